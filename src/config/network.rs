@@ -1,0 +1,179 @@
+//! A sequential CNN as data: layers, names, shapes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Channels × height × width of one image or activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "[u32; 3]", from = "[u32; 3]")]
+pub struct Shape {
+    /// Number of channels.
+    pub channels: u32,
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+}
+
+impl Shape {
+    /// A shape of `channels` × `height` × `width`.
+    pub const fn new(channels: u32, height: u32, width: u32) -> Self {
+        Shape { channels, height, width }
+    }
+
+    /// Rows × columns.
+    pub const fn pixels(self) -> u32 {
+        self.height * self.width
+    }
+
+    /// Channels × rows × columns.
+    pub const fn elements(self) -> u32 {
+        self.channels * self.height * self.width
+    }
+}
+
+impl From<Shape> for [u32; 3] {
+    fn from(shape: Shape) -> [u32; 3] {
+        [shape.channels, shape.height, shape.width]
+    }
+}
+
+impl From<[u32; 3]> for Shape {
+    fn from([channels, height, width]: [u32; 3]) -> Shape {
+        Shape { channels, height, width }
+    }
+}
+
+/// One layer of a sequential network. Names of parameters follow PyTorch's (`conv1.weight`, `fc1.bias`, `act1.alpha`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LayerConfig {
+    /// 2-D convolution (cross-correlation) with a square kernel and a bias.
+    Conv {
+        /// Name of its parameters, e.g. `conv1`.
+        name: String,
+        /// Number of filters.
+        out_channels: u32,
+        /// Kernel height and width.
+        kernel: u32,
+        /// Step between outputs.
+        #[serde(default = "one")]
+        stride: u32,
+        /// Zero rows and columns added on each side.
+        #[serde(default)]
+        padding: u32,
+    },
+    /// ReLU, or PACT in its place where the preceding layer's activations are quantized.
+    Activation {
+        /// Name of its α, e.g. `act1`.
+        name: String,
+    },
+    /// Max-pooling without padding; ties go to the first element in row-major order.
+    MaxPool {
+        /// Window height and width.
+        kernel: u32,
+        /// Step between windows.
+        stride: u32,
+    },
+    /// Inverted dropout, only while training.
+    Dropout {
+        /// Probability of zeroing an element, 0 ≤ rate < 1.
+        rate: f32,
+    },
+    /// Fully connected layer; flattens in C, H, W order.
+    Linear {
+        /// Name of its parameters, e.g. `fc1`.
+        name: String,
+        /// Number of outputs.
+        out_features: u32,
+    },
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A sequential CNN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Shape of one input image.
+    pub input: Shape,
+    /// Number of classes; must equal the outputs of the last layer.
+    pub classes: u32,
+    /// The layers, first to last.
+    pub layers: Vec<LayerConfig>,
+}
+
+impl NetworkConfig {
+    /// The network of Table I: conv 32 → act → conv 64 → act → max-pool 2 → [dropout] → fc 128 → act → [dropout] → fc `classes`.
+    /// Dropout layers are there only where their rate is above 0.
+    pub fn table_one(input: Shape, classes: u32, dropout: [f32; 2]) -> Self {
+        let conv = |name: &str, out_channels| LayerConfig::Conv { name: name.into(), out_channels, kernel: 3, stride: 1, padding: 0 };
+        let activation = |name: &str| LayerConfig::Activation { name: name.into() };
+        let mut layers = vec![
+            conv("conv1", 32),
+            activation("act1"),
+            conv("conv2", 64),
+            activation("act2"),
+            LayerConfig::MaxPool { kernel: 2, stride: 2 },
+        ];
+        layers.extend((dropout[0] > 0.0).then_some(LayerConfig::Dropout { rate: dropout[0] }));
+        layers.extend([LayerConfig::Linear { name: "fc1".into(), out_features: 128 }, activation("act3")]);
+        layers.extend((dropout[1] > 0.0).then_some(LayerConfig::Dropout { rate: dropout[1] }));
+        layers.push(LayerConfig::Linear { name: "fc2".into(), out_features: classes });
+        NetworkConfig { input, classes, layers }
+    }
+
+    /// The output shape of every layer, or what is wrong with the network.
+    pub fn shapes(&self) -> Result<Vec<Shape>> {
+        let too_large = |layer: usize| Error::Model(format!("layer {}: the activation would be larger than 2^28 elements an image", layer + 1));
+        let mut shape = self.input;
+        if shape.channels == 0 || shape.height == 0 || shape.width == 0 {
+            return Err(Error::Model("network.input: channels, height and width must be at least 1".into()));
+        }
+        let mut shapes = Vec::with_capacity(self.layers.len());
+        for (index, layer) in self.layers.iter().enumerate() {
+            let at = index + 1;
+            let window = |what: &str, size: u32, kernel: u32, stride: u32, padding: u32| -> Result<u32> {
+                let padded = size.saturating_add(padding.saturating_mul(2));
+                if kernel == 0 || stride == 0 || padding >= kernel || kernel > padded {
+                    return Err(Error::Model(format!(
+                        "layer {at}: a {what} of {kernel} with stride {stride} and padding {padding} does not fit {size} pixels"
+                    )));
+                }
+                Ok((padded - kernel) / stride + 1)
+            };
+            shape = match *layer {
+                LayerConfig::Conv { out_channels, kernel, stride, padding, .. } => Shape::new(
+                    out_channels,
+                    window("convolution", shape.height, kernel, stride, padding)?,
+                    window("convolution", shape.width, kernel, stride, padding)?,
+                ),
+                LayerConfig::MaxPool { kernel, stride } => Shape::new(
+                    shape.channels,
+                    window("pooling window", shape.height, kernel, stride, 0)?,
+                    window("pooling window", shape.width, kernel, stride, 0)?,
+                ),
+                LayerConfig::Linear { out_features, .. } => Shape::new(out_features, 1, 1),
+                LayerConfig::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
+                    return Err(Error::Model(format!("layer {at}: dropout {rate} is not in [0, 1)")));
+                }
+                LayerConfig::Activation { .. } | LayerConfig::Dropout { .. } => shape,
+            };
+            let elements = [shape.channels, shape.height, shape.width].iter().map(|&n| u64::from(n)).product::<u64>();
+            if elements == 0 {
+                return Err(Error::Model(format!("layer {at}: needs at least one output channel")));
+            }
+            if elements > 1 << 28 {
+                return Err(too_large(index));
+            }
+            shapes.push(shape);
+        }
+        match self.layers.last() {
+            Some(LayerConfig::Linear { out_features, .. }) if *out_features == self.classes && self.classes >= 2 => Ok(shapes),
+            _ => Err(Error::Model(format!("the last layer must be a linear one with as many outputs as classes ({}), at least 2", self.classes))),
+        }
+    }
+}

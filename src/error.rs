@@ -1,0 +1,96 @@
+//! One typed error for the whole crate; each message is one line that says what, where and what to do.
+
+use std::path::{Path, PathBuf};
+
+/// Result with saliq's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong in saliq.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A flag, key or value that cannot be used; exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// A file could not be read or written.
+    #[error("{path}: {what}: {source}", path = .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done, e.g. `cannot read`.
+        what: &'static str,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A file's content is not what its format or the program requires.
+    #[error("{path}: {reason}", path = .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it and what would be right.
+        reason: String,
+    },
+    /// A data set that is not known or not found.
+    #[error("{0}")]
+    Data(String),
+    /// A network or model that cannot be built or does not fit.
+    #[error("{0}")]
+    Model(String),
+    /// No adapter to run on.
+    #[error("{0}")]
+    NoAdapter(String),
+    /// The GPU refused something.
+    #[error("GPU error: {0}")]
+    Gpu(String),
+    /// Out of device memory.
+    #[error("out of GPU memory: {0}")]
+    OutOfMemory(String),
+    /// The device disappeared (driver reset, unplugged, watchdog).
+    #[error("the GPU device was lost: {0}; run the command again, with --resume to go on from the last checkpoint")]
+    DeviceLost(String),
+    /// A shader that does not link, parse or validate.
+    #[error("shader {kernel}: {reason}")]
+    Shader {
+        /// Kernel or file name.
+        kernel: String,
+        /// The linker's or validator's words.
+        reason: String,
+    },
+    /// A loss, gradient or α that is no longer a number.
+    #[error("{0}")]
+    NonFinite(String),
+    /// `saliq check` found shaders that do not validate.
+    #[error("{0}")]
+    CheckFailed(String),
+    /// A download failed.
+    #[error("{0}")]
+    Download(String),
+    /// Stopped by a signal; the exit code is 128 + the signal's number.
+    #[error("interrupted; a checkpoint was written, go on with --resume")]
+    Interrupted {
+        /// 2 for Ctrl-C, 15 for SIGTERM.
+        signal: i32,
+    },
+}
+
+impl Error {
+    /// A failed read or write of `path`; use as `.map_err(Error::io("cannot read", path))`.
+    pub fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.as_ref().to_path_buf();
+        move |source| Error::Io { path, what, source }
+    }
+
+    /// Content of `path` that its format does not allow.
+    pub fn format(path: impl AsRef<Path>, reason: impl Into<String>) -> Error {
+        Error::Format { path: path.as_ref().to_path_buf(), reason: reason.into() }
+    }
+
+    /// The process exit code for this error (interface: 2 usage, 130/143 signals, 1 otherwise).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Usage(_) => 2,
+            Error::Interrupted { signal } => 128u8.saturating_add(*signal as u8),
+            _ => 1,
+        }
+    }
+}

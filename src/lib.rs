@@ -1,0 +1,19 @@
+//! saliq trains small CNNs with Saliency Guided Training and PACT quantization-aware training on any GPU, in WGSL,
+//! and explains what quantization does to their saliency maps. See `ARCHITECTURE.md` for the map of this crate.
+
+pub mod cli;
+pub mod config;
+pub mod data;
+mod error;
+pub mod gpu;
+pub mod metrics;
+pub mod model;
+pub mod nn;
+pub mod quant;
+pub mod reference;
+pub mod report;
+pub mod saliency;
+pub mod sgt;
+pub mod train;
+
+pub use error::{Error, Result};
