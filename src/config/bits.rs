@@ -51,7 +51,9 @@ impl FromStr for LayerBits {
         let width = |digits: &str| -> Result<u32, String> {
             match digits.parse::<u32>() {
                 Ok(bits @ (1..=8 | 32)) => Ok(bits),
-                _ => Err(format!("`{text}` is not a bit width: use 1 to 8, 32 for float, or w4a2 for weights and activations apart")),
+                _ => Err(format!(
+                    "`{text}` is not a bit width: use 1 to 8, 32 for float, or w4a2 for weights and activations apart"
+                )),
             }
         };
         if let Some((weight, activation)) = text.strip_prefix('w').and_then(|rest| rest.split_once('a')) {

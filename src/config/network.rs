@@ -110,7 +110,8 @@ impl NetworkConfig {
     /// The network of Table I: conv 32 → act → conv 64 → act → max-pool 2 → [dropout] → fc 128 → act → [dropout] → fc `classes`.
     /// Dropout layers are there only where their rate is above 0.
     pub fn table_one(input: Shape, classes: u32, dropout: [f32; 2]) -> Self {
-        let conv = |name: &str, out_channels| LayerConfig::Conv { name: name.into(), out_channels, kernel: 3, stride: 1, padding: 0 };
+        let conv =
+            |name: &str, out_channels| LayerConfig::Conv { name: name.into(), out_channels, kernel: 3, stride: 1, padding: 0 };
         let activation = |name: &str| LayerConfig::Activation { name: name.into() };
         let mut layers = vec![
             conv("conv1", 32),
@@ -128,7 +129,9 @@ impl NetworkConfig {
 
     /// The output shape of every layer, or what is wrong with the network.
     pub fn shapes(&self) -> Result<Vec<Shape>> {
-        let too_large = |layer: usize| Error::Model(format!("layer {}: the activation would be larger than 2^28 elements an image", layer + 1));
+        let too_large = |layer: usize| {
+            Error::Model(format!("layer {}: the activation would be larger than 2^28 elements an image", layer + 1))
+        };
         let mut shape = self.input;
         if shape.channels == 0 || shape.height == 0 || shape.width == 0 {
             return Err(Error::Model("network.input: channels, height and width must be at least 1".into()));
@@ -173,7 +176,10 @@ impl NetworkConfig {
         }
         match self.layers.last() {
             Some(LayerConfig::Linear { out_features, .. }) if *out_features == self.classes && self.classes >= 2 => Ok(shapes),
-            _ => Err(Error::Model(format!("the last layer must be a linear one with as many outputs as classes ({}), at least 2", self.classes))),
+            _ => Err(Error::Model(format!(
+                "the last layer must be a linear one with as many outputs as classes ({}), at least 2",
+                self.classes
+            ))),
         }
     }
 }
