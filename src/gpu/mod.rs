@@ -1,1 +1,21 @@
-//! (being written)
+//! The GPU layer: adapters, the device, kernels as cached pipelines, buffers, recorded lists of dispatches, read-back.
+//!
+//! Nothing here knows what a network is. Waiting for the device happens only in [`Gpu::wait`] and the read-back futures, so
+//! that the same code can run where blocking is not allowed (a browser).
+
+mod adapter;
+mod buffer;
+mod device;
+mod kernel;
+mod readback;
+mod recording;
+mod shaders;
+mod unroll;
+
+pub use adapter::{AdapterReport, DeviceProfile, adapters};
+pub use buffer::{Binding, Buffer};
+pub use device::{Counters, Gpu, GpuOptions};
+pub use kernel::{Kernel, Specialization};
+pub use readback::Staging;
+pub use recording::{Command, Recording};
+pub use shaders::{kernel_names, link, link_user};

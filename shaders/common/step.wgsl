@@ -1,0 +1,19 @@
+// What changes from step to step. `begin_step` copies one entry of the epoch's table here; a table has an entry for every part of a batch.
+struct Step {
+    step: u32, // of the run, from 1
+    epoch: u32, // from 0
+    position: u32, // of the part's first image in the epoch's order
+    count: u32, // images of this part
+    batch: u32, // images of the whole batch
+    part: u32, // 0 for the first part of a batch
+    log_slot: u32, // where in the metrics ring this batch's sums go
+    epoch_images: u32, // images of the epoch: the length of the permutation
+    seed_low: u32,
+    seed_high: u32,
+    learning_rate: f32,
+    momentum: f32,
+    beta1_correction: f32, // 1 − β₁^step
+    beta2_correction: f32, // 1 − β₂^step
+    padding_0: u32,
+    padding_1: u32,
+}

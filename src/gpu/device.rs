@@ -1,0 +1,293 @@
+//! The device: creation, errors, submissions, the cache of pipelines.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    Buffer, Kernel, Specialization,
+    adapter::{self, DeviceProfile},
+    kernel,
+};
+use crate::{Error, Result};
+
+/// Submissions that may be unfinished at once; more are not handed over before the oldest is done.
+const SUBMISSIONS_IN_FLIGHT: usize = 3;
+
+/// How to make a [`Gpu`].
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// `auto`, an index of `saliq devices`, or a part of a name.
+    pub adapter: String,
+    /// Limits and features to ask for.
+    pub profile: DeviceProfile,
+}
+
+/// How often the host touched the device; tests hold the training step to it.
+#[derive(Debug, Default)]
+pub struct Counters {
+    submissions: AtomicU64,
+    maps: AtomicU64,
+    writes: AtomicU64,
+    copies: AtomicU64,
+}
+
+impl Counters {
+    /// Queue submissions, buffers mapped for reading, host writes, and buffer copies so far.
+    pub fn snapshot(&self) -> [u64; 4] {
+        [&self.submissions, &self.maps, &self.writes, &self.copies].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn count_map(&self) {
+        self.maps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_write(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_copy(&self) {
+        self.copies.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Default)]
+struct Faults {
+    first_error: Mutex<Option<Error>>,
+    lost: Mutex<Option<String>>,
+}
+
+/// A device with its queue, pipelines and error state. Cheap to share by reference; one per process is enough.
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    faults: Arc<Faults>,
+    pipelines: Mutex<HashMap<(&'static str, Specialization), Arc<Kernel>>>,
+    in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
+    allocated_bytes: AtomicU64,
+    /// Counts of submissions, maps, writes and copies.
+    pub counters: Counters,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gpu {
+    /// Opens the adapter that `options` names.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] without a match, [`Error::Gpu`] when the driver refuses a device.
+    pub async fn new(options: &GpuOptions) -> Result<Gpu> {
+        let adapter = adapter::select(&options.adapter).await?;
+        let info = adapter.get_info();
+        let (features, limits) = match options.profile {
+            DeviceProfile::Full => {
+                let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
+                (adapter.features() & wanted, adapter.limits())
+            }
+            DeviceProfile::WebGpuDefaults => (wgpu::Features::empty(), wgpu::Limits::default()),
+        };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("saliq"),
+            required_features: features,
+            required_limits: limits,
+            ..Default::default()
+        };
+        let (device, queue) =
+            adapter.request_device(&descriptor).await.map_err(|error| Error::Gpu(format!("{}: {error}", info.name)))?;
+        Ok(Gpu::from_device(device, queue, info))
+    }
+
+    /// A device that validates everything and runs nothing; needs no driver.
+    pub fn noop() -> Gpu {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+        let info = device.adapter_info();
+        Gpu::from_device(device, queue, info)
+    }
+
+    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Gpu {
+        let faults = Arc::new(Faults::default());
+        let errors = Arc::clone(&faults);
+        device.on_uncaptured_error(Arc::new(move |error| {
+            let typed = match error {
+                wgpu::Error::OutOfMemory { .. } => {
+                    Error::OutOfMemory("an allocation failed; lower --batch-size or close other programs that use this GPU".into())
+                }
+                other => Error::Gpu(one_line(&other.to_string())),
+            };
+            lock(&errors.first_error).get_or_insert(typed);
+        }));
+        let lost = Arc::clone(&faults);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                lock(&lost.lost).get_or_insert(one_line(&message));
+            }
+        });
+        Gpu {
+            device,
+            queue,
+            info,
+            faults,
+            pipelines: Mutex::default(),
+            in_flight: Mutex::default(),
+            allocated_bytes: AtomicU64::new(0),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The adapter's name, for people.
+    pub fn adapter_name(&self) -> &str {
+        &self.info.name
+    }
+
+    /// Name, backend and driver on one line, for result files.
+    pub fn adapter_description(&self) -> String {
+        format!("{} ({}, {} {})", self.info.name, self.info.backend, self.info.driver, self.info.driver_info)
+    }
+
+    /// Whether the adapter is a software driver on the CPU.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// The device's limits.
+    pub fn limits(&self) -> wgpu::Limits {
+        self.device.limits()
+    }
+
+    /// The device's features.
+    pub fn features(&self) -> wgpu::Features {
+        self.device.features()
+    }
+
+    /// Bytes of all buffers made so far and still alive.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.allocated_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The first error since the last call, if any: a lost device, out of memory, or a refused command.
+    pub fn check(&self) -> Result<()> {
+        if let Some(reason) = lock(&self.faults.lost).clone() {
+            return Err(Error::DeviceLost(reason));
+        }
+        lock(&self.faults.first_error).take().map_or(Ok(()), Err)
+    }
+
+    /// The pipeline of kernel `name` for these constants, linked and created at its first use.
+    pub fn kernel(&self, name: &'static str, specialization: Specialization) -> Result<Arc<Kernel>> {
+        let key = (name, specialization);
+        if let Some(kernel) = lock(&self.pipelines).get(&key) {
+            return Ok(Arc::clone(kernel));
+        }
+        let kernel = Arc::new(kernel::create(self, name, &key.1)?);
+        lock(&self.pipelines).insert(key, Arc::clone(&kernel));
+        Ok(kernel)
+    }
+
+    /// Every kernel and specialization created so far: what this program needed.
+    pub fn kernels_in_use(&self) -> Vec<(&'static str, Specialization)> {
+        let mut keys: Vec<_> = lock(&self.pipelines).keys().cloned().collect();
+        keys.sort();
+        keys
+    }
+
+    /// A zeroed buffer of `bytes` (rounded up to 16) for kernels to read and write.
+    pub fn buffer(&self, label: &'static str, bytes: u64) -> Result<Buffer> {
+        self.create_buffer(label, bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST)
+    }
+
+    /// A small zeroed buffer that kernels read as a uniform and one kernel may write as storage.
+    pub fn uniform(&self, label: &'static str, bytes: u64) -> Result<Buffer> {
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE;
+        self.create_buffer(label, bytes, usage | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC)
+    }
+
+    pub(super) fn create_buffer(&self, label: &'static str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
+        let size = bytes.max(16).next_multiple_of(16);
+        let limits = self.limits();
+        let limit = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+        if size > limit && usage.contains(wgpu::BufferUsages::STORAGE) {
+            return Err(Error::OutOfMemory(format!(
+                "{label} needs {size} bytes and {} binds at most {limit}; lower --batch-size or the size of the network or data set",
+                self.info.name
+            )));
+        }
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
+        if let Err(error) = self.check() {
+            return Err(match error {
+                Error::OutOfMemory(_) => Error::OutOfMemory(format!("{label} asked for {size} bytes; lower --batch-size")),
+                other => other,
+            });
+        }
+        self.allocated_bytes.fetch_add(size, Ordering::Relaxed);
+        Ok(Buffer::new(buffer, label, size))
+    }
+
+    /// A buffer with `data` in it.
+    pub fn upload<T: bytemuck::NoUninit>(&self, label: &'static str, data: &[T]) -> Result<Buffer> {
+        let buffer = self.buffer(label, std::mem::size_of_val(data) as u64)?;
+        self.write(&buffer, 0, data);
+        Ok(buffer)
+    }
+
+    /// Writes `data` at byte `offset`: before the next submission, never inside a recorded step.
+    pub fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, offset: u64, data: &[T]) {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        self.counters.count_write();
+        if bytes.len().is_multiple_of(4) {
+            self.queue.write_buffer(&buffer.inner, offset, bytes);
+        } else {
+            let mut padded = bytes.to_vec();
+            padded.resize(bytes.len().next_multiple_of(4), 0);
+            self.queue.write_buffer(&buffer.inner, offset, &padded);
+        }
+    }
+
+    /// Hands a finished list of commands to the device; waits first while too many submissions are unfinished.
+    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<()> {
+        let index = self.queue.submit([encoder.finish()]);
+        self.counters.submissions.fetch_add(1, Ordering::Relaxed);
+        let oldest = {
+            let mut in_flight = lock(&self.in_flight);
+            in_flight.push_back(index);
+            (in_flight.len() > SUBMISSIONS_IN_FLIGHT).then(|| in_flight.pop_front()).flatten()
+        };
+        if let Some(index) = oldest {
+            self.poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: None })?;
+        }
+        self.check()
+    }
+
+    /// Waits until everything submitted is done.
+    pub fn wait(&self) -> Result<()> {
+        lock(&self.in_flight).clear();
+        self.poll(wgpu::PollType::wait_indefinitely())?;
+        self.check()
+    }
+
+    fn poll(&self, poll: wgpu::PollType) -> Result<()> {
+        match self.device.poll(poll) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.check()?;
+                Err(Error::Gpu(error.to_string()))
+            }
+        }
+    }
+
+    /// An empty list of commands.
+    pub fn encoder(&self) -> wgpu::CommandEncoder {
+        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    }
+}
+
+/// Driver and validator messages span lines; users get one.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,93 @@
+//! A kernel: one file of `shaders/`, linked, specialised and compiled to a pipeline.
+
+use super::{Gpu, shaders};
+use crate::{Error, Result};
+
+/// What a kernel is specialised by: tile sizes and features that the linker sees, and pipeline constants (shapes, bit widths).
+/// Ordered, so that equal specializations compare equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Specialization {
+    tiles: Vec<(&'static str, u32)>,
+    features: Vec<(&'static str, bool)>,
+    constants: Vec<(&'static str, u64)>,
+}
+
+impl Specialization {
+    /// No tiles, features or constants.
+    pub fn new() -> Self {
+        Specialization::default()
+    }
+
+    /// With tile size `name`, a module constant imported as `constants::name`.
+    pub fn tile(mut self, name: &'static str, value: u32) -> Self {
+        self.tiles.push((name, value));
+        self
+    }
+
+    /// With the conditional-compilation feature `name` on or off.
+    pub fn feature(mut self, name: &'static str, enabled: bool) -> Self {
+        self.features.push((name, enabled));
+        self
+    }
+
+    /// With pipeline constant (`override`) `name`.
+    pub fn constant(mut self, name: &'static str, value: impl Into<f64>) -> Self {
+        self.constants.push((name, value.into().to_bits()));
+        self
+    }
+
+    /// Tile sizes.
+    pub fn tiles(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
+        self.tiles.iter().copied()
+    }
+
+    /// Features.
+    pub fn features(&self) -> impl Iterator<Item = (&'static str, bool)> + '_ {
+        self.features.iter().copied()
+    }
+
+    /// Pipeline constants.
+    pub fn constants(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
+        self.constants.iter().map(|&(name, bits)| (name, f64::from_bits(bits)))
+    }
+}
+
+/// A compiled kernel.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(super) name: &'static str,
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
+
+impl Kernel {
+    /// Its file's name without extension.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+pub(super) fn create(gpu: &Gpu, name: &'static str, specialization: &Specialization) -> Result<Kernel> {
+    let source = shaders::link(name, specialization)?;
+    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
+    // SAFETY: every loop in our own kernels has a bound that a pipeline constant or a buffer filled by us fixes; bounds checks stay on.
+    let module = unsafe {
+        let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+        gpu.device.create_shader_module_trusted(descriptor, checks)
+    };
+    let constants: Vec<_> = specialization.constants().collect();
+    let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(name),
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
+        cache: None,
+    });
+    gpu.check().map_err(|error| match error {
+        Error::Gpu(reason) => Error::Shader { kernel: name.into(), reason },
+        other => other,
+    })?;
+    let layout = pipeline.get_bind_group_layout(0);
+    Ok(Kernel { name, pipeline, layout })
+}

@@ -1,0 +1,191 @@
+//! Register tiles: unrolls loops marked `@unroll` at the syntax tree, so that arrays indexed by the loop variable can live in registers.
+//!
+//! `@unroll for (var i = 0u; i < TILE; i++) { … }` becomes one block per value, each starting with `const i = 0u;`.
+//! Bounds are integers, module constants, and sums, differences, products and quotients of them. Drivers are not trusted to do this:
+//! some keep the array in memory when the loop is long.
+
+use std::collections::HashMap;
+
+use wesl::syntax::{
+    Attribute, AssignmentOperator, BinaryOperator, CompoundStatement, Declaration, DeclarationKind, Expression, ForStatement,
+    GlobalDeclaration, Ident, LiteralExpression, Statement, StatementNode, TranslationUnit,
+};
+
+/// More statements than this from one kernel is a mistake in a tile size.
+const STATEMENT_LIMIT: usize = 200_000;
+
+/// Unrolls every marked loop of every function in `unit`.
+pub(super) fn unroll(unit: &mut TranslationUnit) -> Result<(), String> {
+    let constants = module_constants(unit);
+    let mut budget = STATEMENT_LIMIT;
+    for declaration in &mut unit.global_declarations {
+        if let GlobalDeclaration::Function(function) = declaration.node_mut() {
+            function.body = unroll_block(&function.body, &constants, &mut budget)?;
+        }
+    }
+    Ok(())
+}
+
+/// Integer constants of the module by name; they may be declared in any order.
+fn module_constants(unit: &TranslationUnit) -> HashMap<String, i64> {
+    let mut constants = HashMap::new();
+    loop {
+        let known = constants.len();
+        for declaration in &unit.global_declarations {
+            if let GlobalDeclaration::Declaration(declaration) = declaration.node()
+                && declaration.kind.is_const()
+                && let Some(value) = declaration.initializer.as_ref().and_then(|initializer| evaluate(initializer.node(), &constants))
+            {
+                constants.insert(declaration.ident.to_string(), value);
+            }
+        }
+        if constants.len() == known {
+            return constants;
+        }
+    }
+}
+
+fn evaluate(expression: &Expression, constants: &HashMap<String, i64>) -> Option<i64> {
+    match expression {
+        Expression::Literal(LiteralExpression::AbstractInt(value)) => Some(*value),
+        Expression::Literal(LiteralExpression::U32(value)) => Some(i64::from(*value)),
+        Expression::Literal(LiteralExpression::I32(value)) => Some(i64::from(*value)),
+        Expression::TypeOrIdentifier(name) => constants.get(&name.ident.to_string()).copied(),
+        Expression::Parenthesized(inner) => evaluate(inner.expression.node(), constants),
+        Expression::Binary(binary) => {
+            let (left, right) = (evaluate(binary.left.node(), constants)?, evaluate(binary.right.node(), constants)?);
+            match binary.operator {
+                BinaryOperator::Addition => left.checked_add(right),
+                BinaryOperator::Subtraction => left.checked_sub(right),
+                BinaryOperator::Multiplication => left.checked_mul(right),
+                BinaryOperator::Division => left.checked_div(right),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn unroll_block(block: &CompoundStatement, constants: &HashMap<String, i64>, budget: &mut usize) -> Result<CompoundStatement, String> {
+    let mut statements = Vec::with_capacity(block.statements.len());
+    for statement in &block.statements {
+        unroll_statement(statement, constants, budget, &mut statements)?;
+    }
+    Ok(CompoundStatement { attributes: block.attributes.clone(), statements })
+}
+
+fn unroll_statement(
+    statement: &StatementNode,
+    constants: &HashMap<String, i64>,
+    budget: &mut usize,
+    output: &mut Vec<StatementNode>,
+) -> Result<(), String> {
+    *budget = budget.checked_sub(1).ok_or("the unrolled kernel is too long: lower a tile size")?;
+    let mut copy = statement.clone();
+    match copy.node_mut() {
+        Statement::For(body) if is_marked(body) => return unroll_loop(body, constants, budget, output),
+        Statement::For(body) => body.body = unroll_block(&body.body, constants, budget)?,
+        Statement::While(body) => body.body = unroll_block(&body.body, constants, budget)?,
+        Statement::Loop(body) => body.body = unroll_block(&body.body, constants, budget)?,
+        Statement::Compound(body) => *body = unroll_block(body, constants, budget)?,
+        Statement::If(branch) => {
+            branch.if_clause.body = unroll_block(&branch.if_clause.body, constants, budget)?;
+            for clause in &mut branch.else_if_clauses {
+                clause.body = unroll_block(&clause.body, constants, budget)?;
+            }
+            if let Some(clause) = &mut branch.else_clause {
+                clause.body = unroll_block(&clause.body, constants, budget)?;
+            }
+        }
+        _ => {}
+    }
+    output.push(copy);
+    Ok(())
+}
+
+fn is_marked(statement: &ForStatement) -> bool {
+    statement.attributes.iter().any(|attribute| matches!(attribute.node(), Attribute::Custom(custom) if custom.name == "unroll"))
+}
+
+/// The variable, first value, bound and step of a marked loop.
+fn loop_range(statement: &ForStatement, constants: &HashMap<String, i64>) -> Option<(String, i64, i64, i64)> {
+    let Statement::Declaration(Declaration { ident, initializer: Some(first), .. }) = statement.initializer.as_ref()?.node() else {
+        return None;
+    };
+    let Expression::Binary(condition) = statement.condition.as_ref()?.node() else { return None };
+    let names_variable =
+        |expression: &Expression| matches!(expression, Expression::TypeOrIdentifier(name) if name.ident.to_string() == ident.to_string());
+    if condition.operator != BinaryOperator::LessThan || !names_variable(condition.left.node()) {
+        return None;
+    }
+    let step = match statement.update.as_ref()?.node() {
+        Statement::Increment(increment) if names_variable(increment.expression.node()) => 1,
+        Statement::Assignment(assignment)
+            if assignment.operator == AssignmentOperator::PlusEqual && names_variable(assignment.lhs.node()) =>
+        {
+            evaluate(assignment.rhs.node(), constants)?
+        }
+        _ => return None,
+    };
+    (step > 0).then_some(())?;
+    Some((ident.to_string(), evaluate(first.node(), constants)?, evaluate(condition.right.node(), constants)?, step))
+}
+
+fn unroll_loop(
+    statement: &ForStatement,
+    constants: &HashMap<String, i64>,
+    budget: &mut usize,
+    output: &mut Vec<StatementNode>,
+) -> Result<(), String> {
+    let (name, first, bound, step) = loop_range(statement, constants)
+        .ok_or("an @unroll loop must be `for (var i = A; i < B; i++)` (or `i += C`) with A, B, C known when the kernel is linked")?;
+    let mut value = first;
+    while value < bound {
+        let literal = u32::try_from(value).map_err(|_| format!("@unroll: {name} = {value} is not a u32"))?;
+        let declaration = Declaration {
+            attributes: Vec::new(),
+            kind: DeclarationKind::Const,
+            ident: Ident::new(name.clone()),
+            ty: None,
+            initializer: Some(Expression::Literal(LiteralExpression::U32(literal)).into()),
+        };
+        // The variable is a constant for loops nested in this one.
+        let mut inner = constants.clone();
+        inner.insert(name.clone(), value);
+        let mut body = unroll_block(&statement.body, &inner, budget)?;
+        body.statements.insert(0, Statement::Declaration(declaration).into());
+        output.push(Statement::Compound(body).into());
+        value += step;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unrolled(source: &str) -> Result<String, String> {
+        let mut unit: TranslationUnit = source.parse().map_err(|error| format!("{error:?}"))?;
+        unroll(&mut unit)?;
+        Ok(unit.to_string())
+    }
+
+    #[test]
+    fn nested_loops_become_blocks_and_others_stay() {
+        let text = unrolled(
+            "const N = 2u; fn f() { @unroll for (var i = 0u; i < N + 1u; i++) { @unroll for (var j = i; j < 3u; j += 2u) { g(i, j); } } \
+             for (var k = 0u; k < N; k++) { g(k, k); } }",
+        )
+        .unwrap();
+        assert_eq!(text.matches("g(i, j)").count(), 4, "{text}");
+        assert_eq!(text.matches("const i = ").count(), 3);
+        assert!(text.contains("for"));
+        assert!(naga::front::wgsl::parse_str(&format!("fn g(a: u32, b: u32) {{}}\n{text}")).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_bound_is_refused() {
+        assert!(unrolled("fn f(n: u32) { @unroll for (var i = 0u; i < n; i++) { g(i); } }").unwrap_err().contains("@unroll"));
+        assert!(unrolled("const N = 9999999u; fn f() { @unroll for (var i = 0u; i < N; i++) { g(i); } }").unwrap_err().contains("too long"));
+    }
+}

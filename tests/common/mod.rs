@@ -1,0 +1,70 @@
+//! What kernel tests share: the device, uploads, comparisons with the f64 references.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::sync::OnceLock;
+
+use saliq::gpu::{Buffer, DeviceProfile, Gpu, GpuOptions};
+
+/// The device all tests of a binary share; `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default limits and no features.
+/// Without an adapter the test fails with the words that say how to install one.
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let profile = match std::env::var("SALIQ_DEVICE_PROFILE").as_deref() {
+            Ok("webgpu") => DeviceProfile::WebGpuDefaults,
+            _ => DeviceProfile::Full,
+        };
+        let options = GpuOptions { adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(), profile };
+        pollster::block_on(Gpu::new(&options)).unwrap_or_else(|error| panic!("{error}"))
+    })
+}
+
+/// Reads a whole buffer of `count` elements.
+pub fn read<T: bytemuck::Pod>(buffer: &Buffer, count: usize) -> Vec<T> {
+    pollster::block_on(gpu().read(buffer, 0, count as u64)).unwrap()
+}
+
+/// ‖actual − expected‖ / ‖expected‖ (or the plain norm where the expected values are all 0).
+pub fn relative_error(actual: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    let difference = actual.iter().zip(expected).map(|(a, e)| (f64::from(*a) - e).powi(2)).sum::<f64>().sqrt();
+    let norm = expected.iter().map(|e| e * e).sum::<f64>().sqrt();
+    assert!(difference.is_finite(), "not finite");
+    if norm > 0.0 { difference / norm } else { difference }
+}
+
+/// Asserts [`relative_error`] ≤ `tolerance`.
+#[track_caller]
+pub fn assert_close(what: &str, actual: &[f32], expected: &[f64], tolerance: f64) {
+    let error = relative_error(actual, expected);
+    assert!(error <= tolerance, "{what}: relative error {error:e} > {tolerance:e}");
+}
+
+/// Small deterministic generator for test inputs (splitmix64).
+pub struct Random(pub u64);
+
+impl Random {
+    /// Next 64 bits.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in [0, bound).
+    pub fn below(&mut self, bound: u32) -> u32 {
+        (self.next() % u64::from(bound)) as u32
+    }
+
+    /// Uniform in [-1, 1).
+    pub fn signed(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    /// `count` values of [`Random::signed`].
+    pub fn vector(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.signed()).collect()
+    }
+}
