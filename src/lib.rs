@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod model;
 pub mod nn;
 pub mod quant;
+pub mod random;
 pub mod reference;
 pub mod report;
 pub mod saliency;

@@ -148,7 +148,11 @@ pub async fn adapters(selector: &str) -> Result<Vec<AdapterReport>> {
                 backend: backend_name(info.backend),
                 kind: kind_name(info.device_type).into(),
                 driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
-                features: USEFUL_FEATURES.iter().filter(|(_, feature)| features.contains(*feature)).map(|(name, _)| *name).collect(),
+                features: USEFUL_FEATURES
+                    .iter()
+                    .filter(|(_, feature)| features.contains(*feature))
+                    .map(|(name, _)| *name)
+                    .collect(),
                 max_storage_binding_bytes: limits.max_storage_buffer_binding_size,
                 max_buffer_bytes: limits.max_buffer_size,
                 max_workgroup_memory_bytes: limits.max_compute_workgroup_storage_size,

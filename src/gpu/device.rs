@@ -116,9 +116,9 @@ impl Gpu {
         let errors = Arc::clone(&faults);
         device.on_uncaptured_error(Arc::new(move |error| {
             let typed = match error {
-                wgpu::Error::OutOfMemory { .. } => {
-                    Error::OutOfMemory("an allocation failed; lower --batch-size or close other programs that use this GPU".into())
-                }
+                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory(
+                    "an allocation failed; lower --batch-size or close other programs that use this GPU".into(),
+                ),
                 other => Error::Gpu(one_line(&other.to_string())),
             };
             lock(&errors.first_error).get_or_insert(typed);
@@ -199,7 +199,11 @@ impl Gpu {
 
     /// A zeroed buffer of `bytes` (rounded up to 16) for kernels to read and write.
     pub fn buffer(&self, label: &'static str, bytes: u64) -> Result<Buffer> {
-        self.create_buffer(label, bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST)
+        self.create_buffer(
+            label,
+            bytes,
+            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        )
     }
 
     /// A small zeroed buffer that kernels read as a uniform and one kernel may write as storage.
@@ -218,7 +222,8 @@ impl Gpu {
                 self.info.name
             )));
         }
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
+        let buffer =
+            self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
         if let Err(error) = self.check() {
             return Err(match error {
                 Error::OutOfMemory(_) => Error::OutOfMemory(format!("{label} asked for {size} bytes; lower --batch-size")),

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use wesl::syntax::{
-    Attribute, AssignmentOperator, BinaryOperator, CompoundStatement, Declaration, DeclarationKind, Expression, ForStatement,
+    AssignmentOperator, Attribute, BinaryOperator, CompoundStatement, Declaration, DeclarationKind, Expression, ForStatement,
     GlobalDeclaration, Ident, LiteralExpression, Statement, StatementNode, TranslationUnit,
 };
 
@@ -34,7 +34,8 @@ fn module_constants(unit: &TranslationUnit) -> HashMap<String, i64> {
         for declaration in &unit.global_declarations {
             if let GlobalDeclaration::Declaration(declaration) = declaration.node()
                 && declaration.kind.is_const()
-                && let Some(value) = declaration.initializer.as_ref().and_then(|initializer| evaluate(initializer.node(), &constants))
+                && let Some(value) =
+                    declaration.initializer.as_ref().and_then(|initializer| evaluate(initializer.node(), &constants))
             {
                 constants.insert(declaration.ident.to_string(), value);
             }
@@ -66,7 +67,11 @@ fn evaluate(expression: &Expression, constants: &HashMap<String, i64>) -> Option
     }
 }
 
-fn unroll_block(block: &CompoundStatement, constants: &HashMap<String, i64>, budget: &mut usize) -> Result<CompoundStatement, String> {
+fn unroll_block(
+    block: &CompoundStatement,
+    constants: &HashMap<String, i64>,
+    budget: &mut usize,
+) -> Result<CompoundStatement, String> {
     let mut statements = Vec::with_capacity(block.statements.len());
     for statement in &block.statements {
         unroll_statement(statement, constants, budget, &mut statements)?;
@@ -109,12 +114,12 @@ fn is_marked(statement: &ForStatement) -> bool {
 
 /// The variable, first value, bound and step of a marked loop.
 fn loop_range(statement: &ForStatement, constants: &HashMap<String, i64>) -> Option<(String, i64, i64, i64)> {
-    let Statement::Declaration(Declaration { ident, initializer: Some(first), .. }) = statement.initializer.as_ref()?.node() else {
+    let Statement::Declaration(Declaration { ident, initializer: Some(first), .. }) = statement.initializer.as_ref()?.node()
+    else {
         return None;
     };
     let Expression::Binary(condition) = statement.condition.as_ref()?.node() else { return None };
-    let names_variable =
-        |expression: &Expression| matches!(expression, Expression::TypeOrIdentifier(name) if name.ident.to_string() == ident.to_string());
+    let names_variable = |expression: &Expression| matches!(expression, Expression::TypeOrIdentifier(name) if name.ident.to_string() == ident.to_string());
     if condition.operator != BinaryOperator::LessThan || !names_variable(condition.left.node()) {
         return None;
     }
@@ -137,8 +142,9 @@ fn unroll_loop(
     budget: &mut usize,
     output: &mut Vec<StatementNode>,
 ) -> Result<(), String> {
-    let (name, first, bound, step) = loop_range(statement, constants)
-        .ok_or("an @unroll loop must be `for (var i = A; i < B; i++)` (or `i += C`) with A, B, C known when the kernel is linked")?;
+    let (name, first, bound, step) = loop_range(statement, constants).ok_or(
+        "an @unroll loop must be `for (var i = A; i < B; i++)` (or `i += C`) with A, B, C known when the kernel is linked",
+    )?;
     let mut value = first;
     while value < bound {
         let literal = u32::try_from(value).map_err(|_| format!("@unroll: {name} = {value} is not a u32"))?;
@@ -186,6 +192,10 @@ mod tests {
     #[test]
     fn an_unknown_bound_is_refused() {
         assert!(unrolled("fn f(n: u32) { @unroll for (var i = 0u; i < n; i++) { g(i); } }").unwrap_err().contains("@unroll"));
-        assert!(unrolled("const N = 9999999u; fn f() { @unroll for (var i = 0u; i < N; i++) { g(i); } }").unwrap_err().contains("too long"));
+        assert!(
+            unrolled("const N = 9999999u; fn f() { @unroll for (var i = 0u; i < N; i++) { g(i); } }")
+                .unwrap_err()
+                .contains("too long")
+        );
     }
 }

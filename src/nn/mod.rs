@@ -1,1 +1,25 @@
-//! (being written)
+//! Networks on the GPU: parameters in one flat array, buffers for every activation, and the dispatches of forward and backward passes.
+
+mod activation;
+mod network;
+mod node;
+mod parameters;
+mod tiles;
+
+pub use activation::ActivationPlan;
+pub use network::{Gradients, ImageRange, Network, NetworkOptions};
+pub use parameters::{Parameter, ParameterLayout, ParameterRole};
+pub use tiles::{ConvolutionTiles, TileTable};
+
+/// Channels in a group: activations are stored as vectors of 4 channels, padded with zeros.
+pub const GROUP: u32 = 4;
+
+/// Groups of 4 that hold `channels`.
+pub const fn groups(channels: u32) -> u32 {
+    channels.div_ceil(GROUP)
+}
+
+/// `channels` with padding.
+pub const fn padded(channels: u32) -> u32 {
+    groups(channels) * GROUP
+}

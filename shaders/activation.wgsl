@@ -1,0 +1,29 @@
+// An activation on its own: output = activate(input), ReLU or PACT with fake quantization (common/activation.wgsl), elementwise over
+// ELEMENTS groups of 4 values an image. Where it follows a convolution or fully connected layer, their kernels apply it instead.
+
+import package::common::grid::linear_workgroup;
+import package::common::images::Images;
+import package::common::activation::activate;
+
+override ELEMENTS: u32;
+override ACTIVATION: u32;
+@if(pact) override LEVELS: f32;
+@if(pact) override ALPHA_INDEX: u32;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> input: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4f>;
+@if(pact) @group(0) @binding(3) var<storage, read> parameters: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) count: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let element = linear_workgroup(workgroup, count) * 64u + lane;
+    if (element >= images.count * ELEMENTS) { return; }
+    let at = images.first * ELEMENTS + element;
+    @if(pact) { output[at] = activate(ACTIVATION, input[at], parameters[ALPHA_INDEX], LEVELS); }
+    @if(!pact) { output[at] = activate(ACTIVATION, input[at], 0.0, 1.0); }
+}

@@ -1,0 +1,52 @@
+// Backward pass of an activation, in place: gradient[e] ← activation'(state[e]) · gradient[e], over ELEMENTS groups of 4 values an image,
+// and PACT's ∂L/∂α = Σ ∂y/∂α · gradient, one partial sum a workgroup. `state` is the activation's input x for PACT, its output for ReLU.
+// An invocation takes ITEMS groups of 4 elements.
+
+import constants::ITEMS;
+import package::common::grid::linear_workgroup;
+import package::common::images::Images;
+import package::common::activation::{derivative, alpha_derivative};
+
+override ELEMENTS: u32;
+override ACTIVATION: u32;
+@if(pact) override ALPHA_INDEX: u32;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> state: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> gradient: array<vec4f>;
+@if(pact) @group(0) @binding(3) var<storage, read> parameters: array<f32>;
+@if(pact) @group(0) @binding(4) var<storage, read_write> partial_sums: array<f32>;
+
+@if(pact) var<workgroup> sums: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) count: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = linear_workgroup(workgroup, count);
+    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(pact) var alpha_sum = vec4f();
+    for (var item = 0u; item < ITEMS; item++) {
+        let element = (block * ITEMS + item) * 64u + lane;
+        if (element < images.count * ELEMENTS) {
+            let at = images.first * ELEMENTS + element;
+            @if(pact) {
+                let x = state[at];
+                alpha_sum += gradient[at] * alpha_derivative(ACTIVATION, x, alpha);
+                gradient[at] *= derivative(ACTIVATION, x, alpha);
+            }
+            @if(!pact) { gradient[at] *= derivative(ACTIVATION, state[at], 0.0); }
+        }
+    }
+    @if(pact) {
+        sums[lane] = alpha_sum.x + alpha_sum.y + alpha_sum.z + alpha_sum.w;
+        workgroupBarrier();
+        if (lane == 0u) {
+            var sum = 0.0;
+            for (var l = 0u; l < 64u; l++) { sum += sums[l]; }
+            partial_sums[block] = sum;
+        }
+    }
+}

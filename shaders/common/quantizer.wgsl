@@ -1,0 +1,48 @@
+// Weight fake-quantizers and their straight-through derivatives (paper eqs. (1), (2); Krishnamoorthi 2018; DoReFa; SAWB, Choi et al. 2018).
+// KIND: 0 none, 1 affine, 2 dorefa, 3 sawb. `levels` is 2^b − 1. A channel's constants, from `weight_scale`:
+//   affine (Δ, z, min, max) · dorefa (max|tanh w|, 0, 0, 0) · sawb (clip c, step 2c / levels, 0, 0)
+
+const NONE = 0u;
+const AFFINE = 1u;
+const DOREFA = 2u;
+const SAWB = 3u;
+
+// The integer level q ∈ [0, levels].
+fn weight_level(kind: u32, w: f32, constants: vec4f, levels: f32) -> f32 {
+    switch kind {
+        case AFFINE: { return clamp(round(w / constants.x) + constants.y, 0.0, levels); }
+        case DOREFA: {
+            let scaled = select(tanh(w) / (2.0 * constants.x), 0.0, constants.x == 0.0);
+            return round(clamp(scaled + 0.5, 0.0, 1.0) * levels);
+        }
+        case SAWB: {
+            let clipped = clamp(w, -constants.x, constants.x);
+            return select(round((clipped + constants.x) / constants.y), 0.0, constants.y == 0.0);
+        }
+        default: { return 0.0; }
+    }
+}
+
+// The de-quantized weight.
+fn quantize_weight(kind: u32, w: f32, constants: vec4f, levels: f32) -> f32 {
+    let level = weight_level(kind, w, constants, levels);
+    switch kind {
+        case AFFINE: { return (level - constants.y) * constants.x; }
+        case DOREFA: { return 2.0 * level / levels - 1.0; }
+        case SAWB: { return level * constants.y - constants.x; }
+        default: { return w; }
+    }
+}
+
+// ∂ŵ/∂w by the straight-through estimator, eq. (2).
+fn weight_derivative(kind: u32, w: f32, constants: vec4f) -> f32 {
+    switch kind {
+        case AFFINE: { return select(0.0, 1.0, w >= constants.z && w <= constants.w); }
+        case DOREFA: {
+            let t = tanh(w);
+            return select((1.0 - t * t) / constants.x, 0.0, constants.x == 0.0);
+        }
+        case SAWB: { return select(0.0, 1.0, abs(w) <= constants.x); }
+        default: { return 1.0; }
+    }
+}

@@ -1,0 +1,69 @@
+// Product of a batch of vectors with a matrix, with bias and activation: the fully connected layer (torch.nn.Linear followed by ReLU
+// or PACT) forward, and, with the other weight layout and neither bias nor activation, its input gradient:
+//   x[n, o] = bias[o] + Σ_i input[n, i] · weight[i, o],  output = activate(x).
+//
+// Vectors are [image, feature / 4] vec4f, weights [in feature (padded), out feature / 4] vec4f as `prepare_weights` lays them out.
+// One invocation keeps IMAGES × GROUPS groups of 4 outputs in registers; invocations of a workgroup differ in their outputs only.
+
+import constants::{IMAGES, GROUPS, LANES};
+import package::common::images::Images;
+import package::common::activation::activate;
+
+override IN_GROUPS: u32;
+override OUT_GROUPS: u32;
+override ACTIVATION: u32;
+@if(pact) override LEVELS: f32;
+@if(pact) override ALPHA_INDEX: u32;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> input: array<vec4f>;
+@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4f>;
+@if(bias) @group(0) @binding(4) var<storage, read> bias: array<vec4f>;
+@if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<vec4f>;
+@if(pact) @group(0) @binding(6) var<storage, read> parameters: array<f32>;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let first = workgroup.y * IMAGES;
+    if (first >= images.count) { return; }
+    let first_group = workgroup.x * LANES * GROUPS + lane;
+
+    var sum: array<vec4f, IMAGES * GROUPS>;
+    @if(bias) {
+        @unroll for (var g = 0u; g < GROUPS; g++) {
+            let b = bias[min(first_group + g * LANES, OUT_GROUPS - 1u)];
+            @unroll for (var n = 0u; n < IMAGES; n++) { sum[n * GROUPS + g] = b; }
+        }
+    }
+    for (var i = 0u; i < IN_GROUPS; i++) {
+        var vector: array<vec4f, IMAGES>;
+        @unroll for (var n = 0u; n < IMAGES; n++) {
+            vector[n] = input[(images.first + min(first + n, images.count - 1u)) * IN_GROUPS + i];
+        }
+        @unroll for (var j = 0u; j < 4u; j++) {
+            @unroll for (var g = 0u; g < GROUPS; g++) {
+                let w = weight[(i * 4u + j) * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u)];
+                @unroll for (var n = 0u; n < IMAGES; n++) {
+                    sum[n * GROUPS + g] = fma(vec4f(vector[n][j]), w, sum[n * GROUPS + g]);
+                }
+            }
+        }
+    }
+    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @unroll for (var n = 0u; n < IMAGES; n++) {
+        if (first + n < images.count) {
+            let at = (images.first + first + n) * OUT_GROUPS + first_group;
+            @unroll for (var g = 0u; g < GROUPS; g++) {
+                if (first_group + g * LANES < OUT_GROUPS) {
+                    let x = sum[n * GROUPS + g];
+                    @if(pact) {
+                        pre_activation[at + g * LANES] = x;
+                        output[at + g * LANES] = activate(ACTIVATION, x, alpha, LEVELS);
+                    }
+                    @if(!pact) { output[at + g * LANES] = activate(ACTIVATION, x, 0.0, 1.0); }
+                }
+            }
+        }
+    }
+}

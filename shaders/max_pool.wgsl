@@ -1,0 +1,49 @@
+// Max-pooling over KERNEL × KERNEL windows with stride STRIDE, no padding (torch.nn.MaxPool2d); ties go to the first element in row-major order.
+// Values are [image, row, column, channel / 4] vec4f. `choice` keeps, for each output, the position ky · KERNEL + kx of its maximum: one byte
+// a channel, so KERNEL ≤ 15. One invocation a group of 4 outputs.
+
+import package::common::grid::linear_workgroup;
+import package::common::images::Images;
+
+override IN_HEIGHT: u32;
+override IN_WIDTH: u32;
+override GROUPS: u32;
+override OUT_HEIGHT: u32;
+override OUT_WIDTH: u32;
+override KERNEL: u32;
+override STRIDE: u32;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> input: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> choice: array<u32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) count: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let element = linear_workgroup(workgroup, count) * 64u + lane;
+    let per_image = OUT_HEIGHT * OUT_WIDTH * GROUPS;
+    if (element >= images.count * per_image) { return; }
+    let image = images.first + element / per_image;
+    let group = element % GROUPS;
+    let column = (element / GROUPS) % OUT_WIDTH;
+    let row = (element / (GROUPS * OUT_WIDTH)) % OUT_HEIGHT;
+
+    let first = ((image * IN_HEIGHT + row * STRIDE) * IN_WIDTH + column * STRIDE) * GROUPS + group;
+    var best = input[first];
+    var position = vec4u();
+    for (var ky = 0u; ky < KERNEL; ky++) {
+        for (var kx = 0u; kx < KERNEL; kx++) {
+            let value = input[first + (ky * IN_WIDTH + kx) * GROUPS];
+            let larger = value > best;
+            best = select(best, value, larger);
+            position = select(position, vec4u(ky * KERNEL + kx), larger);
+        }
+    }
+    let at = images.first * per_image + element;
+    output[at] = best;
+    choice[at] = position.x | (position.y << 8u) | (position.z << 16u) | (position.w << 24u);
+}

@@ -1,0 +1,87 @@
+// Gradient of max-pooling with respect to its input, times the derivative of the activation in front of it:
+//   input_gradient[e] = activation'(state[e]) · Σ_{windows whose maximum e is} output_gradient[window],
+// and PACT's ∂L/∂α = Σ ∂y/∂α · (that sum), one partial sum a workgroup. ACTIVATION 0 is max-pooling alone.
+// `choice` is what `max_pool` kept; `state` is the activation's input x for PACT, its output for ReLU. Layouts as there.
+// An invocation takes ITEMS groups of 4 elements.
+
+import constants::ITEMS;
+import package::common::grid::linear_workgroup;
+import package::common::images::Images;
+import package::common::activation::{derivative, alpha_derivative};
+
+override IN_HEIGHT: u32;
+override IN_WIDTH: u32;
+override GROUPS: u32;
+override OUT_HEIGHT: u32;
+override OUT_WIDTH: u32;
+override KERNEL: u32;
+override STRIDE: u32;
+override ACTIVATION: u32;
+@if(pact) override ALPHA_INDEX: u32;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> output_gradient: array<vec4f>;
+@group(0) @binding(2) var<storage, read> choice: array<u32>;
+@group(0) @binding(3) var<storage, read> state: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> input_gradient: array<vec4f>;
+@if(pact) @group(0) @binding(5) var<storage, read> parameters: array<f32>;
+@if(pact) @group(0) @binding(6) var<storage, read_write> partial_sums: array<f32>;
+
+@if(pact) var<workgroup> sums: array<f32, 64>;
+
+// Σ of the gradients of the windows that chose element (row, column).
+fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
+    var sum = vec4f();
+    // Windows that contain the row start at most KERNEL − 1 above it.
+    let last_y = min(row / STRIDE, OUT_HEIGHT - 1u);
+    let first_y = (max(row + 1u, KERNEL) - KERNEL + STRIDE - 1u) / STRIDE;
+    let last_x = min(column / STRIDE, OUT_WIDTH - 1u);
+    let first_x = (max(column + 1u, KERNEL) - KERNEL + STRIDE - 1u) / STRIDE;
+    for (var y = first_y; y <= last_y; y++) {
+        for (var x = first_x; x <= last_x; x++) {
+            let at = ((image * OUT_HEIGHT + y) * OUT_WIDTH + x) * GROUPS + group;
+            let position = (row - y * STRIDE) * KERNEL + column - x * STRIDE;
+            let chosen_positions = (vec4u(choice[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
+            sum += select(vec4f(), output_gradient[at], chosen_positions == vec4u(position));
+        }
+    }
+    return sum;
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) count: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = linear_workgroup(workgroup, count);
+    let per_image = IN_HEIGHT * IN_WIDTH * GROUPS;
+    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(pact) var alpha_sum = vec4f();
+    for (var item = 0u; item < ITEMS; item++) {
+        let element = (block * ITEMS + item) * 64u + lane;
+        if (element < images.count * per_image) {
+            let image = images.first + element / per_image;
+            let group = element % GROUPS;
+            let column = (element / GROUPS) % IN_WIDTH;
+            let row = (element / (GROUPS * IN_WIDTH)) % IN_HEIGHT;
+            let at = images.first * per_image + element;
+            let gradient = chosen(image, row, column, group);
+            @if(pact) {
+                let x = state[at];
+                input_gradient[at] = gradient * derivative(ACTIVATION, x, alpha);
+                alpha_sum += gradient * alpha_derivative(ACTIVATION, x, alpha);
+            }
+            @if(!pact) { input_gradient[at] = gradient * derivative(ACTIVATION, state[at], 0.0); }
+        }
+    }
+    @if(pact) {
+        sums[lane] = alpha_sum.x + alpha_sum.y + alpha_sum.z + alpha_sum.w;
+        workgroupBarrier();
+        if (lane == 0u) {
+            var sum = 0.0;
+            for (var l = 0u; l < 64u; l++) { sum += sums[l]; }
+            partial_sums[block] = sum;
+        }
+    }
+}

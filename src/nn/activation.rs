@@ -1,0 +1,66 @@
+//! Which activation a layer has: ReLU, or PACT in its place.
+
+use crate::{
+    config::{LayerBits, PactKind},
+    gpu::Specialization,
+};
+
+/// Activation of one layer, as the kernels' constants see it (shaders/common/activation.wgsl).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ActivationPlan {
+    kind: u32,
+    levels: f32,
+    alpha_index: Option<u32>,
+}
+
+impl ActivationPlan {
+    /// No activation.
+    pub const NONE: ActivationPlan = ActivationPlan { kind: 0, levels: 1.0, alpha_index: None };
+    /// ReLU.
+    pub const RELU: ActivationPlan = ActivationPlan { kind: 1, levels: 1.0, alpha_index: None };
+
+    /// PACT with `bits.activation` bits and its α at `alpha_index` of the flat parameters; ReLU at 32 bits.
+    pub fn new(pact: PactKind, bits: LayerBits, alpha_index: Option<u32>) -> Self {
+        let Some(alpha_index) = alpha_index.filter(|_| bits.quantizes_activations()) else { return ActivationPlan::RELU };
+        let kind = match pact {
+            PactKind::Unsigned => 2,
+            PactKind::Signed => 3,
+            PactKind::SignedAfterRelu => 4,
+        };
+        let levels = ActivationPlan::levels(pact, bits.activation);
+        ActivationPlan { kind, levels: levels as f32, alpha_index: Some(alpha_index) }
+    }
+
+    /// Number of steps from 0 to α: 2^b − 1 (unsigned) or 2^(b−1) − 1 (signed).
+    pub fn levels(pact: PactKind, bits: u32) -> u32 {
+        match pact {
+            PactKind::Unsigned => (1 << bits) - 1,
+            PactKind::Signed | PactKind::SignedAfterRelu => (1 << (bits - 1)) - 1,
+        }
+    }
+
+    /// Whether there is an α to learn.
+    pub fn is_pact(self) -> bool {
+        self.alpha_index.is_some()
+    }
+
+    /// Where its α is in the flat parameters.
+    pub fn alpha_index(self) -> Option<u32> {
+        self.alpha_index
+    }
+
+    /// Adds the constants of a forward kernel.
+    pub(super) fn forward(self, specialization: Specialization) -> Specialization {
+        let specialization = self.backward(specialization);
+        if self.is_pact() { specialization.constant("LEVELS", self.levels) } else { specialization }
+    }
+
+    /// Adds the constants of a backward kernel.
+    pub(super) fn backward(self, specialization: Specialization) -> Specialization {
+        let specialization = specialization.feature("pact", self.is_pact()).constant("ACTIVATION", self.kind);
+        match self.alpha_index {
+            Some(index) => specialization.constant("ALPHA_INDEX", index),
+            None => specialization,
+        }
+    }
+}

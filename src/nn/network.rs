@@ -1,0 +1,691 @@
+//! A sequential CNN on the GPU, and the dispatches of its passes.
+
+use super::{
+    ActivationPlan, GROUP, ParameterLayout, TileTable, groups,
+    node::{Node, NodeKind, Weights},
+    padded,
+};
+use crate::{
+    Error, Result,
+    config::{LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    quant::WeightQuantizerPlan,
+};
+
+/// Invocations of a workgroup of the elementwise kernels.
+const ELEMENTWISE: u32 = 64;
+
+/// The images a pass works on: a range inside the buffers, known to the GPU alone, and the most it can be.
+#[derive(Clone, Copy)]
+pub struct ImageRange<'a> {
+    /// A record of `first, count, batch, accumulate` (shaders/common/images.wgsl).
+    pub binding: Binding<'a>,
+    /// Upper bound of `count`; dispatches are as large as it needs.
+    pub most: u32,
+}
+
+/// What a network is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkOptions {
+    /// Images that the buffers hold.
+    pub slots: u32,
+    /// Whether weight gradients will be asked for.
+    pub training: bool,
+    /// Whether any gradient will be asked for.
+    pub gradients: bool,
+}
+
+/// Buffers for the gradients on their way through the network: written in turns.
+struct GradientBuffers {
+    turns: [Buffer; 2],
+    logits: Buffer,
+    partial_sums: Buffer,
+}
+
+/// A network with its parameters and activations on the GPU.
+pub struct Network {
+    /// Where each parameter is in the flat arrays.
+    pub layout: ParameterLayout,
+    /// All parameters, flat.
+    pub parameters: Buffer,
+    /// Their gradients, flat.
+    pub gradients: Buffer,
+    /// The images, [image, row, column, channel / 4] vec4, normalised.
+    pub input: Buffer,
+    input_shape: Shape,
+    classes: u32,
+    nodes: Vec<Node>,
+    backward: Option<GradientBuffers>,
+    tiles: TileTable,
+}
+
+/// Real channels in the groups of a tensor of `channels`: fewer than 4 only where there is a single group.
+pub(super) fn depth(channels: u32) -> u32 {
+    channels.min(GROUP)
+}
+
+/// Workgroups for `count` invocations-of-64, spread over two dimensions.
+fn grid(workgroups: u32) -> [u32; 3] {
+    let width = workgroups.clamp(1, 65_535);
+    [width, workgroups.div_ceil(width), 1]
+}
+
+fn bytes(slots: u32, elements: u32) -> u64 {
+    u64::from(slots) * u64::from(elements) * 16
+}
+
+impl Network {
+    /// Allocates everything that the passes of `options` need; parameters are zero.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a network that cannot be built, [`Error::OutOfMemory`] where it does not fit the adapter.
+    pub fn new(gpu: &Gpu, config: &NetworkConfig, quantization: &QuantizationConfig, options: NetworkOptions) -> Result<Network> {
+        let layout = ParameterLayout::new(config, quantization)?;
+        let tiles = TileTable::new(gpu);
+        let input = gpu.buffer("images", bytes(options.slots, config.input.pixels() * groups(config.input.channels)))?;
+        let mut network = Network {
+            parameters: gpu.buffer("parameters", u64::from(layout.padded_length()) * 4)?,
+            gradients: gpu.buffer("parameter gradients", u64::from(layout.padded_length()) * 4)?,
+            layout,
+            input,
+            input_shape: config.input,
+            classes: config.classes,
+            nodes: Vec::new(),
+            backward: None,
+            tiles,
+        };
+        network.build_nodes(gpu, config, quantization, options)?;
+        if options.gradients {
+            network.backward = Some(network.gradient_buffers(gpu, options.slots)?);
+        }
+        Ok(network)
+    }
+
+    fn build_nodes(
+        &mut self,
+        gpu: &Gpu,
+        config: &NetworkConfig,
+        quantization: &QuantizationConfig,
+        options: NetworkOptions,
+    ) -> Result<()> {
+        let shapes = config.shapes()?;
+        let mut shape = config.input;
+        let mut weighted = 0;
+        let mut index = 0;
+        while index < config.layers.len() {
+            let output = shapes[index];
+            let bits = quantization.layer_bits(weighted.max(1) - 1);
+            let (name, kind) = match &config.layers[index] {
+                LayerConfig::Conv { name, kernel, stride, padding, .. } => {
+                    let weights = self.weights(gpu, name, shape, output, kernel * kernel, quantization, weighted)?;
+                    (name.clone(), NodeKind::Convolution { weights, kernel: *kernel, stride: *stride, padding: *padding })
+                }
+                LayerConfig::Linear { name, .. } => {
+                    let weights = self.weights(gpu, name, shape, output, shape.pixels(), quantization, weighted)?;
+                    (name.clone(), NodeKind::FullyConnected { weights })
+                }
+                LayerConfig::Activation { name } => (name.clone(), NodeKind::Activation),
+                LayerConfig::MaxPool { kernel, stride } => {
+                    if *kernel > 15 {
+                        return Err(Error::Model(format!(
+                            "layer {}: pooling windows are at most 15 × 15, not {kernel}",
+                            index + 1
+                        )));
+                    }
+                    let elements = u64::from(options.slots) * u64::from(output.pixels() * groups(output.channels));
+                    let choice = gpu.buffer("pooling choices", elements * 4)?;
+                    (format!("pool{}", index + 1), NodeKind::MaxPool { kernel: *kernel, stride: *stride, choice })
+                }
+                LayerConfig::Dropout { rate } => {
+                    (format!("dropout{}", index + 1), NodeKind::Dropout { rate: *rate, layer: index as u32 })
+                }
+            };
+            let is_weighted = matches!(kind, NodeKind::Convolution { .. } | NodeKind::FullyConnected { .. });
+            weighted += usize::from(is_weighted);
+            let mut activation = ActivationPlan::NONE;
+            let activation_name = match (&kind, config.layers.get(index + 1)) {
+                (NodeKind::Activation, _) => Some(&name),
+                (_, Some(LayerConfig::Activation { name })) if is_weighted => {
+                    index += 1;
+                    Some(name)
+                }
+                _ => None,
+            };
+            if let Some(activation_name) = activation_name {
+                let bits = if is_weighted { quantization.layer_bits(weighted - 1) } else { bits };
+                let alpha = self.layout.find(&format!("{activation_name}.alpha")).map(|parameter| parameter.offset);
+                activation = ActivationPlan::new(quantization.pact, bits, alpha);
+            }
+            let elements = output.pixels() * groups(output.channels);
+            let value = match kind {
+                NodeKind::Dropout { .. } => self.nodes.last().map_or(&self.input, |node| &node.value).clone(),
+                _ => gpu.buffer("activations", bytes(options.slots, elements))?,
+            };
+            let pre_activation = match kind {
+                NodeKind::Activation if activation.is_pact() => {
+                    Some(self.nodes.last().map_or(&self.input, |node| &node.value).clone())
+                }
+                _ if activation.is_pact() => Some(gpu.buffer("pre-activations", bytes(options.slots, elements))?),
+                _ => None,
+            };
+            if matches!(kind, NodeKind::MaxPool { .. })
+                && let Some(previous) = self.nodes.last_mut()
+            {
+                previous.gradient_by_pool = previous.activation != ActivationPlan::NONE;
+            }
+            let mut node = Node { name, kind, input: shape, output, activation, value, pre_activation, gradient_by_pool: false };
+            if options.training {
+                let parts = node.wanted_parts(self.tiles, options.slots);
+                if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &mut node.kind {
+                    weights.allocate_parts(gpu, shape, output, parts)?;
+                }
+            }
+            self.nodes.push(node);
+            shape = output;
+            index += 1;
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "every argument is one property of the layer")]
+    fn weights(
+        &self,
+        gpu: &Gpu,
+        name: &str,
+        input: Shape,
+        output: Shape,
+        taps: u32,
+        quantization: &QuantizationConfig,
+        weighted: usize,
+    ) -> Result<Weights> {
+        let index = |suffix: &str| self.layout.find(&format!("{name}.{suffix}")).map_or(0, |parameter| parameter.offset);
+        let quantizer = WeightQuantizerPlan::new(quantization, quantization.layer_bits(weighted))?;
+        Weights::new(gpu, input, output, taps, [index("weight"), index("bias")], quantizer)
+    }
+
+    fn gradient_buffers(&self, gpu: &Gpu, slots: u32) -> Result<GradientBuffers> {
+        // A gradient is written to the buffer that its own source is not in: nodes that change shape alternate.
+        let mut largest = [0, 0];
+        let mut turn = 0;
+        for node in self.nodes.iter().rev() {
+            if !matches!(node.kind, NodeKind::Activation | NodeKind::Dropout { .. }) {
+                largest[turn] = largest[turn].max(node.input_elements());
+                turn = 1 - turn;
+            }
+        }
+        let partial_sums = self.nodes.iter().map(Node::output_elements).max().unwrap_or(1);
+        let blocks =
+            (u64::from(slots) * u64::from(partial_sums)).div_ceil(u64::from(ELEMENTWISE * self.tiles.elementwise_items()));
+        Ok(GradientBuffers {
+            turns: [
+                gpu.buffer("activation gradients", bytes(slots, largest[0]))?,
+                gpu.buffer("activation gradients", bytes(slots, largest[1]))?,
+            ],
+            logits: gpu.buffer("logit gradients", bytes(slots, groups(self.classes)))?,
+            partial_sums: gpu.buffer("partial sums of α's gradient", blocks * 4)?,
+        })
+    }
+
+    /// The output of the last layer, [image, class (padded)].
+    pub fn logits(&self) -> &Buffer {
+        self.nodes.last().map_or(&self.input, |node| &node.value)
+    }
+
+    /// Where the gradient of the loss with respect to the logits is to be written, [image, class (padded)].
+    pub fn logit_gradients(&self) -> Result<&Buffer> {
+        Ok(&self.backward_buffers()?.logits)
+    }
+
+    /// Shape of one input image.
+    pub fn input_shape(&self) -> Shape {
+        self.input_shape
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> u32 {
+        self.classes
+    }
+
+    /// The layers' outputs by name, with their shapes: what an activation statistic can be taken of.
+    pub fn activations(&self) -> impl Iterator<Item = (&str, Shape, &Buffer)> {
+        self.nodes.iter().map(|node| (node.name.as_str(), node.output, &node.value))
+    }
+
+    fn backward_buffers(&self) -> Result<&GradientBuffers> {
+        self.backward.as_ref().ok_or_else(|| Error::Gpu("this network was made without gradient buffers".into()))
+    }
+
+    /// Adds the fake quantization and layout of every layer's weights: once a step, before the passes.
+    pub fn record_weights(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
+        for node in &self.nodes {
+            let (NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights }) = &node.kind else { continue };
+            let out_channels = node.output.channels;
+            let in_elements = node.input.channels * weights.taps;
+            if weights.quantizer.is_active() {
+                let shape = Specialization::new().constant("OUT_CHANNELS", out_channels).constant("IN_ELEMENTS", in_elements);
+                let kernel = gpu.kernel("weight_range", shape.clone().constant("WEIGHT_INDEX", weights.weight_index))?;
+                let workgroups = [out_channels.div_ceil(64), 1, 1];
+                let label = format!("{} weight range", node.name);
+                recording.dispatch(gpu, label, kernel, &[(&self.parameters).into(), (&weights.statistics).into()], workgroups)?;
+                let kernel = gpu.kernel("weight_scale", weights.quantizer.specialize_scale(shape))?;
+                let label = format!("{} weight scale", node.name);
+                recording.dispatch(
+                    gpu,
+                    label,
+                    kernel,
+                    &[(&weights.statistics).into(), (&weights.constants).into()],
+                    workgroups,
+                )?;
+            }
+            let (in_padded, out_padded) = (padded(node.input.channels), padded(out_channels));
+            let [backward_tap, backward_out] = match node.kind {
+                NodeKind::Convolution { .. } => [out_padded * in_padded, in_padded],
+                _ => [in_padded, weights.taps * in_padded],
+            };
+            let specialization = weights
+                .quantizer
+                .specialize_levels(self.weight_shape(node, weights))
+                .constant("BACKWARD_TAP", backward_tap)
+                .constant("BACKWARD_OUT", backward_out);
+            let kernel = gpu.kernel("prepare_weights", specialization)?;
+            let bindings =
+                [&self.parameters, &weights.constants, &weights.forward, &weights.backward, &weights.bias].map(Binding::from);
+            let workgroups = grid((out_channels * in_elements).div_ceil(ELEMENTWISE));
+            recording.dispatch(gpu, format!("{} weights", node.name), kernel, &bindings, workgroups)?;
+        }
+        Ok(())
+    }
+
+    /// Constants that `prepare_weights` and `reduce_weight_gradient` share.
+    fn weight_shape(&self, node: &Node, weights: &Weights) -> Specialization {
+        Specialization::new()
+            .constant("OUT_CHANNELS", node.output.channels)
+            .constant("IN_CHANNELS", node.input.channels)
+            .constant("TAPS", weights.taps)
+            .constant("OUT_PADDED", padded(node.output.channels))
+            .constant("IN_PADDED", padded(node.input.channels))
+            .constant("WEIGHT_INDEX", weights.weight_index)
+            .constant("BIAS_INDEX", weights.bias_index)
+    }
+
+    /// Adds f(X) for the images of `range`. `step` is bound by dropout, which is left out where it is `None` (inference).
+    pub fn record_forward(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        range: ImageRange<'_>,
+        step: Option<&Buffer>,
+    ) -> Result<()> {
+        let mut input = &self.input;
+        for node in &self.nodes {
+            let label = format!("{} forward", node.name);
+            match &node.kind {
+                NodeKind::Convolution { weights, kernel, stride, padding } => {
+                    let tiles = self.tiles.convolution(
+                        groups(node.output.channels),
+                        node.output.height,
+                        node.output.width,
+                        *kernel,
+                        *stride,
+                    );
+                    let specialization = Specialization::new()
+                        .tile("ROWS", tiles.rows)
+                        .tile("COLUMNS", tiles.columns)
+                        .tile("GROUPS", tiles.groups)
+                        .tile("LANES", tiles.lanes)
+                        .tile("KERNEL", *kernel)
+                        .tile("STRIDE", *stride)
+                        .tile("DEPTH", depth(node.input.channels))
+                        .constant("PADDING", *padding);
+                    let specialization = node.activation.forward(convolution_shape(specialization, node));
+                    let mut bindings = vec![range.binding, input.into(), (&weights.forward).into(), (&weights.bias).into()];
+                    bindings.push((&node.value).into());
+                    self.bind_pact(node, &mut bindings);
+                    let strips = node.output.width.div_ceil(tiles.columns) * node.output.height.div_ceil(tiles.rows);
+                    let blocks = groups(node.output.channels).div_ceil(tiles.lanes * tiles.groups);
+                    let kernel = gpu.kernel("convolution", specialization)?;
+                    recording.dispatch(gpu, label, kernel, &bindings, [strips, range.most, blocks])?;
+                }
+                NodeKind::FullyConnected { weights } => {
+                    let (specialization, workgroups) =
+                        self.matrix_product(node.input_elements(), groups(node.output.channels), range.most);
+                    let specialization = node.activation.forward(specialization.feature("bias", true));
+                    let mut bindings = vec![range.binding, input.into(), (&weights.forward).into(), (&node.value).into()];
+                    bindings.push((&weights.bias).into());
+                    self.bind_pact(node, &mut bindings);
+                    recording.dispatch(gpu, label, gpu.kernel("matrix_product", specialization)?, &bindings, workgroups)?;
+                }
+                NodeKind::Activation => {
+                    let elements = node.output_elements();
+                    let specialization = node.activation.forward(Specialization::new().constant("ELEMENTS", elements));
+                    let mut bindings = vec![range.binding, input.into(), (&node.value).into()];
+                    if node.activation.is_pact() {
+                        bindings.push((&self.parameters).into());
+                    }
+                    let workgroups = grid((range.most * elements).div_ceil(ELEMENTWISE));
+                    recording.dispatch(gpu, label, gpu.kernel("activation", specialization)?, &bindings, workgroups)?;
+                }
+                NodeKind::MaxPool { kernel, stride, choice } => {
+                    let kernel = gpu.kernel("max_pool", pool_shape(node, *kernel, *stride))?;
+                    let bindings = [range.binding, input.into(), (&node.value).into(), choice.into()];
+                    let workgroups = grid((range.most * node.output_elements()).div_ceil(ELEMENTWISE));
+                    recording.dispatch(gpu, label, kernel, &bindings, workgroups)?;
+                }
+                NodeKind::Dropout { rate, layer } => {
+                    if let Some(step) = step {
+                        dropout(gpu, recording, label, [node.output_elements(), *layer], *rate, range, step, &node.value)?;
+                    }
+                }
+            }
+            input = &node.value;
+        }
+        Ok(())
+    }
+
+    /// Adds the backward pass from the logits' gradients for the images of `range`. Returns the buffer with ∂/∂X,
+    /// [image, row, column, channel / 4] vec4, where `wanted` asks for it. `step` as in [`Self::record_forward`].
+    pub fn record_backward(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        range: ImageRange<'_>,
+        step: Option<&Buffer>,
+        wanted: Gradients,
+    ) -> Result<&Buffer> {
+        let backward = self.backward_buffers()?;
+        let mut gradient = &backward.logits;
+        let mut turn = 0;
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);
+            if node.activation != ActivationPlan::NONE && !node.gradient_by_pool {
+                self.record_activation_gradient(gpu, recording, node, range, gradient, wanted)?;
+            }
+            let needs_input_gradient = index > 0 || wanted == Gradients::Input;
+            let next = &backward.turns[turn];
+            match &node.kind {
+                NodeKind::Convolution { weights, kernel, stride, padding } => {
+                    if wanted == Gradients::Parameters {
+                        self.record_convolution_weight_gradient(gpu, recording, node, range, input, gradient)?;
+                        self.record_reduction(gpu, recording, node, weights, range)?;
+                    }
+                    if !needs_input_gradient {
+                        break;
+                    }
+                    let in_groups = groups(node.input.channels);
+                    let tiles = self.tiles.convolution(in_groups, 1, node.input.width, *kernel, *stride);
+                    let specialization = Specialization::new()
+                        .tile("COLUMNS", tiles.columns)
+                        .tile("GROUPS", tiles.groups)
+                        .tile("LANES", tiles.lanes)
+                        .tile("KERNEL", *kernel)
+                        .tile("STRIDE", *stride)
+                        .tile("PADDING", *padding)
+                        .tile("DEPTH", depth(node.output.channels));
+                    let kernel = gpu.kernel("convolution_input_gradient", convolution_shape(specialization, node))?;
+                    let bindings = [range.binding, gradient.into(), (&weights.backward).into(), next.into()];
+                    let strips = node.input.width.div_ceil(tiles.columns) * node.input.height;
+                    let workgroups = [strips, range.most, in_groups.div_ceil(tiles.lanes * tiles.groups)];
+                    recording.dispatch(gpu, format!("{} input gradient", node.name), kernel, &bindings, workgroups)?;
+                }
+                NodeKind::FullyConnected { weights } => {
+                    if wanted == Gradients::Parameters {
+                        self.record_fully_connected_weight_gradient(gpu, recording, node, range, input, gradient)?;
+                        self.record_reduction(gpu, recording, node, weights, range)?;
+                    }
+                    if !needs_input_gradient {
+                        break;
+                    }
+                    let (specialization, workgroups) =
+                        self.matrix_product(groups(node.output.channels), node.input_elements(), range.most);
+                    let specialization = ActivationPlan::NONE.forward(specialization.feature("bias", false));
+                    let bindings = [range.binding, gradient.into(), (&weights.backward).into(), next.into()];
+                    let kernel = gpu.kernel("matrix_product", specialization)?;
+                    recording.dispatch(gpu, format!("{} input gradient", node.name), kernel, &bindings, workgroups)?;
+                }
+                NodeKind::MaxPool { kernel, stride, choice } => {
+                    self.record_pool_gradient(
+                        gpu,
+                        recording,
+                        index,
+                        [*kernel, *stride],
+                        choice,
+                        range,
+                        [gradient, next],
+                        wanted,
+                    )?;
+                }
+                NodeKind::Dropout { rate, layer } => {
+                    if let Some(step) = step {
+                        let label = format!("{} gradient", node.name);
+                        dropout(gpu, recording, label, [node.output_elements(), *layer], *rate, range, step, gradient)?;
+                    }
+                    continue;
+                }
+                NodeKind::Activation => continue,
+            }
+            gradient = next;
+            turn = 1 - turn;
+        }
+        Ok(gradient)
+    }
+
+    fn bind_pact<'a>(&'a self, node: &'a Node, bindings: &mut Vec<Binding<'a>>) {
+        if let Some(pre_activation) = &node.pre_activation {
+            bindings.push(pre_activation.into());
+            bindings.push((&self.parameters).into());
+        }
+    }
+
+    fn matrix_product(&self, in_groups: u32, out_groups: u32, images: u32) -> (Specialization, [u32; 3]) {
+        let (lanes, per_lane, per_invocation) = self.tiles.matrix_product(out_groups);
+        let specialization = Specialization::new()
+            .tile("IMAGES", per_invocation)
+            .tile("GROUPS", per_lane)
+            .tile("LANES", lanes)
+            .constant("IN_GROUPS", in_groups)
+            .constant("OUT_GROUPS", out_groups);
+        (specialization, [out_groups.div_ceil(lanes * per_lane), images.div_ceil(per_invocation), 1])
+    }
+
+    fn record_activation_gradient(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        node: &Node,
+        range: ImageRange<'_>,
+        gradient: &Buffer,
+        wanted: Gradients,
+    ) -> Result<()> {
+        let items = self.tiles.elementwise_items();
+        let specialization = Specialization::new().tile("ITEMS", items).constant("ELEMENTS", node.output_elements());
+        let kernel = gpu.kernel("activation_gradient", node.activation.backward(specialization))?;
+        let mut bindings = vec![range.binding, node.state().into(), gradient.into()];
+        self.bind_alpha_sums(node.activation, &mut bindings)?;
+        let blocks = (range.most * node.output_elements()).div_ceil(ELEMENTWISE * items);
+        recording.dispatch(gpu, format!("{} activation gradient", node.name), kernel, &bindings, grid(blocks))?;
+        self.record_alpha_sum(gpu, recording, node, range, blocks, wanted)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the pool, what is in front of it, and where gradients come from and go to")]
+    fn record_pool_gradient(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        index: usize,
+        [kernel, stride]: [u32; 2],
+        choice: &Buffer,
+        range: ImageRange<'_>,
+        [from, to]: [&Buffer; 2],
+        wanted: Gradients,
+    ) -> Result<()> {
+        let node = &self.nodes[index];
+        let fused = index.checked_sub(1).map(|previous| &self.nodes[previous]).filter(|previous| previous.gradient_by_pool);
+        let activation = fused.map_or(ActivationPlan::NONE, |previous| previous.activation);
+        let state = fused.map_or(choice, |previous| previous.state());
+        let items = self.tiles.elementwise_items();
+        let specialization = activation.backward(pool_shape(node, kernel, stride).tile("ITEMS", items));
+        let kernel = gpu.kernel("max_pool_gradient", specialization)?;
+        let mut bindings = vec![range.binding, from.into(), choice.into(), state.into(), to.into()];
+        self.bind_alpha_sums(activation, &mut bindings)?;
+        let blocks = (range.most * node.input_elements()).div_ceil(ELEMENTWISE * items);
+        recording.dispatch(gpu, format!("{} gradient", node.name), kernel, &bindings, grid(blocks))?;
+        match fused {
+            Some(previous) => self.record_alpha_sum(gpu, recording, previous, range, blocks, wanted),
+            None => Ok(()),
+        }
+    }
+
+    fn bind_alpha_sums<'a>(&'a self, activation: ActivationPlan, bindings: &mut Vec<Binding<'a>>) -> Result<()> {
+        if activation.is_pact() {
+            bindings.push((&self.parameters).into());
+            bindings.push((&self.backward_buffers()?.partial_sums).into());
+        }
+        Ok(())
+    }
+
+    fn record_alpha_sum(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        node: &Node,
+        range: ImageRange<'_>,
+        blocks: u32,
+        wanted: Gradients,
+    ) -> Result<()> {
+        let Some(index) = node.activation.alpha_index().filter(|_| wanted == Gradients::Parameters) else { return Ok(()) };
+        let kernel = gpu.kernel("sum_partials", Specialization::new().constant("COUNT", blocks).constant("INDEX", index))?;
+        let bindings = [range.binding, (&self.backward_buffers()?.partial_sums).into(), (&self.gradients).into()];
+        recording.dispatch(gpu, format!("{} α gradient", node.name), kernel, &bindings, [1, 1, 1])
+    }
+
+    fn record_convolution_weight_gradient(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        node: &Node,
+        range: ImageRange<'_>,
+        input: &Buffer,
+        gradient: &Buffer,
+    ) -> Result<()> {
+        let NodeKind::Convolution { weights, kernel, stride, padding } = &node.kind else { return Ok(()) };
+        let (in_groups, out_groups, depth) =
+            (groups(node.input.channels), groups(node.output.channels), depth(node.input.channels));
+        let (lanes, per_lane, tap_rows, columns) =
+            self.tiles.convolution_weight_gradient(out_groups, node.output.width, *kernel, depth);
+        let (parts, count) =
+            weights.parts.as_ref().ok_or_else(|| Error::Gpu("this network was made without weight gradients".into()))?;
+        let specialization = Specialization::new()
+            .tile("COLUMNS", columns)
+            .tile("GROUPS", per_lane)
+            .tile("LANES", lanes)
+            .tile("KERNEL", *kernel)
+            .tile("STRIDE", *stride)
+            .tile("TAP_ROWS", tap_rows)
+            .tile("DEPTH", depth)
+            .constant("PADDING", *padding)
+            .constant("PARTS", *count);
+        let pipeline = gpu.kernel("convolution_weight_gradient", convolution_shape(specialization, node))?;
+        let workgroups = [in_groups * kernel.div_ceil(tap_rows), *count, out_groups.div_ceil(lanes * per_lane)];
+        let bindings = [range.binding, input.into(), gradient.into(), parts.into()];
+        recording.dispatch(gpu, format!("{} weight gradient", node.name), pipeline, &bindings, workgroups)
+    }
+
+    fn record_fully_connected_weight_gradient(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        node: &Node,
+        range: ImageRange<'_>,
+        input: &Buffer,
+        gradient: &Buffer,
+    ) -> Result<()> {
+        let NodeKind::FullyConnected { weights } = &node.kind else { return Ok(()) };
+        let (in_groups, out_groups) = (node.input_elements(), groups(node.output.channels));
+        let (lanes, per_lane, features) = self.tiles.fully_connected_weight_gradient(out_groups);
+        let (parts, count) =
+            weights.parts.as_ref().ok_or_else(|| Error::Gpu("this network was made without weight gradients".into()))?;
+        let specialization = Specialization::new()
+            .tile("FEATURES", features)
+            .tile("GROUPS", per_lane)
+            .tile("LANES", lanes)
+            .constant("IN_GROUPS", in_groups)
+            .constant("OUT_GROUPS", out_groups)
+            .constant("PARTS", *count);
+        let kernel = gpu.kernel("fully_connected_weight_gradient", specialization)?;
+        let workgroups = [in_groups.div_ceil(features), *count, out_groups.div_ceil(lanes * per_lane)];
+        let bindings = [range.binding, input.into(), gradient.into(), parts.into()];
+        recording.dispatch(gpu, format!("{} weight gradient", node.name), kernel, &bindings, workgroups)
+    }
+
+    fn record_reduction(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        node: &Node,
+        weights: &Weights,
+        range: ImageRange<'_>,
+    ) -> Result<()> {
+        let (parts, count) =
+            weights.parts.as_ref().ok_or_else(|| Error::Gpu("this network was made without weight gradients".into()))?;
+        let specialization = weights.quantizer.specialize(self.weight_shape(node, weights)).constant("PARTS", *count);
+        let kernel = gpu.kernel("reduce_weight_gradient", specialization)?;
+        let bindings =
+            [range.binding, parts.into(), (&self.parameters).into(), (&weights.constants).into(), (&self.gradients).into()];
+        let elements = node.output.channels * node.input.channels * weights.taps;
+        recording.dispatch(
+            gpu,
+            format!("{} weight gradient sum", node.name),
+            kernel,
+            &bindings,
+            grid(elements.div_ceil(ELEMENTWISE)),
+        )
+    }
+}
+
+/// What a backward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gradients {
+    /// ∂/∂X only: saliency.
+    Input,
+    /// ∂/∂θ only: the first layer's input gradient is not computed.
+    Parameters,
+}
+
+fn convolution_shape(specialization: Specialization, node: &Node) -> Specialization {
+    specialization
+        .constant("IN_HEIGHT", node.input.height)
+        .constant("IN_WIDTH", node.input.width)
+        .constant("IN_GROUPS", groups(node.input.channels))
+        .constant("OUT_HEIGHT", node.output.height)
+        .constant("OUT_WIDTH", node.output.width)
+        .constant("OUT_GROUPS", groups(node.output.channels))
+}
+
+fn pool_shape(node: &Node, kernel: u32, stride: u32) -> Specialization {
+    Specialization::new()
+        .constant("IN_HEIGHT", node.input.height)
+        .constant("IN_WIDTH", node.input.width)
+        .constant("GROUPS", groups(node.input.channels))
+        .constant("OUT_HEIGHT", node.output.height)
+        .constant("OUT_WIDTH", node.output.width)
+        .constant("KERNEL", kernel)
+        .constant("STRIDE", stride)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the layer, its place in the random streams, and the buffers")]
+fn dropout(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    label: String,
+    [elements, layer]: [u32; 2],
+    rate: f32,
+    range: ImageRange<'_>,
+    step: &Buffer,
+    value: &Buffer,
+) -> Result<()> {
+    let specialization =
+        Specialization::new().constant("ELEMENTS", elements).constant("LAYER", layer).constant("RATE", f64::from(rate));
+    let kernel = gpu.kernel("dropout", specialization)?;
+    let bindings = [range.binding, step.into(), value.into()];
+    recording.dispatch(gpu, label, kernel, &bindings, grid((range.most * elements).div_ceil(ELEMENTWISE)))
+}
