@@ -3,11 +3,13 @@
 mod activation;
 mod network;
 mod node;
+mod optimizer;
 mod parameters;
 mod tiles;
 
 pub use activation::ActivationPlan;
 pub use network::{Gradients, ImageRange, Network, NetworkOptions};
+pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use parameters::{Parameter, ParameterLayout, ParameterRole};
 pub use tiles::{ConvolutionTiles, TileTable};
 

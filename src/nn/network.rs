@@ -683,9 +683,12 @@ fn dropout(
     step: &Buffer,
     value: &Buffer,
 ) -> Result<()> {
-    let specialization =
-        Specialization::new().constant("ELEMENTS", elements).constant("LAYER", layer).constant("RATE", f64::from(rate));
+    let specialization = Specialization::new()
+        .tile("LANES", ELEMENTWISE)
+        .constant("ELEMENTS", elements)
+        .constant("LAYER", layer)
+        .constant("RATE", f64::from(rate));
     let kernel = gpu.kernel("dropout", specialization)?;
     let bindings = [range.binding, step.into(), value.into()];
-    recording.dispatch(gpu, label, kernel, &bindings, grid((range.most * elements).div_ceil(ELEMENTWISE)))
+    recording.dispatch(gpu, label, kernel, &bindings, [elements.div_ceil(ELEMENTWISE), range.most, 1])
 }

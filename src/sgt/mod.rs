@@ -1,1 +1,9 @@
-//! (being written)
+//! Saliency Guided Training: Algorithm 1 as a recorded list of dispatches. Start reading at [`TrainingStep`].
+
+mod loss;
+mod masking;
+mod step;
+
+pub use loss::{Metrics, record_classification, record_loss, record_saliency_seed};
+pub use masking::Masking;
+pub use step::{StepOptions, TrainingStep};

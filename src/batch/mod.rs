@@ -1,0 +1,127 @@
+//! Batches on the GPU: the data set as bytes, the table of steps, and the kernels that begin a step and gather its images.
+
+mod records;
+mod resident;
+
+pub use records::{ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups};
+pub use resident::ResidentData;
+
+use crate::{
+    Result,
+    config::Augmentation,
+    gpu::{Buffer, Gpu, Recording, Specialization},
+    nn::ImageRange,
+};
+
+/// Invocations of a workgroup in kernels that take an image (or a pixel) an invocation.
+pub const LANES: u32 = 64;
+
+/// Pixels that an augmentation shift moves an image at most, each way.
+const SHIFT: u32 = 2;
+
+/// How a batch is drawn from the data set.
+#[derive(Clone, Debug)]
+pub struct GatherOptions {
+    /// In the epoch's random order, or in file order.
+    pub shuffle: bool,
+    /// Random changes.
+    pub augment: Vec<Augmentation>,
+    /// Mean subtracted from pixels in 0..1.
+    pub mean: f32,
+    /// Deviation they are divided by.
+    pub deviation: f32,
+}
+
+/// What a recorded step reads to know which images it works on, and the labels of those images.
+pub struct Batch {
+    /// Images of a part at most.
+    pub most: u32,
+    /// Whether every image has a masked twin behind the clean ones.
+    pub twins: bool,
+    /// The current entry of the table, a uniform.
+    pub step: Buffer,
+    /// Labels, of the clean and again of the masked images.
+    pub labels: Buffer,
+    table: Buffer,
+    cursor: Buffer,
+    ranges: Buffer,
+    entries: u64,
+}
+
+impl Batch {
+    /// Room for parts of `most` images and a table of `entries` records.
+    pub fn new(gpu: &Gpu, most: u32, twins: bool, entries: u64) -> Result<Batch> {
+        let step = size_of::<StepRecord>() as u64;
+        Ok(Batch {
+            most,
+            twins,
+            step: gpu.uniform("step", step)?,
+            labels: gpu.buffer("labels of the batch", u64::from(most) * 8)?,
+            table: gpu.buffer("table of steps", entries * step)?,
+            cursor: gpu.buffer("cursor", 4)?,
+            ranges: gpu.uniform("image ranges", 3 * RANGE_STRIDE)?,
+            entries,
+        })
+    }
+
+    /// Writes the table that the next submissions work through, from its first entry on.
+    pub fn write_table(&self, gpu: &Gpu, records: &[StepRecord]) {
+        debug_assert!(records.len() as u64 <= self.entries, "the table has {} entries", self.entries);
+        gpu.write(&self.table, 0, records);
+        gpu.write(&self.cursor, 0, &[0u32]);
+    }
+
+    fn range(&self, index: u64, most: u32) -> ImageRange<'_> {
+        ImageRange { binding: self.ranges.range(index * RANGE_STRIDE, size_of::<ImagesRange>() as u64), most }
+    }
+
+    /// X: the clean images.
+    pub fn clean(&self) -> ImageRange<'_> {
+        self.range(0, self.most)
+    }
+
+    /// X̃: the masked images.
+    pub fn masked(&self) -> ImageRange<'_> {
+        self.range(1, self.most)
+    }
+
+    /// X and X̃ as one batch (X alone without twins).
+    pub fn both(&self) -> ImageRange<'_> {
+        self.range(2, if self.twins { 2 * self.most } else { self.most })
+    }
+
+    /// Adds moving on to the table's next entry.
+    pub fn record_begin(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
+        let kernel = gpu.kernel("begin_step", Specialization::new().constant("SGT", u32::from(self.twins)))?;
+        let bindings = [&self.table, &self.cursor, &self.step, &self.ranges].map(Into::into);
+        recording.dispatch(gpu, "begin step", kernel, &bindings, [1, 1, 1])
+    }
+
+    /// Adds gathering the entry's images into `images`, normalised and augmented, and their labels.
+    pub fn record_gather(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        data: &ResidentData,
+        options: &GatherOptions,
+        images: &Buffer,
+    ) -> Result<()> {
+        const STRIP: u32 = 8;
+        let shift = if options.augment.contains(&Augmentation::Shift) { SHIFT } else { 0 };
+        let specialization = Specialization::new()
+            .tile("LANES", LANES)
+            .tile("STRIP", STRIP)
+            .constant("HEIGHT", data.shape.height)
+            .constant("WIDTH", data.shape.width)
+            .constant("CHANNELS", data.shape.channels)
+            .constant("SHUFFLE", u32::from(options.shuffle))
+            .constant("SHIFT", shift)
+            .constant("HFLIP", u32::from(options.augment.contains(&Augmentation::Hflip)))
+            .constant("MEAN", options.mean)
+            .constant("DEVIATION", options.deviation);
+        let kernel = gpu.kernel("gather_batch", specialization)?;
+        let bindings = [&self.step, &data.images, &data.labels, images, &self.labels].map(Into::into);
+        let elements = data.shape.pixels() * data.shape.channels.div_ceil(4);
+        recording.dispatch(gpu, "gather batch", kernel, &bindings, [elements.div_ceil(LANES * STRIP), self.most, 1])
+    }
+}

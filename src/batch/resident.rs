@@ -1,0 +1,36 @@
+//! A data set in GPU memory, as bytes.
+
+use crate::{
+    Result,
+    config::Shape,
+    data::Split,
+    gpu::{Buffer, Gpu},
+};
+
+/// Images and labels of one split, uploaded once.
+pub struct ResidentData {
+    /// Bytes, [image, channel, row, column], four a word.
+    pub images: Buffer,
+    /// A word an image.
+    pub labels: Buffer,
+    /// Shape of one image.
+    pub shape: Shape,
+    /// Number of images.
+    pub count: u32,
+}
+
+impl ResidentData {
+    /// Uploads `split`.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`] if it is larger than what the adapter binds at once; `--train-limit` makes it smaller.
+    pub fn new(gpu: &Gpu, split: &Split, shape: Shape) -> Result<ResidentData> {
+        let labels: Vec<u32> = split.labels.iter().map(|&label| u32::from(label)).collect();
+        Ok(ResidentData {
+            images: gpu.upload("data set", &split.images)?,
+            labels: gpu.upload("labels", &labels)?,
+            shape,
+            count: split.labels.len() as u32,
+        })
+    }
+}

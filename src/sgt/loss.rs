@@ -1,0 +1,103 @@
+//! The loss L = CE + λ·D_KL with its gradients, what saliency is the gradient of, and their sums over a batch.
+
+use crate::{
+    Result,
+    batch::{Batch, LANES},
+    config::{SaliencyTarget, SgtConfig},
+    gpu::{Buffer, Gpu, Recording, Specialization},
+    nn::{ImageRange, Network},
+};
+
+/// Sums of one step's losses, a slot a step.
+pub struct Metrics {
+    /// [image] (ce, kl, correct, 0).
+    per_image: Buffer,
+    /// [slot] (Σce, Σkl, Σcorrect, images).
+    pub sums: Buffer,
+    /// [slot] 1 if a loss was not finite.
+    pub flags: Buffer,
+    /// Number of slots.
+    pub slots: u64,
+}
+
+impl Metrics {
+    /// Room for `slots` steps of parts of up to `most` images.
+    pub fn new(gpu: &Gpu, most: u32, slots: u64) -> Result<Metrics> {
+        Ok(Metrics {
+            per_image: gpu.buffer("losses of the images", u64::from(most) * 16)?,
+            sums: gpu.buffer("metrics", slots * 16)?,
+            flags: gpu.buffer("metric flags", slots * 4)?,
+            slots,
+        })
+    }
+}
+
+fn class_shape(network: &Network) -> Specialization {
+    Specialization::new()
+        .tile("LANES", LANES)
+        .constant("CLASSES", network.classes())
+        .constant("CLASS_STRIDE", network.classes().next_multiple_of(4))
+}
+
+/// Adds the gradient, with respect to the logits of `range`, of the scalar that saliency explains; `labels` name the class of each image
+/// unless it is the predicted one.
+pub fn record_saliency_seed(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    network: &Network,
+    range: ImageRange<'_>,
+    labels: &Buffer,
+    target: SaliencyTarget,
+) -> Result<()> {
+    let target: u32 = match target {
+        SaliencyTarget::LogSoftmax => 0,
+        SaliencyTarget::Label => 1,
+        SaliencyTarget::Predicted => 2,
+    };
+    let kernel = gpu.kernel("saliency_seed", class_shape(network).constant("TARGET", target))?;
+    let bindings = [range.binding, network.logits().into(), labels.into(), network.logit_gradients()?.into()];
+    recording.dispatch(gpu, "saliency seed", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
+}
+
+/// Adds L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)), its gradient with respect to both logits, and the sums for the metrics.
+pub fn record_loss(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    network: &Network,
+    batch: &Batch,
+    sgt: &SgtConfig,
+    metrics: &Metrics,
+) -> Result<()> {
+    let specialization = class_shape(network)
+        .constant("LAMBDA", sgt.lambda)
+        .constant("STOP_GRADIENT", u32::from(sgt.stop_gradient))
+        .constant("SGT", u32::from(sgt.enabled));
+    let range = batch.clean();
+    let bindings = [
+        range.binding,
+        network.logits().into(),
+        (&batch.labels).into(),
+        network.logit_gradients()?.into(),
+        (&metrics.per_image).into(),
+    ];
+    let kernel = gpu.kernel("sgt_loss", specialization)?;
+    recording.dispatch(gpu, "loss", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])?;
+    let kernel = gpu.kernel("sum_metrics", Specialization::new().tile("WORKGROUP", LANES))?;
+    let bindings = [
+        range.binding,
+        (&batch.step).into(),
+        (&metrics.per_image).into(),
+        (&metrics.sums).into(),
+        (&metrics.flags).into(),
+    ];
+    recording.dispatch(gpu, "sum metrics", kernel, &bindings, [1, 1, 1])
+}
+
+/// Adds (ce, predicted class, probability of it, probability of the label) for every clean image, at its place in the data set.
+pub fn record_classification(gpu: &Gpu, recording: &mut Recording, network: &Network, batch: &Batch, output: &Buffer) -> Result<()> {
+    let kernel = gpu.kernel("classify", class_shape(network))?;
+    let range = batch.clean();
+    let bindings =
+        [range.binding, (&batch.step).into(), network.logits().into(), (&batch.labels).into(), output.into()];
+    recording.dispatch(gpu, "classify", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
+}

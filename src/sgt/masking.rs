@@ -1,0 +1,78 @@
+//! X̃ = M_k(I, X): which features are masked, and what they become.
+
+use crate::{
+    Result,
+    batch::{Batch, LANES},
+    config::{MaskFill, MaskRank, Shape},
+    gpu::{Buffer, Gpu, Recording, Specialization},
+};
+
+/// Invocations of a workgroup that selects within one image.
+const SELECT_WORKGROUP: u32 = 64;
+
+/// Buffers and rules of masking.
+pub struct Masking {
+    shape: Shape,
+    /// Features masked an image: floor(mask ratio · pixels).
+    pub k: u32,
+    rank: MaskRank,
+    fill: MaskFill,
+    /// [image, pixel], 1 where masked.
+    pub mask: Buffer,
+    statistics: Buffer,
+}
+
+impl Masking {
+    /// Masks the `ratio` lowest features of images of `shape`, for up to `slots` images.
+    pub fn new(gpu: &Gpu, shape: Shape, slots: u32, ratio: f32, rank: MaskRank, fill: MaskFill) -> Result<Masking> {
+        Ok(Masking {
+            shape,
+            // In f64 so that 0.7 · 10 pixels gives 7; the ratio is rounded to 7 digits first, as it was written.
+            k: ((f64::from(ratio) * 1e7).round() / 1e7 * f64::from(shape.pixels())).floor() as u32,
+            rank,
+            fill,
+            mask: gpu.buffer("mask", u64::from(slots) * u64::from(shape.pixels()) * 4)?,
+            statistics: gpu.buffer("image statistics", u64::from(slots) * 16)?,
+        })
+    }
+
+    /// Adds I = the k lowest features of `gradient`, per image (Algorithm 1: sort the gradient, take the bottom k).
+    pub fn record_selection(&self, gpu: &Gpu, recording: &mut Recording, batch: &Batch, gradient: &Buffer) -> Result<()> {
+        let specialization = Specialization::new()
+            .tile("WORKGROUP", SELECT_WORKGROUP)
+            .constant("PIXELS", self.shape.pixels())
+            .constant("CHANNELS", self.shape.channels)
+            .constant("K", self.k)
+            .constant("RANK_ABS", u32::from(self.rank == MaskRank::Abs));
+        let kernel = gpu.kernel("select_lowest", specialization)?;
+        let range = batch.clean();
+        recording.dispatch(gpu, "select lowest", kernel, &[range.binding, gradient.into(), (&self.mask).into()], [range.most, 1, 1])
+    }
+
+    /// Adds X̃: the clean images of `images` copied behind them, the selected features replaced.
+    pub fn record_fill(&self, gpu: &Gpu, recording: &mut Recording, batch: &Batch, images: &Buffer) -> Result<()> {
+        let range = batch.clean();
+        let shape = Specialization::new().constant("CHANNELS", self.shape.channels);
+        let specialization = shape.clone().tile("WORKGROUP", SELECT_WORKGROUP).constant("PIXELS", self.shape.pixels());
+        let kernel = gpu.kernel("image_statistics", specialization)?;
+        let bindings = [range.binding, images.into(), (&self.statistics).into()];
+        recording.dispatch(gpu, "image statistics", kernel, &bindings, [range.most, 1, 1])?;
+        let fill: u32 = match self.fill {
+            MaskFill::Uniform => 0,
+            MaskFill::Zero => 1,
+            MaskFill::Mean => 2,
+            MaskFill::Corner => 3,
+            MaskFill::Blur => 4,
+        };
+        let specialization = shape
+            .tile("LANES", LANES)
+            .constant("HEIGHT", self.shape.height)
+            .constant("WIDTH", self.shape.width)
+            .constant("FILL", fill);
+        let kernel = gpu.kernel("fill_masked", specialization)?;
+        let bindings =
+            [(&batch.step).into(), range.binding, images.into(), (&self.mask).into(), (&self.statistics).into()];
+        let elements = self.shape.pixels() * self.shape.channels.div_ceil(4);
+        recording.dispatch(gpu, "fill masked", kernel, &bindings, [elements.div_ceil(LANES), range.most, 1])
+    }
+}

@@ -1,0 +1,104 @@
+//! Algorithm 1, recorded.
+
+use super::{Masking, Metrics, record_loss, record_saliency_seed};
+use crate::{
+    Result,
+    batch::{Batch, GatherOptions, ResidentData},
+    config::{NetworkConfig, SgtConfig},
+    gpu::{Gpu, Recording},
+    nn::{Gradients, Network, Optimizer},
+};
+
+/// What a step needs beside the network.
+pub struct StepOptions<'a> {
+    /// Saliency Guided Training; off is plain training.
+    pub sgt: &'a SgtConfig,
+    /// How batches are drawn.
+    pub gather: GatherOptions,
+    /// Whether the network has dropout: then saliency needs a forward pass of its own, in inference mode.
+    pub dropout: bool,
+}
+
+impl<'a> StepOptions<'a> {
+    /// Options for `network`.
+    pub fn new(sgt: &'a SgtConfig, gather: GatherOptions, network: &NetworkConfig) -> Self {
+        let dropout = network.layers.iter().any(|layer| matches!(layer, crate::config::LayerConfig::Dropout { rate } if *rate > 0.0));
+        StepOptions { sgt, gather, dropout }
+    }
+}
+
+/// One training step as three lists of dispatches: once before, once for every part of the batch, once after.
+///
+/// A batch that does not fit the adapter's buffers is cut into parts whose gradients add up to the batch's.
+pub struct TrainingStep {
+    begin: Recording,
+    part: Recording,
+    update: Recording,
+}
+
+impl TrainingStep {
+    /// Records Algorithm 1 (Saliency Guided Training) over buffers that exist already.
+    #[expect(clippy::too_many_arguments, reason = "each is one of the step's ingredients")]
+    pub fn record(
+        gpu: &Gpu,
+        network: &Network,
+        data: &ResidentData,
+        batch: &Batch,
+        masking: Option<&Masking>,
+        metrics: &Metrics,
+        optimizer: &Optimizer,
+        options: &StepOptions<'_>,
+    ) -> Result<TrainingStep> {
+        let mut begin = Recording::new();
+        network.record_weights(gpu, &mut begin)?; // fake-quantized, eq. (1)
+
+        let mut part = Recording::new();
+        batch.record_begin(gpu, &mut part)?;
+        batch.record_gather(gpu, &mut part, data, &options.gather, &network.input)?;
+        let training = options.dropout.then_some(&batch.step);
+
+        // f(X). Without dropout the saliency and the loss share it; with dropout, saliency needs its own, in inference mode.
+        if !options.dropout || masking.is_some() {
+            network.record_forward(gpu, &mut part, batch.clean(), None)?;
+        }
+        if let Some(masking) = masking {
+            // I = Sort(∇_X f(X)): the k lowest features of every image.
+            record_saliency_seed(gpu, &mut part, network, batch.clean(), &batch.labels, options.sgt.target)?;
+            let saliency = network.record_backward(gpu, &mut part, batch.clean(), None, Gradients::Input)?;
+            masking.record_selection(gpu, &mut part, batch, saliency)?;
+            // X̃ = M_k(I, X)
+            masking.record_fill(gpu, &mut part, batch, &network.input)?;
+            // f(X̃)
+            if !options.dropout {
+                network.record_forward(gpu, &mut part, batch.masked(), None)?;
+            }
+        }
+        if options.dropout {
+            network.record_forward(gpu, &mut part, batch.both(), training)?;
+        }
+        // L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)) and ∇_θ L, through both branches as one batch.
+        record_loss(gpu, &mut part, network, batch, options.sgt, metrics)?;
+        network.record_backward(gpu, &mut part, batch.both(), training, Gradients::Parameters)?;
+
+        // θ ← θ − τ·∇_θ L, eq. (3): of the float weights.
+        let mut update = Recording::new();
+        optimizer.record(gpu, &mut update, network, &batch.step)?;
+        Ok(TrainingStep { begin, part, update })
+    }
+
+    /// Submits one step of `parts` parts: one submission, no read-back.
+    pub fn submit(&self, gpu: &Gpu, parts: u32) -> Result<()> {
+        let mut encoder = gpu.encoder();
+        self.begin.encode(&mut encoder);
+        for _ in 0..parts {
+            self.part.encode(&mut encoder);
+        }
+        self.update.encode(&mut encoder);
+        gpu.submit(encoder)
+    }
+
+    /// The dispatches of a step of one part, in order.
+    pub fn recordings(&self) -> [&Recording; 3] {
+        [&self.begin, &self.part, &self.update]
+    }
+}
