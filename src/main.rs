@@ -1,1 +1,5 @@
-fn main() {}
+//! The `saliq` program; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    saliq::cli::main()
+}

@@ -1,1 +1,141 @@
-//! (being written)
+//! The command line: arguments, output, signals, and one thin function a command in [`commands`].
+
+pub mod args;
+pub mod commands;
+mod logger;
+pub mod output;
+pub mod progress;
+pub mod signals;
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::Write,
+    process::ExitCode,
+};
+
+use clap::{ColorChoice, CommandFactory, FromArgMatches, error::ErrorKind};
+
+use crate::{Error, Result};
+use args::{Cli, Command, GlobalArgs};
+
+/// The program: parses the arguments, runs the command, reports an error as one line `error: …` on standard error.
+/// Exit codes: 0, 2 for usage, 130 and 143 after Ctrl-C and SIGTERM, 1 otherwise.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut command = Cli::command().color(color_choice(&arguments));
+    let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return argument_error(&error),
+    };
+    logger::start(cli.global.verbose, cli.global.quiet);
+    match dispatch(&cli.command, &cli.global) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
+    match command {
+        Command::Demo(args) => commands::demo::run(args, global),
+        Command::Devices(args) => commands::devices::run(args, global),
+        Command::Data(args) => commands::data::run(args, global),
+        Command::Train(args) => commands::train::run(args, global),
+        Command::Eval(args) => commands::eval::run(args, global),
+        Command::Explain(args) => commands::explain::run(args, global),
+        Command::Check(args) => commands::check::run(args, global),
+        Command::Bench(args) => commands::bench::run(args, global),
+    }
+}
+
+/// One line, whatever a library's message looked like. A closed standard error is no reason to panic.
+fn report(message: &str) {
+    let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    let _ = writeln!(std::io::stderr(), "error: {line}");
+}
+
+/// Help and version as clap prints them; an error, clap's suggestion included, on one line.
+fn argument_error(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+        }
+        _ => {
+            report(&one_line(&error.render().to_string()));
+            ExitCode::from(Error::Usage(String::new()).exit_code())
+        }
+    }
+}
+
+/// Folds clap's paragraphs (`error: …`, indented names, `tip: …`, `Usage: …`) into one sentence and a pointer to the help.
+fn one_line(rendered: &str) -> String {
+    let mut line = String::new();
+    let mut command = "saliq".to_string();
+    for part in rendered.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        if let Some(usage) = part.strip_prefix("Usage: ") {
+            let words = usage.split_whitespace().take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
+            command = words.collect::<Vec<_>>().join(" ");
+        } else if part.starts_with("For more information") {
+            break;
+        } else if line.is_empty() {
+            line.push_str(part.strip_prefix("error: ").unwrap_or(part));
+        } else {
+            let joint = if line.ends_with(':') || part.starts_with('[') { " " } else { "; " };
+            line.push_str(joint);
+            line.push_str(part.strip_prefix("tip: ").unwrap_or(part));
+        }
+    }
+    format!("{line} (see `{command} --help`)")
+}
+
+/// `--color` has to be known before the arguments are parsed, for their own help and errors.
+fn color_choice(arguments: &[OsString]) -> ColorChoice {
+    let mut chosen = ColorChoice::Auto;
+    for (index, argument) in arguments.iter().enumerate() {
+        let value = match argument.to_str() {
+            Some("--color") => arguments.get(index + 1).and_then(|next| next.to_str()),
+            Some(text) => text.strip_prefix("--color="),
+            None => None,
+        };
+        chosen = match value {
+            Some("always") => ColorChoice::Always,
+            Some("never") => ColorChoice::Never,
+            _ => chosen,
+        };
+        if argument == OsStr::new("--") {
+            break;
+        }
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn errors_fold_into_one_line() {
+        let fold = |arguments: &[&str]| {
+            let error = Cli::command().try_get_matches_from(arguments).expect_err("must not parse");
+            one_line(&error.render().to_string())
+        };
+        assert_eq!(
+            fold(&["saliq", "eval"]),
+            "the following required arguments were not provided: <MODEL> (see `saliq eval --help`)"
+        );
+        let typo = fold(&["saliq", "train", "--epoch", "3"]);
+        assert_eq!(typo, "unexpected argument '--epoch' found; a similar argument exists: '--epochs' (see `saliq train --help`)");
+        let value = fold(&["saliq", "train", "--optimizer", "adm"]);
+        assert!(value.contains("[possible values: sgd,") && value.contains("a similar value exists: 'adam'"), "{value}");
+    }
+}

@@ -2,13 +2,31 @@
 //!
 //! [`RunConfig`] is everything `saliq train` needs. The part that the computed numbers depend on
 //! ([`RunConfig::model_metadata`]) goes into the model file; paths and logging options do not.
+//!
+//! The way of a setting: flags and `--config FILE.toml` are both a [`PartialRunConfig`] (one definition, so a key is a flag
+//! without its dashes); the one is laid over the other, and [`PartialRunConfig::resolve`] fills in the defaults, which depend
+//! on the data set. [`RunConfig::to_toml`] goes the way back.
 
 mod bits;
+mod layers;
+mod model;
 mod network;
+mod partial;
+mod quantization;
+mod resolve;
+mod text;
 mod training;
 
+pub(crate) use text::{real, suggestion};
+
 pub use bits::LayerBits;
+pub use layers::WeightLayer;
+pub use model::{ModelConfig, PixelNormalization};
 pub use network::{LayerConfig, NetworkConfig, Shape};
+pub use partial::{PartialNetwork, PartialRunConfig};
+pub use quantization::{QuantizationOverrides, expand_bits};
+pub use resolve::DatasetInfo;
+pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{
     Augmentation, MaskFill, MaskRank, Normalize, OptimizerConfig, OptimizerKind, PactKind, QuantizationConfig, RunConfig,
     SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, WeightInit, WeightQuantizer,

@@ -54,6 +54,7 @@ pub enum LayerConfig {
         /// Name of its parameters, e.g. `conv1`.
         name: String,
         /// Number of filters.
+        #[serde(alias = "out-channels")]
         out_channels: u32,
         /// Kernel height and width.
         kernel: u32,
@@ -86,12 +87,21 @@ pub enum LayerConfig {
         /// Name of its parameters, e.g. `fc1`.
         name: String,
         /// Number of outputs.
+        #[serde(alias = "out-features")]
         out_features: u32,
     },
 }
 
 fn one() -> u32 {
     1
+}
+
+/// Largest number of elements of one image or activation that is believed.
+const MAX_ELEMENTS: u128 = 1 << 28;
+
+/// Channels × rows × columns, wide enough for any three numbers a file may claim.
+fn size(shape: Shape) -> u128 {
+    [shape.channels, shape.height, shape.width].iter().map(|&n| u128::from(n)).product()
 }
 
 /// A sequential CNN.
@@ -136,6 +146,9 @@ impl NetworkConfig {
         if shape.channels == 0 || shape.height == 0 || shape.width == 0 {
             return Err(Error::Model("network.input: channels, height and width must be at least 1".into()));
         }
+        if size(shape) > MAX_ELEMENTS {
+            return Err(Error::Model("network.input: an image may have at most 2^28 elements".into()));
+        }
         let mut shapes = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
             let at = index + 1;
@@ -165,11 +178,11 @@ impl NetworkConfig {
                 }
                 LayerConfig::Activation { .. } | LayerConfig::Dropout { .. } => shape,
             };
-            let elements = [shape.channels, shape.height, shape.width].iter().map(|&n| u64::from(n)).product::<u64>();
+            let elements = size(shape);
             if elements == 0 {
                 return Err(Error::Model(format!("layer {at}: needs at least one output channel")));
             }
-            if elements > 1 << 28 {
+            if elements > MAX_ELEMENTS {
                 return Err(too_large(index));
             }
             shapes.push(shape);

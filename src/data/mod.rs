@@ -1,1 +1,227 @@
-//! (being written)
+//! Data sets: the named ones (MNIST, Fashion-MNIST and their embedded mini versions) and folders of four IDX files.
+//!
+//! [`load`] finds and reads a set, [`list`] says what there is, [`fetch()`] downloads. Pixels stay bytes; normalisation is
+//! left to the GPU, with the constants of [`Dataset::normalization`].
+
+pub mod catalog;
+mod fetch;
+pub mod idx;
+mod locate;
+
+use std::path::Path;
+
+pub use fetch::{Progress, fetch};
+pub use locate::{DATA_DIR_VARIABLE, Listing, cache_dir, list};
+
+use self::{catalog::Entry, idx::Images, locate::Places};
+use crate::{
+    Error, Result,
+    config::{Normalize, Shape},
+};
+
+/// Smallest standard deviation that pixels are divided by: one of the 255 steps between black and white.
+const SMALLEST_DEVIATION: f64 = 1.0 / 255.0;
+
+/// Images with their labels, in file order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// N·C·H·W bytes, 0 to 255, in N, C, H, W order.
+    pub images: Vec<u8>,
+    /// N labels, each below the data set's number of classes.
+    pub labels: Vec<u8>,
+}
+
+impl Split {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are no images.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Keeps the first `n` images of `shape` (all, if there are fewer).
+    pub fn truncate(&mut self, n: usize, shape: Shape) {
+        if n < self.len() {
+            self.labels.truncate(n);
+            self.images.truncate(n * shape.elements() as usize);
+        }
+    }
+
+    /// Removes the last `share` (0..1, rounded to whole images) of the images of `shape` and returns it: the validation set
+    /// of `--validation-share`. At least one image stays; a share that is not above 0 takes none.
+    pub fn split_off_tail(&mut self, share: f32, shape: Shape) -> Split {
+        // `as` turns NaN and negative numbers into 0.
+        let tail = ((self.len() as f64 * f64::from(share)).round() as usize).min(self.len().saturating_sub(1));
+        let keep = self.len() - tail;
+        Split { labels: self.labels.split_off(keep), images: self.images.split_off(keep * shape.elements() as usize) }
+    }
+}
+
+/// A data set in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// The known name, or that of the folder.
+    pub name: String,
+    /// Shape of every image.
+    pub shape: Shape,
+    /// Number of classes, at least 2.
+    pub classes: u32,
+    /// A name for each class.
+    pub class_names: Vec<String>,
+    /// Training images.
+    pub train: Split,
+    /// Test images.
+    pub test: Split,
+    /// Published mean and standard deviation of the training pixels in 0..1, where there are such.
+    pub published_normalization: Option<(f32, f32)>,
+    /// The folder it was read from, or `built-in`.
+    pub source: String,
+}
+
+impl Dataset {
+    /// Mean and standard deviation to normalise pixels in 0..1 with: (p − mean) / deviation.
+    ///
+    /// [`Normalize::Standard`] is the published pair, else the one of all training pixels; the deviation is then at least
+    /// 1/255, so that images of one colour do not divide by zero.
+    pub fn normalization(&self, mode: &Normalize) -> (f32, f32) {
+        match *mode {
+            Normalize::Standard => self.published_normalization.unwrap_or_else(|| mean_and_deviation(&self.train.images)),
+            Normalize::Unit => (0.0, 1.0),
+            Normalize::Fixed { mean, deviation } => (mean, deviation),
+        }
+    }
+}
+
+/// Mean and (population) standard deviation of pixels scaled to 0..1, by way of their histogram: exact up to the last step.
+fn mean_and_deviation(pixels: &[u8]) -> (f32, f32) {
+    let mut histogram = [0u64; 256];
+    for &pixel in pixels {
+        histogram[usize::from(pixel)] += 1;
+    }
+    let expectation = |f: &dyn Fn(f64) -> f64| {
+        let sum: f64 = histogram.iter().enumerate().map(|(value, &count)| count as f64 * f(value as f64 / 255.0)).sum();
+        sum / pixels.len().max(1) as f64
+    };
+    let mean = expectation(&|p| p);
+    let variance = expectation(&|p| (p - mean).powi(2));
+    (mean as f32, variance.sqrt().max(SMALLEST_DEVIATION) as f32)
+}
+
+/// Loads the data set called `name`: a known name (see [`catalog`]), else a folder with four IDX files.
+///
+/// Full named sets are looked up in `data_dir` (in a folder of the set's name, torchvision's, or itself), in
+/// `SALIQ_DATA_DIR` likewise, in the user's [`cache_dir`] and in `/usr/share/datasets`. A copy that differs from the
+/// published one is used, with a warning in the log.
+///
+/// # Errors
+/// [`Error::Data`] if there is no such set or it is not found, [`Error::Io`] and [`Error::Format`] if a file is unreadable
+/// or its content does not fit.
+pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset> {
+    load_from(name, &Places::of_user(data_dir))
+}
+
+fn load_from(name: &str, places: &Places) -> Result<Dataset> {
+    match catalog::find(name) {
+        Some(entry) => load_named(entry, places),
+        None if Path::new(name).is_dir() => load_folder(Path::new(name)),
+        None => Err(locate::unknown(name)),
+    }
+}
+
+fn load_named(entry: &Entry, places: &Places) -> Result<Dataset> {
+    let classes = entry.class_names.len() as u32;
+    let (source, [train, test]) = if let Some(files) = entry.embedded {
+        let split = |images: usize| {
+            let path = |role: usize| Path::new("built-in").join(entry.name).join(entry.files[role].name);
+            let labels = images + 1;
+            pair(
+                idx::parse_images(&path(images), files[images])?,
+                idx::parse_labels(&path(labels), files[labels])?,
+                (&path(images), &path(labels)),
+                Some(classes),
+            )
+        };
+        ("built-in".to_string(), [split(0)?, split(2)?])
+    } else {
+        let (folder, files) = places.locate(entry)?;
+        let (train, test) = (read_pair(&files[0], &files[1], Some(classes))?, read_pair(&files[2], &files[3], Some(classes))?);
+        check_sums(entry, &folder, [&train, &test]);
+        (folder.display().to_string(), [train, test])
+    };
+    Ok(Dataset {
+        name: entry.name.into(),
+        shape: same_shape(&source, train.0, test.0)?,
+        classes,
+        class_names: entry.class_names.iter().map(ToString::to_string).collect(),
+        train: train.1,
+        test: test.1,
+        published_normalization: Some(entry.normalization),
+        source,
+    })
+}
+
+fn load_folder(folder: &Path) -> Result<Dataset> {
+    let files = locate::folder_files(folder)?;
+    let (train, test) = (read_pair(&files[0], &files[1], None)?, read_pair(&files[2], &files[3], None)?);
+    let highest = train.1.labels.iter().chain(&test.1.labels).copied().max().unwrap_or(0);
+    let classes = (u32::from(highest) + 1).max(2);
+    let source = folder.display().to_string();
+    // `.` and `..` have a name only once resolved.
+    let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    Ok(Dataset {
+        name: resolved.file_name().map_or_else(|| source.clone(), |name| name.to_string_lossy().into_owned()),
+        shape: same_shape(&source, train.0, test.0)?,
+        classes,
+        class_names: (0..classes).map(|class| class.to_string()).collect(),
+        train: train.1,
+        test: test.1,
+        published_normalization: None,
+        source,
+    })
+}
+
+fn read_pair(images: &Path, labels: &Path, classes: Option<u32>) -> Result<(Shape, Split)> {
+    pair(idx::read_images(images)?, idx::read_labels(labels)?, (images, labels), classes)
+}
+
+/// Images and labels that belong together, or what does not fit.
+fn pair(images: Images, labels: Vec<u8>, paths: (&Path, &Path), classes: Option<u32>) -> Result<(Shape, Split)> {
+    if images.count() != labels.len() {
+        let reason = format!("has {} labels for the {} images of {}", labels.len(), images.count(), paths.0.display());
+        return Err(Error::format(paths.1, reason));
+    }
+    let out_of_range = |classes: u32| labels.iter().position(|&label| u32::from(label) >= classes).zip(Some(classes));
+    if let Some((at, classes)) = classes.and_then(out_of_range) {
+        let reason = format!("label {} of image {at} is not one of the {classes} classes (0 to {})", labels[at], classes - 1);
+        return Err(Error::format(paths.1, reason));
+    }
+    Ok((images.shape, Split { images: images.pixels, labels }))
+}
+
+fn same_shape(source: &str, train: Shape, test: Shape) -> Result<Shape> {
+    if train == test {
+        return Ok(train);
+    }
+    let text = |shape: Shape| format!("{}×{}×{}", shape.channels, shape.height, shape.width);
+    Err(Error::format(source, format!("training images are {}, test images {}; they must agree", text(train), text(test))))
+}
+
+/// Warns of files that are not the published ones: results would not be comparable, but that may be intended.
+fn check_sums(entry: &Entry, folder: &Path, splits: [&(Shape, Split); 2]) {
+    let [train, test] = splits.map(|(shape, split)| {
+        let images = idx::image_header(*shape, split.len());
+        let labels = idx::header(&[split.len() as u32]);
+        [catalog::sha256_hex([&images[..], &split.images]), catalog::sha256_hex([&labels[..], &split.labels])]
+    });
+    for (file, sum) in entry.files.iter().zip(train.iter().chain(&test)) {
+        if file.sha256 != sum {
+            log::warn!("{}: {} is not the published file of {} (its SHA-256 differs)", folder.display(), file.name, entry.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Definitions of every command, flag and help text.
+
+mod check;
+mod data;
+mod eval;
+mod explain;
+mod train;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use check::{BenchArgs, CheckArgs, CheckFormat};
+pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};
+pub use eval::{EvalArgs, ModelInputArgs, Split};
+pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices, Method};
+pub use train::TrainArgs;
+
+/// Saliency guided training and quantization of small CNNs, on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "saliq", version, propagate_version = false, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Start with `saliq demo`, or:
+  saliq train --dataset mnist-mini --bits 4,2 --epochs 3 --out runs/first
+  saliq eval runs/first
+  saliq explain runs/first --method gradient --count 8
+No GPU? A software Vulkan driver will do: `saliq devices` says what was found.")]
+pub struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Adapter to run on: auto, its number, or a part of its name (see `saliq devices`)
+    #[arg(
+        long,
+        global = true,
+        env = "SALIQ_ADAPTER",
+        default_value = "auto",
+        value_name = "auto|INDEX|NAME",
+        help_heading = "Global"
+    )]
+    pub adapter: String,
+    /// No progress, no notes, no warnings: results and errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = "Global")]
+    pub quiet: bool,
+    /// Say more on standard error; twice for the graphics library's words too
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Global")]
+    pub verbose: u8,
+    /// Print the result as JSON, and nothing else, on standard output
+    #[arg(long, global = true, help_heading = "Global")]
+    pub json: bool,
+    /// Colours
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN", help_heading = "Global")]
+    pub color: ColorWhen,
+}
+
+/// When to colour the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train the float model and (4,4), (4,2), (2,2) on built-in images; write figures and a report
+    Demo(DemoArgs),
+    /// List the adapters, and say which one would be picked and why
+    Devices(DevicesArgs),
+    /// List or download data sets
+    Data(DataArgs),
+    /// Train a network
+    Train(Box<TrainArgs>),
+    /// Measure a model: accuracy, loss, confusion matrix, per-class figures
+    Eval(EvalArgs),
+    /// Show what a model looks at: attribution maps and picture grids
+    Explain(ExplainArgs),
+    /// Validate shaders without any GPU: parse, validate, translate to SPIR-V, MSL, HLSL and GLSL
+    Check(CheckArgs),
+    /// Time the training step and its kernels
+    Bench(BenchArgs),
+}
+
+/// `saliq demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Folder for figures, models and report.html; an earlier demo's folder is replaced
+    #[arg(long, value_name = "DIR", default_value = "runs/demo")]
+    pub out: PathBuf,
+    /// Replace the folder even if it is not an earlier demo's
+    #[arg(long)]
+    pub force: bool,
+    /// A few steps only, to see that everything works together
+    #[arg(long, hide = true)]
+    pub tiny: bool,
+}
+
+/// `saliq devices`.
+#[derive(Clone, Debug, Args)]
+pub struct DevicesArgs {}

@@ -1,0 +1,66 @@
+//! Arguments of `saliq eval`, and what it shares with `saliq explain`: which images, and how to run the model.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::config::{NormalizeSpec, QuantizationOverrides};
+
+/// Which part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// Test images.
+    Test,
+    /// Training images.
+    Train,
+}
+
+impl Split {
+    /// `test` or `train`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Test => "test",
+            Split::Train => "train",
+        }
+    }
+}
+
+/// Which images to run a model on, and how.
+#[derive(Clone, Debug, Args)]
+pub struct ModelInputArgs {
+    /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder [default: the one it was trained on]
+    #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
+    pub dataset: Option<String>,
+    /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub data_dir: Option<PathBuf>,
+    /// Test or training images
+    #[arg(long, value_enum, default_value = "test", value_name = "SPLIT", help_heading = "Data")]
+    pub split: Split,
+    /// Pixel normalisation: standard, unit (0..1) or MEAN,STD [default: the model's own, else standard]
+    #[arg(long, value_name = "HOW", help_heading = "Data")]
+    pub normalize: Option<NormalizeSpec>,
+    /// Images a step: less memory, not other results
+    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch_size: u32,
+    /// How to run the model, over what its file says.
+    #[command(flatten)]
+    pub quantization: QuantizationOverrides,
+}
+
+/// `saliq eval`.
+#[derive(Clone, Debug, Args)]
+pub struct EvalArgs {
+    /// Model: a .safetensors file (of saliq or PyTorch) or a run folder
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Which images, and how to run the model.
+    #[command(flatten)]
+    pub input: ModelInputArgs,
+    /// The first N images only [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Data")]
+    pub count: Option<u32>,
+    /// Also write every image's label, prediction and probability to this CSV file
+    #[arg(long, value_name = "FILE")]
+    pub predictions: Option<PathBuf>,
+}

@@ -1,0 +1,257 @@
+//! Arguments of `saliq explain`.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Args, ValueEnum};
+
+use super::ModelInputArgs;
+use crate::{
+    Error, Result,
+    config::{real, suggestion},
+};
+
+/// Attribution methods of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Method {
+    /// Gradient of the target with respect to the normalised input.
+    Gradient,
+    /// Gradient × normalised input.
+    InputXGradient,
+    /// Independent noise: the baseline that no method should fail to beat.
+    Random,
+}
+
+impl Method {
+    /// Every method of this version.
+    pub const ALL: [Method; 3] = [Method::Gradient, Method::InputXGradient, Method::Random];
+    /// Names that are reserved for methods to come.
+    const LATER: [&str; 11] = [
+        "smoothgrad",
+        "smoothgrad-sq",
+        "vargrad",
+        "integrated-gradients",
+        "gradient-shap",
+        "grad-cam",
+        "guided-backprop",
+        "deeplift",
+        "lrp",
+        "occlusion",
+        "rise",
+    ];
+
+    /// Its name on the command line and in `attributions.safetensors`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Gradient => "gradient",
+            Method::InputXGradient => "input-x-gradient",
+            Method::Random => "random",
+        }
+    }
+}
+
+impl FromStr for Method {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let available = "gradient, input-x-gradient, random";
+        if let Some(method) = Method::ALL.into_iter().find(|method| method.name() == text) {
+            return Ok(method);
+        }
+        if Method::LATER.contains(&text) {
+            return Err(format!("`{text}` comes with a later version; available now: {available}"));
+        }
+        let hint = suggestion(text, Method::ALL.map(Method::name).into_iter().chain(Method::LATER));
+        Err(format!("no such method{hint} available now: {available}", hint = if hint.is_empty() { ";" } else { &hint }))
+    }
+}
+
+/// The class whose score is explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExplainTarget {
+    /// The true label.
+    Label,
+    /// The predicted class.
+    Predicted,
+    /// This class.
+    Class(u32),
+}
+
+impl FromStr for ExplainTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("label", _) => Ok(ExplainTarget::Label),
+            ("predicted", _) => Ok(ExplainTarget::Predicted),
+            (_, Ok(class)) => Ok(ExplainTarget::Class(class)),
+            _ => Err(format!("must be label, predicted or a class number{}", suggestion(text, ["label", "predicted"]))),
+        }
+    }
+}
+
+/// What is differentiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainOutput {
+    /// The class's logit.
+    Logit,
+    /// The class's log-probability.
+    LogSoftmax,
+}
+
+/// Image numbers in the order given, such as `0,5,7-20`; at most 100,000.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Indices(pub Vec<u32>);
+
+impl FromStr for Indices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const MOST: usize = 100_000;
+        let number = |part: &str| part.trim().parse::<u32>().map_err(|_| format!("`{part}` is not an image number or range"));
+        let mut indices = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = match part.split_once('-') {
+                Some((first, last)) => (number(first)?, number(last)?),
+                None => (number(part)?, number(part)?),
+            };
+            if last < first {
+                return Err(format!("`{part}`: the range ends before it starts"));
+            }
+            if (last - first) as usize >= MOST - indices.len().min(MOST) {
+                return Err(format!("more than {MOST} images"));
+            }
+            indices.extend(first..=last);
+        }
+        Ok(Indices(indices))
+    }
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    match real(text)? as f32 {
+        share if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("must be from 0 to 1".into()),
+    }
+}
+
+fn not_negative(text: &str) -> Result<f32, String> {
+    match real(text)? as f32 {
+        value if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => Err("must be 0 or more".into()),
+    }
+}
+
+/// `saliq explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// Models: .safetensors files (of saliq or PyTorch) or run folders; one column group each in the grid
+    #[arg(required = true, value_name = "MODEL")]
+    pub models: Vec<PathBuf>,
+    /// Attribution methods, a comma-separated list of gradient, input-x-gradient, random
+    ///
+    /// Maps are signed, with respect to the normalised input. For a quantized model the gradient is that of the straight-through
+    /// estimator, by definition: the integer function itself has none.
+    #[arg(long, value_name = "M,…", value_delimiter = ',', default_value = "gradient", help_heading = "Method")]
+    pub method: Vec<Method>,
+    /// The class that is explained: label, predicted, or a class number
+    #[arg(long, value_name = "CLASS", default_value = "predicted", help_heading = "Method")]
+    pub target: ExplainTarget,
+    /// What the gradient is taken of
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "logit", help_heading = "Method")]
+    pub output: ExplainOutput,
+    /// What stands for `nothing to see` in methods that compare with it [default: zero]
+    #[arg(long, value_name = "KIND", help_heading = "Method")]
+    pub baseline: Option<String>,
+    /// Samples of methods that average over noise or masks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Method")]
+    pub samples: Option<u32>,
+    /// Noise of methods that add some, as a share of the image's range [default: 0.15]
+    #[arg(long, value_name = "SHARE", value_parser = not_negative, allow_negative_numbers = true, help_heading = "Method")]
+    pub noise: Option<f32>,
+    /// Steps of methods that integrate along a path [default: 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Method")]
+    pub steps: Option<u32>,
+    /// Seed of methods that draw random numbers
+    #[arg(long, value_name = "N", default_value = "0", help_heading = "Method")]
+    pub seed: u64,
+    /// Images by number, such as 0,5,7-20
+    #[arg(long, value_name = "LIST", conflicts_with = "count", help_heading = "Data")]
+    pub indices: Option<Indices>,
+    /// The first N images [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Data")]
+    pub count: Option<u32>,
+    /// Which images, and how to run the models.
+    #[command(flatten)]
+    pub input: ModelInputArgs,
+    /// Share of the features, those of highest saliency, that the masked picture keeps
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value = "0.5",
+        value_parser = share,
+        allow_negative_numbers = true,
+        help_heading = "Pictures"
+    )]
+    pub keep: f32,
+    /// Colour map of the saliency pictures
+    #[arg(long, value_name = "NAME", help_heading = "Pictures")]
+    pub cmap: Option<String>,
+    /// Folder for grid.png and attributions.safetensors
+    #[arg(long, value_name = "DIR", default_value = "runs/explain", help_heading = "Pictures")]
+    pub out: PathBuf,
+}
+
+impl ExplainArgs {
+    /// Refuses settings that no chosen method would look at.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the flag.
+    pub fn validate(&self) -> Result<()> {
+        let unused = [
+            ("baseline", self.baseline.is_some(), "integrated-gradients, deeplift and occlusion"),
+            ("samples", self.samples.is_some(), "smoothgrad, gradient-shap and rise"),
+            ("noise", self.noise.is_some(), "smoothgrad and its family"),
+            ("steps", self.steps.is_some(), "integrated-gradients"),
+        ];
+        match unused.into_iter().find(|(_, given, _)| *given) {
+            Some((flag, _, methods)) => Err(Error::Usage(format!(
+                "--{flag} has no effect on the chosen methods: it is for {methods}, which come with a later version"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_and_ranges() {
+        let indices = |text: &str| text.parse::<Indices>().map(|indices| indices.0);
+        assert_eq!(indices("0,5,7-9,5"), Ok(vec![0, 5, 7, 8, 9, 5]));
+        for bad in ["", "a", "3-1", "-3", "1-", "0-4294967295", "0-99999,1", "4294967296"] {
+            assert!(indices(bad).is_err(), "{bad}");
+        }
+        assert_eq!(indices("0-99999").map(|list| list.len()), Ok(100_000));
+    }
+
+    #[test]
+    fn methods_are_known_or_explained() {
+        for method in Method::ALL {
+            assert_eq!(method.name().parse(), Ok(method));
+        }
+        for name in Method::LATER {
+            assert!(name.parse::<Method>().is_err_and(|reason| reason.contains("comes with a later version")), "{name}");
+        }
+        assert!("gradeint".parse::<Method>().is_err_and(|reason| reason.contains("did you mean `gradient`?")));
+        assert!("xyz".parse::<Method>().is_err_and(|reason| !reason.contains("did you mean")));
+    }
+
+    #[test]
+    fn targets() {
+        assert_eq!("label".parse(), Ok(ExplainTarget::Label));
+        assert_eq!("3".parse(), Ok(ExplainTarget::Class(3)));
+        assert!("lable".parse::<ExplainTarget>().is_err_and(|reason| reason.contains("`label`")));
+        assert!("-1".parse::<ExplainTarget>().is_err());
+    }
+}

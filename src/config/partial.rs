@@ -1,0 +1,543 @@
+//! Settings as a user gives them: every one optional, on the command line and in TOML under the same name.
+
+use std::{
+    fmt,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NormalizeSpec, OptimizerKind, PactKind,
+    SaliencyTarget, ScheduleKind, Shape, WeightInit, WeightQuantizer,
+    quantization::refusal,
+    text::{real, suggestion, whole},
+};
+use crate::{Error, Result};
+
+/// Largest configuration file that is read.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The `[network]` table: any sequential CNN in place of the one of Table I.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartialNetwork {
+    /// Shape of one image, channels × height × width; the data set's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Shape>,
+    /// Number of classes; the data set's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<u32>,
+    /// `[[network.layers]]`, first to last.
+    pub layers: Vec<LayerConfig>,
+}
+
+/// One definition for the flags, the keys, and the laying of one over the other.
+macro_rules! settings {
+    ($($heading:literal { $($(#[$meta:meta])* $name:ident: $kind:ty,)+ })+) => {
+        /// Settings of a run as given: by flags of `saliq train`, by a `--config` file, or by the `config.toml` of a run folder.
+        /// Keys are the flags without their dashes, plus `[network]`. Ranges are checked by [`validate`](Self::validate).
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
+        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+        pub struct PartialRunConfig {
+            $($(
+                $(#[$meta])*
+                #[arg(long, help_heading = $heading)]
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $name: Option<$kind>,
+            )+)+
+            /// The layers, where the network is not that of Table I.
+            #[arg(skip)]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub network: Option<PartialNetwork>,
+        }
+
+        /// Every key, with underscores.
+        const FIELDS: &[&str] = &[$($(stringify!($name),)+)+ "network"];
+
+        impl PartialRunConfig {
+            fn fill_in(self, below: PartialRunConfig) -> PartialRunConfig {
+                PartialRunConfig {
+                    $($($name: self.$name.or(below.$name),)+)+
+                    network: self.network.or(below.network),
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    "Data" {
+        /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder with four IDX files, gzip or raw [default: mnist-mini]
+        #[arg(value_name = "NAME|DIR")]
+        dataset: String,
+        /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]
+        #[arg(value_name = "DIR")]
+        data_dir: PathBuf,
+        /// Train on the first N images only
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        train_limit: i64,
+        /// Test on the first N images only
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        test_limit: i64,
+        /// Share of the training set, its end, that is held out for validation [default: 0]
+        #[arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)]
+        validation_share: f64,
+        /// Pixel normalisation: standard, unit (0..1) or MEAN,STD [default: standard]
+        ///
+        /// `standard` is the published mean and deviation of a named data set (MNIST 0.1307, 0.3081; Fashion-MNIST 0.2860,
+        /// 0.3530), else those of the training images.
+        #[arg(value_name = "HOW")]
+        normalize: NormalizeSpec,
+        /// Random changes to training images: none, or a list of shift, hflip [default: none]
+        #[arg(value_name = "LIST")]
+        augment: AugmentList,
+        /// Visit the training images in file order, every epoch [default: false]
+        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        no_shuffle: bool,
+    }
+    "Network & quantization" {
+        /// Bits a layer: one value for the convolutions, or a list for the layers in order [default: 32]
+        ///
+        /// 1 to 8, or 32 for float; `w4a2` sets weights and output activations apart. `--bits 4,2` is the paper's (4,2): conv1 at
+        /// 4 bits, conv2 at 2, the fully connected layers in float.
+        #[arg(value_name = "B1,B2")]
+        bits: BitsList,
+        /// Weight quantizer [default: sawb]
+        #[arg(value_name = "NAME")]
+        weight_quant: WeightQuantizer,
+        /// A range for every output channel of a weight instead of one for the tensor [default: false]
+        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        per_channel: bool,
+        /// Activation clipping (PACT) [default: unsigned]
+        #[arg(value_name = "KIND")]
+        pact: PactKind,
+        /// Initial clipping value α [default: calibrated from the first batches]
+        #[arg(value_name = "ALPHA", value_parser = real, allow_negative_numbers = true)]
+        alpha_init: f64,
+        /// L2 penalty on α [default: 0]
+        #[arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true)]
+        alpha_decay: f64,
+        /// Factor on the learning rate for α; 0 keeps α as it is [default: 1]
+        #[arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)]
+        alpha_lr_factor: f64,
+        /// Dropout rate after the pool and after fc1: P for both, or P1,P2 [default: 0]
+        ///
+        /// The reference code of Saliency Guided Training uses 0.25,0.5. With a [network] of your own: one rate for all of its
+        /// dropout layers, or one for each.
+        #[arg(value_name = "P1,P2")]
+        dropout: DropoutRates,
+        /// Initialisation of the weights [default: kaiming-uniform, PyTorch's]
+        #[arg(value_name = "NAME")]
+        weight_init: WeightInit,
+        /// Start from a trained model: a .safetensors file or a run folder
+        #[arg(value_name = "MODEL")]
+        init: PathBuf,
+    }
+    "Saliency guided training" {
+        /// Saliency guided training; `false` is plain training [default: true]
+        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        sgt: bool,
+        /// Share of the features, those of lowest saliency, that is masked [default: 0.5]
+        #[arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)]
+        mask_ratio: f64,
+        /// What the masked features become [default: uniform]
+        #[arg(value_name = "FILL")]
+        mask_fill: MaskFill,
+        /// Rank features by the signed gradient or by its magnitude [default: signed]
+        #[arg(value_name = "RANK")]
+        mask_rank: MaskRank,
+        /// Weight λ of the KL divergence between the predictions for the whole and the masked image [default: 1]
+        #[arg(value_name = "LAMBDA", value_parser = real, allow_negative_numbers = true)]
+        lambda: f64,
+        /// What the saliency is the gradient of [default: log-softmax]
+        #[arg(value_name = "WHAT")]
+        saliency_target: SaliencyTarget,
+        /// Let no gradient of the KL term flow through the prediction for the whole image [default: false]
+        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        stop_gradient: bool,
+    }
+    "Optimiser" {
+        /// Update rule, with torch.optim's semantics [default: sgd; momentum where --momentum or --nesterov is given]
+        #[arg(value_name = "RULE")]
+        optimizer: OptimizerKind,
+        /// Learning rate, the peak one of a schedule [default: 0.2; 0.1 for the Fashion sets]
+        ///
+        /// The paper's, for sgd. momentum: a tenth of that; adam and adamw: 0.001; adadelta: 1.
+        #[arg(value_name = "RATE", value_parser = real, allow_negative_numbers = true)]
+        lr: f64,
+        /// Momentum of the rule `momentum` [default: 0.9]
+        #[arg(value_name = "M", value_parser = real, allow_negative_numbers = true)]
+        momentum: f64,
+        /// Nesterov's form of momentum [default: false]
+        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        nesterov: bool,
+        /// Weight decay of weights and biases, never of α [default: 0]
+        #[arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true)]
+        weight_decay: f64,
+        /// β₁ and β₂ of adam and adamw [default: 0.9,0.999]
+        #[arg(value_name = "B1,B2")]
+        betas: Betas,
+        /// ε of adam, adamw [default: 1e-8] and adadelta [default: 1e-6]
+        #[arg(value_name = "EPSILON", value_parser = real, allow_negative_numbers = true)]
+        epsilon: f64,
+        /// ρ of adadelta [default: 0.9]
+        #[arg(value_name = "RHO", value_parser = real, allow_negative_numbers = true)]
+        rho: f64,
+        /// Learning-rate schedule [default: constant]
+        #[arg(value_name = "NAME")]
+        schedule: ScheduleKind,
+        /// Steps over which the rate first rises from 0 [default: 0]
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        warmup_steps: i64,
+        /// Factor of the schedule `step` [default: 0.1]
+        #[arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)]
+        gamma: f64,
+        /// Epochs between two drops of the schedule `step` [default: 1]
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        step_epochs: i64,
+    }
+    "Run" {
+        /// Images a step [default: 256; 128 for the Fashion sets]
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        batch_size: i64,
+        /// Passes over the training images [default: 10]
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        epochs: i64,
+        /// Steps in all, in place of --epochs
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true, conflicts_with = "epochs")]
+        steps: i64,
+        /// Seed of every random number; one seed, one result on one adapter [default: 0]
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        seed: i64,
+        /// Run folder to write [default: runs/DATASET-BITS-SEED]
+        #[arg(value_name = "DIR")]
+        out: PathBuf,
+        /// Steps between two step lines of metrics.jsonl; 0 for epochs only [default: 1]
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        log_every: i64,
+        /// Steps (500) or time (30s, 5m, 2h) between two checkpoints [default: at the end of each epoch]
+        #[arg(value_name = "N|TIME")]
+        checkpoint_every: Cadence,
+        /// Steps between two saliency pictures of a few fixed images, a filmstrip in the report; 0 for none [default: 0]
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        snapshot_every: i64,
+    }
+}
+
+/// A value outside what its setting allows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Invalid {
+    /// The key, i.e. the flag without its dashes.
+    pub key: &'static str,
+    /// The value as given.
+    pub value: String,
+    /// What would be right.
+    pub reason: String,
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Error {
+        let Invalid { key, value, reason } = invalid;
+        let space = if value.is_empty() { "" } else { " " };
+        Error::Usage(format!("--{key}{space}{value}: {reason}"))
+    }
+}
+
+fn invalid(key: &'static str, value: impl fmt::Display, reason: impl Into<String>) -> Result<(), Invalid> {
+    Err(Invalid { key, value: value.to_string(), reason: reason.into() })
+}
+
+fn check_whole(key: &'static str, value: Option<i64>, min: i64, max: i64) -> Result<(), Invalid> {
+    match value {
+        Some(value) if !(min..=max).contains(&value) => {
+            invalid(key, value, format!("must be a whole number from {min} to {max}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks a real number as the f32 that it becomes.
+fn check_real(key: &'static str, value: Option<f64>, allowed: impl Fn(f32) -> bool, range: &'static str) -> Result<(), Invalid> {
+    match value {
+        Some(value) if !((value as f32).is_finite() && allowed(value as f32)) => invalid(key, value, format!("must be {range}")),
+        _ => Ok(()),
+    }
+}
+
+impl PartialRunConfig {
+    /// Reads a TOML file of at most 1 MiB and checks its keys, types and ranges.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] with file, line and key for anything wrong in it.
+    pub fn from_file(path: &Path) -> Result<PartialRunConfig> {
+        let file = std::fs::File::open(path).map_err(Error::io("cannot read the configuration", path))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Error::io("cannot read the configuration", path))?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(Error::Usage(format!("{}: a configuration file may have at most 1 MiB", path.display())));
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Error::Usage(format!("{}: not UTF-8 text; --config takes a TOML file", path.display())))?;
+        PartialRunConfig::parse(&text, &path.display().to_string())
+    }
+
+    /// Parses TOML; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with origin, line and key.
+    pub fn parse(text: &str, origin: &str) -> Result<PartialRunConfig> {
+        let line_of = |offset: usize| 1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count();
+        let at = |offset: Option<usize>, message: &str| {
+            let place = offset.map_or(String::new(), |offset| format!(":{}", line_of(offset)));
+            Error::Usage(format!("{origin}{place}: {}", message.trim().replace('\n', "; ")))
+        };
+        let toml_error = |error: toml::de::Error| at(error.span().map(|span| span.start), error.message());
+        let table = toml::de::DeTable::parse(text).map_err(toml_error)?;
+        let keys: Vec<String> = FIELDS.iter().map(|field| field.replace('_', "-")).collect();
+        for key in table.get_ref().keys() {
+            let name: &str = key.get_ref();
+            if !keys.iter().any(|known| known == name) {
+                let hint = suggestion(name, keys.iter().map(String::as_str));
+                let message = format!("unknown key `{name}`{hint} (keys are the flags of `saliq train` without dashes)");
+                return Err(at(Some(key.span().start), &message));
+            }
+        }
+        let parsed: PartialRunConfig = toml::from_str(text).map_err(|error| {
+            // The key is on the line of the value; name it, for the parser speaks of the value only.
+            let span = error.span();
+            let inside = |value: std::ops::Range<usize>| span.as_ref().is_some_and(|span| value.contains(&span.start));
+            let key = table.get_ref().iter().find(|(_, value)| inside(value.span())).map(|(key, _)| key.get_ref().to_string());
+            let prefix = key.map_or(String::new(), |key| format!("{key}: "));
+            at(span.map(|span| span.start), &format!("{prefix}{}", error.message()))
+        })?;
+        parsed.validate_inner().map_err(|problem| {
+            let key = table.get_ref().keys().find(|key| key.get_ref() == problem.key).map(|key| key.span().start);
+            let Invalid { key: name, value, reason } = problem;
+            let equals = if value.is_empty() { "" } else { " = " };
+            at(key, &format!("{name}{equals}{value}: {reason}"))
+        })?;
+        Ok(parsed)
+    }
+
+    /// Lays these settings (flags) over those of a file: what is given here wins. `--epochs` here also wins over `steps` there,
+    /// and `--momentum` or `--nesterov` here makes a plain `sgd` there the rule `momentum`.
+    pub fn over(mut self, mut below: PartialRunConfig) -> PartialRunConfig {
+        if self.epochs.is_some() && self.steps.is_none() {
+            below.steps = None;
+        }
+        let asks_for_momentum = self.momentum.is_some() || self.nesterov == Some(true);
+        if self.optimizer.is_none() && asks_for_momentum && matches!(below.optimizer, None | Some(OptimizerKind::Sgd)) {
+            self.optimizer = Some(OptimizerKind::Momentum);
+        }
+        self.fill_in(below)
+    }
+
+    /// The data set asked for, or the default one.
+    pub fn dataset_name(&self) -> &str {
+        self.dataset.as_deref().unwrap_or("mnist-mini")
+    }
+
+    /// Checks every value that can be judged without the data set, and settings that contradict each other.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]: one line with the flag, its value and the allowed range.
+    pub fn validate(&self) -> Result<()> {
+        self.validate_inner().map_err(Error::from)
+    }
+
+    /// [`validate`](Self::validate) for flags laid over a file: a constant in the file of a rule that the flags have replaced is no
+    /// mistake, it merely rests.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn check_merged(&self) -> Result<()> {
+        Ok(self.check_values()?)
+    }
+
+    /// Refuses a constant given in `self` (flags) for a rule other than the one `merged` ends up with: it would have no effect.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the flag and the rule it belongs to.
+    pub fn check_against(&self, merged: &PartialRunConfig) -> Result<()> {
+        let rules = PartialRunConfig {
+            optimizer: Some(merged.optimizer_kind()),
+            schedule: Some(merged.schedule.unwrap_or(ScheduleKind::Constant)),
+            ..self.clone()
+        };
+        Ok(rules.check_companions()?)
+    }
+
+    /// The update rule: as given, or `momentum` where only its constants are given, or `sgd`.
+    pub(super) fn optimizer_kind(&self) -> OptimizerKind {
+        let wants_momentum = self.momentum.is_some() || self.nesterov == Some(true);
+        self.optimizer.unwrap_or(if wants_momentum { OptimizerKind::Momentum } else { OptimizerKind::Sgd })
+    }
+
+    fn validate_inner(&self) -> Result<(), Invalid> {
+        self.check_values()?;
+        self.check_companions()
+    }
+
+    fn check_values(&self) -> Result<(), Invalid> {
+        let many = i64::from(u32::MAX);
+        check_whole("train-limit", self.train_limit, 1, many)?;
+        check_whole("test-limit", self.test_limit, 1, many)?;
+        check_whole("batch-size", self.batch_size, 1, 65536)?;
+        check_whole("epochs", self.epochs, 1, 1_000_000)?;
+        check_whole("steps", self.steps, 1, 1_000_000_000_000)?;
+        check_whole("seed", self.seed, 0, i64::MAX)?;
+        check_whole("log-every", self.log_every, 0, many)?;
+        check_whole("snapshot-every", self.snapshot_every, 0, many)?;
+        check_whole("warmup-steps", self.warmup_steps, 0, many)?;
+        check_whole("step-epochs", self.step_epochs, 1, 1_000_000)?;
+        let share = |x: f32| (0.0..1.0).contains(&x);
+        let below_one = "at least 0 and below 1";
+        let (not_negative, zero_or_more) = (|x: f32| x >= 0.0, "0 or more");
+        let (positive, above_zero) = (|x: f32| x > 0.0, "above 0");
+        check_real("validation-share", self.validation_share, share, below_one)?;
+        check_real("mask-ratio", self.mask_ratio, |x| (0.0..=1.0).contains(&x), "from 0 to 1")?;
+        check_real("lambda", self.lambda, not_negative, zero_or_more)?;
+        check_real("lr", self.lr, positive, above_zero)?;
+        check_real("momentum", self.momentum, share, below_one)?;
+        check_real("weight-decay", self.weight_decay, not_negative, zero_or_more)?;
+        check_real("epsilon", self.epsilon, positive, above_zero)?;
+        check_real("rho", self.rho, |x| (0.0..=1.0).contains(&x), "from 0 to 1")?;
+        check_real("gamma", self.gamma, |x| x > 0.0 && x <= 1.0, "above 0 and at most 1")?;
+        check_real("alpha-init", self.alpha_init, positive, above_zero)?;
+        check_real("alpha-decay", self.alpha_decay, not_negative, zero_or_more)?;
+        check_real("alpha-lr-factor", self.alpha_lr_factor, not_negative, zero_or_more)?;
+        for &beta in self.betas.iter().flat_map(|betas| &betas.0) {
+            check_real("betas", Some(beta), share, below_one)?;
+        }
+        for &rate in self.dropout.iter().flat_map(|rates| &rates.0) {
+            check_real("dropout", Some(rate), share, below_one)?;
+        }
+        for (key, path) in [("data-dir", &self.data_dir), ("init", &self.init), ("out", &self.out)] {
+            if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none() || path.as_os_str().is_empty()) {
+                invalid(key, path.display(), "must be a path in UTF-8, not empty")?;
+            }
+        }
+        if self.dataset.as_ref().is_some_and(String::is_empty) {
+            invalid("dataset", "", "must be a name (see `saliq data list`) or a folder")?;
+        }
+        if self.nesterov == Some(true) && self.momentum == Some(0.0) {
+            invalid("nesterov", true, "needs a momentum above 0")?;
+        }
+        self.check_bits()
+    }
+
+    fn check_bits(&self) -> Result<(), Invalid> {
+        let quantizer = self.weight_quant.unwrap_or(WeightQuantizer::Sawb);
+        let pact = self.pact.unwrap_or(PactKind::Unsigned);
+        for &bits in self.bits.iter().flat_map(|list| &list.0) {
+            if let Some(reason) = refusal(bits, quantizer, pact) {
+                let value = self.bits.as_ref().map_or(String::new(), BitsList::to_string);
+                invalid("bits", value, reason)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A constant of a rule that the same source does not choose would have no effect without a word.
+    fn check_companions(&self) -> Result<(), Invalid> {
+        use OptimizerKind::{Adadelta, Adam, Adamw, Momentum};
+        let given = |name, present: bool| present.then_some(name);
+        if let Some(optimizer) = self.optimizer {
+            let pairs = [
+                (given("momentum", self.momentum.is_some()), &[Momentum][..], "--optimizer momentum"),
+                (given("nesterov", self.nesterov == Some(true)), &[Momentum], "--optimizer momentum"),
+                (given("betas", self.betas.is_some()), &[Adam, Adamw], "--optimizer adam or adamw"),
+                (given("epsilon", self.epsilon.is_some()), &[Adam, Adamw, Adadelta], "--optimizer adam, adamw or adadelta"),
+                (given("rho", self.rho.is_some()), &[Adadelta], "--optimizer adadelta"),
+            ];
+            for (key, rules, needs) in pairs {
+                if let Some(key) = key.filter(|_| !rules.contains(&optimizer)) {
+                    invalid(key, "", format!("has an effect with {needs} only"))?;
+                }
+            }
+        }
+        if self.schedule.is_some_and(|schedule| schedule != ScheduleKind::Step) {
+            for (key, present) in [("gamma", self.gamma.is_some()), ("step-epochs", self.step_epochs.is_some())] {
+                if present {
+                    invalid(key, "", "has an effect with --schedule step only")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> String {
+        PartialRunConfig::parse(text, "a.toml").map_or_else(|error| error.to_string(), |parsed| format!("accepted {parsed:?}"))
+    }
+
+    #[test]
+    fn files_are_judged_with_line_and_key() {
+        assert!(message("\nlamda = 1").starts_with("a.toml:2: unknown key `lamda`; did you mean `lambda`?"));
+        assert!(message("lr = 0.1\nepochs = \"ten\"").starts_with("a.toml:2: epochs: "));
+        assert!(message("lr = 0.1\nmask-ratio = 1.5").starts_with("a.toml:2: mask-ratio = 1.5: must be from 0 to 1"));
+        assert!(message("bits = \"4,9\"").starts_with("a.toml:1: bits: `9` is not a bit width"));
+        assert!(message("sgt = \n").starts_with("a.toml:1: "));
+        assert!(message("lr = nan").contains("lr = NaN: must be above 0"));
+        assert!(message("[network]\nlayers = [{ type = \"convolution\" }]").starts_with("a.toml:2: network: "));
+        assert!(message("[network]\nlayer = []").contains("unknown field `layer`"));
+        assert!(message("optimizer = \"sgd\"\nmomentum = 0.9").contains("with --optimizer momentum only"));
+        assert!(!message("lr = 1\nlr = 2").contains('\n'));
+    }
+
+    #[test]
+    fn lists_may_be_texts_numbers_or_arrays() {
+        let a = PartialRunConfig::parse("bits = \"4,2\"\naugment = [\"shift\"]\ndropout = 0.5\nlr = 1\ncheckpoint-every = 5", "");
+        let b = PartialRunConfig::parse(
+            "bits = [4, \"2\"]\naugment = \"shift\"\ndropout = [0.5]\nlr = 1.0\ncheckpoint-every = \"5\"",
+            "",
+        );
+        assert_eq!(a.unwrap(), b.unwrap());
+    }
+
+    #[test]
+    fn flags_win() {
+        let parse = |text| PartialRunConfig::parse(text, "").unwrap();
+        let merged = parse("lr = 0.5\nepochs = 3").over(parse("lr = 0.1\nseed = 7\nsteps = 100"));
+        assert_eq!((merged.lr, merged.seed, merged.epochs, merged.steps), (Some(0.5), Some(7), Some(3), None));
+        let merged = parse("momentum = 0.8").over(parse("optimizer = \"sgd\""));
+        assert_eq!(merged.optimizer, Some(OptimizerKind::Momentum));
+        let merged = parse("momentum = 0.8").over(parse("optimizer = \"adam\""));
+        assert_eq!(merged.optimizer, Some(OptimizerKind::Adam));
+    }
+
+    #[test]
+    fn every_range_is_enforced() {
+        for (good, bad) in [
+            ("batch-size = 65536", "batch-size = 65537"),
+            ("epochs = 1", "epochs = 0"),
+            ("steps = 1", "steps = 0"),
+            ("seed = 0", "seed = -1"),
+            ("lr = 1e-9", "lr = 0.0"),
+            ("lr = 1", "lr = 1e39"),
+            ("lambda = 0", "lambda = -0.1"),
+            ("momentum = 0.99", "momentum = 1.0"),
+            ("validation-share = 0.5", "validation-share = 1"),
+            ("dropout = \"0,0.9\"", "dropout = \"0,1\""),
+            ("betas = [0, 0.9]", "betas = [0.9, 1]"),
+            ("weight-decay = 0", "weight-decay = inf"),
+            ("alpha-init = 3", "alpha-init = 0"),
+            ("train-limit = 1", "train-limit = 0"),
+            ("rho = 1", "rho = 1.1"),
+            ("gamma = 1", "gamma = 0"),
+            ("step-epochs = 1", "step-epochs = 0"),
+            ("epsilon = 1e-8", "epsilon = 1e-60"),
+            ("out = \"a\"", "out = \"\""),
+            ("bits = 8", "bits = 6"),
+        ] {
+            assert!(PartialRunConfig::parse(good, "").is_ok(), "{good}: {}", message(good));
+            assert!(matches!(PartialRunConfig::parse(bad, ""), Err(Error::Usage(_))), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! From `--bits` and its companions to a [`QuantizationConfig`] for a given network, and what no quantizer can do.
+
+use super::{BitsList, LayerBits, NetworkConfig, PactKind, QuantizationConfig, WeightQuantizer};
+use crate::{Error, Result};
+
+/// Bits of every convolution and linear layer of `network`, from what `--bits` says: a single value applies to every
+/// convolution layer (to every linear layer where there is no convolution), a list to the layers in order; the rest is float.
+/// Activation bits of a layer that no activation follows (the last one) have nothing to act on and become 32.
+///
+/// # Errors
+/// [`Error::Usage`] for a list longer than the network has layers.
+pub fn expand_bits(bits: &[LayerBits], network: &NetworkConfig) -> Result<Vec<LayerBits>> {
+    let layers = network.weight_layers();
+    if bits.len() > layers.len() {
+        let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
+        return Err(Error::Usage(format!(
+            "--bits {}: {} values, but the network has {} layers with weights ({}): give one value each at most",
+            BitsList(bits.to_vec()),
+            bits.len(),
+            layers.len(),
+            names.join(", ")
+        )));
+    }
+    let convolutions = layers.iter().any(|layer| layer.convolution);
+    let expanded = layers.iter().enumerate().map(|(position, layer)| {
+        let mut bits = match bits {
+            [single] if layer.convolution || !convolutions => *single,
+            [_] => LayerBits::FLOAT,
+            list => list.get(position).copied().unwrap_or(LayerBits::FLOAT),
+        };
+        if layer.activation.is_none() {
+            bits.activation = 32;
+        }
+        bits
+    });
+    Ok(expanded.collect())
+}
+
+/// Why `bits` cannot be had with these quantizers, and what to use instead; `None` where they can (algorithms: section 3).
+pub(super) fn refusal(bits: LayerBits, quantizer: WeightQuantizer, pact: PactKind) -> Option<String> {
+    let known = |width: u32| matches!(width, 1..=8 | 32);
+    if !known(bits.weight) || !known(bits.activation) {
+        return Some(format!("{bits}: bit widths are 1 to 8, or 32 for float"));
+    }
+    if bits.weight == 1 {
+        return Some(format!(
+            "{bits}: 1-bit weights need the `binary` quantizer, which comes with a later version; \
+             use 2 or more bits for the weights, such as w2a{}",
+            bits.activation
+        ));
+    }
+    if quantizer == WeightQuantizer::Sawb && matches!(bits.weight, 6 | 7) {
+        return Some(format!(
+            "{bits}: `sawb` has constants for 2, 3, 4, 5 and 8 bits only; use one of those, or --weight-quant dorefa or affine"
+        ));
+    }
+    if bits.activation == 1 && pact != PactKind::Unsigned {
+        return Some(format!(
+            "{bits}: signed PACT has no level but 0 at 1 bit; use --pact unsigned, or 2 or more bits for the activations"
+        ));
+    }
+    None
+}
+
+impl QuantizationConfig {
+    /// Checks widths, quantizers and α settings against each other, whoever wrote them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the flag, the reason and what to use instead.
+    pub fn validate(&self) -> Result<()> {
+        if let Some(reason) = self.bits.iter().find_map(|&bits| refusal(bits, self.weight_quant, self.pact)) {
+            return Err(Error::Usage(format!("--bits {reason}")));
+        }
+        let problem = |flag: &str, value: f32, range: &str| Err(Error::Usage(format!("--{flag} {value}: must be {range}")));
+        match self.alpha_init {
+            Some(alpha) if !alpha.is_finite() || alpha <= 0.0 => return problem("alpha-init", alpha, "above 0"),
+            _ => {}
+        }
+        if !self.alpha_decay.is_finite() || self.alpha_decay < 0.0 {
+            return problem("alpha-decay", self.alpha_decay, "0 or more");
+        }
+        if !self.alpha_lr_factor.is_finite() || self.alpha_lr_factor < 0.0 {
+            return problem("alpha-lr-factor", self.alpha_lr_factor, "0 or more");
+        }
+        Ok(())
+    }
+
+    /// The widths as they stand in a folder name: `32` for float, else without the float layers at the end, such as `4-2`.
+    pub(super) fn label(&self) -> String {
+        let used = self.bits.iter().rposition(|&bits| bits != LayerBits::FLOAT).map_or(0, |last| last + 1);
+        if used == 0 {
+            return "32".into();
+        }
+        self.bits[..used].iter().map(LayerBits::to_string).collect::<Vec<_>>().join("-")
+    }
+}
+
+/// `--bits`, `--weight-quant`, `--per-channel` and `--pact` where a model is read: how to run it, over what the file says.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+pub struct QuantizationOverrides {
+    /// Bits a layer to run the model with, such as `4,2`, `w4a2,w2a2` or `32` [default: the model's own]
+    #[arg(long, value_name = "B1,B2", help_heading = "Network & quantization")]
+    pub bits: Option<BitsList>,
+    /// Weight quantizer [default: the model's own, else sawb]
+    #[arg(long, value_name = "NAME", help_heading = "Network & quantization")]
+    pub weight_quant: Option<WeightQuantizer>,
+    /// A range for every output channel of a weight [default: the model's own, else false]
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true,
+        help_heading = "Network & quantization"
+    )]
+    pub per_channel: Option<bool>,
+    /// Activation clipping [default: the model's own, else unsigned]
+    #[arg(long, value_name = "KIND", help_heading = "Network & quantization")]
+    pub pact: Option<PactKind>,
+}
+
+impl QuantizationOverrides {
+    /// `base` (the model's own settings, or the default for a bare file) with these laid over it, checked.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for widths that do not fit the network or the quantizers.
+    pub fn apply(&self, base: &QuantizationConfig, network: &NetworkConfig) -> Result<QuantizationConfig> {
+        let mut result = base.clone();
+        if let Some(BitsList(bits)) = &self.bits {
+            result.bits = expand_bits(bits, network)?;
+        }
+        result.weight_quant = self.weight_quant.unwrap_or(result.weight_quant);
+        result.per_channel = self.per_channel.unwrap_or(result.per_channel);
+        result.pact = self.pact.unwrap_or(result.pact);
+        result.validate()?;
+        Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LayerConfig, Shape};
+
+    fn expand(text: &str) -> String {
+        let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
+        let bits = LayerBits::parse_list(text).unwrap();
+        expand_bits(&bits, &network).map_or_else(|error| error.to_string(), |bits| BitsList(bits).to_string())
+    }
+
+    #[test]
+    fn bits_spread_over_the_layers() {
+        assert_eq!(expand("4"), "4,4,32,32");
+        assert_eq!(expand("4,2"), "4,2,32,32");
+        assert_eq!(expand("32"), "32,32,32,32");
+        assert_eq!(expand("w4a2,w2a2,8,8"), "w4a2,2,8,w8a32");
+        assert!(expand("2,2,2,2,2").contains("4 layers with weights (conv1, conv2, fc1, fc2)"));
+        let linear = LayerConfig::Linear { name: "fc".into(), out_features: 10 };
+        let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers: vec![linear] };
+        let four = LayerBits::parse_list("4").unwrap();
+        assert_eq!(expand_bits(&four, &network).unwrap(), [LayerBits { weight: 4, activation: 32 }]);
+    }
+
+    #[test]
+    fn impossible_combinations_say_what_to_use() {
+        use PactKind::{Signed, SignedAfterRelu, Unsigned};
+        use WeightQuantizer::{Affine, Dorefa, Sawb};
+        let refused = |bits: &str, quantizer, pact| refusal(bits.parse().unwrap(), quantizer, pact);
+        for bits in ["2", "3", "4", "5", "8", "32", "w2a1", "w2a7"] {
+            assert_eq!(refused(bits, Sawb, Unsigned), None, "{bits}");
+        }
+        assert!(refused("6", Sawb, Unsigned).is_some_and(|reason| reason.contains("dorefa")));
+        assert!(refused("7", Sawb, Unsigned).is_some());
+        assert_eq!(refused("7", Dorefa, Signed), None);
+        for quantizer in [Affine, Dorefa, Sawb] {
+            assert!(refused("w1a4", quantizer, Unsigned).is_some_and(|reason| reason.contains("such as w2a4")));
+        }
+        for pact in [Signed, SignedAfterRelu] {
+            assert!(refused("w2a1", Sawb, pact).is_some_and(|reason| reason.contains("--pact unsigned")));
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! `saliq data fetch`: downloads over HTTPS from several mirrors, resumed where they stopped, checked against pinned
+//! SHA-256 sums of the decompressed files, and put in place only when whole.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use ureq::{
+    Agent,
+    config::Config,
+    http::{HeaderMap, header},
+};
+
+use super::{
+    catalog::{self, Entry, PinnedFile},
+    idx, locate,
+};
+use crate::{Error, Result};
+
+/// Attempts at one mirror that bring less than [`WORTHWHILE`] bytes before the next mirror is tried.
+const ATTEMPTS: u32 = 3;
+/// New bytes that make a broken-off attempt not count.
+const WORTHWHILE: u64 = 1 << 20;
+/// gzip may be this much longer than what it holds (random data, headers).
+const GZIP_OVERHEAD: u64 = 64 << 10;
+
+/// What [`fetch()`] is doing; made for progress bars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// The file was there already and is the published one.
+    Present {
+        /// Its name, without `.gz`.
+        file: &'a str,
+    },
+    /// A download begins, or begins again.
+    Started {
+        /// Its name, without `.gz`.
+        file: &'a str,
+        /// The mirror's address of it.
+        url: &'a str,
+        /// Bytes that an earlier attempt left.
+        resumed_at: u64,
+        /// Bytes in all, if the mirror says so.
+        total: Option<u64>,
+    },
+    /// More of it arrived.
+    Advanced {
+        /// Its name, without `.gz`.
+        file: &'a str,
+        /// Bytes so far, including `resumed_at`.
+        bytes: u64,
+        /// Bytes in all, if the mirror says so.
+        total: Option<u64>,
+    },
+    /// An attempt failed; the same or the next mirror is tried, if any is left.
+    Failed {
+        /// Its name, without `.gz`.
+        file: &'a str,
+        /// The mirror's address of it.
+        url: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// The file is complete, verified and in place.
+    Finished {
+        /// Its name, without `.gz`.
+        file: &'a str,
+    },
+}
+
+/// Downloads the data set called `name` into the folder `into/name`, which is returned. Files that are there are verified
+/// and kept; what an interrupted download left (`*.part`) is resumed.
+///
+/// # Errors
+/// [`Error::Usage`] for an unknown or embedded set, [`Error::Download`] if no mirror delivers a file with the right
+/// checksum or another process is downloading it, [`Error::Format`] if a different file is in the place of one,
+/// [`Error::Io`] if it cannot be written.
+pub fn fetch(name: &str, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
+    let entry = catalog::find(name).ok_or_else(|| Error::Usage(format!("unknown data set '{name}'{}", catalog::hint(name))))?;
+    if entry.embedded.is_some() {
+        return Err(Error::Usage(format!("{name} is built in, there is nothing to download; use --dataset {name}")));
+    }
+    Fetcher::new().fetch(entry, into, progress)
+}
+
+/// Whether the file at `path`, raw or gzip, is the published one; the reason if not.
+pub(crate) fn verify_file(path: &Path, file: &PinnedFile) -> Result<(), String> {
+    let (input, _) = idx::open(path).map_err(|error| error.to_string())?;
+    verify(input, file)
+}
+
+fn verify(input: impl BufRead, file: &PinnedFile) -> Result<(), String> {
+    let damaged = |error: io::Error| format!("damaged or truncated: {error}");
+    let (mut content, _) = idx::decompressed(input).map_err(damaged)?;
+    // One byte more than expected is enough to know, whatever a hostile file would unpack to.
+    let mut content = content.by_ref().take(file.bytes + 1);
+    let (mut hash, mut buffer, mut length) = (Sha256::new(), vec![0; 1 << 16], 0);
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                hash.update(&buffer[..read]);
+                length += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(damaged(error)),
+        }
+    }
+    if length != file.bytes {
+        let comparison = if length < file.bytes { format!("{length} bytes") } else { "more".into() };
+        return Err(format!("not the published file: {comparison} instead of {} bytes once decompressed", file.bytes));
+    }
+    let found = catalog::hex(&hash.finalize());
+    if found != file.sha256 {
+        return Err(format!("not the published file: SHA-256 {found} instead of {}", file.sha256));
+    }
+    Ok(())
+}
+
+/// How one attempt failed.
+enum Failure {
+    /// The same mirror may do better.
+    Retry(String),
+    /// This mirror will not do better.
+    NextMirror(String),
+    /// Nothing to be done on the network's side.
+    Local(Error),
+}
+
+/// The network side, separate so that tests can point it at a server of their own.
+struct Fetcher {
+    agent: Agent,
+    /// Pause before the second attempt at a mirror; doubles with each further one.
+    pause: Duration,
+}
+
+impl Fetcher {
+    fn new() -> Self {
+        let secure = Agent::config_builder().https_only(true).build(); // holds for every redirect, too
+        Fetcher::with(secure, Duration::from_millis(500))
+    }
+
+    /// With the security and proxy settings of `base`.
+    fn with(base: Config, pause: Duration) -> Self {
+        let config = Agent::config_builder()
+            .https_only(base.https_only())
+            .proxy(base.proxy().cloned())
+            .http_status_as_error(false)
+            .max_redirects(5)
+            .user_agent(concat!("saliq/", env!("CARGO_PKG_VERSION")))
+            // The files are gzip themselves; a length and a range must mean the stored bytes.
+            .accept_encoding("identity")
+            .timeout_resolve(Some(Duration::from_secs(15)))
+            .timeout_connect(Some(Duration::from_secs(15)))
+            .timeout_recv_response(Some(Duration::from_secs(30)))
+            .timeout_per_read(Some(Duration::from_secs(30)))
+            .build();
+        Fetcher { agent: config.new_agent(), pause }
+    }
+
+    fn fetch(&self, entry: &Entry, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
+        let folder = into.join(entry.name);
+        fs::create_dir_all(&folder).map_err(Error::io("cannot create the folder", &folder))?;
+        for (role, file) in entry.files.iter().enumerate() {
+            match locate::find_file(&folder, role) {
+                None => self.fetch_file(entry, file, &folder, progress)?,
+                Some(path) => match verify_file(&path, file) {
+                    Ok(()) => progress(Progress::Present { file: file.name }),
+                    // It may be somebody's own version of the set: not ours to replace.
+                    Err(reason) => {
+                        return Err(Error::format(path, format!("{reason}; move it away and run the command again")));
+                    }
+                },
+            }
+        }
+        Ok(folder)
+    }
+
+    fn fetch_file(
+        &self,
+        entry: &Entry,
+        file: &PinnedFile,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<()> {
+        let target = folder.join(format!("{}.gz", file.name));
+        let part_path = folder.join(format!("{}.gz.part", file.name));
+        let mut part = open_part(&part_path)?;
+        // Stopped between the last byte and the renaming?
+        let whole = length(&part, &part_path)? > 0 && verify_part(&mut part, file).is_ok();
+        if !whole {
+            self.download(entry, file, &mut part, &part_path, progress)?;
+        }
+        part.sync_all().map_err(Error::io("cannot write", &part_path))?;
+        fs::rename(&part_path, &target).map_err(Error::io("cannot put the download in place", &target))?;
+        progress(Progress::Finished { file: file.name });
+        Ok(())
+    }
+
+    /// Fills `part` from the first mirror that delivers the published file.
+    fn download(
+        &self,
+        entry: &Entry,
+        file: &PinnedFile,
+        part: &mut File,
+        part_path: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<()> {
+        let mut reasons = Vec::new();
+        for mirror in entry.mirrors {
+            let url = format!("{mirror}{}.gz", file.name);
+            let mut attempts = 0;
+            loop {
+                let before = length(part, part_path)?;
+                let (reason, again) = match self.attempt(&url, file, part, part_path, progress) {
+                    Ok(()) => return Ok(()),
+                    Err(Failure::Local(error)) => return Err(error),
+                    Err(Failure::Retry(reason)) => (reason, true),
+                    Err(Failure::NextMirror(reason)) => (reason, false),
+                };
+                progress(Progress::Failed { file: file.name, url: &url, reason: &reason });
+                attempts += u32::from(length(part, part_path)? < before + WORTHWHILE);
+                if !again || attempts >= ATTEMPTS {
+                    reasons.push(format!("{url}: {reason}"));
+                    break;
+                }
+                thread::sleep(self.pause * (1 << attempts));
+            }
+        }
+        let folder = part_path.parent().unwrap_or(part_path).display();
+        Err(Error::Download(format!(
+            "could not download {} of {}: {}; check the connection and run the command again (it goes on where it stopped), \
+             or put the files into {folder} yourself",
+            file.name,
+            entry.name,
+            reasons.join("; ")
+        )))
+    }
+
+    /// One request; on success `part` is the published file.
+    fn attempt(
+        &self,
+        url: &str,
+        file: &PinnedFile,
+        part: &mut File,
+        part_path: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), Failure> {
+        let local = |error| Failure::Local(Error::io("cannot write", part_path)(error));
+        let limit = file.bytes + GZIP_OVERHEAD;
+        let too_large = |what: &str| format!("{what}, more than the {limit} expected at most");
+
+        let mut have = length(part, part_path).map_err(Failure::Local)?;
+        if have >= limit {
+            part.set_len(0).map_err(local)?;
+            have = 0;
+        }
+        let mut request = self.agent.get(url);
+        if have > 0 {
+            request = request.header(header::RANGE, format!("bytes={have}-"));
+        }
+        let response = request.call().map_err(|error| match error {
+            ureq::Error::RequireHttpsOnly(address) => Failure::NextMirror(format!("{address} is not HTTPS")),
+            ureq::Error::BadUri(_) | ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
+                Failure::NextMirror(error.to_string())
+            }
+            _ => Failure::Retry(error.to_string()),
+        })?;
+        let body_length = response.body().content_length();
+        let (start, total) = match response.status().as_u16() {
+            200 => (0, body_length),
+            206 => match content_range(response.headers()) {
+                Some((start, total)) if start == have => (have, total.or(body_length.map(|length| have + length))),
+                _ => {
+                    part.set_len(0).map_err(local)?;
+                    return Err(Failure::Retry("answered with another range than asked for".into()));
+                }
+            },
+            416 => {
+                part.set_len(0).map_err(local)?; // longer than the file: of something else
+                return Err(Failure::Retry("the part downloaded before does not fit this file".into()));
+            }
+            status @ (408 | 425 | 429 | 500..) => return Err(Failure::Retry(format!("answered with status {status}"))),
+            status => return Err(Failure::NextMirror(format!("answered with status {status}"))),
+        };
+        if let Some(total) = total.filter(|&total| total > limit) {
+            return Err(Failure::NextMirror(too_large(&format!("offers {total} bytes"))));
+        }
+        part.set_len(start).map_err(local)?;
+        part.seek(SeekFrom::Start(start)).map_err(local)?;
+        progress(Progress::Started { file: file.name, url, resumed_at: start, total });
+
+        let mut body = response.into_body().into_reader();
+        let (mut buffer, mut bytes) = (vec![0; 1 << 16], start);
+        loop {
+            let read = match body.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Failure::Retry(format!("broke off after {bytes} bytes ({error})"))),
+            };
+            bytes += read as u64;
+            if bytes > limit {
+                part.set_len(0).map_err(local)?;
+                return Err(Failure::NextMirror(too_large("sends more than it should")));
+            }
+            part.write_all(&buffer[..read]).map_err(local)?;
+            progress(Progress::Advanced { file: file.name, bytes, total });
+        }
+        if let Some(total) = total.filter(|&total| bytes < total) {
+            return Err(Failure::Retry(format!("broke off after {bytes} of {total} bytes")));
+        }
+        verify_part(part, file).or_else(|reason| {
+            part.set_len(0).map_err(local)?;
+            // A resumed file may be two mirrors' halves, which need not fit together: once more, from the beginning.
+            Err(if start > 0 { Failure::Retry(reason) } else { Failure::NextMirror(reason) })
+        })
+    }
+}
+
+/// Opens or creates the partial file and locks it against other processes.
+fn open_part(path: &Path) -> Result<File> {
+    let part = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(Error::io("cannot write", path))?;
+    match part.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::Download(format!("{}: another process is downloading this file; wait for it", path.display())))
+        }
+        // Some network file systems cannot lock; then it goes without.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(part),
+    }
+}
+
+fn length(part: &File, path: &Path) -> Result<u64> {
+    Ok(part.metadata().map_err(Error::io("cannot read", path))?.len())
+}
+
+fn verify_part(part: &mut File, file: &PinnedFile) -> Result<(), String> {
+    part.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
+    verify(BufReader::new(part), file)
+}
+
+/// First byte and total length of a `Content-Range: bytes FIRST-LAST/TOTAL` header; the total may be `*`.
+fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let range = headers.get(header::CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes ")?;
+    let (span, total) = range.split_once('/')?;
+    let (first, _) = span.split_once('-')?;
+    Some((first.trim().parse().ok()?, total.trim().parse().ok()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! The IDX format of MNIST, raw or gzip: two zero bytes, a type, a rank, big-endian sizes, then the elements.
+//!
+//! Nothing a file declares is believed before it is checked: sizes against [`MAX_BYTES`] and its companions, then against
+//! the bytes that are there; decompression stops one byte after the declared size. Memory never exceeds about twice what
+//! the file really holds.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Cursor, Read, Write},
+    path::Path,
+};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::{Error, Result, config::Shape};
+
+/// Most bytes of pixels in one file, 4 GiB.
+pub const MAX_BYTES: u64 = 4 << 30;
+/// Most images or labels in one file.
+pub const MAX_COUNT: u32 = 1 << 24;
+/// Most rows or columns of an image.
+pub const MAX_SIDE: u32 = 4096;
+/// Most channels of an image.
+pub const MAX_CHANNELS: u32 = 64;
+
+/// DEFLATE cannot shrink data further than 1 : 1032, so a shorter gzip file cannot hold what its header declares.
+const DEFLATE_BEST_RATIO: u64 = 1032;
+
+/// The images of one file, all of one shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// Channels × height × width of each; rank-3 files have one channel.
+    pub shape: Shape,
+    /// N·C·H·W bytes, 0 to 255, in N, C, H, W order.
+    pub pixels: Vec<u8>,
+}
+
+impl Images {
+    /// Number of images.
+    pub fn count(&self) -> usize {
+        self.pixels.len() / (self.shape.elements() as usize).max(1)
+    }
+}
+
+/// Reads an IDX file of unsigned bytes of rank 3 (N×H×W) or 4 (N×C×H×W), raw or gzip.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not such a file, whole and nothing more.
+pub fn read_images(path: &Path) -> Result<Images> {
+    let (input, length) = open(path)?;
+    images(path, input, length)
+}
+
+/// Reads an IDX file of unsigned bytes of rank 1, raw or gzip. Errors as [`read_images`].
+pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
+    let (input, length) = open(path)?;
+    labels(path, input, length)
+}
+
+/// [`read_images`] on bytes in memory; `path` only names them in errors.
+pub fn parse_images(path: &Path, bytes: &[u8]) -> Result<Images> {
+    images(path, bytes, bytes.len() as u64)
+}
+
+/// [`read_labels`] on bytes in memory; `path` only names them in errors.
+pub fn parse_labels(path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
+    labels(path, bytes, bytes.len() as u64)
+}
+
+/// Writes `pixels` (N·C·H·W bytes) as raw IDX: rank 3 for one channel, else rank 4.
+///
+/// # Errors
+/// `InvalidInput` if `pixels` is not a whole number of images or there are 2^32 or more.
+pub fn write_images(mut out: impl Write, shape: Shape, pixels: &[u8]) -> io::Result<()> {
+    let elements = shape.elements() as usize;
+    if elements == 0 || !pixels.len().is_multiple_of(elements) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a whole number of images"));
+    }
+    size_u32(pixels.len() / elements)?;
+    out.write_all(&image_header(shape, pixels.len() / elements))?;
+    out.write_all(pixels)
+}
+
+/// Writes `labels` as raw IDX of rank 1.
+///
+/// # Errors
+/// `InvalidInput` if there are 2^32 or more.
+pub fn write_labels(mut out: impl Write, labels: &[u8]) -> io::Result<()> {
+    out.write_all(&header(&[size_u32(labels.len())?]))?;
+    out.write_all(labels)
+}
+
+fn size_u32(size: usize) -> io::Result<u32> {
+    u32::try_from(size).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many items for an IDX file"))
+}
+
+/// The header of a raw file of `count` images (below 2^32): rank 3 for one channel, else rank 4.
+pub(crate) fn image_header(shape: Shape, count: usize) -> Vec<u8> {
+    match shape.channels {
+        1 => header(&[count as u32, shape.height, shape.width]),
+        channels => header(&[count as u32, channels, shape.height, shape.width]),
+    }
+}
+
+/// The header of a raw file of unsigned bytes with these sizes.
+pub(crate) fn header(sizes: &[u32]) -> Vec<u8> {
+    let mut header = vec![0, 0, 0x08, sizes.len() as u8];
+    header.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
+    header
+}
+
+/// Opens a regular file (a pipe would block, a device may never end) and says how long it is.
+pub(crate) fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
+    // Asked before opening: opening a pipe without a writer would wait for ever.
+    let metadata = std::fs::metadata(path).map_err(Error::io("cannot read", path))?;
+    if !metadata.is_file() {
+        return Err(Error::format(path, "is not a regular file; an IDX file is needed here"));
+    }
+    let file = File::open(path).map_err(Error::io("cannot read", path))?;
+    Ok((BufReader::with_capacity(1 << 16, file), metadata.len()))
+}
+
+/// The content of `input`, decompressed if it begins with gzip's magic number, and whether it does.
+pub(crate) fn decompressed<'a>(mut input: impl BufRead + 'a) -> io::Result<(Box<dyn Read + 'a>, bool)> {
+    let mut head = Vec::with_capacity(2);
+    input.by_ref().take(2).read_to_end(&mut head)?;
+    let gzip = head == [0x1f, 0x8b];
+    let whole = Cursor::new(head).chain(input);
+    Ok(if gzip { (Box::new(MultiGzDecoder::new(whole)), true) } else { (Box::new(whole), false) })
+}
+
+fn images(path: &Path, input: impl BufRead, length: u64) -> Result<Images> {
+    let (sizes, pixels) = parse(path, input, length, true)?;
+    let shape = match sizes[..] {
+        [_, height, width] => Shape::new(1, height, width),
+        [_, channels, height, width] => Shape::new(channels, height, width),
+        _ => return Err(Error::format(path, "is not an IDX file of images")), // `parse` allows no other rank
+    };
+    Ok(Images { shape, pixels })
+}
+
+fn labels(path: &Path, input: impl BufRead, length: u64) -> Result<Vec<u8>> {
+    Ok(parse(path, input, length, false)?.1)
+}
+
+/// Sizes and elements of an IDX file of images (or labels); `length` is that of `input` before decompression.
+fn parse(path: &Path, input: impl BufRead, length: u64, images: bool) -> Result<(Vec<u32>, Vec<u8>)> {
+    let (mut content, gzip) = decompressed(input).map_err(Error::io("cannot read", path))?;
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            Error::format(path, format!("damaged or truncated gzip data ({error}); get the file again"))
+        }
+        _ => Error::io("cannot read", path)(error),
+    };
+    let mut take = |bytes: usize| {
+        let mut buffer = Vec::with_capacity(bytes);
+        content.by_ref().take(bytes as u64).read_to_end(&mut buffer).map_err(failed)?;
+        if buffer.len() < bytes {
+            return Err(Error::format(path, "ends within its IDX header; get the file again"));
+        }
+        Ok(buffer)
+    };
+    let magic = take(4)?;
+    let rank = check_magic(&magic, images).map_err(|reason| Error::format(path, reason))?;
+    let sizes: Vec<u32> = take(4 * rank)?.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let declared = check_sizes(&sizes).map_err(|reason| Error::format(path, reason))?;
+
+    let what = describe(&sizes);
+    let header = 4 + 4 * rank as u64;
+    let truncated = |found: &str| {
+        Error::format(path, format!("truncated: its header declares {what} ({declared} bytes), {found}; get the file again"))
+    };
+    let mut bytes = Vec::new();
+    if gzip {
+        if header + declared > length.saturating_mul(DEFLATE_BEST_RATIO) {
+            return Err(truncated(&format!("which {length} bytes of gzip cannot hold")));
+        }
+    } else {
+        let found = length.saturating_sub(header);
+        if found < declared {
+            return Err(truncated(&format!("the file has {found}")));
+        }
+        bytes.try_reserve_exact(declared as usize).map_err(|_| out_of_memory(path, declared))?;
+    }
+    content.by_ref().take(declared + 1).read_to_end(&mut bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::OutOfMemory => out_of_memory(path, declared),
+        _ => failed(error),
+    })?;
+    match bytes.len() as u64 {
+        found if found < declared => Err(truncated(&format!("the file has {found}"))),
+        found if found > declared => {
+            Err(Error::format(path, format!("has data after the {what} that its header declares; get the file again")))
+        }
+        _ => Ok((sizes, bytes)),
+    }
+}
+
+fn out_of_memory(path: &Path, bytes: u64) -> Error {
+    Error::format(path, format!("needs {bytes} bytes of memory, more than there is"))
+}
+
+/// The rank, if the first four bytes are those of a file of images (or labels) of unsigned bytes.
+fn check_magic(magic: &[u8], images: bool) -> Result<usize, String> {
+    let wanted = if images { "images (unsigned bytes, rank 3 or 4)" } else { "labels (unsigned bytes, rank 1)" };
+    let &[0, 0, kind, rank] = magic else {
+        return Err(format!(
+            "is not an IDX file of {wanted}: begins with {magic:02x?}, not [00, 00, 08, {}]",
+            if images { "03" } else { "01" }
+        ));
+    };
+    let kind = match kind {
+        0x08 => None,
+        0x09 => Some("signed bytes"),
+        0x0b => Some("16-bit integers"),
+        0x0c => Some("32-bit integers"),
+        0x0d => Some("32-bit floats"),
+        0x0e => Some("64-bit floats"),
+        _ => return Err(format!("is not an IDX file of {wanted}: unknown element type 0x{kind:02x}")),
+    };
+    if let Some(kind) = kind {
+        return Err(format!("is an IDX file of {kind}; {wanted} are needed here"));
+    }
+    match (rank, images) {
+        (3 | 4, true) | (1, false) => Ok(rank.into()),
+        (1, true) => Err(format!("is an IDX file of labels; {wanted} are needed here")),
+        (3 | 4, false) => Err(format!("is an IDX file of images; {wanted} are needed here")),
+        _ => Err(format!("is an IDX file of rank {rank}; {wanted} are needed here")),
+    }
+}
+
+/// The number of bytes that follow the header, if all sizes are within bounds.
+fn check_sizes(sizes: &[u32]) -> Result<u64, String> {
+    let (&count, dimensions) = sizes.split_first().ok_or("declares no sizes")?;
+    let channels = if dimensions.len() == 3 { dimensions[0] } else { 1 };
+    let sides = &dimensions[dimensions.len().saturating_sub(2)..];
+    if sizes.contains(&0) {
+        return Err(format!("is empty: its header declares {}", describe(sizes)));
+    }
+    if count > MAX_COUNT || channels > MAX_CHANNELS || sides.iter().any(|&side| side > MAX_SIDE) {
+        return Err(format!(
+            "its header declares {}; at most {MAX_COUNT} items of {MAX_CHANNELS}×{MAX_SIDE}×{MAX_SIDE} are supported",
+            describe(sizes)
+        ));
+    }
+    // At most 2^24 · 2^6 · 2^12 · 2^12: fits.
+    let bytes = sizes.iter().map(|&size| u64::from(size)).product::<u64>();
+    if bytes > MAX_BYTES || usize::try_from(bytes).is_err() {
+        return Err(format!("its header declares {}, {bytes} bytes; at most {MAX_BYTES} are supported", describe(sizes)));
+    }
+    Ok(bytes)
+}
+
+fn describe(sizes: &[u32]) -> String {
+    match *sizes {
+        [count] => format!("{count} labels"),
+        [count, height, width] => format!("{count} images of {height}×{width}"),
+        [count, channels, height, width] => format!("{count} images of {channels}×{height}×{width}"),
+        _ => format!("sizes {sizes:?}"),
+    }
+}

@@ -1,0 +1,190 @@
+//! The command line as a user meets it: help, mistakes, exit codes. No GPU and no data set needed.
+
+use std::process::Output;
+
+use assert_cmd::Command;
+
+fn saliq(arguments: &[&str]) -> Output {
+    let mut command = Command::cargo_bin("saliq").expect("the program is built");
+    command.env_remove("SALIQ_ADAPTER").env_remove("SALIQ_DATA_DIR").env("COLUMNS", "200");
+    command.args(arguments).output().expect("the program starts")
+}
+
+/// Runs a mistake: exit code 2, nothing on standard output, one line `error: …`, which is returned without the prefix.
+fn refused(arguments: &[&str]) -> String {
+    let output = saliq(arguments);
+    let error = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
+    error.trim_end().strip_prefix("error: ").unwrap_or_else(|| panic!("no `error: `: {error}")).to_string()
+}
+
+fn refused_file(content: &str, more: &[&str]) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, content).expect("written");
+    let path = path.to_str().expect("UTF-8");
+    let message = refused(&[&["train", "--config", path], more].concat());
+    message.replace(path, "run.toml")
+}
+
+fn help(arguments: &[&str]) -> String {
+    let output = saliq(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn version_and_help() {
+    assert_eq!(help(&["--version"]).trim_end(), format!("saliq {}", env!("CARGO_PKG_VERSION")));
+    let overview = help(&["--help"]);
+    for command in ["demo", "devices", "data", "train", "eval", "explain", "check", "bench"] {
+        assert!(overview.contains(&format!("\n  {command} ")), "{command}: {overview}");
+        assert!(help(&[command, "--help"]).contains("--adapter"), "{command}");
+    }
+    for command in [["data", "list"], ["data", "fetch"]] {
+        assert!(help(&[command[0], command[1], "--help"]).contains("--data-dir"), "{command:?}");
+    }
+    let nothing = saliq(&[]);
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("Usage: saliq"));
+}
+
+#[test]
+fn train_has_every_promised_flag() {
+    let text = help(&["train", "--help"]);
+    for flag in [
+        "config",
+        "dataset",
+        "data-dir",
+        "bits",
+        "sgt",
+        "mask-ratio",
+        "mask-fill",
+        "mask-rank",
+        "lambda",
+        "weight-quant",
+        "per-channel",
+        "pact",
+        "optimizer",
+        "lr",
+        "schedule",
+        "weight-decay",
+        "dropout",
+        "augment",
+        "normalize",
+        "batch-size",
+        "epochs",
+        "steps",
+        "train-limit",
+        "test-limit",
+        "seed",
+        "no-shuffle",
+        "init",
+        "out",
+        "resume",
+        "log-every",
+        "checkpoint-every",
+        "force",
+        "momentum",
+        "nesterov",
+        "alpha-decay",
+        "alpha-lr-factor",
+        "alpha-init",
+        "weight-init",
+        "warmup-steps",
+        "gamma",
+        "step-epochs",
+        "betas",
+        "epsilon",
+        "rho",
+        "saliency-target",
+        "stop-gradient",
+        "validation-share",
+        "snapshot-every",
+        "adapter",
+        "quiet",
+        "verbose",
+        "json",
+        "color",
+    ] {
+        assert!(text.contains(&format!("--{flag}")), "{flag}");
+    }
+    for heading in ["Data:", "Network & quantization:", "Saliency guided training:", "Optimiser:", "Run:", "Global:"] {
+        assert!(text.contains(&format!("\n{heading}\n")), "{heading}");
+    }
+}
+
+#[test]
+fn misspelt_arguments_get_a_suggestion() {
+    assert!(refused(&["trian"]).contains("'train'"));
+    assert!(refused(&["train", "--epoch", "3"]).contains("'--epochs'"));
+    assert!(refused(&["train", "--optimizer", "adm"]).contains("'adam'"));
+    assert!(refused(&["train", "--mask-fill", "zeros"]).contains("'zero'"));
+    assert!(refused(&["train", "--augment", "shfit"]).contains("`shift`"));
+    assert!(refused(&["explain", "model", "--method", "gradeint"]).contains("`gradient`"));
+    assert!(refused(&["explain", "model", "--method", "gradient,smoothgrad"]).contains("comes with a later version"));
+    assert!(refused(&["explain", "model", "--samples", "9"]).contains("no effect"));
+    assert!(refused(&["explain"]).contains("<MODEL>"));
+    assert!(refused(&["drop", "model"]).contains("unrecognized subcommand 'drop'"));
+}
+
+#[test]
+fn values_out_of_range_name_flag_value_and_range() {
+    for (flag, value, expected) in [
+        ("--mask-ratio", "1.5", "from 0 to 1"),
+        ("--mask-ratio", "nan", "not a finite number"),
+        ("--bits", "9", "1 to 8"),
+        ("--bits", "4,x", "1 to 8"),
+        ("--bits", "1", "binary"),
+        ("--bits", "6,2", "sawb"),
+        ("--batch-size", "0", "from 1 to 65536"),
+        ("--batch-size", "ten", "not a whole number"),
+        ("--epochs", "-1", "from 1 to"),
+        ("--lr", "0", "above 0"),
+        ("--lr", "inf", "not a finite number"),
+        ("--lambda", "-1", "0 or more"),
+        ("--momentum", "1", "below 1"),
+        ("--dropout", "1", "below 1"),
+        ("--normalize", "0.5,0", "above 0"),
+        ("--checkpoint-every", "5d", "30s"),
+        ("--betas", "0.9", "two numbers"),
+        ("--seed", "-3", "from 0 to"),
+    ] {
+        let message = refused(&["train", flag, value]);
+        assert!(message.contains(flag) && message.contains(value) && message.contains(expected), "{flag} {value}: {message}");
+    }
+    assert!(refused(&["train", "--bits", "w2a1", "--pact", "signed"]).contains("--pact unsigned"));
+    assert!(refused(&["train", "--optimizer", "sgd", "--momentum", "0.9"]).contains("--optimizer momentum"));
+    assert!(refused(&["train", "--betas", "0.9,0.99"]).contains("adam"));
+    assert!(refused(&["train", "--epochs", "1", "--steps", "5"]).contains("cannot be used with"));
+    assert!(refused(&["eval", "model", "--count", "0"]).contains("--count"));
+    assert!(refused(&["explain", "model", "--keep", "2"]).contains("from 0 to 1"));
+    assert!(refused(&["explain", "model", "--indices", "5-1"]).contains("ends before it starts"));
+    assert!(refused(&["explain", "model", "--indices", "1", "--count", "2"]).contains("cannot be used with"));
+}
+
+#[test]
+fn configuration_files_are_judged_by_line() {
+    let unknown = refused_file("dataset = \"mnist\"\nmask-ration = 0.5\n", &[]);
+    assert!(unknown.starts_with("run.toml:2: unknown key `mask-ration`; did you mean `mask-ratio`?"), "{unknown}");
+    assert!(refused_file("seed = 1\n\nepochs = \"many\"\n", &[]).starts_with("run.toml:3: epochs: "));
+    assert!(refused_file("lr = 0.1\nmask-ratio = 1.5\n", &[]).starts_with("run.toml:2: mask-ratio = 1.5: must be from 0 to 1"));
+    assert!(refused_file("lr = = 1\n", &[]).starts_with("run.toml:1: "));
+    assert!(refused_file("[network]\nlayers = 3\n", &[]).starts_with("run.toml:2: network: "));
+    assert!(refused_file(&"#".repeat((1 << 20) + 1), &[]).contains("at most 1 MiB"));
+    assert!(refused_file("optimizer = \"adam\"\n", &["--momentum", "0.5"]).contains("--momentum"));
+    let binary = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(binary.path(), [0xff, 0xfe, 0x00]).expect("written");
+    assert!(refused(&["train", "--config", binary.path().to_str().expect("UTF-8")]).contains("not UTF-8"));
+}
+
+#[test]
+fn a_missing_configuration_file_is_not_a_usage_error() {
+    let output = saliq(&["train", "--config", "/nowhere/run.toml"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.starts_with("error: /nowhere/run.toml: cannot read the configuration"), "{error}");
+    assert_eq!(error.lines().count(), 1);
+}
