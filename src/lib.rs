@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 mod error;
+pub mod files;
 pub mod gpu;
 pub mod metrics;
 pub mod model;

@@ -50,6 +50,17 @@ impl Split {
         }
     }
 
+    /// The images of `shape` with these numbers, in this order; numbers beyond the end are left out.
+    pub fn select(&self, indices: &[usize], shape: Shape) -> Split {
+        let size = shape.elements() as usize;
+        let mut selected = Split::default();
+        for &index in indices.iter().filter(|&&index| index < self.len()) {
+            selected.labels.push(self.labels[index]);
+            selected.images.extend_from_slice(&self.images[index * size..(index + 1) * size]);
+        }
+        selected
+    }
+
     /// Removes the last `share` (0..1, rounded to whole images) of the images of `shape` and returns it: the validation set
     /// of `--validation-share`. At least one image stays; a share that is not above 0 takes none.
     pub fn split_off_tail(&mut self, share: f32, shape: Shape) -> Split {

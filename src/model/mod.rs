@@ -1,1 +1,153 @@
-//! (being written)
+//! Model files: `model.safetensors` with PyTorch's names and shapes, and the configuration under the metadata key `saliq`.
+
+mod tensors;
+
+use std::path::{Path, PathBuf};
+
+pub use tensors::{Tensor, TensorFile, TensorValues};
+
+use crate::{
+    Error, Result,
+    config::{LayerBits, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape},
+    nn::{ParameterLayout, ParameterRole},
+};
+
+/// Name of the model in a run folder.
+pub const MODEL_FILE: &str = "model.safetensors";
+/// Metadata key of the configuration.
+pub const METADATA_KEY: &str = "saliq";
+
+/// A trained network on the host.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What it is and how it runs.
+    pub config: ModelConfig,
+    /// Where each parameter is in `parameters`.
+    pub layout: ParameterLayout,
+    /// All parameters, flat; padded to a multiple of 4.
+    pub parameters: Vec<f32>,
+    /// Whether the file had every α that the layout has.
+    pub has_alphas: bool,
+    /// Where it was read from.
+    pub path: PathBuf,
+}
+
+impl Model {
+    /// Reads a model file, or the one in a run folder, to be run as `overrides` say. A bare PyTorch export of the network of Table I is
+    /// accepted too.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be, [`Error::Model`] for a network that cannot be.
+    pub fn load(path: &Path, overrides: &QuantizationOverrides) -> Result<Model> {
+        let path = if path.is_dir() { path.join(MODEL_FILE) } else { path.to_path_buf() };
+        let file = TensorFile::read(&path)?;
+        let mut config = match file.metadata(METADATA_KEY) {
+            Some(text) => ModelConfig::from_metadata(text).map_err(|error| Error::format(&path, error.to_string()))?,
+            None => table_one_export(&file, &path)?,
+        };
+        config.quantization = overrides.apply(&config.quantization, &config.network)?;
+        let layout = ParameterLayout::new(&config.network, &config.quantization)?;
+        let (parameters, has_alphas) = fill(&file, &layout, &path)?;
+        Ok(Model { config, layout, parameters, has_alphas, path })
+    }
+
+    /// Refuses a quantized model without its α's: there is nothing to clip at.
+    pub fn require_alphas(&self) -> Result<()> {
+        if self.has_alphas {
+            return Ok(());
+        }
+        let missing: Vec<_> = self.layout.alphas().map(|alpha| alpha.name.as_str()).collect();
+        Err(Error::format(
+            &self.path,
+            format!(
+                "quantized activations need {}, which the file does not have; run it with --bits 32, or train with --init to calibrate",
+                missing.join(" and ")
+            ),
+        ))
+    }
+
+    /// The parameters as named tensors, in order.
+    pub fn tensors(layout: &ParameterLayout, parameters: &[f32]) -> Vec<Tensor> {
+        layout
+            .parameters
+            .iter()
+            .map(|parameter| Tensor::f32(&parameter.name, &parameter.shape, parameters[parameter.range()].to_vec()))
+            .collect()
+    }
+
+    /// Writes a model file. The same network and configuration give the same bytes.
+    pub fn save(path: &Path, config: &ModelConfig, layout: &ParameterLayout, parameters: &[f32]) -> Result<()> {
+        TensorFile::write(path, &Model::tensors(layout, parameters), &[(METADATA_KEY, config.to_metadata())])
+    }
+}
+
+/// The file's tensors in the layout's order, and whether all α's were there (absent ones are 1).
+pub(crate) fn fill(file: &TensorFile, layout: &ParameterLayout, path: &Path) -> Result<(Vec<f32>, bool)> {
+    let mut parameters = vec![0.0; layout.padded_length() as usize];
+    let mut has_alphas = true;
+    for parameter in &layout.parameters {
+        let is_alpha = parameter.role == ParameterRole::Alpha;
+        let Some(tensor) = file.tensor(&parameter.name) else {
+            if is_alpha {
+                has_alphas = false;
+                parameters[parameter.offset as usize] = 1.0;
+                continue;
+            }
+            return Err(Error::format(path, format!("has no tensor {}, which the network needs", parameter.name)));
+        };
+        // α of shape [] is read as [1].
+        let same = tensor.shape == parameter.shape || is_alpha && tensor.shape.is_empty();
+        if !same {
+            return Err(Error::format(
+                path,
+                format!("{} has shape {:?} where the network needs {:?}", parameter.name, tensor.shape, parameter.shape),
+            ));
+        }
+        let values = tensor.to_f32(path)?;
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(Error::format(path, format!("{} contains {value}", parameter.name)));
+        }
+        if is_alpha && values[0] <= 0.0 {
+            return Err(Error::format(path, format!("{} is {}, it must be above 0", parameter.name, values[0])));
+        }
+        parameters[parameter.range()].copy_from_slice(&values);
+    }
+    Ok((parameters, has_alphas))
+}
+
+/// The configuration of a bare export: Table I's network with the sizes that the tensors have. Images are taken to be square.
+fn table_one_export(file: &TensorFile, path: &Path) -> Result<ModelConfig> {
+    let shape = |name: &str| file.tensor(name).map(|tensor| tensor.shape.clone()).unwrap_or_default();
+    let not_table_one = || {
+        Error::format(
+            path,
+            "has no `saliq` metadata and is not the network of Table I (conv1, conv2, fc1, fc2 as PyTorch names them); \
+             train it here, or name the tensors so",
+        )
+    };
+    let ([_, channels, ..], [hidden, features], [classes, _]) =
+        (&shape("conv1.weight")[..], &shape("fc1.weight")[..], &shape("fc2.weight")[..])
+    else {
+        return Err(not_table_one());
+    };
+    let (channels, hidden, features, classes) = (*channels, *hidden, *features, *classes);
+    let side = ((features / 64) as f64).sqrt().round() as usize;
+    let (channels, classes) = (u32::try_from(channels).ok(), u32::try_from(classes).ok());
+    let (Some(channels), Some(classes)) = (channels, classes) else { return Err(not_table_one()) };
+    if side == 0 || side > 512 || side * side * 64 != features || hidden != 128 || channels > 64 {
+        return Err(not_table_one());
+    }
+    let pixels = side as u32 * 2 + 4;
+    let network = NetworkConfig::table_one(Shape::new(channels, pixels, pixels), classes, [0.0, 0.0]);
+    let alphas = ["act1", "act2"].map(|name| file.tensor(&format!("{name}.alpha")).is_some());
+    let quantization = QuantizationConfig { bits: vec![LayerBits::FLOAT; 4], ..QuantizationConfig::default() };
+    log::info!("{}: no metadata; read as the network of Table I (α's in the file: {alphas:?})", path.display());
+    Ok(ModelConfig {
+        network,
+        quantization,
+        normalize: PixelNormalization { mean: 0.1307, deviation: 0.3081 },
+        dataset: "mnist".into(),
+        class_names: Vec::new(),
+        training: serde_json::Value::Null,
+    })
+}

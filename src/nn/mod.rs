@@ -13,6 +13,8 @@ pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use parameters::{Parameter, ParameterLayout, ParameterRole};
 pub use tiles::{ConvolutionTiles, TileTable};
 
+use crate::config::Shape;
+
 /// Channels in a group: activations are stored as vectors of 4 channels, padded with zeros.
 pub const GROUP: u32 = 4;
 
@@ -24,4 +26,16 @@ pub const fn groups(channels: u32) -> u32 {
 /// `channels` with padding.
 pub const fn padded(channels: u32) -> u32 {
     groups(channels) * GROUP
+}
+
+/// Values in the kernels' layout, [image, row, column, channel (padded)], as [image, channel, row, column].
+pub fn to_nchw(values: &[f32], shape: Shape) -> Vec<f32> {
+    let (channels, pixels, stride) = (shape.channels as usize, shape.pixels() as usize, padded(shape.channels) as usize);
+    let mut output = Vec::with_capacity(values.len() / stride * channels);
+    for image in values.chunks_exact(pixels * stride) {
+        for channel in 0..channels {
+            output.extend((0..pixels).map(|pixel| image[pixel * stride + channel]));
+        }
+    }
+    output
 }

@@ -143,15 +143,15 @@ impl Network {
             let is_weighted = matches!(kind, NodeKind::Convolution { .. } | NodeKind::FullyConnected { .. });
             weighted += usize::from(is_weighted);
             let mut activation = ActivationPlan::NONE;
-            let activation_name = match (&kind, config.layers.get(index + 1)) {
-                (NodeKind::Activation, _) => Some(&name),
+            let activation_name: Option<String> = match (&kind, config.layers.get(index + 1)) {
+                (NodeKind::Activation, _) => Some(name.clone()),
                 (_, Some(LayerConfig::Activation { name })) if is_weighted => {
                     index += 1;
-                    Some(name)
+                    Some(name.clone())
                 }
                 _ => None,
             };
-            if let Some(activation_name) = activation_name {
+            if let Some(activation_name) = &activation_name {
                 let bits = if is_weighted { quantization.layer_bits(weighted - 1) } else { bits };
                 let alpha = self.layout.find(&format!("{activation_name}.alpha")).map(|parameter| parameter.offset);
                 activation = ActivationPlan::new(quantization.pact, bits, alpha);
@@ -173,7 +173,7 @@ impl Network {
             {
                 previous.gradient_by_pool = previous.activation != ActivationPlan::NONE;
             }
-            let mut node = Node { name, kind, input: shape, output, activation, value, pre_activation, gradient_by_pool: false };
+            let mut node = Node { name, activation_name, kind, input: shape, output, activation, value, pre_activation, gradient_by_pool: false };
             if options.training {
                 let parts = node.wanted_parts(self.tiles, options.slots);
                 if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &mut node.kind {
@@ -246,9 +246,9 @@ impl Network {
         self.classes
     }
 
-    /// The layers' outputs by name, with their shapes: what an activation statistic can be taken of.
+    /// The layers' outputs, with their shapes, under the name of the activation where the layer has one.
     pub fn activations(&self) -> impl Iterator<Item = (&str, Shape, &Buffer)> {
-        self.nodes.iter().map(|node| (node.name.as_str(), node.output, &node.value))
+        self.nodes.iter().map(|node| (node.activation_name.as_deref().unwrap_or(&node.name), node.output, &node.value))
     }
 
     fn backward_buffers(&self) -> Result<&GradientBuffers> {

@@ -74,6 +74,7 @@ pub(super) enum NodeKind {
 /// A layer with its activation and its output.
 pub(super) struct Node {
     pub name: String,
+    pub activation_name: Option<String>,
     pub kind: NodeKind,
     pub input: Shape,
     pub output: Shape,

@@ -32,6 +32,29 @@ impl Metrics {
     }
 }
 
+/// The scalar of an image whose gradient explains it; the discriminants are the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// Log-softmax at the given label.
+    LogSoftmaxLabel = 0,
+    /// Logit at the given label.
+    LogitLabel = 1,
+    /// Logit at the predicted class.
+    LogitPredicted = 2,
+    /// Log-softmax at the predicted class.
+    LogSoftmaxPredicted = 3,
+}
+
+impl From<SaliencyTarget> for Scalar {
+    fn from(target: SaliencyTarget) -> Scalar {
+        match target {
+            SaliencyTarget::LogSoftmax => Scalar::LogSoftmaxLabel,
+            SaliencyTarget::Label => Scalar::LogitLabel,
+            SaliencyTarget::Predicted => Scalar::LogitPredicted,
+        }
+    }
+}
+
 fn class_shape(network: &Network) -> Specialization {
     Specialization::new()
         .tile("LANES", LANES)
@@ -47,14 +70,9 @@ pub fn record_saliency_seed(
     network: &Network,
     range: ImageRange<'_>,
     labels: &Buffer,
-    target: SaliencyTarget,
+    scalar: Scalar,
 ) -> Result<()> {
-    let target: u32 = match target {
-        SaliencyTarget::LogSoftmax => 0,
-        SaliencyTarget::Label => 1,
-        SaliencyTarget::Predicted => 2,
-    };
-    let kernel = gpu.kernel("saliency_seed", class_shape(network).constant("TARGET", target))?;
+    let kernel = gpu.kernel("saliency_seed", class_shape(network).constant("TARGET", scalar as u32))?;
     let bindings = [range.binding, network.logits().into(), labels.into(), network.logit_gradients()?.into()];
     recording.dispatch(gpu, "saliency seed", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
 }

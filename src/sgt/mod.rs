@@ -4,6 +4,6 @@ mod loss;
 mod masking;
 mod step;
 
-pub use loss::{Metrics, record_classification, record_loss, record_saliency_seed};
+pub use loss::{Metrics, Scalar, record_classification, record_loss, record_saliency_seed};
 pub use masking::Masking;
 pub use step::{StepOptions, TrainingStep};

@@ -63,7 +63,7 @@ impl TrainingStep {
         }
         if let Some(masking) = masking {
             // I = Sort(∇_X f(X)): the k lowest features of every image.
-            record_saliency_seed(gpu, &mut part, network, batch.clean(), &batch.labels, options.sgt.target)?;
+            record_saliency_seed(gpu, &mut part, network, batch.clean(), &batch.labels, options.sgt.target.into())?;
             let saliency = network.record_backward(gpu, &mut part, batch.clean(), None, Gradients::Input)?;
             masking.record_selection(gpu, &mut part, batch, saliency)?;
             // X̃ = M_k(I, X)

@@ -1,0 +1,162 @@
+//! Named tensors in the safetensors format, read with bounds and written atomically.
+
+use std::{borrow::Cow, collections::HashMap, path::Path};
+
+use safetensors::{Dtype, SafeTensors, View};
+
+use crate::{
+    Error, Result,
+    files::{read_bounded, write_atomically},
+};
+
+/// Largest tensor file that is read: room for the largest network saliq trains with its optimiser's state.
+const FILE_LIMIT: u64 = 4 << 30;
+
+/// Values of a tensor to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TensorValues {
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// 64-bit integers.
+    I64(Vec<i64>),
+    /// 32-bit words.
+    U32(Vec<u32>),
+}
+
+/// A named tensor to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    name: String,
+    shape: Vec<usize>,
+    values: TensorValues,
+}
+
+impl Tensor {
+    /// A tensor of floats.
+    pub fn f32(name: &str, shape: &[usize], values: Vec<f32>) -> Tensor {
+        Tensor { name: name.into(), shape: shape.into(), values: TensorValues::F32(values) }
+    }
+
+    /// A tensor of integers.
+    pub fn i64(name: &str, shape: &[usize], values: Vec<i64>) -> Tensor {
+        Tensor { name: name.into(), shape: shape.into(), values: TensorValues::I64(values) }
+    }
+
+    /// A tensor of words.
+    pub fn u32(name: &str, shape: &[usize], values: Vec<u32>) -> Tensor {
+        Tensor { name: name.into(), shape: shape.into(), values: TensorValues::U32(values) }
+    }
+}
+
+impl View for &Tensor {
+    fn dtype(&self) -> Dtype {
+        match self.values {
+            TensorValues::F32(_) => Dtype::F32,
+            TensorValues::I64(_) => Dtype::I64,
+            TensorValues::U32(_) => Dtype::U32,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        match &self.values {
+            TensorValues::F32(values) => bytemuck::cast_slice(values).into(),
+            TensorValues::I64(values) => bytemuck::cast_slice(values).into(),
+            TensorValues::U32(values) => bytemuck::cast_slice(values).into(),
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        self.data().len()
+    }
+}
+
+/// A tensor as it was read.
+#[derive(Clone, Debug)]
+pub struct StoredTensor {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    name: String,
+    dtype: Dtype,
+    bytes: Vec<u8>,
+}
+
+impl StoredTensor {
+    /// The values as f32; F64 is rounded.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for other types.
+    pub fn to_f32(&self, path: &Path) -> Result<Vec<f32>> {
+        match self.dtype {
+            Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(&self.bytes)),
+            Dtype::F64 => Ok(bytemuck::pod_collect_to_vec::<u8, f64>(&self.bytes).into_iter().map(|value| value as f32).collect()),
+            other => Err(Error::format(path, format!("{} is {other:?}; saliq reads F32 (and F64): convert it", self.name))),
+        }
+    }
+
+    /// The values as words.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for other types.
+    pub fn to_u32(&self, path: &Path) -> Result<Vec<u32>> {
+        match self.dtype {
+            Dtype::U32 => Ok(bytemuck::pod_collect_to_vec(&self.bytes)),
+            other => Err(Error::format(path, format!("{} is {other:?} where U32 is needed", self.name))),
+        }
+    }
+}
+
+/// A tensor file in memory.
+pub struct TensorFile {
+    tensors: HashMap<String, StoredTensor>,
+    metadata: HashMap<String, String>,
+}
+
+impl TensorFile {
+    /// Reads and checks a whole file: offsets, shapes and sizes are verified before any is believed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn read(path: &Path) -> Result<TensorFile> {
+        let bytes = read_bounded(path, FILE_LIMIT)?;
+        TensorFile::parse(path, &bytes)
+    }
+
+    /// As [`Self::read`], from memory; `path` is for messages.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<TensorFile> {
+        let bad = |error: safetensors::SafeTensorError| Error::format(path, format!("is not a valid safetensors file: {error}"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(bad)?;
+        let parsed = SafeTensors::deserialize(bytes).map_err(bad)?;
+        let tensors = parsed
+            .iter()
+            .map(|(name, view)| {
+                let tensor =
+                    StoredTensor { shape: view.shape().to_vec(), name: name.into(), dtype: view.dtype(), bytes: view.data().to_vec() };
+                (name.to_string(), tensor)
+            })
+            .collect();
+        Ok(TensorFile { tensors, metadata: header.metadata().clone().unwrap_or_default() })
+    }
+
+    /// The tensor called `name`.
+    pub fn tensor(&self, name: &str) -> Option<&StoredTensor> {
+        self.tensors.get(name)
+    }
+
+    /// The metadata under `key`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// Writes `tensors` with `metadata`, atomically. Equal content gives equal bytes.
+    pub fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<()> {
+        let metadata: HashMap<String, String> = metadata.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
+        let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+        let bytes = safetensors::serialize(views, Some(metadata))
+            .map_err(|error| Error::format(path, format!("cannot be written: {error}")))?;
+        write_atomically(path, &bytes)
+    }
+}

@@ -1,0 +1,77 @@
+//! Initial α's: a high percentile of the activations of the first batches.
+
+use crate::{
+    Result,
+    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    config::{LayerBits, NetworkConfig, QuantizationConfig},
+    gpu::{Gpu, Recording},
+    nn::{Network, NetworkOptions, groups, to_nchw},
+};
+
+/// Batches looked at.
+const BATCHES: u32 = 4;
+/// Share of activations that lie below the initial α.
+const PERCENTILE: f64 = 0.999;
+/// Images of a calibration batch at most.
+const MOST_IMAGES: u32 = 64;
+
+/// (name, α) for every quantized activation: the 99.9th percentile of its float input after the ReLU, over the first 4 batches in file
+/// order, with the weights fake-quantized as they will be. `parameters` are flat, without or with α's at their end.
+pub async fn calibrate_alphas(
+    gpu: &Gpu,
+    network: &NetworkConfig,
+    quantization: &QuantizationConfig,
+    parameters: &[f32],
+    data: &ResidentData,
+    gather: &GatherOptions,
+) -> Result<Vec<(String, f32)>> {
+    let float_activations = QuantizationConfig {
+        bits: quantization.bits.iter().map(|bits| LayerBits { weight: bits.weight, activation: 32 }).collect(),
+        ..quantization.clone()
+    };
+    let most = data.count.min(MOST_IMAGES);
+    let options = NetworkOptions { slots: most, training: false, gradients: false };
+    let float = Network::new(gpu, network, &float_activations, options)?;
+    gpu.write(&float.parameters, 0, &parameters[..float.layout.length as usize]);
+    let batches = BATCHES.min(data.count.div_ceil(most));
+    let batch = Batch::new(gpu, most, false, u64::from(batches))?;
+    let table: Vec<_> = (0..batches)
+        .map(|index| StepRecord {
+            position: index * most,
+            count: most.min(data.count - index * most),
+            batch: most,
+            epoch_images: data.count,
+            ..StepRecord::default()
+        })
+        .collect();
+    batch.write_table(gpu, &table);
+    let mut recording = Recording::new();
+    batch.record_begin(gpu, &mut recording)?;
+    let gather = GatherOptions { shuffle: false, augment: Vec::new(), ..gather.clone() };
+    batch.record_gather(gpu, &mut recording, data, &gather, &float.input)?;
+    float.record_weights(gpu, &mut recording)?;
+    float.record_forward(gpu, &mut recording, batch.clean(), None)?;
+
+    let wanted = crate::nn::ParameterLayout::new(network, quantization)?;
+    let mut samples: Vec<(String, Vec<f32>)> = wanted.alphas().map(|alpha| (alpha.name.clone(), Vec::new())).collect();
+    for record in &table {
+        recording.submit(gpu)?;
+        for (activation, shape, buffer) in float.activations() {
+            let Some((_, values)) = samples.iter_mut().find(|(name, _)| name.strip_suffix(".alpha") == Some(activation)) else { continue };
+            let count = u64::from(record.count) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
+            values.extend(to_nchw(&gpu.read::<f32>(buffer, 0, count).await?, shape));
+        }
+    }
+    Ok(samples.into_iter().map(|(name, values)| (name, percentile(values))).collect())
+}
+
+/// The value below which [`PERCENTILE`] of the magnitudes lie; 1 where all are 0.
+fn percentile(mut values: Vec<f32>) -> f32 {
+    if values.is_empty() {
+        return 1.0;
+    }
+    let rank = ((values.len() - 1) as f64 * PERCENTILE).round() as usize;
+    let (_, value, _) = values.select_nth_unstable_by(rank, |a, b| a.abs().total_cmp(&b.abs()));
+    let value = value.abs();
+    if value.is_finite() && value > 0.0 { value } else { 1.0 }
+}

@@ -1,0 +1,63 @@
+//! The lines of `metrics.jsonl`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One step: values before its update, means over the batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepLine {
+    /// From 1.
+    pub step: u64,
+    /// ce + λ·kl.
+    pub loss: f64,
+    /// Cross entropy.
+    pub ce: f64,
+    /// D_KL(p(X) ‖ p(X̃)); 0 without SGT.
+    pub kl: f64,
+    /// Share of the batch classified correctly, 0..=1.
+    pub accuracy: f64,
+    /// Learning rate.
+    pub lr: f64,
+}
+
+/// One epoch: means over its training images, and the test set after it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochLine {
+    /// From 1.
+    pub epoch: u64,
+    /// Steps taken so far.
+    pub step: u64,
+    /// train_ce + λ·train_kl.
+    pub train_loss: f64,
+    /// Mean cross entropy.
+    pub train_ce: f64,
+    /// Mean KL term.
+    pub train_kl: f64,
+    /// Share classified correctly while training.
+    pub train_accuracy: f64,
+    /// Share of the test images classified correctly after the epoch.
+    pub test_accuracy: f64,
+    /// Mean cross entropy on them.
+    pub test_loss: f64,
+    /// The same on the held-out part of the training set, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub validation_accuracy: Option<f64>,
+    /// Mean cross entropy on it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub validation_loss: Option<f64>,
+    /// PACT's α after the epoch.
+    pub alpha: BTreeMap<String, f32>,
+    /// Training time of the epoch, evaluation apart.
+    pub seconds: f64,
+    /// Training images a second.
+    pub images_per_second: f64,
+}
+
+/// A line with its kind.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(super) enum Line<'a> {
+    Step(&'a StepLine),
+    Epoch(&'a EpochLine),
+}

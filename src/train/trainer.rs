@@ -1,0 +1,616 @@
+//! The loop of a training run: epochs, steps, metrics, evaluation, checkpoints.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Checkpoint, EpochLine, Progressed, RunFolder, Schedule, StepLine,
+    calibration::calibrate_alphas,
+};
+use crate::{
+    Error, Result,
+    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    config::{Cadence, ModelConfig, PixelNormalization, QuantizationOverrides, RunConfig},
+    data::{Dataset, Split},
+    gpu::Gpu,
+    metrics::{Evaluation, Evaluator},
+    model::Model,
+    nn::{Network, NetworkOptions, Optimizer, groups},
+    saliency::{Explainer, ExplainerOptions, Method},
+    sgt::{Masking, Metrics, Scalar, StepOptions, TrainingStep},
+};
+
+/// Metrics are read back at most this often while an epoch goes on.
+const METRICS_INTERVAL: Duration = Duration::from_millis(500);
+/// Images of a saliency snapshot.
+const SNAPSHOT_IMAGES: usize = 8;
+
+/// Who watches a run: progress bars, signals.
+pub trait Observer {
+    /// A step's metrics have arrived.
+    fn step(&mut self, _line: &StepLine, _images_per_second: f64) {}
+    /// An epoch is over.
+    fn epoch(&mut self, _line: &EpochLine) {}
+    /// Something worth saying.
+    fn note(&mut self, _text: &str) {}
+    /// The signal that asks the run to stop, if one came.
+    fn interrupted(&self) -> Option<i32> {
+        None
+    }
+}
+
+/// How a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// From the beginning, in a folder without a run.
+    New,
+    /// From the beginning, replacing a run that is there.
+    Replace,
+    /// From the last checkpoint in the folder.
+    Resume,
+}
+
+/// Saliency of a few fixed test images at one moment of training.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Steps taken before it.
+    pub step: u64,
+    /// Gradient maps, [image, channel, row, column].
+    pub saliency: Vec<f32>,
+}
+
+/// What came out of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Test set at the end.
+    pub evaluation: Evaluation,
+    /// Steps whose lines were written by this process.
+    pub steps: Vec<StepLine>,
+    /// Epochs finished by this process.
+    pub epochs: Vec<EpochLine>,
+    /// Saliency while training, where snapshots were asked for.
+    pub snapshots: Vec<Snapshot>,
+    /// Indices of the snapshots' images in the test set.
+    pub snapshot_images: Vec<usize>,
+    /// α's at the end.
+    pub alphas: BTreeMap<String, f32>,
+    /// Training time in seconds, evaluation apart.
+    pub seconds: f64,
+    /// Whether there was nothing left to do.
+    pub already_finished: bool,
+}
+
+/// A training run on one device.
+pub struct Trainer<'a> {
+    gpu: &'a Gpu,
+    config: RunConfig,
+    dataset: &'a Dataset,
+    normalization: (f32, f32),
+    train: ResidentData,
+    test: ResidentData,
+    validation: Option<ResidentData>,
+    network: Network,
+    batch: Batch,
+    step: TrainingStep,
+    metrics: Metrics,
+    optimizer: Optimizer,
+    part_images: u32,
+    steps_per_epoch: u64,
+    total_steps: u64,
+    schedule: Schedule,
+}
+
+/// What a run has done since its last checkpoint, beside the arrays on the GPU.
+struct Running {
+    folder: RunFolder,
+    step: u64,
+    epoch_sums: [f64; 4],
+    epoch_seconds: f64,
+    seconds: f64,
+    collected: u64,
+    last_collection: Instant,
+    last_checkpoint: Instant,
+    images_since: u64,
+    outcome_steps: Vec<StepLine>,
+}
+
+impl<'a> Trainer<'a> {
+    /// Uploads the data, allocates the network and records the step.
+    ///
+    /// # Errors
+    /// Everything that does not fit: the data set and the network, the batch and the adapter.
+    pub fn new(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset) -> Result<Trainer<'a>> {
+        let (train_split, validation_split, test_split) = splits(config, dataset)?;
+        let normalization = dataset.normalization(&config.normalize);
+        let train = ResidentData::new(gpu, &train_split, dataset.shape)?;
+        let test = ResidentData::new(gpu, &test_split, dataset.shape)?;
+        let validation = validation_split.map(|split| ResidentData::new(gpu, &split, dataset.shape)).transpose()?;
+        let batch_size = config.batch_size.min(train.count);
+        let twins = config.sgt.enabled;
+        let part_images = part_size(gpu, config, batch_size, twins)?;
+        let slots = if twins { 2 * part_images } else { part_images };
+        let options = NetworkOptions { slots, training: true, gradients: true };
+        let network = Network::new(gpu, &config.network, &config.quantization, options)?;
+        let steps_per_epoch = u64::from(train.count.div_ceil(batch_size));
+        let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
+        let parts_per_epoch = (steps_per_epoch * u64::from(batch_size.div_ceil(part_images))).max(1);
+        let batch = Batch::new(gpu, part_images, twins, parts_per_epoch)?;
+        let metrics = Metrics::new(gpu, part_images, steps_per_epoch)?;
+        let optimizer = Optimizer::new(gpu, &network, &config.optimizer, &config.quantization)?;
+        let masking = twins
+            .then(|| {
+                let sgt = &config.sgt;
+                Masking::new(gpu, dataset.shape, part_images, sgt.mask_ratio, sgt.mask_rank, sgt.mask_fill)
+            })
+            .transpose()?;
+        let gather = GatherOptions {
+            shuffle: config.shuffle,
+            augment: config.augment.clone(),
+            mean: normalization.0,
+            deviation: normalization.1,
+        };
+        let options = StepOptions::new(&config.sgt, gather, &config.network);
+        let step = TrainingStep::record(gpu, &network, &train, &batch, masking.as_ref(), &metrics, &optimizer, &options)?;
+        Ok(Trainer {
+            gpu,
+            config: config.clone(),
+            dataset,
+            normalization,
+            train,
+            test,
+            validation,
+            network,
+            batch,
+            step,
+            metrics,
+            optimizer,
+            part_images,
+            steps_per_epoch,
+            total_steps,
+            schedule: Schedule::new(config, steps_per_epoch, total_steps),
+        })
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        self.total_steps
+    }
+
+    /// The recorded step.
+    pub fn step(&self) -> &TrainingStep {
+        &self.step
+    }
+
+    /// The network being trained.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What the model file will say.
+    pub fn model_config(&self) -> ModelConfig {
+        let (mean, deviation) = self.normalization;
+        self.config.model_config(PixelNormalization { mean, deviation }, &self.dataset.class_names)
+    }
+
+    /// The settings that a checkpoint must agree with: all that the numbers depend on but the length of the run.
+    fn settings(&self) -> String {
+        let mut config = self.model_config();
+        if let Some(training) = config.training.as_object_mut() {
+            training.remove("steps");
+            training.remove("epochs");
+        }
+        config.to_metadata()
+    }
+
+    /// Initial parameters: of `--init`, or random; α's from the file, `--alpha-init`, or calibration.
+    async fn initialize(&self) -> Result<()> {
+        let layout = &self.network.layout;
+        let quantization = &self.config.quantization;
+        let mut parameters = layout.initialize(self.config.seed, self.config.weight_init);
+        let mut has_alphas = false;
+        if let Some(path) = &self.config.init {
+            let model = Model::load(path, &QuantizationOverrides::default())?;
+            let file = crate::model::TensorFile::read(&model.path)?;
+            (parameters, has_alphas) = crate::model::fill(&file, layout, &model.path)?;
+        }
+        if layout.alphas().next().is_some() && !has_alphas {
+            let gather = GatherOptions {
+                shuffle: false,
+                augment: Vec::new(),
+                mean: self.normalization.0,
+                deviation: self.normalization.1,
+            };
+            let calibrated = match quantization.alpha_init {
+                Some(alpha) => layout.alphas().map(|parameter| (parameter.name.clone(), alpha)).collect(),
+                None => calibrate_alphas(self.gpu, &self.config.network, quantization, &parameters, &self.train, &gather).await?,
+            };
+            for (name, alpha) in calibrated {
+                if let Some(parameter) = layout.find(&name) {
+                    parameters[parameter.offset as usize] = alpha;
+                }
+            }
+        }
+        self.gpu.write(&self.network.parameters, 0, &parameters);
+        Ok(())
+    }
+
+    /// Parameters as they are now, flat.
+    pub async fn parameters(&self) -> Result<Vec<f32>> {
+        self.gpu.read(&self.network.parameters, 0, u64::from(self.network.layout.padded_length())).await
+    }
+
+    fn alphas(&self, parameters: &[f32]) -> BTreeMap<String, f32> {
+        let name = |name: &str| name.strip_suffix(".alpha").unwrap_or(name).to_string();
+        self.network.layout.alphas().map(|alpha| (name(&alpha.name), parameters[alpha.offset as usize])).collect()
+    }
+
+    /// The table entries of the epoch's steps from `first` (counted in the epoch, from 0) on.
+    fn table(&self, epoch: u64, first: u64) -> Vec<StepRecord> {
+        let batch_size = u64::from(self.config.batch_size.min(self.train.count));
+        let images = u64::from(self.train.count);
+        let mut records = Vec::new();
+        for in_epoch in first..self.steps_per_epoch {
+            let step = epoch * self.steps_per_epoch + in_epoch + 1;
+            if step > self.total_steps {
+                break;
+            }
+            let start = in_epoch * batch_size;
+            let size = batch_size.min(images - start);
+            let scheduled = self.schedule.step(step);
+            for (part, offset) in (0..size).step_by(self.part_images as usize).enumerate() {
+                records.push(StepRecord {
+                    step: step as u32,
+                    epoch: epoch as u32,
+                    position: (start + offset) as u32,
+                    count: u64::from(self.part_images).min(size - offset) as u32,
+                    batch: size as u32,
+                    part: part as u32,
+                    log_slot: in_epoch as u32,
+                    epoch_images: self.train.count,
+                    seed_low: self.config.seed as u32,
+                    seed_high: (self.config.seed >> 32) as u32,
+                    learning_rate: scheduled.learning_rate as f32,
+                    momentum: scheduled.momentum as f32,
+                    beta1_correction: scheduled.corrections[0] as f32,
+                    beta2_correction: scheduled.corrections[1] as f32,
+                    padding: [0; 2],
+                });
+            }
+        }
+        records
+    }
+
+    /// Runs to the end, or until `observer` says that a signal came.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] after writing a checkpoint; [`Error::NonFinite`] naming step and layer; errors of files and the device.
+    pub async fn run(&mut self, start: Start, observer: &mut dyn Observer) -> Result<Outcome> {
+        let mut running = self.begin(start, observer).await?;
+        let already_finished = running.step >= self.total_steps;
+        let evaluator = self.evaluator(&self.test)?;
+        let validator = self.validation.as_ref().map(|data| self.evaluator(data)).transpose()?;
+        let snapshot_images = snapshot_images(&self.dataset.test, self.dataset.classes);
+        let snapshot_data = (self.config.snapshot_every > 0).then(|| self.snapshot_data(&snapshot_images)).transpose()?;
+        let mut snapshots = Vec::new();
+        let mut epochs = Vec::new();
+        let mut evaluation = None;
+        self.snapshot(running.step, snapshot_data.as_ref(), &mut snapshots).await?;
+        while running.step < self.total_steps {
+            let epoch = running.step / self.steps_per_epoch;
+            let first = running.step % self.steps_per_epoch;
+            let table = self.table(epoch, first);
+            self.batch.write_table(self.gpu, &table);
+            running.collected = running.step;
+            running.last_collection = Instant::now();
+            let last = self.total_steps.min((epoch + 1) * self.steps_per_epoch);
+            let mut remaining = &table[..];
+            while running.step < last {
+                let log_slot = remaining[0].log_slot;
+                let parts = remaining.iter().take_while(|record| record.log_slot == log_slot).count();
+                running.images_since += u64::from(remaining[0].batch);
+                remaining = &remaining[parts..];
+                self.step.submit(self.gpu, parts as u32)?;
+                running.step += 1;
+                if running.last_collection.elapsed() >= METRICS_INTERVAL {
+                    self.collect(&mut running, observer).await?;
+                }
+                if let Some(signal) = observer.interrupted() {
+                    self.collect(&mut running, observer).await?;
+                    self.checkpoint(&mut running).await?;
+                    return Err(Error::Interrupted { signal });
+                }
+                let snapshot_due = self.config.snapshot_every > 0 && running.step.is_multiple_of(u64::from(self.config.snapshot_every));
+                if snapshot_due {
+                    // The snapshot works in the network's buffers and with its own table: the epoch's cursor is not touched.
+                    self.collect(&mut running, observer).await?;
+                    self.snapshot(running.step, snapshot_data.as_ref(), &mut snapshots).await?;
+                    running.last_collection = Instant::now();
+                }
+                if running.step < last && self.checkpoint_due(&running)? {
+                    self.collect(&mut running, observer).await?;
+                    self.checkpoint(&mut running).await?;
+                    running.last_collection = Instant::now();
+                }
+            }
+            self.collect(&mut running, observer).await?;
+            if last == (epoch + 1) * self.steps_per_epoch || last == self.total_steps {
+                let tested = evaluator.run(self.gpu, &self.dataset.class_names, &mut |_| {}).await?;
+                let validated = match &validator {
+                    Some(validator) => Some(validator.run(self.gpu, &self.dataset.class_names, &mut |_| {}).await?),
+                    None => None,
+                };
+                let line = self.epoch_line(epoch, &mut running, &tested, validated.as_ref()).await?;
+                running.folder.write_epoch(&line)?;
+                observer.epoch(&line);
+                epochs.push(line);
+                evaluation = Some(tested);
+            }
+            self.checkpoint(&mut running).await?;
+        }
+        let evaluation = match evaluation {
+            Some(evaluation) => evaluation,
+            None => evaluator.run(self.gpu, &self.dataset.class_names, &mut |_| {}).await?,
+        };
+        let parameters = self.parameters().await?;
+        Model::save(&running.folder.model(), &self.model_config(), &self.network.layout, &parameters)?;
+        running.folder.flush()?;
+        Ok(Outcome {
+            evaluation,
+            steps: running.outcome_steps,
+            epochs,
+            snapshots,
+            snapshot_images,
+            alphas: self.alphas(&parameters),
+            seconds: running.seconds,
+            already_finished,
+        })
+    }
+
+    async fn begin(&mut self, start: Start, observer: &mut dyn Observer) -> Result<Running> {
+        let fresh = |folder, step| Running {
+            folder,
+            step,
+            epoch_sums: [0.0; 4],
+            epoch_seconds: 0.0,
+            seconds: 0.0,
+            collected: step,
+            last_collection: Instant::now(),
+            last_checkpoint: Instant::now(),
+            images_since: 0,
+            outcome_steps: Vec::new(),
+        };
+        let mut replace = start == Start::Replace;
+        if start == Start::Resume {
+            match self.resume_point() {
+                Ok(checkpoint) => {
+                    self.restore(&checkpoint);
+                    let folder = RunFolder::reopen(&self.config, checkpoint.progress.metrics_bytes)?;
+                    let mut running = fresh(folder, checkpoint.progress.step);
+                    running.epoch_sums = checkpoint.progress.epoch_sums;
+                    running.epoch_seconds = checkpoint.progress.epoch_seconds;
+                    return Ok(running);
+                }
+                Err(error @ Error::Usage(_)) => return Err(error),
+                Err(error) => {
+                    observer.note(&format!("no usable checkpoint, starting over: {error}"));
+                    replace = true;
+                }
+            }
+        }
+        self.initialize().await?;
+        let folder = RunFolder::create(&self.config, replace)?;
+        Ok(fresh(folder, 0))
+    }
+
+    fn resume_point(&self) -> Result<Checkpoint> {
+        let path = RunFolder::checkpoint_of(&self.config.out);
+        let length = self.network.layout.padded_length() as usize;
+        let checkpoint = Checkpoint::load(&path, length, self.optimizer.states.len())?;
+        if checkpoint.progress.settings != self.settings() {
+            return Err(Error::Usage(format!(
+                "--resume: {} was made with other settings; only --epochs, --steps and logging options may change",
+                path.display()
+            )));
+        }
+        Ok(checkpoint)
+    }
+
+    fn restore(&self, checkpoint: &Checkpoint) {
+        self.gpu.write(&self.network.parameters, 0, &checkpoint.parameters);
+        for (buffer, state) in self.optimizer.states.iter().zip(&checkpoint.states) {
+            self.gpu.write(buffer, 0, state);
+        }
+    }
+
+    fn evaluator(&self, data: &ResidentData) -> Result<Evaluator> {
+        Evaluator::record(self.gpu, &self.network, data, self.normalization, self.part_images)
+    }
+
+    /// Reads the metrics of all steps submitted since the last time.
+    async fn collect(&self, running: &mut Running, observer: &mut dyn Observer) -> Result<()> {
+        let count = running.step - running.collected;
+        if count == 0 {
+            return Ok(());
+        }
+        let first_slot = running.collected % self.steps_per_epoch;
+        let sums: Vec<[f32; 4]> = self.gpu.read(&self.metrics.sums, first_slot, count).await?;
+        let flags: Vec<u32> = self.gpu.read(&self.metrics.flags, first_slot, count).await?;
+        let damage: Vec<u32> = self.gpu.read(&self.optimizer.flag, 0, 1).await?;
+        let elapsed = running.last_collection.elapsed().as_secs_f64();
+        let rate = running.images_since as f64 / elapsed.max(1e-9);
+        for (offset, [ce, kl, correct, images]) in sums.into_iter().enumerate() {
+            let step = running.collected + offset as u64 + 1;
+            let images = f64::from(images);
+            let (ce, kl, correct) = (f64::from(ce), f64::from(kl), f64::from(correct));
+            if flags[offset] != 0 {
+                return Err(self.non_finite(step, "the loss").await);
+            }
+            let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
+            for (sum, value) in running.epoch_sums.iter_mut().zip([ce, kl, correct, images]) {
+                *sum += value;
+            }
+            let line = StepLine {
+                step,
+                loss: (ce + lambda * kl) / images,
+                ce: ce / images,
+                kl: kl / images,
+                accuracy: correct / images,
+                lr: self.schedule.step(step).learning_rate,
+            };
+            observer.step(&line, rate);
+            if self.config.log_every > 0 && step.is_multiple_of(u64::from(self.config.log_every)) {
+                running.folder.write_step(&line)?;
+            }
+            running.outcome_steps.push(line);
+        }
+        if damage[0] != 0 {
+            return Err(self.non_finite(running.step, "the update").await);
+        }
+        running.folder.flush()?;
+        running.epoch_seconds += elapsed;
+        running.seconds += elapsed;
+        running.collected = running.step;
+        running.images_since = 0;
+        running.last_collection = Instant::now();
+        Ok(())
+    }
+
+    /// The error for a number that is none: names the first parameter or activation that is not finite.
+    async fn non_finite(&self, step: u64, what: &str) -> Error {
+        let mut place = String::new();
+        if let Ok(parameters) = self.parameters().await {
+            let bad = |range: std::ops::Range<usize>| parameters[range].iter().any(|value| !value.is_finite());
+            if let Some(parameter) = self.network.layout.parameters.iter().find(|parameter| bad(parameter.range())) {
+                place = format!(", first in {}", parameter.name);
+            }
+        }
+        if place.is_empty() {
+            for (name, shape, buffer) in self.network.activations() {
+                let count = u64::from(self.part_images) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
+                if let Ok(values) = self.gpu.read::<f32>(buffer, 0, count).await
+                    && values.iter().any(|value| !value.is_finite())
+                {
+                    place = format!(", first in the output of {name}");
+                    break;
+                }
+            }
+        }
+        Error::NonFinite(format!(
+            "step {step}: {what} is not a finite number{place}; lower --lr or raise --warmup-steps (the last checkpoint in {} is good)",
+            self.config.out.display()
+        ))
+    }
+
+    fn checkpoint_due(&self, running: &Running) -> Result<bool> {
+        Ok(match self.config.checkpoint_cadence()? {
+            Some(Cadence::Steps(steps)) => running.step.is_multiple_of(steps),
+            Some(Cadence::Time(interval)) => running.last_checkpoint.elapsed() >= interval,
+            None => false,
+        })
+    }
+
+    /// Writes the state between two steps; the metrics of all steps so far have been collected.
+    async fn checkpoint(&self, running: &mut Running) -> Result<()> {
+        let mut states = Vec::new();
+        for buffer in &self.optimizer.states {
+            states.push(self.gpu.read(buffer, 0, u64::from(self.network.layout.padded_length())).await?);
+        }
+        let progress = Progressed {
+            step: running.step,
+            epoch_sums: running.epoch_sums,
+            epoch_seconds: running.epoch_seconds,
+            metrics_bytes: running.folder.flush()?,
+            settings: self.settings(),
+        };
+        running.last_checkpoint = Instant::now();
+        Checkpoint { progress, parameters: self.parameters().await?, states }.save(&running.folder.checkpoint())
+    }
+
+    async fn epoch_line(&self, epoch: u64, running: &mut Running, test: &Evaluation, validation: Option<&Evaluation>) -> Result<EpochLine> {
+        let [ce, kl, correct, images] = std::mem::take(&mut running.epoch_sums);
+        let seconds = std::mem::take(&mut running.epoch_seconds);
+        let mean = |sum: f64| sum / images.max(1.0);
+        let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
+        Ok(EpochLine {
+            epoch: epoch + 1,
+            step: running.step,
+            train_loss: mean(ce + lambda * kl),
+            train_ce: mean(ce),
+            train_kl: mean(kl),
+            train_accuracy: mean(correct),
+            test_accuracy: test.accuracy,
+            test_loss: test.loss,
+            validation_accuracy: validation.map(|evaluation| evaluation.accuracy),
+            validation_loss: validation.map(|evaluation| evaluation.loss),
+            alpha: self.alphas(&self.parameters().await?),
+            seconds,
+            images_per_second: images / seconds.max(1e-9),
+        })
+    }
+
+    fn snapshot_data(&self, images: &[usize]) -> Result<ResidentData> {
+        let split = self.dataset.test.select(images, self.dataset.shape);
+        ResidentData::new(self.gpu, &split, self.dataset.shape)
+    }
+
+    async fn snapshot(&self, step: u64, data: Option<&ResidentData>, snapshots: &mut Vec<Snapshot>) -> Result<()> {
+        let Some(data) = data else { return Ok(()) };
+        let options = ExplainerOptions {
+            methods: vec![Method::Gradient],
+            scalar: Scalar::LogitLabel,
+            normalization: self.normalization,
+            keep: 0.5,
+            rank: self.config.sgt.mask_rank,
+            seed: self.config.seed,
+        };
+        // Two slots an image; without SGT the network may have fewer than the pictures need.
+        let most = if self.config.sgt.enabled { self.part_images } else { self.part_images / 2 };
+        let explainer = Explainer::record(self.gpu, &self.network, data, most.max(1), options)?;
+        let mut attributions = explainer.run(self.gpu, &mut |_| {}).await?;
+        snapshots.push(Snapshot { step, saliency: attributions.maps.swap_remove(0) });
+        Ok(())
+    }
+}
+
+/// Training, validation and test images, as the configuration limits them.
+fn splits(config: &RunConfig, dataset: &Dataset) -> Result<(Split, Option<Split>, Split)> {
+    let (mut train, mut test) = (dataset.train.clone(), dataset.test.clone());
+    if let Some(limit) = config.train_limit {
+        train.truncate(limit as usize, dataset.shape);
+    }
+    if let Some(limit) = config.test_limit {
+        test.truncate(limit as usize, dataset.shape);
+    }
+    let validation = (config.validation_share > 0.0).then(|| train.split_off_tail(config.validation_share, dataset.shape));
+    if train.is_empty() || test.is_empty() {
+        return Err(Error::Data(format!("{}: no images are left to train on or to test with; raise the limits", dataset.name)));
+    }
+    Ok((train, validation.filter(|split| !split.is_empty()), test))
+}
+
+/// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds at once.
+fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool) -> Result<u32> {
+    let limits = gpu.limits();
+    let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    let shapes = config.network.shapes()?;
+    let largest = shapes.iter().chain([&config.network.input]).map(|shape| u64::from(shape.pixels() * groups(shape.channels)) * 16).max();
+    let slots = (limit / largest.unwrap_or(16)).max(1);
+    let images = if twins { slots / 2 } else { slots };
+    if images == 0 {
+        return Err(Error::OutOfMemory(format!(
+            "one image's activations need {} bytes twice and {} binds at most {limit}; make the network smaller",
+            largest.unwrap_or(0),
+            gpu.adapter_name()
+        )));
+    }
+    let parts = u64::from(batch_size).div_ceil(images);
+    Ok(u64::from(batch_size).div_ceil(parts) as u32)
+}
+
+/// The first test image of each class, at most [`SNAPSHOT_IMAGES`].
+fn snapshot_images(test: &Split, classes: u32) -> Vec<usize> {
+    let first = |class: u32| test.labels.iter().position(|&label| u32::from(label) == class);
+    (0..classes).filter_map(first).take(SNAPSHOT_IMAGES).collect()
+}
