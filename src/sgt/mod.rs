@@ -1,1 +1,3 @@
-//! (being written)
+//! Saliency Guided Training on the device.
+
+pub mod records;

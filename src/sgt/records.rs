@@ -1,0 +1,85 @@
+//! Records that the host writes and kernels read: the same layouts as the structures in `shaders/common/`.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Bytes between the three [`ImagesRange`] records that the kernel `begin_step` writes: the largest alignment a uniform's offset can need.
+pub const RANGE_STRIDE: u64 = 256;
+
+/// What changes from step to step, an entry of the epoch's table for every part of a batch (`shaders/common/step.wgsl`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct StepRecord {
+    /// Number of the step in the run, from 1.
+    pub step: u32,
+    /// Number of the epoch, from 0.
+    pub epoch: u32,
+    /// Place of the part's first image in the epoch's order.
+    pub position: u32,
+    /// Images of this part.
+    pub count: u32,
+    /// Images of the whole batch.
+    pub batch: u32,
+    /// 0 for the first part of a batch.
+    pub part: u32,
+    /// Where in the metrics ring this batch's sums go.
+    pub log_slot: u32,
+    /// Images of the epoch: the length of the permutation.
+    pub epoch_images: u32,
+    /// Lower half of the run's seed.
+    pub seed_low: u32,
+    /// Upper half of the run's seed.
+    pub seed_high: u32,
+    /// Learning rate of this step.
+    pub learning_rate: f32,
+    /// Momentum of this step.
+    pub momentum: f32,
+    /// 1 − β₁^step.
+    pub beta1_correction: f32,
+    /// 1 − β₂^step.
+    pub beta2_correction: f32,
+    /// Zero.
+    pub padding: [u32; 2],
+}
+
+/// The images a dispatch works on (`shaders/common/images.wgsl`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ImagesRange {
+    /// First image, in buffers that hold clean images first and masked ones after them.
+    pub first: u32,
+    /// Images of the range.
+    pub count: u32,
+    /// Images of the whole batch: the divisor of means.
+    pub batch: u32,
+    /// 1 for a later part of a batch, whose gradients are added; 0 for the first, whose gradients are set.
+    pub accumulate: u32,
+}
+
+/// Workgroups for a flat kernel over `items` with `per_workgroup` items a workgroup: along x as far as one dimension goes, then along y.
+pub fn flat_workgroups(items: u64, per_workgroup: u32) -> [u32; 3] {
+    const PER_DIMENSION: u64 = 65_535;
+    let total = items.div_ceil(u64::from(per_workgroup.max(1)));
+    let columns = total.min(PER_DIMENSION);
+    let rows = if columns == 0 { 0 } else { total.div_ceil(columns) };
+    [columns as u32, u32::try_from(rows).unwrap_or(u32::MAX), 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_are_the_shaders() {
+        assert_eq!(size_of::<StepRecord>(), 64);
+        assert_eq!(std::mem::offset_of!(StepRecord, learning_rate), 40);
+        assert_eq!(size_of::<ImagesRange>(), 16);
+    }
+
+    #[test]
+    fn flat_workgroups_cover_everything() {
+        assert_eq!(flat_workgroups(0, 8), [0, 0, 1]);
+        assert_eq!(flat_workgroups(9, 8), [2, 1, 1]);
+        let [x, y, _] = flat_workgroups(65_536 * 8, 8);
+        assert_eq!((x, y), (65_535, 2));
+    }
+}
