@@ -326,3 +326,13 @@ pub struct RunConfig {
     /// The network.
     pub network: NetworkConfig,
 }
+
+impl RunConfig {
+    /// The bits for people: `float`, or `(4,2)`.
+    pub fn quantization_label(&self) -> String {
+        match self.quantization.label().as_str() {
+            "32" => "float".into(),
+            bits => format!("({})", bits.replace('-', ",")),
+        }
+    }
+}

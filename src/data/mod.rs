@@ -93,6 +93,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// What the defaults of a run depend on.
+    pub fn info(&self) -> crate::config::DatasetInfo {
+        crate::config::DatasetInfo { name: self.name.clone(), shape: self.shape, classes: self.classes }
+    }
+
     /// Mean and standard deviation to normalise pixels in 0..1 with: (p − mean) / deviation.
     ///
     /// [`Normalize::Standard`] is the published pair, else the one of all training pixels; the deviation is then at least

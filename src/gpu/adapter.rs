@@ -106,10 +106,15 @@ fn matches(info: &wgpu::AdapterInfo, index: usize, selector: &str) -> bool {
     info.name.to_ascii_lowercase().contains(&needle) || backend_name(info.backend).contains(&needle)
 }
 
+/// The error for a machine without any adapter.
+pub fn no_adapter() -> Error {
+    Error::NoAdapter(format!("no GPU adapter found; {INSTALL_HINT}"))
+}
+
 /// Picks by `selector` (`auto`, an index, or a part of the name): index and reason.
 fn pick(infos: &[wgpu::AdapterInfo], selector: &str) -> Result<(usize, String)> {
     if infos.is_empty() {
-        return Err(Error::NoAdapter(format!("no GPU adapter found; {INSTALL_HINT}")));
+        return Err(no_adapter());
     }
     if selector.is_empty() || selector.eq_ignore_ascii_case("auto") {
         let best = (0..infos.len()).min_by_key(|&index| rank(infos[index].device_type)).unwrap_or(0);

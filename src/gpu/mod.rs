@@ -12,7 +12,7 @@ mod recording;
 mod shaders;
 mod unroll;
 
-pub use adapter::{AdapterReport, DeviceProfile, adapters};
+pub use adapter::{AdapterReport, DeviceProfile, adapters, no_adapter};
 pub use buffer::{Binding, Buffer};
 pub use device::{Counters, Gpu, GpuOptions};
 pub use kernel::{Kernel, Specialization};

@@ -92,7 +92,9 @@ impl StoredTensor {
     pub fn to_f32(&self, path: &Path) -> Result<Vec<f32>> {
         match self.dtype {
             Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(&self.bytes)),
-            Dtype::F64 => Ok(bytemuck::pod_collect_to_vec::<u8, f64>(&self.bytes).into_iter().map(|value| value as f32).collect()),
+            Dtype::F64 => {
+                Ok(bytemuck::pod_collect_to_vec::<u8, f64>(&self.bytes).into_iter().map(|value| value as f32).collect())
+            }
             other => Err(Error::format(path, format!("{} is {other:?}; saliq reads F32 (and F64): convert it", self.name))),
         }
     }
@@ -133,8 +135,12 @@ impl TensorFile {
         let tensors = parsed
             .iter()
             .map(|(name, view)| {
-                let tensor =
-                    StoredTensor { shape: view.shape().to_vec(), name: name.into(), dtype: view.dtype(), bytes: view.data().to_vec() };
+                let tensor = StoredTensor {
+                    shape: view.shape().to_vec(),
+                    name: name.into(),
+                    dtype: view.dtype(),
+                    bytes: view.data().to_vec(),
+                };
                 (name.to_string(), tensor)
             })
             .collect();

@@ -173,7 +173,17 @@ impl Network {
             {
                 previous.gradient_by_pool = previous.activation != ActivationPlan::NONE;
             }
-            let mut node = Node { name, activation_name, kind, input: shape, output, activation, value, pre_activation, gradient_by_pool: false };
+            let mut node = Node {
+                name,
+                activation_name,
+                kind,
+                input: shape,
+                output,
+                activation,
+                value,
+                pre_activation,
+                gradient_by_pool: false,
+            };
             if options.training {
                 let parts = node.wanted_parts(self.tiles, options.slots);
                 if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &mut node.kind {

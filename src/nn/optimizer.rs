@@ -74,7 +74,8 @@ impl Optimizer {
             ),
         };
         let kernel = gpu.kernel(name, specialization)?;
-        let mut bindings: Vec<Binding<'_>> = [step, &network.parameters, &network.gradients, &self.flag].map(Binding::from).into();
+        let mut bindings: Vec<Binding<'_>> =
+            [step, &network.parameters, &network.gradients, &self.flag].map(Binding::from).into();
         bindings.extend(self.states.iter().map(Binding::from));
         let placeholder;
         if self.states.is_empty() {

@@ -149,10 +149,11 @@ impl ParameterLayout {
     /// Initial values: PyTorch's default U(±1/√fan_in), or Kaiming-normal weights with zero biases; α's are 1 until they are calibrated.
     pub fn initialize(&self, seed: u64, init: WeightInit) -> Vec<f32> {
         let mut values = vec![0.0; self.padded_length() as usize];
+        let key = random::random_key(seed, 0, random::INITIALIZE);
         for parameter in &self.parameters {
             let scale = 1.0 / f64::from(parameter.fan_in).sqrt();
             for (index, value) in values[parameter.range()].iter_mut().enumerate() {
-                let [a, b, ..] = random::bits(seed, 0, random::INITIALIZE, [parameter.offset + index as u32, 0]);
+                let [a, b, ..] = random::random_bits(key, parameter.offset + index as u32, 0, 0);
                 let (a, b) = (f64::from(random::uniform01(a)), f64::from(random::uniform01(b)));
                 *value = match (parameter.role, init) {
                     (ParameterRole::Alpha, _) => 1.0,

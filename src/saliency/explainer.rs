@@ -171,7 +171,8 @@ impl<'a> Explainer<'a> {
                 recording.submit(gpu)?;
                 result.maps[index].extend(to_nchw(&gpu.read::<f32>(map, 0, images * per_image).await?, shape));
                 let masked = gpu.read::<f32>(&self.network.input, images * per_image, images * per_image).await?;
-                result.masked[index].extend(to_nchw(&masked, shape).iter().map(|value| (value * deviation + mean).clamp(0.0, 1.0)));
+                result.masked[index]
+                    .extend(to_nchw(&masked, shape).iter().map(|value| (value * deviation + mean).clamp(0.0, 1.0)));
             }
             let stride = classes.next_multiple_of(4);
             let logits = gpu.read::<f32>(self.network.logits(), 0, images * stride as u64).await?;

@@ -101,21 +101,21 @@ pub fn record_loss(
     let kernel = gpu.kernel("sgt_loss", specialization)?;
     recording.dispatch(gpu, "loss", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])?;
     let kernel = gpu.kernel("sum_metrics", Specialization::new().tile("WORKGROUP", LANES))?;
-    let bindings = [
-        range.binding,
-        (&batch.step).into(),
-        (&metrics.per_image).into(),
-        (&metrics.sums).into(),
-        (&metrics.flags).into(),
-    ];
+    let bindings =
+        [range.binding, (&batch.step).into(), (&metrics.per_image).into(), (&metrics.sums).into(), (&metrics.flags).into()];
     recording.dispatch(gpu, "sum metrics", kernel, &bindings, [1, 1, 1])
 }
 
 /// Adds (ce, predicted class, probability of it, probability of the label) for every clean image, at its place in the data set.
-pub fn record_classification(gpu: &Gpu, recording: &mut Recording, network: &Network, batch: &Batch, output: &Buffer) -> Result<()> {
+pub fn record_classification(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    network: &Network,
+    batch: &Batch,
+    output: &Buffer,
+) -> Result<()> {
     let kernel = gpu.kernel("classify", class_shape(network))?;
     let range = batch.clean();
-    let bindings =
-        [range.binding, (&batch.step).into(), network.logits().into(), (&batch.labels).into(), output.into()];
+    let bindings = [range.binding, (&batch.step).into(), network.logits().into(), (&batch.labels).into(), output.into()];
     recording.dispatch(gpu, "classify", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
 }

@@ -46,7 +46,13 @@ impl Masking {
             .constant("RANK_ABS", u32::from(self.rank == MaskRank::Abs));
         let kernel = gpu.kernel("select_lowest", specialization)?;
         let range = batch.clean();
-        recording.dispatch(gpu, "select lowest", kernel, &[range.binding, gradient.into(), (&self.mask).into()], [range.most, 1, 1])
+        recording.dispatch(
+            gpu,
+            "select lowest",
+            kernel,
+            &[range.binding, gradient.into(), (&self.mask).into()],
+            [range.most, 1, 1],
+        )
     }
 
     /// Adds X̃: the clean images of `images` copied behind them, the selected features replaced.
@@ -70,8 +76,7 @@ impl Masking {
             .constant("WIDTH", self.shape.width)
             .constant("FILL", fill);
         let kernel = gpu.kernel("fill_masked", specialization)?;
-        let bindings =
-            [(&batch.step).into(), range.binding, images.into(), (&self.mask).into(), (&self.statistics).into()];
+        let bindings = [(&batch.step).into(), range.binding, images.into(), (&self.mask).into(), (&self.statistics).into()];
         let elements = self.shape.pixels() * self.shape.channels.div_ceil(4);
         recording.dispatch(gpu, "fill masked", kernel, &bindings, [elements.div_ceil(LANES), range.most, 1])
     }

@@ -22,7 +22,8 @@ pub struct StepOptions<'a> {
 impl<'a> StepOptions<'a> {
     /// Options for `network`.
     pub fn new(sgt: &'a SgtConfig, gather: GatherOptions, network: &NetworkConfig) -> Self {
-        let dropout = network.layers.iter().any(|layer| matches!(layer, crate::config::LayerConfig::Dropout { rate } if *rate > 0.0));
+        let dropout =
+            network.layers.iter().any(|layer| matches!(layer, crate::config::LayerConfig::Dropout { rate } if *rate > 0.0));
         StepOptions { sgt, gather, dropout }
     }
 }

@@ -57,7 +57,9 @@ pub async fn calibrate_alphas(
     for record in &table {
         recording.submit(gpu)?;
         for (activation, shape, buffer) in float.activations() {
-            let Some((_, values)) = samples.iter_mut().find(|(name, _)| name.strip_suffix(".alpha") == Some(activation)) else { continue };
+            let Some((_, values)) = samples.iter_mut().find(|(name, _)| name.strip_suffix(".alpha") == Some(activation)) else {
+                continue;
+            };
             let count = u64::from(record.count) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
             values.extend(to_nchw(&gpu.read::<f32>(buffer, 0, count).await?, shape));
         }

@@ -7,12 +7,7 @@ use std::{
 };
 
 use super::lines::{EpochLine, Line, StepLine};
-use crate::{
-    Error, Result,
-    config::RunConfig,
-    files::write_atomically,
-    model::MODEL_FILE,
-};
+use crate::{Error, Result, config::RunConfig, files::write_atomically, model::MODEL_FILE};
 
 /// Resolved configuration, enough to repeat the run.
 pub const CONFIG_FILE: &str = "config.toml";

@@ -5,10 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Checkpoint, EpochLine, Progressed, RunFolder, Schedule, StepLine,
-    calibration::calibrate_alphas,
-};
+use super::{Checkpoint, EpochLine, Progressed, RunFolder, Schedule, StepLine, calibration::calibrate_alphas};
 use crate::{
     Error, Result,
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
@@ -321,7 +318,8 @@ impl<'a> Trainer<'a> {
                     self.checkpoint(&mut running).await?;
                     return Err(Error::Interrupted { signal });
                 }
-                let snapshot_due = self.config.snapshot_every > 0 && running.step.is_multiple_of(u64::from(self.config.snapshot_every));
+                let snapshot_due =
+                    self.config.snapshot_every > 0 && running.step.is_multiple_of(u64::from(self.config.snapshot_every));
                 if snapshot_due {
                     // The snapshot works in the network's buffers and with its own table: the epoch's cursor is not touched.
                     self.collect(&mut running, observer).await?;
@@ -528,7 +526,13 @@ impl<'a> Trainer<'a> {
         Checkpoint { progress, parameters: self.parameters().await?, states }.save(&running.folder.checkpoint())
     }
 
-    async fn epoch_line(&self, epoch: u64, running: &mut Running, test: &Evaluation, validation: Option<&Evaluation>) -> Result<EpochLine> {
+    async fn epoch_line(
+        &self,
+        epoch: u64,
+        running: &mut Running,
+        test: &Evaluation,
+        validation: Option<&Evaluation>,
+    ) -> Result<EpochLine> {
         let [ce, kl, correct, images] = std::mem::take(&mut running.epoch_sums);
         let seconds = std::mem::take(&mut running.epoch_seconds);
         let mean = |sum: f64| sum / images.max(1.0);
@@ -595,7 +599,8 @@ fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool) -> Res
     let limits = gpu.limits();
     let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let shapes = config.network.shapes()?;
-    let largest = shapes.iter().chain([&config.network.input]).map(|shape| u64::from(shape.pixels() * groups(shape.channels)) * 16).max();
+    let largest =
+        shapes.iter().chain([&config.network.input]).map(|shape| u64::from(shape.pixels() * groups(shape.channels)) * 16).max();
     let slots = (limit / largest.unwrap_or(16)).max(1);
     let images = if twins { slots / 2 } else { slots };
     if images == 0 {

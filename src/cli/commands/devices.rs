@@ -1,14 +1,47 @@
 //! `saliq devices`.
 
 use crate::{
-    Error, Result,
-    cli::args::{DevicesArgs, GlobalArgs},
+    Result,
+    cli::{
+        args::{DevicesArgs, GlobalArgs},
+        output::table,
+    },
+    gpu::{AdapterReport, adapters, no_adapter},
 };
 
-/// Runs the command.
+/// Lists the adapters.
 ///
 /// # Errors
-/// [`Error`] of the work behind it.
-pub fn run(_args: &DevicesArgs, _global: &GlobalArgs) -> Result<()> {
-    Err(Error::Usage("not built yet".into()))
+/// [`crate::Error::NoAdapter`] where there are none, with how to install one.
+pub fn run(_args: &DevicesArgs, global: &GlobalArgs) -> Result<()> {
+    let found = pollster::block_on(adapters(&global.adapter))?;
+    if found.is_empty() {
+        return Err(no_adapter());
+    }
+    global.output().result(&found, || describe(&found))
+}
+
+fn describe(adapters: &[AdapterReport]) -> String {
+    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let rows: Vec<_> = adapters
+        .iter()
+        .map(|adapter| {
+            vec![
+                format!("{}{}", adapter.index, if adapter.picked { " *" } else { "" }),
+                adapter.name.clone(),
+                adapter.backend.clone(),
+                adapter.kind.clone(),
+                adapter.driver.clone(),
+                adapter.features.join(" "),
+                mib(adapter.max_storage_binding_bytes),
+            ]
+        })
+        .collect();
+    let mut text = table(&["#", "adapter", "backend", "type", "driver", "features", "binds at most"], &rows, &[]);
+    if let Some(picked) = adapters.iter().find(|adapter| adapter.picked) {
+        text.push_str(&format!("\n* {} is picked: {}", picked.name, picked.reason));
+    } else if let Some(first) = adapters.first() {
+        text.push_str(&format!("\nnone is picked: {}", first.reason));
+    }
+    text
 }

@@ -8,3 +8,60 @@ pub mod devices;
 pub mod eval;
 pub mod explain;
 pub mod train;
+
+use super::args::{GlobalArgs, ModelInputArgs, Split};
+use crate::{
+    Error, Result,
+    config::Normalize,
+    data::{self as datasets, Dataset},
+    gpu::{DeviceProfile, Gpu, GpuOptions},
+    model::Model,
+};
+
+/// The adapter that `--adapter` names. `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default limits and no optional feature.
+fn open_gpu(global: &GlobalArgs) -> Result<Gpu> {
+    let profile = match std::env::var("SALIQ_DEVICE_PROFILE").as_deref() {
+        Ok("webgpu") => DeviceProfile::WebGpuDefaults,
+        _ => DeviceProfile::Full,
+    };
+    let gpu = pollster::block_on(Gpu::new(&GpuOptions { adapter: global.adapter.clone(), profile }))?;
+    log::info!("running on {}", gpu.adapter_description());
+    Ok(gpu)
+}
+
+/// The data set that a model is to be run on, and how its pixels are normalised.
+fn model_data(model: &Model, input: &ModelInputArgs) -> Result<(Dataset, (f32, f32))> {
+    let name = match (&input.dataset, model.config.dataset.as_str()) {
+        (Some(name), _) => name.clone(),
+        (None, "") => {
+            return Err(Error::Usage("the model does not say what it was trained on; name a data set with --dataset".into()));
+        }
+        (None, own) => own.into(),
+    };
+    let dataset = datasets::load(&name, input.data_dir.as_deref())?;
+    if dataset.shape != model.config.network.input || dataset.classes > model.config.network.classes {
+        return Err(Error::Data(format!(
+            "{name} has images of {:?} and {} classes, the model takes {:?} and {}",
+            <[u32; 3]>::from(dataset.shape),
+            dataset.classes,
+            <[u32; 3]>::from(model.config.network.input),
+            model.config.network.classes
+        )));
+    }
+    let own = model.config.normalize;
+    let trained_here = !model.config.training.is_null();
+    let normalization = match &input.normalize {
+        Some(spec) => dataset.normalization(&spec.0),
+        None if trained_here => (own.mean, own.deviation),
+        None => dataset.normalization(&Normalize::Standard),
+    };
+    Ok((dataset, normalization))
+}
+
+/// The split that `--split` names.
+fn split_of(dataset: &Dataset, split: Split) -> &datasets::Split {
+    match split {
+        Split::Test => &dataset.test,
+        Split::Train => &dataset.train,
+    }
+}

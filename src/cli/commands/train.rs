@@ -1,15 +1,172 @@
 //! `saliq train`.
 
+use serde::Serialize;
+
 use crate::{
-    Error, Result,
-    cli::args::{GlobalArgs, TrainArgs},
+    Result,
+    cli::{
+        args::{GlobalArgs, TrainArgs},
+        output::Output,
+        progress::{Progress, StepStatus},
+        signals,
+    },
+    config::{Normalize, NormalizeSpec, PartialRunConfig, QuantizationOverrides, RunConfig},
+    data::{self, Dataset},
+    gpu::Gpu,
+    model::Model,
+    train::{EpochLine, Observer, Outcome, RunFolder, Start, StepLine, Trainer},
 };
 
-/// Runs the command.
+/// Trains a network.
 ///
 /// # Errors
-/// [`Error`] of the work behind it.
-pub fn run(args: &TrainArgs, _global: &GlobalArgs) -> Result<()> {
-    let _settings = args.settings()?;
-    Err(Error::Usage("not built yet".into()))
+/// [`crate::Error`] of the work behind it.
+pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
+    let mut settings = args.settings()?;
+    if args.resume && args.config.is_none() {
+        settings = resumed_settings(args, settings)?;
+    }
+    let (config, dataset) = resolve(settings)?;
+    let start = match (args.resume, args.force) {
+        (true, _) => Start::Resume,
+        (false, true) => Start::Replace,
+        (false, false) => Start::New,
+    };
+    let gpu = super::open_gpu(global)?;
+    let outcome = train(&gpu, &config, &dataset, start, &global.output())?;
+    report(&config, &outcome, &gpu, &global.output())
+}
+
+/// Flags over the configuration that the run folder has.
+fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<PartialRunConfig> {
+    let info = crate::config::DatasetInfo {
+        name: settings.dataset_name().into(),
+        shape: crate::config::Shape::new(1, 28, 28),
+        classes: 10,
+    };
+    let folder = match &settings.out {
+        Some(out) => out.clone(),
+        None => settings.clone().resolve(&info)?.out,
+    };
+    let file = RunFolder::config_of(&folder);
+    if !file.exists() {
+        return Ok(settings);
+    }
+    let mut merged = args.flags.clone().over(PartialRunConfig::from_file(&file)?);
+    merged.out = Some(folder);
+    merged.check_merged()?;
+    Ok(merged)
+}
+
+/// The complete configuration with its data set. A model to start from brings its own normalisation.
+pub(super) fn resolve(mut settings: PartialRunConfig) -> Result<(RunConfig, Dataset)> {
+    let dataset = data::load(settings.dataset_name(), settings.data_dir.as_deref())?;
+    if let (Some(init), None) = (&settings.init, &settings.normalize) {
+        let own = Model::load(init, &QuantizationOverrides::default())?.config;
+        if !own.training.is_null() {
+            settings.normalize =
+                Some(NormalizeSpec(Normalize::Fixed { mean: own.normalize.mean, deviation: own.normalize.deviation }));
+        }
+    }
+    let config = settings.resolve(&dataset.info())?;
+    Ok((config, dataset))
+}
+
+/// Runs the training with a progress bar.
+pub(super) fn train(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, start: Start, output: &Output) -> Result<Outcome> {
+    signals::install();
+    let spinner = Progress::spinner(output, "compiling kernels");
+    let mut trainer = Trainer::new(gpu, config, dataset)?;
+    spinner.finish();
+    let mut watcher = Watcher {
+        bar: Progress::training(output, trainer.total_steps(), 0),
+        sgt: config.sgt.enabled,
+        quiet: output.quiet || output.json,
+        name: config.quantization_label(),
+    };
+    let outcome = pollster::block_on(trainer.run(start, &mut watcher));
+    watcher.bar.finish();
+    outcome
+}
+
+struct Watcher {
+    bar: Progress,
+    sgt: bool,
+    quiet: bool,
+    name: String,
+}
+
+impl Observer for Watcher {
+    fn step(&mut self, line: &StepLine, images_per_second: f64) {
+        let status = StepStatus {
+            loss: line.loss as f32,
+            kl: self.sgt.then_some(line.kl as f32),
+            accuracy: line.accuracy as f32,
+            images_per_second: images_per_second as f32,
+        };
+        self.bar.step(line.step, &status);
+    }
+
+    fn epoch(&mut self, line: &EpochLine) {
+        if self.quiet {
+            return;
+        }
+        let kl = if self.sgt { format!(" (ce {:.4}, kl {:.4})", line.train_ce, line.train_kl) } else { String::new() };
+        let alphas: String = line.alpha.iter().map(|(name, alpha)| format!(", {name}.alpha {alpha:.3}")).collect();
+        self.bar.note(&format!(
+            "{} epoch {:>2}: loss {:.4}{kl}, test accuracy {:.2} %, test loss {:.4}{alphas}, {:.0} images/s",
+            self.name,
+            line.epoch,
+            line.train_loss,
+            100.0 * line.test_accuracy,
+            line.test_loss,
+            line.images_per_second
+        ));
+    }
+
+    fn note(&mut self, text: &str) {
+        if !self.quiet {
+            self.bar.note(text);
+        }
+    }
+
+    fn interrupted(&self) -> Option<i32> {
+        signals::interrupted()
+    }
+}
+
+/// The JSON of `saliq train --json`.
+#[derive(Serialize)]
+struct TrainResult<'a> {
+    out: &'a std::path::Path,
+    accuracy: f64,
+    loss: f64,
+    images: u64,
+    alpha: &'a std::collections::BTreeMap<String, f32>,
+    seconds: f64,
+    adapter: String,
+    already_finished: bool,
+}
+
+fn report(config: &RunConfig, outcome: &Outcome, gpu: &Gpu, output: &Output) -> Result<()> {
+    let result = TrainResult {
+        out: &config.out,
+        accuracy: outcome.evaluation.accuracy,
+        loss: outcome.evaluation.loss,
+        images: outcome.evaluation.images,
+        alpha: &outcome.alphas,
+        seconds: outcome.seconds,
+        adapter: gpu.adapter_description(),
+        already_finished: outcome.already_finished,
+    };
+    output.result(&result, || {
+        let state = if outcome.already_finished { "the run was finished already" } else { "trained" };
+        format!(
+            "{state}: test accuracy {:.2} % on {} images, loss {:.4}; {}",
+            100.0 * outcome.evaluation.accuracy,
+            outcome.evaluation.images,
+            outcome.evaluation.loss,
+            config.out.display()
+        )
+    })
 }

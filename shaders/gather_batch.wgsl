@@ -1,0 +1,71 @@
+// Collects a part of a batch from the data set: order, augmentation, normalisation (p/255 − MEAN)/DEVIATION.
+//
+// The data set is bytes [image, channel, row, column], four a word; the batch is [image, row, column, channel / 4] vec4.
+// Image i of the part is number `order(position + i)` of the data set: the epoch's permutation, or file order.
+// Augmentation draws one mirroring and one shift an image, keyed by step and place in the epoch: how a batch is cut into parts
+// does not matter. Pixels shifted in from outside are byte 0. Labels are written for the clean and for the masked half.
+
+import constants::{LANES, STRIP};
+import package::common::step::Step;
+import package::common::channels::real_channels;
+import package::common::random::{AUGMENT, SHUFFLE as SHUFFLE_STREAM, permute, random_bits, random_key};
+
+override HEIGHT: u32;
+override WIDTH: u32;
+override CHANNELS: u32;
+override SHUFFLE: u32 = 0u;
+override SHIFT: u32 = 0u; // largest shift in pixels, each way
+override HFLIP: u32 = 0u;
+override MEAN: f32 = 0.0;
+override DEVIATION: f32 = 1.0;
+
+@group(0) @binding(0) var<uniform> current: Step;
+@group(0) @binding(1) var<storage, read> data: array<u32>;
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+@group(0) @binding(3) var<storage, read_write> pixels: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> batch_labels: array<u32>;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let image = workgroup.y;
+    if (image >= current.count) { return; }
+    let place = current.position + image;
+    var source = place;
+    if (SHUFFLE != 0u) {
+        source = permute(place, current.epoch_images, random_key(current.seed_low, current.seed_high, current.epoch, SHUFFLE_STREAM));
+    }
+    var mirrored = false;
+    var shift = vec2u();
+    if (SHIFT != 0u || HFLIP != 0u) {
+        let draw = random_bits(random_key(current.seed_low, current.seed_high, current.step, AUGMENT), place, 0u, 0u);
+        shift = draw.xy % vec2u(2u * SHIFT + 1u) - vec2u(SHIFT);
+        mirrored = HFLIP != 0u && (draw.z >> 31u) != 0u;
+    }
+    if (workgroup.x == 0u && lane == 0u) {
+        batch_labels[image] = labels[source];
+        batch_labels[image + current.count] = labels[source];
+    }
+    let groups = (CHANNELS + 3u) / 4u;
+    let elements = HEIGHT * WIDTH * groups;
+    for (var strip = 0u; strip < STRIP; strip++) {
+        let element = (workgroup.x * STRIP + strip) * LANES + lane;
+        if (element >= elements) { break; }
+        let group = element % groups;
+        let pixel = element / groups;
+        // Unsigned: what lies left of or above the image wraps to large numbers.
+        let y = pixel / WIDTH - shift.y;
+        var x = pixel % WIDTH - shift.x;
+        if (mirrored) { x = WIDTH - 1u - x; }
+        let inside = x < WIDTH && y < HEIGHT;
+        var bytes = vec4f();
+        for (var c = 0u; c < 4u; c++) {
+            let channel = group * 4u + c;
+            if (inside && channel < CHANNELS) {
+                let at = ((source * CHANNELS + channel) * HEIGHT + y) * WIDTH + x;
+                bytes[c] = f32((data[at / 4u] >> (at % 4u * 8u)) & 255u);
+            }
+        }
+        let normalized = (bytes / 255.0 - MEAN) / DEVIATION;
+        pixels[image * elements + element] = select(vec4f(), normalized, real_channels(group, CHANNELS));
+    }
+}

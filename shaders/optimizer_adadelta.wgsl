@@ -1,0 +1,51 @@
+// Adadelta with torch.optim.Adadelta's semantics: g += decay · θ; s = ρs + (1 − ρ)g²; Δ = √(a + ε) / √(s + ε) · g; a = ρa + (1 − ρ)Δ²; θ −= rate · Δ.
+//
+// Parameters are one array of LENGTH floats, gradients and states alike: weights and biases before ALPHA_FIRST, PACT's α from there on. WEIGHT_DECAY is
+// for the former; α have their own ALPHA_DECAY (an L2 penalty: decay · α is added to the gradient), ALPHA_LR_FACTOR times the rate, and stay ≥ ALPHA_FLOOR.
+// flag[0] gets bit 0 for a weight or bias and bit 1 for an α that is no longer finite; it is never cleared here.
+// 4 elements an invocation; workgroups are counted over x, then y.
+
+import constants::LANES;
+import package::common::step::Step;
+import package::common::parameters::{Kind, apply_floor, kinds, report};
+
+override LENGTH: u32;
+override ALPHA_FIRST: u32;
+override WEIGHT_DECAY: f32 = 0.0;
+override ALPHA_DECAY: f32 = 0.0;
+override ALPHA_LR_FACTOR: f32 = 1.0;
+override ALPHA_FLOOR: f32 = 0.0;
+override RHO: f32 = 0.9;
+override RHO_REST: f32 = 0.1; // 1 − ρ, rounded once
+override EPSILON: f32 = 1e-6;
+
+@group(0) @binding(0) var<uniform> current: Step;
+@group(0) @binding(1) var<storage, read_write> parameters: array<vec4f>;
+@group(0) @binding(2) var<storage, read> gradients: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> flag: array<atomic<u32>>;
+@group(0) @binding(4) var<storage, read_write> square_average: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> delta_average: array<vec4f>;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = (workgroup.y * workgroups.x + workgroup.x) * LANES + lane;
+    if (at >= (LENGTH + 3u) / 4u) { return; }
+    let kind = kinds(at, ALPHA_FIRST, LENGTH);
+    let old = parameters[at];
+    let rate = current.learning_rate * select(vec4f(1.0), vec4f(ALPHA_LR_FACTOR), kind.alpha);
+    let g = gradients[at] + select(vec4f(WEIGHT_DECAY), vec4f(ALPHA_DECAY), kind.alpha) * old;
+    let s = RHO * square_average[at] + RHO_REST * g * g;
+    let a = delta_average[at];
+    let delta = sqrt(a + EPSILON) / sqrt(s + EPSILON) * g;
+    square_average[at] = s;
+    delta_average[at] = RHO * a + RHO_REST * delta * delta;
+    let updated = old - rate * delta;
+
+    let damage = report(updated, kind);
+    if (damage != 0u) { atomicOr(&flag[0], damage); }
+    parameters[at] = apply_floor(old, updated, kind, ALPHA_FLOOR);
+}

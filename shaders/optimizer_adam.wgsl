@@ -1,0 +1,58 @@
+// Adam (torch.optim.Adam) and, with DECOUPLED, AdamW: g += decay · θ, or for AdamW's weights θ *= 1 − rate · decay;
+// m = β₁m + (1 − β₁)g; v = β₂v + (1 − β₂)g²; θ −= rate/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε). The corrections 1 − βᵗ are the step's.
+//
+// Parameters are one array of LENGTH floats, gradients and states alike: weights and biases before ALPHA_FIRST, PACT's α from there on. WEIGHT_DECAY is
+// for the former; α have their own ALPHA_DECAY (an L2 penalty: decay · α is added to the gradient), ALPHA_LR_FACTOR times the rate, and stay ≥ ALPHA_FLOOR.
+// flag[0] gets bit 0 for a weight or bias and bit 1 for an α that is no longer finite; it is never cleared here.
+// 4 elements an invocation; workgroups are counted over x, then y.
+
+import constants::LANES;
+import package::common::step::Step;
+import package::common::parameters::{Kind, apply_floor, kinds, report};
+
+override LENGTH: u32;
+override ALPHA_FIRST: u32;
+override WEIGHT_DECAY: f32 = 0.0;
+override ALPHA_DECAY: f32 = 0.0;
+override ALPHA_LR_FACTOR: f32 = 1.0;
+override ALPHA_FLOOR: f32 = 0.0;
+override BETA1: f32 = 0.9;
+override BETA2: f32 = 0.999;
+override BETA1_REST: f32 = 0.1; // 1 − β₁ and 1 − β₂, rounded once: in f32 the difference would be off by up to 1e-5
+override BETA2_REST: f32 = 0.001;
+override EPSILON: f32 = 1e-8;
+override DECOUPLED: u32 = 0u;
+
+@group(0) @binding(0) var<uniform> current: Step;
+@group(0) @binding(1) var<storage, read_write> parameters: array<vec4f>;
+@group(0) @binding(2) var<storage, read> gradients: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> flag: array<atomic<u32>>;
+@group(0) @binding(4) var<storage, read_write> first_moment: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> second_moment: array<vec4f>;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = (workgroup.y * workgroups.x + workgroup.x) * LANES + lane;
+    if (at >= (LENGTH + 3u) / 4u) { return; }
+    let kind = kinds(at, ALPHA_FIRST, LENGTH);
+    let old = parameters[at];
+    let rate = current.learning_rate * select(vec4f(1.0), vec4f(ALPHA_LR_FACTOR), kind.alpha);
+    let decay = select(vec4f(WEIGHT_DECAY), vec4f(ALPHA_DECAY), kind.alpha);
+    let apart = vec4<bool>(DECOUPLED != 0u) & !kind.alpha;
+    let g = gradients[at] + select(decay * old, vec4f(), apart);
+    let shrunk = select(old, old * (1.0 - rate * decay), apart);
+    let m = BETA1 * first_moment[at] + BETA1_REST * g;
+    let v = BETA2 * second_moment[at] + BETA2_REST * g * g;
+    first_moment[at] = m;
+    second_moment[at] = v;
+    let denominator = sqrt(v) / sqrt(current.beta2_correction) + EPSILON;
+    let updated = shrunk - rate / current.beta1_correction * m / denominator;
+
+    let damage = report(updated, kind);
+    if (damage != 0u) { atomicOr(&flag[0], damage); }
+    parameters[at] = apply_floor(old, updated, kind, ALPHA_FLOOR);
+}

@@ -1,0 +1,54 @@
+// The gradient of one chosen scalar of every image with respect to its logits: where back-propagation to the input starts.
+//
+// TARGET 0: log softmax at the label, onehot − p; 1: the logit at the label, onehot (for a given class, let `labels` hold it);
+// 2: the logit at the predicted class; 3: log softmax at the predicted class. Algorithm 1, step 1.
+// Logits and gradient are [image, class] with rows of CLASS_STRIDE; the padding gets 0. One invocation an image.
+
+import constants::LANES;
+import package::common::images::Images;
+import package::common::softmax::Softmax;
+
+override CLASSES: u32;
+override CLASS_STRIDE: u32;
+override TARGET: u32 = 0u;
+
+const LOG_SOFTMAX_LABEL = 0u;
+const LOGIT_LABEL = 1u;
+const LOGIT_PREDICTED = 2u;
+const LOG_SOFTMAX_PREDICTED = 3u;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+@group(0) @binding(3) var<storage, read_write> gradient: array<f32>;
+
+fn softmax_at(base: u32) -> Softmax {
+    var highest = logits[base];
+    var predicted = 0u;
+    for (var c = 1u; c < CLASSES; c++) {
+        let z = logits[base + c];
+        if (z > highest) {
+            highest = z;
+            predicted = c;
+        }
+    }
+    var sum = 0.0;
+    for (var c = 0u; c < CLASSES; c++) { sum += exp(logits[base + c] - highest); }
+    return Softmax(highest, log(sum), predicted);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(global_invocation_id) invocation: vec3u) {
+    if (invocation.x >= images.count) { return; }
+    let image = images.first + invocation.x;
+    let base = image * CLASS_STRIDE;
+    let softmax = softmax_at(base);
+    let class_of_interest = select(labels[image], softmax.predicted, TARGET == LOGIT_PREDICTED || TARGET == LOG_SOFTMAX_PREDICTED);
+    for (var c = 0u; c < CLASS_STRIDE; c++) {
+        var value = select(0.0, 1.0, c == class_of_interest);
+        if ((TARGET == LOG_SOFTMAX_LABEL || TARGET == LOG_SOFTMAX_PREDICTED) && c < CLASSES) {
+            value -= exp(logits[base + c] - softmax.highest - softmax.log_sum);
+        }
+        gradient[base + c] = value;
+    }
+}

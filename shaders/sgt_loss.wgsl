@@ -1,0 +1,79 @@
+// The loss of Saliency Guided Training and its gradient with respect to the logits. Algorithm 1, step 4:
+// L = mean CE(f(X), y) + LAMBDA · mean D_KL(p ‖ p̃), p = softmax f(X) of the clean image, p̃ that of its masked copy, means over the whole batch of N.
+//
+// sums[i] = (cross entropy, D_KL, 1 if the first highest logit is the label's, 0) of clean image i;
+// ∂L/∂z = (p − onehot)/N + LAMBDA/N · p ⊙ (log p − log p̃ − D_KL), without the second term with STOP_GRADIENT; ∂L/∂z̃ = LAMBDA/N · (p̃ − p).
+// With SGT = 0 the loss is the cross entropy and there is no masked half. Rows of logits have CLASS_STRIDE floats, the padding's gradient is 0.
+// `images` is the clean range; masked logits lie `count` images after the clean ones. One invocation an image.
+
+import constants::LANES;
+import package::common::images::Images;
+import package::common::softmax::Softmax;
+
+override CLASSES: u32;
+override CLASS_STRIDE: u32;
+override LAMBDA: f32 = 1.0;
+override STOP_GRADIENT: u32 = 0u;
+override SGT: u32 = 1u;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+@group(0) @binding(3) var<storage, read_write> gradient: array<f32>;
+@group(0) @binding(4) var<storage, read_write> sums: array<vec4f>;
+
+fn softmax_at(base: u32) -> Softmax {
+    var highest = logits[base];
+    var predicted = 0u;
+    for (var c = 1u; c < CLASSES; c++) {
+        let z = logits[base + c];
+        if (z > highest) {
+            highest = z;
+            predicted = c;
+        }
+    }
+    var sum = 0.0;
+    for (var c = 0u; c < CLASSES; c++) { sum += exp(logits[base + c] - highest); }
+    return Softmax(highest, log(sum), predicted);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(global_invocation_id) invocation: vec3u) {
+    if (invocation.x >= images.count) { return; }
+    let image = images.first + invocation.x;
+    let clean_base = image * CLASS_STRIDE;
+    let masked_base = (image + images.count) * CLASS_STRIDE;
+    let label = labels[image];
+    let clean = softmax_at(clean_base);
+    let share = 1.0 / f32(images.batch);
+    let weight = LAMBDA * share;
+
+    var masked: Softmax;
+    var divergence = 0.0;
+    if (SGT != 0u) {
+        masked = softmax_at(masked_base);
+        for (var c = 0u; c < CLASSES; c++) {
+            let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
+            let log_q = logits[masked_base + c] - masked.highest - masked.log_sum;
+            divergence += exp(log_p) * (log_p - log_q);
+        }
+    }
+    for (var c = 0u; c < CLASS_STRIDE; c++) {
+        var to_clean = 0.0;
+        var to_masked = 0.0;
+        if (c < CLASSES) {
+            let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
+            let p = exp(log_p);
+            to_clean = share * (p - select(0.0, 1.0, c == label));
+            if (SGT != 0u) {
+                let log_q = logits[masked_base + c] - masked.highest - masked.log_sum;
+                if (STOP_GRADIENT == 0u) { to_clean += weight * p * (log_p - log_q - divergence); }
+                to_masked = weight * (exp(log_q) - p);
+            }
+        }
+        gradient[clean_base + c] = to_clean;
+        if (SGT != 0u) { gradient[masked_base + c] = to_masked; }
+    }
+    let cross_entropy = clean.highest + clean.log_sum - logits[clean_base + label];
+    sums[image] = vec4f(cross_entropy, divergence, select(0.0, 1.0, clean.predicted == label), 0.0);
+}
