@@ -182,13 +182,7 @@ impl Fetcher {
         Ok(folder)
     }
 
-    fn fetch_file(
-        &self,
-        entry: &Entry,
-        file: &PinnedFile,
-        folder: &Path,
-        progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<()> {
+    fn fetch_file(&self, entry: &Entry, file: &PinnedFile, folder: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
         let target = folder.join(format!("{}.gz", file.name));
         let part_path = folder.join(format!("{}.gz.part", file.name));
         let mut part = open_part(&part_path)?;
