@@ -188,8 +188,11 @@ impl Fetcher {
         let mut part = open_part(&part_path)?;
         // Stopped between the last byte and the renaming?
         let whole = length(&part, &part_path)? > 0 && verify_part(&mut part, file).is_ok();
-        if !whole {
-            self.download(entry, file, &mut part, &part_path, progress)?;
+        if !whole && let Err(error) = self.download(entry, file, &mut part, &part_path, progress) {
+            if length(&part, &part_path)? == 0 {
+                let _ = fs::remove_file(&part_path); // nothing to resume; the download's error matters more
+            }
+            return Err(error);
         }
         part.sync_all().map_err(Error::io("cannot write", &part_path))?;
         fs::rename(&part_path, &target).map_err(Error::io("cannot put the download in place", &target))?;
