@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use saliq::config::Shape;
-use saliq::report::{Block, ColorMap, Filmstrip, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series, Table, result_table};
+use saliq::report::{
+    Block, ColorMap, Filmstrip, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series, Table, result_table,
+};
 
 const HOSTILE: &str = "<script>alert('x')</script>\"&\u{1b}[31m";
 
@@ -226,7 +228,16 @@ fn rows() -> Vec<ResultRow> {
 fn the_result_table_has_the_numbers_in_every_form() {
     let table = result_table(&rows());
     let expected = [
-        "98.92 %", "90.19 %", "+8.73", "0.0346", "23,984,896", "3,108,704", "4.73 MB", "2 min 05 s", "act1 1.23, act2 2.00", "100.00 %",
+        "98.92 %",
+        "90.19 %",
+        "+8.73",
+        "0.0346",
+        "23,984,896",
+        "3,108,704",
+        "4.73 MB",
+        "2 min 05 s",
+        "act1 1.23, act2 2.00",
+        "100.00 %",
     ];
     for text in [table.to_text(None), table.to_markdown(), table.to_html().into_string()] {
         for number in expected {
@@ -249,9 +260,18 @@ fn tables_escape_hostile_cells_and_mend_ragged_rows() {
     assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
     let markdown = table.to_markdown();
     assert_eq!(markdown.lines().count(), 5, "{markdown}");
-    assert!(markdown.contains("| a\\|b c |") && markdown.contains("&lt;script>") && markdown.contains("| --- | ---: |"), "{markdown}");
+    assert!(
+        markdown.contains("| a\\|b c |") && markdown.contains("&lt;script>") && markdown.contains("| --- | ---: |"),
+        "{markdown}"
+    );
     let html = table.to_html().into_string();
     assert!(!html.contains("<script") && html.matches("<td").count() == 6, "{html}");
+    let turned = result_table(&rows()).to_text(Some(80));
+    assert!(turned.lines().count() >= 11 && turned.lines().all(|line| line.chars().count() <= 80), "{turned}");
+    assert!(
+        turned.lines().any(|line| line.contains("accuracy") && line.contains("98.92 %") && line.contains("100.00 %")),
+        "{turned}"
+    );
     assert!(table.to_text(Some(20)).lines().all(|line| line.chars().count() <= 20));
     assert_eq!(Table::default().to_markdown(), "");
     Table::default().to_text(Some(0));
@@ -278,7 +298,13 @@ fn reports_escape_everything_and_need_nothing_else() {
     // The only address is the SVG name space, which is never loaded.
     let elsewhere = html.replace("http://www.w3.org/2000/svg", "");
     assert!(!elsewhere.contains("http:") && !elsewhere.contains("https:") && !elsewhere.contains("url("), "{elsewhere}");
-    for part in ["prefers-color-scheme: dark", "@media print", "name=\"viewport\"", "data:image/png;base64,bm90IGEgUE5H\"", "href=\"#section-3\""] {
+    for part in [
+        "prefers-color-scheme: dark",
+        "@media print",
+        "name=\"viewport\"",
+        "data:image/png;base64,bm90IGEgUE5H\"",
+        "href=\"#section-3\"",
+    ] {
         assert!(html.contains(part), "{part}");
     }
 }

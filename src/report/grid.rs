@@ -52,8 +52,8 @@ pub struct Grid<'a> {
 }
 
 const GROUP_GAP: u32 = 22;
-/// Room for a prediction such as `✗ Ankle boot 54.2 %`.
-const MIN_GROUP: u32 = 160;
+/// Room for a prediction such as `✗ Ankle boot · 54.2 %`.
+const MIN_GROUP: u32 = 168;
 
 impl Grid<'_> {
     /// Draws the grid. Missing values are drawn in magenta, missing predictions as `?`; see [`Grid::png`] for a checked way.
@@ -146,7 +146,7 @@ impl Grid<'_> {
         let Some(&class) = column.predictions.get(row) else { return ("?".into(), INK) };
         let right = class as usize == label;
         let mark = if right { '✓' } else { '✗' };
-        let probability = column.probabilities.get(row).map_or(String::new(), |&p| format!(" {}", percent(p, 1)));
+        let probability = column.probabilities.get(row).map_or(String::new(), |&p| format!(" · {}", percent(p, 1)));
         // The class name gives way, never the number.
         let room = room.saturating_sub(text::width(&probability, Size::SMALL));
         let class = text::fit(&format!("{mark} {}", class_name(self.class_names, class as usize)), Size::SMALL, room);

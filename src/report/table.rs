@@ -26,8 +26,26 @@ impl Table {
     }
 
     /// Unicode text for a terminal, without colour and without a final newline; `width`: columns available, None for as wide
-    /// as the content asks for.
+    /// as the content asks for. A table of few rows that is too wide is turned on its side (a column a row, as Table II is
+    /// printed) before cells are broken over several lines.
     pub fn to_text(&self, width: Option<u16>) -> String {
+        let upright = self.draw(None, |column| self.is_numeric(column));
+        let Some(room) = width else { return upright };
+        if columns(&upright) <= usize::from(room) {
+            return upright;
+        }
+        let turned = self.transposed();
+        let on_its_side = turned.draw(None, |column| column > 0);
+        if self.rows.len() > 8 || columns(&on_its_side) >= columns(&upright) {
+            self.draw(width, |column| self.is_numeric(column))
+        } else if columns(&on_its_side) <= usize::from(room) {
+            on_its_side
+        } else {
+            turned.draw(width, |column| column > 0)
+        }
+    }
+
+    fn draw(&self, width: Option<u16>, right: impl Fn(usize) -> bool) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
         match width {
@@ -38,12 +56,21 @@ impl Table {
         for row in self.cells() {
             table.add_row(row.into_iter().map(plain));
         }
-        for index in 0..self.headers.len() {
-            if let (true, Some(column)) = (self.is_numeric(index), table.column_mut(index)) {
+        for index in (0..self.headers.len()).filter(|&index| right(index)) {
+            if let Some(column) = table.column_mut(index) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
         table.trim_fmt()
+    }
+
+    /// Rows as columns: the first column becomes the headings.
+    fn transposed(&self) -> Table {
+        let mut lines = (0..self.headers.len()).map(|column| {
+            let cells = self.rows.iter().map(|row| row.get(column).cloned().unwrap_or_default());
+            std::iter::once(self.headers[column].clone()).chain(cells).collect::<Vec<_>>()
+        });
+        Table { headers: lines.next().unwrap_or_default(), rows: lines.collect() }
     }
 
     /// A table in GitHub's Markdown, ending with a newline; empty without headers.
@@ -88,6 +115,11 @@ impl Table {
         cells.peek().is_some()
             && cells.all(|cell| cell.trim_start_matches(['+', '-', '−', '<', '>', '≈']).starts_with(|c: char| c.is_ascii_digit()))
     }
+}
+
+/// Width of the widest line (no cell holds characters wider than one column unless a name does; then this is a little low).
+fn columns(text: &str) -> usize {
+    text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
 }
 
 /// Names come from files: control characters (escape sequences, newlines) are not for the terminal.
