@@ -148,7 +148,7 @@ fn filmstrips_show_at_most_twelve_steps() {
 }
 
 fn chart(series: Vec<Series>, log_y: bool) -> String {
-    let chart = LineChart { title: HOSTILE.into(), x_label: "step".into(), y_label: "loss & more".into(), log_y, series };
+    let chart = LineChart { title: HOSTILE.into(), x_label: HOSTILE.into(), y_label: "loss & more".into(), log_y, series };
     let svg = chart.to_svg().unwrap();
     assert_eq!(svg, chart.to_svg().unwrap());
     assert!(!svg.contains("<script") && !svg.contains('\u{1b}') && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");

@@ -127,7 +127,7 @@ impl LineChart {
     fn draw(&self, root: &Area, lines: &[Line], legend: &[Entry], title_height: i32, legend_height: i32) -> Drawn {
         let ink = INK.to_rgba();
         if !self.title.is_empty() {
-            let title = text::fit(&self.title, Size::LARGE, (WIDTH - 2 * EDGE) as u32);
+            let title = text::fit(&text::plain(&self.title), Size::LARGE, (WIDTH - 2 * EDGE) as u32);
             root.draw(&Text::new(title, (px(EDGE), px(EDGE)), font(18.0).into_font().color(&ink)))?;
         }
         for entry in legend {
@@ -174,8 +174,8 @@ impl LineChart {
             .set_all_tick_mark_size(px(5))
             .label_style(font(13.0).into_font().color(&ink))
             .axis_desc_style(font(14.0).into_font().color(&ink))
-            .x_desc(self.x_label.as_str())
-            .y_desc(self.y_label.as_str())
+            .x_desc(text::plain(&self.x_label))
+            .y_desc(text::plain(&self.y_label))
             .draw()?;
         let faint = |index| ShapeStyle { color: raw_placeholder(index).mix(0.3), filled: false, stroke_width: UNIT as u32 };
         for (index, line) in lines.iter().enumerate() {
@@ -205,7 +205,7 @@ impl LineChart {
         let (mut x, mut y) = (EDGE, 0);
         for (index, (series, line)) in self.series.iter().zip(lines).enumerate().filter(|_| !single) {
             let name = if line.raw.is_empty() { format!("{} (no data)", series.name) } else { series.name.clone() };
-            let text = text::fit(&name, Size::NORMAL, (WIDTH - 2 * EDGE - 40) as u32);
+            let text = text::fit(&text::plain(&name), Size::NORMAL, (WIDTH - 2 * EDGE - 40) as u32);
             let width = 40 + text::width(&text, Size::NORMAL) as i32;
             if x > EDGE && x + width > WIDTH - EDGE {
                 (x, y) = (EDGE, y + 22);
@@ -244,8 +244,7 @@ impl LineChart {
 }
 
 fn escape(content: &str) -> String {
-    let content: String = content.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    content.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text::plain(content).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn stroke(series: usize, width: f64) -> ShapeStyle {
@@ -504,7 +503,10 @@ fn linear_ticks(range: Range) -> Ticks {
     let (first, last) = ((range.low / step - 1e-9).ceil(), (range.high / step + 1e-9).floor());
     let count = (last - first).clamp(0.0, 20.0) as i32;
     let decimals = (-(step.log10() + 1e-9).floor()).clamp(0.0, 12.0) as usize;
-    Ticks { values: (0..=count).map(|i| (first + f64::from(i)) * step).collect(), decimals: Some(decimals) }
+    Ticks {
+        values: (0..=count).map(|i| ((first + f64::from(i)) * step).clamp(range.low, range.high)).collect(),
+        decimals: Some(decimals),
+    }
 }
 
 /// Powers of ten, with 2 and 5 times them where few fit, or evenly spaced values where the range is narrow.

@@ -3,6 +3,8 @@
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use maud::{Markup, html};
 
+use super::text::plain;
+
 /// A table of plain strings. Columns whose cells are all numbers (with or without a unit) are right-aligned; rows with fewer
 /// cells than there are headers are filled with empty ones, cells beyond the headers are dropped.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -120,11 +122,6 @@ impl Table {
 /// Width of the widest line (no cell holds characters wider than one column unless a name does; then this is a little low).
 fn columns(text: &str) -> usize {
     text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
-}
-
-/// Names come from files: control characters (escape sequences, newlines) are not for the terminal.
-fn plain(cell: &str) -> String {
-    cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn markdown(cell: &str) -> String {

@@ -33,6 +33,12 @@ impl Size {
     }
 }
 
+/// `text` with spaces for what names from files may hold but a terminal, an XML file or a line of text must not: control
+/// characters (escape sequences, newlines) and non-characters.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c }).collect()
+}
+
 /// Width of `text` on one line, in pixels.
 pub(super) fn width(text: &str, size: Size) -> u32 {
     let font = FONT.as_scaled(size.scale());
