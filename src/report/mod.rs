@@ -1,1 +1,21 @@
-//! (being written)
+//! Figures and reports from plain numbers: picture grids (PNG), charts (SVG), tables (text, Markdown, HTML) and one
+//! self-contained `report.html`. Nothing here needs a GPU.
+
+mod atomic;
+mod canvas;
+mod colormap;
+mod colormap_tables;
+mod curves;
+mod filmstrip;
+mod grid;
+mod html;
+mod table;
+mod text;
+
+pub use atomic::write_atomically;
+pub use colormap::{ColorMap, SaliencyScale};
+pub use curves::{LineChart, Series};
+pub use filmstrip::Filmstrip;
+pub use grid::{Grid, GridColumn};
+pub use html::{Block, Report, Section};
+pub use table::{ResultRow, Table, result_table};

@@ -1,0 +1,234 @@
+//! What the picture grids share: cells, labels, a colour bar, captions, PNG encoding.
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
+
+use super::colormap::{ColorMap, Rgb, SaliencyScale};
+use super::text::{self, Size};
+use crate::config::Shape;
+use crate::{Error, Result};
+
+/// Space around the whole picture, in pixels.
+pub(super) const MARGIN: u32 = 18;
+/// Space between neighbouring cells.
+pub(super) const GAP: u32 = 6;
+/// Text colours; all have a contrast of at least 5:1 on white.
+pub(super) const INK: Rgb = [0x1f, 0x23, 0x28];
+pub(super) const FAINT: Rgb = [0x5f, 0x66, 0x6d];
+pub(super) const WRONG: Rgb = [0xb4, 0x14, 0x28];
+/// Frames and rules.
+const LINE: Rgb = [0xc4, 0xc8, 0xcc];
+/// Rows drawn at most: a taller picture is of no use to anyone.
+pub(super) const MAX_ROWS: usize = 200;
+const MIN_WIDTH: u32 = 480;
+const BAR: (u32, u32) = (240, 12);
+
+/// How one image's pixels become a cell's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cell {
+    shape: Shape,
+    /// Every `stride`-th pixel is drawn (1 unless the image is larger than a cell may be) …
+    stride: u32,
+    /// … as a square of `scale` × `scale`.
+    scale: u32,
+}
+
+impl Cell {
+    /// About 84 pixels for the longer side: the smallest whole factor that reaches it.
+    pub(super) fn of(shape: Shape) -> Cell {
+        let side = shape.height.max(shape.width).max(1);
+        Cell { shape, stride: side.div_ceil(256), scale: 84_u32.div_ceil(side) }
+    }
+
+    pub(super) fn width(self) -> u32 {
+        self.shape.width.div_ceil(self.stride) * self.scale
+    }
+
+    pub(super) fn height(self) -> u32 {
+        self.shape.height.div_ceil(self.stride) * self.scale
+    }
+}
+
+/// Values of the `index`-th image of `values` (N·C·H·W); empty where there are too few.
+pub(super) fn nth(values: &[f32], shape: Shape, index: usize) -> &[f32] {
+    let size = elements(shape);
+    index.checked_mul(size).and_then(|start| values.get(start..start.checked_add(size)?)).unwrap_or(&[])
+}
+
+fn elements(shape: Shape) -> usize {
+    [shape.channels, shape.height, shape.width].iter().fold(1, |size: usize, &n| size.saturating_mul(n as usize))
+}
+
+/// That `values` holds `images` images of `shape`.
+///
+/// # Errors
+/// [`Error::Data`] naming `what` and both counts.
+pub(super) fn expect_images(what: &str, values: &[f32], images: usize, shape: Shape) -> Result<()> {
+    let expected = images.saturating_mul(elements(shape));
+    if values.len() == expected {
+        return Ok(());
+    }
+    let Shape { channels, height, width } = shape;
+    Err(Error::Data(format!(
+        "cannot draw {what}: {} values where {images} images of {channels}×{height}×{width} need {expected}",
+        values.len()
+    )))
+}
+
+/// Mean over the channels, H·W values (a saliency map is shown as one picture). Missing values become NaN.
+pub(super) fn channel_mean(values: &[f32], shape: Shape) -> Vec<f32> {
+    let pixels = (shape.height as usize).saturating_mul(shape.width as usize);
+    let channels = shape.channels as usize;
+    (0..pixels)
+        .map(|pixel| {
+            (0..channels).map(|c| values.get(c * pixels + pixel).copied().unwrap_or(f32::NAN)).sum::<f32>() / channels as f32
+        })
+        .collect()
+}
+
+/// The name of class `class`, or its number.
+pub(super) fn class_name(names: &[String], class: usize) -> String {
+    names.get(class).cloned().unwrap_or_else(|| class.to_string())
+}
+
+/// A white picture being drawn.
+pub(super) struct Canvas {
+    image: RgbImage,
+}
+
+impl Canvas {
+    pub(super) fn new(width: u32, height: u32) -> Canvas {
+        Canvas { image: RgbImage::from_pixel(width, height, image::Rgb([255; 3])) }
+    }
+
+    pub(super) fn into_image(self) -> RgbImage {
+        self.image
+    }
+
+    fn fill(&mut self, x: u32, y: u32, width: u32, height: u32, color: Rgb) {
+        for py in y..y.saturating_add(height).min(self.image.height()) {
+            for px in x..x.saturating_add(width).min(self.image.width()) {
+                self.image.put_pixel(px, py, image::Rgb(color));
+            }
+        }
+    }
+
+    pub(super) fn text(&mut self, x: u32, y: u32, content: &str, size: Size, color: Rgb) {
+        text::draw(&mut self.image, x, y, content, size, color);
+    }
+
+    /// Lines of text from (`x`, `y`) down; returns the y below them.
+    pub(super) fn lines(&mut self, x: u32, mut y: u32, lines: &[String], size: Size, color: Rgb) -> u32 {
+        for line in lines {
+            self.text(x, y, line, size, color);
+            y += size.line();
+        }
+        y
+    }
+
+    /// A thin horizontal line.
+    pub(super) fn rule(&mut self, x: u32, y: u32, width: u32) {
+        self.fill(x, y, width, 1, LINE);
+    }
+
+    fn cell(&mut self, x: u32, y: u32, cell: Cell, color: impl Fn(usize) -> Rgb) {
+        // A frame, since zero is white in signed maps and so are the backgrounds of some images.
+        self.fill(x - 1, y - 1, cell.width() + 2, cell.height() + 2, LINE);
+        for (row, py) in (0..cell.shape.height).step_by(cell.stride as usize).enumerate() {
+            for (column, px) in (0..cell.shape.width).step_by(cell.stride as usize).enumerate() {
+                let pixel = py as usize * cell.shape.width as usize + px as usize;
+                let (left, top) = (x + column as u32 * cell.scale, y + row as u32 * cell.scale);
+                self.fill(left, top, cell.scale, cell.scale, color(pixel));
+            }
+        }
+    }
+
+    /// An image with values 0..=1 (clamped): three channels in colour, any other number as the grey of their mean.
+    pub(super) fn picture(&mut self, x: u32, y: u32, cell: Cell, values: &[f32]) {
+        if cell.shape.channels == 3 {
+            let pixels = cell.shape.height as usize * cell.shape.width as usize;
+            let at = |channel: usize, pixel: usize| values.get(channel * pixels + pixel).copied().unwrap_or(f32::NAN);
+            self.cell(x, y, cell, |pixel| {
+                let rgb = [at(0, pixel), at(1, pixel), at(2, pixel)];
+                if rgb.iter().any(|v| v.is_nan()) {
+                    return ColorMap::Gray.at(f32::NAN);
+                }
+                rgb.map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)
+            });
+        } else {
+            let gray = channel_mean(values, cell.shape);
+            self.cell(x, y, cell, |pixel| ColorMap::Gray.at(gray[pixel]));
+        }
+    }
+
+    /// A saliency map (C·H·W values) in the colours of `map`, on its own scale.
+    pub(super) fn saliency(&mut self, x: u32, y: u32, cell: Cell, values: &[f32], map: ColorMap, signed: bool) {
+        let values = channel_mean(values, cell.shape);
+        let scale = SaliencyScale { signed, ..SaliencyScale::of(&values) };
+        self.cell(x, y, cell, |pixel| scale.color(map, values[pixel]));
+    }
+
+    /// The colour bar with its labels from (`x`, `y`) down, and the caption lines below it.
+    pub(super) fn footer(&mut self, x: u32, y: u32, map: ColorMap, signed: bool, caption: &[String]) {
+        let (width, height) = BAR;
+        self.fill(x - 1, y - 1, width + 2, height + 2, LINE);
+        for column in 0..width {
+            let share = column as f32 / (width - 1) as f32;
+            // An unsigned map in diverging colours uses their positive half alone.
+            let position = if !signed && map == ColorMap::Diverging { 0.5 + 0.5 * share } else { share };
+            self.fill(x + column, y, 1, height, map.at(position));
+        }
+        let labels: &[(&str, u32)] =
+            if signed { &[("negative", 0), ("0", 1), ("positive", 2)] } else { &[("0", 0), ("most salient", 2)] };
+        for &(label, place) in labels {
+            let room = width - text::width(label, Size::SMALL);
+            self.text(x + room * place / 2, y + height + 3, label, Size::SMALL, INK);
+        }
+        self.lines(x, y + BAR_SPACE, caption, Size::SMALL, FAINT);
+    }
+}
+
+/// Height of the colour bar with its labels and the space below.
+const BAR_SPACE: u32 = 44;
+
+/// Sizes of what stands above and below the cells.
+pub(super) struct Frame {
+    /// Width of the whole picture.
+    pub(super) width: u32,
+    pub(super) title: Vec<String>,
+    pub(super) caption: Vec<String>,
+}
+
+impl Frame {
+    /// For cells and headings that are `content` pixels wide.
+    pub(super) fn new(content: u32, title: &str, caption: &str) -> Frame {
+        let width = (content + 2 * MARGIN).max(MIN_WIDTH);
+        let room = width - 2 * MARGIN;
+        // Long lines are hard to read, however wide the picture is.
+        let caption = text::wrap(caption, Size::SMALL, room.min(900));
+        Frame { width, title: text::wrap(title, Size::LARGE, room), caption }
+    }
+
+    /// y of the first heading.
+    pub(super) fn top(&self) -> u32 {
+        let title = self.title.len() as u32 * Size::LARGE.line();
+        MARGIN + if title == 0 { 0 } else { title + 10 }
+    }
+
+    /// Height of colour bar, caption and lower margin.
+    pub(super) fn footer(&self) -> u32 {
+        BAR_SPACE + self.caption.len() as u32 * Size::SMALL.line() + MARGIN
+    }
+}
+
+/// `image` as PNG.
+///
+/// # Errors
+/// [`Error::Data`] when the image has no pixels or is too large for the format.
+pub(super) fn encode_png(image: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter)
+        .write_image(image.as_raw(), image.width(), image.height(), ExtendedColorType::Rgb8)
+        .map_err(|error| Error::Data(format!("cannot make a PNG picture: {error}")))?;
+    Ok(bytes)
+}

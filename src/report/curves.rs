@@ -1,0 +1,587 @@
+//! Line charts as SVG.
+//!
+//! Every series has its own colour (Okabe and Ito's palette, told apart under all common colour blindnesses), dash pattern and
+//! marker, so that charts survive a greyscale print.
+
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
+use plotters::element::{Circle, PathElement, Polygon};
+use plotters::prelude::{
+    ChartBuilder, Color, DrawingArea, DrawingAreaErrorKind, IntoDrawingArea, IntoFont, RGBColor, Ranged, SVGBackend, ShapeStyle,
+    Text, WHITE,
+};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::text::{self, Size};
+use super::write_atomically;
+use crate::{Error, Result};
+
+/// One line of a chart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// Name in the legend.
+    pub name: String,
+    /// Points in the order in which they are joined. A value that is not finite makes a gap.
+    pub points: Vec<(f64, f64)>,
+    /// Draw a centred moving average over about 3 % of the points, with the raw line faint behind it.
+    pub smooth: bool,
+}
+
+/// A line chart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LineChart {
+    /// Heading; may be empty.
+    pub title: String,
+    /// What the horizontal axis shows, with its unit.
+    pub x_label: String,
+    /// What the vertical axis shows, with its unit.
+    pub y_label: String,
+    /// Logarithmic vertical axis; values of 0 and below then make gaps.
+    pub log_y: bool,
+    /// The lines; a single one needs no legend if its name is empty.
+    pub series: Vec<Series>,
+}
+
+/// plotters computes in whole units: this many of them make a pixel, for smooth curves.
+const UNIT: i32 = 10;
+const WIDTH: i32 = 760;
+const PLOT_HEIGHT: i32 = 380;
+const EDGE: i32 = 14;
+/// Points a line is reduced to, for the size of the file.
+const MAX_POINTS: usize = 800;
+/// Beyond this, differences of values could overflow.
+const LARGEST: f64 = 1e100;
+
+/// Stroke or fill colour and dash pattern (in pixels) of the n-th series; `currentColor` is the colour of the text around.
+const STYLES: [(&str, &str); 7] = [
+    ("#0072B2", ""),
+    ("#D55E00", "7 4"),
+    ("#009E73", "2 3"),
+    ("#CC79A7", "9 3 2 3"),
+    ("#E69F00", "12 4"),
+    ("currentColor", "4 2"),
+    ("#56B4E9", "5 3 2 3 2 3"),
+];
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+/// A stand-in colour for the n-th series, replaced by its real style in the finished SVG, where there is more choice than
+/// plotters has (dashes, the text's colour).
+fn placeholder(index: usize) -> RGBColor {
+    RGBColor(1, 2, 3 + (index % STYLES.len()) as u8)
+}
+
+/// Likewise for its raw line, which is never dashed.
+fn raw_placeholder(index: usize) -> RGBColor {
+    RGBColor(1, 3, 3 + (index % STYLES.len()) as u8)
+}
+
+/// Likewise for text and axes.
+const INK: RGBColor = RGBColor(1, 1, 1);
+
+fn px(pixels: i32) -> i32 {
+    pixels * UNIT
+}
+
+/// plotters' font size for `pixels`: its SVG backend divides by 1.24.
+fn font(pixels: f64) -> (&'static str, f64) {
+    ("system-ui, sans-serif", pixels * 1.24 * f64::from(UNIT))
+}
+
+impl LineChart {
+    /// The chart as an `<svg>` element that is also a complete SVG file.
+    ///
+    /// On its own it is drawn on a white panel. Inside a page, text and axes take the page's text colour if the page says
+    /// `svg { color: inherit }`, and `.panel { fill: none }` removes the panel.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when plotters cannot draw the chart.
+    pub fn to_svg(&self) -> Result<String> {
+        let lines: Vec<Line> = self.series.iter().map(|series| Line::new(series, self.log_y)).collect();
+        let legend = self.legend(&lines);
+        let title_height = if self.title.is_empty() { 0 } else { 30 };
+        let legend_height = legend.last().map_or(0, |entry| entry.y + 26);
+        let height = EDGE + title_height + legend_height + PLOT_HEIGHT;
+
+        let mut svg = String::new();
+        {
+            let root = SVGBackend::with_string(&mut svg, (px(WIDTH) as u32, px(height) as u32)).into_drawing_area();
+            self.draw(&root, &lines, &legend, title_height, legend_height)
+                .and_then(|()| root.present())
+                .map_err(|error| Error::Data(format!("cannot draw the chart {:?}: {error}", self.title)))?;
+        }
+        Ok(self.finish(&svg, height))
+    }
+
+    /// Writes the chart to `path` as SVG, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of [`LineChart::to_svg`], and [`Error::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_atomically(path.as_ref(), self.to_svg()?.as_bytes())
+    }
+
+    fn draw(&self, root: &Area, lines: &[Line], legend: &[Entry], title_height: i32, legend_height: i32) -> Drawn {
+        let ink = INK.to_rgba();
+        if !self.title.is_empty() {
+            let title = text::fit(&text::plain(&self.title), Size::LARGE, (WIDTH - 2 * EDGE) as u32);
+            root.draw(&Text::new(title, (px(EDGE), px(EDGE)), font(18.0).into_font().color(&ink)))?;
+        }
+        for entry in legend {
+            let (x, y) = (px(entry.x), px(EDGE + title_height + entry.y + 9));
+            let sample = PathElement::new(vec![(x, y), (x + px(34), y)], stroke(entry.series, 2.2));
+            root.draw(&sample)?;
+            draw_marker(root, (x + px(17), y), entry.series)?;
+            let style = font(13.5).into_font().color(&ink).pos(Pos::new(HPos::Left, VPos::Center));
+            root.draw(&Text::new(entry.text.clone(), (x + px(40), y), style))?;
+        }
+        let (_, plot) = root.split_vertically(px(EDGE + title_height + legend_height));
+        let xs =
+            Range::of(lines.iter().flat_map(|line| line.points()).map(|p| p.0), false).unwrap_or(Range { low: 0.0, high: 1.0 });
+        let ys = Range::of(lines.iter().flat_map(|line| line.vertical_extent()), self.log_y);
+        let empty = ys.is_none();
+        let ys = ys.unwrap_or(Range { low: if self.log_y { 0.1 } else { 0.0 }, high: 1.0 }).padded(self.log_y);
+        let (x_axis, y_axis) = (
+            Axis { range: xs, log: false, ticks: linear_ticks(xs) },
+            Axis { range: ys, log: self.log_y, ticks: if self.log_y { log_ticks(ys) } else { linear_ticks(ys) } },
+        );
+        self.draw_plot(&plot, lines, x_axis, y_axis)?;
+        if empty {
+            let style = font(16.0).into_font().color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
+            plot.draw(&Text::new("no data", (px(WIDTH / 2), px(PLOT_HEIGHT / 2 - 20)), style))?;
+        }
+        Ok(())
+    }
+
+    fn draw_plot(&self, area: &Area, lines: &[Line], x_axis: Axis, y_axis: Axis) -> Drawn {
+        let ink = INK.to_rgba();
+        let widest = y_axis.ticks.labels().map(|label| text::width(&label, Size::SMALL)).max().unwrap_or(0) as i32;
+        let mut chart = ChartBuilder::on(area)
+            .margin_right(px(EDGE + 8))
+            .margin_left(px(EDGE - 6))
+            .margin_top(px(6))
+            .x_label_area_size(px(48))
+            .y_label_area_size(px(widest + 38))
+            .build_cartesian_2d(x_axis, y_axis)?;
+        chart
+            .configure_mesh()
+            .max_light_lines(0)
+            .bold_line_style(ShapeStyle { color: INK.mix(0.13), filled: false, stroke_width: UNIT as u32 })
+            .axis_style(ShapeStyle { color: INK.mix(0.55), filled: false, stroke_width: UNIT as u32 })
+            .set_all_tick_mark_size(px(5))
+            .label_style(font(13.0).into_font().color(&ink))
+            .axis_desc_style(font(14.0).into_font().color(&ink))
+            .x_desc(text::plain(&self.x_label))
+            .y_desc(text::plain(&self.y_label))
+            .draw()?;
+        let faint = |index| ShapeStyle { color: raw_placeholder(index).mix(0.3), filled: false, stroke_width: UNIT as u32 };
+        for (index, line) in lines.iter().enumerate() {
+            for part in line.raw.iter().filter(|_| line.smooth.is_some()) {
+                chart.draw_series([PathElement::new(reduce(part), faint(index))])?;
+            }
+        }
+        for (index, line) in lines.iter().enumerate() {
+            for part in line.main() {
+                chart.draw_series([PathElement::new(reduce(part), stroke(index, 2.2))])?;
+            }
+        }
+        // `backend_coord` counts from the corner of the whole drawing, `area` from its own.
+        let (left, top) = area.get_base_pixel();
+        for (index, line) in lines.iter().enumerate() {
+            for point in line.marked(index, lines.len()) {
+                let (x, y) = chart.backend_coord(&point);
+                draw_marker(area, (x - left, y - top), index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn legend(&self, lines: &[Line]) -> Vec<Entry> {
+        let single = matches!(self.series.as_slice(), [only] if only.name.is_empty());
+        let mut entries: Vec<Entry> = Vec::new();
+        let (mut x, mut y) = (EDGE, 0);
+        for (index, (series, line)) in self.series.iter().zip(lines).enumerate().filter(|_| !single) {
+            let name = if line.raw.is_empty() { format!("{} (no data)", series.name) } else { series.name.clone() };
+            let text = text::fit(&text::plain(&name), Size::NORMAL, (WIDTH - 2 * EDGE - 40) as u32);
+            let width = 40 + text::width(&text, Size::NORMAL) as i32;
+            if x > EDGE && x + width > WIDTH - EDGE {
+                (x, y) = (EDGE, y + 22);
+            }
+            entries.push(Entry { series: index, text, x, y });
+            x += width + 22;
+        }
+        entries
+    }
+
+    /// plotters' SVG with a size in pixels, a name for screen readers, the panel, and the real styles.
+    fn finish(&self, svg: &str, height: i32) -> String {
+        let body = svg.split_once('>').map_or("", |(_, body)| body).trim_start();
+        let label = escape(if self.title.is_empty() { "chart" } else { &self.title });
+        let (full_width, full_height) = (px(WIDTH), px(height));
+        let mut out = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+             viewBox=\"0 0 {full_width} {full_height}\" color=\"#1f2328\" role=\"img\" aria-label=\"{label}\">\n\
+             <title>{label}</title>\n\
+             <rect class=\"panel\" width=\"{full_width}\" height=\"{full_height}\" rx=\"{}\" fill=\"#ffffff\"/>\n{body}",
+            px(8)
+        );
+        let hex = |color: RGBColor| format!("\"#{:02X}{:02X}{:02X}\"", color.0, color.1, color.2);
+        out = out.replace(&hex(INK), "\"currentColor\"");
+        for (index, (color, dashes)) in STYLES.iter().enumerate() {
+            let from = hex(placeholder(index));
+            let dashes: Vec<String> =
+                dashes.split_whitespace().filter_map(|n| n.parse::<i32>().ok()).map(|n| px(n).to_string()).collect();
+            let dash = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{}\"", dashes.join(" ")) };
+            out = out.replace(&format!("stroke={from}"), &format!("stroke=\"{color}\" stroke-linejoin=\"round\"{dash}"));
+            out = out.replace(&format!("fill={from}"), &format!("fill=\"{color}\""));
+            out = out.replace(&hex(raw_placeholder(index)), &format!("\"{color}\""));
+        }
+        out
+    }
+}
+
+fn escape(content: &str) -> String {
+    text::plain(content).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn stroke(series: usize, width: f64) -> ShapeStyle {
+    ShapeStyle { color: placeholder(series).to_rgba(), filled: false, stroke_width: (width * f64::from(UNIT)) as u32 }
+}
+
+/// A filled shape with a thin light edge, a different one for each of seven series.
+fn draw_marker(area: &Area, (x, y): (i32, i32), series: usize) -> Drawn {
+    let fill = ShapeStyle { color: placeholder(series).to_rgba(), filled: true, stroke_width: 0 };
+    let at = |offsets: &[(i32, i32)]| offsets.iter().map(|&(dx, dy)| (x + px(dx) / 10, y + px(dy) / 10)).collect::<Vec<_>>();
+    match series % STYLES.len() {
+        0 => area.draw(&Circle::new((x, y), px(44) / 10, fill)),
+        1 => area.draw(&Polygon::new(at(&[(-40, -40), (40, -40), (40, 40), (-40, 40)]), fill)),
+        2 => area.draw(&Polygon::new(at(&[(0, -55), (50, 37), (-50, 37)]), fill)),
+        3 => area.draw(&Polygon::new(at(&[(0, -58), (58, 0), (0, 58), (-58, 0)]), fill)),
+        4 => area.draw(&Polygon::new(at(&[(0, 55), (50, -37), (-50, -37)]), fill)),
+        5 => area.draw(&Polygon::new(
+            at(&[
+                (-15, -52),
+                (15, -52),
+                (15, -15),
+                (52, -15),
+                (52, 15),
+                (15, 15),
+                (15, 52),
+                (-15, 52),
+                (-15, 15),
+                (-52, 15),
+                (-52, -15),
+                (-15, -15),
+            ]),
+            fill,
+        )),
+        _ => {
+            area.draw(&Circle::new((x, y), px(48) / 10, fill))?;
+            area.draw(&Circle::new((x, y), px(24) / 10, WHITE.filled()))
+        }
+    }
+}
+
+/// A place in the legend, in pixels from its upper left corner.
+struct Entry {
+    series: usize,
+    text: String,
+    x: i32,
+    y: i32,
+}
+
+type Part = Vec<(f64, f64)>;
+
+/// A series made ready: gaps found, smoothed.
+struct Line {
+    raw: Vec<Part>,
+    smooth: Option<Vec<Part>>,
+}
+
+impl Line {
+    fn new(series: &Series, log: bool) -> Line {
+        let shown = |&(x, y): &(f64, f64)| x.abs() <= LARGEST && y.abs() <= LARGEST && (!log || y > 1.0 / LARGEST);
+        let raw: Vec<Part> =
+            series.points.split(|point| !shown(point)).filter(|part| !part.is_empty()).map(<[_]>::to_vec).collect();
+        let count: usize = raw.iter().map(Vec::len).sum();
+        // Below this there is nothing to smooth.
+        let smooth = (series.smooth && count >= 20).then(|| {
+            let reach = (count / 70).clamp(1, 500);
+            raw.iter().map(|part| moving_average(part, reach)).collect()
+        });
+        Line { raw, smooth }
+    }
+
+    /// The parts drawn at full strength.
+    fn main(&self) -> &[Part] {
+        self.smooth.as_deref().unwrap_or(&self.raw)
+    }
+
+    fn points(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.main().iter().flatten().copied()
+    }
+
+    /// Values the vertical axis has to reach: the whole main line, and all but the most extreme hundredth of a raw one.
+    fn vertical_extent(&self) -> Vec<f64> {
+        let mut values: Vec<f64> = self.points().map(|p| p.1).collect();
+        if self.smooth.is_some() {
+            let mut raw: Vec<f64> = self.raw.iter().flatten().map(|p| p.1).collect();
+            raw.sort_unstable_by(f64::total_cmp);
+            let cut = raw.len() / 200;
+            values.extend([raw[cut], raw[raw.len() - 1 - cut]]);
+        }
+        values
+    }
+
+    /// Points that get a marker: all of a short line, else about ten, shifted from series to series so that the markers of
+    /// lines that run together stay apart. A lone point is visible by its marker only, so it always has one.
+    fn marked(&self, index: usize, lines: usize) -> Vec<(f64, f64)> {
+        let points: Vec<_> = self.points().collect();
+        if points.len() <= 24 {
+            return points;
+        }
+        let mut marked: Vec<_> = self.main().iter().filter(|part| part.len() == 1).take(MAX_POINTS).map(|part| part[0]).collect();
+        let spacing = points.len() as f64 / 10.0;
+        let shift = spacing * (index as f64 + 0.5) / lines.max(1) as f64;
+        marked.extend((0..10).filter_map(|i| points.get((i as f64 * spacing + shift) as usize)).copied());
+        marked
+    }
+}
+
+/// Mean of each value with up to `reach` neighbours on each side.
+fn moving_average(part: &[(f64, f64)], reach: usize) -> Part {
+    (0..part.len())
+        .map(|i| {
+            let window = &part[i.saturating_sub(reach)..(i + reach + 1).min(part.len())];
+            (part[i].0, window.iter().map(|p| p.1).sum::<f64>() / window.len() as f64)
+        })
+        .collect()
+}
+
+/// At most about [`MAX_POINTS`] points: the lowest and highest of each stretch, in their order, so that peaks stay.
+fn reduce(part: &[(f64, f64)]) -> Part {
+    if part.len() <= MAX_POINTS {
+        return part.to_vec();
+    }
+    let stretch = part.len().div_ceil(MAX_POINTS / 2);
+    let mut out = vec![part[0]];
+    for chunk in part.chunks(stretch) {
+        let (mut low, mut high) = (0, 0);
+        for (i, point) in chunk.iter().enumerate() {
+            if point.1 < chunk[low].1 {
+                low = i;
+            }
+            if point.1 > chunk[high].1 {
+                high = i;
+            }
+        }
+        out.push(chunk[low.min(high)]);
+        if low != high {
+            out.push(chunk[low.max(high)]);
+        }
+    }
+    out.push(part[part.len() - 1]);
+    out
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Range {
+    low: f64,
+    high: f64,
+}
+
+impl Range {
+    /// The range of `values`, made to have some width; None without values.
+    fn of(values: impl Iterator<Item = f64>, log: bool) -> Option<Range> {
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        if low > high {
+            return None;
+        }
+        if high - low > high.abs().max(low.abs()) * 1e-9 {
+            return Some(Range { low, high });
+        }
+        if log {
+            return Some(Range { low: low / 2.0, high: high * 2.0 });
+        }
+        let half = if high == 0.0 { 0.5 } else { high.abs() * 0.1 };
+        Some(Range { low: low - half, high: high + half })
+    }
+
+    /// With some space above and below; not across zero when all values are on one side of it.
+    fn padded(self, log: bool) -> Range {
+        if log {
+            let factor = (self.high / self.low).powf(0.04);
+            return Range { low: self.low / factor, high: self.high * factor };
+        }
+        let pad = (self.high - self.low) * 0.05;
+        let low = if self.low >= 0.0 { (self.low - pad).max(0.0) } else { self.low - pad };
+        let high = if self.high <= 0.0 { (self.high + pad).min(0.0) } else { self.high + pad };
+        Range { low, high }
+    }
+}
+
+/// One axis, with our ticks instead of plotters'.
+struct Axis {
+    range: Range,
+    log: bool,
+    ticks: Ticks,
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, &value: &f64, (start, end): (i32, i32)) -> i32 {
+        let Range { low, high } = self.range;
+        let share = if self.log { (value / low).ln() / (high / low).ln() } else { (value - low) / (high - low) };
+        // What lies outside the range (spikes of a raw line) runs along the edge.
+        start + (f64::from(end - start) * share.clamp(0.0, 1.0)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.ticks.values.clone()
+    }
+
+    fn range(&self) -> std::ops::Range<f64> {
+        self.range.low..self.range.high
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, value: &f64) -> String {
+        self.ticks.format(*value)
+    }
+}
+
+/// Places of labelled grid lines and how to write them.
+#[derive(Clone, Debug, PartialEq)]
+struct Ticks {
+    values: Vec<f64>,
+    /// Digits after the point; None for the shortest exact form.
+    decimals: Option<usize>,
+}
+
+impl Ticks {
+    fn labels(&self) -> impl Iterator<Item = String> {
+        self.values.iter().map(|&value| self.format(value))
+    }
+
+    fn format(&self, value: f64) -> String {
+        let size = value.abs();
+        if value != 0.0 && !(1e-4..1e7).contains(&size) {
+            let text = format!("{value:.1e}").replace(".0e", "e");
+            return text.replace('-', "−");
+        }
+        let text = match self.decimals {
+            Some(decimals) => format!("{size:.decimals$}"),
+            None => format!("{size}"),
+        };
+        let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, fraction)| (whole, Some(fraction)));
+        let mut out = String::from(if value < 0.0 { "−" } else { "" });
+        for (i, digit) in whole.chars().enumerate() {
+            if i > 0 && whole.len() > 4 && (whole.len() - i).is_multiple_of(3) {
+                out.push(',');
+            }
+            out.push(digit);
+        }
+        if let Some(fraction) = fraction {
+            out.push('.');
+            out.push_str(fraction);
+        }
+        out
+    }
+}
+
+/// Multiples of 1, 2 or 5 times a power of ten, about six.
+fn linear_ticks(range: Range) -> Ticks {
+    let rough = (range.high - range.low) / 6.0;
+    let power = 10.0_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&step| step >= rough * 0.999).unwrap_or(10.0 * power);
+    let (first, last) = ((range.low / step - 1e-9).ceil(), (range.high / step + 1e-9).floor());
+    let count = (last - first).clamp(0.0, 20.0) as i32;
+    let decimals = (-(step.log10() + 1e-9).floor()).clamp(0.0, 12.0) as usize;
+    Ticks {
+        values: (0..=count).map(|i| ((first + f64::from(i)) * step).clamp(range.low, range.high)).collect(),
+        decimals: Some(decimals),
+    }
+}
+
+/// Powers of ten, with 2 and 5 times them where few fit, or evenly spaced values where the range is narrow.
+fn log_ticks(range: Range) -> Ticks {
+    let (low, high) = (range.low.log10(), range.high.log10());
+    let decades = high - low;
+    if decades < 0.7 {
+        return linear_ticks(range);
+    }
+    let every = (decades / 7.0).ceil().max(1.0) as i32;
+    let multiples: &[f64] = if decades < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let values = (low.floor() as i32..=high.ceil() as i32)
+        .filter(|exponent| exponent % every == 0)
+        .flat_map(|exponent| multiples.iter().map(move |m| format!("{m}e{exponent}").parse().unwrap_or(f64::NAN)))
+        .filter(|&value: &f64| value >= range.low && value <= range.high)
+        .collect();
+    Ticks { values, decimals: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(ticks: &Ticks) -> Vec<String> {
+        ticks.labels().collect()
+    }
+
+    #[test]
+    fn ticks_are_round_and_few() {
+        assert_eq!(labels(&linear_ticks(Range { low: 0.0, high: 1.0 })), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(
+            labels(&linear_ticks(Range { low: 0.0, high: 12_000.0 })),
+            ["0", "2000", "4000", "6000", "8000", "10,000", "12,000"]
+        );
+        assert_eq!(labels(&linear_ticks(Range { low: -0.021, high: 0.021 })), ["−0.02", "−0.01", "0.00", "0.01", "0.02"]);
+        assert_eq!(labels(&log_ticks(Range { low: 1e-3, high: 1.0 })), ["0.001", "0.01", "0.1", "1"]);
+        assert_eq!(labels(&log_ticks(Range { low: 0.015, high: 0.6 })), ["0.02", "0.05", "0.1", "0.2", "0.5"]);
+        assert_eq!(
+            labels(&log_ticks(Range { low: 1e-6, high: 1e-4 })),
+            ["1e−6", "2e−6", "5e−6", "1e−5", "2e−5", "5e−5", "0.0001"]
+        );
+        for (low, high) in [(1e-90, 1e90), (-1e90, 1e90), (0.98765, 0.98766), (3.0, 3.3)] {
+            let ticks = if low > 0.0 { log_ticks(Range { low, high }) } else { linear_ticks(Range { low, high }) };
+            assert!((2..=12).contains(&ticks.values.len()), "{low} {high}: {ticks:?}");
+            assert!(ticks.values.iter().all(|v| (low..=high).contains(v)), "{low} {high}: {ticks:?}");
+        }
+    }
+
+    #[test]
+    fn moving_average_keeps_lines_and_flattens_noise() {
+        let line: Part = (0..50).map(|i| (f64::from(i), 2.0 * f64::from(i))).collect();
+        for (smooth, raw) in moving_average(&line, 5).iter().zip(&line).skip(5).take(40) {
+            assert!((smooth.1 - raw.1).abs() < 1e-9);
+        }
+        let noise: Part = (0..51).map(|i| (f64::from(i), f64::from(i % 2))).collect();
+        assert!(moving_average(&noise, 10).iter().all(|p| (p.1 - 0.5).abs() < 0.06));
+    }
+
+    #[test]
+    fn reduction_keeps_ends_and_peaks() {
+        let mut points: Part = (0..100_000).map(|i| (f64::from(i), (f64::from(i) / 1000.0).sin())).collect();
+        points[54_321].1 = 9.0;
+        points[54_400].1 = -9.0;
+        let reduced = reduce(&points);
+        assert!(reduced.len() <= MAX_POINTS + 2, "{}", reduced.len());
+        assert!(reduced.contains(&(54_321.0, 9.0)) && reduced.contains(&(54_400.0, -9.0)));
+        assert_eq!((reduced.first(), reduced.last()), (points.first(), points.last()));
+        assert!(reduced.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+    }
+
+    #[test]
+    fn values_that_cannot_be_shown_make_gaps() {
+        let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 0.0), (3.0, 2.0), (4.0, 3.0)];
+        let series = Series { points, ..Series::default() };
+        assert_eq!(Line::new(&series, false).raw.len(), 2);
+        assert_eq!(Line::new(&series, true).raw, [vec![(0.0, 1.0)], vec![(3.0, 2.0), (4.0, 3.0)]]);
+    }
+}

@@ -1,0 +1,225 @@
+//! The picture grid of Fig. 1: images, saliency maps and masked images of several models side by side.
+
+use std::path::Path;
+
+use image::RgbImage;
+
+use super::canvas::{
+    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, WRONG, channel_mean, class_name, encode_png, expect_images, nth,
+};
+use super::colormap::ColorMap;
+use super::text::{self, Size};
+use super::write_atomically;
+use crate::Result;
+use crate::config::Shape;
+
+/// One model and method: a pair of pictures for every image.
+#[derive(Clone, Debug)]
+pub struct GridColumn<'a> {
+    /// Name of the model, e.g. `(4,2)`.
+    pub model: &'a str,
+    /// Name of the saliency method.
+    pub method: &'a str,
+    /// Saliency of every image, N·C·H·W, any finite values; shown as the mean over the channels.
+    pub saliency: &'a [f32],
+    /// Every image with its features of low saliency replaced by noise, N·C·H·W in 0..=1.
+    pub masked: &'a [f32],
+    /// Predicted class of each (unmasked) image.
+    pub predictions: &'a [u32],
+    /// Probability of that prediction, 0..=1.
+    pub probabilities: &'a [f32],
+    /// Accuracy of the model on the whole test set, 0..=1, for the heading.
+    pub accuracy: Option<f32>,
+}
+
+/// A row an image; first the image itself, then two pictures for every column.
+#[derive(Clone, Debug)]
+pub struct Grid<'a> {
+    /// Heading of the whole picture; may be empty.
+    pub title: &'a str,
+    /// Shape of one image.
+    pub shape: Shape,
+    /// The images, N·C·H·W in 0..=1.
+    pub images: &'a [f32],
+    /// True class of each; their number is the number of rows (at most the first 200 are drawn).
+    pub labels: &'a [u8],
+    /// Names of the classes; a class without one is called by its number.
+    pub class_names: &'a [String],
+    /// Models, left to right.
+    pub columns: Vec<GridColumn<'a>>,
+    /// Colours of the saliency maps.
+    pub colormap: ColorMap,
+}
+
+const GROUP_GAP: u32 = 22;
+/// Room for a prediction such as `✗ Ankle boot · 54.2 %`.
+const MIN_GROUP: u32 = 168;
+
+impl Grid<'_> {
+    /// Draws the grid. Missing values are drawn in magenta, missing predictions as `?`; see [`Grid::png`] for a checked way.
+    pub fn render(&self) -> RgbImage {
+        let cell = Cell::of(self.shape);
+        let rows = self.labels.len().min(MAX_ROWS);
+        let signed = self.signed();
+        let first = cell.width().max(84);
+        let group = (2 * cell.width() + GAP).max(MIN_GROUP);
+        let content = first + self.columns.len() as u32 * (GROUP_GAP + group);
+        let frame = Frame::new(content, self.title, &self.caption(signed));
+
+        // Headings differ in their number of lines; all models' start at the same height.
+        let models: Vec<_> = self.columns.iter().map(|column| heading(column.model, Size::NORMAL, group)).collect();
+        let methods: Vec<_> = self.columns.iter().map(|column| details(column, group)).collect();
+        let tallest = |lines: &[Vec<String>]| lines.iter().map(Vec::len).max().unwrap_or(0) as u32;
+        let models_height = tallest(&models) * Size::NORMAL.line();
+        let methods_height = tallest(&methods) * Size::SMALL.line();
+        let names_y = frame.top() + models_height + methods_height + 8;
+        let rows_y = names_y + Size::SMALL.line() + 4;
+        let pitch = cell.height() + Size::SMALL.line() + 14;
+        let footer_y = rows_y + rows as u32 * pitch + 8;
+
+        let mut canvas = Canvas::new(frame.width, footer_y + frame.footer());
+        canvas.lines(MARGIN, MARGIN, &frame.title, Size::LARGE, INK);
+        canvas.text(MARGIN, names_y, "image", Size::SMALL, FAINT);
+        for (index, (model, method)) in models.iter().zip(&methods).enumerate() {
+            let x = MARGIN + first + GROUP_GAP + index as u32 * (group + GROUP_GAP);
+            canvas.lines(x, frame.top(), model, Size::NORMAL, INK);
+            canvas.lines(x, frame.top() + models_height, method, Size::SMALL, FAINT);
+            canvas.rule(x, names_y - 4, group);
+            canvas.text(x, names_y, "saliency", Size::SMALL, FAINT);
+            canvas.text(x + cell.width() + GAP, names_y, "masked", Size::SMALL, FAINT);
+        }
+        for row in 0..rows {
+            let y = rows_y + row as u32 * pitch;
+            let label = usize::from(self.labels[row]);
+            canvas.picture(MARGIN, y, cell, nth(self.images, self.shape, row));
+            let name = text::fit(&class_name(self.class_names, label), Size::SMALL, first + GROUP_GAP - 4);
+            canvas.text(MARGIN, y + cell.height() + 3, &name, Size::SMALL, INK);
+            for (index, column) in self.columns.iter().enumerate() {
+                let x = MARGIN + first + GROUP_GAP + index as u32 * (group + GROUP_GAP);
+                canvas.saliency(x, y, cell, nth(column.saliency, self.shape, row), self.colormap, signed);
+                canvas.picture(x + cell.width() + GAP, y, cell, nth(column.masked, self.shape, row));
+                let (verdict, color) = self.verdict(column, row, label, group);
+                canvas.text(x, y + cell.height() + 3, &verdict, Size::SMALL, color);
+            }
+        }
+        canvas.footer(MARGIN, footer_y, self.colormap, signed, &frame.caption);
+        canvas.into_image()
+    }
+
+    /// The grid as the bytes of a PNG file.
+    ///
+    /// # Errors
+    /// [`crate::Error::Data`] when an array does not have the length that the shape and the number of labels ask for.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        let rows = self.labels.len();
+        expect_images("the images of a grid", self.images, rows, self.shape)?;
+        for column in &self.columns {
+            expect_images(&format!("the saliency maps of {}", column.model), column.saliency, rows, self.shape)?;
+            expect_images(&format!("the masked images of {}", column.model), column.masked, rows, self.shape)?;
+            let (predictions, probabilities) = (column.predictions.len(), column.probabilities.len());
+            if predictions != rows || probabilities != rows {
+                return Err(crate::Error::Data(format!(
+                    "cannot draw the predictions of {}: {predictions} predictions and {probabilities} probabilities for {rows} images",
+                    column.model
+                )));
+            }
+        }
+        encode_png(&self.render())
+    }
+
+    /// Writes the grid to `path` as PNG, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of [`Grid::png`], and [`crate::Error::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_atomically(path.as_ref(), &self.png()?)
+    }
+
+    /// Whether any map shows a value below 0; all maps then share the meaning of the colours.
+    fn signed(&self) -> bool {
+        let any_negative = |values: &[f32]| channel_mean(values, self.shape).iter().any(|&v| v < 0.0);
+        let rows = self.labels.len().min(MAX_ROWS);
+        self.columns.iter().any(|column| (0..rows).any(|row| any_negative(nth(column.saliency, self.shape, row))))
+    }
+
+    fn verdict(&self, column: &GridColumn, row: usize, label: usize, room: u32) -> (String, super::colormap::Rgb) {
+        let Some(&class) = column.predictions.get(row) else { return ("?".into(), INK) };
+        let right = class as usize == label;
+        let mark = if right { '✓' } else { '✗' };
+        let probability = column.probabilities.get(row).map_or(String::new(), |&p| format!(" · {}", percent(p, 1)));
+        // The class name gives way, never the number.
+        let room = room.saturating_sub(text::width(&probability, Size::SMALL));
+        let class = text::fit(&format!("{mark} {}", class_name(self.class_names, class as usize)), Size::SMALL, room);
+        (class + &probability, if right { INK } else { WRONG })
+    }
+
+    fn caption(&self, signed: bool) -> String {
+        let (scored, limit) = match (signed, self.colormap) {
+            (true, ColorMap::Diverging) => ("how each pixel speaks for (red) or against (blue) the class explained", "±"),
+            (true, _) => ("how each pixel speaks for (positive) or against (negative) the class explained", "±"),
+            (false, _) => ("how strongly the class explained depends on each pixel", "0 to"),
+        };
+        let mean = if self.shape.channels > 1 { ", mean over the colour channels" } else { "" };
+        let cut = match self.labels.len() {
+            n if n > MAX_ROWS => format!(" The first {MAX_ROWS} of {n} images."),
+            _ => String::new(),
+        };
+        format!(
+            "Saliency: {scored}{mean}; each map has its own scale, {limit} the 99.5th percentile of its |values|. \
+             Masked: the image with its least salient pixels replaced by noise. \
+             Below the image its true class; below each pair the model's prediction for the unmasked image and its probability, \
+             ✗ (red) where it is wrong.{cut}"
+        )
+    }
+}
+
+/// At most two lines.
+fn heading(content: &str, size: Size, room: u32) -> Vec<String> {
+    let mut lines = text::wrap(content, size, room);
+    if lines.len() > 2 {
+        let rest = lines.split_off(1).join(" ");
+        lines.push(text::fit(&rest, size, room));
+    }
+    lines
+}
+
+fn details(column: &GridColumn, room: u32) -> Vec<String> {
+    let mut lines = heading(column.method, Size::SMALL, room);
+    lines.extend(column.accuracy.map(|accuracy| format!("accuracy {}", percent(accuracy, 2))));
+    lines
+}
+
+/// A fraction as a percentage; never rounded up to 100 or down to 0.
+fn percent(fraction: f32, decimals: usize) -> String {
+    let value = f64::from(fraction) * 100.0;
+    let step = 10.0_f64.powi(-(decimals as i32));
+    if value < 100.0 && value > 100.0 - step / 2.0 {
+        return format!(">{:.decimals$} %", 100.0 - step);
+    }
+    if value > 0.0 && value < step / 2.0 {
+        return format!("<{step:.decimals$} %");
+    }
+    format!("{value:.decimals$} %")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_are_never_rounded_to_certainty() {
+        assert_eq!(percent(1.0, 1), "100.0 %");
+        assert_eq!(percent(0.9999, 1), ">99.9 %");
+        assert_eq!(percent(0.5421, 1), "54.2 %");
+        assert_eq!(percent(0.0, 1), "0.0 %");
+        assert_eq!(percent(1e-9, 1), "<0.1 %");
+        assert_eq!(percent(0.9825, 2), "98.25 %");
+    }
+
+    #[test]
+    fn long_headings_take_two_lines() {
+        let lines = heading("a very long name of a model that goes on for ever and ever", Size::NORMAL, 120);
+        assert_eq!(lines.len(), 2);
+        assert!(lines[1].ends_with('…'), "{lines:?}");
+    }
+}

@@ -1,0 +1,172 @@
+//! One self-contained HTML page: no scripts, nothing from the network, light and dark, printable.
+
+use std::path::Path;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{Table, write_atomically};
+use crate::Result;
+
+/// A page with a title, a few sentences that say what was found, and sections.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Heading of the page.
+    pub title: String,
+    /// Sentences below it: the results in words, computed by the caller.
+    pub intro: Vec<String>,
+    /// The rest; three or more get a table of contents.
+    pub sections: Vec<Section>,
+}
+
+/// A heading and what stands under it.
+#[derive(Clone, Debug, Default)]
+pub struct Section {
+    /// The heading.
+    pub title: String,
+    /// Content, top to bottom.
+    pub blocks: Vec<Block>,
+}
+
+/// A piece of content. All text is escaped.
+#[derive(Clone, Debug)]
+pub enum Block {
+    /// A paragraph of text.
+    Paragraph(String),
+    /// A table.
+    Table(Table),
+    /// A picture, embedded.
+    Image {
+        /// The bytes of a PNG file.
+        png: Vec<u8>,
+        /// What it shows, for those who cannot see it.
+        alt: String,
+        /// Text below it.
+        caption: String,
+    },
+    /// A chart, embedded. It is put into the page as it is: only for SVG made by this program ([`super::LineChart::to_svg`]).
+    Svg {
+        /// The `<svg>` element.
+        svg: String,
+        /// Text below it.
+        caption: String,
+    },
+    /// Preformatted text, e.g. a configuration file or a command.
+    Code(String),
+    /// Names and values, e.g. settings.
+    Facts(Vec<(String, String)>),
+}
+
+const STYLE: &str = include_str!("report.css");
+
+impl Report {
+    /// The whole page.
+    pub fn to_html(&self) -> String {
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    // Nothing is loaded and nothing runs, whatever a name in the data says.
+                    meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="generator" content=(concat!("saliq ", env!("CARGO_PKG_VERSION")));
+                    title { (self.title) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    main {
+                        header {
+                            h1 { (self.title) }
+                            @for sentence in &self.intro { p.intro { (sentence) } }
+                        }
+                        @if self.sections.len() > 2 {
+                            nav aria-label="Contents" {
+                                ul { @for (index, section) in self.sections.iter().enumerate() {
+                                    li { a href=(format!("#section-{}", index + 1)) { (section.title) } }
+                                } }
+                            }
+                        }
+                        @for (index, section) in self.sections.iter().enumerate() {
+                            section id=(format!("section-{}", index + 1)) {
+                                h2 { (section.title) }
+                                @for block in &section.blocks { (block.to_html()) }
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        page.into_string()
+    }
+
+    /// Writes the page to `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_atomically(path.as_ref(), self.to_html().as_bytes())
+    }
+}
+
+impl Block {
+    fn to_html(&self) -> Markup {
+        let figure = |content: Markup, caption: &str| {
+            html! { figure { (content) @if !caption.is_empty() { figcaption { (caption) } } } }
+        };
+        match self {
+            Block::Paragraph(text) => html! { p { (text) } },
+            Block::Table(table) => table.to_html(),
+            Block::Image { png, alt, caption } => figure(
+                html! { div.picture { img src=(format!("data:image/png;base64,{}", base64(png))) alt=(alt) width=[png_width(png)]; } },
+                caption,
+            ),
+            Block::Svg { svg, caption } => figure(html! { div.chart { (PreEscaped(svg)) } }, caption),
+            Block::Code(code) => html! { pre { code { (code) } } },
+            Block::Facts(facts) => {
+                html! { dl { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } }
+            }
+        }
+    }
+}
+
+/// Width in pixels from a PNG file's header, so that the page does not jump while the pictures are decoded.
+fn png_width(png: &[u8]) -> Option<u32> {
+    let bytes = png.get(16..20)?.try_into().ok()?;
+    png.starts_with(b"\x89PNG").then(|| u32::from_be_bytes(bytes))
+}
+
+/// Base64 with padding (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().enumerate().fold(0_u32, |bits, (i, &byte)| bits | u32::from(byte) << (16 - 8 * i));
+        for i in 0..4 {
+            out.push(if i <= chunk.len() { ALPHABET[(bits >> (18 - 6 * i) & 63) as usize] as char } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_test_vectors_of_the_standard() {
+        let vectors = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ];
+        for (input, output) in vectors {
+            assert_eq!(base64(input.as_bytes()), output);
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+    }
+}

@@ -1,0 +1,267 @@
+//! One way to make tables: rows of strings to terminal text, Markdown or HTML.
+
+use comfy_table::{CellAlignment, ContentArrangement, presets};
+use maud::{Markup, html};
+
+use super::text::plain;
+
+/// A table of plain strings. Columns whose cells are all numbers (with or without a unit) are right-aligned; rows with fewer
+/// cells than there are headers are filled with empty ones, cells beyond the headers are dropped.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// Column headings.
+    pub headers: Vec<String>,
+    /// Cells, a row each.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table of `headers` and `rows`.
+    pub fn new<H: Into<String>, C: Into<String>>(
+        headers: impl IntoIterator<Item = H>,
+        rows: impl IntoIterator<Item = impl IntoIterator<Item = C>>,
+    ) -> Table {
+        Table {
+            headers: headers.into_iter().map(Into::into).collect(),
+            rows: rows.into_iter().map(|row| row.into_iter().map(Into::into).collect()).collect(),
+        }
+    }
+
+    /// Unicode text for a terminal, without colour and without a final newline; `width`: columns available, None for as wide
+    /// as the content asks for. A table of few rows that is too wide is turned on its side (a column a row, as Table II is
+    /// printed) before cells are broken over several lines.
+    pub fn to_text(&self, width: Option<u16>) -> String {
+        let upright = self.draw(None, |column| self.is_numeric(column));
+        let Some(room) = width else { return upright };
+        if columns(&upright) <= usize::from(room) {
+            return upright;
+        }
+        let turned = self.transposed();
+        let on_its_side = turned.draw(None, |column| column > 0);
+        if self.rows.len() > 8 || columns(&on_its_side) >= columns(&upright) {
+            self.draw(width, |column| self.is_numeric(column))
+        } else if columns(&on_its_side) <= usize::from(room) {
+            on_its_side
+        } else {
+            turned.draw(width, |column| column > 0)
+        }
+    }
+
+    fn draw(&self, width: Option<u16>, right: impl Fn(usize) -> bool) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::UTF8_FULL_CONDENSED);
+        match width {
+            Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
+            None => table.set_content_arrangement(ContentArrangement::Disabled),
+        };
+        table.set_header(self.headers.iter().map(|header| plain(header)));
+        for row in self.cells() {
+            table.add_row(row.into_iter().map(plain));
+        }
+        for index in (0..self.headers.len()).filter(|&index| right(index)) {
+            if let Some(column) = table.column_mut(index) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table.trim_fmt()
+    }
+
+    /// Rows as columns: the first column becomes the headings.
+    fn transposed(&self) -> Table {
+        let mut lines = (0..self.headers.len()).map(|column| {
+            let cells = self.rows.iter().map(|row| row.get(column).cloned().unwrap_or_default());
+            std::iter::once(self.headers[column].clone()).chain(cells).collect::<Vec<_>>()
+        });
+        Table { headers: lines.next().unwrap_or_default(), rows: lines.collect() }
+    }
+
+    /// A table in GitHub's Markdown, ending with a newline; empty without headers.
+    pub fn to_markdown(&self) -> String {
+        if self.headers.is_empty() {
+            return String::new();
+        }
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let mut out = line(self.headers.iter().map(|header| markdown(header)).collect());
+        out += &line((0..self.headers.len()).map(|index| if self.is_numeric(index) { "---:" } else { "---" }.into()).collect());
+        for row in self.cells() {
+            out += &line(row.into_iter().map(markdown).collect());
+        }
+        out
+    }
+
+    /// An HTML `<table>`, escaped, inside a `<div class="table">` that may scroll sideways.
+    pub fn to_html(&self) -> Markup {
+        let class = |index: usize| self.is_numeric(index).then_some("number");
+        html! {
+            div.table {
+                table {
+                    thead { tr { @for (index, header) in self.headers.iter().enumerate() { th scope="col" class=[class(index)] { (header) } } } }
+                    tbody {
+                        @for row in self.cells() {
+                            tr { @for (index, cell) in row.into_iter().enumerate() { td class=[class(index)] { (cell) } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rows of exactly as many cells as there are headers.
+    fn cells(&self) -> impl Iterator<Item = Vec<&str>> {
+        self.rows.iter().map(|row| (0..self.headers.len()).map(|index| row.get(index).map_or("", String::as_str)).collect())
+    }
+
+    fn is_numeric(&self, column: usize) -> bool {
+        let mut cells =
+            self.rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty() && *cell != "–").peekable();
+        cells.peek().is_some()
+            && cells.all(|cell| cell.trim_start_matches(['+', '-', '−', '<', '>', '≈']).starts_with(|c: char| c.is_ascii_digit()))
+    }
+}
+
+/// Width of the widest line (no cell holds characters wider than one column unless a name does; then this is a little low).
+fn columns(text: &str) -> usize {
+    text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+fn markdown(cell: &str) -> String {
+    let mut out = String::with_capacity(cell.len());
+    for c in plain(cell).chars() {
+        match c {
+            '<' => out += "&lt;",
+            '&' => out += "&amp;",
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '~' => out.extend(['\\', c]),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// What one model reached: a row of the table after Table II.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResultRow {
+    /// Name of the model.
+    pub model: String,
+    /// Its bits, e.g. `(4,2)` or `float`.
+    pub bits: String,
+    /// Share of the test images classified rightly, 0..=1.
+    pub accuracy: f32,
+    /// Mean cross-entropy over the test images.
+    pub loss: f32,
+    /// The paper's accuracy for these bits (Table II), 0..=1.
+    pub paper_accuracy: Option<f32>,
+    /// Floating-point operations executed for one image, 2 a multiply-accumulate.
+    pub floating_point_operations: u64,
+    /// The paper's bit-weighted measure of them (Table II, "Number of Flops").
+    pub weighted_operations: Option<u64>,
+    /// Size of all weights at their bits, in bytes.
+    pub weight_bytes: u64,
+    /// Duration of the training, in seconds.
+    pub seconds: f32,
+    /// PACT's learned clipping bound α of each quantized activation: name, value.
+    pub alpha: Vec<(String, f32)>,
+}
+
+/// A column of [`result_table`]: its heading, and the cell of a row (None: nothing to say).
+type Column = (&'static str, fn(&ResultRow) -> Option<String>);
+
+/// The table after Table II. Accuracies in percent, differences in percentage points; columns without a single value are left
+/// out, other gaps are `–`.
+pub fn result_table(rows: &[ResultRow]) -> Table {
+    let columns: [Column; 11] = [
+        ("model", |row| Some(row.model.clone())),
+        ("bits", |row| Some(row.bits.clone()).filter(|bits| !bits.is_empty())),
+        ("accuracy", |row| Some(percent(row.accuracy))),
+        ("paper", |row| row.paper_accuracy.map(percent)),
+        ("difference", |row| row.paper_accuracy.map(|paper| signed_points(row.accuracy, paper))),
+        ("loss", |row| Some(format!("{:.4}", row.loss))),
+        ("FLOPs an image", |row| Some(thousands(row.floating_point_operations))),
+        ("paper's FLOPs", |row| row.weighted_operations.map(thousands)),
+        ("weights", |row| Some(bytes(row.weight_bytes))),
+        ("training", |row| Some(duration(row.seconds))),
+        ("α", |row| {
+            let all: Vec<String> = row.alpha.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+            (!all.is_empty()).then(|| all.join(", "))
+        }),
+    ];
+    let shown: Vec<Column> =
+        columns.into_iter().filter(|(_, cell)| rows.is_empty() || rows.iter().any(|row| cell(row).is_some())).collect();
+    Table {
+        headers: shown.iter().map(|(header, _)| (*header).to_owned()).collect(),
+        rows: rows.iter().map(|row| shown.iter().map(|(_, cell)| cell(row).unwrap_or_else(|| "–".into())).collect()).collect(),
+    }
+}
+
+fn percent(fraction: f32) -> String {
+    format!("{:.2} %", f64::from(fraction) * 100.0)
+}
+
+/// The difference of the percentages as printed, so that the row adds up.
+fn signed_points(ours: f32, paper: f32) -> String {
+    let hundredths = |fraction: f32| (f64::from(fraction) * 10_000.0).round();
+    let points = (hundredths(ours) - hundredths(paper)) / 100.0;
+    let sign = match points {
+        p if p > 0.0 => "+",
+        p if p < 0.0 => "−",
+        _ => "±",
+    };
+    format!("{sign}{:.2}", points.abs())
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn bytes(count: u64) -> String {
+    match count {
+        0..1_000 => format!("{count} B"),
+        1_000..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} MB", count as f64 / 1e6),
+        _ => format!("{:.2} GB", count as f64 / 1e9),
+    }
+}
+
+fn duration(seconds: f32) -> String {
+    // Rounded first: 59.96 s is "1 min 00 s", not "60.0 s".
+    match seconds {
+        s if !s.is_finite() || s < 0.0 => "–".into(),
+        s if s < 59.95 => format!("{s:.1} s"),
+        s if s < 3599.5 => format!("{} min {:02} s", s.round() as u64 / 60, s.round() as u64 % 60),
+        s => {
+            let minutes = (f64::from(s) / 60.0).round() as u64;
+            format!("{} h {:02} min", minutes / 60, minutes % 60)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units() {
+        assert_eq!([0, 999, 1000, 32_025_344].map(thousands), ["0", "999", "1,000", "32,025,344"]);
+        assert_eq!([0, 999, 1000, 4_799_528].map(bytes), ["0 B", "999 B", "1.0 kB", "4.80 MB"]);
+        assert_eq!(
+            [0.0, 59.96, 61.0, 3599.9, 7260.0, f32::NAN].map(duration),
+            ["0.0 s", "1 min 00 s", "1 min 01 s", "1 h 00 min", "2 h 01 min", "–"]
+        );
+        assert_eq!(signed_points(0.9892, 0.9019), "+8.73");
+        assert_eq!(signed_points(0.90, 0.9019), "−0.19");
+        assert_eq!(signed_points(0.9019, 0.9019), "±0.00");
+    }
+
+    #[test]
+    fn numeric_columns_are_found() {
+        let table = Table::new(["name", "bits", "value", "gap"], [["a", "(4,2)", "+1.5", "–"], ["2b", "8", "", "3 %"]]);
+        assert_eq!([0, 1, 2, 3].map(|i| table.is_numeric(i)), [false, false, true, true]);
+    }
+}

@@ -1,0 +1,142 @@
+//! Text in PNG figures, set in an embedded font.
+
+use std::sync::LazyLock;
+
+use ab_glyph::{Font, FontRef, GlyphId, PxScale, ScaleFont};
+use image::RgbImage;
+
+use super::colormap::Rgb;
+
+static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
+    FontRef::try_from_slice(include_bytes!("../../assets/fonts/DejaVuSans-subset.ttf")).expect("the embedded font is valid")
+});
+
+/// A font size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Size(f32);
+
+impl Size {
+    /// Cell annotations and captions.
+    pub(super) const SMALL: Size = Size(14.0);
+    /// Column headings.
+    pub(super) const NORMAL: Size = Size(16.0);
+    /// The title.
+    pub(super) const LARGE: Size = Size(22.0);
+
+    /// Height of a line of text, in pixels.
+    pub(super) fn line(self) -> u32 {
+        (self.0 * 1.15).ceil() as u32
+    }
+
+    fn scale(self) -> PxScale {
+        PxScale::from(self.0)
+    }
+}
+
+/// `text` with spaces for what names from files may hold but a terminal, an XML file or a line of text must not: control
+/// characters (escape sequences, newlines) and non-characters.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c }).collect()
+}
+
+/// Width of `text` on one line, in pixels.
+pub(super) fn width(text: &str, size: Size) -> u32 {
+    let font = FONT.as_scaled(size.scale());
+    text.chars().map(|c| font.h_advance(glyph(c))).sum::<f32>().ceil() as u32
+}
+
+/// Control characters would show as boxes; characters the font lacks do, which tells the reader that something is there.
+fn glyph(c: char) -> GlyphId {
+    FONT.glyph_id(if c.is_control() { ' ' } else { c })
+}
+
+/// `text`, shortened with an ellipsis where it is wider than `room` pixels.
+pub(super) fn fit(text: &str, size: Size, room: u32) -> String {
+    if width(text, size) <= room {
+        return text.to_owned();
+    }
+    let mut kept: Vec<char> = text.chars().take(room as usize).collect();
+    loop {
+        let short: String = kept.iter().collect::<String>().trim_end().to_owned() + "…";
+        if kept.is_empty() || width(&short, size) <= room {
+            return short;
+        }
+        kept.pop();
+    }
+}
+
+/// `text` broken at spaces into lines of at most `room` pixels; a single longer word is shortened.
+pub(super) fn wrap(text: &str, size: Size, room: u32) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(&format!("{line} {word}"), size) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(fit(word, size, room)),
+        }
+    }
+    lines
+}
+
+/// Draws `text` on one line with its top left corner at (`x`, `y`); what lies outside the image is cut off.
+pub(super) fn draw(image: &mut RgbImage, x: u32, y: u32, text: &str, size: Size, color: Rgb) {
+    let font = FONT.as_scaled(size.scale());
+    let mut at = ab_glyph::point(x as f32, y as f32 + font.ascent());
+    for c in text.chars() {
+        let id = glyph(c);
+        let mut glyph = id.with_scale(size.scale());
+        glyph.position = at;
+        at.x += font.h_advance(id);
+        let Some(outline) = FONT.outline_glyph(glyph) else { continue };
+        let bounds = outline.px_bounds();
+        outline.draw(|dx, dy, coverage| {
+            let (px, py) = (bounds.min.x + dx as f32, bounds.min.y + dy as f32);
+            if px < 0.0 || py < 0.0 {
+                return;
+            }
+            if let Some(pixel) = image.get_pixel_mut_checked(px as u32, py as u32) {
+                for (old, new) in pixel.0.iter_mut().zip(color) {
+                    let (before, ink) = (f32::from(*old), f32::from(new));
+                    *old = (before + (ink - before) * coverage.min(1.0)).round() as u8;
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_font_has_every_character_the_figures_use() {
+        for c in (' '..='~').chain("éß×·–—…−✓✗≥≤αβλσΔ→←±°".chars()) {
+            assert_ne!(FONT.glyph_id(c).0, 0, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_shortened_and_wrapped_to_its_room() {
+        let long = "a rather long model name, quantized to (2,2)";
+        let short = fit(long, Size::SMALL, 80);
+        assert!(short.ends_with('…') && width(&short, Size::SMALL) <= 80, "{short}");
+        assert_eq!(fit("7", Size::SMALL, 80), "7");
+        let lines = wrap(long, Size::SMALL, 120);
+        assert!(lines.len() > 1 && lines.iter().all(|line| width(line, Size::SMALL) <= 120), "{lines:?}");
+        assert_eq!(lines.join(" "), long);
+        assert!(wrap("  ", Size::SMALL, 10).is_empty());
+        assert_eq!(fit("W", Size::LARGE, 0), "…");
+    }
+
+    #[test]
+    fn drawing_beyond_the_edge_is_cut_off() {
+        let mut image = RgbImage::from_pixel(10, 10, image::Rgb([255; 3]));
+        draw(&mut image, 8, 8, "W\u{7}✗", Size::LARGE, [0; 3]);
+        draw(&mut image, 4_000_000_000, 0, "W", Size::LARGE, [0; 3]);
+        let before = image.clone();
+        draw(&mut image, 0, 0, "W", Size::LARGE, [0; 3]);
+        assert_ne!(image, before);
+    }
+}

@@ -1,0 +1,324 @@
+//! Figures and reports from plain numbers.
+
+use std::path::Path;
+
+use saliq::config::Shape;
+use saliq::report::{
+    Block, ColorMap, Filmstrip, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series, Table, result_table,
+};
+
+const HOSTILE: &str = "<script>alert('x')</script>\"&\u{1b}[31m";
+
+/// A deterministic, not constant array.
+fn values(count: usize, low: f32, high: f32) -> Vec<f32> {
+    (0..count).map(|i| low + (high - low) * ((i * 7919 + 13) % 1009) as f32 / 1008.0).collect()
+}
+
+/// Calls `check` with a grid of `rows` images and `models` columns, all predictions right but the first.
+fn with_grid(shape: Shape, rows: usize, models: usize, check: impl FnOnce(Grid)) {
+    let size = rows * shape.elements() as usize;
+    let (images, maps) = (values(size, 0.0, 1.0), values(size, -1.0, 1.0));
+    let labels: Vec<u8> = (0..rows).map(|i| (i % 10) as u8).collect();
+    let predictions: Vec<u32> = (0..rows).map(|i| if i == 0 { 9 } else { i as u32 % 10 }).collect();
+    let probabilities = vec![0.75; rows];
+    let column = GridColumn {
+        model: "(4,2)",
+        method: "gradient",
+        saliency: &maps,
+        masked: &images,
+        predictions: &predictions,
+        probabilities: &probabilities,
+        accuracy: Some(0.98),
+    };
+    check(Grid {
+        title: "Title",
+        shape,
+        images: &images,
+        labels: &labels,
+        class_names: &[],
+        columns: vec![column; models],
+        colormap: ColorMap::Diverging,
+    });
+}
+
+#[test]
+fn grids_grow_with_rows_and_columns_and_fit_every_shape() {
+    let size = |shape, rows, models| {
+        let mut size = (0, 0);
+        with_grid(shape, rows, models, |grid| size = grid.render().dimensions());
+        size
+    };
+    for (channels, side) in [(1, 8), (1, 28), (3, 32), (3, 64), (2, 17)] {
+        let shape = Shape::new(channels, side, side);
+        let (wide, high) = size(shape, 1, 4);
+        let (wider, higher) = size(shape, 40, 8);
+        // Each row and each pair of cells is at least as large as the pictures in it, which are at least 84 pixels.
+        assert!(higher - high >= 39 * 84, "{shape:?}");
+        assert!(wider - wide >= 4 * 2 * 84, "{shape:?}");
+    }
+    let (width, height) = size(Shape::new(1, 28, 28), 0, 0);
+    assert!(width >= 300 && height >= 50, "{width} × {height}");
+    let (width, _) = size(Shape::new(1, 1000, 3), 1, 1);
+    assert!(width < 1000, "{width}");
+}
+
+#[test]
+fn a_written_grid_is_a_png_of_the_rendered_size_and_the_same_every_time() {
+    let folder = tempfile::tempdir().unwrap();
+    with_grid(Shape::new(1, 28, 28), 3, 2, |grid| {
+        let path = folder.path().join("figures/grid.png");
+        grid.write(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes, grid.png().unwrap());
+        assert_eq!(image::load_from_memory(&bytes).unwrap().into_rgb8(), grid.render());
+    });
+    assert_eq!(std::fs::read_dir(folder.path().join("figures")).unwrap().count(), 1);
+}
+
+/// Strongly red pixels, as the text of a wrong prediction has; the maps are kept out of it by the grey colour map.
+fn red_pixels(grid: &Grid) -> usize {
+    grid.render().pixels().filter(|p| p.0[0] > 140 && p.0[1] < 90 && p.0[2] < 90).count()
+}
+
+#[test]
+fn wrong_predictions_are_red() {
+    with_grid(Shape::new(1, 28, 28), 3, 1, |mut grid| {
+        grid.colormap = ColorMap::Gray;
+        assert!(red_pixels(&grid) > 20);
+        grid.columns[0].predictions = &[0, 1, 2];
+        assert_eq!(red_pixels(&grid), 0);
+    });
+}
+
+#[test]
+fn nearest_neighbour_cells_show_the_image_exactly() {
+    let images = [0.0, 1.0, 1.0, 0.0];
+    let grid = Grid {
+        title: "",
+        shape: Shape::new(1, 2, 2),
+        images: &images,
+        labels: &[0],
+        class_names: &[],
+        columns: Vec::new(),
+        colormap: ColorMap::Gray,
+    };
+    let picture = grid.render();
+    // The only black area larger than text: two squares of 42 × 42 and the dark end of the colour bar.
+    let black = picture.pixels().filter(|p| p.0 == [0; 3]).count();
+    assert!((2 * 42 * 42..2 * 42 * 42 + 200).contains(&black), "{black}");
+}
+
+#[test]
+fn grids_of_the_wrong_length_are_refused_and_still_do_not_panic() {
+    with_grid(Shape::new(1, 28, 28), 2, 1, |mut grid| {
+        grid.columns[0].saliency = &grid.columns[0].saliency[..100];
+        let error = grid.png().unwrap_err().to_string();
+        assert!(error.contains("(4,2)") && error.contains("100") && error.contains("1568"), "{error}");
+        assert!(grid.render().pixels().any(|p| p.0 == [255, 0, 255]), "missing values must be seen");
+        grid.columns[0].predictions = &[];
+        grid.render();
+    });
+    with_grid(Shape::new(1, 28, 28), 2, 1, |mut grid| {
+        grid.columns[0].probabilities = &[0.5];
+        assert!(grid.png().unwrap_err().to_string().contains("1 probabilities for 2 images"));
+    });
+}
+
+#[test]
+fn filmstrips_show_at_most_twelve_steps() {
+    let shape = Shape::new(1, 8, 8);
+    let images = values(3 * 64, 0.0, 1.0);
+    let strip = |frames: u64| Filmstrip {
+        title: "During training",
+        shape,
+        images: &images,
+        labels: &[1, 2, 3],
+        class_names: &[],
+        frames: (0..frames).map(|step| (step * 10, values(3 * 64, -1.0, 1.0))).collect(),
+        colormap: ColorMap::Diverging,
+    };
+    let width = |frames| strip(frames).render().width();
+    assert!(width(12) > width(6));
+    assert_eq!(width(12), width(13));
+    assert_eq!(strip(40).png().unwrap(), strip(40).png().unwrap());
+    strip(0).png().unwrap();
+    let mut broken = strip(2);
+    broken.frames[1].1.pop();
+    assert!(broken.png().unwrap_err().to_string().contains("step 10"));
+}
+
+fn chart(series: Vec<Series>, log_y: bool) -> String {
+    let chart = LineChart { title: HOSTILE.into(), x_label: HOSTILE.into(), y_label: "loss & more".into(), log_y, series };
+    let svg = chart.to_svg().unwrap();
+    assert_eq!(svg, chart.to_svg().unwrap());
+    assert!(!svg.contains("<script") && !svg.contains('\u{1b}') && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    // Placeholder colours are all replaced.
+    assert!(!svg.contains("\"#0102") && !svg.contains("\"#010101"), "{svg}");
+    assert_eq!(svg.matches("<svg").count(), 1);
+    assert!(svg.trim_end().ends_with("</svg>"));
+    svg
+}
+
+fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
+    Series { name: name.into(), points, smooth: false }
+}
+
+#[test]
+fn charts_survive_every_kind_of_data() {
+    let line = |f: fn(f64) -> f64| (0..50).map(|i| (f64::from(i), f(f64::from(i)))).collect::<Vec<_>>();
+    for log_y in [false, true] {
+        for points in [
+            vec![],
+            vec![(0.0, f64::NAN)],
+            vec![(f64::INFINITY, 1.0)],
+            vec![(1.0, 0.5)],
+            vec![(1.0, 0.0)],
+            vec![(1.0, f64::MAX), (2.0, f64::MIN_POSITIVE)],
+            vec![(2.0, 1e-99), (2.0, 1e99)],
+            line(|_| 3.0),
+            line(|_| 0.0),
+            line(|x| -x),
+            line(|x| if x % 7.0 == 0.0 { f64::NAN } else { x }),
+        ] {
+            for smooth in [false, true] {
+                chart(vec![Series { name: HOSTILE.into(), points: points.clone(), smooth }], log_y);
+            }
+        }
+    }
+    assert!(chart(vec![], false).contains("no data"));
+    assert!(chart(vec![series("a", vec![(0.0, -1.0)])], true).contains("no data"));
+}
+
+#[test]
+fn series_are_told_apart_by_colour_and_dash() {
+    let svg = chart((0..9).map(|i| series(&format!("s{i}"), vec![(0.0, f64::from(i)), (1.0, 1.0)])).collect(), false);
+    for color in ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"] {
+        assert!(svg.contains(&format!("stroke=\"{color}\"")), "{color}");
+    }
+    assert!(svg.matches("stroke-dasharray").count() >= 12, "{svg}");
+    for i in 0..9 {
+        assert!(svg.contains(&format!("\ns{i}\n")), "the legend lacks s{i}: {svg}");
+    }
+}
+
+#[test]
+fn long_lines_stay_small_files() {
+    let points: Vec<_> = (0..200_000).map(|i| (f64::from(i), f64::from(i % 97))).collect();
+    let svg = chart(vec![Series { name: "long".into(), points, smooth: true }], false);
+    assert!(svg.len() < 60_000, "{} bytes", svg.len());
+}
+
+fn rows() -> Vec<ResultRow> {
+    let row = ResultRow {
+        model: "small".into(),
+        bits: "(2,2)".into(),
+        accuracy: 0.9892,
+        loss: 0.03456,
+        paper_accuracy: Some(0.9019),
+        floating_point_operations: 23_984_896,
+        weighted_operations: Some(3_108_704),
+        weight_bytes: 4_729_768,
+        seconds: 125.0,
+        alpha: vec![("act1".into(), 1.234), ("act2".into(), 2.0)],
+    };
+    vec![row, ResultRow { model: "plain".into(), bits: "float".into(), accuracy: 1.0, ..ResultRow::default() }]
+}
+
+#[test]
+fn the_result_table_has_the_numbers_in_every_form() {
+    let table = result_table(&rows());
+    let expected = [
+        "98.92 %",
+        "90.19 %",
+        "+8.73",
+        "0.0346",
+        "23,984,896",
+        "3,108,704",
+        "4.73 MB",
+        "2 min 05 s",
+        "act1 1.23, act2 2.00",
+        "100.00 %",
+    ];
+    for text in [table.to_text(None), table.to_markdown(), table.to_html().into_string()] {
+        for number in expected {
+            assert!(text.contains(number), "{number} in {text}");
+        }
+        assert!(!text.contains('\u{1b}'), "no colour unless asked: {text}");
+    }
+    assert_eq!(table.rows[1][table.headers.iter().position(|h| h == "paper").unwrap()], "–");
+    let without_paper = result_table(&rows()[1..]);
+    assert!(!without_paper.headers.iter().any(|h| h == "paper" || h == "α"), "{:?}", without_paper.headers);
+    assert!(!result_table(&[]).headers.is_empty());
+}
+
+#[test]
+fn tables_escape_hostile_cells_and_mend_ragged_rows() {
+    let table = Table::new(["name | a", "n"], [vec![HOSTILE, "1"], vec!["a|b\nc"], vec!["x", "2", "dropped"]]);
+    let text = table.to_text(None);
+    assert!(!text.contains('\u{1b}') && !text.contains("dropped"), "{text}");
+    let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
+    assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
+    let markdown = table.to_markdown();
+    assert_eq!(markdown.lines().count(), 5, "{markdown}");
+    assert!(
+        markdown.contains("| a\\|b c |") && markdown.contains("&lt;script>") && markdown.contains("| --- | ---: |"),
+        "{markdown}"
+    );
+    let html = table.to_html().into_string();
+    assert!(!html.contains("<script") && html.matches("<td").count() == 6, "{html}");
+    let turned = result_table(&rows()).to_text(Some(80));
+    assert!(turned.lines().count() >= 11 && turned.lines().all(|line| line.chars().count() <= 80), "{turned}");
+    assert!(
+        turned.lines().any(|line| line.contains("accuracy") && line.contains("98.92 %") && line.contains("100.00 %")),
+        "{turned}"
+    );
+    assert!(table.to_text(Some(20)).lines().all(|line| line.chars().count() <= 20));
+    assert_eq!(Table::default().to_markdown(), "");
+    Table::default().to_text(Some(0));
+}
+
+fn report(name: &str) -> Report {
+    let text = || name.to_owned();
+    let blocks = vec![
+        Block::Paragraph(text()),
+        Block::Table(Table::new([name], [[name]])),
+        Block::Image { png: b"not a PNG".to_vec(), alt: text(), caption: text() },
+        Block::Svg { svg: LineChart { title: text(), ..LineChart::default() }.to_svg().unwrap(), caption: text() },
+        Block::Code(text()),
+        Block::Facts(vec![(text(), text())]),
+    ];
+    Report { title: text(), intro: vec![text()], sections: vec![Section { title: text(), blocks }; 3] }
+}
+
+#[test]
+fn reports_escape_everything_and_need_nothing_else() {
+    let html = report(HOSTILE).to_html();
+    assert!(!html.contains("<script") && !html.contains("alt=\"<"), "{html}");
+    assert!(html.contains("&lt;script&gt;"));
+    // The only address is the SVG name space, which is never loaded.
+    let elsewhere = html.replace("http://www.w3.org/2000/svg", "");
+    assert!(!elsewhere.contains("http:") && !elsewhere.contains("https:") && !elsewhere.contains("url("), "{elsewhere}");
+    for part in [
+        "prefers-color-scheme: dark",
+        "@media print",
+        "name=\"viewport\"",
+        "data:image/png;base64,bm90IGEgUE5H\"",
+        "href=\"#section-3\"",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn a_written_report_is_the_same_every_time_and_replaces_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    report("first, and quite a bit longer").write(&path).unwrap();
+    report("second").write(&path).unwrap();
+    let html = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(html, report("second").to_html());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert!(Report::default().to_html().starts_with("<!DOCTYPE html>"));
+    let below_a_file = Path::join(&path, "report.html");
+    assert!(report("x").write(&below_a_file).unwrap_err().to_string().contains("report.html"));
+}
