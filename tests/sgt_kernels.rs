@@ -4,13 +4,13 @@ mod common;
 
 use common::{Random, assert_close, gpu, read};
 use saliq::{
+    batch::{ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups},
     config::MaskFill,
-    gpu::{Binding, Buffer, Specialization},
+    gpu::{Binding, Buffer, Recording, Specialization},
+    random,
     reference::{
-        self, gather_batch::Gather, optimizer_adam::Adam, parameters::ParameterRules, random, saliency_seed::Target,
-        sgt_loss::ImageLoss,
+        self, gather_batch::Gather, optimizer_adam::Adam, parameters::ParameterRules, saliency_seed::Target, sgt_loss::ImageLoss,
     },
-    sgt::records::{ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups},
 };
 
 const LANES: u32 = 8;
@@ -26,7 +26,7 @@ fn run(name: &'static str, specialization: Specialization, bindings: &[&Buffer],
 
 fn run_bound(name: &'static str, specialization: Specialization, bindings: &[Binding<'_>], workgroups: [u32; 3]) {
     let kernel = gpu().kernel(name, specialization).unwrap();
-    let mut recording = saliq::gpu::Recording::new();
+    let mut recording = Recording::new();
     recording.dispatch(gpu(), name, kernel, bindings, workgroups).unwrap();
     recording.submit(gpu()).unwrap();
     gpu().wait().unwrap();
