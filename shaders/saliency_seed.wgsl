@@ -44,11 +44,13 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let base = image * CLASS_STRIDE;
     let softmax = softmax_at(base);
     let class_of_interest = select(labels[image], softmax.predicted, TARGET == LOGIT_PREDICTED || TARGET == LOG_SOFTMAX_PREDICTED);
+    let of_probability = TARGET == LOG_SOFTMAX_LABEL || TARGET == LOG_SOFTMAX_PREDICTED;
+    var others = 0.0; // 1 − p, without the cancellation where p is close to 1
     for (var c = 0u; c < CLASS_STRIDE; c++) {
-        var value = select(0.0, 1.0, c == class_of_interest);
-        if ((TARGET == LOG_SOFTMAX_LABEL || TARGET == LOG_SOFTMAX_PREDICTED) && c < CLASSES) {
-            value -= exp(logits[base + c] - softmax.highest - softmax.log_sum);
-        }
-        gradient[base + c] = value;
+        var p = 0.0;
+        if (of_probability && c < CLASSES && c != class_of_interest) { p = exp(logits[base + c] - softmax.highest - softmax.log_sum); }
+        gradient[base + c] = -p;
+        others += p;
     }
+    gradient[base + class_of_interest] = select(1.0, others, of_probability);
 }

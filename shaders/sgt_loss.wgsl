@@ -48,6 +48,10 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let share = 1.0 / f32(images.batch);
     let weight = LAMBDA * share;
 
+    var others = 0.0; // 1 − p of the label, without the cancellation where p is close to 1
+    for (var c = 0u; c < CLASSES; c++) {
+        if (c != label) { others += exp(logits[clean_base + c] - clean.highest - clean.log_sum); }
+    }
     var masked: Softmax;
     var divergence = 0.0;
     if (SGT != 0u) {
@@ -64,7 +68,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
         if (c < CLASSES) {
             let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
             let p = exp(log_p);
-            to_clean = share * (p - select(0.0, 1.0, c == label));
+            to_clean = share * select(p, -others, c == label);
             if (SGT != 0u) {
                 let log_q = logits[masked_base + c] - masked.highest - masked.log_sum;
                 if (STOP_GRADIENT == 0u) { to_clean += weight * p * (log_p - log_q - divergence); }

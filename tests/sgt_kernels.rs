@@ -1,0 +1,747 @@
+//! The kernels of the training step that are not layers, against their references.
+
+mod common;
+
+use common::{Random, assert_close, gpu, read};
+use saliq::{
+    batch::{ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups},
+    config::MaskFill,
+    gpu::{Binding, Buffer, Recording, Specialization},
+    random,
+    reference::{
+        self, gather_batch::Gather, optimizer_adam::Adam, parameters::ParameterRules, saliency_seed::Target, sgt_loss::ImageLoss,
+    },
+};
+
+const LANES: u32 = 8;
+
+fn lanes() -> Specialization {
+    Specialization::new().tile("LANES", LANES)
+}
+
+fn run(name: &'static str, specialization: Specialization, bindings: &[&Buffer], workgroups: [u32; 3]) {
+    let bindings: Vec<_> = bindings.iter().map(|&buffer| Binding::from(buffer)).collect();
+    run_bound(name, specialization, &bindings, workgroups);
+}
+
+fn run_bound(name: &'static str, specialization: Specialization, bindings: &[Binding<'_>], workgroups: [u32; 3]) {
+    let kernel = gpu().kernel(name, specialization).unwrap();
+    let mut recording = Recording::new();
+    recording.dispatch(gpu(), name, kernel, bindings, workgroups).unwrap();
+    recording.submit(gpu()).unwrap();
+    gpu().wait().unwrap();
+}
+
+fn uniform<T: bytemuck::Pod>(value: T) -> Buffer {
+    let buffer = gpu().uniform("uniform", size_of::<T>() as u64).unwrap();
+    gpu().write(&buffer, 0, &[value]);
+    buffer
+}
+
+fn images(first: u32, count: u32) -> ImagesRange {
+    ImagesRange { first, count, batch: count, accumulate: 0 }
+}
+
+fn range(first: u32, count: u32) -> Buffer {
+    uniform(images(first, count))
+}
+
+fn upload<T: bytemuck::NoUninit>(data: &[T]) -> Buffer {
+    gpu().upload("data", data).unwrap()
+}
+
+/// A buffer of `count` words that are not 0, so that what a kernel forgets to write shows.
+fn dirty(count: usize) -> Buffer {
+    upload(&vec![0x4122_4466_u32; count])
+}
+
+fn step() -> StepRecord {
+    StepRecord {
+        step: 17,
+        epoch: 2,
+        position: 3,
+        count: 4,
+        batch: 8,
+        epoch_images: 11,
+        seed_low: 0x1234_5678,
+        seed_high: 0x9ABC_DEF0,
+        learning_rate: 0.05,
+        momentum: 0.9,
+        ..StepRecord::default()
+    }
+}
+
+fn seed(step: &StepRecord) -> u64 {
+    u64::from(step.seed_low) | u64::from(step.seed_high) << 32
+}
+
+/// Random images [image, pixel, padded channel] with zero padding.
+fn pictures(random: &mut Random, count: usize, pixels: usize, channels: usize) -> Vec<f32> {
+    let stride = channels.next_multiple_of(4);
+    (0..count * pixels * stride).map(|element| if element % stride < channels { random.signed() } else { 0.0 }).collect()
+}
+
+fn elements(pixels: usize, channels: usize) -> u32 {
+    (pixels * channels.div_ceil(4)) as u32
+}
+
+// ---------------------------------------------------------------- random numbers
+
+/// A kernel is needed to see what the functions give: `random_attribution` shows the bits' top 24, `gather_batch` the permutation.
+#[test]
+fn random_attribution_is_the_reference_bit_for_bit() {
+    for (pixels, channels) in [(35usize, 1usize), (12, 3), (9, 5)] {
+        let indices = [7u32, 0, 59_999];
+        let current = step();
+        let size = pixels * channels.next_multiple_of(4);
+        let output = dirty(4 * size);
+        let specialization = lanes().constant("PIXELS", pixels as u32).constant("CHANNELS", channels as u32);
+        let bindings = [&range(1, 3), &uniform(current), &upload(&[[9].as_slice(), &indices].concat()), &output];
+        run("random_attribution", specialization, &bindings, [elements(pixels, channels).div_ceil(LANES), 3, 1]);
+        let actual = read::<f32>(&output, 4 * size);
+        for (image, &index) in indices.iter().enumerate() {
+            let expected = reference::random_attribution::random_attribution(seed(&current), index, pixels, channels);
+            assert_eq!(actual[(image + 1) * size..(image + 2) * size], expected);
+            assert!(expected.iter().all(|value| (-1.0..1.0).contains(value)));
+        }
+    }
+}
+
+// ---------------------------------------------------------------- begin_step
+
+#[test]
+fn begin_step_walks_the_table_and_sets_the_ranges() {
+    let table: Vec<_> = (0..3).map(|part| StepRecord { part, count: 5 - part, position: 5 * part, ..step() }).collect();
+    for sgt in [true, false] {
+        let cursor = upload(&[0u32]);
+        let current = gpu().uniform("step", 64).unwrap();
+        let ranges = gpu().uniform("ranges", 3 * RANGE_STRIDE).unwrap();
+        let table_buffer = upload(&table);
+        for (index, entry) in table.iter().enumerate() {
+            let specialization = Specialization::new().constant("SGT", u32::from(sgt));
+            run("begin_step", specialization, &[&table_buffer, &cursor, &current, &ranges], [1, 1, 1]);
+            assert_eq!(read::<StepRecord>(&current, 1)[0], *entry);
+            assert_eq!(read::<u32>(&cursor, 1)[0], index as u32 + 1);
+            let words = read::<[u32; 64]>(&ranges, 3);
+            for (actual, expected) in words.iter().zip(reference::begin_step::begin_step(entry, sgt)) {
+                assert_eq!(actual[..4], [expected.first, expected.count, expected.batch, expected.accumulate]);
+            }
+        }
+    }
+}
+
+// ---------------------------------------------------------------- gather_batch
+
+fn check_gather(gather: Gather, record: StepRecord) {
+    let Gather { height, width, channels, .. } = gather;
+    let mut random = Random(height as u64);
+    let size = height * width * channels;
+    let data: Vec<u8> = (0..size * 13).map(|_| random.below(256) as u8).collect();
+    let labels: Vec<u32> = (0..13).map(|_| random.below(10)).collect();
+    let stride = channels.next_multiple_of(4);
+    let total = 2 * record.count as usize * height * width * stride;
+    let (pixels, batch_labels) = (dirty(total), dirty(2 * record.count as usize));
+    let mut bytes = data.clone();
+    bytes.resize(data.len().next_multiple_of(4), 0);
+    let specialization = lanes()
+        .tile("STRIP", 3)
+        .constant("HEIGHT", height as u32)
+        .constant("WIDTH", width as u32)
+        .constant("CHANNELS", channels as u32)
+        .constant("SHUFFLE", u32::from(gather.shuffle))
+        .constant("SHIFT", gather.shift)
+        .constant("HFLIP", u32::from(gather.hflip))
+        .constant("MEAN", gather.mean)
+        .constant("DEVIATION", gather.deviation);
+    let workgroups = [elements(height * width, channels).div_ceil(3 * LANES), record.count + 1, 1];
+    run(
+        "gather_batch",
+        specialization,
+        &[&uniform(record), &upload(&bytes), &upload(&labels), &pixels, &batch_labels],
+        workgroups,
+    );
+    let (expected, expected_labels) = reference::gather_batch::gather_batch(&gather, &record, &data, &labels);
+    let actual = read::<f32>(&pixels, total);
+    for (index, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
+        // A byte more or less is 1/255/deviation: anything below that is the same pixel.
+        assert!((f64::from(*actual) - expected).abs() < 2e-6, "{gather:?} {index}: {actual} {expected}");
+        assert!(index % stride < channels || *actual == 0.0);
+    }
+    assert!(actual[expected.len()..].iter().all(|value| value.to_bits() == 0x4122_4466), "the masked half is not ours");
+    assert_eq!(read::<u32>(&batch_labels, expected_labels.len() * 2), [expected_labels.clone(), expected_labels].concat());
+}
+
+#[test]
+fn gather_batch_matches_the_reference() {
+    let plain = Gather { height: 5, width: 7, channels: 1, shuffle: false, shift: 0, hflip: false, mean: 0.0, deviation: 1.0 };
+    check_gather(plain, step());
+    let all = Gather { shuffle: true, shift: 2, hflip: true, mean: 0.1307, deviation: 0.3081, ..plain };
+    check_gather(all, step());
+    check_gather(Gather { height: 3, width: 4, channels: 3, ..all }, StepRecord { count: 1, ..step() });
+    check_gather(Gather { height: 6, width: 5, channels: 5, hflip: false, ..all }, StepRecord { count: 8, ..step() });
+    check_gather(Gather { height: 2, width: 2, shift: 3, shuffle: false, ..all }, step());
+    check_gather(Gather { shift: 0, ..all }, StepRecord { position: 0, count: 11, ..step() });
+}
+
+#[test]
+fn augmentation_does_not_depend_on_how_a_batch_is_cut() {
+    let gather = Gather { height: 4, width: 4, channels: 1, shuffle: true, shift: 2, hflip: true, mean: 0.0, deviation: 1.0 };
+    let mut random = Random(1);
+    let data: Vec<u8> = (0..16 * 13).map(|_| random.below(256) as u8).collect();
+    let labels = [0; 13];
+    let whole = reference::gather_batch::gather_batch(&gather, &StepRecord { count: 4, ..step() }, &data, &labels).0;
+    let part = StepRecord { count: 2, position: step().position + 2, part: 1, ..step() };
+    assert_eq!(whole[2 * 64..], reference::gather_batch::gather_batch(&gather, &part, &data, &labels).0);
+}
+
+// ---------------------------------------------------------------- image_statistics
+
+#[test]
+fn image_statistics_match_the_reference() {
+    let mut random = Random(2);
+    for (pixels, channels, workgroup) in [(1usize, 1usize, 8), (784, 1, 64), (63, 3, 8), (20, 5, 64)] {
+        let stride = channels.next_multiple_of(4);
+        // Far from 0, so that counting the padding would show.
+        let data: Vec<f32> =
+            pictures(&mut random, 4, pixels, channels).iter().map(|v| if *v == 0.0 { 0.0 } else { v - 3.0 }).collect();
+        let output = dirty(16);
+        let specialization = Specialization::new()
+            .tile("WORKGROUP", workgroup)
+            .constant("PIXELS", pixels as u32)
+            .constant("CHANNELS", channels as u32);
+        run("image_statistics", specialization, &[&range(1, 3), &upload(&data), &output], [5, 1, 1]);
+        let expected = reference::image_statistics::image_statistics(&data[pixels * stride..], pixels, channels);
+        let actual = read::<[f32; 4]>(&output, 4);
+        assert_eq!(actual[0][0].to_bits(), 0x4122_4466);
+        for (actual, expected) in actual[1..].iter().zip(expected) {
+            assert_eq!([f64::from(actual[0]), f64::from(actual[1])], expected[..2]);
+            assert!(
+                (f64::from(actual[2]) - expected[2]).abs() < 1e-5 * expected[2].abs() && actual[3] == 0.0,
+                "{actual:?} {expected:?}"
+            );
+        }
+    }
+}
+
+// ---------------------------------------------------------------- select_lowest
+
+fn check_selection(gradient: &[f32], pixels: usize, channels: usize, k: usize, by_magnitude: bool, workgroup: u32) {
+    let count = gradient.len() / (pixels * channels.next_multiple_of(4));
+    let mask = dirty(count * pixels);
+    let specialization = Specialization::new()
+        .tile("WORKGROUP", workgroup)
+        .constant("PIXELS", pixels as u32)
+        .constant("CHANNELS", channels as u32)
+        .constant("K", k as u32)
+        .constant("RANK_ABS", u32::from(by_magnitude));
+    run("select_lowest", specialization, &[&range(0, count as u32), &upload(gradient), &mask], [count as u32, 1, 1]);
+    let actual = read::<u32>(&mask, count * pixels);
+    let expected = reference::select_lowest::select_lowest(gradient, pixels, channels, k, by_magnitude);
+    for image in 0..count {
+        let own = image * pixels..(image + 1) * pixels;
+        assert_eq!(actual[own.clone()].iter().sum::<u32>() as usize, k.min(pixels), "image {image}: exactly k");
+        assert_eq!(actual[own.clone()], expected[own], "image {image} of {pixels} pixels, {channels} channels, k = {k}");
+    }
+}
+
+#[test]
+fn select_lowest_matches_a_stable_sort() {
+    let mut random = Random(3);
+    for (count, pixels, channels, k, by_magnitude, workgroup) in [
+        (1, 1, 1, 0, false, 8),
+        (1, 1, 1, 1, false, 8),
+        (3, 784, 1, 392, false, 64),
+        (3, 784, 1, 392, true, 64),
+        (2, 35, 3, 17, false, 8),
+        (2, 35, 3, 17, true, 8),
+        (2, 300, 5, 299, false, 256),
+        (2, 300, 1, 0, false, 64),
+        (2, 300, 1, 300, false, 64),
+        (2, 257, 1, 1, false, 64),
+    ] {
+        let gradient = pictures(&mut random, count, pixels, channels);
+        check_selection(&gradient, pixels, channels, k, by_magnitude, workgroup);
+    }
+}
+
+#[test]
+fn select_lowest_breaks_ties_by_index() {
+    let mut random = Random(4);
+    let pixels = 600;
+    let place = |values: &mut dyn FnMut() -> f32| (0..2 * pixels).flat_map(|_| [values(), 0.0, 0.0, 0.0]).collect::<Vec<f32>>();
+    let equal = place(&mut || 0.25);
+    let few = place(&mut || random.below(3) as f32 - 1.0);
+    let mut signs = Random(5);
+    let zeros = place(&mut || if signs.below(2) == 0 { 0.0 } else { -0.0 });
+    let mut close = Random(6);
+    let neighbours = place(&mut || f32::from_bits(0xBF80_0000 + close.below(5)));
+    for gradient in [equal, few, zeros, neighbours] {
+        for k in [1, 300, 599] {
+            check_selection(&gradient, pixels, 1, k, false, 64);
+        }
+        check_selection(&gradient, pixels, 1, 300, true, 64);
+    }
+}
+
+#[test]
+fn select_lowest_orders_every_kind_of_float() {
+    let mut random = Random(7);
+    let special = [
+        f32::NAN,
+        -f32::NAN,
+        f32::from_bits(0x7F80_0001),
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        f32::MIN,
+        f32::MIN_POSITIVE,
+        f32::from_bits(1),
+        f32::from_bits(0x8000_0001),
+        f32::from_bits(0x0000_FFFF),
+        f32::from_bits(0x807F_FFFF),
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+    ];
+    let gradient: Vec<f32> = (0..2 * 101)
+        .flat_map(|_| {
+            let value = match random.below(3) {
+                0 => special[random.below(16) as usize],
+                1 => f32::from_bits(random.next() as u32),
+                _ => f32::from_bits(random.next() as u32 & 0x807F_FFFF), // denormal
+            };
+            [value, 0.0, 0.0, 0.0]
+        })
+        .collect();
+    for k in [1, 20, 50, 80, 100] {
+        check_selection(&gradient, 101, 1, k, false, 64);
+        check_selection(&gradient, 101, 1, k, true, 64);
+    }
+}
+
+// ---------------------------------------------------------------- fill_masked
+
+fn check_fill(fill: MaskFill, number: u32, count: usize, [height, width, channels]: [usize; 3], tolerance: f64) {
+    let mut random = Random(8);
+    let pixels = height * width;
+    let size = pixels * channels.next_multiple_of(4);
+    let clean = pictures(&mut random, count, pixels, channels);
+    let mask: Vec<u32> = (0..count * pixels).map(|_| random.below(2)).collect();
+    let statistics: Vec<[f32; 4]> = reference::image_statistics::image_statistics(&clean, pixels, channels)
+        .iter()
+        .map(|own| own.map(|value| value as f32))
+        .collect();
+    let both = upload(&[clean.clone(), vec![7.0; clean.len()]].concat());
+    let record = StepRecord { count: count as u32, ..step() };
+    let specialization = lanes()
+        .constant("HEIGHT", height as u32)
+        .constant("WIDTH", width as u32)
+        .constant("CHANNELS", channels as u32)
+        .constant("FILL", number);
+    let bindings = [&uniform(record), &range(0, count as u32), &both, &upload(&mask), &upload(&statistics)];
+    run("fill_masked", specialization, &bindings, [elements(pixels, channels).div_ceil(LANES), count as u32, 1]);
+    let actual = read::<f32>(&both, 2 * count * size);
+    assert_eq!(actual[..count * size], clean, "the clean half stays");
+    let expected = reference::fill_masked::fill_masked(fill, &record, &clean, &mask, [height, width, channels]);
+    for (element, (actual, expected)) in actual[count * size..].iter().zip(&expected).enumerate() {
+        let error = (f64::from(*actual) - expected).abs();
+        assert!(error <= tolerance, "{fill:?} {height}×{width}×{channels}, element {element}: {actual} {expected}");
+        if mask[element / channels.next_multiple_of(4)] == 0 {
+            assert_eq!(f64::from(*actual), *expected);
+        }
+    }
+}
+
+#[test]
+fn fill_masked_matches_the_reference() {
+    let ulp = f64::from(f32::EPSILON);
+    for shape in [[5, 7, 1], [4, 6, 3], [3, 3, 5]] {
+        check_fill(MaskFill::Uniform, 0, 3, shape, 2.0 * ulp);
+        check_fill(MaskFill::Zero, 1, 2, shape, 0.0);
+        check_fill(MaskFill::Mean, 2, 2, shape, ulp);
+        check_fill(MaskFill::Corner, 3, 2, shape, 0.0);
+        check_fill(MaskFill::Blur, 4, 1, shape, 2e-6);
+    }
+    for shape in [[28, 28, 1], [1, 1, 1], [1, 9, 3], [2, 20, 1]] {
+        check_fill(MaskFill::Blur, 4, 2, shape, 2e-6);
+    }
+}
+
+// ---------------------------------------------------------------- logits
+
+/// Rows of logits with padding that must not be looked at, and labels.
+fn logit_rows(random: &mut Random, count: usize, classes: usize, scale: f32) -> (Vec<f32>, Vec<u32>) {
+    let stride = classes.next_multiple_of(4);
+    let rows = (0..count * stride).map(|index| if index % stride < classes { scale * random.signed() } else { 1e6 }).collect();
+    (rows, (0..count).map(|_| random.below(classes as u32)).collect())
+}
+
+fn row(rows: &[f32], image: usize, classes: usize) -> Vec<f64> {
+    rows[image * classes.next_multiple_of(4)..][..classes].iter().map(|&z| f64::from(z)).collect()
+}
+
+fn class_constants(classes: usize) -> Specialization {
+    lanes().constant("CLASSES", classes as u32).constant("CLASS_STRIDE", classes.next_multiple_of(4) as u32)
+}
+
+#[test]
+fn saliency_seed_matches_the_reference() {
+    let mut random = Random(9);
+    for (classes, targets) in [
+        (10, [Target::LogSoftmaxLabel, Target::LogitLabel, Target::LogitPredicted, Target::LogSoftmaxPredicted]),
+        (3, [Target::LogSoftmaxLabel, Target::LogSoftmaxPredicted, Target::LogSoftmaxLabel, Target::LogSoftmaxPredicted]),
+    ] {
+        for (target, scale) in targets.into_iter().zip([5.0, 5.0, 2.0, 12.0]) {
+            let (mut rows, labels) = logit_rows(&mut random, 12, classes, scale);
+            let stride = classes.next_multiple_of(4);
+            rows[2 * stride..][..classes].fill(0.5); // a tie: the first class is the predicted one
+            let output = dirty(rows.len());
+            let specialization = class_constants(classes).constant("TARGET", target as u32);
+            run("saliency_seed", specialization, &[&range(2, 9), &upload(&rows), &upload(&labels), &output], [2, 1, 1]);
+            let actual = read::<f32>(&output, rows.len());
+            for image in 2..11 {
+                let expected =
+                    reference::saliency_seed::saliency_seed(target, &row(&rows, image, classes), labels[image] as usize);
+                assert_close("saliency_seed", &actual[image * stride..][..classes], &expected, 1e-4);
+                assert!(actual[image * stride + classes..(image + 1) * stride].iter().all(|&pad| pad == 0.0));
+            }
+            assert!(actual[11 * stride..].iter().chain(&actual[..2 * stride]).all(|value| value.to_bits() == 0x4122_4466));
+        }
+    }
+}
+
+struct LossCase {
+    count: usize,
+    classes: usize,
+    scale: f32,
+    lambda: f32,
+    stop_gradient: bool,
+    sgt: bool,
+}
+
+fn check_loss(case: LossCase) {
+    let LossCase { count, classes, scale, lambda, stop_gradient, sgt } = case;
+    let mut random = Random(10);
+    let stride = classes.next_multiple_of(4);
+    let (rows, labels) = logit_rows(&mut random, 2 * count, classes, scale);
+    let (gradient, sums) = (dirty(2 * count * stride), dirty(4 * count));
+    let whole = ImagesRange { batch: count as u32 + 5, ..images(0, count as u32) };
+    let specialization = class_constants(classes)
+        .constant("LAMBDA", lambda)
+        .constant("STOP_GRADIENT", u32::from(stop_gradient))
+        .constant("SGT", u32::from(sgt));
+    let bindings = [&uniform(whole), &upload(&rows), &upload(&labels), &gradient, &sums];
+    run("sgt_loss", specialization, &bindings, [(count as u32).div_ceil(LANES), 1, 1]);
+    let gradient = read::<f32>(&gradient, 2 * count * stride);
+    let sums = read::<[f32; 4]>(&sums, count);
+    let expected: Vec<ImageLoss> = (0..count)
+        .map(|image| {
+            let masked = row(&rows, image + count, classes);
+            let (clean, label) = (row(&rows, image, classes), labels[image] as usize);
+            reference::sgt_loss::sgt_loss(&clean, sgt.then_some(&masked), label, count + 5, f64::from(lambda), stop_gradient)
+        })
+        .collect();
+    let padded = |half: fn(&ImageLoss) -> &Vec<f64>| -> Vec<f64> {
+        expected.iter().flat_map(|own| half(own).iter().copied().chain(std::iter::repeat_n(0.0, stride - classes))).collect()
+    };
+    assert_close("clean gradient", &gradient[..count * stride], &padded(|own| &own.clean_gradient), 1e-4);
+    if sgt {
+        assert_close("masked gradient", &gradient[count * stride..], &padded(|own| &own.masked_gradient), 1e-4);
+    } else {
+        assert!(gradient[count * stride..].iter().all(|value| value.to_bits() == 0x4122_4466));
+    }
+    for (actual, expected) in sums.iter().zip(&expected) {
+        assert!((f64::from(actual[0]) - expected.cross_entropy).abs() <= 1e-5 * (1.0 + expected.cross_entropy));
+        assert!((f64::from(actual[1]) - expected.divergence).abs() <= 1e-5 * (1.0 + expected.divergence));
+        assert_eq!(actual[2..], [f32::from(u8::from(expected.correct)), 0.0]);
+    }
+}
+
+#[test]
+fn sgt_loss_matches_the_reference() {
+    let case = || LossCase { count: 11, classes: 10, scale: 3.0, lambda: 1.0, stop_gradient: false, sgt: true };
+    check_loss(case());
+    check_loss(LossCase { stop_gradient: true, lambda: 0.5, ..case() });
+    check_loss(LossCase { sgt: false, ..case() });
+    check_loss(LossCase { count: 1, classes: 3, ..case() });
+    check_loss(LossCase { count: 5, classes: 4, scale: 200.0, ..case() }); // far beyond what exp can take
+}
+
+#[test]
+fn sum_metrics_adds_parts_up_and_flags_what_is_not_finite() {
+    let mut random = Random(11);
+    let sums: Vec<[f32; 4]> =
+        (0..37).map(|_| [random.signed().abs(), random.signed().abs(), random.below(2) as f32, 0.0]).collect();
+    for workgroup in [8, 64] {
+        let specialization = || Specialization::new().tile("WORKGROUP", workgroup);
+        let (metrics, flags) = (dirty(12), dirty(3));
+        let mut total = [0.0; 4];
+        for (part, count) in [(0, 37), (1, 5)] {
+            let record = StepRecord { part, log_slot: 1, ..step() };
+            run(
+                "sum_metrics",
+                specialization(),
+                &[&range(0, count), &uniform(record), &upload(&sums), &metrics, &flags],
+                [1, 1, 1],
+            );
+            let (own, _) = reference::sum_metrics::sum_metrics(&sums[..count as usize]);
+            (0..4).for_each(|field| total[field] += own[field]);
+            let actual = read::<[f32; 4]>(&metrics, 3);
+            assert_close("metrics", &actual[1], &total, 1e-6);
+            assert_eq!([actual[0][0], actual[2][0]].map(f32::to_bits), [0x4122_4466; 2]);
+            assert_eq!(read::<u32>(&flags, 3), [0x4122_4466, 0, 0x4122_4466]);
+        }
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for field in [0, 1] {
+                let mut broken = sums.clone();
+                broken[29][field] = bad;
+                let flag_of = |part, sums: &[[f32; 4]]| {
+                    let record = StepRecord { part, log_slot: 2, ..step() };
+                    run(
+                        "sum_metrics",
+                        specialization(),
+                        &[&range(0, 37), &uniform(record), &upload(sums), &metrics, &flags],
+                        [1, 1, 1],
+                    );
+                    read::<u32>(&flags, 3)[2]
+                };
+                assert_eq!(flag_of(0, &broken), 1);
+                assert_eq!(flag_of(1, &sums), 1, "a later part does not take it back");
+                assert_eq!(flag_of(0, &sums), 0, "a new batch does");
+                assert_eq!(flag_of(1, &broken), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn classify_matches_the_reference() {
+    let mut random = Random(12);
+    for classes in [10, 2] {
+        let (mut rows, labels) = logit_rows(&mut random, 9, classes, 4.0);
+        rows[..classes].fill(-2.0);
+        let output = dirty(4 * 12);
+        let bindings = [&range(0, 9), &uniform(step()), &upload(&rows), &upload(&labels), &output];
+        run("classify", class_constants(classes), &bindings, [2, 1, 1]);
+        let actual = read::<[f32; 4]>(&output, 12);
+        for image in 0..9 {
+            let expected = reference::classify::classify(&row(&rows, image, classes), labels[image] as usize);
+            let own = actual[step().position as usize + image];
+            assert_close("classify", &own, &expected, 1e-5);
+            assert_eq!(f64::from(own[1]), expected[1]);
+        }
+        assert_eq!(actual[2][0].to_bits(), 0x4122_4466);
+    }
+}
+
+// ---------------------------------------------------------------- optimisers
+
+const LENGTH: usize = 151;
+const ALPHAS: usize = 6;
+
+fn rules() -> ParameterRules {
+    ParameterRules {
+        alpha_first: LENGTH - ALPHAS,
+        weight_decay: 0.01,
+        alpha_decay: 0.02,
+        alpha_lr_factor: 0.5,
+        alpha_floor: 0.05,
+    }
+}
+
+fn rule_constants(rules: &ParameterRules) -> Specialization {
+    lanes()
+        .constant("LENGTH", LENGTH as u32)
+        .constant("ALPHA_FIRST", rules.alpha_first as u32)
+        .constant("WEIGHT_DECAY", rules.weight_decay)
+        .constant("ALPHA_DECAY", rules.alpha_decay)
+        .constant("ALPHA_LR_FACTOR", rules.alpha_lr_factor)
+        .constant("ALPHA_FLOOR", rules.alpha_floor)
+}
+
+/// Steps `name` six times beside `reference`, with a gradient that drives an α below its floor, and compares parameters and states.
+fn check_optimizer(
+    name: &'static str,
+    specialization: Specialization,
+    states: usize,
+    betas: [f64; 2],
+    mut reference: impl FnMut(u32, f64, &mut [f64], &[f64], &mut [Vec<f64>]),
+) {
+    let mut random = Random(13);
+    let padded = LENGTH.next_multiple_of(4);
+    let mut start = random.vector(LENGTH);
+    start[LENGTH - ALPHAS..].iter_mut().for_each(|alpha| *alpha = alpha.abs() + 0.06);
+    start[LENGTH - 1] = 0.0502; // a gradient of 3 takes it below its floor
+    let mut expected: Vec<f64> = start.iter().map(|&value| f64::from(value)).collect();
+    start.resize(padded, 42.0);
+    let parameters = upload(&start);
+    let state_buffers: Vec<_> = (0..states).map(|_| upload(&vec![0f32; padded])).collect();
+    let mut expected_states = vec![vec![0.0; LENGTH]; states];
+    let flag = upload(&[0u32; 4]);
+    for number in 1..=6 {
+        let rate = 0.1 / f64::from(number);
+        let mut gradient = random.vector(LENGTH);
+        gradient[LENGTH - 1] = 3.0;
+        let exact: Vec<f64> = gradient.iter().map(|&g| f64::from(g)).collect();
+        gradient.resize(padded, 0.0);
+        let correction = |beta: f64| (1.0 - beta.powi(number as i32)) as f32;
+        let record = StepRecord {
+            step: number,
+            learning_rate: rate as f32,
+            beta1_correction: correction(betas[0]),
+            beta2_correction: correction(betas[1]),
+            ..step()
+        };
+        let (record, gradient) = (uniform(record), upload(&gradient));
+        let mut bindings = vec![&record, &parameters, &gradient, &flag];
+        bindings.extend(&state_buffers);
+        // 3 × 2 workgroups of 8 × 4 parameters: both dimensions are used.
+        run(name, specialization.clone(), &bindings, [3, 2, 1]);
+        reference(number, f64::from(rate as f32), &mut expected, &exact, &mut expected_states);
+        let actual = read::<f32>(&parameters, padded);
+        assert_close(name, &actual[..LENGTH], &expected, 1e-6);
+        assert_close("α", &actual[LENGTH - ALPHAS..LENGTH], &expected[LENGTH - ALPHAS..], 1e-6);
+        assert_eq!(actual[LENGTH..], [42.0; 1], "the padding stays");
+        for (buffer, expected) in state_buffers.iter().zip(&expected_states) {
+            assert_close("state", &read::<f32>(buffer, LENGTH), expected, 2e-6);
+        }
+    }
+    assert_eq!(read::<f32>(&parameters, LENGTH)[LENGTH - 1], 0.05, "an α rests on its floor");
+    assert_eq!(read::<u32>(&flag, 1), [0]);
+}
+
+#[test]
+fn optimizer_sgd_matches_the_reference() {
+    for (number, momentum, nesterov) in
+        [(0u32, None, false), (1, Some(f64::from(0.9f32)), false), (2, Some(f64::from(0.9f32)), true)]
+    {
+        let specialization = rule_constants(&rules()).constant("MOMENTUM", number);
+        check_optimizer("optimizer_sgd", specialization, 1, [0.9, 0.999], |_, rate, parameters, gradients, states| {
+            reference::optimizer_sgd::optimizer_sgd(&rules(), rate, momentum, nesterov, parameters, gradients, &mut states[0]);
+        });
+    }
+}
+
+#[test]
+fn optimizer_adam_matches_the_reference() {
+    for decoupled in [false, true] {
+        let adam = Adam { betas: [0.8, 0.999], epsilon: 1e-8, decoupled };
+        let specialization = rule_constants(&rules())
+            .constant("BETA1", 0.8)
+            .constant("BETA2", 0.999)
+            .constant("BETA1_REST", 0.2)
+            .constant("BETA2_REST", 0.001)
+            .constant("EPSILON", 1e-8)
+            .constant("DECOUPLED", u32::from(decoupled));
+        check_optimizer("optimizer_adam", specialization, 2, adam.betas, |number, rate, parameters, gradients, states| {
+            let [first, second] = states else { panic!("two states") };
+            reference::optimizer_adam::optimizer_adam(&rules(), &adam, rate, number, parameters, gradients, [first, second]);
+        });
+    }
+}
+
+#[test]
+fn optimizer_adadelta_matches_the_reference() {
+    let specialization = rule_constants(&rules()).constant("RHO", 0.9).constant("RHO_REST", 0.1).constant("EPSILON", 1e-6);
+    check_optimizer("optimizer_adadelta", specialization, 2, [0.9, 0.999], |_, rate, parameters, gradients, states| {
+        let [square, delta] = states else { panic!("two states") };
+        reference::optimizer_adadelta::optimizer_adadelta(&rules(), [0.9, 1e-6], rate, parameters, gradients, [square, delta]);
+    });
+}
+
+#[test]
+fn optimizers_flag_what_is_not_finite() {
+    for (name, states) in [("optimizer_sgd", 1), ("optimizer_adam", 2), ("optimizer_adadelta", 2)] {
+        for (place, bad, expected) in [(3, f32::NAN, 1), (LENGTH - 1, f32::INFINITY, 2), (LENGTH, f32::NAN, 0)] {
+            let padded = LENGTH.next_multiple_of(4);
+            let mut start = vec![1f32; padded];
+            start[place] = bad;
+            let flag = upload(&[0u32; 4]);
+            let record = uniform(StepRecord { beta1_correction: 0.1, beta2_correction: 0.001, ..step() });
+            let (parameters, gradient) = (upload(&start), upload(&vec![0.5f32; padded]));
+            let state_buffers: Vec<_> = (0..states).map(|_| upload(&vec![0f32; padded])).collect();
+            let mut bindings = vec![&record, &parameters, &gradient, &flag];
+            bindings.extend(&state_buffers);
+            run(name, rule_constants(&rules()), &bindings, flat_workgroups(LENGTH as u64, 4 * LANES));
+            assert_eq!(read::<u32>(&flag, 1)[0], expected, "{name} {place}");
+        }
+    }
+}
+
+// ---------------------------------------------------------------- dropout, input × gradient
+
+#[test]
+fn dropout_draws_the_references_mask_twice_over() {
+    for (size, rate, layer) in [(12, 0.25, 0), (40, 0.5, 1), (8, 1.0, 0), (8, 0.0, 0)] {
+        let current = step();
+        let total = 2 * current.count as usize;
+        let values: Vec<f32> = Random(14).vector(total * size);
+        let buffer = upload(&values);
+        let specialization = lanes().constant("ELEMENTS", (size / 4) as u32).constant("RATE", rate).constant("LAYER", layer);
+        let workgroups = |count| [(size as u32 / 4).div_ceil(LANES), count, 1];
+        let both = images(0, total as u32);
+        let factors = reference::dropout::dropout(&both, &current, layer, rate, size);
+        run("dropout", specialization.clone(), &[&uniform(both), &uniform(current), &buffer], workgroups(total as u32));
+        let once = read::<f32>(&buffer, total * size);
+        for ((&actual, &value), &factor) in once.iter().zip(&values).zip(&factors) {
+            let expected = f64::from(value) * factor;
+            assert!((f64::from(actual) - expected).abs() <= 1e-6 * expected.abs(), "{actual} {expected}");
+        }
+        // The masked half alone, as for a gradient: the same mask.
+        let masked = range(current.count, current.count);
+        run("dropout", specialization, &[&masked, &uniform(current), &buffer], workgroups(current.count));
+        let twice = read::<f32>(&buffer, total * size);
+        let half = total * size / 2;
+        assert_eq!(twice[..half], once[..half]);
+        let zeros = |values: &[f32]| values.iter().map(|&value| value == 0.0).collect::<Vec<_>>();
+        assert_eq!(zeros(&twice), zeros(&once));
+        if rate == 0.5 {
+            assert_ne!(factors[..half], factors[half..], "clean and masked images draw separately");
+        }
+    }
+    let record = StepRecord { count: 50, ..step() };
+    let kept = reference::dropout::dropout(&images(0, 50), &record, 0, 0.25, 400).iter().filter(|&&factor| factor > 0.0).count();
+    assert!((14_700..15_300).contains(&kept), "{kept} of 20000 kept at rate 0.25");
+}
+
+#[test]
+fn input_times_gradient_matches_the_reference() {
+    let mut random = Random(15);
+    let (pixels, gradient) = (random.vector(4 * 20), random.vector(4 * 20));
+    let output = dirty(80);
+    let bindings = [&range(1, 2), &upload(&pixels), &upload(&gradient), &output];
+    run("input_times_gradient", lanes().constant("ELEMENTS", 5u32), &bindings, [1, 3, 1]);
+    let actual = read::<f32>(&output, 80);
+    let expected = reference::input_times_gradient::input_times_gradient(&pixels, &gradient);
+    assert_close("input × gradient", &actual[20..60], &expected[20..60], 1e-6);
+    assert!(actual[..20].iter().chain(&actual[60..]).all(|value| value.to_bits() == 0x4122_4466));
+}
+
+// ---------------------------------------------------------------- the permutation on the device
+
+#[test]
+fn an_epoch_visits_every_image_once() {
+    // One channel of 1×2 pixels holds the image's number, so that the images tell which were taken.
+    let total = 300u32;
+    let data: Vec<u8> = (0..total).flat_map(|image| [(image % 256) as u8, (image / 256) as u8]).collect();
+    let record = StepRecord { position: 0, count: total, epoch_images: total, ..step() };
+    let (pixels, labels) = (dirty(2 * 4 * 2 * total as usize), dirty(2 * total as usize));
+    let specialization = lanes()
+        .tile("STRIP", 1)
+        .constant("HEIGHT", 1u32)
+        .constant("WIDTH", 2u32)
+        .constant("CHANNELS", 1u32)
+        .constant("SHUFFLE", 1u32);
+    let numbers: Vec<u32> = (0..total).collect();
+    run("gather_batch", specialization, &[&uniform(record), &upload(&data), &upload(&numbers), &pixels, &labels], [1, total, 1]);
+    let order = read::<u32>(&labels, total as usize);
+    let key = random::random_key(seed(&record), record.epoch, random::SHUFFLE);
+    assert_eq!(order, numbers.iter().map(|&index| random::permute(index, total, key)).collect::<Vec<_>>());
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, numbers);
+    let shown: Vec<u32> =
+        read::<[f32; 8]>(&pixels, total as usize).iter().map(|own| ((own[0] + 256.0 * own[4]) * 255.0).round() as u32).collect();
+    assert_eq!(shown, order);
+}
