@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use check::{BenchArgs, CheckArgs, CheckFormat};
 pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};
 pub use eval::{EvalArgs, ModelInputArgs, Split};
-pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices, Method};
+pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
 pub use train::TrainArgs;
 
 /// Saliency guided training and quantization of small CNNs, on any GPU.

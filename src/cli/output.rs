@@ -5,7 +5,6 @@ use std::{
     path::Path,
 };
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::args::{ColorWhen, GlobalArgs};
@@ -99,22 +98,6 @@ impl Output {
         };
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
-}
-
-/// A plain table: a header and a rule under it, no borders. `rows` hold one text a column; the columns whose index is in
-/// `numbers` are aligned to the right.
-pub fn table(header: &[&str], rows: &[Vec<String>], numbers: &[usize]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN).set_header(header.iter().map(Cell::new));
-    for row in rows {
-        table.add_row(row.iter().map(Cell::new));
-    }
-    for &index in numbers {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>().join("\n")
 }
 
 fn to_json<T: Serialize + ?Sized>(value: &T, indented: bool) -> Result<String> {

@@ -31,3 +31,8 @@ pub use training::{
     Augmentation, MaskFill, MaskRank, Normalize, OptimizerConfig, OptimizerKind, PactKind, QuantizationConfig, RunConfig,
     SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, WeightInit, WeightQuantizer,
 };
+
+/// The decimal number that `value` is printed as: the 0.1 that somebody wrote, not 0.10000000149.
+pub(crate) fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
+    decimal,
     AugmentList, Betas, BitsList, DropoutRates, LayerBits, LayerConfig, MaskFill, MaskRank, NetworkConfig, Normalize,
     NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind, PartialNetwork, PartialRunConfig, QuantizationConfig, RunConfig,
     SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, Shape, WeightInit, WeightQuantizer, quantization::expand_bits,
@@ -42,11 +43,6 @@ fn default_rate(kind: OptimizerKind, sgd: f64) -> f64 {
 /// A value that `validate` has found within the range of its type.
 fn narrow<T: TryFrom<i64>>(key: &str, value: i64) -> Result<T> {
     T::try_from(value).map_err(|_| Error::Usage(format!("--{key} {value}: out of range")))
-}
-
-/// The decimal number that `value` is printed as, so that 0.1 stays 0.1 in a file.
-fn widen(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 impl PartialRunConfig {
@@ -227,7 +223,7 @@ impl From<&RunConfig> for PartialRunConfig {
             data_dir: run.data_dir.as_deref().map(text_path),
             train_limit: run.train_limit.map(i64::from),
             test_limit: run.test_limit.map(i64::from),
-            validation_share: Some(widen(run.validation_share)),
+            validation_share: Some(decimal(run.validation_share)),
             normalize: Some(NormalizeSpec(run.normalize.clone())),
             augment: Some(AugmentList(run.augment.clone())),
             no_shuffle: Some(!run.shuffle),
@@ -235,30 +231,30 @@ impl From<&RunConfig> for PartialRunConfig {
             weight_quant: Some(run.quantization.weight_quant),
             per_channel: Some(run.quantization.per_channel),
             pact: Some(run.quantization.pact),
-            alpha_init: run.quantization.alpha_init.map(widen),
-            alpha_decay: Some(widen(run.quantization.alpha_decay)),
-            alpha_lr_factor: Some(widen(run.quantization.alpha_lr_factor)),
+            alpha_init: run.quantization.alpha_init.map(decimal),
+            alpha_decay: Some(decimal(run.quantization.alpha_decay)),
+            alpha_lr_factor: Some(decimal(run.quantization.alpha_lr_factor)),
             dropout,
             weight_init: Some(run.weight_init),
             init: run.init.as_deref().map(text_path),
             sgt: Some(run.sgt.enabled),
-            mask_ratio: Some(widen(run.sgt.mask_ratio)),
+            mask_ratio: Some(decimal(run.sgt.mask_ratio)),
             mask_fill: Some(run.sgt.mask_fill),
             mask_rank: Some(run.sgt.mask_rank),
-            lambda: Some(widen(run.sgt.lambda)),
+            lambda: Some(decimal(run.sgt.lambda)),
             saliency_target: Some(run.sgt.target),
             stop_gradient: Some(run.sgt.stop_gradient),
             optimizer: Some(kind),
-            lr: Some(widen(run.learning_rate)),
-            momentum: (kind == Momentum).then(|| widen(run.optimizer.momentum)),
+            lr: Some(decimal(run.learning_rate)),
+            momentum: (kind == Momentum).then(|| decimal(run.optimizer.momentum)),
             nesterov: (kind == Momentum).then_some(run.optimizer.nesterov),
-            weight_decay: Some(widen(run.optimizer.weight_decay)),
-            betas: adam.then(|| Betas(run.optimizer.betas.map(widen))),
-            epsilon: run.optimizer.epsilon.filter(|_| adam || kind == Adadelta).map(widen),
-            rho: (kind == Adadelta).then(|| widen(run.optimizer.rho)),
+            weight_decay: Some(decimal(run.optimizer.weight_decay)),
+            betas: adam.then(|| Betas(run.optimizer.betas.map(decimal))),
+            epsilon: run.optimizer.epsilon.filter(|_| adam || kind == Adadelta).map(decimal),
+            rho: (kind == Adadelta).then(|| decimal(run.optimizer.rho)),
             schedule: Some(run.schedule.kind),
             warmup_steps: Some(i64::from(run.schedule.warmup_steps)),
-            gamma: stepped.then(|| widen(run.schedule.gamma)),
+            gamma: stepped.then(|| decimal(run.schedule.gamma)),
             step_epochs: stepped.then_some(i64::from(run.schedule.step_epochs)),
             batch_size: Some(i64::from(run.batch_size)),
             epochs: Some(i64::from(run.epochs)),
@@ -296,7 +292,7 @@ fn network_as_given(network: &NetworkConfig) -> (Option<PartialNetwork>, Option<
     };
     let found = candidates.iter().find(|&&rates| NetworkConfig::table_one(network.input, network.classes, rates) == *network);
     match found {
-        Some(rates) => (None, Some(DropoutRates(rates.map(widen).to_vec()))),
+        Some(rates) => (None, Some(DropoutRates(rates.map(decimal).to_vec()))),
         None => {
             let NetworkConfig { input, classes, layers } = network.clone();
             (Some(PartialNetwork { input: Some(input), classes: Some(classes), layers }), None)

@@ -1,6 +1,6 @@
 //! Staged read-back: a copy into a mappable buffer, mapped asynchronously. For metrics, checkpoints and pictures only.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, channel};
 
 use super::{Buffer, Gpu};
 use crate::{Error, Result};
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 pub struct Staging {
     buffer: wgpu::Buffer,
     bytes: u64,
-    outcome: Arc<Mutex<Option<Result<(), wgpu::BufferAsyncError>>>>,
+    outcome: Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
 impl Staging {
@@ -26,10 +26,10 @@ impl Staging {
         encoder.copy_buffer_to_buffer(&source.inner, offset, &buffer, 0, size);
         gpu.counters.count_copy();
         gpu.submit(encoder)?;
-        let outcome = Arc::new(Mutex::new(None));
-        let slot = Arc::clone(&outcome);
+        let (sender, outcome) = channel();
         buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            // The receiver is gone if nobody wants the bytes any more.
+            let _ = sender.send(result);
         });
         gpu.counters.count_map();
         Ok(Staging { buffer, bytes, outcome })
@@ -38,11 +38,11 @@ impl Staging {
     /// The bytes as `T`s, once the device is done; waits for it where waiting is allowed.
     pub async fn finish<T: bytemuck::Pod>(self, gpu: &Gpu) -> Result<Vec<T>> {
         gpu.wait()?;
-        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match outcome {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(Error::Gpu(format!("reading back failed: {error}"))),
-            None => return Err(Error::Gpu("reading back did not finish".into())),
+        // Another thread's poll may be the one that runs the callback, a moment after this one's has returned.
+        match self.outcome.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(Error::Gpu(format!("reading back failed: {error}"))),
+            Err(_) => return Err(Error::Gpu("reading back was given up".into())),
         }
         let view = self.buffer.get_mapped_range(..).map_err(|error| Error::Gpu(error.to_string()))?;
         let values = bytemuck::pod_collect_to_vec(&view[..self.bytes as usize]);

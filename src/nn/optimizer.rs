@@ -4,7 +4,7 @@ use super::Network;
 use crate::{
     Result,
     batch::{LANES, flat_workgroups},
-    config::{OptimizerConfig, OptimizerKind, QuantizationConfig},
+    config::{OptimizerConfig, OptimizerKind, QuantizationConfig, decimal},
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
 };
 
@@ -60,8 +60,8 @@ impl Optimizer {
                 specialization
                     .constant("BETA1", config.betas[0])
                     .constant("BETA2", config.betas[1])
-                    .constant("BETA1_REST", 1.0 - f64::from(config.betas[0]))
-                    .constant("BETA2_REST", 1.0 - f64::from(config.betas[1]))
+                    .constant("BETA1_REST", 1.0 - decimal(config.betas[0]))
+                    .constant("BETA2_REST", 1.0 - decimal(config.betas[1]))
                     .constant("EPSILON", config.epsilon.unwrap_or(1e-8))
                     .constant("DECOUPLED", u32::from(config.kind == OptimizerKind::Adamw)),
             ),
@@ -69,7 +69,7 @@ impl Optimizer {
                 "optimizer_adadelta",
                 specialization
                     .constant("RHO", config.rho)
-                    .constant("RHO_REST", 1.0 - f64::from(config.rho))
+                    .constant("RHO_REST", 1.0 - decimal(config.rho))
                     .constant("EPSILON", config.epsilon.unwrap_or(1e-6)),
             ),
         };

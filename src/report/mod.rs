@@ -1,7 +1,6 @@
 //! Figures and reports from plain numbers: picture grids (PNG), charts (SVG), tables (text, Markdown, HTML) and one
 //! self-contained `report.html`. Nothing here needs a GPU.
 
-mod atomic;
 mod canvas;
 mod colormap;
 mod colormap_tables;
@@ -12,7 +11,7 @@ mod html;
 mod table;
 mod text;
 
-pub use atomic::write_atomically;
+pub(crate) use crate::files::write_atomically;
 pub use colormap::{ColorMap, SaliencyScale};
 pub use curves::{LineChart, Series};
 pub use filmstrip::Filmstrip;

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use crate::config::{OptimizerConfig, OptimizerKind, RunConfig, ScheduleKind};
+use crate::config::{OptimizerConfig, OptimizerKind, RunConfig, ScheduleKind, decimal};
 
 /// OneCycleLR's defaults (torch.optim.lr_scheduler).
 const ONE_CYCLE_RISE: f64 = 0.3;
@@ -87,9 +87,4 @@ impl Schedule {
             }
         }
     }
-}
-
-/// The decimal number that the user wrote: 0.1, not 0.10000000149.
-fn decimal(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
 }

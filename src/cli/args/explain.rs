@@ -8,46 +8,24 @@ use super::ModelInputArgs;
 use crate::{
     Error, Result,
     config::{real, suggestion},
+    report::ColorMap,
+    saliency::Method,
 };
 
-/// Attribution methods of this version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Method {
-    /// Gradient of the target with respect to the normalised input.
-    Gradient,
-    /// Gradient × normalised input.
-    InputXGradient,
-    /// Independent noise: the baseline that no method should fail to beat.
-    Random,
-}
-
-impl Method {
-    /// Every method of this version.
-    pub const ALL: [Method; 3] = [Method::Gradient, Method::InputXGradient, Method::Random];
-    /// Names that are reserved for methods to come.
-    const LATER: [&str; 11] = [
-        "smoothgrad",
-        "smoothgrad-sq",
-        "vargrad",
-        "integrated-gradients",
-        "gradient-shap",
-        "grad-cam",
-        "guided-backprop",
-        "deeplift",
-        "lrp",
-        "occlusion",
-        "rise",
-    ];
-
-    /// Its name on the command line and in `attributions.safetensors`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Gradient => "gradient",
-            Method::InputXGradient => "input-x-gradient",
-            Method::Random => "random",
-        }
-    }
-}
+/// Methods of the interface that this version does not have.
+const LATER: [&str; 11] = [
+    "smoothgrad",
+    "smoothgrad-sq",
+    "vargrad",
+    "integrated-gradients",
+    "gradient-shap",
+    "grad-cam",
+    "guided-backprop",
+    "deeplift",
+    "lrp",
+    "occlusion",
+    "rise",
+];
 
 impl FromStr for Method {
     type Err = String;
@@ -57,10 +35,10 @@ impl FromStr for Method {
         if let Some(method) = Method::ALL.into_iter().find(|method| method.name() == text) {
             return Ok(method);
         }
-        if Method::LATER.contains(&text) {
+        if LATER.contains(&text) {
             return Err(format!("`{text}` comes with a later version; available now: {available}"));
         }
-        let hint = suggestion(text, Method::ALL.map(Method::name).into_iter().chain(Method::LATER));
+        let hint = suggestion(text, Method::ALL.map(Method::name).into_iter().chain(LATER));
         Err(format!("no such method{hint} available now: {available}", hint = if hint.is_empty() { ";" } else { &hint }))
     }
 }
@@ -194,7 +172,7 @@ pub struct ExplainArgs {
     pub keep: f32,
     /// Colour map of the saliency pictures
     #[arg(long, value_name = "NAME", help_heading = "Pictures")]
-    pub cmap: Option<String>,
+    pub cmap: Option<ColorMap>,
     /// Folder for grid.png and attributions.safetensors
     #[arg(long, value_name = "DIR", default_value = "runs/explain", help_heading = "Pictures")]
     pub out: PathBuf,
@@ -240,7 +218,7 @@ mod tests {
         for method in Method::ALL {
             assert_eq!(method.name().parse(), Ok(method));
         }
-        for name in Method::LATER {
+        for name in LATER {
             assert!(name.parse::<Method>().is_err_and(|reason| reason.contains("comes with a later version")), "{name}");
         }
         assert!("gradeint".parse::<Method>().is_err_and(|reason| reason.contains("did you mean `gradient`?")));

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use crate::{
+    report::Table,
     Error, Result,
     cli::{
         args::{DataArgs, DataCommand, FetchArgs, GlobalArgs, ListArgs},
-        output::table,
         progress::Progress,
     },
     data::{self, Listing},
@@ -27,7 +27,7 @@ fn list(args: &ListArgs, global: &GlobalArgs) -> Result<()> {
     let listings = data::list(args.data_dir.as_deref());
     global.output().result(&listings, || {
         let rows: Vec<_> = listings.iter().map(row).collect();
-        table(&["data set", "images", "training", "test", "where", "licence"], &rows, &[2, 3])
+        Table::new(["data set", "images", "training", "test", "where", "licence"], rows).to_text(None)
     })
 }
 

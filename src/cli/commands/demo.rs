@@ -1,14 +1,339 @@
-//! `saliq demo`.
+//! `saliq demo`: the paper in small, on built-in images.
 
+use std::{collections::BTreeMap, fs, path::Path, time::Instant};
+
+use serde::Serialize;
+
+use super::train::train;
 use crate::{
     Error, Result,
-    cli::args::{DemoArgs, GlobalArgs},
+    batch::ResidentData,
+    cli::{
+        args::{DemoArgs, GlobalArgs},
+        output::Output,
+    },
+    config::{PartialRunConfig, QuantizationOverrides, RunConfig},
+    data::{self, Dataset},
+    gpu::Gpu,
+    metrics::Cost,
+    model::{MODEL_FILE, Model},
+    nn::{Network, NetworkOptions},
+    report::{Block, ColorMap, Filmstrip, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series, result_table},
+    saliency::{Attributions, Explainer, ExplainerOptions, Method},
+    sgt::Scalar,
+    train::{Outcome, Start},
 };
 
-/// Runs the command.
+/// The models of Table II: folder, title, `--bits`, accuracy in the paper (MNIST).
+const MODELS: [(&str, &str, &str, f32); 4] =
+    [("float", "float", "32", 0.9946), ("4-4", "(4,4)", "4,4", 0.9870), ("4-2", "(4,2)", "4,2", 0.9825), ("2-2", "(2,2)", "2,2", 0.9019)];
+
+/// A file that marks a folder as a demo's, to be replaced by the next.
+const MARKER: &str = "report.html";
+
+/// One trained model of the demo.
+struct Trained {
+    title: &'static str,
+    bits: &'static str,
+    paper: f32,
+    config: RunConfig,
+    outcome: Outcome,
+    attributions: Attributions,
+}
+
+/// Trains the float model and, from it, the quantized ones; writes figures, tables and `report.html`.
 ///
 /// # Errors
 /// [`Error`] of the work behind it.
-pub fn run(_args: &DemoArgs, _global: &GlobalArgs) -> Result<()> {
-    Err(Error::Usage("not built yet".into()))
+pub fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
+    let output = global.output();
+    let started = Instant::now();
+    prepare_folder(&args.out, args.force)?;
+    let dataset = data::load("mnist-mini", None)?;
+    let gpu = super::open_gpu(global)?;
+    output.note(&format!("running on {}", gpu.adapter_description()));
+    let images = first_of_each_class(&dataset);
+    let mut trained = Vec::new();
+    for (folder, title, bits, paper) in MODELS {
+        let config = configuration(&args.out, folder, bits, &dataset, args.tiny)?;
+        let outcome = train(&gpu, &config, &dataset, Start::Replace, &output)?;
+        let attributions = explain(&gpu, &config, &dataset, &images)?;
+        trained.push(Trained { title, bits, paper, config, outcome, attributions });
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let table = result_table(&trained.iter().map(row).collect::<Result<Vec<_>>>()?);
+    let figures = figures(&trained, &dataset, &images)?;
+    for (name, bytes) in &figures {
+        crate::files::write_atomically(&args.out.join(name), bytes)?;
+    }
+    let summary = Summary::new(&trained, &gpu, seconds);
+    let json = serde_json::to_string_pretty(&summary).map_err(|error| Error::Model(error.to_string()))?;
+    crate::files::write_atomically(&args.out.join("results.json"), json.as_bytes())?;
+    report(&trained, &table, &figures, &dataset, &gpu, seconds).write(args.out.join(MARKER))?;
+    output.result(&summary, || finish(&table, &output, &args.out, seconds))
+}
+
+fn finish(table: &crate::report::Table, output: &Output, out: &Path, seconds: f64) -> String {
+    format!(
+        "{}\n{} in {seconds:.0} s: {}\nthe maps: {}",
+        table.to_text(None),
+        output.style(crate::cli::output::Style::Good, "done"),
+        out.join(MARKER).display(),
+        out.join("saliency.png").display()
+    )
+}
+
+/// An earlier demo's folder is emptied of what the demo writes; any other folder with content is refused.
+fn prepare_folder(out: &Path, force: bool) -> Result<()> {
+    let has_content = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
+    let is_demo = MODELS.iter().any(|(folder, ..)| out.join(folder).join(crate::model::MODEL_FILE).exists()) || out.join(MARKER).exists();
+    if has_content && !is_demo && !force {
+        return Err(Error::Usage(format!("{}: has other files in it; name another folder with --out, or use --force", out.display())));
+    }
+    fs::create_dir_all(out).map_err(Error::io("cannot create", out))
+}
+
+/// The float model from scratch, quantized ones from it; short enough for two processor cores.
+fn configuration(out: &Path, folder: &str, bits: &str, dataset: &Dataset, tiny: bool) -> Result<RunConfig> {
+    let is_float = bits == "32";
+    let (steps, snapshot_every) = match (tiny, is_float) {
+        (true, true) => (3, 1),
+        (true, false) => (1, 0),
+        (false, true) => (160, 15),
+        (false, false) => (56, 0),
+    };
+    let init = if is_float { String::new() } else { format!("init = {:?}\n", out.join("float").join(MODEL_FILE).display().to_string()) };
+    let limit = if tiny { "test-limit = 50\n" } else { "" };
+    let text = format!(
+        "dataset = \"mnist-mini\"\nbits = \"{bits}\"\nsteps = {steps}\nbatch-size = {}\noptimizer = \"momentum\"\nlr = {}\n\
+         schedule = \"one-cycle\"\nsnapshot-every = {snapshot_every}\n{init}{limit}",
+        if tiny { 8 } else { 64 },
+        if is_float { 0.05 } else { 0.02 },
+    );
+    let mut settings = PartialRunConfig::parse(&text, "demo")?;
+    settings.out = Some(out.join(folder));
+    super::train::resolve_for(settings, dataset)
+}
+
+/// The first test image of every class.
+fn first_of_each_class(dataset: &Dataset) -> Vec<usize> {
+    (0..dataset.classes)
+        .filter_map(|class| dataset.test.labels.iter().position(|&label| u32::from(label) == class))
+        .collect()
+}
+
+fn explain(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, images: &[usize]) -> Result<Attributions> {
+    let model = Model::load(&config.out, &QuantizationOverrides::default())?;
+    let split = dataset.test.select(images, dataset.shape);
+    let data = ResidentData::new(gpu, &split, dataset.shape)?;
+    let options = NetworkOptions { slots: 2 * data.count, training: false, gradients: true };
+    let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
+    gpu.write(&network.parameters, 0, &model.parameters);
+    let options = ExplainerOptions {
+        methods: vec![Method::Gradient],
+        scalar: Scalar::LogitPredicted,
+        normalization: (model.config.normalize.mean, model.config.normalize.deviation),
+        keep: 0.5,
+        rank: config.sgt.mask_rank,
+        seed: config.seed,
+    };
+    let explainer = Explainer::record(gpu, &network, &data, data.count, options)?;
+    pollster::block_on(explainer.run(gpu, &mut |_| {}))
+}
+
+fn row(trained: &Trained) -> Result<ResultRow> {
+    let cost = Cost::new(&trained.config.network, &trained.config.quantization)?;
+    Ok(ResultRow {
+        model: trained.title.into(),
+        bits: trained.bits.into(),
+        accuracy: trained.outcome.evaluation.accuracy as f32,
+        loss: trained.outcome.evaluation.loss as f32,
+        paper_accuracy: Some(trained.paper),
+        floating_point_operations: cost.flops,
+        weighted_operations: Some(cost.weighted_flops),
+        weight_bytes: cost.weight_bytes,
+        seconds: trained.outcome.seconds as f32,
+        alpha: trained.outcome.alphas.iter().map(|(name, &alpha)| (name.clone(), alpha)).collect(),
+    })
+}
+
+/// Every figure by file name.
+fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let split = dataset.test.select(images, dataset.shape);
+    let pixels: Vec<f32> = split.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let grid = Grid {
+        title: "What each model looks at",
+        shape: dataset.shape,
+        images: &pixels,
+        labels: &split.labels,
+        class_names: &dataset.class_names,
+        columns: trained
+            .iter()
+            .map(|one| GridColumn {
+                model: one.title,
+                method: Method::Gradient.name(),
+                saliency: &one.attributions.maps[0],
+                masked: &one.attributions.masked[0],
+                predictions: &one.attributions.predictions,
+                probabilities: &one.attributions.probabilities,
+                accuracy: Some(one.outcome.evaluation.accuracy as f32),
+            })
+            .collect(),
+        colormap: ColorMap::Diverging,
+    };
+    let float = &trained[0].outcome;
+    let shown = dataset.test.select(&float.snapshot_images, dataset.shape);
+    let film_pixels: Vec<f32> = shown.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let filmstrip = Filmstrip {
+        title: "Saliency of the float model while it trains",
+        shape: dataset.shape,
+        images: &film_pixels,
+        labels: &shown.labels,
+        class_names: &dataset.class_names,
+        frames: float.snapshots.iter().map(|snapshot| (snapshot.step, snapshot.saliency.clone())).collect(),
+        colormap: ColorMap::Diverging,
+    };
+    let chart = |title: &str, y_label: &str, log_y: bool, value: fn(&crate::train::StepLine) -> f64| LineChart {
+        title: title.into(),
+        x_label: "step".into(),
+        y_label: y_label.into(),
+        log_y,
+        series: trained
+            .iter()
+            .map(|one| Series {
+                name: one.title.into(),
+                points: one.outcome.steps.iter().map(|line| (line.step as f64, value(line))).collect(),
+                smooth: true,
+            })
+            .collect(),
+    };
+    let loss = chart("Training loss (CE + λ·KL)", "loss", true, |line| line.loss);
+    let kl = chart("KL divergence between clean and masked predictions", "KL", true, |line| line.kl);
+    Ok(vec![
+        ("saliency.png", grid.png()?),
+        ("filmstrip.png", filmstrip.png()?),
+        ("loss.svg", loss.to_svg()?.into_bytes()),
+        ("kl.svg", kl.to_svg()?.into_bytes()),
+    ])
+}
+
+/// `results.json`, and the JSON of `saliq demo --json`.
+#[derive(Serialize)]
+struct Summary {
+    adapter: String,
+    seconds: f64,
+    models: Vec<ModelSummary>,
+}
+
+#[derive(Serialize)]
+struct ModelSummary {
+    name: &'static str,
+    bits: &'static str,
+    accuracy: f64,
+    paper_accuracy: f32,
+    loss: f64,
+    images: u64,
+    alpha: BTreeMap<String, f32>,
+    training_seconds: f64,
+}
+
+impl Summary {
+    fn new(trained: &[Trained], gpu: &Gpu, seconds: f64) -> Summary {
+        let models = trained
+            .iter()
+            .map(|one| ModelSummary {
+                name: one.title,
+                bits: one.bits,
+                accuracy: one.outcome.evaluation.accuracy,
+                paper_accuracy: one.paper,
+                loss: one.outcome.evaluation.loss,
+                images: one.outcome.evaluation.images,
+                alpha: one.outcome.alphas.clone(),
+                training_seconds: one.outcome.seconds,
+            })
+            .collect();
+        Summary { adapter: gpu.adapter_description(), seconds, models }
+    }
+}
+
+fn report(
+    trained: &[Trained],
+    table: &crate::report::Table,
+    figures: &[(&'static str, Vec<u8>)],
+    dataset: &Dataset,
+    gpu: &Gpu,
+    seconds: f64,
+) -> Report {
+    let accuracy = |one: &Trained| format!("{} {:.1} %", one.title, 100.0 * one.outcome.evaluation.accuracy);
+    let svg = |name: &str| {
+        figures.iter().find(|(file, _)| *file == name).map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+    };
+    let png = |name: &str| figures.iter().find(|(file, _)| *file == name).map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+    let images = trained[0].outcome.evaluation.images;
+    let intro = vec![
+        format!(
+            "Four models of the same small CNN were trained with Saliency Guided Training on {} handwritten digits; the quantized \
+             ones started from the float model.",
+            dataset.train.len()
+        ),
+        format!(
+            "Test accuracy on {images} images: {}.",
+            trained.iter().map(accuracy).collect::<Vec<_>>().join(", ")
+        ),
+        "The paper's figures, beside ours in the table, are for the full data set and longer training.".into(),
+    ];
+    let sections = vec![
+        Section { title: "Accuracy and cost".into(), blocks: vec![Block::Table(table.clone())] },
+        Section {
+            title: "Saliency".into(),
+            blocks: vec![
+                Block::Image {
+                    png: png("saliency.png"),
+                    alt: "Grid of digits with, for each model, the saliency map and the image with its low-saliency half replaced by noise"
+                        .into(),
+                    caption: "A row a digit. For each model: the gradient of the predicted class's logit with respect to the image \
+                              (red raises the score, blue lowers it), and the image with the half of its pixels that have the lowest \
+                              gradient replaced by uniform noise. Below: prediction and probability."
+                        .into(),
+                },
+                Block::Image {
+                    png: png("filmstrip.png"),
+                    alt: "Saliency maps of a few digits at several moments of training".into(),
+                    caption: "Gradient maps of the float model for the same test digits as training goes on (logit of the true class)."
+                        .into(),
+                },
+            ],
+        },
+        Section {
+            title: "Training".into(),
+            blocks: vec![
+                Block::Svg { svg: svg("loss.svg"), caption: "Loss a step, smoothed; the quantized models start from the float one.".into() },
+                Block::Svg {
+                    svg: svg("kl.svg"),
+                    caption: "How differently each model sees an image and its masked copy: what Saliency Guided Training holds down."
+                        .into(),
+                },
+            ],
+        },
+        Section {
+            title: "How this was made".into(),
+            blocks: vec![
+                Block::Facts(vec![
+                    ("adapter".into(), gpu.adapter_description()),
+                    ("seed".into(), trained[0].config.seed.to_string()),
+                    ("time".into(), format!("{seconds:.0} s in all")),
+                    ("saliq".into(), env!("CARGO_PKG_VERSION").into()),
+                ]),
+                Block::Paragraph("To train one of these models again:".into()),
+                Block::Code(
+                    trained
+                        .iter()
+                        .map(|one| format!("saliq train --config {}/config.toml --out runs/again", one.config.out.display()))
+                        .collect::<Vec<_>>()
+                        .join("\n"),
+                ),
+            ],
+        },
+    ];
+    Report { title: "saliq demo: quantization and what a CNN looks at".into(), intro, sections }
 }

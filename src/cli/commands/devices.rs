@@ -1,10 +1,10 @@
 //! `saliq devices`.
 
 use crate::{
+    report::Table,
     Result,
     cli::{
         args::{DevicesArgs, GlobalArgs},
-        output::table,
     },
     gpu::{AdapterReport, adapters, no_adapter},
 };
@@ -37,7 +37,7 @@ fn describe(adapters: &[AdapterReport]) -> String {
             ]
         })
         .collect();
-    let mut text = table(&["#", "adapter", "backend", "type", "driver", "features", "binds at most"], &rows, &[]);
+    let mut text = Table::new(["#", "adapter", "backend", "type", "driver", "features", "binds at most"], rows).to_text(None);
     if let Some(picked) = adapters.iter().find(|adapter| adapter.picked) {
         text.push_str(&format!("\n* {} is picked: {}", picked.name, picked.reason));
     } else if let Some(first) = adapters.first() {

@@ -1,11 +1,11 @@
 //! `saliq eval`.
 
 use crate::{
+    report::Table,
     Result,
     batch::ResidentData,
     cli::{
         args::{EvalArgs, GlobalArgs},
-        output::table,
         progress::Progress,
     },
     files::write_atomically,
@@ -70,11 +70,9 @@ fn describe(evaluation: &Evaluation) -> String {
         .collect();
     let mut header = vec!["label".to_string(), "images".into(), "accuracy %".into(), "precision %".into()];
     header.extend((0..evaluation.confusion.len()).map(|class| format!("→ {class}")));
-    let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    let numbers: Vec<usize> = (1..header.len()).collect();
     format!(
         "{}\naccuracy {} % of {} images, loss {:.4}",
-        table(&header, &rows, &numbers),
+        Table::new(header, rows).to_text(None),
         percent(evaluation.accuracy),
         evaluation.images,
         evaluation.loss

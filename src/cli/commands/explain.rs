@@ -1,15 +1,209 @@
 //! `saliq explain`.
 
+use std::path::Path;
+
+use serde::Serialize;
+
 use crate::{
     Error, Result,
-    cli::args::{ExplainArgs, GlobalArgs},
+    batch::ResidentData,
+    cli::{
+        args::{ExplainArgs, ExplainOutput, ExplainTarget, GlobalArgs},
+        progress::Progress,
+    },
+    data::Split,
+    gpu::Gpu,
+    model::{Model, Tensor, TensorFile},
+    nn::{Network, NetworkOptions},
+    report::{ColorMap, Grid, GridColumn},
+    saliency::{Attributions, Explainer, ExplainerOptions},
+    sgt::Scalar,
 };
 
-/// Runs the command.
+/// Images explained where neither `--count` nor `--indices` says how many.
+const DEFAULT_COUNT: u32 = 8;
+/// Images in a picture grid at most; `attributions.safetensors` has all.
+const GRID_ROWS: usize = 40;
+
+/// Writes `grid.png` and `attributions.safetensors`.
 ///
 /// # Errors
 /// [`Error`] of the work behind it.
-pub fn run(args: &ExplainArgs, _global: &GlobalArgs) -> Result<()> {
+pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     args.validate()?;
-    Err(Error::Usage("not built yet".into()))
+    let output = global.output();
+    let models = args.models.iter().map(|path| Model::load(path, &args.input.quantization)).collect::<Result<Vec<_>>>()?;
+    for model in &models {
+        model.require_alphas()?;
+        if let ExplainTarget::Class(class) = args.target
+            && class >= model.config.network.classes
+        {
+            return Err(Error::Usage(format!("--target {class}: the model has classes 0 to {}", model.config.network.classes - 1)));
+        }
+    }
+    let gpu = super::open_gpu(global)?;
+    let mut explained = Vec::new();
+    for model in &models {
+        let (dataset, normalization) = super::model_data(model, &args.input)?;
+        let (numbers, split) = chosen(args, super::split_of(&dataset, args.input.split), &dataset.name, dataset.shape)?;
+        let bar = Progress::items(&output, "explaining", numbers.len() as u64);
+        let attributions = pollster::block_on(attribute(&gpu, model, &split, normalization, args, &mut |done| bar.set(done)))?;
+        bar.finish();
+        explained.push(Explained { model, name: model_name(&model.path), dataset, split, numbers, attributions });
+    }
+    std::fs::create_dir_all(&args.out).map_err(Error::io("cannot create", &args.out))?;
+    write_grid(&explained, args)?;
+    let files = write_tensors(&explained, args)?;
+    let result = ExplainResult {
+        grid: args.out.join("grid.png"),
+        attributions: files,
+        images: explained[0].numbers.len(),
+        methods: args.method.iter().map(|method| method.name()).collect(),
+    };
+    output.result(&result, || {
+        let files: Vec<_> = result.attributions.iter().map(|file| file.display().to_string()).collect();
+        format!("{} images explained: {} and {}", result.images, result.grid.display(), files.join(", "))
+    })
+}
+
+/// The JSON of `saliq explain --json`.
+#[derive(Serialize)]
+struct ExplainResult {
+    grid: std::path::PathBuf,
+    attributions: Vec<std::path::PathBuf>,
+    images: usize,
+    methods: Vec<&'static str>,
+}
+
+struct Explained<'a> {
+    model: &'a Model,
+    name: String,
+    dataset: crate::data::Dataset,
+    split: Split,
+    numbers: Vec<u32>,
+    attributions: Attributions,
+}
+
+/// A model by the name of its run folder, or of its file.
+fn model_name(path: &Path) -> String {
+    let is_default = path.file_name().is_some_and(|name| name == crate::model::MODEL_FILE);
+    let named = if is_default { path.parent().and_then(Path::file_name) } else { path.file_stem() };
+    named.map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The images to explain and their numbers.
+fn chosen(args: &ExplainArgs, split: &Split, name: &str, shape: crate::config::Shape) -> Result<(Vec<u32>, Split)> {
+    let numbers: Vec<u32> = match &args.indices {
+        Some(indices) => indices.0.clone(),
+        None => (0..args.count.unwrap_or(DEFAULT_COUNT).min(split.len() as u32)).collect(),
+    };
+    if let Some(beyond) = numbers.iter().find(|&&number| number as usize >= split.len()) {
+        return Err(Error::Usage(format!("--indices {beyond}: the {} split of {name} has {} images", args.input.split.name(), split.len())));
+    }
+    let places: Vec<usize> = numbers.iter().map(|&number| number as usize).collect();
+    Ok((numbers, split.select(&places, shape)))
+}
+
+async fn attribute(
+    gpu: &Gpu,
+    model: &Model,
+    split: &Split,
+    normalization: (f32, f32),
+    args: &ExplainArgs,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Attributions> {
+    let shape = model.config.network.input;
+    let mut data = ResidentData::new(gpu, split, shape)?;
+    let scalar = match (args.target, args.output) {
+        (ExplainTarget::Predicted, ExplainOutput::Logit) => Scalar::LogitPredicted,
+        (ExplainTarget::Predicted, ExplainOutput::LogSoftmax) => Scalar::LogSoftmaxPredicted,
+        (_, ExplainOutput::Logit) => Scalar::LogitLabel,
+        (_, ExplainOutput::LogSoftmax) => Scalar::LogSoftmaxLabel,
+    };
+    if let ExplainTarget::Class(class) = args.target {
+        // To the kernels, the class asked for is the label.
+        data.labels = gpu.upload("classes asked for", &vec![class; split.len()])?;
+    }
+    let most = args.input.batch_size.min(data.count);
+    let options = NetworkOptions { slots: 2 * most, training: false, gradients: true };
+    let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
+    gpu.write(&network.parameters, 0, &model.parameters);
+    let options = ExplainerOptions {
+        methods: args.method.clone(),
+        scalar,
+        normalization,
+        keep: args.keep,
+        rank: crate::config::MaskRank::Signed,
+        seed: args.seed,
+    };
+    let explainer = Explainer::record(gpu, &network, &data, most, options)?;
+    explainer.run(gpu, progress).await
+}
+
+/// Pixels of `split` in 0..1.
+fn unit_pixels(split: &Split) -> Vec<f32> {
+    split.images.iter().map(|&byte| f32::from(byte) / 255.0).collect()
+}
+
+fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
+    let first = &explained[0];
+    let rows = first.numbers.len().min(GRID_ROWS);
+    let pixels = rows * first.dataset.shape.elements() as usize;
+    let images = unit_pixels(&first.split);
+    let columns = explained
+        .iter()
+        .flat_map(|one| {
+            args.method.iter().enumerate().map(move |(index, method)| GridColumn {
+                model: &one.name,
+                method: method.name(),
+                saliency: &one.attributions.maps[index][..pixels],
+                masked: &one.attributions.masked[index][..pixels],
+                predictions: &one.attributions.predictions[..rows],
+                probabilities: &one.attributions.probabilities[..rows],
+                accuracy: None,
+            })
+        })
+        .collect();
+    let grid = Grid {
+        title: &format!("What the models look at: {}", first.dataset.name),
+        shape: first.dataset.shape,
+        images: &images[..pixels],
+        labels: &first.split.labels[..rows],
+        class_names: &first.dataset.class_names,
+        columns,
+        colormap: args.cmap.unwrap_or(ColorMap::Diverging),
+    };
+    grid.write(args.out.join("grid.png"))
+}
+
+/// One `attributions.safetensors`, or with several models one `attributions-<model>.safetensors` each.
+fn write_tensors(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<Vec<std::path::PathBuf>> {
+    let mut files = Vec::new();
+    for (position, one) in explained.iter().enumerate() {
+        let name = match (explained.len(), explained[..position].iter().any(|other| other.name == one.name)) {
+            (1, _) => "attributions.safetensors".to_string(),
+            (_, false) => format!("attributions-{}.safetensors", one.name),
+            (_, true) => format!("attributions-{}-{}.safetensors", one.name, position + 1),
+        };
+        let count = one.numbers.len();
+        let [channels, height, width] = <[u32; 3]>::from(one.dataset.shape).map(|size| size as usize);
+        let shape = [count, channels, height, width];
+        let mut tensors: Vec<_> = args
+            .method
+            .iter()
+            .zip(&one.attributions.maps)
+            .map(|(method, map)| Tensor::f32(method.name(), &shape, map.clone()))
+            .collect();
+        let integers = |values: Vec<i64>, name: &str| Tensor::i64(name, &[count], values);
+        tensors.push(Tensor::f32("images", &shape, unit_pixels(&one.split)));
+        tensors.push(integers(one.split.labels.iter().map(|&label| i64::from(label)).collect(), "labels"));
+        tensors.push(integers(one.attributions.predictions.iter().map(|&class| i64::from(class)).collect(), "predictions"));
+        tensors.push(integers(one.numbers.iter().map(|&number| i64::from(number)).collect(), "indices"));
+        let classes = one.model.config.network.classes as usize;
+        tensors.push(Tensor::f32("logits", &[count, classes], one.attributions.logits.clone()));
+        let path = args.out.join(name);
+        TensorFile::write(&path, &tensors, &[])?;
+        files.push(path);
+    }
+    Ok(files)
 }

@@ -59,8 +59,14 @@ fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<Part
 }
 
 /// The complete configuration with its data set. A model to start from brings its own normalisation.
-pub(super) fn resolve(mut settings: PartialRunConfig) -> Result<(RunConfig, Dataset)> {
+fn resolve(settings: PartialRunConfig) -> Result<(RunConfig, Dataset)> {
     let dataset = data::load(settings.dataset_name(), settings.data_dir.as_deref())?;
+    let config = resolve_for(settings, &dataset)?;
+    Ok((config, dataset))
+}
+
+/// As [`resolve`], for a data set that is there.
+pub(super) fn resolve_for(mut settings: PartialRunConfig, dataset: &Dataset) -> Result<RunConfig> {
     if let (Some(init), None) = (&settings.init, &settings.normalize) {
         let own = Model::load(init, &QuantizationOverrides::default())?.config;
         if !own.training.is_null() {
@@ -68,8 +74,7 @@ pub(super) fn resolve(mut settings: PartialRunConfig) -> Result<(RunConfig, Data
                 Some(NormalizeSpec(Normalize::Fixed { mean: own.normalize.mean, deviation: own.normalize.deviation }));
         }
     }
-    let config = settings.resolve(&dataset.info())?;
-    Ok((config, dataset))
+    settings.resolve(&dataset.info())
 }
 
 /// Runs the training with a progress bar.
