@@ -126,6 +126,8 @@ fn misspelt_arguments_get_a_suggestion() {
     assert!(refused(&["explain", "model", "--method", "gradeint"]).contains("`gradient`"));
     assert!(refused(&["explain", "model", "--method", "gradient,smoothgrad"]).contains("comes with a later version"));
     assert!(refused(&["explain", "model", "--samples", "9"]).contains("no effect"));
+    assert!(refused(&["data", "fetch", "--data-dri", "x"]).ends_with("(see `saliq data fetch --help`)"));
+    assert!(refused(&["train", "--bits", "9"]).ends_with("(see `saliq train --help`)"));
     assert!(refused(&["explain"]).contains("<MODEL>"));
     assert!(refused(&["drop", "model"]).contains("unrecognized subcommand 'drop'"));
 }
@@ -187,4 +189,14 @@ fn a_missing_configuration_file_is_not_a_usage_error() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.starts_with("error: /nowhere/run.toml: cannot read the configuration"), "{error}");
     assert_eq!(error.lines().count(), 1);
+}
+
+/// In this process on purpose: nothing else in it asks for signals.
+#[test]
+fn an_interrupt_is_noticed() {
+    use saliq::cli::signals;
+    signals::install();
+    assert_eq!(signals::interrupted(), None);
+    signal_hook::low_level::raise(signal_hook::consts::SIGINT).expect("raised");
+    assert_eq!(signals::interrupted(), Some(2));
 }

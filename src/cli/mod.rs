@@ -26,7 +26,7 @@ pub fn main() -> ExitCode {
     let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return argument_error(&error),
+        Err(error) => return argument_error(&error, &arguments),
     };
     logger::start(cli.global.verbose, cli.global.quiet);
     match dispatch(&cli.command, &cli.global) {
@@ -59,28 +59,24 @@ fn report(message: &str) {
 }
 
 /// Help and version as clap prints them; an error, clap's suggestion included, on one line.
-fn argument_error(error: &clap::Error) -> ExitCode {
+fn argument_error(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
             ExitCode::from(if error.use_stderr() { 2 } else { 0 })
         }
         _ => {
-            report(&one_line(&error.render().to_string()));
+            report(&one_line(&error.render().to_string(), &command_name(arguments)));
             ExitCode::from(Error::Usage(String::new()).exit_code())
         }
     }
 }
 
 /// Folds clap's paragraphs (`error: …`, indented names, `tip: …`, `Usage: …`) into one sentence and a pointer to the help.
-fn one_line(rendered: &str) -> String {
+fn one_line(rendered: &str, command: &str) -> String {
     let mut line = String::new();
-    let mut command = "saliq".to_string();
     for part in rendered.lines().map(str::trim).filter(|part| !part.is_empty()) {
-        if let Some(usage) = part.strip_prefix("Usage: ") {
-            let words = usage.split_whitespace().take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
-            command = words.collect::<Vec<_>>().join(" ");
-        } else if part.starts_with("For more information") {
+        if part.starts_with("Usage: ") || part.starts_with("For more information") {
             break;
         } else if line.is_empty() {
             line.push_str(part.strip_prefix("error: ").unwrap_or(part));
@@ -91,6 +87,20 @@ fn one_line(rendered: &str) -> String {
         }
     }
     format!("{line} (see `{command} --help`)")
+}
+
+/// The command that the arguments name, such as `saliq data fetch`: where the help is.
+fn command_name(arguments: &[OsString]) -> String {
+    let root = Cli::command();
+    let mut command = &root;
+    let mut name = command.get_name().to_string();
+    for argument in arguments.iter().skip(1) {
+        if let Some(inner) = command.find_subcommand(argument) {
+            name = format!("{name} {}", inner.get_name());
+            command = inner;
+        }
+    }
+    name
 }
 
 /// `--color` has to be known before the arguments are parsed, for their own help and errors.
@@ -127,7 +137,8 @@ mod tests {
     fn errors_fold_into_one_line() {
         let fold = |arguments: &[&str]| {
             let error = Cli::command().try_get_matches_from(arguments).expect_err("must not parse");
-            one_line(&error.render().to_string())
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            one_line(&error.render().to_string(), &command_name(&arguments))
         };
         assert_eq!(
             fold(&["saliq", "eval"]),

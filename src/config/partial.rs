@@ -305,10 +305,11 @@ impl PartialRunConfig {
             }
         }
         let parsed: PartialRunConfig = toml::from_str(text).map_err(|error| {
-            // The key is on the line of the value; name it, for the parser speaks of the value only.
+            // The parser speaks of the value only: name the key, the last one that starts before it.
             let span = error.span();
-            let inside = |value: std::ops::Range<usize>| span.as_ref().is_some_and(|span| value.contains(&span.start));
-            let key = table.get_ref().iter().find(|(_, value)| inside(value.span())).map(|(key, _)| key.get_ref().to_string());
+            let before = |offset: usize| span.as_ref().is_some_and(|span| offset <= span.start);
+            let starts = table.get_ref().keys().map(|key| (key.span().start, key.get_ref().to_string()));
+            let key = starts.filter(|&(start, _)| before(start)).max().map(|(_, key)| key);
             let prefix = key.map_or(String::new(), |key| format!("{key}: "));
             at(span.map(|span| span.start), &format!("{prefix}{}", error.message()))
         })?;

@@ -41,7 +41,13 @@ pub struct ModelInputArgs {
     #[arg(long, value_name = "HOW", help_heading = "Data")]
     pub normalize: Option<NormalizeSpec>,
     /// Images a step: less memory, not other results
-    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "256",
+        value_parser = clap::value_parser!(u32).range(1..=65536),
+        help_heading = "Data"
+    )]
     pub batch_size: u32,
     /// How to run the model, over what its file says.
     #[command(flatten)]

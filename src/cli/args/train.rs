@@ -15,14 +15,14 @@ Examples:
   saliq train --config runs/first/config.toml --seed 1 --out runs/second
   saliq train --out runs/first --epochs 20 --resume         go on with a run, for longer")]
 pub struct TrainArgs {
-    /// TOML file with any of the settings below, named as the flags are; flags win
+    /// Settings given as flags.
+    #[command(flatten)]
+    pub flags: PartialRunConfig,
+    /// TOML file with any of the settings of this command, named as the flags are; flags win
     ///
     /// The config.toml of a run folder is such a file. Layers of a network of your own stand in it as [[network.layers]].
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub config: Option<PathBuf>,
-    /// Settings given as flags.
-    #[command(flatten)]
-    pub flags: PartialRunConfig,
     /// Replace an existing run folder
     #[arg(long, help_heading = "Run", conflicts_with = "resume")]
     pub force: bool,
