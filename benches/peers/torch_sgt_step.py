@@ -15,6 +15,7 @@ import statistics
 import time
 
 import torch
+import torch._functorch.config
 import torch.nn.functional as F
 from torch import nn
 
@@ -39,11 +40,8 @@ class TableOne(nn.Module):
 
 
 class Step:
-    """A network, an optimiser and one batch; `loss` is compiled or not, the optimiser's step never is.
-
-    The gradient of an output with respect to the input needs a second backward pass through one graph, which torch.compile
-    cannot trace; so the pieces that it can (the forward passes with their backward passes) are compiled.
-    """
+    """A network, an optimiser and one batch. Where `compiled`, the forward passes, their backward passes and the masking are; the
+    step around them, which takes a gradient with respect to the input midway, and the optimiser are not."""
 
     def __init__(self, batch: int, device: str, shared: bool, compiled: bool) -> None:
         torch.manual_seed(0)
@@ -57,7 +55,8 @@ class Step:
         self.mask = self.lowest_replaced
         self.forward = self.network
         if compiled:
-            # The clean forward and the masked one are alive together, and so are their graphs' buffers: let CUDA graphs know where a step begins.
+            # The shared form goes back through the clean forward twice: its saved tensors must outlive the first pass.
+            torch._functorch.config.donated_buffer = False
             self.forward = torch.compile(self.network, mode="reduce-overhead" if device == "cuda" else "default")
             self.mask = torch.compile(self.lowest_replaced)
 
@@ -71,7 +70,7 @@ class Step:
 
     def __call__(self) -> None:
         if self.compiled:
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # Tells CUDA graphs that the last step's outputs are done with.
         x = self.x.detach().clone().requires_grad_(True)
         clean = self.forward(x)
         (gradient,) = torch.autograd.grad(clean.gather(1, self.y[:, None]).sum(), x, retain_graph=self.shared)
