@@ -2,6 +2,7 @@
 //! and explains what quantization does to their saliency maps. See `ARCHITECTURE.md` for the map of this crate.
 
 pub mod batch;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod data;

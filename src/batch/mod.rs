@@ -71,6 +71,11 @@ impl Batch {
         gpu.write(&self.cursor, 0, &[0u32]);
     }
 
+    /// Entries that the table has room for.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
     fn range(&self, index: u64, most: u32) -> ImageRange<'_> {
         ImageRange { binding: self.ranges.range(index * RANGE_STRIDE, size_of::<ImagesRange>() as u64), most }
     }

@@ -17,5 +17,5 @@ pub use buffer::{Binding, Buffer};
 pub use device::{Counters, Gpu, GpuOptions};
 pub use kernel::{Kernel, Specialization};
 pub use readback::Staging;
-pub use recording::{Command, Recording};
+pub use recording::{Command, Recording, Work};
 pub use shaders::{kernel_names, link, link_user};

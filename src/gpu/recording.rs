@@ -5,6 +5,15 @@ use std::sync::Arc;
 use super::{Binding, Buffer, Gpu, Kernel};
 use crate::{Error, Result};
 
+/// What a dispatch has to do, at most: for benchmarks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Floating-point operations; 0 where they do not matter.
+    pub flops: u64,
+    /// Bytes that must be read and written once each.
+    pub bytes: u64,
+}
+
 /// One entry of a [`Recording`].
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -18,6 +27,8 @@ pub enum Command {
         workgroups: [u32; 3],
         /// What it does here, e.g. `conv2 forward`.
         label: String,
+        /// What it has to do.
+        work: Work,
     },
     /// Set a buffer to zero.
     Clear(Buffer),
@@ -67,9 +78,21 @@ impl Recording {
             other => other,
         })?;
         if workgroups.iter().all(|&count| count > 0) {
-            self.commands.push(Command::Dispatch { kernel, bind_group, workgroups, label });
+            self.commands.push(Command::Dispatch { kernel, bind_group, workgroups, label, work: Work::default() });
         }
         Ok(())
+    }
+
+    /// Says what the dispatch added last has to do.
+    pub fn note_work(&mut self, noted: Work) {
+        if let Some(Command::Dispatch { work, .. }) = self.commands.last_mut() {
+            *work = noted;
+        }
+    }
+
+    /// Each command as a list of its own.
+    pub fn split(&self) -> impl Iterator<Item = Recording> + '_ {
+        self.commands.iter().map(|command| Recording { commands: vec![command.clone()] })
     }
 
     /// Adds setting `buffer` to zero.

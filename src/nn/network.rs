@@ -8,7 +8,7 @@ use super::{
 use crate::{
     Error, Result,
     config::{LayerConfig, NetworkConfig, QuantizationConfig, Shape},
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
     quant::WeightQuantizerPlan,
 };
 
@@ -355,6 +355,7 @@ impl Network {
                     let blocks = groups(node.output.channels).div_ceil(tiles.lanes * tiles.groups);
                     let kernel = gpu.kernel("convolution", specialization)?;
                     recording.dispatch(gpu, label, kernel, &bindings, [strips, range.most, blocks])?;
+                    recording.note_work(weighted_work(node, range.most));
                 }
                 NodeKind::FullyConnected { weights } => {
                     let (specialization, workgroups) =
@@ -364,6 +365,7 @@ impl Network {
                     bindings.push((&weights.bias).into());
                     self.bind_pact(node, &mut bindings);
                     recording.dispatch(gpu, label, gpu.kernel("matrix_product", specialization)?, &bindings, workgroups)?;
+                    recording.note_work(weighted_work(node, range.most));
                 }
                 NodeKind::Activation => {
                     let elements = node.output_elements();
@@ -380,6 +382,7 @@ impl Network {
                     let bindings = [range.binding, input.into(), (&node.value).into(), choice.into()];
                     let workgroups = grid((range.most * node.output_elements()).div_ceil(ELEMENTWISE));
                     recording.dispatch(gpu, label, kernel, &bindings, workgroups)?;
+                    recording.note_work(elementwise_work(range.most, node.input_elements(), node.output_elements()));
                 }
                 NodeKind::Dropout { rate, layer } => {
                     if let Some(step) = step {
@@ -436,6 +439,7 @@ impl Network {
                     let strips = node.input.width.div_ceil(tiles.columns) * node.input.height;
                     let workgroups = [strips, range.most, in_groups.div_ceil(tiles.lanes * tiles.groups)];
                     recording.dispatch(gpu, format!("{} input gradient", node.name), kernel, &bindings, workgroups)?;
+                    recording.note_work(weighted_work(node, range.most));
                 }
                 NodeKind::FullyConnected { weights } => {
                     if wanted == Gradients::Parameters {
@@ -451,6 +455,7 @@ impl Network {
                     let bindings = [range.binding, gradient.into(), (&weights.backward).into(), next.into()];
                     let kernel = gpu.kernel("matrix_product", specialization)?;
                     recording.dispatch(gpu, format!("{} input gradient", node.name), kernel, &bindings, workgroups)?;
+                    recording.note_work(weighted_work(node, range.most));
                 }
                 NodeKind::MaxPool { kernel, stride, choice } => {
                     self.record_pool_gradient(
@@ -513,6 +518,7 @@ impl Network {
         self.bind_alpha_sums(node.activation, &mut bindings)?;
         let blocks = (range.most * node.output_elements()).div_ceil(ELEMENTWISE * items);
         recording.dispatch(gpu, format!("{} activation gradient", node.name), kernel, &bindings, grid(blocks))?;
+        recording.note_work(elementwise_work(range.most, 2 * node.output_elements(), node.output_elements()));
         self.record_alpha_sum(gpu, recording, node, range, blocks, wanted)
     }
 
@@ -539,6 +545,8 @@ impl Network {
         self.bind_alpha_sums(activation, &mut bindings)?;
         let blocks = (range.most * node.input_elements()).div_ceil(ELEMENTWISE * items);
         recording.dispatch(gpu, format!("{} gradient", node.name), kernel, &bindings, grid(blocks))?;
+        let read = node.output_elements() + if fused.is_some() { node.input_elements() } else { 0 };
+        recording.note_work(elementwise_work(range.most, read, node.input_elements()));
         match fused {
             Some(previous) => self.record_alpha_sum(gpu, recording, previous, range, blocks, wanted),
             None => Ok(()),
@@ -597,7 +605,9 @@ impl Network {
         let pipeline = gpu.kernel("convolution_weight_gradient", convolution_shape(specialization, node))?;
         let workgroups = [in_groups * kernel.div_ceil(tap_rows), *count, out_groups.div_ceil(lanes * per_lane)];
         let bindings = [range.binding, input.into(), gradient.into(), parts.into()];
-        recording.dispatch(gpu, format!("{} weight gradient", node.name), pipeline, &bindings, workgroups)
+        recording.dispatch(gpu, format!("{} weight gradient", node.name), pipeline, &bindings, workgroups)?;
+        recording.note_work(weighted_work(node, range.most));
+        Ok(())
     }
 
     fn record_fully_connected_weight_gradient(
@@ -624,7 +634,9 @@ impl Network {
         let kernel = gpu.kernel("fully_connected_weight_gradient", specialization)?;
         let workgroups = [in_groups.div_ceil(features), *count, out_groups.div_ceil(lanes * per_lane)];
         let bindings = [range.binding, input.into(), gradient.into(), parts.into()];
-        recording.dispatch(gpu, format!("{} weight gradient", node.name), kernel, &bindings, workgroups)
+        recording.dispatch(gpu, format!("{} weight gradient", node.name), kernel, &bindings, workgroups)?;
+        recording.note_work(weighted_work(node, range.most));
+        Ok(())
     }
 
     fn record_reduction(
@@ -669,6 +681,24 @@ fn convolution_shape(specialization: Specialization, node: &Node) -> Specializat
         .constant("OUT_HEIGHT", node.output.height)
         .constant("OUT_WIDTH", node.output.width)
         .constant("OUT_GROUPS", groups(node.output.channels))
+}
+
+/// A pass of a weighted layer over `images`: its multiply-adds, and its activations and weights moved once.
+fn weighted_work(node: &Node, images: u32) -> Work {
+    let (NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights }) = &node.kind else { return Work::default() };
+    let images = u64::from(images);
+    let fan_in = u64::from(weights.taps) * u64::from(node.input.channels);
+    let elements = u64::from(node.input.elements()) + u64::from(node.output.elements());
+    let outputs = match node.kind {
+        NodeKind::Convolution { .. } => u64::from(node.output.elements()),
+        _ => u64::from(node.output.channels),
+    };
+    Work { flops: 2 * images * outputs * fan_in, bytes: 4 * (images * elements + fan_in * u64::from(node.output.channels)) }
+}
+
+/// An elementwise pass that reads and writes `read` and `written` groups of 4 values an image.
+fn elementwise_work(images: u32, read: u32, written: u32) -> Work {
+    Work { flops: 0, bytes: 16 * u64::from(images) * (u64::from(read) + u64::from(written)) }
 }
 
 fn pool_shape(node: &Node, kernel: u32, stride: u32) -> Specialization {

@@ -185,6 +185,28 @@ impl<'a> Trainer<'a> {
         &self.network
     }
 
+    /// Fresh random parameters and a table of the first steps, for [`Self::submit_step`].
+    pub fn begin_benchmark(&self, steps: u64) -> Result<()> {
+        let parameters = self.network.layout.initialize(self.config.seed, self.config.weight_init);
+        self.gpu.write(&self.network.parameters, 0, &parameters);
+        let epoch = self.table(0, 0);
+        let parts = self.parts();
+        let first = &epoch[..parts as usize];
+        let table: Vec<_> = std::iter::repeat_n(first, steps as usize).flatten().copied().take(self.batch.entries() as usize).collect();
+        self.batch.write_table(self.gpu, &table);
+        Ok(())
+    }
+
+    /// Parts of a full batch.
+    fn parts(&self) -> u32 {
+        self.config.batch_size.min(self.train.count).div_ceil(self.part_images)
+    }
+
+    /// Submits the next full step of the table.
+    pub fn submit_step(&self) -> Result<()> {
+        self.step.submit(self.gpu, self.parts())
+    }
+
     /// What the model file will say.
     pub fn model_config(&self) -> ModelConfig {
         let (mean, deviation) = self.normalization;

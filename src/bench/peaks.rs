@@ -1,0 +1,75 @@
+//! What the adapter can do at best: a matrix product and a copy, measured.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Result,
+    batch::{ImagesRange, flat_workgroups},
+    gpu::{Binding, Gpu, Recording, Specialization},
+    nn::TileTable,
+};
+
+/// Rows of the product: 64 images of conv2's output pixels; its other sizes are conv2's fan-in and filters.
+const PRODUCT: [u32; 3] = [36_864, 288, 64];
+/// Groups of 4 values copied.
+const COPY_GROUPS: u32 = 4 << 20;
+
+/// Rates of the best product and the best copy.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Peaks {
+    /// Matrix product 36864 × 288 × 64, in 10⁹ operations a second.
+    pub product_gflops: f64,
+    /// Copy of 64 MiB, bytes read and written, in 10⁹ a second.
+    pub copy_gbytes_per_s: f64,
+}
+
+impl Peaks {
+    /// Measures both.
+    pub fn measure(gpu: &Gpu) -> Result<Peaks> {
+        Ok(Peaks { product_gflops: product(gpu)?, copy_gbytes_per_s: copy(gpu)? })
+    }
+}
+
+fn range(gpu: &Gpu, count: u32) -> Result<crate::gpu::Buffer> {
+    let images = gpu.uniform("images", size_of::<ImagesRange>() as u64)?;
+    gpu.write(&images, 0, &[ImagesRange { first: 0, count, batch: count, accumulate: 0 }]);
+    Ok(images)
+}
+
+fn product(gpu: &Gpu) -> Result<f64> {
+    let [rows, inner, columns] = PRODUCT;
+    let (lanes, groups, images) = TileTable::new(gpu).matrix_product(columns / 4);
+    let specialization = Specialization::new()
+        .tile("IMAGES", images)
+        .tile("GROUPS", groups)
+        .tile("LANES", lanes)
+        .constant("IN_GROUPS", inner / 4)
+        .constant("OUT_GROUPS", columns / 4)
+        .feature("bias", false)
+        .feature("pact", false)
+        .constant("ACTIVATION", 0u32);
+    let count = range(gpu, rows)?;
+    let left = gpu.buffer("left matrix", u64::from(rows * inner) * 4)?;
+    let right = gpu.buffer("right matrix", u64::from(inner * columns) * 4)?;
+    let result = gpu.buffer("product", u64::from(rows * columns) * 4)?;
+    let mut recording = Recording::new();
+    let kernel = gpu.kernel("matrix_product", specialization)?;
+    let bindings = [&count, &left, &right, &result].map(Binding::from);
+    let workgroups = [(columns / 4).div_ceil(lanes * groups), rows.div_ceil(images), 1];
+    recording.dispatch(gpu, "product", kernel, &bindings, workgroups)?;
+    let ms = super::time(gpu, &recording)?;
+    Ok(2.0 * f64::from(rows) * f64::from(inner) * f64::from(columns) / ms / 1e6)
+}
+
+fn copy(gpu: &Gpu) -> Result<f64> {
+    let count = range(gpu, 1)?;
+    let source = gpu.buffer("source", u64::from(COPY_GROUPS) * 16)?;
+    let target = gpu.buffer("copy", u64::from(COPY_GROUPS) * 16)?;
+    let specialization = Specialization::new().feature("pact", false).constant("ACTIVATION", 0u32).constant("ELEMENTS", COPY_GROUPS);
+    let kernel = gpu.kernel("activation", specialization)?;
+    let mut recording = Recording::new();
+    let bindings = [&count, &source, &target].map(Binding::from);
+    recording.dispatch(gpu, "copy", kernel, &bindings, flat_workgroups(u64::from(COPY_GROUPS), 64))?;
+    let ms = super::time(gpu, &recording)?;
+    Ok(2.0 * f64::from(COPY_GROUPS) * 16.0 / ms / 1e6)
+}
