@@ -1,6 +1,7 @@
 //! saliq trains small CNNs with Saliency Guided Training and PACT quantization-aware training on any GPU, in WGSL,
 //! and explains what quantization does to their saliency maps. See `ARCHITECTURE.md` for the map of this crate.
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod data;
