@@ -1,6 +1,8 @@
 //! Headless shader validation: one fixture for each way to fail, and hostile input.
 
-use saliq::check::{Outcome, ShaderReport, ShaderSource, check, check_paths, to_spirv, verdict, write_spirv, write_spirv_of_paths};
+use saliq::check::{
+    Outcome, ShaderReport, ShaderSource, check, check_paths, to_spirv, verdict, write_spirv, write_spirv_of_paths,
+};
 use std::path::{Path, PathBuf};
 
 fn fixture(name: &str) -> PathBuf {
@@ -50,7 +52,7 @@ fn hostile(wgsl: String) -> ShaderReport {
 fn a_good_shader_passes_everywhere() {
     for name in ["good.wgsl", "graphics.wgsl"] {
         let report = report_of(name);
-        assert!(report.stages().iter().all(|(_, outcome)| *outcome == Outcome::Pass), "{report:?}");
+        assert!(report.stages().iter().all(|(_, outcome)| **outcome == Outcome::Pass), "{report:?}");
         assert_eq!(verdict(&[report]).map_err(|e| e.to_string()), Ok(()));
     }
     assert_eq!(report_of("graphics.wgsl").entry_points, ["vertex", "fragment"]);
@@ -223,7 +225,7 @@ fn deep_nesting_fails_and_does_not_overflow_the_stack() {
     for (what, wgsl) in [
         ("parentheses", format!("const x = {}1{};", "(".repeat(1_000_000), ")".repeat(1_000_000))),
         ("blocks", format!("fn f() {}{}", "{".repeat(1_000_000), "}".repeat(1_000_000))),
-        ("negations", format!("const x = {}1;", "-".repeat(2_000_000))),
+        ("negations", format!("const x = {}1;", "~".repeat(2_000_000))),
         ("sum", format!("const x = 1{};", "+1".repeat(1_000_000))),
         ("types", format!("var<private> x: {}f32{};", "array<".repeat(500_000), ",1>".repeat(500_000))),
         ("else if", format!("fn f(a: bool) {{ if a {{}} {} }}", "else if a {}".repeat(200_000))),
@@ -237,15 +239,66 @@ fn deep_nesting_fails_and_does_not_overflow_the_stack() {
 fn depth_up_to_the_bounds_is_survived() {
     // Just inside the bounds of the scan, where only the stack's size helps.
     hostile(format!("const x = {}1{};", "(".repeat(199), ")".repeat(199)));
-    assert!(hostile(format!("const x = {}1;", "-".repeat(3_990))).failed());
+    assert_eq!(failing(&hostile(format!("const x = {}1;", "~".repeat(3_990)))), [""; 0]);
     assert_eq!(failing(&hostile(format!("fn f(a: i32) -> i32 {{ return a{}; }}", "+a".repeat(3_990)))), [""; 0]);
     hostile(format!("fn f(a: bool) {{ if a {{}} {} }}", "else if a {}".repeat(1_990)));
     let functions: String = (1..9_000).map(|i| format!("fn f{i}() -> u32 {{ return f{}(); }}\n", i - 1)).collect();
     hostile(format!("{functions} fn f0() -> u32 {{ return 1; }}"));
     let constants: String = (1..9_000).rev().map(|i| format!("const c{i} = c{};\n", i - 1)).collect();
     hostile(format!("{constants} const c0 = 1;"));
-    let structs: String = (1..9_000).rev().map(|i| format!("struct S{i} {{ m: S{} }}\n", i - 1)).collect();
+    let structs: String = (1..2_000).rev().map(|i| format!("struct S{i} {{ m: S{} }}\n", i - 1)).collect();
     hostile(format!("{structs} struct S0 {{ m: u32 }}"));
+}
+
+#[test]
+fn the_linker_survives_what_the_parser_survives() {
+    // More modules than one shader may import.
+    const CHAIN: usize = 120;
+    let chain = |unit: &str, count| unit.repeat(count);
+    let functions: String = (1..300).map(|i| format!("fn f{i}() -> u32 {{ return f{}(); }}\n", i - 1)).collect();
+    let bodies = [
+        format!("const x = {}1{};", "(".repeat(199), ")".repeat(199)),
+        format!("const x = {}1;", chain("~", 3_990)),
+        format!("fn f(a: i32) -> i32 {{ return a{}; }}", chain("+a", 3_990)),
+        format!("fn f(a: bool) {{ if a {{}} {} }}", chain("else if a {}", 1_990)),
+        format!("const x: {}f32{} = 1;", chain("array<", 14), chain(">", 14)),
+        format!("fn f(a: f32) -> f32 {{ return {}a{}; }}", chain("abs(", 190), chain(")", 190)),
+        format!("const x = {}1{};", chain("vec2(", 190), chain(")", 190)),
+        format!("fn f() {{ {}{} }}", chain("if true { ", 190), chain("}", 190)),
+        format!("const x = {}1;", chain("a<(1>>1)+", 15)),
+        format!("{functions} fn f0() -> u32 {{ return 1; }}"),
+        chain("(", 1_000_000),
+        chain("~", 2_000_000),
+        "import package::a::a".to_owned() + &chain("::a", 200_000) + ";",
+        "@if(".to_owned() + &chain("!", 3_900) + "x) const a = 1;",
+        "\u{0}\u{202e}@@@ import".to_owned(),
+    ];
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(dir.path().join("common.wesl"), "fn c() {}").expect("written");
+    for (i, body) in bodies.iter().enumerate() {
+        let text = format!("import package::common::c;\n{body}\nfn uses() {{ c(); }}");
+        std::fs::write(dir.path().join(format!("h{i}.wesl")), text).expect("written");
+    }
+    // A chain of modules, each importing the next.
+    for i in 0..CHAIN {
+        let text = format!("import package::m{0}::g{0};\nfn g{i}() {{ g{0}(); }}", i + 1);
+        std::fs::write(dir.path().join(format!("m{i}.wesl")), text).expect("written");
+    }
+    let reports = check_paths(&[dir.path().to_path_buf()]).expect("a folder");
+    let report = |name: &str| reports.iter().find(|r| r.name.ends_with(name)).expect("checked");
+    assert_eq!(reports.len(), 1 + bodies.len() + CHAIN);
+    assert_eq!(failing(report("common.wesl")), [""; 0]);
+    for (i, linked) in [(2, true), (9, true), (10, false), (11, false), (12, false), (14, false)] {
+        assert_eq!(!report(&format!("h{i}.wesl")).failed(), linked, "{:?}", report(&format!("h{i}.wesl")));
+    }
+    fails_with(&report("m0.wesl").parse, "too many or too large imports");
+    fails_with(&report(&format!("m{}.wesl", CHAIN - 1)).parse, "no such file");
+}
+
+#[test]
+fn too_many_entry_points_are_not_translated() {
+    let entries: String = (0..300).map(|i| format!("@compute @workgroup_size(1) fn f{i}() {{}}\n")).collect();
+    skipped_with(&hostile(entries).spirv, "more than 256 entry points");
 }
 
 #[test]

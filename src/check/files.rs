@@ -17,7 +17,7 @@ pub const MAX_FILE_BYTES: u64 = 4 << 20;
 /// Most shader files in one run.
 pub const MAX_FILES: usize = 10_000;
 /// Most modules linked into one shader.
-const MAX_MODULES: usize = 500;
+const MAX_MODULES: usize = 100;
 /// Bytes of all modules linked into one shader.
 const MAX_LINKED_BYTES: usize = 16 << 20;
 /// Folders in folders.
@@ -48,18 +48,16 @@ pub fn check_paths(paths: &[PathBuf]) -> Result<Vec<ShaderReport>> {
     ))
 }
 
-/// As [`super::write_spirv`] for a user's files; files that do not translate are left out (the check reports them).
+/// As [`super::write_spirv`] for a user's files; files that do not translate (the check reports them) or have no
+/// entry point are left out.
 ///
 /// # Errors
 /// As [`check_paths`], and [`Error::Io`] when writing.
 pub fn write_spirv_of_paths(paths: &[PathBuf], dir: &Path) -> Result<Vec<PathBuf>> {
     let jobs = jobs_of(paths)?;
     fs::create_dir_all(dir).map_err(Error::io("cannot create", dir))?;
-    let words = guard::parallel(
-        &jobs,
-        |job| load(job).ok().and_then(|(source, _)| translate::spirv_words(&source).ok()),
-        |_, _| None,
-    );
+    let words =
+        guard::parallel(&jobs, |job| load(job).ok().and_then(|(source, _)| translate::spirv_words(&source).ok()), |_, _| None);
     let translated = jobs.iter().zip(words).enumerate().filter_map(|(index, (job, words))| Some((index, job, words?)));
     translated.map(|(index, job, words)| super::write_words(&words, dir, &name_of(job), index)).collect()
 }
@@ -165,9 +163,8 @@ fn link(job: &Job, text: &str) -> Result<String, Outcome> {
     let modules = Modules { job, root: root.clone(), text, read: RefCell::default() };
     // Everything declared in the file is kept and checked, entry point or not.
     let options = CompileOptions { keep_root: true, ..Default::default() };
-    let linked = guard::caught(|| {
-        wesl::compile_sourcemap(&root, &modules, &EscapeMangler, &options).map(|result| result.to_string())
-    });
+    let linked =
+        guard::caught(|| wesl::compile_sourcemap(&root, &modules, &EscapeMangler, &options).map(|result| result.to_string()));
     match linked {
         None => Err(Outcome::fail("the linker crashed on this shader")),
         Some(Ok(wgsl)) if wgsl.len() > MAX_LINKED_BYTES => Err(Outcome::fail("the linked shader is too large")),
@@ -226,7 +223,7 @@ impl Modules<'_> {
 impl Resolver for Modules<'_> {
     fn resolve_source<'a>(&'a self, path: &ModulePath) -> Result<Cow<'a, str>, ResolveError> {
         if *path == self.root {
-            guard::bounded_depth(self.text).map_err(|reason| ResolveError::ModuleNotFound(path.clone(), reason))?;
+            guard::bounded_for_linking(self.text).map_err(|reason| ResolveError::ModuleNotFound(path.clone(), reason))?;
             return Ok(Cow::Borrowed(self.text));
         }
         let refused = |reason: String| ResolveError::ModuleNotFound(path.clone(), reason);
@@ -241,7 +238,7 @@ impl Resolver for Modules<'_> {
             return Err(refused("too many or too large imports for one shader".to_owned()));
         }
         let text = read_bounded(&file).map_err(&refused)?;
-        guard::bounded_depth(&text).map_err(&refused)?;
+        guard::bounded_for_linking(&text).map_err(&refused)?;
         read.insert(file, text.clone());
         Ok(Cow::Owned(text))
     }

@@ -21,52 +21,82 @@ const MAX_OPERATORS: u32 = 4_000;
 /// `else` in one file: an `else if` chain is a nested block for every link.
 const MAX_ELSE: u32 = 2_000;
 /// Global declarations: each may depend on the one before it.
-const MAX_DECLARATIONS: u32 = 20_000;
+const MAX_DECLARATIONS: u32 = 10_000;
 
-/// Refuses source whose syntax tree could be too deep for the recursive code in naga and wesl; `Err` says why.
+/// Nested `<` in a file that is linked: wesl 0.4 looks ahead for a template list at every `name <`, and again at those
+/// inside, so its time doubles with each level.
+const MAX_LINKED_ANGLES: u32 = 14;
+
+/// Global declarations of a file that is linked: wesl follows every chain of uses from every declaration (2,000 functions
+/// in a chain take a minute).
+const MAX_LINKED_DECLARATIONS: u32 = 500;
+
+/// Refuses source whose syntax tree could be too deep for the recursive code in naga; `Err` says why.
 ///
 /// This is a scan over characters, not a parser: it skips comments and over-estimates depth.
 pub(super) fn bounded_depth(source: &str) -> Result<(), String> {
+    scan(source, MAX_OPERATORS, MAX_DECLARATIONS)
+}
+
+/// As [`bounded_depth`], for source that wesl will parse.
+pub(super) fn bounded_for_linking(source: &str) -> Result<(), String> {
+    scan(source, MAX_LINKED_ANGLES, MAX_LINKED_DECLARATIONS)
+}
+
+fn scan(source: &str, max_angles: u32, max_declarations: u32) -> Result<(), String> {
     let bytes = source.as_bytes();
-    let (mut nesting, mut angles, mut operators, mut elses, mut declarations) = (0u32, 0u32, 0u32, 0u32, 0u32);
+    let (mut operators, mut elses, mut declarations) = (0u32, 0u32, 0u32);
+    // Open `<` for every open bracket: a `>` closes none outside its bracket.
+    let mut angles = vec![0u32];
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
+        let next = bytes.get(at + 1).copied();
         match byte {
-            b'/' if bytes.get(at + 1) == Some(&b'/') => at = end_of_line(bytes, at),
-            b'/' if bytes.get(at + 1) == Some(&b'*') => at = end_of_comment(bytes, at)?,
+            b'/' if next == Some(b'/') => at = end_of_line(bytes, at),
+            b'/' if next == Some(b'*') => at = end_of_comment(bytes, at)?,
             b'(' | b'[' | b'{' => {
-                nesting += 1;
+                angles.push(0);
                 operators += 1;
             }
-            b')' | b']' => nesting = nesting.saturating_sub(1),
-            b'}' => {
-                nesting = nesting.saturating_sub(1);
-                (operators, angles) = (0, 0);
-                declarations += u32::from(nesting == 0);
-            }
-            b';' => {
-                (operators, angles) = (0, 0);
-                declarations += u32::from(nesting == 0);
+            b')' | b']' if angles.len() > 1 => drop(angles.pop()),
+            b'}' | b';' => {
+                if byte == b'}' && angles.len() > 1 {
+                    angles.pop();
+                }
+                angles.fill(0);
+                operators = 0;
+                declarations += u32::from(angles.len() == 1);
             }
             b',' => operators = 0,
-            b'<' => {
-                angles += 1;
+            b'<' if matches!(next, Some(b'<' | b'=')) => {
                 operators += 1;
+                at += 1;
             }
-            b'>' => angles = angles.saturating_sub(1),
+            b'<' => {
+                operators += 1;
+                if let Some(open) = angles.last_mut() {
+                    *open += 1;
+                }
+            }
+            b'>' => {
+                if let Some(open) = angles.last_mut() {
+                    *open = open.saturating_sub(1);
+                }
+            }
             b'e' if bytes[at..].starts_with(b"else") => elses += 1,
-            b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'!' | b'~' | b'=' | b'.' | b'@' => operators += 1,
+            b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'!' | b'~' | b'=' | b'.' | b':' | b'@' => operators += 1,
             _ => {}
         }
+        let nesting = angles.len() as u32 - 1;
         let exceeded = [
             (nesting > MAX_NESTING, "nested brackets", MAX_NESTING),
-            (angles > MAX_OPERATORS, "nested type arguments", MAX_OPERATORS),
+            (byte == b'<' && angles.iter().sum::<u32>() > max_angles, "nested `<`", max_angles),
             (operators > MAX_OPERATORS, "operators in one expression", MAX_OPERATORS),
             (elses > MAX_ELSE, "`else` branches", MAX_ELSE),
-            (declarations > MAX_DECLARATIONS, "global declarations", MAX_DECLARATIONS),
+            (declarations > max_declarations, "global declarations", max_declarations),
         ];
         if let Some((_, what, limit)) = exceeded.into_iter().find(|(over, _, _)| *over) {
-            let line = bytes[..at].iter().filter(|&&b| b == b'\n').count() + 1;
+            let line = bytes[..at.min(bytes.len())].iter().filter(|&&b| b == b'\n').count() + 1;
             return Err(format!("line {line}: more than {limit} {what}; split the shader, the checker goes no deeper"));
         }
         at += 1;
@@ -161,13 +191,23 @@ mod tests {
         for (source, what) in [
             ("(".repeat(201), "nested brackets"),
             ("-".repeat(5_000), "operators"),
-            ("a<b,".repeat(5_000), "type arguments"),
+            ("a<b,".repeat(5_000), "nested `<`"),
             ("{} else ".repeat(3_000), "else"),
             ("const a=1;".repeat(30_000), "declarations"),
             ("/*".repeat(5_000), "comments"),
         ] {
             let reason = bounded_depth(&source).expect_err("too deep");
             assert!(reason.contains(what), "{reason}");
+        }
+    }
+
+    #[test]
+    fn linking_takes_ordinary_templates_and_comparisons() {
+        let fine =
+            "const a = array<vec4<f32>, 2>(vec4<f32>(1 << 2), vec4<f32>(2)); fn f() { if a < b && c <= d {} }\n".repeat(50);
+        assert_eq!(bounded_for_linking(&fine), Ok(()));
+        for nested in ["array<".repeat(15), "a<(1>>1)+".repeat(15), "a < f(".repeat(15)] {
+            assert!(bounded_for_linking(&nested).is_err(), "{nested}");
         }
     }
 

@@ -59,7 +59,10 @@ pub(super) fn check(module: &naga::Module, info: &ModuleInfo, target: &Target, w
             AddressSpace::Storage { .. } => {
                 storage += 1;
                 if storage > STORAGE_BUFFERS {
-                    return breach(format!("{name} uses more than {STORAGE_BUFFERS} storage buffers ({label} is one too many)"), span);
+                    return breach(
+                        format!("{name} uses more than {STORAGE_BUFFERS} storage buffers ({label} is one too many)"),
+                        span,
+                    );
                 }
                 if bytes > STORAGE_BYTES {
                     return breach(format!("{label} needs a binding of {bytes} bytes, above {STORAGE_BYTES}"), span);
@@ -68,7 +71,10 @@ pub(super) fn check(module: &naga::Module, info: &ModuleInfo, target: &Target, w
             AddressSpace::Uniform => {
                 uniform += 1;
                 if uniform > UNIFORM_BUFFERS {
-                    return breach(format!("{name} uses more than {UNIFORM_BUFFERS} uniform buffers ({label} is one too many)"), span);
+                    return breach(
+                        format!("{name} uses more than {UNIFORM_BUFFERS} uniform buffers ({label} is one too many)"),
+                        span,
+                    );
                 }
                 if bytes > UNIFORM_BYTES {
                     return breach(format!("uniform {label} has {bytes} bytes, above {UNIFORM_BYTES}"), span);

@@ -193,7 +193,7 @@ pub fn verdict(reports: &[ShaderReport]) -> Result<()> {
 /// SPIR-V 1.3 words of a shader with all its entry points, for `spirv-val`.
 ///
 /// # Errors
-/// [`Error::Shader`] if the shader does not parse or validate, needs a constant it was not given, or crashes naga.
+/// [`Error::Shader`] if the shader does not parse or validate, has no entry point, needs a constant it was not given, or crashes naga.
 pub fn to_spirv(source: &ShaderSource) -> Result<Vec<u32>> {
     let mut results = guard::parallel(std::slice::from_ref(source), translate::spirv_words, |_, reason| Err(reason.to_owned()));
     let result = results.pop().unwrap_or_else(|| Err("not translated".to_owned()));

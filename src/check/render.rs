@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// A table with a row a shader, followed by a line for every failure and warning and for every kind of skip.
 pub fn render_table(reports: &[ShaderReport]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["shader", "entry points", "parse", "validate", "SPIR-V", "MSL", "HLSL", "GLSL", "limits"]);
     for report in reports {
         let mut row = vec![plain(&report.name), plain(&report.entry_points.join(", "))];
@@ -113,7 +113,17 @@ fn at(outcome: &Outcome) -> String {
 
 /// Text that may come from a file or its name, on one line and without control characters.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_whitespace() { ' ' } else if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_whitespace() {
+                ' '
+            } else if c.is_control() {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// Escapes for the message of a workflow command.

@@ -7,6 +7,9 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationError, ValidationFlags, Va
 use naga::{Module, ShaderStage, Span, WithSpan};
 use std::borrow::Cow;
 
+/// Most entry points that are translated; each takes a copy of what it reaches.
+const MAX_ENTRY_POINTS: usize = 256;
+
 /// What is translated: one entry point, or the whole module where it has none.
 pub(super) struct Target(Option<(ShaderStage, String)>);
 
@@ -22,10 +25,7 @@ impl Target {
 }
 
 /// A target with its overrides resolved, or the reason why they cannot be.
-enum Resolved<'a> {
-    Ready(Cow<'a, Module>, Cow<'a, ModuleInfo>),
-    Not(Outcome),
-}
+type Resolved<'a> = Result<(Cow<'a, Module>, Cow<'a, ModuleInfo>), Outcome>;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Backend {
@@ -67,7 +67,7 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
         Ok(module) => module,
         Err(error) => {
             let mut message = error.message().to_owned();
-            if let Some((_, label)) = error.labels().next().filter(|(_, label)| !label.is_empty()) {
+            if let Some((_, label)) = error.labels().next().filter(|(_, label)| !message.contains(label)) {
                 message += &format!(" ({label})");
             }
             for note in error.notes() {
@@ -96,6 +96,12 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
     if targets.is_empty() {
         targets.push(Target(None));
     }
+    if targets.len() > MAX_ENTRY_POINTS {
+        let skipped = || Outcome::skipped(format!("more than {MAX_ENTRY_POINTS} entry points"));
+        (report.spirv, report.msl, report.hlsl, report.glsl, report.webgpu_limits) =
+            (skipped(), skipped(), skipped(), skipped(), skipped());
+        return report;
+    }
     let constants = constants_of(source);
     let resolved: Vec<_> =
         targets.iter().map(|target| resolve(&module, &info, target, &constants, source, linked_from)).collect();
@@ -107,8 +113,8 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
         }
         targets.iter().zip(&resolved).fold(first, |worst, (target, resolved)| {
             worst.worse(match resolved {
-                Resolved::Not(outcome) => outcome.clone(),
-                Resolved::Ready(module, _) => translated(backend, module, target, source, linked_from),
+                Err(outcome) => outcome.clone(),
+                Ok((module, _)) => translated(backend, module, target, source, linked_from),
             })
         })
     };
@@ -122,11 +128,9 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
     };
     report.webgpu_limits = targets.iter().zip(&resolved).fold(Outcome::Pass, |worst, (target, resolved)| {
         worst.worse(match resolved {
-            Resolved::Ready(module, info) => {
-                without_lines(limits::check(module, info, target, &source.wgsl, source.user), linked_from)
-            }
-            Resolved::Not(Outcome::Fail { .. }) => Outcome::skipped("its constants cannot be resolved"),
-            Resolved::Not(outcome) => outcome.clone(),
+            Ok((module, info)) => without_lines(limits::check(module, info, target, &source.wgsl, source.user), linked_from),
+            Err(Outcome::Fail { .. }) => Outcome::skipped("its constants cannot be resolved"),
+            Err(outcome) => outcome.clone(),
         })
     });
     report
@@ -136,6 +140,9 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
 pub(super) fn spirv_words(source: &ShaderSource) -> Result<Vec<u32>, String> {
     guard::bounded_depth(&source.wgsl)?;
     let module = naga::front::wgsl::parse_str(&source.wgsl).map_err(|error| error.message().to_owned())?;
+    if module.entry_points.is_empty() {
+        return Err("it has no entry point".to_owned());
+    }
     let info = Validator::new(ValidationFlags::all(), back::spv::supported_capabilities())
         .validate(&module)
         .map_err(|error| chain(error.as_inner()))?;
@@ -163,14 +170,14 @@ fn resolve<'a>(
     linked_from: Option<&str>,
 ) -> Resolved<'a> {
     match back::pipeline_constants::process_overrides(module, info, target.key(), constants) {
-        Ok((module, info)) => Resolved::Ready(module, info),
-        Err(PipelineConstantError::MissingValue(name)) if source.user => Resolved::Not(Outcome::skipped(format!(
-            "override {name} has no default, so its value is known only when a pipeline is made"
-        ))),
-        Err(PipelineConstantError::ValidationError(error)) => {
-            Resolved::Not(validation_failure(source, linked_from, "with its constants filled in: ", &error))
+        Ok(resolved) => Ok(resolved),
+        Err(PipelineConstantError::MissingValue(name)) if source.user => {
+            Err(Outcome::skipped(format!("override {name} has no default, so its value is known only when a pipeline is made")))
         }
-        Err(error) => Resolved::Not(Outcome::fail(format!("pipeline constants: {error}"))),
+        Err(PipelineConstantError::ValidationError(error)) => {
+            Err(validation_failure(source, linked_from, "with its constants filled in: ", &error))
+        }
+        Err(error) => Err(Outcome::fail(format!("pipeline constants: {error}"))),
     }
 }
 
@@ -266,9 +273,15 @@ fn spirv_options() -> back::spv::Options<'static> {
     back::spv::Options { lang_version: (1, 3), ..Default::default() }
 }
 
-fn validation_failure(source: &ShaderSource, linked_from: Option<&str>, prefix: &str, error: &WithSpan<ValidationError>) -> Outcome {
-    // naga adds the innermost span first; the error itself names the function, the causes say what is wrong.
-    let span = error.spans().next().map_or(Span::UNDEFINED, |(span, _)| *span);
+fn validation_failure(
+    source: &ShaderSource,
+    linked_from: Option<&str>,
+    prefix: &str,
+    error: &WithSpan<ValidationError>,
+) -> Outcome {
+    // The spans go from the function down to the expression; the shortest is the place, the outer ones its surroundings.
+    let ranged = error.spans().filter_map(|(span, _)| Some((span.to_range()?.len(), *span)));
+    let span = ranged.min_by_key(|(length, _)| *length).map_or(Span::UNDEFINED, |(_, span)| span);
     located(&source.wgsl, linked_from, span, format!("{prefix}{}", chain(error.as_inner())))
 }
 

@@ -13,6 +13,6 @@ fn vertex(@builtin(vertex_index) index: u32, @builtin(instance_index) instance: 
 }
 
 @fragment
-fn fragment(varying: Varying) -> @location(0) vec4<f32> {
-    return textureSample(picture, filtering, varying.uv);
+fn fragment(input: Varying) -> @location(0) vec4<f32> {
+    return textureSample(picture, filtering, input.uv);
 }
