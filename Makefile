@@ -1,0 +1,43 @@
+# make demo    install what is missing (a software Vulkan driver on a Linux machine without any), build, run the demo
+# make test    formatting, lints, tests, and every shader validated for SPIR-V, MSL and HLSL
+# make bench   kernel and step timings on the default adapter
+# make driver  only install the driver;  make clean  remove what was built
+
+CARGO ?= cargo
+SALIQ  = target/release/saliq
+SPIRV  = target/spirv
+
+.PHONY: demo test bench driver release cargo clean
+
+demo: cargo driver release
+	./$(SALIQ) demo
+
+bench: cargo driver release
+	./$(SALIQ) bench
+
+# `saliq check` runs with the program that the tests built: no second build. The driver warns if XDG_RUNTIME_DIR is unset.
+test: cargo
+	.ci/install-driver.sh --spirv-val
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@runtime="$$XDG_RUNTIME_DIR"; \
+	if [ -z "$$runtime" ]; then runtime=$$(mktemp -d) && trap 'rm -rf "$$runtime"' EXIT; fi; \
+	set -ex; \
+	XDG_RUNTIME_DIR="$$runtime" $(CARGO) test --locked
+	rm -rf $(SPIRV)
+	$(CARGO) run --locked --quiet --profile test -- check --spirv $(SPIRV) $(if $(GITHUB_ACTIONS),--format github)
+	.ci/spirv-val.sh $(SPIRV)
+
+driver:
+	@.ci/install-driver.sh
+
+release: cargo
+	$(CARGO) build --release --locked
+
+cargo:
+	@command -v $(CARGO) >/dev/null || { \
+	  echo "cargo was not found. Install Rust from https://rustup.rs:" >&2; \
+	  echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2; exit 1; }
+
+clean:
+	$(CARGO) clean

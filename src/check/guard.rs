@@ -1,0 +1,219 @@
+//! Keeps hostile shaders from taking the program down: bounds on nesting before a parser recurses, threads with a large
+//! stack, panics turned into reports.
+
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex, Once, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// Stack of a checking thread. naga and wesl recurse over expressions, statements and types; only touched pages cost memory.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Nested brackets; naga itself gives up near 200 nested expressions or blocks.
+const MAX_NESTING: u32 = 200;
+/// Operators, member accesses and brackets between two separators: an expression tree is at most this deep.
+const MAX_OPERATORS: u32 = 4_000;
+/// `else` in one file: an `else if` chain is a nested block for every link.
+const MAX_ELSE: u32 = 2_000;
+/// Global declarations: each may depend on the one before it.
+const MAX_DECLARATIONS: u32 = 10_000;
+
+/// Nested `<` in a file that is linked: wesl 0.4 looks ahead for a template list at every `name <`, and again at those
+/// inside, so its time doubles with each level.
+const MAX_LINKED_ANGLES: u32 = 14;
+
+/// Global declarations of a file that is linked: wesl follows every chain of uses from every declaration (2,000 functions
+/// in a chain take a minute).
+const MAX_LINKED_DECLARATIONS: u32 = 500;
+
+/// Refuses source whose syntax tree could be too deep for the recursive code in naga; `Err` says why.
+///
+/// This is a scan over characters, not a parser: it skips comments and over-estimates depth.
+pub(super) fn bounded_depth(source: &str) -> Result<(), String> {
+    scan(source, MAX_OPERATORS, MAX_DECLARATIONS)
+}
+
+/// As [`bounded_depth`], for source that wesl will parse.
+pub(super) fn bounded_for_linking(source: &str) -> Result<(), String> {
+    scan(source, MAX_LINKED_ANGLES, MAX_LINKED_DECLARATIONS)
+}
+
+fn scan(source: &str, max_angles: u32, max_declarations: u32) -> Result<(), String> {
+    let bytes = source.as_bytes();
+    let (mut operators, mut elses, mut declarations) = (0u32, 0u32, 0u32);
+    // Open `<` for every open bracket: a `>` closes none outside its bracket.
+    let mut angles = vec![0u32];
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let next = bytes.get(at + 1).copied();
+        match byte {
+            b'/' if next == Some(b'/') => at = end_of_line(bytes, at),
+            b'/' if next == Some(b'*') => at = end_of_comment(bytes, at)?,
+            b'(' | b'[' | b'{' => {
+                angles.push(0);
+                operators += 1;
+            }
+            b')' | b']' if angles.len() > 1 => drop(angles.pop()),
+            b'}' | b';' => {
+                if byte == b'}' && angles.len() > 1 {
+                    angles.pop();
+                }
+                angles.fill(0);
+                operators = 0;
+                declarations += u32::from(angles.len() == 1);
+            }
+            b',' => operators = 0,
+            b'<' if matches!(next, Some(b'<' | b'=')) => {
+                operators += 1;
+                at += 1;
+            }
+            b'<' => {
+                operators += 1;
+                if let Some(open) = angles.last_mut() {
+                    *open += 1;
+                }
+            }
+            b'>' => {
+                if let Some(open) = angles.last_mut() {
+                    *open = open.saturating_sub(1);
+                }
+            }
+            b'e' if bytes[at..].starts_with(b"else") => elses += 1,
+            b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'!' | b'~' | b'=' | b'.' | b':' | b'@' => operators += 1,
+            _ => {}
+        }
+        let nesting = angles.len() as u32 - 1;
+        let exceeded = [
+            (nesting > MAX_NESTING, "nested brackets", MAX_NESTING),
+            (byte == b'<' && angles.iter().sum::<u32>() > max_angles, "nested `<`", max_angles),
+            (operators > MAX_OPERATORS, "operators in one expression", MAX_OPERATORS),
+            (elses > MAX_ELSE, "`else` branches", MAX_ELSE),
+            (declarations > max_declarations, "global declarations", max_declarations),
+        ];
+        if let Some((_, what, limit)) = exceeded.into_iter().find(|(over, _, _)| *over) {
+            let line = bytes[..at.min(bytes.len())].iter().filter(|&&b| b == b'\n').count() + 1;
+            return Err(format!("line {line}: more than {limit} {what}; split the shader, the checker goes no deeper"));
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+fn end_of_line(bytes: &[u8], at: usize) -> usize {
+    bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| at + n)
+}
+
+/// Index of the last byte of the (nestable) block comment that starts at `at`.
+fn end_of_comment(bytes: &[u8], mut at: usize) -> Result<usize, String> {
+    let mut depth = 0u32;
+    while at < bytes.len() {
+        if bytes[at..].starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if bytes[at..].starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return Ok(at - 1);
+            }
+        } else {
+            at += 1;
+        }
+        if depth > MAX_OPERATORS {
+            return Err(format!("more than {MAX_OPERATORS} nested comments"));
+        }
+    }
+    Ok(at)
+}
+
+/// Runs `work`, turning a panic into `None`. The panic's message is not printed.
+pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                previous(info);
+            }
+        }));
+    });
+    let before = QUIET.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(before);
+    result.ok()
+}
+
+/// Applies `work` to every item on all cores, on threads with a large stack, and keeps the order.
+/// `instead` makes the result of an item whose work panicked or for which no thread could be had.
+pub(super) fn parallel<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+    instead: impl Fn(&T, &str) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+    let worker = || {
+        while let Some((index, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?))) {
+            let result = caught(|| work(item)).unwrap_or_else(|| instead(item, "the validator crashed on this shader"));
+            results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(items.len());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            // If a thread cannot be had the others do its share; with none, every item is reported below.
+            let _ = thread::Builder::new().name("saliq-check".into()).stack_size(STACK_BYTES).spawn_scoped(scope, worker);
+        }
+    });
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let missing = |item| instead(item, "no thread could be started to check this shader");
+    items.iter().zip(results).map(|(item, result)| result.unwrap_or_else(|| missing(item))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_source_is_within_bounds_and_comments_do_not_count() {
+        let comment = "/* ((( /* ((( */ ".repeat(100) + &"*/".repeat(100) + &"// ((((\n".repeat(100);
+        assert_eq!(bounded_depth(&format!("{comment}fn f(a: vec2<f32>) -> f32 {{ return a.x; }}")), Ok(()));
+    }
+
+    #[test]
+    fn depth_is_refused_whatever_makes_it() {
+        for (source, what) in [
+            ("(".repeat(201), "nested brackets"),
+            ("-".repeat(5_000), "operators"),
+            ("a<b,".repeat(5_000), "nested `<`"),
+            ("{} else ".repeat(3_000), "else"),
+            ("const a=1;".repeat(30_000), "declarations"),
+            ("/*".repeat(5_000), "comments"),
+        ] {
+            let reason = bounded_depth(&source).expect_err("too deep");
+            assert!(reason.contains(what), "{reason}");
+        }
+    }
+
+    #[test]
+    fn linking_takes_ordinary_templates_and_comparisons() {
+        let fine =
+            "const a = array<vec4<f32>, 2>(vec4<f32>(1 << 2), vec4<f32>(2)); fn f() { if a < b && c <= d {} }\n".repeat(50);
+        assert_eq!(bounded_for_linking(&fine), Ok(()));
+        for nested in ["array<".repeat(15), "a<(1>>1)+".repeat(15), "a < f(".repeat(15)] {
+            assert!(bounded_for_linking(&nested).is_err(), "{nested}");
+        }
+    }
+
+    #[test]
+    fn a_panic_spoils_only_its_own_item() {
+        let results = parallel(&[1, 2, 3], |n| if *n == 2 { panic!("boom") } else { *n }, |_, _| -1);
+        assert_eq!(results, [1, -1, 3]);
+    }
+}

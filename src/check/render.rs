@@ -1,0 +1,173 @@
+//! Reports as a table, as GitHub annotations and as JSON.
+
+use super::{Outcome, ShaderReport};
+use comfy_table::{Table, presets};
+use std::fmt::Write;
+
+/// A table with a row a shader, followed by a line for every failure and warning and for every kind of skip.
+pub fn render_table(reports: &[ShaderReport]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["shader", "entry points", "parse", "validate", "SPIR-V", "MSL", "HLSL", "GLSL", "limits"]);
+    for report in reports {
+        let mut row = vec![plain(&report.name), plain(&report.entry_points.join(", "))];
+        row.extend(report.stages().iter().map(|(_, outcome)| word(outcome).to_owned()));
+        table.add_row(row);
+    }
+    let mut text = format!("{table}\n");
+
+    // Skips come in a few kinds, each for many shaders: one line a kind.
+    let mut skips: Vec<(String, usize)> = Vec::new();
+    for report in reports {
+        for (stage, outcome) in report.stages() {
+            let (kind, message) = match outcome {
+                Outcome::Pass => continue,
+                Outcome::Skipped { reason } => {
+                    // What follows a failure is no news.
+                    if !report.failed() {
+                        let key = format!("{stage}: {}", plain(reason));
+                        match skips.iter_mut().find(|(known, _)| *known == key) {
+                            Some((_, count)) => *count += 1,
+                            None => skips.push((key, 1)),
+                        }
+                    }
+                    continue;
+                }
+                Outcome::Warn { message, .. } => ("warning", message),
+                Outcome::Fail { message, .. } => ("error", message),
+            };
+            let _ = writeln!(text, "{}{}: {kind}: {stage}: {}", plain(&report.name), at(outcome), plain(message));
+        }
+    }
+    for (key, count) in skips {
+        let _ = writeln!(text, "skipped in {count} of {}: {key}", reports.len());
+    }
+    let failed = reports.iter().filter(|report| report.failed()).count();
+    let _ = writeln!(text, "{} checked, {} passed, {failed} failed", reports.len(), reports.len() - failed);
+    text
+}
+
+/// GitHub workflow commands: an `::error` a failure, a `::warning` a warning, one a line; nothing for shaders that pass.
+/// Our own kernels have no file; their name is in the title.
+pub fn render_github(reports: &[ShaderReport]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        for (stage, outcome) in report.stages() {
+            let (command, message, line, column) = match outcome {
+                Outcome::Warn { message, line, column } => ("warning", message, line, column),
+                Outcome::Fail { message, line, column } => ("error", message, line, column),
+                _ => continue,
+            };
+            let mut properties = Vec::new();
+            if report.user {
+                // GitHub wants forward slashes, and paths from the repository's root.
+                let path = report.name.replace('\\', "/");
+                properties.push(format!("file={}", property(path.strip_prefix("./").unwrap_or(&path))));
+            }
+            properties.extend(line.map(|line| format!("line={line}")));
+            properties.extend(column.map(|column| format!("col={column}")));
+            let title = if report.user { stage.to_owned() } else { format!("{} {stage}", report.name) };
+            properties.push(format!("title={}", property(&title)));
+            let _ = writeln!(text, "::{command} {}::{}", properties.join(","), data(message));
+        }
+    }
+    text
+}
+
+/// `{"shaders": […], "checked": n, "passed": n, "failed": n}`; a shader is a [`ShaderReport`] and `"failed": bool`.
+pub fn to_json(reports: &[ShaderReport]) -> serde_json::Value {
+    let shaders: Vec<_> = reports
+        .iter()
+        .map(|report| {
+            let mut value = serde_json::to_value(report).unwrap_or_default();
+            value["failed"] = report.failed().into();
+            value
+        })
+        .collect();
+    let failed = reports.iter().filter(|report| report.failed()).count();
+    serde_json::json!({
+        "checked": reports.len(),
+        "passed": reports.len() - failed,
+        "failed": failed,
+        "shaders": shaders,
+    })
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "ok",
+        Outcome::Warn { .. } => "warn",
+        Outcome::Skipped { .. } => "-",
+        Outcome::Fail { .. } => "FAIL",
+    }
+}
+
+fn at(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Warn { line: Some(line), column, .. } | Outcome::Fail { line: Some(line), column, .. } => {
+            column.map_or(format!(":{line}"), |column| format!(":{line}:{column}"))
+        }
+        _ => String::new(),
+    }
+}
+
+/// Text that may come from a file or its name, on one line and without control characters.
+pub(super) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_whitespace() {
+                ' '
+            } else if c.is_control() {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Escapes for the message of a workflow command.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Escapes for a property of a workflow command.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failing(name: &str, user: bool) -> ShaderReport {
+        let parse = Outcome::Fail { message: "100%: a\nb\r, c".into(), line: Some(3), column: Some(7) };
+        ShaderReport::unparsed(name, user, parse)
+    }
+
+    #[test]
+    fn github_commands_are_escaped() {
+        assert_eq!(
+            render_github(&[failing("./a,b:c\n.wgsl", true)]),
+            "::error file=a%2Cb%3Ac%0A.wgsl,line=3,col=7,title=parse::100%25: a%0Ab%0D, c\n"
+        );
+        assert!(render_github(&[failing("kernel", false)]).starts_with("::error line=3,col=7,title=kernel parse::"));
+    }
+
+    #[test]
+    fn a_table_shows_no_control_characters_of_hostile_names() {
+        let table = render_table(&[failing("evil\u{1b}[2J\r.wgsl", true)]);
+        assert!(!table.contains(['\u{1b}', '\r']), "{table}");
+        assert!(table.contains("evil\u{fffd}[2J .wgsl:3:7: error: parse: 100%: a b , c"), "{table}");
+        assert!(table.contains("1 checked, 0 passed, 1 failed"), "{table}");
+    }
+
+    #[test]
+    fn json_counts_and_tags() {
+        let json = to_json(&[failing("a", true)]);
+        assert_eq!((json["checked"].as_u64(), json["failed"].as_u64()), (Some(1), Some(1)));
+        assert_eq!(json["shaders"][0]["parse"]["outcome"], "fail");
+        assert_eq!(json["shaders"][0]["parse"]["line"], 3);
+        assert_eq!(json["shaders"][0]["failed"], true);
+    }
+}

@@ -1,0 +1,3 @@
+fn twice(x: f32) -> f32 {
+    return 2.0 * x;
+}

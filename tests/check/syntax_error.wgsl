@@ -1,0 +1,4 @@
+fn f() -> f32 {
+    let x = 1.0;
+    return x +;
+}
