@@ -46,7 +46,8 @@ fn main(
         if (lane == 0u) {
             var sum = 0.0;
             for (var l = 0u; l < 64u; l++) { sum += sums[l]; }
-            partial_sums[block] = sum;
+            // A dispatch spread over two dimensions can be larger than the sums it was sized for.
+            if (block < arrayLength(&partial_sums)) { partial_sums[block] = sum; }
         }
     }
 }

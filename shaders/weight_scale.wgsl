@@ -1,7 +1,9 @@
 // The constants of a weight quantizer, per output channel, from `weight_range`'s statistics: of the channel itself (PER_CHANNEL), or of the
 // whole tensor, the same for every channel. What they are: common/quantizer.wgsl. One invocation a channel.
 
-import package::common::quantizer::{AFFINE, DOREFA, SAWB};
+import package::common::quantizer::{AFFINE, DOREFA, SAWB, precise_tanh};
+
+const SMALLEST_NORMAL = 1.1754944e-38;
 
 override OUT_CHANNELS: u32;
 override IN_ELEMENTS: u32;
@@ -20,26 +22,31 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let channel = id.x;
     if (channel >= OUT_CHANNELS) { return; }
     var range = statistics[channel];
+    var largest = max(abs(range.x), abs(range.y));
     var count = f32(IN_ELEMENTS);
     if (PER_CHANNEL == 0u) {
-        range = statistics[0];
-        for (var c = 1u; c < OUT_CHANNELS; c++) {
+        for (var c = 0u; c < OUT_CHANNELS; c++) {
+            range = vec4f(min(range.x, statistics[c].x), max(range.y, statistics[c].y), 0.0, 0.0);
+        }
+        largest = max(abs(range.x), abs(range.y));
+        for (var c = 0u; c < OUT_CHANNELS && largest > 0.0; c++) {
             let other = statistics[c];
-            range = vec4f(min(range.x, other.x), max(range.y, other.y), range.zw + other.zw);
+            let share = max(abs(other.x), abs(other.y)) / largest;
+            range += vec4f(0.0, 0.0, other.z * share, other.w * share * share);
         }
         count *= f32(OUT_CHANNELS);
     }
-    let largest = max(abs(range.x), abs(range.y));
     switch QUANTIZER {
         case AFFINE: {
             let low = min(range.x, 0.0);
             let high = max(range.y, 0.0);
-            let delta = select((high - low) / LEVELS, 1.0, high == low);
+            let step = (high - low) / LEVELS;
+            let delta = select(1.0, step, step >= SMALLEST_NORMAL); // all weights are 0, or too small to divide by their step
             quantizer[channel] = vec4f(delta, round(-low / delta), low, high);
         }
-        case DOREFA: { quantizer[channel] = vec4f(tanh(largest), 0.0, 0.0, 0.0); }
+        case DOREFA: { quantizer[channel] = vec4f(precise_tanh(largest), 0.0, 0.0, 0.0); }
         case SAWB: {
-            let estimate = SAWB_1 * sqrt(range.w / count) + SAWB_2 * range.z / count;
+            let estimate = largest * (SAWB_1 * sqrt(range.w / count) + SAWB_2 * range.z / count);
             let clip = select(largest, estimate, estimate > 0.0);
             quantizer[channel] = vec4f(clip, 2.0 * clip / LEVELS, 0.0, 0.0);
         }

@@ -7,12 +7,22 @@ const AFFINE = 1u;
 const DOREFA = 2u;
 const SAWB = 3u;
 
+// tanh to a few ulp: the built-in one loses all digits of small arguments on some drivers and is NaN for large ones on others.
+// Polynomial of Cephes' tanhf below 0.625.
+fn precise_tanh(w: f32) -> f32 {
+    let magnitude = min(abs(w), 10.0);
+    let z = min(w * w, 1.0); // finite for any w
+    let small = ((((-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2) * z + 1.33314422036e-1) * z - 3.33332819422e-1) * z * w + w;
+    let large = 1.0 - 2.0 / (exp(2.0 * magnitude) + 1.0);
+    return select(sign(w) * large, small, magnitude < 0.625);
+}
+
 // The integer level q ∈ [0, levels].
 fn weight_level(kind: u32, w: f32, constants: vec4f, levels: f32) -> f32 {
     switch kind {
         case AFFINE: { return clamp(round(w / constants.x) + constants.y, 0.0, levels); }
         case DOREFA: {
-            let scaled = select(tanh(w) / (2.0 * constants.x), 0.0, constants.x == 0.0);
+            let scaled = select(precise_tanh(w) / (2.0 * constants.x), 0.0, constants.x == 0.0);
             return round(clamp(scaled + 0.5, 0.0, 1.0) * levels);
         }
         case SAWB: {
@@ -39,7 +49,7 @@ fn weight_derivative(kind: u32, w: f32, constants: vec4f) -> f32 {
     switch kind {
         case AFFINE: { return select(0.0, 1.0, w >= constants.z && w <= constants.w); }
         case DOREFA: {
-            let t = tanh(w);
+            let t = precise_tanh(w);
             return select((1.0 - t * t) / constants.x, 0.0, constants.x == 0.0);
         }
         case SAWB: { return select(0.0, 1.0, abs(w) <= constants.x); }

@@ -104,10 +104,11 @@ impl Gpu {
         Ok(Gpu::from_device(device, queue, info))
     }
 
-    /// A device that validates everything and runs nothing; needs no driver.
-    pub fn noop() -> Gpu {
+    /// A device that validates everything and runs nothing; needs no driver. It passes for a software adapter, or for a GPU.
+    pub fn noop(software: bool) -> Gpu {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
-        let info = device.adapter_info();
+        let mut info = device.adapter_info();
+        info.device_type = if software { wgpu::DeviceType::Cpu } else { wgpu::DeviceType::DiscreteGpu };
         Gpu::from_device(device, queue, info)
     }
 

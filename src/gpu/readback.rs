@@ -1,15 +1,26 @@
 //! Staged read-back: a copy into a mappable buffer, mapped asynchronously. For metrics, checkpoints and pictures only.
 
-use std::sync::mpsc::{Receiver, channel};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Poll, Waker},
+};
 
 use super::{Buffer, Gpu};
 use crate::{Error, Result};
+
+/// What came of mapping a buffer, and who waits for it.
+#[derive(Default)]
+struct Outcome {
+    result: Option<Result<(), wgpu::BufferAsyncError>>,
+    waiting: Option<Waker>,
+}
 
 /// A copy of device memory on its way to the host.
 pub struct Staging {
     buffer: wgpu::Buffer,
     bytes: u64,
-    outcome: Receiver<Result<(), wgpu::BufferAsyncError>>,
+    outcome: Arc<Mutex<Outcome>>,
 }
 
 impl Staging {
@@ -26,10 +37,14 @@ impl Staging {
         encoder.copy_buffer_to_buffer(&source.inner, offset, &buffer, 0, size);
         gpu.counters.count_copy();
         gpu.submit(encoder)?;
-        let (sender, outcome) = channel();
+        let outcome = Arc::<Mutex<Outcome>>::default();
+        let slot = Arc::clone(&outcome);
         buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver is gone if nobody wants the bytes any more.
-            let _ = sender.send(result);
+            let mut outcome = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            outcome.result = Some(result);
+            if let Some(waiting) = outcome.waiting.take() {
+                waiting.wake();
+            }
         });
         gpu.counters.count_map();
         Ok(Staging { buffer, bytes, outcome })
@@ -38,12 +53,18 @@ impl Staging {
     /// The bytes as `T`s, once the device is done; waits for it where waiting is allowed.
     pub async fn finish<T: bytemuck::Pod>(self, gpu: &Gpu) -> Result<Vec<T>> {
         gpu.wait()?;
-        // Another thread's poll may be the one that runs the callback, a moment after this one's has returned.
-        match self.outcome.recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(Error::Gpu(format!("reading back failed: {error}"))),
-            Err(_) => return Err(Error::Gpu("reading back was given up".into())),
-        }
+        // Another thread's wait may have taken the callback over and not have called it yet.
+        let mapped = poll_fn(|context| {
+            let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+            match outcome.result.take() {
+                Some(result) => Poll::Ready(result),
+                None => {
+                    outcome.waiting = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        });
+        mapped.await.map_err(|error| Error::Gpu(format!("reading back failed: {error}")))?;
         let view = self.buffer.get_mapped_range(..).map_err(|error| Error::Gpu(error.to_string()))?;
         let values = bytemuck::pod_collect_to_vec(&view[..self.bytes as usize]);
         drop(view);

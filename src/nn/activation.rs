@@ -1,6 +1,7 @@
 //! Which activation a layer has: ReLU, or PACT in its place.
 
 use crate::{
+    Error, Result,
     config::{LayerBits, PactKind},
     gpu::Specialization,
 };
@@ -20,15 +21,21 @@ impl ActivationPlan {
     pub const RELU: ActivationPlan = ActivationPlan { kind: 1, levels: 1.0, alpha_index: None };
 
     /// PACT with `bits.activation` bits and its α at `alpha_index` of the flat parameters; ReLU at 32 bits.
-    pub fn new(pact: PactKind, bits: LayerBits, alpha_index: Option<u32>) -> Self {
-        let Some(alpha_index) = alpha_index.filter(|_| bits.quantizes_activations()) else { return ActivationPlan::RELU };
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for signed PACT at 1 bit, which has no levels but 0.
+    pub fn new(pact: PactKind, bits: LayerBits, alpha_index: Option<u32>) -> Result<Self> {
+        let Some(alpha_index) = alpha_index.filter(|_| bits.quantizes_activations()) else { return Ok(ActivationPlan::RELU) };
+        if ActivationPlan::levels(pact, bits.activation) == 0 {
+            return Err(Error::Usage("signed PACT has no levels at 1 bit; use --pact unsigned, or 2 or more bits".into()));
+        }
         let kind = match pact {
             PactKind::Unsigned => 2,
             PactKind::Signed => 3,
             PactKind::SignedAfterRelu => 4,
         };
         let levels = ActivationPlan::levels(pact, bits.activation);
-        ActivationPlan { kind, levels: levels as f32, alpha_index: Some(alpha_index) }
+        Ok(ActivationPlan { kind, levels: levels as f32, alpha_index: Some(alpha_index) })
     }
 
     /// Number of steps from 0 to α: 2^b − 1 (unsigned) or 2^(b−1) − 1 (signed).

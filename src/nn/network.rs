@@ -80,8 +80,21 @@ impl Network {
     /// # Errors
     /// [`Error::Model`] for a network that cannot be built, [`Error::OutOfMemory`] where it does not fit the adapter.
     pub fn new(gpu: &Gpu, config: &NetworkConfig, quantization: &QuantizationConfig, options: NetworkOptions) -> Result<Network> {
+        Network::with_tiles(gpu, config, quantization, options, TileTable::new(gpu))
+    }
+
+    /// As [`Network::new`], with tile sizes other than the adapter's own.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn with_tiles(
+        gpu: &Gpu,
+        config: &NetworkConfig,
+        quantization: &QuantizationConfig,
+        options: NetworkOptions,
+        tiles: TileTable,
+    ) -> Result<Network> {
         let layout = ParameterLayout::new(config, quantization)?;
-        let tiles = TileTable::new(gpu);
         let input = gpu.buffer("images", bytes(options.slots, config.input.pixels() * groups(config.input.channels)))?;
         let mut network = Network {
             parameters: gpu.buffer("parameters", u64::from(layout.padded_length()) * 4)?,
@@ -154,7 +167,7 @@ impl Network {
             if let Some(activation_name) = &activation_name {
                 let bits = if is_weighted { quantization.layer_bits(weighted - 1) } else { bits };
                 let alpha = self.layout.find(&format!("{activation_name}.alpha")).map(|parameter| parameter.offset);
-                activation = ActivationPlan::new(quantization.pact, bits, alpha);
+                activation = ActivationPlan::new(quantization.pact, bits, alpha)?;
             }
             let elements = output.pixels() * groups(output.channels);
             let value = match kind {

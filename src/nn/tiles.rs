@@ -34,7 +34,12 @@ pub struct TileTable {
 impl TileTable {
     /// The table for `gpu`'s adapter.
     pub fn new(gpu: &Gpu) -> Self {
-        TileTable { software: gpu.is_software() }
+        TileTable::for_kind(gpu.is_software())
+    }
+
+    /// The table for a software driver, or for a GPU: each works everywhere, but is fast only on its own kind.
+    pub const fn for_kind(software: bool) -> Self {
+        TileTable { software }
     }
 
     fn accumulators(self) -> u32 {

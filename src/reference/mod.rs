@@ -1,20 +1,36 @@
 //! The kernels again, in plain f64 code on the CPU: a module for each, of the same name and over the same layouts. Kernels are tested against these;
 //! whatever is discrete (masks, random numbers, permutations) is exactly equal.
 
+pub mod activation;
+pub mod activation_gradient;
 pub mod begin_step;
 pub mod classify;
+pub mod convolution;
+pub mod convolution_input_gradient;
+pub mod convolution_weight_gradient;
 pub mod dropout;
 pub mod fill_masked;
+pub mod fully_connected_weight_gradient;
 pub mod gather_batch;
 pub mod image_statistics;
 pub mod input_times_gradient;
+pub mod layout;
+pub mod matrix_product;
+pub mod max_pool;
+pub mod max_pool_gradient;
+pub mod network;
 pub mod optimizer_adadelta;
 pub mod optimizer_adam;
 pub mod optimizer_sgd;
 pub mod parameters;
+pub mod prepare_weights;
 pub mod random_attribution;
+pub mod reduce_weight_gradient;
 pub mod saliency_seed;
 pub mod select_lowest;
 pub mod sgt_loss;
 pub mod softmax;
 pub mod sum_metrics;
+pub mod sum_partials;
+pub mod weight_range;
+pub mod weight_scale;

@@ -1,0 +1,352 @@
+//! A whole sequential CNN in f64: forward with every activation kept, and the gradients of the logits with respect to input and parameters,
+//! by the straight-through estimator. Built from the references of the single kernels; dropout is off (inference).
+
+use super::{
+    activation::{Activation, activation},
+    activation_gradient::activation_gradient,
+    convolution::{Convolution, convolution},
+    convolution_input_gradient::convolution_input_gradient,
+    convolution_weight_gradient::convolution_weight_gradient,
+    fully_connected_weight_gradient::fully_connected_weight_gradient,
+    matrix_product::{matrix_product, matrix_product_input_gradient},
+    max_pool::{max_pool, windows},
+    max_pool_gradient::max_pool_gradient,
+    prepare_weights::{clip, position, quantize},
+    reduce_weight_gradient::reduce_weight_gradient,
+    weight_range::weight_range,
+    weight_scale::{WeightScale, weight_scale},
+};
+use crate::{
+    Result,
+    config::{LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    nn::ParameterLayout,
+};
+
+/// The network. Parameters are flat, as [`ParameterLayout`] says; activations NCHW.
+pub struct ReferenceNetwork {
+    /// Where each parameter is.
+    pub layout: ParameterLayout,
+    config: NetworkConfig,
+    quantization: QuantizationConfig,
+    shapes: Vec<Shape>,
+    rounding: bool,
+}
+
+/// Everything a forward pass computed.
+pub struct Forward {
+    /// Input, then the output of every layer; the last are the logits.
+    pub values: Vec<Vec<f64>>,
+    weights: Vec<Vec<f64>>,
+    choices: Vec<Vec<usize>>,
+}
+
+impl Forward {
+    /// The last layer's output, [images, classes].
+    pub fn logits(&self) -> &[f64] {
+        self.values.last().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The quantizers of a layer's output channels; empty for layers without weights.
+pub type Scales = Vec<Vec<WeightScale>>;
+
+impl ReferenceNetwork {
+    /// The network of `config` with `quantization`. `rounding` false leaves every quantizer's rounding out, so that the straight-through
+    /// gradients are the true ones.
+    ///
+    /// # Errors
+    /// As [`ParameterLayout::new`].
+    pub fn new(config: &NetworkConfig, quantization: &QuantizationConfig, rounding: bool) -> Result<Self> {
+        let layout = ParameterLayout::new(config, quantization)?;
+        let shapes = std::iter::once(config.input).chain(config.shapes()?).collect();
+        Ok(ReferenceNetwork { layout, config: config.clone(), quantization: quantization.clone(), shapes, rounding })
+    }
+
+    /// Position of layer `index` among the layers with weights, or of the last of those before it.
+    fn weighted(&self, index: usize) -> usize {
+        let is_weighted = |layer: &&LayerConfig| matches!(layer, LayerConfig::Conv { .. } | LayerConfig::Linear { .. });
+        self.config.layers[..=index].iter().filter(is_weighted).count().saturating_sub(1)
+    }
+
+    fn levels(&self, index: usize) -> f64 {
+        2f64.powi(self.quantization.layer_bits(self.weighted(index)).weight as i32) - 1.0
+    }
+
+    fn named<'a>(&self, parameters: &'a [f64], name: &str, suffix: &str) -> &'a [f64] {
+        self.layout.find(&format!("{name}.{suffix}")).map_or(&[], |parameter| &parameters[parameter.range()])
+    }
+
+    fn activation(&self, parameters: &[f64], index: usize, name: &str) -> Activation {
+        match self.named(parameters, name, "alpha") {
+            &[alpha] => {
+                let full = Activation::new(self.quantization.pact, self.quantization.layer_bits(self.weighted(index)), alpha);
+                match full {
+                    Activation::Pact { kind, alpha, .. } if !self.rounding => Activation::Pact { kind, alpha, levels: None },
+                    other => other,
+                }
+            }
+            _ => Activation::Relu,
+        }
+    }
+
+    /// The weight quantizers' constants for `parameters`.
+    pub fn scales(&self, parameters: &[f64]) -> Scales {
+        let of_layer = |(index, layer): (usize, &LayerConfig)| {
+            let (LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. }) = layer else { return Vec::new() };
+            let weight = self.named(parameters, name, "weight");
+            let channels = self.named(parameters, name, "bias").len();
+            let bits = self.quantization.layer_bits(self.weighted(index));
+            let scale = |weights: &[f64]| weight_scale(self.quantization.weight_quant, bits.weight, &weight_range(weights));
+            match (bits.quantizes_weights(), self.quantization.per_channel) {
+                (false, _) => vec![WeightScale::Float; channels],
+                (true, false) => vec![scale(weight); channels],
+                (true, true) => weight.chunks_exact(weight.len() / channels).map(scale).collect(),
+            }
+        };
+        self.config.layers.iter().enumerate().map(of_layer).collect()
+    }
+
+    fn convolution(&self, index: usize, images: usize) -> Option<Convolution> {
+        let LayerConfig::Conv { out_channels, kernel, stride, padding, .. } = self.config.layers[index] else { return None };
+        Some(Convolution { images, input: self.shapes[index], out_channels, kernel, stride, padding })
+    }
+
+    /// f(X) of `input` [images, channels, height, width], with the weight quantizers `scales`.
+    pub fn forward(&self, parameters: &[f64], scales: &Scales, input: &[f64]) -> Forward {
+        let images = input.len() / self.config.input.elements() as usize;
+        let mut pass = Forward { values: vec![input.to_vec()], weights: Vec::new(), choices: Vec::new() };
+        for (index, layer) in self.config.layers.iter().enumerate() {
+            let (mut weights, mut choice) = (Vec::new(), Vec::new());
+            if let LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. } = layer {
+                let quantizer = if self.rounding { quantize } else { clip };
+                let latent = self.named(parameters, name, "weight");
+                let per_channel = latent.len() / scales[index].len();
+                let levels = self.levels(index);
+                let of = |(at, &w): (usize, &f64)| quantizer(scales[index][at / per_channel], levels, w);
+                weights = latent.iter().enumerate().map(of).collect();
+            }
+            let x = &pass.values[index];
+            let output = match layer {
+                LayerConfig::Conv { name, .. } => self
+                    .convolution(index, images)
+                    .map(|shape| convolution(&shape, x, &weights, self.named(parameters, name, "bias")))
+                    .unwrap_or_default(),
+                LayerConfig::Linear { name, .. } => matrix_product(images, x, &weights, self.named(parameters, name, "bias")),
+                LayerConfig::Activation { name } => {
+                    let kind = self.activation(parameters, index, name);
+                    x.iter().map(|&x| activation(kind, x)).collect()
+                }
+                LayerConfig::MaxPool { kernel, stride } => {
+                    let (output, from) = max_pool(images, self.shapes[index], *kernel, *stride, x);
+                    choice = from;
+                    output
+                }
+                LayerConfig::Dropout { .. } => x.clone(),
+            };
+            pass.values.push(output);
+            pass.weights.push(weights);
+            pass.choices.push(choice);
+        }
+        pass
+    }
+
+    /// (∂L/∂X, ∂L/∂θ flat) from ∂L/∂logits, for a pass of [`Self::forward`].
+    pub fn backward(&self, parameters: &[f64], scales: &Scales, pass: &Forward, logit_gradient: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let images = pass.values[0].len() / self.config.input.elements() as usize;
+        let mut gradients = vec![0.0; self.layout.length as usize];
+        let mut store = |name: &str, suffix: &str, values: &[f64]| {
+            if let Some(parameter) = self.layout.find(&format!("{name}.{suffix}")) {
+                gradients[parameter.range()].copy_from_slice(values);
+            }
+        };
+        let mut gradient = logit_gradient.to_vec();
+        for (index, layer) in self.config.layers.iter().enumerate().rev() {
+            let (x, weights) = (&pass.values[index], &pass.weights[index]);
+            gradient = match layer {
+                LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. } => {
+                    let ((weight, bias), input) = match self.convolution(index, images) {
+                        Some(shape) => (
+                            convolution_weight_gradient(&shape, x, &gradient),
+                            convolution_input_gradient(&shape, &gradient, weights),
+                        ),
+                        None => (
+                            fully_connected_weight_gradient(images, x, &gradient),
+                            matrix_product_input_gradient(images, &gradient, weights),
+                        ),
+                    };
+                    let latent = self.named(parameters, name, "weight");
+                    store(name, "weight", &reduce_weight_gradient(&[weight], latent, &scales[index], None));
+                    store(name, "bias", &bias);
+                    input
+                }
+                LayerConfig::Activation { name } => {
+                    let (input, alpha) = activation_gradient(self.activation(parameters, index, name), x, &gradient);
+                    store(name, "alpha", &[alpha]);
+                    input
+                }
+                LayerConfig::MaxPool { .. } => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
+                LayerConfig::Dropout { .. } => gradient,
+            };
+        }
+        (gradient, gradients)
+    }
+
+    /// How far the pass is from any decision that f32 could take otherwise: the distance of activations from a kink of their function and from
+    /// rounding edges (in levels), of weights from rounding edges and from the ends of a clip, and between the two largest different values of
+    /// a pooling window. Values that are exactly equal are no danger: equal inputs give equal bits.
+    pub fn margin(&self, parameters: &[f64], scales: &Scales, pass: &Forward) -> Margin {
+        let images = pass.values[0].len() / self.config.input.elements() as usize;
+        let mut margin = Margin { activations: f64::INFINITY, weights: f64::INFINITY };
+        let edge = |position: f64| (position - position.floor() - 0.5).abs();
+        for (index, layer) in self.config.layers.iter().enumerate() {
+            let x = &pass.values[index];
+            match layer {
+                LayerConfig::Activation { name } => {
+                    let kind = self.activation(parameters, index, name);
+                    let (low, high) = kind.range();
+                    let step = match kind {
+                        Activation::Pact { alpha, levels: Some(levels), .. } => Some(alpha / levels),
+                        _ => None,
+                    };
+                    let unit = step.unwrap_or(1.0);
+                    // An exact 0 is a ReLU's output or all zeros in front: the same in f32.
+                    for &x in x.iter().filter(|x| **x != 0.0) {
+                        margin.activations = margin.activations.min((x - low).abs() / unit).min((x - high).abs() / unit);
+                        if step.is_some() && x > low && x < high {
+                            margin.activations = margin.activations.min(edge(x / unit));
+                        }
+                    }
+                }
+                LayerConfig::MaxPool { kernel, stride } => {
+                    for window in windows(images, self.shapes[index], *kernel, *stride) {
+                        let best = window.iter().map(|&at| x[at]).fold(f64::NEG_INFINITY, f64::max);
+                        let gaps = window.iter().map(|&at| best - x[at]).filter(|&gap| gap > 0.0);
+                        margin.activations = gaps.fold(margin.activations, f64::min);
+                    }
+                }
+                LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. } => {
+                    let latent = self.named(parameters, name, "weight");
+                    let per_channel = latent.len() / scales[index].len();
+                    for (at, &w) in latent.iter().enumerate() {
+                        let scale = scales[index][at / per_channel];
+                        let distance = match scale {
+                            WeightScale::Float => continue,
+                            WeightScale::Sawb { clip } if w.abs() > clip => (w.abs() - clip) / clip,
+                            WeightScale::Sawb { clip } => {
+                                edge(position(scale, self.levels(index), w)).min((clip - w.abs()) / clip)
+                            }
+                            WeightScale::Affine { step, low, .. } => {
+                                edge(position(scale, self.levels(index), w)).min(edge(-low / step))
+                            }
+                            WeightScale::Dorefa { .. } => edge(position(scale, self.levels(index), w)),
+                        };
+                        margin.weights = margin.weights.min(distance);
+                    }
+                }
+                LayerConfig::Dropout { .. } => {}
+            }
+        }
+        margin
+    }
+}
+
+/// Distances from the nearest decision, see [`ReferenceNetwork::margin`].
+#[derive(Clone, Copy, Debug)]
+pub struct Margin {
+    /// Of activations and pooling windows, in levels (or absolute, without quantization).
+    pub activations: f64,
+    /// Of weights, in levels.
+    pub weights: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{PactKind, WeightQuantizer};
+
+    fn wave(count: usize, phase: f64, scale: f64) -> Vec<f64> {
+        (0..count)
+            .map(|i| ((i as f64 + phase) * 12.9898).sin() * 43758.5453)
+            .map(|v| (v - v.floor() - 0.5) * 2.0 * scale)
+            .collect()
+    }
+
+    fn small() -> NetworkConfig {
+        let activation = |name: &str| LayerConfig::Activation { name: name.into() };
+        NetworkConfig {
+            input: Shape::new(2, 6, 5),
+            classes: 3,
+            layers: vec![
+                LayerConfig::Conv { name: "conv1".into(), out_channels: 3, kernel: 3, stride: 1, padding: 1 },
+                activation("act1"),
+                LayerConfig::Conv { name: "conv2".into(), out_channels: 2, kernel: 2, stride: 1, padding: 0 },
+                LayerConfig::MaxPool { kernel: 2, stride: 1 },
+                activation("act2"),
+                LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
+                activation("act3"),
+                LayerConfig::Dropout { rate: 0.5 },
+                LayerConfig::Linear { name: "fc2".into(), out_features: 3 },
+            ],
+        }
+    }
+
+    /// Without rounding the straight-through gradients are the true ones: checked against differences to both sides wherever these agree; where
+    /// they do not there is a kink, which only the ends of `affine`'s range (two weights a tensor) are known to be.
+    fn check(quantization: &QuantizationConfig) {
+        const STEP: f64 = 1e-6;
+        let network = ReferenceNetwork::new(&small(), quantization, false).unwrap();
+        let logit_gradient = wave(6, 300.2, 1.0);
+        // Some numbers saturate every clip: the first that give the input and an α (where there is one) a gradient will do.
+        let (parameters, scales, input, input_gradient, gradients) = (0..50)
+            .map(|attempt| {
+                let mut parameters = wave(network.layout.length as usize, f64::from(attempt), 0.4);
+                for alpha in network.layout.alphas() {
+                    parameters[alpha.offset as usize] = 1.25;
+                }
+                let (scales, input) = (network.scales(&parameters), wave(2 * 60, 100.7, 1.5));
+                let pass = network.forward(&parameters, &scales, &input);
+                let (input_gradient, gradients) = network.backward(&parameters, &scales, &pass, &logit_gradient);
+                (parameters, scales, input, input_gradient, gradients)
+            })
+            .find(|(.., input_gradient, gradients)| {
+                let mut alphas = network.layout.alphas().peekable();
+                let has_alpha = alphas.peek().is_none() || alphas.any(|alpha| gradients[alpha.offset as usize] != 0.0);
+                has_alpha && input_gradient.iter().filter(|&&g| g != 0.0).count() > 10
+            })
+            .unwrap();
+        let loss = |parameters: &[f64], input: &[f64]| -> f64 {
+            network.forward(parameters, &scales, input).logits().iter().zip(&logit_gradient).map(|(y, g)| y * g).sum()
+        };
+        let mut kinks = 0;
+        let mut compare = |values: &[f64], analytic: &[f64], what: &str, loss: &dyn Fn(&[f64]) -> f64| {
+            let middle = loss(values);
+            for (index, gradient) in analytic.iter().enumerate() {
+                let [below, above] = [-STEP, STEP].map(|step| {
+                    let mut moved = values.to_vec();
+                    moved[index] += step;
+                    (loss(&moved) - middle) / step
+                });
+                if (below - above).abs() > 1e-4 {
+                    kinks += 1;
+                } else {
+                    let expected = (below + above) / 2.0;
+                    assert!((gradient - expected).abs() < 1e-6, "{what} {index}: {gradient} {expected} {quantization:?}");
+                }
+            }
+        };
+        compare(&parameters, &gradients, "parameter", &|values| loss(values, &input));
+        compare(&input, &input_gradient, "input", &|values| loss(&parameters, values));
+        assert!(kinks <= 8, "{kinks} kinks: {quantization:?}");
+    }
+
+    #[test]
+    fn gradients_are_central_differences() {
+        check(&QuantizationConfig::default());
+        for weight_quant in [WeightQuantizer::Affine, WeightQuantizer::Dorefa, WeightQuantizer::Sawb] {
+            for pact in [PactKind::Unsigned, PactKind::Signed, PactKind::SignedAfterRelu] {
+                let bits = crate::config::LayerBits::parse_list("4,2,3").unwrap();
+                check(&QuantizationConfig { bits, weight_quant, pact, ..Default::default() });
+            }
+        }
+    }
+}

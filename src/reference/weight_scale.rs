@@ -1,0 +1,54 @@
+//! Constants of the weight quantizers from a range's statistics. `levels` = 2^b − 1.
+//! - affine (Krishnamoorthi 2018, what eq. (1) means): the range widened to contain 0, Δ = (max − min)/levels, z = round(−min/Δ).
+//! - dorefa (Zhou et al. 2016): max|tanh w|.
+//! - sawb (Choi et al. 2018): clip = c₁·√E[w²] + c₂·E|w|, max|w| where that is ≤ 0; 2^b levels from −clip to clip.
+
+use super::weight_range::WeightRange;
+use crate::{config::WeightQuantizer, quant::sawb_coefficients};
+
+/// A weight quantizer with its constants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WeightScale {
+    /// No quantization.
+    Float,
+    /// Asymmetric, with a zero point.
+    Affine {
+        /// Δ; 1 for a range of 0.
+        step: f64,
+        /// z.
+        zero: f64,
+        /// Smallest weight or 0.
+        low: f64,
+        /// Largest weight or 0.
+        high: f64,
+    },
+    /// tanh-normalised.
+    Dorefa {
+        /// max|tanh w|.
+        largest: f64,
+    },
+    /// Symmetric about 0 without a level at 0.
+    Sawb {
+        /// Clipping threshold.
+        clip: f64,
+    },
+}
+
+/// The constants of `quantizer` with `bits` bits for weights of `range`.
+pub fn weight_scale(quantizer: WeightQuantizer, bits: u32, range: &WeightRange) -> WeightScale {
+    let levels = 2f64.powi(bits as i32) - 1.0;
+    let largest = range.largest.abs().max(range.smallest.abs());
+    match quantizer {
+        WeightQuantizer::Affine => {
+            let (low, high) = (range.smallest.min(0.0), range.largest.max(0.0));
+            let step = if high > low { (high - low) / levels } else { 1.0 };
+            WeightScale::Affine { step, zero: (-low / step).round_ties_even(), low, high }
+        }
+        WeightQuantizer::Dorefa => WeightScale::Dorefa { largest: largest.tanh() },
+        WeightQuantizer::Sawb => {
+            let (first, second) = sawb_coefficients(bits).map_or((0.0, 0.0), |(a, b)| (f64::from(a), f64::from(b)));
+            let estimate = first * (range.square_sum / range.count).sqrt() + second * range.absolute_sum / range.count;
+            WeightScale::Sawb { clip: if estimate > 0.0 { estimate } else { largest } }
+        }
+    }
+}

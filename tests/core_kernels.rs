@@ -1,0 +1,896 @@
+//! The kernels of networks against their f64 references, one by one: random odd shapes, several tile sizes, ranges of images inside larger
+//! buffers, gradients that are set and gradients that are added to. Whole networks are in `core_networks.rs`.
+
+mod common;
+
+use common::{Random, assert_close, gpu, read};
+use saliq::{
+    config::{LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer},
+    gpu::{Binding, Buffer, Recording, Specialization},
+    nn::{TileTable, groups, padded},
+    quant::sawb_coefficients,
+    reference::{
+        activation::{Activation, activation},
+        activation_gradient::activation_gradient,
+        convolution::{Convolution, convolution},
+        convolution_input_gradient::convolution_input_gradient,
+        convolution_weight_gradient::convolution_weight_gradient,
+        fully_connected_weight_gradient::fully_connected_weight_gradient,
+        layout::{pack, packed_elements, padding, unpack},
+        matrix_product::{matrix_product, matrix_product_input_gradient},
+        max_pool::{max_pool, output_shape},
+        max_pool_gradient::max_pool_gradient,
+        prepare_weights::{arrange, level, position, quantize},
+        reduce_weight_gradient::reduce_weight_gradient,
+        sum_partials::sum_partials,
+        weight_range::weight_range,
+        weight_scale::{WeightScale, weight_scale},
+    },
+};
+
+const FORWARD: f64 = 1e-5;
+const GRADIENT: f64 = 1e-4;
+/// What output buffers hold before: nothing but the images of the range may change.
+const UNTOUCHED: f32 = 77.0;
+
+/// A range of images inside buffers that hold more, dispatched for more than it has.
+#[derive(Clone, Copy, Debug)]
+struct Images {
+    first: usize,
+    count: usize,
+    most: usize,
+    slots: usize,
+}
+
+impl Images {
+    const FEW: Images = Images { first: 2, count: 3, most: 4, slots: 7 };
+    const ONE: Images = Images { first: 0, count: 1, most: 1, slots: 1 };
+
+    fn record(self, accumulate: bool) -> Buffer {
+        let buffer = gpu().uniform("images", 16).unwrap();
+        gpu().write(&buffer, 0, &[self.first as u32, self.count as u32, self.count as u32, u32::from(accumulate)]);
+        buffer
+    }
+
+    /// The range's part of `values`, which hold `slots` images.
+    fn of<T: Clone>(self, values: &[T]) -> Vec<T> {
+        let size = values.len() / self.slots;
+        values[self.first * size..(self.first + self.count) * size].to_vec()
+    }
+
+    /// Asserts that `actual` agrees with `expected` (NCHW, the range only), has zeros in its padding, and is untouched outside the range.
+    #[track_caller]
+    fn check(self, what: &str, actual: &[f32], shape: Shape, expected: &[f64], tolerance: f64) {
+        let size = packed_elements(shape);
+        let (first, last) = (self.first * size, (self.first + self.count) * size);
+        assert_close(what, &unpack(&actual[first..last], shape), expected, tolerance);
+        assert!(padding(&actual[first..last], shape).iter().all(|&value| value == 0.0), "{what}: padding");
+        let outside = actual[..first].iter().chain(&actual[last..self.slots * size]);
+        assert!(outside.into_iter().all(|&value| value == UNTOUCHED), "{what}: wrote outside of its images");
+    }
+}
+
+fn floats(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
+}
+
+fn vector(random: &mut Random, count: usize) -> Vec<f64> {
+    random.vector(count).into_iter().map(f64::from).collect()
+}
+
+fn upload(values: &[f32]) -> Buffer {
+    gpu().upload("test", values).unwrap()
+}
+
+fn untouched(count: usize) -> Buffer {
+    upload(&vec![UNTOUCHED; count])
+}
+
+#[track_caller]
+fn run(name: &'static str, specialization: Specialization, bindings: &[&Buffer], workgroups: [u32; 3]) {
+    let bindings: Vec<Binding<'_>> = bindings.iter().map(|&buffer| buffer.into()).collect();
+    let kernel = gpu().kernel(name, specialization).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut recording = Recording::new();
+    recording.dispatch(gpu(), name, kernel, &bindings, workgroups).unwrap_or_else(|error| panic!("{error}"));
+    recording.submit(gpu()).unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+fn no_activation(specialization: Specialization) -> Specialization {
+    specialization.feature("pact", false).constant("ACTIVATION", 0u32)
+}
+
+/// Tile sizes of the three convolution kernels.
+#[derive(Clone, Copy, Debug)]
+struct Tiles {
+    /// rows, columns, groups, lanes
+    forward: [u32; 4],
+    /// columns, groups, lanes
+    input: [u32; 3],
+    /// columns, groups, lanes, rows of taps, parts
+    weight: [u32; 5],
+}
+
+impl Tiles {
+    fn of_table(software: bool, shape: &Convolution) -> Tiles {
+        let table = TileTable::for_kind(software);
+        let output = shape.output();
+        let (in_groups, out_groups) = (groups(shape.input.channels), groups(shape.out_channels));
+        let forward = table.convolution(out_groups, output.height, output.width, shape.kernel, shape.stride);
+        let input = table.convolution(in_groups, 1, shape.input.width, shape.kernel, shape.stride);
+        let depth = shape.input.channels.min(4);
+        let (lanes, per_lane, tap_rows, columns) =
+            table.convolution_weight_gradient(out_groups, output.width, shape.kernel, depth);
+        Tiles {
+            forward: [forward.rows, forward.columns, forward.groups, forward.lanes],
+            input: [input.columns, input.groups, input.lanes],
+            weight: [columns, per_lane, lanes, tap_rows, 2],
+        }
+    }
+}
+
+fn convolution_constants(specialization: Specialization, shape: &Convolution) -> Specialization {
+    let output = shape.output();
+    specialization
+        .constant("IN_HEIGHT", shape.input.height)
+        .constant("IN_WIDTH", shape.input.width)
+        .constant("IN_GROUPS", groups(shape.input.channels))
+        .constant("OUT_HEIGHT", output.height)
+        .constant("OUT_WIDTH", output.width)
+        .constant("OUT_GROUPS", groups(shape.out_channels))
+}
+
+/// One convolution on the GPU: its bindings' data, and dispatches with any tiles.
+struct ConvolutionOnGpu {
+    shape: Convolution,
+    images: Images,
+    input: Vec<f64>,
+    weight: Vec<f64>,
+    bias: Vec<f64>,
+}
+
+impl ConvolutionOnGpu {
+    fn new(random: &mut Random, shape: [u32; 4], [kernel, stride, padding]: [u32; 3], images: Images) -> Self {
+        let [in_channels, height, width, out_channels] = shape;
+        let input = Shape::new(in_channels, height, width);
+        let shape = Convolution { images: images.count, input, out_channels, kernel, stride, padding };
+        ConvolutionOnGpu {
+            shape,
+            images,
+            input: vector(random, images.slots * input.elements() as usize),
+            weight: vector(random, shape.weights()),
+            bias: vector(random, out_channels as usize),
+        }
+    }
+
+    fn arranged(&self) -> [Buffer; 2] {
+        let shape = [self.shape.out_channels, self.shape.input.channels, self.shape.kernel.pow(2)].map(|size| size as usize);
+        arrange(&self.weight, shape, true).map(|values| upload(&floats(&values)))
+    }
+
+    fn padded_bias(&self) -> Buffer {
+        let mut bias = floats(&self.bias);
+        bias.resize(padded(self.shape.out_channels) as usize, 0.0);
+        upload(&bias)
+    }
+
+    /// (output, pre-activation) buffers' content; `pact` is [kind, levels, α].
+    fn forward(&self, [rows, columns, per_lane, lanes]: [u32; 4], pact: Option<[f32; 3]>) -> [Vec<f32>; 2] {
+        let (shape, output) = (&self.shape, self.shape.output());
+        let specialization = Specialization::new()
+            .tile("ROWS", rows)
+            .tile("COLUMNS", columns)
+            .tile("GROUPS", per_lane)
+            .tile("LANES", lanes)
+            .tile("KERNEL", shape.kernel)
+            .tile("STRIDE", shape.stride)
+            .tile("DEPTH", shape.input.channels.min(4))
+            .constant("PADDING", shape.padding);
+        let specialization = convolution_constants(specialization, shape);
+        let size = self.images.slots * packed_elements(output);
+        let (input, values, before) = (upload(&pack(&self.input, shape.input)), untouched(size), untouched(size));
+        let (images, [weight, _], bias) = (self.images.record(false), self.arranged(), self.padded_bias());
+        let parameters = upload(&[0.0, 0.0, pact.map_or(0.0, |[_, _, alpha]| alpha)]);
+        let mut bindings = vec![&images, &input, &weight, &bias, &values];
+        let specialization = match pact {
+            None => no_activation(specialization),
+            Some([kind, levels, _]) => {
+                bindings.extend([&before, &parameters]);
+                specialization
+                    .feature("pact", true)
+                    .constant("ACTIVATION", kind)
+                    .constant("LEVELS", levels)
+                    .constant("ALPHA_INDEX", 2u32)
+            }
+        };
+        let strips = output.width.div_ceil(columns) * output.height.div_ceil(rows);
+        let blocks = groups(shape.out_channels).div_ceil(lanes * per_lane);
+        run("convolution", specialization, &bindings, [strips, self.images.most as u32, blocks]);
+        [read(&values, size), read(&before, size)]
+    }
+
+    fn input_gradient(&self, [columns, per_lane, lanes]: [u32; 3], output_gradient: &[f64]) -> Vec<f32> {
+        let shape = &self.shape;
+        let specialization = Specialization::new()
+            .tile("COLUMNS", columns)
+            .tile("GROUPS", per_lane)
+            .tile("LANES", lanes)
+            .tile("KERNEL", shape.kernel)
+            .tile("STRIDE", shape.stride)
+            .tile("PADDING", shape.padding)
+            .tile("DEPTH", shape.out_channels.min(4));
+        let size = self.images.slots * packed_elements(shape.input);
+        let (images, [_, weight]) = (self.images.record(false), self.arranged());
+        let (from, to) = (upload(&pack(output_gradient, shape.output())), untouched(size));
+        let strips = shape.input.width.div_ceil(columns) * shape.input.height;
+        let blocks = groups(shape.input.channels).div_ceil(lanes * per_lane);
+        run(
+            "convolution_input_gradient",
+            convolution_constants(specialization, shape),
+            &[&images, &from, &weight, &to],
+            [strips, self.images.most as u32, blocks],
+        );
+        read(&to, size)
+    }
+
+    /// (∂/∂weight, ∂/∂bias) after both stages, on top of `before`.
+    fn weight_gradient(&self, tiles: [u32; 5], output_gradient: &[f64], before: Option<f32>) -> (Vec<f32>, Vec<f32>) {
+        let [columns, per_lane, lanes, tap_rows, part_count] = tiles;
+        let shape = &self.shape;
+        let (in_groups, out_groups) = (groups(shape.input.channels), groups(shape.out_channels));
+        let specialization = Specialization::new()
+            .tile("COLUMNS", columns)
+            .tile("GROUPS", per_lane)
+            .tile("LANES", lanes)
+            .tile("KERNEL", shape.kernel)
+            .tile("STRIDE", shape.stride)
+            .tile("TAP_ROWS", tap_rows)
+            .tile("DEPTH", shape.input.channels.min(4))
+            .constant("PADDING", shape.padding)
+            .constant("PARTS", part_count);
+        let taps = shape.kernel * shape.kernel;
+        let images = self.images.record(before.is_some());
+        let (input, gradient) = (upload(&pack(&self.input, shape.input)), upload(&pack(output_gradient, shape.output())));
+        let parts = untouched((part_count * (taps * in_groups * 4 + 1) * out_groups * 4) as usize);
+        run(
+            "convolution_weight_gradient",
+            convolution_constants(specialization, shape),
+            &[&images, &input, &gradient, &parts],
+            [in_groups * shape.kernel.div_ceil(tap_rows), part_count, out_groups.div_ceil(lanes * per_lane)],
+        );
+        let sizes = [shape.out_channels, shape.input.channels, taps];
+        reduce(&images, &parts, part_count, sizes, before, (0, &floats(&self.weight), &[[0.0; 4]]))
+    }
+}
+
+/// Dispatches `reduce_weight_gradient`; weights stand at index 3 and biases after them. The quantizer is (kind, weights, constants).
+fn reduce(
+    images: &Buffer,
+    parts: &Buffer,
+    part_count: u32,
+    [out_channels, in_channels, taps]: [u32; 3],
+    before: Option<f32>,
+    (kind, weight, constants): (u32, &[f32], &[[f32; 4]]),
+) -> (Vec<f32>, Vec<f32>) {
+    let weights = out_channels * in_channels * taps;
+    let specialization = Specialization::new()
+        .constant("OUT_CHANNELS", out_channels)
+        .constant("IN_CHANNELS", in_channels)
+        .constant("TAPS", taps)
+        .constant("OUT_PADDED", padded(out_channels))
+        .constant("IN_PADDED", padded(in_channels))
+        .constant("WEIGHT_INDEX", 3u32)
+        .constant("BIAS_INDEX", 3 + weights)
+        .constant("QUANTIZER", kind)
+        .constant("PARTS", part_count);
+    let mut parameters = vec![0.0; 3];
+    parameters.extend(weight);
+    let (parameters, constants) = (upload(&parameters), upload(constants.as_flattened()));
+    let total = (3 + weights + out_channels) as usize;
+    let gradients = upload(&vec![before.unwrap_or(UNTOUCHED); total + 5]);
+    run(
+        "reduce_weight_gradient",
+        specialization,
+        &[images, parts, &parameters, &constants, &gradients],
+        [weights.div_ceil(64), 1, 1],
+    );
+    let values: Vec<f32> = read(&gradients, total + 5);
+    assert!(values[..3].iter().chain(&values[total..]).all(|&value| value == before.unwrap_or(UNTOUCHED)));
+    (values[3..3 + weights as usize].to_vec(), values[3 + weights as usize..total].to_vec())
+}
+
+fn check_convolution(seed: u64, shape: [u32; 4], window: [u32; 3], images: Images, tiles: Option<Tiles>, before: Option<f32>) {
+    let mut random = Random(seed);
+    let case = ConvolutionOnGpu::new(&mut random, shape, window, images);
+    let output = case.shape.output();
+    let gradient = vector(&mut random, images.slots * output.elements() as usize);
+    let all_tiles =
+        tiles.map_or_else(|| [true, false].map(|software| Tiles::of_table(software, &case.shape)).to_vec(), |t| vec![t]);
+    for tiles in all_tiles {
+        let what = format!("{shape:?} {window:?} {tiles:?}");
+        let (input, own_gradient) = (images.of(&case.input), images.of(&gradient));
+        let [values, _] = case.forward(tiles.forward, None);
+        let expected = convolution(&case.shape, &input, &case.weight, &case.bias);
+        images.check(&format!("forward {what}"), &values, output, &expected, FORWARD);
+
+        let actual = case.input_gradient(tiles.input, &gradient);
+        let expected = convolution_input_gradient(&case.shape, &own_gradient, &case.weight);
+        images.check(&format!("input gradient {what}"), &actual, case.shape.input, &expected, GRADIENT);
+
+        let (weight, bias) = case.weight_gradient(tiles.weight, &gradient, before);
+        let (mut expected, mut expected_bias) = convolution_weight_gradient(&case.shape, &input, &own_gradient);
+        for value in expected.iter_mut().chain(&mut expected_bias) {
+            *value += f64::from(before.unwrap_or(0.0));
+        }
+        assert_close(&format!("weight gradient {what}"), &weight, &expected, GRADIENT);
+        assert_close(&format!("bias gradient {what}"), &bias, &expected_bias, GRADIENT);
+    }
+}
+
+#[test]
+fn convolutions_of_many_shapes_and_tiles() {
+    // [in channels, height, width, out channels], [kernel, stride, padding], tiles by hand; the last have more lanes than channels.
+    let hand = |forward, input, weight| Tiles { forward, input, weight };
+    let cases = [
+        ([1, 5, 7, 3], [1, 1, 0], hand([1, 3, 1, 1], [2, 1, 1], [2, 1, 1, 1, 1])),
+        ([3, 6, 5, 7], [2, 1, 1], hand([2, 2, 1, 2], [3, 1, 2], [3, 1, 2, 1, 2])),
+        ([5, 9, 8, 1], [3, 2, 1], hand([1, 2, 1, 1], [4, 2, 1], [2, 1, 1, 2, 3])),
+        ([7, 7, 11, 33], [3, 1, 2], hand([2, 3, 2, 4], [5, 1, 2], [4, 2, 4, 3, 2])),
+        ([33, 5, 6, 5], [3, 1, 1], hand([1, 4, 1, 2], [2, 2, 4], [1, 1, 2, 3, 4])),
+        ([1, 13, 10, 5], [4, 3, 2], hand([2, 2, 1, 4], [3, 1, 1], [2, 1, 2, 3, 2])),
+        ([3, 11, 12, 9], [5, 3, 1], hand([1, 3, 2, 2], [6, 1, 1], [3, 3, 1, 2, 1])),
+        ([5, 10, 9, 7], [5, 2, 2], hand([2, 5, 2, 1], [2, 1, 4], [5, 1, 8, 5, 2])),
+        ([2, 4, 4, 4], [2, 3, 0], hand([3, 3, 1, 3], [3, 1, 8], [1, 1, 1, 2, 3])),
+    ];
+    for (index, (shape, window, tiles)) in cases.into_iter().enumerate() {
+        let images = if index % 3 == 0 { Images::ONE } else { Images::FEW };
+        check_convolution(index as u64, shape, window, images, Some(tiles), (index % 2 == 1).then_some(0.5));
+    }
+}
+
+#[test]
+fn convolutions_with_the_tables_tiles() {
+    let cases = [
+        ([1, 9, 9, 7], [3, 1, 0]),
+        ([7, 8, 9, 33], [3, 1, 1]),
+        ([33, 5, 7, 5], [2, 2, 1]),
+        ([3, 11, 13, 6], [5, 3, 2]),
+        ([5, 6, 31, 3], [1, 2, 0]),
+        ([8, 6, 26, 64], [3, 1, 0]),
+    ];
+    for (index, (shape, window)) in cases.into_iter().enumerate() {
+        check_convolution(100 + index as u64, shape, window, Images::FEW, None, None);
+    }
+}
+
+#[test]
+fn convolution_applies_pact_and_keeps_its_input() {
+    let case = ConvolutionOnGpu::new(&mut Random(7), [3, 6, 7, 5], [3, 1, 1], Images::FEW);
+    let expected = convolution(&case.shape, &Images::FEW.of(&case.input), &case.weight, &case.bias);
+    let output = case.shape.output();
+    for (number, kind) in [(2.0, PactKind::Unsigned), (3.0, PactKind::Signed), (4.0, PactKind::SignedAfterRelu)] {
+        let alpha = 2.5f32;
+        let [values, before] = case.forward([1, 4, 1, 2], Some([number, 7.0, alpha]));
+        Images::FEW.check("pre-activation", &before, output, &expected, FORWARD);
+        let own = unpack(&Images::FEW.of(&values), output);
+        let reference = Activation::Pact { kind, alpha: f64::from(alpha), levels: Some(7.0) };
+        let kept = unpack(&Images::FEW.of(&before), output);
+        check_levels(&format!("{kind:?}"), &kept, &own, reference);
+    }
+}
+
+/// Asserts that `output` is the reference's level of `input`, except within 1e-4 of a rounding edge, where either neighbour will do.
+#[track_caller]
+fn check_levels(what: &str, input: &[f32], output: &[f32], kind: Activation) {
+    let Activation::Pact { alpha, levels: Some(levels), .. } = kind else { panic!("not quantized") };
+    let mut exact = 0;
+    for (&x, &y) in input.iter().zip(output) {
+        let unrounded = kind.clip(f64::from(x)) * levels / alpha;
+        let (expected, actual) = (activation(kind, f64::from(x)) * levels / alpha, f64::from(y) * levels / alpha);
+        assert!((actual - actual.round()).abs() < 1e-3, "{what}: {y} is no level");
+        if (unrounded - unrounded.floor() - 0.5).abs() > 1e-4 {
+            assert_eq!(actual.round(), expected.round(), "{what}: {x}");
+            exact += 1;
+        } else {
+            assert!((actual - unrounded).abs() < 0.501, "{what}: {x}");
+        }
+        assert!(actual.round().abs() <= levels, "{what}: {x} has a level out of range");
+    }
+    assert!(exact * 100 >= input.len() * 99, "{what}: only {exact} of {} away from edges", input.len());
+}
+
+#[test]
+fn equal_windows_give_equal_bits() {
+    // Images of period 2 in both directions: outputs two pixels apart see equal windows, whatever tile and lane they fall to.
+    let images = Images { first: 0, count: 1, most: 1, slots: 1 };
+    let mut case = ConvolutionOnGpu::new(&mut Random(11), [7, 13, 15, 33], [3, 1, 0], images);
+    for (index, value) in case.input.iter_mut().enumerate() {
+        let (channel, row, column) = (index / (13 * 15), index / 15 % 13, index % 15);
+        *value = (((channel * 2 + row % 2) * 2 + column % 2) as f64 * 1.234).sin();
+    }
+    let output = case.shape.output();
+    let tables = [true, false].map(|software| Tiles::of_table(software, &case.shape).forward);
+    for tiles in tables.into_iter().chain([[2, 3, 1, 4], [1, 5, 2, 8]]) {
+        let [values, _] = case.forward(tiles, None);
+        let values = unpack(&values, output);
+        let width = output.width as usize;
+        for (index, value) in values.iter().enumerate() {
+            let (row, column) = (index / width % output.height as usize, index % width);
+            let twin = index - (row - row % 2) * width - (column - column % 2);
+            assert_eq!(value.to_bits(), values[twin].to_bits(), "{tiles:?} row {row} column {column}");
+        }
+    }
+}
+
+#[test]
+fn matrix_products_and_their_gradients() {
+    // [in channels, height, width, out features], [images, groups, lanes] of the product, [features, groups, lanes, parts] of the gradient.
+    let cases = [
+        ([1, 1, 1, 2], [1, 1, 1], [1, 1, 1, 1], Images::ONE),
+        ([5, 2, 3, 7], [2, 1, 2], [2, 1, 1, 2], Images::FEW),
+        ([33, 1, 1, 10], [4, 2, 1], [3, 2, 2, 5], Images::FEW),
+        ([3, 3, 3, 37], [3, 2, 4], [4, 1, 4, 1], Images { first: 1, count: 9, most: 12, slots: 12 }),
+    ];
+    for (seed, ([channels, height, width, outputs], product, gradient_tiles, images)) in cases.into_iter().enumerate() {
+        let (input_shape, output_shape) = (Shape::new(channels, height, width), Shape::new(outputs, 1, 1));
+        let mut random = Random(seed as u64);
+        let features = input_shape.elements() as usize;
+        let input = vector(&mut random, images.slots * features);
+        let weight = vector(&mut random, features * outputs as usize);
+        let bias = vector(&mut random, outputs as usize);
+        let gradient = vector(&mut random, images.slots * outputs as usize);
+        let (own_input, own_gradient) = (images.of(&input), images.of(&gradient));
+        let sizes = [outputs, channels, height * width];
+        let [forward, backward] = arrange(&weight, sizes.map(|size| size as usize), false).map(|values| upload(&floats(&values)));
+        let mut padded_bias = floats(&bias);
+        padded_bias.resize(padded(outputs) as usize, 0.0);
+        let (in_groups, out_groups) = (packed_elements(input_shape) as u32 / 4, groups(outputs));
+
+        let [per_invocation, per_lane, lanes] = product;
+        let of = |in_groups: u32, out_groups: u32, bias: bool| {
+            let specialization = Specialization::new()
+                .tile("IMAGES", per_invocation)
+                .tile("GROUPS", per_lane)
+                .tile("LANES", lanes)
+                .constant("IN_GROUPS", in_groups)
+                .constant("OUT_GROUPS", out_groups)
+                .feature("bias", bias);
+            let workgroups = [out_groups.div_ceil(lanes * per_lane), (images.most as u32).div_ceil(per_invocation), 1];
+            (no_activation(specialization), workgroups)
+        };
+        let record = images.record(false);
+        let (packed_input, packed_gradient) = (upload(&pack(&input, input_shape)), upload(&pack(&gradient, output_shape)));
+        let size = images.slots * packed_elements(output_shape);
+        let values = untouched(size);
+        let (specialization, workgroups) = of(in_groups, out_groups, true);
+        let bindings = [&record, &packed_input, &forward, &values, &upload(&padded_bias)];
+        run("matrix_product", specialization, &bindings, workgroups);
+        let expected = matrix_product(images.count, &own_input, &weight, &bias);
+        images.check(&format!("product {sizes:?}"), &read(&values, size), output_shape, &expected, FORWARD);
+
+        let size = images.slots * packed_elements(input_shape);
+        let values = untouched(size);
+        let (specialization, workgroups) = of(out_groups, in_groups, false);
+        run("matrix_product", specialization, &[&record, &packed_gradient, &backward, &values], workgroups);
+        let expected = matrix_product_input_gradient(images.count, &own_gradient, &weight);
+        images.check(&format!("input gradient {sizes:?}"), &read(&values, size), input_shape, &expected, GRADIENT);
+
+        let [feature_groups, per_lane, lanes, part_count] = gradient_tiles;
+        let specialization = Specialization::new()
+            .tile("FEATURES", feature_groups)
+            .tile("GROUPS", per_lane)
+            .tile("LANES", lanes)
+            .constant("IN_GROUPS", in_groups)
+            .constant("OUT_GROUPS", out_groups)
+            .constant("PARTS", part_count);
+        let parts = untouched((part_count * (in_groups * 4 + 1) * out_groups * 4) as usize);
+        run(
+            "fully_connected_weight_gradient",
+            specialization,
+            &[&record, &packed_input, &packed_gradient, &parts],
+            [in_groups.div_ceil(feature_groups), part_count, out_groups.div_ceil(lanes * per_lane)],
+        );
+        let (actual, actual_bias) = reduce(&record, &parts, part_count, sizes, None, (0, &floats(&weight), &[[0.0; 4]]));
+        let (expected, expected_bias) = fully_connected_weight_gradient(images.count, &own_input, &own_gradient);
+        assert_close(&format!("weight gradient {sizes:?}"), &actual, &expected, GRADIENT);
+        assert_close(&format!("bias gradient {sizes:?}"), &actual_bias, &expected_bias, GRADIENT);
+    }
+}
+
+/// (number in the kernels, reference, α, levels) of every activation.
+fn activations() -> [(u32, Activation, f32, f32); 5] {
+    let pact = |kind, levels: f32| Activation::Pact { kind, alpha: 0.75, levels: Some(f64::from(levels)) };
+    [
+        (0, Activation::None, 0.0, 1.0),
+        (1, Activation::Relu, 0.0, 1.0),
+        (2, pact(PactKind::Unsigned, 15.0), 0.75, 15.0),
+        (3, pact(PactKind::Signed, 1.0), 0.75, 1.0),
+        (4, pact(PactKind::SignedAfterRelu, 7.0), 0.75, 7.0),
+    ]
+}
+
+fn with_activation(specialization: Specialization, number: u32) -> Specialization {
+    let specialization = specialization.feature("pact", number > 1).constant("ACTIVATION", number);
+    if number > 1 { specialization.constant("ALPHA_INDEX", 1u32) } else { specialization }
+}
+
+/// Inputs around the ends of the range, with some exactly on them.
+fn activation_inputs(random: &mut Random, count: usize) -> Vec<f64> {
+    let at = [0.0, 0.75, -0.75, -0.0];
+    vector(random, count).iter().enumerate().map(|(i, x)| if i % 9 == 0 { at[i / 9 % 4] } else { x * 1.3 }).collect()
+}
+
+#[test]
+fn activations_alone_and_their_gradients() {
+    let shape = Shape::new(7, 3, 5);
+    let images = Images::FEW;
+    let elements = packed_elements(shape) as u32 / 4;
+    let size = images.slots * packed_elements(shape);
+    let mut random = Random(3);
+    let x = activation_inputs(&mut random, images.slots * shape.elements() as usize);
+    let gradient = vector(&mut random, x.len());
+    for (number, kind, alpha, levels) in activations() {
+        let what = format!("{kind:?}");
+        let record = images.record(false);
+        let (input, output, parameters) = (upload(&pack(&x, shape)), untouched(size), upload(&[9.0, alpha]));
+        let specialization = with_activation(Specialization::new().constant("ELEMENTS", elements), number);
+        let specialization = if number > 1 { specialization.constant("LEVELS", levels) } else { specialization };
+        let mut bindings = vec![&record, &input, &output];
+        bindings.extend((number > 1).then_some(&parameters));
+        run("activation", specialization, &bindings, [(images.most as u32 * elements).div_ceil(64), 1, 1]);
+        let actual: Vec<f32> = read(&output, size);
+        let own = images.of(&x);
+        let expected: Vec<f64> = own.iter().map(|&x| activation(kind, x)).collect();
+        if number > 1 {
+            check_levels(&what, &floats(&own), &unpack(&images.of(&actual), shape), kind);
+        } else {
+            images.check(&what, &actual, shape, &expected, FORWARD);
+        }
+
+        for items in [1, 3] {
+            let state = if number == 1 { &output } else { &input };
+            let blocks = (images.most as u32 * elements).div_ceil(64 * items);
+            let mut start = vec![UNTOUCHED; size];
+            let (first, last) = (images.first * packed_elements(shape), (images.first + images.count) * packed_elements(shape));
+            start[first..last].copy_from_slice(&images.of(&pack(&gradient, shape)));
+            let (in_place, sums) = (upload(&start), untouched(blocks as usize));
+            let specialization = Specialization::new().tile("ITEMS", items).constant("ELEMENTS", elements);
+            let mut bindings = vec![&record, state, &in_place];
+            if number > 1 {
+                bindings.extend([&parameters, &sums]);
+            }
+            run("activation_gradient", with_activation(specialization, number), &bindings, [blocks, 1, 1]);
+            let (expected, expected_alpha) = activation_gradient(kind, &own, &images.of(&gradient));
+            images.check(&what, &read(&in_place, size), shape, &expected, GRADIENT);
+            if number > 1 {
+                let sums: Vec<f32> = read(&sums, blocks as usize);
+                let alpha_gradient = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
+                assert!((alpha_gradient - expected_alpha).abs() < GRADIENT * expected_alpha.abs(), "{what}: α {alpha_gradient}");
+            }
+        }
+    }
+}
+
+#[test]
+fn workgroups_past_the_last_sum_change_nothing() {
+    // Large dispatches are spread over two dimensions and round up: 3 × 2 workgroups for 4 partial sums. A device
+    // that drops writes past a buffer's end forgives this; one that moves them to the last element does not.
+    let images = Images { first: 0, count: 1, most: 1, slots: 1 };
+    let x = activation_inputs(&mut Random(9), 4 * 256);
+    let sums = [[4, 1, 1], [3, 2, 1]].map(|workgroups| {
+        let (record, state, gradient) = (images.record(false), upload(&floats(&x)), upload(&[0.5; 4 * 256]));
+        let (parameters, sums) = (upload(&[9.0, 0.75]), untouched(4));
+        let specialization = with_activation(Specialization::new().tile("ITEMS", 1).constant("ELEMENTS", 256u32), 2);
+        run("activation_gradient", specialization, &[&record, &state, &gradient, &parameters, &sums], workgroups);
+        read::<f32>(&sums, 4)
+    });
+    assert_eq!(sums[0], sums[1]);
+    assert!(sums[0].iter().all(|&sum| sum > 0.0));
+}
+
+#[test]
+fn pooling_and_its_gradient() {
+    // [channels, height, width], [kernel, stride], activation in front
+    let cases = [
+        ([1, 4, 4], [2, 2], 0),
+        ([5, 7, 6], [2, 1], 1),
+        ([7, 8, 9], [3, 2], 2),
+        ([3, 9, 8], [2, 3], 3),
+        ([33, 5, 5], [3, 1], 4),
+        ([6, 10, 7], [3, 3], 2),
+    ];
+    for (seed, ([channels, height, width], [kernel, stride], number)) in cases.into_iter().enumerate() {
+        let images = if seed == 0 { Images::ONE } else { Images::FEW };
+        let (number, kind, alpha, _) = activations()[number];
+        let shape = Shape::new(channels, height, width);
+        let output = output_shape(shape, kernel, stride);
+        let what = format!("{shape:?} {kernel} {stride} {kind:?}");
+        let mut random = Random(seed as u64);
+        let x = activation_inputs(&mut random, images.slots * shape.elements() as usize);
+        // Few different values: ties all over. The derivative of a ReLU is taken from y, of PACT from x.
+        let y: Vec<f64> = x.iter().map(|&x| (kind.clip(x) * 4.0).round() / 4.0).collect();
+        let state = if number == 1 { &y } else { &x };
+        let gradient = vector(&mut random, images.slots * output.elements() as usize);
+        let shape_constants = || {
+            Specialization::new()
+                .constant("IN_HEIGHT", height)
+                .constant("IN_WIDTH", width)
+                .constant("GROUPS", groups(channels))
+                .constant("OUT_HEIGHT", output.height)
+                .constant("OUT_WIDTH", output.width)
+                .constant("KERNEL", kernel)
+                .constant("STRIDE", stride)
+        };
+        let record = images.record(false);
+        let size = images.slots * packed_elements(output);
+        let (values, choice) = (untouched(size), untouched(size / 4));
+        let workgroups = |elements: usize| [(images.most * elements / 4).div_ceil(64) as u32, 1, 1];
+        let bindings = [&record, &upload(&pack(&y, shape)), &values, &choice];
+        run("max_pool", shape_constants(), &bindings, workgroups(packed_elements(output)));
+        let own_y = images.of(&y);
+        let (expected, from) = max_pool(images.count, shape, kernel, stride, &own_y);
+        images.check(&what, &read(&values, size), output, &expected, 0.0);
+
+        let size = images.slots * packed_elements(shape);
+        let items = 2;
+        let blocks = (images.most * packed_elements(shape) / 4).div_ceil(64 * items as usize);
+        let (values, sums, parameters) = (untouched(size), untouched(blocks), upload(&[9.0, alpha]));
+        let (packed_gradient, packed_state) = (upload(&pack(&gradient, output)), upload(&pack(state, shape)));
+        let mut bindings = vec![&record, &packed_gradient, &choice, &packed_state, &values];
+        if number > 1 {
+            bindings.extend([&parameters, &sums]);
+        }
+        let specialization = with_activation(shape_constants().tile("ITEMS", items), number);
+        run("max_pool_gradient", specialization, &bindings, [blocks as u32, 1, 1]);
+        let routed = max_pool_gradient(own_y.len(), &from, &images.of(&gradient));
+        // A state that is on both sides the ReLU's output has the derivative of its input.
+        let (expected, expected_alpha) = activation_gradient(kind, &images.of(state), &routed);
+        images.check(&what, &read(&values, size), shape, &expected, GRADIENT);
+        if number > 1 {
+            let sum: f64 = read::<f32>(&sums, blocks).iter().map(|&sum| f64::from(sum)).sum();
+            assert!(
+                expected_alpha != 0.0 && (sum - expected_alpha).abs() < GRADIENT * expected_alpha.abs().max(1.0),
+                "{what}: α {sum} {expected_alpha}"
+            );
+        }
+    }
+}
+
+#[test]
+fn partial_sums_are_set_or_added() {
+    for count in [1usize, 64, 131] {
+        let partial_sums = vector(&mut Random(count as u64), count);
+        for accumulate in [false, true] {
+            let gradients = upload(&[UNTOUCHED, 2.5, UNTOUCHED]);
+            let record = Images::ONE.record(accumulate);
+            let specialization = Specialization::new().constant("COUNT", count as u32).constant("INDEX", 1u32);
+            run("sum_partials", specialization, &[&record, &upload(&floats(&partial_sums)), &gradients], [1, 1, 1]);
+            let expected = sum_partials(&partial_sums, accumulate.then_some(2.5));
+            let actual: Vec<f32> = read(&gradients, 3);
+            assert!((f64::from(actual[1]) - expected).abs() < 1e-5, "{actual:?} {expected}");
+            assert_eq!([actual[0], actual[2]], [UNTOUCHED; 2]);
+        }
+    }
+}
+
+const QUANTIZED: [u32; 3] = [5, 3, 9];
+
+/// Weight tensors [5, 3, 3, 3] that are hard on a quantizer, with their names.
+fn weight_tensors() -> Vec<(&'static str, Vec<f32>)> {
+    let mut random = Random(21);
+    let count = QUANTIZED.iter().product::<u32>() as usize;
+    let mut plain = || random.vector(count);
+    let with = |mut values: Vec<f32>, change: &dyn Fn(usize, f32) -> f32| {
+        values.iter_mut().enumerate().for_each(|(index, value)| *value = change(index, *value));
+        values
+    };
+    vec![
+        ("random", plain()),
+        ("small", with(plain(), &|_, w| 0.05 * w)),
+        ("all positive", with(plain(), &|_, w| w.abs() + 0.5)),
+        ("all negative", with(plain(), &|_, w| -w.abs() - 0.5)),
+        ("constant", vec![0.3; count]),
+        ("negative constant", vec![-0.3; count]),
+        ("zero", vec![0.0; count]),
+        ("a zero channel", with(plain(), &|index, w| if index / 27 == 2 { 0.0 } else { w })),
+        ("channels of different size", with(plain(), &|index, w| w * 10f32.powi(2 - (index / 27) as i32))),
+        ("huge", with(plain(), &|_, w| w * 1e20)),
+        ("tiny", with(plain(), &|_, w| w * 1e-20)),
+        ("an outlier", with(plain(), &|index, w| if index == 40 { 300.0 } else { w * 0.1 })),
+    ]
+}
+
+fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bool) {
+    let [out_channels, in_channels, taps] = QUANTIZED;
+    let (per, count) = ((in_channels * taps) as usize, (out_channels * in_channels * taps) as usize);
+    let number = match quantizer {
+        WeightQuantizer::Affine => 1u32,
+        WeightQuantizer::Dorefa => 2,
+        WeightQuantizer::Sawb => 3,
+    };
+    let levels = f64::from((1u32 << bits) - 1);
+    for (name, weight) in weight_tensors() {
+        let what = format!("{quantizer:?}, {bits} bits, per channel {per_channel}, {name}");
+        let mut values = vec![UNTOUCHED; 3];
+        values.extend(&weight);
+        let bias: Vec<f32> = (0..out_channels).map(|channel| channel as f32 + 0.25).collect();
+        values.extend(&bias);
+        let (parameters, statistics, constants) = (upload(&values), untouched(20), untouched(20));
+        let shape = || Specialization::new().constant("OUT_CHANNELS", out_channels).constant("IN_ELEMENTS", per as u32);
+        run("weight_range", shape().constant("WEIGHT_INDEX", 3u32), &[&parameters, &statistics], [1, 1, 1]);
+        let coefficients = sawb_coefficients(bits).filter(|_| number == 3).unwrap_or((0.0, 0.0));
+        let specialization = shape()
+            .constant("QUANTIZER", number)
+            .constant("LEVELS", levels)
+            .constant("PER_CHANNEL", u32::from(per_channel))
+            .constant("SAWB_1", coefficients.0)
+            .constant("SAWB_2", coefficients.1);
+        run("weight_scale", specialization, &[&statistics, &constants], [1, 1, 1]);
+        let (in_padded, out_padded) = (padded(in_channels), padded(out_channels));
+        let specialization = Specialization::new()
+            .constant("OUT_CHANNELS", out_channels)
+            .constant("IN_CHANNELS", in_channels)
+            .constant("TAPS", taps)
+            .constant("OUT_PADDED", out_padded)
+            .constant("IN_PADDED", in_padded)
+            .constant("WEIGHT_INDEX", 3u32)
+            .constant("BIAS_INDEX", 3 + count as u32)
+            .constant("QUANTIZER", number)
+            .constant("LEVELS", levels)
+            .constant("BACKWARD_TAP", out_padded * in_padded)
+            .constant("BACKWARD_OUT", in_padded);
+        let size = (taps * in_padded * out_padded) as usize;
+        let [forward, backward] = [(); 2].map(|()| upload(&vec![0.0; size]));
+        let bias_buffer = upload(&vec![0.0; out_padded as usize]);
+        let bindings = [&parameters, &constants, &forward, &backward, &bias_buffer];
+        run("prepare_weights", specialization, &bindings, [(count as u32).div_ceil(64), 1, 1]);
+
+        // 1. The constants are the reference's.
+        let constants: Vec<[f32; 4]> = read::<f32>(&constants, 20).as_chunks::<4>().0.to_vec();
+        let latent: Vec<f64> = weight.iter().map(|&w| f64::from(w)).collect();
+        let mut scales = Vec::new();
+        for (channel, actual) in constants.iter().enumerate() {
+            let own = if per_channel { &latent[channel * per..(channel + 1) * per] } else { &latent[..] };
+            let expected = weight_scale(quantizer, bits, &weight_range(own));
+            scales.push(check_constants(&what, actual, expected));
+        }
+
+        // 2. With the constants, levels and values are the reference's wherever f32 does not decide a tie.
+        let (forward, backward): (Vec<f32>, Vec<f32>) = (read(&forward, size), read(&backward, size));
+        let mut quantized = vec![0.0f32; count];
+        let mut exact = 0;
+        for (index, &w) in latent.iter().enumerate() {
+            let (o, i, tap) = (index / per, index / taps as usize % in_channels as usize, index % taps as usize);
+            let value = forward[(tap * in_padded as usize + i) * out_padded as usize + o];
+            quantized[index] = value;
+            let scale = scales[o];
+            let actual = match scale {
+                WeightScale::Affine { step, zero, .. } => f64::from(value) / step + zero,
+                WeightScale::Dorefa { .. } => (f64::from(value) + 1.0) * levels / 2.0,
+                WeightScale::Sawb { clip } if clip > 0.0 => (f64::from(value) + clip) * levels / (2.0 * clip),
+                _ => f64::from(value),
+            };
+            assert!((actual - actual.round()).abs() < 1e-3 && (0.0..=levels).contains(&actual.round()), "{what}: {w} → {value}");
+            let distance = position(scale, levels, w);
+            if (distance - distance.floor() - 0.5).abs() > 1e-4 {
+                exact += 1;
+                assert_eq!(actual.round(), level(scale, levels, w), "{what}: level of {w}");
+                let expected = quantize(scale, levels, w);
+                let size = match scale {
+                    WeightScale::Affine { low, high, .. } => high - low,
+                    WeightScale::Sawb { clip } => clip,
+                    _ => 1.0,
+                };
+                assert!((f64::from(value) - expected).abs() <= 1e-6 * size, "{what}: {w} → {value}, not {expected}");
+            }
+        }
+        // Halves are not rare by themselves: 0 between two levels of dorefa and sawb, weights all equal to the end of a range.
+        let on_edges = bits == 1 || ["zero", "a zero channel", "an outlier", "channels of different size"].contains(&name);
+        assert!(on_edges || exact * 100 >= count * 97, "{what}: only {exact} of {count} away from edges");
+
+        // 3. Both arrangements hold these values and zeros in their padding; biases are copied.
+        let natural: Vec<f64> = quantized.iter().map(|&w| f64::from(w)).collect();
+        let arranged = arrange(&natural, QUANTIZED.map(|size| size as usize), true).map(|values| floats(&values));
+        assert!(arranged[0] == forward && arranged[1] == backward, "{what}: arrangement");
+        assert_eq!(read::<f32>(&bias_buffer, out_channels as usize), bias, "{what}: bias");
+    }
+}
+
+/// Asserts that a kernel's constants are those of `expected` to 2e-5 (SAWB's difference of two near numbers costs digits), and returns them.
+#[track_caller]
+fn check_constants(what: &str, actual: &[f32; 4], expected: WeightScale) -> WeightScale {
+    let values = actual.map(f64::from);
+    let close = |a: f64, e: f64| assert!((a - e).abs() <= 2e-5 * e.abs(), "{what}: {actual:?}, not {expected:?}");
+    match expected {
+        WeightScale::Affine { step, zero, low, high } => {
+            close(values[0], step);
+            let position = -low / step;
+            if (position - position.floor() - 0.5).abs() > 1e-4 {
+                assert_eq!(values[1], zero, "{what}: zero point");
+            } else {
+                assert!((values[1] - position).abs() < 0.501, "{what}: zero point");
+            }
+            assert_eq!([values[2], values[3]], [low, high], "{what}: range");
+            WeightScale::Affine { step: values[0], zero: values[1], low, high }
+        }
+        WeightScale::Dorefa { largest } => {
+            close(values[0], largest);
+            WeightScale::Dorefa { largest: values[0] }
+        }
+        WeightScale::Sawb { clip } => {
+            close(values[0], clip);
+            WeightScale::Sawb { clip: values[0] }
+        }
+        WeightScale::Float => expected,
+    }
+}
+
+#[test]
+fn affine_weights_of_1_to_8_bits() {
+    for bits in 1..=8 {
+        check_weight_quantizer(WeightQuantizer::Affine, bits, bits % 2 == 0);
+    }
+    check_weight_quantizer(WeightQuantizer::Affine, 2, false);
+}
+
+#[test]
+fn dorefa_weights_of_1_to_8_bits() {
+    for bits in 1..=8 {
+        check_weight_quantizer(WeightQuantizer::Dorefa, bits, bits % 2 == 1);
+    }
+    check_weight_quantizer(WeightQuantizer::Dorefa, 2, true);
+}
+
+#[test]
+fn sawb_weights_of_all_their_widths() {
+    for bits in [2, 3, 4, 5, 8] {
+        check_weight_quantizer(WeightQuantizer::Sawb, bits, bits % 2 == 1);
+    }
+    check_weight_quantizer(WeightQuantizer::Sawb, 4, true);
+}
+
+#[test]
+fn weight_gradients_pass_through_the_quantizers() {
+    let [out_channels, in_channels, taps] = QUANTIZED;
+    let sizes = QUANTIZED.map(|size| size as usize);
+    let count = sizes.iter().product::<usize>();
+    let mut random = Random(31);
+    let weight = vector(&mut random, count);
+    let stride = ((taps * padded(in_channels) + 1) * padded(out_channels)) as usize;
+    let part_count = 3;
+    let gradients: Vec<Vec<f64>> = (0..part_count).map(|_| vector(&mut random, count)).collect();
+    let mut parts = Vec::new();
+    for gradient in &gradients {
+        let [mut part, _] = arrange(gradient, sizes, true).map(|values| floats(&values));
+        part.resize(stride, 1.5);
+        parts.extend(part);
+    }
+    let parts = upload(&parts);
+    let scales = [
+        (0u32, WeightScale::Float, [0.0; 4]),
+        (1, WeightScale::Affine { step: 0.1, zero: 4.0, low: -0.5, high: 0.75 }, [0.1, 4.0, -0.5, 0.75]),
+        (2, WeightScale::Dorefa { largest: 0.75 }, [0.75, 0.0, 0.0, 0.0]),
+        (3, WeightScale::Sawb { clip: 0.625 }, [0.625, 0.25, 0.0, 0.0]),
+    ];
+    for (number, scale, constants) in scales {
+        for before in [None, Some(0.5f32)] {
+            let record = Images::FEW.record(before.is_some());
+            let constants = vec![constants; out_channels as usize];
+            let (actual, bias) = reduce(&record, &parts, part_count, QUANTIZED, before, (number, &floats(&weight), &constants));
+            let before = f64::from(before.unwrap_or(0.0));
+            let expected = reduce_weight_gradient(&gradients, &weight, &vec![scale; sizes[0]], Some(&vec![before; count]));
+            assert_close(&format!("{scale:?}"), &actual, &expected, GRADIENT);
+            assert_close("bias", &bias, &vec![4.5 + before; sizes[0]], GRADIENT);
+        }
+    }
+}
+
+#[test]
+fn widths_without_levels_are_refused() {
+    let layer = |weight, activation| LayerBits { weight, activation };
+    let sawb = |bits| {
+        let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Sawb, ..Default::default() };
+        saliq::quant::WeightQuantizerPlan::new(&quantization, layer(bits, 32))
+    };
+    assert!(sawb(6).unwrap_err().to_string().contains("sawb"));
+    assert!(sawb(4).is_ok());
+}

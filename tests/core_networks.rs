@@ -1,0 +1,242 @@
+//! Whole networks against the f64 reference: logits, input gradient and every parameter's gradient, in float and quantized, with the tile sizes
+//! of both kinds of adapters. Inputs are chosen so that no activation, weight or pooling window is near a decision that f32 could take
+//! otherwise: then nothing may differ but rounding.
+
+mod common;
+
+use common::{Random, assert_close, gpu, read};
+use saliq::{
+    Error,
+    config::{LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
+    gpu::{Buffer, Recording},
+    nn::{Gradients, ImageRange, Network, NetworkOptions, ParameterLayout, ParameterRole, TileTable},
+    reference::{
+        layout::{pack, packed_elements, unpack},
+        network::ReferenceNetwork,
+    },
+};
+
+/// Distance from decisions, in levels: far above what f32 gets wrong in these networks.
+const MARGIN: f64 = 1e-5;
+
+fn conv(name: &str, out_channels: u32, kernel: u32, stride: u32, padding: u32) -> LayerConfig {
+    LayerConfig::Conv { name: name.into(), out_channels, kernel, stride, padding }
+}
+
+fn activation(name: &str) -> LayerConfig {
+    LayerConfig::Activation { name: name.into() }
+}
+
+fn linear(name: &str, out_features: u32) -> LayerConfig {
+    LayerConfig::Linear { name: name.into(), out_features }
+}
+
+/// Odd sizes everywhere, stride and padding, overlapping pools, convolutions without an activation in between.
+fn odd_network() -> NetworkConfig {
+    NetworkConfig {
+        input: Shape::new(3, 11, 13),
+        classes: 5,
+        layers: vec![
+            conv("conv1", 7, 3, 1, 1),
+            activation("act1"),
+            LayerConfig::MaxPool { kernel: 3, stride: 2 },
+            conv("conv2", 33, 4, 2, 1),
+            conv("conv3", 5, 2, 1, 1),
+            activation("act2"),
+            LayerConfig::Dropout { rate: 0.25 },
+            linear("fc1", 9),
+            activation("act3"),
+            linear("fc2", 5),
+        ],
+    }
+}
+
+/// Activations on their own: behind a pool, behind another activation's dropout, and in front of a pool.
+fn detached_network() -> NetworkConfig {
+    NetworkConfig {
+        input: Shape::new(1, 10, 9),
+        classes: 2,
+        layers: vec![
+            conv("conv1", 5, 3, 2, 1),
+            LayerConfig::MaxPool { kernel: 2, stride: 1 },
+            activation("act1"),
+            conv("conv2", 6, 1, 1, 0),
+            LayerConfig::Dropout { rate: 0.5 },
+            activation("act2"),
+            LayerConfig::MaxPool { kernel: 2, stride: 3 },
+            linear("fc1", 2),
+        ],
+    }
+}
+
+fn quantized(bits: &str, weight_quant: WeightQuantizer, per_channel: bool, pact: PactKind) -> QuantizationConfig {
+    let bits = LayerBits::parse_list(bits).unwrap();
+    QuantizationConfig { bits, weight_quant, per_channel, pact, ..Default::default() }
+}
+
+/// Parameters and images of one comparison, as the GPU sees them, and what the reference makes of them.
+struct Case {
+    layout: ParameterLayout,
+    parameters: Vec<f32>,
+    input: Vec<f64>,
+    logit_gradient: Vec<f64>,
+    logits: Vec<f64>,
+    input_gradient: Vec<f64>,
+    gradients: Vec<f64>,
+}
+
+impl Case {
+    /// The first seed whose numbers keep their distance from every decision and give every parameter a gradient.
+    fn find(config: &NetworkConfig, quantization: &QuantizationConfig, images: usize) -> Case {
+        let reference = ReferenceNetwork::new(config, quantization, true).unwrap();
+        let layout = reference.layout.clone();
+        for seed in 0..300 {
+            let mut random = Random(seed);
+            let mut parameters = vec![0.0; layout.padded_length() as usize];
+            for parameter in &layout.parameters {
+                let scale = match parameter.role {
+                    ParameterRole::Bias => 0.1,
+                    _ => (6.0 / parameter.fan_in as f32).sqrt(),
+                };
+                for value in &mut parameters[parameter.range()] {
+                    *value = if parameter.role == ParameterRole::Alpha { 0.875 } else { random.signed() * scale };
+                }
+            }
+            let mut vector = |count: u32| random.vector(images * count as usize).into_iter().map(f64::from).collect::<Vec<_>>();
+            let (input, logit_gradient) = (vector(config.input.elements()), vector(config.classes));
+            let wide: Vec<f64> = parameters.iter().map(|&value| f64::from(value)).collect();
+            let scales = reference.scales(&wide);
+            let pass = reference.forward(&wide, &scales, &input);
+            let margin = reference.margin(&wide, &scales, &pass);
+            if margin.activations < MARGIN || margin.weights < MARGIN {
+                continue;
+            }
+            let (input_gradient, gradients) = reference.backward(&wide, &scales, &pass, &logit_gradient);
+            if layout.parameters.iter().all(|parameter| gradients[parameter.range()].iter().any(|&value| value != 0.0)) {
+                let logits = pass.logits().to_vec();
+                return Case { layout, parameters, input, logit_gradient, logits, input_gradient, gradients };
+            }
+        }
+        panic!("no seed keeps its distance from every decision");
+    }
+}
+
+fn record(values: [u32; 4]) -> Buffer {
+    let buffer = gpu().uniform("images", 16).unwrap();
+    gpu().write(&buffer, 0, &values);
+    buffer
+}
+
+/// Three images stand behind one that is not to be touched; gradients of parameters come in two parts, [1, 3) and [3, 4).
+fn check(what: &str, config: &NetworkConfig, quantization: &QuantizationConfig, tables: &[bool]) {
+    const IMAGES: usize = 3;
+    const SLOTS: u32 = 6;
+    let case = Case::find(config, quantization, IMAGES);
+    let logit_shape = Shape::new(config.classes, 1, 1);
+    for &software in tables {
+        let what = format!("{what}, {} tiles", if software { "software" } else { "GPU" });
+        let options = NetworkOptions { slots: SLOTS, training: true, gradients: true };
+        let tiles = TileTable::for_kind(software);
+        let network = Network::with_tiles(gpu(), config, quantization, options, tiles).unwrap();
+        gpu().write(&network.parameters, 0, &case.parameters);
+        let (input_size, logit_size) = (packed_elements(config.input), packed_elements(logit_shape));
+        gpu().write(&network.input, input_size as u64 * 4, &pack(&case.input, config.input));
+        let whole = record([1, IMAGES as u32, IMAGES as u32, 0]);
+        let mut recording = Recording::new();
+        network.record_weights(gpu(), &mut recording).unwrap();
+        let range = ImageRange { binding: (&whole).into(), most: 4 };
+        network.record_forward(gpu(), &mut recording, range, None).unwrap();
+        recording.submit(gpu()).unwrap();
+        let logits: Vec<f32> = read(network.logits(), SLOTS as usize * logit_size);
+        let own = unpack(&logits[logit_size..(1 + IMAGES) * logit_size], logit_shape);
+        assert_close(&format!("{what}: logits"), &own, &case.logits, 1e-5);
+        assert!(logits[..logit_size].iter().chain(&logits[(1 + IMAGES) * logit_size..]).all(|&value| value == 0.0), "{what}");
+
+        let packed_gradient = pack(&case.logit_gradient, logit_shape);
+        let set_gradient = || gpu().write(network.logit_gradients().unwrap(), logit_size as u64 * 4, &packed_gradient);
+        set_gradient();
+        let mut recording = Recording::new();
+        let to = network.record_backward(gpu(), &mut recording, range, None, Gradients::Input).unwrap();
+        recording.submit(gpu()).unwrap();
+        let actual: Vec<f32> = read(to, (1 + IMAGES) * input_size);
+        let own = unpack(&actual[input_size..], config.input);
+        assert_close(&format!("{what}: input gradient"), &own, &case.input_gradient, 1e-4);
+
+        set_gradient();
+        let mut recording = Recording::new();
+        let (first, second) = (record([1, 2, 3, 0]), record([3, 1, 3, 1]));
+        for (part, most) in [(&first, 3), (&second, 2)] {
+            let range = ImageRange { binding: part.into(), most };
+            network.record_backward(gpu(), &mut recording, range, None, Gradients::Parameters).unwrap();
+        }
+        recording.submit(gpu()).unwrap();
+        let actual: Vec<f32> = read(&network.gradients, case.layout.length as usize);
+        for parameter in &case.layout.parameters {
+            let expected = &case.gradients[parameter.range()];
+            assert_close(&format!("{what}: gradient of {}", parameter.name), &actual[parameter.range()], expected, 1e-4);
+        }
+    }
+}
+
+fn table_one() -> NetworkConfig {
+    NetworkConfig::table_one(Shape::new(1, 12, 12), 10, [0.0, 0.0])
+}
+
+#[test]
+fn table_one_in_float() {
+    check("table I, float", &table_one(), &QuantizationConfig::default(), &[true, false]);
+}
+
+#[test]
+fn table_one_in_4_and_2_bits() {
+    let quantization = quantized("4,2", WeightQuantizer::Sawb, false, PactKind::Unsigned);
+    check("table I, sawb, unsigned", &table_one(), &quantization, &[true, false]);
+}
+
+#[test]
+fn table_one_with_signed_pact() {
+    let quantization = quantized("4,2", WeightQuantizer::Affine, true, PactKind::SignedAfterRelu);
+    check("table I, affine, signed after ReLU", &table_one(), &quantization, &[true]);
+    let quantization = quantized("4,2", WeightQuantizer::Dorefa, false, PactKind::Signed);
+    check("table I, dorefa, signed", &table_one(), &quantization, &[false]);
+}
+
+#[test]
+fn an_odd_network() {
+    check("odd, float", &odd_network(), &QuantizationConfig::default(), &[true, false]);
+    let quantization = quantized("4,2,3,w2a4", WeightQuantizer::Affine, false, PactKind::Unsigned);
+    check("odd, affine, unsigned", &odd_network(), &quantization, &[true]);
+    let quantization = quantized("4,2,3,w4a3", WeightQuantizer::Sawb, true, PactKind::Signed);
+    check("odd, sawb, signed", &odd_network(), &quantization, &[false]);
+    let quantization = quantized("w32a4,w2a2,w2a3", WeightQuantizer::Dorefa, true, PactKind::SignedAfterRelu);
+    check("odd, dorefa, signed after ReLU", &odd_network(), &quantization, &[true]);
+}
+
+#[test]
+fn activations_on_their_own() {
+    check("detached, float", &detached_network(), &QuantizationConfig::default(), &[false]);
+    for (pact, software) in [(PactKind::Unsigned, true), (PactKind::Signed, false), (PactKind::SignedAfterRelu, true)] {
+        let quantization = quantized("4,2", WeightQuantizer::Affine, false, pact);
+        check(&format!("detached, {pact:?}"), &detached_network(), &quantization, &[software]);
+    }
+}
+
+#[test]
+fn networks_that_cannot_be_are_refused() {
+    let options = NetworkOptions { slots: 1, training: false, gradients: false };
+    let refused =
+        |config: &NetworkConfig, quantization: &QuantizationConfig| match Network::new(gpu(), config, quantization, options) {
+            Ok(_) => panic!("accepted"),
+            Err(error) => error,
+        };
+    let signed = quantized("2,1", WeightQuantizer::Affine, false, PactKind::Signed);
+    assert!(matches!(refused(&table_one(), &signed), Error::Usage(message) if message.contains("1 bit")));
+    let sawb = quantized("6", WeightQuantizer::Sawb, false, PactKind::Unsigned);
+    assert!(matches!(refused(&table_one(), &sawb), Error::Usage(_)));
+    let mut wide = table_one();
+    wide.input = Shape::new(1, 40, 40);
+    wide.layers[4] = LayerConfig::MaxPool { kernel: 16, stride: 2 };
+    assert!(matches!(refused(&wide, &QuantizationConfig::default()), Error::Model(_)));
+    let network = Network::new(gpu(), &table_one(), &QuantizationConfig::default(), options).unwrap();
+    assert!(network.logit_gradients().is_err());
+}
