@@ -104,7 +104,13 @@ pub fn configuration(dataset: &Dataset, batch_size: u32) -> Result<RunConfig> {
 ///
 /// # Errors
 /// Those of the training run that it times.
-pub fn run(gpu: &Gpu, dataset: &Dataset, config: &RunConfig, options: &BenchOptions, progress: &mut dyn FnMut(&str)) -> Result<BenchResult> {
+pub fn run(
+    gpu: &Gpu,
+    dataset: &Dataset,
+    config: &RunConfig,
+    options: &BenchOptions,
+    progress: &mut dyn FnMut(&str),
+) -> Result<BenchResult> {
     progress("compiling kernels");
     let started = Instant::now();
     let trainer = Trainer::new(gpu, config, dataset)?;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Result,
     batch::{ImagesRange, flat_workgroups},
-    gpu::{Binding, Gpu, Recording, Specialization},
+    gpu::{Binding, Gpu, Recording, Specialization, Work},
     nn::TileTable,
 };
 
@@ -26,7 +26,16 @@ pub struct Peaks {
 impl Peaks {
     /// Measures both.
     pub fn measure(gpu: &Gpu) -> Result<Peaks> {
-        Ok(Peaks { product_gflops: product(gpu)?, copy_gbytes_per_s: copy(gpu)? })
+        let [product, copy] = Peaks::record(gpu)?;
+        let rate = |work: Work, ms: f64| (work.flops as f64 / ms / 1e6, work.bytes as f64 / ms / 1e6);
+        let product_gflops = rate(product.1, super::time(gpu, &product.0)?).0;
+        let copy_gbytes_per_s = rate(copy.1, super::time(gpu, &copy.0)?).1;
+        Ok(Peaks { product_gflops, copy_gbytes_per_s })
+    }
+
+    /// The product and the copy, recorded, with what they do.
+    pub(crate) fn record(gpu: &Gpu) -> Result<[(Recording, Work); 2]> {
+        Ok([product(gpu)?, copy(gpu)?])
     }
 }
 
@@ -36,7 +45,7 @@ fn range(gpu: &Gpu, count: u32) -> Result<crate::gpu::Buffer> {
     Ok(images)
 }
 
-fn product(gpu: &Gpu) -> Result<f64> {
+fn product(gpu: &Gpu) -> Result<(Recording, Work)> {
     let [rows, inner, columns] = PRODUCT;
     let (lanes, groups, images) = TileTable::new(gpu).matrix_product(columns / 4);
     let specialization = Specialization::new()
@@ -57,19 +66,18 @@ fn product(gpu: &Gpu) -> Result<f64> {
     let bindings = [&count, &left, &right, &result].map(Binding::from);
     let workgroups = [(columns / 4).div_ceil(lanes * groups), rows.div_ceil(images), 1];
     recording.dispatch(gpu, "product", kernel, &bindings, workgroups)?;
-    let ms = super::time(gpu, &recording)?;
-    Ok(2.0 * f64::from(rows) * f64::from(inner) * f64::from(columns) / ms / 1e6)
+    Ok((recording, Work { flops: 2 * u64::from(rows) * u64::from(inner) * u64::from(columns), bytes: 0 }))
 }
 
-fn copy(gpu: &Gpu) -> Result<f64> {
+fn copy(gpu: &Gpu) -> Result<(Recording, Work)> {
     let count = range(gpu, 1)?;
     let source = gpu.buffer("source", u64::from(COPY_GROUPS) * 16)?;
     let target = gpu.buffer("copy", u64::from(COPY_GROUPS) * 16)?;
-    let specialization = Specialization::new().feature("pact", false).constant("ACTIVATION", 0u32).constant("ELEMENTS", COPY_GROUPS);
+    let specialization =
+        Specialization::new().feature("pact", false).constant("ACTIVATION", 0u32).constant("ELEMENTS", COPY_GROUPS);
     let kernel = gpu.kernel("activation", specialization)?;
     let mut recording = Recording::new();
     let bindings = [&count, &source, &target].map(Binding::from);
     recording.dispatch(gpu, "copy", kernel, &bindings, flat_workgroups(u64::from(COPY_GROUPS), 64))?;
-    let ms = super::time(gpu, &recording)?;
-    Ok(2.0 * f64::from(COPY_GROUPS) * 16.0 / ms / 1e6)
+    Ok((recording, Work { flops: 0, bytes: 2 * u64::from(COPY_GROUPS) * 16 }))
 }

@@ -16,10 +16,12 @@
 mod files;
 mod guard;
 mod limits;
+mod own;
 mod render;
 mod translate;
 
 pub use files::{MAX_FILE_BYTES, MAX_FILES, check_paths, write_spirv_of_paths};
+pub use own::own_kernels;
 pub use render::{render_github, render_table, to_json};
 
 use crate::{Error, Result};

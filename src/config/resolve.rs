@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    decimal,
     AugmentList, Betas, BitsList, DropoutRates, LayerBits, LayerConfig, MaskFill, MaskRank, NetworkConfig, Normalize,
     NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind, PartialNetwork, PartialRunConfig, QuantizationConfig, RunConfig,
-    SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, Shape, WeightInit, WeightQuantizer, quantization::expand_bits,
+    SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, Shape, WeightInit, WeightQuantizer, decimal,
+    quantization::expand_bits,
 };
 use crate::{Error, Result};
 

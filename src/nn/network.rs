@@ -698,7 +698,9 @@ fn convolution_shape(specialization: Specialization, node: &Node) -> Specializat
 
 /// A pass of a weighted layer over `images`: its multiply-adds, and its activations and weights moved once.
 fn weighted_work(node: &Node, images: u32) -> Work {
-    let (NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights }) = &node.kind else { return Work::default() };
+    let (NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights }) = &node.kind else {
+        return Work::default();
+    };
     let images = u64::from(images);
     let fan_in = u64::from(weights.taps) * u64::from(node.input.channels);
     let elements = u64::from(node.input.elements()) + u64::from(node.output.elements());

@@ -192,7 +192,8 @@ impl<'a> Trainer<'a> {
         let epoch = self.table(0, 0);
         let parts = self.parts();
         let first = &epoch[..parts as usize];
-        let table: Vec<_> = std::iter::repeat_n(first, steps as usize).flatten().copied().take(self.batch.entries() as usize).collect();
+        let table: Vec<_> =
+            std::iter::repeat_n(first, steps as usize).flatten().copied().take(self.batch.entries() as usize).collect();
         self.batch.write_table(self.gpu, &table);
         Ok(())
     }

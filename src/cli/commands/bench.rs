@@ -23,7 +23,8 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
         .as_ref()
         .map(|path| {
             let bytes = read_bounded(path, 1 << 20)?;
-            serde_json::from_slice::<BenchResult>(&bytes).map_err(|error| Error::format(path, format!("not a result of `saliq bench --json`: {error}")))
+            serde_json::from_slice::<BenchResult>(&bytes)
+                .map_err(|error| Error::format(path, format!("not a result of `saliq bench --json`: {error}")))
         })
         .transpose()?;
     let dataset = data::load("mnist-mini", None)?;

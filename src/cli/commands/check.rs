@@ -1,14 +1,35 @@
 //! `saliq check`.
 
 use crate::{
-    Error, Result,
-    cli::args::{CheckArgs, GlobalArgs},
+    Result,
+    check::{self, ShaderReport},
+    cli::args::{CheckArgs, CheckFormat, GlobalArgs},
 };
 
-/// Runs the command.
+/// Validates and translates our own kernels, or the given files and folders.
 ///
 /// # Errors
-/// [`Error`] of the work behind it.
-pub fn run(_args: &CheckArgs, _global: &GlobalArgs) -> Result<()> {
-    Err(Error::Usage("not built yet".into()))
+/// [`crate::Error::CheckFailed`] naming the shaders that failed.
+pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
+    let output = global.output();
+    let reports: Vec<ShaderReport> = if args.paths.is_empty() {
+        let kernels = check::own_kernels()?;
+        if let Some(folder) = &args.spirv {
+            check::write_spirv(&kernels, folder)?;
+        }
+        check::check_all(&kernels)
+    } else {
+        let reports = check::check_paths(&args.paths)?;
+        if let Some(folder) = &args.spirv {
+            check::write_spirv_of_paths(&args.paths, folder)?;
+        }
+        reports
+    };
+    match args.format {
+        _ if output.json => output.result(&check::to_json(&reports), String::new)?,
+        CheckFormat::Json => output.text(&check::to_json(&reports).to_string())?,
+        CheckFormat::Github => output.text(check::render_github(&reports).trim_end())?,
+        CheckFormat::Table => output.text(&check::render_table(&reports))?,
+    }
+    check::verdict(&reports)
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use crate::{
-    report::Table,
     Error, Result,
     cli::{
         args::{DataArgs, DataCommand, FetchArgs, GlobalArgs, ListArgs},
         progress::Progress,
     },
     data::{self, Listing},
+    report::Table,
 };
 
 /// Lists or downloads data sets.

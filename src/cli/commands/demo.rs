@@ -25,8 +25,12 @@ use crate::{
 };
 
 /// The models of Table II: folder, title, `--bits`, accuracy in the paper (MNIST).
-const MODELS: [(&str, &str, &str, f32); 4] =
-    [("float", "float", "32", 0.9946), ("4-4", "(4,4)", "4,4", 0.9870), ("4-2", "(4,2)", "4,2", 0.9825), ("2-2", "(2,2)", "2,2", 0.9019)];
+const MODELS: [(&str, &str, &str, f32); 4] = [
+    ("float", "float", "32", 0.9946),
+    ("4-4", "(4,4)", "4,4", 0.9870),
+    ("4-2", "(4,2)", "4,2", 0.9825),
+    ("2-2", "(2,2)", "2,2", 0.9019),
+];
 
 /// A file that marks a folder as a demo's, to be replaced by the next.
 const MARKER: &str = "report.html";
@@ -86,9 +90,13 @@ fn finish(table: &crate::report::Table, output: &Output, out: &Path, seconds: f6
 /// An earlier demo's folder is emptied of what the demo writes; any other folder with content is refused.
 fn prepare_folder(out: &Path, force: bool) -> Result<()> {
     let has_content = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
-    let is_demo = MODELS.iter().any(|(folder, ..)| out.join(folder).join(crate::model::MODEL_FILE).exists()) || out.join(MARKER).exists();
+    let is_demo =
+        MODELS.iter().any(|(folder, ..)| out.join(folder).join(crate::model::MODEL_FILE).exists()) || out.join(MARKER).exists();
     if has_content && !is_demo && !force {
-        return Err(Error::Usage(format!("{}: has other files in it; name another folder with --out, or use --force", out.display())));
+        return Err(Error::Usage(format!(
+            "{}: has other files in it; name another folder with --out, or use --force",
+            out.display()
+        )));
     }
     fs::create_dir_all(out).map_err(Error::io("cannot create", out))
 }
@@ -102,7 +110,8 @@ fn configuration(out: &Path, folder: &str, bits: &str, dataset: &Dataset, tiny: 
         (false, true) => (160, 15),
         (false, false) => (56, 0),
     };
-    let init = if is_float { String::new() } else { format!("init = {:?}\n", out.join("float").join(MODEL_FILE).display().to_string()) };
+    let init =
+        if is_float { String::new() } else { format!("init = {:?}\n", out.join("float").join(MODEL_FILE).display().to_string()) };
     let limit = if tiny { "test-limit = 50\n" } else { "" };
     let text = format!(
         "dataset = \"mnist-mini\"\nbits = \"{bits}\"\nsteps = {steps}\nbatch-size = {}\noptimizer = \"momentum\"\nlr = {}\n\
@@ -117,9 +126,7 @@ fn configuration(out: &Path, folder: &str, bits: &str, dataset: &Dataset, tiny: 
 
 /// The first test image of every class.
 fn first_of_each_class(dataset: &Dataset) -> Vec<usize> {
-    (0..dataset.classes)
-        .filter_map(|class| dataset.test.labels.iter().position(|&label| u32::from(label) == class))
-        .collect()
+    (0..dataset.classes).filter_map(|class| dataset.test.labels.iter().position(|&label| u32::from(label) == class)).collect()
 }
 
 fn explain(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, images: &[usize]) -> Result<Attributions> {
@@ -266,7 +273,11 @@ fn report(
 ) -> Report {
     let accuracy = |one: &Trained| format!("{} {:.1} %", one.title, 100.0 * one.outcome.evaluation.accuracy);
     let svg = |name: &str| {
-        figures.iter().find(|(file, _)| *file == name).map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+        figures
+            .iter()
+            .find(|(file, _)| *file == name)
+            .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
+            .unwrap_or_default()
     };
     let png = |name: &str| figures.iter().find(|(file, _)| *file == name).map(|(_, bytes)| bytes.clone()).unwrap_or_default();
     let images = trained[0].outcome.evaluation.images;
@@ -276,10 +287,7 @@ fn report(
              ones started from the float model.",
             dataset.train.len()
         ),
-        format!(
-            "Test accuracy on {images} images: {}.",
-            trained.iter().map(accuracy).collect::<Vec<_>>().join(", ")
-        ),
+        format!("Test accuracy on {images} images: {}.", trained.iter().map(accuracy).collect::<Vec<_>>().join(", ")),
         "The paper's figures, beside ours in the table, are for the full data set and longer training.".into(),
     ];
     let sections = vec![

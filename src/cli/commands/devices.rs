@@ -1,12 +1,10 @@
 //! `saliq devices`.
 
 use crate::{
-    report::Table,
     Result,
-    cli::{
-        args::{DevicesArgs, GlobalArgs},
-    },
+    cli::args::{DevicesArgs, GlobalArgs},
     gpu::{AdapterReport, adapters, no_adapter},
+    report::Table,
 };
 
 /// Lists the adapters.

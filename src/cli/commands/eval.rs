@@ -1,7 +1,6 @@
 //! `saliq eval`.
 
 use crate::{
-    report::Table,
     Result,
     batch::ResidentData,
     cli::{
@@ -12,6 +11,7 @@ use crate::{
     metrics::{Evaluation, Evaluator},
     model::Model,
     nn::{Network, NetworkOptions},
+    report::Table,
 };
 
 /// Evaluates a model.

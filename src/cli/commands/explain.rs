@@ -38,7 +38,10 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
         if let ExplainTarget::Class(class) = args.target
             && class >= model.config.network.classes
         {
-            return Err(Error::Usage(format!("--target {class}: the model has classes 0 to {}", model.config.network.classes - 1)));
+            return Err(Error::Usage(format!(
+                "--target {class}: the model has classes 0 to {}",
+                model.config.network.classes - 1
+            )));
         }
     }
     let gpu = super::open_gpu(global)?;
@@ -98,7 +101,11 @@ fn chosen(args: &ExplainArgs, split: &Split, name: &str, shape: crate::config::S
         None => (0..args.count.unwrap_or(DEFAULT_COUNT).min(split.len() as u32)).collect(),
     };
     if let Some(beyond) = numbers.iter().find(|&&number| number as usize >= split.len()) {
-        return Err(Error::Usage(format!("--indices {beyond}: the {} split of {name} has {} images", args.input.split.name(), split.len())));
+        return Err(Error::Usage(format!(
+            "--indices {beyond}: the {} split of {name} has {} images",
+            args.input.split.name(),
+            split.len()
+        )));
     }
     let places: Vec<usize> = numbers.iter().map(|&number| number as usize).collect();
     Ok((numbers, split.select(&places, shape)))

@@ -1,0 +1,121 @@
+//! saliq's own kernels in every specialisation that the program can ask for: what a device that runs nothing was asked for while the
+//! whole range of configurations was recorded on it.
+
+use std::collections::BTreeSet;
+
+use super::ShaderSource;
+use crate::{
+    Error, Result,
+    batch::ResidentData,
+    bench::Peaks,
+    config::{DatasetInfo, PartialRunConfig, Shape},
+    data::{Dataset, Split},
+    gpu::{Gpu, Specialization, kernel_names, link},
+    metrics::Evaluator,
+    nn::{Network, NetworkOptions},
+    saliency::{Explainer, ExplainerOptions, Method},
+    sgt::Scalar,
+    train::Trainer,
+};
+
+/// A network unlike Table I's in every respect.
+const ODD_NETWORK: &str = "network.layers = [
+  { type = \"conv\", name = \"conv1\", out_channels = 5, kernel = 5, stride = 2, padding = 2 }, { type = \"activation\", name = \"act1\" },
+  { type = \"max-pool\", kernel = 3, stride = 2 },
+  { type = \"conv\", name = \"conv2\", out_channels = 33, kernel = 2, padding = 1 }, { type = \"max-pool\", kernel = 2, stride = 1 },
+  { type = \"activation\", name = \"act2\" },
+  { type = \"linear\", name = \"fc1\", out_features = 19 }, { type = \"activation\", name = \"act3\" },
+  { type = \"linear\", name = \"fc2\", out_features = 10 } ]\n";
+
+/// Settings that between them ask for every kernel with every option.
+const SETTINGS: [&str; 14] = [
+    "",
+    "sgt = false",
+    "bits = \"4,2\"",
+    "bits = \"2,2\"\npact = \"signed\"\nweight-quant = \"dorefa\"\nsgt = false",
+    "bits = \"4,4\"\npact = \"signed-after-relu\"\nweight-quant = \"affine\"\nper-channel = true\nsgt = false",
+    "dropout = \"0.25,0.5\"\naugment = \"shift,hflip\"\noptimizer = \"adam\"",
+    "optimizer = \"momentum\"\nmask-fill = \"zero\"\nmask-rank = \"abs\"",
+    "optimizer = \"momentum\"\nnesterov = true\nmask-fill = \"mean\"\nsaliency-target = \"label\"",
+    "optimizer = \"adamw\"\nweight-decay = 0.01\nmask-fill = \"corner\"\nsaliency-target = \"predicted\"",
+    "optimizer = \"adadelta\"\nmask-fill = \"blur\"\nstop-gradient = true\nno-shuffle = true",
+    "bits = \"8,8,8,8\"\nsgt = false",
+    "batch-size = 1\nsgt = false",
+    "ODD",
+    "ODD\nbits = \"4,2,4\"\nweight-quant = \"dorefa\"",
+];
+
+/// Every kernel, linked, with the constants of each specialisation; each is named `kernel#number`.
+///
+/// # Errors
+/// [`Error::Shader`] for a kernel that does not link, or that no configuration asks for.
+pub fn own_kernels() -> Result<Vec<ShaderSource>> {
+    let mut asked = BTreeSet::new();
+    for software in [true, false] {
+        asked.extend(requests(&Gpu::noop(software))?);
+    }
+    for name in kernel_names() {
+        if !asked.iter().any(|(kernel, _)| *kernel == name) {
+            return Err(Error::Shader { kernel: name.into(), reason: "no configuration of the check asks for it".into() });
+        }
+    }
+    let mut sources = Vec::new();
+    let mut previous = ("", 0);
+    for (name, specialization) in asked {
+        previous = if previous.0 == name { (name, previous.1 + 1) } else { (name, 1) };
+        sources.push(ShaderSource {
+            name: format!("{name}#{}", previous.1),
+            wgsl: link(name, &specialization)?,
+            constants: specialization.constants().map(|(constant, value)| (constant.to_string(), value)).collect(),
+            user: false,
+        });
+    }
+    Ok(sources)
+}
+
+/// Records training, evaluation, attribution and the benchmark for all [`SETTINGS`].
+fn requests(gpu: &Gpu) -> Result<Vec<(&'static str, Specialization)>> {
+    for (number, text) in SETTINGS.iter().enumerate() {
+        // The odd network sees colour images.
+        let shape = if text.starts_with("ODD") { Shape::new(3, 21, 17) } else { Shape::new(1, 28, 28) };
+        let dataset = blank(shape);
+        let info = DatasetInfo { name: dataset.name.clone(), shape, classes: dataset.classes };
+        let settings = PartialRunConfig::parse(&text.replace("ODD", ODD_NETWORK), "check")?;
+        let config = settings.resolve(&info)?;
+        let trainer = Trainer::new(gpu, &config, &dataset)?;
+        if number < 3 || text.starts_with("ODD") {
+            let data = ResidentData::new(gpu, &dataset.test, shape)?;
+            Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
+            let options = NetworkOptions { slots: 2 * data.count, training: false, gradients: true };
+            let network = Network::new(gpu, &config.network, &config.quantization, options)?;
+            for scalar in [Scalar::LogSoftmaxLabel, Scalar::LogitLabel, Scalar::LogitPredicted, Scalar::LogSoftmaxPredicted] {
+                let options = ExplainerOptions {
+                    methods: Method::ALL.to_vec(),
+                    scalar,
+                    normalization: (0.5, 0.5),
+                    keep: 0.5,
+                    rank: config.sgt.mask_rank,
+                    seed: 0,
+                };
+                Explainer::record(gpu, &network, &data, data.count, options)?;
+            }
+        }
+    }
+    Peaks::record(gpu)?;
+    Ok(gpu.kernels_in_use())
+}
+
+/// A data set of black images.
+fn blank(shape: Shape) -> Dataset {
+    let split = |count: usize| Split { images: vec![0; count * shape.elements() as usize], labels: vec![0; count] };
+    Dataset {
+        name: "check".into(),
+        shape,
+        classes: 10,
+        class_names: Vec::new(),
+        train: split(4),
+        test: split(2),
+        published_normalization: Some((0.5, 0.5)),
+        source: String::new(),
+    }
+}
