@@ -50,16 +50,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     }
                 }
                 let gradient_base = ((image * OUT_HEIGHT + row) * OUT_WIDTH + column) * OUT_GROUPS;
-                @unroll for (var c = 0u; c < COLUMNS; c++) {
-                    @unroll for (var g = 0u; g < GROUPS; g++) {
+                @unroll for (var g = 0u; g < GROUPS; g++) {
+                    var d: array<vec4f, COLUMNS>;
+                    @unroll for (var c = 0u; c < COLUMNS; c++) {
                         let at = gradient_base + c * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u);
-                        let d = select(vec4f(), output_gradient[at], column + c < OUT_WIDTH);
-                        bias_sum[g] += d;
-                        @unroll for (var t = 0u; t < TAP_ROWS; t++) {
-                            @unroll for (var kx = 0u; kx < KERNEL; kx++) {
-                                @unroll for (var j = 0u; j < DEPTH; j++) {
+                        d[c] = select(vec4f(), output_gradient[at], column + c < OUT_WIDTH);
+                        bias_sum[g] += d[c];
+                    }
+                    // A sum stays in registers while it takes its COLUMNS products.
+                    @unroll for (var t = 0u; t < TAP_ROWS; t++) {
+                        @unroll for (var kx = 0u; kx < KERNEL; kx++) {
+                            @unroll for (var j = 0u; j < DEPTH; j++) {
+                                @unroll for (var c = 0u; c < COLUMNS; c++) {
                                     sum[((t * KERNEL + kx) * DEPTH + j) * GROUPS + g] = fma(
-                                        vec4f(line[t * SPAN + c * STRIDE + kx][j]), d, sum[((t * KERNEL + kx) * DEPTH + j) * GROUPS + g]);
+                                        vec4f(line[t * SPAN + c * STRIDE + kx][j]), d[c], sum[((t * KERNEL + kx) * DEPTH + j) * GROUPS + g]);
                                 }
                             }
                         }

@@ -2,9 +2,9 @@
 //   input_gradient[e] = activation'(state[e]) · Σ_{windows whose maximum e is} output_gradient[window],
 // and PACT's ∂L/∂α = Σ ∂y/∂α · (that sum), one partial sum a workgroup. ACTIVATION 0 is max-pooling alone.
 // `choice` is what `max_pool` kept; `state` is the activation's input x for PACT, its output for ReLU. Layouts as there.
-// An invocation takes ITEMS groups of 4 elements.
+// An invocation takes ITEMS groups of 4 elements. WINDOWS = ceil(KERNEL / STRIDE) windows overlap along each axis.
 
-import constants::ITEMS;
+import constants::{ITEMS, WINDOWS};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::activation::{derivative, alpha_derivative};
@@ -29,20 +29,20 @@ override ACTIVATION: u32;
 
 @if(pact) var<workgroup> sums: array<f32, 64>;
 
-// Σ of the gradients of the windows that chose element (row, column).
+// Σ of the gradients of the windows that chose element (row, column): the last window that starts at or above it, and WINDOWS − 1 before.
 fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
     var sum = vec4f();
-    // Windows that contain the row start at most KERNEL − 1 above it.
-    let last_y = min(row / STRIDE, OUT_HEIGHT - 1u);
-    let first_y = (max(row + 1u, KERNEL) - KERNEL + STRIDE - 1u) / STRIDE;
-    let last_x = min(column / STRIDE, OUT_WIDTH - 1u);
-    let first_x = (max(column + 1u, KERNEL) - KERNEL + STRIDE - 1u) / STRIDE;
-    for (var y = first_y; y <= last_y; y++) {
-        for (var x = first_x; x <= last_x; x++) {
-            let at = ((image * OUT_HEIGHT + y) * OUT_WIDTH + x) * GROUPS + group;
-            let position = (row - y * STRIDE) * KERNEL + column - x * STRIDE;
-            let chosen_positions = (vec4u(choice[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
-            sum += select(vec4f(), output_gradient[at], chosen_positions == vec4u(position));
+    @unroll for (var wy = 0u; wy < WINDOWS; wy++) {
+        @unroll for (var wx = 0u; wx < WINDOWS; wx++) {
+            // What lies before the first window wraps to huge numbers.
+            let y = row / STRIDE - wy;
+            let x = column / STRIDE - wx;
+            let dy = row - y * STRIDE;
+            let dx = column - x * STRIDE;
+            let inside = y < OUT_HEIGHT && x < OUT_WIDTH && dy < KERNEL && dx < KERNEL;
+            let at = ((image * OUT_HEIGHT + min(y, OUT_HEIGHT - 1u)) * OUT_WIDTH + min(x, OUT_WIDTH - 1u)) * GROUPS + group;
+            let positions = (vec4u(choice[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
+            sum += select(vec4f(), output_gradient[at], (positions == vec4u(dy * KERNEL + dx)) & vec4<bool>(inside));
         }
     }
     return sum;

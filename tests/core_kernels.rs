@@ -639,7 +639,8 @@ fn pooling_and_its_gradient() {
         if number > 1 {
             bindings.extend([&parameters, &sums]);
         }
-        let specialization = with_activation(shape_constants().tile("ITEMS", items), number);
+        let specialization =
+            with_activation(shape_constants().tile("ITEMS", items).tile("WINDOWS", kernel.div_ceil(stride)), number);
         run("max_pool_gradient", specialization, &bindings, [blocks as u32, 1, 1]);
         let routed = max_pool_gradient(own_y.len(), &from, &images.of(&gradient));
         // A state that is on both sides the ReLU's output has the derivative of its input.

@@ -429,7 +429,7 @@ impl Network {
             let needs_input_gradient = index > 0 || wanted == Gradients::Input;
             let next = &backward.turns[turn];
             match &node.kind {
-                NodeKind::Convolution { weights, kernel, stride, padding } => {
+                NodeKind::Convolution { weights, .. } => {
                     if wanted == Gradients::Parameters {
                         self.record_convolution_weight_gradient(gpu, recording, node, range, input, gradient)?;
                         self.record_reduction(gpu, recording, node, weights, range)?;
@@ -437,22 +437,7 @@ impl Network {
                     if !needs_input_gradient {
                         break;
                     }
-                    let in_groups = groups(node.input.channels);
-                    let tiles = self.tiles.convolution(in_groups, 1, node.input.width, *kernel, *stride);
-                    let specialization = Specialization::new()
-                        .tile("COLUMNS", tiles.columns)
-                        .tile("GROUPS", tiles.groups)
-                        .tile("LANES", tiles.lanes)
-                        .tile("KERNEL", *kernel)
-                        .tile("STRIDE", *stride)
-                        .tile("PADDING", *padding)
-                        .tile("DEPTH", depth(node.output.channels));
-                    let kernel = gpu.kernel("convolution_input_gradient", convolution_shape(specialization, node))?;
-                    let bindings = [range.binding, gradient.into(), (&weights.backward).into(), next.into()];
-                    let strips = node.input.width.div_ceil(tiles.columns) * node.input.height;
-                    let workgroups = [strips, range.most, in_groups.div_ceil(tiles.lanes * tiles.groups)];
-                    recording.dispatch(gpu, format!("{} input gradient", node.name), kernel, &bindings, workgroups)?;
-                    recording.note_work(weighted_work(node, range.most));
+                    self.record_convolution_input_gradient(gpu, recording, node, range, [gradient, next])?;
                 }
                 NodeKind::FullyConnected { weights } => {
                     if wanted == Gradients::Parameters {
@@ -495,6 +480,40 @@ impl Network {
             turn = 1 - turn;
         }
         Ok(gradient)
+    }
+
+    fn record_convolution_input_gradient(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        node: &Node,
+        range: ImageRange<'_>,
+        [gradient, next]: [&Buffer; 2],
+    ) -> Result<()> {
+        let NodeKind::Convolution { weights, kernel, stride, padding } = &node.kind else { return Ok(()) };
+        let in_groups = groups(node.input.channels);
+        let shape = |columns, lanes| {
+            let tiles = Specialization::new().tile("COLUMNS", columns).tile("LANES", lanes);
+            convolution_shape(tiles.tile("KERNEL", *kernel).tile("STRIDE", *stride).tile("PADDING", *padding), node)
+        };
+        let (name, specialization, weight, workgroups) = if in_groups == 1 {
+            let (lanes, columns) = self.tiles.narrow_input_gradient(node.input.width, *kernel, *stride, node.input.channels);
+            let strips = node.input.width.div_ceil(columns) * node.input.height.div_ceil(lanes);
+            let specialization = shape(columns, lanes).tile("CHANNELS", node.input.channels);
+            ("convolution_input_gradient_narrow", specialization, &weights.forward, [strips, range.most, 1])
+        } else {
+            let tiles = self.tiles.convolution(in_groups, 1, node.input.width, *kernel, *stride);
+            let strips = node.input.width.div_ceil(tiles.columns) * node.input.height;
+            let specialization =
+                shape(tiles.columns, tiles.lanes).tile("GROUPS", tiles.groups).tile("DEPTH", depth(node.output.channels));
+            let blocks = in_groups.div_ceil(tiles.lanes * tiles.groups);
+            ("convolution_input_gradient", specialization, &weights.backward, [strips, range.most, blocks])
+        };
+        let bindings = [range.binding, gradient.into(), weight.into(), next.into()];
+        let kernel = gpu.kernel(name, specialization)?;
+        recording.dispatch(gpu, format!("{} input gradient", node.name), kernel, &bindings, workgroups)?;
+        recording.note_work(weighted_work(node, range.most));
+        Ok(())
     }
 
     fn bind_pact<'a>(&'a self, node: &'a Node, bindings: &mut Vec<Binding<'a>>) {
@@ -552,7 +571,8 @@ impl Network {
         let activation = fused.map_or(ActivationPlan::NONE, |previous| previous.activation);
         let state = fused.map_or(choice, |previous| previous.state());
         let items = self.tiles.elementwise_items();
-        let specialization = activation.backward(pool_shape(node, kernel, stride).tile("ITEMS", items));
+        let specialization =
+            activation.backward(pool_shape(node, kernel, stride).tile("ITEMS", items).tile("WINDOWS", kernel.div_ceil(stride)));
         let kernel = gpu.kernel("max_pool_gradient", specialization)?;
         let mut bindings = vec![range.binding, from.into(), choice.into(), state.into(), to.into()];
         self.bind_alpha_sums(activation, &mut bindings)?;

@@ -67,6 +67,13 @@ impl TileTable {
         ConvolutionTiles { lanes, groups, rows, columns }
     }
 
+    /// (lanes, columns) of the input gradient of a convolution whose input has a single group of channels: lanes are rows.
+    pub fn narrow_input_gradient(self, width: u32, kernel: u32, stride: u32, channels: u32) -> (u32, u32) {
+        let most = (UNROLL_LIMIT / (kernel * channels)).clamp(1, if self.software { 28 } else { 14 });
+        let strips = width.div_ceil(most);
+        (if self.software { 8 } else { 32 }, width.div_ceil(strips).next_multiple_of(stride))
+    }
+
     /// (lanes, groups a lane, rows of taps, columns of outputs) of a weight gradient.
     pub fn convolution_weight_gradient(self, channel_groups: u32, width: u32, kernel: u32, depth: u32) -> (u32, u32, u32, u32) {
         let (lanes, groups) = self.lanes(channel_groups, 2);
