@@ -119,6 +119,12 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Everything that does not fit: the data set and the network, the batch and the adapter.
     pub fn new(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset) -> Result<Trainer<'a>> {
+        Trainer::in_parts(gpu, config, dataset, u32::MAX)
+    }
+
+    /// As [`Self::new`], with batches cut into parts of at most `most_images` (at least 1): less memory for activations, the same
+    /// result up to the order in which gradients are summed.
+    pub fn in_parts(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset, most_images: u32) -> Result<Trainer<'a>> {
         let (train_split, validation_split, test_split) = splits(config, dataset)?;
         let normalization = dataset.normalization(&config.normalize);
         let train = ResidentData::new(gpu, &train_split, dataset.shape)?;
@@ -126,7 +132,7 @@ impl<'a> Trainer<'a> {
         let validation = validation_split.map(|split| ResidentData::new(gpu, &split, dataset.shape)).transpose()?;
         let batch_size = config.batch_size.min(train.count);
         let twins = config.sgt.enabled;
-        let part_images = part_size(gpu, config, batch_size, twins)?;
+        let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
         let slots = if twins { 2 * part_images } else { part_images };
         let options = NetworkOptions { slots, training: true, gradients: true };
         let network = Network::new(gpu, &config.network, &config.quantization, options)?;
@@ -594,8 +600,8 @@ fn splits(config: &RunConfig, dataset: &Dataset) -> Result<(Split, Option<Split>
     Ok((train, validation.filter(|split| !split.is_empty()), test))
 }
 
-/// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds at once.
-fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool) -> Result<u32> {
+/// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds at once; never more than `most`.
+fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool, most: u32) -> Result<u32> {
     let limits = gpu.limits();
     let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let shapes = config.network.shapes()?;
@@ -610,7 +616,7 @@ fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool) -> Res
             gpu.adapter_name()
         )));
     }
-    let parts = u64::from(batch_size).div_ceil(images);
+    let parts = u64::from(batch_size).div_ceil(images.min(u64::from(most.max(1))));
     Ok(u64::from(batch_size).div_ceil(parts) as u32)
 }
 
