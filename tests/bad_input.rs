@@ -133,7 +133,10 @@ fn hostile_model_files() {
         ),
         ("beyond the end", tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[1000]", 0, 4000)), 8)),
         ("backwards", tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[1]", 8, 4)), 8)),
-        ("a size that overflows", tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[4294967295,4294967295,4294967295]", 0, 4)), 4)),
+        (
+            "a size that overflows",
+            tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[4294967295,4294967295,4294967295]", 0, 4)), 4),
+        ),
         ("a shape that is not its size", tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[3]", 0, 8)), 8)),
         ("a network of nothing", tensor_file("{\"__metadata__\":{\"saliq\":\"{}\"}}", 0)),
     ] {
@@ -181,15 +184,27 @@ fn models_that_do_not_fit() {
         ("no conv2.bias", |tensors| tensors.retain(|(name, ..)| name != "conv2.bias"), "conv2.bias"),
         ("no fc1", |tensors| tensors.retain(|(name, ..)| !name.starts_with("fc1")), "Table I"),
         ("another shape", |tensors| tensors[3].2 = vec![64, 32, 1, 9], "conv2.weight has shape [64, 32, 1, 9]"),
-        ("another width", |tensors| {
-            tensors[2].2 = vec![32];
-            tensors[2].3.truncate(128);
-        }, "conv2.bias has shape [32]"),
+        (
+            "another width",
+            |tensors| {
+                tensors[2].2 = vec![32];
+                tensors[2].3.truncate(128);
+            },
+            "conv2.bias has shape [32]",
+        ),
         ("NaN", |tensors| tensors[3].3[40..44].copy_from_slice(&f32::NAN.to_le_bytes()), "conv2.weight contains NaN"),
         ("infinite", |tensors| tensors[0].3[..4].copy_from_slice(&f32::INFINITY.to_le_bytes()), "conv1.bias contains inf"),
         ("integers", |tensors| tensors[0].1 = Dtype::I32, "conv1.bias is I32"),
-        ("α of 0", |tensors| tensors.extend(["act1", "act2"].map(|name| (format!("{name}.alpha"), Dtype::F32, vec![1], vec![0; 4]))), "act1.alpha is 0"),
-        ("α of two", |tensors| tensors.extend(["act1", "act2"].map(|name| (format!("{name}.alpha"), Dtype::F32, vec![2], vec![0x3f; 8]))), "act1.alpha has shape [2]"),
+        (
+            "α of 0",
+            |tensors| tensors.extend(["act1", "act2"].map(|name| (format!("{name}.alpha"), Dtype::F32, vec![1], vec![0; 4]))),
+            "act1.alpha is 0",
+        ),
+        (
+            "α of two",
+            |tensors| tensors.extend(["act1", "act2"].map(|name| (format!("{name}.alpha"), Dtype::F32, vec![2], vec![0x3f; 8]))),
+            "act1.alpha has shape [2]",
+        ),
     ];
     for (what, damage, expected) in cases {
         let mut tensors = export();
@@ -221,7 +236,7 @@ fn usage() {
         ("'train'", &["tran"]),
         ("9 values", &["train", "--bits", "4,4,4,4,4,4,4,4,4"]),
         ("classes 0 to 9", &["explain", model, "--dataset", "mnist-mini", "--target", "10"]),
-        ("has 500 images", &["explain", model, "--dataset", "mnist-mini", "--indices", "0,4000000000", "--out", "/nowhere/out"]),
+        ("has 1000 images", &["explain", model, "--dataset", "mnist-mini", "--indices", "0,4000000000", "--out", "/nowhere/out"]),
         ("`gradient`", &["explain", model, "--method", "gradeint"]),
     ] {
         let message = refused(2, arguments);
@@ -234,10 +249,19 @@ fn usage() {
         ("bits = \"9\"", "bits"),
         ("[network]\nlayers = []", "layer"),
         ("[network]\nlayers = [{ type = \"transformer\" }]", "transformer"),
-        ("[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4, kernel = 99 }, { type = \"linear\", name = \"b\", out-features = 10 }]", "does not fit"),
-        ("[network]\nlayers = [{ type = \"linear\", name = \"b\", out-features = 4000000000 }]", "classes"),
-        ("[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4000000000, kernel = 1 }, { type = \"linear\", name = \"b\", out-features = 10 }]", "2^28"),
-        ("[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4, kernel = 1 }, { type = \"linear\", name = \"a\", out-features = 10 }]", "a"),
+        (
+            "[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4, kernel = 99 }, { type = \"linear\", name = \"b\", out-features = 10 }]",
+            "does not fit",
+        ),
+        ("[network]\nlayers = [{ type = \"linear\", name = \"b\", out-features = 4000000000 }]", "2^28"),
+        (
+            "[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4000000000, kernel = 1 }, { type = \"linear\", name = \"b\", out-features = 10 }]",
+            "2^28",
+        ),
+        (
+            "[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4, kernel = 1 }, { type = \"linear\", name = \"a\", out-features = 10 }]",
+            "a",
+        ),
     ] {
         fs::write(&config, content).unwrap();
         let out = folder.path().join("out");
@@ -297,7 +321,10 @@ fn no_adapter() {
         let output = command.env_remove("SALIQ_ADAPTER").output().unwrap();
         if cfg!(target_os = "linux") {
             let message = failure(&output, 1);
-            assert!(message.contains("no GPU adapter found") && message.contains("mesa-vulkan-drivers"), "{arguments:?}: {message}");
+            assert!(
+                message.contains("no GPU adapter found") && message.contains("mesa-vulkan-drivers"),
+                "{arguments:?}: {message}"
+            );
         }
     }
     assert!(!out.exists(), "a run without a device left a folder");
@@ -317,21 +344,27 @@ fn a_loss_that_is_no_number() {
     assert!(message.contains("step ") && names_layer(&message) && message.contains("--lr"), "{message}");
     assert!(!out.join("model.safetensors").exists(), "a model that is none");
 
-    // A rate that explodes in the second epoch: the first one's checkpoint is good and stays.
-    let out = folder.path().join("later");
-    let arguments = ["train", "--config", text(&config), "--out", text(&out), "--lr", "0.01"];
-    let explode = ["--schedule", "step", "--gamma", "1e30"];
-    let output = run(&[&arguments[..], &explode, &["--quiet"]].concat());
-    let message = failure(&output, 1);
-    assert!(names_layer(&message) && ["step 4", "step 5"].iter().any(|step| message.contains(step)), "{message}");
-    let checkpoint = Tensors::open(&out.join("checkpoint.safetensors"));
-    assert!(checkpoint.f32("parameters").iter().all(|value| value.is_finite()));
-    // It can be gone on from: without starting over, to where it was.
-    let arguments = [&arguments[..], &explode, &["--steps", "3", "--resume"]].concat();
-    let output = run(&arguments);
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("starting over"));
-    succeed(&["eval", text(&out), "--count", "4"]);
+    // The failed step does not touch the checkpoint of the one before: a run goes on from it, to the same end.
+    let out = folder.path().join("kept");
+    let arguments = ["train", "--config", text(&config), "--out", text(&out), "--lr", "1e30", "--checkpoint-every", "1"];
+    let message = refused(1, &arguments);
+    assert!(message.contains("step 2: ") && names_layer(&message) && message.contains("checkpoint.safetensors"), "{message}");
+    let path = out.join("checkpoint.safetensors");
+    let kept = fs::read(&path).unwrap();
+    assert!(Tensors::open(&path).f32("parameters").iter().all(|value| value.is_finite()));
+    let output = run(&[&arguments[..], &["--resume"]].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("step 2: ") && !error.contains("starting over"), "{error}");
+    assert!(fs::read(&path).unwrap() == kept, "another checkpoint");
+
+    // With the network of the paper, and through the infinities of a quantized one.
+    for bits in ["32", "4,2"] {
+        let out = folder.path().join(bits);
+        let limits = ["--train-limit", "16", "--test-limit", "4", "--batch-size", "8", "--steps", "4", "--bits", bits];
+        let message = refused(1, &[&["train", "--out", text(&out), "--lr", "1e30"], &limits[..]].concat());
+        assert!(message.contains("step ") && names_layer(&message), "{bits}: {message}");
+    }
 }
 
 #[test]

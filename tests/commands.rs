@@ -32,7 +32,8 @@ fn trained() -> &'static Path {
 
 #[test]
 fn train_writes_a_run_folder() {
-    let mut names: Vec<_> = fs::read_dir(trained()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(trained()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["checkpoint.safetensors", "config.toml", "metrics.jsonl", "model.safetensors"]);
     let metrics = fs::read_to_string(trained().join("metrics.jsonl")).unwrap();
@@ -44,7 +45,18 @@ fn train_writes_a_run_folder() {
         assert!(steps.iter().all(|line| line[key].is_f64()), "{key}");
     }
     let epoch = lines.iter().find(|line| line["kind"] == "epoch").unwrap();
-    for key in ["epoch", "step", "train_loss", "train_ce", "train_kl", "train_accuracy", "test_accuracy", "test_loss", "seconds", "images_per_second"] {
+    for key in [
+        "epoch",
+        "step",
+        "train_loss",
+        "train_ce",
+        "train_kl",
+        "train_accuracy",
+        "test_accuracy",
+        "test_loss",
+        "seconds",
+        "images_per_second",
+    ] {
         assert!(epoch[key].is_number(), "{key}");
     }
     assert!(epoch["alpha"].is_object());

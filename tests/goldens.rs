@@ -7,8 +7,8 @@ use common::{assert_close, gpu, read};
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
     config::{
-        DatasetInfo, LayerConfig, MaskFill, MaskRank, NetworkConfig, PartialRunConfig, QuantizationConfig,
-        QuantizationOverrides, SgtConfig, Shape, WeightQuantizer,
+        DatasetInfo, LayerConfig, MaskFill, MaskRank, NetworkConfig, PartialRunConfig, QuantizationConfig, QuantizationOverrides,
+        SgtConfig, Shape, WeightQuantizer,
     },
     gpu::Recording,
     model::Model,
@@ -60,8 +60,7 @@ impl Pass {
         let batch = Batch::new(gpu(), data.count, true, 1).unwrap();
         let count = data.count;
         batch.write_table(gpu(), &[StepRecord { count, batch: count, epoch_images: count, ..StepRecord::default() }]);
-        let gather =
-            GatherOptions { shuffle: false, augment: Vec::new(), mean: NORMALIZATION.0, deviation: NORMALIZATION.1 };
+        let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean: NORMALIZATION.0, deviation: NORMALIZATION.1 };
         let mut recording = Recording::new();
         network.record_weights(gpu(), &mut recording).unwrap();
         batch.record_begin(gpu(), &mut recording).unwrap();
@@ -82,8 +81,7 @@ impl Pass {
     fn input_gradient(&self, scalar: Scalar) -> Vec<f32> {
         let mut recording = Recording::new();
         record_saliency_seed(gpu(), &mut recording, &self.network, self.batch.clean(), &self.batch.labels, scalar).unwrap();
-        let gradient =
-            self.network.record_backward(gpu(), &mut recording, self.batch.clean(), None, Gradients::Input).unwrap();
+        let gradient = self.network.record_backward(gpu(), &mut recording, self.batch.clean(), None, Gradients::Input).unwrap();
         recording.submit(gpu()).unwrap();
         nchw(gradient, self.network.input_shape(), self.count)
     }
@@ -127,7 +125,8 @@ fn quantized_forward_and_input_gradients() {
             let (_, buffer) = pass.network.layer_weights().find(|(found, _)| *found == layer).unwrap();
             // [tap, in (padded), out] to PyTorch's [out, in, tap].
             let stored = read::<f32>(buffer, 9 * padded(in_channels) as usize * out_channels);
-            let at = |out: usize, input: usize, tap: usize| stored[(tap * padded(in_channels) as usize + input) * out_channels + out];
+            let at =
+                |out: usize, input: usize, tap: usize| stored[(tap * padded(in_channels) as usize + input) * out_channels + out];
             let weights: Vec<f32> = (0..out_channels)
                 .flat_map(|out| (0..in_channels as usize).flat_map(move |input| (0..9).map(move |tap| (out, input, tap))))
                 .map(|(out, input, tap)| at(out, input, tap))
@@ -172,8 +171,9 @@ struct Tolerances {
 }
 
 /// Ten SGT steps of the golden file `name` through the [`Trainer`], and the first step's mask.
-fn ten_steps(name: &str, quantizer: Option<(WeightQuantizer, &str)>, rate: &str, tolerances: &Tolerances) {
+fn ten_steps(name: &str, quantizer: Option<(WeightQuantizer, &str)>, tolerances: &Tolerances) {
     let tensors = Tensors::golden(name);
+    let rate = tensors.made()["learning_rate"].as_f64().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let alphas = quantizer.map(|(kind, _)| (kind, ["act1.alpha", "act2.alpha"].map(|alpha| tensors.f32(alpha)[0])));
     let model = table_one(alphas);
@@ -187,7 +187,7 @@ fn ten_steps(name: &str, quantizer: Option<(WeightQuantizer, &str)>, rate: &str,
     let dataset = mnist_like(tensors.split(), test);
     let bits = quantizer.map_or(String::new(), |(_, name)| format!("bits = \"4,2\"\nweight-quant = \"{name}\"\n"));
     let settings = format!(
-        "init = {init:?}\n{bits}batch-size = 12\nsteps = 10\nno-shuffle = true\noptimizer = \"momentum\"\nmomentum = 0.9\nlr = {rate}\n\
+        "init = {init:?}\n{bits}batch-size = 12\nsteps = 10\nno-shuffle = true\noptimizer = \"momentum\"\nmomentum = 0.9\nlr = {rate:?}\n\
          lambda = 1\nmask-ratio = 0.5\nmask-rank = \"signed\"\nmask-fill = \"corner\"\n"
     );
     let config = run_config(&settings, &dataset, &folder.path().join("run"));
@@ -214,7 +214,10 @@ fn ten_steps(name: &str, quantizer: Option<(WeightQuantizer, &str)>, rate: &str,
             "fc1.weight" => {
                 let norm = all.iter().map(|change| f64::from(*change).powi(2)).sum::<f64>().sqrt();
                 let reference = tensors.f64("ref_change_norm.fc1.weight")[0];
-                assert!((norm - reference).abs() <= tolerances.change * reference, "{name} fc1.weight: norm {norm} for {reference}");
+                assert!(
+                    (norm - reference).abs() <= tolerances.change * reference,
+                    "{name} fc1.weight: norm {norm} for {reference}"
+                );
                 indices.iter().map(|&index| all[index as usize]).collect()
             }
             _ => all,
@@ -233,8 +236,7 @@ fn first_mask(model: &Model, tensors: &Tensors, tolerances: &Tolerances) {
     let mut recording = Recording::new();
     record_saliency_seed(gpu(), &mut recording, &pass.network, pass.batch.clean(), &pass.batch.labels, Scalar::LogSoftmaxLabel)
         .unwrap();
-    let saliency =
-        pass.network.record_backward(gpu(), &mut recording, pass.batch.clean(), None, Gradients::Input).unwrap();
+    let saliency = pass.network.record_backward(gpu(), &mut recording, pass.batch.clean(), None, Gradients::Input).unwrap();
     masking.record_selection(gpu(), &mut recording, &pass.batch, saliency).unwrap();
     recording.submit(gpu()).unwrap();
     let mask = read::<u32>(&masking.mask, 12 * 784);
@@ -245,19 +247,19 @@ fn first_mask(model: &Model, tensors: &Tensors, tolerances: &Tolerances) {
 
 #[test]
 fn ten_float_steps() {
-    ten_steps("sgt_float", None, "0.05", &Tolerances { ce: 1e-4, kl: 1e-4, change: 5e-3 });
+    ten_steps("sgt_float", None, &Tolerances { ce: 1e-4, kl: 1e-4, change: 5e-3 });
 }
 
 #[test]
 fn ten_quantized_steps_sawb() {
     let tolerances = Tolerances { ce: 1e-3, kl: 2e-3, change: 5e-2 };
-    ten_steps("sgt_pact42", Some((WeightQuantizer::Sawb, "sawb")), "0.003", &tolerances);
+    ten_steps("sgt_pact42", Some((WeightQuantizer::Sawb, "sawb")), &tolerances);
 }
 
 #[test]
 fn ten_quantized_steps_affine() {
     let tolerances = Tolerances { ce: 1e-3, kl: 2e-3, change: 5e-2 };
-    ten_steps("sgt_pact42_affine", Some((WeightQuantizer::Affine, "affine")), "0.003", &tolerances);
+    ten_steps("sgt_pact42_affine", Some((WeightQuantizer::Affine, "affine")), &tolerances);
 }
 
 /// A network of exactly 37 parameters: 2·(1 + 1) + 3·(10 + 1).

@@ -280,8 +280,7 @@ fn a_step_is_one_submission_and_nothing_else() {
     let gather = GatherOptions { shuffle: true, augment: Vec::new(), mean: NORMALIZATION.0, deviation: NORMALIZATION.1 };
     let sgt = SgtConfig::default();
     let options = StepOptions::new(&sgt, gather, &small_network());
-    let step =
-        TrainingStep::record(gpu, &network, &data, &batch, Some(&masking), &metrics, &optimizer, &options).unwrap();
+    let step = TrainingStep::record(gpu, &network, &data, &batch, Some(&masking), &metrics, &optimizer, &options).unwrap();
     let table: Vec<_> = (0..100)
         .map(|index| StepRecord {
             step: index + 1,
@@ -338,7 +337,8 @@ fn batches(dispatches: &[(String, [u32; 3])], label: &str) -> u32 {
 fn work_of_a_step() {
     let plain = dispatches(&format!("sgt = false\n{SMALL_NETWORK}"));
     let guided = dispatches(SMALL_NETWORK);
-    let dropout = dispatches(&SMALL_NETWORK.replace("{ type = \"linear\"", "{ type = \"dropout\", rate = 0.5 },\n{ type = \"linear\""));
+    let dropout =
+        dispatches(&SMALL_NETWORK.replace("{ type = \"linear\"", "{ type = \"dropout\", rate = 0.5 },\n{ type = \"linear\""));
     let count = |list: &[(String, [u32; 3])], label: &str| list.iter().filter(|(found, _)| found == label).count();
     for label in ["saliency seed", "select lowest", "image statistics", "fill masked"] {
         assert_eq!([count(&plain, label), count(&guided, label), count(&dropout, label)], [0, 1, 1], "{label}");
@@ -420,7 +420,7 @@ fn every_setting_runs() {
             _ => assert!(kl > 0.0, "{settings}: KL is 0"),
         }
         if settings.contains("bits") {
-            assert_eq!(run.outcome.alphas.values().all(|&alpha| alpha >= saliq::nn::ALPHA_FLOOR), true, "{settings}");
+            assert!(run.outcome.alphas.values().all(|&alpha| alpha >= saliq::nn::ALPHA_FLOOR), "{settings}");
             assert!(!run.outcome.alphas.is_empty(), "{settings}");
         }
         if settings.contains("snapshot") {
@@ -541,8 +541,7 @@ out-features = 4
     std::fs::write(&config, format!("batch-size = 16\nepochs = 8\noptimizer = \"adam\"\nlr = 0.02\n{network}")).unwrap();
     for bits in ["32", "4,4"] {
         let out = folder.path().join(bits);
-        let arguments =
-            ["train", "--config", text(&config), "--dataset", text(&images), "--out", text(&out), "--bits", bits];
+        let arguments = ["train", "--config", text(&config), "--dataset", text(&images), "--out", text(&out), "--bits", bits];
         let result = json(&arguments);
         assert!(result["accuracy"].as_f64().unwrap() >= 0.9, "{bits}: {result}");
         let evaluated = json(&["eval", text(&out), "--dataset", text(&images)]);

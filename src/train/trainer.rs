@@ -14,13 +14,15 @@ use crate::{
     gpu::Gpu,
     metrics::{Evaluation, Evaluator},
     model::Model,
-    nn::{Network, NetworkOptions, Optimizer, groups},
+    nn::{Network, NetworkOptions, Optimizer, Parameter, groups},
     saliency::{Explainer, ExplainerOptions, Method},
     sgt::{Masking, Metrics, Scalar, StepOptions, TrainingStep},
 };
 
 /// Metrics are read back at most this often while an epoch goes on.
 const METRICS_INTERVAL: Duration = Duration::from_millis(500);
+/// A mean cross entropy above this is the end of a run: e^−100,000 is no probability.
+const EXPLODED: f64 = 1e5;
 /// Images of a saliency snapshot.
 const SNAPSHOT_IMAGES: usize = 8;
 
@@ -418,6 +420,10 @@ impl<'a> Trainer<'a> {
                 path.display()
             )));
         }
+        let (expected, found) = (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&self.config.out));
+        if found < expected {
+            return Err(Error::format(&path, format!("belongs to {expected} bytes of metrics, of which {found} are there")));
+        }
         Ok(checkpoint)
     }
 
@@ -449,7 +455,11 @@ impl<'a> Trainer<'a> {
             let images = f64::from(images);
             let (ce, kl, correct) = (f64::from(ce), f64::from(kl), f64::from(correct));
             if flags[offset] != 0 {
-                return Err(self.non_finite(step, "the loss").await);
+                return Err(self.non_finite(step, "the loss is not a finite number").await);
+            }
+            // Infinities inside can end in a ReLU and leave a finite loss behind; no classifier is that wrong otherwise.
+            if ce > EXPLODED * images {
+                return Err(self.non_finite(step, &format!("the loss has exploded to {:.3e}", ce / images)).await);
             }
             let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
             for (sum, value) in running.epoch_sums.iter_mut().zip([ce, kl, correct, images]) {
@@ -470,7 +480,7 @@ impl<'a> Trainer<'a> {
             running.outcome_steps.push(line);
         }
         if damage[0] != 0 {
-            return Err(self.non_finite(running.step, "the update").await);
+            return Err(self.non_finite(running.step, "the update is not a finite number").await);
         }
         running.folder.flush()?;
         running.epoch_seconds += elapsed;
@@ -481,30 +491,32 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// The error for a number that is none: names the first parameter or activation that is not finite.
+    /// The error for a number that is none: names the first parameter or activation that is not finite, else the largest parameter.
     async fn non_finite(&self, step: u64, what: &str) -> Error {
-        let mut place = String::new();
-        if let Ok(parameters) = self.parameters().await {
-            let bad = |range: std::ops::Range<usize>| parameters[range].iter().any(|value| !value.is_finite());
-            if let Some(parameter) = self.network.layout.parameters.iter().find(|parameter| bad(parameter.range())) {
-                place = format!(", first in {}", parameter.name);
+        let mut place = None;
+        let parameters = self.parameters().await.unwrap_or_default();
+        let named = |parameter: &Parameter| parameters.get(parameter.range()).unwrap_or_default();
+        let layout = &self.network.layout.parameters;
+        if let Some(bad) = layout.iter().find(|parameter| named(parameter).iter().any(|value| !value.is_finite())) {
+            place = Some(format!("first in {}", bad.name));
+        }
+        for (name, shape, buffer) in self.network.activations() {
+            let count = u64::from(self.part_images) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
+            if place.is_none()
+                && let Ok(values) = self.gpu.read::<f32>(buffer, 0, count).await
+                && values.iter().any(|value| !value.is_finite())
+            {
+                place = Some(format!("first in the output of {name}"));
             }
         }
-        if place.is_empty() {
-            for (name, shape, buffer) in self.network.activations() {
-                let count = u64::from(self.part_images) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
-                if let Ok(values) = self.gpu.read::<f32>(buffer, 0, count).await
-                    && values.iter().any(|value| !value.is_finite())
-                {
-                    place = format!(", first in the output of {name}");
-                    break;
-                }
-            }
-        }
-        Error::NonFinite(format!(
-            "step {step}: {what} is not a finite number{place}; lower --lr or raise --warmup-steps (the last checkpoint in {} is good)",
-            self.config.out.display()
-        ))
+        let place = place.unwrap_or_else(|| {
+            let magnitude = |parameter: &Parameter| named(parameter).iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            let largest = layout.iter().max_by(|a, b| magnitude(a).total_cmp(&magnitude(b)));
+            largest.map_or(String::new(), |largest| format!("largest values in {}: {:.3e}", largest.name, magnitude(largest)))
+        });
+        let checkpoint = RunFolder::checkpoint_of(&self.config.out);
+        let kept = if checkpoint.exists() { format!("; {} is from before", checkpoint.display()) } else { String::new() };
+        Error::NonFinite(format!("step {step}: {what}, {place}; lower --lr or raise --warmup-steps{kept}"))
     }
 
     fn checkpoint_due(&self, running: &Running) -> Result<bool> {

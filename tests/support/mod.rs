@@ -61,6 +61,13 @@ impl Tensors {
         self.bytes(name, Dtype::U8)
     }
 
+    /// How a golden file was made: the JSON under its metadata key `golden`.
+    pub fn made(&self) -> serde_json::Value {
+        let (_, header) = SafeTensors::read_metadata(&self.0).expect("a tensor file");
+        let metadata = header.metadata().as_ref().expect("metadata");
+        serde_json::from_str(&metadata["golden"]).expect("JSON")
+    }
+
     /// `images` (u8) and `labels` (i64) as a split.
     pub fn split(&self) -> Split {
         Split { images: self.u8("images"), labels: self.i64("labels").into_iter().map(|label| label as u8).collect() }
