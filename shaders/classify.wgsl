@@ -37,7 +37,11 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let image = images.first + invocation.x;
     let base = image * CLASS_STRIDE;
     let softmax = softmax_at(base);
-    let cross_entropy = softmax.highest + softmax.log_sum - logits[base + labels[image]];
+    let label = labels[image];
+    let cross_entropy = (softmax.highest - logits[base + label]) + softmax.log_sum;
+    let probability = exp(-softmax.log_sum);
+    // The same number for the same class: compilers may turn the first into 1 / sum.
+    let of_label = select(exp(-cross_entropy), probability, label == softmax.predicted);
     predictions[current.position + invocation.x] =
-        vec4f(cross_entropy, f32(softmax.predicted), exp(-softmax.log_sum), exp(-cross_entropy));
+        vec4f(cross_entropy, f32(softmax.predicted), probability, of_label);
 }

@@ -78,6 +78,6 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
         gradient[clean_base + c] = to_clean;
         if (SGT != 0u) { gradient[masked_base + c] = to_masked; }
     }
-    let cross_entropy = clean.highest + clean.log_sum - logits[clean_base + label];
+    let cross_entropy = (clean.highest - logits[clean_base + label]) + clean.log_sum;
     sums[image] = vec4f(cross_entropy, divergence, select(0.0, 1.0, clean.predicted == label), 0.0);
 }

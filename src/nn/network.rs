@@ -274,6 +274,17 @@ impl Network {
         self.nodes.iter().map(|node| (node.activation_name.as_deref().unwrap_or(&node.name), node.output, &node.value))
     }
 
+    /// The layers' weights as the passes use them, fake-quantized, under the layers' names: [tap, input channel (padded),
+    /// output channel (padded)], filled by [`Self::record_weights`].
+    pub fn layer_weights(&self) -> impl Iterator<Item = (&str, &Buffer)> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
+                Some((node.name.as_str(), &weights.forward))
+            }
+            _ => None,
+        })
+    }
+
     fn backward_buffers(&self) -> Result<&GradientBuffers> {
         self.backward.as_ref().ok_or_else(|| Error::Gpu("this network was made without gradient buffers".into()))
     }

@@ -62,7 +62,11 @@ impl Checkpoint {
             if tensor.shape != [length] {
                 return Err(bad(format!("{name} has shape {:?} instead of [{length}]", tensor.shape)));
             }
-            tensor.to_f32(path)
+            let values = tensor.to_f32(path)?;
+            match values.iter().find(|value| !value.is_finite()) {
+                Some(value) => Err(bad(format!("{name} contains {value}"))),
+                None => Ok(values),
+            }
         };
         let states = (0..states).map(|index| array(&format!("optimizer.{index}"))).collect::<Result<_>>()?;
         Ok(Checkpoint { progress, parameters: array("parameters")?, states })

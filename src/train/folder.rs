@@ -49,6 +49,11 @@ impl RunFolder {
         RunFolder::open(path, 0)
     }
 
+    /// Length of the metrics in `folder` in bytes; 0 where there are none.
+    pub fn metrics_length(folder: &Path) -> u64 {
+        fs::metadata(folder.join(METRICS_FILE)).map_or(0, |metadata| metadata.len())
+    }
+
     /// Opens the folder of a run that goes on: `metrics.jsonl` is cut back to the `metrics_bytes` it had at the checkpoint.
     pub fn reopen(config: &RunConfig, metrics_bytes: u64) -> Result<RunFolder> {
         write_atomically(&config.out.join(CONFIG_FILE), config.to_toml().as_bytes())?;

@@ -14,13 +14,15 @@ use crate::{
     gpu::Gpu,
     metrics::{Evaluation, Evaluator},
     model::Model,
-    nn::{Network, NetworkOptions, Optimizer, groups},
+    nn::{Network, NetworkOptions, Optimizer, Parameter, groups},
     saliency::{Explainer, ExplainerOptions, Method},
     sgt::{Masking, Metrics, Scalar, StepOptions, TrainingStep},
 };
 
 /// Metrics are read back at most this often while an epoch goes on.
 const METRICS_INTERVAL: Duration = Duration::from_millis(500);
+/// A mean cross entropy above this is the end of a run: e^−100,000 is no probability.
+const EXPLODED: f64 = 1e5;
 /// Images of a saliency snapshot.
 const SNAPSHOT_IMAGES: usize = 8;
 
@@ -119,6 +121,12 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Everything that does not fit: the data set and the network, the batch and the adapter.
     pub fn new(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset) -> Result<Trainer<'a>> {
+        Trainer::in_parts(gpu, config, dataset, u32::MAX)
+    }
+
+    /// As [`Self::new`], with batches cut into parts of at most `most_images` (at least 1): less memory for activations, the same
+    /// result up to the order in which gradients are summed.
+    pub fn in_parts(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset, most_images: u32) -> Result<Trainer<'a>> {
         let (train_split, validation_split, test_split) = splits(config, dataset)?;
         let normalization = dataset.normalization(&config.normalize);
         let train = ResidentData::new(gpu, &train_split, dataset.shape)?;
@@ -126,7 +134,7 @@ impl<'a> Trainer<'a> {
         let validation = validation_split.map(|split| ResidentData::new(gpu, &split, dataset.shape)).transpose()?;
         let batch_size = config.batch_size.min(train.count);
         let twins = config.sgt.enabled;
-        let part_images = part_size(gpu, config, batch_size, twins)?;
+        let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
         let slots = if twins { 2 * part_images } else { part_images };
         let options = NetworkOptions { slots, training: true, gradients: true };
         let network = Network::new(gpu, &config.network, &config.quantization, options)?;
@@ -435,6 +443,10 @@ impl<'a> Trainer<'a> {
                 path.display()
             )));
         }
+        let (expected, found) = (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&self.config.out));
+        if found < expected {
+            return Err(Error::format(&path, format!("belongs to {expected} bytes of metrics, of which {found} are there")));
+        }
         Ok(checkpoint)
     }
 
@@ -466,7 +478,11 @@ impl<'a> Trainer<'a> {
             let images = f64::from(images);
             let (ce, kl, correct) = (f64::from(ce), f64::from(kl), f64::from(correct));
             if flags[offset] != 0 {
-                return Err(self.non_finite(step, "the loss").await);
+                return Err(self.non_finite(step, "the loss is not a finite number").await);
+            }
+            // Infinities inside can end in a ReLU and leave a finite loss behind; no classifier is that wrong otherwise.
+            if ce > EXPLODED * images {
+                return Err(self.non_finite(step, &format!("the loss has exploded to {:.3e}", ce / images)).await);
             }
             let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
             for (sum, value) in running.epoch_sums.iter_mut().zip([ce, kl, correct, images]) {
@@ -487,7 +503,7 @@ impl<'a> Trainer<'a> {
             running.outcome_steps.push(line);
         }
         if damage[0] != 0 {
-            return Err(self.non_finite(running.step, "the update").await);
+            return Err(self.non_finite(running.step, "the update is not a finite number").await);
         }
         running.folder.flush()?;
         running.epoch_seconds += elapsed;
@@ -498,30 +514,32 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// The error for a number that is none: names the first parameter or activation that is not finite.
+    /// The error for a number that is none: names the first parameter or activation that is not finite, else the largest parameter.
     async fn non_finite(&self, step: u64, what: &str) -> Error {
-        let mut place = String::new();
-        if let Ok(parameters) = self.parameters().await {
-            let bad = |range: std::ops::Range<usize>| parameters[range].iter().any(|value| !value.is_finite());
-            if let Some(parameter) = self.network.layout.parameters.iter().find(|parameter| bad(parameter.range())) {
-                place = format!(", first in {}", parameter.name);
+        let mut place = None;
+        let parameters = self.parameters().await.unwrap_or_default();
+        let named = |parameter: &Parameter| parameters.get(parameter.range()).unwrap_or_default();
+        let layout = &self.network.layout.parameters;
+        if let Some(bad) = layout.iter().find(|parameter| named(parameter).iter().any(|value| !value.is_finite())) {
+            place = Some(format!("first in {}", bad.name));
+        }
+        for (name, shape, buffer) in self.network.activations() {
+            let count = u64::from(self.part_images) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
+            if place.is_none()
+                && let Ok(values) = self.gpu.read::<f32>(buffer, 0, count).await
+                && values.iter().any(|value| !value.is_finite())
+            {
+                place = Some(format!("first in the output of {name}"));
             }
         }
-        if place.is_empty() {
-            for (name, shape, buffer) in self.network.activations() {
-                let count = u64::from(self.part_images) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
-                if let Ok(values) = self.gpu.read::<f32>(buffer, 0, count).await
-                    && values.iter().any(|value| !value.is_finite())
-                {
-                    place = format!(", first in the output of {name}");
-                    break;
-                }
-            }
-        }
-        Error::NonFinite(format!(
-            "step {step}: {what} is not a finite number{place}; lower --lr or raise --warmup-steps (the last checkpoint in {} is good)",
-            self.config.out.display()
-        ))
+        let place = place.unwrap_or_else(|| {
+            let magnitude = |parameter: &Parameter| named(parameter).iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            let largest = layout.iter().max_by(|a, b| magnitude(a).total_cmp(&magnitude(b)));
+            largest.map_or(String::new(), |largest| format!("largest values in {}: {:.3e}", largest.name, magnitude(largest)))
+        });
+        let checkpoint = RunFolder::checkpoint_of(&self.config.out);
+        let kept = if checkpoint.exists() { format!("; {} is from before", checkpoint.display()) } else { String::new() };
+        Error::NonFinite(format!("step {step}: {what}, {place}; lower --lr or raise --warmup-steps{kept}"))
     }
 
     fn checkpoint_due(&self, running: &Running) -> Result<bool> {
@@ -617,8 +635,8 @@ fn splits(config: &RunConfig, dataset: &Dataset) -> Result<(Split, Option<Split>
     Ok((train, validation.filter(|split| !split.is_empty()), test))
 }
 
-/// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds at once.
-fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool) -> Result<u32> {
+/// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds at once; never more than `most`.
+fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool, most: u32) -> Result<u32> {
     let limits = gpu.limits();
     let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let shapes = config.network.shapes()?;
@@ -633,7 +651,7 @@ fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool) -> Res
             gpu.adapter_name()
         )));
     }
-    let parts = u64::from(batch_size).div_ceil(images);
+    let parts = u64::from(batch_size).div_ceil(images.min(u64::from(most.max(1))));
     Ok(u64::from(batch_size).div_ceil(parts) as u32)
 }
 

@@ -129,10 +129,9 @@ impl Observer for Watcher {
         ));
     }
 
+    // On standard error, with --json too: that a run starts over must not go unsaid.
     fn note(&mut self, text: &str) {
-        if !self.quiet {
-            self.bar.note(text);
-        }
+        self.bar.note(text);
     }
 
     fn interrupted(&self) -> Option<i32> {

@@ -1,0 +1,276 @@
+//! The commands as a user runs them: what they print, what they write.
+
+mod common;
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use common::assert_close;
+use image::GenericImageView;
+use safetensors::Dtype;
+use serde_json::Value;
+use support::{SMALL_NETWORK, Tensors, golden, json, refused, succeed, text};
+
+/// A run folder with a small trained model, made once.
+fn trained() -> &'static Path {
+    static RUN: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, out) = RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("small.toml");
+        fs::write(&config, format!("test-limit = 20\nbatch-size = 32\nsteps = 12\nlr = 0.1\n{SMALL_NETWORK}")).unwrap();
+        let out = folder.path().join("small");
+        let result = json(&["train", "--config", text(&config), "--out", text(&out)]);
+        assert_eq!(result["images"], 20);
+        (folder, out)
+    });
+    out
+}
+
+#[test]
+fn train_writes_a_run_folder() {
+    let mut names: Vec<_> =
+        fs::read_dir(trained()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["checkpoint.safetensors", "config.toml", "metrics.jsonl", "model.safetensors"]);
+    let metrics = fs::read_to_string(trained().join("metrics.jsonl")).unwrap();
+    let lines: Vec<Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let steps: Vec<_> = lines.iter().filter(|line| line["kind"] == "step").collect();
+    let numbers: Vec<u64> = steps.iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+    for key in ["loss", "ce", "kl", "accuracy", "lr"] {
+        assert!(steps.iter().all(|line| line[key].is_f64()), "{key}");
+    }
+    let epoch = lines.iter().find(|line| line["kind"] == "epoch").unwrap();
+    for key in [
+        "epoch",
+        "step",
+        "train_loss",
+        "train_ce",
+        "train_kl",
+        "train_accuracy",
+        "test_accuracy",
+        "test_loss",
+        "seconds",
+        "images_per_second",
+    ] {
+        assert!(epoch[key].is_number(), "{key}");
+    }
+    assert!(epoch["alpha"].is_object());
+    // config.toml repeats the run.
+    let folder = tempfile::tempdir().unwrap();
+    let again = folder.path().join("again");
+    succeed(&["train", "--config", text(&trained().join("config.toml")), "--out", text(&again), "--quiet"]);
+    let model = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
+    assert!(model(trained()) == model(&again), "config.toml gave another model");
+    assert!(refused(2, &["train", "--out", text(&again)]).contains("--force"));
+}
+
+#[test]
+fn eval() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("predictions.csv");
+    let result = json(&["eval", text(trained()), "--count", "50", "--predictions", text(&csv)]);
+    assert_eq!(result["images"], 50);
+    let accuracy = result["accuracy"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&accuracy));
+    let per_class = result["per_class"].as_array().unwrap();
+    assert_eq!(per_class.len(), 10);
+    for (class, row) in per_class.iter().enumerate() {
+        assert_eq!((row["class"].as_u64(), row["name"].as_str()), (Some(class as u64), Some(&*class.to_string())));
+        for key in ["accuracy", "precision"] {
+            assert!((0.0..=1.0).contains(&row[key].as_f64().unwrap()), "{row}");
+        }
+    }
+    let confusion: Vec<Vec<u64>> = serde_json::from_value(result["confusion"].clone()).unwrap();
+    assert_eq!(confusion.iter().flatten().sum::<u64>(), 50);
+    let diagonal: u64 = (0..10).map(|class| confusion[class][class]).sum();
+    assert!((accuracy - diagonal as f64 / 50.0).abs() < 1e-12);
+    for (class, row) in confusion.iter().enumerate() {
+        assert_eq!(per_class[class]["images"].as_u64(), Some(row.iter().sum()));
+    }
+
+    let csv = fs::read_to_string(&csv).unwrap();
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("index,label,prediction,probability,label_probability,loss"));
+    let rows: Vec<Vec<f64>> = lines.map(|line| line.split(',').map(|field| field.parse().unwrap()).collect()).collect();
+    assert_eq!(rows.len(), 50);
+    let mut counted = vec![vec![0u64; 10]; 10];
+    for (index, row) in rows.iter().enumerate() {
+        let [number, label, prediction, probability, label_probability, loss] = row[..] else { panic!("{row:?}") };
+        assert_eq!(number as usize, index);
+        counted[label as usize][prediction as usize] += 1;
+        assert!(label_probability <= probability && probability <= 1.0, "{row:?}");
+        assert!((loss + label_probability.ln()).abs() < 1e-4, "{row:?}");
+    }
+    assert_eq!(counted, confusion);
+    let mean = rows.iter().map(|row| row[5]).sum::<f64>() / 50.0;
+    assert!((result["loss"].as_f64().unwrap() - mean).abs() < 1e-6);
+
+    // Batches of another size are other work, not other results.
+    let cut = json(&["eval", text(&trained().join("model.safetensors")), "--count", "50", "--batch-size", "7"]);
+    assert_eq!(cut, result);
+    assert_eq!(json(&["eval", text(trained()), "--count", "3", "--split", "train"])["images"], 3);
+    let table = succeed(&["eval", text(trained()), "--count", "50"]);
+    assert!(table.contains(&format!("accuracy {:.2} %", 100.0 * accuracy)), "{table}");
+}
+
+/// Width and height of a picture with more than one colour.
+fn picture(path: &Path) -> (u32, u32) {
+    let picture = image::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let first = picture.get_pixel(0, 0);
+    assert!(picture.pixels().any(|(.., pixel)| pixel != first), "{}: one colour", path.display());
+    picture.dimensions()
+}
+
+#[test]
+fn explain() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = |name: &str| folder.path().join(name);
+    let methods = ["--method", "gradient,input-x-gradient,random"];
+    let explain = |name: &str, more: &[&str]| {
+        let path = out(name);
+        json(&[&["explain", text(trained()), "--out", text(&path)], more].concat());
+        Tensors::open(&path.join("attributions.safetensors"))
+    };
+    let first = explain("first", &[&methods[..], &["--count", "4"]].concat());
+    let maps = |name: &str| (name.to_string(), Dtype::F32, vec![4, 1, 28, 28]);
+    let numbers = |name: &str| (name.to_string(), Dtype::I64, vec![4]);
+    let mut expected = vec![maps("gradient"), maps("images"), numbers("indices"), maps("input-x-gradient"), numbers("labels")];
+    expected.extend([("logits".to_string(), Dtype::F32, vec![4, 10]), numbers("predictions"), maps("random")]);
+    assert_eq!(first.contents(), expected);
+
+    // images are in 0..1, the maps with respect to the normalised ones.
+    let (images, gradient) = (first.f32("images"), first.f32("gradient"));
+    assert!(images.iter().all(|pixel| (0.0..=1.0).contains(pixel)) && images.contains(&1.0));
+    let product: Vec<f64> =
+        images.iter().zip(&gradient).map(|(&x, &g)| (f64::from(x) - 0.1307) / 0.3081 * f64::from(g)).collect();
+    assert_close("input × gradient", &first.f32("input-x-gradient"), &product, 1e-5);
+    let random = first.f32("random");
+    assert!(random.iter().all(|value| value.abs() <= 1.0) && random.iter().any(|&value| value < -0.9));
+    assert!(random[..784] != random[784..1568], "every image has its own");
+    let logits = first.f32("logits");
+    for (row, &predicted) in logits.chunks_exact(10).zip(&first.i64("predictions")) {
+        assert!(row.iter().all(|&logit| logit <= row[predicted as usize]), "{row:?}: {predicted}");
+    }
+    assert_eq!(first.i64("indices"), [0, 1, 2, 3]);
+
+    // One image's results do not depend on its company, its place, or the size of the batches.
+    let picked = explain("picked", &[&methods[..], &["--indices", "3,0-1,3", "--batch-size", "3"]].concat());
+    assert_eq!(picked.i64("indices"), [3, 0, 1, 3]);
+    assert_eq!(picked.f32("gradient")[..784], gradient[3 * 784..]);
+    assert_eq!(picked.f32("gradient")[784..3 * 784], gradient[..2 * 784]);
+
+    // The same command gives the same bytes; another seed other random maps.
+    explain("again", &[&methods[..], &["--count", "4"]].concat());
+    for name in ["attributions.safetensors", "grid.png"] {
+        assert!(fs::read(out("first").join(name)).unwrap() == fs::read(out("again").join(name)).unwrap(), "{name}");
+    }
+    let seeded = explain("seeded", &[&methods[..], &["--count", "2", "--seed", "9"]].concat());
+    assert!(seeded.f32("random") != random[..1568]);
+    assert_eq!(seeded.f32("gradient"), gradient[..1568]);
+
+    // A picture grows with its rows and columns.
+    let (width, height) = picture(&out("first").join("grid.png"));
+    let (seeded_width, seeded_height) = picture(&out("seeded").join("grid.png"));
+    assert_eq!(width, seeded_width);
+    assert!(height > seeded_height + 2 * 28, "{height} for 4 rows, {seeded_height} for 2");
+    assert!(width > 7 * 28, "an image, and a map and a masked image a method: {width}");
+
+    // Targets: the class asked for, the label, the predicted class.
+    let zero = explain("zero", &["--count", "4", "--target", "0"]).f32("gradient");
+    let label = explain("label", &["--count", "4", "--target", "label"]).f32("gradient");
+    for (image, (&class, &predicted)) in first.i64("labels").iter().zip(&first.i64("predictions")).enumerate() {
+        let of = |maps: &[f32]| maps[image * 784..(image + 1) * 784].to_vec();
+        assert_eq!(of(&label) == of(&gradient), class == predicted, "image {image}");
+        assert_eq!(of(&zero) == of(&gradient), predicted == 0, "image {image}");
+    }
+    let log = explain("log", &["--count", "4", "--output", "log-softmax"]).f32("gradient");
+    assert!(log != gradient && log.iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn explain_several_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("both");
+    let table1 = golden("table1");
+    let arguments = ["explain", text(trained()), text(&table1), "--count", "2", "--dataset", "mnist-mini", "--out", text(&out)];
+    let result = json(&arguments);
+    assert_eq!(result["images"], 2);
+    for name in ["attributions-small.safetensors", "attributions-table1.safetensors"] {
+        assert_eq!(Tensors::open(&out.join(name)).f32("gradient").len(), 2 * 784, "{name}");
+    }
+    picture(&out.join("grid.png"));
+}
+
+#[test]
+fn devices() {
+    let adapters = json(&["devices"]);
+    let adapters = adapters.as_array().unwrap();
+    assert!(!adapters.is_empty());
+    for (index, adapter) in adapters.iter().enumerate() {
+        assert_eq!(adapter["index"].as_u64(), Some(index as u64));
+        for key in ["name", "backend", "kind", "driver", "reason"] {
+            assert!(adapter[key].is_string(), "{key}: {adapter}");
+        }
+        assert!(adapter["features"].is_array());
+        assert!(adapter["max_storage_binding_bytes"].as_u64() >= Some(1 << 27), "{adapter}");
+    }
+    assert_eq!(adapters.iter().filter(|adapter| adapter["picked"] == true).count(), 1);
+    let table = succeed(&["devices"]);
+    assert!(table.contains(adapters[0]["name"].as_str().unwrap()) && table.contains("is picked"), "{table}");
+}
+
+#[test]
+fn data_list() {
+    let sets = json(&["data", "list"]);
+    let names: Vec<_> = sets.as_array().unwrap().iter().map(|set| set["name"].as_str().unwrap()).collect();
+    for name in ["mnist", "fashion-mnist", "mnist-mini", "fashion-mini"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    for set in sets.as_array().unwrap() {
+        assert_eq!(set["shape"], serde_json::json!([1, 28, 28]));
+        assert_eq!(set["classes"], 10);
+        assert_eq!(set["embedded"] == true, set["name"].as_str().unwrap().ends_with("mini"));
+        assert!(set["train"].as_u64() > set["test"].as_u64());
+    }
+    assert!(succeed(&["data", "list"]).contains("fashion-mini"));
+}
+
+#[test]
+fn demo() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let printed = json(&["demo", "--tiny", "--out", text(&out)]);
+    let written: Value = serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
+    assert_eq!(printed, written);
+    let models = written["models"].as_array().unwrap();
+    assert_eq!(models.iter().map(|model| model["bits"].as_str().unwrap()).collect::<Vec<_>>(), ["32", "4,4", "4,2", "2,2"]);
+    assert!(models.iter().all(|model| (0.0..=1.0).contains(&model["accuracy"].as_f64().unwrap())));
+    for name in ["saliency.png", "filmstrip.png"] {
+        let (width, height) = picture(&out.join(name));
+        assert!(width > 100 && height > 100, "{name}: {width}×{height}");
+    }
+    for name in ["loss.svg", "kl.svg"] {
+        let drawing = fs::read_to_string(out.join(name)).unwrap();
+        assert!(drawing.trim_start().starts_with("<svg") && drawing.trim_end().ends_with("</svg>"), "{name}");
+        assert!(drawing.contains("(4,2)"), "{name} has a legend");
+    }
+    let report = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains("</html>") && report.contains("(2,2)"));
+    for scheme in ["src=\"http", "href=\"http", "url(http"] {
+        assert!(!report.contains(scheme), "the report must stand alone: {scheme}");
+    }
+    for model in ["float", "4-4", "4-2", "2-2"] {
+        assert!(out.join(model).join("model.safetensors").is_file(), "{model}");
+    }
+
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("thesis.tex"), "years of work").unwrap();
+    assert!(refused(2, &["demo", "--tiny", "--out", text(&other)]).contains("--force"));
+    assert_eq!(fs::read_dir(&other).unwrap().count(), 1);
+}
