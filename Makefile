@@ -7,6 +7,9 @@ CARGO ?= cargo
 SALIQ  = target/release/saliq
 SPIRV  = target/spirv
 
+# These run a second time on a device with WebGPU's default limits and no optional feature.
+DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens training commands
+
 .PHONY: demo test bench driver release cargo clean
 
 demo: cargo driver release
@@ -23,7 +26,9 @@ test: cargo
 	@runtime="$$XDG_RUNTIME_DIR"; \
 	if [ -z "$$runtime" ]; then runtime=$$(mktemp -d) && trap 'rm -rf "$$runtime"' EXIT; fi; \
 	set -ex; \
-	XDG_RUNTIME_DIR="$$runtime" $(CARGO) test --locked
+	export XDG_RUNTIME_DIR="$$runtime"; \
+	$(CARGO) test --locked; \
+	SALIQ_DEVICE_PROFILE=webgpu $(CARGO) test --locked $(addprefix --test ,$(DEVICE_TESTS))
 	rm -rf $(SPIRV)
 	$(CARGO) run --locked --quiet --profile test -- check --spirv $(SPIRV) $(if $(GITHUB_ACTIONS),--format github)
 	.ci/spirv-val.sh $(SPIRV)
