@@ -7,7 +7,7 @@ use common::{Random, assert_close, gpu, read};
 use saliq::{
     config::{LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     gpu::{Binding, Buffer, Recording, Specialization},
-    nn::{TileTable, groups, padded},
+    nn::{ProductTiles, TileTable, groups, padded},
     quant::sawb_coefficients,
     reference::{
         activation::{Activation, activation},
@@ -99,7 +99,7 @@ fn no_activation(specialization: Specialization) -> Specialization {
     specialization.feature("pact", false).constant("ACTIVATION", 0u32)
 }
 
-/// Tile sizes of the three convolution kernels.
+/// Tile sizes of the three convolution kernels that tile registers.
 #[derive(Clone, Copy, Debug)]
 struct Tiles {
     /// rows, columns, groups, lanes
@@ -111,8 +111,9 @@ struct Tiles {
 }
 
 impl Tiles {
-    fn of_table(software: bool, shape: &Convolution) -> Tiles {
-        let table = TileTable::for_kind(software);
+    /// A software driver's.
+    fn of_table(shape: &Convolution) -> Tiles {
+        let table = TileTable::for_kind(true);
         let output = shape.output();
         let (in_groups, out_groups) = (groups(shape.input.channels), groups(shape.out_channels));
         let forward = table.convolution(out_groups, output.height, output.width, shape.kernel, shape.stride);
@@ -126,6 +127,69 @@ impl Tiles {
             weight: [columns, per_lane, lanes, tap_rows, 2],
         }
     }
+}
+
+/// Tile sizes of the same passes as matrix products in workgroup memory.
+#[derive(Clone, Copy, Debug)]
+struct Products {
+    forward: ProductTiles,
+    input: ProductTiles,
+    weight: ProductTiles,
+    parts: u32,
+}
+
+impl Products {
+    /// A GPU's.
+    fn of_table(shape: &Convolution) -> Products {
+        let table = TileTable::for_kind(false);
+        let (in_groups, out_groups) = (groups(shape.input.channels), groups(shape.out_channels));
+        let (output, taps) = (shape.output(), shape.kernel * shape.kernel);
+        Products {
+            forward: table.product(out_groups, output.pixels(), taps * in_groups).unwrap(),
+            input: table.product(in_groups, shape.input.pixels(), taps * out_groups).unwrap(),
+            weight: table.weight_gradient_product(out_groups, taps * in_groups + 1).unwrap(),
+            parts: 2,
+        }
+    }
+}
+
+/// Tiles [row lanes, column lanes, rows, depth of a slab, slices].
+fn product_tiles([row_lanes, column_lanes, rows, deep, slices]: [u32; 5]) -> ProductTiles {
+    ProductTiles { row_lanes, column_lanes, rows, deep, slices }
+}
+
+/// Constants of a tiled product: shapes are [height, width, groups], the window [kernel, stride, padding].
+fn tiled_constants(tiles: ProductTiles, input: [u32; 3], output: [u32; 3], window: [u32; 3], depth: u32) -> Specialization {
+    let specialization = tiles.specialize(Specialization::new()).tile("DEPTH", depth);
+    let names =
+        [["IN_HEIGHT", "IN_WIDTH", "IN_GROUPS"], ["OUT_HEIGHT", "OUT_WIDTH", "OUT_GROUPS"], ["KERNEL", "STRIDE", "PADDING"]];
+    let values = [input, output, window];
+    let pairs = names.as_flattened().iter().zip(values.as_flattened());
+    pairs.fold(specialization, |specialization, (&name, &value)| specialization.constant(name, value))
+}
+
+/// Dispatches `convolution_tiled`; `spacing` is 0 in forward passes.
+fn run_tiled(
+    images: Images,
+    tiles: ProductTiles,
+    [input, output, window]: [[u32; 3]; 3],
+    depth: u32,
+    spacing: u32,
+    bindings: &[&Buffer],
+    more: impl Fn(Specialization) -> Specialization,
+) {
+    let (rows, columns) = tiles.workgroups(images.most as u32 * output[0] * output[1], output[2]);
+    let specialization = tiled_constants(tiles, input, output, window, depth)
+        .feature("sliced", tiles.slices > 1)
+        .feature("bias", bindings.len() > 4)
+        .constant("MIRRORED", u32::from(spacing > 0))
+        .constant("SPACING", spacing.max(1));
+    // Two rows of workgroups, as where one would be too long.
+    run("convolution_tiled", more(specialization), bindings, [rows.div_ceil(2), 2, columns]);
+}
+
+fn dimensions(shape: Shape) -> [u32; 3] {
+    [shape.height, shape.width, groups(shape.channels)]
 }
 
 fn convolution_constants(specialization: Specialization, shape: &Convolution) -> Specialization {
@@ -206,6 +270,61 @@ impl ConvolutionOnGpu {
         let blocks = groups(shape.out_channels).div_ceil(lanes * per_lane);
         run("convolution", specialization, &bindings, [strips, self.images.most as u32, blocks]);
         [read(&values, size), read(&before, size)]
+    }
+
+    /// As `forward`, as a matrix product.
+    fn tiled_forward(&self, tiles: ProductTiles, pact: Option<[f32; 3]>) -> [Vec<f32>; 2] {
+        let (shape, output) = (&self.shape, self.shape.output());
+        let size = self.images.slots * packed_elements(output);
+        let (input, values, before) = (upload(&pack(&self.input, shape.input)), untouched(size), untouched(size));
+        let (images, [weight, _], bias) = (self.images.record(false), self.arranged(), self.padded_bias());
+        let parameters = upload(&[0.0, 0.0, pact.map_or(0.0, |[_, _, alpha]| alpha)]);
+        let mut bindings = vec![&images, &input, &weight, &values, &bias];
+        bindings.extend(pact.iter().flat_map(|_| [&before, &parameters]));
+        let sizes = [dimensions(shape.input), dimensions(output), [shape.kernel, shape.stride, shape.padding]];
+        run_tiled(self.images, tiles, sizes, shape.input.channels.min(4), 0, &bindings, |specialization| match pact {
+            None => no_activation(specialization),
+            Some([kind, levels, _]) => specialization
+                .feature("pact", true)
+                .constant("ACTIVATION", kind)
+                .constant("LEVELS", levels)
+                .constant("ALPHA_INDEX", 2u32),
+        });
+        [read(&values, size), read(&before, size)]
+    }
+
+    fn tiled_input_gradient(&self, tiles: ProductTiles, output_gradient: &[f64]) -> Vec<f32> {
+        let shape = &self.shape;
+        let size = self.images.slots * packed_elements(shape.input);
+        let (images, [_, weight]) = (self.images.record(false), self.arranged());
+        let (from, to) = (upload(&pack(output_gradient, shape.output())), untouched(size));
+        let window = [shape.kernel, 1, shape.kernel - 1 - shape.padding];
+        let sizes = [dimensions(shape.output()), dimensions(shape.input), window];
+        let bindings = [&images, &from, &weight, &to];
+        run_tiled(self.images, tiles, sizes, shape.out_channels.min(4), shape.stride, &bindings, no_activation);
+        read(&to, size)
+    }
+
+    fn tiled_weight_gradient(
+        &self,
+        tiles: ProductTiles,
+        part_count: u32,
+        output_gradient: &[f64],
+        before: Option<f32>,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let shape = &self.shape;
+        let (input, output, taps) = (dimensions(shape.input), dimensions(shape.output()), shape.kernel * shape.kernel);
+        let window = [shape.kernel, shape.stride, shape.padding];
+        let specialization =
+            tiled_constants(tiles, input, output, window, shape.input.channels.min(4)).constant("PARTS", part_count);
+        let images = self.images.record(before.is_some());
+        let (from, gradient) = (upload(&pack(&self.input, shape.input)), upload(&pack(output_gradient, shape.output())));
+        let parts = untouched((part_count * (taps * input[2] * 4 + 1) * output[2] * 4) as usize);
+        let (rows, columns) = tiles.workgroups(taps * input[2] + 1, output[2]);
+        let bindings = [&images, &from, &gradient, &parts];
+        run("convolution_weight_gradient_tiled", specialization, &bindings, [rows, part_count, columns]);
+        let sizes = [shape.out_channels, shape.input.channels, taps];
+        reduce(&images, &parts, part_count, sizes, before, (0, &floats(&self.weight), &[[0.0; 4]]))
     }
 
     fn input_gradient(&self, [columns, per_lane, lanes]: [u32; 3], output_gradient: &[f64]) -> Vec<f32> {
@@ -298,52 +417,98 @@ fn reduce(
     (values[3..3 + weights as usize].to_vec(), values[3 + weights as usize..total].to_vec())
 }
 
-fn check_convolution(seed: u64, shape: [u32; 4], window: [u32; 3], images: Images, tiles: Option<Tiles>, before: Option<f32>) {
+/// The three passes in registers and as matrix products, with the tiles given or the tables'.
+fn check_convolution(
+    seed: u64,
+    shape: [u32; 4],
+    window: [u32; 3],
+    images: Images,
+    tiles: Option<(Tiles, Products)>,
+    before: Option<f32>,
+) {
     let mut random = Random(seed);
     let case = ConvolutionOnGpu::new(&mut random, shape, window, images);
     let output = case.shape.output();
     let gradient = vector(&mut random, images.slots * output.elements() as usize);
-    let all_tiles =
-        tiles.map_or_else(|| [true, false].map(|software| Tiles::of_table(software, &case.shape)).to_vec(), |t| vec![t]);
-    for tiles in all_tiles {
-        let what = format!("{shape:?} {window:?} {tiles:?}");
-        let (input, own_gradient) = (images.of(&case.input), images.of(&gradient));
-        let [values, _] = case.forward(tiles.forward, None);
-        let expected = convolution(&case.shape, &input, &case.weight, &case.bias);
-        images.check(&format!("forward {what}"), &values, output, &expected, FORWARD);
-
-        let actual = case.input_gradient(tiles.input, &gradient);
-        let expected = convolution_input_gradient(&case.shape, &own_gradient, &case.weight);
-        images.check(&format!("input gradient {what}"), &actual, case.shape.input, &expected, GRADIENT);
-
-        let (weight, bias) = case.weight_gradient(tiles.weight, &gradient, before);
-        let (mut expected, mut expected_bias) = convolution_weight_gradient(&case.shape, &input, &own_gradient);
-        for value in expected.iter_mut().chain(&mut expected_bias) {
-            *value += f64::from(before.unwrap_or(0.0));
-        }
-        assert_close(&format!("weight gradient {what}"), &weight, &expected, GRADIENT);
-        assert_close(&format!("bias gradient {what}"), &bias, &expected_bias, GRADIENT);
+    let (input, own_gradient) = (images.of(&case.input), images.of(&gradient));
+    let (tiles, products) = tiles.unwrap_or_else(|| (Tiles::of_table(&case.shape), Products::of_table(&case.shape)));
+    let expected = convolution(&case.shape, &input, &case.weight, &case.bias);
+    let expected_input = convolution_input_gradient(&case.shape, &own_gradient, &case.weight);
+    let (mut expected_weight, mut expected_bias) = convolution_weight_gradient(&case.shape, &input, &own_gradient);
+    for value in expected_weight.iter_mut().chain(&mut expected_bias) {
+        *value += f64::from(before.unwrap_or(0.0));
     }
+    let check = |what: String, [values, _]: [Vec<f32>; 2], actual_input: Vec<f32>, (weight, bias): (Vec<f32>, Vec<f32>)| {
+        images.check(&format!("forward {what}"), &values, output, &expected, FORWARD);
+        images.check(&format!("input gradient {what}"), &actual_input, case.shape.input, &expected_input, GRADIENT);
+        assert_close(&format!("weight gradient {what}"), &weight, &expected_weight, GRADIENT);
+        assert_close(&format!("bias gradient {what}"), &bias, &expected_bias, GRADIENT);
+    };
+    check(
+        format!("{shape:?} {window:?} {tiles:?}"),
+        case.forward(tiles.forward, None),
+        case.input_gradient(tiles.input, &gradient),
+        case.weight_gradient(tiles.weight, &gradient, before),
+    );
+    check(
+        format!("{shape:?} {window:?} {products:?}"),
+        case.tiled_forward(products.forward, None),
+        case.tiled_input_gradient(products.input, &gradient),
+        case.tiled_weight_gradient(products.weight, products.parts, &gradient, before),
+    );
 }
 
 #[test]
 fn convolutions_of_many_shapes_and_tiles() {
     // [in channels, height, width, out channels], [kernel, stride, padding], tiles by hand; the last have more lanes than channels.
     let hand = |forward, input, weight| Tiles { forward, input, weight };
+    let product = |forward, input, weight: [u32; 4], parts| {
+        let [row_lanes, column_lanes, rows, deep] = weight;
+        let weight = product_tiles([row_lanes, column_lanes, rows, deep, 1]);
+        Products { forward: product_tiles(forward), input: product_tiles(input), weight, parts }
+    };
     let cases = [
-        ([1, 5, 7, 3], [1, 1, 0], hand([1, 3, 1, 1], [2, 1, 1], [2, 1, 1, 1, 1])),
-        ([3, 6, 5, 7], [2, 1, 1], hand([2, 2, 1, 2], [3, 1, 2], [3, 1, 2, 1, 2])),
-        ([5, 9, 8, 1], [3, 2, 1], hand([1, 2, 1, 1], [4, 2, 1], [2, 1, 1, 2, 3])),
-        ([7, 7, 11, 33], [3, 1, 2], hand([2, 3, 2, 4], [5, 1, 2], [4, 2, 4, 3, 2])),
-        ([33, 5, 6, 5], [3, 1, 1], hand([1, 4, 1, 2], [2, 2, 4], [1, 1, 2, 3, 4])),
-        ([1, 13, 10, 5], [4, 3, 2], hand([2, 2, 1, 4], [3, 1, 1], [2, 1, 2, 3, 2])),
-        ([3, 11, 12, 9], [5, 3, 1], hand([1, 3, 2, 2], [6, 1, 1], [3, 3, 1, 2, 1])),
-        ([5, 10, 9, 7], [5, 2, 2], hand([2, 5, 2, 1], [2, 1, 4], [5, 1, 8, 5, 2])),
-        ([2, 4, 4, 4], [2, 3, 0], hand([3, 3, 1, 3], [3, 1, 8], [1, 1, 1, 2, 3])),
+        (
+            ([1, 5, 7, 3], [1, 1, 0], hand([1, 3, 1, 1], [2, 1, 1], [2, 1, 1, 1, 1])),
+            product([1, 1, 1, 1, 1], [1, 1, 1, 2, 2], [1, 1, 1, 1], 1),
+        ),
+        (
+            ([3, 6, 5, 7], [2, 1, 1], hand([2, 2, 1, 2], [3, 1, 2], [3, 1, 2, 1, 2])),
+            product([4, 2, 3, 4, 1], [8, 1, 2, 4, 2], [2, 2, 2, 3], 2),
+        ),
+        (
+            ([5, 9, 8, 1], [3, 2, 1], hand([1, 2, 1, 1], [4, 2, 1], [2, 1, 1, 2, 3])),
+            product([8, 3, 1, 3, 1], [4, 4, 2, 4, 4], [4, 1, 3, 5], 3),
+        ),
+        (
+            ([7, 7, 11, 33], [3, 1, 2], hand([2, 3, 2, 4], [5, 1, 2], [4, 2, 4, 3, 2])),
+            product([8, 8, 4, 2, 1], [8, 2, 8, 4, 1], [8, 4, 2, 16], 2),
+        ),
+        (
+            ([33, 5, 6, 5], [3, 1, 1], hand([1, 4, 1, 2], [2, 2, 4], [1, 1, 2, 3, 4])),
+            product([8, 2, 2, 16, 8], [4, 16, 2, 4, 1], [4, 8, 2, 7], 4),
+        ),
+        (
+            ([1, 13, 10, 5], [4, 3, 2], hand([2, 2, 1, 4], [3, 1, 1], [2, 1, 2, 3, 2])),
+            product([2, 2, 8, 8, 2], [32, 1, 2, 4, 1], [16, 2, 1, 8], 2),
+        ),
+        (
+            ([3, 11, 12, 9], [5, 3, 1], hand([1, 3, 2, 2], [6, 1, 1], [3, 3, 1, 2, 1])),
+            product([8, 4, 2, 4, 4], [16, 2, 2, 3, 3], [8, 2, 2, 4], 1),
+        ),
+        (
+            ([5, 10, 9, 7], [5, 2, 2], hand([2, 5, 2, 1], [2, 1, 4], [5, 1, 8, 5, 2])),
+            product([16, 3, 4, 6, 2], [8, 2, 2, 4, 1], [32, 2, 2, 16], 2),
+        ),
+        (
+            ([2, 4, 4, 4], [2, 3, 0], hand([3, 3, 1, 3], [3, 1, 8], [1, 1, 1, 2, 3])),
+            product([4, 4, 2, 4, 1], [2, 2, 2, 2, 1], [2, 4, 2, 2], 3),
+        ),
     ];
-    for (index, (shape, window, tiles)) in cases.into_iter().enumerate() {
+    for (index, ((shape, window, tiles), products)) in cases.into_iter().enumerate() {
         let images = if index % 3 == 0 { Images::ONE } else { Images::FEW };
-        check_convolution(index as u64, shape, window, images, Some(tiles), (index % 2 == 1).then_some(0.5));
+        let tiles = Some((tiles, products));
+        check_convolution(index as u64, shape, window, images, tiles, (index % 2 == 1).then_some(0.5));
     }
 }
 
@@ -356,6 +521,8 @@ fn convolutions_with_the_tables_tiles() {
         ([3, 11, 13, 6], [5, 3, 2]),
         ([5, 6, 31, 3], [1, 2, 0]),
         ([8, 6, 26, 64], [3, 1, 0]),
+        ([33, 1, 1, 70], [1, 1, 0]),
+        ([66, 3, 3, 7], [3, 1, 0]),
     ];
     for (index, (shape, window)) in cases.into_iter().enumerate() {
         check_convolution(100 + index as u64, shape, window, Images::FEW, None, None);
@@ -369,12 +536,20 @@ fn convolution_applies_pact_and_keeps_its_input() {
     let output = case.shape.output();
     for (number, kind) in [(2.0, PactKind::Unsigned), (3.0, PactKind::Signed), (4.0, PactKind::SignedAfterRelu)] {
         let alpha = 2.5f32;
-        let [values, before] = case.forward([1, 4, 1, 2], Some([number, 7.0, alpha]));
-        Images::FEW.check("pre-activation", &before, output, &expected, FORWARD);
-        let own = unpack(&Images::FEW.of(&values), output);
-        let reference = Activation::Pact { kind, alpha: f64::from(alpha), levels: Some(7.0) };
-        let kept = unpack(&Images::FEW.of(&before), output);
-        check_levels(&format!("{kind:?}"), &kept, &own, reference);
+        let pact = Some([number, 7.0, alpha]);
+        let sliced = product_tiles([8, 2, 2, 8, 4]);
+        let outputs = [
+            case.forward([1, 4, 1, 2], pact),
+            case.tiled_forward(Products::of_table(&case.shape).forward, pact),
+            case.tiled_forward(sliced, pact),
+        ];
+        for [values, before] in outputs {
+            Images::FEW.check("pre-activation", &before, output, &expected, FORWARD);
+            let own = unpack(&Images::FEW.of(&values), output);
+            let reference = Activation::Pact { kind, alpha: f64::from(alpha), levels: Some(7.0) };
+            let kept = unpack(&Images::FEW.of(&before), output);
+            check_levels(&format!("{kind:?}"), &kept, &own, reference);
+        }
     }
 }
 
@@ -408,17 +583,23 @@ fn equal_windows_give_equal_bits() {
         *value = (((channel * 2 + row % 2) * 2 + column % 2) as f64 * 1.234).sin();
     }
     let output = case.shape.output();
-    let tables = [true, false].map(|software| Tiles::of_table(software, &case.shape).forward);
-    for tiles in tables.into_iter().chain([[2, 3, 1, 4], [1, 5, 2, 8]]) {
-        let [values, _] = case.forward(tiles, None);
+    let check = |what: String, [values, _]: [Vec<f32>; 2]| {
         let values = unpack(&values, output);
         let width = output.width as usize;
         for (index, value) in values.iter().enumerate() {
             let (row, column) = (index / width % output.height as usize, index % width);
             let twin = index - (row - row % 2) * width - (column - column % 2);
-            assert_eq!(value.to_bits(), values[twin].to_bits(), "{tiles:?} row {row} column {column}");
+            assert_eq!(value.to_bits(), values[twin].to_bits(), "{what} row {row} column {column}");
         }
+    };
+    for tiles in [Tiles::of_table(&case.shape).forward, [2, 3, 1, 4], [1, 5, 2, 8]] {
+        check(format!("{tiles:?}"), case.forward(tiles, None));
     }
+    for tiles in [[8, 3, 2, 3, 1], [4, 4, 5, 4, 2], [8, 2, 2, 16, 8]].map(product_tiles) {
+        check(format!("{tiles:?}"), case.tiled_forward(tiles, None));
+    }
+    let tiles = Products::of_table(&case.shape).forward;
+    check(format!("{tiles:?}"), case.tiled_forward(tiles, None));
 }
 
 #[test]
@@ -474,6 +655,27 @@ fn matrix_products_and_their_gradients() {
         let expected = matrix_product_input_gradient(images.count, &own_gradient, &weight);
         images.check(&format!("input gradient {sizes:?}"), &read(&values, size), input_shape, &expected, GRADIENT);
 
+        // The same two as matrix products in workgroup memory.
+        let table = TileTable::for_kind(false);
+        let hand = [product_tiles([4, 2, 3, 4, 2]), product_tiles([8, 4, 1, 8, 1])];
+        for tiles in hand.into_iter().chain(table.product(out_groups, 1, in_groups)) {
+            let size = images.slots * packed_elements(output_shape);
+            let values = untouched(size);
+            let sizes = [[1, 1, in_groups], [1, 1, out_groups], [1, 1, 0]];
+            let bindings = [&record, &packed_input, &forward, &values, &upload(&padded_bias)];
+            run_tiled(images, tiles, sizes, 4, 0, &bindings, no_activation);
+            let expected = matrix_product(images.count, &own_input, &weight, &bias);
+            images.check(&format!("{tiles:?} {sizes:?}"), &read(&values, size), output_shape, &expected, FORWARD);
+        }
+        for tiles in hand.into_iter().chain(table.product(in_groups, 1, out_groups)) {
+            let size = images.slots * packed_elements(input_shape);
+            let values = untouched(size);
+            let sizes = [[1, 1, out_groups], [1, 1, in_groups], [1, 1, 0]];
+            run_tiled(images, tiles, sizes, 4, 0, &[&record, &packed_gradient, &backward, &values], no_activation);
+            let expected = matrix_product_input_gradient(images.count, &own_gradient, &weight);
+            images.check(&format!("{tiles:?} {sizes:?}"), &read(&values, size), input_shape, &expected, GRADIENT);
+        }
+
         let [feature_groups, per_lane, lanes, part_count] = gradient_tiles;
         let specialization = Specialization::new()
             .tile("FEATURES", feature_groups)
@@ -483,16 +685,25 @@ fn matrix_products_and_their_gradients() {
             .constant("OUT_GROUPS", out_groups)
             .constant("PARTS", part_count);
         let parts = untouched((part_count * (in_groups * 4 + 1) * out_groups * 4) as usize);
-        run(
-            "fully_connected_weight_gradient",
-            specialization,
-            &[&record, &packed_input, &packed_gradient, &parts],
-            [in_groups.div_ceil(feature_groups), part_count, out_groups.div_ceil(lanes * per_lane)],
-        );
-        let (actual, actual_bias) = reduce(&record, &parts, part_count, sizes, None, (0, &floats(&weight), &[[0.0; 4]]));
-        let (expected, expected_bias) = fully_connected_weight_gradient(images.count, &own_input, &own_gradient);
-        assert_close(&format!("weight gradient {sizes:?}"), &actual, &expected, GRADIENT);
-        assert_close(&format!("bias gradient {sizes:?}"), &actual_bias, &expected_bias, GRADIENT);
+        let bindings = [&record, &packed_input, &packed_gradient, &parts];
+        let check = |what: &str| {
+            let (actual, actual_bias) = reduce(&record, &parts, part_count, sizes, None, (0, &floats(&weight), &[[0.0; 4]]));
+            let (expected, expected_bias) = fully_connected_weight_gradient(images.count, &own_input, &own_gradient);
+            assert_close(&format!("weight gradient {sizes:?} {what}"), &actual, &expected, GRADIENT);
+            assert_close(&format!("bias gradient {sizes:?} {what}"), &actual_bias, &expected_bias, GRADIENT);
+        };
+        let workgroups = [in_groups.div_ceil(feature_groups), part_count, out_groups.div_ceil(lanes * per_lane)];
+        run("fully_connected_weight_gradient", specialization, &bindings, workgroups);
+        check("in registers");
+        let hand = product_tiles([4, 2, 3, 4, 1]);
+        for tiles in [hand].into_iter().chain(table.weight_gradient_product(out_groups, in_groups + 1)) {
+            gpu().write(&parts, 0, &vec![UNTOUCHED; (part_count * (in_groups * 4 + 1) * out_groups * 4) as usize]);
+            let specialization = tiled_constants(tiles, [1, 1, in_groups], [1, 1, out_groups], [1, 1, 0], 4);
+            let (rows, columns) = tiles.workgroups(in_groups + 1, out_groups);
+            let specialization = specialization.constant("PARTS", part_count);
+            run("convolution_weight_gradient_tiled", specialization, &bindings, [rows, part_count, columns]);
+            check(&format!("{tiles:?}"));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     Result,
     batch::{ImagesRange, flat_workgroups},
     gpu::{Binding, Gpu, Recording, Specialization, Work},
-    nn::TileTable,
+    nn::{ImageRange, TileTable, record_matrix_product},
 };
 
 /// Rows of the product: 64 images of conv2's output pixels; its other sizes are conv2's fan-in and filters.
@@ -47,25 +47,14 @@ fn range(gpu: &Gpu, count: u32) -> Result<crate::gpu::Buffer> {
 
 fn product(gpu: &Gpu) -> Result<(Recording, Work)> {
     let [rows, inner, columns] = PRODUCT;
-    let (lanes, groups, images) = TileTable::new(gpu).matrix_product(columns / 4);
-    let specialization = Specialization::new()
-        .tile("IMAGES", images)
-        .tile("GROUPS", groups)
-        .tile("LANES", lanes)
-        .constant("IN_GROUPS", inner / 4)
-        .constant("OUT_GROUPS", columns / 4)
-        .feature("bias", false)
-        .feature("pact", false)
-        .constant("ACTIVATION", 0u32);
     let count = range(gpu, rows)?;
     let left = gpu.buffer("left matrix", u64::from(rows * inner) * 4)?;
     let right = gpu.buffer("right matrix", u64::from(inner * columns) * 4)?;
     let result = gpu.buffer("product", u64::from(rows * columns) * 4)?;
     let mut recording = Recording::new();
-    let kernel = gpu.kernel("matrix_product", specialization)?;
-    let bindings = [&count, &left, &right, &result].map(Binding::from);
-    let workgroups = [(columns / 4).div_ceil(lanes * groups), rows.div_ceil(images), 1];
-    recording.dispatch(gpu, "product", kernel, &bindings, workgroups)?;
+    let range = ImageRange { binding: (&count).into(), most: rows };
+    let sizes = [inner / 4, columns / 4];
+    record_matrix_product(gpu, &mut recording, "product".into(), range, sizes, [&left, &right, &result], TileTable::new(gpu))?;
     Ok((recording, Work { flops: 2 * u64::from(rows) * u64::from(inner) * u64::from(columns), bytes: 0 }))
 }
 

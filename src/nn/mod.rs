@@ -6,12 +6,14 @@ mod node;
 mod optimizer;
 mod parameters;
 mod tiles;
+mod weighted;
 
 pub use activation::ActivationPlan;
 pub use network::{Gradients, ImageRange, Network, NetworkOptions};
 pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use parameters::{Parameter, ParameterLayout, ParameterRole};
-pub use tiles::{ConvolutionTiles, TileTable};
+pub use tiles::{ConvolutionTiles, ProductTiles, TileTable};
+pub(crate) use weighted::record_matrix_product;
 
 use crate::config::Shape;
 

@@ -1,9 +1,9 @@
 //! A sequential CNN on the GPU, and the dispatches of its passes.
 
 use super::{
-    ActivationPlan, GROUP, ParameterLayout, TileTable, groups,
+    ActivationPlan, ParameterLayout, TileTable, groups,
     node::{Node, NodeKind, Weights},
-    padded,
+    weighted::{self, Pass},
 };
 use crate::{
     Error, Result,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Invocations of a workgroup of the elementwise kernels.
-const ELEMENTWISE: u32 = 64;
+pub(super) const ELEMENTWISE: u32 = 64;
 
 /// The images a pass works on: a range inside the buffers, known to the GPU alone, and the most it can be.
 #[derive(Clone, Copy)]
@@ -59,13 +59,8 @@ pub struct Network {
     tiles: TileTable,
 }
 
-/// Real channels in the groups of a tensor of `channels`: fewer than 4 only where there is a single group.
-pub(super) fn depth(channels: u32) -> u32 {
-    channels.min(GROUP)
-}
-
-/// Workgroups for `count` invocations-of-64, spread over two dimensions.
-fn grid(workgroups: u32) -> [u32; 3] {
+/// `workgroups` spread over two dimensions.
+pub(super) fn grid(workgroups: u32) -> [u32; 3] {
     let width = workgroups.clamp(1, 65_535);
     [width, workgroups.div_ceil(width), 1]
 }
@@ -198,7 +193,7 @@ impl Network {
                 gradient_by_pool: false,
             };
             if options.training {
-                let parts = node.wanted_parts(self.tiles, options.slots);
+                let parts = if is_weighted { self.tiles.wanted_parts(&node, options.slots) } else { 0 };
                 if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &mut node.kind {
                     weights.allocate_parts(gpu, shape, output, parts)?;
                 }
@@ -292,54 +287,15 @@ impl Network {
     /// Adds the fake quantization and layout of every layer's weights: once a step, before the passes.
     pub fn record_weights(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
         for node in &self.nodes {
-            let (NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights }) = &node.kind else { continue };
-            let out_channels = node.output.channels;
-            let in_elements = node.input.channels * weights.taps;
-            if weights.quantizer.is_active() {
-                let shape = Specialization::new().constant("OUT_CHANNELS", out_channels).constant("IN_ELEMENTS", in_elements);
-                let kernel = gpu.kernel("weight_range", shape.clone().constant("WEIGHT_INDEX", weights.weight_index))?;
-                let workgroups = [out_channels.div_ceil(64), 1, 1];
-                let label = format!("{} weight range", node.name);
-                recording.dispatch(gpu, label, kernel, &[(&self.parameters).into(), (&weights.statistics).into()], workgroups)?;
-                let kernel = gpu.kernel("weight_scale", weights.quantizer.specialize_scale(shape))?;
-                let label = format!("{} weight scale", node.name);
-                recording.dispatch(
-                    gpu,
-                    label,
-                    kernel,
-                    &[(&weights.statistics).into(), (&weights.constants).into()],
-                    workgroups,
-                )?;
+            if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &node.kind {
+                weighted::record_weights(gpu, recording, node, weights, &self.parameters)?;
             }
-            let (in_padded, out_padded) = (padded(node.input.channels), padded(out_channels));
-            let [backward_tap, backward_out] = match node.kind {
-                NodeKind::Convolution { .. } => [out_padded * in_padded, in_padded],
-                _ => [in_padded, weights.taps * in_padded],
-            };
-            let specialization = weights
-                .quantizer
-                .specialize_levels(self.weight_shape(node, weights))
-                .constant("BACKWARD_TAP", backward_tap)
-                .constant("BACKWARD_OUT", backward_out);
-            let kernel = gpu.kernel("prepare_weights", specialization)?;
-            let bindings =
-                [&self.parameters, &weights.constants, &weights.forward, &weights.backward, &weights.bias].map(Binding::from);
-            let workgroups = grid((out_channels * in_elements).div_ceil(ELEMENTWISE));
-            recording.dispatch(gpu, format!("{} weights", node.name), kernel, &bindings, workgroups)?;
         }
         Ok(())
     }
 
-    /// Constants that `prepare_weights` and `reduce_weight_gradient` share.
-    fn weight_shape(&self, node: &Node, weights: &Weights) -> Specialization {
-        Specialization::new()
-            .constant("OUT_CHANNELS", node.output.channels)
-            .constant("IN_CHANNELS", node.input.channels)
-            .constant("TAPS", weights.taps)
-            .constant("OUT_PADDED", padded(node.output.channels))
-            .constant("IN_PADDED", padded(node.input.channels))
-            .constant("WEIGHT_INDEX", weights.weight_index)
-            .constant("BIAS_INDEX", weights.bias_index)
+    fn pass<'a>(&'a self, gpu: &'a Gpu, recording: &'a mut Recording, range: ImageRange<'a>) -> Pass<'a> {
+        Pass { gpu, recording, range, parameters: &self.parameters, tiles: self.tiles }
     }
 
     /// Adds f(X) for the images of `range`. `step` is bound by dropout, which is left out where it is `None` (inference).
@@ -354,42 +310,8 @@ impl Network {
         for node in &self.nodes {
             let label = format!("{} forward", node.name);
             match &node.kind {
-                NodeKind::Convolution { weights, kernel, stride, padding } => {
-                    let tiles = self.tiles.convolution(
-                        groups(node.output.channels),
-                        node.output.height,
-                        node.output.width,
-                        *kernel,
-                        *stride,
-                    );
-                    let specialization = Specialization::new()
-                        .tile("ROWS", tiles.rows)
-                        .tile("COLUMNS", tiles.columns)
-                        .tile("GROUPS", tiles.groups)
-                        .tile("LANES", tiles.lanes)
-                        .tile("KERNEL", *kernel)
-                        .tile("STRIDE", *stride)
-                        .tile("DEPTH", depth(node.input.channels))
-                        .constant("PADDING", *padding);
-                    let specialization = node.activation.forward(convolution_shape(specialization, node));
-                    let mut bindings = vec![range.binding, input.into(), (&weights.forward).into(), (&weights.bias).into()];
-                    bindings.push((&node.value).into());
-                    self.bind_pact(node, &mut bindings);
-                    let strips = node.output.width.div_ceil(tiles.columns) * node.output.height.div_ceil(tiles.rows);
-                    let blocks = groups(node.output.channels).div_ceil(tiles.lanes * tiles.groups);
-                    let kernel = gpu.kernel("convolution", specialization)?;
-                    recording.dispatch(gpu, label, kernel, &bindings, [strips, range.most, blocks])?;
-                    recording.note_work(weighted_work(node, range.most));
-                }
-                NodeKind::FullyConnected { weights } => {
-                    let (specialization, workgroups) =
-                        self.matrix_product(node.input_elements(), groups(node.output.channels), range.most);
-                    let specialization = node.activation.forward(specialization.feature("bias", true));
-                    let mut bindings = vec![range.binding, input.into(), (&weights.forward).into(), (&node.value).into()];
-                    bindings.push((&weights.bias).into());
-                    self.bind_pact(node, &mut bindings);
-                    recording.dispatch(gpu, label, gpu.kernel("matrix_product", specialization)?, &bindings, workgroups)?;
-                    recording.note_work(weighted_work(node, range.most));
+                NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
+                    self.pass(gpu, recording, range).weighted_forward(node, weights, input)?;
                 }
                 NodeKind::Activation => {
                     let elements = node.output_elements();
@@ -440,31 +362,15 @@ impl Network {
             let needs_input_gradient = index > 0 || wanted == Gradients::Input;
             let next = &backward.turns[turn];
             match &node.kind {
-                NodeKind::Convolution { weights, .. } => {
+                NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
+                    let mut pass = self.pass(gpu, recording, range);
                     if wanted == Gradients::Parameters {
-                        self.record_convolution_weight_gradient(gpu, recording, node, range, input, gradient)?;
-                        self.record_reduction(gpu, recording, node, weights, range)?;
+                        pass.weight_gradient(node, weights, [input, gradient], &self.gradients)?;
                     }
                     if !needs_input_gradient {
                         break;
                     }
-                    self.record_convolution_input_gradient(gpu, recording, node, range, [gradient, next])?;
-                }
-                NodeKind::FullyConnected { weights } => {
-                    if wanted == Gradients::Parameters {
-                        self.record_fully_connected_weight_gradient(gpu, recording, node, range, input, gradient)?;
-                        self.record_reduction(gpu, recording, node, weights, range)?;
-                    }
-                    if !needs_input_gradient {
-                        break;
-                    }
-                    let (specialization, workgroups) =
-                        self.matrix_product(groups(node.output.channels), node.input_elements(), range.most);
-                    let specialization = ActivationPlan::NONE.forward(specialization.feature("bias", false));
-                    let bindings = [range.binding, gradient.into(), (&weights.backward).into(), next.into()];
-                    let kernel = gpu.kernel("matrix_product", specialization)?;
-                    recording.dispatch(gpu, format!("{} input gradient", node.name), kernel, &bindings, workgroups)?;
-                    recording.note_work(weighted_work(node, range.most));
+                    pass.weighted_input_gradient(node, weights, [gradient, next])?;
                 }
                 NodeKind::MaxPool { kernel, stride, choice } => {
                     self.record_pool_gradient(
@@ -491,58 +397,6 @@ impl Network {
             turn = 1 - turn;
         }
         Ok(gradient)
-    }
-
-    fn record_convolution_input_gradient(
-        &self,
-        gpu: &Gpu,
-        recording: &mut Recording,
-        node: &Node,
-        range: ImageRange<'_>,
-        [gradient, next]: [&Buffer; 2],
-    ) -> Result<()> {
-        let NodeKind::Convolution { weights, kernel, stride, padding } = &node.kind else { return Ok(()) };
-        let in_groups = groups(node.input.channels);
-        let shape = |columns, lanes| {
-            let tiles = Specialization::new().tile("COLUMNS", columns).tile("LANES", lanes);
-            convolution_shape(tiles.tile("KERNEL", *kernel).tile("STRIDE", *stride).tile("PADDING", *padding), node)
-        };
-        let (name, specialization, weight, workgroups) = if in_groups == 1 {
-            let (lanes, columns) = self.tiles.narrow_input_gradient(node.input.width, *kernel, *stride, node.input.channels);
-            let strips = node.input.width.div_ceil(columns) * node.input.height.div_ceil(lanes);
-            let specialization = shape(columns, lanes).tile("CHANNELS", node.input.channels);
-            ("convolution_input_gradient_narrow", specialization, &weights.forward, [strips, range.most, 1])
-        } else {
-            let tiles = self.tiles.convolution(in_groups, 1, node.input.width, *kernel, *stride);
-            let strips = node.input.width.div_ceil(tiles.columns) * node.input.height;
-            let specialization =
-                shape(tiles.columns, tiles.lanes).tile("GROUPS", tiles.groups).tile("DEPTH", depth(node.output.channels));
-            let blocks = in_groups.div_ceil(tiles.lanes * tiles.groups);
-            ("convolution_input_gradient", specialization, &weights.backward, [strips, range.most, blocks])
-        };
-        let bindings = [range.binding, gradient.into(), weight.into(), next.into()];
-        let kernel = gpu.kernel(name, specialization)?;
-        recording.dispatch(gpu, format!("{} input gradient", node.name), kernel, &bindings, workgroups)?;
-        recording.note_work(weighted_work(node, range.most));
-        Ok(())
-    }
-
-    fn bind_pact<'a>(&'a self, node: &'a Node, bindings: &mut Vec<Binding<'a>>) {
-        if let Some(pre_activation) = &node.pre_activation {
-            bindings.push(pre_activation.into());
-            bindings.push((&self.parameters).into());
-        }
-    }
-
-    fn matrix_product(&self, in_groups: u32, out_groups: u32, images: u32) -> (Specialization, [u32; 3]) {
-        let (lanes, per_lane, per_invocation) = self.tiles.matrix_product(out_groups);
-        let specialization = Specialization::new()
-            .tile("IMAGES", per_invocation)
-            .tile("GROUPS", per_lane)
-            .tile("LANES", lanes)
-            .constant("IN_GROUPS", in_groups)
-            .constant("OUT_GROUPS", out_groups);
-        (specialization, [out_groups.div_ceil(lanes * per_lane), images.div_ceil(per_invocation), 1])
     }
 
     fn record_activation_gradient(
@@ -619,93 +473,6 @@ impl Network {
         let bindings = [range.binding, (&self.backward_buffers()?.partial_sums).into(), (&self.gradients).into()];
         recording.dispatch(gpu, format!("{} α gradient", node.name), kernel, &bindings, [1, 1, 1])
     }
-
-    fn record_convolution_weight_gradient(
-        &self,
-        gpu: &Gpu,
-        recording: &mut Recording,
-        node: &Node,
-        range: ImageRange<'_>,
-        input: &Buffer,
-        gradient: &Buffer,
-    ) -> Result<()> {
-        let NodeKind::Convolution { weights, kernel, stride, padding } = &node.kind else { return Ok(()) };
-        let (in_groups, out_groups, depth) =
-            (groups(node.input.channels), groups(node.output.channels), depth(node.input.channels));
-        let (lanes, per_lane, tap_rows, columns) =
-            self.tiles.convolution_weight_gradient(out_groups, node.output.width, *kernel, depth);
-        let (parts, count) =
-            weights.parts.as_ref().ok_or_else(|| Error::Gpu("this network was made without weight gradients".into()))?;
-        let specialization = Specialization::new()
-            .tile("COLUMNS", columns)
-            .tile("GROUPS", per_lane)
-            .tile("LANES", lanes)
-            .tile("KERNEL", *kernel)
-            .tile("STRIDE", *stride)
-            .tile("TAP_ROWS", tap_rows)
-            .tile("DEPTH", depth)
-            .constant("PADDING", *padding)
-            .constant("PARTS", *count);
-        let pipeline = gpu.kernel("convolution_weight_gradient", convolution_shape(specialization, node))?;
-        let workgroups = [in_groups * kernel.div_ceil(tap_rows), *count, out_groups.div_ceil(lanes * per_lane)];
-        let bindings = [range.binding, input.into(), gradient.into(), parts.into()];
-        recording.dispatch(gpu, format!("{} weight gradient", node.name), pipeline, &bindings, workgroups)?;
-        recording.note_work(weighted_work(node, range.most));
-        Ok(())
-    }
-
-    fn record_fully_connected_weight_gradient(
-        &self,
-        gpu: &Gpu,
-        recording: &mut Recording,
-        node: &Node,
-        range: ImageRange<'_>,
-        input: &Buffer,
-        gradient: &Buffer,
-    ) -> Result<()> {
-        let NodeKind::FullyConnected { weights } = &node.kind else { return Ok(()) };
-        let (in_groups, out_groups) = (node.input_elements(), groups(node.output.channels));
-        let (lanes, per_lane, features) = self.tiles.fully_connected_weight_gradient(out_groups);
-        let (parts, count) =
-            weights.parts.as_ref().ok_or_else(|| Error::Gpu("this network was made without weight gradients".into()))?;
-        let specialization = Specialization::new()
-            .tile("FEATURES", features)
-            .tile("GROUPS", per_lane)
-            .tile("LANES", lanes)
-            .constant("IN_GROUPS", in_groups)
-            .constant("OUT_GROUPS", out_groups)
-            .constant("PARTS", *count);
-        let kernel = gpu.kernel("fully_connected_weight_gradient", specialization)?;
-        let workgroups = [in_groups.div_ceil(features), *count, out_groups.div_ceil(lanes * per_lane)];
-        let bindings = [range.binding, input.into(), gradient.into(), parts.into()];
-        recording.dispatch(gpu, format!("{} weight gradient", node.name), kernel, &bindings, workgroups)?;
-        recording.note_work(weighted_work(node, range.most));
-        Ok(())
-    }
-
-    fn record_reduction(
-        &self,
-        gpu: &Gpu,
-        recording: &mut Recording,
-        node: &Node,
-        weights: &Weights,
-        range: ImageRange<'_>,
-    ) -> Result<()> {
-        let (parts, count) =
-            weights.parts.as_ref().ok_or_else(|| Error::Gpu("this network was made without weight gradients".into()))?;
-        let specialization = weights.quantizer.specialize(self.weight_shape(node, weights)).constant("PARTS", *count);
-        let kernel = gpu.kernel("reduce_weight_gradient", specialization)?;
-        let bindings =
-            [range.binding, parts.into(), (&self.parameters).into(), (&weights.constants).into(), (&self.gradients).into()];
-        let elements = node.output.channels * node.input.channels * weights.taps;
-        recording.dispatch(
-            gpu,
-            format!("{} weight gradient sum", node.name),
-            kernel,
-            &bindings,
-            grid(elements.div_ceil(ELEMENTWISE)),
-        )
-    }
 }
 
 /// What a backward pass is for.
@@ -715,31 +482,6 @@ pub enum Gradients {
     Input,
     /// ∂/∂θ only: the first layer's input gradient is not computed.
     Parameters,
-}
-
-fn convolution_shape(specialization: Specialization, node: &Node) -> Specialization {
-    specialization
-        .constant("IN_HEIGHT", node.input.height)
-        .constant("IN_WIDTH", node.input.width)
-        .constant("IN_GROUPS", groups(node.input.channels))
-        .constant("OUT_HEIGHT", node.output.height)
-        .constant("OUT_WIDTH", node.output.width)
-        .constant("OUT_GROUPS", groups(node.output.channels))
-}
-
-/// A pass of a weighted layer over `images`: its multiply-adds, and its activations and weights moved once.
-fn weighted_work(node: &Node, images: u32) -> Work {
-    let (NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights }) = &node.kind else {
-        return Work::default();
-    };
-    let images = u64::from(images);
-    let fan_in = u64::from(weights.taps) * u64::from(node.input.channels);
-    let elements = u64::from(node.input.elements()) + u64::from(node.output.elements());
-    let outputs = match node.kind {
-        NodeKind::Convolution { .. } => u64::from(node.output.elements()),
-        _ => u64::from(node.output.channels),
-    };
-    Work { flops: 2 * images * outputs * fan_in, bytes: 4 * (images * elements + fan_in * u64::from(node.output.channels)) }
 }
 
 /// An elementwise pass that reads and writes `read` and `written` groups of 4 values an image.

@@ -1,6 +1,6 @@
 //! Nodes of a network: a layer with the activation that its kernel applies, and the buffers it owns.
 
-use super::{ActivationPlan, TileTable, groups, padded};
+use super::{ActivationPlan, groups, padded};
 use crate::{
     Result,
     config::Shape,
@@ -102,26 +102,5 @@ impl Node {
     /// Groups of 4 values an image in its input.
     pub fn input_elements(&self) -> u32 {
         self.input.pixels() * groups(self.input.channels)
-    }
-
-    /// Parts that the node's weight gradient should be summed in.
-    pub fn wanted_parts(&self, tiles: TileTable, images: u32) -> u32 {
-        let (in_groups, out_groups) = (groups(self.input.channels), groups(self.output.channels));
-        match &self.kind {
-            NodeKind::Convolution { kernel, .. } => {
-                let depth = super::network::depth(self.input.channels);
-                let (lanes, per_lane, tap_rows, _) =
-                    tiles.convolution_weight_gradient(out_groups, self.output.width, *kernel, depth);
-                tiles.weight_gradient_parts(in_groups * kernel.div_ceil(tap_rows) * out_groups.div_ceil(lanes * per_lane), images)
-            }
-            NodeKind::FullyConnected { .. } => {
-                let (lanes, per_lane, features) = tiles.fully_connected_weight_gradient(out_groups);
-                tiles.weight_gradient_parts(
-                    self.input_elements().div_ceil(features) * out_groups.div_ceil(lanes * per_lane),
-                    images,
-                )
-            }
-            _ => 0,
-        }
     }
 }

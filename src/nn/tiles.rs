@@ -1,18 +1,23 @@
-//! Register-tile sizes by adapter and shape: the one table that decides.
+//! Tile sizes by adapter and shape: the one table that decides.
 //!
 //! On a software driver a workgroup is one vector of 8 lanes, and loads at an address common to the lanes are cheap while others are not:
-//! lanes are output channels, and tiles are as large as code size allows. On a GPU the lanes fill a subgroup where the channels suffice.
+//! lanes are output channels, and tiles are as large as code size allows. On a GPU the weighted layers are matrix products that pass
+//! slabs of both factors through workgroup memory; only the gradient of an image has too few columns for that.
 
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Specialization};
 
-/// Accumulators (groups of 4 numbers) an invocation keeps on a software driver.
-const SOFTWARE_ACCUMULATORS: u32 = 48;
-/// Accumulators an invocation keeps on a GPU, where registers are shared by many.
-const GPU_ACCUMULATORS: u32 = 16;
+/// Invocations of a vector on a software driver.
+const VECTOR: u32 = 8;
+/// Accumulators (groups of 4 numbers) an invocation keeps in the register tiles of a software driver.
+const ACCUMULATORS: u32 = 48;
 /// Unrolled multiply-adds of groups in a kernel's innermost part; more makes compiling slow.
 const UNROLL_LIMIT: u32 = 1200;
+/// Invocations of a matrix product's workgroup on a GPU.
+const PRODUCT_LANES: u32 = 128;
+/// Groups of 4 columns in a matrix product's tile at most.
+const PRODUCT_COLUMNS: u32 = 16;
 
-/// Tiles of a convolution kernel.
+/// Register tiles of a convolution kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvolutionTiles {
     /// Invocations of a workgroup, each with its own output channels.
@@ -23,6 +28,38 @@ pub struct ConvolutionTiles {
     pub rows: u32,
     /// Columns of outputs.
     pub columns: u32,
+}
+
+/// Tiles of a matrix product in workgroup memory: ROW_LANES·ROWS rows (groups of 4 rows in a weight gradient) × COLUMN_LANES groups of 4 columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProductTiles {
+    /// Invocations side by side along the rows.
+    pub row_lanes: u32,
+    /// Invocations side by side along the columns, each with a group of 4.
+    pub column_lanes: u32,
+    /// Rows an invocation.
+    pub rows: u32,
+    /// Length of a slab along the inner dimension.
+    pub deep: u32,
+    /// Sets of invocations that share a slab.
+    pub slices: u32,
+}
+
+impl ProductTiles {
+    /// Adds the tiles to a kernel's specialization.
+    pub fn specialize(self, specialization: Specialization) -> Specialization {
+        specialization
+            .tile("ROW_LANES", self.row_lanes)
+            .tile("COLUMN_LANES", self.column_lanes)
+            .tile("ROWS", self.rows)
+            .tile("DEEP", self.deep)
+            .tile("SLICES", self.slices)
+    }
+
+    /// (tiles along the rows, tiles along the columns) of a product of `rows` × `column_groups` groups.
+    pub fn workgroups(self, rows: u32, column_groups: u32) -> (u32, u32) {
+        (rows.div_ceil(self.row_lanes * self.rows), column_groups.div_ceil(self.column_lanes))
+    }
 }
 
 /// Tile sizes for one adapter.
@@ -42,63 +79,84 @@ impl TileTable {
         TileTable { software }
     }
 
-    fn accumulators(self) -> u32 {
-        if self.software { SOFTWARE_ACCUMULATORS } else { GPU_ACCUMULATORS }
+    /// Groups a lane for `channel_groups` output groups.
+    fn groups(channel_groups: u32, most: u32) -> u32 {
+        channel_groups.div_ceil(VECTOR).clamp(1, most)
     }
 
-    /// Lanes and groups a lane for `channel_groups` output groups.
-    fn lanes(self, channel_groups: u32, most_groups: u32) -> (u32, u32) {
+    /// Tiles of `convolution_tiled` where it is the kernel to take: for layers of `column_groups` output groups that sum `inner` groups of
+    /// inputs for each of an image's `pixels` outputs. They depend on nothing else, so an image's result does not depend on its batch.
+    pub fn product(self, column_groups: u32, pixels: u32, inner: u32) -> Option<ProductTiles> {
         if self.software {
-            (8, channel_groups.div_ceil(8).clamp(1, most_groups))
-        } else {
-            (channel_groups.next_power_of_two().clamp(1, 64), 1)
+            return None;
         }
+        // A fully connected layer has few rows: with few columns too, it fills a GPU only if many invocations share an output.
+        if pixels == 1 && column_groups <= 256 && inner >= 16 {
+            let column_lanes = column_groups.next_power_of_two().clamp(1, 4);
+            return Some(ProductTiles { row_lanes: 8, column_lanes, rows: 2, deep: 16, slices: 8 });
+        }
+        let column_lanes = column_groups.next_power_of_two().clamp(1, PRODUCT_COLUMNS);
+        let row_lanes = PRODUCT_LANES / column_lanes;
+        // 64 or 128 rows: up to 10 + 4 KiB of workgroup memory.
+        Some(ProductTiles { row_lanes, column_lanes, rows: (128 / row_lanes).min(8), deep: 4, slices: 1 })
     }
 
-    /// Tiles of a convolution, or of its input gradient, that writes `height` × `width` pixels of `channel_groups` groups.
+    /// Tiles of `convolution_weight_gradient_tiled` where it is the kernel to take, for `row_groups` groups of rows, the bias's among them.
+    pub fn weight_gradient_product(self, column_groups: u32, row_groups: u32) -> Option<ProductTiles> {
+        if self.software {
+            return None;
+        }
+        let column_lanes = column_groups.next_power_of_two().clamp(1, PRODUCT_COLUMNS);
+        let row_lanes = row_groups.next_power_of_two().min(PRODUCT_LANES / column_lanes).min(32);
+        // At most 32 groups of rows and 16 of columns: 8 + 4 KiB of workgroup memory.
+        let rows = row_groups.div_ceil(row_lanes).min(32 / row_lanes).min(2);
+        Some(ProductTiles { row_lanes, column_lanes, rows, deep: 16, slices: 1 })
+    }
+
+    /// Register tiles of a convolution, or of its input gradient, that writes `height` × `width` pixels of `channel_groups` groups.
     pub fn convolution(self, channel_groups: u32, height: u32, width: u32, kernel: u32, stride: u32) -> ConvolutionTiles {
-        let (lanes, groups) = self.lanes(channel_groups, 2);
-        let by_registers = (self.accumulators() / groups).max(1);
+        let groups = TileTable::groups(channel_groups, 2);
+        let by_registers = ACCUMULATORS / groups;
         let by_code = (UNROLL_LIMIT / (4 * groups * kernel)).max(1);
         let most = by_registers.min(by_code);
         let strips = width.div_ceil(most.min(28));
         let columns = width.div_ceil(strips).next_multiple_of(stride);
         let rows = (most / columns).clamp(1, 2).min(height);
-        ConvolutionTiles { lanes, groups, rows, columns }
+        ConvolutionTiles { lanes: VECTOR, groups, rows, columns }
     }
 
     /// (lanes, columns) of the input gradient of a convolution whose input has a single group of channels: lanes are rows.
     pub fn narrow_input_gradient(self, width: u32, kernel: u32, stride: u32, channels: u32) -> (u32, u32) {
-        let most = (UNROLL_LIMIT / (kernel * channels)).clamp(1, if self.software { 28 } else { 14 });
+        let most = (UNROLL_LIMIT / (kernel * channels)).clamp(1, if self.software { 28 } else { 4 });
         let strips = width.div_ceil(most);
-        (if self.software { 8 } else { 32 }, width.div_ceil(strips).next_multiple_of(stride))
+        (if self.software { VECTOR } else { 32 }, width.div_ceil(strips).next_multiple_of(stride))
     }
 
-    /// (lanes, groups a lane, rows of taps, columns of outputs) of a weight gradient.
+    /// (lanes, groups a lane, rows of taps, columns of outputs) of a weight gradient in registers.
     pub fn convolution_weight_gradient(self, channel_groups: u32, width: u32, kernel: u32, depth: u32) -> (u32, u32, u32, u32) {
-        let (lanes, groups) = self.lanes(channel_groups, 2);
-        let most = if self.software { 72 } else { 36 };
-        let tap_rows = (most / (kernel * depth * groups)).clamp(1, kernel);
+        let groups = TileTable::groups(channel_groups, 2);
+        let tap_rows = (72 / (kernel * depth * groups)).clamp(1, kernel);
         let by_code = (UNROLL_LIMIT / (tap_rows * kernel * depth * groups)).max(1);
-        (lanes, groups, tap_rows, width.min(by_code).min(8))
+        (VECTOR, groups, tap_rows, width.min(by_code).min(8))
     }
 
-    /// Parts of a convolution's weight gradient: enough workgroups for the adapter, no more partial sums than needed.
-    pub fn weight_gradient_parts(self, workgroups: u32, images: u32) -> u32 {
-        let wanted: u32 = if self.software { 32 } else { 1024 };
-        wanted.div_ceil(workgroups.max(1)).clamp(1, images.max(1))
+    /// Parts of a weight gradient over `images` of `pixels` outputs: enough workgroups for the adapter, no more partial sums than needed.
+    pub fn weight_gradient_parts(self, workgroups: u32, images: u32, pixels: u32) -> u32 {
+        // On a GPU a part should be worth a few slabs.
+        let (wanted, most) = if self.software { (32u32, images) } else { (512, images.min(images.saturating_mul(pixels) / 64)) };
+        wanted.div_ceil(workgroups.max(1)).clamp(1, most.max(1))
     }
 
-    /// (lanes, groups a lane, images) of a matrix product with `channel_groups` output groups.
+    /// (lanes, groups a lane, images) of a matrix product in registers with `channel_groups` output groups.
     pub fn matrix_product(self, channel_groups: u32) -> (u32, u32, u32) {
-        let (lanes, groups) = self.lanes(channel_groups, 4);
-        (lanes, groups, if self.software { 64 / groups.max(2) } else { 8 })
+        let groups = TileTable::groups(channel_groups, 4);
+        (VECTOR, groups, 64 / groups.max(2))
     }
 
-    /// (lanes, groups a lane, groups of input features) of a fully connected layer's weight gradient.
+    /// (lanes, groups a lane, groups of input features) of a fully connected layer's weight gradient in registers.
     pub fn fully_connected_weight_gradient(self, channel_groups: u32) -> (u32, u32, u32) {
-        let (lanes, groups) = self.lanes(channel_groups, 4);
-        (lanes, groups, if self.software { (16 / groups).min(8) } else { 2 })
+        let groups = TileTable::groups(channel_groups, 4);
+        (VECTOR, groups, (16 / groups).min(8))
     }
 
     /// Elements an invocation takes in elementwise kernels with a reduction.

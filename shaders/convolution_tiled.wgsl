@@ -1,0 +1,147 @@
+// 2-D convolution with bias and activation as one matrix product, for GPUs: the sum of `convolution` over the same layouts,
+//   x[n, y, x, o] = bias[o] + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],  output = activate(x).
+// Rows of the product are the pixels of all images, columns the output channels, and the inner dimension is (ky, kx, i); the matrix of
+// windows ("im2col") is never stored. A fully connected layer is the convolution of 1 × 1 pixels by one tap. The gradient with respect
+// to the input is the same sum with stride 1 over the output's gradient, its pixels SPACING = S apart and zeros between them, with
+// MIRRORED taps, padding KERNEL − 1 − P, the backward weights, and neither bias nor activation.
+//
+// A workgroup makes ROW_LANES·ROWS rows × COLUMN_LANES groups of 4 columns. It passes slabs of DEEP groups of the inner dimension through
+// workgroup memory: windows [row, DEEP] (one group more a row, so that rows start in different banks) and weights [4·DEEP, column].
+// An invocation keeps ROWS × 4 outputs in registers; its rows are ROW_LANES apart and neighbours have neighbouring columns. SLICES
+// sets of invocations share a slab where there are few outputs, and are added in order. The order of additions is the
+// same for every output: equal windows give equal bits, which max-pooling relies on.
+
+import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, SLICES, DEPTH};
+import package::common::grid::linear_workgroup;
+import package::common::images::Images;
+import package::common::activation::activate;
+
+override IN_HEIGHT: u32;
+override IN_WIDTH: u32;
+override IN_GROUPS: u32;
+override OUT_HEIGHT: u32;
+override OUT_WIDTH: u32;
+override OUT_GROUPS: u32;
+override KERNEL: u32;
+override STRIDE: u32;
+override PADDING: u32;
+override MIRRORED: u32;
+override SPACING: u32;
+override ACTIVATION: u32;
+@if(pact) override LEVELS: f32;
+@if(pact) override ALPHA_INDEX: u32;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> input: array<vec4f>;
+@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4f>;
+@if(bias) @group(0) @binding(4) var<storage, read> bias: array<vec4f>;
+@if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<vec4f>;
+@if(pact) @group(0) @binding(6) var<storage, read> parameters: array<f32>;
+
+const SLICE_LANES = ROW_LANES * COLUMN_LANES;
+const LANES = SLICE_LANES * SLICES;
+const_assert LANES % DEEP == 0u; // so that an invocation's place in a slab is the same for all it loads
+const TILE_ROWS = ROW_LANES * ROWS;
+const WINDOWS = TILE_ROWS * DEEP;
+const WINDOW_LOADS = (WINDOWS + LANES - 1u) / LANES;
+const WEIGHTS = 4u * DEEP * COLUMN_LANES;
+const WEIGHT_LOADS = (WEIGHTS + LANES - 1u) / LANES;
+
+var<workgroup> window_tile: array<vec4f, TILE_ROWS * (DEEP + 1u)>;
+var<workgroup> weight_tile: array<vec4f, WEIGHTS>;
+@if(sliced) var<workgroup> slice_sums: array<vec4f, LANES>;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) count: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let pixels = OUT_HEIGHT * OUT_WIDTH;
+    let row_count = images.count * pixels;
+    let first_row = linear_workgroup(workgroup, count) * TILE_ROWS;
+    if (first_row >= row_count) { return; }
+    let first_group = workgroup.z * COLUMN_LANES;
+    let slice = lane / SLICE_LANES;
+    let row_lane = (lane % SLICE_LANES) / COLUMN_LANES;
+    let group = first_group + lane % COLUMN_LANES;
+    let taps = KERNEL * KERNEL;
+    let inner = taps * IN_GROUPS;
+
+    // The rows that an invocation loads are the same for all slabs.
+    var image_base: array<u32, WINDOW_LOADS>;
+    var window_y: array<u32, WINDOW_LOADS>;
+    var window_x: array<u32, WINDOW_LOADS>;
+    @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
+        let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
+        image_base[l] = (images.first + row / pixels) * IN_HEIGHT * IN_WIDTH * IN_GROUPS;
+        window_y[l] = row % pixels / OUT_WIDTH * STRIDE - PADDING; // wraps to a huge number above the first row
+        window_x[l] = row % OUT_WIDTH * STRIDE - PADDING;
+    }
+
+    var sum: array<vec4f, ROWS>;
+    @if(bias) {
+        let b = select(vec4f(), bias[min(group, OUT_GROUPS - 1u)], slice == 0u);
+        @unroll for (var r = 0u; r < ROWS; r++) { sum[r] = b; }
+    }
+    for (var first = 0u; first < inner; first += DEEP) {
+        workgroupBarrier();
+        let k = first + lane % DEEP;
+        let i = k % IN_GROUPS;
+        let tap = select(k / IN_GROUPS, taps - 1u - k / IN_GROUPS, MIRRORED != 0u);
+        @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
+            let element = l * LANES + lane;
+            if (element < WINDOWS) {
+                let spaced_y = window_y[l] + tap / KERNEL;
+                let spaced_x = window_x[l] + tap % KERNEL;
+                let y = spaced_y / SPACING;
+                let x = spaced_x / SPACING;
+                let meets = spaced_y % SPACING == 0u && spaced_x % SPACING == 0u;
+                let at = image_base[l] + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + i;
+                let inside = meets && k < inner && y < IN_HEIGHT && x < IN_WIDTH;
+                window_tile[element + element / DEEP] = select(vec4f(), input[at], inside);
+            }
+        }
+        @unroll for (var l = 0u; l < WEIGHT_LOADS; l++) {
+            let element = l * LANES + lane;
+            if (element < WEIGHTS) {
+                let line = min(first * 4u + element / COLUMN_LANES, inner * 4u - 1u);
+                let column = min(first_group + element % COLUMN_LANES, OUT_GROUPS - 1u);
+                weight_tile[element] = weight[line * OUT_GROUPS + column];
+            }
+        }
+        workgroupBarrier();
+        for (var d = slice; d < DEEP; d += SLICES) {
+            var window: array<vec4f, ROWS>;
+            @unroll for (var r = 0u; r < ROWS; r++) { window[r] = window_tile[(r * ROW_LANES + row_lane) * (DEEP + 1u) + d]; }
+            @unroll for (var j = 0u; j < DEPTH; j++) {
+                let w = weight_tile[(d * 4u + j) * COLUMN_LANES + lane % COLUMN_LANES];
+                @unroll for (var r = 0u; r < ROWS; r++) { sum[r] = fma(vec4f(window[r][j]), w, sum[r]); }
+            }
+        }
+    }
+    @if(sliced) {
+        @unroll for (var r = 0u; r < ROWS; r++) {
+            workgroupBarrier();
+            slice_sums[lane] = sum[r];
+            workgroupBarrier();
+            if (slice == 0u) {
+                for (var s = 1u; s < SLICES; s++) { sum[r] += slice_sums[s * SLICE_LANES + lane]; }
+            }
+        }
+    }
+    if (slice != 0u || group >= OUT_GROUPS) { return; }
+    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @unroll for (var r = 0u; r < ROWS; r++) {
+        let row = first_row + r * ROW_LANES + row_lane;
+        if (row < row_count) {
+            let at = (images.first * pixels + row) * OUT_GROUPS + group;
+            @if(pact) {
+                pre_activation[at] = sum[r];
+                output[at] = activate(ACTIVATION, sum[r], alpha, LEVELS);
+            }
+            @if(!pact) { output[at] = activate(ACTIVATION, sum[r], 0.0, 1.0); }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The dispatches of weighted layers: which kernel makes a pass of a convolution or a fully connected layer, and with what.
+
+use super::{
+    ActivationPlan, GROUP, ImageRange, TileTable, groups,
+    network::{ELEMENTWISE, grid},
+    node::{Node, NodeKind, Weights},
+    padded,
+};
+use crate::{
+    Error, Result,
+    config::Shape,
+    gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
+};
+
+/// Real channels in the groups of a tensor of `channels`: fewer than 4 only where there is a single group.
+fn depth(channels: u32) -> u32 {
+    channels.min(GROUP)
+}
+
+/// Sizes of a weighted layer as its kernels see it: images are [height, width, groups], windows [kernel, stride, padding].
+#[derive(Clone, Copy, Debug)]
+struct Geometry {
+    input: [u32; 3],
+    output: [u32; 3],
+    window: [u32; 3],
+    /// Real channels of an input group.
+    depth: u32,
+}
+
+impl Geometry {
+    fn convolution(input: Shape, output: Shape, window: [u32; 3]) -> Self {
+        let size = |shape: Shape| [shape.height, shape.width, groups(shape.channels)];
+        Geometry { input: size(input), output: size(output), window, depth: depth(input.channels) }
+    }
+
+    /// A fully connected layer is a convolution of one pixel by one tap.
+    fn fully_connected(in_groups: u32, out_groups: u32) -> Self {
+        Geometry { input: [1, 1, in_groups], output: [1, 1, out_groups], window: [1, 1, 0], depth: GROUP }
+    }
+
+    fn of(node: &Node) -> Self {
+        match node.kind {
+            NodeKind::Convolution { kernel, stride, padding, .. } => {
+                Geometry::convolution(node.input, node.output, [kernel, stride, padding])
+            }
+            _ => Geometry::fully_connected(node.input_elements(), node.output_elements()),
+        }
+    }
+
+    /// The convolution of the output's gradient that gives the input's, but for its stride, which [`Specialization`] calls SPACING.
+    fn mirrored(self, out_channels: u32) -> Self {
+        let [kernel, _, padding] = self.window;
+        let window = [kernel, 1, kernel - 1 - padding];
+        Geometry { input: self.output, output: self.input, window, depth: depth(out_channels) }
+    }
+
+    fn pixels(self) -> u32 {
+        self.output[0] * self.output[1]
+    }
+
+    /// Groups of inputs that an output is the sum of.
+    fn inner(self) -> u32 {
+        self.window[0] * self.window[0] * self.input[2]
+    }
+
+    fn sizes(self, specialization: Specialization) -> Specialization {
+        specialization
+            .constant("IN_HEIGHT", self.input[0])
+            .constant("IN_WIDTH", self.input[1])
+            .constant("IN_GROUPS", self.input[2])
+            .constant("OUT_HEIGHT", self.output[0])
+            .constant("OUT_WIDTH", self.output[1])
+            .constant("OUT_GROUPS", self.output[2])
+    }
+
+    fn windows(self, specialization: Specialization) -> Specialization {
+        let [kernel, stride, padding] = self.window;
+        self.sizes(specialization).constant("KERNEL", kernel).constant("STRIDE", stride).constant("PADDING", padding)
+    }
+}
+
+/// A kernel with its specialization and the workgroups of its dispatch.
+struct Choice {
+    kernel: &'static str,
+    specialization: Specialization,
+    workgroups: [u32; 3],
+}
+
+impl TileTable {
+    /// The matrix product in workgroup memory for `geometry`, where it is to be taken; `spacing` is 0 in forward passes.
+    fn tiled(self, geometry: Geometry, images: u32, spacing: u32) -> Option<Choice> {
+        let column_groups = geometry.output[2];
+        let tiles = self.product(column_groups, geometry.pixels(), geometry.inner())?;
+        let (rows, columns) = tiles.workgroups(images * geometry.pixels(), column_groups);
+        let [x, y, _] = grid(rows);
+        let specialization = tiles
+            .specialize(geometry.windows(Specialization::new()))
+            .tile("DEPTH", geometry.depth)
+            .feature("sliced", tiles.slices > 1)
+            .constant("MIRRORED", u32::from(spacing > 0))
+            .constant("SPACING", spacing.max(1));
+        Some(Choice { kernel: "convolution_tiled", specialization, workgroups: [x, y, columns] })
+    }
+
+    fn convolution_forward(self, geometry: Geometry, images: u32) -> Choice {
+        if let Some(choice) = self.tiled(geometry, images, 0) {
+            return choice;
+        }
+        let ([height, width, out_groups], [kernel, stride, padding]) = (geometry.output, geometry.window);
+        let tiles = self.convolution(out_groups, height, width, kernel, stride);
+        let specialization = Specialization::new()
+            .tile("ROWS", tiles.rows)
+            .tile("COLUMNS", tiles.columns)
+            .tile("GROUPS", tiles.groups)
+            .tile("LANES", tiles.lanes)
+            .tile("KERNEL", kernel)
+            .tile("STRIDE", stride)
+            .tile("DEPTH", geometry.depth)
+            .constant("PADDING", padding);
+        let strips = width.div_ceil(tiles.columns) * height.div_ceil(tiles.rows);
+        let blocks = out_groups.div_ceil(tiles.lanes * tiles.groups);
+        Choice { kernel: "convolution", specialization: geometry.sizes(specialization), workgroups: [strips, images, blocks] }
+    }
+
+    /// The input gradient of a convolution from `out_channels`, to an input of a single group or to more.
+    fn convolution_input_gradient(self, geometry: Geometry, [in_channels, out_channels]: [u32; 2], images: u32) -> Choice {
+        let ([height, width, in_groups], [kernel, stride, padding]) = (geometry.input, geometry.window);
+        let shape = |columns, lanes| {
+            let tiles = Specialization::new().tile("COLUMNS", columns).tile("LANES", lanes);
+            geometry.sizes(tiles.tile("KERNEL", kernel).tile("STRIDE", stride).tile("PADDING", padding))
+        };
+        if in_groups == 1 {
+            let (lanes, columns) = self.narrow_input_gradient(width, kernel, stride, in_channels);
+            return Choice {
+                kernel: "convolution_input_gradient_narrow",
+                specialization: shape(columns, lanes).tile("CHANNELS", in_channels),
+                workgroups: [width.div_ceil(columns) * height.div_ceil(lanes), images, 1],
+            };
+        }
+        if let Some(mut choice) = self.tiled(geometry.mirrored(out_channels), images, stride) {
+            choice.specialization = ActivationPlan::NONE.forward(choice.specialization.feature("bias", false));
+            return choice;
+        }
+        let tiles = self.convolution(in_groups, 1, width, kernel, stride);
+        Choice {
+            kernel: "convolution_input_gradient",
+            specialization: shape(tiles.columns, tiles.lanes).tile("GROUPS", tiles.groups).tile("DEPTH", depth(out_channels)),
+            workgroups: [width.div_ceil(tiles.columns) * height, images, in_groups.div_ceil(tiles.lanes * tiles.groups)],
+        }
+    }
+
+    /// The product of `images` vectors of `in_groups` with a matrix of `out_groups` columns.
+    fn vectors_times_matrix(self, in_groups: u32, out_groups: u32, images: u32) -> Choice {
+        if let Some(choice) = self.tiled(Geometry::fully_connected(in_groups, out_groups), images, 0) {
+            return choice;
+        }
+        let (lanes, per_lane, per_invocation) = self.matrix_product(out_groups);
+        let specialization = Specialization::new()
+            .tile("IMAGES", per_invocation)
+            .tile("GROUPS", per_lane)
+            .tile("LANES", lanes)
+            .constant("IN_GROUPS", in_groups)
+            .constant("OUT_GROUPS", out_groups);
+        let workgroups = [out_groups.div_ceil(lanes * per_lane), images.div_ceil(per_invocation), 1];
+        Choice { kernel: "matrix_product", specialization, workgroups }
+    }
+
+    /// The first stage of a node's weight gradient in one part; `workgroups[1]` and PARTS are the number of parts.
+    fn weight_gradient(self, node: &Node) -> Choice {
+        let geometry = Geometry::of(node);
+        let ([_, _, in_groups], [_, width, out_groups], depth) = (geometry.input, geometry.output, geometry.depth);
+        let [kernel, stride, padding] = geometry.window;
+        let row_groups = geometry.inner() + 1;
+        if let Some(tiles) = self.weight_gradient_product(out_groups, row_groups) {
+            let (rows, columns) = tiles.workgroups(row_groups, out_groups);
+            let specialization = tiles.specialize(geometry.windows(Specialization::new())).tile("DEPTH", depth);
+            return Choice { kernel: "convolution_weight_gradient_tiled", specialization, workgroups: [rows, 1, columns] };
+        }
+        if matches!(node.kind, NodeKind::FullyConnected { .. }) {
+            let (lanes, per_lane, features) = self.fully_connected_weight_gradient(out_groups);
+            let specialization = Specialization::new()
+                .tile("FEATURES", features)
+                .tile("GROUPS", per_lane)
+                .tile("LANES", lanes)
+                .constant("IN_GROUPS", in_groups)
+                .constant("OUT_GROUPS", out_groups);
+            let workgroups = [in_groups.div_ceil(features), 1, out_groups.div_ceil(lanes * per_lane)];
+            return Choice { kernel: "fully_connected_weight_gradient", specialization, workgroups };
+        }
+        let (lanes, per_lane, tap_rows, columns) = self.convolution_weight_gradient(out_groups, width, kernel, depth);
+        let specialization = Specialization::new()
+            .tile("COLUMNS", columns)
+            .tile("GROUPS", per_lane)
+            .tile("LANES", lanes)
+            .tile("KERNEL", kernel)
+            .tile("STRIDE", stride)
+            .tile("TAP_ROWS", tap_rows)
+            .tile("DEPTH", depth)
+            .constant("PADDING", padding);
+        Choice {
+            kernel: "convolution_weight_gradient",
+            specialization: geometry.sizes(specialization),
+            workgroups: [in_groups * kernel.div_ceil(tap_rows), 1, out_groups.div_ceil(lanes * per_lane)],
+        }
+    }
+
+    /// Parts that the weight gradient of a weighted node should be summed in.
+    pub(super) fn wanted_parts(self, node: &Node, images: u32) -> u32 {
+        let [rows, _, columns] = self.weight_gradient(node).workgroups;
+        self.weight_gradient_parts(rows * columns, images, Geometry::of(node).pixels())
+    }
+}
+
+/// Adds the product of `range`'s vectors, [image, in group] vec4, with a matrix, [4·in group, out group] vec4.
+///
+/// # Errors
+/// As [`Recording::dispatch`].
+pub(crate) fn record_matrix_product(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    label: String,
+    range: ImageRange<'_>,
+    [in_groups, out_groups]: [u32; 2],
+    [vectors, matrix, product]: [&Buffer; 3],
+    tiles: TileTable,
+) -> Result<()> {
+    let choice = tiles.vectors_times_matrix(in_groups, out_groups, range.most);
+    let specialization = ActivationPlan::NONE.forward(choice.specialization.feature("bias", false));
+    let bindings = [range.binding, vectors.into(), matrix.into(), product.into()];
+    recording.dispatch(gpu, label, gpu.kernel(choice.kernel, specialization)?, &bindings, choice.workgroups)
+}
+
+/// A pass of a network: where its dispatches go, and what all of them share.
+pub(super) struct Pass<'a> {
+    pub gpu: &'a Gpu,
+    pub recording: &'a mut Recording,
+    pub range: ImageRange<'a>,
+    pub parameters: &'a Buffer,
+    pub tiles: TileTable,
+}
+
+impl Pass<'_> {
+    /// Adds `node.value` = activate(weights · `input` + bias).
+    pub fn weighted_forward(&mut self, node: &Node, weights: &Weights, input: &Buffer) -> Result<()> {
+        let is_convolution = matches!(node.kind, NodeKind::Convolution { .. });
+        let mut choice = if is_convolution {
+            self.tiles.convolution_forward(Geometry::of(node), self.range.most)
+        } else {
+            self.tiles.vectors_times_matrix(node.input_elements(), node.output_elements(), self.range.most)
+        };
+        let mut bindings = vec![self.range.binding, input.into(), (&weights.forward).into()];
+        let (bias, value) = (Binding::from(&weights.bias), Binding::from(&node.value));
+        if choice.kernel == "convolution" {
+            bindings.extend([bias, value]);
+        } else {
+            choice.specialization = choice.specialization.feature("bias", true);
+            bindings.extend([value, bias]);
+        }
+        if let Some(pre_activation) = &node.pre_activation {
+            bindings.extend([pre_activation.into(), Binding::from(self.parameters)]);
+        }
+        let kernel = self.gpu.kernel(choice.kernel, node.activation.forward(choice.specialization))?;
+        self.recording.dispatch(self.gpu, format!("{} forward", node.name), kernel, &bindings, choice.workgroups)?;
+        self.recording.note_work(weighted_work(node, weights, self.range.most));
+        Ok(())
+    }
+
+    /// Adds the gradient with respect to the node's input, `to`, from its output's, `from`.
+    pub fn weighted_input_gradient(&mut self, node: &Node, weights: &Weights, [from, to]: [&Buffer; 2]) -> Result<()> {
+        let label = format!("{} input gradient", node.name);
+        if matches!(node.kind, NodeKind::Convolution { .. }) {
+            let channels = [node.input.channels, node.output.channels];
+            let choice = self.tiles.convolution_input_gradient(Geometry::of(node), channels, self.range.most);
+            let is_narrow = choice.kernel == "convolution_input_gradient_narrow";
+            let weight = if is_narrow { &weights.forward } else { &weights.backward };
+            let bindings = [self.range.binding, from.into(), weight.into(), to.into()];
+            let kernel = self.gpu.kernel(choice.kernel, choice.specialization)?;
+            self.recording.dispatch(self.gpu, label, kernel, &bindings, choice.workgroups)?;
+        } else {
+            let sizes = [node.output_elements(), node.input_elements()];
+            let buffers = [from, &weights.backward, to];
+            record_matrix_product(self.gpu, self.recording, label, self.range, sizes, buffers, self.tiles)?;
+        }
+        self.recording.note_work(weighted_work(node, weights, self.range.most));
+        Ok(())
+    }
+
+    /// Adds the gradient with respect to the node's weights and bias, in both stages, to the flat array `gradients`.
+    pub fn weight_gradient(&mut self, node: &Node, weights: &Weights, from: [&Buffer; 2], gradients: &Buffer) -> Result<()> {
+        let (parts, count) =
+            weights.parts.as_ref().ok_or_else(|| Error::Gpu("this network was made without weight gradients".into()))?;
+        let [input, gradient] = from;
+        let choice = self.tiles.weight_gradient(node);
+        let [rows, _, columns] = choice.workgroups;
+        let kernel = self.gpu.kernel(choice.kernel, choice.specialization.constant("PARTS", *count))?;
+        let bindings = [self.range.binding, input.into(), gradient.into(), parts.into()];
+        let label = format!("{} weight gradient", node.name);
+        self.recording.dispatch(self.gpu, label, kernel, &bindings, [rows, *count, columns])?;
+        self.recording.note_work(weighted_work(node, weights, self.range.most));
+
+        let specialization = weights.quantizer.specialize(weight_shape(node, weights)).constant("PARTS", *count);
+        let kernel = self.gpu.kernel("reduce_weight_gradient", specialization)?;
+        let bindings = [self.range.binding, parts.into(), self.parameters.into(), (&weights.constants).into(), gradients.into()];
+        let workgroups = grid((node.output.channels * node.input.channels * weights.taps).div_ceil(ELEMENTWISE));
+        self.recording.dispatch(self.gpu, format!("{} weight gradient sum", node.name), kernel, &bindings, workgroups)
+    }
+}
+
+/// Adds the fake quantization and layout of a node's weights.
+pub(super) fn record_weights(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    node: &Node,
+    weights: &Weights,
+    parameters: &Buffer,
+) -> Result<()> {
+    let out_channels = node.output.channels;
+    let in_elements = node.input.channels * weights.taps;
+    if weights.quantizer.is_active() {
+        let shape = Specialization::new().constant("OUT_CHANNELS", out_channels).constant("IN_ELEMENTS", in_elements);
+        let kernel = gpu.kernel("weight_range", shape.clone().constant("WEIGHT_INDEX", weights.weight_index))?;
+        let workgroups = [out_channels.div_ceil(64), 1, 1];
+        let bindings = [parameters, &weights.statistics].map(Binding::from);
+        recording.dispatch(gpu, format!("{} weight range", node.name), kernel, &bindings, workgroups)?;
+        let kernel = gpu.kernel("weight_scale", weights.quantizer.specialize_scale(shape))?;
+        let bindings = [&weights.statistics, &weights.constants].map(Binding::from);
+        recording.dispatch(gpu, format!("{} weight scale", node.name), kernel, &bindings, workgroups)?;
+    }
+    let (in_padded, out_padded) = (padded(node.input.channels), padded(out_channels));
+    let [backward_tap, backward_out] = match node.kind {
+        NodeKind::Convolution { .. } => [out_padded * in_padded, in_padded],
+        _ => [in_padded, weights.taps * in_padded],
+    };
+    let specialization = weights
+        .quantizer
+        .specialize_levels(weight_shape(node, weights))
+        .constant("BACKWARD_TAP", backward_tap)
+        .constant("BACKWARD_OUT", backward_out);
+    let kernel = gpu.kernel("prepare_weights", specialization)?;
+    let bindings = [parameters, &weights.constants, &weights.forward, &weights.backward, &weights.bias].map(Binding::from);
+    let workgroups = grid((out_channels * in_elements).div_ceil(ELEMENTWISE));
+    recording.dispatch(gpu, format!("{} weights", node.name), kernel, &bindings, workgroups)
+}
+
+/// Constants that `prepare_weights` and `reduce_weight_gradient` share.
+fn weight_shape(node: &Node, weights: &Weights) -> Specialization {
+    Specialization::new()
+        .constant("OUT_CHANNELS", node.output.channels)
+        .constant("IN_CHANNELS", node.input.channels)
+        .constant("TAPS", weights.taps)
+        .constant("OUT_PADDED", padded(node.output.channels))
+        .constant("IN_PADDED", padded(node.input.channels))
+        .constant("WEIGHT_INDEX", weights.weight_index)
+        .constant("BIAS_INDEX", weights.bias_index)
+}
+
+/// A pass of a weighted layer over `images`: its multiply-adds, and its activations and weights moved once.
+fn weighted_work(node: &Node, weights: &Weights, images: u32) -> Work {
+    let images = u64::from(images);
+    let fan_in = u64::from(weights.taps) * u64::from(node.input.channels);
+    let elements = u64::from(node.input.elements()) + u64::from(node.output.elements());
+    let outputs = match node.kind {
+        NodeKind::Convolution { .. } => u64::from(node.output.elements()),
+        _ => u64::from(node.output.channels),
+    };
+    Work { flops: 2 * images * outputs * fan_in, bytes: 4 * (images * elements + fan_in * u64::from(node.output.channels)) }
+}
