@@ -42,6 +42,7 @@ override ACTIVATION: u32;
 const SLICE_LANES = ROW_LANES * COLUMN_LANES;
 const LANES = SLICE_LANES * SLICES;
 const_assert LANES % DEEP == 0u; // so that an invocation's place in a slab is the same for all it loads
+const_assert DEEP % SLICES == 0u;
 const TILE_ROWS = ROW_LANES * ROWS;
 const WINDOWS = TILE_ROWS * DEEP;
 const WINDOW_LOADS = (WINDOWS + LANES - 1u) / LANES;
@@ -63,7 +64,8 @@ fn main(
     let first_row = linear_workgroup(workgroup, count) * TILE_ROWS;
     if (first_row >= row_count) { return; }
     let first_group = workgroup.z * COLUMN_LANES;
-    let slice = lane / SLICE_LANES;
+    @if(sliced) let slice = lane / SLICE_LANES;
+    @if(!sliced) const slice = 0u;
     let row_lane = (lane % SLICE_LANES) / COLUMN_LANES;
     let group = first_group + lane % COLUMN_LANES;
     let taps = KERNEL * KERNEL;
@@ -112,7 +114,8 @@ fn main(
             }
         }
         workgroupBarrier();
-        for (var d = slice; d < DEEP; d += SLICES) {
+        for (var step = 0u; step < DEEP / SLICES; step++) {
+            let d = step * SLICES + slice;
             var window: array<vec4f, ROWS>;
             @unroll for (var r = 0u; r < ROWS; r++) { window[r] = window_tile[(r * ROW_LANES + row_lane) * (DEEP + 1u) + d]; }
             @unroll for (var j = 0u; j < DEPTH; j++) {
@@ -131,7 +134,7 @@ fn main(
             }
         }
     }
-    if (slice != 0u || group >= OUT_GROUPS) { return; }
+    if (slice > 0u || group >= OUT_GROUPS) { return; }
     @if(pact) let alpha = parameters[ALPHA_INDEX];
     @unroll for (var r = 0u; r < ROWS; r++) {
         let row = first_row + r * ROW_LANES + row_lane;

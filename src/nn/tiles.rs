@@ -164,3 +164,34 @@ impl TileTable {
         8
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGEST_WORKGROUP: u32 = 256;
+    const WORKGROUP_BYTES: u32 = 16 << 10;
+
+    /// What `convolution_tiled` and `convolution_weight_gradient_tiled` declare, against WebGPU's default limits.
+    #[test]
+    fn products_fit_every_device() {
+        let table = TileTable::for_kind(false);
+        for column_groups in (1..70).chain([128, 256, 257, 2304]) {
+            for inner in [1, 9, 16, 72, 2304] {
+                for pixels in [1, 2, 576] {
+                    let tiles = table.product(column_groups, pixels, inner).unwrap();
+                    let ProductTiles { row_lanes, column_lanes, rows, deep, slices } = tiles;
+                    let lanes = row_lanes * column_lanes * slices;
+                    assert!(lanes <= LARGEST_WORKGROUP && lanes % deep == 0 && deep % slices == 0, "{tiles:?}");
+                    let sums = if slices > 1 { lanes } else { 0 };
+                    let groups = row_lanes * rows * (deep + 1) + 4 * deep * column_lanes + sums;
+                    assert!(groups * 16 <= WORKGROUP_BYTES, "{tiles:?}");
+                }
+                let tiles = table.weight_gradient_product(column_groups, inner + 1).unwrap();
+                let ProductTiles { row_lanes, column_lanes, rows, deep, slices } = tiles;
+                assert!(row_lanes * column_lanes <= LARGEST_WORKGROUP && slices == 1, "{tiles:?}");
+                assert!((row_lanes * rows + column_lanes) * deep * 16 <= WORKGROUP_BYTES, "{tiles:?}");
+            }
+        }
+    }
+}
