@@ -5,38 +5,22 @@
 import constants::LANES;
 import package::common::images::Images;
 import package::common::step::Step;
-import package::common::softmax::Softmax;
+import package::common::logits::{logits, softmax_at};
 
 override CLASSES: u32;
 override CLASS_STRIDE: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<uniform> current: Step;
-@group(0) @binding(2) var<storage, read> logits: array<f32>;
-@group(0) @binding(3) var<storage, read> labels: array<u32>;
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+@group(0) @binding(3) var<uniform> current: Step;
 @group(0) @binding(4) var<storage, read_write> predictions: array<vec4f>;
-
-fn softmax_at(base: u32) -> Softmax {
-    var highest = logits[base];
-    var predicted = 0u;
-    for (var c = 1u; c < CLASSES; c++) {
-        let z = logits[base + c];
-        if (z > highest) {
-            highest = z;
-            predicted = c;
-        }
-    }
-    var sum = 0.0;
-    for (var c = 0u; c < CLASSES; c++) { sum += exp(logits[base + c] - highest); }
-    return Softmax(highest, log(sum), predicted);
-}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(global_invocation_id) invocation: vec3u) {
     if (invocation.x >= images.count) { return; }
     let image = images.first + invocation.x;
     let base = image * CLASS_STRIDE;
-    let softmax = softmax_at(base);
+    let softmax = softmax_at(base, CLASSES);
     let label = labels[image];
     let cross_entropy = (softmax.highest - logits[base + label]) + softmax.log_sum;
     let probability = exp(-softmax.log_sum);

@@ -6,7 +6,7 @@
 
 import constants::LANES;
 import package::common::images::Images;
-import package::common::softmax::Softmax;
+import package::common::logits::{logits, softmax_at};
 
 override CLASSES: u32;
 override CLASS_STRIDE: u32;
@@ -18,31 +18,15 @@ const LOGIT_PREDICTED = 2u;
 const LOG_SOFTMAX_PREDICTED = 3u;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> gradient: array<f32>;
-
-fn softmax_at(base: u32) -> Softmax {
-    var highest = logits[base];
-    var predicted = 0u;
-    for (var c = 1u; c < CLASSES; c++) {
-        let z = logits[base + c];
-        if (z > highest) {
-            highest = z;
-            predicted = c;
-        }
-    }
-    var sum = 0.0;
-    for (var c = 0u; c < CLASSES; c++) { sum += exp(logits[base + c] - highest); }
-    return Softmax(highest, log(sum), predicted);
-}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(global_invocation_id) invocation: vec3u) {
     if (invocation.x >= images.count) { return; }
     let image = images.first + invocation.x;
     let base = image * CLASS_STRIDE;
-    let softmax = softmax_at(base);
+    let softmax = softmax_at(base, CLASSES);
     let class_of_interest = select(labels[image], softmax.predicted, TARGET == LOGIT_PREDICTED || TARGET == LOG_SOFTMAX_PREDICTED);
     let of_probability = TARGET == LOG_SOFTMAX_LABEL || TARGET == LOG_SOFTMAX_PREDICTED;
     var others = 0.0; // 1 − p, without the cancellation where p is close to 1

@@ -8,7 +8,7 @@
 
 import constants::LANES;
 import package::common::images::Images;
-import package::common::softmax::Softmax;
+import package::common::logits::{Softmax, logits, softmax_at};
 
 override CLASSES: u32;
 override CLASS_STRIDE: u32;
@@ -17,25 +17,9 @@ override STOP_GRADIENT: u32 = 0u;
 override SGT: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> gradient: array<f32>;
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4f>;
-
-fn softmax_at(base: u32) -> Softmax {
-    var highest = logits[base];
-    var predicted = 0u;
-    for (var c = 1u; c < CLASSES; c++) {
-        let z = logits[base + c];
-        if (z > highest) {
-            highest = z;
-            predicted = c;
-        }
-    }
-    var sum = 0.0;
-    for (var c = 0u; c < CLASSES; c++) { sum += exp(logits[base + c] - highest); }
-    return Softmax(highest, log(sum), predicted);
-}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(global_invocation_id) invocation: vec3u) {
@@ -44,7 +28,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let clean_base = image * CLASS_STRIDE;
     let masked_base = (image + images.count) * CLASS_STRIDE;
     let label = labels[image];
-    let clean = softmax_at(clean_base);
+    let clean = softmax_at(clean_base, CLASSES);
     let share = 1.0 / f32(images.batch);
     let weight = LAMBDA * share;
 
@@ -55,7 +39,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     var masked: Softmax;
     var divergence = 0.0;
     if (SGT != 0u) {
-        masked = softmax_at(masked_base);
+        masked = softmax_at(masked_base, CLASSES);
         for (var c = 0u; c < CLASSES; c++) {
             let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
             let log_q = logits[masked_base + c] - masked.highest - masked.log_sum;

@@ -522,7 +522,7 @@ fn classify_matches_the_reference() {
         let (mut rows, labels) = logit_rows(&mut random, 9, classes, 4.0);
         rows[..classes].fill(-2.0);
         let output = dirty(4 * 12);
-        let bindings = [&range(0, 9), &uniform(step()), &upload(&rows), &upload(&labels), &output];
+        let bindings = [&range(0, 9), &upload(&rows), &upload(&labels), &uniform(step()), &output];
         run("classify", class_constants(classes), &bindings, [2, 1, 1]);
         let actual = read::<[f32; 4]>(&output, 12);
         for image in 0..9 {

@@ -176,7 +176,7 @@ pub fn result_table(rows: &[ResultRow]) -> Table {
         ("difference", |row| row.paper_accuracy.map(|paper| signed_points(row.accuracy, paper))),
         ("loss", |row| Some(format!("{:.4}", row.loss))),
         ("FLOPs an image", |row| Some(thousands(row.floating_point_operations))),
-        ("paper's FLOPs", |row| row.weighted_operations.map(thousands)),
+        ("FLOPs · bits/32", |row| row.weighted_operations.map(thousands)),
         ("weights", |row| Some(bytes(row.weight_bytes))),
         ("training", |row| Some(duration(row.seconds))),
         ("α", |row| {

@@ -116,6 +116,6 @@ pub fn record_classification(
 ) -> Result<()> {
     let kernel = gpu.kernel("classify", class_shape(network))?;
     let range = batch.clean();
-    let bindings = [range.binding, (&batch.step).into(), network.logits().into(), (&batch.labels).into(), output.into()];
+    let bindings = [range.binding, network.logits().into(), (&batch.labels).into(), (&batch.step).into(), output.into()];
     recording.dispatch(gpu, "classify", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
 }

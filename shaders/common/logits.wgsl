@@ -1,0 +1,26 @@
+// The logits of a batch, [image, class] with padded rows, and what those of one image say.
+// Kernels that import this have the logits at binding 1.
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+
+// The softmax of one image in three numbers: log softmax(z)[c] = z[c] − highest − log_sum.
+struct Softmax {
+    highest: f32,
+    log_sum: f32, // log Σ exp(z − highest)
+    predicted: u32, // class of the highest logit, the first of equals
+}
+
+// Of the row that starts at `base`.
+fn softmax_at(base: u32, classes: u32) -> Softmax {
+    var highest = logits[base];
+    var predicted = 0u;
+    for (var c = 1u; c < classes; c++) {
+        let z = logits[base + c];
+        if (z > highest) {
+            highest = z;
+            predicted = c;
+        }
+    }
+    var sum = 0.0;
+    for (var c = 0u; c < classes; c++) { sum += exp(logits[base + c] - highest); }
+    return Softmax(highest, log(sum), predicted);
+}
