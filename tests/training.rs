@@ -313,24 +313,26 @@ fn a_step_is_one_submission_and_nothing_else() {
     assert!(mean(&sums[80..]) < mean(&sums[..20]), "100 steps did not lower the loss");
 }
 
-/// Labels and workgroups of a step's dispatches.
-fn dispatches(settings: &str) -> Vec<(String, [u32; 3])> {
+/// Labels of a step's dispatches, and the floating-point operations they are for.
+fn dispatches(settings: &str) -> Vec<(String, u64)> {
     let config = run_config(&format!("{TINY}{settings}"), mini(), Path::new("nowhere"));
     let trainer = Trainer::new(gpu(), &config, mini()).unwrap();
     let commands = trainer.step().recordings().into_iter().flat_map(Recording::commands);
     commands
         .filter_map(|command| match command {
-            Command::Dispatch { label, workgroups, .. } => Some((label.clone(), *workgroups)),
+            Command::Dispatch { label, work, .. } => Some((label.clone(), work.flops)),
             Command::Clear(_) => None,
         })
         .collect()
 }
 
-/// Images of a convolution's pass, in batches of 16: the second dimension of its workgroups.
-fn batches(dispatches: &[(String, [u32; 3])], label: &str) -> u32 {
-    let images: u32 = dispatches.iter().filter(|(found, _)| found == label).map(|(_, workgroups)| workgroups[1]).sum();
-    assert_eq!(images % 16, 0, "{label}");
-    images / 16
+/// Images of a pass of one of [`SMALL_NETWORK`]'s convolutions, in batches of 16.
+fn batches(dispatches: &[(String, u64)], label: &str) -> u64 {
+    // Twice taps × input channels × output channels × output pixels.
+    let image = if label.starts_with("conv1") { 2 * 9 * 8 * 13 * 13 } else { 2 * 9 * 8 * 8 * 6 * 6 };
+    let flops: u64 = dispatches.iter().filter(|(found, _)| found == label).map(|(_, flops)| flops).sum();
+    assert_eq!(flops % (16 * image), 0, "{label}");
+    flops / (16 * image)
 }
 
 #[test]
@@ -339,7 +341,7 @@ fn work_of_a_step() {
     let guided = dispatches(SMALL_NETWORK);
     let dropout =
         dispatches(&SMALL_NETWORK.replace("{ type = \"linear\"", "{ type = \"dropout\", rate = 0.5 },\n{ type = \"linear\""));
-    let count = |list: &[(String, [u32; 3])], label: &str| list.iter().filter(|(found, _)| found == label).count();
+    let count = |list: &[(String, u64)], label: &str| list.iter().filter(|(found, _)| found == label).count();
     for label in ["saliency seed", "select lowest", "image statistics", "fill masked"] {
         assert_eq!([count(&plain, label), count(&guided, label), count(&dropout, label)], [0, 1, 1], "{label}");
     }
