@@ -1,5 +1,6 @@
-// Statistics of a layer's weights per output channel: (min, max, Σ|w|/m, Σ(w/m)²) over the IN_ELEMENTS weights of each channel, with
-// m = max|w|: squares of very large or small weights have no f32. Both sums are 0 where m is 0 (or has too few bits to divide by).
+// Statistics of a layer's weights per output channel: (min, max, mean and variance of |w|/m) over the IN_ELEMENTS weights of each channel, with
+// m = max|w|: squares of very large or small weights have no f32. Both are 0 where m is 0 (or has too few bits to divide by).
+// The variance is taken about the mean: SAWB's clip lives on the difference of E[w²] and E|w|², which would lose its digits.
 // Weights are in PyTorch's order [out, in, ky, kx], so a channel is contiguous. One invocation a channel.
 
 override OUT_CHANNELS: u32;
@@ -12,6 +13,20 @@ const BLOCK = 64u;
 
 @group(0) @binding(0) var<storage, read> parameters: array<f32>;
 @group(0) @binding(1) var<storage, read_write> statistics: array<vec4f>;
+
+// Mean over a channel of (|w|/largest − center)^power, power 1 or 2.
+fn mean(base: u32, largest: f32, center: f32, squared: bool) -> f32 {
+    var sum = 0.0;
+    for (var start = 0u; start < IN_ELEMENTS; start += BLOCK) {
+        var block = 0.0;
+        for (var e = start; e < min(start + BLOCK, IN_ELEMENTS); e++) {
+            let deviation = abs(parameters[base + e]) / largest - center;
+            block += select(deviation, deviation * deviation, squared);
+        }
+        sum += block;
+    }
+    return sum / f32(IN_ELEMENTS);
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -26,16 +41,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         high = max(high, w);
     }
     let largest = max(abs(low), abs(high));
-    var sums = vec2f();
+    var center = 0.0;
+    var variance = 0.0;
     if (largest >= SMALLEST_NORMAL) {
-        for (var start = 0u; start < IN_ELEMENTS; start += BLOCK) {
-            var block = vec2f();
-            for (var e = start; e < min(start + BLOCK, IN_ELEMENTS); e++) {
-                let share = abs(parameters[base + e]) / largest;
-                block += vec2f(share, share * share);
-            }
-            sums += block;
-        }
+        center = mean(base, largest, 0.0, false);
+        variance = mean(base, largest, center, true);
     }
-    statistics[channel] = vec4f(low, high, sums);
+    statistics[channel] = vec4f(low, high, center, variance);
 }

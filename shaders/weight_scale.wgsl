@@ -6,16 +6,20 @@ import package::common::quantizer::{AFFINE, DOREFA, SAWB, precise_tanh};
 const SMALLEST_NORMAL = 1.1754944e-38;
 
 override OUT_CHANNELS: u32;
-override IN_ELEMENTS: u32;
 override PER_CHANNEL: u32;
 override QUANTIZER: u32;
 override LEVELS: f32;
-// SAWB's (c₁, c₂) for this width: clip = c₁·√E[w²] + c₂·E|w|.
+// SAWB's c₁ and c₁ + c₂ for this width: clip = c₁·√E[w²] + c₂·E|w| = c₁·(√E[w²] − E|w|) + (c₁ + c₂)·E|w|.
 override SAWB_1: f32;
-override SAWB_2: f32;
+override SAWB_SUM: f32;
 
 @group(0) @binding(0) var<storage, read> statistics: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> quantizer: array<vec4f>;
+
+// What a channel's statistics are multiplied by to be relative to the tensor's largest weight.
+fn share(channel: u32, largest: f32) -> f32 {
+    return max(abs(statistics[channel].x), abs(statistics[channel].y)) / largest;
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -23,18 +27,20 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if (channel >= OUT_CHANNELS) { return; }
     var range = statistics[channel];
     var largest = max(abs(range.x), abs(range.y));
-    var count = f32(IN_ELEMENTS);
     if (PER_CHANNEL == 0u) {
         for (var c = 0u; c < OUT_CHANNELS; c++) {
             range = vec4f(min(range.x, statistics[c].x), max(range.y, statistics[c].y), 0.0, 0.0);
         }
         largest = max(abs(range.x), abs(range.y));
+        // Mean of the channels' means; mean of their variances and of the means' own.
+        for (var c = 0u; c < OUT_CHANNELS && largest > 0.0; c++) { range.z += statistics[c].z * share(c, largest); }
+        range.z /= f32(OUT_CHANNELS);
         for (var c = 0u; c < OUT_CHANNELS && largest > 0.0; c++) {
-            let other = statistics[c];
-            let share = max(abs(other.x), abs(other.y)) / largest;
-            range += vec4f(0.0, 0.0, other.z * share, other.w * share * share);
+            let scale = share(c, largest);
+            let deviation = statistics[c].z * scale - range.z;
+            range.w += statistics[c].w * scale * scale + deviation * deviation;
         }
-        count *= f32(OUT_CHANNELS);
+        range.w /= f32(OUT_CHANNELS);
     }
     switch QUANTIZER {
         case AFFINE: {
@@ -46,7 +52,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         }
         case DOREFA: { quantizer[channel] = vec4f(precise_tanh(largest), 0.0, 0.0, 0.0); }
         case SAWB: {
-            let estimate = largest * (SAWB_1 * sqrt(range.w / count) + SAWB_2 * range.z / count);
+            // c₁ and c₂ nearly cancel: the difference of root mean square and mean is variance / (their sum).
+            let root = sqrt(range.w + range.z * range.z);
+            let estimate = largest * (SAWB_1 * range.w / max(root + range.z, SMALLEST_NORMAL) + SAWB_SUM * range.z);
             let clip = select(largest, estimate, estimate > 0.0);
             quantizer[channel] = vec4f(clip, 2.0 * clip / LEVELS, 0.0, 0.0);
         }

@@ -927,15 +927,16 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
         let bias: Vec<f32> = (0..out_channels).map(|channel| channel as f32 + 0.25).collect();
         values.extend(&bias);
         let (parameters, statistics, constants) = (upload(&values), untouched(20), untouched(20));
-        let shape = || Specialization::new().constant("OUT_CHANNELS", out_channels).constant("IN_ELEMENTS", per as u32);
-        run("weight_range", shape().constant("WEIGHT_INDEX", 3u32), &[&parameters, &statistics], [1, 1, 1]);
+        let channels = || Specialization::new().constant("OUT_CHANNELS", out_channels);
+        let elements = channels().constant("IN_ELEMENTS", per as u32);
+        run("weight_range", elements.constant("WEIGHT_INDEX", 3u32), &[&parameters, &statistics], [1, 1, 1]);
         let coefficients = sawb_coefficients(bits).filter(|_| number == 3).unwrap_or((0.0, 0.0));
-        let specialization = shape()
+        let specialization = channels()
             .constant("QUANTIZER", number)
             .constant("LEVELS", levels)
             .constant("PER_CHANNEL", u32::from(per_channel))
             .constant("SAWB_1", coefficients.0)
-            .constant("SAWB_2", coefficients.1);
+            .constant("SAWB_SUM", f64::from(coefficients.0) + f64::from(coefficients.1));
         run("weight_scale", specialization, &[&statistics, &constants], [1, 1, 1]);
         let (in_padded, out_padded) = (padded(in_channels), padded(out_channels));
         let specialization = Specialization::new()

@@ -317,12 +317,13 @@ pub(super) fn record_weights(
     let out_channels = node.output.channels;
     let in_elements = node.input.channels * weights.taps;
     if weights.quantizer.is_active() {
-        let shape = Specialization::new().constant("OUT_CHANNELS", out_channels).constant("IN_ELEMENTS", in_elements);
-        let kernel = gpu.kernel("weight_range", shape.clone().constant("WEIGHT_INDEX", weights.weight_index))?;
+        let channels = Specialization::new().constant("OUT_CHANNELS", out_channels);
+        let specialization = channels.clone().constant("IN_ELEMENTS", in_elements).constant("WEIGHT_INDEX", weights.weight_index);
+        let kernel = gpu.kernel("weight_range", specialization)?;
         let workgroups = [out_channels.div_ceil(64), 1, 1];
         let bindings = [parameters, &weights.statistics].map(Binding::from);
         recording.dispatch(gpu, format!("{} weight range", node.name), kernel, &bindings, workgroups)?;
-        let kernel = gpu.kernel("weight_scale", weights.quantizer.specialize_scale(shape))?;
+        let kernel = gpu.kernel("weight_scale", weights.quantizer.specialize_scale(channels))?;
         let bindings = [&weights.statistics, &weights.constants].map(Binding::from);
         recording.dispatch(gpu, format!("{} weight scale", node.name), kernel, &bindings, workgroups)?;
     }

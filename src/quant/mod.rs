@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    config::{LayerBits, QuantizationConfig, WeightQuantizer},
+    config::{LayerBits, QuantizationConfig, WeightQuantizer, decimal},
     gpu::Specialization,
 };
 
@@ -64,7 +64,7 @@ impl WeightQuantizerPlan {
         self.specialize_levels(specialization)
             .constant("PER_CHANNEL", u32::from(self.per_channel))
             .constant("SAWB_1", first)
-            .constant("SAWB_2", second)
+            .constant("SAWB_SUM", decimal(first) + decimal(second))
     }
 }
 
