@@ -4,12 +4,13 @@ use std::{io::Write, path::Path};
 
 use crate::{Error, Result};
 
-/// Writes `bytes` to a temporary file beside `path`, syncs it, and renames it to `path`.
+/// Writes `bytes` to a temporary file beside `path`, syncs it, and renames it to `path`. Missing folders are created.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`; an older file there is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
     let mut file = tempfile::Builder::new().prefix(".saliq-").tempfile_in(folder).map_err(Error::io("cannot write", path))?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io("cannot write", path))?;
     // Temporary files are private; what a user asked for is as readable as any other file.
