@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// [`Error::Io`] naming `path`; an older file there is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
+    std::fs::create_dir_all(folder).map_err(Error::io("its folder cannot be created", path))?;
     let mut file = tempfile::Builder::new().prefix(".saliq-").tempfile_in(folder).map_err(Error::io("cannot write", path))?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io("cannot write", path))?;
     // Temporary files are private; what a user asked for is as readable as any other file.
