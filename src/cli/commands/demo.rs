@@ -107,8 +107,8 @@ fn configuration(out: &Path, folder: &str, bits: &str, dataset: &Dataset, tiny: 
     let (steps, snapshot_every) = match (tiny, is_float) {
         (true, true) => (3, 1),
         (true, false) => (1, 0),
-        (false, true) => (132, 12),
-        (false, false) => (44, 0),
+        (false, true) => (188, 17),
+        (false, false) => (56, 0),
     };
     let init =
         if is_float { String::new() } else { format!("init = {:?}\n", out.join("float").join(MODEL_FILE).display().to_string()) };
