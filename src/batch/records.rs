@@ -41,6 +41,24 @@ pub struct StepRecord {
     pub padding: [u32; 2],
 }
 
+impl StepRecord {
+    /// The entries of a pass over the first `count` images in file order, `most` at a time.
+    pub fn in_file_order(count: u32, most: u32, seed: u64) -> Vec<StepRecord> {
+        (0..count)
+            .step_by(most.max(1) as usize)
+            .map(|position| StepRecord {
+                position,
+                count: most.min(count - position),
+                batch: count,
+                epoch_images: count,
+                seed_low: seed as u32,
+                seed_high: (seed >> 32) as u32,
+                ..StepRecord::default()
+            })
+            .collect()
+    }
+}
+
 /// The images a dispatch works on (`shaders/common/images.wgsl`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]

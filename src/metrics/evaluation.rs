@@ -102,16 +102,7 @@ impl Evaluator {
     /// Records forward passes of `network` over `data` in file order, `most` images at a time (at most the network's slots).
     pub fn record(gpu: &Gpu, network: &Network, data: &ResidentData, normalization: (f32, f32), most: u32) -> Result<Evaluator> {
         let most = most.min(data.count).max(1);
-        let table: Vec<_> = (0..data.count)
-            .step_by(most as usize)
-            .map(|position| StepRecord {
-                position,
-                count: most.min(data.count - position),
-                batch: data.count,
-                epoch_images: data.count,
-                ..StepRecord::default()
-            })
-            .collect();
+        let table = StepRecord::in_file_order(data.count, most, 0);
         let batch = Batch::new(gpu, most, false, table.len() as u64)?;
         let output = gpu.buffer("predictions", u64::from(data.count) * 16)?;
         let mut weights = Recording::new();

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     Error, Result,
+    batch::flat_workgroups,
     config::{LayerConfig, NetworkConfig, QuantizationConfig, Shape},
     gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
     quant::WeightQuantizerPlan,
@@ -61,8 +62,7 @@ pub struct Network {
 
 /// `workgroups` spread over two dimensions.
 pub(super) fn grid(workgroups: u32) -> [u32; 3] {
-    let width = workgroups.clamp(1, 65_535);
-    [width, workgroups.div_ceil(width), 1]
+    flat_workgroups(u64::from(workgroups), 1)
 }
 
 fn bytes(slots: u32, elements: u32) -> u64 {

@@ -143,18 +143,7 @@ impl<'a> Explainer<'a> {
         let shape = self.data.shape;
         let per_image = u64::from(shape.pixels() * groups(shape.channels)) * 4;
         let count = self.data.count;
-        let table: Vec<_> = (0..count)
-            .step_by(self.batch.most as usize)
-            .map(|position| StepRecord {
-                position,
-                count: self.batch.most.min(count - position),
-                batch: count,
-                epoch_images: count,
-                seed_low: self.options.seed as u32,
-                seed_high: (self.options.seed >> 32) as u32,
-                ..StepRecord::default()
-            })
-            .collect();
+        let table = StepRecord::in_file_order(count, self.batch.most, self.options.seed);
         self.batch.write_table(gpu, &table);
         self.weights.submit(gpu)?;
         let mut result = Attributions {

@@ -33,17 +33,8 @@ pub async fn calibrate_alphas(
     let options = NetworkOptions { slots: most, training: false, gradients: false };
     let float = Network::new(gpu, network, &float_activations, options)?;
     gpu.write(&float.parameters, 0, &parameters[..float.layout.length as usize]);
-    let batches = BATCHES.min(data.count.div_ceil(most));
-    let batch = Batch::new(gpu, most, false, u64::from(batches))?;
-    let table: Vec<_> = (0..batches)
-        .map(|index| StepRecord {
-            position: index * most,
-            count: most.min(data.count - index * most),
-            batch: most,
-            epoch_images: data.count,
-            ..StepRecord::default()
-        })
-        .collect();
+    let table = StepRecord::in_file_order(data.count.min(BATCHES * most), most, 0);
+    let batch = Batch::new(gpu, most, false, table.len() as u64)?;
     batch.write_table(gpu, &table);
     let mut recording = Recording::new();
     batch.record_begin(gpu, &mut recording)?;
