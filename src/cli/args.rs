@@ -1,6 +1,7 @@
 //! Definitions of every command, flag and help text.
 
 mod check;
+mod cost;
 mod data;
 mod eval;
 mod explain;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use check::{BenchArgs, CheckArgs, CheckFormat};
+pub use cost::{Accounting, CostArgs};
 pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};
 pub use eval::{EvalArgs, ModelInputArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
@@ -87,6 +89,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Show what a model looks at: attribution maps and picture grids
     Explain(ExplainArgs),
+    /// Count what a model or a configuration costs: operations, bits, bytes
+    Cost(CostArgs),
     /// Validate shaders without any GPU: parse, validate, translate to SPIR-V, MSL, HLSL and GLSL
     Check(CheckArgs),
     /// Time the training step and its kernels

@@ -62,6 +62,13 @@ pub(super) fn refusal(bits: LayerBits, quantizer: WeightQuantizer, pact: PactKin
     None
 }
 
+impl WeightQuantizer {
+    /// Whether its integers are offset by a zero point.
+    pub fn has_zero_point(self) -> bool {
+        self == WeightQuantizer::Affine
+    }
+}
+
 impl QuantizationConfig {
     /// Checks widths, quantizers and α settings against each other, whoever wrote them.
     ///

@@ -1,82 +1,221 @@
-//! What a forward pass costs: multiply-accumulates, operations, bytes (algorithms: section 7; counts what is executed).
+//! What a forward pass of one image costs: multiply-accumulates, operations, bytes; as executed ([`Cost`]), or with the constants that
+//! the paper prints ([`PaperCost`]).
 
 use serde::Serialize;
 
 use crate::{
-    Result,
-    config::{LayerConfig, NetworkConfig, QuantizationConfig},
+    Error, Result,
+    config::{LayerConfig, NetworkConfig, QuantizationConfig, Shape},
 };
+
+/// Bits of a pixel: the input of the first layer.
+const PIXEL_BITS: u32 = 8;
+
+/// What a layer with weights is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerKind {
+    /// Convolution.
+    Conv,
+    /// Fully connected.
+    Linear,
+}
 
 /// Cost of one weighted layer for one image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerCost {
     /// Layer name.
     pub name: String,
+    /// Convolution or fully connected.
+    pub kind: LayerKind,
+    /// Shape of its input.
+    pub input: Shape,
+    /// Shape of its output, before any pooling.
+    pub output: Shape,
     /// Multiply-accumulates.
     pub macs: u64,
+    /// Floating-point operations: 2 · MAC.
+    pub flops: u64,
     /// Bits of its weights; 32 is float.
     pub weight_bits: u32,
+    /// Bits of its input: 8 for the image, else those of the activations before it.
+    pub input_bits: u32,
+    /// Bits of its output after the activation.
+    pub activation_bits: u32,
+    /// Bit operations: MAC · bits of the weights · bits of the input.
+    pub bit_ops: u64,
+    /// The paper's measure: FLOP · weight bits / 32 for a convolution, FLOP for a fully connected layer.
+    pub weighted_flops: u64,
     /// Number of weights and biases.
     pub parameters: u64,
-    /// Bytes of the weights at their width, biases in float.
+    /// Bytes of the weights at their width, without biases.
     pub weight_bytes: u64,
-    /// Whether the paper scales its operations by b/32: convolutions only.
-    pub convolution: bool,
+    /// Bytes of what a packed model adds for it: float biases, a float step (with `affine` a byte for the zero point too) a tensor or
+    /// output channel, and a float α where its activations are quantized.
+    pub side_bytes: u64,
+    /// Bytes of its output at its width.
+    pub activation_bytes: u64,
 }
 
-/// Cost of a network for one image.
+/// Cost of a network for one image, counting what is executed. Activations, pooling and batch norm (which is folded into the weights
+/// for inference) are not counted as operations: they are not where the work is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cost {
+    /// `executed`.
+    pub accounting: &'static str,
     /// A record a weighted layer.
     pub layers: Vec<LayerCost>,
     /// Multiply-accumulates.
     pub macs: u64,
     /// Floating-point operations: 2 · MAC.
     pub flops: u64,
+    /// Bit operations.
+    pub bit_ops: u64,
     /// The paper's measure: Σ FLOP · b/32 over the convolutions plus the unscaled fully connected layers.
     pub weighted_flops: u64,
-    /// Bytes of all weights.
+    /// Number of weights and biases.
+    pub parameters: u64,
+    /// Bytes of all weights at their widths, without biases.
     pub weight_bytes: u64,
+    /// Bytes of the outputs of all weighted layers at their widths.
+    pub activation_bytes: u64,
+    /// Bytes of the model with its weights packed at their widths, biases, steps and α's in float.
+    pub packed_bytes: u64,
+    /// Bytes of the same model in float.
+    pub float_bytes: u64,
 }
 
 impl Cost {
     /// The cost of `network` with `quantization`.
     ///
     /// # Errors
-    /// [`crate::Error::Model`] for a network that cannot be.
+    /// [`Error::Model`] for a network that cannot be.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Cost> {
-        let shapes = network.shapes()?;
-        let mut input = network.input;
-        let mut layers = Vec::new();
-        for (layer, &output) in network.layers.iter().zip(&shapes) {
-            let weighted = match layer {
-                LayerConfig::Conv { name, kernel, .. } => {
-                    Some((name, u64::from(input.channels) * u64::from(*kernel) * u64::from(*kernel), true))
-                }
-                LayerConfig::Linear { name, .. } => Some((name, u64::from(input.elements()), false)),
-                _ => None,
+        let shapes = network.validate()?;
+        let mut layers: Vec<LayerCost> = Vec::new();
+        for (position, weighted) in network.weight_layers().into_iter().enumerate() {
+            let output = shapes[weighted.index];
+            let input = weighted.index.checked_sub(1).map_or(network.input, |before| shapes[before]);
+            let input_bits = layers.last().map_or(PIXEL_BITS, |before| before.activation_bits);
+            let bits = quantization.layer_bits(position);
+            let (kind, fan_in) = match network.layers[weighted.index] {
+                LayerConfig::Conv { kernel, .. } => (LayerKind::Conv, u64::from(input.channels) * u64::from(kernel).pow(2)),
+                _ => (LayerKind::Linear, u64::from(input.elements())),
             };
-            if let Some((name, fan_in, convolution)) = weighted {
-                let weight_bits = quantization.layer_bits(layers.len()).weight;
-                let (weights, biases) = (fan_in * u64::from(output.channels), u64::from(output.channels));
-                layers.push(LayerCost {
-                    name: name.clone(),
-                    macs: fan_in * u64::from(output.elements()),
-                    weight_bits,
-                    parameters: weights + biases,
-                    weight_bytes: (weights * u64::from(weight_bits)).div_ceil(8) + biases * 4,
-                    convolution,
-                });
-            }
-            input = output;
+            let (weights, biases) = (fan_in * u64::from(output.channels), u64::from(output.channels));
+            let macs = fan_in * u64::from(output.elements());
+            let scaled_bits = if kind == LayerKind::Conv { bits.weight } else { 32 };
+            let steps = match (bits.quantizes_weights(), quantization.per_channel) {
+                (false, _) => 0,
+                (true, false) => 1,
+                (true, true) => u64::from(output.channels),
+            };
+            let activation_bits = if weighted.activation.is_some() { bits.activation } else { 32 };
+            layers.push(LayerCost {
+                name: weighted.name.into(),
+                kind,
+                input,
+                output,
+                macs,
+                flops: 2 * macs,
+                weight_bits: bits.weight,
+                input_bits,
+                activation_bits,
+                bit_ops: macs * u64::from(bits.weight) * u64::from(input_bits),
+                weighted_flops: 2 * macs * u64::from(scaled_bits) / 32,
+                parameters: weights + biases,
+                weight_bytes: packed_bytes(weights, bits.weight),
+                side_bytes: 4 * biases
+                    + steps * if quantization.weight_quant.has_zero_point() { 5 } else { 4 }
+                    + if activation_bits < 32 { 4 } else { 0 },
+                activation_bytes: packed_bytes(u64::from(output.elements()), activation_bits),
+            });
         }
-        let scaled = |layer: &LayerCost| 2 * layer.macs * u64::from(if layer.convolution { layer.weight_bits } else { 32 }) / 32;
-        let macs = layers.iter().map(|layer| layer.macs).sum();
+        let total = |count: fn(&LayerCost) -> u64| layers.iter().map(count).sum();
         Ok(Cost {
-            macs,
-            flops: 2 * macs,
-            weighted_flops: layers.iter().map(scaled).sum(),
-            weight_bytes: layers.iter().map(|layer| layer.weight_bytes).sum(),
+            accounting: "executed",
+            macs: total(|layer| layer.macs),
+            flops: total(|layer| layer.flops),
+            bit_ops: total(|layer| layer.bit_ops),
+            weighted_flops: total(|layer| layer.weighted_flops),
+            parameters: total(|layer| layer.parameters),
+            weight_bytes: total(|layer| layer.weight_bytes),
+            activation_bytes: total(|layer| layer.activation_bytes),
+            packed_bytes: total(|layer| layer.weight_bytes + layer.side_bytes),
+            float_bytes: 4 * total(|layer| layer.parameters),
+            layers,
+        })
+    }
+}
+
+/// Bytes that hold `count` values of `bits` bits each, one after the other.
+fn packed_bytes(count: u64, bits: u32) -> u64 {
+    (count * u64::from(bits)).div_ceil(8)
+}
+
+/// One layer's FLOPs as the paper counts them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PaperLayerCost {
+    /// Layer name.
+    pub name: String,
+    /// FLOPs by the paper's own constants.
+    pub flops: u64,
+    /// Bits it is scaled by; 32 for the fully connected layers, which the paper leaves unscaled.
+    pub bits: u32,
+    /// FLOPs · bits / 32.
+    pub weighted_flops: u64,
+}
+
+/// The paper's own count (Table II, "Number of Flops"): 225,792·b₁/32 + 30,618,624·b₂/32 + 1,180,928.
+///
+/// 225,792 = 28·28·32·9 counts conv1 with "same" padding, which the network does not have; 1,180,928 are the multiply-accumulates of the fully
+/// connected layers; 30,618,624 for conv2 matches no layout of the layer (with valid padding it has 10,616,832 multiply-accumulates).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PaperCost {
+    /// `paper`.
+    pub accounting: &'static str,
+    /// A record a weighted layer.
+    pub layers: Vec<PaperLayerCost>,
+    /// FLOPs in float.
+    pub flops: u64,
+    /// FLOPs scaled by the bits: what the paper prints.
+    pub weighted_flops: u64,
+}
+
+impl PaperCost {
+    /// The printed figure for `quantization`, by the bits of the convolutions' weights.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for any network but that of Table I on images of 1×28×28 with 10 classes: the constants are of no other.
+    pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<PaperCost> {
+        let table_one = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
+        let undropped = NetworkConfig {
+            layers: network.layers.iter().filter(|layer| !matches!(layer, LayerConfig::Dropout { .. })).cloned().collect(),
+            ..network.clone()
+        };
+        if undropped != table_one {
+            return Err(Error::Usage(
+                "--accounting paper: the paper's constants are those of the network of Table I on images of 1×28×28 with 10 classes; \
+                 leave --accounting out to count what this network executes"
+                    .into(),
+            ));
+        }
+        let layer = |name: &str, flops: u64, bits: u32| PaperLayerCost {
+            name: name.into(),
+            flops,
+            bits,
+            weighted_flops: flops * u64::from(bits) / 32,
+        };
+        let layers = vec![
+            layer("conv1", 225_792, quantization.layer_bits(0).weight),
+            layer("conv2", 30_618_624, quantization.layer_bits(1).weight),
+            layer("fc1", 9216 * 128, 32),
+            layer("fc2", 128 * 10, 32),
+        ];
+        Ok(PaperCost {
+            accounting: "paper",
+            flops: layers.iter().map(|layer| layer.flops).sum(),
+            weighted_flops: layers.iter().map(|layer| layer.weighted_flops).sum(),
             layers,
         })
     }
@@ -85,19 +224,77 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LayerBits, Shape};
+    use crate::config::{LayerBits, WeightQuantizer, expand_bits};
+
+    fn table_one() -> NetworkConfig {
+        NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5])
+    }
+
+    fn quantization(bits: &str) -> QuantizationConfig {
+        let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &table_one()).unwrap();
+        QuantizationConfig { bits, ..QuantizationConfig::default() }
+    }
 
     #[test]
     fn table_one_counts() {
-        let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
-        let float = Cost::new(&network, &QuantizationConfig::default()).unwrap();
-        assert_eq!(float.macs, 11_992_448);
-        assert_eq!(float.layers.iter().map(|layer| layer.parameters).sum::<u64>(), 1_199_882);
+        let float = Cost::new(&table_one(), &QuantizationConfig::default()).unwrap();
+        assert_eq!((float.macs, float.flops, float.parameters), (11_992_448, 23_984_896, 1_199_882));
         assert_eq!(float.weighted_flops, float.flops);
-        let bits = LayerBits::parse_list("4,2").unwrap();
-        let quantized = Cost::new(&network, &QuantizationConfig { bits, ..QuantizationConfig::default() }).unwrap();
+        assert_eq!((float.float_bytes, float.packed_bytes), (4 * 1_199_882, 4 * 1_199_882));
+        // conv1 32×26×26, conv2 64×24×24, fc1 128, fc2 10, in floats.
+        assert_eq!(float.activation_bytes, 4 * (21_632 + 36_864 + 128 + 10));
+        // Pixels have 8 bits, everything else 32.
+        assert_eq!(float.bit_ops, 194_688 * 32 * 8 + (10_616_832 + 1_179_648 + 1280) * 32 * 32);
+
+        let cost = Cost::new(&table_one(), &quantization("4,2")).unwrap();
         // conv1 194,688 · 4/32 + conv2 10,616,832 · 2/32 + 1,180,928, twice.
-        assert_eq!(quantized.weighted_flops, 2 * (24_336 + 663_552 + 1_180_928));
-        assert_eq!(quantized.layers[1].weight_bytes, 18_432 * 2 / 8 + 256);
+        assert_eq!(cost.weighted_flops, 2 * (24_336 + 663_552 + 1_180_928));
+        let bit_ops: Vec<u64> = cost.layers.iter().map(|layer| layer.bit_ops).collect();
+        assert_eq!(bit_ops, [194_688 * 4 * 8, 10_616_832 * 2 * 4, 1_179_648 * 32 * 2, 1280 * 32 * 32]);
+        let weight_bytes: Vec<u64> = cost.layers.iter().map(|layer| layer.weight_bytes).collect();
+        assert_eq!(weight_bytes, [288 * 4 / 8, 18_432 * 2 / 8, 1_179_648 * 4, 1280 * 4]);
+        let activations: Vec<u64> = cost.layers.iter().map(|layer| layer.activation_bytes).collect();
+        assert_eq!(activations, [21_632 / 2, 36_864 / 4, 128 * 4, 10 * 4]);
+        // Biases of 32 + 64 + 128 + 10 channels, two steps and two α's.
+        assert_eq!(cost.packed_bytes, 144 + 4608 + 4_723_712 + 4 * (234 + 2 + 2));
+    }
+
+    #[test]
+    fn steps_per_channel_zero_points_and_odd_widths_are_counted() {
+        let layers = vec![
+            LayerConfig::Conv { name: "conv1".into(), out_channels: 5, kernel: 3, stride: 2, padding: 1 },
+            LayerConfig::MaxPool { kernel: 2, stride: 2 },
+            LayerConfig::Linear { name: "fc1".into(), out_features: 4 },
+        ];
+        let network = NetworkConfig { input: Shape::new(3, 11, 13), classes: 4, layers };
+        let quantization = QuantizationConfig {
+            bits: LayerBits::parse_list("w3a3,w5a5").unwrap(),
+            weight_quant: WeightQuantizer::Affine,
+            per_channel: true,
+            ..QuantizationConfig::default()
+        };
+        let cost = Cost::new(&network, &quantization).unwrap();
+        let conv = &cost.layers[0];
+        // 6×7 outputs of 27 inputs; no activation follows, so the output stays in float and nothing has an α.
+        assert_eq!((conv.output, conv.macs), (Shape::new(5, 6, 7), 5 * 6 * 7 * 27));
+        assert_eq!((conv.weight_bytes, conv.activation_bits, conv.activation_bytes), ((5 * 27 * 3u64).div_ceil(8), 32, 4 * 210));
+        assert_eq!(conv.side_bytes, 5 * 4 + 5 * 5);
+        let linear = &cost.layers[1];
+        assert_eq!((linear.input, linear.input_bits, linear.macs), (Shape::new(5, 3, 3), 32, 45 * 4));
+        assert_eq!((linear.weight_bytes, linear.bit_ops), ((180 * 5u64).div_ceil(8), 180 * 5 * 32));
+        // Fully connected layers are not scaled.
+        assert_eq!(cost.weighted_flops, 2 * conv.macs * 3 / 32 + 2 * 180);
+    }
+
+    #[test]
+    fn the_printed_figures_of_the_paper() {
+        let printed = [("32", 32_025_344), ("2,2", 3_108_704), ("4,2", 3_122_816), ("4,4", 5_036_480)];
+        for (bits, figure) in printed {
+            assert_eq!(PaperCost::new(&table_one(), &quantization(bits)).unwrap().weighted_flops, figure, "{bits}");
+        }
+        // Quantized fully connected layers change nothing in the paper's count.
+        assert_eq!(PaperCost::new(&table_one(), &quantization("4,2,8,8")).unwrap().weighted_flops, 3_122_816);
+        let other = NetworkConfig::table_one(Shape::new(3, 28, 28), 10, [0.0; 2]);
+        assert!(matches!(PaperCost::new(&other, &QuantizationConfig::default()), Err(Error::Usage(_))));
     }
 }

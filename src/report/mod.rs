@@ -18,3 +18,4 @@ pub use filmstrip::Filmstrip;
 pub use grid::{Grid, GridColumn};
 pub use html::{Block, Report, Section};
 pub use table::{ResultRow, Table, result_table};
+pub(crate) use table::{bytes, thousands};

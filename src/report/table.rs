@@ -154,7 +154,7 @@ pub struct ResultRow {
     pub floating_point_operations: u64,
     /// The paper's bit-weighted measure of them (Table II, "Number of Flops").
     pub weighted_operations: Option<u64>,
-    /// Size of all weights at their bits, in bytes.
+    /// Size of the model with its weights packed at their bits, in bytes.
     pub weight_bytes: u64,
     /// Duration of the training, in seconds.
     pub seconds: f32,
@@ -208,7 +208,8 @@ fn signed_points(ours: f32, paper: f32) -> String {
     format!("{sign}{:.2}", points.abs())
 }
 
-fn thousands(number: u64) -> String {
+/// A number in groups of three digits.
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -220,7 +221,8 @@ fn thousands(number: u64) -> String {
     out
 }
 
-fn bytes(count: u64) -> String {
+/// A size with its unit.
+pub(crate) fn bytes(count: u64) -> String {
     match count {
         0..1_000 => format!("{count} B"),
         1_000..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),

@@ -158,7 +158,7 @@ fn row(trained: &Trained) -> Result<ResultRow> {
         paper_accuracy: Some(trained.paper),
         floating_point_operations: cost.flops,
         weighted_operations: Some(cost.weighted_flops),
-        weight_bytes: cost.weight_bytes,
+        weight_bytes: cost.packed_bytes,
         seconds: trained.outcome.seconds as f32,
         alpha: trained.outcome.alphas.iter().map(|(name, &alpha)| (name.clone(), alpha)).collect(),
     })

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod cost;
 pub mod data;
 pub mod demo;
 pub mod devices;

@@ -1,0 +1,155 @@
+//! `saliq cost`.
+
+use std::path::Path;
+
+use crate::{
+    Result,
+    cli::args::{Accounting, CostArgs, GlobalArgs},
+    config::{DatasetInfo, NetworkConfig, PartialRunConfig, QuantizationConfig, Shape},
+    data,
+    metrics::{Cost, LayerKind, PaperCost},
+    model::{MODEL_FILE, Model},
+    report::{Table, bytes, thousands},
+    train::RunFolder,
+};
+
+/// Counts operations, bits and bytes. Needs no adapter, and no images where the data set is a known one.
+///
+/// # Errors
+/// [`crate::Error`] for a model or configuration that is none, or widths that do not fit it.
+pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
+    let (network, quantization) = subject(args)?;
+    let output = global.output();
+    match args.accounting {
+        Accounting::Executed => {
+            let cost = Cost::new(&network, &quantization)?;
+            output.result(&cost, || describe(&cost))
+        }
+        Accounting::Paper => {
+            let cost = PaperCost::new(&network, &quantization)?;
+            output.result(&cost, || describe_paper(&cost))
+        }
+    }
+}
+
+/// The network and its quantization: of a model, of a configuration, or Table I's in float; `--bits` and the like over it.
+fn subject(args: &CostArgs) -> Result<(NetworkConfig, QuantizationConfig)> {
+    let configuration = match &args.subject {
+        None => PartialRunConfig::default(),
+        Some(path) if is_model(path) => {
+            let config = Model::load(path, &args.quantization)?.config;
+            return Ok((config.network, config.quantization));
+        }
+        Some(path) if path.is_dir() => PartialRunConfig::from_file(&RunFolder::config_of(path))?,
+        Some(path) => PartialRunConfig::from_file(path)?,
+    };
+    let info = images_of(&configuration, args)?;
+    let config = configuration.resolve(&info)?;
+    let quantization = args.quantization.apply(&config.quantization, &config.network)?;
+    Ok((config.network, quantization))
+}
+
+/// A tensor file, or a folder with one; a run that has only begun has a configuration alone.
+fn is_model(path: &Path) -> bool {
+    if path.is_dir() {
+        path.join(MODEL_FILE).exists()
+    } else {
+        path.extension().is_some_and(|extension| extension == "safetensors")
+    }
+}
+
+/// Shape and classes of the images: as the configuration spells them out, of a known data set, or of the one found.
+fn images_of(configuration: &PartialRunConfig, args: &CostArgs) -> Result<DatasetInfo> {
+    let name = args.dataset.as_deref().unwrap_or(configuration.dataset_name());
+    let info = |shape: Shape, classes: u32| DatasetInfo { name: name.into(), shape, classes };
+    let own = configuration.network.as_ref().and_then(|network| network.input.zip(network.classes));
+    if let (Some((shape, classes)), None) = (own, &args.dataset) {
+        return Ok(info(shape, classes));
+    }
+    if let Some(known) = data::catalog::find(name) {
+        return Ok(info(known.shape, known.class_names.len() as u32));
+    }
+    let data_dir = args.data_dir.as_deref().or(configuration.data_dir.as_deref());
+    Ok(data::load(name, data_dir)?.info())
+}
+
+fn bits(weight: u32, input: u32) -> String {
+    let width = |bits: u32| if bits < 32 { bits.to_string() } else { "float".into() };
+    format!("{} × {}", width(weight), width(input))
+}
+
+fn shape(shape: Shape) -> String {
+    match <[u32; 3]>::from(shape) {
+        [channels, 1, 1] => channels.to_string(),
+        [channels, height, width] => format!("{channels}×{height}×{width}"),
+    }
+}
+
+fn describe(cost: &Cost) -> String {
+    let headers = [
+        "layer",
+        "output",
+        "MACs",
+        "FLOPs",
+        "weights × input",
+        "BitOPs",
+        "FLOPs · bits/32",
+        "parameters",
+        "weight bytes",
+        "activation bytes",
+    ];
+    let mut rows: Vec<Vec<String>> = cost
+        .layers
+        .iter()
+        .map(|layer| {
+            vec![
+                layer.name.clone(),
+                shape(layer.output),
+                thousands(layer.macs),
+                thousands(layer.flops),
+                bits(layer.weight_bits, layer.input_bits),
+                thousands(layer.bit_ops),
+                match layer.kind {
+                    LayerKind::Conv => thousands(layer.weighted_flops),
+                    LayerKind::Linear => format!("{} (unscaled)", thousands(layer.weighted_flops)),
+                },
+                thousands(layer.parameters),
+                thousands(layer.weight_bytes),
+                thousands(layer.activation_bytes),
+            ]
+        })
+        .collect();
+    rows.push(vec![
+        "total".into(),
+        String::new(),
+        thousands(cost.macs),
+        thousands(cost.flops),
+        String::new(),
+        thousands(cost.bit_ops),
+        thousands(cost.weighted_flops),
+        thousands(cost.parameters),
+        thousands(cost.weight_bytes),
+        thousands(cost.activation_bytes),
+    ]);
+    format!(
+        "{}\npacked model: {} (weights at their bits; biases, steps and α in float), {:.1} times smaller than the {} of float",
+        Table::new(headers, rows).to_text(None),
+        bytes(cost.packed_bytes),
+        cost.float_bytes as f64 / cost.packed_bytes.max(1) as f64,
+        bytes(cost.float_bytes)
+    )
+}
+
+fn describe_paper(cost: &PaperCost) -> String {
+    let mut rows: Vec<[String; 4]> = cost
+        .layers
+        .iter()
+        .map(|layer| [layer.name.clone(), thousands(layer.flops), layer.bits.to_string(), thousands(layer.weighted_flops)])
+        .collect();
+    rows.push(["total".into(), thousands(cost.flops), String::new(), thousands(cost.weighted_flops)]);
+    format!(
+        "{}\nthe paper's own count: 225,792·b1/32 + 30,618,624·b2/32 + 1,180,928. conv1 is counted with padding that the network does not \
+         have, conv2 by a number that matches no layout of it; without --accounting paper, what is executed is counted",
+        Table::new(["layer", "FLOPs (paper)", "bits", "FLOPs · bits/32"], rows).to_text(None)
+    )
+}
