@@ -1,8 +1,9 @@
-// Starts a step: copies the next entry of the epoch's table to `current` and writes the three ranges of images that later kernels work on,
+// Starts a step: copies the next entry of the epoch's table to `current` and writes the ranges of images that later kernels work on,
 // so that a recorded step can be submitted again and again without the host writing anything.
 //
-// `ranges` holds three `Images` records at bytes 0, 256 and 512: the clean half {0, count}, the masked half {count, count}, and both
-// {0, 2·count}. Without SGT there is no masked half: the third is {0, count}.
+// `ranges` holds four `Images` records at bytes 0, 256, 512 and 768: the clean half {0, count}, the masked half {count, masked}, both
+// {0, count + masked}, and the clean images that have a masked twin, {0, masked}. `masked` is the count but for the entry's `unmasked`, and 0
+// without SGT.
 
 import package::common::step::Step;
 
@@ -30,6 +31,8 @@ fn main() {
     current = entry;
     let accumulate = select(0u, 1u, entry.part > 0u);
     write_range(0u, 0u, entry.count, entry.batch, accumulate);
-    write_range(1u, entry.count, entry.count, entry.batch, accumulate);
-    write_range(2u, 0u, select(entry.count, 2u * entry.count, SGT != 0u), entry.batch, accumulate);
+    let masked = select(0u, entry.count - min(entry.unmasked, entry.count), SGT != 0u);
+    write_range(1u, entry.count, masked, entry.batch, accumulate);
+    write_range(2u, 0u, entry.count + masked, entry.batch, accumulate);
+    write_range(3u, 0u, masked, entry.batch, accumulate);
 }

@@ -1,4 +1,4 @@
-// The masked half of a batch: image i's copy at i + count, its masked pixels replaced. Algorithm 1, step 3.
+// The masked half of a batch: image i's copy at i + count of the step's clean images, its masked pixels replaced. Algorithm 1, step 3.
 //
 // Fills: independent U(min, max) of the image's own values for every pixel and channel; 0; the image's mean; its pixel (0, 0), per channel;
 // a Gaussian blur of it (σ = 2 pixels, radius 8, weights that sum to 1, edges reflected without repeating the border pixel, again and again where
@@ -84,5 +84,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
         value = select(vec4f(), value, real_channels(group, CHANNELS));
     }
-    pixels[(image + images.count) * elements + element] = value;
+    pixels[(image + current.count) * elements + element] = value;
 }

@@ -1,8 +1,8 @@
 // Marks the K features (pixels) of every image with the lowest rank value: mask[image, pixel] = 1 there, else 0. Algorithm 1, step 2.
 //
 // The rank value is the gradient (its magnitude with RANK_ABS), averaged over channels; the order of the sums is the order of the averages,
-// and with one channel it is the value itself, whose bits are never touched by arithmetic. Exactly K are marked; ties go to the lower pixel;
-// −0 equals +0; NaN ranks above everything.
+// and with one channel it is the value itself, whose bits are never touched by arithmetic. Where the step says `mask_highest` it is the
+// negative of that, so that the K highest are marked. Exactly K are marked; ties go to the lower pixel; −0 equals +0; NaN ranks above everything.
 //
 // Radix selection, one workgroup an image: a histogram of the highest 8 bits of the ordered keys tells which digit the K-th lowest key has, then
 // the next 8 bits among those, …; after the key's 4 digits the same over the digits of the pixel number among equal keys. `mask` holds the keys
@@ -10,6 +10,7 @@
 
 import constants::WORKGROUP;
 import package::common::images::Images;
+import package::common::step::Step;
 import package::common::floats::ordered_key;
 
 override PIXELS: u32;
@@ -20,6 +21,7 @@ override RANK_ABS: u32 = 0u;
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> gradient: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> mask: array<u32>;
+@group(0) @binding(3) var<uniform> current: Step;
 
 const BINS = 256u;
 const BINS_EACH = BINS / WORKGROUP;
@@ -31,12 +33,13 @@ var<workgroup> found: vec2u; // the digit, and how many candidates have a lower 
 // The key of one pixel; `at` is its first group of channels.
 fn rank_key(at: u32) -> u32 {
     let clear_sign = select(0xffffffffu, 0x7fffffffu, RANK_ABS != 0u);
-    if (CHANNELS == 1u) { return ordered_key(bitcast<u32>(gradient[at].x) & clear_sign); }
+    let flip_sign = select(0u, 0x80000000u, current.mask_highest != 0u);
+    if (CHANNELS == 1u) { return ordered_key((bitcast<u32>(gradient[at].x) & clear_sign) ^ flip_sign); }
     var sum = 0.0;
     for (var channel = 0u; channel < CHANNELS; channel++) {
         sum += bitcast<f32>(bitcast<u32>(gradient[at + channel / 4u][channel % 4u]) & clear_sign);
     }
-    return ordered_key(bitcast<u32>(sum));
+    return ordered_key(bitcast<u32>(sum) ^ flip_sign);
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -3,11 +3,13 @@
 //
 // sums[i] = (cross entropy, D_KL, 1 if the first highest logit is the label's, 0) of clean image i;
 // ∂L/∂z = (p − onehot)/N + LAMBDA/N · p ⊙ (log p − log p̃ − D_KL), without the second term with STOP_GRADIENT; ∂L/∂z̃ = LAMBDA/N · (p̃ − p).
-// With SGT = 0 the loss is the cross entropy and there is no masked half. Rows of logits have CLASS_STRIDE floats, the padding's gradient is 0.
+// With SGT = 0 the loss is the cross entropy and there is no masked half; an image without a masked twin (the step's last `unmasked` ones) has
+// D_KL = 0. Rows of logits have CLASS_STRIDE floats, the padding's gradient is 0.
 // `images` is the clean range; masked logits lie `count` images after the clean ones. One invocation an image.
 
 import constants::LANES;
 import package::common::images::Images;
+import package::common::step::Step;
 import package::common::logits::{Softmax, logits, softmax_at};
 
 override CLASSES: u32;
@@ -20,6 +22,7 @@ override SGT: u32 = 1u;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> gradient: array<f32>;
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4f>;
+@group(0) @binding(5) var<uniform> current: Step;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(global_invocation_id) invocation: vec3u) {
@@ -28,6 +31,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let clean_base = image * CLASS_STRIDE;
     let masked_base = (image + images.count) * CLASS_STRIDE;
     let label = labels[image];
+    let is_masked = SGT != 0u && invocation.x + current.unmasked < images.count;
     let clean = softmax_at(clean_base, CLASSES);
     let share = 1.0 / f32(images.batch);
     let weight = LAMBDA * share;
@@ -38,7 +42,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     }
     var masked: Softmax;
     var divergence = 0.0;
-    if (SGT != 0u) {
+    if (is_masked) {
         masked = softmax_at(masked_base, CLASSES);
         for (var c = 0u; c < CLASSES; c++) {
             let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
@@ -53,14 +57,14 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
             let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
             let p = exp(log_p);
             to_clean = share * select(p, -others, c == label);
-            if (SGT != 0u) {
+            if (is_masked) {
                 let log_q = logits[masked_base + c] - masked.highest - masked.log_sum;
                 if (STOP_GRADIENT == 0u) { to_clean += weight * p * (log_p - log_q - divergence); }
                 to_masked = weight * (exp(log_q) - p);
             }
         }
         gradient[clean_base + c] = to_clean;
-        if (SGT != 0u) { gradient[masked_base + c] = to_masked; }
+        if (is_masked) { gradient[masked_base + c] = to_masked; }
     }
     let cross_entropy = (clean.highest - logits[clean_base + label]) + clean.log_sum;
     sums[image] = vec4f(cross_entropy, divergence, select(0.0, 1.0, clean.predicted == label), 0.0);

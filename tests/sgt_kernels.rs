@@ -111,18 +111,22 @@ fn random_attribution_is_the_reference_bit_for_bit() {
 
 #[test]
 fn begin_step_walks_the_table_and_sets_the_ranges() {
-    let table: Vec<_> = (0..3).map(|part| StepRecord { part, count: 5 - part, position: 5 * part, ..step() }).collect();
+    // All, some, none and more than all of the images without a masked twin.
+    let table: Vec<_> = [(0, 0), (1, 3), (2, 3), (1, 9)]
+        .map(|(part, unmasked)| StepRecord { part, count: 5 - part, position: 5 * part, unmasked, ..step() })
+        .into();
     for sgt in [true, false] {
         let cursor = upload(&[0u32]);
         let current = gpu().uniform("step", 64).unwrap();
-        let ranges = gpu().uniform("ranges", 3 * RANGE_STRIDE).unwrap();
+        let ranges = gpu().uniform("ranges", 4 * RANGE_STRIDE).unwrap();
         let table_buffer = upload(&table);
         for (index, entry) in table.iter().enumerate() {
             let specialization = Specialization::new().constant("SGT", u32::from(sgt));
             run("begin_step", specialization, &[&table_buffer, &cursor, &current, &ranges], [1, 1, 1]);
             assert_eq!(read::<StepRecord>(&current, 1)[0], *entry);
             assert_eq!(read::<u32>(&cursor, 1)[0], index as u32 + 1);
-            let words = read::<[u32; 64]>(&ranges, 3);
+            let words = read::<[u32; 64]>(&ranges, 4);
+            assert_eq!(words[2][1], words[0][1] + words[1][1]);
             for (actual, expected) in words.iter().zip(reference::begin_step::begin_step(entry, sgt)) {
                 assert_eq!(actual[..4], [expected.first, expected.count, expected.batch, expected.accumulate]);
             }
@@ -227,20 +231,25 @@ fn image_statistics_match_the_reference() {
 
 fn check_selection(gradient: &[f32], pixels: usize, channels: usize, k: usize, by_magnitude: bool, workgroup: u32) {
     let count = gradient.len() / (pixels * channels.next_multiple_of(4));
-    let mask = dirty(count * pixels);
     let specialization = Specialization::new()
         .tile("WORKGROUP", workgroup)
         .constant("PIXELS", pixels as u32)
         .constant("CHANNELS", channels as u32)
         .constant("K", k as u32)
         .constant("RANK_ABS", u32::from(by_magnitude));
-    run("select_lowest", specialization, &[&range(0, count as u32), &upload(gradient), &mask], [count as u32, 1, 1]);
-    let actual = read::<u32>(&mask, count * pixels);
-    let expected = reference::select_lowest::select_lowest(gradient, pixels, channels, k, by_magnitude);
-    for image in 0..count {
-        let own = image * pixels..(image + 1) * pixels;
-        assert_eq!(actual[own.clone()].iter().sum::<u32>() as usize, k.min(pixels), "image {image}: exactly k");
-        assert_eq!(actual[own.clone()], expected[own], "image {image} of {pixels} pixels, {channels} channels, k = {k}");
+    let (images, gradients) = (range(0, count as u32), upload(gradient));
+    for highest in [false, true] {
+        let mask = dirty(count * pixels);
+        let record = uniform(StepRecord { mask_highest: u32::from(highest), ..step() });
+        run("select_lowest", specialization.clone(), &[&images, &gradients, &mask, &record], [count as u32, 1, 1]);
+        let actual = read::<u32>(&mask, count * pixels);
+        let expected = reference::select_lowest::select_lowest(gradient, pixels, channels, k, by_magnitude, highest);
+        for image in 0..count {
+            let own = image * pixels..(image + 1) * pixels;
+            assert_eq!(actual[own.clone()].iter().sum::<u32>() as usize, k.min(pixels), "image {image}: exactly k");
+            let what = if highest { "highest" } else { "lowest" };
+            assert_eq!(actual[own.clone()], expected[own], "image {image} of {pixels} pixels, {channels} channels, {what} {k}");
+        }
     }
 }
 
@@ -333,18 +342,21 @@ fn check_fill(fill: MaskFill, number: u32, count: usize, [height, width, channel
         .map(|own| own.map(|value| value as f32))
         .collect();
     let both = upload(&[clean.clone(), vec![7.0; clean.len()]].concat());
+    // The last image of several has no masked twin: what lies there stays.
     let record = StepRecord { count: count as u32, ..step() };
+    let masked = count - usize::from(count > 1);
     let specialization = lanes()
         .constant("HEIGHT", height as u32)
         .constant("WIDTH", width as u32)
         .constant("CHANNELS", channels as u32)
         .constant("FILL", number);
-    let bindings = [&uniform(record), &range(0, count as u32), &both, &upload(&mask), &upload(&statistics)];
+    let bindings = [&uniform(record), &range(0, masked as u32), &both, &upload(&mask), &upload(&statistics)];
     run("fill_masked", specialization, &bindings, [elements(pixels, channels).div_ceil(LANES), count as u32, 1]);
     let actual = read::<f32>(&both, 2 * count * size);
     assert_eq!(actual[..count * size], clean, "the clean half stays");
     let expected = reference::fill_masked::fill_masked(fill, &record, &clean, &mask, [height, width, channels]);
-    for (element, (actual, expected)) in actual[count * size..].iter().zip(&expected).enumerate() {
+    assert!(actual[(count + masked) * size..].iter().all(|&value| value == 7.0));
+    for (element, (actual, expected)) in actual[count * size..(count + masked) * size].iter().zip(&expected).enumerate() {
         let error = (f64::from(*actual) - expected).abs();
         assert!(error <= tolerance, "{fill:?} {height}×{width}×{channels}, element {element}: {actual} {expected}");
         if mask[element / channels.next_multiple_of(4)] == 0 {
@@ -418,10 +430,12 @@ struct LossCase {
     lambda: f32,
     stop_gradient: bool,
     sgt: bool,
+    unmasked: usize,
 }
 
 fn check_loss(case: LossCase) {
-    let LossCase { count, classes, scale, lambda, stop_gradient, sgt } = case;
+    let LossCase { count, classes, scale, lambda, stop_gradient, sgt, unmasked } = case;
+    let masked_count = if sgt { count - unmasked } else { 0 };
     let mut random = Random(10);
     let stride = classes.next_multiple_of(4);
     let (rows, labels) = logit_rows(&mut random, 2 * count, classes, scale);
@@ -431,7 +445,8 @@ fn check_loss(case: LossCase) {
         .constant("LAMBDA", lambda)
         .constant("STOP_GRADIENT", u32::from(stop_gradient))
         .constant("SGT", u32::from(sgt));
-    let bindings = [&uniform(whole), &upload(&rows), &upload(&labels), &gradient, &sums];
+    let record = uniform(StepRecord { unmasked: unmasked as u32, ..step() });
+    let bindings = [&uniform(whole), &upload(&rows), &upload(&labels), &gradient, &sums, &record];
     run("sgt_loss", specialization, &bindings, [(count as u32).div_ceil(LANES), 1, 1]);
     let gradient = read::<f32>(&gradient, 2 * count * stride);
     let sums = read::<[f32; 4]>(&sums, count);
@@ -439,18 +454,18 @@ fn check_loss(case: LossCase) {
         .map(|image| {
             let masked = row(&rows, image + count, classes);
             let (clean, label) = (row(&rows, image, classes), labels[image] as usize);
-            reference::sgt_loss::sgt_loss(&clean, sgt.then_some(&masked), label, count + 5, f64::from(lambda), stop_gradient)
+            let masked = (image < masked_count).then_some(&masked[..]);
+            reference::sgt_loss::sgt_loss(&clean, masked, label, count + 5, f64::from(lambda), stop_gradient)
         })
         .collect();
     let padded = |half: fn(&ImageLoss) -> &Vec<f64>| -> Vec<f64> {
         expected.iter().flat_map(|own| half(own).iter().copied().chain(std::iter::repeat_n(0.0, stride - classes))).collect()
     };
     assert_close("clean gradient", &gradient[..count * stride], &padded(|own| &own.clean_gradient), 1e-4);
-    if sgt {
-        assert_close("masked gradient", &gradient[count * stride..], &padded(|own| &own.masked_gradient), 1e-4);
-    } else {
-        assert!(gradient[count * stride..].iter().all(|value| value.to_bits() == 0x4122_4466));
-    }
+    let own = masked_count * stride;
+    let (masked, rest) = gradient[count * stride..].split_at(own);
+    assert_close("masked gradient", masked, &padded(|own| &own.masked_gradient)[..own], 1e-4);
+    assert!(rest.iter().all(|value| value.to_bits() == 0x4122_4466));
     for (actual, expected) in sums.iter().zip(&expected) {
         assert!((f64::from(actual[0]) - expected.cross_entropy).abs() <= 1e-5 * (1.0 + expected.cross_entropy));
         assert!((f64::from(actual[1]) - expected.divergence).abs() <= 1e-5 * (1.0 + expected.divergence));
@@ -460,11 +475,13 @@ fn check_loss(case: LossCase) {
 
 #[test]
 fn sgt_loss_matches_the_reference() {
-    let case = || LossCase { count: 11, classes: 10, scale: 3.0, lambda: 1.0, stop_gradient: false, sgt: true };
+    let case = || LossCase { count: 11, classes: 10, scale: 3.0, lambda: 1.0, stop_gradient: false, sgt: true, unmasked: 0 };
     check_loss(case());
     check_loss(LossCase { stop_gradient: true, lambda: 0.5, ..case() });
     check_loss(LossCase { sgt: false, ..case() });
     check_loss(LossCase { count: 1, classes: 3, ..case() });
+    check_loss(LossCase { unmasked: 4, lambda: 0.5, ..case() });
+    check_loss(LossCase { unmasked: 11, ..case() });
     check_loss(LossCase { count: 5, classes: 4, scale: 200.0, ..case() }); // far beyond what exp can take
 }
 

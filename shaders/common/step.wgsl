@@ -14,6 +14,6 @@ struct Step {
     momentum: f32,
     beta1_correction: f32, // 1 − β₁^step
     beta2_correction: f32, // 1 − β₂^step
-    padding_0: u32,
-    padding_1: u32,
+    unmasked: u32, // the last so many images of this part have no masked twin; 0 in Algorithm 1
+    mask_highest: u32, // 1: the features of highest gradient are masked, not those of lowest; 0 in Algorithm 1
 }

@@ -59,7 +59,7 @@ impl Batch {
             labels: gpu.buffer("labels of the batch", u64::from(most) * 8)?,
             table: gpu.buffer("table of steps", entries * step)?,
             cursor: gpu.buffer("cursor", 4)?,
-            ranges: gpu.uniform("image ranges", 3 * RANGE_STRIDE)?,
+            ranges: gpu.uniform("image ranges", 4 * RANGE_STRIDE)?,
             entries,
         })
     }
@@ -83,6 +83,11 @@ impl Batch {
     /// X: the clean images.
     pub fn clean(&self) -> ImageRange<'_> {
         self.range(0, self.most)
+    }
+
+    /// The clean images that have a masked twin: all of them in Algorithm 1.
+    pub fn to_mask(&self) -> ImageRange<'_> {
+        self.range(3, if self.twins { self.most } else { 0 })
     }
 
     /// X̃: the masked images.

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Bytes between the three [`ImagesRange`] records that the kernel `begin_step` writes: the largest alignment a uniform's offset can need.
+/// Bytes between the four [`ImagesRange`] records that the kernel `begin_step` writes: the largest alignment a uniform's offset can need.
 pub const RANGE_STRIDE: u64 = 256;
 
 /// What changes from step to step, an entry of the epoch's table for every part of a batch (`shaders/common/step.wgsl`).
@@ -37,8 +37,10 @@ pub struct StepRecord {
     pub beta1_correction: f32,
     /// 1 − β₂^step.
     pub beta2_correction: f32,
-    /// Zero.
-    pub padding: [u32; 2],
+    /// The last so many images of this part have no masked twin; 0 in Algorithm 1 (see `sgt::MaskingSchedule`).
+    pub unmasked: u32,
+    /// 1: the features of highest gradient are masked, not those of lowest; 0 in Algorithm 1.
+    pub mask_highest: u32,
 }
 
 impl StepRecord {

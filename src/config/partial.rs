@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NormalizeSpec, OptimizerKind, PactKind,
-    SaliencyTarget, ScheduleKind, Shape, WeightInit, WeightQuantizer,
+    SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit, WeightQuantizer,
     quantization::refusal,
     text::{real, suggestion, whole},
 };
@@ -157,6 +157,18 @@ settings! {
         /// Let no gradient of the KL term flow through the prediction for the whole image [default: false]
         #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
         stop_gradient: bool,
+        /// Variant: Algorithm 1, or one in the style of HLGM or SMOOT [default: standard]
+        ///
+        /// HLGM and SMOOT are from the same research group; their exact schedules are not published, so these are our rules in their
+        /// style. hlgm: no masking in the first epoch (--sgt-warmup-epochs), then by turns, from step to step, the features of lowest and
+        /// those of highest gradient are masked. smoot: the share of a batch's images that is masked (the first of the shuffled batch; the
+        /// others have no KL term) begins at 1/2 and, after every epoch, rises by 1/8 up to 1 if the mean cross entropy of the epoch is no
+        /// higher than that of the epoch before, else falls by 1/8 down to 1/8.
+        #[arg(value_name = "NAME")]
+        sgt_variant: SgtVariant,
+        /// Epochs before masking begins: plain training until then [default: 1 with --sgt-variant hlgm, else 0]
+        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        sgt_warmup_epochs: i64,
     }
     "Optimiser" {
         /// Update rule, with torch.optim's semantics [default: sgd; momentum where --momentum or --nesterov is given]
@@ -393,6 +405,7 @@ impl PartialRunConfig {
         check_whole("snapshot-every", self.snapshot_every, 0, many)?;
         check_whole("warmup-steps", self.warmup_steps, 0, many)?;
         check_whole("step-epochs", self.step_epochs, 1, 1_000_000)?;
+        check_whole("sgt-warmup-epochs", self.sgt_warmup_epochs, 0, 1_000_000)?;
         let share = |x: f32| (0.0..1.0).contains(&x);
         let below_one = "at least 0 and below 1";
         let (not_negative, zero_or_more) = (|x: f32| x >= 0.0, "0 or more");

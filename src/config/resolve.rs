@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     AugmentList, Betas, BitsList, DropoutRates, LayerBits, LayerConfig, MaskFill, MaskRank, NetworkConfig, Normalize,
     NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind, PartialNetwork, PartialRunConfig, QuantizationConfig, RunConfig,
-    SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, Shape, WeightInit, WeightQuantizer, decimal,
+    SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer, decimal,
     quantization::expand_bits,
 };
 use crate::{Error, Result};
@@ -60,6 +60,8 @@ impl PartialRunConfig {
         let (paper_batch, paper_rate) = paper_settings(&dataset.name);
         let seed: u64 = narrow("seed", self.seed.unwrap_or(0))?;
         let sgt = SgtConfig::default();
+        let variant = self.sgt_variant.unwrap_or(sgt.variant);
+        let warmup_epochs = if variant == SgtVariant::Hlgm { 1 } else { 0 };
         let limit = |key, value: Option<i64>| value.map(|value| narrow::<u32>(key, value)).transpose();
         let out = self
             .out
@@ -92,6 +94,8 @@ impl PartialRunConfig {
                 lambda: self.lambda.map_or(sgt.lambda, |value| value as f32),
                 target: self.saliency_target.unwrap_or(SaliencyTarget::LogSoftmax),
                 stop_gradient: self.stop_gradient.unwrap_or(sgt.stop_gradient),
+                variant,
+                warmup_epochs: narrow("sgt-warmup-epochs", self.sgt_warmup_epochs.unwrap_or(warmup_epochs))?,
             },
             quantization,
             optimizer,
@@ -244,6 +248,8 @@ impl From<&RunConfig> for PartialRunConfig {
             lambda: Some(decimal(run.sgt.lambda)),
             saliency_target: Some(run.sgt.target),
             stop_gradient: Some(run.sgt.stop_gradient),
+            sgt_variant: Some(run.sgt.variant),
+            sgt_warmup_epochs: Some(i64::from(run.sgt.warmup_epochs)),
             optimizer: Some(kind),
             lr: Some(decimal(run.learning_rate)),
             momentum: (kind == Momentum).then(|| decimal(run.optimizer.momentum)),

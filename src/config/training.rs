@@ -52,6 +52,17 @@ choices! {
     }
 }
 choices! {
+    /// Which features and how many images a step masks (`sgt::MaskingSchedule` has the rules).
+    SgtVariant {
+        /// Algorithm 1: the features of lowest gradient, in every image.
+        Standard,
+        /// HLGM-style: by turns the features of lowest and of highest gradient, after a warm-up without masking.
+        Hlgm,
+        /// SMOOT-style: the share of a batch's images that is masked adapts to the training loss.
+        Smoot,
+    }
+}
+choices! {
     /// Weight fake-quantizers (algorithms: section 3).
     WeightQuantizer {
         /// Asymmetric min/max with a zero point, eq. (1).
@@ -155,6 +166,10 @@ pub struct SgtConfig {
     pub target: SaliencyTarget,
     /// Stop the KL term's gradient at f(X).
     pub stop_gradient: bool,
+    /// Algorithm 1 or a variant of it.
+    pub variant: SgtVariant,
+    /// Epochs before masking begins.
+    pub warmup_epochs: u32,
 }
 
 impl Default for SgtConfig {
@@ -167,6 +182,8 @@ impl Default for SgtConfig {
             lambda: 1.0,
             target: SaliencyTarget::LogSoftmax,
             stop_gradient: false,
+            variant: SgtVariant::Standard,
+            warmup_epochs: 0,
         }
     }
 }

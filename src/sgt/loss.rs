@@ -97,6 +97,7 @@ pub fn record_loss(
         (&batch.labels).into(),
         network.logit_gradients()?.into(),
         (&metrics.per_image).into(),
+        (&batch.step).into(),
     ];
     let kernel = gpu.kernel("sgt_loss", specialization)?;
     recording.dispatch(gpu, "loss", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])?;

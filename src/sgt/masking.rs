@@ -36,7 +36,8 @@ impl Masking {
         })
     }
 
-    /// Adds I = the k lowest features of `gradient`, per image (Algorithm 1: sort the gradient, take the bottom k).
+    /// Adds I = the k lowest features of `gradient`, per image to be masked (Algorithm 1: sort the gradient, take the bottom k); the k
+    /// highest where the step's entry says so.
     pub fn record_selection(&self, gpu: &Gpu, recording: &mut Recording, batch: &Batch, gradient: &Buffer) -> Result<()> {
         let specialization = Specialization::new()
             .tile("WORKGROUP", SELECT_WORKGROUP)
@@ -45,19 +46,14 @@ impl Masking {
             .constant("K", self.k)
             .constant("RANK_ABS", u32::from(self.rank == MaskRank::Abs));
         let kernel = gpu.kernel("select_lowest", specialization)?;
-        let range = batch.clean();
-        recording.dispatch(
-            gpu,
-            "select lowest",
-            kernel,
-            &[range.binding, gradient.into(), (&self.mask).into()],
-            [range.most, 1, 1],
-        )
+        let range = batch.to_mask();
+        let bindings = [range.binding, gradient.into(), (&self.mask).into(), (&batch.step).into()];
+        recording.dispatch(gpu, "select lowest", kernel, &bindings, [range.most, 1, 1])
     }
 
-    /// Adds X̃: the clean images of `images` copied behind them, the selected features replaced.
+    /// Adds X̃: the clean images of `images` that are to be masked, copied behind all clean ones, the selected features replaced.
     pub fn record_fill(&self, gpu: &Gpu, recording: &mut Recording, batch: &Batch, images: &Buffer) -> Result<()> {
-        let range = batch.clean();
+        let range = batch.to_mask();
         let shape = Specialization::new().constant("CHANNELS", self.shape.channels);
         let specialization = shape.clone().tile("WORKGROUP", SELECT_WORKGROUP).constant("PIXELS", self.shape.pixels());
         let kernel = gpu.kernel("image_statistics", specialization)?;

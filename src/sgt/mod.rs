@@ -3,7 +3,9 @@
 mod loss;
 mod masking;
 mod step;
+mod variant;
 
 pub use loss::{Metrics, Scalar, record_classification, record_loss, record_saliency_seed};
 pub use masking::Masking;
 pub use step::{StepOptions, TrainingStep};
+pub use variant::{MaskingProgress, MaskingSchedule, StepMasking};

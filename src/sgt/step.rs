@@ -59,13 +59,17 @@ impl TrainingStep {
         let training = options.dropout.then_some(&batch.step);
 
         // f(X). Without dropout the saliency and the loss share it; with dropout, saliency needs its own, in inference mode.
-        if !options.dropout || masking.is_some() {
+        if !options.dropout {
             network.record_forward(gpu, &mut part, batch.clean(), None)?;
         }
         if let Some(masking) = masking {
-            // I = Sort(∇_X f(X)): the k lowest features of every image.
-            record_saliency_seed(gpu, &mut part, network, batch.clean(), &batch.labels, options.sgt.target.into())?;
-            let saliency = network.record_backward(gpu, &mut part, batch.clean(), None, Gradients::Input)?;
+            // I = Sort(∇_X f(X)): the k lowest features of every image. (A variant's entry may mask the highest, or fewer images.)
+            let images = batch.to_mask();
+            if options.dropout {
+                network.record_forward(gpu, &mut part, images, None)?;
+            }
+            record_saliency_seed(gpu, &mut part, network, images, &batch.labels, options.sgt.target.into())?;
+            let saliency = network.record_backward(gpu, &mut part, images, None, Gradients::Input)?;
             masking.record_selection(gpu, &mut part, batch, saliency)?;
             // X̃ = M_k(I, X)
             masking.record_fill(gpu, &mut part, batch, &network.input)?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, Result,
     model::{Tensor, TensorFile},
+    sgt::MaskingProgress,
 };
 
 const KEY: &str = "saliq-checkpoint";
@@ -18,6 +19,9 @@ pub struct Progressed {
     pub step: u64,
     /// Sums over the unfinished epoch: Σce, Σkl, Σcorrect, images.
     pub epoch_sums: [f64; 4],
+    /// What the masking of an SGT variant depends on.
+    #[serde(default)]
+    pub masking: MaskingProgress,
     /// Training seconds of the unfinished epoch.
     pub epoch_seconds: f64,
     /// Length of `metrics.jsonl`.

@@ -46,6 +46,9 @@ pub struct EpochLine {
     /// Mean cross entropy on it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation_loss: Option<f64>,
+    /// Share of every batch's images that was masked, where the SGT variant adapts it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub masked_share: Option<f64>,
     /// PACT's α after the epoch.
     pub alpha: BTreeMap<String, f32>,
     /// Training time of the epoch, evaluation apart.

@@ -16,7 +16,7 @@ use crate::{
     model::Model,
     nn::{Network, NetworkOptions, Optimizer, Parameter, groups},
     saliency::{Explainer, ExplainerOptions, Method},
-    sgt::{Masking, Metrics, Scalar, StepOptions, TrainingStep},
+    sgt::{Masking, MaskingProgress, MaskingSchedule, Metrics, Scalar, StepOptions, TrainingStep},
 };
 
 /// Metrics are read back at most this often while an epoch goes on.
@@ -99,6 +99,7 @@ pub struct Trainer<'a> {
     steps_per_epoch: u64,
     total_steps: u64,
     schedule: Schedule,
+    masking: MaskingSchedule,
 }
 
 /// What a run has done since its last checkpoint, beside the arrays on the GPU.
@@ -106,6 +107,7 @@ struct Running {
     folder: RunFolder,
     step: u64,
     epoch_sums: [f64; 4],
+    masking: MaskingProgress,
     epoch_seconds: f64,
     seconds: f64,
     collected: u64,
@@ -175,6 +177,7 @@ impl<'a> Trainer<'a> {
             steps_per_epoch,
             total_steps,
             schedule: Schedule::new(config, steps_per_epoch, total_steps),
+            masking: MaskingSchedule::new(&config.sgt, steps_per_epoch),
         })
     }
 
@@ -197,7 +200,7 @@ impl<'a> Trainer<'a> {
     pub fn begin_benchmark(&self, steps: u64) -> Result<()> {
         let parameters = self.network.layout.initialize(self.config.seed, self.config.weight_init);
         self.gpu.write(&self.network.parameters, 0, &parameters);
-        let epoch = self.table(0, 0);
+        let epoch = self.table(0, 0, &MaskingProgress::default());
         let parts = self.parts();
         let first = &epoch[..parts as usize];
         let table: Vec<_> =
@@ -275,7 +278,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// The table entries of the epoch's steps from `first` (counted in the epoch, from 0) on.
-    fn table(&self, epoch: u64, first: u64) -> Vec<StepRecord> {
+    fn table(&self, epoch: u64, first: u64, progress: &MaskingProgress) -> Vec<StepRecord> {
         let batch_size = u64::from(self.config.batch_size.min(self.train.count));
         let images = u64::from(self.train.count);
         let mut records = Vec::new();
@@ -287,12 +290,14 @@ impl<'a> Trainer<'a> {
             let start = in_epoch * batch_size;
             let size = batch_size.min(images - start);
             let scheduled = self.schedule.step(step);
+            let masking = self.masking.step(step, size as u32, progress);
             for (part, offset) in (0..size).step_by(self.part_images as usize).enumerate() {
+                let count = u64::from(self.part_images).min(size - offset) as u32;
                 records.push(StepRecord {
                     step: step as u32,
                     epoch: epoch as u32,
                     position: (start + offset) as u32,
-                    count: u64::from(self.part_images).min(size - offset) as u32,
+                    count,
                     batch: size as u32,
                     part: part as u32,
                     log_slot: in_epoch as u32,
@@ -303,7 +308,8 @@ impl<'a> Trainer<'a> {
                     momentum: scheduled.momentum as f32,
                     beta1_correction: scheduled.corrections[0] as f32,
                     beta2_correction: scheduled.corrections[1] as f32,
-                    padding: [0; 2],
+                    unmasked: masking.unmasked(offset as u32, count),
+                    mask_highest: u32::from(masking.highest),
                 });
             }
         }
@@ -328,7 +334,7 @@ impl<'a> Trainer<'a> {
         while running.step < self.total_steps {
             let epoch = running.step / self.steps_per_epoch;
             let first = running.step % self.steps_per_epoch;
-            let table = self.table(epoch, first);
+            let table = self.table(epoch, first, &running.masking);
             self.batch.write_table(self.gpu, &table);
             running.collected = running.step;
             running.last_collection = Instant::now();
@@ -376,6 +382,9 @@ impl<'a> Trainer<'a> {
                 epochs.push(line);
                 evaluation = Some(tested);
             }
+            if last == (epoch + 1) * self.steps_per_epoch {
+                self.masking.end_epoch(epoch, &mut running.masking);
+            }
             self.checkpoint(&mut running).await?;
         }
         let evaluation = match evaluation {
@@ -402,6 +411,7 @@ impl<'a> Trainer<'a> {
             folder,
             step,
             epoch_sums: [0.0; 4],
+            masking: MaskingProgress::default(),
             epoch_seconds: 0.0,
             seconds: 0.0,
             collected: step,
@@ -418,6 +428,7 @@ impl<'a> Trainer<'a> {
                     let folder = RunFolder::reopen(&self.config, checkpoint.progress.metrics_bytes)?;
                     let mut running = fresh(folder, checkpoint.progress.step);
                     running.epoch_sums = checkpoint.progress.epoch_sums;
+                    running.masking = checkpoint.progress.masking;
                     running.epoch_seconds = checkpoint.progress.epoch_seconds;
                     return Ok(running);
                 }
@@ -488,6 +499,7 @@ impl<'a> Trainer<'a> {
             for (sum, value) in running.epoch_sums.iter_mut().zip([ce, kl, correct, images]) {
                 *sum += value;
             }
+            running.masking.add(ce, images);
             let line = StepLine {
                 step,
                 loss: (ce + lambda * kl) / images,
@@ -559,6 +571,7 @@ impl<'a> Trainer<'a> {
         let progress = Progressed {
             step: running.step,
             epoch_sums: running.epoch_sums,
+            masking: running.masking,
             epoch_seconds: running.epoch_seconds,
             metrics_bytes: running.folder.flush()?,
             settings: self.settings(),
@@ -589,6 +602,7 @@ impl<'a> Trainer<'a> {
             test_loss: test.loss,
             validation_accuracy: validation.map(|evaluation| evaluation.accuracy),
             validation_loss: validation.map(|evaluation| evaluation.loss),
+            masked_share: self.masking.adapted_share(epoch, &running.masking),
             alpha: self.alphas(&self.parameters().await?),
             seconds,
             images_per_second: images / seconds.max(1e-9),
