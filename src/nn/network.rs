@@ -218,7 +218,8 @@ impl Network {
     ) -> Result<Weights> {
         let index = |suffix: &str| self.layout.find(&format!("{name}.{suffix}")).map_or(0, |parameter| parameter.offset);
         let quantizer = WeightQuantizerPlan::new(quantization, quantization.layer_bits(weighted))?;
-        Weights::new(gpu, input, output, taps, [index("weight"), index("bias")], quantizer)
+        let step = self.layout.find(&format!("{name}.weight_step")).map(|parameter| parameter.offset);
+        Weights::new(gpu, input, output, taps, [index("weight"), index("bias")], step, quantizer)
     }
 
     fn gradient_buffers(&self, gpu: &Gpu, slots: u32) -> Result<GradientBuffers> {
@@ -278,6 +279,27 @@ impl Network {
             }
             _ => None,
         })
+    }
+
+    /// Lowest and highest quantized weight of every layer with quantized weights, as [`Self::record_weights`] last made them; the widest
+    /// of output channels that have their own.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn weight_ranges(&self, gpu: &Gpu) -> Result<Vec<(&str, [f32; 2])>> {
+        let mut ranges = Vec::new();
+        for node in &self.nodes {
+            if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &node.kind
+                && weights.quantizer.is_active()
+            {
+                let constants: Vec<[f32; 4]> = gpu.read(&weights.constants, 0, u64::from(node.output.channels)).await?;
+                let of_channels = constants.into_iter().map(|constants| weights.quantizer.range(constants));
+                let widest =
+                    of_channels.reduce(|[low, high], [other_low, other_high]| [low.min(other_low), high.max(other_high)]);
+                ranges.push((node.name.as_str(), widest.unwrap_or_default()));
+            }
+        }
+        Ok(ranges)
     }
 
     fn backward_buffers(&self) -> Result<&GradientBuffers> {

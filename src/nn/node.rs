@@ -21,12 +21,16 @@ pub(super) struct Weights {
     pub backward: Buffer,
     /// [out channel (padded)].
     pub bias: Buffer,
+    /// Where its learned steps are in the parameters, if it has any.
+    pub step_index: Option<u32>,
     /// A vec4 of statistics an output channel.
     pub statistics: Buffer,
     /// A vec4 of quantizer constants an output channel.
     pub constants: Buffer,
     /// Partial sums of the weight gradient, and their number; absent in networks that do not train.
     pub parts: Option<(Buffer, u32)>,
+    /// Summands of the learned steps' gradients, a weight each; absent without steps and in networks that do not train.
+    pub step_terms: Option<Buffer>,
 }
 
 impl Weights {
@@ -36,6 +40,7 @@ impl Weights {
         output: Shape,
         taps: u32,
         indices: [u32; 2],
+        step_index: Option<u32>,
         quantizer: WeightQuantizerPlan,
     ) -> Result<Self> {
         let elements = u64::from(taps) * u64::from(padded(input.channels)) * u64::from(padded(output.channels));
@@ -45,19 +50,25 @@ impl Weights {
             bias_index: indices[1],
             taps,
             quantizer,
+            step_index,
             forward: gpu.buffer("weights", elements * 4)?,
             backward: gpu.buffer("weights for the input gradient", elements * 4)?,
             bias: gpu.buffer("bias", channels * 4)?,
             statistics: gpu.buffer("weight statistics", channels * 16)?,
             constants: gpu.buffer("weight quantizer constants", channels * 16)?,
             parts: None,
+            step_terms: None,
         })
     }
 
-    /// Makes room for the partial sums of the weight gradient.
+    /// Makes room for the partial sums of the gradients.
     pub fn allocate_parts(&mut self, gpu: &Gpu, input: Shape, output: Shape, parts: u32) -> Result<()> {
         let stride = (u64::from(self.taps) * u64::from(padded(input.channels)) + 1) * u64::from(padded(output.channels));
         self.parts = Some((gpu.buffer("partial weight gradients", stride * u64::from(parts) * 4)?, parts));
+        if self.step_index.is_some() {
+            let weights = u64::from(self.taps) * u64::from(input.channels) * u64::from(output.channels);
+            self.step_terms = Some(gpu.buffer("terms of the step's gradient", weights * 4)?);
+        }
         Ok(())
     }
 }
