@@ -3,11 +3,15 @@
 //
 // `ranges` holds four `Images` records at bytes 0, 256, 512 and 768: the clean half {0, count}, the masked half {count, masked}, both
 // {0, count + masked}, and the clean images that have a masked twin, {0, masked}. `masked` is the count but for the entry's `unmasked`, and 0
-// without SGT.
+// without SGT. Behind them come two `Chunk` records for each of the CHUNKS chunks of CHUNK images that a backward pass goes through, of the
+// images that have a twin and of both halves: {0, images of it in the chunk}, at their place. Gradients of a later chunk, or of a later
+// part of the batch, are added to those before.
 
 import package::common::step::Step;
 
 override SGT: u32 = 1u;
+override CHUNK: u32 = 1u;
+override CHUNKS: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> table: array<Step>;
 @group(0) @binding(1) var<storage, read_write> cursor: array<u32>;
@@ -35,4 +39,12 @@ fn main() {
     write_range(1u, entry.count, masked, entry.batch, accumulate);
     write_range(2u, 0u, entry.count + masked, entry.batch, accumulate);
     write_range(3u, 0u, masked, entry.batch, accumulate);
+    for (var c = 0u; c < CHUNKS; c++) {
+        let place = c * CHUNK;
+        let added = select(1u, accumulate, c == 0u);
+        write_range(4u + 2u * c, 0u, min(max(masked, place) - place, CHUNK), entry.batch, added);
+        write_range(5u + 2u * c, 0u, min(max(entry.count + masked, place) - place, CHUNK), entry.batch, added);
+        ranges[(4u + 2u * c) * RECORD + 4u] = place;
+        ranges[(5u + 2u * c) * RECORD + 4u] = place;
+    }
 }

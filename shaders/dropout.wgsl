@@ -1,10 +1,10 @@
 // Dropout, in place: values are set to 0 with probability RATE, else divided by 1 − RATE. torch.nn.Dropout in training.
 //
 // The draw is a function of step, LAYER, place in the epoch and element, so the same kernel applied to the gradient repeats it.
-// Clean and masked images draw separately. ELEMENTS is the number of vec4 of an image.
+// Clean and masked images draw separately. `values` are those of a chunk. ELEMENTS is the number of vec4 of an image.
 
 import constants::LANES;
-import package::common::images::Images;
+import package::common::images::Chunk;
 import package::common::step::Step;
 import package::common::random::{DROPOUT, random_bits, random_key, uniform01x4};
 
@@ -12,19 +12,20 @@ override ELEMENTS: u32;
 override RATE: f32;
 override LAYER: u32;
 
-@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(0) var<uniform> chunk: Chunk;
 @group(0) @binding(1) var<uniform> current: Step;
 @group(0) @binding(2) var<storage, read_write> values: array<vec4f>;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
     let element = workgroup.x * LANES + lane;
-    if (workgroup.y >= images.count || element >= ELEMENTS) { return; }
-    let image = images.first + workgroup.y;
+    if (workgroup.y >= chunk.images.count || element >= ELEMENTS) { return; }
+    let index = chunk.images.first + workgroup.y;
+    let image = chunk.place + index;
     let masked = select(0u, 1u, image >= current.count);
     let key = random_key(current.seed_low, current.seed_high, current.step, DROPOUT + LAYER);
     let draw = uniform01x4(random_bits(key, current.position + image - masked * current.count, element, masked));
     let scale = 1.0 / max(1.0 - RATE, 1e-7); // nothing is kept at RATE = 1
-    let at = image * ELEMENTS + element;
+    let at = index * ELEMENTS + element;
     values[at] = select(vec4f(), values[at] * scale, draw >= vec4f(RATE));
 }

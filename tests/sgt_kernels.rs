@@ -4,7 +4,7 @@ mod common;
 
 use common::{Random, assert_close, gpu, read};
 use saliq::{
-    batch::{ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups},
+    batch::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups},
     config::MaskFill,
     gpu::{Binding, Buffer, Recording, Specialization},
     random,
@@ -131,6 +131,29 @@ fn begin_step_walks_the_table_and_sets_the_ranges() {
                 assert_eq!(actual[..4], [expected.first, expected.count, expected.batch, expected.accumulate]);
             }
         }
+    }
+}
+
+#[test]
+fn begin_step_cuts_the_ranges_into_chunks() {
+    // Chunks that end within, at the end of, and behind the clean images.
+    for (sgt, count, unmasked, part, chunk, chunks) in
+        [(true, 7, 0, 0, 3, 5), (true, 7, 2, 0, 3, 5), (true, 6, 0, 2, 6, 2), (false, 5, 0, 0, 4, 2), (true, 1, 1, 1, 4, 3)]
+    {
+        let entry = StepRecord { part, count, unmasked, ..step() };
+        let ranges = gpu().uniform("ranges", (4 + 2 * u64::from(chunks)) * RANGE_STRIDE).unwrap();
+        let current = gpu().uniform("step", 64).unwrap();
+        let specialization =
+            Specialization::new().constant("SGT", u32::from(sgt)).constant("CHUNK", chunk).constant("CHUNKS", chunks);
+        run("begin_step", specialization, &[&upload(&[entry]), &upload(&[0u32]), &current, &ranges], [1, 1, 1]);
+        let words = read::<[u32; 64]>(&ranges, 4 + 2 * chunks as usize);
+        let actual: Vec<ChunkRange> =
+            words[4..].iter().map(|words| *bytemuck::from_bytes(bytemuck::cast_slice(&words[..8]))).collect();
+        assert_eq!(
+            actual,
+            reference::begin_step::chunks(&entry, sgt, chunk, chunks).concat(),
+            "{sgt} {count} {unmasked} {chunk}"
+        );
     }
 }
 
@@ -556,15 +579,11 @@ fn classify_matches_the_reference() {
 
 const LENGTH: usize = 151;
 const ALPHAS: usize = 6;
-const STEPS: usize = 5;
 
 fn rules() -> ParameterRules {
     ParameterRules {
-        step_first: LENGTH - ALPHAS - STEPS,
         alpha_first: LENGTH - ALPHAS,
         weight_decay: 0.01,
-        step_lr_factor: 0.25,
-        step_floor: 0.02,
         alpha_decay: 0.02,
         alpha_lr_factor: 0.5,
         alpha_floor: 0.05,
@@ -574,17 +593,14 @@ fn rules() -> ParameterRules {
 fn rule_constants(rules: &ParameterRules) -> Specialization {
     lanes()
         .constant("LENGTH", LENGTH as u32)
-        .constant("STEP_FIRST", rules.step_first as u32)
         .constant("ALPHA_FIRST", rules.alpha_first as u32)
         .constant("WEIGHT_DECAY", rules.weight_decay)
-        .constant("STEP_LR_FACTOR", rules.step_lr_factor)
-        .constant("STEP_FLOOR", rules.step_floor)
         .constant("ALPHA_DECAY", rules.alpha_decay)
         .constant("ALPHA_LR_FACTOR", rules.alpha_lr_factor)
         .constant("ALPHA_FLOOR", rules.alpha_floor)
 }
 
-/// Steps `name` six times beside `reference`, with gradients that drive a step and an α below their floors, and compares parameters and states.
+/// Steps `name` six times beside `reference`, with a gradient that drives an α below its floor, and compares parameters and states.
 fn check_optimizer(
     name: &'static str,
     specialization: Specialization,
@@ -595,9 +611,8 @@ fn check_optimizer(
     let mut random = Random(13);
     let padded = LENGTH.next_multiple_of(4);
     let mut start = random.vector(LENGTH);
-    start[LENGTH - ALPHAS - STEPS..].iter_mut().for_each(|alpha| *alpha = alpha.abs() + 0.06);
+    start[LENGTH - ALPHAS..].iter_mut().for_each(|alpha| *alpha = alpha.abs() + 0.06);
     start[LENGTH - 1] = 0.0502; // a gradient of 3 takes it below its floor
-    start[LENGTH - ALPHAS - 1] = 0.0201;
     let mut expected: Vec<f64> = start.iter().map(|&value| f64::from(value)).collect();
     start.resize(padded, 42.0);
     let parameters = upload(&start);
@@ -608,7 +623,6 @@ fn check_optimizer(
         let rate = 0.1 / f64::from(number);
         let mut gradient = random.vector(LENGTH);
         gradient[LENGTH - 1] = 3.0;
-        gradient[LENGTH - ALPHAS - 1] = 3.0;
         let exact: Vec<f64> = gradient.iter().map(|&g| f64::from(g)).collect();
         gradient.resize(padded, 0.0);
         let correction = |beta: f64| (1.0 - beta.powi(number as i32)) as f32;
@@ -628,16 +642,12 @@ fn check_optimizer(
         let actual = read::<f32>(&parameters, padded);
         assert_close(name, &actual[..LENGTH], &expected, 1e-6);
         assert_close("α", &actual[LENGTH - ALPHAS..LENGTH], &expected[LENGTH - ALPHAS..], 1e-6);
-        let steps = LENGTH - ALPHAS - STEPS..LENGTH - ALPHAS;
-        assert_close("steps", &actual[steps.clone()], &expected[steps], 1e-6);
         assert_eq!(actual[LENGTH..], [42.0; 1], "the padding stays");
         for (buffer, expected) in state_buffers.iter().zip(&expected_states) {
             assert_close("state", &read::<f32>(buffer, LENGTH), expected, 2e-6);
         }
     }
-    let last = read::<f32>(&parameters, LENGTH);
-    assert_eq!(last[LENGTH - 1], 0.05, "an α rests on its floor");
-    assert_eq!(last[LENGTH - ALPHAS - 1], 0.02, "a step rests on its floor");
+    assert_eq!(read::<f32>(&parameters, LENGTH)[LENGTH - 1], 0.05, "an α rests on its floor");
     assert_eq!(read::<u32>(&flag, 1), [0]);
 }
 
@@ -683,9 +693,7 @@ fn optimizer_adadelta_matches_the_reference() {
 #[test]
 fn optimizers_flag_what_is_not_finite() {
     for (name, states) in [("optimizer_sgd", 1), ("optimizer_adam", 2), ("optimizer_adadelta", 2)] {
-        for (place, bad, expected) in
-            [(3, f32::NAN, 1), (LENGTH - 1, f32::INFINITY, 2), (LENGTH - ALPHAS - 1, f32::NAN, 2), (LENGTH, f32::NAN, 0)]
-        {
+        for (place, bad, expected) in [(3, f32::NAN, 1), (LENGTH - 1, f32::INFINITY, 2), (LENGTH, f32::NAN, 0)] {
             let padded = LENGTH.next_multiple_of(4);
             let mut start = vec![1f32; padded];
             start[place] = bad;
@@ -714,15 +722,16 @@ fn dropout_draws_the_references_mask_twice_over() {
         let workgroups = |count| [(size as u32 / 4).div_ceil(LANES), count, 1];
         let both = images(0, total as u32);
         let factors = reference::dropout::dropout(&both, &current, layer, rate, size);
-        run("dropout", specialization.clone(), &[&uniform(both), &uniform(current), &buffer], workgroups(total as u32));
+        let chunk = |images, place| uniform(ChunkRange { images, place, padding: [0; 3] });
+        run("dropout", specialization.clone(), &[&chunk(both, 0), &uniform(current), &buffer], workgroups(total as u32));
         let once = read::<f32>(&buffer, total * size);
         for ((&actual, &value), &factor) in once.iter().zip(&values).zip(&factors) {
             let expected = f64::from(value) * factor;
             assert!((f64::from(actual) - expected).abs() <= 1e-6 * expected.abs(), "{actual} {expected}");
         }
         // The masked half alone, as for a gradient: the same mask.
-        let masked = range(current.count, current.count);
-        run("dropout", specialization, &[&masked, &uniform(current), &buffer], workgroups(current.count));
+        let masked = chunk(images(current.count, current.count), 0);
+        run("dropout", specialization.clone(), &[&masked, &uniform(current), &buffer], workgroups(current.count));
         let twice = read::<f32>(&buffer, total * size);
         let half = total * size / 2;
         assert_eq!(twice[..half], once[..half]);
@@ -731,6 +740,11 @@ fn dropout_draws_the_references_mask_twice_over() {
         if rate == 0.5 {
             assert_ne!(factors[..half], factors[half..], "clean and masked images draw separately");
         }
+        // The values of a chunk that has clean and masked images: those of the same images.
+        let place = current.count as usize - 1;
+        let part = upload(&values[place * size..(place + 2) * size]);
+        run("dropout", specialization, &[&chunk(images(0, 2), place as u32), &uniform(current), &part], workgroups(2));
+        assert_eq!(read::<f32>(&part, 2 * size), once[place * size..(place + 2) * size]);
     }
     let record = StepRecord { count: 50, ..step() };
     let kept = reference::dropout::dropout(&images(0, 50), &record, 0, 0.25, 400).iter().filter(|&&factor| factor > 0.0).count();

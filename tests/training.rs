@@ -255,6 +255,48 @@ fn parts_add_up_to_the_batch() {
     }
 }
 
+/// Batches whose backward pass goes in chunks, against parts that need none, and against themselves.
+#[test]
+fn chunks_add_up_to_the_batch() {
+    for settings in ["", "dropout", "bits = \"4,2\"\nweight-quant = \"affine\"\nper-channel = true\n"] {
+        let network =
+            SMALL_NETWORK.replace("{ type = \"linear\"", "{ type = \"dropout\", rate = 0.3 },\n    { type = \"linear\"");
+        let (settings, network) = if settings == "dropout" { ("", network.as_str()) } else { (settings, SMALL_NETWORK) };
+        let settings = format!("train-limit = 150\ntest-limit = 4\nbatch-size = 75\nsteps = 3\nlr = 0.02\n{settings}{network}");
+        let config = run_config(&settings, mini(), Path::new("nowhere"));
+        let chunk = |most| Trainer::in_parts(gpu(), &config, mini(), most).unwrap().network().chunk();
+        assert_eq!([chunk(75), chunk(25)], [64, 50], "150 images of a step in 3 chunks, 50 images of a part in one");
+        let whole = train(&settings);
+        let parts = train_in(tempfile::tempdir().unwrap().path(), &settings, Start::New, 25);
+        let expected: Vec<f64> = parts.parameters.iter().map(|&value| f64::from(value)).collect();
+        assert_close(&settings, &whole.parameters, &expected, 1e-5);
+        assert!(whole.model == train(&settings).model, "{settings}: the same seed gave another model");
+    }
+}
+
+/// What a step of Table I's network must keep for its backward pass is known to the byte; all its memory is at most 1.3 times that.
+#[test]
+fn memory_is_close_to_what_must_be_kept() {
+    let image = 16 * (28 * 28 + 26 * 26 * 8 + 24 * 24 * 16 + 12 * 12 * 16 + 32 + 3) + 4 * 12 * 12 * 16;
+    // PACT's inputs beside the outputs, of which the last is only passed on to the pool.
+    let (quantized, passed_on) = (image + 16 * 26 * 26 * 8, 16 * 24 * 24 * 16);
+    let settings = [("batch-size = 256", image, 0), ("batch-size = 2048", image, 0), ("bits = \"4,2\"", quantized, passed_on)];
+    for (software, (settings, image, passed_on)) in [true, false].into_iter().flat_map(|kind| settings.map(|case| (kind, case))) {
+        // Nothing runs: every buffer is made, within 128 MiB a binding.
+        let gpu = Gpu::noop(software);
+        assert_eq!(gpu.limits().max_storage_buffer_binding_size, 128 << 20);
+        let config = run_config(settings, mini(), Path::new("nowhere"));
+        let trainer = Trainer::new(&gpu, &config, mini()).unwrap();
+        let slots = 2 * u64::from(config.batch_size.min(mini().train.len() as u32).div_ceil(trainer.parts()));
+        let kept = slots * image;
+        assert_eq!(trainer.network().kept_bytes(), kept, "{settings}");
+        let used = gpu.peak_bytes() - trainer.data_bytes() - slots * passed_on;
+        let ratio = used as f64 / kept as f64;
+        assert!(ratio <= 1.3, "{settings}: {used} bytes are {ratio:.3} of {kept}");
+        assert!(ratio > 1.05, "{settings}: {ratio:.3} leaves no room for weights and gradients: what was not counted?");
+    }
+}
+
 /// The small network as the library has it.
 fn small_network() -> NetworkConfig {
     run_config(SMALL_NETWORK, mini(), Path::new("nowhere")).network

@@ -3,5 +3,11 @@ struct Images {
     first: u32,
     count: u32,
     batch: u32, // images of the whole batch: the divisor of means
-    accumulate: u32, // 0: the first part of a batch, gradients are set; 1: a later part, they are added to
+    accumulate: u32, // 0: the first part or chunk of a batch, gradients are set; 1: a later one, they are added to
+}
+
+// A chunk of a batch, for kernels that must know which images theirs are: image 0 of their buffers is image `place` of the batch.
+struct Chunk {
+    images: Images,
+    place: u32,
 }

@@ -3,14 +3,14 @@
 mod records;
 mod resident;
 
-pub use records::{ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups};
+pub use records::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups};
 pub use resident::ResidentData;
 
 use crate::{
     Result,
     config::Augmentation,
     gpu::{Buffer, Gpu, Recording, Specialization},
-    nn::ImageRange,
+    nn::{Chunked, ImageRange},
 };
 
 /// Invocations of a workgroup in kernels that take an image (or a pixel) an invocation.
@@ -46,11 +46,19 @@ pub struct Batch {
     cursor: Buffer,
     ranges: Buffer,
     entries: u64,
+    chunk: u32,
 }
 
 impl Batch {
     /// Room for parts of `most` images and a table of `entries` records.
     pub fn new(gpu: &Gpu, most: u32, twins: bool, entries: u64) -> Result<Batch> {
+        Batch::in_chunks(gpu, most, twins, entries, u32::MAX)
+    }
+
+    /// As [`Self::new`], for backward passes in chunks of `chunk` images.
+    pub fn in_chunks(gpu: &Gpu, most: u32, twins: bool, entries: u64, chunk: u32) -> Result<Batch> {
+        let slots = if twins { 2 * most } else { most };
+        let chunk = chunk.clamp(1, slots.max(1));
         let step = size_of::<StepRecord>() as u64;
         Ok(Batch {
             most,
@@ -59,8 +67,9 @@ impl Batch {
             labels: gpu.buffer("labels of the batch", u64::from(most) * 8)?,
             table: gpu.buffer("table of steps", entries * step)?,
             cursor: gpu.buffer("cursor", 4)?,
-            ranges: gpu.uniform("image ranges", 4 * RANGE_STRIDE)?,
+            ranges: gpu.uniform("image ranges", (4 + 2 * u64::from(slots.div_ceil(chunk))) * RANGE_STRIDE)?,
             entries,
+            chunk,
         })
     }
 
@@ -77,7 +86,17 @@ impl Batch {
     }
 
     fn range(&self, index: u64, most: u32) -> ImageRange<'_> {
-        ImageRange { binding: self.ranges.range(index * RANGE_STRIDE, size_of::<ImagesRange>() as u64), most }
+        ImageRange { binding: self.ranges.range(index * RANGE_STRIDE, size_of::<ChunkRange>() as u64), most }
+    }
+
+    /// `whole`, whose chunks have every second record from `first` on.
+    fn chunked<'a>(&'a self, whole: ImageRange<'a>, first: u64) -> Chunked<'a> {
+        if whole.most <= self.chunk {
+            return whole.into();
+        }
+        let chunk = |(number, start): (u64, u32)| self.range(first + 2 * number, self.chunk.min(whole.most - start));
+        let starts = (0..whole.most).step_by(self.chunk as usize);
+        Chunked { whole, size: self.chunk, chunks: (0..).zip(starts).map(chunk).collect() }
     }
 
     /// X: the clean images.
@@ -100,9 +119,23 @@ impl Batch {
         self.range(2, if self.twins { 2 * self.most } else { self.most })
     }
 
+    /// [`Self::to_mask`], for a backward pass.
+    pub fn to_mask_in_chunks(&self) -> Chunked<'_> {
+        self.chunked(self.to_mask(), 4)
+    }
+
+    /// [`Self::both`], for a backward pass.
+    pub fn both_in_chunks(&self) -> Chunked<'_> {
+        self.chunked(self.both(), 5)
+    }
+
     /// Adds moving on to the table's next entry.
     pub fn record_begin(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
-        let kernel = gpu.kernel("begin_step", Specialization::new().constant("SGT", u32::from(self.twins)))?;
+        let specialization = Specialization::new()
+            .constant("SGT", u32::from(self.twins))
+            .constant("CHUNK", self.chunk)
+            .constant("CHUNKS", self.both().most.div_ceil(self.chunk));
+        let kernel = gpu.kernel("begin_step", specialization)?;
         let bindings = [&self.table, &self.cursor, &self.step, &self.ranges].map(Into::into);
         recording.dispatch(gpu, "begin step", kernel, &bindings, [1, 1, 1])
     }

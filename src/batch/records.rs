@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Bytes between the four [`ImagesRange`] records that the kernel `begin_step` writes: the largest alignment a uniform's offset can need.
+/// Bytes between the [`ChunkRange`] records that the kernel `begin_step` writes: the largest alignment a uniform's offset can need.
 pub const RANGE_STRIDE: u64 = 256;
 
 /// What changes from step to step, an entry of the epoch's table for every part of a batch (`shaders/common/step.wgsl`).
@@ -75,6 +75,18 @@ pub struct ImagesRange {
     pub accumulate: u32,
 }
 
+/// The images of a chunk, counted from its first (`shaders/common/images.wgsl`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ChunkRange {
+    /// What most kernels see.
+    pub images: ImagesRange,
+    /// Place of the chunk's first image in the batch; 0 in ranges that are no chunks.
+    pub place: u32,
+    /// Zero.
+    pub padding: [u32; 3],
+}
+
 /// Workgroups for a flat kernel over `items` with `per_workgroup` items a workgroup: along x as far as one dimension goes, then along y.
 pub fn flat_workgroups(items: u64, per_workgroup: u32) -> [u32; 3] {
     const PER_DIMENSION: u64 = 65_535;
@@ -92,7 +104,7 @@ mod tests {
     fn layouts_are_the_shaders() {
         assert_eq!(size_of::<StepRecord>(), 64);
         assert_eq!(std::mem::offset_of!(StepRecord, learning_rate), 40);
-        assert_eq!(size_of::<ImagesRange>(), 16);
+        assert_eq!([size_of::<ImagesRange>(), size_of::<ChunkRange>()], [16, 32]);
     }
 
     #[test]

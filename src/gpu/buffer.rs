@@ -1,16 +1,44 @@
 //! Buffers and the ranges of them that kernels are bound to.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Bytes in buffers: now, and at most so far.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub allocated: AtomicU64,
+    pub peak: AtomicU64,
+}
+
+/// A buffer's share of the [`Memory`], given back with its last clone.
+#[derive(Debug)]
+struct Share {
+    memory: Arc<Memory>,
+    bytes: u64,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.memory.allocated.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// Device memory. Clones share the memory.
 #[derive(Clone, Debug)]
 pub struct Buffer {
     pub(super) inner: wgpu::Buffer,
     label: &'static str,
     size: u64,
+    _share: Arc<Share>,
 }
 
 impl Buffer {
-    pub(super) fn new(inner: wgpu::Buffer, label: &'static str, size: u64) -> Self {
-        Buffer { inner, label, size }
+    pub(super) fn new(inner: wgpu::Buffer, label: &'static str, size: u64, memory: &Arc<Memory>) -> Self {
+        let allocated = memory.allocated.fetch_add(size, Ordering::Relaxed) + size;
+        memory.peak.fetch_max(allocated, Ordering::Relaxed);
+        Buffer { inner, label, size, _share: Arc::new(Share { memory: Arc::clone(memory), bytes: size }) }
     }
 
     /// What it holds.

@@ -11,6 +11,7 @@ use std::{
 use super::{
     Buffer, Kernel, Specialization,
     adapter::{self, DeviceProfile},
+    buffer::Memory,
     kernel,
 };
 use crate::{Error, Result};
@@ -69,7 +70,7 @@ pub struct Gpu {
     faults: Arc<Faults>,
     pipelines: Mutex<HashMap<(&'static str, Specialization), Arc<Kernel>>>,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
-    allocated_bytes: AtomicU64,
+    memory: Arc<Memory>,
     /// Counts of submissions, maps, writes and copies.
     pub counters: Counters,
 }
@@ -137,7 +138,7 @@ impl Gpu {
             faults,
             pipelines: Mutex::default(),
             in_flight: Mutex::default(),
-            allocated_bytes: AtomicU64::new(0),
+            memory: Arc::default(),
             counters: Counters::default(),
         }
     }
@@ -167,9 +168,14 @@ impl Gpu {
         self.device.features()
     }
 
-    /// Bytes of all buffers made so far and still alive.
+    /// Bytes of all buffers that are alive (recordings keep theirs alive).
     pub fn allocated_bytes(&self) -> u64 {
-        self.allocated_bytes.load(Ordering::Relaxed)
+        self.memory.allocated.load(Ordering::Relaxed)
+    }
+
+    /// The most that [`Self::allocated_bytes`] has been.
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory.peak.load(Ordering::Relaxed)
     }
 
     /// The first error since the last call, if any: a lost device, out of memory, or a refused command.
@@ -231,8 +237,7 @@ impl Gpu {
                 other => other,
             });
         }
-        self.allocated_bytes.fetch_add(size, Ordering::Relaxed);
-        Ok(Buffer::new(buffer, label, size))
+        Ok(Buffer::new(buffer, label, size, &self.memory))
     }
 
     /// A buffer with `data` in it.

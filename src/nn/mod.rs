@@ -1,6 +1,7 @@
 //! Networks on the GPU: parameters in one flat array, buffers for every activation, and the dispatches of forward and backward passes.
 
 mod activation;
+mod chunks;
 mod network;
 mod node;
 mod optimizer;
@@ -9,6 +10,7 @@ mod tiles;
 mod weighted;
 
 pub use activation::ActivationPlan;
+pub use chunks::Chunked;
 pub use network::{Gradients, ImageRange, Network, NetworkOptions};
 pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use parameters::{Parameter, ParameterLayout, ParameterRole};

@@ -1,7 +1,9 @@
 //! A sequential CNN on the GPU, and the dispatches of its passes.
 
 use super::{
-    ActivationPlan, ParameterLayout, TileTable, groups,
+    ActivationPlan, Chunked, ParameterLayout, TileTable,
+    chunks::BackwardPlan,
+    groups,
     node::{Node, NodeKind, Weights},
     weighted::{self, Pass},
 };
@@ -36,10 +38,15 @@ pub struct NetworkOptions {
     pub gradients: bool,
 }
 
-/// Buffers for the gradients on their way through the network: written in turns.
+/// Buffers for the gradients on their way through the network.
 struct GradientBuffers {
-    turns: [Buffer; 2],
+    plan: BackwardPlan,
+    /// With respect to the logits, and to the images.
     logits: Buffer,
+    input: Buffer,
+    /// Those that exist for all images at once, and those that exist for a chunk of them: written in turns.
+    whole: [Buffer; 2],
+    chunk: [Buffer; 2],
     partial_sums: Buffer,
 }
 
@@ -57,6 +64,7 @@ pub struct Network {
     classes: u32,
     nodes: Vec<Node>,
     backward: Option<GradientBuffers>,
+    slots: u32,
     tiles: TileTable,
 }
 
@@ -100,11 +108,16 @@ impl Network {
             classes: config.classes,
             nodes: Vec::new(),
             backward: None,
+            slots: options.slots,
             tiles,
         };
         network.build_nodes(gpu, config, quantization, options)?;
         if options.gradients {
-            network.backward = Some(network.gradient_buffers(gpu, options.slots)?);
+            let plan = network.backward_plan(options);
+            if options.training {
+                network.allocate_parts(gpu, plan)?;
+            }
+            network.backward = Some(network.gradient_buffers(gpu, plan)?);
         }
         Ok(network)
     }
@@ -181,7 +194,7 @@ impl Network {
             {
                 previous.gradient_by_pool = previous.activation != ActivationPlan::NONE;
             }
-            let mut node = Node {
+            self.nodes.push(Node {
                 name,
                 activation_name,
                 kind,
@@ -191,14 +204,7 @@ impl Network {
                 value,
                 pre_activation,
                 gradient_by_pool: false,
-            };
-            if options.training {
-                let parts = if is_weighted { self.tiles.wanted_parts(&node, options.slots) } else { 0 };
-                if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &mut node.kind {
-                    weights.allocate_parts(gpu, shape, output, parts)?;
-                }
-            }
-            self.nodes.push(node);
+            });
             shape = output;
             index += 1;
         }
@@ -218,31 +224,84 @@ impl Network {
     ) -> Result<Weights> {
         let index = |suffix: &str| self.layout.find(&format!("{name}.{suffix}")).map_or(0, |parameter| parameter.offset);
         let quantizer = WeightQuantizerPlan::new(quantization, quantization.layer_bits(weighted))?;
-        let step = self.layout.find(&format!("{name}.weight_step")).map(|parameter| parameter.offset);
-        Weights::new(gpu, input, output, taps, [index("weight"), index("bias")], step, quantizer)
+        Weights::new(gpu, input, output, taps, [index("weight"), index("bias")], quantizer)
     }
 
-    fn gradient_buffers(&self, gpu: &Gpu, slots: u32) -> Result<GradientBuffers> {
-        // A gradient is written to the buffer that its own source is not in: nodes that change shape alternate.
-        let mut largest = [0, 0];
-        let mut turn = 0;
-        for node in self.nodes.iter().rev() {
-            if !matches!(node.kind, NodeKind::Activation | NodeKind::Dropout { .. }) {
-                largest[turn] = largest[turn].max(node.input_elements());
-                turn = 1 - turn;
+    /// Networks that train go through a batch in chunks, to keep memory close to what must be kept; others take it whole.
+    fn backward_plan(&self, options: NetworkOptions) -> BackwardPlan {
+        if !options.training {
+            return BackwardPlan::whole(options.slots);
+        }
+        let parts =
+            |node: &Node| Some(node.weights()?.part_bytes(node) * u64::from(self.tiles.wanted_parts(node, BackwardPlan::LEAST)));
+        let copies: u64 = self.nodes.iter().filter_map(|node| Some(node.weights()?.copies_bytes())).sum();
+        let fixed =
+            self.parameters.size() + self.gradients.size() + copies + self.nodes.iter().filter_map(parts).max().unwrap_or(0);
+        BackwardPlan::new(&self.nodes, self.kept_bytes(), options.slots, fixed)
+    }
+
+    /// Makes room for the partial sums of the weight gradients: of one layer at a time.
+    fn allocate_parts(&mut self, gpu: &Gpu, plan: BackwardPlan) -> Result<()> {
+        let wanted = |(index, node): (usize, &Node)| match node.weights() {
+            Some(_) => self.tiles.wanted_parts(node, plan.images_of(index)),
+            None => 0,
+        };
+        let counts: Vec<u32> = self.nodes.iter().enumerate().map(wanted).collect();
+        let bytes =
+            |(node, count): (&Node, &u32)| node.weights().map_or(0, |weights| weights.part_bytes(node) * u64::from(*count));
+        let most = self.nodes.iter().zip(&counts).map(bytes).max().unwrap_or(0);
+        let buffer = gpu.buffer("partial weight gradients", most)?;
+        for (node, count) in self.nodes.iter_mut().zip(counts) {
+            if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &mut node.kind {
+                weights.parts = Some((buffer.clone(), count));
             }
         }
-        let partial_sums = self.nodes.iter().map(Node::output_elements).max().unwrap_or(1);
-        let blocks =
-            (u64::from(slots) * u64::from(partial_sums)).div_ceil(u64::from(ELEMENTWISE * self.tiles.elementwise_items()));
+        Ok(())
+    }
+
+    fn gradient_buffers(&self, gpu: &Gpu, plan: BackwardPlan) -> Result<GradientBuffers> {
+        let elements = self.nodes.iter().enumerate().map(|(index, node)| plan.images_of(index) * node.output_elements());
+        let blocks = elements.max().unwrap_or(1).div_ceil(ELEMENTWISE * self.tiles.elementwise_items());
+        let gradients = |images: u32, elements: u32| gpu.buffer("activation gradients", bytes(images, elements));
+        let (whole, chunk) = (plan.turns(&self.nodes, true), plan.turns(&self.nodes, false));
         Ok(GradientBuffers {
-            turns: [
-                gpu.buffer("activation gradients", bytes(slots, largest[0]))?,
-                gpu.buffer("activation gradients", bytes(slots, largest[1]))?,
-            ],
-            logits: gpu.buffer("logit gradients", bytes(slots, groups(self.classes)))?,
-            partial_sums: gpu.buffer("partial sums of α's gradient", blocks * 4)?,
+            plan,
+            logits: gpu.buffer("logit gradients", bytes(plan.slots, groups(self.classes)))?,
+            input: gpu.buffer("image gradients", bytes(plan.input_images(), self.input_elements()))?,
+            whole: [gradients(plan.slots, whole[0])?, gradients(plan.slots, whole[1])?],
+            chunk: [gradients(plan.chunk, chunk[0])?, gradients(plan.chunk, chunk[1])?],
+            partial_sums: gpu.buffer("partial sums of α's gradient", u64::from(blocks) * 4)?,
         })
+    }
+
+    fn input_elements(&self) -> u32 {
+        self.input_shape.pixels() * groups(self.input_shape.channels)
+    }
+
+    /// Bytes that must be kept from the forward pass for the backward pass, for all slots: the images, every layer's output, PACT's
+    /// inputs and the choices of max-pooling, as far as the backward pass reads them.
+    pub fn kept_bytes(&self) -> u64 {
+        let nodes: u64 = (0..self.nodes.len())
+            .map(|index| {
+                let node = &self.nodes[index];
+                let elements = u64::from(node.output_elements());
+                // A pool in front of which there is PACT goes back through PACT's input alone.
+                let by_input = node.pre_activation.is_some()
+                    && self.nodes.get(index + 1).is_some_and(|next| matches!(next.kind, NodeKind::MaxPool { .. }));
+                let own_input = node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
+                match node.kind {
+                    NodeKind::Dropout { .. } => 0,
+                    NodeKind::MaxPool { .. } => 20 * elements,
+                    _ => 16 * elements * (u64::from(!by_input) + u64::from(own_input)),
+                }
+            })
+            .sum();
+        u64::from(self.slots) * (nodes + 16 * u64::from(self.input_elements()))
+    }
+
+    /// Images that a backward pass takes at a time.
+    pub fn chunk(&self) -> u32 {
+        self.backward.as_ref().map_or(self.slots, |backward| backward.plan.chunk)
     }
 
     /// The output of the last layer, [image, class (padded)].
@@ -281,27 +340,6 @@ impl Network {
         })
     }
 
-    /// Lowest and highest quantized weight of every layer with quantized weights, as [`Self::record_weights`] last made them; the widest
-    /// of output channels that have their own.
-    ///
-    /// # Errors
-    /// As [`Gpu::read`].
-    pub async fn weight_ranges(&self, gpu: &Gpu) -> Result<Vec<(&str, [f32; 2])>> {
-        let mut ranges = Vec::new();
-        for node in &self.nodes {
-            if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &node.kind
-                && weights.quantizer.is_active()
-            {
-                let constants: Vec<[f32; 4]> = gpu.read(&weights.constants, 0, u64::from(node.output.channels)).await?;
-                let of_channels = constants.into_iter().map(|constants| weights.quantizer.range(constants));
-                let widest =
-                    of_channels.reduce(|[low, high], [other_low, other_high]| [low.min(other_low), high.max(other_high)]);
-                ranges.push((node.name.as_str(), widest.unwrap_or_default()));
-            }
-        }
-        Ok(ranges)
-    }
-
     fn backward_buffers(&self) -> Result<&GradientBuffers> {
         self.backward.as_ref().ok_or_else(|| Error::Gpu("this network was made without gradient buffers".into()))
     }
@@ -316,8 +354,8 @@ impl Network {
         Ok(())
     }
 
-    fn pass<'a>(&'a self, gpu: &'a Gpu, recording: &'a mut Recording, range: ImageRange<'a>) -> Pass<'a> {
-        Pass { gpu, recording, range, parameters: &self.parameters, tiles: self.tiles }
+    fn pass<'a>(&'a self, gpu: &'a Gpu, recording: &'a mut Recording, range: ImageRange<'a>, slot: u32) -> Pass<'a> {
+        Pass { gpu, recording, range, slot, parameters: &self.parameters, tiles: self.tiles }
     }
 
     /// Adds f(X) for the images of `range`. `step` is bound by dropout, which is left out where it is `None` (inference).
@@ -333,7 +371,7 @@ impl Network {
             let label = format!("{} forward", node.name);
             match &node.kind {
                 NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
-                    self.pass(gpu, recording, range).weighted_forward(node, weights, input)?;
+                    self.pass(gpu, recording, range, 0).weighted_forward(node, weights, input)?;
                 }
                 NodeKind::Activation => {
                     let elements = node.output_elements();
@@ -354,7 +392,14 @@ impl Network {
                 }
                 NodeKind::Dropout { rate, layer } => {
                     if let Some(step) = step {
-                        dropout(gpu, recording, label, [node.output_elements(), *layer], *rate, range, step, &node.value)?;
+                        let values = (&node.value).into();
+                        self.pass(gpu, recording, range, 0).dropout(
+                            label,
+                            [node.output_elements(), *layer],
+                            *rate,
+                            step,
+                            values,
+                        )?;
                     }
                 }
             }
@@ -363,112 +408,169 @@ impl Network {
         Ok(())
     }
 
-    /// Adds the backward pass from the logits' gradients for the images of `range`. Returns the buffer with ∂/∂X,
-    /// [image, row, column, channel / 4] vec4, where `wanted` asks for it. `step` as in [`Self::record_forward`].
-    pub fn record_backward(
-        &self,
+    /// Adds the backward pass from the logits' gradients for `images`. Returns the buffer with ∂/∂X, [image, row, column, channel / 4]
+    /// vec4, where `wanted` asks for it. `step` as in [`Self::record_forward`].
+    ///
+    /// The small gradients of the last layers exist for all images at once; from the first large one on, images go back in chunks,
+    /// whose weight gradients add up.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] in networks without gradients, or for chunks of more images than [`Self::chunk`].
+    pub fn record_backward<'a>(
+        &'a self,
         gpu: &Gpu,
         recording: &mut Recording,
-        range: ImageRange<'_>,
+        images: impl Into<Chunked<'a>>,
         step: Option<&Buffer>,
         wanted: Gradients,
-    ) -> Result<&Buffer> {
+    ) -> Result<&'a Buffer> {
+        let images = images.into();
         let backward = self.backward_buffers()?;
+        let seam = backward.plan.seam;
+        if images.size > backward.plan.chunk {
+            return Err(Error::Gpu(format!(
+                "a backward pass takes {} images at a time, not {}",
+                backward.plan.chunk, images.size
+            )));
+        }
         let mut gradient = &backward.logits;
         let mut turn = 0;
-        for (index, node) in self.nodes.iter().enumerate().rev() {
-            let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);
-            if node.activation != ActivationPlan::NONE && !node.gradient_by_pool {
-                self.record_activation_gradient(gpu, recording, node, range, gradient, wanted)?;
+        let mut pass = self.pass(gpu, recording, images.whole, 0);
+        for index in (seam..self.nodes.len()).rev() {
+            self.record_node_gradient(&mut pass, index, gradient.into(), step, wanted)?;
+            if index > seam && !self.nodes[index].is_in_place() {
+                let target = self.gradient_target(index, &backward.whole[turn]);
+                self.record_input_gradient(&mut pass, index, [gradient.into(), target.into()], wanted)?;
+                (gradient, turn) = (target, 1 - turn);
             }
-            let needs_input_gradient = index > 0 || wanted == Gradients::Input;
-            let next = &backward.turns[turn];
-            match &node.kind {
-                NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
-                    let mut pass = self.pass(gpu, recording, range);
-                    if wanted == Gradients::Parameters {
-                        pass.weight_gradient(node, weights, [input, gradient], &self.gradients)?;
-                    }
-                    if !needs_input_gradient {
-                        break;
-                    }
-                    pass.weighted_input_gradient(node, weights, [gradient, next])?;
-                }
-                NodeKind::MaxPool { kernel, stride, choice } => {
-                    self.record_pool_gradient(
-                        gpu,
-                        recording,
-                        index,
-                        [*kernel, *stride],
-                        choice,
-                        range,
-                        [gradient, next],
-                        wanted,
-                    )?;
-                }
-                NodeKind::Dropout { rate, layer } => {
-                    if let Some(step) = step {
-                        let label = format!("{} gradient", node.name);
-                        dropout(gpu, recording, label, [node.output_elements(), *layer], *rate, range, step, gradient)?;
-                    }
-                    continue;
-                }
-                NodeKind::Activation => continue,
-            }
-            gradient = next;
-            turn = 1 - turn;
         }
-        Ok(gradient)
+        for (number, &range) in (0..).zip(&images.chunks) {
+            let mut pass = self.pass(gpu, recording, range, number * images.size);
+            let mut gradient = pass.at(gradient, self.nodes[seam].output_elements());
+            let mut turn = 0;
+            for index in (0..=seam).rev() {
+                if index < seam {
+                    self.record_node_gradient(&mut pass, index, gradient, step, wanted)?;
+                }
+                if index == 0 && wanted == Gradients::Parameters {
+                    break;
+                }
+                if !self.nodes[index].is_in_place() {
+                    let buffer = self.gradient_target(index, &backward.chunk[turn]);
+                    let is_last = std::ptr::eq(buffer, &backward.input);
+                    let target = if is_last { pass.at(buffer, self.input_elements()) } else { buffer.into() };
+                    self.record_input_gradient(&mut pass, index, [gradient, target], wanted)?;
+                    (gradient, turn) = (target, 1 - turn);
+                }
+            }
+        }
+        Ok(&backward.input)
+    }
+
+    /// Where the gradient with respect to a node's input goes: `turn`, unless it is the images'.
+    fn gradient_target<'a>(&'a self, index: usize, turn: &'a Buffer) -> &'a Buffer {
+        match &self.backward {
+            Some(backward) if self.nodes[..index].iter().all(Node::is_in_place) => &backward.input,
+            _ => turn,
+        }
+    }
+
+    /// What a node does with the gradient of its own output: through its activation, in place, to its weights.
+    fn record_node_gradient(
+        &self,
+        pass: &mut Pass<'_>,
+        index: usize,
+        gradient: Binding<'_>,
+        step: Option<&Buffer>,
+        wanted: Gradients,
+    ) -> Result<()> {
+        let node = &self.nodes[index];
+        if node.activation != ActivationPlan::NONE && !node.gradient_by_pool {
+            self.record_activation_gradient(pass, node, gradient, wanted)?;
+        }
+        match (&node.kind, step) {
+            (NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights }, _)
+                if wanted == Gradients::Parameters =>
+            {
+                let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);
+                let input = pass.at(input, node.input_elements());
+                pass.weight_gradient(node, weights, [input, gradient], &self.gradients)
+            }
+            (NodeKind::Dropout { rate, layer }, Some(step)) => {
+                let label = format!("{} gradient", node.name);
+                pass.dropout(label, [node.output_elements(), *layer], *rate, step, gradient)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The gradient with respect to the input of a node that is not in place.
+    fn record_input_gradient(
+        &self,
+        pass: &mut Pass<'_>,
+        index: usize,
+        [from, to]: [Binding<'_>; 2],
+        wanted: Gradients,
+    ) -> Result<()> {
+        let node = &self.nodes[index];
+        match &node.kind {
+            NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
+                pass.weighted_input_gradient(node, weights, [from, to])
+            }
+            NodeKind::MaxPool { kernel, stride, choice } => {
+                self.record_pool_gradient(pass, index, [*kernel, *stride], choice, [from, to], wanted)
+            }
+            NodeKind::Activation | NodeKind::Dropout { .. } => Ok(()),
+        }
     }
 
     fn record_activation_gradient(
         &self,
-        gpu: &Gpu,
-        recording: &mut Recording,
+        pass: &mut Pass<'_>,
         node: &Node,
-        range: ImageRange<'_>,
-        gradient: &Buffer,
+        gradient: Binding<'_>,
         wanted: Gradients,
     ) -> Result<()> {
-        let items = self.tiles.elementwise_items();
-        let specialization = Specialization::new().tile("ITEMS", items).constant("ELEMENTS", node.output_elements());
-        let kernel = gpu.kernel("activation_gradient", node.activation.backward(specialization))?;
-        let mut bindings = vec![range.binding, node.state().into(), gradient.into()];
+        let (items, elements) = (self.tiles.elementwise_items(), node.output_elements());
+        let specialization = Specialization::new().tile("ITEMS", items).constant("ELEMENTS", elements);
+        let kernel = pass.gpu.kernel("activation_gradient", node.activation.backward(specialization))?;
+        let mut bindings = vec![pass.range.binding, pass.at(node.state(), elements), gradient];
         self.bind_alpha_sums(node.activation, &mut bindings)?;
-        let blocks = (range.most * node.output_elements()).div_ceil(ELEMENTWISE * items);
-        recording.dispatch(gpu, format!("{} activation gradient", node.name), kernel, &bindings, grid(blocks))?;
-        recording.note_work(elementwise_work(range.most, 2 * node.output_elements(), node.output_elements()));
-        self.record_alpha_sum(gpu, recording, node, range, blocks, wanted)
+        let images = pass.range.most;
+        let blocks = (images * elements).div_ceil(ELEMENTWISE * items);
+        pass.recording.dispatch(pass.gpu, format!("{} activation gradient", node.name), kernel, &bindings, grid(blocks))?;
+        pass.recording.note_work(elementwise_work(images, 2 * elements, elements));
+        self.record_alpha_sum(pass, node, blocks, wanted)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the pool, what is in front of it, and where gradients come from and go to")]
     fn record_pool_gradient(
         &self,
-        gpu: &Gpu,
-        recording: &mut Recording,
+        pass: &mut Pass<'_>,
         index: usize,
         [kernel, stride]: [u32; 2],
         choice: &Buffer,
-        range: ImageRange<'_>,
-        [from, to]: [&Buffer; 2],
+        [from, to]: [Binding<'_>; 2],
         wanted: Gradients,
     ) -> Result<()> {
         let node = &self.nodes[index];
+        let (read, written) = (node.output_elements(), node.input_elements());
+        let choice = pass.at_bytes(choice, 4 * read);
         let fused = index.checked_sub(1).map(|previous| &self.nodes[previous]).filter(|previous| previous.gradient_by_pool);
         let activation = fused.map_or(ActivationPlan::NONE, |previous| previous.activation);
-        let state = fused.map_or(choice, |previous| previous.state());
+        let state = fused.map_or(choice, |previous| pass.at(previous.state(), written));
         let items = self.tiles.elementwise_items();
         let specialization =
             activation.backward(pool_shape(node, kernel, stride).tile("ITEMS", items).tile("WINDOWS", kernel.div_ceil(stride)));
-        let kernel = gpu.kernel("max_pool_gradient", specialization)?;
-        let mut bindings = vec![range.binding, from.into(), choice.into(), state.into(), to.into()];
+        let kernel = pass.gpu.kernel("max_pool_gradient", specialization)?;
+        let mut bindings = vec![pass.range.binding, from, choice, state, to];
         self.bind_alpha_sums(activation, &mut bindings)?;
-        let blocks = (range.most * node.input_elements()).div_ceil(ELEMENTWISE * items);
-        recording.dispatch(gpu, format!("{} gradient", node.name), kernel, &bindings, grid(blocks))?;
-        let read = node.output_elements() + if fused.is_some() { node.input_elements() } else { 0 };
-        recording.note_work(elementwise_work(range.most, read, node.input_elements()));
+        let images = pass.range.most;
+        let blocks = (images * written).div_ceil(ELEMENTWISE * items);
+        pass.recording.dispatch(pass.gpu, format!("{} gradient", node.name), kernel, &bindings, grid(blocks))?;
+        let state_read = if fused.is_some() { written } else { 0 };
+        pass.recording.note_work(elementwise_work(images, read + state_read, written));
         match fused {
-            Some(previous) => self.record_alpha_sum(gpu, recording, previous, range, blocks, wanted),
+            Some(previous) => self.record_alpha_sum(pass, previous, blocks, wanted),
             None => Ok(()),
         }
     }
@@ -481,19 +583,11 @@ impl Network {
         Ok(())
     }
 
-    fn record_alpha_sum(
-        &self,
-        gpu: &Gpu,
-        recording: &mut Recording,
-        node: &Node,
-        range: ImageRange<'_>,
-        blocks: u32,
-        wanted: Gradients,
-    ) -> Result<()> {
+    fn record_alpha_sum(&self, pass: &mut Pass<'_>, node: &Node, blocks: u32, wanted: Gradients) -> Result<()> {
         let Some(index) = node.activation.alpha_index().filter(|_| wanted == Gradients::Parameters) else { return Ok(()) };
-        let kernel = gpu.kernel("sum_partials", Specialization::new().constant("COUNT", blocks).constant("INDEX", index))?;
-        let bindings = [range.binding, (&self.backward_buffers()?.partial_sums).into(), (&self.gradients).into()];
-        recording.dispatch(gpu, format!("{} α gradient", node.name), kernel, &bindings, [1, 1, 1])
+        let kernel = pass.gpu.kernel("sum_partials", Specialization::new().constant("COUNT", blocks).constant("INDEX", index))?;
+        let bindings = [pass.range.binding, (&self.backward_buffers()?.partial_sums).into(), (&self.gradients).into()];
+        pass.recording.dispatch(pass.gpu, format!("{} α gradient", node.name), kernel, &bindings, [1, 1, 1])
     }
 }
 
@@ -522,23 +616,24 @@ fn pool_shape(node: &Node, kernel: u32, stride: u32) -> Specialization {
         .constant("STRIDE", stride)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the layer, its place in the random streams, and the buffers")]
-fn dropout(
-    gpu: &Gpu,
-    recording: &mut Recording,
-    label: String,
-    [elements, layer]: [u32; 2],
-    rate: f32,
-    range: ImageRange<'_>,
-    step: &Buffer,
-    value: &Buffer,
-) -> Result<()> {
-    let specialization = Specialization::new()
-        .tile("LANES", ELEMENTWISE)
-        .constant("ELEMENTS", elements)
-        .constant("LAYER", layer)
-        .constant("RATE", f64::from(rate));
-    let kernel = gpu.kernel("dropout", specialization)?;
-    let bindings = [range.binding, step.into(), value.into()];
-    recording.dispatch(gpu, label, kernel, &bindings, [elements.div_ceil(ELEMENTWISE), range.most, 1])
+impl Pass<'_> {
+    /// Adds dropout of a layer's values, or of their gradient, in place.
+    fn dropout(
+        &mut self,
+        label: String,
+        [elements, layer]: [u32; 2],
+        rate: f32,
+        step: &Buffer,
+        values: Binding<'_>,
+    ) -> Result<()> {
+        let specialization = Specialization::new()
+            .tile("LANES", ELEMENTWISE)
+            .constant("ELEMENTS", elements)
+            .constant("LAYER", layer)
+            .constant("RATE", f64::from(rate));
+        let kernel = self.gpu.kernel("dropout", specialization)?;
+        let bindings = [self.range.binding, step.into(), values];
+        let workgroups = [elements.div_ceil(ELEMENTWISE), self.range.most, 1];
+        self.recording.dispatch(self.gpu, label, kernel, &bindings, workgroups)
+    }
 }

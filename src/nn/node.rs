@@ -21,16 +21,12 @@ pub(super) struct Weights {
     pub backward: Buffer,
     /// [out channel (padded)].
     pub bias: Buffer,
-    /// Where its learned steps are in the parameters, if it has any.
-    pub step_index: Option<u32>,
     /// A vec4 of statistics an output channel.
     pub statistics: Buffer,
     /// A vec4 of quantizer constants an output channel.
     pub constants: Buffer,
-    /// Partial sums of the weight gradient, and their number; absent in networks that do not train.
+    /// Partial sums of the weight gradient, in a buffer that all layers share, and their number; absent in networks that do not train.
     pub parts: Option<(Buffer, u32)>,
-    /// Summands of the learned steps' gradients, a weight each; absent without steps and in networks that do not train.
-    pub step_terms: Option<Buffer>,
 }
 
 impl Weights {
@@ -40,7 +36,6 @@ impl Weights {
         output: Shape,
         taps: u32,
         indices: [u32; 2],
-        step_index: Option<u32>,
         quantizer: WeightQuantizerPlan,
     ) -> Result<Self> {
         let elements = u64::from(taps) * u64::from(padded(input.channels)) * u64::from(padded(output.channels));
@@ -50,26 +45,23 @@ impl Weights {
             bias_index: indices[1],
             taps,
             quantizer,
-            step_index,
             forward: gpu.buffer("weights", elements * 4)?,
             backward: gpu.buffer("weights for the input gradient", elements * 4)?,
             bias: gpu.buffer("bias", channels * 4)?,
             statistics: gpu.buffer("weight statistics", channels * 16)?,
             constants: gpu.buffer("weight quantizer constants", channels * 16)?,
             parts: None,
-            step_terms: None,
         })
     }
 
-    /// Makes room for the partial sums of the gradients.
-    pub fn allocate_parts(&mut self, gpu: &Gpu, input: Shape, output: Shape, parts: u32) -> Result<()> {
-        let stride = (u64::from(self.taps) * u64::from(padded(input.channels)) + 1) * u64::from(padded(output.channels));
-        self.parts = Some((gpu.buffer("partial weight gradients", stride * u64::from(parts) * 4)?, parts));
-        if self.step_index.is_some() {
-            let weights = u64::from(self.taps) * u64::from(input.channels) * u64::from(output.channels);
-            self.step_terms = Some(gpu.buffer("terms of the step's gradient", weights * 4)?);
-        }
-        Ok(())
+    /// Bytes of one part of the weight gradient of `node`.
+    pub fn part_bytes(&self, node: &Node) -> u64 {
+        (u64::from(self.taps) * u64::from(padded(node.input.channels)) + 1) * u64::from(padded(node.output.channels)) * 4
+    }
+
+    /// Bytes of the copies that the kernels read.
+    pub fn copies_bytes(&self) -> u64 {
+        [&self.forward, &self.backward, &self.bias, &self.statistics, &self.constants].map(Buffer::size).iter().sum()
     }
 }
 
@@ -100,6 +92,19 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// The weights, where there are some.
+    pub fn weights(&self) -> Option<&Weights> {
+        match &self.kind {
+            NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => Some(weights),
+            _ => None,
+        }
+    }
+
+    /// Whether the gradient of its input replaces that of its output.
+    pub fn is_in_place(&self) -> bool {
+        matches!(self.kind, NodeKind::Activation | NodeKind::Dropout { .. })
+    }
+
     /// What the activation's derivative is computed from.
     pub fn state(&self) -> &Buffer {
         self.pre_activation.as_ref().unwrap_or(&self.value)

@@ -144,7 +144,7 @@ impl TileTable {
     pub fn weight_gradient_parts(self, workgroups: u32, images: u32, pixels: u32) -> u32 {
         // On a GPU a part should be worth a few slabs.
         let (wanted, most) = if self.software { (32u32, images) } else { (512, images.min(images.saturating_mul(pixels) / 64)) };
-        wanted.div_ceil(workgroups.max(1)).clamp(1, most.max(1))
+        (wanted / workgroups.max(1)).clamp(1, most.max(1))
     }
 
     /// (lanes, groups a lane, images) of a matrix product in registers with `channel_groups` output groups.

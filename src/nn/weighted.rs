@@ -221,12 +221,12 @@ pub(crate) fn record_matrix_product(
     label: String,
     range: ImageRange<'_>,
     [in_groups, out_groups]: [u32; 2],
-    [vectors, matrix, product]: [&Buffer; 3],
+    [vectors, matrix, product]: [Binding<'_>; 3],
     tiles: TileTable,
 ) -> Result<()> {
     let choice = tiles.vectors_times_matrix(in_groups, out_groups, range.most);
     let specialization = ActivationPlan::NONE.forward(choice.specialization.feature("bias", false));
-    let bindings = [range.binding, vectors.into(), matrix.into(), product.into()];
+    let bindings = [range.binding, vectors, matrix, product];
     recording.dispatch(gpu, label, gpu.kernel(choice.kernel, specialization)?, &bindings, choice.workgroups)
 }
 
@@ -235,11 +235,24 @@ pub(super) struct Pass<'a> {
     pub gpu: &'a Gpu,
     pub recording: &'a mut Recording,
     pub range: ImageRange<'a>,
+    /// Where the range's image 0 is in the buffers of activations; gradients of a chunk start with it.
+    pub slot: u32,
     pub parameters: &'a Buffer,
     pub tiles: TileTable,
 }
 
 impl Pass<'_> {
+    /// A buffer with `elements` groups of 4 values an image, from the pass's first image on.
+    pub fn at<'b>(&self, buffer: &'b Buffer, elements: u32) -> Binding<'b> {
+        self.at_bytes(buffer, 16 * elements)
+    }
+
+    /// As [`Self::at`], with `bytes` an image.
+    pub fn at_bytes<'b>(&self, buffer: &'b Buffer, bytes: u32) -> Binding<'b> {
+        let offset = u64::from(self.slot) * u64::from(bytes);
+        if offset == 0 { buffer.into() } else { buffer.range(offset, buffer.size() - offset) }
+    }
+
     /// Adds `node.value` = activate(weights · `input` + bias).
     pub fn weighted_forward(&mut self, node: &Node, weights: &Weights, input: &Buffer) -> Result<()> {
         let is_convolution = matches!(node.kind, NodeKind::Convolution { .. });
@@ -266,54 +279,43 @@ impl Pass<'_> {
     }
 
     /// Adds the gradient with respect to the node's input, `to`, from its output's, `from`.
-    pub fn weighted_input_gradient(&mut self, node: &Node, weights: &Weights, [from, to]: [&Buffer; 2]) -> Result<()> {
+    pub fn weighted_input_gradient(&mut self, node: &Node, weights: &Weights, [from, to]: [Binding<'_>; 2]) -> Result<()> {
         let label = format!("{} input gradient", node.name);
         if matches!(node.kind, NodeKind::Convolution { .. }) {
             let channels = [node.input.channels, node.output.channels];
             let choice = self.tiles.convolution_input_gradient(Geometry::of(node), channels, self.range.most);
             let is_narrow = choice.kernel == "convolution_input_gradient_narrow";
             let weight = if is_narrow { &weights.forward } else { &weights.backward };
-            let bindings = [self.range.binding, from.into(), weight.into(), to.into()];
+            let bindings = [self.range.binding, from, weight.into(), to];
             let kernel = self.gpu.kernel(choice.kernel, choice.specialization)?;
             self.recording.dispatch(self.gpu, label, kernel, &bindings, choice.workgroups)?;
         } else {
             let sizes = [node.output_elements(), node.input_elements()];
-            let buffers = [from, &weights.backward, to];
-            record_matrix_product(self.gpu, self.recording, label, self.range, sizes, buffers, self.tiles)?;
+            let bindings = [from, (&weights.backward).into(), to];
+            record_matrix_product(self.gpu, self.recording, label, self.range, sizes, bindings, self.tiles)?;
         }
         self.recording.note_work(weighted_work(node, weights, self.range.most));
         Ok(())
     }
 
     /// Adds the gradient with respect to the node's weights and bias, in both stages, to the flat array `gradients`.
-    pub fn weight_gradient(&mut self, node: &Node, weights: &Weights, from: [&Buffer; 2], gradients: &Buffer) -> Result<()> {
+    pub fn weight_gradient(&mut self, node: &Node, weights: &Weights, from: [Binding<'_>; 2], gradients: &Buffer) -> Result<()> {
         let (parts, count) =
             weights.parts.as_ref().ok_or_else(|| Error::Gpu("this network was made without weight gradients".into()))?;
         let [input, gradient] = from;
         let choice = self.tiles.weight_gradient(node);
         let [rows, _, columns] = choice.workgroups;
         let kernel = self.gpu.kernel(choice.kernel, choice.specialization.constant("PARTS", *count))?;
-        let bindings = [self.range.binding, input.into(), gradient.into(), parts.into()];
+        let bindings = [self.range.binding, input, gradient, parts.into()];
         let label = format!("{} weight gradient", node.name);
         self.recording.dispatch(self.gpu, label, kernel, &bindings, [rows, *count, columns])?;
         self.recording.note_work(weighted_work(node, weights, self.range.most));
 
         let specialization = weights.quantizer.specialize(weight_shape(node, weights)).constant("PARTS", *count);
-        let specialization = specialization.feature("learned_step", weights.step_terms.is_some());
         let kernel = self.gpu.kernel("reduce_weight_gradient", specialization)?;
-        let mut bindings =
-            vec![self.range.binding, parts.into(), self.parameters.into(), (&weights.constants).into(), gradients.into()];
-        bindings.extend(weights.step_terms.as_ref().map(Binding::from));
-        let elements = node.output.channels * node.input.channels * weights.taps;
-        let workgroups = grid(elements.div_ceil(ELEMENTWISE));
-        self.recording.dispatch(self.gpu, format!("{} weight gradient sum", node.name), kernel, &bindings, workgroups)?;
-
-        let (Some(terms), Some(index)) = (&weights.step_terms, weights.step_index) else { return Ok(()) };
-        let steps = if weights.quantizer.is_per_channel() { node.output.channels } else { 1 };
-        let specialization = weights.quantizer.specialize_step_gradient(Specialization::new(), elements / steps, index);
-        let kernel = self.gpu.kernel("learned_step_gradient", specialization)?;
-        let bindings = [self.range.binding, terms.into(), gradients.into()];
-        self.recording.dispatch(self.gpu, format!("{} step gradient", node.name), kernel, &bindings, [steps, 1, 1])
+        let bindings = [self.range.binding, parts.into(), self.parameters.into(), (&weights.constants).into(), gradients.into()];
+        let workgroups = grid((node.output.channels * node.input.channels * weights.taps).div_ceil(ELEMENTWISE));
+        self.recording.dispatch(self.gpu, format!("{} weight gradient sum", node.name), kernel, &bindings, workgroups)
     }
 }
 
@@ -327,12 +329,8 @@ pub(super) fn record_weights(
 ) -> Result<()> {
     let out_channels = node.output.channels;
     let in_elements = node.input.channels * weights.taps;
-    let channels = Specialization::new().constant("OUT_CHANNELS", out_channels);
-    if let Some(index) = weights.step_index {
-        let kernel = gpu.kernel("learned_step", weights.quantizer.specialize_step(channels, index))?;
-        let bindings = [parameters, &weights.constants].map(Binding::from);
-        recording.dispatch(gpu, format!("{} weight step", node.name), kernel, &bindings, [out_channels.div_ceil(64), 1, 1])?;
-    } else if weights.quantizer.is_active() {
+    if weights.quantizer.is_active() {
+        let channels = Specialization::new().constant("OUT_CHANNELS", out_channels);
         let specialization = channels.clone().constant("IN_ELEMENTS", in_elements).constant("WEIGHT_INDEX", weights.weight_index);
         let kernel = gpu.kernel("weight_range", specialization)?;
         let workgroups = [out_channels.div_ceil(64), 1, 1];

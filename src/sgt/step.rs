@@ -69,7 +69,7 @@ impl TrainingStep {
                 network.record_forward(gpu, &mut part, images, None)?;
             }
             record_saliency_seed(gpu, &mut part, network, images, &batch.labels, options.sgt.target.into())?;
-            let saliency = network.record_backward(gpu, &mut part, images, None, Gradients::Input)?;
+            let saliency = network.record_backward(gpu, &mut part, batch.to_mask_in_chunks(), None, Gradients::Input)?;
             masking.record_selection(gpu, &mut part, batch, saliency)?;
             // X̃ = M_k(I, X)
             masking.record_fill(gpu, &mut part, batch, &network.input)?;
@@ -83,7 +83,7 @@ impl TrainingStep {
         }
         // L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)) and ∇_θ L, through both branches as one batch.
         record_loss(gpu, &mut part, network, batch, options.sgt, metrics)?;
-        network.record_backward(gpu, &mut part, batch.both(), training, Gradients::Parameters)?;
+        network.record_backward(gpu, &mut part, batch.both_in_chunks(), training, Gradients::Parameters)?;
 
         // θ ← θ − τ·∇_θ L, eq. (3): of the float weights.
         let mut update = Recording::new();

@@ -143,7 +143,7 @@ impl<'a> Trainer<'a> {
         let steps_per_epoch = u64::from(train.count.div_ceil(batch_size));
         let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
         let parts_per_epoch = (steps_per_epoch * u64::from(batch_size.div_ceil(part_images))).max(1);
-        let batch = Batch::new(gpu, part_images, twins, parts_per_epoch)?;
+        let batch = Batch::in_chunks(gpu, part_images, twins, parts_per_epoch, network.chunk())?;
         let metrics = Metrics::new(gpu, part_images, steps_per_epoch)?;
         let optimizer = Optimizer::new(gpu, &network, &config.optimizer, &config.quantization)?;
         let masking = twins
@@ -196,6 +196,12 @@ impl<'a> Trainer<'a> {
         &self.network
     }
 
+    /// Bytes of the images and labels on the GPU.
+    pub fn data_bytes(&self) -> u64 {
+        let sets = [Some(&self.train), Some(&self.test), self.validation.as_ref()];
+        sets.into_iter().flatten().map(|data| data.images.size() + data.labels.size()).sum()
+    }
+
     /// Fresh random parameters and a table of the first steps, for [`Self::submit_step`].
     pub fn begin_benchmark(&self, steps: u64) -> Result<()> {
         let parameters = self.network.layout.initialize(self.config.seed, self.config.weight_init);
@@ -209,8 +215,8 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Parts of a full batch.
-    fn parts(&self) -> u32 {
+    /// Parts that a full batch is cut into.
+    pub fn parts(&self) -> u32 {
         self.config.batch_size.min(self.train.count).div_ceil(self.part_images)
     }
 
@@ -244,7 +250,7 @@ impl<'a> Trainer<'a> {
         if let Some(path) = &self.config.init {
             let model = Model::load(path, &QuantizationOverrides::default())?;
             let file = crate::model::TensorFile::read(&model.path)?;
-            (parameters, has_alphas) = crate::model::fill(&file, layout, &model.layout, &model.path)?;
+            (parameters, has_alphas) = crate::model::fill(&file, layout, &model.path)?;
         }
         if layout.alphas().next().is_some() && !has_alphas {
             let gather = GatherOptions {
@@ -275,19 +281,6 @@ impl<'a> Trainer<'a> {
     fn alphas(&self, parameters: &[f32]) -> BTreeMap<String, f32> {
         let name = |name: &str| name.strip_suffix(".alpha").unwrap_or(name).to_string();
         self.network.layout.alphas().map(|alpha| (name(&alpha.name), parameters[alpha.offset as usize])).collect()
-    }
-
-    /// Learned steps by layer: the mean over output channels that have their own.
-    fn step_sizes(&self, parameters: &[f32]) -> BTreeMap<String, f32> {
-        let name = |name: &str| name.strip_suffix(".weight_step").unwrap_or(name).to_string();
-        let mean = |steps: &[f32]| steps.iter().sum::<f32>() / steps.len() as f32;
-        self.network.layout.steps().map(|step| (name(&step.name), mean(&parameters[step.range()]))).collect()
-    }
-
-    /// Lowest and highest quantized weight by layer, as the last forward pass had them.
-    async fn weight_ranges(&self) -> Result<BTreeMap<String, [f32; 2]>> {
-        let ranges = self.network.weight_ranges(self.gpu).await?;
-        Ok(ranges.into_iter().map(|(name, range)| (name.to_string(), range)).collect())
     }
 
     /// The table entries of the epoch's steps from `first` (counted in the epoch, from 0) on.
@@ -604,7 +597,6 @@ impl<'a> Trainer<'a> {
         let seconds = std::mem::take(&mut running.epoch_seconds);
         let mean = |sum: f64| sum / images.max(1.0);
         let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
-        let parameters = self.parameters().await?;
         Ok(EpochLine {
             epoch: epoch + 1,
             step: running.step,
@@ -617,9 +609,7 @@ impl<'a> Trainer<'a> {
             validation_accuracy: validation.map(|evaluation| evaluation.accuracy),
             validation_loss: validation.map(|evaluation| evaluation.loss),
             masked_share: self.masking.adapted_share(epoch, &running.masking),
-            alpha: self.alphas(&parameters),
-            step_size: self.step_sizes(&parameters),
-            weight_range: self.weight_ranges().await?,
+            alpha: self.alphas(&self.parameters().await?),
             seconds,
             images_per_second: images / seconds.max(1e-9),
         })
@@ -641,7 +631,7 @@ impl<'a> Trainer<'a> {
             seed: self.config.seed,
         };
         // Two slots an image; without SGT the network may have fewer than the pictures need.
-        let most = if self.config.sgt.enabled { self.part_images } else { self.part_images / 2 };
+        let most = if self.config.sgt.enabled { self.part_images } else { self.part_images / 2 }.min(self.network.chunk());
         let explainer = Explainer::record(self.gpu, &self.network, data, most.max(1), options)?;
         let mut attributions = explainer.run(self.gpu, &mut |_| {}).await?;
         snapshots.push(Snapshot { step, saliency: attributions.maps.swap_remove(0) });
