@@ -1,19 +1,23 @@
 // Adam (torch.optim.Adam) and, with DECOUPLED, AdamW: g += decay · θ, or for AdamW's weights θ *= 1 − rate · decay;
 // m = β₁m + (1 − β₁)g; v = β₂v + (1 − β₂)g²; θ −= rate/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε). The corrections 1 − βᵗ are the step's.
 //
-// Parameters are one array of LENGTH floats, gradients and states alike: weights and biases before ALPHA_FIRST, PACT's α from there on. WEIGHT_DECAY is
-// for the former; α have their own ALPHA_DECAY (an L2 penalty: decay · α is added to the gradient), ALPHA_LR_FACTOR times the rate, and stay ≥ ALPHA_FLOOR.
-// flag[0] gets bit 0 for a weight or bias and bit 1 for an α that is no longer finite; it is never cleared here.
+// Parameters are one array of LENGTH floats, gradients and states alike: weights and biases before STEP_FIRST, learned steps before ALPHA_FIRST,
+// PACT's α from there on. WEIGHT_DECAY is for weights and biases; steps have none; α have their own ALPHA_DECAY (an L2 penalty: decay · α is
+// added to the gradient). Steps and α have STEP_LR_FACTOR and ALPHA_LR_FACTOR times the rate, and stay ≥ STEP_FLOOR and ALPHA_FLOOR.
+// flag[0] gets bit 0 for a weight or bias and bit 1 for a step or an α that is no longer finite; it is never cleared here.
 // 4 elements an invocation; workgroups are counted over x, then y.
 
 import constants::LANES;
 import package::common::step::Step;
-import package::common::parameters::{Kind, apply_floor, kinds, report};
+import package::common::parameters::{Kind, apply_floor, by_kind, kinds, report};
 
 override LENGTH: u32;
+override STEP_FIRST: u32;
 override ALPHA_FIRST: u32;
 override WEIGHT_DECAY: f32 = 0.0;
 override ALPHA_DECAY: f32 = 0.0;
+override STEP_LR_FACTOR: f32 = 1.0;
+override STEP_FLOOR: f32 = 0.0;
 override ALPHA_LR_FACTOR: f32 = 1.0;
 override ALPHA_FLOOR: f32 = 0.0;
 override BETA1: f32 = 0.9;
@@ -38,10 +42,10 @@ fn main(
 ) {
     let at = (workgroup.y * workgroups.x + workgroup.x) * LANES + lane;
     if (at >= (LENGTH + 3u) / 4u) { return; }
-    let kind = kinds(at, ALPHA_FIRST, LENGTH);
+    let kind = kinds(at, STEP_FIRST, ALPHA_FIRST, LENGTH);
     let old = parameters[at];
-    let rate = current.learning_rate * select(vec4f(1.0), vec4f(ALPHA_LR_FACTOR), kind.alpha);
-    let decay = select(vec4f(WEIGHT_DECAY), vec4f(ALPHA_DECAY), kind.alpha);
+    let rate = current.learning_rate * by_kind(kind, 1.0, STEP_LR_FACTOR, ALPHA_LR_FACTOR);
+    let decay = by_kind(kind, WEIGHT_DECAY, 0.0, ALPHA_DECAY);
     let apart = vec4<bool>(DECOUPLED != 0u) & !kind.alpha;
     let g = gradients[at] + select(decay * old, vec4f(), apart);
     let shrunk = select(old, old * (1.0 - rate * decay), apart);
@@ -54,5 +58,5 @@ fn main(
 
     let damage = report(updated, kind);
     if (damage != 0u) { atomicOr(&flag[0], damage); }
-    parameters[at] = apply_floor(old, updated, kind, ALPHA_FLOOR);
+    parameters[at] = apply_floor(old, updated, kind, by_kind(kind, 0.0, STEP_FLOOR, ALPHA_FLOOR));
 }

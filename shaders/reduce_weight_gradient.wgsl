@@ -1,10 +1,11 @@
 // Second stage of a weight gradient: adds the parts in order, applies the quantizer's straight-through derivative, eq. (2), and writes
 // PyTorch's order [out, in, tap] (and the bias) into the flat gradient: set by the first part of a batch, added to by later ones.
+// With a learned step (LSQ) `terms` gets the summands of the step's gradient, ∂L/∂ŵ · ∂ŵ/∂s, for `learned_step_gradient`.
 // Parts are [tap, in channel (padded), out channel (padded)] followed by the bias's [out channel (padded)]. One invocation a weight.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
-import package::common::quantizer::weight_derivative;
+import package::common::quantizer::{step_derivative, weight_derivative};
 
 override OUT_CHANNELS: u32;
 override IN_CHANNELS: u32;
@@ -21,6 +22,7 @@ override PARTS: u32;
 @group(0) @binding(2) var<storage, read> parameters: array<f32>;
 @group(0) @binding(3) var<storage, read> quantizer: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> gradients: array<f32>;
+@if(learned_step) @group(0) @binding(5) var<storage, read_write> terms: array<f32>;
 
 fn sum_of_parts(at: u32) -> f32 {
     let stride = (TAPS * IN_PADDED + 1u) * OUT_PADDED;
@@ -46,5 +48,7 @@ fn main(
     let in_channel = (element / TAPS) % IN_CHANNELS;
     let tap = element % TAPS;
     let gradient = sum_of_parts((tap * IN_PADDED + in_channel) * OUT_PADDED + out_channel);
-    store(WEIGHT_INDEX + element, gradient * weight_derivative(QUANTIZER, parameters[WEIGHT_INDEX + element], quantizer[out_channel]));
+    let w = parameters[WEIGHT_INDEX + element];
+    store(WEIGHT_INDEX + element, gradient * weight_derivative(QUANTIZER, w, quantizer[out_channel]));
+    @if(learned_step) { terms[element] = gradient * step_derivative(w, quantizer[out_channel]); }
 }

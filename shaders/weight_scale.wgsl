@@ -1,7 +1,7 @@
 // The constants of a weight quantizer, per output channel, from `weight_range`'s statistics: of the channel itself (PER_CHANNEL), or of the
 // whole tensor, the same for every channel. What they are: common/quantizer.wgsl. One invocation a channel.
 
-import package::common::quantizer::{AFFINE, DOREFA, SAWB, precise_tanh};
+import package::common::quantizer::{AFFINE, BINARY, DOREFA, SAWB, SYMMETRIC, precise_tanh};
 
 const SMALLEST_NORMAL = 1.1754944e-38;
 
@@ -58,6 +58,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
             let clip = select(largest, estimate, estimate > 0.0);
             quantizer[channel] = vec4f(clip, 2.0 * clip / LEVELS, 0.0, 0.0);
         }
+        case SYMMETRIC: {
+            let highest = 0.5 * (LEVELS - 1.0);
+            let step = largest / highest;
+            quantizer[channel] = vec4f(select(1.0, step, step >= SMALLEST_NORMAL), -highest, highest, 0.0);
+        }
+        case BINARY: { quantizer[channel] = vec4f(largest * range.z, 0.0, 0.0, 0.0); }
         default: { quantizer[channel] = vec4f(); }
     }
 }

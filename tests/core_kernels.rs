@@ -8,7 +8,7 @@ use saliq::{
     config::{LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     gpu::{Binding, Buffer, Recording, Specialization},
     nn::{ProductTiles, TileTable, groups, padded},
-    quant::sawb_coefficients,
+    quant::{highest_level, initial_steps, sawb_coefficients},
     reference::{
         activation::{Activation, activation},
         activation_gradient::activation_gradient,
@@ -17,10 +17,11 @@ use saliq::{
         convolution_weight_gradient::convolution_weight_gradient,
         fully_connected_weight_gradient::fully_connected_weight_gradient,
         layout::{pack, packed_elements, padding, unpack},
+        learned_step_gradient::learned_step_gradient,
         matrix_product::{matrix_product, matrix_product_input_gradient},
         max_pool::{max_pool, output_shape},
         max_pool_gradient::max_pool_gradient,
-        prepare_weights::{arrange, level, position, quantize},
+        prepare_weights::{arrange, level, level_range, position, quantize},
         reduce_weight_gradient::reduce_weight_gradient,
         sum_partials::sum_partials,
         weight_range::weight_range,
@@ -324,7 +325,8 @@ impl ConvolutionOnGpu {
         let bindings = [&images, &from, &gradient, &parts];
         run("convolution_weight_gradient_tiled", specialization, &bindings, [rows, part_count, columns]);
         let sizes = [shape.out_channels, shape.input.channels, taps];
-        reduce(&images, &parts, part_count, sizes, before, (0, &floats(&self.weight), &[[0.0; 4]]))
+        let (weight, bias, _) = reduce(&images, &parts, part_count, sizes, before, (0, &floats(&self.weight), &[[0.0; 4]]));
+        (weight, bias)
     }
 
     fn input_gradient(&self, [columns, per_lane, lanes]: [u32; 3], output_gradient: &[f64]) -> Vec<f32> {
@@ -377,11 +379,13 @@ impl ConvolutionOnGpu {
             [in_groups * shape.kernel.div_ceil(tap_rows), part_count, out_groups.div_ceil(lanes * per_lane)],
         );
         let sizes = [shape.out_channels, shape.input.channels, taps];
-        reduce(&images, &parts, part_count, sizes, before, (0, &floats(&self.weight), &[[0.0; 4]]))
+        let (weight, bias, _) = reduce(&images, &parts, part_count, sizes, before, (0, &floats(&self.weight), &[[0.0; 4]]));
+        (weight, bias)
     }
 }
 
 /// Dispatches `reduce_weight_gradient`; weights stand at index 3 and biases after them. The quantizer is (kind, weights, constants).
+/// Returns the gradients of weights and biases, and with LSQ the terms of its step's gradient.
 fn reduce(
     images: &Buffer,
     parts: &Buffer,
@@ -389,9 +393,11 @@ fn reduce(
     [out_channels, in_channels, taps]: [u32; 3],
     before: Option<f32>,
     (kind, weight, constants): (u32, &[f32], &[[f32; 4]]),
-) -> (Vec<f32>, Vec<f32>) {
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let weights = out_channels * in_channels * taps;
+    let learns_step = kind == 5;
     let specialization = Specialization::new()
+        .feature("learned_step", learns_step)
         .constant("OUT_CHANNELS", out_channels)
         .constant("IN_CHANNELS", in_channels)
         .constant("TAPS", taps)
@@ -406,15 +412,14 @@ fn reduce(
     let (parameters, constants) = (upload(&parameters), upload(constants.as_flattened()));
     let total = (3 + weights + out_channels) as usize;
     let gradients = upload(&vec![before.unwrap_or(UNTOUCHED); total + 5]);
-    run(
-        "reduce_weight_gradient",
-        specialization,
-        &[images, parts, &parameters, &constants, &gradients],
-        [weights.div_ceil(64), 1, 1],
-    );
+    let terms = untouched(weights as usize);
+    let mut bindings = vec![images, parts, &parameters, &constants, &gradients];
+    bindings.extend(learns_step.then_some(&terms));
+    run("reduce_weight_gradient", specialization, &bindings, [weights.div_ceil(64), 1, 1]);
     let values: Vec<f32> = read(&gradients, total + 5);
     assert!(values[..3].iter().chain(&values[total..]).all(|&value| value == before.unwrap_or(UNTOUCHED)));
-    (values[3..3 + weights as usize].to_vec(), values[3 + weights as usize..total].to_vec())
+    let (own, bias) = values[3..total].split_at(weights as usize);
+    (own.to_vec(), bias.to_vec(), read(&terms, weights as usize))
 }
 
 /// The three passes in registers and as matrix products, with the tiles given or the tables'.
@@ -687,7 +692,7 @@ fn matrix_products_and_their_gradients() {
         let parts = untouched((part_count * (in_groups * 4 + 1) * out_groups * 4) as usize);
         let bindings = [&record, &packed_input, &packed_gradient, &parts];
         let check = |what: &str| {
-            let (actual, actual_bias) = reduce(&record, &parts, part_count, sizes, None, (0, &floats(&weight), &[[0.0; 4]]));
+            let (actual, actual_bias, _) = reduce(&record, &parts, part_count, sizes, None, (0, &floats(&weight), &[[0.0; 4]]));
             let (expected, expected_bias) = fully_connected_weight_gradient(images.count, &own_input, &own_gradient);
             assert_close(&format!("weight gradient {sizes:?} {what}"), &actual, &expected, GRADIENT);
             assert_close(&format!("bias gradient {sizes:?} {what}"), &actual_bias, &expected_bias, GRADIENT);
@@ -918,26 +923,40 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
         WeightQuantizer::Affine => 1u32,
         WeightQuantizer::Dorefa => 2,
         WeightQuantizer::Sawb => 3,
+        WeightQuantizer::Symmetric => 4,
+        WeightQuantizer::Lsq => 5,
+        WeightQuantizer::Binary => 6,
     };
     let levels = f64::from((1u32 << bits) - 1);
+    let step_count = if per_channel { out_channels as usize } else { 1 };
     for (name, weight) in weight_tensors() {
         let what = format!("{quantizer:?}, {bits} bits, per channel {per_channel}, {name}");
         let mut values = vec![UNTOUCHED; 3];
         values.extend(&weight);
         let bias: Vec<f32> = (0..out_channels).map(|channel| channel as f32 + 0.25).collect();
         values.extend(&bias);
+        let steps = if number == 5 { initial_steps(&weight, step_count, highest_level(bits)) } else { Vec::new() };
+        values.extend(&steps);
         let (parameters, statistics, constants) = (upload(&values), untouched(20), untouched(20));
         let channels = || Specialization::new().constant("OUT_CHANNELS", out_channels);
         let elements = channels().constant("IN_ELEMENTS", per as u32);
-        run("weight_range", elements.constant("WEIGHT_INDEX", 3u32), &[&parameters, &statistics], [1, 1, 1]);
-        let coefficients = sawb_coefficients(bits).filter(|_| number == 3).unwrap_or((0.0, 0.0));
-        let specialization = channels()
-            .constant("QUANTIZER", number)
-            .constant("LEVELS", levels)
-            .constant("PER_CHANNEL", u32::from(per_channel))
-            .constant("SAWB_1", coefficients.0)
-            .constant("SAWB_SUM", f64::from(coefficients.0) + f64::from(coefficients.1));
-        run("weight_scale", specialization, &[&statistics, &constants], [1, 1, 1]);
+        if number == 5 {
+            let specialization = channels()
+                .constant("LEVELS", levels)
+                .constant("PER_CHANNEL", u32::from(per_channel))
+                .constant("STEP_INDEX", 3 + count as u32 + out_channels);
+            run("learned_step", specialization, &[&parameters, &constants], [1, 1, 1]);
+        } else {
+            run("weight_range", elements.constant("WEIGHT_INDEX", 3u32), &[&parameters, &statistics], [1, 1, 1]);
+            let coefficients = sawb_coefficients(bits).filter(|_| number == 3).unwrap_or((0.0, 0.0));
+            let specialization = channels()
+                .constant("QUANTIZER", number)
+                .constant("LEVELS", levels)
+                .constant("PER_CHANNEL", u32::from(per_channel))
+                .constant("SAWB_1", coefficients.0)
+                .constant("SAWB_SUM", f64::from(coefficients.0) + f64::from(coefficients.1));
+            run("weight_scale", specialization, &[&statistics, &constants], [1, 1, 1]);
+        }
         let (in_padded, out_padded) = (padded(in_channels), padded(out_channels));
         let specialization = Specialization::new()
             .constant("OUT_CHANNELS", out_channels)
@@ -963,8 +982,11 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
         let mut scales = Vec::new();
         for (channel, actual) in constants.iter().enumerate() {
             let own = if per_channel { &latent[channel * per..(channel + 1) * per] } else { &latent[..] };
-            let expected = weight_scale(quantizer, bits, &weight_range(own));
-            scales.push(check_constants(&what, actual, expected));
+            let expected = match steps.get(channel % step_count) {
+                Some(&step) => WeightScale::Lsq { step: f64::from(step) },
+                None => weight_scale(quantizer, bits, &weight_range(own)),
+            };
+            scales.push(check_constants(&what, actual, expected, levels));
         }
 
         // 2. With the constants, levels and values are the reference's wherever f32 does not decide a tie.
@@ -980,9 +1002,14 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
                 WeightScale::Affine { step, zero, .. } => f64::from(value) / step + zero,
                 WeightScale::Dorefa { .. } => (f64::from(value) + 1.0) * levels / 2.0,
                 WeightScale::Sawb { clip } if clip > 0.0 => (f64::from(value) + clip) * levels / (2.0 * clip),
+                WeightScale::Symmetric { step } | WeightScale::Lsq { step } => f64::from(value) / step,
+                WeightScale::Binary { mean } if mean > 0.0 => (f64::from(value) / mean + 1.0) / 2.0,
+                WeightScale::Binary { .. } => 1.0 + f64::from(value),
                 _ => f64::from(value),
             };
-            assert!((actual - actual.round()).abs() < 1e-3 && (0.0..=levels).contains(&actual.round()), "{what}: {w} → {value}");
+            let (lowest, highest) = level_range(scale, levels);
+            let is_level = (actual - actual.round()).abs() < 1e-3 && (lowest..=highest).contains(&actual.round());
+            assert!(is_level, "{what}: {w} → {value}");
             let distance = position(scale, levels, w);
             if (distance - distance.floor() - 0.5).abs() > 1e-4 {
                 exact += 1;
@@ -991,13 +1018,18 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
                 let size = match scale {
                     WeightScale::Affine { low, high, .. } => high - low,
                     WeightScale::Sawb { clip } => clip,
+                    WeightScale::Symmetric { step } | WeightScale::Lsq { step } => highest * step,
+                    WeightScale::Binary { mean } => mean,
                     _ => 1.0,
                 };
                 assert!((f64::from(value) - expected).abs() <= 1e-6 * size, "{what}: {w} → {value}, not {expected}");
             }
         }
         // Halves are not rare by themselves: 0 between two levels of dorefa and sawb, weights all equal to the end of a range.
-        let on_edges = bits == 1 || ["zero", "a zero channel", "an outlier", "channels of different size"].contains(&name);
+        // A constant is half of LSQ's first step at 2 bits.
+        let half_a_step = number == 5 && bits == 2 && name.ends_with("constant");
+        let on_edges =
+            bits == 1 || half_a_step || ["zero", "a zero channel", "an outlier", "channels of different size"].contains(&name);
         assert!(on_edges || exact * 100 >= count * 97, "{what}: only {exact} of {count} away from edges");
 
         // 3. Both arrangements hold these values and zeros in their padding; biases are copied.
@@ -1010,7 +1042,7 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
 
 /// Asserts that a kernel's constants are those of `expected` to 2e-5 (SAWB's difference of two near numbers costs digits), and returns them.
 #[track_caller]
-fn check_constants(what: &str, actual: &[f32; 4], expected: WeightScale) -> WeightScale {
+fn check_constants(what: &str, actual: &[f32; 4], expected: WeightScale, levels: f64) -> WeightScale {
     let values = actual.map(f64::from);
     let close = |a: f64, e: f64| assert!((a - e).abs() <= 2e-5 * e.abs(), "{what}: {actual:?}, not {expected:?}");
     match expected {
@@ -1033,6 +1065,20 @@ fn check_constants(what: &str, actual: &[f32; 4], expected: WeightScale) -> Weig
             close(values[0], clip);
             WeightScale::Sawb { clip: values[0] }
         }
+        WeightScale::Symmetric { step } => {
+            close(values[0], step);
+            assert_eq!((values[1], values[2]), level_range(expected, levels), "{what}: levels");
+            WeightScale::Symmetric { step: values[0] }
+        }
+        WeightScale::Lsq { step } => {
+            assert_eq!(values[0], step, "{what}: step");
+            assert_eq!((values[1], values[2]), level_range(expected, levels), "{what}: levels");
+            expected
+        }
+        WeightScale::Binary { mean } => {
+            close(values[0], mean);
+            WeightScale::Binary { mean: values[0] }
+        }
         WeightScale::Float => expected,
     }
 }
@@ -1046,8 +1092,8 @@ fn affine_weights_of_1_to_8_bits() {
 }
 
 #[test]
-fn dorefa_weights_of_1_to_8_bits() {
-    for bits in 1..=8 {
+fn dorefa_weights_of_2_to_8_bits() {
+    for bits in 2..=8 {
         check_weight_quantizer(WeightQuantizer::Dorefa, bits, bits % 2 == 1);
     }
     check_weight_quantizer(WeightQuantizer::Dorefa, 2, true);
@@ -1062,12 +1108,35 @@ fn sawb_weights_of_all_their_widths() {
 }
 
 #[test]
+fn symmetric_weights_of_2_to_8_bits() {
+    for bits in 2..=8 {
+        check_weight_quantizer(WeightQuantizer::Symmetric, bits, bits % 2 == 0);
+    }
+    check_weight_quantizer(WeightQuantizer::Symmetric, 2, false);
+}
+
+#[test]
+fn learned_step_weights_of_2_to_8_bits() {
+    for bits in 2..=8 {
+        check_weight_quantizer(WeightQuantizer::Lsq, bits, bits % 2 == 1);
+    }
+    check_weight_quantizer(WeightQuantizer::Lsq, 2, true);
+}
+
+#[test]
+fn binary_weights() {
+    for per_channel in [false, true] {
+        check_weight_quantizer(WeightQuantizer::Binary, 1, per_channel);
+    }
+}
+
+#[test]
 fn weight_gradients_pass_through_the_quantizers() {
     let [out_channels, in_channels, taps] = QUANTIZED;
     let sizes = QUANTIZED.map(|size| size as usize);
     let count = sizes.iter().product::<usize>();
     let mut random = Random(31);
-    let weight = vector(&mut random, count);
+    let weight: Vec<f64> = vector(&mut random, count).iter().map(|w| 1.5 * w).collect();
     let stride = ((taps * padded(in_channels) + 1) * padded(out_channels)) as usize;
     let part_count = 3;
     let gradients: Vec<Vec<f64>> = (0..part_count).map(|_| vector(&mut random, count)).collect();
@@ -1083,16 +1152,47 @@ fn weight_gradients_pass_through_the_quantizers() {
         (1, WeightScale::Affine { step: 0.1, zero: 4.0, low: -0.5, high: 0.75 }, [0.1, 4.0, -0.5, 0.75]),
         (2, WeightScale::Dorefa { largest: 0.75 }, [0.75, 0.0, 0.0, 0.0]),
         (3, WeightScale::Sawb { clip: 0.625 }, [0.625, 0.25, 0.0, 0.0]),
+        (4, WeightScale::Symmetric { step: 0.25 }, [0.25, -7.0, 7.0, 0.0]),
+        (5, WeightScale::Lsq { step: 0.125 }, [0.125, -8.0, 7.0, 0.0]),
+        (6, WeightScale::Binary { mean: 0.5 }, [0.5, 0.0, 0.0, 0.0]),
     ];
     for (number, scale, constants) in scales {
         for before in [None, Some(0.5f32)] {
             let record = Images::FEW.record(before.is_some());
             let constants = vec![constants; out_channels as usize];
-            let (actual, bias) = reduce(&record, &parts, part_count, QUANTIZED, before, (number, &floats(&weight), &constants));
+            let quantizer = (number, &floats(&weight)[..], &constants[..]);
+            let (actual, bias, terms) = reduce(&record, &parts, part_count, QUANTIZED, before, quantizer);
+            if number == 5 {
+                check_step_gradients(&terms, &gradients, &weight, 0.125);
+            }
             let before = f64::from(before.unwrap_or(0.0));
-            let expected = reduce_weight_gradient(&gradients, &weight, &vec![scale; sizes[0]], Some(&vec![before; count]));
+            let expected = reduce_weight_gradient(&gradients, &weight, &vec![scale; sizes[0]], 15.0, Some(&vec![before; count]));
             assert_close(&format!("{scale:?}"), &actual, &expected, GRADIENT);
             assert_close("bias", &bias, &vec![4.5 + before; sizes[0]], GRADIENT);
+        }
+    }
+}
+
+/// The gradients of one step for all weights, and of one an output channel (all of them `step`, −8 … 7), set and added to.
+fn check_step_gradients(terms: &[f32], parts: &[Vec<f64>], weight: &[f64], step: f64) {
+    let gradient: Vec<f64> = (0..weight.len()).map(|index| parts.iter().map(|part| part[index]).sum()).collect();
+    for count in [1, QUANTIZED[0] as usize] {
+        let expected = learned_step_gradient(&gradient, weight, &vec![step; count], (-8.0, 7.0));
+        let elements = weight.len() / count;
+        for before in [None, Some(0.5)] {
+            let gradients = upload(&vec![before.unwrap_or(UNTOUCHED); count + 3]);
+            let specialization = Specialization::new()
+                .constant("ELEMENTS", elements as u32)
+                .constant("STEP_INDEX", 2u32)
+                .constant("SCALE", 1.0 / (elements as f64 * 7.0).sqrt());
+            let record = Images::ONE.record(before.is_some());
+            let bindings = [&record, &upload(terms), &gradients];
+            run("learned_step_gradient", specialization, &bindings, [count as u32, 1, 1]);
+            let actual: Vec<f32> = read(&gradients, count + 3);
+            let expected: Vec<f64> = expected.iter().map(|g| g + f64::from(before.unwrap_or(0.0))).collect();
+            assert_close("step gradients", &actual[2..2 + count], &expected, GRADIENT);
+            let around = [actual[0], actual[1], actual[count + 2]];
+            assert_eq!(around, [before.unwrap_or(UNTOUCHED); 3], "beside the steps");
         }
     }
 }

@@ -102,6 +102,9 @@ impl Case {
                     *value = if parameter.role == ParameterRole::Alpha { 0.875 } else { random.signed() * scale };
                 }
             }
+            for step in layout.steps() {
+                layout.initialize_step(step, &mut parameters);
+            }
             let mut vector = |count: u32| random.vector(images * count as usize).into_iter().map(f64::from).collect::<Vec<_>>();
             let (input, logit_gradient) = (vector(config.input.elements()), vector(config.classes));
             let wide: Vec<f64> = parameters.iter().map(|&value| f64::from(value)).collect();
@@ -199,6 +202,22 @@ fn table_one_with_signed_pact() {
     check("table I, affine, signed after ReLU", &table_one(), &quantization, &[true]);
     let quantization = quantized("4,2", WeightQuantizer::Dorefa, false, PactKind::Signed);
     check("table I, dorefa, signed", &table_one(), &quantization, &[false]);
+}
+
+#[test]
+fn learned_steps_and_binary_weights() {
+    // One step a tensor, of a convolution and of fully connected layers; one an output channel.
+    let quantization = quantized("4,2,w3a4", WeightQuantizer::Lsq, false, PactKind::Unsigned);
+    check("table I, lsq, unsigned", &table_one(), &quantization, &[true, false]);
+    let quantization = quantized("w8a4,w2a2,w4a4,w3a32", WeightQuantizer::Lsq, true, PactKind::Signed);
+    check("odd, lsq, signed", &odd_network(), &quantization, &[true]);
+    let quantization = quantized("w1a4,w1a2,w1a4,w1a32", WeightQuantizer::Binary, true, PactKind::Unsigned);
+    check("odd, binary, unsigned", &odd_network(), &quantization, &[false]);
+    // Every layer its own widths; DoReFa's 1-bit layers are binary.
+    let quantization = quantized("w1a8,w4a2,w8a4,w2a32", WeightQuantizer::Dorefa, false, PactKind::Unsigned);
+    check("odd, mixed, dorefa", &odd_network(), &quantization, &[true]);
+    let quantization = quantized("w5a3,w7a4,w32a4,w3a32", WeightQuantizer::Symmetric, true, PactKind::SignedAfterRelu);
+    check("odd, mixed, symmetric", &odd_network(), &quantization, &[false]);
 }
 
 #[test]

@@ -579,11 +579,15 @@ fn classify_matches_the_reference() {
 
 const LENGTH: usize = 151;
 const ALPHAS: usize = 6;
+const STEPS: usize = 5;
 
 fn rules() -> ParameterRules {
     ParameterRules {
+        step_first: LENGTH - ALPHAS - STEPS,
         alpha_first: LENGTH - ALPHAS,
         weight_decay: 0.01,
+        step_lr_factor: 0.25,
+        step_floor: 0.02,
         alpha_decay: 0.02,
         alpha_lr_factor: 0.5,
         alpha_floor: 0.05,
@@ -593,14 +597,17 @@ fn rules() -> ParameterRules {
 fn rule_constants(rules: &ParameterRules) -> Specialization {
     lanes()
         .constant("LENGTH", LENGTH as u32)
+        .constant("STEP_FIRST", rules.step_first as u32)
         .constant("ALPHA_FIRST", rules.alpha_first as u32)
         .constant("WEIGHT_DECAY", rules.weight_decay)
+        .constant("STEP_LR_FACTOR", rules.step_lr_factor)
+        .constant("STEP_FLOOR", rules.step_floor)
         .constant("ALPHA_DECAY", rules.alpha_decay)
         .constant("ALPHA_LR_FACTOR", rules.alpha_lr_factor)
         .constant("ALPHA_FLOOR", rules.alpha_floor)
 }
 
-/// Steps `name` six times beside `reference`, with a gradient that drives an α below its floor, and compares parameters and states.
+/// Steps `name` six times beside `reference`, with gradients that drive a step and an α below their floors, and compares parameters and states.
 fn check_optimizer(
     name: &'static str,
     specialization: Specialization,
@@ -611,8 +618,9 @@ fn check_optimizer(
     let mut random = Random(13);
     let padded = LENGTH.next_multiple_of(4);
     let mut start = random.vector(LENGTH);
-    start[LENGTH - ALPHAS..].iter_mut().for_each(|alpha| *alpha = alpha.abs() + 0.06);
+    start[LENGTH - ALPHAS - STEPS..].iter_mut().for_each(|alpha| *alpha = alpha.abs() + 0.06);
     start[LENGTH - 1] = 0.0502; // a gradient of 3 takes it below its floor
+    start[LENGTH - ALPHAS - 1] = 0.0201;
     let mut expected: Vec<f64> = start.iter().map(|&value| f64::from(value)).collect();
     start.resize(padded, 42.0);
     let parameters = upload(&start);
@@ -623,6 +631,7 @@ fn check_optimizer(
         let rate = 0.1 / f64::from(number);
         let mut gradient = random.vector(LENGTH);
         gradient[LENGTH - 1] = 3.0;
+        gradient[LENGTH - ALPHAS - 1] = 3.0;
         let exact: Vec<f64> = gradient.iter().map(|&g| f64::from(g)).collect();
         gradient.resize(padded, 0.0);
         let correction = |beta: f64| (1.0 - beta.powi(number as i32)) as f32;
@@ -642,12 +651,16 @@ fn check_optimizer(
         let actual = read::<f32>(&parameters, padded);
         assert_close(name, &actual[..LENGTH], &expected, 1e-6);
         assert_close("α", &actual[LENGTH - ALPHAS..LENGTH], &expected[LENGTH - ALPHAS..], 1e-6);
+        let steps = LENGTH - ALPHAS - STEPS..LENGTH - ALPHAS;
+        assert_close("steps", &actual[steps.clone()], &expected[steps], 1e-6);
         assert_eq!(actual[LENGTH..], [42.0; 1], "the padding stays");
         for (buffer, expected) in state_buffers.iter().zip(&expected_states) {
             assert_close("state", &read::<f32>(buffer, LENGTH), expected, 2e-6);
         }
     }
-    assert_eq!(read::<f32>(&parameters, LENGTH)[LENGTH - 1], 0.05, "an α rests on its floor");
+    let last = read::<f32>(&parameters, LENGTH);
+    assert_eq!(last[LENGTH - 1], 0.05, "an α rests on its floor");
+    assert_eq!(last[LENGTH - ALPHAS - 1], 0.02, "a step rests on its floor");
     assert_eq!(read::<u32>(&flag, 1), [0]);
 }
 
@@ -693,7 +706,9 @@ fn optimizer_adadelta_matches_the_reference() {
 #[test]
 fn optimizers_flag_what_is_not_finite() {
     for (name, states) in [("optimizer_sgd", 1), ("optimizer_adam", 2), ("optimizer_adadelta", 2)] {
-        for (place, bad, expected) in [(3, f32::NAN, 1), (LENGTH - 1, f32::INFINITY, 2), (LENGTH, f32::NAN, 0)] {
+        for (place, bad, expected) in
+            [(3, f32::NAN, 1), (LENGTH - 1, f32::INFINITY, 2), (LENGTH - ALPHAS - 1, f32::NAN, 2), (LENGTH, f32::NAN, 0)]
+        {
             let padded = LENGTH.next_multiple_of(4);
             let mut start = vec![1f32; padded];
             start[place] = bad;

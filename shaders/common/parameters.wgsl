@@ -1,26 +1,34 @@
-// What the optimisers share: which of 4 consecutive parameters are what, and the rules for PACT's α.
+// What the optimisers share: which of 4 consecutive parameters are what, and the rules for learned steps and PACT's α.
 
 import package::common::floats::are_finite;
 
 struct Kind {
-    alpha: vec4<bool>, // a PACT α, else a weight or bias
+    step: vec4<bool>, // a learned step
+    alpha: vec4<bool>, // a PACT α; else a weight or bias
     real: vec4<bool>, // before the end of the array, else padding
 }
 
 // Of parameters 4·at … 4·at + 3.
-fn kinds(at: u32, alpha_first: u32, length: u32) -> Kind {
+fn kinds(at: u32, step_first: u32, alpha_first: u32, length: u32) -> Kind {
     let index = vec4u(at * 4u) + vec4u(0u, 1u, 2u, 3u);
-    return Kind(index >= vec4u(alpha_first), index < vec4u(length));
+    let alpha = index >= vec4u(alpha_first);
+    return Kind((index >= vec4u(step_first)) & !alpha, alpha, index < vec4u(length));
 }
 
-// Bit 0: a weight or bias is not finite; bit 1: an α is not.
+// `weight`, `step` or `alpha`, as each of the 4 is one.
+fn by_kind(kind: Kind, weight: f32, step: f32, alpha: f32) -> vec4f {
+    return select(select(vec4f(weight), vec4f(step), kind.step), vec4f(alpha), kind.alpha);
+}
+
+// Bit 0: a weight or bias is not finite; bit 1: a learned step or an α is not.
 fn report(updated: vec4f, kind: Kind) -> u32 {
     let bad = kind.real & !are_finite(updated);
-    return select(0u, 1u, any(bad & !kind.alpha)) | select(0u, 2u, any(bad & kind.alpha));
+    let learned = kind.step | kind.alpha;
+    return select(0u, 1u, any(bad & !learned)) | select(0u, 2u, any(bad & learned));
 }
 
-// What is stored: α no lower than `floor`, padding as it was.
-fn apply_floor(old: vec4f, updated: vec4f, kind: Kind, floor: f32) -> vec4f {
-    let low = kind.alpha & (updated < vec4f(floor));
-    return select(old, select(updated, vec4f(floor), low), kind.real);
+// What is stored: steps and α no lower than `floors`, padding as it was.
+fn apply_floor(old: vec4f, updated: vec4f, kind: Kind, floors: vec4f) -> vec4f {
+    let low = (kind.step | kind.alpha) & (updated < floors);
+    return select(old, select(updated, floors, low), kind.real);
 }

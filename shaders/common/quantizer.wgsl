@@ -1,11 +1,17 @@
-// Weight fake-quantizers and their straight-through derivatives (paper eqs. (1), (2); Krishnamoorthi 2018; DoReFa; SAWB, Choi et al. 2018).
-// KIND: 0 none, 1 affine, 2 dorefa, 3 sawb. `levels` is 2^b − 1. A channel's constants, from `weight_scale`:
-//   affine (Δ, z, min, max) · dorefa (max|tanh w|, 0, 0, 0) · sawb (clip c, step 2c / levels, 0, 0)
+// Weight fake-quantizers and their straight-through derivatives (paper eqs. (1), (2); Krishnamoorthi 2018; DoReFa; SAWB, Choi et al. 2018;
+// LSQ, Esser et al. 2020; binary, Rastegari et al. 2016). KIND: 0 none, 1 affine, 2 dorefa, 3 sawb, 4 symmetric, 5 lsq, 6 binary.
+// `levels` is 2^b − 1. A channel's constants, from `weight_scale` (lsq: from `learned_step`):
+//   affine (Δ, z, min, max) · dorefa (max|tanh w|, 0, 0, 0) · sawb (clip c, step 2c / levels, 0, 0) ·
+//   symmetric (Δ, −L, L, 0) with L = 2^(b−1) − 1 · lsq (s, −Q_n, Q_p, 0) with Q_n = 2^(b−1), Q_p = Q_n − 1 · binary (E|w|, 0, 0, 0)
+// Between two levels `round` decides, half to even; a weight of 0 (and −0) is positive to `binary`.
 
 const NONE = 0u;
 const AFFINE = 1u;
 const DOREFA = 2u;
 const SAWB = 3u;
+const SYMMETRIC = 4u;
+const LSQ = 5u;
+const BINARY = 6u;
 
 // tanh to a few ulp: the built-in one loses all digits of small arguments on some drivers and is NaN for large ones on others.
 // Polynomial of Cephes' tanhf below 0.625.
@@ -17,7 +23,7 @@ fn precise_tanh(w: f32) -> f32 {
     return select(sign(w) * large, small, magnitude < 0.625);
 }
 
-// The integer level q ∈ [0, levels].
+// The integer level: in [−L, L] for symmetric, [−Q_n, Q_p] for lsq, else in [0, levels].
 fn weight_level(kind: u32, w: f32, constants: vec4f, levels: f32) -> f32 {
     switch kind {
         case AFFINE: { return clamp(round(w / constants.x) + constants.y, 0.0, levels); }
@@ -29,6 +35,8 @@ fn weight_level(kind: u32, w: f32, constants: vec4f, levels: f32) -> f32 {
             let clipped = clamp(w, -constants.x, constants.x);
             return select(round((clipped + constants.x) / constants.y), 0.0, constants.y == 0.0);
         }
+        case SYMMETRIC, LSQ: { return clamp(round(w / constants.x), constants.y, constants.z); }
+        case BINARY: { return select(0.0, 1.0, w >= 0.0); }
         default: { return 0.0; }
     }
 }
@@ -40,11 +48,13 @@ fn quantize_weight(kind: u32, w: f32, constants: vec4f, levels: f32) -> f32 {
         case AFFINE: { return (level - constants.y) * constants.x; }
         case DOREFA: { return 2.0 * level / levels - 1.0; }
         case SAWB: { return level * constants.y - constants.x; }
+        case SYMMETRIC, LSQ: { return level * constants.x; }
+        case BINARY: { return (2.0 * level - 1.0) * constants.x; }
         default: { return w; }
     }
 }
 
-// ∂ŵ/∂w by the straight-through estimator, eq. (2).
+// ∂ŵ/∂w by the straight-through estimator, eq. (2). The range of `symmetric` is the weights' own: all lie inside.
 fn weight_derivative(kind: u32, w: f32, constants: vec4f) -> f32 {
     switch kind {
         case AFFINE: { return select(0.0, 1.0, w >= constants.z && w <= constants.w); }
@@ -53,6 +63,18 @@ fn weight_derivative(kind: u32, w: f32, constants: vec4f) -> f32 {
             return select((1.0 - t * t) / constants.x, 0.0, constants.x == 0.0);
         }
         case SAWB: { return select(0.0, 1.0, abs(w) <= constants.x); }
+        case LSQ: {
+            let position = w / constants.x;
+            return select(0.0, 1.0, position > constants.y && position < constants.z);
+        }
+        case BINARY: { return select(0.0, 1.0, abs(w) <= 1.0); }
         default: { return 1.0; }
     }
+}
+
+// ∂ŵ/∂s of lsq: round(w/s) − w/s inside the range, −Q_n or Q_p at its ends and beyond.
+fn step_derivative(w: f32, constants: vec4f) -> f32 {
+    let position = w / constants.x;
+    let inside = round(position) - position;
+    return select(select(inside, constants.z, position >= constants.z), constants.y, position <= constants.y);
 }

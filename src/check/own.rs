@@ -28,7 +28,7 @@ const ODD_NETWORK: &str = "network.layers = [
   { type = \"linear\", name = \"fc2\", out_features = 10 } ]\n";
 
 /// Settings that between them ask for every kernel with every option.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 17] = [
     "",
     "sgt = false",
     "bits = \"4,2\"",
@@ -39,7 +39,10 @@ const SETTINGS: [&str; 14] = [
     "optimizer = \"momentum\"\nnesterov = true\nmask-fill = \"mean\"\nsaliency-target = \"label\"",
     "optimizer = \"adamw\"\nweight-decay = 0.01\nmask-fill = \"corner\"\nsaliency-target = \"predicted\"",
     "optimizer = \"adadelta\"\nmask-fill = \"blur\"\nstop-gradient = true\nno-shuffle = true",
-    "bits = \"8,8,8,8\"\nsgt = false",
+    "bits = \"8,8,8,8\"\nweight-quant = \"symmetric\"\nsgt = false",
+    "bits = \"4,2\"\nweight-quant = \"lsq\"\nsgt = false",
+    "bits = \"2,4,8\"\nweight-quant = \"lsq\"\nper-channel = true\nsgt = false",
+    "bits = \"w1a2,w4a4\"\nweight-quant = \"dorefa\"\nper-channel = true\nsgt = false",
     "batch-size = 1\nsgt = false",
     "ODD",
     "ODD\nbits = \"4,2,4\"\nweight-quant = \"dorefa\"",

@@ -122,6 +122,9 @@ settings! {
         /// Factor on the learning rate for α; 0 keeps α as it is [default: 1]
         #[arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)]
         alpha_lr_factor: f64,
+        /// Factor on the learning rate for learned steps (LSQ); 0 keeps them as they are [default: 1]
+        #[arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)]
+        step_lr_factor: f64,
         /// Dropout rate after the pool and after fc1: P for both, or P1,P2 [default: 0]
         ///
         /// The reference code of Saliency Guided Training uses 0.25,0.5. With a [network] of your own: one rate for all of its
@@ -422,6 +425,7 @@ impl PartialRunConfig {
         check_real("alpha-init", self.alpha_init, positive, above_zero)?;
         check_real("alpha-decay", self.alpha_decay, not_negative, zero_or_more)?;
         check_real("alpha-lr-factor", self.alpha_lr_factor, not_negative, zero_or_more)?;
+        check_real("step-lr-factor", self.step_lr_factor, not_negative, zero_or_more)?;
         for &beta in self.betas.iter().flat_map(|betas| &betas.0) {
             check_real("betas", Some(beta), share, below_one)?;
         }

@@ -36,23 +36,49 @@ pub fn expand_bits(bits: &[LayerBits], network: &NetworkConfig) -> Result<Vec<La
     Ok(expanded.collect())
 }
 
+impl WeightQuantizer {
+    /// Its name as a flag has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            WeightQuantizer::Affine => "affine",
+            WeightQuantizer::Dorefa => "dorefa",
+            WeightQuantizer::Sawb => "sawb",
+            WeightQuantizer::Symmetric => "symmetric",
+            WeightQuantizer::Lsq => "lsq",
+            WeightQuantizer::Binary => "binary",
+        }
+    }
+
+    /// Why there are no weights of `bits` bits with it, and what to use instead; `None` where there are (32: nothing to quantize).
+    /// DoReFa's published form for 1 bit is `binary`.
+    pub fn refusal(self, bits: u32) -> Option<String> {
+        use WeightQuantizer::{Binary, Dorefa, Sawb};
+        match (self, bits) {
+            (_, 32) | (Binary | Dorefa, 1) => None,
+            (_, 0 | 9..) => Some("bit widths are 1 to 8, or 32 for float".into()),
+            (_, 1) => {
+                Some(format!("`{}` has no 1-bit form; use --weight-quant binary, or 2 or more bits for the weights", self.name()))
+            }
+            (Binary, _) => Some(format!(
+                "`binary` is for 1-bit weights, not {bits}; use w1, or --weight-quant dorefa, whose 1-bit layers are binary, or another"
+            )),
+            (Sawb, 6 | 7) => Some(
+                "`sawb` has constants for 2, 3, 4, 5 and 8 bits only; use one of those, or --weight-quant lsq, dorefa or affine"
+                    .into(),
+            ),
+            _ => None,
+        }
+    }
+}
+
 /// Why `bits` cannot be had with these quantizers, and what to use instead; `None` where they can (algorithms: section 3).
 pub(super) fn refusal(bits: LayerBits, quantizer: WeightQuantizer, pact: PactKind) -> Option<String> {
     let known = |width: u32| matches!(width, 1..=8 | 32);
     if !known(bits.weight) || !known(bits.activation) {
         return Some(format!("{bits}: bit widths are 1 to 8, or 32 for float"));
     }
-    if bits.weight == 1 {
-        return Some(format!(
-            "{bits}: 1-bit weights need the `binary` quantizer, which comes with a later version; \
-             use 2 or more bits for the weights, such as w2a{}",
-            bits.activation
-        ));
-    }
-    if quantizer == WeightQuantizer::Sawb && matches!(bits.weight, 6 | 7) {
-        return Some(format!(
-            "{bits}: `sawb` has constants for 2, 3, 4, 5 and 8 bits only; use one of those, or --weight-quant dorefa or affine"
-        ));
+    if let Some(reason) = quantizer.refusal(bits.weight) {
+        return Some(format!("{bits}: {reason}"));
     }
     if bits.activation == 1 && pact != PactKind::Unsigned {
         return Some(format!(
@@ -86,8 +112,10 @@ impl QuantizationConfig {
         if !self.alpha_decay.is_finite() || self.alpha_decay < 0.0 {
             return problem("alpha-decay", self.alpha_decay, "0 or more");
         }
-        if !self.alpha_lr_factor.is_finite() || self.alpha_lr_factor < 0.0 {
-            return problem("alpha-lr-factor", self.alpha_lr_factor, "0 or more");
+        for (flag, factor) in [("alpha-lr-factor", self.alpha_lr_factor), ("step-lr-factor", self.step_lr_factor)] {
+            if !factor.is_finite() || factor < 0.0 {
+                return problem(flag, factor, "0 or more");
+            }
         }
         Ok(())
     }
@@ -172,7 +200,7 @@ mod tests {
     #[test]
     fn impossible_combinations_say_what_to_use() {
         use PactKind::{Signed, SignedAfterRelu, Unsigned};
-        use WeightQuantizer::{Affine, Dorefa, Sawb};
+        use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
         let refused = |bits: &str, quantizer, pact| refusal(bits.parse().unwrap(), quantizer, pact);
         for bits in ["2", "3", "4", "5", "8", "32", "w2a1", "w2a7"] {
             assert_eq!(refused(bits, Sawb, Unsigned), None, "{bits}");
@@ -180,9 +208,18 @@ mod tests {
         assert!(refused("6", Sawb, Unsigned).is_some_and(|reason| reason.contains("dorefa")));
         assert!(refused("7", Sawb, Unsigned).is_some());
         assert_eq!(refused("7", Dorefa, Signed), None);
-        for quantizer in [Affine, Dorefa, Sawb] {
-            assert!(refused("w1a4", quantizer, Unsigned).is_some_and(|reason| reason.contains("such as w2a4")));
+        for quantizer in [Affine, Dorefa, Symmetric, Lsq] {
+            for bits in ["2", "3", "4", "5", "6", "7", "8", "32"] {
+                assert_eq!(refused(bits, quantizer, Unsigned), None, "{bits}");
+            }
         }
+        for quantizer in [Affine, Sawb, Symmetric, Lsq] {
+            assert!(refused("w1a4", quantizer, Unsigned).is_some_and(|reason| reason.contains("--weight-quant binary")));
+        }
+        for quantizer in [Binary, Dorefa] {
+            assert_eq!(refused("w1a4", quantizer, Unsigned), None);
+        }
+        assert!(refused("2", Binary, Unsigned).is_some_and(|reason| reason.contains("1-bit weights, not 2")));
         for pact in [Signed, SignedAfterRelu] {
             assert!(refused("w2a1", Sawb, pact).is_some_and(|reason| reason.contains("--pact unsigned")));
         }

@@ -158,6 +158,7 @@ impl PartialRunConfig {
             alpha_init: self.alpha_init.map(|value| value as f32),
             alpha_decay: self.alpha_decay.unwrap_or(0.0) as f32,
             alpha_lr_factor: self.alpha_lr_factor.unwrap_or(1.0) as f32,
+            step_lr_factor: self.step_lr_factor.unwrap_or(1.0) as f32,
         };
         config.validate()?;
         Ok(config)
@@ -238,6 +239,7 @@ impl From<&RunConfig> for PartialRunConfig {
             alpha_init: run.quantization.alpha_init.map(decimal),
             alpha_decay: Some(decimal(run.quantization.alpha_decay)),
             alpha_lr_factor: Some(decimal(run.quantization.alpha_lr_factor)),
+            step_lr_factor: Some(decimal(run.quantization.step_lr_factor)),
             dropout,
             weight_init: Some(run.weight_init),
             init: run.init.as_deref().map(text_path),
@@ -486,9 +488,10 @@ mod tests {
             lambda in proptest::option::of(0.0..100.0f64),
             saliency_target in choice(),
             bits in proptest::option::of(proptest::sample::select(vec!["32", "4", "4,2", "w8a1,32", "w32a3"])),
-            weight_quant in choice(),
+            weight_quant in choice().prop_filter("1 bit only", |quantizer| *quantizer != Some(WeightQuantizer::Binary)),
             per_channel in any::<Option<bool>>(),
             alpha_init in proptest::option::of(0.1..20.0f64),
+            step_lr_factor in proptest::option::of(0.0..20.0f64),
         ) -> PartialRunConfig {
             PartialRunConfig {
                 sgt,
@@ -501,6 +504,7 @@ mod tests {
                 weight_quant,
                 per_channel,
                 alpha_init,
+                step_lr_factor,
                 ..PartialRunConfig::default()
             }
         }

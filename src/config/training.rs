@@ -71,6 +71,12 @@ choices! {
         Dorefa,
         /// Statistics-aware weight binning: clip from E[w²] and E|w|.
         Sawb,
+        /// Levels on both sides of 0, as far as the largest weight.
+        Symmetric,
+        /// Learned step size.
+        Lsq,
+        /// 1 bit: sign(w)·E|w|.
+        Binary,
     }
 }
 choices! {
@@ -206,6 +212,8 @@ pub struct QuantizationConfig {
     pub alpha_decay: f32,
     /// Factor on the learning rate for α.
     pub alpha_lr_factor: f32,
+    /// Factor on the learning rate for learned steps (LSQ).
+    pub step_lr_factor: f32,
 }
 
 impl Default for QuantizationConfig {
@@ -218,6 +226,7 @@ impl Default for QuantizationConfig {
             alpha_init: None,
             alpha_decay: 0.0,
             alpha_lr_factor: 1.0,
+            step_lr_factor: 1.0,
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct Model {
     pub layout: ParameterLayout,
     /// All parameters, flat; padded to a multiple of 4.
     pub parameters: Vec<f32>,
-    /// Whether the file had every α that the layout has.
+    /// Whether the file had every α that the layout has. Learned steps that it did not have are those LSQ starts with.
     pub has_alphas: bool,
     /// Where it was read from.
     pub path: PathBuf,
@@ -45,9 +45,10 @@ impl Model {
             Some(text) => ModelConfig::from_metadata(text).map_err(|error| Error::format(&path, error.to_string()))?,
             None => table_one_export(&file, &path)?,
         };
+        let stored = ParameterLayout::new(&config.network, &config.quantization)?;
         config.quantization = overrides.apply(&config.quantization, &config.network)?;
         let layout = ParameterLayout::new(&config.network, &config.quantization)?;
-        let (parameters, has_alphas) = fill(&file, &layout, &path)?;
+        let (parameters, has_alphas) = fill(&file, &layout, &stored, &path)?;
         Ok(Model { config, layout, parameters, has_alphas, path })
     }
 
@@ -81,22 +82,37 @@ impl Model {
     }
 }
 
-/// The file's tensors in the layout's order, and whether all α's were there (absent ones are 1).
-pub(crate) fn fill(file: &TensorFile, layout: &ParameterLayout, path: &Path) -> Result<(Vec<f32>, bool)> {
+/// The file's tensors in the layout's order, and whether all α's were there (absent ones are 1). Learned steps that are absent, or were learned
+/// for another width (`stored` is the layout that the file was written with), are initialised from the weights.
+pub(crate) fn fill(
+    file: &TensorFile,
+    layout: &ParameterLayout,
+    stored: &ParameterLayout,
+    path: &Path,
+) -> Result<(Vec<f32>, bool)> {
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     let mut has_alphas = true;
     for parameter in &layout.parameters {
         let is_alpha = parameter.role == ParameterRole::Alpha;
-        let Some(tensor) = file.tensor(&parameter.name) else {
+        let is_step = matches!(parameter.role, ParameterRole::WeightStep { .. });
+        let other_use = stored
+            .find(&parameter.name)
+            .is_some_and(|other| is_step && (other.role, &other.shape) != (parameter.role, &parameter.shape));
+        let Some(tensor) = file.tensor(&parameter.name).filter(|_| !other_use) else {
             if is_alpha {
                 has_alphas = false;
                 parameters[parameter.offset as usize] = 1.0;
                 continue;
             }
+            if is_step {
+                layout.initialize_step(parameter, &mut parameters);
+                continue;
+            }
             return Err(Error::format(path, format!("has no tensor {}, which the network needs", parameter.name)));
         };
-        // α of shape [] is read as [1].
-        let same = tensor.shape == parameter.shape || is_alpha && tensor.shape.is_empty();
+        // A scalar of shape [] is read as [1].
+        let is_scalar = (is_alpha || is_step) && parameter.shape == [1];
+        let same = tensor.shape == parameter.shape || is_scalar && tensor.shape.is_empty();
         if !same {
             return Err(Error::format(
                 path,
@@ -107,8 +123,8 @@ pub(crate) fn fill(file: &TensorFile, layout: &ParameterLayout, path: &Path) -> 
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
             return Err(Error::format(path, format!("{} contains {value}", parameter.name)));
         }
-        if is_alpha && values[0] <= 0.0 {
-            return Err(Error::format(path, format!("{} is {}, it must be above 0", parameter.name, values[0])));
+        if let Some(value) = values.iter().find(|value| (is_alpha || is_step) && **value <= 0.0) {
+            return Err(Error::format(path, format!("{} is {value}, it must be above 0", parameter.name)));
         }
         parameters[parameter.range()].copy_from_slice(&values);
     }

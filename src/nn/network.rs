@@ -224,7 +224,8 @@ impl Network {
     ) -> Result<Weights> {
         let index = |suffix: &str| self.layout.find(&format!("{name}.{suffix}")).map_or(0, |parameter| parameter.offset);
         let quantizer = WeightQuantizerPlan::new(quantization, quantization.layer_bits(weighted))?;
-        Weights::new(gpu, input, output, taps, [index("weight"), index("bias")], quantizer)
+        let step = self.layout.find(&format!("{name}.weight_step")).map(|parameter| parameter.offset);
+        Weights::new(gpu, input, output, taps, [index("weight"), index("bias")], step, quantizer)
     }
 
     /// Networks that train go through a batch in chunks, to keep memory close to what must be kept; others take it whole.
@@ -251,9 +252,13 @@ impl Network {
             |(node, count): (&Node, &u32)| node.weights().map_or(0, |weights| weights.part_bytes(node) * u64::from(*count));
         let most = self.nodes.iter().zip(&counts).map(bytes).max().unwrap_or(0);
         let buffer = gpu.buffer("partial weight gradients", most)?;
+        let term_bytes = |node: &Node| node.weights().map_or(0, |weights| weights.step_term_bytes(node));
+        let most = self.nodes.iter().map(term_bytes).max().unwrap_or(0);
+        let terms = (most > 0).then(|| gpu.buffer("terms of the steps' gradients", most)).transpose()?;
         for (node, count) in self.nodes.iter_mut().zip(counts) {
             if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &mut node.kind {
                 weights.parts = Some((buffer.clone(), count));
+                weights.step_terms = terms.clone().filter(|_| weights.step_index.is_some());
             }
         }
         Ok(())
@@ -338,6 +343,27 @@ impl Network {
             }
             _ => None,
         })
+    }
+
+    /// Lowest and highest quantized weight of every layer with quantized weights, as [`Self::record_weights`] last made them; the widest
+    /// of output channels that have their own.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn weight_ranges(&self, gpu: &Gpu) -> Result<Vec<(&str, [f32; 2])>> {
+        let mut ranges = Vec::new();
+        for node in &self.nodes {
+            if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &node.kind
+                && weights.quantizer.is_active()
+            {
+                let constants: Vec<[f32; 4]> = gpu.read(&weights.constants, 0, u64::from(node.output.channels)).await?;
+                let of_channels = constants.into_iter().map(|constants| weights.quantizer.range(constants));
+                let widest =
+                    of_channels.reduce(|[low, high], [other_low, other_high]| [low.min(other_low), high.max(other_high)]);
+                ranges.push((node.name.as_str(), widest.unwrap_or_default()));
+            }
+        }
+        Ok(ranges)
     }
 
     fn backward_buffers(&self) -> Result<&GradientBuffers> {

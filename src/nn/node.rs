@@ -21,12 +21,17 @@ pub(super) struct Weights {
     pub backward: Buffer,
     /// [out channel (padded)].
     pub bias: Buffer,
+    /// Where its learned steps are in the parameters, if it has any.
+    pub step_index: Option<u32>,
     /// A vec4 of statistics an output channel.
     pub statistics: Buffer,
     /// A vec4 of quantizer constants an output channel.
     pub constants: Buffer,
     /// Partial sums of the weight gradient, in a buffer that all layers share, and their number; absent in networks that do not train.
     pub parts: Option<(Buffer, u32)>,
+    /// Summands of the learned steps' gradients, a weight each, in a buffer that all layers share; absent without steps and in networks that
+    /// do not train.
+    pub step_terms: Option<Buffer>,
 }
 
 impl Weights {
@@ -36,6 +41,7 @@ impl Weights {
         output: Shape,
         taps: u32,
         indices: [u32; 2],
+        step_index: Option<u32>,
         quantizer: WeightQuantizerPlan,
     ) -> Result<Self> {
         let elements = u64::from(taps) * u64::from(padded(input.channels)) * u64::from(padded(output.channels));
@@ -45,12 +51,14 @@ impl Weights {
             bias_index: indices[1],
             taps,
             quantizer,
+            step_index,
             forward: gpu.buffer("weights", elements * 4)?,
             backward: gpu.buffer("weights for the input gradient", elements * 4)?,
             bias: gpu.buffer("bias", channels * 4)?,
             statistics: gpu.buffer("weight statistics", channels * 16)?,
             constants: gpu.buffer("weight quantizer constants", channels * 16)?,
             parts: None,
+            step_terms: None,
         })
     }
 
@@ -62,6 +70,12 @@ impl Weights {
     /// Bytes of the copies that the kernels read.
     pub fn copies_bytes(&self) -> u64 {
         [&self.forward, &self.backward, &self.bias, &self.statistics, &self.constants].map(Buffer::size).iter().sum()
+    }
+
+    /// Bytes of the summands of the gradient of `node`'s learned steps; 0 where it has none.
+    pub fn step_term_bytes(&self, node: &Node) -> u64 {
+        let weights = u64::from(self.taps) * u64::from(node.input.channels) * u64::from(node.output.channels);
+        if self.step_index.is_some() { weights * 4 } else { 0 }
     }
 }
 

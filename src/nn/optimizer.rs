@@ -6,6 +6,7 @@ use crate::{
     batch::{LANES, flat_workgroups},
     config::{OptimizerConfig, OptimizerKind, QuantizationConfig, decimal},
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    quant::STEP_FLOOR,
 };
 
 /// α never falls below this: the clipping range stays non-empty.
@@ -16,10 +17,11 @@ pub struct Optimizer {
     config: OptimizerConfig,
     /// Moment arrays in the order of the kernel's bindings, flat like the parameters.
     pub states: Vec<Buffer>,
-    /// One word: bit 0 set once a weight, bit 1 once an α was not finite.
+    /// One word: bit 0 set once a weight, bit 1 once a learned step or an α was not finite.
     pub flag: Buffer,
     alpha_decay: f32,
     alpha_lr_factor: f32,
+    step_lr_factor: f32,
 }
 
 impl Optimizer {
@@ -38,6 +40,7 @@ impl Optimizer {
             flag: gpu.buffer("optimizer flag", 4)?,
             alpha_decay: quantization.alpha_decay,
             alpha_lr_factor: quantization.alpha_lr_factor,
+            step_lr_factor: quantization.step_lr_factor,
         })
     }
 
@@ -47,8 +50,11 @@ impl Optimizer {
         let specialization = Specialization::new()
             .tile("LANES", LANES)
             .constant("LENGTH", network.layout.length)
+            .constant("STEP_FIRST", network.layout.step_first)
             .constant("ALPHA_FIRST", network.layout.alpha_first)
             .constant("WEIGHT_DECAY", config.weight_decay)
+            .constant("STEP_LR_FACTOR", self.step_lr_factor)
+            .constant("STEP_FLOOR", STEP_FLOOR)
             .constant("ALPHA_DECAY", self.alpha_decay)
             .constant("ALPHA_LR_FACTOR", self.alpha_lr_factor)
             .constant("ALPHA_FLOOR", ALPHA_FLOOR);

@@ -1,8 +1,9 @@
-//! The flat array of all parameters: PyTorch's names, shapes and order of elements; α's at the end.
+//! The flat array of all parameters: PyTorch's names, shapes and order of elements; learned steps, then α's, at the end.
 
 use crate::{
     Error, Result,
     config::{LayerConfig, NetworkConfig, QuantizationConfig, WeightInit},
+    quant::{WeightQuantizerPlan, highest_level, initial_steps},
     random,
 };
 
@@ -16,6 +17,11 @@ pub enum ParameterRole {
     Weight,
     /// Bias.
     Bias,
+    /// LSQ's step of a layer's weights, `<layer>.weight_step`: one for the tensor, or one an output channel.
+    WeightStep {
+        /// Q_p, the highest level it is for.
+        highest: u32,
+    },
     /// PACT's clipping threshold.
     Alpha,
 }
@@ -52,11 +58,13 @@ impl Parameter {
     }
 }
 
-/// Where every parameter lives: weights and biases in layer order, then the α's.
+/// Where every parameter lives: weights and biases in layer order, then the learned steps, then the α's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterLayout {
     /// All tensors, in order.
     pub parameters: Vec<Parameter>,
+    /// First learned step.
+    pub step_first: u32,
     /// First α.
     pub alpha_first: u32,
     /// Elements in all.
@@ -64,13 +72,14 @@ pub struct ParameterLayout {
 }
 
 impl ParameterLayout {
-    /// The layout of `network` with `quantization`'s α's.
+    /// The layout of `network` with `quantization`'s learned steps and α's.
     ///
     /// # Errors
     /// [`Error::Model`] if shapes do not fit, names repeat, or there are more than 2^28 parameters.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Self> {
         let shapes = network.shapes()?;
         let mut parameters = Vec::new();
+        let mut learned = Vec::new();
         let mut alphas = Vec::new();
         let mut offset = 0u64;
         let mut input = network.input;
@@ -95,6 +104,7 @@ impl ParameterLayout {
                     let shape = vec![*out_channels as usize, input.channels as usize, kernel, kernel];
                     push(format!("{name}.weight"), shape, ParameterRole::Weight, fan_in)?;
                     push(format!("{name}.bias"), vec![*out_channels as usize], ParameterRole::Bias, fan_in)?;
+                    learned.extend(weight_step(name, *out_channels, quantization, weighted)?);
                     weighted += 1;
                 }
                 LayerConfig::Linear { name, out_features } => {
@@ -102,6 +112,7 @@ impl ParameterLayout {
                     let shape = vec![*out_features as usize, input.elements() as usize];
                     push(format!("{name}.weight"), shape, ParameterRole::Weight, fan_in)?;
                     push(format!("{name}.bias"), vec![*out_features as usize], ParameterRole::Bias, fan_in)?;
+                    learned.extend(weight_step(name, *out_features, quantization, weighted)?);
                     weighted += 1;
                 }
                 LayerConfig::Activation { name } => {
@@ -113,22 +124,26 @@ impl ParameterLayout {
             }
             input = shapes[index];
         }
-        let alpha_first = parameters.last().map_or(0, |last| last.offset + last.len() as u32);
-        let mut layout = ParameterLayout { parameters, alpha_first, length: alpha_first };
+        let step_first = parameters.last().map_or(0, |last| last.offset + last.len() as u32);
+        let mut layout = ParameterLayout { parameters, step_first, alpha_first: step_first, length: step_first };
+        for (name, count, role) in learned {
+            layout.append(name, count, role)?;
+        }
+        layout.alpha_first = layout.length;
         for name in alphas {
-            if layout.find(&name).is_some() {
-                return Err(Error::Model(format!("two activations share the name of {name}")));
-            }
-            layout.parameters.push(Parameter {
-                name,
-                shape: vec![1],
-                offset: layout.length,
-                role: ParameterRole::Alpha,
-                fan_in: 1,
-            });
-            layout.length += 1;
+            layout.append(name, 1, ParameterRole::Alpha)?;
         }
         Ok(layout)
+    }
+
+    /// Adds a parameter of a quantizer behind the others.
+    fn append(&mut self, name: String, count: u32, role: ParameterRole) -> Result<()> {
+        if self.find(&name).is_some() {
+            return Err(Error::Model(format!("two layers share the name of {name}")));
+        }
+        self.parameters.push(Parameter { name, shape: vec![count as usize], offset: self.length, role, fan_in: 1 });
+        self.length += count;
+        Ok(())
     }
 
     /// The parameter called `name`.
@@ -141,12 +156,27 @@ impl ParameterLayout {
         self.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Alpha)
     }
 
+    /// The learned steps.
+    pub fn steps(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters.iter().filter(|parameter| matches!(parameter.role, ParameterRole::WeightStep { .. }))
+    }
+
+    /// Sets LSQ's step `parameter` of some layer's weights to its initial value for the weights in `values` (flat).
+    pub fn initialize_step(&self, parameter: &Parameter, values: &mut [f32]) {
+        let weight = parameter.name.strip_suffix("_step").and_then(|name| self.find(name));
+        if let (ParameterRole::WeightStep { highest }, Some(weight)) = (parameter.role, weight) {
+            let steps = initial_steps(&values[weight.range()], parameter.len(), highest);
+            values[parameter.range()].copy_from_slice(&steps);
+        }
+    }
+
     /// Elements of the flat buffer: a multiple of 4.
     pub fn padded_length(&self) -> u32 {
         self.length.next_multiple_of(4)
     }
 
-    /// Initial values: PyTorch's default U(±1/√fan_in), or Kaiming-normal weights with zero biases; α's are 1 until they are calibrated.
+    /// Initial values: PyTorch's default U(±1/√fan_in), or Kaiming-normal weights with zero biases; steps by the
+    /// weights; α's are 1 until they are calibrated.
     pub fn initialize(&self, seed: u64, init: WeightInit) -> Vec<f32> {
         let mut values = vec![0.0; self.padded_length() as usize];
         let key = random::random_key(seed, 0, random::INITIALIZE);
@@ -156,7 +186,7 @@ impl ParameterLayout {
                 let [a, b, ..] = random::random_bits(key, parameter.offset + index as u32, 0, 0);
                 let (a, b) = (f64::from(random::uniform01(a)), f64::from(random::uniform01(b)));
                 *value = match (parameter.role, init) {
-                    (ParameterRole::Alpha, _) => 1.0,
+                    (ParameterRole::Alpha | ParameterRole::WeightStep { .. }, _) => 1.0,
                     (_, WeightInit::KaimingUniform) => ((2.0 * a - 1.0) * scale) as f32,
                     (ParameterRole::Bias, WeightInit::KaimingNormal) => 0.0,
                     (ParameterRole::Weight, WeightInit::KaimingNormal) => {
@@ -167,6 +197,23 @@ impl ParameterLayout {
                 };
             }
         }
+        for step in self.steps() {
+            self.initialize_step(step, &mut values);
+        }
         values
     }
+}
+
+/// The learned step of the `index`-th layer with weights, as name, number of elements and role; `None` where it has none.
+fn weight_step(
+    layer: &str,
+    out_channels: u32,
+    quantization: &QuantizationConfig,
+    index: usize,
+) -> Result<Option<(String, u32, ParameterRole)>> {
+    let bits = quantization.layer_bits(index);
+    let quantizer = WeightQuantizerPlan::new(quantization, bits)?;
+    let count = if quantizer.is_per_channel() { out_channels } else { 1 };
+    let role = ParameterRole::WeightStep { highest: highest_level(bits.weight.min(8)) };
+    Ok(quantizer.learns_step().then(|| (format!("{layer}.weight_step"), count, role)))
 }

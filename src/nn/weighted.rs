@@ -312,10 +312,21 @@ impl Pass<'_> {
         self.recording.note_work(weighted_work(node, weights, self.range.most));
 
         let specialization = weights.quantizer.specialize(weight_shape(node, weights)).constant("PARTS", *count);
+        let specialization = specialization.feature("learned_step", weights.step_terms.is_some());
         let kernel = self.gpu.kernel("reduce_weight_gradient", specialization)?;
-        let bindings = [self.range.binding, parts.into(), self.parameters.into(), (&weights.constants).into(), gradients.into()];
-        let workgroups = grid((node.output.channels * node.input.channels * weights.taps).div_ceil(ELEMENTWISE));
-        self.recording.dispatch(self.gpu, format!("{} weight gradient sum", node.name), kernel, &bindings, workgroups)
+        let mut bindings =
+            vec![self.range.binding, parts.into(), self.parameters.into(), (&weights.constants).into(), gradients.into()];
+        bindings.extend(weights.step_terms.as_ref().map(Binding::from));
+        let elements = node.output.channels * node.input.channels * weights.taps;
+        let workgroups = grid(elements.div_ceil(ELEMENTWISE));
+        self.recording.dispatch(self.gpu, format!("{} weight gradient sum", node.name), kernel, &bindings, workgroups)?;
+
+        let (Some(terms), Some(index)) = (&weights.step_terms, weights.step_index) else { return Ok(()) };
+        let steps = if weights.quantizer.is_per_channel() { node.output.channels } else { 1 };
+        let specialization = weights.quantizer.specialize_step_gradient(Specialization::new(), elements / steps, index);
+        let kernel = self.gpu.kernel("learned_step_gradient", specialization)?;
+        let bindings = [self.range.binding, terms.into(), gradients.into()];
+        self.recording.dispatch(self.gpu, format!("{} step gradient", node.name), kernel, &bindings, [steps, 1, 1])
     }
 }
 
@@ -329,8 +340,12 @@ pub(super) fn record_weights(
 ) -> Result<()> {
     let out_channels = node.output.channels;
     let in_elements = node.input.channels * weights.taps;
-    if weights.quantizer.is_active() {
-        let channels = Specialization::new().constant("OUT_CHANNELS", out_channels);
+    let channels = Specialization::new().constant("OUT_CHANNELS", out_channels);
+    if let Some(index) = weights.step_index {
+        let kernel = gpu.kernel("learned_step", weights.quantizer.specialize_step(channels, index))?;
+        let bindings = [parameters, &weights.constants].map(Binding::from);
+        recording.dispatch(gpu, format!("{} weight step", node.name), kernel, &bindings, [out_channels.div_ceil(64), 1, 1])?;
+    } else if weights.quantizer.is_active() {
         let specialization = channels.clone().constant("IN_ELEMENTS", in_elements).constant("WEIGHT_INDEX", weights.weight_index);
         let kernel = gpu.kernel("weight_range", specialization)?;
         let workgroups = [out_channels.div_ceil(64), 1, 1];

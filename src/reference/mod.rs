@@ -15,6 +15,8 @@ pub mod gather_batch;
 pub mod image_statistics;
 pub mod input_times_gradient;
 pub mod layout;
+pub mod learned_step;
+pub mod learned_step_gradient;
 pub mod matrix_product;
 pub mod max_pool;
 pub mod max_pool_gradient;

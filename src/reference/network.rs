@@ -8,10 +8,12 @@ use super::{
     convolution_input_gradient::convolution_input_gradient,
     convolution_weight_gradient::convolution_weight_gradient,
     fully_connected_weight_gradient::fully_connected_weight_gradient,
+    learned_step::learned_step,
+    learned_step_gradient::learned_step_gradient,
     matrix_product::{matrix_product, matrix_product_input_gradient},
     max_pool::{max_pool, windows},
     max_pool_gradient::max_pool_gradient,
-    prepare_weights::{clip, position, quantize},
+    prepare_weights::{clip, level_range, position, quantize},
     reduce_weight_gradient::reduce_weight_gradient,
     weight_range::weight_range,
     weight_scale::{WeightScale, weight_scale},
@@ -96,6 +98,10 @@ impl ReferenceNetwork {
             let weight = self.named(parameters, name, "weight");
             let channels = self.named(parameters, name, "bias").len();
             let bits = self.quantization.layer_bits(self.weighted(index));
+            let steps = self.named(parameters, name, "weight_step");
+            if !steps.is_empty() {
+                return learned_step(steps, channels);
+            }
             let scale = |weights: &[f64]| weight_scale(self.quantization.weight_quant, bits.weight, &weight_range(weights));
             match (bits.quantizes_weights(), self.quantization.per_channel) {
                 (false, _) => vec![WeightScale::Float; channels],
@@ -175,7 +181,12 @@ impl ReferenceNetwork {
                         ),
                     };
                     let latent = self.named(parameters, name, "weight");
-                    store(name, "weight", &reduce_weight_gradient(&[weight], latent, &scales[index], None));
+                    let steps = self.named(parameters, name, "weight_step");
+                    if !steps.is_empty() {
+                        let range = level_range(scales[index][0], self.levels(index));
+                        store(name, "weight_step", &learned_step_gradient(&weight, latent, steps, range));
+                    }
+                    store(name, "weight", &reduce_weight_gradient(&[weight], latent, &scales[index], self.levels(index), None));
                     store(name, "bias", &bias);
                     input
                 }
@@ -238,7 +249,15 @@ impl ReferenceNetwork {
                             WeightScale::Affine { step, low, .. } => {
                                 edge(position(scale, self.levels(index), w)).min(edge(-low / step))
                             }
-                            WeightScale::Dorefa { .. } => edge(position(scale, self.levels(index), w)),
+                            WeightScale::Dorefa { .. } | WeightScale::Symmetric { .. } => {
+                                edge(position(scale, self.levels(index), w))
+                            }
+                            WeightScale::Lsq { .. } => {
+                                let (low, high) = level_range(scale, self.levels(index));
+                                let at = position(scale, self.levels(index), w);
+                                edge(at).min((at - low).abs()).min((at - high).abs())
+                            }
+                            WeightScale::Binary { .. } => w.abs().min((w.abs() - 1.0).abs()),
                         };
                         margin.weights = margin.weights.min(distance);
                     }
@@ -262,7 +281,7 @@ pub struct Margin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{PactKind, WeightQuantizer};
+    use crate::config::{LayerBits, PactKind, WeightQuantizer};
 
     fn wave(count: usize, phase: f64, scale: f64) -> Vec<f64> {
         (0..count)
@@ -291,7 +310,8 @@ mod tests {
     }
 
     /// Without rounding the straight-through gradients are the true ones: checked against differences to both sides wherever these agree; where
-    /// they do not there is a kink, which only the ends of `affine`'s range (two weights a tensor) are known to be.
+    /// they do not there is a kink, which only the ends of `affine`'s range (two weights a tensor) are known to be. Learned steps are left
+    /// out: inside the levels their gradient is that of the rounding, see [`learned_step_gradient`].
     fn check(quantization: &QuantizationConfig) {
         const STEP: f64 = 1e-6;
         let network = ReferenceNetwork::new(&small(), quantization, false).unwrap();
@@ -302,6 +322,9 @@ mod tests {
                 let mut parameters = wave(network.layout.length as usize, f64::from(attempt), 0.4);
                 for alpha in network.layout.alphas() {
                     parameters[alpha.offset as usize] = 1.25;
+                }
+                for step in network.layout.steps() {
+                    parameters[step.range()].fill(0.11);
                 }
                 let (scales, input) = (network.scales(&parameters), wave(2 * 60, 100.7, 1.5));
                 let pass = network.forward(&parameters, &scales, &input);
@@ -318,9 +341,13 @@ mod tests {
             network.forward(parameters, &scales, input).logits().iter().zip(&logit_gradient).map(|(y, g)| y * g).sum()
         };
         let mut kinks = 0;
+        let steps = network.layout.step_first as usize..network.layout.alpha_first as usize;
         let mut compare = |values: &[f64], analytic: &[f64], what: &str, loss: &dyn Fn(&[f64]) -> f64| {
             let middle = loss(values);
             for (index, gradient) in analytic.iter().enumerate() {
+                if what == "parameter" && steps.contains(&index) {
+                    continue;
+                }
                 let [below, above] = [-STEP, STEP].map(|step| {
                     let mut moved = values.to_vec();
                     moved[index] += step;
@@ -342,11 +369,14 @@ mod tests {
     #[test]
     fn gradients_are_central_differences() {
         check(&QuantizationConfig::default());
-        for weight_quant in [WeightQuantizer::Affine, WeightQuantizer::Dorefa, WeightQuantizer::Sawb] {
+        use WeightQuantizer::{Affine, Dorefa, Lsq, Sawb, Symmetric};
+        for weight_quant in [Affine, Dorefa, Sawb, Symmetric, Lsq] {
             for pact in [PactKind::Unsigned, PactKind::Signed, PactKind::SignedAfterRelu] {
-                let bits = crate::config::LayerBits::parse_list("4,2,3").unwrap();
+                let bits = LayerBits::parse_list("4,2,3").unwrap();
                 check(&QuantizationConfig { bits, weight_quant, pact, ..Default::default() });
             }
         }
+        let bits = LayerBits::parse_list("w1a4,w1a2").unwrap();
+        check(&QuantizationConfig { bits, weight_quant: WeightQuantizer::Binary, ..Default::default() });
     }
 }

@@ -1,12 +1,18 @@
-//! What the optimisers share: the rules for PACT's α, which lie behind the weights and biases in the array of parameters.
+//! What the optimisers share: the rules for learned steps and PACT's α, which lie behind the weights and biases in the array of parameters.
 
-/// Weight decay, and the rules for α.
+/// Weight decay, and the rules for learned steps and α.
 #[derive(Clone, Copy, Debug)]
 pub struct ParameterRules {
+    /// Index of the first learned step.
+    pub step_first: usize,
     /// Index of the first α.
     pub alpha_first: usize,
     /// Decay of weights and biases.
     pub weight_decay: f64,
+    /// Factor on the learning rate for steps, which have no decay.
+    pub step_lr_factor: f64,
+    /// Lowest step.
+    pub step_floor: f64,
     /// L2 penalty on α.
     pub alpha_decay: f64,
     /// Factor on the learning rate for α.
@@ -21,18 +27,26 @@ impl ParameterRules {
         index >= self.alpha_first
     }
 
+    fn by_kind(&self, index: usize, [weight, step, alpha]: [f64; 3]) -> f64 {
+        match index {
+            _ if self.is_alpha(index) => alpha,
+            _ if index >= self.step_first => step,
+            _ => weight,
+        }
+    }
+
     /// Decay of parameter `index`.
     pub fn decay(&self, index: usize) -> f64 {
-        if self.is_alpha(index) { self.alpha_decay } else { self.weight_decay }
+        self.by_kind(index, [self.weight_decay, 0.0, self.alpha_decay])
     }
 
     /// Learning rate of parameter `index` where weights have `rate`.
     pub fn rate(&self, index: usize, rate: f64) -> f64 {
-        if self.is_alpha(index) { rate * self.alpha_lr_factor } else { rate }
+        rate * self.by_kind(index, [1.0, self.step_lr_factor, self.alpha_lr_factor])
     }
 
     /// The value of parameter `index` that is stored.
     pub fn floored(&self, index: usize, value: f64) -> f64 {
-        if self.is_alpha(index) { value.max(self.alpha_floor) } else { value }
+        value.max(self.by_kind(index, [f64::NEG_INFINITY, self.step_floor, self.alpha_floor]))
     }
 }

@@ -1,6 +1,9 @@
 //! Fake quantization of weights, and the two arrangements that the kernels read. `levels` = 2^b − 1, rounding half to even:
 //! - affine: q = clamp(round(w/Δ) + z, 0, levels), ŵ = (q − z)·Δ
 //! - dorefa: q = round(levels·(tanh w/(2·max|tanh w|) + ½)), ŵ = 2q/levels − 1
+//! - symmetric: q = clamp(round(w/Δ), −L, L) with L = (levels − 1)/2, ŵ = q·Δ
+//! - lsq: q = clamp(round(w/s), −Q_n, Q_p) with Q_n = (levels + 1)/2 and Q_p = Q_n − 1, ŵ = q·s
+//! - binary: q = 1 where w ≥ 0, else 0; ŵ = (2q − 1)·E|w|
 //! - sawb: q = round((clip(w, −c, c) + c)·levels/2c), ŵ = q·2c/levels − c
 
 use super::weight_scale::WeightScale;
@@ -14,6 +17,18 @@ pub fn position(scale: WeightScale, levels: f64, w: f64) -> f64 {
         WeightScale::Dorefa { largest } => levels * (w.tanh() / (2.0 * largest) + 0.5),
         WeightScale::Sawb { clip: 0.0 } => 0.0,
         WeightScale::Sawb { clip } => (w.clamp(-clip, clip) + clip) * levels / (2.0 * clip),
+        WeightScale::Symmetric { step } | WeightScale::Lsq { step } => w / step,
+        WeightScale::Binary { .. } if w >= 0.0 => 1.0,
+        WeightScale::Binary { .. } => 0.0,
+    }
+}
+
+/// Lowest and highest level.
+pub fn level_range(scale: WeightScale, levels: f64) -> (f64, f64) {
+    match scale {
+        WeightScale::Symmetric { .. } => ((1.0 - levels) / 2.0, (levels - 1.0) / 2.0),
+        WeightScale::Lsq { .. } => ((-1.0 - levels) / 2.0, (levels - 1.0) / 2.0),
+        _ => (0.0, levels),
     }
 }
 
@@ -23,15 +38,18 @@ fn value_at(scale: WeightScale, levels: f64, level: f64) -> f64 {
         WeightScale::Affine { step, zero, .. } => (level - zero) * step,
         WeightScale::Dorefa { .. } => 2.0 * level / levels - 1.0,
         WeightScale::Sawb { clip } => level * 2.0 * clip / levels - clip,
+        WeightScale::Symmetric { step } | WeightScale::Lsq { step } => level * step,
+        WeightScale::Binary { mean } => (2.0 * level - 1.0) * mean,
     }
 }
 
-/// The integer level of `w`, in 0..=levels.
+/// The integer level of `w`, in [`level_range`].
 pub fn level(scale: WeightScale, levels: f64, w: f64) -> f64 {
     let rounded = position(scale, levels, w).round_ties_even();
+    let (low, high) = level_range(scale, levels);
     match scale {
-        WeightScale::Affine { zero, .. } => (rounded + zero).clamp(0.0, levels),
-        _ => rounded,
+        WeightScale::Affine { zero, .. } => (rounded + zero).clamp(low, high),
+        _ => rounded.clamp(low, high),
     }
 }
 
@@ -47,7 +65,12 @@ pub fn quantize(scale: WeightScale, levels: f64, w: f64) -> f64 {
 pub fn clip(scale: WeightScale, levels: f64, w: f64) -> f64 {
     match scale {
         WeightScale::Affine { low, high, .. } => w.clamp(low, high),
-        WeightScale::Float | WeightScale::Dorefa { largest: 0.0 } => w,
+        WeightScale::Float | WeightScale::Dorefa { largest: 0.0 } | WeightScale::Symmetric { .. } => w,
+        WeightScale::Lsq { step } => {
+            let (low, high) = level_range(scale, levels);
+            w.clamp(low * step, high * step)
+        }
+        WeightScale::Binary { .. } => w.clamp(-1.0, 1.0),
         _ => value_at(scale, levels, position(scale, levels, w)),
     }
 }
@@ -88,5 +111,11 @@ mod tests {
         assert_eq!([-9.0, -0.1, 0.1, 2.1].map(|w| quantize(scale, 3.0, w)), [-3.0, -1.0, 1.0, 3.0]);
         let scale = weight_scale(WeightQuantizer::Dorefa, 2, &weight_range(&[-1.0, 0.5]));
         assert_eq!([-1.0, -0.1, 1.0].map(|w| level(scale, 3.0, w)), [0.0, 1.0, 3.0]);
+        let scale = weight_scale(WeightQuantizer::Symmetric, 3, &weight_range(&[-1.5, 0.5]));
+        assert_eq!([-1.5, -0.6, -0.2, 0.25, 0.5].map(|w| quantize(scale, 7.0, w)), [-1.5, -0.5, 0.0, 0.0, 0.5]);
+        let scale = WeightScale::Lsq { step: 0.5 };
+        assert_eq!([-9.0, -0.6, 0.25, 0.3, 9.0].map(|w| quantize(scale, 3.0, w)), [-1.0, -0.5, 0.0, 0.5, 0.5]);
+        let scale = weight_scale(WeightQuantizer::Binary, 1, &weight_range(&[-1.0, 0.0, 2.0]));
+        assert_eq!([-0.1, -0.0, 0.0, 2.0].map(|w| quantize(scale, 1.0, w)), [-1.0, 1.0, 1.0, 1.0]);
     }
 }

@@ -1,6 +1,9 @@
 //! Constants of the weight quantizers from a range's statistics. `levels` = 2^b − 1.
 //! - affine (Krishnamoorthi 2018, what eq. (1) means): the range widened to contain 0, Δ = (max − min)/levels, z = round(−min/Δ).
 //! - dorefa (Zhou et al. 2016): max|tanh w|.
+//! - symmetric: Δ = max|w|/(2^(b−1) − 1), no zero point.
+//! - lsq (Esser et al. 2020): the step is learned, not taken from the weights; 2·E|w|/√Q_p with Q_p = 2^(b−1) − 1 where it starts.
+//! - binary (Rastegari et al. 2016): E|w|.
 //! - sawb (Choi et al. 2018): clip = c₁·√E[w²] + c₂·E|w|, max|w| where that is ≤ 0; 2^b levels from −clip to clip.
 
 use super::weight_range::WeightRange;
@@ -32,13 +35,30 @@ pub enum WeightScale {
         /// Clipping threshold.
         clip: f64,
     },
+    /// As many levels on both sides of 0.
+    Symmetric {
+        /// Δ; 1 for a range of 0.
+        step: f64,
+    },
+    /// Learned step.
+    Lsq {
+        /// s.
+        step: f64,
+    },
+    /// 1 bit: sign(w)·E|w|.
+    Binary {
+        /// E|w|.
+        mean: f64,
+    },
 }
 
-/// The constants of `quantizer` with `bits` bits for weights of `range`.
+/// The constants of `quantizer` with `bits` bits for weights of `range`; those of `lsq` are where it starts.
 pub fn weight_scale(quantizer: WeightQuantizer, bits: u32, range: &WeightRange) -> WeightScale {
     let levels = 2f64.powi(bits as i32) - 1.0;
     let largest = range.largest.abs().max(range.smallest.abs());
+    let highest = (levels - 1.0) / 2.0;
     match quantizer {
+        WeightQuantizer::Dorefa if bits == 1 => weight_scale(WeightQuantizer::Binary, 1, range),
         WeightQuantizer::Affine => {
             let (low, high) = (range.smallest.min(0.0), range.largest.max(0.0));
             let step = if high > low { (high - low) / levels } else { 1.0 };
@@ -50,5 +70,9 @@ pub fn weight_scale(quantizer: WeightQuantizer, bits: u32, range: &WeightRange) 
             let estimate = first * (range.square_sum / range.count).sqrt() + second * range.absolute_sum / range.count;
             WeightScale::Sawb { clip: if estimate > 0.0 { estimate } else { largest } }
         }
+        WeightQuantizer::Symmetric if largest == 0.0 => WeightScale::Symmetric { step: 1.0 },
+        WeightQuantizer::Symmetric => WeightScale::Symmetric { step: largest / highest },
+        WeightQuantizer::Lsq => WeightScale::Lsq { step: 2.0 * range.absolute_sum / range.count / highest.sqrt() },
+        WeightQuantizer::Binary => WeightScale::Binary { mean: range.absolute_sum / range.count },
     }
 }

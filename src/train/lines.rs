@@ -49,8 +49,14 @@ pub struct EpochLine {
     /// Share of every batch's images that was masked, where the SGT variant adapts it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub masked_share: Option<f64>,
-    /// PACT's α after the epoch.
+    /// PACT's α after the epoch, by activation.
     pub alpha: BTreeMap<String, f32>,
+    /// Learned steps (LSQ) after the epoch, by layer; the mean over output channels that have their own.
+    #[serde(default)]
+    pub step_size: BTreeMap<String, f32>,
+    /// Lowest and highest quantized weight of every quantized layer after the epoch; the widest of output channels that have their own.
+    #[serde(default)]
+    pub weight_range: BTreeMap<String, [f32; 2]>,
     /// Training time of the epoch, evaluation apart.
     pub seconds: f64,
     /// Training images a second.

@@ -250,7 +250,7 @@ impl<'a> Trainer<'a> {
         if let Some(path) = &self.config.init {
             let model = Model::load(path, &QuantizationOverrides::default())?;
             let file = crate::model::TensorFile::read(&model.path)?;
-            (parameters, has_alphas) = crate::model::fill(&file, layout, &model.path)?;
+            (parameters, has_alphas) = crate::model::fill(&file, layout, &model.layout, &model.path)?;
         }
         if layout.alphas().next().is_some() && !has_alphas {
             let gather = GatherOptions {
@@ -281,6 +281,19 @@ impl<'a> Trainer<'a> {
     fn alphas(&self, parameters: &[f32]) -> BTreeMap<String, f32> {
         let name = |name: &str| name.strip_suffix(".alpha").unwrap_or(name).to_string();
         self.network.layout.alphas().map(|alpha| (name(&alpha.name), parameters[alpha.offset as usize])).collect()
+    }
+
+    /// Learned steps by layer: the mean over output channels that have their own.
+    fn step_sizes(&self, parameters: &[f32]) -> BTreeMap<String, f32> {
+        let name = |name: &str| name.strip_suffix(".weight_step").unwrap_or(name).to_string();
+        let mean = |steps: &[f32]| steps.iter().sum::<f32>() / steps.len() as f32;
+        self.network.layout.steps().map(|step| (name(&step.name), mean(&parameters[step.range()]))).collect()
+    }
+
+    /// Lowest and highest quantized weight by layer, as the last forward pass had them.
+    async fn weight_ranges(&self) -> Result<BTreeMap<String, [f32; 2]>> {
+        let ranges = self.network.weight_ranges(self.gpu).await?;
+        Ok(ranges.into_iter().map(|(name, range)| (name.to_string(), range)).collect())
     }
 
     /// The table entries of the epoch's steps from `first` (counted in the epoch, from 0) on.
@@ -597,6 +610,7 @@ impl<'a> Trainer<'a> {
         let seconds = std::mem::take(&mut running.epoch_seconds);
         let mean = |sum: f64| sum / images.max(1.0);
         let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
+        let parameters = self.parameters().await?;
         Ok(EpochLine {
             epoch: epoch + 1,
             step: running.step,
@@ -609,7 +623,9 @@ impl<'a> Trainer<'a> {
             validation_accuracy: validation.map(|evaluation| evaluation.accuracy),
             validation_loss: validation.map(|evaluation| evaluation.loss),
             masked_share: self.masking.adapted_share(epoch, &running.masking),
-            alpha: self.alphas(&self.parameters().await?),
+            alpha: self.alphas(&parameters),
+            step_size: self.step_sizes(&parameters),
+            weight_range: self.weight_ranges().await?,
             seconds,
             images_per_second: images / seconds.max(1e-9),
         })
