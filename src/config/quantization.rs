@@ -56,9 +56,10 @@ impl WeightQuantizer {
         match (self, bits) {
             (_, 32) | (Binary | Dorefa, 1) => None,
             (_, 0 | 9..) => Some("bit widths are 1 to 8, or 32 for float".into()),
-            (_, 1) => {
-                Some(format!("`{}` has no 1-bit form; use --weight-quant binary, or 2 or more bits for the weights", self.name()))
-            }
+            (_, 1) => Some(format!(
+                "`{}` has no form for weights of 1 bit; use --weight-quant binary, or 2 or more bits for the weights",
+                self.name()
+            )),
             (Binary, _) => Some(format!(
                 "`binary` is for 1-bit weights, not {bits}; use w1, or --weight-quant dorefa, whose 1-bit layers are binary, or another"
             )),
