@@ -13,6 +13,7 @@ pub mod gpu;
 pub mod metrics;
 pub mod model;
 pub mod nn;
+pub mod post_training;
 pub mod quant;
 pub mod random;
 pub mod reference;

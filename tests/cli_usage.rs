@@ -39,7 +39,7 @@ fn help(arguments: &[&str]) -> String {
 fn version_and_help() {
     assert_eq!(help(&["--version"]).trim_end(), format!("saliq {}", env!("CARGO_PKG_VERSION")));
     let overview = help(&["--help"]);
-    for command in ["demo", "devices", "data", "train", "eval", "explain", "cost", "check", "bench"] {
+    for command in ["demo", "devices", "data", "train", "quantize", "eval", "explain", "cost", "check", "bench"] {
         assert!(overview.contains(&format!("\n  {command} ")), "{command}: {overview}");
         assert!(help(&[command, "--help"]).contains("--adapter"), "{command}");
     }
@@ -124,6 +124,7 @@ fn misspelt_arguments_get_a_suggestion() {
     assert!(refused(&["train", "--mask-fill", "zeros"]).contains("'zero'"));
     assert!(refused(&["train", "--augment", "shfit"]).contains("`shift`"));
     assert!(refused(&["explain", "model", "--method", "gradeint"]).contains("`gradient`"));
+    assert!(refused(&["explain", "model", "--method", "gradient,smoothgrad"]).contains("comes with a later version"));
     assert!(refused(&["explain", "model", "--samples", "9"]).contains("no effect"));
     assert!(refused(&["data", "fetch", "--data-dri", "x"]).ends_with("(see `saliq data fetch --help`)"));
     assert!(refused(&["train", "--bits", "9"]).ends_with("(see `saliq train --help`)"));

@@ -33,4 +33,9 @@ impl ResidentData {
             count: split.labels.len() as u32,
         })
     }
+
+    /// The first `count` images, in the same memory.
+    pub fn first(&self, count: u32) -> ResidentData {
+        ResidentData { images: self.images.clone(), labels: self.labels.clone(), shape: self.shape, count: self.count.min(count) }
+    }
 }

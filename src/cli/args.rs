@@ -5,6 +5,7 @@ mod cost;
 mod data;
 mod eval;
 mod explain;
+mod quantize;
 mod train;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use cost::{Accounting, CostArgs};
 pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};
 pub use eval::{EvalArgs, ModelInputArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
+pub use quantize::{CalibrationRule, QuantizeArgs};
 pub use train::TrainArgs;
 
 /// Saliency guided training and quantization of small CNNs, on any GPU.
@@ -85,6 +87,8 @@ pub enum Command {
     Data(DataArgs),
     /// Train a network
     Train(Box<TrainArgs>),
+    /// Quantize a trained float model without training it, and compare the two
+    Quantize(QuantizeArgs),
     /// Measure a model: accuracy, loss, confusion matrix, per-class figures
     Eval(EvalArgs),
     /// Show what a model looks at: attribution maps and picture grids

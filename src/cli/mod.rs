@@ -45,6 +45,7 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
         Command::Devices(args) => commands::devices::run(args, global),
         Command::Data(args) => commands::data::run(args, global),
         Command::Train(args) => commands::train::run(args, global),
+        Command::Quantize(args) => commands::quantize::run(args, global),
         Command::Eval(args) => commands::eval::run(args, global),
         Command::Explain(args) => commands::explain::run(args, global),
         Command::Cost(args) => commands::cost::run(args, global),

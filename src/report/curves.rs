@@ -45,10 +45,10 @@ pub struct LineChart {
 }
 
 /// plotters computes in whole units: this many of them make a pixel, for smooth curves.
-const UNIT: i32 = 10;
-const WIDTH: i32 = 760;
+pub(super) const UNIT: i32 = 10;
+pub(super) const WIDTH: i32 = 760;
 const PLOT_HEIGHT: i32 = 380;
-const EDGE: i32 = 14;
+pub(super) const EDGE: i32 = 14;
 /// Points a line is reduced to, for the size of the file.
 const MAX_POINTS: usize = 800;
 /// Beyond this, differences of values could overflow.
@@ -65,12 +65,12 @@ const STYLES: [(&str, &str); 7] = [
     ("#56B4E9", "5 3 2 3 2 3"),
 ];
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 /// A stand-in colour for the n-th series, replaced by its real style in the finished SVG, where there is more choice than
 /// plotters has (dashes, the text's colour).
-fn placeholder(index: usize) -> RGBColor {
+pub(super) fn placeholder(index: usize) -> RGBColor {
     RGBColor(1, 2, 3 + (index % STYLES.len()) as u8)
 }
 
@@ -80,14 +80,14 @@ fn raw_placeholder(index: usize) -> RGBColor {
 }
 
 /// Likewise for text and axes.
-const INK: RGBColor = RGBColor(1, 1, 1);
+pub(super) const INK: RGBColor = RGBColor(1, 1, 1);
 
-fn px(pixels: i32) -> i32 {
+pub(super) fn px(pixels: i32) -> i32 {
     pixels * UNIT
 }
 
 /// plotters' font size for `pixels`: its SVG backend divides by 1.24.
-fn font(pixels: f64) -> (&'static str, f64) {
+pub(super) fn font(pixels: f64) -> (&'static str, f64) {
     ("system-ui, sans-serif", pixels * 1.24 * f64::from(UNIT))
 }
 
@@ -113,7 +113,7 @@ impl LineChart {
                 .and_then(|()| root.present())
                 .map_err(|error| Error::Data(format!("cannot draw the chart {:?}: {error}", self.title)))?;
         }
-        Ok(self.finish(&svg, height))
+        Ok(finish(&svg, &self.title, height))
     }
 
     /// Writes the chart to `path` as SVG, whole or not at all.
@@ -215,32 +215,32 @@ impl LineChart {
         }
         entries
     }
+}
 
-    /// plotters' SVG with a size in pixels, a name for screen readers, the panel, and the real styles.
-    fn finish(&self, svg: &str, height: i32) -> String {
-        let body = svg.split_once('>').map_or("", |(_, body)| body).trim_start();
-        let label = escape(if self.title.is_empty() { "chart" } else { &self.title });
-        let (full_width, full_height) = (px(WIDTH), px(height));
-        let mut out = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-             viewBox=\"0 0 {full_width} {full_height}\" color=\"#1f2328\" role=\"img\" aria-label=\"{label}\">\n\
-             <title>{label}</title>\n\
-             <rect class=\"panel\" width=\"{full_width}\" height=\"{full_height}\" rx=\"{}\" fill=\"#ffffff\"/>\n{body}",
-            px(8)
-        );
-        let hex = |color: RGBColor| format!("\"#{:02X}{:02X}{:02X}\"", color.0, color.1, color.2);
-        out = out.replace(&hex(INK), "\"currentColor\"");
-        for (index, (color, dashes)) in STYLES.iter().enumerate() {
-            let from = hex(placeholder(index));
-            let dashes: Vec<String> =
-                dashes.split_whitespace().filter_map(|n| n.parse::<i32>().ok()).map(|n| px(n).to_string()).collect();
-            let dash = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{}\"", dashes.join(" ")) };
-            out = out.replace(&format!("stroke={from}"), &format!("stroke=\"{color}\" stroke-linejoin=\"round\"{dash}"));
-            out = out.replace(&format!("fill={from}"), &format!("fill=\"{color}\""));
-            out = out.replace(&hex(raw_placeholder(index)), &format!("\"{color}\""));
-        }
-        out
+/// plotters' SVG with a size in pixels, a name for screen readers, the panel, and the real styles.
+pub(super) fn finish(svg: &str, title: &str, height: i32) -> String {
+    let body = svg.split_once('>').map_or("", |(_, body)| body).trim_start();
+    let label = escape(if title.is_empty() { "chart" } else { title });
+    let (full_width, full_height) = (px(WIDTH), px(height));
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+         viewBox=\"0 0 {full_width} {full_height}\" color=\"#1f2328\" role=\"img\" aria-label=\"{label}\">\n\
+         <title>{label}</title>\n\
+         <rect class=\"panel\" width=\"{full_width}\" height=\"{full_height}\" rx=\"{}\" fill=\"#ffffff\"/>\n{body}",
+        px(8)
+    );
+    let hex = |color: RGBColor| format!("\"#{:02X}{:02X}{:02X}\"", color.0, color.1, color.2);
+    out = out.replace(&hex(INK), "\"currentColor\"");
+    for (index, (color, dashes)) in STYLES.iter().enumerate() {
+        let from = hex(placeholder(index));
+        let dashes: Vec<String> =
+            dashes.split_whitespace().filter_map(|n| n.parse::<i32>().ok()).map(|n| px(n).to_string()).collect();
+        let dash = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{}\"", dashes.join(" ")) };
+        out = out.replace(&format!("stroke={from}"), &format!("stroke=\"{color}\" stroke-linejoin=\"round\"{dash}"));
+        out = out.replace(&format!("fill={from}"), &format!("fill=\"{color}\""));
+        out = out.replace(&hex(raw_placeholder(index)), &format!("\"{color}\""));
     }
+    out
 }
 
 fn escape(content: &str) -> String {
@@ -388,14 +388,14 @@ fn reduce(part: &[(f64, f64)]) -> Part {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Range {
-    low: f64,
-    high: f64,
+pub(super) struct Range {
+    pub(super) low: f64,
+    pub(super) high: f64,
 }
 
 impl Range {
     /// The range of `values`, made to have some width; None without values.
-    fn of(values: impl Iterator<Item = f64>, log: bool) -> Option<Range> {
+    pub(super) fn of(values: impl Iterator<Item = f64>, log: bool) -> Option<Range> {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         if low > high {
             return None;
@@ -424,10 +424,10 @@ impl Range {
 }
 
 /// One axis, with our ticks instead of plotters'.
-struct Axis {
-    range: Range,
-    log: bool,
-    ticks: Ticks,
+pub(super) struct Axis {
+    pub(super) range: Range,
+    pub(super) log: bool,
+    pub(super) ticks: Ticks,
 }
 
 impl Ranged for Axis {
@@ -458,8 +458,8 @@ impl ValueFormatter<f64> for Axis {
 
 /// Places of labelled grid lines and how to write them.
 #[derive(Clone, Debug, PartialEq)]
-struct Ticks {
-    values: Vec<f64>,
+pub(super) struct Ticks {
+    pub(super) values: Vec<f64>,
     /// Digits after the point; None for the shortest exact form.
     decimals: Option<usize>,
 }
@@ -496,7 +496,7 @@ impl Ticks {
 }
 
 /// Multiples of 1, 2 or 5 times a power of ten, about six.
-fn linear_ticks(range: Range) -> Ticks {
+pub(super) fn linear_ticks(range: Range) -> Ticks {
     let rough = (range.high - range.low) / 6.0;
     let power = 10.0_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&step| step >= rough * 0.999).unwrap_or(10.0 * power);

@@ -69,4 +69,9 @@ pub struct EvalArgs {
     /// Also write every image's label, prediction and probability to this CSV file
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,
+    /// Also draw the distributions of quantized weights and activations, in float and quantized, into this SVG file
+    ///
+    /// Activations are those of the first 512 images. `saliq quantize` draws the same of what it made.
+    #[arg(long, value_name = "FILE")]
+    pub histograms: Option<PathBuf>,
 }

@@ -17,8 +17,14 @@ use crate::{
     gpu::Gpu,
     metrics::Cost,
     model::{MODEL_FILE, Model},
-    report::{Block, ColorMap, Filmstrip, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series, result_table},
-    saliency::{Attributions, DataOptions, ExplainedNetwork, Method, MethodOptions, explain_data},
+    nn::{Network, NetworkOptions},
+    post_training::distributions,
+    report::{
+        Block, ColorMap, DistributionChart, Filmstrip, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series,
+        result_table,
+    },
+    saliency::{Attributions, Explainer, ExplainerOptions, Method},
+    sgt::Scalar,
     train::{Outcome, Start},
 };
 
@@ -41,6 +47,8 @@ struct Trained {
     config: RunConfig,
     outcome: Outcome,
     attributions: Attributions,
+    /// Distributions before and after quantization, drawn; none for the float model.
+    histograms: Option<String>,
 }
 
 /// Trains the float model and, from it, the quantized ones; writes figures, tables and `report.html`.
@@ -60,7 +68,8 @@ pub fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
         let config = configuration(&args.out, folder, bits, &dataset, args.tiny)?;
         let outcome = train(&gpu, &config, &dataset, Start::Replace, &output)?;
         let attributions = explain(&gpu, &config, &dataset, &images)?;
-        trained.push(Trained { title, bits, paper, config, outcome, attributions });
+        let histograms = if bits == "32" { None } else { Some(histograms(&gpu, &config, &dataset, title, args.tiny)?) };
+        trained.push(Trained { title, bits, paper, config, outcome, attributions, histograms });
     }
     let seconds = started.elapsed().as_secs_f64();
     let table = result_table(&trained.iter().map(row).collect::<Result<Vec<_>>>()?);
@@ -131,17 +140,30 @@ fn explain(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, images: &[usize]) -
     let model = Model::load(&config.out, &QuantizationOverrides::default())?;
     let split = dataset.test.select(images, dataset.shape);
     let data = ResidentData::new(gpu, &split, dataset.shape)?;
-    let parameters = gpu.upload("parameters", &model.parameters)?;
-    let network =
-        ExplainedNetwork { config: &model.config.network, quantization: &model.config.quantization, parameters: &parameters };
-    let options = DataOptions {
+    let options = NetworkOptions { slots: 2 * data.count, training: false, gradients: true };
+    let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
+    gpu.write(&network.parameters, 0, &model.parameters);
+    let options = ExplainerOptions {
         methods: vec![Method::Gradient],
+        scalar: Scalar::LogitPredicted,
         normalization: (model.config.normalize.mean, model.config.normalize.deviation),
+        keep: 0.5,
         rank: config.sgt.mask_rank,
-        settings: MethodOptions { seed: config.seed, ..MethodOptions::default() },
-        ..DataOptions::default()
+        seed: config.seed,
     };
-    pollster::block_on(explain_data(gpu, network, &data, &options, &mut |_| {}))
+    let explainer = Explainer::record(gpu, &network, &data, data.count, options)?;
+    pollster::block_on(explainer.run(gpu, &mut |_| {}))
+}
+
+/// Weights and activations of a quantized model, before and after, as SVG.
+fn histograms(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, title: &str, tiny: bool) -> Result<String> {
+    let model = Model::load(&config.out, &QuantizationOverrides::default())?;
+    let mut split = dataset.train.clone();
+    split.truncate(if tiny { 16 } else { 256 }, dataset.shape);
+    let data = ResidentData::new(gpu, &split, dataset.shape)?;
+    let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
+    let shown = pollster::block_on(distributions(gpu, &model, &data, normalization))?;
+    DistributionChart::new(&format!("{title}: weights and activations before and after quantization"), &shown).to_svg()
 }
 
 fn row(trained: &Trained) -> Result<ResultRow> {
@@ -286,6 +308,7 @@ fn report(
         format!("Test accuracy on {images} images: {}.", trained.iter().map(accuracy).collect::<Vec<_>>().join(", ")),
         "The paper's figures, beside ours in the table, are for the full data set and longer training.".into(),
     ];
+    let histograms = trained.iter().filter_map(|one| one.histograms.clone());
     let sections = vec![
         Section { title: "Accuracy and cost".into(), blocks: vec![Block::Table(table.clone())] },
         Section {
@@ -318,6 +341,10 @@ fn report(
                         .into(),
                 },
             ],
+        },
+        Section {
+            title: "Distributions".into(),
+            blocks: histograms.map(|svg| Block::Svg { svg, caption: DistributionChart::CAPTION.into() }).collect(),
         },
         Section {
             title: "How this was made".into(),

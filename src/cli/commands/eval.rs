@@ -11,8 +11,12 @@ use crate::{
     metrics::{Evaluation, Evaluator},
     model::Model,
     nn::{Network, NetworkOptions},
-    report::Table,
+    post_training::distributions,
+    report::{DistributionChart, Table},
 };
+
+/// Images whose activations `--histograms` shows.
+const HISTOGRAM_IMAGES: u32 = 512;
 
 /// Evaluates a model.
 ///
@@ -40,6 +44,10 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     bar.finish();
     if let Some(path) = &args.predictions {
         write_atomically(path, predictions(&evaluation).as_bytes())?;
+    }
+    if let Some(path) = &args.histograms {
+        let shown = pollster::block_on(distributions(&gpu, &model, &data.first(HISTOGRAM_IMAGES), normalization))?;
+        DistributionChart::new("Weights and activations, before and after quantization", &shown).write(path)?;
     }
     output.result(&evaluation, || describe(&evaluation))
 }

@@ -8,12 +8,15 @@ pub mod demo;
 pub mod devices;
 pub mod eval;
 pub mod explain;
+pub mod quantize;
 pub mod train;
+
+use std::path::Path;
 
 use super::args::{GlobalArgs, ModelInputArgs, Split};
 use crate::{
     Error, Result,
-    config::Normalize,
+    config::{Normalize, NormalizeSpec},
     data::{self as datasets, Dataset},
     gpu::{DeviceProfile, Gpu, GpuOptions},
     model::Model,
@@ -32,14 +35,24 @@ fn open_gpu(global: &GlobalArgs) -> Result<Gpu> {
 
 /// The data set that a model is to be run on, and how its pixels are normalised.
 fn model_data(model: &Model, input: &ModelInputArgs) -> Result<(Dataset, (f32, f32))> {
-    let name = match (&input.dataset, model.config.dataset.as_str()) {
-        (Some(name), _) => name.clone(),
+    dataset_for(model, input.dataset.as_deref(), input.data_dir.as_deref(), input.normalize.as_ref())
+}
+
+/// As [`model_data`], from the flags themselves.
+fn dataset_for(
+    model: &Model,
+    dataset: Option<&str>,
+    data_dir: Option<&Path>,
+    normalize: Option<&NormalizeSpec>,
+) -> Result<(Dataset, (f32, f32))> {
+    let name = match (dataset, model.config.dataset.as_str()) {
+        (Some(name), _) => name.to_string(),
         (None, "") => {
             return Err(Error::Usage("the model does not say what it was trained on; name a data set with --dataset".into()));
         }
         (None, own) => own.into(),
     };
-    let dataset = datasets::load(&name, input.data_dir.as_deref())?;
+    let dataset = datasets::load(&name, data_dir)?;
     if dataset.shape != model.config.network.input || dataset.classes > model.config.network.classes {
         return Err(Error::Data(format!(
             "{name} has images of {:?} and {} classes, the model takes {:?} and {}",
@@ -51,7 +64,7 @@ fn model_data(model: &Model, input: &ModelInputArgs) -> Result<(Dataset, (f32, f
     }
     let own = model.config.normalize;
     let trained_here = !model.config.training.is_null();
-    let normalization = match &input.normalize {
+    let normalization = match normalize {
         Some(spec) => dataset.normalization(&spec.0),
         None if trained_here => (own.mean, own.deviation),
         None => dataset.normalization(&Normalize::Standard),

@@ -1,0 +1,192 @@
+//! `saliq quantize`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::{
+    Error, Result,
+    batch::ResidentData,
+    cli::{
+        args::{GlobalArgs, QuantizeArgs},
+        progress::Progress,
+    },
+    config::{QuantizationConfig, QuantizationOverrides, expand_bits},
+    data::Dataset,
+    gpu::Gpu,
+    metrics::{Evaluation, Evaluator},
+    model::{MODEL_FILE, Model},
+    nn::{Network, NetworkOptions},
+    post_training::{CalibratedTensor, PostTraining, TensorDistribution, distributions, quantize},
+    report::{Block, DistributionChart, Report, Section, Table},
+};
+
+/// Images a batch of the comparison.
+const BATCH: u32 = 256;
+/// Files of an output folder.
+const HISTOGRAMS_FILE: &str = "histograms.svg";
+const REPORT_FILE: &str = "report.html";
+
+/// The JSON of `saliq quantize --json`.
+#[derive(Serialize)]
+struct Summary<'a> {
+    out: &'a Path,
+    bits: String,
+    weight_quant: crate::config::WeightQuantizer,
+    per_channel: bool,
+    calibration: crate::post_training::Calibration,
+    calibration_images: u32,
+    float_accuracy: f64,
+    accuracy: f64,
+    float_loss: f64,
+    loss: f64,
+    images: u64,
+    tensors: &'a [CalibratedTensor],
+}
+
+/// Quantizes a model and compares it with the float one.
+///
+/// # Errors
+/// [`Error`] of the work behind it.
+pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
+    let calibration = args.rule()?;
+    let output = global.output();
+    let is_file = args.out.extension().is_some_and(|extension| extension == "safetensors");
+    let target = if is_file { args.out.clone() } else { args.out.join(MODEL_FILE) };
+    if target.exists() && !args.force {
+        return Err(Error::Usage(format!("{}: is there already; --force replaces it, --out names another", target.display())));
+    }
+    let float = Model::load(
+        &args.model,
+        &QuantizationOverrides { bits: Some("32".parse().map_err(Error::Usage)?), ..Default::default() },
+    )?;
+    let quantization = QuantizationConfig {
+        bits: expand_bits(&args.bits.0, &float.config.network)?,
+        weight_quant: args.weight_quant,
+        per_channel: args.per_channel,
+        pact: args.pact,
+        ..float.config.quantization.clone()
+    };
+    quantization.validate()?;
+    if quantization.bits.iter().all(|bits| !bits.quantizes_weights() && !bits.quantizes_activations()) {
+        return Err(Error::Usage(format!("--bits {}: there is nothing to quantize", args.bits)));
+    }
+    let (dataset, normalization) =
+        super::dataset_for(&float, args.dataset.as_deref(), args.data_dir.as_deref(), args.normalize.as_ref())?;
+    let mut images = dataset.train.clone();
+    images.truncate(args.calibrate as usize, dataset.shape);
+    let mut test = dataset.test.clone();
+    test.truncate(args.test_limit.unwrap_or(u32::MAX) as usize, dataset.shape);
+    let gpu = super::open_gpu(global)?;
+    let data = ResidentData::new(&gpu, &images, dataset.shape)?;
+
+    let spinner = Progress::spinner(&output, "calibrating");
+    let options = PostTraining { quantization, calibration };
+    let outcome = pollster::block_on(quantize(&gpu, &float, &options, &data, normalization));
+    spinner.finish();
+    let (mut quantized, tensors) = outcome?;
+    if quantized.config.class_names.is_empty() {
+        quantized.config.class_names.clone_from(&dataset.class_names);
+    }
+    Model::save(&target, &quantized.config, &quantized.layout, &quantized.parameters)?;
+    // From the file: what is compared is what was written.
+    quantized = Model::load(&target, &QuantizationOverrides::default())?;
+    let test = ResidentData::new(&gpu, &test, dataset.shape)?;
+    let bar = Progress::items(&output, "comparing", 2 * u64::from(test.count));
+    let evaluate =
+        |model: &Model, done: u64| evaluate(&gpu, model, &test, normalization, &dataset, &mut |now| bar.set(done + now));
+    let (before, after) = (evaluate(&float, 0)?, evaluate(&quantized, u64::from(test.count))?);
+    bar.finish();
+    let summary = Summary {
+        out: &target,
+        bits: args.bits.to_string(),
+        weight_quant: args.weight_quant,
+        per_channel: args.per_channel,
+        calibration,
+        calibration_images: data.count,
+        float_accuracy: before.accuracy,
+        accuracy: after.accuracy,
+        float_loss: before.loss,
+        loss: after.loss,
+        images: after.images,
+        tensors: &tensors,
+    };
+    if !is_file {
+        let shown = pollster::block_on(distributions(&gpu, &quantized, &data, normalization))?;
+        write_report(&args.out, &summary, &shown, &gpu)?;
+    }
+    output.result(&summary, || describe(&summary))
+}
+
+fn evaluate(
+    gpu: &Gpu,
+    model: &Model,
+    test: &ResidentData,
+    normalization: (f32, f32),
+    dataset: &Dataset,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Evaluation> {
+    let options = NetworkOptions { slots: BATCH.min(test.count), training: false, gradients: false };
+    let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
+    gpu.write(&network.parameters, 0, &model.parameters);
+    let evaluator = Evaluator::record(gpu, &network, test, normalization, BATCH)?;
+    pollster::block_on(evaluator.run(gpu, &dataset.class_names, progress))
+}
+
+fn tensor_table(summary: &Summary<'_>) -> Table {
+    let rows = summary.tensors.iter().map(|tensor| {
+        [
+            tensor.name.clone(),
+            tensor.bits.to_string(),
+            format!("{:.4}", tensor.largest),
+            format!("{:.4}", tensor.clip),
+            tensor.signal_to_noise_db.map_or("–".into(), |decibel| format!("{decibel:.1} dB")),
+        ]
+    });
+    Table::new(["tensor", "bits", "largest", "clipped at", "signal to noise"], rows)
+}
+
+fn accuracies(summary: &Summary<'_>) -> String {
+    format!(
+        "test accuracy {:.2} % quantized, {:.2} % float ({:+.2} points) on {} images; loss {:.4} and {:.4}",
+        100.0 * summary.accuracy,
+        100.0 * summary.float_accuracy,
+        100.0 * (summary.accuracy - summary.float_accuracy),
+        summary.images,
+        summary.loss,
+        summary.float_loss
+    )
+}
+
+fn describe(summary: &Summary<'_>) -> String {
+    let table = if summary.tensors.is_empty() { String::new() } else { format!("{}\n", tensor_table(summary).to_text(None)) };
+    format!("{table}{}; {}", accuracies(summary), summary.out.display())
+}
+
+/// `histograms.svg` and `report.html` of an output folder.
+fn write_report(out: &Path, summary: &Summary<'_>, shown: &[TensorDistribution], gpu: &Gpu) -> Result<()> {
+    let chart = DistributionChart::new(&format!("Weights and activations at {} bits, before and after", summary.bits), shown);
+    let svg = chart.to_svg()?;
+    crate::files::write_atomically(&out.join(HISTOGRAMS_FILE), svg.as_bytes())?;
+    let report = Report {
+        title: format!("Quantized to {} bits without training", summary.bits),
+        intro: vec![format!("The {}.", accuracies(summary))],
+        sections: vec![
+            Section { title: "Clipping".into(), blocks: vec![Block::Table(tensor_table(summary))] },
+            Section {
+                title: "Distributions".into(),
+                blocks: vec![Block::Svg { svg, caption: DistributionChart::CAPTION.into() }],
+            },
+            Section {
+                title: "How this was made".into(),
+                blocks: vec![Block::Facts(vec![
+                    ("calibration".into(), format!("{:?}, {} training images", summary.calibration, summary.calibration_images)),
+                    ("adapter".into(), gpu.adapter_description()),
+                    ("saliq".into(), env!("CARGO_PKG_VERSION").into()),
+                ])],
+            },
+        ],
+    };
+    let path: PathBuf = out.join(REPORT_FILE);
+    report.write(path)
+}

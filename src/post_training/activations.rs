@@ -1,0 +1,60 @@
+//! The activations that a network makes of the first images of a data set.
+
+use crate::{
+    Result,
+    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    config::{NetworkConfig, QuantizationConfig},
+    gpu::{Gpu, Recording},
+    nn::{Network, NetworkOptions, groups, to_nchw},
+};
+
+/// Images of a batch: what is read back at once.
+const MOST_IMAGES: u32 = 64;
+
+/// A network with its parameters, to be run on images.
+#[derive(Clone, Copy, Debug)]
+pub struct ActivationPass<'a> {
+    /// The network.
+    pub network: &'a NetworkConfig,
+    /// How it runs.
+    pub quantization: &'a QuantizationConfig,
+    /// Flat parameters in the order of its layout; what follows is ignored.
+    pub parameters: &'a [f32],
+    /// Mean and deviation of the pixels.
+    pub normalization: (f32, f32),
+}
+
+/// Runs the network on all images of `data` in file order, a few at a time, and shows `visit` every layer's output, under the name of its
+/// activation where it has one: values [image, channel, row, column].
+///
+/// # Errors
+/// Errors of the network and the device.
+pub async fn observe_activations(
+    gpu: &Gpu,
+    pass: &ActivationPass<'_>,
+    data: &ResidentData,
+    visit: &mut dyn FnMut(&str, &[f32]),
+) -> Result<()> {
+    let most = data.count.clamp(1, MOST_IMAGES);
+    let options = NetworkOptions { slots: most, training: false, gradients: false };
+    let network = Network::new(gpu, pass.network, pass.quantization, options)?;
+    gpu.write(&network.parameters, 0, &pass.parameters[..network.layout.length as usize]);
+    let table = StepRecord::in_file_order(data.count, most, 0);
+    let batch = Batch::new(gpu, most, false, table.len() as u64)?;
+    batch.write_table(gpu, &table);
+    let mut recording = Recording::new();
+    batch.record_begin(gpu, &mut recording)?;
+    let (mean, deviation) = pass.normalization;
+    let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
+    batch.record_gather(gpu, &mut recording, data, &gather, &network.input)?;
+    network.record_weights(gpu, &mut recording)?;
+    network.record_forward(gpu, &mut recording, batch.clean(), None)?;
+    for record in &table {
+        recording.submit(gpu)?;
+        for (name, shape, buffer) in network.activations() {
+            let count = u64::from(record.count) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
+            visit(name, &to_nchw(&gpu.read::<f32>(buffer, 0, count).await?, shape));
+        }
+    }
+    Ok(())
+}

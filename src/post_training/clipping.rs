@@ -1,0 +1,255 @@
+//! Where to clip a distribution that is to be quantized evenly: at its largest magnitude, at a percentile, or where the squared error is least.
+
+use serde::Serialize;
+
+use super::Histogram;
+use crate::config::PactKind;
+
+/// How a clipping threshold is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Calibration {
+    /// The largest magnitude: nothing is clipped.
+    MinMax,
+    /// The magnitude that so many percent of the values do not exceed, 0 < p ≤ 100.
+    Percentile(f64),
+    /// The threshold of least mean squared error, found by search.
+    Mse,
+}
+
+/// The integers of an even quantizer; level q stands for q · step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Lowest integer, ≤ 0.
+    pub lowest: i32,
+    /// Highest integer, ≥ 1: the clipping threshold is highest · step.
+    pub highest: i32,
+}
+
+impl Grid {
+    /// Signed weights of `bits` ≥ 2: −2^(b−1) … 2^(b−1) − 1 (LSQ's Q_n and Q_p).
+    pub fn weights(bits: u32) -> Grid {
+        let half = 1 << (bits - 1);
+        Grid { lowest: -half, highest: half - 1 }
+    }
+
+    /// Activations behind a ReLU: 0 … 2^b − 1, or the positive part of the signed grid, 0 … 2^(b−1) − 1.
+    pub fn activations(pact: PactKind, bits: u32) -> Grid {
+        Grid { lowest: 0, highest: crate::nn::ActivationPlan::levels(pact, bits) as i32 }
+    }
+
+    /// The value that `value` becomes, rounding half to even.
+    pub fn quantize(self, value: f64, step: f64) -> f64 {
+        (value / step).round_ties_even().clamp(f64::from(self.lowest), f64::from(self.highest)) * step
+    }
+}
+
+/// Values in ascending order with what the error of a quantizer is computed from: its cost does not depend on their number.
+pub struct Distribution {
+    values: Vec<f64>,
+    /// Before the i-th value: how many, their sum, the sum of their squares.
+    before: Vec<[f64; 3]>,
+}
+
+/// Thresholds that are tried over the whole range, and in each refinement of it.
+const COARSE: u32 = 256;
+const FINE: u32 = 64;
+
+impl Distribution {
+    /// The distribution of `values`, which must be finite.
+    pub fn of_values(values: &[f32]) -> Distribution {
+        let mut sorted: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        Distribution::of_points(sorted.into_iter().map(|value| (value, 1)))
+    }
+
+    /// The distribution of a histogram, each bin at its mean.
+    pub fn of_histogram(histogram: &Histogram) -> Distribution {
+        Distribution::of_points(histogram.points().into_iter())
+    }
+
+    fn of_points(points: impl Iterator<Item = (f64, u64)>) -> Distribution {
+        let (mut values, mut before, mut sums) = (Vec::new(), Vec::new(), [0.0; 3]);
+        for (value, count) in points {
+            let count = count as f64;
+            values.push(value);
+            before.push(sums);
+            for (sum, term) in sums.iter_mut().zip([count, count * value, count * value * value]) {
+                *sum += term;
+            }
+        }
+        before.push(sums);
+        Distribution { values, before }
+    }
+
+    /// The largest magnitude; 0 without values.
+    pub fn largest(&self) -> f64 {
+        [self.values.first(), self.values.last()].into_iter().flatten().fold(0.0, |largest, value| f64::max(largest, value.abs()))
+    }
+
+    /// Σ value².
+    pub fn square_sum(&self) -> f64 {
+        self.before[self.values.len()][2]
+    }
+
+    /// The smallest magnitude that `percent` of the values do not exceed.
+    pub fn percentile(&self, percent: f64) -> f64 {
+        let mut magnitudes: Vec<(f64, f64)> =
+            (0..self.values.len()).map(|at| (self.values[at].abs(), self.before[at + 1][0] - self.before[at][0])).collect();
+        magnitudes.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let total: f64 = magnitudes.iter().map(|(_, count)| count).sum();
+        // A count, so that 99.9 % of 1000 is 999 whatever the rounding.
+        let wanted = (total * percent / 100.0 - 1e-9).ceil();
+        let mut seen = 0.0;
+        for (magnitude, count) in magnitudes {
+            seen += count;
+            if seen >= wanted {
+                return magnitude;
+            }
+        }
+        self.largest()
+    }
+
+    /// Σ (quantized − value)².
+    pub fn squared_error(&self, grid: Grid, step: f64) -> f64 {
+        let mut error = 0.0;
+        let mut start = 0;
+        for level in grid.lowest..=grid.highest {
+            let end = if level == grid.highest {
+                self.values.len()
+            } else {
+                // Halfway between two levels both are equally wrong.
+                let edge = (f64::from(level) + 0.5) * step;
+                start + self.values[start..].partition_point(|&value| value <= edge)
+            };
+            let [count, sum, squares] = [0, 1, 2].map(|term| self.before[end][term] - self.before[start][term]);
+            let value = f64::from(level) * step;
+            error += squares - 2.0 * value * sum + value * value * count;
+            start = end;
+        }
+        error.max(0.0)
+    }
+
+    /// The clipping threshold, highest · step of `grid`, that `calibration` chooses; 1 where all values are 0 (any is right).
+    pub fn clip(&self, grid: Grid, calibration: Calibration) -> f64 {
+        let largest = self.largest();
+        if largest == 0.0 {
+            return 1.0;
+        }
+        match calibration {
+            Calibration::MinMax => largest,
+            Calibration::Percentile(percent) => Some(self.percentile(percent)).filter(|&clip| clip > 0.0).unwrap_or(largest),
+            Calibration::Mse => self.best_clip(grid, largest),
+        }
+    }
+
+    /// The threshold in (0, `largest`] of least squared error: the best of an even grid, then of two finer ones around the best so far.
+    fn best_clip(&self, grid: Grid, largest: f64) -> f64 {
+        let error = |clip: f64| self.squared_error(grid, clip / f64::from(grid.highest));
+        let mut best = (error(largest), largest);
+        let mut spacing = largest / f64::from(COARSE);
+        let mut tries: Vec<f64> = (1..COARSE).map(|index| spacing * f64::from(index)).collect();
+        for _ in 0..3 {
+            for clip in tries {
+                let own = error(clip);
+                if own < best.0 {
+                    best = (own, clip);
+                }
+            }
+            let (low, high) = ((best.1 - spacing).max(0.0), (best.1 + spacing).min(largest));
+            spacing = (high - low) / f64::from(FINE);
+            tries = (1..FINE).map(|index| low + spacing * f64::from(index)).collect();
+        }
+        best.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random;
+
+    /// `count` numbers, roughly normal, some of them far out.
+    fn bell(count: u32, seed: u64, outlier: f32) -> Vec<f32> {
+        let key = random::random_key(seed, 0, 77);
+        let mut values: Vec<f32> = (0..count)
+            .map(|index| random::random_bits(key, index, 0, 0).map(random::uniform01).iter().sum::<f32>() - 2.0)
+            .collect();
+        values[0] = outlier;
+        values
+    }
+
+    fn plain_error(values: &[f32], grid: Grid, step: f64) -> f64 {
+        values.iter().map(|&value| (grid.quantize(f64::from(value), step) - f64::from(value)).powi(2)).sum()
+    }
+
+    #[test]
+    fn the_error_is_the_sum_of_squares() {
+        let values = bell(500, 1, 3.7);
+        let distribution = Distribution::of_values(&values);
+        for bits in 2..=8 {
+            for grid in [Grid::weights(bits), Grid::activations(PactKind::Unsigned, bits)] {
+                for clip in [0.1, 0.75, 2.0, 3.7] {
+                    let step = clip / f64::from(grid.highest);
+                    let (own, plain) = (distribution.squared_error(grid, step), plain_error(&values, grid, step));
+                    assert!((own - plain).abs() <= 1e-10 * plain.max(1.0), "{bits} bits, {clip}: {own} {plain}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_clip_is_the_one_of_a_brute_force_search() {
+        for (seed, outlier) in [(1, 0.5), (2, 9.0), (3, -40.0)] {
+            let values = bell(400, seed, outlier);
+            let rectified: Vec<f32> = values.iter().map(|value| value.max(0.0)).collect();
+            for bits in [2, 3, 4, 8] {
+                for (values, grid) in [
+                    (&values, Grid::weights(bits)),
+                    (&rectified, Grid::activations(PactKind::Unsigned, bits)),
+                    (&rectified, Grid::activations(PactKind::SignedAfterRelu, bits)),
+                ] {
+                    let exact = Distribution::of_values(values);
+                    let error = |clip: f64| plain_error(values, grid, clip / f64::from(grid.highest));
+                    let tries = 20_000;
+                    let brute = (1..=tries)
+                        .map(|index| error(exact.largest() * f64::from(index) / f64::from(tries)))
+                        .fold(f64::INFINITY, f64::min);
+                    let found = error(exact.clip(grid, Calibration::Mse));
+                    assert!(found <= brute * 1.01, "seed {seed}, {bits} bits: {found} {brute}");
+                    assert!(found <= error(exact.clip(grid, Calibration::MinMax)));
+                    // A histogram's bins cost little.
+                    let binned = error(Distribution::of_histogram(&Histogram::of(values)).clip(grid, Calibration::Mse));
+                    assert!(binned <= brute * 1.02, "seed {seed}, {bits} bits, histogram: {binned} {brute}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn percentiles_count_magnitudes() {
+        let values: Vec<f32> = (1..=1000).map(|value| if value % 2 == 0 { value as f32 } else { -value as f32 }).collect();
+        let distribution = Distribution::of_values(&values);
+        let percentiles = [0.05, 50.0, 99.9, 100.0].map(|percent| distribution.percentile(percent));
+        assert_eq!(percentiles, [1.0, 500.0, 999.0, 1000.0]);
+        let histogram = Distribution::of_histogram(&Histogram::of(&values));
+        assert!((histogram.percentile(99.9) - 999.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn degenerate_distributions_have_a_clip() {
+        for calibration in [Calibration::MinMax, Calibration::Percentile(99.9), Calibration::Mse] {
+            let clip = |values: &[f32], bits| Distribution::of_values(values).clip(Grid::weights(bits), calibration);
+            assert_eq!(clip(&[], 4), 1.0);
+            assert_eq!(clip(&[0.0; 9], 4), 1.0);
+            // Constant tensors are met exactly.
+            assert_eq!(clip(&[0.3; 9], 2), f64::from(0.3f32));
+            let constant = Distribution::of_values(&[1e-30; 9]);
+            assert!(constant.squared_error(Grid::weights(8), constant.clip(Grid::weights(8), calibration) / 127.0) < 1e-65);
+            // Mostly zeros: a percentile of 0 clips nothing away.
+            let mut sparse = vec![0.0; 5000];
+            sparse[7] = 2.0;
+            assert_eq!(clip(&sparse, 2), 2.0);
+        }
+    }
+}

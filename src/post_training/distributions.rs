@@ -1,0 +1,93 @@
+//! The values of every quantized weight and activation, in float and as quantized: what the histograms of a report show.
+
+use super::{
+    ActivationPass, Histogram, activation_bits, activation_name, observe_activations, transfer, weights::effective_weights,
+};
+use crate::{
+    Result,
+    batch::ResidentData,
+    config::{LayerBits, PactKind, QuantizationConfig},
+    gpu::Gpu,
+    model::Model,
+    nn::{ActivationPlan, ParameterLayout},
+};
+
+/// One tensor before and after quantization.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorDistribution {
+    /// `conv1.weight`, `act1`.
+    pub name: String,
+    /// Its bits.
+    pub bits: u32,
+    /// Float values: the weights that are quantized (with batch norm folded in); the activations of the same network run in float.
+    pub before: Histogram,
+    /// The values that the quantized network computes with.
+    pub after: Histogram,
+    /// The values a level stands for, ascending: all levels of an activation, those in use of a weight. Empty for weights whose output
+    /// channels have levels of their own.
+    pub levels: Vec<f64>,
+}
+
+/// The distributions of every quantized tensor of `model`, weights first, in layer order; activations over the images of `data`.
+///
+/// # Errors
+/// Errors of the network and the device.
+pub async fn distributions(
+    gpu: &Gpu,
+    model: &Model,
+    data: &ResidentData,
+    normalization: (f32, f32),
+) -> Result<Vec<TensorDistribution>> {
+    let (network, quantization) = (&model.config.network, &model.config.quantization);
+    let float = QuantizationConfig { bits: vec![LayerBits::FLOAT; quantization.bits.len()], ..quantization.clone() };
+    let float_parameters = transfer(model, &ParameterLayout::new(network, &float)?);
+
+    let latent = effective_weights(gpu, network, &float, &float_parameters).await?;
+    let quantized = effective_weights(gpu, network, quantization, &model.parameters).await?;
+    let layers = network.weight_layers().into_iter().enumerate().zip(latent.iter().zip(&quantized));
+    let mut found: Vec<TensorDistribution> = layers
+        .filter(|((position, _), _)| quantization.layer_bits(*position).quantizes_weights())
+        .map(|((position, layer), (before, after))| {
+            let mut levels = if quantization.per_channel { Vec::new() } else { after.concat() };
+            levels.sort_unstable_by(f32::total_cmp);
+            levels.dedup_by(|a, b| a == b);
+            TensorDistribution {
+                name: format!("{}.weight", layer.name),
+                bits: quantization.layer_bits(position).weight,
+                before: Histogram::of(&before.concat()),
+                after: Histogram::of(&after.concat()),
+                levels: levels.into_iter().map(f64::from).collect(),
+            }
+        })
+        .collect();
+
+    let mut activations: Vec<TensorDistribution> = model
+        .layout
+        .alphas()
+        .map(|parameter| {
+            let name = activation_name(&parameter.name);
+            let bits = activation_bits(model, quantization, name);
+            let (alpha, steps) =
+                (f64::from(model.parameters[parameter.offset as usize]), ActivationPlan::levels(quantization.pact, bits));
+            let lowest = if quantization.pact == PactKind::Signed { -i64::from(steps) } else { 0 };
+            TensorDistribution {
+                name: name.into(),
+                bits,
+                before: Histogram::default(),
+                after: Histogram::default(),
+                levels: (lowest..=i64::from(steps)).map(|level| level as f64 * alpha / f64::from(steps)).collect(),
+            }
+        })
+        .collect();
+    for (quantization, parameters, is_float) in [(&float, &float_parameters, true), (quantization, &model.parameters, false)] {
+        let pass = ActivationPass { network, quantization, parameters, normalization };
+        observe_activations(gpu, &pass, data, &mut |name, values| {
+            if let Some(own) = activations.iter_mut().find(|own| own.name == name) {
+                if is_float { own.before.add(values) } else { own.after.add(values) }
+            }
+        })
+        .await?;
+    }
+    found.extend(activations);
+    Ok(found)
+}

@@ -1,0 +1,190 @@
+//! Quantization of a trained float model without training (PTQ): ranges from the weights and from what a few images make of the
+//! activations. What comes out is a model like any other: it can be evaluated, explained, and trained further.
+
+mod activations;
+mod clipping;
+mod distributions;
+mod histogram;
+mod weights;
+
+use serde::Serialize;
+use serde_json::json;
+
+pub use activations::{ActivationPass, observe_activations};
+pub use clipping::{Calibration, Distribution, Grid};
+pub use distributions::{TensorDistribution, distributions};
+pub use histogram::Histogram;
+
+use weights::effective_weights;
+
+use crate::{
+    Error, Result,
+    batch::ResidentData,
+    config::{LayerBits, ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
+    gpu::Gpu,
+    model::Model,
+    nn::ParameterLayout,
+};
+
+/// How a model is to be quantized.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PostTraining {
+    /// Bits and quantizers. Weights quantized by `lsq` get a calibrated step; the other quantizers have ranges of their own.
+    pub quantization: QuantizationConfig,
+    /// How clipping thresholds are chosen.
+    pub calibration: Calibration,
+}
+
+/// What calibration made of one tensor.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CalibratedTensor {
+    /// `conv1.weight`, `act1`.
+    pub name: String,
+    /// Its bits.
+    pub bits: u32,
+    /// Largest magnitude.
+    pub largest: f64,
+    /// Clipping threshold: α of an activation, highest level of a weight; the widest of output channels that have their own.
+    pub clip: f64,
+    /// Signal to quantization noise, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; absent where there is no noise.
+    pub signal_to_noise_db: Option<f64>,
+}
+
+/// A clipping threshold with the noise that comes of it.
+struct Clip {
+    threshold: f64,
+    largest: f64,
+    signal: f64,
+    noise: f64,
+}
+
+impl Clip {
+    fn of(distribution: &Distribution, grid: Grid, calibration: Calibration) -> Clip {
+        let threshold = distribution.clip(grid, calibration);
+        let noise = distribution.squared_error(grid, threshold / f64::from(grid.highest));
+        Clip { threshold, largest: distribution.largest(), signal: distribution.square_sum(), noise }
+    }
+}
+
+impl CalibratedTensor {
+    fn new(name: String, bits: u32, clips: &[Clip]) -> CalibratedTensor {
+        let widest = |value: fn(&Clip) -> f64| clips.iter().map(value).fold(0.0, f64::max);
+        let total = |value: fn(&Clip) -> f64| clips.iter().map(value).sum::<f64>();
+        let (signal, noise) = (total(|clip| clip.signal), total(|clip| clip.noise));
+        CalibratedTensor {
+            name,
+            bits,
+            largest: widest(|clip| clip.largest),
+            clip: widest(|clip| clip.threshold),
+            signal_to_noise_db: (signal > 0.0 && noise > 0.0).then(|| 10.0 * (signal / noise).log10()),
+        }
+    }
+}
+
+/// The float `model` quantized as `options` say: activations are calibrated on all images of `data`, normalised with `normalization` (mean,
+/// deviation), while the weights are quantized already and the activations are still float.
+///
+/// # Errors
+/// [`Error::Usage`] for signed PACT in the place of the ReLU, which a trained network cannot do without; [`Error::NonFinite`] for
+/// activations that are not finite; errors of the device.
+pub async fn quantize(
+    gpu: &Gpu,
+    model: &Model,
+    options: &PostTraining,
+    data: &ResidentData,
+    normalization: (f32, f32),
+) -> Result<(Model, Vec<CalibratedTensor>)> {
+    let (network, quantization) = (&model.config.network, &options.quantization);
+    if quantization.pact == PactKind::Signed && quantization.bits.iter().any(|bits| bits.quantizes_activations()) {
+        return Err(Error::Usage(
+            "--pact signed takes the place of the ReLU, which a trained model needs; use --pact unsigned or signed-after-relu, or train with \
+             --init"
+                .into(),
+        ));
+    }
+    let layout = ParameterLayout::new(network, quantization)?;
+    let mut parameters = transfer(model, &layout);
+    let mut calibrated = Vec::new();
+    let weights = effective_weights(gpu, network, &model.config.quantization, &model.parameters).await?;
+    for ((position, layer), weights) in network.weight_layers().into_iter().enumerate().zip(weights) {
+        let name = format!("{}.weight", layer.name);
+        let Some(step) = layout.find(&format!("{name}_step")) else { continue };
+        let bits = quantization.layer_bits(position).weight;
+        let grid = Grid::weights(bits);
+        let groups = if step.len() == 1 { vec![weights.concat()] } else { weights };
+        let clips: Vec<Clip> =
+            groups.iter().map(|group| Clip::of(&Distribution::of_values(group), grid, options.calibration)).collect();
+        for (step, clip) in parameters[step.range()].iter_mut().zip(&clips) {
+            *step = (clip.threshold / f64::from(grid.highest)) as f32;
+        }
+        calibrated.push(CalibratedTensor::new(name, bits, &clips));
+    }
+
+    let float = float_activations(quantization);
+    let pass = ActivationPass { network, quantization: &float, parameters: &parameters, normalization };
+    let mut histograms: Vec<(String, Histogram)> =
+        layout.alphas().map(|alpha| (activation_name(&alpha.name).into(), Histogram::default())).collect();
+    observe_activations(gpu, &pass, data, &mut |name, values| {
+        if let Some((_, histogram)) = histograms.iter_mut().find(|(wanted, _)| wanted == name) {
+            histogram.add(values);
+        }
+    })
+    .await?;
+    for (name, histogram) in histograms {
+        if histogram.not_finite() > 0 {
+            return Err(Error::NonFinite(format!("{name}: its activations are not finite numbers; is this a trained model?")));
+        }
+        let bits = activation_bits(model, quantization, &name);
+        let clip =
+            Clip::of(&Distribution::of_histogram(&histogram), Grid::activations(quantization.pact, bits), options.calibration);
+        if let Some(alpha) = layout.find(&format!("{name}.alpha")) {
+            parameters[alpha.offset as usize] = clip.threshold as f32;
+        }
+        calibrated.push(CalibratedTensor::new(name, bits, &[clip]));
+    }
+    let config = quantized_config(&model.config, options, data.count, normalization);
+    Ok((Model { config, layout, parameters, has_alphas: true, path: model.path.clone() }, calibrated))
+}
+
+/// The parameters of `model` at their places in `layout`; what the model does not have is 0.
+fn transfer(model: &Model, layout: &ParameterLayout) -> Vec<f32> {
+    let mut parameters = vec![0.0; layout.padded_length() as usize];
+    for parameter in &layout.parameters {
+        if let Some(own) = model.layout.find(&parameter.name).filter(|own| own.shape == parameter.shape) {
+            parameters[parameter.range()].copy_from_slice(&model.parameters[own.range()]);
+        }
+    }
+    parameters
+}
+
+/// The same quantization with activations in float.
+fn float_activations(quantization: &QuantizationConfig) -> QuantizationConfig {
+    let bits = quantization.bits.iter().map(|bits| LayerBits { weight: bits.weight, activation: 32 }).collect();
+    QuantizationConfig { bits, ..quantization.clone() }
+}
+
+fn activation_name(alpha: &str) -> &str {
+    alpha.strip_suffix(".alpha").unwrap_or(alpha)
+}
+
+/// Bits of the activation called `name`.
+fn activation_bits(model: &Model, quantization: &QuantizationConfig, name: &str) -> u32 {
+    let layers = model.config.network.weight_layers();
+    let position = layers.iter().position(|layer| layer.activation == Some(name));
+    position.map_or(32, |position| quantization.layer_bits(position).activation)
+}
+
+/// What the quantized model says of itself: how it was trained, and how it was quantized after that.
+fn quantized_config(model: &ModelConfig, options: &PostTraining, images: u32, (mean, deviation): (f32, f32)) -> ModelConfig {
+    let mut training = model.training.clone();
+    if !training.is_object() {
+        training = json!({});
+    }
+    training["post-training"] = json!({ "calibration": options.calibration, "images": images });
+    ModelConfig {
+        quantization: options.quantization.clone(),
+        normalize: PixelNormalization { mean, deviation },
+        training,
+        ..model.clone()
+    }
+}

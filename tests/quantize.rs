@@ -1,0 +1,238 @@
+//! `saliq quantize`: ranges against independent computations, accuracy at 8 bits, and what becomes of the result.
+
+mod common;
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use common::gpu;
+use saliq::{
+    batch::ResidentData,
+    config::{LayerBits, QuantizationConfig, QuantizationOverrides, WeightQuantizer, expand_bits},
+    data,
+    model::Model,
+    post_training::{Calibration, PostTraining, distributions, quantize},
+    reference::network::ReferenceNetwork,
+};
+use support::{MNIST, SMALL_NETWORK, Tensors, json, refused, succeed, text};
+
+/// A run folder with a small network that has learned the digits, made once.
+fn float() -> &'static Path {
+    static RUN: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, out) = RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("small.toml");
+        let settings =
+            "sgt = false\nbatch-size = 64\nepochs = 3\noptimizer = \"momentum\"\nlr = 0.05\nschedule = \"one-cycle\"\n";
+        fs::write(&config, format!("{settings}{SMALL_NETWORK}")).unwrap();
+        let out = folder.path().join("float");
+        let result = json(&["train", "--config", text(&config), "--out", text(&out)]);
+        assert!(result["accuracy"].as_f64().unwrap() > 0.9, "{result}");
+        (folder, out)
+    });
+    out
+}
+
+fn quantization(model: &Model, bits: &str, quantizer: WeightQuantizer, per_channel: bool) -> QuantizationConfig {
+    QuantizationConfig {
+        bits: expand_bits(&LayerBits::parse_list(bits).unwrap(), &model.config.network).unwrap(),
+        weight_quant: quantizer,
+        per_channel,
+        ..QuantizationConfig::default()
+    }
+}
+
+#[test]
+fn ranges_are_those_of_an_independent_computation() {
+    const IMAGES: usize = 70; // more than a batch
+    let model = Model::load(float(), &QuantizationOverrides::default()).unwrap();
+    let dataset = data::load("mnist-mini", None).unwrap();
+    let mut split = dataset.train.clone();
+    split.truncate(IMAGES, MNIST);
+    let resident = ResidentData::new(gpu(), &split, MNIST).unwrap();
+    let (mean, deviation) = (model.config.normalize.mean, model.config.normalize.deviation);
+    for per_channel in [false, true] {
+        let options = PostTraining {
+            quantization: quantization(&model, "4,3", WeightQuantizer::Lsq, per_channel),
+            calibration: Calibration::MinMax,
+        };
+        let (quantized, tensors) = pollster::block_on(quantize(gpu(), &model, &options, &resident, (mean, deviation))).unwrap();
+        // The weights: half of the levels lie above 0, the highest is the largest weight.
+        for (layer, levels, channels) in [("conv1", 7.0, 8), ("conv2", 3.0, 8)] {
+            let name = format!("{layer}.weight");
+            let weights = &model.parameters[model.layout.find(&name).unwrap().range()];
+            assert_eq!(&quantized.parameters[quantized.layout.find(&name).unwrap().range()], weights, "latent weights stay");
+            let steps = &quantized.parameters[quantized.layout.find(&format!("{name}_step")).unwrap().range()];
+            let groups = if per_channel { channels } else { 1 };
+            assert_eq!(steps.len(), groups);
+            for (&step, weights) in steps.iter().zip(weights.chunks(weights.len() / groups)) {
+                let largest = weights.iter().fold(0f32, |largest, weight| largest.max(weight.abs()));
+                assert!((step * levels - largest).abs() < 1e-6 * largest, "{layer}: {step} · {levels} {largest}");
+            }
+        }
+        // The activations, in f64, with quantized weights and unquantized activations.
+        let float_activations = QuantizationConfig {
+            bits: options.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect(),
+            ..options.quantization.clone()
+        };
+        let reference = ReferenceNetwork::new(&model.config.network, &float_activations, true).unwrap();
+        let parameters: Vec<f64> = reference
+            .layout
+            .parameters
+            .iter()
+            .flat_map(|parameter| &quantized.parameters[quantized.layout.find(&parameter.name).unwrap().range()])
+            .map(|&value| f64::from(value))
+            .collect();
+        let input: Vec<f64> =
+            split.images.iter().map(|&byte| (f64::from(byte) / 255.0 - f64::from(mean)) / f64::from(deviation)).collect();
+        let pass = reference.forward(&parameters, &reference.scales(&parameters), &input);
+        for (name, values) in [("act1", &pass.values[2]), ("act2", &pass.values[4])] {
+            let largest = values.iter().fold(0.0, |largest, &value| f64::max(largest, value));
+            let alpha = quantized.parameters[quantized.layout.find(&format!("{name}.alpha")).unwrap().offset as usize];
+            assert!((f64::from(alpha) - largest).abs() < 1e-5 * largest, "{name}: {alpha} {largest}");
+        }
+        let names: Vec<_> = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.bits)).collect();
+        assert_eq!(names, [("conv1.weight", 4), ("conv2.weight", 3), ("act1", 4), ("act2", 3)]);
+
+        // What is drawn: everything that was counted, levels that are those of the quantizers.
+        let shown = pollster::block_on(distributions(gpu(), &quantized, &resident, (mean, deviation))).unwrap();
+        let counts: Vec<_> = shown.iter().map(|own| (own.before.count(), own.after.count())).collect();
+        let (act1, act2) = (IMAGES as u64 * 8 * 13 * 13, IMAGES as u64 * 8 * 6 * 6);
+        assert_eq!(counts, [(72, 72), (576, 576), (act1, act1), (act2, act2)]);
+        for own in &shown {
+            let is_weight = own.name.ends_with(".weight");
+            assert!(own.after.points().len() <= 2usize.pow(own.bits) * if is_weight && per_channel { 8 } else { 1 });
+            match (is_weight, per_channel) {
+                (true, true) => assert!(own.levels.is_empty()),
+                (true, false) => assert_eq!(own.levels.len(), own.after.points().len()),
+                (false, _) => assert_eq!(own.levels.len(), 2usize.pow(own.bits)),
+            }
+            for (value, _) in own.after.points() {
+                let known = own.levels.is_empty()
+                    || own.levels.iter().any(|level| (level - value).abs() <= 1e-6 * own.levels[own.levels.len() - 1]);
+                assert!(known, "{}: {value} is not one of {:?}", own.name, own.levels);
+            }
+        }
+    }
+}
+
+#[test]
+fn eight_bits_are_as_good_as_float() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, more) in
+        [&[][..], &["--per-channel"], &["--calibration", "min-max"], &["--calibration", "percentile", "--percentile", "99.99"]]
+            .into_iter()
+            .enumerate()
+    {
+        let out = folder.path().join(format!("{number}.safetensors"));
+        let result = json(&[&["quantize", text(float()), "--bits", "8", "--out", text(&out)], more].concat());
+        let accuracy = |key: &str| result[key].as_f64().unwrap();
+        assert_eq!(result["images"], 1000);
+        let difference = (accuracy("accuracy") - accuracy("float_accuracy")).abs();
+        assert!(difference < 0.001 + 1e-9, "{more:?}: {result}");
+    }
+}
+
+#[test]
+fn fewer_bits_and_a_better_clip() {
+    let folder = tempfile::tempdir().unwrap();
+    let accuracy = |bits: &str, calibration: &str| {
+        let out = folder.path().join(format!("{bits}-{calibration}.safetensors"));
+        let arguments =
+            ["quantize", text(float()), "--bits", bits, "--calibration", calibration, "--out", text(&out), "--per-channel"];
+        json(&arguments)["accuracy"].as_f64().unwrap()
+    };
+    assert!(accuracy("4", "mse") > 0.85);
+    assert!(accuracy("3", "mse") > accuracy("3", "min-max"));
+}
+
+#[test]
+fn the_result_is_a_model_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("ptq");
+    let common = ["quantize", text(float()), "--bits", "4,w3a4", "--calibrate", "64", "--out", text(&out)];
+    let quantize = |more: &[&str]| json(&common.iter().chain(more).copied().collect::<Vec<_>>());
+    let result = quantize(&["--test-limit", "100"]);
+    assert_eq!((&result["images"], &result["calibration_images"], &result["bits"]), (&100.into(), &64.into(), &"4,w3a4".into()));
+    let mut names: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["histograms.svg", "model.safetensors", "report.html"]);
+    let report = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains("conv2.weight, 3 bits") && report.contains("act1, 4 bits"));
+    // Only what the numbers depend on is in it: the same call gives the same file.
+    let model = fs::read(out.join("model.safetensors")).unwrap();
+    quantize(&["--force"]);
+    assert!(fs::read(out.join("model.safetensors")).unwrap() == model);
+
+    let evaluation = json(&["eval", text(&out), "--count", "100", "--histograms", text(&folder.path().join("again.svg"))]);
+    assert_eq!(evaluation["accuracy"], result["accuracy"]);
+    assert!(fs::read_to_string(folder.path().join("again.svg")).unwrap().contains("conv1.weight, 4 bits"));
+    let maps = folder.path().join("maps");
+    succeed(&["explain", text(&out), "--count", "2", "--out", text(&maps)]);
+    assert!(maps.join("attributions.safetensors").exists());
+    assert_eq!(json(&["cost", text(&out)])["layers"][1]["weight_bits"], 3);
+
+    // Training goes on from the calibrated step and α, in the first step of rate 0 they are still there.
+    let trained = folder.path().join("qat");
+    let settings = float().join("config.toml");
+    let common = ["train", "--init", text(&out), "--config", text(&settings), "--bits", "4,w3a4", "--weight-quant", "lsq"];
+    let train = |more: &[&str]| json(&common.iter().chain(&["--out", text(&trained)]).chain(more).copied().collect::<Vec<_>>());
+    train(&["--steps", "1", "--lr", "1e-30"]);
+    let (before, after) = (Tensors::open(&out.join("model.safetensors")), Tensors::open(&trained.join("model.safetensors")));
+    for name in ["conv1.weight", "conv1.weight_step", "conv2.weight_step", "act1.alpha", "act2.alpha"] {
+        assert_eq!(before.f32(name), after.f32(name), "{name}");
+    }
+    let result = train(&["--force", "--lr", "0.01", "--steps", "20"]);
+    assert!(result["accuracy"].as_f64().unwrap() > 0.85, "{result}");
+}
+
+#[test]
+fn every_quantizer_and_clip_can_be_had() {
+    let folder = tempfile::tempdir().unwrap();
+    for (quantizer, pact) in
+        [("affine", "unsigned"), ("symmetric", "signed-after-relu"), ("sawb", "unsigned"), ("dorefa", "unsigned")]
+    {
+        let out = folder.path().join(format!("{quantizer}.safetensors"));
+        let result = json(&[
+            "quantize",
+            text(float()),
+            "--bits",
+            "4",
+            "--weight-quant",
+            quantizer,
+            "--pact",
+            pact,
+            "--test-limit",
+            "200",
+            "--out",
+            text(&out),
+        ]);
+        let names: Vec<_> = result["tensors"].as_array().unwrap().iter().map(|tensor| tensor["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["act1", "act2"], "{quantizer}: its ranges are its own");
+        // DoReFa's weights are squashed: only training gets used to that.
+        assert!(quantizer == "dorefa" || result["accuracy"].as_f64().unwrap() > 0.7, "{quantizer}: {result}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("ptq.safetensors");
+    let refused_with =
+        |code: i32, more: &[&str]| refused(code, &[&["quantize", text(float()), "--out", text(&out)], more].concat());
+    assert!(refused_with(2, &[]).contains("--bits"));
+    assert!(refused_with(2, &["--bits", "32"]).contains("nothing to quantize"));
+    assert!(refused_with(2, &["--bits", "4", "--pact", "signed"]).contains("signed-after-relu"));
+    assert!(refused_with(2, &["--bits", "4", "--percentile", "99"]).contains("--calibration percentile"));
+    assert!(refused_with(2, &["--bits", "4", "--calibration", "percentile", "--percentile", "0"]).contains("above 0"));
+    assert!(refused_with(2, &["--bits", "2,2,2,2"]).contains("3 layers"));
+    assert!(refused_with(2, &["--bits", "1"]).contains("--weight-quant binary"));
+    assert!(!out.exists());
+    fs::write(&out, "mine").unwrap();
+    assert!(refused_with(2, &["--bits", "4"]).contains("--force"));
+    assert_eq!(fs::read_to_string(&out).unwrap(), "mine");
+}
