@@ -11,6 +11,12 @@ pub const FILL: u32 = 3;
 pub const EXPLAIN: u32 = 4;
 /// Initial weights.
 pub const INITIALIZE: u32 = 5;
+/// Noise of attribution methods; keyed by the image's number.
+pub const NOISE: u32 = 16;
+/// Points on the paths of attribution methods; keyed by the image's number.
+pub const PATH: u32 = 17;
+/// Masks of attribution methods, the same for every image.
+pub const MASKS: u32 = 18;
 /// Dropout layer 0; layer L draws from `DROPOUT + L`.
 pub const DROPOUT: u32 = 256;
 

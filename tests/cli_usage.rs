@@ -124,7 +124,6 @@ fn misspelt_arguments_get_a_suggestion() {
     assert!(refused(&["train", "--mask-fill", "zeros"]).contains("'zero'"));
     assert!(refused(&["train", "--augment", "shfit"]).contains("`shift`"));
     assert!(refused(&["explain", "model", "--method", "gradeint"]).contains("`gradient`"));
-    assert!(refused(&["explain", "model", "--method", "gradient,smoothgrad"]).contains("comes with a later version"));
     assert!(refused(&["explain", "model", "--samples", "9"]).contains("no effect"));
     assert!(refused(&["data", "fetch", "--data-dri", "x"]).ends_with("(see `saliq data fetch --help`)"));
     assert!(refused(&["train", "--bits", "9"]).ends_with("(see `saliq train --help`)"));

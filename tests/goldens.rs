@@ -13,7 +13,6 @@ use saliq::{
     gpu::Recording,
     model::Model,
     nn::{Gradients, Network, NetworkOptions, Optimizer, groups, padded, to_nchw},
-    saliency::{Explainer, ExplainerOptions, Method},
     sgt::{Masking, Metrics, Scalar, record_loss, record_saliency_seed},
     train::{Observer, Schedule, Start, Trainer},
 };
@@ -420,27 +419,4 @@ fn a_network_of_odd_sizes() {
     let gradient = network.record_backward(gpu(), &mut recording, batch.clean(), None, Gradients::Input).unwrap();
     recording.submit(gpu()).unwrap();
     assert_close("input gradient", &nchw(gradient, shape, 3), &tensors.f64("input_gradient_f64"), 1e-5);
-}
-
-#[test]
-fn input_times_gradient_is_captums() {
-    let tensors = Tensors::golden("attributions");
-    let model = table_one(None);
-    let data = ResidentData::new(gpu(), &tensors.split(), MNIST).unwrap();
-    let options = NetworkOptions { slots: 8, training: false, gradients: true };
-    let network = Network::new(gpu(), &model.config.network, &model.config.quantization, options).unwrap();
-    gpu().write(&network.parameters, 0, &model.parameters);
-    let options = ExplainerOptions {
-        methods: vec![Method::Gradient, Method::InputXGradient],
-        scalar: Scalar::LogitLabel,
-        normalization: NORMALIZATION,
-        keep: 0.5,
-        rank: MaskRank::Signed,
-        seed: 0,
-    };
-    // In parts of 3 and 1 images: the masked pictures of one part must not end up in the next.
-    let explainer = Explainer::record(gpu(), &network, &data, 3, options).unwrap();
-    let attributions = pollster::block_on(explainer.run(gpu(), &mut |_| {})).unwrap();
-    assert_close("input × gradient", &attributions.maps[1], &tensors.f64("input_x_gradient_f64"), 1e-4);
-    assert_eq!(attributions.logits.len(), 40);
 }

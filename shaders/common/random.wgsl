@@ -9,6 +9,10 @@ const AUGMENT = 2u;
 const FILL = 3u;
 const EXPLAIN = 4u;
 const INITIALIZE = 5u;
+// Attribution methods: noise, points on paths, masks.
+const NOISE = 16u;
+const PATH = 17u;
+const MASKS = 18u;
 const DROPOUT = 256u;
 
 const FEISTEL_ROUNDS = 8u;

@@ -41,6 +41,12 @@ pub struct StepRecord {
     pub unmasked: u32,
     /// 1: the features of highest gradient are masked, not those of lowest; 0 in Algorithm 1.
     pub mask_highest: u32,
+    /// Attribution: the first sample, of the image at `position`.
+    pub sample: u32,
+    /// Attribution: samples an image.
+    pub samples: u32,
+    /// Zero.
+    pub padding: [u32; 2],
 }
 
 impl StepRecord {
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn layouts_are_the_shaders() {
-        assert_eq!(size_of::<StepRecord>(), 64);
+        assert_eq!(size_of::<StepRecord>(), 80);
         assert_eq!(std::mem::offset_of!(StepRecord, learning_rate), 40);
         assert_eq!([size_of::<ImagesRange>(), size_of::<ChunkRange>()], [16, 32]);
     }

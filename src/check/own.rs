@@ -8,13 +8,12 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     bench::Peaks,
-    config::{DatasetInfo, PartialRunConfig, Shape},
+    config::{DatasetInfo, PartialRunConfig, RunConfig, Shape},
     data::{Dataset, Split},
     gpu::{Gpu, Specialization, kernel_names, link},
     metrics::Evaluator,
-    nn::{Network, NetworkOptions},
-    saliency::{Explainer, ExplainerOptions, Method},
-    sgt::Scalar,
+    nn::ParameterLayout,
+    saliency::{ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions, Output},
     train::Trainer,
 };
 
@@ -89,23 +88,31 @@ fn requests(gpu: &Gpu) -> Result<Vec<(&'static str, Specialization)>> {
         if number < 3 || text.starts_with("ODD") {
             let data = ResidentData::new(gpu, &dataset.test, shape)?;
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
-            let options = NetworkOptions { slots: 2 * data.count, training: false, gradients: true };
-            let network = Network::new(gpu, &config.network, &config.quantization, options)?;
-            for scalar in [Scalar::LogSoftmaxLabel, Scalar::LogitLabel, Scalar::LogitPredicted, Scalar::LogSoftmaxPredicted] {
-                let options = ExplainerOptions {
-                    methods: Method::ALL.to_vec(),
-                    scalar,
-                    normalization: (0.5, 0.5),
-                    keep: 0.5,
-                    rank: config.sgt.mask_rank,
-                    seed: 0,
-                };
-                Explainer::record(gpu, &network, &data, data.count, options)?;
-            }
+            record_explainers(gpu, &config, shape)?;
         }
     }
     Peaks::record(gpu)?;
     Ok(gpu.kernels_in_use())
+}
+
+/// Every attribution method of the network of `config`.
+fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> {
+    let parameters = ParameterLayout::new(&config.network, &config.quantization)?;
+    let parameters = gpu.buffer("parameters", u64::from(parameters.padded_length()) * 4)?;
+    let network = ExplainedNetwork { config: &config.network, quantization: &config.quantization, parameters: &parameters };
+    let images = ImageSet::new(gpu, shape, 2, 0)?;
+    let maps = images.maps(gpu)?;
+    for method in Method::ALL {
+        let explainer = Explainer::new(gpu, network, method, &MethodOptions::default(), 2)?;
+        explainer.record(gpu, &images, &maps)?;
+    }
+    for method in [Method::Gradient, Method::Occlusion] {
+        let options = MethodOptions { output: Output::LogSoftmax, ..MethodOptions::default() };
+        let explainer = Explainer::new(gpu, network, method, &options, 2)?;
+        explainer.record(gpu, &images, &maps)?;
+        explainer.record_logits(gpu, &images, &maps, &images.classes)?;
+    }
+    Ok(())
 }
 
 /// A data set of black images.

@@ -6,6 +6,7 @@ mod network;
 mod node;
 mod optimizer;
 mod parameters;
+mod rules;
 mod tiles;
 mod weighted;
 
@@ -14,6 +15,7 @@ pub use chunks::Chunked;
 pub use network::{Gradients, ImageRange, Network, NetworkOptions};
 pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use parameters::{Parameter, ParameterLayout, ParameterRole};
+pub use rules::{BackwardRule, Layers};
 pub use tiles::{ConvolutionTiles, ProductTiles, TileTable};
 pub(crate) use weighted::record_matrix_product;
 
@@ -42,4 +44,30 @@ pub fn to_nchw(values: &[f32], shape: Shape) -> Vec<f32> {
         }
     }
     output
+}
+
+/// The inverse of [`to_nchw`], with zeros in the padding.
+pub fn from_nchw(values: &[f32], shape: Shape) -> Vec<f32> {
+    let (channels, pixels, stride) = (shape.channels as usize, shape.pixels() as usize, padded(shape.channels) as usize);
+    let mut output = Vec::with_capacity(values.len() / channels * stride);
+    for image in values.chunks_exact(pixels * channels) {
+        for pixel in 0..pixels {
+            output.extend((0..stride).map(|channel| if channel < channels { image[channel * pixels + pixel] } else { 0.0 }));
+        }
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_are_inverse_to_each_other() {
+        let shape = Shape::new(3, 2, 2);
+        let values: Vec<f32> = (0..24).map(|value| value as f32).collect();
+        let packed = from_nchw(&values, shape);
+        assert_eq!(packed[..8], [0.0, 4.0, 8.0, 0.0, 1.0, 5.0, 9.0, 0.0]);
+        assert_eq!(to_nchw(&packed, shape), values);
+    }
 }

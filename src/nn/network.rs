@@ -5,6 +5,7 @@ use super::{
     chunks::BackwardPlan,
     groups,
     node::{Node, NodeKind, Weights},
+    rules::{BackwardRule, Walk},
     weighted::{self, Pass},
 };
 use crate::{
@@ -38,6 +39,15 @@ pub struct NetworkOptions {
     pub gradients: bool,
 }
 
+/// How a network is put together for attribution, beside [`NetworkOptions`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Assembly {
+    /// Parameters of another network to work with.
+    pub parameters: Option<Buffer>,
+    /// Every activation is a node of its own, so that its input is kept.
+    pub layer_by_layer: bool,
+}
+
 /// Buffers for the gradients on their way through the network.
 struct GradientBuffers {
     plan: BackwardPlan,
@@ -62,10 +72,11 @@ pub struct Network {
     pub input: Buffer,
     input_shape: Shape,
     classes: u32,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     backward: Option<GradientBuffers>,
     slots: u32,
     tiles: TileTable,
+    pub(super) layer_by_layer: bool,
 }
 
 /// `workgroups` spread over two dimensions.
@@ -97,10 +108,25 @@ impl Network {
         options: NetworkOptions,
         tiles: TileTable,
     ) -> Result<Network> {
+        Network::assemble(gpu, config, quantization, options, tiles, Assembly::default())
+    }
+
+    pub(super) fn assemble(
+        gpu: &Gpu,
+        config: &NetworkConfig,
+        quantization: &QuantizationConfig,
+        options: NetworkOptions,
+        tiles: TileTable,
+        assembly: Assembly,
+    ) -> Result<Network> {
         let layout = ParameterLayout::new(config, quantization)?;
         let input = gpu.buffer("images", bytes(options.slots, config.input.pixels() * groups(config.input.channels)))?;
+        let parameters = match assembly.parameters {
+            Some(shared) => shared,
+            None => gpu.buffer("parameters", u64::from(layout.padded_length()) * 4)?,
+        };
         let mut network = Network {
-            parameters: gpu.buffer("parameters", u64::from(layout.padded_length()) * 4)?,
+            parameters,
             gradients: gpu.buffer("parameter gradients", u64::from(layout.padded_length()) * 4)?,
             layout,
             input,
@@ -110,6 +136,7 @@ impl Network {
             backward: None,
             slots: options.slots,
             tiles,
+            layer_by_layer: assembly.layer_by_layer,
         };
         network.build_nodes(gpu, config, quantization, options)?;
         if options.gradients {
@@ -166,7 +193,7 @@ impl Network {
             let mut activation = ActivationPlan::NONE;
             let activation_name: Option<String> = match (&kind, config.layers.get(index + 1)) {
                 (NodeKind::Activation, _) => Some(name.clone()),
-                (_, Some(LayerConfig::Activation { name })) if is_weighted => {
+                (_, Some(LayerConfig::Activation { name })) if is_weighted && !self.layer_by_layer => {
                     index += 1;
                     Some(name.clone())
                 }
@@ -450,7 +477,20 @@ impl Network {
         step: Option<&Buffer>,
         wanted: Gradients,
     ) -> Result<&'a Buffer> {
-        let images = images.into();
+        self.walk_back(gpu, recording, images.into(), step, wanted, Walk::GRADIENT)
+    }
+
+    /// The backward pass of [`Self::record_backward`]; in networks that do not train also with another rule in the place of derivatives,
+    /// and no farther than to a layer's output.
+    pub(super) fn walk_back<'a>(
+        &'a self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        images: Chunked<'_>,
+        step: Option<&Buffer>,
+        wanted: Gradients,
+        walk: Walk,
+    ) -> Result<&'a Buffer> {
         let backward = self.backward_buffers()?;
         let seam = backward.plan.seam;
         if images.size > backward.plan.chunk {
@@ -463,10 +503,13 @@ impl Network {
         let mut turn = 0;
         let mut pass = self.pass(gpu, recording, images.whole, 0);
         for index in (seam..self.nodes.len()).rev() {
-            self.record_node_gradient(&mut pass, index, gradient.into(), step, wanted)?;
+            if walk.stop == Some(index) {
+                return Ok(gradient);
+            }
+            self.record_node_gradient(&mut pass, index, gradient.into(), step, wanted, walk)?;
             if index > seam && !self.nodes[index].is_in_place() {
                 let target = self.gradient_target(index, &backward.whole[turn]);
-                self.record_input_gradient(&mut pass, index, [gradient.into(), target.into()], wanted)?;
+                self.record_input_gradient(&mut pass, index, [gradient.into(), target.into()], wanted, walk)?;
                 (gradient, turn) = (target, 1 - turn);
             }
         }
@@ -476,7 +519,7 @@ impl Network {
             let mut turn = 0;
             for index in (0..=seam).rev() {
                 if index < seam {
-                    self.record_node_gradient(&mut pass, index, gradient, step, wanted)?;
+                    self.record_node_gradient(&mut pass, index, gradient, step, wanted, walk)?;
                 }
                 if index == 0 && wanted == Gradients::Parameters {
                     break;
@@ -485,7 +528,7 @@ impl Network {
                     let buffer = self.gradient_target(index, &backward.chunk[turn]);
                     let is_last = std::ptr::eq(buffer, &backward.input);
                     let target = if is_last { pass.at(buffer, self.input_elements()) } else { buffer.into() };
-                    self.record_input_gradient(&mut pass, index, [gradient, target], wanted)?;
+                    self.record_input_gradient(&mut pass, index, [gradient, target], wanted, walk)?;
                     (gradient, turn) = (target, 1 - turn);
                 }
             }
@@ -509,10 +552,17 @@ impl Network {
         gradient: Binding<'_>,
         step: Option<&Buffer>,
         wanted: Gradients,
+        walk: Walk,
     ) -> Result<()> {
         let node = &self.nodes[index];
-        if node.activation != ActivationPlan::NONE && !node.gradient_by_pool {
-            self.record_activation_gradient(pass, node, gradient, wanted)?;
+        if node.activation != ActivationPlan::NONE && !(node.gradient_by_pool && walk.joins_pools()) {
+            match walk.rule {
+                BackwardRule::Gradient => self.record_activation_gradient(pass, node, gradient, wanted)?,
+                rule => {
+                    let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);
+                    pass.activation_rule(node, input, gradient, rule)?;
+                }
+            }
         }
         match (&node.kind, step) {
             (NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights }, _)
@@ -537,14 +587,21 @@ impl Network {
         index: usize,
         [from, to]: [Binding<'_>; 2],
         wanted: Gradients,
+        walk: Walk,
     ) -> Result<()> {
         let node = &self.nodes[index];
         match &node.kind {
             NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
                 pass.weighted_input_gradient(node, weights, [from, to])
             }
+            NodeKind::MaxPool { kernel, stride, choice } if walk.rule == BackwardRule::Rescale => {
+                let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);
+                let shape = pool_shape(node, *kernel, *stride).tile("WINDOWS", kernel.div_ceil(*stride));
+                pass.pool_rescale(node, shape, [input.into(), choice.into(), from, to])
+            }
             NodeKind::MaxPool { kernel, stride, choice } => {
-                self.record_pool_gradient(pass, index, [*kernel, *stride], choice, [from, to], wanted)
+                let joined = walk.joins_pools();
+                self.record_pool_gradient(pass, index, [*kernel, *stride], choice, [from, to], wanted, joined)
             }
             NodeKind::Activation | NodeKind::Dropout { .. } => Ok(()),
         }
@@ -569,6 +626,7 @@ impl Network {
         self.record_alpha_sum(pass, node, blocks, wanted)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the pool, where gradients come from and go to, and what for")]
     fn record_pool_gradient(
         &self,
         pass: &mut Pass<'_>,
@@ -577,11 +635,13 @@ impl Network {
         choice: &Buffer,
         [from, to]: [Binding<'_>; 2],
         wanted: Gradients,
+        joined: bool,
     ) -> Result<()> {
         let node = &self.nodes[index];
         let (read, written) = (node.output_elements(), node.input_elements());
         let choice = pass.at_bytes(choice, 4 * read);
-        let fused = index.checked_sub(1).map(|previous| &self.nodes[previous]).filter(|previous| previous.gradient_by_pool);
+        let previous = index.checked_sub(1).map(|previous| &self.nodes[previous]);
+        let fused = previous.filter(|previous| previous.gradient_by_pool && joined);
         let activation = fused.map_or(ActivationPlan::NONE, |previous| previous.activation);
         let state = fused.map_or(choice, |previous| pass.at(previous.state(), written));
         let items = self.tiles.elementwise_items();
@@ -627,7 +687,7 @@ pub enum Gradients {
 }
 
 /// An elementwise pass that reads and writes `read` and `written` groups of 4 values an image.
-fn elementwise_work(images: u32, read: u32, written: u32) -> Work {
+pub(super) fn elementwise_work(images: u32, read: u32, written: u32) -> Work {
     Work { flops: 0, bytes: 16 * u64::from(images) * (u64::from(read) + u64::from(written)) }
 }
 

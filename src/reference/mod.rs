@@ -13,7 +13,6 @@ pub mod fill_masked;
 pub mod fully_connected_weight_gradient;
 pub mod gather_batch;
 pub mod image_statistics;
-pub mod input_times_gradient;
 pub mod layout;
 pub mod learned_step;
 pub mod learned_step_gradient;

@@ -1,176 +1,532 @@
-//! Attributions of a few images by one network, with the pictures whose least salient features are replaced by noise (paper, III-D).
+//! Attributions of images in GPU memory: a method as a recording that works through the samples of all images, a chunk at a time.
 
-use serde::Serialize;
-
+use super::{Baseline, Method, MethodOptions, Output};
 use crate::{
-    Result,
-    batch::{Batch, GatherOptions, LANES, ResidentData, StepRecord},
-    config::{MaskFill, MaskRank},
-    gpu::{Buffer, Gpu, Recording, Specialization},
-    nn::{Gradients, Network, groups, to_nchw},
-    sgt::{Masking, Scalar, record_classification, record_saliency_seed},
+    Error, Result,
+    batch::{Batch, ImagesRange, LANES, StepRecord},
+    config::{NetworkConfig, QuantizationConfig, Shape},
+    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    nn::{BackwardRule, ImageRange, Layers, Network, from_nchw, groups, padded},
+    sgt::{Scalar, record_image_statistics, record_saliency_seed},
 };
 
-/// An attribution method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// ∂ scalar / ∂X of the normalised image (Simonyan et al. 2013).
-    Gradient,
-    /// X ⊙ ∂ scalar / ∂X.
-    InputXGradient,
-    /// U(−1, 1): the baseline that explains nothing.
-    Random,
+/// Images of an [`ImageSet`] at most: a workgroup each along one dimension of a dispatch.
+const MOST_IMAGES: u32 = 65_535;
+/// Bytes that the activations of a chunk may take.
+const ACTIVATION_BYTES: u64 = 1 << 30;
+/// Chunks whose records are handed over at once.
+const TABLE_ENTRIES: u64 = 1024;
+
+/// A network to explain: what it is, and its parameters on the GPU (`Network::parameters`, or any buffer in the order of `ParameterLayout`).
+#[derive(Clone, Copy)]
+pub struct ExplainedNetwork<'a> {
+    /// Layers.
+    pub config: &'a NetworkConfig,
+    /// Bits and quantizers.
+    pub quantization: &'a QuantizationConfig,
+    /// All parameters, flat; read at every run.
+    pub parameters: &'a Buffer,
 }
 
-impl Method {
-    /// All methods of this version.
-    pub const ALL: [Method; 3] = [Method::Gradient, Method::InputXGradient, Method::Random];
-
-    /// The name on the command line and of the tensor in `attributions.safetensors`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Gradient => "gradient",
-            Method::InputXGradient => "input-x-gradient",
-            Method::Random => "random",
-        }
-    }
-}
-
-/// What to explain, and how.
+/// Images in GPU memory, from a data set or made by anyone.
 #[derive(Clone, Debug)]
-pub struct ExplainerOptions {
-    /// Methods, in the order of the result.
-    pub methods: Vec<Method>,
-    /// What is differentiated. The labels of the data are the classes asked for.
-    pub scalar: Scalar,
-    /// Mean and deviation of the model's normalisation.
-    pub normalization: (f32, f32),
-    /// Share of the pixels kept in the masked pictures, 0..=1.
-    pub keep: f32,
-    /// How the pixels to replace are ranked.
-    pub rank: MaskRank,
-    /// Seed of `random` and of the noise in the masked pictures.
-    pub seed: u64,
+pub struct ImageSet {
+    /// Normalised, [image, row, column, channel / 4] vec4 with zeros in the padding: `nn::to_nchw`'s source layout.
+    pub pixels: Buffer,
+    /// The class to explain, a u32 an image.
+    pub classes: Buffer,
+    /// What keys random numbers, a u32 an image: copies of an image with the same number see the same noise and masks.
+    pub numbers: Buffer,
+    /// Shape of an image.
+    pub shape: Shape,
+    /// Images there is room for, at most 65,535.
+    pub most: u32,
 }
 
-/// Results for N images of C × H × W.
-#[derive(Clone, Debug, Default)]
-pub struct Attributions {
-    /// A map a method, [N, C, H, W], with respect to the normalised image.
-    pub maps: Vec<Vec<f32>>,
-    /// The images with their least salient features (by the method) replaced by noise, a set a method: [N, C, H, W] in 0..1.
-    pub masked: Vec<Vec<f32>>,
-    /// [N, classes].
-    pub logits: Vec<f32>,
-    /// Predicted classes.
-    pub predictions: Vec<u32>,
-    /// Their softmax probabilities.
-    pub probabilities: Vec<f32>,
-}
-
-/// Recorded attribution passes over `data`, for a network with gradient buffers and at least 2 slots an image of a batch.
-pub struct Explainer<'a> {
-    network: &'a Network,
-    data: &'a ResidentData,
-    options: ExplainerOptions,
-    batch: Batch,
-    weights: Recording,
-    /// Forward and backward; then one recording a method that leaves its map in the buffer.
-    passes: Recording,
-    methods: Vec<(Recording, Buffer)>,
-    predictions: Buffer,
-}
-
-impl<'a> Explainer<'a> {
-    /// Records everything; `most` images are explained at a time.
-    pub fn record(gpu: &Gpu, network: &'a Network, data: &'a ResidentData, most: u32, options: ExplainerOptions) -> Result<Self> {
-        let most = most.min(data.count).max(1);
-        let shape = data.shape;
-        let batch = Batch::new(gpu, most, true, u64::from(data.count.div_ceil(most)))?;
-        let mut weights = Recording::new();
-        network.record_weights(gpu, &mut weights)?;
-        let predictions = gpu.buffer("predictions", u64::from(data.count) * 16)?;
-        let mut passes = Recording::new();
-        batch.record_begin(gpu, &mut passes)?;
-        let (mean, deviation) = options.normalization;
-        let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
-        batch.record_gather(gpu, &mut passes, data, &gather, &network.input)?;
-        network.record_forward(gpu, &mut passes, batch.clean(), None)?;
-        record_classification(gpu, &mut passes, network, &batch, &predictions)?;
-        record_saliency_seed(gpu, &mut passes, network, batch.clean(), &batch.labels, options.scalar)?;
-        let gradient = network.record_backward(gpu, &mut passes, batch.clean(), None, Gradients::Input)?;
-
-        let elements = shape.pixels() * groups(shape.channels);
-        let masking = Masking::new(gpu, shape, most, 1.0 - options.keep, options.rank, MaskFill::Uniform)?;
-        let indices = gpu.upload("image numbers", &(0..data.count).collect::<Vec<u32>>())?;
-        let mut methods = Vec::new();
-        for &method in &options.methods {
-            let mut recording = Recording::new();
-            let map = match method {
-                Method::Gradient => gradient.clone(),
-                Method::InputXGradient | Method::Random => gpu.buffer("attributions", u64::from(most * elements) * 16)?,
-            };
-            let range = batch.clean();
-            let workgroups = [elements.div_ceil(LANES), range.most, 1];
-            match method {
-                Method::Gradient => {}
-                Method::InputXGradient => {
-                    let specialization = Specialization::new().tile("LANES", LANES).constant("ELEMENTS", elements);
-                    let kernel = gpu.kernel("input_times_gradient", specialization)?;
-                    let bindings = [range.binding, (&network.input).into(), gradient.into(), (&map).into()];
-                    recording.dispatch(gpu, method.name(), kernel, &bindings, workgroups)?;
-                }
-                Method::Random => {
-                    let specialization = Specialization::new()
-                        .tile("LANES", LANES)
-                        .constant("PIXELS", shape.pixels())
-                        .constant("CHANNELS", shape.channels);
-                    let kernel = gpu.kernel("random_attribution", specialization)?;
-                    let bindings = [range.binding, (&batch.step).into(), (&indices).into(), (&map).into()];
-                    recording.dispatch(gpu, method.name(), kernel, &bindings, workgroups)?;
-                }
-            }
-            masking.record_selection(gpu, &mut recording, &batch, &map)?;
-            masking.record_fill(gpu, &mut recording, &batch, &network.input)?;
-            methods.push((recording, map));
+impl ImageSet {
+    /// Room for `most` images, numbered 0, 1, 2, …, and behind them for `twins` as many again (0 or 1) for kernels that want it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] where the adapter does not bind as much at once; [`Self::room`] says how many fit.
+    pub fn new(gpu: &Gpu, shape: Shape, most: u32, twins: u32) -> Result<ImageSet> {
+        if most > MOST_IMAGES {
+            return Err(Error::OutOfMemory(format!("{most} images at once: at most {MOST_IMAGES}")));
         }
-        Ok(Explainer { network, data, options, batch, weights, passes, methods, predictions })
+        let numbers: Vec<u32> = (0..most).collect();
+        Ok(ImageSet {
+            pixels: gpu.buffer("images to explain", u64::from(most) * u64::from(1 + twins) * image_bytes(shape))?,
+            classes: gpu.buffer("classes to explain", u64::from(most) * 4)?,
+            numbers: gpu.upload("image numbers", &numbers)?,
+            shape,
+            most,
+        })
     }
 
-    /// Explains every image of the data with the network's parameters as they are now. `progress` is told how many are done.
-    pub async fn run(&self, gpu: &Gpu, progress: &mut dyn FnMut(u64)) -> Result<Attributions> {
-        let shape = self.data.shape;
-        let per_image = u64::from(shape.pixels() * groups(shape.channels)) * 4;
-        let count = self.data.count;
-        let table = StepRecord::in_file_order(count, self.batch.most, self.options.seed);
-        self.batch.write_table(gpu, &table);
-        self.weights.submit(gpu)?;
-        let mut result = Attributions {
-            maps: vec![Vec::new(); self.methods.len()],
-            masked: vec![Vec::new(); self.methods.len()],
-            ..Attributions::default()
-        };
-        let (mean, deviation) = self.options.normalization;
-        let classes = self.network.classes() as usize;
-        for record in &table {
-            self.passes.submit(gpu)?;
-            let images = u64::from(record.count);
-            for (index, (recording, map)) in self.methods.iter().enumerate() {
-                recording.submit(gpu)?;
-                result.maps[index].extend(to_nchw(&gpu.read::<f32>(map, 0, images * per_image).await?, shape));
-                let masked = gpu.read::<f32>(&self.network.input, images * per_image, images * per_image).await?;
-                result.masked[index]
-                    .extend(to_nchw(&masked, shape).iter().map(|value| (value * deviation + mean).clamp(0.0, 1.0)));
-            }
-            let stride = classes.next_multiple_of(4);
-            let logits = gpu.read::<f32>(self.network.logits(), 0, images * stride as u64).await?;
-            result.logits.extend(logits.chunks_exact(stride).flat_map(|row| &row[..classes]));
-            progress(u64::from(record.position + record.count));
+    /// Images of `shape` that fit `gpu` at once, of `wanted`, if every image has `twins` copies behind the set.
+    pub fn room(gpu: &Gpu, shape: Shape, wanted: u32, twins: u32) -> u32 {
+        let fitting = binding_limit(gpu) / (image_bytes(shape) * u64::from(1 + twins));
+        u64::from(wanted.min(MOST_IMAGES)).min(fitting).max(1) as u32
+    }
+
+    /// A buffer for attributions of these images, in their layout.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn maps(&self, gpu: &Gpu) -> Result<Buffer> {
+        gpu.buffer("attributions", u64::from(self.most) * image_bytes(self.shape))
+    }
+}
+
+/// Bytes of one image of `shape` in the kernels' layout.
+fn image_bytes(shape: Shape) -> u64 {
+    u64::from(shape.pixels() * groups(shape.channels)) * 16
+}
+
+fn binding_limit(gpu: &Gpu) -> u64 {
+    let limits = gpu.limits();
+    limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+}
+
+/// What `sample_images` makes of an image; the discriminants are the kernel's KIND.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sampling {
+    Copy = 0,
+    Noise = 1,
+    Path = 2,
+    RandomPath = 3,
+    Window = 4,
+    Mask = 5,
+}
+
+impl Sampling {
+    fn of(method: Method) -> Sampling {
+        match method {
+            Method::Smoothgrad | Method::SmoothgradSq | Method::Vargrad => Sampling::Noise,
+            Method::IntegratedGradients => Sampling::Path,
+            Method::GradientShap => Sampling::RandomPath,
+            Method::Occlusion => Sampling::Window,
+            Method::Rise => Sampling::Mask,
+            _ => Sampling::Copy,
         }
-        let rows: Vec<[f32; 4]> = gpu.read(&self.predictions, 0, u64::from(count)).await?;
-        result.predictions = rows.iter().map(|row| row[1] as u32).collect();
-        result.probabilities = rows.iter().map(|row| row[2]).collect();
-        Ok(result)
+    }
+}
+
+/// A method for a network: buffers for a chunk of samples, and the passes over them.
+pub struct Explainer {
+    method: Method,
+    options: MethodOptions,
+    network: Network,
+    rule: BackwardRule,
+    layer: Option<usize>,
+    batch: Batch,
+    /// Samples an image.
+    samples: u32,
+    /// Samples a chunk.
+    slots: u32,
+    baselines: Buffer,
+    /// (α, weight, 0, 0) of the steps of a path.
+    nodes: Buffer,
+}
+
+impl Explainer {
+    /// Sets `method` up for sets of up to `most` images.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for settings that the method cannot have, [`Error::OutOfMemory`] where not even one image fits the adapter.
+    pub fn new(gpu: &Gpu, explained: ExplainedNetwork<'_>, method: Method, options: &MethodOptions, most: u32) -> Result<Self> {
+        let (shape, twins) = (explained.config.input, method == Method::Deeplift);
+        let (rule, layers) = match method {
+            Method::GuidedBackprop => (BackwardRule::Guided, Layers::Joined),
+            Method::Deeplift => (BackwardRule::Rescale, Layers::Separate),
+            Method::Lrp => (BackwardRule::Epsilon, Layers::Separate),
+            Method::GradCam => (BackwardRule::Gradient, Layers::Separate),
+            _ => (BackwardRule::Gradient, Layers::Joined),
+        };
+        if matches!(method, Method::Deeplift | Method::Lrp) && options.output != Output::Logit {
+            return Err(Error::Usage(format!("{} distributes a logit; use --output logit with it", method.name())));
+        }
+        let samples = options.samples_of(method, shape);
+        let wanted = (u64::from(samples) * u64::from(most)).min(u64::from(options.batch_size)).max(1) as u32;
+        let slots = chunk_size(gpu, explained.config, wanted, twins)?;
+        let in_network = if twins { 2 * slots } else { slots };
+        let network = Network::for_attribution(
+            gpu,
+            explained.config,
+            explained.quantization,
+            (in_network, layers),
+            method.needs_gradients(),
+            explained.parameters,
+        )?;
+        let layer = (method == Method::GradCam).then(|| grad_cam_layer(&network, options)).transpose()?;
+        let baselines = match &options.baseline {
+            Baseline::Images(images) if method.takes_baseline() => {
+                let elements = shape.elements() as usize;
+                if images.is_empty() || !images.len().is_multiple_of(elements) {
+                    return Err(Error::Usage(format!("baselines: {} values are no whole images of {elements}", images.len())));
+                }
+                gpu.upload("baselines", &from_nchw(images, shape))?
+            }
+            Baseline::Images(_) => gpu.buffer("baselines", image_bytes(shape))?,
+            &Baseline::Value(value) => gpu.upload("baselines", &from_nchw(&vec![value; shape.elements() as usize], shape))?,
+        };
+        let nodes = match method {
+            Method::IntegratedGradients => options.quadrature.nodes(samples),
+            _ => vec![(1.0, 1.0)],
+        };
+        let nodes: Vec<[f32; 4]> = nodes.into_iter().map(|(along, weight)| [along as f32, weight as f32, 0.0, 0.0]).collect();
+        Ok(Explainer {
+            method,
+            options: options.clone(),
+            network,
+            rule,
+            layer,
+            batch: Batch::new(gpu, slots, twins, TABLE_ENTRIES)?,
+            samples,
+            slots,
+            baselines,
+            nodes: gpu.upload("steps of the path", &nodes)?,
+        })
+    }
+
+    /// Forward passes an image.
+    pub fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// Samples that go through the network at once.
+    pub fn chunk(&self) -> u32 {
+        self.slots
+    }
+
+    /// The network that is explained.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Records the attributions of `images` into `maps`, [image, row, column, channel / 4] vec4 like the images: run it as often as their
+    /// contents change. Each is the same to the bit whatever other images there are, and however they are cut into chunks.
+    ///
+    /// # Errors
+    /// As [`Recording::dispatch`].
+    pub fn record(&self, gpu: &Gpu, images: &ImageSet, maps: &Buffer) -> Result<Recorded<'_>> {
+        let range = gpu.uniform("range of the set", size_of::<ImagesRange>() as u64)?;
+        let whole_set = ImageRange { binding: (&range).into(), most: images.most };
+        let mut prepare = Recording::new();
+        self.network.record_weights(gpu, &mut prepare)?;
+        let mut chunk = Recording::new();
+        if self.method == Method::Random {
+            self.record_random(gpu, &mut prepare, whole_set, images, maps)?;
+            return Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples });
+        }
+        let sampling = Sampling::of(self.method);
+        let table = match sampling {
+            Sampling::Noise | Sampling::RandomPath => {
+                let statistics = gpu.buffer("image statistics", u64::from(images.most) * 16)?;
+                record_image_statistics(gpu, &mut prepare, images.shape, whole_set, &images.pixels, &statistics)?;
+                statistics
+            }
+            _ => self.nodes.clone(),
+        };
+        self.record_samples(gpu, &mut chunk, images, &table, sampling)?;
+        let forward = if self.batch.twins { self.batch.both() } else { self.batch.clean() };
+        self.network.record_forward(gpu, &mut chunk, forward, None)?;
+        if !self.method.needs_gradients() {
+            self.record_scores(gpu, &mut chunk, images, maps, sampling)?;
+            return Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples });
+        }
+        let scalar = match self.options.output {
+            Output::Logit => Scalar::LogitLabel,
+            Output::LogSoftmax => Scalar::LogSoftmaxLabel,
+        };
+        let clean = self.batch.clean();
+        record_saliency_seed(gpu, &mut chunk, &self.network, clean, &self.batch.labels, scalar)?;
+        let gradient = self.network.record_backward_by(gpu, &mut chunk, clean, self.rule, self.layer)?;
+        match self.layer {
+            Some(layer) => self.record_grad_cam(gpu, &mut chunk, images, gradient, layer, maps)?,
+            None => self.record_sums(gpu, &mut chunk, images, gradient, &table, maps)?,
+        }
+        Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples })
+    }
+
+    /// Records the logits of `images` into `logits`, [image, class (padded to 4)] f32, and the classes they predict into `predicted`, a u32
+    /// an image (`images.classes`, where those are to be explained).
+    ///
+    /// # Errors
+    /// As [`Recording::dispatch`].
+    pub fn record_logits(&self, gpu: &Gpu, images: &ImageSet, logits: &Buffer, predicted: &Buffer) -> Result<Recorded<'_>> {
+        let range = gpu.uniform("range of the set", size_of::<ImagesRange>() as u64)?;
+        let mut prepare = Recording::new();
+        self.network.record_weights(gpu, &mut prepare)?;
+        let mut chunk = Recording::new();
+        self.record_samples(gpu, &mut chunk, images, &self.nodes, Sampling::Copy)?;
+        self.network.record_forward(gpu, &mut chunk, self.batch.clean(), None)?;
+        let kernel = gpu.kernel("collect_logits", self.class_shape())?;
+        let bindings = [(&self.batch.step).into(), self.network.logits().into(), logits.into(), Binding::from(predicted)];
+        chunk.dispatch(gpu, "collect logits", kernel, &bindings, [self.slots.div_ceil(LANES), 1, 1])?;
+        Ok(Recorded { explainer: self, prepare, chunk, range, samples: 1 })
+    }
+
+    fn class_shape(&self) -> Specialization {
+        let classes = self.network.classes();
+        Specialization::new().tile("LANES", LANES).constant("CLASSES", classes).constant("CLASS_STRIDE", padded(classes))
+    }
+
+    /// Images that the samples of a chunk can belong to.
+    fn images_a_chunk(&self) -> u32 {
+        self.slots.min((self.slots - 1) / self.samples + 2)
+    }
+
+    fn record_samples(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        images: &ImageSet,
+        table: &Buffer,
+        sampling: Sampling,
+    ) -> Result<()> {
+        self.batch.record_begin(gpu, recording)?;
+        let mut specialization = picture_shape(images.shape)
+            .constant("KIND", sampling as u32)
+            .constant("TWINS", u32::from(self.batch.twins && sampling == Sampling::Copy));
+        specialization = match sampling {
+            Sampling::Noise | Sampling::RandomPath => specialization.constant("NOISE", self.options.noise_of(self.method)),
+            Sampling::Window | Sampling::Mask => self.mask_shape(specialization, sampling),
+            Sampling::Copy | Sampling::Path => specialization,
+        };
+        let kernel = gpu.kernel("sample_images", specialization)?;
+        let bindings = [
+            &self.batch.step,
+            &images.pixels,
+            &images.classes,
+            &images.numbers,
+            &self.baselines,
+            table,
+            &self.network.input,
+            &self.batch.labels,
+        ]
+        .map(Binding::from);
+        let elements = images.shape.pixels() * groups(images.shape.channels);
+        recording.dispatch(gpu, "samples", kernel, &bindings, [elements.div_ceil(LANES), self.slots, 1])
+    }
+
+    fn mask_shape(&self, specialization: Specialization, sampling: Sampling) -> Specialization {
+        let ((window, stride), (grid, share)) = (self.options.window, self.options.grid);
+        match sampling {
+            Sampling::Window => specialization.constant("WINDOW", window.max(1)).constant("STRIDE", stride.max(1)),
+            _ => specialization.constant("GRID", grid.max(1)).constant("SHARE", share),
+        }
+    }
+
+    fn record_sums(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        images: &ImageSet,
+        gradient: &Buffer,
+        table: &Buffer,
+        maps: &Buffer,
+    ) -> Result<()> {
+        let elements = images.shape.pixels() * groups(images.shape.channels);
+        let kind: u32 = match self.method {
+            Method::SmoothgradSq => 1,
+            Method::Vargrad => 2,
+            Method::InputXGradient | Method::Lrp => 3,
+            Method::IntegratedGradients | Method::Deeplift => 4,
+            Method::GradientShap => 5,
+            _ => 0,
+        };
+        let mut specialization = Specialization::new()
+            .tile("LANES", LANES)
+            .feature("variance", kind == 2)
+            .constant("ELEMENTS", elements)
+            .constant("KIND", kind);
+        if kind == 5 {
+            specialization = specialization.constant("NOISE", self.options.noise_of(self.method));
+        }
+        let mut bindings: Vec<Binding<'_>> =
+            [&self.batch.step, gradient, &images.pixels, &images.numbers, &self.baselines, table, maps].map(Into::into).into();
+        let means = (kind == 2).then(|| images.maps(gpu)).transpose()?;
+        bindings.extend(means.as_ref().map(Binding::from));
+        let kernel = gpu.kernel("accumulate_gradients", specialization)?;
+        recording.dispatch(gpu, "attributions", kernel, &bindings, [elements.div_ceil(LANES), self.images_a_chunk(), 1])
+    }
+
+    fn record_scores(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        images: &ImageSet,
+        maps: &Buffer,
+        sampling: Sampling,
+    ) -> Result<()> {
+        let scores = gpu.buffer("scores of the samples", u64::from(self.slots) * 4)?;
+        let clean = gpu.buffer("scores of the images", u64::from(images.most) * 4)?;
+        // RISE is published with probabilities as scores.
+        let kind: u32 = match (self.method, self.options.output) {
+            (Method::Rise, _) => 2,
+            (_, Output::LogSoftmax) => 1,
+            (_, Output::Logit) => 0,
+        };
+        let occlusion = u32::from(sampling == Sampling::Window);
+        let kernel = gpu.kernel("class_score", self.class_shape().constant("KIND", kind).constant("OCCLUSION", occlusion))?;
+        let bindings = [&self.batch.step, self.network.logits(), &self.batch.labels, &scores, &clean].map(Binding::from);
+        recording.dispatch(gpu, "scores", kernel, &bindings, [self.slots.div_ceil(LANES), 1, 1])?;
+        let specialization = self.mask_shape(picture_shape(images.shape).constant("KIND", sampling as u32), sampling);
+        let kernel = gpu.kernel("accumulate_scores", specialization)?;
+        let bindings = [&self.batch.step, &scores, &clean, maps].map(Binding::from);
+        let workgroups = [images.shape.pixels().div_ceil(LANES), self.images_a_chunk(), 1];
+        recording.dispatch(gpu, "attributions", kernel, &bindings, workgroups)
+    }
+
+    fn record_grad_cam(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        images: &ImageSet,
+        gradient: &Buffer,
+        layer: usize,
+        maps: &Buffer,
+    ) -> Result<()> {
+        let (_, shape, values) = self.network.layer(layer);
+        let channel_groups = groups(shape.channels);
+        let weights = gpu.buffer("channel weights", u64::from(self.slots * channel_groups) * 16)?;
+        let specialization =
+            Specialization::new().tile("LANES", LANES).constant("PIXELS", shape.pixels()).constant("GROUPS", channel_groups);
+        let kernel = gpu.kernel("channel_means", specialization)?;
+        let bindings = [self.batch.clean().binding, gradient.into(), (&weights).into()];
+        recording.dispatch(gpu, "channel weights", kernel, &bindings, [channel_groups.div_ceil(LANES), self.slots, 1])?;
+        let specialization = picture_shape(images.shape)
+            .constant("LAYER_HEIGHT", shape.height)
+            .constant("LAYER_WIDTH", shape.width)
+            .constant("LAYER_GROUPS", channel_groups);
+        let kernel = gpu.kernel("grad_cam", specialization)?;
+        let bindings = [&self.batch.step, values, &weights, maps].map(Binding::from);
+        let workgroups = [images.shape.pixels().div_ceil(LANES), self.slots, 1];
+        recording.dispatch(gpu, "attributions", kernel, &bindings, workgroups)
+    }
+
+    fn record_random(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        range: ImageRange<'_>,
+        images: &ImageSet,
+        maps: &Buffer,
+    ) -> Result<()> {
+        let shape = images.shape;
+        self.batch.record_begin(gpu, recording)?;
+        let specialization =
+            Specialization::new().tile("LANES", LANES).constant("PIXELS", shape.pixels()).constant("CHANNELS", shape.channels);
+        let kernel = gpu.kernel("random_attribution", specialization)?;
+        let bindings = [range.binding, (&self.batch.step).into(), (&images.numbers).into(), maps.into()];
+        let elements = shape.pixels() * groups(shape.channels);
+        recording.dispatch(gpu, "attributions", kernel, &bindings, [elements.div_ceil(LANES), images.most, 1])
+    }
+}
+
+fn picture_shape(shape: Shape) -> Specialization {
+    Specialization::new()
+        .tile("LANES", LANES)
+        .constant("HEIGHT", shape.height)
+        .constant("WIDTH", shape.width)
+        .constant("CHANNELS", shape.channels)
+}
+
+/// Samples of a chunk: `wanted`, or as many as keep activations within what the adapter binds at once and within a budget in all.
+fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Result<u32> {
+    let shapes = config.shapes()?;
+    let sizes = || shapes.iter().chain([&config.input]).map(|&shape| image_bytes(shape));
+    let largest = sizes().max().unwrap_or(16);
+    // Every activation, its input, and gradients in two turns.
+    let all = 2 * sizes().sum::<u64>() + 2 * largest;
+    let copies = if twins { 2 } else { 1 };
+    let fitting = binding_limit(gpu) / (largest * copies);
+    if fitting == 0 {
+        return Err(Error::OutOfMemory(format!(
+            "one image's activations need {largest} bytes{} and {} binds at most {}; make the network smaller",
+            if twins { " twice" } else { "" },
+            gpu.adapter_name(),
+            binding_limit(gpu)
+        )));
+    }
+    Ok(u64::from(wanted).min(fitting).min((ACTIVATION_BYTES / (all * copies)).max(1)).min(u64::from(MOST_IMAGES / 2)) as u32)
+}
+
+fn grad_cam_layer(network: &Network, options: &MethodOptions) -> Result<usize> {
+    let names = || network.spatial_layers().join(", ");
+    let number = match &options.layer {
+        Some(name) => network
+            .layer_number(name)
+            .ok_or_else(|| Error::Usage(format!("--layer {name}: the network has no such layer; it has {}", names())))?,
+        None => network.last_convolution().ok_or_else(|| {
+            Error::Usage("grad-cam needs a convolution, which the network does not have; --layer names another layer".into())
+        })?,
+    };
+    let (name, shape, _) = network.layer(number);
+    if shape.pixels() == 1 {
+        return Err(Error::Usage(format!(
+            "--layer {name}: its output has no extent in the plane; layers that have: {}",
+            names()
+        )));
+    }
+    Ok(number)
+}
+
+/// A method's work on a set of images, recorded.
+pub struct Recorded<'a> {
+    explainer: &'a Explainer,
+    /// Once a run.
+    prepare: Recording,
+    /// Once a chunk.
+    chunk: Recording,
+    range: Buffer,
+    samples: u32,
+}
+
+impl Recorded<'_> {
+    /// Works through the first `count` images of the set as they are now, with the parameters as they are now. `progress` is told how many
+    /// samples of all (`count` × [`Explainer::samples`]) were handed over. The results are in the buffers when what is submitted next runs.
+    ///
+    /// # Errors
+    /// As [`Gpu::submit`].
+    pub fn run(&self, gpu: &Gpu, count: u32, progress: &mut dyn FnMut(u64)) -> Result<()> {
+        gpu.write(&self.range, 0, &[ImagesRange { first: 0, count, batch: count, accumulate: 0 }]);
+        let (explainer, samples) = (self.explainer, u64::from(self.samples));
+        let total = u64::from(count) * samples;
+        let record = |from: u64| StepRecord {
+            position: (from / samples) as u32,
+            count: u64::from(explainer.slots).min(total - from) as u32,
+            batch: count,
+            epoch_images: count,
+            seed_low: explainer.options.seed as u32,
+            seed_high: (explainer.options.seed >> 32) as u32,
+            sample: (from % samples) as u32,
+            samples: self.samples,
+            ..StepRecord::default()
+        };
+        if total > 0 && self.chunk.commands().is_empty() {
+            explainer.batch.write_table(gpu, &[record(0)]);
+            self.prepare.submit(gpu)?;
+            progress(total);
+            return Ok(());
+        }
+        self.prepare.submit(gpu)?;
+        let mut from = 0;
+        while from < total {
+            let left = (total - from).div_ceil(u64::from(explainer.slots)).min(TABLE_ENTRIES);
+            let table: Vec<StepRecord> = (0..left).map(|chunk| record(from + chunk * u64::from(explainer.slots))).collect();
+            explainer.batch.write_table(gpu, &table);
+            for entry in &table {
+                self.chunk.submit(gpu)?;
+                from += u64::from(entry.count);
+                progress(from);
+            }
+        }
+        Ok(())
+    }
+
+    /// The dispatches of a chunk, for benchmarks.
+    pub fn chunk(&self) -> &Recording {
+        &self.chunk
     }
 }

@@ -1,5 +1,14 @@
 //! Attribution: what a network looks at. Gradients go through the fake-quantized forward pass with the straight-through estimator.
+//!
+//! [`Explainer`] is the core: attributions of normalised images in GPU memory by one [`Method`], whatever they come from. [`explain_data`]
+//! applies it to images of a data set and makes the pictures with masked features.
 
+mod data;
 mod explainer;
+mod method;
+mod quadrature;
 
-pub use explainer::{Attributions, Explainer, ExplainerOptions, Method};
+pub use data::{Attributions, DataOptions, Target, explain_data};
+pub use explainer::{ExplainedNetwork, Explainer, ImageSet, Recorded};
+pub use method::{Baseline, Method, MethodOptions, Output};
+pub use quadrature::Quadrature;

@@ -5,10 +5,29 @@ use crate::{
     batch::{Batch, LANES},
     config::{MaskFill, MaskRank, Shape},
     gpu::{Buffer, Gpu, Recording, Specialization},
+    nn::ImageRange,
 };
 
 /// Invocations of a workgroup that selects within one image.
 const SELECT_WORKGROUP: u32 = 64;
+
+/// Adds (min, max, mean, 0) over pixels and channels of each of `range`'s images of `shape`.
+pub fn record_image_statistics(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    shape: Shape,
+    range: ImageRange<'_>,
+    images: &Buffer,
+    statistics: &Buffer,
+) -> Result<()> {
+    let specialization = Specialization::new()
+        .tile("WORKGROUP", SELECT_WORKGROUP)
+        .constant("CHANNELS", shape.channels)
+        .constant("PIXELS", shape.pixels());
+    let kernel = gpu.kernel("image_statistics", specialization)?;
+    let bindings = [range.binding, images.into(), statistics.into()];
+    recording.dispatch(gpu, "image statistics", kernel, &bindings, [range.most, 1, 1])
+}
 
 /// Buffers and rules of masking.
 pub struct Masking {
@@ -55,10 +74,7 @@ impl Masking {
     pub fn record_fill(&self, gpu: &Gpu, recording: &mut Recording, batch: &Batch, images: &Buffer) -> Result<()> {
         let range = batch.to_mask();
         let shape = Specialization::new().constant("CHANNELS", self.shape.channels);
-        let specialization = shape.clone().tile("WORKGROUP", SELECT_WORKGROUP).constant("PIXELS", self.shape.pixels());
-        let kernel = gpu.kernel("image_statistics", specialization)?;
-        let bindings = [range.binding, images.into(), (&self.statistics).into()];
-        recording.dispatch(gpu, "image statistics", kernel, &bindings, [range.most, 1, 1])?;
+        record_image_statistics(gpu, recording, self.shape, range, images, &self.statistics)?;
         let fill: u32 = match self.fill {
             MaskFill::Uniform => 0,
             MaskFill::Zero => 1,

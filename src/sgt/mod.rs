@@ -6,6 +6,6 @@ mod step;
 mod variant;
 
 pub use loss::{Metrics, Scalar, record_classification, record_loss, record_saliency_seed};
-pub use masking::Masking;
+pub use masking::{Masking, record_image_statistics};
 pub use step::{StepOptions, TrainingStep};
 pub use variant::{MaskingProgress, MaskingSchedule, StepMasking};

@@ -15,8 +15,8 @@ use crate::{
     metrics::{Evaluation, Evaluator},
     model::Model,
     nn::{Network, NetworkOptions, Optimizer, Parameter, groups},
-    saliency::{Explainer, ExplainerOptions, Method},
-    sgt::{Masking, MaskingProgress, MaskingSchedule, Metrics, Scalar, StepOptions, TrainingStep},
+    saliency::{DataOptions, ExplainedNetwork, Method, MethodOptions, Target, explain_data},
+    sgt::{Masking, MaskingProgress, MaskingSchedule, Metrics, StepOptions, TrainingStep},
 };
 
 /// Metrics are read back at most this often while an epoch goes on.
@@ -329,6 +329,7 @@ impl<'a> Trainer<'a> {
                     beta2_correction: scheduled.corrections[1] as f32,
                     unmasked: masking.unmasked(offset as u32, count),
                     mask_highest: u32::from(masking.highest),
+                    ..StepRecord::default()
                 });
             }
         }
@@ -638,18 +639,20 @@ impl<'a> Trainer<'a> {
 
     async fn snapshot(&self, step: u64, data: Option<&ResidentData>, snapshots: &mut Vec<Snapshot>) -> Result<()> {
         let Some(data) = data else { return Ok(()) };
-        let options = ExplainerOptions {
+        let options = DataOptions {
             methods: vec![Method::Gradient],
-            scalar: Scalar::LogitLabel,
+            target: Target::Label,
             normalization: self.normalization,
-            keep: 0.5,
             rank: self.config.sgt.mask_rank,
-            seed: self.config.seed,
+            settings: MethodOptions { seed: self.config.seed, ..MethodOptions::default() },
+            ..DataOptions::default()
         };
-        // Two slots an image; without SGT the network may have fewer than the pictures need.
-        let most = if self.config.sgt.enabled { self.part_images } else { self.part_images / 2 }.min(self.network.chunk());
-        let explainer = Explainer::record(self.gpu, &self.network, data, most.max(1), options)?;
-        let mut attributions = explainer.run(self.gpu, &mut |_| {}).await?;
+        let network = ExplainedNetwork {
+            config: &self.config.network,
+            quantization: &self.config.quantization,
+            parameters: &self.network.parameters,
+        };
+        let mut attributions = explain_data(self.gpu, network, data, &options, &mut |_| {}).await?;
         snapshots.push(Snapshot { step, saliency: attributions.maps.swap_remove(0) });
         Ok(())
     }

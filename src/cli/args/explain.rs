@@ -7,39 +7,20 @@ use clap::{Args, ValueEnum};
 use super::ModelInputArgs;
 use crate::{
     Error, Result,
-    config::{real, suggestion},
+    config::{MaskRank, real, suggestion},
     report::ColorMap,
-    saliency::Method,
+    saliency::{Baseline, DataOptions, Method, MethodOptions, Output, Target},
 };
-
-/// Methods of the interface that this version does not have.
-const LATER: [&str; 11] = [
-    "smoothgrad",
-    "smoothgrad-sq",
-    "vargrad",
-    "integrated-gradients",
-    "gradient-shap",
-    "grad-cam",
-    "guided-backprop",
-    "deeplift",
-    "lrp",
-    "occlusion",
-    "rise",
-];
 
 impl FromStr for Method {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let available = "gradient, input-x-gradient, random";
-        if let Some(method) = Method::ALL.into_iter().find(|method| method.name() == text) {
-            return Ok(method);
-        }
-        if LATER.contains(&text) {
-            return Err(format!("`{text}` comes with a later version; available now: {available}"));
-        }
-        let hint = suggestion(text, Method::ALL.map(Method::name).into_iter().chain(LATER));
-        Err(format!("no such method{hint} available now: {available}", hint = if hint.is_empty() { ";" } else { &hint }))
+        let names = || Method::ALL.map(Method::name);
+        Method::ALL.into_iter().find(|method| method.name() == text).ok_or_else(|| {
+            let hint = suggestion(text, names());
+            format!("no such method{hint} there are {}", names().join(", "), hint = if hint.is_empty() { ";" } else { &hint })
+        })
     }
 }
 
@@ -74,6 +55,18 @@ pub enum ExplainOutput {
     Logit,
     /// The class's log-probability.
     LogSoftmax,
+}
+
+/// What stands for "nothing to see".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExplainBaseline {
+    /// 0 after normalisation: the mean of all pixels, where normalisation is standard.
+    #[default]
+    Zero,
+    /// Pixel 0.
+    Black,
+    /// Pixel 255.
+    White,
 }
 
 /// Image numbers in the order given, such as `0,5,7-20`; at most 100,000.
@@ -124,7 +117,10 @@ pub struct ExplainArgs {
     /// Models: .safetensors files (of saliq or PyTorch) or run folders; one column group each in the grid
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<PathBuf>,
-    /// Attribution methods, a comma-separated list of gradient, input-x-gradient, random
+    /// Attribution methods, a comma-separated list
+    ///
+    /// gradient, input-x-gradient, smoothgrad, smoothgrad-sq, vargrad, integrated-gradients, gradient-shap, grad-cam, guided-backprop,
+    /// deeplift, lrp, occlusion, rise, random.
     ///
     /// Maps are signed, with respect to the normalised input. For a quantized model the gradient is that of the straight-through
     /// estimator, by definition: the integer function itself has none.
@@ -137,12 +133,15 @@ pub struct ExplainArgs {
     #[arg(long, value_enum, value_name = "WHAT", default_value = "logit", help_heading = "Method")]
     pub output: ExplainOutput,
     /// What stands for `nothing to see` in methods that compare with it [default: zero]
-    #[arg(long, value_name = "KIND", help_heading = "Method")]
-    pub baseline: Option<String>,
-    /// Samples of methods that average over noise or masks
+    #[arg(long, value_enum, value_name = "KIND", help_heading = "Method")]
+    pub baseline: Option<ExplainBaseline>,
+    /// Layer that grad-cam looks at, such as conv1 or act2 [default: the last convolution]
+    #[arg(long, value_name = "NAME", help_heading = "Method")]
+    pub layer: Option<String>,
+    /// Samples of methods that average over noise or masks [default: 50, rise 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Method")]
     pub samples: Option<u32>,
-    /// Noise of methods that add some, as a share of the image's range [default: 0.15]
+    /// Noise of methods that add some, as a share of the image's range [default: 0.15, gradient-shap 0]
     #[arg(long, value_name = "SHARE", value_parser = not_negative, allow_negative_numbers = true, help_heading = "Method")]
     pub noise: Option<f32>,
     /// Steps of methods that integrate along a path [default: 50]
@@ -184,17 +183,62 @@ impl ExplainArgs {
     /// # Errors
     /// [`Error::Usage`] naming the flag.
     pub fn validate(&self) -> Result<()> {
-        let unused = [
-            ("baseline", self.baseline.is_some(), "integrated-gradients, deeplift and occlusion"),
-            ("samples", self.samples.is_some(), "smoothgrad, gradient-shap and rise"),
-            ("noise", self.noise.is_some(), "smoothgrad and its family"),
-            ("steps", self.steps.is_some(), "integrated-gradients"),
+        type Takes = fn(Method) -> bool;
+        let flags: [(&str, bool, Takes); 5] = [
+            ("baseline", self.baseline.is_some(), Method::takes_baseline),
+            ("samples", self.samples.is_some(), Method::takes_samples),
+            ("noise", self.noise.is_some(), Method::takes_noise),
+            ("steps", self.steps.is_some(), |method| method == Method::IntegratedGradients),
+            ("layer", self.layer.is_some(), |method| method == Method::GradCam),
         ];
-        match unused.into_iter().find(|(_, given, _)| *given) {
-            Some((flag, _, methods)) => Err(Error::Usage(format!(
-                "--{flag} has no effect on the chosen methods: it is for {methods}, which come with a later version"
-            ))),
-            None => Ok(()),
+        for (flag, given, takes) in flags {
+            if given && !self.method.iter().any(|&method| takes(method)) {
+                let methods: Vec<_> = Method::ALL.into_iter().filter(|&method| takes(method)).map(Method::name).collect();
+                return Err(Error::Usage(format!(
+                    "--{flag} has no effect on the chosen methods: it is for {}",
+                    methods.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What these arguments ask for, of images with these `numbers`.
+    pub fn data_options(&self, normalization: (f32, f32), numbers: &[u32]) -> DataOptions {
+        let defaults = MethodOptions::default();
+        let (mean, deviation) = normalization;
+        let baseline = match self.baseline.unwrap_or_default() {
+            ExplainBaseline::Zero => 0.0,
+            ExplainBaseline::Black => -mean / deviation,
+            ExplainBaseline::White => (1.0 - mean) / deviation,
+        };
+        let settings = MethodOptions {
+            output: match self.output {
+                ExplainOutput::Logit => Output::Logit,
+                ExplainOutput::LogSoftmax => Output::LogSoftmax,
+            },
+            samples: self.samples,
+            noise: self.noise,
+            steps: self.steps.unwrap_or(defaults.steps),
+            baseline: Baseline::Value(baseline),
+            layer: self.layer.clone(),
+            seed: self.seed,
+            batch_size: self.input.batch_size,
+            ..defaults
+        };
+        let target = match self.target {
+            ExplainTarget::Label => Target::Label,
+            ExplainTarget::Predicted => Target::Predicted,
+            ExplainTarget::Class(class) => Target::Class(class),
+        };
+        DataOptions {
+            methods: self.method.clone(),
+            target,
+            settings,
+            normalization,
+            keep: self.keep,
+            rank: MaskRank::Signed,
+            numbers: numbers.to_vec(),
         }
     }
 }
@@ -217,9 +261,6 @@ mod tests {
     fn methods_are_known_or_explained() {
         for method in Method::ALL {
             assert_eq!(method.name().parse(), Ok(method));
-        }
-        for name in LATER {
-            assert!(name.parse::<Method>().is_err_and(|reason| reason.contains("comes with a later version")), "{name}");
         }
         assert!("gradeint".parse::<Method>().is_err_and(|reason| reason.contains("did you mean `gradient`?")));
         assert!("xyz".parse::<Method>().is_err_and(|reason| !reason.contains("did you mean")));

@@ -17,14 +17,12 @@ use crate::{
     gpu::Gpu,
     metrics::Cost,
     model::{MODEL_FILE, Model},
-    nn::{Network, NetworkOptions},
     post_training::distributions,
     report::{
         Block, ColorMap, DistributionChart, Filmstrip, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series,
         result_table,
     },
-    saliency::{Attributions, Explainer, ExplainerOptions, Method},
-    sgt::Scalar,
+    saliency::{Attributions, DataOptions, ExplainedNetwork, Method, MethodOptions, explain_data},
     train::{Outcome, Start},
 };
 
@@ -140,19 +138,17 @@ fn explain(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, images: &[usize]) -
     let model = Model::load(&config.out, &QuantizationOverrides::default())?;
     let split = dataset.test.select(images, dataset.shape);
     let data = ResidentData::new(gpu, &split, dataset.shape)?;
-    let options = NetworkOptions { slots: 2 * data.count, training: false, gradients: true };
-    let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
-    gpu.write(&network.parameters, 0, &model.parameters);
-    let options = ExplainerOptions {
+    let parameters = gpu.upload("parameters", &model.parameters)?;
+    let network =
+        ExplainedNetwork { config: &model.config.network, quantization: &model.config.quantization, parameters: &parameters };
+    let options = DataOptions {
         methods: vec![Method::Gradient],
-        scalar: Scalar::LogitPredicted,
         normalization: (model.config.normalize.mean, model.config.normalize.deviation),
-        keep: 0.5,
         rank: config.sgt.mask_rank,
-        seed: config.seed,
+        settings: MethodOptions { seed: config.seed, ..MethodOptions::default() },
+        ..DataOptions::default()
     };
-    let explainer = Explainer::record(gpu, &network, &data, data.count, options)?;
-    pollster::block_on(explainer.run(gpu, &mut |_| {}))
+    pollster::block_on(explain_data(gpu, network, &data, &options, &mut |_| {}))
 }
 
 /// Weights and activations of a quantized model, before and after, as SVG.

@@ -8,16 +8,14 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     cli::{
-        args::{ExplainArgs, ExplainOutput, ExplainTarget, GlobalArgs},
+        args::{ExplainArgs, ExplainTarget, GlobalArgs},
         progress::Progress,
     },
     data::Split,
     gpu::Gpu,
     model::{Model, Tensor, TensorFile},
-    nn::{Network, NetworkOptions},
     report::{ColorMap, Grid, GridColumn},
-    saliency::{Attributions, Explainer, ExplainerOptions},
-    sgt::Scalar,
+    saliency::{Attributions, ExplainedNetwork, explain_data},
 };
 
 /// Images explained where neither `--count` nor `--indices` says how many.
@@ -49,8 +47,10 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     for model in &models {
         let (dataset, normalization) = super::model_data(model, &args.input)?;
         let (numbers, split) = chosen(args, super::split_of(&dataset, args.input.split), &dataset.name, dataset.shape)?;
-        let bar = Progress::items(&output, "explaining", numbers.len() as u64);
-        let attributions = pollster::block_on(attribute(&gpu, model, &split, normalization, args, &mut |done| bar.set(done)))?;
+        let work = args.data_options(normalization, &numbers).work(dataset.shape, numbers.len() as u32);
+        let bar = Progress::items(&output, "explaining", work);
+        let chosen = (numbers.as_slice(), &split);
+        let attributions = pollster::block_on(attribute(&gpu, model, chosen, normalization, args, &mut |done| bar.set(done)))?;
         bar.finish();
         explained.push(Explained { model, name: model_name(&model.path), dataset, split, numbers, attributions });
     }
@@ -114,37 +114,18 @@ fn chosen(args: &ExplainArgs, split: &Split, name: &str, shape: crate::config::S
 async fn attribute(
     gpu: &Gpu,
     model: &Model,
-    split: &Split,
+    images: (&[u32], &Split),
     normalization: (f32, f32),
     args: &ExplainArgs,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Attributions> {
-    let shape = model.config.network.input;
-    let mut data = ResidentData::new(gpu, split, shape)?;
-    let scalar = match (args.target, args.output) {
-        (ExplainTarget::Predicted, ExplainOutput::Logit) => Scalar::LogitPredicted,
-        (ExplainTarget::Predicted, ExplainOutput::LogSoftmax) => Scalar::LogSoftmaxPredicted,
-        (_, ExplainOutput::Logit) => Scalar::LogitLabel,
-        (_, ExplainOutput::LogSoftmax) => Scalar::LogSoftmaxLabel,
-    };
-    if let ExplainTarget::Class(class) = args.target {
-        // To the kernels, the class asked for is the label.
-        data.labels = gpu.upload("classes asked for", &vec![class; split.len()])?;
-    }
-    let most = args.input.batch_size.min(data.count);
-    let options = NetworkOptions { slots: 2 * most, training: false, gradients: true };
-    let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
-    gpu.write(&network.parameters, 0, &model.parameters);
-    let options = ExplainerOptions {
-        methods: args.method.clone(),
-        scalar,
-        normalization,
-        keep: args.keep,
-        rank: crate::config::MaskRank::Signed,
-        seed: args.seed,
-    };
-    let explainer = Explainer::record(gpu, &network, &data, most, options)?;
-    explainer.run(gpu, progress).await
+    let (numbers, split) = images;
+    let data = ResidentData::new(gpu, split, model.config.network.input)?;
+    let parameters = gpu.upload("parameters", &model.parameters)?;
+    let network =
+        ExplainedNetwork { config: &model.config.network, quantization: &model.config.quantization, parameters: &parameters };
+    let options = args.data_options(normalization, numbers);
+    explain_data(gpu, network, &data, &options, progress).await
 }
 
 /// Pixels of `split` in 0..1.

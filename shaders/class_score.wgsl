@@ -1,0 +1,33 @@
+// The score of each sample's class: KIND 0 its logit, 1 its log-probability, 2 its probability. Where OCCLUSION, the score of an image
+// itself, its sample 0, is kept in `clean` for the chunks to come. One invocation a sample.
+
+import constants::LANES;
+import package::common::step::Step;
+import package::common::samples::place_of;
+import package::common::logits::{logits, softmax_at};
+
+override CLASSES: u32;
+override CLASS_STRIDE: u32;
+override KIND: u32;
+override OCCLUSION: u32 = 0u;
+
+@group(0) @binding(0) var<uniform> current: Step;
+@group(0) @binding(2) var<storage, read> sample_classes: array<u32>;
+@group(0) @binding(3) var<storage, read_write> scores: array<f32>;
+@group(0) @binding(4) var<storage, read_write> clean: array<f32>;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(global_invocation_id) invocation: vec3u) {
+    let slot = invocation.x;
+    if (slot >= current.count) { return; }
+    let base = slot * CLASS_STRIDE;
+    let softmax = softmax_at(base, CLASSES);
+    let logit = logits[base + sample_classes[slot]];
+    let log_probability = (logit - softmax.highest) - softmax.log_sum;
+    var score = logit;
+    if (KIND == 1u) { score = log_probability; }
+    if (KIND == 2u) { score = exp(log_probability); }
+    scores[slot] = score;
+    let place = place_of(current, slot);
+    if (OCCLUSION != 0u && place.sample == 0u) { clean[place.image] = score; }
+}

@@ -1,0 +1,29 @@
+// Guided back-propagation through an activation, in place: gradient[e] ← max(activation'(state[e]) · gradient[e], 0), over ELEMENTS groups
+// of 4 values an image (Springenberg et al. 2015). `state` is the activation's input x for PACT, its output for ReLU.
+
+import package::common::grid::linear_workgroup;
+import package::common::images::Images;
+import package::common::activation::derivative;
+
+override ELEMENTS: u32;
+override ACTIVATION: u32;
+@if(pact) override ALPHA_INDEX: u32;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> state: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> gradient: array<vec4f>;
+@if(pact) @group(0) @binding(3) var<storage, read> parameters: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) count: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let element = linear_workgroup(workgroup, count) * 64u + lane;
+    if (element >= images.count * ELEMENTS) { return; }
+    let at = images.first * ELEMENTS + element;
+    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(!pact) let alpha = 0.0;
+    gradient[at] = max(derivative(ACTIVATION, state[at], alpha) * gradient[at], vec4f());
+}

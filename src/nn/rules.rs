@@ -1,0 +1,162 @@
+//! Backward passes other than the gradient's: rules that attribution methods put in the place of the derivatives of activations and pools.
+//! Weighted layers hand everything back through their transposed weights, whatever the rule.
+
+use super::{
+    Gradients, ImageRange, Network, NetworkOptions, TileTable,
+    network::{Assembly, ELEMENTWISE, elementwise_work, grid},
+    node::{Node, NodeKind},
+    weighted::Pass,
+};
+use crate::{
+    Error, Result,
+    config::{NetworkConfig, QuantizationConfig, Shape},
+    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+};
+
+/// What an activation does to what comes back through it; y = activate(x), g the value at its output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackwardRule {
+    /// y′·g, by the straight-through estimator.
+    #[default]
+    Gradient,
+    /// max(y′·g, 0): guided back-propagation (Springenberg et al. 2015).
+    Guided,
+    /// Δy/Δx·g, with differences from a baseline's forward pass (DeepLIFT's rescale rule, Shrikumar et al. 2017); max-pooling sends the
+    /// difference of its outputs to the larger one's maximum.
+    Rescale,
+    /// y/(x ± ε)·g: layer-wise relevance propagation's ε rule (Bach et al. 2015) for relevances divided by the values they are of, y·g.
+    Epsilon,
+}
+
+/// What a network keeps of its layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layers {
+    /// The outputs of weighted layers after their activations: the fastest.
+    Joined,
+    /// Outputs before and after every activation: what [`BackwardRule::Rescale`] and [`BackwardRule::Epsilon`] need.
+    Separate,
+}
+
+/// Which way back: the rule, and the node at whose output to stop (`None`: the input).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    pub rule: BackwardRule,
+    pub stop: Option<usize>,
+}
+
+impl Walk {
+    pub const GRADIENT: Walk = Walk { rule: BackwardRule::Gradient, stop: None };
+
+    /// Whether a max-pool takes the derivative of the activation in front of it along.
+    pub fn joins_pools(self) -> bool {
+        self.rule == BackwardRule::Gradient && self.stop.is_none()
+    }
+}
+
+impl Network {
+    /// A network that works with `parameters`, another one's or the caller's, and trains nothing. Dropout and the like are left out of its
+    /// passes.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn for_attribution(
+        gpu: &Gpu,
+        config: &NetworkConfig,
+        quantization: &QuantizationConfig,
+        (slots, layers): (u32, Layers),
+        gradients: bool,
+        parameters: &Buffer,
+    ) -> Result<Network> {
+        let options = NetworkOptions { slots, training: false, gradients };
+        let assembly = Assembly { parameters: Some(parameters.clone()), layer_by_layer: layers == Layers::Separate };
+        Network::assemble(gpu, config, quantization, options, TileTable::new(gpu), assembly)
+    }
+
+    /// Adds the backward pass of `range` from what [`Self::logit_gradients`] holds, by `rule`; down to the output of layer `stop` (a number
+    /// of [`Self::layer_number`]) or to the input. Returns the buffer with the result. With [`BackwardRule::Rescale`] the baselines'
+    /// forward pass must be behind the images', as many as there are.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the network does not keep what the rule needs.
+    pub fn record_backward_by(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        range: ImageRange<'_>,
+        rule: BackwardRule,
+        stop: Option<usize>,
+    ) -> Result<&Buffer> {
+        let needs_inputs = matches!(rule, BackwardRule::Rescale | BackwardRule::Epsilon);
+        if needs_inputs && !self.layer_by_layer {
+            return Err(Error::Gpu("this network was made without its activations' inputs".into()));
+        }
+        self.walk_back(gpu, recording, range.into(), None, Gradients::Input, Walk { rule, stop })
+    }
+
+    /// The number of the layer called `name` (`conv2`, its output before the activation where layers are kept apart, or `act2`).
+    pub fn layer_number(&self, name: &str) -> Option<usize> {
+        self.nodes.iter().position(|node| node.name == name || node.activation_name.as_deref() == Some(name))
+    }
+
+    /// The number of the last convolution.
+    pub fn last_convolution(&self) -> Option<usize> {
+        self.nodes.iter().rposition(|node| matches!(node.kind, NodeKind::Convolution { .. }))
+    }
+
+    /// Name, output shape and output of layer `number`.
+    pub fn layer(&self, number: usize) -> (&str, Shape, &Buffer) {
+        let node = &self.nodes[number];
+        (&node.name, node.output, &node.value)
+    }
+
+    /// Names of the layers whose outputs have an extent in the plane.
+    pub fn spatial_layers(&self) -> Vec<&str> {
+        let spatial = |node: &&Node| node.output.pixels() > 1 && !matches!(node.kind, NodeKind::Dropout { .. });
+        self.nodes.iter().filter(spatial).map(|node| node.name.as_str()).collect()
+    }
+}
+
+impl Pass<'_> {
+    /// Adds `rule` at the activation of `node`, whose input is `input`, to `gradient` in place.
+    pub fn activation_rule(&mut self, node: &Node, input: &Buffer, gradient: Binding<'_>, rule: BackwardRule) -> Result<()> {
+        let (elements, images) = (node.output_elements(), self.range.most);
+        let (name, what) = match rule {
+            BackwardRule::Guided | BackwardRule::Gradient => ("guided_gradient", "guided gradient"),
+            BackwardRule::Rescale => ("rescale_multiplier", "multipliers"),
+            BackwardRule::Epsilon => ("relevance_ratio", "relevance"),
+        };
+        let mut specialization = Specialization::new().constant("ELEMENTS", elements);
+        let mut bindings = vec![self.range.binding];
+        match rule {
+            BackwardRule::Guided | BackwardRule::Gradient => bindings.push(node.state().into()),
+            BackwardRule::Rescale | BackwardRule::Epsilon => bindings.extend([input.into(), Binding::from(&node.value)]),
+        }
+        bindings.push(gradient);
+        if rule != BackwardRule::Epsilon {
+            specialization = node.activation.backward(specialization);
+            if node.activation.is_pact() {
+                bindings.push(self.parameters.into());
+            }
+        }
+        let workgroups = grid((images * elements).div_ceil(ELEMENTWISE));
+        let kernel = self.gpu.kernel(name, specialization)?;
+        self.recording.dispatch(self.gpu, format!("{} {what}", node.name), kernel, &bindings, workgroups)?;
+        self.recording.note_work(elementwise_work(images, 2 * elements, elements));
+        Ok(())
+    }
+
+    /// Adds the rescale rule at a max-pool; `bindings` are its input, its choices, and where multipliers come from and go to.
+    pub fn pool_rescale(
+        &mut self,
+        node: &Node,
+        shape: Specialization,
+        [input, choice, from, to]: [Binding<'_>; 4],
+    ) -> Result<()> {
+        let bindings = [self.range.binding, input, (&node.value).into(), choice, from, to];
+        let workgroups = grid((self.range.most * node.input_elements()).div_ceil(ELEMENTWISE));
+        let kernel = self.gpu.kernel("max_pool_rescale", shape)?;
+        self.recording.dispatch(self.gpu, format!("{} multipliers", node.name), kernel, &bindings, workgroups)?;
+        self.recording.note_work(elementwise_work(self.range.most, 2 * node.output_elements(), node.input_elements()));
+        Ok(())
+    }
+}

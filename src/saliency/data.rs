@@ -1,0 +1,166 @@
+//! Attributions of images of a data set, with the pictures whose least salient features are replaced by noise (paper, III-D).
+
+use super::{ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions};
+use crate::{
+    Result,
+    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    config::{MaskFill, MaskRank},
+    gpu::{Gpu, Recording},
+    nn::{groups, padded, to_nchw},
+    sgt::Masking,
+};
+
+/// Images that are explained before their maps are read back.
+const GROUP: u32 = 1024;
+
+/// The class that is explained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// The true label.
+    Label,
+    /// The class that the network predicts.
+    #[default]
+    Predicted,
+    /// This class.
+    Class(u32),
+}
+
+/// What to explain, and how.
+#[derive(Clone, Debug)]
+pub struct DataOptions {
+    /// Methods, in the order of the result.
+    pub methods: Vec<Method>,
+    /// The class explained.
+    pub target: Target,
+    /// Settings of the methods.
+    pub settings: MethodOptions,
+    /// Mean and deviation of the model's normalisation.
+    pub normalization: (f32, f32),
+    /// Share of the pixels kept in the masked pictures, 0..=1.
+    pub keep: f32,
+    /// How the pixels to replace are ranked.
+    pub rank: MaskRank,
+    /// Numbers of the images, which key random numbers; empty: 0, 1, 2, …
+    pub numbers: Vec<u32>,
+}
+
+impl Default for DataOptions {
+    fn default() -> Self {
+        DataOptions {
+            methods: vec![Method::Gradient],
+            target: Target::Predicted,
+            settings: MethodOptions::default(),
+            normalization: (0.0, 1.0),
+            keep: 0.5,
+            rank: MaskRank::Signed,
+            numbers: Vec::new(),
+        }
+    }
+}
+
+impl DataOptions {
+    /// Forward passes that `count` images of `shape` take, by all methods.
+    pub fn work(&self, shape: crate::config::Shape, count: u32) -> u64 {
+        self.methods.iter().map(|&method| u64::from(self.settings.samples_of(method, shape)) * u64::from(count)).sum()
+    }
+}
+
+/// Results for N images of C × H × W.
+#[derive(Clone, Debug, Default)]
+pub struct Attributions {
+    /// A map a method, [N, C, H, W], with respect to the normalised image.
+    pub maps: Vec<Vec<f32>>,
+    /// The images with their least salient features (by the method) replaced by noise, a set a method: [N, C, H, W] in 0..1.
+    pub masked: Vec<Vec<f32>>,
+    /// [N, classes].
+    pub logits: Vec<f32>,
+    /// Predicted classes.
+    pub predictions: Vec<u32>,
+    /// Their softmax probabilities.
+    pub probabilities: Vec<f32>,
+}
+
+/// Explains every image of `data` by every method of `options`. `progress` is told how much of [`DataOptions::work`] is done.
+///
+/// # Errors
+/// As [`Explainer::new`], and of the device.
+pub async fn explain_data(
+    gpu: &Gpu,
+    network: ExplainedNetwork<'_>,
+    data: &ResidentData,
+    options: &DataOptions,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Attributions> {
+    let shape = data.shape;
+    let most = ImageSet::room(gpu, shape, data.count.min(GROUP), 1);
+    let groups_of_images = StepRecord::in_file_order(data.count, most, options.settings.seed);
+    let images = ImageSet::new(gpu, shape, most, 1)?;
+    let maps = images.maps(gpu)?;
+    let batch = Batch::new(gpu, most, true, 1)?;
+    let (mean, deviation) = options.normalization;
+    let mut gather = Recording::new();
+    batch.record_begin(gpu, &mut gather)?;
+    let gathering = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
+    batch.record_gather(gpu, &mut gather, data, &gathering, &images.pixels)?;
+    let masking = Masking::new(gpu, shape, most, 1.0 - options.keep, options.rank, MaskFill::Uniform)?;
+    let mut mask = Recording::new();
+    masking.record_selection(gpu, &mut mask, &batch, &maps)?;
+    masking.record_fill(gpu, &mut mask, &batch, &images.pixels)?;
+
+    let class_stride = u64::from(padded(network.config.classes));
+    let logits = gpu.buffer("logits of the set", u64::from(most) * class_stride * 4)?;
+    let predicted = gpu.buffer("predicted classes", u64::from(most) * 4)?;
+    let labels: Vec<u32> = gpu.read(&data.labels, 0, u64::from(data.count)).await?;
+    let per_image = u64::from(shape.pixels() * groups(shape.channels)) * 4;
+    let mut result = Attributions::default();
+    let mut done = 0;
+    for (index, &method) in options.methods.iter().enumerate() {
+        let explainer = Explainer::new(gpu, network, method, &options.settings, most)?;
+        let recorded = explainer.record(gpu, &images, &maps)?;
+        let classify = explainer.record_logits(gpu, &images, &logits, &predicted)?;
+        let (mut of_method, mut masked) = (Vec::new(), Vec::new());
+        for record in &groups_of_images {
+            batch.write_table(gpu, std::slice::from_ref(record));
+            gather.submit(gpu)?;
+            let range = record.position as usize..(record.position + record.count) as usize;
+            let numbers: Vec<u32> = match options.numbers.get(range.clone()) {
+                Some(numbers) => numbers.to_vec(),
+                None => range.clone().map(|number| number as u32).collect(),
+            };
+            gpu.write(&images.numbers, 0, &numbers);
+            let count = u64::from(record.count);
+            if index == 0 {
+                classify.run(gpu, record.count, &mut |_| {})?;
+                let rows: Vec<f32> = gpu.read(&logits, 0, count * class_stride).await?;
+                let classes = network.config.classes as usize;
+                result.logits.extend(rows.chunks_exact(class_stride as usize).flat_map(|row| &row[..classes]));
+                result.predictions.extend(gpu.read::<u32>(&predicted, 0, count).await?);
+            }
+            let classes = match options.target {
+                Target::Label => labels[range].to_vec(),
+                Target::Predicted => result.predictions[range].to_vec(),
+                Target::Class(class) => vec![class; range.len()],
+            };
+            gpu.write(&images.classes, 0, &classes);
+            recorded.run(gpu, record.count, &mut |samples| progress(done + samples))?;
+            done += count * u64::from(explainer.samples());
+            mask.submit(gpu)?;
+            of_method.extend(to_nchw(&gpu.read::<f32>(&maps, 0, count * per_image).await?, shape));
+            let noisy = gpu.read::<f32>(&images.pixels, count * per_image, count * per_image).await?;
+            masked.extend(to_nchw(&noisy, shape).iter().map(|value| (value * deviation + mean).clamp(0.0, 1.0)));
+        }
+        result.maps.push(of_method);
+        result.masked.push(masked);
+    }
+    let classes = network.config.classes as usize;
+    result.probabilities = result
+        .logits
+        .chunks_exact(classes)
+        .zip(&result.predictions)
+        .map(|(row, &class)| {
+            let highest = row[class as usize];
+            (1.0 / row.iter().map(|&logit| f64::from(logit - highest).exp()).sum::<f64>()) as f32
+        })
+        .collect();
+    Ok(result)
+}
