@@ -1,14 +1,15 @@
 // Backward pass of an activation, in place: gradient[e] ← activation'(state[e]) · gradient[e], over ELEMENTS groups of 4 values an image,
-// and PACT's ∂L/∂α = Σ ∂y/∂α · gradient, one partial sum a workgroup. `state` is the activation's input x for PACT, its output for ReLU.
+// and ∂L/∂α = Σ ∂y/∂α · gradient of PACT (∂L/∂s of LSQ), one partial sum a workgroup. `state` is the activation's input x for PACT, its output for ReLU.
 // An invocation takes ITEMS groups of 4 elements.
 
 import constants::ITEMS;
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
-import package::common::activation::{derivative, alpha_derivative};
+import package::common::activation::{derivative, learned_derivative, threshold};
 
 override ELEMENTS: u32;
 override ACTIVATION: u32;
+@if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
@@ -26,7 +27,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let block = linear_workgroup(workgroup, count);
-    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(pact) let alpha = threshold(ACTIVATION, parameters[ALPHA_INDEX], LEVELS);
     @if(pact) var alpha_sum = vec4f();
     for (var item = 0u; item < ITEMS; item++) {
         let element = (block * ITEMS + item) * 64u + lane;
@@ -34,7 +35,7 @@ fn main(
             let at = images.first * ELEMENTS + element;
             @if(pact) {
                 let x = state[at];
-                alpha_sum += gradient[at] * alpha_derivative(ACTIVATION, x, alpha);
+                alpha_sum += gradient[at] * learned_derivative(ACTIVATION, x, alpha, LEVELS);
                 gradient[at] *= derivative(ACTIVATION, x, alpha);
             }
             @if(!pact) { gradient[at] *= derivative(ACTIVATION, state[at], 0.0); }

@@ -1,13 +1,13 @@
 // Gradient of max-pooling with respect to its input, times the derivative of the activation in front of it:
 //   input_gradient[e] = activation'(state[e]) · Σ_{windows whose maximum e is} output_gradient[window],
-// and PACT's ∂L/∂α = Σ ∂y/∂α · (that sum), one partial sum a workgroup. ACTIVATION 0 is max-pooling alone.
+// and ∂L/∂α = Σ ∂y/∂α · (that sum) of PACT (∂L/∂s of LSQ), one partial sum a workgroup. ACTIVATION 0 is max-pooling alone.
 // `choice` is what `max_pool` kept; `state` is the activation's input x for PACT, its output for ReLU. Layouts as there.
 // An invocation takes ITEMS groups of 4 elements. WINDOWS = ceil(KERNEL / STRIDE) windows overlap along each axis.
 
 import constants::{ITEMS, WINDOWS};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
-import package::common::activation::{derivative, alpha_derivative};
+import package::common::activation::{derivative, learned_derivative, threshold};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -17,6 +17,7 @@ override OUT_WIDTH: u32;
 override KERNEL: u32;
 override STRIDE: u32;
 override ACTIVATION: u32;
+@if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
@@ -56,7 +57,7 @@ fn main(
 ) {
     let block = linear_workgroup(workgroup, count);
     let per_image = IN_HEIGHT * IN_WIDTH * GROUPS;
-    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(pact) let alpha = threshold(ACTIVATION, parameters[ALPHA_INDEX], LEVELS);
     @if(pact) var alpha_sum = vec4f();
     for (var item = 0u; item < ITEMS; item++) {
         let element = (block * ITEMS + item) * 64u + lane;
@@ -70,7 +71,7 @@ fn main(
             @if(pact) {
                 let x = state[at];
                 input_gradient[at] = gradient * derivative(ACTIVATION, x, alpha);
-                alpha_sum += gradient * alpha_derivative(ACTIVATION, x, alpha);
+                alpha_sum += gradient * learned_derivative(ACTIVATION, x, alpha, LEVELS);
             }
             @if(!pact) { input_gradient[at] = gradient * derivative(ACTIVATION, state[at], 0.0); }
         }

@@ -561,11 +561,12 @@ fn convolution_applies_pact_and_keeps_its_input() {
 /// Asserts that `output` is the reference's level of `input`, except within 1e-4 of a rounding edge, where either neighbour will do.
 #[track_caller]
 fn check_levels(what: &str, input: &[f32], output: &[f32], kind: Activation) {
-    let Activation::Pact { alpha, levels: Some(levels), .. } = kind else { panic!("not quantized") };
+    let step = kind.step().expect("quantized");
+    let levels = (kind.range().1 / step).round();
     let mut exact = 0;
     for (&x, &y) in input.iter().zip(output) {
-        let unrounded = kind.clip(f64::from(x)) * levels / alpha;
-        let (expected, actual) = (activation(kind, f64::from(x)) * levels / alpha, f64::from(y) * levels / alpha);
+        let unrounded = kind.clip(f64::from(x)) / step;
+        let (expected, actual) = (activation(kind, f64::from(x)) / step, f64::from(y) / step);
         assert!((actual - actual.round()).abs() < 1e-3, "{what}: {y} is no level");
         if (unrounded - unrounded.floor() - 0.5).abs() > 1e-4 {
             assert_eq!(actual.round(), expected.round(), "{what}: {x}");
@@ -712,21 +713,26 @@ fn matrix_products_and_their_gradients() {
     }
 }
 
-/// (number in the kernels, reference, α, levels) of every activation.
-fn activations() -> [(u32, Activation, f32, f32); 5] {
+/// (number in the kernels, reference, α or step, levels) of every activation.
+fn activations() -> [(u32, Activation, f32, f32); 8] {
     let pact = |kind, levels: f32| Activation::Pact { kind, alpha: 0.75, levels: Some(f64::from(levels)) };
+    let lsq = |kind, levels: f32, step: f32| Activation::Lsq { kind, step: f64::from(step), levels: f64::from(levels) };
     [
         (0, Activation::None, 0.0, 1.0),
         (1, Activation::Relu, 0.0, 1.0),
         (2, pact(PactKind::Unsigned, 15.0), 0.75, 15.0),
         (3, pact(PactKind::Signed, 1.0), 0.75, 1.0),
         (4, pact(PactKind::SignedAfterRelu, 7.0), 0.75, 7.0),
+        (5, lsq(PactKind::Unsigned, 3.0, 0.25), 0.25, 3.0),
+        (6, lsq(PactKind::Signed, 1.0, 0.75), 0.75, 1.0),
+        (7, lsq(PactKind::SignedAfterRelu, 3.0, 0.25), 0.25, 3.0),
     ]
 }
 
 fn with_activation(specialization: Specialization, number: u32) -> Specialization {
     let specialization = specialization.feature("pact", number > 1).constant("ACTIVATION", number);
-    if number > 1 { specialization.constant("ALPHA_INDEX", 1u32) } else { specialization }
+    let levels = activations()[number as usize].3;
+    if number > 1 { specialization.constant("ALPHA_INDEX", 1u32).constant("LEVELS", levels) } else { specialization }
 }
 
 /// Inputs around the ends of the range, with some exactly on them.
@@ -744,12 +750,11 @@ fn activations_alone_and_their_gradients() {
     let mut random = Random(3);
     let x = activation_inputs(&mut random, images.slots * shape.elements() as usize);
     let gradient = vector(&mut random, x.len());
-    for (number, kind, alpha, levels) in activations() {
+    for (number, kind, alpha, _) in activations() {
         let what = format!("{kind:?}");
         let record = images.record(false);
         let (input, output, parameters) = (upload(&pack(&x, shape)), untouched(size), upload(&[9.0, alpha]));
         let specialization = with_activation(Specialization::new().constant("ELEMENTS", elements), number);
-        let specialization = if number > 1 { specialization.constant("LEVELS", levels) } else { specialization };
         let mut bindings = vec![&record, &input, &output];
         bindings.extend((number > 1).then_some(&parameters));
         run("activation", specialization, &bindings, [(images.most as u32 * elements).div_ceil(64), 1, 1]);
@@ -780,7 +785,8 @@ fn activations_alone_and_their_gradients() {
             if number > 1 {
                 let sums: Vec<f32> = read(&sums, blocks as usize);
                 let alpha_gradient = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
-                assert!((alpha_gradient - expected_alpha).abs() < GRADIENT * expected_alpha.abs(), "{what}: α {alpha_gradient}");
+                let within = GRADIENT * expected_alpha.abs().max(1.0);
+                assert!((alpha_gradient - expected_alpha).abs() < within, "{what}: α {alpha_gradient}");
             }
         }
     }
@@ -813,6 +819,8 @@ fn pooling_and_its_gradient() {
         ([3, 9, 8], [2, 3], 3),
         ([33, 5, 5], [3, 1], 4),
         ([6, 10, 7], [3, 3], 2),
+        ([6, 5, 8], [2, 2], 5),
+        ([3, 6, 7], [2, 1], 6),
     ];
     for (seed, ([channels, height, width], [kernel, stride], number)) in cases.into_iter().enumerate() {
         let images = if seed == 0 { Images::ONE } else { Images::FEW };
@@ -876,12 +884,14 @@ fn pooling_and_its_gradient() {
 fn partial_sums_are_set_or_added() {
     for count in [1usize, 64, 131] {
         let partial_sums = vector(&mut Random(count as u64), count);
-        for accumulate in [false, true] {
+        for (accumulate, scale) in [(false, 1.0), (true, 1.0), (true, 0.25)] {
             let gradients = upload(&[UNTOUCHED, 2.5, UNTOUCHED]);
             let record = Images::ONE.record(accumulate);
-            let specialization = Specialization::new().constant("COUNT", count as u32).constant("INDEX", 1u32);
+            let specialization =
+                Specialization::new().constant("COUNT", count as u32).constant("INDEX", 1u32).constant("SCALE", scale);
             run("sum_partials", specialization, &[&record, &upload(&floats(&partial_sums)), &gradients], [1, 1, 1]);
-            let expected = sum_partials(&partial_sums, accumulate.then_some(2.5));
+            let scaled: Vec<f64> = partial_sums.iter().map(|sum| scale * sum).collect();
+            let expected = sum_partials(&scaled, accumulate.then_some(2.5));
             let actual: Vec<f32> = read(&gradients, 3);
             assert!((f64::from(actual[1]) - expected).abs() < 1e-5, "{actual:?} {expected}");
             assert_eq!([actual[0], actual[2]], [UNTOUCHED; 2]);

@@ -7,7 +7,7 @@ mod common;
 use common::{Random, assert_close, gpu, read};
 use saliq::{
     Error,
-    config::{LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
+    config::{ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     gpu::{Buffer, Recording},
     nn::{Gradients, ImageRange, Network, NetworkOptions, ParameterLayout, ParameterRole, TileTable},
     reference::{
@@ -99,7 +99,11 @@ impl Case {
                     _ => (6.0 / parameter.fan_in as f32).sqrt(),
                 };
                 for value in &mut parameters[parameter.range()] {
-                    *value = if parameter.role == ParameterRole::Alpha { 0.875 } else { random.signed() * scale };
+                    *value = match parameter.role {
+                        ParameterRole::Alpha => 0.875,
+                        ParameterRole::ActivationStep { highest } => 0.875 / highest as f32,
+                        _ => random.signed() * scale,
+                    };
                 }
             }
             for step in layout.steps() {
@@ -202,6 +206,20 @@ fn table_one_with_signed_pact() {
     check("table I, affine, signed after ReLU", &table_one(), &quantization, &[true]);
     let quantization = quantized("4,2", WeightQuantizer::Dorefa, false, PactKind::Signed);
     check("table I, dorefa, signed", &table_one(), &quantization, &[false]);
+}
+
+#[test]
+fn learned_steps_of_activations() {
+    for (pact, weight_quant, software) in [
+        (PactKind::Unsigned, WeightQuantizer::Sawb, true),
+        (PactKind::Signed, WeightQuantizer::Lsq, false),
+        (PactKind::SignedAfterRelu, WeightQuantizer::Affine, true),
+    ] {
+        let act_quant = ActivationQuantizer::Lsq;
+        let quantization = QuantizationConfig { act_quant, ..quantized("4,2,w4a3", weight_quant, false, pact) };
+        check(&format!("table I, {weight_quant:?}, lsq {pact:?}"), &table_one(), &quantization, &[software]);
+        check(&format!("detached, {weight_quant:?}, lsq {pact:?}"), &detached_network(), &quantization, &[!software]);
+    }
 }
 
 #[test]

@@ -1,27 +1,33 @@
-// Activation functions and their derivatives: ReLU and PACT (algorithms of PACT: Choi et al. 2018; paper eq. (6)).
-// KIND: 0 none, 1 ReLU, 2 PACT unsigned, 3 PACT signed, 4 PACT signed after a ReLU. `levels` is 2^b − 1 (unsigned) or 2^(b−1) − 1
-// (signed), `alpha` the clipping threshold.
+// Activation functions and their derivatives: ReLU, PACT (Choi et al. 2018; paper eq. (6)) and learned steps (LSQ, Esser et al. 2020) on PACT's grids.
+// KIND: 0 none, 1 ReLU, 2 PACT unsigned, 3 PACT signed, 4 PACT signed after a ReLU, 5, 6, 7 LSQ likewise. `levels` is 2^b − 1 (unsigned) or
+// 2^(b−1) − 1 (signed), `alpha` the clipping threshold, `learned` the parameter: PACT's α, or LSQ's step s, with α = s·levels.
 
 const NONE = 0u;
 const RELU = 1u;
 const PACT_UNSIGNED = 2u;
 const PACT_SIGNED = 3u;
 const PACT_SIGNED_AFTER_RELU = 4u;
+const LSQ_UNSIGNED = 5u;
+const LSQ_SIGNED = 6u;
+const LSQ_SIGNED_AFTER_RELU = 7u;
+
+// The clipping threshold α.
+fn threshold(kind: u32, learned: f32, levels: f32) -> f32 { return select(learned, learned * levels, kind >= LSQ_UNSIGNED); }
 
 fn clip(kind: u32, x: vec4f, alpha: f32) -> vec4f {
     switch kind {
         case RELU: { return max(x, vec4f()); }
-        case PACT_UNSIGNED, PACT_SIGNED_AFTER_RELU: { return clamp(x, vec4f(), vec4f(alpha)); }
-        case PACT_SIGNED: { return clamp(x, vec4f(-alpha), vec4f(alpha)); }
+        case PACT_UNSIGNED, PACT_SIGNED_AFTER_RELU, LSQ_UNSIGNED, LSQ_SIGNED_AFTER_RELU: { return clamp(x, vec4f(), vec4f(alpha)); }
+        case PACT_SIGNED, LSQ_SIGNED: { return clamp(x, vec4f(-alpha), vec4f(alpha)); }
         default: { return x; }
     }
 }
 
-// The activated and, for PACT, fake-quantized value: round(clip(x)·levels/α)·α/levels.
-fn activate(kind: u32, x: vec4f, alpha: f32, levels: f32) -> vec4f {
-    let clipped = clip(kind, x, alpha);
+// The activated and, for PACT and LSQ, fake-quantized value: round(clip(x)/s)·s with s = α/levels.
+fn activate(kind: u32, x: vec4f, learned: f32, levels: f32) -> vec4f {
+    let clipped = clip(kind, x, threshold(kind, learned, levels));
     if (kind < PACT_UNSIGNED) { return clipped; }
-    let scale = alpha / levels;
+    let scale = select(learned / levels, learned, kind >= LSQ_UNSIGNED);
     return round(clipped / scale) * scale;
 }
 
@@ -29,17 +35,21 @@ fn activate(kind: u32, x: vec4f, alpha: f32, levels: f32) -> vec4f {
 fn derivative(kind: u32, state: vec4f, alpha: f32) -> vec4f {
     switch kind {
         case RELU: { return select(vec4f(), vec4f(1.0), state > vec4f()); }
-        case PACT_UNSIGNED, PACT_SIGNED_AFTER_RELU: {
+        case PACT_UNSIGNED, PACT_SIGNED_AFTER_RELU, LSQ_UNSIGNED, LSQ_SIGNED_AFTER_RELU: {
             return select(vec4f(), vec4f(1.0), (state > vec4f()) & (state < vec4f(alpha)));
         }
-        case PACT_SIGNED: { return select(vec4f(), vec4f(1.0), abs(state) < vec4f(alpha)); }
+        case PACT_SIGNED, LSQ_SIGNED: { return select(vec4f(), vec4f(1.0), abs(state) < vec4f(alpha)); }
         default: { return vec4f(1.0); }
     }
 }
 
-// ∂y/∂α: 1 where x ≥ α, −1 where x ≤ −α (signed), 0 inside: the derivative of the clip.
-fn alpha_derivative(kind: u32, state: vec4f, alpha: f32) -> vec4f {
-    let above = select(vec4f(), vec4f(1.0), state >= vec4f(alpha));
-    if (kind == PACT_SIGNED) { return above - select(vec4f(), vec4f(1.0), state <= vec4f(-alpha)); }
-    return above;
+// PACT's ∂y/∂α: 1 where x ≥ α, −1 where x ≤ −α (signed), 0 inside: the derivative of the clip. LSQ's ∂y/∂s: levels and −levels there,
+// round(x/s) − x/s inside, but for its scale.
+fn learned_derivative(kind: u32, state: vec4f, alpha: f32, levels: f32) -> vec4f {
+    let is_signed = kind == PACT_SIGNED || kind == LSQ_SIGNED;
+    let below = select(vec4f(), vec4f(1.0), vec4<bool>(is_signed) & (state <= vec4f(-alpha)));
+    let outside = select(vec4f(), vec4f(1.0), state >= vec4f(alpha)) - below;
+    if (kind < LSQ_UNSIGNED) { return outside; }
+    let position = state / (alpha / levels);
+    return select(levels * outside, round(position) - position, derivative(kind, state, alpha) > vec4f());
 }

@@ -27,7 +27,7 @@ const ODD_NETWORK: &str = "network.layers = [
   { type = \"linear\", name = \"fc2\", out_features = 10 } ]\n";
 
 /// Settings that between them ask for every kernel with every option.
-const SETTINGS: [&str; 17] = [
+const SETTINGS: [&str; 19] = [
     "",
     "sgt = false",
     "bits = \"4,2\"",
@@ -40,6 +40,8 @@ const SETTINGS: [&str; 17] = [
     "optimizer = \"adadelta\"\nmask-fill = \"blur\"\nstop-gradient = true\nno-shuffle = true",
     "bits = \"8,8,8,8\"\nweight-quant = \"symmetric\"\nsgt = false",
     "bits = \"4,2\"\nweight-quant = \"lsq\"\nsgt = false",
+    "bits = \"4,2\"\nact-quant = \"lsq\"\nsgt = false",
+    "bits = \"4,2\"\nact-quant = \"lsq\"\npact = \"signed\"\nsgt = false",
     "bits = \"2,4,8\"\nweight-quant = \"lsq\"\nper-channel = true\nsgt = false",
     "bits = \"w1a2,w4a4\"\nweight-quant = \"dorefa\"\nper-channel = true\nsgt = false",
     "batch-size = 1\nsgt = false",

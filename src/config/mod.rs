@@ -28,8 +28,9 @@ pub use quantization::{QuantizationOverrides, expand_bits};
 pub use resolve::DatasetInfo;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{
-    Augmentation, MaskFill, MaskRank, Normalize, OptimizerConfig, OptimizerKind, PactKind, QuantizationConfig, RunConfig,
-    SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit, WeightQuantizer,
+    ActivationQuantizer, Augmentation, MaskFill, MaskRank, Normalize, OptimizerConfig, OptimizerKind, PactKind,
+    QuantizationConfig, RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit,
+    WeightQuantizer,
 };
 
 /// The decimal number that `value` is printed as: the 0.1 that somebody wrote, not 0.10000000149.

@@ -9,8 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NormalizeSpec, OptimizerKind, PactKind,
-    SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit, WeightQuantizer,
+    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NormalizeSpec,
+    OptimizerKind, PactKind, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit, WeightQuantizer,
     quantization::refusal,
     text::{real, suggestion, whole},
 };
@@ -110,7 +110,10 @@ settings! {
         /// A range for every output channel of a weight instead of one for the tensor [default: false]
         #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
         per_channel: bool,
-        /// Activation clipping (PACT) [default: unsigned]
+        /// What is learned of the activations: PACT's clipping value α, or the step between levels (LSQ) [default: pact]
+        #[arg(value_name = "NAME")]
+        act_quant: ActivationQuantizer,
+        /// Activation clipping (PACT), also the grid of --act-quant lsq [default: unsigned]
         #[arg(value_name = "KIND")]
         pact: PactKind,
         /// Initial clipping value α [default: calibrated from the first batches]
@@ -473,6 +476,13 @@ impl PartialRunConfig {
             for (key, rules, needs) in pairs {
                 if let Some(key) = key.filter(|_| !rules.contains(&optimizer)) {
                     invalid(key, "", format!("has an effect with {needs} only"))?;
+                }
+            }
+        }
+        if self.act_quant == Some(ActivationQuantizer::Lsq) {
+            for (key, present) in [("alpha-init", self.alpha_init.is_some()), ("alpha-decay", self.alpha_decay.is_some())] {
+                if present {
+                    invalid(key, "", "has an effect with --act-quant pact only")?;
                 }
             }
         }

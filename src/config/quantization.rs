@@ -1,6 +1,6 @@
 //! From `--bits` and its companions to a [`QuantizationConfig`] for a given network, and what no quantizer can do.
 
-use super::{BitsList, LayerBits, NetworkConfig, PactKind, QuantizationConfig, WeightQuantizer};
+use super::{ActivationQuantizer, BitsList, LayerBits, NetworkConfig, PactKind, QuantizationConfig, WeightQuantizer};
 use crate::{Error, Result};
 
 /// Bits of every convolution and linear layer of `network`, from what `--bits` says: a single value applies to every
@@ -151,6 +151,9 @@ pub struct QuantizationOverrides {
         help_heading = "Network & quantization"
     )]
     pub per_channel: Option<bool>,
+    /// What is learned of the activations [default: the model's own, else pact]
+    #[arg(long, value_name = "NAME", help_heading = "Network & quantization")]
+    pub act_quant: Option<ActivationQuantizer>,
     /// Activation clipping [default: the model's own, else unsigned]
     #[arg(long, value_name = "KIND", help_heading = "Network & quantization")]
     pub pact: Option<PactKind>,
@@ -168,6 +171,7 @@ impl QuantizationOverrides {
         }
         result.weight_quant = self.weight_quant.unwrap_or(result.weight_quant);
         result.per_channel = self.per_channel.unwrap_or(result.per_channel);
+        result.act_quant = self.act_quant.unwrap_or(result.act_quant);
         result.pact = self.pact.unwrap_or(result.pact);
         result.validate()?;
         Ok(result)

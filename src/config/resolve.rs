@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    AugmentList, Betas, BitsList, DropoutRates, LayerBits, LayerConfig, MaskFill, MaskRank, NetworkConfig, Normalize,
-    NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind, PartialNetwork, PartialRunConfig, QuantizationConfig, RunConfig,
-    SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer, decimal,
+    ActivationQuantizer, AugmentList, Betas, BitsList, DropoutRates, LayerBits, LayerConfig, MaskFill, MaskRank, NetworkConfig,
+    Normalize, NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind, PartialNetwork, PartialRunConfig, QuantizationConfig,
+    RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer, decimal,
     quantization::expand_bits,
 };
 use crate::{Error, Result};
@@ -150,13 +150,16 @@ impl PartialRunConfig {
 
     fn quantization_for(&self, network: &NetworkConfig) -> Result<QuantizationConfig> {
         let float = [LayerBits::FLOAT];
+        let act_quant = self.act_quant.unwrap_or(ActivationQuantizer::Pact);
+        let learns_alpha = act_quant == ActivationQuantizer::Pact;
         let config = QuantizationConfig {
             bits: expand_bits(self.bits.as_ref().map_or(&float, |list| &list.0), network)?,
             weight_quant: self.weight_quant.unwrap_or(WeightQuantizer::Sawb),
             per_channel: self.per_channel.unwrap_or(false),
             pact: self.pact.unwrap_or(PactKind::Unsigned),
-            alpha_init: self.alpha_init.map(|value| value as f32),
-            alpha_decay: self.alpha_decay.unwrap_or(0.0) as f32,
+            act_quant,
+            alpha_init: self.alpha_init.filter(|_| learns_alpha).map(|value| value as f32),
+            alpha_decay: self.alpha_decay.filter(|_| learns_alpha).unwrap_or(0.0) as f32,
             alpha_lr_factor: self.alpha_lr_factor.unwrap_or(1.0) as f32,
             step_lr_factor: self.step_lr_factor.unwrap_or(1.0) as f32,
         };
@@ -222,6 +225,7 @@ impl From<&RunConfig> for PartialRunConfig {
         let kind = run.optimizer.kind;
         let (network, dropout) = network_as_given(&run.network);
         let stepped = run.schedule.kind == ScheduleKind::Step;
+        let learns_alpha = run.quantization.act_quant == ActivationQuantizer::Pact;
         let adam = matches!(kind, Adam | Adamw);
         PartialRunConfig {
             dataset: Some(run.dataset.clone()),
@@ -235,9 +239,10 @@ impl From<&RunConfig> for PartialRunConfig {
             bits: Some(BitsList(run.quantization.bits.clone())).filter(|list| !list.0.is_empty()),
             weight_quant: Some(run.quantization.weight_quant),
             per_channel: Some(run.quantization.per_channel),
+            act_quant: Some(run.quantization.act_quant),
             pact: Some(run.quantization.pact),
             alpha_init: run.quantization.alpha_init.map(decimal),
-            alpha_decay: Some(decimal(run.quantization.alpha_decay)),
+            alpha_decay: learns_alpha.then(|| decimal(run.quantization.alpha_decay)),
             alpha_lr_factor: Some(decimal(run.quantization.alpha_lr_factor)),
             step_lr_factor: Some(decimal(run.quantization.step_lr_factor)),
             dropout,
@@ -490,6 +495,7 @@ mod tests {
             bits in proptest::option::of(proptest::sample::select(vec!["32", "4", "4,2", "w8a1,32", "w32a3"])),
             weight_quant in choice().prop_filter("1 bit only", |quantizer| *quantizer != Some(WeightQuantizer::Binary)),
             per_channel in any::<Option<bool>>(),
+            act_quant in choice(),
             alpha_init in proptest::option::of(0.1..20.0f64),
             step_lr_factor in proptest::option::of(0.0..20.0f64),
         ) -> PartialRunConfig {
@@ -503,7 +509,8 @@ mod tests {
                 bits: bits.map(|text| text.parse().unwrap()),
                 weight_quant,
                 per_channel,
-                alpha_init,
+                act_quant,
+                alpha_init: alpha_init.filter(|_| act_quant != Some(ActivationQuantizer::Lsq)),
                 step_lr_factor,
                 ..PartialRunConfig::default()
             }

@@ -80,6 +80,15 @@ choices! {
     }
 }
 choices! {
+    /// What of a quantized activation is learned.
+    ActivationQuantizer {
+        /// PACT's clipping threshold α.
+        Pact,
+        /// The step between levels (LSQ), on PACT's grids.
+        Lsq,
+    }
+}
+choices! {
     /// PACT's clipping range and place.
     PactKind {
         /// clip(x, 0, α) in the place of the ReLU.
@@ -204,6 +213,8 @@ pub struct QuantizationConfig {
     pub weight_quant: WeightQuantizer,
     /// A range for every output channel instead of one for the tensor.
     pub per_channel: bool,
+    /// What is learned of the activations.
+    pub act_quant: ActivationQuantizer,
     /// Activation clipping.
     pub pact: PactKind,
     /// Initial α; calibrated from the first batches where absent.
@@ -222,6 +233,7 @@ impl Default for QuantizationConfig {
             bits: Vec::new(),
             weight_quant: WeightQuantizer::Sawb,
             per_channel: false,
+            act_quant: ActivationQuantizer::Pact,
             pact: PactKind::Unsigned,
             alpha_init: None,
             alpha_decay: 0.0,

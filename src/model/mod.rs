@@ -26,7 +26,7 @@ pub struct Model {
     pub layout: ParameterLayout,
     /// All parameters, flat; padded to a multiple of 4.
     pub parameters: Vec<f32>,
-    /// Whether the file had every α that the layout has. Learned steps that it did not have are those LSQ starts with.
+    /// Whether the file had every α (or step of an activation) that the layout has. Steps of weights that it did not have are those LSQ starts with.
     pub has_alphas: bool,
     /// Where it was read from.
     pub path: PathBuf,
@@ -52,12 +52,12 @@ impl Model {
         Ok(Model { config, layout, parameters, has_alphas, path })
     }
 
-    /// Refuses a quantized model without its α's: there is nothing to clip at.
+    /// Refuses a quantized model without its α's (or the steps of its activations): there is nothing to clip at.
     pub fn require_alphas(&self) -> Result<()> {
         if self.has_alphas {
             return Ok(());
         }
-        let missing: Vec<_> = self.layout.alphas().map(|alpha| alpha.name.as_str()).collect();
+        let missing: Vec<_> = self.layout.calibrated().map(|parameter| parameter.name.as_str()).collect();
         Err(Error::format(
             &self.path,
             format!(
@@ -82,8 +82,9 @@ impl Model {
     }
 }
 
-/// The file's tensors in the layout's order, and whether all α's were there (absent ones are 1). Learned steps that are absent, or were learned
-/// for another width (`stored` is the layout that the file was written with), are initialised from the weights.
+/// The file's tensors in the layout's order, and whether all α's and steps of activations were there (absent ones are 1). Steps of weights that
+/// are absent are initialised from the weights. A step that was learned for other levels (`stored` is the layout that the file was written
+/// with) counts as absent.
 pub(crate) fn fill(
     file: &TensorFile,
     layout: &ParameterLayout,
@@ -94,17 +95,19 @@ pub(crate) fn fill(
     let mut has_alphas = true;
     for parameter in &layout.parameters {
         let is_alpha = parameter.role == ParameterRole::Alpha;
-        let is_step = matches!(parameter.role, ParameterRole::WeightStep { .. });
+        let is_weight_step = matches!(parameter.role, ParameterRole::WeightStep { .. });
+        let is_calibrated = is_alpha || matches!(parameter.role, ParameterRole::ActivationStep { .. });
+        let is_step = !is_alpha && (is_weight_step || is_calibrated);
         let other_use = stored
             .find(&parameter.name)
             .is_some_and(|other| is_step && (other.role, &other.shape) != (parameter.role, &parameter.shape));
         let Some(tensor) = file.tensor(&parameter.name).filter(|_| !other_use) else {
-            if is_alpha {
+            if is_calibrated {
                 has_alphas = false;
                 parameters[parameter.offset as usize] = 1.0;
                 continue;
             }
-            if is_step {
+            if is_weight_step {
                 layout.initialize_step(parameter, &mut parameters);
                 continue;
             }

@@ -1,8 +1,8 @@
-//! Which activation a layer has: ReLU, or PACT in its place.
+//! Which activation a layer has: ReLU, or PACT or a learned step (LSQ) in its place.
 
 use crate::{
     Error, Result,
-    config::{LayerBits, PactKind},
+    config::{ActivationQuantizer, LayerBits, PactKind, QuantizationConfig},
     gpu::Specialization,
 };
 
@@ -20,11 +20,12 @@ impl ActivationPlan {
     /// ReLU.
     pub const RELU: ActivationPlan = ActivationPlan { kind: 1, levels: 1.0, alpha_index: None };
 
-    /// PACT with `bits.activation` bits and its α at `alpha_index` of the flat parameters; ReLU at 32 bits.
+    /// PACT or LSQ with `bits.activation` bits and its α or step at `alpha_index` of the flat parameters; ReLU at 32 bits.
     ///
     /// # Errors
-    /// [`Error::Usage`] for signed PACT at 1 bit, which has no levels but 0.
-    pub fn new(pact: PactKind, bits: LayerBits, alpha_index: Option<u32>) -> Result<Self> {
+    /// [`Error::Usage`] for signed activations at 1 bit, which have no levels but 0.
+    pub fn new(quantization: &QuantizationConfig, bits: LayerBits, alpha_index: Option<u32>) -> Result<Self> {
+        let pact = quantization.pact;
         let Some(alpha_index) = alpha_index.filter(|_| bits.quantizes_activations()) else { return Ok(ActivationPlan::RELU) };
         if ActivationPlan::levels(pact, bits.activation) == 0 {
             return Err(Error::Usage("signed PACT has no levels at 1 bit; use --pact unsigned, or 2 or more bits".into()));
@@ -34,6 +35,7 @@ impl ActivationPlan {
             PactKind::Signed => 3,
             PactKind::SignedAfterRelu => 4,
         };
+        let kind = kind + if quantization.act_quant == ActivationQuantizer::Lsq { 3 } else { 0 };
         let levels = ActivationPlan::levels(pact, bits.activation);
         Ok(ActivationPlan { kind, levels: levels as f32, alpha_index: Some(alpha_index) })
     }
@@ -46,27 +48,31 @@ impl ActivationPlan {
         }
     }
 
-    /// Whether there is an α to learn.
+    /// Whether there is an α or a step to learn.
     pub fn is_pact(self) -> bool {
         self.alpha_index.is_some()
     }
 
-    /// Where its α is in the flat parameters.
+    /// Where its α or step is in the flat parameters.
     pub fn alpha_index(self) -> Option<u32> {
         self.alpha_index
     }
 
     /// Adds the constants of a forward kernel.
     pub(super) fn forward(self, specialization: Specialization) -> Specialization {
-        let specialization = self.backward(specialization);
-        if self.is_pact() { specialization.constant("LEVELS", self.levels) } else { specialization }
+        self.backward(specialization)
+    }
+
+    /// The factor on the gradient of the learned parameter where an image has `elements` activations: LSQ's 1/√(N·Q_p), else 1.
+    pub(super) fn gradient_scale(self, elements: u32) -> f64 {
+        if self.kind > 4 { 1.0 / (f64::from(elements) * f64::from(self.levels)).sqrt() } else { 1.0 }
     }
 
     /// Adds the constants of a backward kernel.
     pub(super) fn backward(self, specialization: Specialization) -> Specialization {
         let specialization = specialization.feature("pact", self.is_pact()).constant("ACTIVATION", self.kind);
         match self.alpha_index {
-            Some(index) => specialization.constant("ALPHA_INDEX", index),
+            Some(index) => specialization.constant("ALPHA_INDEX", index).constant("LEVELS", self.levels),
             None => specialization,
         }
     }

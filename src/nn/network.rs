@@ -201,8 +201,9 @@ impl Network {
             };
             if let Some(activation_name) = &activation_name {
                 let bits = if is_weighted { quantization.layer_bits(weighted - 1) } else { bits };
-                let alpha = self.layout.find(&format!("{activation_name}.alpha")).map(|parameter| parameter.offset);
-                activation = ActivationPlan::new(quantization.pact, bits, alpha)?;
+                let learned =
+                    ["alpha", "step"].iter().find_map(|suffix| self.layout.find(&format!("{activation_name}.{suffix}")));
+                activation = ActivationPlan::new(quantization, bits, learned.map(|parameter| parameter.offset))?;
             }
             let elements = output.pixels() * groups(output.channels);
             let value = match kind {
@@ -671,7 +672,9 @@ impl Network {
 
     fn record_alpha_sum(&self, pass: &mut Pass<'_>, node: &Node, blocks: u32, wanted: Gradients) -> Result<()> {
         let Some(index) = node.activation.alpha_index().filter(|_| wanted == Gradients::Parameters) else { return Ok(()) };
-        let kernel = pass.gpu.kernel("sum_partials", Specialization::new().constant("COUNT", blocks).constant("INDEX", index))?;
+        let scale = node.activation.gradient_scale(node.output.elements());
+        let specialization = Specialization::new().constant("COUNT", blocks).constant("INDEX", index).constant("SCALE", scale);
+        let kernel = pass.gpu.kernel("sum_partials", specialization)?;
         let bindings = [pass.range.binding, (&self.backward_buffers()?.partial_sums).into(), (&self.gradients).into()];
         pass.recording.dispatch(pass.gpu, format!("{} α gradient", node.name), kernel, &bindings, [1, 1, 1])
     }

@@ -1,8 +1,9 @@
 //! The flat array of all parameters: PyTorch's names, shapes and order of elements; learned steps, then α's, at the end.
 
+use super::ActivationPlan;
 use crate::{
     Error, Result,
-    config::{LayerConfig, NetworkConfig, QuantizationConfig, WeightInit},
+    config::{ActivationQuantizer, LayerConfig, NetworkConfig, QuantizationConfig, WeightInit},
     quant::{WeightQuantizerPlan, highest_level, initial_steps},
     random,
 };
@@ -19,6 +20,11 @@ pub enum ParameterRole {
     Bias,
     /// LSQ's step of a layer's weights, `<layer>.weight_step`: one for the tensor, or one an output channel.
     WeightStep {
+        /// Q_p, the highest level it is for.
+        highest: u32,
+    },
+    /// LSQ's step of an activation, `<activation>.step`.
+    ActivationStep {
         /// Q_p, the highest level it is for.
         highest: u32,
     },
@@ -45,6 +51,11 @@ impl Parameter {
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// The layer or activation it belongs to.
+    pub fn layer(&self) -> &str {
+        self.name.rsplit_once('.').map_or(&self.name, |(layer, _)| layer)
     }
 
     /// Never true: every tensor has elements.
@@ -117,7 +128,11 @@ impl ParameterLayout {
                 }
                 LayerConfig::Activation { name } => {
                     if weighted > 0 && quantization.layer_bits(weighted - 1).quantizes_activations() {
-                        alphas.push(format!("{name}.alpha"));
+                        let highest = ActivationPlan::levels(quantization.pact, quantization.layer_bits(weighted - 1).activation);
+                        alphas.push(match quantization.act_quant {
+                            ActivationQuantizer::Pact => (format!("{name}.alpha"), ParameterRole::Alpha),
+                            ActivationQuantizer::Lsq => (format!("{name}.step"), ParameterRole::ActivationStep { highest }),
+                        });
                     }
                 }
                 LayerConfig::MaxPool { .. } | LayerConfig::Dropout { .. } => {}
@@ -129,9 +144,13 @@ impl ParameterLayout {
         for (name, count, role) in learned {
             layout.append(name, count, role)?;
         }
+        // Activations learn either α's or steps: these stand behind the steps of weights.
         layout.alpha_first = layout.length;
-        for name in alphas {
-            layout.append(name, 1, ParameterRole::Alpha)?;
+        for (name, role) in alphas {
+            layout.append(name, 1, role)?;
+        }
+        if quantization.act_quant == ActivationQuantizer::Lsq {
+            layout.alpha_first = layout.length;
         }
         Ok(layout)
     }
@@ -156,7 +175,17 @@ impl ParameterLayout {
         self.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Alpha)
     }
 
-    /// The learned steps.
+    /// The learned steps of activations.
+    pub fn activation_steps(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters.iter().filter(|parameter| matches!(parameter.role, ParameterRole::ActivationStep { .. }))
+    }
+
+    /// The α's or steps of activations: what takes data to find.
+    pub fn calibrated(&self) -> impl Iterator<Item = &Parameter> {
+        self.alphas().chain(self.activation_steps())
+    }
+
+    /// The learned steps of weights.
     pub fn steps(&self) -> impl Iterator<Item = &Parameter> {
         self.parameters.iter().filter(|parameter| matches!(parameter.role, ParameterRole::WeightStep { .. }))
     }
@@ -175,8 +204,8 @@ impl ParameterLayout {
         self.length.next_multiple_of(4)
     }
 
-    /// Initial values: PyTorch's default U(±1/√fan_in), or Kaiming-normal weights with zero biases; steps by the
-    /// weights; α's are 1 until they are calibrated.
+    /// Initial values: PyTorch's default U(±1/√fan_in), or Kaiming-normal weights with zero biases; steps of
+    /// weights by these; α's and steps of activations are 1 until they are calibrated.
     pub fn initialize(&self, seed: u64, init: WeightInit) -> Vec<f32> {
         let mut values = vec![0.0; self.padded_length() as usize];
         let key = random::random_key(seed, 0, random::INITIALIZE);
@@ -186,7 +215,7 @@ impl ParameterLayout {
                 let [a, b, ..] = random::random_bits(key, parameter.offset + index as u32, 0, 0);
                 let (a, b) = (f64::from(random::uniform01(a)), f64::from(random::uniform01(b)));
                 *value = match (parameter.role, init) {
-                    (ParameterRole::Alpha | ParameterRole::WeightStep { .. }, _) => 1.0,
+                    (ParameterRole::Alpha | ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. }, _) => 1.0,
                     (_, WeightInit::KaimingUniform) => ((2.0 * a - 1.0) * scale) as f32,
                     (ParameterRole::Bias, WeightInit::KaimingNormal) => 0.0,
                     (ParameterRole::Weight, WeightInit::KaimingNormal) => {

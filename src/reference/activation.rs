@@ -1,5 +1,5 @@
 //! Activations: ReLU, and PACT (Choi et al. 2018; signed: the paper's eq. (6)) with fake quantization to `levels` steps from 0 to α:
-//! y = round(clip(x)·levels/α)·α/levels, rounding half to even.
+//! y = round(clip(x)·levels/α)·α/levels, rounding half to even. LSQ (Esser et al. 2020) is the same with a learned step s = α/levels.
 
 use crate::config::{LayerBits, PactKind};
 
@@ -19,6 +19,15 @@ pub enum Activation {
         /// Steps from 0 to α; `None` leaves the clip unrounded, which is what its gradients are the derivative of.
         levels: Option<f64>,
     },
+    /// PACT's grids with a learned step.
+    Lsq {
+        /// Range and place.
+        kind: PactKind,
+        /// Step s.
+        step: f64,
+        /// Steps from 0 to the end of the range.
+        levels: f64,
+    },
 }
 
 impl Activation {
@@ -27,11 +36,24 @@ impl Activation {
         if bits.activation >= 32 {
             return Activation::Relu;
         }
-        let steps = match kind {
+        Activation::Pact { kind, alpha, levels: Some(Activation::levels(kind, bits)) }
+    }
+
+    /// Steps from 0 to the end of the range: 2^b − 1 unsigned, 2^(b−1) − 1 signed.
+    pub fn levels(kind: PactKind, bits: LayerBits) -> f64 {
+        match kind {
             PactKind::Unsigned => 2f64.powi(bits.activation as i32) - 1.0,
             PactKind::Signed | PactKind::SignedAfterRelu => 2f64.powi(bits.activation as i32 - 1) - 1.0,
-        };
-        Activation::Pact { kind, alpha, levels: Some(steps) }
+        }
+    }
+
+    /// The step between two levels, where values are rounded.
+    pub fn step(self) -> Option<f64> {
+        match self {
+            Activation::Pact { alpha, levels: Some(levels), .. } => Some(alpha / levels),
+            Activation::Lsq { step, .. } => Some(step),
+            _ => None,
+        }
     }
 
     /// Ends of the range that is passed on unchanged.
@@ -41,6 +63,8 @@ impl Activation {
             Activation::Relu => (0.0, f64::INFINITY),
             Activation::Pact { kind: PactKind::Signed, alpha, .. } => (-alpha, alpha),
             Activation::Pact { alpha, .. } => (0.0, alpha),
+            Activation::Lsq { kind: PactKind::Signed, step, levels } => (-levels * step, levels * step),
+            Activation::Lsq { step, levels, .. } => (0.0, levels * step),
         }
     }
 
@@ -56,6 +80,7 @@ pub fn activation(activation: Activation, x: f64) -> f64 {
     let clipped = activation.clip(x);
     match activation {
         Activation::Pact { alpha, levels: Some(levels), .. } => (clipped * levels / alpha).round_ties_even() * alpha / levels,
+        Activation::Lsq { step, .. } => (clipped / step).round_ties_even() * step,
         _ => clipped,
     }
 }

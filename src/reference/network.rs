@@ -9,7 +9,7 @@ use super::{
     convolution_weight_gradient::convolution_weight_gradient,
     fully_connected_weight_gradient::fully_connected_weight_gradient,
     learned_step::learned_step,
-    learned_step_gradient::learned_step_gradient,
+    learned_step_gradient::{learned_step_gradient, step_gradient_scale},
     matrix_product::{matrix_product, matrix_product_input_gradient},
     max_pool::{max_pool, windows},
     max_pool_gradient::max_pool_gradient,
@@ -79,9 +79,13 @@ impl ReferenceNetwork {
     }
 
     fn activation(&self, parameters: &[f64], index: usize, name: &str) -> Activation {
-        match self.named(parameters, name, "alpha") {
-            &[alpha] => {
-                let full = Activation::new(self.quantization.pact, self.quantization.layer_bits(self.weighted(index)), alpha);
+        let bits = self.quantization.layer_bits(self.weighted(index));
+        let (kind, levels) = (self.quantization.pact, Activation::levels(self.quantization.pact, bits));
+        match (self.named(parameters, name, "alpha"), self.named(parameters, name, "step")) {
+            (_, &[step]) if self.rounding => Activation::Lsq { kind, step, levels },
+            (_, &[step]) => Activation::Pact { kind, alpha: step * levels, levels: None },
+            (&[alpha], _) => {
+                let full = Activation::new(kind, bits, alpha);
                 match full {
                     Activation::Pact { kind, alpha, .. } if !self.rounding => Activation::Pact { kind, alpha, levels: None },
                     other => other,
@@ -191,8 +195,14 @@ impl ReferenceNetwork {
                     input
                 }
                 LayerConfig::Activation { name } => {
-                    let (input, alpha) = activation_gradient(self.activation(parameters, index, name), x, &gradient);
-                    store(name, "alpha", &[alpha]);
+                    let kind = self.activation(parameters, index, name);
+                    let (input, learned) = activation_gradient(kind, x, &gradient);
+                    match kind {
+                        Activation::Lsq { levels, .. } => {
+                            store(name, "step", &[learned * step_gradient_scale(x.len() / images, levels)]);
+                        }
+                        _ => store(name, "alpha", &[learned]),
+                    }
                     input
                 }
                 LayerConfig::MaxPool { .. } => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
@@ -215,10 +225,7 @@ impl ReferenceNetwork {
                 LayerConfig::Activation { name } => {
                     let kind = self.activation(parameters, index, name);
                     let (low, high) = kind.range();
-                    let step = match kind {
-                        Activation::Pact { alpha, levels: Some(levels), .. } => Some(alpha / levels),
-                        _ => None,
-                    };
+                    let step = kind.step();
                     let unit = step.unwrap_or(1.0);
                     // An exact 0 is a ReLU's output or all zeros in front: the same in f32.
                     for &x in x.iter().filter(|x| **x != 0.0) {

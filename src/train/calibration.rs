@@ -1,11 +1,12 @@
-//! Initial α's: a high percentile of the activations of the first batches.
+//! Initial α's (a high percentile of the activations of the first batches) and steps (LSQ's 2·E|x|/√Q_p of them).
 
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
     config::{LayerBits, NetworkConfig, QuantizationConfig},
     gpu::{Gpu, Recording},
-    nn::{Network, NetworkOptions, groups, to_nchw},
+    nn::{Network, NetworkOptions, Parameter, ParameterRole, groups, to_nchw},
+    quant::initial_step,
 };
 
 /// Batches looked at.
@@ -15,9 +16,9 @@ const PERCENTILE: f64 = 0.999;
 /// Images of a calibration batch at most.
 const MOST_IMAGES: u32 = 64;
 
-/// (name, α) for every quantized activation: the 99.9th percentile of its float input after the ReLU, over the first 4 batches in file
-/// order, with the weights fake-quantized as they will be. `parameters` are flat, without or with α's at their end.
-pub async fn calibrate_alphas(
+/// (name, value) for the α or step of every quantized activation, from its float input after the ReLU over the first 4 batches in file order,
+/// the 99.9th percentile or LSQ's step for the mean, with the weights fake-quantized as they will be. `parameters` are flat, without or with these at their end.
+pub async fn calibrate_activations(
     gpu: &Gpu,
     network: &NetworkConfig,
     quantization: &QuantizationConfig,
@@ -44,18 +45,31 @@ pub async fn calibrate_alphas(
     float.record_forward(gpu, &mut recording, batch.clean(), None)?;
 
     let wanted = crate::nn::ParameterLayout::new(network, quantization)?;
-    let mut samples: Vec<(String, Vec<f32>)> = wanted.alphas().map(|alpha| (alpha.name.clone(), Vec::new())).collect();
+    let mut samples: Vec<(&Parameter, Vec<f32>)> = wanted.calibrated().map(|parameter| (parameter, Vec::new())).collect();
     for record in &table {
         recording.submit(gpu)?;
         for (activation, shape, buffer) in float.activations() {
-            let Some((_, values)) = samples.iter_mut().find(|(name, _)| name.strip_suffix(".alpha") == Some(activation)) else {
+            let Some((_, values)) = samples.iter_mut().find(|(parameter, _)| parameter.layer() == activation) else {
                 continue;
             };
             let count = u64::from(record.count) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
             values.extend(to_nchw(&gpu.read::<f32>(buffer, 0, count).await?, shape));
         }
     }
-    Ok(samples.into_iter().map(|(name, values)| (name, percentile(values))).collect())
+    let initial = |(parameter, values): (&Parameter, Vec<f32>)| {
+        let value = match parameter.role {
+            ParameterRole::ActivationStep { highest } => initial_step(mean_magnitude(&values), highest),
+            _ => percentile(values),
+        };
+        (parameter.name.clone(), value)
+    };
+    Ok(samples.into_iter().map(initial).collect())
+}
+
+/// The mean magnitude; 1 where all are 0.
+fn mean_magnitude(values: &[f32]) -> f64 {
+    let mean = values.iter().map(|&value| f64::from(value).abs()).sum::<f64>() / values.len().max(1) as f64;
+    if mean.is_finite() && mean > 0.0 { mean } else { 1.0 }
 }
 
 /// The value below which [`PERCENTILE`] of the magnitudes lie; 1 where all are 0.

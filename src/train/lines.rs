@@ -51,7 +51,7 @@ pub struct EpochLine {
     pub masked_share: Option<f64>,
     /// PACT's α after the epoch, by activation.
     pub alpha: BTreeMap<String, f32>,
-    /// Learned steps (LSQ) after the epoch, by layer; the mean over output channels that have their own.
+    /// Learned steps (LSQ) after the epoch, by layer or activation; the mean over output channels that have their own.
     #[serde(default)]
     pub step_size: BTreeMap<String, f32>,
     /// Lowest and highest quantized weight of every quantized layer after the epoch; the widest of output channels that have their own.

@@ -7,7 +7,7 @@ mod lines;
 mod schedule;
 mod trainer;
 
-pub use calibration::calibrate_alphas;
+pub use calibration::calibrate_activations;
 pub use checkpoint::{Checkpoint, Progressed};
 pub use folder::RunFolder;
 pub use lines::{EpochLine, StepLine};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Checkpoint, EpochLine, Progressed, RunFolder, Schedule, StepLine, calibration::calibrate_alphas};
+use super::{Checkpoint, EpochLine, Progressed, RunFolder, Schedule, StepLine, calibration::calibrate_activations};
 use crate::{
     Error, Result,
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
@@ -252,7 +252,7 @@ impl<'a> Trainer<'a> {
             let file = crate::model::TensorFile::read(&model.path)?;
             (parameters, has_alphas) = crate::model::fill(&file, layout, &model.layout, &model.path)?;
         }
-        if layout.alphas().next().is_some() && !has_alphas {
+        if layout.calibrated().next().is_some() && !has_alphas {
             let gather = GatherOptions {
                 shuffle: false,
                 augment: Vec::new(),
@@ -261,7 +261,9 @@ impl<'a> Trainer<'a> {
             };
             let calibrated = match quantization.alpha_init {
                 Some(alpha) => layout.alphas().map(|parameter| (parameter.name.clone(), alpha)).collect(),
-                None => calibrate_alphas(self.gpu, &self.config.network, quantization, &parameters, &self.train, &gather).await?,
+                None => {
+                    calibrate_activations(self.gpu, &self.config.network, quantization, &parameters, &self.train, &gather).await?
+                }
             };
             for (name, alpha) in calibrated {
                 if let Some(parameter) = layout.find(&name) {
@@ -279,15 +281,18 @@ impl<'a> Trainer<'a> {
     }
 
     fn alphas(&self, parameters: &[f32]) -> BTreeMap<String, f32> {
-        let name = |name: &str| name.strip_suffix(".alpha").unwrap_or(name).to_string();
-        self.network.layout.alphas().map(|alpha| (name(&alpha.name), parameters[alpha.offset as usize])).collect()
+        self.network.layout.alphas().map(|alpha| (alpha.layer().to_string(), parameters[alpha.offset as usize])).collect()
     }
 
-    /// Learned steps by layer: the mean over output channels that have their own.
+    /// Learned steps by layer or activation: the mean over output channels that have their own.
     fn step_sizes(&self, parameters: &[f32]) -> BTreeMap<String, f32> {
-        let name = |name: &str| name.strip_suffix(".weight_step").unwrap_or(name).to_string();
         let mean = |steps: &[f32]| steps.iter().sum::<f32>() / steps.len() as f32;
-        self.network.layout.steps().map(|step| (name(&step.name), mean(&parameters[step.range()]))).collect()
+        let layout = &self.network.layout;
+        layout
+            .steps()
+            .chain(layout.activation_steps())
+            .map(|step| (step.layer().to_string(), mean(&parameters[step.range()])))
+            .collect()
     }
 
     /// Lowest and highest quantized weight by layer, as the last forward pass had them.
