@@ -39,7 +39,7 @@ fn help(arguments: &[&str]) -> String {
 fn version_and_help() {
     assert_eq!(help(&["--version"]).trim_end(), format!("saliq {}", env!("CARGO_PKG_VERSION")));
     let overview = help(&["--help"]);
-    for command in ["demo", "devices", "data", "train", "quantize", "eval", "explain", "cost", "check", "bench"] {
+    for command in ["demo", "devices", "data", "train", "quantize", "eval", "explain", "export", "cost", "check", "bench"] {
         assert!(overview.contains(&format!("\n  {command} ")), "{command}: {overview}");
         assert!(help(&[command, "--help"]).contains("--adapter"), "{command}");
     }

@@ -27,7 +27,7 @@ const ODD_NETWORK: &str = "network.layers = [
   { type = \"linear\", name = \"fc2\", out_features = 10 } ]\n";
 
 /// Settings that between them ask for every kernel with every option.
-const SETTINGS: [&str; 19] = [
+const SETTINGS: [&str; 22] = [
     "",
     "sgt = false",
     "bits = \"4,2\"",
@@ -47,6 +47,9 @@ const SETTINGS: [&str; 19] = [
     "batch-size = 1\nsgt = false",
     "ODD",
     "ODD\nbits = \"4,2,4\"\nweight-quant = \"dorefa\"",
+    "batch-norm = true\nsgt = false",
+    "batch-norm = true\nbits = \"4,2\"\nfreeze-bn-after = 10",
+    "ODD\nbits = \"4,32\"\nsgt = false\nNORM",
 ];
 
 /// Every kernel, linked, with the constants of each specialisation; each is named `kernel#number`.
@@ -84,7 +87,11 @@ fn requests(gpu: &Gpu) -> Result<Vec<(&'static str, Specialization)>> {
         let shape = if text.starts_with("ODD") { Shape::new(3, 21, 17) } else { Shape::new(1, 28, 28) };
         let dataset = blank(shape);
         let info = DatasetInfo { name: dataset.name.clone(), shape, classes: dataset.classes };
-        let settings = PartialRunConfig::parse(&text.replace("ODD", ODD_NETWORK), "check")?;
+        let mut toml = text.replace("ODD", ODD_NETWORK);
+        if let Some(plain) = toml.strip_suffix("NORM") {
+            toml = plain.replace("{ type = \"activation\", name = \"act3\" }", "{ type = \"batch-norm\", name = \"bn3\" }");
+        }
+        let settings = PartialRunConfig::parse(&toml, "check")?;
         let config = settings.resolve(&info)?;
         let trainer = Trainer::new(gpu, &config, &dataset)?;
         if number < 3 || text.starts_with("ODD") {

@@ -5,6 +5,7 @@ mod cost;
 mod data;
 mod eval;
 mod explain;
+mod export;
 mod quantize;
 mod train;
 
@@ -17,6 +18,7 @@ pub use cost::{Accounting, CostArgs};
 pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};
 pub use eval::{EvalArgs, ModelInputArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
+pub use export::{ExportArgs, ExportFormat};
 pub use quantize::{CalibrationRule, QuantizeArgs};
 pub use train::TrainArgs;
 
@@ -95,6 +97,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Count what a model or a configuration costs: operations, bits, bytes
     Cost(CostArgs),
+    /// Write a model for use elsewhere
+    Export(ExportArgs),
     /// Validate shaders without any GPU: parse, validate, translate to SPIR-V, MSL, HLSL and GLSL
     Check(CheckArgs),
     /// Time the training step and its kernels

@@ -49,6 +49,7 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
         Command::Eval(args) => commands::eval::run(args, global),
         Command::Explain(args) => commands::explain::run(args, global),
         Command::Cost(args) => commands::cost::run(args, global),
+        Command::Export(args) => commands::export::run(args, global),
         Command::Check(args) => commands::check::run(args, global),
         Command::Bench(args) => commands::bench::run(args, global),
     }

@@ -36,10 +36,21 @@ impl NetworkConfig {
                         last.activation.get_or_insert(name);
                     }
                 }
-                LayerConfig::MaxPool { .. } | LayerConfig::Dropout { .. } => {}
+                LayerConfig::BatchNorm { .. } | LayerConfig::MaxPool { .. } | LayerConfig::Dropout { .. } => {}
             }
         }
         found
+    }
+
+    /// Whether there is a layer `index`, and it is a convolution or linear one.
+    pub(super) fn is_weighted(&self, index: Option<usize>) -> bool {
+        let layer = index.and_then(|index| self.layers.get(index));
+        matches!(layer, Some(LayerConfig::Conv { .. } | LayerConfig::Linear { .. }))
+    }
+
+    /// Whether any layer is a batch norm.
+    pub fn has_batch_norm(&self) -> bool {
+        self.layers.iter().any(|layer| matches!(layer, LayerConfig::BatchNorm { .. }))
     }
 
     /// Weights and biases (without α) of a network whose [`shapes`](Self::shapes) are given.
@@ -50,6 +61,7 @@ impl NetworkConfig {
             let fan_in = match *layer {
                 LayerConfig::Conv { kernel, .. } => u128::from(input.channels) * u128::from(kernel) * u128::from(kernel),
                 LayerConfig::Linear { .. } => u128::from(input.elements()),
+                LayerConfig::BatchNorm { .. } => 1, // γ and β
                 _ => 0,
             };
             if fan_in > 0 {
@@ -69,7 +81,10 @@ impl NetworkConfig {
         let shapes = self.shapes()?;
         let mut names = HashSet::new();
         for (index, layer) in self.layers.iter().enumerate() {
-            let (LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. } | LayerConfig::Activation { name }) = layer
+            let (LayerConfig::Conv { name, .. }
+            | LayerConfig::Linear { name, .. }
+            | LayerConfig::BatchNorm { name }
+            | LayerConfig::Activation { name }) = layer
             else {
                 continue;
             };
@@ -91,7 +106,7 @@ impl NetworkConfig {
         Ok(shapes)
     }
 
-    /// Number of weights and biases (α not counted), for a network that [`validate`](Self::validate)s.
+    /// Number of weights and biases, those of batch norms included (α and running statistics not counted), for a network that [`validate`](Self::validate)s.
     pub fn parameter_count(&self) -> Result<u64> {
         let shapes = self.validate()?;
         Ok(u64::try_from(self.parameters(&shapes)).unwrap_or(u64::MAX))

@@ -134,6 +134,7 @@ impl RunConfig {
             shuffle: self.shuffle,
             seed: self.seed,
             weight_init: self.weight_init,
+            freeze_bn_after: self.freeze_bn_after,
             from_model: self.init.is_some(),
             sgt: self.sgt.enabled.then_some(&self.sgt),
             optimizer: &self.optimizer,
@@ -159,6 +160,8 @@ struct TrainingRecord<'a> {
     shuffle: bool,
     seed: u64,
     weight_init: WeightInit,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freeze_bn_after: Option<u64>,
     from_model: bool,
     /// `null`: plain training.
     sgt: Option<&'a SgtConfig>,

@@ -65,6 +65,11 @@ pub enum LayerConfig {
         #[serde(default)]
         padding: u32,
     },
+    /// Batch normalisation right behind a convolution or linear layer, torch.nn.BatchNorm2d (or 1d): ε 1e-5, momentum 0.1.
+    BatchNorm {
+        /// Name of its parameters and running statistics, e.g. `bn1`.
+        name: String,
+    },
     /// ReLU, or PACT in its place where the preceding layer's activations are quantized.
     Activation {
         /// Name of its α, e.g. `act1`.
@@ -137,6 +142,21 @@ impl NetworkConfig {
         NetworkConfig { input, classes, layers }
     }
 
+    /// This network with a batch norm (`bn1`, `bn2`, …) right behind every convolution.
+    pub fn with_batch_norm(self) -> Self {
+        let mut layers = Vec::with_capacity(2 * self.layers.len());
+        let mut count = 0;
+        for layer in self.layers {
+            let convolution = matches!(layer, LayerConfig::Conv { .. });
+            layers.push(layer);
+            if convolution {
+                count += 1;
+                layers.push(LayerConfig::BatchNorm { name: format!("bn{count}") });
+            }
+        }
+        NetworkConfig { layers, ..self }
+    }
+
     /// The output shape of every layer, or what is wrong with the network.
     pub fn shapes(&self) -> Result<Vec<Shape>> {
         let too_large = |layer: usize| {
@@ -176,7 +196,12 @@ impl NetworkConfig {
                 LayerConfig::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
                     return Err(Error::Model(format!("layer {at}: dropout {rate} is not in [0, 1)")));
                 }
-                LayerConfig::Activation { .. } | LayerConfig::Dropout { .. } => shape,
+                LayerConfig::BatchNorm { .. } if !self.is_weighted(index.checked_sub(1)) => {
+                    return Err(Error::Model(format!(
+                        "layer {at}: a batch norm must come right after a convolution or linear layer"
+                    )));
+                }
+                LayerConfig::Activation { .. } | LayerConfig::BatchNorm { .. } | LayerConfig::Dropout { .. } => shape,
             };
             let elements = size(shape);
             if elements == 0 {

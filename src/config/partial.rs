@@ -134,6 +134,14 @@ settings! {
         /// dropout layers, or one for each.
         #[arg(value_name = "P1,P2")]
         dropout: DropoutRates,
+        /// A batch norm behind every convolution of the network [default: false]
+        ///
+        /// With a [network] of your own, say where: layers with type = "batch-norm".
+        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        batch_norm: bool,
+        /// Steps after which batch norms use their running statistics, which stay as they are [default: never]
+        #[arg(value_name = "STEPS", value_parser = whole, allow_negative_numbers = true)]
+        freeze_bn_after: i64,
         /// Initialisation of the weights [default: kaiming-uniform, PyTorch's]
         #[arg(value_name = "NAME")]
         weight_init: WeightInit,
@@ -406,6 +414,7 @@ impl PartialRunConfig {
         check_whole("batch-size", self.batch_size, 1, 65536)?;
         check_whole("epochs", self.epochs, 1, 1_000_000)?;
         check_whole("steps", self.steps, 1, 1_000_000_000_000)?;
+        check_whole("freeze-bn-after", self.freeze_bn_after, 0, 1_000_000_000_000)?;
         check_whole("seed", self.seed, 0, i64::MAX)?;
         check_whole("log-every", self.log_every, 0, many)?;
         check_whole("snapshot-every", self.snapshot_every, 0, many)?;
@@ -546,6 +555,7 @@ mod tests {
             ("batch-size = 65536", "batch-size = 65537"),
             ("epochs = 1", "epochs = 0"),
             ("steps = 1", "steps = 0"),
+            ("freeze-bn-after = 0", "freeze-bn-after = -1"),
             ("seed = 0", "seed = -1"),
             ("lr = 1e-9", "lr = 0.0"),
             ("lr = 1", "lr = 1e39"),

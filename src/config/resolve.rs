@@ -86,6 +86,7 @@ impl PartialRunConfig {
             log_every: narrow("log-every", self.log_every.unwrap_or(1))?,
             checkpoint_every: self.checkpoint_every.map(|cadence| cadence.to_string()),
             snapshot_every: narrow("snapshot-every", self.snapshot_every.unwrap_or(0))?,
+            freeze_bn_after: self.freeze_bn_after.map(|steps| narrow("freeze-bn-after", steps)).transpose()?,
             sgt: SgtConfig {
                 enabled: self.sgt.unwrap_or(sgt.enabled),
                 mask_ratio: self.mask_ratio.map_or(sgt.mask_ratio, |value| value as f32),
@@ -122,7 +123,12 @@ impl PartialRunConfig {
                         return Err(Error::Usage(format!("--dropout: {} values; {reason}", more.len())));
                     }
                 };
-                NetworkConfig::table_one(dataset.shape, dataset.classes, rates)
+                let network = NetworkConfig::table_one(dataset.shape, dataset.classes, rates);
+                if self.batch_norm == Some(true) { network.with_batch_norm() } else { network }
+            }
+            (Some(_), _) if self.batch_norm == Some(true) => {
+                let reason = "is for the default network; give yours layers with type = \"batch-norm\" where you want them";
+                return Err(Error::Usage(format!("--batch-norm {reason}")));
             }
             (Some(partial), rates) => {
                 let input = partial.input.unwrap_or(dataset.shape);
@@ -145,6 +151,9 @@ impl PartialRunConfig {
             }
         };
         network.validate().map_err(|error| Error::Usage(format!("network: {error}")))?;
+        if self.freeze_bn_after.is_some() && !network.has_batch_norm() {
+            return Err(Error::Usage("--freeze-bn-after: the network has no batch norm; add --batch-norm".into()));
+        }
         Ok(network)
     }
 
@@ -223,7 +232,7 @@ impl From<&RunConfig> for PartialRunConfig {
         use OptimizerKind::{Adadelta, Adam, Adamw, Momentum};
         let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let kind = run.optimizer.kind;
-        let (network, dropout) = network_as_given(&run.network);
+        let (network, dropout, batch_norm) = network_as_given(&run.network);
         let stepped = run.schedule.kind == ScheduleKind::Step;
         let learns_alpha = run.quantization.act_quant == ActivationQuantizer::Pact;
         let adam = matches!(kind, Adam | Adamw);
@@ -246,6 +255,8 @@ impl From<&RunConfig> for PartialRunConfig {
             alpha_lr_factor: Some(decimal(run.quantization.alpha_lr_factor)),
             step_lr_factor: Some(decimal(run.quantization.step_lr_factor)),
             dropout,
+            batch_norm,
+            freeze_bn_after: run.freeze_bn_after.map(whole),
             weight_init: Some(run.weight_init),
             init: run.init.as_deref().map(text_path),
             sgt: Some(run.sgt.enabled),
@@ -287,8 +298,8 @@ fn text_path(path: &Path) -> PathBuf {
     PathBuf::from(path.to_string_lossy().into_owned())
 }
 
-/// The network of Table I as its dropout rates, any other as its layers.
-fn network_as_given(network: &NetworkConfig) -> (Option<PartialNetwork>, Option<DropoutRates>) {
+/// The network of Table I as its dropout rates and whether it has batch norms, any other as its layers.
+fn network_as_given(network: &NetworkConfig) -> (Option<PartialNetwork>, Option<DropoutRates>, Option<bool>) {
     let rates: Vec<f32> = network
         .layers
         .iter()
@@ -303,12 +314,15 @@ fn network_as_given(network: &NetworkConfig) -> (Option<PartialNetwork>, Option<
         [pool, fc1] => &[[pool, fc1]],
         _ => &[],
     };
-    let found = candidates.iter().find(|&&rates| NetworkConfig::table_one(network.input, network.classes, rates) == *network);
-    match found {
-        Some(rates) => (None, Some(DropoutRates(rates.map(decimal).to_vec()))),
+    let table_one = |rates: [f32; 2]| {
+        let plain = NetworkConfig::table_one(network.input, network.classes, rates);
+        if network.has_batch_norm() { plain.with_batch_norm() } else { plain }
+    };
+    match candidates.iter().find(|&&rates| table_one(rates) == *network) {
+        Some(rates) => (None, Some(DropoutRates(rates.map(decimal).to_vec())), Some(network.has_batch_norm())),
         None => {
             let NetworkConfig { input, classes, layers } = network.clone();
-            (Some(PartialNetwork { input: Some(input), classes: Some(classes), layers }), None)
+            (Some(PartialNetwork { input: Some(input), classes: Some(classes), layers }), None, None)
         }
     }
 }
@@ -418,6 +432,8 @@ mod tests {
             no_shuffle in any::<Option<bool>>(),
             dropout in proptest::option::of(proptest::collection::vec(share(), 1..3)),
             weight_init in choice(),
+            batch_norm in any::<Option<bool>>(),
+            freeze in proptest::option::of(0i64..1000),
             own_network in any::<bool>(),
             rate in 0.0f32..0.99,
         ) -> PartialRunConfig {
@@ -426,6 +442,7 @@ mod tests {
                 classes: None,
                 layers: vec![
                     LayerConfig::Conv { name: "c".into(), out_channels: 3, kernel: 5, stride: 2, padding: 2 },
+                    LayerConfig::BatchNorm { name: "n".into() },
                     LayerConfig::Activation { name: "a".into() },
                     LayerConfig::Dropout { rate },
                     LayerConfig::Linear { name: "f".into(), out_features: 10 },
@@ -440,6 +457,8 @@ mod tests {
                 augment: augment.map(|text| text.parse().unwrap()),
                 no_shuffle,
                 dropout: dropout.map(DropoutRates).filter(|_| !own_network),
+                batch_norm: batch_norm.filter(|_| !own_network),
+                freeze_bn_after: freeze.filter(|_| own_network || batch_norm == Some(true)),
                 weight_init,
                 network,
                 ..PartialRunConfig::default()

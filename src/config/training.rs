@@ -353,6 +353,9 @@ pub struct RunConfig {
     pub checkpoint_every: Option<String>,
     /// Steps between saliency snapshots; 0 for none.
     pub snapshot_every: u32,
+    /// The last step with the batch's statistics in batch norms; absent: all steps.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub freeze_bn_after: Option<u64>,
     /// Saliency Guided Training.
     pub sgt: SgtConfig,
     /// Fake quantization.

@@ -1,9 +1,11 @@
 //! Model files: `model.safetensors` with PyTorch's names and shapes, and the configuration under the metadata key `saliq`.
 
+mod fold;
 mod tensors;
 
 use std::path::{Path, PathBuf};
 
+pub use fold::fold_batch_norm;
 pub use tensors::{Tensor, TensorFile, TensorValues};
 
 use crate::{
@@ -72,7 +74,17 @@ impl Model {
         layout
             .parameters
             .iter()
-            .map(|parameter| Tensor::f32(&parameter.name, &parameter.shape, parameters[parameter.range()].to_vec()))
+            .map(|parameter| {
+                let values = &parameters[parameter.range()];
+                match parameter.role {
+                    // PyTorch counts in 64-bit integers.
+                    ParameterRole::BatchCount => {
+                        let counts = values.iter().map(|&count| count as i64).collect();
+                        Tensor::i64(&parameter.name, &parameter.shape, counts)
+                    }
+                    _ => Tensor::f32(&parameter.name, &parameter.shape, values.to_vec()),
+                }
+            })
             .collect()
     }
 
@@ -93,6 +105,7 @@ pub(crate) fn fill(
 ) -> Result<(Vec<f32>, bool)> {
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     let mut has_alphas = true;
+    let mut missing_steps = Vec::new();
     for parameter in &layout.parameters {
         let is_alpha = parameter.role == ParameterRole::Alpha;
         let is_weight_step = matches!(parameter.role, ParameterRole::WeightStep { .. });
@@ -107,8 +120,13 @@ pub(crate) fn fill(
                 parameters[parameter.offset as usize] = 1.0;
                 continue;
             }
+            // Once weights and running statistics are there.
             if is_weight_step {
-                layout.initialize_step(parameter, &mut parameters);
+                missing_steps.push(parameter);
+                continue;
+            }
+            // Old PyTorch exports do not count batches.
+            if parameter.role == ParameterRole::BatchCount {
                 continue;
             }
             return Err(Error::format(path, format!("has no tensor {}, which the network needs", parameter.name)));
@@ -122,14 +140,15 @@ pub(crate) fn fill(
                 format!("{} has shape {:?} where the network needs {:?}", parameter.name, tensor.shape, parameter.shape),
             ));
         }
-        let values = tensor.to_f32(path)?;
-        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            return Err(Error::format(path, format!("{} contains {value}", parameter.name)));
-        }
-        if let Some(value) = values.iter().find(|value| (is_alpha || is_step) && **value <= 0.0) {
-            return Err(Error::format(path, format!("{} is {value}, it must be above 0", parameter.name)));
-        }
+        let values = match parameter.role {
+            ParameterRole::BatchCount => tensor.to_i64(path)?.into_iter().map(|count| count as f32).collect(),
+            _ => tensor.to_f32(path)?,
+        };
+        ParameterLayout::check(parameter, &values).map_err(|reason| Error::format(path, reason))?;
         parameters[parameter.range()].copy_from_slice(&values);
+    }
+    for parameter in missing_steps {
+        layout.initialize_step(parameter, &mut parameters);
     }
     Ok((parameters, has_alphas))
 }
@@ -157,7 +176,10 @@ fn table_one_export(file: &TensorFile, path: &Path) -> Result<ModelConfig> {
         return Err(not_table_one());
     }
     let pixels = side as u32 * 2 + 4;
-    let network = NetworkConfig::table_one(Shape::new(channels, pixels, pixels), classes, [0.0, 0.0]);
+    let mut network = NetworkConfig::table_one(Shape::new(channels, pixels, pixels), classes, [0.0, 0.0]);
+    if file.tensor("bn1.weight").is_some() {
+        network = network.with_batch_norm();
+    }
     let alphas = ["act1", "act2"].map(|name| file.tensor(&format!("{name}.alpha")).is_some());
     let quantization = QuantizationConfig { bits: vec![LayerBits::FLOAT; 4], ..QuantizationConfig::default() };
     log::info!("{}: no metadata; read as the network of Table I (α's in the file: {alphas:?})", path.display());

@@ -99,6 +99,17 @@ impl StoredTensor {
         }
     }
 
+    /// The values as 64-bit integers.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for other types.
+    pub fn to_i64(&self, path: &Path) -> Result<Vec<i64>> {
+        match self.dtype {
+            Dtype::I64 => Ok(bytemuck::pod_collect_to_vec(&self.bytes)),
+            other => Err(Error::format(path, format!("{} is {other:?} where I64 is needed", self.name))),
+        }
+    }
+
     /// The values as words.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Networks on the GPU: parameters in one flat array, buffers for every activation, and the dispatches of forward and backward passes.
 
 mod activation;
+mod batch_norm;
 mod chunks;
 mod network;
 mod node;
@@ -12,7 +13,7 @@ mod weighted;
 
 pub use activation::ActivationPlan;
 pub use chunks::Chunked;
-pub use network::{Gradients, ImageRange, Network, NetworkOptions};
+pub use network::{Gradients, ImageRange, Network, NetworkOptions, TrainingPass};
 pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use parameters::{Parameter, ParameterLayout, ParameterRole};
 pub use rules::{BackwardRule, Layers};

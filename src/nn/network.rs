@@ -2,6 +2,7 @@
 
 use super::{
     ActivationPlan, Chunked, ParameterLayout, TileTable,
+    batch_norm::BatchNorm,
     chunks::BackwardPlan,
     groups,
     node::{Node, NodeKind, Weights},
@@ -26,6 +27,17 @@ pub struct ImageRange<'a> {
     pub binding: Binding<'a>,
     /// Upper bound of `count`; dispatches are as large as it needs.
     pub most: u32,
+}
+
+/// A pass in training mode: dropout, and batch norms with the statistics of the batch. Passes without one are for inference.
+#[derive(Clone, Copy)]
+pub struct TrainingPass<'a> {
+    /// The current step's record (shaders/common/step.wgsl).
+    pub step: &'a Buffer,
+    /// Batches in the range that batch norms take apart: 2 where masked images stand behind the step's clean ones.
+    pub batches: u32,
+    /// The last step with the batch's statistics in batch norms; the running ones are frozen then and used from there on.
+    pub freeze_after: Option<u64>,
 }
 
 /// What a network is made for.
@@ -75,6 +87,8 @@ pub struct Network {
     pub(super) nodes: Vec<Node>,
     backward: Option<GradientBuffers>,
     slots: u32,
+    /// Flat like the parameters; weights scaled by the batch norms behind them. Absent where none are.
+    folded: Option<Buffer>,
     tiles: TileTable,
     pub(super) layer_by_layer: bool,
 }
@@ -135,6 +149,7 @@ impl Network {
             nodes: Vec::new(),
             backward: None,
             slots: options.slots,
+            folded: None,
             tiles,
             layer_by_layer: assembly.layer_by_layer,
         };
@@ -172,6 +187,11 @@ impl Network {
                     let weights = self.weights(gpu, name, shape, output, shape.pixels(), quantization, weighted)?;
                     (name.clone(), NodeKind::FullyConnected { weights })
                 }
+                LayerConfig::BatchNorm { name } => {
+                    let slots = options.training.then_some(options.slots);
+                    let folded = self.fold_last(gpu)?;
+                    (name.clone(), NodeKind::BatchNorm(BatchNorm::new(gpu, &self.layout, name, output, folded, slots)?))
+                }
                 LayerConfig::Activation { name } => (name.clone(), NodeKind::Activation),
                 LayerConfig::MaxPool { kernel, stride } => {
                     if *kernel > 15 {
@@ -190,10 +210,11 @@ impl Network {
             };
             let is_weighted = matches!(kind, NodeKind::Convolution { .. } | NodeKind::FullyConnected { .. });
             weighted += usize::from(is_weighted);
+            let applies_activation = is_weighted || matches!(kind, NodeKind::BatchNorm(_));
             let mut activation = ActivationPlan::NONE;
             let activation_name: Option<String> = match (&kind, config.layers.get(index + 1)) {
                 (NodeKind::Activation, _) => Some(name.clone()),
-                (_, Some(LayerConfig::Activation { name })) if is_weighted && !self.layer_by_layer => {
+                (_, Some(LayerConfig::Activation { name })) if applies_activation && !self.layer_by_layer => {
                     index += 1;
                     Some(name.clone())
                 }
@@ -239,6 +260,19 @@ impl Network {
         Ok(())
     }
 
+    /// Has the weights of the last node scaled by a batch norm behind it where they are quantized, and says whether they are.
+    fn fold_last(&mut self, gpu: &Gpu) -> Result<bool> {
+        let last = self.nodes.last_mut().and_then(Node::weights_mut);
+        let Some(weights) = last.filter(|weights| weights.quantizer.is_active()) else { return Ok(false) };
+        let folded = match &self.folded {
+            Some(folded) => folded.clone(),
+            None => gpu.buffer("folded weights", u64::from(self.layout.padded_length()) * 4)?,
+        };
+        weights.folded = Some(folded.clone());
+        self.folded = Some(folded);
+        Ok(true)
+    }
+
     #[expect(clippy::too_many_arguments, reason = "every argument is one property of the layer")]
     fn weights(
         &self,
@@ -256,9 +290,11 @@ impl Network {
         Weights::new(gpu, input, output, taps, [index("weight"), index("bias")], step, quantizer)
     }
 
-    /// Networks that train go through a batch in chunks, to keep memory close to what must be kept; others take it whole.
+    /// Networks that train go through a batch in chunks, to keep memory close to what must be kept; others take it whole, and so do
+    /// batch norms, whose backward pass sums over the batch.
     fn backward_plan(&self, options: NetworkOptions) -> BackwardPlan {
-        if !options.training {
+        let has_batch_norm = self.nodes.iter().any(|node| matches!(node.kind, NodeKind::BatchNorm(_)));
+        if !options.training || has_batch_norm {
             return BackwardPlan::whole(options.slots);
         }
         let parts =
@@ -284,7 +320,7 @@ impl Network {
         let most = self.nodes.iter().map(term_bytes).max().unwrap_or(0);
         let terms = (most > 0).then(|| gpu.buffer("terms of the steps' gradients", most)).transpose()?;
         for (node, count) in self.nodes.iter_mut().zip(counts) {
-            if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &mut node.kind {
+            if let Some(weights) = node.weights_mut() {
                 weights.parts = Some((buffer.clone(), count));
                 weights.step_terms = terms.clone().filter(|_| weights.step_index.is_some());
             }
@@ -362,7 +398,7 @@ impl Network {
         self.nodes.iter().map(|node| (node.activation_name.as_deref().unwrap_or(&node.name), node.output, &node.value))
     }
 
-    /// The layers' weights as the passes use them, fake-quantized, under the layers' names: [tap, input channel (padded),
+    /// The layers' weights as the passes use them, fake-quantized (and scaled by a batch norm behind them then), under the layers' names: [tap, input channel (padded),
     /// output channel (padded)], filled by [`Self::record_weights`].
     pub fn layer_weights(&self) -> impl Iterator<Item = (&str, &Buffer)> {
         self.nodes.iter().filter_map(|node| match &node.kind {
@@ -398,9 +434,24 @@ impl Network {
         self.backward.as_ref().ok_or_else(|| Error::Gpu("this network was made without gradient buffers".into()))
     }
 
-    /// Adds the fake quantization and layout of every layer's weights: once a step, before the passes.
+    /// The batch norm right behind node `index`, where there is one.
+    fn batch_norm_behind(&self, index: usize) -> Option<(&Node, &BatchNorm)> {
+        self.nodes.get(index + 1).and_then(|node| match &node.kind {
+            NodeKind::BatchNorm(norm) => Some((node, norm)),
+            _ => None,
+        })
+    }
+
+    /// Adds the fake quantization and layout of every layer's weights, and what batch norms make of their running statistics: once a step,
+    /// before the passes.
     pub fn record_weights(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
-        for node in &self.nodes {
+        for (index, node) in self.nodes.iter().enumerate() {
+            if let (Some(weights), Some((behind, norm))) = (node.weights(), self.batch_norm_behind(index)) {
+                norm.record_inference(gpu, recording, behind, &self.parameters)?;
+                if let Some(folded) = &weights.folded {
+                    norm.record_fold(gpu, recording, node, weights, [&self.parameters, folded])?;
+                }
+            }
             if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &node.kind {
                 weighted::record_weights(gpu, recording, node, weights, &self.parameters)?;
             }
@@ -412,13 +463,13 @@ impl Network {
         Pass { gpu, recording, range, slot, parameters: &self.parameters, tiles: self.tiles }
     }
 
-    /// Adds f(X) for the images of `range`. `step` is bound by dropout, which is left out where it is `None` (inference).
+    /// Adds f(X) for the images of `range`, in inference mode where `training` is `None`.
     pub fn record_forward(
         &self,
         gpu: &Gpu,
         recording: &mut Recording,
         range: ImageRange<'_>,
-        step: Option<&Buffer>,
+        training: Option<TrainingPass<'_>>,
     ) -> Result<()> {
         let mut input = &self.input;
         for node in &self.nodes {
@@ -426,6 +477,9 @@ impl Network {
             match &node.kind {
                 NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
                     self.pass(gpu, recording, range, 0).weighted_forward(node, weights, input)?;
+                }
+                NodeKind::BatchNorm(norm) => {
+                    self.pass(gpu, recording, range, 0).batch_norm_forward(node, norm, input, training)?
                 }
                 NodeKind::Activation => {
                     let elements = node.output_elements();
@@ -445,7 +499,7 @@ impl Network {
                     recording.note_work(elementwise_work(range.most, node.input_elements(), node.output_elements()));
                 }
                 NodeKind::Dropout { rate, layer } => {
-                    if let Some(step) = step {
+                    if let Some(TrainingPass { step, .. }) = training {
                         let values = (&node.value).into();
                         self.pass(gpu, recording, range, 0).dropout(
                             label,
@@ -463,22 +517,23 @@ impl Network {
     }
 
     /// Adds the backward pass from the logits' gradients for `images`. Returns the buffer with ∂/∂X, [image, row, column, channel / 4]
-    /// vec4, where `wanted` asks for it. `step` as in [`Self::record_forward`].
+    /// vec4, where `wanted` asks for it. `training` as in [`Self::record_forward`].
     ///
     /// The small gradients of the last layers exist for all images at once; from the first large one on, images go back in chunks,
     /// whose weight gradients add up.
     ///
     /// # Errors
-    /// [`Error::Gpu`] in networks without gradients, or for chunks of more images than [`Self::chunk`].
+    /// [`Error::Gpu`] in networks without gradients, for chunks of more images than [`Self::chunk`], or where gradients of a batch norm's
+    /// parameters are wanted of a pass in inference mode.
     pub fn record_backward<'a>(
         &'a self,
         gpu: &Gpu,
         recording: &mut Recording,
         images: impl Into<Chunked<'a>>,
-        step: Option<&Buffer>,
+        training: Option<TrainingPass<'_>>,
         wanted: Gradients,
     ) -> Result<&'a Buffer> {
-        self.walk_back(gpu, recording, images.into(), step, wanted, Walk::GRADIENT)
+        self.walk_back(gpu, recording, images.into(), training, wanted, Walk::GRADIENT)
     }
 
     /// The backward pass of [`Self::record_backward`]; in networks that do not train also with another rule in the place of derivatives,
@@ -488,7 +543,7 @@ impl Network {
         gpu: &Gpu,
         recording: &mut Recording,
         images: Chunked<'_>,
-        step: Option<&Buffer>,
+        training: Option<TrainingPass<'_>>,
         wanted: Gradients,
         walk: Walk,
     ) -> Result<&'a Buffer> {
@@ -507,7 +562,7 @@ impl Network {
             if walk.stop == Some(index) {
                 return Ok(gradient);
             }
-            self.record_node_gradient(&mut pass, index, gradient.into(), step, wanted, walk)?;
+            self.record_node_gradient(&mut pass, index, gradient.into(), training, wanted, walk)?;
             if index > seam && !self.nodes[index].is_in_place() {
                 let target = self.gradient_target(index, &backward.whole[turn]);
                 self.record_input_gradient(&mut pass, index, [gradient.into(), target.into()], wanted, walk)?;
@@ -520,7 +575,7 @@ impl Network {
             let mut turn = 0;
             for index in (0..=seam).rev() {
                 if index < seam {
-                    self.record_node_gradient(&mut pass, index, gradient, step, wanted, walk)?;
+                    self.record_node_gradient(&mut pass, index, gradient, training, wanted, walk)?;
                 }
                 if index == 0 && wanted == Gradients::Parameters {
                     break;
@@ -551,7 +606,7 @@ impl Network {
         pass: &mut Pass<'_>,
         index: usize,
         gradient: Binding<'_>,
-        step: Option<&Buffer>,
+        training: Option<TrainingPass<'_>>,
         wanted: Gradients,
         walk: Walk,
     ) -> Result<()> {
@@ -565,15 +620,28 @@ impl Network {
                 }
             }
         }
-        match (&node.kind, step) {
+        let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);
+        match (&node.kind, training) {
             (NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights }, _)
                 if wanted == Gradients::Parameters =>
             {
-                let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);
                 let input = pass.at(input, node.input_elements());
-                pass.weight_gradient(node, weights, [input, gradient], &self.gradients)
+                pass.weight_gradient(node, weights, [input, gradient], &self.gradients)?;
+                match (&weights.folded, self.batch_norm_behind(index)) {
+                    (Some(_), Some((_, norm))) => {
+                        let arrays = [&self.parameters, &self.gradients];
+                        norm.record_fold_gradient(pass.gpu, pass.recording, node, weights, arrays)
+                    }
+                    _ => Ok(()),
+                }
             }
-            (NodeKind::Dropout { rate, layer }, Some(step)) => {
+            (NodeKind::BatchNorm(_), None) if wanted == Gradients::Parameters => {
+                Err(Error::Gpu(format!("{}: inference has no gradients of its parameters", node.name)))
+            }
+            (NodeKind::BatchNorm(norm), training) => {
+                pass.batch_norm_backward(node, norm, [input.into(), gradient], &self.gradients, training)
+            }
+            (NodeKind::Dropout { rate, layer }, Some(TrainingPass { step, .. })) => {
                 let label = format!("{} gradient", node.name);
                 pass.dropout(label, [node.output_elements(), *layer], *rate, step, gradient)
             }
@@ -604,7 +672,7 @@ impl Network {
                 let joined = walk.joins_pools();
                 self.record_pool_gradient(pass, index, [*kernel, *stride], choice, [from, to], wanted, joined)
             }
-            NodeKind::Activation | NodeKind::Dropout { .. } => Ok(()),
+            NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. } => Ok(()),
         }
     }
 

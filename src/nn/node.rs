@@ -1,6 +1,6 @@
 //! Nodes of a network: a layer with the activation that its kernel applies, and the buffers it owns.
 
-use super::{ActivationPlan, groups, padded};
+use super::{ActivationPlan, batch_norm::BatchNorm, groups, padded};
 use crate::{
     Result,
     config::Shape,
@@ -32,6 +32,8 @@ pub(super) struct Weights {
     /// Summands of the learned steps' gradients, a weight each, in a buffer that all layers share; absent without steps and in networks that
     /// do not train.
     pub step_terms: Option<Buffer>,
+    /// A flat array like the parameters, with the weights and bias scaled by the batch norm behind the layer: quantized in their place.
+    pub folded: Option<Buffer>,
 }
 
 impl Weights {
@@ -59,7 +61,13 @@ impl Weights {
             constants: gpu.buffer("weight quantizer constants", channels * 16)?,
             parts: None,
             step_terms: None,
+            folded: None,
         })
+    }
+
+    /// The flat array whose weights are quantized, where the network's is `parameters`.
+    pub fn source<'a>(&'a self, parameters: &'a Buffer) -> &'a Buffer {
+        self.folded.as_ref().unwrap_or(parameters)
     }
 
     /// Bytes of one part of the weight gradient of `node`.
@@ -83,6 +91,7 @@ impl Weights {
 pub(super) enum NodeKind {
     Convolution { weights: Weights, kernel: u32, stride: u32, padding: u32 },
     FullyConnected { weights: Weights },
+    BatchNorm(BatchNorm),
     Activation,
     MaxPool { kernel: u32, stride: u32, choice: Buffer },
     Dropout { rate: f32, layer: u32 },
@@ -114,9 +123,17 @@ impl Node {
         }
     }
 
+    /// As [`Self::weights`].
+    pub fn weights_mut(&mut self) -> Option<&mut Weights> {
+        match &mut self.kind {
+            NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => Some(weights),
+            _ => None,
+        }
+    }
+
     /// Whether the gradient of its input replaces that of its output.
     pub fn is_in_place(&self) -> bool {
-        matches!(self.kind, NodeKind::Activation | NodeKind::Dropout { .. })
+        matches!(self.kind, NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. })
     }
 
     /// What the activation's derivative is computed from.

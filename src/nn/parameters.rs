@@ -28,8 +28,18 @@ pub enum ParameterRole {
         /// Q_p, the highest level it is for.
         highest: u32,
     },
+    /// γ of a batch norm.
+    Scale,
+    /// β of a batch norm.
+    Shift,
     /// PACT's clipping threshold.
     Alpha,
+    /// Running mean of a batch norm: not trained, like all that follow.
+    RunningMean,
+    /// Running (unbiased) variance of a batch norm.
+    RunningVariance,
+    /// Batches that a batch norm has seen; exact up to 2^24.
+    BatchCount,
 }
 
 /// One named tensor in the flat array.
@@ -37,7 +47,7 @@ pub enum ParameterRole {
 pub struct Parameter {
     /// PyTorch's name, e.g. `conv1.weight`, `act1.alpha`.
     pub name: String,
-    /// PyTorch's shape: `[out, in, kh, kw]`, `[out, in]`, `[out]`, `[1]`.
+    /// PyTorch's shape: `[out, in, kh, kw]`, `[out, in]`, `[out]`, `[1]`, `[]`.
     pub shape: Vec<usize>,
     /// First element in the flat array.
     pub offset: u32,
@@ -69,7 +79,8 @@ impl Parameter {
     }
 }
 
-/// Where every parameter lives: weights and biases in layer order, then the learned steps, then the α's.
+/// Where every parameter lives: weights and biases in layer order, then the learned steps, then the α's, then the running statistics of batch
+/// norms, which no optimiser touches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterLayout {
     /// All tensors, in order.
@@ -78,8 +89,12 @@ pub struct ParameterLayout {
     pub step_first: u32,
     /// First α.
     pub alpha_first: u32,
-    /// Elements in all.
+    /// Elements that are trained.
     pub length: u32,
+    /// Elements in all, with running statistics.
+    pub stored: u32,
+    /// Names of the layers that a batch norm follows, and of their batch norms.
+    normalized: Vec<(String, String)>,
 }
 
 impl ParameterLayout {
@@ -92,6 +107,8 @@ impl ParameterLayout {
         let mut parameters = Vec::new();
         let mut learned = Vec::new();
         let mut alphas = Vec::new();
+        let mut norms = Vec::new();
+        let mut normalized = Vec::new();
         let mut offset = 0u64;
         let mut input = network.input;
         let mut weighted = 0;
@@ -135,12 +152,29 @@ impl ParameterLayout {
                         });
                     }
                 }
+                LayerConfig::BatchNorm { name } => {
+                    let channels = vec![input.channels as usize];
+                    push(format!("{name}.weight"), channels.clone(), ParameterRole::Scale, 1)?;
+                    push(format!("{name}.bias"), channels.clone(), ParameterRole::Shift, 1)?;
+                    let layer = network.layers.get(index.wrapping_sub(1));
+                    if let Some(LayerConfig::Conv { name: layer, .. } | LayerConfig::Linear { name: layer, .. }) = layer {
+                        normalized.push((layer.clone(), name.clone()));
+                    }
+                    norms.push((name, channels));
+                }
                 LayerConfig::MaxPool { .. } | LayerConfig::Dropout { .. } => {}
             }
             input = shapes[index];
         }
         let step_first = parameters.last().map_or(0, |last| last.offset + last.len() as u32);
-        let mut layout = ParameterLayout { parameters, step_first, alpha_first: step_first, length: step_first };
+        let mut layout = ParameterLayout {
+            parameters,
+            step_first,
+            alpha_first: step_first,
+            length: step_first,
+            stored: step_first,
+            normalized,
+        };
         for (name, count, role) in learned {
             layout.append(name, count, role)?;
         }
@@ -151,6 +185,18 @@ impl ParameterLayout {
         }
         if quantization.act_quant == ActivationQuantizer::Lsq {
             layout.alpha_first = layout.length;
+        }
+        layout.stored = layout.length;
+        for (name, channels) in norms {
+            for (suffix, shape, role) in [
+                ("running_mean", channels.clone(), ParameterRole::RunningMean),
+                ("running_var", channels, ParameterRole::RunningVariance),
+                ("num_batches_tracked", Vec::new(), ParameterRole::BatchCount),
+            ] {
+                let statistic = Parameter { name: format!("{name}.{suffix}"), shape, offset: layout.stored, role, fan_in: 1 };
+                layout.stored += statistic.len() as u32;
+                layout.parameters.push(statistic);
+            }
         }
         Ok(layout)
     }
@@ -168,6 +214,17 @@ impl ParameterLayout {
     /// The parameter called `name`.
     pub fn find(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+
+    /// The values of another layout's flat array in this one's order, by name; what `other` does not have is 0.
+    pub fn gather(&self, other: &ParameterLayout, values: &[f32]) -> Vec<f32> {
+        let mut gathered = vec![0.0; self.padded_length() as usize];
+        for parameter in &self.parameters {
+            if let Some(source) = other.find(&parameter.name).filter(|source| source.shape == parameter.shape) {
+                gathered[parameter.range()].copy_from_slice(&values[source.range()]);
+            }
+        }
+        gathered
     }
 
     /// The α's.
@@ -190,21 +247,57 @@ impl ParameterLayout {
         self.parameters.iter().filter(|parameter| matches!(parameter.role, ParameterRole::WeightStep { .. }))
     }
 
+    /// Multiplies the values of weight `name` by γ/σ of the batch norm behind its layer, as they are before they are quantized; `all` are flat.
+    fn scale_by_norm(&self, name: &str, weights: &mut [f32], all: &[f32]) {
+        let layer = name.strip_suffix(".weight").unwrap_or(name);
+        let Some((_, norm)) = self.normalized.iter().find(|(normalized, _)| normalized == layer) else { return };
+        let values = |suffix: &str| self.find(&format!("{norm}.{suffix}")).map_or(&[][..], |parameter| &all[parameter.range()]);
+        let (scale, variance) = (values("weight"), values("running_var"));
+        let per_channel = weights.len() / scale.len().max(1);
+        for (channel, weights) in weights.chunks_exact_mut(per_channel.max(1)).enumerate() {
+            let factor = scale[channel] / (variance[channel] + 1e-5).sqrt();
+            weights.iter_mut().for_each(|weight| *weight *= factor);
+        }
+    }
+
     /// Sets LSQ's step `parameter` of some layer's weights to its initial value for the weights in `values` (flat).
     pub fn initialize_step(&self, parameter: &Parameter, values: &mut [f32]) {
         let weight = parameter.name.strip_suffix("_step").and_then(|name| self.find(name));
         if let (ParameterRole::WeightStep { highest }, Some(weight)) = (parameter.role, weight) {
-            let steps = initial_steps(&values[weight.range()], parameter.len(), highest);
+            let mut weights = values[weight.range()].to_vec();
+            self.scale_by_norm(&weight.name, &mut weights, values);
+            let steps = initial_steps(&weights, parameter.len(), highest);
             values[parameter.range()].copy_from_slice(&steps);
         }
     }
 
     /// Elements of the flat buffer: a multiple of 4.
     pub fn padded_length(&self) -> u32 {
-        self.length.next_multiple_of(4)
+        self.stored.next_multiple_of(4)
     }
 
-    /// Initial values: PyTorch's default U(±1/√fan_in), or Kaiming-normal weights with zero biases; steps of
+    /// Checks values read for `parameter`: all finite, α's and steps above 0, a variance and a count not negative.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence that starts with the parameter's name.
+    pub fn check(parameter: &Parameter, values: &[f32]) -> Result<(), String> {
+        let name = &parameter.name;
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(format!("{name} contains {value}"));
+        }
+        let lowest = values.iter().copied().fold(f32::INFINITY, f32::min);
+        match parameter.role {
+            ParameterRole::Alpha | ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. } if lowest <= 0.0 => {
+                Err(format!("{name} is {lowest}, it must be above 0"))
+            }
+            ParameterRole::RunningVariance | ParameterRole::BatchCount if lowest < 0.0 => {
+                Err(format!("{name} contains {lowest}, it must not be negative"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Initial values: PyTorch's default U(±1/√fan_in), or Kaiming-normal weights with zero biases; batch norms are the identity; steps of
     /// weights by these; α's and steps of activations are 1 until they are calibrated.
     pub fn initialize(&self, seed: u64, init: WeightInit) -> Vec<f32> {
         let mut values = vec![0.0; self.padded_length() as usize];
@@ -216,7 +309,9 @@ impl ParameterLayout {
                 let (a, b) = (f64::from(random::uniform01(a)), f64::from(random::uniform01(b)));
                 *value = match (parameter.role, init) {
                     (ParameterRole::Alpha | ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. }, _) => 1.0,
-                    (_, WeightInit::KaimingUniform) => ((2.0 * a - 1.0) * scale) as f32,
+                    (ParameterRole::Scale | ParameterRole::RunningVariance, _) => 1.0,
+                    (ParameterRole::Shift | ParameterRole::RunningMean | ParameterRole::BatchCount, _) => 0.0,
+                    (ParameterRole::Weight | ParameterRole::Bias, WeightInit::KaimingUniform) => ((2.0 * a - 1.0) * scale) as f32,
                     (ParameterRole::Bias, WeightInit::KaimingNormal) => 0.0,
                     (ParameterRole::Weight, WeightInit::KaimingNormal) => {
                         // Box–Muller; 1 − a is in (0, 1].

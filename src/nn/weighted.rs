@@ -314,8 +314,8 @@ impl Pass<'_> {
         let specialization = weights.quantizer.specialize(weight_shape(node, weights)).constant("PARTS", *count);
         let specialization = specialization.feature("learned_step", weights.step_terms.is_some());
         let kernel = self.gpu.kernel("reduce_weight_gradient", specialization)?;
-        let mut bindings =
-            vec![self.range.binding, parts.into(), self.parameters.into(), (&weights.constants).into(), gradients.into()];
+        let source = weights.source(self.parameters);
+        let mut bindings = vec![self.range.binding, parts.into(), source.into(), (&weights.constants).into(), gradients.into()];
         bindings.extend(weights.step_terms.as_ref().map(Binding::from));
         let elements = node.output.channels * node.input.channels * weights.taps;
         let workgroups = grid(elements.div_ceil(ELEMENTWISE));
@@ -340,6 +340,7 @@ pub(super) fn record_weights(
 ) -> Result<()> {
     let out_channels = node.output.channels;
     let in_elements = node.input.channels * weights.taps;
+    let source = weights.source(parameters);
     let channels = Specialization::new().constant("OUT_CHANNELS", out_channels);
     if let Some(index) = weights.step_index {
         let kernel = gpu.kernel("learned_step", weights.quantizer.specialize_step(channels, index))?;
@@ -349,7 +350,7 @@ pub(super) fn record_weights(
         let specialization = channels.clone().constant("IN_ELEMENTS", in_elements).constant("WEIGHT_INDEX", weights.weight_index);
         let kernel = gpu.kernel("weight_range", specialization)?;
         let workgroups = [out_channels.div_ceil(64), 1, 1];
-        let bindings = [parameters, &weights.statistics].map(Binding::from);
+        let bindings = [source, &weights.statistics].map(Binding::from);
         recording.dispatch(gpu, format!("{} weight range", node.name), kernel, &bindings, workgroups)?;
         let kernel = gpu.kernel("weight_scale", weights.quantizer.specialize_scale(channels))?;
         let bindings = [&weights.statistics, &weights.constants].map(Binding::from);
@@ -366,7 +367,7 @@ pub(super) fn record_weights(
         .constant("BACKWARD_TAP", backward_tap)
         .constant("BACKWARD_OUT", backward_out);
     let kernel = gpu.kernel("prepare_weights", specialization)?;
-    let bindings = [parameters, &weights.constants, &weights.forward, &weights.backward, &weights.bias].map(Binding::from);
+    let bindings = [source, &weights.constants, &weights.forward, &weights.backward, &weights.bias].map(Binding::from);
     let workgroups = grid((out_channels * in_elements).div_ceil(ELEMENTWISE));
     recording.dispatch(gpu, format!("{} weights", node.name), kernel, &bindings, workgroups)
 }

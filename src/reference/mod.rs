@@ -3,6 +3,13 @@
 
 pub mod activation;
 pub mod activation_gradient;
+pub mod batch_norm;
+pub mod batch_norm_gradient_sums;
+pub mod batch_norm_inference;
+pub mod batch_norm_input_gradient;
+pub mod batch_norm_moments;
+pub mod batch_norm_parameter_gradient;
+pub mod batch_norm_update;
 pub mod begin_step;
 pub mod classify;
 pub mod convolution;
@@ -10,6 +17,8 @@ pub mod convolution_input_gradient;
 pub mod convolution_weight_gradient;
 pub mod dropout;
 pub mod fill_masked;
+pub mod fold_batch_norm;
+pub mod fold_batch_norm_gradient;
 pub mod fully_connected_weight_gradient;
 pub mod gather_batch;
 pub mod image_statistics;

@@ -1,12 +1,22 @@
 //! A whole sequential CNN in f64: forward with every activation kept, and the gradients of the logits with respect to input and parameters,
-//! by the straight-through estimator. Built from the references of the single kernels; dropout is off (inference).
+//! by the straight-through estimator. Built from the references of the single kernels; dropout is off, and batch norms use the running
+//! statistics (inference) unless [`ReferenceNetwork::training`] says otherwise.
 
 use super::{
     activation::{Activation, activation},
     activation_gradient::activation_gradient,
+    batch_norm::{Coefficients, batch_norm},
+    batch_norm_gradient_sums::batch_norm_gradient_sums,
+    batch_norm_inference::{Factor, Norm, batch_norm_inference},
+    batch_norm_input_gradient::batch_norm_input_gradient,
+    batch_norm_moments::batch_norm_moments,
+    batch_norm_parameter_gradient::batch_norm_parameter_gradient,
+    batch_norm_update::batch_norm_update,
     convolution::{Convolution, convolution},
     convolution_input_gradient::convolution_input_gradient,
     convolution_weight_gradient::convolution_weight_gradient,
+    fold_batch_norm::fold_batch_norm,
+    fold_batch_norm_gradient::fold_batch_norm_gradient,
     fully_connected_weight_gradient::fully_connected_weight_gradient,
     learned_step::learned_step,
     learned_step_gradient::{learned_step_gradient, step_gradient_scale},
@@ -32,6 +42,14 @@ pub struct ReferenceNetwork {
     quantization: QuantizationConfig,
     shapes: Vec<Shape>,
     rounding: bool,
+    training: Option<Training>,
+}
+
+/// How batch norms work while training.
+#[derive(Clone, Copy, Debug)]
+struct Training {
+    batches: usize,
+    frozen: bool,
 }
 
 /// Everything a forward pass computed.
@@ -40,6 +58,8 @@ pub struct Forward {
     pub values: Vec<Vec<f64>>,
     weights: Vec<Vec<f64>>,
     choices: Vec<Vec<usize>>,
+    /// Of batch norms: the coefficients of every batch, and the statistics as the pass left them.
+    norms: Vec<Option<(Vec<Vec<Coefficients>>, Norm)>>,
 }
 
 impl Forward {
@@ -61,7 +81,116 @@ impl ReferenceNetwork {
     pub fn new(config: &NetworkConfig, quantization: &QuantizationConfig, rounding: bool) -> Result<Self> {
         let layout = ParameterLayout::new(config, quantization)?;
         let shapes = std::iter::once(config.input).chain(config.shapes()?).collect();
-        Ok(ReferenceNetwork { layout, config: config.clone(), quantization: quantization.clone(), shapes, rounding })
+        Ok(ReferenceNetwork {
+            layout,
+            config: config.clone(),
+            quantization: quantization.clone(),
+            shapes,
+            rounding,
+            training: None,
+        })
+    }
+
+    /// In training mode: batch norms take the statistics of the batch, or with `frozen` the running ones. The images are `batches` batches side
+    /// by side, as many images each.
+    pub fn training(mut self, batches: usize, frozen: bool) -> Self {
+        self.training = Some(Training { batches, frozen });
+        self
+    }
+
+    /// Parameters and running statistics of the batch norm called `name`.
+    fn norm(&self, parameters: &[f64], name: &str) -> Norm {
+        let values = |suffix: &str| self.named(parameters, name, suffix).to_vec();
+        Norm {
+            scale: values("weight"),
+            shift: values("bias"),
+            mean: values("running_mean"),
+            variance: values("running_var"),
+            batches: values("num_batches_tracked").first().copied().unwrap_or(0.0),
+        }
+    }
+
+    /// The batch norm that scales the weights of layer `index`: the one right behind it, where they are quantized.
+    fn folding(&self, parameters: &[f64], index: usize) -> Option<(&str, Vec<Factor>)> {
+        match self.config.layers.get(index + 1) {
+            Some(LayerConfig::BatchNorm { name }) if self.quantization.layer_bits(self.weighted(index)).quantizes_weights() => {
+                Some((name, batch_norm_inference(&self.norm(parameters, name), true).0))
+            }
+            _ => None,
+        }
+    }
+
+    /// Weights or bias of layer `index` as they are quantized: scaled by a batch norm behind.
+    fn latent(&self, parameters: &[f64], index: usize, name: &str, suffix: &str) -> Vec<f64> {
+        let values = self.named(parameters, name, suffix);
+        match self.folding(parameters, index) {
+            Some((_, factors)) => fold_batch_norm(values, &factors),
+            None => values.to_vec(),
+        }
+    }
+
+    /// Layer `index`, a batch norm, on `z`.
+    fn normalize(&self, parameters: &[f64], index: usize, name: &str, z: &[f64]) -> (Vec<f64>, Vec<Vec<Coefficients>>, Norm) {
+        let (mut norm, shape) = (self.norm(parameters, name), self.shapes[index]);
+        let (factors, coefficients) = batch_norm_inference(&norm, self.folding(parameters, index - 1).is_some());
+        let Some(Training { batches, frozen }) = self.training else {
+            return (batch_norm(z, shape, &coefficients), vec![coefficients], norm);
+        };
+        let size = z.len() / batches;
+        let mut values = Vec::new();
+        let mut all = Vec::new();
+        for batch in z.chunks_exact(size) {
+            let moments = batch_norm_moments(batch, shape, 0..size / shape.channels as usize);
+            let coefficients = batch_norm_update(&moments, &factors, &mut norm, frozen);
+            values.extend(batch_norm(batch, shape, &coefficients));
+            all.push(coefficients);
+        }
+        (values, all, norm)
+    }
+
+    /// Backward pass of layer `index`, a batch norm: (∂L/∂z, ∂L/∂γ, ∂L/∂β).
+    fn norm_gradient(
+        &self,
+        parameters: &[f64],
+        (index, name): (usize, &str),
+        coefficients: &[Vec<Coefficients>],
+        z: &[f64],
+        gradient: &[f64],
+    ) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let (norm, shape) = (self.norm(parameters, name), self.shapes[index]);
+        let fold = self.folding(parameters, index - 1).is_some();
+        let (factors, _) = batch_norm_inference(&norm, fold);
+        let frozen = self.training.is_none_or(|training| training.frozen);
+        let size = z.len() / coefficients.len();
+        let rows = size / shape.channels as usize;
+        let mut sums = (Vec::new(), vec![0.0; norm.scale.len()], vec![0.0; norm.scale.len()]);
+        for ((batch, g), coefficients) in z.chunks_exact(size).zip(gradient.chunks_exact(size)).zip(coefficients) {
+            let parts = batch_norm_gradient_sums(batch, g, shape, coefficients, 0..rows);
+            let own = batch_norm_parameter_gradient(&parts, rows, (&factors, coefficients), &norm, [fold, frozen]);
+            sums.0.extend(batch_norm_input_gradient(batch, g, shape, coefficients, &own.means));
+            for channel in 0..norm.scale.len() {
+                sums.1[channel] += own.scale[channel];
+                sums.2[channel] += own.shift[channel];
+            }
+        }
+        sums
+    }
+
+    /// `parameters` with the running statistics as `pass` left them.
+    pub fn moved_on(&self, parameters: &[f64], pass: &Forward) -> Vec<f64> {
+        let mut moved = parameters.to_vec();
+        for (layer, norm) in self.config.layers.iter().zip(&pass.norms) {
+            if let (LayerConfig::BatchNorm { name }, Some((_, norm))) = (layer, norm) {
+                let statistics =
+                    [("running_mean", &norm.mean), ("running_var", &norm.variance), ("num_batches_tracked", &vec![norm.batches])];
+                for (suffix, values) in statistics {
+                    if let Some(parameter) = self.layout.find(&format!("{name}.{suffix}")) {
+                        moved[parameter.range()].copy_from_slice(values);
+                    }
+                }
+            }
+        }
+        moved
     }
 
     /// Position of layer `index` among the layers with weights, or of the last of those before it.
@@ -99,7 +228,7 @@ impl ReferenceNetwork {
     pub fn scales(&self, parameters: &[f64]) -> Scales {
         let of_layer = |(index, layer): (usize, &LayerConfig)| {
             let (LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. }) = layer else { return Vec::new() };
-            let weight = self.named(parameters, name, "weight");
+            let weight = &self.latent(parameters, index, name, "weight")[..];
             let channels = self.named(parameters, name, "bias").len();
             let bits = self.quantization.layer_bits(self.weighted(index));
             let steps = self.named(parameters, name, "weight_step");
@@ -124,12 +253,14 @@ impl ReferenceNetwork {
     /// f(X) of `input` [images, channels, height, width], with the weight quantizers `scales`.
     pub fn forward(&self, parameters: &[f64], scales: &Scales, input: &[f64]) -> Forward {
         let images = input.len() / self.config.input.elements() as usize;
-        let mut pass = Forward { values: vec![input.to_vec()], weights: Vec::new(), choices: Vec::new() };
+        let mut pass = Forward { values: vec![input.to_vec()], weights: Vec::new(), choices: Vec::new(), norms: Vec::new() };
         for (index, layer) in self.config.layers.iter().enumerate() {
-            let (mut weights, mut choice) = (Vec::new(), Vec::new());
+            let (mut weights, mut choice, mut norm) = (Vec::new(), Vec::new(), None);
+            let mut bias = Vec::new();
             if let LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. } = layer {
                 let quantizer = if self.rounding { quantize } else { clip };
-                let latent = self.named(parameters, name, "weight");
+                let latent = self.latent(parameters, index, name, "weight");
+                bias = self.latent(parameters, index, name, "bias");
                 let per_channel = latent.len() / scales[index].len();
                 let levels = self.levels(index);
                 let of = |(at, &w): (usize, &f64)| quantizer(scales[index][at / per_channel], levels, w);
@@ -137,11 +268,15 @@ impl ReferenceNetwork {
             }
             let x = &pass.values[index];
             let output = match layer {
-                LayerConfig::Conv { name, .. } => self
-                    .convolution(index, images)
-                    .map(|shape| convolution(&shape, x, &weights, self.named(parameters, name, "bias")))
-                    .unwrap_or_default(),
-                LayerConfig::Linear { name, .. } => matrix_product(images, x, &weights, self.named(parameters, name, "bias")),
+                LayerConfig::Conv { .. } => {
+                    self.convolution(index, images).map(|shape| convolution(&shape, x, &weights, &bias)).unwrap_or_default()
+                }
+                LayerConfig::Linear { .. } => matrix_product(images, x, &weights, &bias),
+                LayerConfig::BatchNorm { name } => {
+                    let (output, coefficients, moved) = self.normalize(parameters, index, name, x);
+                    norm = Some((coefficients, moved));
+                    output
+                }
                 LayerConfig::Activation { name } => {
                     let kind = self.activation(parameters, index, name);
                     x.iter().map(|&x| activation(kind, x)).collect()
@@ -156,6 +291,7 @@ impl ReferenceNetwork {
             pass.values.push(output);
             pass.weights.push(weights);
             pass.choices.push(choice);
+            pass.norms.push(norm);
         }
         pass
     }
@@ -164,9 +300,10 @@ impl ReferenceNetwork {
     pub fn backward(&self, parameters: &[f64], scales: &Scales, pass: &Forward, logit_gradient: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let images = pass.values[0].len() / self.config.input.elements() as usize;
         let mut gradients = vec![0.0; self.layout.length as usize];
+        // Added, not set: γ's gradient has two parts where weights are scaled by it.
         let mut store = |name: &str, suffix: &str, values: &[f64]| {
             if let Some(parameter) = self.layout.find(&format!("{name}.{suffix}")) {
-                gradients[parameter.range()].copy_from_slice(values);
+                gradients[parameter.range()].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
             }
         };
         let mut gradient = logit_gradient.to_vec();
@@ -184,13 +321,22 @@ impl ReferenceNetwork {
                             matrix_product_input_gradient(images, &gradient, weights),
                         ),
                     };
-                    let latent = self.named(parameters, name, "weight");
+                    let latent = &self.latent(parameters, index, name, "weight")[..];
                     let steps = self.named(parameters, name, "weight_step");
                     if !steps.is_empty() {
                         let range = level_range(scales[index][0], self.levels(index));
                         store(name, "weight_step", &learned_step_gradient(&weight, latent, steps, range));
                     }
-                    store(name, "weight", &reduce_weight_gradient(&[weight], latent, &scales[index], self.levels(index), None));
+                    let mut weight = reduce_weight_gradient(&[weight], latent, &scales[index], self.levels(index), None);
+                    let mut bias = bias;
+                    if let Some((norm, factors)) = self.folding(parameters, index) {
+                        for (gradient, suffix) in [(&mut weight, "weight"), (&mut bias, "bias")] {
+                            let (own, scale) = fold_batch_norm_gradient(gradient, self.named(parameters, name, suffix), &factors);
+                            *gradient = own;
+                            store(norm, "weight", &scale);
+                        }
+                    }
+                    store(name, "weight", &weight);
                     store(name, "bias", &bias);
                     input
                 }
@@ -203,6 +349,13 @@ impl ReferenceNetwork {
                         }
                         _ => store(name, "alpha", &[learned]),
                     }
+                    input
+                }
+                LayerConfig::BatchNorm { name } => {
+                    let coefficients = pass.norms[index].as_ref().map_or(&[][..], |(coefficients, _)| coefficients);
+                    let (input, scale, shift) = self.norm_gradient(parameters, (index, name), coefficients, x, &gradient);
+                    store(name, "weight", &scale);
+                    store(name, "bias", &shift);
                     input
                 }
                 LayerConfig::MaxPool { .. } => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
@@ -243,7 +396,7 @@ impl ReferenceNetwork {
                     }
                 }
                 LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. } => {
-                    let latent = self.named(parameters, name, "weight");
+                    let latent = self.latent(parameters, index, name, "weight");
                     let per_channel = latent.len() / scales[index].len();
                     for (at, &w) in latent.iter().enumerate() {
                         let scale = scales[index][at / per_channel];
@@ -269,7 +422,7 @@ impl ReferenceNetwork {
                         margin.weights = margin.weights.min(distance);
                     }
                 }
-                LayerConfig::Dropout { .. } => {}
+                LayerConfig::BatchNorm { .. } | LayerConfig::Dropout { .. } => {}
             }
         }
         margin
@@ -288,7 +441,10 @@ pub struct Margin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LayerBits, PactKind, WeightQuantizer};
+    use crate::{
+        config::{LayerBits, PactKind, WeightQuantizer},
+        nn::ParameterRole,
+    };
 
     fn wave(count: usize, phase: f64, scale: f64) -> Vec<f64> {
         (0..count)
@@ -371,6 +527,74 @@ mod tests {
         compare(&parameters, &gradients, "parameter", &|values| loss(values, &input));
         compare(&input, &input_gradient, "input", &|values| loss(&parameters, values));
         assert!(kinks <= 8, "{kinks} kinks: {quantization:?}");
+    }
+
+    /// Batch norms in every mode, with float weights and with weights that are scaled by running statistics: gradients of all parameters and of the
+    /// input against central differences.
+    #[test]
+    fn batch_norm_gradients_are_central_differences() {
+        const STEP: f64 = 1e-6;
+        let mut config = small().with_batch_norm();
+        config.layers.insert(8, LayerConfig::BatchNorm { name: "bn3".into() });
+        assert!(matches!(config.layers[7], LayerConfig::Linear { .. }));
+        for (bits, quantizer) in
+            [("32", WeightQuantizer::Sawb), ("4,2,3", WeightQuantizer::Sawb), ("3,2,4", WeightQuantizer::Dorefa)]
+        {
+            for mode in [None, Some((1, false)), Some((2, false)), Some((2, true))] {
+                let bits = crate::config::LayerBits::parse_list(bits).unwrap();
+                let quantization = QuantizationConfig { bits, weight_quant: quantizer, ..Default::default() };
+                let mut network = ReferenceNetwork::new(&config, &quantization, false).unwrap();
+                if let Some((batches, frozen)) = mode {
+                    network = network.training(batches, frozen);
+                }
+                let mut parameters = wave(network.layout.stored as usize, 3.0, 0.4);
+                for parameter in &network.layout.parameters {
+                    for value in &mut parameters[parameter.range()] {
+                        match parameter.role {
+                            ParameterRole::Alpha => *value = 1.25,
+                            ParameterRole::Scale => *value += 0.9,
+                            ParameterRole::RunningVariance => *value = value.abs() + 0.3,
+                            _ => {}
+                        }
+                    }
+                }
+                let (images, logit_gradient) = (4, wave(12, 300.2, 1.0));
+                let input = wave(images * 60, 100.7, 1.5);
+                let scales = network.scales(&parameters);
+                let pass = network.forward(&parameters, &scales, &input);
+                let (input_gradient, gradients) = network.backward(&parameters, &scales, &pass, &logit_gradient);
+                let loss = |parameters: &[f64], input: &[f64]| -> f64 {
+                    network.forward(parameters, &scales, input).logits().iter().zip(&logit_gradient).map(|(y, g)| y * g).sum()
+                };
+                let difference = |values: &[f64], index: usize, step: f64, loss: &dyn Fn(&[f64]) -> f64| {
+                    let [below, above] = [-step, step].map(|step| {
+                        let mut moved = values.to_vec();
+                        moved[index] += step;
+                        loss(&moved)
+                    });
+                    (above - below) / (2.0 * step)
+                };
+                let (mut kinks, mut compared) = (0, 0);
+                let mut compare = |values: &[f64], analytic: &[f64], what: &str, loss: &dyn Fn(&[f64]) -> f64| {
+                    for (index, gradient) in analytic.iter().enumerate() {
+                        // Two steps that do not agree straddle a kink.
+                        let [near, far] = [STEP, 2.0 * STEP].map(|step| difference(values, index, step, loss));
+                        if (near - far).abs() > 1e-6 {
+                            kinks += 1;
+                        } else {
+                            compared += usize::from(gradient.abs() > 1e-3);
+                            assert!(
+                                (gradient - near).abs() < 1e-5,
+                                "{what} {index}: {gradient} {near} {mode:?} {quantization:?}"
+                            );
+                        }
+                    }
+                };
+                compare(&parameters, &gradients, "parameter", &|values| loss(values, &input));
+                compare(&input, &input_gradient, "input", &|values| loss(&parameters, values));
+                assert!(kinks <= 20 && compared > 50, "{kinks} kinks, {compared} compared: {mode:?} {quantization:?}");
+            }
+        }
     }
 
     #[test]

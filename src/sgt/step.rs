@@ -4,9 +4,9 @@ use super::{Masking, Metrics, record_loss, record_saliency_seed};
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{NetworkConfig, SgtConfig},
+    config::{LayerConfig, NetworkConfig, SgtConfig},
     gpu::{Gpu, Recording},
-    nn::{Gradients, Network, Optimizer},
+    nn::{Gradients, Network, Optimizer, TrainingPass},
 };
 
 /// What a step needs beside the network.
@@ -15,16 +15,20 @@ pub struct StepOptions<'a> {
     pub sgt: &'a SgtConfig,
     /// How batches are drawn.
     pub gather: GatherOptions,
-    /// Whether the network has dropout: then saliency needs a forward pass of its own, in inference mode.
-    pub dropout: bool,
+    /// Whether the network has dropout or batch norms: then saliency needs a forward pass of its own, in inference mode.
+    pub inference_differs: bool,
+    /// The last step with the batch's statistics in batch norms.
+    pub freeze_after: Option<u64>,
 }
 
 impl<'a> StepOptions<'a> {
     /// Options for `network`.
     pub fn new(sgt: &'a SgtConfig, gather: GatherOptions, network: &NetworkConfig) -> Self {
-        let dropout =
-            network.layers.iter().any(|layer| matches!(layer, crate::config::LayerConfig::Dropout { rate } if *rate > 0.0));
-        StepOptions { sgt, gather, dropout }
+        let differs = |layer: &LayerConfig| match layer {
+            LayerConfig::Dropout { rate } => *rate > 0.0,
+            layer => matches!(layer, LayerConfig::BatchNorm { .. }),
+        };
+        StepOptions { sgt, gather, inference_differs: network.layers.iter().any(differs), freeze_after: None }
     }
 }
 
@@ -56,16 +60,19 @@ impl TrainingStep {
         let mut part = Recording::new();
         batch.record_begin(gpu, &mut part)?;
         batch.record_gather(gpu, &mut part, data, &options.gather, &network.input)?;
-        let training = options.dropout.then_some(&batch.step);
+        // Batch norms see clean and masked images as two batches, in that order.
+        let pass =
+            TrainingPass { step: &batch.step, batches: if batch.twins { 2 } else { 1 }, freeze_after: options.freeze_after };
+        let training = options.inference_differs.then_some(pass);
 
-        // f(X). Without dropout the saliency and the loss share it; with dropout, saliency needs its own, in inference mode.
-        if !options.dropout {
+        // f(X). Saliency and loss share it, but where inference differs from training: then saliency has its own, in inference mode.
+        if !options.inference_differs {
             network.record_forward(gpu, &mut part, batch.clean(), None)?;
         }
         if let Some(masking) = masking {
             // I = Sort(∇_X f(X)): the k lowest features of every image. (A variant's entry may mask the highest, or fewer images.)
             let images = batch.to_mask();
-            if options.dropout {
+            if options.inference_differs {
                 network.record_forward(gpu, &mut part, images, None)?;
             }
             record_saliency_seed(gpu, &mut part, network, images, &batch.labels, options.sgt.target.into())?;
@@ -74,11 +81,11 @@ impl TrainingStep {
             // X̃ = M_k(I, X)
             masking.record_fill(gpu, &mut part, batch, &network.input)?;
             // f(X̃)
-            if !options.dropout {
+            if !options.inference_differs {
                 network.record_forward(gpu, &mut part, batch.masked(), None)?;
             }
         }
-        if options.dropout {
+        if options.inference_differs {
             network.record_forward(gpu, &mut part, batch.both(), training)?;
         }
         // L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)) and ∇_θ L, through both branches as one batch.

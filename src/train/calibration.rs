@@ -3,9 +3,9 @@
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
-    config::{LayerBits, NetworkConfig, QuantizationConfig},
+    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig},
     gpu::{Gpu, Recording},
-    nn::{Network, NetworkOptions, Parameter, ParameterRole, groups, to_nchw},
+    nn::{Network, NetworkOptions, Parameter, ParameterLayout, ParameterRole, TrainingPass, groups, to_nchw},
     quant::initial_step,
 };
 
@@ -16,13 +16,24 @@ const PERCENTILE: f64 = 0.999;
 /// Images of a calibration batch at most.
 const MOST_IMAGES: u32 = 64;
 
+/// The parameters that a calibration starts from.
+pub struct CalibrationStart<'a> {
+    /// Where each parameter is.
+    pub layout: &'a ParameterLayout,
+    /// All of them, flat.
+    pub parameters: &'a [f32],
+    /// Whether batch norms will begin with the statistics of batches, not the running ones.
+    pub live: bool,
+}
+
 /// (name, value) for the α or step of every quantized activation, from its float input after the ReLU over the first 4 batches in file order,
-/// the 99.9th percentile or LSQ's step for the mean, with the weights fake-quantized as they will be. `parameters` are flat, without or with these at their end.
+/// the 99.9th percentile or LSQ's step for the mean, with the weights fake-quantized as they will be. Batch norms take the statistics of those
+/// batches, as the first steps will, where `start.live`; dropout is off.
 pub async fn calibrate_activations(
     gpu: &Gpu,
     network: &NetworkConfig,
     quantization: &QuantizationConfig,
-    parameters: &[f32],
+    start: &CalibrationStart<'_>,
     data: &ResidentData,
     gather: &GatherOptions,
 ) -> Result<Vec<(String, f32)>> {
@@ -32,8 +43,13 @@ pub async fn calibrate_activations(
     };
     let most = data.count.min(MOST_IMAGES);
     let options = NetworkOptions { slots: most, training: false, gradients: false };
-    let float = Network::new(gpu, network, &float_activations, options)?;
-    gpu.write(&float.parameters, 0, &parameters[..float.layout.length as usize]);
+    let live = start.live && network.has_batch_norm();
+    let is_kept = |layer: &&LayerConfig| !matches!(layer, LayerConfig::Dropout { .. });
+    let network_without_dropout =
+        NetworkConfig { layers: network.layers.iter().filter(is_kept).cloned().collect(), ..network.clone() };
+    let options = NetworkOptions { training: live, ..options };
+    let float = Network::new(gpu, &network_without_dropout, &float_activations, options)?;
+    gpu.write(&float.parameters, 0, &float.layout.gather(start.layout, start.parameters));
     let table = StepRecord::in_file_order(data.count.min(BATCHES * most), most, 0);
     let batch = Batch::new(gpu, most, false, table.len() as u64)?;
     batch.write_table(gpu, &table);
@@ -42,7 +58,8 @@ pub async fn calibrate_activations(
     let gather = GatherOptions { shuffle: false, augment: Vec::new(), ..gather.clone() };
     batch.record_gather(gpu, &mut recording, data, &gather, &float.input)?;
     float.record_weights(gpu, &mut recording)?;
-    float.record_forward(gpu, &mut recording, batch.clean(), None)?;
+    let pass = TrainingPass { step: &batch.step, batches: 1, freeze_after: None };
+    float.record_forward(gpu, &mut recording, batch.clean(), live.then_some(pass))?;
 
     let wanted = crate::nn::ParameterLayout::new(network, quantization)?;
     let mut samples: Vec<(&Parameter, Vec<f32>)> = wanted.calibrated().map(|parameter| (parameter, Vec::new())).collect();

@@ -5,16 +5,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Checkpoint, EpochLine, Progressed, RunFolder, Schedule, StepLine, calibration::calibrate_activations};
+use super::{
+    Checkpoint, EpochLine, Progressed, RunFolder, Schedule, StepLine,
+    calibration::{CalibrationStart, calibrate_activations},
+};
 use crate::{
     Error, Result,
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
-    config::{Cadence, ModelConfig, PixelNormalization, QuantizationOverrides, RunConfig},
+    config::{Cadence, LayerConfig, ModelConfig, PixelNormalization, QuantizationOverrides, RunConfig},
     data::{Dataset, Split},
     gpu::Gpu,
     metrics::{Evaluation, Evaluator},
     model::Model,
-    nn::{Network, NetworkOptions, Optimizer, Parameter, groups},
+    nn::{Network, NetworkOptions, Optimizer, Parameter, ParameterLayout, groups},
     saliency::{DataOptions, ExplainedNetwork, Method, MethodOptions, Target, explain_data},
     sgt::{Masking, MaskingProgress, MaskingSchedule, Metrics, StepOptions, TrainingStep},
 };
@@ -137,6 +140,7 @@ impl<'a> Trainer<'a> {
         let batch_size = config.batch_size.min(train.count);
         let twins = config.sgt.enabled;
         let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
+        check_batch_norm(config, train.count, batch_size, part_images)?;
         let slots = if twins { 2 * part_images } else { part_images };
         let options = NetworkOptions { slots, training: true, gradients: true };
         let network = Network::new(gpu, &config.network, &config.quantization, options)?;
@@ -158,7 +162,8 @@ impl<'a> Trainer<'a> {
             mean: normalization.0,
             deviation: normalization.1,
         };
-        let options = StepOptions::new(&config.sgt, gather, &config.network);
+        let options =
+            StepOptions { freeze_after: config.freeze_bn_after, ..StepOptions::new(&config.sgt, gather, &config.network) };
         let step = TrainingStep::record(gpu, &network, &train, &batch, masking.as_ref(), &metrics, &optimizer, &options)?;
         Ok(Trainer {
             gpu,
@@ -262,7 +267,9 @@ impl<'a> Trainer<'a> {
             let calibrated = match quantization.alpha_init {
                 Some(alpha) => layout.alphas().map(|parameter| (parameter.name.clone(), alpha)).collect(),
                 None => {
-                    calibrate_activations(self.gpu, &self.config.network, quantization, &parameters, &self.train, &gather).await?
+                    let start =
+                        CalibrationStart { layout, parameters: &parameters, live: self.config.freeze_bn_after != Some(0) };
+                    calibrate_activations(self.gpu, &self.config.network, quantization, &start, &self.train, &gather).await?
                 }
             };
             for (name, alpha) in calibrated {
@@ -473,6 +480,10 @@ impl<'a> Trainer<'a> {
         let path = RunFolder::checkpoint_of(&self.config.out);
         let length = self.network.layout.padded_length() as usize;
         let checkpoint = Checkpoint::load(&path, length, self.optimizer.states.len())?;
+        for parameter in &self.network.layout.parameters {
+            ParameterLayout::check(parameter, &checkpoint.parameters[parameter.range()])
+                .map_err(|reason| Error::format(&path, format!("not a usable checkpoint: {reason}")))?;
+        }
         if checkpoint.progress.settings != self.settings() {
             return Err(Error::Usage(format!(
                 "--resume: {} was made with other settings; only --epochs, --steps and logging options may change",
@@ -697,6 +708,31 @@ fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool, most: 
     }
     let parts = u64::from(batch_size).div_ceil(images.min(u64::from(most.max(1))));
     Ok(u64::from(batch_size).div_ceil(parts) as u32)
+}
+
+/// Refuses batches that batch norms have no statistics for: those cut into parts, and those of a single value a channel.
+fn check_batch_norm(config: &RunConfig, images: u32, batch_size: u32, part_images: u32) -> Result<()> {
+    if !config.network.has_batch_norm() {
+        return Ok(());
+    }
+    if part_images < batch_size {
+        return Err(Error::Usage(format!(
+            "--batch-size {batch_size}: batch norm needs a whole batch at once, but this adapter's buffers hold {part_images} images of it; \
+             lower --batch-size to {part_images}"
+        )));
+    }
+    let shapes = config.network.shapes()?;
+    let is_norm = |layer: &LayerConfig| matches!(layer, LayerConfig::BatchNorm { .. });
+    let layers = config.network.layers.iter().zip(shapes).filter(|(layer, _)| is_norm(layer));
+    let pixels = layers.map(|(_, shape)| shape.pixels()).min().unwrap_or(1);
+    let last = (images - 1) % batch_size + 1;
+    if last == 1 && pixels == 1 {
+        return Err(Error::Usage(format!(
+            "--batch-size {batch_size}: the last batch of {images} images is a single one, which has no variance for batch norm; \
+             choose another --batch-size or --train-limit"
+        )));
+    }
+    Ok(())
 }
 
 /// The first test image of each class, at most [`SNAPSHOT_IMAGES`].

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod devices;
 pub mod eval;
 pub mod explain;
+pub mod export;
 pub mod quantize;
 pub mod train;
 
