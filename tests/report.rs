@@ -148,7 +148,14 @@ fn filmstrips_show_at_most_twelve_steps() {
 }
 
 fn chart(series: Vec<Series>, log_y: bool) -> String {
-    let chart = LineChart { title: HOSTILE.into(), x_label: HOSTILE.into(), y_label: "loss & more".into(), log_y, series };
+    let chart = LineChart {
+        title: HOSTILE.into(),
+        x_label: HOSTILE.into(),
+        y_label: "loss & more".into(),
+        log_y,
+        series,
+        ..LineChart::default()
+    };
     let svg = chart.to_svg().unwrap();
     assert_eq!(svg, chart.to_svg().unwrap());
     assert!(!svg.contains("<script") && !svg.contains('\u{1b}') && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
@@ -160,7 +167,7 @@ fn chart(series: Vec<Series>, log_y: bool) -> String {
 }
 
 fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
-    Series { name: name.into(), points, smooth: false }
+    Series { name: name.into(), points, ..Series::default() }
 }
 
 #[test]
@@ -181,7 +188,7 @@ fn charts_survive_every_kind_of_data() {
             line(|x| if x % 7.0 == 0.0 { f64::NAN } else { x }),
         ] {
             for smooth in [false, true] {
-                chart(vec![Series { name: HOSTILE.into(), points: points.clone(), smooth }], log_y);
+                chart(vec![Series { name: HOSTILE.into(), points: points.clone(), smooth, ..Series::default() }], log_y);
             }
         }
     }
@@ -204,7 +211,7 @@ fn series_are_told_apart_by_colour_and_dash() {
 #[test]
 fn long_lines_stay_small_files() {
     let points: Vec<_> = (0..200_000).map(|i| (f64::from(i), f64::from(i % 97))).collect();
-    let svg = chart(vec![Series { name: "long".into(), points, smooth: true }], false);
+    let svg = chart(vec![Series { name: "long".into(), points, smooth: true, ..Series::default() }], false);
     assert!(svg.len() < 60_000, "{} bytes", svg.len());
 }
 

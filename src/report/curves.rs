@@ -1,4 +1,4 @@
-//! Line charts as SVG.
+//! Line charts as SVG and PNG.
 //!
 //! Every series has its own colour (Okabe and Ito's palette, told apart under all common colour blindnesses), dash pattern and
 //! marker, so that charts survive a greyscale print.
@@ -9,11 +9,13 @@ use plotters::coord::Shift;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::element::{Circle, PathElement, Polygon};
 use plotters::prelude::{
-    ChartBuilder, Color, DrawingArea, DrawingAreaErrorKind, IntoDrawingArea, IntoFont, RGBColor, Ranged, SVGBackend, ShapeStyle,
-    Text, WHITE,
+    ChartBuilder, Color, DrawingArea, DrawingAreaErrorKind, DrawingBackend, IntoDrawingArea, IntoFont, RGBColor, Ranged,
+    SVGBackend, ShapeStyle, Text, WHITE,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::canvas::encode_png;
+use super::raster::Raster;
 use super::text::{self, Size};
 use super::write_atomically;
 use crate::{Error, Result};
@@ -27,6 +29,8 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
     /// Draw a centred moving average over about 3 % of the points, with the raw line faint behind it.
     pub smooth: bool,
+    /// A shaded band behind the line, such as a spread: (x, low, high) in the order of x.
+    pub band: Vec<(f64, f64, f64)>,
 }
 
 /// A line chart.
@@ -42,6 +46,8 @@ pub struct LineChart {
     pub log_y: bool,
     /// The lines; a single one needs no legend if its name is empty.
     pub series: Vec<Series>,
+    /// Names of the places 0, 1, 2, … of the horizontal axis, where it shows things instead of numbers.
+    pub x_names: Vec<String>,
 }
 
 /// plotters computes in whole units: this many of them make a pixel, for smooth curves.
@@ -65,8 +71,18 @@ const STYLES: [(&str, &str); 7] = [
     ("#56B4E9", "5 3 2 3 2 3"),
 ];
 
-pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-pub(super) type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
+pub(super) type Area<B> = DrawingArea<B, Shift>;
+pub(super) type Drawn<B> = std::result::Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
+
+/// What a stand-in colour is drawn as: hexadecimal or `currentColor`, dash pattern.
+pub(super) fn style_of((red, green, blue): (u8, u8, u8)) -> Option<(&'static str, &'static str)> {
+    match (red, green, blue) {
+        (1, 1, 1) => Some(("currentColor", "")),
+        (1, 2, index @ 3..) => STYLES.get(usize::from(index - 3)).copied(),
+        (1, 3, index @ 3..) => STYLES.get(usize::from(index - 3)).map(|(color, _)| (*color, "")),
+        _ => None,
+    }
+}
 
 /// A stand-in colour for the n-th series, replaced by its real style in the finished SVG, where there is more choice than
 /// plotters has (dashes, the text's colour).
@@ -100,20 +116,43 @@ impl LineChart {
     /// # Errors
     /// [`Error::Data`] when plotters cannot draw the chart.
     pub fn to_svg(&self) -> Result<String> {
+        let layout = self.layout();
+        let mut svg = String::new();
+        {
+            let size = (px(WIDTH) as u32, px(layout.height) as u32);
+            self.present(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), &layout)?;
+        }
+        Ok(finish(&svg, &self.title, layout.height))
+    }
+
+    /// The chart as the bytes of a PNG file, two pixels for each of the SVG's.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when plotters cannot draw the chart.
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        encode_png(&self.render()?)
+    }
+
+    fn render(&self) -> Result<image::RgbImage> {
+        let layout = self.layout();
+        let mut raster = Raster::new((px(WIDTH) as u32, px(layout.height) as u32), 2.0 / UNIT as f32)?;
+        self.present(&(&mut raster).into_drawing_area(), &layout)?;
+        Ok(raster.into_image())
+    }
+
+    fn layout(&self) -> Layout {
         let lines: Vec<Line> = self.series.iter().map(|series| Line::new(series, self.log_y)).collect();
         let legend = self.legend(&lines);
         let title_height = if self.title.is_empty() { 0 } else { 30 };
         let legend_height = legend.last().map_or(0, |entry| entry.y + 26);
         let height = EDGE + title_height + legend_height + PLOT_HEIGHT;
+        Layout { lines, legend, title_height, legend_height, height }
+    }
 
-        let mut svg = String::new();
-        {
-            let root = SVGBackend::with_string(&mut svg, (px(WIDTH) as u32, px(height) as u32)).into_drawing_area();
-            self.draw(&root, &lines, &legend, title_height, legend_height)
-                .and_then(|()| root.present())
-                .map_err(|error| Error::Data(format!("cannot draw the chart {:?}: {error}", self.title)))?;
-        }
-        Ok(finish(&svg, &self.title, height))
+    fn present<B: DrawingBackend>(&self, root: &Area<B>, layout: &Layout) -> Result<()> {
+        self.draw(root, &layout.lines, &layout.legend, layout.title_height, layout.legend_height)
+            .and_then(|()| root.present())
+            .map_err(|error| Error::Data(format!("cannot draw the chart {:?}: {error}", self.title)))
     }
 
     /// Writes the chart to `path` as SVG, whole or not at all.
@@ -124,7 +163,14 @@ impl LineChart {
         write_atomically(path.as_ref(), self.to_svg()?.as_bytes())
     }
 
-    fn draw(&self, root: &Area, lines: &[Line], legend: &[Entry], title_height: i32, legend_height: i32) -> Drawn {
+    fn draw<B: DrawingBackend>(
+        &self,
+        root: &Area<B>,
+        lines: &[Line],
+        legend: &[Entry],
+        title_height: i32,
+        legend_height: i32,
+    ) -> Drawn<B> {
         let ink = INK.to_rgba();
         if !self.title.is_empty() {
             let title = text::fit(&text::plain(&self.title), Size::LARGE, (WIDTH - 2 * EDGE) as u32);
@@ -139,13 +185,16 @@ impl LineChart {
             root.draw(&Text::new(entry.text.clone(), (x + px(40), y), style))?;
         }
         let (_, plot) = root.split_vertically(px(EDGE + title_height + legend_height));
-        let xs =
-            Range::of(lines.iter().flat_map(|line| line.points()).map(|p| p.0), false).unwrap_or(Range { low: 0.0, high: 1.0 });
+        let xs = match self.x_names.len() {
+            0 => Range::of(lines.iter().flat_map(|line| line.points()).map(|p| p.0), false),
+            names => Some(Range { low: -0.5, high: names as f64 - 0.5 }),
+        };
+        let xs = xs.unwrap_or(Range { low: 0.0, high: 1.0 });
         let ys = Range::of(lines.iter().flat_map(|line| line.vertical_extent()), self.log_y);
         let empty = ys.is_none();
         let ys = ys.unwrap_or(Range { low: if self.log_y { 0.1 } else { 0.0 }, high: 1.0 }).padded(self.log_y);
         let (x_axis, y_axis) = (
-            Axis { range: xs, log: false, ticks: linear_ticks(xs) },
+            Axis { range: xs, log: false, ticks: if self.x_names.is_empty() { linear_ticks(xs) } else { self.named_ticks() } },
             Axis { range: ys, log: self.log_y, ticks: if self.log_y { log_ticks(ys) } else { linear_ticks(ys) } },
         );
         self.draw_plot(&plot, lines, x_axis, y_axis)?;
@@ -156,7 +205,7 @@ impl LineChart {
         Ok(())
     }
 
-    fn draw_plot(&self, area: &Area, lines: &[Line], x_axis: Axis, y_axis: Axis) -> Drawn {
+    fn draw_plot<B: DrawingBackend>(&self, area: &Area<B>, lines: &[Line], x_axis: Axis, y_axis: Axis) -> Drawn<B> {
         let ink = INK.to_rgba();
         let widest = y_axis.ticks.labels().map(|label| text::width(&label, Size::SMALL)).max().unwrap_or(0) as i32;
         let mut chart = ChartBuilder::on(area)
@@ -177,6 +226,18 @@ impl LineChart {
             .x_desc(text::plain(&self.x_label))
             .y_desc(text::plain(&self.y_label))
             .draw()?;
+        for (index, series) in self.series.iter().enumerate() {
+            let shown = |&&(x, low, high): &&(f64, f64, f64)| {
+                [x, low, high].iter().all(|v| v.abs() <= LARGEST) && (!self.log_y || low > 1.0 / LARGEST)
+            };
+            let band: Vec<_> = series.band.iter().filter(shown).collect();
+            let lower = band.iter().map(|&&(x, low, _)| (x, low));
+            let outline: Vec<_> = lower.chain(band.iter().rev().map(|&&(x, _, high)| (x, high))).collect();
+            if outline.len() > 2 {
+                let fill = ShapeStyle { color: raw_placeholder(index).mix(0.18), filled: true, stroke_width: 0 };
+                chart.draw_series([Polygon::new(outline, fill)])?;
+            }
+        }
         let faint = |index| ShapeStyle { color: raw_placeholder(index).mix(0.3), filled: false, stroke_width: UNIT as u32 };
         for (index, line) in lines.iter().enumerate() {
             for part in line.raw.iter().filter(|_| line.smooth.is_some()) {
@@ -197,6 +258,15 @@ impl LineChart {
             }
         }
         Ok(())
+    }
+
+    fn named_ticks(&self) -> Ticks {
+        let room = (WIDTH - 120) as u32 / self.x_names.len().max(1) as u32;
+        Ticks {
+            values: (0..self.x_names.len()).map(|place| place as f64).collect(),
+            decimals: None,
+            names: self.x_names.iter().map(|name| text::fit(&text::plain(name), Size::SMALL, room)).collect(),
+        }
     }
 
     fn legend(&self, lines: &[Line]) -> Vec<Entry> {
@@ -252,7 +322,7 @@ fn stroke(series: usize, width: f64) -> ShapeStyle {
 }
 
 /// A filled shape with a thin light edge, a different one for each of seven series.
-fn draw_marker(area: &Area, (x, y): (i32, i32), series: usize) -> Drawn {
+fn draw_marker<B: DrawingBackend>(area: &Area<B>, (x, y): (i32, i32), series: usize) -> Drawn<B> {
     let fill = ShapeStyle { color: placeholder(series).to_rgba(), filled: true, stroke_width: 0 };
     let at = |offsets: &[(i32, i32)]| offsets.iter().map(|&(dx, dy)| (x + px(dx) / 10, y + px(dy) / 10)).collect::<Vec<_>>();
     match series % STYLES.len() {
@@ -293,10 +363,21 @@ struct Entry {
     y: i32,
 }
 
+/// A chart before it is drawn: heights in pixels.
+struct Layout {
+    lines: Vec<Line>,
+    legend: Vec<Entry>,
+    title_height: i32,
+    legend_height: i32,
+    height: i32,
+}
+
 type Part = Vec<(f64, f64)>;
 
 /// A series made ready: gaps found, smoothed.
 struct Line {
+    /// Lowest and highest value of its band.
+    band: Vec<f64>,
     raw: Vec<Part>,
     smooth: Option<Vec<Part>>,
 }
@@ -312,7 +393,9 @@ impl Line {
             let reach = (count / 70).clamp(1, 500);
             raw.iter().map(|part| moving_average(part, reach)).collect()
         });
-        Line { raw, smooth }
+        let finite = |value: &f64| value.abs() <= LARGEST && (!log || *value > 1.0 / LARGEST);
+        let band = series.band.iter().flat_map(|&(_, low, high)| [low, high]).filter(finite).collect();
+        Line { band, raw, smooth }
     }
 
     /// The parts drawn at full strength.
@@ -326,7 +409,7 @@ impl Line {
 
     /// Values the vertical axis has to reach: the whole main line, and all but the most extreme hundredth of a raw one.
     fn vertical_extent(&self) -> Vec<f64> {
-        let mut values: Vec<f64> = self.points().map(|p| p.1).collect();
+        let mut values: Vec<f64> = self.points().map(|p| p.1).chain(self.band.iter().copied()).collect();
         if self.smooth.is_some() {
             let mut raw: Vec<f64> = self.raw.iter().flatten().map(|p| p.1).collect();
             raw.sort_unstable_by(f64::total_cmp);
@@ -462,6 +545,8 @@ pub(super) struct Ticks {
     pub(super) values: Vec<f64>,
     /// Digits after the point; None for the shortest exact form.
     decimals: Option<usize>,
+    /// What is written at 0, 1, 2, … instead of numbers.
+    names: Vec<String>,
 }
 
 impl Ticks {
@@ -470,6 +555,9 @@ impl Ticks {
     }
 
     fn format(&self, value: f64) -> String {
+        if !self.names.is_empty() {
+            return self.names.get(value.round().max(0.0) as usize).cloned().unwrap_or_default();
+        }
         let size = value.abs();
         if value != 0.0 && !(1e-4..1e7).contains(&size) {
             let text = format!("{value:.1e}").replace(".0e", "e");
@@ -506,6 +594,7 @@ pub(super) fn linear_ticks(range: Range) -> Ticks {
     Ticks {
         values: (0..=count).map(|i| ((first + f64::from(i)) * step).clamp(range.low, range.high)).collect(),
         decimals: Some(decimals),
+        names: Vec::new(),
     }
 }
 
@@ -523,7 +612,48 @@ fn log_ticks(range: Range) -> Ticks {
         .flat_map(|exponent| multiples.iter().map(move |m| format!("{m}e{exponent}").parse().unwrap_or(f64::NAN)))
         .filter(|&value: &f64| value >= range.low && value <= range.high)
         .collect();
-    Ticks { values, decimals: None }
+    Ticks { values, decimals: None, names: Vec::new() }
+}
+
+/// Charts below one another, of one width: one figure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChartStack(pub Vec<LineChart>);
+
+impl ChartStack {
+    /// The figure as an `<svg>` element that is also a complete SVG file.
+    ///
+    /// # Errors
+    /// Those of [`LineChart::to_svg`].
+    pub fn to_svg(&self) -> Result<String> {
+        let mut body = String::new();
+        let mut height = 0;
+        for chart in &self.0 {
+            body += &chart.to_svg()?.replacen("<svg ", &format!("<svg y=\"{height}\" "), 1);
+            height += chart.layout().height;
+        }
+        let labels: Vec<String> = self.0.iter().map(|chart| escape(&chart.title)).collect();
+        Ok(format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-label=\"{}\">\n{body}</svg>\n",
+            labels.join("; ")
+        ))
+    }
+
+    /// The figure as the bytes of a PNG file.
+    ///
+    /// # Errors
+    /// Those of [`LineChart::to_png`].
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        let parts = self.0.iter().map(LineChart::render).collect::<Result<Vec<_>>>()?;
+        let height = parts.iter().map(image::RgbImage::height).sum();
+        let width = parts.iter().map(image::RgbImage::width).max().unwrap_or(0);
+        let mut whole = image::RgbImage::from_pixel(width, height, image::Rgb([255; 3]));
+        let mut y = 0;
+        for part in parts {
+            image::imageops::replace(&mut whole, &part, 0, y);
+            y += i64::from(part.height());
+        }
+        encode_png(&whole)
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plotters::{
     element::{PathElement, Polygon, Rectangle},
-    prelude::{ChartBuilder, Color, IntoDrawingArea, IntoFont, SVGBackend, ShapeStyle, Text},
+    prelude::{ChartBuilder, Color, DrawingBackend, IntoDrawingArea, IntoFont, SVGBackend, ShapeStyle, Text},
     style::text_anchor::{HPos, Pos, VPos},
 };
 
@@ -89,7 +89,7 @@ impl DistributionChart {
         write_atomically(path.as_ref(), self.to_svg()?.as_bytes())
     }
 
-    fn draw(&self, root: &Area, title_height: i32, legend_height: i32) -> Drawn {
+    fn draw<B: DrawingBackend>(&self, root: &Area<B>, title_height: i32, legend_height: i32) -> Drawn<B> {
         let ink = INK.to_rgba();
         if !self.title.is_empty() {
             let title = text::fit(&text::plain(&self.title), Size::LARGE, (WIDTH - 2 * EDGE) as u32);
@@ -111,7 +111,7 @@ impl DistributionChart {
         Ok(())
     }
 
-    fn draw_legend(&self, root: &Area, top: i32) -> Drawn {
+    fn draw_legend<B: DrawingBackend>(&self, root: &Area<B>, top: i32) -> Drawn<B> {
         let label = || font(13.5).into_font().color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
         let y = top + 9;
         let swatch = |x: i32, series: usize, opacity: f64| {
@@ -171,7 +171,7 @@ impl Panel {
         }
     }
 
-    fn draw(&self, area: &Area) -> Drawn {
+    fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<B> {
         let ink = INK.to_rgba();
         let title = text::fit(&text::plain(&self.title), Size::SMALL, (WIDTH / 2 - 3 * EDGE - 8) as u32);
         area.draw(&Text::new(title, (px(EDGE + 8), px(10)), font(14.0).into_font().color(&ink)))?;
@@ -190,7 +190,7 @@ impl Panel {
     }
 
     /// The float bars, or the quantized stems with the horizontal axis.
-    fn draw_half(&self, area: &Area, range: Range, is_float: bool) -> Drawn {
+    fn draw_half<B: DrawingBackend>(&self, area: &Area<B>, range: Range, is_float: bool) -> Drawn<B> {
         let ink = INK.to_rgba();
         let highest = if is_float {
             self.bars.iter().map(|bar| bar.2).fold(0.0, f64::max)

@@ -9,12 +9,13 @@ mod filmstrip;
 mod grid;
 mod histograms;
 mod html;
+mod raster;
 mod table;
 mod text;
 
 pub(crate) use crate::files::write_atomically;
 pub use colormap::{ColorMap, SaliencyScale};
-pub use curves::{LineChart, Series};
+pub use curves::{ChartStack, LineChart, Series};
 pub use filmstrip::Filmstrip;
 pub use grid::{Grid, GridColumn};
 pub use histograms::DistributionChart;

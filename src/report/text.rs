@@ -41,8 +41,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// Width of `text` on one line, in pixels.
 pub(super) fn width(text: &str, size: Size) -> u32 {
-    let font = FONT.as_scaled(size.scale());
-    text.chars().map(|c| font.h_advance(glyph(c))).sum::<f32>().ceil() as u32
+    advance(text, size.0).ceil() as u32
 }
 
 /// Control characters would show as boxes; characters the font lacks do, which tells the reader that something is there.
@@ -82,29 +81,45 @@ pub(super) fn wrap(text: &str, size: Size, room: u32) -> Vec<String> {
 
 /// Draws `text` on one line with its top left corner at (`x`, `y`); what lies outside the image is cut off.
 pub(super) fn draw(image: &mut RgbImage, x: u32, y: u32, text: &str, size: Size, color: Rgb) {
-    let font = FONT.as_scaled(size.scale());
-    let mut at = ab_glyph::point(x as f32, y as f32 + font.ascent());
+    let baseline = y as f32 + FONT.as_scaled(size.scale()).ascent();
+    cover(text, size.0, (x as f32, baseline), |px, py, coverage| {
+        if px < 0 || py < 0 {
+            return;
+        }
+        if let Some(pixel) = image.get_pixel_mut_checked(px as u32, py as u32) {
+            for (old, new) in pixel.0.iter_mut().zip(color) {
+                let (before, ink) = (f32::from(*old), f32::from(new));
+                *old = (before + (ink - before) * coverage).round() as u8;
+            }
+        }
+    });
+}
+
+/// Calls `pixel` with place and coverage, 0..=1, of every pixel that `text` touches, its baseline starting at `start`; `height` is that of a line in pixels.
+pub(super) fn cover(text: &str, height: f32, start: (f32, f32), mut pixel: impl FnMut(i64, i64, f32)) {
+    let font = FONT.as_scaled(PxScale::from(height));
+    let mut at = ab_glyph::point(start.0, start.1);
     for c in text.chars() {
         let id = glyph(c);
-        let mut glyph = id.with_scale(size.scale());
+        let mut glyph = id.with_scale(PxScale::from(height));
         glyph.position = at;
         at.x += font.h_advance(id);
         let Some(outline) = FONT.outline_glyph(glyph) else { continue };
         let bounds = outline.px_bounds();
         outline.draw(|dx, dy, coverage| {
-            let (px, py) = (bounds.min.x + dx as f32, bounds.min.y + dy as f32);
-            if px < 0.0 || py < 0.0 {
-                return;
-            }
-            if let Some(pixel) = image.get_pixel_mut_checked(px as u32, py as u32) {
-                for (old, new) in pixel.0.iter_mut().zip(color) {
-                    let (before, ink) = (f32::from(*old), f32::from(new));
-                    *old = (before + (ink - before) * coverage.min(1.0)).round() as u8;
-                }
-            }
+            pixel(bounds.min.x as i64 + i64::from(dx), bounds.min.y as i64 + i64::from(dy), coverage.min(1.0));
         });
     }
 }
+
+/// Width of `text` on one line of `height` pixels.
+pub(super) fn advance(text: &str, height: f32) -> f32 {
+    let font = FONT.as_scaled(PxScale::from(height));
+    text.chars().map(|c| font.h_advance(glyph(c))).sum()
+}
+
+/// Line height of this font in ems.
+pub(super) const LINE_IN_EMS: f32 = 1.164;
 
 #[cfg(test)]
 mod tests {

@@ -225,8 +225,10 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
                 name: one.title.into(),
                 points: one.outcome.steps.iter().map(|line| (line.step as f64, value(line))).collect(),
                 smooth: true,
+                ..Series::default()
             })
             .collect(),
+        ..LineChart::default()
     };
     let loss = chart("Training loss (CE + λ·KL)", "loss", true, |line| line.loss);
     let kl = chart("KL divergence between clean and masked predictions", "KL", true, |line| line.kl);
