@@ -10,6 +10,7 @@ pub mod data;
 mod error;
 pub mod files;
 pub mod gpu;
+pub mod judgement;
 pub mod metrics;
 pub mod model;
 pub mod nn;

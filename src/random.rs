@@ -17,6 +17,10 @@ pub const NOISE: u32 = 16;
 pub const PATH: u32 = 17;
 /// Masks of attribution methods, the same for every image.
 pub const MASKS: u32 = 18;
+/// Noise added to images to judge their explanation.
+pub const PERTURB: u32 = 32;
+/// Resamples of the bootstrap.
+pub const BOOTSTRAP: u32 = 33;
 /// Dropout layer 0; layer L draws from `DROPOUT + L`.
 pub const DROPOUT: u32 = 256;
 

@@ -13,6 +13,8 @@ const INITIALIZE = 5u;
 const NOISE = 16u;
 const PATH = 17u;
 const MASKS = 18u;
+// Judgements: noise added to images.
+const PERTURB = 32u;
 const DROPOUT = 256u;
 
 const FEISTEL_ROUNDS = 8u;

@@ -1,17 +1,22 @@
 //! saliq's own kernels in every specialisation that the program can ask for: what a device that runs nothing was asked for while the
 //! whole range of configurations was recorded on it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use super::ShaderSource;
 use crate::{
     Error, Result,
     batch::ResidentData,
     bench::Peaks,
-    config::{DatasetInfo, PartialRunConfig, RunConfig, Shape},
+    config::{DatasetInfo, ModelConfig, PartialRunConfig, RunConfig, Shape},
     data::{Dataset, Split},
     gpu::{Gpu, Specialization, kernel_names, link},
+    judgement::{
+        AccuracyDrop, AlignmentOptions, ClarityPass, Comparison, Fill, Infidelity, InfidelityOptions, MaxSensitivity,
+        PixelFlipping, SensitivityOptions, Subject,
+    },
     metrics::Evaluator,
+    model::Model,
     nn::ParameterLayout,
     saliency::{ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions, Output},
     train::Trainer,
@@ -99,6 +104,9 @@ fn requests(gpu: &Gpu) -> Result<Vec<(&'static str, Specialization)>> {
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
+        if number == 0 || *text == "ODD" {
+            record_judgements(gpu, trainer.model_config(), &dataset)?;
+        }
     }
     Peaks::record(gpu)?;
     Ok(gpu.kernels_in_use())
@@ -120,6 +128,27 @@ fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> 
         let explainer = Explainer::new(gpu, network, method, &options, 2)?;
         explainer.record(gpu, &images, &maps)?;
         explainer.record_logits(gpu, &images, &maps, &images.classes)?;
+    }
+    Ok(())
+}
+
+/// Every judgement of a model's explanations, with every fill.
+fn record_judgements(gpu: &Gpu, config: ModelConfig, dataset: &Dataset) -> Result<()> {
+    let layout = ParameterLayout::new(&config.network, &config.quantization)?;
+    let parameters = vec![0.0; layout.padded_length() as usize];
+    let model = Model { config, layout, parameters, has_alphas: true, path: PathBuf::new() };
+    let subject = Subject { gpu, model: &model, images: &dataset.test, normalization: (0.5, 0.5), batch_size: 2 };
+    let targets = vec![0; dataset.test.len()];
+    for fill in [Fill::Corner, Fill::Zero, Fill::Mean, Fill::Uniform, Fill::Blur, Fill::Road] {
+        AccuracyDrop::record(subject, fill, &[0.0, 0.5], 0)?;
+    }
+    PixelFlipping::record(subject, &targets, Fill::Zero, 2, 0)?;
+    Infidelity::record(subject, &targets, &InfidelityOptions::default())?;
+    let options = SensitivityOptions::default();
+    MaxSensitivity::record(subject, Method::Gradient, &MethodOptions::default(), &targets, &options)?;
+    ClarityPass::record(gpu, dataset.shape, 2)?;
+    for magnitude in [false, true] {
+        Comparison::record(gpu, dataset.shape, 2, &AlignmentOptions { magnitude, ..AlignmentOptions::default() })?;
     }
     Ok(())
 }

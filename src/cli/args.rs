@@ -1,11 +1,14 @@
 //! Definitions of every command, flag and help text.
 
 mod check;
+mod compare;
 mod cost;
 mod data;
+mod drop;
 mod eval;
 mod explain;
 mod export;
+mod judge;
 mod quantize;
 mod train;
 
@@ -14,11 +17,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use check::{BenchArgs, CheckArgs, CheckFormat};
+pub use compare::CompareArgs;
 pub use cost::{Accounting, CostArgs};
 pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};
+pub use drop::DropArgs;
 pub use eval::{EvalArgs, ModelInputArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
 pub use export::{ExportArgs, ExportFormat};
+pub use judge::JudgedMethodArgs;
 pub use quantize::{CalibrationRule, QuantizeArgs};
 pub use train::TrainArgs;
 
@@ -99,6 +105,10 @@ pub enum Command {
     Cost(CostArgs),
     /// Write a model for use elsewhere
     Export(ExportArgs),
+    /// Accuracy against the share of features removed, most salient first: does the map name what the network uses?
+    Drop(DropArgs),
+    /// Compare models' maps with a reference's: alignment, stability, clarity, faithfulness
+    Compare(CompareArgs),
     /// Validate shaders without any GPU: parse, validate, translate to SPIR-V, MSL, HLSL and GLSL
     Check(CheckArgs),
     /// Time the training step and its kernels

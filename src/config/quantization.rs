@@ -122,7 +122,7 @@ impl QuantizationConfig {
     }
 
     /// The widths as they stand in a folder name: `32` for float, else without the float layers at the end, such as `4-2`.
-    pub(super) fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         let used = self.bits.iter().rposition(|&bits| bits != LayerBits::FLOAT).map_or(0, |last| last + 1);
         if used == 0 {
             return "32".into();

@@ -41,7 +41,7 @@ pub struct ClassReport {
 }
 
 /// Figures over a split; the JSON of `saliq eval --json`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Share of images classified correctly, 0..=1.
     pub accuracy: f64,

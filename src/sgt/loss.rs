@@ -4,7 +4,7 @@ use crate::{
     Result,
     batch::{Batch, LANES},
     config::{SaliencyTarget, SgtConfig},
-    gpu::{Buffer, Gpu, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
     nn::{ImageRange, Network},
 };
 
@@ -115,8 +115,19 @@ pub fn record_classification(
     batch: &Batch,
     output: &Buffer,
 ) -> Result<()> {
+    record_classification_of(gpu, recording, network, batch, batch.clean(), output.into())
+}
+
+/// [`record_classification`] of the images of `range`, such as the masked ones.
+pub fn record_classification_of(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    network: &Network,
+    batch: &Batch,
+    range: ImageRange<'_>,
+    output: Binding<'_>,
+) -> Result<()> {
     let kernel = gpu.kernel("classify", class_shape(network))?;
-    let range = batch.clean();
-    let bindings = [range.binding, network.logits().into(), (&batch.labels).into(), (&batch.step).into(), output.into()];
+    let bindings = [range.binding, network.logits().into(), (&batch.labels).into(), (&batch.step).into(), output];
     recording.dispatch(gpu, "classify", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
 }

@@ -104,7 +104,7 @@ fn share(text: &str) -> Result<f32, String> {
     }
 }
 
-fn not_negative(text: &str) -> Result<f32, String> {
+pub(super) fn not_negative(text: &str) -> Result<f32, String> {
     match real(text)? as f32 {
         value if value.is_finite() && value >= 0.0 => Ok(value),
         _ => Err("must be 0 or more".into()),

@@ -88,7 +88,7 @@ struct Explained<'a> {
 }
 
 /// A model by the name of its run folder, or of its file.
-fn model_name(path: &Path) -> String {
+pub(super) fn model_name(path: &Path) -> String {
     let is_default = path.file_name().is_some_and(|name| name == crate::model::MODEL_FILE);
     let named = if is_default { path.parent().and_then(Path::file_name) } else { path.file_stem() };
     named.map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned())
@@ -129,7 +129,7 @@ async fn attribute(
 }
 
 /// Pixels of `split` in 0..1.
-fn unit_pixels(split: &Split) -> Vec<f32> {
+pub(super) fn unit_pixels(split: &Split) -> Vec<f32> {
     split.images.iter().map(|&byte| f32::from(byte) / 255.0).collect()
 }
 

@@ -2,13 +2,16 @@
 
 pub mod bench;
 pub mod check;
+pub mod compare;
 pub mod cost;
 pub mod data;
 pub mod demo;
 pub mod devices;
+pub mod drop;
 pub mod eval;
 pub mod explain;
 pub mod export;
+mod judge;
 pub mod quantize;
 pub mod train;
 

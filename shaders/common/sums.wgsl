@@ -1,0 +1,25 @@
+// Sums over the invocations of a workgroup, in an order that depends on nothing but their number.
+
+import constants::WORKGROUP;
+
+var<workgroup> partial: array<vec4f, WORKGROUP>;
+
+// Σ value over the workgroup, for every invocation. WORKGROUP is a power of 2; control flow must be uniform.
+fn workgroup_sum(lane: u32, value: vec4f) -> vec4f {
+    partial[lane] = value;
+    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (lane < half) { partial[lane] += partial[lane + half]; }
+    }
+    return workgroupUniformLoad(&partial[0]);
+}
+
+// The largest value of each component, likewise.
+fn workgroup_max(lane: u32, value: vec4f) -> vec4f {
+    partial[lane] = value;
+    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (lane < half) { partial[lane] = max(partial[lane], partial[lane + half]); }
+    }
+    return workgroupUniformLoad(&partial[0]);
+}

@@ -1,0 +1,78 @@
+// Structural similarity of two maps of every image (Wang et al. 2004): Gaussian window of σ = 1.5 and 11 × 11 pixels, K₁ = 0.01, K₂ = 0.03, mean over all
+// windows inside the image and over the channels.
+//
+// Each map is first divided by its own largest magnitude, so that it lies in −1..1 (range L = 2) and scale does not matter; a map of zeros stays one.
+// Images smaller than the window get the largest odd one that fits. `a`, `b` are [image, channel, row, column]. One workgroup an image.
+
+import constants::WORKGROUP;
+import package::common::images::Images;
+import package::common::sums::{workgroup_max, workgroup_sum};
+
+override HEIGHT: u32;
+override WIDTH: u32;
+override CHANNELS: u32;
+override WINDOW: u32 = 11u; // odd, at most MOST
+
+const MOST = 11u;
+
+const C1 = 0.02 * 0.02; // (K·L)²
+const C2 = 0.06 * 0.06;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read_write> similarity: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
+    if (workgroup.x >= images.count) { return; }
+    let image = images.first + workgroup.x;
+    let values = CHANNELS * HEIGHT * WIDTH;
+    let base = image * values;
+    var largest = vec4f();
+    for (var at = lane; at < values; at += WORKGROUP) {
+        largest = max(largest, vec4f(abs(a[base + at]), abs(b[base + at]), 0.0, 0.0));
+    }
+    largest = workgroup_max(lane, largest);
+    let scale = select(largest.xy, vec2f(1.0), largest.xy == vec2f());
+
+    let radius = f32(WINDOW / 2u);
+    var weights: array<f32, MOST>;
+    var weight_sum = 0.0;
+    for (var tap = 0u; tap < WINDOW; tap++) {
+        let distance = f32(tap) - radius;
+        weights[tap] = exp(-distance * distance / (2.0 * 1.5 * 1.5));
+        weight_sum += weights[tap];
+    }
+    for (var tap = 0u; tap < WINDOW; tap++) { weights[tap] /= weight_sum; }
+    let rows = HEIGHT - WINDOW + 1u;
+    let columns = WIDTH - WINDOW + 1u;
+    var sum = vec4f();
+    for (var window = lane; window < CHANNELS * rows * columns; window += WORKGROUP) {
+        let corner = base + (window / (rows * columns) * HEIGHT + window / columns % rows) * WIDTH + window % columns;
+        var means = vec2f();
+        for (var row = 0u; row < WINDOW; row++) {
+            for (var column = 0u; column < WINDOW; column++) {
+                let at = corner + row * WIDTH + column;
+                means += weights[row] * weights[column] * vec2f(a[at], b[at]);
+            }
+        }
+        // About the means: differences of sums of squares would cancel.
+        var variances = vec2f();
+        var covariance = 0.0;
+        for (var row = 0u; row < WINDOW; row++) {
+            for (var column = 0u; column < WINDOW; column++) {
+                let at = corner + row * WIDTH + column;
+                let weight = weights[row] * weights[column];
+                let pair = (vec2f(a[at], b[at]) - means) / scale;
+                variances += weight * pair * pair;
+                covariance += weight * pair.x * pair.y;
+            }
+        }
+        means /= scale;
+        sum.x += (2.0 * means.x * means.y + C1) * (2.0 * covariance + C2)
+            / ((dot(means, means) + C1) * (variances.x + variances.y + C2));
+    }
+    sum = workgroup_sum(lane, sum);
+    if (lane == 0u) { similarity[image] = sum.x / f32(CHANNELS * rows * columns); }
+}

@@ -1,0 +1,82 @@
+//! What `saliq drop` and `saliq compare` have in common: the method and its settings.
+
+use clap::Args;
+
+use super::{
+    ModelInputArgs,
+    explain::{ExplainBaseline, ExplainTarget, not_negative},
+};
+use crate::{
+    Error, Result,
+    saliency::{Baseline, Method, MethodOptions, Target},
+};
+
+/// Which explanations are judged.
+#[derive(Clone, Debug, Args)]
+pub struct JudgedMethodArgs {
+    /// Attribution methods, a comma-separated list, as for `saliq explain`
+    #[arg(long, value_name = "M,…", value_delimiter = ',', default_value = "gradient", help_heading = "Method")]
+    pub method: Vec<Method>,
+    /// What stands for `nothing to see` in methods that compare with it [default: zero]
+    #[arg(long, value_enum, value_name = "KIND", help_heading = "Method")]
+    pub baseline: Option<ExplainBaseline>,
+    /// Samples of methods that average over noise or masks [default: 50, rise 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Method")]
+    pub samples: Option<u32>,
+    /// Noise of methods that add some, as a share of the image's range [default: 0.15, gradient-shap 0]
+    #[arg(long, value_name = "SHARE", value_parser = not_negative, allow_negative_numbers = true, help_heading = "Method")]
+    pub noise: Option<f32>,
+    /// Steps of methods that integrate along a path [default: 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Method")]
+    pub steps: Option<u32>,
+    /// Layer that grad-cam looks at, such as conv1 or act2 [default: the last convolution]
+    #[arg(long, value_name = "NAME", help_heading = "Method")]
+    pub layer: Option<String>,
+    /// Seed of all random numbers: of methods, fills, noise and intervals
+    #[arg(long, value_name = "N", default_value = "0", help_heading = "Method")]
+    pub seed: u64,
+}
+
+impl JudgedMethodArgs {
+    /// Refuses a method named twice.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming it.
+    pub fn validate(&self) -> Result<()> {
+        let twice = self.method.iter().enumerate().find(|(index, method)| self.method[..*index].contains(method));
+        match twice {
+            Some((_, method)) => Err(Error::Usage(format!("--method: {} is named twice", method.name()))),
+            None => Ok(()),
+        }
+    }
+
+    /// The settings of the methods, for images normalised with this mean and deviation.
+    pub fn settings(&self, (mean, deviation): (f32, f32), input: &ModelInputArgs) -> MethodOptions {
+        let defaults = MethodOptions::default();
+        let baseline = match self.baseline.unwrap_or_default() {
+            ExplainBaseline::Zero => 0.0,
+            ExplainBaseline::Black => -mean / deviation,
+            ExplainBaseline::White => (1.0 - mean) / deviation,
+        };
+        MethodOptions {
+            samples: self.samples,
+            noise: self.noise,
+            steps: self.steps.unwrap_or(defaults.steps),
+            baseline: Baseline::Value(baseline),
+            layer: self.layer.clone(),
+            seed: self.seed,
+            batch_size: input.batch_size,
+            ..defaults
+        }
+    }
+}
+
+impl From<ExplainTarget> for Target {
+    fn from(target: ExplainTarget) -> Target {
+        match target {
+            ExplainTarget::Label => Target::Label,
+            ExplainTarget::Predicted => Target::Predicted,
+            ExplainTarget::Class(class) => Target::Class(class),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What `saliq drop` and `saliq compare` have in common: the models with their images and predictions.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::{
+    Error, Result,
+    cli::args::{ExplainTarget, ModelInputArgs},
+    data::{Dataset, Split},
+    files::write_atomically,
+    gpu::Gpu,
+    judgement::Subject,
+    metrics::Evaluation,
+    model::Model,
+};
+
+/// A model, the images it is judged on, and what it predicts.
+pub(super) struct Judged {
+    pub model: Model,
+    /// Its run folder's or file's name; with a number behind it where several share one.
+    pub name: String,
+    /// `float` or `(4,2)`.
+    pub bits: String,
+    pub dataset: Dataset,
+    pub images: Split,
+    pub normalization: (f32, f32),
+    pub evaluation: Evaluation,
+}
+
+/// A model in JSON.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct JudgedModel {
+    name: String,
+    path: PathBuf,
+    bits: String,
+    /// On the images judged.
+    accuracy: f64,
+}
+
+impl Judged {
+    /// Loads every model of `paths` with the first `count` images, and lets it predict them.
+    pub fn load_all(
+        gpu: impl FnOnce() -> Result<Gpu>,
+        paths: &[PathBuf],
+        input: &ModelInputArgs,
+        count: u32,
+        target: ExplainTarget,
+    ) -> Result<(Gpu, Vec<Judged>)> {
+        let models = paths.iter().map(|path| Model::load(path, &input.quantization)).collect::<Result<Vec<_>>>()?;
+        for model in &models {
+            model.require_alphas()?;
+            let classes = model.config.network.classes;
+            if let ExplainTarget::Class(class) = target
+                && class >= classes
+            {
+                return Err(Error::Usage(format!("--target {class}: the model has classes 0 to {}", classes - 1)));
+            }
+        }
+        let gpu = gpu()?;
+        let mut all: Vec<Judged> = Vec::new();
+        for model in models {
+            let (dataset, normalization) = super::model_data(&model, input)?;
+            let mut images = super::split_of(&dataset, input.split).clone();
+            images.truncate(count as usize, dataset.shape);
+            let own = super::explain::model_name(&model.path);
+            let name = match all.iter().filter(|other| other.name == own || other.name.starts_with(&format!("{own} #"))).count() {
+                0 => own,
+                others => format!("{own} #{}", others + 1),
+            };
+            let bits = bits_label(&model);
+            let mut judged = Judged { model, name, bits, dataset, images, normalization, evaluation: Evaluation::default() };
+            judged.evaluation = pollster::block_on(judged.subject(&gpu, input).evaluate())?;
+            all.push(judged);
+        }
+        Ok((gpu, all))
+    }
+
+    /// The model as judgements see it.
+    pub fn subject<'a>(&'a self, gpu: &'a Gpu, input: &ModelInputArgs) -> Subject<'a> {
+        self.subject_on(gpu, input, &self.images)
+    }
+
+    /// The model on other images.
+    pub fn subject_on<'a>(&'a self, gpu: &'a Gpu, input: &ModelInputArgs, images: &'a Split) -> Subject<'a> {
+        let (model, normalization, batch_size) = (&self.model, self.normalization, input.batch_size);
+        Subject { gpu, model, images, normalization, batch_size }
+    }
+
+    /// For JSON.
+    pub fn described(&self) -> JudgedModel {
+        JudgedModel {
+            name: self.name.clone(),
+            path: self.model.path.clone(),
+            bits: self.bits.clone(),
+            accuracy: self.evaluation.accuracy,
+        }
+    }
+}
+
+/// `float`, or the bits as `(4,2)`.
+fn bits_label(model: &Model) -> String {
+    match model.config.quantization.label().as_str() {
+        "32" => "float".into(),
+        bits => format!("({})", bits.replace('-', ",")),
+    }
+}
+
+/// Makes the folder of the results.
+pub(super) fn prepare_folder(out: &Path) -> Result<()> {
+    std::fs::create_dir_all(out).map_err(Error::io("cannot create", out))
+}
+
+/// Writes `value` as JSON.
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| Error::Model(error.to_string()))?;
+    text.push('\n');
+    write_atomically(path, text.as_bytes())
+}
+
+/// A field of a CSV line (RFC 4180).
+pub(super) fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+}

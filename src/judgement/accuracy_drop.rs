@@ -1,0 +1,92 @@
+//! Accuracy drop (paper, IV-C and Fig. 3): how accuracy falls as the features that an explanation calls important are removed.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Fill, Subject,
+    removal::{Removal, Round, features_of},
+};
+use crate::Result;
+
+/// Shares removed: 0, `step`, 2·`step`, … percent, up to 90.
+pub fn removed_shares(step: u32) -> Vec<f64> {
+    (0..=90).step_by(step.max(1) as usize).map(|percent| f64::from(percent) / 100.0).collect()
+}
+
+/// Accuracy against the share of features removed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DropCurve {
+    /// Shares removed, 0..=1, ascending.
+    pub removed: Vec<f64>,
+    /// Accuracy at each, 0..=1.
+    pub accuracy: Vec<f64>,
+    /// Area under the curve by the trapezoid rule, divided by the range of shares: the mean accuracy. Lower: the explanation names what the network uses.
+    pub area: f64,
+}
+
+impl DropCurve {
+    /// The curve through these points.
+    pub fn new(removed: Vec<f64>, accuracy: Vec<f64>) -> DropCurve {
+        let area = area(&removed, &accuracy);
+        DropCurve { removed, accuracy, area }
+    }
+}
+
+/// Area under the curve by the trapezoid rule, divided by its range; the mean where there is none.
+pub(super) fn area(x: &[f64], y: &[f64]) -> f64 {
+    let range = x.last().zip(x.first()).map_or(0.0, |(last, first)| last - first);
+    if range <= 0.0 {
+        return y.iter().sum::<f64>() / y.len().max(1) as f64;
+    }
+    let trapezoids = x.windows(2).zip(y.windows(2)).map(|(x, y)| (x[1] - x[0]) * (y[0] + y[1]) / 2.0);
+    trapezoids.sum::<f64>() / range
+}
+
+/// A recorded accuracy drop.
+pub struct AccuracyDrop<'a> {
+    removal: Removal<'a>,
+    shares: Vec<f64>,
+    labels: Vec<u32>,
+}
+
+impl<'a> AccuracyDrop<'a> {
+    /// Records the removal of `shares` of the pixels with `fill`.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub fn record(subject: Subject<'a>, fill: Fill, shares: &[f64], seed: u64) -> Result<AccuracyDrop<'a>> {
+        let pixels = subject.shape().pixels();
+        let rounds: Vec<Round> =
+            shares.iter().map(|&share| Round { removed: features_of(share, pixels), ..Round::default() }).collect();
+        let removal = Removal::record(subject, None, fill, &rounds, seed)?;
+        let labels = subject.images.labels.iter().map(|&label| u32::from(label)).collect();
+        Ok(AccuracyDrop { removal, shares: shares.to_vec(), labels })
+    }
+
+    /// The curve for `maps`, [N, C, H, W].
+    ///
+    /// # Errors
+    /// Of the device.
+    pub async fn run(&self, maps: &[f32], progress: &mut dyn FnMut(u64)) -> Result<DropCurve> {
+        let outcomes = self.removal.run(maps, progress).await?;
+        let accuracy = outcomes.iter().map(|round| {
+            let correct = round.iter().zip(&self.labels).filter(|(outcome, label)| outcome.predicted == **label).count();
+            correct as f64 / self.labels.len().max(1) as f64
+        });
+        Ok(DropCurve::new(self.shares.clone(), accuracy.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_and_areas() {
+        assert_eq!(removed_shares(30), [0.0, 0.3, 0.6, 0.9]);
+        assert_eq!(removed_shares(10).len(), 10);
+        assert!((area(&[0.0, 0.5, 1.0], &[1.0, 0.5, 0.0]) - 0.5).abs() < 1e-15);
+        assert!((area(&[0.0, 0.9], &[0.4, 0.4]) - 0.4).abs() < 1e-15);
+        assert_eq!(area(&[0.0], &[0.7]), 0.7);
+    }
+}

@@ -1,0 +1,35 @@
+//! Judging explanations: are the features they name the ones the network uses, are they stable, clear, and alike between models?
+//!
+//! Images, networks and rankings stay on the GPU; what comes back is a number an image and judgement, summed up in f64. Every function takes
+//! plain data (a [`Subject`], maps as [N, C, H, W]) and gives plain results; sources are named where each is defined.
+
+mod accuracy_drop;
+mod alignment;
+mod bootstrap;
+mod clarity;
+mod earth_mover;
+mod flipping;
+mod infidelity;
+mod maps;
+mod noise;
+mod randomization;
+mod ranking;
+mod removal;
+mod retraining;
+mod score;
+mod sensitivity;
+mod subject;
+
+pub use accuracy_drop::{AccuracyDrop, DropCurve, removed_shares};
+pub use alignment::{Alignment, AlignmentOptions, Comparison, alignment};
+pub use bootstrap::{Interval, RESAMPLES, bootstrap};
+pub use clarity::{Clarity, ClarityPass, clarity};
+pub use earth_mover::earth_mover_distance;
+pub use flipping::{Flipping, PixelFlipping};
+pub use infidelity::{Infidelity, InfidelityOptions};
+pub use randomization::{LayerAgreement, randomization};
+pub use removal::{Fill, removed_images};
+pub use retraining::{RetrainingOptions, retrain};
+pub use score::{Metric, Scores};
+pub use sensitivity::{MaxSensitivity, SensitivityOptions};
+pub use subject::{Explained, Subject};

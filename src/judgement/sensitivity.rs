@@ -1,0 +1,106 @@
+//! Max-sensitivity (Yeh et al. 2019): the largest of ‖φ(x + δ) − φ(x)‖₂ / ‖φ(x)‖₂ over noises δ, uniform in [−r, r]: how much a map depends on what nobody sees.
+
+use super::{
+    Subject,
+    maps::record_comparison,
+    noise::{Noise, NoisyImages},
+};
+use crate::{
+    Result,
+    gpu::{Buffer, Recording},
+    nn::padded,
+    saliency::{Explainer, Method, MethodOptions},
+};
+
+/// The noise; the defaults are Captum's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SensitivityOptions {
+    /// Noises an image.
+    pub samples: u32,
+    /// Largest noise r, in units of the normalised image.
+    pub radius: f32,
+    /// Seed of the noise.
+    pub seed: u64,
+}
+
+impl Default for SensitivityOptions {
+    fn default() -> Self {
+        SensitivityOptions { samples: 10, radius: 0.02, seed: 0 }
+    }
+}
+
+/// A max-sensitivity made ready.
+pub struct MaxSensitivity<'a> {
+    subject: Subject<'a>,
+    images: NoisyImages,
+    explainer: Explainer,
+    maps: [Buffer; 2],
+    distances: Buffer,
+    compare: Recording,
+}
+
+impl<'a> MaxSensitivity<'a> {
+    /// Makes `method` ready for the logits of `targets`.
+    ///
+    /// # Errors
+    /// Of the device; what `method` cannot do.
+    pub fn record(
+        subject: Subject<'a>,
+        method: Method,
+        settings: &MethodOptions,
+        targets: &[u32],
+        options: &SensitivityOptions,
+    ) -> Result<MaxSensitivity<'a>> {
+        let (gpu, shape) = (subject.gpu, subject.shape());
+        let noise = Noise { scale: options.radius, normal: false, added: true, samples: options.samples, seed: options.seed };
+        let images = NoisyImages::record(&subject, targets, noise)?;
+        let parameters = subject.parameters()?;
+        let explainer = Explainer::new(gpu, subject.explained(&parameters), method, settings, images.clean.most)?;
+        let maps = [images.clean.maps(gpu)?, images.noisy.maps(gpu)?];
+        let distances = gpu.buffer("distances of maps", u64::from(images.clean.most) * 16)?;
+        let mut compare = Recording::new();
+        // The zeros in the padding of the channels change no distance.
+        let values = shape.pixels() * padded(shape.channels);
+        let buffers = [&maps[0], &maps[1], &distances];
+        record_comparison(gpu, &mut compare, images.batch.clean(), values, buffers)?;
+        Ok(MaxSensitivity { subject, images, explainer, maps, distances, compare })
+    }
+
+    /// Forward passes of a run, for progress.
+    pub fn work(&self) -> u64 {
+        let maps = self.images.samples().len() as u64 + 1;
+        maps * u64::from(self.explainer.samples()) * self.subject.images.len() as u64
+    }
+
+    /// The max-sensitivity of every image. `progress` is told how much of [`Self::work`] is done.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub async fn run(&self, progress: &mut dyn FnMut(u64)) -> Result<Vec<f64>> {
+        let gpu = self.subject.gpu;
+        let clean = self.explainer.record(gpu, &self.images.clean, &self.maps[0])?;
+        let noisy = self.explainer.record(gpu, &self.images.noisy, &self.maps[1])?;
+        let mut result = Vec::new();
+        let mut done = 0;
+        self.images.start(gpu);
+        for record in &self.images.table {
+            let share = u64::from(record.count) * u64::from(self.explainer.samples());
+            self.images.begin(gpu, record)?;
+            clean.run(gpu, record.count, &mut |part| progress(done + part))?;
+            done += share;
+            let mut largest = vec![0.0f64; record.count as usize];
+            for sample in self.images.samples() {
+                sample.submit(gpu)?;
+                noisy.run(gpu, record.count, &mut |part| progress(done + part))?;
+                done += share;
+                self.compare.submit(gpu)?;
+                let distances: Vec<[f32; 4]> = gpu.read(&self.distances, 0, u64::from(record.count)).await?;
+                for (largest, distance) in largest.iter_mut().zip(distances) {
+                    *largest = largest.max(f64::from(distance[2]));
+                }
+            }
+            result.extend(largest);
+        }
+        Ok(result)
+    }
+}

@@ -1,0 +1,187 @@
+//! Judgements against Captum, Quantus, scikit-image and SciPy (`goldens/make_judgement_goldens.py`), on an odd network and colour images.
+
+mod common;
+mod support;
+
+use std::path::PathBuf;
+
+use common::gpu;
+use pollster::block_on;
+use saliq::{
+    config::{LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, Shape},
+    data::Split,
+    judgement::{
+        AccuracyDrop, AlignmentOptions, Fill, Infidelity, InfidelityOptions, MaxSensitivity, PixelFlipping, RESAMPLES,
+        SensitivityOptions, Subject, alignment, bootstrap, clarity, randomization, removed_images,
+    },
+    model::Model,
+    nn::ParameterLayout,
+    saliency::{Method, MethodOptions},
+};
+use support::Tensors;
+
+const SHAPE: Shape = Shape::new(3, 11, 13);
+const SEED: u64 = 0x0123_4567_89AB_CDEF;
+const SHARES: [f64; 4] = [0.0, 0.3, 0.6, 0.9];
+
+/// The network of `odd_network.safetensors` with the last layer of the golden file.
+fn model(tensors: &Tensors) -> Model {
+    let activation = |name: &str| LayerConfig::Activation { name: name.into() };
+    let network = NetworkConfig {
+        input: SHAPE,
+        classes: 4,
+        layers: vec![
+            LayerConfig::Conv { name: "conv1".into(), out_channels: 5, kernel: 3, stride: 2, padding: 1 },
+            activation("act1"),
+            LayerConfig::Conv { name: "conv2".into(), out_channels: 7, kernel: 2, stride: 1, padding: 1 },
+            activation("act2"),
+            LayerConfig::MaxPool { kernel: 3, stride: 2 },
+            LayerConfig::Linear { name: "fc1".into(), out_features: 9 },
+            activation("act3"),
+            LayerConfig::Linear { name: "fc2".into(), out_features: 4 },
+        ],
+    };
+    let quantization = QuantizationConfig::default();
+    let layout = ParameterLayout::new(&network, &quantization).unwrap();
+    let odd = Tensors::golden("odd_network");
+    let mut parameters = vec![0.0; layout.padded_length() as usize];
+    for parameter in &layout.parameters {
+        let source = if parameter.name.starts_with("fc2") { tensors } else { &odd };
+        parameters[parameter.range()].copy_from_slice(&source.f32(&parameter.name));
+    }
+    let config = ModelConfig {
+        network,
+        quantization,
+        normalize: PixelNormalization { mean: 0.4, deviation: 0.25 },
+        dataset: String::new(),
+        class_names: Vec::new(),
+        training: serde_json::Value::Null,
+    };
+    Model { config, layout, parameters, has_alphas: true, path: PathBuf::new() }
+}
+
+/// The golden file's network on its images, and the classes explained. Batches of 4: the last one is not full.
+struct Case {
+    tensors: Tensors,
+    model: Model,
+    images: Split,
+    targets: Vec<u32>,
+}
+
+impl Case {
+    fn new() -> Case {
+        let tensors = Tensors::golden("judgements");
+        let targets = tensors.i64("targets").into_iter().map(|class| class as u32).collect();
+        Case { model: model(&tensors), images: tensors.split(), targets, tensors }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { gpu: gpu(), model: &self.model, images: &self.images, normalization: (0.4, 0.25), batch_size: 4 }
+    }
+
+    /// Values of every image against the golden ones, 1e-4 relative.
+    #[track_caller]
+    fn check(&self, name: &str, actual: &[f64]) {
+        let expected = self.tensors.f64(name);
+        assert_eq!(actual.len(), expected.len(), "{name}");
+        for (image, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
+            assert!((actual - expected).abs() <= 1e-4 * expected.abs(), "{name} of image {image}: {actual} {expected}");
+        }
+    }
+}
+
+#[test]
+fn alignment_is_that_of_scipy_and_scikit_image() {
+    let case = Case::new();
+    let (a, b) = (case.tensors.f32("a"), case.tensors.f32("b"));
+    let options = AlignmentOptions::default();
+    let alignments = block_on(alignment(gpu(), SHAPE, &a, &b, &options, &mut |_| {})).unwrap();
+    let of =
+        |value: fn(&saliq::judgement::Alignment) -> f32| alignments.iter().map(|one| f64::from(value(one))).collect::<Vec<_>>();
+    case.check("spearman", &of(|one| one.spearman));
+    case.check("pearson", &of(|one| one.pearson));
+    case.check("cosine", &of(|one| one.cosine));
+    case.check("ssim", &of(|one| one.ssim));
+    case.check("top_overlap", &of(|one| one.top_overlap));
+    // The order of the two does not matter, and how many are compared at once neither.
+    let reverse = block_on(alignment(gpu(), SHAPE, &b, &a, &options, &mut |_| {})).unwrap();
+    for (one, other) in alignments.iter().zip(&reverse) {
+        assert!((one.spearman - other.spearman).abs() < 1e-6 && (one.ssim - other.ssim).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn clarity_is_that_of_quantus() {
+    let case = Case::new();
+    let clarities = block_on(clarity(gpu(), SHAPE, &case.tensors.f32("a"))).unwrap();
+    case.check("gini", &clarities.iter().map(|one| f64::from(one.gini)).collect::<Vec<_>>());
+    case.check("entropy", &clarities.iter().map(|one| f64::from(one.entropy)).collect::<Vec<_>>());
+}
+
+#[test]
+fn max_sensitivity_is_that_of_captum() {
+    let case = Case::new();
+    let options = SensitivityOptions { seed: SEED, ..SensitivityOptions::default() };
+    let settings = MethodOptions::default();
+    let sensitivity = MaxSensitivity::record(case.subject(), Method::Gradient, &settings, &case.targets, &options).unwrap();
+    case.check("max_sensitivity", &block_on(sensitivity.run(&mut |_| {})).unwrap());
+}
+
+#[test]
+fn infidelity_is_that_of_captum() {
+    let case = Case::new();
+    let options = InfidelityOptions { seed: SEED, ..InfidelityOptions::default() };
+    let infidelity = Infidelity::record(case.subject(), &case.targets, &options).unwrap();
+    let maps: Vec<f32> = case.tensors.f32("gradients").iter().map(|value| 0.5 * value).collect();
+    case.check("infidelity", &block_on(infidelity.run(&maps, &mut |_| {})).unwrap());
+}
+
+#[test]
+fn features_are_removed_as_by_quantus_and_numpy() {
+    let case = Case::new();
+    let maps = case.tensors.f32("a");
+    for (fill, name) in [(Fill::Zero, "zero"), (Fill::Mean, "mean"), (Fill::Corner, "corner"), (Fill::Road, "road")] {
+        let images = block_on(removed_images(case.subject(), &maps, fill, &[0.3, 0.9], SEED, &mut |_| {})).unwrap().concat();
+        let expected: Vec<f64> = case.tensors.f32(&format!("removed.{name}")).into_iter().map(f64::from).collect();
+        common::assert_close(name, &images, &expected, 1e-5);
+        let drop = AccuracyDrop::record(case.subject(), fill, &SHARES, SEED).unwrap();
+        let curve = block_on(drop.run(&maps, &mut |_| {})).unwrap();
+        assert_eq!(curve.accuracy, case.tensors.f64(&format!("accuracy.{name}")), "{name}");
+    }
+}
+
+#[test]
+fn deletion_and_insertion() {
+    let case = Case::new();
+    let flipping = PixelFlipping::record(case.subject(), &case.targets, Fill::Zero, 5, SEED).unwrap();
+    let areas = block_on(flipping.run(&case.tensors.f32("a"), &mut |_| {})).unwrap();
+    case.check("deletion", &areas.iter().map(|one| one.deletion).collect::<Vec<_>>());
+    case.check("insertion", &areas.iter().map(|one| one.insertion).collect::<Vec<_>>());
+}
+
+#[test]
+fn parameter_randomisation_goes_down_the_layers() {
+    let case = Case::new();
+    let settings = MethodOptions { seed: SEED, ..MethodOptions::default() };
+    let subject = case.subject();
+    let maps = block_on(subject.explain(&[Method::Gradient], &settings, &case.targets, &mut |_| {})).unwrap().maps.remove(0);
+    let expected: Vec<f64> = case.tensors.f32("gradients").into_iter().map(f64::from).collect();
+    common::assert_close("gradients", &maps, &expected, 1e-5);
+    let layers = block_on(randomization(&subject, Method::Gradient, &settings, &case.targets, &maps, &mut |_| {})).unwrap();
+    assert_eq!(layers.iter().map(|one| one.layer.as_str()).collect::<Vec<_>>(), ["fc2", "fc1", "conv2", "conv1"]);
+    for (one, expected) in layers.iter().zip(case.tensors.f64("randomization").chunks(6)) {
+        let mean = expected.iter().sum::<f64>() / 6.0;
+        // Of gradients that differ in their last bits, some change ranks.
+        assert!((one.spearman.mean - mean).abs() < 1e-4, "{}: {} {mean}", one.layer, one.spearman.mean);
+    }
+}
+
+#[test]
+fn bootstrap_draws_and_sorts_as_numpy_does() {
+    let tensors = Tensors::golden("judgements");
+    let expected = tensors.f64("bootstrap");
+    let interval = bootstrap(&tensors.f64("infidelity"), RESAMPLES, SEED);
+    for (actual, expected) in [interval.mean, interval.low, interval.high].iter().zip(expected) {
+        assert!((actual - expected).abs() <= 1e-12 * expected.abs(), "{actual} {expected}");
+    }
+}
