@@ -46,16 +46,14 @@ struct Panel {
     stems: Vec<(f64, f64)>,
     levels: Vec<f64>,
     range: Option<Range>,
-    /// What is said of the zeros, above and below.
-    zeros: [Option<String>; 2],
 }
 
 impl DistributionChart {
     /// What to write below such a figure.
     pub const CAPTION: &'static str = "Weights and activations of the quantized layers: above as float, below as the quantized network \
-        computes with them, on the same axis. Dashed lines are the quantization levels (the outermost two where there are more than 20): all of \
-        an activation, those in use of a weight. Activations that are exactly 0 are counted in words, not drawn. The outermost 0.05 % of the float values are \
-        left out where no level lies.";
+        computes with them, on the same axis. Dashed lines are the quantization levels (the outermost two where there are more than 20): \
+        all of an activation, those in use of a weight. Activations that are exactly 0 are not drawn: the heading has their share, before → \
+        after. The outermost 0.05 % of the float values are left out where no level lies.";
 
     /// A panel for each of `tensors`.
     pub fn new(title: &str, tensors: &[TensorDistribution]) -> DistributionChart {
@@ -160,14 +158,16 @@ impl Panel {
             (false, all) => format!("{all} levels"),
         };
         let unit = if tensor.bits == 1 { "bit" } else { "bits" };
-        let zeros = |points: &Points| points.zeros.map(|share| format!("{} are 0", percent(share)));
+        let zeros = match (before.zeros, after.zeros) {
+            (Some(before), Some(after)) => format!("; 0: {} → {}", percent(before), percent(after)),
+            _ => String::new(),
+        };
         Panel {
-            title: format!("{}, {} {unit}: {levels}", tensor.name, tensor.bits),
+            title: format!("{}, {} {unit}: {levels}{zeros}", tensor.name, tensor.bits),
             bars,
             stems,
             levels: tensor.levels.clone(),
             range,
-            zeros: [zeros(&before), zeros(&after)],
         }
     }
 
@@ -240,10 +240,6 @@ impl Panel {
                 let (left, right, top) = (value - width / 2.0, value + width / 2.0, 100.0 * share);
                 Polygon::new(vec![(left, 0.0), (left, top), (right, top), (right, 0.0)], filled(1, 1.0))
             }))?;
-        }
-        if let Some(zeros) = &self.zeros[usize::from(!is_float)] {
-            let style = font(12.0).into_font().color(&ink).pos(Pos::new(HPos::Right, VPos::Top));
-            area.draw(&Text::new(zeros.clone(), (px(WIDTH / 2 - EDGE - 6), px(8)), style))?;
         }
         Ok(())
     }
@@ -325,12 +321,11 @@ mod tests {
         let sum = |shares: Vec<f64>| shares.iter().sum::<f64>();
         assert!((sum(panel.bars.iter().map(|bar| bar.2).collect()) - 0.625).abs() < 1e-12);
         assert_eq!(panel.stems, [(1.0, 0.5)]);
-        assert_eq!(panel.zeros, [Some("38 % are 0".to_string()), Some("50 % are 0".to_string())]);
-        assert_eq!(panel.title, "act1, 1 bit: 2 levels");
+        assert_eq!(panel.title, "act1, 1 bit: 2 levels; 0: 38 % → 50 %");
 
         let weights = Panel::new(&tensor("conv1.weight", 2, &[-0.4, 0.1, 0.3], &[-0.5, 0.0, 0.5], &[-0.5, 0.0, 0.5]));
         assert_eq!(weights.stems.len(), 3);
-        assert_eq!((weights.zeros.clone(), weights.title.as_str()), ([None, None], "conv1.weight, 2 bits: 3 of 4 levels used"));
+        assert_eq!(weights.title, "conv1.weight, 2 bits: 3 of 4 levels used");
         let range = weights.range.unwrap();
         assert!(range.low < -0.5 && range.high > 0.5);
     }
