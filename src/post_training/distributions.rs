@@ -1,7 +1,7 @@
 //! The values of every quantized weight and activation, in float and as quantized: what the histograms of a report show.
 
 use super::{
-    ActivationPass, Histogram, activation_bits, activation_name, observe_activations, transfer, weights::effective_weights,
+    ActivationPass, Histogram, activation_bits, levels_to_threshold, observe_activations, transfer, weights::effective_weights,
 };
 use crate::{
     Result,
@@ -63,12 +63,14 @@ pub async fn distributions(
 
     let mut activations: Vec<TensorDistribution> = model
         .layout
-        .alphas()
+        .calibrated()
         .map(|parameter| {
-            let name = activation_name(&parameter.name);
+            let name = parameter.layer();
             let bits = activation_bits(model, quantization, name);
-            let (alpha, steps) =
-                (f64::from(model.parameters[parameter.offset as usize]), ActivationPlan::levels(quantization.pact, bits));
+            let (alpha, steps) = (
+                f64::from(model.parameters[parameter.offset as usize]) * levels_to_threshold(parameter),
+                ActivationPlan::levels(quantization.pact, bits),
+            );
             let lowest = if quantization.pact == PactKind::Signed { -i64::from(steps) } else { 0 };
             TensorDistribution {
                 name: name.into(),

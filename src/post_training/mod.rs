@@ -23,7 +23,7 @@ use crate::{
     config::{LayerBits, ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
     gpu::Gpu,
     model::Model,
-    nn::ParameterLayout,
+    nn::{Parameter, ParameterLayout, ParameterRole},
 };
 
 /// How a model is to be quantized.
@@ -44,7 +44,7 @@ pub struct CalibratedTensor {
     pub bits: u32,
     /// Largest magnitude.
     pub largest: f64,
-    /// Clipping threshold: α of an activation, highest level of a weight; the widest of output channels that have their own.
+    /// Clipping threshold: α of an activation (its step times its highest level with `lsq`), highest level of a weight; the widest of output channels that have their own.
     pub clip: f64,
     /// Signal to quantization noise, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; absent where there is no noise.
     pub signal_to_noise_db: Option<f64>,
@@ -123,7 +123,7 @@ pub async fn quantize(
     let float = float_activations(quantization);
     let pass = ActivationPass { network, quantization: &float, parameters: &parameters, normalization };
     let mut histograms: Vec<(String, Histogram)> =
-        layout.alphas().map(|alpha| (activation_name(&alpha.name).into(), Histogram::default())).collect();
+        layout.calibrated().map(|learned| (learned.layer().into(), Histogram::default())).collect();
     observe_activations(gpu, &pass, data, &mut |name, values| {
         if let Some((_, histogram)) = histograms.iter_mut().find(|(wanted, _)| wanted == name) {
             histogram.add(values);
@@ -137,8 +137,8 @@ pub async fn quantize(
         let bits = activation_bits(model, quantization, &name);
         let clip =
             Clip::of(&Distribution::of_histogram(&histogram), Grid::activations(quantization.pact, bits), options.calibration);
-        if let Some(alpha) = layout.find(&format!("{name}.alpha")) {
-            parameters[alpha.offset as usize] = clip.threshold as f32;
+        if let Some(learned) = layout.calibrated().find(|learned| learned.layer() == name) {
+            parameters[learned.offset as usize] = (clip.threshold / levels_to_threshold(learned)) as f32;
         }
         calibrated.push(CalibratedTensor::new(name, bits, &[clip]));
     }
@@ -163,8 +163,12 @@ fn float_activations(quantization: &QuantizationConfig) -> QuantizationConfig {
     QuantizationConfig { bits, ..quantization.clone() }
 }
 
-fn activation_name(alpha: &str) -> &str {
-    alpha.strip_suffix(".alpha").unwrap_or(alpha)
+/// What a learned α (1) or step (its highest level) of an activation is multiplied by to give the clipping threshold.
+fn levels_to_threshold(learned: &Parameter) -> f64 {
+    match learned.role {
+        ParameterRole::ActivationStep { highest } => f64::from(highest),
+        _ => 1.0,
+    }
 }
 
 /// Bits of the activation called `name`.
