@@ -1,8 +1,6 @@
 //! The values of every quantized weight and activation, in float and as quantized: what the histograms of a report show.
 
-use super::{
-    ActivationPass, Histogram, activation_bits, levels_to_threshold, observe_activations, transfer, weights::effective_weights,
-};
+use super::{ActivationPass, Histogram, activation_bits, levels_to_threshold, observe_activations, weights::effective_weights};
 use crate::{
     Result,
     batch::ResidentData,
@@ -40,7 +38,7 @@ pub async fn distributions(
 ) -> Result<Vec<TensorDistribution>> {
     let (network, quantization) = (&model.config.network, &model.config.quantization);
     let float = QuantizationConfig { bits: vec![LayerBits::FLOAT; quantization.bits.len()], ..quantization.clone() };
-    let float_parameters = transfer(model, &ParameterLayout::new(network, &float)?);
+    let float_parameters = ParameterLayout::new(network, &float)?.gather(&model.layout, &model.parameters);
 
     let latent = effective_weights(gpu, network, &float, &float_parameters).await?;
     let quantized = effective_weights(gpu, network, quantization, &model.parameters).await?;

@@ -103,7 +103,7 @@ pub async fn quantize(
         ));
     }
     let layout = ParameterLayout::new(network, quantization)?;
-    let mut parameters = transfer(model, &layout);
+    let mut parameters = layout.gather(&model.layout, &model.parameters);
     let mut calibrated = Vec::new();
     let weights = effective_weights(gpu, network, &model.config.quantization, &model.parameters).await?;
     for ((position, layer), weights) in network.weight_layers().into_iter().enumerate().zip(weights) {
@@ -144,17 +144,6 @@ pub async fn quantize(
     }
     let config = quantized_config(&model.config, options, data.count, normalization);
     Ok((Model { config, layout, parameters, has_alphas: true, path: model.path.clone() }, calibrated))
-}
-
-/// The parameters of `model` at their places in `layout`; what the model does not have is 0.
-fn transfer(model: &Model, layout: &ParameterLayout) -> Vec<f32> {
-    let mut parameters = vec![0.0; layout.padded_length() as usize];
-    for parameter in &layout.parameters {
-        if let Some(own) = model.layout.find(&parameter.name).filter(|own| own.shape == parameter.shape) {
-            parameters[parameter.range()].copy_from_slice(&model.parameters[own.range()]);
-        }
-    }
-    parameters
 }
 
 /// The same quantization with activations in float.
