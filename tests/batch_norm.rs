@@ -580,6 +580,7 @@ fn find(reference: &ReferenceNetwork, config: &NetworkConfig, images: usize) -> 
                 *value = match parameter.role {
                     ParameterRole::Weight => signed * (3.0 / parameter.fan_in as f32).sqrt(),
                     ParameterRole::Alpha => 1.375,
+                    ParameterRole::WeightStep { .. } => 0.11 + 0.02 * signed,
                     ParameterRole::Scale => 1.0 + 0.5 * signed,
                     ParameterRole::RunningVariance => 0.6 + 0.3 * signed,
                     ParameterRole::BatchCount => 3.0,
@@ -692,6 +693,9 @@ fn quantized_networks_fold() {
     check_network("sawb", &sawb, Some(None), true);
     check_network("sawb", &sawb, Some(Some(4)), false);
     let affine = quantized("3,w2a4,w32a3", WeightQuantizer::Affine, true);
+    let lsq = quantized("3,4,32", WeightQuantizer::Lsq, true);
+    check_network("lsq", &lsq, None, true);
+    check_network("lsq", &lsq, Some(None), true);
     check_network("affine", &affine, None, false);
     check_network("affine", &affine, Some(None), false);
     check_network("affine", &affine, Some(Some(4)), true);
@@ -895,6 +899,33 @@ fn folded_is_unfolded() {
         let [unfolded, folded] = [&model, &folded].map(|model| logits(model, &dataset, (0.1307, 0.3081)));
         let unfolded: Vec<f64> = unfolded.iter().map(|&logit| f64::from(logit)).collect();
         assert_close(settings, &folded, &unfolded, 1e-5);
+    }
+}
+
+/// Post-training quantization: thresholds are those of the scaled weights, activations are observed with the running statistics.
+#[test]
+fn quantized_without_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("float");
+    let settings = format!("sgt = false\nbatch-size = 64\nepochs = 2\noptimizer = \"momentum\"\nlr = 0.05\n{}", small_network());
+    train_in(&out, &settings, Start::New);
+    let quantize = |bits: &str, name: &str| {
+        let path = folder.path().join(name);
+        let calibration = ["--calibration", "min-max", "--calibrate", "200", "--weight-quant", "lsq"];
+        let result = json(&[&["quantize", text(&out), "--bits", bits, "--out", text(&path)], &calibration[..]].concat());
+        (result, Model::load(&path, &QuantizationOverrides::default()).unwrap())
+    };
+    let (result, _) = quantize("8", "eight.safetensors");
+    let accuracy = |key: &str| result[key].as_f64().unwrap();
+    assert!(accuracy("float_accuracy") > 0.8 && (accuracy("accuracy") - accuracy("float_accuracy")).abs() <= 0.003, "{result}");
+
+    let (_, four) = quantize("4", "four.safetensors");
+    let folded = fold_model(&Model::load(&out, &QuantizationOverrides::default()).unwrap()).unwrap();
+    for layer in ["conv1", "conv2"] {
+        let weights = folded.layout.find(&format!("{layer}.weight")).unwrap();
+        let largest = folded.parameters[weights.range()].iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
+        let step = four.parameters[four.layout.find(&format!("{layer}.weight_step")).unwrap().offset as usize];
+        assert!((step * 7.0 - largest).abs() < 1e-4 * largest, "{layer}: step {step}, largest weight {largest}");
     }
 }
 

@@ -3,7 +3,8 @@
     python tests/interop.py MODEL.safetensors --images t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz
         [--mean 0.1307 --deviation 0.3081] [--expect 0.9905 --tolerance 0.0002]
 
-Names and shapes must be PyTorch's (load_state_dict with strict=True) once the clipping levels act*.alpha are dropped. PyTorch runs
+Names and shapes must be PyTorch's (load_state_dict with strict=True) once the clipping levels act*.alpha are dropped;
+batch norms bn1 and bn2 behind the convolutions are there where the file has them. PyTorch runs
 the float (latent) weights, so only a float model's accuracy equals what `saliq eval` says. Exit status 1 where --expect is missed.
 Needs the packages of tests/goldens/requirements.txt.
 """
@@ -49,7 +50,7 @@ def main() -> None:
     arguments = parser.parse_args()
     path = arguments.model / "model.safetensors" if arguments.model.is_dir() else arguments.model
     state = {name: value for name, value in load_file(path).items() if not re.fullmatch(r"act\d+\.alpha", name)}
-    network = TableOne()
+    network = TableOne(batch_norm="bn1.weight" in state)
     network.load_state_dict(state, strict=True)
     network.eval()
     images, labels = read_idx(arguments.images), read_idx(arguments.labels)

@@ -5,7 +5,7 @@ use crate::{
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
     config::{NetworkConfig, QuantizationConfig},
     gpu::{Gpu, Recording},
-    nn::{Network, NetworkOptions, groups, to_nchw},
+    nn::{Network, NetworkOptions, ParameterLayout, groups, to_nchw},
 };
 
 /// Images of a batch: what is read back at once.
@@ -18,7 +18,9 @@ pub struct ActivationPass<'a> {
     pub network: &'a NetworkConfig,
     /// How it runs.
     pub quantization: &'a QuantizationConfig,
-    /// Flat parameters in the order of its layout; what follows is ignored.
+    /// Where each of `parameters` is; those that the network does not have, such as α's where it runs in float, are left out.
+    pub layout: &'a ParameterLayout,
+    /// Flat parameters.
     pub parameters: &'a [f32],
     /// Mean and deviation of the pixels.
     pub normalization: (f32, f32),
@@ -38,7 +40,7 @@ pub async fn observe_activations(
     let most = data.count.clamp(1, MOST_IMAGES);
     let options = NetworkOptions { slots: most, training: false, gradients: false };
     let network = Network::new(gpu, pass.network, pass.quantization, options)?;
-    gpu.write(&network.parameters, 0, &pass.parameters[..network.layout.length as usize]);
+    gpu.write(&network.parameters, 0, &network.layout.gather(pass.layout, pass.parameters));
     let table = StepRecord::in_file_order(data.count, most, 0);
     let batch = Batch::new(gpu, most, false, table.len() as u64)?;
     batch.write_table(gpu, &table);

@@ -6,7 +6,7 @@ use crate::{
     batch::ResidentData,
     config::{LayerBits, PactKind, QuantizationConfig},
     gpu::Gpu,
-    model::Model,
+    model::{Model, fold_batch_norm},
     nn::{ActivationPlan, ParameterLayout},
 };
 
@@ -38,9 +38,11 @@ pub async fn distributions(
 ) -> Result<Vec<TensorDistribution>> {
     let (network, quantization) = (&model.config.network, &model.config.quantization);
     let float = QuantizationConfig { bits: vec![LayerBits::FLOAT; quantization.bits.len()], ..quantization.clone() };
-    let float_parameters = ParameterLayout::new(network, &float)?.gather(&model.layout, &model.parameters);
+    let folded = fold_batch_norm(model)?;
+    let layout = ParameterLayout::new(&folded.config.network, &float)?;
+    let folded_parameters = layout.gather(&folded.layout, &folded.parameters);
 
-    let latent = effective_weights(gpu, network, &float, &float_parameters).await?;
+    let latent = effective_weights(gpu, &folded.config.network, &float, &folded_parameters).await?;
     let quantized = effective_weights(gpu, network, quantization, &model.parameters).await?;
     let layers = network.weight_layers().into_iter().enumerate().zip(latent.iter().zip(&quantized));
     let mut found: Vec<TensorDistribution> = layers
@@ -79,8 +81,9 @@ pub async fn distributions(
             }
         })
         .collect();
-    for (quantization, parameters, is_float) in [(&float, &float_parameters, true), (quantization, &model.parameters, false)] {
-        let pass = ActivationPass { network, quantization, parameters, normalization };
+    for (quantization, is_float) in [(&float, true), (quantization, false)] {
+        let (layout, parameters) = (&model.layout, &model.parameters[..]);
+        let pass = ActivationPass { network, quantization, layout, parameters, normalization };
         observe_activations(gpu, &pass, data, &mut |name, values| {
             if let Some(own) = activations.iter_mut().find(|own| own.name == name) {
                 if is_float { own.before.add(values) } else { own.after.add(values) }

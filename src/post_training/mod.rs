@@ -22,7 +22,7 @@ use crate::{
     batch::ResidentData,
     config::{LayerBits, ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
     gpu::Gpu,
-    model::Model,
+    model::{Model, fold_batch_norm},
     nn::{Parameter, ParameterLayout, ParameterRole},
 };
 
@@ -105,7 +105,9 @@ pub async fn quantize(
     let layout = ParameterLayout::new(network, quantization)?;
     let mut parameters = layout.gather(&model.layout, &model.parameters);
     let mut calibrated = Vec::new();
-    let weights = effective_weights(gpu, network, &model.config.quantization, &model.parameters).await?;
+    // Batch norms scale the weights before these are quantized.
+    let folded = fold_batch_norm(model)?;
+    let weights = effective_weights(gpu, &folded.config.network, &folded.config.quantization, &folded.parameters).await?;
     for ((position, layer), weights) in network.weight_layers().into_iter().enumerate().zip(weights) {
         let name = format!("{}.weight", layer.name);
         let Some(step) = layout.find(&format!("{name}_step")) else { continue };
@@ -121,7 +123,7 @@ pub async fn quantize(
     }
 
     let float = float_activations(quantization);
-    let pass = ActivationPass { network, quantization: &float, parameters: &parameters, normalization };
+    let pass = ActivationPass { network, quantization: &float, layout: &layout, parameters: &parameters, normalization };
     let mut histograms: Vec<(String, Histogram)> =
         layout.calibrated().map(|learned| (learned.layer().into(), Histogram::default())).collect();
     observe_activations(gpu, &pass, data, &mut |name, values| {

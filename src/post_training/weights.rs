@@ -19,7 +19,7 @@ pub(super) async fn effective_weights(
     parameters: &[f32],
 ) -> Result<Vec<Vec<Vec<f32>>>> {
     let network = Network::new(gpu, config, quantization, NetworkOptions { slots: 1, training: false, gradients: false })?;
-    gpu.write(&network.parameters, 0, &parameters[..network.layout.length as usize]);
+    gpu.write(&network.parameters, 0, &parameters[..network.layout.padded_length() as usize]);
     let mut recording = Recording::new();
     network.record_weights(gpu, &mut recording)?;
     recording.submit(gpu)?;

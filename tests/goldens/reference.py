@@ -31,15 +31,16 @@ PARAMETERS = ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.w
 class TableOne(nn.Module):
     """The network of Table I as anyone would write it in PyTorch; for initial values and for exports."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch_norm: bool = False) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 32, 3)
         self.conv2 = nn.Conv2d(32, 64, 3)
+        self.bn1, self.bn2 = (nn.BatchNorm2d(32), nn.BatchNorm2d(64)) if batch_norm else (nn.Identity(), nn.Identity())
         self.fc1 = nn.Linear(9216, 128)
         self.fc2 = nn.Linear(128, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.conv2(F.relu(self.conv1(x))))
+        x = F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
         x = torch.flatten(F.max_pool2d(x, 2), 1)
         return self.fc2(F.relu(self.fc1(x)))
 
