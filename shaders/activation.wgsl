@@ -4,6 +4,7 @@
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::activation::activate;
+import package::common::storage::{Input, Output, load_input, store_output};
 
 override ELEMENTS: u32;
 override ACTIVATION: u32;
@@ -11,8 +12,8 @@ override ACTIVATION: u32;
 @if(pact) override ALPHA_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
+@group(0) @binding(2) var<storage, read_write> output: array<Output>;
 @if(pact) @group(0) @binding(3) var<storage, read> parameters: array<f32>;
 
 @compute @workgroup_size(64)
@@ -24,6 +25,6 @@ fn main(
     let element = linear_workgroup(workgroup, count) * 64u + lane;
     if (element >= images.count * ELEMENTS) { return; }
     let at = images.first * ELEMENTS + element;
-    @if(pact) { output[at] = activate(ACTIVATION, input[at], parameters[ALPHA_INDEX], LEVELS); }
-    @if(!pact) { output[at] = activate(ACTIVATION, input[at], 0.0, 1.0); }
+    @if(pact) { output[at] = store_output(activate(ACTIVATION, load_input(input[at]), parameters[ALPHA_INDEX], LEVELS)); }
+    @if(!pact) { output[at] = store_output(activate(ACTIVATION, load_input(input[at]), 0.0, 1.0)); }
 }

@@ -6,6 +6,7 @@ import constants::ITEMS;
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::activation::{derivative, learned_derivative, threshold};
+import package::common::storage::{Output, State, load_output, load_state, store_output};
 
 override ELEMENTS: u32;
 override ACTIVATION: u32;
@@ -13,8 +14,8 @@ override ACTIVATION: u32;
 @if(pact) override ALPHA_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> state: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> gradient: array<vec4f>;
+@group(0) @binding(1) var<storage, read> state: array<State>;
+@group(0) @binding(2) var<storage, read_write> gradient: array<Output>;
 @if(pact) @group(0) @binding(3) var<storage, read> parameters: array<f32>;
 @if(pact) @group(0) @binding(4) var<storage, read_write> partial_sums: array<f32>;
 
@@ -34,11 +35,14 @@ fn main(
         if (element < images.count * ELEMENTS) {
             let at = images.first * ELEMENTS + element;
             @if(pact) {
-                let x = state[at];
-                alpha_sum += gradient[at] * learned_derivative(ACTIVATION, x, alpha, LEVELS);
-                gradient[at] *= derivative(ACTIVATION, x, alpha);
+                let x = load_state(state[at]);
+                let g = load_output(gradient[at]);
+                alpha_sum += g * learned_derivative(ACTIVATION, x, alpha, LEVELS);
+                gradient[at] = store_output(g * derivative(ACTIVATION, x, alpha));
             }
-            @if(!pact) { gradient[at] *= derivative(ACTIVATION, state[at], 0.0); }
+            @if(!pact) {
+                gradient[at] = store_output(load_output(gradient[at]) * derivative(ACTIVATION, load_state(state[at]), 0.0));
+            }
         }
     }
     @if(pact) {

@@ -7,6 +7,7 @@ import package::common::batch_norm::Coefficients;
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::step::Step;
+import package::common::storage::{Input, Output, load_input, store_output};
 
 override PIXELS: u32;
 override GROUPS: u32;
@@ -16,10 +17,10 @@ override ACTIVATION: u32;
 @if(pact) override ALPHA_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
 @group(0) @binding(2) var<storage, read> coefficients: array<Coefficients>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4f>;
-@if(pact) @group(0) @binding(4) var<storage, read_write> pre_activation: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> output: array<Output>;
+@if(pact) @group(0) @binding(4) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(5) var<storage, read> parameters: array<f32>;
 @if(batch_statistics && pact) @group(0) @binding(6) var<uniform> current: Step;
 @if(batch_statistics && !pact) @group(0) @binding(4) var<uniform> current: Step;
@@ -37,10 +38,10 @@ fn main(
     var batch = 0u;
     @if(batch_statistics) { batch = select(0u, 1u, BATCHES > 1u && element / size >= current.count); }
     let c = coefficients[batch * GROUPS + element % GROUPS];
-    let y = (input[at] - c.center) * c.scale + c.shift;
+    let y = (load_input(input[at]) - c.center) * c.scale + c.shift;
     @if(pact) {
-        pre_activation[at] = y;
-        output[at] = activate(ACTIVATION, y, parameters[ALPHA_INDEX], LEVELS);
+        pre_activation[at] = store_output(y);
+        output[at] = store_output(activate(ACTIVATION, y, parameters[ALPHA_INDEX], LEVELS));
     }
-    @if(!pact) { output[at] = activate(ACTIVATION, y, 0.0, 1.0); }
+    @if(!pact) { output[at] = store_output(activate(ACTIVATION, y, 0.0, 1.0)); }
 }

@@ -5,6 +5,7 @@ import package::common::batch_norm::{Coefficients, images_of_batch, rows_of_part
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::step::Step;
+import package::common::storage::{Input, Output, load_input, load_output};
 
 override PIXELS: u32;
 override GROUPS: u32;
@@ -13,8 +14,8 @@ override BATCHES: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<uniform> current: Step;
-@group(0) @binding(2) var<storage, read> input: array<vec4f>;
-@group(0) @binding(3) var<storage, read> gradient: array<vec4f>;
+@group(0) @binding(2) var<storage, read> input: array<Input>;
+@group(0) @binding(3) var<storage, read> gradient: array<Output>;
 @group(0) @binding(4) var<storage, read> coefficients: array<Coefficients>;
 @group(0) @binding(5) var<storage, read_write> sums: array<vec4f>;
 
@@ -38,9 +39,9 @@ fn main(
     var product = vec4f();
     for (var row = part.x; row < part.y; row++) {
         let at = base + row * GROUPS;
-        let g = gradient[at];
+        let g = load_output(gradient[at]);
         sum += g;
-        product += g * ((input[at] - center) * normalize);
+        product += g * ((load_input(input[at]) - center) * normalize);
     }
     sums[2u * element] = sum;
     sums[2u * element + 1u] = product;

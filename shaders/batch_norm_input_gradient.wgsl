@@ -6,6 +6,7 @@ import package::common::batch_norm::Coefficients;
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::step::Step;
+import package::common::storage::{Input, Output, load_input, load_output, store_output};
 
 override PIXELS: u32;
 override GROUPS: u32;
@@ -13,8 +14,8 @@ override GROUPS: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> coefficients: array<Coefficients>;
-@group(0) @binding(2) var<storage, read_write> gradient: array<vec4f>;
-@if(batch_statistics) @group(0) @binding(3) var<storage, read> input: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> gradient: array<Output>;
+@if(batch_statistics) @group(0) @binding(3) var<storage, read> input: array<Input>;
 @if(batch_statistics) @group(0) @binding(4) var<storage, read> means: array<vec4f>;
 @if(batch_statistics) @group(0) @binding(5) var<uniform> current: Step;
 
@@ -30,10 +31,10 @@ fn main(
     let at = images.first * size + element;
     var index = element % GROUPS;
     @if(batch_statistics) { index += select(0u, GROUPS, BATCHES > 1u && element / size >= current.count); }
-    var g = gradient[at];
+    var g = load_output(gradient[at]);
     @if(batch_statistics) {
-        let normalized = (input[at] - coefficients[index].center) * coefficients[index].normalize;
+        let normalized = (load_input(input[at]) - coefficients[index].center) * coefficients[index].normalize;
         g -= means[2u * index] + normalized * means[2u * index + 1u];
     }
-    gradient[at] = coefficients[index].scale * g;
+    gradient[at] = store_output(coefficients[index].scale * g);
 }

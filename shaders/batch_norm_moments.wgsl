@@ -6,6 +6,7 @@ import package::common::batch_norm::{images_of_batch, rows_of_part};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::step::Step;
+import package::common::storage::{Input, load_input};
 
 override PIXELS: u32;
 override GROUPS: u32;
@@ -14,7 +15,7 @@ override BATCHES: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<uniform> current: Step;
-@group(0) @binding(2) var<storage, read> input: array<vec4f>;
+@group(0) @binding(2) var<storage, read> input: array<Input>;
 @group(0) @binding(3) var<storage, read_write> moments: array<vec4f>;
 
 @compute @workgroup_size(64)
@@ -33,7 +34,7 @@ fn main(
     var mean = vec4f();
     var squares = vec4f();
     for (var row = part.x; row < part.y; row++) {
-        let z = input[base + row * GROUPS];
+        let z = load_input(input[base + row * GROUPS]);
         let difference = z - mean;
         mean += difference / f32(row - part.x + 1u);
         squares += difference * (z - mean);

@@ -11,6 +11,7 @@
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL, STRIDE, DEPTH, LANES};
 import package::common::images::Images;
 import package::common::activation::activate;
+import package::common::storage::{Input, Output, load_input, store_output};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -24,12 +25,12 @@ override ACTIVATION: u32;
 @if(pact) override ALPHA_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> output: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> output: array<Output>;
 // PACT's backward pass needs x itself: quantization hides on which side of the range's ends it was.
-@if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<vec4f>;
+@if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(6) var<storage, read> parameters: array<f32>;
 
 const SPAN = (COLUMNS - 1u) * STRIDE + KERNEL;
@@ -58,7 +59,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 @unroll for (var s = 0u; s < SPAN; s++) {
                     let x = column * STRIDE + s - PADDING;
                     let inside = y < IN_HEIGHT && x < IN_WIDTH;
-                    line[r * SPAN + s] = select(vec4f(), input[y_base + min(x, IN_WIDTH - 1u) * IN_GROUPS], inside);
+                    line[r * SPAN + s] = select(vec4f(), load_input(input[y_base + min(x, IN_WIDTH - 1u) * IN_GROUPS]), inside);
                 }
             }
             @unroll for (var kx = 0u; kx < KERNEL; kx++) {
@@ -86,10 +87,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     if (first_group + g * LANES < OUT_GROUPS) {
                         let x = sum[(r * COLUMNS + c) * GROUPS + g];
                         @if(pact) {
-                            pre_activation[at + g * LANES] = x;
-                            output[at + g * LANES] = activate(ACTIVATION, x, alpha, LEVELS);
+                            pre_activation[at + g * LANES] = store_output(x);
+                            output[at + g * LANES] = store_output(activate(ACTIVATION, x, alpha, LEVELS));
                         }
-                        @if(!pact) { output[at + g * LANES] = activate(ACTIVATION, x, 0.0, 1.0); }
+                        @if(!pact) { output[at + g * LANES] = store_output(activate(ACTIVATION, x, 0.0, 1.0)); }
                     }
                 }
             }

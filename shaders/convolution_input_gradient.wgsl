@@ -7,6 +7,7 @@
 
 import constants::{COLUMNS, GROUPS, KERNEL, STRIDE, PADDING, DEPTH, LANES};
 import package::common::images::Images;
+import package::common::storage::{Input, Output, load_output, store_input};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -16,9 +17,9 @@ override OUT_WIDTH: u32;
 override OUT_GROUPS: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> output_gradient: array<vec4f>;
+@group(0) @binding(1) var<storage, read> output_gradient: array<Output>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> input_gradient: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> input_gradient: array<Input>;
 
 // Output column of input column c under tap kx, from the strip's first: (c + PADDING + KERNEL·STRIDE − kx) / STRIDE − KERNEL.
 const LOW = (PADDING + KERNEL * STRIDE - KERNEL + 1u) / STRIDE;
@@ -43,7 +44,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             var line: array<vec4f, SPAN>;
             @unroll for (var s = 0u; s < SPAN; s++) {
                 let x = column / STRIDE + s + LOW - KERNEL;
-                let value = output_gradient[image_base + (y * OUT_WIDTH + min(x, OUT_WIDTH - 1u)) * OUT_GROUPS + o];
+                let value = load_output(output_gradient[image_base + (y * OUT_WIDTH + min(x, OUT_WIDTH - 1u)) * OUT_GROUPS + o]);
                 line[s] = select(vec4f(), value, x < OUT_WIDTH);
             }
             @unroll for (var kx = 0u; kx < KERNEL; kx++) {
@@ -66,7 +67,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         if (column + c < IN_WIDTH) {
             let at = ((image * IN_HEIGHT + row) * IN_WIDTH + column + c) * IN_GROUPS + first_group;
             @unroll for (var g = 0u; g < GROUPS; g++) {
-                if (first_group + g * LANES < IN_GROUPS) { input_gradient[at + g * LANES] = sum[c * GROUPS + g]; }
+                if (first_group + g * LANES < IN_GROUPS) { input_gradient[at + g * LANES] = store_input(sum[c * GROUPS + g]); }
             }
         }
     }

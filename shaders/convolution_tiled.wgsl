@@ -15,6 +15,7 @@ import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, SLICES, DEPTH};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::activation::activate;
+import package::common::storage::{Input, Output, load_input, store_output};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -32,11 +33,11 @@ override ACTIVATION: u32;
 @if(pact) override ALPHA_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> output: array<Output>;
 @if(bias) @group(0) @binding(4) var<storage, read> bias: array<vec4f>;
-@if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<vec4f>;
+@if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(6) var<storage, read> parameters: array<f32>;
 
 const SLICE_LANES = ROW_LANES * COLUMN_LANES;
@@ -102,7 +103,7 @@ fn main(
                 let meets = spaced_y % SPACING == 0u && spaced_x % SPACING == 0u;
                 let at = image_base[l] + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + i;
                 let inside = meets && k < inner && y < IN_HEIGHT && x < IN_WIDTH;
-                window_tile[element + element / DEEP] = select(vec4f(), input[at], inside);
+                window_tile[element + element / DEEP] = select(vec4f(), load_input(input[at]), inside);
             }
         }
         @unroll for (var l = 0u; l < WEIGHT_LOADS; l++) {
@@ -141,10 +142,10 @@ fn main(
         if (row < row_count) {
             let at = (images.first * pixels + row) * OUT_GROUPS + group;
             @if(pact) {
-                pre_activation[at] = sum[r];
-                output[at] = activate(ACTIVATION, sum[r], alpha, LEVELS);
+                pre_activation[at] = store_output(sum[r]);
+                output[at] = store_output(activate(ACTIVATION, sum[r], alpha, LEVELS));
             }
-            @if(!pact) { output[at] = activate(ACTIVATION, sum[r], 0.0, 1.0); }
+            @if(!pact) { output[at] = store_output(activate(ACTIVATION, sum[r], 0.0, 1.0)); }
         }
     }
 }

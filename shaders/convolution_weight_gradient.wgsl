@@ -9,6 +9,7 @@
 
 import constants::{COLUMNS, GROUPS, KERNEL, STRIDE, TAP_ROWS, DEPTH, LANES};
 import package::common::images::Images;
+import package::common::storage::{Input, Output, load_input, load_output};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -20,8 +21,8 @@ override PADDING: u32;
 override PARTS: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
-@group(0) @binding(2) var<storage, read> output_gradient: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
+@group(0) @binding(2) var<storage, read> output_gradient: array<Output>;
 @group(0) @binding(3) var<storage, read_write> parts: array<vec4f>;
 
 const SPAN = (COLUMNS - 1u) * STRIDE + KERNEL;
@@ -46,7 +47,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     @unroll for (var s = 0u; s < SPAN; s++) {
                         let x = column * STRIDE + s - PADDING;
                         let inside = y < IN_HEIGHT && x < IN_WIDTH;
-                        line[t * SPAN + s] = select(vec4f(), input[y_base + min(x, IN_WIDTH - 1u) * IN_GROUPS], inside);
+                        line[t * SPAN + s] = select(vec4f(), load_input(input[y_base + min(x, IN_WIDTH - 1u) * IN_GROUPS]), inside);
                     }
                 }
                 let gradient_base = ((image * OUT_HEIGHT + row) * OUT_WIDTH + column) * OUT_GROUPS;
@@ -54,7 +55,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     var d: array<vec4f, COLUMNS>;
                     @unroll for (var c = 0u; c < COLUMNS; c++) {
                         let at = gradient_base + c * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u);
-                        d[c] = select(vec4f(), output_gradient[at], column + c < OUT_WIDTH);
+                        d[c] = select(vec4f(), load_output(output_gradient[at]), column + c < OUT_WIDTH);
                         bias_sum[g] += d[c];
                     }
                     // A sum stays in registers while it takes its COLUMNS products.

@@ -10,6 +10,7 @@
 
 import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, DEPTH};
 import package::common::images::Images;
+import package::common::storage::{Input, Output, load_input, load_output};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -23,8 +24,8 @@ override PADDING: u32;
 override PARTS: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
-@group(0) @binding(2) var<storage, read> output_gradient: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
+@group(0) @binding(2) var<storage, read> output_gradient: array<Output>;
 @group(0) @binding(3) var<storage, read_write> parts: array<vec4f>;
 
 const LANES = ROW_LANES * COLUMN_LANES;
@@ -63,7 +64,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 let x = at % OUT_WIDTH * STRIDE + tap % KERNEL - PADDING;
                 let pixel = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH + min(x, IN_WIDTH - 1u);
                 let inside = row < bias_row && y < IN_HEIGHT && x < IN_WIDTH;
-                let value = select(vec4f(), input[pixel * IN_GROUPS + row % IN_GROUPS], inside);
+                let value = select(vec4f(), load_input(input[pixel * IN_GROUPS + row % IN_GROUPS]), inside);
                 input_tile[element] = select(value, vec4f(1.0, 0.0, 0.0, 0.0), row == bias_row);
             }
         }
@@ -73,7 +74,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 let at = first + element / COLUMN_LANES;
                 let image = images.first + part + min(at, pixel_count - 1u) / pixels * PARTS;
                 let column = min(first_group + element % COLUMN_LANES, OUT_GROUPS - 1u);
-                let value = output_gradient[(image * pixels + at % pixels) * OUT_GROUPS + column];
+                let value = load_output(output_gradient[(image * pixels + at % pixels) * OUT_GROUPS + column]);
                 gradient_tile[element] = select(vec4f(), value, at < pixel_count);
             }
         }

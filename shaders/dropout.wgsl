@@ -7,6 +7,7 @@ import constants::LANES;
 import package::common::images::Chunk;
 import package::common::step::Step;
 import package::common::random::{DROPOUT, random_bits, random_key, uniform01x4};
+import package::common::storage::{Output, load_output, store_output};
 
 override ELEMENTS: u32;
 override RATE: f32;
@@ -14,7 +15,7 @@ override LAYER: u32;
 
 @group(0) @binding(0) var<uniform> chunk: Chunk;
 @group(0) @binding(1) var<uniform> current: Step;
-@group(0) @binding(2) var<storage, read_write> values: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> values: array<Output>;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -27,5 +28,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let draw = uniform01x4(random_bits(key, current.position + image - masked * current.count, element, masked));
     let scale = 1.0 / max(1.0 - RATE, 1e-7); // nothing is kept at RATE = 1
     let at = index * ELEMENTS + element;
-    values[at] = select(vec4f(), values[at] * scale, draw >= vec4f(RATE));
+    values[at] = store_output(select(vec4f(), load_output(values[at]) * scale, draw >= vec4f(RATE)));
 }

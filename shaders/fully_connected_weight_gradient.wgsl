@@ -7,14 +7,15 @@
 
 import constants::{FEATURES, GROUPS, LANES};
 import package::common::images::Images;
+import package::common::storage::{Input, Output, load_input, load_output};
 
 override IN_GROUPS: u32;
 override OUT_GROUPS: u32;
 override PARTS: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
-@group(0) @binding(2) var<storage, read> output_gradient: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
+@group(0) @binding(2) var<storage, read> output_gradient: array<Output>;
 @group(0) @binding(3) var<storage, read_write> parts: array<vec4f>;
 
 @compute @workgroup_size(LANES)
@@ -29,10 +30,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let image = images.first + n;
         var vector: array<vec4f, FEATURES>;
         @unroll for (var f = 0u; f < FEATURES; f++) {
-            vector[f] = input[image * IN_GROUPS + min(first_feature + f, IN_GROUPS - 1u)];
+            vector[f] = load_input(input[image * IN_GROUPS + min(first_feature + f, IN_GROUPS - 1u)]);
         }
         @unroll for (var g = 0u; g < GROUPS; g++) {
-            let d = output_gradient[image * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u)];
+            let d = load_output(output_gradient[image * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u)]);
             bias_sum[g] += d;
             @unroll for (var f = 0u; f < FEATURES; f++) {
                 @unroll for (var j = 0u; j < 4u; j++) {

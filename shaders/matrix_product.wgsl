@@ -8,6 +8,7 @@
 import constants::{IMAGES, GROUPS, LANES};
 import package::common::images::Images;
 import package::common::activation::activate;
+import package::common::storage::{Input, Output, load_input, store_output};
 
 override IN_GROUPS: u32;
 override OUT_GROUPS: u32;
@@ -16,11 +17,11 @@ override ACTIVATION: u32;
 @if(pact) override ALPHA_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> output: array<Output>;
 @if(bias) @group(0) @binding(4) var<storage, read> bias: array<vec4f>;
-@if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<vec4f>;
+@if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(6) var<storage, read> parameters: array<f32>;
 
 @compute @workgroup_size(LANES)
@@ -39,7 +40,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     for (var i = 0u; i < IN_GROUPS; i++) {
         var vector: array<vec4f, IMAGES>;
         @unroll for (var n = 0u; n < IMAGES; n++) {
-            vector[n] = input[(images.first + min(first + n, images.count - 1u)) * IN_GROUPS + i];
+            vector[n] = load_input(input[(images.first + min(first + n, images.count - 1u)) * IN_GROUPS + i]);
         }
         @unroll for (var j = 0u; j < 4u; j++) {
             @unroll for (var g = 0u; g < GROUPS; g++) {
@@ -58,10 +59,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 if (first_group + g * LANES < OUT_GROUPS) {
                     let x = sum[n * GROUPS + g];
                     @if(pact) {
-                        pre_activation[at + g * LANES] = x;
-                        output[at + g * LANES] = activate(ACTIVATION, x, alpha, LEVELS);
+                        pre_activation[at + g * LANES] = store_output(x);
+                        output[at + g * LANES] = store_output(activate(ACTIVATION, x, alpha, LEVELS));
                     }
-                    @if(!pact) { output[at + g * LANES] = activate(ACTIVATION, x, 0.0, 1.0); }
+                    @if(!pact) { output[at + g * LANES] = store_output(activate(ACTIVATION, x, 0.0, 1.0)); }
                 }
             }
         }

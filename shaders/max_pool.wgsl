@@ -4,6 +4,7 @@
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
+import package::common::storage::{Input, Output, load_input, store_output};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -14,8 +15,8 @@ override KERNEL: u32;
 override STRIDE: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
+@group(0) @binding(2) var<storage, read_write> output: array<Output>;
 @group(0) @binding(3) var<storage, read_write> choice: array<u32>;
 
 @compute @workgroup_size(64)
@@ -33,17 +34,17 @@ fn main(
     let row = (element / (GROUPS * OUT_WIDTH)) % OUT_HEIGHT;
 
     let first = ((image * IN_HEIGHT + row * STRIDE) * IN_WIDTH + column * STRIDE) * GROUPS + group;
-    var best = input[first];
+    var best = load_input(input[first]);
     var position = vec4u();
     for (var ky = 0u; ky < KERNEL; ky++) {
         for (var kx = 0u; kx < KERNEL; kx++) {
-            let value = input[first + (ky * IN_WIDTH + kx) * GROUPS];
+            let value = load_input(input[first + (ky * IN_WIDTH + kx) * GROUPS]);
             let larger = value > best;
             best = select(best, value, larger);
             position = select(position, vec4u(ky * KERNEL + kx), larger);
         }
     }
     let at = images.first * per_image + element;
-    output[at] = best;
+    output[at] = store_output(best);
     choice[at] = position.x | (position.y << 8u) | (position.z << 16u) | (position.w << 24u);
 }

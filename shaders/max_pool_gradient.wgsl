@@ -8,6 +8,7 @@ import constants::{ITEMS, WINDOWS};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::activation::{derivative, learned_derivative, threshold};
+import package::common::storage::{Input, Output, State, load_output, load_state, store_input};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -21,10 +22,10 @@ override ACTIVATION: u32;
 @if(pact) override ALPHA_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<storage, read> output_gradient: array<vec4f>;
+@group(0) @binding(1) var<storage, read> output_gradient: array<Output>;
 @group(0) @binding(2) var<storage, read> choice: array<u32>;
-@group(0) @binding(3) var<storage, read> state: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> input_gradient: array<vec4f>;
+@group(0) @binding(3) var<storage, read> state: array<State>;
+@group(0) @binding(4) var<storage, read_write> input_gradient: array<Input>;
 @if(pact) @group(0) @binding(5) var<storage, read> parameters: array<f32>;
 @if(pact) @group(0) @binding(6) var<storage, read_write> partial_sums: array<f32>;
 
@@ -43,7 +44,7 @@ fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
             let inside = y < OUT_HEIGHT && x < OUT_WIDTH && dy < KERNEL && dx < KERNEL;
             let at = ((image * OUT_HEIGHT + min(y, OUT_HEIGHT - 1u)) * OUT_WIDTH + min(x, OUT_WIDTH - 1u)) * GROUPS + group;
             let positions = (vec4u(choice[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
-            sum += select(vec4f(), output_gradient[at], (positions == vec4u(dy * KERNEL + dx)) & vec4<bool>(inside));
+            sum += select(vec4f(), load_output(output_gradient[at]), (positions == vec4u(dy * KERNEL + dx)) & vec4<bool>(inside));
         }
     }
     return sum;
@@ -69,11 +70,11 @@ fn main(
             let at = images.first * per_image + element;
             let gradient = chosen(image, row, column, group);
             @if(pact) {
-                let x = state[at];
-                input_gradient[at] = gradient * derivative(ACTIVATION, x, alpha);
+                let x = load_state(state[at]);
+                input_gradient[at] = store_input(gradient * derivative(ACTIVATION, x, alpha));
                 alpha_sum += gradient * learned_derivative(ACTIVATION, x, alpha, LEVELS);
             }
-            @if(!pact) { input_gradient[at] = gradient * derivative(ACTIVATION, state[at], 0.0); }
+            @if(!pact) { input_gradient[at] = store_input(gradient * derivative(ACTIVATION, load_state(state[at]), 0.0)); }
         }
     }
     @if(pact) {

@@ -625,7 +625,7 @@ fn check_network(what: &str, quantization: &QuantizationConfig, freeze_after: Op
     let (input_gradient, gradients) = reference.backward(&wide, &scales, &pass, &numbers.logit_gradient);
 
     let what = format!("{what}, freeze after {freeze_after:?}, {}", if software { "software tiles" } else { "GPU tiles" });
-    let options = NetworkOptions { slots: SLOTS, training: freeze_after.is_some(), gradients: true };
+    let options = NetworkOptions { slots: SLOTS, training: freeze_after.is_some(), gradients: true, ..NetworkOptions::default() };
     let network = Network::with_tiles(gpu(), &config, quantization, options, TileTable::for_kind(software)).unwrap();
     gpu().write(&network.parameters, 0, &numbers.parameters);
     let (input_size, logit_shape) = (packed_elements(config.input), Shape::new(config.classes, 1, 1));

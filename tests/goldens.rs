@@ -53,7 +53,7 @@ impl Pass {
         let mut split = tensors.split();
         split.truncate(count, MNIST);
         let data = ResidentData::new(gpu(), &split, MNIST).unwrap();
-        let options = NetworkOptions { slots: 2 * data.count, training: false, gradients: true };
+        let options = NetworkOptions { slots: 2 * data.count, training: false, gradients: true, ..NetworkOptions::default() };
         let network = Network::new(gpu(), &model.config.network, &model.config.quantization, options).unwrap();
         gpu().write(&network.parameters, 0, &model.parameters);
         let batch = Batch::new(gpu(), data.count, true, 1).unwrap();
@@ -292,7 +292,7 @@ fn optimizers() {
     ] {
         let rate = tensors.f64(&format!("{case}.lr"))[0];
         let config = PartialRunConfig::parse(&format!("lr = {rate:?}\n{settings}"), case).unwrap().resolve(&info).unwrap();
-        let options = NetworkOptions { slots: 1, training: true, gradients: true };
+        let options = NetworkOptions { slots: 1, training: true, gradients: true, ..NetworkOptions::default() };
         let quantization = QuantizationConfig::default();
         let network = Network::new(gpu(), &network_config, &quantization, options).unwrap();
         assert_eq!(network.layout.length, 37);
@@ -378,7 +378,7 @@ fn a_network_of_odd_sizes() {
             LayerConfig::Linear { name: "fc2".into(), out_features: 4 },
         ],
     };
-    let options = NetworkOptions { slots: 3, training: true, gradients: true };
+    let options = NetworkOptions { slots: 3, training: true, gradients: true, ..NetworkOptions::default() };
     let network = Network::new(gpu(), &config, &QuantizationConfig::default(), options).unwrap();
     let mut parameters = vec![0.0f32; network.layout.padded_length() as usize];
     for parameter in &network.layout.parameters {

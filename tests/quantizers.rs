@@ -175,7 +175,7 @@ proptest! {
 fn kernels_put_any_weights_on_levels() {
     let layers = vec![LayerConfig::Linear { name: "fc".into(), out_features: CHANNELS as u32 }];
     let config = NetworkConfig { input: Shape::new(1, 2, 4), classes: CHANNELS as u32, layers };
-    let options = NetworkOptions { slots: 1, training: false, gradients: false };
+    let options = NetworkOptions { slots: 1, training: false, gradients: false, ..NetworkOptions::default() };
     let mut networks = Vec::new();
     for (weight_quant, name, widths) in QUANTIZERS {
         for &bits in [widths[0], widths[widths.len() - 1]].iter() {

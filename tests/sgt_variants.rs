@@ -54,7 +54,7 @@ impl Steps {
         split.truncate(IMAGES as usize, MNIST);
         let data = ResidentData::new(gpu(), &split, MNIST).unwrap();
         let quantization = QuantizationConfig::default();
-        let options = NetworkOptions { slots: 2 * IMAGES, training: true, gradients: true };
+        let options = NetworkOptions { slots: 2 * IMAGES, training: true, gradients: true, ..NetworkOptions::default() };
         let built = Network::new(gpu(), network, &quantization, options).unwrap();
         gpu().write(&built.parameters, 0, &built.layout.initialize(3, saliq::config::WeightInit::KaimingUniform));
         let batch = Batch::new(gpu(), IMAGES, sgt.enabled, 1).unwrap();

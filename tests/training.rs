@@ -312,7 +312,7 @@ fn a_step_is_one_submission_and_nothing_else() {
     split.truncate(40, MNIST);
     let data = ResidentData::new(gpu, &split, MNIST).unwrap();
     let quantization = QuantizationConfig::default();
-    let options = NetworkOptions { slots: 8, training: true, gradients: true };
+    let options = NetworkOptions { slots: 8, training: true, gradients: true, ..NetworkOptions::default() };
     let network = Network::new(gpu, &small_network(), &quantization, options).unwrap();
     gpu.write(&network.parameters, 0, &network.layout.initialize(0, config.weight_init));
     let batch = Batch::new(gpu, 4, true, 100).unwrap();

@@ -6,7 +6,7 @@ use crate::{
     Result,
     batch::{ImagesRange, flat_workgroups},
     gpu::{Binding, Gpu, Recording, Specialization, Work},
-    nn::{ImageRange, TileTable, record_matrix_product},
+    nn::{ImageRange, Storage, TileTable, record_matrix_product},
 };
 
 /// Rows of the product: 64 images of conv2's output pixels; its other sizes are conv2's fan-in and filters.
@@ -54,8 +54,9 @@ fn product(gpu: &Gpu) -> Result<(Recording, Work)> {
     let mut recording = Recording::new();
     let range = ImageRange { binding: (&count).into(), most: rows };
     let sizes = [inner / 4, columns / 4];
+    let variant = (TileTable::new(gpu), Storage::default());
     let bindings = [&left, &right, &result].map(Binding::from);
-    record_matrix_product(gpu, &mut recording, "product".into(), range, sizes, bindings, TileTable::new(gpu))?;
+    record_matrix_product(gpu, &mut recording, "product".into(), range, sizes, bindings, variant)?;
     Ok((recording, Work { flops: 2 * u64::from(rows) * u64::from(inner) * u64::from(columns), bytes: 0 }))
 }
 

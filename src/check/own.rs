@@ -32,7 +32,7 @@ const ODD_NETWORK: &str = "network.layers = [
   { type = \"linear\", name = \"fc2\", out_features = 10 } ]\n";
 
 /// Settings that between them ask for every kernel with every option.
-const SETTINGS: [&str; 22] = [
+const SETTINGS: &[&str] = &[
     "",
     "sgt = false",
     "bits = \"4,2\"",
@@ -55,6 +55,9 @@ const SETTINGS: [&str; 22] = [
     "batch-norm = true\nsgt = false",
     "batch-norm = true\nbits = \"4,2\"\nfreeze-bn-after = 10",
     "ODD\nbits = \"4,32\"\nsgt = false\nNORM",
+    "precision = \"f16\"\ndropout = 0.5",
+    "precision = \"f16\"\nbits = \"4,2\"",
+    "ODD\nprecision = \"f16\"\nbits = \"4,2,4\"",
 ];
 
 /// Every kernel, linked, with the constants of each specialisation; each is named `kernel#number`.

@@ -28,7 +28,7 @@ pub use quantization::{QuantizationOverrides, expand_bits};
 pub use resolve::DatasetInfo;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{
-    ActivationQuantizer, Augmentation, MaskFill, MaskRank, Normalize, OptimizerConfig, OptimizerKind, PactKind,
+    ActivationQuantizer, Augmentation, MaskFill, MaskRank, Normalize, OptimizerConfig, OptimizerKind, PactKind, Precision,
     QuantizationConfig, RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit,
     WeightQuantizer,
 };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Augmentation, NetworkConfig, Normalize, OptimizerConfig, QuantizationConfig, RunConfig, ScheduleConfig, SgtConfig,
+    Augmentation, NetworkConfig, Normalize, OptimizerConfig, Precision, QuantizationConfig, RunConfig, ScheduleConfig, SgtConfig,
     WeightInit, resolve::short_name,
 };
 use crate::{Error, Result};
@@ -130,6 +130,7 @@ impl RunConfig {
             normalize: &self.normalize,
             augment: &self.augment,
             batch_size: self.batch_size,
+            precision: (self.precision != Precision::F32).then_some(self.precision),
             learning_rate: self.learning_rate,
             shuffle: self.shuffle,
             seed: self.seed,
@@ -156,6 +157,9 @@ struct TrainingRecord<'a> {
     normalize: &'a Normalize,
     augment: &'a [Augmentation],
     batch_size: u32,
+    /// Left out: f32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<Precision>,
     learning_rate: f32,
     shuffle: bool,
     seed: u64,

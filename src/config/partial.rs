@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NormalizeSpec,
-    OptimizerKind, PactKind, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit, WeightQuantizer,
+    OptimizerKind, PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit, WeightQuantizer,
     quantization::refusal,
     text::{real, suggestion, whole},
 };
@@ -228,6 +228,11 @@ settings! {
         /// Images a step [default: 256; 128 for the Fashion sets]
         #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
         batch_size: i64,
+        /// Storage of activations and their gradients: f32, or f16 for half the memory and traffic [default: f32]
+        ///
+        /// f16: activations in 16-bit floats, their gradients in bfloat16; images, logits, weights and all arithmetic stay in f32.
+        #[arg(value_name = "f32|f16", hide_possible_values = true)]
+        precision: Precision,
         /// Passes over the training images [default: 10]
         #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
         epochs: i64,

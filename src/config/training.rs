@@ -137,6 +137,17 @@ choices! {
     }
 }
 choices! {
+    /// How activations and their gradients are stored between layers; arithmetic is in f32 always.
+    #[derive(Default)]
+    Precision {
+        /// 32 bits a number.
+        #[default]
+        F32,
+        /// 16 bits a number: activations in f16, gradients in bf16.
+        F16,
+    }
+}
+choices! {
     /// Random changes to training images, on the GPU.
     Augmentation {
         /// A shift of up to 2 pixels each way, background filled in.
@@ -328,6 +339,9 @@ pub struct RunConfig {
     pub augment: Vec<Augmentation>,
     /// Images a step.
     pub batch_size: u32,
+    /// Storage of activations and their gradients.
+    #[serde(default)]
+    pub precision: Precision,
     /// Passes over the training set; `steps` wins where both are given.
     pub epochs: u32,
     /// Steps in all.

@@ -49,7 +49,7 @@ impl<'a> Subject<'a> {
 
     /// The network with the model's parameters and two slots for every image of a pass.
     pub(super) fn network(&self) -> Result<Network> {
-        let options = NetworkOptions { slots: 2 * self.most(), training: false, gradients: false };
+        let options = NetworkOptions { slots: 2 * self.most(), training: false, gradients: false, ..NetworkOptions::default() };
         let network = Network::new(self.gpu, &self.model.config.network, &self.model.config.quantization, options)?;
         self.gpu.write(&network.parameters, 0, &self.model.parameters);
         Ok(network)

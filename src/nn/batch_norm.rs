@@ -2,7 +2,7 @@
 //! weights by the latter. What each dispatch computes is in its kernel, `shaders/batch_norm*.wgsl` and `shaders/fold_batch_norm*.wgsl`.
 
 use super::{
-    ParameterLayout, groups,
+    ParameterLayout, Storage, groups,
     network::{ELEMENTWISE, TrainingPass, elementwise_work, grid},
     node::{Node, Weights},
     weighted::Pass,
@@ -155,6 +155,11 @@ fn shape(node: &Node) -> Specialization {
     Specialization::new().constant("PIXELS", node.output.pixels()).constant("GROUPS", groups(node.output.channels))
 }
 
+/// Formats of the backward pass: the input's values, the gradient of the output and in its place that of the input.
+fn gradient_storage(node: &Node) -> Storage {
+    Storage { input: node.storage.input, ..node.gradient_storage() }
+}
+
 /// Adds whose statistics a kernel works with.
 fn mode(specialization: Specialization, training: Option<TrainingPass<'_>>) -> Specialization {
     let specialization = specialization.feature("batch_statistics", training.is_some());
@@ -197,7 +202,9 @@ impl Pass<'_> {
             self.batch_statistics(node, norm, input, pass, buffers)?;
             coefficients = &buffers.coefficients;
         }
-        let kernel = self.gpu.kernel("batch_norm", node.activation.forward(mode(shape(node), training)))?;
+        let kernel = self
+            .gpu
+            .kernel("batch_norm", node.activation.forward(mode(node.value_storage().specialize(shape(node)), training)))?;
         let mut bindings = vec![self.range.binding, input.into(), coefficients.into(), (&node.value).into()];
         if let Some(pre_activation) = &node.pre_activation {
             bindings.extend([pre_activation.into(), Binding::from(self.parameters)]);
@@ -218,7 +225,7 @@ impl Pass<'_> {
         pass: TrainingPass<'_>,
         buffers: &Training,
     ) -> Result<()> {
-        let specialization = first_stage(node, pass, buffers);
+        let specialization = node.value_storage().specialize(first_stage(node, pass, buffers));
         let kernel = self.gpu.kernel("batch_norm_moments", specialization)?;
         let bindings = [self.range.binding, pass.step.into(), input.into(), (&buffers.parts).into()];
         let workgroups = buffers.workgroups(node, pass);
@@ -253,7 +260,8 @@ impl Pass<'_> {
             coefficients = &buffers.coefficients;
             statistics = vec![input, (&buffers.means).into(), pass.step.into()];
         }
-        let kernel = self.gpu.kernel("batch_norm_input_gradient", mode(shape(node), training))?;
+        let kernel =
+            self.gpu.kernel("batch_norm_input_gradient", mode(gradient_storage(node).specialize(shape(node)), training))?;
         let mut bindings = vec![self.range.binding, coefficients.into(), gradient];
         bindings.extend(statistics);
         let elements = node.output_elements();
@@ -271,7 +279,8 @@ impl Pass<'_> {
         pass: TrainingPass<'_>,
         buffers: &Training,
     ) -> Result<()> {
-        let kernel = self.gpu.kernel("batch_norm_gradient_sums", first_stage(node, pass, buffers))?;
+        let kernel =
+            self.gpu.kernel("batch_norm_gradient_sums", gradient_storage(node).specialize(first_stage(node, pass, buffers)))?;
         let bindings =
             [self.range.binding, pass.step.into(), input, gradient, (&buffers.coefficients).into(), (&buffers.parts).into()];
         let workgroups = buffers.workgroups(node, pass);

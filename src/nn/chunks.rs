@@ -52,14 +52,14 @@ impl BackwardPlan {
     /// as large as [`MEMORY_GOAL`] allows.
     pub fn new(nodes: &[Node], kept: u64, slots: u32, fixed: u64) -> Self {
         let small = kept / u64::from(slots.max(1)) / SMALL_SHARE;
-        let is_small = |node: &&Node| u64::from(node.input_elements()) * 16 <= small;
+        let is_small = |node: &&Node| node.input_gradient_bytes() <= small;
         let after = nodes.iter().skip(1).rev().take_while(is_small).count();
         let mut plan = BackwardPlan { slots, chunk: BackwardPlan::LEAST, seam: nodes.len().saturating_sub(after + 1) };
-        let elements = |plan: BackwardPlan, whole| plan.turns(nodes, whole).map(u64::from).iter().sum::<u64>() * 16;
-        let images = nodes.first().map_or(0, |node| u64::from(node.input_elements()) * 16 * u64::from(plan.input_images()));
-        let taken = fixed + images + u64::from(slots) * elements(plan, true);
+        let bytes = |plan: BackwardPlan, whole| plan.turns(nodes, whole).iter().sum::<u64>();
+        let images = nodes.first().map_or(0, |node| node.input_gradient_bytes() * u64::from(plan.input_images()));
+        let taken = fixed + images + u64::from(slots) * bytes(plan, true);
         let room = ((MEMORY_GOAL - 1.0) * kept as f64) as u64;
-        let fitting = room.saturating_sub(taken) / elements(plan, false).max(1);
+        let fitting = room.saturating_sub(taken) / bytes(plan, false).max(1);
         let chunks = fitting.min(u64::from(slots)) as u32 / BackwardPlan::LEAST;
         plan.chunk = chunks.max(1) * BackwardPlan::LEAST;
         if plan.chunk >= slots { BackwardPlan::whole(slots) } else { plan }
@@ -75,14 +75,14 @@ impl BackwardPlan {
         if self.chunk < self.slots { self.slots.div_ceil(2) } else { self.slots }
     }
 
-    /// Groups of 4 values an image in the two buffers that gradients are written to in turns, those for the whole batch or those
+    /// Bytes an image in the two buffers that gradients are written to in turns, those for the whole batch or those
     /// for a chunk. The images' own gradient has another place.
-    pub fn turns(self, nodes: &[Node], whole: bool) -> [u32; 2] {
+    pub fn turns(self, nodes: &[Node], whole: bool) -> [u64; 2] {
         let mut largest = [0, 0];
         let mut turn = 0;
         for (index, node) in nodes.iter().enumerate().rev() {
             if (index > self.seam) == whole && !node.is_in_place() && !nodes[..index].iter().all(Node::is_in_place) {
-                largest[turn] = largest[turn].max(node.input_elements());
+                largest[turn] = largest[turn].max(node.input_gradient_bytes());
                 turn = 1 - turn;
             }
         }

@@ -8,6 +8,7 @@ mod node;
 mod optimizer;
 mod parameters;
 mod rules;
+mod storage;
 mod tiles;
 mod weighted;
 
@@ -17,6 +18,7 @@ pub use network::{Gradients, ImageRange, Network, NetworkOptions, TrainingPass};
 pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use parameters::{Parameter, ParameterLayout, ParameterRole};
 pub use rules::{BackwardRule, Layers};
+pub use storage::{Format, Storage};
 pub use tiles::{ConvolutionTiles, ProductTiles, TileTable};
 pub(crate) use weighted::record_matrix_product;
 

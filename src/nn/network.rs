@@ -1,7 +1,7 @@
 //! A sequential CNN on the GPU, and the dispatches of its passes.
 
 use super::{
-    ActivationPlan, Chunked, ParameterLayout, TileTable,
+    ActivationPlan, Chunked, Format, ParameterLayout, Storage, TileTable,
     batch_norm::BatchNorm,
     chunks::BackwardPlan,
     groups,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Error, Result,
     batch::flat_workgroups,
-    config::{LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    config::{LayerConfig, NetworkConfig, Precision, QuantizationConfig, Shape},
     gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
     quant::WeightQuantizerPlan,
 };
@@ -41,7 +41,7 @@ pub struct TrainingPass<'a> {
 }
 
 /// What a network is made for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NetworkOptions {
     /// Images that the buffers hold.
     pub slots: u32,
@@ -49,6 +49,8 @@ pub struct NetworkOptions {
     pub training: bool,
     /// Whether any gradient will be asked for.
     pub gradients: bool,
+    /// How activations between layers and their gradients are stored.
+    pub precision: Precision,
 }
 
 /// How a network is put together for attribution, beside [`NetworkOptions`].
@@ -98,8 +100,8 @@ pub(super) fn grid(workgroups: u32) -> [u32; 3] {
     flat_workgroups(u64::from(workgroups), 1)
 }
 
-fn bytes(slots: u32, elements: u32) -> u64 {
-    u64::from(slots) * u64::from(elements) * 16
+fn bytes(slots: u32, elements: u32, format: Format) -> u64 {
+    u64::from(slots) * u64::from(elements) * format.group_bytes()
 }
 
 impl Network {
@@ -134,7 +136,8 @@ impl Network {
         assembly: Assembly,
     ) -> Result<Network> {
         let layout = ParameterLayout::new(config, quantization)?;
-        let input = gpu.buffer("images", bytes(options.slots, config.input.pixels() * groups(config.input.channels)))?;
+        let input =
+            gpu.buffer("images", bytes(options.slots, config.input.pixels() * groups(config.input.channels), Format::F32))?;
         let parameters = match assembly.parameters {
             Some(shared) => shared,
             None => gpu.buffer("parameters", u64::from(layout.padded_length()) * 4)?,
@@ -175,6 +178,7 @@ impl Network {
         let mut shape = config.input;
         let mut weighted = 0;
         let mut index = 0;
+        let mut format = Format::F32; // of the images
         while index < config.layers.len() {
             let output = shapes[index];
             let bits = quantization.layer_bits(weighted.max(1) - 1);
@@ -227,15 +231,24 @@ impl Network {
                 activation = ActivationPlan::new(quantization, bits, learned.map(|parameter| parameter.offset))?;
             }
             let elements = output.pixels() * groups(output.channels);
+            // Values or gradients of these replace each other in place: both are stored alike.
+            let in_place = |layer: &LayerConfig| {
+                matches!(layer, LayerConfig::BatchNorm { .. } | LayerConfig::Activation { .. } | LayerConfig::Dropout { .. })
+            };
+            let input_format = format;
+            if !matches!(kind, NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. }) {
+                let makes_logits = config.layers[index + 1..].iter().all(in_place);
+                format = if makes_logits { Format::F32 } else { Format::of_values(options.precision) };
+            }
             let value = match kind {
                 NodeKind::Dropout { .. } => self.nodes.last().map_or(&self.input, |node| &node.value).clone(),
-                _ => gpu.buffer("activations", bytes(options.slots, elements))?,
+                _ => gpu.buffer("activations", bytes(options.slots, elements, format))?,
             };
             let pre_activation = match kind {
                 NodeKind::Activation if activation.is_pact() => {
                     Some(self.nodes.last().map_or(&self.input, |node| &node.value).clone())
                 }
-                _ if activation.is_pact() => Some(gpu.buffer("pre-activations", bytes(options.slots, elements))?),
+                _ if activation.is_pact() => Some(gpu.buffer("pre-activations", bytes(options.slots, elements, format))?),
                 _ => None,
             };
             if matches!(kind, NodeKind::MaxPool { .. })
@@ -249,6 +262,7 @@ impl Network {
                 kind,
                 input: shape,
                 output,
+                storage: Storage { input: input_format, output: format, state: format },
                 activation,
                 value,
                 pre_activation,
@@ -331,12 +345,12 @@ impl Network {
     fn gradient_buffers(&self, gpu: &Gpu, plan: BackwardPlan) -> Result<GradientBuffers> {
         let elements = self.nodes.iter().enumerate().map(|(index, node)| plan.images_of(index) * node.output_elements());
         let blocks = elements.max().unwrap_or(1).div_ceil(ELEMENTWISE * self.tiles.elementwise_items());
-        let gradients = |images: u32, elements: u32| gpu.buffer("activation gradients", bytes(images, elements));
+        let gradients = |images: u32, bytes: u64| gpu.buffer("activation gradients", u64::from(images) * bytes);
         let (whole, chunk) = (plan.turns(&self.nodes, true), plan.turns(&self.nodes, false));
         Ok(GradientBuffers {
             plan,
-            logits: gpu.buffer("logit gradients", bytes(plan.slots, groups(self.classes)))?,
-            input: gpu.buffer("image gradients", bytes(plan.input_images(), self.input_elements()))?,
+            logits: gpu.buffer("logit gradients", bytes(plan.slots, groups(self.classes), Format::F32))?,
+            input: gpu.buffer("image gradients", bytes(plan.input_images(), self.input_elements(), Format::F32))?,
             whole: [gradients(plan.slots, whole[0])?, gradients(plan.slots, whole[1])?],
             chunk: [gradients(plan.chunk, chunk[0])?, gradients(plan.chunk, chunk[1])?],
             partial_sums: gpu.buffer("partial sums of α's gradient", u64::from(blocks) * 4)?,
@@ -354,14 +368,15 @@ impl Network {
             .map(|index| {
                 let node = &self.nodes[index];
                 let elements = u64::from(node.output_elements());
+                let group_bytes = node.storage.output.group_bytes();
                 // A pool in front of which there is PACT goes back through PACT's input alone.
                 let by_input = node.pre_activation.is_some()
                     && self.nodes.get(index + 1).is_some_and(|next| matches!(next.kind, NodeKind::MaxPool { .. }));
                 let own_input = node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
                 match node.kind {
                     NodeKind::Dropout { .. } => 0,
-                    NodeKind::MaxPool { .. } => 20 * elements,
-                    _ => 16 * elements * (u64::from(!by_input) + u64::from(own_input)),
+                    NodeKind::MaxPool { .. } => (group_bytes + 4) * elements,
+                    _ => group_bytes * elements * (u64::from(!by_input) + u64::from(own_input)),
                 }
             })
             .sum();
@@ -396,6 +411,20 @@ impl Network {
     /// The layers' outputs, with their shapes, under the name of the activation where the layer has one.
     pub fn activations(&self) -> impl Iterator<Item = (&str, Shape, &Buffer)> {
         self.nodes.iter().map(|node| (node.activation_name.as_deref().unwrap_or(&node.name), node.output, &node.value))
+    }
+
+    /// The first `images` images of the output of the layer or activation `name`, [image, row, column, channel (padded)]; none where
+    /// there is no such layer.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn read_activation(&self, gpu: &Gpu, name: &str, images: u32) -> Result<Vec<f32>> {
+        let Some(node) = self.nodes.iter().find(|node| node.activation_name.as_deref().unwrap_or(&node.name) == name) else {
+            return Ok(Vec::new());
+        };
+        let format = node.storage.output;
+        let words = bytes(images, node.output_elements(), format) / 4;
+        Ok(format.decode(&gpu.read::<u32>(&node.value, 0, words).await?))
     }
 
     /// The layers' weights as the passes use them, fake-quantized (and scaled by a batch norm behind them then), under the layers' names: [tap, input channel (padded),
@@ -484,6 +513,7 @@ impl Network {
                 NodeKind::Activation => {
                     let elements = node.output_elements();
                     let specialization = node.activation.forward(Specialization::new().constant("ELEMENTS", elements));
+                    let specialization = node.value_storage().specialize(specialization);
                     let mut bindings = vec![range.binding, input.into(), (&node.value).into()];
                     if node.activation.is_pact() {
                         bindings.push((&self.parameters).into());
@@ -492,7 +522,7 @@ impl Network {
                     recording.dispatch(gpu, label, gpu.kernel("activation", specialization)?, &bindings, workgroups)?;
                 }
                 NodeKind::MaxPool { kernel, stride, choice } => {
-                    let kernel = gpu.kernel("max_pool", pool_shape(node, *kernel, *stride))?;
+                    let kernel = gpu.kernel("max_pool", node.value_storage().specialize(pool_shape(node, *kernel, *stride)))?;
                     let bindings = [range.binding, input.into(), (&node.value).into(), choice.into()];
                     let workgroups = grid((range.most * node.output_elements()).div_ceil(ELEMENTWISE));
                     recording.dispatch(gpu, label, kernel, &bindings, workgroups)?;
@@ -500,7 +530,7 @@ impl Network {
                 }
                 NodeKind::Dropout { rate, layer } => {
                     if let Some(TrainingPass { step, .. }) = training {
-                        let values = (&node.value).into();
+                        let values = ((&node.value).into(), node.storage.output);
                         self.pass(gpu, recording, range, 0).dropout(
                             label,
                             [node.output_elements(), *layer],
@@ -571,7 +601,8 @@ impl Network {
         }
         for (number, &range) in (0..).zip(&images.chunks) {
             let mut pass = self.pass(gpu, recording, range, number * images.size);
-            let mut gradient = pass.at(gradient, self.nodes[seam].output_elements());
+            let node = &self.nodes[seam];
+            let mut gradient = pass.at(gradient, node.output_elements(), node.gradient_storage().output);
             let mut turn = 0;
             for index in (0..=seam).rev() {
                 if index < seam {
@@ -583,7 +614,7 @@ impl Network {
                 if !self.nodes[index].is_in_place() {
                     let buffer = self.gradient_target(index, &backward.chunk[turn]);
                     let is_last = std::ptr::eq(buffer, &backward.input);
-                    let target = if is_last { pass.at(buffer, self.input_elements()) } else { buffer.into() };
+                    let target = if is_last { pass.at(buffer, self.input_elements(), Format::F32) } else { buffer.into() };
                     self.record_input_gradient(&mut pass, index, [gradient, target], wanted, walk)?;
                     (gradient, turn) = (target, 1 - turn);
                 }
@@ -625,7 +656,7 @@ impl Network {
             (NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights }, _)
                 if wanted == Gradients::Parameters =>
             {
-                let input = pass.at(input, node.input_elements());
+                let input = pass.at(input, node.input_elements(), node.storage.input);
                 pass.weight_gradient(node, weights, [input, gradient], &self.gradients)?;
                 match (&weights.folded, self.batch_norm_behind(index)) {
                     (Some(_), Some((_, norm))) => {
@@ -643,6 +674,7 @@ impl Network {
             }
             (NodeKind::Dropout { rate, layer }, Some(TrainingPass { step, .. })) => {
                 let label = format!("{} gradient", node.name);
+                let gradient = (gradient, node.gradient_storage().output);
                 pass.dropout(label, [node.output_elements(), *layer], *rate, step, gradient)
             }
             _ => Ok(()),
@@ -685,8 +717,10 @@ impl Network {
     ) -> Result<()> {
         let (items, elements) = (self.tiles.elementwise_items(), node.output_elements());
         let specialization = Specialization::new().tile("ITEMS", items).constant("ELEMENTS", elements);
+        let storage = Storage { input: Format::F32, state: node.storage.state, ..node.gradient_storage() };
+        let specialization = storage.specialize(specialization);
         let kernel = pass.gpu.kernel("activation_gradient", node.activation.backward(specialization))?;
-        let mut bindings = vec![pass.range.binding, pass.at(node.state(), elements), gradient];
+        let mut bindings = vec![pass.range.binding, pass.at(node.state(), elements, node.storage.state), gradient];
         self.bind_alpha_sums(node.activation, &mut bindings)?;
         let images = pass.range.most;
         let blocks = (images * elements).div_ceil(ELEMENTWISE * items);
@@ -712,11 +746,12 @@ impl Network {
         let previous = index.checked_sub(1).map(|previous| &self.nodes[previous]);
         let fused = previous.filter(|previous| previous.gradient_by_pool && joined);
         let activation = fused.map_or(ActivationPlan::NONE, |previous| previous.activation);
-        let state = fused.map_or(choice, |previous| pass.at(previous.state(), written));
+        let state = fused.map_or(choice, |previous| pass.at(previous.state(), written, previous.storage.state));
+        let storage = Storage { state: fused.map_or(Format::F32, |previous| previous.storage.state), ..node.gradient_storage() };
         let items = self.tiles.elementwise_items();
         let specialization =
             activation.backward(pool_shape(node, kernel, stride).tile("ITEMS", items).tile("WINDOWS", kernel.div_ceil(stride)));
-        let kernel = pass.gpu.kernel("max_pool_gradient", specialization)?;
+        let kernel = pass.gpu.kernel("max_pool_gradient", storage.specialize(specialization))?;
         let mut bindings = vec![pass.range.binding, from, choice, state, to];
         self.bind_alpha_sums(activation, &mut bindings)?;
         let images = pass.range.most;
@@ -781,14 +816,15 @@ impl Pass<'_> {
         [elements, layer]: [u32; 2],
         rate: f32,
         step: &Buffer,
-        values: Binding<'_>,
+        (values, format): (Binding<'_>, Format),
     ) -> Result<()> {
         let specialization = Specialization::new()
             .tile("LANES", ELEMENTWISE)
             .constant("ELEMENTS", elements)
             .constant("LAYER", layer)
             .constant("RATE", f64::from(rate));
-        let kernel = self.gpu.kernel("dropout", specialization)?;
+        let storage = Storage::new(Format::F32, format);
+        let kernel = self.gpu.kernel("dropout", storage.specialize(specialization))?;
         let bindings = [self.range.binding, step.into(), values];
         let workgroups = [elements.div_ceil(ELEMENTWISE), self.range.most, 1];
         self.recording.dispatch(self.gpu, label, kernel, &bindings, workgroups)

@@ -1,6 +1,6 @@
 //! Nodes of a network: a layer with the activation that its kernel applies, and the buffers it owns.
 
-use super::{ActivationPlan, batch_norm::BatchNorm, groups, padded};
+use super::{ActivationPlan, Storage, batch_norm::BatchNorm, groups, padded};
 use crate::{
     Result,
     config::Shape,
@@ -104,6 +104,8 @@ pub(super) struct Node {
     pub kind: NodeKind,
     pub input: Shape,
     pub output: Shape,
+    /// Formats of the values that go in and come out, and of [`Self::state`]; gradients have their companions.
+    pub storage: Storage,
     /// Applied by the node's own kernel.
     pub activation: ActivationPlan,
     /// [image, row, column, channel / 4] vec4; shared with the node before for dropout, which works in place.
@@ -141,9 +143,24 @@ impl Node {
         self.pre_activation.as_ref().unwrap_or(&self.value)
     }
 
+    /// Formats of the values that a forward kernel reads and writes.
+    pub fn value_storage(&self) -> Storage {
+        Storage::new(self.storage.input, self.storage.output)
+    }
+
+    /// Formats of the gradients with respect to the node's input and output, where its kernel passes them on.
+    pub fn gradient_storage(&self) -> Storage {
+        self.value_storage().of_gradients()
+    }
+
     /// Groups of 4 values an image in its output.
     pub fn output_elements(&self) -> u32 {
         self.output.pixels() * groups(self.output.channels)
+    }
+
+    /// Bytes an image of the gradient with respect to its input.
+    pub fn input_gradient_bytes(&self) -> u64 {
+        u64::from(self.input_elements()) * self.gradient_storage().input.group_bytes()
     }
 
     /// Groups of 4 values an image in its input.

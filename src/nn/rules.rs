@@ -67,7 +67,7 @@ impl Network {
         gradients: bool,
         parameters: &Buffer,
     ) -> Result<Network> {
-        let options = NetworkOptions { slots, training: false, gradients };
+        let options = NetworkOptions { slots, training: false, gradients, ..NetworkOptions::default() };
         let assembly = Assembly { parameters: Some(parameters.clone()), layer_by_layer: layers == Layers::Separate };
         Network::assemble(gpu, config, quantization, options, TileTable::new(gpu), assembly)
     }

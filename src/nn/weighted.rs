@@ -1,7 +1,7 @@
 //! The dispatches of weighted layers: which kernel makes a pass of a convolution or a fully connected layer, and with what.
 
 use super::{
-    ActivationPlan, GROUP, ImageRange, TileTable, groups,
+    ActivationPlan, Format, GROUP, ImageRange, Storage, TileTable, groups,
     network::{ELEMENTWISE, grid},
     node::{Node, NodeKind, Weights},
     padded,
@@ -222,10 +222,11 @@ pub(crate) fn record_matrix_product(
     range: ImageRange<'_>,
     [in_groups, out_groups]: [u32; 2],
     [vectors, matrix, product]: [Binding<'_>; 3],
-    tiles: TileTable,
+    (tiles, storage): (TileTable, Storage),
 ) -> Result<()> {
     let choice = tiles.vectors_times_matrix(in_groups, out_groups, range.most);
     let specialization = ActivationPlan::NONE.forward(choice.specialization.feature("bias", false));
+    let specialization = storage.specialize(specialization);
     let bindings = [range.binding, vectors, matrix, product];
     recording.dispatch(gpu, label, gpu.kernel(choice.kernel, specialization)?, &bindings, choice.workgroups)
 }
@@ -243,8 +244,8 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     /// A buffer with `elements` groups of 4 values an image, from the pass's first image on.
-    pub fn at<'b>(&self, buffer: &'b Buffer, elements: u32) -> Binding<'b> {
-        self.at_bytes(buffer, 16 * elements)
+    pub fn at<'b>(&self, buffer: &'b Buffer, elements: u32, format: Format) -> Binding<'b> {
+        self.at_bytes(buffer, format.group_bytes() as u32 * elements)
     }
 
     /// As [`Self::at`], with `bytes` an image.
@@ -272,7 +273,8 @@ impl Pass<'_> {
         if let Some(pre_activation) = &node.pre_activation {
             bindings.extend([pre_activation.into(), Binding::from(self.parameters)]);
         }
-        let kernel = self.gpu.kernel(choice.kernel, node.activation.forward(choice.specialization))?;
+        let specialization = node.value_storage().specialize(choice.specialization);
+        let kernel = self.gpu.kernel(choice.kernel, node.activation.forward(specialization))?;
         self.recording.dispatch(self.gpu, format!("{} forward", node.name), kernel, &bindings, choice.workgroups)?;
         self.recording.note_work(weighted_work(node, weights, self.range.most));
         Ok(())
@@ -287,12 +289,16 @@ impl Pass<'_> {
             let is_narrow = choice.kernel == "convolution_input_gradient_narrow";
             let weight = if is_narrow { &weights.forward } else { &weights.backward };
             let bindings = [self.range.binding, from, weight.into(), to];
-            let kernel = self.gpu.kernel(choice.kernel, choice.specialization)?;
+            // As a tiled product, the pass is a convolution whose input is the output's gradient.
+            let storage = node.gradient_storage();
+            let storage = if choice.kernel == "convolution_tiled" { storage.mirrored() } else { storage };
+            let kernel = self.gpu.kernel(choice.kernel, storage.specialize(choice.specialization))?;
             self.recording.dispatch(self.gpu, label, kernel, &bindings, choice.workgroups)?;
         } else {
             let sizes = [node.output_elements(), node.input_elements()];
             let bindings = [from, (&weights.backward).into(), to];
-            record_matrix_product(self.gpu, self.recording, label, self.range, sizes, bindings, self.tiles)?;
+            let variant = (self.tiles, node.gradient_storage().mirrored());
+            record_matrix_product(self.gpu, self.recording, label, self.range, sizes, bindings, variant)?;
         }
         self.recording.note_work(weighted_work(node, weights, self.range.most));
         Ok(())
@@ -305,7 +311,9 @@ impl Pass<'_> {
         let [input, gradient] = from;
         let choice = self.tiles.weight_gradient(node);
         let [rows, _, columns] = choice.workgroups;
-        let kernel = self.gpu.kernel(choice.kernel, choice.specialization.constant("PARTS", *count))?;
+        let storage = Storage { input: node.storage.input, ..node.gradient_storage() };
+        let specialization = storage.specialize(choice.specialization.constant("PARTS", *count));
+        let kernel = self.gpu.kernel(choice.kernel, specialization)?;
         let bindings = [self.range.binding, input, gradient, parts.into()];
         let label = format!("{} weight gradient", node.name);
         self.recording.dispatch(self.gpu, label, kernel, &bindings, [rows, *count, columns])?;

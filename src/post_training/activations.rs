@@ -38,7 +38,7 @@ pub async fn observe_activations(
     visit: &mut dyn FnMut(&str, &[f32]),
 ) -> Result<()> {
     let most = data.count.clamp(1, MOST_IMAGES);
-    let options = NetworkOptions { slots: most, training: false, gradients: false };
+    let options = NetworkOptions { slots: most, training: false, gradients: false, ..NetworkOptions::default() };
     let network = Network::new(gpu, pass.network, pass.quantization, options)?;
     gpu.write(&network.parameters, 0, &network.layout.gather(pass.layout, pass.parameters));
     let table = StepRecord::in_file_order(data.count, most, 0);

@@ -18,7 +18,12 @@ pub(super) async fn effective_weights(
     quantization: &QuantizationConfig,
     parameters: &[f32],
 ) -> Result<Vec<Vec<Vec<f32>>>> {
-    let network = Network::new(gpu, config, quantization, NetworkOptions { slots: 1, training: false, gradients: false })?;
+    let network = Network::new(
+        gpu,
+        config,
+        quantization,
+        NetworkOptions { slots: 1, training: false, gradients: false, ..NetworkOptions::default() },
+    )?;
     gpu.write(&network.parameters, 0, &parameters[..network.layout.padded_length() as usize]);
     let mut recording = Recording::new();
     network.record_weights(gpu, &mut recording)?;

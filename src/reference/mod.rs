@@ -46,6 +46,7 @@ pub mod saliency_seed;
 pub mod select_lowest;
 pub mod sgt_loss;
 pub mod softmax;
+pub mod storage;
 pub mod structural_similarity;
 pub mod sum_metrics;
 pub mod sum_partials;

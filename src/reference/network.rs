@@ -25,12 +25,13 @@ use super::{
     max_pool_gradient::max_pool_gradient,
     prepare_weights::{clip, level_range, position, quantize},
     reduce_weight_gradient::reduce_weight_gradient,
+    storage::{bf16, f16},
     weight_range::weight_range,
     weight_scale::{WeightScale, weight_scale},
 };
 use crate::{
     Result,
-    config::{LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    config::{LayerConfig, NetworkConfig, Precision, QuantizationConfig, Shape},
     nn::ParameterLayout,
 };
 
@@ -43,6 +44,7 @@ pub struct ReferenceNetwork {
     shapes: Vec<Shape>,
     rounding: bool,
     training: Option<Training>,
+    precision: Precision,
 }
 
 /// How batch norms work while training.
@@ -88,6 +90,7 @@ impl ReferenceNetwork {
             shapes,
             rounding,
             training: None,
+            precision: Precision::F32,
         })
     }
 
@@ -193,6 +196,28 @@ impl ReferenceNetwork {
         moved
     }
 
+    /// With activations and gradients rounded where they are stored in 16 bits.
+    #[must_use]
+    pub fn stored_in(self, precision: Precision) -> Self {
+        ReferenceNetwork { precision, ..self }
+    }
+
+    /// Whether the values between layer `boundary` − 1 and layer `boundary` take 16 bits: all but images and logits, and what an activation
+    /// or dropout makes of these in their place.
+    fn halved(&self, boundary: usize) -> bool {
+        let in_place = |layer: &LayerConfig| {
+            matches!(layer, LayerConfig::BatchNorm { .. } | LayerConfig::Activation { .. } | LayerConfig::Dropout { .. })
+        };
+        let (before, after) = self.config.layers.split_at(boundary);
+        self.precision == Precision::F16 && !before.iter().all(in_place) && !after.iter().all(in_place)
+    }
+
+    /// Whether layer `index` and the activation behind it are one kernel, which stores the activation's output.
+    fn merged(&self, index: usize) -> bool {
+        matches!(self.config.layers[index], LayerConfig::Conv { .. } | LayerConfig::Linear { .. } | LayerConfig::BatchNorm { .. })
+            && matches!(self.config.layers.get(index + 1), Some(LayerConfig::Activation { .. }))
+    }
+
     /// Position of layer `index` among the layers with weights, or of the last of those before it.
     fn weighted(&self, index: usize) -> usize {
         let is_weighted = |layer: &&LayerConfig| matches!(layer, LayerConfig::Conv { .. } | LayerConfig::Linear { .. });
@@ -288,7 +313,8 @@ impl ReferenceNetwork {
                 }
                 LayerConfig::Dropout { .. } => x.clone(),
             };
-            pass.values.push(output);
+            let stored = self.halved(index + 1) && !self.merged(index);
+            pass.values.push(if stored { output.into_iter().map(f16).collect() } else { output });
             pass.weights.push(weights);
             pass.choices.push(choice);
             pass.norms.push(norm);
@@ -342,7 +368,10 @@ impl ReferenceNetwork {
                 }
                 LayerConfig::Activation { name } => {
                     let kind = self.activation(parameters, index, name);
-                    let (input, learned) = activation_gradient(kind, x, &gradient);
+                    // A quantizer's derivative is taken of the x that was stored, ReLU's at its output, which has the sign of x.
+                    let is_stored = !matches!(kind, Activation::Relu) && self.halved(index);
+                    let state: Vec<f64> = if is_stored { x.iter().copied().map(f16).collect() } else { x.clone() };
+                    let (input, learned) = activation_gradient(kind, &state, &gradient);
                     match kind {
                         Activation::Lsq { levels, .. } => {
                             store(name, "step", &[learned * step_gradient_scale(x.len() / images, levels)]);
@@ -361,6 +390,15 @@ impl ReferenceNetwork {
                 LayerConfig::MaxPool { .. } => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
                 LayerConfig::Dropout { .. } => gradient,
             };
+            // A pool's kernel takes the derivative of the activation before it, too, and stores what comes of both.
+            let goes_on = matches!(layer, LayerConfig::MaxPool { .. })
+                && matches!(
+                    index.checked_sub(1).map(|previous| &self.config.layers[previous]),
+                    Some(LayerConfig::Activation { .. })
+                );
+            if self.halved(index) && !goes_on {
+                gradient.iter_mut().for_each(|value| *value = bf16(*value));
+            }
         }
         (gradient, gradients)
     }

@@ -42,7 +42,7 @@ pub async fn calibrate_activations(
         ..quantization.clone()
     };
     let most = data.count.min(MOST_IMAGES);
-    let options = NetworkOptions { slots: most, training: false, gradients: false };
+    let options = NetworkOptions { slots: most, training: false, gradients: false, ..NetworkOptions::default() };
     let live = start.live && network.has_batch_norm();
     let is_kept = |layer: &&LayerConfig| !matches!(layer, LayerConfig::Dropout { .. });
     let network_without_dropout =

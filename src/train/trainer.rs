@@ -142,7 +142,7 @@ impl<'a> Trainer<'a> {
         let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
         check_batch_norm(config, train.count, batch_size, part_images)?;
         let slots = if twins { 2 * part_images } else { part_images };
-        let options = NetworkOptions { slots, training: true, gradients: true };
+        let options = NetworkOptions { slots, training: true, gradients: true, precision: config.precision };
         let network = Network::new(gpu, &config.network, &config.quantization, options)?;
         let steps_per_epoch = u64::from(train.count.div_ceil(batch_size));
         let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
@@ -571,10 +571,9 @@ impl<'a> Trainer<'a> {
         if let Some(bad) = layout.iter().find(|parameter| named(parameter).iter().any(|value| !value.is_finite())) {
             place = Some(format!("first in {}", bad.name));
         }
-        for (name, shape, buffer) in self.network.activations() {
-            let count = u64::from(self.part_images) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
+        for (name, ..) in self.network.activations() {
             if place.is_none()
-                && let Ok(values) = self.gpu.read::<f32>(buffer, 0, count).await
+                && let Ok(values) = self.network.read_activation(self.gpu, name, self.part_images).await
                 && values.iter().any(|value| !value.is_finite())
             {
                 place = Some(format!("first in the output of {name}"));

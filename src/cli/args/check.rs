@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::config::Precision;
+
 /// How `check` reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckFormat {
@@ -38,6 +40,9 @@ pub struct BenchArgs {
     /// Steps that are timed, after a warm-up; the median counts
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: u32,
+    /// Storage of activations and their gradients, as of `saliq train`
+    #[arg(long, value_enum, value_name = "f32|f16", default_value = "f32", hide_possible_values = true)]
+    pub precision: Precision,
     /// An earlier `bench --json` output to compare with
     #[arg(long, value_name = "FILE")]
     pub compare: Option<PathBuf>,

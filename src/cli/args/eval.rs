@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::config::{NormalizeSpec, QuantizationOverrides};
+use crate::config::{NormalizeSpec, Precision, QuantizationOverrides};
 
 /// Which part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,6 +66,16 @@ pub struct EvalArgs {
     /// The first N images only [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Data")]
     pub count: Option<u32>,
+    /// Storage of activations; f16 halves their memory and is not exact [default: f32, however the model was trained]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "f32|f16",
+        default_value = "f32",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub precision: Precision,
     /// Also write every image's label, prediction and probability to this CSV file
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,

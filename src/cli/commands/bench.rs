@@ -28,7 +28,8 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
         })
         .transpose()?;
     let dataset = data::load("mnist-mini", None)?;
-    let config = bench::configuration(&dataset, args.batch_size)?;
+    let mut config = bench::configuration(&dataset, args.batch_size)?;
+    config.precision = args.precision;
     let gpu = super::open_gpu(global)?;
     let spinner = Progress::spinner(&output, "benchmark");
     let options = BenchOptions { batch_size: args.batch_size, steps: args.steps };

@@ -34,7 +34,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let gpu = super::open_gpu(global)?;
     let data = ResidentData::new(&gpu, &split, dataset.shape)?;
     let slots = args.input.batch_size.min(data.count);
-    let options = NetworkOptions { slots, training: false, gradients: false };
+    let options = NetworkOptions { slots, training: false, gradients: false, precision: args.precision };
     let network = Network::new(&gpu, &model.config.network, &model.config.quantization, options)?;
     gpu.write(&network.parameters, 0, &model.parameters);
     let evaluator = Evaluator::record(&gpu, &network, &data, normalization, slots)?;

@@ -126,7 +126,7 @@ fn evaluate(
     dataset: &Dataset,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Evaluation> {
-    let options = NetworkOptions { slots: BATCH.min(test.count), training: false, gradients: false };
+    let options = NetworkOptions { slots: BATCH.min(test.count), training: false, gradients: false, ..NetworkOptions::default() };
     let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
     gpu.write(&network.parameters, 0, &model.parameters);
     let evaluator = Evaluator::record(gpu, &network, test, normalization, BATCH)?;
