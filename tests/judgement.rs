@@ -3,7 +3,10 @@
 mod common;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use common::{Random, gpu};
 use pollster::block_on;
@@ -33,18 +36,20 @@ layers = [
 
 /// A folder with a data set and models trained on it: `a` and `b` float with seeds 0 and 1, `q` at (4,4), `even` of [`EVEN_NETWORK`].
 fn trained() -> &'static Path {
-    static FOLDER: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER
         .get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap();
-            let data = folder.path().join("data");
+            // A static is never dropped: a temporary folder would stay behind.
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judgement");
+            let _ = std::fs::remove_dir_all(&folder);
+            let data = folder.join("data");
             write_folder(&data, SHAPE, &colored(256, 1), &colored(64, 2));
             let small = SMALL_NETWORK.replace("out-features = 10", "out-features = 4");
             let runs = [("a", vec![]), ("b", vec!["--seed", "1"]), ("q", vec!["--bits", "4,4"]), ("even", vec![])];
             for (name, more) in runs {
-                let config = folder.path().join("network.toml");
+                let config = folder.join("network.toml");
                 std::fs::write(&config, if name == "even" { EVEN_NETWORK } else { &small }).unwrap();
-                let out = folder.path().join(name);
+                let out = folder.join(name);
                 let mut arguments = vec!["train", "--config", text(&config), "--dataset", text(&data), "--out", text(&out)];
                 arguments.extend(["--batch-size", "16", "--optimizer", "adam", "--lr", "0.01", "--epochs", "4", "--quiet"]);
                 arguments.extend(more);
@@ -52,7 +57,7 @@ fn trained() -> &'static Path {
             }
             folder
         })
-        .path()
+        .as_path()
 }
 
 fn model(name: &str) -> Model {
