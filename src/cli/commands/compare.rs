@@ -284,12 +284,13 @@ impl CompareResult {
     }
 }
 
-/// Four significant digits or so.
+/// Three significant digits or so.
 fn digits(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.3}"),
+        size if size >= 0.01 || size == 0.0 => format!("{value:.3}"),
+        _ => format!("{value:.1e}"),
     }
 }
 
@@ -324,4 +325,12 @@ fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<Vec
         colormap: ColorMap::Diverging,
     };
     grid.png()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn small_values_keep_their_digits() {
+        assert_eq!([0.0, 0.000_123, 0.5, 12.34, 4321.6].map(super::digits), ["0.000", "1.2e-4", "0.500", "12.3", "4322"]);
+    }
 }
