@@ -1,12 +1,14 @@
 //! Benchmarks of the training step and of each of its dispatches, against peaks measured in the same run.
 
 mod peaks;
+mod tuning;
 
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 pub use peaks::Peaks;
+pub use tuning::autotune;
 
 use crate::{
     Result,

@@ -59,6 +59,16 @@ pub struct GlobalArgs {
         help_heading = "Global"
     )]
     pub adapter: String,
+    /// Tile sizes: auto (of `saliq bench --autotune` on this adapter, else the built-in table), table, or a file
+    #[arg(
+        long,
+        global = true,
+        env = "SALIQ_TILES",
+        default_value = "auto",
+        value_name = "auto|table|FILE",
+        help_heading = "Global"
+    )]
+    pub tiles: String,
     /// No progress, no notes, no warnings: results and errors only
     #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = "Global")]
     pub quiet: bool,
@@ -131,4 +141,8 @@ pub struct DemoArgs {
 
 /// `saliq devices`.
 #[derive(Clone, Debug, Args)]
-pub struct DevicesArgs {}
+pub struct DevicesArgs {
+    /// Show the measured tile sizes of the adapter that is picked
+    #[arg(long)]
+    pub tuning: bool,
+}

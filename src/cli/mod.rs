@@ -6,6 +6,7 @@ mod logger;
 pub mod output;
 pub mod progress;
 pub mod signals;
+mod tuning;
 
 use std::{
     ffi::{OsStr, OsString},

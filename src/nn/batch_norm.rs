@@ -213,7 +213,7 @@ impl Pass<'_> {
         let elements = node.output_elements();
         let workgroups = grid((self.range.most * elements).div_ceil(ELEMENTWISE));
         self.recording.dispatch(self.gpu, format!("{} forward", node.name), kernel, &bindings, workgroups)?;
-        self.recording.note_work(elementwise_work(self.range.most, elements, elements));
+        self.recording.note_work(elementwise_work(node, self.range.most, elements, elements));
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl Pass<'_> {
         let bindings = [self.range.binding, pass.step.into(), input.into(), (&buffers.parts).into()];
         let workgroups = buffers.workgroups(node, pass);
         self.recording.dispatch(self.gpu, format!("{} moments", node.name), kernel, &bindings, workgroups)?;
-        self.recording.note_work(elementwise_work(self.range.most, node.output_elements(), 0));
+        self.recording.note_work(elementwise_work(node, self.range.most, node.output_elements(), 0));
 
         let specialization = second_stage(norm, node, pass, buffers)
             .constant("VARIANCE_INDEX", norm.variance_index)
@@ -267,7 +267,12 @@ impl Pass<'_> {
         let elements = node.output_elements();
         let workgroups = grid((self.range.most * elements).div_ceil(ELEMENTWISE));
         self.recording.dispatch(self.gpu, format!("{} input gradient", node.name), kernel, &bindings, workgroups)?;
-        self.recording.note_work(elementwise_work(self.range.most, if training.is_some() { 2 } else { 1 } * elements, elements));
+        self.recording.note_work(elementwise_work(
+            node,
+            self.range.most,
+            if training.is_some() { 2 } else { 1 } * elements,
+            elements,
+        ));
         Ok(())
     }
 
@@ -285,7 +290,7 @@ impl Pass<'_> {
             [self.range.binding, pass.step.into(), input, gradient, (&buffers.coefficients).into(), (&buffers.parts).into()];
         let workgroups = buffers.workgroups(node, pass);
         self.recording.dispatch(self.gpu, format!("{} gradient sums", node.name), kernel, &bindings, workgroups)?;
-        self.recording.note_work(elementwise_work(self.range.most, 2 * node.output_elements(), 0));
+        self.recording.note_work(elementwise_work(node, self.range.most, 2 * node.output_elements(), 0));
 
         let specialization = second_stage(norm, node, pass, buffers).constant("FOLD", u32::from(norm.folded));
         let kernel = self.gpu.kernel("batch_norm_parameter_gradient", specialization)?;

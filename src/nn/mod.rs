@@ -10,6 +10,7 @@ mod parameters;
 mod rules;
 mod storage;
 mod tiles;
+mod tuning;
 mod weighted;
 
 pub use activation::ActivationPlan;
@@ -20,6 +21,7 @@ pub use parameters::{Parameter, ParameterLayout, ParameterRole};
 pub use rules::{BackwardRule, Layers};
 pub use storage::{Format, Storage};
 pub use tiles::{ConvolutionTiles, ProductTiles, TileTable};
+pub use tuning::{ProductShape, TunedProduct, Tuning};
 pub(crate) use weighted::record_matrix_product;
 
 use crate::config::Shape;

@@ -1,7 +1,7 @@
 //! A sequential CNN on the GPU, and the dispatches of its passes.
 
 use super::{
-    ActivationPlan, Chunked, Format, ParameterLayout, Storage, TileTable,
+    ActivationPlan, Chunked, Format, ParameterLayout, ProductShape, Storage, TileTable,
     batch_norm::BatchNorm,
     chunks::BackwardPlan,
     groups,
@@ -383,6 +383,11 @@ impl Network {
         u64::from(self.slots) * (nodes + 16 * u64::from(self.input_elements()))
     }
 
+    /// The matrix products of a training step on GPUs, under the labels of their dispatches.
+    pub fn products(&self) -> Vec<(String, ProductShape)> {
+        self.nodes.iter().filter(|node| node.weights().is_some()).flat_map(weighted::products).collect()
+    }
+
     /// Images that a backward pass takes at a time.
     pub fn chunk(&self) -> u32 {
         self.backward.as_ref().map_or(self.slots, |backward| backward.plan.chunk)
@@ -526,7 +531,7 @@ impl Network {
                     let bindings = [range.binding, input.into(), (&node.value).into(), choice.into()];
                     let workgroups = grid((range.most * node.output_elements()).div_ceil(ELEMENTWISE));
                     recording.dispatch(gpu, label, kernel, &bindings, workgroups)?;
-                    recording.note_work(elementwise_work(range.most, node.input_elements(), node.output_elements()));
+                    recording.note_work(elementwise_work(node, range.most, node.input_elements(), node.output_elements()));
                 }
                 NodeKind::Dropout { rate, layer } => {
                     if let Some(TrainingPass { step, .. }) = training {
@@ -725,7 +730,7 @@ impl Network {
         let images = pass.range.most;
         let blocks = (images * elements).div_ceil(ELEMENTWISE * items);
         pass.recording.dispatch(pass.gpu, format!("{} activation gradient", node.name), kernel, &bindings, grid(blocks))?;
-        pass.recording.note_work(elementwise_work(images, 2 * elements, elements));
+        pass.recording.note_work(elementwise_work(node, images, 2 * elements, elements));
         self.record_alpha_sum(pass, node, blocks, wanted)
     }
 
@@ -758,7 +763,7 @@ impl Network {
         let blocks = (images * written).div_ceil(ELEMENTWISE * items);
         pass.recording.dispatch(pass.gpu, format!("{} gradient", node.name), kernel, &bindings, grid(blocks))?;
         let state_read = if fused.is_some() { written } else { 0 };
-        pass.recording.note_work(elementwise_work(images, read + state_read, written));
+        pass.recording.note_work(elementwise_work(node, images, read + state_read, written));
         match fused {
             Some(previous) => self.record_alpha_sum(pass, previous, blocks, wanted),
             None => Ok(()),
@@ -793,8 +798,8 @@ pub enum Gradients {
 }
 
 /// An elementwise pass that reads and writes `read` and `written` groups of 4 values an image.
-pub(super) fn elementwise_work(images: u32, read: u32, written: u32) -> Work {
-    Work { flops: 0, bytes: 16 * u64::from(images) * (u64::from(read) + u64::from(written)) }
+pub(super) fn elementwise_work(node: &Node, images: u32, read: u32, written: u32) -> Work {
+    Work { flops: 0, bytes: node.storage.output.group_bytes() * u64::from(images) * (u64::from(read) + u64::from(written)) }
 }
 
 fn pool_shape(node: &Node, kernel: u32, stride: u32) -> Specialization {

@@ -141,7 +141,7 @@ impl Pass<'_> {
         let workgroups = grid((images * elements).div_ceil(ELEMENTWISE));
         let kernel = self.gpu.kernel(name, specialization)?;
         self.recording.dispatch(self.gpu, format!("{} {what}", node.name), kernel, &bindings, workgroups)?;
-        self.recording.note_work(elementwise_work(images, 2 * elements, elements));
+        self.recording.note_work(elementwise_work(node, images, 2 * elements, elements));
         Ok(())
     }
 
@@ -156,7 +156,7 @@ impl Pass<'_> {
         let workgroups = grid((self.range.most * node.input_elements()).div_ceil(ELEMENTWISE));
         let kernel = self.gpu.kernel("max_pool_rescale", shape)?;
         self.recording.dispatch(self.gpu, format!("{} multipliers", node.name), kernel, &bindings, workgroups)?;
-        self.recording.note_work(elementwise_work(self.range.most, 2 * node.output_elements(), node.input_elements()));
+        self.recording.note_work(elementwise_work(node, self.range.most, 2 * node.output_elements(), node.input_elements()));
         Ok(())
     }
 }

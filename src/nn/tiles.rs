@@ -4,6 +4,9 @@
 //! lanes are output channels, and tiles are as large as code size allows. On a GPU the weighted layers are matrix products that pass
 //! slabs of both factors through workgroup memory; only the gradient of an image has too few columns for that.
 
+use serde::{Deserialize, Serialize};
+
+use super::{ProductShape, Tuning};
 use crate::gpu::{Gpu, Specialization};
 
 /// Invocations of a vector on a software driver.
@@ -31,7 +34,8 @@ pub struct ConvolutionTiles {
 }
 
 /// Tiles of a matrix product in workgroup memory: ROW_LANES·ROWS rows (groups of 4 rows in a weight gradient) × COLUMN_LANES groups of 4 columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ProductTiles {
     /// Invocations side by side along the rows.
     pub row_lanes: u32,
@@ -66,17 +70,41 @@ impl ProductTiles {
 #[derive(Clone, Copy, Debug)]
 pub struct TileTable {
     software: bool,
+    /// Whether measured tiles take precedence.
+    tuned: bool,
+    /// Tiles on trial for one product.
+    trial: Option<(ProductShape, ProductTiles)>,
 }
 
 impl TileTable {
-    /// The table for `gpu`'s adapter.
+    /// The table for `gpu`'s adapter, behind the [`Tuning`] that is active.
     pub fn new(gpu: &Gpu) -> Self {
-        TileTable::for_kind(gpu.is_software())
+        TileTable { tuned: true, ..TileTable::for_kind(gpu.is_software()) }
     }
 
     /// The table for a software driver, or for a GPU: each works everywhere, but is fast only on its own kind.
     pub const fn for_kind(software: bool) -> Self {
-        TileTable { software }
+        TileTable { software, tuned: false, trial: None }
+    }
+
+    /// With `tiles` for one product, whatever else is said.
+    #[must_use]
+    pub fn with_trial(self, product: ProductShape, tiles: ProductTiles) -> Self {
+        TileTable { trial: Some((product, tiles)), ..self }
+    }
+
+    /// Tiles that take precedence over the table's.
+    fn measured(self, product: ProductShape) -> Option<ProductTiles> {
+        match self.trial {
+            Some((wanted, tiles)) if wanted == product => Some(tiles),
+            _ => Tuning::active(product).filter(|_| self.tuned),
+        }
+    }
+
+    /// The tiles of a product.
+    pub fn of(self, product: ProductShape) -> Option<ProductTiles> {
+        let ProductShape { weight_gradient, column_groups, rows, inner } = product;
+        if weight_gradient { self.weight_gradient_product(column_groups, rows) } else { self.product(column_groups, rows, inner) }
     }
 
     /// Groups a lane for `channel_groups` output groups.
@@ -89,6 +117,10 @@ impl TileTable {
     pub fn product(self, column_groups: u32, pixels: u32, inner: u32) -> Option<ProductTiles> {
         if self.software {
             return None;
+        }
+        let product = ProductShape { weight_gradient: false, column_groups, rows: pixels, inner };
+        if let Some(tiles) = self.measured(product) {
+            return Some(tiles);
         }
         // A fully connected layer has few rows: with few columns too, it fills a GPU only if many invocations share an output.
         if pixels == 1 && column_groups <= 256 && inner >= 16 {
@@ -105,6 +137,10 @@ impl TileTable {
     pub fn weight_gradient_product(self, column_groups: u32, row_groups: u32) -> Option<ProductTiles> {
         if self.software {
             return None;
+        }
+        let product = ProductShape { weight_gradient: true, column_groups, rows: row_groups, inner: 0 };
+        if let Some(tiles) = self.measured(product) {
+            return Some(tiles);
         }
         let column_lanes = column_groups.next_power_of_two().clamp(1, PRODUCT_COLUMNS);
         let row_lanes = row_groups.next_power_of_two().min(PRODUCT_LANES / column_lanes).min(32);

@@ -1,7 +1,7 @@
 //! The dispatches of weighted layers: which kernel makes a pass of a convolution or a fully connected layer, and with what.
 
 use super::{
-    ActivationPlan, Format, GROUP, ImageRange, Storage, TileTable, groups,
+    ActivationPlan, Format, GROUP, ImageRange, ProductShape, Storage, TileTable, groups,
     network::{ELEMENTWISE, grid},
     node::{Node, NodeKind, Weights},
     padded,
@@ -84,6 +84,26 @@ struct Choice {
     kernel: &'static str,
     specialization: Specialization,
     workgroups: [u32; 3],
+}
+
+/// The products that a weighted node's passes are on GPUs, under the labels of their dispatches.
+pub(super) fn products(node: &Node) -> Vec<(String, ProductShape)> {
+    let geometry = Geometry::of(node);
+    let product = |geometry: Geometry| {
+        let [_, _, column_groups] = geometry.output;
+        ProductShape { weight_gradient: false, column_groups, rows: geometry.pixels(), inner: geometry.inner() }
+    };
+    let mirrored = match node.kind {
+        // An input of a single group of channels has a kernel of its own.
+        NodeKind::Convolution { .. } => (geometry.input[2] > 1).then(|| geometry.mirrored(node.output.channels)),
+        _ => Some(Geometry::fully_connected(node.output_elements(), node.input_elements())),
+    };
+    let rows = geometry.inner() + 1;
+    let weights = ProductShape { weight_gradient: true, column_groups: geometry.output[2], rows, inner: 0 };
+    let mut all =
+        vec![(format!("{} forward", node.name), product(geometry)), (format!("{} weight gradient", node.name), weights)];
+    all.extend(mirrored.map(|geometry| (format!("{} input gradient", node.name), product(geometry))));
+    all
 }
 
 impl TileTable {
@@ -396,10 +416,12 @@ fn weight_shape(node: &Node, weights: &Weights) -> Specialization {
 fn weighted_work(node: &Node, weights: &Weights, images: u32) -> Work {
     let images = u64::from(images);
     let fan_in = u64::from(weights.taps) * u64::from(node.input.channels);
-    let elements = u64::from(node.input.elements()) + u64::from(node.output.elements());
+    let number_bytes = |format: Format| format.group_bytes() / u64::from(GROUP);
+    let moved = u64::from(node.input.elements()) * number_bytes(node.storage.input)
+        + u64::from(node.output.elements()) * number_bytes(node.storage.output);
     let outputs = match node.kind {
         NodeKind::Convolution { .. } => u64::from(node.output.elements()),
         _ => u64::from(node.output.channels),
     };
-    Work { flops: 2 * images * outputs * fan_in, bytes: 4 * (images * elements + fan_in * u64::from(node.output.channels)) }
+    Work { flops: 2 * images * outputs * fan_in, bytes: images * moved + 4 * fan_in * u64::from(node.output.channels) }
 }

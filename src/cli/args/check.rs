@@ -43,6 +43,12 @@ pub struct BenchArgs {
     /// Storage of activations and their gradients, as of `saliq train`
     #[arg(long, value_enum, value_name = "f32|f16", default_value = "f32", hide_possible_values = true)]
     pub precision: Precision,
+    /// Time other tile sizes of the GPU's matrix products instead, and keep the fastest in a file that later runs use
+    ///
+    /// Tiles with which results are not the usual ones are rejected. The file lies in the cache folder, a file an adapter and driver;
+    /// `saliq devices --tuning` shows it, and `--tiles table` or deleting it goes back to the built-in table.
+    #[arg(long, conflicts_with_all = ["compare", "steps"])]
+    pub autotune: bool,
     /// An earlier `bench --json` output to compare with
     #[arg(long, value_name = "FILE")]
     pub compare: Option<PathBuf>,

@@ -6,9 +6,12 @@ use crate::{
     cli::{
         args::{BenchArgs, GlobalArgs},
         progress::Progress,
+        tuning,
     },
+    config::RunConfig,
     data,
     files::read_bounded,
+    nn::TileTable,
     report::Table,
 };
 
@@ -30,6 +33,9 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
     let dataset = data::load("mnist-mini", None)?;
     let mut config = bench::configuration(&dataset, args.batch_size)?;
     config.precision = args.precision;
+    if args.autotune {
+        return autotune(&config, global);
+    }
     let gpu = super::open_gpu(global)?;
     let spinner = Progress::spinner(&output, "benchmark");
     let options = BenchOptions { batch_size: args.batch_size, steps: args.steps };
@@ -37,6 +43,27 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
     spinner.finish();
     let result = result?;
     output.result(&result, || describe(&result, earlier.as_ref()))
+}
+
+/// Measures tile sizes beside the table's, and keeps the best.
+fn autotune(config: &RunConfig, global: &GlobalArgs) -> Result<()> {
+    let output = global.output();
+    // Against the table: an earlier measurement must not stand in for it.
+    let gpu = super::open_gpu(&GlobalArgs { tiles: "table".into(), ..global.clone() })?;
+    if gpu.is_software() {
+        return Err(Error::Usage(format!(
+            "{} is a software driver, whose kernels have no tiles in workgroup memory to tune",
+            gpu.adapter_name()
+        )));
+    }
+    let spinner = Progress::spinner(&output, "timing tile sizes");
+    let mut notes = Vec::new();
+    let table = TileTable::new(&gpu);
+    let found = pollster::block_on(bench::autotune(&gpu, config, table, &mut |what| notes.push(what.to_string())));
+    spinner.finish();
+    let tuning = found?;
+    let path = tuning::keep(&gpu, &tuning)?;
+    output.result(&tuning, || format!("{}\n{}\nkept in {}", notes.join("\n"), tuning::describe(&tuning), path.display()))
 }
 
 fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {

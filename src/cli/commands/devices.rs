@@ -2,7 +2,10 @@
 
 use crate::{
     Result,
-    cli::args::{DevicesArgs, GlobalArgs},
+    cli::{
+        args::{DevicesArgs, GlobalArgs},
+        tuning,
+    },
     gpu::{AdapterReport, adapters, no_adapter},
     report::Table,
 };
@@ -11,12 +14,28 @@ use crate::{
 ///
 /// # Errors
 /// [`crate::Error::NoAdapter`] where there are none, with how to install one.
-pub fn run(_args: &DevicesArgs, global: &GlobalArgs) -> Result<()> {
+pub fn run(args: &DevicesArgs, global: &GlobalArgs) -> Result<()> {
+    if args.tuning {
+        return show_tuning(global);
+    }
     let found = pollster::block_on(adapters(&global.adapter))?;
     if found.is_empty() {
         return Err(no_adapter());
     }
     global.output().result(&found, || describe(&found))
+}
+
+/// What `saliq bench --autotune` found on the adapter that is picked, and where it is kept.
+fn show_tuning(global: &GlobalArgs) -> Result<()> {
+    let gpu = super::open_gpu(global)?;
+    let (path, tuning) = tuning::of_adapter(&gpu)?;
+    let place = path.map_or("no cache folder".into(), |path| path.display().to_string());
+    match tuning {
+        Some(tuning) => global.output().result(&tuning, || format!("{place}\n{}", tuning::describe(&tuning))),
+        None => global.output().result(&None::<()>, || {
+            format!("no measured tile sizes for {}: `saliq bench --autotune` would write {place}", gpu.adapter_description())
+        }),
+    }
 }
 
 fn describe(adapters: &[AdapterReport]) -> String {

@@ -17,7 +17,10 @@ pub mod train;
 
 use std::path::Path;
 
-use super::args::{GlobalArgs, ModelInputArgs, Split};
+use super::{
+    args::{GlobalArgs, ModelInputArgs, Split},
+    tuning,
+};
 use crate::{
     Error, Result,
     config::{Normalize, NormalizeSpec},
@@ -34,6 +37,7 @@ fn open_gpu(global: &GlobalArgs) -> Result<Gpu> {
     };
     let gpu = pollster::block_on(Gpu::new(&GpuOptions { adapter: global.adapter.clone(), profile }))?;
     log::info!("running on {}", gpu.adapter_description());
+    tuning::activate(&global.tiles, &gpu)?;
     Ok(gpu)
 }
 

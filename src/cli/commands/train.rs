@@ -8,7 +8,7 @@ use crate::{
         args::{GlobalArgs, TrainArgs},
         output::Output,
         progress::{Progress, StepStatus},
-        signals,
+        signals, tuning,
     },
     config::{Normalize, NormalizeSpec, PartialRunConfig, QuantizationOverrides, RunConfig},
     data::{self, Dataset},
@@ -34,6 +34,7 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     };
     let gpu = super::open_gpu(global)?;
     let outcome = train(&gpu, &config, &dataset, start, &global.output())?;
+    tuning::record(&config.out)?;
     report(&config, &outcome, &gpu, &global.output())
 }
 
