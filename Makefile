@@ -1,6 +1,6 @@
 # make demo    install what is missing (a software Vulkan driver on a Linux machine without any), build, run the demo
 # make test    formatting, lints, tests, and every shader validated for SPIR-V, MSL and HLSL
-# make bench   kernel and step timings on the default adapter
+# make bench   kernel and step timings on the default adapter; more in benches/README.md
 # make driver  only install the driver;  make clean  remove what was built
 
 CARGO ?= cargo

@@ -14,6 +14,7 @@ pub mod judgement;
 pub mod metrics;
 pub mod model;
 pub mod nn;
+pub mod pipelines;
 pub mod post_training;
 pub mod quant;
 pub mod random;

@@ -4,7 +4,9 @@ Two forms of the step: `reference`, as the released code does it (its own forwar
 and `shared`, where the clean forward serves both (7, what saliq does). Each eager, and on a CUDA device also under torch.compile with
 CUDA graphs. float32 with TF32 allowed, fill `uniform`, no dropout, plain SGD; random data made on the device.
 
-    python torch_sgt_step.py --batch 256 --steps 9 [--json] [--device cpu|cuda] [--no-tf32] [--compile]
+    python torch_sgt_step.py --batch 256 --steps 9 [--json] [--device cpu|cuda] [--no-tf32] [--compile] [--saliq target/release/saliq]
+
+With --saliq, `saliq bench --json` runs before and after the timings here, in the same sitting, and ratios are printed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
 import time
 
 import torch
@@ -141,6 +144,31 @@ def measure(arguments: argparse.Namespace) -> dict:
     }
 
 
+def saliq_bench(program: str, batch: int, steps: int) -> dict:
+    """What `saliq bench --json` measures."""
+    command = [program, "bench", "--json", "--batch-size", str(batch), "--steps", str(steps)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def compare(ours: list[dict], theirs: dict) -> list[dict]:
+    """saliq's figures next to PyTorch's: the step, conv2's forward pass, and the product of its shape."""
+    forms = [form for form in theirs["step"]["forms"] if "median_ms" in form]
+    fastest = min(forms, key=lambda form: form["median_ms"])
+    step_ms = statistics.mean(run["step"]["median_ms"] for run in ours)
+    conv2 = [kernel["gflops"] for run in ours for kernel in run["kernels"] if kernel["name"] == "conv2 forward"]
+    product = [run["peaks"]["product_gflops"] for run in ours]
+    rows = [
+        {
+            "what": f"SGT step, ms (PyTorch: {fastest['form']}, {fastest['execution']})",
+            "saliq": step_ms, "torch": fastest["median_ms"], "times_as_long": step_ms / fastest["median_ms"],
+        }
+    ]
+    for what, values, kernel in [("conv2 forward, GFLOP/s", conv2, 0), ("product 36864x64x288, GFLOP/s", product, 1)]:
+        rate, other = statistics.mean(values), theirs["kernels"][kernel]["gflops"]
+        rows.append({"what": what, "saliq": rate, "torch": other, "times_as_long": other / rate})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=256, help="images a step (default 256)")
@@ -148,6 +176,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=True, help="TF32 tensor cores on CUDA (default on)")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None, help="also torch.compile (default: on CUDA only)")
+    parser.add_argument("--saliq", metavar="PATH", help="the saliq program: also run its benchmark, before and after, and print ratios")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     arguments = parser.parse_args()
     if arguments.batch < 1 or arguments.steps < 1:
@@ -159,7 +188,12 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
     torch.backends.cudnn.allow_tf32 = arguments.tf32
     torch.backends.cudnn.benchmark = True
+    ours = [saliq_bench(arguments.saliq, arguments.batch, arguments.steps)] if arguments.saliq else []
     result = measure(arguments)
+    if arguments.saliq:
+        ours.append(saliq_bench(arguments.saliq, arguments.batch, arguments.steps))
+        result["saliq"] = ours
+        result["comparison"] = compare(ours, result)
     if arguments.json:
         print(json.dumps(result, indent=1))
         return
@@ -170,6 +204,11 @@ def main() -> None:
         print(f"{label}: {figures}")
     for row in result["kernels"]:
         print(f"{row['name']}: {row['median_ms']:.3f} ms, {row['gflops']:.1f} GFLOP/s")
+    if ours:
+        print(f"saliq on {ours[0]['adapter']['description']}, step before and after: "
+              + " and ".join(f"{run['step']['median_ms']:.2f} ms" for run in ours))
+    for row in result.get("comparison", []):
+        print(f"{row['what']}: saliq {row['saliq']:.1f}, PyTorch {row['torch']:.1f}; saliq takes {row['times_as_long']:.2f} times as long")
 
 
 if __name__ == "__main__":

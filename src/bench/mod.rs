@@ -1,6 +1,7 @@
 //! Benchmarks of the training step and of each of its dispatches, against peaks measured in the same run.
 
 mod peaks;
+mod sweep;
 mod tuning;
 
 use std::time::Instant;
@@ -8,30 +9,34 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 pub use peaks::Peaks;
+pub use sweep::{Sweep, SweepPoint, SweepResult, sweep};
 pub use tuning::autotune;
 
 use crate::{
     Result,
     config::{PartialRunConfig, RunConfig},
     data::Dataset,
-    gpu::{Command, Gpu, Recording},
+    gpu::{Command, Gpu, Recording, Work},
     train::Trainer,
 };
 
 /// Times each dispatch is run for its median.
 const REPEATS: usize = 5;
+/// Steps before the first timed one: the one that compiles, and one more.
+const WARM_UP: u64 = 2;
 
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
-    /// Images a step.
-    pub batch_size: u32,
     /// Steps for the median.
     pub steps: u32,
+    /// When the program started.
+    pub started: Instant,
 }
 
 /// The step as a whole.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StepResult {
     /// Median time of a step, in milliseconds.
     pub median_ms: f64,
@@ -43,18 +48,58 @@ pub struct StepResult {
     pub images_per_second: f64,
     /// Operations of a step.
     pub gflop: f64,
-    /// Dispatches of a step.
-    pub dispatches: usize,
-    /// Bytes of all buffers of the run.
-    pub allocated_bytes: u64,
-    /// Time from nothing to the end of the first step: linking, compiling, uploading.
-    pub first_step_ms: f64,
+    /// Bytes that a step must move: what it keeps for the backward pass, written once and read once.
+    pub gbytes: f64,
+    /// Times that no step of this adapter can undercut.
+    pub floors: Floors,
+    /// The larger floor over `median_ms`.
+    pub floor_share: f64,
     /// `gflops` over the measured peak.
     pub peak_share: f64,
+    /// Dispatches of a step.
+    pub dispatches: usize,
+    /// The most bytes that the buffers of the run had, without the data set.
+    pub peak_bytes: u64,
+    /// Bytes that the backward pass needs of the forward pass: images, layers' outputs, PACT's inputs, choices of max-pooling.
+    pub kept_bytes: u64,
+    /// `peak_bytes` over `kept_bytes`.
+    pub memory_ratio: f64,
+    /// From the program's start to the first step: opening the device, uploading, linking and creating pipelines.
+    pub ready_ms: f64,
+    /// From the program's start to the end of the first step, which on some drivers compiles what it runs.
+    pub first_step_ms: f64,
+}
+
+/// Lower bounds of a step's time, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Floors {
+    /// Its operations at the rate of the best product.
+    pub arithmetic_ms: f64,
+    /// The bytes it must move at the rate of the best copy.
+    pub memory_ms: f64,
+}
+
+impl Floors {
+    /// The floor that counts.
+    pub fn larger(self) -> f64 {
+        self.arithmetic_ms.max(self.memory_ms)
+    }
+}
+
+/// How dispatches were timed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timing {
+    /// By the device's clock, within the step.
+    Timestamps,
+    /// By the host's clock, each repeated on its own.
+    #[default]
+    Host,
 }
 
 /// One dispatch of the step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct KernelResult {
     /// What it does, e.g. `conv2 forward`; equal names are one row.
     pub name: String,
@@ -81,6 +126,9 @@ pub struct BenchResult {
     pub peaks: Peaks,
     /// The whole step.
     pub step: StepResult,
+    /// How the dispatches were timed.
+    #[serde(default)]
+    pub timing: Timing,
     /// Its dispatches, the slowest first.
     pub kernels: Vec<KernelResult>,
 }
@@ -102,79 +150,52 @@ pub fn configuration(dataset: &Dataset, batch_size: u32) -> Result<RunConfig> {
     Ok(config)
 }
 
-/// Runs the benchmark on the images of `dataset`, repeated as often as the batch needs.
+/// Runs the benchmark on the images of `dataset`.
 ///
 /// # Errors
 /// Those of the training run that it times.
-pub fn run(
+pub async fn run(
     gpu: &Gpu,
     dataset: &Dataset,
     config: &RunConfig,
     options: &BenchOptions,
     progress: &mut dyn FnMut(&str),
 ) -> Result<BenchResult> {
-    progress("compiling kernels");
-    let started = Instant::now();
+    progress("creating pipelines");
     let trainer = Trainer::new(gpu, config, dataset)?;
-    trainer.begin_benchmark(u64::from(options.steps) + 2)?;
+    trainer.begin_benchmark(u64::from(options.steps) + WARM_UP + REPEATS as u64)?;
+    let since_start = || options.started.elapsed().as_secs_f64() * 1e3;
+    let ready_ms = since_start();
     trainer.submit_step()?;
     gpu.wait()?;
-    let first_step_ms = started.elapsed().as_secs_f64() * 1e3;
+    let first_step_ms = since_start();
 
     progress("timing the step");
+    trainer.submit_step()?;
+    gpu.wait()?;
     let mut times = Vec::new();
     for _ in 0..options.steps.max(1) {
-        let start = Instant::now();
-        trainer.submit_step()?;
-        gpu.wait()?;
-        times.push(start.elapsed().as_secs_f64() * 1e3);
+        times.push(time_step(gpu, &trainer)?);
     }
     let step_ms = median(&mut times);
+    let (peak_bytes, kept_bytes) = (gpu.peak_bytes() - trainer.data_bytes(), trainer.network().kept_bytes());
 
+    progress("timing its dispatches");
+    let whole = trainer.step().whole(trainer.parts());
+    let (timing, dispatch_times) = time_dispatches(gpu, &whole).await?;
     progress("measuring the adapter's peaks");
     let peaks = Peaks::measure(gpu)?;
-    let mut kernels: Vec<KernelResult> = Vec::new();
-    let mut flops = 0;
-    let mut dispatches = 0;
-    for single in trainer.step().recordings().into_iter().flat_map(Recording::split) {
-        let Some(Command::Dispatch { kernel, label, work, .. }) = single.commands().first() else { continue };
-        dispatches += 1;
-        flops += work.flops;
-        // The table has an entry for every step only: beginning one is not repeated.
-        if kernel.name() == "begin_step" {
-            continue;
-        }
-        progress(label);
-        let ms = time(gpu, &single)?;
-        let (gflops, gbytes) = (work.flops as f64 / 1e9, work.bytes as f64 / 1e9);
-        match kernels.iter_mut().find(|other| other.name == *label) {
-            Some(other) => {
-                // Sums for now; turned into rates below.
-                other.count += 1;
-                other.median_ms += ms;
-                other.gflops += gflops;
-                other.gbytes_per_s += gbytes;
-            }
-            None => kernels.push(KernelResult {
-                name: label.clone(),
-                kernel: kernel.name().into(),
-                count: 1,
-                median_ms: ms,
-                gflops,
-                gbytes_per_s: gbytes,
-                peak_share: 0.0,
-            }),
+
+    let mut work = Work::default();
+    for command in whole.commands() {
+        if let Command::Dispatch { work: own, .. } = command {
+            work.flops += own.flops;
         }
     }
-    for kernel in &mut kernels {
-        let seconds = kernel.median_ms / 1e3;
-        kernel.gflops /= seconds;
-        kernel.gbytes_per_s /= seconds;
-        kernel.peak_share = (kernel.gflops / peaks.product_gflops).max(kernel.gbytes_per_s / peaks.copy_gbytes_per_s);
-    }
-    kernels.sort_by(|a, b| b.median_ms.total_cmp(&a.median_ms));
+    work.bytes = 2 * kept_bytes * u64::from(trainer.parts());
+    let (gflop, gbytes) = (work.flops as f64 / 1e9, work.bytes as f64 / 1e9);
+    let floors = Floors { arithmetic_ms: gflop / peaks.product_gflops * 1e3, memory_ms: gbytes / peaks.copy_gbytes_per_s * 1e3 };
     let batch_size = config.batch_size.min(dataset.train.len() as u32);
-    let gflop = flops as f64 / 1e9;
     Ok(BenchResult {
         adapter: AdapterName { name: gpu.adapter_name().into(), description: gpu.adapter_description() },
         step: StepResult {
@@ -183,14 +204,74 @@ pub fn run(
             batch_size,
             images_per_second: f64::from(batch_size) / step_ms * 1e3,
             gflop,
-            dispatches,
-            allocated_bytes: gpu.allocated_bytes(),
-            first_step_ms,
+            gbytes,
+            floors,
+            floor_share: floors.larger() / step_ms,
             peak_share: gflop / step_ms * 1e3 / peaks.product_gflops,
+            dispatches: whole.commands().len(),
+            peak_bytes,
+            kept_bytes,
+            memory_ratio: peak_bytes as f64 / kept_bytes as f64,
+            ready_ms,
+            first_step_ms,
         },
+        timing,
         peaks,
-        kernels,
+        kernels: kernel_results(&whole, &dispatch_times, peaks),
     })
+}
+
+/// Milliseconds of the trainer's next step.
+fn time_step(gpu: &Gpu, trainer: &Trainer<'_>) -> Result<f64> {
+    let start = Instant::now();
+    trainer.submit_step()?;
+    gpu.wait()?;
+    Ok(start.elapsed().as_secs_f64() * 1e3)
+}
+
+/// Median milliseconds of each command of a step; none where it was not timed.
+async fn time_dispatches(gpu: &Gpu, step: &Recording) -> Result<(Timing, Vec<Option<f64>>)> {
+    let mut runs = Vec::new();
+    for _ in 0..REPEATS {
+        let Some(times) = step.time_dispatches(gpu).await? else { break };
+        runs.push(times);
+    }
+    if let Some(first) = runs.first() {
+        let of_all = |index: usize| Some(median(&mut runs.iter().map(|run| run[index]).collect::<Vec<_>>()));
+        return Ok((Timing::Timestamps, (0..first.len()).map(of_all).collect()));
+    }
+    let single = |own: Recording| match own.kernels().next() {
+        // The table has an entry for every step only: beginning one is not repeated.
+        Some(kernel) if kernel.name() != "begin_step" => Ok(Some(time(gpu, &own)?)),
+        _ => Ok(None),
+    };
+    Ok((Timing::Host, step.split().map(single).collect::<Result<_>>()?))
+}
+
+/// A row for each name that dispatches have, the slowest first.
+fn kernel_results(step: &Recording, times: &[Option<f64>], peaks: Peaks) -> Vec<KernelResult> {
+    let mut kernels: Vec<KernelResult> = Vec::new();
+    for (command, time) in step.commands().iter().zip(times) {
+        let (Command::Dispatch { kernel, label, work, .. }, Some(ms)) = (command, time) else { continue };
+        let index = kernels.iter().position(|other| other.name == *label).unwrap_or_else(|| {
+            kernels.push(KernelResult { name: label.clone(), kernel: kernel.name().into(), ..KernelResult::default() });
+            kernels.len() - 1
+        });
+        // Sums for now; turned into rates below.
+        let row = &mut kernels[index];
+        row.count += 1;
+        row.median_ms += ms;
+        row.gflops += work.flops as f64 / 1e9;
+        row.gbytes_per_s += work.bytes as f64 / 1e9;
+    }
+    for row in &mut kernels {
+        let seconds = (row.median_ms / 1e3).max(1e-9);
+        row.gflops /= seconds;
+        row.gbytes_per_s /= seconds;
+        row.peak_share = (row.gflops / peaks.product_gflops).max(row.gbytes_per_s / peaks.copy_gbytes_per_s);
+    }
+    kernels.sort_by(|a, b| b.median_ms.total_cmp(&a.median_ms));
+    kernels
 }
 
 fn median(times: &mut [f64]) -> f64 {
@@ -204,12 +285,13 @@ fn time(gpu: &Gpu, recording: &Recording) -> Result<f64> {
         let start = Instant::now();
         let mut encoder = gpu.encoder();
         for _ in 0..count {
-            recording.encode(&mut encoder);
+            recording.encode(gpu, &mut encoder)?;
         }
         gpu.submit(encoder)?;
         gpu.wait()?;
         Ok(start.elapsed().as_secs_f64() * 1e3)
     };
+    run(1)?;
     let once = run(1)?.max(1e-3);
     let count = (5.0 / once).ceil().clamp(1.0, 1000.0) as u32;
     let mut times = (0..REPEATS).map(|_| Ok(run(count)? / f64::from(count))).collect::<Result<Vec<_>>>()?;

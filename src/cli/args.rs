@@ -1,5 +1,6 @@
 //! Definitions of every command, flag and help text.
 
+mod bench;
 mod check;
 mod compare;
 mod cost;
@@ -16,7 +17,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use check::{BenchArgs, CheckArgs, CheckFormat};
+pub use bench::BenchArgs;
+pub use check::{CheckArgs, CheckFormat};
 pub use compare::CompareArgs;
 pub use cost::{Accounting, CostArgs};
 pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};

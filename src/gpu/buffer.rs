@@ -60,9 +60,9 @@ impl Buffer {
 /// A buffer, or a range of it, as a kernel's argument.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding<'a> {
-    pub(super) buffer: &'a Buffer,
-    pub(super) offset: u64,
-    pub(super) size: Option<u64>,
+    buffer: &'a Buffer,
+    offset: u64,
+    size: Option<u64>,
 }
 
 impl<'a> From<&'a Buffer> for Binding<'a> {
@@ -71,7 +71,21 @@ impl<'a> From<&'a Buffer> for Binding<'a> {
     }
 }
 
-impl Binding<'_> {
+/// A [`Binding`] that keeps its buffer alive.
+#[derive(Clone, Debug)]
+pub struct OwnedBinding {
+    buffer: Buffer,
+    offset: u64,
+    size: Option<u64>,
+}
+
+impl From<Binding<'_>> for OwnedBinding {
+    fn from(Binding { buffer, offset, size }: Binding<'_>) -> Self {
+        OwnedBinding { buffer: buffer.clone(), offset, size }
+    }
+}
+
+impl OwnedBinding {
     pub(super) fn resource(&self) -> wgpu::BindingResource<'_> {
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: &self.buffer.inner,

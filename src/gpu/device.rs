@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -12,7 +12,6 @@ use super::{
     Buffer, Kernel, Specialization,
     adapter::{self, DeviceProfile},
     buffer::Memory,
-    kernel,
 };
 use crate::{Error, Result};
 
@@ -68,7 +67,8 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     faults: Arc<Faults>,
-    pipelines: Mutex<HashMap<(&'static str, Specialization), Arc<Kernel>>>,
+    kernels: Mutex<HashMap<(&'static str, Specialization), Arc<Kernel>>>,
+    pub(super) pipeline_cache: OnceLock<wgpu::PipelineCache>,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     memory: Arc<Memory>,
     /// Counts of submissions, maps, writes and copies.
@@ -89,7 +89,10 @@ impl Gpu {
         let info = adapter.get_info();
         let (features, limits) = match options.profile {
             DeviceProfile::Full => {
-                let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
+                let wanted = wgpu::Features::TIMESTAMP_QUERY
+                    | wgpu::Features::SUBGROUP
+                    | wgpu::Features::SHADER_F16
+                    | wgpu::Features::PIPELINE_CACHE;
                 (adapter.features() & wanted, adapter.limits())
             }
             DeviceProfile::WebGpuDefaults => (wgpu::Features::empty(), wgpu::Limits::default()),
@@ -136,7 +139,8 @@ impl Gpu {
             queue,
             info,
             faults,
-            pipelines: Mutex::default(),
+            kernels: Mutex::default(),
+            pipeline_cache: OnceLock::new(),
             in_flight: Mutex::default(),
             memory: Arc::default(),
             counters: Counters::default(),
@@ -186,22 +190,48 @@ impl Gpu {
         lock(&self.faults.first_error).take().map_or(Ok(()), Err)
     }
 
-    /// The pipeline of kernel `name` for these constants, linked and created at its first use.
+    /// Kernel `name` with these constants: the same one for the same constants. Its pipeline is created when it is first needed.
     pub fn kernel(&self, name: &'static str, specialization: Specialization) -> Result<Arc<Kernel>> {
         let key = (name, specialization);
-        if let Some(kernel) = lock(&self.pipelines).get(&key) {
+        let mut kernels = lock(&self.kernels);
+        if let Some(kernel) = kernels.get(&key) {
             return Ok(Arc::clone(kernel));
         }
-        let kernel = Arc::new(kernel::create(self, name, &key.1)?);
-        lock(&self.pipelines).insert(key, Arc::clone(&kernel));
+        let kernel = Arc::new(Kernel::new(name, key.1.clone()));
+        kernels.insert(key, Arc::clone(&kernel));
         Ok(kernel)
     }
 
-    /// Every kernel and specialization created so far: what this program needed.
+    /// Every kernel and specialization asked for so far: what this program needed.
     pub fn kernels_in_use(&self) -> Vec<(&'static str, Specialization)> {
-        let mut keys: Vec<_> = lock(&self.pipelines).keys().cloned().collect();
+        let mut keys: Vec<_> = lock(&self.kernels).keys().cloned().collect();
         keys.sort();
         keys
+    }
+
+    /// Names what [`Self::pipeline_cache_data`] is good for: this adapter with this driver. `None` where there is no such cache.
+    pub fn pipeline_cache_key(&self) -> Option<String> {
+        let key =
+            wgpu::util::pipeline_cache_key(&self.info).filter(|_| self.features().contains(wgpu::Features::PIPELINE_CACHE))?;
+        Some(format!("{key} {} {}", self.info.driver, self.info.driver_info))
+    }
+
+    /// Pipelines created from now on are looked up in `data`, and added to it.
+    ///
+    /// # Safety
+    /// `data` must have come from [`Self::pipeline_cache_data`] of a device with the same [`Self::pipeline_cache_key`].
+    pub unsafe fn use_pipeline_cache(&self, data: Option<&[u8]>) {
+        if self.pipeline_cache_key().is_some() && self.pipeline_cache.get().is_none() {
+            let descriptor = wgpu::PipelineCacheDescriptor { label: Some("saliq"), data, fallback: true };
+            // SAFETY: promised by the caller.
+            let cache = unsafe { self.device.create_pipeline_cache(&descriptor) };
+            self.pipeline_cache.get_or_init(|| cache);
+        }
+    }
+
+    /// The driver's translations of all pipelines since [`Self::use_pipeline_cache`], to be used again.
+    pub fn pipeline_cache_data(&self) -> Option<Vec<u8>> {
+        self.pipeline_cache.get()?.get_data()
     }
 
     /// A zeroed buffer of `bytes` (rounded up to 16) for kernels to read and write.

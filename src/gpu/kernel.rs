@@ -1,5 +1,7 @@
 //! A kernel: one file of `shaders/`, linked, specialised and compiled to a pipeline.
 
+use std::sync::OnceLock;
+
 use super::{Gpu, shaders};
 use crate::{Error, Result};
 
@@ -52,22 +54,54 @@ impl Specialization {
     }
 }
 
-/// A compiled kernel.
+/// A kernel with its specialization; its pipeline is created when it is first needed.
 #[derive(Debug)]
 pub struct Kernel {
-    pub(super) name: &'static str,
-    pub(super) pipeline: wgpu::ComputePipeline,
-    pub(super) layout: wgpu::BindGroupLayout,
+    name: &'static str,
+    specialization: Specialization,
+    pipeline: OnceLock<(wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
 }
 
 impl Kernel {
+    pub(super) fn new(name: &'static str, specialization: Specialization) -> Self {
+        Kernel { name, specialization, pipeline: OnceLock::new() }
+    }
+
     /// Its file's name without extension.
     pub fn name(&self) -> &'static str {
         self.name
     }
+
+    /// Whether the pipeline exists.
+    pub fn is_created(&self) -> bool {
+        self.pipeline.get().is_some()
+    }
+
+    /// Links the kernel and creates its pipeline, unless it exists. Kernels can be created on several threads at once.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] if linker, validator or driver refuse it.
+    pub fn create(&self, gpu: &Gpu) -> Result<()> {
+        self.layout(gpu).map(|_| ())
+    }
+
+    /// The pipeline, if it was created.
+    pub(super) fn pipeline(&self) -> Option<&wgpu::ComputePipeline> {
+        self.pipeline.get().map(|(pipeline, _)| pipeline)
+    }
+
+    /// What its bindings must look like.
+    pub(super) fn layout(&self, gpu: &Gpu) -> Result<&wgpu::BindGroupLayout> {
+        if let Some((_, layout)) = self.pipeline.get() {
+            return Ok(layout);
+        }
+        let pipeline = create_pipeline(gpu, self.name, &self.specialization)?;
+        let layout = pipeline.get_bind_group_layout(0);
+        Ok(&self.pipeline.get_or_init(|| (pipeline, layout)).1)
+    }
 }
 
-pub(super) fn create(gpu: &Gpu, name: &'static str, specialization: &Specialization) -> Result<Kernel> {
+fn create_pipeline(gpu: &Gpu, name: &'static str, specialization: &Specialization) -> Result<wgpu::ComputePipeline> {
     let source = shaders::link(name, specialization)?;
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
     // SAFETY: every loop in our own kernels has a bound that a pipeline constant or a buffer filled by us fixes; bounds checks stay on.
@@ -82,12 +116,11 @@ pub(super) fn create(gpu: &Gpu, name: &'static str, specialization: &Specializat
         module: &module,
         entry_point: Some("main"),
         compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
-        cache: None,
+        cache: gpu.pipeline_cache.get(),
     });
     gpu.check().map_err(|error| match error {
         Error::Gpu(reason) => Error::Shader { kernel: name.into(), reason },
         other => other,
     })?;
-    let layout = pipeline.get_bind_group_layout(0);
-    Ok(Kernel { name, pipeline, layout })
+    Ok(pipeline)
 }

@@ -10,10 +10,11 @@ mod kernel;
 mod readback;
 mod recording;
 mod shaders;
+mod timestamps;
 mod unroll;
 
 pub use adapter::{AdapterReport, DeviceProfile, adapters, no_adapter};
-pub use buffer::{Binding, Buffer};
+pub use buffer::{Binding, Buffer, OwnedBinding};
 pub use device::{Counters, Gpu, GpuOptions};
 pub use kernel::{Kernel, Specialization};
 pub use readback::Staging;

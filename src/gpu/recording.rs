@@ -1,8 +1,8 @@
 //! A recorded step: a list of dispatches and copies over buffers that exist already, built once, submitted many times.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::{Binding, Buffer, Gpu, Kernel};
+use super::{Binding, Buffer, Gpu, Kernel, buffer::OwnedBinding};
 use crate::{Error, Result};
 
 /// What a dispatch has to do, at most: for benchmarks.
@@ -19,10 +19,12 @@ pub struct Work {
 pub enum Command {
     /// Run a kernel.
     Dispatch {
-        /// The pipeline.
+        /// What runs.
         kernel: Arc<Kernel>,
         /// Its buffers.
-        bind_group: wgpu::BindGroup,
+        bindings: Vec<OwnedBinding>,
+        /// The buffers bound, once the recording is prepared.
+        bind_group: OnceLock<wgpu::BindGroup>,
         /// Workgroups in x, y, z.
         workgroups: [u32; 3],
         /// What it does here, e.g. `conv2 forward`.
@@ -34,7 +36,8 @@ pub enum Command {
     Clear(Buffer),
 }
 
-/// A list of commands. Encoding it allocates nothing on the device.
+/// A list of commands. Recording needs no pipeline: they are created when the list is prepared, at the latest by its first submission.
+/// After that encoding it allocates nothing on the device.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     commands: Vec<Command>,
@@ -49,7 +52,7 @@ impl Recording {
     /// Adds a dispatch of `kernel` over `workgroups`, with `bindings` as its bindings 0, 1, 2, … of group 0.
     ///
     /// # Errors
-    /// [`Error::Gpu`] if the workgroup counts exceed the device's limits or the bindings do not fit the kernel.
+    /// [`Error::Gpu`] if the workgroup counts exceed the device's limits.
     pub fn dispatch(
         &mut self,
         gpu: &Gpu,
@@ -63,24 +66,45 @@ impl Recording {
         if workgroups.iter().any(|&count| count > limit) {
             return Err(Error::Gpu(format!("{label}: {workgroups:?} workgroups exceed {limit} a dimension; lower --batch-size")));
         }
-        let entries: Vec<_> = bindings
-            .iter()
-            .zip(0..)
-            .map(|(binding, index)| wgpu::BindGroupEntry { binding: index, resource: binding.resource() })
-            .collect();
-        let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(&label),
-            layout: &kernel.layout,
-            entries: &entries,
-        });
-        gpu.check().map_err(|error| match error {
-            Error::Gpu(reason) => Error::Gpu(format!("{label} ({}): {reason}", kernel.name)),
-            other => other,
-        })?;
         if workgroups.iter().all(|&count| count > 0) {
-            self.commands.push(Command::Dispatch { kernel, bind_group, workgroups, label, work: Work::default() });
+            let bindings = bindings.iter().map(|&binding| binding.into()).collect();
+            let bind_group = OnceLock::new();
+            self.commands.push(Command::Dispatch { kernel, bindings, bind_group, workgroups, label, work: Work::default() });
         }
         Ok(())
+    }
+
+    /// Creates the pipelines and binds the buffers of all dispatches, where that was not done yet.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] for a kernel that is refused, [`Error::Gpu`] if bindings do not fit their kernel.
+    pub fn prepare(&self, gpu: &Gpu) -> Result<()> {
+        for command in &self.commands {
+            let Command::Dispatch { kernel, bindings, bind_group, label, .. } = command else { continue };
+            if bind_group.get().is_some() {
+                continue;
+            }
+            let layout = kernel.layout(gpu)?;
+            let numbered = bindings.iter().zip(0..);
+            let entries: Vec<_> =
+                numbered.map(|(own, binding)| wgpu::BindGroupEntry { binding, resource: own.resource() }).collect();
+            let group = wgpu::BindGroupDescriptor { label: Some(label), layout, entries: &entries };
+            let group = gpu.device.create_bind_group(&group);
+            gpu.check().map_err(|error| match error {
+                Error::Gpu(reason) => Error::Gpu(format!("{label} ({}): {reason}", kernel.name())),
+                other => other,
+            })?;
+            bind_group.get_or_init(|| group);
+        }
+        Ok(())
+    }
+
+    /// The kernels of all dispatches.
+    pub fn kernels(&self) -> impl Iterator<Item = &Arc<Kernel>> {
+        self.commands.iter().filter_map(|command| match command {
+            Command::Dispatch { kernel, .. } => Some(kernel),
+            Command::Clear(_) => None,
+        })
     }
 
     /// Says what the dispatch added last has to do.
@@ -111,28 +135,35 @@ impl Recording {
     }
 
     /// Writes the list into `encoder`: consecutive dispatches share one compute pass.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut index = 0;
-        while index < self.commands.len() {
-            if let Command::Clear(buffer) = &self.commands[index] {
+    ///
+    /// # Errors
+    /// As [`Self::prepare`], for a list that was not prepared.
+    pub fn encode(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        self.prepare(gpu)?;
+        let mut commands = self.commands.iter().peekable();
+        while let Some(command) = commands.peek() {
+            if let Command::Clear(buffer) = command {
                 encoder.clear_buffer(&buffer.inner, 0, None);
-                index += 1;
+                commands.next();
                 continue;
             }
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            while let Some(Command::Dispatch { kernel, bind_group, workgroups: [x, y, z], .. }) = self.commands.get(index) {
-                pass.set_pipeline(&kernel.pipeline);
-                pass.set_bind_group(0, bind_group, &[]);
-                pass.dispatch_workgroups(*x, *y, *z);
-                index += 1;
+            let is_dispatch = |command: &&Command| matches!(command, Command::Dispatch { .. });
+            while let Some(Command::Dispatch { kernel, bind_group, workgroups: [x, y, z], .. }) = commands.next_if(is_dispatch) {
+                if let (Some(pipeline), Some(group)) = (kernel.pipeline(), bind_group.get()) {
+                    pass.set_pipeline(pipeline);
+                    pass.set_bind_group(0, group, &[]);
+                    pass.dispatch_workgroups(*x, *y, *z);
+                }
             }
         }
+        Ok(())
     }
 
     /// Encodes and submits the list once.
     pub fn submit(&self, gpu: &Gpu) -> Result<()> {
         let mut encoder = gpu.encoder();
-        self.encode(&mut encoder);
+        self.encode(gpu, &mut encoder)?;
         gpu.submit(encoder)
     }
 }

@@ -101,12 +101,20 @@ impl TrainingStep {
     /// Submits one step of `parts` parts: one submission, no read-back.
     pub fn submit(&self, gpu: &Gpu, parts: u32) -> Result<()> {
         let mut encoder = gpu.encoder();
-        self.begin.encode(&mut encoder);
+        self.begin.encode(gpu, &mut encoder)?;
         for _ in 0..parts {
-            self.part.encode(&mut encoder);
+            self.part.encode(gpu, &mut encoder)?;
         }
-        self.update.encode(&mut encoder);
+        self.update.encode(gpu, &mut encoder)?;
         gpu.submit(encoder)
+    }
+
+    /// All that [`Self::submit`] does, as one list.
+    pub fn whole(&self, parts: u32) -> Recording {
+        let mut whole = self.begin.clone();
+        (0..parts).for_each(|_| whole.extend(&self.part));
+        whole.extend(&self.update);
+        whole
     }
 
     /// The dispatches of a step of one part, in order.

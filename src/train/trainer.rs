@@ -18,6 +18,7 @@ use crate::{
     metrics::{Evaluation, Evaluator},
     model::Model,
     nn::{Network, NetworkOptions, Optimizer, Parameter, ParameterLayout, groups},
+    pipelines,
     saliency::{DataOptions, ExplainedNetwork, Method, MethodOptions, Target, explain_data},
     sgt::{Masking, MaskingProgress, MaskingSchedule, Metrics, StepOptions, TrainingStep},
 };
@@ -165,6 +166,7 @@ impl<'a> Trainer<'a> {
         let options =
             StepOptions { freeze_after: config.freeze_bn_after, ..StepOptions::new(&config.sgt, gather, &config.network) };
         let step = TrainingStep::record(gpu, &network, &train, &batch, masking.as_ref(), &metrics, &optimizer, &options)?;
+        pipelines::prepare(gpu, &step.recordings())?;
         Ok(Trainer {
             gpu,
             config: config.clone(),

@@ -155,7 +155,7 @@ pub fn write_folder(folder: &Path, shape: Shape, train: &Split, test: &Split) {
 /// The program, with only the environment that tests want.
 pub fn saliq() -> std::process::Command {
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("saliq"));
-    command.env("XDG_RUNTIME_DIR", std::env::temp_dir()).env("COLUMNS", "200");
+    command.env("XDG_RUNTIME_DIR", std::env::temp_dir()).env("COLUMNS", "200").env("SALIQ_PIPELINE_CACHE", "off");
     for variable in ["SALIQ_DATA_DIR", "RUST_BACKTRACE", "RUST_LOG"] {
         command.env_remove(variable);
     }

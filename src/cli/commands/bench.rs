@@ -1,8 +1,10 @@
 //! `saliq bench`.
 
+use std::time::Instant;
+
 use crate::{
     Error, Result,
-    bench::{self, BenchOptions, BenchResult},
+    bench::{self, BenchOptions, BenchResult, SweepResult, Timing},
     cli::{
         args::{BenchArgs, GlobalArgs},
         progress::Progress,
@@ -15,11 +17,12 @@ use crate::{
     report::Table,
 };
 
-/// Times the float SGT step and its dispatches.
+/// Times the float SGT step and its dispatches, or how the step grows.
 ///
 /// # Errors
 /// [`Error`] of the work behind it.
 pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
+    let started = Instant::now();
     let output = global.output();
     let earlier = args
         .compare
@@ -38,8 +41,18 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
     }
     let gpu = super::open_gpu(global)?;
     let spinner = Progress::spinner(&output, "benchmark");
-    let options = BenchOptions { batch_size: args.batch_size, steps: args.steps };
-    let result = bench::run(&gpu, &dataset, &config, &options, &mut |what| log::info!("{what}"));
+    let mut progress = |what: &str| log::info!("{what}");
+    if let Some(what) = args.sweep {
+        let result = bench::sweep(&gpu, what.into(), args.batch_size, args.steps, &mut progress);
+        spinner.finish();
+        let result = result?;
+        if let Some(path) = &args.chart {
+            result.chart().write(path)?;
+        }
+        return output.result(&result, || describe_sweep(&result));
+    }
+    let options = BenchOptions { steps: args.steps, started };
+    let result = pollster::block_on(bench::run(&gpu, &dataset, &config, &options, &mut progress));
     spinner.finish();
     let result = result?;
     output.result(&result, || describe(&result, earlier.as_ref()))
@@ -64,6 +77,26 @@ fn autotune(config: &RunConfig, global: &GlobalArgs) -> Result<()> {
     let tuning = found?;
     let path = tuning::keep(&gpu, &tuning)?;
     output.result(&tuning, || format!("{}\n{}\nkept in {}", notes.join("\n"), tuning::describe(&tuning), path.display()))
+}
+
+fn describe_sweep(result: &SweepResult) -> String {
+    let rows = result.points.iter().map(|point| {
+        vec![
+            point.value.to_string(),
+            format!("{:.1}", point.median_ms),
+            format!("{:.4}", point.median_ms / f64::from(point.value)),
+            format!("{:.0}", point.images_per_second),
+        ]
+    });
+    let table = Table::new(vec![result.sweep.unit(), "ms a step", "ms a unit", "images/s"], rows.collect::<Vec<_>>());
+    format!(
+        "{}\n{}\nline through the points: {:.2} ms + {:.4} ms a unit, R² = {:.4}",
+        table.to_text(None),
+        result.adapter.description,
+        result.offset_ms,
+        result.ms_per_unit,
+        result.r_squared
+    )
 }
 
 fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
@@ -91,9 +124,19 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
         })
         .collect();
     let step = &result.step;
+    let timing = match result.timing {
+        Timing::Timestamps => "the device's clock, within the step",
+        Timing::Host => "the host's clock, each repeated on its own",
+    };
+    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let floors = step.floors;
     let mut text = format!(
-        "{}\n{}\npeaks: product {:.1} GFLOP/s, copy {:.1} GB/s\nstep of {} images: {:.1} ms, {:.0} images/s, {:.1} GFLOP/s ({:.0} % of the \
-         product's rate), {} dispatches, {} MiB in buffers, first step after {:.0} ms",
+        "{}\n{}; dispatches by {timing}\n\
+         peaks: product {:.1} GFLOP/s, copy {:.1} GB/s\n\
+         step of {} images: {:.1} ms, {:.0} images/s, {:.1} GFLOP/s ({:.0} % of the product's rate), {} dispatches\n\
+         floors: {:.1} GFLOP {:.1} ms, {:.2} GB {:.1} ms; {:.0} % of the larger reached\n\
+         memory: {:.1} MiB at most beside the data set, {:.2} times the {:.1} MiB that must be kept for the backward pass\n\
+         start: first step begins after {:.0} ms and ends after {:.0} ms",
         Table::new(headers, rows).to_text(None),
         result.adapter.description,
         result.peaks.product_gflops,
@@ -104,7 +147,15 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
         step.gflops,
         100.0 * step.peak_share,
         step.dispatches,
-        step.allocated_bytes >> 20,
+        step.gflop,
+        floors.arithmetic_ms,
+        step.gbytes,
+        floors.memory_ms,
+        100.0 * step.floor_share,
+        mebibytes(step.peak_bytes),
+        step.memory_ratio,
+        mebibytes(step.kept_bytes),
+        step.ready_ms,
         step.first_step_ms
     );
     if let Some(earlier) = earlier {

@@ -13,6 +13,7 @@ use crate::{
     judgement::Subject,
     metrics::Evaluation,
     model::Model,
+    pipelines::CachedGpu,
 };
 
 /// A model, the images it is judged on, and what it predicts.
@@ -41,12 +42,12 @@ pub(super) struct JudgedModel {
 impl Judged {
     /// Loads every model of `paths` with the first `count` images, and lets it predict them.
     pub fn load_all(
-        gpu: impl FnOnce() -> Result<Gpu>,
+        gpu: impl FnOnce() -> Result<CachedGpu>,
         paths: &[PathBuf],
         input: &ModelInputArgs,
         count: u32,
         target: ExplainTarget,
-    ) -> Result<(Gpu, Vec<Judged>)> {
+    ) -> Result<(CachedGpu, Vec<Judged>)> {
         let models = paths.iter().map(|path| Model::load(path, &input.quantization)).collect::<Result<Vec<_>>>()?;
         for model in &models {
             model.require_alphas()?;

@@ -27,10 +27,11 @@ use crate::{
     data::{self as datasets, Dataset},
     gpu::{DeviceProfile, Gpu, GpuOptions},
     model::Model,
+    pipelines::CachedGpu,
 };
 
 /// The adapter that `--adapter` names. `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default limits and no optional feature.
-fn open_gpu(global: &GlobalArgs) -> Result<Gpu> {
+fn open_gpu(global: &GlobalArgs) -> Result<CachedGpu> {
     let profile = match std::env::var("SALIQ_DEVICE_PROFILE").as_deref() {
         Ok("webgpu") => DeviceProfile::WebGpuDefaults,
         _ => DeviceProfile::Full,
@@ -38,7 +39,7 @@ fn open_gpu(global: &GlobalArgs) -> Result<Gpu> {
     let gpu = pollster::block_on(Gpu::new(&GpuOptions { adapter: global.adapter.clone(), profile }))?;
     log::info!("running on {}", gpu.adapter_description());
     tuning::activate(&global.tiles, &gpu)?;
-    Ok(gpu)
+    Ok(CachedGpu::new(gpu))
 }
 
 /// The data set that a model is to be run on, and how its pixels are normalised.
