@@ -8,6 +8,7 @@ mod node;
 mod optimizer;
 mod parameters;
 mod rules;
+mod slices;
 mod storage;
 mod tiles;
 mod tuning;
@@ -20,7 +21,7 @@ pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use parameters::{Parameter, ParameterLayout, ParameterRole};
 pub use rules::{BackwardRule, Layers};
 pub use storage::{Format, Storage};
-pub use tiles::{ConvolutionTiles, ProductTiles, TileTable};
+pub use tiles::{ProductTiles, StripTiles, TileTable, WeightGradientTiles};
 pub use tuning::{ProductShape, TunedProduct, Tuning};
 pub(crate) use weighted::record_matrix_product;
 

@@ -157,6 +157,9 @@ impl Network {
             layer_by_layer: assembly.layer_by_layer,
         };
         network.build_nodes(gpu, config, quantization, options)?;
+        for node in &mut network.nodes {
+            weighted::slice_weights(gpu, node, tiles, options.gradients)?;
+        }
         if options.gradients {
             let plan = network.backward_plan(options);
             if options.training {

@@ -1,6 +1,6 @@
 //! Nodes of a network: a layer with the activation that its kernel applies, and the buffers it owns.
 
-use super::{ActivationPlan, Storage, batch_norm::BatchNorm, groups, padded};
+use super::{ActivationPlan, Storage, batch_norm::BatchNorm, groups, padded, slices::WeightSlices};
 use crate::{
     Result,
     config::Shape,
@@ -19,6 +19,9 @@ pub(super) struct Weights {
     pub forward: Buffer,
     /// In channels contiguous, for the input gradient.
     pub backward: Buffer,
+    /// `forward` and `backward` in slices, where the kernel wants them.
+    pub forward_slices: Option<WeightSlices>,
+    pub backward_slices: Option<WeightSlices>,
     /// [out channel (padded)].
     pub bias: Buffer,
     /// Where its learned steps are in the parameters, if it has any.
@@ -56,6 +59,8 @@ impl Weights {
             step_index,
             forward: gpu.buffer("weights", elements * 4)?,
             backward: gpu.buffer("weights for the input gradient", elements * 4)?,
+            forward_slices: None,
+            backward_slices: None,
             bias: gpu.buffer("bias", channels * 4)?,
             statistics: gpu.buffer("weight statistics", channels * 16)?,
             constants: gpu.buffer("weight quantizer constants", channels * 16)?,
@@ -77,7 +82,9 @@ impl Weights {
 
     /// Bytes of the copies that the kernels read.
     pub fn copies_bytes(&self) -> u64 {
-        [&self.forward, &self.backward, &self.bias, &self.statistics, &self.constants].map(Buffer::size).iter().sum()
+        let slices: u64 = [&self.forward_slices, &self.backward_slices].into_iter().flatten().map(WeightSlices::bytes).sum();
+        slices
+            + [&self.forward, &self.backward, &self.bias, &self.statistics, &self.constants].map(Buffer::size).iter().sum::<u64>()
     }
 
     /// Bytes of the summands of the gradient of `node`'s learned steps; 0 where it has none.

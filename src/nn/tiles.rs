@@ -1,7 +1,8 @@
 //! Tile sizes by adapter and shape: the one table that decides.
 //!
-//! On a software driver a workgroup is one vector of 8 lanes, and loads at an address common to the lanes are cheap while others are not:
-//! lanes are output channels, and tiles are as large as code size allows. On a GPU the weighted layers are matrix products that pass
+//! On a software driver a workgroup is one vector of 8 lanes, and loads cost more than arithmetic: from a storage buffer as many cycles as ten
+//! or twenty multiply-adds, from a uniform buffer half of that. Tiles are as large as code size allows. Lanes of a convolution are strips of
+//! pixels, with weights in uniform buffers; elsewhere lanes are output channels. On a GPU the weighted layers are matrix products that pass
 //! slabs of both factors through workgroup memory; only the gradient of an image has too few columns for that.
 
 use serde::{Deserialize, Serialize};
@@ -12,25 +13,80 @@ use crate::gpu::{Gpu, Specialization};
 /// Invocations of a vector on a software driver.
 const VECTOR: u32 = 8;
 /// Accumulators (groups of 4 numbers) an invocation keeps in the register tiles of a software driver.
-const ACCUMULATORS: u32 = 48;
+const ACCUMULATORS: u32 = 64;
+/// Groups of 4 channels in a strip's tile at most.
+const STRIP_GROUPS: u32 = 4;
+/// Unrolled multiply-adds of groups for a row of a strip's taps.
+const STRIP_UNROLL_LIMIT: u32 = 640;
+/// Bytes that a uniform buffer can bind, by WebGPU's default limits.
+const UNIFORM_BYTES: u32 = 64 << 10;
 /// Unrolled multiply-adds of groups in a kernel's innermost part; more makes compiling slow.
 const UNROLL_LIMIT: u32 = 1200;
+/// The same for weight gradients, which hold many numbers over all of it.
+const GRADIENT_UNROLL_LIMIT: u32 = 576;
 /// Invocations of a matrix product's workgroup on a GPU.
 const PRODUCT_LANES: u32 = 128;
 /// Groups of 4 columns in a matrix product's tile at most.
 const PRODUCT_COLUMNS: u32 = 16;
 
-/// Register tiles of a convolution kernel.
+/// Register tiles of `convolution`, and how its weights are sliced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvolutionTiles {
-    /// Invocations of a workgroup, each with its own output channels.
+pub struct StripTiles {
+    /// Invocations of a workgroup, each with its own strip.
     pub lanes: u32,
+    /// Pixels of a strip, in one row.
+    pub columns: u32,
     /// Groups of 4 channels an invocation.
     pub groups: u32,
-    /// Rows of outputs.
-    pub rows: u32,
-    /// Columns of outputs.
+    /// Blocks of `groups` groups whose weights are in one buffer.
+    pub blocks: u32,
+    /// Whether that is a uniform buffer.
+    pub uniform: bool,
+}
+
+impl StripTiles {
+    /// Slices of `channel_groups` output groups.
+    pub fn slices(self, channel_groups: u32) -> u32 {
+        channel_groups.div_ceil(self.groups * self.blocks)
+    }
+
+    /// Groups of weights in a slice, for `rows` input channels times taps.
+    pub fn weights(self, rows: u32) -> u32 {
+        self.blocks * rows * self.groups
+    }
+}
+
+/// Register tiles of `convolution_weight_gradient`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightGradientTiles {
+    /// Invocations of a workgroup, each with its own output channels.
+    pub lanes: u32,
+    /// Groups of 4 output channels an invocation.
+    pub groups: u32,
+    /// Groups of 4 input channels.
+    pub inputs: u32,
+    /// Rows of taps.
+    pub tap_rows: u32,
+    /// Pixels of a row of outputs at a time.
     pub columns: u32,
+}
+
+impl WeightGradientTiles {
+    /// Adds the tiles to a kernel's specialization.
+    pub fn specialize(self, specialization: Specialization, stride: u32) -> Specialization {
+        specialization
+            .tile("COLUMNS", self.columns)
+            .tile("GROUPS", self.groups)
+            .tile("INPUTS", self.inputs)
+            .tile("LANES", self.lanes)
+            .tile("TAP_ROWS", self.tap_rows)
+            .tile("FRESH", stride.min(self.tap_rows))
+    }
+
+    /// (workgroups along the taps' rows and input groups, along the output groups) of one part.
+    pub fn workgroups(self, [in_groups, out_groups]: [u32; 2], kernel: u32) -> (u32, u32) {
+        (in_groups.div_ceil(self.inputs) * kernel.div_ceil(self.tap_rows), out_groups.div_ceil(self.lanes * self.groups))
+    }
 }
 
 /// Tiles of a matrix product in workgroup memory: ROW_LANES·ROWS rows (groups of 4 rows in a weight gradient) × COLUMN_LANES groups of 4 columns.
@@ -149,16 +205,23 @@ impl TileTable {
         Some(ProductTiles { row_lanes, column_lanes, rows, deep: 16, slices: 1 })
     }
 
-    /// Register tiles of a convolution, or of its input gradient, that writes `height` × `width` pixels of `channel_groups` groups.
-    pub fn convolution(self, channel_groups: u32, height: u32, width: u32, kernel: u32, stride: u32) -> ConvolutionTiles {
-        let groups = TileTable::groups(channel_groups, 2);
-        let by_registers = ACCUMULATORS / groups;
-        let by_code = (UNROLL_LIMIT / (4 * groups * kernel)).max(1);
-        let most = by_registers.min(by_code);
-        let strips = width.div_ceil(most.min(28));
-        let columns = width.div_ceil(strips).next_multiple_of(stride);
-        let rows = (most / columns).clamp(1, 2).min(height);
-        ConvolutionTiles { lanes: VECTOR, groups, rows, columns }
+    /// Tiles of `convolution` where it is the kernel to take: for rows of `width` pixels of `channel_groups` groups, each the sum of `inner`
+    /// padded input channels times taps. `spacing` lies between the pixels of its input; `depth` channels of an input group are real.
+    pub fn strips(self, channel_groups: u32, width: u32, inner: u32, [kernel, spacing, depth]: [u32; 3]) -> Option<StripTiles> {
+        if !self.software {
+            return None;
+        }
+        let group_bytes = inner * 16;
+        let most = STRIP_GROUPS.min((UNIFORM_BYTES / group_bytes).max(1));
+        let groups = channel_groups.div_ceil(channel_groups.div_ceil(most));
+        let by_code = (STRIP_UNROLL_LIMIT / (groups * kernel * depth)).max(1);
+        let strips = width.div_ceil(by_code.min(ACCUMULATORS / groups));
+        let columns = width.div_ceil(strips).next_multiple_of(spacing);
+        // Slices of about equal size.
+        let all = channel_groups.div_ceil(groups);
+        let uniform = group_bytes * groups <= UNIFORM_BYTES;
+        let blocks = if uniform { all.div_ceil(all.div_ceil(UNIFORM_BYTES / (group_bytes * groups))) } else { all };
+        Some(StripTiles { lanes: VECTOR, columns, groups, blocks, uniform })
     }
 
     /// (lanes, columns) of the input gradient of a convolution whose input has a single group of channels: lanes are rows.
@@ -168,12 +231,21 @@ impl TileTable {
         (if self.software { VECTOR } else { 32 }, width.div_ceil(strips).next_multiple_of(stride))
     }
 
-    /// (lanes, groups a lane, rows of taps, columns of outputs) of a weight gradient in registers.
-    pub fn convolution_weight_gradient(self, channel_groups: u32, width: u32, kernel: u32, depth: u32) -> (u32, u32, u32, u32) {
-        let groups = TileTable::groups(channel_groups, 2);
+    /// Tiles of `convolution_weight_gradient` for layers of `in_groups` to `out_groups` with rows of `width` outputs; `depth` channels of an
+    /// input group are real.
+    pub fn convolution_weight_gradient(
+        self,
+        [in_groups, out_groups]: [u32; 2],
+        width: u32,
+        kernel: u32,
+        depth: u32,
+    ) -> WeightGradientTiles {
+        let groups = TileTable::groups(out_groups, 2);
         let tap_rows = (72 / (kernel * depth * groups)).clamp(1, kernel);
-        let by_code = (UNROLL_LIMIT / (tap_rows * kernel * depth * groups)).max(1);
-        (VECTOR, groups, tap_rows, width.min(by_code).min(8))
+        let sums = tap_rows * kernel * depth * groups;
+        let inputs = (144 / sums).clamp(1, in_groups.min(2));
+        let columns = (GRADIENT_UNROLL_LIMIT / (sums * inputs)).clamp(1, 8).min(width);
+        WeightGradientTiles { lanes: VECTOR, groups, inputs, tap_rows, columns }
     }
 
     /// Parts of a weight gradient over `images` of `pixels` outputs: enough workgroups for the adapter, no more partial sums than needed.
@@ -186,7 +258,7 @@ impl TileTable {
     /// (lanes, groups a lane, images) of a matrix product in registers with `channel_groups` output groups.
     pub fn matrix_product(self, channel_groups: u32) -> (u32, u32, u32) {
         let groups = TileTable::groups(channel_groups, 4);
-        (VECTOR, groups, 64 / groups.max(2))
+        (VECTOR, groups, 128 / groups.max(4))
     }
 
     /// (lanes, groups a lane, groups of input features) of a fully connected layer's weight gradient in registers.
@@ -207,6 +279,28 @@ mod tests {
 
     const LARGEST_WORKGROUP: u32 = 256;
     const WORKGROUP_BYTES: u32 = 16 << 10;
+
+    /// What `convolution` binds, against WebGPU's default limits; every channel is in a slice.
+    #[test]
+    fn slices_fit_every_device() {
+        let table = TileTable::for_kind(true);
+        for channel_groups in (1..70).chain([256, 257]) {
+            for (kernel, in_channels) in [(1, 4), (3, 4), (3, 32), (3, 64), (5, 128), (3, 1024), (15, 64)] {
+                for (width, spacing) in [(1, 1), (24, 1), (26, 3), (1000, 2)] {
+                    let inner = kernel * kernel * in_channels;
+                    let tiles = table.strips(channel_groups, width, inner, [kernel, spacing, 4]).unwrap();
+                    let StripTiles { columns, groups, blocks, uniform, .. } = tiles;
+                    assert!(
+                        columns % spacing == 0 && groups * columns <= ACCUMULATORS.max(groups * spacing) && blocks > 0,
+                        "{tiles:?}"
+                    );
+                    assert!(tiles.slices(channel_groups) * blocks * groups >= channel_groups, "{tiles:?}");
+                    assert!(!uniform || tiles.weights(inner) * 16 <= UNIFORM_BYTES, "{tiles:?}");
+                    assert_eq!(uniform, inner * 16 <= UNIFORM_BYTES, "{tiles:?}");
+                }
+            }
+        }
+    }
 
     /// What `convolution_tiled` and `convolution_weight_gradient_tiled` declare, against WebGPU's default limits.
     #[test]

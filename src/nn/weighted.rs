@@ -1,10 +1,11 @@
 //! The dispatches of weighted layers: which kernel makes a pass of a convolution or a fully connected layer, and with what.
 
 use super::{
-    ActivationPlan, Format, GROUP, ImageRange, ProductShape, Storage, TileTable, groups,
+    ActivationPlan, Format, GROUP, ImageRange, ProductShape, Storage, StripTiles, TileTable, groups,
     network::{ELEMENTWISE, grid},
     node::{Node, NodeKind, Weights},
     padded,
+    slices::{WeightSizes, WeightSlices},
 };
 use crate::{
     Error, Result,
@@ -122,50 +123,27 @@ impl TileTable {
         Some(Choice { kernel: "convolution_tiled", specialization, workgroups: [x, y, columns] })
     }
 
-    fn convolution_forward(self, geometry: Geometry, images: u32) -> Choice {
-        if let Some(choice) = self.tiled(geometry, images, 0) {
-            return choice;
-        }
-        let ([height, width, out_groups], [kernel, stride, padding]) = (geometry.output, geometry.window);
-        let tiles = self.convolution(out_groups, height, width, kernel, stride);
-        let specialization = Specialization::new()
-            .tile("ROWS", tiles.rows)
-            .tile("COLUMNS", tiles.columns)
-            .tile("GROUPS", tiles.groups)
-            .tile("LANES", tiles.lanes)
-            .tile("KERNEL", kernel)
-            .tile("STRIDE", stride)
-            .tile("DEPTH", geometry.depth)
-            .constant("PADDING", padding);
-        let strips = width.div_ceil(tiles.columns) * height.div_ceil(tiles.rows);
-        let blocks = out_groups.div_ceil(tiles.lanes * tiles.groups);
-        Choice { kernel: "convolution", specialization: geometry.sizes(specialization), workgroups: [strips, images, blocks] }
+    /// The tiles of `convolution` for `geometry`, where it is to be taken; `spacing` as in [`Self::tiled`].
+    fn strip_tiles(self, geometry: Geometry, spacing: u32) -> Option<StripTiles> {
+        let sizes = [geometry.window[0], spacing.max(1), geometry.depth];
+        self.strips(geometry.output[2], geometry.output[1], GROUP * geometry.inner(), sizes)
     }
 
-    /// The input gradient of a convolution from `out_channels`, to an input of a single group or to more.
-    fn convolution_input_gradient(self, geometry: Geometry, [in_channels, out_channels]: [u32; 2], images: u32) -> Choice {
-        let ([height, width, in_groups], [kernel, stride, padding]) = (geometry.input, geometry.window);
-        let shape = |columns, lanes| {
-            let tiles = Specialization::new().tile("COLUMNS", columns).tile("LANES", lanes);
-            geometry.sizes(tiles.tile("KERNEL", kernel).tile("STRIDE", stride).tile("PADDING", padding))
-        };
-        if in_groups == 1 {
-            let (lanes, columns) = self.narrow_input_gradient(width, kernel, stride, in_channels);
-            return Choice {
-                kernel: "convolution_input_gradient_narrow",
-                specialization: shape(columns, lanes).tile("CHANNELS", in_channels),
-                workgroups: [width.div_ceil(columns) * height.div_ceil(lanes), images, 1],
-            };
-        }
-        if let Some(mut choice) = self.tiled(geometry.mirrored(out_channels), images, stride) {
-            choice.specialization = ActivationPlan::NONE.forward(choice.specialization.feature("bias", false));
-            return choice;
-        }
-        let tiles = self.convolution(in_groups, 1, width, kernel, stride);
+    /// The gradient of an input that has a single group of channels.
+    fn narrow_gradient(self, geometry: Geometry, in_channels: u32, images: u32) -> Choice {
+        let ([height, width, _], [kernel, stride, padding]) = (geometry.input, geometry.window);
+        let (lanes, columns) = self.narrow_input_gradient(width, kernel, stride, in_channels);
+        let specialization = Specialization::new()
+            .tile("COLUMNS", columns)
+            .tile("LANES", lanes)
+            .tile("KERNEL", kernel)
+            .tile("STRIDE", stride)
+            .tile("PADDING", padding)
+            .tile("CHANNELS", in_channels);
         Choice {
-            kernel: "convolution_input_gradient",
-            specialization: shape(tiles.columns, tiles.lanes).tile("GROUPS", tiles.groups).tile("DEPTH", depth(out_channels)),
-            workgroups: [width.div_ceil(tiles.columns) * height, images, in_groups.div_ceil(tiles.lanes * tiles.groups)],
+            kernel: "convolution_input_gradient_narrow",
+            specialization: geometry.sizes(specialization),
+            workgroups: [width.div_ceil(columns) * height.div_ceil(lanes), images, 1],
         }
     }
 
@@ -207,21 +185,16 @@ impl TileTable {
             let workgroups = [in_groups.div_ceil(features), 1, out_groups.div_ceil(lanes * per_lane)];
             return Choice { kernel: "fully_connected_weight_gradient", specialization, workgroups };
         }
-        let (lanes, per_lane, tap_rows, columns) = self.convolution_weight_gradient(out_groups, width, kernel, depth);
-        let specialization = Specialization::new()
-            .tile("COLUMNS", columns)
-            .tile("GROUPS", per_lane)
-            .tile("LANES", lanes)
+        let channels = [in_groups, out_groups];
+        let tiles = self.convolution_weight_gradient(channels, width, kernel, depth);
+        let specialization = tiles
+            .specialize(geometry.sizes(Specialization::new()), stride)
             .tile("KERNEL", kernel)
             .tile("STRIDE", stride)
-            .tile("TAP_ROWS", tap_rows)
             .tile("DEPTH", depth)
             .constant("PADDING", padding);
-        Choice {
-            kernel: "convolution_weight_gradient",
-            specialization: geometry.sizes(specialization),
-            workgroups: [in_groups * kernel.div_ceil(tap_rows), 1, out_groups.div_ceil(lanes * per_lane)],
-        }
+        let (rows, columns) = tiles.workgroups(channels, kernel);
+        Choice { kernel: "convolution_weight_gradient", specialization, workgroups: [rows, 1, columns] }
     }
 
     /// Parts that the weight gradient of a weighted node should be summed in.
@@ -276,51 +249,114 @@ impl Pass<'_> {
 
     /// Adds `node.value` = activate(weights · `input` + bias).
     pub fn weighted_forward(&mut self, node: &Node, weights: &Weights, input: &Buffer) -> Result<()> {
-        let is_convolution = matches!(node.kind, NodeKind::Convolution { .. });
-        let mut choice = if is_convolution {
-            self.tiles.convolution_forward(Geometry::of(node), self.range.most)
-        } else {
-            self.tiles.vectors_times_matrix(node.input_elements(), node.output_elements(), self.range.most)
-        };
-        let mut bindings = vec![self.range.binding, input.into(), (&weights.forward).into()];
-        let (bias, value) = (Binding::from(&weights.bias), Binding::from(&node.value));
-        if choice.kernel == "convolution" {
-            bindings.extend([bias, value]);
-        } else {
-            choice.specialization = choice.specialization.feature("bias", true);
-            bindings.extend([value, bias]);
-        }
+        let label = format!("{} forward", node.name);
+        let work = weighted_work(node, weights, self.range.most);
+        let mut epilogue = vec![Binding::from(&weights.bias)];
         if let Some(pre_activation) = &node.pre_activation {
-            bindings.extend([pre_activation.into(), Binding::from(self.parameters)]);
+            epilogue.extend([pre_activation.into(), Binding::from(self.parameters)]);
         }
-        let specialization = node.value_storage().specialize(choice.specialization);
-        let kernel = self.gpu.kernel(choice.kernel, node.activation.forward(specialization))?;
-        self.recording.dispatch(self.gpu, format!("{} forward", node.name), kernel, &bindings, choice.workgroups)?;
-        self.recording.note_work(weighted_work(node, weights, self.range.most));
+        let geometry = Geometry::of(node);
+        if let Some(slices) = &weights.forward_slices {
+            return self.convolve(
+                &label,
+                slices,
+                (geometry, 0),
+                (node.activation, node.value_storage()),
+                [input.into(), (&node.value).into()],
+                &epilogue,
+                work,
+            );
+        }
+        let choice = match node.kind {
+            NodeKind::Convolution { .. } => self.tiles.tiled(geometry, self.range.most, 0).ok_or_else(no_kernel)?,
+            _ => self.tiles.vectors_times_matrix(node.input_elements(), node.output_elements(), self.range.most),
+        };
+        let mut bindings = vec![self.range.binding, input.into(), (&weights.forward).into(), (&node.value).into()];
+        bindings.extend(epilogue);
+        let specialization = node.value_storage().specialize(choice.specialization.feature("bias", true));
+        let specialization = node.activation.forward(specialization);
+        let kernel = self.gpu.kernel(choice.kernel, specialization)?;
+        self.recording.dispatch(self.gpu, label, kernel, &bindings, choice.workgroups)?;
+        self.recording.note_work(work);
+        Ok(())
+    }
+
+    /// Adds `convolution`, a dispatch for each slice of the weights; `spacing` as in [`TileTable::tiled`]. `epilogue` is empty, or the bias
+    /// and what PACT needs.
+    #[expect(clippy::too_many_arguments, reason = "the sum, what is done with it, and between which buffers")]
+    fn convolve(
+        &mut self,
+        label: &str,
+        weights: &WeightSlices,
+        (geometry, spacing): (Geometry, u32),
+        (activation, storage): (ActivationPlan, Storage),
+        [from, to]: [Binding<'_>; 2],
+        epilogue: &[Binding<'_>],
+        work: Work,
+    ) -> Result<()> {
+        let tiles = weights.tiles;
+        let ([height, width, out_groups], [kernel, stride, padding]) = (geometry.output, geometry.window);
+        let specialization = Specialization::new()
+            .tile("COLUMNS", tiles.columns)
+            .tile("GROUPS", tiles.groups)
+            .tile("KERNEL", kernel)
+            .tile("STRIDE", stride)
+            .tile("SPACING", spacing.max(1))
+            .tile("PADDING", padding)
+            .tile("DEPTH", geometry.depth)
+            .tile("LANES", tiles.lanes)
+            .tile("WEIGHTS", tiles.weights(GROUP * geometry.inner()))
+            .feature("uniform_weights", tiles.uniform)
+            .feature("bias", !epilogue.is_empty());
+        let kernel = self.gpu.kernel("convolution", activation.forward(storage.specialize(geometry.sizes(specialization))))?;
+        let strips = self.range.most * height * width.div_ceil(tiles.columns);
+        let [x, y, _] = grid(strips.div_ceil(tiles.lanes));
+        let blocks = u64::from(out_groups.div_ceil(tiles.groups));
+        for slice in &weights.slices {
+            let mut bindings = vec![self.range.binding, from, (&slice.weights).into(), (&slice.record).into(), to];
+            bindings.extend_from_slice(epilogue);
+            self.recording.dispatch(self.gpu, label, kernel.clone(), &bindings, [x, y, slice.blocks])?;
+            let share = |all: u64| all * u64::from(slice.blocks) / blocks;
+            self.recording.note_work(Work { flops: share(work.flops), bytes: share(work.bytes) });
+        }
         Ok(())
     }
 
     /// Adds the gradient with respect to the node's input, `to`, from its output's, `from`.
     pub fn weighted_input_gradient(&mut self, node: &Node, weights: &Weights, [from, to]: [Binding<'_>; 2]) -> Result<()> {
         let label = format!("{} input gradient", node.name);
-        if matches!(node.kind, NodeKind::Convolution { .. }) {
-            let channels = [node.input.channels, node.output.channels];
-            let choice = self.tiles.convolution_input_gradient(Geometry::of(node), channels, self.range.most);
-            let is_narrow = choice.kernel == "convolution_input_gradient_narrow";
-            let weight = if is_narrow { &weights.forward } else { &weights.backward };
-            let bindings = [self.range.binding, from, weight.into(), to];
-            // As a tiled product, the pass is a convolution whose input is the output's gradient.
+        let work = weighted_work(node, weights, self.range.most);
+        if let NodeKind::Convolution { stride, .. } = node.kind {
+            let geometry = Geometry::of(node);
+            let mirrored = geometry.mirrored(node.output.channels);
+            // But for an image's, the pass is a convolution whose input is the output's gradient.
             let storage = node.gradient_storage();
-            let storage = if choice.kernel == "convolution_tiled" { storage.mirrored() } else { storage };
+            if let Some(slices) = &weights.backward_slices {
+                let plan = (ActivationPlan::NONE, storage.mirrored());
+                return self.convolve(&label, slices, (mirrored, stride), plan, [from, to], &[], work);
+            }
+            let (choice, weight, storage) = if geometry.input[2] == 1 {
+                (self.tiles.narrow_gradient(geometry, node.input.channels, self.range.most), &weights.forward, storage)
+            } else {
+                let mut choice = self.tiles.tiled(mirrored, self.range.most, stride).ok_or_else(no_kernel)?;
+                choice.specialization = ActivationPlan::NONE.forward(choice.specialization.feature("bias", false));
+                (choice, &weights.backward, storage.mirrored())
+            };
             let kernel = self.gpu.kernel(choice.kernel, storage.specialize(choice.specialization))?;
-            self.recording.dispatch(self.gpu, label, kernel, &bindings, choice.workgroups)?;
+            self.recording.dispatch(
+                self.gpu,
+                label,
+                kernel,
+                &[self.range.binding, from, weight.into(), to],
+                choice.workgroups,
+            )?;
         } else {
             let sizes = [node.output_elements(), node.input_elements()];
             let bindings = [from, (&weights.backward).into(), to];
             let variant = (self.tiles, node.gradient_storage().mirrored());
             record_matrix_product(self.gpu, self.recording, label, self.range, sizes, bindings, variant)?;
         }
-        self.recording.note_work(weighted_work(node, weights, self.range.most));
+        self.recording.note_work(work);
         Ok(())
     }
 
@@ -356,6 +392,29 @@ impl Pass<'_> {
         let bindings = [self.range.binding, terms.into(), gradients.into()];
         self.recording.dispatch(self.gpu, format!("{} step gradient", node.name), kernel, &bindings, [steps, 1, 1])
     }
+}
+
+/// A convolution has either slices for strips or tiles for products.
+fn no_kernel() -> Error {
+    Error::Gpu("this network was made without the weights that its passes read".into())
+}
+
+/// Gives a convolution the slices of weights that its kernels read, where they do.
+pub(super) fn slice_weights(gpu: &Gpu, node: &mut Node, tiles: TileTable, gradients: bool) -> Result<()> {
+    let geometry = Geometry::of(node);
+    let mirrored = geometry.mirrored(node.output.channels);
+    let NodeKind::Convolution { weights, stride, .. } = &mut node.kind else { return Ok(()) };
+    let taps = weights.taps;
+    let slices = |geometry: Geometry, spacing: u32| {
+        let sizes = WeightSizes { out_groups: geometry.output[2], in_channels: GROUP * geometry.input[2], taps };
+        let tiles = tiles.strip_tiles(geometry, spacing)?;
+        Some(WeightSlices::new(gpu, tiles, sizes, spacing > 0))
+    };
+    weights.forward_slices = slices(geometry, 0).transpose()?;
+    if gradients && geometry.input[2] > 1 {
+        weights.backward_slices = slices(mirrored, *stride).transpose()?;
+    }
+    Ok(())
 }
 
 /// Adds the fake quantization and layout of a node's weights.
@@ -397,7 +456,14 @@ pub(super) fn record_weights(
     let kernel = gpu.kernel("prepare_weights", specialization)?;
     let bindings = [source, &weights.constants, &weights.forward, &weights.backward, &weights.bias].map(Binding::from);
     let workgroups = grid((out_channels * in_elements).div_ceil(ELEMENTWISE));
-    recording.dispatch(gpu, format!("{} weights", node.name), kernel, &bindings, workgroups)
+    let label = format!("{} weights", node.name);
+    recording.dispatch(gpu, label.as_str(), kernel, &bindings, workgroups)?;
+    for (slices, weights) in [(&weights.forward_slices, &weights.forward), (&weights.backward_slices, &weights.backward)] {
+        if let Some(slices) = slices {
+            slices.record(gpu, recording, &label, weights)?;
+        }
+    }
+    Ok(())
 }
 
 /// Constants that `prepare_weights` and `reduce_weight_gradient` share.

@@ -45,6 +45,7 @@ pub mod reduce_weight_gradient;
 pub mod saliency_seed;
 pub mod select_lowest;
 pub mod sgt_loss;
+pub mod slice_weights;
 pub mod softmax;
 pub mod storage;
 pub mod structural_similarity;
