@@ -22,6 +22,7 @@ pub mod reference;
 pub mod report;
 pub mod saliency;
 pub mod sgt;
+pub mod study;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -11,6 +11,7 @@ mod explain;
 mod export;
 mod judge;
 mod quantize;
+mod reproduce;
 mod train;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
 pub use export::{ExportArgs, ExportFormat};
 pub use judge::JudgedMethodArgs;
 pub use quantize::{CalibrationRule, QuantizeArgs};
+pub use reproduce::{ReportArgs, ReproduceArgs};
 pub use train::TrainArgs;
 
 /// Saliency guided training and quantization of small CNNs, on any GPU.
@@ -121,6 +123,10 @@ pub enum Command {
     Drop(DropArgs),
     /// Compare models' maps with a reference's: alignment, stability, clarity, faithfulness
     Compare(CompareArgs),
+    /// Reproduce the paper: train and judge all of its models, and write a report
+    Reproduce(Box<ReproduceArgs>),
+    /// Write the report on a study that several machines made
+    Report(ReportArgs),
     /// Validate shaders without any GPU: parse, validate, translate to SPIR-V, MSL, HLSL and GLSL
     Check(CheckArgs),
     /// Time the training step and its kernels

@@ -53,6 +53,8 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
         Command::Export(args) => commands::export::run(args, global),
         Command::Drop(args) => commands::drop::run(args, global),
         Command::Compare(args) => commands::compare::run(args, global),
+        Command::Reproduce(args) => commands::reproduce::run(args, global),
+        Command::Report(args) => commands::reproduce::report(args, global),
         Command::Check(args) => commands::check::run(args, global),
         Command::Bench(args) => commands::bench::run(args, global),
     }

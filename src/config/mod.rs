@@ -17,6 +17,7 @@ mod resolve;
 mod text;
 mod training;
 
+pub(crate) use resolve::short_name;
 pub(crate) use text::{real, suggestion};
 
 pub use bits::LayerBits;

@@ -222,7 +222,7 @@ fn set_dropout(layers: &mut [LayerConfig], rates: &[f32]) -> Result<()> {
 }
 
 /// A data set's name, or the last component of its folder: never a path.
-pub(super) fn short_name(dataset: &str) -> String {
+pub(crate) fn short_name(dataset: &str) -> String {
     let last = Path::new(dataset).file_name().map(|name| name.to_string_lossy().into_owned());
     last.filter(|name| !name.is_empty()).unwrap_or_else(|| "data".into())
 }

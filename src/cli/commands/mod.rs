@@ -13,6 +13,7 @@ pub mod explain;
 pub mod export;
 mod judge;
 pub mod quantize;
+pub mod reproduce;
 pub mod train;
 
 use std::path::Path;

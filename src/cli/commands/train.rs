@@ -84,25 +84,32 @@ pub(super) fn train(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, start: Sta
     let spinner = Progress::spinner(output, "compiling kernels");
     let mut trainer = Trainer::new(gpu, config, dataset)?;
     spinner.finish();
-    let mut watcher = Watcher {
-        bar: Progress::training(output, trainer.total_steps(), 0),
-        sgt: config.sgt.enabled,
-        quiet: output.quiet || output.json,
-        name: config.quantization_label(),
-    };
+    let mut watcher = TrainingWatcher::new(output, config, trainer.total_steps());
     let outcome = pollster::block_on(trainer.run(start, &mut watcher));
     watcher.bar.finish();
     outcome
 }
 
-struct Watcher {
+/// Progress of a training run on a terminal.
+pub(super) struct TrainingWatcher {
     bar: Progress,
     sgt: bool,
     quiet: bool,
     name: String,
 }
 
-impl Observer for Watcher {
+impl TrainingWatcher {
+    pub(super) fn new(output: &Output, config: &RunConfig, steps: u64) -> TrainingWatcher {
+        TrainingWatcher {
+            bar: Progress::training(output, steps, 0),
+            sgt: config.sgt.enabled,
+            quiet: output.quiet || output.json,
+            name: config.quantization_label(),
+        }
+    }
+}
+
+impl Observer for TrainingWatcher {
     fn step(&mut self, line: &StepLine, images_per_second: f64) {
         let status = StepStatus {
             loss: line.loss as f32,

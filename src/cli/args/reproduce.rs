@@ -1,0 +1,82 @@
+//! Arguments of `saliq reproduce` and `saliq report`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{
+    Error, Result,
+    config::PartialRunConfig,
+    study::{preset::Preset, shard::Shard},
+};
+
+/// `saliq reproduce`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The study: float, (4,4), (4,2) and (2,2) models, trained with and without saliency guidance, and the float models quantized after
+their training; of each the accuracy, its cost, and what its saliency maps are worth. Runs that are there are not made again: the
+same command goes on with a study that was stopped. Settings of `saliq train` change those of the preset in every run; --dataset,
+--bits and --sgt narrow the study down, --seed is its first seed.
+
+Examples:
+  saliq reproduce                                    both built-in data sets, four methods
+  saliq reproduce --preset paper --plan              what would be done, and how long it would take here
+  saliq reproduce --preset best --shard 2/4 --out /shared/study    one of four machines
+  saliq report /shared/study                         the report, when all are done")]
+pub struct ReproduceArgs {
+    /// How much, and how well
+    #[arg(long, value_enum, default_value = "quick", value_name = "PRESET", help_heading = "Study")]
+    pub preset: Preset,
+    /// Seeds that every model is trained with [default: the preset's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Study")]
+    pub seeds: Option<u32>,
+    /// Make this part of the study only, such as 2/4 [default: what Slurm's or Kubernetes' array variables say, else all]
+    #[arg(long, value_name = "I/N", help_heading = "Study")]
+    pub shard: Option<Shard>,
+    /// Show the plan with an estimate of its time on this adapter, and do nothing
+    #[arg(long, help_heading = "Study")]
+    pub plan: bool,
+    /// TOML file with any of the settings of `saliq train`; flags win
+    #[arg(long, value_name = "FILE", help_heading = "Study")]
+    pub config: Option<PathBuf>,
+    /// Settings over those of the preset; `--out` is the study's folder.
+    #[command(flatten)]
+    pub flags: PartialRunConfig,
+}
+
+impl ReproduceArgs {
+    /// Settings over the preset's, checked.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a setting that a study cannot have.
+    pub fn overrides(&self) -> Result<PartialRunConfig> {
+        self.flags.validate()?;
+        let settings = match &self.config {
+            Some(path) => self.flags.clone().over(PartialRunConfig::from_file(path)?),
+            None => self.flags.clone(),
+        };
+        if settings.init.is_some() {
+            return Err(Error::Usage("--init: a study decides itself what its models start from".into()));
+        }
+        Ok(settings)
+    }
+
+    /// The study's folder.
+    pub fn folder(&self, settings: &PartialRunConfig) -> PathBuf {
+        let name = clap::ValueEnum::to_possible_value(&self.preset).map_or(String::new(), |value| value.get_name().to_string());
+        settings.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(format!("reproduce-{name}")))
+    }
+
+    /// The part of the study to make.
+    pub fn part(&self) -> Shard {
+        self.shard.or_else(|| Shard::from_scheduler(|name| std::env::var(name).ok())).unwrap_or(Shard::WHOLE)
+    }
+}
+
+/// `saliq report`.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// Folder of a study, made by `saliq reproduce`
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}

@@ -1,0 +1,127 @@
+//! Making what a study does not have yet: training, quantizing, judging, one model after another.
+
+use std::path::Path;
+
+use super::{
+    judge,
+    plan::{Plan, PlannedRun, Stage},
+    result::{FAILURE_FILE, ModelResult},
+    shard::Shard,
+};
+use crate::{
+    Error, Result,
+    config::{PartialRunConfig, RunConfig},
+    data::Dataset,
+    gpu::Gpu,
+    model::MODEL_FILE,
+    train::{Observer, Start, Trainer},
+};
+
+/// Who watches a study.
+pub trait Watcher {
+    /// Work on a run begins: number `position` of `count`.
+    fn begin(&mut self, run: &PlannedRun, position: usize, count: usize);
+    /// Who watches the training of the run that has begun, `config` with `steps` steps in all.
+    fn training(&mut self, config: &RunConfig, steps: u64) -> &mut dyn Observer;
+    /// The training is over; the model is judged.
+    fn judging(&mut self, what: &str);
+    /// The run is finished, or could not be.
+    fn end(&mut self, run: &PlannedRun, outcome: Result<&ModelResult, &Error>);
+    /// The signal that asks the study to stop, if one came.
+    fn interrupted(&self) -> Option<i32>;
+}
+
+/// What became of the runs of one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Executed {
+    /// Made now.
+    pub made: usize,
+    /// There already.
+    pub skipped: usize,
+    /// Could not be made.
+    pub failed: usize,
+}
+
+/// Makes every model of `shard` that has no result in the study's folder `root`. A run that fails does not end the study; those that
+/// need it fail with it.
+///
+/// # Errors
+/// [`Error::Interrupted`] after a signal, [`Error::DeviceLost`]; errors of the folder itself.
+pub async fn execute(
+    gpu: &Gpu,
+    root: &Path,
+    plan: &Plan,
+    shard: Shard,
+    datasets: &[Dataset],
+    watcher: &mut dyn Watcher,
+) -> Result<Executed> {
+    let mine: Vec<usize> = (0..plan.runs.len()).filter(|&index| shard.has(plan.runs[index].chain)).collect();
+    let mut executed = Executed::default();
+    for (position, &index) in mine.iter().enumerate() {
+        let run = &plan.runs[index];
+        let folder = plan.folder(root, index);
+        if matches!(ModelResult::read(&folder, run), Ok(Some(_))) {
+            executed.skipped += 1;
+            continue;
+        }
+        if let Some(signal) = watcher.interrupted() {
+            return Err(Error::Interrupted { signal });
+        }
+        watcher.begin(run, position + 1, mine.len());
+        match make(gpu, root, plan, index, datasets, watcher).await {
+            Ok(result) => {
+                result.write(&folder)?;
+                let _ = std::fs::remove_file(folder.join(FAILURE_FILE));
+                watcher.end(run, Ok(&result));
+                executed.made += 1;
+            }
+            Err(error @ (Error::Interrupted { .. } | Error::DeviceLost(_))) => return Err(error),
+            Err(error) => {
+                crate::files::write_atomically(&folder.join(FAILURE_FILE), error.to_string().as_bytes())?;
+                watcher.end(run, Err(&error));
+                executed.failed += 1;
+            }
+        }
+    }
+    Ok(executed)
+}
+
+/// One model: trained or quantized, then judged.
+async fn make(
+    gpu: &Gpu,
+    root: &Path,
+    plan: &Plan,
+    index: usize,
+    datasets: &[Dataset],
+    watcher: &mut dyn Watcher,
+) -> Result<ModelResult> {
+    let run = &plan.runs[index];
+    let named = datasets.iter().find(|dataset| dataset.name == run.variant.dataset);
+    let dataset = named.ok_or_else(|| Error::Data(format!("the data set {} of the plan is not loaded", run.variant.dataset)))?;
+    let folder = plan.folder(root, index);
+    let float = run.float.map(|float| plan.folder(root, float));
+    if let Some(float) = &float
+        && !float.join(MODEL_FILE).exists()
+    {
+        return Err(Error::Model("its float model could not be made".into()));
+    }
+    let config = configuration(run, &folder, float.as_deref().filter(|_| plan.from_float()), dataset)?;
+    if run.variant.stage == Stage::PostTraining {
+        judge::quantize(gpu, &config, float.as_deref(), dataset).await?;
+    } else {
+        // The folder's name holds a hash of the settings: what is there is this run, stopped half-way.
+        let start = if folder.exists() { Start::Resume } else { Start::New };
+        let mut trainer = Trainer::new(gpu, &config, dataset)?;
+        let steps = trainer.total_steps();
+        trainer.run(start, watcher.training(&config, steps)).await?;
+    }
+    judge::judge(gpu, plan, run, &config, float.as_deref(), dataset, watcher).await
+}
+
+/// The planned settings with the folders of this study.
+fn configuration(run: &PlannedRun, folder: &Path, init: Option<&Path>, dataset: &Dataset) -> Result<RunConfig> {
+    let mut settings = PartialRunConfig::parse(&run.settings, &run.folder)?;
+    settings.out = Some(folder.to_path_buf());
+    settings.init = init.map(|folder| folder.join(MODEL_FILE));
+    settings.resolve(&dataset.info())
+}

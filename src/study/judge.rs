@@ -1,0 +1,267 @@
+//! Judging one model of a study: accuracy, cost, and what its explanations are worth.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    execute::Watcher,
+    plan::{Plan, PlannedRun, Stage},
+    preset::JudgementPlan,
+    result::{MethodResult, ModelCost, ModelResult},
+};
+use crate::{
+    Error, Result,
+    batch::ResidentData,
+    config::{QuantizationConfig, QuantizationOverrides, RunConfig, Shape, WeightQuantizer},
+    data::{Dataset, Split},
+    gpu::Gpu,
+    judgement::{
+        AccuracyDrop, AlignmentOptions, DropCurve, Fill, MaxSensitivity, SensitivityOptions, Subject, alignment, clarity,
+        randomization, removed_shares,
+    },
+    metrics::Cost,
+    model::{MODEL_FILE, Model, Tensor, TensorFile},
+    post_training::{Calibration, PostTraining, quantize as quantize_model},
+    saliency::{Method, MethodOptions},
+    train::RunFolder,
+};
+
+/// Maps of the judged images in a run's folder: a tensor `<method>` [N, C, H, W] each; `images` and, by the first method, `masked`
+/// [N, C, H, W] in 0..1; `labels`, `predictions` and `probabilities` [N].
+pub const MAPS_FILE: &str = "maps.safetensors";
+/// Training images that post-training quantization is calibrated on.
+const CALIBRATION_IMAGES: u32 = 512;
+/// Images a pass.
+const BATCH: u32 = 128;
+/// Points of the KL curve that are kept.
+const CURVE_POINTS: usize = 300;
+/// Percent of the features between two points of an accuracy-drop curve.
+const DROP_STEP: u32 = 10;
+
+/// Quantizes the float model in `float` as `config` says, into `config.out`.
+pub(super) async fn quantize(gpu: &Gpu, config: &RunConfig, float: Option<&Path>, dataset: &Dataset) -> Result<()> {
+    let float = float.ok_or_else(|| Error::Model("post-training quantization needs a float model".into()))?;
+    let model = load(float)?;
+    let mut images = dataset.train.clone();
+    images.truncate(CALIBRATION_IMAGES as usize, dataset.shape);
+    let data = ResidentData::new(gpu, &images, dataset.shape)?;
+    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Lsq, ..config.quantization.clone() };
+    let options = PostTraining { quantization, calibration: Calibration::Mse };
+    let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
+    let (quantized, _) = quantize_model(gpu, &model, &options, &data, normalization).await?;
+    Model::save(&config.out.join(MODEL_FILE), &quantized.config, &quantized.layout, &quantized.parameters)
+}
+
+fn load(folder: &Path) -> Result<Model> {
+    Model::load(folder, &QuantizationOverrides::default())
+}
+
+/// The method called `name` on the command line.
+fn method(name: &str) -> Result<Method> {
+    Method::ALL
+        .into_iter()
+        .find(|method| method.name() == name)
+        .ok_or_else(|| Error::Model(format!("there is no attribution method {name}")))
+}
+
+/// The first `count` images.
+fn first(split: &Split, count: u32, dataset: &Dataset) -> Split {
+    let mut images = split.clone();
+    images.truncate(count as usize, dataset.shape);
+    images
+}
+
+/// Judges the model in the folder of `config`. Every map explains the logit of the true label: the same class in every model.
+pub(super) async fn judge(
+    gpu: &Gpu,
+    plan: &Plan,
+    run: &PlannedRun,
+    config: &RunConfig,
+    float: Option<&Path>,
+    dataset: &Dataset,
+    watcher: &mut dyn Watcher,
+) -> Result<ModelResult> {
+    let model = load(&config.out)?;
+    let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
+    let test = first(&dataset.test, config.test_limit.unwrap_or(u32::MAX), dataset);
+    let subject = |images| Subject { gpu, model: &model, images, normalization, batch_size: BATCH };
+    watcher.judging("accuracy");
+    let evaluation = subject(&test).evaluate().await?;
+
+    let wanted = &plan.judgement;
+    let dropped = first(&test, wanted.drop_images, dataset);
+    let judged = first(&test, wanted.images.min(wanted.drop_images), dataset);
+    let labels: Vec<u32> = dropped.labels.iter().map(|&label| u32::from(label)).collect();
+    let settings = MethodOptions { seed: run.seed, ..MethodOptions::default() };
+    let methods: Vec<Method> = wanted.methods.iter().map(|name| method(name)).collect::<Result<_>>()?;
+    let drop = AccuracyDrop::record(subject(&dropped), Fill::Zero, &removed_shares(DROP_STEP), run.seed)?;
+    let reference = float.map(|folder| Maps::read(folder, wanted)).transpose()?.map(|(maps, _)| maps);
+    let mut maps = Maps::default();
+    let mut results = BTreeMap::new();
+    for &method in &methods {
+        watcher.judging(method.name());
+        let explained = subject(&dropped).explain(&[method], &settings, &labels, &mut |_| {}).await?;
+        let map = &explained.maps[0];
+        let judged_map = &map[..judged.len() * dataset.shape.elements() as usize];
+        let mut result = MethodResult::default();
+        let curve = drop.run(map, &mut |_| {}).await?;
+        (result.drop, result.drop_area) = (points(&curve), curve.area);
+        for clarity in clarity(gpu, dataset.shape, judged_map).await? {
+            result.gini.push(f64::from(clarity.gini));
+            result.entropy.push(f64::from(clarity.entropy));
+        }
+        if wanted.sensitivity_samples > 0 && !method.takes_samples() {
+            let options =
+                SensitivityOptions { samples: wanted.sensitivity_samples, seed: run.seed, ..SensitivityOptions::default() };
+            let recorded = MaxSensitivity::record(subject(&judged), method, &settings, &labels[..judged.len()], &options)?;
+            result.sensitivity = recorded.run(&mut |_| {}).await?;
+        }
+        if let Some(other) = reference.as_ref().and_then(|reference| reference.of(method)) {
+            let alignments = alignment(gpu, dataset.shape, other, judged_map, &AlignmentOptions::default(), &mut |_| {}).await?;
+            for alignment in alignments {
+                result.spearman.push(f64::from(alignment.spearman));
+                result.ssim.push(f64::from(alignment.ssim));
+                result.overlap.push(f64::from(alignment.top_overlap));
+            }
+        }
+        results.insert(method.name().to_string(), result);
+        if maps.maps.is_empty() {
+            maps.masked = explained.masked[0][..judged_map.len()].to_vec();
+        }
+        maps.maps.push((method.name().into(), judged_map.to_vec()));
+    }
+    let random = subject(&dropped).explain(&[Method::Random], &settings, &labels, &mut |_| {}).await?;
+    let random_drop = points(&drop.run(&random.maps[0], &mut |_| {}).await?);
+    let mut randomisation = Vec::new();
+    if let Some(map) = maps.of(Method::Gradient).filter(|_| wanted.randomisation) {
+        watcher.judging("parameter randomisation");
+        let subject = subject(&judged);
+        let layers = randomization(&subject, Method::Gradient, &settings, &labels[..judged.len()], map, &mut |_| {}).await?;
+        randomisation.extend(layers.into_iter().map(|layer| (layer.layer, layer.spearman.mean)));
+    }
+    maps.images = judged.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    maps.labels = labels[..judged.len()].to_vec();
+    let judged_predictions = &evaluation.predictions[..judged.len()];
+    maps.predictions = judged_predictions.iter().map(|prediction| prediction.class).collect();
+    maps.probabilities = judged_predictions.iter().map(|prediction| prediction.probability).collect();
+    maps.write(&config.out, dataset.shape)?;
+    let alphas = model.layout.alphas();
+    let short = |name: &str| name.strip_suffix(".alpha").unwrap_or(name).to_string();
+    Ok(ModelResult {
+        variant: run.variant.clone(),
+        seed: run.seed,
+        folder: run.folder.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        adapter: gpu.adapter_description(),
+        accuracy: evaluation.accuracy,
+        loss: evaluation.loss,
+        images: evaluation.images,
+        alpha: alphas.map(|alpha| (short(&alpha.name), model.parameters[alpha.offset as usize])).collect(),
+        kl: if run.variant.sgt && run.variant.stage != Stage::PostTraining { kl_curve(&config.out)? } else { Vec::new() },
+        cost: cost(&model)?,
+        methods: results,
+        random_drop,
+        randomisation,
+    })
+}
+
+fn cost(model: &Model) -> Result<ModelCost> {
+    let cost = Cost::new(&model.config.network, &model.config.quantization)?;
+    Ok(ModelCost {
+        macs: cost.macs,
+        bit_operations: cost.bit_ops,
+        weighted_operations: cost.weighted_flops,
+        weight_bytes: cost.weight_bytes,
+    })
+}
+
+fn points(curve: &DropCurve) -> Vec<(f64, f64)> {
+    curve.removed.iter().copied().zip(curve.accuracy.iter().copied()).collect()
+}
+
+/// The KL term of every step, averaged over stretches so that a few hundred points remain.
+fn kl_curve(folder: &Path) -> Result<Vec<(f64, f64)>> {
+    let (steps, _) = RunFolder::read_metrics(folder)?;
+    let stretch = steps.len().div_ceil(CURVE_POINTS).max(1);
+    Ok(steps
+        .chunks(stretch)
+        .map(|lines| {
+            let mean = |value: fn(&crate::train::StepLine) -> f64| lines.iter().map(value).sum::<f64>() / lines.len() as f64;
+            (mean(|line| line.step as f64), mean(|line| line.kl))
+        })
+        .collect())
+}
+
+/// Maps of the judged images, by method, and what a picture of them needs.
+#[derive(Default)]
+pub(super) struct Maps {
+    maps: Vec<(String, Vec<f32>)>,
+    /// The images, [N, C, H, W] in 0..1.
+    pub images: Vec<f32>,
+    /// With the less salient half (by the first method) replaced by noise.
+    pub masked: Vec<f32>,
+    /// True classes.
+    pub labels: Vec<u32>,
+    /// Predicted classes.
+    pub predictions: Vec<u32>,
+    /// Their probabilities.
+    pub probabilities: Vec<f32>,
+}
+
+impl Maps {
+    /// The maps of `method`, where there are any.
+    pub fn of(&self, method: Method) -> Option<&[f32]> {
+        self.named(method.name())
+    }
+
+    /// As [`Self::of`], by the method's name.
+    pub fn named(&self, method: &str) -> Option<&[f32]> {
+        self.maps.iter().find(|(name, _)| name == method).map(|(_, map)| map.as_slice())
+    }
+
+    /// Reads the maps of the run in `folder`, and the shape of an image.
+    pub fn read(folder: &Path, wanted: &JudgementPlan) -> Result<(Maps, Shape)> {
+        let path = folder.join(MAPS_FILE);
+        let file = TensorFile::read(&path)?;
+        let tensor = |name: &str| file.tensor(name).ok_or_else(|| Error::format(&path, format!("has no tensor {name}")));
+        let values = |name: &str| tensor(name)?.to_f32(&path);
+        let classes = |name: &str| tensor(name)?.to_u32(&path);
+        let &[count, channels, height, width] = tensor("images")?.shape.as_slice() else {
+            return Err(Error::format(&path, "images are not [N, C, H, W]"));
+        };
+        let shape = Shape::new(channels as u32, height as u32, width as u32);
+        let maps = wanted.methods.iter().map(|name| Ok((name.clone(), values(name)?))).collect::<Result<_>>()?;
+        let read = Maps {
+            maps,
+            images: values("images")?,
+            masked: values("masked")?,
+            labels: classes("labels")?,
+            predictions: classes("predictions")?,
+            probabilities: values("probabilities")?,
+        };
+        let pixels = count * shape.elements() as usize;
+        let pictures = read.maps.iter().map(|(_, map)| map).chain([&read.images, &read.masked]);
+        let rows = [read.labels.len(), read.predictions.len(), read.probabilities.len()];
+        if pictures.map(Vec::len).any(|length| length != pixels) || rows.iter().any(|&length| length != count) {
+            return Err(Error::format(&path, "its tensors are of different numbers of images"));
+        }
+        Ok((read, shape))
+    }
+
+    fn write(&self, folder: &Path, shape: Shape) -> Result<()> {
+        let count = self.labels.len();
+        let dimensions = [count, shape.channels as usize, shape.height as usize, shape.width as usize];
+        let pictures = |name: &str, values: &[f32]| Tensor::f32(name, &dimensions, values.to_vec());
+        let mut tensors: Vec<Tensor> = self.maps.iter().map(|(name, map)| pictures(name, map)).collect();
+        tensors.push(pictures("images", &self.images));
+        tensors.push(pictures("masked", &self.masked));
+        tensors.push(Tensor::u32("labels", &[count], self.labels.clone()));
+        tensors.push(Tensor::u32("predictions", &[count], self.predictions.clone()));
+        tensors.push(Tensor::f32("probabilities", &[count], self.probabilities.clone()));
+        TensorFile::write(&folder.join(MAPS_FILE), &tensors, &[])
+    }
+}
+
+/// Names of all attribution methods.
+pub fn method_names() -> Vec<&'static str> {
+    Method::ALL.iter().map(|method| method.name()).collect()
+}

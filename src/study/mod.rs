@@ -1,0 +1,17 @@
+//! A study: many models trained and judged by one plan, its results put into one report (`saliq reproduce`, `saliq report`).
+//!
+//! [`plan`](plan::Plan::new) says which models there are and under which name each is kept: a name holds a hash of everything that
+//! its numbers depend on. [`execute`](execute::execute) trains and judges what has no result yet; [`report`](report::write) reads
+//! the results of a folder, whoever wrote them.
+
+pub mod execute;
+mod figures;
+mod findings;
+pub mod judge;
+pub mod plan;
+pub mod preset;
+pub mod report;
+pub mod result;
+pub mod shard;
+pub mod statistics;
+pub mod summary;

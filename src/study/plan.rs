@@ -1,0 +1,264 @@
+//! Which models a study has, in the order in which they can be made.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::preset::{JudgementPlan, Preset};
+use crate::{
+    Error, Result,
+    config::{BitsList, LayerBits, PartialRunConfig, PixelNormalization, RunConfig, short_name},
+    data::Dataset,
+};
+
+/// The plan in a study's folder.
+pub const PLAN_FILE: &str = "plan.json";
+/// Widths of Table III, after float.
+const WIDTHS: [&str; 3] = ["4,4", "4,2", "2,2"];
+
+/// How a model comes to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Trained without quantization.
+    Float,
+    /// Trained with fake quantization.
+    QuantizationAware,
+    /// A float model, quantized after its training.
+    PostTraining,
+}
+
+/// What tells one model of a study from another, its seed apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Variant {
+    /// Data set by name.
+    pub dataset: String,
+    /// Trained with Saliency Guided Training.
+    pub sgt: bool,
+    /// How it came to be.
+    pub stage: Stage,
+    /// `32`, or the widths as `--bits` takes them.
+    pub bits: String,
+}
+
+impl Variant {
+    /// The model as a table names it: `float`, `(4,2)`, `(4,2) PTQ`.
+    pub fn label(&self) -> String {
+        match self.stage {
+            Stage::Float => "float".into(),
+            Stage::QuantizationAware => format!("({})", self.bits),
+            Stage::PostTraining => format!("({}) PTQ", self.bits),
+        }
+    }
+
+    /// As [`Self::label`], saying how it was trained.
+    pub fn full_label(&self) -> String {
+        format!("{}{}", self.label(), if self.sgt { ", SGT" } else { ", plain" })
+    }
+}
+
+/// A model to be made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PlannedRun {
+    /// Which model.
+    pub variant: Variant,
+    /// Seed of its training.
+    pub seed: u64,
+    /// Folder under `runs/`; ends with a hash of all that its numbers depend on.
+    pub folder: String,
+    /// The float model of the same data set, training and seed, by its place in the plan: what it starts from or is compared with.
+    pub float: Option<usize>,
+    /// Models that depend on each other share a chain: one machine makes them.
+    pub chain: usize,
+    /// Settings of its training, as TOML that `saliq train --config` takes.
+    pub settings: String,
+}
+
+/// The models of a study, float ones before those that need them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Plan {
+    /// Which preset it was made from.
+    pub preset: Preset,
+    /// What is judged.
+    pub judgement: JudgementPlan,
+    /// Names of the classes, by data set.
+    pub class_names: BTreeMap<String, Vec<String>>,
+    /// The models.
+    pub runs: Vec<PlannedRun>,
+}
+
+/// What a user may change about a preset.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// Seeds a model.
+    pub seeds: Option<u32>,
+    /// Settings over those of the preset, as `saliq train` takes them.
+    pub overrides: PartialRunConfig,
+}
+
+impl Plan {
+    /// The plan of `preset` with `options` for `datasets`; `methods` are the attribution methods there are.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for settings that do not go together.
+    pub fn new(preset: Preset, options: &PlanOptions, methods: &[&str], datasets: &[Dataset]) -> Result<Plan> {
+        let overrides = &options.overrides;
+        let widths: Vec<String> = match &overrides.bits {
+            Some(bits) if bits.0.iter().any(|bits| *bits != LayerBits::FLOAT) => vec![bits.to_string()],
+            Some(_) => Vec::new(),
+            None => WIDTHS.map(String::from).to_vec(),
+        };
+        let trainings = overrides.sgt.map_or(vec![true, false], |sgt| vec![sgt]);
+        let first_seed = overrides.seed.unwrap_or(0);
+        let seeds = options.seeds.unwrap_or(preset.seeds());
+        let class_names = datasets.iter().map(|dataset| (dataset.name.clone(), dataset.class_names.clone())).collect();
+        let mut plan = Plan { preset, judgement: preset.judgement(methods), class_names, runs: Vec::new() };
+        let mut chain = 0;
+        for dataset in datasets {
+            let source = Source { dataset, digest: digest(dataset) };
+            for &sgt in &trainings {
+                for seed in (0..i64::from(seeds)).map(|offset| first_seed + offset) {
+                    let variant = |stage, bits: &str| Variant { dataset: dataset.name.clone(), sgt, stage, bits: bits.into() };
+                    let float = plan.add(variant(Stage::Float, "32"), seed, chain, None, options, &source)?;
+                    for bits in &widths {
+                        plan.add(variant(Stage::QuantizationAware, bits), seed, chain, Some(float), options, &source)?;
+                    }
+                    for bits in &widths {
+                        plan.add(variant(Stage::PostTraining, bits), seed, chain, Some(float), options, &source)?;
+                    }
+                    chain += 1;
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    fn add(
+        &mut self,
+        variant: Variant,
+        seed: i64,
+        chain: usize,
+        float: Option<usize>,
+        options: &PlanOptions,
+        source: &Source<'_>,
+    ) -> Result<usize> {
+        let text = self.preset.training(&variant.dataset, variant.stage != Stage::Float);
+        let mut settings = options.overrides.clone().over(PartialRunConfig::parse(text, "preset")?);
+        settings.dataset = Some(variant.dataset.clone());
+        settings.bits = Some(bits_list(&variant.bits)?);
+        settings.sgt = Some(variant.sgt);
+        settings.seed = Some(seed);
+        settings.init = None;
+        settings.out = Some(PathBuf::from("runs"));
+        settings.data_dir = None;
+        settings.log_every.get_or_insert(1);
+        let config = settings.resolve(&source.dataset.info())?;
+        let starts_from = float.filter(|_| variant.stage == Stage::PostTraining || self.preset.from_float());
+        let origin = starts_from.map_or(String::new(), |index| self.runs[index].folder.clone());
+        let compared = float.map_or(String::new(), |index| self.runs[index].folder.clone());
+        let hash = self.hash(&variant, &config, source, [&origin, &compared]);
+        let stage = match variant.stage {
+            Stage::Float => "float".to_string(),
+            Stage::QuantizationAware => variant.bits.replace(',', "-"),
+            Stage::PostTraining => format!("{}-ptq", variant.bits.replace(',', "-")),
+        };
+        let training = if variant.sgt { "sgt" } else { "plain" };
+        let name = short_name(&variant.dataset);
+        self.runs.push(PlannedRun {
+            folder: format!("{name}-{stage}-{training}-{seed}-{hash}"),
+            variant,
+            seed: config.seed,
+            float,
+            chain,
+            settings: config.to_toml(),
+        });
+        Ok(self.runs.len() - 1)
+    }
+
+    /// Eight digits of SHA-256 over all that a model's numbers depend on: settings, data, the models behind it, what is judged, and
+    /// this program's version.
+    fn hash(&self, variant: &Variant, config: &RunConfig, source: &Source<'_>, behind: [&str; 2]) -> String {
+        let (mean, deviation) = source.dataset.normalization(&config.normalize);
+        let text = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "variant": variant,
+            "data": source.digest,
+            "test-limit": config.test_limit,
+            "model": config.model_metadata(PixelNormalization { mean, deviation }, &[]),
+            "judgement": self.judgement,
+            "behind": behind,
+        });
+        hexadecimal(&Sha256::digest(text.to_string())[..4])
+    }
+
+    /// Whether a quantization-aware model starts from its float model.
+    pub fn from_float(&self) -> bool {
+        self.preset.from_float()
+    }
+
+    /// The run's folder in the study's folder `root`.
+    pub fn folder(&self, root: &Path, index: usize) -> PathBuf {
+        root.join("runs").join(&self.runs[index].folder)
+    }
+
+    /// Reads the plan in the study's folder `root`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is none, [`Error::Format`] for one that this version does not understand.
+    pub fn read(root: &Path) -> Result<Plan> {
+        let path = root.join(PLAN_FILE);
+        if !path.exists() {
+            return Err(Error::Usage(format!("{}: no study there; `saliq reproduce --out DIR` makes one", root.display())));
+        }
+        let bytes = crate::files::read_bounded(&path, 16 << 20)?;
+        let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| Error::format(&path, error.to_string()))?;
+        let safe = |run: &PlannedRun| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            run.folder.bytes().all(plain) && !run.folder.starts_with('.') && run.float.is_none_or(|index| index < plan.runs.len())
+        };
+        match plan.runs.iter().find(|run| !safe(run)) {
+            Some(run) => Err(Error::format(&path, format!("{:?} is no run of a study", run.folder))),
+            None => Ok(plan),
+        }
+    }
+
+    /// Writes the plan into the study's folder `root`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, root: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::Model(error.to_string()))?;
+        crate::files::write_atomically(&root.join(PLAN_FILE), text.as_bytes())
+    }
+}
+
+/// A data set and what tells it from another.
+struct Source<'a> {
+    dataset: &'a Dataset,
+    digest: String,
+}
+
+/// SHA-256 of all images and labels.
+fn digest(dataset: &Dataset) -> String {
+    let mut hasher = Sha256::new();
+    for split in [&dataset.train, &dataset.test] {
+        hasher.update(&split.images);
+        hasher.update(&split.labels);
+    }
+    hexadecimal(&hasher.finalize())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bits_list(text: &str) -> Result<BitsList> {
+    text.parse().map_err(|reason| Error::Usage(format!("--bits {text}: {reason}")))
+}

@@ -1,0 +1,124 @@
+//! What a study trains and judges: the presets of `saliq reproduce`.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// How much of the paper is reproduced, and how well its models are trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// A few steps on a few built-in digits, to see that everything works together; its numbers mean nothing.
+    Tiny,
+    /// The built-in digits and garments, four gradient methods, minutes on a processor.
+    Quick,
+    /// MNIST and Fashion-MNIST with the paper's batch sizes and plain SGD, all methods, three seeds.
+    Paper,
+    /// The same with a better recipe: augmentation, dropout, one-cycle schedule, quantized models from float ones.
+    Best,
+}
+
+/// Which figures of a model are computed, over how many test images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct JudgementPlan {
+    /// Attribution methods by their names on the command line.
+    pub methods: Vec<String>,
+    /// Test images, the first ones, for the accuracy-drop curves.
+    pub drop_images: u32,
+    /// Test images, the first ones, for clarity, stability and alignment.
+    pub images: u32,
+    /// Perturbations an image for max-sensitivity; 0 leaves it out.
+    pub sensitivity_samples: u32,
+    /// Whether parameters are randomised layer by layer.
+    pub randomisation: bool,
+    /// Images in the picture of the maps.
+    pub pictures: u32,
+}
+
+impl Preset {
+    /// Data sets, in order.
+    pub fn datasets(self) -> &'static [&'static str] {
+        match self {
+            Preset::Tiny => &["mnist-mini"],
+            Preset::Quick => &["mnist-mini", "fashion-mini"],
+            Preset::Paper | Preset::Best => &["mnist", "fashion-mnist"],
+        }
+    }
+
+    /// Seeds a model is trained with where `--seeds` does not say.
+    pub fn seeds(self) -> u32 {
+        match self {
+            Preset::Tiny | Preset::Quick => 1,
+            Preset::Paper | Preset::Best => 3,
+        }
+    }
+
+    /// Whether quantized models start from the float model of their seed rather than from scratch.
+    pub fn from_float(self) -> bool {
+        self != Preset::Paper
+    }
+
+    /// Training settings as a configuration file holds them, for a float or a quantized model.
+    pub fn training(self, dataset: &str, quantized: bool) -> &'static str {
+        let garments = dataset.starts_with("fashion");
+        match (self, quantized, garments) {
+            (Preset::Tiny, false, _) => "steps = 3\nbatch-size = 8\ntest-limit = 40\n",
+            (Preset::Tiny, true, _) => "steps = 2\nbatch-size = 8\ntest-limit = 40\n",
+            (Preset::Quick, false, _) => {
+                "steps = 188\nbatch-size = 64\noptimizer = \"momentum\"\nlr = 0.05\nschedule = \"one-cycle\"\n"
+            }
+            (Preset::Quick, true, _) => {
+                "steps = 56\nbatch-size = 64\noptimizer = \"momentum\"\nlr = 0.02\nschedule = \"one-cycle\"\n"
+            }
+            // The paper gives batch size and rate (the defaults for each data set) but no number of epochs.
+            (Preset::Paper, ..) => "epochs = 10\noptimizer = \"sgd\"\n",
+            (Preset::Best, false, false) => {
+                "epochs = 30\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.05\nweight-decay = 0.0005\n\
+                 schedule = \"one-cycle\"\naugment = \"shift\"\ndropout = [0.25, 0.5]\n"
+            }
+            (Preset::Best, false, true) => {
+                "epochs = 60\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.05\nweight-decay = 0.0005\n\
+                 schedule = \"one-cycle\"\naugment = \"shift,hflip\"\ndropout = [0.25, 0.5]\n"
+            }
+            (Preset::Best, true, false) => {
+                "epochs = 15\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.02\n\
+                 schedule = \"one-cycle\"\naugment = \"shift\"\ndropout = [0.25, 0.5]\n"
+            }
+            (Preset::Best, true, true) => {
+                "epochs = 30\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.02\n\
+                 schedule = \"one-cycle\"\naugment = \"shift,hflip\"\ndropout = [0.25, 0.5]\n"
+            }
+        }
+    }
+
+    /// What is judged, with `all` attribution methods to choose from.
+    pub fn judgement(self, all: &[&str]) -> JudgementPlan {
+        let some = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect();
+        match self {
+            Preset::Tiny => JudgementPlan {
+                methods: some(&["gradient"]),
+                drop_images: 8,
+                images: 4,
+                sensitivity_samples: 2,
+                randomisation: true,
+                pictures: 4,
+            },
+            Preset::Quick => JudgementPlan {
+                methods: some(&["gradient", "input-x-gradient", "guided-backprop", "deeplift"]),
+                drop_images: 128,
+                images: 128,
+                sensitivity_samples: 4,
+                randomisation: true,
+                pictures: 8,
+            },
+            Preset::Paper | Preset::Best => JudgementPlan {
+                methods: some(&all.iter().copied().filter(|name| *name != "random").collect::<Vec<_>>()),
+                drop_images: 2000,
+                images: 500,
+                sensitivity_samples: 10,
+                randomisation: true,
+                pictures: 10,
+            },
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What is kept of one model of a study.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Plan, PlannedRun, Variant};
+use crate::{Error, Result};
+
+/// The result in a run's folder.
+pub const RESULT_FILE: &str = "result.json";
+/// Why there is none, where making it failed.
+pub const FAILURE_FILE: &str = "failure.txt";
+/// Largest result that is read.
+const MAX_RESULT: u64 = 64 << 20;
+
+/// Figures of one model. No time of day and no duration: the same plan on the same adapter gives the same file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ModelResult {
+    /// Which model.
+    pub variant: Variant,
+    /// Seed of its training.
+    pub seed: u64,
+    /// Name of its folder.
+    pub folder: String,
+    /// Version of the program that made it.
+    pub version: String,
+    /// Adapter and driver it was made on.
+    pub adapter: String,
+    /// Share of the test images classified correctly.
+    pub accuracy: f64,
+    /// Mean cross entropy over the test images.
+    pub loss: f64,
+    /// Number of test images.
+    pub images: u64,
+    /// α at the end, by activation.
+    pub alpha: BTreeMap<String, f32>,
+    /// (step, D_KL between the predictions for clean and masked images) while training; empty without Saliency Guided Training.
+    pub kl: Vec<(f64, f64)>,
+    /// What a forward pass costs.
+    pub cost: ModelCost,
+    /// By attribution method.
+    pub methods: BTreeMap<String, MethodResult>,
+    /// Accuracy with features removed in random order: (share removed, accuracy).
+    pub random_drop: Vec<(f64, f64)>,
+    /// Mean Spearman correlation of |gradient| before and after the parameters of a layer and of all behind it were randomised.
+    pub randomisation: Vec<(String, f64)>,
+}
+
+/// Cost of a forward pass of one image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ModelCost {
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Σ MAC · b_w · b_a.
+    pub bit_operations: u64,
+    /// The paper's measure, of what is executed.
+    pub weighted_operations: u64,
+    /// Bytes of the packed weights.
+    pub weight_bytes: u64,
+}
+
+/// Figures of one attribution method of one model; vectors have a value a judged image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MethodResult {
+    /// (share of the most salient features removed, accuracy).
+    pub drop: Vec<(f64, f64)>,
+    /// Area under that curve: lower is more faithful.
+    pub drop_area: f64,
+    /// Sparseness (Gini index): higher is clearer.
+    #[serde(deserialize_with = "numbers")]
+    pub gini: Vec<f64>,
+    /// Complexity (entropy): lower is clearer.
+    #[serde(deserialize_with = "numbers")]
+    pub entropy: Vec<f64>,
+    /// Max-sensitivity: lower is more stable.
+    #[serde(deserialize_with = "numbers")]
+    pub sensitivity: Vec<f64>,
+    /// Spearman correlation with the float model's map; empty for a float model.
+    #[serde(deserialize_with = "numbers")]
+    pub spearman: Vec<f64>,
+    /// Structural similarity with the float model's map.
+    #[serde(deserialize_with = "numbers")]
+    pub ssim: Vec<f64>,
+    /// Overlap (IoU) of the top 10 % of both.
+    #[serde(deserialize_with = "numbers")]
+    pub overlap: Vec<f64>,
+}
+
+/// Numbers as JSON has them: one that is not finite is null there.
+fn numbers<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<f64>, D::Error> {
+    let values = Vec::<Option<f64>>::deserialize(deserializer)?;
+    Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+}
+
+impl ModelResult {
+    /// Reads the result of a run, if there is one that belongs to `run`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Format`] for one that cannot be read.
+    pub fn read(folder: &Path, run: &PlannedRun) -> Result<Option<ModelResult>> {
+        let path = folder.join(RESULT_FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = crate::files::read_bounded(&path, MAX_RESULT)?;
+        let result: ModelResult = serde_json::from_slice(&bytes).map_err(|error| Error::format(&path, error.to_string()))?;
+        Ok((result.folder == run.folder && result.variant == run.variant && result.seed == run.seed).then_some(result))
+    }
+
+    /// Writes the result into `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::Model(error.to_string()))?;
+        crate::files::write_atomically(&folder.join(RESULT_FILE), text.as_bytes())
+    }
+}
+
+/// The results of a study that are there, and the runs without one.
+pub struct Collected {
+    /// In the plan's order.
+    pub results: Vec<ModelResult>,
+    /// Runs without a result, each with the reason where making it failed.
+    pub missing: Vec<(PlannedRun, Option<String>)>,
+}
+
+impl Collected {
+    /// Everything in the study's folder `root`.
+    ///
+    /// # Errors
+    /// As [`ModelResult::read`].
+    pub fn read(root: &Path, plan: &Plan) -> Result<Collected> {
+        let mut collected = Collected { results: Vec::new(), missing: Vec::new() };
+        for (index, run) in plan.runs.iter().enumerate() {
+            let folder = plan.folder(root, index);
+            match ModelResult::read(&folder, run)? {
+                Some(result) => collected.results.push(result),
+                None => {
+                    let reason = std::fs::read_to_string(folder.join(FAILURE_FILE)).ok();
+                    collected.missing.push((run.clone(), reason));
+                }
+            }
+        }
+        Ok(collected)
+    }
+}

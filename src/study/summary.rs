@@ -1,0 +1,274 @@
+//! The results of a study put together: a record a model, its seeds merged. Everything that a report says is in here.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{
+    plan::{Plan, Stage, Variant},
+    preset::Preset,
+    result::{Collected, MethodResult, ModelCost, ModelResult},
+    statistics::{self, Difference},
+};
+use crate::judgement::Interval;
+
+/// Accuracies of Table II for float, (4,4), (4,2), (2,2).
+const PAPER: [(&str, [f64; 4]); 2] = [("mnist", [0.9946, 0.9870, 0.9825, 0.9019]), ("fashion", [0.9360, 0.9035, 0.8990, 0.8386])];
+
+/// A whole study.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Summary {
+    /// Preset of the plan.
+    pub preset: Preset,
+    /// Versions of the program that made the results.
+    pub versions: Vec<String>,
+    /// Adapters they were made on.
+    pub adapters: Vec<String>,
+    /// Images of the accuracy-drop curves.
+    pub drop_images: u32,
+    /// Images of the other judgements.
+    pub judged_images: u32,
+    /// The method whose figures the text speaks of.
+    pub main_method: String,
+    /// A record a model, in the plan's order.
+    pub models: Vec<ModelSummary>,
+    /// Sentences that say what was found, computed from the rest.
+    pub findings: Vec<String>,
+    /// Models without a result, with the reason where there is one.
+    pub missing: Vec<(String, String)>,
+}
+
+/// One model, over its seeds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ModelSummary {
+    /// Which model.
+    pub variant: Variant,
+    /// Seeds it was trained with.
+    pub seeds: Vec<u64>,
+    /// Test images.
+    pub images: u64,
+    /// Accuracy on them.
+    pub accuracy: Interval,
+    /// Accuracy in the paper's Table II, where it has the model.
+    pub paper_accuracy: Option<f64>,
+    /// Mean cross entropy on the test images.
+    pub loss: Interval,
+    /// Cost of a forward pass.
+    pub cost: ModelCost,
+    /// (step, mean D_KL over the seeds).
+    pub kl: Vec<(f64, f64)>,
+    /// Mean accuracy with features removed in random order, over all shares.
+    pub random_area: f64,
+    /// (share removed, mean accuracy) in random order.
+    pub random_drop: Vec<(f64, f64)>,
+    /// By attribution method.
+    pub methods: BTreeMap<String, MethodSummary>,
+    /// (layer, mean Spearman correlation) of the parameter randomisation.
+    pub randomisation: Vec<(String, f64)>,
+}
+
+/// Figures of a model's maps by one method; intervals are NaN (null) where the preset leaves a figure out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MethodSummary {
+    /// (share removed, mean accuracy).
+    pub drop: Vec<(f64, f64)>,
+    /// (share removed, least and largest accuracy over the seeds).
+    pub drop_band: Vec<(f64, f64, f64)>,
+    /// Mean accuracy over the curve.
+    pub drop_area: Interval,
+    /// Accuracy lost on average over the curve.
+    pub mean_drop: Interval,
+    /// Sparseness.
+    pub gini: Interval,
+    /// Complexity, in nats.
+    pub entropy: Interval,
+    /// Max-sensitivity.
+    pub sensitivity: Interval,
+    /// Alignment with the float model.
+    pub spearman: Interval,
+    /// Likewise.
+    pub ssim: Interval,
+    /// Likewise.
+    pub overlap: Interval,
+    /// Sparseness minus the float model's on the same images.
+    pub gini_difference: Option<Difference>,
+    /// Entropy minus the float model's.
+    pub entropy_difference: Option<Difference>,
+    /// Max-sensitivity minus the float model's.
+    pub sensitivity_difference: Option<Difference>,
+}
+
+impl Summary {
+    /// Puts the results of `plan` together.
+    pub fn new(plan: &Plan, collected: &Collected) -> Summary {
+        let distinct = |value: fn(&ModelResult) -> &String| {
+            let mut values: Vec<String> = collected.results.iter().map(|result| value(result).clone()).collect();
+            values.sort();
+            values.dedup();
+            values
+        };
+        let mut variants: Vec<&Variant> = Vec::new();
+        for result in &collected.results {
+            if !variants.contains(&&result.variant) {
+                variants.push(&result.variant);
+            }
+        }
+        let main_method = plan.judgement.methods.first().cloned().unwrap_or_default();
+        let mut summary = Summary {
+            preset: plan.preset,
+            versions: distinct(|result| &result.version),
+            adapters: distinct(|result| &result.adapter),
+            drop_images: plan.judgement.drop_images,
+            judged_images: plan.judgement.images.min(plan.judgement.drop_images),
+            main_method,
+            models: variants.into_iter().map(|variant| ModelSummary::new(variant, &collected.results)).collect(),
+            findings: Vec::new(),
+            missing: collected
+                .missing
+                .iter()
+                .map(|(run, reason)| (run.folder.clone(), reason.clone().unwrap_or_else(|| "not made yet".into())))
+                .collect(),
+        };
+        summary.findings = super::findings::findings(&summary);
+        summary
+    }
+
+    /// Data sets, in order.
+    pub fn datasets(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for model in &self.models {
+            if !names.contains(&model.variant.dataset.as_str()) {
+                names.push(&model.variant.dataset);
+            }
+        }
+        names
+    }
+
+    /// The models of `dataset`, with or without Saliency Guided Training, in order.
+    pub fn of<'a>(&'a self, dataset: &'a str, sgt: bool) -> impl Iterator<Item = &'a ModelSummary> {
+        self.models.iter().filter(move |model| model.variant.dataset == dataset && model.variant.sgt == sgt)
+    }
+
+    /// As [`Self::of`], those that were trained: the models of Table II.
+    pub fn trained<'a>(&'a self, dataset: &'a str, sgt: bool) -> impl Iterator<Item = &'a ModelSummary> {
+        self.of(dataset, sgt).filter(|model| model.variant.stage != Stage::PostTraining)
+    }
+}
+
+/// The paper's accuracy of a model of its Table II: of the data set that a mini set is a part of.
+fn paper_accuracy(variant: &Variant) -> Option<f64> {
+    let (_, row) = PAPER.iter().find(|(name, _)| variant.dataset.starts_with(name))?;
+    let column = match (variant.stage, variant.bits.as_str()) {
+        (Stage::Float, _) => 0,
+        (Stage::QuantizationAware, "4,4") => 1,
+        (Stage::QuantizationAware, "4,2") => 2,
+        (Stage::QuantizationAware, "2,2") => 3,
+        _ => return None,
+    };
+    // The paper trains with Saliency Guided Training.
+    variant.sgt.then_some(row[column])
+}
+
+/// Mean of curves point by point; of those that have the first one's length.
+fn mean_curve<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>) -> Vec<(f64, f64)> {
+    let curves: Vec<_> = curves.collect();
+    let length = curves.first().map_or(0, |curve| curve.len());
+    let alike: Vec<_> = curves.into_iter().filter(|curve| curve.len() == length).collect();
+    let mean = |point: usize| alike.iter().map(|curve| curve[point].1).sum::<f64>() / alike.len() as f64;
+    (0..length).map(|point| (alike[0][point].0, mean(point))).collect()
+}
+
+fn area(curve: &[(f64, f64)]) -> f64 {
+    let range = curve.last().zip(curve.first()).map_or(0.0, |(last, first)| last.0 - first.0);
+    let trapezoids: f64 = curve.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0).sum();
+    trapezoids / range
+}
+
+impl ModelSummary {
+    fn new(variant: &Variant, results: &[ModelResult]) -> ModelSummary {
+        let own: Vec<&ModelResult> = results.iter().filter(|result| result.variant == *variant).collect();
+        let float = Variant { stage: Stage::Float, bits: "32".into(), ..variant.clone() };
+        let float: Vec<&ModelResult> =
+            results.iter().filter(|result| result.variant == float && variant.stage != Stage::Float).collect();
+        let first = own[0];
+        let values = |value: fn(&ModelResult) -> f64| own.iter().map(|result| value(result)).collect::<Vec<_>>();
+        let random_drop = mean_curve(own.iter().map(|result| result.random_drop.as_slice()));
+        ModelSummary {
+            variant: variant.clone(),
+            seeds: own.iter().map(|result| result.seed).collect(),
+            images: first.images,
+            accuracy: statistics::accuracy(&values(|result| result.accuracy), first.images),
+            paper_accuracy: paper_accuracy(variant),
+            loss: statistics::over_seeds(&values(|result| result.loss)),
+            cost: first.cost.clone(),
+            kl: mean_curve(own.iter().map(|result| result.kl.as_slice())),
+            random_area: area(&random_drop),
+            random_drop,
+            methods: first.methods.keys().map(|name| (name.clone(), MethodSummary::new(name, &own, &float))).collect(),
+            randomisation: (0..first.randomisation.len())
+                .map(|layer| {
+                    let of = own.iter().filter_map(|result| result.randomisation.get(layer)).map(|(_, value)| *value);
+                    let values: Vec<f64> = of.collect();
+                    (first.randomisation[layer].0.clone(), values.iter().sum::<f64>() / values.len() as f64)
+                })
+                .collect(),
+        }
+    }
+
+    /// The figures of `method`.
+    pub fn method(&self, method: &str) -> Option<&MethodSummary> {
+        self.methods.get(method)
+    }
+}
+
+impl MethodSummary {
+    fn new(name: &str, own: &[&ModelResult], float: &[&ModelResult]) -> MethodSummary {
+        let results: Vec<&MethodResult> = own.iter().filter_map(|result| result.methods.get(name)).collect();
+        let per_image = |value: fn(&MethodResult) -> &Vec<f64>| {
+            let values: Vec<&[f64]> = results.iter().map(|result| value(result).as_slice()).collect();
+            statistics::over_images(&values)
+        };
+        let difference = |value: fn(&MethodResult) -> &Vec<f64>| {
+            // Paired by seed and image.
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            for result in own {
+                let other = float.iter().find(|float| float.seed == result.seed).and_then(|float| float.methods.get(name));
+                if let (Some(one), Some(other)) = (result.methods.get(name), other) {
+                    a.extend_from_slice(value(one));
+                    b.extend_from_slice(value(other));
+                }
+            }
+            statistics::paired(&a, &b)
+        };
+        let drop = mean_curve(results.iter().map(|result| result.drop.as_slice()));
+        let areas: Vec<f64> = results.iter().map(|result| result.drop_area).collect();
+        let lost: Vec<f64> =
+            results.iter().map(|result| result.drop.first().map_or(f64::NAN, |point| point.1) - result.drop_area).collect();
+        let band = |point: usize| {
+            let at = results.iter().filter_map(|result| result.drop.get(point)).map(|(_, accuracy)| *accuracy);
+            at.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+        };
+        MethodSummary {
+            drop_band: if results.len() > 1 {
+                drop.iter().enumerate().map(|(point, &(share, _))| (share, band(point).0, band(point).1)).collect()
+            } else {
+                Vec::new()
+            },
+            drop,
+            drop_area: statistics::over_seeds(&areas),
+            mean_drop: statistics::over_seeds(&lost),
+            gini: per_image(|result| &result.gini),
+            entropy: per_image(|result| &result.entropy),
+            sensitivity: per_image(|result| &result.sensitivity),
+            spearman: per_image(|result| &result.spearman),
+            ssim: per_image(|result| &result.ssim),
+            overlap: per_image(|result| &result.overlap),
+            gini_difference: difference(|result| &result.gini),
+            entropy_difference: difference(|result| &result.entropy),
+            sensitivity_difference: difference(|result| &result.sensitivity),
+        }
+    }
+}
