@@ -128,7 +128,7 @@ fn misspelt_arguments_get_a_suggestion() {
     assert!(refused(&["data", "fetch", "--data-dri", "x"]).ends_with("(see `saliq data fetch --help`)"));
     assert!(refused(&["train", "--bits", "9"]).ends_with("(see `saliq train --help`)"));
     assert!(refused(&["explain"]).contains("<MODEL>"));
-    assert!(refused(&["reproduce", "model"]).contains("unrecognized subcommand 'reproduce'"));
+    assert!(refused(&["replicate", "model"]).contains("unrecognized subcommand 'replicate'"));
 }
 
 #[test]

@@ -215,7 +215,8 @@ impl TileTable {
         let most = STRIP_GROUPS.min((UNIFORM_BYTES / group_bytes).max(1));
         let groups = channel_groups.div_ceil(channel_groups.div_ceil(most));
         let by_code = (STRIP_UNROLL_LIMIT / (groups * kernel * depth)).max(1);
-        let strips = width.div_ceil(by_code.min(ACCUMULATORS / groups));
+        let most_columns = by_code.min(ACCUMULATORS / groups);
+        let strips = width.div_ceil((most_columns / spacing * spacing).max(spacing));
         let columns = width.div_ceil(strips).next_multiple_of(spacing);
         // Slices of about equal size.
         let all = channel_groups.div_ceil(groups);
