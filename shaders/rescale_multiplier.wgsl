@@ -5,10 +5,11 @@
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
-import package::common::activation::derivative;
+import package::common::activation::{derivative, threshold};
 
 override ELEMENTS: u32;
 override ACTIVATION: u32;
+@if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
@@ -33,7 +34,7 @@ fn main(
     let difference = x - input[twin];
     let flat = abs(difference) < vec4f(SMALLEST_DIFFERENCE);
     let quotient = (output[at] - output[twin]) / select(difference, vec4f(1.0), flat);
-    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(pact) let alpha = threshold(ACTIVATION, parameters[ALPHA_INDEX], LEVELS);
     @if(!pact) let alpha = 0.0;
     multiplier[at] *= select(quotient, derivative(ACTIVATION, x, alpha), flat);
 }

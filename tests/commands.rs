@@ -193,6 +193,47 @@ fn explain() {
 }
 
 #[test]
+fn explain_by_every_method() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = saliq::saliency::Method::ALL.map(saliq::saliency::Method::name);
+    let methods = names.join(",");
+    let arguments = ["explain", text(trained()), "--method", &methods, "--count", "2", "--out", text(folder.path())];
+    let more = ["--samples", "4", "--steps", "3", "--noise", "0.1", "--baseline", "black", "--layer", "conv1"];
+    let result = json(&[&arguments[..], &more].concat());
+    assert_eq!(result["methods"].as_array().unwrap().len(), 14);
+    let file = Tensors::open(&folder.path().join("attributions.safetensors"));
+    for name in names {
+        let map = file.f32(name);
+        assert_eq!(map.len(), 2 * 784, "{name}");
+        assert!(map.iter().all(|value| value.is_finite()) && map.iter().any(|&value| value != 0.0), "{name}");
+    }
+    picture(&folder.path().join("grid.png"));
+    let refused = |flags: &[&str]| refused(2, &[&["explain", text(trained()), "--count", "1"], flags].concat());
+    assert!(refused(&["--method", "grad-cam", "--layer", "conv7"]).contains("conv1"));
+    assert!(refused(&["--method", "lrp", "--output", "log-softmax"]).contains("--output logit"));
+    assert!(refused(&["--layer", "conv1"]).contains("grad-cam"));
+}
+
+#[test]
+fn explain_pictures_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stroke.png");
+    image::RgbImage::from_fn(56, 28, |x, _| image::Rgb(if x < 28 { [255; 3] } else { [0; 3] })).save(&path).unwrap();
+    let out = folder.path().join("out");
+    let arguments = ["explain", text(trained()), "--image", text(&path), "--out", text(&out), "--invert"];
+    assert_eq!(json(&arguments)["images"], 1);
+    let file = Tensors::open(&out.join("attributions.safetensors"));
+    assert_eq!(file.i64("labels"), [-1]);
+    let images = file.f32("images");
+    assert!(images[..10].iter().all(|&pixel| pixel == 0.0) && images[18..28].iter().all(|&pixel| pixel == 1.0), "{images:?}");
+    picture(&out.join("grid.png"));
+    fs::write(&path, b"no picture").unwrap();
+    assert!(refused(1, &arguments).contains("not a PNG picture"));
+    assert!(refused(2, &[&arguments[..], &["--target", "label"]].concat()).contains("has no label"));
+    assert!(refused(2, &[&arguments[..], &["--count", "2"]].concat()).contains("--count"));
+}
+
+#[test]
 fn explain_several_models() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("both");

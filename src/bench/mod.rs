@@ -1,5 +1,6 @@
 //! Benchmarks of the training step and of each of its dispatches, against peaks measured in the same run.
 
+mod attribution;
 mod peaks;
 mod sweep;
 mod tuning;
@@ -8,6 +9,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+pub use attribution::AttributionResult;
 pub use peaks::Peaks;
 pub use sweep::{Sweep, SweepPoint, SweepResult, sweep};
 pub use tuning::autotune;
@@ -131,6 +133,9 @@ pub struct BenchResult {
     pub timing: Timing,
     /// Its dispatches, the slowest first.
     pub kernels: Vec<KernelResult>,
+    /// What attributions cost; absent in results of earlier versions.
+    #[serde(default)]
+    pub attribution: Option<AttributionResult>,
 }
 
 /// The adapter a benchmark ran on.
@@ -195,6 +200,8 @@ pub async fn run(
     work.bytes = 2 * kept_bytes * u64::from(trainer.parts());
     let (gflop, gbytes) = (work.flops as f64 / 1e9, work.bytes as f64 / 1e9);
     let floors = Floors { arithmetic_ms: gflop / peaks.product_gflops * 1e3, memory_ms: gbytes / peaks.copy_gbytes_per_s * 1e3 };
+    progress("timing attributions");
+    let attribution = Some(attribution::measure(gpu, config)?);
     let batch_size = config.batch_size.min(dataset.train.len() as u32);
     Ok(BenchResult {
         adapter: AdapterName { name: gpu.adapter_name().into(), description: gpu.adapter_description() },
@@ -218,6 +225,7 @@ pub async fn run(
         timing,
         peaks,
         kernels: kernel_results(&whole, &dispatch_times, peaks),
+        attribution,
     })
 }
 

@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     bench::Peaks,
-    config::{DatasetInfo, ModelConfig, PartialRunConfig, RunConfig, Shape},
+    config::{DatasetInfo, LayerConfig, ModelConfig, PartialRunConfig, RunConfig, Shape},
     data::{Dataset, Split},
     gpu::{Gpu, Specialization, kernel_names, link},
     judgement::{
@@ -18,7 +18,7 @@ use crate::{
     metrics::Evaluator,
     model::Model,
     nn::ParameterLayout,
-    saliency::{ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions, Output},
+    saliency::{ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output},
     train::Trainer,
 };
 
@@ -125,6 +125,10 @@ fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> 
     for method in Method::ALL {
         let explainer = Explainer::new(gpu, network, method, &MethodOptions::default(), 2)?;
         explainer.record(gpu, &images, &maps)?;
+    }
+    if !config.network.layers.iter().any(|layer| matches!(layer, LayerConfig::BatchNorm { .. })) {
+        let options = MethodOptions { lrp_rule: LrpRule::ZPlus, ..MethodOptions::default() };
+        Explainer::new(gpu, network, Method::Lrp, &options, 2)?.record(gpu, &images, &maps)?;
     }
     for method in [Method::Gradient, Method::Occlusion] {
         let options = MethodOptions { output: Output::LogSoftmax, ..MethodOptions::default() };

@@ -496,7 +496,7 @@ impl Network {
         Ok(())
     }
 
-    fn pass<'a>(&'a self, gpu: &'a Gpu, recording: &'a mut Recording, range: ImageRange<'a>, slot: u32) -> Pass<'a> {
+    pub(super) fn pass<'a>(&'a self, gpu: &'a Gpu, recording: &'a mut Recording, range: ImageRange<'a>, slot: u32) -> Pass<'a> {
         Pass { gpu, recording, range, slot, parameters: &self.parameters, tiles: self.tiles }
     }
 
@@ -583,7 +583,7 @@ impl Network {
         images: Chunked<'_>,
         training: Option<TrainingPass<'_>>,
         wanted: Gradients,
-        walk: Walk,
+        walk: Walk<'_>,
     ) -> Result<&'a Buffer> {
         let backward = self.backward_buffers()?;
         let seam = backward.plan.seam;
@@ -647,12 +647,16 @@ impl Network {
         gradient: Binding<'_>,
         training: Option<TrainingPass<'_>>,
         wanted: Gradients,
-        walk: Walk,
+        walk: Walk<'_>,
     ) -> Result<()> {
         let node = &self.nodes[index];
+        if let Some(positive) = walk.positive {
+            self.record_positive_ratio(pass, index, gradient, positive)?;
+        }
         if node.activation != ActivationPlan::NONE && !(node.gradient_by_pool && walk.joins_pools()) {
             match walk.rule {
                 BackwardRule::Gradient => self.record_activation_gradient(pass, node, gradient, wanted)?,
+                BackwardRule::Positive => {}
                 rule => {
                     let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);
                     pass.activation_rule(node, input, gradient, rule)?;
@@ -696,12 +700,12 @@ impl Network {
         index: usize,
         [from, to]: [Binding<'_>; 2],
         wanted: Gradients,
-        walk: Walk,
+        walk: Walk<'_>,
     ) -> Result<()> {
         let node = &self.nodes[index];
         match &node.kind {
             NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
-                pass.weighted_input_gradient(node, weights, [from, to])
+                pass.weighted_input_gradient(node, walk.weights(index, weights), [from, to])
             }
             NodeKind::MaxPool { kernel, stride, choice } if walk.rule == BackwardRule::Rescale => {
                 let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);

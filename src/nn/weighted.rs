@@ -458,9 +458,14 @@ pub(super) fn record_weights(
     let workgroups = grid((out_channels * in_elements).div_ceil(ELEMENTWISE));
     let label = format!("{} weights", node.name);
     recording.dispatch(gpu, label.as_str(), kernel, &bindings, workgroups)?;
+    record_slices(gpu, recording, &label, weights)
+}
+
+/// Adds cutting a layer's weights, as they are then, into the slices that its kernels read.
+pub(super) fn record_slices(gpu: &Gpu, recording: &mut Recording, label: &str, weights: &Weights) -> Result<()> {
     for (slices, weights) in [(&weights.forward_slices, &weights.forward), (&weights.backward_slices, &weights.backward)] {
         if let Some(slices) = slices {
-            slices.record(gpu, recording, &label, weights)?;
+            slices.record(gpu, recording, label, weights)?;
         }
     }
     Ok(())

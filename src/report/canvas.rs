@@ -168,6 +168,22 @@ impl Canvas {
         self.cell(x, y, cell, |pixel| scale.color(map, values[pixel]));
     }
 
+    /// The map laid over its image (channel means, in grey from dark to white): the more salient, the more of the map's colour.
+    pub(super) fn overlay(&mut self, (x, y): (u32, u32), cell: Cell, [image, values]: [&[f32]; 2], map: ColorMap, signed: bool) {
+        const DARKEST: f32 = 0.3;
+        let (values, gray) = (channel_mean(values, cell.shape), channel_mean(image, cell.shape));
+        let scale = SaliencyScale { signed, ..SaliencyScale::of(&values) };
+        self.cell(x, y, cell, |pixel| {
+            let color = scale.color(map, values[pixel]);
+            let below = DARKEST + (1.0 - DARKEST) * gray[pixel].clamp(0.0, 1.0);
+            let share = (values[pixel].abs() / scale.limit).min(1.0).sqrt() * 0.9;
+            if share.is_nan() || below.is_nan() {
+                return ColorMap::Gray.at(f32::NAN);
+            }
+            color.map(|channel| (f32::from(channel) * share + 255.0 * below * (1.0 - share)).round() as u8)
+        });
+    }
+
     /// The colour bar with its labels from (`x`, `y`) down, and the caption lines below it.
     pub(super) fn footer(&mut self, x: u32, y: u32, map: ColorMap, signed: bool, caption: &[String]) {
         let (width, height) = BAR;

@@ -13,7 +13,10 @@ use super::write_atomically;
 use crate::Result;
 use crate::config::Shape;
 
-/// One model and method: a pair of pictures for every image.
+/// The label of an image whose class nobody told.
+pub const UNKNOWN_LABEL: u8 = u8::MAX;
+
+/// One model and method: three pictures for every image.
 #[derive(Clone, Debug)]
 pub struct GridColumn<'a> {
     /// Name of the model, e.g. `(4,2)`.
@@ -32,7 +35,7 @@ pub struct GridColumn<'a> {
     pub accuracy: Option<f32>,
 }
 
-/// A row an image; first the image itself, then two pictures for every column.
+/// A row an image; first the image itself, then for every column its map, the map laid over the image, and the masked image.
 #[derive(Clone, Debug)]
 pub struct Grid<'a> {
     /// Heading of the whole picture; may be empty.
@@ -41,7 +44,7 @@ pub struct Grid<'a> {
     pub shape: Shape,
     /// The images, N·C·H·W in 0..=1.
     pub images: &'a [f32],
-    /// True class of each; their number is the number of rows (at most the first 200 are drawn).
+    /// True class of each, or [`UNKNOWN_LABEL`]; their number is the number of rows (at most the first 200 are drawn).
     pub labels: &'a [u8],
     /// Names of the classes; a class without one is called by its number.
     pub class_names: &'a [String],
@@ -62,7 +65,7 @@ impl Grid<'_> {
         let rows = self.labels.len().min(MAX_ROWS);
         let signed = self.signed();
         let first = cell.width().max(84);
-        let group = (2 * cell.width() + GAP).max(MIN_GROUP);
+        let group = (3 * cell.width() + 2 * GAP).max(MIN_GROUP);
         let content = first + self.columns.len() as u32 * (GROUP_GAP + group);
         let frame = Frame::new(content, self.title, &self.caption(signed));
 
@@ -86,18 +89,22 @@ impl Grid<'_> {
             canvas.lines(x, frame.top() + models_height, method, Size::SMALL, FAINT);
             canvas.rule(x, names_y - 4, group);
             canvas.text(x, names_y, "saliency", Size::SMALL, FAINT);
-            canvas.text(x + cell.width() + GAP, names_y, "masked", Size::SMALL, FAINT);
+            canvas.text(x + cell.width() + GAP, names_y, "overlay", Size::SMALL, FAINT);
+            canvas.text(x + 2 * (cell.width() + GAP), names_y, "masked", Size::SMALL, FAINT);
         }
         for row in 0..rows {
             let y = rows_y + row as u32 * pitch;
             let label = usize::from(self.labels[row]);
             canvas.picture(MARGIN, y, cell, nth(self.images, self.shape, row));
-            let name = text::fit(&class_name(self.class_names, label), Size::SMALL, first + GROUP_GAP - 4);
+            let name = if self.labels[row] == UNKNOWN_LABEL { String::new() } else { class_name(self.class_names, label) };
+            let name = text::fit(&name, Size::SMALL, first + GROUP_GAP - 4);
             canvas.text(MARGIN, y + cell.height() + 3, &name, Size::SMALL, INK);
             for (index, column) in self.columns.iter().enumerate() {
                 let x = MARGIN + first + GROUP_GAP + index as u32 * (group + GROUP_GAP);
-                canvas.saliency(x, y, cell, nth(column.saliency, self.shape, row), self.colormap, signed);
-                canvas.picture(x + cell.width() + GAP, y, cell, nth(column.masked, self.shape, row));
+                let (image, map) = (nth(self.images, self.shape, row), nth(column.saliency, self.shape, row));
+                canvas.saliency(x, y, cell, map, self.colormap, signed);
+                canvas.overlay((x + cell.width() + GAP, y), cell, [image, map], self.colormap, signed);
+                canvas.picture(x + 2 * (cell.width() + GAP), y, cell, nth(column.masked, self.shape, row));
                 let (verdict, color) = self.verdict(column, row, label, group);
                 canvas.text(x, y + cell.height() + 3, &verdict, Size::SMALL, color);
             }
@@ -144,12 +151,17 @@ impl Grid<'_> {
 
     fn verdict(&self, column: &GridColumn, row: usize, label: usize, room: u32) -> (String, super::colormap::Rgb) {
         let Some(&class) = column.predictions.get(row) else { return ("?".into(), INK) };
-        let right = class as usize == label;
-        let mark = if right { '✓' } else { '✗' };
+        let is_unknown = self.labels.get(row) == Some(&UNKNOWN_LABEL);
+        let right = is_unknown || class as usize == label;
+        let mark = match (is_unknown, right) {
+            (true, _) => "",
+            (false, true) => "✓ ",
+            (false, false) => "✗ ",
+        };
         let probability = column.probabilities.get(row).map_or(String::new(), |&p| format!(" · {}", percent(p, 1)));
         // The class name gives way, never the number.
         let room = room.saturating_sub(text::width(&probability, Size::SMALL));
-        let class = text::fit(&format!("{mark} {}", class_name(self.class_names, class as usize)), Size::SMALL, room);
+        let class = text::fit(&format!("{mark}{}", class_name(self.class_names, class as usize)), Size::SMALL, room);
         (class + &probability, if right { INK } else { WRONG })
     }
 
@@ -166,8 +178,8 @@ impl Grid<'_> {
         };
         format!(
             "Saliency: {scored}{mean}; each map has its own scale, {limit} the 99.5th percentile of its |values|. \
-             Masked: the image with its least salient pixels replaced by noise. \
-             Below the image its true class; below each pair the model's prediction for the unmasked image and its probability, \
+             Overlay: the map on the image. Masked: the image with its least salient pixels replaced by noise. \
+             Below the image its true class; below each group the model's prediction for the unmasked image and its probability, \
              ✗ (red) where it is wrong.{cut}"
         )
     }

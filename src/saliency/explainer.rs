@@ -1,6 +1,6 @@
 //! Attributions of images in GPU memory: a method as a recording that works through the samples of all images, a chunk at a time.
 
-use super::{Baseline, Method, MethodOptions, Output};
+use super::{Baseline, LrpRule, Method, MethodOptions, Output};
 use crate::{
     Error, Result,
     batch::{Batch, ImagesRange, LANES, StepRecord},
@@ -116,6 +116,8 @@ pub struct Explainer {
     method: Method,
     options: MethodOptions,
     network: Network,
+    /// The network with positive weights that LRP's z⁺ rule looks at as well.
+    positive: Option<Network>,
     rule: BackwardRule,
     layer: Option<usize>,
     batch: Batch,
@@ -157,6 +159,12 @@ impl Explainer {
             method.needs_gradients(),
             explained.parameters,
         )?;
+        let by_positive = method == Method::Lrp && options.lrp_rule == LrpRule::ZPlus;
+        let positive = || {
+            let slots = (slots, Layers::Separate);
+            Network::for_attribution(gpu, explained.config, explained.quantization, slots, true, explained.parameters)
+        };
+        let positive = by_positive.then(positive).transpose()?;
         let layer = (method == Method::GradCam).then(|| grad_cam_layer(&network, options)).transpose()?;
         let baselines = match &options.baseline {
             Baseline::Images(images) if method.takes_baseline() => {
@@ -178,6 +186,7 @@ impl Explainer {
             method,
             options: options.clone(),
             network,
+            positive,
             rule,
             layer,
             batch: Batch::new(gpu, slots, twins, TABLE_ENTRIES)?,
@@ -213,6 +222,10 @@ impl Explainer {
         let whole_set = ImageRange { binding: (&range).into(), most: images.most };
         let mut prepare = Recording::new();
         self.network.record_weights(gpu, &mut prepare)?;
+        if let Some(positive) = &self.positive {
+            positive.record_weights(gpu, &mut prepare)?;
+            positive.record_positive_weights(gpu, &mut prepare)?;
+        }
         let mut chunk = Recording::new();
         if self.method == Method::Random {
             self.record_random(gpu, &mut prepare, whole_set, images, maps)?;
@@ -240,7 +253,10 @@ impl Explainer {
         };
         let clean = self.batch.clean();
         record_saliency_seed(gpu, &mut chunk, &self.network, clean, &self.batch.labels, scalar)?;
-        let gradient = self.network.record_backward_by(gpu, &mut chunk, clean, self.rule, self.layer)?;
+        let gradient = match &self.positive {
+            Some(positive) => self.network.record_positive_backward(gpu, &mut chunk, clean, positive)?,
+            None => self.network.record_backward_by(gpu, &mut chunk, clean, self.rule, self.layer)?,
+        };
         match self.layer {
             Some(layer) => self.record_grad_cam(gpu, &mut chunk, images, gradient, layer, maps)?,
             None => self.record_sums(gpu, &mut chunk, images, gradient, &table, maps)?,

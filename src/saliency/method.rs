@@ -29,7 +29,7 @@ pub enum Method {
     GuidedBackprop,
     /// DeepLIFT's rescale rule (Shrikumar et al. 2017).
     Deeplift,
-    /// Layer-wise relevance propagation, ε rule (Bach et al. 2015).
+    /// Layer-wise relevance propagation (Bach et al. 2015) by the ε or the z⁺ rule.
     Lrp,
     /// Mean fall of the score where a window of the image is covered (Zeiler and Fergus 2014).
     Occlusion,
@@ -126,6 +126,16 @@ pub enum Baseline {
     Images(Vec<f32>),
 }
 
+/// How layer-wise relevance propagation shares a layer's relevance out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LrpRule {
+    /// In proportion to contributions x·w, biases included; ε = 1e-9.
+    #[default]
+    Epsilon,
+    /// In proportion to contributions x·max(w, 0), without biases: meant for values that are not negative.
+    ZPlus,
+}
+
 /// Settings of the methods; each looks at its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MethodOptions {
@@ -145,6 +155,8 @@ pub struct MethodOptions {
     pub window: (u32, u32),
     /// RISE's lattice: nodes an axis, and the share of them that let the image through.
     pub grid: (u32, f32),
+    /// LRP's rule.
+    pub lrp_rule: LrpRule,
     /// Grad-CAM's layer; absent: the last convolution.
     pub layer: Option<String>,
     /// Of random numbers.
@@ -164,6 +176,7 @@ impl Default for MethodOptions {
             baseline: Baseline::Value(0.0),
             window: (3, 1),
             grid: (7, 0.5),
+            lrp_rule: LrpRule::Epsilon,
             layer: None,
             seed: 0,
             batch_size: 256,

@@ -10,5 +10,5 @@ mod quadrature;
 
 pub use data::{Attributions, DataOptions, Target, explain_data};
 pub use explainer::{ExplainedNetwork, Explainer, ImageSet, Recorded};
-pub use method::{Baseline, Method, MethodOptions, Output};
+pub use method::{Baseline, LrpRule, Method, MethodOptions, Output};
 pub use quadrature::Quadrature;

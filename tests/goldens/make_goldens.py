@@ -293,43 +293,6 @@ def make_odd_network() -> None:
     save("odd_network", tensors, {"layers": layers, "loss": "mean cross-entropy over the 3 images"})
 
 
-def make_attributions(images: Tensor, labels: Tensor) -> None:
-    """Captum's maps (0.9, its defaults unless said in README.md) of 4 images, float network, logit at the label, float64."""
-    import captum
-    from captum.attr import LRP, DeepLift, GuidedBackprop, InputXGradient, IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion
-
-    class Modules(ref.TableOne):
-        """Captum hooks modules: every activation and the pool its own."""
-
-        def __init__(self):
-            super().__init__()
-            self.act1, self.act2, self.act3, self.pool = nn.ReLU(), nn.ReLU(), nn.ReLU(), nn.MaxPool2d(2)
-
-        def forward(self, x):
-            x = torch.flatten(self.pool(self.act2(self.conv2(self.act1(self.conv1(x))))), 1)
-            return self.fc2(self.act3(self.fc1(x)))
-
-    network = Modules()
-    network.load_state_dict(table1(torch.float32))
-    network = network.double().eval()
-    images, labels = images[:4].clone(), labels[:4].clone()
-    x = inputs(images, torch.float64).requires_grad_(True)
-    maps = {
-        "input_x_gradient": InputXGradient(network).attribute(x, target=labels),
-        "integrated_gradients": IntegratedGradients(network).attribute(x, target=labels, n_steps=50, method="gausslegendre"),
-        "guided_backprop": GuidedBackprop(network).attribute(x, target=labels),
-        "deeplift": DeepLift(network).attribute(x, baselines=torch.zeros_like(x), target=labels),
-        "lrp": LRP(network).attribute(x, target=labels),
-        "occlusion": Occlusion(network).attribute(x, sliding_window_shapes=(1, 3, 3), strides=(1, 1, 1), target=labels, baselines=0),
-    }
-    small = LayerGradCam(network, network.conv2).attribute(x, target=labels, relu_attributions=False)
-    maps["grad_cam"] = LayerAttribution.interpolate(small, (28, 28), interpolate_mode="bilinear")
-    tensors = {"images": images, "labels": labels, "grad_cam.small_f64": small}
-    # Captum's occlusion answers in float32 whatever it is given.
-    tensors.update({f"{name}_f64" if value.dtype == torch.float64 else name: value for name, value in maps.items()})
-    save("attributions", tensors, {"captum": captum.__version__, "target": "logit at the label", "baseline": "0 after normalisation"})
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", type=Path, help="folder of MNIST's train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz")
@@ -348,7 +311,6 @@ def main() -> None:
         "optimizers": make_optimizers,
         "schedules": make_schedules,
         "odd_network": make_odd_network,
-        "attributions": lambda: make_attributions(images, labels),
     }
     for name in arguments.only or makers:
         makers[name]()

@@ -9,7 +9,7 @@ use crate::{
     Error, Result,
     config::{MaskRank, real, suggestion},
     report::ColorMap,
-    saliency::{Baseline, DataOptions, Method, MethodOptions, Output, Target},
+    saliency::{Baseline, DataOptions, LrpRule, Method, MethodOptions, Output, Target},
 };
 
 impl FromStr for Method {
@@ -55,6 +55,15 @@ pub enum ExplainOutput {
     Logit,
     /// The class's log-probability.
     LogSoftmax,
+}
+
+/// How layer-wise relevance propagation shares relevance out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainLrpRule {
+    /// By all contributions, biases included (ε = 1e-9); the default.
+    Epsilon,
+    /// By positive contributions.
+    ZPlus,
 }
 
 /// What stands for "nothing to see".
@@ -135,6 +144,9 @@ pub struct ExplainArgs {
     /// What stands for `nothing to see` in methods that compare with it [default: zero]
     #[arg(long, value_enum, value_name = "KIND", help_heading = "Method")]
     pub baseline: Option<ExplainBaseline>,
+    /// How lrp shares relevance out: by all contributions, or by the positive ones
+    #[arg(long, value_enum, value_name = "RULE", help_heading = "Method")]
+    pub lrp_rule: Option<ExplainLrpRule>,
     /// Layer that grad-cam looks at, such as conv1 or act2 [default: the last convolution]
     #[arg(long, value_name = "NAME", help_heading = "Method")]
     pub layer: Option<String>,
@@ -156,6 +168,12 @@ pub struct ExplainArgs {
     /// The first N images [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Data")]
     pub count: Option<u32>,
+    /// Pictures of one's own (PNG), resized and made grey or coloured as the model needs
+    #[arg(long, value_name = "FILE.png", value_delimiter = ',', conflicts_with_all = ["indices", "count", "dataset", "split"], help_heading = "Data")]
+    pub image: Vec<PathBuf>,
+    /// Dark and light swapped in --image: for ink on paper, where the model knows light on dark
+    #[arg(long, requires = "image", help_heading = "Data")]
+    pub invert: bool,
     /// Which images, and how to run the models.
     #[command(flatten)]
     pub input: ModelInputArgs,
@@ -184,13 +202,17 @@ impl ExplainArgs {
     /// [`Error::Usage`] naming the flag.
     pub fn validate(&self) -> Result<()> {
         type Takes = fn(Method) -> bool;
-        let flags: [(&str, bool, Takes); 5] = [
+        let flags: [(&str, bool, Takes); 6] = [
             ("baseline", self.baseline.is_some(), Method::takes_baseline),
             ("samples", self.samples.is_some(), Method::takes_samples),
             ("noise", self.noise.is_some(), Method::takes_noise),
             ("steps", self.steps.is_some(), |method| method == Method::IntegratedGradients),
             ("layer", self.layer.is_some(), |method| method == Method::GradCam),
+            ("lrp-rule", self.lrp_rule.is_some(), |method| method == Method::Lrp),
         ];
+        if !self.image.is_empty() && self.target == ExplainTarget::Label {
+            return Err(Error::Usage("--target label: a picture of one's own has no label; name the class, or predicted".into()));
+        }
         for (flag, given, takes) in flags {
             if given && !self.method.iter().any(|&method| takes(method)) {
                 let methods: Vec<_> = Method::ALL.into_iter().filter(|&method| takes(method)).map(Method::name).collect();
@@ -221,6 +243,10 @@ impl ExplainArgs {
             noise: self.noise,
             steps: self.steps.unwrap_or(defaults.steps),
             baseline: Baseline::Value(baseline),
+            lrp_rule: match self.lrp_rule {
+                Some(ExplainLrpRule::ZPlus) => LrpRule::ZPlus,
+                Some(ExplainLrpRule::Epsilon) | None => LrpRule::Epsilon,
+            },
             layer: self.layer.clone(),
             seed: self.seed,
             batch_size: self.input.batch_size,

@@ -158,6 +158,18 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
         step.ready_ms,
         step.first_step_ms
     );
+    if let Some(attribution) = &result.attribution {
+        text.push_str(&format!(
+            "\nattribution, {} images at a time: forward and input gradient {:.3} ms an image; gradient {:.3} ms ({:.2} ×); \
+             integrated gradients, 50 steps, {:.1} ms ({:.2} × 50 passes)",
+            attribution.batch_size,
+            attribution.pass_ms_per_image,
+            attribution.gradient_ms_per_image,
+            attribution.gradient_ratio,
+            attribution.integrated_gradients_ms_per_image,
+            attribution.integrated_gradients_ratio
+        ));
+    }
     if let Some(earlier) = earlier {
         text.push_str(&format!("\n{:.2} × the earlier step time", step.median_ms / earlier.step.median_ms));
     }

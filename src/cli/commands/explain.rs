@@ -11,10 +11,11 @@ use crate::{
         args::{ExplainArgs, ExplainTarget, GlobalArgs},
         progress::Progress,
     },
+    config::Normalize,
     data::Split,
     gpu::Gpu,
     model::{Model, Tensor, TensorFile},
-    report::{ColorMap, Grid, GridColumn},
+    report::{ColorMap, Grid, GridColumn, UNKNOWN_LABEL, read_picture},
     saliency::{Attributions, ExplainedNetwork, explain_data},
 };
 
@@ -45,14 +46,21 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     let gpu = super::open_gpu(global)?;
     let mut explained = Vec::new();
     for model in &models {
-        let (dataset, normalization) = super::model_data(model, &args.input)?;
-        let (numbers, split) = chosen(args, super::split_of(&dataset, args.input.split), &dataset.name, dataset.shape)?;
-        let work = args.data_options(normalization, &numbers).work(dataset.shape, numbers.len() as u32);
+        let Chosen { source, class_names, normalization, numbers, split } = match args.image.is_empty() {
+            true => of_data_set(model, args)?,
+            false => of_pictures(model, args)?,
+        };
+        let work = args.data_options(normalization, &numbers).work(model.config.network.input, numbers.len() as u32);
         let bar = Progress::items(&output, "explaining", work);
-        let chosen = (numbers.as_slice(), &split);
-        let attributions = pollster::block_on(attribute(&gpu, model, chosen, normalization, args, &mut |done| bar.set(done)))?;
+        let images = (numbers.as_slice(), &split);
+        let attributions = pollster::block_on(attribute(&gpu, model, images, normalization, args, &mut |done| bar.set(done)))?;
         bar.finish();
-        explained.push(Explained { model, name: model_name(&model.path), dataset, split, numbers, attributions });
+        let name = model_name(&model.path);
+        explained.push(Explained { model, name, source, class_names, split, numbers, attributions });
+    }
+    let shapes: Vec<_> = models.iter().map(|model| model.config.network.input).collect();
+    if shapes.iter().any(|shape| *shape != shapes[0]) {
+        return Err(Error::Usage("the models take images of different shapes; explain them one by one".into()));
     }
     std::fs::create_dir_all(&args.out).map_err(Error::io("cannot create", &args.out))?;
     write_grid(&explained, args)?;
@@ -81,7 +89,8 @@ struct ExplainResult {
 struct Explained<'a> {
     model: &'a Model,
     name: String,
-    dataset: crate::data::Dataset,
+    source: String,
+    class_names: Vec<String>,
     split: Split,
     numbers: Vec<u32>,
     attributions: Attributions,
@@ -94,21 +103,51 @@ pub(super) fn model_name(path: &Path) -> String {
     named.map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The images to explain and their numbers.
-fn chosen(args: &ExplainArgs, split: &Split, name: &str, shape: crate::config::Shape) -> Result<(Vec<u32>, Split)> {
+/// Images to explain, and what is known of them.
+struct Chosen {
+    source: String,
+    class_names: Vec<String>,
+    normalization: (f32, f32),
+    numbers: Vec<u32>,
+    split: Split,
+}
+
+/// The images that `--indices` or `--count` name.
+fn of_data_set(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
+    let (dataset, normalization) = super::model_data(model, &args.input)?;
+    let split = super::split_of(&dataset, args.input.split);
     let numbers: Vec<u32> = match &args.indices {
         Some(indices) => indices.0.clone(),
         None => (0..args.count.unwrap_or(DEFAULT_COUNT).min(split.len() as u32)).collect(),
     };
     if let Some(beyond) = numbers.iter().find(|&&number| number as usize >= split.len()) {
         return Err(Error::Usage(format!(
-            "--indices {beyond}: the {} split of {name} has {} images",
+            "--indices {beyond}: the {} split of {} has {} images",
             args.input.split.name(),
+            dataset.name,
             split.len()
         )));
     }
     let places: Vec<usize> = numbers.iter().map(|&number| number as usize).collect();
-    Ok((numbers, split.select(&places, shape)))
+    let split = split.select(&places, dataset.shape);
+    Ok(Chosen { source: dataset.name, class_names: dataset.class_names, normalization, numbers, split })
+}
+
+/// The pictures of `--image`, as the model takes them.
+fn of_pictures(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
+    let mut split = Split::default();
+    for path in &args.image {
+        split.images.extend(read_picture(path, model.config.network.input, args.invert)?);
+        split.labels.push(UNKNOWN_LABEL);
+    }
+    let own = model.config.normalize;
+    let normalization = match args.input.normalize.as_ref().map(|spec| &spec.0) {
+        None | Some(Normalize::Standard) => (own.mean, own.deviation),
+        Some(Normalize::Unit) => (0.0, 1.0),
+        Some(&Normalize::Fixed { mean, deviation }) => (mean, deviation),
+    };
+    let numbers = (0..args.image.len() as u32).collect();
+    Ok(Chosen { source: "own pictures".into(), class_names: model.config.class_names.clone(), normalization, numbers, split })
 }
 
 async fn attribute(
@@ -128,6 +167,11 @@ async fn attribute(
     explain_data(gpu, network, &data, &options, progress).await
 }
 
+/// A label for the file: −1 where there is none.
+fn label_number(label: u8) -> i64 {
+    if label == UNKNOWN_LABEL { -1 } else { i64::from(label) }
+}
+
 /// Pixels of `split` in 0..1.
 pub(super) fn unit_pixels(split: &Split) -> Vec<f32> {
     split.images.iter().map(|&byte| f32::from(byte) / 255.0).collect()
@@ -135,8 +179,9 @@ pub(super) fn unit_pixels(split: &Split) -> Vec<f32> {
 
 fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
     let first = &explained[0];
+    let shape = first.model.config.network.input;
     let rows = first.numbers.len().min(GRID_ROWS);
-    let pixels = rows * first.dataset.shape.elements() as usize;
+    let pixels = rows * shape.elements() as usize;
     let images = unit_pixels(&first.split);
     let columns = explained
         .iter()
@@ -153,11 +198,11 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
         })
         .collect();
     let grid = Grid {
-        title: &format!("What the models look at: {}", first.dataset.name),
-        shape: first.dataset.shape,
+        title: &format!("What the models look at: {}", first.source),
+        shape,
         images: &images[..pixels],
         labels: &first.split.labels[..rows],
-        class_names: &first.dataset.class_names,
+        class_names: &first.class_names,
         columns,
         colormap: args.cmap.unwrap_or(ColorMap::Diverging),
     };
@@ -174,7 +219,7 @@ fn write_tensors(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<Vec<
             (_, true) => format!("attributions-{}-{}.safetensors", one.name, position + 1),
         };
         let count = one.numbers.len();
-        let [channels, height, width] = <[u32; 3]>::from(one.dataset.shape).map(|size| size as usize);
+        let [channels, height, width] = <[u32; 3]>::from(one.model.config.network.input).map(|size| size as usize);
         let shape = [count, channels, height, width];
         let mut tensors: Vec<_> = args
             .method
@@ -184,7 +229,7 @@ fn write_tensors(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<Vec<
             .collect();
         let integers = |values: Vec<i64>, name: &str| Tensor::i64(name, &[count], values);
         tensors.push(Tensor::f32("images", &shape, unit_pixels(&one.split)));
-        tensors.push(integers(one.split.labels.iter().map(|&label| i64::from(label)).collect(), "labels"));
+        tensors.push(integers(one.split.labels.iter().map(|&label| label_number(label)).collect(), "labels"));
         tensors.push(integers(one.attributions.predictions.iter().map(|&class| i64::from(class)).collect(), "predictions"));
         tensors.push(integers(one.numbers.iter().map(|&number| i64::from(number)).collect(), "indices"));
         let classes = one.model.config.network.classes as usize;

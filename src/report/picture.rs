@@ -1,0 +1,80 @@
+//! Pictures of a user's own, as images for a network.
+
+use std::{io::Cursor, path::Path};
+
+use image::{ImageFormat, ImageReader, Limits, imageops::FilterType};
+
+use crate::{Error, Result, config::Shape, files::read_bounded};
+
+/// Bytes of a file that are read.
+const MOST_BYTES: u64 = 64 << 20;
+/// Pixels a side that are decoded.
+const MOST_SIDE: u32 = 16_384;
+
+/// The PNG picture at `path` as bytes [channel, row, column] of `shape`: scaled to fit without regard to its proportions, in grey (luminance)
+/// for one channel, in colour for three; transparency is black. `invert` swaps dark and light.
+///
+/// # Errors
+/// [`Error::Io`] for a file that cannot be read, [`Error::Format`] for what is no PNG or is larger than 16,384 pixels a side,
+/// [`Error::Model`] for images of neither one channel nor three.
+pub fn read_picture(path: &Path, shape: Shape, invert: bool) -> Result<Vec<u8>> {
+    if shape.channels != 1 && shape.channels != 3 {
+        return Err(Error::Model(format!("a picture has 1 channel or 3, the model takes {}", shape.channels)));
+    }
+    let bytes = read_bounded(path, MOST_BYTES)?;
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MOST_SIDE);
+    limits.max_image_height = Some(MOST_SIDE);
+    limits.max_alloc = Some(512 << 20);
+    reader.limits(limits);
+    let picture = reader
+        .decode()
+        .map_err(|error| Error::format(path, format!("not a PNG picture of at most {MOST_SIDE} pixels a side: {error}")))?;
+    // Over black first: scaling would mix the colours of transparent pixels in.
+    let mut opaque = picture.to_rgba8();
+    for pixel in opaque.pixels_mut() {
+        let alpha = u32::from(pixel[3]);
+        for channel in 0..3 {
+            pixel[channel] = ((u32::from(pixel[channel]) * alpha + 127) / 255) as u8;
+        }
+        pixel[3] = 255;
+    }
+    let scaled = image::DynamicImage::from(opaque).resize_exact(shape.width, shape.height, FilterType::Triangle);
+    let mut values: Vec<u8> = if shape.channels == 1 {
+        scaled.to_luma8().into_raw()
+    } else {
+        let rgb = scaled.to_rgb8();
+        (0..3).flat_map(|channel| rgb.pixels().map(move |pixel| pixel[channel]).collect::<Vec<u8>>()).collect()
+    };
+    if invert {
+        values.iter_mut().for_each(|value| *value = 255 - *value);
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_scaled_and_converted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("picture.png");
+        let picture =
+            image::RgbaImage::from_fn(
+                8,
+                4,
+                |x, _| if x < 4 { image::Rgba([255, 0, 0, 255]) } else { image::Rgba([255, 255, 255, 0]) },
+            );
+        picture.save(&path).expect("written");
+        let color = read_picture(&path, Shape::new(3, 2, 2), false).expect("a picture");
+        assert_eq!(color[..4], [255, 0, 255, 0].map(|value: u8| if value > 127 { color[0] } else { color[1] }));
+        assert!(color[0] > 200 && color[1] < 55 && color[4..].iter().all(|&value| value == 0), "{color:?}");
+        let gray = read_picture(&path, Shape::new(1, 2, 2), true).expect("a picture");
+        assert!(gray[0] < 255 && gray[0] > 150 && gray[1] > gray[0], "{gray:?}");
+        assert!(matches!(read_picture(&path, Shape::new(2, 2, 2), false), Err(Error::Model(_))));
+        std::fs::write(&path, b"\x89PNG\r\n\x1a\nnothing more").expect("written");
+        assert!(matches!(read_picture(&path, Shape::new(1, 2, 2), false), Err(Error::Format { .. })));
+    }
+}
