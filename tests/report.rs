@@ -63,6 +63,25 @@ fn grids_grow_with_rows_and_columns_and_fit_every_shape() {
 }
 
 #[test]
+fn a_grid_as_svg_has_the_same_pictures_and_its_text_as_text() {
+    with_grid(Shape::new(1, 28, 28), 3, 2, |mut grid| {
+        grid.title = "a < b & \"c\"";
+        let (svg, image) = (grid.svg().unwrap(), grid.render());
+        let (width, height) = image.dimensions();
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+        assert!(svg.contains(&format!("width=\"{width}\" height=\"{height}\"")));
+        assert!(svg.contains(">a &lt; b &amp; ") && !svg.contains("a < b"));
+        // The image, then map, overlay and masked image of two columns, in three rows; each of 28 × 28 pixels, three times as large.
+        assert_eq!(svg.matches("<image ").count(), 3 * (1 + 2 * 3));
+        assert_eq!(svg.matches("width=\"84\" height=\"84\"").count(), 3 * (1 + 2 * 3));
+        assert_eq!(svg.matches(">gradient</text>").count(), 2);
+        assert_eq!(svg, grid.svg().unwrap());
+        grid.images = &grid.images[1..];
+        assert_eq!(grid.svg().unwrap_err().to_string(), grid.png().unwrap_err().to_string());
+    });
+}
+
+#[test]
 fn a_written_grid_is_a_png_of_the_rendered_size_and_the_same_every_time() {
     let folder = tempfile::tempdir().unwrap();
     with_grid(Shape::new(1, 28, 28), 3, 2, |grid| {

@@ -1,9 +1,12 @@
-//! What the picture grids share: cells, labels, a colour bar, captions, PNG encoding.
+//! What the picture grids share: cells, labels, a colour bar, captions; drawn as pixels or as SVG.
+
+use std::fmt::Write;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
 use super::colormap::{ColorMap, Rgb, SaliencyScale};
+use super::html::base64;
 use super::text::{self, Size};
 use crate::config::Shape;
 use crate::{Error, Result};
@@ -91,30 +94,106 @@ pub(super) fn class_name(names: &[String], class: usize) -> String {
     names.get(class).cloned().unwrap_or_else(|| class.to_string())
 }
 
-/// A white picture being drawn.
-pub(super) struct Canvas {
-    image: RgbImage,
+/// What a picture is drawn on.
+pub(super) trait Surface {
+    /// A white surface of so many pixels.
+    fn blank(width: u32, height: u32) -> Self;
+    /// A filled rectangle.
+    fn fill(&mut self, x: u32, y: u32, width: u32, height: u32, color: Rgb);
+    /// A line of text with its top left corner at (`x`, `y`).
+    fn text(&mut self, x: u32, y: u32, content: &str, size: Size, color: Rgb);
+    /// `pixels` with its top left corner at (`x`, `y`), each as a square of `scale` × `scale`.
+    fn pixels(&mut self, x: u32, y: u32, pixels: &RgbImage, scale: u32);
 }
 
-impl Canvas {
-    pub(super) fn new(width: u32, height: u32) -> Canvas {
-        Canvas { image: RgbImage::from_pixel(width, height, image::Rgb([255; 3])) }
-    }
-
-    pub(super) fn into_image(self) -> RgbImage {
-        self.image
+impl Surface for RgbImage {
+    fn blank(width: u32, height: u32) -> Self {
+        RgbImage::from_pixel(width, height, image::Rgb([255; 3]))
     }
 
     fn fill(&mut self, x: u32, y: u32, width: u32, height: u32, color: Rgb) {
-        for py in y..y.saturating_add(height).min(self.image.height()) {
-            for px in x..x.saturating_add(width).min(self.image.width()) {
-                self.image.put_pixel(px, py, image::Rgb(color));
+        for py in y..y.saturating_add(height).min(self.height()) {
+            for px in x..x.saturating_add(width).min(self.width()) {
+                self.put_pixel(px, py, image::Rgb(color));
             }
         }
     }
 
+    fn text(&mut self, x: u32, y: u32, content: &str, size: Size, color: Rgb) {
+        text::draw(self, x, y, content, size, color);
+    }
+
+    fn pixels(&mut self, x: u32, y: u32, pixels: &RgbImage, scale: u32) {
+        for (column, row, pixel) in pixels.enumerate_pixels() {
+            self.fill(x + column * scale, y + row * scale, scale, scale, pixel.0);
+        }
+    }
+}
+
+/// An SVG file being drawn.
+pub(super) struct Svg(String);
+
+impl Svg {
+    /// The finished file.
+    pub(super) fn finish(self) -> String {
+        self.0 + "</svg>\n"
+    }
+}
+
+impl Surface for Svg {
+    fn blank(width: u32, height: u32) -> Self {
+        Svg(format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
+             font-family=\"DejaVu Sans, system-ui, sans-serif\"><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
+        ))
+    }
+
+    fn fill(&mut self, x: u32, y: u32, width: u32, height: u32, [red, green, blue]: Rgb) {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            self.0,
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"#{red:02x}{green:02x}{blue:02x}\"/>"
+        );
+    }
+
+    fn text(&mut self, x: u32, y: u32, content: &str, size: Size, color: Rgb) {
+        if !content.is_empty() {
+            self.0 += &text::svg(x, y, content, size, color);
+        }
+    }
+
+    fn pixels(&mut self, x: u32, y: u32, pixels: &RgbImage, scale: u32) {
+        let (width, height) = (pixels.width() * scale, pixels.height() * scale);
+        // A cell is never empty: its shape has pixels.
+        let png = encode_png(pixels).map_or(String::new(), |png| base64(&png));
+        let _ = write!(
+            self.0,
+            "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" style=\"image-rendering:pixelated\" \
+             href=\"data:image/png;base64,{png}\"/>"
+        );
+    }
+}
+
+/// A white picture being drawn.
+pub(super) struct Canvas<S> {
+    surface: S,
+}
+
+impl<S: Surface> Canvas<S> {
+    pub(super) fn new(width: u32, height: u32) -> Canvas<S> {
+        Canvas { surface: S::blank(width, height) }
+    }
+
+    pub(super) fn finish(self) -> S {
+        self.surface
+    }
+
+    fn fill(&mut self, x: u32, y: u32, width: u32, height: u32, color: Rgb) {
+        self.surface.fill(x, y, width, height, color);
+    }
+
     pub(super) fn text(&mut self, x: u32, y: u32, content: &str, size: Size, color: Rgb) {
-        text::draw(&mut self.image, x, y, content, size, color);
+        self.surface.text(x, y, content, size, color);
     }
 
     /// Lines of text from (`x`, `y`) down; returns the y below them.
@@ -134,13 +213,12 @@ impl Canvas {
     fn cell(&mut self, x: u32, y: u32, cell: Cell, color: impl Fn(usize) -> Rgb) {
         // A frame, since zero is white in signed maps and so are the backgrounds of some images.
         self.fill(x - 1, y - 1, cell.width() + 2, cell.height() + 2, LINE);
-        for (row, py) in (0..cell.shape.height).step_by(cell.stride as usize).enumerate() {
-            for (column, px) in (0..cell.shape.width).step_by(cell.stride as usize).enumerate() {
-                let pixel = py as usize * cell.shape.width as usize + px as usize;
-                let (left, top) = (x + column as u32 * cell.scale, y + row as u32 * cell.scale);
-                self.fill(left, top, cell.scale, cell.scale, color(pixel));
-            }
-        }
+        let [columns, rows] = [cell.width(), cell.height()].map(|length| length / cell.scale);
+        let pixels = RgbImage::from_fn(columns, rows, |column, row| {
+            let pixel = (row * cell.stride) as usize * cell.shape.width as usize + (column * cell.stride) as usize;
+            image::Rgb(color(pixel))
+        });
+        self.surface.pixels(x, y, &pixels, cell.scale);
     }
 
     /// An image with values 0..=1 (clamped): three channels in colour, any other number as the grey of their mean.

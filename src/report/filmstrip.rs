@@ -69,7 +69,7 @@ impl Filmstrip<'_> {
             canvas.text(MARGIN, y + cell.height() + 3, &text::fit(&class, Size::SMALL, first - 4), Size::SMALL, INK);
         }
         canvas.footer(MARGIN, footer_y, self.colormap, signed, &frame.caption);
-        canvas.into_image()
+        canvas.finish()
     }
 
     /// The strip as the bytes of a PNG file.

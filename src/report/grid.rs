@@ -5,7 +5,8 @@ use std::path::Path;
 use image::RgbImage;
 
 use super::canvas::{
-    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, WRONG, channel_mean, class_name, encode_png, expect_images, nth,
+    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, Surface, Svg, WRONG, channel_mean, class_name, encode_png,
+    expect_images, nth,
 };
 use super::colormap::ColorMap;
 use super::text::{self, Size};
@@ -61,6 +62,10 @@ const MIN_GROUP: u32 = 168;
 impl Grid<'_> {
     /// Draws the grid. Missing values are drawn in magenta, missing predictions as `?`; see [`Grid::png`] for a checked way.
     pub fn render(&self) -> RgbImage {
+        self.draw()
+    }
+
+    fn draw<S: Surface>(&self) -> S {
         let cell = Cell::of(self.shape);
         let rows = self.labels.len().min(MAX_ROWS);
         let signed = self.signed();
@@ -110,7 +115,7 @@ impl Grid<'_> {
             }
         }
         canvas.footer(MARGIN, footer_y, self.colormap, signed, &frame.caption);
-        canvas.into_image()
+        canvas.finish()
     }
 
     /// The grid as the bytes of a PNG file.
@@ -118,6 +123,20 @@ impl Grid<'_> {
     /// # Errors
     /// [`crate::Error::Data`] when an array does not have the length that the shape and the number of labels ask for.
     pub fn png(&self) -> Result<Vec<u8>> {
+        self.check()?;
+        encode_png(&self.render())
+    }
+
+    /// The grid as an SVG file: text stays text, pictures keep their pixels.
+    ///
+    /// # Errors
+    /// As [`Grid::png`].
+    pub fn svg(&self) -> Result<String> {
+        self.check()?;
+        Ok(self.draw::<Svg>().finish())
+    }
+
+    fn check(&self) -> Result<()> {
         let rows = self.labels.len();
         expect_images("the images of a grid", self.images, rows, self.shape)?;
         for column in &self.columns {
@@ -131,7 +150,7 @@ impl Grid<'_> {
                 )));
             }
         }
-        encode_png(&self.render())
+        Ok(())
     }
 
     /// Writes the grid to `path` as PNG, whole or not at all.

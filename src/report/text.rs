@@ -95,6 +95,16 @@ pub(super) fn draw(image: &mut RgbImage, x: u32, y: u32, text: &str, size: Size,
     });
 }
 
+/// As [`draw`], as an element of an SVG file; set in the reader's font, it takes the room that ours would.
+pub(super) fn svg(x: u32, y: u32, text: &str, size: Size, [red, green, blue]: Rgb) -> String {
+    let baseline = y as f32 + FONT.as_scaled(size.scale()).ascent();
+    maud::html! {
+        text x=(x) y=(format!("{baseline:.1}")) font-size=(format!("{:.1}", size.0 / LINE_IN_EMS)) textLength=(width(text, size))
+            lengthAdjust="spacingAndGlyphs" fill=(format!("#{red:02x}{green:02x}{blue:02x}")) { (plain(text)) }
+    }
+    .into_string()
+}
+
 /// Calls `pixel` with place and coverage, 0..=1, of every pixel that `text` touches, its baseline starting at `start`; `height` is that of a line in pixels.
 pub(super) fn cover(text: &str, height: f32, start: (f32, f32), mut pixel: impl FnMut(i64, i64, f32)) {
     let font = FONT.as_scaled(PxScale::from(height));

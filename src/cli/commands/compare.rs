@@ -69,7 +69,9 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     write_atomically(&args.out.join("compare.csv"), result.csv(&judged).as_bytes())?;
     write_atomically(&args.out.join("compare.svg"), charts.to_svg()?.as_bytes())?;
     write_atomically(&args.out.join("compare.png"), &charts.to_png()?)?;
-    write_atomically(&args.out.join("maps.png"), &grid(&judged, &maps, args)?)?;
+    let (png, svg) = grid(&judged, &maps, args)?;
+    write_atomically(&args.out.join("maps.png"), &png)?;
+    write_atomically(&args.out.join("maps.svg"), svg.as_bytes())?;
     output.result(&result, || {
         let mut text = result.table(&judged).to_text(None);
         if args.randomisation {
@@ -294,7 +296,8 @@ fn digits(value: f64) -> String {
     }
 }
 
-fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<Vec<u8>> {
+/// The maps side by side, as PNG and as SVG.
+fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<(Vec<u8>, String)> {
     let first = &judged[0];
     let rows = first.images.len().min(GRID_ROWS);
     let shape = first.dataset.shape;
@@ -324,7 +327,7 @@ fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<Vec
         columns: columns.collect(),
         colormap: ColorMap::Diverging,
     };
-    grid.png()
+    Ok((grid.png()?, grid.svg()?))
 }
 
 #[cfg(test)]

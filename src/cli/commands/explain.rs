@@ -24,7 +24,7 @@ const DEFAULT_COUNT: u32 = 8;
 /// Images in a picture grid at most; `attributions.safetensors` has all.
 const GRID_ROWS: usize = 40;
 
-/// Writes `grid.png` and `attributions.safetensors`.
+/// Writes `grid.png`, `grid.svg` and `attributions.safetensors`.
 ///
 /// # Errors
 /// [`Error`] of the work behind it.
@@ -206,6 +206,7 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
         columns,
         colormap: args.cmap.unwrap_or(ColorMap::Diverging),
     };
+    crate::files::write_atomically(&args.out.join("grid.svg"), grid.svg()?.as_bytes())?;
     grid.write(args.out.join("grid.png"))
 }
 
