@@ -11,7 +11,8 @@ SPIRV  = target/spirv
 export XDG_RUNTIME_DIR ?= $(abspath target)
 
 # These run a second time on a device with WebGPU's default limits and no optional feature.
-DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens training commands judgement_kernels judgement_goldens
+DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens training commands judgement_kernels judgement_goldens \
+               attribution_kernels attributions batch_norm quantizers
 
 .PHONY: demo test bench driver release cargo clean
 

@@ -302,6 +302,22 @@ fn small_network() -> NetworkConfig {
     run_config(SMALL_NETWORK, mini(), Path::new("nowhere")).network
 }
 
+/// What benchmarks time must be a whole step, however often it is repeated: the table of a data set of one batch has a single entry.
+#[test]
+fn a_repeated_step_trains_every_time() {
+    let config = run_config("batch-size = 8\ntrain-limit = 8\nlr = 0.05\n", mini(), Path::new("nowhere"));
+    let trainer = Trainer::new(gpu(), &config, mini()).unwrap();
+    trainer.begin_benchmark();
+    let mut before = pollster::block_on(trainer.parameters()).unwrap();
+    for repetition in 0..3 {
+        trainer.submit_step().unwrap();
+        let after = pollster::block_on(trainer.parameters()).unwrap();
+        assert!(after != before, "repetition {repetition} did nothing");
+        before = after;
+        trainer.rewind();
+    }
+}
+
 #[test]
 fn a_step_is_one_submission_and_nothing_else() {
     // A device of its own: other tests use theirs at the same time.

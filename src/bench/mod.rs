@@ -24,8 +24,6 @@ use crate::{
 
 /// Times each dispatch is run for its median.
 const REPEATS: usize = 5;
-/// Steps before the first timed one: the one that compiles, and one more.
-const WARM_UP: u64 = 2;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -168,7 +166,7 @@ pub async fn run(
 ) -> Result<BenchResult> {
     progress("creating pipelines");
     let trainer = Trainer::new(gpu, config, dataset)?;
-    trainer.begin_benchmark(u64::from(options.steps) + WARM_UP + REPEATS as u64)?;
+    trainer.begin_benchmark();
     let since_start = || options.started.elapsed().as_secs_f64() * 1e3;
     let ready_ms = since_start();
     trainer.submit_step()?;
@@ -176,8 +174,7 @@ pub async fn run(
     let first_step_ms = since_start();
 
     progress("timing the step");
-    trainer.submit_step()?;
-    gpu.wait()?;
+    time_step(gpu, &trainer)?;
     let mut times = Vec::new();
     for _ in 0..options.steps.max(1) {
         times.push(time_step(gpu, &trainer)?);
@@ -187,7 +184,7 @@ pub async fn run(
 
     progress("timing its dispatches");
     let whole = trainer.step().whole(trainer.parts());
-    let (timing, dispatch_times) = time_dispatches(gpu, &whole).await?;
+    let (timing, dispatch_times) = time_dispatches(gpu, &trainer, &whole).await?;
     progress("measuring the adapter's peaks");
     let peaks = Peaks::measure(gpu)?;
 
@@ -229,8 +226,9 @@ pub async fn run(
     })
 }
 
-/// Milliseconds of the trainer's next step.
+/// Milliseconds of the trainer's first step, once more.
 fn time_step(gpu: &Gpu, trainer: &Trainer<'_>) -> Result<f64> {
+    trainer.rewind();
     let start = Instant::now();
     trainer.submit_step()?;
     gpu.wait()?;
@@ -238,9 +236,10 @@ fn time_step(gpu: &Gpu, trainer: &Trainer<'_>) -> Result<f64> {
 }
 
 /// Median milliseconds of each command of a step; none where it was not timed.
-async fn time_dispatches(gpu: &Gpu, step: &Recording) -> Result<(Timing, Vec<Option<f64>>)> {
+async fn time_dispatches(gpu: &Gpu, trainer: &Trainer<'_>, step: &Recording) -> Result<(Timing, Vec<Option<f64>>)> {
     let mut runs = Vec::new();
     for _ in 0..REPEATS {
+        trainer.rewind();
         let Some(times) = step.time_dispatches(gpu).await? else { break };
         runs.push(times);
     }

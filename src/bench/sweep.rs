@@ -117,7 +117,7 @@ pub fn sweep(gpu: &Gpu, sweep: Sweep, batch_size: u32, rounds: u32, progress: &m
     for (value, config, dataset) in &cases {
         progress(&format!("{value} {}", sweep.unit()));
         let trainer = Trainer::new(gpu, config, dataset)?;
-        trainer.begin_benchmark(u64::from(rounds) + 1)?;
+        trainer.begin_benchmark();
         time_step(gpu, &trainer)?;
         trainers.push(trainer);
     }

@@ -209,17 +209,17 @@ impl<'a> Trainer<'a> {
         sets.into_iter().flatten().map(|data| data.images.size() + data.labels.size()).sum()
     }
 
-    /// Fresh random parameters and a table of the first steps, for [`Self::submit_step`].
-    pub fn begin_benchmark(&self, steps: u64) -> Result<()> {
+    /// Fresh random parameters, and the first step next: for [`Self::submit_step`].
+    pub fn begin_benchmark(&self) {
         let parameters = self.network.layout.initialize(self.config.seed, self.config.weight_init);
         self.gpu.write(&self.network.parameters, 0, &parameters);
+        self.rewind();
+    }
+
+    /// Makes the first step the next one again. A step beyond the table's end would have no images and take no time.
+    pub fn rewind(&self) {
         let epoch = self.table(0, 0, &MaskingProgress::default());
-        let parts = self.parts();
-        let first = &epoch[..parts as usize];
-        let table: Vec<_> =
-            std::iter::repeat_n(first, steps as usize).flatten().copied().take(self.batch.entries() as usize).collect();
-        self.batch.write_table(self.gpu, &table);
-        Ok(())
+        self.batch.write_table(self.gpu, &epoch[..self.parts() as usize]);
     }
 
     /// Parts that a full batch is cut into.

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Steps that are timed for the estimate.
-const TIMED_STEPS: u64 = 2;
+const TIMED_STEPS: u32 = 2;
 
 /// Makes a study, or what is missing of it, and its report.
 ///
@@ -214,15 +214,18 @@ fn duration(seconds: f64) -> String {
 
 fn seconds_of_step(gpu: &Gpu, config: &RunConfig, dataset: &Dataset) -> Result<f64> {
     let trainer = Trainer::new(gpu, config, dataset)?;
-    trainer.begin_benchmark(TIMED_STEPS + 1)?;
+    trainer.begin_benchmark();
     trainer.submit_step()?;
     gpu.wait()?;
-    let start = Instant::now();
+    let mut seconds = 0.0;
     for _ in 0..TIMED_STEPS {
+        trainer.rewind();
+        let start = Instant::now();
         trainer.submit_step()?;
+        gpu.wait()?;
+        seconds += start.elapsed().as_secs_f64();
     }
-    gpu.wait()?;
-    Ok(start.elapsed().as_secs_f64() / TIMED_STEPS as f64)
+    Ok(seconds / f64::from(TIMED_STEPS))
 }
 
 /// Forward passes of single images that judging a model takes, a backward pass counted as one.
