@@ -10,7 +10,7 @@ use super::{
     result::{Collected, MethodResult, ModelCost, ModelResult},
     statistics::{self, Difference},
 };
-use crate::judgement::Interval;
+use crate::judgement::{DropCurve, Interval};
 
 /// Accuracies of Table II for float, (4,4), (4,2), (2,2).
 const PAPER: [(&str, [f64; 4]); 2] = [("mnist", [0.9946, 0.9870, 0.9825, 0.9019]), ("fashion", [0.9360, 0.9035, 0.8990, 0.8386])];
@@ -181,12 +181,6 @@ fn mean_curve<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>) -> Vec<(f64, f
     (0..length).map(|point| (alike[0][point].0, mean(point))).collect()
 }
 
-fn area(curve: &[(f64, f64)]) -> f64 {
-    let range = curve.last().zip(curve.first()).map_or(0.0, |(last, first)| last.0 - first.0);
-    let trapezoids: f64 = curve.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0).sum();
-    trapezoids / range
-}
-
 impl ModelSummary {
     fn new(variant: &Variant, results: &[ModelResult]) -> ModelSummary {
         let own: Vec<&ModelResult> = results.iter().filter(|result| result.variant == *variant).collect();
@@ -196,6 +190,7 @@ impl ModelSummary {
         let first = own[0];
         let values = |value: fn(&ModelResult) -> f64| own.iter().map(|result| value(result)).collect::<Vec<_>>();
         let random_drop = mean_curve(own.iter().map(|result| result.random_drop.as_slice()));
+        let (shares, accuracies) = random_drop.iter().copied().unzip();
         ModelSummary {
             variant: variant.clone(),
             seeds: own.iter().map(|result| result.seed).collect(),
@@ -205,7 +200,7 @@ impl ModelSummary {
             loss: statistics::over_seeds(&values(|result| result.loss)),
             cost: first.cost.clone(),
             kl: mean_curve(own.iter().map(|result| result.kl.as_slice())),
-            random_area: area(&random_drop),
+            random_area: DropCurve::new(shares, accuracies).area,
             random_drop,
             methods: first.methods.keys().map(|name| (name.clone(), MethodSummary::new(name, &own, &float))).collect(),
             randomisation: (0..first.randomisation.len())
