@@ -191,6 +191,32 @@ fn the_result_is_a_model_like_any_other() {
 }
 
 #[test]
+fn activations_can_have_a_step_to_train_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let quantize = |activations: &str| {
+        let out = folder.path().join(activations);
+        let arguments =
+            ["quantize", text(float()), "--bits", "4,3", "--act-quant", activations, "--test-limit", "200", "--out", text(&out)];
+        (json(&arguments), Tensors::open(&out.join("model.safetensors")), out)
+    };
+    let ((pact, alphas, _), (lsq, steps, out)) = (quantize("pact"), quantize("lsq"));
+    assert_eq!((&pact["act_quant"], &lsq["act_quant"]), (&"pact".into(), &"lsq".into()));
+    // The same clips: α is the highest level, so many steps.
+    for (name, levels) in [("act1", 15.0), ("act2", 7.0)] {
+        let (alpha, step) = (alphas.f32(&format!("{name}.alpha"))[0], steps.f32(&format!("{name}.step"))[0]);
+        assert!((step * levels - alpha).abs() < 1e-6 * alpha, "{name}: {step} {alpha}");
+    }
+    let difference = pact["accuracy"].as_f64().unwrap() - lsq["accuracy"].as_f64().unwrap();
+    assert!(difference.abs() < 0.011, "{pact} {lsq}");
+    let trained = folder.path().join("qat");
+    let settings = float().join("config.toml");
+    let train = ["train", "--init", text(&out), "--config", text(&settings), "--bits", "4,3", "--weight-quant", "lsq"];
+    let more = ["--act-quant", "lsq", "--steps", "1", "--lr", "1e-30", "--out", text(&trained)];
+    succeed(&[&train[..], &more].concat());
+    assert_eq!(Tensors::open(&trained.join("model.safetensors")).f32("act2.step"), steps.f32("act2.step"));
+}
+
+#[test]
 fn every_quantizer_and_clip_can_be_had() {
     let folder = tempfile::tempdir().unwrap();
     for (quantizer, pact) in

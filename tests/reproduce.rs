@@ -53,16 +53,47 @@ fn kill_half_way(folder: &Path) {
     assert!(results(folder).len() < 6, "killed too late to prove anything");
 }
 
-/// The text of every cell of a page's tables.
-fn cells(html: &str) -> Vec<String> {
-    let starts = html.match_indices("<td").map(|(at, _)| &html[at..]);
-    starts.map(|rest| rest[rest.find('>').unwrap() + 1..rest.find("</td>").unwrap()].to_string()).collect()
+/// The tables of a page: a row a vector, headings first.
+fn tables(html: &str) -> Vec<Vec<Vec<String>>> {
+    let between = |text: &str, start: &str, end: &str| -> Vec<String> {
+        let starts = text.match_indices(start).map(|(at, _)| &text[at + start.len()..]);
+        starts.map(|rest| rest[..rest.find(end).unwrap()].to_string()).collect()
+    };
+    let cells = |row: &str| {
+        let cells = [between(row, "<th", "</th>"), between(row, "<td", "</td>")].concat();
+        cells.iter().map(|cell| cell[cell.find('>').unwrap() + 1..].replace("&lt;", "<")).collect::<Vec<String>>()
+    };
+    between(html, "<table>", "</table>")
+        .iter()
+        .map(|table| between(table, "<tr>", "</tr>").iter().map(|row| cells(row)).collect())
+        .collect()
 }
 
-fn percent_interval(interval: &Value) -> String {
-    let part = |name: &str| interval[name].as_f64();
-    let range = part("low").zip(part("high")).map(|(low, high)| format!(" ({:.2}–{:.2})", 100.0 * low, 100.0 * high));
-    format!("{:.2} %{}", 100.0 * part("mean").unwrap(), range.unwrap_or_default())
+/// The cell of `model` under the heading that starts with `heading`, in the first table that has both.
+#[track_caller]
+fn cell(tables: &[Vec<Vec<String>>], model: &str, heading: &str) -> String {
+    let column = |table: &Vec<Vec<String>>| table[0].iter().position(|own| own.starts_with(heading));
+    let found = tables.iter().find_map(|table| {
+        let row = table[1..].iter().find(|row| row[0] == model)?;
+        Some(row[column(table)?].clone())
+    });
+    found.unwrap_or_else(|| panic!("no {heading:?} of {model} in {tables:?}"))
+}
+
+/// `mean (low–high)` as a page prints an interval.
+fn interval(interval: &Value, factor: f64, digits: usize, unit: &str) -> String {
+    let part = |name: &str| interval[name].as_f64().map(|value| factor * value);
+    let range = part("low").zip(part("high")).map(|(low, high)| format!(" ({low:.digits$}–{high:.digits$})"));
+    format!("{:.digits$}{unit}{}", part("mean").unwrap(), range.unwrap_or_default())
+}
+
+fn label(model: &Value) -> String {
+    let (bits, stage) = (model["variant"]["bits"].as_str().unwrap(), model["variant"]["stage"].as_str().unwrap());
+    match stage {
+        "float" => "float".into(),
+        "quantization-aware" => format!("({bits})"),
+        _ => format!("({bits}) PTQ"),
+    }
 }
 
 #[test]
@@ -100,25 +131,99 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
     succeed(study(&whole, &[]));
     assert_eq!(fs::metadata(&model).unwrap().modified().unwrap(), before);
 
+    plan_says_what_is_done(&whole);
+    commands_give_the_numbers_again(&whole, &summary);
+
     // The numbers on the page are the numbers in the JSON.
     let written: Value = serde_json::from_slice(&fs::read(whole.join("report.json")).unwrap()).unwrap();
     assert_eq!(written, summary);
     let html = fs::read_to_string(whole.join("report.html")).unwrap();
-    let cells = cells(&html);
+    let tables = tables(&html);
     let models = written["models"].as_array().unwrap();
     assert_eq!(models.len(), 3);
     for model in models {
-        let accuracy = percent_interval(&model["accuracy"]);
-        let at = cells.iter().position(|cell| *cell == accuracy).unwrap_or_else(|| panic!("no cell {accuracy} in {cells:?}"));
-        assert_eq!(cells[at + 4], model["cost"]["bit-operations"].to_string());
-        let area = model["methods"]["gradient"]["drop-area"]["mean"].as_f64().unwrap();
-        assert!(cells.iter().any(|cell| cell.starts_with(&format!("{area:.3}"))), "no cell {area:.3}");
+        let name = label(model);
+        let (map, own) = (&model["methods"]["gradient"], |heading| cell(&tables, &name, heading));
+        assert_eq!(own("test accuracy"), interval(&model["accuracy"], 100.0, 2, " %"));
+        assert_eq!(own("loss"), format!("{:.4}", model["loss"]["mean"].as_f64().unwrap()));
+        assert_eq!(own("bit operations").replace(',', ""), model["cost"]["bit-operations"].to_string());
+        assert_eq!(own("FLOPs as the paper").replace(',', ""), model["cost"]["paper-operations"].to_string());
+        assert_eq!(own("random"), format!("{:.3}", model["random-area"].as_f64().unwrap()));
+        assert_eq!(own("gradient"), interval(&map["drop-area"], 1.0, 3, ""));
+        assert_eq!(own("Gini"), interval(&map["gini"], 1.0, 3, ""));
+        assert_eq!(own("entropy"), interval(&map["entropy"], 1.0, 2, ""));
+        assert_eq!(own("max-sensitivity"), interval(&map["sensitivity"], 1.0, 3, ""));
+        assert_eq!(own("50 % removed"), format!("{:.2} %", 100.0 * map["retrained"][0][1].as_f64().unwrap()));
+        if name != "float" {
+            assert_eq!(own("Spearman"), interval(&map["spearman"], 1.0, 3, ""));
+            assert!(own("points from float").contains("(p "), "{}", own("points from float"));
+        }
+        let check = tables.iter().find(|table| table[0].contains(&"zeros".to_string())).unwrap();
+        let layers = map["randomisation"].as_array().unwrap();
+        assert_eq!(layers.len(), 4);
+        assert_eq!(cell(std::slice::from_ref(check), &name, "gradient"), interval(&layers[3]["spearman"], 1.0, 2, ""));
     }
+    assert_eq!(cell(&tables, "(2,2)", "paper, whole set"), "90.19 %");
+    assert!(html.contains("6 of 6 models planned (preset tiny), 2 seeds each"), "{}", written["scope"]);
     for finding in written["findings"].as_array().unwrap() {
         let escaped = finding.as_str().unwrap().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         assert!(html.contains(&escaped), "{finding} is not on the page");
     }
+    assert!(html.contains("act1: α") && html.contains("conv2: lowest and highest quantized weight"));
     assert!(!html.contains("<script") && !html.contains("src=\"http"), "the page must be self-contained");
+}
+
+fn plan_says_what_is_done(whole: &Path) {
+    let plan = |folder: &Path| -> Value { serde_json::from_str(&succeed(study(folder, &["--plan", "--json"]))).unwrap() };
+    let done = plan(whole);
+    assert_eq!((done["seconds"].as_f64(), done["runs"].as_array().unwrap().len()), (Some(0.0), 6));
+    for run in done["runs"].as_array().unwrap() {
+        assert!(run["finished"] == true && run["taken_seconds"].as_f64().unwrap() > 0.0, "{run}");
+    }
+    let new = whole.with_file_name("new");
+    let open = plan(&new);
+    assert!(!new.exists(), "a plan makes nothing");
+    for run in open["runs"].as_array().unwrap() {
+        assert!(run["finished"] == false && run["seconds"].as_f64().unwrap() > 0.0, "{run}");
+    }
+}
+
+/// The page's commands for a model of the second seed.
+fn commands_give_the_numbers_again(whole: &Path, summary: &Value) {
+    let html = fs::read_to_string(whole.join("report.html")).unwrap();
+    let run = |start: &str, folder: &str, out: &str| -> Value {
+        let line =
+            html.lines().find(|line| line.trim_start_matches("<pre><code>").starts_with(start) && line.contains(folder)).unwrap();
+        let line = line.split("saliq ").nth(1).unwrap().split('<').next().unwrap();
+        let mut command = saliq(&line.split(' ').collect::<Vec<_>>());
+        command.current_dir(whole).args(["--test-limit", "40"].iter().filter(|_| start.contains("quantize"))).arg("--quiet");
+        succeed(command);
+        serde_json::from_slice(&fs::read(whole.join(out)).unwrap()).unwrap_or_default()
+    };
+    let result = |folder: &str| -> Value {
+        serde_json::from_slice(&fs::read(whole.join("runs").join(folder).join("result.json")).unwrap()).unwrap()
+    };
+    let folders: Vec<String> =
+        results(whole).iter().map(|path| path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let quantized = folders.iter().find(|folder| folder.contains("2-2-sgt-1")).unwrap();
+    let own = result(quantized);
+    let drop = run("saliq drop", quantized, &format!("again/{quantized}-drop/drop.json"));
+    assert_eq!(drop["curves"][0]["area"], own["methods"]["gradient"]["drop-area"]);
+    let compare = run("saliq compare", &format!("{quantized} "), &format!("again/{quantized}-maps/compare.json"));
+    let theirs = &compare["models"][1]["methods"][0];
+    assert_eq!(theirs["randomisation"], own["methods"]["gradient"]["randomisation"]);
+    // The same model, whoever quantizes it.
+    let post = folders.iter().find(|folder| folder.contains("2-2-ptq-sgt-1")).unwrap();
+    run("saliq quantize", post, "report.json");
+    let parameters = |path: PathBuf| {
+        let bytes = fs::read(path.join("model.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut tensors: Vec<_> = file.tensors().into_iter().map(|(name, tensor)| (name, tensor.data().to_vec())).collect();
+        tensors.sort();
+        tensors
+    };
+    assert!(parameters(whole.join("again").join(post)) == parameters(whole.join("runs").join(post)), "another model");
+    assert_eq!(summary["models"].as_array().unwrap().len(), 3);
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Run {
     /// Every line and parameter a finite number.
     #[track_caller]
     fn assert_finite(&self, what: &str) {
-        for StepLine { step, loss, ce, kl, accuracy, lr } in &self.outcome.steps {
+        for StepLine { step, loss, ce, kl, accuracy, lr, .. } in &self.outcome.steps {
             let numbers = [loss, ce, kl, accuracy, lr];
             assert!(numbers.iter().all(|number| number.is_finite() && **number >= -1e-5), "{what}: step {step}: {numbers:?}");
         }
@@ -93,6 +93,22 @@ fn train(settings: &str) -> Run {
 /// 48 images in batches of 16, 20 test images.
 const TINY: &str = "train-limit = 48\ntest-limit = 20\nbatch-size = 16\n";
 const QUANTIZED: &str = "bits = \"4,2\"\ndropout = \"0.25,0.5\"\naugment = \"shift,hflip\"\nlr = 0.05\n";
+
+/// Step lines hold what the quantizers are before the step: after one step less.
+#[test]
+fn step_lines_hold_the_quantizers() {
+    for (quantizer, learned) in [("dorefa", 0), ("lsq", 2)] {
+        let settings = format!("{TINY}{QUANTIZED}weight-quant = \"{quantizer}\"\nseed = 3\n");
+        let (shorter, longer) = (train(&format!("steps = 3\n{settings}")), train(&format!("steps = 4\n{settings}")));
+        let (end, step) = (&shorter.outcome.epochs[0], &longer.outcome.steps[3].quantizers);
+        assert_eq!((&step.alpha, &step.step_size, &step.weight_range), (&end.alpha, &end.step_size, &end.weight_range));
+        assert_eq!((step.alpha.len(), step.step_size.len(), step.weight_range.len()), (2, learned, 2), "{quantizer}");
+        assert_ne!(longer.outcome.steps[0].quantizers.alpha, step.alpha, "{quantizer}: α's learn");
+        assert!(longer.step_lines()[0].contains("\"alpha\":{\"act1\":"), "{}", longer.step_lines()[0]);
+    }
+    let float = train(&format!("steps = 1\n{TINY}"));
+    assert!(!float.step_lines()[0].contains("alpha"), "{}", float.step_lines()[0]);
+}
 
 #[test]
 fn one_seed_one_result() {

@@ -74,6 +74,12 @@ impl Staging {
 }
 
 impl Gpu {
+    /// Adds to `encoder` a copy of `bytes` from one buffer to another, from and to these offsets in bytes: multiples of 4, all of them.
+    pub fn copy(&self, encoder: &mut wgpu::CommandEncoder, [source, target]: [&Buffer; 2], [from, to]: [u64; 2], bytes: u64) {
+        encoder.copy_buffer_to_buffer(&source.inner, from, &target.inner, to, bytes);
+        self.counters.count_copy();
+    }
+
     /// Reads `count` elements from element `first` of `buffer`.
     pub async fn read<T: bytemuck::Pod>(&self, buffer: &Buffer, first: u64, count: u64) -> Result<Vec<T>> {
         let size = std::mem::size_of::<T>() as u64;

@@ -11,11 +11,26 @@ pub const RESAMPLES: u32 = 1000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Mean.
+    #[serde(deserialize_with = "number")]
     pub mean: f64,
     /// 2.5th percentile of the means of the resamples.
+    #[serde(deserialize_with = "number")]
     pub low: f64,
     /// 97.5th percentile.
+    #[serde(deserialize_with = "number")]
     pub high: f64,
+}
+
+impl Interval {
+    /// A mean of which nothing else is known.
+    pub fn unknown(mean: f64) -> Interval {
+        Interval { mean, low: f64::NAN, high: f64::NAN }
+    }
+}
+
+/// A number as JSON has it: one that is not finite is null there.
+pub(crate) fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// Mean of `values` with the interval that `resamples` resamples give, drawn with counter-based random numbers; values that are not finite do not
@@ -24,7 +39,7 @@ pub fn bootstrap(values: &[f64], resamples: u32, seed: u64) -> Interval {
     let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     let count = values.len();
     if count == 0 {
-        return Interval { mean: f64::NAN, low: f64::NAN, high: f64::NAN };
+        return Interval::unknown(f64::NAN);
     }
     let mean = values.iter().sum::<f64>() / count as f64;
     let key = random::random_key(seed, 0, random::BOOTSTRAP);

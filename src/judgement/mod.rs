@@ -22,6 +22,7 @@ mod subject;
 
 pub use accuracy_drop::{AccuracyDrop, DropCurve, removed_shares};
 pub use alignment::{Alignment, AlignmentOptions, Comparison, alignment};
+pub(crate) use bootstrap::number;
 pub use bootstrap::{Interval, RESAMPLES, bootstrap};
 pub use clarity::{Clarity, ClarityPass, clarity};
 pub use earth_mover::earth_mover_distance;

@@ -16,7 +16,7 @@ mod weighted;
 
 pub use activation::ActivationPlan;
 pub use chunks::Chunked;
-pub use network::{Gradients, ImageRange, Network, NetworkOptions, TrainingPass};
+pub use network::{Gradients, ImageRange, Network, NetworkOptions, TrainingPass, WeightQuantizerState};
 pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use parameters::{Parameter, ParameterLayout, ParameterRole};
 pub use rules::{BackwardRule, Layers};

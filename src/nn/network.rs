@@ -29,6 +29,19 @@ pub struct ImageRange<'a> {
     pub most: u32,
 }
 
+/// A layer's weight quantizer with what it last computed.
+#[derive(Clone, Copy, Debug)]
+pub struct WeightQuantizerState<'a> {
+    /// The layer.
+    pub layer: &'a str,
+    /// A vec4 of constants an output channel, as [`Network::record_weights`] last made them; padded.
+    pub constants: &'a Buffer,
+    /// Output channels.
+    pub channels: u64,
+    /// What the constants mean.
+    pub quantizer: WeightQuantizerPlan,
+}
+
 /// A pass in training mode: dropout, and batch norms with the statistics of the batch. Passes without one are for inference.
 #[derive(Clone, Copy)]
 pub struct TrainingPass<'a> {
@@ -453,18 +466,20 @@ impl Network {
     /// As [`Gpu::read`].
     pub async fn weight_ranges(&self, gpu: &Gpu) -> Result<Vec<(&str, [f32; 2])>> {
         let mut ranges = Vec::new();
-        for node in &self.nodes {
-            if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &node.kind
-                && weights.quantizer.is_active()
-            {
-                let constants: Vec<[f32; 4]> = gpu.read(&weights.constants, 0, u64::from(node.output.channels)).await?;
-                let of_channels = constants.into_iter().map(|constants| weights.quantizer.range(constants));
-                let widest =
-                    of_channels.reduce(|[low, high], [other_low, other_high]| [low.min(other_low), high.max(other_high)]);
-                ranges.push((node.name.as_str(), widest.unwrap_or_default()));
-            }
+        for own in self.weight_quantizers() {
+            let constants: Vec<[f32; 4]> = gpu.read(own.constants, 0, own.channels).await?;
+            ranges.push((own.layer, own.quantizer.widest_range(&constants)));
         }
         Ok(ranges)
+    }
+
+    /// The quantizers of the layers with quantized weights, in order.
+    pub fn weight_quantizers(&self) -> impl Iterator<Item = WeightQuantizerState<'_>> {
+        self.nodes.iter().filter_map(|node| {
+            let weights = node.weights().filter(|weights| weights.quantizer.is_active())?;
+            let (layer, constants, quantizer) = (node.name.as_str(), &weights.constants, weights.quantizer);
+            Some(WeightQuantizerState { layer, constants, channels: u64::from(node.output.channels), quantizer })
+        })
     }
 
     fn backward_buffers(&self) -> Result<&GradientBuffers> {

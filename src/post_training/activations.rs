@@ -3,13 +3,10 @@
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
-    config::{NetworkConfig, QuantizationConfig},
+    config::{LayerConfig, NetworkConfig, QuantizationConfig},
     gpu::{Gpu, Recording},
-    nn::{Network, NetworkOptions, ParameterLayout, groups, to_nchw},
+    nn::{Network, NetworkOptions, ParameterLayout, TrainingPass, groups, to_nchw},
 };
-
-/// Images of a batch: what is read back at once.
-const MOST_IMAGES: u32 = 64;
 
 /// A network with its parameters, to be run on images.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +21,14 @@ pub struct ActivationPass<'a> {
     pub parameters: &'a [f32],
     /// Mean and deviation of the pixels.
     pub normalization: (f32, f32),
+    /// Whether batch norms take the statistics of the images, as in training, not the running ones; dropout is off all the same.
+    pub live: bool,
 }
 
-/// Runs the network on all images of `data` in file order, a few at a time, and shows `visit` every layer's output, under the name of its
+/// Images of a batch at most: what is read back at once, and what live batch norms take their statistics of.
+pub const OBSERVED_BATCH: u32 = 64;
+
+/// Runs the network on the first `images` images of `data` in file order, a batch at a time, and shows `visit` every layer's output, under the name of its
 /// activation where it has one: values [image, channel, row, column].
 ///
 /// # Errors
@@ -35,13 +37,19 @@ pub async fn observe_activations(
     gpu: &Gpu,
     pass: &ActivationPass<'_>,
     data: &ResidentData,
+    images: u32,
     visit: &mut dyn FnMut(&str, &[f32]),
 ) -> Result<()> {
-    let most = data.count.clamp(1, MOST_IMAGES);
-    let options = NetworkOptions { slots: most, training: false, gradients: false, ..NetworkOptions::default() };
-    let network = Network::new(gpu, pass.network, pass.quantization, options)?;
+    let count = data.count.min(images);
+    let most = count.clamp(1, OBSERVED_BATCH);
+    let live = pass.live && pass.network.has_batch_norm();
+    let options = NetworkOptions { slots: most, training: live, gradients: false, ..NetworkOptions::default() };
+    let is_kept = |layer: &&LayerConfig| !matches!(layer, LayerConfig::Dropout { .. });
+    let without_dropout =
+        NetworkConfig { layers: pass.network.layers.iter().filter(is_kept).cloned().collect(), ..pass.network.clone() };
+    let network = Network::new(gpu, &without_dropout, pass.quantization, options)?;
     gpu.write(&network.parameters, 0, &network.layout.gather(pass.layout, pass.parameters));
-    let table = StepRecord::in_file_order(data.count, most, 0);
+    let table = StepRecord::in_file_order(count, most, 0);
     let batch = Batch::new(gpu, most, false, table.len() as u64)?;
     batch.write_table(gpu, &table);
     let mut recording = Recording::new();
@@ -50,7 +58,8 @@ pub async fn observe_activations(
     let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
     batch.record_gather(gpu, &mut recording, data, &gather, &network.input)?;
     network.record_weights(gpu, &mut recording)?;
-    network.record_forward(gpu, &mut recording, batch.clean(), None)?;
+    let training = TrainingPass { step: &batch.step, batches: 1, freeze_after: None };
+    network.record_forward(gpu, &mut recording, batch.clean(), live.then_some(training))?;
     for record in &table {
         recording.submit(gpu)?;
         for (name, shape, buffer) in network.activations() {

@@ -83,8 +83,8 @@ pub async fn distributions(
         .collect();
     for (quantization, is_float) in [(&float, true), (quantization, false)] {
         let (layout, parameters) = (&model.layout, &model.parameters[..]);
-        let pass = ActivationPass { network, quantization, layout, parameters, normalization };
-        observe_activations(gpu, &pass, data, &mut |name, values| {
+        let pass = ActivationPass { network, quantization, layout, parameters, normalization, live: false };
+        observe_activations(gpu, &pass, data, data.count, &mut |name, values| {
             if let Some(own) = activations.iter_mut().find(|own| own.name == name) {
                 if is_float { own.before.add(values) } else { own.after.add(values) }
             }

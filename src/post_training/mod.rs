@@ -10,7 +10,7 @@ mod weights;
 use serde::Serialize;
 use serde_json::json;
 
-pub use activations::{ActivationPass, observe_activations};
+pub use activations::{ActivationPass, OBSERVED_BATCH, observe_activations};
 pub use clipping::{Calibration, Distribution, Grid};
 pub use distributions::{TensorDistribution, distributions};
 pub use histogram::Histogram;
@@ -123,10 +123,11 @@ pub async fn quantize(
     }
 
     let float = float_activations(quantization);
-    let pass = ActivationPass { network, quantization: &float, layout: &layout, parameters: &parameters, normalization };
+    let pass =
+        ActivationPass { network, quantization: &float, layout: &layout, parameters: &parameters, normalization, live: false };
     let mut histograms: Vec<(String, Histogram)> =
         layout.calibrated().map(|learned| (learned.layer().into(), Histogram::default())).collect();
-    observe_activations(gpu, &pass, data, &mut |name, values| {
+    observe_activations(gpu, &pass, data, data.count, &mut |name, values| {
         if let Some((_, histogram)) = histograms.iter_mut().find(|(wanted, _)| wanted == name) {
             histogram.add(values);
         }
@@ -149,7 +150,7 @@ pub async fn quantize(
 }
 
 /// The same quantization with activations in float.
-fn float_activations(quantization: &QuantizationConfig) -> QuantizationConfig {
+pub(crate) fn float_activations(quantization: &QuantizationConfig) -> QuantizationConfig {
     let bits = quantization.bits.iter().map(|bits| LayerBits { weight: bits.weight, activation: 32 }).collect();
     QuantizationConfig { bits, ..quantization.clone() }
 }

@@ -115,6 +115,12 @@ impl WeightQuantizerPlan {
             Some(WeightQuantizer::Symmetric | WeightQuantizer::Lsq) => [y * x, z * x],
         }
     }
+
+    /// As [`Self::range`], the widest of all channels.
+    pub fn widest_range(self, constants: &[[f32; 4]]) -> [f32; 2] {
+        let ranges = constants.iter().map(|constants| self.range(*constants));
+        ranges.reduce(|[low, high], [other_low, other_high]| [low.min(other_low), high.max(other_high)]).unwrap_or_default()
+    }
 }
 
 /// SAWB's (c₁, c₂) for a width, where there are any.

@@ -48,12 +48,15 @@ pub struct LineChart {
     pub series: Vec<Series>,
     /// Names of the places 0, 1, 2, … of the horizontal axis, where it shows things instead of numbers.
     pub x_names: Vec<String>,
+    /// Not as high, for charts above one another.
+    pub low: bool,
 }
 
 /// plotters computes in whole units: this many of them make a pixel, for smooth curves.
 pub(super) const UNIT: i32 = 10;
 pub(super) const WIDTH: i32 = 760;
 const PLOT_HEIGHT: i32 = 380;
+const LOW_PLOT_HEIGHT: i32 = 240;
 pub(super) const EDGE: i32 = 14;
 /// Points a line is reduced to, for the size of the file.
 const MAX_POINTS: usize = 800;
@@ -140,12 +143,16 @@ impl LineChart {
         Ok(raster.into_image())
     }
 
+    fn plot_height(&self) -> i32 {
+        if self.low { LOW_PLOT_HEIGHT } else { PLOT_HEIGHT }
+    }
+
     fn layout(&self) -> Layout {
         let lines: Vec<Line> = self.series.iter().map(|series| Line::new(series, self.log_y)).collect();
         let legend = self.legend(&lines);
         let title_height = if self.title.is_empty() { 0 } else { 30 };
         let legend_height = legend.last().map_or(0, |entry| entry.y + 26);
-        let height = EDGE + title_height + legend_height + PLOT_HEIGHT;
+        let height = EDGE + title_height + legend_height + self.plot_height();
         Layout { lines, legend, title_height, legend_height, height }
     }
 
@@ -200,7 +207,7 @@ impl LineChart {
         self.draw_plot(&plot, lines, x_axis, y_axis)?;
         if empty {
             let style = font(16.0).into_font().color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
-            plot.draw(&Text::new("no data", (px(WIDTH / 2), px(PLOT_HEIGHT / 2 - 20)), style))?;
+            plot.draw(&Text::new("no data", (px(WIDTH / 2), px(self.plot_height() / 2 - 20)), style))?;
         }
         Ok(())
     }
@@ -633,7 +640,7 @@ impl ChartStack {
         }
         let labels: Vec<String> = self.0.iter().map(|chart| escape(&chart.title)).collect();
         Ok(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-label=\"{}\">\n{body}</svg>\n",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n{body}</svg>\n",
             labels.join("; ")
         ))
     }

@@ -30,6 +30,8 @@ pub struct Section {
 /// A piece of content. All text is escaped.
 #[derive(Clone, Debug)]
 pub enum Block {
+    /// A heading inside a section.
+    Heading(String),
     /// A paragraph of text.
     Paragraph(String),
     /// A table.
@@ -115,6 +117,7 @@ impl Block {
             html! { figure { (content) @if !caption.is_empty() { figcaption { (caption) } } } }
         };
         match self {
+            Block::Heading(text) => html! { h3 { (text) } },
             Block::Paragraph(text) => html! { p { (text) } },
             Block::Table(table) => table.to_html(),
             Block::Image { png, alt, caption } => figure(

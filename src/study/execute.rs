@@ -1,8 +1,9 @@
 //! Making what a study does not have yet: training, quantizing, judging, one model after another.
 
-use std::path::Path;
+use std::{path::Path, time::Instant};
 
 use super::{
+    estimate::Timing,
     judge,
     plan::{Plan, PlannedRun, Stage},
     result::{FAILURE_FILE, ModelResult},
@@ -69,7 +70,8 @@ pub async fn execute(
         }
         watcher.begin(run, position + 1, mine.len());
         match make(gpu, root, plan, index, datasets, watcher).await {
-            Ok(result) => {
+            Ok((result, timing)) => {
+                timing.write(&folder)?;
                 result.write(&folder)?;
                 let _ = std::fs::remove_file(folder.join(FAILURE_FILE));
                 watcher.end(run, Ok(&result));
@@ -94,7 +96,7 @@ async fn make(
     index: usize,
     datasets: &[Dataset],
     watcher: &mut dyn Watcher,
-) -> Result<ModelResult> {
+) -> Result<(ModelResult, Timing)> {
     let run = &plan.runs[index];
     let named = datasets.iter().find(|dataset| dataset.name == run.variant.dataset);
     let dataset = named.ok_or_else(|| Error::Data(format!("the data set {} of the plan is not loaded", run.variant.dataset)))?;
@@ -106,6 +108,9 @@ async fn make(
         return Err(Error::Model("its float model could not be made".into()));
     }
     let config = configuration(run, &folder, float.as_deref().filter(|_| plan.from_float()), dataset)?;
+    let adapter = gpu.adapter_description();
+    let mut timing = Timing { adapter, steps: 0, training_seconds: 0.0, judging_seconds: 0.0 };
+    let mut start_time = Instant::now();
     if run.variant.stage == Stage::PostTraining {
         judge::quantize(gpu, &config, float.as_deref(), dataset).await?;
     } else {
@@ -113,9 +118,13 @@ async fn make(
         let start = if folder.exists() { Start::Resume } else { Start::New };
         let mut trainer = Trainer::new(gpu, &config, dataset)?;
         let steps = trainer.total_steps();
-        trainer.run(start, watcher.training(&config, steps)).await?;
+        let outcome = trainer.run(start, watcher.training(&config, steps)).await?;
+        (timing.steps, timing.training_seconds) = (outcome.steps.len() as u64, start_time.elapsed().as_secs_f64());
+        start_time = Instant::now();
     }
-    judge::judge(gpu, plan, run, &config, float.as_deref(), dataset, watcher).await
+    let result = judge::judge(gpu, plan, run, &config, float.as_deref(), dataset, watcher).await?;
+    timing.judging_seconds = start_time.elapsed().as_secs_f64();
+    Ok((result, timing))
 }
 
 /// The planned settings with the folders of this study.

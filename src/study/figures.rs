@@ -1,15 +1,16 @@
-//! The pictures of a report: Fig. 1 (maps), Fig. 2 (KL), Fig. 3 (accuracy drop), and accuracy and alignment against bit operations.
+//! The pictures of a report: Fig. 1 (maps), Fig. 2 (KL), Fig. 3 (accuracy drop), what models reach against what they cost, the randomisation check,
+//! ROAR, and quantizers while training.
 
 use std::path::Path;
 
 use super::{
     judge::Maps,
-    plan::{Plan, Stage},
+    plan::{Plan, Stage, Variant},
     summary::{ModelSummary, Summary},
 };
 use crate::{
     Result,
-    report::{Block, ColorMap, Grid, GridColumn, LineChart, Series},
+    report::{Block, ChartStack, ColorMap, Grid, GridColumn, LineChart, QuantizerTrace, Series, quantizer_charts},
 };
 
 /// A picture of the report.
@@ -25,6 +26,15 @@ pub struct Figure {
 impl Figure {
     fn chart(file: String, chart: &LineChart, caption: String) -> Result<Figure> {
         Ok(Figure { file, bytes: chart.to_svg()?.into_bytes(), caption })
+    }
+
+    /// Whether `block` shows this figure.
+    pub fn is(&self, block: &Block) -> bool {
+        match block {
+            Block::Image { png, .. } => *png == self.bytes,
+            Block::Svg { svg, .. } => svg.as_bytes() == self.bytes,
+            _ => false,
+        }
     }
 
     /// The figure as content of a page.
@@ -50,29 +60,24 @@ pub fn draw(root: &Path, plan: &Plan, summary: &Summary) -> Result<Vec<Figure>> 
     let mut figures = Vec::new();
     for dataset in summary.datasets() {
         let name = slug(dataset);
+        figures.push(tradeoff(summary, dataset, format!("{name}-tradeoff.svg"))?);
         figures.extend(maps(root, plan, summary, dataset, format!("{name}-maps.png"))?);
         figures.extend(kl(summary, dataset, format!("{name}-kl.svg"))?);
-        figures.push(drop(summary, dataset, format!("{name}-drop.svg"))?);
-        let accuracy = against_bit_operations(summary, dataset, "test accuracy", |model| model.accuracy.mean);
-        figures.push(Figure::chart(
-            format!("{name}-accuracy.svg"),
-            &accuracy,
-            "Test accuracy against bit operations of a forward pass; PTQ: the float model quantized without training.".into(),
-        )?);
-        let method = summary.main_method.clone();
-        let alignment = against_bit_operations(summary, dataset, "rank correlation with the float model", |model| {
-            let own = model.method(&method).map_or(f64::NAN, |map| map.spearman.mean);
-            if model.variant.stage == Stage::Float { 1.0 } else { own }
-        });
-        figures.push(Figure::chart(
-            format!("{name}-alignment.svg"),
-            &alignment,
-            format!(
-                "How alike the {method} maps of a model are to the float model's (1: the same ranks), against bit operations."
-            ),
-        )?);
+        for method in &plan.judgement.methods {
+            figures.push(drop(summary, dataset, method, drop_file(dataset, method))?);
+        }
+        figures.extend(randomisation(summary, dataset, format!("{name}-randomisation.svg"))?);
+        for method in plan.judgement.retraining.iter().flat_map(|retraining| &retraining.methods) {
+            figures.extend(retraining(summary, dataset, method, format!("{name}-retraining-{method}.svg"))?);
+        }
+        figures.extend(quantizers(summary, dataset, format!("{name}-quantizers.svg"))?);
     }
     Ok(figures)
+}
+
+/// File of the accuracy-drop curves of `method`.
+pub fn drop_file(dataset: &str, method: &str) -> String {
+    format!("{}-drop-{method}.svg", slug(dataset))
 }
 
 /// Models whose curves are shown: with Saliency Guided Training where there are any.
@@ -149,14 +154,17 @@ fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> 
     Figure::chart(file, &chart, caption).map(Some)
 }
 
-/// Fig. 3.
-fn drop(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
+fn as_percent(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    points.iter().map(|&(share, accuracy)| (100.0 * share, 100.0 * accuracy)).collect()
+}
+
+/// Fig. 3, of the main method; the same of the others.
+fn drop(summary: &Summary, dataset: &str, method: &str, file: String) -> Result<Figure> {
     let models = shown(summary, dataset);
-    let as_percent = |points: &[(f64, f64)]| points.iter().map(|&(share, accuracy)| (100.0 * share, 100.0 * accuracy)).collect();
     let mut series: Vec<Series> = models
         .iter()
         .filter_map(|model| {
-            let map = model.method(&summary.main_method)?;
+            let map = model.method(method)?;
             let band = map.drop_band.iter().map(|&(share, low, high)| (100.0 * share, 100.0 * low, 100.0 * high));
             Some(Series { name: model.variant.label(), points: as_percent(&map.drop), band: band.collect(), ..Series::default() })
         })
@@ -166,39 +174,195 @@ fn drop(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
         series.push(Series { name, points: as_percent(&float.random_drop), ..Series::default() });
     }
     let chart = LineChart {
-        title: format!("Accuracy without the most salient features: {dataset}"),
+        title: format!("Accuracy without the most salient features, {method}: {dataset}"),
+        x_label: "features removed, %".into(),
+        y_label: "accuracy, %".into(),
+        series,
+        ..LineChart::default()
+    };
+    let bands = if models.iter().any(|model| model.seeds.len() > 1) {
+        " Bands: from the lowest to the highest of the seeds."
+    } else {
+        ""
+    };
+    let caption = format!(
+        "{}Features removed in the order of the {method} map, the most salient first, replaced by 0 after normalisation; {} test images, models \
+         trained with {}. Steeper means that the map names what the model uses.{bands}",
+        if method == summary.main_method { "Fig. 3: " } else { "" },
+        summary.drop_images,
+        training_of(&models)
+    );
+    Figure::chart(file, &chart, caption)
+}
+
+fn training_of(models: &[&ModelSummary]) -> &'static str {
+    if models.iter().any(|model| model.variant.sgt) { "Saliency Guided Training" } else { "plain training" }
+}
+
+/// ROAR.
+fn retraining(summary: &Summary, dataset: &str, method: &str, file: String) -> Result<Option<Figure>> {
+    let models = shown(summary, dataset);
+    let mut series: Vec<Series> = models
+        .iter()
+        .filter_map(|model| Some((model, model.method(method)?)))
+        .filter(|(_, map)| !map.retrained.is_empty())
+        .map(|(model, map)| Series { name: model.variant.label(), points: as_percent(&map.retrained), ..Series::default() })
+        .collect();
+    if series.is_empty() {
+        return Ok(None);
+    }
+    if let Some(float) = models.iter().find(|model| !model.random_retrained.is_empty()) {
+        series.push(Series { name: "random order".into(), points: as_percent(&float.random_retrained), ..Series::default() });
+    }
+    let chart = LineChart {
+        title: format!("Accuracy after training without the most salient features: {dataset}"),
         x_label: "features removed, %".into(),
         y_label: "accuracy, %".into(),
         series,
         ..LineChart::default()
     };
     let caption = format!(
-        "Fig. 3: features removed in the order of the {} map, replaced by 0 after normalisation; {} test images. Steeper means that the map names \
-         what the model uses. Bands: spread over seeds.",
-        summary.main_method, summary.drop_images
+        "ROAR: the same float network trained anew, plainly, on images without the features that the {method} maps of each model (trained with {}) \
+         name first, and tested on test images without them. Below random order, the maps name features that are not replaced by others.",
+        training_of(&models)
     );
-    Figure::chart(file, &chart, caption)
+    Figure::chart(file, &chart, caption).map(Some)
 }
 
-fn against_bit_operations(summary: &Summary, dataset: &str, label: &str, value: impl Fn(&ModelSummary) -> f64) -> LineChart {
+/// The cascading parameter randomisation of the main method's maps.
+fn randomisation(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> {
+    let models = shown(summary, dataset);
+    let layers = models
+        .iter()
+        .find_map(|model| Some(&model.method(&summary.main_method)?.randomisation).filter(|found| !found.is_empty()));
+    let Some(layers) = layers else { return Ok(None) };
+    let x_names = layers.iter().map(|layer| format!("…{}", layer.layer)).collect();
+    let series = models.iter().filter_map(|model| {
+        let map = model.method(&summary.main_method)?;
+        let points = map.randomisation.iter().enumerate().map(|(place, layer)| (place as f64, layer.spearman.mean));
+        Some(Series { name: model.variant.label(), points: points.collect(), ..Series::default() })
+    });
+    let chart = LineChart {
+        title: format!("Randomisation check, {}: {dataset}", summary.main_method),
+        x_label: "layers randomised, from the output down to …".into(),
+        y_label: "rank correlation with the own map".into(),
+        low: true,
+        x_names,
+        series: series.collect(),
+        ..LineChart::default()
+    };
+    let caption = "Rank correlation of |map| with the trained model's own as its layers are randomised one after the other; high values to the right \
+                   would mean that the map does not depend on what was learned.";
+    Figure::chart(file, &chart, caption.into()).map(Some)
+}
+
+/// α and the ranges of weights while training.
+fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> {
+    let models = shown(summary, dataset);
+    let traces: Vec<QuantizerTrace<'_>> = models
+        .iter()
+        .filter(|model| !model.quantizers.is_empty())
+        .map(|model| QuantizerTrace {
+            model: model.variant.label(),
+            states: model.quantizers.iter().map(|(step, state)| (*step, state)).collect(),
+        })
+        .collect();
+    let charts = quantizer_charts(&traces);
+    if charts.0.is_empty() {
+        return Ok(None);
+    }
+    let seed = models.iter().find(|model| !model.quantizers.is_empty()).and_then(|model| model.seeds.first());
+    let caption = format!(
+        "What the quantizers do while the models train with {}: a panel a clipping threshold or learned step, and a layer's quantized weights, between \
+         a line for the lowest and one for the highest. Seed {}.",
+        training_of(&models),
+        seed.map_or("–".into(), u64::to_string)
+    );
+    Ok(Some(Figure { file, bytes: charts.to_svg()?.into_bytes(), caption }))
+}
+
+/// `12.1 G`, `328 M`.
+fn short(number: u64) -> String {
+    let value = number as f64;
+    let (scaled, unit) = [(1e9, " G"), (1e6, " M"), (1e3, " k")]
+        .into_iter()
+        .find(|(size, _)| value >= *size)
+        .map_or((value, ""), |(size, unit)| (value / size, unit));
+    let digits = if scaled < 100.0 && !unit.is_empty() { 1 } else { 0 };
+    format!("{scaled:.digits$}{unit}")
+}
+
+/// Accuracy, faithfulness and alignment against what a forward pass costs.
+fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
+    let all: Vec<&ModelSummary> = summary.models.iter().filter(|model| model.variant.dataset == dataset).collect();
+    let mut places: Vec<(u64, String)> = all
+        .iter()
+        .map(|model| (model.cost.bit_operations, model.variant.clone()))
+        .map(|(cost, variant)| (cost, bits(&variant)))
+        .collect();
+    places.sort();
+    places.dedup();
+    let method = &summary.main_method;
+    let panel = |title: &str, label: &str, value: &dyn Fn(&ModelSummary) -> f64| LineChart {
+        title: format!("{title}: {dataset}"),
+        x_label: "bits, and bit operations of a forward pass".into(),
+        y_label: label.into(),
+        low: true,
+        x_names: places.iter().map(|(cost, bits)| format!("{bits}: {}", short(*cost))).collect(),
+        series: lines(&all, &places, value),
+        ..LineChart::default()
+    };
+    let charts = ChartStack(vec![
+        panel("Accuracy", "test accuracy, %", &|model| 100.0 * model.accuracy.mean),
+        panel("Faithfulness", "points below random", &|model| {
+            100.0 * model.method(method).map_or(f64::NAN, |map| model.random_area - map.drop_area.mean)
+        }),
+        panel("Alignment", "rank correlation", &|model| match model.variant.stage {
+            Stage::Float => 1.0,
+            _ => model.method(method).map_or(f64::NAN, |map| map.spearman.mean),
+        }),
+    ]);
+    let caption = format!(
+        "What the models reach against what they cost. Faithfulness: by how many points removing features in the order of the {method} map lowers \
+         the accuracy more than random order does, on average over the curve. Alignment: rank correlation of the {method} maps with the float \
+         model's. PTQ: the float model quantized without training."
+    );
+    Ok(Figure { file, bytes: charts.to_svg()?.into_bytes(), caption })
+}
+
+/// `float`, or the widths as `(4,2)`.
+fn bits(variant: &Variant) -> String {
+    if variant.stage == Stage::Float { "float".into() } else { format!("({})", variant.bits) }
+}
+
+/// A line for every way to come to a quantized model, over the places of their bits.
+fn lines(models: &[&ModelSummary], places: &[(u64, String)], value: &dyn Fn(&ModelSummary) -> f64) -> Vec<Series> {
     let mut series = Vec::new();
     for (sgt, training) in [(true, "SGT"), (false, "plain")] {
         for (stage, kind) in [(Stage::QuantizationAware, "trained"), (Stage::PostTraining, "PTQ")] {
-            let of_kind =
-                summary.of(dataset, sgt).filter(|model| model.variant.stage == Stage::Float || model.variant.stage == stage);
-            let mut points: Vec<(f64, f64)> =
-                of_kind.map(|model| ((model.cost.bit_operations as f64).log10(), value(model))).collect();
+            let of_kind = models.iter().filter(|model| {
+                model.variant.sgt == sgt && (model.variant.stage == Stage::Float || model.variant.stage == stage)
+            });
+            let place = |model: &ModelSummary| {
+                places.iter().position(|(cost, own)| *cost == model.cost.bit_operations && *own == bits(&model.variant))
+            };
+            let mut points: Vec<(f64, f64)> = of_kind.filter_map(|model| Some((place(model)? as f64, value(model)))).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             if points.len() > 1 {
                 series.push(Series { name: format!("{kind}, {training}"), points, ..Series::default() });
             }
         }
     }
-    LineChart {
-        title: format!("{}{}: {dataset}", label[..1].to_uppercase(), &label[1..]),
-        x_label: "bit operations an image, log₁₀".into(),
-        y_label: label.into(),
-        series,
-        ..LineChart::default()
+    series
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_few_characters() {
+        assert_eq!([999, 12_130_746_368, 328_404_992, 1_500].map(short), ["999", "12.1 G", "328 M", "1.5 k"]);
+        assert_eq!(slug("../my data/MNIST"), slug("../my data/MNIST").replace(['/', ' '], "_"));
     }
 }

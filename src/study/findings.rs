@@ -3,13 +3,39 @@
 use super::{
     plan::Stage,
     statistics::{Difference, margin_of_areas},
-    summary::{MethodSummary, ModelSummary, Summary},
+    summary::{IntervalOver, MethodSummary, ModelSummary, Summary},
 };
 use crate::judgement::Interval;
 
-/// Five sentences: accuracy, its price, the paper's two questions, and its contradiction.
+/// Five sentences: accuracy, its price, the paper's two questions, and its contradiction; one more where the preset has goals.
 pub(super) fn findings(summary: &Summary) -> Vec<String> {
-    [accuracy, price, alignment, faithfulness, contradiction].into_iter().filter_map(|sentence| sentence(summary)).collect()
+    let sentences = [accuracy, goals, price, alignment, faithfulness, contradiction];
+    sentences.into_iter().filter_map(|sentence| sentence(summary)).collect()
+}
+
+/// `1 model`, `3 models`.
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What everything that follows was computed from.
+pub(super) fn scope(summary: &Summary) -> String {
+    let made: usize = summary.models.iter().map(|model| model.seeds.len()).sum();
+    let seeds = summary.models.iter().map(|model| model.seeds.len());
+    let (fewest, most) = (seeds.clone().min().unwrap_or(0), seeds.max().unwrap_or(0));
+    let seeds = match (fewest, most) {
+        (1, 1) => "one seed each: intervals are over images and say nothing about other trainings".to_string(),
+        (fewest, most) if fewest == most => format!("{} each", counted(most, "seed")),
+        (fewest, most) => format!("{fewest} to {most} seeds each"),
+    };
+    let preset = format!("{:?}", summary.preset).to_lowercase();
+    let methods = summary.models.iter().map(|model| model.methods.len()).max().unwrap_or(0);
+    format!(
+        "{made} of {} planned (preset {preset}), {seeds}; {} on {}.",
+        counted(summary.planned, "model"),
+        counted(methods, "attribution method"),
+        counted(summary.judged_images as usize, "test image")
+    )
 }
 
 /// `97.3 %`.
@@ -23,17 +49,48 @@ pub(super) fn percent_interval(interval: Interval) -> String {
     format!("{}{}", percent(interval.mean), if interval.low.is_finite() { range(interval) } else { String::new() })
 }
 
-fn joined(parts: Vec<String>, separator: &str) -> Option<String> {
-    (!parts.is_empty()).then(|| parts.join(separator))
+/// `p = 0.03`, `p < 0.001`.
+pub(super) fn p_value(difference: Difference) -> String {
+    match difference.p {
+        p if p < 0.001 => "p < 0.001".into(),
+        p if p < 0.01 => format!("p = {p:.3}"),
+        p => format!("p = {p:.2}"),
+    }
 }
 
-/// Trained models of each data set: those with Saliency Guided Training where there are any.
+/// A difference with its sign.
+pub(super) fn signed(value: f64, digits: usize) -> String {
+    let text = format!("{:.digits$}", value.abs());
+    let is_zero = text.chars().all(|c| c == '0' || c == '.');
+    format!(
+        "{}{text}",
+        if is_zero {
+            "±"
+        } else if value < 0.0 {
+            "−"
+        } else {
+            "+"
+        }
+    )
+}
+
+fn joined(parts: Vec<String>) -> Option<String> {
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Models that the sentences speak of: the trained ones of each data set, with Saliency Guided Training where there are any.
 fn groups(summary: &Summary) -> Vec<(&str, Vec<&ModelSummary>)> {
     let of = |dataset| -> Vec<&ModelSummary> {
         let guided: Vec<_> = summary.trained(dataset, true).collect();
         if guided.is_empty() { summary.trained(dataset, false).collect() } else { guided }
     };
     summary.datasets().into_iter().map(|dataset| (dataset, of(dataset))).collect()
+}
+
+/// The sentence `start` about all data sets of which `part` has something to say.
+fn about_all(summary: &Summary, start: &str, part: impl Fn(&str, &[&ModelSummary]) -> Option<String>) -> Option<String> {
+    let parts = groups(summary).into_iter().filter_map(|(dataset, models)| part(dataset, &models)).collect();
+    joined(parts).map(|text| format!("{start}{text}."))
 }
 
 /// The float model and the one of lowest precision.
@@ -44,46 +101,7 @@ fn ends<'a>(models: &[&'a ModelSummary]) -> Option<(&'a ModelSummary, &'a ModelS
     Some((float, lowest))
 }
 
-fn how_trained(models: &[&ModelSummary]) -> &'static str {
-    if models.iter().any(|model| model.variant.sgt) { "with Saliency Guided Training" } else { "with plain training" }
-}
-
-fn accuracy(summary: &Summary) -> Option<String> {
-    let of = |(dataset, models): (&str, Vec<&ModelSummary>)| {
-        let parts: Vec<String> = models
-            .iter()
-            .map(|model| {
-                let paper = model.paper_accuracy.map_or(String::new(), |paper| format!(" [paper {}]", percent(paper)));
-                format!("{} {}{paper}", model.variant.label(), percent(model.accuracy.mean))
-            })
-            .collect();
-        Some(format!("On {dataset}, {}, test accuracy is {}", how_trained(&models), joined(parts, ", ")?))
-    };
-    let parts: Vec<String> = groups(summary).into_iter().filter_map(of).collect();
-    joined(parts, "; ").map(|text| format!("{text}."))
-}
-
-fn price(summary: &Summary) -> Option<String> {
-    let of = |(dataset, models): (&str, Vec<&ModelSummary>)| {
-        let (float, lowest) = ends(&models)?;
-        let difference = 100.0 * (lowest.accuracy.mean - float.accuracy.mean);
-        let known = |interval: Interval| interval.low.is_finite();
-        let apart = lowest.accuracy.high < float.accuracy.low || float.accuracy.high < lowest.accuracy.low;
-        let certainty = match (known(lowest.accuracy) && known(float.accuracy), apart) {
-            (true, true) => "their 95 % intervals do not overlap",
-            (true, false) => "their 95 % intervals overlap",
-            (false, _) => "without an interval",
-        };
-        let cheaper = float.cost.bit_operations as f64 / lowest.cost.bit_operations.max(1) as f64;
-        Some(format!(
-            "on {dataset} the {} model differs from float by {difference:+.2} points ({certainty}) and needs {cheaper:.1} times fewer bit \
-             operations",
-            lowest.variant.label()
-        ))
-    };
-    joined(groups(summary).into_iter().filter_map(of).collect(), "; ").map(|text| format!("What precision costs: {text}."))
-}
-
+/// As [`ends`], with their maps by the main method.
 fn ends_by_method<'a>(
     summary: &'a Summary,
     models: &[&'a ModelSummary],
@@ -92,91 +110,168 @@ fn ends_by_method<'a>(
     Some((float, float.method(&summary.main_method)?, lowest, lowest.method(&summary.main_method)?))
 }
 
-fn direction(difference: Option<Difference>, more: &str, less: &str) -> String {
-    match difference {
-        Some(difference) if difference.is_significant() => {
-            let word = if difference.mean.mean > 0.0 { more } else { less };
-            format!("{word} ({:+.3}, p = {:.3})", difference.mean.mean, difference.p)
-        }
-        Some(difference) => {
-            format!("not measurably {more} or {less} ({:+.3}, p = {:.2})", difference.mean.mean, difference.p)
-        }
-        None => format!("not compared for being {more}"),
-    }
+fn accuracy(summary: &Summary) -> Option<String> {
+    about_all(summary, "Test accuracy: ", |dataset, models| {
+        let first = models.first()?;
+        let paper = if dataset.ends_with("-mini") { "paper, whole set:" } else { "paper:" };
+        let parts: Vec<String> = models
+            .iter()
+            .map(|model| {
+                let paper = model.paper_accuracy.map_or(String::new(), |accuracy| format!(" [{paper} {}]", percent(accuracy)));
+                format!("{} {}{paper}", model.variant.label(), percent(model.accuracy.mean))
+            })
+            .collect();
+        let training = if first.variant.sgt { "with Saliency Guided Training" } else { "with plain training" };
+        Some(format!("on {dataset}, {training}, {}", parts.join(", ")))
+    })
+}
+
+/// Goals of the preset, where it has some.
+fn goals(summary: &Summary) -> Option<String> {
+    let with_goal: Vec<&ModelSummary> = summary.models.iter().filter(|model| model.goal.is_some()).collect();
+    let missed: Vec<String> = with_goal
+        .iter()
+        .filter(|model| model.goal_met != Some(true))
+        .map(|model| {
+            let goal = model.goal.map_or(String::new(), percent);
+            format!("{} on {} reached {} of {goal}", model.variant.label(), model.variant.dataset, percent(model.accuracy.mean))
+        })
+        .collect();
+    let met = with_goal.len() - missed.len();
+    let missed = joined(missed).map_or(String::new(), |text| format!(": {text}"));
+    (!with_goal.is_empty())
+        .then(|| format!("Of {} that have a goal, {met} reached it{missed}.", counted(with_goal.len(), "model")))
+}
+
+fn price(summary: &Summary) -> Option<String> {
+    about_all(summary, "What precision costs: ", |dataset, models| {
+        let (float, lowest) = ends(models)?;
+        let difference = 100.0 * (lowest.accuracy.mean - float.accuracy.mean);
+        let certainty = match lowest.accuracy_difference {
+            Some(test) => {
+                let verdict = if test.is_significant() { "more than chance" } else { "no more than chance may bring" };
+                let basis = if lowest.interval_over == IntervalOver::Seeds { "seed and test image" } else { "test image" };
+                format!("{verdict}, {} paired by {basis}", p_value(test))
+            }
+            None => "not tested for chance".into(),
+        };
+        let cheaper = float.cost.bit_operations as f64 / lowest.cost.bit_operations.max(1) as f64;
+        Some(format!(
+            "on {dataset} the accuracy of {} differs from float's by {} points ({certainty}), for 1/{cheaper:.0} of the bit operations",
+            lowest.variant.label(),
+            signed(difference, 2)
+        ))
+    })
+}
+
+fn direction(difference: Option<Difference>, more: &str, less: &str) -> Option<String> {
+    let difference = difference?;
+    let size = format!("({}, {})", signed(difference.mean.mean, 3), p_value(difference));
+    Some(match (difference.is_significant(), difference.mean.mean > 0.0) {
+        (true, true) => format!("{more} {size}"),
+        (true, false) => format!("{less} {size}"),
+        (false, _) => format!("neither measurably {more} nor {less} {size}"),
+    })
 }
 
 /// "Does the reduction in precision compromise the quality and reliability of saliency maps?"
 fn alignment(summary: &Summary) -> Option<String> {
-    let of = |(dataset, models): (&str, Vec<&ModelSummary>)| {
-        let (.., lowest, map) = ends_by_method(summary, &models)?;
-        let stability = match map.sensitivity_difference {
-            Some(_) => format!(" and {}", direction(map.sensitivity_difference, "less stable", "more stable")),
-            None => String::new(),
-        };
+    about_all(summary, "Does reduced precision compromise saliency maps? Measured: ", |dataset, models| {
+        let (.., lowest, map) = ends_by_method(summary, models)?;
+        if !(map.spearman.mean.is_finite() && map.overlap.mean.is_finite()) {
+            return None;
+        }
+        let changes: Vec<String> = [
+            direction(map.gini_difference, "sparser", "more spread out"),
+            direction(map.sensitivity_difference, "less stable", "more stable"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let changes = if changes.is_empty() { String::new() } else { format!(", and are {}", changes.join(" and ")) };
         Some(format!(
-            "on {dataset} the {} maps of {} have a rank correlation of {:.2} and a top-10 % overlap of {:.2} with the float model's, and are {}{stability}",
+            "on {dataset} the {} maps of {} have a rank correlation of {:.2} and a top-10 % overlap of {:.2} with the float model's{changes}",
             summary.main_method,
             lowest.variant.label(),
             map.spearman.mean,
-            map.overlap.mean,
-            direction(map.gini_difference, "sparser", "more spread out")
+            map.overlap.mean
         ))
-    };
-    let parts: Vec<String> = groups(summary).into_iter().filter_map(of).collect();
-    joined(parts, "; ").map(|text| format!("Does reduced precision compromise saliency maps? Measured: {text}."))
+    })
 }
 
 /// "Can quantized models still provide meaningful insights into their decision-making processes?"
 fn faithfulness(summary: &Summary) -> Option<String> {
-    let of = |(dataset, models): (&str, Vec<&ModelSummary>)| {
-        let (float, float_map, lowest, map) = ends_by_method(summary, &models)?;
+    about_all(summary, "Do quantized models still explain themselves? ", |dataset, models| {
+        let (float, float_map, lowest, map) = ends_by_method(summary, models)?;
         let gain = |model: &ModelSummary, map: &MethodSummary| 100.0 * (model.random_area - map.drop_area.mean);
         let margin = 100.0 * margin_of_areas(lowest.random_area, map.drop_area.mean, summary.drop_images);
-        let verdict = match gain(lowest, map) {
-            gain if gain > margin => "yes",
-            gain if gain < -margin => "no",
-            _ => "undecided",
+        let own = gain(lowest, map);
+        if !own.is_finite() {
+            return None;
+        }
+        let verdict = match own {
+            own if own > margin => "Yes",
+            own if own < -margin => "No",
+            _ => "Undecided",
         };
         Some(format!(
-            "{verdict} on {dataset}: removing the features that the {} maps of {} name first costs it {:.1} points more accuracy, on average over \
-             the curve, than removing as many at random (margin {margin:.1}; float model {:.1})",
+            "{verdict} on {dataset}: without the features that the {} maps of {} name first its accuracy is {:.1} %, without as many at random \
+             {:.1} %, means over the curves (difference {} points, margin {margin:.1}; float {})",
             summary.main_method,
             lowest.variant.label(),
-            gain(lowest, map),
-            gain(float, float_map)
+            100.0 * map.drop_area.mean,
+            100.0 * lowest.random_area,
+            signed(-own, 1),
+            signed(-gain(float, float_map), 1)
         ))
-    };
-    let parts: Vec<String> = groups(summary).into_iter().filter_map(of).collect();
-    joined(parts, "; ").map(|text| format!("Do quantized models still explain themselves? {text}."))
+    })
 }
 
 /// The text of section IV-C says that more quantization drops more, the caption of Fig. 3 that less quantization does.
 fn contradiction(summary: &Summary) -> Option<String> {
-    let of = |(dataset, models): (&str, Vec<&ModelSummary>)| {
-        let (float, _, lowest, _) = ends_by_method(summary, &models)?;
+    let start = "Does accuracy drop more with more quantization when salient features are removed, as the paper's text says, or less, as the \
+                 caption of its Fig. 3 does? ";
+    about_all(summary, start, |dataset, models| {
+        let (float, _, lowest, _) = ends_by_method(summary, models)?;
         let mean = |model: &ModelSummary, value: fn(&MethodSummary) -> f64| {
-            model.methods.values().map(value).sum::<f64>() / model.methods.len().max(1) as f64
+            model.methods.values().map(value).sum::<f64>() / model.methods.len() as f64
         };
         let drop = |model| 100.0 * mean(model, |map| map.mean_drop.mean);
         let area = |model| mean(model, |map| map.drop_area.mean);
         let margin = 100.0 * margin_of_areas(area(float), area(lowest), summary.drop_images);
         let difference = drop(lowest) - drop(float);
+        if !difference.is_finite() {
+            return None;
+        }
         let verdict = match difference {
-            difference if difference > margin => "the text is right",
-            difference if difference < -margin => "the caption is right",
-            _ => "neither is borne out",
+            difference if difference > margin => "More",
+            difference if difference < -margin => "Less",
+            _ => "Neither measurably",
+        };
+        let methods = lowest.methods.len();
+        let curves = if methods == 1 {
+            format!("the curve of {}", summary.main_method)
+        } else {
+            format!("the curves of {methods} methods")
         };
         Some(format!(
-            "{verdict} on {dataset}, where {} loses {:.1} points and float {:.1} on average over the curves of all methods (margin {margin:.1})",
+            "{verdict} on {dataset}, where {} loses {:.1} points and float {:.1} on average over {curves} (margin {margin:.1})",
             lowest.variant.label(),
             drop(lowest),
             drop(float)
         ))
-    };
-    let parts: Vec<String> = groups(summary).into_iter().filter_map(of).collect();
-    joined(parts, "; ").map(|text| {
-        format!(
-            "Whether accuracy drops more with more quantization when salient features are removed (the paper's text) or with less (its Fig. 3): {text}."
-        )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_words() {
+        assert_eq!([-0.004, 0.004, 1.25, -1.25].map(|value| signed(value, 2)), ["±0.00", "±0.00", "+1.25", "−1.25"]);
+        assert_eq!([0, 1, 2].map(|count| counted(count, "seed")), ["0 seeds", "1 seed", "2 seeds"]);
+        let p = |p| p_value(Difference { mean: Interval::unknown(0.0), p });
+        assert_eq!([0.0005, 0.0015, 0.034, 1.0].map(p), ["p < 0.001", "p = 0.002", "p = 0.03", "p = 1.00"]);
+    }
 }

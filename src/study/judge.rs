@@ -7,6 +7,7 @@ use super::{
     plan::{Plan, PlannedRun, Stage},
     preset::JudgementPlan,
     result::{MethodResult, ModelCost, ModelResult},
+    retraining::Retraining,
 };
 use crate::{
     Error, Result,
@@ -18,18 +19,18 @@ use crate::{
         AccuracyDrop, AlignmentOptions, DropCurve, Fill, MaxSensitivity, SensitivityOptions, Subject, alignment, clarity,
         randomization, removed_shares,
     },
-    metrics::Cost,
+    metrics::{Cost, PaperCost},
     model::{MODEL_FILE, Model, Tensor, TensorFile},
     post_training::{Calibration, PostTraining, quantize as quantize_model},
     saliency::{Method, MethodOptions},
-    train::RunFolder,
+    train::{QuantizerState, RunFolder},
 };
 
 /// Maps of the judged images in a run's folder: a tensor `<method>` [N, C, H, W] each; `images` and, by the first method, `masked`
 /// [N, C, H, W] in 0..1; `labels`, `predictions` and `probabilities` [N].
 pub const MAPS_FILE: &str = "maps.safetensors";
 /// Training images that post-training quantization is calibrated on.
-const CALIBRATION_IMAGES: u32 = 512;
+pub(super) const CALIBRATION_IMAGES: u32 = 512;
 /// Images a pass.
 const BATCH: u32 = 128;
 /// Points of the KL curve that are kept.
@@ -84,7 +85,11 @@ pub(super) async fn judge(
     let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
     let test = first(&dataset.test, config.test_limit.unwrap_or(u32::MAX), dataset);
     let subject = |images| Subject { gpu, model: &model, images, normalization, batch_size: BATCH };
-    watcher.judging("accuracy");
+    let begin = |watcher: &mut dyn Watcher, what: &str| {
+        watcher.judging(what);
+        watcher.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
+    };
+    begin(watcher, "accuracy")?;
     let evaluation = subject(&test).evaluate().await?;
 
     let wanted = &plan.judgement;
@@ -98,11 +103,12 @@ pub(super) async fn judge(
     let mut maps = Maps::default();
     let mut results = BTreeMap::new();
     for &method in &methods {
-        watcher.judging(method.name());
+        begin(watcher, method.name())?;
         let explained = subject(&dropped).explain(&[method], &settings, &labels, &mut |_| {}).await?;
         let map = &explained.maps[0];
         let judged_map = &map[..judged.len() * dataset.shape.elements() as usize];
-        let mut result = MethodResult::default();
+        let zeros = judged_map.iter().filter(|value| **value == 0.0).count() as f64 / judged_map.len().max(1) as f64;
+        let mut result = MethodResult { zeros, ..MethodResult::default() };
         let curve = drop.run(map, &mut |_| {}).await?;
         (result.drop, result.drop_area) = (points(&curve), curve.area);
         for clarity in clarity(gpu, dataset.shape, judged_map).await? {
@@ -123,6 +129,11 @@ pub(super) async fn judge(
                 result.overlap.push(f64::from(alignment.top_overlap));
             }
         }
+        if wanted.randomisation && !method.takes_samples() {
+            let subject = subject(&judged);
+            result.randomisation =
+                randomization(&subject, method, &settings, &labels[..judged.len()], judged_map, &mut |_| {}).await?;
+        }
         results.insert(method.name().to_string(), result);
         if maps.maps.is_empty() {
             maps.masked = explained.masked[0][..judged_map.len()].to_vec();
@@ -131,12 +142,20 @@ pub(super) async fn judge(
     }
     let random = subject(&dropped).explain(&[Method::Random], &settings, &labels, &mut |_| {}).await?;
     let random_drop = points(&drop.run(&random.maps[0], &mut |_| {}).await?);
-    let mut randomisation = Vec::new();
-    if let Some(map) = maps.of(Method::Gradient).filter(|_| wanted.randomisation) {
-        watcher.judging("parameter randomisation");
-        let subject = subject(&judged);
-        let layers = randomization(&subject, Method::Gradient, &settings, &labels[..judged.len()], map, &mut |_| {}).await?;
-        randomisation.extend(layers.into_iter().map(|layer| (layer.layer, layer.spearman.mean)));
+    let mut random_retrained = Vec::new();
+    if let Some(plan) = &wanted.retraining {
+        let retraining = Retraining { gpu, model: &model, dataset, seed: run.seed, folder: &config.out, plan };
+        for &method in methods.iter().filter(|method| plan.methods.iter().any(|name| name == method.name())) {
+            begin(watcher, &format!("training without {}'s features", method.name()))?;
+            let curve = points(&retraining.run(method, watcher).await?);
+            if let Some(result) = results.get_mut(method.name()) {
+                result.retrained = curve;
+            }
+        }
+        if run.variant.stage == Stage::Float {
+            begin(watcher, "training without random features")?;
+            random_retrained = points(&retraining.run(Method::Random, watcher).await?);
+        }
     }
     maps.images = judged.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
     maps.labels = labels[..judged.len()].to_vec();
@@ -153,14 +172,16 @@ pub(super) async fn judge(
         version: env!("CARGO_PKG_VERSION").into(),
         adapter: gpu.adapter_description(),
         accuracy: evaluation.accuracy,
+        correct: evaluation.predictions.iter().map(|one| if one.class == one.label { '1' } else { '0' }).collect(),
         loss: evaluation.loss,
         images: evaluation.images,
         alpha: alphas.map(|alpha| (short(&alpha.name), model.parameters[alpha.offset as usize])).collect(),
         kl: if run.variant.sgt && run.variant.stage != Stage::PostTraining { kl_curve(&config.out)? } else { Vec::new() },
+        quantizers: if run.variant.stage == Stage::QuantizationAware { quantizers(&config.out)? } else { Vec::new() },
         cost: cost(&model)?,
         methods: results,
         random_drop,
-        randomisation,
+        random_retrained,
     })
 }
 
@@ -170,6 +191,9 @@ fn cost(model: &Model) -> Result<ModelCost> {
         macs: cost.macs,
         bit_operations: cost.bit_ops,
         weighted_operations: cost.weighted_flops,
+        paper_operations: PaperCost::new(&model.config.network, &model.config.quantization)
+            .ok()
+            .map(|paper| paper.weighted_flops),
         weight_bytes: cost.weight_bytes,
     })
 }
@@ -189,6 +213,13 @@ fn kl_curve(folder: &Path) -> Result<Vec<(f64, f64)>> {
             (mean(|line| line.step as f64), mean(|line| line.kl))
         })
         .collect())
+}
+
+/// What the quantizers were at some steps, as the metrics have it.
+fn quantizers(folder: &Path) -> Result<Vec<(u64, QuantizerState)>> {
+    let (steps, _) = RunFolder::read_metrics(folder)?;
+    let lines = steps.into_iter().map(|line| (line.step, line.quantizers));
+    Ok(lines.filter(|(_, state)| *state != QuantizerState::default()).collect())
 }
 
 /// Maps of the judged images, by method, and what a picture of them needs.

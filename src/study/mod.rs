@@ -4,14 +4,18 @@
 //! its numbers depend on. [`execute`](execute::execute) trains and judges what has no result yet; [`report`](report::write) reads
 //! the results of a folder, whoever wrote them.
 
+pub mod estimate;
 pub mod execute;
 mod figures;
 mod findings;
+mod formats;
 pub mod judge;
 pub mod plan;
 pub mod preset;
 pub mod report;
 pub mod result;
+mod retraining;
 pub mod shard;
 pub mod statistics;
 pub mod summary;
+pub mod tables;

@@ -8,7 +8,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::preset::{JudgementPlan, Preset};
+use super::{
+    preset::{JudgementPlan, Preset},
+    result::RESULT_FORMAT,
+};
 use crate::{
     Error, Result,
     config::{BitsList, LayerBits, PartialRunConfig, PixelNormalization, RunConfig, short_name},
@@ -188,6 +191,7 @@ impl Plan {
         let (mean, deviation) = source.dataset.normalization(&config.normalize);
         let text = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "format": RESULT_FORMAT,
             "variant": variant,
             "data": source.digest,
             "test-limit": config.test_limit,

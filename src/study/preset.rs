@@ -25,14 +25,30 @@ pub struct JudgementPlan {
     pub methods: Vec<String>,
     /// Test images, the first ones, for the accuracy-drop curves.
     pub drop_images: u32,
-    /// Test images, the first ones, for clarity, stability and alignment.
+    /// Test images, the first ones, for clarity, stability, alignment and randomisation.
     pub images: u32,
     /// Perturbations an image for max-sensitivity; 0 leaves it out.
     pub sensitivity_samples: u32,
     /// Whether parameters are randomised layer by layer.
     pub randomisation: bool,
+    /// Networks trained again without the features that maps name first (ROAR); absent where that is left out.
+    pub retraining: Option<RetrainingPlan>,
     /// Images in the picture of the maps.
     pub pictures: u32,
+}
+
+/// ROAR: the network that is trained again is the same for all models, float and with plain training, so that curves differ by the maps alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RetrainingPlan {
+    /// Attribution methods by their names on the command line; random order comes with the float models.
+    pub methods: Vec<String>,
+    /// Shares of the pixels removed.
+    pub shares: Vec<f64>,
+    /// Training images, the first ones, and test images, the first ones.
+    pub images: [u32; 2],
+    /// Settings of a training as a configuration file holds them.
+    pub settings: String,
 }
 
 impl Preset {
@@ -91,6 +107,16 @@ impl Preset {
         }
     }
 
+    /// Accuracy that a model with Saliency Guided Training is to reach, of the widths `bits` (`32`: float); for the preset `best` on full sets.
+    pub fn goal(self, dataset: &str, bits: &str) -> Option<f64> {
+        let goals = match (self, dataset) {
+            (Preset::Best, "mnist") => [0.9950, 0.9940, 0.9935, 0.9930],
+            (Preset::Best, "fashion-mnist") => [0.937, 0.932, 0.928, 0.920],
+            _ => return None,
+        };
+        ["32", "4,4", "4,2", "2,2"].iter().position(|own| *own == bits).map(|column| goals[column])
+    }
+
     /// What is judged, with `all` attribution methods to choose from.
     pub fn judgement(self, all: &[&str]) -> JudgementPlan {
         let some = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect();
@@ -101,6 +127,12 @@ impl Preset {
                 images: 4,
                 sensitivity_samples: 2,
                 randomisation: true,
+                retraining: Some(RetrainingPlan {
+                    methods: some(&["gradient"]),
+                    shares: vec![0.5],
+                    images: [16, 40],
+                    settings: "steps = 1\nbatch-size = 8\n".into(),
+                }),
                 pictures: 4,
             },
             Preset::Quick => JudgementPlan {
@@ -109,6 +141,7 @@ impl Preset {
                 images: 128,
                 sensitivity_samples: 4,
                 randomisation: true,
+                retraining: None,
                 pictures: 8,
             },
             Preset::Paper | Preset::Best => JudgementPlan {
@@ -117,6 +150,14 @@ impl Preset {
                 images: 500,
                 sensitivity_samples: 10,
                 randomisation: true,
+                retraining: Some(RetrainingPlan {
+                    methods: some(&["gradient"]),
+                    shares: vec![0.3, 0.6, 0.9],
+                    images: [u32::MAX; 2],
+                    settings: "epochs = 3\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.05\n\
+                               schedule = \"one-cycle\"\n"
+                        .into(),
+                }),
                 pictures: 10,
             },
         }

@@ -5,12 +5,18 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Plan, PlannedRun, Variant};
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    judgement::{LayerAgreement, number},
+    train::QuantizerState,
+};
 
 /// The result in a run's folder.
 pub const RESULT_FILE: &str = "result.json";
 /// Why there is none, where making it failed.
 pub const FAILURE_FILE: &str = "failure.txt";
+/// Changes with what a result holds or how it is computed; part of the name of a run's folder.
+pub const RESULT_FORMAT: u32 = 2;
 /// Largest result that is read.
 const MAX_RESULT: u64 = 64 << 20;
 
@@ -30,7 +36,10 @@ pub struct ModelResult {
     pub adapter: String,
     /// Share of the test images classified correctly.
     pub accuracy: f64,
+    /// `1` for every test image that is, `0` for every one that is not.
+    pub correct: String,
     /// Mean cross entropy over the test images.
+    #[serde(deserialize_with = "number")]
     pub loss: f64,
     /// Number of test images.
     pub images: u64,
@@ -38,14 +47,16 @@ pub struct ModelResult {
     pub alpha: BTreeMap<String, f32>,
     /// (step, D_KL between the predictions for clean and masked images) while training; empty without Saliency Guided Training.
     pub kl: Vec<(f64, f64)>,
+    /// (step, what the quantizers were) at some steps of the training.
+    pub quantizers: Vec<(u64, QuantizerState)>,
     /// What a forward pass costs.
     pub cost: ModelCost,
     /// By attribution method.
     pub methods: BTreeMap<String, MethodResult>,
     /// Accuracy with features removed in random order: (share removed, accuracy).
     pub random_drop: Vec<(f64, f64)>,
-    /// Mean Spearman correlation of |gradient| before and after the parameters of a layer and of all behind it were randomised.
-    pub randomisation: Vec<(String, f64)>,
+    /// As [`MethodResult::retrained`], in random order; of float models.
+    pub random_retrained: Vec<(f64, f64)>,
 }
 
 /// Cost of a forward pass of one image.
@@ -58,6 +69,8 @@ pub struct ModelCost {
     pub bit_operations: u64,
     /// The paper's measure, of what is executed.
     pub weighted_operations: u64,
+    /// As the paper counts it; none for other networks than the paper's.
+    pub paper_operations: Option<u64>,
     /// Bytes of the packed weights.
     pub weight_bytes: u64,
 }
@@ -88,6 +101,13 @@ pub struct MethodResult {
     /// Overlap (IoU) of the top 10 % of both.
     #[serde(deserialize_with = "numbers")]
     pub overlap: Vec<f64>,
+    /// Share of the maps' values that are exactly 0.
+    #[serde(deserialize_with = "number")]
+    pub zeros: f64,
+    /// Agreement with the own maps after the parameters of a layer and of all behind it were randomised.
+    pub randomisation: Vec<LayerAgreement>,
+    /// (share of the most salient features removed, accuracy of a network trained again without them).
+    pub retrained: Vec<(f64, f64)>,
 }
 
 /// Numbers as JSON has them: one that is not finite is null there.

@@ -20,7 +20,7 @@ pub fn over_seeds(values: &[f64]) -> Interval {
     let count = values.len();
     let mean = values.iter().sum::<f64>() / count as f64;
     if count < 2 {
-        return Interval { mean, low: f64::NAN, high: f64::NAN };
+        return Interval::unknown(mean);
     }
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1) as f64;
     let quantile = StudentsT::new(0.0, 1.0, (count - 1) as f64).map_or(f64::NAN, |student| student.inverse_cdf(0.975));
@@ -50,7 +50,7 @@ pub fn wilson(share: f64, count: u64) -> Interval {
 pub fn over_images(values: &[&[f64]]) -> Interval {
     let finite = |values: &[f64]| values.iter().copied().filter(|value| value.is_finite()).collect::<Vec<f64>>();
     match values {
-        [] => Interval { mean: f64::NAN, low: f64::NAN, high: f64::NAN },
+        [] => Interval::unknown(f64::NAN),
         [one] => bootstrap(one, RESAMPLES, SEED),
         many => {
             let means: Vec<f64> = many
@@ -88,6 +88,9 @@ pub fn paired(a: &[f64], b: &[f64]) -> Option<Difference> {
     }
     let mean = bootstrap(&differences, RESAMPLES, SEED);
     let observed = mean.mean.abs();
+    // What does not differ adds nothing to any sum.
+    let count = differences.len() as f64;
+    let differences: Vec<f64> = differences.into_iter().filter(|difference| *difference != 0.0).collect();
     let key = random::random_key(SEED, 1, random::BOOTSTRAP);
     let as_far = (0..PERMUTATIONS)
         .filter(|&permutation| {
@@ -100,7 +103,7 @@ pub fn paired(a: &[f64], b: &[f64]) -> Option<Difference> {
                     chunk.iter().enumerate().map(|(index, difference)| sign(index) * difference).sum::<f64>()
                 })
                 .sum();
-            (flipped / differences.len() as f64).abs() >= observed * (1.0 - 1e-12)
+            (flipped / count).abs() >= observed * (1.0 - 1e-12)
         })
         .count();
     Some(Difference { mean, p: (as_far + 1) as f64 / f64::from(PERMUTATIONS + 1) })

@@ -5,15 +5,22 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
+    findings,
     plan::{Plan, Stage, Variant},
     preset::Preset,
     result::{Collected, MethodResult, ModelCost, ModelResult},
     statistics::{self, Difference},
 };
-use crate::judgement::{DropCurve, Interval};
+use crate::{
+    judgement::{DropCurve, Interval, LayerAgreement},
+    train::QuantizerState,
+};
 
-/// Accuracies of Table II for float, (4,4), (4,2), (2,2).
-const PAPER: [(&str, [f64; 4]); 2] = [("mnist", [0.9946, 0.9870, 0.9825, 0.9019]), ("fashion", [0.9360, 0.9035, 0.8990, 0.8386])];
+/// Accuracies of Table II for float, (4,4), (4,2), (2,2), by our names of the data sets and of their built-in parts.
+const PAPER: [([&str; 2], [f64; 4]); 2] = [
+    (["mnist", "mnist-mini"], [0.9946, 0.9870, 0.9825, 0.9019]),
+    (["fashion-mnist", "fashion-mini"], [0.9360, 0.9035, 0.8990, 0.8386]),
+];
 
 /// A whole study.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,6 +28,10 @@ const PAPER: [(&str, [f64; 4]); 2] = [("mnist", [0.9946, 0.9870, 0.9825, 0.9019]
 pub struct Summary {
     /// Preset of the plan.
     pub preset: Preset,
+    /// What the report rests on, in a sentence.
+    pub scope: String,
+    /// Models of the plan.
+    pub planned: usize,
     /// Versions of the program that made the results.
     pub versions: Vec<String>,
     /// Adapters they were made on.
@@ -51,22 +62,42 @@ pub struct ModelSummary {
     pub images: u64,
     /// Accuracy on them.
     pub accuracy: Interval,
-    /// Accuracy in the paper's Table II, where it has the model.
+    /// What its interval is over.
+    pub interval_over: IntervalOver,
+    /// Accuracy minus the float model's, paired by seed and test image.
+    pub accuracy_difference: Option<Difference>,
+    /// Accuracy in the paper's Table II, where it has the model: on the whole data set.
     pub paper_accuracy: Option<f64>,
+    /// Accuracy it was to reach, where the preset says one.
+    pub goal: Option<f64>,
+    /// Whether it did.
+    pub goal_met: Option<bool>,
     /// Mean cross entropy on the test images.
     pub loss: Interval,
     /// Cost of a forward pass.
     pub cost: ModelCost,
     /// (step, mean D_KL over the seeds).
     pub kl: Vec<(f64, f64)>,
+    /// (step, what the quantizers were) in the training with the first seed.
+    pub quantizers: Vec<(u64, QuantizerState)>,
     /// Mean accuracy with features removed in random order, over all shares.
     pub random_area: f64,
     /// (share removed, mean accuracy) in random order.
     pub random_drop: Vec<(f64, f64)>,
+    /// As [`MethodSummary::retrained`], in random order; of float models.
+    pub random_retrained: Vec<(f64, f64)>,
     /// By attribution method.
     pub methods: BTreeMap<String, MethodSummary>,
-    /// (layer, mean Spearman correlation) of the parameter randomisation.
-    pub randomisation: Vec<(String, f64)>,
+}
+
+/// What an interval is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IntervalOver {
+    /// Trainings with different seeds.
+    Seeds,
+    /// The test images of a single training.
+    TestImages,
 }
 
 /// Figures of a model's maps by one method; intervals are NaN (null) where the preset leaves a figure out.
@@ -99,6 +130,14 @@ pub struct MethodSummary {
     pub entropy_difference: Option<Difference>,
     /// Max-sensitivity minus the float model's.
     pub sensitivity_difference: Option<Difference>,
+    /// Share of the maps' values that are exactly 0.
+    pub zeros: f64,
+    /// Agreement with the own maps after the parameters of a layer and of all behind it were randomised; of one seed over images.
+    pub randomisation: Vec<LayerAgreement>,
+    /// (share removed, mean accuracy of a network trained again without them).
+    pub retrained: Vec<(f64, f64)>,
+    /// Mean accuracy over that curve.
+    pub retrained_area: Interval,
 }
 
 impl Summary {
@@ -119,12 +158,14 @@ impl Summary {
         let main_method = plan.judgement.methods.first().cloned().unwrap_or_default();
         let mut summary = Summary {
             preset: plan.preset,
+            scope: String::new(),
+            planned: plan.runs.len(),
             versions: distinct(|result| &result.version),
             adapters: distinct(|result| &result.adapter),
             drop_images: plan.judgement.drop_images,
             judged_images: plan.judgement.images.min(plan.judgement.drop_images),
             main_method,
-            models: variants.into_iter().map(|variant| ModelSummary::new(variant, &collected.results)).collect(),
+            models: variants.into_iter().map(|variant| ModelSummary::new(plan.preset, variant, &collected.results)).collect(),
             findings: Vec::new(),
             missing: collected
                 .missing
@@ -132,7 +173,8 @@ impl Summary {
                 .map(|(run, reason)| (run.folder.clone(), reason.clone().unwrap_or_else(|| "not made yet".into())))
                 .collect(),
         };
-        summary.findings = super::findings::findings(&summary);
+        summary.scope = findings::scope(&summary);
+        summary.findings = findings::findings(&summary);
         summary
     }
 
@@ -160,7 +202,7 @@ impl Summary {
 
 /// The paper's accuracy of a model of its Table II: of the data set that a mini set is a part of.
 fn paper_accuracy(variant: &Variant) -> Option<f64> {
-    let (_, row) = PAPER.iter().find(|(name, _)| variant.dataset.starts_with(name))?;
+    let (_, row) = PAPER.iter().find(|(names, _)| names.contains(&variant.dataset.as_str()))?;
     let column = match (variant.stage, variant.bits.as_str()) {
         (Stage::Float, _) => 0,
         (Stage::QuantizationAware, "4,4") => 1,
@@ -181,8 +223,21 @@ fn mean_curve<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>) -> Vec<(f64, f
     (0..length).map(|point| (alike[0][point].0, mean(point))).collect()
 }
 
+/// Correct minus the float model's correct answers, a pair a seed and test image.
+fn accuracy_difference(own: &[&ModelResult], float: &[&ModelResult]) -> Option<Difference> {
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    let correct = |result: &ModelResult| result.correct.bytes().map(|byte| f64::from(byte == b'1')).collect::<Vec<f64>>();
+    for result in own {
+        if let Some(other) = float.iter().find(|float| float.seed == result.seed && float.correct.len() == result.correct.len()) {
+            a.extend(correct(result));
+            b.extend(correct(other));
+        }
+    }
+    statistics::paired(&a, &b)
+}
+
 impl ModelSummary {
-    fn new(variant: &Variant, results: &[ModelResult]) -> ModelSummary {
+    fn new(preset: Preset, variant: &Variant, results: &[ModelResult]) -> ModelSummary {
         let own: Vec<&ModelResult> = results.iter().filter(|result| result.variant == *variant).collect();
         let float = Variant { stage: Stage::Float, bits: "32".into(), ..variant.clone() };
         let float: Vec<&ModelResult> =
@@ -191,25 +246,27 @@ impl ModelSummary {
         let values = |value: fn(&ModelResult) -> f64| own.iter().map(|result| value(result)).collect::<Vec<_>>();
         let random_drop = mean_curve(own.iter().map(|result| result.random_drop.as_slice()));
         let (shares, accuracies) = random_drop.iter().copied().unzip();
+        let accuracy = statistics::accuracy(&values(|result| result.accuracy), first.images);
+        let is_targeted = variant.sgt && variant.stage != Stage::PostTraining;
+        let goal = preset.goal(&variant.dataset, &variant.bits).filter(|_| is_targeted);
         ModelSummary {
             variant: variant.clone(),
             seeds: own.iter().map(|result| result.seed).collect(),
             images: first.images,
-            accuracy: statistics::accuracy(&values(|result| result.accuracy), first.images),
+            accuracy,
+            interval_over: if own.len() > 1 { IntervalOver::Seeds } else { IntervalOver::TestImages },
+            accuracy_difference: accuracy_difference(&own, &float),
             paper_accuracy: paper_accuracy(variant),
+            goal,
+            goal_met: goal.map(|goal| accuracy.mean >= goal),
             loss: statistics::over_seeds(&values(|result| result.loss)),
             cost: first.cost.clone(),
             kl: mean_curve(own.iter().map(|result| result.kl.as_slice())),
+            quantizers: first.quantizers.clone(),
             random_area: DropCurve::new(shares, accuracies).area,
             random_drop,
+            random_retrained: mean_curve(own.iter().map(|result| result.random_retrained.as_slice())),
             methods: first.methods.keys().map(|name| (name.clone(), MethodSummary::new(name, &own, &float))).collect(),
-            randomisation: (0..first.randomisation.len())
-                .map(|layer| {
-                    let of = own.iter().filter_map(|result| result.randomisation.get(layer)).map(|(_, value)| *value);
-                    let values: Vec<f64> = of.collect();
-                    (first.randomisation[layer].0.clone(), values.iter().sum::<f64>() / values.len() as f64)
-                })
-                .collect(),
         }
     }
 
@@ -217,6 +274,17 @@ impl ModelSummary {
     pub fn method(&self, method: &str) -> Option<&MethodSummary> {
         self.methods.get(method)
     }
+}
+
+/// Agreement by layer: of one seed with its interval over images, of several with the interval over them.
+fn randomisation(results: &[&MethodResult]) -> Vec<LayerAgreement> {
+    let first = results.first().map_or(&[][..], |result| &result.randomisation);
+    let of = |layer: usize| results.iter().filter_map(move |result| result.randomisation.get(layer)).map(|one| one.spearman);
+    let over = |layer: usize| match of(layer).collect::<Vec<Interval>>().as_slice() {
+        &[one] => one,
+        many => statistics::over_seeds(&many.iter().map(|interval| interval.mean).collect::<Vec<_>>()),
+    };
+    first.iter().enumerate().map(|(layer, one)| LayerAgreement { layer: one.layer.clone(), spearman: over(layer) }).collect()
 }
 
 impl MethodSummary {
@@ -246,6 +314,14 @@ impl MethodSummary {
             let at = results.iter().filter_map(|result| result.drop.get(point)).map(|(_, accuracy)| *accuracy);
             at.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
         };
+        let retrained: Vec<DropCurve> = results
+            .iter()
+            .filter(|result| !result.retrained.is_empty())
+            .map(|result| {
+                let (shares, accuracies) = result.retrained.iter().copied().unzip();
+                DropCurve::new(shares, accuracies)
+            })
+            .collect();
         MethodSummary {
             drop_band: if results.len() > 1 {
                 drop.iter().enumerate().map(|(point, &(share, _))| (share, band(point).0, band(point).1)).collect()
@@ -264,6 +340,10 @@ impl MethodSummary {
             gini_difference: difference(|result| &result.gini),
             entropy_difference: difference(|result| &result.entropy),
             sensitivity_difference: difference(|result| &result.sensitivity),
+            zeros: statistics::over_seeds(&results.iter().map(|result| result.zeros).collect::<Vec<_>>()).mean,
+            randomisation: randomisation(&results),
+            retrained_area: statistics::over_seeds(&retrained.iter().map(|curve| curve.area).collect::<Vec<_>>()),
+            retrained: mean_curve(results.iter().map(|result| result.retrained.as_slice())),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::{
     Result,
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
-    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig},
-    gpu::{Gpu, Recording},
-    nn::{Network, NetworkOptions, Parameter, ParameterLayout, ParameterRole, TrainingPass, groups, to_nchw},
+    batch::ResidentData,
+    config::{NetworkConfig, QuantizationConfig},
+    gpu::Gpu,
+    nn::{Parameter, ParameterLayout, ParameterRole},
+    post_training::{ActivationPass, OBSERVED_BATCH, float_activations, observe_activations},
     quant::initial_step,
 };
 
@@ -13,8 +14,6 @@ use crate::{
 const BATCHES: u32 = 4;
 /// Share of activations that lie below the initial α.
 const PERCENTILE: f64 = 0.999;
-/// Images of a calibration batch at most.
-const MOST_IMAGES: u32 = 64;
 
 /// The parameters that a calibration starts from.
 pub struct CalibrationStart<'a> {
@@ -35,44 +34,19 @@ pub async fn calibrate_activations(
     quantization: &QuantizationConfig,
     start: &CalibrationStart<'_>,
     data: &ResidentData,
-    gather: &GatherOptions,
+    normalization: (f32, f32),
 ) -> Result<Vec<(String, f32)>> {
-    let float_activations = QuantizationConfig {
-        bits: quantization.bits.iter().map(|bits| LayerBits { weight: bits.weight, activation: 32 }).collect(),
-        ..quantization.clone()
-    };
-    let most = data.count.min(MOST_IMAGES);
-    let options = NetworkOptions { slots: most, training: false, gradients: false, ..NetworkOptions::default() };
-    let live = start.live && network.has_batch_norm();
-    let is_kept = |layer: &&LayerConfig| !matches!(layer, LayerConfig::Dropout { .. });
-    let network_without_dropout =
-        NetworkConfig { layers: network.layers.iter().filter(is_kept).cloned().collect(), ..network.clone() };
-    let options = NetworkOptions { training: live, ..options };
-    let float = Network::new(gpu, &network_without_dropout, &float_activations, options)?;
-    gpu.write(&float.parameters, 0, &float.layout.gather(start.layout, start.parameters));
-    let table = StepRecord::in_file_order(data.count.min(BATCHES * most), most, 0);
-    let batch = Batch::new(gpu, most, false, table.len() as u64)?;
-    batch.write_table(gpu, &table);
-    let mut recording = Recording::new();
-    batch.record_begin(gpu, &mut recording)?;
-    let gather = GatherOptions { shuffle: false, augment: Vec::new(), ..gather.clone() };
-    batch.record_gather(gpu, &mut recording, data, &gather, &float.input)?;
-    float.record_weights(gpu, &mut recording)?;
-    let pass = TrainingPass { step: &batch.step, batches: 1, freeze_after: None };
-    float.record_forward(gpu, &mut recording, batch.clean(), live.then_some(pass))?;
-
-    let wanted = crate::nn::ParameterLayout::new(network, quantization)?;
+    let float = float_activations(quantization);
+    let &CalibrationStart { layout, parameters, live } = start;
+    let pass = ActivationPass { network, quantization: &float, layout, parameters, normalization, live };
+    let wanted = ParameterLayout::new(network, quantization)?;
     let mut samples: Vec<(&Parameter, Vec<f32>)> = wanted.calibrated().map(|parameter| (parameter, Vec::new())).collect();
-    for record in &table {
-        recording.submit(gpu)?;
-        for (activation, shape, buffer) in float.activations() {
-            let Some((_, values)) = samples.iter_mut().find(|(parameter, _)| parameter.layer() == activation) else {
-                continue;
-            };
-            let count = u64::from(record.count) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
-            values.extend(to_nchw(&gpu.read::<f32>(buffer, 0, count).await?, shape));
+    observe_activations(gpu, &pass, data, BATCHES * OBSERVED_BATCH, &mut |activation, values| {
+        if let Some((_, own)) = samples.iter_mut().find(|(parameter, _)| parameter.layer() == activation) {
+            own.extend_from_slice(values);
         }
-    }
+    })
+    .await?;
     let initial = |(parameter, values): (&Parameter, Vec<f32>)| {
         let value = match parameter.role {
             ParameterRole::ActivationStep { highest } => initial_step(mean_magnitude(&values), highest),

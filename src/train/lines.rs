@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::QuantizerState;
+
 /// One step: values before its update, means over the batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepLine {
@@ -19,6 +21,9 @@ pub struct StepLine {
     pub accuracy: f64,
     /// Learning rate.
     pub lr: f64,
+    /// What the quantizers are, at some of the steps: more of the early ones, about a hundred of a long run.
+    #[serde(flatten, default)]
+    pub quantizers: QuantizerState,
 }
 
 /// One epoch: means over its training images, and the test set after it.

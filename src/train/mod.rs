@@ -4,6 +4,7 @@ mod calibration;
 mod checkpoint;
 mod folder;
 mod lines;
+mod ranges;
 mod schedule;
 mod trainer;
 
@@ -11,5 +12,6 @@ pub use calibration::calibrate_activations;
 pub use checkpoint::{Checkpoint, Progressed};
 pub use folder::RunFolder;
 pub use lines::{EpochLine, StepLine};
+pub use ranges::QuantizerState;
 pub use schedule::{Schedule, ScheduledStep};
 pub use trainer::{Observer, Outcome, Snapshot, Start, Trainer};

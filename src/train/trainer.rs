@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    Checkpoint, EpochLine, Progressed, RunFolder, Schedule, StepLine,
+    Checkpoint, EpochLine, Progressed, QuantizerState, RunFolder, Schedule, StepLine,
     calibration::{CalibrationStart, calibrate_activations},
+    ranges::QuantizerHistory,
 };
 use crate::{
     Error, Result,
@@ -119,6 +120,7 @@ struct Running {
     last_checkpoint: Instant,
     images_since: u64,
     outcome_steps: Vec<StepLine>,
+    quantizers: QuantizerHistory,
 }
 
 impl<'a> Trainer<'a> {
@@ -260,18 +262,13 @@ impl<'a> Trainer<'a> {
             (parameters, has_alphas) = crate::model::fill(&file, layout, &model.layout, &model.path)?;
         }
         if layout.calibrated().next().is_some() && !has_alphas {
-            let gather = GatherOptions {
-                shuffle: false,
-                augment: Vec::new(),
-                mean: self.normalization.0,
-                deviation: self.normalization.1,
-            };
             let calibrated = match quantization.alpha_init {
                 Some(alpha) => layout.alphas().map(|parameter| (parameter.name.clone(), alpha)).collect(),
                 None => {
                     let start =
                         CalibrationStart { layout, parameters: &parameters, live: self.config.freeze_bn_after != Some(0) };
-                    calibrate_activations(self.gpu, &self.config.network, quantization, &start, &self.train, &gather).await?
+                    calibrate_activations(self.gpu, &self.config.network, quantization, &start, &self.train, self.normalization)
+                        .await?
                 }
             };
             for (name, alpha) in calibrated {
@@ -289,25 +286,11 @@ impl<'a> Trainer<'a> {
         self.gpu.read(&self.network.parameters, 0, u64::from(self.network.layout.padded_length())).await
     }
 
-    fn alphas(&self, parameters: &[f32]) -> BTreeMap<String, f32> {
-        self.network.layout.alphas().map(|alpha| (alpha.layer().to_string(), parameters[alpha.offset as usize])).collect()
-    }
-
-    /// Learned steps by layer or activation: the mean over output channels that have their own.
-    fn step_sizes(&self, parameters: &[f32]) -> BTreeMap<String, f32> {
-        let mean = |steps: &[f32]| steps.iter().sum::<f32>() / steps.len() as f32;
+    /// The quantizers with `parameters`, and the ranges of weights that the last forward pass had.
+    async fn quantizers(&self, parameters: &[f32]) -> Result<QuantizerState> {
         let layout = &self.network.layout;
-        layout
-            .steps()
-            .chain(layout.activation_steps())
-            .map(|step| (step.layer().to_string(), mean(&parameters[step.range()])))
-            .collect()
-    }
-
-    /// Lowest and highest quantized weight by layer, as the last forward pass had them.
-    async fn weight_ranges(&self) -> Result<BTreeMap<String, [f32; 2]>> {
         let ranges = self.network.weight_ranges(self.gpu).await?;
-        Ok(ranges.into_iter().map(|(name, range)| (name.to_string(), range)).collect())
+        Ok(QuantizerState::new(layout, &parameters[layout.step_first as usize..], ranges.into_iter()))
     }
 
     /// The table entries of the epoch's steps from `first` (counted in the epoch, from 0) on.
@@ -379,9 +362,11 @@ impl<'a> Trainer<'a> {
                 let parts = remaining.iter().take_while(|record| record.log_slot == log_slot).count();
                 running.images_since += u64::from(remaining[0].batch);
                 remaining = &remaining[parts..];
-                self.step.submit(self.gpu, parts as u32)?;
                 running.step += 1;
-                if running.last_collection.elapsed() >= METRICS_INTERVAL {
+                running.quantizers.before_step(self.gpu, &self.network, running.step)?;
+                self.step.submit(self.gpu, parts as u32)?;
+                running.quantizers.after_step(self.gpu, &self.network, running.step)?;
+                if running.last_collection.elapsed() >= METRICS_INTERVAL || running.quantizers.is_full() {
                     self.collect(&mut running, observer).await?;
                 }
                 if let Some(signal) = observer.interrupted() {
@@ -434,13 +419,14 @@ impl<'a> Trainer<'a> {
             epochs,
             snapshots,
             snapshot_images,
-            alphas: self.alphas(&parameters),
+            alphas: self.quantizers(&parameters).await?.alpha,
             seconds: running.seconds,
             already_finished,
         })
     }
 
     async fn begin(&mut self, start: Start, observer: &mut dyn Observer) -> Result<Running> {
+        let quantizers = QuantizerHistory::new(self.gpu, &self.network, self.config.log_every)?;
         let fresh = |folder, step| Running {
             folder,
             step,
@@ -453,6 +439,7 @@ impl<'a> Trainer<'a> {
             last_checkpoint: Instant::now(),
             images_since: 0,
             outcome_steps: Vec::new(),
+            quantizers,
         };
         let mut replace = start == Start::Replace;
         if start == Start::Resume {
@@ -520,6 +507,7 @@ impl<'a> Trainer<'a> {
         let sums: Vec<[f32; 4]> = self.gpu.read(&self.metrics.sums, first_slot, count).await?;
         let flags: Vec<u32> = self.gpu.read(&self.metrics.flags, first_slot, count).await?;
         let damage: Vec<u32> = self.gpu.read(&self.optimizer.flag, 0, 1).await?;
+        let mut quantizers = running.quantizers.take(self.gpu, &self.network).await?;
         let elapsed = running.last_collection.elapsed().as_secs_f64();
         let rate = running.images_since as f64 / elapsed.max(1e-9);
         for (offset, [ce, kl, correct, images]) in sums.into_iter().enumerate() {
@@ -545,6 +533,7 @@ impl<'a> Trainer<'a> {
                 kl: kl / images,
                 accuracy: correct / images,
                 lr: self.schedule.step(step).learning_rate,
+                quantizers: quantizers.remove(&step).unwrap_or_default(),
             };
             observer.step(&line, rate);
             if self.config.log_every > 0 && step.is_multiple_of(u64::from(self.config.log_every)) {
@@ -628,7 +617,7 @@ impl<'a> Trainer<'a> {
         let seconds = std::mem::take(&mut running.epoch_seconds);
         let mean = |sum: f64| sum / images.max(1.0);
         let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
-        let parameters = self.parameters().await?;
+        let QuantizerState { alpha, step_size, weight_range } = self.quantizers(&self.parameters().await?).await?;
         Ok(EpochLine {
             epoch: epoch + 1,
             step: running.step,
@@ -641,9 +630,9 @@ impl<'a> Trainer<'a> {
             validation_accuracy: validation.map(|evaluation| evaluation.accuracy),
             validation_loss: validation.map(|evaluation| evaluation.loss),
             masked_share: self.masking.adapted_share(epoch, &running.masking),
-            alpha: self.alphas(&parameters),
-            step_size: self.step_sizes(&parameters),
-            weight_range: self.weight_ranges().await?,
+            alpha,
+            step_size,
+            weight_range,
             seconds,
             images_per_second: images / seconds.max(1e-9),
         })

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     Error, Result,
-    config::{BitsList, NormalizeSpec, PactKind, WeightQuantizer, real},
+    config::{ActivationQuantizer, BitsList, NormalizeSpec, PactKind, WeightQuantizer, real},
     post_training::Calibration,
 };
 
@@ -57,6 +57,9 @@ pub struct QuantizeArgs {
     /// Activation clipping (PACT); `signed` takes the place of the ReLU and needs training
     #[arg(long, value_enum, value_name = "KIND", default_value = "unsigned", help_heading = "Quantization")]
     pub pact: PactKind,
+    /// Activation quantizer: PACT's α, or a learned step (LSQ) to train on with
+    #[arg(long, value_enum, value_name = "NAME", default_value = "pact", help_heading = "Quantization")]
+    pub act_quant: ActivationQuantizer,
     /// Calibrate the activations on the first N training images
     #[arg(long, value_name = "N", default_value = "512", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Quantization")]
     pub calibrate: u32,

@@ -19,11 +19,11 @@ use crate::{
     model::{MODEL_FILE, Model},
     post_training::distributions,
     report::{
-        Block, ColorMap, DistributionChart, Filmstrip, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series,
-        result_table,
+        Block, ColorMap, DistributionChart, Filmstrip, Grid, GridColumn, LineChart, QuantizerTrace, Report, ResultRow, Section,
+        Series, quantizer_charts, result_table,
     },
     saliency::{Attributions, DataOptions, ExplainedNetwork, Method, MethodOptions, explain_data},
-    train::{Outcome, Start},
+    train::{Outcome, QuantizerState, Start},
 };
 
 /// The models of Table II: folder, title, `--bits`, accuracy in the paper (MNIST).
@@ -232,12 +232,20 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
     };
     let loss = chart("Training loss (CE + λ·KL)", "loss", true, |line| line.loss);
     let kl = chart("KL divergence between clean and masked predictions", "KL", true, |line| line.kl);
+    let traces: Vec<QuantizerTrace<'_>> = trained.iter().filter(|one| one.bits != "32").map(trace).collect();
     Ok(vec![
         ("saliency.png", grid.png()?),
         ("filmstrip.png", filmstrip.png()?),
         ("loss.svg", loss.to_svg()?.into_bytes()),
         ("kl.svg", kl.to_svg()?.into_bytes()),
+        ("quantizers.svg", quantizer_charts(&traces).to_svg()?.into_bytes()),
     ])
+}
+
+/// The quantizers of a model while it trained.
+fn trace(one: &Trained) -> QuantizerTrace<'_> {
+    let states = one.outcome.steps.iter().filter(|line| line.quantizers != QuantizerState::default());
+    QuantizerTrace { model: one.title.into(), states: states.map(|line| (line.step, &line.quantizers)).collect() }
 }
 
 /// `results.json`, and the JSON of `saliq demo --json`.
@@ -336,6 +344,11 @@ fn report(
                 Block::Svg {
                     svg: svg("kl.svg"),
                     caption: "How differently each model sees an image and its masked copy: what Saliency Guided Training holds down."
+                        .into(),
+                },
+                Block::Svg {
+                    svg: svg("quantizers.svg"),
+                    caption: "PACT's clipping thresholds α, and between which values each layer's quantized weights lie, while the models train."
                         .into(),
                 },
             ],

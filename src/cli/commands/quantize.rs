@@ -33,6 +33,7 @@ struct Summary<'a> {
     out: &'a Path,
     bits: String,
     weight_quant: crate::config::WeightQuantizer,
+    act_quant: crate::config::ActivationQuantizer,
     per_channel: bool,
     calibration: crate::post_training::Calibration,
     calibration_images: u32,
@@ -65,6 +66,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         weight_quant: args.weight_quant,
         per_channel: args.per_channel,
         pact: args.pact,
+        act_quant: args.act_quant,
         ..float.config.quantization.clone()
     };
     quantization.validate()?;
@@ -101,6 +103,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         out: &target,
         bits: args.bits.to_string(),
         weight_quant: args.weight_quant,
+        act_quant: args.act_quant,
         per_channel: args.per_channel,
         calibration,
         calibration_images: data.count,

@@ -1,0 +1,196 @@
+//! The tables of a report.
+
+use super::{
+    findings::{p_value, percent, percent_interval, signed},
+    plan::{Plan, Stage},
+    statistics::Difference,
+    summary::{IntervalOver, MethodSummary, ModelSummary, Summary},
+};
+use crate::{
+    Result,
+    config::{DatasetInfo, PartialRunConfig, Shape},
+    judgement::Interval,
+    metrics::PaperCost,
+    report::{Table, bytes, thousands},
+};
+
+/// A gap in a table.
+const NOTHING: &str = "–";
+
+fn number(value: f64, digits: usize) -> String {
+    if value.is_finite() { format!("{value:.digits$}") } else { NOTHING.into() }
+}
+
+/// `0.532 (0.510–0.553)`.
+fn interval(value: Interval, digits: usize) -> String {
+    let range =
+        if value.low.is_finite() { format!(" ({:.digits$}–{:.digits$})", value.low, value.high) } else { String::new() };
+    format!("{}{range}", number(value.mean, digits))
+}
+
+/// `−0.12 (p = 0.03)`.
+fn difference(difference: Option<Difference>, factor: f64, digits: usize) -> String {
+    difference.map_or(NOTHING.into(), |own| format!("{} ({})", signed(factor * own.mean.mean, digits), p_value(own)))
+}
+
+/// A column: heading, and the cell of a model.
+type Column<'a> = (String, Box<dyn Fn(&ModelSummary) -> String + 'a>);
+
+/// Columns of which every cell is a gap are left out.
+fn table<'a>(models: &[&ModelSummary], columns: Vec<Column<'a>>) -> Table {
+    let filled = |(_, cell): &Column<'a>| models.iter().any(|model| cell(model) != NOTHING);
+    let columns: Vec<Column<'a>> = columns.into_iter().filter(filled).collect();
+    let headers: Vec<String> = columns.iter().map(|(header, _)| header.clone()).collect();
+    Table::new(headers, models.iter().map(|model| columns.iter().map(|(_, cell)| cell(model)).collect::<Vec<_>>()))
+}
+
+fn column<'a>(header: &str, cell: impl Fn(&ModelSummary) -> String + 'a) -> Column<'a> {
+    (header.to_string(), Box::new(cell))
+}
+
+/// Table II of the models of one data set and training.
+pub fn accuracy(summary: &Summary, dataset: &str, sgt: bool) -> Table {
+    let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
+    let over = |what| models.iter().all(|model| model.interval_over == what);
+    let heading = if over(IntervalOver::Seeds) {
+        "test accuracy (95 % over seeds)"
+    } else if over(IntervalOver::TestImages) {
+        "test accuracy (one seed; 95 % over test images)"
+    } else {
+        "test accuracy (95 % over seeds, of one seed over test images)"
+    };
+    let paper = if dataset.ends_with("-mini") { "paper, whole set" } else { "paper" };
+    let columns = vec![
+        column("model", |model| model.variant.label()),
+        column(heading, |model| percent_interval(model.accuracy)),
+        column(paper, |model| model.paper_accuracy.map_or(NOTHING.into(), percent)),
+        column("goal", |model| model.goal.map_or(NOTHING.into(), percent)),
+        column("goal reached", |model| match model.goal_met {
+            Some(true) => "yes".into(),
+            Some(false) => "no".into(),
+            None => NOTHING.into(),
+        }),
+        column("points from float", |model| difference(model.accuracy_difference, 100.0, 2)),
+        column("loss", |model| number(model.loss.mean, 4)),
+        column("seeds", |model| model.seeds.len().to_string()),
+    ];
+    table(&models, columns)
+}
+
+/// What a forward pass of the models of one data set costs, by both accountings.
+pub fn cost(summary: &Summary, dataset: &str) -> Table {
+    let mut models: Vec<&ModelSummary> = Vec::new();
+    for model in summary.models.iter().filter(|model| model.variant.dataset == dataset) {
+        let is_new = |other: &&ModelSummary| other.variant.label() != model.variant.label();
+        if models.iter().all(is_new) {
+            models.push(model);
+        }
+    }
+    let columns = vec![
+        column("model", |model| model.variant.label()),
+        column("multiply-accumulates", |model| thousands(model.cost.macs)),
+        column("bit operations", |model| thousands(model.cost.bit_operations)),
+        column("FLOPs · bits/32, executed", |model| thousands(model.cost.weighted_operations)),
+        column("FLOPs as the paper counts", |model| model.cost.paper_operations.map_or(NOTHING.into(), thousands)),
+        column("weights", |model| bytes(model.cost.weight_bytes)),
+    ];
+    table(&models, columns)
+}
+
+/// Clarity, stability and alignment by one method.
+pub fn maps(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Table {
+    let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
+    let of = |value: fn(&MethodSummary) -> Interval, digits: usize| {
+        move |model: &ModelSummary| model.method(method).map_or(NOTHING.into(), |map| interval(value(map), digits))
+    };
+    let test = |value: fn(&MethodSummary) -> Option<Difference>, digits: usize| {
+        move |model: &ModelSummary| model.method(method).map_or(NOTHING.into(), |map| difference(value(map), 1.0, digits))
+    };
+    let columns = vec![
+        column("model", |model| model.variant.label()),
+        column("Gini ↑", of(|map| map.gini, 3)),
+        column("from float", test(|map| map.gini_difference, 3)),
+        column("entropy ↓", of(|map| map.entropy, 2)),
+        column("from float", test(|map| map.entropy_difference, 2)),
+        column("max-sensitivity ↓", of(|map| map.sensitivity, 3)),
+        column("from float", test(|map| map.sensitivity_difference, 3)),
+        column("Spearman with float", of(|map| map.spearman, 3)),
+        column("SSIM with float", of(|map| map.ssim, 3)),
+        column("top-10 % overlap", of(|map| map.overlap, 3)),
+    ];
+    table(&models, columns)
+}
+
+fn methods(summary: &Summary, dataset: &str, sgt: bool) -> Vec<String> {
+    summary.of(dataset, sgt).next().map_or(Vec::new(), |model| model.methods.keys().cloned().collect())
+}
+
+/// Mean accuracy over the drop curves, a column a method.
+pub fn drop(summary: &Summary, dataset: &str, sgt: bool) -> Table {
+    let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
+    let mut columns =
+        vec![column("model", |model| model.variant.label()), column("random", |model| number(model.random_area, 3))];
+    columns.extend(methods(summary, dataset, sgt).into_iter().map(|method| {
+        column(&method.clone(), move |model| model.method(&method).map_or(NOTHING.into(), |map| interval(map.drop_area, 3)))
+    }));
+    table(&models, columns)
+}
+
+/// Accuracy of networks trained again, over the shares removed; `None` where nothing was.
+pub fn retraining(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Option<Table> {
+    let shares: Vec<f64> = summary
+        .of(dataset, sgt)
+        .filter_map(|model| model.method(method))
+        .map(|map| map.retrained.iter().map(|(share, _)| *share).collect::<Vec<f64>>())
+        .find(|shares| !shares.is_empty())?;
+    let row = |name: String, curve: &[(f64, f64)]| {
+        let at =
+            shares.iter().enumerate().map(|(place, _)| curve.get(place).map_or(NOTHING.into(), |(_, value)| percent(*value)));
+        std::iter::once(name).chain(at).collect::<Vec<_>>()
+    };
+    let mut rows: Vec<Vec<String>> =
+        summary.of(dataset, sgt).filter_map(|model| Some(row(model.variant.label(), &model.method(method)?.retrained))).collect();
+    if let Some(float) = summary.of(dataset, sgt).find(|model| !model.random_retrained.is_empty()) {
+        rows.push(row("random order".into(), &float.random_retrained));
+    }
+    let headers = shares.iter().map(|share| format!("{:.0} % removed", 100.0 * share));
+    Some(Table::new(std::iter::once("maps of".to_string()).chain(headers).collect::<Vec<_>>(), rows))
+}
+
+/// Correlation with the own map after all layers were randomised, a column a method; `None` where that was left out.
+pub fn randomisation(summary: &Summary, dataset: &str, sgt: bool) -> Option<Table> {
+    let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
+    let last = |model: &ModelSummary, method: &str| Some(model.method(method)?.randomisation.last()?.spearman);
+    let checked =
+        methods(summary, dataset, sgt).into_iter().filter(|method| models.iter().any(|model| last(model, method).is_some()));
+    let mut columns = vec![column("model", |model| model.variant.label())];
+    for method in checked {
+        let zeros = method.clone();
+        columns.push(column(&method.clone(), move |model| last(model, &method).map_or(NOTHING.into(), |own| interval(own, 2))));
+        columns.push(column("zeros", move |model| {
+            model
+                .method(&zeros)
+                .filter(|map| map.zeros.is_finite())
+                .map_or(NOTHING.into(), |map| format!("{:.0} %", 100.0 * map.zeros))
+        }));
+    }
+    (columns.len() > 1).then(|| table(&models, columns))
+}
+
+/// Table III, and the operations that the paper prints for it.
+pub fn widths(plan: &Plan) -> Result<Table> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut rows = Vec::new();
+    for run in plan.runs.iter().filter(|run| run.variant.stage != Stage::PostTraining) {
+        if seen.contains(&run.variant.bits.as_str()) {
+            continue;
+        }
+        seen.push(&run.variant.bits);
+        let config = PartialRunConfig::parse(&run.settings, &run.folder)?;
+        let info = DatasetInfo { name: run.variant.dataset.clone(), shape: Shape::new(1, 28, 28), classes: 10 };
+        let printed = config.resolve(&info).and_then(|config| PaperCost::new(&config.network, &config.quantization));
+        let printed = printed.map_or(NOTHING.to_string(), |cost| thousands(cost.weighted_flops));
+        rows.push([run.variant.label(), run.variant.bits.clone(), printed]);
+    }
+    Ok(Table::new(["configuration", "bits by layer (weights and activations)", "FLOPs as the paper counts"], rows))
+}

@@ -1,0 +1,144 @@
+//! What the quantizers do while a network trains: α's, learned steps and ranges of weights, at some of its steps set aside on the device and read
+//! back with the metrics. Nothing waits for them inside a step.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Result,
+    gpu::{Buffer, Gpu},
+    nn::{Network, ParameterLayout},
+};
+
+/// Samples that fit: when so many are unread, metrics are due.
+const CAPACITY: u64 = 64;
+/// Logged steps from a power of two to the next that are samples: what quantizers do changes fastest at the beginning, and the choice must not
+/// depend on the length of the run, which a later `--resume` may change.
+const SAMPLES_PER_DOUBLING: u64 = 8;
+
+/// What the quantizers of a network are at one moment; empty without any.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QuantizerState {
+    /// PACT's α, by activation.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub alpha: BTreeMap<String, f32>,
+    /// Learned steps (LSQ), by layer or activation; the mean over output channels that have their own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub step_size: BTreeMap<String, f32>,
+    /// Lowest and highest quantized weight of every quantized layer; the widest of output channels that have their own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub weight_range: BTreeMap<String, [f32; 2]>,
+}
+
+impl QuantizerState {
+    /// The state that `learned`, all learned steps and α's of `layout` in its order, and ranges of weights stand for.
+    pub(super) fn new<'a>(layout: &ParameterLayout, learned: &[f32], ranges: impl Iterator<Item = (&'a str, [f32; 2])>) -> Self {
+        let own =
+            |range: Range<usize>| &learned[range.start - layout.step_first as usize..range.end - layout.step_first as usize];
+        let mean = |steps: &[f32]| steps.iter().sum::<f32>() / steps.len() as f32;
+        let steps = layout.steps().chain(layout.activation_steps());
+        QuantizerState {
+            alpha: layout.alphas().map(|alpha| (alpha.layer().to_string(), own(alpha.range())[0])).collect(),
+            step_size: steps.map(|step| (step.layer().to_string(), mean(own(step.range())))).collect(),
+            weight_range: ranges.map(|(name, range)| (name.to_string(), range)).collect(),
+        }
+    }
+}
+
+/// Whether the state at `step` is kept.
+fn is_sampled(step: u64, log_every: u64) -> bool {
+    if log_every == 0 || !step.is_multiple_of(log_every) {
+        return false;
+    }
+    let number = step / log_every;
+    number.is_multiple_of((number.next_power_of_two() / 2 / SAMPLES_PER_DOUBLING).max(1))
+}
+
+/// The samples that are not read back yet: of each step the learned values before it, and the constants of the weight quantizers in it.
+pub(super) struct QuantizerHistory {
+    log_every: u64,
+    /// [`CAPACITY`] samples; none for a network without quantizers.
+    samples: Option<Buffer>,
+    /// Learned values of a sample.
+    learned: u64,
+    /// Values of a sample.
+    length: u64,
+    steps: Vec<u64>,
+}
+
+impl QuantizerHistory {
+    /// Room for the samples of `network`, which are some of the steps that `log_every` divides.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub fn new(gpu: &Gpu, network: &Network, log_every: u32) -> Result<QuantizerHistory> {
+        let learned = u64::from(network.layout.length - network.layout.step_first);
+        let constants: u64 = network.weight_quantizers().map(|own| 4 * own.channels).sum();
+        let length = learned + constants;
+        let samples = (length > 0).then(|| gpu.buffer("quantizers while training", CAPACITY * length * 4)).transpose()?;
+        Ok(QuantizerHistory { log_every: u64::from(log_every), samples, learned, length, steps: Vec::new() })
+    }
+
+    /// Keeps the learned values, if `step`, which comes next, is a sample.
+    pub fn before_step(&mut self, gpu: &Gpu, network: &Network, step: u64) -> Result<()> {
+        let Some(samples) = self.samples.as_ref().filter(|_| is_sampled(step, self.log_every)) else { return Ok(()) };
+        let place = self.steps.len() as u64 * self.length * 4;
+        self.steps.push(step);
+        let mut encoder = gpu.encoder();
+        let first = u64::from(network.layout.step_first) * 4;
+        gpu.copy(&mut encoder, [&network.parameters, samples], [first, place], self.learned * 4);
+        gpu.submit(encoder)
+    }
+
+    /// Keeps the constants of the weight quantizers, if `step`, which was just submitted, is a sample.
+    pub fn after_step(&self, gpu: &Gpu, network: &Network, step: u64) -> Result<()> {
+        let Some(samples) = self.samples.as_ref().filter(|_| self.steps.last() == Some(&step)) else { return Ok(()) };
+        let mut place = ((self.steps.len() as u64 - 1) * self.length + self.learned) * 4;
+        let mut encoder = gpu.encoder();
+        for own in network.weight_quantizers() {
+            gpu.copy(&mut encoder, [own.constants, samples], [0, place], 16 * own.channels);
+            place += 16 * own.channels;
+        }
+        gpu.submit(encoder)
+    }
+
+    /// Whether there is no room for another sample.
+    pub fn is_full(&self) -> bool {
+        self.steps.len() as u64 >= CAPACITY
+    }
+
+    /// The samples since the last time, by step.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub async fn take(&mut self, gpu: &Gpu, network: &Network) -> Result<BTreeMap<u64, QuantizerState>> {
+        let steps = std::mem::take(&mut self.steps);
+        let Some(samples) = self.samples.as_ref().filter(|_| !steps.is_empty()) else { return Ok(BTreeMap::new()) };
+        let values: Vec<f32> = gpu.read(samples, 0, steps.len() as u64 * self.length).await?;
+        let state = |sample: &[f32]| {
+            let (learned, mut constants) = sample.split_at(self.learned as usize);
+            let ranges = network.weight_quantizers().map(|quantizer| {
+                let (own, rest) = constants.split_at(4 * quantizer.channels as usize);
+                constants = rest;
+                (quantizer.layer, quantizer.quantizer.widest_range(bytemuck::cast_slice(own)))
+            });
+            QuantizerState::new(&network.layout, learned, ranges)
+        };
+        Ok(steps.into_iter().zip(values.chunks_exact(self.length as usize).map(state)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_dense_at_first_and_few_in_the_end() {
+        let sampled = |last: u64, log_every| (1..=last).filter(|&step| is_sampled(step, log_every)).collect::<Vec<_>>();
+        assert_eq!(sampled(20, 1), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20]);
+        assert_eq!(sampled(12, 3), [3, 6, 9, 12]);
+        assert!(sampled(100, 0).is_empty());
+        assert!(sampled(24_000, 1).len() < 120, "{}", sampled(24_000, 1).len());
+    }
+}
