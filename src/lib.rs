@@ -7,6 +7,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod deploy;
 mod error;
 pub mod files;
 pub mod gpu;
