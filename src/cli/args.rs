@@ -26,7 +26,7 @@ pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};
 pub use drop::DropArgs;
 pub use eval::{EvalArgs, ModelInputArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
-pub use export::{ExportArgs, ExportFormat};
+pub use export::{ExportArgs, ExportFormat, ExportInput};
 pub use judge::JudgedMethodArgs;
 pub use quantize::{CalibrationRule, QuantizeArgs};
 pub use reproduce::{ReportArgs, ReproduceArgs};

@@ -166,6 +166,10 @@ impl QuantizationOverrides {
     /// [`Error::Usage`] for widths that do not fit the network or the quantizers.
     pub fn apply(&self, base: &QuantizationConfig, network: &NetworkConfig) -> Result<QuantizationConfig> {
         let mut result = base.clone();
+        if self.bits.is_some() || self.weight_quant.is_some() || self.per_channel.is_some() {
+            // What levels they are on says nothing of others.
+            result.weights_are_levels = false;
+        }
         if let Some(BitsList(bits)) = &self.bits {
             result.bits = expand_bits(bits, network)?;
         }

@@ -172,6 +172,7 @@ impl PartialRunConfig {
             alpha_decay: self.alpha_decay.filter(|_| learns_alpha).unwrap_or(0.0) as f32,
             alpha_lr_factor: self.alpha_lr_factor.unwrap_or(1.0) as f32,
             step_lr_factor: self.step_lr_factor.unwrap_or(1.0) as f32,
+            weights_are_levels: false,
         };
         config.validate()?;
         Ok(config)

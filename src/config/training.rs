@@ -236,6 +236,10 @@ pub struct QuantizationConfig {
     pub alpha_lr_factor: f32,
     /// Factor on the learning rate for learned steps (LSQ).
     pub step_lr_factor: f32,
+    /// The weights of quantized layers are on their levels already, as a packed file has them: they are used as they are. Their scales (and zero points)
+    /// stand beside them as `<layer>.weight_scale` (and `<layer>.weight_zero_point`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub weights_are_levels: bool,
 }
 
 impl Default for QuantizationConfig {
@@ -250,6 +254,7 @@ impl Default for QuantizationConfig {
             alpha_decay: 0.0,
             alpha_lr_factor: 1.0,
             step_lr_factor: 1.0,
+            weights_are_levels: false,
         }
     }
 }

@@ -4,11 +4,15 @@
 //! ([`WeightLevels`]) and the grids of its quantized activations ([`ActivationGrid`]). [`pack_codes`] puts codes of 1 to 8 bits side by side.
 
 mod activation;
-mod bits;
 mod model;
+pub mod onnx;
+mod packed;
+mod verification;
 mod weights;
 
+pub use crate::quant::{pack_codes, packed_bytes, unpack_codes};
 pub use activation::{ActivationGrid, DeployableActivation};
-pub use bits::{pack_codes, packed_bytes, unpack_codes};
 pub use model::{DeployableLayer, DeployableModel, DeployableWeights, Operation};
+pub use packed::packed_file;
+pub use verification::{TOLERANCE, UNDECIDED, Verification};
 pub use weights::{LevelGrid, WeightLevels};

@@ -125,10 +125,12 @@ impl DeployableModel {
                 weighted += 1;
                 let (latent, bias) = (values(name, "weight").to_vec(), values(name, "bias").to_vec());
                 let steps = values(name, "weight_step");
-                let levels = bits
-                    .quantizes_weights()
-                    .then(|| WeightLevels::new(quantization, bits.weight, &latent, bias.len(), steps))
-                    .transpose()?;
+                let stored = [values(name, "weight_scale"), values(name, "weight_zero_point")];
+                let levels = match (bits.quantizes_weights(), quantization.weights_are_levels) {
+                    (false, _) => None,
+                    (true, false) => Some(WeightLevels::new(quantization, bits.weight, &latent, bias.len(), steps)?),
+                    (true, true) => Some(WeightLevels::of_values(quantization, bits.weight, &latent, bias.len(), stored)?),
+                };
                 Ok(DeployableWeights { shape, latent, levels, bias })
             };
             let (name, operation) = match layer {

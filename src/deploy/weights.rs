@@ -85,10 +85,7 @@ impl WeightLevels {
     /// # Errors
     /// [`Error::Model`] where a scale is not finite.
     pub fn new(quantization: &QuantizationConfig, bits: u32, weights: &[f32], channels: usize, steps: &[f32]) -> Result<Self> {
-        let quantizer = match (quantization.weight_quant, bits) {
-            (WeightQuantizer::Dorefa, 1) => WeightQuantizer::Binary,
-            (quantizer, _) => quantizer,
-        };
+        let quantizer = WeightLevels::quantizer(quantization, bits);
         let grid = LevelGrid::new(quantizer, bits);
         let per_channel = weights.len() / channels;
         let statistics: Vec<Statistics> = weights.chunks_exact(per_channel).map(Statistics::of).collect();
@@ -108,6 +105,59 @@ impl WeightLevels {
             scales: constants.iter().map(|constants| constants.scale).collect(),
             zero_points: constants.iter().map(|constants| constants.zero).collect(),
         })
+    }
+
+    /// The levels of `values` that are on them already: (level − zero point) · scale, bit for bit. `scales` and `zero_points` (none: all 0) are one or
+    /// one an output channel.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where a value is no level.
+    pub fn of_values(
+        quantization: &QuantizationConfig,
+        bits: u32,
+        values: &[f32],
+        channels: usize,
+        [scales, zero_points]: [&[f32]; 2],
+    ) -> Result<Self> {
+        let quantizer = WeightLevels::quantizer(quantization, bits);
+        let grid = LevelGrid::new(quantizer, bits);
+        let zero_points: Vec<i32> =
+            (0..scales.len()).map(|index| zero_points.get(index).map_or(0, |&zero| zero as i32)).collect();
+        let per_channel = values.len() / channels;
+        let level = |(index, &value): (usize, &f32)| {
+            let at = index / per_channel % scales.len();
+            let (scale, zero) = (scales[at], zero_points[at]);
+            let level = match () {
+                // All are 0: its sign tells the ends of grids without a level 0 apart.
+                () if scale == 0.0 && grid.spacing == 2 => {
+                    if value.is_sign_negative() {
+                        grid.lowest
+                    } else {
+                        grid.highest
+                    }
+                }
+                () if scale == 0.0 => zero,
+                () => (value / scale).round_ties_even() as i32 + zero,
+            };
+            let is_level = (grid.lowest..=grid.highest).contains(&level) && (level - grid.lowest) % grid.spacing == 0;
+            let exact = ((level - zero) as f32 * scale).to_bits() == value.to_bits() || value == 0.0 && level == zero;
+            match is_level && exact {
+                true => Ok(level as i16),
+                false => {
+                    Err(Error::Model(format!("a weight of {value} is none of the levels of {bits} bits with scale {scale}")))
+                }
+            }
+        };
+        let levels = values.iter().enumerate().map(level).collect::<Result<_>>()?;
+        Ok(WeightLevels { quantizer, grid, levels, scales: scales.to_vec(), zero_points })
+    }
+
+    /// What quantizes weights of `bits` bits: DoReFa's form for 1 bit is `binary`.
+    fn quantizer(quantization: &QuantizationConfig, bits: u32) -> WeightQuantizer {
+        match (quantization.weight_quant, bits) {
+            (WeightQuantizer::Dorefa, 1) => WeightQuantizer::Binary,
+            (quantizer, _) => quantizer,
+        }
     }
 
     /// Scale of an output channel.

@@ -81,6 +81,9 @@ pub struct Cost {
     pub activation_bytes: u64,
     /// Bytes of the model with its weights packed at their widths, biases, steps and α's in float.
     pub packed_bytes: u64,
+    /// Bytes of the file that `saliq export --format packed` makes of a trained model: these and a header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed_file_bytes: Option<u64>,
     /// Bytes of the same model in float.
     pub float_bytes: u64,
 }
@@ -142,6 +145,7 @@ impl Cost {
             weight_bytes: total(|layer| layer.weight_bytes),
             activation_bytes: total(|layer| layer.activation_bytes),
             packed_bytes: total(|layer| layer.weight_bytes + layer.side_bytes),
+            packed_file_bytes: None,
             float_bytes: 4 * total(|layer| layer.parameters),
             layers,
         })

@@ -1,11 +1,13 @@
 //! Model files: `model.safetensors` with PyTorch's names and shapes, and the configuration under the metadata key `saliq`.
 
 mod fold;
+mod packed;
 mod tensors;
 
 use std::path::{Path, PathBuf};
 
 pub use fold::fold_batch_norm;
+pub use packed::{Codes, PackedWeights, pack};
 pub use tensors::{Tensor, TensorFile, TensorValues};
 
 use crate::{
@@ -42,12 +44,13 @@ impl Model {
     /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be, [`Error::Model`] for a network that cannot be.
     pub fn load(path: &Path, overrides: &QuantizationOverrides) -> Result<Model> {
         let path = if path.is_dir() { path.join(MODEL_FILE) } else { path.to_path_buf() };
-        let file = TensorFile::read(&path)?;
+        let mut file = TensorFile::read(&path)?;
         let mut config = match file.metadata(METADATA_KEY) {
             Some(text) => ModelConfig::from_metadata(text).map_err(|error| Error::format(&path, error.to_string()))?,
             None => table_one_export(&file, &path)?,
         };
         let stored = ParameterLayout::new(&config.network, &config.quantization)?;
+        packed::unpack(&mut file, &stored, &path)?;
         config.quantization = overrides.apply(&config.quantization, &config.network)?;
         let layout = ParameterLayout::new(&config.network, &config.quantization)?;
         let (parameters, has_alphas) = fill(&file, &layout, &stored, &path)?;
@@ -92,6 +95,13 @@ impl Model {
     pub fn save(path: &Path, config: &ModelConfig, layout: &ParameterLayout, parameters: &[f32]) -> Result<()> {
         TensorFile::write(path, &Model::tensors(layout, parameters), &[(METADATA_KEY, config.to_metadata())])
     }
+}
+
+/// The tensors of the file that `model` was read from as its file says, packed weights in float.
+pub(crate) fn tensors_of(model: &Model) -> Result<TensorFile> {
+    let mut file = TensorFile::read(&model.path)?;
+    packed::unpack(&mut file, &model.layout, &model.path)?;
+    Ok(file)
 }
 
 /// The file's tensors in the layout's order, and whether all α's and steps of activations were there (absent ones are 1). Steps of weights that

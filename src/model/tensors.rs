@@ -21,6 +21,8 @@ pub enum TensorValues {
     I64(Vec<i64>),
     /// 32-bit words.
     U32(Vec<u32>),
+    /// Bytes.
+    U8(Vec<u8>),
 }
 
 /// A named tensor to be written.
@@ -46,6 +48,11 @@ impl Tensor {
     pub fn u32(name: &str, shape: &[usize], values: Vec<u32>) -> Tensor {
         Tensor { name: name.into(), shape: shape.into(), values: TensorValues::U32(values) }
     }
+
+    /// A tensor of bytes.
+    pub fn u8(name: &str, shape: &[usize], values: Vec<u8>) -> Tensor {
+        Tensor { name: name.into(), shape: shape.into(), values: TensorValues::U8(values) }
+    }
 }
 
 impl View for &Tensor {
@@ -54,6 +61,7 @@ impl View for &Tensor {
             TensorValues::F32(_) => Dtype::F32,
             TensorValues::I64(_) => Dtype::I64,
             TensorValues::U32(_) => Dtype::U32,
+            TensorValues::U8(_) => Dtype::U8,
         }
     }
 
@@ -66,6 +74,7 @@ impl View for &Tensor {
             TensorValues::F32(values) => bytemuck::cast_slice(values).into(),
             TensorValues::I64(values) => bytemuck::cast_slice(values).into(),
             TensorValues::U32(values) => bytemuck::cast_slice(values).into(),
+            TensorValues::U8(values) => values.into(),
         }
     }
 
@@ -107,6 +116,17 @@ impl StoredTensor {
         match self.dtype {
             Dtype::I64 => Ok(bytemuck::pod_collect_to_vec(&self.bytes)),
             other => Err(Error::format(path, format!("{} is {other:?} where I64 is needed", self.name))),
+        }
+    }
+
+    /// The values as bytes.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for other types.
+    pub fn to_u8(&self, path: &Path) -> Result<Vec<u8>> {
+        match self.dtype {
+            Dtype::U8 => Ok(self.bytes.clone()),
+            other => Err(Error::format(path, format!("{} is {other:?} where U8 is needed", self.name))),
         }
     }
 
@@ -163,17 +183,46 @@ impl TensorFile {
         self.tensors.get(name)
     }
 
+    /// Number of tensors.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
     /// The metadata under `key`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
     }
 
+    /// Adds `tensor`, or puts it in the place of the one of its name.
+    pub(super) fn insert(&mut self, tensor: Tensor) {
+        let view = &tensor;
+        let stored = StoredTensor {
+            shape: tensor.shape.clone(),
+            name: tensor.name.clone(),
+            dtype: view.dtype(),
+            bytes: view.data().into_owned(),
+        };
+        self.tensors.insert(tensor.name.clone(), stored);
+    }
+
     /// Writes `tensors` with `metadata`, atomically. Equal content gives equal bytes.
     pub fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<()> {
+        let bytes = TensorFile::to_bytes(tensors, metadata).map_err(|error| Error::format(path, error.to_string()))?;
+        write_atomically(path, &bytes)
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where it cannot be made.
+    pub fn to_bytes(tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<Vec<u8>> {
         let metadata: HashMap<String, String> = metadata.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
         let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-        let bytes = safetensors::serialize(views, Some(metadata))
-            .map_err(|error| Error::format(path, format!("cannot be written: {error}")))?;
-        write_atomically(path, &bytes)
+        safetensors::serialize(views, Some(metadata)).map_err(|error| Error::Model(format!("cannot be written: {error}")))
     }
 }

@@ -28,6 +28,10 @@ pub enum ParameterRole {
         /// Q_p, the highest level it is for.
         highest: u32,
     },
+    /// Scale of weights that are on their levels already, `<layer>.weight_scale`: one for the tensor, or one an output channel. Not trained.
+    LevelScale,
+    /// Their zero points (`affine`), `<layer>.weight_zero_point`.
+    LevelZeroPoint,
     /// γ of a batch norm.
     Scale,
     /// β of a batch norm.
@@ -108,6 +112,7 @@ impl ParameterLayout {
         let mut learned = Vec::new();
         let mut alphas = Vec::new();
         let mut norms = Vec::new();
+        let mut levels = Vec::new();
         let mut normalized = Vec::new();
         let mut offset = 0u64;
         let mut input = network.input;
@@ -133,6 +138,7 @@ impl ParameterLayout {
                     push(format!("{name}.weight"), shape, ParameterRole::Weight, fan_in)?;
                     push(format!("{name}.bias"), vec![*out_channels as usize], ParameterRole::Bias, fan_in)?;
                     learned.extend(weight_step(name, *out_channels, quantization, weighted)?);
+                    levels.extend(level_scales(name, *out_channels, quantization, weighted));
                     weighted += 1;
                 }
                 LayerConfig::Linear { name, out_features } => {
@@ -141,6 +147,7 @@ impl ParameterLayout {
                     push(format!("{name}.weight"), shape, ParameterRole::Weight, fan_in)?;
                     push(format!("{name}.bias"), vec![*out_features as usize], ParameterRole::Bias, fan_in)?;
                     learned.extend(weight_step(name, *out_features, quantization, weighted)?);
+                    levels.extend(level_scales(name, *out_features, quantization, weighted));
                     weighted += 1;
                 }
                 LayerConfig::Activation { name } => {
@@ -187,15 +194,16 @@ impl ParameterLayout {
             layout.alpha_first = layout.length;
         }
         layout.stored = layout.length;
+        for (name, count, role) in levels {
+            layout.append_untrained(name, vec![count as usize], role);
+        }
         for (name, channels) in norms {
             for (suffix, shape, role) in [
                 ("running_mean", channels.clone(), ParameterRole::RunningMean),
                 ("running_var", channels, ParameterRole::RunningVariance),
                 ("num_batches_tracked", Vec::new(), ParameterRole::BatchCount),
             ] {
-                let statistic = Parameter { name: format!("{name}.{suffix}"), shape, offset: layout.stored, role, fan_in: 1 };
-                layout.stored += statistic.len() as u32;
-                layout.parameters.push(statistic);
+                layout.append_untrained(format!("{name}.{suffix}"), shape, role);
             }
         }
         Ok(layout)
@@ -209,6 +217,13 @@ impl ParameterLayout {
         self.parameters.push(Parameter { name, shape: vec![count as usize], offset: self.length, role, fan_in: 1 });
         self.length += count;
         Ok(())
+    }
+
+    /// Adds a parameter that no optimiser touches.
+    fn append_untrained(&mut self, name: String, shape: Vec<usize>, role: ParameterRole) {
+        let parameter = Parameter { name, shape, offset: self.stored, role, fan_in: 1 };
+        self.stored += parameter.len() as u32;
+        self.parameters.push(parameter);
     }
 
     /// The parameter called `name`.
@@ -290,7 +305,10 @@ impl ParameterLayout {
             ParameterRole::Alpha | ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. } if lowest <= 0.0 => {
                 Err(format!("{name} is {lowest}, it must be above 0"))
             }
-            ParameterRole::RunningVariance | ParameterRole::BatchCount if lowest < 0.0 => {
+            ParameterRole::LevelZeroPoint if values.iter().any(|&zero| zero.fract() != 0.0 || !(0.0..=255.0).contains(&zero)) => {
+                Err(format!("{name} must hold integers from 0 to 255"))
+            }
+            ParameterRole::LevelScale | ParameterRole::RunningVariance | ParameterRole::BatchCount if lowest < 0.0 => {
                 Err(format!("{name} contains {lowest}, it must not be negative"))
             }
             _ => Ok(()),
@@ -309,8 +327,9 @@ impl ParameterLayout {
                 let (a, b) = (f64::from(random::uniform01(a)), f64::from(random::uniform01(b)));
                 *value = match (parameter.role, init) {
                     (ParameterRole::Alpha | ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. }, _) => 1.0,
-                    (ParameterRole::Scale | ParameterRole::RunningVariance, _) => 1.0,
-                    (ParameterRole::Shift | ParameterRole::RunningMean | ParameterRole::BatchCount, _) => 0.0,
+                    (ParameterRole::Scale | ParameterRole::RunningVariance | ParameterRole::LevelScale, _) => 1.0,
+                    (ParameterRole::Shift | ParameterRole::RunningMean | ParameterRole::BatchCount, _)
+                    | (ParameterRole::LevelZeroPoint, _) => 0.0,
                     (ParameterRole::Weight | ParameterRole::Bias, WeightInit::KaimingUniform) => ((2.0 * a - 1.0) * scale) as f32,
                     (ParameterRole::Bias, WeightInit::KaimingNormal) => 0.0,
                     (ParameterRole::Weight, WeightInit::KaimingNormal) => {
@@ -340,4 +359,19 @@ fn weight_step(
     let count = if quantizer.is_per_channel() { out_channels } else { 1 };
     let role = ParameterRole::WeightStep { highest: highest_level(bits.weight.min(8)) };
     Ok(quantizer.learns_step().then(|| (format!("{layer}.weight_step"), count, role)))
+}
+
+/// The scales, and zero points where there are any, of weights of the `index`-th layer that are on their levels already.
+fn level_scales(
+    layer: &str,
+    out_channels: u32,
+    quantization: &QuantizationConfig,
+    index: usize,
+) -> impl Iterator<Item = (String, u32, ParameterRole)> {
+    let on_levels = quantization.weights_are_levels && quantization.layer_bits(index).quantizes_weights();
+    let count = if quantization.per_channel { out_channels } else { 1 };
+    let scale = on_levels.then(|| (format!("{layer}.weight_scale"), count, ParameterRole::LevelScale));
+    let has_zero_point = on_levels && quantization.weight_quant.has_zero_point();
+    let zero = has_zero_point.then(|| (format!("{layer}.weight_zero_point"), count, ParameterRole::LevelZeroPoint));
+    scale.into_iter().chain(zero)
 }

@@ -1,7 +1,9 @@
 //! Fake quantization of weights: which quantizer a layer has, and its kernels' constants (algorithms: section 3).
 
+mod codes;
 mod learned_step;
 
+pub use codes::{pack_codes, packed_bytes, unpack_codes};
 pub use learned_step::{STEP_FLOOR, highest_level, initial_step, initial_steps};
 
 use crate::{
@@ -29,6 +31,7 @@ impl WeightQuantizerPlan {
         }
         let quantizer = match (quantization.weight_quant, bits.weight) {
             (_, 32) => None,
+            _ if quantization.weights_are_levels => None,
             (WeightQuantizer::Dorefa, 1) => Some(WeightQuantizer::Binary),
             (quantizer, _) => Some(quantizer),
         };

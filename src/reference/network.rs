@@ -261,7 +261,7 @@ impl ReferenceNetwork {
                 return learned_step(steps, channels);
             }
             let scale = |weights: &[f64]| weight_scale(self.quantization.weight_quant, bits.weight, &weight_range(weights));
-            match (bits.quantizes_weights(), self.quantization.per_channel) {
+            match (bits.quantizes_weights() && !self.quantization.weights_are_levels, self.quantization.per_channel) {
                 (false, _) => vec![WeightScale::Float; channels],
                 (true, false) => vec![scale(weight); channels],
                 (true, true) => weight.chunks_exact(weight.len() / channels).map(scale).collect(),

@@ -258,7 +258,7 @@ impl<'a> Trainer<'a> {
         let mut has_alphas = false;
         if let Some(path) = &self.config.init {
             let model = Model::load(path, &QuantizationOverrides::default())?;
-            let file = crate::model::TensorFile::read(&model.path)?;
+            let file = crate::model::tensors_of(&model)?;
             (parameters, has_alphas) = crate::model::fill(&file, layout, &model.layout, &model.path)?;
         }
         if layout.calibrated().next().is_some() && !has_alphas {

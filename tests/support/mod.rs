@@ -26,6 +26,18 @@ impl Tensors {
         Tensors(std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
+    /// A tensor file's bytes.
+    pub fn of(bytes: &[u8]) -> Tensors {
+        Tensors(bytes.to_vec())
+    }
+
+    /// Where the bytes of tensor `name` are behind the header.
+    pub fn place(&self, name: &str) -> std::ops::Range<usize> {
+        let (_, header) = SafeTensors::read_metadata(&self.0).expect("a tensor file");
+        let (start, end) = header.info(name).unwrap_or_else(|| panic!("no tensor {name}")).data_offsets;
+        start..end
+    }
+
     fn parsed(&self) -> SafeTensors<'_> {
         SafeTensors::deserialize(&self.0).expect("a tensor file")
     }

@@ -9,10 +9,28 @@ use clap::{Args, ValueEnum};
 pub enum ExportFormat {
     /// A state_dict with PyTorch's names, types and shapes, and saliq's metadata.
     Safetensors,
+    /// Weights as codes of 1 to 8 bits side by side, with their scales; a MODEL everywhere; batch norms folded (docs/packed-format.md).
+    Packed,
+    /// ONNX: float, or QDQ and QCDQ where the model is quantized; batch norms folded.
+    Onnx,
+}
+
+/// What an ONNX graph takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportInput {
+    /// Pixels from 0 to 1; the graph normalises them.
+    Image,
+    /// Pixels that are normalised already.
+    Normalized,
 }
 
 /// `saliq export`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  saliq export runs/4-2 --format onnx --out model.onnx --verify 100   for ONNX Runtime; 100 test images through the file and through saliq
+  saliq export runs/4-2 --format packed --out 4-2.safetensors         weights at their bits; `saliq eval 4-2.safetensors` runs it
+  saliq export runs/bn --fold-batch-norm --out model.safetensors      batch norms folded, for PyTorch")]
 pub struct ExportArgs {
     /// Model: a .safetensors file (of saliq or PyTorch) or a run folder
     #[arg(value_name = "MODEL")]
@@ -20,9 +38,25 @@ pub struct ExportArgs {
     /// File format
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "safetensors")]
     pub format: ExportFormat,
-    /// Fold batch norms into the weights and biases of the layers in front of them: the same function without them
+    /// Fold batch norms into the weights and biases of the layers in front of them: the same function without them (all formats but
+    /// safetensors always do)
     #[arg(long)]
     pub fold_batch_norm: bool,
+    /// onnx: what the graph takes
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "image", help_heading = "ONNX")]
+    pub input: ExportInput,
+    /// onnx: weights whose levels fit 4 bits take 4 bits instead of 8; needs operator set 21 (ONNX Runtime 1.18)
+    #[arg(long, help_heading = "ONNX")]
+    pub int4: bool,
+    /// Read the file back and run it, in f64, on the first N test images beside saliq's own network; fails where they differ
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub verify: Option<u32>,
+    /// Data set of --verify [default: the one it was trained on]
+    #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
+    pub dataset: Option<String>,
+    /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub data_dir: Option<PathBuf>,
     /// File to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

@@ -7,6 +7,7 @@ use crate::{
     cli::args::{Accounting, CostArgs, GlobalArgs},
     config::{DatasetInfo, NetworkConfig, PartialRunConfig, QuantizationConfig, Shape},
     data,
+    deploy::packed_file,
     metrics::{Cost, LayerKind, PaperCost},
     model::{MODEL_FILE, Model},
     report::{Table, bytes, thousands},
@@ -18,11 +19,11 @@ use crate::{
 /// # Errors
 /// [`crate::Error`] for a model or configuration that is none, or widths that do not fit it.
 pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
-    let (network, quantization) = subject(args)?;
+    let (network, quantization, packed_file_bytes) = subject(args)?;
     let output = global.output();
     match args.accounting {
         Accounting::Executed => {
-            let cost = Cost::new(&network, &quantization)?;
+            let cost = Cost { packed_file_bytes, ..Cost::new(&network, &quantization)? };
             output.result(&cost, || describe(&cost))
         }
         Accounting::Paper => {
@@ -32,13 +33,16 @@ pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
     }
 }
 
-/// The network and its quantization: of a model, of a configuration, or Table I's in float; `--bits` and the like over it.
-fn subject(args: &CostArgs) -> Result<(NetworkConfig, QuantizationConfig)> {
+/// The network and its quantization: of a model, of a configuration, or Table I's in float; `--bits` and the like over it. Of a model that can be
+/// deployed, also the size of its packed file.
+fn subject(args: &CostArgs) -> Result<(NetworkConfig, QuantizationConfig, Option<u64>)> {
     let configuration = match &args.subject {
         None => PartialRunConfig::default(),
         Some(path) if is_model(path) => {
-            let config = Model::load(path, &args.quantization)?.config;
-            return Ok((config.network, config.quantization));
+            let model = Model::load(path, &args.quantization)?;
+            // Widths that the model was not trained with have no α's: counts, but no file.
+            let packed = if model.has_alphas { Some(packed_file(&model)?.len() as u64) } else { None };
+            return Ok((model.config.network, model.config.quantization, packed));
         }
         Some(path) if path.is_dir() => PartialRunConfig::from_file(&RunFolder::config_of(path))?,
         Some(path) => PartialRunConfig::from_file(path)?,
@@ -46,7 +50,7 @@ fn subject(args: &CostArgs) -> Result<(NetworkConfig, QuantizationConfig)> {
     let info = images_of(&configuration, args)?;
     let config = configuration.resolve(&info)?;
     let quantization = args.quantization.apply(&config.quantization, &config.network)?;
-    Ok((config.network, quantization))
+    Ok((config.network, quantization, None))
 }
 
 /// A tensor file, or a folder with one; a run that has only begun has a configuration alone.
@@ -131,8 +135,10 @@ fn describe(cost: &Cost) -> String {
         thousands(cost.weight_bytes),
         thousands(cost.activation_bytes),
     ]);
+    let file =
+        cost.packed_file_bytes.map_or_else(String::new, |file| format!("; with its header a file of {} bytes", thousands(file)));
     format!(
-        "{}\npacked model: {} (weights at their bits; biases, steps and α in float), {:.1} times smaller than the {} of float",
+        "{}\npacked model: {} (weights at their bits; biases, steps and α in float){file}, {:.1} times smaller than the {} of float",
         Table::new(headers, rows).to_text(None),
         bytes(cost.packed_bytes),
         cost.float_bytes as f64 / cost.packed_bytes.max(1) as f64,

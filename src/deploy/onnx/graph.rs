@@ -1,0 +1,238 @@
+//! The graph of a model, node by node.
+
+use super::{
+    schema::{
+        AttributeProto, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+        StringStringEntryProto, TensorProto, TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
+    },
+    tensor::{floats, integers, range},
+};
+use crate::deploy::{
+    ActivationGrid, DeployableActivation, DeployableLayer, DeployableModel, DeployableWeights, Operation, WeightLevels,
+};
+
+/// What the graph takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnnxInput {
+    /// Pixels from 0 to 1, normalised within the graph: nobody can get it wrong.
+    #[default]
+    Image,
+    /// Pixels normalised outside.
+    Normalized,
+}
+
+/// How a model is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnnxOptions {
+    /// What the graph takes.
+    pub input: OnnxInput,
+    /// Weights whose levels fit 4 bits take 4 bits (operator set 21) instead of 8.
+    pub four_bits: bool,
+    /// Named texts in the file.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// A graph in the making. Nodes are added in the order in which they are computed.
+struct Builder {
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    /// Name of the value that the next layer takes.
+    value: String,
+    /// Whether it is [batch, features], not [batch, C, H, W].
+    flat: bool,
+    options: OnnxOptions,
+    newest_type: DataType,
+}
+
+/// `model` as an ONNX model.
+pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto {
+    let name = match options.input {
+        OnnxInput::Image => "image",
+        OnnxInput::Normalized => "normalized_image",
+    };
+    let mut builder = Builder {
+        nodes: Vec::new(),
+        constants: Vec::new(),
+        value: name.into(),
+        flat: false,
+        options: options.clone(),
+        newest_type: DataType::Float,
+    };
+    let normalization = model.normalization;
+    if options.input == OnnxInput::Image {
+        for (op, constant, value) in [("Sub", "mean", normalization.mean), ("Div", "deviation", normalization.deviation)] {
+            builder.constants.push(floats(constant, &[], &[value]));
+            builder.node(op, &format!("normalize/{constant}"), &[constant], Vec::new());
+        }
+    }
+    for layer in &model.layers {
+        builder.layer(layer);
+    }
+    if let Some(last) = builder.nodes.last_mut() {
+        last.output = vec!["logits".into()];
+    }
+    let [channels, height, width] = <[u32; 3]>::from(model.input).map(i64::from);
+    let text = match options.input {
+        OnnxInput::Image => "pixels from 0 to 1".into(),
+        OnnxInput::Normalized => format!("(p - {}) / {} of pixels p from 0 to 1", normalization.mean, normalization.deviation),
+    };
+    let four_or_sixteen = builder.newest_type != DataType::Float;
+    let (ir_version, opset) = if four_or_sixteen { (10, 21) } else { (7, 13) };
+    ModelProto {
+        ir_version: Some(ir_version),
+        producer_name: Some("saliq".into()),
+        producer_version: Some(env!("CARGO_PKG_VERSION").into()),
+        doc_string: None,
+        graph: Some(GraphProto {
+            node: builder.nodes,
+            name: Some("saliq".into()),
+            initializer: builder.constants,
+            input: vec![value_info(name, &[channels, height, width], &text)],
+            output: vec![value_info("logits", &[i64::from(model.classes)], "a score a class; softmax makes them probabilities")],
+        }),
+        opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) }],
+        metadata_props: options
+            .metadata
+            .iter()
+            .map(|(key, value)| StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) })
+            .collect(),
+    }
+}
+
+/// A value of floats, [batch, `sizes`…].
+fn value_info(name: &str, sizes: &[i64], text: &str) -> ValueInfoProto {
+    let batch = Dimension { dim_value: None, dim_param: Some("batch".into()) };
+    let sizes = sizes.iter().map(|&size| Dimension { dim_value: Some(size), dim_param: None });
+    let shape = TensorShapeProto { dim: std::iter::once(batch).chain(sizes).collect() };
+    let tensor_type = TensorType { elem_type: Some(DataType::Float as i32), shape: Some(shape) };
+    ValueInfoProto {
+        name: Some(name.into()),
+        r#type: Some(TypeProto { tensor_type: Some(tensor_type) }),
+        doc_string: Some(text.into()),
+    }
+}
+
+fn integer(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { name: Some(name.into()), i: Some(value), ints: Vec::new(), r#type: Some(AttributeType::Int as i32) }
+}
+
+fn repeated(name: &str, value: u32, count: usize) -> AttributeProto {
+    let ints = vec![i64::from(value); count];
+    AttributeProto { name: Some(name.into()), i: None, ints, r#type: Some(AttributeType::Ints as i32) }
+}
+
+impl Builder {
+    /// Adds `op`(value, `others`) as the new value.
+    fn node(&mut self, op: &str, name: &str, others: &[&str], attributes: Vec<AttributeProto>) {
+        let input = std::iter::once(self.value.clone()).chain(others.iter().map(|&other| other.into())).collect();
+        self.value = format!("{name}/output");
+        self.push(op, name, input, self.value.clone(), attributes);
+    }
+
+    fn push(&mut self, op: &str, name: &str, input: Vec<String>, output: String, attribute: Vec<AttributeProto>) {
+        self.nodes.push(NodeProto { input, output: vec![output], name: Some(name.into()), op_type: Some(op.into()), attribute });
+    }
+
+    fn layer(&mut self, layer: &DeployableLayer) {
+        let name = &layer.name[..];
+        match &layer.operation {
+            Operation::Convolution { weights, kernel, stride, padding } => {
+                self.unflatten(layer);
+                let attributes =
+                    vec![repeated("kernel_shape", *kernel, 2), repeated("pads", *padding, 4), repeated("strides", *stride, 2)];
+                self.weighted("Conv", name, weights, attributes);
+            }
+            Operation::FullyConnected { weights } => {
+                if !self.flat {
+                    self.node("Flatten", &format!("{name}/flatten"), &[], vec![integer("axis", 1)]);
+                    self.flat = true;
+                }
+                self.weighted("Gemm", name, weights, vec![integer("transB", 1)]);
+            }
+            Operation::Activation(DeployableActivation::Relu) => self.node("Relu", name, &[], Vec::new()),
+            Operation::Activation(DeployableActivation::Quantized(grid)) => self.quantize(name, grid),
+            Operation::MaxPool { kernel, stride } => {
+                self.unflatten(layer);
+                self.node("MaxPool", name, &[], vec![repeated("kernel_shape", *kernel, 2), repeated("strides", *stride, 2)]);
+            }
+        }
+    }
+
+    /// Gives the value rows and columns where a fully connected layer took them away.
+    fn unflatten(&mut self, layer: &DeployableLayer) {
+        if std::mem::replace(&mut self.flat, false) {
+            let shape = format!("{}/shape", layer.name);
+            let [channels, height, width] = <[u32; 3]>::from(layer.input).map(|size| size as i32);
+            self.constants.push(integers(&shape, &[4], DataType::Int64, &[-1, channels, height, width]));
+            self.node("Reshape", &format!("{}/unflatten", layer.name), &[&shape], Vec::new());
+        }
+    }
+
+    /// Adds `op` of the layer called `name`. The bias of quantized weights is an addition of its own: behind a bias within, ONNX Runtime's optimiser rounds it
+    /// to a multiple of the scales' product, which at few bits is coarse.
+    fn weighted(&mut self, op: &str, name: &str, weights: &DeployableWeights, attributes: Vec<AttributeProto>) {
+        let [weight, bias] = [format!("{name}.weight"), format!("{name}.bias")];
+        let channels = weights.bias.len();
+        match &weights.levels {
+            None => {
+                self.constants.push(floats(&weight, &weights.shape, &weights.latent));
+                self.constants.push(floats(&bias, &[channels], &weights.bias));
+                self.node(op, name, &[&weight, &bias], attributes);
+            }
+            Some(levels) => {
+                self.levels(&weight, &weights.shape, levels);
+                let pixels = [channels, 1, 1];
+                let shape = if op == "Conv" { &pixels[..] } else { &pixels[..1] };
+                self.constants.push(floats(&bias, shape, &weights.bias));
+                self.node(op, name, &[&weight], attributes);
+                self.node("Add", &format!("{name}/add_bias"), &[&bias], Vec::new());
+            }
+        }
+    }
+
+    /// Adds `levels` as integers, and their way back to floats called `weight`.
+    fn levels(&mut self, weight: &str, shape: &[usize], levels: &WeightLevels) {
+        let data_type = self.weight_type(levels);
+        // A scalar for a tensor's scale, a vector for those of its channels.
+        let sizes = if levels.scales.len() == 1 { vec![] } else { vec![levels.scales.len()] };
+        let constants = ["levels", "scale", "zero_point"].map(|suffix| format!("{weight}/{suffix}"));
+        let values: Vec<i32> = levels.levels.iter().map(|&level| i32::from(level)).collect();
+        self.constants.extend([
+            integers(&constants[0], shape, data_type, &values),
+            floats(&constants[1], &sizes, &levels.scales),
+            integers(&constants[2], &sizes, data_type, &levels.zero_points),
+        ]);
+        let attributes = if sizes.is_empty() { Vec::new() } else { vec![integer("axis", 0)] };
+        self.push("DequantizeLinear", &format!("{weight}/dequantize"), constants.to_vec(), weight.into(), attributes);
+    }
+
+    /// The narrowest type that the options allow and whose range has all levels.
+    fn weight_type(&mut self, levels: &WeightLevels) -> DataType {
+        let (lowest, highest) = (i64::from(levels.grid.lowest), i64::from(levels.grid.highest));
+        let fits = |data_type: &DataType| range(*data_type).is_some_and(|(low, high)| low <= lowest && highest <= high);
+        let (four, eight) = if lowest < 0 { (DataType::Int4, DataType::Int8) } else { (DataType::Uint4, DataType::Uint8) };
+        let found = match () {
+            () if self.options.four_bits && fits(&four) => four,
+            () if fits(&eight) => return eight,
+            () => DataType::Int16,
+        };
+        self.newest_type = found;
+        found
+    }
+
+    /// Adds round(x / scale), clipped to the grid, times scale. Levels are unsigned bytes: signed ones with 128 as zero point, since ONNX Runtime's optimiser
+    /// makes unsigned ones of signed bytes anyway, and fails at it in operator set 21.
+    fn quantize(&mut self, name: &str, grid: &ActivationGrid) {
+        let origin = if grid.is_signed() { 128 } else { 0 };
+        let [scale, zero, low, high] = ["scale", "zero_point", "lowest", "highest"].map(|suffix| format!("{name}/{suffix}"));
+        let byte = |name: &str, value: i32| integers(name, &[], DataType::Uint8, &[value]);
+        self.constants.extend([floats(&scale, &[], &[grid.scale]), byte(&zero, origin)]);
+        self.node("QuantizeLinear", &format!("{name}/quantize"), &[&scale, &zero], Vec::new());
+        let [lowest, highest] = [grid.lowest, grid.highest].map(|level| origin + level);
+        if [lowest, highest] != [0, 255] {
+            self.constants.extend([byte(&low, lowest), byte(&high, highest)]);
+            self.node("Clip", &format!("{name}/clip"), &[&low, &high], Vec::new());
+        }
+        self.node("DequantizeLinear", &format!("{name}/dequantize"), &[&scale, &zero], Vec::new());
+    }
+}

@@ -1,0 +1,313 @@
+//! A second reading of the ONNX files that saliq writes: exactly the operators they use, by the standard's definitions
+//! (onnx.ai/onnx/operators), in f64. It knows the file alone, not the model that it was made from, so that `saliq export --verify` and the tests
+//! hold what was written, names, axes, types, zero points and bit packing, to what saliq itself computes.
+
+use std::collections::HashMap;
+
+use prost::Message;
+
+use super::{
+    schema::{AttributeType, DataType, ModelProto, NodeProto},
+    tensor::{Elements, Tensor, range},
+};
+use crate::{
+    Error, Result,
+    config::Shape,
+    reference::{
+        convolution::{Convolution, convolution},
+        matrix_product::matrix_product,
+        max_pool::max_pool,
+    },
+};
+
+/// A graph that can be run.
+pub struct Interpreter {
+    nodes: Vec<NodeProto>,
+    constants: HashMap<String, Tensor>,
+    input: String,
+    output: String,
+}
+
+/// What a graph made of N images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// [N, classes].
+    pub logits: Vec<f64>,
+    /// For every image, how far the quantized activation closest to the border between two levels is from it, as a share of the layer's range (0 to ½);
+    /// infinite where nothing is quantized. Where it is as small as rounding errors, two correct programs may choose different levels.
+    pub margins: Vec<f64>,
+}
+
+fn bad(reason: impl std::fmt::Display) -> Error {
+    Error::Model(format!("ONNX graph: {reason}"))
+}
+
+impl Tensor {
+    fn real(&self) -> Result<&[f64]> {
+        match &self.elements {
+            Elements::Real(values) => Ok(values),
+            Elements::Whole(..) => Err(bad("integers where floats are needed")),
+        }
+    }
+
+    fn whole(&self) -> Result<(DataType, &[i64])> {
+        match &self.elements {
+            Elements::Whole(data_type, values) => Ok((*data_type, values)),
+            Elements::Real(_) => Err(bad("floats where integers are needed")),
+        }
+    }
+
+    fn scalar(&self) -> Result<f64> {
+        match self.real()? {
+            &[value] => Ok(value),
+            _ => Err(bad("a tensor where a scalar is needed")),
+        }
+    }
+
+    fn image_shape(&self) -> Result<(usize, Shape)> {
+        match self.shape[..] {
+            [images, channels, height, width] => Ok((images, Shape::new(channels as u32, height as u32, width as u32))),
+            _ => Err(bad(format!("a shape of {:?} where images are needed", self.shape))),
+        }
+    }
+
+    fn with(&self, values: Vec<f64>) -> Tensor {
+        Tensor { shape: self.shape.clone(), elements: Elements::Real(values) }
+    }
+}
+
+/// Attributes of a node, taken one by one; what is left over is not understood.
+struct Attributes<'a> {
+    node: &'a NodeProto,
+    used: Vec<&'static str>,
+}
+
+impl Attributes<'_> {
+    fn integer(&mut self, name: &'static str, default: i64) -> i64 {
+        self.used.push(name);
+        let found =
+            self.node.attribute.iter().find(|attribute| attribute.name() == name && attribute.r#type() == AttributeType::Int);
+        found.map_or(default, |attribute| attribute.i())
+    }
+
+    /// The one number that all of a list are.
+    fn uniform(&mut self, name: &'static str, default: u32) -> Result<u32> {
+        self.used.push(name);
+        let Some(found) = self.node.attribute.iter().find(|attribute| attribute.name() == name) else { return Ok(default) };
+        match &found.ints[..] {
+            [first, rest @ ..] if rest.iter().all(|other| other == first) => {
+                u32::try_from(*first).map_err(|_| bad(format!("{name} of {first}")))
+            }
+            _ => Err(bad(format!("{name} of {:?}", found.ints))),
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match self.node.attribute.iter().find(|attribute| !self.used.contains(&attribute.name())) {
+            Some(unknown) => Err(bad(format!("attribute {} of {}", unknown.name(), self.node.op_type()))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Interpreter {
+    /// Reads an ONNX file of one input and one output whose constants are all within it.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for bytes that are none.
+    pub fn new(bytes: &[u8]) -> Result<Interpreter> {
+        let model = ModelProto::decode(bytes).map_err(|error| bad(format!("cannot be decoded: {error}")))?;
+        let graph = model.graph.ok_or_else(|| bad("is missing"))?;
+        let ([input], [output]) = (&graph.input[..], &graph.output[..]) else { return Err(bad("more than one input or output")) };
+        let constants =
+            graph.initializer.iter().map(|tensor| Ok((tensor.name().to_string(), tensor.read()?))).collect::<Result<_>>()?;
+        Ok(Interpreter { input: input.name().into(), output: output.name().into(), nodes: graph.node, constants })
+    }
+
+    /// Lowest and highest level, counted from `zero`, of the value called `name`: of a clip behind it, or of its type.
+    fn level_range(&self, name: &String, zero: &Tensor) -> Result<(i64, i64)> {
+        let (data_type, zero) = zero.whole()?;
+        let clip = self.nodes.iter().find(|node| node.op_type() == "Clip" && node.input.first() == Some(name));
+        let end = |name: &String| self.constants.get(name).and_then(|end| end.whole().ok()?.1.first().copied());
+        let ends = match clip.map(|node| &node.input[1..]) {
+            Some([low, high]) => end(low).zip(end(high)),
+            _ => range(data_type),
+        };
+        match (ends, zero) {
+            (Some((low, high)), &[zero]) => Ok((low.saturating_sub(zero), high.saturating_sub(zero))),
+            _ => Err(bad("levels without ends")),
+        }
+    }
+
+    /// The output for `images` [N, C, H, W].
+    ///
+    /// # Errors
+    /// [`Error::Model`] for an operator that saliq does not write, or shapes and types that do not fit each other.
+    pub fn run(&self, images: &[f64], shape: Shape) -> Result<Outcome> {
+        let count = images.len() / (shape.elements() as usize).max(1);
+        let input_shape = vec![count, shape.channels as usize, shape.height as usize, shape.width as usize];
+        let mut made = HashMap::new();
+        made.insert(self.input.as_str(), Tensor { shape: input_shape, elements: Elements::Real(images.to_vec()) });
+        let mut margins = vec![f64::INFINITY; count];
+        for node in &self.nodes {
+            let [output] = &node.output[..] else { return Err(bad(format!("{} with several outputs", node.op_type()))) };
+            let find = |name: &String| {
+                made.get(name.as_str())
+                    .or_else(|| self.constants.get(name))
+                    .ok_or_else(|| bad(format!("{name} is used before it is made")))
+            };
+            let inputs = node.input.iter().map(find).collect::<Result<Vec<_>>>()?;
+            let result = apply(node, &inputs)?;
+            if let ("QuantizeLinear", [x, scale, zero]) = (node.op_type(), &inputs[..]) {
+                narrow(&mut margins, x.real()?, scale.scalar()?, self.level_range(output, zero)?);
+            }
+            made.insert(output, result);
+        }
+        let logits = made.remove(self.output.as_str()).ok_or_else(|| bad("the output is not made"))?;
+        Ok(Outcome { logits: logits.real()?.to_vec(), margins })
+    }
+}
+
+/// Lowers the images' margins to those of `x`, whose levels from `lowest` to `highest` are `scale` apart. Beyond the ends there is nothing to decide.
+fn narrow(margins: &mut [f64], x: &[f64], scale: f64, (lowest, highest): (i64, i64)) {
+    let (lowest, highest) = (lowest as f64, highest as f64);
+    let range = lowest.abs().max(highest.abs()).max(1.0);
+    let per_image = (x.len() / margins.len().max(1)).max(1);
+    for (margin, values) in margins.iter_mut().zip(x.chunks_exact(per_image)) {
+        let positions = values.iter().map(|value| value / scale).filter(|position| (lowest..=highest).contains(position));
+        let distance = |position: f64| (0.5 - (position - position.round_ties_even()).abs()) / range;
+        *margin = positions.map(distance).fold(*margin, f64::min);
+    }
+}
+
+fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
+    let mut attributes = Attributes { node, used: Vec::new() };
+    let result = match (node.op_type(), inputs) {
+        ("Sub", [x, y]) => x.with(x.real()?.iter().map(|x| Ok(x - y.scalar()?)).collect::<Result<_>>()?),
+        ("Div", [x, y]) => x.with(x.real()?.iter().map(|x| Ok(x / y.scalar()?)).collect::<Result<_>>()?),
+        ("Relu", [x]) => x.with(x.real()?.iter().map(|x| x.max(0.0)).collect()),
+        ("QuantizeLinear", [x, scale, zero]) => quantize(x, scale.scalar()?, zero)?,
+        ("Clip", [x, low, high]) => clip(x, low, high)?,
+        ("DequantizeLinear", [x, scale, zero]) => dequantize(x, scale, zero, attributes.integer("axis", 1))?,
+        ("Add", [x, bias]) => add_bias(x, bias)?,
+        ("Conv", [x, weight, bias @ ..]) => {
+            let (images, input) = x.image_shape()?;
+            let (out_channels, filter) = weight.image_shape()?;
+            let shape = Convolution {
+                images,
+                input,
+                out_channels: out_channels as u32,
+                kernel: attributes.uniform("kernel_shape", filter.height)?,
+                stride: attributes.uniform("strides", 1)?,
+                padding: attributes.uniform("pads", 0)?,
+            };
+            let fits = filter == Shape::new(input.channels, shape.kernel, shape.kernel)
+                && shape.stride > 0
+                && shape.padding < shape.kernel
+                && shape.kernel <= input.height.min(input.width) + 2 * shape.padding
+                && bias.len() <= 1
+                && bias.iter().all(|bias| bias.shape == [out_channels]);
+            if !fits {
+                return Err(bad(format!("a convolution of {:?} with {:?}", x.shape, weight.shape)));
+            }
+            let [channels, height, width] = <[u32; 3]>::from(shape.output()).map(|size| size as usize);
+            let values = convolution(&shape, x.real()?, weight.real()?, &bias_or_zeros(bias, out_channels)?);
+            Tensor { shape: vec![images, channels, height, width], elements: Elements::Real(values) }
+        }
+        ("MaxPool", [x]) => {
+            let (images, input) = x.image_shape()?;
+            let (kernel, stride) = (attributes.uniform("kernel_shape", 0)?, attributes.uniform("strides", 1)?);
+            if kernel == 0 || stride == 0 || kernel > input.height.min(input.width) {
+                return Err(bad(format!("a pooling window of {kernel} on {:?}", x.shape)));
+            }
+            let (values, _) = max_pool(images, input, kernel, stride, x.real()?);
+            let size = |input: u32| ((input - kernel) / stride + 1) as usize;
+            let shape = vec![images, input.channels as usize, size(input.height), size(input.width)];
+            Tensor { shape, elements: Elements::Real(values) }
+        }
+        ("Flatten", [x]) if attributes.integer("axis", 1) == 1 => {
+            let images = x.shape.first().copied().unwrap_or(1);
+            let features = x.shape.iter().skip(1).product();
+            Tensor { shape: vec![images, features], elements: x.elements.clone() }
+        }
+        ("Reshape", [x, shape]) => match shape.whole()?.1 {
+            &[-1, channels, height, width] if x.shape.len() == 2 => {
+                let sizes = [channels, height, width].map(|size| usize::try_from(size).unwrap_or(0));
+                if sizes.iter().product::<usize>() != x.shape[1] {
+                    return Err(bad(format!("{:?} as {sizes:?}", x.shape)));
+                }
+                Tensor { shape: [&x.shape[..1], &sizes[..]].concat(), elements: x.elements.clone() }
+            }
+            other => return Err(bad(format!("{:?} as {other:?}", x.shape))),
+        },
+        ("Gemm", [x, weight, bias @ ..]) if attributes.integer("transB", 0) == 1 => {
+            let (&[images, features], &[outputs, columns]) = (&x.shape[..], &weight.shape[..]) else {
+                return Err(bad(format!("a product of {:?} and {:?}", x.shape, weight.shape)));
+            };
+            if features != columns || bias.len() > 1 || bias.iter().any(|bias| bias.shape != [outputs]) || images == 0 {
+                return Err(bad(format!("a product of {:?} and {:?}", x.shape, weight.shape)));
+            }
+            let values = matrix_product(images, x.real()?, weight.real()?, &bias_or_zeros(bias, outputs)?);
+            Tensor { shape: vec![images, outputs], elements: Elements::Real(values) }
+        }
+        (other, inputs) => return Err(bad(format!("{other} of {} inputs", inputs.len()))),
+    };
+    attributes.finish()?;
+    Ok(result)
+}
+
+fn bias_or_zeros(bias: &[&Tensor], channels: usize) -> Result<Vec<f64>> {
+    bias.first().map_or_else(|| Ok(vec![0.0; channels]), |bias| Ok(bias.real()?.to_vec()))
+}
+
+/// x [N, C, …] + a constant [C], or [C, 1, 1] where there are rows and columns.
+fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (values, channels) = (bias.real()?, bias.real()?.len());
+    let rest = x.shape.len().saturating_sub(2);
+    if x.shape.get(1) != Some(&channels) || bias.shape.first() != Some(&channels) || bias.shape[1..] != vec![1; rest] {
+        return Err(bad(format!("a bias of {:?} for {:?}", bias.shape, x.shape)));
+    }
+    let pixels: usize = x.shape[2..].iter().product();
+    Ok(x.with(x.real()?.iter().enumerate().map(|(at, x)| x + values[at / pixels % channels]).collect()))
+}
+
+/// saturate(round(x / scale) + zero) of the type of `zero`, rounding half to even.
+fn quantize(x: &Tensor, scale: f64, zero: &Tensor) -> Result<Tensor> {
+    let (data_type, zero) = zero.whole()?;
+    let (&[zero], Some((low, high))) = (zero, range(data_type)) else { return Err(bad("a zero point that is none")) };
+    let level = |x: &f64| (((x / scale).round_ties_even() + zero as f64) as i64).clamp(low, high);
+    Ok(Tensor { shape: x.shape.clone(), elements: Elements::Whole(data_type, x.real()?.iter().map(level).collect()) })
+}
+
+fn clip(x: &Tensor, low: &Tensor, high: &Tensor) -> Result<Tensor> {
+    let ((data_type, values), (low_type, low), (high_type, high)) = (x.whole()?, low.whole()?, high.whole()?);
+    match (low, high) {
+        (&[low], &[high]) if low <= high && low_type == data_type && high_type == data_type => {
+            let values = values.iter().map(|&value| value.clamp(low, high)).collect();
+            Ok(Tensor { shape: x.shape.clone(), elements: Elements::Whole(data_type, values) })
+        }
+        _ => Err(bad("a clip whose ends are not of its type")),
+    }
+}
+
+/// (x − zero)·scale, with one scale and zero point, or one for every index along `axis`.
+fn dequantize(x: &Tensor, scale: &Tensor, zero: &Tensor, axis: i64) -> Result<Tensor> {
+    let ((data_type, values), (zero_type, zeros), scales) = (x.whole()?, zero.whole()?, scale.real()?);
+    if data_type != zero_type || zero.shape != scale.shape {
+        return Err(bad("scales and zero points that do not fit"));
+    }
+    if scale.shape.is_empty() {
+        let real = |&value: &i64| (value - zeros[0]) as f64 * scales[0];
+        return Ok(x.with(values.iter().map(real).collect()));
+    }
+    let axis = usize::try_from(axis).map_err(|_| bad("a negative axis"))?;
+    if scale.shape.len() != 1 || x.shape.get(axis) != Some(&scales.len()) {
+        return Err(bad(format!("{:?} scales along axis {axis} of {:?}", scale.shape, x.shape)));
+    }
+    let inner: usize = x.shape[axis + 1..].iter().product();
+    let real = |(at, &value): (usize, &i64)| {
+        let channel = at / inner % scales.len();
+        (value - zeros[channel]) as f64 * scales[channel]
+    };
+    Ok(x.with(values.iter().enumerate().map(real).collect()))
+}

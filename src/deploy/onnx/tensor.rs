@@ -1,0 +1,139 @@
+//! Constant tensors of an ONNX file, and back.
+
+use super::schema::{DataType, TensorProto};
+use crate::{Error, Result};
+
+/// Elements of a tensor: numbers, or integers of a type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Elements {
+    /// Floats.
+    Real(Vec<f64>),
+    /// Integers.
+    Whole(DataType, Vec<i64>),
+}
+
+/// A tensor as it is read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Its shape; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Row-major.
+    pub elements: Elements,
+}
+
+/// A constant of floats.
+pub fn floats(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
+    tensor(name, shape, DataType::Float, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+/// A constant of integers of `data_type`, each within its [`range`].
+pub fn integers(name: &str, shape: &[usize], data_type: DataType, values: &[i32]) -> TensorProto {
+    let bytes = match data_type {
+        DataType::Int4 | DataType::Uint4 => {
+            values.chunks(2).map(|pair| (pair[0] & 15 | (pair.get(1).copied().unwrap_or(0) & 15) << 4) as u8).collect()
+        }
+        DataType::Int16 => values.iter().flat_map(|&value| (value as i16).to_le_bytes()).collect(),
+        DataType::Int64 => values.iter().flat_map(|&value| i64::from(value).to_le_bytes()).collect(),
+        _ => values.iter().map(|&value| value as u8).collect(),
+    };
+    tensor(name, shape, data_type, bytes)
+}
+
+fn tensor(name: &str, shape: &[usize], data_type: DataType, bytes: Vec<u8>) -> TensorProto {
+    TensorProto {
+        dims: shape.iter().map(|&size| size as i64).collect(),
+        data_type: Some(data_type as i32),
+        name: Some(name.into()),
+        raw_data: Some(bytes),
+    }
+}
+
+/// Lowest and highest integer of a type; none for floats.
+pub fn range(data_type: DataType) -> Option<(i64, i64)> {
+    match data_type {
+        DataType::Int4 => Some((-8, 7)),
+        DataType::Uint4 => Some((0, 15)),
+        DataType::Int8 => Some((-128, 127)),
+        DataType::Uint8 => Some((0, 255)),
+        DataType::Int16 => Some((-32_768, 32_767)),
+        DataType::Int64 => Some((i64::MIN, i64::MAX)),
+        DataType::Float | DataType::Undefined => None,
+    }
+}
+
+impl TensorProto {
+    /// The elements, checked against the shape.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a type that saliq does not write, or a shape that the bytes do not fill.
+    pub fn read(&self) -> Result<Tensor> {
+        let bad = |reason: String| Error::Model(format!("ONNX tensor {}: {reason}", self.name()));
+        let bytes = self.raw_data();
+        let shape: Option<Vec<usize>> = self.dims.iter().map(|&size| usize::try_from(size).ok()).collect();
+        let shape = shape.ok_or_else(|| bad(format!("a shape of {:?}", self.dims)))?;
+        let count = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        let count = count.ok_or_else(|| bad(format!("a shape of {shape:?}")))?;
+        let data_type = self.data_type();
+        let expected = match data_type {
+            DataType::Int4 | DataType::Uint4 => Some(count.div_ceil(2)),
+            DataType::Int8 | DataType::Uint8 => Some(count),
+            DataType::Int16 => count.checked_mul(2),
+            DataType::Float => count.checked_mul(4),
+            DataType::Int64 => count.checked_mul(8),
+            DataType::Undefined => return Err(bad("an element type that saliq does not write".into())),
+        };
+        if expected != Some(bytes.len()) {
+            return Err(bad(format!("{} bytes for a shape of {shape:?}", bytes.len())));
+        }
+        let whole = |values: Vec<i64>| Elements::Whole(data_type, values);
+        let elements = match data_type {
+            DataType::Float => {
+                Elements::Real(bytes.as_chunks().0.iter().map(|&value| f64::from(f32::from_le_bytes(value))).collect())
+            }
+            DataType::Int16 => whole(bytes.as_chunks().0.iter().map(|&value| i64::from(i16::from_le_bytes(value))).collect()),
+            DataType::Int64 => whole(bytes.as_chunks().0.iter().map(|&value| i64::from_le_bytes(value)).collect()),
+            DataType::Int8 => whole(bytes.iter().map(|&value| i64::from(value as i8)).collect()),
+            DataType::Uint8 => whole(bytes.iter().map(|&value| i64::from(value)).collect()),
+            DataType::Int4 | DataType::Uint4 => {
+                let sign = if data_type == DataType::Int4 { 8 } else { 0 };
+                let halves = bytes.iter().flat_map(|&byte| [i64::from(byte & 15), i64::from(byte >> 4)]);
+                whole(halves.map(|half| (half ^ sign) - sign).take(count).collect())
+            }
+            DataType::Undefined => whole(Vec::new()),
+        };
+        Ok(Tensor { shape, elements })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_of_every_width_survive() {
+        for (data_type, values) in [
+            (DataType::Int4, vec![-8, 7, -1, 0, 3]),
+            (DataType::Uint4, vec![0, 15, 8]),
+            (DataType::Int8, vec![-128, 127, -1]),
+            (DataType::Uint8, vec![0, 255, 128]),
+            (DataType::Int16, vec![-32_768, 32_767, -255]),
+            (DataType::Int64, vec![-1, 7]),
+        ] {
+            let read = integers("x", &[values.len()], data_type, &values).read().unwrap();
+            assert_eq!(read.elements, Elements::Whole(data_type, values.iter().map(|&value| i64::from(value)).collect()));
+        }
+        assert_eq!(integers("x", &[3], DataType::Int4, &[1, -1, 2]).raw_data(), [0xf1, 0x02]);
+        let read = floats("x", &[1, 2], &[0.5, -3.0]).read().unwrap();
+        assert_eq!(read, Tensor { shape: vec![1, 2], elements: Elements::Real(vec![0.5, -3.0]) });
+    }
+
+    #[test]
+    fn shapes_that_the_bytes_do_not_fill_are_refused() {
+        let good = floats("x", &[2], &[1.0, 2.0]);
+        for dims in [vec![3], vec![-2], vec![i64::MAX, i64::MAX], vec![2, 0], vec![]] {
+            assert!(TensorProto { dims, ..good.clone() }.read().is_err());
+        }
+        assert!(TensorProto { data_type: Some(99), ..good.clone() }.read().is_err());
+        assert!(TensorProto { raw_data: None, ..good }.read().is_err());
+    }
+}

@@ -1,0 +1,468 @@
+//! Files for other programs: ONNX against ONNX Runtime's logits and the f64 reference, packed files against what they were made of.
+
+mod common;
+mod support;
+
+use common::Random;
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use prost::Message;
+use saliq::{
+    config::{
+        ActivationQuantizer, LayerBits, LayerConfig, ModelConfig, NetworkConfig, PactKind, PixelNormalization,
+        QuantizationConfig, QuantizationOverrides, Shape, WeightQuantizer, expand_bits,
+    },
+    deploy::{
+        DeployableModel, UNDECIDED,
+        onnx::{Interpreter, OnnxInput, OnnxOptions, onnx_model, schema::ModelProto},
+        packed_file,
+    },
+    metrics::Cost,
+    model::Model,
+    nn::{ParameterLayout, ParameterRole},
+    reference::network::ReferenceNetwork,
+};
+use support::{Tensors, golden, json, refused, succeed, text};
+
+const INPUT: Shape = Shape::new(3, 11, 13);
+
+fn conv(name: &str, out_channels: u32, [kernel, stride, padding]: [u32; 3]) -> LayerConfig {
+    LayerConfig::Conv { name: name.into(), out_channels, kernel, stride, padding }
+}
+
+fn activation(name: &str) -> LayerConfig {
+    LayerConfig::Activation { name: name.into() }
+}
+
+fn norm(name: &str) -> LayerConfig {
+    LayerConfig::BatchNorm { name: name.into() }
+}
+
+fn linear(name: &str, out_features: u32) -> LayerConfig {
+    LayerConfig::Linear { name: name.into(), out_features }
+}
+
+/// Odd shapes, overlapping pools, batch norms behind both kinds of layers, a convolution and a pool behind a fully connected layer.
+fn network() -> NetworkConfig {
+    let layers = vec![
+        conv("conv1", 6, [3, 1, 1]),
+        norm("bn1"),
+        activation("act1"),
+        LayerConfig::MaxPool { kernel: 3, stride: 2 },
+        conv("conv2", 7, [2, 2, 0]),
+        activation("act2"),
+        LayerConfig::Dropout { rate: 0.5 },
+        linear("fc1", 18),
+        norm("bn2"),
+        activation("act3"),
+        conv("conv3", 5, [1, 1, 0]),
+        activation("act4"),
+        LayerConfig::MaxPool { kernel: 1, stride: 1 },
+        linear("fc2", 5),
+    ];
+    NetworkConfig { input: INPUT, classes: 5, layers }
+}
+
+/// A model of random parameters.
+fn model(network: NetworkConfig, bits: &str, quantization: QuantizationConfig, seed: u64) -> Model {
+    let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &network).unwrap();
+    let quantization = QuantizationConfig { bits, ..quantization };
+    let layout = ParameterLayout::new(&network, &quantization).unwrap();
+    let mut random = Random(seed);
+    let mut parameters = vec![0.0; layout.padded_length() as usize];
+    for parameter in &layout.parameters {
+        for value in &mut parameters[parameter.range()] {
+            *value = match parameter.role {
+                ParameterRole::Weight => (random.signed() + random.signed() + random.signed()) / (parameter.fan_in as f32).sqrt(),
+                ParameterRole::Scale | ParameterRole::RunningVariance | ParameterRole::Alpha => 1.2 + random.signed(),
+                ParameterRole::ActivationStep { highest } => (1.2 + random.signed()) / highest as f32,
+                ParameterRole::BatchCount => 3.0,
+                _ => 0.3 * random.signed(),
+            };
+        }
+    }
+    for step in layout.steps() {
+        layout.initialize_step(step, &mut parameters);
+    }
+    let config = ModelConfig {
+        network,
+        quantization,
+        normalize: PixelNormalization { mean: 0.4, deviation: 0.3 },
+        dataset: "mnist-mini".into(),
+        class_names: Vec::new(),
+        training: Default::default(),
+    };
+    Model { config, layout, parameters, has_alphas: true, path: Default::default() }
+}
+
+const WIDTHS: [(WeightQuantizer, &[u32]); 6] = [
+    (WeightQuantizer::Affine, &[2, 3, 4, 5, 6, 7, 8]),
+    (WeightQuantizer::Dorefa, &[1, 2, 3, 4, 5, 6, 7, 8]),
+    (WeightQuantizer::Sawb, &[2, 3, 4, 5, 8]),
+    (WeightQuantizer::Symmetric, &[2, 3, 4, 5, 6, 7, 8]),
+    (WeightQuantizer::Lsq, &[2, 3, 4, 5, 6, 7, 8]),
+    (WeightQuantizer::Binary, &[1]),
+];
+
+/// Any quantization of [`network`].
+fn quantization() -> impl Strategy<Value = (String, QuantizationConfig)> {
+    let kinds = prop_oneof![Just(PactKind::Unsigned), Just(PactKind::Signed), Just(PactKind::SignedAfterRelu)];
+    let learned = prop_oneof![Just(ActivationQuantizer::Pact), Just(ActivationQuantizer::Lsq)];
+    let weights = prop::sample::select(WIDTHS.to_vec()).prop_flat_map(|(quantizer, widths)| {
+        let width = prop_oneof![1 => Just(32), 4 => prop::sample::select(widths.to_vec())];
+        (Just(quantizer), prop::collection::vec(width, 5))
+    });
+    let activations = prop::collection::vec(prop_oneof![1 => Just(32u32), 4 => 2u32..=8], 5);
+    (weights, activations, any::<bool>(), kinds, learned).prop_map(
+        |((weight_quant, weights), activations, per_channel, pact, act_quant)| {
+            let bits: Vec<String> = weights.iter().zip(&activations).map(|(w, a)| format!("w{w}a{a}")).collect();
+            (bits.join(","), QuantizationConfig { weight_quant, per_channel, pact, act_quant, ..Default::default() })
+        },
+    )
+}
+
+fn bytes(model: &Model, options: &OnnxOptions) -> Vec<u8> {
+    onnx_model(&DeployableModel::new(model).unwrap(), options).encode_to_vec()
+}
+
+/// Pixels from 0 to 1.
+fn pixels(images: usize, seed: u64) -> Vec<f64> {
+    let mut random = Random(seed);
+    (0..images * INPUT.elements() as usize).map(|_| f64::from(random.below(256)) / 255.0).collect()
+}
+
+fn worst(ours: &[f64], theirs: &[f64]) -> f64 {
+    let largest = theirs.iter().fold(0.0f64, |largest, logit| largest.max(logit.abs()));
+    ours.iter().zip(theirs).fold(0.0, |worst, (a, b)| f64::max(worst, (a - b).abs() / largest))
+}
+
+/// Whatever the quantizers and widths, what the file says is the network: in f64, but for scales that are rounded to f32.
+#[test]
+fn onnx_files_compute_what_the_reference_network_does() {
+    let mut runner = TestRunner::deterministic();
+    let strategy = (quantization(), any::<bool>(), any::<bool>());
+    let (mut compared, mut undecided) = (0, 0);
+    for seed in 0..24 {
+        let ((bits, quantization), four_bits, normalized) = strategy.new_tree(&mut runner).unwrap().current();
+        let model = model(network(), &bits, quantization, seed);
+        let input = if normalized { OnnxInput::Normalized } else { OnnxInput::Image };
+        let file = bytes(&model, &OnnxOptions { input, four_bits, metadata: Vec::new() });
+        let PixelNormalization { mean, deviation } = model.config.normalize;
+        let images = pixels(2, seed);
+        let standard: Vec<f64> = images.iter().map(|pixel| (pixel - f64::from(mean)) / f64::from(deviation)).collect();
+        let outcome = Interpreter::new(&file).unwrap().run(if normalized { &standard } else { &images }, INPUT).unwrap();
+        let reference = ReferenceNetwork::new(&model.config.network, &model.config.quantization, true).unwrap();
+        let parameters: Vec<f64> = model.parameters.iter().map(|&value| f64::from(value)).collect();
+        let pass = reference.forward(&parameters, &reference.scales(&parameters), &standard);
+        for (image, &margin) in outcome.margins.iter().enumerate() {
+            let rows = [&outcome.logits, pass.logits()].map(|logits| &logits[image * 5..][..5]);
+            if margin < UNDECIDED {
+                undecided += 1;
+                continue;
+            }
+            compared += 1;
+            let error = worst(rows[0], rows[1]);
+            assert!(error < 2e-6, "{bits} {:?}: image {image} is off by {error:e}, margin {margin:e}", model.config.quantization);
+        }
+    }
+    assert!(compared > 40 && undecided < 8, "{compared} images compared, {undecided} undecided");
+}
+
+/// ONNX Runtime's logits of the very bytes that are written: `tests/goldens/make_onnx.py`.
+#[test]
+fn onnx_runtime_agrees_on_the_files_that_are_written() {
+    let file = Tensors::golden("onnx");
+    let made = file.made();
+    let cases = made["cases"].as_object().expect("cases");
+    assert!(cases.len() >= 6, "{}", cases.len());
+    let input: Vec<f64> = file.f32("input").iter().map(|&pixel| f64::from(pixel)).collect();
+    for (name, case) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        std::fs::write(&path, file.u8(&format!("{name}.model"))).unwrap();
+        let model = Model::load(&path, &QuantizationOverrides::default()).unwrap();
+        let golden = file.u8(&format!("{name}.onnx"));
+        let onnx = folder.path().join("model.onnx");
+        let flags: Vec<&str> = case["flags"].as_array().expect("flags").iter().filter_map(|flag| flag.as_str()).collect();
+        succeed(&[&["export", text(&path), "--format", "onnx", "--out", text(&onnx)], &flags[..]].concat());
+        let parse = |bytes: &[u8]| ModelProto { producer_version: None, ..ModelProto::decode(bytes).unwrap() };
+        assert!(
+            parse(&golden) == parse(&std::fs::read(&onnx).unwrap()),
+            "{name}: other bytes than ONNX Runtime saw; run make_onnx.py"
+        );
+
+        let PixelNormalization { mean, deviation } = model.config.normalize;
+        let (mean, deviation) = if flags.contains(&"normalized") { (f64::from(mean), f64::from(deviation)) } else { (0.0, 1.0) };
+        let given: Vec<f64> = input.iter().map(|pixel| (pixel - mean) / deviation).collect();
+        let outcome = Interpreter::new(&golden).unwrap().run(&given, INPUT).unwrap();
+        let expected: Vec<f64> = file.f32(&format!("{name}.logits")).iter().map(|&logit| f64::from(logit)).collect();
+        assert!(outcome.margins.iter().all(|&margin| margin > UNDECIDED), "{name}: {:?}", outcome.margins);
+        let error = worst(&outcome.logits, &expected);
+        assert!(error < 2e-6, "{name}: off by {error:e}");
+        let classes = model.config.network.classes as usize;
+        assert_eq!(outcome.logits.len(), expected.len());
+        assert_eq!(expected.len(), classes * input.len() / INPUT.elements() as usize, "{name}");
+    }
+}
+
+#[test]
+fn operator_sets_types_and_metadata() {
+    let export = |weight_quant, bits: &str, four_bits| {
+        let quantization = QuantizationConfig { weight_quant, ..Default::default() };
+        let metadata = vec![("class_names".to_string(), "[\"é\"]".to_string())];
+        let file = bytes(&model(network(), bits, quantization, 1), &OnnxOptions { input: OnnxInput::Image, four_bits, metadata });
+        let onnx = ModelProto::decode(&file[..]).unwrap();
+        let graph = onnx.graph.as_ref().unwrap();
+        let mut types: Vec<i32> = graph.initializer.iter().map(|tensor| tensor.data_type.unwrap()).collect();
+        types.sort_unstable();
+        types.dedup();
+        let ops: Vec<&str> = graph.node.iter().map(|node| node.op_type()).collect();
+        assert_eq!(onnx.metadata_props[0].value(), "[\"é\"]");
+        assert!(ops.iter().all(|&op| op != "BatchNormalization" && op != "Dropout"));
+        let mut names: Vec<_> = graph.node.iter().flat_map(|node| &node.output).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ops.len(), "values are made once");
+        (onnx.opset_import[0].version(), types, ops.iter().filter(|&&op| op == "Clip").count())
+    };
+    use WeightQuantizer::{Affine, Dorefa, Sawb, Symmetric};
+    // Types by ONNX's numbers: float 1, uint8 2, int8 3, int16 5, int64 7, uint4 21, int4 22. At 8 bits a byte's own ends clip.
+    assert_eq!(export(Sawb, "32", true), (13, vec![1, 7], 0));
+    assert_eq!(export(Sawb, "w2a8,w4a3", false), (13, vec![1, 2, 3, 7], 1));
+    assert_eq!(export(Sawb, "w2a8,w4a3", true), (21, vec![1, 2, 3, 7, 22], 1));
+    assert_eq!(export(Sawb, "w8a32", false), (21, vec![1, 5, 7], 0));
+    assert_eq!(export(Dorefa, "w7a32", false), (13, vec![1, 3, 7], 0));
+    assert_eq!(export(Affine, "w4a32", true), (21, vec![1, 7, 21], 0));
+    assert_eq!(export(Affine, "w5a32", true), (13, vec![1, 2, 7], 0));
+    assert_eq!(export(Symmetric, "w4a4", true), (21, vec![1, 2, 7, 22], 3));
+}
+
+#[test]
+fn damaged_onnx_files_are_errors() {
+    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Affine, per_channel: true, ..Default::default() };
+    let good = bytes(&model(network(), "w4a4", quantization, 5), &OnnxOptions::default());
+    let images = pixels(1, 1);
+    proptest!(ProptestConfig::with_cases(200), |(at in 0..good.len(), flip in 1u8..=255, cut in any::<bool>())| {
+        let mut bad = good.clone();
+        bad[at] ^= flip;
+        if cut { bad.truncate(at); }
+        // An error or some number; never a panic.
+        if let Ok(interpreter) = Interpreter::new(&bad) {
+            let _ = interpreter.run(&images, INPUT);
+        }
+    });
+}
+
+/// A file of `bytes`, read as a model.
+fn load(bytes: &[u8]) -> saliq::Result<Model> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("packed.safetensors");
+    std::fs::write(&path, bytes).unwrap();
+    Model::load(&path, &QuantizationOverrides::default())
+}
+
+#[test]
+fn packed_files_give_back_every_bit() {
+    proptest!(ProptestConfig::with_cases(40), |((bits, quantization) in quantization(), seed in any::<u64>())| {
+        let model = model(network(), &bits, quantization, seed);
+        let deployed = DeployableModel::new(&model).unwrap();
+        let packed = packed_file(&model).unwrap();
+        let read = load(&packed).unwrap();
+        let again = DeployableModel::new(&read).unwrap();
+        for (layer, other) in deployed.layers.iter().zip(&again.layers) {
+            let (Some(weights), Some(others)) = (layer.operation.weights(), other.operation.weights()) else {
+                prop_assert_eq!(&layer.operation, &other.operation);
+                continue;
+            };
+            prop_assert_eq!(&weights.levels, &others.levels);
+            let values = weights.values().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            let name = format!("{}.weight", layer.name);
+            let stored = &read.parameters[read.layout.find(&name).unwrap().range()];
+            prop_assert_eq!(values, stored.iter().map(|value| value.to_bits()).collect::<Vec<_>>());
+            prop_assert_eq!(&weights.bias, &others.bias);
+        }
+        prop_assert_eq!(packed_file(&read).unwrap(), &packed[..]);
+        // All but the header is what `saliq cost` counts.
+        let header = 8 + u64::from_le_bytes(packed[..8].try_into().unwrap());
+        let cost = Cost::new(&read.config.network, &read.config.quantization).unwrap();
+        prop_assert_eq!(packed.len() as u64 - header, cost.packed_bytes);
+    });
+}
+
+#[test]
+fn damaged_packed_files_are_errors_or_levels() {
+    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Symmetric, per_channel: true, ..Default::default() };
+    let good = packed_file(&model(network(), "w3a4,w2a4,w8a8", quantization, 5)).unwrap();
+    let header = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    proptest!(ProptestConfig::with_cases(300), |(at in 0..good.len(), flip in 1u8..=255, cut in 0u8..4, early in any::<bool>())| {
+        let mut bad = good.clone();
+        let at = if early { at % (8 + header) } else { at };
+        bad[at] ^= flip;
+        if cut == 0 { bad.truncate(at); }
+        if let Ok(model) = load(&bad) {
+            let _ = DeployableModel::new(&model);
+        }
+    });
+    // In the description itself.
+    let edit = |from: &str, to: &str| {
+        let text = String::from_utf8(good[8..8 + header].to_vec()).unwrap();
+        assert!(text.contains(from) && from.len() == to.len(), "{from} in {text}");
+        load(&[&good[..8], text.replacen(from, to, 1).as_bytes(), &good[8 + header..]].concat())
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    for (from, to, says) in [
+        (r#"\"version\":1"#, r#"\"version\":2"#, "version 2"),
+        (r#"\"bits\":3"#, r#"\"bits\":9"#, "9 bits"),
+        (r#"\"bits\":3"#, r#"\"bits\":4"#, "bytes where"),
+        (r#"\"lowest\":-3"#, r#"\"lowest\":-9"#, "levels"),
+        (r#"\"highest\":3"#, r#"\"highest\":0"#, "beyond the highest"),
+        (r#"\"spacing\":1"#, r#"\"spacing\":0"#, "0 apart"),
+        ("conv1.weight_scale", "conv1.weight_scold", "conv1.weight_scale"),
+    ] {
+        let error = edit(from, to);
+        assert!(error.contains(says), "{to}: {error}");
+    }
+    // Symmetric weights of 3 bits have seven levels: an eighth code is none.
+    let mut bad = good.clone();
+    let weights = Tensors::of(&good).place("conv1.weight_packed");
+    bad[8 + header + weights.start] = 0xff;
+    assert!(load(&bad).unwrap_err().to_string().contains("beyond the highest"));
+}
+
+/// The program: every MODEL argument takes a packed file; `cost` knows its size.
+#[test]
+fn packed_files_are_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, packed, again, plain] =
+        ["model", "packed", "again", "plain"].map(|name| folder.path().join(format!("{name}.safetensors")));
+    let layers = vec![
+        conv("conv1", 6, [3, 2, 0]),
+        norm("bn1"),
+        activation("act1"),
+        LayerConfig::MaxPool { kernel: 2, stride: 2 },
+        linear("fc1", 10),
+    ];
+    let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
+    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Affine, ..Default::default() };
+    let model = model(network, "w3a4,w4a32", quantization, 11);
+    Model::save(&path, &model.config, &model.layout, &model.parameters).unwrap();
+
+    let said = json(&["export", text(&path), "--format", "packed", "--out", text(&packed)]);
+    let size = std::fs::metadata(&packed).unwrap().len();
+    assert_eq!((said["bytes"].as_u64(), &said["folded"][0]), (Some(size), &"bn1".into()));
+    for subject in [&path, &packed] {
+        let cost = json(&["cost", text(subject)]);
+        assert_eq!(cost["packed_file_bytes"].as_u64(), Some(size), "{subject:?}");
+    }
+    json(&["export", text(&packed), "--format", "packed", "--out", text(&again)]);
+    assert!(std::fs::read(&packed).unwrap() == std::fs::read(&again).unwrap());
+
+    let eval = |path: &std::path::Path, more: &[&str]| json(&[&["eval", text(path), "--count", "40"], more].concat());
+    let (expected, found) = (eval(&path, &[]), eval(&packed, &[]));
+    assert_eq!(expected["confusion"], found["confusion"]);
+    let loss = |evaluation: &serde_json::Value| evaluation["loss"].as_f64().unwrap();
+    assert!((loss(&expected) - loss(&found)).abs() < 1e-6 * loss(&expected), "{} {}", loss(&expected), loss(&found));
+    // As a state_dict the weights are on their levels still.
+    json(&["export", text(&packed), "--out", text(&plain)]);
+    assert_eq!(eval(&plain, &[]), found);
+    // Training goes on from the values.
+    let settings = folder.path().join("settings.toml");
+    let layers = r#"[{ type = "conv", name = "conv1", out-channels = 6, kernel = 3, stride = 2 }, { type = "activation", name = "act1" },
+        { type = "max-pool", kernel = 2, stride = 2 }, { type = "linear", name = "fc1", out-features = 10 }]"#;
+    std::fs::write(&settings, format!("sgt = false\nlr = 1e-30\nsteps = 1\ntrain-limit = 8\n[network]\nlayers = {layers}"))
+        .unwrap();
+    let run = folder.path().join("run");
+    succeed(&[
+        "train",
+        "--config",
+        text(&settings),
+        "--dataset",
+        "mnist-mini",
+        "--init",
+        text(&packed),
+        "--out",
+        text(&run),
+        "--quiet",
+    ]);
+    let [before, after] = [&plain, &run.join("model.safetensors")].map(|path| Tensors::open(path).f32("conv1.weight"));
+    assert!(before.len() == after.len() && before.iter().zip(&after).all(|(before, after)| (before - after).abs() < 1e-20));
+    // Other widths quantize what is there.
+    assert_ne!(loss(&eval(&packed, &["--bits", "w2a4,w2a32"])), loss(&found));
+}
+
+#[test]
+fn export_verifies_what_it_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, onnx) = (folder.path().join("model.safetensors"), folder.path().join("model.onnx"));
+    let layers = vec![conv("conv1", 4, [3, 2, 1]), activation("act1"), linear("fc1", 10)];
+    let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
+    for (bits, quantization) in [("32", QuantizationConfig::default()), ("w2a4,w4a32", QuantizationConfig::default())] {
+        let model = model(network.clone(), bits, quantization, 3);
+        Model::save(&path, &model.config, &model.layout, &model.parameters).unwrap();
+        let export = ["export", text(&path), "--format", "onnx", "--out", text(&onnx), "--verify", "12"];
+        let verification = &json(&export)["verification"];
+        assert_eq!((verification["images"].as_u64(), verification["equal_predictions"].as_u64()), (Some(12), Some(12)), "{bits}");
+        assert_eq!(verification["failed"].as_array().map(Vec::len), Some(0), "{bits}");
+        assert!(verification["largest_difference"].as_f64().unwrap() < 1e-5, "{verification}");
+    }
+    let model = golden("table1");
+    let out = text(&onnx);
+    assert!(refused(2, &["export", text(&model), "--int4", "--out", out]).contains("--format onnx"));
+    assert!(refused(2, &["export", text(&model), "--verify", "3", "--out", out]).contains("--format onnx"));
+    assert!(refused(2, &["export", text(&model), "--format", "tflite", "--out", out]).contains("onnx"));
+}
+
+/// docs/python.md names the tensors of the files, with their types and shapes, as they are. (`tests/python_recipe.py` runs its code.)
+#[test]
+fn the_python_page_names_what_the_files_have() {
+    let page = include_str!("../docs/python.md");
+    let folder = tempfile::tempdir().unwrap();
+    // Layers with parameters: `("conv1", nn.Conv2d(1, 32, 3)),`.
+    let mut expected = Vec::new();
+    for line in page.lines() {
+        let Some((name, kind)) = line.trim().strip_prefix("(\"").and_then(|line| line.split_once("\", nn.")) else { continue };
+        let Some((kind, numbers)) = kind.split_once('(') else { continue };
+        let numbers: Vec<usize> =
+            numbers.trim_end_matches([')', ',']).split(", ").filter_map(|number| number.parse().ok()).collect();
+        let shape = match (kind, &numbers[..]) {
+            ("Conv2d", &[input, output, kernel]) => vec![output, input, kernel, kernel],
+            ("Linear", &[input, output]) => vec![output, input],
+            _ => continue,
+        };
+        expected.push((format!("{name}.bias"), vec![shape[0]]));
+        expected.push((format!("{name}.weight"), shape));
+    }
+    expected.sort();
+    let table_one =
+        model(NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5]), "32", QuantizationConfig::default(), 1);
+    let path = folder.path().join("model.safetensors");
+    Model::save(&path, &table_one.config, &table_one.layout, &table_one.parameters).unwrap();
+    let found: Vec<_> = Tensors::open(&path).contents().into_iter().map(|(name, _, shape)| (name, shape)).collect();
+    assert_eq!(found, expected);
+
+    // Attributions: `arrays["images"]  # float32 [N, C, H, W], …`.
+    let out = folder.path().join("maps");
+    succeed(&["explain", text(&path), "--method", "gradient", "--count", "2", "--out", text(&out)]);
+    let mut named = Vec::new();
+    for line in page.lines().filter(|line| !line.contains("\"model.")) {
+        let Some((name, comment)) = line.split_once("= arrays[\"").and_then(|(_, rest)| rest.split_once("\"]")) else { continue };
+        let comment = comment.trim().strip_prefix("# ").unwrap_or_else(|| panic!("{line}"));
+        let (dtype, shape) = comment.split_once(" [").unwrap();
+        let sizes = shape.split_once(']').unwrap().0.split(", ").map(|size| match size {
+            "N" => 2,
+            "C" => 1,
+            "H" | "W" => 28,
+            "classes" => 10,
+            other => panic!("{other} in {line}"),
+        });
+        let dtype = if dtype == "int64" { safetensors::Dtype::I64 } else { safetensors::Dtype::F32 };
+        named.push((name.to_string(), dtype, sizes.collect::<Vec<usize>>()));
+    }
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(Tensors::open(&out.join("attributions.safetensors")).contents(), named);
+    // The metadata that the page reads.
+    let read = Model::load(&path, &QuantizationOverrides::default()).unwrap();
+    let metadata: serde_json::Value = serde_json::from_str(&read.config.to_metadata()).unwrap();
+    assert!(metadata["normalize"]["mean"].is_f64() && metadata["normalize"]["deviation"].is_f64());
+}
