@@ -1,6 +1,7 @@
 # make demo    install what is missing (a software Vulkan driver on a Linux machine without any), build, run the demo
 # make test    formatting, lints, tests, and every shader validated for SPIR-V, MSL and HLSL
 # make bench   kernel and step timings on the default adapter; more in benches/README.md
+# make fuzz    every parser fuzzed, 10 million executions or 15 minutes each;  make deny  licences, advisories, duplicates
 # make driver  only install the driver;  make clean  remove what was built
 
 CARGO ?= cargo
@@ -14,7 +15,7 @@ export XDG_RUNTIME_DIR ?= $(abspath target)
 DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens training commands judgement_kernels judgement_goldens \
                attribution_kernels attributions batch_norm quantizers
 
-.PHONY: demo test bench driver release cargo clean
+.PHONY: demo test bench fuzz deny driver release cargo clean
 
 demo: cargo driver release
 	./$(SALIQ) demo
@@ -32,6 +33,13 @@ test: cargo
 	rm -rf $(SPIRV)
 	$(CARGO) run --locked --quiet --profile test -- check --spirv $(SPIRV) $(if $(GITHUB_ACTIONS),--format github)
 	.ci/spirv-val.sh $(SPIRV)
+
+fuzz: cargo
+	fuzz/run.sh
+
+deny: cargo
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny was not found: cargo install --locked cargo-deny" >&2; exit 1; }
+	$(CARGO) deny --locked check
 
 driver:
 	@.ci/install-driver.sh

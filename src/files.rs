@@ -4,6 +4,9 @@ use std::{io::Write, path::Path};
 
 use crate::{Error, Result};
 
+/// DEFLATE cannot shrink data further than 1 : 1032: a compressed file cannot hold more than this many times its length.
+pub(crate) const DEFLATE_BEST_RATIO: u64 = 1032;
+
 /// Writes `bytes` to a temporary file beside `path`, syncs it, and renames it to `path`. Missing folders are created.
 ///
 /// # Errors
@@ -24,12 +27,16 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads a file of at most `limit` bytes.
+/// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be read, [`Error::Format`] where it is larger.
+/// [`Error::Io`] where it cannot be read, [`Error::Format`] where it is larger or no regular file.
 pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
     use std::io::Read;
+    // Asked before opening: opening a pipe without a writer would wait for ever.
+    if !std::fs::metadata(path).map_err(Error::io("cannot read", path))?.is_file() {
+        return Err(Error::format(path, "is not a regular file; one is needed here"));
+    }
     let file = std::fs::File::open(path).map_err(Error::io("cannot read", path))?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("cannot read", path))?;

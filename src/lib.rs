@@ -1,6 +1,9 @@
 //! saliq trains small CNNs with Saliency Guided Training and PACT quantization-aware training on any GPU, in WGSL,
 //! and explains what quantization does to their saliency maps. See `ARCHITECTURE.md` for the map of this crate.
 
+// But for the module that says why: `gpu::trusted`.
+#![deny(unsafe_code)]
+
 pub mod batch;
 pub mod bench;
 pub mod check;

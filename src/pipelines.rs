@@ -14,24 +14,30 @@ use sha2::{Digest, Sha256};
 use crate::{
     Result,
     files::{read_bounded, write_atomically},
-    gpu::{Gpu, Recording},
+    gpu::{Gpu, Kernel, Recording},
 };
 
 /// The environment variable with the folder for the cache, or `off`.
 pub const CACHE_VARIABLE: &str = "SALIQ_PIPELINE_CACHE";
 /// A larger cache is neither read nor written.
 const MOST_BYTES: usize = 64 << 20;
-/// What a cache file begins with; the SHA-256 of the rest follows.
-const MAGIC: &[u8; 16] = b"saliq pipelines\n";
-const HEADER: usize = MAGIC.len() + 32;
 
 /// Creates all pipelines of `recordings` that do not exist yet, several at a time, and binds the recordings' buffers.
 ///
 /// # Errors
 /// Those of [`Recording::prepare`].
 pub fn prepare(gpu: &Gpu, recordings: &[&Recording]) -> Result<()> {
-    let mut kernels: Vec<_> =
-        recordings.iter().flat_map(|recording| recording.kernels()).filter(|one| !one.is_created()).collect();
+    let kernels: Vec<_> = recordings.iter().flat_map(|recording| recording.kernels()).cloned().collect();
+    create(gpu, &kernels)?;
+    recordings.iter().try_for_each(|recording| recording.prepare(gpu))
+}
+
+/// Creates the pipelines of `kernels` that do not exist yet, several at a time.
+///
+/// # Errors
+/// Those of [`Kernel::create`].
+pub fn create(gpu: &Gpu, kernels: &[Arc<Kernel>]) -> Result<()> {
+    let mut kernels: Vec<_> = kernels.iter().filter(|one| !one.is_created()).collect();
     kernels.sort_by_key(|kernel| Arc::as_ptr(kernel));
     kernels.dedup_by_key(|kernel| Arc::as_ptr(kernel));
     let next = AtomicUsize::new(0);
@@ -49,15 +55,14 @@ pub fn prepare(gpu: &Gpu, recordings: &[&Recording]) -> Result<()> {
             let other = helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             result.and(other)
         })
-    })?;
-    recordings.iter().try_for_each(|recording| recording.prepare(gpu))
+    })
 }
 
 /// A device whose pipelines are kept on disk: read when it is opened, written when it goes.
 pub struct CachedGpu {
     gpu: Gpu,
     file: Option<PathBuf>,
-    read: Vec<u8>,
+    read: Option<Vec<u8>>,
 }
 
 impl CachedGpu {
@@ -69,11 +74,9 @@ impl CachedGpu {
             None => crate::data::cache_dir().map(|folder| folder.join("pipelines")),
         };
         let file = folder.zip(gpu.pipeline_cache_key()).map(|(folder, key)| folder.join(file_name(&key)));
-        let Some(file) = file else { return CachedGpu { gpu, file: None, read: Vec::new() } };
-        let read =
-            read_bounded(&file, MOST_BYTES as u64).ok().and_then(|bytes| content(&bytes).map(<[u8]>::to_vec)).unwrap_or_default();
-        // SAFETY: the file's name says adapter and driver, its checksum that it is what was written, in the user's own folder.
-        unsafe { gpu.use_pipeline_cache((!read.is_empty()).then_some(&read)) };
+        let Some(file) = file else { return CachedGpu { gpu, file: None, read: None } };
+        let read = read_bounded(&file, MOST_BYTES as u64).ok();
+        gpu.use_pipeline_cache(read.as_deref());
         CachedGpu { gpu, file: Some(file), read }
     }
 }
@@ -89,11 +92,9 @@ impl Deref for CachedGpu {
 impl Drop for CachedGpu {
     fn drop(&mut self) {
         let Some(file) = &self.file else { return };
-        let Some(data) = self.gpu.pipeline_cache_data().filter(|data| *data != self.read && data.len() + HEADER <= MOST_BYTES)
-        else {
-            return;
-        };
-        if let Err(error) = write_atomically(file, &with_header(&data)) {
+        let content = self.gpu.pipeline_cache_file().filter(|content| content.len() <= MOST_BYTES);
+        let Some(content) = content.filter(|content| self.read.as_ref() != Some(content)) else { return };
+        if let Err(error) = write_atomically(file, &content) {
             log::info!("the pipeline cache was not written: {error}");
         }
     }
@@ -105,34 +106,9 @@ fn file_name(key: &str) -> String {
     format!("{name}.bin")
 }
 
-fn with_header(data: &[u8]) -> Vec<u8> {
-    [&MAGIC[..], &Sha256::digest(data)[..], data].concat()
-}
-
-/// The data in a cache file, if it is whole.
-fn content(bytes: &[u8]) -> Option<&[u8]> {
-    let (header, data) = bytes.split_at_checked(HEADER)?;
-    let checksum = header.strip_prefix(MAGIC)?;
-    (checksum == &Sha256::digest(data)[..]).then_some(data)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_whole_files_are_believed() {
-        let file = with_header(b"what a driver said");
-        assert_eq!(content(&file), Some(&b"what a driver said"[..]));
-        assert_eq!(content(&file[..HEADER - 1]), None);
-        assert_eq!(content(&file[..file.len() - 1]), None);
-        for at in [0, MAGIC.len(), HEADER, file.len() - 1] {
-            let mut damaged = file.clone();
-            damaged[at] ^= 1;
-            assert_eq!(content(&damaged), None, "byte {at}");
-        }
-        assert_eq!(content(b""), None);
-    }
 
     #[test]
     fn every_driver_has_a_file_of_its_own() {

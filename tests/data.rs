@@ -1,14 +1,11 @@
 //! Data sets through the public interface: the embedded sets, folders of IDX files, and everything that can be wrong with
 //! an IDX file.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    fs,
-    io::Write,
-    path::Path,
-};
+mod allocations;
 
+use std::{fs, io::Write, path::Path};
+
+use allocations::largest_allocation;
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 use saliq::{
@@ -17,44 +14,8 @@ use saliq::{
     data::{self, Dataset, Split, idx},
 };
 
-/// Remembers the largest single allocation of each thread.
-struct Watching;
-
-thread_local! {
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
-}
-
-fn note(size: usize) {
-    // The thread's storage may be gone while it ends.
-    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
-}
-
-// SAFETY: every call is passed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Watching {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note(size);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Watching = Watching;
-
-/// The result of `f` and its largest single allocation.
-fn largest_allocation<T>(f: impl FnOnce() -> T) -> (T, usize) {
-    LARGEST.set(0);
-    let result = f();
-    (result, LARGEST.get())
-}
+static ALLOCATOR: allocations::Watching = allocations::Watching;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

@@ -23,7 +23,7 @@ const MAX_LINKED_BYTES: usize = 16 << 20;
 /// Folders in folders.
 const MAX_FOLDER_DEPTH: usize = 64;
 
-/// A file and the folder that `package::` means in it: the folder given, or the one the file is in.
+/// A file and the folder that `package::` means in it: the folder given, or the one the file is in; empty where there is none.
 struct Job {
     path: PathBuf,
     base: PathBuf,
@@ -60,6 +60,20 @@ pub fn write_spirv_of_paths(paths: &[PathBuf], dir: &Path) -> Result<Vec<PathBuf
         guard::parallel(&jobs, |job| load(job).ok().and_then(|(source, _)| translate::spirv_words(&source).ok()), |_, _| None);
     let translated = jobs.iter().zip(words).enumerate().filter_map(|(index, (job, words))| Some((index, job, words?)));
     translated.map(|(index, job, words)| super::write_words(&words, dir, &name_of(job), index)).collect()
+}
+
+/// Checks the bytes of one file that is in no folder: there is nothing to import. `name` is what the report calls it.
+pub fn check_bytes(name: &str, bytes: Vec<u8>) -> ShaderReport {
+    let job = Job { path: PathBuf::from(name), base: PathBuf::new() };
+    let mut reports = guard::parallel(
+        &[bytes],
+        |bytes| match text_of(bytes.clone()).map_err(Outcome::fail).and_then(|text| source_of(&job, text)) {
+            Ok((source, linked)) => translate::check_source(&source, linked.then_some("imports")),
+            Err(outcome) => ShaderReport::unparsed(name, true, outcome),
+        },
+        |_, reason| ShaderReport::unparsed(name, true, Outcome::fail(reason)),
+    );
+    reports.pop().unwrap_or_else(|| ShaderReport::unparsed(name, true, Outcome::fail("not checked")))
 }
 
 fn name_of(job: &Job) -> String {
@@ -130,6 +144,10 @@ fn read_bounded(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(cannot)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    text_of(bytes)
+}
+
+fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("larger than {} MiB, which is the most that is read", MAX_FILE_BYTES >> 20));
     }
@@ -138,7 +156,10 @@ fn read_bounded(path: &Path) -> Result<String, String> {
 
 /// The shader of a file, and whether it was linked.
 fn load(job: &Job) -> Result<(ShaderSource, bool), Outcome> {
-    let text = read_bounded(&job.path).map_err(Outcome::fail)?;
+    source_of(job, read_bounded(&job.path).map_err(Outcome::fail)?)
+}
+
+fn source_of(job: &Job, text: String) -> Result<(ShaderSource, bool), Outcome> {
     let linked = uses_wesl(&text);
     let wgsl = if linked { link(job, &text)? } else { text };
     Ok((ShaderSource { name: name_of(job), wgsl, constants: Vec::new(), user: true }, linked))
@@ -202,7 +223,8 @@ struct Modules<'a> {
 impl Modules<'_> {
     fn find(&self, path: &ModulePath) -> Option<PathBuf> {
         let safe = |part: &String| !part.is_empty() && !part.contains(['/', '\\', ':', '\0']) && part != "." && part != "..";
-        if path.origin != PathOrigin::Absolute || !path.components.iter().all(safe) {
+        let nowhere = self.job.base.as_os_str().is_empty();
+        if nowhere || path.origin != PathOrigin::Absolute || !path.components.iter().all(safe) {
             return None;
         }
         let mut folders: Vec<_> = self.job.path.ancestors().skip(1).take_while(|p| p.starts_with(&self.job.base)).collect();

@@ -20,8 +20,8 @@ mod own;
 mod render;
 mod translate;
 
-pub use files::{MAX_FILE_BYTES, MAX_FILES, check_paths, write_spirv_of_paths};
-pub use own::own_kernels;
+pub use files::{MAX_FILE_BYTES, MAX_FILES, check_bytes, check_paths, write_spirv_of_paths};
+pub use own::{create_own_pipelines, own_kernels};
 pub use render::{render_github, render_table, to_json};
 
 use crate::{Error, Result};

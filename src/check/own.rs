@@ -88,6 +88,24 @@ pub fn own_kernels() -> Result<Vec<ShaderSource>> {
     Ok(sources)
 }
 
+/// Creates the pipeline of every kernel in every specialisation that the program can ask for, on the device that runs nothing, as it passes for
+/// a software adapter and for a GPU: what wgpu makes of a kernel beside its code (bindings, layouts, limits) is validated without a driver. Returns
+/// how many there are.
+///
+/// # Errors
+/// [`Error::Shader`] naming a kernel that is refused.
+pub fn create_own_pipelines() -> Result<usize> {
+    let mut count = 0;
+    for software in [true, false] {
+        let gpu = Gpu::noop(software);
+        let kernels = requests(&gpu)?.into_iter().map(|(name, specialization)| gpu.kernel(name, specialization));
+        let kernels = kernels.collect::<Result<Vec<_>>>()?;
+        crate::pipelines::create(&gpu, &kernels)?;
+        count += kernels.iter().filter(|kernel| kernel.is_created()).count();
+    }
+    Ok(count)
+}
+
 /// Records training, evaluation, attribution and the benchmark for all [`SETTINGS`].
 fn requests(gpu: &Gpu) -> Result<Vec<(&'static str, Specialization)>> {
     for (number, text) in SETTINGS.iter().enumerate() {

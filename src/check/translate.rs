@@ -2,7 +2,7 @@
 
 use super::{Outcome, ShaderReport, ShaderSource, guard, limits};
 use naga::back::{self, PipelineConstants, pipeline_constants::PipelineConstantError};
-use naga::proc::BoundsCheckPolicies;
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationError, ValidationFlags, Validator};
 use naga::{Module, ShaderStage, Span, WithSpan};
 use std::borrow::Cow;
@@ -154,7 +154,7 @@ pub(super) fn spirv_words(source: &ShaderSource) -> Result<Vec<u32>, String> {
     let info = Validator::new(ValidationFlags::all(), back::spv::supported_capabilities())
         .validate_resolved_overrides(&module)
         .map_err(|error| chain(error.as_inner()))?;
-    back::spv::write_vec(&module, &info, &spirv_options(), None).map_err(|error| error.to_string())
+    back::spv::write_vec(&module, &info, &spirv_options(source.user), None).map_err(|error| error.to_string())
 }
 
 fn constants_of(source: &ShaderSource) -> PipelineConstants {
@@ -208,7 +208,7 @@ fn translated(backend: Backend, module: &Module, target: &Target, source: &Shade
         return Outcome::skipped(format!("not translated: {value}"));
     }
     let entry = target.name().map(|name| format!(", entry point {name}")).unwrap_or_default();
-    match guard::caught(|| write(backend, module, &info, target)) {
+    match guard::caught(|| write(backend, module, &info, target, source.user)) {
         Some(Ok(())) => Outcome::Pass,
         Some(Err(Unwritten::Skipped(reason))) => Outcome::skipped(reason),
         Some(Err(Unwritten::Failed(message))) => Outcome::fail(format!("{}{entry}: {message}", backend.name())),
@@ -221,17 +221,31 @@ enum Unwritten {
     Failed(String),
 }
 
-fn write(backend: Backend, module: &Module, info: &ModuleInfo, target: &Target) -> Result<(), Unwritten> {
+/// What indices are guarded with at run time, as wgpu does it.
+const BOUNDS: BoundsCheckPolicies = BoundsCheckPolicies {
+    index: BoundsCheckPolicy::Restrict,
+    buffer: BoundsCheckPolicy::Restrict,
+    image_load: BoundsCheckPolicy::Restrict,
+    binding_array: BoundsCheckPolicy::Unchecked,
+};
+
+/// Writes with the checks that run: all of them in a `user`'s shader; our own kernels' loops are not counted (`gpu::trusted`).
+fn write(backend: Backend, module: &Module, info: &ModuleInfo, target: &Target, user: bool) -> Result<(), Unwritten> {
     let failed = |error: &dyn std::fmt::Display| Unwritten::Failed(error.to_string());
     let owned_key = || target.key().map(|(stage, name)| (stage, name.to_owned()));
     match backend {
         Backend::Spirv => {
             let pipeline =
                 owned_key().map(|(shader_stage, entry_point)| back::spv::PipelineOptions { shader_stage, entry_point });
-            back::spv::write_vec(module, info, &spirv_options(), pipeline.as_ref()).map_err(|e| failed(&e))?;
+            back::spv::write_vec(module, info, &spirv_options(user), pipeline.as_ref()).map_err(|e| failed(&e))?;
         }
         Backend::Msl => {
-            let options = back::msl::Options { lang_version: (3, 1), ..Default::default() };
+            let options = back::msl::Options {
+                lang_version: (3, 1),
+                bounds_check_policies: BOUNDS,
+                force_loop_bounding: user,
+                ..Default::default()
+            };
             let pipeline = back::msl::PipelineOptions { entry_point: owned_key(), ..Default::default() };
             let (_, translation) = back::msl::write_string(module, info, &options, &pipeline).map_err(|e| failed(&e))?;
             translation.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| failed(&e))?;
@@ -243,6 +257,8 @@ fn write(backend: Backend, module: &Module, info: &ModuleInfo, target: &Target) 
                 shader_model: back::hlsl::ShaderModel::V6_6,
                 special_constants_binding: Some(register(254)),
                 immediates_target: Some(register(253)),
+                restrict_indexing: true,
+                force_loop_bounding: user,
                 ..Default::default()
             };
             let pipeline = back::hlsl::PipelineOptions { entry_point: owned_key() };
@@ -269,8 +285,8 @@ fn write(backend: Backend, module: &Module, info: &ModuleInfo, target: &Target) 
     Ok(())
 }
 
-fn spirv_options() -> back::spv::Options<'static> {
-    back::spv::Options { lang_version: (1, 3), ..Default::default() }
+fn spirv_options(user: bool) -> back::spv::Options<'static> {
+    back::spv::Options { lang_version: (1, 3), bounds_check_policies: BOUNDS, force_loop_bounding: user, ..Default::default() }
 }
 
 fn validation_failure(

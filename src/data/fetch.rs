@@ -6,7 +6,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sha2::{Digest, Sha256};
@@ -26,6 +26,10 @@ use crate::{Error, Result};
 const ATTEMPTS: u32 = 3;
 /// New bytes that make a broken-off attempt not count.
 const WORTHWHILE: u64 = 1 << 20;
+/// How long a silent server is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes that must arrive in that time.
+const SLOWEST: u64 = 16 << 10;
 /// gzip may be this much longer than what it holds (random data, headers).
 const GZIP_OVERHEAD: u64 = 64 << 10;
 
@@ -138,18 +142,21 @@ struct Fetcher {
     agent: Agent,
     /// Pause before the second attempt at a mirror; doubles with each further one.
     pause: Duration,
+    /// See [`PATIENCE`].
+    patience: Duration,
 }
 
 impl Fetcher {
     fn new() -> Self {
         let secure = Agent::config_builder().https_only(true).build(); // holds for every redirect, too
-        Fetcher::with(secure, Duration::from_millis(500))
+        Fetcher::with(secure, Duration::from_millis(500), PATIENCE)
     }
 
     /// With the security and proxy settings of `base`.
-    fn with(base: Config, pause: Duration) -> Self {
+    fn with(base: Config, pause: Duration, patience: Duration) -> Self {
         let config = Agent::config_builder()
             .https_only(base.https_only())
+            .tls_config(base.tls_config().clone())
             .proxy(base.proxy().cloned())
             .http_status_as_error(false)
             .max_redirects(5)
@@ -158,10 +165,10 @@ impl Fetcher {
             .accept_encoding("identity")
             .timeout_resolve(Some(Duration::from_secs(15)))
             .timeout_connect(Some(Duration::from_secs(15)))
-            .timeout_recv_response(Some(Duration::from_secs(30)))
-            .timeout_per_read(Some(Duration::from_secs(30)))
+            .timeout_recv_response(Some(patience))
+            .timeout_per_read(Some(patience))
             .build();
-        Fetcher { agent: config.new_agent(), pause }
+        Fetcher { agent: config.new_agent(), pause, patience }
     }
 
     fn fetch(&self, entry: &Entry, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
@@ -295,6 +302,7 @@ impl Fetcher {
 
         let mut body = response.into_body().into_reader();
         let (mut buffer, mut bytes) = (vec![0; 1 << 16], start);
+        let mut mark = (Instant::now(), start);
         loop {
             let read = match body.read(&mut buffer) {
                 Ok(0) => break,
@@ -309,6 +317,13 @@ impl Fetcher {
             }
             part.write_all(&buffer[..read]).map_err(local)?;
             progress(Progress::Advanced { file: file.name, bytes, total });
+            // A byte now and then would never time out.
+            if mark.0.elapsed() >= self.patience {
+                if bytes < mark.1 + SLOWEST {
+                    return Err(Failure::Retry(format!("is too slow: {} bytes in {:.0?}", bytes - mark.1, mark.0.elapsed())));
+                }
+                mark = (Instant::now(), bytes);
+            }
         }
         if let Some(total) = total.filter(|&total| bytes < total) {
             return Err(Failure::Retry(format!("broke off after {bytes} of {total} bytes")));
@@ -321,8 +336,11 @@ impl Fetcher {
     }
 }
 
-/// Opens or creates the partial file and locks it against other processes.
+/// Opens or creates the partial file and locks it against other processes. What is no file of its own (a link that leads elsewhere) is refused.
 fn open_part(path: &Path) -> Result<File> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Error::format(path, "is not a regular file; move it away and run the command again"));
+    }
     let part = File::options()
         .read(true)
         .write(true)

@@ -12,7 +12,7 @@ use std::{
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::{Error, Result, config::Shape};
+use crate::{Error, Result, config::Shape, files::DEFLATE_BEST_RATIO};
 
 /// Most bytes of pixels in one file, 4 GiB.
 pub const MAX_BYTES: u64 = 4 << 30;
@@ -22,9 +22,6 @@ pub const MAX_COUNT: u32 = 1 << 24;
 pub const MAX_SIDE: u32 = 4096;
 /// Most channels of an image.
 pub const MAX_CHANNELS: u32 = 64;
-
-/// DEFLATE cannot shrink data further than 1 : 1032, so a shorter gzip file cannot hold what its header declares.
-const DEFLATE_BEST_RATIO: u64 = 1032;
 
 /// The images of one file, all of one shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +169,7 @@ fn parse(path: &Path, input: impl BufRead, length: u64, images: bool) -> Result<
     };
     let mut bytes = Vec::new();
     if gzip {
+        // A shorter gzip file cannot hold what its header declares.
         if header + declared > length.saturating_mul(DEFLATE_BEST_RATIO) {
             return Err(truncated(&format!("which {length} bytes of gzip cannot hold")));
         }

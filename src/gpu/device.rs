@@ -12,6 +12,7 @@ use super::{
     Buffer, Kernel, Specialization,
     adapter::{self, DeviceProfile},
     buffer::Memory,
+    trusted,
 };
 use crate::{Error, Result};
 
@@ -209,29 +210,25 @@ impl Gpu {
         keys
     }
 
-    /// Names what [`Self::pipeline_cache_data`] is good for: this adapter with this driver. `None` where there is no such cache.
+    /// Names what [`Self::pipeline_cache_file`] is good for: this adapter with this driver. `None` where there is no such cache.
     pub fn pipeline_cache_key(&self) -> Option<String> {
         let key =
             wgpu::util::pipeline_cache_key(&self.info).filter(|_| self.features().contains(wgpu::Features::PIPELINE_CACHE))?;
         Some(format!("{key} {} {}", self.info.driver, self.info.driver_info))
     }
 
-    /// Pipelines created from now on are looked up in `data`, and added to it.
-    ///
-    /// # Safety
-    /// `data` must have come from [`Self::pipeline_cache_data`] of a device with the same [`Self::pipeline_cache_key`].
-    pub unsafe fn use_pipeline_cache(&self, data: Option<&[u8]>) {
-        if self.pipeline_cache_key().is_some() && self.pipeline_cache.get().is_none() {
-            let descriptor = wgpu::PipelineCacheDescriptor { label: Some("saliq"), data, fallback: true };
-            // SAFETY: promised by the caller.
-            let cache = unsafe { self.device.create_pipeline_cache(&descriptor) };
-            self.pipeline_cache.get_or_init(|| cache);
+    /// Pipelines created from now on are looked up in `file`, a [`Self::pipeline_cache_file`] of the same [`Self::pipeline_cache_key`]; any other
+    /// is an empty one.
+    pub fn use_pipeline_cache(&self, file: Option<&[u8]>) {
+        if let Some(key) = self.pipeline_cache_key() {
+            self.pipeline_cache.get_or_init(|| trusted::pipeline_cache(&self.device, &key, file));
         }
     }
 
-    /// The driver's translations of all pipelines since [`Self::use_pipeline_cache`], to be used again.
-    pub fn pipeline_cache_data(&self) -> Option<Vec<u8>> {
-        self.pipeline_cache.get()?.get_data()
+    /// The driver's translations of all pipelines since [`Self::use_pipeline_cache`], with a checksum, to be used again.
+    pub fn pipeline_cache_file(&self) -> Option<Vec<u8>> {
+        let data = self.pipeline_cache.get()?.get_data()?;
+        Some(trusted::sealed(&self.pipeline_cache_key()?, &data))
     }
 
     /// A zeroed buffer of `bytes` (rounded up to 16) for kernels to read and write.

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::{Gpu, shaders};
+use super::{Gpu, shaders, trusted};
 use crate::{Error, Result};
 
 /// What a kernel is specialised by: tile sizes and features that the linker sees, and pipeline constants (shapes, bit widths).
@@ -103,12 +103,7 @@ impl Kernel {
 
 fn create_pipeline(gpu: &Gpu, name: &'static str, specialization: &Specialization) -> Result<wgpu::ComputePipeline> {
     let source = shaders::link(name, specialization)?;
-    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
-    // SAFETY: every loop in our own kernels has a bound that a pipeline constant or a buffer filled by us fixes; bounds checks stay on.
-    let module = unsafe {
-        let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
-        gpu.device.create_shader_module_trusted(descriptor, checks)
-    };
+    let module = trusted::own_shader_module(&gpu.device, name, source);
     let constants: Vec<_> = specialization.constants().collect();
     let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(name),

@@ -11,6 +11,7 @@ mod readback;
 mod recording;
 mod shaders;
 mod timestamps;
+mod trusted;
 mod unroll;
 
 pub use adapter::{AdapterReport, DeviceProfile, adapters, no_adapter};

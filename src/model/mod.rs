@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 pub use fold::fold_batch_norm;
 pub use packed::{Codes, PackedWeights, pack};
-pub use tensors::{Tensor, TensorFile, TensorValues};
+pub use tensors::{StoredTensor, Tensor, TensorFile, TensorValues};
 
 use crate::{
     Error, Result,
     config::{LayerBits, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape},
-    nn::{ParameterLayout, ParameterRole},
+    nn::{Parameter, ParameterLayout, ParameterRole},
 };
 
 /// Name of the model in a run folder.
@@ -44,7 +44,19 @@ impl Model {
     /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be, [`Error::Model`] for a network that cannot be.
     pub fn load(path: &Path, overrides: &QuantizationOverrides) -> Result<Model> {
         let path = if path.is_dir() { path.join(MODEL_FILE) } else { path.to_path_buf() };
-        let mut file = TensorFile::read(&path)?;
+        Model::from_file(TensorFile::read(&path)?, path, overrides)
+    }
+
+    /// [`load`](Self::load) from the bytes of a model file; `path` only names them in errors. Memory never exceeds a few times `bytes`,
+    /// whatever network the file describes.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(path: &Path, bytes: &[u8], overrides: &QuantizationOverrides) -> Result<Model> {
+        Model::from_file(TensorFile::parse(path, bytes)?, path.to_path_buf(), overrides)
+    }
+
+    fn from_file(mut file: TensorFile, path: PathBuf, overrides: &QuantizationOverrides) -> Result<Model> {
         let mut config = match file.metadata(METADATA_KEY) {
             Some(text) => ModelConfig::from_metadata(text).map_err(|error| Error::format(&path, error.to_string()))?,
             None => table_one_export(&file, &path)?,
@@ -113,43 +125,24 @@ pub(crate) fn fill(
     stored: &ParameterLayout,
     path: &Path,
 ) -> Result<(Vec<f32>, bool)> {
+    // All are looked up before memory is set aside: a small file may describe a large network.
+    let tensors: Vec<_> = layout.parameters.iter().map(|parameter| find(file, parameter, stored, path)).collect::<Result<_>>()?;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     let mut has_alphas = true;
     let mut missing_steps = Vec::new();
-    for parameter in &layout.parameters {
-        let is_alpha = parameter.role == ParameterRole::Alpha;
-        let is_weight_step = matches!(parameter.role, ParameterRole::WeightStep { .. });
-        let is_calibrated = is_alpha || matches!(parameter.role, ParameterRole::ActivationStep { .. });
-        let is_step = !is_alpha && (is_weight_step || is_calibrated);
-        let other_use = stored
-            .find(&parameter.name)
-            .is_some_and(|other| is_step && (other.role, &other.shape) != (parameter.role, &parameter.shape));
-        let Some(tensor) = file.tensor(&parameter.name).filter(|_| !other_use) else {
-            if is_calibrated {
-                has_alphas = false;
-                parameters[parameter.offset as usize] = 1.0;
-                continue;
+    for (parameter, tensor) in layout.parameters.iter().zip(tensors) {
+        let Some(tensor) = tensor else {
+            match parameter.role {
+                ParameterRole::Alpha | ParameterRole::ActivationStep { .. } => {
+                    has_alphas = false;
+                    parameters[parameter.offset as usize] = 1.0;
+                }
+                // Once weights and running statistics are there.
+                ParameterRole::WeightStep { .. } => missing_steps.push(parameter),
+                _ => {}
             }
-            // Once weights and running statistics are there.
-            if is_weight_step {
-                missing_steps.push(parameter);
-                continue;
-            }
-            // Old PyTorch exports do not count batches.
-            if parameter.role == ParameterRole::BatchCount {
-                continue;
-            }
-            return Err(Error::format(path, format!("has no tensor {}, which the network needs", parameter.name)));
+            continue;
         };
-        // A scalar of shape [] is read as [1].
-        let is_scalar = (is_alpha || is_step) && parameter.shape == [1];
-        let same = tensor.shape == parameter.shape || is_scalar && tensor.shape.is_empty();
-        if !same {
-            return Err(Error::format(
-                path,
-                format!("{} has shape {:?} where the network needs {:?}", parameter.name, tensor.shape, parameter.shape),
-            ));
-        }
         let values = match parameter.role {
             ParameterRole::BatchCount => tensor.to_i64(path)?.into_iter().map(|count| count as f32).collect(),
             _ => tensor.to_f32(path)?,
@@ -161,6 +154,36 @@ pub(crate) fn fill(
         layout.initialize_step(parameter, &mut parameters);
     }
     Ok((parameters, has_alphas))
+}
+
+/// The tensor for `parameter`, of its shape; `None` where the model does without.
+fn find<'a>(
+    file: &'a TensorFile,
+    parameter: &Parameter,
+    stored: &ParameterLayout,
+    path: &Path,
+) -> Result<Option<&'a StoredTensor>> {
+    let is_alpha = parameter.role == ParameterRole::Alpha;
+    let is_step = matches!(parameter.role, ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. });
+    let other_use = stored
+        .find(&parameter.name)
+        .is_some_and(|other| is_step && (other.role, &other.shape) != (parameter.role, &parameter.shape));
+    let Some(tensor) = file.tensor(&parameter.name).filter(|_| !other_use) else {
+        // Old PyTorch exports do not count batches.
+        if is_alpha || is_step || parameter.role == ParameterRole::BatchCount {
+            return Ok(None);
+        }
+        return Err(Error::format(path, format!("has no tensor {}, which the network needs", parameter.name)));
+    };
+    // A scalar of shape [] is read as [1].
+    let is_scalar = (is_alpha || is_step) && parameter.shape == [1];
+    if tensor.shape == parameter.shape || is_scalar && tensor.shape.is_empty() {
+        return Ok(Some(tensor));
+    }
+    Err(Error::format(
+        path,
+        format!("{} has shape {:?} where the network needs {:?}", parameter.name, tensor.shape, parameter.shape),
+    ))
 }
 
 /// The configuration of a bare export: Table I's network with the sizes that the tensors have. Images are taken to be square.

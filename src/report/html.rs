@@ -4,7 +4,7 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Table, write_atomically};
+use super::{Table, text::plain, write_atomically};
 use crate::Result;
 
 /// A page with a title, a few sentences that say what was found, and sections.
@@ -27,7 +27,7 @@ pub struct Section {
     pub blocks: Vec<Block>,
 }
 
-/// A piece of content. All text is escaped.
+/// A piece of content. All text is escaped, and control characters are spaces.
 #[derive(Clone, Debug)]
 pub enum Block {
     /// A heading inside a section.
@@ -73,25 +73,25 @@ impl Report {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     meta name="generator" content=(concat!("saliq ", env!("CARGO_PKG_VERSION")));
-                    title { (self.title) }
+                    title { (plain(&self.title)) }
                     style { (PreEscaped(STYLE)) }
                 }
                 body {
                     main {
                         header {
-                            h1 { (self.title) }
-                            @for sentence in &self.intro { p.intro { (sentence) } }
+                            h1 { (plain(&self.title)) }
+                            @for sentence in &self.intro { p.intro { (plain(sentence)) } }
                         }
                         @if self.sections.len() > 2 {
                             nav aria-label="Contents" {
                                 ul { @for (index, section) in self.sections.iter().enumerate() {
-                                    li { a href=(format!("#section-{}", index + 1)) { (section.title) } }
+                                    li { a href=(format!("#section-{}", index + 1)) { (plain(&section.title)) } }
                                 } }
                             }
                         }
                         @for (index, section) in self.sections.iter().enumerate() {
                             section id=(format!("section-{}", index + 1)) {
-                                h2 { (section.title) }
+                                h2 { (plain(&section.title)) }
                                 @for block in &section.blocks { (block.to_html()) }
                             }
                         }
@@ -114,20 +114,30 @@ impl Report {
 impl Block {
     fn to_html(&self) -> Markup {
         let figure = |content: Markup, caption: &str| {
-            html! { figure { (content) @if !caption.is_empty() { figcaption { (caption) } } } }
+            html! { figure { (content) @if !caption.is_empty() { figcaption { (plain(caption)) } } } }
         };
         match self {
-            Block::Heading(text) => html! { h3 { (text) } },
-            Block::Paragraph(text) => html! { p { (text) } },
+            Block::Heading(text) => html! { h3 { (plain(text)) } },
+            Block::Paragraph(text) => html! { p { (plain(text)) } },
             Block::Table(table) => table.to_html(),
             Block::Image { png, alt, caption } => figure(
-                html! { div.picture { img src=(format!("data:image/png;base64,{}", base64(png))) alt=(alt) width=[png_width(png)]; } },
+                html! { div.picture { img src=(format!("data:image/png;base64,{}", base64(png))) alt=(plain(alt)) width=[png_width(png)]; } },
                 caption,
             ),
             Block::Svg { svg, caption } => figure(html! { div.chart { (PreEscaped(svg)) } }, caption),
-            Block::Code(code) => html! { pre { code { (code) } } },
+            Block::Code(code) => {
+                // Lines and columns stay.
+                let code: String = code
+                    .split_inclusive(['\n', '\t'])
+                    .map(|part| match part.char_indices().last() {
+                        Some((at, end @ ('\n' | '\t'))) => format!("{}{end}", plain(&part[..at])),
+                        _ => plain(part),
+                    })
+                    .collect();
+                html! { pre { code { (code) } } }
+            }
             Block::Facts(facts) => {
-                html! { dl { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } }
+                html! { dl { @for (name, value) in facts { div { dt { (plain(name)) } dd { (plain(value)) } } } } }
             }
         }
     }

@@ -2,45 +2,51 @@
 
 use std::{io::Cursor, path::Path};
 
-use image::{ImageFormat, ImageReader, Limits, imageops::FilterType};
+use image::{
+    DynamicImage, ImageDecoder, ImageError, ImageResult, Limits,
+    codecs::png::PngDecoder,
+    error::{LimitError, LimitErrorKind},
+    imageops::FilterType,
+};
 
-use crate::{Error, Result, config::Shape, files::read_bounded};
+use crate::{
+    Error, Result,
+    config::Shape,
+    files::{DEFLATE_BEST_RATIO, read_bounded},
+};
 
 /// Bytes of a file that are read.
 const MOST_BYTES: u64 = 64 << 20;
 /// Pixels a side that are decoded.
 const MOST_SIDE: u32 = 16_384;
+/// Pixels that are decoded, whatever the sides.
+const MOST_PIXELS: u64 = 1 << 26;
 
 /// The PNG picture at `path` as bytes [channel, row, column] of `shape`: scaled to fit without regard to its proportions, in grey (luminance)
 /// for one channel, in colour for three; transparency is black. `invert` swaps dark and light.
 ///
 /// # Errors
-/// [`Error::Io`] for a file that cannot be read, [`Error::Format`] for what is no PNG or is larger than 16,384 pixels a side,
-/// [`Error::Model`] for images of neither one channel nor three.
+/// [`Error::Io`] for a file that cannot be read, [`Error::Format`] for what is no PNG or is larger than 16,384 pixels a side or
+/// 2^26 pixels, [`Error::Model`] for images of neither one channel nor three.
 pub fn read_picture(path: &Path, shape: Shape, invert: bool) -> Result<Vec<u8>> {
+    parse_picture(path, &read_bounded(path, MOST_BYTES)?, shape, invert)
+}
+
+/// [`read_picture`] from the bytes of a PNG file; `path` only names them in errors. What the file declares is believed as far as so many bytes
+/// can hold it: memory is at most 34 kB a byte, and 0.8 GB in all.
+///
+/// # Errors
+/// As [`read_picture`].
+pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> Result<Vec<u8>> {
     if shape.channels != 1 && shape.channels != 3 {
         return Err(Error::Model(format!("a picture has 1 channel or 3, the model takes {}", shape.channels)));
     }
-    let bytes = read_bounded(path, MOST_BYTES)?;
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MOST_SIDE);
-    limits.max_image_height = Some(MOST_SIDE);
-    limits.max_alloc = Some(512 << 20);
-    reader.limits(limits);
-    let picture = reader
-        .decode()
-        .map_err(|error| Error::format(path, format!("not a PNG picture of at most {MOST_SIDE} pixels a side: {error}")))?;
+    let picture = decode(bytes).map_err(|error| {
+        Error::format(path, format!("not a PNG picture of at most {MOST_SIDE} pixels a side and {MOST_PIXELS} in all: {error}"))
+    })?;
     // Over black first: scaling would mix the colours of transparent pixels in.
-    let mut opaque = picture.to_rgba8();
-    for pixel in opaque.pixels_mut() {
-        let alpha = u32::from(pixel[3]);
-        for channel in 0..3 {
-            pixel[channel] = ((u32::from(pixel[channel]) * alpha + 127) / 255) as u8;
-        }
-        pixel[3] = 255;
-    }
-    let scaled = image::DynamicImage::from(opaque).resize_exact(shape.width, shape.height, FilterType::Triangle);
+    let opaque = if picture.color().has_alpha() { over_black(picture) } else { picture };
+    let scaled = opaque.resize_exact(shape.width, shape.height, FilterType::Triangle);
     let mut values: Vec<u8> = if shape.channels == 1 {
         scaled.to_luma8().into_raw()
     } else {
@@ -51,6 +57,44 @@ pub fn read_picture(path: &Path, shape: Shape, invert: bool) -> Result<Vec<u8>> 
         values.iter_mut().for_each(|value| *value = 255 - *value);
     }
     Ok(values)
+}
+
+fn over_black(picture: DynamicImage) -> DynamicImage {
+    let mut opaque = picture.into_rgba8();
+    for pixel in opaque.pixels_mut() {
+        let alpha = u32::from(pixel[3]);
+        for channel in 0..3 {
+            pixel[channel] = ((u32::from(pixel[channel]) * alpha + 127) / 255) as u8;
+        }
+        pixel[3] = 255;
+    }
+    opaque.into()
+}
+
+fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MOST_SIDE);
+    limits.max_image_height = Some(MOST_SIDE);
+    // For a few rows and what other chunks hold; pixels are bounded below.
+    limits.max_alloc = Some(1 << 22);
+    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
+    let (width, height) = decoder.dimensions();
+    let packed = (u64::from(width) * u64::from(bits_per_pixel(bytes))).div_ceil(8) * u64::from(height);
+    if u64::from(width) * u64::from(height) > MOST_PIXELS || packed > bytes.len() as u64 * DEFLATE_BEST_RATIO {
+        return Err(ImageError::Limits(LimitError::from_kind(LimitErrorKind::DimensionError)));
+    }
+    DynamicImage::from_decoder(decoder)
+}
+
+/// Bits of a pixel as the file's header, which a decoder has accepted, says (PNG specification, 11.2.1).
+fn bits_per_pixel(bytes: &[u8]) -> u8 {
+    let (depth, color) = (bytes.get(24).copied().unwrap_or(8), bytes.get(25).copied().unwrap_or(6));
+    depth.saturating_mul(match color {
+        0 | 3 => 1, // grey, or an index into a palette
+        4 => 2,
+        2 => 3,
+        _ => 4,
+    })
 }
 
 #[cfg(test)]

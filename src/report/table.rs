@@ -95,10 +95,10 @@ impl Table {
         html! {
             div.table {
                 table {
-                    thead { tr { @for (index, header) in self.headers.iter().enumerate() { th scope="col" class=[class(index)] { (header) } } } }
+                    thead { tr { @for (index, header) in self.headers.iter().enumerate() { th scope="col" class=[class(index)] { (plain(header)) } } } }
                     tbody {
                         @for row in self.cells() {
-                            tr { @for (index, cell) in row.into_iter().enumerate() { td class=[class(index)] { (cell) } } }
+                            tr { @for (index, cell) in row.into_iter().enumerate() { td class=[class(index)] { (plain(cell)) } } }
                         }
                     }
                 }

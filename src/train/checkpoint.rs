@@ -57,7 +57,18 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`], or [`Error::Format`] for a file that is not such a checkpoint.
     pub fn load(path: &Path, length: usize, states: usize) -> Result<Checkpoint> {
-        let file = TensorFile::read(path)?;
+        Checkpoint::from_file(&TensorFile::read(path)?, path, length, states)
+    }
+
+    /// [`load`](Self::load) from the bytes of a checkpoint; `path` only names them in errors.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(path: &Path, bytes: &[u8], length: usize, states: usize) -> Result<Checkpoint> {
+        Checkpoint::from_file(&TensorFile::parse(path, bytes)?, path, length, states)
+    }
+
+    fn from_file(file: &TensorFile, path: &Path, length: usize, states: usize) -> Result<Checkpoint> {
         let bad = |reason: String| Error::format(path, format!("not a usable checkpoint: {reason}"));
         let text = file.metadata(KEY).ok_or_else(|| bad(format!("no `{KEY}` metadata")))?;
         let progress: Progressed = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;

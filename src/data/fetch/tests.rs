@@ -1,112 +1,15 @@
 //! Downloads from a small server on this machine that misbehaves on request.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
-    thread::JoinHandle,
-};
+mod hostile;
+mod server;
+
+use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
 
+use self::server::{Reply, Server};
 use super::*;
 use crate::config::Shape;
-
-/// What the server answers.
-#[derive(Clone)]
-struct Reply {
-    status: u16,
-    headers: Vec<String>,
-    body: Vec<u8>,
-    /// Close the connection after this many bytes of the body.
-    cut: Option<usize>,
-}
-
-impl Reply {
-    fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Reply { status, headers: Vec::new(), body: body.into(), cut: None }
-    }
-
-    /// The file, from `range` on if there is one, as a well-behaved server does.
-    fn file(content: &[u8], range: Option<u64>) -> Self {
-        let Some(first) = range else { return Reply::new(200, content) };
-        let total = content.len();
-        match content.get(first as usize..).filter(|rest| !rest.is_empty()) {
-            Some(rest) => {
-                Reply { headers: vec![format!("Content-Range: bytes {first}-{}/{total}", total - 1)], ..Reply::new(206, rest) }
-            }
-            None => Reply { headers: vec![format!("Content-Range: bytes */{total}")], ..Reply::new(416, []) },
-        }
-    }
-}
-
-/// Serves until dropped; `log` holds each request as `PATH FIRST-BYTE`.
-struct Server {
-    base: String,
-    address: std::net::SocketAddr,
-    log: Arc<Mutex<Vec<String>>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Server {
-    /// `answer` gets the path, the first byte asked for, and how many requests came before.
-    fn start(answer: impl Fn(&str, Option<u64>, usize) -> Reply + Send + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let seen = log.clone();
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (path, range) = read_request(stream.as_ref().unwrap());
-                if path == "/stop" {
-                    break;
-                }
-                let before = seen.lock().unwrap().len();
-                seen.lock().unwrap().push(format!("{path} {}", range.unwrap_or(0)));
-                send(&mut stream.unwrap(), &answer(&path, range, before));
-            }
-        });
-        Server { base: format!("http://{address}"), address, log, thread: Some(thread) }
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = TcpStream::connect(self.address).and_then(|mut stream| stream.write_all(b"GET /stop HTTP/1.1\r\n\r\n"));
-        let ended = self.thread.take().unwrap().join();
-        assert!(ended.is_ok() || std::thread::panicking(), "the server thread panicked");
-    }
-}
-
-fn read_request(stream: &TcpStream) -> (String, Option<u64>) {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let path = lines.next().unwrap_or_default().split(' ').nth(1).unwrap_or_default().to_string();
-    let mut range = None;
-    for line in lines.take_while(|line| !line.is_empty()) {
-        let line = line.to_lowercase();
-        if let Some(value) = line.strip_prefix("range: bytes=") {
-            range = value.trim_end_matches('-').parse().ok();
-        }
-    }
-    (path, range)
-}
-
-fn send(stream: &mut TcpStream, reply: &Reply) {
-    let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", reply.status);
-    if !reply.headers.iter().any(|header| header.starts_with("Transfer-Encoding")) {
-        head += &format!("Content-Length: {}\r\n", reply.body.len());
-    }
-    for header in &reply.headers {
-        head += &format!("{header}\r\n");
-    }
-    // The client may have hung up on purpose.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(b"\r\n"));
-    let _ = stream.write_all(&reply.body[..reply.cut.unwrap_or(reply.body.len())]);
-}
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -160,19 +63,32 @@ fn file_at(path: &str) -> Vec<u8> {
 
 /// Fetches over plain HTTP (this machine only) without pauses; what happened, in words.
 fn fetch_from(entry: &Entry, into: &Path) -> (Result<PathBuf>, Vec<String>) {
-    let insecure = Agent::config_builder().https_only(false).proxy(None).build();
+    fetch_with(Fetcher::with(insecure(), Duration::ZERO, PATIENCE), entry, into)
+}
+
+fn insecure() -> Config {
+    Agent::config_builder().https_only(false).proxy(None).build()
+}
+
+fn fetch_with(fetcher: Fetcher, entry: &Entry, into: &Path) -> (Result<PathBuf>, Vec<String>) {
     let mut events = Vec::new();
     let mut progress = |event: Progress<'_>| {
         if !matches!(event, Progress::Advanced { .. }) {
             events.push(format!("{event:?}"));
         }
     };
-    let result = Fetcher::with(insecure, Duration::ZERO).fetch(entry, into, &mut progress);
+    let result = fetcher.fetch(entry, into, &mut progress);
     (result, events)
 }
 
 /// Fetches only the first file: the others are there.
 fn fetch_first(entry: &Entry, into: &Path, part: Option<&[u8]>) -> Result<PathBuf> {
+    prepare_first(into, part);
+    fetch_from(entry, into).0
+}
+
+/// All files but the first, of which there is `part`.
+fn prepare_first(into: &Path, part: Option<&[u8]>) {
     let folder = into.join("toy");
     fs::create_dir_all(&folder).unwrap();
     for (index, name) in NAMES.iter().enumerate().skip(1) {
@@ -181,7 +97,6 @@ fn fetch_first(entry: &Entry, into: &Path, part: Option<&[u8]>) -> Result<PathBu
     if let Some(part) = part {
         fs::write(folder.join(format!("{}.gz.part", NAMES[0])), part).unwrap();
     }
-    fetch_from(entry, into).0
 }
 
 fn first_is_complete(into: &Path) -> bool {

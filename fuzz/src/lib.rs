@@ -1,0 +1,170 @@
+//! What is called with the bytes of a file that anybody may have made, and what must hold of the answer. The fuzzer and the
+//! project's tests (`tests/fuzz_corpus.rs`) share these functions.
+
+use std::{io::Write, path::Path};
+
+use saliq::{
+    Error, Result,
+    check::{self, Outcome},
+    config::{DatasetInfo, ModelConfig, PartialRunConfig, QuantizationOverrides, RunConfig, Shape},
+    data::idx,
+    model::Model,
+    report,
+    train::Checkpoint,
+};
+
+/// A target's name and function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 8] = [
+    ("idx", idx),
+    ("gzip", gzip),
+    ("model", model),
+    ("metadata", metadata),
+    ("checkpoint", checkpoint),
+    ("config", config),
+    ("picture", picture),
+    ("shader", shader),
+];
+
+const NAME: &str = "FILE";
+/// Of no named data set.
+const DATASET: &str = "images";
+const IMAGE: Shape = Shape::new(1, 28, 28);
+
+/// A mistake is one line.
+fn one_line<T>(result: Result<T>) -> Option<T> {
+    result.map_err(|error| assert_one_line(&error)).ok()
+}
+
+fn assert_one_line(error: &Error) {
+    let text = error.to_string();
+    assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");
+}
+
+/// Images and labels, raw or gzip. What was read is what is written.
+pub fn idx(bytes: &[u8]) {
+    let path = Path::new(NAME);
+    if let Some(images) = one_line(idx::parse_images(path, bytes)) {
+        assert_eq!(images.pixels.len(), images.count() * images.shape.elements() as usize);
+        let mut again = Vec::new();
+        idx::write_images(&mut again, images.shape, &images.pixels).expect("whole images");
+        assert_eq!(idx::parse_images(path, &again).expect("our own file"), images);
+    }
+    if let Some(labels) = one_line(idx::parse_labels(path, bytes)) {
+        let mut again = Vec::new();
+        idx::write_labels(&mut again, &labels).expect("few labels");
+        assert_eq!(idx::parse_labels(path, &again).expect("our own file"), labels);
+    }
+}
+
+/// The bytes behind gzip's magic number; and compressed, which must be read as they are.
+pub fn gzip(bytes: &[u8]) {
+    let path = Path::new(NAME);
+    let raw = [&[0x1f, 0x8b], bytes].concat();
+    let _ = one_line(idx::parse_images(path, &raw));
+    let _ = one_line(idx::parse_labels(path, &raw));
+    // Not a nested one.
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).expect("memory");
+        let packed = encoder.finish().expect("memory");
+        assert_eq!(idx::parse_images(path, &packed).ok(), idx::parse_images(path, bytes).ok());
+        assert_eq!(idx::parse_labels(path, &packed).ok(), idx::parse_labels(path, bytes).ok());
+    }
+}
+
+/// A model file. What was read is consistent.
+pub fn model(bytes: &[u8]) {
+    if let Some(model) = one_line(Model::parse(Path::new(NAME), bytes, &QuantizationOverrides::default())) {
+        consistent(&model);
+    }
+}
+
+/// The bytes as the metadata of a model file without tensors, and of one with the tensors that it asks for, if they are few.
+pub fn metadata(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Some(config) = one_line(ModelConfig::from_metadata(text)) else { return };
+    let again = config.to_metadata();
+    assert_eq!(ModelConfig::from_metadata(&again).expect("our own text").to_metadata(), again);
+    let file = |tensors: &[(String, Vec<usize>)]| {
+        let mut header = serde_json::Map::new();
+        header.insert("__metadata__".into(), serde_json::json!({ "saliq": text }));
+        let mut offset = 0;
+        for (name, shape) in tensors {
+            let end = offset + 4 * shape.iter().product::<usize>();
+            header.insert(name.clone(), serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [offset, end] }));
+            offset = end;
+        }
+        let header = serde_json::to_vec(&header).expect("text keys");
+        [&(header.len() as u64).to_le_bytes()[..], &header, &1.0f32.to_le_bytes().repeat(offset / 4)].concat()
+    };
+    let overrides = QuantizationOverrides::default();
+    let _ = one_line(Model::parse(Path::new(NAME), &file(&[]), &overrides));
+    let Some(layout) = one_line(saliq::nn::ParameterLayout::new(&config.network, &config.quantization)) else { return };
+    if layout.stored < 1 << 14 {
+        let tensors: Vec<_> = layout
+            .parameters
+            .iter()
+            .filter(|parameter| parameter.role != saliq::nn::ParameterRole::BatchCount)
+            .map(|parameter| (parameter.name.clone(), parameter.shape.clone()))
+            .collect();
+        consistent(&Model::parse(Path::new(NAME), &file(&tensors), &overrides).expect("everything it needs"));
+    }
+}
+
+fn consistent(model: &Model) {
+    assert_eq!(model.parameters.len(), model.layout.padded_length() as usize);
+    assert!(model.parameters.iter().all(|value| value.is_finite()));
+    if let Err(error) = model.require_alphas() {
+        assert_one_line(&error);
+    }
+    assert!(!Model::tensors(&model.layout, &model.parameters).is_empty());
+}
+
+/// A checkpoint of four parameters and one array of an optimiser.
+pub fn checkpoint(bytes: &[u8]) {
+    if let Some(checkpoint) = one_line(Checkpoint::parse(Path::new(NAME), bytes, 4, 1)) {
+        assert_eq!((checkpoint.parameters.len(), checkpoint.states.len(), checkpoint.states[0].len()), (4, 1, 4));
+    }
+}
+
+/// A configuration file, resolved. Written out in full it means the same.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Some(partial) = one_line(PartialRunConfig::parse(text, NAME)) else { return };
+    let info = DatasetInfo { name: DATASET.into(), shape: IMAGE, classes: 10 };
+    let resolve = |partial: PartialRunConfig| -> Result<RunConfig> { partial.resolve(&info) };
+    let Some(run) = one_line(resolve(partial)) else { return };
+    let _ = one_line(saliq::nn::ParameterLayout::new(&run.network, &run.quantization));
+    let written = run.to_toml();
+    let again = resolve(PartialRunConfig::parse(&written, NAME).expect("our own text")).expect("our own settings");
+    assert_eq!(again, run, "{written}");
+}
+
+/// A picture for a grey and for a coloured network.
+pub fn picture(bytes: &[u8]) {
+    for shape in [Shape::new(1, 5, 7), Shape::new(3, 4, 3)] {
+        if let Some(pixels) = one_line(report::parse_picture(Path::new(NAME), bytes, shape, false)) {
+            assert_eq!(pixels.len(), shape.elements() as usize);
+        }
+    }
+}
+
+/// A shader given to `saliq check`, with all of its outputs.
+pub fn shader(bytes: &[u8]) {
+    let report = check::check_bytes(NAME, bytes.to_vec());
+    for (_, outcome) in report.stages() {
+        if let Outcome::Fail { line, column, .. } | Outcome::Warn { line, column, .. } = outcome {
+            assert!(line.is_none_or(|line| line >= 1) && column.is_none_or(|column| column >= 1));
+        }
+    }
+    if report.failed() {
+        assert!(check::verdict(std::slice::from_ref(&report)).is_err());
+    }
+    let reports = [report];
+    assert!(!check::render_table(&reports).is_empty());
+    assert!(!check::to_json(&reports).is_null());
+    assert!(check::render_github(&reports).lines().all(|line| line.is_empty() || line.starts_with("::")));
+}
