@@ -164,7 +164,7 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
         assert_eq!(cell(std::slice::from_ref(check), &name, "gradient"), interval(&layers[3]["spearman"], 1.0, 2, ""));
     }
     assert_eq!(cell(&tables, "(2,2)", "paper, whole set"), "90.19 %");
-    assert!(html.contains("6 of 6 models planned (preset tiny), 2 seeds each"), "{}", written["scope"]);
+    assert!(html.contains("Made: 6 of 6 models (preset tiny), 2 seeds each"), "{}", written["scope"]);
     for finding in written["findings"].as_array().unwrap() {
         let escaped = finding.as_str().unwrap().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         assert!(html.contains(&escaped), "{finding} is not on the page");

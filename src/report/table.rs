@@ -115,7 +115,9 @@ impl Table {
         let mut cells =
             self.rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty() && *cell != "–").peekable();
         cells.peek().is_some()
-            && cells.all(|cell| cell.trim_start_matches(['+', '-', '−', '<', '>', '≈']).starts_with(|c: char| c.is_ascii_digit()))
+            && cells.all(|cell| {
+                cell.trim_start_matches(['+', '-', '−', '±', '<', '>', '≈']).starts_with(|c: char| c.is_ascii_digit())
+            })
     }
 }
 

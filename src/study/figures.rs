@@ -149,7 +149,7 @@ fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> 
             .collect(),
         ..LineChart::default()
     };
-    let caption = "Fig. 2: KL divergence between the predictions for clean and masked images, which Saliency Guided Training holds down while it trains; mean \
+    let caption = "Fig. 2: KL divergence between the predictions for clean and for masked images: the term that Saliency Guided Training adds to the loss. Mean \
          over the seeds, smoothed.".into();
     Figure::chart(file, &chart, caption).map(Some)
 }
@@ -245,7 +245,7 @@ fn randomisation(summary: &Summary, dataset: &str, file: String) -> Result<Optio
     let chart = LineChart {
         title: format!("Randomisation check, {}: {dataset}", summary.main_method),
         x_label: "layers randomised, from the output down to …".into(),
-        y_label: "rank correlation with the own map".into(),
+        y_label: "rank correlation".into(),
         low: true,
         x_names,
         series: series.collect(),

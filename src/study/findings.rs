@@ -31,7 +31,7 @@ pub(super) fn scope(summary: &Summary) -> String {
     let preset = format!("{:?}", summary.preset).to_lowercase();
     let methods = summary.models.iter().map(|model| model.methods.len()).max().unwrap_or(0);
     format!(
-        "{made} of {} planned (preset {preset}), {seeds}; {} on {}.",
+        "Made: {made} of {} (preset {preset}), {seeds}; {} on {}.",
         counted(summary.planned, "model"),
         counted(methods, "attribution method"),
         counted(summary.judged_images as usize, "test image")
@@ -90,7 +90,10 @@ fn groups(summary: &Summary) -> Vec<(&str, Vec<&ModelSummary>)> {
 /// The sentence `start` about all data sets of which `part` has something to say.
 fn about_all(summary: &Summary, start: &str, part: impl Fn(&str, &[&ModelSummary]) -> Option<String>) -> Option<String> {
     let parts = groups(summary).into_iter().filter_map(|(dataset, models)| part(dataset, &models)).collect();
-    joined(parts).map(|text| format!("{start}{text}."))
+    joined(parts).map(|text| match start.ends_with("? ") {
+        true => format!("{start}{}{}.", text[..1].to_uppercase(), &text[1..]),
+        false => format!("{start}{text}."),
+    })
 }
 
 /// The float model and the one of lowest precision.
@@ -210,9 +213,9 @@ fn faithfulness(summary: &Summary) -> Option<String> {
             return None;
         }
         let verdict = match own {
-            own if own > margin => "Yes",
-            own if own < -margin => "No",
-            _ => "Undecided",
+            own if own > margin => "yes",
+            own if own < -margin => "no",
+            _ => "undecided",
         };
         Some(format!(
             "{verdict} on {dataset}: without the features that the {} maps of {} name first its accuracy is {:.1} %, without as many at random \
@@ -244,9 +247,9 @@ fn contradiction(summary: &Summary) -> Option<String> {
             return None;
         }
         let verdict = match difference {
-            difference if difference > margin => "More",
-            difference if difference < -margin => "Less",
-            _ => "Neither measurably",
+            difference if difference > margin => "more",
+            difference if difference < -margin => "less",
+            _ => "neither measurably",
         };
         let methods = lowest.methods.len();
         let curves = if methods == 1 {
@@ -266,6 +269,108 @@ fn contradiction(summary: &Summary) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::{
+        plan::{Plan, PlannedRun, Variant},
+        preset::Preset,
+        result::{Collected, MethodResult, ModelCost, ModelResult},
+    };
+
+    /// A model whose gradient maps' curve falls from `accuracy` to `end`, random order's to 0.8.
+    fn result(bits: &str, accuracy: f64, end: f64, spearman: f64) -> ModelResult {
+        let stage = if bits == "32" { Stage::Float } else { Stage::QuantizationAware };
+        let drop = vec![(0.0, accuracy), (0.9, end)];
+        let map = MethodResult {
+            drop_area: (accuracy + end) / 2.0,
+            drop,
+            spearman: vec![spearman],
+            overlap: vec![spearman],
+            ..Default::default()
+        };
+        let operations = if bits == "32" { 3200 } else { 100 };
+        ModelResult {
+            variant: Variant { dataset: "mnist".into(), sgt: true, stage, bits: bits.into() },
+            seed: 0,
+            folder: bits.into(),
+            version: String::new(),
+            adapter: String::new(),
+            accuracy,
+            correct: (0..1000).map(|image| if f64::from(image) < 1000.0 * accuracy { '1' } else { '0' }).collect(),
+            loss: f64::INFINITY,
+            images: 1000,
+            alpha: [].into(),
+            kl: Vec::new(),
+            quantizers: Vec::new(),
+            cost: ModelCost {
+                macs: 1,
+                bit_operations: operations,
+                weighted_operations: 1,
+                paper_operations: None,
+                weight_bytes: 1,
+            },
+            methods: [("gradient".to_string(), map)].into(),
+            random_drop: vec![(0.0, accuracy), (0.9, 0.8)],
+            random_retrained: Vec::new(),
+        }
+    }
+
+    fn summary(preset: Preset, results: Vec<ModelResult>) -> Summary {
+        let runs: Vec<PlannedRun> = results
+            .iter()
+            .map(|result| PlannedRun {
+                variant: result.variant.clone(),
+                seed: result.seed,
+                folder: result.folder.clone(),
+                float: None,
+                chain: 0,
+                settings: String::new(),
+            })
+            .collect();
+        let plan = Plan { preset, judgement: preset.judgement(&["gradient"]), class_names: [].into(), runs };
+        Summary::new(&plan, &Collected { results, missing: Vec::new() })
+    }
+
+    #[test]
+    fn one_model_has_little_to_say() {
+        let summary = summary(Preset::Quick, vec![result("32", 0.9, 0.1, f64::NAN)]);
+        assert!(summary.scope.starts_with("Made: 1 of 1 model (preset quick), one seed each"), "{}", summary.scope);
+        assert_eq!(summary.findings, ["Test accuracy: on mnist, with Saliency Guided Training, float 90.00 % [paper: 99.46 %]."]);
+    }
+
+    #[test]
+    fn goals_are_those_of_the_preset() {
+        let results = || vec![result("32", 0.994, 0.1, f64::NAN), result("2,2", 0.993, 0.1, 0.5)];
+        let sentence = |preset| summary(preset, results()).findings.into_iter().find(|sentence| sentence.contains("goal"));
+        assert_eq!(
+            sentence(Preset::Best).unwrap(),
+            "Of 2 models that have a goal, 1 reached it: float on mnist reached 99.40 % of 99.50 %."
+        );
+        assert_eq!(sentence(Preset::Paper), None);
+    }
+
+    #[test]
+    fn verdicts_follow_the_numbers() {
+        let about = |start: &str, quantized: ModelResult| {
+            let summary = summary(Preset::Paper, vec![result("32", 0.9, 0.5, f64::NAN), quantized]);
+            summary.findings.into_iter().find(|sentence| sentence.starts_with(start))
+        };
+        for (end, verdict) in [(0.3, "More on mnist"), (0.5, "Neither measurably on mnist"), (0.7, "Less on mnist")] {
+            let sentence = about("Does accuracy drop", result("2,2", 0.9, end, 0.5)).unwrap();
+            assert!(sentence.contains(verdict), "{sentence}");
+        }
+        for (end, verdict) in [(0.3, "Yes on mnist"), (0.8, "Undecided on mnist"), (1.0, "No on mnist")] {
+            let sentence = about("Do quantized", result("2,2", 0.9, end, 0.5)).unwrap();
+            assert!(sentence.contains(verdict), "{sentence}");
+        }
+        // Nothing is known: nothing is said.
+        assert_eq!(about("Does reduced", result("2,2", 0.9, 0.5, f64::NAN)), None);
+        let price = |accuracy| about("What precision costs", result("2,2", accuracy, 0.5, 0.5)).unwrap();
+        assert!(
+            price(0.9).contains("±0.00 points (no more than chance may bring, p = 1.00 paired by test image), for 1/32"),
+            "{}",
+            price(0.9)
+        );
+        assert!(price(0.8).contains("−10.00 points (more than chance, p < 0.001"), "{}", price(0.8));
+    }
 
     #[test]
     fn small_words() {

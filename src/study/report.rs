@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{
     figures::{self, Figure},
+    findings::counted,
     formats,
     judge::CALIBRATION_IMAGES,
     plan::{Plan, PlannedRun, Stage},
@@ -133,8 +134,17 @@ impl OfDataset<'_> {
     }
 
     fn map_tables(&self, method: &str) -> Vec<Block> {
-        let says = format!("means over {} test images, with 95 % intervals.", self.summary.judged_images);
-        self.tables(&says, |sgt| Some(tables::maps(self.summary, self.dataset, sgt, method)))
+        let (summary, dataset) = (self.summary, self.dataset);
+        let noises = match self.plan.judgement.sensitivity_samples {
+            0 => String::new(),
+            samples => format!(", max-sensitivity over {}", counted(samples as usize, "noise")),
+        };
+        let images = counted(summary.judged_images as usize, "test image");
+        let says = format!("clarity and stability of the {method} maps of {images}, means with 95 % intervals{noises}.");
+        let mut blocks = self.tables(&says, |sgt| Some(tables::maps(summary, dataset, sgt, method)));
+        let says = format!("alignment of the {method} maps with the float model's.");
+        blocks.extend(self.tables(&says, |sgt| tables::alignment(summary, dataset, sgt, method)));
+        blocks
     }
 
     fn retraining(&self) -> Vec<Block> {
@@ -154,8 +164,8 @@ impl OfDataset<'_> {
 
     fn randomisation(&self) -> Vec<Block> {
         let says = "rank correlation of |map| with the own map after all layers were randomised, and the share of the trained model's maps that \
-                    is exactly 0: zeros come from the image (where rounding an activation gives 0, some methods send nothing back), a randomised \
-                    network has them in the same places, and correlations rise with their number.";
+                    is exactly 0. Zeros share a rank: where both maps have them in the same places, as from the dark background of an image, the \
+                    correlation is higher for that reason alone.";
         let tables = self.tables(says, |sgt| tables::randomisation(self.summary, self.dataset, sgt));
         if tables.is_empty() {
             return tables;

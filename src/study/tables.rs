@@ -97,7 +97,7 @@ pub fn cost(summary: &Summary, dataset: &str) -> Table {
     table(&models, columns)
 }
 
-/// Clarity, stability and alignment by one method.
+/// Clarity and stability by one method.
 pub fn maps(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Table {
     let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
     let of = |value: fn(&MethodSummary) -> Interval, digits: usize| {
@@ -114,11 +114,23 @@ pub fn maps(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Table 
         column("from float", test(|map| map.entropy_difference, 2)),
         column("max-sensitivity ↓", of(|map| map.sensitivity, 3)),
         column("from float", test(|map| map.sensitivity_difference, 3)),
-        column("Spearman with float", of(|map| map.spearman, 3)),
-        column("SSIM with float", of(|map| map.ssim, 3)),
-        column("top-10 % overlap", of(|map| map.overlap, 3)),
     ];
     table(&models, columns)
+}
+
+/// Alignment with the float model by one method; `None` where there is no other model.
+pub fn alignment(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Option<Table> {
+    let models: Vec<&ModelSummary> = summary.of(dataset, sgt).filter(|model| model.variant.stage != Stage::Float).collect();
+    let of = |value: fn(&MethodSummary) -> Interval| {
+        move |model: &ModelSummary| model.method(method).map_or(NOTHING.into(), |map| interval(value(map), 3))
+    };
+    let columns = vec![
+        column("model", |model| model.variant.label()),
+        column("Spearman", of(|map| map.spearman)),
+        column("structural similarity", of(|map| map.ssim)),
+        column("top-10 % overlap", of(|map| map.overlap)),
+    ];
+    (!models.is_empty()).then(|| table(&models, columns))
 }
 
 fn methods(summary: &Summary, dataset: &str, sgt: bool) -> Vec<String> {
