@@ -153,7 +153,9 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
         assert_eq!(own("Gini"), interval(&map["gini"], 1.0, 3, ""));
         assert_eq!(own("entropy"), interval(&map["entropy"], 1.0, 2, ""));
         assert_eq!(own("max-sensitivity"), interval(&map["sensitivity"], 1.0, 3, ""));
-        assert_eq!(own("50 % removed"), format!("{:.2} %", 100.0 * map["retrained"][0][1].as_f64().unwrap()));
+        if !name.contains("PTQ") {
+            assert_eq!(own("50 % removed"), format!("{:.2} %", 100.0 * map["retrained"][0][1].as_f64().unwrap()));
+        }
         if name != "float" {
             assert_eq!(own("Spearman"), interval(&map["spearman"], 1.0, 3, ""));
             assert!(own("points from float").contains("(p "), "{}", own("points from float"));

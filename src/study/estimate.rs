@@ -27,7 +27,7 @@ const TIMING_FILE: &str = "timing.json";
 /// Largest of these files that is read.
 const MAX_FILE: u64 = 1 << 20;
 /// Steps before those that are timed, for everything that happens only once.
-const WARM_UP_STEPS: u32 = 2;
+const WARM_UP_STEPS: u32 = 1;
 /// Steps that are timed.
 const TIMED_STEPS: u32 = 5;
 
@@ -95,8 +95,8 @@ impl Work {
         let all = config.steps.unwrap_or(u64::from(config.epochs) * u64::from(per_epoch));
         let steps = if run.variant.stage == Stage::PostTraining { 0 } else { all };
         let tests = u64::from((dataset.test.len() as u32).min(config.test_limit.unwrap_or(u32::MAX)));
-        let quantized = run.variant.stage != Stage::Float;
-        let described = format!("{:?} {} {quantized} {batch} {:?}", config.network, run.variant.sgt, config.precision);
+        // Fake quantization adds little to a step.
+        let described = format!("{:?} {} {batch} {:?}", config.network, run.variant.sgt, config.precision);
         let digest = Sha256::digest(described);
         Ok(Work {
             kind: digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
@@ -130,13 +130,14 @@ fn judging_passes(plan: &Plan, index: usize, config: &RunConfig, dataset: &Datas
         let random = if method.takes_samples() || !wanted.randomisation { 0.0 } else { layers };
         passes += dropped * (map(method) + 10.0) + judged * (noisy + random) * map(method);
     }
-    if let Some(plan_again) = &wanted.retraining
+    let stage = plan.runs[index].variant.stage;
+    if let Some(plan_again) = wanted.retraining.as_ref().filter(|plan| plan.post_training || stage != Stage::PostTraining)
         && let Ok(again) = PartialRunConfig::parse(&plan_again.settings, "preset").and_then(|own| own.resolve(&dataset.info()))
     {
         let images = f64::from(plan_again.images[0].min(dataset.train.len() as u32));
         let trained = again.steps.map_or(f64::from(again.epochs) * images, |steps| steps as f64 * f64::from(again.batch_size));
         let methods = chosen(&plan_again.methods);
-        let curves = methods.len() + usize::from(plan.runs[index].variant.stage == Stage::Float);
+        let curves = methods.len() + usize::from(stage == Stage::Float);
         passes += curves as f64 * plan_again.shares.len() as f64 * 3.0 * trained;
         passes += methods.into_iter().map(map).sum::<f64>() * images;
     }

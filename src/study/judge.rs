@@ -143,7 +143,7 @@ pub(super) async fn judge(
     let random = subject(&dropped).explain(&[Method::Random], &settings, &labels, &mut |_| {}).await?;
     let random_drop = points(&drop.run(&random.maps[0], &mut |_| {}).await?);
     let mut random_retrained = Vec::new();
-    if let Some(plan) = &wanted.retraining {
+    if let Some(plan) = wanted.retraining.as_ref().filter(|plan| plan.post_training || run.variant.stage != Stage::PostTraining) {
         let retraining = Retraining { gpu, model: &model, dataset, seed: run.seed, folder: &config.out, plan };
         for &method in methods.iter().filter(|method| plan.methods.iter().any(|name| name == method.name())) {
             begin(watcher, &format!("training without {}'s features", method.name()))?;

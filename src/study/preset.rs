@@ -45,6 +45,8 @@ pub struct RetrainingPlan {
     pub methods: Vec<String>,
     /// Shares of the pixels removed.
     pub shares: Vec<f64>,
+    /// Whether also the maps of models that were quantized without training are judged so.
+    pub post_training: bool,
     /// Training images, the first ones, and test images, the first ones.
     pub images: [u32; 2],
     /// Settings of a training as a configuration file holds them.
@@ -129,6 +131,7 @@ impl Preset {
                 randomisation: true,
                 retraining: Some(RetrainingPlan {
                     methods: some(&["gradient"]),
+                    post_training: false,
                     shares: vec![0.5],
                     images: [16, 40],
                     settings: "steps = 1\nbatch-size = 8\n".into(),
@@ -152,6 +155,7 @@ impl Preset {
                 randomisation: true,
                 retraining: Some(RetrainingPlan {
                     methods: some(&["gradient"]),
+                    post_training: true,
                     shares: vec![0.3, 0.6, 0.9],
                     images: [u32::MAX; 2],
                     settings: "epochs = 3\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.05\n\

@@ -160,8 +160,12 @@ pub fn retraining(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> 
             shares.iter().enumerate().map(|(place, _)| curve.get(place).map_or(NOTHING.into(), |(_, value)| percent(*value)));
         std::iter::once(name).chain(at).collect::<Vec<_>>()
     };
-    let mut rows: Vec<Vec<String>> =
-        summary.of(dataset, sgt).filter_map(|model| Some(row(model.variant.label(), &model.method(method)?.retrained))).collect();
+    let mut rows: Vec<Vec<String>> = summary
+        .of(dataset, sgt)
+        .filter_map(|model| Some((model, &model.method(method)?.retrained)))
+        .filter(|(_, curve)| !curve.is_empty())
+        .map(|(model, curve)| row(model.variant.label(), curve))
+        .collect();
     if let Some(float) = summary.of(dataset, sgt).find(|model| !model.random_retrained.is_empty()) {
         rows.push(row("random order".into(), &float.random_retrained));
     }

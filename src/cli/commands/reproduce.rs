@@ -47,7 +47,11 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     if !args.plan {
         plan.write(&root)?;
     }
-    let calibration = Calibration::new(&gpu, &root, &plan, shard, &datasets)?;
+    // Nobody reads an estimate that is not shown.
+    let calibration = match output.quiet && !args.plan {
+        true => Calibration::default(),
+        false => Calibration::new(&gpu, &root, &plan, shard, &datasets)?,
+    };
     let adapter = gpu.adapter_description();
     let estimate = || Estimate::new(&adapter, &root, &plan, shard, &datasets, &calibration);
     let first = estimate()?;
