@@ -295,7 +295,7 @@ fn demo() {
         let (width, height) = picture(&out.join(name));
         assert!(width > 100 && height > 100, "{name}: {width}×{height}");
     }
-    for name in ["loss.svg", "kl.svg"] {
+    for name in ["loss.svg", "kl.svg", "quantizers.svg"] {
         let drawing = fs::read_to_string(out.join(name)).unwrap();
         assert!(drawing.trim_start().starts_with("<svg") && drawing.trim_end().ends_with("</svg>"), "{name}");
         assert!(drawing.contains("(4,2)"), "{name} has a legend");

@@ -171,7 +171,11 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
         let escaped = finding.as_str().unwrap().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         assert!(html.contains(&escaped), "{finding} is not on the page");
     }
-    assert!(html.contains("act1: α") && html.contains("conv2: lowest and highest quantized weight"));
+    assert!(
+        html.contains("conv2.weight, 2 bits")
+            && html.contains("act1: α")
+            && html.contains("conv2: lowest and highest quantized weight")
+    );
     assert!(!html.contains("<script") && !html.contains("src=\"http"), "the page must be self-contained");
 }
 

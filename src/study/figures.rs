@@ -4,13 +4,15 @@
 use std::path::Path;
 
 use super::{
-    judge::Maps,
-    plan::{Plan, Stage, Variant},
+    judge::{HISTOGRAMS_FILE, Maps},
+    plan::{Plan, PlannedRun, Stage, Variant},
     summary::{ModelSummary, Summary},
 };
 use crate::{
     Result,
-    report::{Block, ChartStack, ColorMap, Grid, GridColumn, LineChart, QuantizerTrace, Series, quantizer_charts},
+    report::{
+        Block, ChartStack, ColorMap, DistributionChart, Grid, GridColumn, LineChart, QuantizerTrace, Series, quantizer_charts,
+    },
 };
 
 /// A picture of the report.
@@ -70,6 +72,7 @@ pub fn draw(root: &Path, plan: &Plan, summary: &Summary) -> Result<Vec<Figure>> 
         for method in plan.judgement.retraining.iter().flat_map(|retraining| &retraining.methods) {
             figures.extend(retraining(summary, dataset, method, format!("{name}-retraining-{method}.svg"))?);
         }
+        figures.extend(histograms(root, plan, summary, dataset));
         figures.extend(quantizers(summary, dataset, format!("{name}-quantizers.svg"))?);
     }
     Ok(figures)
@@ -279,6 +282,25 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
         seed.map_or("–".into(), u64::to_string)
     );
     Ok(Some(Figure { file, bytes: charts.to_svg()?.into_bytes(), caption }))
+}
+
+/// The distributions that were drawn when the shown models were judged; of their first seeds.
+fn histograms(root: &Path, plan: &Plan, summary: &Summary, dataset: &str) -> Vec<Figure> {
+    let of = |model: &ModelSummary| {
+        let own = |run: &&PlannedRun| run.variant == model.variant && Some(&run.seed) == model.seeds.first();
+        let run = plan.runs.iter().find(own)?;
+        let bytes = crate::files::read_bounded(&root.join("runs").join(&run.folder).join(HISTOGRAMS_FILE), 4 << 20).ok()?;
+        // It is put into the page as it is.
+        let svg = String::from_utf8(bytes).ok().filter(|svg| svg.starts_with("<svg ") && !svg.contains("<script"))?;
+        let file = histogram_file(dataset, &model.variant.bits);
+        Some(Figure { file, bytes: svg.into_bytes(), caption: DistributionChart::CAPTION.into() })
+    };
+    shown(summary, dataset).into_iter().filter_map(of).collect()
+}
+
+/// File of the distributions of a model of the widths `bits`.
+pub fn histogram_file(dataset: &str, bits: &str) -> String {
+    format!("{}-histograms-{}.svg", slug(dataset), bits.replace(',', "-"))
 }
 
 /// `12.1 G`, `328 M`.

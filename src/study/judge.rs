@@ -21,7 +21,8 @@ use crate::{
     },
     metrics::{Cost, PaperCost},
     model::{MODEL_FILE, Model, Tensor, TensorFile},
-    post_training::{Calibration, PostTraining, quantize as quantize_model},
+    post_training::{Calibration, PostTraining, distributions, quantize as quantize_model},
+    report::DistributionChart,
     saliency::{Method, MethodOptions},
     train::{QuantizerState, RunFolder},
 };
@@ -29,8 +30,12 @@ use crate::{
 /// Maps of the judged images in a run's folder: a tensor `<method>` [N, C, H, W] each; `images` and, by the first method, `masked`
 /// [N, C, H, W] in 0..1; `labels`, `predictions` and `probabilities` [N].
 pub const MAPS_FILE: &str = "maps.safetensors";
+/// Distributions of weights and activations in a run's folder, of models trained with quantization.
+pub const HISTOGRAMS_FILE: &str = "histograms.svg";
 /// Training images that post-training quantization is calibrated on.
 pub(super) const CALIBRATION_IMAGES: u32 = 512;
+/// Training images whose activations are in the histograms.
+const HISTOGRAM_IMAGES: u32 = 64;
 /// Images a pass.
 const BATCH: u32 = 128;
 /// Points of the KL curve that are kept.
@@ -163,6 +168,13 @@ pub(super) async fn judge(
     maps.predictions = judged_predictions.iter().map(|prediction| prediction.class).collect();
     maps.probabilities = judged_predictions.iter().map(|prediction| prediction.probability).collect();
     maps.write(&config.out, dataset.shape)?;
+    if run.variant.stage == Stage::QuantizationAware {
+        begin(watcher, "distributions")?;
+        let shown = ResidentData::new(gpu, &first(&dataset.train, wanted.images.min(HISTOGRAM_IMAGES), dataset), dataset.shape)?;
+        let title = format!("{} on {}, before and after quantization", run.variant.full_label(), run.variant.dataset);
+        let svg = DistributionChart::new(&title, &distributions(gpu, &model, &shown, normalization).await?).to_svg()?;
+        crate::files::write_atomically(&config.out.join(HISTOGRAMS_FILE), svg.as_bytes())?;
+    }
     let alphas = model.layout.alphas();
     let short = |name: &str| name.strip_suffix(".alpha").unwrap_or(name).to_string();
     Ok(ModelResult {

@@ -130,6 +130,16 @@ impl OfDataset<'_> {
         if let Some(figure) = self.named("quantizers.svg") {
             blocks.extend([Block::Heading("Quantizers while training".into()), figure]);
         }
+        let widths =
+            summary.trained(dataset, true).chain(summary.trained(dataset, false)).map(|model| model.variant.bits.as_str());
+        let mut files: Vec<String> = widths.map(|bits| figures::histogram_file(dataset, bits)).collect();
+        files.sort();
+        files.dedup();
+        let histograms: Vec<Block> = files.iter().filter_map(|file| self.figure(file)).collect();
+        if !histograms.is_empty() {
+            blocks.push(Block::Heading("Distributions".into()));
+            blocks.extend(histograms);
+        }
         blocks
     }
 
