@@ -35,8 +35,16 @@ fn a_model_a_run_folder_and_a_configuration_agree() {
     fs::write(begun.join("config.toml"), config.to_toml()).unwrap();
 
     let from_config = json(&["cost", text(&toml)]);
-    for path in [&model, &folder.path().join("run"), &begun] {
-        assert_eq!(json(&["cost", text(path)]), from_config, "{}", path.display());
+    // Of a model that is there the size of its packed file is known too.
+    let packed = folder.path().join("packed.safetensors");
+    succeed(&["export", text(&model), "--format", "packed", "--out", text(&packed)]);
+    let file_bytes = fs::metadata(&packed).unwrap().len();
+    let without_file = |mut cost: serde_json::Value| {
+        let file = cost.as_object_mut().unwrap().shift_remove("packed_file_bytes");
+        (cost, file.and_then(|bytes| bytes.as_u64()))
+    };
+    for (path, file) in [(&model, Some(file_bytes)), (&folder.path().join("run"), Some(file_bytes)), (&begun, None)] {
+        assert_eq!(without_file(json(&["cost", text(path)])), (from_config.clone(), file), "{}", path.display());
     }
     // conv1: 8×13×13 outputs of 9 inputs; conv2: 8×6×6 of 72; fc1: 10 of the pool's 8×3×3.
     let column = |key: &str| -> Vec<u64> {
@@ -55,6 +63,8 @@ fn a_model_a_run_folder_and_a_configuration_agree() {
 
     // Flags win over what the model says, and over the configuration alike.
     let wider = json(&["cost", text(&model), "--bits", "8,4", "--per-channel=false"]);
+    let (wider, file) = without_file(wider);
+    assert!(file > Some(file_bytes));
     assert_eq!(wider, json(&["cost", text(&toml), "--bits", "8,4", "--per-channel=false"]));
     assert_eq!(wider["layers"][1]["bit_ops"], macs[1] * 4 * 8);
     assert!(succeed(&["cost", text(&model)]).contains("packed model: "));

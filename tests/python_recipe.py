@@ -51,7 +51,7 @@ def main() -> None:
         difference = np.abs(names["scores"].detach().numpy() - names["logits"]).max() / largest
         gradients = np.abs(names["x"].grad.numpy() - names["gradient"])
         off = (gradients.max((1, 2, 3)) > 1e-3 * np.abs(names["gradient"]).max((1, 2, 3))).sum()
-        print(f"float: logits within {difference:.1e}; gradients beyond 0.1 % in {off} of {len(gradients)} images (ties in the pool)")
+        print(f"float: logits within {difference:.1e}; gradients beyond 0.1 % in {off} of {len(gradients)} images")
         assert difference < 1e-4 and off <= 0.01 * len(gradients)
         # The network is the quantized one now.
         ours = names["load_arrays"]("quantized/attributions.safetensors")

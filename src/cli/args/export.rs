@@ -45,7 +45,7 @@ pub struct ExportArgs {
     /// onnx: what the graph takes
     #[arg(long, value_enum, value_name = "WHAT", default_value = "image", help_heading = "ONNX")]
     pub input: ExportInput,
-    /// onnx: weights whose levels fit 4 bits take 4 bits instead of 8; needs operator set 21 (ONNX Runtime 1.18)
+    /// onnx: weights whose levels fit 4 bits take 4 bits instead of 8; needs operator set 21 (ONNX Runtime 1.19)
     #[arg(long, help_heading = "ONNX")]
     pub int4: bool,
     /// Read the file back and run it, in f64, on the first N test images beside saliq's own network; fails where they differ
