@@ -73,6 +73,12 @@ pub enum Error {
     },
 }
 
+/// `text` with spaces for what names and texts from files may hold but a terminal, an XML file or a line of text must not: control
+/// characters (escape sequences, newlines) and non-characters.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c }).collect()
+}
+
 impl Error {
     /// A failed read or write of `path`; use as `.map_err(Error::io("cannot read", path))`.
     pub fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
@@ -80,9 +86,9 @@ impl Error {
         move |source| Error::Io { path, what, source }
     }
 
-    /// Content of `path` that its format does not allow.
+    /// Content of `path` that its format does not allow; the reason may quote the file.
     pub fn format(path: impl AsRef<Path>, reason: impl Into<String>) -> Error {
-        Error::Format { path: path.as_ref().to_path_buf(), reason: reason.into() }
+        Error::Format { path: path.as_ref().to_path_buf(), reason: plain(&reason.into()) }
     }
 
     /// The process exit code for this error (interface: 2 usage, 130/143 signals, 1 otherwise).

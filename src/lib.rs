@@ -29,4 +29,5 @@ pub mod sgt;
 pub mod study;
 pub mod train;
 
+pub(crate) use error::plain;
 pub use error::{Error, Result};

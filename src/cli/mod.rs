@@ -63,7 +63,8 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
 /// One line, whatever a library's message looked like. A closed standard error is no reason to panic.
 fn report(message: &str) {
     let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
-    let _ = writeln!(std::io::stderr(), "error: {line}");
+    // A file, or its name, may hold what a terminal takes for a command.
+    let _ = writeln!(std::io::stderr(), "error: {}", crate::plain(&line));
 }
 
 /// Help and version as clap prints them; an error, clap's suggestion included, on one line.

@@ -7,7 +7,7 @@ use super::{
     Augmentation, NetworkConfig, Normalize, OptimizerConfig, Precision, QuantizationConfig, RunConfig, ScheduleConfig, SgtConfig,
     WeightInit, resolve::short_name,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, plain};
 
 /// Largest metadata text that is parsed.
 const MAX_METADATA: usize = 1 << 20;
@@ -54,7 +54,7 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Model`] for more than 1 MiB, malformed JSON, or a network, quantization or normalisation that cannot be.
     pub fn from_metadata(text: &str) -> Result<ModelConfig> {
-        let bad = |reason: &str| Error::Model(format!("metadata `saliq`: {reason}; is this a model file of saliq?"));
+        let bad = |reason: &str| Error::Model(format!("metadata `saliq`: {}; is this a model file of saliq?", plain(reason)));
         if text.len() > MAX_METADATA {
             return Err(bad("longer than 1 MiB"));
         }

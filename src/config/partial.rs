@@ -14,7 +14,7 @@ use super::{
     quantization::refusal,
     text::{real, suggestion, whole},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, plain};
 
 /// Largest configuration file that is read.
 const MAX_FILE: u64 = 1 << 20;
@@ -322,7 +322,7 @@ impl PartialRunConfig {
         let line_of = |offset: usize| 1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count();
         let at = |offset: Option<usize>, message: &str| {
             let place = offset.map_or(String::new(), |offset| format!(":{}", line_of(offset)));
-            Error::Usage(format!("{origin}{place}: {}", message.trim().replace('\n', "; ")))
+            Error::Usage(format!("{origin}{place}: {}", plain(&message.trim().replace('\n', "; "))))
         };
         let toml_error = |error: toml::de::Error| at(error.span().map(|span| span.start), error.message());
         let table = toml::de::DeTable::parse(text).map_err(toml_error)?;

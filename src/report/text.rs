@@ -6,6 +6,7 @@ use ab_glyph::{Font, FontRef, GlyphId, PxScale, ScaleFont};
 use image::RgbImage;
 
 use super::colormap::Rgb;
+pub(super) use crate::plain;
 
 static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
     FontRef::try_from_slice(include_bytes!("../../assets/fonts/DejaVuSans-subset.ttf")).expect("the embedded font is valid")
@@ -31,12 +32,6 @@ impl Size {
     fn scale(self) -> PxScale {
         PxScale::from(self.0)
     }
-}
-
-/// `text` with spaces for what names from files may hold but a terminal, an XML file or a line of text must not: control
-/// characters (escape sequences, newlines) and non-characters.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c }).collect()
 }
 
 /// Width of `text` on one line, in pixels.
