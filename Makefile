@@ -1,5 +1,6 @@
 # make demo    install what is missing (a software Vulkan driver on a Linux machine without any), build, run the demo
 # make test    formatting, lints, tests, and every shader validated for SPIR-V, MSL and HLSL
+# make soak    what takes minutes: 100,000 steps with flat memory, 200 kills of a run that comes to the same end
 # make bench   kernel and step timings on the default adapter; more in benches/README.md
 # make fuzz    every parser fuzzed, 10 million executions or 15 minutes each;  make deny  licences, advisories, duplicates
 # make driver  only install the driver;  make clean  remove what was built
@@ -15,7 +16,11 @@ export XDG_RUNTIME_DIR ?= $(abspath target)
 DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens training commands judgement_kernels judgement_goldens \
                attribution_kernels attributions batch_norm quantizers
 
-.PHONY: demo test bench fuzz deny driver release cargo clean
+# Long runs, one after the other; short forms of them are part of `make test`.
+soak: cargo driver
+	$(CARGO) test --locked --test faults --test soak -- --ignored --nocapture --test-threads=1
+
+.PHONY: demo test soak bench fuzz deny driver release cargo clean
 
 demo: cargo driver release
 	./$(SALIQ) demo

@@ -4,12 +4,15 @@
 // Parameters are one array of LENGTH floats, gradients and states alike: weights and biases before STEP_FIRST, learned steps before ALPHA_FIRST,
 // PACT's α from there on. WEIGHT_DECAY is for weights and biases; steps have none; α have their own ALPHA_DECAY (an L2 penalty: decay · α is
 // added to the gradient). Steps and α have STEP_LR_FACTOR and ALPHA_LR_FACTOR times the rate, and stay ≥ STEP_FLOOR and ALPHA_FLOOR.
-// flag[0] gets bit 0 for a weight or bias and bit 1 for a step or an α that is no longer finite; it is never cleared here.
+// With `probe` nothing is changed: the lowest indices of a gradient and of a result that are NaN or infinite go to `health`. Without it the update is made
+// where `health` says so, at the rate's factor there.
 // 4 elements an invocation; workgroups are counted over x, then y.
 
 import constants::LANES;
 import package::common::step::Step;
-import package::common::parameters::{Kind, apply_floor, by_kind, kinds, report};
+import package::common::floats::are_finite;
+import package::common::health::{GRADIENT, UPDATE, APPLY, RATE, NONE, first_of};
+import package::common::parameters::{Kind, apply_floor, by_kind, kinds};
 
 override LENGTH: u32;
 override STEP_FIRST: u32;
@@ -30,7 +33,8 @@ override DECOUPLED: u32 = 0u;
 @group(0) @binding(0) var<uniform> current: Step;
 @group(0) @binding(1) var<storage, read_write> parameters: array<vec4f>;
 @group(0) @binding(2) var<storage, read> gradients: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> flag: array<atomic<u32>>;
+@if(probe) @group(0) @binding(3) var<storage, read_write> health: array<atomic<u32>>;
+@if(!probe) @group(0) @binding(3) var<storage, read> health: array<u32>;
 @group(0) @binding(4) var<storage, read_write> first_moment: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> second_moment: array<vec4f>;
 
@@ -42,21 +46,33 @@ fn main(
 ) {
     let at = (workgroup.y * workgroups.x + workgroup.x) * LANES + lane;
     if (at >= (LENGTH + 3u) / 4u) { return; }
+    var factor = 1.0;
+    @if(probe) { factor = bitcast<f32>(atomicLoad(&health[RATE])); }
+    @if(!probe) {
+        if (health[APPLY] == 0u) { return; }
+        factor = bitcast<f32>(health[RATE]);
+    }
     let kind = kinds(at, STEP_FIRST, ALPHA_FIRST, LENGTH);
     let old = parameters[at];
-    let rate = current.learning_rate * by_kind(kind, 1.0, STEP_LR_FACTOR, ALPHA_LR_FACTOR);
+    let rate = factor * current.learning_rate * by_kind(kind, 1.0, STEP_LR_FACTOR, ALPHA_LR_FACTOR);
     let decay = by_kind(kind, WEIGHT_DECAY, 0.0, ALPHA_DECAY);
     let apart = vec4<bool>(DECOUPLED != 0u) & !kind.alpha;
     let g = gradients[at] + select(decay * old, vec4f(), apart);
     let shrunk = select(old, old * (1.0 - rate * decay), apart);
     let m = BETA1 * first_moment[at] + BETA1_REST * g;
     let v = BETA2 * second_moment[at] + BETA2_REST * g * g;
-    first_moment[at] = m;
-    second_moment[at] = v;
     let denominator = sqrt(v) / sqrt(current.beta2_correction) + EPSILON;
     let updated = shrunk - rate / current.beta1_correction * m / denominator;
 
-    let damage = report(updated, kind);
-    if (damage != 0u) { atomicOr(&flag[0], damage); }
-    parameters[at] = apply_floor(old, updated, kind, by_kind(kind, 0.0, STEP_FLOOR, ALPHA_FLOOR));
+    @if(probe) {
+        let gradient = first_of(kind.real & !are_finite(gradients[at]), at);
+        if (gradient != NONE) { atomicMin(&health[GRADIENT], gradient); }
+        let update = first_of(kind.real & !(are_finite(updated) & are_finite(m) & are_finite(v)), at);
+        if (update != NONE) { atomicMin(&health[UPDATE], update); }
+    }
+    @if(!probe) {
+        first_moment[at] = m;
+        second_moment[at] = v;
+        parameters[at] = apply_floor(old, updated, kind, by_kind(kind, 0.0, STEP_FLOOR, ALPHA_FLOOR));
+    }
 }

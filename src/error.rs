@@ -65,8 +65,11 @@ pub enum Error {
     /// A download failed.
     #[error("{0}")]
     Download(String),
+    /// A run folder that another run is writing to.
+    #[error("{0}")]
+    Locked(String),
     /// Stopped by a signal; the exit code is 128 + the signal's number.
-    #[error("interrupted; a checkpoint was written, go on with --resume")]
+    #[error("interrupted; go on from the last checkpoint with --resume")]
     Interrupted {
         /// 2 for Ctrl-C, 15 for SIGTERM.
         signal: i32,

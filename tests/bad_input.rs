@@ -340,7 +340,8 @@ fn a_loss_that_is_no_number() {
     let out = folder.path().join("blown");
     let arguments = ["train", "--config", text(&config), "--out", text(&out)];
     let message = refused(1, &[&arguments[..], &["--lr", "1e30"]].concat());
-    let names_layer = |message: &str| ["conv1", "conv2", "fc1", "act1", "act2"].iter().any(|layer| message.contains(layer));
+    let names_layer =
+        |message: &str| ["conv1", "conv2", "fc1", "fc2", "act1", "act2", "act3"].iter().any(|layer| message.contains(layer));
     assert!(message.contains("step ") && names_layer(&message) && message.contains("--lr"), "{message}");
     assert!(!out.join("model.safetensors").exists(), "a model that is none");
 

@@ -300,6 +300,7 @@ fn optimizers() {
         let optimizer = Optimizer::new(gpu(), &network, &config.optimizer, &quantization).unwrap();
         let step = gpu().uniform("step", size_of::<StepRecord>() as u64).unwrap();
         let mut recording = Recording::new();
+        optimizer.record_probe(gpu(), &mut recording, &network, &step).unwrap();
         optimizer.record(gpu(), &mut recording, &network, &step).unwrap();
         let schedule = Schedule::new(&config, 5, 5);
         let expected = tensors.f64(&format!("{case}.parameters"));
@@ -326,7 +327,7 @@ fn optimizers() {
             let actual: Vec<f32> = change(&mut actual.iter().map(|&value| f64::from(value))).iter().map(|&x| x as f32).collect();
             assert_close(&format!("change of {what}"), &actual, &change(&mut expected.iter().copied()), 2e-4);
         }
-        assert_eq!(read::<u32>(&optimizer.flag, 1), [0], "{case}");
+        assert_eq!(read::<u32>(&optimizer.health, 2), [u32::MAX; 2], "{case}");
     }
 }
 

@@ -594,23 +594,27 @@ fn rules() -> ParameterRules {
     }
 }
 
-fn rule_constants(rules: &ParameterRules) -> Specialization {
-    lanes()
+/// The constants of an optimiser that updates, or only looks.
+fn rule_constants(rules: &ParameterRules, probe: bool) -> Specialization {
+    let constants = lanes()
+        .feature("probe", probe)
         .constant("LENGTH", LENGTH as u32)
         .constant("STEP_FIRST", rules.step_first as u32)
         .constant("ALPHA_FIRST", rules.alpha_first as u32)
         .constant("WEIGHT_DECAY", rules.weight_decay)
         .constant("STEP_LR_FACTOR", rules.step_lr_factor)
-        .constant("STEP_FLOOR", rules.step_floor)
         .constant("ALPHA_DECAY", rules.alpha_decay)
-        .constant("ALPHA_LR_FACTOR", rules.alpha_lr_factor)
-        .constant("ALPHA_FLOOR", rules.alpha_floor)
+        .constant("ALPHA_LR_FACTOR", rules.alpha_lr_factor);
+    match probe {
+        true => constants,
+        false => constants.constant("STEP_FLOOR", rules.step_floor).constant("ALPHA_FLOOR", rules.alpha_floor),
+    }
 }
 
 /// Steps `name` six times beside `reference`, with gradients that drive a step and an α below their floors, and compares parameters and states.
 fn check_optimizer(
     name: &'static str,
-    specialization: Specialization,
+    specialization: impl Fn(bool) -> Specialization,
     states: usize,
     betas: [f64; 2],
     mut reference: impl FnMut(u32, f64, &mut [f64], &[f64], &mut [Vec<f64>]),
@@ -626,7 +630,7 @@ fn check_optimizer(
     let parameters = upload(&start);
     let state_buffers: Vec<_> = (0..states).map(|_| upload(&vec![0f32; padded])).collect();
     let mut expected_states = vec![vec![0.0; LENGTH]; states];
-    let flag = upload(&[0u32; 4]);
+    let health = upload(&HEALTHY);
     for number in 1..=6 {
         let rate = 0.1 / f64::from(number);
         let mut gradient = random.vector(LENGTH);
@@ -643,10 +647,14 @@ fn check_optimizer(
             ..step()
         };
         let (record, gradient) = (uniform(record), upload(&gradient));
-        let mut bindings = vec![&record, &parameters, &gradient, &flag];
+        let mut bindings = vec![&record, &parameters, &gradient, &health];
         bindings.extend(&state_buffers);
+        // Looking finds nothing and changes nothing.
+        let before = read::<f32>(&parameters, padded);
+        run(name, specialization(true), &bindings, [3, 2, 1]);
+        assert_eq!(read::<f32>(&parameters, padded), before);
         // 3 × 2 workgroups of 8 × 4 parameters: both dimensions are used.
-        run(name, specialization.clone(), &bindings, [3, 2, 1]);
+        run(name, specialization(false), &bindings, [3, 2, 1]);
         reference(number, f64::from(rate as f32), &mut expected, &exact, &mut expected_states);
         let actual = read::<f32>(&parameters, padded);
         assert_close(name, &actual[..LENGTH], &expected, 1e-6);
@@ -661,15 +669,40 @@ fn check_optimizer(
     let last = read::<f32>(&parameters, LENGTH);
     assert_eq!(last[LENGTH - 1], 0.05, "an α rests on its floor");
     assert_eq!(last[LENGTH - ALPHAS - 1], 0.02, "a step rests on its floor");
-    assert_eq!(read::<u32>(&flag, 1), [0]);
+    assert_eq!(read::<u32>(&health, 8), HEALTHY);
+
+    // A step that does not count leaves everything as it is; a factor of a half is half the rate, exactly.
+    let gradient = upload(&vec![0.5f32; padded]);
+    let record =
+        |rate: f32| uniform(StepRecord { learning_rate: rate, beta1_correction: 0.1, beta2_correction: 0.001, ..step() });
+    let update = |rate: f32, words: [u32; 8]| {
+        let parameters = upload(&last.iter().copied().chain([42.0; 3]).take(padded).collect::<Vec<f32>>());
+        let states: Vec<_> = (0..states).map(|_| upload(&vec![0.25f32; padded])).collect();
+        let (record, health) = (record(rate), upload(&words));
+        let mut bindings = vec![&record, &parameters, &gradient, &health];
+        bindings.extend(&states);
+        run(name, specialization(false), &bindings, [3, 2, 1]);
+        let states = states.iter().flat_map(|state| read::<f32>(state, LENGTH)).collect::<Vec<_>>();
+        (read::<f32>(&parameters, LENGTH), states)
+    };
+    let mut words = HEALTHY;
+    words[2] = 0;
+    assert_eq!(update(0.1, words), (last.clone(), vec![0.25; states * LENGTH]));
+    words[2] = 1;
+    words[4] = 0.5f32.to_bits();
+    assert_eq!(update(0.1, words), update(0.05, HEALTHY));
+    assert_ne!(update(0.1, words), update(0.1, HEALTHY));
 }
+
+/// `health` before a step.
+const HEALTHY: [u32; 8] = [u32::MAX, u32::MAX, 1, 0, 0x3f80_0000, 0, 0, 0];
 
 #[test]
 fn optimizer_sgd_matches_the_reference() {
     for (number, momentum, nesterov) in
         [(0u32, None, false), (1, Some(f64::from(0.9f32)), false), (2, Some(f64::from(0.9f32)), true)]
     {
-        let specialization = rule_constants(&rules()).constant("MOMENTUM", number);
+        let specialization = |probe| rule_constants(&rules(), probe).constant("MOMENTUM", number);
         check_optimizer("optimizer_sgd", specialization, 1, [0.9, 0.999], |_, rate, parameters, gradients, states| {
             reference::optimizer_sgd::optimizer_sgd(&rules(), rate, momentum, nesterov, parameters, gradients, &mut states[0]);
         });
@@ -680,13 +713,15 @@ fn optimizer_sgd_matches_the_reference() {
 fn optimizer_adam_matches_the_reference() {
     for decoupled in [false, true] {
         let adam = Adam { betas: [0.8, 0.999], epsilon: 1e-8, decoupled };
-        let specialization = rule_constants(&rules())
-            .constant("BETA1", 0.8)
-            .constant("BETA2", 0.999)
-            .constant("BETA1_REST", 0.2)
-            .constant("BETA2_REST", 0.001)
-            .constant("EPSILON", 1e-8)
-            .constant("DECOUPLED", u32::from(decoupled));
+        let specialization = |probe| {
+            rule_constants(&rules(), probe)
+                .constant("BETA1", 0.8)
+                .constant("BETA2", 0.999)
+                .constant("BETA1_REST", 0.2)
+                .constant("BETA2_REST", 0.001)
+                .constant("EPSILON", 1e-8)
+                .constant("DECOUPLED", u32::from(decoupled))
+        };
         check_optimizer("optimizer_adam", specialization, 2, adam.betas, |number, rate, parameters, gradients, states| {
             let [first, second] = states else { panic!("two states") };
             reference::optimizer_adam::optimizer_adam(&rules(), &adam, rate, number, parameters, gradients, [first, second]);
@@ -696,31 +731,121 @@ fn optimizer_adam_matches_the_reference() {
 
 #[test]
 fn optimizer_adadelta_matches_the_reference() {
-    let specialization = rule_constants(&rules()).constant("RHO", 0.9).constant("RHO_REST", 0.1).constant("EPSILON", 1e-6);
+    let specialization =
+        |probe| rule_constants(&rules(), probe).constant("RHO", 0.9).constant("RHO_REST", 0.1).constant("EPSILON", 1e-6);
     check_optimizer("optimizer_adadelta", specialization, 2, [0.9, 0.999], |_, rate, parameters, gradients, states| {
         let [square, delta] = states else { panic!("two states") };
         reference::optimizer_adadelta::optimizer_adadelta(&rules(), [0.9, 1e-6], rate, parameters, gradients, [square, delta]);
     });
 }
 
+/// Probing finds the first bad gradient and the first bad result, whatever their number, and changes nothing.
 #[test]
-fn optimizers_flag_what_is_not_finite() {
-    for (name, states) in [("optimizer_sgd", 1), ("optimizer_adam", 2), ("optimizer_adadelta", 2)] {
-        for (place, bad, expected) in
-            [(3, f32::NAN, 1), (LENGTH - 1, f32::INFINITY, 2), (LENGTH - ALPHAS - 1, f32::NAN, 2), (LENGTH, f32::NAN, 0)]
-        {
-            let padded = LENGTH.next_multiple_of(4);
-            let mut start = vec![1f32; padded];
-            start[place] = bad;
-            let flag = upload(&[0u32; 4]);
-            let record = uniform(StepRecord { beta1_correction: 0.1, beta2_correction: 0.001, ..step() });
-            let (parameters, gradient) = (upload(&start), upload(&vec![0.5f32; padded]));
-            let state_buffers: Vec<_> = (0..states).map(|_| upload(&vec![0f32; padded])).collect();
-            let mut bindings = vec![&record, &parameters, &gradient, &flag];
-            bindings.extend(&state_buffers);
-            run(name, rule_constants(&rules()), &bindings, flat_workgroups(LENGTH as u64, 4 * LANES));
-            assert_eq!(read::<u32>(&flag, 1)[0], expected, "{name} {place}");
+fn optimizers_find_what_is_not_finite() {
+    let padded = LENGTH.next_multiple_of(4);
+    let rules = [("optimizer_sgd", 0, 1), ("optimizer_sgd", 1, 1), ("optimizer_adam", 0, 2), ("optimizer_adadelta", 0, 2)];
+    let patterns =
+        [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0x7f80_0001), f32::from_bits(0xffff_ffff)];
+    let none = u32::MAX;
+    for (name, momentum, states) in rules {
+        let specialization = rule_constants(&self::rules(), true);
+        let specialization =
+            if name == "optimizer_sgd" { specialization.constant("MOMENTUM", momentum as u32) } else { specialization };
+        let probe = |parameters: &[f32], gradients: &[f32], state: &[f32], rate: f32| {
+            let record = StepRecord { learning_rate: rate, beta1_correction: 0.1, beta2_correction: 0.001, ..step() };
+            let (record, health) = (uniform(record), upload(&HEALTHY));
+            let (parameters, gradients) = (upload(parameters), upload(gradients));
+            let buffers: Vec<_> = (0..states).map(|_| upload(state)).collect();
+            let mut bindings = vec![&record, &parameters, &gradients, &health];
+            bindings.extend(&buffers);
+            run(name, specialization.clone(), &bindings, flat_workgroups(LENGTH as u64, 4 * LANES));
+            let found = read::<u32>(&health, 8);
+            assert_eq!(found[2..], HEALTHY[2..]);
+            [found[0], found[1]]
+        };
+        let (good, zero) = (vec![0.5f32; padded], vec![0f32; padded]);
+        assert_eq!(probe(&good, &good, &zero, 0.1), [none, none], "{name}");
+        let mut random = Random(15);
+        for bad in patterns {
+            let mut places: Vec<u32> = (0..3).map(|_| random.below(LENGTH as u32)).collect();
+            places.push(LENGTH as u32 - 1);
+            let mut gradients = good.clone();
+            places.iter().for_each(|&place| gradients[place as usize] = bad);
+            let first = places.iter().min().copied().unwrap();
+            assert_eq!(probe(&good, &gradients, &zero, 0.1)[0], first, "{name}: gradient {bad} at {places:?}");
+            let mut parameters = good.clone();
+            parameters[first as usize] = bad;
+            assert_eq!(probe(&parameters, &good, &zero, 0.1), [none, first], "{name}: parameter {bad} at {first}");
         }
+        // Behind the end there is nothing to find.
+        let mut beyond = good.clone();
+        beyond[LENGTH] = f32::NAN;
+        assert_eq!(probe(&beyond, &beyond, &zero, 0.1), [none, none], "{name}");
+        // Finite numbers whose update is none.
+        let mut large = good.clone();
+        large[7] = 3e38;
+        assert_eq!(probe(&good, &large, &zero, 100.0), [none, 7], "{name}");
+    }
+}
+
+#[test]
+fn judge_step_matches_the_reference() {
+    use reference::judge_step::{Health, judge_step};
+    const EXPLODED: f32 = 1000.0;
+    let to_option = |index: u32| Some(index).filter(|&index| index != u32::MAX);
+    let sums: [[f32; 4]; 4] = [[3.0, 1.0, 2.0, 4.0], [4000.0, 0.0, 0.0, 4.0], [4001.0, 0.0, 0.0, 4.0], [f32::NAN, 0.0, 0.0, 4.0]];
+    for policy in 0..3u32 {
+        let specialization = || Specialization::new().constant("POLICY", policy).constant("EXPLODED", EXPLODED);
+        for case in 0..sums.len() * 8 {
+            let (row, flagged) = (sums[case % 4], case % 4 == 3 || case / 4 == 5);
+            let words: [u32; 8] = match case / 4 {
+                1 => [9, 4, 1, 0, 0.25f32.to_bits(), 0, 0, 0],
+                2 => [u32::MAX, 4, 0, 0, 1f32.to_bits(), 0, 0, 0],
+                3 => [u32::MAX, u32::MAX, 0, 1, 1f32.to_bits(), 0, 0, 0],
+                _ => [u32::MAX, u32::MAX, 0, 0, 0.5f32.to_bits(), 0, 0, 0],
+            };
+            let (health, verdicts) = (upload(&words), dirty(4));
+            let (mut metrics, mut flags) = (vec![[0f32; 4]; 2], vec![0u32; 4]);
+            (metrics[1], flags[1]) = (row, u32::from(flagged));
+            let record = uniform(StepRecord { log_slot: 1, ..step() });
+            run("judge_step", specialization(), &[&record, &upload(&metrics), &upload(&flags), &health, &verdicts], [1, 1, 1]);
+            let mut expected = Health {
+                gradient: to_option(words[0]),
+                update: to_option(words[1]),
+                apply: words[2] != 0,
+                halted: words[3] != 0,
+                rate: f64::from(f32::from_bits(words[4])),
+            };
+            let verdict = judge_step(policy, f64::from(EXPLODED), row.map(f64::from), flagged, &mut expected);
+            let actual = read::<u32>(&health, 8);
+            assert_eq!(read::<u32>(&verdicts, 4)[2..], [verdict.0, verdict.1.unwrap_or(u32::MAX)], "{policy} {case}");
+            let actual = Health {
+                gradient: to_option(actual[0]),
+                update: to_option(actual[1]),
+                apply: actual[2] != 0,
+                halted: actual[3] != 0,
+                rate: f64::from(f32::from_bits(actual[4])),
+            };
+            assert_eq!(actual, expected, "{policy} {case}");
+        }
+    }
+}
+
+#[test]
+fn keep_statistics_matches_the_reference() {
+    let values = Random(16).vector(40);
+    let before = Random(17).vector(21);
+    for apply in [true, false] {
+        let mut words = HEALTHY;
+        words[2] = u32::from(apply);
+        let (health, parameters, kept) = (upload(&words), upload(&values), upload(&before));
+        let specialization = lanes().constant("FIRST", 17u32).constant("COUNT", 21u32);
+        run("keep_statistics", specialization, &[&health, &parameters, &kept], [21u32.div_ceil(LANES), 1, 1]);
+        let exact = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
+        let (mut expected, mut expected_kept) = (exact(&values), exact(&before));
+        reference::keep_statistics::keep_statistics(apply, &mut expected[17..38], &mut expected_kept);
+        assert_eq!(exact(&read::<f32>(&parameters, 40)), expected, "{apply}");
+        assert_eq!(exact(&read::<f32>(&kept, 21)), expected_kept, "{apply}");
     }
 }
 

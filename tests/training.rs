@@ -182,17 +182,25 @@ fn resume_on_the_command_line() {
     assert!(other.contains("--resume") && other.contains("other settings"), "{other}");
     assert!(model(&whole) == model(&out), "a refused run changed the model");
 
+    let [newest, before] = ["checkpoint.safetensors", "checkpoint.1.safetensors"].map(|name| out.join(name));
     for damage in [None, Some(&b"not a checkpoint"[..])] {
-        let checkpoint = out.join("checkpoint.safetensors");
-        match damage {
-            None => std::fs::remove_file(checkpoint).unwrap(),
-            Some(bytes) => std::fs::write(checkpoint, bytes).unwrap(),
+        let harm = |path: &Path| match damage {
+            None => std::fs::remove_file(path).unwrap(),
+            Some(bytes) => std::fs::write(path, bytes).unwrap(),
+        };
+        // The newest is lost: the run goes on from the one before, of step 3. Both are lost: it starts over.
+        for (lost, said_of_it) in [(&[&newest][..], "of step 3"), (&[&newest, &before], "starting over")] {
+            lost.iter().for_each(|path| harm(path));
+            let over = train(&out, &["--steps", "6", "--resume"]);
+            assert_eq!(over.status.code(), Some(0), "{}", said(&over));
+            assert!(said(&over).contains(said_of_it), "{}", said(&over));
+            assert!(said(&over).contains("checkpoint.safetensors"), "{}", said(&over));
+            assert!(model(&whole) == model(&out), "another model");
+            assert_eq!(steps_in(&whole), steps_in(&out));
         }
-        let over = train(&out, &["--steps", "6", "--resume"]);
-        assert_eq!(over.status.code(), Some(0), "{}", said(&over));
-        assert!(said(&over).contains("starting over"), "{}", said(&over));
-        assert!(model(&whole) == model(&out), "another model");
-        assert_eq!(steps_in(&whole), steps_in(&out));
+        // Two checkpoints again.
+        assert_eq!(train(&out, &["--steps", "3", "--force"]).status.code(), Some(0));
+        assert_eq!(train(&out, &["--steps", "6", "--resume"]).status.code(), Some(0));
     }
 }
 

@@ -1,7 +1,5 @@
 // What the optimisers share: which of 4 consecutive parameters are what, and the rules for learned steps and PACT's α.
 
-import package::common::floats::are_finite;
-
 struct Kind {
     step: vec4<bool>, // a learned step
     alpha: vec4<bool>, // a PACT α; else a weight or bias
@@ -18,13 +16,6 @@ fn kinds(at: u32, step_first: u32, alpha_first: u32, length: u32) -> Kind {
 // `weight`, `step` or `alpha`, as each of the 4 is one.
 fn by_kind(kind: Kind, weight: f32, step: f32, alpha: f32) -> vec4f {
     return select(select(vec4f(weight), vec4f(step), kind.step), vec4f(alpha), kind.alpha);
-}
-
-// Bit 0: a weight or bias is not finite; bit 1: a learned step or an α is not.
-fn report(updated: vec4f, kind: Kind) -> u32 {
-    let bad = kind.real & !are_finite(updated);
-    let learned = kind.step | kind.alpha;
-    return select(0u, 1u, any(bad & !learned)) | select(0u, 2u, any(bad & learned));
 }
 
 // What is stored: steps and α no lower than `floors`, padding as it was.

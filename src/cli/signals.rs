@@ -25,6 +25,9 @@ pub fn install() {
             let _ = flag::register(number, Arc::clone(&again));
             let _ = flag::register_usize(number, Arc::clone(&signal), number.unsigned_abs() as usize);
         }
+        // A limit on the size of files is to be an error of the write, like a full disk, not the end of the process.
+        #[cfg(unix)]
+        let _ = flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
         signal
     });
 }

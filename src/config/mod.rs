@@ -29,8 +29,8 @@ pub use quantization::{QuantizationOverrides, expand_bits};
 pub use resolve::DatasetInfo;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{
-    ActivationQuantizer, Augmentation, MaskFill, MaskRank, Normalize, OptimizerConfig, OptimizerKind, PactKind, Precision,
-    QuantizationConfig, RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit,
+    ActivationQuantizer, Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig, OptimizerKind, PactKind,
+    Precision, QuantizationConfig, RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit,
     WeightQuantizer,
 };
 

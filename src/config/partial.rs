@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NormalizeSpec,
-    OptimizerKind, PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit, WeightQuantizer,
+    OnNonFinite, OptimizerKind, PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit,
+    WeightQuantizer,
     quantization::refusal,
     text::{real, suggestion, whole},
 };
@@ -251,6 +252,12 @@ settings! {
         /// Steps (500) or time (30s, 5m, 2h) between two checkpoints [default: at the end of each epoch]
         #[arg(value_name = "N|TIME")]
         checkpoint_every: Cadence,
+        /// What becomes of a step whose numbers are NaN or infinite: its update is not made, and then stop, skip, or lower-lr [default: stop]
+        ///
+        /// stop: the run ends, with a checkpoint of before that step; skip: it goes on with the next step; lower-lr: likewise, at half the
+        /// learning rate from there on.
+        #[arg(value_name = "stop|skip|lower-lr", hide_possible_values = true)]
+        on_non_finite: OnNonFinite,
         /// Steps between two saliency pictures of a few fixed images, a filmstrip in the report; 0 for none [default: 0]
         #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
         snapshot_every: i64,

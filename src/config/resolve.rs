@@ -86,6 +86,7 @@ impl PartialRunConfig {
             out,
             log_every: narrow("log-every", self.log_every.unwrap_or(1))?,
             checkpoint_every: self.checkpoint_every.map(|cadence| cadence.to_string()),
+            on_non_finite: self.on_non_finite.unwrap_or_default(),
             snapshot_every: narrow("snapshot-every", self.snapshot_every.unwrap_or(0))?,
             freeze_bn_after: self.freeze_bn_after.map(|steps| narrow("freeze-bn-after", steps)).transpose()?,
             sgt: SgtConfig {
@@ -290,6 +291,7 @@ impl From<&RunConfig> for PartialRunConfig {
             out: Some(text_path(&run.out)),
             log_every: Some(i64::from(run.log_every)),
             checkpoint_every: run.checkpoint_every.as_deref().and_then(|text| text.parse().ok()),
+            on_non_finite: Some(run.on_non_finite),
             snapshot_every: Some(i64::from(run.snapshot_every)),
             network,
         }

@@ -137,6 +137,19 @@ choices! {
     }
 }
 choices! {
+    /// What becomes of a step whose loss, gradient or update is NaN or infinite. Its update is never made.
+    #[derive(Default)]
+    OnNonFinite {
+        /// The run ends before it.
+        #[default]
+        Stop,
+        /// The run goes on with the next one.
+        Skip,
+        /// Likewise, at half the learning rate from there on.
+        LowerLr,
+    }
+}
+choices! {
     /// How activations and their gradients are stored between layers; arithmetic is in f32 always.
     #[derive(Default)]
     Precision {
@@ -370,6 +383,9 @@ pub struct RunConfig {
     /// Steps or time between checkpoints (`500`, `5m`); epochs only where absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub checkpoint_every: Option<String>,
+    /// What becomes of a step with numbers that are none.
+    #[serde(default)]
+    pub on_non_finite: OnNonFinite,
     /// Steps between saliency snapshots; 0 for none.
     pub snapshot_every: u32,
     /// The last step with the batch's statistics in batch norms; absent: all steps.

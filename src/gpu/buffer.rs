@@ -5,11 +5,18 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Bytes in buffers: now, and at most so far.
-#[derive(Debug, Default)]
+/// Bytes in buffers: now, at most so far, and at most allowed.
+#[derive(Debug)]
 pub(super) struct Memory {
     pub allocated: AtomicU64,
     pub peak: AtomicU64,
+    pub limit: AtomicU64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory { allocated: AtomicU64::new(0), peak: AtomicU64::new(0), limit: AtomicU64::new(u64::MAX) }
+    }
 }
 
 /// A buffer's share of the [`Memory`], given back with its last clone.

@@ -56,6 +56,13 @@ impl Counters {
     }
 }
 
+/// How a device came to be: to open another like it.
+#[derive(Clone)]
+enum Origin {
+    Adapter(GpuOptions),
+    Noop { software: bool },
+}
+
 #[derive(Default)]
 struct Faults {
     first_error: Mutex<Option<Error>>,
@@ -67,6 +74,7 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
+    origin: Origin,
     faults: Arc<Faults>,
     kernels: Mutex<HashMap<(&'static str, Specialization), Arc<Kernel>>>,
     pub(super) pipeline_cache: OnceLock<wgpu::PipelineCache>,
@@ -106,7 +114,20 @@ impl Gpu {
         };
         let (device, queue) =
             adapter.request_device(&descriptor).await.map_err(|error| Error::Gpu(format!("{}: {error}", info.name)))?;
-        Ok(Gpu::from_device(device, queue, info))
+        Ok(Gpu::from_device(device, queue, info, Origin::Adapter(options.clone())))
+    }
+
+    /// Another device like this one, with nothing on it: after [`Error::DeviceLost`] there is no way back to the old one.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub async fn reopen(&self) -> Result<Gpu> {
+        let gpu = match &self.origin {
+            Origin::Adapter(options) => Gpu::new(options).await?,
+            Origin::Noop { software } => Gpu::noop(*software),
+        };
+        gpu.limit_memory(self.memory.limit.load(Ordering::Relaxed));
+        Ok(gpu)
     }
 
     /// A device that validates everything and runs nothing; needs no driver. It passes for a software adapter, or for a GPU.
@@ -114,10 +135,10 @@ impl Gpu {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
         let mut info = device.adapter_info();
         info.device_type = if software { wgpu::DeviceType::Cpu } else { wgpu::DeviceType::DiscreteGpu };
-        Gpu::from_device(device, queue, info)
+        Gpu::from_device(device, queue, info, Origin::Noop { software })
     }
 
-    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Gpu {
+    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo, origin: Origin) -> Gpu {
         let faults = Arc::new(Faults::default());
         let errors = Arc::clone(&faults);
         device.on_uncaptured_error(Arc::new(move |error| {
@@ -139,6 +160,7 @@ impl Gpu {
             device,
             queue,
             info,
+            origin,
             faults,
             kernels: Mutex::default(),
             pipeline_cache: OnceLock::new(),
@@ -181,6 +203,27 @@ impl Gpu {
     /// The most that [`Self::allocated_bytes`] has been.
     pub fn peak_bytes(&self) -> u64 {
         self.memory.peak.load(Ordering::Relaxed)
+    }
+
+    /// From now on buffers of more than `bytes` together are refused with [`Error::OutOfMemory`], as an adapter with less memory would.
+    pub fn limit_memory(&self, bytes: u64) {
+        self.memory.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that the driver's memory is reserved with, as far as the backend tells.
+    pub fn reserved_bytes(&self) -> Option<u64> {
+        self.device.generate_allocator_report().map(|report| report.total_reserved_bytes)
+    }
+
+    /// Submissions that may be unfinished.
+    pub fn submissions_in_flight(&self) -> usize {
+        lock(&self.in_flight).len()
+    }
+
+    /// Gives the device up: everything that is asked of it from now on fails with [`Error::DeviceLost`], as after a driver's reset.
+    pub fn destroy(&self) {
+        lock(&self.faults.lost).get_or_insert("it was given up".into());
+        self.device.destroy();
     }
 
     /// The first error since the last call, if any: a lost device, out of memory, or a refused command.
@@ -254,6 +297,13 @@ impl Gpu {
             return Err(Error::OutOfMemory(format!(
                 "{label} needs {size} bytes and {} binds at most {limit}; lower --batch-size or the size of the network or data set",
                 self.info.name
+            )));
+        }
+        let taken = self.allocated_bytes();
+        let allowed = self.memory.limit.load(Ordering::Relaxed);
+        if taken.saturating_add(size) > allowed {
+            return Err(Error::OutOfMemory(format!(
+                "{label} asked for {size} bytes where {taken} of {allowed} are taken; lower --batch-size"
             )));
         }
         let buffer =

@@ -26,16 +26,26 @@ pub struct Staging {
 impl Staging {
     /// Submits a copy of `bytes` from `offset` of `source` (both multiples of 4) and asks for it to be mapped.
     pub fn start(gpu: &Gpu, source: &Buffer, offset: u64, bytes: u64) -> Result<Staging> {
-        let size = bytes.next_multiple_of(4);
+        Staging::gather(gpu, &[(source, offset, bytes)])
+    }
+
+    /// As [`Self::start`], of several ranges (buffer, offset, bytes) in one submission: they arrive one behind the other.
+    pub fn gather(gpu: &Gpu, ranges: &[(&Buffer, u64, u64)]) -> Result<Staging> {
+        let bytes = ranges.iter().map(|(_, _, bytes)| bytes).sum::<u64>();
+        let padded = |bytes: u64| bytes.next_multiple_of(4);
         let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("staging"),
-            size,
+            size: ranges.iter().map(|&(_, _, bytes)| padded(bytes)).sum(),
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         let mut encoder = gpu.encoder();
-        encoder.copy_buffer_to_buffer(&source.inner, offset, &buffer, 0, size);
-        gpu.counters.count_copy();
+        let mut place = 0;
+        for &(source, offset, bytes) in ranges {
+            encoder.copy_buffer_to_buffer(&source.inner, offset, &buffer, place, padded(bytes));
+            place += padded(bytes);
+            gpu.counters.count_copy();
+        }
         gpu.submit(encoder)?;
         let outcome = Arc::<Mutex<Outcome>>::default();
         let slot = Arc::clone(&outcome);
@@ -50,9 +60,17 @@ impl Staging {
         Ok(Staging { buffer, bytes, outcome })
     }
 
+    /// Whether [`Self::finish`] has nothing to wait for any more. Later submissions bring this about.
+    pub fn is_ready(&self) -> bool {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).result.is_some()
+    }
+
     /// The bytes as `T`s, once the device is done; waits for it where waiting is allowed.
     pub async fn finish<T: bytemuck::Pod>(self, gpu: &Gpu) -> Result<Vec<T>> {
-        gpu.wait()?;
+        if !self.is_ready() {
+            gpu.wait()?;
+        }
+        gpu.check()?;
         // Another thread's wait may have taken the callback over and not have called it yet.
         let mapped = poll_fn(|context| {
             let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);

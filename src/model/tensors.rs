@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors, View};
 
 use crate::{
     Error, Result,
-    files::{read_bounded, write_atomically},
+    files::{Staged, read_bounded, stage},
 };
 
 /// Largest tensor file that is read: room for the largest network saliq trains with its optimiser's state.
@@ -212,8 +212,13 @@ impl TensorFile {
 
     /// Writes `tensors` with `metadata`, atomically. Equal content gives equal bytes.
     pub fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<()> {
+        TensorFile::stage(path, tensors, metadata)?.commit()
+    }
+
+    /// As [`Self::write`], up to the moment at which the file gets its name.
+    pub fn stage(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<Staged> {
         let bytes = TensorFile::to_bytes(tensors, metadata).map_err(|error| Error::format(path, error.to_string()))?;
-        write_atomically(path, &bytes)
+        stage(path, &bytes)
     }
 
     /// The file's bytes.

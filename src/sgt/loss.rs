@@ -16,6 +16,8 @@ pub struct Metrics {
     pub sums: Buffer,
     /// [slot] 1 if a loss was not finite.
     pub flags: Buffer,
+    /// [slot] (cause, index): why the step was not counted, and the first parameter concerned; see [`record_judgement`].
+    pub verdicts: Buffer,
     /// Number of slots.
     pub slots: u64,
 }
@@ -27,6 +29,7 @@ impl Metrics {
             per_image: gpu.buffer("losses of the images", u64::from(most) * 16)?,
             sums: gpu.buffer("metrics", slots * 16)?,
             flags: gpu.buffer("metric flags", slots * 4)?,
+            verdicts: gpu.buffer("verdicts", slots * 8)?,
             slots,
         })
     }

@@ -1,10 +1,12 @@
 //! Saliency Guided Training: Algorithm 1 as a recorded list of dispatches. Start reading at [`TrainingStep`].
 
+mod judgement;
 mod loss;
 mod masking;
 mod step;
 mod variant;
 
+pub use judgement::{Cause, record_judgement};
 pub use loss::{Metrics, Scalar, record_classification, record_classification_of, record_loss, record_saliency_seed};
 pub use masking::{Masking, record_image_statistics};
 pub use step::{StepOptions, TrainingStep};

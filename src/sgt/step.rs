@@ -1,10 +1,10 @@
 //! Algorithm 1, recorded.
 
-use super::{Masking, Metrics, record_loss, record_saliency_seed};
+use super::{Masking, Metrics, record_judgement, record_loss, record_saliency_seed};
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{LayerConfig, NetworkConfig, SgtConfig},
+    config::{LayerConfig, NetworkConfig, OnNonFinite, SgtConfig},
     gpu::{Gpu, Recording},
     nn::{Gradients, Network, Optimizer, TrainingPass},
 };
@@ -19,6 +19,8 @@ pub struct StepOptions<'a> {
     pub inference_differs: bool,
     /// The last step with the batch's statistics in batch norms.
     pub freeze_after: Option<u64>,
+    /// What becomes of a step with numbers that are none.
+    pub on_non_finite: OnNonFinite,
 }
 
 impl<'a> StepOptions<'a> {
@@ -28,7 +30,13 @@ impl<'a> StepOptions<'a> {
             LayerConfig::Dropout { rate } => *rate > 0.0,
             layer => matches!(layer, LayerConfig::BatchNorm { .. }),
         };
-        StepOptions { sgt, gather, inference_differs: network.layers.iter().any(differs), freeze_after: None }
+        StepOptions {
+            sgt,
+            gather,
+            inference_differs: network.layers.iter().any(differs),
+            freeze_after: None,
+            on_non_finite: OnNonFinite::Stop,
+        }
     }
 }
 
@@ -92,8 +100,10 @@ impl TrainingStep {
         record_loss(gpu, &mut part, network, batch, options.sgt, metrics)?;
         network.record_backward(gpu, &mut part, batch.both_in_chunks(), training, Gradients::Parameters)?;
 
-        // θ ← θ − τ·∇_θ L, eq. (3): of the float weights.
+        // θ ← θ − τ·∇_θ L, eq. (3): of the float weights, if all of it is finite.
         let mut update = Recording::new();
+        optimizer.record_probe(gpu, &mut update, network, &batch.step)?;
+        record_judgement(gpu, &mut update, &batch.step, metrics, optimizer, options.on_non_finite)?;
         optimizer.record(gpu, &mut update, network, &batch.step)?;
         Ok(TrainingStep { begin, part, update })
     }

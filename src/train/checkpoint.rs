@@ -1,9 +1,15 @@
-//! Checkpoints: parameters, optimiser state and progress, in one safetensors file written atomically.
+//! Checkpoints: parameters, optimiser state and progress, in one safetensors file with a checksum; the newest and the one before it are kept.
 
-use std::path::Path;
+use std::{
+    fmt::Write,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use super::Skips;
 use crate::{
     Error, Result,
     model::{Tensor, TensorFile},
@@ -11,17 +17,23 @@ use crate::{
 };
 
 const KEY: &str = "saliq-checkpoint";
+const CHECKSUM: &str = "sha256";
+/// The newest first.
+const FILES: [&str; 2] = ["checkpoint.safetensors", "checkpoint.1.safetensors"];
 
 /// How far a run is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progressed {
-    /// Steps taken.
+    /// Steps taken; with the seed, all that random numbers depend on.
     pub step: u64,
     /// Sums over the unfinished epoch: Σce, Σkl, Σcorrect, images.
     pub epoch_sums: [f64; 4],
     /// What the masking of an SGT variant depends on.
     #[serde(default)]
     pub masking: MaskingProgress,
+    /// Steps that did not count.
+    #[serde(default)]
+    pub skips: Skips,
     /// Training seconds of the unfinished epoch.
     pub epoch_seconds: f64,
     /// Length of `metrics.jsonl`.
@@ -42,20 +54,35 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    /// The files that the checkpoints of the run in `folder` have, the newest first.
+    pub fn files(folder: &Path) -> [PathBuf; 2] {
+        FILES.map(|name| folder.join(name))
+    }
+
+    /// Writes the checkpoint of the run in `folder`. It is on disk as a whole before the newest becomes the one before, and that one goes:
+    /// at every moment one of the two is good.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the checkpoints that are there then stay.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let [newest, before] = Checkpoint::files(folder);
         let mut tensors = vec![Tensor::f32("parameters", &[self.parameters.len()], self.parameters.clone())];
         for (index, state) in self.states.iter().enumerate() {
             tensors.push(Tensor::f32(&format!("optimizer.{index}"), &[state.len()], state.clone()));
         }
-        let metadata = serde_json::to_string(&self.progress).map_err(|error| Error::Model(error.to_string()))?;
-        TensorFile::write(path, &tensors, &[(KEY, metadata)])
+        let progress = serde_json::to_string(&self.progress).map_err(|error| Error::Model(error.to_string()))?;
+        let checksum = checksum(&progress, std::iter::once(&self.parameters).chain(&self.states));
+        let staged = TensorFile::stage(&newest, &tensors, &[(KEY, progress), (CHECKSUM, checksum)])?;
+        match fs::rename(&newest, &before) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("cannot replace", before)(error)),
+            _ => staged.commit(),
+        }
     }
 
     /// Reads a checkpoint with `length` parameters and `states` optimiser arrays.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Format`] for a file that is not such a checkpoint.
+    /// [`Error::Io`], or [`Error::Format`] for a file that is not such a checkpoint or not as it was written.
     pub fn load(path: &Path, length: usize, states: usize) -> Result<Checkpoint> {
         Checkpoint::from_file(&TensorFile::read(path)?, path, length, states)
     }
@@ -83,7 +110,91 @@ impl Checkpoint {
                 None => Ok(values),
             }
         };
-        let states = (0..states).map(|index| array(&format!("optimizer.{index}"))).collect::<Result<_>>()?;
-        Ok(Checkpoint { progress, parameters: array("parameters")?, states })
+        let states = (0..states).map(|index| array(&format!("optimizer.{index}"))).collect::<Result<Vec<_>>>()?;
+        let parameters = array("parameters")?;
+        // Files of before there were checksums have none.
+        if let Some(expected) = file.metadata(CHECKSUM)
+            && expected != checksum(text, std::iter::once(&parameters).chain(&states))
+        {
+            return Err(bad("its checksum does not match its content".into()));
+        }
+        Ok(Checkpoint { progress, parameters, states })
+    }
+}
+
+/// SHA-256 of the progress as text and the arrays, in hexadecimal.
+fn checksum<'a>(progress: &str, arrays: impl Iterator<Item = &'a Vec<f32>>) -> String {
+    let mut digest = Sha256::new();
+    for bytes in std::iter::once(progress.as_bytes()).chain(arrays.map(|values| bytemuck::cast_slice(values))) {
+        digest.update((bytes.len() as u64).to_le_bytes());
+        digest.update(bytes);
+    }
+    digest.finalize().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(step: u64) -> Checkpoint {
+        let progress = Progressed {
+            step,
+            epoch_sums: [0.1, 0.2, 3.0, 4.0],
+            masking: MaskingProgress::default(),
+            skips: Skips::default(),
+            epoch_seconds: 0.3,
+            metrics_bytes: 77,
+            settings: "{}".into(),
+        };
+        Checkpoint { progress, parameters: vec![step as f32, 2.0, -0.0, 1e-40], states: vec![vec![0.5; 4], vec![1.0; 4]] }
+    }
+
+    #[test]
+    fn the_newest_and_the_one_before_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let [newest, before] = Checkpoint::files(folder.path());
+        for step in 1..=3 {
+            checkpoint(step).save(folder.path()).unwrap();
+        }
+        assert_eq!(Checkpoint::load(&newest, 4, 2).unwrap(), checkpoint(3));
+        assert_eq!(Checkpoint::load(&before, 4, 2).unwrap(), checkpoint(2));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "something else was left");
+    }
+
+    /// Whatever byte is damaged, and wherever the file ends: what is read is what was written, or refused.
+    #[test]
+    fn no_damage_goes_unseen() {
+        let folder = tempfile::tempdir().unwrap();
+        checkpoint(5).save(folder.path()).unwrap();
+        let [path, _] = Checkpoint::files(folder.path());
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1;
+            for damaged in [flipped, good[..at].to_vec()] {
+                fs::write(&path, &damaged).unwrap();
+                if let Ok(read) = Checkpoint::load(&path, 4, 2) {
+                    assert_eq!(read, checkpoint(5), "byte {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let [newest, before] = Checkpoint::files(folder.path());
+        checkpoint(1).save(folder.path()).unwrap();
+        // A folder with something in it cannot be replaced by a file.
+        fs::create_dir_all(before.join("in the way")).unwrap();
+        assert!(checkpoint(2).save(folder.path()).unwrap_err().to_string().contains("checkpoint.1.safetensors"));
+        assert_eq!(Checkpoint::load(&newest, 4, 2).unwrap(), checkpoint(1));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a temporary file was left");
+        fs::remove_dir_all(&before).unwrap();
+        checkpoint(3).save(folder.path()).unwrap();
+        assert_eq!(Checkpoint::load(&newest, 4, 2).unwrap(), checkpoint(3));
     }
 }

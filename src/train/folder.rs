@@ -1,23 +1,32 @@
-//! A run folder: `config.toml`, `metrics.jsonl`, `model.safetensors`, `checkpoint.safetensors`.
+//! A run folder: `config.toml`, `metrics.jsonl`, `model.safetensors`, and the checkpoints.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{BufWriter, Seek, Write},
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
-use super::lines::{EpochLine, Line, StepLine};
-use crate::{Error, Result, config::RunConfig, files::write_atomically, model::MODEL_FILE};
+use super::{
+    Checkpoint,
+    lines::{EpochLine, Line, StepLine},
+    lock::RunLock,
+    metrics_file::MetricsFile,
+};
+use crate::{
+    Error, Result,
+    config::RunConfig,
+    files::{remove_leftovers, write_atomically},
+    model::MODEL_FILE,
+};
 
 /// Resolved configuration, enough to repeat the run.
 pub const CONFIG_FILE: &str = "config.toml";
 const METRICS_FILE: &str = "metrics.jsonl";
-const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 
 /// A run folder being written.
 pub struct RunFolder {
     path: PathBuf,
-    metrics: BufWriter<File>,
+    metrics: MetricsFile,
+    _lock: RunLock,
 }
 
 impl RunFolder {
@@ -25,28 +34,28 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`Error::Usage`] for an existing run, [`Error::Io`] for a folder that cannot be written.
-    pub fn create(config: &RunConfig, force: bool) -> Result<RunFolder> {
+    pub fn create(config: &RunConfig, force: bool, lock: RunLock) -> Result<RunFolder> {
         let path = &config.out;
-        let names = [CONFIG_FILE, METRICS_FILE, MODEL_FILE, CHECKPOINT_FILE];
-        if names.iter().any(|name| path.join(name).exists()) {
+        let mut files = [CONFIG_FILE, METRICS_FILE, MODEL_FILE].map(|name| path.join(name)).to_vec();
+        files.extend(Checkpoint::files(path));
+        if files.iter().any(|file| file.exists()) {
             if !force {
                 return Err(Error::Usage(format!(
                     "{}: a run is there already; --resume goes on with it, --force replaces it, --out names another folder",
                     path.display()
                 )));
             }
-            for name in names {
-                match fs::remove_file(path.join(name)) {
+            for file in files {
+                match fs::remove_file(&file) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(Error::io("cannot replace", path.join(name))(error));
+                        return Err(Error::io("cannot replace", file)(error));
                     }
                     _ => {}
                 }
             }
         }
-        fs::create_dir_all(path).map_err(Error::io("cannot create", path))?;
         write_atomically(&path.join(CONFIG_FILE), config.to_toml().as_bytes())?;
-        RunFolder::open(path, 0)
+        RunFolder::open(path, 0, lock)
     }
 
     /// Length of the metrics in `folder` in bytes; 0 where there are none.
@@ -55,18 +64,15 @@ impl RunFolder {
     }
 
     /// Opens the folder of a run that goes on: `metrics.jsonl` is cut back to the `metrics_bytes` it had at the checkpoint.
-    pub fn reopen(config: &RunConfig, metrics_bytes: u64) -> Result<RunFolder> {
+    pub fn reopen(config: &RunConfig, metrics_bytes: u64, lock: RunLock) -> Result<RunFolder> {
         write_atomically(&config.out.join(CONFIG_FILE), config.to_toml().as_bytes())?;
-        RunFolder::open(&config.out, metrics_bytes)
+        RunFolder::open(&config.out, metrics_bytes, lock)
     }
 
-    fn open(path: &Path, metrics_bytes: u64) -> Result<RunFolder> {
-        let file = path.join(METRICS_FILE);
-        let problem = || Error::io("cannot write", &file);
-        let mut metrics = OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(problem())?;
-        metrics.set_len(metrics_bytes).map_err(problem())?;
-        metrics.seek(std::io::SeekFrom::End(0)).map_err(problem())?;
-        Ok(RunFolder { path: path.into(), metrics: BufWriter::new(metrics) })
+    fn open(path: &Path, metrics_bytes: u64, lock: RunLock) -> Result<RunFolder> {
+        remove_leftovers(path);
+        let metrics = MetricsFile::open(&path.join(METRICS_FILE), metrics_bytes)?;
+        Ok(RunFolder { path: path.into(), metrics, _lock: lock })
     }
 
     /// The folder.
@@ -79,42 +85,24 @@ impl RunFolder {
         self.path.join(MODEL_FILE)
     }
 
-    /// Where the checkpoint goes.
-    pub fn checkpoint(&self) -> PathBuf {
-        RunFolder::checkpoint_of(&self.path)
-    }
-
-    /// The checkpoint of the run in `folder`.
-    pub fn checkpoint_of(folder: &Path) -> PathBuf {
-        folder.join(CHECKPOINT_FILE)
-    }
-
     /// The configuration file of the run in `folder`.
     pub fn config_of(folder: &Path) -> PathBuf {
         folder.join(CONFIG_FILE)
     }
 
-    /// Appends a step line.
-    pub fn write_step(&mut self, line: &StepLine) -> Result<()> {
-        self.write(&Line::Step(line))
+    /// Appends a line.
+    pub(super) fn write(&mut self, line: &Line<'_>) -> Result<()> {
+        self.metrics.append(line)
     }
 
-    /// Appends an epoch line.
-    pub fn write_epoch(&mut self, line: &EpochLine) -> Result<()> {
-        self.write(&Line::Epoch(line))
-    }
-
-    fn write(&mut self, line: &Line<'_>) -> Result<()> {
-        let problem = Error::io("cannot write", self.path.join(METRICS_FILE));
-        let mut text = serde_json::to_string(line).map_err(|error| Error::Model(error.to_string()))?;
-        text.push('\n');
-        self.metrics.write_all(text.as_bytes()).map_err(problem)
-    }
-
-    /// Writes out what is buffered; the number of bytes of `metrics.jsonl` is returned.
+    /// Writes out what is buffered; the number of bytes of `metrics.jsonl` is returned. What could not be written stays buffered.
     pub fn flush(&mut self) -> Result<u64> {
-        let file = self.path.join(METRICS_FILE);
-        self.metrics.flush().and_then(|()| self.metrics.stream_position()).map_err(Error::io("cannot write", file))
+        self.metrics.flush()
+    }
+
+    /// Another handle of `metrics.jsonl`, to sync it on another thread.
+    pub(super) fn metrics_handle(&self) -> Result<File> {
+        self.metrics.handle()
     }
 
     /// Reads back the lines of a run's `metrics.jsonl`: its steps and epochs.

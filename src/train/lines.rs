@@ -68,10 +68,22 @@ pub struct EpochLine {
     pub images_per_second: f64,
 }
 
+/// A step that did not count: its numbers were NaN or infinite.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct SkippedLine {
+    /// From 1.
+    pub step: u64,
+    /// What was not a finite number, and where.
+    pub reason: String,
+    /// Learning rate that it would have had.
+    pub lr: f64,
+}
+
 /// A line with its kind.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(super) enum Line<'a> {
     Step(&'a StepLine),
     Epoch(&'a EpochLine),
+    Skipped(&'a SkippedLine),
 }

@@ -2,16 +2,33 @@
 
 mod calibration;
 mod checkpoint;
+mod collection;
+mod epoch;
 mod folder;
+mod health;
 mod lines;
+mod lock;
+mod metrics_file;
+mod outcome;
 mod ranges;
+mod recovery;
+mod run;
+mod running;
 mod schedule;
+mod setup;
+mod snapshots;
+mod start;
 mod trainer;
+mod writer;
 
 pub use calibration::calibrate_activations;
 pub use checkpoint::{Checkpoint, Progressed};
 pub use folder::RunFolder;
+pub use health::Skips;
 pub use lines::{EpochLine, StepLine};
+pub use lock::RunLock;
+pub use outcome::{Observer, Outcome, Snapshot, Start};
 pub use ranges::QuantizerState;
 pub use schedule::{Schedule, ScheduledStep};
-pub use trainer::{Observer, Outcome, Snapshot, Start, Trainer};
+pub use setup::DISPATCH_FLOPS;
+pub use trainer::Trainer;

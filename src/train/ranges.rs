@@ -108,14 +108,20 @@ impl QuantizerHistory {
         self.steps.len() as u64 >= CAPACITY
     }
 
-    /// The samples since the last time, by step.
-    ///
-    /// # Errors
-    /// Of the device.
-    pub async fn take(&mut self, gpu: &Gpu, network: &Network) -> Result<BTreeMap<u64, QuantizerState>> {
+    /// The steps of the samples since the last time, and the buffer that has them until the next sample, with its bytes.
+    pub fn take(&mut self) -> (Vec<u64>, Option<(Buffer, u64)>) {
         let steps = std::mem::take(&mut self.steps);
-        let Some(samples) = self.samples.as_ref().filter(|_| !steps.is_empty()) else { return Ok(BTreeMap::new()) };
-        let values: Vec<f32> = gpu.read(samples, 0, steps.len() as u64 * self.length).await?;
+        let bytes = 4 * self.values(steps.len()) as u64;
+        (steps, self.samples.clone().filter(|_| bytes > 0).map(|samples| (samples, bytes)))
+    }
+
+    /// Numbers in `count` samples.
+    pub fn values(&self, count: usize) -> usize {
+        count * self.length as usize
+    }
+
+    /// The samples of `steps` in `values`, by step.
+    pub fn states(&self, network: &Network, steps: &[u64], values: &[f32]) -> BTreeMap<u64, QuantizerState> {
         let state = |sample: &[f32]| {
             let (learned, mut constants) = sample.split_at(self.learned as usize);
             let ranges = network.weight_quantizers().map(|quantizer| {
@@ -125,7 +131,7 @@ impl QuantizerHistory {
             });
             QuantizerState::new(&network.layout, learned, ranges)
         };
-        Ok(steps.into_iter().zip(values.chunks_exact(self.length as usize).map(state)).collect())
+        steps.iter().copied().zip(values.chunks_exact(self.length.max(1) as usize).map(state)).collect()
     }
 }
 

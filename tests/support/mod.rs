@@ -217,3 +217,27 @@ pub fn refused(code: i32, arguments: &[&str]) -> String {
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
+
+/// The model, and the lines of `metrics.jsonl` without what a clock measured.
+pub fn run_result(out: &Path) -> (Vec<u8>, Vec<String>) {
+    let model = std::fs::read(out.join("model.safetensors")).unwrap();
+    (model, metric_lines(out))
+}
+
+/// The lines of `metrics.jsonl`, each of which must be whole, without what a clock measured.
+pub fn metric_lines(out: &Path) -> Vec<String> {
+    let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
+    let without_times = |line: &str| {
+        let mut value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let object = value.as_object_mut().unwrap();
+        object.remove("seconds");
+        object.remove("images_per_second");
+        value.to_string()
+    };
+    metrics.lines().map(without_times).collect()
+}
+
+/// How long a test of `make soak` is: the number in the environment, else `default`.
+pub fn soak_number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
+}

@@ -1,0 +1,23 @@
+// Running statistics of batch norms move in the forward pass, before it is known whether a step counts: after one that does, COUNT parameters from FIRST on
+// are kept; after one that does not, they are what was kept.
+
+import constants::LANES;
+import package::common::health::APPLY;
+
+override FIRST: u32;
+override COUNT: u32;
+
+@group(0) @binding(0) var<storage, read> health: array<u32>;
+@group(0) @binding(1) var<storage, read_write> parameters: array<f32>;
+@group(0) @binding(2) var<storage, read_write> kept: array<f32>;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(global_invocation_id) invocation: vec3u) {
+    let index = invocation.x;
+    if (index >= COUNT) { return; }
+    if (health[APPLY] != 0u) {
+        kept[index] = parameters[FIRST + index];
+    } else {
+        parameters[FIRST + index] = kept[index];
+    }
+}

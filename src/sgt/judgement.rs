@@ -1,0 +1,56 @@
+//! Whether a step counts.
+
+use super::Metrics;
+use crate::{
+    Result,
+    config::OnNonFinite,
+    gpu::{Gpu, Recording, Specialization},
+    nn::Optimizer,
+};
+
+/// A mean cross entropy above this is the end of a run: e^−100,000 is no probability.
+const EXPLODED: f64 = 1e5;
+
+/// Why a step does not count; the discriminants are the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A loss is NaN or infinite.
+    Loss = 1,
+    /// The mean cross entropy is absurd.
+    Exploded = 2,
+    /// A gradient is NaN or infinite.
+    Gradient = 3,
+    /// The update would leave a parameter or a state NaN or infinite.
+    Update = 4,
+    /// A step before it was the end.
+    Halted = 5,
+}
+
+impl Cause {
+    /// The cause in a verdict; `None` for a step that counts.
+    pub fn of(verdict: [u32; 2]) -> Option<Cause> {
+        [Cause::Loss, Cause::Exploded, Cause::Gradient, Cause::Update, Cause::Halted]
+            .into_iter()
+            .find(|&cause| cause as u32 == verdict[0])
+    }
+}
+
+/// Adds the verdict on the current step: for the optimiser, and as [`Metrics::verdicts`] for the host. The step's sums and the optimiser's probe stand before it.
+pub fn record_judgement(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    step: &crate::gpu::Buffer,
+    metrics: &Metrics,
+    optimizer: &Optimizer,
+    policy: OnNonFinite,
+) -> Result<()> {
+    let policy = match policy {
+        OnNonFinite::Stop => 0u32,
+        OnNonFinite::Skip => 1,
+        OnNonFinite::LowerLr => 2,
+    };
+    let specialization = Specialization::new().constant("POLICY", policy).constant("EXPLODED", EXPLODED);
+    let kernel = gpu.kernel("judge_step", specialization)?;
+    let bindings = [step, &metrics.sums, &metrics.flags, &optimizer.health, &metrics.verdicts].map(Into::into);
+    recording.dispatch(gpu, "judge step", kernel, &bindings, [1, 1, 1])
+}

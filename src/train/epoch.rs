@@ -1,0 +1,45 @@
+//! The figures of an epoch.
+
+use super::{EpochLine, QuantizerState, Trainer, running::Running};
+use crate::{Result, metrics::Evaluation};
+
+impl Trainer<'_> {
+    /// The quantizers with `parameters`, and the ranges of weights that the last forward pass had.
+    pub(super) async fn quantizers(&self, parameters: &[f32]) -> Result<QuantizerState> {
+        let layout = &self.network.layout;
+        let ranges = self.network.weight_ranges(self.gpu).await?;
+        Ok(QuantizerState::new(layout, &parameters[layout.step_first as usize..], ranges.into_iter()))
+    }
+
+    pub(super) async fn epoch_line(
+        &self,
+        epoch: u64,
+        running: &mut Running<'_>,
+        test: &Evaluation,
+        validation: Option<&Evaluation>,
+    ) -> Result<EpochLine> {
+        let [ce, kl, correct, images] = std::mem::take(&mut running.epoch_sums);
+        let seconds = std::mem::take(&mut running.epoch_seconds);
+        let mean = |sum: f64| sum / images.max(1.0);
+        let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
+        let QuantizerState { alpha, step_size, weight_range } = self.quantizers(&self.parameters().await?).await?;
+        Ok(EpochLine {
+            epoch: epoch + 1,
+            step: running.step,
+            train_loss: mean(ce + lambda * kl),
+            train_ce: mean(ce),
+            train_kl: mean(kl),
+            train_accuracy: mean(correct),
+            test_accuracy: test.accuracy,
+            test_loss: test.loss,
+            validation_accuracy: validation.map(|evaluation| evaluation.accuracy),
+            validation_loss: validation.map(|evaluation| evaluation.loss),
+            masked_share: self.masking.adapted_share(epoch, &running.masking),
+            alpha,
+            step_size,
+            weight_range,
+            seconds,
+            images_per_second: images / seconds.max(1e-9),
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! The loop of a training run: epochs, steps, evaluation; when metrics are fetched and checkpoints made.
+
+use std::time::Duration;
+
+use super::{Observer, Outcome, Start, Trainer, lines::Line, outcome::Record, running::Running, snapshots::snapshot_images};
+use crate::{
+    Error, Result,
+    batch::ResidentData,
+    config::Cadence,
+    metrics::{Evaluation, Evaluator},
+    model::Model,
+};
+
+/// Metrics are fetched at most this often while an epoch goes on.
+const METRICS_INTERVAL: Duration = Duration::from_millis(500);
+
+impl Trainer<'_> {
+    /// Runs to the end, or until `observer` says that a signal came, or the device is lost.
+    pub(super) async fn attempt(&self, start: Start, record: &mut Record, observer: &mut dyn Observer) -> Result<Outcome> {
+        if let Some(said) = &self.cut {
+            observer.note(said);
+        }
+        let cadence = self.config.checkpoint_cadence()?;
+        let evaluator = self.evaluator(&self.test)?;
+        let validator = self.validation.as_ref().map(|data| self.evaluator(data)).transpose()?;
+        let snapshot_images = snapshot_images(&self.dataset.test, self.dataset.classes);
+        let snapshot_data = (self.config.snapshot_every > 0).then(|| self.snapshot_data(&snapshot_images)).transpose()?;
+        let mut running = self.begin(start, record, observer).await?;
+        let already_finished = running.step >= self.total_steps;
+        let mut evaluation = None;
+        if let Some(data) = &snapshot_data {
+            let snapshot = self.snapshot(running.step, data).await?;
+            running.record.snapshots.push(snapshot);
+        }
+        running.pause();
+        while running.step < self.total_steps {
+            let epoch = running.step / self.steps_per_epoch;
+            let end = (epoch + 1) * self.steps_per_epoch;
+            let last = self.total_steps.min(end);
+            self.steps(&mut running, last, cadence, snapshot_data.as_ref(), observer).await?;
+            let tested = evaluator.run(self.gpu, &self.dataset.class_names, &mut |_| {}).await?;
+            let validated = match &validator {
+                Some(validator) => Some(validator.run(self.gpu, &self.dataset.class_names, &mut |_| {}).await?),
+                None => None,
+            };
+            let line = self.epoch_line(epoch, &mut running, &tested, validated.as_ref()).await?;
+            running.folder.write(&Line::Epoch(&line))?;
+            observer.epoch(&line);
+            running.record.add_epoch(line);
+            evaluation = Some(tested);
+            if last == end {
+                self.masking.end_epoch(epoch, &mut running.masking);
+            }
+            self.request(&mut running, true, observer).await?;
+            running.pause();
+        }
+        let evaluation = match evaluation {
+            Some(evaluation) => evaluation,
+            None => evaluator.run(self.gpu, &self.dataset.class_names, &mut |_| {}).await?,
+        };
+        self.finish(running, evaluation, snapshot_images, already_finished, observer).await
+    }
+
+    /// The steps up to step `last` of the epoch that the next one is in.
+    async fn steps(
+        &self,
+        running: &mut Running<'_>,
+        last: u64,
+        cadence: Option<Cadence>,
+        snapshot_data: Option<&ResidentData>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let (epoch, first) = (running.step / self.steps_per_epoch, running.step % self.steps_per_epoch);
+        let table = self.table(epoch, first, &running.masking);
+        self.batch.write_table(self.gpu, &table);
+        let mut remaining = &table[..];
+        while running.step < last {
+            let log_slot = remaining[0].log_slot;
+            let parts = remaining.iter().take_while(|record| record.log_slot == log_slot).count();
+            remaining = &remaining[parts..];
+            running.step += 1;
+            running.quantizers.before_step(self.gpu, &self.network, running.step)?;
+            self.step.submit(self.gpu, parts as u32)?;
+            running.quantizers.after_step(self.gpu, &self.network, running.step)?;
+            if running.harvest.as_ref().is_some_and(|harvest| harvest.is_ready()) {
+                self.take_in(running, observer).await?;
+            }
+            if let Some(said) = running.writer.poll() {
+                observer.note(&said);
+            }
+            if let Some(signal) = observer.interrupted() {
+                self.settle(running, true, observer).await?;
+                running.writer.finish().iter().for_each(|said| observer.note(said));
+                return Err(Error::Interrupted { signal });
+            }
+            if let Some(data) = snapshot_data.filter(|_| running.step.is_multiple_of(u64::from(self.config.snapshot_every))) {
+                self.settle(running, false, observer).await?;
+                let snapshot = self.snapshot(running.step, data).await?;
+                running.record.snapshots.push(snapshot);
+                running.pause();
+            }
+            let checkpoint_due = match cadence {
+                _ if running.step == last => false,
+                Some(Cadence::Steps(steps)) => running.step.is_multiple_of(steps),
+                // Time as it passes, not as the clock on the wall has it.
+                Some(Cadence::Time(interval)) => running.last_checkpoint.elapsed() >= interval,
+                None => false,
+            };
+            let full = running.quantizers.is_full();
+            if checkpoint_due || full || (running.harvest.is_none() && running.last_request.elapsed() >= METRICS_INTERVAL) {
+                self.request(running, checkpoint_due, observer).await?;
+            }
+        }
+        self.settle(running, false, observer).await
+    }
+
+    /// Writes the model and what has not been written yet.
+    async fn finish(
+        &self,
+        mut running: Running<'_>,
+        evaluation: Evaluation,
+        snapshot_images: Vec<usize>,
+        already_finished: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        self.take_in(&mut running, observer).await?;
+        running.writer.finish().iter().for_each(|said| observer.note(said));
+        let parameters = self.parameters().await?;
+        Model::save(&running.folder.model(), &self.model_config(), &self.network.layout, &parameters)?;
+        running.folder.flush()?;
+        let record = std::mem::take(running.record);
+        Ok(Outcome {
+            evaluation,
+            steps: record.steps,
+            epochs: record.epochs,
+            snapshots: record.snapshots,
+            snapshot_images,
+            alphas: self.quantizers(&parameters).await?.alpha,
+            seconds: record.seconds,
+            already_finished,
+        })
+    }
+
+    fn evaluator(&self, data: &ResidentData) -> Result<Evaluator> {
+        Evaluator::record(self.gpu, &self.network, data, self.normalization, self.part_images)
+    }
+}

@@ -1,0 +1,95 @@
+//! A run between two of its steps: what the host knows of it, beside the arrays on the GPU.
+
+use std::time::Instant;
+
+use super::{
+    Progressed, RunFolder, collection::Harvest, health::Skips, outcome::Record, ranges::QuantizerHistory, writer::Writer,
+};
+use crate::sgt::MaskingProgress;
+
+/// What a run has done so far.
+pub(super) struct Running<'a> {
+    /// Before the folder: it is not given back while something is being written to it.
+    pub writer: Writer,
+    pub folder: RunFolder,
+    pub record: &'a mut Record,
+    /// Steps handed to the device.
+    pub step: u64,
+    /// Steps whose metrics have been taken in: all that follows is of the moment after that step.
+    pub collected: u64,
+    /// Σce, Σkl, Σcorrect, images of the unfinished epoch.
+    pub epoch_sums: [f64; 4],
+    pub masking: MaskingProgress,
+    pub skips: Skips,
+    /// Steps taken at the last checkpoint.
+    pub saved: u64,
+    pub epoch_seconds: f64,
+    pub quantizers: QuantizerHistory,
+    /// What is on its way from the device.
+    pub harvest: Option<Harvest>,
+    /// Whether the last lines could not be written.
+    pub metrics_fail: bool,
+    /// Until when time has been added up.
+    pub clock: Instant,
+    pub last_request: Instant,
+    pub last_checkpoint: Instant,
+}
+
+impl<'a> Running<'a> {
+    /// A run in `folder` that is as far as `progress` says; from its beginning where there is none.
+    pub fn new(
+        folder: RunFolder,
+        progress: Option<&Progressed>,
+        quantizers: QuantizerHistory,
+        record: &'a mut Record,
+    ) -> Running<'a> {
+        let step = progress.map_or(0, |progress| progress.step);
+        record.rewind(step);
+        let now = Instant::now();
+        Running {
+            writer: Writer::new(folder.path().into()),
+            folder,
+            record,
+            step,
+            collected: step,
+            epoch_sums: progress.map_or([0.0; 4], |progress| progress.epoch_sums),
+            masking: progress.map_or_else(MaskingProgress::default, |progress| progress.masking),
+            skips: progress.map_or_else(Skips::default, |progress| progress.skips),
+            saved: step,
+            epoch_seconds: progress.map_or(0.0, |progress| progress.epoch_seconds),
+            quantizers,
+            harvest: None,
+            metrics_fail: false,
+            clock: now,
+            last_request: now,
+            last_checkpoint: now,
+        }
+    }
+
+    /// How far the run is, for a checkpoint.
+    pub fn progress(&self, metrics_bytes: u64, settings: String) -> Progressed {
+        Progressed {
+            step: self.collected,
+            epoch_sums: self.epoch_sums,
+            masking: self.masking,
+            skips: self.skips,
+            epoch_seconds: self.epoch_seconds,
+            metrics_bytes,
+            settings,
+        }
+    }
+
+    /// Seconds since the last call, which count as training time.
+    pub fn lap(&mut self) -> f64 {
+        let seconds = self.clock.elapsed().as_secs_f64();
+        self.clock = Instant::now();
+        self.epoch_seconds += seconds;
+        self.record.seconds += seconds;
+        seconds
+    }
+
+    /// The time since the last lap was not training.
+    pub fn pause(&mut self) {
+        self.clock = Instant::now();
+    }
+}

@@ -1,0 +1,113 @@
+//! What a run is made of, checked before anything is allocated: its images, and how its batches are cut.
+
+use crate::{
+    Error, Result,
+    config::{LayerConfig, NetworkConfig, RunConfig, Shape},
+    data::{Dataset, Split},
+    gpu::Gpu,
+    nn::groups,
+};
+
+/// Training, validation and test images, as the configuration limits them.
+pub(super) fn splits(config: &RunConfig, dataset: &Dataset) -> Result<(Split, Option<Split>, Split)> {
+    let (mut train, mut test) = (dataset.train.clone(), dataset.test.clone());
+    if let Some(limit) = config.train_limit {
+        train.truncate(limit as usize, dataset.shape);
+    }
+    if let Some(limit) = config.test_limit {
+        test.truncate(limit as usize, dataset.shape);
+    }
+    let validation = (config.validation_share > 0.0).then(|| train.split_off_tail(config.validation_share, dataset.shape));
+    if train.is_empty() || test.is_empty() {
+        return Err(Error::Data(format!("{}: no images are left to train on or to test with; raise the limits", dataset.name)));
+    }
+    Ok((train, validation.filter(|split| !split.is_empty()), test))
+}
+
+/// Floating-point operations of a dispatch at most. Windows resets a device that is busy with one for two seconds, and any GPU does 20 G of
+/// them in one. Where batch norm needs the batch as a whole, it is not cut for this.
+pub const DISPATCH_FLOPS: u64 = 40_000_000_000;
+
+/// The most operations that a dispatch has for an image.
+fn largest_flops(network: &NetworkConfig) -> Result<u64> {
+    let shapes = network.shapes()?;
+    let inputs = std::iter::once(&network.input).chain(&shapes);
+    let flops = |((layer, input), output): ((&LayerConfig, &Shape), &Shape)| match layer {
+        LayerConfig::Conv { kernel, .. } => {
+            2 * u64::from(*kernel).pow(2) * u64::from(input.channels) * u64::from(output.channels) * u64::from(output.pixels())
+        }
+        LayerConfig::Linear { out_features, .. } => 2 * u64::from(input.elements()) * u64::from(*out_features),
+        _ => 0,
+    };
+    Ok(network.layers.iter().zip(inputs).zip(&shapes).map(flops).max().unwrap_or(0).max(1))
+}
+
+/// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds at once, and every dispatch within
+/// [`DISPATCH_FLOPS`]; never more than `most`.
+pub(super) fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool, most: u32) -> Result<u32> {
+    let limits = gpu.limits();
+    let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    let shapes = config.network.shapes()?;
+    let largest =
+        shapes.iter().chain([&config.network.input]).map(|shape| u64::from(shape.pixels() * groups(shape.channels)) * 16).max();
+    let slots = (limit / largest.unwrap_or(16)).max(1);
+    let images = if twins { slots / 2 } else { slots };
+    if images == 0 {
+        return Err(Error::OutOfMemory(format!(
+            "one image's activations need {} bytes twice and {} binds at most {limit}; make the network smaller",
+            largest.unwrap_or(0),
+            gpu.adapter_name()
+        )));
+    }
+    let images = if config.network.has_batch_norm() {
+        images
+    } else {
+        let flops = largest_flops(&config.network)? * if twins { 2 } else { 1 };
+        images.min(DISPATCH_FLOPS / flops).max(1)
+    };
+    let parts = u64::from(batch_size).div_ceil(images.min(u64::from(most.max(1))));
+    Ok(u64::from(batch_size).div_ceil(parts) as u32)
+}
+
+/// How many images to try where parts of `images` were too large for the memory, as `reason` says.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] where a batch cannot be cut any further.
+pub(super) fn fewer_images(config: &RunConfig, images: u32, reason: String) -> Result<u32> {
+    let asked = reason.split(';').next().unwrap_or_default().to_string();
+    match images {
+        _ if config.network.has_batch_norm() => Err(Error::OutOfMemory(format!(
+            "{asked}, and batch norm needs a batch as a whole; lower --batch-size (now {})",
+            config.batch_size
+        ))),
+        0 | 1 => Err(Error::OutOfMemory(format!(
+            "{asked}, with one image at a time; make the network smaller, or lower --train-limit and --test-limit"
+        ))),
+        _ => Ok(images / 2),
+    }
+}
+
+/// Refuses batches that batch norms have no statistics for: those cut into parts, and those of a single value a channel.
+pub(super) fn check_batch_norm(config: &RunConfig, images: u32, batch_size: u32, part_images: u32) -> Result<()> {
+    if !config.network.has_batch_norm() {
+        return Ok(());
+    }
+    if part_images < batch_size {
+        return Err(Error::Usage(format!(
+            "--batch-size {batch_size}: batch norm needs a whole batch at once, but this adapter's buffers hold {part_images} images of it; \
+             lower --batch-size to {part_images}"
+        )));
+    }
+    let shapes = config.network.shapes()?;
+    let is_norm = |layer: &LayerConfig| matches!(layer, LayerConfig::BatchNorm { .. });
+    let layers = config.network.layers.iter().zip(shapes).filter(|(layer, _)| is_norm(layer));
+    let pixels = layers.map(|(_, shape)| shape.pixels()).min().unwrap_or(1);
+    let last = (images - 1) % batch_size + 1;
+    if last == 1 && pixels == 1 {
+        return Err(Error::Usage(format!(
+            "--batch-size {batch_size}: the last batch of {images} images is a single one, which has no variance for batch norm; \
+             choose another --batch-size or --train-limit"
+        )));
+    }
+    Ok(())
+}

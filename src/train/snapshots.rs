@@ -1,0 +1,44 @@
+//! Saliency of a few fixed images while training: the frames of the filmstrip.
+
+use super::{Snapshot, Trainer};
+use crate::{
+    Result,
+    batch::ResidentData,
+    data::Split,
+    saliency::{DataOptions, ExplainedNetwork, Method, MethodOptions, Target, explain_data},
+};
+
+/// Images of a saliency snapshot.
+const SNAPSHOT_IMAGES: usize = 8;
+
+impl Trainer<'_> {
+    pub(super) fn snapshot_data(&self, images: &[usize]) -> Result<ResidentData> {
+        let split = self.dataset.test.select(images, self.dataset.shape);
+        ResidentData::new(self.gpu, &split, self.dataset.shape)
+    }
+
+    /// The saliency of `data` after `step` steps. It works in buffers of its own: the epoch's cursor is not touched.
+    pub(super) async fn snapshot(&self, step: u64, data: &ResidentData) -> Result<Snapshot> {
+        let options = DataOptions {
+            methods: vec![Method::Gradient],
+            target: Target::Label,
+            normalization: self.normalization,
+            rank: self.config.sgt.mask_rank,
+            settings: MethodOptions { seed: self.config.seed, ..MethodOptions::default() },
+            ..DataOptions::default()
+        };
+        let network = ExplainedNetwork {
+            config: &self.config.network,
+            quantization: &self.config.quantization,
+            parameters: &self.network.parameters,
+        };
+        let mut attributions = explain_data(self.gpu, network, data, &options, &mut |_| {}).await?;
+        Ok(Snapshot { step, saliency: attributions.maps.swap_remove(0) })
+    }
+}
+
+/// The first test image of each class, at most [`SNAPSHOT_IMAGES`].
+pub(super) fn snapshot_images(test: &Split, classes: u32) -> Vec<usize> {
+    let first = |class: u32| test.labels.iter().position(|&label| u32::from(label) == class);
+    (0..classes).filter_map(first).take(SNAPSHOT_IMAGES).collect()
+}
