@@ -1,21 +1,28 @@
 // 2-D convolution (cross-correlation) for software drivers, forward with bias and activation (torch.nn.Conv2d followed by ReLU or PACT):
-//   x[n, y, x, o] = bias[o] + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],  output = activate(x),
+//   x[n, y, x, o] = bias[o] + Σ_{ky, i, kx} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],  output = activate(x),
 // and, with mirrored taps, padding K − 1 − P, stride 1, and neither bias nor activation, the gradient with respect to its input
 // (torch.nn.grad.conv2d_input): there `input` is the output's gradient with SPACING − 1 zeros between its pixels, SPACING the stride.
 //
+// A max-pool of 2 × 2 windows behind the layer can be part of both. Forward, `pooled_output` keeps of every window the first of the largest
+// activated values, the x it came from, and its position in `choice`, as `max_pool` does. Backward, `pooled_input` reads the gradient of the
+// windows and takes each for the pixel that was chosen, the others being 0, as `max_pool_gradient` does. OUT_HEIGHT and OUT_WIDTH, and
+// IN_HEIGHT and IN_WIDTH, count windows then; ROWS of the output and all COLUMNS are even.
+//
 // Activations are [image, row, column, channel / 4] vec4f, channels padded with zeros to a multiple of 4. Weights are a slice of the output
 // channels as `slice_weights` lays them out: in a uniform buffer where they fit, because those are loaded without a loop over the lanes.
+// With `subgroups` of LANES invocations each loads its share of a row of taps, and all get it from there.
 //
-// One invocation keeps a strip of COLUMNS pixels of a row by GROUPS groups of 4 channels in registers; invocations of a workgroup differ in
-// their strips. The order of additions is the same for every output: equal windows give equal bits, which max-pooling relies on.
-// STRIDE or SPACING is 1, and COLUMNS is a multiple of SPACING: which taps meet a pixel is known when linked.
+// One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers; invocations of a workgroup differ in
+// their pixels. The order of additions is the same for every output: equal windows give equal bits, which max-pooling relies on.
+// STRIDE or SPACING is 1, ROWS is 1 where STRIDE is not, and COLUMNS is a multiple of SPACING: which taps meet a pixel is known when linked.
 
-import constants::{COLUMNS, GROUPS, KERNEL, STRIDE, SPACING, PADDING, DEPTH, LANES, WEIGHTS};
+import constants::{ROWS, COLUMNS, GROUPS, KERNEL, STRIDE, SPACING, PADDING, DEPTH, LANES, WEIGHTS};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::slices::Slice;
 import package::common::activation::activate;
-import package::common::storage::{Input, Output, load_input, store_output};
+import package::common::pooling::{pack_positions, unpack_positions};
+import package::common::storage::{Input, Output, load_input, store_output, as_stored_output};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -33,15 +40,27 @@ override ACTIVATION: u32;
 @if(!uniform_weights) @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<uniform> slice: Slice;
 @group(0) @binding(4) var<storage, read_write> output: array<Output>;
+@if(pooled_input) @group(0) @binding(5) var<storage, read> chosen: array<u32>;
 @if(bias) @group(0) @binding(5) var<storage, read> bias: array<vec4f>;
 // PACT's backward pass needs x itself: quantization hides on which side of the range's ends it was.
 @if(pact) @group(0) @binding(6) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(7) var<storage, read> parameters: array<f32>;
+@if(pact && pooled_output) @group(0) @binding(8) var<storage, read_write> choice: array<u32>;
+@if(!pact && pooled_output) @group(0) @binding(6) var<storage, read_write> choice: array<u32>;
 
 // Pixels of padding in front of a row, and where the first of them is between the spaced pixels.
 const FRONT = (PADDING + SPACING - 1u) / SPACING;
 const OFFSET = FRONT * SPACING - PADDING;
 const SPAN = ((COLUMNS - 1u) * STRIDE + KERNEL - 1u + OFFSET) / SPACING + 1u;
+// Pixels that an output of the kernel covers along each axis.
+@if(pooled_output) const SIDE = 2u;
+@if(!pooled_output) const SIDE = 1u;
+// Windows that a strip's pixels are in, the first of them SKEW pixels before the strip.
+const SKEW = FRONT % 2u;
+const WINDOWS = (SPAN + SKEW + 1u) / 2u;
+// Weights of a row of taps, and the loads that all lanes share them out in.
+const ROW_WEIGHTS = KERNEL * 4u * GROUPS;
+const ROW_LOADS = (ROW_WEIGHTS + LANES - 1u) / LANES;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -49,51 +68,85 @@ fn main(
     @builtin(num_workgroups) count: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let strips = (OUT_WIDTH + COLUMNS - 1u) / COLUMNS;
-    let strip = linear_workgroup(workgroup, count) * LANES + lane;
-    let index = strip / (strips * OUT_HEIGHT);
+    let strips = (OUT_WIDTH * SIDE + COLUMNS - 1u) / COLUMNS;
+    let bands = (OUT_HEIGHT * SIDE + ROWS - 1u) / ROWS;
+    let first_strip = linear_workgroup(workgroup, count) * LANES;
+    if (first_strip >= images.count * bands * strips) { return; }
+    let strip = first_strip + lane;
+    let index = strip / (strips * bands);
     let image = images.first + min(index, images.count - 1u);
-    let row = (strip / strips) % OUT_HEIGHT;
+    let row = (strip / strips) % bands * ROWS;
     let column = (strip % strips) * COLUMNS;
     let first_group = slice.first_group + workgroup.z * GROUPS;
-    let block = workgroup.z * KERNEL * KERNEL;
 
-    var sum: array<vec4f, COLUMNS * GROUPS>;
+    var sum: array<vec4f, ROWS * COLUMNS * GROUPS>;
     @if(bias) {
         @unroll for (var g = 0u; g < GROUPS; g++) {
             let b = bias[min(first_group + g, OUT_GROUPS - 1u)];
-            @unroll for (var c = 0u; c < COLUMNS; c++) { sum[c * GROUPS + g] = b; }
+            @unroll for (var c = 0u; c < ROWS * COLUMNS; c++) { sum[c * GROUPS + g] = b; }
         }
     }
-    // Strips beyond the last image have no taps: a workgroup of such strips ends here.
-    let rows = select(0u, KERNEL, index < images.count);
-    for (var tap_row = 0u; tap_row < rows; tap_row++) {
+    for (var tap_row = 0u; tap_row < KERNEL; tap_row++) {
         // Mirrored taps are added in the order of the weights' own, from the last on.
         @if(bias) let ky = tap_row;
         @if(!bias) let ky = KERNEL - 1u - tap_row;
-        let spaced = row * STRIDE + ky - PADDING; // wraps to a huge number above the first row
-        let y = spaced / SPACING;
-        let meets = spaced % SPACING == 0u && y < IN_HEIGHT;
-        let row_base = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS;
         for (var i = 0u; i < IN_GROUPS; i++) {
-            var line: array<vec4f, SPAN>;
-            @unroll for (var s = 0u; s < SPAN; s++) {
-                let x = column * STRIDE / SPACING + s - FRONT;
-                let value = load_input(input[row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS + i]);
-                line[s] = select(vec4f(), value, meets && x < IN_WIDTH);
+            var line: array<vec4f, ROWS * SPAN>;
+            @unroll for (var r = 0u; r < ROWS; r++) {
+                let spaced = (row + r) * STRIDE + ky - PADDING; // wraps to a huge number above the first row
+                @if(!pooled_input) let y = spaced / SPACING;
+                @if(!pooled_input) let meets = spaced % SPACING == 0u && y < IN_HEIGHT;
+                @if(pooled_input) let y = spaced / 2u;
+                @if(pooled_input) let first_of_row = spaced % 2u * 2u;
+                let row_base = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
+                @if(!pooled_input) {
+                    @unroll for (var s = 0u; s < SPAN; s++) {
+                        let x = column * STRIDE / SPACING + s - FRONT;
+                        let value = load_input(input[row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS]);
+                        line[r * SPAN + s] = select(vec4f(), value, meets && x < IN_WIDTH);
+                    }
+                }
+                @if(pooled_input) {
+                    @unroll for (var w = 0u; w < WINDOWS; w++) {
+                        let x = (column + 2u * w - FRONT - SKEW) / 2u;
+                        let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
+                        let value = select(vec4f(), load_input(input[at]), y < IN_HEIGHT && x < IN_WIDTH);
+                        let position = unpack_positions(chosen[at]);
+                        @unroll for (var s = 0u; s < SPAN; s++) {
+                            if ((s + SKEW) / 2u == w) {
+                                line[r * SPAN + s] = select(vec4f(), value, position == vec4u(first_of_row + (s + SKEW) % 2u));
+                            }
+                        }
+                    }
+                }
             }
-            let taps = ((block + ky * KERNEL) * IN_GROUPS + i) * 4u * GROUPS;
+            let taps = ((workgroup.z * KERNEL + ky) * IN_GROUPS + i) * ROW_WEIGHTS;
+            @if(subgroups) var shares: array<vec4f, ROW_LOADS>;
+            @if(subgroups) {
+                @unroll for (var l = 0u; l < ROW_LOADS; l++) {
+                    shares[l] = weight[taps + min(l * LANES + lane, ROW_WEIGHTS - 1u)];
+                }
+            }
             @unroll for (var g = 0u; g < GROUPS; g++) {
                 @unroll for (var tap = 0u; tap < KERNEL; tap++) {
                     @if(bias) const kx = tap;
                     @if(!bias) const kx = KERNEL - 1u - tap;
                     var w: array<vec4f, DEPTH>;
-                    @unroll for (var j = 0u; j < DEPTH; j++) { w[j] = weight[taps + kx * IN_GROUPS * 4u * GROUPS + j * GROUPS + g]; }
-                    @unroll for (var c = 0u; c < COLUMNS; c++) {
-                        if ((c * STRIDE + kx + OFFSET) % SPACING == 0u) {
-                            @unroll for (var j = 0u; j < DEPTH; j++) {
-                                sum[c * GROUPS + g] =
-                                    fma(vec4f(line[(c * STRIDE + kx + OFFSET) / SPACING][j]), w[j], sum[c * GROUPS + g]);
+                    @unroll for (var j = 0u; j < DEPTH; j++) {
+                        const at = (kx * 4u + j) * GROUPS + g;
+                        @if(subgroups) { w[j] = subgroupBroadcast(shares[at / LANES], at % LANES); }
+                        @if(!subgroups) { w[j] = weight[taps + at]; }
+                    }
+                    @unroll for (var r = 0u; r < ROWS; r++) {
+                        @unroll for (var c = 0u; c < COLUMNS; c++) {
+                            if ((c * STRIDE + kx + OFFSET) % SPACING == 0u) {
+                                @unroll for (var j = 0u; j < DEPTH; j++) {
+                                    sum[(r * COLUMNS + c) * GROUPS + g] = fma(
+                                        vec4f(line[r * SPAN + (c * STRIDE + kx + OFFSET) / SPACING][j]),
+                                        w[j],
+                                        sum[(r * COLUMNS + c) * GROUPS + g],
+                                    );
+                                }
                             }
                         }
                     }
@@ -101,19 +154,36 @@ fn main(
             }
         }
     }
-    if (index < images.count) {
-        @if(pact) let alpha = parameters[ALPHA_INDEX];
-        @unroll for (var c = 0u; c < COLUMNS; c++) {
-            if (column + c < OUT_WIDTH) {
-                let at = ((image * OUT_HEIGHT + row) * OUT_WIDTH + column + c) * OUT_GROUPS + first_group;
+    if (index >= images.count) { return; }
+    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @unroll for (var r = 0u; r < ROWS / SIDE; r++) {
+        @unroll for (var c = 0u; c < COLUMNS / SIDE; c++) {
+            let y = row / SIDE + r;
+            let x = column / SIDE + c;
+            if (y < OUT_HEIGHT && x < OUT_WIDTH) {
+                let at = ((image * OUT_HEIGHT + y) * OUT_WIDTH + x) * OUT_GROUPS + first_group;
                 @unroll for (var g = 0u; g < GROUPS; g++) {
                     if (first_group + g < OUT_GROUPS) {
-                        let x = sum[c * GROUPS + g];
-                        @if(pact) {
-                            pre_activation[at + g] = store_output(x);
-                            output[at + g] = store_output(activate(ACTIVATION, x, alpha, LEVELS));
+                        var before = sum[(r * SIDE * COLUMNS + c * SIDE) * GROUPS + g];
+                        @if(pact) var value = activate(ACTIVATION, before, alpha, LEVELS);
+                        @if(!pact) var value = activate(ACTIVATION, before, 0.0, 1.0);
+                        @if(pooled_output) {
+                            // Values that are stored alike are alike.
+                            value = as_stored_output(value);
+                            var best = vec4u();
+                            @unroll for (var p = 1u; p < 4u; p++) {
+                                let other_before = sum[((r * 2u + p / 2u) * COLUMNS + c * 2u + p % 2u) * GROUPS + g];
+                                @if(pact) let other = as_stored_output(activate(ACTIVATION, other_before, alpha, LEVELS));
+                                @if(!pact) let other = as_stored_output(activate(ACTIVATION, other_before, 0.0, 1.0));
+                                let larger = other > value;
+                                value = select(value, other, larger);
+                                before = select(before, other_before, larger);
+                                best = select(best, vec4u(p), larger);
+                            }
+                            choice[at + g] = pack_positions(best);
                         }
-                        @if(!pact) { output[at + g] = store_output(activate(ACTIVATION, x, 0.0, 1.0)); }
+                        @if(pact) { pre_activation[at + g] = store_output(before); }
+                        output[at + g] = store_output(value);
                     }
                 }
             }

@@ -5,11 +5,16 @@
 // The images are dealt to PARTS workgroups, image n to part n mod PARTS; `reduce_weight_gradient` adds the parts in order, so the sum
 // does not depend on scheduling. A part is [ky, kx, in channel (padded), out channel / 4] vec4f followed by the bias's [out channel / 4].
 //
+// With `pooled`, a max-pool of 2 × 2 windows is part of the layer: `output_gradient` is that of the windows, OUT_HEIGHT and OUT_WIDTH count
+// them, and each is for the pixel in `chosen`, the others being 0 (`max_pool_gradient`). COLUMNS is even then.
+//
 // One invocation keeps TAP_ROWS × KERNEL taps of INPUTS groups of input channels and GROUPS groups of output channels in registers, and goes down
-// the image in strips of COLUMNS pixels: the rows of inputs that two rows of outputs share are loaded once.
+// the image in strips of COLUMNS pixels: the rows of inputs that two rows of outputs share are loaded once. All lanes need the same inputs: with
+// `subgroups` of LANES invocations each loads its share.
 
 import constants::{COLUMNS, GROUPS, INPUTS, KERNEL, STRIDE, TAP_ROWS, FRESH, DEPTH, LANES};
 import package::common::images::Images;
+import package::common::pooling::unpack_positions;
 import package::common::storage::{Input, Output, load_input, load_output};
 
 override IN_HEIGHT: u32;
@@ -25,10 +30,24 @@ override PARTS: u32;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
 @group(0) @binding(2) var<storage, read> output_gradient: array<Output>;
 @group(0) @binding(3) var<storage, read_write> parts: array<vec4f>;
+@if(pooled) @group(0) @binding(4) var<storage, read> chosen: array<u32>;
 
 const SPAN = (COLUMNS - 1u) * STRIDE + KERNEL;
 // Rows of outputs that leave rows of inputs to the next one, which loads FRESH = min(STRIDE, TAP_ROWS) itself.
 const KEPT = (TAP_ROWS - FRESH + STRIDE - 1u) / STRIDE;
+// Loads of fresh inputs, and those that every lane takes of them.
+const LOADS = INPUTS * FRESH * SPAN;
+const SHARES = (LOADS + LANES - 1u) / LANES;
+// Pixels that an element of `output_gradient` covers along each axis, and windows side by side in a strip.
+@if(pooled) const SIDE = 2u;
+@if(!pooled) const SIDE = 1u;
+const WINDOWS = (COLUMNS + SIDE - 1u) / SIDE;
+
+// Element (y, x) of group `i`; 0 outside the image, whose coordinates wrap to huge numbers above and in front of it.
+fn padded_input(image: u32, y: u32, x: u32, i: u32) -> vec4f {
+    let at = ((image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + min(i, IN_GROUPS - 1u);
+    return select(vec4f(), load_input(input[at]), y < IN_HEIGHT && x < IN_WIDTH);
+}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -40,28 +59,50 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
     var sum: array<vec4f, INPUTS * TAP_ROWS * KERNEL * DEPTH * GROUPS>;
     var bias_sum: array<vec4f, GROUPS>;
+    var line: array<vec4f, INPUTS * TAP_ROWS * SPAN>;
+    @if(pooled) var window: array<vec4f, GROUPS * WINDOWS>;
+    @if(pooled) var position: array<vec4u, GROUPS * WINDOWS>;
     for (var n = part; n < images.count; n += PARTS) {
         let image = images.first + n;
-        for (var column = 0u; column < OUT_WIDTH; column += COLUMNS) {
-            var line: array<vec4f, INPUTS * TAP_ROWS * SPAN>;
-            for (var row = 0u; row < OUT_HEIGHT; row++) {
+        for (var column = 0u; column < OUT_WIDTH * SIDE; column += COLUMNS) {
+            for (var row = 0u; row < OUT_HEIGHT * SIDE; row++) {
                 // Rows of inputs that the row of outputs before has loaded move up; the first one finds none.
                 let behind = select(1u, 1u + KEPT, row == 0u);
                 for (var loads = behind; loads > 0u; loads--) {
+                    let y = (row + 1u - loads) * STRIDE + first_tap_row + TAP_ROWS - FRESH - PADDING;
+                    let x = column * STRIDE - PADDING;
+                    @if(subgroups) var shares: array<vec4f, SHARES>;
+                    @if(subgroups) {
+                        @unroll for (var l = 0u; l < SHARES; l++) {
+                            let e = l * LANES + lane;
+                            shares[l] = padded_input(image, y + e / SPAN % FRESH, x + e % SPAN, first_input + e / (FRESH * SPAN));
+                        }
+                    }
                     @unroll for (var q = 0u; q < INPUTS; q++) {
-                        let i = min(first_input + q, IN_GROUPS - 1u);
-                        @unroll for (var t = 0u; t < TAP_ROWS - FRESH; t++) {
+                        @unroll for (var s = 0u; s < (TAP_ROWS - FRESH) * SPAN; s++) {
+                            line[q * TAP_ROWS * SPAN + s] = line[(q * TAP_ROWS + FRESH) * SPAN + s];
+                        }
+                        @unroll for (var t = 0u; t < FRESH; t++) {
                             @unroll for (var s = 0u; s < SPAN; s++) {
-                                line[(q * TAP_ROWS + t) * SPAN + s] = line[(q * TAP_ROWS + t + FRESH) * SPAN + s];
+                                const to = (q * TAP_ROWS + TAP_ROWS - FRESH + t) * SPAN + s;
+                                const e = (q * FRESH + t) * SPAN + s;
+                                @if(subgroups) { line[to] = subgroupBroadcast(shares[e / LANES], e % LANES); }
+                                @if(!subgroups) { line[to] = padded_input(image, y + t, x + s, first_input + q); }
                             }
                         }
-                        @unroll for (var t = TAP_ROWS - FRESH; t < TAP_ROWS; t++) {
-                            let y = (row + 1u - loads) * STRIDE + first_tap_row + t - PADDING; // wraps to a huge number above the first row
-                            let y_base = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
-                            @unroll for (var s = 0u; s < SPAN; s++) {
-                                let x = column * STRIDE + s - PADDING;
-                                let value = load_input(input[y_base + min(x, IN_WIDTH - 1u) * IN_GROUPS]);
-                                line[(q * TAP_ROWS + t) * SPAN + s] = select(vec4f(), value, y < IN_HEIGHT && x < IN_WIDTH);
+                    }
+                }
+                @if(pooled) {
+                    // Two rows of pixels are in the same row of windows.
+                    for (var fetch = 1u - row % 2u; fetch > 0u; fetch--) {
+                        @unroll for (var g = 0u; g < GROUPS; g++) {
+                            let group = min(first_group + g * LANES, OUT_GROUPS - 1u);
+                            @unroll for (var w = 0u; w < WINDOWS; w++) {
+                                let x = column / 2u + w;
+                                let at = ((image * OUT_HEIGHT + row / 2u) * OUT_WIDTH + min(x, OUT_WIDTH - 1u)) * OUT_GROUPS + group;
+                                window[g * WINDOWS + w] = select(vec4f(), load_output(output_gradient[at]), x < OUT_WIDTH);
+                                position[g * WINDOWS + w] = unpack_positions(chosen[at]);
+                                bias_sum[g] += window[g * WINDOWS + w];
                             }
                         }
                     }
@@ -70,9 +111,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 @unroll for (var g = 0u; g < GROUPS; g++) {
                     var d: array<vec4f, COLUMNS>;
                     @unroll for (var c = 0u; c < COLUMNS; c++) {
-                        let at = gradient_base + c * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u);
-                        d[c] = select(vec4f(), load_output(output_gradient[at]), column + c < OUT_WIDTH);
-                        bias_sum[g] += d[c];
+                        @if(pooled) {
+                            let here = position[g * WINDOWS + c / 2u] == vec4u(row % 2u * 2u + c % 2u);
+                            d[c] = select(vec4f(), window[g * WINDOWS + c / 2u], here);
+                        }
+                        @if(!pooled) {
+                            let at = gradient_base + c * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u);
+                            d[c] = select(vec4f(), load_output(output_gradient[at]), column + c < OUT_WIDTH);
+                            bias_sum[g] += d[c];
+                        }
                     }
                     // A sum stays in registers while it takes its COLUMNS products.
                     @unroll for (var qt = 0u; qt < INPUTS * TAP_ROWS; qt++) {

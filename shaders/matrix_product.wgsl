@@ -3,7 +3,8 @@
 //   x[n, o] = bias[o] + Σ_i input[n, i] · weight[i, o],  output = activate(x).
 //
 // Vectors are [image, feature / 4] vec4f, weights [in feature (padded), out feature / 4] vec4f as `prepare_weights` lays them out.
-// One invocation keeps IMAGES × GROUPS groups of 4 outputs in registers; invocations of a workgroup differ in their outputs only.
+// One invocation keeps IMAGES × GROUPS groups of 4 outputs in registers; invocations of a workgroup differ in their outputs only. All need the
+// same vectors: with `subgroups` of LANES invocations each loads its share.
 
 import constants::{IMAGES, GROUPS, LANES};
 import package::common::images::Images;
@@ -24,6 +25,8 @@ override ACTIVATION: u32;
 @if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(6) var<storage, read> parameters: array<f32>;
 
+const SHARES = (IMAGES + LANES - 1u) / LANES;
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
     let first = workgroup.y * IMAGES;
@@ -39,8 +42,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     for (var i = 0u; i < IN_GROUPS; i++) {
         var vector: array<vec4f, IMAGES>;
+        @if(subgroups) var shares: array<vec4f, SHARES>;
+        @if(subgroups) {
+            @unroll for (var l = 0u; l < SHARES; l++) {
+                let n = min(first + l * LANES + lane, images.count - 1u);
+                shares[l] = load_input(input[(images.first + n) * IN_GROUPS + i]);
+            }
+        }
         @unroll for (var n = 0u; n < IMAGES; n++) {
-            vector[n] = load_input(input[(images.first + min(first + n, images.count - 1u)) * IN_GROUPS + i]);
+            @if(subgroups) { vector[n] = subgroupBroadcast(shares[n / LANES], n % LANES); }
+            @if(!subgroups) { vector[n] = load_input(input[(images.first + min(first + n, images.count - 1u)) * IN_GROUPS + i]); }
         }
         @unroll for (var j = 0u; j < 4u; j++) {
             @unroll for (var g = 0u; g < GROUPS; g++) {

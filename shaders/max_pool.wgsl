@@ -4,6 +4,7 @@
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
+import package::common::pooling::pack_positions;
 import package::common::storage::{Input, Output, load_input, store_output};
 
 override IN_HEIGHT: u32;
@@ -46,5 +47,5 @@ fn main(
     }
     let at = images.first * per_image + element;
     output[at] = store_output(best);
-    choice[at] = position.x | (position.y << 8u) | (position.z << 16u) | (position.w << 24u);
+    choice[at] = pack_positions(position);
 }

@@ -7,6 +7,7 @@
 import constants::{ITEMS, WINDOWS};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
+import package::common::pooling::unpack_positions;
 import package::common::activation::{derivative, learned_derivative, threshold};
 import package::common::storage::{Input, Output, State, load_output, load_state, store_input};
 
@@ -43,7 +44,7 @@ fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
             let dx = column - x * STRIDE;
             let inside = y < OUT_HEIGHT && x < OUT_WIDTH && dy < KERNEL && dx < KERNEL;
             let at = ((image * OUT_HEIGHT + min(y, OUT_HEIGHT - 1u)) * OUT_WIDTH + min(x, OUT_WIDTH - 1u)) * GROUPS + group;
-            let positions = (vec4u(choice[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
+            let positions = unpack_positions(choice[at]);
             sum += select(vec4f(), load_output(output_gradient[at]), (positions == vec4u(dy * KERNEL + dx)) & vec4<bool>(inside));
         }
     }

@@ -6,6 +6,7 @@
 import constants::WINDOWS;
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
+import package::common::pooling::unpack_positions;
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -26,7 +27,7 @@ const SMALLEST_DIFFERENCE = 1e-10;
 
 // Whether position `position` is the one chosen by each of the 4 channels.
 fn chose(at: u32, position: u32) -> vec4<bool> {
-    return ((vec4u(choice[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu)) == vec4u(position);
+    return unpack_positions(choice[at]) == vec4u(position);
 }
 
 @compute @workgroup_size(64)

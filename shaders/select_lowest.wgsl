@@ -6,9 +6,10 @@
 //
 // Radix selection, one workgroup an image: a histogram of the highest 8 bits of the ordered keys tells which digit the K-th lowest key has, then
 // the next 8 bits among those, …; after the key's 4 digits the same over the digits of the pixel number among equal keys. `mask` holds the keys
-// meanwhile; every invocation reads back only what it wrote. WORKGROUP must be a power of 2 up to 256.
+// meanwhile; every invocation reads back only what it wrote. WORKGROUP must be a power of 2 up to 256. Counts are added up within
+// `subgroups` of SUBGROUP invocations first, where there are some; integers, so the result is the same.
 
-import constants::WORKGROUP;
+import constants::{SUBGROUP, WORKGROUP};
 import package::common::images::Images;
 import package::common::step::Step;
 import package::common::floats::ordered_key;
@@ -27,7 +28,7 @@ const BINS = 256u;
 const BINS_EACH = BINS / WORKGROUP;
 
 var<workgroup> histogram: array<atomic<u32>, BINS>;
-var<workgroup> subtotals: array<u32, WORKGROUP>;
+var<workgroup> subtotals: array<u32, WORKGROUP / SUBGROUP>;
 var<workgroup> found: vec2u; // the digit, and how many candidates have a lower one
 
 // The key of one pixel; `at` is its first group of channels.
@@ -76,11 +77,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             counts[bin] = atomicExchange(&histogram[lane * BINS_EACH + bin], 0u);
             own += counts[bin];
         }
-        subtotals[lane] = own;
+        @if(subgroups) var below = subgroupExclusiveAdd(own);
+        @if(!subgroups) var below = 0u;
+        if (lane % SUBGROUP == SUBGROUP - 1u) { subtotals[lane / SUBGROUP] = below + own; }
         workgroupBarrier();
-        var below = 0u;
-        for (var other = 0u; other < WORKGROUP; other++) {
-            below += select(0u, subtotals[other], other < lane);
+        for (var other = 0u; other < WORKGROUP / SUBGROUP; other++) {
+            below += select(0u, subtotals[other], other < lane / SUBGROUP);
         }
         if (below < rank && rank <= below + own) {
             for (var bin = 0u; bin < BINS_EACH; bin++) {

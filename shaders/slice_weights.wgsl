@@ -1,5 +1,5 @@
 // Copies a slice of a convolution's weights from [tap, in channel, out channel / 4] vec4f to the order in which `convolution` reads them:
-//   slice[block, tap, i, g] = weight[tap, i, first_group + block · GROUPS + g], or zeros behind the last group,
+//   slice[block, ky, i / 4, kx, i mod 4, g] = weight[ky, kx, i, first_group + block · GROUPS + g], or zeros behind the last group,
 // with the taps in reverse where they are MIRRORED (the input gradient). A slice has BLOCKS blocks of GROUPS groups of 4 output channels.
 // One invocation a group.
 
@@ -8,7 +8,7 @@ import package::common::slices::Slice;
 
 override BLOCKS: u32;
 override GROUPS: u32;
-override TAPS: u32;
+override KERNEL: u32;
 override IN_CHANNELS: u32; // padded
 override OUT_GROUPS: u32;
 override MIRRORED: u32;
@@ -24,12 +24,14 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let element = linear_workgroup(workgroup, count) * 64u + lane;
-    if (element >= BLOCKS * TAPS * IN_CHANNELS * GROUPS) { return; }
-    let row = element / GROUPS;
-    let i = row % IN_CHANNELS;
-    let tap = (row / IN_CHANNELS) % TAPS;
-    let group = slice.first_group + row / (IN_CHANNELS * TAPS) * GROUPS + element % GROUPS;
-    let source = select(tap, TAPS - 1u - tap, MIRRORED != 0u);
+    if (element >= BLOCKS * KERNEL * KERNEL * IN_CHANNELS * GROUPS) { return; }
+    let kx = element / (4u * GROUPS) % KERNEL;
+    let row = element / (4u * GROUPS * KERNEL); // [block, ky, i / 4]
+    let i = row % (IN_CHANNELS / 4u) * 4u + element / GROUPS % 4u;
+    let ky = row / (IN_CHANNELS / 4u) % KERNEL;
+    let group = slice.first_group + row / (IN_CHANNELS / 4u * KERNEL) * GROUPS + element % GROUPS;
+    let tap = ky * KERNEL + kx;
+    let source = select(tap, KERNEL * KERNEL - 1u - tap, MIRRORED != 0u);
     let value = weight[(source * IN_CHANNELS + i) * OUT_GROUPS + min(group, OUT_GROUPS - 1u)];
     sliced[element] = select(vec4f(), value, group < OUT_GROUPS);
 }

@@ -1,7 +1,7 @@
 //! Headless shader validation: one fixture for each way to fail, and hostile input.
 
 use saliq::check::{
-    Outcome, ShaderReport, ShaderSource, check, check_paths, to_spirv, verdict, write_spirv, write_spirv_of_paths,
+    Outcome, ShaderReport, ShaderSource, check, check_paths, own_kernels, to_spirv, verdict, write_spirv, write_spirv_of_paths,
 };
 use std::path::{Path, PathBuf};
 
@@ -56,6 +56,29 @@ fn a_good_shader_passes_everywhere() {
         assert_eq!(verdict(&[report]).map_err(|e| e.to_string()), Ok(()));
     }
     assert_eq!(report_of("graphics.wgsl").entry_points, ["vertex", "fragment"]);
+}
+
+/// No adapter of the tests may have cooperative matrices, so their kernel is held to what each backend says: it is valid with and without
+/// PACT, for matrices of both sizes, and translates for the backends that have them.
+#[test]
+fn cooperative_matrices_translate_where_there_are_some() {
+    let sources: Vec<_> =
+        own_kernels().unwrap().into_iter().filter(|one| one.name.starts_with("convolution_cooperative#")).collect();
+    for side in ["coop_mat8x8", "coop_mat16x16"] {
+        for pact in [true, false] {
+            let is_wanted = |source: &&ShaderSource| {
+                let has = |name: &str| source.constants.iter().any(|(constant, _)| constant == name);
+                source.wgsl.contains(side) && has("ALPHA_INDEX") == pact
+            };
+            let source = sources.iter().find(is_wanted).unwrap_or_else(|| panic!("no {side} with PACT {pact}"));
+            assert!(source.wgsl.starts_with("enable f16, wgpu_cooperative_matrix;"), "{}", source.wgsl);
+            let report = check(source);
+            assert_eq!((&report.parse, &report.validate), (&Outcome::Pass, &Outcome::Pass));
+            assert_eq!((&report.spirv, &report.msl), (&Outcome::Pass, &Outcome::Pass), "{side} {pact}");
+            skipped_with(&report.hlsl, "cooperative matrices");
+            assert_eq!(report.webgpu_limits, Outcome::Pass);
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use common::{Random, assert_close, gpu, read};
 use saliq::{
     config::{LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     gpu::{Binding, Buffer, Recording, Specialization},
-    nn::{ProductTiles, StripTiles, TileTable, WeightGradientTiles, groups, padded},
+    nn::{Pooling, ProductTiles, StripShape, StripTiles, TileTable, WeightGradientTiles, groups, padded},
     quant::{highest_level, initial_steps, sawb_coefficients},
     reference::{
         activation::{Activation, activation},
@@ -112,26 +112,48 @@ struct Tiles {
 
 impl Tiles {
     /// A software driver's.
-    fn of_table(shape: &Convolution) -> Tiles {
-        let table = TileTable::for_kind(true);
+    fn of_table(shape: &Convolution, subgroups: bool) -> Tiles {
+        let table = TileTable::for_kind(true).with_subgroups(subgroups);
         let output = shape.output();
         let (in_groups, out_groups) = (groups(shape.input.channels), groups(shape.out_channels));
-        let (depth, taps) = (shape.input.channels.min(4), shape.kernel * shape.kernel);
-        let strips = |groups, width, inner, spacing, depth| {
-            table.strips(groups, width, taps * inner * 4, [shape.kernel, spacing, depth]).unwrap()
+        let (kernel, depth) = (shape.kernel, shape.input.channels.min(4));
+        let forward = StripShape {
+            out_groups,
+            in_groups,
+            depth,
+            pixels: [output.height, output.width],
+            kernel,
+            stride: shape.stride,
+            spacing: 1,
+            pooling: Pooling::None,
+        };
+        let input = StripShape {
+            out_groups: in_groups,
+            in_groups: out_groups,
+            depth: shape.out_channels.min(4),
+            pixels: [shape.input.height, shape.input.width],
+            stride: 1,
+            spacing: shape.stride,
+            ..forward
         };
         Tiles {
-            forward: strips(out_groups, output.width, in_groups, 1, depth),
-            input: strips(in_groups, shape.input.width, out_groups, shape.stride, shape.out_channels.min(4)),
-            weight: table.convolution_weight_gradient([in_groups, out_groups], output.width, shape.kernel, depth),
+            forward: table.strips(forward).unwrap(),
+            input: table.strips(input).unwrap(),
+            weight: table.convolution_weight_gradient([in_groups, out_groups], output.width, kernel, depth, false),
             parts: 2,
         }
     }
 }
 
-/// Tiles [columns, groups, lanes, blocks a slice] with weights in storage buffers where there is one lane, else in uniform ones.
-fn strip_tiles([columns, groups, lanes, blocks]: [u32; 4]) -> StripTiles {
-    StripTiles { lanes, columns, groups, blocks, uniform: lanes > 1 }
+/// Whether kernels that share loads within subgroups of 8 lanes run here. Where they do not, `saliq check` (tests/check.rs) validates and
+/// translates them all the same.
+fn subgroup_variants() -> &'static [bool] {
+    if gpu().abilities().subgroup_lanes == Some(8) { &[false, true] } else { &[false] }
+}
+
+/// Tiles [rows, columns, groups, lanes, blocks a slice] with weights in storage buffers where there is one lane, else in uniform ones.
+fn strip_tiles([rows, columns, groups, lanes, blocks]: [u32; 5]) -> StripTiles {
+    StripTiles { lanes, rows, columns, groups, blocks, uniform: lanes > 1, subgroups: false }
 }
 
 /// Tile sizes of the same passes as matrix products in workgroup memory.
@@ -251,22 +273,18 @@ impl ConvolutionOnGpu {
         epilogue: &[&Buffer],
         more: impl Fn(Specialization) -> Specialization,
     ) {
-        let StripTiles { lanes, columns, groups, blocks, uniform } = tiles;
+        let StripTiles { lanes, groups, blocks, uniform, .. } = tiles;
         let taps = window[0] * window[0];
         let sizes = [taps, 4 * input[2], output[2]];
         let depth = if spacing.is_some() { self.shape.out_channels } else { self.shape.input.channels }.min(4);
         let [kernel, stride, padding] = window;
-        let specialization = Specialization::new()
-            .tile("COLUMNS", columns)
-            .tile("GROUPS", groups)
+        let specialization = tiles
+            .specialize(Specialization::new(), tiles.weights(taps * sizes[1]))
             .tile("KERNEL", kernel)
             .tile("STRIDE", stride)
             .tile("SPACING", spacing.unwrap_or(1))
             .tile("PADDING", padding)
             .tile("DEPTH", depth)
-            .tile("LANES", lanes)
-            .tile("WEIGHTS", tiles.weights(taps * sizes[1]))
-            .feature("uniform_weights", uniform)
             .feature("bias", !epilogue.is_empty())
             .constant("IN_HEIGHT", input[0])
             .constant("IN_WIDTH", input[1])
@@ -278,15 +296,19 @@ impl ConvolutionOnGpu {
         let slicing = Specialization::new()
             .constant("BLOCKS", blocks)
             .constant("GROUPS", groups)
-            .constant("TAPS", taps)
+            .constant("KERNEL", kernel)
             .constant("IN_CHANNELS", sizes[1])
             .constant("OUT_GROUPS", sizes[2])
             .constant("MIRRORED", u32::from(spacing.is_some()));
-        let expected =
-            slice_weights(weight, sizes.map(|size| size as usize), [blocks as usize, groups as usize], spacing.is_some());
+        let expected = slice_weights(
+            weight,
+            [kernel, sizes[1], sizes[2]].map(|size| size as usize),
+            [blocks as usize, groups as usize],
+            spacing.is_some(),
+        );
         assert_eq!(expected.len() as u32, tiles.slices(output[2]));
         let whole = upload(&floats(weight));
-        let strips = self.images.most as u32 * output[0] * output[1].div_ceil(columns);
+        let strips = self.images.most as u32 * tiles.strips([output[0], output[1]]);
         for (index, expected) in (0..).zip(expected) {
             let record = gpu().uniform("first group", 16).unwrap();
             gpu().write(&record, 0, &[index * blocks * groups]);
@@ -485,7 +507,13 @@ fn check_convolution(
     let output = case.shape.output();
     let gradient = vector(&mut random, images.slots * output.elements() as usize);
     let (input, own_gradient) = (images.of(&case.input), images.of(&gradient));
-    let (tiles, products) = tiles.unwrap_or_else(|| (Tiles::of_table(&case.shape), Products::of_table(&case.shape)));
+    let (tiles, products) = match tiles {
+        Some((tiles, products)) => (vec![tiles], products),
+        None => {
+            let of_table = |&subgroups: &bool| Tiles::of_table(&case.shape, subgroups);
+            (subgroup_variants().iter().map(of_table).collect(), Products::of_table(&case.shape))
+        }
+    };
     let expected = convolution(&case.shape, &input, &case.weight, &case.bias);
     let expected_input = convolution_input_gradient(&case.shape, &own_gradient, &case.weight);
     let (mut expected_weight, mut expected_bias) = convolution_weight_gradient(&case.shape, &input, &own_gradient);
@@ -498,12 +526,14 @@ fn check_convolution(
         assert_close(&format!("weight gradient {what}"), &weight, &expected_weight, GRADIENT);
         assert_close(&format!("bias gradient {what}"), &bias, &expected_bias, GRADIENT);
     };
-    check(
-        format!("{shape:?} {window:?} {tiles:?}"),
-        case.forward(tiles.forward, None),
-        case.input_gradient(tiles.input, &gradient),
-        case.weight_gradient(tiles.weight, tiles.parts, &gradient, before),
-    );
+    for tiles in tiles {
+        check(
+            format!("{shape:?} {window:?} {tiles:?}"),
+            case.forward(tiles.forward, None),
+            case.input_gradient(tiles.input, &gradient),
+            case.weight_gradient(tiles.weight, tiles.parts, &gradient, before),
+        );
+    }
     check(
         format!("{shape:?} {window:?} {products:?}"),
         case.tiled_forward(products.forward, None),
@@ -516,7 +546,7 @@ fn check_convolution(
 fn convolutions_of_many_shapes_and_tiles() {
     // [in channels, height, width, out channels], [kernel, stride, padding], tiles by hand.
     let hand = |forward, input, [columns, groups, lanes, tap_rows, inputs, parts]: [u32; 6]| {
-        let weight = WeightGradientTiles { lanes, groups, inputs, tap_rows, columns };
+        let weight = WeightGradientTiles { lanes, groups, inputs, tap_rows, columns, subgroups: false };
         Tiles { forward: strip_tiles(forward), input: strip_tiles(input), weight, parts }
     };
     let product = |forward, input, weight: [u32; 4], parts| {
@@ -526,39 +556,39 @@ fn convolutions_of_many_shapes_and_tiles() {
     };
     let cases = [
         (
-            ([1, 5, 7, 3], [1, 1, 0], hand([3, 1, 1, 1], [2, 1, 1, 1], [2, 1, 1, 1, 1, 1])),
+            ([1, 5, 7, 3], [1, 1, 0], hand([2, 3, 1, 1, 1], [3, 2, 1, 1, 1], [2, 1, 1, 1, 1, 1])),
             product([1, 1, 1, 1, 1], [1, 1, 1, 2, 2], [1, 1, 1, 1], 1),
         ),
         (
-            ([3, 6, 5, 7], [2, 1, 1], hand([2, 1, 2, 2], [3, 1, 2, 1], [3, 1, 2, 1, 1, 2])),
+            ([3, 6, 5, 7], [2, 1, 1], hand([1, 2, 1, 2, 2], [2, 3, 1, 2, 1], [3, 1, 2, 1, 1, 2])),
             product([4, 2, 3, 4, 1], [8, 1, 2, 4, 2], [2, 2, 2, 3], 2),
         ),
         (
-            ([5, 9, 8, 1], [3, 2, 1], hand([2, 1, 1, 1], [4, 2, 1, 1], [2, 1, 1, 2, 2, 3])),
+            ([5, 9, 8, 1], [3, 2, 1], hand([1, 2, 1, 1, 1], [2, 4, 2, 1, 1], [2, 1, 1, 2, 2, 3])),
             product([8, 3, 1, 3, 1], [4, 4, 2, 4, 4], [4, 1, 3, 5], 3),
         ),
         (
-            ([7, 7, 11, 33], [3, 1, 2], hand([3, 2, 4, 3], [5, 1, 2, 1], [4, 2, 4, 3, 2, 2])),
+            ([7, 7, 11, 33], [3, 1, 2], hand([3, 3, 2, 4, 3], [1, 5, 1, 2, 1], [4, 2, 4, 3, 2, 2])),
             product([8, 8, 4, 2, 1], [8, 2, 8, 4, 1], [8, 4, 2, 16], 2),
         ),
         (
-            ([33, 5, 6, 5], [3, 1, 1], hand([4, 1, 2, 2], [2, 2, 4, 3], [1, 1, 2, 3, 2, 4])),
+            ([33, 5, 6, 5], [3, 1, 1], hand([2, 4, 1, 2, 2], [2, 2, 2, 4, 3], [1, 1, 2, 3, 2, 4])),
             product([8, 2, 2, 16, 8], [4, 16, 2, 4, 1], [4, 8, 2, 7], 4),
         ),
         (
-            ([1, 13, 10, 5], [4, 3, 2], hand([2, 1, 4, 1], [3, 1, 1, 1], [2, 1, 2, 3, 1, 2])),
+            ([1, 13, 10, 5], [4, 3, 2], hand([1, 2, 1, 4, 1], [3, 3, 1, 1, 1], [2, 1, 2, 3, 1, 2])),
             product([2, 2, 8, 8, 2], [32, 1, 2, 4, 1], [16, 2, 1, 8], 2),
         ),
         (
-            ([3, 11, 12, 9], [5, 3, 1], hand([3, 3, 2, 1], [6, 1, 8, 1], [3, 3, 1, 2, 1, 1])),
+            ([3, 11, 12, 9], [5, 3, 1], hand([1, 3, 3, 2, 1], [1, 6, 1, 8, 1], [3, 3, 1, 2, 1, 1])),
             product([8, 4, 2, 4, 4], [16, 2, 2, 3, 3], [8, 2, 2, 4], 1),
         ),
         (
-            ([5, 10, 9, 7], [5, 2, 2], hand([5, 2, 8, 1], [2, 1, 4, 2], [5, 1, 8, 5, 2, 2])),
+            ([5, 10, 9, 7], [5, 2, 2], hand([1, 5, 2, 8, 1], [2, 2, 1, 4, 2], [5, 1, 8, 5, 2, 2])),
             product([16, 3, 4, 6, 2], [8, 2, 2, 4, 1], [32, 2, 2, 16], 2),
         ),
         (
-            ([2, 4, 4, 4], [2, 3, 0], hand([3, 1, 3, 1], [3, 1, 8, 1], [1, 1, 1, 2, 1, 3])),
+            ([2, 4, 4, 4], [2, 3, 0], hand([1, 3, 1, 3, 1], [1, 3, 1, 8, 1], [1, 1, 1, 2, 1, 3])),
             product([4, 4, 2, 4, 1], [2, 2, 2, 2, 1], [2, 4, 2, 2], 3),
         ),
     ];
@@ -596,7 +626,7 @@ fn convolution_applies_pact_and_keeps_its_input() {
         let pact = Some([number, 7.0, alpha]);
         let sliced = product_tiles([8, 2, 2, 8, 4]);
         let outputs = [
-            case.forward(strip_tiles([4, 1, 2, 1]), pact),
+            case.forward(strip_tiles([2, 4, 1, 2, 1]), pact),
             case.tiled_forward(Products::of_table(&case.shape).forward, pact),
             case.tiled_forward(sliced, pact),
         ];
@@ -650,7 +680,9 @@ fn equal_windows_give_equal_bits() {
             assert_eq!(value.to_bits(), values[twin].to_bits(), "{what} row {row} column {column}");
         }
     };
-    for tiles in [Tiles::of_table(&case.shape).forward, strip_tiles([3, 1, 4, 1]), strip_tiles([5, 2, 8, 2])] {
+    let of_table = |&subgroups: &bool| Tiles::of_table(&case.shape, subgroups).forward;
+    let hand = [strip_tiles([2, 3, 1, 4, 1]), strip_tiles([1, 5, 2, 8, 2])];
+    for tiles in subgroup_variants().iter().map(of_table).chain(hand) {
         check(format!("{tiles:?}"), case.forward(tiles, None));
     }
     for tiles in [[8, 3, 2, 3, 1], [4, 4, 5, 4, 2], [8, 2, 2, 16, 8]].map(product_tiles) {
@@ -668,6 +700,8 @@ fn matrix_products_and_their_gradients() {
         ([5, 2, 3, 7], [2, 1, 2], [2, 1, 1, 2], Images::FEW),
         ([33, 1, 1, 10], [4, 2, 1], [3, 2, 2, 5], Images::FEW),
         ([3, 3, 3, 37], [3, 2, 4], [4, 1, 4, 1], Images { first: 1, count: 9, most: 12, slots: 12 }),
+        // Lanes that can be a subgroup.
+        ([5, 3, 5, 70], [9, 2, 8], [10, 2, 8, 2], Images { first: 1, count: 11, most: 13, slots: 13 }),
     ];
     for (seed, ([channels, height, width, outputs], product, gradient_tiles, images)) in cases.into_iter().enumerate() {
         let (input_shape, output_shape) = (Shape::new(channels, height, width), Shape::new(outputs, 1, 1));
@@ -685,8 +719,9 @@ fn matrix_products_and_their_gradients() {
         let (in_groups, out_groups) = (packed_elements(input_shape) as u32 / 4, groups(outputs));
 
         let [per_invocation, per_lane, lanes] = product;
-        let of = |in_groups: u32, out_groups: u32, bias: bool| {
+        let of = |in_groups: u32, out_groups: u32, bias: bool, subgroups: bool| {
             let specialization = Specialization::new()
+                .feature("subgroups", subgroups)
                 .tile("IMAGES", per_invocation)
                 .tile("GROUPS", per_lane)
                 .tile("LANES", lanes)
@@ -698,20 +733,23 @@ fn matrix_products_and_their_gradients() {
         };
         let record = images.record(false);
         let (packed_input, packed_gradient) = (upload(&pack(&input, input_shape)), upload(&pack(&gradient, output_shape)));
-        let size = images.slots * packed_elements(output_shape);
-        let values = untouched(size);
-        let (specialization, workgroups) = of(in_groups, out_groups, true);
-        let bindings = [&record, &packed_input, &forward, &values, &upload(&padded_bias)];
-        run("matrix_product", specialization, &bindings, workgroups);
-        let expected = matrix_product(images.count, &own_input, &weight, &bias);
-        images.check(&format!("product {sizes:?}"), &read(&values, size), output_shape, &expected, FORWARD);
+        let variants = if lanes == 8 { subgroup_variants() } else { &[false] };
+        for &subgroups in variants {
+            let size = images.slots * packed_elements(output_shape);
+            let values = untouched(size);
+            let (specialization, workgroups) = of(in_groups, out_groups, true, subgroups);
+            let bindings = [&record, &packed_input, &forward, &values, &upload(&padded_bias)];
+            run("matrix_product", specialization, &bindings, workgroups);
+            let expected = matrix_product(images.count, &own_input, &weight, &bias);
+            images.check(&format!("product {sizes:?}"), &read(&values, size), output_shape, &expected, FORWARD);
 
-        let size = images.slots * packed_elements(input_shape);
-        let values = untouched(size);
-        let (specialization, workgroups) = of(out_groups, in_groups, false);
-        run("matrix_product", specialization, &[&record, &packed_gradient, &backward, &values], workgroups);
-        let expected = matrix_product_input_gradient(images.count, &own_gradient, &weight);
-        images.check(&format!("input gradient {sizes:?}"), &read(&values, size), input_shape, &expected, GRADIENT);
+            let size = images.slots * packed_elements(input_shape);
+            let values = untouched(size);
+            let (specialization, workgroups) = of(out_groups, in_groups, false, subgroups);
+            run("matrix_product", specialization, &[&record, &packed_gradient, &backward, &values], workgroups);
+            let expected = matrix_product_input_gradient(images.count, &own_gradient, &weight);
+            images.check(&format!("input gradient {sizes:?}"), &read(&values, size), input_shape, &expected, GRADIENT);
+        }
 
         // The same two as matrix products in workgroup memory.
         let table = TileTable::for_kind(false);

@@ -72,6 +72,27 @@ fn detached_network() -> NetworkConfig {
     }
 }
 
+/// Pools of 2 × 2 right behind convolutions: of odd and even maps, with and without padding and an activation.
+fn pooled_network() -> NetworkConfig {
+    let pool = || LayerConfig::MaxPool { kernel: 2, stride: 2 };
+    NetworkConfig {
+        input: Shape::new(3, 19, 23),
+        classes: 3,
+        layers: vec![
+            conv("conv1", 7, 3, 1, 1),
+            activation("act1"),
+            pool(),
+            conv("conv2", 18, 3, 1, 1),
+            pool(),
+            activation("act2"),
+            conv("conv3", 6, 2, 1, 1),
+            activation("act3"),
+            pool(),
+            linear("fc1", 3),
+        ],
+    }
+}
+
 fn quantized(bits: &str, weight_quant: WeightQuantizer, per_channel: bool, pact: PactKind) -> QuantizationConfig {
     let bits = LayerBits::parse_list(bits).unwrap();
     QuantizationConfig { bits, weight_quant, per_channel, pact, ..Default::default() }
@@ -161,7 +182,8 @@ fn check_in(precision: Precision, what: &str, config: &NetworkConfig, quantizati
     for &software in tables {
         let what = format!("{what}, {} tiles", if software { "software" } else { "GPU" });
         let options = NetworkOptions { slots: SLOTS, training: true, gradients: true, precision };
-        let tiles = TileTable::for_kind(software);
+        // Those that share loads within subgroups where the adapter has them; tests/core_kernels.rs runs both.
+        let tiles = TileTable::for_kind(software).with_subgroups(software && gpu().abilities().subgroup_lanes == Some(8));
         let network = Network::with_tiles(gpu(), config, quantization, options, tiles).unwrap();
         gpu().write(&network.parameters, 0, &case.parameters);
         let (input_size, logit_size) = (packed_elements(config.input), packed_elements(logit_shape));
@@ -265,6 +287,58 @@ fn an_odd_network() {
     check("odd, sawb, signed", &odd_network(), &quantization, &[false]);
     let quantization = quantized("w32a4,w2a2,w2a3", WeightQuantizer::Dorefa, true, PactKind::SignedAfterRelu);
     check("odd, dorefa, signed after ReLU", &odd_network(), &quantization, &[true]);
+}
+
+#[test]
+fn pools_behind_convolutions() {
+    check("pooled, float", &pooled_network(), &QuantizationConfig::default(), &[true, false]);
+    let quantization = quantized("4,2,3,w4a32", WeightQuantizer::Affine, false, PactKind::Unsigned);
+    check("pooled, unsigned", &pooled_network(), &quantization, &[true]);
+    let quantization = quantized("4,2,3,w4a32", WeightQuantizer::Affine, false, PactKind::Signed);
+    check_in(Precision::F16, "pooled, signed, f16", &pooled_network(), &quantization, &[true]);
+}
+
+/// In training a pool is part of the convolution in front of it, otherwise it is not: the same sums, so the same bits, and in quantized
+/// windows, which tie all the time, the same choices.
+#[test]
+fn pools_in_convolutions_choose_as_pools_behind_them() {
+    const IMAGES: u32 = 3;
+    let config = pooled_network();
+    for (bits, precision) in [("32", Precision::F32), ("4,2,3,w4a32", Precision::F32), ("4,2,3,w4a32", Precision::F16)] {
+        let quantization = quantized(bits, WeightQuantizer::Affine, false, PactKind::Unsigned);
+        let run = |training: bool| {
+            let options = NetworkOptions { slots: IMAGES, training, gradients: true, precision };
+            let network = Network::with_tiles(gpu(), &config, &quantization, options, TileTable::for_kind(true)).unwrap();
+            let mut random = Random(5);
+            let mut parameters = random.vector(network.layout.padded_length() as usize);
+            for parameter in network.layout.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Alpha) {
+                parameters[parameter.range()].fill(1.5);
+            }
+            gpu().write(&network.parameters, 0, &parameters);
+            let images: Vec<f64> =
+                random.vector((IMAGES * config.input.elements()) as usize).into_iter().map(f64::from).collect();
+            gpu().write(&network.input, 0, &pack(&images, config.input));
+            let logit_gradients = [1.0f32, -2.0, 0.5, 0.0].repeat(IMAGES as usize);
+            gpu().write(network.logit_gradients().unwrap(), 0, &logit_gradients);
+            let whole = record([0, IMAGES, IMAGES, 0]);
+            let range = ImageRange { binding: (&whole).into(), most: IMAGES };
+            let mut recording = Recording::new();
+            network.record_weights(gpu(), &mut recording).unwrap();
+            network.record_forward(gpu(), &mut recording, range, None).unwrap();
+            let to = network.record_backward(gpu(), &mut recording, range, None, Gradients::Input).unwrap();
+            recording.submit(gpu()).unwrap();
+            let logits: Vec<f32> = read(network.logits(), 4 * IMAGES as usize);
+            let gradients: Vec<f32> = read(to, IMAGES as usize * packed_elements(config.input));
+            let pools = network.activations().filter(|(name, ..)| name.starts_with("pool")).count();
+            (pools, logits, gradients)
+        };
+        let (joined, separate) = (run(true), run(false));
+        // The first convolution sees a single group of channels: its pool stays on its own.
+        assert_eq!((joined.0, separate.0), (1, 3));
+        assert!(joined.1 == separate.1, "{bits} {precision:?}: logits {:?} {:?}", joined.1, separate.1);
+        assert!(joined.2 == separate.2, "{bits} {precision:?}: gradients differ");
+        assert!(joined.2.iter().any(|&value| value != 0.0));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use common::gpu;
 use saliq::{
     data::{self, Dataset},
-    gpu::Gpu,
+    gpu::{Abilities, Gpu},
     nn::{Format, ProductShape, ProductTiles, TileTable, TunedProduct, Tuning},
     reference::storage::{bf16, f16},
     train::{Observer, Start, Trainer},
@@ -53,7 +53,7 @@ fn a_step_takes_half_the_memory() {
     let dataset = mini();
     let [full, half] = ["f32", "f16"].map(|precision| {
         // Table I's network, on a device that runs nothing.
-        let gpu = Gpu::noop(false);
+        let gpu = Gpu::noop(false, Abilities::default());
         let config = run_config(&format!("precision = \"{precision}\""), &dataset, Path::new("nowhere"));
         let trainer = Trainer::new(&gpu, &config, &dataset).unwrap();
         [trainer.network().kept_bytes(), gpu.allocated_bytes()]
@@ -102,7 +102,7 @@ fn rounding_is_the_references() {
 fn measured_tiles_take_precedence_where_they_are_wanted() {
     let product = ProductShape { weight_gradient: false, column_groups: 16, rows: 576, inner: 72 };
     let tiles = ProductTiles { row_lanes: 16, column_lanes: 8, rows: 4, deep: 8, slices: 1 };
-    let (gpu, software) = (Gpu::noop(false), Gpu::noop(true));
+    let (gpu, software) = (Gpu::noop(false, Abilities::default()), Gpu::noop(true, Abilities::default()));
     let usual = TileTable::new(&gpu).of(product).unwrap();
     assert_ne!(usual, tiles);
     assert_eq!(TileTable::for_kind(false).with_trial(product, tiles).of(product), Some(tiles));

@@ -7,6 +7,7 @@ use saliq::{
     batch::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups},
     config::MaskFill,
     gpu::{Binding, Buffer, Recording, Specialization},
+    nn::TileTable,
     random,
     reference::{
         self, gather_batch::Gather, optimizer_adam::Adam, parameters::ParameterRules, saliency_seed::Target, sgt_loss::ImageLoss,
@@ -254,14 +255,16 @@ fn image_statistics_match_the_reference() {
 
 fn check_selection(gradient: &[f32], pixels: usize, channels: usize, k: usize, by_magnitude: bool, workgroup: u32) {
     let count = gradient.len() / (pixels * channels.next_multiple_of(4));
-    let specialization = Specialization::new()
+    let plain = Specialization::new()
         .tile("WORKGROUP", workgroup)
         .constant("PIXELS", pixels as u32)
         .constant("CHANNELS", channels as u32)
         .constant("K", k as u32)
         .constant("RANK_ABS", u32::from(by_magnitude));
     let (images, gradients) = (range(0, count as u32), upload(gradient));
-    for highest in [false, true] {
+    // Sums within subgroups where the adapter has them; `saliq check` translates them everywhere.
+    let tables = [TileTable::for_kind(true), TileTable::new(gpu())].map(|table| table.specialize_scan(plain.clone(), workgroup));
+    for (highest, specialization) in [(false, &tables[0]), (true, &tables[0]), (false, &tables[1]), (true, &tables[1])] {
         let mask = dirty(count * pixels);
         let record = uniform(StepRecord { mask_highest: u32::from(highest), ..step() });
         run("select_lowest", specialization.clone(), &[&images, &gradients, &mask, &record], [count as u32, 1, 1]);

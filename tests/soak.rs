@@ -7,7 +7,7 @@ use std::path::Path;
 
 use saliq::{
     data::{self, Dataset},
-    gpu::{Command, Gpu, GpuOptions},
+    gpu::{Abilities, Command, Gpu, GpuOptions},
     train::{DISPATCH_FLOPS, Observer, Start, StepLine, Trainer},
 };
 use support::{run_config, soak_number};
@@ -147,7 +147,7 @@ fn no_dispatch_is_too_long_for_a_watchdog() {
             ("batch-size = 256\nsgt = false\n", wide(128)),
             ("batch-size = 64\n", wide(192)),
         ] {
-            let gpu = Gpu::noop(software);
+            let gpu = Gpu::noop(software, Abilities::default());
             let config = run_config(&format!("{settings}{network}"), &dataset, Path::new("nowhere"));
             let trainer = Trainer::new(&gpu, &config, &dataset).unwrap();
             let (label, flops) = longest(&trainer);
@@ -158,7 +158,7 @@ fn no_dispatch_is_too_long_for_a_watchdog() {
     }
     assert!(cut >= 4, "only {cut} of the cases were cut: the bound is not put to the test");
     let default = run_config("", &paper(&dataset), Path::new("nowhere"));
-    let gpu = Gpu::noop(false);
+    let gpu = Gpu::noop(false, Abilities::default());
     assert_eq!(Trainer::new(&gpu, &default, &dataset).unwrap().parts(), 1, "the paper's batch needs no cutting");
 }
 

@@ -15,7 +15,7 @@ use saliq::{
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
     config::{NetworkConfig, QuantizationConfig, RunConfig, SgtConfig, Shape},
     data::{self, Dataset, Split},
-    gpu::{Command, Gpu, GpuOptions, Recording},
+    gpu::{Abilities, Command, Gpu, GpuOptions, Recording},
     nn::{Network, NetworkOptions, Optimizer},
     sgt::{Masking, Metrics, StepOptions, TrainingStep},
     train::{Observer, Outcome, Start, StepLine, Trainer},
@@ -307,7 +307,7 @@ fn memory_is_close_to_what_must_be_kept() {
     let settings = [("batch-size = 256", image, 0), ("batch-size = 2048", image, 0), ("bits = \"4,2\"", quantized, passed_on)];
     for (software, (settings, image, passed_on)) in [true, false].into_iter().flat_map(|kind| settings.map(|case| (kind, case))) {
         // Nothing runs: every buffer is made, within 128 MiB a binding.
-        let gpu = Gpu::noop(software);
+        let gpu = Gpu::noop(software, Abilities::default());
         assert_eq!(gpu.limits().max_storage_buffer_binding_size, 128 << 20);
         let config = run_config(settings, mini(), Path::new("nowhere"));
         let trainer = Trainer::new(&gpu, &config, mini()).unwrap();

@@ -14,6 +14,9 @@ const LSQ_SIGNED_AFTER_RELU = 7u;
 // The clipping threshold α.
 fn threshold(kind: u32, learned: f32, levels: f32) -> f32 { return select(learned, learned * levels, kind >= LSQ_UNSIGNED); }
 
+// The distance s of two levels.
+fn step_size(kind: u32, learned: f32, levels: f32) -> f32 { return select(learned / levels, learned, kind >= LSQ_UNSIGNED); }
+
 fn clip(kind: u32, x: vec4f, alpha: f32) -> vec4f {
     switch kind {
         case RELU: { return max(x, vec4f()); }
@@ -27,7 +30,7 @@ fn clip(kind: u32, x: vec4f, alpha: f32) -> vec4f {
 fn activate(kind: u32, x: vec4f, learned: f32, levels: f32) -> vec4f {
     let clipped = clip(kind, x, threshold(kind, learned, levels));
     if (kind < PACT_UNSIGNED) { return clipped; }
-    let scale = select(learned / levels, learned, kind >= LSQ_UNSIGNED);
+    let scale = step_size(kind, learned, levels);
     return round(clipped / scale) * scale;
 }
 

@@ -54,6 +54,16 @@ fn quantize_weight(kind: u32, w: f32, constants: vec4f, levels: f32) -> f32 {
     }
 }
 
+// The number that all de-quantized weights of a channel are whole multiples of, by at most `levels`.
+fn weight_unit(kind: u32, constants: vec4f, levels: f32) -> f32 {
+    switch kind {
+        case DOREFA: { return 1.0 / levels; }
+        case SAWB: { return 0.5 * constants.y; }
+        case NONE: { return 1.0; }
+        default: { return constants.x; }
+    }
+}
+
 // ∂ŵ/∂w by the straight-through estimator, eq. (2). The range of `symmetric` is the weights' own: all lie inside.
 fn weight_derivative(kind: u32, w: f32, constants: vec4f) -> f32 {
     switch kind {

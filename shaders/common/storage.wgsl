@@ -58,6 +58,12 @@ fn store_output(value: vec4f) -> Output {
     @if(!output_f16 && !output_bf16) return value;
 }
 
+// What a value is after it was stored.
+fn as_stored_output(value: vec4f) -> vec4f {
+    @if(output_f16 || output_bf16) return load_output(store_output(value));
+    @if(!output_f16 && !output_bf16) return value;
+}
+
 @if(state_f16 || state_bf16) alias State = vec2u;
 @if(!state_f16 && !state_bf16) alias State = vec4f;
 

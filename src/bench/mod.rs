@@ -16,7 +16,7 @@ pub use tuning::autotune;
 
 use crate::{
     Result,
-    config::{PartialRunConfig, RunConfig},
+    config::{PartialRunConfig, Precision, RunConfig},
     data::Dataset,
     gpu::{Command, Gpu, Recording, Work},
     train::Trainer,
@@ -105,6 +105,8 @@ pub struct KernelResult {
     pub name: String,
     /// The kernel's file.
     pub kernel: String,
+    /// Tiles and variant of the kernel: [`crate::gpu::Specialization::variant`]; of the first where equal names have several.
+    pub variant: String,
     /// Times it runs in a step.
     pub count: usize,
     /// Median time of all its runs in a step, in milliseconds.
@@ -126,6 +128,9 @@ pub struct BenchResult {
     pub peaks: Peaks,
     /// The whole step.
     pub step: StepResult,
+    /// How activations between layers were stored.
+    #[serde(default)]
+    pub precision: Precision,
     /// How the dispatches were timed.
     #[serde(default)]
     pub timing: Timing,
@@ -219,6 +224,7 @@ pub async fn run(
             ready_ms,
             first_step_ms,
         },
+        precision: config.precision,
         timing,
         peaks,
         kernels: kernel_results(&whole, &dispatch_times, peaks),
@@ -261,7 +267,8 @@ fn kernel_results(step: &Recording, times: &[Option<f64>], peaks: Peaks) -> Vec<
     for (command, time) in step.commands().iter().zip(times) {
         let (Command::Dispatch { kernel, label, work, .. }, Some(ms)) = (command, time) else { continue };
         let index = kernels.iter().position(|other| other.name == *label).unwrap_or_else(|| {
-            kernels.push(KernelResult { name: label.clone(), kernel: kernel.name().into(), ..KernelResult::default() });
+            let variant = kernel.specialization().variant();
+            kernels.push(KernelResult { name: label.clone(), kernel: kernel.name().into(), variant, ..KernelResult::default() });
             kernels.len() - 1
         });
         // Sums for now; turned into rates below.

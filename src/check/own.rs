@@ -10,7 +10,7 @@ use crate::{
     bench::Peaks,
     config::{DatasetInfo, LayerConfig, ModelConfig, PartialRunConfig, RunConfig, Shape},
     data::{Dataset, Split},
-    gpu::{Gpu, Specialization, kernel_names, link},
+    gpu::{Abilities, Gpu, Specialization, kernel_names, link},
     judgement::{
         AccuracyDrop, AlignmentOptions, ClarityPass, Comparison, Fill, Infidelity, InfidelityOptions, MaxSensitivity,
         PixelFlipping, SensitivityOptions, Subject,
@@ -61,14 +61,23 @@ const SETTINGS: &[&str] = &[
     "ODD\nprecision = \"f16\"\nbits = \"4,2,4\"",
 ];
 
+/// Devices that run nothing: as software adapters and as GPUs, without what is optional and with it.
+fn devices() -> [Gpu; 5] {
+    let plain = Abilities::default();
+    let vectors = Abilities { subgroup_lanes: Some(8), ..plain };
+    let matrices = |side| Abilities { subgroup_lanes: Some(32), cooperative_side: Some(side) };
+    [(true, plain), (true, vectors), (false, plain), (false, matrices(16)), (false, matrices(8))]
+        .map(|(software, abilities)| Gpu::noop(software, abilities))
+}
+
 /// Every kernel, linked, with the constants of each specialisation; each is named `kernel#number`.
 ///
 /// # Errors
 /// [`Error::Shader`] for a kernel that does not link, or that no configuration asks for.
 pub fn own_kernels() -> Result<Vec<ShaderSource>> {
     let mut asked = BTreeSet::new();
-    for software in [true, false] {
-        asked.extend(requests(&Gpu::noop(software))?);
+    for gpu in devices() {
+        asked.extend(requests(&gpu)?);
     }
     for name in kernel_names() {
         if !asked.iter().any(|(kernel, _)| *kernel == name) {
@@ -97,8 +106,7 @@ pub fn own_kernels() -> Result<Vec<ShaderSource>> {
 /// [`Error::Shader`] naming a kernel that is refused.
 pub fn create_own_pipelines() -> Result<usize> {
     let mut count = 0;
-    for software in [true, false] {
-        let gpu = Gpu::noop(software);
+    for gpu in devices() {
         let kernels = requests(&gpu)?.into_iter().map(|(name, specialization)| gpu.kernel(name, specialization));
         let kernels = kernels.collect::<Result<Vec<_>>>()?;
         crate::pipelines::create(&gpu, &kernels)?;

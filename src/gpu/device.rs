@@ -19,6 +19,34 @@ use crate::{Error, Result};
 /// Submissions that may be unfinished at once; more are not handed over before the oldest is done.
 const SUBMISSIONS_IN_FLIGHT: usize = 3;
 
+/// What kernels may use beyond WebGPU's defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// Invocations of every subgroup, where all are of one size.
+    pub subgroup_lanes: Option<u32>,
+    /// A side of cooperative matrices of f16 that are summed in f32.
+    pub cooperative_side: Option<u32>,
+}
+
+impl Abilities {
+    /// Of `adapter`, with those of its features that were asked for.
+    fn new(adapter: &wgpu::Adapter, features: wgpu::Features) -> Self {
+        let info = adapter.get_info();
+        let same_size = features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
+        let sides = |properties: wgpu::CooperativeMatrixProperties| {
+            let wgpu::CooperativeMatrixProperties { m_size, n_size, k_size, ab_type, cr_type, .. } = properties;
+            let types = (ab_type, cr_type) == (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+            (types && m_size == n_size && n_size == k_size && matches!(m_size, 8 | 16)).then_some(m_size)
+        };
+        let cooperative = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16);
+        let properties = if cooperative { adapter.cooperative_matrix_properties() } else { Vec::new() };
+        Abilities {
+            subgroup_lanes: same_size.then_some(info.subgroup_min_size),
+            cooperative_side: properties.into_iter().filter_map(sides).max(),
+        }
+    }
+}
+
 /// How to make a [`Gpu`].
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
@@ -75,6 +103,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     origin: Origin,
+    abilities: Abilities,
     faults: Arc<Faults>,
     kernels: Mutex<HashMap<(&'static str, Specialization), Arc<Kernel>>>,
     pub(super) pipeline_cache: OnceLock<wgpu::PipelineCache>,
@@ -101,20 +130,23 @@ impl Gpu {
                 let wanted = wgpu::Features::TIMESTAMP_QUERY
                     | wgpu::Features::SUBGROUP
                     | wgpu::Features::SHADER_F16
-                    | wgpu::Features::PIPELINE_CACHE;
+                    | wgpu::Features::PIPELINE_CACHE
+                    | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
                 (adapter.features() & wanted, adapter.limits())
             }
             DeviceProfile::WebGpuDefaults => (wgpu::Features::empty(), wgpu::Limits::default()),
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("saliq"),
+            experimental_features: trusted::experimental(features),
             required_features: features,
             required_limits: limits,
             ..Default::default()
         };
         let (device, queue) =
             adapter.request_device(&descriptor).await.map_err(|error| Error::Gpu(format!("{}: {error}", info.name)))?;
-        Ok(Gpu::from_device(device, queue, info, Origin::Adapter(options.clone())))
+        let origin = Origin::Adapter(options.clone());
+        Ok(Gpu { abilities: Abilities::new(&adapter, features), ..Gpu::from_device(device, queue, info, origin) })
     }
 
     /// Another device like this one, with nothing on it: after [`Error::DeviceLost`] there is no way back to the old one.
@@ -124,18 +156,25 @@ impl Gpu {
     pub async fn reopen(&self) -> Result<Gpu> {
         let gpu = match &self.origin {
             Origin::Adapter(options) => Gpu::new(options).await?,
-            Origin::Noop { software } => Gpu::noop(*software),
+            Origin::Noop { software } => Gpu::noop(*software, self.abilities),
         };
         gpu.limit_memory(self.memory.limit.load(Ordering::Relaxed));
         Ok(gpu)
     }
 
-    /// A device that validates everything and runs nothing; needs no driver. It passes for a software adapter, or for a GPU.
-    pub fn noop(software: bool) -> Gpu {
-        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+    /// A device that validates everything and runs nothing; needs no driver. It passes for a software adapter, or for a GPU, with
+    /// `abilities`.
+    pub fn noop(software: bool, abilities: Abilities) -> Gpu {
+        let mut required_features = wgpu::Features::empty();
+        required_features.set(wgpu::Features::SUBGROUP, abilities.subgroup_lanes.is_some());
+        let matrices = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
+        required_features.set(matrices, abilities.cooperative_side.is_some());
+        let experimental_features = trusted::experimental(required_features);
+        let descriptor = wgpu::DeviceDescriptor { required_features, experimental_features, ..Default::default() };
+        let (device, queue) = wgpu::Device::noop(&descriptor);
         let mut info = device.adapter_info();
         info.device_type = if software { wgpu::DeviceType::Cpu } else { wgpu::DeviceType::DiscreteGpu };
-        Gpu::from_device(device, queue, info, Origin::Noop { software })
+        Gpu { abilities, ..Gpu::from_device(device, queue, info, Origin::Noop { software }) }
     }
 
     fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo, origin: Origin) -> Gpu {
@@ -161,6 +200,7 @@ impl Gpu {
             queue,
             info,
             origin,
+            abilities: Abilities::default(),
             faults,
             kernels: Mutex::default(),
             pipeline_cache: OnceLock::new(),
@@ -183,6 +223,11 @@ impl Gpu {
     /// Whether the adapter is a software driver on the CPU.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// What kernels may use beyond WebGPU's defaults.
+    pub fn abilities(&self) -> Abilities {
+        self.abilities
     }
 
     /// The device's limits.

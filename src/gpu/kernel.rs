@@ -11,6 +11,7 @@ use crate::{Error, Result};
 pub struct Specialization {
     tiles: Vec<(&'static str, u32)>,
     features: Vec<(&'static str, bool)>,
+    extensions: Vec<&'static str>,
     constants: Vec<(&'static str, u64)>,
 }
 
@@ -32,6 +33,12 @@ impl Specialization {
         self
     }
 
+    /// With the language extension `name` enabled.
+    pub fn extension(mut self, name: &'static str) -> Self {
+        self.extensions.push(name);
+        self
+    }
+
     /// With pipeline constant (`override`) `name`.
     pub fn constant(mut self, name: &'static str, value: impl Into<f64>) -> Self {
         self.constants.push((name, value.into().to_bits()));
@@ -46,6 +53,19 @@ impl Specialization {
     /// Features.
     pub fn features(&self) -> impl Iterator<Item = (&'static str, bool)> + '_ {
         self.features.iter().copied()
+    }
+
+    /// Language extensions.
+    pub fn extensions(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.extensions.iter().copied()
+    }
+
+    /// Tiles, the features that are on, and extensions, for people: `columns 12, groups 4, subgroups`.
+    pub fn variant(&self) -> String {
+        let tiles = self.tiles().map(|(name, value)| format!("{} {value}", name.to_ascii_lowercase().replace('_', " ")));
+        let features = self.features().filter(|(_, enabled)| *enabled).map(|(name, _)| name);
+        let named = features.chain(self.extensions()).map(|name| name.replace('_', " "));
+        tiles.chain(named).collect::<Vec<_>>().join(", ")
     }
 
     /// Pipeline constants.
@@ -70,6 +90,11 @@ impl Kernel {
     /// Its file's name without extension.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// What it is specialised by.
+    pub fn specialization(&self) -> &Specialization {
+        &self.specialization
     }
 
     /// Whether the pipeline exists.

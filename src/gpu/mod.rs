@@ -16,7 +16,7 @@ mod unroll;
 
 pub use adapter::{AdapterReport, DeviceProfile, adapters, no_adapter};
 pub use buffer::{Binding, Buffer, OwnedBinding};
-pub use device::{Counters, Gpu, GpuOptions};
+pub use device::{Abilities, Counters, Gpu, GpuOptions};
 pub use kernel::{Kernel, Specialization};
 pub use readback::Staging;
 pub use recording::{Command, Recording, Work};

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use include_dir::{Dir, include_dir};
-use wesl::{ModulePath, VirtualResolver, Wesl};
+use wesl::{
+    CompileOptions, ModulePath, VirtualResolver, Wesl,
+    syntax::{EnableDirective, GlobalDirective},
+};
 
 use super::{Specialization, unroll};
 use crate::{Error, Result};
@@ -29,12 +32,19 @@ pub fn link(name: &str, specialization: &Specialization) -> Result<String> {
     let constants: String = specialization.tiles().map(|(tile, value)| format!("const {tile} = {value}u;\n")).collect();
     resolver.add_module("constants".parse().map_err(|error| failed(format!("{error:?}")))?, constants.into());
     let mut compiler = Wesl::new("").set_custom_resolver(resolver);
+    // The linker knows neither all of the language nor its types: naga validates what it links.
+    compiler.use_sourcemap(false).set_options(CompileOptions { validate: false, ..CompileOptions::default() });
     for (feature, enabled) in specialization.features() {
         compiler.set_feature(feature, enabled);
     }
     let root: ModulePath = format!("package::{name}").parse().map_err(|error| failed(format!("{error:?}")))?;
     let mut linked = compiler.compile(&root).map_err(|error| failed(error.to_string()))?;
     unroll::unroll(&mut linked.syntax).map_err(failed)?;
+    let extensions: Vec<String> = specialization.extensions().map(String::from).collect();
+    if !extensions.is_empty() {
+        let directive = EnableDirective { attributes: Vec::new(), extensions };
+        linked.syntax.global_directives.push(GlobalDirective::Enable(directive));
+    }
     Ok(linked.to_string())
 }
 

@@ -1,5 +1,8 @@
-//! The only unsafe code of this crate: two promises to wgpu, and what they rest on.
-#![expect(unsafe_code, reason = "wgpu checks neither the loops of trusted shaders nor the pipeline caches that drivers wrote")]
+//! The only unsafe code of this crate: three promises to wgpu, and what they rest on.
+#![expect(
+    unsafe_code,
+    reason = "wgpu checks neither the loops of trusted shaders nor the pipeline caches that drivers wrote, nor all of what is experimental"
+)]
 
 use sha2::{Digest, Sha256};
 
@@ -13,6 +16,15 @@ pub(super) fn own_shader_module(device: &wgpu::Device, name: &'static str, sourc
     let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
     // SAFETY: every loop in our own kernels has a bound that a pipeline constant or a buffer filled by us fixes.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
+}
+
+/// What a device with `features` must be asked with: experimental are cooperative matrices alone.
+pub(super) fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    match features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        // SAFETY: one kernel of ours uses them, at addresses that are in its workgroup memory by the sizes of its tiles.
+        true => unsafe { wgpu::ExperimentalFeatures::enabled() },
+        false => wgpu::ExperimentalFeatures::disabled(),
+    }
 }
 
 /// A cache of pipelines with the content of `file`, which [`sealed`] made for the same `key`; an empty one where it did not.

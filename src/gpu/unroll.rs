@@ -1,7 +1,7 @@
 //! Register tiles: unrolls loops marked `@unroll` at the syntax tree, so that arrays indexed by the loop variable can live in registers.
 //!
 //! `@unroll for (var i = 0u; i < TILE; i++) { … }` becomes one block per value, each starting with `const i = 0u;`.
-//! Bounds are integers, module constants, and sums, differences, products and quotients of them. Drivers are not trusted to do this:
+//! Bounds are integers, module constants, and sums, differences, products, quotients and remainders of them. Drivers are not trusted to do this:
 //! some keep the array in memory when the loop is long.
 
 use std::collections::HashMap;
@@ -60,6 +60,7 @@ fn evaluate(expression: &Expression, constants: &HashMap<String, i64>) -> Option
                 BinaryOperator::Subtraction => left.checked_sub(right),
                 BinaryOperator::Multiplication => left.checked_mul(right),
                 BinaryOperator::Division => left.checked_div(right),
+                BinaryOperator::Remainder => left.checked_rem(right),
                 _ => None,
             }
         }

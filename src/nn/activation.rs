@@ -63,6 +63,14 @@ impl ActivationPlan {
         self.backward(specialization)
     }
 
+    /// Adds the constants of a kernel whose inputs are this activation's levels.
+    pub(super) fn of_inputs(self, specialization: Specialization) -> Specialization {
+        specialization
+            .constant("INPUT_ACTIVATION", self.kind)
+            .constant("INPUT_LEVELS", self.levels)
+            .constant("INPUT_INDEX", self.alpha_index.unwrap_or_default())
+    }
+
     /// The factor on the gradient of the learned parameter where an image has `elements` activations: LSQ's 1/√(N·Q_p), else 1.
     pub(super) fn gradient_scale(self, elements: u32) -> f64 {
         if self.kind > 4 { 1.0 / (f64::from(elements) * f64::from(self.levels)).sqrt() } else { 1.0 }

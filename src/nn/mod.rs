@@ -10,6 +10,7 @@ mod parameters;
 mod rules;
 mod slices;
 mod storage;
+mod strips;
 mod tiles;
 mod tuning;
 mod weighted;
@@ -21,7 +22,8 @@ pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use parameters::{Parameter, ParameterLayout, ParameterRole};
 pub use rules::{BackwardRule, Layers};
 pub use storage::{Format, Storage};
-pub use tiles::{ProductTiles, StripTiles, TileTable, WeightGradientTiles};
+pub use strips::{Pooling, StripShape, StripTiles};
+pub use tiles::{CooperativeTiles, ProductTiles, TileTable, WeightGradientTiles};
 pub use tuning::{ProductShape, TunedProduct, Tuning};
 pub(crate) use weighted::record_matrix_product;
 

@@ -5,7 +5,7 @@ use super::{
     batch_norm::BatchNorm,
     chunks::BackwardPlan,
     groups,
-    node::{Node, NodeKind, Weights},
+    node::{JoinedPool, Node, NodeKind, Weights},
     rules::{BackwardRule, Walk},
     weighted::{self, Pass},
 };
@@ -64,6 +64,13 @@ pub struct NetworkOptions {
     pub gradients: bool,
     /// How activations between layers and their gradients are stored.
     pub precision: Precision,
+}
+
+impl NetworkOptions {
+    /// Whether max-pools can be part of the convolutions in front of them: nobody else reads what a network makes in between that trains.
+    fn keeps_windows_only(self) -> bool {
+        self.training && self.gradients
+    }
 }
 
 /// How a network is put together for attribution, beside [`NetworkOptions`].
@@ -195,13 +202,15 @@ impl Network {
         let mut weighted = 0;
         let mut index = 0;
         let mut format = Format::F32; // of the images
+        let mut input_activation = ActivationPlan::NONE;
         while index < config.layers.len() {
-            let output = shapes[index];
+            let mut output = shapes[index];
             let bits = quantization.layer_bits(weighted.max(1) - 1);
-            let (name, kind) = match &config.layers[index] {
+            let (name, mut kind) = match &config.layers[index] {
                 LayerConfig::Conv { name, kernel, stride, padding, .. } => {
                     let weights = self.weights(gpu, name, shape, output, kernel * kernel, quantization, weighted)?;
-                    (name.clone(), NodeKind::Convolution { weights, kernel: *kernel, stride: *stride, padding: *padding })
+                    let pool = None;
+                    (name.clone(), NodeKind::Convolution { weights, kernel: *kernel, stride: *stride, padding: *padding, pool })
                 }
                 LayerConfig::Linear { name, .. } => {
                     let weights = self.weights(gpu, name, shape, output, shape.pixels(), quantization, weighted)?;
@@ -246,6 +255,18 @@ impl Network {
                     ["alpha", "step"].iter().find_map(|suffix| self.layout.find(&format!("{activation_name}.{suffix}")));
                 activation = ActivationPlan::new(quantization, bits, learned.map(|parameter| parameter.offset))?;
             }
+            if let NodeKind::Convolution { pool, stride, .. } = &mut kind
+                && options.keeps_windows_only()
+                && !self.layer_by_layer
+                && self.tiles.joins_pool(*stride, groups(shape.channels))
+                && let Some(LayerConfig::MaxPool { kernel: 2, stride: 2 }) = config.layers.get(index + 1)
+            {
+                index += 1;
+                let (map, windows) = (output, shapes[index]);
+                let elements = u64::from(options.slots) * u64::from(windows.pixels() * groups(windows.channels));
+                *pool = Some(JoinedPool { map, choice: gpu.buffer("pooling choices", elements * 4)? });
+                output = windows;
+            }
             let elements = output.pixels() * groups(output.channels);
             // Values or gradients of these replace each other in place: both are stored alike.
             let in_place = |layer: &LayerConfig| {
@@ -272,6 +293,11 @@ impl Network {
             {
                 previous.gradient_by_pool = previous.activation != ActivationPlan::NONE;
             }
+            let next = match kind {
+                // A maximum is one of the values.
+                NodeKind::MaxPool { .. } => input_activation,
+                _ => activation,
+            };
             self.nodes.push(Node {
                 name,
                 activation_name,
@@ -281,9 +307,11 @@ impl Network {
                 storage: Storage { input: input_format, output: format, state: format },
                 activation,
                 value,
+                input_activation,
                 pre_activation,
                 gradient_by_pool: false,
             });
+            input_activation = next;
             shape = output;
             index += 1;
         }
@@ -392,6 +420,7 @@ impl Network {
                 match node.kind {
                     NodeKind::Dropout { .. } => 0,
                     NodeKind::MaxPool { .. } => (group_bytes + 4) * elements,
+                    NodeKind::Convolution { pool: Some(_), .. } => (group_bytes * (1 + u64::from(own_input)) + 4) * elements,
                     _ => group_bytes * elements * (u64::from(!by_input) + u64::from(own_input)),
                 }
             })
@@ -802,7 +831,7 @@ impl Network {
 
     fn record_alpha_sum(&self, pass: &mut Pass<'_>, node: &Node, blocks: u32, wanted: Gradients) -> Result<()> {
         let Some(index) = node.activation.alpha_index().filter(|_| wanted == Gradients::Parameters) else { return Ok(()) };
-        let scale = node.activation.gradient_scale(node.output.elements());
+        let scale = node.activation.gradient_scale(node.activated().elements());
         let specialization = Specialization::new().constant("COUNT", blocks).constant("INDEX", index).constant("SCALE", scale);
         let kernel = pass.gpu.kernel("sum_partials", specialization)?;
         let bindings = [pass.range.binding, (&self.backward_buffers()?.partial_sums).into(), (&self.gradients).into()];

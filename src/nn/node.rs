@@ -94,9 +94,17 @@ impl Weights {
     }
 }
 
+/// A max-pool of 2 × 2 windows that is part of the convolution in front of it: the node's output is the windows'.
+pub(super) struct JoinedPool {
+    /// What the convolution puts out, which is not kept.
+    pub map: Shape,
+    /// Positions of the maxima, as `max_pool` keeps them.
+    pub choice: Buffer,
+}
+
 /// What a node computes.
 pub(super) enum NodeKind {
-    Convolution { weights: Weights, kernel: u32, stride: u32, padding: u32 },
+    Convolution { weights: Weights, kernel: u32, stride: u32, padding: u32, pool: Option<JoinedPool> },
     FullyConnected { weights: Weights },
     BatchNorm(BatchNorm),
     Activation,
@@ -117,6 +125,8 @@ pub(super) struct Node {
     pub activation: ActivationPlan,
     /// [image, row, column, channel / 4] vec4; shared with the node before for dropout, which works in place.
     pub value: Buffer,
+    /// The activation whose values the node reads, as they are; [`ActivationPlan::NONE`] where something else is in between, or images.
+    pub input_activation: ActivationPlan,
     /// The activation's input, kept for PACT.
     pub pre_activation: Option<Buffer>,
     /// The backward pass of `activation` is done by the max-pool behind it.
@@ -138,6 +148,19 @@ impl Node {
             NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => Some(weights),
             _ => None,
         }
+    }
+
+    /// The max-pool that is part of the node.
+    pub fn joined_pool(&self) -> Option<&JoinedPool> {
+        match &self.kind {
+            NodeKind::Convolution { pool, .. } => pool.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What its activation is applied to.
+    pub fn activated(&self) -> Shape {
+        self.joined_pool().map_or(self.output, |pool| pool.map)
     }
 
     /// Whether the gradient of its input replaces that of its output.

@@ -9,17 +9,17 @@ use crate::{
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
 };
 
-/// Sizes of the weights: groups of output channels, padded input channels, filter taps.
+/// Sizes of the weights: groups of output channels, padded input channels, a side of the filter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WeightSizes {
     pub out_groups: u32,
     pub in_channels: u32,
-    pub taps: u32,
+    pub kernel: u32,
 }
 
 /// One slice.
 pub(super) struct WeightSlice {
-    /// [block, tap, in channel (padded), group of the block] vec4.
+    /// [block, ky, in channel / 4, kx, in channel mod 4, group of the block] vec4.
     pub weights: Buffer,
     /// The number of its first group (shaders/common/slices.wgsl).
     pub record: Buffer,
@@ -37,7 +37,7 @@ pub(super) struct WeightSlices {
 
 impl WeightSlices {
     pub fn new(gpu: &Gpu, tiles: StripTiles, sizes: WeightSizes, mirrored: bool) -> Result<Self> {
-        let bytes = u64::from(tiles.weights(sizes.taps * sizes.in_channels)) * 16;
+        let bytes = u64::from(tiles.weights(sizes.kernel.pow(2) * sizes.in_channels)) * 16;
         let all = sizes.out_groups.div_ceil(tiles.groups);
         let slice = |index: u32| {
             let record = gpu.uniform("first group of a slice", 16)?;
@@ -52,15 +52,15 @@ impl WeightSlices {
 
     /// Adds copying `weights`, [tap, in channel (padded), out channel / 4] vec4, into the slices.
     pub fn record(&self, gpu: &Gpu, recording: &mut Recording, label: &str, weights: &Buffer) -> Result<()> {
-        let WeightSizes { out_groups, in_channels, taps } = self.sizes;
+        let WeightSizes { out_groups, in_channels, kernel } = self.sizes;
         let specialization = Specialization::new()
             .constant("BLOCKS", self.tiles.blocks)
             .constant("GROUPS", self.tiles.groups)
-            .constant("TAPS", taps)
+            .constant("KERNEL", kernel)
             .constant("IN_CHANNELS", in_channels)
             .constant("OUT_GROUPS", out_groups)
             .constant("MIRRORED", u32::from(self.mirrored));
-        let workgroups = grid(self.tiles.weights(taps * in_channels).div_ceil(ELEMENTWISE));
+        let workgroups = grid(self.tiles.weights(kernel.pow(2) * in_channels).div_ceil(ELEMENTWISE));
         for slice in &self.slices {
             let kernel = gpu.kernel("slice_weights", specialization.clone())?;
             let bindings = [&slice.record, weights, &slice.weights].map(Binding::from);

@@ -7,19 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ProductShape, Tuning};
-use crate::gpu::{Gpu, Specialization};
+use super::{ProductShape, StripShape, StripTiles, Tuning};
+use crate::gpu::{Abilities, Gpu, Specialization};
 
 /// Invocations of a vector on a software driver.
 const VECTOR: u32 = 8;
-/// Accumulators (groups of 4 numbers) an invocation keeps in the register tiles of a software driver.
-const ACCUMULATORS: u32 = 64;
-/// Groups of 4 channels in a strip's tile at most.
-const STRIP_GROUPS: u32 = 4;
-/// Unrolled multiply-adds of groups for a row of a strip's taps.
-const STRIP_UNROLL_LIMIT: u32 = 640;
-/// Bytes that a uniform buffer can bind, by WebGPU's default limits.
-const UNIFORM_BYTES: u32 = 64 << 10;
 /// Unrolled multiply-adds of groups in a kernel's innermost part; more makes compiling slow.
 const UNROLL_LIMIT: u32 = 1200;
 /// The same for weight gradients, which hold many numbers over all of it.
@@ -28,33 +20,6 @@ const GRADIENT_UNROLL_LIMIT: u32 = 576;
 const PRODUCT_LANES: u32 = 128;
 /// Groups of 4 columns in a matrix product's tile at most.
 const PRODUCT_COLUMNS: u32 = 16;
-
-/// Register tiles of `convolution`, and how its weights are sliced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StripTiles {
-    /// Invocations of a workgroup, each with its own strip.
-    pub lanes: u32,
-    /// Pixels of a strip, in one row.
-    pub columns: u32,
-    /// Groups of 4 channels an invocation.
-    pub groups: u32,
-    /// Blocks of `groups` groups whose weights are in one buffer.
-    pub blocks: u32,
-    /// Whether that is a uniform buffer.
-    pub uniform: bool,
-}
-
-impl StripTiles {
-    /// Slices of `channel_groups` output groups.
-    pub fn slices(self, channel_groups: u32) -> u32 {
-        channel_groups.div_ceil(self.groups * self.blocks)
-    }
-
-    /// Groups of weights in a slice, for `rows` input channels times taps.
-    pub fn weights(self, rows: u32) -> u32 {
-        self.blocks * rows * self.groups
-    }
-}
 
 /// Register tiles of `convolution_weight_gradient`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +34,8 @@ pub struct WeightGradientTiles {
     pub tap_rows: u32,
     /// Pixels of a row of outputs at a time.
     pub columns: u32,
+    /// Whether the invocations are a subgroup that shares out inputs.
+    pub subgroups: bool,
 }
 
 impl WeightGradientTiles {
@@ -81,6 +48,7 @@ impl WeightGradientTiles {
             .tile("LANES", self.lanes)
             .tile("TAP_ROWS", self.tap_rows)
             .tile("FRESH", stride.min(self.tap_rows))
+            .feature("subgroups", self.subgroups)
     }
 
     /// (workgroups along the taps' rows and input groups, along the output groups) of one part.
@@ -122,10 +90,49 @@ impl ProductTiles {
     }
 }
 
+/// Tiles of `convolution_cooperative`: `rows` × `columns` matrices of `side` × `side`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CooperativeTiles {
+    /// Invocations of a workgroup: a subgroup.
+    pub lanes: u32,
+    /// Rows and columns of a matrix: 8 or 16.
+    pub side: u32,
+    /// Matrices along the rows.
+    pub rows: u32,
+    /// Matrices along the columns.
+    pub columns: u32,
+    /// Groups of 4 of a slab along the inner dimension.
+    pub deep: u32,
+}
+
+impl CooperativeTiles {
+    /// Adds the tiles to a kernel's specialization.
+    pub fn specialize(self, specialization: Specialization) -> Specialization {
+        specialization
+            .extension("f16")
+            .extension("wgpu_cooperative_matrix")
+            .feature("side_8", self.side == 8)
+            .tile("LANES", self.lanes)
+            .tile("SIDE", self.side)
+            .tile("ROWS", self.rows)
+            .tile("COLUMNS", self.columns)
+            .tile("DEEP", self.deep)
+    }
+
+    /// (tiles along the rows, tiles along the columns) of a product of `rows` × `column_groups` groups.
+    pub fn workgroups(self, rows: u32, column_groups: u32) -> (u32, u32) {
+        (rows.div_ceil(self.side * self.rows), (4 * column_groups).div_ceil(self.side * self.columns))
+    }
+}
+
 /// Tile sizes for one adapter.
 #[derive(Clone, Copy, Debug)]
 pub struct TileTable {
     software: bool,
+    /// Invocations of a subgroup, where all have as many.
+    subgroup_lanes: Option<u32>,
+    /// Lanes of a GPU's subgroup and a side of its cooperative matrices, where it has them.
+    cooperative: Option<[u32; 2]>,
     /// Whether measured tiles take precedence.
     tuned: bool,
     /// Tiles on trial for one product.
@@ -135,12 +142,21 @@ pub struct TileTable {
 impl TileTable {
     /// The table for `gpu`'s adapter, behind the [`Tuning`] that is active.
     pub fn new(gpu: &Gpu) -> Self {
-        TileTable { tuned: true, ..TileTable::for_kind(gpu.is_software()) }
+        let Abilities { subgroup_lanes, cooperative_side } = gpu.abilities();
+        let software = gpu.is_software();
+        let cooperative = subgroup_lanes.zip(cooperative_side).filter(|&(lanes, _)| lanes <= 64 && !software);
+        TileTable { tuned: true, subgroup_lanes, cooperative: cooperative.map(<[u32; 2]>::from), ..TileTable::for_kind(software) }
     }
 
     /// The table for a software driver, or for a GPU: each works everywhere, but is fast only on its own kind.
     pub const fn for_kind(software: bool) -> Self {
-        TileTable { software, tuned: false, trial: None }
+        TileTable { software, subgroup_lanes: None, cooperative: None, tuned: false, trial: None }
+    }
+
+    /// With kernels that share loads within subgroups of 8 lanes, or without.
+    #[must_use]
+    pub const fn with_subgroups(self, subgroups: bool) -> Self {
+        TileTable { subgroup_lanes: if subgroups { Some(VECTOR) } else { None }, ..self }
     }
 
     /// With `tiles` for one product, whatever else is said.
@@ -161,6 +177,17 @@ impl TileTable {
     pub fn of(self, product: ProductShape) -> Option<ProductTiles> {
         let ProductShape { weight_gradient, column_groups, rows, inner } = product;
         if weight_gradient { self.weight_gradient_product(column_groups, rows) } else { self.product(column_groups, rows, inner) }
+    }
+
+    /// Whether the lanes of a software driver's vector are a subgroup, within which kernels share loads.
+    pub fn shares_loads(self) -> bool {
+        self.software && self.subgroup_lanes == Some(VECTOR)
+    }
+
+    /// Adds how sums over the invocations of a workgroup of `lanes` are made: within subgroups first, where there are several lanes in one.
+    pub fn specialize_scan(self, specialization: Specialization, lanes: u32) -> Specialization {
+        let subgroup = self.subgroup_lanes.filter(|&subgroup| subgroup > 1 && lanes.is_multiple_of(subgroup));
+        specialization.feature("subgroups", subgroup.is_some()).tile("SUBGROUP", subgroup.unwrap_or(1))
     }
 
     /// Groups a lane for `channel_groups` output groups.
@@ -205,24 +232,23 @@ impl TileTable {
         Some(ProductTiles { row_lanes, column_lanes, rows, deep: 16, slices: 1 })
     }
 
-    /// Tiles of `convolution` where it is the kernel to take: for rows of `width` pixels of `channel_groups` groups, each the sum of `inner`
-    /// padded input channels times taps. `spacing` lies between the pixels of its input; `depth` channels of an input group are real.
-    pub fn strips(self, channel_groups: u32, width: u32, inner: u32, [kernel, spacing, depth]: [u32; 3]) -> Option<StripTiles> {
-        if !self.software {
-            return None;
-        }
-        let group_bytes = inner * 16;
-        let most = STRIP_GROUPS.min((UNIFORM_BYTES / group_bytes).max(1));
-        let groups = channel_groups.div_ceil(channel_groups.div_ceil(most));
-        let by_code = (STRIP_UNROLL_LIMIT / (groups * kernel * depth)).max(1);
-        let most_columns = by_code.min(ACCUMULATORS / groups);
-        let strips = width.div_ceil((most_columns / spacing * spacing).max(spacing));
-        let columns = width.div_ceil(strips).next_multiple_of(spacing);
-        // Slices of about equal size.
-        let all = channel_groups.div_ceil(groups);
-        let uniform = group_bytes * groups <= UNIFORM_BYTES;
-        let blocks = if uniform { all.div_ceil(all.div_ceil(UNIFORM_BYTES / (group_bytes * groups))) } else { all };
-        Some(StripTiles { lanes: VECTOR, columns, groups, blocks, uniform })
+    /// Tiles of `convolution_cooperative` where it can be taken: for layers that have as many output channels as a matrix has columns.
+    pub fn cooperative(self, column_groups: u32) -> Option<CooperativeTiles> {
+        let [lanes, side] = self.cooperative?;
+        let columns = (column_groups * 4 / side).min(4);
+        // 64 f32 sums a lane at most for 16 matrices of 16 × 16 and 32 lanes; 2 + 2 + 1 KiB of workgroup memory.
+        (columns > 0).then_some(CooperativeTiles { lanes, side, rows: 4, columns, deep: 4 })
+    }
+
+    /// Tiles of `convolution` where it is the kernel to take.
+    pub fn strips(self, shape: StripShape) -> Option<StripTiles> {
+        self.software.then(|| StripTiles::cheapest(shape, VECTOR, self.shares_loads()))
+    }
+
+    /// Whether a max-pool of 2 × 2 windows is part of the convolution in front of it, with a stride of `stride` and `in_groups` groups of input
+    /// channels: where `convolution` makes all its passes.
+    pub fn joins_pool(self, stride: u32, in_groups: u32) -> bool {
+        self.software && stride == 1 && in_groups > 1
     }
 
     /// (lanes, columns) of the input gradient of a convolution whose input has a single group of channels: lanes are rows.
@@ -233,20 +259,22 @@ impl TileTable {
     }
 
     /// Tiles of `convolution_weight_gradient` for layers of `in_groups` to `out_groups` with rows of `width` outputs; `depth` channels of an
-    /// input group are real.
+    /// input group are real. With `pooled`, gradients are of windows of 2 × 2 outputs.
     pub fn convolution_weight_gradient(
         self,
         [in_groups, out_groups]: [u32; 2],
         width: u32,
         kernel: u32,
         depth: u32,
+        pooled: bool,
     ) -> WeightGradientTiles {
         let groups = TileTable::groups(out_groups, 2);
         let tap_rows = (72 / (kernel * depth * groups)).clamp(1, kernel);
         let sums = tap_rows * kernel * depth * groups;
         let inputs = (144 / sums).clamp(1, in_groups.min(2));
         let columns = (GRADIENT_UNROLL_LIMIT / (sums * inputs)).clamp(1, 8).min(width);
-        WeightGradientTiles { lanes: VECTOR, groups, inputs, tap_rows, columns }
+        let columns = if pooled { columns.next_multiple_of(2) } else { columns };
+        WeightGradientTiles { lanes: VECTOR, groups, inputs, tap_rows, columns, subgroups: self.shares_loads() }
     }
 
     /// Parts of a weight gradient over `images` of `pixels` outputs: enough workgroups for the adapter, no more partial sums than needed.
@@ -280,28 +308,6 @@ mod tests {
 
     const LARGEST_WORKGROUP: u32 = 256;
     const WORKGROUP_BYTES: u32 = 16 << 10;
-
-    /// What `convolution` binds, against WebGPU's default limits; every channel is in a slice.
-    #[test]
-    fn slices_fit_every_device() {
-        let table = TileTable::for_kind(true);
-        for channel_groups in (1..70).chain([256, 257]) {
-            for (kernel, in_channels) in [(1, 4), (3, 4), (3, 32), (3, 64), (5, 128), (3, 1024), (15, 64)] {
-                for (width, spacing) in [(1, 1), (24, 1), (26, 3), (1000, 2)] {
-                    let inner = kernel * kernel * in_channels;
-                    let tiles = table.strips(channel_groups, width, inner, [kernel, spacing, 4]).unwrap();
-                    let StripTiles { columns, groups, blocks, uniform, .. } = tiles;
-                    assert!(
-                        columns % spacing == 0 && groups * columns <= ACCUMULATORS.max(groups * spacing) && blocks > 0,
-                        "{tiles:?}"
-                    );
-                    assert!(tiles.slices(channel_groups) * blocks * groups >= channel_groups, "{tiles:?}");
-                    assert!(!uniform || tiles.weights(inner) * 16 <= UNIFORM_BYTES, "{tiles:?}");
-                    assert_eq!(uniform, inner * 16 <= UNIFORM_BYTES, "{tiles:?}");
-                }
-            }
-        }
-    }
 
     /// What `convolution_tiled` and `convolution_weight_gradient_tiled` declare, against WebGPU's default limits.
     #[test]

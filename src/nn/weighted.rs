@@ -1,7 +1,7 @@
 //! The dispatches of weighted layers: which kernel makes a pass of a convolution or a fully connected layer, and with what.
 
 use super::{
-    ActivationPlan, Format, GROUP, ImageRange, ProductShape, Storage, StripTiles, TileTable, groups,
+    ActivationPlan, Format, GROUP, ImageRange, Pooling, ProductShape, Storage, StripShape, TileTable, groups,
     network::{ELEMENTWISE, grid},
     node::{Node, NodeKind, Weights},
     padded,
@@ -18,7 +18,8 @@ fn depth(channels: u32) -> u32 {
     channels.min(GROUP)
 }
 
-/// Sizes of a weighted layer as its kernels see it: images are [height, width, groups], windows [kernel, stride, padding].
+/// Sizes of a weighted layer as its kernels see it: images are [height, width, groups], windows [kernel, stride, padding]. Behind a max-pool
+/// that is part of the layer, the sizes are those of the pixels that its windows cover.
 #[derive(Clone, Copy, Debug)]
 struct Geometry {
     input: [u32; 3],
@@ -26,33 +27,65 @@ struct Geometry {
     window: [u32; 3],
     /// Real channels of an input group.
     depth: u32,
+    /// Distance of the pixels of the input, 1 but for mirrored ones.
+    spacing: u32,
+    /// Where a max-pool is part of the layer.
+    pooling: Pooling,
 }
 
 impl Geometry {
     fn convolution(input: Shape, output: Shape, window: [u32; 3]) -> Self {
         let size = |shape: Shape| [shape.height, shape.width, groups(shape.channels)];
-        Geometry { input: size(input), output: size(output), window, depth: depth(input.channels) }
+        let [input_size, output] = [size(input), size(output)];
+        Geometry { input: input_size, output, window, depth: depth(input.channels), spacing: 1, pooling: Pooling::None }
     }
 
     /// A fully connected layer is a convolution of one pixel by one tap.
     fn fully_connected(in_groups: u32, out_groups: u32) -> Self {
-        Geometry { input: [1, 1, in_groups], output: [1, 1, out_groups], window: [1, 1, 0], depth: GROUP }
+        let (input, output) = ([1, 1, in_groups], [1, 1, out_groups]);
+        Geometry { input, output, window: [1, 1, 0], depth: GROUP, spacing: 1, pooling: Pooling::None }
     }
 
     fn of(node: &Node) -> Self {
         match node.kind {
-            NodeKind::Convolution { kernel, stride, padding, .. } => {
-                Geometry::convolution(node.input, node.output, [kernel, stride, padding])
+            NodeKind::Convolution { kernel, stride, padding, ref pool, .. } => {
+                let geometry = Geometry::convolution(node.input, node.output, [kernel, stride, padding]);
+                let [height, width, groups] = geometry.output;
+                match pool {
+                    Some(_) => Geometry { output: [2 * height, 2 * width, groups], pooling: Pooling::Output, ..geometry },
+                    None => geometry,
+                }
             }
             _ => Geometry::fully_connected(node.input_elements(), node.output_elements()),
         }
     }
 
-    /// The convolution of the output's gradient that gives the input's, but for its stride, which [`Specialization`] calls SPACING.
+    /// The convolution of the output's gradient that gives the input's.
     fn mirrored(self, out_channels: u32) -> Self {
-        let [kernel, _, padding] = self.window;
+        let [kernel, stride, padding] = self.window;
+        let pooling = if self.pooling == Pooling::Output { Pooling::Input } else { Pooling::None };
         let window = [kernel, 1, kernel - 1 - padding];
-        Geometry { input: self.output, output: self.input, window, depth: depth(out_channels) }
+        Geometry { input: self.output, output: self.input, window, depth: depth(out_channels), spacing: stride, pooling }
+    }
+
+    /// Height and width of `pixels`, in windows where `pooled`.
+    fn stored([height, width, _]: [u32; 3], pooled: bool) -> [u32; 2] {
+        if pooled { [height / 2, width / 2] } else { [height, width] }
+    }
+
+    /// What the tiles of `convolution` depend on.
+    fn strip_shape(self) -> StripShape {
+        let ([height, width, out_groups], [kernel, stride, _]) = (self.output, self.window);
+        StripShape {
+            out_groups,
+            in_groups: self.input[2],
+            depth: self.depth,
+            pixels: [height, width],
+            kernel,
+            stride,
+            spacing: self.spacing,
+            pooling: self.pooling,
+        }
     }
 
     fn pixels(self) -> u32 {
@@ -65,12 +98,14 @@ impl Geometry {
     }
 
     fn sizes(self, specialization: Specialization) -> Specialization {
+        let [in_height, in_width] = Geometry::stored(self.input, self.pooling == Pooling::Input);
+        let [out_height, out_width] = Geometry::stored(self.output, self.pooling == Pooling::Output);
         specialization
-            .constant("IN_HEIGHT", self.input[0])
-            .constant("IN_WIDTH", self.input[1])
+            .constant("IN_HEIGHT", in_height)
+            .constant("IN_WIDTH", in_width)
             .constant("IN_GROUPS", self.input[2])
-            .constant("OUT_HEIGHT", self.output[0])
-            .constant("OUT_WIDTH", self.output[1])
+            .constant("OUT_HEIGHT", out_height)
+            .constant("OUT_WIDTH", out_width)
             .constant("OUT_GROUPS", self.output[2])
     }
 
@@ -123,10 +158,19 @@ impl TileTable {
         Some(Choice { kernel: "convolution_tiled", specialization, workgroups: [x, y, columns] })
     }
 
-    /// The tiles of `convolution` for `geometry`, where it is to be taken; `spacing` as in [`Self::tiled`].
-    fn strip_tiles(self, geometry: Geometry, spacing: u32) -> Option<StripTiles> {
-        let sizes = [geometry.window[0], spacing.max(1), geometry.depth];
-        self.strips(geometry.output[2], geometry.output[1], GROUP * geometry.inner(), sizes)
+    /// The product of cooperative matrices for a node's forward pass, where the adapter has them and f16 loses nothing: inputs and weights are
+    /// integer levels.
+    fn cooperative_forward(self, node: &Node, weights: &Weights, images: u32) -> Option<Choice> {
+        if !(node.input_activation.is_pact() && weights.quantizer.is_active()) {
+            return None;
+        }
+        let geometry = Geometry::of(node);
+        let tiles = self.cooperative(geometry.output[2])?;
+        let (rows, columns) = tiles.workgroups(images * geometry.pixels(), geometry.output[2]);
+        let [x, y, _] = grid(rows);
+        let specialization = node.input_activation.of_inputs(tiles.specialize(geometry.windows(Specialization::new())));
+        let specialization = weights.quantizer.specialize_units(specialization);
+        Some(Choice { kernel: "convolution_cooperative", specialization, workgroups: [x, y, columns] })
     }
 
     /// The gradient of an input that has a single group of channels.
@@ -154,6 +198,7 @@ impl TileTable {
         }
         let (lanes, per_lane, per_invocation) = self.matrix_product(out_groups);
         let specialization = Specialization::new()
+            .feature("subgroups", self.shares_loads())
             .tile("IMAGES", per_invocation)
             .tile("GROUPS", per_lane)
             .tile("LANES", lanes)
@@ -186,9 +231,11 @@ impl TileTable {
             return Choice { kernel: "fully_connected_weight_gradient", specialization, workgroups };
         }
         let channels = [in_groups, out_groups];
-        let tiles = self.convolution_weight_gradient(channels, width, kernel, depth);
+        let pooled = geometry.pooling == Pooling::Output;
+        let tiles = self.convolution_weight_gradient(channels, width, kernel, depth, pooled);
         let specialization = tiles
             .specialize(geometry.sizes(Specialization::new()), stride)
+            .feature("pooled", pooled)
             .tile("KERNEL", kernel)
             .tile("STRIDE", stride)
             .tile("DEPTH", depth)
@@ -255,13 +302,14 @@ impl Pass<'_> {
         if let Some(pre_activation) = &node.pre_activation {
             epilogue.extend([pre_activation.into(), Binding::from(self.parameters)]);
         }
+        epilogue.extend(node.joined_pool().map(|pool| Binding::from(&pool.choice)));
         let geometry = Geometry::of(node);
         if let Some(slices) = &weights.forward_slices {
             return self.convolve(
                 &label,
                 slices,
-                (geometry, 0),
-                (node.activation, node.value_storage()),
+                geometry,
+                (node.activation.forward(Specialization::new().feature("bias", true)), node.value_storage()),
                 [input.into(), (&node.value).into()],
                 &epilogue,
                 work,
@@ -271,8 +319,15 @@ impl Pass<'_> {
             NodeKind::Convolution { .. } => self.tiles.tiled(geometry, self.range.most, 0).ok_or_else(no_kernel)?,
             _ => self.tiles.vectors_times_matrix(node.input_elements(), node.output_elements(), self.range.most),
         };
+        let cooperative = self.tiles.cooperative_forward(node, weights, self.range.most);
         let mut bindings = vec![self.range.binding, input.into(), (&weights.forward).into(), (&node.value).into()];
-        bindings.extend(epilogue);
+        if cooperative.is_some() {
+            bindings.extend([&weights.bias, self.parameters, &weights.constants].map(Binding::from));
+            bindings.extend(node.pre_activation.as_ref().map(Binding::from));
+        } else {
+            bindings.extend(epilogue);
+        }
+        let choice = cooperative.unwrap_or(choice);
         let specialization = node.value_storage().specialize(choice.specialization.feature("bias", true));
         let specialization = node.activation.forward(specialization);
         let kernel = self.gpu.kernel(choice.kernel, specialization)?;
@@ -281,45 +336,46 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Adds `convolution`, a dispatch for each slice of the weights; `spacing` as in [`TileTable::tiled`]. `epilogue` is empty, or the bias
-    /// and what PACT needs.
+    /// Adds `convolution`, a dispatch for each slice of the weights; `more` is what follows the first five bindings.
     #[expect(clippy::too_many_arguments, reason = "the sum, what is done with it, and between which buffers")]
     fn convolve(
         &mut self,
         label: &str,
         weights: &WeightSlices,
-        (geometry, spacing): (Geometry, u32),
-        (activation, storage): (ActivationPlan, Storage),
+        geometry: Geometry,
+        (specialization, storage): (Specialization, Storage),
         [from, to]: [Binding<'_>; 2],
-        epilogue: &[Binding<'_>],
+        more: &[Binding<'_>],
         work: Work,
     ) -> Result<()> {
         let tiles = weights.tiles;
         let ([height, width, out_groups], [kernel, stride, padding]) = (geometry.output, geometry.window);
-        let specialization = Specialization::new()
-            .tile("COLUMNS", tiles.columns)
-            .tile("GROUPS", tiles.groups)
+        let specialization = tiles
+            .specialize(specialization, tiles.weights(GROUP * geometry.inner()))
             .tile("KERNEL", kernel)
             .tile("STRIDE", stride)
-            .tile("SPACING", spacing.max(1))
+            .tile("SPACING", geometry.spacing)
             .tile("PADDING", padding)
             .tile("DEPTH", geometry.depth)
-            .tile("LANES", tiles.lanes)
-            .tile("WEIGHTS", tiles.weights(GROUP * geometry.inner()))
-            .feature("uniform_weights", tiles.uniform)
-            .feature("bias", !epilogue.is_empty());
-        let kernel = self.gpu.kernel("convolution", activation.forward(storage.specialize(geometry.sizes(specialization))))?;
-        let strips = self.range.most * height * width.div_ceil(tiles.columns);
+            .feature("pooled_output", geometry.pooling == Pooling::Output)
+            .feature("pooled_input", geometry.pooling == Pooling::Input);
+        let kernel = self.gpu.kernel("convolution", storage.specialize(geometry.sizes(specialization)))?;
+        let strips = self.range.most * tiles.strips([height, width]);
         let [x, y, _] = grid(strips.div_ceil(tiles.lanes));
         let blocks = u64::from(out_groups.div_ceil(tiles.groups));
         for slice in &weights.slices {
             let mut bindings = vec![self.range.binding, from, (&slice.weights).into(), (&slice.record).into(), to];
-            bindings.extend_from_slice(epilogue);
+            bindings.extend_from_slice(more);
             self.recording.dispatch(self.gpu, label, kernel.clone(), &bindings, [x, y, slice.blocks])?;
             let share = |all: u64| all * u64::from(slice.blocks) / blocks;
             self.recording.note_work(Work { flops: share(work.flops), bytes: share(work.bytes) });
         }
         Ok(())
+    }
+
+    /// The choices of the max-pool that is part of `node`, from the pass's first image on.
+    fn joined_choice<'b>(&self, node: &'b Node) -> Option<Binding<'b>> {
+        node.joined_pool().map(|pool| self.at_bytes(&pool.choice, 4 * node.output_elements()))
     }
 
     /// Adds the gradient with respect to the node's input, `to`, from its output's, `from`.
@@ -332,8 +388,10 @@ impl Pass<'_> {
             // But for an image's, the pass is a convolution whose input is the output's gradient.
             let storage = node.gradient_storage();
             if let Some(slices) = &weights.backward_slices {
-                let plan = (ActivationPlan::NONE, storage.mirrored());
-                return self.convolve(&label, slices, (mirrored, stride), plan, [from, to], &[], work);
+                let plain = ActivationPlan::NONE.forward(Specialization::new().feature("bias", false));
+                let choice = self.joined_choice(node);
+                let more = choice.as_slice();
+                return self.convolve(&label, slices, mirrored, (plain, storage.mirrored()), [from, to], more, work);
             }
             let (choice, weight, storage) = if geometry.input[2] == 1 {
                 (self.tiles.narrow_gradient(geometry, node.input.channels, self.range.most), &weights.forward, storage)
@@ -370,7 +428,8 @@ impl Pass<'_> {
         let storage = Storage { input: node.storage.input, ..node.gradient_storage() };
         let specialization = storage.specialize(choice.specialization.constant("PARTS", *count));
         let kernel = self.gpu.kernel(choice.kernel, specialization)?;
-        let bindings = [self.range.binding, input, gradient, parts.into()];
+        let mut bindings = vec![self.range.binding, input, gradient, parts.into()];
+        bindings.extend(self.joined_choice(node));
         let label = format!("{} weight gradient", node.name);
         self.recording.dispatch(self.gpu, label, kernel, &bindings, [rows, *count, columns])?;
         self.recording.note_work(weighted_work(node, weights, self.range.most));
@@ -403,16 +462,15 @@ fn no_kernel() -> Error {
 pub(super) fn slice_weights(gpu: &Gpu, node: &mut Node, tiles: TileTable, gradients: bool) -> Result<()> {
     let geometry = Geometry::of(node);
     let mirrored = geometry.mirrored(node.output.channels);
-    let NodeKind::Convolution { weights, stride, .. } = &mut node.kind else { return Ok(()) };
-    let taps = weights.taps;
-    let slices = |geometry: Geometry, spacing: u32| {
-        let sizes = WeightSizes { out_groups: geometry.output[2], in_channels: GROUP * geometry.input[2], taps };
-        let tiles = tiles.strip_tiles(geometry, spacing)?;
-        Some(WeightSlices::new(gpu, tiles, sizes, spacing > 0))
+    let NodeKind::Convolution { weights, kernel, .. } = &mut node.kind else { return Ok(()) };
+    let slices = |geometry: Geometry, is_mirrored: bool| {
+        let [out_groups, in_channels] = [geometry.output[2], GROUP * geometry.input[2]];
+        let tiles = tiles.strips(geometry.strip_shape())?;
+        Some(WeightSlices::new(gpu, tiles, WeightSizes { out_groups, in_channels, kernel: *kernel }, is_mirrored))
     };
-    weights.forward_slices = slices(geometry, 0).transpose()?;
+    weights.forward_slices = slices(geometry, false).transpose()?;
     if gradients && geometry.input[2] > 1 {
-        weights.backward_slices = slices(mirrored, *stride).transpose()?;
+        weights.backward_slices = slices(mirrored, true).transpose()?;
     }
     Ok(())
 }
@@ -491,7 +549,7 @@ fn weighted_work(node: &Node, weights: &Weights, images: u32) -> Work {
     let moved = u64::from(node.input.elements()) * number_bytes(node.storage.input)
         + u64::from(node.output.elements()) * number_bytes(node.storage.output);
     let outputs = match node.kind {
-        NodeKind::Convolution { .. } => u64::from(node.output.elements()),
+        NodeKind::Convolution { .. } => u64::from(node.activated().elements()),
         _ => u64::from(node.output.channels),
     };
     Work { flops: 2 * images * outputs * fan_in, bytes: images * moved + 4 * fan_in * u64::from(node.output.channels) }

@@ -81,6 +81,11 @@ impl WeightQuantizerPlan {
         self.specialize(specialization).constant("LEVELS", self.levels())
     }
 
+    /// Adds the constants of a kernel that multiplies by integer levels.
+    pub(crate) fn specialize_units(self, specialization: Specialization) -> Specialization {
+        self.specialize(specialization).constant("WEIGHT_LEVELS", self.levels())
+    }
+
     /// Adds the constants of `weight_scale`.
     pub(crate) fn specialize_scale(self, specialization: Specialization) -> Specialization {
         let is_sawb = self.quantizer == Some(WeightQuantizer::Sawb);

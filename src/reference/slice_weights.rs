@@ -1,22 +1,30 @@
-//! Slices of a convolution's weights: [block, tap, in (padded), group of the block] groups of 4 output channels, zeros behind the last, with the taps
-//! in reverse where they are mirrored.
+//! Slices of a convolution's weights: [block, ky, in (padded) / 4, kx, in mod 4, group of the block] groups of 4 output channels, zeros behind the
+//! last, with the taps in reverse where they are mirrored.
 
-/// `weight` as in [`super::prepare_weights::arrange`], [tap, in (padded), out (padded)], in slices of `blocks` blocks of `groups` groups.
+/// `weight` as in [`super::prepare_weights::arrange`], [ky, kx, in (padded), out (padded)], in slices of `blocks` blocks of `groups` groups.
 pub fn slice_weights(
     weight: &[f64],
-    [taps, in_channels, out_groups]: [usize; 3],
+    [kernel, in_channels, out_groups]: [usize; 3],
     [blocks, groups]: [usize; 2],
     mirrored: bool,
 ) -> Vec<Vec<f64>> {
+    let weight_at = |[ky, kx, channel, group]: [usize; 4], lane: usize| {
+        let [ky, kx] = if mirrored { [kernel - 1 - ky, kernel - 1 - kx] } else { [ky, kx] };
+        let at = (((ky * kernel + kx) * in_channels + channel) * out_groups + group) * 4;
+        if group < out_groups { weight[at + lane] } else { 0.0 }
+    };
     let slice = |first: usize| {
-        let mut slice = Vec::with_capacity(blocks * taps * in_channels * groups * 4);
+        let mut slice = Vec::with_capacity(blocks * kernel * kernel * in_channels * groups * 4);
         for block in 0..blocks {
-            for tap in 0..taps {
-                let from = if mirrored { taps - 1 - tap } else { tap };
-                for channel in 0..in_channels {
-                    for group in (first + block * groups)..(first + (block + 1) * groups) {
-                        let at = ((from * in_channels + channel) * out_groups + group) * 4;
-                        slice.extend((0..4).map(|lane| if group < out_groups { weight[at + lane] } else { 0.0 }));
+            let members = (first + block * groups)..(first + (block + 1) * groups);
+            for ky in 0..kernel {
+                for in_group in 0..in_channels / 4 {
+                    for kx in 0..kernel {
+                        for channel in 4 * in_group..4 * in_group + 4 {
+                            for group in members.clone() {
+                                slice.extend((0..4).map(|lane| weight_at([ky, kx, channel, group], lane)));
+                            }
+                        }
                     }
                 }
             }

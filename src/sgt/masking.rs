@@ -5,7 +5,7 @@ use crate::{
     batch::{Batch, LANES},
     config::{MaskFill, MaskRank, Shape},
     gpu::{Buffer, Gpu, Recording, Specialization},
-    nn::ImageRange,
+    nn::{ImageRange, TileTable},
 };
 
 /// Invocations of a workgroup that selects within one image.
@@ -58,7 +58,8 @@ impl Masking {
     /// Adds I = the k lowest features of `gradient`, per image to be masked (Algorithm 1: sort the gradient, take the bottom k); the k
     /// highest where the step's entry says so.
     pub fn record_selection(&self, gpu: &Gpu, recording: &mut Recording, batch: &Batch, gradient: &Buffer) -> Result<()> {
-        let specialization = Specialization::new()
+        let specialization = TileTable::new(gpu)
+            .specialize_scan(Specialization::new(), SELECT_WORKGROUP)
             .tile("WORKGROUP", SELECT_WORKGROUP)
             .constant("PIXELS", self.shape.pixels())
             .constant("CHANNELS", self.shape.channels)

@@ -10,12 +10,15 @@ use crate::{
         progress::Progress,
         tuning,
     },
-    config::RunConfig,
+    config::{Precision, RunConfig},
     data,
     files::read_bounded,
     nn::TileTable,
     report::Table,
 };
+
+/// Dispatches whose variants the text names; the JSON has all.
+const VARIANTS: usize = 5;
 
 /// Times the float SGT step and its dispatches, or how the step grows.
 ///
@@ -128,6 +131,10 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
         Timing::Timestamps => "the device's clock, within the step",
         Timing::Host => "the host's clock, each repeated on its own",
     };
+    let precision = match result.precision {
+        Precision::F32 => "f32",
+        Precision::F16 => "f16",
+    };
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let floors = step.floors;
     let mut text = format!(
@@ -158,6 +165,10 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
         step.ready_ms,
         step.first_step_ms
     );
+    text.push_str(&format!("\nactivations in {}; variants of the slowest:", precision));
+    for kernel in result.kernels.iter().take(VARIANTS) {
+        text.push_str(&format!("\n  {}: {}", kernel.name, kernel.variant));
+    }
     if let Some(attribution) = &result.attribution {
         text.push_str(&format!(
             "\nattribution, {} images at a time: forward and input gradient {:.3} ms an image; gradient {:.3} ms ({:.2} ×); \
