@@ -298,14 +298,24 @@ fn chunks_add_up_to_the_batch() {
     }
 }
 
-/// What a step of Table I's network must keep for its backward pass is known to the byte; all its memory is at most 1.3 times that.
+/// What a step of Table I's network must keep for its backward pass is known to the byte. On GPUs all its memory is at most 1.3 times that. Where the
+/// pool is part of the convolution half as much is kept, and the weights in their layouts alone are a third of it: they come on top there.
 #[test]
 fn memory_is_close_to_what_must_be_kept() {
-    let image = 16 * (28 * 28 + 26 * 26 * 8 + 24 * 24 * 16 + 12 * 12 * 16 + 32 + 3) + 4 * 12 * 12 * 16;
-    // PACT's inputs beside the outputs, of which the last is only passed on to the pool.
-    let (quantized, passed_on) = (image + 16 * 26 * 26 * 8, 16 * 24 * 24 * 16);
-    let settings = [("batch-size = 256", image, 0), ("batch-size = 2048", image, 0), ("bits = \"4,2\"", quantized, passed_on)];
-    for (software, (settings, image, passed_on)) in [true, false].into_iter().flat_map(|kind| settings.map(|case| (kind, case))) {
+    let windows = 16 * (28 * 28 + 26 * 26 * 8 + 12 * 12 * 16 + 32 + 3) + 4 * 12 * 12 * 16;
+    // PACT's inputs beside the outputs, of which the last is only passed on to the pool, where that is on its own.
+    let (map, input) = (16 * 24 * 24 * 16, 16 * 26 * 26 * 8);
+    let separate = |settings| (false, settings, windows + map, 0);
+    let joined = |settings| (true, settings, windows, 0);
+    let cases = [
+        separate("batch-size = 256"),
+        separate("batch-size = 2048"),
+        (false, "bits = \"4,2\"", windows + map + input, map),
+        joined("batch-size = 256"),
+        joined("batch-size = 2048"),
+        (true, "bits = \"4,2\"", windows + input + 16 * 12 * 12 * 16, 0),
+    ];
+    for (software, settings, image, passed_on) in cases {
         // Nothing runs: every buffer is made, within 128 MiB a binding.
         let gpu = Gpu::noop(software, Abilities::default());
         assert_eq!(gpu.limits().max_storage_buffer_binding_size, 128 << 20);
@@ -314,10 +324,12 @@ fn memory_is_close_to_what_must_be_kept() {
         let slots = 2 * u64::from(config.batch_size.min(mini().train.len() as u32).div_ceil(trainer.parts()));
         let kept = slots * image;
         assert_eq!(trainer.network().kept_bytes(), kept, "{settings}");
-        let used = gpu.peak_bytes() - trainer.data_bytes() - slots * passed_on;
+        // Parameters, their gradients, two layouts for the kernels, and at least one part of a sum of gradients.
+        let weights = if software { 5 * trainer.network().parameters.size() } else { 0 };
+        let used = gpu.peak_bytes() - trainer.data_bytes() - slots * passed_on - weights;
         let ratio = used as f64 / kept as f64;
         assert!(ratio <= 1.3, "{settings}: {used} bytes are {ratio:.3} of {kept}");
-        assert!(ratio > 1.05, "{settings}: {ratio:.3} leaves no room for weights and gradients: what was not counted?");
+        assert!(ratio > 1.0, "{settings}: {ratio:.3} leaves no room for gradients: what was not counted?");
     }
 }
 
