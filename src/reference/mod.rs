@@ -31,6 +31,8 @@ pub mod grad_cam;
 pub mod guided_gradient;
 pub mod image_statistics;
 pub mod impute_linear;
+pub mod integer_convolution;
+pub mod integer_network;
 pub mod judge_step;
 pub mod keep_statistics;
 pub mod layout;

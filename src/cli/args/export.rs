@@ -11,6 +11,8 @@ pub enum ExportFormat {
     Safetensors,
     /// Weights as codes of 1 to 8 bits side by side, with their scales; a MODEL everywhere; batch norms folded (docs/packed-format.md).
     Packed,
+    /// One C99 header for microcontrollers: packed weights and inference on integers; batch norms folded.
+    C,
     /// ONNX: float, or QDQ and QCDQ where the model is quantized; batch norms folded.
     Onnx,
 }
@@ -30,6 +32,7 @@ pub enum ExportInput {
 Examples:
   saliq export runs/4-2 --format onnx --out model.onnx --verify 100   for ONNX Runtime; 100 test images through the file and through saliq
   saliq export runs/4-2 --format packed --out 4-2.safetensors         weights at their bits; `saliq eval 4-2.safetensors` runs it
+  saliq export runs/4-2 --format c --out digits.h                     `digits_classify(pixels, …)` for a microcontroller
   saliq export runs/bn --fold-batch-norm --out model.safetensors      batch norms folded, for PyTorch")]
 pub struct ExportArgs {
     /// Model: a .safetensors file (of saliq or PyTorch) or a run folder

@@ -13,7 +13,7 @@ use crate::{
     config::{LayerConfig, QuantizationOverrides},
     data::Dataset,
     deploy::{
-        DeployableModel, TOLERANCE, Verification,
+        DeployableModel, TOLERANCE, Verification, c_header, c_identifier,
         onnx::{Interpreter, OnnxInput, OnnxOptions, onnx_model},
         packed_file,
     },
@@ -36,6 +36,11 @@ struct Exported {
     folded: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verification: Option<Verification>,
+    /// Of a C header: its constants, and what its caller provides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rom_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ram_bytes: Option<u64>,
 }
 
 /// Writes a model for use elsewhere.
@@ -53,6 +58,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     let folded: Vec<String> = norms.collect();
     let model = if fold { fold_batch_norm(&original)? } else { original.clone() };
     let mut verification = None;
+    let mut memory = None;
     let (format, tensors) = match args.format {
         ExportFormat::Safetensors => {
             Model::save(&args.out, &model.config, &model.layout, &model.parameters)?;
@@ -62,6 +68,13 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
             let bytes = packed_file(&model)?;
             write_atomically(&args.out, &bytes)?;
             ("packed", TensorFile::parse(&args.out, &bytes)?.len())
+        }
+        ExportFormat::C => {
+            let stem = args.out.file_stem().unwrap_or_default().to_string_lossy();
+            let header = c_header(&DeployableModel::new(&model)?, &c_identifier(&stem))?;
+            write_atomically(&args.out, header.text.as_bytes())?;
+            memory = Some((header.rom_bytes, header.ram_bytes));
+            ("c", model.layout.parameters.len())
         }
         ExportFormat::Onnx => {
             let onnx = onnx_model(&DeployableModel::new(&model)?, &onnx_options(&model, args));
@@ -79,6 +92,8 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
         parameters: model.config.network.parameter_count()?,
         folded,
         verification,
+        rom_bytes: memory.map(|(rom, _)| rom),
+        ram_bytes: memory.map(|(_, ram)| ram),
     };
     global.output().result(&exported, || describe(&exported))?;
     match &exported.verification {
@@ -154,8 +169,10 @@ fn describe(exported: &Exported) -> String {
             }
         )
     });
+    let memory = exported.rom_bytes.zip(exported.ram_bytes);
+    let memory = memory.map_or_else(String::new, |(rom, ram)| format!(", {rom} bytes of ROM, {ram} bytes of RAM"));
     format!(
-        "{}: {} tensors, {} parameters, {}{folded}{verified}",
+        "{}: {} tensors, {} parameters, {}{folded}{memory}{verified}",
         exported.file,
         exported.tensors,
         exported.parameters,

@@ -1,0 +1,238 @@
+//! One C99 header that runs a model on a microcontroller: constants and tables around the functions of `c_header.h`.
+
+use std::fmt::Write;
+
+use super::{DeployableModel, Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights};
+use crate::{Error, Result, config::Shape, quant::pack_codes};
+
+/// A header, and what it costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CHeader {
+    /// The file's text: ASCII.
+    pub text: String,
+    /// Bytes of the workspace that the caller provides.
+    pub ram_bytes: u64,
+    /// Bytes of constants.
+    pub rom_bytes: u64,
+}
+
+/// The arrays of constants, filled step by step.
+#[derive(Default)]
+struct Constants {
+    codes: Vec<u8>,
+    pivots: Vec<i32>,
+    floats: Vec<f32>,
+    steps: String,
+}
+
+/// A name for C: `text` in letters, digits and underscores, such as a file's stem; `model` where nothing is left.
+pub fn c_identifier(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let name: String = text.chars().map(plain).take(48).collect();
+    let name = name.trim_matches('_');
+    match name.chars().next() {
+        None => "model".into(),
+        Some(first) if first.is_ascii_digit() => format!("model_{name}"),
+        // Words of the language are no names; with a suffix none is one.
+        Some(_) => name.to_string(),
+    }
+}
+
+/// The C header of `model`; every name in it starts with `prefix`, as [`c_identifier`] makes them.
+///
+/// # Errors
+/// [`Error::Model`] for a network whose tables would not fit 32-bit offsets.
+pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
+    let plan = IntegerPlan::new(model, model.normalization);
+    let mut constants = Constants::default();
+    let mut ram_words = 1u64;
+    let mut plane_words = 1u64;
+    let words = |shape: Shape, encoding: &Encoding| (u64::from(shape.elements()) * u64::from(encoding.bytes())).div_ceil(4);
+    for (index, step) in plan.steps.iter().enumerate() {
+        constants.add(step);
+        // The image and the scores are the caller's.
+        let input = if index == 0 { 0 } else { words(step.input, &step.from) };
+        let output = if index + 1 == plan.steps.len() { 0 } else { words(step.output, &step.to) };
+        ram_words = ram_words.max(input + output);
+        if matches!(step.operation, StepOperation::Weighted(_)) {
+            plane_words = plane_words.max(u64::from(step.output.pixels()));
+        }
+    }
+    // Codes are read two bytes at a time.
+    constants.codes.extend([0, 0]);
+    let bits = constants.codes.len() as u64 * 8;
+    if bits.max(constants.floats.len() as u64).max(4 * ram_words) > u64::from(u32::MAX) {
+        return Err(Error::Model("the network is too large for a C header".into()));
+    }
+    const STEP_BYTES: u64 = 64;
+    let ram_bytes = 4 * (ram_words + plane_words);
+    let rom_bytes = constants.codes.len() as u64
+        + 4 * (constants.floats.len() + constants.pivots.len()) as u64
+        + STEP_BYTES * plan.steps.len() as u64;
+    let names: Vec<String> = (0..model.classes as usize)
+        .map(|class| model.class_names.get(class).map_or_else(|| class.to_string(), |name| escaped(name)))
+        .collect();
+    let substitutions = [
+        ("summary", format!("{prefix}.h: {} classes of {}", model.classes, printable(&model.dataset))),
+        ("constants", constants.text(&names)),
+        ("channels", plan.input.channels.to_string()),
+        ("height", plan.input.height.to_string()),
+        ("width", plan.input.width.to_string()),
+        ("classes", plan.classes.to_string()),
+        ("steps", plan.steps.len().to_string()),
+        ("ram_words", ram_words.to_string()),
+        ("plane_words", plane_words.to_string()),
+        ("RAM", ram_bytes.to_string()),
+        ("ROM", rom_bytes.to_string()),
+        ("PREFIX", prefix.to_ascii_uppercase()),
+        ("prefix", prefix.to_string()),
+    ];
+    let mut text = include_str!("c_header.h").to_string();
+    for (name, value) in substitutions {
+        text = text.replace(&format!("@{name}@"), &value);
+    }
+    Ok(CHeader { text, ram_bytes, rom_bytes })
+}
+
+/// `text` for a comment: what could end it or start anything is a question mark... without one: a dot.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || " ._-".contains(c) { c } else { '.' }).collect()
+}
+
+/// `text` in a string literal: anything unusual as three octal digits.
+fn escaped(text: &str) -> String {
+    let mut literal = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b' ' | b'.' | b'_' | b'-' => literal.push(char::from(byte)),
+            _ => {
+                let _ = write!(literal, "\\{byte:03o}");
+            }
+        }
+    }
+    literal
+}
+
+/// An array of constants; C has none without elements.
+fn array(declaration: &str, values: impl Iterator<Item = String>) -> String {
+    let mut values: Vec<String> = values.collect();
+    if values.is_empty() {
+        values.push("0".into());
+    }
+    let lines: Vec<String> = values.chunks(16).map(|line| format!("    {},\n", line.join(", "))).collect();
+    format!("static const {declaration}[] = {{\n{}}};\n", lines.concat())
+}
+
+/// A float with all its digits.
+fn float(value: f32) -> String {
+    format!("{value:e}f")
+}
+
+fn stored(encoding: &Encoding) -> &'static str {
+    match encoding {
+        Encoding::Float => "@PREFIX@_FLOAT",
+        Encoding::Levels(grid) if grid.is_signed() => "@PREFIX@_I8",
+        Encoding::Levels(_) | Encoding::Pixels => "@PREFIX@_U8",
+    }
+}
+
+impl Constants {
+    fn add(&mut self, step: &IntegerStep) {
+        let mut input = step.input;
+        let mut window = [1, 1, 0];
+        let mut kind = "ACTIVATION";
+        let [mut bits, mut spacing, mut pivot_stride] = [0, 0, 0];
+        let mut border = false;
+        let range = match &step.operation {
+            StepOperation::Weighted(weighted) => weighted.range,
+            StepOperation::MaxPool { .. } => [f64::NEG_INFINITY, f64::INFINITY],
+            StepOperation::Activation { range, .. } => *range,
+        };
+        let [mut weights, pivots] = [self.codes.len(), self.pivots.len()];
+        if let StepOperation::Weighted(weighted) = &step.operation {
+            match weighted.window {
+                Some(own) => window = own,
+                None => input = Shape::new(input.elements(), 1, 1),
+            }
+            match &weighted.weights {
+                StepWeights::Integer { levels, .. } => {
+                    kind = "INTEGERS";
+                    let grid = levels.grid;
+                    self.codes.extend(pack_codes(&levels.codes(), grid.bits));
+                    self.pivots.extend(levels.zero_points.iter().map(|zero| grid.lowest - zero));
+                    [bits, spacing, pivot_stride] = [grid.bits, grid.spacing as u32, u32::from(levels.zero_points.len() > 1)];
+                }
+                StepWeights::Float(values) => {
+                    kind = "FLOATS";
+                    weights = self.floats.len();
+                    self.floats.extend(values);
+                }
+            }
+        }
+        let scales = self.floats.len();
+        match &step.operation {
+            StepOperation::Weighted(weighted) => {
+                let own = [Some(&weighted.multiplier), Some(&weighted.offset), weighted.border.as_ref()];
+                self.floats.extend(own.into_iter().flatten().flatten().map(|&value| value as f32));
+                border = weighted.border.is_some();
+            }
+            StepOperation::MaxPool { kernel, stride } => {
+                kind = "POOL";
+                window = [*kernel, *stride, 0];
+            }
+            StepOperation::Activation { multiplier, offset, .. } => {
+                self.floats.extend([*multiplier as f32, *offset as f32]);
+            }
+        }
+        let [from, to] = [&step.from, &step.to].map(stored);
+        let [kernel, stride, padding] = window;
+        let [lowest, highest] = range.map(|end| float(end.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32));
+        let numbers = |shape: Shape| format!("{}, {}, {}", shape.channels, shape.height, shape.width);
+        let _ = writeln!(
+            self.steps,
+            "    /* {} */ {{ @PREFIX@_{kind}, {from}, {to}, {bits}, {spacing}, {pivot_stride}, {}, {}, {}, {kernel}, {stride}, {padding}, \
+             {weights}, {pivots}, {scales}, {lowest}, {highest} }},",
+            step.name,
+            u8::from(border),
+            numbers(input),
+            numbers(step.output),
+        );
+    }
+
+    fn text(&self, class_names: &[String]) -> String {
+        let names = class_names.iter().map(|name| format!("\"{name}\""));
+        [
+            array("char *const @prefix@_class_names", names),
+            "/* Packed codes of the quantized weights, layer by layer, [out][in][row][column]. */\n".into(),
+            array("uint8_t @prefix@_codes", self.codes.iter().map(u8::to_string)),
+            array("int32_t @prefix@_pivots", self.pivots.iter().map(i32::to_string)),
+            "/* Multipliers, offsets, and what is not quantized. */\n".into(),
+            array("float @prefix@_floats", self.floats.iter().map(|&value| float(value))),
+            format!("static const @prefix@_step @prefix@_steps[] = {{\n{}}};\n", self.steps),
+        ]
+        .join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_break_out() {
+        assert_eq!(c_identifier("../My Model*/"), "my_model");
+        assert_eq!(c_identifier("2-bit"), "model_2_bit");
+        assert_eq!(c_identifier("\u{fc}*/"), "model");
+        assert_eq!(escaped("a\"\\??/\n\u{e9}1"), "a\\042\\134\\077\\077\\057\\012\\303\\2511");
+        assert_eq!(printable("x */ #error @prefix@ \n"), "x .. .error .prefix. .");
+    }
+
+    #[test]
+    fn floats_keep_all_their_digits() {
+        for value in [0.0, 1.0, -1e-7, 0.1, f32::MAX, f32::MIN_POSITIVE] {
+            let text = float(value);
+            assert_eq!(text.trim_end_matches('f').parse::<f32>().ok(), Some(value));
+            assert!(text.contains('e'), "{text} is an integer to C");
+        }
+    }
+}

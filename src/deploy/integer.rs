@@ -1,0 +1,357 @@
+//! A model as a list of steps on integers: what the GPU engine, its exact reference and the C export compute alike.
+//!
+//! Between layers there are integer levels of a byte each wherever an activation is quantized; images are their own bytes. A step with
+//! quantized weights sums products of integers, exactly, and makes the next level of the sum with two floats a channel:
+//!
+//! ```text
+//! sum = Σ (w − z)·a                           integers; a = 0 outside the image
+//! x = sum·multiplier + offset                 in units of the output's scale
+//! level = clamp(round(x), lowest, highest)    half to even
+//! ```
+//!
+//! with multiplier = s_w·s_a/s_out and offset = bias/s_out. A pixel p stands for (p/255 − mean)/deviation = s·(p − μ) with s = 1/(255·deviation)
+//! and μ = 255·mean; the share −s·μ·Σ(w − z) over the taps inside the image joins the offset. Where nothing is padded that is all
+//! taps and a constant; else [`WeightedStep::border`] says how the offset depends on the place. So zero padding stays exact, and the first
+//! layer is as integer as the others.
+//!
+//! Steps with float weights sum floats and end alike. The only roundings are those of x: [`WeightedStep::margin`] says whether they matter.
+
+use super::{ActivationGrid, DeployableActivation, DeployableModel, DeployableWeights, Operation, WeightLevels};
+use crate::config::{PixelNormalization, Shape};
+
+/// What the bytes or floats of a tensor stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Encoding {
+    /// Bytes of an image.
+    Pixels,
+    /// A level a byte, unsigned where the grid has no negative ones.
+    Levels(ActivationGrid),
+    /// Floats.
+    Float,
+}
+
+impl Encoding {
+    /// (scale, zero point) of what a number n stands for: scale · (n − zero point).
+    pub fn scale(&self, normalization: PixelNormalization) -> (f64, f64) {
+        match self {
+            Encoding::Pixels => (1.0 / (255.0 * f64::from(normalization.deviation)), 255.0 * f64::from(normalization.mean)),
+            Encoding::Levels(grid) => (f64::from(grid.scale), 0.0),
+            Encoding::Float => (1.0, 0.0),
+        }
+    }
+
+    /// Lowest and highest number, where they are integers.
+    pub fn range(&self) -> Option<[i32; 2]> {
+        match self {
+            Encoding::Pixels => Some([0, 255]),
+            Encoding::Levels(grid) => Some([grid.lowest, grid.highest]),
+            Encoding::Float => None,
+        }
+    }
+
+    /// Bytes of a number.
+    pub fn bytes(&self) -> u32 {
+        if *self == Encoding::Float { 4 } else { 1 }
+    }
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntegerStep {
+    /// The layer's name.
+    pub name: String,
+    /// The name of the activation that it ends with, if it has one.
+    pub activation: Option<String>,
+    /// Shape of what goes in.
+    pub input: Shape,
+    /// Shape of what comes out.
+    pub output: Shape,
+    /// What goes in.
+    pub from: Encoding,
+    /// What comes out.
+    pub to: Encoding,
+    /// What it computes.
+    pub operation: StepOperation,
+}
+
+/// What a step computes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepOperation {
+    /// A convolution or fully connected layer with the activation behind it.
+    Weighted(Box<WeightedStep>),
+    /// Maxima of the numbers as they are.
+    MaxPool {
+        /// Height and width of a window.
+        kernel: u32,
+        /// Step between windows.
+        stride: u32,
+    },
+    /// An activation on its own: x = n·multiplier + offset, and on as in a [`WeightedStep`].
+    Activation {
+        /// To units of the output.
+        multiplier: f64,
+        /// Added.
+        offset: f64,
+        /// Ends of the range of x.
+        range: [f64; 2],
+    },
+}
+
+/// A step with weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightedStep {
+    /// Kernel, stride and padding; a fully connected layer has none.
+    pub window: Option<[u32; 3]>,
+    /// The weights.
+    pub weights: StepWeights,
+    /// An output channel each.
+    pub multiplier: Vec<f64>,
+    /// An output channel each.
+    pub offset: Vec<f64>,
+    /// What is added to the offset for every unit of Σ(w − z) over the taps inside the image, an output channel each; only where pixels are padded.
+    pub border: Option<Vec<f64>>,
+    /// Ends of the range of x, ±∞ where it has none.
+    pub range: [f64; 2],
+}
+
+/// Weights, [out, in, kernel, kernel] or [out, in].
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepWeights {
+    /// Quantized, over integers: integer sums of at most 31 bits.
+    Integer {
+        /// Codes and their meaning, for packing.
+        levels: WeightLevels,
+        /// level − zero point: −255 … 255.
+        values: Vec<i32>,
+    },
+    /// Not quantized, or over floats.
+    Float(Vec<f32>),
+}
+
+impl StepWeights {
+    fn sums(&self, channels: usize) -> Vec<f64> {
+        let sum = |weights: &mut dyn Iterator<Item = f64>| weights.sum();
+        match self {
+            StepWeights::Integer { values, .. } => {
+                values.chunks_exact(values.len() / channels).map(|own| sum(&mut own.iter().map(|&w| f64::from(w)))).collect()
+            }
+            StepWeights::Float(values) => {
+                values.chunks_exact(values.len() / channels).map(|own| sum(&mut own.iter().map(|&w| f64::from(w)))).collect()
+            }
+        }
+    }
+}
+
+/// How close sums can come to where a level changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Margin {
+    /// Places between two levels, over all channels.
+    pub edges: u64,
+    /// Those that some sum comes closer to than the rounding of x in f32 can move it: only there can an implementation differ.
+    pub close: u64,
+    /// The least distance of a sum from a place, in multiples of what rounding can move x by there.
+    pub least: f64,
+}
+
+/// What f32 makes of sum·multiplier + offset is off by at most this share of |sum·multiplier| + |offset| + |x|: four roundings of 2^−24 (sum,
+/// multiplier, offset, product or sum), of which at most two apply to a term, with or without a fused multiply-add.
+const ROUNDING: f64 = 3.0 / (1 << 24) as f64;
+
+impl WeightedStep {
+    /// Output channels.
+    pub fn channels(&self) -> usize {
+        self.offset.len()
+    }
+
+    /// The largest |sum| that inputs of `range` can make.
+    pub fn bound(&self, range: [i32; 2]) -> i64 {
+        let StepWeights::Integer { values, .. } = &self.weights else { return 0 };
+        largest_sum(values, self.channels(), range)
+    }
+
+    /// Offsets of every pixel and output channel, [row, column, channel], where `border` has weights' shares: in f32, offset + Σ(w − z)·border
+    /// over the taps inside the image, one product and one sum.
+    pub fn offsets_by_place(&self, border: &[f64], input: Shape, output: Shape) -> Vec<f32> {
+        let [kernel, stride, padding] = self.window.unwrap_or([1, 1, 0]).map(|size| size as usize);
+        let taps = kernel * kernel;
+        let [height, width] = [input.height, input.width].map(|size| size as usize);
+        let mut offsets = Vec::new();
+        for (row, column) in
+            (0..output.height as usize).flat_map(|row| (0..output.width as usize).map(move |column| (row, column)))
+        {
+            let inside = |tap: usize| {
+                let (y, x) = (row * stride + tap / kernel, column * stride + tap % kernel);
+                (padding..height + padding).contains(&y) && (padding..width + padding).contains(&x)
+            };
+            for (channel, border) in border.iter().enumerate() {
+                let sum: f32 = match &self.weights {
+                    StepWeights::Integer { values, .. } => {
+                        let own = &values[channel * values.len() / self.channels()..][..values.len() / self.channels()];
+                        own.iter().enumerate().filter(|(at, _)| inside(at % taps)).map(|(_, &w)| w).sum::<i32>() as f32
+                    }
+                    StepWeights::Float(values) => {
+                        let own = &values[channel * values.len() / self.channels()..][..values.len() / self.channels()];
+                        own.iter().enumerate().filter(|(at, _)| inside(at % taps)).fold(0.0, |sum, (_, &w)| sum + w)
+                    }
+                };
+                offsets.push(sum * *border as f32 + self.offset[channel] as f32);
+            }
+        }
+        offsets
+    }
+
+    /// How close the sums of any image can come to where a level changes; `None` where sums or outputs are no integers, or offsets depend on
+    /// the place. `highest` and `lowest` are the output's levels.
+    pub fn margin(&self, levels: [i32; 2]) -> Option<Margin> {
+        if !matches!(self.weights, StepWeights::Integer { .. }) || self.border.is_some() {
+            return None;
+        }
+        let mut margin = Margin { least: f64::INFINITY, ..Margin::default() };
+        for (&multiplier, &offset) in self.multiplier.iter().zip(&self.offset) {
+            for level in levels[0]..levels[1] {
+                let edge = f64::from(level) + 0.5;
+                let place = (edge - offset) / multiplier;
+                // The sums on both sides of the place, and the place itself where it is a sum: a tie.
+                let distance = [place.floor(), place.ceil()].map(|sum| {
+                    let x = sum * multiplier + offset;
+                    (x - edge).abs() / (ROUNDING * ((sum * multiplier).abs() + offset.abs() + x.abs()))
+                });
+                let least = distance[0].min(distance[1]);
+                margin.edges += 1;
+                margin.close += u64::from(least <= 1.0);
+                margin.least = margin.least.min(least);
+            }
+        }
+        Some(margin)
+    }
+}
+
+fn largest_sum(values: &[i32], channels: usize, [low, high]: [i32; 2]) -> i64 {
+    let extreme = |own: &[i32]| {
+        let sum = |of: &dyn Fn(i64) -> i64| own.iter().map(|&w| of(i64::from(w))).sum::<i64>();
+        let (low, high) = (i64::from(low), i64::from(high));
+        let most = sum(&|w| (w * low).max(w * high).max(0));
+        let least = sum(&|w| (w * low).min(w * high).min(0));
+        most.max(-least)
+    };
+    values.chunks_exact(values.len() / channels).map(extreme).max().unwrap_or(0)
+}
+
+/// The steps of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntegerPlan {
+    /// Shape of an image.
+    pub input: Shape,
+    /// Number of classes.
+    pub classes: u32,
+    /// First to last.
+    pub steps: Vec<IntegerStep>,
+}
+
+impl IntegerPlan {
+    /// The steps of `model`, with images normalised by `normalization`.
+    pub fn new(model: &DeployableModel, normalization: PixelNormalization) -> IntegerPlan {
+        let mut steps = Vec::new();
+        let mut from = Encoding::Pixels;
+        let mut layers = model.layers.iter().peekable();
+        while let Some(layer) = layers.next() {
+            let mut activation = None;
+            let mut kind = None;
+            if layer.operation.weights().is_some()
+                && let Some((name, behind)) = layers.peek().and_then(|next| match &next.operation {
+                    Operation::Activation(behind) => Some((next.name.clone(), behind)),
+                    _ => None,
+                })
+            {
+                activation = Some(name);
+                kind = Some(behind);
+                layers.next();
+            }
+            let (scale, zero) = from.scale(normalization);
+            let (to, operation) = match &layer.operation {
+                Operation::Convolution { weights, kernel, stride, padding } => {
+                    let window = Some([*kernel, *stride, *padding]);
+                    weighted(weights, window, &from, (scale, zero), kind)
+                }
+                Operation::FullyConnected { weights } => weighted(weights, None, &from, (scale, zero), kind),
+                Operation::MaxPool { kernel, stride } => {
+                    (from.clone(), StepOperation::MaxPool { kernel: *kernel, stride: *stride })
+                }
+                Operation::Activation(alone) => {
+                    activation = Some(layer.name.clone());
+                    let (to, unit, range) = ending(Some(alone));
+                    let multiplier = scale / unit;
+                    (to, StepOperation::Activation { multiplier, offset: -multiplier * zero, range })
+                }
+            };
+            let step = IntegerStep {
+                name: layer.name.clone(),
+                activation,
+                input: layer.input,
+                output: layer.output,
+                from,
+                to: to.clone(),
+                operation,
+            };
+            steps.push(step);
+            from = to;
+        }
+        IntegerPlan { input: model.input, classes: model.classes, steps }
+    }
+
+    /// Steps whose sums are integers.
+    pub fn integer_steps(&self) -> usize {
+        let is_integer = |step: &&IntegerStep| match &step.operation {
+            StepOperation::Weighted(weighted) => matches!(weighted.weights, StepWeights::Integer { .. }),
+            _ => false,
+        };
+        self.steps.iter().filter(is_integer).count()
+    }
+}
+
+/// (encoding, its unit, range of x) of what ends with `activation`.
+fn ending(activation: Option<&DeployableActivation>) -> (Encoding, f64, [f64; 2]) {
+    match activation {
+        None => (Encoding::Float, 1.0, [f64::NEG_INFINITY, f64::INFINITY]),
+        Some(DeployableActivation::Relu) => (Encoding::Float, 1.0, [0.0, f64::INFINITY]),
+        Some(DeployableActivation::Quantized(grid)) => {
+            let range = [f64::from(grid.lowest), f64::from(grid.highest)];
+            (Encoding::Levels(grid.clone()), f64::from(grid.scale), range)
+        }
+    }
+}
+
+fn weighted(
+    weights: &DeployableWeights,
+    window: Option<[u32; 3]>,
+    from: &Encoding,
+    (scale, zero): (f64, f64),
+    activation: Option<&DeployableActivation>,
+) -> (Encoding, StepOperation) {
+    let channels = weights.channels();
+    let (to, unit, range) = ending(activation);
+    let integers = weights.levels.as_ref().zip(from.range()).and_then(|(levels, range)| {
+        let per_channel = levels.levels.len() / channels;
+        let of = |(index, &level): (usize, &i16)| i32::from(level) - levels.zero_point(index / per_channel);
+        let values: Vec<i32> = levels.levels.iter().enumerate().map(of).collect();
+        let fits = largest_sum(&values, channels, range) < 1 << 30;
+        fits.then(|| StepWeights::Integer { levels: levels.clone(), values })
+    });
+    let step_weights = integers.unwrap_or_else(|| StepWeights::Float(weights.values()));
+    let weight_scale = |channel: usize| match &step_weights {
+        StepWeights::Integer { levels, .. } => f64::from(levels.scale(channel)),
+        StepWeights::Float(_) => 1.0,
+    };
+    let multiplier: Vec<f64> = (0..channels).map(|channel| weight_scale(channel) * scale / unit).collect();
+    let mut offset: Vec<f64> = weights.bias.iter().map(|&bias| f64::from(bias) / unit).collect();
+    let share = multiplier.iter().map(|multiplier| -multiplier * zero);
+    let padded = window.is_some_and(|[.., padding]| padding > 0);
+    let mut border = None;
+    if zero != 0.0 && padded {
+        border = Some(share.collect());
+    } else {
+        let sums = step_weights.sums(channels);
+        offset.iter_mut().zip(share.zip(sums)).for_each(|(offset, (share, sum))| *offset += share * sum);
+    }
+    (to, StepOperation::Weighted(Box::new(WeightedStep { window, weights: step_weights, multiplier, offset, border, range })))
+}

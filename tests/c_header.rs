@@ -1,0 +1,172 @@
+//! The C header: compiled by gcc without a warning, checked by its sanitizers, and with the scores of exact arithmetic.
+
+mod common;
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use common::Random;
+use saliq::{
+    config::{
+        LayerBits, LayerConfig, ModelConfig, NetworkConfig, PactKind, PixelNormalization, QuantizationConfig, Shape,
+        WeightQuantizer, expand_bits,
+    },
+    deploy::{DeployableModel, IntegerPlan, c_header},
+    model::Model,
+    nn::{ParameterLayout, ParameterRole},
+    reference::integer_network::integer_network,
+};
+
+/// Reads images from standard input; writes the class, the scores and, last, what the macros say of RAM.
+const MAIN: &str = r#"
+#include <stdio.h>
+#include "PREFIX.h"
+
+int main(void) {
+    static PREFIX_workspace workspace;
+    static uint8_t pixels[UPPER_CHANNELS * UPPER_HEIGHT * UPPER_WIDTH];
+    float scores[UPPER_CLASSES];
+    while (fread(pixels, 1, sizeof pixels, stdin) == sizeof pixels) {
+        printf("%d", PREFIX_classify(pixels, &workspace, scores));
+        for (int c = 0; c < UPPER_CLASSES; c++) { printf(" %.9g", (double)scores[c]); }
+        printf("\n");
+    }
+    printf("%lu %lu %lu %s\n", (unsigned long)sizeof workspace, (unsigned long)UPPER_RAM_BYTES, (unsigned long)UPPER_ROM_BYTES,
+           PREFIX_class_names[0]);
+    return 0;
+}
+"#;
+
+/// Compiles a header of names that start with `prefix` and runs `images` through it: (class, scores) an image, and the last line.
+fn run_c(folder: &Path, prefix: &str, options: &[&str], images: &[u8]) -> (Vec<(usize, Vec<f64>)>, String) {
+    let source = folder.join("main.c");
+    std::fs::write(&source, MAIN.replace("PREFIX", prefix).replace("UPPER", &prefix.to_ascii_uppercase())).unwrap();
+    let program = folder.join("main");
+    let strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2"];
+    let compiled = Command::new("gcc")
+        .args(strict)
+        .args(options)
+        .args([&source])
+        .arg("-o")
+        .arg(&program)
+        .output()
+        .expect("gcc is installed");
+    assert!(compiled.status.success(), "{options:?}: {}", String::from_utf8_lossy(&compiled.stderr));
+    let mut running = Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = running.stdin.take().unwrap();
+    let images = images.to_vec();
+    let writer = std::thread::spawn(move || input.write_all(&images));
+    let output = running.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let last = lines.pop().unwrap_or_default().to_string();
+    let parse = |line: &&str| {
+        let mut numbers = line.split(' ');
+        let class = numbers.next().and_then(|class| class.parse().ok()).unwrap();
+        (class, numbers.map(|score| score.parse().unwrap()).collect())
+    };
+    (lines.iter().map(parse).collect(), last)
+}
+
+/// Whether gcc can link a program with its sanitizers.
+fn has_sanitizers(folder: &Path) -> bool {
+    let source = folder.join("probe.c");
+    std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+    let probe = Command::new("gcc").arg("-fsanitize=undefined,address").arg(&source).arg("-o").arg(folder.join("probe")).output();
+    probe.is_ok_and(|probe| probe.status.success())
+}
+
+const SANITIZERS: [&str; 2] = ["-fsanitize=undefined,address", "-fno-sanitize-recover=all"];
+
+/// Every quantizer, padding, strides, batch norms, activations alone, float layers, three channels; names that try to break out.
+#[test]
+fn odd_networks_survive_the_sanitizers() {
+    let folder = tempfile::tempdir().unwrap();
+    let sanitizers: &[&str] = if has_sanitizers(folder.path()) { &SANITIZERS } else { &[] };
+    use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
+    let cases = [
+        (Affine, true, PactKind::Signed, "w3a4,w8a3,w8a32"),
+        (Dorefa, false, PactKind::Unsigned, "w1a8,w8a8,w5a32"),
+        (Sawb, true, PactKind::SignedAfterRelu, "w8a6,w2a2,w32a32"),
+        (Symmetric, false, PactKind::Unsigned, "w32a7,w7a3,w8a32"),
+        (Lsq, true, PactKind::Signed, "w6a32,w3a5,w4a32"),
+        (Binary, false, PactKind::Unsigned, "w1a1,w32a4,w1a32"),
+        (Sawb, false, PactKind::Unsigned, "w32a32,w32a32,w32a32"),
+    ];
+    for (weight_quant, per_channel, pact, bits) in cases {
+        let quantization = QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
+        let model = DeployableModel::new(&random_model(bits, quantization)).unwrap();
+        let header = c_header(&model, "odd").unwrap();
+        assert!(header.text.is_ascii() && !header.text.contains('@'), "{bits}");
+        std::fs::write(folder.path().join("odd.h"), &header.text).unwrap();
+        let plan = IntegerPlan::new(&model, model.normalization);
+        let mut random = Random(3);
+        let images: Vec<u8> = (0..6 * plan.input.elements()).map(|_| random.below(256) as u8).collect();
+        let expected = integer_network(&plan, &images);
+        let expected = expected.last().unwrap();
+        let (made, last) = run_c(folder.path(), "odd", sanitizers, &images);
+        assert_eq!(last, format!("{0} {0} {1} a\"\\??/*/", header.ram_bytes, header.rom_bytes), "{bits}");
+        assert_eq!(made.len(), 6, "{bits}");
+        let largest = expected.iter().fold(0.0f64, |most, score| most.max(score.abs()));
+        for ((class, scores), expected) in made.iter().zip(expected.chunks_exact(5)) {
+            let best = (1..5).fold(0, |best, class| if scores[class] > scores[best] { class } else { best });
+            assert_eq!(*class, best, "{bits}");
+            for (score, expected) in scores.iter().zip(expected) {
+                assert!((score - expected).abs() <= 3e-6 * largest, "{weight_quant:?} {bits}: {score}, not {expected}");
+            }
+        }
+    }
+}
+
+fn random_model(bits: &str, quantization: QuantizationConfig) -> Model {
+    let conv = |name: &str, out_channels, [kernel, stride, padding]: [u32; 3]| LayerConfig::Conv {
+        name: name.into(),
+        out_channels,
+        kernel,
+        stride,
+        padding,
+    };
+    let activation = |name: &str| LayerConfig::Activation { name: name.into() };
+    let layers = vec![
+        conv("conv1", 5, [3, 2, 1]),
+        LayerConfig::BatchNorm { name: "bn1".into() },
+        activation("act1"),
+        conv("conv2", 7, [2, 1, 1]),
+        LayerConfig::MaxPool { kernel: 3, stride: 2 },
+        activation("act2"),
+        LayerConfig::Dropout { rate: 0.2 },
+        LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
+    ];
+    let network = NetworkConfig { input: Shape::new(3, 9, 8), classes: 5, layers };
+    let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &network).unwrap();
+    let quantization = QuantizationConfig { bits, ..quantization };
+    let layout = ParameterLayout::new(&network, &quantization).unwrap();
+    let mut random = Random(17);
+    let mut parameters = vec![0.0; layout.padded_length() as usize];
+    for parameter in &layout.parameters {
+        for value in &mut parameters[parameter.range()] {
+            *value = match parameter.role {
+                ParameterRole::Weight => (random.signed() + random.signed()) / (parameter.fan_in as f32).sqrt(),
+                ParameterRole::Scale | ParameterRole::RunningVariance | ParameterRole::Alpha => 1.2 + random.signed(),
+                _ => 0.3 * random.signed(),
+            };
+        }
+    }
+    for step in layout.steps() {
+        layout.initialize_step(step, &mut parameters);
+    }
+    let config = ModelConfig {
+        network,
+        quantization,
+        normalize: PixelNormalization { mean: 0.35, deviation: 0.3 },
+        dataset: "*/ #error @prefix@ \n".into(),
+        class_names: ["a\"\\??/*/", "%s%n", "\u{e9}\u{1f600}", "", "\n"].map(String::from).to_vec(),
+        training: Default::default(),
+    };
+    Model { config, layout, parameters, has_alphas: true, path: Default::default() }
+}
