@@ -2,6 +2,7 @@
 # Accuracy of every weight quantizer with every kind of activation, on the mini sets: docs/results/quantizers.md.
 #     benches/quantizers.sh [SALIQ] [FOLDER]
 # A float model of 2 epochs, plain training; from it 56 steps of quantization-aware training for each combination.
+# Then sawb and lsq with unsigned PACT from scratch (2 epochs), and from the float model with Saliency Guided Training.
 # One line a run in FOLDER/results.tsv: data set, weight quantizer, activations, bits, start, SGT, seed, test accuracy.
 # Runs whose line is there already are skipped.
 set -eu
@@ -44,6 +45,18 @@ for bits in 2,2 4,2 4,4; do
             4,2) quantized "$set" binary "$activations" w1a4,w1a2 0 ;;
             4,4) quantized "$set" binary "$activations" w1a4,w1a4 0 ;;
             esac
+        done
+    done
+done
+
+# The two best, from scratch and with Saliency Guided Training.
+for bits in 2,2 4,2 4,4; do
+    for set in $sets; do
+        for quantizer in sawb lsq; do
+            run "$set" "$quantizer" unsigned "$bits" scratch false 0 --weight-quant "$quantizer" --pact unsigned --bits "$bits" \
+                --epochs 2 --lr 0.05
+            run "$set" "$quantizer" unsigned "$bits" float true 0 --weight-quant "$quantizer" --pact unsigned --bits "$bits" \
+                --init "$folder/$set-float-none-32-scratch-false-0" --steps 56 --lr 0.02
         done
     done
 done
