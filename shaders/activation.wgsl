@@ -1,15 +1,23 @@
 // An activation on its own: output = activate(input), ReLU or PACT with fake quantization (common/activation.wgsl), elementwise over
-// ELEMENTS groups of 4 values an image. Where it follows a convolution or fully connected layer, their kernels apply it instead.
+// ELEMENTS groups of 4 values an image. Where it follows a convolution or fully connected layer, their kernels apply it instead. In integer inference it is
+// `requantize` with one multiplier and offset.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::activation::activate;
+import package::common::channels::real_channels;
+import package::common::requantize::requantize;
 import package::common::storage::{Input, Output, load_input, store_output};
 
 override ELEMENTS: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(requantized) override CHANNELS: u32;
+@if(requantized) override MULTIPLIER: f32;
+@if(requantized) override OFFSET: f32;
+@if(requantized) override LOWEST: f32;
+@if(requantized) override HIGHEST: f32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
@@ -26,5 +34,10 @@ fn main(
     if (element >= images.count * ELEMENTS) { return; }
     let at = images.first * ELEMENTS + element;
     @if(pact) { output[at] = store_output(activate(ACTIVATION, load_input(input[at]), parameters[ALPHA_INDEX], LEVELS)); }
-    @if(!pact) { output[at] = store_output(activate(ACTIVATION, load_input(input[at]), 0.0, 1.0)); }
+    @if(!pact && !requantized) { output[at] = store_output(activate(ACTIVATION, load_input(input[at]), 0.0, 1.0)); }
+    @if(requantized) {
+        let value = requantize(load_input(input[at]), vec4f(MULTIPLIER), vec4f(OFFSET), LOWEST, HIGHEST);
+        let group = element % ((CHANNELS + 3u) / 4u);
+        output[at] = store_output(select(vec4f(), value, real_channels(group, CHANNELS)));
+    }
 }

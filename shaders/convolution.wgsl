@@ -14,6 +14,7 @@
 //
 // One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers; invocations of a workgroup differ in
 // their pixels. The order of additions is the same for every output: equal windows give equal bits, which max-pooling relies on.
+// In integer inference the sums are of integers, exact below 2^24, and `requantize` takes the place of bias and activation.
 // STRIDE or SPACING is 1, ROWS is 1 where STRIDE is not, and COLUMNS is a multiple of SPACING: which taps meet a pixel is known when linked.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL, STRIDE, SPACING, PADDING, DEPTH, LANES, WEIGHTS};
@@ -21,6 +22,7 @@ import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::slices::Slice;
 import package::common::activation::activate;
+import package::common::requantize::requantize;
 import package::common::pooling::{pack_positions, unpack_positions};
 import package::common::storage::{Input, Output, load_input, store_output, as_stored_output};
 
@@ -33,6 +35,9 @@ override OUT_GROUPS: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(requantized) override LOWEST: f32;
+@if(requantized) override HIGHEST: f32;
+@if(requantized) override PIXEL_OFFSETS: u32; // groups of offsets from a pixel to the next: 0 where they do not depend on the place
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
@@ -47,6 +52,8 @@ override ACTIVATION: u32;
 @if(pact) @group(0) @binding(7) var<storage, read> parameters: array<f32>;
 @if(pact && pooled_output) @group(0) @binding(8) var<storage, read_write> choice: array<u32>;
 @if(!pact && pooled_output) @group(0) @binding(6) var<storage, read_write> choice: array<u32>;
+@if(requantized) @group(0) @binding(5) var<storage, read> multiplier: array<vec4f>;
+@if(requantized) @group(0) @binding(6) var<storage, read> offset: array<vec4f>;
 
 // Pixels of padding in front of a row, and where the first of them is between the spaced pixels.
 const FRONT = (PADDING + SPACING - 1u) / SPACING;
@@ -88,8 +95,8 @@ fn main(
     }
     for (var tap_row = 0u; tap_row < KERNEL; tap_row++) {
         // Mirrored taps are added in the order of the weights' own, from the last on.
-        @if(bias) let ky = tap_row;
-        @if(!bias) let ky = KERNEL - 1u - tap_row;
+        @if(bias || requantized) let ky = tap_row;
+        @if(!bias && !requantized) let ky = KERNEL - 1u - tap_row;
         for (var i = 0u; i < IN_GROUPS; i++) {
             var line: array<vec4f, ROWS * SPAN>;
             @unroll for (var r = 0u; r < ROWS; r++) {
@@ -129,8 +136,8 @@ fn main(
             }
             @unroll for (var g = 0u; g < GROUPS; g++) {
                 @unroll for (var tap = 0u; tap < KERNEL; tap++) {
-                    @if(bias) const kx = tap;
-                    @if(!bias) const kx = KERNEL - 1u - tap;
+                    @if(bias || requantized) const kx = tap;
+                    @if(!bias && !requantized) const kx = KERNEL - 1u - tap;
                     var w: array<vec4f, DEPTH>;
                     @unroll for (var j = 0u; j < DEPTH; j++) {
                         const at = (kx * 4u + j) * GROUPS + g;
@@ -166,7 +173,9 @@ fn main(
                     if (first_group + g < OUT_GROUPS) {
                         var before = sum[(r * SIDE * COLUMNS + c * SIDE) * GROUPS + g];
                         @if(pact) var value = activate(ACTIVATION, before, alpha, LEVELS);
-                        @if(!pact) var value = activate(ACTIVATION, before, 0.0, 1.0);
+                        @if(!pact && !requantized) var value = activate(ACTIVATION, before, 0.0, 1.0);
+                        @if(requantized) let o = offset[(y * OUT_WIDTH + x) * PIXEL_OFFSETS + first_group + g];
+                        @if(requantized) var value = requantize(before, multiplier[first_group + g], o, LOWEST, HIGHEST);
                         @if(pooled_output) {
                             // Values that are stored alike are alike.
                             value = as_stored_output(value);

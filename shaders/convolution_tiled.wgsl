@@ -3,7 +3,8 @@
 // Rows of the product are the pixels of all images, columns the output channels, and the inner dimension is (ky, kx, i); the matrix of
 // windows ("im2col") is never stored. A fully connected layer is the convolution of 1 × 1 pixels by one tap. The gradient with respect
 // to the input is the same sum with stride 1 over the output's gradient, its pixels SPACING = S apart and zeros between them, with
-// MIRRORED taps, padding KERNEL − 1 − P, the backward weights, and neither bias nor activation.
+// MIRRORED taps, padding KERNEL − 1 − P, the backward weights, and neither bias nor activation. In integer inference `requantize` takes the place
+// of both.
 //
 // A workgroup makes ROW_LANES·ROWS rows × COLUMN_LANES groups of 4 columns. It passes slabs of DEEP groups of the inner dimension through
 // workgroup memory: windows [row, DEEP] (one group more a row, so that rows start in different banks) and weights [4·DEEP, column].
@@ -15,6 +16,7 @@ import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, SLICES, DEPTH};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::activation::activate;
+import package::common::requantize::requantize;
 import package::common::storage::{Input, Output, load_input, store_output};
 
 override IN_HEIGHT: u32;
@@ -31,6 +33,9 @@ override SPACING: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(requantized) override LOWEST: f32;
+@if(requantized) override HIGHEST: f32;
+@if(requantized) override PIXEL_OFFSETS: u32; // as in `convolution`
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
@@ -39,6 +44,8 @@ override ACTIVATION: u32;
 @if(bias) @group(0) @binding(4) var<storage, read> bias: array<vec4f>;
 @if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(6) var<storage, read> parameters: array<f32>;
+@if(requantized) @group(0) @binding(4) var<storage, read> multiplier: array<vec4f>;
+@if(requantized) @group(0) @binding(5) var<storage, read> offset: array<vec4f>;
 
 const SLICE_LANES = ROW_LANES * COLUMN_LANES;
 const LANES = SLICE_LANES * SLICES;
@@ -145,7 +152,11 @@ fn main(
                 pre_activation[at] = store_output(sum[r]);
                 output[at] = store_output(activate(ACTIVATION, sum[r], alpha, LEVELS));
             }
-            @if(!pact) { output[at] = store_output(activate(ACTIVATION, sum[r], 0.0, 1.0)); }
+            @if(!pact && !requantized) { output[at] = store_output(activate(ACTIVATION, sum[r], 0.0, 1.0)); }
+            @if(requantized) {
+                let o = offset[row % pixels * PIXEL_OFFSETS + group];
+                output[at] = store_output(requantize(sum[r], multiplier[group], o, LOWEST, HIGHEST));
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-// Collects a part of a batch from the data set: order, augmentation, normalisation (p/255 − MEAN)/DEVIATION.
+// Collects a part of a batch from the data set: order, augmentation, normalisation (p/255 − MEAN)/DEVIATION, or the bytes as they are.
 //
 // The data set is bytes [image, channel, row, column], four a word; the batch is [image, row, column, channel / 4] vec4.
 // Image i of the part is number `order(position + i)` of the data set: the epoch's permutation, or file order.
@@ -8,6 +8,7 @@
 import constants::{LANES, STRIP};
 import package::common::step::Step;
 import package::common::channels::real_channels;
+import package::common::storage::{Output, store_output};
 import package::common::random::{AUGMENT, SHUFFLE as SHUFFLE_STREAM, permute, random_bits, random_key};
 
 override HEIGHT: u32;
@@ -22,7 +23,7 @@ override DEVIATION: f32 = 1.0;
 @group(0) @binding(0) var<uniform> current: Step;
 @group(0) @binding(1) var<storage, read> data: array<u32>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
-@group(0) @binding(3) var<storage, read_write> pixels: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> pixels: array<Output>;
 @group(0) @binding(4) var<storage, read_write> batch_labels: array<u32>;
 
 @compute @workgroup_size(LANES)
@@ -65,7 +66,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 bytes[c] = f32((data[at / 4u] >> (at % 4u * 8u)) & 255u);
             }
         }
-        let normalized = (bytes / 255.0 - MEAN) / DEVIATION;
-        pixels[image * elements + element] = select(vec4f(), normalized, real_channels(group, CHANNELS));
+        // Integer inference takes the bytes as they are.
+        @if(output_u8) pixels[image * elements + element] = store_output(bytes);
+        @if(!output_u8) {
+            let normalized = (bytes / 255.0 - MEAN) / DEVIATION;
+            pixels[image * elements + element] = store_output(select(vec4f(), normalized, real_channels(group, CHANNELS)));
+        }
     }
 }

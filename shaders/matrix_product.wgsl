@@ -1,6 +1,7 @@
 // Product of a batch of vectors with a matrix, with bias and activation: the fully connected layer (torch.nn.Linear followed by ReLU
 // or PACT) forward, and, with the other weight layout and neither bias nor activation, its input gradient:
-//   x[n, o] = bias[o] + Σ_i input[n, i] · weight[i, o],  output = activate(x).
+//   x[n, o] = bias[o] + Σ_i input[n, i] · weight[i, o],  output = activate(x);
+// in integer inference `requantize` takes the place of both.
 //
 // Vectors are [image, feature / 4] vec4f, weights [in feature (padded), out feature / 4] vec4f as `prepare_weights` lays them out.
 // One invocation keeps IMAGES × GROUPS groups of 4 outputs in registers; invocations of a workgroup differ in their outputs only. All need the
@@ -9,6 +10,7 @@
 import constants::{IMAGES, GROUPS, LANES};
 import package::common::images::Images;
 import package::common::activation::activate;
+import package::common::requantize::requantize;
 import package::common::storage::{Input, Output, load_input, store_output};
 
 override IN_GROUPS: u32;
@@ -16,6 +18,8 @@ override OUT_GROUPS: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(requantized) override LOWEST: f32;
+@if(requantized) override HIGHEST: f32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
@@ -24,6 +28,8 @@ override ACTIVATION: u32;
 @if(bias) @group(0) @binding(4) var<storage, read> bias: array<vec4f>;
 @if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(6) var<storage, read> parameters: array<f32>;
+@if(requantized) @group(0) @binding(4) var<storage, read> multiplier: array<vec4f>;
+@if(requantized) @group(0) @binding(5) var<storage, read> offset: array<vec4f>;
 
 const SHARES = (IMAGES + LANES - 1u) / LANES;
 
@@ -73,7 +79,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                         pre_activation[at + g * LANES] = store_output(x);
                         output[at + g * LANES] = store_output(activate(ACTIVATION, x, alpha, LEVELS));
                     }
-                    @if(!pact) { output[at + g * LANES] = store_output(activate(ACTIVATION, x, 0.0, 1.0)); }
+                    @if(!pact && !requantized) { output[at + g * LANES] = store_output(activate(ACTIVATION, x, 0.0, 1.0)); }
+                    @if(requantized) {
+                        let group = first_group + g * LANES;
+                        output[at + g * LANES] = store_output(requantize(x, multiplier[group], offset[group], LOWEST, HIGHEST));
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 // Max-pooling over KERNEL × KERNEL windows with stride STRIDE, no padding (torch.nn.MaxPool2d); ties go to the first element in row-major order.
 // Values are [image, row, column, channel / 4] vec4f. `choice` keeps, for each output, the position ky · KERNEL + kx of its maximum: one byte
-// a channel, so KERNEL ≤ 15. One invocation a group of 4 outputs.
+// a channel, so KERNEL ≤ 15; integer inference has no use for it. One invocation a group of 4 outputs.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
@@ -18,7 +18,7 @@ override STRIDE: u32;
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
 @group(0) @binding(2) var<storage, read_write> output: array<Output>;
-@group(0) @binding(3) var<storage, read_write> choice: array<u32>;
+@if(!output_u8 && !output_i8) @group(0) @binding(3) var<storage, read_write> choice: array<u32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -47,5 +47,5 @@ fn main(
     }
     let at = images.first * per_image + element;
     output[at] = store_output(best);
-    choice[at] = pack_positions(position);
+    @if(!output_u8 && !output_i8) choice[at] = pack_positions(position);
 }

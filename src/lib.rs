@@ -14,6 +14,7 @@ pub mod deploy;
 mod error;
 pub mod files;
 pub mod gpu;
+pub mod integer;
 pub mod judgement;
 pub mod metrics;
 pub mod model;

@@ -1,6 +1,7 @@
-//! The C header: compiled by gcc without a warning, checked by its sanitizers, and with the scores of exact arithmetic.
+//! The C header: compiled by gcc without a warning, checked by its sanitizers, and of the same mind as integer inference.
 
 mod common;
+mod support;
 
 use std::{
     io::Write,
@@ -8,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use common::Random;
+use common::{Random, gpu};
 use saliq::{
     config::{
         LayerBits, LayerConfig, ModelConfig, NetworkConfig, PactKind, PixelNormalization, QuantizationConfig, Shape,
@@ -18,7 +19,9 @@ use saliq::{
     model::Model,
     nn::{ParameterLayout, ParameterRole},
     reference::integer_network::integer_network,
+    train::{Observer, Start, Trainer},
 };
+use support::{SMALL_NETWORK, run_config, succeed, text};
 
 /// Reads images from standard input; writes the class, the scores and, last, what the macros say of RAM.
 const MAIN: &str = r#"
@@ -82,6 +85,43 @@ fn has_sanitizers(folder: &Path) -> bool {
 }
 
 const SANITIZERS: [&str; 2] = ["-fsanitize=undefined,address", "-fno-sanitize-recover=all"];
+
+struct Silent;
+impl Observer for Silent {}
+
+/// A model trained for seconds, on the 1,000 test images of the embedded set: every prediction is that of `eval --engine integer`.
+#[test]
+fn predictions_are_those_of_integer_inference() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = saliq::data::load("mnist-mini", None).unwrap();
+    let run = folder.path().join("run");
+    let settings = "train-limit = 1000\ntest-limit = 10\nbatch-size = 50\nepochs = 4\nlr = 0.1\nsgt = false\nbits = \"4,2\"\n";
+    let config = run_config(&format!("{settings}{SMALL_NETWORK}"), &dataset, &run);
+    let mut trainer = Trainer::new(gpu(), &config, &dataset).unwrap();
+    pollster::block_on(trainer.run(Start::New, &mut Silent)).unwrap();
+
+    let header = folder.path().join("2 digits!.h");
+    let told = succeed(&["export", text(&run), "--format", "c", "--out", text(&header)]);
+    assert!(told.contains("RAM"), "{told}");
+    std::fs::rename(&header, folder.path().join("model_2_digits.h")).unwrap();
+    let csv = folder.path().join("predictions.csv");
+    let evaluated = support::json(&["eval", text(&run), "--engine", "integer", "--predictions", text(&csv), "--compare-levels"]);
+    assert!(evaluated["accuracy"].as_f64().unwrap() > 0.3, "{evaluated}");
+    let agreement = &evaluated["agreement"];
+    assert_eq!(agreement["images"], evaluated["images"]);
+    assert_eq!(agreement["predictions_different"], 0, "{agreement}");
+    for layer in agreement["layers"].as_array().unwrap() {
+        assert_eq!(layer["unexplained"], 0, "{agreement}");
+    }
+    let csv = std::fs::read_to_string(csv).unwrap();
+    let expected: Vec<usize> = csv.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().parse().unwrap()).collect();
+    assert!(expected.len() >= 1000, "{} images", expected.len());
+    let (made, last) = run_c(folder.path(), "model_2_digits", &[], &dataset.test.images);
+    let classes: Vec<usize> = made.iter().map(|(class, _)| *class).collect();
+    assert_eq!(classes, expected);
+    let numbers: Vec<u64> = last.split(' ').take(3).map(|number| number.parse().unwrap()).collect();
+    assert_eq!(numbers[0], numbers[1], "RAM: {last}");
+}
 
 /// Every quantizer, padding, strides, batch norms, activations alone, float layers, three channels; names that try to break out.
 #[test]

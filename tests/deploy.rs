@@ -4,14 +4,21 @@ mod common;
 
 use common::{Random, gpu, read};
 use saliq::{
+    batch::{Batch, GatherOptions, ResidentData, StepRecord},
     config::{
         LayerBits, LayerConfig, ModelConfig, NetworkConfig, PactKind, PixelNormalization, QuantizationConfig, Shape,
         WeightQuantizer, expand_bits,
     },
-    deploy::{DeployableActivation, DeployableModel, DeployableWeights, Operation},
+    data::Split,
+    deploy::{
+        DeployableActivation, DeployableModel, DeployableWeights, Encoding, IntegerPlan, Operation, StepOperation, StepWeights,
+    },
     gpu::Recording,
+    integer::{Agreement, IntegerNetwork},
+    metrics::Classifier,
     model::Model,
-    nn::{Network, NetworkOptions, ParameterLayout, ParameterRole},
+    nn::{Network, NetworkOptions, ParameterLayout, ParameterRole, TileTable},
+    reference::integer_network::integer_network,
 };
 
 fn conv(name: &str, out_channels: u32, [kernel, stride, padding]: [u32; 3]) -> LayerConfig {
@@ -42,7 +49,10 @@ fn network() -> NetworkConfig {
 
 /// A model of random parameters.
 fn model(bits: &str, quantization: QuantizationConfig, seed: u64) -> Model {
-    let network = network();
+    model_of(network(), bits, quantization, seed)
+}
+
+fn model_of(network: NetworkConfig, bits: &str, quantization: QuantizationConfig, seed: u64) -> Model {
     let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &network).unwrap();
     let quantization = QuantizationConfig { bits, ..quantization };
     let layout = ParameterLayout::new(&network, &quantization).unwrap();
@@ -60,7 +70,7 @@ fn model(bits: &str, quantization: QuantizationConfig, seed: u64) -> Model {
     for step in layout.steps() {
         layout.initialize_step(step, &mut parameters);
     }
-    let normalize = PixelNormalization { mean: 0.4, deviation: 0.3 };
+    let normalize = NORMALIZATION;
     let config = ModelConfig {
         network,
         quantization,
@@ -155,4 +165,156 @@ fn batch_norms_and_dropouts_are_gone() {
         })
         .collect();
     assert_eq!(grids, [[-3, 3], [-7, 7], [0, 0]]);
+}
+
+/// Activations and pools on their own, in front of the first weights too.
+fn detached() -> NetworkConfig {
+    let layers = vec![
+        LayerConfig::MaxPool { kernel: 2, stride: 1 },
+        activation("act0"),
+        conv("conv1", 9, [2, 1, 1]),
+        LayerConfig::MaxPool { kernel: 3, stride: 2 },
+        activation("act1"),
+        conv("conv2", 4, [3, 1, 0]),
+        activation("act2"),
+        activation("act3"),
+        LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
+    ];
+    NetworkConfig { input: Shape::new(2, 9, 10), classes: 5, layers }
+}
+
+fn images(shape: Shape, count: usize, seed: u64) -> Split {
+    let mut random = Random(seed);
+    let images = (0..count * shape.elements() as usize).map(|_| random.below(256) as u8).collect();
+    Split { images, labels: vec![0; count] }
+}
+
+const NORMALIZATION: PixelNormalization = PixelNormalization { mean: 0.4, deviation: 0.3 };
+
+/// Every step of integer inference, with the kernels of software drivers and of GPUs, against exact arithmetic. Levels are equal, floats but for their own rounding.
+fn check(what: &str, model: &Model) -> IntegerPlan {
+    let plan = IntegerPlan::new(&DeployableModel::new(model).unwrap(), NORMALIZATION);
+    let split = images(plan.input, 7, 5);
+    let expected = integer_network(&plan, &split.images);
+    let data = ResidentData::new(gpu(), &split, plan.input).unwrap();
+    for software in [true, false] {
+        let network = IntegerNetwork::with_tiles(gpu(), &plan, 4, TileTable::for_kind(software)).unwrap();
+        let table = StepRecord::in_file_order(7, 4, 0);
+        let batch = Batch::new(gpu(), 4, false, 2).unwrap();
+        let options = GatherOptions { shuffle: false, augment: Vec::new(), mean: 0.4, deviation: 0.3 };
+        let mut part = Recording::new();
+        batch.record_begin(gpu(), &mut part).unwrap();
+        network.record_gather(gpu(), &mut part, &batch, &data, &options).unwrap();
+        network.record_forward(gpu(), &mut part, batch.clean()).unwrap();
+        batch.write_table(gpu(), &table);
+        for record in &table {
+            part.submit(gpu()).unwrap();
+            for (index, step) in plan.steps.iter().enumerate() {
+                let what = format!("{what}, software {software}, {}", step.name);
+                let made = pollster::block_on(network.read_step(gpu(), index, record.count)).unwrap();
+                let size = step.output.elements() as usize;
+                let expected = &expected[index][record.position as usize * size..][..record.count as usize * size];
+                assert_eq!(made.len(), expected.len(), "{what}");
+                if step.to == Encoding::Float {
+                    let largest = expected.iter().fold(1e-3f64, |most, value| most.max(value.abs()));
+                    for (made, expected) in made.iter().zip(expected) {
+                        assert!((f64::from(*made) - expected).abs() < 2e-6 * largest, "{what}: {made}, not {expected}");
+                    }
+                } else {
+                    let different = made.iter().zip(expected).filter(|(a, b)| f64::from(**a) != **b).count();
+                    assert_eq!(different, 0, "{what}: of {} levels", made.len());
+                    let distinct: std::collections::BTreeSet<i32> = made.iter().map(|&level| level as i32).collect();
+                    assert!(distinct.len() > 1, "{what}: all levels are {distinct:?}");
+                }
+            }
+        }
+    }
+    plan
+}
+
+#[test]
+fn integer_inference_is_exact() {
+    use PactKind::{Signed, SignedAfterRelu, Unsigned};
+    use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
+    let cases = [
+        (Affine, false, Unsigned, "8,w8a3,w8a8,w8a32", 4),
+        (Affine, true, Signed, "w2a4,w3a2,w4a8,w5a32", 4),
+        (Dorefa, false, Unsigned, "w1a1,w8a2,w5a8,w32a32", 3),
+        (Sawb, true, SignedAfterRelu, "w8a8,w2a3,w4a5,w8a32", 4),
+        (Symmetric, true, Signed, "w8a8,w6a7,w7a6,w8a32", 4),
+        (Lsq, false, Unsigned, "4,2,w32a4,w3a32", 3),
+        (Binary, true, Unsigned, "w1a4,w1a8,w32a32,w32a32", 2),
+        // Activations of conv1 only; conv2 has quantized weights and its inputs, but no levels behind it.
+        (Sawb, false, Unsigned, "w32a4,w2a32,w2a2,w4a32", 2),
+    ];
+    for (weight_quant, per_channel, pact, bits, integer_steps) in cases {
+        let quantization = QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
+        let model = model(bits, quantization, 11);
+        let plan = check(&format!("{weight_quant:?} {pact:?} {bits}"), &model);
+        assert_eq!(plan.integer_steps(), integer_steps, "{bits}");
+    }
+}
+
+#[test]
+fn activations_and_pools_on_their_own() {
+    for (bits, pact) in [("4,w4a3,w8a4", PactKind::Unsigned), ("w32a4,w2a2,w2a8", PactKind::Signed)] {
+        let quantization = QuantizationConfig { pact, ..Default::default() };
+        let plan = check(bits, &model_of(detached(), bits, quantization, 23));
+        assert!(plan.steps.iter().any(|step| matches!(step.operation, StepOperation::Activation { .. })));
+        assert_eq!(plan.steps.last().map(|step| step.to.clone()), Some(Encoding::Float));
+    }
+}
+
+/// What the bound of a layer's sums is worth, and when sums stop being integers.
+#[test]
+fn sums_are_bounded() {
+    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Symmetric, ..Default::default() };
+    let plan = IntegerPlan::new(&DeployableModel::new(&model("8,8,8,8", quantization, 2)).unwrap(), NORMALIZATION);
+    let sums = |input: &[i64], values: &[i32]| values.iter().zip(input).map(|(&w, a)| i64::from(w) * a).sum::<i64>();
+    for step in &plan.steps {
+        let StepOperation::Weighted(weighted) = &step.operation else { continue };
+        let (StepWeights::Integer { values, .. }, Some([low, high])) = (&weighted.weights, step.from.range()) else {
+            panic!("{}: not on integers", step.name)
+        };
+        let worst = |own: &[i32]| {
+            let most: Vec<i64> = own.iter().map(|&w| i64::from(if w > 0 { high } else { low })).collect();
+            let least: Vec<i64> = own.iter().map(|&w| i64::from(if w > 0 { low } else { high })).collect();
+            sums(&most, own).max(-sums(&least, own))
+        };
+        let expected = values.chunks_exact(values.len() / weighted.channels()).map(worst).max().unwrap();
+        assert_eq!(weighted.bound([low, high]), expected, "{}", step.name);
+    }
+}
+
+/// Against fake quantization in floats: levels agree but where rounding reaches an edge.
+#[test]
+fn levels_are_those_of_fake_quantization() {
+    for (bits, per_channel, pact) in [
+        ("4,2", false, PactKind::Unsigned),
+        ("w2a4,w8a3,w4a4,8", true, PactKind::Signed),
+        ("8", false, PactKind::SignedAfterRelu),
+    ] {
+        let quantization = QuantizationConfig { per_channel, pact, ..Default::default() };
+        let model = model(bits, quantization, 31);
+        let plan = IntegerPlan::new(&DeployableModel::new(&model).unwrap(), NORMALIZATION);
+        let integer = IntegerNetwork::new(gpu(), &plan, 8).unwrap();
+        let options = NetworkOptions { slots: 8, ..Default::default() };
+        let network = Network::new(gpu(), &model.config.network, &model.config.quantization, options).unwrap();
+        gpu().write(&network.parameters, 0, &model.parameters);
+        let data = ResidentData::new(gpu(), &images(plan.input, 20, 9), plan.input).unwrap();
+        let mut progress = |_| {};
+        let measured = Agreement::measure(gpu(), &network, &integer, &data, (0.4, 0.3), 8, &mut progress);
+        let agreement = pollster::block_on(measured).unwrap();
+        assert_eq!(agreement.images, 20);
+        assert!(agreement.largest_logit_difference < 1e-4, "{agreement:?}");
+        assert!(!agreement.layers.is_empty());
+        for layer in &agreement.layers {
+            assert!(layer.levels > 0 && layer.unexplained == 0 && layer.different <= layer.near, "{agreement:?}");
+            assert!(layer.near * 100 < layer.levels, "{agreement:?}");
+        }
+        // Roundings of integer inference itself, over all images there could be.
+        for layer in agreement.layers.iter().filter_map(|layer| layer.margin) {
+            assert!(layer.edges > 0 && layer.close * 20 <= layer.edges, "{agreement:?}");
+        }
+    }
 }

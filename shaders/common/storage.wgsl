@@ -3,6 +3,7 @@
 // state of an activation; features say the format of each (src/nn/storage.rs), none of them is f32:
 //   f16: IEEE binary16, for values: 11 bits of precision; what is beyond ±65,504 is stored as ±65,504.
 //   bf16: the upper half of an f32, for gradients: 8 bits of precision and the range of f32, so that losses need no scaling.
+//   u8, i8: integers of a byte, for levels of integer inference and for pixels: a group is one word. What is stored is an integer in range.
 // Rounding is to nearest, ties to even, on every adapter: WGSL leaves it to the driver, and some cut off. Only f16 below 6.1e-5, where it has
 // fewer bits, is left to it.
 
@@ -29,33 +30,43 @@ fn store_bf16(value: vec4f) -> vec2u {
 }
 
 @if(input_f16 || input_bf16) alias Input = vec2u;
-@if(!input_f16 && !input_bf16) alias Input = vec4f;
+@if(input_u8 || input_i8) alias Input = u32;
+@if(!input_f16 && !input_bf16 && !input_u8 && !input_i8) alias Input = vec4f;
 
 fn load_input(stored: Input) -> vec4f {
     @if(input_f16) return load_f16(stored);
     @if(input_bf16) return load_bf16(stored);
-    @if(!input_f16 && !input_bf16) return stored;
+    @if(input_u8) return vec4f(unpack4xU8(stored));
+    @if(input_i8) return vec4f(unpack4xI8(stored));
+    @if(!input_f16 && !input_bf16 && !input_u8 && !input_i8) return stored;
 }
 
 fn store_input(value: vec4f) -> Input {
     @if(input_f16) return store_f16(value);
     @if(input_bf16) return store_bf16(value);
-    @if(!input_f16 && !input_bf16) return value;
+    @if(input_u8) return pack4xU8(vec4u(value));
+    @if(input_i8) return pack4xI8(vec4i(value));
+    @if(!input_f16 && !input_bf16 && !input_u8 && !input_i8) return value;
 }
 
 @if(output_f16 || output_bf16) alias Output = vec2u;
-@if(!output_f16 && !output_bf16) alias Output = vec4f;
+@if(output_u8 || output_i8) alias Output = u32;
+@if(!output_f16 && !output_bf16 && !output_u8 && !output_i8) alias Output = vec4f;
 
 fn load_output(stored: Output) -> vec4f {
     @if(output_f16) return load_f16(stored);
     @if(output_bf16) return load_bf16(stored);
-    @if(!output_f16 && !output_bf16) return stored;
+    @if(output_u8) return vec4f(unpack4xU8(stored));
+    @if(output_i8) return vec4f(unpack4xI8(stored));
+    @if(!output_f16 && !output_bf16 && !output_u8 && !output_i8) return stored;
 }
 
 fn store_output(value: vec4f) -> Output {
     @if(output_f16) return store_f16(value);
     @if(output_bf16) return store_bf16(value);
-    @if(!output_f16 && !output_bf16) return value;
+    @if(output_u8) return pack4xU8(vec4u(value));
+    @if(output_i8) return pack4xI8(vec4i(value));
+    @if(!output_f16 && !output_bf16 && !output_u8 && !output_i8) return value;
 }
 
 // What a value is after it was stored.

@@ -10,7 +10,7 @@ use crate::{
     Result,
     config::Augmentation,
     gpu::{Buffer, Gpu, Recording, Specialization},
-    nn::{Chunked, ImageRange},
+    nn::{Chunked, Format, ImageRange, Storage},
 };
 
 /// Invocations of a workgroup in kernels that take an image (or a pixel) an invocation.
@@ -149,6 +149,19 @@ impl Batch {
         options: &GatherOptions,
         images: &Buffer,
     ) -> Result<()> {
+        self.record_gather_in(gpu, recording, data, options, images, Format::F32)
+    }
+
+    /// As [`Self::record_gather`], with `images` in `format`: in [`Format::U8`] they are bytes and not normalised.
+    pub fn record_gather_in(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        data: &ResidentData,
+        options: &GatherOptions,
+        images: &Buffer,
+        format: Format,
+    ) -> Result<()> {
         const STRIP: u32 = 8;
         let shift = if options.augment.contains(&Augmentation::Shift) { SHIFT } else { 0 };
         let specialization = Specialization::new()
@@ -159,9 +172,12 @@ impl Batch {
             .constant("CHANNELS", data.shape.channels)
             .constant("SHUFFLE", u32::from(options.shuffle))
             .constant("SHIFT", shift)
-            .constant("HFLIP", u32::from(options.augment.contains(&Augmentation::Hflip)))
-            .constant("MEAN", options.mean)
-            .constant("DEVIATION", options.deviation);
+            .constant("HFLIP", u32::from(options.augment.contains(&Augmentation::Hflip)));
+        let specialization = match format {
+            Format::U8 => specialization,
+            _ => specialization.constant("MEAN", options.mean).constant("DEVIATION", options.deviation),
+        };
+        let specialization = Storage::new(Format::F32, format).specialize(specialization);
         let kernel = gpu.kernel("gather_batch", specialization)?;
         let bindings = [&self.step, &data.images, &data.labels, images, &self.labels].map(Into::into);
         let elements = data.shape.pixels() * data.shape.channels.div_ceil(4);

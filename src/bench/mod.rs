@@ -1,6 +1,7 @@
 //! Benchmarks of the training step and of each of its dispatches, against peaks measured in the same run.
 
 mod attribution;
+mod inference;
 mod peaks;
 mod sweep;
 mod tuning;
@@ -10,6 +11,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 pub use attribution::AttributionResult;
+pub use inference::{EngineResult, InferencePoint, InferenceResult, inference};
 pub use peaks::Peaks;
 pub use sweep::{Sweep, SweepPoint, SweepResult, sweep};
 pub use tuning::autotune;

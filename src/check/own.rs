@@ -8,9 +8,11 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     bench::Peaks,
-    config::{DatasetInfo, LayerConfig, ModelConfig, PartialRunConfig, RunConfig, Shape},
+    config::{DatasetInfo, LayerConfig, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit},
     data::{Dataset, Split},
+    deploy::{DeployableModel, IntegerPlan},
     gpu::{Abilities, Gpu, Specialization, kernel_names, link},
+    integer::IntegerNetwork,
     judgement::{
         AccuracyDrop, AlignmentOptions, ClarityPass, Comparison, Fill, Infidelity, InfidelityOptions, MaxSensitivity,
         PixelFlipping, SensitivityOptions, Subject,
@@ -44,6 +46,7 @@ const SETTINGS: &[&str] = &[
     "optimizer = \"adamw\"\nweight-decay = 0.01\nmask-fill = \"corner\"\nsaliency-target = \"predicted\"",
     "optimizer = \"adadelta\"\nmask-fill = \"blur\"\nstop-gradient = true\nno-shuffle = true",
     "bits = \"8,8,8,8\"\nweight-quant = \"symmetric\"\nsgt = false",
+    "bits = \"8,8,8,8\"\npact = \"signed\"\nsgt = false",
     "bits = \"4,2\"\nweight-quant = \"lsq\"\nsgt = false",
     "bits = \"4,2\"\nact-quant = \"lsq\"\nsgt = false",
     "bits = \"4,2\"\nact-quant = \"lsq\"\npact = \"signed\"\nsgt = false",
@@ -134,6 +137,9 @@ fn requests(gpu: &Gpu) -> Result<Vec<(&'static str, Specialization)>> {
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
+        if config.quantization.bits.iter().any(|bits| bits.quantizes_weights()) {
+            record_integers(gpu, trainer.model_config())?;
+        }
         if number == 0 || *text == "ODD" {
             record_judgements(gpu, trainer.model_config(), &dataset)?;
         }
@@ -163,6 +169,19 @@ fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> 
         explainer.record(gpu, &images, &maps)?;
         explainer.record_logits(gpu, &images, &maps, &images.classes)?;
     }
+    Ok(())
+}
+
+/// Inference on integers, of images as well.
+fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
+    let layout = ParameterLayout::new(&config.network, &config.quantization)?;
+    let parameters = layout.initialize(0, WeightInit::KaimingUniform);
+    let (normalization, shape) = (config.normalize, config.network.input);
+    let model = Model { config, layout, parameters, has_alphas: true, path: PathBuf::new() };
+    let plan = IntegerPlan::new(&DeployableModel::new(&model)?, normalization);
+    let network = IntegerNetwork::new(gpu, &plan, 1)?;
+    let data = ResidentData::new(gpu, &blank(shape).test, shape)?;
+    Evaluator::record(gpu, &network, &data, (0.5, 0.5), 1)?;
     Ok(())
 }
 

@@ -6,8 +6,8 @@ use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
     gpu::{Buffer, Gpu, Recording},
-    nn::Network,
-    sgt::record_classification,
+    nn::{ImageRange, Network},
+    sgt::record_classification_by,
 };
 
 /// What a model made of one image.
@@ -86,6 +86,59 @@ impl Evaluation {
     }
 }
 
+/// What makes logits of images: a network, or inference on integers.
+pub trait Classifier {
+    /// Adds what has to be done to the weights once, before images.
+    ///
+    /// # Errors
+    /// As [`Recording::dispatch`]; so have the others.
+    fn record_weights(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()>;
+    /// Adds gathering the batch's images to where the forward pass wants them.
+    fn record_gather(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        batch: &Batch,
+        data: &ResidentData,
+        options: &GatherOptions,
+    ) -> Result<()>;
+    /// Adds the forward pass, in inference.
+    fn record_forward(&self, gpu: &Gpu, recording: &mut Recording, range: ImageRange<'_>) -> Result<()>;
+    /// [image, class (padded)] floats.
+    fn logits(&self) -> &Buffer;
+    /// Number of classes.
+    fn classes(&self) -> u32;
+}
+
+impl Classifier for Network {
+    fn record_weights(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
+        Network::record_weights(self, gpu, recording)
+    }
+
+    fn record_gather(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        batch: &Batch,
+        data: &ResidentData,
+        options: &GatherOptions,
+    ) -> Result<()> {
+        batch.record_gather(gpu, recording, data, options, &self.input)
+    }
+
+    fn record_forward(&self, gpu: &Gpu, recording: &mut Recording, range: ImageRange<'_>) -> Result<()> {
+        Network::record_forward(self, gpu, recording, range, None)
+    }
+
+    fn logits(&self) -> &Buffer {
+        Network::logits(self)
+    }
+
+    fn classes(&self) -> u32 {
+        Network::classes(self)
+    }
+}
+
 /// A recorded evaluation pass over one split.
 pub struct Evaluator {
     weights: Recording,
@@ -100,7 +153,13 @@ pub struct Evaluator {
 
 impl Evaluator {
     /// Records forward passes of `network` over `data` in file order, `most` images at a time (at most the network's slots).
-    pub fn record(gpu: &Gpu, network: &Network, data: &ResidentData, normalization: (f32, f32), most: u32) -> Result<Evaluator> {
+    pub fn record(
+        gpu: &Gpu,
+        network: &dyn Classifier,
+        data: &ResidentData,
+        normalization: (f32, f32),
+        most: u32,
+    ) -> Result<Evaluator> {
         let most = most.min(data.count).max(1);
         let table = StepRecord::in_file_order(data.count, most, 0);
         let batch = Batch::new(gpu, most, false, table.len() as u64)?;
@@ -110,9 +169,10 @@ impl Evaluator {
         let mut part = Recording::new();
         batch.record_begin(gpu, &mut part)?;
         let options = GatherOptions { shuffle: false, augment: Vec::new(), mean: normalization.0, deviation: normalization.1 };
-        batch.record_gather(gpu, &mut part, data, &options, &network.input)?;
-        network.record_forward(gpu, &mut part, batch.clean(), None)?;
-        record_classification(gpu, &mut part, network, &batch, &output)?;
+        network.record_gather(gpu, &mut part, &batch, data, &options)?;
+        network.record_forward(gpu, &mut part, batch.clean())?;
+        let logits = (network.logits(), network.classes());
+        record_classification_by(gpu, &mut part, logits, &batch, batch.clean(), (&output).into())?;
         let labels = data.labels.clone();
         Ok(Evaluator { weights, part, batch, output, labels, table, classes: network.classes(), count: data.count })
     }

@@ -4,4 +4,4 @@ mod cost;
 mod evaluation;
 
 pub use cost::{Cost, LayerCost, LayerKind, PaperCost, PaperLayerCost};
-pub use evaluation::{ClassReport, Evaluation, Evaluator, Prediction};
+pub use evaluation::{ClassReport, Classifier, Evaluation, Evaluator, Prediction};

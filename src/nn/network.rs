@@ -120,6 +120,11 @@ pub(super) fn grid(workgroups: u32) -> [u32; 3] {
     flat_workgroups(u64::from(workgroups), 1)
 }
 
+/// Workgroups of an elementwise kernel over `elements` groups.
+pub(crate) fn elementwise_grid(elements: u32) -> [u32; 3] {
+    grid(elements.div_ceil(ELEMENTWISE))
+}
+
 fn bytes(slots: u32, elements: u32, format: Format) -> u64 {
     u64::from(slots) * u64::from(elements) * format.group_bytes()
 }
@@ -428,6 +433,20 @@ impl Network {
         u64::from(self.slots) * (nodes + 16 * u64::from(self.input_elements()))
     }
 
+    /// Bytes of the buffers that images and activations of all slots take, those for gradients not counted.
+    pub fn activation_bytes(&self) -> u64 {
+        let of = |node: &Node| {
+            let own_input = node.pre_activation.as_ref().filter(|_| !matches!(node.kind, NodeKind::Activation));
+            let choice = match &node.kind {
+                NodeKind::MaxPool { choice, .. } => Some(choice),
+                _ => None,
+            };
+            let value = Some(&node.value).filter(|_| !matches!(node.kind, NodeKind::Dropout { .. }));
+            [value, own_input, choice].into_iter().flatten().map(Buffer::size).sum::<u64>()
+        };
+        self.input.size() + self.nodes.iter().map(of).sum::<u64>()
+    }
+
     /// The matrix products of a training step on GPUs, under the labels of their dispatches.
     pub fn products(&self) -> Vec<(String, ProductShape)> {
         self.nodes.iter().filter(|node| node.weights().is_some()).flat_map(weighted::products).collect()
@@ -475,6 +494,20 @@ impl Network {
         let format = node.storage.output;
         let words = bytes(images, node.output_elements(), format) / 4;
         Ok(format.decode(&gpu.read::<u32>(&node.value, 0, words).await?))
+    }
+
+    /// As [`Self::read_activation`], of what goes into the PACT `name`.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn read_pre_activation(&self, gpu: &Gpu, name: &str, images: u32) -> Result<Vec<f32>> {
+        let found = self.nodes.iter().find(|node| node.activation_name.as_deref() == Some(name));
+        let Some((node, buffer)) = found.and_then(|node| Some((node, node.pre_activation.as_ref()?))) else {
+            return Ok(Vec::new());
+        };
+        let format = node.storage.state;
+        let words = bytes(images, node.output_elements(), format) / 4;
+        Ok(format.decode(&gpu.read::<u32>(buffer, 0, words).await?))
     }
 
     /// The layers' weights as the passes use them, fake-quantized (and scaled by a batch norm behind them then), under the layers' names: [tap, input channel (padded),
@@ -574,7 +607,10 @@ impl Network {
                     recording.dispatch(gpu, label, gpu.kernel("activation", specialization)?, &bindings, workgroups)?;
                 }
                 NodeKind::MaxPool { kernel, stride, choice } => {
-                    let kernel = gpu.kernel("max_pool", node.value_storage().specialize(pool_shape(node, *kernel, *stride)))?;
+                    let kernel = gpu.kernel(
+                        "max_pool",
+                        node.value_storage().specialize(pool_shape([node.input, node.output], *kernel, *stride)),
+                    )?;
                     let bindings = [range.binding, input.into(), (&node.value).into(), choice.into()];
                     let workgroups = grid((range.most * node.output_elements()).div_ceil(ELEMENTWISE));
                     recording.dispatch(gpu, label, kernel, &bindings, workgroups)?;
@@ -753,7 +789,7 @@ impl Network {
             }
             NodeKind::MaxPool { kernel, stride, choice } if walk.rule == BackwardRule::Rescale => {
                 let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);
-                let shape = pool_shape(node, *kernel, *stride).tile("WINDOWS", kernel.div_ceil(*stride));
+                let shape = pool_shape([node.input, node.output], *kernel, *stride).tile("WINDOWS", kernel.div_ceil(*stride));
                 pass.pool_rescale(node, shape, [input.into(), choice.into(), from, to])
             }
             NodeKind::MaxPool { kernel, stride, choice } => {
@@ -805,8 +841,9 @@ impl Network {
         let state = fused.map_or(choice, |previous| pass.at(previous.state(), written, previous.storage.state));
         let storage = Storage { state: fused.map_or(Format::F32, |previous| previous.storage.state), ..node.gradient_storage() };
         let items = self.tiles.elementwise_items();
-        let specialization =
-            activation.backward(pool_shape(node, kernel, stride).tile("ITEMS", items).tile("WINDOWS", kernel.div_ceil(stride)));
+        let specialization = activation.backward(
+            pool_shape([node.input, node.output], kernel, stride).tile("ITEMS", items).tile("WINDOWS", kernel.div_ceil(stride)),
+        );
         let kernel = pass.gpu.kernel("max_pool_gradient", storage.specialize(specialization))?;
         let mut bindings = vec![pass.range.binding, from, choice, state, to];
         self.bind_alpha_sums(activation, &mut bindings)?;
@@ -853,13 +890,14 @@ pub(super) fn elementwise_work(node: &Node, images: u32, read: u32, written: u32
     Work { flops: 0, bytes: node.storage.output.group_bytes() * u64::from(images) * (u64::from(read) + u64::from(written)) }
 }
 
-fn pool_shape(node: &Node, kernel: u32, stride: u32) -> Specialization {
+/// Constants of `max_pool` from shape to shape.
+pub(crate) fn pool_shape([input, output]: [Shape; 2], kernel: u32, stride: u32) -> Specialization {
     Specialization::new()
-        .constant("IN_HEIGHT", node.input.height)
-        .constant("IN_WIDTH", node.input.width)
-        .constant("GROUPS", groups(node.input.channels))
-        .constant("OUT_HEIGHT", node.output.height)
-        .constant("OUT_WIDTH", node.output.width)
+        .constant("IN_HEIGHT", input.height)
+        .constant("IN_WIDTH", input.width)
+        .constant("GROUPS", groups(input.channels))
+        .constant("OUT_HEIGHT", output.height)
+        .constant("OUT_WIDTH", output.width)
         .constant("KERNEL", kernel)
         .constant("STRIDE", stride)
 }

@@ -16,6 +16,10 @@ pub enum Format {
     F16,
     /// The upper half of binary32: gradients.
     Bf16,
+    /// Integers from 0 to 255: levels of integer inference, and pixels.
+    U8,
+    /// Integers from −128 to 127: levels of integer inference.
+    I8,
 }
 
 impl Format {
@@ -31,7 +35,7 @@ impl Format {
     #[must_use]
     pub fn of_gradient(self) -> Format {
         match self {
-            Format::F32 => Format::F32,
+            Format::F32 | Format::U8 | Format::I8 => Format::F32,
             Format::F16 | Format::Bf16 => Format::Bf16,
         }
     }
@@ -41,6 +45,7 @@ impl Format {
         match self {
             Format::F32 => 16,
             Format::F16 | Format::Bf16 => 8,
+            Format::U8 | Format::I8 => 4,
         }
     }
 
@@ -51,6 +56,8 @@ impl Format {
             Format::F32 => words.iter().map(|&word| f32::from_bits(word)).collect(),
             Format::F16 => halves.map(f16_value).collect(),
             Format::Bf16 => halves.map(|half| f32::from_bits(u32::from(half) << 16)).collect(),
+            Format::U8 => words.iter().flat_map(|word| word.to_le_bytes()).map(f32::from).collect(),
+            Format::I8 => words.iter().flat_map(|word| word.to_le_bytes()).map(|byte| f32::from(byte as i8)).collect(),
         }
     }
 }
@@ -98,14 +105,16 @@ impl Storage {
 
     /// Adds the features that tell the kernel; f32 everywhere adds none.
     pub fn specialize(self, specialization: Specialization) -> Specialization {
-        let feature = |specialization: Specialization, format, [f16, bf16]: [&'static str; 2]| match format {
+        let feature = |specialization: Specialization, format, [f16, bf16, u8, i8]: [&'static str; 4]| match format {
             Format::F32 => specialization,
             Format::F16 => specialization.feature(f16, true),
             Format::Bf16 => specialization.feature(bf16, true),
+            Format::U8 => specialization.feature(u8, true),
+            Format::I8 => specialization.feature(i8, true),
         };
-        let specialization = feature(specialization, self.input, ["input_f16", "input_bf16"]);
-        let specialization = feature(specialization, self.output, ["output_f16", "output_bf16"]);
-        feature(specialization, self.state, ["state_f16", "state_bf16"])
+        let specialization = feature(specialization, self.input, ["input_f16", "input_bf16", "input_u8", "input_i8"]);
+        let specialization = feature(specialization, self.output, ["output_f16", "output_bf16", "output_u8", "output_i8"]);
+        feature(specialization, self.state, ["state_f16", "state_bf16", "state_u8", "state_i8"])
     }
 }
 
@@ -120,5 +129,7 @@ mod tests {
         assert_eq!(Format::F16.decode(&words), f16);
         assert_eq!(Format::Bf16.decode(&[0xc040_3f80]), [1.0, -3.0]);
         assert_eq!(Format::F32.decode(&[1.5f32.to_bits()]), [1.5]);
+        assert_eq!(Format::U8.decode(&[0xff80_0100]), [0.0, 1.0, 128.0, 255.0]);
+        assert_eq!(Format::I8.decode(&[0xff80_0100]), [0.0, 1.0, -128.0, -1.0]);
     }
 }

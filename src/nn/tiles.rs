@@ -216,6 +216,18 @@ impl TileTable {
         Some(ProductTiles { row_lanes, column_lanes, rows: (128 / row_lanes).min(8), deep: 4, slices: 1 })
     }
 
+    /// Whether integer inference sums bytes (`integer_convolution`). A software driver multiplies integers no faster than floats, and four
+    /// bytes at once not at all: there the kernels of floats sum integers, where their sums are exact.
+    pub const fn sums_bytes(self, exact_in_f32: bool) -> bool {
+        !self.software || !exact_in_f32
+    }
+
+    /// Tiles of `integer_convolution`, for layers as [`Self::product`]'s.
+    pub fn integer_product(self, column_groups: u32, pixels: u32, inner: u32) -> ProductTiles {
+        let software = ProductTiles { row_lanes: VECTOR, column_lanes: 1, rows: 4, deep: VECTOR, slices: 1 };
+        TileTable { tuned: false, trial: None, ..self }.product(column_groups, pixels, inner).unwrap_or(software)
+    }
+
     /// Tiles of `convolution_weight_gradient_tiled` where it is the kernel to take, for `row_groups` groups of rows, the bias's among them.
     pub fn weight_gradient_product(self, column_groups: u32, row_groups: u32) -> Option<ProductTiles> {
         if self.software {

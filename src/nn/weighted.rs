@@ -21,9 +21,9 @@ fn depth(channels: u32) -> u32 {
 /// Sizes of a weighted layer as its kernels see it: images are [height, width, groups], windows [kernel, stride, padding]. Behind a max-pool
 /// that is part of the layer, the sizes are those of the pixels that its windows cover.
 #[derive(Clone, Copy, Debug)]
-struct Geometry {
+pub(super) struct Geometry {
     input: [u32; 3],
-    output: [u32; 3],
+    pub output: [u32; 3],
     window: [u32; 3],
     /// Real channels of an input group.
     depth: u32,
@@ -34,14 +34,14 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn convolution(input: Shape, output: Shape, window: [u32; 3]) -> Self {
+    pub fn convolution(input: Shape, output: Shape, window: [u32; 3]) -> Self {
         let size = |shape: Shape| [shape.height, shape.width, groups(shape.channels)];
         let [input_size, output] = [size(input), size(output)];
         Geometry { input: input_size, output, window, depth: depth(input.channels), spacing: 1, pooling: Pooling::None }
     }
 
     /// A fully connected layer is a convolution of one pixel by one tap.
-    fn fully_connected(in_groups: u32, out_groups: u32) -> Self {
+    pub fn fully_connected(in_groups: u32, out_groups: u32) -> Self {
         let (input, output) = ([1, 1, in_groups], [1, 1, out_groups]);
         Geometry { input, output, window: [1, 1, 0], depth: GROUP, spacing: 1, pooling: Pooling::None }
     }
@@ -74,7 +74,7 @@ impl Geometry {
     }
 
     /// What the tiles of `convolution` depend on.
-    fn strip_shape(self) -> StripShape {
+    pub fn strip_shape(self) -> StripShape {
         let ([height, width, out_groups], [kernel, stride, _]) = (self.output, self.window);
         StripShape {
             out_groups,
@@ -88,12 +88,12 @@ impl Geometry {
         }
     }
 
-    fn pixels(self) -> u32 {
+    pub fn pixels(self) -> u32 {
         self.output[0] * self.output[1]
     }
 
     /// Groups of inputs that an output is the sum of.
-    fn inner(self) -> u32 {
+    pub fn inner(self) -> u32 {
         self.window[0] * self.window[0] * self.input[2]
     }
 
@@ -109,17 +109,17 @@ impl Geometry {
             .constant("OUT_GROUPS", self.output[2])
     }
 
-    fn windows(self, specialization: Specialization) -> Specialization {
+    pub fn windows(self, specialization: Specialization) -> Specialization {
         let [kernel, stride, padding] = self.window;
         self.sizes(specialization).constant("KERNEL", kernel).constant("STRIDE", stride).constant("PADDING", padding)
     }
 }
 
 /// A kernel with its specialization and the workgroups of its dispatch.
-struct Choice {
-    kernel: &'static str,
-    specialization: Specialization,
-    workgroups: [u32; 3],
+pub(super) struct Choice {
+    pub kernel: &'static str,
+    pub specialization: Specialization,
+    pub workgroups: [u32; 3],
 }
 
 /// The products that a weighted node's passes are on GPUs, under the labels of their dispatches.
@@ -171,6 +171,13 @@ impl TileTable {
         let specialization = node.input_activation.of_inputs(tiles.specialize(geometry.windows(Specialization::new())));
         let specialization = weights.quantizer.specialize_units(specialization);
         Some(Choice { kernel: "convolution_cooperative", specialization, workgroups: [x, y, columns] })
+    }
+
+    /// The sum of products over `geometry` in workgroup memory, or as a product in registers.
+    pub(super) fn sum_of_products(self, geometry: Geometry, images: u32) -> Choice {
+        let [_, _, in_groups] = geometry.input;
+        let [_, _, out_groups] = geometry.output;
+        self.tiled(geometry, images, 0).unwrap_or_else(|| self.vectors_times_matrix(in_groups, out_groups, images))
     }
 
     /// The gradient of an input that has a single group of channels.
@@ -271,6 +278,44 @@ pub(crate) fn record_matrix_product(
     recording.dispatch(gpu, label, gpu.kernel(choice.kernel, specialization)?, &bindings, choice.workgroups)
 }
 
+/// Adds `convolution`, a dispatch for each slice of the weights, with what `specialization` says of storage and the sum's end. `more` are the
+/// bindings behind the output.
+#[expect(clippy::too_many_arguments, reason = "the sum, what is done with it, and between which buffers")]
+pub(super) fn record_convolution(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    label: &str,
+    range: ImageRange<'_>,
+    (weights, geometry): (&WeightSlices, Geometry),
+    (specialization, work): (Specialization, Work),
+    [from, to]: [Binding<'_>; 2],
+    more: &[Binding<'_>],
+) -> Result<()> {
+    let tiles = weights.tiles;
+    let ([height, width, out_groups], [kernel, stride, padding]) = (geometry.output, geometry.window);
+    let specialization = tiles
+        .specialize(specialization, tiles.weights(GROUP * geometry.inner()))
+        .tile("KERNEL", kernel)
+        .tile("STRIDE", stride)
+        .tile("SPACING", geometry.spacing)
+        .tile("PADDING", padding)
+        .tile("DEPTH", geometry.depth)
+        .feature("pooled_output", geometry.pooling == Pooling::Output)
+        .feature("pooled_input", geometry.pooling == Pooling::Input);
+    let kernel = gpu.kernel("convolution", geometry.sizes(specialization))?;
+    let strips = range.most * tiles.strips([height, width]);
+    let [x, y, _] = grid(strips.div_ceil(tiles.lanes));
+    let blocks = u64::from(out_groups.div_ceil(tiles.groups));
+    for slice in &weights.slices {
+        let mut bindings = vec![range.binding, from, (&slice.weights).into(), (&slice.record).into(), to];
+        bindings.extend_from_slice(more);
+        recording.dispatch(gpu, label, kernel.clone(), &bindings, [x, y, slice.blocks])?;
+        let share = |all: u64| all * u64::from(slice.blocks) / blocks;
+        recording.note_work(Work { flops: share(work.flops), bytes: share(work.bytes) });
+    }
+    Ok(())
+}
+
 /// A pass of a network: where its dispatches go, and what all of them share.
 pub(super) struct Pass<'a> {
     pub gpu: &'a Gpu,
@@ -348,29 +393,8 @@ impl Pass<'_> {
         more: &[Binding<'_>],
         work: Work,
     ) -> Result<()> {
-        let tiles = weights.tiles;
-        let ([height, width, out_groups], [kernel, stride, padding]) = (geometry.output, geometry.window);
-        let specialization = tiles
-            .specialize(specialization, tiles.weights(GROUP * geometry.inner()))
-            .tile("KERNEL", kernel)
-            .tile("STRIDE", stride)
-            .tile("SPACING", geometry.spacing)
-            .tile("PADDING", padding)
-            .tile("DEPTH", geometry.depth)
-            .feature("pooled_output", geometry.pooling == Pooling::Output)
-            .feature("pooled_input", geometry.pooling == Pooling::Input);
-        let kernel = self.gpu.kernel("convolution", storage.specialize(geometry.sizes(specialization)))?;
-        let strips = self.range.most * tiles.strips([height, width]);
-        let [x, y, _] = grid(strips.div_ceil(tiles.lanes));
-        let blocks = u64::from(out_groups.div_ceil(tiles.groups));
-        for slice in &weights.slices {
-            let mut bindings = vec![self.range.binding, from, (&slice.weights).into(), (&slice.record).into(), to];
-            bindings.extend_from_slice(more);
-            self.recording.dispatch(self.gpu, label, kernel.clone(), &bindings, [x, y, slice.blocks])?;
-            let share = |all: u64| all * u64::from(slice.blocks) / blocks;
-            self.recording.note_work(Work { flops: share(work.flops), bytes: share(work.bytes) });
-        }
-        Ok(())
+        let sum = (storage.specialize(specialization), work);
+        record_convolution(self.gpu, self.recording, label, self.range, (weights, geometry), sum, [from, to], more)
     }
 
     /// The choices of the max-pool that is part of `node`, from the pass's first image on.

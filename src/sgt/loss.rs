@@ -59,10 +59,11 @@ impl From<SaliencyTarget> for Scalar {
 }
 
 fn class_shape(network: &Network) -> Specialization {
-    Specialization::new()
-        .tile("LANES", LANES)
-        .constant("CLASSES", network.classes())
-        .constant("CLASS_STRIDE", network.classes().next_multiple_of(4))
+    shape_of(network.classes())
+}
+
+fn shape_of(classes: u32) -> Specialization {
+    Specialization::new().tile("LANES", LANES).constant("CLASSES", classes).constant("CLASS_STRIDE", classes.next_multiple_of(4))
 }
 
 /// Adds the gradient, with respect to the logits of `range`, of the scalar that saliency explains; `labels` name the class of each image
@@ -110,18 +111,7 @@ pub fn record_loss(
     recording.dispatch(gpu, "sum metrics", kernel, &bindings, [1, 1, 1])
 }
 
-/// Adds (ce, predicted class, probability of it, probability of the label) for every clean image, at its place in the data set.
-pub fn record_classification(
-    gpu: &Gpu,
-    recording: &mut Recording,
-    network: &Network,
-    batch: &Batch,
-    output: &Buffer,
-) -> Result<()> {
-    record_classification_of(gpu, recording, network, batch, batch.clean(), output.into())
-}
-
-/// [`record_classification`] of the images of `range`, such as the masked ones.
+/// Adds (ce, predicted class, probability of it, probability of the label) for every image of `range`, at its place in the data set.
 pub fn record_classification_of(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -130,7 +120,19 @@ pub fn record_classification_of(
     range: ImageRange<'_>,
     output: Binding<'_>,
 ) -> Result<()> {
-    let kernel = gpu.kernel("classify", class_shape(network))?;
-    let bindings = [range.binding, network.logits().into(), (&batch.labels).into(), (&batch.step).into(), output];
+    record_classification_by(gpu, recording, (network.logits(), network.classes()), batch, range, output)
+}
+
+/// [`record_classification_of`] by `logits` of so many classes, whatever made them.
+pub fn record_classification_by(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    (logits, classes): (&Buffer, u32),
+    batch: &Batch,
+    range: ImageRange<'_>,
+    output: Binding<'_>,
+) -> Result<()> {
+    let kernel = gpu.kernel("classify", shape_of(classes))?;
+    let bindings = [range.binding, logits.into(), (&batch.labels).into(), (&batch.step).into(), output];
     recording.dispatch(gpu, "classify", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
 }

@@ -58,6 +58,9 @@ pub struct BenchArgs {
     /// Show instead how the step's time grows with the batch, the filters, or the pixels
     #[arg(long, value_enum, value_name = "WHAT")]
     pub sweep: Option<SweepArg>,
+    /// Time inference instead: this model in floats, fake-quantized and on integers, by batch size up to --batch-size
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["compare", "sweep", "autotune", "precision"])]
+    pub inference: Option<PathBuf>,
     /// Also draw the sweep, as SVG
     #[arg(long, value_name = "FILE", requires = "sweep")]
     pub chart: Option<PathBuf>,

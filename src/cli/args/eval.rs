@@ -54,6 +54,16 @@ pub struct ModelInputArgs {
     pub quantization: QuantizationOverrides,
 }
 
+/// What runs a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Floats, fake-quantized: what training saw.
+    #[default]
+    Float,
+    /// Integer levels, a byte each, wherever something is quantized.
+    Integer,
+}
+
 /// `saliq eval`.
 #[derive(Clone, Debug, Args)]
 pub struct EvalArgs {
@@ -76,6 +86,12 @@ pub struct EvalArgs {
         hide_possible_values = true
     )]
     pub precision: Precision,
+    /// What runs the model: floats that are fake-quantized, or the integers of a deployed model
+    #[arg(long, value_enum, value_name = "float|integer", default_value = "float", hide_possible_values = true)]
+    pub engine: Engine,
+    /// Also run the other engine, and compare every level and prediction; slow
+    #[arg(long, requires = "engine")]
+    pub compare_levels: bool,
     /// Also write every image's label, prediction and probability to this CSV file
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,

@@ -4,15 +4,16 @@ use std::time::Instant;
 
 use crate::{
     Error, Result,
-    bench::{self, BenchOptions, BenchResult, SweepResult, Timing},
+    bench::{self, BenchOptions, BenchResult, InferencePoint, InferenceResult, SweepResult, Timing},
     cli::{
         args::{BenchArgs, GlobalArgs},
         progress::Progress,
         tuning,
     },
-    config::{Precision, RunConfig},
+    config::{Precision, QuantizationOverrides, RunConfig},
     data,
     files::read_bounded,
+    model::Model,
     nn::TileTable,
     report::Table,
 };
@@ -36,6 +37,15 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
                 .map_err(|error| Error::format(path, format!("not a result of `saliq bench --json`: {error}")))
         })
         .transpose()?;
+    if let Some(path) = &args.inference {
+        let model = Model::load(path, &QuantizationOverrides::default())?;
+        let gpu = super::open_gpu(global)?;
+        let spinner = Progress::spinner(&output, "benchmark");
+        let result = bench::inference(&gpu, &model, args.batch_size, args.steps, &mut |what| log::info!("{what}"));
+        spinner.finish();
+        let result = result?;
+        return output.result(&result, || describe_inference(&result));
+    }
     let dataset = data::load("mnist-mini", None)?;
     let mut config = bench::configuration(&dataset, args.batch_size)?;
     config.precision = args.precision;
@@ -80,6 +90,35 @@ fn autotune(config: &RunConfig, global: &GlobalArgs) -> Result<()> {
     let tuning = found?;
     let path = tuning::keep(&gpu, &tuning)?;
     output.result(&tuning, || format!("{}\n{}\nkept in {}", notes.join("\n"), tuning::describe(&tuning), path.display()))
+}
+
+fn describe_inference(result: &InferenceResult) -> String {
+    let row = |point: &InferencePoint| {
+        let engines = [point.float, point.fake_quantized, point.integer];
+        let mut row = vec![point.batch_size.to_string()];
+        row.extend(engines.map(|engine| format!("{:.3}", engine.median_ms)));
+        row.push(format!("{:.0}", point.integer.images_per_second));
+        row.push(format!("{:.2}", point.speedup));
+        row.extend(engines.map(|engine| format!("{:.1}", engine.bytes_per_image as f64 / 1024.0)));
+        row
+    };
+    let headers = [
+        "images",
+        "float ms",
+        "fake-quantized ms",
+        "integer ms",
+        "integer images/s",
+        "× float",
+        "float KiB an image",
+        "fake-quantized KiB",
+        "integer KiB",
+    ];
+    let [integer, all] = result.integer_layers;
+    format!(
+        "{}\n{}; {integer} of {all} layers sum integers",
+        Table::new(headers, result.points.iter().map(row)).to_text(None),
+        result.adapter.description
+    )
 }
 
 fn describe_sweep(result: &SweepResult) -> String {

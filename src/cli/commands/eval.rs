@@ -1,13 +1,18 @@
 //! `saliq eval`.
 
+use serde::Serialize;
+
 use crate::{
     Result,
     batch::ResidentData,
     cli::{
-        args::{EvalArgs, GlobalArgs},
+        args::{Engine, EvalArgs, GlobalArgs},
         progress::Progress,
     },
+    config::PixelNormalization,
+    deploy::{DeployableModel, IntegerPlan},
     files::write_atomically,
+    integer::{Agreement, IntegerNetwork, LayerAgreement},
     metrics::{Evaluation, Evaluator},
     model::Model,
     nn::{Network, NetworkOptions},
@@ -17,6 +22,15 @@ use crate::{
 
 /// Images whose activations `--histograms` shows.
 const HISTOGRAM_IMAGES: u32 = 512;
+
+/// The figures, and how the engines compare where that was asked for.
+#[derive(Serialize)]
+struct Evaluated<'a> {
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agreement: Option<Agreement>,
+}
 
 /// Evaluates a model.
 ///
@@ -34,14 +48,40 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let gpu = super::open_gpu(global)?;
     let data = ResidentData::new(&gpu, &split, dataset.shape)?;
     let slots = args.input.batch_size.min(data.count);
-    let options = NetworkOptions { slots, training: false, gradients: false, precision: args.precision };
-    let network = Network::new(&gpu, &model.config.network, &model.config.quantization, options)?;
-    gpu.write(&network.parameters, 0, &model.parameters);
-    let evaluator = Evaluator::record(&gpu, &network, &data, normalization, slots)?;
+    let float = || -> Result<Network> {
+        let options = NetworkOptions { slots, training: false, gradients: false, precision: args.precision };
+        let network = Network::new(&gpu, &model.config.network, &model.config.quantization, options)?;
+        gpu.write(&network.parameters, 0, &model.parameters);
+        Ok(network)
+    };
+    let integer = match args.engine {
+        Engine::Float => None,
+        Engine::Integer => {
+            let (mean, deviation) = normalization;
+            let plan = IntegerPlan::new(&DeployableModel::new(&model)?, PixelNormalization { mean, deviation });
+            if plan.integer_steps() == 0 {
+                log::warn!("no layer has both quantized weights and quantized inputs: everything is computed in floats");
+            }
+            Some(IntegerNetwork::new(&gpu, &plan, slots)?)
+        }
+    };
+    let evaluator = match &integer {
+        Some(integer) => Evaluator::record(&gpu, integer, &data, normalization, slots)?,
+        None => Evaluator::record(&gpu, &float()?, &data, normalization, slots)?,
+    };
     let bar = Progress::items(&output, "evaluating", u64::from(data.count));
     let names = if model.config.class_names.is_empty() { &dataset.class_names } else { &model.config.class_names };
     let evaluation = pollster::block_on(evaluator.run(&gpu, names, &mut |done| bar.set(done)))?;
     bar.finish();
+    let mut agreement = None;
+    if let Some(integer) = integer.as_ref().filter(|_| args.compare_levels) {
+        let bar = Progress::items(&output, "comparing", u64::from(data.count));
+        let mut progress = |done| bar.set(done);
+        let network = float()?;
+        let measured = Agreement::measure(&gpu, &network, integer, &data, normalization, slots, &mut progress);
+        agreement = Some(pollster::block_on(measured)?);
+        bar.finish();
+    }
     if let Some(path) = &args.predictions {
         write_atomically(path, predictions(&evaluation).as_bytes())?;
     }
@@ -49,7 +89,11 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         let shown = pollster::block_on(distributions(&gpu, &model, &data.first(HISTOGRAM_IMAGES), normalization))?;
         DistributionChart::new("Weights and activations, before and after quantization", &shown).write(path)?;
     }
-    output.result(&evaluation, || describe(&evaluation))
+    let evaluated = Evaluated { evaluation: &evaluation, agreement };
+    output.result(&evaluated, || {
+        let agreement = evaluated.agreement.as_ref().map(describe_agreement).unwrap_or_default();
+        format!("{}{agreement}", describe(&evaluation))
+    })
 }
 
 /// One line an image: index, label, prediction, its probability, the label's, the loss.
@@ -84,5 +128,21 @@ fn describe(evaluation: &Evaluation) -> String {
         percent(evaluation.accuracy),
         evaluation.images,
         evaluation.loss
+    )
+}
+
+/// How the levels compare, a row a layer.
+fn describe_agreement(agreement: &Agreement) -> String {
+    let header = ["activation", "levels", "different", "near a rounding edge", "closest sum to an edge"];
+    let row = |layer: &LayerAgreement| {
+        let margin = layer.margin.map_or("-".into(), |margin| format!("{:.1} × rounding", margin.least));
+        vec![layer.name.clone(), layer.levels.to_string(), layer.different.to_string(), layer.near.to_string(), margin]
+    };
+    format!(
+        "\n\n{}\n{} of {} predictions differ from fake quantization's, logits by at most {:.1e}",
+        Table::new(header, agreement.layers.iter().map(row)).to_text(None),
+        agreement.predictions_different,
+        agreement.images,
+        agreement.largest_logit_difference
     )
 }

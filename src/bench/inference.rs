@@ -1,0 +1,129 @@
+//! Inference in floats and in integers, side by side: times and memory by batch size.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AdapterName, median};
+use crate::{
+    Result,
+    batch::{Batch, StepRecord},
+    config::{LayerBits, QuantizationConfig},
+    deploy::{DeployableModel, IntegerPlan},
+    gpu::{Gpu, Recording},
+    integer::IntegerNetwork,
+    metrics::Classifier,
+    model::Model,
+    nn::{Network, NetworkOptions, ParameterLayout},
+};
+
+/// Images that a timing takes at least, in as many batches as that needs.
+const IMAGES: u32 = 256;
+
+/// One way of running a model.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct EngineResult {
+    /// Median time of a batch, from the images on the device to the logits, in milliseconds.
+    pub median_ms: f64,
+    /// Images a second.
+    pub images_per_second: f64,
+    /// Bytes of activations an image.
+    pub bytes_per_image: u64,
+}
+
+/// All ways at one batch size.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct InferencePoint {
+    /// Images a batch.
+    pub batch_size: u32,
+    /// Without quantization.
+    pub float: EngineResult,
+    /// Fake-quantized, in floats.
+    pub fake_quantized: EngineResult,
+    /// On integers.
+    pub integer: EngineResult,
+    /// Median over the rounds of float's time over integer's, in the same round.
+    pub speedup: f64,
+}
+
+/// What `saliq bench --inference` finds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InferenceResult {
+    /// Where it ran.
+    pub adapter: AdapterName,
+    /// Layers with integer sums, and layers with weights.
+    pub integer_layers: [usize; 2],
+    /// By batch size.
+    pub points: Vec<InferencePoint>,
+}
+
+/// Times the model with 1, 4, 16, … images a batch, up to `most`, in `rounds` rounds that take turns; medians count.
+///
+/// # Errors
+/// Those of the device and of [`DeployableModel::new`].
+pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mut dyn FnMut(&str)) -> Result<InferenceResult> {
+    let config = &model.config;
+    let plan = IntegerPlan::new(&DeployableModel::new(model)?, config.normalize);
+    let layers = config.network.weight_layers().len();
+    let plain = QuantizationConfig { bits: vec![LayerBits::FLOAT; layers], ..config.quantization.clone() };
+    let mut points = Vec::new();
+    let sizes = (0..).map(|power| 4u32.pow(power)).take_while(|&size| size < most).chain([most]);
+    for batch_size in sizes {
+        progress(&format!("{batch_size} images a batch"));
+        let options = NetworkOptions { slots: batch_size, ..NetworkOptions::default() };
+        let float = filled(gpu, model, &plain, options)?;
+        let fake = filled(gpu, model, &config.quantization, options)?;
+        let integer = IntegerNetwork::new(gpu, &plan, batch_size)?;
+        let batch = Batch::new(gpu, batch_size, false, 1)?;
+        batch.write_table(gpu, &StepRecord::in_file_order(batch_size, batch_size, 0));
+        let mut begin = Recording::new();
+        batch.record_begin(gpu, &mut begin)?;
+        begin.submit(gpu)?;
+        let classifiers: [&dyn Classifier; 3] = [&float, &fake, &integer];
+        let mut passes = Vec::new();
+        for classifier in classifiers {
+            let mut weights = Recording::new();
+            classifier.record_weights(gpu, &mut weights)?;
+            weights.submit(gpu)?;
+            let mut pass = Recording::new();
+            classifier.record_forward(gpu, &mut pass, batch.clean())?;
+            passes.push(pass);
+        }
+        let batches = IMAGES.div_ceil(batch_size);
+        let mut times = [Vec::new(), Vec::new(), Vec::new()];
+        // The first round compiles.
+        for round in 0..=rounds {
+            for (pass, list) in passes.iter().zip(&mut times) {
+                gpu.wait()?;
+                let start = Instant::now();
+                for _ in 0..batches {
+                    pass.submit(gpu)?;
+                }
+                gpu.wait()?;
+                if round > 0 {
+                    list.push(start.elapsed().as_secs_f64() * 1e3 / f64::from(batches));
+                }
+            }
+        }
+        let mut ratios: Vec<f64> = times[0].iter().zip(&times[2]).map(|(float, integer)| float / integer).collect();
+        let bytes = [float.activation_bytes(), fake.activation_bytes(), integer.activation_bytes()];
+        let mut results = times.iter_mut().zip(bytes).map(|(list, bytes)| {
+            let median_ms = median(list);
+            let images_per_second = f64::from(batch_size) * 1e3 / median_ms;
+            EngineResult { median_ms, images_per_second, bytes_per_image: bytes / u64::from(batch_size) }
+        });
+        let mut next = || results.next().unwrap_or_default();
+        let (float, fake_quantized, integer) = (next(), next(), next());
+        points.push(InferencePoint { batch_size, float, fake_quantized, integer, speedup: median(&mut ratios) });
+    }
+    let adapter = AdapterName { name: gpu.adapter_name().into(), description: gpu.adapter_description() };
+    Ok(InferenceResult { adapter, integer_layers: [plan.integer_steps(), layers], points })
+}
+
+/// `model` in floats with `quantization`.
+fn filled(gpu: &Gpu, model: &Model, quantization: &QuantizationConfig, options: NetworkOptions) -> Result<Network> {
+    let network = Network::new(gpu, &model.config.network, quantization, options)?;
+    let layout = ParameterLayout::new(&model.config.network, quantization)?;
+    gpu.write(&network.parameters, 0, &layout.gather(&model.layout, &model.parameters));
+    Ok(network)
+}

@@ -1,0 +1,231 @@
+//! A plan's steps as dispatches. Between steps there is a buffer of bytes, [image, row, column, channel / 4] words, or of floats where nothing is
+//! quantized.
+
+use crate::{
+    Error, Result,
+    batch::{Batch, GatherOptions, ResidentData},
+    config::Shape,
+    deploy::{Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights, WeightedStep},
+    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    metrics::Classifier,
+    nn::{
+        Format, ImageRange, RequantizedLayer, RequantizedShape, RequantizedWeights, Storage, TileTable, elementwise_grid, groups,
+        pool_shape, to_nchw,
+    },
+};
+
+/// What a step's dispatch needs.
+enum Operation {
+    Weighted(Box<RequantizedLayer>),
+    MaxPool { kernel: u32, stride: u32, choice: Option<Buffer> },
+    Activation { multiplier: f32, offset: f32, range: [f32; 2] },
+}
+
+struct Step {
+    label: String,
+    storage: Storage,
+    operation: Operation,
+    output: Buffer,
+}
+
+/// An [`IntegerPlan`] with its weights and buffers on the GPU.
+pub struct IntegerNetwork {
+    plan: IntegerPlan,
+    input: Buffer,
+    steps: Vec<Step>,
+}
+
+fn format(encoding: &Encoding) -> Format {
+    match encoding {
+        Encoding::Pixels => Format::U8,
+        Encoding::Levels(grid) if grid.is_signed() => Format::I8,
+        Encoding::Levels(_) => Format::U8,
+        Encoding::Float => Format::F32,
+    }
+}
+
+/// The ends of a range as constants: a float's are finite.
+fn finite(range: [f64; 2]) -> [f32; 2] {
+    range.map(|end| end.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32)
+}
+
+fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
+}
+
+impl IntegerNetwork {
+    /// Room for `slots` images.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`]; [`Error::Model`] for pooling windows larger than 15 × 15.
+    pub fn new(gpu: &Gpu, plan: &IntegerPlan, slots: u32) -> Result<IntegerNetwork> {
+        IntegerNetwork::with_tiles(gpu, plan, slots, TileTable::new(gpu))
+    }
+
+    /// As [`Self::new`], with the kernels and tile sizes of another adapter.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_tiles(gpu: &Gpu, plan: &IntegerPlan, slots: u32, tiles: TileTable) -> Result<IntegerNetwork> {
+        let bytes = |shape: Shape, format: Format| {
+            u64::from(slots) * u64::from(shape.pixels()) * u64::from(groups(shape.channels)) * format.group_bytes()
+        };
+        let input = gpu.buffer("images in bytes", bytes(plan.input, Format::U8))?;
+        let mut steps = Vec::new();
+        for step in &plan.steps {
+            let storage = Storage::new(format(&step.from), format(&step.to));
+            let operation = match &step.operation {
+                StepOperation::Weighted(weighted) => {
+                    Operation::Weighted(Box::new(requantized_layer(gpu, tiles, step, weighted, storage)?))
+                }
+                StepOperation::MaxPool { kernel, .. } if *kernel > 15 => {
+                    return Err(Error::Model(format!("{}: pooling windows are at most 15 × 15, not {kernel}", step.name)));
+                }
+                StepOperation::MaxPool { kernel, stride } => {
+                    let is_float = storage.output == Format::F32;
+                    let choice = is_float.then(|| gpu.buffer("pooling choices", bytes(step.output, Format::U8))).transpose()?;
+                    Operation::MaxPool { kernel: *kernel, stride: *stride, choice }
+                }
+                StepOperation::Activation { multiplier, offset, range } => {
+                    let [multiplier, offset] = [*multiplier as f32, *offset as f32];
+                    Operation::Activation { multiplier, offset, range: finite(*range) }
+                }
+            };
+            let output = gpu.buffer("levels", bytes(step.output, storage.output))?;
+            steps.push(Step { label: format!("{} integer", step.name), storage, operation, output });
+        }
+        Ok(IntegerNetwork { plan: plan.clone(), input, steps })
+    }
+
+    /// What it was made of.
+    pub fn plan(&self) -> &IntegerPlan {
+        &self.plan
+    }
+
+    /// Bytes on the device an image of `slots`, weights not counted.
+    pub fn activation_bytes(&self) -> u64 {
+        let choices = self.steps.iter().filter_map(|step| match &step.operation {
+            Operation::MaxPool { choice, .. } => choice.as_ref(),
+            _ => None,
+        });
+        self.input.size() + self.steps.iter().map(|step| &step.output).chain(choices).map(Buffer::size).sum::<u64>()
+    }
+
+    /// Bytes of weights and constants on the device.
+    pub fn weight_bytes(&self) -> u64 {
+        let of = |step: &Step| match &step.operation {
+            Operation::Weighted(layer) => layer.bytes(),
+            _ => 0,
+        };
+        self.steps.iter().map(of).sum()
+    }
+
+    /// Where images go: bytes, [image, row, column, channel / 4] words.
+    pub fn input(&self) -> &Buffer {
+        &self.input
+    }
+
+    /// The numbers that step `index` made of the first `images` images, [image, channel, row, column]: levels, or floats.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn read_step(&self, gpu: &Gpu, index: usize, images: u32) -> Result<Vec<f32>> {
+        let (step, shape) = (&self.steps[index], self.plan.steps[index].output);
+        let format = step.storage.output;
+        let words = u64::from(images * shape.pixels() * groups(shape.channels)) * format.group_bytes() / 4;
+        Ok(to_nchw(&format.decode(&gpu.read::<u32>(&step.output, 0, words).await?), shape))
+    }
+}
+
+fn requantized_layer(
+    gpu: &Gpu,
+    tiles: TileTable,
+    step: &IntegerStep,
+    weighted: &WeightedStep,
+    storage: Storage,
+) -> Result<RequantizedLayer> {
+    let mut pivots = Vec::new();
+    let weights = match &weighted.weights {
+        StepWeights::Integer { levels, values } => {
+            // In the middle of the levels, so that what is left of a weight is a signed byte.
+            let middle = levels.grid.level(128);
+            pivots.extend(levels.zero_points.iter().map(|zero| middle - zero));
+            let bound = step.from.range().map_or(i64::MAX, |range| weighted.bound(range));
+            RequantizedWeights::Integers { values, bound, pivots: &pivots, spacing: levels.grid.spacing }
+        }
+        StepWeights::Float(values) => RequantizedWeights::Floats(values),
+    };
+    let offset = match &weighted.border {
+        Some(border) => weighted.offsets_by_place(border, step.input, step.output),
+        None => narrow(&weighted.offset),
+    };
+    let shape = RequantizedShape {
+        input: step.input,
+        output: step.output,
+        window: weighted.window,
+        storage,
+        multiplier: &narrow(&weighted.multiplier),
+        offset: &offset,
+        range: finite(weighted.range),
+    };
+    RequantizedLayer::new(gpu, tiles, &shape, weights)
+}
+
+impl Classifier for IntegerNetwork {
+    fn record_weights(&self, _: &Gpu, _: &mut Recording) -> Result<()> {
+        Ok(())
+    }
+
+    fn record_gather(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        batch: &Batch,
+        data: &ResidentData,
+        options: &GatherOptions,
+    ) -> Result<()> {
+        batch.record_gather_in(gpu, recording, data, options, &self.input, Format::U8)
+    }
+
+    fn record_forward(&self, gpu: &Gpu, recording: &mut Recording, range: ImageRange<'_>) -> Result<()> {
+        let mut input = &self.input;
+        for (step, plan) in self.steps.iter().zip(&self.plan.steps) {
+            let elements = plan.output.pixels() * groups(plan.output.channels);
+            match &step.operation {
+                Operation::Weighted(layer) => layer.record(gpu, recording, &step.label, range, [input, &step.output])?,
+                Operation::MaxPool { kernel, stride, choice } => {
+                    let specialization = pool_shape([plan.input, plan.output], *kernel, *stride);
+                    let kernel = gpu.kernel("max_pool", step.storage.specialize(specialization))?;
+                    let mut bindings = vec![range.binding, input.into(), (&step.output).into()];
+                    bindings.extend(choice.as_ref().map(Binding::from));
+                    let workgroups = elementwise_grid(range.most * elements);
+                    recording.dispatch(gpu, step.label.as_str(), kernel, &bindings, workgroups)?;
+                }
+                Operation::Activation { multiplier, offset, range: [lowest, highest] } => {
+                    let specialization = Specialization::new()
+                        .feature("requantized", true)
+                        .constant("ELEMENTS", elements)
+                        .constant("CHANNELS", plan.output.channels)
+                        .constant("MULTIPLIER", *multiplier)
+                        .constant("OFFSET", *offset)
+                        .constant("LOWEST", *lowest)
+                        .constant("HIGHEST", *highest);
+                    let kernel = gpu.kernel("activation", step.storage.specialize(specialization))?;
+                    let bindings = [range.binding, input.into(), (&step.output).into()];
+                    let workgroups = elementwise_grid(range.most * elements);
+                    recording.dispatch(gpu, step.label.as_str(), kernel, &bindings, workgroups)?;
+                }
+            }
+            input = &step.output;
+        }
+        Ok(())
+    }
+
+    fn logits(&self) -> &Buffer {
+        self.steps.last().map_or(&self.input, |step| &step.output)
+    }
+
+    fn classes(&self) -> u32 {
+        self.plan.classes
+    }
+}

@@ -1,0 +1,264 @@
+//! Weighted layers of integer inference: which kernel sums their products, with weights laid out for it once, and `requantize` at its end.
+
+use super::{
+    Format, GROUP, ImageRange, Storage, TileTable, groups,
+    network::grid,
+    slices::{WeightSizes, WeightSlices},
+    weighted::{Geometry, record_convolution},
+};
+use crate::{
+    Result,
+    config::Shape,
+    gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
+};
+
+/// Sums below this are exact in f32.
+const EXACT_IN_F32: i64 = 1 << 24;
+
+/// Weights of a layer, [out, in, taps] row by row.
+#[derive(Clone, Copy, Debug)]
+pub enum RequantizedWeights<'a> {
+    /// Integers from −255 to 255, over inputs that are integers, with sums of at most `bound`; `pivots` an output channel, and `spacing`, such that
+    /// (w − pivot) / spacing is a signed byte.
+    Integers {
+        /// Weights.
+        values: &'a [i32],
+        /// Largest |sum|.
+        bound: i64,
+        /// Of an output channel each.
+        pivots: &'a [i32],
+        /// Distance of neighbouring weights.
+        spacing: i32,
+    },
+    /// Floats, over any inputs.
+    Floats(&'a [f32]),
+}
+
+/// A layer as it is computed.
+#[derive(Clone, Copy, Debug)]
+pub struct RequantizedShape<'a> {
+    /// Shape of an input.
+    pub input: Shape,
+    /// Shape of an output.
+    pub output: Shape,
+    /// Kernel, stride, padding; none of a fully connected layer.
+    pub window: Option<[u32; 3]>,
+    /// How inputs and outputs are stored.
+    pub storage: Storage,
+    /// Of an output channel each.
+    pub multiplier: &'a [f32],
+    /// Of an output channel each; of every pixel and output channel, [row, column, channel], where they depend on the place.
+    pub offset: &'a [f32],
+    /// Ends of the output's range.
+    pub range: [f32; 2],
+}
+
+/// What sums the products.
+enum Sum {
+    /// `convolution`: strips of pixels; integers are exact in f32.
+    Strips(WeightSlices),
+    /// `convolution_tiled` or `matrix_product`, likewise.
+    Product(Buffer),
+    /// `integer_convolution`: words of 4 bytes; starts and factors of the sums.
+    Bytes { weights: Buffer, sums: Buffer, spacing: Option<i32> },
+}
+
+/// A layer with its weights on the GPU.
+pub struct RequantizedLayer {
+    geometry: Geometry,
+    storage: Storage,
+    range: [f32; 2],
+    pixel_offsets: u32,
+    tiles: TileTable,
+    sum: Sum,
+    multiplier: Buffer,
+    offset: Buffer,
+    flops: u64,
+    moved: u64,
+}
+
+/// `values`, [row, channel], with channels padded with zeros to a multiple of 4.
+fn padded_rows(values: &[f32], channels: usize) -> Vec<f32> {
+    let padded = channels.next_multiple_of(GROUP as usize);
+    values.chunks_exact(channels).flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(0.0, padded - channels))).collect()
+}
+
+/// Position of weight [out, in, tap] in [tap, in (padded), out (padded)], weight by weight.
+fn positions([out_channels, in_channels, taps]: [usize; 3]) -> impl Iterator<Item = (usize, usize)> {
+    let [out_padded, in_padded] = [out_channels, in_channels].map(|channels| channels.next_multiple_of(GROUP as usize));
+    (0..out_channels * in_channels * taps).map(move |index| {
+        let (out, rest) = (index / (in_channels * taps), index % (in_channels * taps));
+        (index, (rest % taps * in_padded + rest / taps) * out_padded + out)
+    })
+}
+
+impl RequantizedLayer {
+    /// Uploads the weights in the arrangement of the kernel that `tiles` has for the layer.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
+    pub fn new(gpu: &Gpu, tiles: TileTable, shape: &RequantizedShape<'_>, weights: RequantizedWeights<'_>) -> Result<Self> {
+        let (input, output) = (shape.input, shape.output);
+        let geometry = match shape.window {
+            Some(window) => Geometry::convolution(input, output, window),
+            None => Geometry::fully_connected(input.pixels() * groups(input.channels), groups(output.channels)),
+        };
+        let taps = shape.window.map_or(input.pixels(), |[kernel, ..]| kernel * kernel);
+        let sizes = [output.channels, input.channels, taps].map(|size| size as usize);
+        let [out_padded, in_padded] = [output.channels, input.channels].map(|channels| groups(channels) * GROUP);
+        let elements = (taps * in_padded * out_padded) as usize;
+        let sum = match weights {
+            RequantizedWeights::Integers { values, bound, pivots, spacing } if tiles.sums_bytes(bound < EXACT_IN_F32) => {
+                Sum::bytes(gpu, sizes, values, (pivots, spacing), shape.storage.input)?
+            }
+            _ => {
+                let mut arranged = vec![0.0f32; elements];
+                for (from, to) in positions(sizes) {
+                    arranged[to] = match weights {
+                        RequantizedWeights::Integers { values, .. } => values[from] as f32,
+                        RequantizedWeights::Floats(values) => values[from],
+                    };
+                }
+                let arranged = gpu.upload("weights", &arranged)?;
+                match tiles.strips(geometry.strip_shape()).filter(|_| shape.window.is_some()) {
+                    Some(strips) => {
+                        let kernel = shape.window.map_or(1, |[kernel, ..]| kernel);
+                        let sizes = WeightSizes { out_groups: groups(output.channels), in_channels: in_padded, kernel };
+                        let slices = WeightSlices::new(gpu, strips, sizes, false)?;
+                        let mut recording = Recording::new();
+                        slices.record(gpu, &mut recording, "slices of weights", &arranged)?;
+                        recording.submit(gpu)?;
+                        Sum::Strips(slices)
+                    }
+                    None => Sum::Product(arranged),
+                }
+            }
+        };
+        let channels = output.channels as usize;
+        let per_pixel = shape.offset.len() > channels;
+        let products = taps * input.channels * output.channels * if shape.window.is_some() { output.pixels() } else { 1 };
+        let bytes = |shape: Shape, format: Format| u64::from(shape.pixels() * groups(shape.channels)) * format.group_bytes();
+        Ok(RequantizedLayer {
+            geometry,
+            storage: shape.storage,
+            range: shape.range,
+            pixel_offsets: if per_pixel { groups(output.channels) } else { 0 },
+            tiles,
+            sum,
+            multiplier: gpu.upload("multipliers", &padded_rows(shape.multiplier, channels))?,
+            offset: gpu.upload("offsets", &padded_rows(shape.offset, channels))?,
+            flops: 2 * u64::from(products),
+            moved: bytes(input, shape.storage.input) + bytes(output, shape.storage.output),
+        })
+    }
+
+    /// Bytes of weights and constants on the device.
+    pub fn bytes(&self) -> u64 {
+        let weights = match &self.sum {
+            Sum::Strips(slices) => slices.bytes(),
+            Sum::Product(weights) => weights.size(),
+            Sum::Bytes { weights, sums, .. } => weights.size() + sums.size(),
+        };
+        weights + self.multiplier.size() + self.offset.size()
+    }
+
+    /// Adds the layer over `range`.
+    ///
+    /// # Errors
+    /// As [`Recording::dispatch`].
+    pub fn record(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        label: &str,
+        range: ImageRange<'_>,
+        [from, to]: [&Buffer; 2],
+    ) -> Result<()> {
+        let images = u64::from(range.most);
+        let work = Work { flops: images * self.flops, bytes: images * self.moved };
+        let [lowest, highest] = self.range;
+        let end = |specialization: Specialization| {
+            let specialization =
+                specialization.feature("requantized", true).constant("LOWEST", lowest).constant("HIGHEST", highest);
+            self.storage.specialize(specialization)
+        };
+        let by_place = |specialization: Specialization| end(specialization).constant("PIXEL_OFFSETS", self.pixel_offsets);
+        let epilogue = [Binding::from(&self.multiplier), (&self.offset).into()];
+        match &self.sum {
+            Sum::Strips(slices) => {
+                let specialization = by_place(Specialization::new());
+                let way = [from.into(), to.into()];
+                record_convolution(gpu, recording, label, range, (slices, self.geometry), (specialization, work), way, &epilogue)
+            }
+            Sum::Product(weights) => {
+                let choice = self.tiles.sum_of_products(self.geometry, range.most);
+                let specialization = choice.specialization;
+                let is_plain = choice.kernel == "matrix_product";
+                let specialization = if is_plain { end(specialization) } else { by_place(specialization) };
+                let kernel = gpu.kernel(choice.kernel, specialization)?;
+                let bindings = [range.binding, from.into(), weights.into(), to.into(), epilogue[0], epilogue[1]];
+                recording.dispatch(gpu, label, kernel, &bindings, choice.workgroups)?;
+                recording.note_work(work);
+                Ok(())
+            }
+            Sum::Bytes { weights, sums, spacing } => {
+                let pixels = self.geometry.pixels();
+                let tiles = self.tiles.integer_product(self.geometry.output[2], pixels, self.geometry.inner());
+                let (rows, columns) = tiles.workgroups(range.most * pixels, self.geometry.output[2]);
+                let mut specialization = self
+                    .geometry
+                    .windows(tiles.specialize(by_place(Specialization::new())))
+                    .feature("sliced", tiles.slices > 1)
+                    .feature("wide", spacing.is_some());
+                if let Some(spacing) = spacing {
+                    specialization = specialization.constant("SPACING", *spacing);
+                }
+                let [x, y, _] = grid(rows);
+                let kernel = gpu.kernel("integer_convolution", specialization)?;
+                let [multiplier, offset] = epilogue;
+                let bindings = [range.binding, from.into(), weights.into(), to.into(), multiplier, offset, sums.into()];
+                recording.dispatch(gpu, label, kernel, &bindings, [x, y, columns])?;
+                recording.note_work(work);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Sum {
+    fn bytes(gpu: &Gpu, sizes: [usize; 3], values: &[i32], (pivots, spacing): (&[i32], i32), input: Format) -> Result<Sum> {
+        let [out_channels, in_channels, taps] = sizes;
+        let narrow = values.iter().all(|value| (-128..=127).contains(value));
+        let spacing = if narrow { 1 } else { spacing };
+        let pivot = |channel: usize| if narrow { 0 } else { pivots[channel % pivots.len()] };
+        let out_padded = out_channels.next_multiple_of(GROUP as usize);
+        let in_padded = in_channels.next_multiple_of(GROUP as usize);
+        // A byte a weight, in the order of a float's; then 4 input channels become a word.
+        let mut bytes = vec![0i32; taps * in_padded * out_padded];
+        let (mut starts, mut factors) = (vec![0i32; out_padded], vec![0i32; out_padded]);
+        // Inputs that are unsigned were made signed by taking 128 away, padding included.
+        let shift = if input == Format::U8 { 128i32 } else { 0 };
+        for channel in 0..out_channels {
+            factors[channel] = pivot(channel);
+            starts[channel] = pivot(channel).wrapping_mul(shift).wrapping_mul((taps * in_padded) as i32);
+        }
+        for (from, to) in positions(sizes) {
+            let channel = to % out_padded;
+            bytes[to] = (values[from] - pivot(channel)) / spacing;
+            starts[channel] = starts[channel].wrapping_add(spacing.wrapping_mul(shift).wrapping_mul(bytes[to]));
+        }
+        let mut words = Vec::with_capacity(bytes.len() / 4);
+        for rows in bytes.chunks_exact(4 * out_padded) {
+            let byte = |row: usize, out: usize| u32::from(rows[row * out_padded + out] as i8 as u8);
+            words.extend((0..out_padded).map(|out| (0..4).fold(0, |word, row| word | byte(row, out) << (8 * row))));
+        }
+        let sums: Vec<i32> = (0..out_padded / 4)
+            .flat_map(|group| [&starts, &factors].map(|values| values[4 * group..][..4].to_vec()).concat())
+            .collect();
+        Ok(Sum::Bytes {
+            weights: gpu.upload("weights in bytes", &words)?,
+            sums: gpu.upload("starts of sums", &sums)?,
+            spacing: (!narrow).then_some(spacing),
+        })
+    }
+}
