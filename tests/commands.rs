@@ -35,7 +35,7 @@ fn train_writes_a_run_folder() {
     let mut names: Vec<_> =
         fs::read_dir(trained()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["checkpoint.safetensors", "config.toml", "metrics.jsonl", "model.safetensors"]);
+    assert_eq!(names, [".lock", "checkpoint.safetensors", "config.toml", "metrics.jsonl", "model.safetensors"]);
     let metrics = fs::read_to_string(trained().join("metrics.jsonl")).unwrap();
     let lines: Vec<Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let steps: Vec<_> = lines.iter().filter(|line| line["kind"] == "step").collect();
