@@ -17,6 +17,7 @@ import package::common::images::Images;
 import package::common::activation::{activate, step_size};
 import package::common::quantizer::weight_unit;
 import package::common::storage::{Input, Output, load_input, store_output};
+import package::common::windows::{Window, window_of};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -92,14 +93,10 @@ fn main(
     let input_unit = step_size(INPUT_ACTIVATION, parameters[INPUT_INDEX], INPUT_LEVELS);
 
     // The rows that an invocation loads are the same for all slabs.
-    var image_base: array<u32, WINDOW_LOADS>;
-    var window_y: array<u32, WINDOW_LOADS>;
-    var window_x: array<u32, WINDOW_LOADS>;
+    var origins: array<Window, WINDOW_LOADS>;
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
-        image_base[l] = (images.first + row / pixels) * IN_HEIGHT * IN_WIDTH * IN_GROUPS;
-        window_y[l] = row % pixels / OUT_WIDTH * STRIDE - PADDING; // wraps to a huge number above the first row
-        window_x[l] = row % OUT_WIDTH * STRIDE - PADDING;
+        origins[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels, OUT_WIDTH, STRIDE, PADDING);
     }
 
     var sum: array<Sums, ROWS * COLUMNS>;
@@ -108,9 +105,9 @@ fn main(
         let k = first + lane % DEEP;
         let tap = k / IN_GROUPS;
         @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
-            let y = window_y[l] + tap / KERNEL;
-            let x = window_x[l] + tap % KERNEL;
-            let at = image_base[l] + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
+            let y = origins[l].y + tap / KERNEL;
+            let x = origins[l].x + tap % KERNEL;
+            let at = origins[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
             let inside = k < inner && y < IN_HEIGHT && x < IN_WIDTH;
             let value = levels(select(vec4f(), load_input(input[at]), inside), vec4f(input_unit));
             @unroll for (var j = 0u; j < 4u; j++) { window_tile[4u * (l * LANES + lane) + j] = value[j]; }

@@ -18,6 +18,7 @@ import package::common::images::Images;
 import package::common::activation::activate;
 import package::common::requantize::requantize;
 import package::common::storage::{Input, Output, load_input, store_output};
+import package::common::windows::{Window, window_of};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -80,14 +81,10 @@ fn main(
     let inner = taps * IN_GROUPS;
 
     // The rows that an invocation loads are the same for all slabs.
-    var image_base: array<u32, WINDOW_LOADS>;
-    var window_y: array<u32, WINDOW_LOADS>;
-    var window_x: array<u32, WINDOW_LOADS>;
+    var windows: array<Window, WINDOW_LOADS>;
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
-        image_base[l] = (images.first + row / pixels) * IN_HEIGHT * IN_WIDTH * IN_GROUPS;
-        window_y[l] = row % pixels / OUT_WIDTH * STRIDE - PADDING; // wraps to a huge number above the first row
-        window_x[l] = row % OUT_WIDTH * STRIDE - PADDING;
+        windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels, OUT_WIDTH, STRIDE, PADDING);
     }
 
     var sum: array<vec4f, ROWS>;
@@ -103,12 +100,12 @@ fn main(
         @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
             let element = l * LANES + lane;
             if (element < WINDOWS) {
-                let spaced_y = window_y[l] + tap / KERNEL;
-                let spaced_x = window_x[l] + tap % KERNEL;
+                let spaced_y = windows[l].y + tap / KERNEL;
+                let spaced_x = windows[l].x + tap % KERNEL;
                 let y = spaced_y / SPACING;
                 let x = spaced_x / SPACING;
                 let meets = spaced_y % SPACING == 0u && spaced_x % SPACING == 0u;
-                let at = image_base[l] + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + i;
+                let at = windows[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + i;
                 let inside = meets && k < inner && y < IN_HEIGHT && x < IN_WIDTH;
                 window_tile[element + element / DEEP] = select(vec4f(), load_input(input[at]), inside);
             }

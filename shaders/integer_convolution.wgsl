@@ -1,7 +1,7 @@
 // Convolution of integers, forward: sums of products of bytes in 32 bits, exact, and what `requantize` makes of them (deploy::IntegerPlan):
 //   sum[n, y, x, o] = Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],  0 outside the image.
-// A fully connected layer is the convolution of 1 × 1 pixels by one tap. Four channels are one word; the sum of its four products is what
-// dot4I8Packed computes, which the linker does not know yet. Input is [image, row, column, channel / 4], weights [ky, kx, channel / 4, out channel / 4] vec4u.
+// A fully connected layer is the convolution of 1 × 1 pixels by one tap. Four channels are one word.
+// Input is [image, row, column, channel / 4], weights [ky, kx, channel / 4, out channel / 4] vec4u.
 //
 // Products are of signed bytes. Unsigned inputs have their top bit flipped: a = a' + 128, so that Σ w·a = Σ w·a' + 128·Σ w, and what
 // does not depend on the image is in `start`. WIDE weights, −255 … 255, are w = SPACING·c + factor[o] with signed bytes c:
@@ -15,6 +15,7 @@ import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::requantize::requantize;
 import package::common::storage::{Output, store_output};
+import package::common::windows::{Window, window_of};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -61,12 +62,8 @@ var<workgroup> window_tile: array<u32, TILE_ROWS * (DEEP + 1u)>;
 var<workgroup> weight_tile: array<vec4u, WEIGHTS>;
 @if(sliced) var<workgroup> slice_sums: array<vec4i, LANES>;
 
-fn dot_bytes(a: u32, w: u32) -> i32 {
-    return dot(unpack4xI8(a), unpack4xI8(w));
-}
-
 fn dot_group(a: u32, w: vec4u) -> vec4i {
-    return vec4i(dot_bytes(a, w.x), dot_bytes(a, w.y), dot_bytes(a, w.z), dot_bytes(a, w.w));
+    return vec4i(dot4I8Packed(a, w.x), dot4I8Packed(a, w.y), dot4I8Packed(a, w.z), dot4I8Packed(a, w.w));
 }
 
 @compute @workgroup_size(LANES)
@@ -87,14 +84,10 @@ fn main(
     let inner = KERNEL * KERNEL * IN_GROUPS;
 
     // The rows that an invocation loads are the same for all slabs.
-    var image_base: array<u32, WINDOW_LOADS>;
-    var window_y: array<u32, WINDOW_LOADS>;
-    var window_x: array<u32, WINDOW_LOADS>;
+    var windows: array<Window, WINDOW_LOADS>;
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
-        image_base[l] = (images.first + row / pixels) * IN_HEIGHT * IN_WIDTH * IN_GROUPS;
-        window_y[l] = row % pixels / OUT_WIDTH * STRIDE - PADDING; // wraps to a huge number above the first row
-        window_x[l] = row % OUT_WIDTH * STRIDE - PADDING;
+        windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels, OUT_WIDTH, STRIDE, PADDING);
     }
 
     var sum: array<vec4i, ROWS>;
@@ -106,9 +99,9 @@ fn main(
         @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
             let element = l * LANES + lane;
             if (element < WINDOWS) {
-                let y = window_y[l] + tap / KERNEL;
-                let x = window_x[l] + tap % KERNEL;
-                let at = image_base[l] + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
+                let y = windows[l].y + tap / KERNEL;
+                let x = windows[l].x + tap % KERNEL;
+                let at = windows[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
                 let word = select(0u, input[at], y < IN_HEIGHT && x < IN_WIDTH) ^ FLIP;
                 // Words behind the last one meet weights of others.
                 window_tile[element + element / DEEP] = select(0u, word, k < inner);
@@ -129,7 +122,7 @@ fn main(
             @unroll for (var r = 0u; r < ROWS; r++) {
                 let a = window_tile[(r * ROW_LANES + row_lane) * (DEEP + 1u) + d];
                 sum[r] += dot_group(a, w);
-                @if(wide) input_sum[r] += dot_bytes(a, 0x01010101u);
+                @if(wide) input_sum[r] += dot4I8Packed(a, 0x01010101u);
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod deploy;
+mod digest;
 mod error;
 pub mod files;
 pub mod gpu;

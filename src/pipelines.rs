@@ -9,10 +9,9 @@ use std::{
     },
 };
 
-use sha2::{Digest, Sha256};
-
 use crate::{
     Result,
+    digest::sha256_hex,
     files::{read_bounded, write_atomically},
     gpu::{Gpu, Kernel, Recording},
 };
@@ -101,9 +100,7 @@ impl Drop for CachedGpu {
 }
 
 fn file_name(key: &str) -> String {
-    let digest = Sha256::digest(key.as_bytes());
-    let name: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{name}.bin")
+    format!("{}.bin", &sha256_hex([key.as_bytes()])[..24])
 }
 
 #[cfg(test)]

@@ -9,15 +9,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use common::{Random, gpu};
+use common::{Random, activation, conv, gpu, random_model};
 use saliq::{
-    config::{
-        LayerBits, LayerConfig, ModelConfig, NetworkConfig, PactKind, PixelNormalization, QuantizationConfig, Shape,
-        WeightQuantizer, expand_bits,
-    },
+    config::{LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     deploy::{DeployableModel, IntegerPlan, c_header},
     model::Model,
-    nn::{ParameterLayout, ParameterRole},
     reference::integer_network::integer_network,
     train::{Observer, Start, Trainer},
 };
@@ -140,7 +136,7 @@ fn odd_networks_survive_the_sanitizers() {
     ];
     for (weight_quant, per_channel, pact, bits) in cases {
         let quantization = QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
-        let model = DeployableModel::new(&random_model(bits, quantization)).unwrap();
+        let model = DeployableModel::new(&hostile_model(bits, quantization)).unwrap();
         let header = c_header(&model, "odd").unwrap();
         assert!(header.text.is_ascii() && !header.text.contains('@'), "{bits}");
         std::fs::write(folder.path().join("odd.h"), &header.text).unwrap();
@@ -163,15 +159,8 @@ fn odd_networks_survive_the_sanitizers() {
     }
 }
 
-fn random_model(bits: &str, quantization: QuantizationConfig) -> Model {
-    let conv = |name: &str, out_channels, [kernel, stride, padding]: [u32; 3]| LayerConfig::Conv {
-        name: name.into(),
-        out_channels,
-        kernel,
-        stride,
-        padding,
-    };
-    let activation = |name: &str| LayerConfig::Activation { name: name.into() };
+/// Whose names want out of their strings and comments.
+fn hostile_model(bits: &str, quantization: QuantizationConfig) -> Model {
     let layers = vec![
         conv("conv1", 5, [3, 2, 1]),
         LayerConfig::BatchNorm { name: "bn1".into() },
@@ -182,31 +171,8 @@ fn random_model(bits: &str, quantization: QuantizationConfig) -> Model {
         LayerConfig::Dropout { rate: 0.2 },
         LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
     ];
-    let network = NetworkConfig { input: Shape::new(3, 9, 8), classes: 5, layers };
-    let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &network).unwrap();
-    let quantization = QuantizationConfig { bits, ..quantization };
-    let layout = ParameterLayout::new(&network, &quantization).unwrap();
-    let mut random = Random(17);
-    let mut parameters = vec![0.0; layout.padded_length() as usize];
-    for parameter in &layout.parameters {
-        for value in &mut parameters[parameter.range()] {
-            *value = match parameter.role {
-                ParameterRole::Weight => (random.signed() + random.signed()) / (parameter.fan_in as f32).sqrt(),
-                ParameterRole::Scale | ParameterRole::RunningVariance | ParameterRole::Alpha => 1.2 + random.signed(),
-                _ => 0.3 * random.signed(),
-            };
-        }
-    }
-    for step in layout.steps() {
-        layout.initialize_step(step, &mut parameters);
-    }
-    let config = ModelConfig {
-        network,
-        quantization,
-        normalize: PixelNormalization { mean: 0.35, deviation: 0.3 },
-        dataset: "*/ #error @prefix@ \n".into(),
-        class_names: ["a\"\\??/*/", "%s%n", "\u{e9}\u{1f600}", "", "\n"].map(String::from).to_vec(),
-        training: Default::default(),
-    };
-    Model { config, layout, parameters, has_alphas: true, path: Default::default() }
+    let mut model = random_model(NetworkConfig { input: Shape::new(3, 9, 8), classes: 5, layers }, bits, quantization, 17);
+    model.config.dataset = "*/ #error @prefix@ \n".into();
+    model.config.class_names = ["a\"\\??/*/", "%s%n", "\u{e9}\u{1f600}", "", "\n"].map(String::from).to_vec();
+    model
 }

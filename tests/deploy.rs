@@ -2,13 +2,10 @@
 
 mod common;
 
-use common::{Random, gpu, read};
+use common::{NORMALIZATION, Random, activation, conv, gpu, random_model, read};
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData, StepRecord},
-    config::{
-        LayerBits, LayerConfig, ModelConfig, NetworkConfig, PactKind, PixelNormalization, QuantizationConfig, Shape,
-        WeightQuantizer, expand_bits,
-    },
+    config::{LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     data::Split,
     deploy::{
         DeployableActivation, DeployableModel, DeployableWeights, Encoding, IntegerPlan, Operation, StepOperation, StepWeights,
@@ -17,17 +14,9 @@ use saliq::{
     integer::{Agreement, IntegerNetwork},
     metrics::Classifier,
     model::Model,
-    nn::{Network, NetworkOptions, ParameterLayout, ParameterRole, TileTable},
+    nn::{Network, NetworkOptions, TileTable},
     reference::integer_network::integer_network,
 };
-
-fn conv(name: &str, out_channels: u32, [kernel, stride, padding]: [u32; 3]) -> LayerConfig {
-    LayerConfig::Conv { name: name.into(), out_channels, kernel, stride, padding }
-}
-
-fn activation(name: &str) -> LayerConfig {
-    LayerConfig::Activation { name: name.into() }
-}
 
 /// Odd shapes, batch norms behind both kinds of layers, dropout.
 fn network() -> NetworkConfig {
@@ -45,41 +34,6 @@ fn network() -> NetworkConfig {
         LayerConfig::Linear { name: "fc2".into(), out_features: 5 },
     ];
     NetworkConfig { input: Shape::new(3, 11, 13), classes: 5, layers }
-}
-
-/// A model of random parameters.
-fn model(bits: &str, quantization: QuantizationConfig, seed: u64) -> Model {
-    model_of(network(), bits, quantization, seed)
-}
-
-fn model_of(network: NetworkConfig, bits: &str, quantization: QuantizationConfig, seed: u64) -> Model {
-    let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &network).unwrap();
-    let quantization = QuantizationConfig { bits, ..quantization };
-    let layout = ParameterLayout::new(&network, &quantization).unwrap();
-    let mut random = Random(seed);
-    let mut parameters = vec![0.0; layout.padded_length() as usize];
-    for parameter in &layout.parameters {
-        for value in &mut parameters[parameter.range()] {
-            *value = match parameter.role {
-                ParameterRole::Weight => (random.signed() + random.signed() + random.signed()) / (parameter.fan_in as f32).sqrt(),
-                ParameterRole::Scale | ParameterRole::RunningVariance | ParameterRole::Alpha => 1.2 + random.signed(),
-                _ => 0.3 * random.signed(),
-            };
-        }
-    }
-    for step in layout.steps() {
-        layout.initialize_step(step, &mut parameters);
-    }
-    let normalize = NORMALIZATION;
-    let config = ModelConfig {
-        network,
-        quantization,
-        normalize,
-        dataset: String::new(),
-        class_names: Vec::new(),
-        training: Default::default(),
-    };
-    Model { config, layout, parameters, has_alphas: true, path: Default::default() }
 }
 
 /// The kernels' quantized weights of every layer, [out, in, tap].
@@ -127,7 +81,7 @@ fn levels_are_the_kernels() {
         for per_channel in [false, true] {
             let bits: Vec<String> = bits.split(',').map(|bits| format!("{bits}a32")).collect();
             let quantization = QuantizationConfig { weight_quant, per_channel, ..Default::default() };
-            let model = model(&bits.join(","), quantization, 7);
+            let model = random_model(network(), &bits.join(","), quantization, 7);
             let deployed = DeployableModel::new(&model).unwrap();
             for (layer, (made, expected)) in weights(&deployed).into_iter().zip(kernel_weights(&model)).enumerate() {
                 let what = format!("{weight_quant:?} {bits:?} {per_channel} layer {layer}");
@@ -150,7 +104,7 @@ fn levels_are_the_kernels() {
 #[test]
 fn batch_norms_and_dropouts_are_gone() {
     let quantization = QuantizationConfig { pact: PactKind::Signed, ..Default::default() };
-    let deployed = DeployableModel::new(&model("w4a3,w32a4,w2a32,8", quantization, 3)).unwrap();
+    let deployed = DeployableModel::new(&random_model(network(), "w4a3,w32a4,w2a32,8", quantization, 3)).unwrap();
     let names: Vec<&str> = deployed.layers.iter().map(|layer| &*layer.name).collect();
     assert_eq!(names, ["conv1", "act1", "pool3", "conv2", "act2", "fc1", "act3", "fc2"]);
     assert!(deployed.layers.windows(2).all(|pair| pair[0].output == pair[1].input));
@@ -188,8 +142,6 @@ fn images(shape: Shape, count: usize, seed: u64) -> Split {
     let images = (0..count * shape.elements() as usize).map(|_| random.below(256) as u8).collect();
     Split { images, labels: vec![0; count] }
 }
-
-const NORMALIZATION: PixelNormalization = PixelNormalization { mean: 0.4, deviation: 0.3 };
 
 /// Every step of integer inference, with the kernels of software drivers and of GPUs, against exact arithmetic. Levels are equal, floats but for their own rounding.
 fn check(what: &str, model: &Model) -> IntegerPlan {
@@ -249,7 +201,7 @@ fn integer_inference_is_exact() {
     ];
     for (weight_quant, per_channel, pact, bits, integer_steps) in cases {
         let quantization = QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
-        let model = model(bits, quantization, 11);
+        let model = random_model(network(), bits, quantization, 11);
         let plan = check(&format!("{weight_quant:?} {pact:?} {bits}"), &model);
         assert_eq!(plan.integer_steps(), integer_steps, "{bits}");
     }
@@ -259,7 +211,7 @@ fn integer_inference_is_exact() {
 fn activations_and_pools_on_their_own() {
     for (bits, pact) in [("4,w4a3,w8a4", PactKind::Unsigned), ("w32a4,w2a2,w2a8", PactKind::Signed)] {
         let quantization = QuantizationConfig { pact, ..Default::default() };
-        let plan = check(bits, &model_of(detached(), bits, quantization, 23));
+        let plan = check(bits, &random_model(detached(), bits, quantization, 23));
         assert!(plan.steps.iter().any(|step| matches!(step.operation, StepOperation::Activation { .. })));
         assert_eq!(plan.steps.last().map(|step| step.to.clone()), Some(Encoding::Float));
     }
@@ -269,7 +221,8 @@ fn activations_and_pools_on_their_own() {
 #[test]
 fn sums_are_bounded() {
     let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Symmetric, ..Default::default() };
-    let plan = IntegerPlan::new(&DeployableModel::new(&model("8,8,8,8", quantization, 2)).unwrap(), NORMALIZATION);
+    let plan =
+        IntegerPlan::new(&DeployableModel::new(&random_model(network(), "8,8,8,8", quantization, 2)).unwrap(), NORMALIZATION);
     let sums = |input: &[i64], values: &[i32]| values.iter().zip(input).map(|(&w, a)| i64::from(w) * a).sum::<i64>();
     for step in &plan.steps {
         let StepOperation::Weighted(weighted) = &step.operation else { continue };
@@ -295,7 +248,7 @@ fn levels_are_those_of_fake_quantization() {
         ("8", false, PactKind::SignedAfterRelu),
     ] {
         let quantization = QuantizationConfig { per_channel, pact, ..Default::default() };
-        let model = model(bits, quantization, 31);
+        let model = random_model(network(), bits, quantization, 31);
         let plan = IntegerPlan::new(&DeployableModel::new(&model).unwrap(), NORMALIZATION);
         let integer = IntegerNetwork::new(gpu(), &plan, 8).unwrap();
         let options = NetworkOptions { slots: 8, ..Default::default() };

@@ -3,13 +3,13 @@
 mod common;
 mod support;
 
-use common::Random;
+use common::{Random, activation, conv, random_model};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use prost::Message;
 use saliq::{
     config::{
-        ActivationQuantizer, LayerBits, LayerConfig, ModelConfig, NetworkConfig, PactKind, PixelNormalization,
-        QuantizationConfig, QuantizationOverrides, Shape, WeightQuantizer, expand_bits,
+        ActivationQuantizer, LayerConfig, NetworkConfig, PactKind, PixelNormalization, QuantizationConfig, QuantizationOverrides,
+        Shape, WeightQuantizer,
     },
     deploy::{
         DeployableModel, UNDECIDED,
@@ -18,20 +18,11 @@ use saliq::{
     },
     metrics::Cost,
     model::Model,
-    nn::{ParameterLayout, ParameterRole},
     reference::network::ReferenceNetwork,
 };
 use support::{Tensors, golden, json, refused, succeed, text};
 
 const INPUT: Shape = Shape::new(3, 11, 13);
-
-fn conv(name: &str, out_channels: u32, [kernel, stride, padding]: [u32; 3]) -> LayerConfig {
-    LayerConfig::Conv { name: name.into(), out_channels, kernel, stride, padding }
-}
-
-fn activation(name: &str) -> LayerConfig {
-    LayerConfig::Activation { name: name.into() }
-}
 
 fn norm(name: &str) -> LayerConfig {
     LayerConfig::BatchNorm { name: name.into() }
@@ -60,38 +51,6 @@ fn network() -> NetworkConfig {
         linear("fc2", 5),
     ];
     NetworkConfig { input: INPUT, classes: 5, layers }
-}
-
-/// A model of random parameters.
-fn model(network: NetworkConfig, bits: &str, quantization: QuantizationConfig, seed: u64) -> Model {
-    let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &network).unwrap();
-    let quantization = QuantizationConfig { bits, ..quantization };
-    let layout = ParameterLayout::new(&network, &quantization).unwrap();
-    let mut random = Random(seed);
-    let mut parameters = vec![0.0; layout.padded_length() as usize];
-    for parameter in &layout.parameters {
-        for value in &mut parameters[parameter.range()] {
-            *value = match parameter.role {
-                ParameterRole::Weight => (random.signed() + random.signed() + random.signed()) / (parameter.fan_in as f32).sqrt(),
-                ParameterRole::Scale | ParameterRole::RunningVariance | ParameterRole::Alpha => 1.2 + random.signed(),
-                ParameterRole::ActivationStep { highest } => (1.2 + random.signed()) / highest as f32,
-                ParameterRole::BatchCount => 3.0,
-                _ => 0.3 * random.signed(),
-            };
-        }
-    }
-    for step in layout.steps() {
-        layout.initialize_step(step, &mut parameters);
-    }
-    let config = ModelConfig {
-        network,
-        quantization,
-        normalize: PixelNormalization { mean: 0.4, deviation: 0.3 },
-        dataset: "mnist-mini".into(),
-        class_names: Vec::new(),
-        training: Default::default(),
-    };
-    Model { config, layout, parameters, has_alphas: true, path: Default::default() }
 }
 
 const WIDTHS: [(WeightQuantizer, &[u32]); 6] = [
@@ -143,7 +102,7 @@ fn onnx_files_compute_what_the_reference_network_does() {
     let (mut compared, mut undecided) = (0, 0);
     for seed in 0..24 {
         let ((bits, quantization), four_bits, normalized) = strategy.new_tree(&mut runner).unwrap().current();
-        let model = model(network(), &bits, quantization, seed);
+        let model = random_model(network(), &bits, quantization, seed);
         let input = if normalized { OnnxInput::Normalized } else { OnnxInput::Image };
         let file = bytes(&model, &OnnxOptions { input, four_bits, metadata: Vec::new() });
         let PixelNormalization { mean, deviation } = model.config.normalize;
@@ -209,7 +168,8 @@ fn operator_sets_types_and_metadata() {
     let export = |weight_quant, bits: &str, four_bits| {
         let quantization = QuantizationConfig { weight_quant, ..Default::default() };
         let metadata = vec![("class_names".to_string(), "[\"é\"]".to_string())];
-        let file = bytes(&model(network(), bits, quantization, 1), &OnnxOptions { input: OnnxInput::Image, four_bits, metadata });
+        let file =
+            bytes(&random_model(network(), bits, quantization, 1), &OnnxOptions { input: OnnxInput::Image, four_bits, metadata });
         let onnx = ModelProto::decode(&file[..]).unwrap();
         let graph = onnx.graph.as_ref().unwrap();
         let mut types: Vec<i32> = graph.initializer.iter().map(|tensor| tensor.data_type.unwrap()).collect();
@@ -239,7 +199,7 @@ fn operator_sets_types_and_metadata() {
 #[test]
 fn damaged_onnx_files_are_errors() {
     let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Affine, per_channel: true, ..Default::default() };
-    let good = bytes(&model(network(), "w4a4", quantization, 5), &OnnxOptions::default());
+    let good = bytes(&random_model(network(), "w4a4", quantization, 5), &OnnxOptions::default());
     let images = pixels(1, 1);
     proptest!(ProptestConfig::with_cases(200), |(at in 0..good.len(), flip in 1u8..=255, cut in any::<bool>())| {
         let mut bad = good.clone();
@@ -263,7 +223,7 @@ fn load(bytes: &[u8]) -> saliq::Result<Model> {
 #[test]
 fn packed_files_give_back_every_bit() {
     proptest!(ProptestConfig::with_cases(40), |((bits, quantization) in quantization(), seed in any::<u64>())| {
-        let model = model(network(), &bits, quantization, seed);
+        let model = random_model(network(), &bits, quantization, seed);
         let deployed = DeployableModel::new(&model).unwrap();
         let packed = packed_file(&model).unwrap();
         let read = load(&packed).unwrap();
@@ -291,7 +251,7 @@ fn packed_files_give_back_every_bit() {
 #[test]
 fn damaged_packed_files_are_errors_or_levels() {
     let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Symmetric, per_channel: true, ..Default::default() };
-    let good = packed_file(&model(network(), "w3a4,w2a4,w8a8", quantization, 5)).unwrap();
+    let good = packed_file(&random_model(network(), "w3a4,w2a4,w8a8", quantization, 5)).unwrap();
     let header = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
     proptest!(ProptestConfig::with_cases(300), |(at in 0..good.len(), flip in 1u8..=255, cut in 0u8..4, early in any::<bool>())| {
         let mut bad = good.clone();
@@ -345,7 +305,7 @@ fn packed_files_are_models() {
     ];
     let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
     let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Affine, ..Default::default() };
-    let model = model(network, "w3a4,w4a32", quantization, 11);
+    let model = random_model(network, "w3a4,w4a32", quantization, 11);
     Model::save(&path, &model.config, &model.layout, &model.parameters).unwrap();
 
     let said = json(&["export", text(&path), "--format", "packed", "--out", text(&packed)]);
@@ -398,7 +358,7 @@ fn export_verifies_what_it_wrote() {
     let layers = vec![conv("conv1", 4, [3, 2, 1]), activation("act1"), linear("fc1", 10)];
     let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
     for (bits, quantization) in [("32", QuantizationConfig::default()), ("w2a4,w4a32", QuantizationConfig::default())] {
-        let model = model(network.clone(), bits, quantization, 3);
+        let model = random_model(network.clone(), bits, quantization, 3);
         Model::save(&path, &model.config, &model.layout, &model.parameters).unwrap();
         let export = ["export", text(&path), "--format", "onnx", "--out", text(&onnx), "--verify", "12"];
         let verification = &json(&export)["verification"];
@@ -435,7 +395,7 @@ fn the_python_page_names_what_the_files_have() {
     }
     expected.sort();
     let table_one =
-        model(NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5]), "32", QuantizationConfig::default(), 1);
+        random_model(NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5]), "32", QuantizationConfig::default(), 1);
     let path = folder.path().join("model.safetensors");
     Model::save(&path, &table_one.config, &table_one.layout, &table_one.parameters).unwrap();
     let found: Vec<_> = Tensors::open(&path).contents().into_iter().map(|(name, _, shape)| (name, shape)).collect();

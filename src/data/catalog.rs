@@ -1,9 +1,5 @@
 //! The data sets known by name: what they hold, where they are published, their checksums, and the embedded mini sets.
 
-use std::fmt::Write;
-
-use sha2::{Digest, Sha256};
-
 use crate::config::Shape;
 
 /// One of the four files of a set.
@@ -186,21 +182,4 @@ pub(crate) fn hint(name: &str) -> String {
     let names: Vec<&str> = CATALOG.iter().map(|entry| entry.name).collect();
     let meant = suggest(name).map(|known| format!(", did you mean {known}?")).unwrap_or_default();
     format!("{meant} (known: {})", names.join(", "))
-}
-
-/// SHA-256 of the concatenated parts, in hexadecimal.
-pub(crate) fn sha256_hex<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part);
-    }
-    hex(&hash.finalize())
-}
-
-/// Lower-case hexadecimal digits of `bytes`.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-        text
-    })
 }

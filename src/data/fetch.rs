@@ -120,7 +120,7 @@ fn verify(input: impl BufRead, file: &PinnedFile) -> Result<(), String> {
         let comparison = if length < file.bytes { format!("{length} bytes") } else { "more".into() };
         return Err(format!("not the published file: {comparison} instead of {} bytes once decompressed", file.bytes));
     }
-    let found = catalog::hex(&hash.finalize());
+    let found = crate::digest::hex(&hash.finalize());
     if found != file.sha256 {
         return Err(format!("not the published file: SHA-256 {found} instead of {}", file.sha256));
     }

@@ -230,7 +230,7 @@ fn check_sums(entry: &Entry, folder: &Path, splits: [&(Shape, Split); 2]) {
     let [train, test] = splits.map(|(shape, split)| {
         let images = idx::image_header(*shape, split.len());
         let labels = idx::header(&[split.len() as u32]);
-        [catalog::sha256_hex([&images[..], &split.images]), catalog::sha256_hex([&labels[..], &split.labels])]
+        [crate::digest::sha256_hex([&images[..], &split.images]), crate::digest::sha256_hex([&labels[..], &split.labels])]
     });
     for (file, sum) in entry.files.iter().zip(train.iter().chain(&test)) {
         if file.sha256 != sum {

@@ -104,7 +104,7 @@ fn sums_of_the_embedded_sets_are_those_pinned() {
         let set = load_from(entry.name, &Places::default()).unwrap();
         let sums = [&set.train, &set.test].map(|split| {
             let (images, labels) = (idx::image_header(set.shape, split.len()), idx::header(&[split.len() as u32]));
-            [catalog::sha256_hex([&images[..], &split.images]), catalog::sha256_hex([&labels[..], &split.labels])]
+            [crate::digest::sha256_hex([&images[..], &split.images]), crate::digest::sha256_hex([&labels[..], &split.labels])]
         });
         assert_eq!(sums.concat(), entry.files.map(|file| file.sha256.to_string()));
         for (file, bytes) in entry.files.iter().zip(entry.embedded.unwrap()) {

@@ -10,7 +10,7 @@
 
 use crate::{
     Error, Result,
-    config::{QuantizationConfig, WeightQuantizer},
+    config::{QuantizationConfig, WeightQuantizer, decimal},
     quant::sawb_coefficients,
 };
 
@@ -292,11 +292,6 @@ impl Constants {
             WeightQuantizer::Binary => -1,
         }
     }
-}
-
-/// The decimal number that a coefficient is written as.
-fn decimal(value: f32) -> f64 {
-    crate::config::decimal(value)
 }
 
 /// tanh as shaders/common/quantizer.wgsl computes it.

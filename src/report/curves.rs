@@ -31,6 +31,8 @@ pub struct Series {
     pub smooth: bool,
     /// A shaded band behind the line, such as a spread: (x, low, high) in the order of x.
     pub band: Vec<(f64, f64, f64)>,
+    /// Which colour and marker it has, from 0; `None`: those of its place in the chart. Charts that stand together give the same thing the same ones.
+    pub style: Option<usize>,
 }
 
 /// A line chart.
@@ -241,19 +243,19 @@ impl LineChart {
             let lower = band.iter().map(|&&(x, low, _)| (x, low));
             let outline: Vec<_> = lower.chain(band.iter().rev().map(|&&(x, _, high)| (x, high))).collect();
             if outline.len() > 2 {
-                let fill = ShapeStyle { color: raw_placeholder(index).mix(0.18), filled: true, stroke_width: 0 };
+                let fill = ShapeStyle { color: raw_placeholder(self.style(index)).mix(0.18), filled: true, stroke_width: 0 };
                 chart.draw_series([Polygon::new(outline, fill)])?;
             }
         }
         let faint = |index| ShapeStyle { color: raw_placeholder(index).mix(0.3), filled: false, stroke_width: UNIT as u32 };
         for (index, line) in lines.iter().enumerate() {
             for part in line.raw.iter().filter(|_| line.smooth.is_some()) {
-                chart.draw_series([PathElement::new(reduce(part), faint(index))])?;
+                chart.draw_series([PathElement::new(reduce(part), faint(self.style(index)))])?;
             }
         }
         for (index, line) in lines.iter().enumerate() {
             for part in line.main() {
-                chart.draw_series([PathElement::new(reduce(part), stroke(index, 2.2))])?;
+                chart.draw_series([PathElement::new(reduce(part), stroke(self.style(index), 2.2))])?;
             }
         }
         // `backend_coord` counts from the corner of the whole drawing, `area` from its own.
@@ -261,10 +263,15 @@ impl LineChart {
         for (index, line) in lines.iter().enumerate() {
             for point in line.marked(index, lines.len()) {
                 let (x, y) = chart.backend_coord(&point);
-                draw_marker(area, (x - left, y - top), index)?;
+                draw_marker(area, (x - left, y - top), self.style(index))?;
             }
         }
         Ok(())
+    }
+
+    /// Style of the series at `index`.
+    fn style(&self, index: usize) -> usize {
+        self.series[index].style.unwrap_or(index)
     }
 
     fn named_ticks(&self) -> Ticks {
@@ -287,7 +294,7 @@ impl LineChart {
             if x > EDGE && x + width > WIDTH - EDGE {
                 (x, y) = (EDGE, y + 22);
             }
-            entries.push(Entry { series: index, text, x, y });
+            entries.push(Entry { series: self.style(index), text, x, y });
             x += width + 22;
         }
         entries

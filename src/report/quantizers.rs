@@ -10,6 +10,8 @@ use crate::train::QuantizerState;
 pub struct QuantizerTrace<'a> {
     /// Name in the legend.
     pub model: String,
+    /// Place among all the report's models, from 0: that of its colour and marker.
+    pub place: usize,
     /// (step, state), ascending.
     pub states: Vec<(u64, &'a QuantizerState)>,
 }
@@ -50,7 +52,12 @@ fn panels_of<'a>(
             let points = found.iter().filter_map(move |(step, values)| Some((*step, f64::from(*values.get(index)?))));
             points.chain([(f64::NAN, f64::NAN)])
         };
-        Series { name: trace.model.clone(), points: (0..lines).flat_map(line).collect(), ..Series::default() }
+        Series {
+            name: trace.model.clone(),
+            points: (0..lines).flat_map(line).collect(),
+            style: Some(trace.place),
+            ..Series::default()
+        }
     };
     names
         .into_iter()
@@ -77,8 +84,8 @@ mod tests {
             weight_range: [("conv1".into(), [-alpha, alpha])].into(),
         };
         let (first, second) = (state(2.0), state(3.0));
-        let trace = |model: &str| QuantizerTrace { model: model.into(), states: vec![(1, &first), (5, &second)] };
-        let empty = QuantizerTrace { model: "float".into(), states: Vec::new() };
+        let trace = |model: &str| QuantizerTrace { model: model.into(), place: 0, states: vec![(1, &first), (5, &second)] };
+        let empty = QuantizerTrace { model: "float".into(), place: 0, states: Vec::new() };
         let charts = quantizer_charts(&[trace("(4,4)"), empty, trace("(2,2)")]).0;
         assert_eq!(charts.iter().map(|chart| chart.title.split(':').next().unwrap()).collect::<Vec<_>>(), ["act1", "conv1"]);
         assert_eq!(charts[0].series.iter().map(|series| series.name.as_str()).collect::<Vec<_>>(), ["(4,4)", "(2,2)"]);

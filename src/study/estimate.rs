@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{
     plan::{Plan, Stage},
@@ -14,6 +13,7 @@ use crate::{
     Error, Result,
     config::{PartialRunConfig, RunConfig},
     data::Dataset,
+    digest::sha256_hex,
     files::{read_bounded, write_atomically},
     gpu::Gpu,
     saliency::{Method, MethodOptions},
@@ -97,9 +97,8 @@ impl Work {
         let tests = u64::from((dataset.test.len() as u32).min(config.test_limit.unwrap_or(u32::MAX)));
         // Fake quantization adds little to a step.
         let described = format!("{:?} {} {batch} {:?}", config.network, run.variant.sgt, config.precision);
-        let digest = Sha256::digest(described);
         Ok(Work {
-            kind: digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
+            kind: sha256_hex([described.as_bytes()])[..12].into(),
             steps,
             step_passes: f64::from(batch) * if run.variant.sgt { 7.0 } else { 3.0 },
             judging_passes: judging_passes(plan, index, &config, dataset) + (steps.div_ceil(u64::from(per_epoch)) * tests) as f64,
@@ -273,10 +272,9 @@ impl Estimate {
         let measured = calibration.0.get(adapter);
         let mine: Vec<usize> = (0..plan.runs.len()).filter(|&index| shard.has(plan.runs[index].chain)).collect();
         let works = mine.iter().map(|&index| Work::new(plan, index, datasets)).collect::<Result<Vec<Work>>>()?;
-        let timings: Vec<Option<Timing>> = mine
-            .iter()
-            .map(|&index| Timing::read(&plan.folder(root, index), adapter).filter(|_| is_finished(plan, root, index)))
-            .collect();
+        let finished: Vec<bool> = mine.iter().map(|&index| is_finished(plan, root, index)).collect();
+        let timing = |(&index, &finished): (&usize, &bool)| Timing::read(&plan.folder(root, index), adapter).filter(|_| finished);
+        let timings: Vec<Option<Timing>> = mine.iter().zip(&finished).map(timing).collect();
         let mut by_kind: BTreeMap<&str, Ratio> = BTreeMap::new();
         for (work, timing) in works.iter().zip(&timings) {
             if let Some(timing) = timing.as_ref().filter(|timing| timing.steps > 0) {
@@ -305,10 +303,10 @@ impl Estimate {
         }
         let runs: Vec<EstimatedRun> = mine
             .iter()
+            .zip(finished)
             .zip(works.iter().zip(&timings))
-            .map(|(&index, (work, timing))| {
+            .map(|((&index, finished), (work, timing))| {
                 let run = &plan.runs[index];
-                let finished = timing.is_some() || is_finished(plan, root, index);
                 let first = first_rate(work).map(|rate| rate * drift.value().unwrap_or(1.0));
                 let per_step = finished_rate(&work.kind).or(first).unwrap_or(pass * work.step_passes);
                 let left = work.steps as f64 * per_step + pass * work.judging_passes * judging.value().unwrap_or(1.0);

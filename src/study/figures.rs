@@ -264,9 +264,11 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
     let models = shown(summary, dataset);
     let traces: Vec<QuantizerTrace<'_>> = models
         .iter()
-        .filter(|model| !model.quantizers.is_empty())
-        .map(|model| QuantizerTrace {
+        .enumerate()
+        .filter(|(_, model)| !model.quantizers.is_empty())
+        .map(|(place, model)| QuantizerTrace {
             model: model.variant.label(),
+            place,
             states: model.quantizers.iter().map(|(step, state)| (*step, state)).collect(),
         })
         .collect();

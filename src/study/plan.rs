@@ -6,7 +6,6 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{
     preset::{JudgementPlan, Preset},
@@ -16,6 +15,7 @@ use crate::{
     Error, Result,
     config::{BitsList, LayerBits, PartialRunConfig, PixelNormalization, RunConfig, short_name},
     data::Dataset,
+    digest::sha256_hex,
 };
 
 /// The plan in a study's folder.
@@ -199,7 +199,7 @@ impl Plan {
             "judgement": self.judgement,
             "behind": behind,
         });
-        hexadecimal(&Sha256::digest(text.to_string())[..4])
+        sha256_hex([text.to_string().as_bytes()])[..8].to_string()
     }
 
     /// Whether a quantization-aware model starts from its float model.
@@ -251,16 +251,7 @@ struct Source<'a> {
 
 /// SHA-256 of all images and labels.
 fn digest(dataset: &Dataset) -> String {
-    let mut hasher = Sha256::new();
-    for split in [&dataset.train, &dataset.test] {
-        hasher.update(&split.images);
-        hasher.update(&split.labels);
-    }
-    hexadecimal(&hasher.finalize())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_hex([&dataset.train, &dataset.test].into_iter().flat_map(|split| [&split.images[..], &split.labels[..]]))
 }
 
 fn bits_list(text: &str) -> Result<BitsList> {

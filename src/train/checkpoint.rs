@@ -1,7 +1,6 @@
 //! Checkpoints: parameters, optimiser state and progress, in one safetensors file with a checksum; the newest and the one before it are kept.
 
 use std::{
-    fmt::Write,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -12,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Skips;
 use crate::{
     Error, Result,
+    digest::hex,
     model::{Tensor, TensorFile},
     sgt::MaskingProgress,
 };
@@ -129,10 +129,7 @@ fn checksum<'a>(progress: &str, arrays: impl Iterator<Item = &'a Vec<f32>>) -> S
         digest.update((bytes.len() as u64).to_le_bytes());
         digest.update(bytes);
     }
-    digest.finalize().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&digest.finalize())
 }
 
 #[cfg(test)]

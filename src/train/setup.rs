@@ -2,9 +2,10 @@
 
 use crate::{
     Error, Result,
-    config::{LayerConfig, NetworkConfig, RunConfig, Shape},
+    config::{LayerConfig, RunConfig},
     data::{Dataset, Split},
     gpu::Gpu,
+    metrics::Cost,
     nn::groups,
 };
 
@@ -28,20 +29,6 @@ pub(super) fn splits(config: &RunConfig, dataset: &Dataset) -> Result<(Split, Op
 /// them in one. Where batch norm needs the batch as a whole, it is not cut for this.
 pub const DISPATCH_FLOPS: u64 = 40_000_000_000;
 
-/// The most operations that a dispatch has for an image.
-fn largest_flops(network: &NetworkConfig) -> Result<u64> {
-    let shapes = network.shapes()?;
-    let inputs = std::iter::once(&network.input).chain(&shapes);
-    let flops = |((layer, input), output): ((&LayerConfig, &Shape), &Shape)| match layer {
-        LayerConfig::Conv { kernel, .. } => {
-            2 * u64::from(*kernel).pow(2) * u64::from(input.channels) * u64::from(output.channels) * u64::from(output.pixels())
-        }
-        LayerConfig::Linear { out_features, .. } => 2 * u64::from(input.elements()) * u64::from(*out_features),
-        _ => 0,
-    };
-    Ok(network.layers.iter().zip(inputs).zip(&shapes).map(flops).max().unwrap_or(0).max(1))
-}
-
 /// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds at once, and every dispatch within
 /// [`DISPATCH_FLOPS`]; never more than `most`.
 pub(super) fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool, most: u32) -> Result<u32> {
@@ -62,8 +49,9 @@ pub(super) fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: b
     let images = if config.network.has_batch_norm() {
         images
     } else {
-        let flops = largest_flops(&config.network)? * if twins { 2 } else { 1 };
-        images.min(DISPATCH_FLOPS / flops).max(1)
+        let cost = Cost::new(&config.network, &config.quantization)?;
+        let largest = cost.layers.iter().map(|layer| layer.flops).max().unwrap_or(0).max(1);
+        images.min(DISPATCH_FLOPS / (largest * if twins { 2 } else { 1 })).max(1)
     };
     let parts = u64::from(batch_size).div_ceil(images.min(u64::from(most.max(1))));
     Ok(u64::from(batch_size).div_ceil(parts) as u32)

@@ -3,7 +3,12 @@
 
 use std::sync::OnceLock;
 
-use saliq::gpu::{Buffer, DeviceProfile, Gpu, GpuOptions};
+use saliq::{
+    config::{LayerBits, LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, expand_bits},
+    gpu::{Buffer, DeviceProfile, Gpu, GpuOptions},
+    model::Model,
+    nn::{ParameterLayout, ParameterRole},
+};
 
 /// The device all tests of a binary share; `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default limits and no features.
 /// Without an adapter the test fails with the words that say how to install one.
@@ -67,4 +72,49 @@ impl Random {
     pub fn vector(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.signed()).collect()
     }
+}
+
+/// A convolution by kernel, stride and padding.
+pub fn conv(name: &str, out_channels: u32, [kernel, stride, padding]: [u32; 3]) -> LayerConfig {
+    LayerConfig::Conv { name: name.into(), out_channels, kernel, stride, padding }
+}
+
+/// An activation.
+pub fn activation(name: &str) -> LayerConfig {
+    LayerConfig::Activation { name: name.into() }
+}
+
+/// Pixels of [`random_model`].
+pub const NORMALIZATION: PixelNormalization = PixelNormalization { mean: 0.4, deviation: 0.3 };
+
+/// A model of random parameters.
+pub fn random_model(network: NetworkConfig, bits: &str, quantization: QuantizationConfig, seed: u64) -> Model {
+    let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &network).unwrap();
+    let quantization = QuantizationConfig { bits, ..quantization };
+    let layout = ParameterLayout::new(&network, &quantization).unwrap();
+    let mut random = Random(seed);
+    let mut parameters = vec![0.0; layout.padded_length() as usize];
+    for parameter in &layout.parameters {
+        for value in &mut parameters[parameter.range()] {
+            *value = match parameter.role {
+                ParameterRole::Weight => (random.signed() + random.signed() + random.signed()) / (parameter.fan_in as f32).sqrt(),
+                ParameterRole::Scale | ParameterRole::RunningVariance | ParameterRole::Alpha => 1.2 + random.signed(),
+                ParameterRole::ActivationStep { highest } => (1.2 + random.signed()) / highest as f32,
+                ParameterRole::BatchCount => 3.0,
+                _ => 0.3 * random.signed(),
+            };
+        }
+    }
+    for step in layout.steps() {
+        layout.initialize_step(step, &mut parameters);
+    }
+    let config = ModelConfig {
+        network,
+        quantization,
+        normalize: NORMALIZATION,
+        dataset: "mnist-mini".into(),
+        class_names: Vec::new(),
+        training: Default::default(),
+    };
+    Model { config, layout, parameters, has_alphas: true, path: Default::default() }
 }

@@ -262,7 +262,7 @@ impl CompareResult {
                         name: self.models[0].methods[method].method.name().into(),
                         points: values.iter().map(|(place, interval)| (*place, interval.mean)).collect(),
                         band: values.iter().map(|(place, interval)| (*place, interval.low, interval.high)).collect(),
-                        smooth: false,
+                        ..Series::default()
                     }
                 })
                 .collect(),

@@ -232,7 +232,7 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
     };
     let loss = chart("Training loss (CE + λ·KL)", "loss", true, |line| line.loss);
     let kl = chart("KL divergence between clean and masked predictions", "KL", true, |line| line.kl);
-    let traces: Vec<QuantizerTrace<'_>> = trained.iter().filter(|one| one.bits != "32").map(trace).collect();
+    let traces: Vec<QuantizerTrace<'_>> = trained.iter().enumerate().filter(|(_, one)| one.bits != "32").map(trace).collect();
     Ok(vec![
         ("saliency.png", grid.png()?),
         ("filmstrip.png", filmstrip.png()?),
@@ -243,9 +243,9 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
 }
 
 /// The quantizers of a model while it trained.
-fn trace(one: &Trained) -> QuantizerTrace<'_> {
+fn trace((place, one): (usize, &Trained)) -> QuantizerTrace<'_> {
     let states = one.outcome.steps.iter().filter(|line| line.quantizers != QuantizerState::default());
-    QuantizerTrace { model: one.title.into(), states: states.map(|line| (line.step, &line.quantizers)).collect() }
+    QuantizerTrace { model: one.title.into(), place, states: states.map(|line| (line.step, &line.quantizers)).collect() }
 }
 
 /// `results.json`, and the JSON of `saliq demo --json`.

@@ -259,7 +259,13 @@ fn spread(name: String, curves: &[&Curve]) -> Series {
         (100.0 * share, low, high)
     });
     let name = if curves.len() > 1 { format!("{name} ({} models)", curves.len()) } else { name };
-    Series { name, points: points.collect(), band: if curves.len() > 1 { band.collect() } else { Vec::new() }, smooth: false }
+    Series {
+        name,
+        points: points.collect(),
+        band: if curves.len() > 1 { band.collect() } else { Vec::new() },
+        smooth: false,
+        style: None,
+    }
 }
 
 #[cfg(test)]
