@@ -13,7 +13,10 @@ use saliq::{
     },
     deploy::{
         DeployableModel, UNDECIDED,
-        onnx::{Interpreter, OnnxInput, OnnxOptions, onnx_model, schema::ModelProto},
+        onnx::{
+            Interpreter, OnnxInput, OnnxOptions, onnx_model,
+            schema::{DataType, ModelProto},
+        },
         packed_file,
     },
     metrics::Cost,
@@ -210,6 +213,35 @@ fn damaged_onnx_files_are_errors() {
             let _ = interpreter.run(&images, INPUT);
         }
     });
+}
+
+/// Sizes whose product is more than can be counted, or 0.
+#[test]
+fn sizes_that_cannot_be_in_onnx_files_are_errors() {
+    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Affine, per_channel: true, ..Default::default() };
+    let good =
+        onnx_model(&DeployableModel::new(&random_model(network(), "w4a4", quantization, 5)).unwrap(), &OnnxOptions::default());
+    let shapes = |model: &ModelProto| -> Vec<usize> {
+        let constants = &model.graph.as_ref().unwrap().initializer;
+        (0..constants.len()).filter(|&at| constants[at].data_type() == DataType::Int64).collect()
+    };
+    let places = shapes(&good);
+    assert!(!places.is_empty(), "a fully connected layer is followed by a convolution");
+    for sizes in [[-1, i64::MAX, i64::MAX, 2], [-1, 1 << 40, 1 << 40, 1 << 40], [-1, 0, 0, 0]] {
+        let mut bad = good.clone();
+        for &at in &places {
+            bad.graph.as_mut().unwrap().initializer[at].raw_data =
+                Some(sizes.iter().flat_map(|size| size.to_le_bytes()).collect());
+        }
+        assert!(Interpreter::new(&bad.encode_to_vec()).unwrap().run(&pixels(1, 1), INPUT).is_err(), "{sizes:?}");
+    }
+    // No elements, whatever the other sizes are.
+    let mut none = good.clone();
+    for constant in &mut none.graph.as_mut().unwrap().initializer {
+        constant.dims.insert(0, 0);
+        constant.raw_data = Some(Vec::new());
+    }
+    assert!(Interpreter::new(&none.encode_to_vec()).is_err());
 }
 
 /// A file of `bytes`, read as a model.

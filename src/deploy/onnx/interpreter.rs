@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::{
     schema::{AttributeType, DataType, ModelProto, NodeProto},
-    tensor::{Elements, Tensor, range},
+    tensor::{Elements, Tensor, element_count, range},
 };
 use crate::{
     Error, Result,
@@ -233,7 +233,7 @@ fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
         ("Reshape", [x, shape]) => match shape.whole()?.1 {
             &[-1, channels, height, width] if x.shape.len() == 2 => {
                 let sizes = [channels, height, width].map(|size| usize::try_from(size).unwrap_or(0));
-                if sizes.iter().product::<usize>() != x.shape[1] {
+                if element_count(&sizes) != Some(x.shape[1]) {
                     return Err(bad(format!("{:?} as {sizes:?}", x.shape)));
                 }
                 Tensor { shape: [&x.shape[..1], &sizes[..]].concat(), elements: x.elements.clone() }
@@ -297,7 +297,7 @@ fn dequantize(x: &Tensor, scale: &Tensor, zero: &Tensor, axis: i64) -> Result<Te
         return Err(bad("scales and zero points that do not fit"));
     }
     if scale.shape.is_empty() {
-        let real = |&value: &i64| (value - zeros[0]) as f64 * scales[0];
+        let real = |&value: &i64| value.saturating_sub(zeros[0]) as f64 * scales[0];
         return Ok(x.with(values.iter().map(real).collect()));
     }
     let axis = usize::try_from(axis).map_err(|_| bad("a negative axis"))?;
@@ -307,7 +307,7 @@ fn dequantize(x: &Tensor, scale: &Tensor, zero: &Tensor, axis: i64) -> Result<Te
     let inner: usize = x.shape[axis + 1..].iter().product();
     let real = |(at, &value): (usize, &i64)| {
         let channel = at / inner % scales.len();
-        (value - zeros[channel]) as f64 * scales[channel]
+        value.saturating_sub(zeros[channel]) as f64 * scales[channel]
     };
     Ok(x.with(values.iter().enumerate().map(real).collect()))
 }

@@ -48,6 +48,11 @@ fn tensor(name: &str, shape: &[usize], data_type: DataType, bytes: Vec<u8>) -> T
     }
 }
 
+/// Elements of a tensor of `shape`; none where there are too many to count.
+pub fn element_count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))
+}
+
 /// Lowest and highest integer of a type; none for floats.
 pub fn range(data_type: DataType) -> Option<(i64, i64)> {
     match data_type {
@@ -71,7 +76,7 @@ impl TensorProto {
         let bytes = self.raw_data();
         let shape: Option<Vec<usize>> = self.dims.iter().map(|&size| usize::try_from(size).ok()).collect();
         let shape = shape.ok_or_else(|| bad(format!("a shape of {:?}", self.dims)))?;
-        let count = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        let count = element_count(&shape).filter(|&count| count > 0);
         let count = count.ok_or_else(|| bad(format!("a shape of {shape:?}")))?;
         let data_type = self.data_type();
         let expected = match data_type {
