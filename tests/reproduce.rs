@@ -21,9 +21,10 @@ fn saliq(arguments: &[&str]) -> Command {
     command
 }
 
-/// A narrow study: three models a seed, two seeds.
+/// A narrow study: three models a seed, two seeds; settings that the preset does not have.
 fn study(folder: &Path, more: &[&str]) -> Command {
     let mut command = saliq(&["reproduce", "--preset", "tiny", "--bits", "2,2", "--sgt", "true", "--seeds", "2", "--quiet"]);
+    command.args(["--per-channel", "--pact", "signed-after-relu"]);
     command.arg("--out").arg(folder).args(more);
     command
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AdapterName, median};
 use crate::{
-    Result,
+    Error, Result,
     batch::{Batch, StepRecord},
     config::{LayerBits, QuantizationConfig},
     deploy::{DeployableModel, IntegerPlan},
@@ -29,6 +29,9 @@ pub struct EngineResult {
     pub images_per_second: f64,
     /// Bytes of activations an image.
     pub bytes_per_image: u64,
+    /// Images that are computed at once: fewer than a batch where the adapter does not bind its activations as a whole.
+    #[serde(default)]
+    pub images_at_a_time: u32,
 }
 
 /// All ways at one batch size.
@@ -70,34 +73,23 @@ pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mu
     let sizes = (0..).map(|power| 4u32.pow(power)).take_while(|&size| size < most).chain([most]);
     for batch_size in sizes {
         progress(&format!("{batch_size} images a batch"));
-        let options = NetworkOptions { slots: batch_size, ..NetworkOptions::default() };
-        let float = filled(gpu, model, &plain, options)?;
-        let fake = filled(gpu, model, &config.quantization, options)?;
-        let integer = IntegerNetwork::new(gpu, &plan, batch_size)?;
-        let batch = Batch::new(gpu, batch_size, false, 1)?;
-        batch.write_table(gpu, &StepRecord::in_file_order(batch_size, batch_size, 0));
-        let mut begin = Recording::new();
-        batch.record_begin(gpu, &mut begin)?;
-        begin.submit(gpu)?;
-        let classifiers: [&dyn Classifier; 3] = [&float, &fake, &integer];
-        let mut passes = Vec::new();
-        for classifier in classifiers {
-            let mut weights = Recording::new();
-            classifier.record_weights(gpu, &mut weights)?;
-            weights.submit(gpu)?;
-            let mut pass = Recording::new();
-            classifier.record_forward(gpu, &mut pass, batch.clean())?;
-            passes.push(pass);
-        }
+        let float = fitting(batch_size, |slots| filled(gpu, model, &plain, slots))?;
+        let fake = fitting(batch_size, |slots| filled(gpu, model, &config.quantization, slots))?;
+        let integer = fitting(batch_size, |slots| IntegerNetwork::new(gpu, &plan, slots))?;
+        let mut passes = [
+            Pass::new(gpu, &float.0, batch_size, float.1)?,
+            Pass::new(gpu, &fake.0, batch_size, fake.1)?,
+            Pass::new(gpu, &integer.0, batch_size, integer.1)?,
+        ];
         let batches = IMAGES.div_ceil(batch_size);
         let mut times = [Vec::new(), Vec::new(), Vec::new()];
         // The first round compiles.
         for round in 0..=rounds {
-            for (pass, list) in passes.iter().zip(&mut times) {
+            for (pass, list) in passes.iter_mut().zip(&mut times) {
                 gpu.wait()?;
                 let start = Instant::now();
-                for _ in 0..batches {
-                    pass.submit(gpu)?;
+                for _ in 0..batches * pass.parts {
+                    pass.recording.submit(gpu)?;
                 }
                 gpu.wait()?;
                 if round > 0 {
@@ -106,11 +98,16 @@ pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mu
             }
         }
         let mut ratios: Vec<f64> = times[0].iter().zip(&times[2]).map(|(float, integer)| float / integer).collect();
-        let bytes = [float.activation_bytes(), fake.activation_bytes(), integer.activation_bytes()];
-        let mut results = times.iter_mut().zip(bytes).map(|(list, bytes)| {
+        let bytes = [float.0.activation_bytes(), fake.0.activation_bytes(), integer.0.activation_bytes()];
+        let mut results = times.iter_mut().zip(&passes).zip(bytes).map(|((list, pass), bytes)| {
             let median_ms = median(list);
             let images_per_second = f64::from(batch_size) * 1e3 / median_ms;
-            EngineResult { median_ms, images_per_second, bytes_per_image: bytes / u64::from(batch_size) }
+            EngineResult {
+                median_ms,
+                images_per_second,
+                bytes_per_image: bytes / u64::from(pass.slots),
+                images_at_a_time: pass.slots,
+            }
         });
         let mut next = || results.next().unwrap_or_default();
         let (float, fake_quantized, integer) = (next(), next(), next());
@@ -120,8 +117,42 @@ pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mu
     Ok(InferenceResult { adapter, integer_layers: [plan.integer_steps(), layers], points })
 }
 
-/// `model` in floats with `quantization`.
-fn filled(gpu: &Gpu, model: &Model, quantization: &QuantizationConfig, options: NetworkOptions) -> Result<Network> {
+/// A forward pass, recorded, with the images that it takes.
+struct Pass {
+    recording: Recording,
+    slots: u32,
+    /// Times that a batch takes it.
+    parts: u32,
+}
+
+impl Pass {
+    fn new(gpu: &Gpu, classifier: &dyn Classifier, batch_size: u32, slots: u32) -> Result<Pass> {
+        let batch = Batch::new(gpu, slots, false, 1)?;
+        batch.write_table(gpu, &StepRecord::in_file_order(slots, slots, 0));
+        let mut once = Recording::new();
+        batch.record_begin(gpu, &mut once)?;
+        classifier.record_weights(gpu, &mut once)?;
+        once.submit(gpu)?;
+        let mut recording = Recording::new();
+        classifier.record_forward(gpu, &mut recording, batch.clean())?;
+        Ok(Pass { recording, slots, parts: batch_size.div_ceil(slots) })
+    }
+}
+
+/// What `build` makes for a batch, or for as many images of it as the adapter has room for, and their number.
+fn fitting<T>(batch_size: u32, mut build: impl FnMut(u32) -> Result<T>) -> Result<(T, u32)> {
+    let mut slots = batch_size;
+    loop {
+        match build(slots) {
+            Err(Error::OutOfMemory(_)) if slots > 1 => slots = slots.div_ceil(2),
+            made => return Ok((made?, slots)),
+        }
+    }
+}
+
+/// `model` in floats with `quantization`, for `slots` images.
+fn filled(gpu: &Gpu, model: &Model, quantization: &QuantizationConfig, slots: u32) -> Result<Network> {
+    let options = NetworkOptions { slots, ..NetworkOptions::default() };
     let network = Network::new(gpu, &model.config.network, quantization, options)?;
     let layout = ParameterLayout::new(&model.config.network, quantization)?;
     gpu.write(&network.parameters, 0, &layout.gather(&model.layout, &model.parameters));

@@ -2,7 +2,9 @@
 
 mod activation;
 mod batch_norm;
+mod choices;
 mod chunks;
+mod geometry;
 mod network;
 mod node;
 mod optimizer;

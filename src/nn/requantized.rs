@@ -1,10 +1,12 @@
 //! Weighted layers of integer inference: which kernel sums their products, with weights laid out for it once, and `requantize` at its end.
 
 use super::{
-    Format, GROUP, ImageRange, Storage, TileTable, groups,
+    Format, GROUP, ImageRange, Storage, TileTable,
+    geometry::Geometry,
+    groups,
     network::grid,
     slices::{WeightSizes, WeightSlices},
-    weighted::{Geometry, record_convolution},
+    weighted::record_convolution,
 };
 use crate::{
     Result,

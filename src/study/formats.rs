@@ -28,12 +28,19 @@ pub fn markdown(title: &str, intro: &[String], sections: &[Section], figures: &[
                 }
                 Block::Image { caption, .. } | Block::Svg { caption, .. } => {
                     let file = figures.iter().find(|figure| figure.is(block)).map_or("", |figure| &figure.file);
-                    write!(text, "\n![{}]({file})\n\n{caption}\n", caption.split([':', '.']).next().unwrap_or_default())
+                    write!(text, "\n![{}]({file})\n\n{caption}\n", heading(caption))
                 }
             };
         }
     }
     text
+}
+
+/// What a caption begins with: all before its first colon or full stop, but for the one of `Fig.`
+fn heading(caption: &str) -> &str {
+    let number = if caption.starts_with("Fig. ") { 5 } else { 0 };
+    let end = caption[number..].find([':', '.']).map_or(caption.len(), |at| number + at);
+    &caption[..end]
 }
 
 /// A line a figure: data set, model, training, method (empty for the model's own figures), figure, mean, interval.

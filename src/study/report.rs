@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
+
 use super::{
     figures::{self, Figure},
     findings::counted,
@@ -14,6 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result,
+    config::{ActivationQuantizer, PactKind, PartialRunConfig},
     files::write_atomically,
     report::{Block, Report, Section, Table},
 };
@@ -65,7 +68,7 @@ fn sections(plan: &Plan, summary: &Summary, figures: &[Figure]) -> Result<Vec<Se
         }
     }
     sections.push(Section { title: "Bit widths (Table III)".into(), blocks: vec![Block::Table(tables::widths(plan)?)] });
-    sections.push(making(plan, summary));
+    sections.push(making(plan, summary)?);
     Ok(sections)
 }
 
@@ -201,7 +204,7 @@ impl OfDataset<'_> {
 }
 
 /// Everything needed to check or repeat a number.
-fn making(plan: &Plan, summary: &Summary) -> Section {
+fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
     let mut seeds: Vec<u64> = plan.runs.iter().map(|run| run.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
@@ -221,18 +224,36 @@ fn making(plan: &Plan, summary: &Summary) -> Section {
                 .into(),
         ),
         Block::Paragraph("To make these numbers again, in the study's folder:".into()),
-        Block::Code(commands(plan).join("\n")),
+        Block::Code(commands(plan)?.join("\n")),
     ];
     if !summary.missing.is_empty() {
         blocks.push(Block::Paragraph("Without a result:".into()));
         let rows = summary.missing.iter().map(|(folder, reason)| [folder.clone(), reason.clone()]);
         blocks.push(Block::Table(Table::new(["model", "why"], rows)));
     }
-    Section { title: "How this was made".into(), blocks }
+    Ok(Section { title: "How this was made".into(), blocks })
+}
+
+/// Settings of a model quantized after training that `saliq quantize` does not have by itself.
+fn quantization_flags(run: &PlannedRun) -> Result<String> {
+    let settings = PartialRunConfig::parse(&run.settings, &run.folder)?;
+    let mut flags = String::new();
+    if settings.per_channel == Some(true) {
+        flags.push_str(" --per-channel");
+    }
+    let pact = settings.pact.filter(|&kind| kind != PactKind::Unsigned).and_then(|kind| kind.to_possible_value());
+    let act_quant =
+        settings.act_quant.filter(|&kind| kind != ActivationQuantizer::Pact).and_then(|kind| kind.to_possible_value());
+    for (flag, value) in [("pact", pact), ("act-quant", act_quant)] {
+        if let Some(value) = value {
+            flags.push_str(&format!(" --{flag} {}", value.get_name()));
+        }
+    }
+    Ok(flags)
 }
 
 /// Commands that make every model and its figures again.
-fn commands(plan: &Plan) -> Vec<String> {
+fn commands(plan: &Plan) -> Result<Vec<String>> {
     let judgement = &plan.judgement;
     let methods = judgement.methods.join(",");
     let mut commands = Vec::new();
@@ -241,8 +262,9 @@ fn commands(plan: &Plan) -> Vec<String> {
         let folder = &run.folder;
         commands.push(match (run.variant.stage, float(run)) {
             (Stage::PostTraining, Some(float)) => format!(
-                "saliq quantize runs/{float} --bits {} --calibrate {CALIBRATION_IMAGES} --out again/{folder}",
-                run.variant.bits
+                "saliq quantize runs/{float} --bits {} --calibrate {CALIBRATION_IMAGES}{} --out again/{folder}",
+                run.variant.bits,
+                quantization_flags(run)?
             ),
             _ => format!("saliq train --config runs/{folder}/config.toml --out again/{folder}"),
         });
@@ -261,5 +283,5 @@ fn commands(plan: &Plan) -> Vec<String> {
             ));
         }
     }
-    commands
+    Ok(commands)
 }

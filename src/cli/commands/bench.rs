@@ -114,11 +114,19 @@ fn describe_inference(result: &InferenceResult) -> String {
         "integer KiB",
     ];
     let [integer, all] = result.integer_layers;
-    format!(
-        "{}\n{}; {integer} of {all} layers sum integers",
-        Table::new(headers, result.points.iter().map(row)).to_text(None),
-        result.adapter.description
-    )
+    let mut lines = vec![Table::new(headers, result.points.iter().map(row)).to_text(None)];
+    lines.push(format!("{}; {integer} of {all} layers sum integers", result.adapter.description));
+    for point in &result.points {
+        for (name, engine) in [("float", point.float), ("fake-quantized", point.fake_quantized), ("integer", point.integer)] {
+            if engine.images_at_a_time < point.batch_size {
+                lines.push(format!(
+                    "{} images, {name}: {} at a time, as many as the adapter has room for",
+                    point.batch_size, engine.images_at_a_time
+                ));
+            }
+        }
+    }
+    lines.join("\n")
 }
 
 fn describe_sweep(result: &SweepResult) -> String {

@@ -3,16 +3,22 @@
 //! Every series has its own colour (Okabe and Ito's palette, told apart under all common colour blindnesses), dash pattern and
 //! marker, so that charts survive a greyscale print.
 
+mod axis;
+mod line;
+
 use std::path::Path;
 
 use plotters::coord::Shift;
-use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::element::{Circle, PathElement, Polygon};
 use plotters::prelude::{
-    ChartBuilder, Color, DrawingArea, DrawingAreaErrorKind, DrawingBackend, IntoDrawingArea, IntoFont, RGBColor, Ranged,
-    SVGBackend, ShapeStyle, Text, WHITE,
+    ChartBuilder, Color, DrawingArea, DrawingAreaErrorKind, DrawingBackend, IntoDrawingArea, IntoFont, RGBColor, SVGBackend,
+    ShapeStyle, Text, WHITE,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+pub(super) use axis::{Axis, Range, linear_ticks};
+use axis::{Ticks, log_ticks};
+use line::{LARGEST, Line, reduce};
 
 use super::canvas::encode_png;
 use super::raster::Raster;
@@ -60,10 +66,6 @@ pub(super) const WIDTH: i32 = 760;
 const PLOT_HEIGHT: i32 = 380;
 const LOW_PLOT_HEIGHT: i32 = 240;
 pub(super) const EDGE: i32 = 14;
-/// Points a line is reduced to, for the size of the file.
-const MAX_POINTS: usize = 800;
-/// Beyond this, differences of values could overflow.
-const LARGEST: f64 = 1e100;
 
 /// Stroke or fill colour and dash pattern (in pixels) of the n-th series; `currentColor` is the colour of the text around.
 const STYLES: [(&str, &str); 7] = [
@@ -386,249 +388,6 @@ struct Layout {
     height: i32,
 }
 
-type Part = Vec<(f64, f64)>;
-
-/// A series made ready: gaps found, smoothed.
-struct Line {
-    /// Lowest and highest value of its band.
-    band: Vec<f64>,
-    raw: Vec<Part>,
-    smooth: Option<Vec<Part>>,
-}
-
-impl Line {
-    fn new(series: &Series, log: bool) -> Line {
-        let shown = |&(x, y): &(f64, f64)| x.abs() <= LARGEST && y.abs() <= LARGEST && (!log || y > 1.0 / LARGEST);
-        let raw: Vec<Part> =
-            series.points.split(|point| !shown(point)).filter(|part| !part.is_empty()).map(<[_]>::to_vec).collect();
-        let count: usize = raw.iter().map(Vec::len).sum();
-        // Below this there is nothing to smooth.
-        let smooth = (series.smooth && count >= 20).then(|| {
-            let reach = (count / 70).clamp(1, 500);
-            raw.iter().map(|part| moving_average(part, reach)).collect()
-        });
-        let finite = |value: &f64| value.abs() <= LARGEST && (!log || *value > 1.0 / LARGEST);
-        let band = series.band.iter().flat_map(|&(_, low, high)| [low, high]).filter(finite).collect();
-        Line { band, raw, smooth }
-    }
-
-    /// The parts drawn at full strength.
-    fn main(&self) -> &[Part] {
-        self.smooth.as_deref().unwrap_or(&self.raw)
-    }
-
-    fn points(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.main().iter().flatten().copied()
-    }
-
-    /// Values the vertical axis has to reach: the whole main line, and all but the most extreme hundredth of a raw one.
-    fn vertical_extent(&self) -> Vec<f64> {
-        let mut values: Vec<f64> = self.points().map(|p| p.1).chain(self.band.iter().copied()).collect();
-        if self.smooth.is_some() {
-            let mut raw: Vec<f64> = self.raw.iter().flatten().map(|p| p.1).collect();
-            raw.sort_unstable_by(f64::total_cmp);
-            let cut = raw.len() / 200;
-            values.extend([raw[cut], raw[raw.len() - 1 - cut]]);
-        }
-        values
-    }
-
-    /// Points that get a marker: all of a short line, else about ten, shifted from series to series so that the markers of
-    /// lines that run together stay apart. A lone point is visible by its marker only, so it always has one.
-    fn marked(&self, index: usize, lines: usize) -> Vec<(f64, f64)> {
-        let points: Vec<_> = self.points().collect();
-        if points.len() <= 24 {
-            return points;
-        }
-        let mut marked: Vec<_> = self.main().iter().filter(|part| part.len() == 1).take(MAX_POINTS).map(|part| part[0]).collect();
-        let spacing = points.len() as f64 / 10.0;
-        let shift = spacing * (index as f64 + 0.5) / lines.max(1) as f64;
-        marked.extend((0..10).filter_map(|i| points.get((i as f64 * spacing + shift) as usize)).copied());
-        marked
-    }
-}
-
-/// Mean of each value with up to `reach` neighbours on each side.
-fn moving_average(part: &[(f64, f64)], reach: usize) -> Part {
-    (0..part.len())
-        .map(|i| {
-            let window = &part[i.saturating_sub(reach)..(i + reach + 1).min(part.len())];
-            (part[i].0, window.iter().map(|p| p.1).sum::<f64>() / window.len() as f64)
-        })
-        .collect()
-}
-
-/// At most about [`MAX_POINTS`] points: the lowest and highest of each stretch, in their order, so that peaks stay.
-fn reduce(part: &[(f64, f64)]) -> Part {
-    if part.len() <= MAX_POINTS {
-        return part.to_vec();
-    }
-    let stretch = part.len().div_ceil(MAX_POINTS / 2);
-    let mut out = vec![part[0]];
-    for chunk in part.chunks(stretch) {
-        let (mut low, mut high) = (0, 0);
-        for (i, point) in chunk.iter().enumerate() {
-            if point.1 < chunk[low].1 {
-                low = i;
-            }
-            if point.1 > chunk[high].1 {
-                high = i;
-            }
-        }
-        out.push(chunk[low.min(high)]);
-        if low != high {
-            out.push(chunk[low.max(high)]);
-        }
-    }
-    out.push(part[part.len() - 1]);
-    out
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Range {
-    pub(super) low: f64,
-    pub(super) high: f64,
-}
-
-impl Range {
-    /// The range of `values`, made to have some width; None without values.
-    pub(super) fn of(values: impl Iterator<Item = f64>, log: bool) -> Option<Range> {
-        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-        if low > high {
-            return None;
-        }
-        if high - low > high.abs().max(low.abs()) * 1e-9 {
-            return Some(Range { low, high });
-        }
-        if log {
-            return Some(Range { low: low / 2.0, high: high * 2.0 });
-        }
-        let half = if high == 0.0 { 0.5 } else { high.abs() * 0.1 };
-        Some(Range { low: low - half, high: high + half })
-    }
-
-    /// With some space above and below; not across zero when all values are on one side of it.
-    fn padded(self, log: bool) -> Range {
-        if log {
-            let factor = (self.high / self.low).powf(0.04);
-            return Range { low: self.low / factor, high: self.high * factor };
-        }
-        let pad = (self.high - self.low) * 0.05;
-        let low = if self.low >= 0.0 { (self.low - pad).max(0.0) } else { self.low - pad };
-        let high = if self.high <= 0.0 { (self.high + pad).min(0.0) } else { self.high + pad };
-        Range { low, high }
-    }
-}
-
-/// One axis, with our ticks instead of plotters'.
-pub(super) struct Axis {
-    pub(super) range: Range,
-    pub(super) log: bool,
-    pub(super) ticks: Ticks,
-}
-
-impl Ranged for Axis {
-    type FormatOption = NoDefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, &value: &f64, (start, end): (i32, i32)) -> i32 {
-        let Range { low, high } = self.range;
-        let share = if self.log { (value / low).ln() / (high / low).ln() } else { (value - low) / (high - low) };
-        // What lies outside the range (spikes of a raw line) runs along the edge.
-        start + (f64::from(end - start) * share.clamp(0.0, 1.0)).round() as i32
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
-        self.ticks.values.clone()
-    }
-
-    fn range(&self) -> std::ops::Range<f64> {
-        self.range.low..self.range.high
-    }
-}
-
-impl ValueFormatter<f64> for Axis {
-    fn format_ext(&self, value: &f64) -> String {
-        self.ticks.format(*value)
-    }
-}
-
-/// Places of labelled grid lines and how to write them.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Ticks {
-    pub(super) values: Vec<f64>,
-    /// Digits after the point; None for the shortest exact form.
-    decimals: Option<usize>,
-    /// What is written at 0, 1, 2, … instead of numbers.
-    names: Vec<String>,
-}
-
-impl Ticks {
-    fn labels(&self) -> impl Iterator<Item = String> {
-        self.values.iter().map(|&value| self.format(value))
-    }
-
-    fn format(&self, value: f64) -> String {
-        if !self.names.is_empty() {
-            return self.names.get(value.round().max(0.0) as usize).cloned().unwrap_or_default();
-        }
-        let size = value.abs();
-        if value != 0.0 && !(1e-4..1e7).contains(&size) {
-            let text = format!("{value:.1e}").replace(".0e", "e");
-            return text.replace('-', "−");
-        }
-        let text = match self.decimals {
-            Some(decimals) => format!("{size:.decimals$}"),
-            None => format!("{size}"),
-        };
-        let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, fraction)| (whole, Some(fraction)));
-        let mut out = String::from(if value < 0.0 { "−" } else { "" });
-        for (i, digit) in whole.chars().enumerate() {
-            if i > 0 && whole.len() > 4 && (whole.len() - i).is_multiple_of(3) {
-                out.push(',');
-            }
-            out.push(digit);
-        }
-        if let Some(fraction) = fraction {
-            out.push('.');
-            out.push_str(fraction);
-        }
-        out
-    }
-}
-
-/// Multiples of 1, 2 or 5 times a power of ten, about six.
-pub(super) fn linear_ticks(range: Range) -> Ticks {
-    let rough = (range.high - range.low) / 6.0;
-    let power = 10.0_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&step| step >= rough * 0.999).unwrap_or(10.0 * power);
-    let (first, last) = ((range.low / step - 1e-9).ceil(), (range.high / step + 1e-9).floor());
-    let count = (last - first).clamp(0.0, 20.0) as i32;
-    let decimals = (-(step.log10() + 1e-9).floor()).clamp(0.0, 12.0) as usize;
-    Ticks {
-        values: (0..=count).map(|i| ((first + f64::from(i)) * step).clamp(range.low, range.high)).collect(),
-        decimals: Some(decimals),
-        names: Vec::new(),
-    }
-}
-
-/// Powers of ten, with 2 and 5 times them where few fit, or evenly spaced values where the range is narrow.
-fn log_ticks(range: Range) -> Ticks {
-    let (low, high) = (range.low.log10(), range.high.log10());
-    let decades = high - low;
-    if decades < 0.7 {
-        return linear_ticks(range);
-    }
-    let every = (decades / 7.0).ceil().max(1.0) as i32;
-    let multiples: &[f64] = if decades < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-    let values = (low.floor() as i32..=high.ceil() as i32)
-        .filter(|exponent| exponent % every == 0)
-        .flat_map(|exponent| multiples.iter().map(move |m| format!("{m}e{exponent}").parse().unwrap_or(f64::NAN)))
-        .filter(|&value: &f64| value >= range.low && value <= range.high)
-        .collect();
-    Ticks { values, decimals: None, names: Vec::new() }
-}
-
 /// Charts below one another, of one width: one figure.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChartStack(pub Vec<LineChart>);
@@ -667,65 +426,5 @@ impl ChartStack {
             y += i64::from(part.height());
         }
         encode_png(&whole)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn labels(ticks: &Ticks) -> Vec<String> {
-        ticks.labels().collect()
-    }
-
-    #[test]
-    fn ticks_are_round_and_few() {
-        assert_eq!(labels(&linear_ticks(Range { low: 0.0, high: 1.0 })), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(
-            labels(&linear_ticks(Range { low: 0.0, high: 12_000.0 })),
-            ["0", "2000", "4000", "6000", "8000", "10,000", "12,000"]
-        );
-        assert_eq!(labels(&linear_ticks(Range { low: -0.021, high: 0.021 })), ["−0.02", "−0.01", "0.00", "0.01", "0.02"]);
-        assert_eq!(labels(&log_ticks(Range { low: 1e-3, high: 1.0 })), ["0.001", "0.01", "0.1", "1"]);
-        assert_eq!(labels(&log_ticks(Range { low: 0.015, high: 0.6 })), ["0.02", "0.05", "0.1", "0.2", "0.5"]);
-        assert_eq!(
-            labels(&log_ticks(Range { low: 1e-6, high: 1e-4 })),
-            ["1e−6", "2e−6", "5e−6", "1e−5", "2e−5", "5e−5", "0.0001"]
-        );
-        for (low, high) in [(1e-90, 1e90), (-1e90, 1e90), (0.98765, 0.98766), (3.0, 3.3)] {
-            let ticks = if low > 0.0 { log_ticks(Range { low, high }) } else { linear_ticks(Range { low, high }) };
-            assert!((2..=12).contains(&ticks.values.len()), "{low} {high}: {ticks:?}");
-            assert!(ticks.values.iter().all(|v| (low..=high).contains(v)), "{low} {high}: {ticks:?}");
-        }
-    }
-
-    #[test]
-    fn moving_average_keeps_lines_and_flattens_noise() {
-        let line: Part = (0..50).map(|i| (f64::from(i), 2.0 * f64::from(i))).collect();
-        for (smooth, raw) in moving_average(&line, 5).iter().zip(&line).skip(5).take(40) {
-            assert!((smooth.1 - raw.1).abs() < 1e-9);
-        }
-        let noise: Part = (0..51).map(|i| (f64::from(i), f64::from(i % 2))).collect();
-        assert!(moving_average(&noise, 10).iter().all(|p| (p.1 - 0.5).abs() < 0.06));
-    }
-
-    #[test]
-    fn reduction_keeps_ends_and_peaks() {
-        let mut points: Part = (0..100_000).map(|i| (f64::from(i), (f64::from(i) / 1000.0).sin())).collect();
-        points[54_321].1 = 9.0;
-        points[54_400].1 = -9.0;
-        let reduced = reduce(&points);
-        assert!(reduced.len() <= MAX_POINTS + 2, "{}", reduced.len());
-        assert!(reduced.contains(&(54_321.0, 9.0)) && reduced.contains(&(54_400.0, -9.0)));
-        assert_eq!((reduced.first(), reduced.last()), (points.first(), points.last()));
-        assert!(reduced.windows(2).all(|pair| pair[0].0 <= pair[1].0));
-    }
-
-    #[test]
-    fn values_that_cannot_be_shown_make_gaps() {
-        let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 0.0), (3.0, 2.0), (4.0, 3.0)];
-        let series = Series { points, ..Series::default() };
-        assert_eq!(Line::new(&series, false).raw.len(), 2);
-        assert_eq!(Line::new(&series, true).raw, [vec![(0.0, 1.0)], vec![(3.0, 2.0), (4.0, 3.0)]]);
     }
 }

@@ -1,0 +1,184 @@
+//! Layers of integer inference against sums in i64, one by one: every kernel that sums them, random odd shapes, all formats, ranges of images
+//! inside larger buffers. Whole networks are in `deploy.rs`.
+
+mod common;
+
+use common::{Random, gpu, read};
+use saliq::{
+    config::Shape,
+    gpu::{Binding, Recording},
+    nn::{Format, ImageRange, RequantizedLayer, RequantizedShape, RequantizedWeights, Storage, TileTable, groups, to_nchw},
+    reference::{
+        convolution::Convolution,
+        integer_convolution::{integer_convolution, requantize},
+    },
+};
+
+/// Images in the buffers, the range's first, and how many it has; a dispatch is made for one more.
+const SLOTS: usize = 6;
+const FIRST: usize = 2;
+const COUNT: usize = 3;
+/// In words of the output that nothing may be written to.
+const UNTOUCHED: u32 = 0x0b0b_0b0b;
+
+/// Weights of a channel: pivot + spacing · (−128 … 127), as `deploy` makes them of a quantizer's levels.
+#[derive(Clone, Copy, Debug)]
+enum Weights {
+    /// Signed bytes.
+    Narrow,
+    /// −255 … 255 in steps of 2 around 0: binary-like grids without a zero.
+    Spaced,
+    /// A zero point a channel.
+    Pivots,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    input: Shape,
+    out_channels: u32,
+    /// Kernel, stride, padding; none of a fully connected layer.
+    window: Option<[u32; 3]>,
+    weights: Weights,
+    from: Format,
+    to: Format,
+    offset_by_place: bool,
+}
+
+impl Case {
+    fn shape(&self) -> Convolution {
+        let (input, [kernel, stride, padding]) = match self.window {
+            Some(window) => (self.input, window),
+            None => (Shape::new(self.input.elements(), 1, 1), [1, 1, 0]),
+        };
+        Convolution { images: COUNT, input, out_channels: self.out_channels, kernel, stride, padding }
+    }
+
+    /// Checks the layer with the kernels of `tiles`. Sums are announced as at most `bound`: where f32 would not hold them, bytes are summed.
+    fn check(&self, tiles: TileTable, bound: i64, seed: u64) {
+        let what = format!("{self:?}, bound {bound}, seed {seed}, {tiles:?}");
+        let mut random = Random(seed);
+        let shape = self.shape();
+        let output = shape.output();
+        let [low, high] = if self.from == Format::U8 { [0, 255] } else { [-128, 127] };
+        let mut between = |low: i32, high: i32| low + random.below((high - low + 1) as u32) as i32;
+        let input: Vec<i32> = (0..SLOTS * self.input.elements() as usize).map(|_| between(low, high)).collect();
+        let channels = self.out_channels as usize;
+        let (pivots, spacing): (Vec<i32>, i32) = match self.weights {
+            Weights::Narrow => (vec![0; channels], 1),
+            Weights::Spaced => (vec![1; channels], 2),
+            Weights::Pivots => ((0..channels).map(|_| between(-127, 128)).collect(), 1),
+        };
+        let of_channel = shape.weights() / channels;
+        let weights: Vec<i32> = (0..channels * of_channel)
+            .map(|at| match self.weights {
+                Weights::Spaced => 1 + 2 * between(-128, 127),
+                _ => pivots[at / of_channel] + between(-128, 127),
+            })
+            .collect();
+
+        let packed = |shape: Shape, format: Format| {
+            shape.pixels() as usize * groups(shape.channels) as usize * format.group_bytes() as usize / 4
+        };
+        let source = gpu().upload("test", &pack(&input, self.input)).unwrap();
+        let words = packed(output, self.to);
+        let target = gpu().upload("test", &vec![UNTOUCHED; SLOTS * words]).unwrap();
+        let range = gpu().uniform("images", 16).unwrap();
+        gpu().write(&range, 0, &[FIRST as u32, COUNT as u32, COUNT as u32, 0]);
+
+        let size = self.input.elements() as usize;
+        let inside: Vec<i64> = input[FIRST * size..][..COUNT * size].iter().map(|&value| i64::from(value)).collect();
+        let wide: Vec<i64> = weights.iter().map(|&value| i64::from(value)).collect();
+        let sums = integer_convolution(&shape, &inside, &wide);
+        let largest = sums.iter().map(|sum| sum.abs()).max().unwrap();
+        assert!(largest <= bound && largest < 1 << 24, "{what}: sums up to {largest}: a case that f32 cannot hold says nothing");
+        // Powers of two: f32 makes no rounding, half-way cases come up, and a level is as exact as its sum.
+        let [lowest, highest] = match self.to {
+            Format::U8 => [0.0, 200.0],
+            Format::I8 => [-90.0, 127.0],
+            _ => [f64::from(f32::MIN), f64::from(f32::MAX)],
+        };
+        let scale =
+            if self.to == Format::F32 { 1.0 } else { 2f64.powi(-(63 - (largest as u64 / 128).max(1).leading_zeros() as i32)) };
+        let multiplier: Vec<f32> = (0..channels).map(|_| scale as f32 * between(1, 2) as f32).collect();
+        let places = if self.offset_by_place { output.pixels() as usize } else { 1 };
+        let offset: Vec<f32> = (0..places * channels).map(|_| between(-40, 40) as f32 / 2.0).collect();
+
+        let requantized = RequantizedShape {
+            input: self.input,
+            output,
+            window: self.window,
+            storage: Storage::new(self.from, self.to),
+            multiplier: &multiplier,
+            offset: &offset,
+            range: [lowest as f32, highest as f32],
+        };
+        let integers = RequantizedWeights::Integers { values: &weights, bound, pivots: &pivots, spacing };
+        let layer = RequantizedLayer::new(gpu(), tiles, &requantized, integers).unwrap();
+        let mut recording = Recording::new();
+        let images = ImageRange { binding: Binding::from(&range), most: COUNT as u32 + 1 };
+        layer.record(gpu(), &mut recording, "layer", images, [&source, &target]).unwrap();
+        recording.submit(gpu()).unwrap_or_else(|error| panic!("{what}: {error}"));
+
+        let made: Vec<u32> = read(&target, SLOTS * words);
+        let outside = made[..FIRST * words].iter().chain(&made[(FIRST + COUNT) * words..]);
+        assert!(outside.into_iter().all(|&word| word == UNTOUCHED), "{what}: wrote outside of its images");
+        let made = to_nchw(&self.to.decode(&made[FIRST * words..(FIRST + COUNT) * words]), output);
+        let pixels = output.pixels() as usize;
+        for (at, (&made, &sum)) in made.iter().zip(&sums).enumerate() {
+            let (channel, pixel) = (at / pixels % channels, at % pixels);
+            let offset = offset[if self.offset_by_place { pixel * channels + channel } else { channel }];
+            let x = sum as f64 * f64::from(multiplier[channel]) + f64::from(offset);
+            let expected = requantize(x, [lowest, highest], self.to != Format::F32);
+            // A float output is the sum itself, moved by halves: exact below 2²³.
+            let near = if self.to == Format::F32 && x.abs() >= f64::from(1 << 23) { x.abs() * 1e-7 } else { 0.0 };
+            assert!((f64::from(made) - expected).abs() <= near, "{what}: output {at} is {made}, not {expected} of the sum {sum}");
+        }
+    }
+}
+
+/// Integers, NCHW, as bytes: [image, row, column, channel / 4] words.
+fn pack(values: &[i32], shape: Shape) -> Vec<u32> {
+    let (channels, pixels, in_groups) = (shape.channels as usize, shape.pixels() as usize, groups(shape.channels) as usize);
+    let mut words = Vec::with_capacity(values.len() / channels * in_groups);
+    for image in values.chunks_exact(channels * pixels) {
+        for pixel in 0..pixels {
+            for group in 0..in_groups {
+                let byte = |channel: usize| if channel < channels { image[channel * pixels + pixel] as u8 } else { 0 };
+                words.push(u32::from_le_bytes(std::array::from_fn(|at| byte(4 * group + at))));
+            }
+        }
+    }
+    words
+}
+
+const fn case(input: [u32; 3], out_channels: u32, window: Option<[u32; 3]>, weights: Weights, [from, to]: [Format; 2]) -> Case {
+    let input = Shape::new(input[0], input[1], input[2]);
+    Case { input, out_channels, window, weights, from, to, offset_by_place: false }
+}
+
+#[test]
+fn layers_are_exact() {
+    use Format::{F32, I8, U8};
+    use Weights::{Narrow, Pivots, Spaced};
+    let cases = [
+        case([1, 9, 7], 5, Some([3, 1, 0]), Narrow, [U8, U8]),
+        case([6, 8, 11], 13, Some([3, 1, 1]), Pivots, [U8, I8]),
+        case([5, 10, 10], 33, Some([5, 2, 2]), Spaced, [I8, U8]),
+        case([16, 5, 4], 8, Some([2, 2, 0]), Narrow, [I8, F32]),
+        case([3, 6, 6], 70, Some([1, 1, 0]), Spaced, [U8, I8]),
+        case([4, 3, 3], 6, Some([3, 1, 2]), Pivots, [I8, F32]),
+        case([7, 3, 5], 18, None, Narrow, [U8, U8]),
+        case([64, 2, 2], 10, None, Pivots, [I8, F32]),
+        case([30, 1, 1], 3, None, Spaced, [U8, F32]),
+    ];
+    for (seed, case) in (1..).zip(cases) {
+        let case = Case { offset_by_place: case.window.is_some() && seed % 2 == 0, ..case };
+        // A GPU sums bytes; a software driver floats where they hold the sums, and bytes where they do not.
+        case.check(TileTable::for_kind(false), (1 << 24) - 1, seed);
+        case.check(TileTable::for_kind(true), i64::from(i32::MAX), seed);
+        case.check(TileTable::for_kind(true), (1 << 24) - 1, seed);
+        if gpu().abilities().subgroup_lanes == Some(8) {
+            case.check(TileTable::for_kind(true).with_subgroups(true), (1 << 24) - 1, seed);
+        }
+    }
+}
