@@ -14,7 +14,9 @@
 //
 // One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers; invocations of a workgroup differ in
 // their pixels. The order of additions is the same for every output: equal windows give equal bits, which max-pooling relies on.
-// In integer inference the sums are of integers, exact below 2^24, and `requantize` takes the place of bias and activation.
+// In integer inference the sums are of integers, exact below 2^24, and `requantize` takes the place of bias and activation. With `paired`, for sums
+// below 2^15, an invocation takes two images at once: a + 2^16·b of their inputs a and b gives Σ w·a + 2^16·Σ w·b by one multiplication
+// of integers modulo 2^32.
 // STRIDE or SPACING is 1, ROWS is 1 where STRIDE is not, and COLUMNS is a multiple of SPACING: which taps meet a pixel is known when linked.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL, STRIDE, SPACING, PADDING, DEPTH, LANES, WEIGHTS};
@@ -25,6 +27,7 @@ import package::common::activation::activate;
 import package::common::requantize::requantize;
 import package::common::pooling::{pack_positions, unpack_positions};
 import package::common::storage::{Input, Output, load_input, store_output, as_stored_output};
+@if(paired) import package::common::storage::load_levels;
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -68,6 +71,12 @@ const WINDOWS = (SPAN + SKEW + 1u) / 2u;
 // Weights of a row of taps, and the loads that all lanes share them out in.
 const ROW_WEIGHTS = KERNEL * 4u * GROUPS;
 const ROW_LOADS = (ROW_WEIGHTS + LANES - 1u) / LANES;
+// Images of an invocation, and what it multiplies and adds.
+@if(paired) const IMAGES = 2u;
+@if(!paired) const IMAGES = 1u;
+@if(paired) alias Numbers = vec4i;
+@if(!paired) alias Numbers = vec4f;
+
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -78,15 +87,16 @@ fn main(
     let strips = (OUT_WIDTH * SIDE + COLUMNS - 1u) / COLUMNS;
     let bands = (OUT_HEIGHT * SIDE + ROWS - 1u) / ROWS;
     let first_strip = linear_workgroup(workgroup, count) * LANES;
-    if (first_strip >= images.count * bands * strips) { return; }
+    if (first_strip >= (images.count + IMAGES - 1u) / IMAGES * bands * strips) { return; }
     let strip = first_strip + lane;
-    let index = strip / (strips * bands);
+    let index = strip / (strips * bands) * IMAGES;
     let image = images.first + min(index, images.count - 1u);
+    @if(paired) let second = images.first + min(index + 1u, images.count - 1u);
     let row = (strip / strips) % bands * ROWS;
     let column = (strip % strips) * COLUMNS;
     let first_group = slice.first_group + workgroup.z * GROUPS;
 
-    var sum: array<vec4f, ROWS * COLUMNS * GROUPS>;
+    var sum: array<Numbers, ROWS * COLUMNS * GROUPS>;
     @if(bias) {
         @unroll for (var g = 0u; g < GROUPS; g++) {
             let b = bias[min(first_group + g, OUT_GROUPS - 1u)];
@@ -98,7 +108,7 @@ fn main(
         @if(bias || requantized) let ky = tap_row;
         @if(!bias && !requantized) let ky = KERNEL - 1u - tap_row;
         for (var i = 0u; i < IN_GROUPS; i++) {
-            var line: array<vec4f, ROWS * SPAN>;
+            var line: array<Numbers, ROWS * SPAN>;
             @unroll for (var r = 0u; r < ROWS; r++) {
                 let spaced = (row + r) * STRIDE + ky - PADDING; // wraps to a huge number above the first row
                 @if(!pooled_input) let y = spaced / SPACING;
@@ -106,7 +116,16 @@ fn main(
                 @if(pooled_input) let y = spaced / 2u;
                 @if(pooled_input) let first_of_row = spaced % 2u * 2u;
                 let row_base = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
-                @if(!pooled_input) {
+                @if(paired) {
+                    let second_base = row_base + (second - image) * IN_HEIGHT * IN_WIDTH * IN_GROUPS;
+                    @unroll for (var s = 0u; s < SPAN; s++) {
+                        let x = column * STRIDE / SPACING + s - FRONT;
+                        let at = min(x, IN_WIDTH - 1u) * IN_GROUPS;
+                        let both = load_levels(input[row_base + at]) + (load_levels(input[second_base + at]) << vec4u(16u));
+                        line[r * SPAN + s] = select(vec4i(), both, meets && x < IN_WIDTH);
+                    }
+                }
+                @if(!pooled_input && !paired) {
                     @unroll for (var s = 0u; s < SPAN; s++) {
                         let x = column * STRIDE / SPACING + s - FRONT;
                         let value = load_input(input[row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS]);
@@ -128,31 +147,40 @@ fn main(
                 }
             }
             let taps = ((workgroup.z * KERNEL + ky) * IN_GROUPS + i) * ROW_WEIGHTS;
-            @if(subgroups) var shares: array<vec4f, ROW_LOADS>;
+            @if(subgroups) var shares: array<Numbers, ROW_LOADS>;
             @if(subgroups) {
                 @unroll for (var l = 0u; l < ROW_LOADS; l++) {
-                    shares[l] = weight[taps + min(l * LANES + lane, ROW_WEIGHTS - 1u)];
+                    let share = weight[taps + min(l * LANES + lane, ROW_WEIGHTS - 1u)];
+                    @if(paired) { shares[l] = vec4i(share); }
+                    @if(!paired) { shares[l] = share; }
                 }
             }
             @unroll for (var g = 0u; g < GROUPS; g++) {
                 @unroll for (var tap = 0u; tap < KERNEL; tap++) {
                     @if(bias || requantized) const kx = tap;
                     @if(!bias && !requantized) const kx = KERNEL - 1u - tap;
-                    var w: array<vec4f, DEPTH>;
+                    var w: array<Numbers, DEPTH>;
                     @unroll for (var j = 0u; j < DEPTH; j++) {
                         const at = (kx * 4u + j) * GROUPS + g;
                         @if(subgroups) { w[j] = subgroupBroadcast(shares[at / LANES], at % LANES); }
-                        @if(!subgroups) { w[j] = weight[taps + at]; }
+                        @if(!subgroups && !paired) { w[j] = weight[taps + at]; }
+                        @if(!subgroups && paired) { w[j] = vec4i(weight[taps + at]); }
                     }
                     @unroll for (var r = 0u; r < ROWS; r++) {
                         @unroll for (var c = 0u; c < COLUMNS; c++) {
                             if ((c * STRIDE + kx + OFFSET) % SPACING == 0u) {
                                 @unroll for (var j = 0u; j < DEPTH; j++) {
-                                    sum[(r * COLUMNS + c) * GROUPS + g] = fma(
-                                        vec4f(line[r * SPAN + (c * STRIDE + kx + OFFSET) / SPACING][j]),
-                                        w[j],
-                                        sum[(r * COLUMNS + c) * GROUPS + g],
-                                    );
+                                    @if(!paired) {
+                                        sum[(r * COLUMNS + c) * GROUPS + g] = fma(
+                                            vec4f(line[r * SPAN + (c * STRIDE + kx + OFFSET) / SPACING][j]),
+                                            w[j],
+                                            sum[(r * COLUMNS + c) * GROUPS + g],
+                                        );
+                                    }
+                                    @if(paired) {
+                                        sum[(r * COLUMNS + c) * GROUPS + g] +=
+                                            line[r * SPAN + (c * STRIDE + kx + OFFSET) / SPACING][j] * w[j];
+                                    }
                                 }
                             }
                         }
@@ -171,11 +199,14 @@ fn main(
                 let at = ((image * OUT_HEIGHT + y) * OUT_WIDTH + x) * OUT_GROUPS + first_group;
                 @unroll for (var g = 0u; g < GROUPS; g++) {
                     if (first_group + g < OUT_GROUPS) {
-                        var before = sum[(r * SIDE * COLUMNS + c * SIDE) * GROUPS + g];
+                        @if(!paired) var before = sum[(r * SIDE * COLUMNS + c * SIDE) * GROUPS + g];
+                        @if(paired) let both = sum[(r * COLUMNS + c) * GROUPS + g];
+                        @if(paired) let before = (both << vec4u(16u)) >> vec4u(16u);
                         @if(pact) var value = activate(ACTIVATION, before, alpha, LEVELS);
                         @if(!pact && !requantized) var value = activate(ACTIVATION, before, 0.0, 1.0);
                         @if(requantized) let o = offset[(y * OUT_WIDTH + x) * PIXEL_OFFSETS + first_group + g];
-                        @if(requantized) var value = requantize(before, multiplier[first_group + g], o, LOWEST, HIGHEST);
+                        @if(requantized) let m = multiplier[first_group + g];
+                        @if(requantized) var value = requantize(vec4f(before), m, o, LOWEST, HIGHEST);
                         @if(pooled_output) {
                             // Values that are stored alike are alike.
                             value = as_stored_output(value);
@@ -193,6 +224,13 @@ fn main(
                         }
                         @if(pact) { pre_activation[at + g] = store_output(before); }
                         output[at + g] = store_output(value);
+                        @if(paired) {
+                            if (index + 1u < images.count) {
+                                let behind = vec4f((both - before) >> vec4u(16u));
+                                output[at + OUT_HEIGHT * OUT_WIDTH * OUT_GROUPS + g] =
+                                    store_output(requantize(behind, m, o, LOWEST, HIGHEST));
+                            }
+                        }
                     }
                 }
             }

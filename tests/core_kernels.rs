@@ -126,6 +126,7 @@ impl Tiles {
             stride: shape.stride,
             spacing: 1,
             pooling: Pooling::None,
+            images: 1,
         };
         let input = StripShape {
             out_groups: in_groups,
@@ -153,7 +154,7 @@ fn subgroup_variants() -> &'static [bool] {
 
 /// Tiles [rows, columns, groups, lanes, blocks a slice] with weights in storage buffers where there is one lane, else in uniform ones.
 fn strip_tiles([rows, columns, groups, lanes, blocks]: [u32; 5]) -> StripTiles {
-    StripTiles { lanes, rows, columns, groups, blocks, uniform: lanes > 1, subgroups: false }
+    StripTiles { lanes, rows, columns, groups, blocks, uniform: lanes > 1, subgroups: false, images: 1 }
 }
 
 /// Tile sizes of the same passes as matrix products in workgroup memory.
@@ -308,7 +309,7 @@ impl ConvolutionOnGpu {
         );
         assert_eq!(expected.len() as u32, tiles.slices(output[2]));
         let whole = upload(&floats(weight));
-        let strips = self.images.most as u32 * tiles.strips([output[0], output[1]]);
+        let strips = tiles.strips(self.images.most as u32, [output[0], output[1]]);
         for (index, expected) in (0..).zip(expected) {
             let record = gpu().uniform("first group", 16).unwrap();
             gpu().write(&record, 0, &[index * blocks * groups]);

@@ -76,7 +76,7 @@ impl IntegerNetwork {
             let storage = Storage::new(format(&step.from), format(&step.to));
             let operation = match &step.operation {
                 StepOperation::Weighted(weighted) => {
-                    Operation::Weighted(Box::new(requantized_layer(gpu, tiles, step, weighted, storage)?))
+                    Operation::Weighted(Box::new(requantized_layer(gpu, tiles, step, weighted, (storage, slots))?))
                 }
                 StepOperation::MaxPool { kernel, .. } if *kernel > 15 => {
                     return Err(Error::Model(format!("{}: pooling windows are at most 15 × 15, not {kernel}", step.name)));
@@ -142,7 +142,7 @@ fn requantized_layer(
     tiles: TileTable,
     step: &IntegerStep,
     weighted: &WeightedStep,
-    storage: Storage,
+    (storage, images): (Storage, u32),
 ) -> Result<RequantizedLayer> {
     let mut pivots = Vec::new();
     let weights = match &weighted.weights {
@@ -163,6 +163,7 @@ fn requantized_layer(
         input: step.input,
         output: step.output,
         window: weighted.window,
+        images,
         storage,
         multiplier: &narrow(&weighted.multiplier),
         offset: &offset,

@@ -78,6 +78,7 @@ impl Geometry {
             stride,
             spacing: self.spacing,
             pooling: self.pooling,
+            images: 1,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Weighted layers of integer inference: which kernel sums their products, with weights laid out for it once, and `requantize` at its end.
 
 use super::{
-    Format, GROUP, ImageRange, Storage, TileTable,
+    Format, GROUP, ImageRange, Storage, StripShape, TileTable,
     geometry::Geometry,
     groups,
     network::grid,
@@ -16,6 +16,8 @@ use crate::{
 
 /// Sums below this are exact in f32.
 const EXACT_IN_F32: i64 = 1 << 24;
+/// Two sums below this fit a word.
+const EXACT_IN_HALF: i64 = 1 << 15;
 
 /// Weights of a layer, [out, in, taps] row by row.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,8 @@ pub struct RequantizedShape<'a> {
     pub output: Shape,
     /// Kernel, stride, padding; none of a fully connected layer.
     pub window: Option<[u32; 3]>,
+    /// Images that are computed at once, at most.
+    pub images: u32,
     /// How inputs and outputs are stored.
     pub storage: Storage,
     /// Of an output channel each.
@@ -57,7 +61,7 @@ pub struct RequantizedShape<'a> {
 
 /// What sums the products.
 enum Sum {
-    /// `convolution`: strips of pixels; integers are exact in f32.
+    /// `convolution`: strips of pixels; integers are exact in f32, or two in the halves of a word.
     Strips(WeightSlices),
     /// `convolution_tiled` or `matrix_product`, likewise.
     Product(Buffer),
@@ -122,7 +126,10 @@ impl RequantizedLayer {
                     };
                 }
                 let arranged = gpu.upload("weights", &arranged)?;
-                match tiles.strips(geometry.strip_shape()).filter(|_| shape.window.is_some()) {
+                let fits_half = matches!(weights, RequantizedWeights::Integers { bound, .. } if bound < EXACT_IN_HALF);
+                let is_paired = fits_half && shape.images > 1;
+                let strip_shape = StripShape { images: 1 + u32::from(is_paired), ..geometry.strip_shape() };
+                match tiles.strips(strip_shape).filter(|_| shape.window.is_some()) {
                     Some(strips) => {
                         let kernel = shape.window.map_or(1, |[kernel, ..]| kernel);
                         let sizes = WeightSizes { out_groups: groups(output.channels), in_channels: in_padded, kernel };

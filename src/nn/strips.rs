@@ -54,6 +54,8 @@ pub struct StripShape {
     pub spacing: u32,
     /// Whether a max-pool takes part.
     pub pooling: Pooling,
+    /// Images that an invocation takes at once: 2 where its sums are packed integers.
+    pub images: u32,
 }
 
 /// Register tiles, and how the weights are sliced.
@@ -73,6 +75,8 @@ pub struct StripTiles {
     pub uniform: bool,
     /// Whether the invocations are a subgroup that shares out weights.
     pub subgroups: bool,
+    /// Images an invocation: 1, or 2 in packed integers.
+    pub images: u32,
 }
 
 impl StripTiles {
@@ -108,10 +112,10 @@ impl StripTiles {
         let all = shape.out_groups.div_ceil(groups);
         let uniform = block_bytes <= UNIFORM_BYTES;
         let blocks = if uniform { all.div_ceil(all.div_ceil(UNIFORM_BYTES / block_bytes)) } else { all };
-        StripTiles { lanes, rows: 1, columns: 1, groups, blocks, uniform, subgroups }
+        StripTiles { lanes, rows: 1, columns: 1, groups, blocks, uniform, subgroups, images: shape.images }
     }
 
-    /// Nanoseconds of a vector of images, for a group of input channels.
+    /// Nanoseconds of a vector of images (pairs of them where they are packed), for a group of input channels.
     fn price(self, shape: StripShape) -> u64 {
         let StripTiles { rows, columns, groups, .. } = self;
         let StripShape { kernel, depth, spacing, .. } = shape;
@@ -123,7 +127,7 @@ impl StripTiles {
             Pooling::Input => {
                 u64::from(input_rows * (span / 2 + 1)) * 3 * STORAGE_LOAD / 2 + u64::from(input_rows * span) * UNPOOL
             }
-            _ => u64::from(input_rows * span) * STORAGE_LOAD,
+            _ => u64::from(shape.images * input_rows * span) * STORAGE_LOAD,
         };
         let weights = u64::from(kernel * kernel * depth * groups);
         let load = if self.uniform { UNIFORM_LOAD } else { STORAGE_LOAD };
@@ -144,11 +148,12 @@ impl StripTiles {
             .tile("WEIGHTS", weights)
             .feature("uniform_weights", self.uniform)
             .feature("subgroups", self.subgroups)
+            .feature("paired", self.images == 2)
     }
 
-    /// Strips of `pixels`, [height, width].
-    pub fn strips(self, [height, width]: [u32; 2]) -> u32 {
-        height.div_ceil(self.rows) * width.div_ceil(self.columns)
+    /// Strips of `images` of `pixels`, [height, width].
+    pub fn strips(self, images: u32, [height, width]: [u32; 2]) -> u32 {
+        images.div_ceil(self.images) * height.div_ceil(self.rows) * width.div_ceil(self.columns)
     }
 
     /// Slices of `channel_groups` output groups.
@@ -180,7 +185,8 @@ mod tests {
         for out_groups in (1..70).chain([256, 257]) {
             for (kernel, in_groups) in windows {
                 for (pixels, (stride, spacing, pooling)) in [[1, 1], [24, 24], [7, 26], [3, 1000]].into_iter().zip(steps) {
-                    let shape = StripShape { out_groups, in_groups, depth: 4, pixels, kernel, stride, spacing, pooling };
+                    let shape =
+                        StripShape { out_groups, in_groups, depth: 4, pixels, kernel, stride, spacing, pooling, images: 1 };
                     let inner = kernel * kernel * in_groups * 4;
                     let tiles = StripTiles::cheapest(shape, 8, true);
                     let StripTiles { rows, columns, groups, blocks, uniform, .. } = tiles;

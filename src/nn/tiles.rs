@@ -217,7 +217,7 @@ impl TileTable {
     }
 
     /// Whether integer inference sums bytes (`integer_convolution`). A software driver multiplies integers no faster than floats, and four
-    /// bytes at once not at all: there the kernels of floats sum integers, where their sums are exact.
+    /// bytes at once not at all: there the kernels of floats sum integers, where their sums are exact, two of them in a word where they fit.
     pub const fn sums_bytes(self, exact_in_f32: bool) -> bool {
         !self.software || !exact_in_f32
     }

@@ -58,7 +58,7 @@ pub(super) fn record_convolution(
         .feature("pooled_output", geometry.pooling == Pooling::Output)
         .feature("pooled_input", geometry.pooling == Pooling::Input);
     let kernel = gpu.kernel("convolution", geometry.sizes(specialization))?;
-    let strips = range.most * tiles.strips([height, width]);
+    let strips = tiles.strips(range.most, [height, width]);
     let [x, y, _] = grid(strips.div_ceil(tiles.lanes));
     let blocks = u64::from(out_groups.div_ceil(tiles.groups));
     for slice in &weights.slices {
