@@ -172,16 +172,18 @@ fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> 
     Ok(())
 }
 
-/// Inference on integers, of images as well.
+/// Inference on integers, of images as well: of one at a time, and of several.
 fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
     let layout = ParameterLayout::new(&config.network, &config.quantization)?;
     let parameters = layout.initialize(0, WeightInit::KaimingUniform);
     let (normalization, shape) = (config.normalize, config.network.input);
     let model = Model { config, layout, parameters, has_alphas: true, path: PathBuf::new() };
     let plan = IntegerPlan::new(&DeployableModel::new(&model)?, normalization);
-    let network = IntegerNetwork::new(gpu, &plan, 1)?;
     let data = ResidentData::new(gpu, &blank(shape).test, shape)?;
-    Evaluator::record(gpu, &network, &data, (0.5, 0.5), 1)?;
+    for slots in [1, 2] {
+        let network = IntegerNetwork::new(gpu, &plan, slots)?;
+        Evaluator::record(gpu, &network, &data, (0.5, 0.5), slots)?;
+    }
     Ok(())
 }
 
