@@ -3,9 +3,9 @@
 use std::{io::Cursor, path::Path};
 
 use image::{
-    DynamicImage, ImageDecoder, ImageError, ImageResult, Limits,
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits,
     codecs::png::PngDecoder,
-    error::{LimitError, LimitErrorKind},
+    error::{DecodingError, ImageFormatHint, LimitError, LimitErrorKind},
     imageops::FilterType,
 };
 
@@ -77,6 +77,11 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     limits.max_image_height = Some(MOST_SIDE);
     // For a few rows and what other chunks hold; pixels are bounded below.
     limits.max_alloc = Some(1 << 22);
+    // The decoder believes that a palette has whole colours, 256 at most (PNG specification, 11.2.2).
+    if chunk_lengths(bytes, *b"PLTE").any(|length| length % 3 != 0 || !(3..=768).contains(&length)) {
+        let hint = ImageFormatHint::Exact(ImageFormat::Png);
+        return Err(ImageError::Decoding(DecodingError::new(hint, "a palette has 1 to 256 colours of 3 bytes")));
+    }
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
     let (width, height) = decoder.dimensions();
     let packed = (u64::from(width) * u64::from(bits_per_pixel(bytes))).div_ceil(8) * u64::from(height);
@@ -84,6 +89,20 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
         return Err(ImageError::Limits(LimitError::from_kind(LimitErrorKind::DimensionError)));
     }
     DynamicImage::from_decoder(decoder)
+}
+
+/// Lengths of the chunks of type `kind`, as far as the file goes (PNG specification, 5.3).
+fn chunk_lengths(bytes: &[u8], kind: [u8; 4]) -> impl Iterator<Item = usize> {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    let chunks = std::iter::from_fn(move || {
+        let (length, behind) = rest.split_first_chunk::<4>()?;
+        let (own_kind, behind) = behind.split_first_chunk::<4>()?;
+        let length = u32::from_be_bytes(*length) as usize;
+        // Behind the data are four bytes of checksum.
+        rest = length.checked_add(4).and_then(|end| behind.get(end..)).unwrap_or_default();
+        Some((*own_kind, length))
+    });
+    chunks.filter(move |(own_kind, _)| *own_kind == kind).map(|(_, length)| length)
 }
 
 /// Bits of a pixel as the file's header, which a decoder has accepted, says (PNG specification, 11.2.1).
@@ -118,6 +137,8 @@ mod tests {
         let gray = read_picture(&path, Shape::new(1, 2, 2), true).expect("a picture");
         assert!(gray[0] < 255 && gray[0] > 150 && gray[1] > gray[0], "{gray:?}");
         assert!(matches!(read_picture(&path, Shape::new(2, 2, 2), false), Err(Error::Model(_))));
+        let palette = include_bytes!("../../fuzz/crashes/picture/palette-of-a-third-of-a-colour");
+        assert_eq!(chunk_lengths(palette, *b"PLTE").collect::<Vec<_>>(), [49]);
         std::fs::write(&path, b"\x89PNG\r\n\x1a\nnothing more").expect("written");
         assert!(matches!(read_picture(&path, Shape::new(1, 2, 2), false), Err(Error::Format { .. })));
     }
