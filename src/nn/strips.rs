@@ -184,9 +184,11 @@ mod tests {
         ];
         for out_groups in (1..70).chain([256, 257]) {
             for (kernel, in_groups) in windows {
-                for (pixels, (stride, spacing, pooling)) in [[1, 1], [24, 24], [7, 26], [3, 1000]].into_iter().zip(steps) {
-                    let shape =
-                        StripShape { out_groups, in_groups, depth: 4, pixels, kernel, stride, spacing, pooling, images: 1 };
+                for (pixels, (stride, spacing, pooling)) in
+                    [[1, 1], [24, 24], [7, 26], [4, 1000], [24, 24]].into_iter().zip(steps)
+                {
+                    let images = if pooling == Pooling::None { 1 + out_groups % 2 } else { 1 };
+                    let shape = StripShape { out_groups, in_groups, depth: 4, pixels, kernel, stride, spacing, pooling, images };
                     let inner = kernel * kernel * in_groups * 4;
                     let tiles = StripTiles::cheapest(shape, 8, true);
                     let StripTiles { rows, columns, groups, blocks, uniform, .. } = tiles;
