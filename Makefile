@@ -33,6 +33,7 @@ test: cargo
 	.ci/install-driver.sh --spirv-val
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) test --locked
 	SALIQ_DEVICE_PROFILE=webgpu $(CARGO) test --locked $(addprefix --test ,$(DEVICE_TESTS))
 	rm -rf $(SPIRV)

@@ -60,7 +60,8 @@ pub struct InferenceResult {
     pub points: Vec<InferencePoint>,
 }
 
-/// Times the model with 1, 4, 16, … images a batch, up to `most`, in `rounds` rounds that take turns; medians count.
+/// Times the model with 1, 4, 16, … images a batch, up to `most`, in `rounds` rounds that take turns; medians count. A batch for which the adapter
+/// has no room goes in parts.
 ///
 /// # Errors
 /// Those of the device and of [`DeployableModel::new`].
@@ -76,7 +77,7 @@ pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mu
         let float = fitting(batch_size, |slots| filled(gpu, model, &plain, slots))?;
         let fake = fitting(batch_size, |slots| filled(gpu, model, &config.quantization, slots))?;
         let integer = fitting(batch_size, |slots| IntegerNetwork::new(gpu, &plan, slots))?;
-        let mut passes = [
+        let passes = [
             Pass::new(gpu, &float.0, batch_size, float.1)?,
             Pass::new(gpu, &fake.0, batch_size, fake.1)?,
             Pass::new(gpu, &integer.0, batch_size, integer.1)?,
@@ -85,7 +86,7 @@ pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mu
         let mut times = [Vec::new(), Vec::new(), Vec::new()];
         // The first round compiles.
         for round in 0..=rounds {
-            for (pass, list) in passes.iter_mut().zip(&mut times) {
+            for (pass, list) in passes.iter().zip(&mut times) {
                 gpu.wait()?;
                 let start = Instant::now();
                 for _ in 0..batches * pass.parts {

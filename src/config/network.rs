@@ -122,7 +122,7 @@ pub struct NetworkConfig {
 }
 
 impl NetworkConfig {
-    /// The network of Table I: conv 32 → act → conv 64 → act → max-pool 2 → [dropout] → fc 128 → act → [dropout] → fc `classes`.
+    /// The network of Table I: conv 32 → act → conv 64 → act → max-pool 2 → (dropout) → fc 128 → act → (dropout) → fc `classes`.
     /// Dropout layers are there only where their rate is above 0.
     pub fn table_one(input: Shape, classes: u32, dropout: [f32; 2]) -> Self {
         let conv =

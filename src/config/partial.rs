@@ -131,13 +131,13 @@ settings! {
         step_lr_factor: f64,
         /// Dropout rate after the pool and after fc1: P for both, or P1,P2 [default: 0]
         ///
-        /// The reference code of Saliency Guided Training uses 0.25,0.5. With a [network] of your own: one rate for all of its
+        /// The reference code of Saliency Guided Training uses 0.25,0.5. With a `[network]` of your own: one rate for all of its
         /// dropout layers, or one for each.
         #[arg(value_name = "P1,P2")]
         dropout: DropoutRates,
         /// A batch norm behind every convolution of the network [default: false]
         ///
-        /// With a [network] of your own, say where: layers with type = "batch-norm".
+        /// With a `[network]` of your own, say where: layers with type = "batch-norm".
         #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
         batch_norm: bool,
         /// Steps after which batch norms use their running statistics, which stay as they are [default: never]

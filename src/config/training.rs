@@ -69,7 +69,7 @@ choices! {
         Affine,
         /// tanh-normalised, as the PACT paper used.
         Dorefa,
-        /// Statistics-aware weight binning: clip from E[w²] and E|w|.
+        /// Statistics-aware weight binning: clip from the means of w² and |w|.
         Sawb,
         /// Levels on both sides of 0, as far as the largest weight.
         Symmetric,

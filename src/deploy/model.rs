@@ -87,7 +87,7 @@ pub struct DeployableWeights {
     pub latent: Vec<f32>,
     /// The integer levels, where the weights are quantized.
     pub levels: Option<WeightLevels>,
-    /// [out]; with batch norm folded, never quantized.
+    /// `[out]`; with batch norm folded, never quantized.
     pub bias: Vec<f32>,
 }
 

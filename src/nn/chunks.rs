@@ -15,7 +15,7 @@ const SMALL_SHARE: u64 = 64;
 pub struct Chunked<'a> {
     /// All images.
     pub whole: ImageRange<'a>,
-    /// Images of a chunk, the last one's may be fewer. With several chunks a multiple of [`BackwardPlan::LEAST`].
+    /// Images of a chunk, the last one's may be fewer. With several chunks a multiple of 64.
     pub size: u32,
     /// Each chunk's images, counted from its first.
     pub chunks: Vec<ImageRange<'a>>,

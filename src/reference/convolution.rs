@@ -1,5 +1,5 @@
 //! 2-D convolution (cross-correlation) with bias, torch.nn.Conv2d:
-//! output[n, o, y, x] = bias[o] + Σ_{i, ky, kx} input[n, i, y·S + ky − P, x·S + kx − P] · weight[o, i, ky, kx], zero outside the image.
+//! `output[n, o, y, x] = bias[o] + Σ_{i, ky, kx} input[n, i, y·S + ky − P, x·S + kx − P] · weight[o, i, ky, kx]`, zero outside the image.
 //! The activation that the kernel applies on top is [`super::activation`].
 
 use crate::config::Shape;

@@ -3,7 +3,7 @@
 
 use super::convolution::Convolution;
 
-/// (∂L/∂weight [out, in, kh, kw], ∂L/∂bias [out]).
+/// (∂L/∂weight [out, in, kh, kw], ∂L/∂bias `[out]`).
 pub fn convolution_weight_gradient(shape: &Convolution, input: &[f64], output_gradient: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let mut weight = vec![0.0; shape.weights()];
     shape.for_each_term(|term| weight[term.weight] += input[term.input] * output_gradient[term.output]);

@@ -2,7 +2,7 @@
 
 use crate::config::Shape;
 
-/// Σ_k weights[k] · layer[k], [pixel] of `image`, bilinear with align_corners false, of one image's `layer`, [channel, row, column] of `shape`.
+/// `Σ_k weights[k] · layer[k]`, `[pixel]` of `image`, bilinear with align_corners false, of one image's `layer`, [channel, row, column] of `shape`.
 pub fn grad_cam(layer: &[f64], shape: Shape, weights: &[f64], image: Shape) -> Vec<f64> {
     let pixels = shape.pixels() as usize;
     let small: Vec<f64> = (0..pixels)

@@ -1,7 +1,7 @@
-//! The fully connected layer, torch.nn.Linear: output[n, o] = bias[o] + Σ_i input[n, i] · weight[o, i], and its input gradient, which the
+//! The fully connected layer, torch.nn.Linear: `output[n, o] = bias[o] + Σ_i input[n, i] · weight[o, i]`, and its input gradient, which the
 //! same kernel computes with the other weight layout: input_gradient[n, i] = Σ_o output_gradient[n, o] · weight[o, i].
 
-/// The output, [images, out]; `input` is [images, in], `weight` [out, in], `bias` [out].
+/// The output, [images, out]; `input` is [images, in], `weight` [out, in], `bias` `[out]`.
 pub fn matrix_product(images: usize, input: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
     let features = input.len() / images;
     let mut output = Vec::with_capacity(images * bias.len());

@@ -4,7 +4,7 @@
 //! - symmetric: Δ = max|w|/(2^(b−1) − 1), no zero point.
 //! - lsq (Esser et al. 2020): the step is learned, not taken from the weights; 2·E|w|/√Q_p with Q_p = 2^(b−1) − 1 where it starts.
 //! - binary (Rastegari et al. 2016): E|w|.
-//! - sawb (Choi et al. 2018): clip = c₁·√E[w²] + c₂·E|w|, max|w| where that is ≤ 0; 2^b levels from −clip to clip.
+//! - sawb (Choi et al. 2018): clip = c₁·√(E w²) + c₂·E|w|, max|w| where that is ≤ 0; 2^b levels from −clip to clip.
 
 use super::weight_range::WeightRange;
 use crate::{config::WeightQuantizer, quant::sawb_coefficients};

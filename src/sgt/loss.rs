@@ -12,11 +12,11 @@ use crate::{
 pub struct Metrics {
     /// [image] (ce, kl, correct, 0).
     per_image: Buffer,
-    /// [slot] (Σce, Σkl, Σcorrect, images).
+    /// `[slot]` (Σce, Σkl, Σcorrect, images).
     pub sums: Buffer,
-    /// [slot] 1 if a loss was not finite.
+    /// `[slot]` 1 if a loss was not finite.
     pub flags: Buffer,
-    /// [slot] (cause, index): why the step was not counted, and the first parameter concerned; see [`record_judgement`].
+    /// `[slot]` (cause, index): why the step was not counted, and the first parameter concerned; see [`super::record_judgement`].
     pub verdicts: Buffer,
     /// Number of slots.
     pub slots: u64,

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Maps of the judged images in a run's folder: a tensor `<method>` [N, C, H, W] each; `images` and, by the first method, `masked`
-/// [N, C, H, W] in 0..1; `labels`, `predictions` and `probabilities` [N].
+/// [N, C, H, W] in 0..1; `labels`, `predictions` and `probabilities` `[N]`.
 pub const MAPS_FILE: &str = "maps.safetensors";
 /// Distributions of weights and activations in a run's folder, of models trained with quantization.
 pub const HISTOGRAMS_FILE: &str = "histograms.svg";
