@@ -77,7 +77,6 @@ const ROW_LOADS = (ROW_WEIGHTS + LANES - 1u) / LANES;
 @if(paired) alias Numbers = vec4i;
 @if(!paired) alias Numbers = vec4f;
 
-
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -91,7 +90,8 @@ fn main(
     let strip = first_strip + lane;
     let index = strip / (strips * bands) * IMAGES;
     let image = images.first + min(index, images.count - 1u);
-    @if(paired) let second = images.first + min(index + 1u, images.count - 1u);
+    // From a group of the first image to the second's, or none where the last image is alone.
+    @if(paired) let to_second = select(0u, IN_HEIGHT * IN_WIDTH * IN_GROUPS, index + 1u < images.count);
     let row = (strip / strips) % bands * ROWS;
     let column = (strip % strips) * COLUMNS;
     let first_group = slice.first_group + workgroup.z * GROUPS;
@@ -116,20 +116,13 @@ fn main(
                 @if(pooled_input) let y = spaced / 2u;
                 @if(pooled_input) let first_of_row = spaced % 2u * 2u;
                 let row_base = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
-                @if(paired) {
-                    let second_base = row_base + (second - image) * IN_HEIGHT * IN_WIDTH * IN_GROUPS;
+                @if(!pooled_input) {
                     @unroll for (var s = 0u; s < SPAN; s++) {
                         let x = column * STRIDE / SPACING + s - FRONT;
-                        let at = min(x, IN_WIDTH - 1u) * IN_GROUPS;
-                        let both = load_levels(input[row_base + at]) + (load_levels(input[second_base + at]) << vec4u(16u));
-                        line[r * SPAN + s] = select(vec4i(), both, meets && x < IN_WIDTH);
-                    }
-                }
-                @if(!pooled_input && !paired) {
-                    @unroll for (var s = 0u; s < SPAN; s++) {
-                        let x = column * STRIDE / SPACING + s - FRONT;
-                        let value = load_input(input[row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS]);
-                        line[r * SPAN + s] = select(vec4f(), value, meets && x < IN_WIDTH);
+                        let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
+                        @if(paired) let value = load_levels(input[at]) + (load_levels(input[at + to_second]) << vec4u(16u));
+                        @if(!paired) let value = load_input(input[at]);
+                        line[r * SPAN + s] = select(Numbers(), value, meets && x < IN_WIDTH);
                     }
                 }
                 @if(pooled_input) {

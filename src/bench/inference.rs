@@ -74,9 +74,9 @@ pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mu
     let sizes = (0..).map(|power| 4u32.pow(power)).take_while(|&size| size < most).chain([most]);
     for batch_size in sizes {
         progress(&format!("{batch_size} images a batch"));
-        let float = fitting(batch_size, |slots| filled(gpu, model, &plain, slots))?;
-        let fake = fitting(batch_size, |slots| filled(gpu, model, &config.quantization, slots))?;
-        let integer = fitting(batch_size, |slots| IntegerNetwork::new(gpu, &plan, slots))?;
+        let float = fitting(gpu, batch_size, |slots| filled(gpu, model, &plain, slots))?;
+        let fake = fitting(gpu, batch_size, |slots| filled(gpu, model, &config.quantization, slots))?;
+        let integer = fitting(gpu, batch_size, |slots| IntegerNetwork::new(gpu, &plan, slots))?;
         let passes = [
             Pass::new(gpu, &float.0, batch_size, float.1)?,
             Pass::new(gpu, &fake.0, batch_size, fake.1)?,
@@ -141,11 +141,15 @@ impl Pass {
 }
 
 /// What `build` makes for a batch, or for as many images of it as the adapter has room for, and their number.
-fn fitting<T>(batch_size: u32, mut build: impl FnMut(u32) -> Result<T>) -> Result<(T, u32)> {
+fn fitting<T>(gpu: &Gpu, batch_size: u32, mut build: impl FnMut(u32) -> Result<T>) -> Result<(T, u32)> {
     let mut slots = batch_size;
     loop {
         match build(slots) {
-            Err(Error::OutOfMemory(_)) if slots > 1 => slots = slots.div_ceil(2),
+            Err(Error::OutOfMemory(_)) if slots > 1 => {
+                // What was made of it is given back before the next try.
+                gpu.wait()?;
+                slots = slots.div_ceil(2);
+            }
             made => return Ok((made?, slots)),
         }
     }
