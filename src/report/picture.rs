@@ -77,7 +77,7 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     limits.max_image_height = Some(MOST_SIDE);
     // For a few rows and what other chunks hold; pixels are bounded below.
     limits.max_alloc = Some(1 << 22);
-    // The decoder believes that a palette has whole colours, 256 at most (PNG specification, 11.2.2).
+    // The decoder believes that a palette has whole colours (PNG specification, 11.2.2), and panics where the last is a part of one.
     if chunk_lengths(bytes, *b"PLTE").any(|length| length % 3 != 0 || !(3..=768).contains(&length)) {
         let hint = ImageFormatHint::Exact(ImageFormat::Png);
         return Err(ImageError::Decoding(DecodingError::new(hint, "a palette has 1 to 256 colours of 3 bytes")));
