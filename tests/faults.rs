@@ -205,29 +205,63 @@ impl Said {
     }
 }
 
-/// A disk that fills up in the middle of a run, as a limit on the size of files: writes fail, nothing else does. Training goes on and says
-/// so, tries again, and loses no line once there is room.
+/// A disk for the runs of one test that has room or none, at the test's will.
+#[cfg(target_os = "linux")]
+struct Disk {
+    library: PathBuf,
+    folder: PathBuf,
+    marker: PathBuf,
+}
+
+#[cfg(target_os = "linux")]
+impl Disk {
+    fn new(bench: &Bench) -> Disk {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/full_disk.c");
+        // Paths as /proc has them.
+        let folder = bench.folder.path().canonicalize().unwrap();
+        let (library, marker) = (folder.join("full_disk.so"), folder.join("no room"));
+        let mut compiler = Command::new("gcc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]).arg(source).arg("-o").arg(&library).arg("-ldl");
+        let compiled = compiler.output().expect("gcc is installed");
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        Disk { library, folder, marker }
+    }
+
+    /// Runs `command` with its files on this disk.
+    fn hold(&self, command: &mut Command) -> Child {
+        command.env("LD_PRELOAD", &self.library).env("FULL_DISK", &self.folder).env("FULL_DISK_WHEN", &self.marker);
+        command.spawn().unwrap()
+    }
+
+    fn fill(&self) {
+        std::fs::write(&self.marker, "").unwrap();
+    }
+
+    fn clear(&self) {
+        std::fs::remove_file(&self.marker).unwrap();
+    }
+}
+
+/// A disk that fills up in the middle of a run: writes fail, nothing else does. Training goes on and says so, tries again, and loses no
+/// line once there is room.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk() {
     let bench = Bench::new(SETTINGS);
-    let limit = |process: &Child, bytes: &str| {
-        let argument = format!("--fsize={bytes}:unlimited");
-        let status = Command::new("prlimit").args(["--pid", &process.id().to_string(), &argument]).status();
-        assert!(status.expect("prlimit of util-linux").success());
-    };
+    let disk = Disk::new(&bench);
     let long = ["--steps", "100000000", "--log-every", "1"];
     let out = bench.out("full");
-    let mut process = bench.train(&out, &long).spawn().unwrap();
+    let mut process = disk.hold(&mut bench.train(&out, &long));
     let said = Said::by(&mut process);
     wait_until(&mut process, || lines_there(&out));
-    limit(&process, "512");
+    disk.fill();
     wait_until(&mut process, || {
         let text = said.text();
         text.contains("metrics.jsonl") && text.contains("no checkpoint was written")
     });
+    assert!(said.text().contains("No space left on device"), "{}", said.text());
     let before = std::fs::metadata(out.join("metrics.jsonl")).unwrap().len();
-    limit(&process, "unlimited");
+    disk.clear();
     wait_until(&mut process, || {
         let text = said.text();
         text.contains("no line is lost") && text.contains("checkpoints are written again") && lines_in(&out) >= 24
@@ -245,15 +279,16 @@ fn a_full_disk() {
 
     // No room for the model in the end: that is an error, and the run can be finished once there is room.
     let out = bench.out("full at the end");
-    let mut process = bench.train(&out, &["--steps", "400"]).spawn().unwrap();
+    let mut process = disk.hold(&mut bench.train(&out, &["--steps", "400"]));
     let said = Said::by(&mut process);
     wait_until(&mut process, || lines_there(&out));
-    limit(&process, "512");
+    disk.fill();
     assert_eq!(process.wait().unwrap().code(), Some(1));
     let text = said.text();
     let error = text.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{text}"));
     assert!(error.contains("model.safetensors"), "{error}");
     assert!(!out.join("model.safetensors").exists());
+    disk.clear();
     let resumed = bench.train(&out, &["--steps", "400", "--resume"]).status().unwrap();
     assert_eq!(resumed.code(), Some(0));
     let steps: Vec<u64> = metric_lines(&out).iter().filter_map(|line| step_of(line)).collect();
