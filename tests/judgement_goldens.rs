@@ -16,7 +16,7 @@ use saliq::{
     },
     model::Model,
     nn::ParameterLayout,
-    saliency::{Method, MethodOptions},
+    saliency::{Baseline, Method, MethodOptions},
 };
 use support::Tensors;
 
@@ -134,6 +134,27 @@ fn infidelity_is_that_of_captum() {
     let infidelity = Infidelity::record(case.subject(), &case.targets, &options).unwrap();
     let maps: Vec<f32> = case.tensors.f32("gradients").iter().map(|value| 0.5 * value).collect();
     case.check("infidelity", &block_on(infidelity.run(&maps, &mut |_| {})).unwrap());
+    let unscaled = MethodOptions::default();
+    case.check("infidelity", &block_on(infidelity.run_of(Method::Gradient, &unscaled, &maps, &mut |_| {})).unwrap());
+
+    // Maps with the image as a factor are asked what a unit of a pixel does; where there is no distance, the map is taken as it is.
+    let baseline = case.tensors.f64("infidelity.baseline")[0] as f32;
+    let pixels = case.images.images.iter().map(|&byte| (f32::from(byte) / 255.0 - 0.4) / 0.25);
+    let scaled: Vec<f32> = maps.iter().zip(pixels).map(|(map, pixel)| map * (pixel - baseline)).collect();
+    assert!(scaled[0] == 0.0 && maps[0] != 0.0);
+    let settings = MethodOptions { baseline: Baseline::Value(baseline), ..MethodOptions::default() };
+    let judged = block_on(infidelity.run_of(Method::IntegratedGradients, &settings, &scaled, &mut |_| {})).unwrap();
+    case.check("infidelity.multiplied", &judged);
+    let images = MethodOptions { baseline: Baseline::Images(vec![baseline; 2 * 3 * 11 * 13]), ..MethodOptions::default() };
+    assert_eq!(block_on(infidelity.run_of(Method::Deeplift, &images, &scaled, &mut |_| {})).unwrap(), judged);
+    // The factor of input × gradient is the image itself, whatever the baseline; what a pixel of 0 does it cannot say.
+    let pixels: Vec<f32> = case.images.images.iter().map(|&byte| (f32::from(byte) / 255.0 - 0.4) / 0.25).collect();
+    let by_image: Vec<f32> = maps.iter().zip(&pixels).map(|(map, pixel)| map * pixel).collect();
+    let said: Vec<f32> = maps.iter().zip(&pixels).map(|(map, &pixel)| if pixel == 0.0 { 0.0 } else { *map }).collect();
+    let judged = block_on(infidelity.run_of(Method::InputXGradient, &settings, &by_image, &mut |_| {})).unwrap();
+    for (judged, expected) in judged.iter().zip(block_on(infidelity.run(&said, &mut |_| {})).unwrap()) {
+        assert!((judged - expected).abs() <= 1e-4 * expected, "{judged} {expected}");
+    }
 }
 
 #[test]

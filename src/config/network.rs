@@ -121,6 +121,20 @@ pub struct NetworkConfig {
     pub layers: Vec<LayerConfig>,
 }
 
+impl LayerConfig {
+    /// Its name; of layers without one what they are and their place, counted from 1: `pool5`.
+    pub fn label(&self, place: usize) -> String {
+        match self {
+            LayerConfig::Conv { name, .. }
+            | LayerConfig::Linear { name, .. }
+            | LayerConfig::BatchNorm { name }
+            | LayerConfig::Activation { name } => name.clone(),
+            LayerConfig::MaxPool { .. } => format!("pool{place}"),
+            LayerConfig::Dropout { .. } => format!("dropout{place}"),
+        }
+    }
+}
+
 impl NetworkConfig {
     /// The network of Table I: conv 32 → act → conv 64 → act → max-pool 2 → (dropout) → fc 128 → act → (dropout) → fc `classes`.
     /// Dropout layers are there only where their rate is above 0.

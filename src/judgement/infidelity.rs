@@ -1,4 +1,5 @@
 //! Infidelity (Yeh et al. 2019): E[(I·φ − (f(x) − f(x − I)))²] over noise I ~ N(0, σ²): how far the map is from saying what noise does to the logit f.
+//! Maps that hold x − b as a factor (b a baseline) say what x − b does, so that I·φ/(x − b) stands for I·φ, as in Captum; φ where x = b.
 
 use super::{
     Subject,
@@ -9,7 +10,7 @@ use crate::{
     Result,
     gpu::{Buffer, Recording},
     nn::padded,
-    saliency::{Explainer, Method, MethodOptions},
+    saliency::{Baseline, Explainer, Method, MethodOptions},
 };
 
 /// The noise.
@@ -82,7 +83,39 @@ impl<'a> Infidelity<'a> {
         Ok(rows.chunks_exact(stride).zip(targets).map(|(row, &class)| f64::from(row[class as usize])).collect())
     }
 
-    /// The infidelity of every map, [N, C, H, W]. `progress` is told how many images are done.
+    /// The infidelity of every map, [N, C, H, W], of `method` with `settings`. `progress` is told how many images are done.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub async fn run_of(
+        &self,
+        method: Method,
+        settings: &MethodOptions,
+        maps: &[f32],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Vec<f64>> {
+        if !method.multiplies_by_inputs() {
+            return self.run(maps, progress).await;
+        }
+        let baseline = if method.takes_baseline() { &settings.baseline } else { &Baseline::Value(0.0) };
+        let (mean, deviation) = self.subject.normalization;
+        let pixels = self.subject.images.images.iter().map(|&byte| (f32::from(byte) / 255.0 - mean) / deviation);
+        let rates: Vec<f32> = maps
+            .iter()
+            .zip(pixels)
+            .enumerate()
+            .map(|(index, (&value, pixel))| {
+                let distance = match baseline {
+                    Baseline::Value(baseline) => pixel - baseline,
+                    Baseline::Images(images) => pixel - images[index % images.len()],
+                };
+                if distance == 0.0 { value } else { value / distance }
+            })
+            .collect();
+        self.run(&rates, progress).await
+    }
+
+    /// The infidelity of every map, [N, C, H, W], that says what a unit of each pixel does. `progress` is told how many images are done.
     ///
     /// # Errors
     /// Of the device.

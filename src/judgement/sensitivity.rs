@@ -96,7 +96,11 @@ impl<'a> MaxSensitivity<'a> {
                 self.compare.submit(gpu)?;
                 let distances: Vec<[f32; 4]> = gpu.read(&self.distances, 0, u64::from(record.count)).await?;
                 for (largest, distance) in largest.iter_mut().zip(distances) {
-                    *largest = largest.max(f64::from(distance[2]));
+                    // Once not a number, always not a number: a map that breaks is not a stable one.
+                    let distance = f64::from(distance[2]);
+                    if !largest.is_nan() && (distance.is_nan() || distance > *largest) {
+                        *largest = distance;
+                    }
                 }
             }
             result.extend(largest);

@@ -65,8 +65,8 @@ impl Model {
         packed::unpack(&mut file, &stored, &path)?;
         config.quantization = overrides.apply(&config.quantization, &config.network)?;
         let layout = ParameterLayout::new(&config.network, &config.quantization)?;
-        let (parameters, has_alphas) = fill(&file, &layout, &stored, &path)?;
-        Ok(Model { config, layout, parameters, has_alphas, path })
+        let (parameters, missing) = fill(&file, &layout, &stored, &path)?;
+        Ok(Model { config, layout, parameters, has_alphas: missing.is_empty(), path })
     }
 
     /// Refuses a quantized model without its α's (or the steps of its activations): there is nothing to clip at.
@@ -116,7 +116,7 @@ pub(crate) fn tensors_of(model: &Model) -> Result<TensorFile> {
     Ok(file)
 }
 
-/// The file's tensors in the layout's order, and whether all α's and steps of activations were there (absent ones are 1). Steps of weights that
+/// The file's tensors in the layout's order, and the names of the α's and steps of activations that are absent (they are 1). Steps of weights that
 /// are absent are initialised from the weights. A step that was learned for other levels (`stored` is the layout that the file was written
 /// with) counts as absent.
 pub(crate) fn fill(
@@ -124,17 +124,17 @@ pub(crate) fn fill(
     layout: &ParameterLayout,
     stored: &ParameterLayout,
     path: &Path,
-) -> Result<(Vec<f32>, bool)> {
+) -> Result<(Vec<f32>, Vec<String>)> {
     // All are looked up before memory is set aside: a small file may describe a large network.
     let tensors: Vec<_> = layout.parameters.iter().map(|parameter| find(file, parameter, stored, path)).collect::<Result<_>>()?;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
-    let mut has_alphas = true;
+    let mut uncalibrated = Vec::new();
     let mut missing_steps = Vec::new();
     for (parameter, tensor) in layout.parameters.iter().zip(tensors) {
         let Some(tensor) = tensor else {
             match parameter.role {
                 ParameterRole::Alpha | ParameterRole::ActivationStep { .. } => {
-                    has_alphas = false;
+                    uncalibrated.push(parameter.name.clone());
                     parameters[parameter.offset as usize] = 1.0;
                 }
                 // Once weights and running statistics are there.
@@ -153,7 +153,7 @@ pub(crate) fn fill(
     for parameter in missing_steps {
         layout.initialize_step(parameter, &mut parameters);
     }
-    Ok((parameters, has_alphas))
+    Ok((parameters, uncalibrated))
 }
 
 /// The tensor for `parameter`, of its shape; `None` where the model does without.

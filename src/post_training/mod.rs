@@ -10,7 +10,7 @@ mod weights;
 use serde::Serialize;
 use serde_json::json;
 
-pub use activations::{ActivationPass, OBSERVED_BATCH, observe_activations};
+pub use activations::{ActivationPass, observe_activations, observe_unquantized};
 pub use clipping::{Calibration, Distribution, Grid};
 pub use distributions::{TensorDistribution, distributions};
 pub use histogram::Histogram;
@@ -20,7 +20,7 @@ use weights::effective_weights;
 use crate::{
     Error, Result,
     batch::ResidentData,
-    config::{LayerBits, ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
+    config::{ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
     gpu::Gpu,
     model::{Model, fold_batch_norm},
     nn::{Parameter, ParameterLayout, ParameterRole},
@@ -122,12 +122,10 @@ pub async fn quantize(
         calibrated.push(CalibratedTensor::new(name, bits, &clips));
     }
 
-    let float = float_activations(quantization);
-    let pass =
-        ActivationPass { network, quantization: &float, layout: &layout, parameters: &parameters, normalization, live: false };
+    let pass = ActivationPass { network, quantization, layout: &layout, parameters: &parameters, normalization, live: None };
     let mut histograms: Vec<(String, Histogram)> =
         layout.calibrated().map(|learned| (learned.layer().into(), Histogram::default())).collect();
-    observe_activations(gpu, &pass, data, data.count, &mut |name, values| {
+    observe_unquantized(gpu, &pass, data, data.count, &mut |name, values| {
         if let Some((_, histogram)) = histograms.iter_mut().find(|(wanted, _)| wanted == name) {
             histogram.add(values);
         }
@@ -147,12 +145,6 @@ pub async fn quantize(
     }
     let config = quantized_config(&model.config, options, data.count, normalization);
     Ok((Model { config, layout, parameters, has_alphas: true, path: model.path.clone() }, calibrated))
-}
-
-/// The same quantization with activations in float.
-pub(crate) fn float_activations(quantization: &QuantizationConfig) -> QuantizationConfig {
-    let bits = quantization.bits.iter().map(|bits| LayerBits { weight: bits.weight, activation: 32 }).collect();
-    QuantizationConfig { bits, ..quantization.clone() }
 }
 
 /// What a learned α (1) or step (its highest level) of an activation is multiplied by to give the clipping threshold.

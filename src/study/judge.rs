@@ -19,7 +19,7 @@ use crate::{
         AccuracyDrop, AlignmentOptions, DropCurve, Fill, MaxSensitivity, SensitivityOptions, Subject, alignment, clarity,
         randomization, removed_shares,
     },
-    metrics::{Cost, PaperCost},
+    metrics::{Cost, Evaluation, PaperCost},
     model::{MODEL_FILE, Model, Tensor, TensorFile},
     post_training::{Calibration, PostTraining, distributions, quantize as quantize_model},
     report::DistributionChart,
@@ -76,7 +76,31 @@ fn first(split: &Split, count: u32, dataset: &Dataset) -> Split {
     images
 }
 
-/// Judges the model in the folder of `config`. Every map explains the logit of the true label: the same class in every model.
+/// A model of the study with the images that it is judged on. Every map explains the logit of the true label: the same class in every model.
+struct Judged<'a> {
+    gpu: &'a Gpu,
+    wanted: &'a JudgementPlan,
+    run: &'a PlannedRun,
+    folder: &'a Path,
+    model: &'a Model,
+    dataset: &'a Dataset,
+    normalization: (f32, f32),
+    /// Images of the accuracy-drop curves.
+    dropped: Split,
+    /// The first of them: images of all other judgements.
+    images: Split,
+    /// True classes of `dropped`.
+    labels: Vec<u32>,
+    settings: MethodOptions,
+}
+
+/// Says what is judged next, and stops where that is wished.
+fn begin(watcher: &mut dyn Watcher, what: &str) -> Result<()> {
+    watcher.judging(what);
+    watcher.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
+}
+
+/// Judges the model in the folder of `config`.
 pub(super) async fn judge(
     gpu: &Gpu,
     plan: &Plan,
@@ -87,93 +111,32 @@ pub(super) async fn judge(
     watcher: &mut dyn Watcher,
 ) -> Result<ModelResult> {
     let model = load(&config.out)?;
-    let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
+    let wanted = &plan.judgement;
     let test = first(&dataset.test, config.test_limit.unwrap_or(u32::MAX), dataset);
-    let subject = |images| Subject { gpu, model: &model, images, normalization, batch_size: BATCH };
-    let begin = |watcher: &mut dyn Watcher, what: &str| {
-        watcher.judging(what);
-        watcher.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
+    let dropped = first(&test, wanted.drop_images, dataset);
+    let judged = Judged {
+        gpu,
+        wanted,
+        run,
+        folder: &config.out,
+        model: &model,
+        dataset,
+        normalization: (model.config.normalize.mean, model.config.normalize.deviation),
+        images: first(&test, wanted.images.min(wanted.drop_images), dataset),
+        labels: dropped.labels.iter().map(|&label| u32::from(label)).collect(),
+        dropped,
+        settings: MethodOptions { seed: run.seed, ..MethodOptions::default() },
     };
     begin(watcher, "accuracy")?;
-    let evaluation = subject(&test).evaluate().await?;
-
-    let wanted = &plan.judgement;
-    let dropped = first(&test, wanted.drop_images, dataset);
-    let judged = first(&test, wanted.images.min(wanted.drop_images), dataset);
-    let labels: Vec<u32> = dropped.labels.iter().map(|&label| u32::from(label)).collect();
-    let settings = MethodOptions { seed: run.seed, ..MethodOptions::default() };
+    let evaluation = judged.subject(&test).evaluate().await?;
     let methods: Vec<Method> = wanted.methods.iter().map(|name| method(name)).collect::<Result<_>>()?;
-    let drop = AccuracyDrop::record(subject(&dropped), Fill::Zero, &removed_shares(DROP_STEP), run.seed)?;
     let reference = float.map(|folder| Maps::read(folder, wanted)).transpose()?.map(|(maps, _)| maps);
-    let mut maps = Maps::default();
-    let mut results = BTreeMap::new();
-    for &method in &methods {
-        begin(watcher, method.name())?;
-        let explained = subject(&dropped).explain(&[method], &settings, &labels, &mut |_| {}).await?;
-        let map = &explained.maps[0];
-        let judged_map = &map[..judged.len() * dataset.shape.elements() as usize];
-        let zeros = judged_map.iter().filter(|value| **value == 0.0).count() as f64 / judged_map.len().max(1) as f64;
-        let mut result = MethodResult { zeros, ..MethodResult::default() };
-        let curve = drop.run(map, &mut |_| {}).await?;
-        (result.drop, result.drop_area) = (points(&curve), curve.area);
-        for clarity in clarity(gpu, dataset.shape, judged_map).await? {
-            result.gini.push(f64::from(clarity.gini));
-            result.entropy.push(f64::from(clarity.entropy));
-        }
-        if wanted.sensitivity_samples > 0 && !method.takes_samples() {
-            let options =
-                SensitivityOptions { samples: wanted.sensitivity_samples, seed: run.seed, ..SensitivityOptions::default() };
-            let recorded = MaxSensitivity::record(subject(&judged), method, &settings, &labels[..judged.len()], &options)?;
-            result.sensitivity = recorded.run(&mut |_| {}).await?;
-        }
-        if let Some(other) = reference.as_ref().and_then(|reference| reference.of(method)) {
-            let alignments = alignment(gpu, dataset.shape, other, judged_map, &AlignmentOptions::default(), &mut |_| {}).await?;
-            for alignment in alignments {
-                result.spearman.push(f64::from(alignment.spearman));
-                result.ssim.push(f64::from(alignment.ssim));
-                result.overlap.push(f64::from(alignment.top_overlap));
-            }
-        }
-        if wanted.randomisation && !method.takes_samples() {
-            let subject = subject(&judged);
-            result.randomisation =
-                randomization(&subject, method, &settings, &labels[..judged.len()], judged_map, &mut |_| {}).await?;
-        }
-        results.insert(method.name().to_string(), result);
-        if maps.maps.is_empty() {
-            maps.masked = explained.masked[0][..judged_map.len()].to_vec();
-        }
-        maps.maps.push((method.name().into(), judged_map.to_vec()));
-    }
-    let random = subject(&dropped).explain(&[Method::Random], &settings, &labels, &mut |_| {}).await?;
-    let random_drop = points(&drop.run(&random.maps[0], &mut |_| {}).await?);
-    let mut random_retrained = Vec::new();
-    if let Some(plan) = wanted.retraining.as_ref().filter(|plan| plan.post_training || run.variant.stage != Stage::PostTraining) {
-        let retraining = Retraining { gpu, model: &model, dataset, seed: run.seed, folder: &config.out, plan };
-        for &method in methods.iter().filter(|method| plan.methods.iter().any(|name| name == method.name())) {
-            begin(watcher, &format!("training without {}'s features", method.name()))?;
-            let curve = points(&retraining.run(method, watcher).await?);
-            if let Some(result) = results.get_mut(method.name()) {
-                result.retrained = curve;
-            }
-        }
-        if run.variant.stage == Stage::Float {
-            begin(watcher, "training without random features")?;
-            random_retrained = points(&retraining.run(Method::Random, watcher).await?);
-        }
-    }
-    maps.images = judged.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
-    maps.labels = labels[..judged.len()].to_vec();
-    let judged_predictions = &evaluation.predictions[..judged.len()];
-    maps.predictions = judged_predictions.iter().map(|prediction| prediction.class).collect();
-    maps.probabilities = judged_predictions.iter().map(|prediction| prediction.probability).collect();
-    maps.write(&config.out, dataset.shape)?;
+    let (mut results, random_drop, maps) = judged.explanations(&methods, reference.as_ref(), watcher).await?;
+    let random_retrained = judged.retrainings(&methods, &mut results, watcher).await?;
+    judged.write_maps(maps, &evaluation)?;
     if run.variant.stage == Stage::QuantizationAware {
         begin(watcher, "distributions")?;
-        let shown = ResidentData::new(gpu, &first(&dataset.train, wanted.images.min(HISTOGRAM_IMAGES), dataset), dataset.shape)?;
-        let title = format!("{} on {}, before and after quantization", run.variant.full_label(), run.variant.dataset);
-        let svg = DistributionChart::new(&title, &distributions(gpu, &model, &shown, normalization).await?).to_svg()?;
-        crate::files::write_atomically(&config.out.join(HISTOGRAMS_FILE), svg.as_bytes())?;
+        judged.write_histograms().await?;
     }
     let alphas = model.layout.alphas();
     let short = |name: &str| name.strip_suffix(".alpha").unwrap_or(name).to_string();
@@ -195,6 +158,120 @@ pub(super) async fn judge(
         random_drop,
         random_retrained,
     })
+}
+
+impl Judged<'_> {
+    fn subject<'s>(&'s self, images: &'s Split) -> Subject<'s> {
+        Subject { gpu: self.gpu, model: self.model, images, normalization: self.normalization, batch_size: BATCH }
+    }
+
+    /// True classes of the judged images.
+    fn judged_labels(&self) -> &[u32] {
+        &self.labels[..self.images.len()]
+    }
+
+    /// What the maps of every method are worth, the drop curve of random maps, and the maps of the judged images.
+    async fn explanations(
+        &self,
+        methods: &[Method],
+        reference: Option<&Maps>,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(BTreeMap<String, MethodResult>, Vec<(f64, f64)>, Maps)> {
+        let subject = self.subject(&self.dropped);
+        let drop = AccuracyDrop::record(subject, Fill::default(), &removed_shares(DROP_STEP), self.run.seed)?;
+        let mut results = BTreeMap::new();
+        let mut maps = Maps::default();
+        for &method in methods {
+            begin(watcher, method.name())?;
+            let explained = subject.explain(&[method], &self.settings, &self.labels, &mut |_| {}).await?;
+            let judged_map = &explained.maps[0][..self.images.len() * self.dataset.shape.elements() as usize];
+            let curve = drop.run(&explained.maps[0], &mut |_| {}).await?;
+            let reference = reference.and_then(|reference| reference.of(method));
+            let result = self.judge_maps(method, judged_map, reference).await?;
+            results.insert(method.name().into(), MethodResult { drop: points(&curve), drop_area: curve.area, ..result });
+            if maps.maps.is_empty() {
+                maps.masked = explained.masked[0][..judged_map.len()].to_vec();
+            }
+            maps.maps.push((method.name().into(), judged_map.to_vec()));
+        }
+        let random = subject.explain(&[Method::Random], &self.settings, &self.labels, &mut |_| {}).await?;
+        Ok((results, points(&drop.run(&random.maps[0], &mut |_| {}).await?), maps))
+    }
+
+    /// Clarity, stability, agreement with the float model's maps (`reference`) and dependence on the parameters, of one method's maps of the
+    /// judged images.
+    async fn judge_maps(&self, method: Method, maps: &[f32], reference: Option<&[f32]>) -> Result<MethodResult> {
+        let (gpu, shape, settings) = (self.gpu, self.dataset.shape, &self.settings);
+        let zeros = maps.iter().filter(|value| **value == 0.0).count() as f64 / maps.len().max(1) as f64;
+        let mut result = MethodResult { zeros, ..MethodResult::default() };
+        for clarity in clarity(gpu, shape, maps).await? {
+            result.gini.push(f64::from(clarity.gini));
+            result.entropy.push(f64::from(clarity.entropy));
+        }
+        let subject = self.subject(&self.images);
+        let samples = self.wanted.sensitivity_samples;
+        if samples > 0 && !method.takes_samples() {
+            let options = SensitivityOptions { samples, seed: self.run.seed, ..SensitivityOptions::default() };
+            let recorded = MaxSensitivity::record(subject, method, settings, self.judged_labels(), &options)?;
+            result.sensitivity = recorded.run(&mut |_| {}).await?;
+        }
+        if let Some(reference) = reference {
+            for alignment in alignment(gpu, shape, reference, maps, &AlignmentOptions::default(), &mut |_| {}).await? {
+                result.spearman.push(f64::from(alignment.spearman));
+                result.ssim.push(f64::from(alignment.ssim));
+                result.overlap.push(f64::from(alignment.top_overlap));
+            }
+        }
+        if self.wanted.randomisation && !method.takes_samples() {
+            result.randomisation = randomization(&subject, method, settings, self.judged_labels(), maps, &mut |_| {}).await?;
+        }
+        Ok(result)
+    }
+
+    /// Adds ROAR's curves where they are planned; that of random maps, which float models have, is returned.
+    async fn retrainings(
+        &self,
+        methods: &[Method],
+        results: &mut BTreeMap<String, MethodResult>,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Vec<(f64, f64)>> {
+        let stage = self.run.variant.stage;
+        let planned = self.wanted.retraining.as_ref().filter(|plan| plan.post_training || stage != Stage::PostTraining);
+        let Some(plan) = planned else { return Ok(Vec::new()) };
+        let &Judged { gpu, model, dataset, folder, .. } = self;
+        let retraining = Retraining { gpu, model, dataset, seed: self.run.seed, folder, plan };
+        for &method in methods.iter().filter(|method| plan.methods.iter().any(|name| name == method.name())) {
+            begin(watcher, &format!("training without {}'s features", method.name()))?;
+            let curve = points(&retraining.run(method, watcher).await?);
+            if let Some(result) = results.get_mut(method.name()) {
+                result.retrained = curve;
+            }
+        }
+        if stage != Stage::Float {
+            return Ok(Vec::new());
+        }
+        begin(watcher, "training without random features")?;
+        Ok(points(&retraining.run(Method::Random, watcher).await?))
+    }
+
+    fn write_maps(&self, mut maps: Maps, evaluation: &Evaluation) -> Result<()> {
+        let predictions = &evaluation.predictions[..self.images.len()];
+        maps.images = self.images.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+        maps.labels = self.judged_labels().to_vec();
+        maps.predictions = predictions.iter().map(|prediction| prediction.class).collect();
+        maps.probabilities = predictions.iter().map(|prediction| prediction.probability).collect();
+        maps.write(self.folder, self.dataset.shape)
+    }
+
+    async fn write_histograms(&self) -> Result<()> {
+        let images = first(&self.dataset.train, self.wanted.images.min(HISTOGRAM_IMAGES), self.dataset);
+        let shown = ResidentData::new(self.gpu, &images, self.dataset.shape)?;
+        let variant = &self.run.variant;
+        let title = format!("{} on {}, before and after quantization", variant.full_label(), variant.dataset);
+        let tensors = distributions(self.gpu, self.model, &shown, self.normalization).await?;
+        let svg = DistributionChart::new(&title, &tensors).to_svg()?;
+        crate::files::write_atomically(&self.folder.join(HISTOGRAMS_FILE), svg.as_bytes())
+    }
 }
 
 fn cost(model: &Model) -> Result<ModelCost> {

@@ -272,7 +272,7 @@ fn commands(plan: &Plan) -> Result<Vec<String>> {
     for run in &plan.runs {
         let (folder, seed) = (&run.folder, run.seed);
         commands.push(format!(
-            "saliq drop runs/{folder} --method {methods} --target label --fill zero --count {} --seed {seed} --out again/{folder}-drop",
+            "saliq drop runs/{folder} --method {methods} --target label --count {} --seed {seed} --out again/{folder}-drop",
             judgement.drop_images
         ));
         if let Some(float) = float(run) {

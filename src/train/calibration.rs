@@ -3,10 +3,10 @@
 use crate::{
     Result,
     batch::ResidentData,
-    config::{NetworkConfig, QuantizationConfig},
+    config::{LayerConfig, NetworkConfig, QuantizationConfig},
     gpu::Gpu,
     nn::{Parameter, ParameterLayout, ParameterRole},
-    post_training::{ActivationPass, OBSERVED_BATCH, float_activations, observe_activations},
+    post_training::{ActivationPass, observe_unquantized},
     quant::initial_step,
 };
 
@@ -21,13 +21,15 @@ pub struct CalibrationStart<'a> {
     pub layout: &'a ParameterLayout,
     /// All of them, flat.
     pub parameters: &'a [f32],
+    /// Images of a batch.
+    pub batch_size: u32,
     /// Whether batch norms will begin with the statistics of batches, not the running ones.
     pub live: bool,
 }
 
-/// (name, value) for the α or step of every quantized activation, from its float input after the ReLU over the first 4 batches in file order,
-/// the 99.9th percentile or LSQ's step for the mean, with the weights fake-quantized as they will be. Batch norms take the statistics of those
-/// batches, as the first steps will, where `start.live`; dropout is off.
+/// (name, value) for the α or step of every quantized activation, from its float input over the first 4 batches in file order (behind the ReLU,
+/// except for signed PACT, which takes its place): the 99.9th percentile of the magnitudes, or LSQ's step for their mean, with the weights fake-quantized
+/// as they will be. Batch norms take the statistics of those batches, as the first steps will, where `start.live`; dropout is off.
 pub async fn calibrate_activations(
     gpu: &Gpu,
     network: &NetworkConfig,
@@ -36,40 +38,92 @@ pub async fn calibrate_activations(
     data: &ResidentData,
     normalization: (f32, f32),
 ) -> Result<Vec<(String, f32)>> {
-    let float = float_activations(quantization);
-    let &CalibrationStart { layout, parameters, live } = start;
-    let pass = ActivationPass { network, quantization: &float, layout, parameters, normalization, live };
+    let &CalibrationStart { layout, parameters, batch_size, live } = start;
+    let pass = ActivationPass { network, quantization, layout, parameters, normalization, live: live.then_some(batch_size) };
     let wanted = ParameterLayout::new(network, quantization)?;
-    let mut samples: Vec<(&Parameter, Vec<f32>)> = wanted.calibrated().map(|parameter| (parameter, Vec::new())).collect();
-    observe_activations(gpu, &pass, data, BATCHES * OBSERVED_BATCH, &mut |activation, values| {
+    let images = data.count.min(BATCHES.saturating_mul(batch_size));
+    let shapes = network.shapes()?;
+    let mut samples: Vec<(&Parameter, Sample)> = wanted
+        .calibrated()
+        .map(|parameter| {
+            let is_own = |layer: &LayerConfig| matches!(layer, LayerConfig::Activation { name } if name == parameter.layer());
+            let shape = network.layers.iter().position(is_own).map(|index| shapes[index]);
+            (parameter, Sample::new(u64::from(images) * shape.map_or(0, |shape| u64::from(shape.elements()))))
+        })
+        .collect();
+    observe_unquantized(gpu, &pass, data, images, &mut |activation, values| {
         if let Some((_, own)) = samples.iter_mut().find(|(parameter, _)| parameter.layer() == activation) {
-            own.extend_from_slice(values);
+            own.add(values);
         }
     })
     .await?;
-    let initial = |(parameter, values): (&Parameter, Vec<f32>)| {
+    let initial = |(parameter, sample): (&Parameter, Sample)| {
         let value = match parameter.role {
-            ParameterRole::ActivationStep { highest } => initial_step(mean_magnitude(&values), highest),
-            _ => percentile(values),
+            ParameterRole::ActivationStep { highest } => initial_step(sample.mean(), highest),
+            _ => sample.percentile(),
         };
         (parameter.name.clone(), value)
     };
     Ok(samples.into_iter().map(initial).collect())
 }
 
-/// The mean magnitude; 1 where all are 0.
-fn mean_magnitude(values: &[f32]) -> f64 {
-    let mean = values.iter().map(|&value| f64::from(value).abs()).sum::<f64>() / values.len().max(1) as f64;
-    if mean.is_finite() && mean > 0.0 { mean } else { 1.0 }
+/// Magnitudes of which the mean and the largest are kept: as many as it takes to tell the value below which [`PERCENTILE`] of them lie.
+struct Sample {
+    largest: Vec<f32>,
+    keep: usize,
+    sum: f64,
+    count: u64,
 }
 
-/// The value below which [`PERCENTILE`] of the magnitudes lie; 1 where all are 0.
-fn percentile(mut values: Vec<f32>) -> f32 {
-    if values.is_empty() {
-        return 1.0;
+impl Sample {
+    /// For `expected` values.
+    fn new(expected: u64) -> Sample {
+        let rank = (expected.saturating_sub(1) as f64 * PERCENTILE).round() as u64;
+        Sample { largest: Vec::new(), keep: (expected - rank.min(expected)) as usize, sum: 0.0, count: 0 }
     }
-    let rank = ((values.len() - 1) as f64 * PERCENTILE).round() as usize;
-    let (_, value, _) = values.select_nth_unstable_by(rank, |a, b| a.abs().total_cmp(&b.abs()));
-    let value = value.abs();
-    if value.is_finite() && value > 0.0 { value } else { 1.0 }
+
+    fn add(&mut self, values: &[f32]) {
+        self.count += values.len() as u64;
+        self.sum += values.iter().map(|&value| f64::from(value).abs()).sum::<f64>();
+        self.largest.extend(values.iter().map(|value| value.abs()));
+        if let Some(beyond) = self.largest.len().checked_sub(self.keep).filter(|&beyond| beyond > 0) {
+            self.largest.select_nth_unstable_by(beyond - 1, f32::total_cmp);
+            self.largest.drain(..beyond);
+        }
+    }
+
+    /// The mean; 1 where all are 0.
+    fn mean(&self) -> f64 {
+        let mean = self.sum / self.count.max(1) as f64;
+        if mean.is_finite() && mean > 0.0 { mean } else { 1.0 }
+    }
+
+    /// The value below which [`PERCENTILE`] of them lie; 1 where all are 0.
+    fn percentile(&self) -> f32 {
+        let value = self.largest.iter().copied().min_by(f32::total_cmp).unwrap_or(1.0);
+        if value.is_finite() && value > 0.0 { value } else { 1.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_those_of_all_values_sorted() {
+        for count in [1usize, 2, 999, 1000, 1001, 30_000] {
+            // Every magnitude from 1 to `count` once, in another order and with signs.
+            let values: Vec<f32> = (0..count).map(|index| ((index * 7919) % count + 1) as f32 * [1.0, -1.0][index % 2]).collect();
+            let mut sample = Sample::new(count as u64);
+            values.chunks(777).for_each(|values| sample.add(values));
+            let mut sorted: Vec<f32> = values.iter().map(|value| value.abs()).collect();
+            sorted.sort_by(f32::total_cmp);
+            assert_eq!(sample.percentile(), sorted[((count - 1) as f64 * 0.999).round() as usize], "{count}");
+            assert!((sample.mean() - (count + 1) as f64 / 2.0).abs() < 1e-9 * count as f64);
+            assert!(sample.largest.len() <= count / 1000 + 2);
+        }
+        let mut zeros = Sample::new(4);
+        zeros.add(&[0.0; 4]);
+        assert_eq!((zeros.percentile(), zeros.mean()), (1.0, 1.0));
+    }
 }

@@ -90,30 +90,30 @@ impl Trainer<'_> {
         }
     }
 
-    /// Initial parameters: of `--init`, or random; α's from the file, `--alpha-init`, or calibration.
+    /// Initial parameters: of `--init`, or random; each α from `--alpha-init`, else the file, else calibration.
     async fn initialize(&self) -> Result<()> {
         let layout = &self.network.layout;
         let quantization = &self.config.quantization;
         let mut parameters = layout.initialize(self.config.seed, self.config.weight_init);
-        let mut has_alphas = false;
+        let mut missing: Vec<String> = layout.calibrated().map(|parameter| parameter.name.clone()).collect();
         if let Some(path) = &self.config.init {
             let model = Model::load(path, &QuantizationOverrides::default())?;
             let file = crate::model::tensors_of(&model)?;
-            (parameters, has_alphas) = crate::model::fill(&file, layout, &model.layout, &model.path)?;
+            (parameters, missing) = crate::model::fill(&file, layout, &model.layout, &model.path)?;
         }
-        if layout.calibrated().next().is_some() && !has_alphas {
-            let calibrated = match quantization.alpha_init {
-                Some(alpha) => layout.alphas().map(|parameter| (parameter.name.clone(), alpha)).collect(),
-                None => {
-                    let start =
-                        CalibrationStart { layout, parameters: &parameters, live: self.config.freeze_bn_after != Some(0) };
-                    calibrate_activations(self.gpu, &self.config.network, quantization, &start, &self.train, self.normalization)
-                        .await?
-                }
-            };
-            for (name, alpha) in calibrated {
-                if let Some(parameter) = layout.find(&name) {
-                    parameters[parameter.offset as usize] = alpha;
+        if let Some(alpha) = quantization.alpha_init {
+            for parameter in layout.alphas() {
+                parameters[parameter.offset as usize] = alpha;
+            }
+        } else if !missing.is_empty() {
+            let live = self.config.freeze_bn_after != Some(0);
+            let start = CalibrationStart { layout, parameters: &parameters, live, batch_size: self.config.batch_size };
+            let (network, normalization) = (&self.config.network, self.normalization);
+            for (name, value) in
+                calibrate_activations(self.gpu, network, quantization, &start, &self.train, normalization).await?
+            {
+                if let Some(parameter) = layout.find(&name).filter(|_| missing.contains(&name)) {
+                    parameters[parameter.offset as usize] = value;
                 }
             }
         }

@@ -19,7 +19,7 @@ import scipy.stats
 import skimage.metrics
 import torch
 import torch.nn.functional as F
-from captum.metrics import infidelity, sensitivity_max
+from captum.metrics import infidelity, infidelity_perturb_func_decorator, sensitivity_max
 from quantus.functions.perturb_func import noisy_linear_imputation
 from safetensors.numpy import load_file, save_file
 
@@ -181,6 +181,15 @@ def main() -> None:
         network, lambda inputs: (spread(drawn_normal), inputs - spread(drawn_normal)), torch_x, half,
         target=torch_targets, n_perturb_samples=samples, max_examples_per_batch=COUNT * samples,
     ).detach().numpy()
+
+    # A map that holds the image's distance from a baseline as a factor; one pixel is no distance from it.
+    baseline = float(np.float32(x[0, 0, 0, 0]))
+    tensors["infidelity.multiplied"] = infidelity(
+        network, infidelity_perturb_func_decorator(True)(lambda inputs, baselines: inputs - spread(drawn_normal)), torch_x,
+        half * (torch_x - baseline), baselines=baseline, target=torch_targets, n_perturb_samples=samples,
+        max_examples_per_batch=COUNT * samples,
+    ).detach().numpy()
+    tensors["infidelity.baseline"] = np.array([baseline])
 
     order = [np.argsort(-np.abs(m).sum(0).ravel(), kind="stable") for m in a]
     shares = [0.0, 0.3, 0.6, 0.9]

@@ -31,9 +31,9 @@ pub struct CompareArgs {
     /// Also the earth mover's distance to the reference's maps: exact, and slow
     #[arg(long, help_heading = "Judgement")]
     pub earth_mover: bool,
-    /// The first N images [default: 200]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Data")]
-    pub count: Option<u32>,
+    /// The first N images
+    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Data")]
+    pub count: u32,
     /// Which images, and how to run the models.
     #[command(flatten)]
     pub input: ModelInputArgs,

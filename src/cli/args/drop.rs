@@ -20,7 +20,7 @@ pub struct DropArgs {
     #[arg(long, value_name = "CLASS", default_value = "predicted", help_heading = "Method")]
     pub target: ExplainTarget,
     /// What removed features become
-    #[arg(long, value_enum, value_name = "FILL", default_value = "corner", help_heading = "Removal")]
+    #[arg(long, value_enum, value_name = "FILL", default_value_t, help_heading = "Removal")]
     pub fill: Fill,
     /// Percent of the features removed from one point of the curve to the next, up to 90
     #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=90), help_heading = "Removal")]
@@ -31,9 +31,9 @@ pub struct DropArgs {
     /// Epochs of each of ROAR's trainings [default: the model's own]
     #[arg(long, value_name = "N", requires = "roar", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Removal")]
     pub epochs: Option<u32>,
-    /// The first N images [default: 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Data")]
-    pub count: Option<u32>,
+    /// The first N images
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Data")]
+    pub count: u32,
     /// Which images, and how to run the models.
     #[command(flatten)]
     pub input: ModelInputArgs,

@@ -165,9 +165,9 @@ pub struct ExplainArgs {
     /// Images by number, such as 0,5,7-20
     #[arg(long, value_name = "LIST", conflicts_with = "count", help_heading = "Data")]
     pub indices: Option<Indices>,
-    /// The first N images [default: 10]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Data")]
-    pub count: Option<u32>,
+    /// The first N images
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Data")]
+    pub count: u32,
     /// Pictures of one's own (PNG), resized and made grey or coloured as the model needs
     #[arg(long, value_name = "FILE.png", value_delimiter = ',', conflicts_with_all = ["indices", "count", "dataset", "split"], help_heading = "Data")]
     pub image: Vec<PathBuf>,

@@ -23,8 +23,6 @@ use crate::{
     saliency::Method,
 };
 
-/// Images where `--count` does not say how many.
-const DEFAULT_COUNT: u32 = 200;
 /// Rows of the grid of maps at most.
 const GRID_ROWS: usize = 10;
 /// Steps of the deletion and insertion curves.
@@ -37,7 +35,7 @@ const FLIPPING_STEPS: u32 = 20;
 pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     args.method.validate()?;
     let output = global.output();
-    let count = args.count.unwrap_or(DEFAULT_COUNT);
+    let count = args.count;
     let paths = [std::slice::from_ref(&args.reference), &args.models].concat();
     let (gpu, judged) = Judged::load_all(|| super::open_gpu(global), &paths, &args.input, count, args.target)?;
     let reference = &judged[0];
@@ -151,7 +149,7 @@ async fn compare(
         scores.add(Metric::MaxSensitivity, sensitivity.run(&mut |done| bar.set(done)).await?, seed);
         bar.finish();
         let bar = items("faithfulness", 2 * images);
-        scores.add(Metric::Infidelity, infidelity.run(maps, &mut |done| bar.set(done)).await?, seed);
+        scores.add(Metric::Infidelity, infidelity.run_of(method, &settings, maps, &mut |done| bar.set(done)).await?, seed);
         let flipped = flipping.run(maps, &mut |done| bar.set(images + done)).await?;
         bar.finish();
         scores.add(Metric::Deletion, flipped.iter().map(|one| one.deletion), seed);

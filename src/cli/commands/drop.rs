@@ -23,9 +23,6 @@ use crate::{
     train::{EpochLine, Observer, RunFolder},
 };
 
-/// Images where `--count` does not say how many.
-const DEFAULT_COUNT: u32 = 1000;
-
 /// Draws accuracy-drop curves.
 ///
 /// # Errors
@@ -33,7 +30,7 @@ const DEFAULT_COUNT: u32 = 1000;
 pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
     args.method.validate()?;
     let output = global.output();
-    let count = args.count.unwrap_or(DEFAULT_COUNT);
+    let count = args.count;
     let (gpu, judged) = Judged::load_all(|| super::open_gpu(global), &args.models, &args.input, count, args.target)?;
     let mut methods = args.method.method.clone();
     if !methods.contains(&Method::Random) {

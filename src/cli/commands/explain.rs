@@ -19,8 +19,6 @@ use crate::{
     saliency::{Attributions, ExplainedNetwork, explain_data},
 };
 
-/// Images explained where neither `--count` nor `--indices` says how many.
-const DEFAULT_COUNT: u32 = 8;
 /// Images in a picture grid at most; `attributions.safetensors` has all.
 const GRID_ROWS: usize = 40;
 
@@ -118,7 +116,7 @@ fn of_data_set(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
     let split = super::split_of(&dataset, args.input.split);
     let numbers: Vec<u32> = match &args.indices {
         Some(indices) => indices.0.clone(),
-        None => (0..args.count.unwrap_or(DEFAULT_COUNT).min(split.len() as u32)).collect(),
+        None => (0..args.count.min(split.len() as u32)).collect(),
     };
     if let Some(beyond) = numbers.iter().find(|&&number| number as usize >= split.len()) {
         return Err(Error::Usage(format!(

@@ -1,0 +1,110 @@
+//! Where training starts: α's and steps of activations against an independent computation in f64, and which of them a model file or a flag gives.
+
+mod common;
+mod support;
+
+use std::{collections::BTreeMap, path::Path, sync::OnceLock};
+
+use common::gpu;
+use saliq::{
+    config::{LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, RunConfig},
+    data::{self, Dataset},
+    model::Model,
+    reference::network::ReferenceNetwork,
+    train::{Observer, Start, StepLine, Trainer},
+};
+use support::{NORMALIZATION, SMALL_NETWORK, run_config};
+
+struct Silent;
+impl Observer for Silent {}
+
+fn mini() -> &'static Dataset {
+    static MINI: OnceLock<Dataset> = OnceLock::new();
+    MINI.get_or_init(|| data::load("mnist-mini", None).unwrap())
+}
+
+/// One step: its settings and its line, which holds what the quantizers were before it.
+fn first_step(settings: &str, out: &Path) -> (RunConfig, StepLine) {
+    let common = format!("train-limit = 90\ntest-limit = 8\nbatch-size = 20\nsteps = 1\nseed = 5\n{settings}{SMALL_NETWORK}");
+    let config = run_config(&common, mini(), out);
+    let mut trainer = Trainer::new(gpu(), &config, mini()).unwrap();
+    let outcome = pollster::block_on(trainer.run(Start::New, &mut Silent)).unwrap();
+    (config, outcome.steps[0].clone())
+}
+
+/// Magnitudes of what each quantized activation is given, over the first 80 images: four batches of 20.
+fn magnitudes(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
+    let signed = config.quantization.pact == PactKind::Signed;
+    let bits = config.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
+    let float = QuantizationConfig { bits, ..config.quantization.clone() };
+    let mut network: NetworkConfig = config.network.clone();
+    // Signed PACT takes the place of the ReLU: nothing stands there while it does not clip.
+    let quantizes = |index: usize| config.quantization.bits[index].activation < 32;
+    let passes = |name: &str| signed && (name == "act1" && quantizes(0) || name == "act2" && quantizes(1));
+    network.layers.retain(|layer| !matches!(layer, LayerConfig::Activation { name } if passes(name)));
+    let reference = ReferenceNetwork::new(&network, &float, true).unwrap();
+    let parameters = reference.layout.initialize(config.seed, config.weight_init);
+    let parameters: Vec<f64> = parameters.into_iter().map(f64::from).collect();
+    let (mean, deviation) = NORMALIZATION;
+    let images = mini().train.images.iter().take(80 * 28 * 28);
+    let input: Vec<f64> = images.map(|&byte| (f64::from(byte) / 255.0 - f64::from(mean)) / f64::from(deviation)).collect();
+    let pass = reference.forward(&parameters, &reference.scales(&parameters), &input);
+    // What stands right before the second convolution, and right before the pool.
+    let place = |is_it: fn(&LayerConfig) -> bool| network.layers.iter().rposition(is_it).unwrap();
+    let places = [
+        ("act1", place(|layer| matches!(layer, LayerConfig::Conv { .. }))),
+        ("act2", place(|layer| matches!(layer, LayerConfig::MaxPool { .. }))),
+    ];
+    places.map(|(name, place)| (name, pass.values[place].iter().map(|value| value.abs()).collect())).into()
+}
+
+#[test]
+fn initial_clips_and_steps_are_those_of_an_independent_computation() {
+    for settings in [
+        "bits = \"w3a4,w8a3\"\n",
+        "bits = \"w32a2,w2a4\"\npact = \"signed-after-relu\"\n",
+        "bits = \"4,2\"\npact = \"signed\"\n",
+        "bits = \"w4a32,w8a3\"\npact = \"signed\"\n",
+        "bits = \"w4a3,w8a2\"\nact-quant = \"lsq\"\nweight-quant = \"lsq\"\n",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, line) = first_step(settings, &folder.path().join("run"));
+        let expected = magnitudes(&config);
+        let found =
+            line.quantizers.alpha.iter().chain(line.quantizers.step_size.iter().filter(|(name, _)| name.starts_with("act")));
+        let mut compared = 0;
+        for (name, &value) in found {
+            let mut magnitudes = expected[name.as_str()].clone();
+            magnitudes.sort_by(f64::total_cmp);
+            let bits = config.quantization.bits[usize::from(name == "act2")].activation;
+            let wanted = if settings.contains("act-quant") {
+                let mean = magnitudes.iter().sum::<f64>() / magnitudes.len() as f64;
+                2.0 * mean / f64::from((1u32 << bits) - 1).sqrt()
+            } else {
+                magnitudes[((magnitudes.len() - 1) as f64 * 0.999).round() as usize]
+            };
+            assert!((f64::from(value) - wanted).abs() < 1e-5 * wanted, "{settings}{name}: {value} {wanted}");
+            compared += 1;
+        }
+        assert_eq!(compared, config.quantization.bits.iter().filter(|bits| bits.activation < 32).count(), "{settings}");
+    }
+}
+
+/// Each α on its own: a flag before the file, the file before calibration.
+#[test]
+fn a_trained_clip_is_kept_and_a_missing_one_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let trained = folder.path().join("trained");
+    first_step("bits = \"w4a4,w4a32\"\nlr = 0.5\n", &trained);
+    let model = Model::load(&trained, &Default::default()).unwrap();
+    let kept = model.parameters[model.layout.find("act1.alpha").unwrap().offset as usize];
+    let init = format!("init = {:?}\nbits = \"4,2\"\n", trained.to_str().unwrap());
+
+    let (_, line) = first_step(&init, &folder.path().join("more"));
+    let alphas = &line.quantizers.alpha;
+    assert_eq!(alphas["act1"], kept);
+    assert!(alphas["act2"] > 0.0 && alphas["act2"] != 1.0 && alphas["act2"] != kept, "{alphas:?}");
+
+    let (_, line) = first_step(&format!("{init}alpha-init = 3.25\n"), &folder.path().join("given"));
+    assert_eq!(line.quantizers.alpha.values().copied().collect::<Vec<_>>(), [3.25, 3.25]);
+}
