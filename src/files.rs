@@ -1,4 +1,4 @@
-//! Files written whole or not at all.
+//! Files written whole or not at all, files read with a bound, and the user's cache folder.
 
 use std::{
     io::Write,
@@ -12,6 +12,12 @@ pub(crate) const DEFLATE_BEST_RATIO: u64 = 1032;
 
 /// What the names of temporary files begin with.
 pub const TEMPORARY_PREFIX: &str = ".saliq-";
+
+/// The user's cache folder: data sets, each in a folder of its name, and what is kept of pipelines and tile sizes. None if the user has no home
+/// folder.
+pub fn cache_dir() -> Option<PathBuf> {
+    directories::ProjectDirs::from("", "", "saliq").map(|folders| folders.cache_dir().to_path_buf())
+}
 
 /// A file's whole content, on disk under a temporary name. Dropped without [`Self::commit`] it goes away.
 pub struct Staged {

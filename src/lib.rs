@@ -17,6 +17,7 @@ pub mod files;
 pub mod gpu;
 pub mod integer;
 pub mod judgement;
+pub mod layout;
 pub mod metrics;
 pub mod model;
 pub mod nn;
@@ -28,6 +29,7 @@ pub mod reference;
 pub mod report;
 pub mod saliency;
 pub mod sgt;
+pub mod storage;
 pub mod study;
 pub mod train;
 

@@ -70,7 +70,7 @@ impl CachedGpu {
         let folder = match std::env::var_os(CACHE_VARIABLE) {
             Some(value) if value == "off" => None,
             Some(folder) => Some(PathBuf::from(folder)),
-            None => crate::data::cache_dir().map(|folder| folder.join("pipelines")),
+            None => crate::files::cache_dir().map(|folder| folder.join("pipelines")),
         };
         let file = folder.zip(gpu.pipeline_cache_key()).map(|(folder, key)| folder.join(file_name(&key)));
         let Some(file) = file else { return CachedGpu { gpu, file: None, read: None } };

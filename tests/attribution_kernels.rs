@@ -4,10 +4,9 @@ mod common;
 
 use common::{Random, assert_close, gpu, read};
 use saliq::{
-    batch::{ImagesRange, StepRecord},
     config::{PactKind, Shape},
     gpu::{Binding, Buffer, Recording, Specialization},
-    nn::{groups, padded},
+    layout::{ImagesRange, StepRecord, groups, padded},
     reference::{
         accumulate_gradients::accumulate_gradients,
         accumulate_scores::accumulate_scores,

@@ -10,8 +10,8 @@ use saliq::{
         LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, QuantizationOverrides, Shape, WeightInit, WeightQuantizer,
     },
     gpu::Buffer,
+    layout::{Parameter, ParameterLayout, ParameterRole, from_nchw, groups, padded, to_nchw},
     model::Model,
-    nn::{Parameter, ParameterLayout, ParameterRole, from_nchw, groups, padded, to_nchw},
     saliency::{Baseline, ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output},
 };
 use support::{MNIST, NORMALIZATION, Tensors, golden};

@@ -9,16 +9,15 @@ use std::path::Path;
 use common::{Random, assert_close, gpu, read};
 use safetensors::Dtype;
 use saliq::{
-    batch::StepRecord,
+    batch::ImageRange,
     config::{
         LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, QuantizationOverrides, Shape, WeightQuantizer,
     },
     data::{self, Dataset},
     gpu::{Binding, Buffer, Recording, Specialization},
+    layout::{ParameterLayout, ParameterRole, StepRecord, groups, padded},
     model::{Model, fold_batch_norm as fold_model},
-    nn::{
-        Gradients, ImageRange, Network, NetworkOptions, ParameterLayout, ParameterRole, TileTable, TrainingPass, groups, padded,
-    },
+    nn::{Gradients, Network, NetworkOptions, TileTable, TrainingPass},
     reference::{
         activation::{Activation, activation},
         batch_norm::{Coefficients, batch_norm},

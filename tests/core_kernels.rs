@@ -7,7 +7,8 @@ use common::{Random, assert_close, gpu, read};
 use saliq::{
     config::{LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     gpu::{Binding, Buffer, Recording, Specialization},
-    nn::{Pooling, ProductTiles, StripShape, StripTiles, TileTable, WeightGradientTiles, groups, padded},
+    layout::{groups, padded},
+    nn::{Pooling, ProductTiles, StripShape, StripTiles, TileTable, WeightGradientTiles},
     quant::{highest_level, initial_steps, sawb_coefficients},
     reference::{
         activation::{Activation, activation},

@@ -7,12 +7,14 @@ mod common;
 use common::{Random, assert_close, gpu, read};
 use saliq::{
     Error,
+    batch::ImageRange,
     config::{
         ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, PactKind, Precision, QuantizationConfig, Shape,
         WeightQuantizer,
     },
     gpu::{Buffer, Recording},
-    nn::{Gradients, ImageRange, Network, NetworkOptions, ParameterLayout, ParameterRole, TileTable},
+    layout::{ParameterLayout, ParameterRole},
+    nn::{Gradients, Network, NetworkOptions, TileTable},
     reference::{
         layout::{pack, packed_elements, unpack},
         network::ReferenceNetwork,

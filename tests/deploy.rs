@@ -4,7 +4,7 @@ mod common;
 
 use common::{NORMALIZATION, Random, activation, conv, gpu, random_model, read};
 use saliq::{
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ResidentData},
     config::{LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     data::Split,
     deploy::{
@@ -12,6 +12,7 @@ use saliq::{
     },
     gpu::Recording,
     integer::{Agreement, IntegerNetwork},
+    layout::StepRecord,
     metrics::Classifier,
     model::Model,
     nn::{Network, NetworkOptions, TileTable},

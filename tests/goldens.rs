@@ -5,14 +5,15 @@ mod support;
 
 use common::{assert_close, gpu, read};
 use saliq::{
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ResidentData},
     config::{
         DatasetInfo, LayerConfig, MaskFill, MaskRank, NetworkConfig, PartialRunConfig, QuantizationConfig, QuantizationOverrides,
         SgtConfig, Shape, WeightQuantizer,
     },
     gpu::Recording,
+    layout::{StepRecord, groups, padded, to_nchw},
     model::Model,
-    nn::{Gradients, Network, NetworkOptions, Optimizer, groups, padded, to_nchw},
+    nn::{Gradients, Network, NetworkOptions, Optimizer},
     sgt::{Masking, Metrics, Scalar, record_loss, record_saliency_seed},
     train::{Observer, Schedule, Start, Trainer},
 };

@@ -8,10 +8,11 @@ use std::{path::Path, sync::OnceLock};
 
 use saliq::{
     Error,
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ResidentData},
     config::{OnNonFinite, RunConfig},
     data::{self, Dataset},
     gpu::{Gpu, GpuOptions},
+    layout::StepRecord,
     nn::{Network, NetworkOptions, Optimizer},
     sgt::{Cause, Masking, Metrics, StepOptions, TrainingStep},
     train::{Observer, Outcome, Start, StepLine, Trainer},

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use html5gum::{Token, Tokenizer};
 use saliq::{
     config::Shape,
-    post_training::{Histogram, TensorDistribution},
+    quant::{Histogram, TensorDistribution},
     report::{
         Block, ChartStack, ColorMap, DistributionChart, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series, Table,
         result_table,

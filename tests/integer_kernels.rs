@@ -5,13 +5,16 @@ mod common;
 
 use common::{Random, gpu, read};
 use saliq::{
+    batch::ImageRange,
     config::Shape,
     gpu::{Binding, Recording},
-    nn::{Format, ImageRange, RequantizedLayer, RequantizedShape, RequantizedWeights, Storage, TileTable, groups, to_nchw},
+    layout::{groups, to_nchw},
+    nn::{RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable},
     reference::{
         convolution::Convolution,
         integer_convolution::{integer_convolution, requantize},
     },
+    storage::{Format, Storage},
 };
 
 /// Images in the buffers, the range's first, and how many it has; a dispatch is made for one more.

@@ -14,8 +14,8 @@ use saliq::{
         AccuracyDrop, AlignmentOptions, Fill, Infidelity, InfidelityOptions, MaxSensitivity, PixelFlipping, RESAMPLES,
         SensitivityOptions, Subject, alignment, bootstrap, clarity, randomization, removed_images,
     },
+    layout::ParameterLayout,
     model::Model,
-    nn::ParameterLayout,
     saliency::{Baseline, Method, MethodOptions},
 };
 use support::Tensors;

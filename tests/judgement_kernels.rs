@@ -4,8 +4,8 @@ mod common;
 
 use common::{Random, assert_close, gpu, read};
 use saliq::{
-    batch::{ImagesRange, StepRecord},
     gpu::{Binding, Buffer, Recording, Specialization},
+    layout::{ImagesRange, StepRecord},
     reference,
 };
 

@@ -9,8 +9,9 @@ use common::gpu;
 use saliq::{
     data::{self, Dataset},
     gpu::{Abilities, Gpu},
-    nn::{Format, ProductShape, ProductTiles, TileTable, TunedProduct, Tuning},
+    nn::{ProductShape, ProductTiles, TileTable, TunedProduct, Tuning},
     reference::storage::{bf16, f16},
+    storage::Format,
     train::{Observer, Start, Trainer},
 };
 use support::{SMALL_NETWORK, run_config};
@@ -66,7 +67,7 @@ fn a_step_takes_half_the_memory() {
 /// What kernels make of numbers near every edge of the formats.
 #[test]
 fn rounding_is_the_references() {
-    use saliq::{gpu::Recording, nn::Storage};
+    use saliq::{gpu::Recording, storage::Storage};
     let mut values: Vec<f32> = vec![0.0, -0.0, 1.0, 65504.0, 65519.0, 65520.0, 1e30, -1e30, 6.103_515_6e-5, 1e-4, -1e-4, 3.0e38];
     let mut random = common::Random(3);
     values.extend((0..4084).map(|_| random.signed() * 2f32.powi(random.below(32) as i32 - 13)));

@@ -1,9 +1,32 @@
 //! Rules of this repository that neither the compiler nor the lints hold alone.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
+
+/// The modules of src/, layer by layer from the top: a module uses modules of lower layers alone. The diagram in ARCHITECTURE.md is this list.
+const LAYERS: [&[&str]; 18] = [
+    &["cli"],
+    &["check"],
+    &["bench", "study"],
+    &["judgement"],
+    &["integer", "train"],
+    &["metrics", "post_training", "saliency"],
+    &["sgt"],
+    &["nn"],
+    &["batch"],
+    &["storage", "pipelines"],
+    &["gpu"],
+    &["reference"],
+    &["deploy"],
+    &["model"],
+    &["layout", "report"],
+    &["quant", "data"],
+    &["config", "files", "random", "digest"],
+    &["error"],
+];
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -15,6 +38,114 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let files = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     files.chain(folders.iter().flat_map(|folder| sources(folder))).collect()
+}
+
+/// `text` without comments and without what `#[cfg(test)]` stands before. Relies on rustfmt's indentation.
+fn code(text: &str) -> String {
+    let mut kept = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim_start() == "#[cfg(test)]" {
+            let indentation = &line[..line.len() - line.trim_start().len()];
+            let is_last = |line: &str| line.strip_prefix(indentation).is_some_and(|rest| ["}", "};"].contains(&rest));
+            let first = lines.next().unwrap_or_default();
+            if !first.ends_with(';') && !first.ends_with('}') {
+                lines.by_ref().find(|line| is_last(line));
+            }
+        } else if !line.trim_start().starts_with("//") {
+            kept += line.split(" // ").next().unwrap_or_default();
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// The name that `text` begins with.
+fn first_name(text: &str) -> &str {
+    let text = text.trim_start();
+    &text[..text.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(text.len())]
+}
+
+/// What `code` takes from the crate's root: the first name of every path that begins with `crate::`, those of a group too.
+fn taken_from_the_root(code: &str) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for (at, root) in code.match_indices("crate::") {
+        let path = &code[at + root.len()..];
+        let Some(group) = path.strip_prefix('{') else {
+            names.insert(first_name(path));
+            continue;
+        };
+        let (mut depth, mut start) = (1, 0);
+        for (at, letter) in group.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 || depth == 1 && letter == ',' {
+                names.insert(first_name(&group[start..at]));
+                start = at + 1;
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    names.remove("");
+    names
+}
+
+fn layer_of(module: &str) -> usize {
+    // What lib.rs makes of `error`.
+    let module = if ["Error", "Result", "plain"].contains(&module) { "error" } else { module };
+    LAYERS.iter().position(|layer| layer.contains(&module)).unwrap_or_else(|| panic!("{module} is in no layer"))
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let declared = read("src/lib.rs");
+    let declared = declared.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+    assert_eq!(declared.collect::<BTreeSet<_>>(), LAYERS.concat().into_iter().collect());
+    for path in sources(&source) {
+        let place = path.strip_prefix(&source).unwrap().with_extension("");
+        let mut place: Vec<_> = place.iter().map(|part| part.to_str().unwrap()).collect();
+        if ["lib", "main"].contains(&place[0]) || place.contains(&"tests") {
+            continue;
+        }
+        let module = place[0];
+        let text = code(&fs::read_to_string(&path).unwrap());
+        for used in taken_from_the_root(&text) {
+            assert!(used == module || used != "reference", "{}: the oracle is for tests", path.display());
+            assert!(used == module || layer_of(module) < layer_of(used), "{}: {module} must not use {used}", path.display());
+        }
+        // The other way to the root.
+        place.retain(|part| *part != "mod");
+        assert!(!text.contains(&"super::".repeat(place.len())), "{}: a path to the root by super", path.display());
+    }
+}
+
+#[test]
+fn paths_are_found_wherever_they_stand() {
+    let text = "use crate::{\n    Error,\n    gpu::{Buffer, Gpu},\n    nn::Network, // crate::sgt\n};\n// crate::train\nfn f(x: crate::batch::Batch) {}\n\
+                #[cfg(test)]\nuse crate::check;\n#[cfg(test)]\nmod tests {\n    use crate::{cli};\n}\nuse crate::config;\n";
+    assert_eq!(taken_from_the_root(&code(text)), BTreeSet::from(["Error", "gpu", "nn", "batch", "config"]));
+}
+
+/// The diagram: a ▼ before the first module of every layer.
+#[test]
+fn the_layers_are_those_of_the_document() {
+    let text = read("ARCHITECTURE.md");
+    let diagram = text.split("```").nth(1).unwrap();
+    let mut layers: Vec<Vec<&str>> = Vec::new();
+    for line in diagram.lines() {
+        if let Some(module) = line.strip_prefix(" ▼ ") {
+            layers.push(vec![first_name(module)]);
+        } else if let Some(module) = line.strip_prefix("   ").filter(|line| !line.starts_with(' ')) {
+            layers.last_mut().unwrap().push(first_name(module));
+        }
+    }
+    assert_eq!(layers, LAYERS.map(<[&str]>::to_vec));
 }
 
 #[test]

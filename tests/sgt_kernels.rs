@@ -4,9 +4,9 @@ mod common;
 
 use common::{Random, assert_close, gpu, read};
 use saliq::{
-    batch::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups},
     config::MaskFill,
-    gpu::{Binding, Buffer, Recording, Specialization},
+    gpu::{Binding, Buffer, Recording, Specialization, flat_workgroups},
+    layout::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord},
     nn::TileTable,
     random,
     reference::{

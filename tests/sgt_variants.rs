@@ -7,10 +7,11 @@ use std::path::Path;
 
 use common::{assert_close, gpu, read};
 use saliq::{
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ResidentData},
     config::{NetworkConfig, QuantizationConfig, RunConfig, SgtConfig},
     data::{self, Dataset},
     gpu::Recording,
+    layout::StepRecord,
     nn::{Gradients, Network, NetworkOptions, Optimizer},
     reference::select_lowest::select_lowest,
     sgt::{Masking, Metrics, Scalar, StepOptions, TrainingStep, record_saliency_seed},

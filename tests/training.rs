@@ -12,10 +12,11 @@ use std::{
 use common::{assert_close, gpu};
 use safetensors::Dtype;
 use saliq::{
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ResidentData},
     config::{NetworkConfig, QuantizationConfig, RunConfig, SgtConfig, Shape},
     data::{self, Dataset, Split},
     gpu::{Abilities, Command, Gpu, GpuOptions, Recording},
+    layout::StepRecord,
     nn::{Network, NetworkOptions, Optimizer},
     sgt::{Masking, Metrics, StepOptions, TrainingStep},
     train::{Observer, Outcome, Start, StepLine, Trainer},

@@ -102,12 +102,12 @@ pub fn metadata(bytes: &[u8]) {
     };
     let overrides = QuantizationOverrides::default();
     let _ = one_line(Model::parse(Path::new(NAME), &file(&[]), &overrides));
-    let Some(layout) = one_line(saliq::nn::ParameterLayout::new(&config.network, &config.quantization)) else { return };
+    let Some(layout) = one_line(saliq::layout::ParameterLayout::new(&config.network, &config.quantization)) else { return };
     if layout.stored < 1 << 14 {
         let tensors: Vec<_> = layout
             .parameters
             .iter()
-            .filter(|parameter| parameter.role != saliq::nn::ParameterRole::BatchCount)
+            .filter(|parameter| parameter.role != saliq::layout::ParameterRole::BatchCount)
             .map(|parameter| (parameter.name.clone(), parameter.shape.clone()))
             .collect();
         consistent(&Model::parse(Path::new(NAME), &file(&tensors), &overrides).expect("everything it needs"));
@@ -137,7 +137,7 @@ pub fn config(bytes: &[u8]) {
     let info = DatasetInfo { name: DATASET.into(), shape: IMAGE, classes: 10 };
     let resolve = |partial: PartialRunConfig| -> Result<RunConfig> { partial.resolve(&info) };
     let Some(run) = one_line(resolve(partial)) else { return };
-    let _ = one_line(saliq::nn::ParameterLayout::new(&run.network, &run.quantization));
+    let _ = one_line(saliq::layout::ParameterLayout::new(&run.network, &run.quantization));
     let written = run.to_toml();
     let again = resolve(PartialRunConfig::parse(&written, NAME).expect("our own text")).expect("our own settings");
     assert_eq!(again, run, "{written}");

@@ -1,20 +1,18 @@
 //! Batches on the GPU: the data set as bytes, the table of steps, and the kernels that begin a step and gather its images.
 
-mod records;
+mod ranges;
 mod resident;
 
-pub use records::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord, flat_workgroups};
+pub use ranges::{Chunked, ImageRange};
 pub use resident::ResidentData;
 
 use crate::{
     Result,
     config::Augmentation,
-    gpu::{Buffer, Gpu, Recording, Specialization},
-    nn::{Chunked, Format, ImageRange, Storage},
+    gpu::{Buffer, Gpu, LANES, Recording, Specialization},
+    layout::{ChunkRange, RANGE_STRIDE, StepRecord, groups},
+    storage::{Format, Storage},
 };
-
-/// Invocations of a workgroup in kernels that take an image (or a pixel) an invocation.
-pub const LANES: u32 = 64;
 
 /// Pixels that an augmentation shift moves an image at most, each way.
 const SHIFT: u32 = 2;
@@ -180,7 +178,7 @@ impl Batch {
         let specialization = Storage::new(Format::F32, format).specialize(specialization);
         let kernel = gpu.kernel("gather_batch", specialization)?;
         let bindings = [&self.step, &data.images, &data.labels, images, &self.labels].map(Into::into);
-        let elements = data.shape.pixels() * data.shape.channels.div_ceil(4);
+        let elements = data.shape.pixels() * groups(data.shape.channels);
         recording.dispatch(gpu, "gather batch", kernel, &bindings, [elements.div_ceil(LANES * STRIP), self.most, 1])
     }
 }

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::median;
 use crate::{
     Result,
-    batch::{Batch, StepRecord},
+    batch::Batch,
     config::{RunConfig, WeightInit},
     gpu::{Gpu, Recording},
-    nn::{Gradients, Layers, Network, ParameterLayout},
+    layout::{ParameterLayout, StepRecord},
+    nn::{Gradients, Layers, Network},
     saliency::{ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions},
     sgt::{Scalar, record_saliency_seed},
 };

@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::{AdapterName, median};
 use crate::{
     Error, Result,
-    batch::{Batch, StepRecord},
+    batch::Batch,
     config::{LayerBits, QuantizationConfig},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Gpu, Recording},
     integer::IntegerNetwork,
+    layout::{ParameterLayout, StepRecord},
     metrics::Classifier,
     model::Model,
-    nn::{Network, NetworkOptions, ParameterLayout},
+    nn::{Network, NetworkOptions},
 };
 
 /// Images that a timing takes at least, in as many batches as that needs.

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Result,
-    batch::{ImagesRange, flat_workgroups},
-    gpu::{Binding, Gpu, Recording, Specialization, Work},
-    nn::{ImageRange, Storage, TileTable, record_matrix_product},
+    batch::ImageRange,
+    gpu::{Binding, Gpu, Recording, Specialization, Work, flat_workgroups},
+    layout::ImagesRange,
+    nn::{TileTable, record_matrix_product},
+    storage::Storage,
 };
 
 /// Rows of the product: 64 images of conv2's output pixels; its other sizes are conv2's fan-in and filters.

@@ -3,10 +3,11 @@
 use super::time;
 use crate::{
     Result,
-    batch::ImagesRange,
+    batch::ImageRange,
     config::RunConfig,
     gpu::{Buffer, Command, Gpu, Recording},
-    nn::{Gradients, ImageRange, Network, NetworkOptions, ProductShape, TileTable, TunedProduct, Tuning, groups},
+    layout::{ImagesRange, groups},
+    nn::{Gradients, Network, NetworkOptions, ProductShape, TileTable, TunedProduct, Tuning},
     random::{EXPLAIN, random_bits, random_key, uniform01},
 };
 

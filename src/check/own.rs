@@ -17,9 +17,9 @@ use crate::{
         AccuracyDrop, AlignmentOptions, ClarityPass, Comparison, Fill, Infidelity, InfidelityOptions, MaxSensitivity,
         PixelFlipping, SensitivityOptions, Subject,
     },
+    layout::ParameterLayout,
     metrics::Evaluator,
     model::Model,
-    nn::ParameterLayout,
     saliency::{ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output},
     train::Trainer,
 };

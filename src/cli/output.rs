@@ -57,15 +57,7 @@ impl Output {
     /// # Errors
     /// [`Error::Io`] where standard output cannot be written; [`super::main`] takes a closed pipe for a normal end.
     pub fn result<T: Serialize + ?Sized>(&self, value: &T, human: impl FnOnce() -> String) -> Result<()> {
-        if self.json { write_out(&to_json(value, true)?) } else { write_out(&human()) }
-    }
-
-    /// Prints `value` as one line of JSON with `--json`, nothing without: for streams such as metrics.
-    ///
-    /// # Errors
-    /// As [`result`](Self::result).
-    pub fn json_line<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
-        if self.json { write_out(&to_json(value, false)?) } else { Ok(()) }
+        if self.json { write_out(&to_json(value)?) } else { write_out(&human()) }
     }
 
     /// Prints text for people: nothing with `--json`.
@@ -100,9 +92,8 @@ impl Output {
     }
 }
 
-fn to_json<T: Serialize + ?Sized>(value: &T, indented: bool) -> Result<String> {
-    let text = if indented { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-    text.map_err(|error| Error::io("cannot write", STDOUT)(error.into()))
+fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    serde_json::to_string_pretty(value).map_err(|error| Error::io("cannot write", STDOUT)(error.into()))
 }
 
 const STDOUT: &str = "standard output";

@@ -7,8 +7,7 @@ use std::{
 
 use crate::{
     Error, Result,
-    data::cache_dir,
-    files::{read_bounded, write_atomically},
+    files::{cache_dir, read_bounded, write_atomically},
     gpu::Gpu,
     nn::Tuning,
     report::Table,

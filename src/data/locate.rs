@@ -8,7 +8,7 @@ use super::{
     catalog::{self, CATALOG, Entry},
     fetch,
 };
-use crate::{Error, Result, config::Shape};
+use crate::{Error, Result, config::Shape, files::cache_dir};
 
 /// The environment variable naming a folder to look in.
 pub const DATA_DIR_VARIABLE: &str = "SALIQ_DATA_DIR";
@@ -23,12 +23,6 @@ const SPELLINGS: [&[&str]; 4] = [
     &["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte", "t10k-images-idx4-ubyte", "t10k-images.idx4-ubyte"],
     &["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"],
 ];
-
-/// The user's cache folder for data sets, where `saliq data fetch` puts them unless told otherwise; a set lies in a folder
-/// of its name in it. None if the user has no home folder.
-pub fn cache_dir() -> Option<PathBuf> {
-    directories::ProjectDirs::from("", "", "saliq").map(|folders| folders.cache_dir().to_path_buf())
-}
 
 /// A row of `saliq data list`.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -11,7 +11,7 @@ mod locate;
 use std::path::Path;
 
 pub use fetch::{Progress, fetch};
-pub use locate::{DATA_DIR_VARIABLE, Listing, cache_dir, list};
+pub use locate::{DATA_DIR_VARIABLE, Listing, list};
 
 use self::{catalog::Entry, idx::Images, locate::Places};
 use crate::{

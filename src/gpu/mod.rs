@@ -1,7 +1,7 @@
 //! The GPU layer: adapters, the device, kernels as cached pipelines, buffers, recorded lists of dispatches, read-back.
 //!
-//! Nothing here knows what a network is. Waiting for the device happens only in [`Gpu::wait`] and the read-back futures, so
-//! that the same code can run where blocking is not allowed (a browser).
+//! Nothing here knows what a network is. The device is waited for in three places: [`Gpu::wait`], [`Gpu::submit`] while too many submissions are
+//! unfinished, and the read-back futures.
 
 mod adapter;
 mod buffer;
@@ -13,6 +13,7 @@ mod shaders;
 mod timestamps;
 mod trusted;
 mod unroll;
+mod workgroups;
 
 pub use adapter::{AdapterReport, DeviceProfile, adapters, no_adapter};
 pub use buffer::{Binding, Buffer, OwnedBinding};
@@ -20,4 +21,5 @@ pub use device::{Abilities, Counters, Gpu, GpuOptions};
 pub use kernel::{Kernel, Specialization};
 pub use readback::Staging;
 pub use recording::{Command, Recording, Work};
-pub use shaders::{kernel_names, link, link_user};
+pub use shaders::{kernel_names, link};
+pub use workgroups::{LANES, flat_workgroups};

@@ -1,7 +1,5 @@
 //! The kernels' sources, embedded from `shaders/`, and the linker (WESL: WGSL with imports and conditions).
 
-use std::path::Path;
-
 use include_dir::{Dir, include_dir};
 use wesl::{
     CompileOptions, ModulePath, VirtualResolver, Wesl,
@@ -46,11 +44,4 @@ pub fn link(name: &str, specialization: &Specialization) -> Result<String> {
         linked.syntax.global_directives.push(GlobalDirective::Enable(directive));
     }
     Ok(linked.to_string())
-}
-
-/// Links a user's shader file, resolving imports relative to `base`.
-pub fn link_user(base: &Path, module: &str) -> Result<String> {
-    let failed = |reason: String| Error::Shader { kernel: module.into(), reason };
-    let root: ModulePath = format!("package::{module}").parse().map_err(|error| failed(format!("{error:?}")))?;
-    Ok(Wesl::new(base).compile(&root).map_err(|error| failed(error.to_string()))?.to_string())
 }

@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::IntegerNetwork;
 use crate::{
     Result,
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ResidentData},
     deploy::{Encoding, IntegerStep, Margin, StepOperation, StepWeights},
     gpu::{Gpu, Recording},
+    layout::{StepRecord, padded, to_nchw},
     metrics::Classifier,
-    nn::{Network, padded, to_nchw},
+    nn::Network,
 };
 
 /// A layer's levels.

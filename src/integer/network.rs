@@ -3,15 +3,14 @@
 
 use crate::{
     Error, Result,
-    batch::{Batch, GatherOptions, ResidentData},
+    batch::{Batch, GatherOptions, ImageRange, ResidentData},
     config::Shape,
     deploy::{Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights, WeightedStep},
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    layout::{groups, to_nchw},
     metrics::Classifier,
-    nn::{
-        Format, ImageRange, RequantizedLayer, RequantizedShape, RequantizedWeights, Storage, TileTable, elementwise_grid, groups,
-        pool_shape, to_nchw,
-    },
+    nn::{RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable, elementwise_grid, pool_shape},
+    storage::{Format, Storage},
 };
 
 /// What a step's dispatch needs.

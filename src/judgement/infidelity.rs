@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Result,
     gpu::{Buffer, Recording},
-    nn::padded,
+    layout::padded,
     saliency::{Baseline, Explainer, Method, MethodOptions},
 };
 

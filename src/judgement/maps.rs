@@ -3,10 +3,10 @@
 use super::ranking::record_per_image;
 use crate::{
     Error, Result,
-    batch::ImagesRange,
+    batch::ImageRange,
     config::Shape,
     gpu::{Buffer, Gpu, Recording, Specialization},
-    nn::ImageRange,
+    layout::ImagesRange,
 };
 
 /// Images of a part of a pass over maps.

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     Result,
-    batch::{Batch, GatherOptions, LANES, RANGE_STRIDE, StepRecord},
-    gpu::{Buffer, Gpu, Recording, Specialization},
-    nn::groups,
+    batch::{Batch, GatherOptions},
+    gpu::{Buffer, Gpu, LANES, Recording, Specialization},
+    layout::{RANGE_STRIDE, StepRecord, groups},
     saliency::ImageSet,
 };
 

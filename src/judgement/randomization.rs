@@ -6,7 +6,7 @@ use super::{AlignmentOptions, Interval, RESAMPLES, Subject, alignment, bootstrap
 use crate::{
     Result,
     config::WeightInit,
-    nn::{ParameterLayout, ParameterRole},
+    layout::{ParameterLayout, ParameterRole},
     saliency::{Method, MethodOptions},
 };
 

@@ -2,8 +2,8 @@
 
 use crate::{
     Result,
+    batch::ImageRange,
     gpu::{Buffer, Gpu, Recording, Specialization},
-    nn::ImageRange,
 };
 
 /// Invocations of a workgroup that works on one image.

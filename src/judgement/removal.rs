@@ -10,10 +10,9 @@ use super::{
 };
 use crate::{
     Result,
-    batch::{LANES, RANGE_STRIDE},
     config::{MaskFill, MaskRank, Shape},
-    gpu::{Buffer, Gpu, Recording, Specialization},
-    nn::{groups, to_nchw},
+    gpu::{Buffer, Gpu, LANES, Recording, Specialization},
+    layout::{RANGE_STRIDE, groups, to_nchw},
     sgt::{Masking, record_classification_of},
 };
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     Result,
     gpu::{Buffer, Recording},
-    nn::padded,
+    layout::padded,
     saliency::{Explainer, Method, MethodOptions},
 };
 

@@ -2,10 +2,11 @@
 
 use crate::{
     Result,
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ResidentData},
     config::Shape,
     data::Split,
     gpu::{Buffer, Gpu, Recording},
+    layout::StepRecord,
     metrics::{Evaluation, Evaluator, Prediction},
     model::Model,
     nn::{Network, NetworkOptions},

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use crate::{
     Result,
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ImageRange, ResidentData},
     gpu::{Buffer, Gpu, Recording},
-    nn::{ImageRange, Network},
+    layout::StepRecord,
+    nn::Network,
     sgt::record_classification_by,
 };
 

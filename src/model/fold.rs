@@ -4,7 +4,7 @@ use super::Model;
 use crate::{
     Result,
     config::{LayerConfig, ModelConfig, NetworkConfig},
-    nn::ParameterLayout,
+    layout::ParameterLayout,
 };
 
 /// ε of torch.nn.BatchNorm2d.

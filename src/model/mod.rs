@@ -13,7 +13,7 @@ pub use tensors::{StoredTensor, Tensor, TensorFile, TensorValues};
 use crate::{
     Error, Result,
     config::{LayerBits, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape},
-    nn::{Parameter, ParameterLayout, ParameterRole},
+    layout::{Parameter, ParameterLayout, ParameterRole},
 };
 
 /// Name of the model in a run folder.

@@ -1,63 +1,8 @@
-//! Which activation a layer has: ReLU, or PACT or a learned step (LSQ) in its place.
+//! Which activation a layer has, told to its kernels (shaders/common/activation.wgsl).
 
-use crate::{
-    Error, Result,
-    config::{ActivationQuantizer, LayerBits, PactKind, QuantizationConfig},
-    gpu::Specialization,
-};
-
-/// Activation of one layer, as the kernels' constants see it (shaders/common/activation.wgsl).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ActivationPlan {
-    kind: u32,
-    levels: f32,
-    alpha_index: Option<u32>,
-}
+use crate::{gpu::Specialization, quant::ActivationPlan};
 
 impl ActivationPlan {
-    /// No activation.
-    pub const NONE: ActivationPlan = ActivationPlan { kind: 0, levels: 1.0, alpha_index: None };
-    /// ReLU.
-    pub const RELU: ActivationPlan = ActivationPlan { kind: 1, levels: 1.0, alpha_index: None };
-
-    /// PACT or LSQ with `bits.activation` bits and its α or step at `alpha_index` of the flat parameters; ReLU at 32 bits.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for signed activations at 1 bit, which have no levels but 0.
-    pub fn new(quantization: &QuantizationConfig, bits: LayerBits, alpha_index: Option<u32>) -> Result<Self> {
-        let pact = quantization.pact;
-        let Some(alpha_index) = alpha_index.filter(|_| bits.quantizes_activations()) else { return Ok(ActivationPlan::RELU) };
-        if ActivationPlan::levels(pact, bits.activation) == 0 {
-            return Err(Error::Usage("signed PACT has no levels at 1 bit; use --pact unsigned, or 2 or more bits".into()));
-        }
-        let kind = match pact {
-            PactKind::Unsigned => 2,
-            PactKind::Signed => 3,
-            PactKind::SignedAfterRelu => 4,
-        };
-        let kind = kind + if quantization.act_quant == ActivationQuantizer::Lsq { 3 } else { 0 };
-        let levels = ActivationPlan::levels(pact, bits.activation);
-        Ok(ActivationPlan { kind, levels: levels as f32, alpha_index: Some(alpha_index) })
-    }
-
-    /// Number of steps from 0 to α: 2^b − 1 (unsigned) or 2^(b−1) − 1 (signed).
-    pub fn levels(pact: PactKind, bits: u32) -> u32 {
-        match pact {
-            PactKind::Unsigned => (1 << bits) - 1,
-            PactKind::Signed | PactKind::SignedAfterRelu => (1 << (bits - 1)) - 1,
-        }
-    }
-
-    /// Whether there is an α or a step to learn.
-    pub fn is_pact(self) -> bool {
-        self.alpha_index.is_some()
-    }
-
-    /// Where its α or step is in the flat parameters.
-    pub fn alpha_index(self) -> Option<u32> {
-        self.alpha_index
-    }
-
     /// Adds the constants of a forward kernel.
     pub(super) fn forward(self, specialization: Specialization) -> Specialization {
         self.backward(specialization)
@@ -68,18 +13,13 @@ impl ActivationPlan {
         specialization
             .constant("INPUT_ACTIVATION", self.kind)
             .constant("INPUT_LEVELS", self.levels)
-            .constant("INPUT_INDEX", self.alpha_index.unwrap_or_default())
-    }
-
-    /// The factor on the gradient of the learned parameter where an image has `elements` activations: LSQ's 1/√(N·Q_p), else 1.
-    pub(super) fn gradient_scale(self, elements: u32) -> f64 {
-        if self.kind > 4 { 1.0 / (f64::from(elements) * f64::from(self.levels)).sqrt() } else { 1.0 }
+            .constant("INPUT_INDEX", self.alpha_index().unwrap_or_default())
     }
 
     /// Adds the constants of a backward kernel.
     pub(super) fn backward(self, specialization: Specialization) -> Specialization {
         let specialization = specialization.feature("pact", self.is_pact()).constant("ACTIVATION", self.kind);
-        match self.alpha_index {
+        match self.alpha_index() {
             Some(index) => specialization.constant("ALPHA_INDEX", index).constant("LEVELS", self.levels),
             None => specialization,
         }

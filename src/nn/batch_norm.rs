@@ -2,7 +2,6 @@
 //! weights by the latter. What each dispatch computes is in its kernel, `shaders/batch_norm*.wgsl` and `shaders/fold_batch_norm*.wgsl`.
 
 use super::{
-    ParameterLayout, Storage, groups,
     network::{ELEMENTWISE, TrainingPass, elementwise_work, grid},
     node::{Node, Weights},
     weighted::Pass,
@@ -11,6 +10,8 @@ use crate::{
     Error, Result,
     config::Shape,
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    layout::{ParameterLayout, groups},
+    storage::Storage,
 };
 
 /// Parts that the rows of a batch are dealt to at most.

@@ -3,30 +3,12 @@
 //! Between two layers a gradient is as large as the activation there. Kept for the whole batch, the two that are in use at a time would
 //! take almost as much memory as all activations together. So the batch goes back in chunks, and gradient buffers hold one chunk.
 
-use super::{ImageRange, node::Node};
+use super::node::Node;
 
 /// Memory of a training step, as a multiple of what its forward pass must keep, that chunks are chosen for.
 const MEMORY_GOAL: f64 = 1.29;
 /// Gradients of fewer than this share of an image's activations are kept for all images at once: their layers need few dispatches then.
 const SMALL_SHARE: u64 = 64;
-
-/// The images of a backward pass: all of them, and as the chunks that it goes through.
-#[derive(Clone)]
-pub struct Chunked<'a> {
-    /// All images.
-    pub whole: ImageRange<'a>,
-    /// Images of a chunk, the last one's may be fewer. With several chunks a multiple of 64.
-    pub size: u32,
-    /// Each chunk's images, counted from its first.
-    pub chunks: Vec<ImageRange<'a>>,
-}
-
-impl<'a> From<ImageRange<'a>> for Chunked<'a> {
-    /// All in one chunk.
-    fn from(whole: ImageRange<'a>) -> Self {
-        Chunked { whole, size: whole.most, chunks: vec![whole] }
-    }
-}
 
 /// Which gradients exist for all images at once, and of how many images the others do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

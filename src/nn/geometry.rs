@@ -1,10 +1,14 @@
 //! Sizes of weighted layers as their kernels see them.
 
 use super::{
-    GROUP, Pooling, StripShape, groups,
+    Pooling, StripShape,
     node::{Node, NodeKind},
 };
-use crate::{config::Shape, gpu::Specialization};
+use crate::{
+    config::Shape,
+    gpu::Specialization,
+    layout::{GROUP, groups},
+};
 
 /// Real channels in the groups of a tensor of `channels`: fewer than 4 only where there is a single group.
 fn depth(channels: u32) -> u32 {

@@ -8,79 +8,21 @@ mod geometry;
 mod network;
 mod node;
 mod optimizer;
-mod parameters;
+mod quantizer;
 mod requantized;
 mod rules;
 mod slices;
-mod storage;
 mod strips;
 mod tiles;
 mod tuning;
 mod weighted;
 
-pub use activation::ActivationPlan;
-pub use chunks::Chunked;
-pub use network::{Gradients, ImageRange, Network, NetworkOptions, TrainingPass, WeightQuantizerState};
+pub use network::{Gradients, Network, NetworkOptions, TrainingPass, WeightQuantizerState};
 pub(crate) use network::{elementwise_grid, pool_shape};
 pub use optimizer::{ALPHA_FLOOR, Optimizer};
-pub use parameters::{Parameter, ParameterLayout, ParameterRole};
 pub use requantized::{RequantizedLayer, RequantizedShape, RequantizedWeights};
 pub use rules::{BackwardRule, Layers};
-pub use storage::{Format, Storage};
 pub use strips::{Pooling, StripShape, StripTiles};
 pub use tiles::{CooperativeTiles, ProductTiles, TileTable, WeightGradientTiles};
 pub use tuning::{ProductShape, TunedProduct, Tuning};
 pub(crate) use weighted::record_matrix_product;
-
-use crate::config::Shape;
-
-/// Channels in a group: activations are stored as vectors of 4 channels, padded with zeros.
-pub const GROUP: u32 = 4;
-
-/// Groups of 4 that hold `channels`.
-pub const fn groups(channels: u32) -> u32 {
-    channels.div_ceil(GROUP)
-}
-
-/// `channels` with padding.
-pub const fn padded(channels: u32) -> u32 {
-    groups(channels) * GROUP
-}
-
-/// Values in the kernels' layout, [image, row, column, channel (padded)], as [image, channel, row, column].
-pub fn to_nchw(values: &[f32], shape: Shape) -> Vec<f32> {
-    let (channels, pixels, stride) = (shape.channels as usize, shape.pixels() as usize, padded(shape.channels) as usize);
-    let mut output = Vec::with_capacity(values.len() / stride * channels);
-    for image in values.chunks_exact(pixels * stride) {
-        for channel in 0..channels {
-            output.extend((0..pixels).map(|pixel| image[pixel * stride + channel]));
-        }
-    }
-    output
-}
-
-/// The inverse of [`to_nchw`], with zeros in the padding.
-pub fn from_nchw(values: &[f32], shape: Shape) -> Vec<f32> {
-    let (channels, pixels, stride) = (shape.channels as usize, shape.pixels() as usize, padded(shape.channels) as usize);
-    let mut output = Vec::with_capacity(values.len() / channels * stride);
-    for image in values.chunks_exact(pixels * channels) {
-        for pixel in 0..pixels {
-            output.extend((0..stride).map(|channel| if channel < channels { image[channel * pixels + pixel] } else { 0.0 }));
-        }
-    }
-    output
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn layouts_are_inverse_to_each_other() {
-        let shape = Shape::new(3, 2, 2);
-        let values: Vec<f32> = (0..24).map(|value| value as f32).collect();
-        let packed = from_nchw(&values, shape);
-        assert_eq!(packed[..8], [0.0, 4.0, 8.0, 0.0, 1.0, 5.0, 9.0, 0.0]);
-        assert_eq!(to_nchw(&packed, shape), values);
-    }
-}

@@ -1,11 +1,13 @@
 //! Nodes of a network: a layer with the activation that its kernel applies, and the buffers it owns.
 
-use super::{ActivationPlan, Storage, batch_norm::BatchNorm, groups, padded, slices::WeightSlices};
+use super::{batch_norm::BatchNorm, slices::WeightSlices};
 use crate::{
     Result,
     config::Shape,
     gpu::{Buffer, Gpu},
-    quant::WeightQuantizerPlan,
+    layout::{groups, padded},
+    quant::{ActivationPlan, WeightQuantizerPlan},
+    storage::Storage,
 };
 
 /// Where a weighted layer's parameters are and how they are laid out for its kernels.

@@ -3,9 +3,8 @@
 use super::Network;
 use crate::{
     Result,
-    batch::{LANES, flat_workgroups},
     config::{OptimizerConfig, OptimizerKind, QuantizationConfig, decimal},
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, LANES, Recording, Specialization, flat_workgroups},
     quant::STEP_FLOOR,
 };
 

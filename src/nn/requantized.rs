@@ -1,17 +1,19 @@
 //! Weighted layers of integer inference: which kernel sums their products, with weights laid out for it once, and `requantize` at its end.
 
 use super::{
-    Format, GROUP, ImageRange, Storage, StripShape, TileTable,
+    StripShape, TileTable,
     geometry::Geometry,
-    groups,
     network::grid,
     slices::{WeightSizes, WeightSlices},
     weighted::record_convolution,
 };
 use crate::{
     Result,
+    batch::ImageRange,
     config::Shape,
     gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
+    layout::{GROUP, groups},
+    storage::{Format, Storage},
 };
 
 /// Sums below this are exact in f32.

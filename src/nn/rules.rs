@@ -2,13 +2,14 @@
 //! Weighted layers hand everything back through their transposed weights, whatever the rule.
 
 use super::{
-    Gradients, ImageRange, Network, NetworkOptions, TileTable,
+    Gradients, Network, NetworkOptions, TileTable,
     network::{Assembly, ELEMENTWISE, elementwise_work, grid},
     node::{Node, NodeKind, Weights},
     weighted::{self, Pass},
 };
 use crate::{
     Error, Result,
+    batch::ImageRange,
     config::{NetworkConfig, QuantizationConfig, Shape},
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
 };

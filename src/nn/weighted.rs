@@ -1,16 +1,19 @@
 //! The dispatches of weighted layers' passes, and of what makes their weights ready.
 
 use super::{
-    ActivationPlan, Format, GROUP, ImageRange, Pooling, Storage, TileTable,
+    Pooling, TileTable,
     geometry::Geometry,
     network::{ELEMENTWISE, grid},
     node::{Node, NodeKind, Weights},
-    padded,
     slices::{WeightSizes, WeightSlices},
 };
 use crate::{
     Error, Result,
+    batch::ImageRange,
     gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
+    layout::{GROUP, padded},
+    quant::ActivationPlan,
+    storage::{Format, Storage},
 };
 
 /// Adds the product of `range`'s vectors, [image, in group] vec4, with a matrix, [4·in group, out group] vec4.

@@ -2,10 +2,11 @@
 
 use crate::{
     Result,
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ResidentData},
     config::{LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig},
     gpu::{Gpu, Recording},
-    nn::{Network, NetworkOptions, ParameterLayout, TrainingPass, groups, to_nchw},
+    layout::{ParameterLayout, StepRecord, groups, to_nchw},
+    nn::{Network, NetworkOptions, TrainingPass},
 };
 
 /// A network with its parameters, to be run on images.

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::Histogram;
-use crate::config::PactKind;
+use crate::{config::PactKind, quant::Histogram};
 
 /// How a clipping threshold is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -35,7 +34,7 @@ impl Grid {
 
     /// Activations behind a ReLU: 0 … 2^b − 1, or the positive part of the signed grid, 0 … 2^(b−1) − 1.
     pub fn activations(pact: PactKind, bits: u32) -> Grid {
-        Grid { lowest: 0, highest: crate::nn::ActivationPlan::levels(pact, bits) as i32 }
+        Grid { lowest: 0, highest: crate::quant::ActivationPlan::levels(pact, bits) as i32 }
     }
 
     /// The value that `value` becomes, rounding half to even.

@@ -1,33 +1,17 @@
 //! The values of every quantized weight and activation, in float and as quantized: what the histograms of a report show.
 
 use super::{
-    ActivationPass, Histogram, activation_bits, levels_to_threshold, observe_activations, observe_unquantized,
-    weights::effective_weights,
+    ActivationPass, activation_bits, levels_to_threshold, observe_activations, observe_unquantized, weights::effective_weights,
 };
 use crate::{
     Result,
     batch::ResidentData,
     config::{LayerBits, PactKind, QuantizationConfig},
     gpu::Gpu,
+    layout::ParameterLayout,
     model::{Model, fold_batch_norm},
-    nn::{ActivationPlan, ParameterLayout},
+    quant::{ActivationPlan, Histogram, TensorDistribution},
 };
-
-/// One tensor before and after quantization.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorDistribution {
-    /// `conv1.weight`, `act1`.
-    pub name: String,
-    /// Its bits.
-    pub bits: u32,
-    /// Float values: the weights that are quantized (with batch norm folded in); the activations of the same network run in float.
-    pub before: Histogram,
-    /// The values that the quantized network computes with.
-    pub after: Histogram,
-    /// The values a level stands for, ascending: all levels of an activation, those in use of a weight. Empty for weights whose output
-    /// channels have levels of their own.
-    pub levels: Vec<f64>,
-}
 
 /// The distributions of every quantized tensor of `model`, weights first, in layer order; activations over the images of `data`.
 ///

@@ -4,7 +4,6 @@
 mod activations;
 mod clipping;
 mod distributions;
-mod histogram;
 mod weights;
 
 use serde::Serialize;
@@ -12,8 +11,7 @@ use serde_json::json;
 
 pub use activations::{ActivationPass, observe_activations, observe_unquantized};
 pub use clipping::{Calibration, Distribution, Grid};
-pub use distributions::{TensorDistribution, distributions};
-pub use histogram::Histogram;
+pub use distributions::distributions;
 
 use weights::effective_weights;
 
@@ -22,8 +20,9 @@ use crate::{
     batch::ResidentData,
     config::{ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
     gpu::Gpu,
+    layout::{Parameter, ParameterLayout, ParameterRole},
     model::{Model, fold_batch_norm},
-    nn::{Parameter, ParameterLayout, ParameterRole},
+    quant::Histogram,
 };
 
 /// How a model is to be quantized.

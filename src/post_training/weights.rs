@@ -4,7 +4,8 @@ use crate::{
     Result,
     config::{LayerConfig, NetworkConfig, QuantizationConfig},
     gpu::{Gpu, Recording},
-    nn::{Network, NetworkOptions, padded},
+    layout::padded,
+    nn::{Network, NetworkOptions},
 };
 
 /// The weights of every convolution and linear layer in order, each as one vector an output channel, as a network with `parameters`, flat in

@@ -1,15 +1,23 @@
-//! Fake quantization of weights: which quantizer a layer has, and its kernels' constants (algorithms: section 3).
+//! Fake quantization as plain data: which quantizers a layer's weights and activation have (algorithms: section 3), levels as packed codes, and
+//! what quantizers are and do at one moment.
 
+mod activation;
 mod codes;
+mod distribution;
+mod histogram;
 mod learned_step;
+mod state;
 
+pub use activation::ActivationPlan;
 pub use codes::{pack_codes, packed_bytes, unpack_codes};
+pub use distribution::TensorDistribution;
+pub use histogram::Histogram;
 pub use learned_step::{STEP_FLOOR, highest_level, initial_step, initial_steps};
+pub use state::QuantizerState;
 
 use crate::{
     Error, Result,
-    config::{LayerBits, QuantizationConfig, WeightQuantizer, decimal},
-    gpu::Specialization,
+    config::{LayerBits, QuantizationConfig, WeightQuantizer},
 };
 
 /// Quantizer of one layer's weights, as the kernels' constants see it (shaders/common/quantizer.wgsl).
@@ -54,7 +62,7 @@ impl WeightQuantizerPlan {
     }
 
     /// The quantizer's number in the kernels.
-    fn kind(self) -> u32 {
+    pub(crate) fn kind(self) -> u32 {
         match self.quantizer {
             None => 0,
             Some(WeightQuantizer::Affine) => 1,
@@ -67,49 +75,19 @@ impl WeightQuantizerPlan {
     }
 
     /// 2^b − 1.
-    fn levels(self) -> f32 {
+    pub(crate) fn levels(self) -> f32 {
         if self.is_active() { ((1u32 << self.bits) - 1) as f32 } else { 1.0 }
     }
 
-    /// Adds the constants of kernels that quantize or differentiate.
-    pub(crate) fn specialize(self, specialization: Specialization) -> Specialization {
-        specialization.constant("QUANTIZER", self.kind())
+    /// Q_p of its width.
+    pub(crate) fn highest_level(self) -> u32 {
+        highest_level(self.bits)
     }
 
-    /// As [`Self::specialize`], with the number of levels.
-    pub(crate) fn specialize_levels(self, specialization: Specialization) -> Specialization {
-        self.specialize(specialization).constant("LEVELS", self.levels())
-    }
-
-    /// Adds the constants of a kernel that multiplies by integer levels.
-    pub(crate) fn specialize_units(self, specialization: Specialization) -> Specialization {
-        self.specialize(specialization).constant("WEIGHT_LEVELS", self.levels())
-    }
-
-    /// Adds the constants of `weight_scale`.
-    pub(crate) fn specialize_scale(self, specialization: Specialization) -> Specialization {
+    /// SAWB's (c₁, c₂); 0 for the other quantizers.
+    pub(crate) fn sawb_coefficients(self) -> (f32, f32) {
         let is_sawb = self.quantizer == Some(WeightQuantizer::Sawb);
-        let (first, second) = sawb_coefficients(self.bits).filter(|_| is_sawb).unwrap_or((0.0, 0.0));
-        self.specialize_levels(specialization)
-            .constant("PER_CHANNEL", u32::from(self.per_channel))
-            .constant("SAWB_1", first)
-            .constant("SAWB_SUM", decimal(first) + decimal(second))
-    }
-
-    /// Adds the constants of `learned_step`, for steps that stand at `index` of the parameters.
-    pub(crate) fn specialize_step(self, specialization: Specialization, index: u32) -> Specialization {
-        specialization
-            .constant("PER_CHANNEL", u32::from(self.per_channel))
-            .constant("LEVELS", self.levels())
-            .constant("STEP_INDEX", index)
-    }
-
-    /// Adds the constants of `learned_step_gradient`, for steps of `elements` weights each.
-    pub(crate) fn specialize_step_gradient(self, specialization: Specialization, elements: u32, index: u32) -> Specialization {
-        specialization
-            .constant("ELEMENTS", elements)
-            .constant("STEP_INDEX", index)
-            .constant("SCALE", 1.0 / (f64::from(elements) * f64::from(highest_level(self.bits))).sqrt())
+        sawb_coefficients(self.bits).filter(|_| is_sawb).unwrap_or_default()
     }
 
     /// Lowest and highest de-quantized weight, from a channel's constants as the kernels have them.

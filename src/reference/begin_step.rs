@@ -1,6 +1,6 @@
 //! The ranges of images a step works on.
 
-use crate::batch::{ChunkRange, ImagesRange, StepRecord};
+use crate::layout::{ChunkRange, ImagesRange, StepRecord};
 
 /// The clean, the masked and the whole range of images of `step`, and the clean ones that have a masked twin: none without SGT.
 pub fn begin_step(step: &StepRecord, sgt: bool) -> [ImagesRange; 4] {

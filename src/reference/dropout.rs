@@ -1,6 +1,6 @@
 //! Dropout in training.
 
-use crate::batch::{ImagesRange, StepRecord};
+use crate::layout::{ImagesRange, StepRecord};
 use crate::random;
 
 /// Factor on every element of the images of `images`, [image, element]: 0 or 1/(1 − rate). `layer` numbers the dropout layers of a network;

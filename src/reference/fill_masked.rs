@@ -1,7 +1,7 @@
 //! What replaces masked features (algorithm 1, step 3).
 
 use super::image_statistics;
-use crate::{batch::StepRecord, config::MaskFill, random};
+use crate::{config::MaskFill, layout::StepRecord, random};
 
 /// Standard deviation of the blur in pixels.
 const SIGMA: f64 = 2.0;

@@ -1,6 +1,6 @@
 //! Collecting a part of a batch: order, augmentation, normalisation.
 
-use crate::batch::StepRecord;
+use crate::layout::StepRecord;
 use crate::random;
 
 /// What `gather_batch` does to the images.

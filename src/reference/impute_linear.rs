@@ -1,7 +1,7 @@
 //! Noisy linear imputation (ROAD: Rong et al. 2022).
 
 use super::perturb_images::normal4;
-use crate::{batch::StepRecord, random};
+use crate::{layout::StepRecord, random};
 
 /// The masked copies of `pixels`, [image, row, column, padded channel], where `mask`, [image, pixel], is not 0: the solution of the linear system by
 /// elimination, plus N(0, noise²); everything masked: the image's mean.

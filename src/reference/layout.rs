@@ -2,7 +2,7 @@
 
 use crate::{
     config::Shape,
-    nn::{groups, padded},
+    layout::{groups, padded},
 };
 
 /// Numbers that one image of `shape` takes in the kernels' layout.

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     Result,
     config::{LayerConfig, NetworkConfig, Precision, QuantizationConfig, Shape},
-    nn::ParameterLayout,
+    layout::ParameterLayout,
 };
 
 /// The network. Parameters are flat, as [`ParameterLayout`] says; activations NCHW.
@@ -481,7 +481,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{LayerBits, PactKind, WeightQuantizer},
-        nn::ParameterRole,
+        layout::ParameterRole,
     };
 
     fn wave(count: usize, phase: f64, scale: f64) -> Vec<f64> {

@@ -1,7 +1,7 @@
 //! The images that an attribution method looks at.
 
 use super::samples::Samples;
-use crate::nn::padded;
+use crate::layout::padded;
 
 /// Sample `sample` of image `image`, [pixel, channel (padded)]; `kind` is the kernel's KIND.
 pub fn sample_images(samples: &Samples, kind: u32, image: usize, sample: u32) -> Vec<f64> {

@@ -2,7 +2,7 @@
 
 use crate::{
     config::Shape,
-    nn::padded,
+    layout::padded,
     random::{MASKS, NOISE, PATH, random_bits, random_key, uniform01},
 };
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    post_training::{Histogram, TensorDistribution},
+    quant::{Histogram, TensorDistribution},
 };
 
 /// Bars of a float histogram.

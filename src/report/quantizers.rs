@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{ChartStack, LineChart, Series};
-use crate::train::QuantizerState;
+use crate::quant::QuantizerState;
 
 /// The quantizers of one model at some steps of its training.
 #[derive(Clone, Debug, PartialEq)]

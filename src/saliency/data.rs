@@ -3,10 +3,10 @@
 use super::{ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions};
 use crate::{
     Result,
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ResidentData},
     config::{MaskFill, MaskRank},
     gpu::{Gpu, Recording},
-    nn::{groups, padded, to_nchw},
+    layout::{StepRecord, groups, padded, to_nchw},
     sgt::Masking,
 };
 

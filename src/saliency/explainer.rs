@@ -3,10 +3,11 @@
 use super::{Baseline, LrpRule, Method, MethodOptions, Output};
 use crate::{
     Error, Result,
-    batch::{Batch, ImagesRange, LANES, StepRecord},
+    batch::{Batch, ImageRange},
     config::{NetworkConfig, QuantizationConfig, Shape},
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
-    nn::{BackwardRule, ImageRange, Layers, Network, from_nchw, groups, padded},
+    gpu::{Binding, Buffer, Gpu, LANES, Recording, Specialization},
+    layout::{ImagesRange, StepRecord, from_nchw, groups, padded},
+    nn::{BackwardRule, Layers, Network},
     sgt::{Scalar, record_image_statistics, record_saliency_seed},
 };
 
@@ -31,7 +32,7 @@ pub struct ExplainedNetwork<'a> {
 /// Images in GPU memory, from a data set or made by anyone.
 #[derive(Clone, Debug)]
 pub struct ImageSet {
-    /// Normalised, [image, row, column, channel / 4] vec4 with zeros in the padding: `nn::to_nchw`'s source layout.
+    /// Normalised, [image, row, column, channel / 4] vec4 with zeros in the padding: `layout::to_nchw`'s source layout.
     pub pixels: Buffer,
     /// The class to explain, a u32 an image.
     pub classes: Buffer,

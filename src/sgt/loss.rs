@@ -2,10 +2,10 @@
 
 use crate::{
     Result,
-    batch::{Batch, LANES},
+    batch::{Batch, ImageRange},
     config::{SaliencyTarget, SgtConfig},
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
-    nn::{ImageRange, Network},
+    gpu::{Binding, Buffer, Gpu, LANES, Recording, Specialization},
+    nn::Network,
 };
 
 /// Sums of one step's losses, a slot a step.

@@ -2,10 +2,10 @@
 
 use crate::{
     Result,
-    batch::{Batch, LANES},
+    batch::{Batch, ImageRange},
     config::{MaskFill, MaskRank, Shape},
-    gpu::{Buffer, Gpu, Recording, Specialization},
-    nn::{ImageRange, TileTable},
+    gpu::{Buffer, Gpu, LANES, Recording, Specialization},
+    nn::TileTable,
 };
 
 /// Invocations of a workgroup that selects within one image.

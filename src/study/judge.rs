@@ -22,9 +22,10 @@ use crate::{
     metrics::{Cost, Evaluation, PaperCost},
     model::{MODEL_FILE, Model, Tensor, TensorFile},
     post_training::{Calibration, PostTraining, distributions, quantize as quantize_model},
+    quant::QuantizerState,
     report::DistributionChart,
     saliency::{Method, MethodOptions},
-    train::{QuantizerState, RunFolder},
+    train::RunFolder,
 };
 
 /// Maps of the judged images in a run's folder: a tensor `<method>` [N, C, H, W] each; `images` and, by the first method, `masked`

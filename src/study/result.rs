@@ -8,7 +8,7 @@ use super::plan::{Plan, PlannedRun, Variant};
 use crate::{
     Error, Result,
     judgement::{LayerAgreement, number},
-    train::QuantizerState,
+    quant::QuantizerState,
 };
 
 /// The result in a run's folder.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     judgement::{DropCurve, Interval, LayerAgreement},
-    train::QuantizerState,
+    quant::QuantizerState,
 };
 
 /// Accuracies of Table II for float, (4,4), (4,2), (2,2), by our names of the data sets and of their built-in parts.

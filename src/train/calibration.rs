@@ -5,7 +5,7 @@ use crate::{
     batch::ResidentData,
     config::{LayerConfig, NetworkConfig, QuantizationConfig},
     gpu::Gpu,
-    nn::{Parameter, ParameterLayout, ParameterRole},
+    layout::{Parameter, ParameterLayout, ParameterRole},
     post_training::{ActivationPass, observe_unquantized},
     quant::initial_step,
 };

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Checkpoint, Observer, QuantizerState, StepLine, Trainer, lines::Line, running::Running};
-use crate::{Result, gpu::Staging, sgt::Cause};
+use super::{Checkpoint, Observer, StepLine, Trainer, lines::Line, running::Running};
+use crate::{Result, gpu::Staging, quant::QuantizerState, sgt::Cause};
 
 /// Copies in flight: the metrics of the steps since the last harvest, and the state after them where it is for a checkpoint.
 pub(super) struct Harvest {

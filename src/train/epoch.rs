@@ -1,7 +1,7 @@
 //! The figures of an epoch.
 
-use super::{EpochLine, QuantizerState, Trainer, running::Running};
-use crate::{Result, metrics::Evaluation};
+use super::{EpochLine, Trainer, running::Running};
+use crate::{Result, metrics::Evaluation, quant::QuantizerState};
 
 impl Trainer<'_> {
     /// The quantizers with `parameters`, and the ranges of weights that the last forward pass had.

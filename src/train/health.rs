@@ -8,7 +8,7 @@ use super::{
     lines::{Line, SkippedLine},
     running::Running,
 };
-use crate::{Error, Result, config::OnNonFinite, nn::Parameter, sgt::Cause};
+use crate::{Error, Result, config::OnNonFinite, layout::Parameter, sgt::Cause};
 
 /// A run that had to skip so many steps one after the other will not find back.
 const MOST_IN_A_ROW: u64 = 32;

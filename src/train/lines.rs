@@ -1,10 +1,10 @@
 //! The lines of `metrics.jsonl`.
 
+use crate::quant::QuantizerState;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-
-use super::QuantizerState;
 
 /// One step: values before its update, means over the batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

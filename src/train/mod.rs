@@ -28,7 +28,6 @@ pub use health::Skips;
 pub use lines::{EpochLine, StepLine};
 pub use lock::RunLock;
 pub use outcome::{Observer, Outcome, Snapshot, Start};
-pub use ranges::QuantizerState;
 pub use schedule::{Schedule, ScheduledStep};
 pub use setup::DISPATCH_FLOPS;
 pub use trainer::Trainer;

@@ -3,12 +3,12 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     Result,
     gpu::{Buffer, Gpu},
-    nn::{Network, ParameterLayout},
+    layout::ParameterLayout,
+    nn::Network,
+    quant::QuantizerState,
 };
 
 /// Samples that fit: when so many are unread, metrics are due.
@@ -16,20 +16,6 @@ const CAPACITY: u64 = 64;
 /// Logged steps from a power of two to the next that are samples: what quantizers do changes fastest at the beginning, and the choice must not
 /// depend on the length of the run, which a later `--resume` may change.
 const SAMPLES_PER_DOUBLING: u64 = 8;
-
-/// What the quantizers of a network are at one moment; empty without any.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct QuantizerState {
-    /// PACT's α, by activation.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub alpha: BTreeMap<String, f32>,
-    /// Learned steps (LSQ), by layer or activation; the mean over output channels that have their own.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub step_size: BTreeMap<String, f32>,
-    /// Lowest and highest quantized weight of every quantized layer; the widest of output channels that have their own.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub weight_range: BTreeMap<String, [f32; 2]>,
-}
 
 impl QuantizerState {
     /// The state that `learned`, all learned steps and α's of `layout` in its order, and ranges of weights stand for.

@@ -5,8 +5,8 @@ use crate::{
     config::{LayerConfig, RunConfig},
     data::{Dataset, Split},
     gpu::Gpu,
+    layout::groups,
     metrics::Cost,
-    nn::groups,
 };
 
 /// Training, validation and test images, as the configuration limits them.

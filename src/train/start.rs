@@ -8,7 +8,7 @@ use super::{
     ranges::QuantizerHistory,
     running::Running,
 };
-use crate::{Error, Result, config::QuantizationOverrides, model::Model, nn::ParameterLayout};
+use crate::{Error, Result, config::QuantizationOverrides, layout::ParameterLayout, model::Model};
 
 impl Trainer<'_> {
     /// Takes the run folder and writes the parameters that the first step works with.

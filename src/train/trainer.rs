@@ -6,10 +6,11 @@ use super::{
 };
 use crate::{
     Error, Result,
-    batch::{Batch, GatherOptions, ResidentData, StepRecord},
+    batch::{Batch, GatherOptions, ResidentData},
     config::{ModelConfig, PixelNormalization, RunConfig},
     data::Dataset,
     gpu::Gpu,
+    layout::StepRecord,
     nn::{Network, NetworkOptions, Optimizer},
     pipelines,
     sgt::{Masking, MaskingProgress, MaskingSchedule, Metrics, StepOptions, TrainingStep},

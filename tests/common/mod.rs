@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use saliq::{
     config::{LayerBits, LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, expand_bits},
     gpu::{Buffer, DeviceProfile, Gpu, GpuOptions},
+    layout::{ParameterLayout, ParameterRole},
     model::Model,
-    nn::{ParameterLayout, ParameterRole},
 };
 
 /// The device all tests of a binary share; `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default limits and no features.

@@ -9,6 +9,7 @@ use crate::{
         progress::Progress,
     },
     data::{self, Listing},
+    files::cache_dir,
     report::Table,
 };
 
@@ -53,7 +54,7 @@ fn fetch_all(args: &FetchArgs, global: &GlobalArgs) -> Result<()> {
     let into = match (&args.data_dir, std::env::var_os(data::DATA_DIR_VARIABLE)) {
         (Some(folder), _) => folder.clone(),
         (None, Some(folder)) => PathBuf::from(folder),
-        (None, None) => data::cache_dir()
+        (None, None) => cache_dir()
             .ok_or_else(|| Error::Data("there is no home folder to store data sets in; name a folder with --data-dir".into()))?,
     };
     let mut fetched = Vec::new();

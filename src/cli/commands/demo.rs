@@ -18,12 +18,13 @@ use crate::{
     metrics::Cost,
     model::{MODEL_FILE, Model},
     post_training::distributions,
+    quant::QuantizerState,
     report::{
         Block, ColorMap, DistributionChart, Filmstrip, Grid, GridColumn, LineChart, QuantizerTrace, Report, ResultRow, Section,
         Series, quantizer_charts, result_table,
     },
     saliency::{Attributions, DataOptions, ExplainedNetwork, Method, MethodOptions, explain_data},
-    train::{Outcome, QuantizerState, Start},
+    train::{Outcome, Start},
 };
 
 /// The models of Table II: folder, title, `--bits`, accuracy in the paper (MNIST).

@@ -17,7 +17,8 @@ use crate::{
     metrics::{Evaluation, Evaluator},
     model::{MODEL_FILE, Model},
     nn::{Network, NetworkOptions},
-    post_training::{CalibratedTensor, PostTraining, TensorDistribution, distributions, quantize},
+    post_training::{CalibratedTensor, PostTraining, distributions, quantize},
+    quant::TensorDistribution,
     report::{Block, DistributionChart, Report, Section, Table},
 };
 

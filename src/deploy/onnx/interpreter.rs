@@ -7,18 +7,11 @@ use std::collections::HashMap;
 use prost::Message;
 
 use super::{
+    operators::{Window, conv, gemm, max_pool},
     schema::{AttributeType, DataType, ModelProto, NodeProto},
     tensor::{Elements, Tensor, element_count, range},
 };
-use crate::{
-    Error, Result,
-    config::Shape,
-    reference::{
-        convolution::{Convolution, convolution},
-        matrix_product::matrix_product,
-        max_pool::max_pool,
-    },
-};
+use crate::{Error, Result, config::Shape};
 
 /// A graph that can be run.
 pub struct Interpreter {
@@ -69,6 +62,11 @@ impl Tensor {
             [images, channels, height, width] => Ok((images, Shape::new(channels as u32, height as u32, width as u32))),
             _ => Err(bad(format!("a shape of {:?} where images are needed", self.shape))),
         }
+    }
+
+    fn of_images(images: usize, shape: Shape, values: Vec<f64>) -> Tensor {
+        let [channels, height, width] = <[u32; 3]>::from(shape).map(|size| size as usize);
+        Tensor { shape: vec![images, channels, height, width], elements: Elements::Real(values) }
     }
 
     fn with(&self, values: Vec<f64>) -> Tensor {
@@ -193,26 +191,23 @@ fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
         ("Conv", [x, weight, bias @ ..]) => {
             let (images, input) = x.image_shape()?;
             let (out_channels, filter) = weight.image_shape()?;
-            let shape = Convolution {
-                images,
-                input,
-                out_channels: out_channels as u32,
+            let window = Window {
                 kernel: attributes.uniform("kernel_shape", filter.height)?,
                 stride: attributes.uniform("strides", 1)?,
                 padding: attributes.uniform("pads", 0)?,
             };
-            let fits = filter == Shape::new(input.channels, shape.kernel, shape.kernel)
-                && shape.stride > 0
-                && shape.padding < shape.kernel
-                && shape.kernel <= input.height.min(input.width) + 2 * shape.padding
+            let fits = filter == Shape::new(input.channels, window.kernel, window.kernel)
+                && window.stride > 0
+                && window.padding < window.kernel
+                && window.kernel <= input.height.min(input.width) + 2 * window.padding
                 && bias.len() <= 1
                 && bias.iter().all(|bias| bias.shape == [out_channels]);
             if !fits {
                 return Err(bad(format!("a convolution of {:?} with {:?}", x.shape, weight.shape)));
             }
-            let [channels, height, width] = <[u32; 3]>::from(shape.output()).map(|size| size as usize);
-            let values = convolution(&shape, x.real()?, weight.real()?, &bias_or_zeros(bias, out_channels)?);
-            Tensor { shape: vec![images, channels, height, width], elements: Elements::Real(values) }
+            let output = window.output(input, out_channels as u32);
+            let values = conv(images, input, window, x.real()?, weight.real()?, &bias_or_zeros(bias, out_channels)?);
+            Tensor::of_images(images, output, values)
         }
         ("MaxPool", [x]) => {
             let (images, input) = x.image_shape()?;
@@ -220,10 +215,8 @@ fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
             if kernel == 0 || stride == 0 || kernel > input.height.min(input.width) {
                 return Err(bad(format!("a pooling window of {kernel} on {:?}", x.shape)));
             }
-            let (values, _) = max_pool(images, input, kernel, stride, x.real()?);
-            let size = |input: u32| ((input - kernel) / stride + 1) as usize;
-            let shape = vec![images, input.channels as usize, size(input.height), size(input.width)];
-            Tensor { shape, elements: Elements::Real(values) }
+            let window = Window { kernel, stride, padding: 0 };
+            Tensor::of_images(images, window.output(input, input.channels), max_pool(images, input, window, x.real()?))
         }
         ("Flatten", [x]) if attributes.integer("axis", 1) == 1 => {
             let images = x.shape.first().copied().unwrap_or(1);
@@ -247,7 +240,7 @@ fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
             if features != columns || bias.len() > 1 || bias.iter().any(|bias| bias.shape != [outputs]) || images == 0 {
                 return Err(bad(format!("a product of {:?} and {:?}", x.shape, weight.shape)));
             }
-            let values = matrix_product(images, x.real()?, weight.real()?, &bias_or_zeros(bias, outputs)?);
+            let values = gemm(images, features, x.real()?, weight.real()?, &bias_or_zeros(bias, outputs)?);
             Tensor { shape: vec![images, outputs], elements: Elements::Real(values) }
         }
         (other, inputs) => return Err(bad(format!("{other} of {} inputs", inputs.len()))),

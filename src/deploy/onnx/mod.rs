@@ -11,6 +11,7 @@
 
 mod graph;
 mod interpreter;
+mod operators;
 pub mod schema;
 mod tensor;
 

@@ -3,13 +3,15 @@
 use super::{ELEMENTWISE, Gradients, Network, TrainingPass, elementwise_work, grid, pool_shape};
 use crate::{
     Error, Result,
+    batch::Chunked,
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
     nn::{
-        ActivationPlan, Chunked, Format, Storage,
         node::{Node, NodeKind},
         rules::{BackwardRule, Walk},
         weighted::Pass,
     },
+    quant::ActivationPlan,
+    storage::{Format, Storage},
 };
 
 impl Network {

@@ -5,14 +5,14 @@ use crate::{
     Error, Result,
     config::{LayerConfig, NetworkConfig, QuantizationConfig, Shape},
     gpu::Gpu,
+    layout::groups,
     nn::{
-        ActivationPlan, Format, Storage,
         batch_norm::BatchNorm,
         chunks::BackwardPlan,
-        groups,
         node::{JoinedPool, Node, NodeKind, Weights},
     },
-    quant::WeightQuantizerPlan,
+    quant::{ActivationPlan, WeightQuantizerPlan},
+    storage::{Format, Storage},
 };
 
 impl Network {

@@ -1,14 +1,15 @@
 //! The dispatches that make the weights ready, and of the forward pass.
 
-use super::{ELEMENTWISE, ImageRange, Network, TrainingPass, elementwise_work, grid, pool_shape};
+use super::{ELEMENTWISE, Network, TrainingPass, elementwise_work, grid, pool_shape};
 use crate::{
     Result,
+    batch::ImageRange,
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
     nn::{
-        Format, Storage,
         node::NodeKind,
         weighted::{self, Pass},
     },
+    storage::{Format, Storage},
 };
 
 impl Network {

@@ -5,33 +5,25 @@ mod build;
 mod forward;
 
 use super::{
-    Format, ParameterLayout, ProductShape, TileTable,
+    ProductShape, TileTable,
     batch_norm::BatchNorm,
     choices,
     chunks::BackwardPlan,
-    groups,
     node::{Node, NodeKind},
     weighted::{self, Pass},
 };
 use crate::{
     Error, Result,
-    batch::flat_workgroups,
+    batch::ImageRange,
     config::{NetworkConfig, Precision, QuantizationConfig, Shape},
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
+    gpu::{Buffer, Gpu, Recording, Specialization, Work, flat_workgroups},
+    layout::{ParameterLayout, groups},
     quant::WeightQuantizerPlan,
+    storage::Format,
 };
 
 /// Invocations of a workgroup of the elementwise kernels.
 pub(super) const ELEMENTWISE: u32 = 64;
-
-/// The images a pass works on: a range inside the buffers, known to the GPU alone, and the most it can be.
-#[derive(Clone, Copy)]
-pub struct ImageRange<'a> {
-    /// A record of `first, count, batch, accumulate` (shaders/common/images.wgsl).
-    pub binding: Binding<'a>,
-    /// Upper bound of `count`; dispatches are as large as it needs.
-    pub most: u32,
-}
 
 /// A layer's weight quantizer with what it last computed.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,9 @@
 //! The flat array of all parameters: PyTorch's names, shapes and order of elements; learned steps, then α's, at the end.
 
-use super::ActivationPlan;
 use crate::{
     Error, Result,
     config::{ActivationQuantizer, LayerConfig, NetworkConfig, QuantizationConfig, WeightInit},
-    quant::{WeightQuantizerPlan, highest_level, initial_steps},
+    quant::{ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps},
     random,
 };
 

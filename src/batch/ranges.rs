@@ -1,0 +1,30 @@
+//! Which of the images in its buffers a pass works on.
+
+use crate::gpu::Binding;
+
+/// The images a pass works on: a range inside the buffers, known to the GPU alone, and the most it can be.
+#[derive(Clone, Copy)]
+pub struct ImageRange<'a> {
+    /// A record of `first, count, batch, accumulate` (shaders/common/images.wgsl).
+    pub binding: Binding<'a>,
+    /// Upper bound of `count`; dispatches are as large as it needs.
+    pub most: u32,
+}
+
+/// The images of a backward pass: all of them, and as the chunks that it goes through.
+#[derive(Clone)]
+pub struct Chunked<'a> {
+    /// All images.
+    pub whole: ImageRange<'a>,
+    /// Images of a chunk, the last one's may be fewer. With several chunks a multiple of 64.
+    pub size: u32,
+    /// Each chunk's images, counted from its first.
+    pub chunks: Vec<ImageRange<'a>>,
+}
+
+impl<'a> From<ImageRange<'a>> for Chunked<'a> {
+    /// All in one chunk.
+    fn from(whole: ImageRange<'a>) -> Self {
+        Chunked { whole, size: whole.most, chunks: vec![whole] }
+    }
+}

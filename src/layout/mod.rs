@@ -1,0 +1,10 @@
+//! What lies where in the buffers that host and kernels share, as plain data: channels in groups of 4, parameters in one flat array, the records
+//! of steps and ranges of images.
+
+mod channels;
+mod parameters;
+mod records;
+
+pub use channels::{GROUP, from_nchw, groups, padded, to_nchw};
+pub use parameters::{Parameter, ParameterLayout, ParameterRole};
+pub use records::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord};
