@@ -148,6 +148,40 @@ fn the_layers_are_those_of_the_document() {
     assert_eq!(layers, LAYERS.map(<[&str]>::to_vec));
 }
 
+/// Kernels that compute the same as others, faster somewhere, and the operation, which is what their reference is called.
+const VARIANTS: [(&str, &str); 4] = [
+    ("convolution_cooperative", "convolution"),
+    ("convolution_tiled", "convolution"),
+    ("convolution_input_gradient_narrow", "convolution_input_gradient"),
+    ("convolution_weight_gradient_tiled", "convolution_weight_gradient"),
+];
+
+/// References that are no kernel's: whole networks, and the way between arrays and layouts.
+const NO_KERNELS: [&str; 3] = ["integer_network", "layout", "network"];
+
+/// The files of `folder` that end in `extension`, without it.
+fn stems(folder: &str, extension: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|own| own == extension));
+    paths.map(|path| path.file_stem().unwrap().to_str().unwrap().to_string()).collect()
+}
+
+#[test]
+fn every_kernel_has_a_reference() {
+    let (kernels, shared, mut references) =
+        (stems("shaders", "wgsl"), stems("shaders/common", "wgsl"), stems("src/reference", "rs"));
+    assert!(references.remove("mod") && kernels.len() > 60);
+    let operation =
+        |kernel: &str| VARIANTS.iter().find(|variant| variant.0 == kernel).map_or(kernel.to_string(), |own| own.1.into());
+    let operations: BTreeSet<_> = kernels.iter().map(|kernel| operation(kernel)).collect();
+    assert_eq!(operations.difference(&references).collect::<Vec<_>>(), [""; 0], "kernels without a reference");
+    for (variant, operation) in VARIANTS {
+        assert!(kernels.contains(variant) && !references.contains(variant), "{variant} is no variant of {operation}");
+    }
+    let left: Vec<_> = references.iter().filter(|name| !operations.contains(*name) && !shared.contains(*name)).collect();
+    assert_eq!(left, NO_KERNELS, "references without a kernel");
+}
+
 #[test]
 fn unsafe_code_is_in_one_module() {
     assert!(read("src/lib.rs").contains("#![deny(unsafe_code)]") && read("src/main.rs").contains("#![forbid(unsafe_code)]"));

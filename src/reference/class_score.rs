@@ -1,6 +1,6 @@
 //! The score of a sample's class.
 
-use super::softmax::log_softmax;
+use super::logits::log_softmax;
 
 /// `kind` 0: the logit of `class`, 1: its log-probability, 2: its probability.
 pub fn class_score(kind: u32, logits: &[f64], class: usize) -> f64 {

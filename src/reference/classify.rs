@@ -1,6 +1,6 @@
 //! Evaluation of one image.
 
-use super::softmax::{log_softmax, predicted_class};
+use super::logits::{log_softmax, predicted_class};
 
 /// (cross entropy, predicted class as a number, its probability, the label's probability).
 pub fn classify(logits: &[f64], label: usize) -> [f64; 4] {

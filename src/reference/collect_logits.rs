@@ -1,6 +1,6 @@
 //! Logits of a chunk at their images' places, with the classes they predict.
 
-use super::softmax::predicted_class;
+use super::logits::predicted_class;
 
 /// The class that each row of `logits`, [image, class], predicts: the first of the highest.
 pub fn collect_logits(logits: &[f64], classes: usize) -> Vec<usize> {

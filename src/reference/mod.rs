@@ -1,5 +1,8 @@
-//! The kernels again, in plain f64 code on the CPU: a module for each, of the same name and over the same layouts. Kernels are tested against these;
-//! whatever is discrete (masks, random numbers, permutations) is exactly equal.
+//! The kernels again, in plain f64 code on the CPU: a module for each operation, of its kernel's name. Kernels are tested against these; whatever is
+//! discrete (masks, random numbers, permutations) is exactly equal.
+//!
+//! What several share has the name of its file in `shaders/common`, where there is one; `layout` takes arrays from PyTorch's order to the
+//! kernels' and back; [`network`] and [`integer_network`] are whole networks made of the others.
 
 pub mod accumulate_gradients;
 pub mod accumulate_scores;
@@ -38,6 +41,7 @@ pub mod keep_statistics;
 pub mod layout;
 pub mod learned_step;
 pub mod learned_step_gradient;
+pub mod logits;
 pub mod map_clarity;
 pub mod mask_ranked;
 pub mod matrix_product;
@@ -63,7 +67,6 @@ pub mod samples;
 pub mod select_lowest;
 pub mod sgt_loss;
 pub mod slice_weights;
-pub mod softmax;
 pub mod storage;
 pub mod structural_similarity;
 pub mod sum_metrics;

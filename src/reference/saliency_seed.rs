@@ -1,6 +1,6 @@
 //! Where back-propagation to the input starts (algorithm 1, step 1).
 
-use super::softmax::{log_softmax, predicted_class};
+use super::logits::{log_softmax, predicted_class};
 
 /// The scalar whose gradient is taken; the value of the pipeline constant TARGET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

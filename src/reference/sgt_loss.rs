@@ -1,6 +1,6 @@
 //! The loss of Saliency Guided Training and its gradient (algorithm 1, step 4).
 
-use super::softmax::{log_softmax, predicted_class};
+use super::logits::{log_softmax, predicted_class};
 
 /// What one image adds to the loss, and the loss's gradient with respect to its logits.
 #[derive(Clone, Debug, PartialEq)]
