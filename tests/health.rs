@@ -14,7 +14,7 @@ use saliq::{
     gpu::{Gpu, GpuOptions},
     layout::StepRecord,
     nn::{Network, NetworkOptions, Optimizer},
-    sgt::{Cause, Masking, Metrics, StepOptions, TrainingStep},
+    sgt::{Cause, Masking, Metrics, StepInputs, StepOptions, TrainingStep},
     train::{Observer, Outcome, Start, StepLine, Trainer},
 };
 use support::{SMALL_NETWORK, Tensors, metric_lines, run_config, run_result};
@@ -150,8 +150,15 @@ impl Judged {
         let optimizer = Optimizer::new(common::gpu(), &network, &config.optimizer, &config.quantization).unwrap();
         let gather = GatherOptions { shuffle: true, augment: Vec::new(), mean: 0.13, deviation: 0.31 };
         let options = StepOptions { on_non_finite: policy, ..StepOptions::new(sgt, gather, &config.network) };
-        let step =
-            TrainingStep::record(common::gpu(), &network, &data, &batch, Some(&masking), &metrics, &optimizer, &options).unwrap();
+        let inputs = StepInputs {
+            network: &network,
+            data: &data,
+            batch: &batch,
+            masking: Some(&masking),
+            metrics: &metrics,
+            optimizer: &optimizer,
+        };
+        let step = TrainingStep::record(common::gpu(), &inputs, &options).unwrap();
         optimizer.begin(common::gpu(), &network, &network.layout.initialize(3, config.weight_init), 1.0);
         Judged { network, batch, metrics, optimizer, step, _data: data }
     }

@@ -14,7 +14,7 @@ use saliq::{
     layout::StepRecord,
     nn::{Gradients, Network, NetworkOptions, Optimizer},
     reference::select_lowest::select_lowest,
-    sgt::{Masking, Metrics, Scalar, StepOptions, TrainingStep, record_saliency_seed},
+    sgt::{Masking, Metrics, Scalar, StepInputs, StepOptions, TrainingStep, record_saliency_seed},
     train::{Observer, Outcome, Start, Trainer},
 };
 use support::{MNIST, NORMALIZATION, SMALL_NETWORK, run_config};
@@ -65,7 +65,9 @@ impl Steps {
         let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean: NORMALIZATION.0, deviation: NORMALIZATION.1 };
         let options = StepOptions::new(sgt, gather, network);
         let used = sgt.enabled.then_some(&masking);
-        let step = TrainingStep::record(gpu(), &built, &data, &batch, used, &metrics, &optimizer, &options).unwrap();
+        let inputs =
+            StepInputs { network: &built, data: &data, batch: &batch, masking: used, metrics: &metrics, optimizer: &optimizer };
+        let step = TrainingStep::record(gpu(), &inputs, &options).unwrap();
         Steps { network: built, batch, masking, metrics, step, data }
     }
 

@@ -18,7 +18,7 @@ use saliq::{
     gpu::{Abilities, Command, Gpu, GpuOptions, Recording},
     layout::StepRecord,
     nn::{Network, NetworkOptions, Optimizer},
-    sgt::{Masking, Metrics, StepOptions, TrainingStep},
+    sgt::{Masking, Metrics, StepInputs, StepOptions, TrainingStep},
     train::{Observer, Outcome, Start, StepLine, Trainer},
 };
 use support::{
@@ -374,7 +374,15 @@ fn a_step_is_one_submission_and_nothing_else() {
     let gather = GatherOptions { shuffle: true, augment: Vec::new(), mean: NORMALIZATION.0, deviation: NORMALIZATION.1 };
     let sgt = SgtConfig::default();
     let options = StepOptions::new(&sgt, gather, &small_network());
-    let step = TrainingStep::record(gpu, &network, &data, &batch, Some(&masking), &metrics, &optimizer, &options).unwrap();
+    let inputs = StepInputs {
+        network: &network,
+        data: &data,
+        batch: &batch,
+        masking: Some(&masking),
+        metrics: &metrics,
+        optimizer: &optimizer,
+    };
+    let step = TrainingStep::record(gpu, &inputs, &options).unwrap();
     let table: Vec<_> = (0..100)
         .map(|index| StepRecord {
             step: index + 1,

@@ -1,44 +1,11 @@
 //! Algorithm 1, recorded.
 
-use super::{Masking, Metrics, record_judgement, record_loss, record_saliency_seed};
+use super::{StepInputs, StepOptions, record_judgement, record_loss, record_saliency_seed};
 use crate::{
     Result,
-    batch::{Batch, GatherOptions, ResidentData},
-    config::{LayerConfig, NetworkConfig, OnNonFinite, SgtConfig},
     gpu::{Gpu, Recording},
-    nn::{Gradients, Network, Optimizer, TrainingPass},
+    nn::{Gradients, TrainingPass},
 };
-
-/// What a step needs beside the network.
-pub struct StepOptions<'a> {
-    /// Saliency Guided Training; off is plain training.
-    pub sgt: &'a SgtConfig,
-    /// How batches are drawn.
-    pub gather: GatherOptions,
-    /// Whether the network has dropout or batch norms: then saliency needs a forward pass of its own, in inference mode.
-    pub inference_differs: bool,
-    /// The last step with the batch's statistics in batch norms.
-    pub freeze_after: Option<u64>,
-    /// What becomes of a step with numbers that are none.
-    pub on_non_finite: OnNonFinite,
-}
-
-impl<'a> StepOptions<'a> {
-    /// Options for `network`.
-    pub fn new(sgt: &'a SgtConfig, gather: GatherOptions, network: &NetworkConfig) -> Self {
-        let differs = |layer: &LayerConfig| match layer {
-            LayerConfig::Dropout { rate } => *rate > 0.0,
-            layer => matches!(layer, LayerConfig::BatchNorm { .. }),
-        };
-        StepOptions {
-            sgt,
-            gather,
-            inference_differs: network.layers.iter().any(differs),
-            freeze_after: None,
-            on_non_finite: OnNonFinite::Stop,
-        }
-    }
-}
 
 /// One training step as three lists of dispatches: once before, once for every part of the batch, once after.
 ///
@@ -51,17 +18,8 @@ pub struct TrainingStep {
 
 impl TrainingStep {
     /// Records Algorithm 1 (Saliency Guided Training) over buffers that exist already.
-    #[expect(clippy::too_many_arguments, reason = "each is one of the step's ingredients")]
-    pub fn record(
-        gpu: &Gpu,
-        network: &Network,
-        data: &ResidentData,
-        batch: &Batch,
-        masking: Option<&Masking>,
-        metrics: &Metrics,
-        optimizer: &Optimizer,
-        options: &StepOptions<'_>,
-    ) -> Result<TrainingStep> {
+    pub fn record(gpu: &Gpu, inputs: &StepInputs<'_>, options: &StepOptions<'_>) -> Result<TrainingStep> {
+        let StepInputs { network, data, batch, masking, metrics, optimizer } = *inputs;
         let mut begin = Recording::new();
         network.record_weights(gpu, &mut begin)?; // fake-quantized, eq. (1)
 

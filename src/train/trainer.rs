@@ -13,7 +13,7 @@ use crate::{
     layout::StepRecord,
     nn::{Network, NetworkOptions, Optimizer},
     pipelines,
-    sgt::{Masking, MaskingProgress, MaskingSchedule, Metrics, StepOptions, TrainingStep},
+    sgt::{Masking, MaskingProgress, MaskingSchedule, Metrics, StepInputs, StepOptions, TrainingStep},
 };
 
 /// A training run on one device.
@@ -105,7 +105,15 @@ impl<'a> Trainer<'a> {
             on_non_finite: config.on_non_finite,
             ..StepOptions::new(&config.sgt, gather, &config.network)
         };
-        let step = TrainingStep::record(gpu, &network, &train, &batch, masking.as_ref(), &metrics, &optimizer, &options)?;
+        let inputs = StepInputs {
+            network: &network,
+            data: &train,
+            batch: &batch,
+            masking: masking.as_ref(),
+            metrics: &metrics,
+            optimizer: &optimizer,
+        };
+        let step = TrainingStep::record(gpu, &inputs, &options)?;
         pipelines::prepare(gpu, &step.recordings())?;
         Ok(Trainer {
             gpu,

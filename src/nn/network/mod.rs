@@ -1,8 +1,11 @@
 //! A sequential CNN on the GPU: its parameters, nodes and buffers, and what can be read of them.
 
 mod backward;
-mod build;
+mod buffers;
 mod forward;
+mod nodes;
+
+use nodes::NodeBuilder;
 
 use super::{
     ProductShape, TileTable,
@@ -177,7 +180,7 @@ impl Network {
             tiles,
             layer_by_layer: assembly.layer_by_layer,
         };
-        network.build_nodes(gpu, config, quantization, options)?;
+        NodeBuilder::new(&mut network, gpu, config, quantization, options)?.build()?;
         for node in &mut network.nodes {
             weighted::slice_weights(gpu, node, tiles, options.gradients)?;
         }
