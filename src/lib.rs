@@ -21,6 +21,7 @@ pub mod layout;
 pub mod metrics;
 pub mod model;
 pub mod nn;
+mod panics;
 pub mod pipelines;
 pub mod post_training;
 pub mod quant;

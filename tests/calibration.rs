@@ -23,9 +23,11 @@ fn mini() -> &'static Dataset {
     MINI.get_or_init(|| data::load("mnist-mini", None).unwrap())
 }
 
+const BRIEF: &str = "train-limit = 90\ntest-limit = 8\nbatch-size = 20\nsteps = 1\nseed = 5\n";
+
 /// One step: its settings and its line, which holds what the quantizers were before it.
 fn first_step(settings: &str, out: &Path) -> (RunConfig, StepLine) {
-    let common = format!("train-limit = 90\ntest-limit = 8\nbatch-size = 20\nsteps = 1\nseed = 5\n{settings}{SMALL_NETWORK}");
+    let common = format!("{BRIEF}{settings}{SMALL_NETWORK}");
     let config = run_config(&common, mini(), out);
     let mut trainer = Trainer::new(gpu(), &config, mini()).unwrap();
     let outcome = pollster::block_on(trainer.run(Start::New, &mut Silent)).unwrap();
@@ -107,4 +109,25 @@ fn a_trained_clip_is_kept_and_a_missing_one_is_found() {
 
     let (_, line) = first_step(&format!("{init}alpha-init = 3.25\n"), &folder.path().join("given"));
     assert_eq!(line.quantizers.alpha.values().copied().collect::<Vec<_>>(), [3.25, 3.25]);
+}
+
+/// What a model has and the network to be trained does without is refused, not dropped: batch norms, layers.
+#[test]
+fn nothing_of_a_model_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trained, out) = (folder.path().join("trained"), folder.path().join("more"));
+    let activation = "    { type = \"activation\", name = \"act1\" },";
+    let normalized =
+        SMALL_NETWORK.replace(activation, &format!("    {{ type = \"batch-norm\", name = \"bn1\" }},\n{activation}"));
+    let begin = |init: &str, network: &str, out: &Path| {
+        let config = run_config(&format!("{BRIEF}{init}{network}"), mini(), out);
+        let mut trainer = Trainer::new(gpu(), &config, mini()).unwrap();
+        pollster::block_on(trainer.run(Start::New, &mut Silent))
+    };
+    begin("", &normalized, &trained).unwrap();
+    let init = format!("init = {:?}\n", trained.to_str().unwrap());
+    let message = begin(&init, SMALL_NETWORK, &out).unwrap_err().to_string();
+    assert!(message.contains("bn1.") && message.contains("--batch-norm"), "{message}");
+    assert!(!out.exists());
+    begin(&init, &normalized, &out).unwrap();
 }

@@ -152,6 +152,40 @@ fn torn_files() {
     assert_eq!(bench.assert_finishes(&out, "a torn line"), "");
 }
 
+/// What is good is never replaced by starting over: other settings, other images, missing lines, a shorter run are refused, and nothing is touched.
+#[test]
+fn resume_replaces_nothing_that_is_good() {
+    let bench = Bench::new(SETTINGS);
+    let out = bench.out("whole");
+    let files = ["config.toml", "metrics.jsonl", "model.safetensors", "checkpoint.safetensors", "checkpoint.1.safetensors"];
+    let contents = || files.map(|name| std::fs::read(out.join(name)).unwrap_or_default());
+    let good = contents();
+    let refused = |what: &str, more: &[&str], before: &dyn Fn()| {
+        files.iter().zip(&good).for_each(|(name, bytes)| std::fs::write(out.join(name), bytes).unwrap());
+        before();
+        let left = contents();
+        let message = failure(&bench.train(&out, &[&["--resume"], more].concat()).output().unwrap(), 2);
+        assert!(contents() == left, "{what}: something was written");
+        message
+    };
+    let nothing = || {};
+    let more: [&[&str]; 4] = [&["--optimizer", "adam"], &["--lr", "0.01"], &["--test-limit", "4"], &["--on-non-finite", "skip"]];
+    for more in more {
+        let message = refused(&format!("{more:?}"), more, &nothing);
+        assert!(message.contains("other settings") && message.contains("checkpoint.safetensors"), "{more:?}: {message}");
+    }
+    let wider = SMALL_NETWORK.replace("out-channels = 8", "out-channels = 12");
+    let message = refused("another network", &[], &|| std::fs::write(&bench.config, format!("{SETTINGS}{wider}")).unwrap());
+    assert!(message.contains("other settings"), "{message}");
+    std::fs::write(&bench.config, format!("{SETTINGS}{SMALL_NETWORK}")).unwrap();
+    let torn = || std::fs::write(out.join("checkpoint.safetensors"), &good[3][..good[3].len() / 2]).unwrap();
+    assert!(refused("torn, and other settings", &["--lr", "0.01"], &torn).contains("checkpoint.1.safetensors"));
+    let message = refused("without lines", &[], &|| std::fs::remove_file(out.join("metrics.jsonl")).unwrap());
+    assert!(message.contains("metrics.jsonl") && message.contains("--force"), "{message}");
+    let message = refused("a shorter run", &["--steps", "12"], &nothing);
+    assert!(message.contains("step 24") && message.contains("step 12"), "{message}");
+}
+
 /// A second process is refused, a lock that a killed one has left is none.
 #[test]
 fn two_processes_in_one_folder() {
@@ -205,6 +239,16 @@ impl Said {
     }
 }
 
+/// Compiles a file of `tests/support` to a shared library.
+#[cfg(target_os = "linux")]
+fn compile_shared(source: &str, library: &Path) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(source);
+    let mut compiler = Command::new("gcc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]).arg(source).arg("-o").arg(library).arg("-ldl");
+    let compiled = compiler.output().expect("gcc is installed");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+}
+
 /// A disk for the runs of one test that has room or none, at the test's will.
 #[cfg(target_os = "linux")]
 struct Disk {
@@ -216,14 +260,10 @@ struct Disk {
 #[cfg(target_os = "linux")]
 impl Disk {
     fn new(bench: &Bench) -> Disk {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/full_disk.c");
         // Paths as /proc has them.
         let folder = bench.folder.path().canonicalize().unwrap();
         let (library, marker) = (folder.join("full_disk.so"), folder.join("no room"));
-        let mut compiler = Command::new("gcc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]).arg(source).arg("-o").arg(&library).arg("-ldl");
-        let compiled = compiler.output().expect("gcc is installed");
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        compile_shared("full_disk.c", &library);
         Disk { library, folder, marker }
     }
 
@@ -293,6 +333,99 @@ fn a_full_disk() {
     assert_eq!(resumed.code(), Some(0));
     let steps: Vec<u64> = metric_lines(&out).iter().filter_map(|line| step_of(line)).collect();
     assert_eq!(steps, (1..=400).collect::<Vec<_>>());
+}
+
+/// A signal while nothing can be written: what is left to go on from is said, however often checkpoints had failed before.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_with_a_full_disk() {
+    let bench = Bench::new(SETTINGS);
+    let disk = Disk::new(&bench);
+    let out = bench.out("full");
+    let mut process = disk.hold(&mut bench.train(&out, &["--steps", "100000000", "--log-every", "1"]));
+    let said = Said::by(&mut process);
+    wait_until(&mut process, || out.join("checkpoint.safetensors").exists());
+    disk.fill();
+    wait_until(&mut process, || said.text().contains("no checkpoint was written"));
+    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    assert_eq!(process.wait().unwrap().code(), Some(143));
+    // The pipe may hold lines that are not gathered yet.
+    while !said.text().contains("error: ") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let text = said.text();
+    assert!(text.contains("--resume goes on from step"), "{text}");
+    disk.clear();
+    let left = lines_in(&out);
+    let mut process = bench.train(&out, &["--steps", "100000000", "--log-every", "1", "--resume"]).spawn().unwrap();
+    wait_until(&mut process, || lines_in(&out) > left.max(24));
+    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    assert_eq!(process.wait().unwrap().code(), Some(143));
+    assert_eq!(metric_lines(&out)[..24], bench.expected.1[..24]);
+}
+
+/// A folder that is moved away while a run writes to it: that run writes to no other folder of the name.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_is_moved() {
+    let bench = Bench::new(SETTINGS);
+    let out = bench.out("moved");
+    let mut process = bench.train(&out, &["--steps", "100000000"]).spawn().unwrap();
+    let said = Said::by(&mut process);
+    wait_until(&mut process, || lines_there(&out));
+    std::fs::rename(&out, bench.out("elsewhere")).unwrap();
+    wait_until(&mut process, || said.text().contains("moved or deleted"));
+    assert!(!out.exists(), "the folder was made again");
+    let again = bench.train(&out, &[]).output().unwrap();
+    assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stderr));
+    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    assert_eq!(process.wait().unwrap().code(), Some(143));
+    bench.assert_same(&out, "beside a run whose folder was moved");
+    assert_eq!(bench.assert_finishes(&out, "resumed beside a run whose folder was moved"), "");
+}
+
+/// The library of the software driver, as its manifest names it.
+#[cfg(target_os = "linux")]
+fn software_driver() -> String {
+    let given =
+        std::env::var("VK_DRIVER_FILES").into_iter().flat_map(|list| list.split(':').map(PathBuf::from).collect::<Vec<_>>());
+    let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
+    let installed = folders.iter().flat_map(std::fs::read_dir).flatten().flatten().map(|entry| entry.path());
+    let is_software = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("lvp"));
+    let manifest = given.chain(installed).find(is_software).expect("no software driver: .ci/install-driver.sh installs one");
+    let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    manifest["ICD"]["library_path"].as_str().unwrap().into()
+}
+
+/// The driver reports a lost device while it is waited for, early and late: training goes on with another one and comes to the same end,
+/// other commands end with a line.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_driver_that_loses_its_device() {
+    let bench = Bench::new(SETTINGS);
+    let library = bench.out("lost_device.so");
+    compile_shared("lost_device.c", &library);
+    let manifest = bench.out("lost_device.json");
+    let content = serde_json::json!({"file_format_version": "1.0.0", "ICD": {"library_path": library, "api_version": "1.3.0"}});
+    std::fs::write(&manifest, content.to_string()).unwrap();
+    let losing = |command: &mut Command, after: u32| {
+        command.env("VK_DRIVER_FILES", &manifest).env("LOST_DEVICE_DRIVER", software_driver());
+        command.env("LOST_DEVICE_AFTER", after.to_string()).env("SALIQ_ADAPTER", "auto").output().unwrap()
+    };
+    for after in [1, 2, 5, 12, 30, 60, 100] {
+        let out = bench.out(&format!("lost at {after}"));
+        let output = losing(&mut bench.train(&out, &[]), after);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{after}: {said}");
+        assert!(said.lines().count() == 1 && said.contains("device was lost"), "{after}: {said}");
+        bench.assert_same(&out, &format!("a device lost at wait {after}"));
+    }
+    let whole = bench.out("whole");
+    let explained = bench.out("maps");
+    for arguments in [&["eval", text(&whole)][..], &["explain", text(&whole), "--count", "2", "--out", text(&explained)]] {
+        let message = failure(&losing(saliq().args(arguments), 1), 1);
+        assert!(message.contains("device was lost"), "{message}");
+    }
 }
 
 fn step_of(line: &str) -> Option<u64> {

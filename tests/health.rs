@@ -97,7 +97,8 @@ fn little_memory() {
         tensors.contents().iter().flat_map(|(name, ..)| tensors.f32(name)).collect::<Vec<_>>()
     };
     let expected: Vec<f64> = parameters(&whole).into_iter().map(f64::from).collect();
-    for (number, share) in [2, 4].into_iter().enumerate() {
+    // All of it is room for the batch, but not also for what a checkpoint is copied through.
+    for (number, share) in [1, 2, 4].into_iter().enumerate() {
         let small = own_gpu();
         small.limit_memory(gpu.peak_bytes() / share);
         let out = folder.path().join(number.to_string());

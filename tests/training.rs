@@ -22,8 +22,8 @@ use saliq::{
     train::{Observer, Outcome, Start, StepLine, Trainer},
 };
 use support::{
-    MNIST, NORMALIZATION, SMALL_NETWORK, Tensors, colored, failure, golden, json, refused, run, run_config, saliq, text,
-    write_folder,
+    MNIST, NORMALIZATION, SMALL_NETWORK, Tensors, colored, failure, golden, json, refused, run, run_config, run_result, saliq,
+    text, write_folder,
 };
 
 fn mini() -> &'static Dataset {
@@ -140,6 +140,44 @@ fn a_run_goes_on_where_it_stopped() {
     assert!(whole.model == resumed.model, "the resumed run gave another model");
     assert_eq!(whole.step_lines(), resumed.step_lines());
     assert_eq!(whole.config.seed, resumed.config.seed);
+}
+
+/// Wishes to stop after a number of steps.
+struct StopAfter(std::cell::Cell<u32>);
+
+impl Observer for StopAfter {
+    fn interrupted(&self) -> Option<i32> {
+        self.0.set(self.0.get().saturating_sub(1));
+        (self.0.get() == 0).then_some(2)
+    }
+}
+
+/// Stopped after any number of steps, the ends of epochs and of the run among them, or ended early and then asked to go on: every line once.
+#[test]
+fn no_line_is_lost_or_written_twice() {
+    let settings = format!("{TINY}{QUANTIZED}sgt-variant = \"hlgm\"\n");
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    train_in(&whole, &format!("steps = 5\n{settings}"), Start::New, u32::MAX);
+    let expected = run_result(&whole);
+    assert_eq!(expected.1.iter().filter(|line| line.contains("\"kind\":\"epoch\"")).count(), 2);
+    for stop in 1..=5 {
+        let out = folder.path().join(format!("stopped {stop}"));
+        let config = run_config(&format!("steps = 5\n{settings}"), mini(), &out);
+        let mut trainer = Trainer::new(gpu(), &config, mini()).unwrap();
+        let error = pollster::block_on(trainer.run(Start::New, &mut StopAfter(stop.into()))).unwrap_err();
+        assert!(matches!(error, saliq::Error::Interrupted { signal: 2 }), "{error}");
+        train_in(&out, &format!("steps = 5\n{settings}"), Start::Resume, u32::MAX);
+        assert!(run_result(&out) == expected, "stopped after step {stop}: {:#?}", run_result(&out).1);
+
+        let out = folder.path().join(format!("shorter {stop}"));
+        train_in(&out, &format!("steps = {stop}\n{settings}"), Start::New, u32::MAX);
+        let shorter = run_result(&out);
+        train_in(&out, &format!("steps = {stop}\n{settings}"), Start::Resume, u32::MAX);
+        assert!(run_result(&out) == shorter, "finished after step {stop} and resumed");
+        train_in(&out, &format!("steps = 5\n{settings}"), Start::Resume, u32::MAX);
+        assert!(run_result(&out) == expected, "shorter by {} steps: {:#?}", 5 - stop, run_result(&out).1);
+    }
 }
 
 /// The small network's settings in a file, and a run folder that is not there yet.

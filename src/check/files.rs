@@ -1,7 +1,7 @@
 //! A user's shader files: found, read within bounds, linked if they import, checked.
 
 use super::{Outcome, ShaderReport, ShaderSource, guard, translate};
-use crate::{Error, Result};
+use crate::{Error, Result, panics::caught};
 use std::{
     borrow::Cow,
     cell::RefCell,
@@ -184,8 +184,7 @@ fn link(job: &Job, text: &str) -> Result<String, Outcome> {
     let modules = Modules { job, root: root.clone(), text, read: RefCell::default() };
     // Everything declared in the file is kept and checked, entry point or not.
     let options = CompileOptions { keep_root: true, ..Default::default() };
-    let linked =
-        guard::caught(|| wesl::compile_sourcemap(&root, &modules, &EscapeMangler, &options).map(|result| result.to_string()));
+    let linked = caught(|| wesl::compile_sourcemap(&root, &modules, &EscapeMangler, &options).map(|result| result.to_string()));
     match linked {
         None => Err(Outcome::fail("the linker crashed on this shader")),
         Some(Ok(wgsl)) if wgsl.len() > MAX_LINKED_BYTES => Err(Outcome::fail("the linked shader is too large")),

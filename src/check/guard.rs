@@ -2,14 +2,14 @@
 //! stack, panics turned into reports.
 
 use std::{
-    cell::Cell,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Mutex, Once, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
+
+use crate::panics::caught;
 
 /// Stack of a checking thread. naga and wesl recurse over expressions, statements and types; only touched pages cost memory.
 const STACK_BYTES: usize = 64 << 20;
@@ -129,24 +129,6 @@ fn end_of_comment(bytes: &[u8], mut at: usize) -> Result<usize, String> {
         }
     }
     Ok(at)
-}
-
-/// Runs `work`, turning a panic into `None`. The panic's message is not printed.
-pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
-    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !QUIET.get() {
-                previous(info);
-            }
-        }));
-    });
-    let before = QUIET.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(work));
-    QUIET.set(before);
-    result.ok()
 }
 
 /// Applies `work` to every item on all cores, on threads with a large stack, and keeps the order.

@@ -1,6 +1,7 @@
 //! naga: parse, validate for each backend, resolve overrides, write.
 
 use super::{Outcome, ShaderReport, ShaderSource, guard, limits};
+use crate::panics::caught;
 use naga::back::{self, PipelineConstants, pipeline_constants::PipelineConstantError};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationError, ValidationFlags, Validator};
@@ -208,7 +209,7 @@ fn translated(backend: Backend, module: &Module, target: &Target, source: &Shade
         return Outcome::skipped(format!("not translated: {value}"));
     }
     let entry = target.name().map(|name| format!(", entry point {name}")).unwrap_or_default();
-    match guard::caught(|| write(backend, module, &info, target, source.user)) {
+    match caught(|| write(backend, module, &info, target, source.user)) {
         Some(Ok(())) => Outcome::Pass,
         Some(Err(Unwritten::Skipped(reason))) => Outcome::skipped(reason),
         Some(Err(Unwritten::Failed(message))) => Outcome::fail(format!("{}{entry}: {message}", backend.name())),

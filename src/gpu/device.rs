@@ -14,7 +14,7 @@ use super::{
     buffer::Memory,
     trusted,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, panics::caught};
 
 /// Submissions that may be unfinished at once; more are not handed over before the oldest is done.
 const SUBMISSIONS_IN_FLIGHT: usize = 3;
@@ -336,6 +336,11 @@ impl Gpu {
 
     pub(super) fn create_buffer(&self, label: &'static str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
         let size = bytes.max(16).next_multiple_of(16);
+        Ok(Buffer::new(self.uncounted_buffer(label, size, usage)?, label, size, &self.memory))
+    }
+
+    /// A buffer that must fit like any other and is not part of [`Self::allocated_bytes`]: the host's, for what is read back.
+    pub(super) fn uncounted_buffer(&self, label: &'static str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let limits = self.limits();
         let limit = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
         if size > limit && usage.contains(wgpu::BufferUsages::STORAGE) {
@@ -359,7 +364,7 @@ impl Gpu {
                 other => other,
             });
         }
-        Ok(Buffer::new(buffer, label, size, &self.memory))
+        Ok(buffer)
     }
 
     /// A buffer with `data` in it.
@@ -405,12 +410,13 @@ impl Gpu {
     }
 
     fn poll(&self, poll: wgpu::PollType) -> Result<()> {
-        match self.device.poll(poll) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.check()?;
-                Err(Error::Gpu(error.to_string()))
-            }
+        // wgpu panics where a device is lost while it is waited for, after it has called back.
+        let waited = caught(|| self.device.poll(poll));
+        self.check()?;
+        match waited {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(Error::Gpu(error.to_string())),
+            None => Err(Error::DeviceLost("the driver failed while it was waited for".into())),
         }
     }
 

@@ -33,12 +33,9 @@ impl Staging {
     pub fn gather(gpu: &Gpu, ranges: &[(&Buffer, u64, u64)]) -> Result<Staging> {
         let bytes = ranges.iter().map(|(_, _, bytes)| bytes).sum::<u64>();
         let padded = |bytes: u64| bytes.next_multiple_of(4);
-        let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("staging"),
-            size: ranges.iter().map(|&(_, _, bytes)| padded(bytes)).sum(),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let size = ranges.iter().map(|&(_, _, bytes)| padded(bytes)).sum();
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.uncounted_buffer("staging", size, usage)?;
         let mut encoder = gpu.encoder();
         let mut place = 0;
         for &(source, offset, bytes) in ranges {
@@ -58,6 +55,14 @@ impl Staging {
         });
         gpu.counters.count_map();
         Ok(Staging { buffer, bytes, outcome })
+    }
+
+    /// Whether there is memory for a copy of `bytes` at this moment.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`]; a lost device.
+    pub fn try_room(gpu: &Gpu, bytes: u64) -> Result<()> {
+        gpu.uncounted_buffer("staging", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST).map(drop)
     }
 
     /// Whether [`Self::finish`] has nothing to wait for any more. Later submissions bring this about.

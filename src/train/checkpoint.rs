@@ -79,45 +79,47 @@ impl Checkpoint {
         }
     }
 
-    /// Reads a checkpoint with `length` parameters and `states` optimiser arrays.
+    /// Reads a checkpoint, of whatever network and optimiser.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Format`] for a file that is not such a checkpoint or not as it was written.
-    pub fn load(path: &Path, length: usize, states: usize) -> Result<Checkpoint> {
-        Checkpoint::from_file(&TensorFile::read(path)?, path, length, states)
+    /// [`Error::Io`]; [`Error::Format`] for a file that is no checkpoint or not as it was written; [`Error::Usage`] for one that is, but by another
+    /// version of saliq.
+    pub fn load(path: &Path) -> Result<Checkpoint> {
+        Checkpoint::from_file(&TensorFile::read(path)?, path)
     }
 
     /// [`load`](Self::load) from the bytes of a checkpoint; `path` only names them in errors.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn parse(path: &Path, bytes: &[u8], length: usize, states: usize) -> Result<Checkpoint> {
-        Checkpoint::from_file(&TensorFile::parse(path, bytes)?, path, length, states)
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Checkpoint> {
+        Checkpoint::from_file(&TensorFile::parse(path, bytes)?, path)
     }
 
-    fn from_file(file: &TensorFile, path: &Path, length: usize, states: usize) -> Result<Checkpoint> {
+    fn from_file(file: &TensorFile, path: &Path) -> Result<Checkpoint> {
         let bad = |reason: String| Error::format(path, format!("not a usable checkpoint: {reason}"));
         let text = file.metadata(KEY).ok_or_else(|| bad(format!("no `{KEY}` metadata")))?;
-        let progress: Progressed = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
-        let array = |name: &str| -> Result<Vec<f32>> {
-            let tensor = file.tensor(name).ok_or_else(|| bad(format!("no tensor {name}")))?;
-            if tensor.shape != [length] {
-                return Err(bad(format!("{name} has shape {:?} instead of [{length}]", tensor.shape)));
-            }
+        let array = |name: &str| -> Result<Option<Vec<f32>>> {
+            let Some(tensor) = file.tensor(name) else { return Ok(None) };
             let values = tensor.to_f32(path)?;
             match values.iter().find(|value| !value.is_finite()) {
                 Some(value) => Err(bad(format!("{name} contains {value}"))),
-                None => Ok(values),
+                None => Ok(Some(values)),
             }
         };
-        let states = (0..states).map(|index| array(&format!("optimizer.{index}"))).collect::<Result<Vec<_>>>()?;
-        let parameters = array("parameters")?;
-        // Files of before there were checksums have none.
-        if let Some(expected) = file.metadata(CHECKSUM)
-            && expected != checksum(text, std::iter::once(&parameters).chain(&states))
-        {
+        let parameters = array("parameters")?.ok_or_else(|| bad("no tensor parameters".into()))?;
+        let mut states = Vec::new();
+        while let Some(state) = array(&format!("optimizer.{}", states.len()))? {
+            states.push(state);
+        }
+        let expected = file.metadata(CHECKSUM).ok_or_else(|| bad(format!("no `{CHECKSUM}` metadata")))?;
+        if expected != checksum(text, std::iter::once(&parameters).chain(&states)) {
             return Err(bad("its checksum does not match its content".into()));
         }
+        // What was written whole and is not understood is not damaged.
+        let progress: Progressed = serde_json::from_str(text).map_err(|error| {
+            Error::Usage(format!("--resume: {} was written by another version of saliq ({error})", path.display()))
+        })?;
         Ok(Checkpoint { progress, parameters, states })
     }
 }
@@ -156,8 +158,8 @@ mod tests {
         for step in 1..=3 {
             checkpoint(step).save(folder.path()).unwrap();
         }
-        assert_eq!(Checkpoint::load(&newest, 4, 2).unwrap(), checkpoint(3));
-        assert_eq!(Checkpoint::load(&before, 4, 2).unwrap(), checkpoint(2));
+        assert_eq!(Checkpoint::load(&newest).unwrap(), checkpoint(3));
+        assert_eq!(Checkpoint::load(&before).unwrap(), checkpoint(2));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "something else was left");
     }
 
@@ -173,7 +175,7 @@ mod tests {
             flipped[at] ^= 1;
             for damaged in [flipped, good[..at].to_vec()] {
                 fs::write(&path, &damaged).unwrap();
-                if let Ok(read) = Checkpoint::load(&path, 4, 2) {
+                if let Ok(read) = Checkpoint::load(&path) {
                     assert_eq!(read, checkpoint(5), "byte {at}");
                 }
             }
@@ -188,10 +190,10 @@ mod tests {
         // A folder with something in it cannot be replaced by a file.
         fs::create_dir_all(before.join("in the way")).unwrap();
         assert!(checkpoint(2).save(folder.path()).unwrap_err().to_string().contains("checkpoint.1.safetensors"));
-        assert_eq!(Checkpoint::load(&newest, 4, 2).unwrap(), checkpoint(1));
+        assert_eq!(Checkpoint::load(&newest).unwrap(), checkpoint(1));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a temporary file was left");
         fs::remove_dir_all(&before).unwrap();
         checkpoint(3).save(folder.path()).unwrap();
-        assert_eq!(Checkpoint::load(&newest, 4, 2).unwrap(), checkpoint(3));
+        assert_eq!(Checkpoint::load(&newest).unwrap(), checkpoint(3));
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -26,7 +27,7 @@ const METRICS_FILE: &str = "metrics.jsonl";
 pub struct RunFolder {
     path: PathBuf,
     metrics: MetricsFile,
-    _lock: RunLock,
+    lock: Arc<RunLock>,
 }
 
 impl RunFolder {
@@ -72,7 +73,7 @@ impl RunFolder {
     fn open(path: &Path, metrics_bytes: u64, lock: RunLock) -> Result<RunFolder> {
         remove_leftovers(path);
         let metrics = MetricsFile::open(&path.join(METRICS_FILE), metrics_bytes)?;
-        Ok(RunFolder { path: path.into(), metrics, _lock: lock })
+        Ok(RunFolder { path: path.into(), metrics, lock: Arc::new(lock) })
     }
 
     /// The folder.
@@ -80,9 +81,18 @@ impl RunFolder {
         &self.path
     }
 
+    /// The lock on it, which lasts as long as somebody has it.
+    pub(super) fn lock(&self) -> Arc<RunLock> {
+        Arc::clone(&self.lock)
+    }
+
     /// Where the model goes.
-    pub fn model(&self) -> PathBuf {
-        self.path.join(MODEL_FILE)
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where the folder is another one by now.
+    pub fn model(&self) -> Result<PathBuf> {
+        self.lock.check(&self.path)?;
+        Ok(self.path.join(MODEL_FILE))
     }
 
     /// The configuration file of the run in `folder`.

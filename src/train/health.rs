@@ -88,7 +88,8 @@ impl Trainer<'_> {
     /// Has the state written that the last step left which counts: after it the device has changed nothing.
     async fn keep_last_good(&self, running: &mut Running<'_>, observer: &mut dyn Observer) -> Result<()> {
         self.write_lines(running, observer);
-        if running.saved < running.collected {
+        running.writer.finish().iter().for_each(|said| observer.note(said));
+        if running.writer.written() != Some(running.collected) {
             let bytes = u64::from(self.network.layout.padded_length());
             let mut state = self.parameters().await?;
             for buffer in &self.optimizer.states {
@@ -96,7 +97,7 @@ impl Trainer<'_> {
             }
             self.write_checkpoint(running, &state, observer);
         }
-        running.writer.finish().iter().for_each(|said| observer.note(said));
+        running.writer.finish_last().iter().for_each(|said| observer.note(said));
         Ok(())
     }
 

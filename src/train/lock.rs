@@ -19,6 +19,26 @@ pub struct RunLock {
 }
 
 impl RunLock {
+    /// Whether `folder` is still the folder that was taken: not moved away, deleted, or replaced by another one.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where it is not.
+    pub fn check(&self, folder: &Path) -> Result<()> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+            let held = self.file.metadata().map(identity).ok();
+            if std::fs::metadata(folder.join(LOCK_FILE)).map(identity).ok() != held {
+                return Err(Error::Locked(format!(
+                    "{}: the folder was moved or deleted while the run wrote to it, and is not written to any more",
+                    folder.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the folder, which must exist.
     ///
     /// # Errors

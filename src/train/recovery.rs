@@ -44,7 +44,7 @@ impl Trainer<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         let gpu = self.gpu.reopen().await?;
-        let trainer = Trainer::in_parts(&gpu, &self.config, self.dataset, most_images)?;
+        let trainer = Trainer::fitting(&gpu, &self.config, self.dataset, most_images)?;
         trainer.attempt(start, record, observer).await
     }
 

@@ -3,13 +3,7 @@
 use std::time::Duration;
 
 use super::{Observer, Outcome, Start, Trainer, lines::Line, outcome::Record, running::Running, snapshots::snapshot_images};
-use crate::{
-    Error, Result,
-    batch::ResidentData,
-    config::Cadence,
-    metrics::{Evaluation, Evaluator},
-    model::Model,
-};
+use crate::{Error, Result, batch::ResidentData, config::Cadence, metrics::Evaluation, model::Model};
 
 /// Metrics are fetched at most this often while an epoch goes on.
 const METRICS_INTERVAL: Duration = Duration::from_millis(500);
@@ -21,8 +15,7 @@ impl Trainer<'_> {
             observer.note(said);
         }
         let cadence = self.config.checkpoint_cadence()?;
-        let evaluator = self.evaluator(&self.test)?;
-        let validator = self.validation.as_ref().map(|data| self.evaluator(data)).transpose()?;
+        let class_names = &self.dataset.class_names;
         let snapshot_images = snapshot_images(&self.dataset.test, self.dataset.classes);
         let snapshot_data = (self.config.snapshot_every > 0).then(|| self.snapshot_data(&snapshot_images)).transpose()?;
         let mut running = self.begin(start, record, observer).await?;
@@ -33,30 +26,36 @@ impl Trainer<'_> {
             running.record.snapshots.push(snapshot);
         }
         running.pause();
-        while running.step < self.total_steps {
-            let epoch = running.step / self.steps_per_epoch;
+        while running.step < self.total_steps || running.epoch_is_open {
+            let epoch = (running.step - u64::from(running.epoch_is_open)) / self.steps_per_epoch;
             let end = (epoch + 1) * self.steps_per_epoch;
             let last = self.total_steps.min(end);
+            running.epoch_is_open = true;
             self.steps(&mut running, last, cadence, snapshot_data.as_ref(), observer).await?;
-            let tested = evaluator.run(self.gpu, &self.dataset.class_names, &mut |_| {}).await?;
-            let validated = match &validator {
-                Some(validator) => Some(validator.run(self.gpu, &self.dataset.class_names, &mut |_| {}).await?),
+            if last < end {
+                // Of before the line: a run that is asked to go on later has this epoch before it, and writes its line at its end.
+                self.settle(&mut running, true, observer).await?;
+            }
+            let tested = self.evaluator.run(self.gpu, class_names, &mut |_| {}).await?;
+            let validated = match &self.validator {
+                Some(validator) => Some(validator.run(self.gpu, class_names, &mut |_| {}).await?),
                 None => None,
             };
             let line = self.epoch_line(epoch, &mut running, &tested, validated.as_ref()).await?;
             running.folder.write(&Line::Epoch(&line))?;
+            running.epoch_is_open = false;
             observer.epoch(&line);
             running.record.add_epoch(line);
             evaluation = Some(tested);
             if last == end {
                 self.masking.end_epoch(epoch, &mut running.masking);
+                self.request(&mut running, true, observer).await?;
             }
-            self.request(&mut running, true, observer).await?;
             running.pause();
         }
         let evaluation = match evaluation {
             Some(evaluation) => evaluation,
-            None => evaluator.run(self.gpu, &self.dataset.class_names, &mut |_| {}).await?,
+            None => self.evaluator.run(self.gpu, class_names, &mut |_| {}).await?,
         };
         self.finish(running, evaluation, snapshot_images, already_finished, observer).await
     }
@@ -70,6 +69,9 @@ impl Trainer<'_> {
         snapshot_data: Option<&ResidentData>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
+        if running.step >= last {
+            return Ok(());
+        }
         let (epoch, first) = (running.step / self.steps_per_epoch, running.step % self.steps_per_epoch);
         let table = self.table(epoch, first, &running.masking);
         self.batch.write_table(self.gpu, &table);
@@ -90,7 +92,7 @@ impl Trainer<'_> {
             }
             if let Some(signal) = observer.interrupted() {
                 self.settle(running, true, observer).await?;
-                running.writer.finish().iter().for_each(|said| observer.note(said));
+                running.writer.finish_last().iter().for_each(|said| observer.note(said));
                 return Err(Error::Interrupted { signal });
             }
             if let Some(data) = snapshot_data.filter(|_| running.step.is_multiple_of(u64::from(self.config.snapshot_every))) {
@@ -124,9 +126,16 @@ impl Trainer<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         self.take_in(&mut running, observer).await?;
-        running.writer.finish().iter().for_each(|said| observer.note(said));
+        running.writer.finish_last().iter().for_each(|said| observer.note(said));
+        if !evaluation.loss.is_finite() {
+            let step = running.step;
+            return Err(Error::NonFinite(format!(
+                "step {step}: the loss on the test images is {}; begin again with a lower --lr",
+                evaluation.loss
+            )));
+        }
         let parameters = self.parameters().await?;
-        Model::save(&running.folder.model(), &self.model_config(), &self.network.layout, &parameters)?;
+        Model::save(&running.folder.model()?, &self.model_config(), &self.network.layout, &parameters)?;
         running.folder.flush()?;
         let record = std::mem::take(running.record);
         Ok(Outcome {
@@ -139,9 +148,5 @@ impl Trainer<'_> {
             seconds: record.seconds,
             already_finished,
         })
-    }
-
-    fn evaluator(&self, data: &ResidentData) -> Result<Evaluator> {
-        Evaluator::record(self.gpu, &self.network, data, self.normalization, self.part_images)
     }
 }

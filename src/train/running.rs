@@ -9,7 +9,6 @@ use crate::sgt::MaskingProgress;
 
 /// What a run has done so far.
 pub(super) struct Running<'a> {
-    /// Before the folder: it is not given back while something is being written to it.
     pub writer: Writer,
     pub folder: RunFolder,
     pub record: &'a mut Record,
@@ -21,9 +20,9 @@ pub(super) struct Running<'a> {
     pub epoch_sums: [f64; 4],
     pub masking: MaskingProgress,
     pub skips: Skips,
-    /// Steps taken at the last checkpoint.
-    pub saved: u64,
     pub epoch_seconds: f64,
+    /// Whether the last step is in an epoch that has no line yet.
+    pub epoch_is_open: bool,
     pub quantizers: QuantizerHistory,
     /// What is on its way from the device.
     pub harvest: Option<Harvest>,
@@ -47,7 +46,7 @@ impl<'a> Running<'a> {
         record.rewind(step);
         let now = Instant::now();
         Running {
-            writer: Writer::new(folder.path().into()),
+            writer: Writer::new(folder.path().into(), folder.lock(), progress.map(|progress| progress.step)),
             folder,
             record,
             step,
@@ -55,8 +54,9 @@ impl<'a> Running<'a> {
             epoch_sums: progress.map_or([0.0; 4], |progress| progress.epoch_sums),
             masking: progress.map_or_else(MaskingProgress::default, |progress| progress.masking),
             skips: progress.map_or_else(Skips::default, |progress| progress.skips),
-            saved: step,
             epoch_seconds: progress.map_or(0.0, |progress| progress.epoch_seconds),
+            // The sums of an epoch with a line are 0.
+            epoch_is_open: progress.is_some_and(|progress| progress.epoch_sums != [0.0; 4]),
             quantizers,
             harvest: None,
             metrics_fail: false,

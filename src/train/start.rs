@@ -1,5 +1,7 @@
 //! How a run begins: from initial parameters, or from a checkpoint.
 
+use std::path::Path;
+
 use super::{
     Checkpoint, Observer, RunFolder, Start, Trainer,
     calibration::{CalibrationStart, calibrate_activations},
@@ -8,7 +10,12 @@ use super::{
     ranges::QuantizerHistory,
     running::Running,
 };
-use crate::{Error, Result, config::QuantizationOverrides, layout::ParameterLayout, model::Model};
+use crate::{
+    Error, Result,
+    config::QuantizationOverrides,
+    layout::{Parameter, ParameterLayout, ParameterRole},
+    model::Model,
+};
 
 impl Trainer<'_> {
     /// Takes the run folder and writes the parameters that the first step works with.
@@ -28,15 +35,14 @@ impl Trainer<'_> {
         let mut lock = None;
         if start == Start::Resume {
             let held = take()?;
-            match self.resume_point(observer) {
+            match self.resume_point(observer)? {
                 Ok(checkpoint) => {
                     self.restore(&checkpoint);
                     let folder = RunFolder::reopen(&self.config, checkpoint.progress.metrics_bytes, held)?;
                     return Ok(Running::new(folder, Some(&checkpoint.progress), quantizers, record));
                 }
-                Err(error @ Error::Usage(_)) => return Err(error),
-                Err(error) => {
-                    observer.note(&format!("no usable checkpoint, starting over: {error}"));
+                Err(reason) => {
+                    observer.note(&format!("no usable checkpoint, starting over: {reason}"));
                     (replace, lock) = (true, Some(held));
                 }
             }
@@ -47,39 +53,58 @@ impl Trainer<'_> {
         Ok(Running::new(RunFolder::create(&self.config, replace, lock)?, None, quantizers, record))
     }
 
-    /// The newest checkpoint that is as it was written and belongs to this run. One before it is said, and takes the newest's name.
-    fn resume_point(&self, observer: &mut dyn Observer) -> Result<Checkpoint> {
+    /// The newest checkpoint that is as it was written. One before it is said, and takes the newest's name. The inner error says why
+    /// there is none; then nothing that was made is lost by starting over.
+    ///
+    /// # Errors
+    /// Where a checkpoint is good, but not for this run as it is asked for, or may be good and cannot be read.
+    fn resume_point(&self, observer: &mut dyn Observer) -> Result<Result<Checkpoint, Error>> {
         let [newest, before] = Checkpoint::files(&self.config.out);
-        match self.usable(&newest) {
-            Err(error) if !matches!(error, Error::Usage(_)) => {
-                let Ok(checkpoint) = self.usable(&before) else { return Err(error) };
-                let step = checkpoint.progress.step;
-                observer.note(&format!("{error}; going on from the checkpoint before it, of step {step}"));
-                std::fs::rename(&before, &newest).map_err(Error::io("cannot replace", &newest))?;
-                Ok(checkpoint)
-            }
-            result => result,
-        }
+        let first = match self.usable(&newest)? {
+            Ok(checkpoint) => return Ok(Ok(checkpoint)),
+            Err(error) => error,
+        };
+        let Ok(checkpoint) = self.usable(&before)? else { return Ok(Err(first)) };
+        let step = checkpoint.progress.step;
+        observer.note(&format!("{first}; going on from the checkpoint before it, of step {step}"));
+        std::fs::rename(&before, &newest).map_err(Error::io("cannot replace", &newest))?;
+        Ok(Ok(checkpoint))
     }
 
-    fn usable(&self, path: &std::path::Path) -> Result<Checkpoint> {
-        let length = self.network.layout.padded_length() as usize;
-        let checkpoint = Checkpoint::load(path, length, self.optimizer.states.len())?;
-        for parameter in &self.network.layout.parameters {
-            ParameterLayout::check(parameter, &checkpoint.parameters[parameter.range()])
-                .map_err(|reason| Error::format(path, format!("not a usable checkpoint: {reason}")))?;
+    /// The checkpoint in `path`; the inner error where there is none or it is damaged.
+    fn usable(&self, path: &Path) -> Result<Result<Checkpoint, Error>> {
+        let checkpoint = match Checkpoint::load(path) {
+            Ok(checkpoint) => checkpoint,
+            Err(error @ Error::Format { .. }) => return Ok(Err(error)),
+            Err(error) if !path.exists() => return Ok(Err(error)),
+            Err(error) => return Err(error),
+        };
+        let refused = |reason: String| Err(Error::Usage(format!("--resume: {} {reason}", path.display())));
+        if checkpoint.progress.settings != self.settings {
+            return refused("was made with other settings or data; only --epochs, --steps and logging options may change".into());
         }
-        if checkpoint.progress.settings != self.settings() {
-            return Err(Error::Usage(format!(
-                "--resume: {} was made with other settings; only --epochs, --steps and logging options may change",
-                path.display()
-            )));
+        let layout = &self.network.layout;
+        let length = layout.padded_length() as usize;
+        let arrays = std::iter::once(&checkpoint.parameters).chain(&checkpoint.states);
+        if checkpoint.states.len() != self.optimizer.states.len() || arrays.into_iter().any(|array| array.len() != length) {
+            return refused("is of another network or optimizer".into());
+        }
+        for parameter in &layout.parameters {
+            if let Err(reason) = ParameterLayout::check(parameter, &checkpoint.parameters[parameter.range()]) {
+                return Ok(Err(Error::format(path, format!("not a usable checkpoint: {reason}"))));
+            }
+        }
+        let step = checkpoint.progress.step;
+        if step > self.total_steps {
+            return refused(format!("is of step {step}, and the run would end at step {}", self.total_steps));
         }
         let (expected, found) = (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&self.config.out));
         if found < expected {
-            return Err(Error::format(path, format!("belongs to {expected} bytes of metrics, of which {found} are there")));
+            return refused(format!(
+                "belongs to {expected} bytes of metrics.jsonl, of which {found} are there; put that file back, or begin again with --force"
+            ));
         }
-        Ok(checkpoint)
+        Ok(Ok(checkpoint))
     }
 
     fn restore(&self, checkpoint: &Checkpoint) {
@@ -98,6 +123,20 @@ impl Trainer<'_> {
         let mut missing: Vec<String> = layout.calibrated().map(|parameter| parameter.name.clone()).collect();
         if let Some(path) = &self.config.init {
             let model = Model::load(path, &QuantizationOverrides::default())?;
+            // Clips, steps and scales go with the quantizers; what else there is no place for would be lost without a word, batch norms above all.
+            let is_lost = |parameter: &&Parameter| {
+                use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Weight};
+                let is_network = matches!(parameter.role, Weight | Bias | Scale | Shift | RunningMean | RunningVariance);
+                is_network && layout.find(&parameter.name).is_none()
+            };
+            if let Some(lost) = model.layout.parameters.iter().find(is_lost) {
+                return Err(Error::Usage(format!(
+                    "--init: {} has {}, which the network to be trained does without; give its network: --batch-norm, or --config with its \
+                     config.toml",
+                    model.path.display(),
+                    lost.name
+                )));
+            }
             let file = crate::model::tensors_of(&model)?;
             (parameters, missing) = crate::model::fill(&file, layout, &model.layout, &model.path)?;
         }

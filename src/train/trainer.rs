@@ -2,15 +2,16 @@
 
 use super::{
     Schedule,
-    setup::{check_batch_norm, fewer_images, part_size, splits},
+    setup::{check_batch_norm, fewer_images, part_size, settings, splits},
 };
 use crate::{
     Error, Result,
     batch::{Batch, GatherOptions, ResidentData},
     config::{ModelConfig, PixelNormalization, RunConfig},
     data::Dataset,
-    gpu::Gpu,
+    gpu::{Gpu, Staging},
     layout::StepRecord,
+    metrics::Evaluator,
     nn::{Network, NetworkOptions, Optimizer},
     pipelines,
     sgt::{Masking, MaskingProgress, MaskingSchedule, Metrics, StepInputs, StepOptions, TrainingStep},
@@ -30,7 +31,11 @@ pub struct Trainer<'a> {
     pub(super) step: TrainingStep,
     pub(super) metrics: Metrics,
     pub(super) optimizer: Optimizer,
+    pub(super) evaluator: Evaluator,
+    pub(super) validator: Option<Evaluator>,
     pub(super) part_images: u32,
+    /// What a checkpoint must agree with: all that the numbers depend on but the length of the run.
+    pub(super) settings: String,
     /// What there is to say about parts that memory has made necessary.
     pub(super) cut: Option<String>,
     pub(super) steps_per_epoch: u64,
@@ -47,7 +52,11 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Everything that does not fit: the data set and the network, the batch and the adapter; [`Error::OutOfMemory`] where not even one image at a time does.
     pub fn new(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset) -> Result<Trainer<'a>> {
-        let mut most_images = u32::MAX;
+        Trainer::fitting(gpu, config, dataset, u32::MAX)
+    }
+
+    /// As [`Self::new`], in parts of at most `most_images` from the beginning.
+    pub(super) fn fitting(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset, mut most_images: u32) -> Result<Trainer<'a>> {
         loop {
             match Trainer::in_parts(gpu, config, dataset, most_images) {
                 Err(Error::OutOfMemory(reason)) => {
@@ -74,7 +83,7 @@ impl<'a> Trainer<'a> {
         let normalization = dataset.normalization(&config.normalize);
         let train = ResidentData::new(gpu, &train_split, dataset.shape)?;
         let test = ResidentData::new(gpu, &test_split, dataset.shape)?;
-        let validation = validation_split.map(|split| ResidentData::new(gpu, &split, dataset.shape)).transpose()?;
+        let validation = validation_split.as_ref().map(|split| ResidentData::new(gpu, split, dataset.shape)).transpose()?;
         let batch_size = config.batch_size.min(train.count);
         let twins = config.sgt.enabled;
         let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
@@ -115,6 +124,13 @@ impl<'a> Trainer<'a> {
         };
         let step = TrainingStep::record(gpu, &inputs, &options)?;
         pipelines::prepare(gpu, &step.recordings())?;
+        let evaluate = |data: &ResidentData| Evaluator::record(gpu, &network, data, normalization, part_images);
+        let (evaluator, validator) = (evaluate(&test)?, validation.as_ref().map(evaluate).transpose()?);
+        // What checkpoints are copied through must fit beside all of it.
+        Staging::try_room(gpu, u64::from(network.layout.padded_length()) * 4 * (1 + optimizer.states.len() as u64))?;
+        let (mean, deviation) = normalization;
+        let model_config = config.model_config(PixelNormalization { mean, deviation }, &dataset.class_names);
+        let settings = settings(config, model_config, [Some(&train_split), validation_split.as_ref(), Some(&test_split)]);
         Ok(Trainer {
             gpu,
             config: config.clone(),
@@ -128,7 +144,10 @@ impl<'a> Trainer<'a> {
             step,
             metrics,
             optimizer,
+            evaluator,
+            validator,
             part_images,
+            settings,
             cut: None,
             steps_per_epoch,
             total_steps,
@@ -190,16 +209,6 @@ impl<'a> Trainer<'a> {
     pub fn model_config(&self) -> ModelConfig {
         let (mean, deviation) = self.normalization;
         self.config.model_config(PixelNormalization { mean, deviation }, &self.dataset.class_names)
-    }
-
-    /// The settings that a checkpoint must agree with: all that the numbers depend on but the length of the run.
-    pub(super) fn settings(&self) -> String {
-        let mut config = self.model_config();
-        if let Some(training) = config.training.as_object_mut() {
-            training.remove("steps");
-            training.remove("epochs");
-        }
-        config.to_metadata()
     }
 
     /// Parameters as they are now, flat.

@@ -3,55 +3,89 @@
 use std::{
     fs::File,
     path::PathBuf,
+    sync::Arc,
     thread::{Builder, JoinHandle},
 };
 
-use super::Checkpoint;
+use super::{Checkpoint, RunLock};
 use crate::{Error, Result};
 
 /// Writes one checkpoint at a time on a thread of its own. A disk that takes none is no reason to stop training: it is said once, and the
 /// next checkpoint is the next try.
 pub(super) struct Writer {
     folder: PathBuf,
-    running: Option<JoinHandle<Result<()>>>,
+    lock: Arc<RunLock>,
+    /// The thread, and the step of the checkpoint.
+    running: Option<(JoinHandle<Result<()>>, u64)>,
     failing: bool,
+    written: Option<u64>,
 }
 
 impl Writer {
-    /// A writer for the run in `folder`.
-    pub fn new(folder: PathBuf) -> Writer {
-        Writer { folder, running: None, failing: false }
+    /// A writer for the run in `folder`, which `lock` holds. The checkpoint there, if there is one, is of step `written`.
+    pub fn new(folder: PathBuf, lock: Arc<RunLock>, written: Option<u64>) -> Writer {
+        Writer { folder, lock, running: None, failing: false, written }
+    }
+
+    /// The step of the last checkpoint that was written.
+    pub fn written(&self) -> Option<u64> {
+        self.written
     }
 
     /// Begins to write `checkpoint`, after the lines in `metrics` that belong to it; waits first for the one before to be written.
     /// What there is to say about that one is returned.
     pub fn begin(&mut self, checkpoint: Checkpoint, metrics: Result<File>) -> Option<String> {
         let before = self.finish();
-        let folder = self.folder.clone();
+        let (folder, lock, step) = (self.folder.clone(), Arc::clone(&self.lock), checkpoint.progress.step);
         let write = move || -> Result<()> {
+            lock.check(&folder)?;
             metrics?.sync_data().map_err(Error::io("cannot write", folder.join("metrics.jsonl")))?;
             checkpoint.save(&folder)
         };
         match Builder::new().name("checkpoint".into()).spawn(write) {
-            Ok(thread) => self.running = Some(thread),
-            Err(error) => return before.or(self.done(Err(Error::io("cannot start a thread to write it", &self.folder)(error)))),
+            Ok(thread) => self.running = Some((thread, step)),
+            Err(error) => {
+                let error = Error::io("cannot start a thread to write it", &self.folder)(error);
+                return before.or(self.done(Err(error)));
+            }
         }
         before
     }
 
     /// What there is to say about a checkpoint that has been written, or could not be.
     pub fn poll(&mut self) -> Option<String> {
-        if self.running.as_ref().is_some_and(JoinHandle::is_finished) { self.finish() } else { None }
+        if self.running.as_ref().is_some_and(|(thread, _)| thread.is_finished()) { self.finish() } else { None }
     }
 
     /// Waits until nothing is being written any more; as [`Self::poll`].
     pub fn finish(&mut self) -> Option<String> {
-        let result = self.running.take()?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let result = self.join()?;
         self.done(result)
     }
 
+    /// As [`Self::finish`], where no checkpoint comes after this one: whether it was written is said whatever became of those before.
+    pub fn finish_last(&mut self) -> Option<String> {
+        let left = |written: Option<u64>| match written {
+            Some(step) => format!("--resume goes on from step {step}"),
+            None => "there is none from before".into(),
+        };
+        match self.join()? {
+            Err(error) => Some(format!("no checkpoint was written: {error}; {}", left(self.written))),
+            written => self.done(written),
+        }
+    }
+
+    fn join(&mut self) -> Option<Result<()>> {
+        let (thread, step) = self.running.take()?;
+        let result = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        if result.is_ok() {
+            self.written = Some(step);
+        }
+        Some(result)
+    }
+
     /// Takes note of a checkpoint's fate; a line where it is another than that of the one before.
-    pub fn done(&mut self, result: Result<()>) -> Option<String> {
+    fn done(&mut self, result: Result<()>) -> Option<String> {
         let failed = std::mem::replace(&mut self.failing, result.is_err());
         match result {
             Err(error) if !failed => {
@@ -65,6 +99,6 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let _ = self.running.take().map(JoinHandle::join);
+        let _ = self.running.take().map(|(thread, _)| thread.join());
     }
 }
