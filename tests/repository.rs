@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 18] = [
     &["model"],
     &["layout", "report"],
     &["quant", "data"],
-    &["config", "files", "random", "digest"],
+    &["config", "files", "random", "digest", "panics"],
     &["error"],
 ];
 

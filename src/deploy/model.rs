@@ -156,7 +156,7 @@ impl DeployableModel {
                     (name.clone(), Operation::Activation(activation))
                 }
                 LayerConfig::MaxPool { kernel, stride } => {
-                    (format!("pool{}", index + 1), Operation::MaxPool { kernel: *kernel, stride: *stride })
+                    (layer.label(index + 1), Operation::MaxPool { kernel: *kernel, stride: *stride })
                 }
                 LayerConfig::Dropout { .. } | LayerConfig::BatchNorm { .. } => continue,
             };

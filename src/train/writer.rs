@@ -40,7 +40,8 @@ impl Writer {
         let write = move || -> Result<()> {
             lock.check(&folder)?;
             metrics?.sync_data().map_err(Error::io("cannot write", folder.join("metrics.jsonl")))?;
-            checkpoint.save(&folder)
+            // Moved away in the meantime: that is the reason then.
+            checkpoint.save(&folder).map_err(|error| lock.check(&folder).err().unwrap_or(error))
         };
         match Builder::new().name("checkpoint".into()).spawn(write) {
             Ok(thread) => self.running = Some((thread, step)),
