@@ -46,7 +46,7 @@ pub enum Error {
     #[error("out of GPU memory: {0}")]
     OutOfMemory(String),
     /// The device disappeared (driver reset, unplugged, watchdog).
-    #[error("the GPU device was lost: {0}; run the command again, with --resume to go on from the last checkpoint")]
+    #[error("the GPU device was lost: {0}")]
     DeviceLost(String),
     /// A shader that does not link, parse or validate.
     #[error("shader {kernel}: {reason}")]
@@ -69,7 +69,7 @@ pub enum Error {
     #[error("{0}")]
     Locked(String),
     /// Stopped by a signal; the exit code is 128 + the signal's number.
-    #[error("interrupted; go on from the last checkpoint with --resume")]
+    #[error("interrupted")]
     Interrupted {
         /// 2 for Ctrl-C, 15 for SIGTERM.
         signal: i32,

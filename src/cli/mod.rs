@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&error.to_string());
+            report(&format!("{error}{}", what_next(&cli.command, &error)));
             ExitCode::from(error.exit_code())
         }
     }
@@ -57,6 +57,18 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
         Command::Report(args) => commands::reproduce::report(args, global),
         Command::Check(args) => commands::check::run(args, global),
         Command::Bench(args) => commands::bench::run(args, global),
+    }
+}
+
+/// What to do after `error`, where that depends on the command: not all of them can go on where they stopped.
+fn what_next(command: &Command, error: &Error) -> &'static str {
+    match (error, command) {
+        (Error::Interrupted { .. }, Command::Train(_)) => "; go on from the last checkpoint with --resume",
+        (Error::Interrupted { .. }, Command::Reproduce(_)) => "; the same command goes on with what is left",
+        (Error::Interrupted { .. }, _) => "; run again, the command starts over",
+        (Error::DeviceLost(_), Command::Train(_)) => "; run the command again, with --resume to go on from the last checkpoint",
+        (Error::DeviceLost(_), _) => "; run the command again",
+        _ => "",
     }
 }
 
@@ -135,11 +147,30 @@ fn color_choice(arguments: &[OsString]) -> ColorChoice {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[test]
     fn definitions_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn only_training_is_told_to_resume() {
+        let said = |arguments: &[&str]| {
+            let cli = Cli::try_parse_from([&["saliq"], arguments].concat()).unwrap();
+            let errors = [Error::Interrupted { signal: 2 }, Error::DeviceLost("reset".into()), Error::Usage("no".into())];
+            errors.map(|error| format!("{error}{}", what_next(&cli.command, &error)))
+        };
+        let [interrupted, lost, usage] = said(&["train"]);
+        assert!(interrupted.contains("--resume") && lost.contains("--resume"), "{interrupted} {lost}");
+        assert_eq!(usage, "no");
+        for arguments in [&["demo"][..], &["reproduce"], &["eval", "model"], &["explain", "model"]] {
+            let [interrupted, lost, _] = said(arguments);
+            assert!(!interrupted.contains("--resume") && !lost.contains("--resume"), "{interrupted} {lost}");
+            assert!(lost.contains("run the command again"), "{lost}");
+        }
     }
 
     #[test]

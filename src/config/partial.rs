@@ -176,9 +176,9 @@ settings! {
         ///
         /// HLGM and SMOOT are from the same research group; their exact schedules are not published, so these are our rules in their
         /// style. hlgm: no masking in the first epoch (--sgt-warmup-epochs), then by turns, from step to step, the features of lowest and
-        /// those of highest gradient are masked. smoot: the share of a batch's images that is masked (the first of the shuffled batch; the
-        /// others have no KL term) begins at 1/2 and, after every epoch, rises by 1/8 up to 1 if the mean cross entropy of the epoch is no
-        /// higher than that of the epoch before, else falls by 1/8 down to 1/8.
+        /// those of highest gradient are masked. smoot: the share of a batch's images that is masked (the first of the shuffled batch, with
+        /// --no-shuffle the same images in every epoch; the others have no KL term) begins at 1/2 and, after every epoch, rises by 1/8 up to
+        /// 1 if the mean cross entropy of the epoch is no higher than that of the epoch before, else falls by 1/8 down to 1/8.
         #[arg(value_name = "NAME")]
         sgt_variant: SgtVariant,
         /// Epochs before masking begins: plain training until then [default: 1 with --sgt-variant hlgm, else 0]

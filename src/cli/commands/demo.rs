@@ -24,7 +24,7 @@ use crate::{
         Series, quantizer_charts, result_table,
     },
     saliency::{Attributions, DataOptions, ExplainedNetwork, Method, MethodOptions, explain_data},
-    train::{Outcome, Start},
+    train::{Outcome, RunFolder, Start},
 };
 
 /// The models of Table II: folder, title, `--bits`, accuracy in the paper (MNIST).
@@ -96,8 +96,12 @@ fn finish(table: &crate::report::Table, output: &Output, out: &Path, seconds: f6
 /// An earlier demo's folder is emptied of what the demo writes; any other folder with content is refused.
 fn prepare_folder(out: &Path, force: bool) -> Result<()> {
     let has_content = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
-    let is_demo =
-        MODELS.iter().any(|(folder, ..)| out.join(folder).join(crate::model::MODEL_FILE).exists()) || out.join(MARKER).exists();
+    // One that was stopped before its first model was finished has the settings of that.
+    let begun = |folder: &str| {
+        let folder = out.join(folder);
+        folder.join(MODEL_FILE).exists() || RunFolder::config_of(&folder).exists()
+    };
+    let is_demo = MODELS.iter().any(|(folder, ..)| begun(folder)) || out.join(MARKER).exists();
     if has_content && !is_demo && !force {
         return Err(Error::Usage(format!(
             "{}: has other files in it; name another folder with --out, or use --force",
@@ -379,4 +383,24 @@ fn report(
         },
     ];
     Report { title: "saliq demo: quantization and what a CNN looks at".into(), intro, sections }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_that_was_stopped_can_be_run_again() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("demo");
+        prepare_folder(&out, false).unwrap();
+        // In the middle of its first training there is no model yet.
+        fs::create_dir(out.join("float")).unwrap();
+        fs::write(RunFolder::config_of(&out.join("float")), "").unwrap();
+        prepare_folder(&out, false).unwrap();
+        let other = root.path().join("other");
+        fs::create_dir_all(other.join("float")).unwrap();
+        assert!(matches!(prepare_folder(&other, false), Err(Error::Usage(_))));
+        prepare_folder(&other, true).unwrap();
+    }
 }
