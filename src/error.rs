@@ -76,10 +76,19 @@ pub enum Error {
     },
 }
 
-/// `text` with spaces for what names and texts from files may hold but a terminal, an XML file or a line of text must not: control
-/// characters (escape sequences, newlines) and non-characters.
+/// `text` with spaces for what names and texts from files may hold but a terminal, an XML file or a line of text must not.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_hostile(c) { ' ' } else { c }).collect()
+}
+
+/// As [`plain`], of text that has lines and tabs of its own.
+pub(crate) fn plain_lines(text: &str) -> String {
+    text.chars().map(|c| if is_hostile(c) && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
+}
+
+/// Control characters (escape sequences, newlines), non-characters, and what turns the direction of the text behind it.
+pub(crate) fn is_hostile(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Error {

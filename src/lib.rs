@@ -34,5 +34,5 @@ pub mod storage;
 pub mod study;
 pub mod train;
 
-pub(crate) use error::plain;
 pub use error::{Error, Result};
+pub(crate) use error::{is_hostile, plain, plain_lines};

@@ -16,7 +16,7 @@ use saliq::{
 };
 
 /// Short ones: figures shorten what does not fit.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "<script>x()</script>",
     "\"onload=\"x()",
     "' onerror='x()",
@@ -25,11 +25,18 @@ const NAMES: [&str; 8] = [
     "a\0b\u{1b}[31m\r\n\u{9f}",
     "javascript:x()",
     "\u{fffe}{{x}}${x}\u{2028}",
+    "a\u{202e}b\u{2066}c\u{2069}d",
+    "<img src=x> ![x](x) [x](x) `*_~|",
 ];
 
 /// A name with what no file can hold as spaces.
 fn expected(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() || c == '\u{fffe}' { ' ' } else { c }).collect()
+    name.chars().map(|c| if is_hostile(c) { ' ' } else { c }).collect()
+}
+
+/// What neither a terminal nor a file for people may get.
+fn is_hostile(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{fffe}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Elements and attributes of figures and pages: nothing that runs, loads or leads elsewhere.
@@ -174,7 +181,7 @@ fn pages() {
         assert_eq!(markdown.lines().count(), 3, "{markdown}");
         assert!(!markdown.contains("<script") && !markdown.contains('\u{1b}'), "{markdown}");
         let terminal = Table::new([name], [[name]]).to_text(None);
-        assert!(!terminal.contains('\u{1b}') && !terminal.contains('\0') && !terminal.contains('\u{9f}'), "{terminal:?}");
+        assert!(!terminal.contains(|c| is_hostile(c) && c != '\n'), "{terminal:?}");
     }
 }
 
@@ -213,6 +220,94 @@ fn through_the_program() {
     let page = std::fs::read_to_string(quantized.join("report.html")).unwrap();
     html_texts(&page);
     svg_texts(&std::fs::read_to_string(quantized.join("histograms.svg")).unwrap());
+}
+
+/// Fields of a line of a CSV file.
+fn csv_fields(line: &str) -> Vec<String> {
+    let (mut fields, mut quoted) = (vec![String::new()], false);
+    let mut characters = line.chars().peekable();
+    while let Some(c) = characters.next() {
+        let last = fields.last_mut().unwrap();
+        match c {
+            '"' if quoted && characters.next_if_eq(&'"').is_some() => last.push('"'),
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            c => last.push(c),
+        }
+    }
+    assert!(!quoted, "{line:?}");
+    fields
+}
+
+/// What every line of a Markdown file begins with, and how often something could be taken for a link, a picture or a tag.
+fn markdown_structure(text: &str) -> Vec<String> {
+    let mark = |line: &str| {
+        let start: String = line.chars().take_while(|c| "#-|`![".contains(*c)).collect();
+        let without_escapes = line.replace("\\[", "").replace("\\]", "").replace("\\`", "");
+        let count = |what: &str| without_escapes.matches(what).count();
+        format!("{start} {} {} {} {}", count("["), count("]("), count("`"), count("<"))
+    };
+    text.lines().map(mark).collect()
+}
+
+/// The report of a study with hostile names of data set, classes, layers, methods, adapter and version, and a hostile reason of a failure.
+#[test]
+fn reports_of_studies() {
+    use saliq::study::plan::Plan;
+    use support::{run, study, text};
+    let root = tempfile::tempdir().unwrap();
+    let report = |name: &str| {
+        let folder = tempfile::tempdir_in(root.path()).unwrap().keep();
+        let plan: Plan = study::write(&folder, name);
+        let failed = plan.folder(&folder, 2);
+        std::fs::remove_file(failed.join("result.json")).unwrap();
+        std::fs::write(failed.join("failure.txt"), format!("{name}\nsecond line {name}")).unwrap();
+        let written = [&[][..], &["--json"]].map(|more| {
+            let output = run(&[&["report", text(&folder)], more].concat());
+            assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        });
+        for stream in written.iter().flat_map(|(out, error)| [out, error]) {
+            assert!(!stream.contains(|c| is_hostile(c) && c != '\n'), "{stream:?}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&written[1].0).unwrap();
+        assert_eq!(json["models"][0]["variant"]["dataset"], name);
+        let file = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        for chart in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if chart.extension().is_some_and(|extension| extension == "svg") {
+                svg_texts(&std::fs::read_to_string(chart).unwrap());
+            }
+        }
+        assert_has(&html_texts(&file("report.html")), name, 5);
+        (file("report.md"), file("report.csv"), written[0].0.lines().count())
+    };
+    let (plain_markdown, plain_csv, plain_lines) = report("name");
+    for name in NAMES {
+        let (markdown, csv, lines) = report(name);
+        for written in [&markdown, &csv] {
+            assert!(!written.contains(|c| is_hostile(c) && c != '\n'), "{written:?}");
+        }
+        assert_eq!(lines, plain_lines, "{name:?}");
+        assert_eq!(markdown_structure(&markdown), markdown_structure(&plain_markdown), "{name:?}: {markdown}");
+        let rows: Vec<Vec<String>> = csv.lines().map(csv_fields).collect();
+        assert!(rows.len() == plain_csv.lines().count() && rows.iter().all(|row| row.len() == 8), "{csv}");
+        assert!(rows[1..].iter().all(|row| row[0] == expected(name)), "{csv}");
+        assert!(rows.iter().any(|row| row[3] == expected(name)) && rows.iter().any(|row| row[4].ends_with(&expected(name))));
+    }
+}
+
+/// A terminal gets nothing of what a file of tile sizes says but its letters.
+#[test]
+fn notes_that_quote_a_file() {
+    let root = tempfile::tempdir().unwrap();
+    let tiles = root.path().join("tiles.json");
+    let hostile = "x\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}1m\u{202e}";
+    let content = serde_json::json!({ "adapter": hostile, "version": hostile, "products": [] });
+    std::fs::write(&tiles, content.to_string()).unwrap();
+    let output = support::run(&["bench", "--steps", "1", "--batch-size", "1", "--tiles", support::text(&tiles)]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && error.contains("was measured on x"), "{error}");
+    assert!(!error.contains(|c| is_hostile(c) && c != '\n'), "{error:?}");
 }
 
 /// Twenty images of digits' size.

@@ -25,7 +25,8 @@ impl Log for StderrLogger {
                 Level::Debug => "debug",
                 Level::Trace => "trace",
             };
-            let _ = writeln!(std::io::stderr(), "{kind}: {}", record.args());
+            let text = crate::plain_lines(&record.args().to_string());
+            let _ = writeln!(std::io::stderr(), "{kind}: {text}");
         }
     }
 

@@ -21,6 +21,9 @@ pub struct Output {
     color: bool,
 }
 
+/// What begins and ends a colour.
+const ESCAPES: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"];
+
 /// Colours with a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
@@ -57,7 +60,7 @@ impl Output {
     /// # Errors
     /// [`Error::Io`] where standard output cannot be written; [`super::main`] takes a closed pipe for a normal end.
     pub fn result<T: Serialize + ?Sized>(&self, value: &T, human: impl FnOnce() -> String) -> Result<()> {
-        if self.json { write_out(&to_json(value)?) } else { write_out(&human()) }
+        if self.json { write_out(&to_json(value)?) } else { self.text(&human()) }
     }
 
     /// Prints text for people: nothing with `--json`.
@@ -65,13 +68,13 @@ impl Output {
     /// # Errors
     /// As [`result`](Self::result).
     pub fn text(&self, text: &str) -> Result<()> {
-        if self.json { Ok(()) } else { write_out(text) }
+        if self.json { Ok(()) } else { write_out(&self.for_terminal(text)) }
     }
 
     /// A remark on standard error, unless `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", crate::plain_lines(text));
         }
     }
 
@@ -90,10 +93,33 @@ impl Output {
         };
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
+
+    /// `text`, which may quote files, without anything that a terminal takes for a command but the colours of [`style`](Self::style).
+    fn for_terminal(&self, text: &str) -> String {
+        let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+        while let Some(at) = rest.find('\x1b').filter(|_| self.color) {
+            let escape = ESCAPES.iter().find(|escape| rest[at..].starts_with(*escape)).copied().unwrap_or("\x1b");
+            shown += &crate::plain_lines(&rest[..at]);
+            shown += if escape.len() > 1 { escape } else { " " };
+            rest = &rest[at + escape.len()..];
+        }
+        shown + &crate::plain_lines(rest)
+    }
 }
 
 fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
-    serde_json::to_string_pretty(value).map_err(|error| Error::io("cannot write", STDOUT)(error.into()))
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::io("cannot write", STDOUT)(error.into()))?;
+    Ok(escaped(&text))
+}
+
+/// The same JSON with escapes for what a terminal would act on. They can only stand in strings; JSON itself asks for escapes below U+0020
+/// alone, which serde has written.
+fn escaped(json: &str) -> String {
+    let hostile = |c: char| crate::is_hostile(c) && c != '\n';
+    if !json.contains(hostile) {
+        return json.to_string();
+    }
+    json.chars().map(|c| if hostile(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }).collect()
 }
 
 const STDOUT: &str = "standard output";
@@ -109,4 +135,25 @@ fn write_out(text: &str) -> Result<()> {
 pub(super) fn is_broken_pipe(error: &Error) -> bool {
     matches!(error, Error::Io { path, source, .. }
         if path == Path::new(STDOUT) && source.kind() == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_our_colours_reaches_a_terminal() {
+        let output = |color| Output { json: false, quiet: false, color };
+        let text = format!("{}\x1b]0;x\x07\x1b[2J\u{9b}1m\u{202e}\r\n\té", output(true).style(Style::Bad, "bad"));
+        assert_eq!(output(true).for_terminal(&text), "\x1b[31mbad\x1b[0m ]0;x  [2J 1m  \n\té");
+        assert_eq!(output(false).for_terminal(&text), " [31mbad [0m ]0;x  [2J 1m  \n\té");
+    }
+
+    #[test]
+    fn escaped_json_is_the_same_json() {
+        let value = serde_json::json!({ "a\u{202e}": ["\u{9b}1m\x1b\x7f\\\"\n", "é\u{fffe}"] });
+        let text = to_json(&value).unwrap();
+        assert!(text.chars().all(|c| c == '\n' || !crate::is_hostile(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 }

@@ -47,21 +47,21 @@ impl Progress {
     /// A bar over `total` items of some kind, such as images.
     pub fn items(output: &Output, what: &str, total: u64) -> Progress {
         let progress = Progress::new(output, Some(total), ITEMS);
-        progress.bar.set_prefix(what.to_string());
+        progress.bar.set_prefix(crate::plain(what));
         progress
     }
 
     /// A bar over a download of `total` bytes, where that is known.
     pub fn bytes(output: &Output, what: &str, total: Option<u64>) -> Progress {
         let progress = Progress::new(output, total, if total.is_some() { BYTES } else { BYTES_UNKNOWN });
-        progress.bar.set_prefix(what.to_string());
+        progress.bar.set_prefix(crate::plain(what));
         progress
     }
 
     /// A spinner for work of unknown length, such as compiling kernels.
     pub fn spinner(output: &Output, what: &str) -> Progress {
         let progress = Progress::new(output, None, SPINNER);
-        progress.bar.set_prefix(what.to_string());
+        progress.bar.set_prefix(crate::plain(what));
         if !progress.bar.is_hidden() {
             progress.bar.enable_steady_tick(Duration::from_millis(120));
         }
@@ -95,6 +95,7 @@ impl Progress {
 
     /// A line above the bar (on standard error where there is no bar), unless `--quiet`.
     pub fn note(&self, text: &str) {
+        let text = crate::plain_lines(text);
         if self.bar.is_hidden() {
             if !self.quiet {
                 use std::io::Write;

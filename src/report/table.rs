@@ -81,10 +81,10 @@ impl Table {
             return String::new();
         }
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let mut out = line(self.headers.iter().map(|header| markdown(header)).collect());
+        let mut out = line(self.headers.iter().map(|header| markdown_text(header)).collect());
         out += &line((0..self.headers.len()).map(|index| if self.is_numeric(index) { "---:" } else { "---" }.into()).collect());
         for row in self.cells() {
-            out += &line(row.into_iter().map(markdown).collect());
+            out += &line(row.into_iter().map(markdown_text).collect());
         }
         out
     }
@@ -126,9 +126,10 @@ fn columns(text: &str) -> usize {
     text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
 }
 
-fn markdown(cell: &str) -> String {
-    let mut out = String::with_capacity(cell.len());
-    for c in plain(cell).chars() {
+/// `text` as Markdown that shows it and does nothing else: on one line, without links, pictures, tags or emphasis.
+pub(crate) fn markdown_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in plain(text).chars() {
         match c {
             '<' => out += "&lt;",
             '&' => out += "&amp;",

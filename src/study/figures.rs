@@ -48,10 +48,10 @@ impl Figure {
     }
 }
 
-/// A data set's name as the start of a file's name.
-pub fn slug(dataset: &str) -> String {
-    let name = crate::config::short_name(dataset);
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+/// A name as a part of a file's name, whatever it is made of: no path, no dots, never too long for a file system.
+pub fn slug(name: &str) -> String {
+    let name = crate::config::short_name(name);
+    name.chars().take(64).map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 /// All figures of the study in `root`.
@@ -70,7 +70,7 @@ pub fn draw(root: &Path, plan: &Plan, summary: &Summary) -> Result<Vec<Figure>> 
         }
         figures.extend(randomisation(summary, dataset, format!("{name}-randomisation.svg"))?);
         for method in plan.judgement.retraining.iter().flat_map(|retraining| &retraining.methods) {
-            figures.extend(retraining(summary, dataset, method, format!("{name}-retraining-{method}.svg"))?);
+            figures.extend(retraining(summary, dataset, method, retraining_file(dataset, method))?);
         }
         figures.extend(histograms(root, plan, summary, dataset));
         figures.extend(quantizers(summary, dataset, format!("{name}-quantizers.svg"))?);
@@ -80,7 +80,12 @@ pub fn draw(root: &Path, plan: &Plan, summary: &Summary) -> Result<Vec<Figure>> 
 
 /// File of the accuracy-drop curves of `method`.
 pub fn drop_file(dataset: &str, method: &str) -> String {
-    format!("{}-drop-{method}.svg", slug(dataset))
+    format!("{}-drop-{}.svg", slug(dataset), slug(method))
+}
+
+/// File of the curves of networks trained again without what `method` names.
+pub fn retraining_file(dataset: &str, method: &str) -> String {
+    format!("{}-retraining-{}.svg", slug(dataset), slug(method))
 }
 
 /// Models whose curves are shown: with Saliency Guided Training where there are any.
@@ -302,7 +307,7 @@ fn histograms(root: &Path, plan: &Plan, summary: &Summary, dataset: &str) -> Vec
 
 /// File of the distributions of a model of the widths `bits`.
 pub fn histogram_file(dataset: &str, bits: &str) -> String {
-    format!("{}-histograms-{}.svg", slug(dataset), bits.replace(',', "-"))
+    format!("{}-histograms-{}.svg", slug(dataset), slug(&bits.replace(',', "-")))
 }
 
 /// `12.1 G`, `328 M`.
@@ -387,6 +392,11 @@ mod tests {
     #[test]
     fn numbers_in_few_characters() {
         assert_eq!([999, 12_130_746_368, 328_404_992, 1_500].map(short), ["999", "12.1 G", "328 M", "1.5 k"]);
-        assert_eq!(slug("../my data/MNIST"), slug("../my data/MNIST").replace(['/', ' '], "_"));
+        assert_eq!(slug("a/../my data. Größe"), "my_data__Gr__e");
+        assert_eq!(["..", "", "/", ".hidden"].map(slug), ["data", "data", "data", "_hidden"]);
+        assert_eq!(slug(&"long".repeat(100)).len(), 64);
+        // A plan may come from anywhere.
+        let files = [drop_file("..", "/../../x"), retraining_file("a", "x\\y/.."), histogram_file("a", "../../b")];
+        assert!(files.iter().all(|file| !file.contains(['/', '\\']) && !file.contains("..")), "{files:?}");
     }
 }

@@ -5,35 +5,59 @@ use std::fmt::Write;
 use super::{figures::Figure, summary::Summary};
 use crate::{
     judgement::Interval,
-    report::{Block, Section},
+    plain, plain_lines,
+    report::{Block, Section, markdown_text},
 };
 
 /// The report as Markdown, with links to the figures' files.
 pub fn markdown(title: &str, intro: &[String], sections: &[Section], figures: &[Figure]) -> String {
-    let mut text = format!("# {title}\n");
-    for paragraph in intro {
-        let _ = write!(text, "\n{paragraph}\n");
+    let mut text = format!("# {}\n", markdown_text(title));
+    for sentence in intro {
+        let _ = write!(text, "\n{}\n", paragraph(sentence));
     }
     for section in sections {
-        let _ = write!(text, "\n## {}\n", section.title);
+        let _ = write!(text, "\n## {}\n", markdown_text(&section.title));
         for block in &section.blocks {
             let _ = match block {
-                Block::Heading(heading) => write!(text, "\n### {heading}\n"),
-                Block::Paragraph(paragraph) => write!(text, "\n{paragraph}\n"),
+                Block::Heading(heading) => write!(text, "\n### {}\n", markdown_text(heading)),
+                Block::Paragraph(sentences) => write!(text, "\n{}\n", paragraph(sentences)),
                 Block::Table(table) => write!(text, "\n{}", table.to_markdown()),
-                Block::Code(code) => write!(text, "\n```sh\n{code}\n```\n"),
+                Block::Code(code) => {
+                    let (code, fence) = (plain_lines(code), fence(code));
+                    write!(text, "\n{fence}sh\n{code}\n{fence}\n")
+                }
                 Block::Facts(facts) => {
                     text.push('\n');
-                    facts.iter().try_for_each(|(name, value)| writeln!(text, "- {name}: {value}"))
+                    facts
+                        .iter()
+                        .try_for_each(|(name, value)| writeln!(text, "- {}: {}", markdown_text(name), markdown_text(value)))
                 }
                 Block::Image { caption, .. } | Block::Svg { caption, .. } => {
                     let file = figures.iter().find(|figure| figure.is(block)).map_or("", |figure| &figure.file);
-                    write!(text, "\n![{}]({file})\n\n{caption}\n", heading(caption))
+                    write!(text, "\n![{}]({file})\n\n{}\n", markdown_text(heading(caption)), paragraph(caption))
                 }
             };
         }
     }
     text
+}
+
+/// A paragraph that is not taken for a heading, a list or a quotation, whatever it begins with.
+fn paragraph(text: &str) -> String {
+    let text = markdown_text(text.trim());
+    // As a list's number is ended: `1.`, `1)`.
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    match text[digits..].chars().next() {
+        Some('#' | '>' | '+' | '-' | '=') if digits == 0 => format!("\\{text}"),
+        Some('.' | ')') if digits > 0 => format!("{}\\{}", &text[..digits], &text[digits..]),
+        _ => text,
+    }
+}
+
+/// A fence that does not stand in `code`.
+fn fence(code: &str) -> String {
+    let longest = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat(3.max(longest + 1))
 }
 
 /// What a caption begins with: all before its first colon or full stop, but for the one of `Fig.`
@@ -46,12 +70,14 @@ fn heading(caption: &str) -> &str {
 /// A line a figure: data set, model, training, method (empty for the model's own figures), figure, mean, interval.
 pub fn csv(summary: &Summary) -> String {
     let mut text = "dataset,model,sgt,method,figure,mean,low,high\n".to_string();
-    let field = |value: f64| if value.is_finite() { value.to_string() } else { String::new() };
+    let number = |value: f64| if value.is_finite() { value.to_string() } else { String::new() };
     for model in &summary.models {
-        let start = format!("{},\"{}\",{}", quoted(&model.variant.dataset), model.variant.label(), model.variant.sgt);
+        let (dataset, label) = (field(&model.variant.dataset), plain(&model.variant.label()).replace('"', "\"\""));
+        let start = format!("{dataset},\"{label}\",{}", model.variant.sgt);
         let mut line = |method: &str, figure: &str, value: Interval| {
             let Interval { mean, low, high } = value;
-            let _ = writeln!(text, "{start},{method},{figure},{},{},{}", field(mean), field(low), field(high));
+            let (method, figure) = (field(method), field(figure));
+            let _ = writeln!(text, "{start},{method},{figure},{},{},{}", number(mean), number(low), number(high));
         };
         line("", "accuracy", model.accuracy);
         line("", "loss", model.loss);
@@ -97,7 +123,8 @@ pub fn csv(summary: &Summary) -> String {
     text
 }
 
-/// A field that may hold anything.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
+/// A field that may hold anything, on its line.
+fn field(text: &str) -> String {
+    let text = plain(text);
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }

@@ -8,12 +8,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    figures::slug,
+    judge::method_names,
     preset::{JudgementPlan, Preset},
     result::RESULT_FORMAT,
 };
 use crate::{
     Error, Result,
-    config::{BitsList, LayerBits, PartialRunConfig, PixelNormalization, RunConfig, short_name},
+    config::{BitsList, LayerBits, PartialRunConfig, PixelNormalization, RunConfig},
     data::Dataset,
     digest::sha256_hex,
 };
@@ -121,6 +123,11 @@ impl Plan {
         let trainings = overrides.sgt.map_or(vec![true, false], |sgt| vec![sgt]);
         let first_seed = overrides.seed.unwrap_or(0);
         let seeds = options.seeds.unwrap_or(preset.seeds());
+        if first_seed.checked_add(i64::from(seeds) - 1).is_none() {
+            return Err(Error::Usage(format!(
+                "--seed {first_seed}: there are no {seeds} seeds from there on; give a smaller one"
+            )));
+        }
         let class_names = datasets.iter().map(|dataset| (dataset.name.clone(), dataset.class_names.clone())).collect();
         let mut plan = Plan { preset, judgement: preset.judgement(methods), class_names, runs: Vec::new() };
         let mut chain = 0;
@@ -173,7 +180,7 @@ impl Plan {
             Stage::PostTraining => format!("{}-ptq", variant.bits.replace(',', "-")),
         };
         let training = if variant.sgt { "sgt" } else { "plain" };
-        let name = short_name(&variant.dataset);
+        let name = slug(&variant.dataset);
         self.runs.push(PlannedRun {
             folder: format!("{name}-{stage}-{training}-{seed}-{hash}"),
             variant,
@@ -227,8 +234,17 @@ impl Plan {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
             run.folder.bytes().all(plain) && !run.folder.starts_with('.') && run.float.is_none_or(|index| index < plan.runs.len())
         };
-        match plan.runs.iter().find(|run| !safe(run)) {
-            Some(run) => Err(Error::format(&path, format!("{:?} is no run of a study", run.folder))),
+        if let Some(run) = plan.runs.iter().find(|run| !safe(run)) {
+            return Err(Error::format(&path, format!("{:?} is no run of a study", run.folder)));
+        }
+        // What the report's commands name: text that a shell reads.
+        if let Some(run) = plan.runs.iter().find(|run| bits_list(&run.variant.bits).is_err()) {
+            return Err(Error::format(&path, format!("{:?} are no bits of a model", run.variant.bits)));
+        }
+        let judgement = &plan.judgement;
+        let mut methods = judgement.methods.iter().chain(judgement.retraining.iter().flat_map(|retraining| &retraining.methods));
+        match methods.find(|name| !method_names().contains(&name.as_str())) {
+            Some(name) => Err(Error::format(&path, format!("{name:?} is no attribution method"))),
             None => Ok(plan),
         }
     }

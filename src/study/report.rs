@@ -168,7 +168,7 @@ impl OfDataset<'_> {
             });
             if !tables.is_empty() {
                 blocks.push(Block::Heading(format!("Remove and retrain: {method}")));
-                blocks.extend(self.named(&format!("retraining-{method}.svg")));
+                blocks.extend(self.figure(&figures::retraining_file(self.dataset, method)));
                 blocks.extend(tables);
             }
         }

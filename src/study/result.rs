@@ -19,6 +19,8 @@ pub const FAILURE_FILE: &str = "failure.txt";
 pub const RESULT_FORMAT: u32 = 2;
 /// Largest result that is read.
 const MAX_RESULT: u64 = 64 << 20;
+/// Longest reason of a failure that is read.
+const MAX_FAILURE: u64 = 64 << 10;
 
 /// Figures of one model. No time of day and no duration: the same plan on the same adapter gives the same file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -161,8 +163,9 @@ impl Collected {
             match ModelResult::read(&folder, run)? {
                 Some(result) => collected.results.push(result),
                 None => {
-                    let reason = std::fs::read_to_string(folder.join(FAILURE_FILE)).ok();
-                    collected.missing.push((run.clone(), reason));
+                    let reason = crate::files::read_bounded(&folder.join(FAILURE_FILE), MAX_FAILURE).ok();
+                    let line = reason.map(|bytes| crate::plain(String::from_utf8_lossy(&bytes).trim()));
+                    collected.missing.push((run.clone(), line));
                 }
             }
         }

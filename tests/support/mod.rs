@@ -1,6 +1,8 @@
 //! What tests of whole runs share: golden files, small data sets, settings as TOML, the program itself.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod study;
+
 use std::{
     path::{Path, PathBuf},
     process::Output,

@@ -82,20 +82,23 @@ pub fn report(args: &ReportArgs, global: &GlobalArgs) -> Result<()> {
 
 fn finish(summary: &Summary, root: &Path, output: &Output) -> Result<()> {
     output.result(summary, || {
+        // A line a name, sentence or reason, whatever the study's files have in them.
+        let line = |text: &str| format!("{}\n", crate::plain(text));
         let mut text = String::new();
         for dataset in summary.datasets() {
             for sgt in [true, false] {
                 if summary.of(dataset, sgt).next().is_some() {
                     let training = if sgt { "Saliency Guided Training" } else { "plain training" };
-                    text += &format!("{dataset}, {training}\n{}\n", tables::accuracy(summary, dataset, sgt).to_text(None));
+                    text += &line(&format!("{dataset}, {training}"));
+                    text += &format!("{}\n", tables::accuracy(summary, dataset, sgt).to_text(None));
                 }
             }
         }
         for sentence in std::iter::once(&summary.scope).chain(&summary.findings) {
-            text += &format!("{sentence}\n");
+            text += &line(sentence);
         }
         for (folder, reason) in &summary.missing {
-            text += &format!("without a result: {folder} ({reason})\n");
+            text += &line(&format!("without a result: {folder} ({reason})"));
         }
         text + &root.join(report::HTML_FILE).display().to_string()
     })
