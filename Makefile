@@ -46,6 +46,7 @@ fuzz: cargo
 deny: cargo
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny was not found: cargo install --locked cargo-deny" >&2; exit 1; }
 	$(CARGO) deny --locked check
+	$(CARGO) deny --manifest-path fuzz/Cargo.toml --locked check
 
 driver:
 	@.ci/install-driver.sh

@@ -280,7 +280,8 @@ impl Fetcher {
         let (start, total) = match response.status().as_u16() {
             200 => (0, body_length),
             206 => match content_range(response.headers()) {
-                Some((start, total)) if start == have => (have, total.or(body_length.map(|length| have + length))),
+                // A length may be anything: one that is too large for the sum is too large for the file.
+                Some((start, total)) if start == have => (have, total.or(body_length.map(|length| have.saturating_add(length)))),
                 _ => {
                     part.set_len(0).map_err(local)?;
                     return Err(Failure::Retry("answered with another range than asked for".into()));

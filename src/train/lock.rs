@@ -1,8 +1,8 @@
 //! One process a run folder.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
+    fs::{File, Metadata, OpenOptions, TryLockError},
+    io::{self, Read, Seek, Write},
     path::Path,
 };
 
@@ -10,12 +10,16 @@ use crate::{Error, Result};
 
 /// Holds the number of the process that has the folder; left there when the run is over, empty then.
 const LOCK_FILE: &str = ".lock";
+/// Longest content of such a file: a number has ten digits at most.
+const LONGEST: u64 = 20;
 
 /// The right to write to a run folder. The operating system takes it back when the process ends, however it ends: a file that a killed
 /// process has left locks nothing.
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
+    /// Whether it is locked: not where the file system has no locks.
+    locked: bool,
 }
 
 impl RunLock {
@@ -42,38 +46,78 @@ impl RunLock {
     /// Takes the folder, which must exist.
     ///
     /// # Errors
-    /// [`Error::Locked`] if another run has it, [`Error::Io`] where the file cannot be written.
+    /// [`Error::Locked`] if another run has it, [`Error::Format`] where something else has its name, [`Error::Io`] where the file cannot be
+    /// written.
     pub fn take(folder: &Path) -> Result<RunLock> {
         let path = folder.join(LOCK_FILE);
         let problem = |error| Error::io("cannot write", &path)(error);
+        let other = || Error::format(&path, "is not the lock of a run; move it away and run the command again");
+        // Before it is opened: a link would be followed, to make or to change what it leads to, and a pipe waited for.
+        if path.symlink_metadata().is_ok_and(|found| !is_lock(&found)) {
+            return Err(other());
+        }
         let mut options = OpenOptions::new();
         let mut file = options.create(true).truncate(false).read(true).write(true).open(&path).map_err(problem)?;
+        // And after: it may have been replaced meanwhile.
+        let found = path.symlink_metadata().map_err(problem)?;
+        if !is_lock(&found) || !is_same(&found, &file.metadata().map_err(problem)?) {
+            return Err(other());
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut owner = String::new();
                 // Where locks are mandatory (Windows) the number cannot be read.
-                let _ = (&file).take(20).read_to_string(&mut owner);
+                let _ = (&file).take(LONGEST).read_to_string(&mut owner);
                 let owner = owner.trim().parse::<u32>().map_or(String::new(), |number| format!(" (process {number})"));
                 return Err(Error::Locked(format!(
                     "{}: another run{owner} is writing to this folder; wait for it, or give this one another --out",
                     folder.display()
                 )));
             }
-            // A file system without locks: the number alone does not tell whether that process still runs.
-            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => return Ok(RunLock { file }),
+            // The number alone would not tell whether that process still runs.
+            Err(TryLockError::Error(error)) if means_no_locks(&error) => {
+                log::warn!("{}: no locks on this file system; see to it that no other run writes there", folder.display());
+                return Ok(RunLock { file, locked: false });
+            }
             Err(TryLockError::Error(error)) => return Err(problem(error)),
         }
         // The number is for people; a full disk must not keep a run from going on.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(RunLock { file })
+        Ok(RunLock { file, locked: true })
     }
+}
+
+/// Whether a file with this `metadata` can be a lock: what is longer was written by somebody else.
+fn is_lock(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.len() <= LONGEST
+}
+
+/// Whether both are of one file.
+#[cfg(unix)]
+fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Elsewhere files have no numbers that could be asked for; links there are a matter of privileges.
+#[cfg(not(unix))]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
+}
+
+/// Whether a file system says so that it has no locks; NFS without its lock service: `ENOLCK`.
+fn means_no_locks(error: &io::Error) -> bool {
+    const ENOLCK: i32 = if cfg!(target_os = "linux") { 37 } else { 77 };
+    error.kind() == io::ErrorKind::Unsupported || (cfg!(unix) && error.raw_os_error() == Some(ENOLCK))
 }
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        let _ = self.file.set_len(0);
-        let _ = self.file.unlock();
+        if self.locked {
+            let _ = self.file.set_len(0);
+            let _ = self.file.unlock();
+        }
     }
 }
 
@@ -94,5 +138,45 @@ mod tests {
             std::fs::write(folder.path().join(LOCK_FILE), number).unwrap();
             RunLock::take(folder.path()).unwrap();
         }
+    }
+
+    /// Another's file under that name, or a link to one, stays as it is.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_lock_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, victim) = (root.path().join("run"), root.path().join("victim"));
+        std::fs::create_dir(&folder).unwrap();
+        let lock = folder.join(LOCK_FILE);
+        let content = "somebody's own content";
+        let refused = |what: &str| {
+            let error = RunLock::take(&folder).unwrap_err().to_string();
+            assert!(error.contains(".lock") && error.contains("not the lock of a run"), "{what}: {error}");
+            std::fs::remove_file(&lock).unwrap();
+        };
+        for short in ["7", content] {
+            std::fs::write(&victim, short).unwrap();
+            std::os::unix::fs::symlink(&victim, &lock).unwrap();
+            refused("a link");
+            assert_eq!(std::fs::read_to_string(&victim).unwrap(), short);
+        }
+        std::fs::hard_link(&victim, &lock).unwrap();
+        refused("a second name of a file");
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), content);
+        std::os::unix::fs::symlink(root.path().join("new"), &lock).unwrap();
+        refused("a link to nothing");
+        assert!(!root.path().join("new").exists());
+        let pipe = std::process::Command::new("mkfifo").arg(&lock).status().unwrap();
+        assert!(pipe.success());
+        refused("a pipe");
+        RunLock::take(&folder).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn errors_of_file_systems_without_locks() {
+        // ENOLCK, EOPNOTSUPP, ENOSYS; EIO and EBADF are errors.
+        let known = |number| means_no_locks(&io::Error::from_raw_os_error(number));
+        assert_eq!([37, 95, 38, 5, 9].map(known), [true, true, true, false, false]);
     }
 }

@@ -68,6 +68,29 @@ fn lies_about_the_length_are_found_out() {
     }
 }
 
+/// Once a part is there, lengths are added to it.
+#[test]
+fn lies_about_the_rest_of_a_part_are_found_out() {
+    let part = &gzip(&content(0))[..30_000];
+    for (range, length) in
+        [("30000-40000/*", u64::MAX), ("30000-40000/*", u64::MAX - 30_000), ("30000-40000/18446744073709551615", 7)]
+    {
+        let lie = Reply {
+            headers: vec![format!("Content-Range: bytes {range}"), format!("Content-Length: {length}")],
+            ..Reply::new(206, "a few bytes")
+        };
+        let server = Server::start(
+            move |path, range, _| if path.starts_with("/bad/") { lie.clone() } else { Reply::file(&file_at(path), range) },
+        );
+        let into = tempfile::tempdir().unwrap();
+        let mirrors = [format!("{}/bad", server.base), format!("{}/good", server.base)];
+        fetch_first(&entry(&[&mirrors[0], &mirrors[1]]), into.path(), Some(part)).unwrap();
+        assert!(first_is_complete(into.path()));
+        let (good, bad) = (format!("/good/{}.gz 30000", NAMES[0]), format!("/bad/{}.gz 30000", NAMES[0]));
+        assert_eq!(server.requests(), [bad, good], "{length}: not even begun");
+    }
+}
+
 #[test]
 fn redirects_to_anything_but_the_web_are_not_followed() {
     let folder = tempfile::tempdir().unwrap();
