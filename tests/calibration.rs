@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 
 use common::gpu;
 use saliq::{
-    config::{LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, RunConfig},
+    config::{LayerBits, LayerConfig, QuantizationConfig, RunConfig},
     data::{self, Dataset},
     model::Model,
     reference::network::ReferenceNetwork,
@@ -36,15 +36,10 @@ fn first_step(settings: &str, out: &Path) -> (RunConfig, StepLine) {
 
 /// Magnitudes of what each quantized activation is given, over the first 80 images: four batches of 20.
 fn magnitudes(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
-    let signed = config.quantization.pact == PactKind::Signed;
     let bits = config.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
     let float = QuantizationConfig { bits, ..config.quantization.clone() };
-    let mut network: NetworkConfig = config.network.clone();
-    // Signed PACT takes the place of the ReLU: nothing stands there while it does not clip.
-    let quantizes = |index: usize| config.quantization.bits[index].activation < 32;
-    let passes = |name: &str| signed && (name == "act1" && quantizes(0) || name == "act2" && quantizes(1));
-    network.layers.retain(|layer| !matches!(layer, LayerConfig::Activation { name } if passes(name)));
-    let reference = ReferenceNetwork::new(&network, &float, true).unwrap();
+    let network = &config.network;
+    let reference = ReferenceNetwork::new(network, &float, true).unwrap();
     let parameters = reference.layout.initialize(config.seed, config.weight_init);
     let parameters: Vec<f64> = parameters.into_iter().map(f64::from).collect();
     let (mean, deviation) = NORMALIZATION;

@@ -3,7 +3,7 @@
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig},
+    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig},
     gpu::{Gpu, Recording},
     layout::{ParameterLayout, StepRecord, groups, to_nchw},
     nn::{Network, NetworkOptions, TrainingPass},
@@ -72,8 +72,8 @@ pub async fn observe_activations(
     Ok(())
 }
 
-/// As [`observe_activations`] with all activations in float: what each quantized one would quantize, under its name. These are values after the ReLU,
-/// except for signed PACT, which stands in the place of the ReLU: there layers hand on what they compute, until it clips.
+/// As [`observe_activations`] with all activations in float: what each quantized one would quantize, under its name. The ReLU stands in the
+/// place of signed PACT too.
 ///
 /// # Errors
 /// As [`observe_activations`].
@@ -86,71 +86,5 @@ pub async fn observe_unquantized(
 ) -> Result<()> {
     let bits = pass.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
     let float = QuantizationConfig { bits, ..pass.quantization.clone() };
-    let (network, sources) = without_signed(pass.network, pass.quantization);
-    let pass = ActivationPass { network: &network, quantization: &float, ..*pass };
-    observe_activations(gpu, &pass, data, images, &mut |name, values| {
-        let source = sources.iter().find(|(source, _)| source == name);
-        visit(source.map_or(name, |(_, activation)| activation), values);
-    })
-    .await
-}
-
-/// The network without the activations that are quantized by signed PACT, and whose outputs these quantize: (layer, activation).
-fn without_signed(network: &NetworkConfig, quantization: &QuantizationConfig) -> (NetworkConfig, Vec<(String, String)>) {
-    let layers = network.weight_layers();
-    let is_quantized = |name: &str| {
-        let position = layers.iter().position(|layer| layer.activation == Some(name));
-        position.is_some_and(|position| quantization.layer_bits(position).quantizes_activations())
-    };
-    let mut kept: Vec<LayerConfig> = Vec::new();
-    let mut sources = Vec::new();
-    for layer in &network.layers {
-        match (layer, kept.last()) {
-            (LayerConfig::Activation { name }, Some(last)) if quantization.pact == PactKind::Signed && is_quantized(name) => {
-                sources.push((last.label(kept.len()), name.clone()));
-            }
-            // It is off, and would stand between a layer and its activation.
-            (LayerConfig::Dropout { .. }, _) => {}
-            _ => kept.push(layer.clone()),
-        }
-    }
-    (NetworkConfig { layers: kept, ..network.clone() }, sources)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Shape, expand_bits};
-
-    #[test]
-    fn signed_activations_quantize_what_the_layer_before_computes() {
-        let activation = |name: &str| LayerConfig::Activation { name: name.into() };
-        let linear = |name: &str| LayerConfig::Linear { name: name.into(), out_features: 4 };
-        let network = NetworkConfig {
-            input: Shape::new(1, 4, 4),
-            classes: 4,
-            layers: vec![
-                LayerConfig::Conv { name: "conv1".into(), out_channels: 4, kernel: 1, stride: 1, padding: 0 },
-                LayerConfig::BatchNorm { name: "bn1".into() },
-                activation("act1"),
-                LayerConfig::Conv { name: "conv2".into(), out_channels: 4, kernel: 1, stride: 1, padding: 0 },
-                LayerConfig::MaxPool { kernel: 2, stride: 2 },
-                LayerConfig::Dropout { rate: 0.5 },
-                activation("act2"),
-                linear("fc1"),
-                activation("act3"),
-                linear("fc2"),
-            ],
-        };
-        let bits = expand_bits(&LayerBits::parse_list("4,4,w4a32,w32a32").unwrap(), &network).unwrap();
-        let signed = QuantizationConfig { bits, pact: PactKind::Signed, ..QuantizationConfig::default() };
-        let (passing, sources) = without_signed(&network, &signed);
-        let names: Vec<String> = passing.layers.iter().enumerate().map(|(index, layer)| layer.label(index + 1)).collect();
-        assert_eq!(names, ["conv1", "bn1", "conv2", "pool4", "fc1", "act3", "fc2"]);
-        let pairs: Vec<_> = sources.iter().map(|(source, activation)| (source.as_str(), activation.as_str())).collect();
-        assert_eq!(pairs, [("bn1", "act1"), ("pool4", "act2")]);
-        let unsigned = QuantizationConfig { pact: PactKind::Unsigned, ..signed };
-        let (kept, sources) = without_signed(&network, &unsigned);
-        assert!(sources.is_empty() && kept.layers.len() == network.layers.len() - 1);
-    }
+    observe_activations(gpu, &ActivationPass { quantization: &float, ..*pass }, data, images, visit).await
 }

@@ -27,9 +27,11 @@ pub struct CalibrationStart<'a> {
     pub live: bool,
 }
 
-/// (name, value) for the α or step of every quantized activation, from its float input over the first 4 batches in file order (behind the ReLU,
-/// except for signed PACT, which takes its place): the 99.9th percentile of the magnitudes, or LSQ's step for their mean, with the weights fake-quantized
-/// as they will be. Batch norms take the statistics of those batches, as the first steps will, where `start.live`; dropout is off.
+/// (name, value) for the α or step of every quantized activation, from its float input after the ReLU over the first 4 batches in file order: the
+/// 99.9th percentile of the magnitudes, or LSQ's step for their mean, with the weights fake-quantized as they will be. Signed PACT, which takes the
+/// place of the ReLU, is calibrated on the ReLU's values as well: on what goes into it while it does not clip, α's become several times as large,
+/// and models trained from there worse (docs/results/quantizers.md). Batch norms take the statistics of those batches, as the first steps will,
+/// where `start.live`; dropout is off.
 pub async fn calibrate_activations(
     gpu: &Gpu,
     network: &NetworkConfig,
