@@ -129,7 +129,7 @@ fn mean_and_deviation(pixels: &[u8]) -> (f32, f32) {
 /// Loads the data set called `name`: a known name (see [`catalog`]), else a folder with four IDX files.
 ///
 /// Full named sets are looked up in `data_dir` (in a folder of the set's name, torchvision's, or itself), in
-/// `SALIQ_DATA_DIR` likewise, in the user's [`cache_dir`] and in `/usr/share/datasets`. A copy that differs from the
+/// `SALIQ_DATA_DIR` likewise, in the user's [`cache_dir`](crate::files::cache_dir) and in `/usr/share/datasets`. A copy that differs from the
 /// published one is used, with a warning in the log.
 ///
 /// # Errors
