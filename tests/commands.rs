@@ -12,8 +12,9 @@ use std::{
 use common::assert_close;
 use image::GenericImageView;
 use safetensors::Dtype;
+use saliq::{config::Shape, data::Split};
 use serde_json::Value;
-use support::{SMALL_NETWORK, Tensors, golden, json, refused, succeed, text};
+use support::{MNIST, SMALL_NETWORK, Tensors, colored, golden, json, refused, succeed, text, write_folder};
 
 /// A run folder with a small trained model, made once.
 fn trained() -> &'static Path {
@@ -67,6 +68,76 @@ fn train_writes_a_run_folder() {
     let model = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
     assert!(model(trained()) == model(&again), "config.toml gave another model");
     assert!(refused(2, &["train", "--out", text(&again)]).contains("--force"));
+}
+
+#[test]
+fn snapshots_stay_in_the_run_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("small.toml");
+    fs::write(&config, format!("test-limit = 20\ntrain-limit = 64\nbatch-size = 32\n{SMALL_NETWORK}")).unwrap();
+    let out = folder.path().join("out");
+    let train = |steps: &str, more: &[&str]| {
+        json(&[&["train", "--config", text(&config), "--out", text(&out), "--steps", steps], more].concat())
+    };
+    let every = ["--snapshot-every", "2"];
+    let (tensors, drawn) = (out.join("snapshots.safetensors"), out.join("snapshots.png"));
+    assert_eq!(train("3", &every)["snapshots"], text(&drawn));
+    let first = Tensors::open(&tensors);
+    let steps = first.i64("steps");
+    assert!(steps.len() >= 2 && steps.windows(2).all(|pair| pair[0] < pair[1]), "{steps:?}");
+    assert_eq!(first.f32("maps").len(), steps.len() * 8 * 784);
+    assert_eq!((first.f32("images").len(), first.i64("labels")), (8 * 784, (0..8).collect()));
+    let (width, height) = picture(&drawn);
+    assert!(width > 100 && height > 8 * 28, "{width}×{height}");
+
+    // A run that goes on keeps what it had; one that replaces it does not.
+    assert_eq!(train("3", &["--resume", "--snapshot-every", "2"])["snapshots"], text(&drawn));
+    train("6", &["--resume", "--snapshot-every", "2"]);
+    let more = Tensors::open(&tensors);
+    assert!(more.i64("steps").starts_with(&steps[..steps.len() - 1]) && more.i64("steps").len() > steps.len());
+    assert_eq!(more.f32("maps")[..8 * 784], first.f32("maps")[..8 * 784]);
+    assert!(train("1", &["--force"]).get("snapshots").is_none());
+    assert!(!tensors.exists() && !drawn.exists());
+}
+
+#[test]
+fn a_run_folder_knows_where_its_data_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("fashion-mnist");
+    let [train, test] = [9, 10].map(|seed| colored(40, seed));
+    write_folder(&images, Shape::new(3, 11, 13), &train, &test);
+    let out = folder.path().join("run");
+    let network = "[[network.layers]]\ntype = \"linear\"\nname = \"fc1\"\nout-features = 4\n";
+    let config = folder.path().join("linear.toml");
+    fs::write(&config, format!("steps = 1\nbatch-size = 8\n{network}")).unwrap();
+    // By a path that holds only where the command is run.
+    let mut command = support::saliq();
+    command.current_dir(&images).args(["train", "--config", text(&config), "--dataset", ".", "--out", text(&out), "--quiet"]);
+    assert!(command.status().unwrap().success());
+
+    assert_eq!(json(&["eval", text(&out)])["images"], 40);
+    json(&["explain", text(&out), "--count", "1", "--out", text(&folder.path().join("maps"))]);
+    json(&["compare", text(&out), text(&out), "--count", "2", "--out", text(&folder.path().join("compared"))]);
+    assert_eq!(json(&["train", "--resume", "--out", text(&out)])["already_finished"], true);
+    let again = folder.path().join("again");
+    succeed(&["train", "--config", text(&out.join("config.toml")), "--out", text(&again), "--quiet"]);
+    let model = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
+    assert!(model(&out) == model(&again));
+    assert!(!String::from_utf8_lossy(&model(&out)).contains(text(folder.path())), "a model holds no path");
+
+    // A named set in a folder of its own.
+    let named = folder.path().join("named");
+    let copy = folder.path().join("data").join("mnist");
+    let [train, test] = [3, 4].map(|seed| {
+        let mut split = Split { labels: (0..10).collect(), images: vec![0; 7840] };
+        split.images.iter_mut().enumerate().for_each(|(index, pixel)| *pixel = (index * seed % 251) as u8);
+        split
+    });
+    write_folder(&copy, MNIST, &train, &test);
+    let mut command = support::saliq();
+    command.current_dir(folder.path()).args(["train", "--steps", "1", "--sgt", "false", "--dataset", "mnist"]);
+    assert!(command.args(["--data-dir", "data", "--out", text(&named), "--quiet"]).status().unwrap().success());
+    assert_eq!(json(&["eval", text(&named)])["images"], 10);
 }
 
 #[test]
@@ -212,6 +283,7 @@ fn explain_by_every_method() {
     assert!(refused(&["--method", "grad-cam", "--layer", "conv7"]).contains("conv1"));
     assert!(refused(&["--method", "lrp", "--output", "log-softmax"]).contains("--output logit"));
     assert!(refused(&["--layer", "conv1"]).contains("grad-cam"));
+    assert_eq!(refused(&["--method", "gradient,lrp,gradient"]), "--method: gradient is named twice");
 }
 
 #[test]

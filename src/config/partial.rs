@@ -258,7 +258,7 @@ settings! {
         /// learning rate from there on.
         #[arg(value_name = "stop|skip|lower-lr", hide_possible_values = true)]
         on_non_finite: OnNonFinite,
-        /// Steps between two saliency pictures of a few fixed images, a filmstrip in the report; 0 for none [default: 0]
+        /// Steps between two saliency maps of a few fixed images, kept in snapshots.png and snapshots.safetensors; 0 for none [default: 0]
         #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
         snapshot_every: i64,
     }

@@ -139,6 +139,15 @@ pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset> {
     load_from(name, &Places::of_user(data_dir))
 }
 
+/// The whole path of the folder that `name` stands for: none for a known name, and for a path that is not UTF-8.
+pub fn folder(name: &str) -> Option<String> {
+    if catalog::find(name).is_some() {
+        return None;
+    }
+    // Resolved, as the data set's name is: `.` has one.
+    std::fs::canonicalize(name).ok()?.into_os_string().into_string().ok()
+}
+
 fn load_from(name: &str, places: &Places) -> Result<Dataset> {
     match catalog::find(name) {
         Some(entry) => load_named(entry, places),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
 
-use super::ModelInputArgs;
+use super::{ModelInputArgs, judge::refuse_repeated};
 use crate::{
     Error, Result,
     config::{MaskRank, real, suggestion},
@@ -196,11 +196,12 @@ pub struct ExplainArgs {
 }
 
 impl ExplainArgs {
-    /// Refuses settings that no chosen method would look at.
+    /// Refuses a method named twice, and settings that no chosen method would look at.
     ///
     /// # Errors
     /// [`Error::Usage`] naming the flag.
     pub fn validate(&self) -> Result<()> {
+        refuse_repeated(&self.method)?;
         type Takes = fn(Method) -> bool;
         let flags: [(&str, bool, Takes); 6] = [
             ("baseline", self.baseline.is_some(), Method::takes_baseline),

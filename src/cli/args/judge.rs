@@ -43,11 +43,7 @@ impl JudgedMethodArgs {
     /// # Errors
     /// [`Error::Usage`] naming it.
     pub fn validate(&self) -> Result<()> {
-        let twice = self.method.iter().enumerate().find(|(index, method)| self.method[..*index].contains(method));
-        match twice {
-            Some((_, method)) => Err(Error::Usage(format!("--method: {} is named twice", method.name()))),
-            None => Ok(()),
-        }
+        refuse_repeated(&self.method)
     }
 
     /// The settings of the methods, for images normalised with this mean and deviation.
@@ -68,6 +64,14 @@ impl JudgedMethodArgs {
             batch_size: input.batch_size,
             ..defaults
         }
+    }
+}
+
+/// Refuses a method named twice: results are kept by the method's name.
+pub(super) fn refuse_repeated(methods: &[Method]) -> Result<()> {
+    match methods.iter().enumerate().find(|(index, method)| methods[..*index].contains(method)) {
+        Some((_, method)) => Err(Error::Usage(format!("--method: {} is named twice", method.name()))),
+        None => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Instant};
 
 use serde::Serialize;
 
-use super::train::train;
+use super::{snapshots, train::train};
 use crate::{
     Error, Result,
     batch::ResidentData,
@@ -20,8 +20,8 @@ use crate::{
     post_training::distributions,
     quant::QuantizerState,
     report::{
-        Block, ColorMap, DistributionChart, Filmstrip, Grid, GridColumn, LineChart, QuantizerTrace, Report, ResultRow, Section,
-        Series, quantizer_charts, result_table,
+        Block, ColorMap, DistributionChart, Grid, GridColumn, LineChart, QuantizerTrace, Report, ResultRow, Section, Series,
+        quantizer_charts, result_table,
     },
     saliency::{Attributions, DataOptions, ExplainedNetwork, Method, MethodOptions, explain_data},
     train::{Outcome, RunFolder, Start},
@@ -208,17 +208,8 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
         colormap: ColorMap::Diverging,
     };
     let float = &trained[0].outcome;
-    let shown = dataset.test.select(&float.snapshot_images, dataset.shape);
-    let film_pixels: Vec<f32> = shown.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
-    let filmstrip = Filmstrip {
-        title: "Saliency of the float model while it trains",
-        shape: dataset.shape,
-        images: &film_pixels,
-        labels: &shown.labels,
-        class_names: &dataset.class_names,
-        frames: float.snapshots.iter().map(|snapshot| (snapshot.step, snapshot.saliency.clone())).collect(),
-        colormap: ColorMap::Diverging,
-    };
+    let filmstrip =
+        snapshots::picture("Saliency of the float model while it trains", dataset, &float.snapshot_images, &float.snapshots)?;
     let chart = |title: &str, y_label: &str, log_y: bool, value: fn(&crate::train::StepLine) -> f64| LineChart {
         title: title.into(),
         x_label: "step".into(),
@@ -240,7 +231,7 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
     let traces: Vec<QuantizerTrace<'_>> = trained.iter().enumerate().filter(|(_, one)| one.bits != "32").map(trace).collect();
     Ok(vec![
         ("saliency.png", grid.png()?),
-        ("filmstrip.png", filmstrip.png()?),
+        ("filmstrip.png", filmstrip),
         ("loss.svg", loss.to_svg()?.into_bytes()),
         ("kl.svg", kl.to_svg()?.into_bytes()),
         ("quantizers.svg", quantizer_charts(&traces).to_svg()?.into_bytes()),

@@ -14,9 +14,10 @@ pub mod export;
 mod judge;
 pub mod quantize;
 pub mod reproduce;
+mod snapshots;
 pub mod train;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{
     args::{GlobalArgs, ModelInputArgs, Split},
@@ -24,11 +25,12 @@ use super::{
 };
 use crate::{
     Error, Result,
-    config::{Normalize, NormalizeSpec},
+    config::{Normalize, NormalizeSpec, PartialRunConfig, short_name},
     data::{self as datasets, Dataset},
     gpu::{DeviceProfile, Gpu, GpuOptions},
-    model::Model,
+    model::{MODEL_FILE, Model},
     pipelines::CachedGpu,
+    train::RunFolder,
 };
 
 /// The adapter that `--adapter` names. `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default limits and no optional feature.
@@ -55,14 +57,15 @@ fn dataset_for(
     data_dir: Option<&Path>,
     normalize: Option<&NormalizeSpec>,
 ) -> Result<(Dataset, (f32, f32))> {
+    let trained_on = TrainedOn::of(model);
     let name = match (dataset, model.config.dataset.as_str()) {
         (Some(name), _) => name.to_string(),
         (None, "") => {
             return Err(Error::Usage("the model does not say what it was trained on; name a data set with --dataset".into()));
         }
-        (None, own) => own.into(),
+        (None, own) => trained_on.dataset.unwrap_or_else(|| own.into()),
     };
-    let dataset = datasets::load(&name, data_dir)?;
+    let dataset = datasets::load(&name, data_dir.or(trained_on.data_dir.as_deref()))?;
     if dataset.shape != model.config.network.input || dataset.classes > model.config.network.classes {
         return Err(Error::Data(format!(
             "{name} has images of {:?} and {} classes, the model takes {:?} and {}",
@@ -80,6 +83,30 @@ fn dataset_for(
         None => dataset.normalization(&Normalize::Standard),
     };
     Ok((dataset, normalization))
+}
+
+/// Where the data are that a model was trained on, as the config.toml beside it has it: the model itself holds no paths.
+#[derive(Default)]
+struct TrainedOn {
+    dataset: Option<String>,
+    data_dir: Option<PathBuf>,
+}
+
+impl TrainedOn {
+    /// Nothing for a file outside a run folder, for a configuration that is another model's or cannot be read, and for folders that
+    /// are no longer there: the name may still be found elsewhere.
+    fn of(model: &Model) -> TrainedOn {
+        let in_folder = model.path.file_name().is_some_and(|name| name == MODEL_FILE);
+        let file = model.path.parent().map(RunFolder::config_of).filter(|file| in_folder && file.is_file());
+        let Some(Ok(settings)) = file.map(|file| PartialRunConfig::from_file(&file)) else { return TrainedOn::default() };
+        if short_name(settings.dataset_name()) != model.config.dataset {
+            return TrainedOn::default();
+        }
+        TrainedOn {
+            dataset: settings.dataset.filter(|dataset| Path::new(dataset).is_dir()),
+            data_dir: settings.data_dir.filter(|folder| folder.is_dir()),
+        }
+    }
 }
 
 /// The split that `--split` names.

@@ -35,7 +35,8 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     let gpu = super::open_gpu(global)?;
     let outcome = train(&gpu, &config, &dataset, start, &global.output())?;
     tuning::record(&config.out)?;
-    report(&config, &outcome, &gpu, &global.output())
+    let snapshots = super::snapshots::write(&config.out, &dataset, &outcome, start)?;
+    report(&config, &outcome, snapshots.as_deref(), &gpu, &global.output())
 }
 
 /// Flags over the configuration that the run folder has.
@@ -62,7 +63,13 @@ fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<Part
 /// The complete configuration with its data set. A model to start from brings its own normalisation.
 fn resolve(settings: PartialRunConfig) -> Result<(RunConfig, Dataset)> {
     let dataset = data::load(settings.dataset_name(), settings.data_dir.as_deref())?;
-    let config = resolve_for(settings, &dataset)?;
+    let folder = data::folder(settings.dataset_name());
+    let mut config = resolve_for(settings, &dataset)?;
+    // config.toml is to repeat the run from wherever it is read; the model's metadata has the name alone.
+    if let Some(folder) = folder {
+        config.dataset = folder;
+    }
+    config.data_dir = config.data_dir.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
     Ok((config, dataset))
 }
 
@@ -158,9 +165,12 @@ struct TrainResult<'a> {
     seconds: f64,
     adapter: String,
     already_finished: bool,
+    /// The picture of `--snapshot-every`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshots: Option<&'a std::path::Path>,
 }
 
-fn report(config: &RunConfig, outcome: &Outcome, gpu: &Gpu, output: &Output) -> Result<()> {
+fn report(config: &RunConfig, outcome: &Outcome, snapshots: Option<&std::path::Path>, gpu: &Gpu, output: &Output) -> Result<()> {
     let result = TrainResult {
         out: &config.out,
         accuracy: outcome.evaluation.accuracy,
@@ -170,11 +180,13 @@ fn report(config: &RunConfig, outcome: &Outcome, gpu: &Gpu, output: &Output) -> 
         seconds: outcome.seconds,
         adapter: gpu.adapter_description(),
         already_finished: outcome.already_finished,
+        snapshots,
     };
     output.result(&result, || {
         let state = if outcome.already_finished { "the run was finished already" } else { "trained" };
+        let maps = snapshots.map(|picture| format!("\nsaliency while it trained: {}", picture.display())).unwrap_or_default();
         format!(
-            "{state}: test accuracy {:.2} % on {} images, loss {:.4}; {}",
+            "{state}: test accuracy {:.2} % on {} images, loss {:.4}; {}{maps}",
             100.0 * outcome.evaluation.accuracy,
             outcome.evaluation.images,
             outcome.evaluation.loss,
