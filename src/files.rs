@@ -19,17 +19,32 @@ pub fn cache_dir() -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "saliq").map(|folders| folders.cache_dir().to_path_buf())
 }
 
+/// Symbolic links that lead from one to the next at most.
+const MAX_LINKS: usize = 40;
+
 /// A file's whole content, on disk under a temporary name. Dropped without [`Self::commit`] it goes away.
 pub struct Staged {
-    file: tempfile::NamedTempFile,
+    content: Content,
     path: PathBuf,
 }
 
-/// Writes `bytes` to a temporary file beside `path` and syncs it. Missing folders are created.
+enum Content {
+    /// Beside the file that it will replace.
+    Beside(tempfile::NamedTempFile),
+    /// For a device or a pipe, which holds nothing that could be replaced.
+    Through(Vec<u8>),
+}
+
+/// Writes `bytes` to a temporary file beside `path` and syncs it. Missing folders are created. A symbolic link stays one: what it
+/// points to is written. For a device or a pipe, `bytes` wait in memory.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`.
 pub fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
+    if is_special(path) {
+        return Ok(Staged { content: Content::Through(bytes.into()), path: path.into() });
+    }
+    let path = &behind_links(path)?;
     let folder = folder_of(path);
     std::fs::create_dir_all(folder).map_err(Error::io("its folder cannot be created", path))?;
     let mut builder = tempfile::Builder::new();
@@ -42,7 +57,7 @@ pub fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
         let permissions = std::fs::Permissions::from_mode(0o644);
         file.as_file().set_permissions(permissions).map_err(Error::io("cannot write", path))?;
     }
-    Ok(Staged { file, path: path.into() })
+    Ok(Staged { content: Content::Beside(file), path: path.into() })
 }
 
 impl Staged {
@@ -51,13 +66,50 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`] naming the file; an older one is then untouched.
     pub fn commit(self) -> Result<()> {
-        let Staged { file, path } = self;
-        file.persist(&path).map_err(|error| Error::io("cannot write", &path)(error.error))?;
-        sync_folder(&path)
+        let Staged { content, path } = self;
+        match content {
+            Content::Beside(file) => {
+                file.persist(&path).map_err(|error| Error::io("cannot write", &path)(error.error))?;
+                sync_folder(&path)
+            }
+            Content::Through(bytes) => write_through(&path, &bytes).map_err(Error::io("cannot write", &path)),
+        }
     }
 }
 
-/// Writes `bytes` to a temporary file beside `path`, syncs it, and renames it to `path`. Missing folders are created.
+/// Whether something is at `path` that is written to, not replaced: a device, a pipe, standard output.
+fn is_special(path: &Path) -> bool {
+    is_standard_output(path) || std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+fn is_standard_output(path: &Path) -> bool {
+    cfg!(unix) && ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
+}
+
+fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if is_standard_output(path) {
+        // By the handle there is: opened anew, a file that the output goes to would be written from its beginning.
+        let mut output = std::io::stdout().lock();
+        return output.write_all(bytes).and_then(|()| output.flush());
+    }
+    // Waits for a pipe's reader, as a shell does.
+    std::fs::OpenOptions::new().write(true).open(path)?.write_all(bytes)
+}
+
+/// The file that a symbolic link ends at, there or not; `path` itself where it is none.
+fn behind_links(path: &Path) -> Result<PathBuf> {
+    let mut at = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        match std::fs::read_link(&at) {
+            Ok(target) => at = folder_of(&at).join(target),
+            Err(_) => return Ok(at),
+        }
+    }
+    Err(Error::io("cannot write", path)(std::io::Error::other("too many symbolic links, one behind the other")))
+}
+
+/// Writes `bytes` to a temporary file beside `path`, syncs it, and renames it to `path`. Missing folders are created. As with [`stage`],
+/// a symbolic link is followed, and a device or a pipe is written to.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`; an older file there is then untouched.
@@ -110,4 +162,53 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
         return Err(Error::format(path, format!("larger than the {limit} bytes that such a file can have")));
     }
     Ok(bytes)
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{FileTypeExt, symlink},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_symbolic_link_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("there")).unwrap();
+        fs::write(at("there/old"), "old").unwrap();
+        symlink("there/old", at("first")).unwrap();
+        symlink(at("first"), at("second")).unwrap();
+        write_atomically(&at("second"), b"new").unwrap();
+        assert_eq!(fs::read(at("there/old")).unwrap(), b"new");
+        assert!(at("first").is_symlink() && at("second").is_symlink());
+        assert_eq!(fs::read_dir(at("there")).unwrap().count(), 1, "no temporary file is left");
+
+        symlink("there/not-yet", at("dangling")).unwrap();
+        write_atomically(&at("dangling"), b"made").unwrap();
+        assert_eq!(fs::read(at("there/not-yet")).unwrap(), b"made");
+
+        symlink("round", at("round")).unwrap();
+        let error = write_atomically(&at("round"), b"never").unwrap_err().to_string();
+        assert!(error.contains("symbolic links") && at("round").is_symlink(), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        symlink(&pipe, folder.path().join("link")).unwrap();
+        for path in [pipe.clone(), folder.path().join("link")] {
+            let (source, content) = (pipe.clone(), vec![7; 100_000]);
+            let reader = std::thread::spawn(move || fs::read(source).unwrap());
+            write_atomically(&path, &content).unwrap();
+            assert!(reader.join().unwrap() == content);
+            assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+        }
+        assert!(folder.path().join("link").is_symlink());
+    }
 }

@@ -277,6 +277,29 @@ fn usage() {
 }
 
 #[test]
+fn models_that_are_none_say_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("empty")).unwrap();
+    fs::write(at("zip.pt"), b"PK\x03\x04\0\0\x08\x08\0\0rest").unwrap();
+    fs::write(at("old.pt"), b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20rest").unwrap();
+    for (name, expected) in [
+        ("nosuch", "the run folder that `saliq train` wrote"),
+        ("empty", "holds no model.safetensors"),
+        ("zip.pt", "safetensors.torch.save_file"),
+        ("old.pt", "safetensors.torch.save_file"),
+    ] {
+        let message = refused(1, &["eval", text(&at(name))]);
+        assert!(message.contains(expected) && message.contains(name), "{message}");
+    }
+    let model = golden("table1");
+    for command in [vec!["explain", text(&model)], vec!["drop", text(&model)], vec!["compare", text(&model), text(&model)]] {
+        let message = refused(2, &[&command[..], &["--dataset", "mnist-mini", "--out", text(&at("zip.pt"))]].concat());
+        assert!(message.contains("is a file; name a folder"), "{message}");
+    }
+}
+
+#[test]
 fn places_that_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

@@ -153,8 +153,16 @@ fn eval() {
     for (class, row) in per_class.iter().enumerate() {
         assert_eq!((row["class"].as_u64(), row["name"].as_str()), (Some(class as u64), Some(&*class.to_string())));
         for key in ["accuracy", "precision"] {
-            assert!((0.0..=1.0).contains(&row[key].as_f64().unwrap()), "{row}");
+            assert!(row[key].is_null() || (0.0..=1.0).contains(&row[key].as_f64().unwrap()), "{row}");
         }
+    }
+    // Of no images there is no share.
+    let few = json(&["eval", text(trained()), "--count", "1"]);
+    let empty: Vec<_> = few["per_class"].as_array().unwrap().iter().filter(|row| row["images"] == 0).collect();
+    assert!(empty.len() == 9 && empty.iter().all(|row| row["accuracy"].is_null()), "{few}");
+    assert!(succeed(&["eval", text(trained()), "--count", "1"]).contains('–'));
+    for more in [&["--per-channel", "false"][..], &["--per-channel=false"]] {
+        assert_eq!(json(&[&["eval"], more, &[text(trained()), "--count", "1"]].concat()), few, "{more:?}");
     }
     let confusion: Vec<Vec<u64>> = serde_json::from_value(result["confusion"].clone()).unwrap();
     assert_eq!(confusion.iter().flatten().sum::<u64>(), 50);
@@ -320,6 +328,26 @@ fn explain_several_models() {
 }
 
 #[test]
+fn explain_refuses_models_of_different_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let (other, out) = (folder.path().join("garments"), folder.path().join("out"));
+    let config = folder.path().join("small.toml");
+    fs::write(&config, format!("test-limit = 20\nbatch-size = 8\nsteps = 1\n{SMALL_NETWORK}")).unwrap();
+    succeed(&["train", "--config", text(&config), "--dataset", "fashion-mini", "--out", text(&other), "--quiet"]);
+    let both = ["explain", text(trained()), text(&other), "--count", "1", "--out", text(&out)];
+    assert!(refused(2, &both).contains("small and garments were trained on different images"));
+    // With --dataset the model that has other names for the classes is named.
+    let output = support::run(&[&both[..], &["--dataset", "mnist-mini"]].concat());
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && notes.contains("class 0 is T-shirt"), "{notes}");
+    assert!(!notes.contains("small"), "{notes}");
+
+    let few = support::run(&["explain", text(trained()), "--count", "99999", "--method", "random", "--out", text(&out)]);
+    let notes = String::from_utf8_lossy(&few.stderr);
+    assert!(few.status.success() && notes.contains("the test split of mnist-mini has 1000 images"), "{notes}");
+}
+
+#[test]
 fn devices() {
     let adapters = json(&["devices"]);
     let adapters = adapters.as_array().unwrap();
@@ -377,6 +405,9 @@ fn demo() {
     for scheme in ["src=\"http", "href=\"http", "url(http"] {
         assert!(!report.contains(scheme), "the report must stand alone: {scheme}");
     }
+    let commands: Vec<_> = report.match_indices("saliq train").map(|(at, _)| report[at..].lines().next().unwrap()).collect();
+    let folders: std::collections::HashSet<_> = commands.iter().filter_map(|line| line.split("--out ").nth(1)).collect();
+    assert_eq!((commands.len(), folders.len()), (4, 4), "each has a folder of its own: {commands:?}");
     for model in ["float", "4-4", "4-2", "2-2"] {
         assert!(out.join(model).join("model.safetensors").is_file(), "{model}");
     }

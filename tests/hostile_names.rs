@@ -151,6 +151,7 @@ fn grids() {
             images: &values,
             labels: &[1],
             class_names: &names,
+            explained: name,
             columns: vec![GridColumn {
                 model: name,
                 method: "gradient",

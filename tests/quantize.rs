@@ -163,6 +163,9 @@ fn the_result_is_a_model_like_any_other() {
     assert_eq!(names, ["histograms.svg", "model.safetensors", "report.html"]);
     let report = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(report.contains("conv2.weight, 3 bits") && report.contains("act1, 4 bits"));
+    for made in ["mnist-mini", "saliq quantize", "--bits 4,w3a4", text(float())] {
+        assert!(report.contains(made), "{made}");
+    }
     // Only what the numbers depend on is in it: the same call gives the same file.
     let model = fs::read(out.join("model.safetensors")).unwrap();
     quantize(&["--force"]);
@@ -258,6 +261,10 @@ fn what_cannot_be_is_refused() {
     assert!(refused_with(2, &["--bits", "2,2,2,2"]).contains("3 layers"));
     assert!(refused_with(2, &["--bits", "1"]).contains("--weight-quant binary"));
     assert!(!out.exists());
+    let quantized = folder.path().join("quantized.safetensors");
+    succeed(&["quantize", text(float()), "--bits", "4,2", "--calibrate", "8", "--out", text(&quantized), "--quiet"]);
+    let message = refused(2, &["quantize", text(&quantized), "--bits", "4", "--out", text(&out)]);
+    assert!(message.contains("is quantized already (4,2"), "{message}");
     fs::write(&out, "mine").unwrap();
     assert!(refused_with(2, &["--bits", "4"]).contains("--force"));
     assert_eq!(fs::read_to_string(&out).unwrap(), "mine");

@@ -28,7 +28,7 @@ fn with_grid(shape: Shape, rows: usize, models: usize, check: impl FnOnce(Grid))
         masked: &images,
         predictions: &predictions,
         probabilities: &probabilities,
-        accuracy: Some(0.98),
+        accuracy: Some((0.98, 1000)),
     };
     check(Grid {
         title: "Title",
@@ -36,6 +36,7 @@ fn with_grid(shape: Shape, rows: usize, models: usize, check: impl FnOnce(Grid))
         images: &images,
         labels: &labels,
         class_names: &[],
+        explained: "the predicted class",
         columns: vec![column; models],
         colormap: ColorMap::Diverging,
     });
@@ -118,6 +119,7 @@ fn nearest_neighbour_cells_show_the_image_exactly() {
         images: &images,
         labels: &[0],
         class_names: &[],
+        explained: "the predicted class",
         columns: Vec::new(),
         colormap: ColorMap::Gray,
     };

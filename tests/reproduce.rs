@@ -245,6 +245,19 @@ fn a_failed_model_does_not_end_the_study() {
 }
 
 #[test]
+fn a_plan_needs_no_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = saliq(&["reproduce", "--preset", "paper", "--plan", "--json", "--seeds", "1", "--bits", "2,2"]);
+    command.args(["--dataset", "mnist", "--sgt", "false", "--batch-size", "8", "--out"]).arg(folder.path().join("study"));
+    // Wherever the data are on this machine.
+    command.env("XDG_CACHE_HOME", folder.path()).env("HOME", folder.path()).env_remove("SALIQ_DATA_DIR");
+    let plan: Value = serde_json::from_str(&succeed(command)).unwrap();
+    assert_eq!(plan["runs"].as_array().unwrap().len(), 3, "{plan}");
+    // 60,000 images in batches of 8.
+    assert_eq!(plan["runs"][0]["steps"].as_u64().unwrap() % 7500, 0, "{plan}");
+}
+
+#[test]
 fn what_a_study_cannot_have_is_refused() {
     let refused = |arguments: &[&str], message: &str| {
         let output = saliq(arguments).output().unwrap();

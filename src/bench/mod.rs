@@ -56,7 +56,7 @@ pub struct StepResult {
     pub floors: Floors,
     /// The larger floor over `median_ms`.
     pub floor_share: f64,
-    /// `gflops` over the measured peak.
+    /// `gflops` over the measured peak; above 1 where the step did better than that.
     pub peak_share: f64,
     /// Dispatches of a step.
     pub dispatches: usize,
@@ -113,12 +113,12 @@ pub struct KernelResult {
     pub count: usize,
     /// Median time of all its runs in a step, in milliseconds.
     pub median_ms: f64,
-    /// Operations a second; 0 where they do not matter.
-    pub gflops: f64,
-    /// Bytes that must move, a second; 0 where not noted.
-    pub gbytes_per_s: f64,
-    /// The larger of the shares of the arithmetic and of the copy peak.
-    pub peak_share: f64,
+    /// Operations a second; none where they are not counted.
+    pub gflops: Option<f64>,
+    /// Bytes that must move, a second; none where they are not counted.
+    pub gbytes_per_s: Option<f64>,
+    /// The larger of the shares of the arithmetic and of the copy peak; above 1 where the kernel did better than what was measured as peak.
+    pub peak_share: Option<f64>,
 }
 
 /// The JSON of `saliq bench --json`.
@@ -266,25 +266,28 @@ async fn time_dispatches(gpu: &Gpu, trainer: &Trainer<'_>, step: &Recording) -> 
 /// A row for each name that dispatches have, the slowest first.
 fn kernel_results(step: &Recording, times: &[Option<f64>], peaks: Peaks) -> Vec<KernelResult> {
     let mut kernels: Vec<KernelResult> = Vec::new();
+    let mut work_of: Vec<Work> = Vec::new();
     for (command, time) in step.commands().iter().zip(times) {
         let (Command::Dispatch { kernel, label, work, .. }, Some(ms)) = (command, time) else { continue };
         let index = kernels.iter().position(|other| other.name == *label).unwrap_or_else(|| {
             let variant = kernel.specialization().variant();
             kernels.push(KernelResult { name: label.clone(), kernel: kernel.name().into(), variant, ..KernelResult::default() });
+            work_of.push(Work::default());
             kernels.len() - 1
         });
-        // Sums for now; turned into rates below.
         let row = &mut kernels[index];
         row.count += 1;
         row.median_ms += ms;
-        row.gflops += work.flops as f64 / 1e9;
-        row.gbytes_per_s += work.bytes as f64 / 1e9;
+        work_of[index].flops += work.flops;
+        work_of[index].bytes += work.bytes;
     }
-    for row in &mut kernels {
+    for (row, work) in kernels.iter_mut().zip(work_of) {
         let seconds = (row.median_ms / 1e3).max(1e-9);
-        row.gflops /= seconds;
-        row.gbytes_per_s /= seconds;
-        row.peak_share = (row.gflops / peaks.product_gflops).max(row.gbytes_per_s / peaks.copy_gbytes_per_s);
+        let rate = |count: u64| (count > 0).then(|| count as f64 / 1e9 / seconds);
+        (row.gflops, row.gbytes_per_s) = (rate(work.flops), rate(work.bytes));
+        let shares =
+            [row.gflops.map(|rate| rate / peaks.product_gflops), row.gbytes_per_s.map(|rate| rate / peaks.copy_gbytes_per_s)];
+        row.peak_share = shares.into_iter().flatten().reduce(f64::max);
     }
     kernels.sort_by(|a, b| b.median_ms.total_cmp(&a.median_ms));
     kernels

@@ -23,6 +23,9 @@ const MAX_LINKED_BYTES: usize = 16 << 20;
 /// Folders in folders.
 const MAX_FOLDER_DEPTH: usize = 64;
 
+/// What saliq's linker adds to its own kernels: [`crate::gpu::link`].
+const INJECTED_MODULE: &str = "constants";
+
 /// A file and the folder that `package::` means in it: the folder given, or the one the file is in; empty where there is none.
 struct Job {
     path: PathBuf,
@@ -248,7 +251,14 @@ impl Resolver for Modules<'_> {
             return Ok(Cow::Borrowed(self.text));
         }
         let refused = |reason: String| ResolveError::ModuleNotFound(path.clone(), reason);
-        let missing = || format!("no such file below {}; `package::` is the folder given", self.job.base.display());
+        let missing = || match &path.origin {
+            PathOrigin::Package(name) if name == INJECTED_MODULE => {
+                "no such package; saliq's own kernels get it, with an adapter's tile sizes, when they are linked: \
+                 check those with `saliq check` without a path"
+                    .to_owned()
+            }
+            _ => format!("no such file below {}; `package::` is the folder given", self.job.base.display()),
+        };
         let file = self.find(path).ok_or_else(|| refused(missing()))?;
         let mut read = self.read.borrow_mut();
         if let Some(text) = read.get(&file) {

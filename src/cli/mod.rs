@@ -22,7 +22,7 @@ use args::{Cli, Command, GlobalArgs};
 /// The program: parses the arguments, runs the command, reports an error as one line `error: …` on standard error.
 /// Exit codes: 0, 2 for usage, 130 and 143 after Ctrl-C and SIGTERM, 1 otherwise.
 pub fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let arguments = join_switch_values(std::env::args_os());
     let mut command = Cli::command().color(color_choice(&arguments));
     let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
@@ -70,6 +70,22 @@ fn what_next(command: &Command, error: &Error) -> &'static str {
         (Error::DeviceLost(_), _) => "; run the command again",
         _ => "",
     }
+}
+
+/// `--per-channel true` as `--per-channel=true`: some commands take names of files behind the switch, which clap would take for its value.
+fn join_switch_values(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        let is_value = argument == "true" || argument == "false";
+        match joined.last_mut() {
+            Some(last) if is_value && last == "--per-channel" => {
+                last.push("=");
+                last.push(argument);
+            }
+            _ => joined.push(argument),
+        }
+    }
+    joined
 }
 
 /// One line, whatever a library's message looked like. A closed standard error is no reason to panic.

@@ -145,6 +145,7 @@ pub struct QuantizationOverrides {
         long,
         value_name = "true|false",
         num_args = 0..=1,
+        // So that a file's name behind it is no value; `join_switch_values` makes one of `--per-channel true`.
         require_equals = true,
         default_missing_value = "true",
         hide_possible_values = true,

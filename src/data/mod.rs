@@ -148,6 +148,23 @@ pub fn folder(name: &str) -> Option<String> {
     std::fs::canonicalize(name).ok()?.into_os_string().into_string().ok()
 }
 
+/// The named set's published sizes with black images of its first class: for what depends on the sizes alone. None for other names.
+pub fn blank(name: &str) -> Option<Dataset> {
+    let entry = catalog::find(name)?;
+    let split =
+        |count: u32| Split { images: vec![0; count as usize * entry.shape.elements() as usize], labels: vec![0; count as usize] };
+    Some(Dataset {
+        name: entry.name.into(),
+        shape: entry.shape,
+        classes: entry.class_names.len() as u32,
+        class_names: entry.class_names.iter().map(ToString::to_string).collect(),
+        train: split(entry.train),
+        test: split(entry.test),
+        published_normalization: Some(entry.normalization),
+        source: "blank".into(),
+    })
+}
+
 fn load_from(name: &str, places: &Places) -> Result<Dataset> {
     match catalog::find(name) {
         Some(entry) => load_named(entry, places),

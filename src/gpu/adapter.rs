@@ -125,7 +125,10 @@ fn pick(infos: &[wgpu::AdapterInfo], selector: &str) -> Result<(usize, String)> 
         Some(index) => Ok((index, format!("matches --adapter {selector}"))),
         None => {
             let names: Vec<_> = infos.iter().enumerate().map(|(index, info)| format!("{index}: {}", info.name)).collect();
-            Err(Error::NoAdapter(format!("no adapter matches `{selector}`; there are {}", names.join(", "))))
+            Err(Error::NoAdapter(format!(
+                "no adapter matches `{selector}`; to pick from, by number or name: {}",
+                names.join(", ")
+            )))
         }
     }
 }

@@ -35,10 +35,10 @@ pub struct ClassReport {
     pub name: String,
     /// Images with this label.
     pub images: u64,
-    /// Share of them that were recognised.
-    pub accuracy: f64,
-    /// Share of the images so predicted that are of the class.
-    pub precision: f64,
+    /// Share of them that were recognised; none of no images.
+    pub accuracy: Option<f64>,
+    /// Share of the images so predicted that are of the class; none where none was so predicted.
+    pub precision: Option<f64>,
 }
 
 /// Figures over a split; the JSON of `saliq eval --json`.
@@ -66,7 +66,7 @@ impl Evaluation {
         for prediction in &predictions {
             confusion[(prediction.label as usize).min(classes - 1)][(prediction.class as usize).min(classes - 1)] += 1;
         }
-        let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let per_class = (0..classes)
             .map(|class| {
                 let images = confusion[class].iter().sum();
@@ -83,7 +83,7 @@ impl Evaluation {
         let images = predictions.len() as u64;
         let correct = (0..classes).map(|class| confusion[class][class]).sum();
         let loss = predictions.iter().map(|prediction| f64::from(prediction.loss)).sum::<f64>() / images.max(1) as f64;
-        Evaluation { accuracy: share(correct, images), loss, images, per_class, confusion, predictions }
+        Evaluation { accuracy: share(correct, images).unwrap_or(0.0), loss, images, per_class, confusion, predictions }
     }
 }
 

@@ -43,7 +43,7 @@ impl Model {
     /// # Errors
     /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be, [`Error::Model`] for a network that cannot be.
     pub fn load(path: &Path, overrides: &QuantizationOverrides) -> Result<Model> {
-        let path = if path.is_dir() { path.join(MODEL_FILE) } else { path.to_path_buf() };
+        let path = model_file(path)?;
         Model::from_file(TensorFile::read(&path)?, path, overrides)
     }
 
@@ -107,6 +107,23 @@ impl Model {
     pub fn save(path: &Path, config: &ModelConfig, layout: &ParameterLayout, parameters: &[f32]) -> Result<()> {
         TensorFile::write(path, &Model::tensors(layout, parameters), &[(METADATA_KEY, config.to_metadata())])
     }
+}
+
+/// The model file that `path` names: itself, or the one in a run folder.
+fn model_file(path: &Path) -> Result<PathBuf> {
+    if !path.exists() {
+        let what = "no such file or folder; a model is a .safetensors file or the run folder that `saliq train` wrote";
+        return Err(Error::format(path, what));
+    }
+    if !path.is_dir() {
+        return Ok(path.into());
+    }
+    let file = path.join(MODEL_FILE);
+    if !file.exists() {
+        let what = format!("holds no {MODEL_FILE}: not a run folder, or its training has not finished (`saliq train --resume`)");
+        return Err(Error::format(path, what));
+    }
+    Ok(file)
 }
 
 /// The tensors of the file that `model` was read from as its file says, packed weights in float.

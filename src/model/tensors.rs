@@ -148,6 +148,13 @@ pub struct TensorFile {
     metadata: HashMap<String, String>,
 }
 
+/// What `torch.save` writes: a ZIP archive, or formerly a bare pickle.
+fn is_pickle(bytes: &[u8]) -> bool {
+    // The header of a safetensors file, of whatever length, begins with a brace.
+    let may_be = bytes.get(8).is_some_and(|&byte| byte != b'{');
+    may_be && (bytes.starts_with(b"PK\x03\x04") || matches!(bytes, [0x80, 2..=5, ..]))
+}
+
 impl TensorFile {
     /// Reads and checks a whole file: offsets, shapes and sizes are verified before any is believed.
     ///
@@ -161,6 +168,10 @@ impl TensorFile {
     /// As [`Self::read`], from memory; `path` is for messages.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<TensorFile> {
         let bad = |error: safetensors::SafeTensorError| Error::format(path, format!("is not a valid safetensors file: {error}"));
+        if is_pickle(bytes) {
+            let how = "save the state_dict with safetensors.torch.save_file (docs/python.md)";
+            return Err(Error::format(path, format!("is a file of torch.save (a pickle), which could run code; {how}")));
+        }
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(bad)?;
         let parsed = SafeTensors::deserialize(bytes).map_err(bad)?;
         let tensors = parsed

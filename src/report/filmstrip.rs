@@ -8,6 +8,7 @@ use super::canvas::{
     Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, channel_mean, class_name, encode_png, expect_images, nth,
 };
 use super::colormap::ColorMap;
+use super::grid::meaning;
 use super::text::{self, Size};
 use super::write_atomically;
 use crate::Result;
@@ -26,7 +27,7 @@ pub struct Filmstrip<'a> {
     pub labels: &'a [u8],
     /// Names of the classes; a class without one is called by its number.
     pub class_names: &'a [String],
-    /// Steps done and the saliency of all images then, N·C·H·W; in order. Of more than 12, the first, the last and ten evenly
+    /// Steps done and the gradients of the true class's score by all images then, N·C·H·W; in order. Of more than 12, the first, the last and ten evenly
     /// spread between them are drawn.
     pub frames: Vec<(u64, Vec<f32>)>,
     /// Colours of the maps.
@@ -102,11 +103,7 @@ impl Filmstrip<'_> {
     }
 
     fn caption(&self, signed: bool) -> String {
-        let colors = match (signed, self.colormap) {
-            (true, ColorMap::Diverging) => "how each pixel speaks for (red) or against (blue) the class explained",
-            (true, _) => "how each pixel speaks for (positive) or against (negative) the class explained",
-            (false, _) => "how strongly the class explained depends on each pixel",
-        };
+        let colors = meaning(std::iter::once("gradient"), signed, self.colormap, "the true class");
         let shown = self.chosen().len();
         let left_out = match self.frames.len() {
             n if n > shown => format!(" {shown} of {n} snapshots are shown."),

@@ -32,8 +32,8 @@ pub struct GridColumn<'a> {
     pub predictions: &'a [u32],
     /// Probability of that prediction, 0..=1.
     pub probabilities: &'a [f32],
-    /// Accuracy of the model on the whole test set, 0..=1, for the heading.
-    pub accuracy: Option<f32>,
+    /// Accuracy of the model, 0..=1, and on how many images, for the heading.
+    pub accuracy: Option<(f32, u64)>,
 }
 
 /// A row an image; first the image itself, then for every column its map, the map laid over the image, and the masked image.
@@ -49,6 +49,8 @@ pub struct Grid<'a> {
     pub labels: &'a [u8],
     /// Names of the classes; a class without one is called by its number.
     pub class_names: &'a [String],
+    /// The class whose score the maps are of, such as `the predicted class`.
+    pub explained: &'a str,
     /// Models, left to right.
     pub columns: Vec<GridColumn<'a>>,
     /// Colours of the saliency maps.
@@ -185,11 +187,9 @@ impl Grid<'_> {
     }
 
     fn caption(&self, signed: bool) -> String {
-        let (scored, limit) = match (signed, self.colormap) {
-            (true, ColorMap::Diverging) => ("how each pixel speaks for (red) or against (blue) the class explained", "±"),
-            (true, _) => ("how each pixel speaks for (positive) or against (negative) the class explained", "±"),
-            (false, _) => ("how strongly the class explained depends on each pixel", "0 to"),
-        };
+        let scored = meaning(self.columns.iter().map(|column| column.method), signed, self.colormap, self.explained);
+        let limit = if signed { "±" } else { "0 to" };
+        let ranked = if signed { " (by the signed value: the most negative go first)" } else { "" };
         let mean = if self.shape.channels > 1 { ", mean over the colour channels" } else { "" };
         let cut = match self.labels.len() {
             n if n > MAX_ROWS => format!(" The first {MAX_ROWS} of {n} images."),
@@ -197,10 +197,34 @@ impl Grid<'_> {
         };
         format!(
             "Saliency: {scored}{mean}; each map has its own scale, {limit} the 99.5th percentile of its |values|. \
-             Overlay: the map on the image. Masked: the image with its least salient pixels replaced by noise. \
+             Overlay: the map on the image. Masked: the image with its least salient pixels{ranked} replaced by noise. \
              Below the image its true class; below each group the model's prediction for the unmasked image and its probability, \
              ✗ (red) where it is wrong.{cut}"
         )
+    }
+}
+
+/// Methods whose maps are derivatives: they say what a change of the pixel does, not what the pixel as it is has done.
+const DERIVATIVES: [&str; 3] = ["gradient", "smoothgrad", "guided-backprop"];
+
+/// What the colours of maps by `methods` say of the score of `explained`.
+pub(super) fn meaning<'a>(
+    methods: impl Iterator<Item = &'a str> + Clone,
+    signed: bool,
+    colormap: ColorMap,
+    explained: &str,
+) -> String {
+    if !signed {
+        return format!("how strongly the score of {explained} depends on each pixel");
+    }
+    let (up, down) = if colormap == ColorMap::Diverging { ("red", "blue") } else { ("positive", "negative") };
+    let change = format!("whether brightening a pixel raises ({up}) or lowers ({down}) the score");
+    let share = format!("whether a pixel speaks for ({up}) or against ({down})");
+    let derived = |method: &str| DERIVATIVES.contains(&method);
+    match (methods.clone().any(derived), methods.clone().any(|method| !derived(method))) {
+        (true, true) => format!("{change} of {explained} (gradient methods), or {share} it (the others)"),
+        (false, true) => format!("{share} {explained}"),
+        _ => format!("{change} of {explained}"),
     }
 }
 
@@ -216,7 +240,8 @@ fn heading(content: &str, size: Size, room: u32) -> Vec<String> {
 
 fn details(column: &GridColumn, room: u32) -> Vec<String> {
     let mut lines = heading(column.method, Size::SMALL, room);
-    lines.extend(column.accuracy.map(|accuracy| format!("accuracy {}", percent(accuracy, 2))));
+    let accuracy = column.accuracy.map(|(accuracy, images)| format!("accuracy {} of {images} images", percent(accuracy, 2)));
+    lines.extend(accuracy.map(|line| text::fit(&line, Size::SMALL, room)));
     lines
 }
 
@@ -245,6 +270,16 @@ mod tests {
         assert_eq!(percent(0.0, 1), "0.0 %");
         assert_eq!(percent(1e-9, 1), "<0.1 %");
         assert_eq!(percent(0.9825, 2), "98.25 %");
+    }
+
+    #[test]
+    fn colours_mean_what_the_method_says() {
+        let said = |methods: &[&str], signed| meaning(methods.iter().copied(), signed, ColorMap::Diverging, "the true class");
+        let gradient = "whether brightening a pixel raises (red) or lowers (blue) the score of the true class";
+        assert_eq!(said(&["gradient", "smoothgrad"], true), gradient);
+        assert_eq!(said(&["lrp"], true), "whether a pixel speaks for (red) or against (blue) the true class");
+        assert!(said(&["gradient", "lrp"], true).ends_with("(blue) it (the others)"));
+        assert_eq!(said(&["vargrad"], false), "how strongly the score of the true class depends on each pixel");
     }
 
     #[test]

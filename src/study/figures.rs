@@ -120,7 +120,7 @@ fn maps(root: &Path, plan: &Plan, summary: &Summary, dataset: &str, file: String
         masked: &maps.masked[..values],
         predictions: &maps.predictions[..rows],
         probabilities: &maps.probabilities[..rows],
-        accuracy: Some(model.accuracy.mean as f32),
+        accuracy: Some((model.accuracy.mean as f32, model.images)),
     });
     let title = format!("What each model looks at: {dataset}");
     let grid = Grid {
@@ -129,12 +129,13 @@ fn maps(root: &Path, plan: &Plan, summary: &Summary, dataset: &str, file: String
         images: &first.images[..values],
         labels: &labels,
         class_names: plan.class_names.get(dataset).map_or(&[], Vec::as_slice),
+        explained: "the true class",
         columns: columns.collect(),
         colormap: ColorMap::Diverging,
     };
     let caption = format!(
-        "Fig. 1, {dataset}: a row an image. For each model the {} map of the true label's logit (red raises the score, blue lowers it) and the \
-         image with the less salient half of its pixels replaced by uniform noise. Seed {seed}.",
+        "Fig. 1, {dataset}: a row an image. For each model the {} map of the true label's logit (red: brightening the pixel raises the score, \
+         blue: lowers it) and the image with the less salient half of its pixels, by the signed value, replaced by uniform noise. Seed {seed}.",
         summary.main_method
     );
     Ok(Some(Figure { file, bytes: grid.png()?, caption }))

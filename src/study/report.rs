@@ -10,6 +10,7 @@ use super::{
     formats,
     judge::CALIBRATION_IMAGES,
     plan::{Plan, PlannedRun, Stage},
+    preset::Preset,
     result::Collected,
     summary::Summary,
     tables,
@@ -27,6 +28,9 @@ pub const HTML_FILE: &str = "report.html";
 pub const JSON_FILE: &str = "report.json";
 const MARKDOWN_FILE: &str = "report.md";
 const CSV_FILE: &str = "report.csv";
+/// What the preset's help says.
+const TINY: &str =
+    "Preset tiny only shows the mechanics: models of a few steps, judged on a few digits; its numbers mean nothing.";
 const TITLE: &str = "Saliency assisted quantization, reproduced";
 
 /// Writes the report on the results in the study's folder `root`; those that are missing are named in it.
@@ -44,7 +48,8 @@ pub fn write(root: &Path) -> Result<Summary> {
     for figure in &figures {
         write_atomically(&root.join(&figure.file), &figure.bytes)?;
     }
-    let intro: Vec<String> = std::iter::once(&summary.scope).chain(&summary.findings).cloned().collect();
+    let mechanics = (plan.preset == Preset::Tiny).then(|| TINY.to_string());
+    let intro: Vec<String> = mechanics.into_iter().chain([summary.scope.clone()]).chain(summary.findings.clone()).collect();
     let sections = sections(&plan, &summary, &figures)?;
     let json = serde_json::to_string_pretty(&summary).map_err(|error| Error::Model(error.to_string()))?;
     write_atomically(&root.join(JSON_FILE), json.as_bytes())?;

@@ -28,6 +28,9 @@ impl From<SweepArg> for Sweep {
 }
 
 /// `saliq bench`: the float training step with saliency guidance, uniform fill, no dropout.
+///
+/// Shares of the peak are relative to the best product and copy that were measured in the same run. Those measurements vary, so that a
+/// share may exceed 1. In the JSON, what is not counted for a kernel is null.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
     /// Images a step

@@ -35,6 +35,20 @@ pub enum ExplainTarget {
     Class(u32),
 }
 
+impl ExplainTarget {
+    /// In words, for captions.
+    pub fn described(self, class_names: &[String]) -> String {
+        match self {
+            ExplainTarget::Label => "the true class".into(),
+            ExplainTarget::Predicted => "the predicted class".into(),
+            ExplainTarget::Class(class) => match class_names.get(class as usize).filter(|name| **name != class.to_string()) {
+                Some(name) => format!("class {class}, {name}"),
+                None => format!("class {class}"),
+            },
+        }
+    }
+}
+
 impl FromStr for ExplainTarget {
     type Err = String;
 

@@ -47,6 +47,7 @@ pub struct QuantizeArgs {
         long,
         value_name = "true|false",
         num_args = 0..=1,
+        // So that a file's name behind it is no value; `join_switch_values` makes one of `--per-channel true`.
         require_equals = true,
         default_value = "false",
         default_missing_value = "true",

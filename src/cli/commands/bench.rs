@@ -150,7 +150,7 @@ fn describe_sweep(result: &SweepResult) -> String {
 }
 
 fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
-    let number = |value: f64, digits: usize| if value > 0.0 { format!("{value:.digits$}") } else { "–".into() };
+    let number = |value: Option<f64>, digits: usize| value.map_or("–".into(), |value| format!("{value:.digits$}"));
     let mut headers = vec!["dispatch", "kernel", "runs", "ms", "GFLOP/s", "GB/s", "of peak %"];
     headers.extend(earlier.map(|_| "× earlier time"));
     let rows: Vec<_> = result
@@ -164,7 +164,7 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
                 format!("{:.2}", kernel.median_ms),
                 number(kernel.gflops, 1),
                 number(kernel.gbytes_per_s, 1),
-                number(100.0 * kernel.peak_share, 0),
+                number(kernel.peak_share.map(|share| 100.0 * share), 0),
             ];
             if let Some(earlier) = earlier {
                 let before = earlier.kernels.iter().find(|other| other.name == kernel.name);

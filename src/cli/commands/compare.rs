@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::{
     explain::unit_pixels,
-    judge::{Judged, JudgedModel, csv_field, prepare_folder, write_json},
+    judge::{Judged, JudgedModel, csv_field, write_json},
 };
 use crate::{
-    Error, Result,
+    Result,
     cli::{
         args::{CompareArgs, GlobalArgs},
         output::Output,
@@ -31,21 +31,19 @@ const FLIPPING_STEPS: u32 = 20;
 /// Compares the maps of models.
 ///
 /// # Errors
-/// [`Error`] of the work behind it.
+/// [`crate::Error`] of the work behind it.
 pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     args.method.validate()?;
     let output = global.output();
+    super::refuse_file(&args.out)?;
     let count = args.count;
     let paths = [std::slice::from_ref(&args.reference), &args.models].concat();
-    let (gpu, judged) = Judged::load_all(|| super::open_gpu(global), &paths, &args.input, count, args.target)?;
+    let (gpu, judged) = Judged::load_all(|| super::open_gpu(global), &paths, &args.input, count, args.target, &output)?;
     let reference = &judged[0];
     if let Some(other) =
         judged.iter().find(|other| other.dataset.shape != reference.dataset.shape || other.images != reference.images)
     {
-        return Err(Error::Usage(format!(
-            "{} and {} were trained on different images; name the ones to compare them on with --dataset",
-            reference.name, other.name
-        )));
+        return Err(super::different_images(&reference.name, &other.name));
     }
     let mut models: Vec<ComparedModel> = Vec::new();
     let mut maps: Vec<Explained> = Vec::new();
@@ -61,7 +59,7 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
         fill: args.fill,
         models,
     };
-    prepare_folder(&args.out)?;
+    super::prepare_folder(&args.out)?;
     let charts = result.charts(&judged);
     write_json(&args.out.join("compare.json"), &result)?;
     write_atomically(&args.out.join("compare.csv"), result.csv(&judged).as_bytes())?;
@@ -313,7 +311,7 @@ fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<(Ve
             masked: &maps.masked[index][..pixels],
             predictions: classes,
             probabilities,
-            accuracy: Some(one.evaluation.accuracy as f32),
+            accuracy: Some((one.evaluation.accuracy as f32, one.evaluation.images)),
         })
     });
     let grid = Grid {
@@ -322,6 +320,7 @@ fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<(Ve
         images: &images[..pixels],
         labels: &first.images.labels[..rows],
         class_names: &first.dataset.class_names,
+        explained: &args.target.described(&first.dataset.class_names),
         columns: columns.collect(),
         colormap: ColorMap::Diverging,
     };

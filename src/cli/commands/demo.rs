@@ -193,6 +193,7 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
         images: &pixels,
         labels: &split.labels,
         class_names: &dataset.class_names,
+        explained: "the predicted class",
         columns: trained
             .iter()
             .map(|one| GridColumn {
@@ -202,7 +203,7 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
                 masked: &one.attributions.masked[0],
                 predictions: &one.attributions.predictions,
                 probabilities: &one.attributions.probabilities,
-                accuracy: Some(one.outcome.evaluation.accuracy as f32),
+                accuracy: Some((one.outcome.evaluation.accuracy as f32, one.outcome.evaluation.images)),
             })
             .collect(),
         colormap: ColorMap::Diverging,
@@ -283,6 +284,12 @@ impl Summary {
     }
 }
 
+/// The command that trains a model of the demo once more, beside the others.
+fn again(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    format!("saliq train --config {} --out runs/again-{name}", RunFolder::config_of(folder).display())
+}
+
 fn report(
     trained: &[Trained],
     table: &crate::report::Table,
@@ -321,8 +328,8 @@ fn report(
                     alt: "Grid of digits with, for each model, the saliency map and the image with its low-saliency half replaced by noise"
                         .into(),
                     caption: "A row a digit. For each model: the gradient of the predicted class's logit with respect to the image \
-                              (red raises the score, blue lowers it), and the image with the half of its pixels that have the lowest \
-                              gradient replaced by uniform noise. Below: prediction and probability."
+                              (red: brightening the pixel raises the score, blue: lowers it), and the image with the half of its pixels \
+                              that have the lowest gradient, sign included, replaced by uniform noise. Below: prediction and probability."
                         .into(),
                 },
                 Block::Image {
@@ -366,7 +373,7 @@ fn report(
                 Block::Code(
                     trained
                         .iter()
-                        .map(|one| format!("saliq train --config {}/config.toml --out runs/again", one.config.out.display()))
+                        .map(|one| again(&one.config.out))
                         .collect::<Vec<_>>()
                         .join("\n"),
                 ),

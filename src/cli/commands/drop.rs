@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::judge::{Judged, JudgedModel, csv_field, prepare_folder, write_json};
+use super::judge::{Judged, JudgedModel, csv_field, write_json};
 use crate::{
     Result,
     cli::{
@@ -30,8 +30,9 @@ use crate::{
 pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
     args.method.validate()?;
     let output = global.output();
+    super::refuse_file(&args.out)?;
     let count = args.count;
-    let (gpu, judged) = Judged::load_all(|| super::open_gpu(global), &args.models, &args.input, count, args.target)?;
+    let (gpu, judged) = Judged::load_all(|| super::open_gpu(global), &args.models, &args.input, count, args.target, &output)?;
     let mut methods = args.method.method.clone();
     if !methods.contains(&Method::Random) {
         methods.push(Method::Random);
@@ -48,7 +49,7 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
         models: judged.iter().map(Judged::described).collect(),
         curves,
     };
-    prepare_folder(&args.out)?;
+    super::prepare_folder(&args.out)?;
     let chart = result.chart(&judged[0].dataset.name);
     write_json(&args.out.join("drop.json"), &result)?;
     write_atomically(&args.out.join("drop.csv"), result.csv().as_bytes())?;
@@ -238,7 +239,7 @@ impl DropResult {
         lines.extend(baselines);
         LineChart {
             title: format!("Accuracy without the most salient features: {dataset}"),
-            x_label: "features removed, %".into(),
+            x_label: format!("features removed, % (filled with {}; first {} images)", self.fill.name(), self.images),
             y_label: "accuracy, %".into(),
             series: lines.into_iter().map(|(name, curves)| spread(name, &curves)).collect(),
             ..LineChart::default()

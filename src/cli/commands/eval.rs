@@ -41,6 +41,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let model = Model::load(&args.model, &args.input.quantization)?;
     model.require_alphas()?;
     let (dataset, normalization) = super::model_data(&model, &args.input)?;
+    super::note_other_classes(&model, &dataset.name, &dataset.class_names, &output);
     let mut split = super::split_of(&dataset, args.input.split).clone();
     if let Some(count) = args.count {
         split.truncate(count as usize, dataset.shape);
@@ -110,12 +111,13 @@ fn predictions(evaluation: &Evaluation) -> String {
 
 fn describe(evaluation: &Evaluation) -> String {
     let percent = |share: f64| format!("{:.2}", 100.0 * share);
+    let share = |share: Option<f64>| share.map_or("–".into(), percent);
     let rows: Vec<_> = evaluation
         .per_class
         .iter()
         .zip(&evaluation.confusion)
         .map(|(class, confusion)| {
-            let mut row = vec![class.name.clone(), class.images.to_string(), percent(class.accuracy), percent(class.precision)];
+            let mut row = vec![class.name.clone(), class.images.to_string(), share(class.accuracy), share(class.precision)];
             row.extend(confusion.iter().map(u64::to_string));
             row
         })

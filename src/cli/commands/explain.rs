@@ -9,6 +9,7 @@ use crate::{
     batch::ResidentData,
     cli::{
         args::{ExplainArgs, ExplainTarget, GlobalArgs},
+        output::Output,
         progress::Progress,
     },
     config::Normalize,
@@ -28,6 +29,7 @@ const GRID_ROWS: usize = 40;
 /// [`Error`] of the work behind it.
 pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     args.validate()?;
+    super::refuse_file(&args.out)?;
     let output = global.output();
     let models = args.models.iter().map(|path| Model::load(path, &args.input.quantization)).collect::<Result<Vec<_>>>()?;
     for model in &models {
@@ -41,13 +43,25 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
             )));
         }
     }
+    let shapes: Vec<_> = models.iter().map(|model| model.config.network.input).collect();
+    if shapes.iter().any(|shape| *shape != shapes[0]) {
+        return Err(Error::Usage("the models take images of different shapes; explain them one by one".into()));
+    }
+    let choose = |model| if args.image.is_empty() { of_data_set(model, args) } else { of_pictures(model, args) };
+    let chosen = models.iter().map(choose).collect::<Result<Vec<_>>>()?;
+    if let Some(other) = chosen.iter().position(|other| other.split != chosen[0].split) {
+        return Err(super::different_images(&model_name(&models[0].path), &model_name(&models[other].path)));
+    }
     let gpu = super::open_gpu(global)?;
+    if args.image.is_empty() {
+        note_count(args, &chosen[0], &output);
+        for (model, chosen) in models.iter().zip(&chosen) {
+            super::note_other_classes(model, &chosen.source, &chosen.class_names, &output);
+        }
+    }
     let mut explained = Vec::new();
-    for model in &models {
-        let Chosen { source, class_names, normalization, numbers, split } = match args.image.is_empty() {
-            true => of_data_set(model, args)?,
-            false => of_pictures(model, args)?,
-        };
+    for (model, chosen) in models.iter().zip(chosen) {
+        let Chosen { source, class_names, normalization, numbers, split } = chosen;
         let work = args.data_options(normalization, &numbers).work(model.config.network.input, numbers.len() as u32);
         let bar = Progress::items(&output, "explaining", work);
         let images = (numbers.as_slice(), &split);
@@ -56,11 +70,7 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
         let name = model_name(&model.path);
         explained.push(Explained { model, name, source, class_names, split, numbers, attributions });
     }
-    let shapes: Vec<_> = models.iter().map(|model| model.config.network.input).collect();
-    if shapes.iter().any(|shape| *shape != shapes[0]) {
-        return Err(Error::Usage("the models take images of different shapes; explain them one by one".into()));
-    }
-    std::fs::create_dir_all(&args.out).map_err(Error::io("cannot create", &args.out))?;
+    super::prepare_folder(&args.out)?;
     write_grid(&explained, args)?;
     let files = write_tensors(&explained, args)?;
     let result = ExplainResult {
@@ -108,6 +118,15 @@ struct Chosen {
     normalization: (f32, f32),
     numbers: Vec<u32>,
     split: Split,
+}
+
+/// Says so where there are fewer images than `--count` asks for.
+fn note_count(args: &ExplainArgs, chosen: &Chosen, output: &Output) {
+    let there = chosen.numbers.len();
+    if args.indices.is_none() && there < args.count as usize {
+        let split = args.input.split.name();
+        output.note(&format!("--count {}: the {split} split of {} has {there} images", args.count, chosen.source));
+    }
 }
 
 /// The images that `--indices` or `--count` name.
@@ -201,6 +220,7 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
         images: &images[..pixels],
         labels: &first.split.labels[..rows],
         class_names: &first.class_names,
+        explained: &args.target.described(&first.class_names),
         columns,
         colormap: args.cmap.unwrap_or(ColorMap::Diverging),
     };

@@ -6,7 +6,10 @@ use serde::Serialize;
 
 use crate::{
     Error, Result,
-    cli::args::{ExplainTarget, ModelInputArgs},
+    cli::{
+        args::{ExplainTarget, ModelInputArgs},
+        output::Output,
+    },
     data::{Dataset, Split},
     files::write_atomically,
     gpu::Gpu,
@@ -47,6 +50,7 @@ impl Judged {
         input: &ModelInputArgs,
         count: u32,
         target: ExplainTarget,
+        output: &Output,
     ) -> Result<(CachedGpu, Vec<Judged>)> {
         let models = paths.iter().map(|path| Model::load(path, &input.quantization)).collect::<Result<Vec<_>>>()?;
         for model in &models {
@@ -62,6 +66,7 @@ impl Judged {
         let mut all: Vec<Judged> = Vec::new();
         for model in models {
             let (dataset, normalization) = super::model_data(&model, input)?;
+            super::note_other_classes(&model, &dataset.name, &dataset.class_names, output);
             let mut images = super::split_of(&dataset, input.split).clone();
             images.truncate(count as usize, dataset.shape);
             let own = super::explain::model_name(&model.path);
@@ -105,11 +110,6 @@ fn bits_label(model: &Model) -> String {
         "32" => "float".into(),
         bits => format!("({})", bits.replace('-', ",")),
     }
-}
-
-/// Makes the folder of the results.
-pub(super) fn prepare_folder(out: &Path) -> Result<()> {
-    std::fs::create_dir_all(out).map_err(Error::io("cannot create", out))
 }
 
 /// Writes `value` as JSON.

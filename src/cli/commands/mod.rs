@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     args::{GlobalArgs, ModelInputArgs, Split},
+    output::Output,
     tuning,
 };
 use crate::{
@@ -107,6 +108,47 @@ impl TrainedOn {
             data_dir: settings.data_dir.filter(|folder| folder.is_dir()),
         }
     }
+}
+
+/// Says so where a model calls its classes otherwise than the data set that it is run on: it was trained on something else.
+fn note_other_classes(model: &Model, source: &str, class_names: &[String], output: &Output) {
+    let own = &model.config.class_names;
+    let differing = own.iter().zip(class_names).enumerate().find(|(_, (own, used))| own != used);
+    if let Some((class, (own, used))) = differing {
+        let path = model.path.display();
+        output.note(&format!(
+            "{path}: class {class} is {own} to the model, trained on {}, and {used} in {source}",
+            model.config.dataset
+        ));
+    }
+}
+
+/// Models that are to be looked at side by side, but were trained on different images.
+fn different_images(one: &str, other: &str) -> Error {
+    Error::Usage(format!("{one} and {other} were trained on different images; name the ones to use for both with --dataset"))
+}
+
+/// Refuses a file where the folder of a command's results is to be, before the work rather than after it.
+fn refuse_file(out: &Path) -> Result<()> {
+    if out.exists() && !out.is_dir() {
+        return Err(Error::Usage(format!("--out {}: is a file; name a folder for the results", out.display())));
+    }
+    Ok(())
+}
+
+/// Makes the folder of a command's results.
+fn prepare_folder(out: &Path) -> Result<()> {
+    std::fs::create_dir_all(out).map_err(Error::io("cannot create", out))
+}
+
+/// The command as it was given, quoted where a shell asks for it.
+fn command_line() -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./,=:+@%".contains(&byte);
+    let quoted = |argument: std::ffi::OsString| {
+        let text = argument.to_string_lossy().into_owned();
+        if !text.is_empty() && text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    };
+    std::iter::once("saliq".to_string()).chain(std::env::args_os().skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
 }
 
 /// The split that `--split` names.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     metrics::{Evaluation, Evaluator},
     model::{MODEL_FILE, Model},
     nn::{Network, NetworkOptions},
-    post_training::{CalibratedTensor, PostTraining, distributions, quantize},
+    post_training::{CalibratedTensor, Calibration, PostTraining, distributions, quantize},
     quant::TensorDistribution,
     report::{Block, DistributionChart, Report, Section, Table},
 };
@@ -58,10 +59,15 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     if target.exists() && !args.force {
         return Err(Error::Usage(format!("{}: is there already; --force replaces it, --out names another", target.display())));
     }
-    let float = Model::load(
-        &args.model,
-        &QuantizationOverrides { bits: Some("32".parse().map_err(Error::Usage)?), ..Default::default() },
-    )?;
+    let float = Model::load(&args.model, &QuantizationOverrides::default())?;
+    // Its accuracy would pass for that of the float model.
+    if float.config.quantization.label() != "32" {
+        return Err(Error::Usage(format!(
+            "{}: is quantized already ({}); quantize takes the float model",
+            float.path.display(),
+            float.config.quantization.label().replace('-', ",")
+        )));
+    }
     let quantization = QuantizationConfig {
         bits: expand_bits(&args.bits.0, &float.config.network)?,
         weight_quant: args.weight_quant,
@@ -117,7 +123,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     };
     if !is_file {
         let shown = pollster::block_on(distributions(&gpu, &quantized, &data, normalization))?;
-        write_report(&args.out, &summary, &shown, &gpu)?;
+        write_report(args, &dataset.name, &summary, &shown, &gpu)?;
     }
     output.result(&summary, || describe(&summary))
 }
@@ -167,11 +173,29 @@ fn describe(summary: &Summary<'_>) -> String {
     format!("{table}{}; {}", accuracies(summary), summary.out.display())
 }
 
+/// What a flag's value is called on the command line.
+fn value_name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or(String::new(), |value| value.get_name().into())
+}
+
 /// `histograms.svg` and `report.html` of an output folder.
-fn write_report(out: &Path, summary: &Summary<'_>, shown: &[TensorDistribution], gpu: &Gpu) -> Result<()> {
+fn write_report(
+    args: &QuantizeArgs,
+    dataset: &str,
+    summary: &Summary<'_>,
+    shown: &[TensorDistribution],
+    gpu: &Gpu,
+) -> Result<()> {
+    let out = &args.out;
     let chart = DistributionChart::new(&format!("Weights and activations at {} bits, before and after", summary.bits), shown);
     let svg = chart.to_svg()?;
     crate::files::write_atomically(&out.join(HISTOGRAMS_FILE), svg.as_bytes())?;
+    let range = if args.per_channel { "a channel" } else { "a tensor" };
+    let calibration = match summary.calibration {
+        Calibration::MinMax => "largest magnitude".to_string(),
+        Calibration::Percentile(share) => format!("percentile {share}"),
+        Calibration::Mse => "least MSE".into(),
+    };
     let report = Report {
         title: format!("Quantized to {} bits without training", summary.bits),
         intro: vec![format!("The {}.", accuracies(summary))],
@@ -184,9 +208,14 @@ fn write_report(out: &Path, summary: &Summary<'_>, shown: &[TensorDistribution],
             Section {
                 title: "How this was made".into(),
                 blocks: vec![Block::Facts(vec![
-                    ("calibration".into(), format!("{:?}, {} training images", summary.calibration, summary.calibration_images)),
+                    ("model".into(), args.model.display().to_string()),
+                    ("data set".into(), dataset.into()),
+                    ("weights".into(), format!("{}, a range {range}", value_name(args.weight_quant))),
+                    ("activations".into(), format!("{}, {}", value_name(args.act_quant), value_name(args.pact))),
+                    ("calibration".into(), format!("{calibration}, {} training images", summary.calibration_images)),
                     ("adapter".into(), gpu.adapter_description()),
                     ("saliq".into(), env!("CARGO_PKG_VERSION").into()),
+                    ("command".into(), super::command_line()),
                 ])],
             },
         ],

@@ -38,8 +38,14 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
         Some(name) => vec![name.clone()],
         None => args.preset.datasets().iter().map(|name| (*name).to_string()).collect(),
     };
-    let loaded: Result<Vec<Dataset>> = names.iter().map(|name| data::load(name, settings.data_dir.as_deref())).collect();
-    let datasets = loaded?;
+    let load = |name: &String| match (data::load(name, settings.data_dir.as_deref()), args.plan) {
+        // A plan needs no more than the sizes.
+        (Err(error @ Error::Data(_)), true) => data::blank(name)
+            .inspect(|_| output.note(&format!("planned with {name}'s published sizes, for it is not here")))
+            .ok_or(error),
+        (loaded, _) => loaded,
+    };
+    let datasets = names.iter().map(load).collect::<Result<Vec<Dataset>>>()?;
     let options = PlanOptions { seeds: args.seeds, overrides: settings };
     let plan = Plan::new(args.preset, &options, &method_names(), &datasets)?;
     let shard = args.part();
