@@ -23,7 +23,7 @@ pub(crate) use text::{real, suggestion};
 pub use bits::LayerBits;
 pub use layers::WeightLayer;
 pub use model::{ModelConfig, PixelNormalization};
-pub use network::{LayerConfig, NetworkConfig, Shape};
+pub use network::{BATCH_NORM_EPSILON, LayerConfig, NetworkConfig, Shape};
 pub use partial::{PartialNetwork, PartialRunConfig};
 pub use quantization::{QuantizationOverrides, expand_bits};
 pub use resolve::DatasetInfo;

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+/// ε of batch norms, as torch.nn.BatchNorm2d has it.
+pub const BATCH_NORM_EPSILON: f32 = 1e-5;
+
 /// Channels × height × width of one image or activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "[u32; 3]", from = "[u32; 3]")]
@@ -65,7 +68,7 @@ pub enum LayerConfig {
         #[serde(default)]
         padding: u32,
     },
-    /// Batch normalisation right behind a convolution or linear layer, torch.nn.BatchNorm2d (or 1d): ε 1e-5, momentum 0.1.
+    /// Batch normalisation right behind a convolution or linear layer, torch.nn.BatchNorm2d (or 1d): ε [`BATCH_NORM_EPSILON`], momentum 0.1.
     BatchNorm {
         /// Name of its parameters and running statistics, e.g. `bn1`.
         name: String,

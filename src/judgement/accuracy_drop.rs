@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fill, Subject,
-    removal::{Removal, Round, features_of},
+    removal::{Removal, Round},
 };
-use crate::Result;
+use crate::{Result, sgt::features_of};
 
 /// Shares removed: 0, `step`, 2·`step`, … percent, up to 90.
 pub fn removed_shares(step: u32) -> Vec<f64> {

@@ -6,12 +6,12 @@ use super::{
     Metric, Scores, earth_mover_distance,
     maps::{PART, Part, images_of, record_comparison},
     ranking::{Order, Ranking, record_per_image},
-    removal::features_of,
 };
 use crate::{
     Error, Result,
     config::Shape,
     gpu::{Buffer, Gpu, Recording, Specialization},
+    sgt::features_of,
 };
 
 /// Largest window of the structural similarity.

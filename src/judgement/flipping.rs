@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Fill, Subject,
     accuracy_drop::area,
-    removal::{Removal, Round, features_of},
+    removal::{Removal, Round},
 };
-use crate::Result;
+use crate::{Result, sgt::features_of};
 
 /// Areas under one image's curves of the probability of the class asked for, over the share of pixels changed, in 0..=1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

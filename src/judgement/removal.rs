@@ -13,7 +13,7 @@ use crate::{
     config::{MaskFill, MaskRank, Shape},
     gpu::{Buffer, Gpu, LANES, Recording, Specialization},
     layout::{RANGE_STRIDE, groups, to_nchw},
-    sgt::{Masking, record_classification_of},
+    sgt::{Masking, features_of, record_classification_of},
 };
 
 /// Deviation of the noise of [`Fill::Road`], in units of the normalised image (Rong et al. 2022).
@@ -84,11 +84,6 @@ pub(super) fn upload_rounds(gpu: &Gpu, rounds: &[Round]) -> Result<Buffer> {
         gpu.write(&buffer, index as u64 * RANGE_STRIDE, &[*round]);
     }
     Ok(buffer)
-}
-
-/// Features that a share of them is: floor(share · features), the share taken as written to 7 digits (0.7 of 10 is 7).
-pub(super) fn features_of(share: f64, features: u32) -> u32 {
-    ((share * 1e7).round() / 1e7 * f64::from(features)).floor() as u32
 }
 
 /// What the network made of one image in one round.

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    config::{ActivationQuantizer, LayerConfig, NetworkConfig, QuantizationConfig, WeightInit},
+    config::{ActivationQuantizer, BATCH_NORM_EPSILON, LayerConfig, NetworkConfig, QuantizationConfig, WeightInit},
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps},
     random,
 };
@@ -269,7 +269,7 @@ impl ParameterLayout {
         let (scale, variance) = (values("weight"), values("running_var"));
         let per_channel = weights.len() / scale.len().max(1);
         for (channel, weights) in weights.chunks_exact_mut(per_channel.max(1)).enumerate() {
-            let factor = scale[channel] / (variance[channel] + 1e-5).sqrt();
+            let factor = scale[channel] / (variance[channel] + BATCH_NORM_EPSILON).sqrt();
             weights.iter_mut().for_each(|weight| *weight *= factor);
         }
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    Result,
+    Error, Result,
     batch::{Batch, GatherOptions, ImageRange, ResidentData},
     gpu::{Buffer, Gpu, Recording},
     layout::StepRecord,
@@ -60,14 +60,20 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    fn new(predictions: Vec<Prediction>, classes: u32, names: &[String]) -> Evaluation {
-        let classes = classes as usize;
-        let mut confusion = vec![vec![0u64; classes]; classes];
-        for prediction in &predictions {
-            confusion[(prediction.label as usize).min(classes - 1)][(prediction.class as usize).min(classes - 1)] += 1;
+    /// The figures of `predictions`, of images in file order.
+    fn new(predictions: Vec<Prediction>, classes: u32, names: &[String]) -> Result<Evaluation> {
+        let count = classes as usize;
+        let mut confusion = vec![vec![0u64; count]; count];
+        for (image, Prediction { class, label, .. }) in predictions.iter().enumerate() {
+            let cell = confusion.get_mut(*label as usize).and_then(|row| row.get_mut(*class as usize));
+            *cell.ok_or_else(|| {
+                let (what, number) = if *label < classes { ("predicted class", class) } else { ("label", label) };
+                let last = classes.saturating_sub(1);
+                Error::Data(format!("{what} {number} of image {image} is not one of the model's {classes} classes (0 to {last})"))
+            })? += 1;
         }
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-        let per_class = (0..classes)
+        let per_class = (0..count)
             .map(|class| {
                 let images = confusion[class].iter().sum();
                 let predicted = confusion.iter().map(|row| row[class]).sum();
@@ -81,9 +87,9 @@ impl Evaluation {
             })
             .collect();
         let images = predictions.len() as u64;
-        let correct = (0..classes).map(|class| confusion[class][class]).sum();
+        let correct = (0..count).map(|class| confusion[class][class]).sum();
         let loss = predictions.iter().map(|prediction| f64::from(prediction.loss)).sum::<f64>() / images.max(1) as f64;
-        Evaluation { accuracy: share(correct, images).unwrap_or(0.0), loss, images, per_class, confusion, predictions }
+        Ok(Evaluation { accuracy: share(correct, images).unwrap_or(0.0), loss, images, per_class, confusion, predictions })
     }
 }
 
@@ -179,6 +185,9 @@ impl Evaluator {
     }
 
     /// Evaluates the network as it is now. `progress` is told how many images were handed over.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a label that is not one of the network's classes; errors of the device.
     pub async fn run(&self, gpu: &Gpu, class_names: &[String], progress: &mut dyn FnMut(u64)) -> Result<Evaluation> {
         self.batch.write_table(gpu, &self.table);
         self.weights.submit(gpu)?;
@@ -199,6 +208,35 @@ impl Evaluator {
                 loss,
             })
             .collect();
-        Ok(Evaluation::new(predictions, self.classes, class_names))
+        Evaluation::new(predictions, self.classes, class_names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evaluation(pairs: &[(u32, u32)]) -> Result<Evaluation> {
+        let of = |&(label, class)| Prediction { class, label, probability: 0.5, label_probability: 0.25, loss: 2.0 };
+        Evaluation::new(pairs.iter().map(of).collect(), 3, &["zero".into()])
+    }
+
+    #[test]
+    fn images_count_where_their_label_and_prediction_meet() {
+        let made = evaluation(&[(0, 0), (2, 1), (2, 2), (2, 2)]).unwrap();
+        assert_eq!(made.confusion, [[1, 0, 0], [0, 0, 0], [0, 1, 2]]);
+        assert_eq!((made.accuracy, made.loss, made.images), (0.75, 2.0, 4));
+        let of = |class: usize| (&*made.per_class[class].name, made.per_class[class].accuracy, made.per_class[class].precision);
+        assert_eq!([of(0), of(1), of(2)], [("zero", 1.0, 1.0), ("1", 0.0, 0.0), ("2", 2.0 / 3.0, 1.0)]);
+    }
+
+    #[test]
+    fn a_label_beyond_the_classes_is_an_error() {
+        let error = evaluation(&[(1, 1), (3, 2)]).unwrap_err();
+        assert!(
+            matches!(&error, Error::Data(reason) if reason.starts_with("label 3 of image 1 is not one of the model's 3 classes"))
+        );
+        let error = evaluation(&[(1, 7)]).unwrap_err();
+        assert!(matches!(&error, Error::Data(reason) if reason.starts_with("predicted class 7 of image 0")), "{error}");
     }
 }

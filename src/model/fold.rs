@@ -3,12 +3,9 @@
 use super::Model;
 use crate::{
     Result,
-    config::{LayerConfig, ModelConfig, NetworkConfig},
+    config::{BATCH_NORM_EPSILON, LayerConfig, ModelConfig, NetworkConfig},
     layout::ParameterLayout,
 };
-
-/// ε of torch.nn.BatchNorm2d.
-const EPSILON: f32 = 1e-5;
 
 /// `model` without its batch norms: W ← s·W and b ← s·(b − μ) + β per output channel, with s = γ/√(variance + ε) of the running statistics. A quantizer of
 /// the weights has seen s·W in training already (paper eqs. (4), (5)), so that it makes the same levels of them.
@@ -33,7 +30,7 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
         let [scale, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map(old);
         // In the order of the kernel `fold_batch_norm`, so that quantizers meet the same bits.
         let factors: Vec<f32> =
-            scale.iter().zip(variance).map(|(gamma, variance)| gamma * (1.0 / (variance + EPSILON).sqrt())).collect();
+            scale.iter().zip(variance).map(|(gamma, variance)| gamma * (1.0 / (variance + BATCH_NORM_EPSILON).sqrt())).collect();
         for suffix in ["weight", "bias"] {
             let Some(parameter) = layout.find(&format!("{name}.{suffix}")) else { continue };
             let per_channel = parameter.len() / factors.len();

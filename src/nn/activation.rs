@@ -8,6 +8,11 @@ impl ActivationPlan {
         self.backward(specialization)
     }
 
+    /// The largest magnitude of its levels.
+    pub(super) fn highest_level(self) -> u32 {
+        self.levels as u32
+    }
+
     /// Adds the constants of a kernel whose inputs are this activation's levels.
     pub(super) fn of_inputs(self, specialization: Specialization) -> Specialization {
         specialization

@@ -35,6 +35,12 @@ pub(super) fn products(node: &Node) -> Vec<(String, ProductShape)> {
     all
 }
 
+/// Whether f32 holds every sum, in any order, of `products` products of integers that are at most `factors` in magnitude.
+fn has_exact_sums(products: u32, factors: [u32; 2]) -> bool {
+    let bound = factors.iter().try_fold(u64::from(products), |bound, &factor| bound.checked_mul(u64::from(factor)));
+    bound.is_some_and(|bound| bound <= 1 << f32::MANTISSA_DIGITS)
+}
+
 impl TileTable {
     /// The matrix product in workgroup memory for `geometry`, where it is to be taken; `spacing` is 0 in forward passes.
     pub(super) fn tiled(self, geometry: Geometry, images: u32, spacing: u32) -> Option<Choice> {
@@ -51,10 +57,17 @@ impl TileTable {
         Some(Choice { kernel: "convolution_tiled", specialization, workgroups: [x, y, columns] })
     }
 
-    /// The product of cooperative matrices for a node's forward pass, where the adapter has them and f16 loses nothing: inputs and weights are
-    /// integer levels.
+    /// The product of cooperative matrices for a node's forward pass, where the adapter has them and they lose nothing: inputs and weights are
+    /// integer levels, which f16 holds, and f32 holds all sums of their products.
     pub(super) fn cooperative_forward(self, node: &Node, weights: &Weights, images: u32) -> Option<Choice> {
         if !(node.input_activation.is_pact() && weights.quantizer.is_active()) {
+            return None;
+        }
+        let products = match node.kind {
+            NodeKind::Convolution { kernel, .. } => kernel * kernel * node.input.channels,
+            _ => node.input.elements(),
+        };
+        if !has_exact_sums(products, [node.input_activation.highest_level(), weights.quantizer.highest_multiple()]) {
             return None;
         }
         let geometry = Geometry::of(node);
@@ -148,5 +161,49 @@ impl TileTable {
     pub(super) fn wanted_parts(self, node: &Node, images: u32) -> u32 {
         let [rows, _, columns] = self.weight_gradient(node).workgroups;
         self.weight_gradient_parts(rows * columns, images, Geometry::of(node).pixels())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        batch::ImageRange,
+        config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+        gpu::{Abilities, Command, Gpu, Recording},
+        nn::{Network, NetworkOptions},
+    };
+
+    #[test]
+    fn sums_are_exact_up_to_2_to_the_24() {
+        assert!(has_exact_sums(258, [255, 255]) && !has_exact_sums(259, [255, 255]));
+        assert!(has_exact_sums(1 << 24, [1, 1]) && !has_exact_sums((1 << 24) + 1, [1, 1]));
+        assert!(has_exact_sums(u32::MAX, [0, 255]) && !has_exact_sums(u32::MAX, [u32::MAX; 2]));
+    }
+
+    /// The kernel of the forward pass of a fully connected layer of `inputs` behind an activation, both of `bits`.
+    fn kernel_of(inputs: u32, bits: u32) -> &'static str {
+        let linear = |name: &str, out_features| LayerConfig::Linear { name: name.into(), out_features };
+        let layers = vec![linear("fc1", inputs), LayerConfig::Activation { name: "act1".into() }, linear("fc2", 16)];
+        let network = NetworkConfig { input: Shape::new(1, 1, 4), classes: 16, layers };
+        let bits = vec![LayerBits { weight: 32, activation: bits }, LayerBits { weight: bits, activation: 32 }];
+        let quantization = QuantizationConfig { bits, ..QuantizationConfig::default() };
+        let gpu = Gpu::noop(false, Abilities { subgroup_lanes: Some(32), cooperative_side: Some(16) });
+        let options = NetworkOptions { slots: 1, ..NetworkOptions::default() };
+        let network = Network::new(&gpu, &network, &quantization, options).unwrap();
+        let range = gpu.uniform("range", 16).unwrap();
+        let mut recording = Recording::new();
+        network.record_forward(&gpu, &mut recording, ImageRange { binding: (&range).into(), most: 1 }, None).unwrap();
+        let forward = recording.commands().iter().find_map(|command| match command {
+            Command::Dispatch { kernel, label, .. } if label == "fc2 forward" => Some(kernel.name()),
+            _ => None,
+        });
+        forward.unwrap()
+    }
+
+    #[test]
+    fn cooperative_matrices_multiply_where_their_sums_are_exact() {
+        assert_eq!([kernel_of(258, 8), kernel_of(259, 8)], ["convolution_cooperative", "convolution_tiled"]);
+        assert_eq!(kernel_of(3000, 4), "convolution_cooperative");
     }
 }

@@ -18,6 +18,11 @@ impl WeightQuantizerPlan {
         self.specialize(specialization).constant("WEIGHT_LEVELS", self.levels())
     }
 
+    /// The largest magnitude of a de-quantized weight, in units that all of them are whole multiples of.
+    pub(super) fn highest_multiple(self) -> u32 {
+        self.levels() as u32
+    }
+
     /// Adds the constants of `weight_scale`.
     pub(super) fn specialize_scale(self, specialization: Specialization) -> Specialization {
         let (first, second) = self.sawb_coefficients();

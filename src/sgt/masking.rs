@@ -11,6 +11,11 @@ use crate::{
 /// Invocations of a workgroup that selects within one image.
 const SELECT_WORKGROUP: u32 = 64;
 
+/// Features that a share of them is: floor(share · features), the share taken as written to 7 digits (0.7 of 10 is 7).
+pub fn features_of(share: f64, features: u32) -> u32 {
+    ((share * 1e7).round() / 1e7 * f64::from(features)).floor() as u32
+}
+
 /// Adds (min, max, mean, 0) over pixels and channels of each of `range`'s images of `shape`.
 pub fn record_image_statistics(
     gpu: &Gpu,
@@ -46,8 +51,7 @@ impl Masking {
     pub fn new(gpu: &Gpu, shape: Shape, slots: u32, ratio: f32, rank: MaskRank, fill: MaskFill) -> Result<Masking> {
         Ok(Masking {
             shape,
-            // In f64 so that 0.7 · 10 pixels gives 7; the ratio is rounded to 7 digits first, as it was written.
-            k: ((f64::from(ratio) * 1e7).round() / 1e7 * f64::from(shape.pixels())).floor() as u32,
+            k: features_of(f64::from(ratio), shape.pixels()),
             rank,
             fill,
             mask: gpu.buffer("mask", u64::from(slots) * u64::from(shape.pixels()) * 4)?,
