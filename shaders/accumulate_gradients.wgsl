@@ -1,14 +1,25 @@
-// From the gradients g_s of a chunk's samples to the attributions of their images, sample after sample in order, so that how the work is
-// cut into chunks does not matter. For n samples an image:
-//   KIND 0: Σ g_s / n (gradient, SmoothGrad); 1: Σ g_s² / n (SmoothGrad²); 2: their variance Σ (g_s − mean)² / n (VarGrad), by Welford's sums;
-//   3: x·g (input × gradient, LRP, of one sample); 4: (x − b)·Σ w_s g_s (Integrated Gradients; DeepLIFT with one weight of 1);
-//   5: Σ (x + σ·n_s − b_s)·g_s / n (GradientSHAP).
-// Samples, `table` and the numbers drawn as in `sample_images`; sums wait in `attributions` (the mean of 2 in `means`) from chunk to chunk.
-// One invocation a group of 4 values of an image; `workgroup.y` counts the images that the chunk touches.
+// From the gradients g_s of a chunk's samples to the attributions of their images, sample after sample in order, so that how the
+// work is cut into chunks does not matter. For n samples an image:
+//   MEAN: Σ g_s / n (gradient, SmoothGrad);
+//   MEAN_SQUARE: Σ g_s² / n (SmoothGrad²);
+//   VARIANCE: Σ (g_s − mean)² / n (VarGrad), by Welford's sums;
+//   TIMES_INPUT: x·g (input × gradient, LRP, of one sample);
+//   FROM_BASELINE: (x − b)·Σ w_s g_s (Integrated Gradients; DeepLIFT with one weight of 1);
+//   FROM_RANDOM_BASELINES: Σ (x + σ·n_s − b_s)·g_s / n (GradientSHAP).
+// Samples, `table` and the numbers drawn as in `sample_images`; sums wait in `attributions` (the mean of VARIANCE in `means`)
+// from chunk to chunk. One invocation a group of 4 values of an image; `workgroup.y` counts the images that the chunk touches.
 
 import constants::LANES;
 import package::common::step::Step;
 import package::common::samples::{slots_of, noise, random_start};
+
+// KIND (src/saliency/kinds.rs has the same numbers).
+const MEAN = 0u;
+const MEAN_SQUARE = 1u;
+const VARIANCE = 2u;
+const TIMES_INPUT = 3u;
+const FROM_BASELINE = 4u;
+const FROM_RANDOM_BASELINES = 5u;
 
 override ELEMENTS: u32;
 override KIND: u32;
@@ -41,28 +52,28 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let g = gradients[slot * ELEMENTS + element];
         let sample = slots.first_sample + slot - slots.first;
         switch KIND {
-            case 1u: { sum += g * g; }
-            case 2u: {
+            case MEAN_SQUARE: { sum += g * g; }
+            case VARIANCE: {
                 @if(variance) {
                     let before = g - mean;
                     mean += before / f32(sample + 1u);
                     sum += before * (g - mean);
                 }
             }
-            case 3u: { sum = x * g; }
-            case 4u: { sum += table[sample].y * g; }
-            case 5u: {
+            case TIMES_INPUT: { sum = x * g; }
+            case FROM_BASELINE: { sum += table[sample].y * g; }
+            case FROM_RANDOM_BASELINES: {
                 let own = table[image];
                 let start = random_start(current, numbers[image], sample, count);
                 let noisy = x + NOISE * (own.y - own.x) * noise(current, numbers[image], sample, element);
                 sum += (noisy - baselines[start.baseline * ELEMENTS + element]) * g;
             }
-            default: { sum += g; }
+            default: { sum += g; } // MEAN
         }
     }
     if (slots.ends) {
-        if (KIND == 4u) { sum *= x - baselines[image % count * ELEMENTS + element]; }
-        if (KIND != 3u && KIND != 4u) { sum /= n; }
+        if (KIND == FROM_BASELINE) { sum *= x - baselines[image % count * ELEMENTS + element]; }
+        if (KIND != TIMES_INPUT && KIND != FROM_BASELINE) { sum /= n; }
     }
     attributions[at] = sum;
     @if(variance) { means[at] = mean; }

@@ -1,12 +1,13 @@
 // From the scores f_s of a chunk's samples to the attributions of their images' pixels, sample after sample in order:
-//   KIND 4 (occlusion): mean of f_0 − f_s over the windows s that cover the pixel (Captum's rule; 0 where none does);
-//   KIND 5 (RISE): Σ f_s·M_s / (n·SHARE) over the n masks M_s.
-// Samples as in `sample_images`, scores as `class_score` left them. Every channel of a pixel gets the same. One invocation a pixel;
-// `workgroup.y` counts the images that the chunk touches.
+//   COVERED (occlusion): mean of f_0 − f_s over the windows s that cover the pixel (Captum's rule; 0 where none does);
+//   MASKED (RISE): Σ f_s·M_s / (n·SHARE) over the n masks M_s.
+// Samples as in `sample_images`, scores as `class_score` left them. Every channel of a pixel gets the same. One invocation a
+// pixel; `workgroup.y` counts the images that the chunk touches.
 
 import constants::LANES;
 import package::common::step::Step;
 import package::common::channels::real_channels;
+import package::common::sampling::MASKED;
 import package::common::samples::{slots_of, rise_mask, windows_along, windows_over};
 
 override HEIGHT: u32;
@@ -37,7 +38,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (slots.first_sample == 0u) { sum = 0.0; }
     for (var slot = slots.first; slot < slots.end; slot++) {
         let sample = slots.first_sample + slot - slots.first;
-        if (KIND == 5u) {
+        if (KIND == MASKED) {
             sum += scores[slot] * rise_mask(current, sample, y, x, HEIGHT, WIDTH, GRID, SHARE);
         } else if (sample > 0u) {
             let along = windows_along(WIDTH, WINDOW, STRIDE);
@@ -47,7 +48,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
     }
     if (slots.ends) {
-        if (KIND == 5u) {
+        if (KIND == MASKED) {
             sum /= f32(current.samples) * SHARE;
         } else {
             sum /= f32(max(1u, windows_over(y, HEIGHT, WINDOW, STRIDE) * windows_over(x, WIDTH, WINDOW, STRIDE)));

@@ -1,12 +1,13 @@
-// Backward pass of an activation, in place: gradient[e] ← activation'(state[e]) · gradient[e], over ELEMENTS groups of 4 values an image,
-// and ∂L/∂α = Σ ∂y/∂α · gradient of PACT (∂L/∂s of LSQ), one partial sum a workgroup. `state` is the activation's input x for PACT, its output for ReLU.
-// An invocation takes ITEMS groups of 4 elements.
+// Backward pass of an activation, in place: gradient[e] ← activation'(state[e]) · gradient[e], over ELEMENTS groups of 4 values
+// an image, and ∂L/∂α = Σ ∂y/∂α · gradient of PACT (∂L/∂s of LSQ), one partial sum a workgroup. `state` is the activation's input
+// x for PACT, its output for ReLU. An invocation takes ITEMS groups of 4 elements.
 
-import constants::ITEMS;
+import constants::{ITEMS, WORKGROUP};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::activation::{derivative, learned_derivative, threshold};
 import package::common::storage::{Output, State, load_output, load_state, store_output};
+import package::common::sums::ordered_sum;
 
 override ELEMENTS: u32;
 override ACTIVATION: u32;
@@ -19,9 +20,7 @@ override ACTIVATION: u32;
 @if(pact) @group(0) @binding(3) var<storage, read> parameters: array<f32>;
 @if(pact) @group(0) @binding(4) var<storage, read_write> partial_sums: array<f32>;
 
-@if(pact) var<workgroup> sums: array<f32, 64>;
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) count: vec3u,
@@ -31,7 +30,7 @@ fn main(
     @if(pact) let alpha = threshold(ACTIVATION, parameters[ALPHA_INDEX], LEVELS);
     @if(pact) var alpha_sum = vec4f();
     for (var item = 0u; item < ITEMS; item++) {
-        let element = (block * ITEMS + item) * 64u + lane;
+        let element = (block * ITEMS + item) * WORKGROUP + lane;
         if (element < images.count * ELEMENTS) {
             let at = images.first * ELEMENTS + element;
             @if(pact) {
@@ -46,13 +45,8 @@ fn main(
         }
     }
     @if(pact) {
-        sums[lane] = alpha_sum.x + alpha_sum.y + alpha_sum.z + alpha_sum.w;
-        workgroupBarrier();
-        if (lane == 0u) {
-            var sum = 0.0;
-            for (var l = 0u; l < 64u; l++) { sum += sums[l]; }
-            // A dispatch spread over two dimensions can be larger than the sums it was sized for.
-            if (block < arrayLength(&partial_sums)) { partial_sums[block] = sum; }
-        }
+        let sum = ordered_sum(lane, alpha_sum.x + alpha_sum.y + alpha_sum.z + alpha_sum.w, 0.0);
+        // A dispatch spread over two dimensions can be larger than the sums it was sized for.
+        if (lane == 0u && block < arrayLength(&partial_sums)) { partial_sums[block] = sum; }
     }
 }

@@ -1,14 +1,14 @@
-// Second stage of batch norm's backward pass: adds the parts of `batch_norm_gradient_sums` in order into ∂L/∂β = Σg and ∂L/∂γ = Σg·x̂, over all
-// batches of the range, and keeps for every batch what its input's gradient needs, [batch, group] × 2 vec4f: Σg/N and Σg·x̂/N, or zeros where
-// the statistics are constants (after step FREEZE_AFTER).
+// Second stage of batch norm's backward pass: adds the parts of `batch_norm_gradient_sums` in order into ∂L/∂β = Σg and ∂L/∂γ =
+// Σg·x̂, over all batches of the range, and keeps for every batch what its input's gradient needs, [batch, group] × 2 vec4f: Σg/N
+// and Σg·x̂/N, or zeros where the statistics are constants (after step FREEZE_AFTER).
 //
-// With FOLD the weights are a function of γ too (W → s·W, s = γ/σ). `fold_batch_norm_gradient` adds that part; taking x = z/s back out of z
-// has the derivative −Σ(∂L/∂x·x)/γ, which leaves Σg·x̂·(1 − ε/σ_B²) of the above, or −Σg·μ/σ after FREEZE_AFTER.
+// With FOLD the weights are a function of γ too (W → s·W, s = γ/σ). `fold_batch_norm_gradient` adds that part; taking x = z/s
+// back out of z has the derivative −Σ(∂L/∂x·x)/γ, which leaves Σg·x̂·(1 − ε/σ_B²) of the above, or −Σg·μ/σ after FREEZE_AFTER.
 // One workgroup of 64 a group of 4 channels.
 
 import package::common::batch_norm::{Coefficients, EPSILON, images_of_batch};
-import package::common::channels::real_channels;
 import package::common::images::Images;
+import package::common::norm_parameters::channels;
 import package::common::step::Step;
 
 override CHANNELS: u32;
@@ -21,23 +21,16 @@ override MEAN_INDEX: u32;
 override FREEZE_AFTER: u32;
 override FOLD: u32;
 
-@group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<uniform> current: Step;
-@group(0) @binding(2) var<storage, read> parts: array<vec4f>;
-@group(0) @binding(3) var<storage, read> factors: array<vec4f>;
-@group(0) @binding(4) var<storage, read> coefficients: array<Coefficients>;
-@group(0) @binding(5) var<storage, read> parameters: array<f32>;
+@group(0) @binding(1) var<uniform> images: Images;
+@group(0) @binding(2) var<uniform> current: Step;
+@group(0) @binding(3) var<storage, read> parts: array<vec4f>;
+@group(0) @binding(4) var<storage, read> factors: array<vec4f>;
+@group(0) @binding(5) var<storage, read> coefficients: array<Coefficients>;
 @group(0) @binding(6) var<storage, read_write> means: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> gradients: array<f32>;
 
 var<workgroup> sums: array<vec4f, 64>;
 var<workgroup> products: array<vec4f, 64>;
-
-fn channels(index: u32, group: u32) -> vec4f {
-    let at = index + group * 4u;
-    let values = vec4f(parameters[at], parameters[at + 1u], parameters[at + 2u], parameters[at + 3u]);
-    return select(vec4f(), values, real_channels(group, CHANNELS));
-}
 
 fn store(index: u32, group: u32, value: vec4f) {
     for (var c = 0u; c < min(4u, CHANNELS - group * 4u); c++) {
@@ -78,7 +71,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             beta_gradient += sum;
             let inverse_deviation = coefficients[at].normalize * factors[2u * group]; // 1/σ_B
             let live = product * (1.0 - EPSILON * inverse_deviation * inverse_deviation);
-            let constant = -sum * channels(MEAN_INDEX, group) * factors[2u * group + 1u];
+            let constant = -sum * channels(MEAN_INDEX, group, CHANNELS) * factors[2u * group + 1u];
             gamma_gradient += select(product, select(live, constant, frozen), FOLD != 0u);
         }
     }

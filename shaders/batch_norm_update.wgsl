@@ -1,11 +1,12 @@
-// Second stage of the statistics of a batch: combines the parts of `batch_norm_moments` in order (Chan et al. 1979), moves the running statistics on as
-// torch.nn.BatchNorm2d does, mean ← 0.9·mean + 0.1·μ_B and likewise the variance with the unbiased σ_B², and writes the coefficients of
-// y = γ(x − μ_B)/√(σ_B² + ε) + β for every batch, [batch, group]. Batches of a range count in their order, the clean images before the masked; one without images does not.
-// After step FREEZE_AFTER running statistics stay as they are and take the place of the batch's. One workgroup of 64 a group of 4 channels.
+// Second stage of the statistics of a batch: combines the parts of `batch_norm_moments` in order (Chan et al. 1979), moves the
+// running statistics on as torch.nn.BatchNorm2d does, mean ← 0.9·mean + 0.1·μ_B and likewise the variance with the unbiased σ_B²,
+// and writes the coefficients of y = γ(x − μ_B)/√(σ_B² + ε) + β for every batch, [batch, group]. Batches of a range count in
+// their order, the clean images before the masked; one without images does not. After step FREEZE_AFTER running statistics stay
+// as they are and take the place of the batch's. One workgroup of 64 a group of 4 channels.
 
 import package::common::batch_norm::{Coefficients, EPSILON, MOMENTUM, images_of_batch, reciprocal, rows_of_part};
-import package::common::channels::real_channels;
 import package::common::images::Images;
+import package::common::norm_parameters::{channels, parameters};
 import package::common::step::Step;
 
 override CHANNELS: u32;
@@ -19,11 +20,10 @@ override VARIANCE_INDEX: u32;
 override COUNT_INDEX: u32;
 override FREEZE_AFTER: u32;
 
-@group(0) @binding(0) var<uniform> images: Images;
-@group(0) @binding(1) var<uniform> current: Step;
-@group(0) @binding(2) var<storage, read> moments: array<vec4f>;
-@group(0) @binding(3) var<storage, read> factors: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> parameters: array<f32>;
+@group(0) @binding(1) var<uniform> images: Images;
+@group(0) @binding(2) var<uniform> current: Step;
+@group(0) @binding(3) var<storage, read> moments: array<vec4f>;
+@group(0) @binding(4) var<storage, read> factors: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> coefficients: array<Coefficients>;
 
 struct Moments {
@@ -42,14 +42,8 @@ fn combine(a: Moments, b: Moments) -> Moments {
     return Moments(count, a.mean + difference * share, a.squares + b.squares + difference * difference * (a.count * share));
 }
 
-fn channels(index: u32, group: u32) -> vec4f {
-    let at = index + group * 4u;
-    let values = vec4f(parameters[at], parameters[at + 1u], parameters[at + 2u], parameters[at + 3u]);
-    return select(vec4f(), values, real_channels(group, CHANNELS));
-}
-
 fn move_on(index: u32, group: u32, value: vec4f) {
-    let moved = (1.0 - MOMENTUM) * channels(index, group) + MOMENTUM * value;
+    let moved = (1.0 - MOMENTUM) * channels(index, group, CHANNELS) + MOMENTUM * value;
     for (var c = 0u; c < min(4u, CHANNELS - group * 4u); c++) { parameters[index + group * 4u + c] = moved[c]; }
 }
 
@@ -78,15 +72,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             var center = own.mean;
             var normalize = inverse / sqrt(variance + EPSILON);
             if (frozen) {
-                center = factor * channels(MEAN_INDEX, group);
+                center = factor * channels(MEAN_INDEX, group, CHANNELS);
                 normalize = inverse * factors[2u * group + 1u];
             } else if (rows > 0u) {
                 move_on(MEAN_INDEX, group, own.mean * inverse);
                 move_on(VARIANCE_INDEX, group, own.squares / max(own.count - 1.0, 1.0) * inverse * inverse);
                 if (group == 0u) { parameters[COUNT_INDEX] += 1.0; }
             }
-            let gamma = channels(SCALE_INDEX, group);
-            coefficients[batch * groups + group] = Coefficients(center, normalize, gamma * normalize, channels(SHIFT_INDEX, group));
+            let gamma = channels(SCALE_INDEX, group, CHANNELS);
+            coefficients[batch * groups + group] = Coefficients(center, normalize, gamma * normalize, channels(SHIFT_INDEX, group, CHANNELS));
         }
     }
 }

@@ -1,10 +1,15 @@
-// The score of each sample's class: KIND 0 its logit, 1 its log-probability, 2 its probability. Where OCCLUSION, the score of an image
+// The score of each sample's class: KIND says which. Where OCCLUSION, the score of an image
 // itself, its sample 0, is kept in `clean` for the chunks to come. One invocation a sample.
 
 import constants::LANES;
 import package::common::step::Step;
 import package::common::samples::place_of;
 import package::common::logits::{logits, softmax_at};
+
+// KIND (src/saliency/kinds.rs has the same numbers).
+const LOGIT = 0u;
+const LOG_PROBABILITY = 1u;
+const PROBABILITY = 2u;
 
 override CLASSES: u32;
 override CLASS_STRIDE: u32;
@@ -24,9 +29,12 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let softmax = softmax_at(base, CLASSES);
     let logit = logits[base + sample_classes[slot]];
     let log_probability = (logit - softmax.highest) - softmax.log_sum;
-    var score = logit;
-    if (KIND == 1u) { score = log_probability; }
-    if (KIND == 2u) { score = exp(log_probability); }
+    var score: f32;
+    switch KIND {
+        case LOG_PROBABILITY: { score = log_probability; }
+        case PROBABILITY: { score = exp(log_probability); }
+        default: { score = logit; } // LOGIT
+    }
     scores[slot] = score;
     let place = place_of(current, slot);
     if (OCCLUSION != 0u && place.sample == 0u) { clean[place.image] = score; }

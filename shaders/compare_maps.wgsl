@@ -1,7 +1,9 @@
-// How alike two maps of every image are: similarity[image] = (Pearson correlation, cosine, ‖b − a‖₂ / ‖a‖₂, a · b) over VALUES values an image.
+// How alike two maps of every image are: similarity[image] = (Pearson correlation, cosine, ‖b − a‖₂ / ‖a‖₂, a · b) over VALUES
+// values an image.
 //
-// Where a map is constant the correlation is not defined, and where it is zero neither is the cosine: two such maps are alike (1), one beside another is
-// not (0). A zero a is divided by 1, as Captum does. Of ranks, the Pearson correlation is Spearman's. Means are subtracted before products are summed. One workgroup an image.
+// Where a map is constant the correlation is not defined, and where it is zero neither is the cosine: two such maps are alike
+// (1), one beside another is not (0). A zero a is divided by 1, as Captum does. Of ranks, the Pearson correlation is Spearman's.
+// Means are subtracted before products are summed. One workgroup an image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

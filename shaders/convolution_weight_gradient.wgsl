@@ -2,15 +2,16 @@
 //   weight_gradient[ky, kx, i, o] = Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
 //   bias_gradient[o] = Σ_{n, y, x} output_gradient[n, y, x, o].
 //
-// The images are dealt to PARTS workgroups, image n to part n mod PARTS; `reduce_weight_gradient` adds the parts in order, so the sum
-// does not depend on scheduling. A part is [ky, kx, in channel (padded), out channel / 4] vec4f followed by the bias's [out channel / 4].
+// The images are dealt to PARTS workgroups, image n to part n mod PARTS; `reduce_weight_gradient` adds the parts in order, so the
+// sum does not depend on scheduling. A part is [ky, kx, in channel (padded), out channel / 4] vec4f followed by the bias's [out
+// channel / 4].
 //
-// With `pooled`, a max-pool of 2 × 2 windows is part of the layer: `output_gradient` is that of the windows, OUT_HEIGHT and OUT_WIDTH count
-// them, and each is for the pixel in `chosen`, the others being 0 (`max_pool_gradient`). COLUMNS is even then.
+// With `pooled`, a max-pool of 2 × 2 windows is part of the layer: `output_gradient` is that of the windows, OUT_HEIGHT and
+// OUT_WIDTH count them, and each is for the pixel in `chosen`, the others being 0 (`max_pool_gradient`). COLUMNS is even then.
 //
-// One invocation keeps TAP_ROWS × KERNEL taps of INPUTS groups of input channels and GROUPS groups of output channels in registers, and goes down
-// the image in strips of COLUMNS pixels: the rows of inputs that two rows of outputs share are loaded once. All lanes need the same inputs: with
-// `subgroups` of LANES invocations each loads its share.
+// One invocation keeps TAP_ROWS × KERNEL taps of INPUTS groups of input channels and GROUPS groups of output channels in
+// registers, and goes down the image in strips of COLUMNS pixels: the rows of inputs that two rows of outputs share are loaded
+// once. All lanes need the same inputs: with `subgroups` of LANES invocations each loads its share.
 
 import constants::{COLUMNS, GROUPS, INPUTS, KERNEL, STRIDE, TAP_ROWS, FRESH, DEPTH, LANES};
 import package::common::images::Images;

@@ -1,5 +1,9 @@
-// Backward pass of `fold_batch_norm`, in place: `gradients` holds ∂L/∂(s·W) and ∂L/∂(s·b) of the whole batch and gets ∂L/∂W = s·∂L/∂(s·W), likewise b, and
-// ∂L/∂γ += (Σ ∂L/∂(s·W)·W + ∂L/∂(s·b)·b)/σ, the running statistics being constants. One workgroup of 64 an output channel.
+// Backward pass of `fold_batch_norm`, in place: `gradients` holds ∂L/∂(s·W) and ∂L/∂(s·b) of the whole batch and gets ∂L/∂W =
+// s·∂L/∂(s·W), likewise b, and ∂L/∂γ += (Σ ∂L/∂(s·W)·W + ∂L/∂(s·b)·b)/σ, the running statistics being constants. One workgroup an
+// output channel.
+
+import constants::WORKGROUP;
+import package::common::sums::ordered_sum;
 
 override IN_ELEMENTS: u32;
 override WEIGHT_INDEX: u32;
@@ -10,24 +14,21 @@ override SCALE_INDEX: u32;
 @group(0) @binding(1) var<storage, read> factors: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> gradients: array<f32>;
 
-var<workgroup> sums: array<f32, 64>;
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
     let channel = workgroup.x;
     let factor = factors[2u * (channel / 4u)][channel % 4u];
     let base = WEIGHT_INDEX + channel * IN_ELEMENTS;
     var sum = 0.0;
-    for (var e = lane; e < IN_ELEMENTS; e += 64u) {
+    for (var e = lane; e < IN_ELEMENTS; e += WORKGROUP) {
         sum += gradients[base + e] * parameters[base + e];
         gradients[base + e] *= factor;
     }
-    sums[lane] = sum;
-    workgroupBarrier();
+    let bias = BIAS_INDEX + channel;
+    var first = 0.0;
+    if (lane == 0u) { first = gradients[bias] * parameters[bias]; }
+    let total = ordered_sum(lane, sum, first);
     if (lane == 0u) {
-        let bias = BIAS_INDEX + channel;
-        var total = gradients[bias] * parameters[bias];
-        for (var l = 0u; l < 64u; l++) { total += sums[l]; }
         gradients[bias] *= factor;
         gradients[SCALE_INDEX + channel] += total * factors[2u * (channel / 4u) + 1u][channel % 4u];
     }

@@ -1,4 +1,5 @@
-// Collects a part of a batch from the data set: order, augmentation, normalisation (p/255 − MEAN)/DEVIATION, or the bytes as they are.
+// Collects a part of a batch from the data set: order, augmentation, normalisation (p/255 − MEAN)/DEVIATION, or the bytes as they
+// are.
 //
 // The data set is bytes [image, channel, row, column], four a word; the batch is [image, row, column, channel / 4] vec4.
 // Image i of the part is number `order(position + i)` of the data set: the epoch's permutation, or file order.

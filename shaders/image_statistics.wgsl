@@ -1,11 +1,11 @@
 // Smallest, largest and mean value of every image, over all its pixels and channels: statistics[image] = (min, max, mean, 0).
 //
-// One workgroup an image; every invocation takes each WORKGROUP-th element, then a tree joins them, always in the same order.
-// WORKGROUP must be a power of 2.
+// One workgroup an image; every invocation takes each WORKGROUP-th element, then `workgroup_max` and `workgroup_sum` join them.
 
 import constants::WORKGROUP;
 import package::common::images::Images;
 import package::common::channels::real_channels;
+import package::common::sums::{workgroup_max, workgroup_sum};
 
 override PIXELS: u32;
 override CHANNELS: u32;
@@ -13,8 +13,6 @@ override CHANNELS: u32;
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> pixels: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> statistics: array<vec4f>;
-
-var<workgroup> joined: array<vec4f, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -33,22 +31,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         highest = select(highest, max(highest, value), real);
         sum += value; // the padding is 0
     }
-    joined[lane] = vec4f(
-        min(min(lowest.x, lowest.y), min(lowest.z, lowest.w)),
-        max(max(highest.x, highest.y), max(highest.z, highest.w)),
-        (sum.x + sum.y) + (sum.z + sum.w),
-        0.0,
-    );
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            let a = joined[lane];
-            let b = joined[lane + half];
-            joined[lane] = vec4f(min(a.x, b.x), max(a.y, b.y), a.z + b.z, 0.0);
-        }
-    }
-    if (lane == 0u) {
-        let all = joined[0];
-        statistics[image] = vec4f(all.x, all.y, all.z / f32(PIXELS * CHANNELS), 0.0);
-    }
+    let low = min(min(lowest.x, lowest.y), min(lowest.z, lowest.w));
+    let high = max(max(highest.x, highest.y), max(highest.z, highest.w));
+    let ends = workgroup_max(lane, vec4f(-low, high, 0.0, 0.0));
+    let total = workgroup_sum(lane, vec4f((sum.x + sum.y) + (sum.z + sum.w), 0.0, 0.0, 0.0)).x;
+    if (lane == 0u) { statistics[image] = vec4f(-ends.x, ends.y, total / f32(PIXELS * CHANNELS), 0.0); }
 }

@@ -4,12 +4,13 @@
 // `choice` is what `max_pool` kept; `state` is the activation's input x for PACT, its output for ReLU. Layouts as there.
 // An invocation takes ITEMS groups of 4 elements. WINDOWS = ceil(KERNEL / STRIDE) windows overlap along each axis.
 
-import constants::{ITEMS, WINDOWS};
+import constants::{ITEMS, WINDOWS, WORKGROUP};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::pooling::unpack_positions;
 import package::common::activation::{derivative, learned_derivative, threshold};
 import package::common::storage::{Input, Output, State, load_output, load_state, store_input};
+import package::common::sums::ordered_sum;
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -30,9 +31,8 @@ override ACTIVATION: u32;
 @if(pact) @group(0) @binding(5) var<storage, read> parameters: array<f32>;
 @if(pact) @group(0) @binding(6) var<storage, read_write> partial_sums: array<f32>;
 
-@if(pact) var<workgroup> sums: array<f32, 64>;
-
-// Σ of the gradients of the windows that chose element (row, column): the last window that starts at or above it, and WINDOWS − 1 before.
+// Σ of the gradients of the windows that chose element (row, column): the last window that starts at or above it, and WINDOWS − 1
+// before.
 fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
     var sum = vec4f();
     @unroll for (var wy = 0u; wy < WINDOWS; wy++) {
@@ -51,7 +51,7 @@ fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
     return sum;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) count: vec3u,
@@ -62,7 +62,7 @@ fn main(
     @if(pact) let alpha = threshold(ACTIVATION, parameters[ALPHA_INDEX], LEVELS);
     @if(pact) var alpha_sum = vec4f();
     for (var item = 0u; item < ITEMS; item++) {
-        let element = (block * ITEMS + item) * 64u + lane;
+        let element = (block * ITEMS + item) * WORKGROUP + lane;
         if (element < images.count * per_image) {
             let image = images.first + element / per_image;
             let group = element % GROUPS;
@@ -79,13 +79,8 @@ fn main(
         }
     }
     @if(pact) {
-        sums[lane] = alpha_sum.x + alpha_sum.y + alpha_sum.z + alpha_sum.w;
-        workgroupBarrier();
-        if (lane == 0u) {
-            var sum = 0.0;
-            for (var l = 0u; l < 64u; l++) { sum += sums[l]; }
-            // A dispatch spread over two dimensions can be larger than the sums it was sized for.
-            if (block < arrayLength(&partial_sums)) { partial_sums[block] = sum; }
-        }
+        let sum = ordered_sum(lane, alpha_sum.x + alpha_sum.y + alpha_sum.z + alpha_sum.w, 0.0);
+        // A dispatch spread over two dimensions can be larger than the sums it was sized for.
+        if (lane == 0u && block < arrayLength(&partial_sums)) { partial_sums[block] = sum; }
     }
 }

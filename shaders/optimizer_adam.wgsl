@@ -1,18 +1,12 @@
-// Adam (torch.optim.Adam) and, with DECOUPLED, AdamW: g += decay · θ, or for AdamW's weights θ *= 1 − rate · decay;
-// m = β₁m + (1 − β₁)g; v = β₂v + (1 − β₂)g²; θ −= rate/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε). The corrections 1 − βᵗ are the step's.
+// Adam (torch.optim.Adam) and, with DECOUPLED, AdamW: g += decay · θ, or for AdamW's weights θ *= 1 − rate · decay; m = β₁m + (1
+// − β₁)g; v = β₂v + (1 − β₂)g²; θ −= rate/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε). The corrections 1 − βᵗ are the step's.
 //
-// Parameters are one array of LENGTH floats, gradients and states alike: weights and biases before STEP_FIRST, learned steps before ALPHA_FIRST,
-// PACT's α from there on. WEIGHT_DECAY is for weights and biases; steps have none; α have their own ALPHA_DECAY (an L2 penalty: decay · α is
-// added to the gradient). Steps and α have STEP_LR_FACTOR and ALPHA_LR_FACTOR times the rate, and stay ≥ STEP_FLOOR and ALPHA_FLOOR.
-// With `probe` nothing is changed: the lowest indices of a gradient and of a result that are NaN or infinite go to `health`. Without it the update is made
-// where `health` says so, at the rate's factor there.
-// 4 elements an invocation; workgroups are counted over x, then y.
+// Parameters, pipeline constants, `probe` and dispatch: common/optimizer.wgsl.
 
 import constants::LANES;
-import package::common::step::Step;
 import package::common::floats::are_finite;
-import package::common::health::{GRADIENT, UPDATE, APPLY, RATE, NONE, first_of};
-import package::common::parameters::{Kind, apply_floor, by_kind, kinds};
+import package::common::optimizer::{current, gradients, is_due, learning_rate, parameters, place, tell};
+import package::common::parameters::{apply_floor, by_kind, kinds};
 
 override LENGTH: u32;
 override STEP_FIRST: u32;
@@ -30,11 +24,6 @@ override BETA2_REST: f32 = 0.001;
 override EPSILON: f32 = 1e-8;
 override DECOUPLED: u32 = 0u;
 
-@group(0) @binding(0) var<uniform> current: Step;
-@group(0) @binding(1) var<storage, read_write> parameters: array<vec4f>;
-@group(0) @binding(2) var<storage, read> gradients: array<vec4f>;
-@if(probe) @group(0) @binding(3) var<storage, read_write> health: array<atomic<u32>>;
-@if(!probe) @group(0) @binding(3) var<storage, read> health: array<u32>;
 @group(0) @binding(4) var<storage, read_write> first_moment: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> second_moment: array<vec4f>;
 
@@ -44,17 +33,11 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let at = (workgroup.y * workgroups.x + workgroup.x) * LANES + lane;
-    if (at >= (LENGTH + 3u) / 4u) { return; }
-    var factor = 1.0;
-    @if(probe) { factor = bitcast<f32>(atomicLoad(&health[RATE])); }
-    @if(!probe) {
-        if (health[APPLY] == 0u) { return; }
-        factor = bitcast<f32>(health[RATE]);
-    }
+    let at = place(workgroup, workgroups, lane);
+    if (at >= (LENGTH + 3u) / 4u || !is_due()) { return; }
     let kind = kinds(at, STEP_FIRST, ALPHA_FIRST, LENGTH);
     let old = parameters[at];
-    let rate = factor * current.learning_rate * by_kind(kind, 1.0, STEP_LR_FACTOR, ALPHA_LR_FACTOR);
+    let rate = learning_rate() * by_kind(kind, 1.0, STEP_LR_FACTOR, ALPHA_LR_FACTOR);
     let decay = by_kind(kind, WEIGHT_DECAY, 0.0, ALPHA_DECAY);
     let apart = vec4<bool>(DECOUPLED != 0u) & !kind.alpha;
     let g = gradients[at] + select(decay * old, vec4f(), apart);
@@ -64,12 +47,7 @@ fn main(
     let denominator = sqrt(v) / sqrt(current.beta2_correction) + EPSILON;
     let updated = shrunk - rate / current.beta1_correction * m / denominator;
 
-    @if(probe) {
-        let gradient = first_of(kind.real & !are_finite(gradients[at]), at);
-        if (gradient != NONE) { atomicMin(&health[GRADIENT], gradient); }
-        let update = first_of(kind.real & !(are_finite(updated) & are_finite(m) & are_finite(v)), at);
-        if (update != NONE) { atomicMin(&health[UPDATE], update); }
-    }
+    @if(probe) { tell(at, kind, are_finite(updated) & are_finite(m) & are_finite(v)); }
     @if(!probe) {
         first_moment[at] = m;
         second_moment[at] = v;

@@ -1,12 +1,13 @@
-// Ranks the features of every image by value: positions[image, feature] is a feature's place in the order (from 0, ties in the order of the features),
-// ranks[image, feature] its rank (from 1, ties share the average of their places): what rank correlation and removal by saliency start from.
+// Ranks the features of every image by value: positions[image, feature] is a feature's place in the order (from 0, ties in the
+// order of the features), ranks[image, feature] its rank (from 1, ties share the average of their places): what rank correlation
+// and removal by saliency start from.
 //
-// `values` is [image, plane, feature]; a feature's value is the sum over PLANES planes (the mean has the same order), of magnitudes with MAGNITUDE.
-// Ascending, or descending with DESCENDING; −0 equals +0; NaN is the largest.
+// `values` is [image, plane, feature]; a feature's value is the sum over PLANES planes (the mean has the same order), of
+// magnitudes with MAGNITUDE. Ascending, or descending with DESCENDING; −0 equals +0; NaN is the largest.
 //
-// A stable radix sort of feature numbers by their ordered keys, one workgroup an image, 4 bits a pass: every invocation counts the digits of its own
-// stretch of the order, a prefix sum over (digit, invocation) says where each digit of each stretch goes. `workspace` is [image, 3, feature]: keys,
-// and the order, twice. WORKGROUP must be a power of 2.
+// A stable radix sort of feature numbers by their ordered keys, one workgroup an image, 4 bits a pass: every invocation counts
+// the digits of its own stretch of the order, a prefix sum over (digit, invocation) says where each digit of each stretch goes.
+// `workspace` is [image, 3, feature]: keys, and the order, twice. WORKGROUP must be a power of 2.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

@@ -1,16 +1,18 @@
 // The images that a chunk of an attribution method's work looks at: sample s of image x of a set becomes
-//   KIND 0: x itself;
-//   1: x + σ·n, n normal, σ = NOISE · (max x − min x) (SmoothGrad, Smilkov et al. 2017);
-//   2: b + α_s·(x − b), a point on the path from a baseline b (Integrated Gradients, Sundararajan et al. 2017);
-//   3: b + u·(x + σ·n − b), u uniform, b drawn from the baselines (GradientSHAP, Lundberg and Lee 2017);
-//   4: x with window s − 1 replaced by b, x itself for s = 0 (occlusion, Zeiler and Fergus 2014);
-//   5: b + M_s·(x − b), M_s a random mask (RISE, Petsiuk et al. 2018).
-// Images are [image, row, column, channel / 4] vec4f. `table` holds statistics of the images for 1 and 3, (α_s, weight, 0, 0) for 2.
-// `classes` go along with their images. With TWINS, baselines are written behind the chunk's images, in the same order.
+//   CLEAN: x itself;
+//   NOISY: x + σ·n, n normal, σ = NOISE · (max x − min x) (SmoothGrad, Smilkov et al. 2017);
+//   ON_PATH: b + α_s·(x − b), a point on the path from a baseline b (Integrated Gradients, Sundararajan et al. 2017);
+//   ON_RANDOM_PATH: b + u·(x + σ·n − b), u uniform, b drawn from the baselines (GradientSHAP, Lundberg and Lee 2017);
+//   COVERED: x with window s − 1 replaced by b, x itself for s = 0 (occlusion, Zeiler and Fergus 2014);
+//   MASKED: b + M_s·(x − b), M_s a random mask (RISE, Petsiuk et al. 2018).
+// Images are [image, row, column, channel / 4] vec4f. `table` holds statistics of the images for NOISY and ON_RANDOM_PATH, (α_s,
+// weight, 0, 0) for ON_PATH. `classes` go along with their images. With TWINS, baselines are written behind the chunk's images,
+// in the same order.
 
 import constants::LANES;
 import package::common::step::Step;
 import package::common::channels::real_channels;
+import package::common::sampling::{NOISY, ON_PATH, ON_RANDOM_PATH, COVERED, MASKED};
 import package::common::samples::{place_of, noise, random_start, rise_mask, windows_along};
 
 override HEIGHT: u32;
@@ -50,19 +52,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let b = baselines[place.image % count * elements + element];
     var value = x;
     switch KIND {
-        case 1u: {
+        case NOISY: {
             let own = table[place.image];
             value = x + NOISE * (own.y - own.x) * noise(current, number, place.sample, element);
         }
-        case 2u: { value = b + table[place.sample].x * (x - b); }
-        case 3u: {
+        case ON_PATH: { value = b + table[place.sample].x * (x - b); }
+        case ON_RANDOM_PATH: {
             let own = table[place.image];
             let start = random_start(current, number, place.sample, count);
             let origin = baselines[start.baseline * elements + element];
             let noisy = x + NOISE * (own.y - own.x) * noise(current, number, place.sample, element);
             value = origin + start.along * (noisy - origin);
         }
-        case 4u: {
+        case COVERED: {
             let along = windows_along(WIDTH, WINDOW, STRIDE);
             let window = place.sample - 1u; // wraps to a huge number for the image itself
             let row = window / along * STRIDE;
@@ -72,10 +74,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             let inside = y >= row && y < row + WINDOW && column_at >= column && column_at < column + WINDOW;
             value = select(x, b, place.sample > 0u && inside);
         }
-        case 5u: {
+        case MASKED: {
             value = b + rise_mask(current, place.sample, pixel / WIDTH, pixel % WIDTH, HEIGHT, WIDTH, GRID, SHARE) * (x - b);
         }
-        default: {}
+        default: {} // CLEAN
     }
     let real = real_channels(group, CHANNELS);
     samples[slot * elements + element] = select(vec4f(), value, real);

@@ -1,8 +1,9 @@
-// Structural similarity of two maps of every image (Wang et al. 2004): Gaussian window of σ = 1.5 and 11 × 11 pixels, K₁ = 0.01, K₂ = 0.03, mean over all
-// windows inside the image and over the channels.
+// Structural similarity of two maps of every image (Wang et al. 2004): Gaussian window of σ = 1.5 and 11 × 11 pixels, K₁ = 0.01,
+// K₂ = 0.03, mean over all windows inside the image and over the channels.
 //
-// Each map is first divided by its own largest magnitude, so that it lies in −1..1 (range L = 2) and scale does not matter; a map of zeros stays one.
-// Images smaller than the window get the largest odd one that fits. `a`, `b` are [image, channel, row, column]. One workgroup an image.
+// Each map is first divided by its own largest magnitude, so that it lies in −1..1 (range L = 2) and scale does not matter; a map
+// of zeros stays one. Images smaller than the window get the largest odd one that fits. `a`, `b` are [image, channel, row,
+// column]. One workgroup an image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

@@ -1,5 +1,5 @@
-// The constants of a weight quantizer, per output channel, from `weight_range`'s statistics: of the channel itself (PER_CHANNEL), or of the
-// whole tensor, the same for every channel. What they are: common/quantizer.wgsl. One invocation a channel.
+// The constants of a weight quantizer, per output channel, from `weight_range`'s statistics: of the channel itself (PER_CHANNEL),
+// or of the whole tensor, the same for every channel. What they are: common/quantizer.wgsl. One invocation a channel.
 
 import package::common::quantizer::{AFFINE, BINARY, DOREFA, SAWB, SYMMETRIC, precise_tanh};
 

@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{Random, assert_close, gpu, read};
+use common::{Random, assert_close, dirty, read, run, uniform, upload};
 use saliq::{
     config::{PactKind, Shape},
-    gpu::{Binding, Buffer, Recording, Specialization},
+    gpu::{Buffer, Specialization},
     layout::{ImagesRange, StepRecord, groups, padded},
     reference::{
         accumulate_gradients::accumulate_gradients,
@@ -24,37 +24,15 @@ use saliq::{
         sample_images::sample_images,
         samples::Samples,
     },
+    saliency::{GradientSum, Sampling, Score},
 };
 
 const LANES: u32 = 8;
 const SEED: u64 = 0x0000_0003_0000_0005;
 const NUMBERS: [u32; 3] = [4, 0, 70_000];
 
-fn run(name: &'static str, specialization: Specialization, bindings: &[&Buffer], workgroups: [u32; 3]) {
-    let bindings: Vec<_> = bindings.iter().map(|&buffer| Binding::from(buffer)).collect();
-    let mut recording = Recording::new();
-    recording.dispatch(gpu(), name, gpu().kernel(name, specialization).unwrap(), &bindings, workgroups).unwrap();
-    recording.submit(gpu()).unwrap();
-    gpu().wait().unwrap();
-}
-
-fn upload<T: bytemuck::NoUninit>(data: &[T]) -> Buffer {
-    gpu().upload("data", data).unwrap()
-}
-
-fn uniform<T: bytemuck::Pod>(value: T) -> Buffer {
-    let buffer = gpu().uniform("uniform", size_of::<T>() as u64).unwrap();
-    gpu().write(&buffer, 0, &[value]);
-    buffer
-}
-
 fn range(count: u32) -> Buffer {
     uniform(ImagesRange { first: 0, count, batch: count, accumulate: 0 })
-}
-
-/// A buffer of `count` words that are not 0, so that what a kernel forgets to write shows.
-fn dirty(count: usize) -> Buffer {
-    upload(&vec![0x4122_4466_u32; count])
 }
 
 fn to_f32(values: &[f64]) -> Vec<f32> {
@@ -71,12 +49,12 @@ fn pictures(random: &mut Random, shape: Shape, count: usize) -> Vec<f64> {
     to_f64(&layout::pack(&values, shape))
 }
 
-/// Three images, two baselines, and a table for `kind`.
-fn samples(shape: Shape, kind: u32, per_image: u32) -> Samples {
+/// Three images, two baselines, and a table: steps of a path, or statistics of the images.
+fn samples(shape: Shape, kind: u32, has_path: bool, per_image: u32) -> Samples {
     let mut random = Random(u64::from(kind) + u64::from(shape.channels));
-    let table = match kind {
-        2 | 4 => (0..per_image).map(|step| [f64::from(step) * 0.25, 0.5 - f64::from(step) * 0.125, 0.0, 0.0]).collect(),
-        _ => (0..3).map(|image| [-1.0, 0.5 + f64::from(image), 0.0, 0.0]).collect(),
+    let table = match has_path {
+        true => (0..per_image).map(|step| [f64::from(step) * 0.25, 0.5 - f64::from(step) * 0.125, 0.0, 0.0]).collect(),
+        false => (0..3).map(|image| [-1.0, 0.5 + f64::from(image), 0.0, 0.0]).collect(),
     };
     Samples {
         shape,
@@ -130,17 +108,21 @@ const SHAPES: [Shape; 3] = [Shape::new(1, 7, 5), Shape::new(3, 4, 6), Shape::new
 #[test]
 fn samples_are_the_references() {
     for shape in SHAPES {
-        for kind in 0..6 {
-            let mut samples = samples(shape, kind, 4);
-            let per_image = if kind == 4 { samples.windows().len() as u32 + 1 } else { 4 };
+        for sampling in
+            [Sampling::Clean, Sampling::Noisy, Sampling::OnPath, Sampling::OnRandomPath, Sampling::Covered, Sampling::Masked]
+        {
+            let kind = sampling as u32;
+            let mut samples = samples(shape, kind, sampling == Sampling::OnPath, 4);
+            let per_image = if sampling == Sampling::Covered { samples.windows().len() as u32 + 1 } else { 4 };
             samples.table.resize(per_image.max(3) as usize, [0.0; 4]);
             let elements = samples.elements();
             let (pixels, baselines) = (upload(&to_f32(&samples.pixels)), upload(&to_f32(&samples.baselines)));
             let (classes, numbers, table) = (upload(&[7u32, 8, 9]), upload(&NUMBERS), table(&samples));
             for chunk in chunks(per_image, 5) {
                 let (output, output_classes) = (dirty(2 * 5 * elements), dirty(10));
+                let has_twins = sampling == Sampling::Clean;
                 let specialization =
-                    shape_of(&samples, kind).constant("NOISE", samples.noise).constant("TWINS", u32::from(kind == 0));
+                    shape_of(&samples, kind).constant("NOISE", samples.noise).constant("TWINS", u32::from(has_twins));
                 let bindings = [&uniform(chunk), &pixels, &classes, &numbers, &baselines, &table, &output, &output_classes];
                 run("sample_images", specialization, &bindings, [(elements as u32 / 4).div_ceil(LANES), 5, 1]);
                 let (actual, actual_classes) = (read::<f32>(&output, 10 * elements), read::<u32>(&output_classes, 5));
@@ -149,10 +131,10 @@ fn samples_are_the_references() {
                     let (image, sample) = ((along / per_image) as usize, along % per_image);
                     let expected = sample_images(&samples, kind, image, sample);
                     let values = &actual[slot * elements..(slot + 1) * elements];
-                    assert_close(&format!("kind {kind} of {shape:?}, {image}, {sample}"), values, &expected, 3e-6);
+                    assert_close(&format!("{sampling:?} of {shape:?}, {image}, {sample}"), values, &expected, 3e-6);
                     assert!(layout::padding(values, shape).iter().all(|&value| value == 0.0));
                     assert_eq!(actual_classes[slot], 7 + image as u32);
-                    if kind == 0 {
+                    if has_twins {
                         let twin = slot + chunk.count as usize;
                         assert_close("baseline", &actual[twin * elements..(twin + 1) * elements], samples.baseline(image), 1e-7);
                     }
@@ -164,9 +146,12 @@ fn samples_are_the_references() {
 
 #[test]
 fn gradients_accumulate_as_in_the_reference_however_they_are_cut() {
-    for (kind, shape) in (0..6).zip(SHAPES.iter().cycle()) {
-        let per_image = if kind == 3 { 1 } else { 4 };
-        let samples = samples(*shape, kind, per_image);
+    use GradientSum::{FromBaseline, FromRandomBaselines, Mean, MeanSquare, TimesInput, Variance};
+    let sums = [Mean, MeanSquare, Variance, TimesInput, FromBaseline, FromRandomBaselines];
+    for (sum, shape) in sums.into_iter().zip(SHAPES.iter().cycle()) {
+        let kind = sum as u32;
+        let per_image = if sum == TimesInput { 1 } else { 4 };
+        let samples = samples(*shape, kind, sum == FromBaseline, per_image);
         let elements = samples.elements();
         let gradients = pictures(&mut Random(17), *shape, 3 * per_image as usize);
         let mut results = Vec::new();
@@ -178,10 +163,10 @@ fn gradients_accumulate_as_in_the_reference_however_they_are_cut() {
                 let inputs = [to_f32(part), to_f32(&samples.pixels), to_f32(&samples.baselines)].map(|data| upload(&data));
                 let (current, numbers, table) = (uniform(chunk), upload(&NUMBERS), table(&samples));
                 let mut bindings = vec![&current, &inputs[0], &inputs[1], &numbers, &inputs[2], &table, &attributions];
-                bindings.extend((kind == 2).then_some(&means));
+                bindings.extend((sum == Variance).then_some(&means));
                 let specialization = Specialization::new()
                     .tile("LANES", LANES)
-                    .feature("variance", kind == 2)
+                    .feature("variance", sum == Variance)
                     .constant("ELEMENTS", elements as u32 / 4)
                     .constant("KIND", kind)
                     .constant("NOISE", samples.noise);
@@ -189,7 +174,7 @@ fn gradients_accumulate_as_in_the_reference_however_they_are_cut() {
             }
             results.push(read::<f32>(&attributions, 3 * elements));
         }
-        assert!(results.iter().all(|result| *result == results[0]), "kind {kind}");
+        assert!(results.iter().all(|result| *result == results[0]), "{sum:?}");
         for (image, actual) in results[0].chunks_exact(elements).enumerate() {
             let own: Vec<Vec<f64>> = gradients
                 .chunks_exact(elements)
@@ -197,20 +182,23 @@ fn gradients_accumulate_as_in_the_reference_however_they_are_cut() {
                 .take(per_image as usize)
                 .map(<[f64]>::to_vec)
                 .collect();
-            assert_close(&format!("kind {kind}"), actual, &accumulate_gradients(&samples, kind, image, &own), 3e-6);
+            assert_close(&format!("{sum:?}"), actual, &accumulate_gradients(&samples, kind, image, &own), 3e-6);
         }
     }
 }
 
 #[test]
 fn scores_accumulate_as_in_the_reference_however_they_are_cut() {
-    for (kind, shape) in [4, 5].into_iter().flat_map(|kind| SHAPES.map(|shape| (kind, shape))) {
-        let mut samples = samples(shape, kind, 1);
-        let per_image = if kind == 4 { samples.windows().len() as u32 + 1 } else { 6 };
+    let cases = [Sampling::Covered, Sampling::Masked].into_iter().flat_map(|sampling| SHAPES.map(|shape| (sampling, shape)));
+    for (sampling, shape) in cases {
+        let kind = sampling as u32;
+        let mut samples = samples(shape, kind, false, 1);
+        let per_image = if sampling == Sampling::Covered { samples.windows().len() as u32 + 1 } else { 6 };
         samples.grid.1 = 0.25;
         let classes = 5;
         let logits = Random(3).vector((3 * per_image * padded(classes)) as usize);
-        for score in 0..3 {
+        for kind_of_score in [Score::Logit, Score::LogProbability, Score::Probability] {
+            let score = kind_of_score as u32;
             let mut results = Vec::new();
             for slots in [2, 7] {
                 let (scores, clean, attributions) = (dirty(slots as usize), dirty(3), dirty(3 * samples.elements()));
@@ -224,7 +212,7 @@ fn scores_accumulate_as_in_the_reference_however_they_are_cut() {
                         .constant("CLASSES", classes)
                         .constant("CLASS_STRIDE", padded(classes))
                         .constant("KIND", score)
-                        .constant("OCCLUSION", u32::from(kind == 4));
+                        .constant("OCCLUSION", u32::from(sampling == Sampling::Covered));
                     let current = uniform(chunk);
                     run(
                         "class_score",
@@ -242,7 +230,7 @@ fn scores_accumulate_as_in_the_reference_however_they_are_cut() {
                 }
                 results.push(read::<f32>(&attributions, 3 * samples.elements()));
             }
-            assert_eq!(results[0], results[1], "kind {kind}");
+            assert_eq!(results[0], results[1], "{sampling:?}");
             for (image, actual) in results[0].chunks_exact(samples.elements()).enumerate() {
                 let rows =
                     logits.chunks_exact(padded(classes) as usize).skip(image * per_image as usize).take(per_image as usize);
@@ -251,7 +239,7 @@ fn scores_accumulate_as_in_the_reference_however_they_are_cut() {
                 for channel in 0..shape.channels as usize {
                     let values: Vec<f32> =
                         actual.iter().skip(channel).step_by(padded(shape.channels) as usize).copied().collect();
-                    assert_close(&format!("kind {kind} {shape:?}, score {score}"), &values, &expected, 5e-6);
+                    assert_close(&format!("{sampling:?} {shape:?}, {kind_of_score:?}"), &values, &expected, 5e-6);
                 }
                 assert!(layout::padding(actual, shape).iter().all(|&value| value == 0.0));
             }

@@ -6,7 +6,7 @@ mod support;
 
 use std::path::Path;
 
-use common::{Random, assert_close, gpu, read};
+use common::{Random, Silent, assert_close, gpu, read, run, upload_f32 as upload};
 use safetensors::Dtype;
 use saliq::{
     batch::ImageRange,
@@ -14,7 +14,7 @@ use saliq::{
         LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, QuantizationOverrides, Shape, WeightQuantizer,
     },
     data::{self, Dataset},
-    gpu::{Binding, Buffer, Recording, Specialization},
+    gpu::{Buffer, Recording, Specialization},
     layout::{ParameterLayout, ParameterRole, StepRecord, groups, padded},
     model::{Model, fold_batch_norm as fold_model},
     nn::{Gradients, Network, NetworkOptions, TileTable, TrainingPass},
@@ -33,7 +33,7 @@ use saliq::{
         network::ReferenceNetwork,
     },
     saliency::{DataOptions, ExplainedNetwork, explain_data},
-    train::{Observer, Start, Trainer},
+    train::{Start, Trainer},
 };
 use support::{SMALL_NETWORK, Tensors, json, mnist_like, refused, run_config, succeed, text};
 
@@ -177,10 +177,6 @@ fn doubles(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }
 
-fn upload(values: &[f32]) -> Buffer {
-    gpu().upload("test", values).unwrap()
-}
-
 /// Step 5 of a run.
 fn step(clean: usize) -> Buffer {
     let buffer = gpu().uniform("step", size_of::<StepRecord>() as u64).unwrap();
@@ -228,15 +224,6 @@ fn check_coefficients(what: &str, case: &Case, buffer: &Buffer, expected: &[Vec<
 
 fn upload_factors(case: &Case, factors: &[Factor]) -> Buffer {
     upload(&grouped(case.shape.channels as usize, |channel| [factors[channel].factor, factors[channel].inverse_deviation]))
-}
-
-#[track_caller]
-fn run(name: &'static str, specialization: Specialization, bindings: &[&Buffer], workgroups: [u32; 3]) {
-    let bindings: Vec<Binding<'_>> = bindings.iter().map(|&buffer| buffer.into()).collect();
-    let kernel = gpu().kernel(name, specialization).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let mut recording = Recording::new();
-    recording.dispatch(gpu(), name, kernel, &bindings, workgroups).unwrap_or_else(|error| panic!("{error}"));
-    recording.submit(gpu()).unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
 /// Means of 100 with a deviation of 0.6: sums of squares about 0 would lose four digits.
@@ -291,14 +278,15 @@ fn statistics_of_a_batch() {
             let coefficients = upload(&vec![UNTOUCHED; 4 * case.batches * padded(case.shape.channels) as usize]);
             let specialization = case
                 .second_stage(indices, freeze_after)
+                .feature("moves", true)
                 .constant("VARIANCE_INDEX", indices[3])
                 .constant("COUNT_INDEX", indices[4]);
             let bindings = [
+                &parameters,
                 &case.images(false),
                 &step(case.each[0]),
                 &moments,
                 &upload_factors(&case, &factors),
-                &parameters,
                 &coefficients,
             ];
             run("batch_norm_update", specialization, &bindings, [groups(case.shape.channels), 1, 1]);
@@ -462,12 +450,12 @@ fn backward_stages() {
             let gradients = upload(&vec![0.5; flat.len()]);
             let means_on_gpu = upload(&vec![UNTOUCHED; case.batches * size]);
             let bindings = [
+                &upload(&flat),
                 &case.images(true),
                 &step(case.each[0]),
                 &sums,
                 &upload_factors(&case, &factors),
                 &constants,
-                &upload(&flat),
                 &means_on_gpu,
                 &gradients,
             ];
@@ -522,7 +510,7 @@ fn folded_weights() {
 
         let before = random.vector(length);
         let gradients = upload(&before);
-        let specialization = shape.constant("SCALE_INDEX", scale_index as u32);
+        let specialization = shape.tile("WORKGROUP", 64).constant("SCALE_INDEX", scale_index as u32);
         let bindings = [&upload(&parameters), &factors_on_gpu, &gradients];
         run("fold_batch_norm_gradient", specialization, &bindings, [channels as u32, 1, 1]);
         let mut expected = doubles(&before);
@@ -699,9 +687,6 @@ fn quantized_networks_fold() {
     check_network("affine", &affine, Some(None), false);
     check_network("affine", &affine, Some(Some(4)), true);
 }
-
-struct Silent;
-impl Observer for Silent {}
 
 /// The golden files' network, as a configuration file has it.
 const GOLDEN_NETWORK: &str = r#"

@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{Random, assert_close, gpu, read};
+use common::{Random, assert_close, gpu, read, run, upload_f32 as upload};
 use saliq::{
     config::{LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer},
-    gpu::{Binding, Buffer, Recording, Specialization},
+    gpu::{Buffer, Specialization},
     layout::{groups, padded},
     nn::{Pooling, ProductTiles, StripShape, StripTiles, TileTable, WeightGradientTiles},
     quant::{highest_level, initial_steps, sawb_coefficients},
@@ -81,21 +81,8 @@ fn vector(random: &mut Random, count: usize) -> Vec<f64> {
     random.vector(count).into_iter().map(f64::from).collect()
 }
 
-fn upload(values: &[f32]) -> Buffer {
-    gpu().upload("test", values).unwrap()
-}
-
 fn untouched(count: usize) -> Buffer {
     upload(&vec![UNTOUCHED; count])
-}
-
-#[track_caller]
-fn run(name: &'static str, specialization: Specialization, bindings: &[&Buffer], workgroups: [u32; 3]) {
-    let bindings: Vec<Binding<'_>> = bindings.iter().map(|&buffer| buffer.into()).collect();
-    let kernel = gpu().kernel(name, specialization).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let mut recording = Recording::new();
-    recording.dispatch(gpu(), name, kernel, &bindings, workgroups).unwrap_or_else(|error| panic!("{error}"));
-    recording.submit(gpu()).unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
 fn no_activation(specialization: Specialization) -> Specialization {
@@ -866,7 +853,7 @@ fn activations_alone_and_their_gradients() {
             let (first, last) = (images.first * packed_elements(shape), (images.first + images.count) * packed_elements(shape));
             start[first..last].copy_from_slice(&images.of(&pack(&gradient, shape)));
             let (in_place, sums) = (upload(&start), untouched(blocks as usize));
-            let specialization = Specialization::new().tile("ITEMS", items).constant("ELEMENTS", elements);
+            let specialization = Specialization::new().tile("WORKGROUP", 64).tile("ITEMS", items).constant("ELEMENTS", elements);
             let mut bindings = vec![&record, state, &in_place];
             if number > 1 {
                 bindings.extend([&parameters, &sums]);
@@ -893,7 +880,8 @@ fn workgroups_past_the_last_sum_change_nothing() {
     let sums = [[4, 1, 1], [3, 2, 1]].map(|workgroups| {
         let (record, state, gradient) = (images.record(false), upload(&floats(&x)), upload(&[0.5; 4 * 256]));
         let (parameters, sums) = (upload(&[9.0, 0.75]), untouched(4));
-        let specialization = with_activation(Specialization::new().tile("ITEMS", 1).constant("ELEMENTS", 256u32), 2);
+        let specialization = Specialization::new().tile("WORKGROUP", 64).tile("ITEMS", 1).constant("ELEMENTS", 256u32);
+        let specialization = with_activation(specialization, 2);
         run("activation_gradient", specialization, &[&record, &state, &gradient, &parameters, &sums], workgroups);
         read::<f32>(&sums, 4)
     });
@@ -956,7 +944,8 @@ fn pooling_and_its_gradient() {
             bindings.extend([&parameters, &sums]);
         }
         let specialization =
-            with_activation(shape_constants().tile("ITEMS", items).tile("WINDOWS", kernel.div_ceil(stride)), number);
+            shape_constants().tile("WORKGROUP", 64).tile("ITEMS", items).tile("WINDOWS", kernel.div_ceil(stride));
+        let specialization = with_activation(specialization, number);
         run("max_pool_gradient", specialization, &bindings, [blocks as u32, 1, 1]);
         let routed = max_pool_gradient(own_y.len(), &from, &images.of(&gradient));
         // A state that is on both sides the ReLU's output has the derivative of its input.
@@ -979,8 +968,11 @@ fn partial_sums_are_set_or_added() {
         for (accumulate, scale) in [(false, 1.0), (true, 1.0), (true, 0.25)] {
             let gradients = upload(&[UNTOUCHED, 2.5, UNTOUCHED]);
             let record = Images::ONE.record(accumulate);
-            let specialization =
-                Specialization::new().constant("COUNT", count as u32).constant("INDEX", 1u32).constant("SCALE", scale);
+            let specialization = Specialization::new()
+                .tile("WORKGROUP", 64)
+                .constant("COUNT", count as u32)
+                .constant("INDEX", 1u32)
+                .constant("SCALE", scale);
             run("sum_partials", specialization, &[&record, &upload(&floats(&partial_sums)), &gradients], [1, 1, 1]);
             let scaled: Vec<f64> = partial_sums.iter().map(|sum| scale * sum).collect();
             let expected = sum_partials(&scaled, accumulate.then_some(2.5));
@@ -1284,6 +1276,7 @@ fn check_step_gradients(terms: &[f32], parts: &[Vec<f64>], weight: &[f64], step:
         for before in [None, Some(0.5)] {
             let gradients = upload(&vec![before.unwrap_or(UNTOUCHED); count + 3]);
             let specialization = Specialization::new()
+                .tile("WORKGROUP", 256)
                 .constant("ELEMENTS", elements as u32)
                 .constant("STEP_INDEX", 2u32)
                 .constant("SCALE", 1.0 / (elements as f64 * 7.0).sqrt());

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Random, assert_close, gpu, read};
+use common::{Random, activation, assert_close, conv, gpu, read};
 use saliq::{
     Error,
     batch::ImageRange,
@@ -24,14 +24,6 @@ use saliq::{
 /// Distance from decisions, in levels: far above what f32 gets wrong in these networks.
 const MARGIN: f64 = 1e-5;
 
-fn conv(name: &str, out_channels: u32, kernel: u32, stride: u32, padding: u32) -> LayerConfig {
-    LayerConfig::Conv { name: name.into(), out_channels, kernel, stride, padding }
-}
-
-fn activation(name: &str) -> LayerConfig {
-    LayerConfig::Activation { name: name.into() }
-}
-
 fn linear(name: &str, out_features: u32) -> LayerConfig {
     LayerConfig::Linear { name: name.into(), out_features }
 }
@@ -42,11 +34,11 @@ fn odd_network() -> NetworkConfig {
         input: Shape::new(3, 11, 13),
         classes: 5,
         layers: vec![
-            conv("conv1", 7, 3, 1, 1),
+            conv("conv1", 7, [3, 1, 1]),
             activation("act1"),
             LayerConfig::MaxPool { kernel: 3, stride: 2 },
-            conv("conv2", 33, 4, 2, 1),
-            conv("conv3", 5, 2, 1, 1),
+            conv("conv2", 33, [4, 2, 1]),
+            conv("conv3", 5, [2, 1, 1]),
             activation("act2"),
             LayerConfig::Dropout { rate: 0.25 },
             linear("fc1", 9),
@@ -62,10 +54,10 @@ fn detached_network() -> NetworkConfig {
         input: Shape::new(1, 10, 9),
         classes: 2,
         layers: vec![
-            conv("conv1", 5, 3, 2, 1),
+            conv("conv1", 5, [3, 2, 1]),
             LayerConfig::MaxPool { kernel: 2, stride: 1 },
             activation("act1"),
-            conv("conv2", 6, 1, 1, 0),
+            conv("conv2", 6, [1, 1, 0]),
             LayerConfig::Dropout { rate: 0.5 },
             activation("act2"),
             LayerConfig::MaxPool { kernel: 2, stride: 3 },
@@ -81,13 +73,13 @@ fn pooled_network() -> NetworkConfig {
         input: Shape::new(3, 19, 23),
         classes: 3,
         layers: vec![
-            conv("conv1", 7, 3, 1, 1),
+            conv("conv1", 7, [3, 1, 1]),
             activation("act1"),
             pool(),
-            conv("conv2", 18, 3, 1, 1),
+            conv("conv2", 18, [3, 1, 1]),
             pool(),
             activation("act2"),
-            conv("conv3", 6, 2, 1, 1),
+            conv("conv3", 6, [2, 1, 1]),
             activation("act3"),
             pool(),
             linear("fc1", 3),

@@ -5,19 +5,16 @@ mod support;
 
 use std::path::Path;
 
-use common::gpu;
+use common::{Silent, gpu};
 use saliq::{
     data::{self, Dataset},
     gpu::{Abilities, Gpu},
     nn::{ProductShape, ProductTiles, TileTable, TunedProduct, Tuning},
     reference::storage::{bf16, f16},
     storage::Format,
-    train::{Observer, Start, Trainer},
+    train::{Start, Trainer},
 };
 use support::{SMALL_NETWORK, run_config};
-
-struct Silent;
-impl Observer for Silent {}
 
 fn mini() -> Dataset {
     data::load("mnist-mini", None).expect("built in")

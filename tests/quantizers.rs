@@ -3,7 +3,7 @@
 mod common;
 mod support;
 
-use common::{gpu, read};
+use common::{Silent, gpu, read};
 use proptest::{prelude::*, test_runner::TestRunner};
 use saliq::{
     config::{
@@ -24,7 +24,7 @@ use saliq::{
         weight_range::weight_range,
         weight_scale::{WeightScale, weight_scale},
     },
-    train::{Observer, RunFolder, Start, Trainer},
+    train::{RunFolder, Start, Trainer},
 };
 use support::{SMALL_NETWORK, Tensors, run_config};
 
@@ -214,9 +214,6 @@ fn kernels_put_any_weights_on_levels() {
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
 }
-
-struct Silent;
-impl Observer for Silent {}
 
 /// Mixed widths in every layer, fully connected ones too, with learned steps of weights and activations: what is written, read and learned.
 #[test]

@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{Random, assert_close, gpu, read};
+use common::{Random, assert_close, dirty, gpu, read, run, uniform, upload};
 use saliq::{
     config::MaskFill,
-    gpu::{Binding, Buffer, Recording, Specialization, flat_workgroups},
+    gpu::{Buffer, Specialization, flat_workgroups},
     layout::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord},
     nn::TileTable,
     random,
@@ -20,40 +20,12 @@ fn lanes() -> Specialization {
     Specialization::new().tile("LANES", LANES)
 }
 
-fn run(name: &'static str, specialization: Specialization, bindings: &[&Buffer], workgroups: [u32; 3]) {
-    let bindings: Vec<_> = bindings.iter().map(|&buffer| Binding::from(buffer)).collect();
-    run_bound(name, specialization, &bindings, workgroups);
-}
-
-fn run_bound(name: &'static str, specialization: Specialization, bindings: &[Binding<'_>], workgroups: [u32; 3]) {
-    let kernel = gpu().kernel(name, specialization).unwrap();
-    let mut recording = Recording::new();
-    recording.dispatch(gpu(), name, kernel, bindings, workgroups).unwrap();
-    recording.submit(gpu()).unwrap();
-    gpu().wait().unwrap();
-}
-
-fn uniform<T: bytemuck::Pod>(value: T) -> Buffer {
-    let buffer = gpu().uniform("uniform", size_of::<T>() as u64).unwrap();
-    gpu().write(&buffer, 0, &[value]);
-    buffer
-}
-
 fn images(first: u32, count: u32) -> ImagesRange {
     ImagesRange { first, count, batch: count, accumulate: 0 }
 }
 
 fn range(first: u32, count: u32) -> Buffer {
     uniform(images(first, count))
-}
-
-fn upload<T: bytemuck::NoUninit>(data: &[T]) -> Buffer {
-    gpu().upload("data", data).unwrap()
-}
-
-/// A buffer of `count` words that are not 0, so that what a kernel forgets to write shows.
-fn dirty(count: usize) -> Buffer {
-    upload(&vec![0x4122_4466_u32; count])
 }
 
 fn step() -> StepRecord {

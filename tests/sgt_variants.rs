@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use common::{assert_close, gpu, read};
+use common::{Silent, assert_close, gpu, read};
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{NetworkConfig, QuantizationConfig, RunConfig, SgtConfig},
@@ -15,16 +15,12 @@ use saliq::{
     nn::{Gradients, Network, NetworkOptions, Optimizer},
     reference::select_lowest::select_lowest,
     sgt::{Masking, Metrics, Scalar, StepInputs, StepOptions, TrainingStep, record_saliency_seed},
-    train::{Observer, Outcome, Start, Trainer},
+    train::{Outcome, Start, Trainer},
 };
 use support::{MNIST, NORMALIZATION, SMALL_NETWORK, run_config};
 
 const IMAGES: u32 = 6;
 const PIXELS: usize = 784;
-
-struct Silent;
-
-impl Observer for Silent {}
 
 fn mini() -> Dataset {
     data::load("mnist-mini", None).unwrap()

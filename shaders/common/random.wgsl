@@ -1,7 +1,9 @@
-// Counter-based random numbers: every number is a function of what it is for, so that no state is kept and any launch shape gives the same ones.
+// Counter-based random numbers: every number is a function of what it is for, so that no state is kept and any launch shape gives
+// the same ones.
 //
 // Hash: pcg4d of Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020.
-// Key: pcg4d(seed_low, seed_high, step, stream); numbers: pcg4d(key + (a, b, c, 0)). `src/reference/random.rs` gives the same bits.
+// Key: pcg4d(seed_low, seed_high, step, stream); numbers: pcg4d(key + (a, b, c, 0)). `src/reference/random.rs` gives the same
+// bits.
 
 // Streams: what a number is for. DROPOUT + layer is the stream of a dropout layer, so nothing may follow it.
 const SHUFFLE = 1u;

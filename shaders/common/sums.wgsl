@@ -23,3 +23,17 @@ fn workgroup_max(lane: u32, value: vec4f) -> vec4f {
     }
     return workgroupUniformLoad(&partial[0]);
 }
+
+var<workgroup> summands: array<f32, WORKGROUP>;
+
+// `first` + the values of all lanes, one after the other, for lane 0; the others get `first`. Once a kernel; control flow must be
+// uniform.
+fn ordered_sum(lane: u32, value: f32, first: f32) -> f32 {
+    summands[lane] = value;
+    workgroupBarrier();
+    var sum = first;
+    if (lane == 0u) {
+        for (var l = 0u; l < WORKGROUP; l++) { sum += summands[l]; }
+    }
+    return sum;
+}

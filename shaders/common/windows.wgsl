@@ -1,4 +1,5 @@
-// Where the window of an output pixel lies in its image: of convolutions as matrix products, whose rows are the pixels of all images.
+// Where the window of an output pixel lies in its image: of convolutions as matrix products, whose rows are the pixels of all
+// images.
 struct Window {
     image: u32, // the image's first group of channels
     y: u32, // of the first tap; above the first row it wraps to a huge number

@@ -136,7 +136,9 @@ impl BatchNorm {
         weights: &Weights,
         [parameters, gradients]: [&Buffer; 2],
     ) -> Result<()> {
-        let specialization = fold_shape(layer.input.channels * weights.taps, weights).constant("SCALE_INDEX", self.scale_index);
+        let specialization = fold_shape(layer.input.channels * weights.taps, weights)
+            .tile("WORKGROUP", ELEMENTWISE)
+            .constant("SCALE_INDEX", self.scale_index);
         let kernel = gpu.kernel("fold_batch_norm_gradient", specialization)?;
         let bindings = [parameters, &self.factors, gradients].map(Binding::from);
         let workgroups = grid(layer.output.channels);
@@ -234,11 +236,18 @@ impl Pass<'_> {
         self.recording.note_work(elementwise_work(node, self.range.most, node.output_elements(), 0));
 
         let specialization = second_stage(norm, node, pass, buffers)
+            .feature("moves", true)
             .constant("VARIANCE_INDEX", norm.variance_index)
             .constant("COUNT_INDEX", norm.count_index);
         let kernel = self.gpu.kernel("batch_norm_update", specialization)?;
-        let others = [pass.step, &buffers.parts, &norm.factors, self.parameters, &buffers.coefficients].map(Binding::from);
-        let bindings: Vec<_> = std::iter::once(self.range.binding).chain(others).collect();
+        let bindings = [
+            self.parameters.into(),
+            self.range.binding,
+            pass.step.into(),
+            (&buffers.parts).into(),
+            (&norm.factors).into(),
+            (&buffers.coefficients).into(),
+        ];
         let workgroups = grid(groups(node.output.channels));
         self.recording.dispatch(self.gpu, format!("{} statistics", node.name), kernel, &bindings, workgroups)
     }
@@ -296,12 +305,12 @@ impl Pass<'_> {
         let specialization = second_stage(norm, node, pass, buffers).constant("FOLD", u32::from(norm.folded));
         let kernel = self.gpu.kernel("batch_norm_parameter_gradient", specialization)?;
         let bindings = [
+            self.parameters.into(),
             self.range.binding,
             pass.step.into(),
             (&buffers.parts).into(),
             (&norm.factors).into(),
             (&buffers.coefficients).into(),
-            self.parameters.into(),
             (&buffers.means).into(),
             gradients,
         ];

@@ -2,6 +2,9 @@
 
 use crate::{config::decimal, gpu::Specialization, quant::WeightQuantizerPlan};
 
+/// Invocations that `learned_step_gradient` sums a step's terms with.
+const STEP_GRADIENT_WORKGROUP: u32 = 256;
+
 impl WeightQuantizerPlan {
     /// Adds the constants of kernels that quantize or differentiate.
     pub(super) fn specialize(self, specialization: Specialization) -> Specialization {
@@ -43,6 +46,7 @@ impl WeightQuantizerPlan {
     /// Adds the constants of `learned_step_gradient`, for steps of `elements` weights each.
     pub(super) fn specialize_step_gradient(self, specialization: Specialization, elements: u32, index: u32) -> Specialization {
         specialization
+            .tile("WORKGROUP", STEP_GRADIENT_WORKGROUP)
             .constant("ELEMENTS", elements)
             .constant("STEP_INDEX", index)
             .constant("SCALE", 1.0 / (f64::from(elements) * f64::from(self.highest_level())).sqrt())

@@ -1,6 +1,6 @@
 //! Attributions of images in GPU memory: a method as a recording that works through the samples of all images, a chunk at a time.
 
-use super::{Baseline, LrpRule, Method, MethodOptions, Output};
+use super::{Baseline, GradientSum, LrpRule, Method, MethodOptions, Output, Sampling, Score};
 use crate::{
     Error, Result,
     batch::{Batch, ImageRange},
@@ -86,30 +86,6 @@ fn image_bytes(shape: Shape) -> u64 {
 fn binding_limit(gpu: &Gpu) -> u64 {
     let limits = gpu.limits();
     limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
-}
-
-/// What `sample_images` makes of an image; the discriminants are the kernel's KIND.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sampling {
-    Copy = 0,
-    Noise = 1,
-    Path = 2,
-    RandomPath = 3,
-    Window = 4,
-    Mask = 5,
-}
-
-impl Sampling {
-    fn of(method: Method) -> Sampling {
-        match method {
-            Method::Smoothgrad | Method::SmoothgradSq | Method::Vargrad => Sampling::Noise,
-            Method::IntegratedGradients => Sampling::Path,
-            Method::GradientShap => Sampling::RandomPath,
-            Method::Occlusion => Sampling::Window,
-            Method::Rise => Sampling::Mask,
-            _ => Sampling::Copy,
-        }
-    }
 }
 
 /// A method for a network: buffers for a chunk of samples, and the passes over them.
@@ -234,7 +210,7 @@ impl Explainer {
         }
         let sampling = Sampling::of(self.method);
         let table = match sampling {
-            Sampling::Noise | Sampling::RandomPath => {
+            Sampling::Noisy | Sampling::OnRandomPath => {
                 let statistics = gpu.buffer("image statistics", u64::from(images.most) * 16)?;
                 record_image_statistics(gpu, &mut prepare, images.shape, whole_set, &images.pixels, &statistics)?;
                 statistics
@@ -275,7 +251,7 @@ impl Explainer {
         let mut prepare = Recording::new();
         self.network.record_weights(gpu, &mut prepare)?;
         let mut chunk = Recording::new();
-        self.record_samples(gpu, &mut chunk, images, &self.nodes, Sampling::Copy)?;
+        self.record_samples(gpu, &mut chunk, images, &self.nodes, Sampling::Clean)?;
         self.network.record_forward(gpu, &mut chunk, self.batch.clean(), None)?;
         let kernel = gpu.kernel("collect_logits", self.class_shape())?;
         let bindings = [(&self.batch.step).into(), self.network.logits().into(), logits.into(), Binding::from(predicted)];
@@ -304,11 +280,11 @@ impl Explainer {
         self.batch.record_begin(gpu, recording)?;
         let mut specialization = picture_shape(images.shape)
             .constant("KIND", sampling as u32)
-            .constant("TWINS", u32::from(self.batch.twins && sampling == Sampling::Copy));
+            .constant("TWINS", u32::from(self.batch.twins && sampling == Sampling::Clean));
         specialization = match sampling {
-            Sampling::Noise | Sampling::RandomPath => specialization.constant("NOISE", self.options.noise_of(self.method)),
-            Sampling::Window | Sampling::Mask => self.mask_shape(specialization, sampling),
-            Sampling::Copy | Sampling::Path => specialization,
+            Sampling::Noisy | Sampling::OnRandomPath => specialization.constant("NOISE", self.options.noise_of(self.method)),
+            Sampling::Covered | Sampling::Masked => self.mask_shape(specialization, sampling),
+            Sampling::Clean | Sampling::OnPath => specialization,
         };
         let kernel = gpu.kernel("sample_images", specialization)?;
         let bindings = [
@@ -329,7 +305,7 @@ impl Explainer {
     fn mask_shape(&self, specialization: Specialization, sampling: Sampling) -> Specialization {
         let ((window, stride), (grid, share)) = (self.options.window, self.options.grid);
         match sampling {
-            Sampling::Window => specialization.constant("WINDOW", window.max(1)).constant("STRIDE", stride.max(1)),
+            Sampling::Covered => specialization.constant("WINDOW", window.max(1)).constant("STRIDE", stride.max(1)),
             _ => specialization.constant("GRID", grid.max(1)).constant("SHARE", share),
         }
     }
@@ -344,25 +320,18 @@ impl Explainer {
         maps: &Buffer,
     ) -> Result<()> {
         let elements = images.shape.pixels() * groups(images.shape.channels);
-        let kind: u32 = match self.method {
-            Method::SmoothgradSq => 1,
-            Method::Vargrad => 2,
-            Method::InputXGradient | Method::Lrp => 3,
-            Method::IntegratedGradients | Method::Deeplift => 4,
-            Method::GradientShap => 5,
-            _ => 0,
-        };
+        let sum = GradientSum::of(self.method);
         let mut specialization = Specialization::new()
             .tile("LANES", LANES)
-            .feature("variance", kind == 2)
+            .feature("variance", sum == GradientSum::Variance)
             .constant("ELEMENTS", elements)
-            .constant("KIND", kind);
-        if kind == 5 {
+            .constant("KIND", sum as u32);
+        if sum == GradientSum::FromRandomBaselines {
             specialization = specialization.constant("NOISE", self.options.noise_of(self.method));
         }
         let mut bindings: Vec<Binding<'_>> =
             [&self.batch.step, gradient, &images.pixels, &images.numbers, &self.baselines, table, maps].map(Into::into).into();
-        let means = (kind == 2).then(|| images.maps(gpu)).transpose()?;
+        let means = (sum == GradientSum::Variance).then(|| images.maps(gpu)).transpose()?;
         bindings.extend(means.as_ref().map(Binding::from));
         let kernel = gpu.kernel("accumulate_gradients", specialization)?;
         recording.dispatch(gpu, "attributions", kernel, &bindings, [elements.div_ceil(LANES), self.images_a_chunk(), 1])
@@ -378,14 +347,10 @@ impl Explainer {
     ) -> Result<()> {
         let scores = gpu.buffer("scores of the samples", u64::from(self.slots) * 4)?;
         let clean = gpu.buffer("scores of the images", u64::from(images.most) * 4)?;
-        // RISE is published with probabilities as scores.
-        let kind: u32 = match (self.method, self.options.output) {
-            (Method::Rise, _) => 2,
-            (_, Output::LogSoftmax) => 1,
-            (_, Output::Logit) => 0,
-        };
-        let occlusion = u32::from(sampling == Sampling::Window);
-        let kernel = gpu.kernel("class_score", self.class_shape().constant("KIND", kind).constant("OCCLUSION", occlusion))?;
+        let score = Score::of(self.method, self.options.output);
+        let occlusion = u32::from(sampling == Sampling::Covered);
+        let specialization = self.class_shape().constant("KIND", score as u32).constant("OCCLUSION", occlusion);
+        let kernel = gpu.kernel("class_score", specialization)?;
         let bindings = [&self.batch.step, self.network.logits(), &self.batch.labels, &scores, &clean].map(Binding::from);
         recording.dispatch(gpu, "scores", kernel, &bindings, [self.slots.div_ceil(LANES), 1, 1])?;
         let specialization = self.mask_shape(picture_shape(images.shape).constant("KIND", sampling as u32), sampling);

@@ -5,9 +5,10 @@ use std::sync::OnceLock;
 
 use saliq::{
     config::{LayerBits, LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, expand_bits},
-    gpu::{Buffer, DeviceProfile, Gpu, GpuOptions},
+    gpu::{Binding, Buffer, DeviceProfile, Gpu, GpuOptions, Recording, Specialization},
     layout::{ParameterLayout, ParameterRole},
     model::Model,
+    train::Observer,
 };
 
 /// The device all tests of a binary share; `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default limits and no features.
@@ -29,6 +30,43 @@ pub fn read<T: bytemuck::Pod>(buffer: &Buffer, count: usize) -> Vec<T> {
     pollster::block_on(gpu().read(buffer, 0, count as u64)).unwrap()
 }
 
+/// A buffer with `data`.
+pub fn upload<T: bytemuck::NoUninit>(data: &[T]) -> Buffer {
+    gpu().upload("test", data).unwrap()
+}
+
+/// The same of floats, of what would be taken for f64 as well.
+pub fn upload_f32(values: &[f32]) -> Buffer {
+    upload(values)
+}
+
+/// A uniform buffer with `value`.
+pub fn uniform<T: bytemuck::Pod>(value: T) -> Buffer {
+    let buffer = gpu().uniform("uniform", size_of::<T>() as u64).unwrap();
+    gpu().write(&buffer, 0, &[value]);
+    buffer
+}
+
+/// A buffer of `count` words that are not 0, so that what a kernel forgets to write shows.
+pub fn dirty(count: usize) -> Buffer {
+    upload(&vec![0x4122_4466_u32; count])
+}
+
+/// Runs a kernel over whole buffers, and waits for it.
+#[track_caller]
+pub fn run(name: &'static str, specialization: Specialization, bindings: &[&Buffer], workgroups: [u32; 3]) {
+    let bindings: Vec<_> = bindings.iter().map(|&buffer| Binding::from(buffer)).collect();
+    let kernel = gpu().kernel(name, specialization).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut recording = Recording::new();
+    recording.dispatch(gpu(), name, kernel, &bindings, workgroups).unwrap_or_else(|error| panic!("{name}: {error}"));
+    recording.submit(gpu()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    gpu().wait().unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+/// Who watches a run and says nothing.
+pub struct Silent;
+impl Observer for Silent {}
+
 /// ‖actual − expected‖ / ‖expected‖ (or the plain norm where the expected values are all 0).
 pub fn relative_error(actual: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(actual.len(), expected.len());
@@ -43,6 +81,24 @@ pub fn relative_error(actual: &[f32], expected: &[f64]) -> f64 {
 pub fn assert_close(what: &str, actual: &[f32], expected: &[f64], tolerance: f64) {
     let error = relative_error(actual, expected);
     assert!(error <= tolerance, "{what}: relative error {error:e} > {tolerance:e}");
+}
+
+/// The largest [`relative_error`] of the `count` images of equal size that the values are: one small image that is wrong does not hide among
+/// large ones.
+pub fn worst_image(actual: &[f32], expected: &[f64], count: usize) -> f64 {
+    assert!(count > 0 && actual.len().is_multiple_of(count), "{} values are not {count} images", actual.len());
+    let size = actual.len() / count;
+    let errors =
+        actual.chunks_exact(size).zip(expected.chunks_exact(size)).map(|(actual, expected)| relative_error(actual, expected));
+    errors.fold(0.0, f64::max)
+}
+
+/// [`assert_close`] of all images together, and [`worst_image`] ≤ `tolerance`.
+#[track_caller]
+pub fn assert_images_close(what: &str, actual: &[f32], expected: &[f64], count: usize, tolerance: f64) {
+    assert_close(what, actual, expected, tolerance);
+    let worst = worst_image(actual, expected, count);
+    assert!(worst <= tolerance, "{what}: relative error {worst:e} of one image > {tolerance:e}");
 }
 
 /// Small deterministic generator for test inputs (splitmix64).

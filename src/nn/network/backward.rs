@@ -189,7 +189,8 @@ impl Network {
         wanted: Gradients,
     ) -> Result<()> {
         let (items, elements) = (self.tiles.elementwise_items(), node.output_elements());
-        let specialization = Specialization::new().tile("ITEMS", items).constant("ELEMENTS", elements);
+        let specialization =
+            Specialization::new().tile("WORKGROUP", ELEMENTWISE).tile("ITEMS", items).constant("ELEMENTS", elements);
         let storage = Storage { input: Format::F32, state: node.storage.state, ..node.gradient_storage() };
         let specialization = storage.specialize(specialization);
         let kernel = pass.gpu.kernel("activation_gradient", node.activation.backward(specialization))?;
@@ -223,7 +224,10 @@ impl Network {
         let storage = Storage { state: fused.map_or(Format::F32, |previous| previous.storage.state), ..node.gradient_storage() };
         let items = self.tiles.elementwise_items();
         let specialization = activation.backward(
-            pool_shape([node.input, node.output], kernel, stride).tile("ITEMS", items).tile("WINDOWS", kernel.div_ceil(stride)),
+            pool_shape([node.input, node.output], kernel, stride)
+                .tile("WORKGROUP", ELEMENTWISE)
+                .tile("ITEMS", items)
+                .tile("WINDOWS", kernel.div_ceil(stride)),
         );
         let kernel = pass.gpu.kernel("max_pool_gradient", storage.specialize(specialization))?;
         let mut bindings = vec![pass.range.binding, from, choice, state, to];
@@ -250,7 +254,11 @@ impl Network {
     fn record_alpha_sum(&self, pass: &mut Pass<'_>, node: &Node, blocks: u32, wanted: Gradients) -> Result<()> {
         let Some(index) = node.activation.alpha_index().filter(|_| wanted == Gradients::Parameters) else { return Ok(()) };
         let scale = node.activation.gradient_scale(node.activated().elements());
-        let specialization = Specialization::new().constant("COUNT", blocks).constant("INDEX", index).constant("SCALE", scale);
+        let specialization = Specialization::new()
+            .tile("WORKGROUP", ELEMENTWISE)
+            .constant("COUNT", blocks)
+            .constant("INDEX", index)
+            .constant("SCALE", scale);
         let kernel = pass.gpu.kernel("sum_partials", specialization)?;
         let bindings = [pass.range.binding, (&self.backward_buffers()?.partial_sums).into(), (&self.gradients).into()];
         pass.recording.dispatch(pass.gpu, format!("{} α gradient", node.name), kernel, &bindings, [1, 1, 1])
