@@ -9,13 +9,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-use common::{Random, activation, conv, gpu, random_model};
+use common::{Random, Silent, activation, conv, gpu, random_model};
 use saliq::{
     config::{LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     deploy::{DeployableModel, IntegerPlan, c_header},
     model::Model,
     reference::integer_network::integer_network,
-    train::{Observer, Start, Trainer},
+    train::{Start, Trainer},
 };
 use support::{SMALL_NETWORK, run_config, succeed, text};
 
@@ -72,18 +72,21 @@ fn run_c(folder: &Path, prefix: &str, options: &[&str], images: &[u8]) -> (Vec<(
     (lines.iter().map(parse).collect(), last)
 }
 
-/// Whether gcc can link a program with its sanitizers.
-fn has_sanitizers(folder: &Path) -> bool {
+/// Fails where gcc cannot link a program with its sanitizers, and says how to install them.
+fn require_sanitizers(folder: &Path) {
     let source = folder.join("probe.c");
     std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
-    let probe = Command::new("gcc").arg("-fsanitize=undefined,address").arg(&source).arg("-o").arg(folder.join("probe")).output();
-    probe.is_ok_and(|probe| probe.status.success())
+    let probe = Command::new("gcc").args(SANITIZERS).arg(&source).arg("-o").arg(folder.join("probe")).output();
+    let probe = probe.expect("gcc is installed");
+    assert!(
+        probe.status.success(),
+        "gcc has no sanitizers to link; install them: `apt install gcc` (it depends on libasan and libubsan) on Debian and Ubuntu, \
+         `dnf install gcc libasan libubsan` on Fedora. gcc says: {}",
+        String::from_utf8_lossy(&probe.stderr)
+    );
 }
 
 const SANITIZERS: [&str; 2] = ["-fsanitize=undefined,address", "-fno-sanitize-recover=all"];
-
-struct Silent;
-impl Observer for Silent {}
 
 /// A model trained for seconds, on the 1,000 test images of the embedded set: every prediction is that of `eval --engine integer`.
 #[test]
@@ -123,7 +126,7 @@ fn predictions_are_those_of_integer_inference() {
 #[test]
 fn odd_networks_survive_the_sanitizers() {
     let folder = tempfile::tempdir().unwrap();
-    let sanitizers: &[&str] = if has_sanitizers(folder.path()) { &SANITIZERS } else { &[] };
+    require_sanitizers(folder.path());
     use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
     let cases = [
         (Affine, true, PactKind::Signed, "w3a4,w8a3,w8a32"),
@@ -145,7 +148,7 @@ fn odd_networks_survive_the_sanitizers() {
         let images: Vec<u8> = (0..6 * plan.input.elements()).map(|_| random.below(256) as u8).collect();
         let expected = integer_network(&plan, &images);
         let expected = expected.last().unwrap();
-        let (made, last) = run_c(folder.path(), "odd", sanitizers, &images);
+        let (made, last) = run_c(folder.path(), "odd", &SANITIZERS, &images);
         assert_eq!(last, format!("{0} {0} {1} a\"\\??/*/", header.ram_bytes, header.rom_bytes), "{bits}");
         assert_eq!(made.len(), 6, "{bits}");
         let largest = expected.iter().fold(0.0f64, |most, score| most.max(score.abs()));

@@ -8,7 +8,7 @@ use saliq::{
     config::{LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     gpu::{Buffer, Specialization},
     layout::{groups, padded},
-    nn::{Pooling, ProductTiles, StripShape, StripTiles, TileTable, WeightGradientTiles},
+    nn::{CooperativeTiles, Pooling, ProductTiles, StripShape, StripTiles, TileTable, WeightGradientTiles},
     quant::{highest_level, initial_steps, sawb_coefficients},
     reference::{
         activation::{Activation, activation},
@@ -25,6 +25,7 @@ use saliq::{
         prepare_weights::{arrange, level, level_range, position, quantize},
         reduce_weight_gradient::reduce_weight_gradient,
         slice_weights::slice_weights,
+        storage::f16,
         sum_partials::sum_partials,
         weight_range::weight_range,
         weight_scale::{WeightScale, weight_scale},
@@ -363,6 +364,31 @@ impl ConvolutionOnGpu {
         [read(&values, size), read(&before, size)]
     }
 
+    /// As `forward`, of levels, as a product of cooperative matrices, behind unsigned LSQ activations (whose parameter is the step) and with
+    /// symmetric weights of a step a channel.
+    fn cooperative_forward(&self, tiles: CooperativeTiles, input_step: f32, steps: &[f32], levels: [u32; 2]) -> Vec<f32> {
+        let (shape, output) = (&self.shape, self.shape.output());
+        let size = self.images.slots * packed_elements(output);
+        let (input, values) = (upload(&pack(&self.input, shape.input)), untouched(size));
+        let (images, [weight, _], bias) = (self.images.record(false), self.arranged(), self.padded_bias());
+        let mut constants: Vec<[f32; 4]> = steps.iter().map(|&step| [step, 0.0, 0.0, 0.0]).collect();
+        constants.resize(padded(shape.out_channels) as usize, [1.0, 0.0, 0.0, 0.0]);
+        let (parameters, constants) = (upload(&[0.0, input_step]), upload(constants.as_flattened()));
+        let (rows, columns) = tiles.workgroups(self.images.most as u32 * output.pixels(), groups(shape.out_channels));
+        let specialization = convolution_constants(no_activation(tiles.specialize(Specialization::new())), shape)
+            .constant("KERNEL", shape.kernel)
+            .constant("STRIDE", shape.stride)
+            .constant("PADDING", shape.padding)
+            .constant("INPUT_ACTIVATION", 5u32)
+            .constant("INPUT_LEVELS", levels[0])
+            .constant("INPUT_INDEX", 1u32)
+            .constant("QUANTIZER", 4u32)
+            .constant("WEIGHT_LEVELS", levels[1]);
+        let bindings = [&images, &input, &weight, &values, &bias, &parameters, &constants];
+        run("convolution_cooperative", specialization, &bindings, [rows.div_ceil(2), 2, columns]);
+        read(&values, size)
+    }
+
     fn tiled_input_gradient(&self, tiles: ProductTiles, output_gradient: &[f64]) -> Vec<f32> {
         let shape = &self.shape;
         let size = self.images.slots * packed_elements(shape.input);
@@ -648,6 +674,96 @@ fn check_levels(what: &str, input: &[f32], output: &[f32], kind: Activation) {
         assert!(actual.round().abs() <= levels, "{what}: {x} has a level out of range");
     }
     assert!(exact * 100 >= input.len() * 99, "{what}: only {exact} of {} away from edges", input.len());
+}
+
+/// What `convolution_cooperative` computes, from the definition of its sums: factors that f16 holds, each sum in f32 in an order of its own, and
+/// one multiplication by the product of the steps. `weight` are multiples of a channel's step, `input` levels; both NCHW.
+fn cooperative_sums(shape: &Convolution, input: &[f64], weight: &[f64], steps: (f32, &[f32]), backwards: bool) -> Vec<f32> {
+    let half = |values: &[f64]| -> Vec<f32> { values.iter().map(|&value| f16(value) as f32).collect() };
+    let (input, weight, output) = (half(input), half(weight), shape.output());
+    let [channels, height, width] = <[u32; 3]>::from(shape.input).map(|size| size as usize);
+    let [out_channels, out_height, out_width] = <[u32; 3]>::from(output).map(|size| size as usize);
+    let (kernel, stride, padding) = (shape.kernel as usize, shape.stride as usize, shape.padding as usize);
+    let mut sums = Vec::with_capacity(shape.images * output.elements() as usize);
+    for image in 0..shape.images {
+        for channel in 0..out_channels {
+            for (y, x) in (0..out_height).flat_map(|y| (0..out_width).map(move |x| (y, x))) {
+                let terms = (0..channels * kernel * kernel).filter_map(|term| {
+                    let (i, row, column) =
+                        (term / (kernel * kernel), y * stride + term / kernel % kernel, x * stride + term % kernel);
+                    let (row, column) = (row.checked_sub(padding)?, column.checked_sub(padding)?);
+                    let at = ((image * channels + i) * height + row) * width + column;
+                    (row < height && column < width).then(|| input[at] * weight[channel * channels * kernel * kernel + term])
+                });
+                let mut terms: Vec<f32> = terms.collect();
+                if backwards {
+                    terms.reverse();
+                }
+                sums.push(terms.iter().sum::<f32>() * (steps.1[channel] * steps.0));
+            }
+        }
+    }
+    sums
+}
+
+/// Levels of activations and weights as large as `convolution_cooperative` is taken for. On adapters without cooperative matrices of f16 (all software
+/// drivers) only its arithmetic is checked, on the CPU; `saliq check` and tests/check.rs hold its code to validation and translation.
+#[test]
+fn products_of_levels_are_exact() {
+    let tables = TileTable::new(gpu()).cooperative(4);
+    if tables.is_none() {
+        eprintln!(
+            "\n*** NOT RUN ON A DEVICE: convolution_cooperative. {} has no cooperative matrices of f16",
+            gpu().adapter_name()
+        );
+        eprintln!("*** that are summed in f32; only its arithmetic was checked, on the CPU. ***\n");
+    }
+    // [in channels, height, width, out channels], [kernel, stride, padding], levels of inputs and of weights
+    let cases = [
+        ([3, 9, 7, 17], [3, 1, 1], [15, 3]),
+        ([28, 6, 5, 33], [3, 2, 1], [255, 255]),  // 252 products
+        ([258, 1, 1, 16], [1, 1, 0], [255, 255]), // the largest sums
+        ([64, 4, 4, 40], [2, 1, 0], [255, 15]),
+        ([5, 8, 8, 16], [3, 1, 2], [1, 1]),
+    ];
+    for (seed, (sizes, window, [input_levels, weight_levels])) in cases.into_iter().enumerate() {
+        let mut random = Random(seed as u64);
+        let mut case = ConvolutionOnGpu::new(&mut random, sizes, window, Images::FEW);
+        let (shape, output) = (case.shape, case.shape.output());
+        assert!(window[0].pow(2) * sizes[0] * input_levels * weight_levels <= 1 << 24, "the kernel would not be taken");
+        // Some windows and filters have the highest level everywhere: sums reach their bound.
+        let highest = |random: &mut Random, levels: u32| if random.below(4) == 0 { levels } else { random.below(levels + 1) };
+        let input: Vec<f64> = (0..case.input.len())
+            .map(|at| if at % 1000 < 500 { f64::from(input_levels) } else { f64::from(highest(&mut random, input_levels)) })
+            .collect();
+        let per_channel = shape.weights() / sizes[3] as usize;
+        let weight: Vec<f64> = (0..shape.weights())
+            .map(|at| match at / per_channel % 3 {
+                0 => f64::from(weight_levels),
+                1 => -f64::from(weight_levels),
+                _ => f64::from(highest(&mut random, weight_levels)) * if random.below(2) == 0 { 1.0 } else { -1.0 },
+            })
+            .collect();
+        // Steps are powers of 2 so that values are exact multiples of them, and what is compared is the product alone.
+        let input_step = 2f32.powi(-7);
+        let steps: Vec<f32> = (0..sizes[3]).map(|channel| 2f32.powi(-3 - (channel % 4) as i32)).collect();
+        let own_input = case.images.of(&input);
+        let exact = convolution(&shape, &own_input, &weight, &vec![0.0; sizes[3] as usize]);
+        let scaled: Vec<f64> = (exact.iter().enumerate())
+            .map(|(at, sum)| sum * f64::from(input_step) * f64::from(steps[at / output.pixels() as usize % sizes[3] as usize]))
+            .collect();
+        let what = format!("{sizes:?} {window:?} {input_levels} {weight_levels}");
+        for backwards in [false, true] {
+            let sums = cooperative_sums(&shape, &own_input, &weight, (input_step, &steps), backwards);
+            assert!(sums.iter().zip(&scaled).all(|(&sum, &exact)| f64::from(sum) == exact), "{what}: not exact");
+        }
+        let Some(tiles) = TileTable::new(gpu()).cooperative(groups(sizes[3])) else { continue };
+        case.input = input.iter().map(|level| level * f64::from(input_step)).collect();
+        case.weight = weight.iter().enumerate().map(|(at, level)| level * f64::from(steps[at / per_channel])).collect();
+        case.bias.fill(0.0);
+        let values = case.cooperative_forward(tiles, input_step, &steps, [input_levels, weight_levels]);
+        case.images.check(&what, &values, output, &scaled, 0.0);
+    }
 }
 
 #[test]

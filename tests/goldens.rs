@@ -3,7 +3,7 @@
 mod common;
 mod support;
 
-use common::{assert_close, gpu, read};
+use common::{Silent, assert_close, assert_images_close, gpu, read};
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{
@@ -15,7 +15,7 @@ use saliq::{
     model::Model,
     nn::{Gradients, Network, NetworkOptions, Optimizer},
     sgt::{Masking, Metrics, Scalar, record_loss, record_saliency_seed},
-    train::{Observer, Schedule, Start, Trainer},
+    train::{Schedule, Start, Trainer},
 };
 use support::{MNIST, NORMALIZATION, Tensors, golden, mnist_like, run_config};
 
@@ -98,9 +98,9 @@ fn float_forward_and_input_gradients() {
     let pass = Pass::new(&table_one(None), &tensors, 16);
     let table = tensors.f32("normalized_pixels");
     let pixels: Vec<f64> = tensors.u8("images").iter().map(|&byte| f64::from(table[usize::from(byte)])).collect();
-    assert_close("normalised images", &nchw(&pass.network.input, MNIST, 16), &pixels, 2e-7);
+    assert_images_close("normalised images", &nchw(&pass.network.input, MNIST, 16), &pixels, 16, 2e-7);
     let logits = pass.logits();
-    assert_close("logits", &logits, &tensors.f64("float.logits_f64"), 1e-5);
+    assert_images_close("logits", &logits, &tensors.f64("float.logits_f64"), 16, 1e-5);
     let predicted: Vec<i64> = logits
         .chunks_exact(10)
         .map(|row| row.iter().enumerate().fold((0, f32::MIN), |best, (class, &x)| if x > best.1 { (class, x) } else { best }).0)
@@ -111,7 +111,7 @@ fn float_forward_and_input_gradients() {
         [("log_softmax", Scalar::LogSoftmaxLabel), ("label", Scalar::LogitLabel), ("predicted", Scalar::LogitPredicted)]
     {
         let expected = tensors.f64(&format!("float.grad_{name}_f64"));
-        assert_close(name, &pass.input_gradient(scalar), &expected, 1e-4);
+        assert_images_close(name, &pass.input_gradient(scalar), &expected, 16, 1e-4);
     }
 }
 
@@ -149,16 +149,13 @@ fn quantized_forward_and_input_gradients() {
             let differing = levels.zip(&expected).filter(|(level, expected)| level != *expected).count();
             assert_eq!(differing, 0, "{name} {layer}: levels that differ, of {}", expected.len());
         }
-        assert_close(name, &pass.logits(), &tensors.f64(&format!("{name}.logits_f64")), 1e-5);
+        assert_images_close(name, &pass.logits(), &tensors.f64(&format!("{name}.logits_f64")), 16, 1e-5);
         for (target, scalar) in [("log_softmax", Scalar::LogSoftmaxLabel), ("label", Scalar::LogitLabel)] {
             let expected = tensors.f64(&format!("{name}.grad_{target}_f64"));
-            assert_close(&format!("{name} {target}"), &pass.input_gradient(scalar), &expected, 1e-4);
+            assert_images_close(&format!("{name} {target}"), &pass.input_gradient(scalar), &expected, 16, 1e-4);
         }
     }
 }
-
-struct Silent;
-impl Observer for Silent {}
 
 /// What a run may differ by.
 struct Tolerances {
@@ -230,7 +227,13 @@ fn ten_steps(name: &str, quantizer: Option<(WeightQuantizer, &str)>, tolerances:
 fn first_mask(model: &Model, tensors: &Tensors, tolerances: &Tolerances) {
     let pass = Pass::new(model, tensors, 12);
     let gradient = pass.input_gradient(Scalar::LogSoftmaxLabel);
-    assert_close("step 1: input gradient", &gradient, &tensors.f64("ref_step1.input_gradient"), tolerances.ce.min(1e-4));
+    assert_images_close(
+        "step 1: input gradient",
+        &gradient,
+        &tensors.f64("ref_step1.input_gradient"),
+        12,
+        tolerances.ce.min(1e-4),
+    );
     let masking = Masking::new(gpu(), MNIST, 12, 0.5, MaskRank::Signed, MaskFill::Corner).unwrap();
     assert_eq!(masking.k, 392);
     let mut recording = Recording::new();
@@ -408,7 +411,7 @@ fn a_network_of_odd_sizes() {
     network.record_backward(gpu(), &mut recording, batch.clean(), None, Gradients::Parameters).unwrap();
     recording.submit(gpu()).unwrap();
     let classes = 4;
-    assert_close("logits", &read::<f32>(network.logits(), 3 * classes), &tensors.f64("logits_f64"), 1e-5);
+    assert_images_close("logits", &read::<f32>(network.logits(), 3 * classes), &tensors.f64("logits_f64"), 3, 1e-5);
     let sums = read::<[f32; 4]>(&metrics.sums, 1)[0];
     assert_close("loss", &[sums[0] / sums[3]], &tensors.f64("loss_f64"), 1e-5);
     let gradients = read::<f32>(&network.gradients, network.layout.length as usize);
@@ -420,5 +423,5 @@ fn a_network_of_odd_sizes() {
     record_loss(gpu(), &mut recording, &network, &batch, &sgt, &metrics).unwrap();
     let gradient = network.record_backward(gpu(), &mut recording, batch.clean(), None, Gradients::Input).unwrap();
     recording.submit(gpu()).unwrap();
-    assert_close("input gradient", &nchw(gradient, shape, 3), &tensors.f64("input_gradient_f64"), 1e-5);
+    assert_images_close("input gradient", &nchw(gradient, shape, 3), &tensors.f64("input_gradient_f64"), 3, 1e-5);
 }

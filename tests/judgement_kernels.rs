@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{Random, assert_close, gpu, read};
+use common::{Random, assert_close, dirty, read, run, uniform, upload};
 use saliq::{
-    gpu::{Binding, Buffer, Recording, Specialization},
+    gpu::{Buffer, Specialization},
     layout::{ImagesRange, StepRecord},
     reference,
 };
@@ -15,36 +15,12 @@ const IMAGES: usize = 2;
 /// Images of a test's buffers.
 const SLOTS: usize = FIRST + IMAGES;
 
-fn run(name: &'static str, specialization: Specialization, bindings: &[&Buffer], workgroups: [u32; 3]) {
-    let bindings: Vec<_> = bindings.iter().map(|&buffer| Binding::from(buffer)).collect();
-    let kernel = gpu().kernel(name, specialization).unwrap();
-    let mut recording = Recording::new();
-    recording.dispatch(gpu(), name, kernel, &bindings, workgroups).unwrap();
-    recording.submit(gpu()).unwrap();
-    gpu().wait().unwrap();
-}
-
 fn workgroup() -> Specialization {
     Specialization::new().tile("WORKGROUP", 64)
 }
 
-fn uniform<T: bytemuck::Pod>(value: T) -> Buffer {
-    let buffer = gpu().uniform("uniform", size_of::<T>() as u64).unwrap();
-    gpu().write(&buffer, 0, &[value]);
-    buffer
-}
-
 fn range() -> Buffer {
     uniform(ImagesRange { first: FIRST as u32, count: IMAGES as u32, batch: IMAGES as u32, accumulate: 0 })
-}
-
-fn upload<T: bytemuck::NoUninit>(data: &[T]) -> Buffer {
-    gpu().upload("data", data).unwrap()
-}
-
-/// A buffer of `count` words that are not 0, so that what a kernel forgets to write shows.
-fn dirty(count: usize) -> Buffer {
-    upload(&vec![0x4122_4466_u32; count])
 }
 
 /// The two images of `values` that a kernel works on.
@@ -119,8 +95,20 @@ fn compare_maps_agrees_in_every_number() {
         let output = dirty(SLOTS * 4);
         let bindings = [&range(), &upload(&a), &upload(&b), &output];
         run("compare_maps", workgroup().constant("VALUES", size as u32), &bindings, [IMAGES as u32, 1, 1]);
-        let expected: Vec<f64> = reference::compare_maps::compare_maps(&own(&a, size), &own(&b, size), size).concat();
-        assert_close(&format!("{size}"), &own(&read::<f32>(&output, SLOTS * 4), 4), &expected, 2e-6);
+        let actual = own(&read::<f32>(&output, SLOTS * 4), 4);
+        let (a, b) = (own(&a, size), own(&b, size));
+        let norm = |map: &[f32]| map.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+        let norms = a.chunks(size).zip(b.chunks(size)).map(|(a, b)| norm(a) * norm(b));
+        let expected = reference::compare_maps::compare_maps(&a, &b, size);
+        for (image, ((actual, expected), norms)) in actual.chunks(4).zip(expected).zip(norms).enumerate() {
+            // Correlation and cosine are at most 1; a product's rounding errors are in proportion to the norms.
+            let fields =
+                ["correlation", "cosine", "relative distance", "product"].into_iter().zip([1.0, 1.0, expected[2], norms]);
+            for ((field, scale), (&actual, expected)) in fields.zip(actual.iter().zip(expected)) {
+                let error = (f64::from(actual) - expected).abs();
+                assert!(error <= 2e-6 * scale, "{field} of image {image} of {size}: {actual}, not {expected}");
+            }
+        }
     }
 }
 
