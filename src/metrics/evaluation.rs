@@ -227,7 +227,10 @@ mod tests {
         assert_eq!(made.confusion, [[1, 0, 0], [0, 0, 0], [0, 1, 2]]);
         assert_eq!((made.accuracy, made.loss, made.images), (0.75, 2.0, 4));
         let of = |class: usize| (&*made.per_class[class].name, made.per_class[class].accuracy, made.per_class[class].precision);
-        assert_eq!([of(0), of(1), of(2)], [("zero", 1.0, 1.0), ("1", 0.0, 0.0), ("2", 2.0 / 3.0, 1.0)]);
+        assert_eq!(
+            [of(0), of(1), of(2)],
+            [("zero", Some(1.0), Some(1.0)), ("1", None, Some(0.0)), ("2", Some(2.0 / 3.0), Some(1.0))]
+        );
     }
 
     #[test]
