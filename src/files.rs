@@ -35,7 +35,7 @@ enum Content {
     Through(Vec<u8>),
 }
 
-/// Writes `bytes` to a temporary file beside `path` and syncs it. Missing folders are created. A symbolic link stays one: what it
+/// Writes `bytes` to a temporary file beside `path`, in a folder that exists, and syncs it. A symbolic link stays one: what it
 /// points to is written. For a device or a pipe, `bytes` wait in memory.
 ///
 /// # Errors
@@ -45,10 +45,8 @@ pub fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
         return Ok(Staged { content: Content::Through(bytes.into()), path: path.into() });
     }
     let path = &behind_links(path)?;
-    let folder = folder_of(path);
-    std::fs::create_dir_all(folder).map_err(Error::io("its folder cannot be created", path))?;
     let mut builder = tempfile::Builder::new();
-    let mut file = builder.prefix(TEMPORARY_PREFIX).tempfile_in(folder).map_err(Error::io("cannot write", path))?;
+    let mut file = builder.prefix(TEMPORARY_PREFIX).tempfile_in(folder_of(path)).map_err(Error::io("cannot write", path))?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io("cannot write", path))?;
     // Temporary files are private; what a user asked for is as readable as any other file.
     #[cfg(unix)]
@@ -114,7 +112,20 @@ fn behind_links(path: &Path) -> Result<PathBuf> {
 /// # Errors
 /// [`Error::Io`] naming `path`; an older file there is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    create_folder_of(path)?;
     stage(path, bytes)?.commit()
+}
+
+/// Creates the folders that are missing above `path`, where a file is to be.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`.
+pub fn create_folder_of(path: &Path) -> Result<()> {
+    if is_special(path) {
+        return Ok(());
+    }
+    let path = &behind_links(path)?;
+    std::fs::create_dir_all(folder_of(path)).map_err(Error::io("its folder cannot be created", path))
 }
 
 fn folder_of(path: &Path) -> &Path {

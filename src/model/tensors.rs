@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors, View};
 
 use crate::{
     Error, Result,
-    files::{Staged, read_bounded, stage},
+    files::{Staged, create_folder_of, read_bounded, stage},
 };
 
 /// Largest tensor file that is read: room for the largest network saliq trains with its optimiser's state.
@@ -223,6 +223,7 @@ impl TensorFile {
 
     /// Writes `tensors` with `metadata`, atomically. Equal content gives equal bytes.
     pub fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<()> {
+        create_folder_of(path)?;
         TensorFile::stage(path, tensors, metadata)?.commit()
     }
 
