@@ -128,6 +128,17 @@ pub fn create_folder_of(path: &Path) -> Result<()> {
     std::fs::create_dir_all(folder_of(path)).map_err(Error::io("its folder cannot be created", path))
 }
 
+/// Removes a file, if there is one, to make room for another.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`.
+pub fn remove_old(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot replace", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

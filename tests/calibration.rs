@@ -3,25 +3,16 @@
 mod common;
 mod support;
 
-use std::{collections::BTreeMap, path::Path, sync::OnceLock};
+use std::{collections::BTreeMap, path::Path};
 
-use common::gpu;
+use common::{Silent, gpu};
 use saliq::{
     config::{LayerBits, LayerConfig, QuantizationConfig, RunConfig},
-    data::{self, Dataset},
     model::Model,
     reference::network::ReferenceNetwork,
-    train::{Observer, Start, StepLine, Trainer},
+    train::{Start, StepLine, Trainer},
 };
-use support::{NORMALIZATION, SMALL_NETWORK, run_config};
-
-struct Silent;
-impl Observer for Silent {}
-
-fn mini() -> &'static Dataset {
-    static MINI: OnceLock<Dataset> = OnceLock::new();
-    MINI.get_or_init(|| data::load("mnist-mini", None).unwrap())
-}
+use support::{NORMALIZATION, SMALL_NETWORK, mini, run_config};
 
 const BRIEF: &str = "train-limit = 90\ntest-limit = 8\nbatch-size = 20\nsteps = 1\nseed = 5\n";
 

@@ -4,29 +4,23 @@
 mod common;
 mod support;
 
-use std::{path::Path, sync::OnceLock};
+use std::path::Path;
 
 use saliq::{
     Error,
     batch::{Batch, GatherOptions, ResidentData},
     config::{OnNonFinite, RunConfig},
-    data::{self, Dataset},
     gpu::{Gpu, GpuOptions},
     layout::StepRecord,
     nn::{Network, NetworkOptions, Optimizer},
     sgt::{Cause, Masking, Metrics, StepInputs, StepOptions, TrainingStep},
     train::{Observer, Outcome, Start, StepLine, Trainer},
 };
-use support::{SMALL_NETWORK, Tensors, metric_lines, run_config, run_result};
+use support::{SMALL_NETWORK, Tensors, metric_lines, mini, run_config, run_result};
 
 /// A small quantized run: 24 steps, 4 an epoch, a checkpoint now and then.
 const SETTINGS: &str = "train-limit = 32\ntest-limit = 8\nbatch-size = 8\nsteps = 24\nlr = 0.05\nbits = \"4,2\"\n\
                         optimizer = \"momentum\"\ncheckpoint-every = 5\n";
-
-fn mini() -> &'static Dataset {
-    static MINI: OnceLock<Dataset> = OnceLock::new();
-    MINI.get_or_init(|| data::load("mnist-mini", None).unwrap())
-}
 
 /// A device of a test's own: one that will be lost, or has little memory.
 fn own_gpu() -> Gpu {

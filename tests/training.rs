@@ -4,17 +4,14 @@
 mod common;
 mod support;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::path::{Path, PathBuf};
 
 use common::{assert_close, gpu};
 use safetensors::Dtype;
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{NetworkConfig, QuantizationConfig, RunConfig, SgtConfig, Shape},
-    data::{self, Dataset, Split},
+    data::Split,
     gpu::{Abilities, Command, Gpu, GpuOptions, Recording},
     layout::StepRecord,
     nn::{Network, NetworkOptions, Optimizer},
@@ -22,14 +19,9 @@ use saliq::{
     train::{Observer, Outcome, Start, StepLine, Trainer},
 };
 use support::{
-    MNIST, NORMALIZATION, SMALL_NETWORK, Tensors, colored, failure, golden, json, refused, run, run_config, run_result, saliq,
-    text, write_folder,
+    MNIST, NORMALIZATION, SMALL_NETWORK, Tensors, colored, failure, golden, json, mini, refused, run, run_config, run_result,
+    saliq, text, write_folder,
 };
-
-fn mini() -> &'static Dataset {
-    static MINI: OnceLock<Dataset> = OnceLock::new();
-    MINI.get_or_init(|| data::load("mnist-mini", None).unwrap())
-}
 
 /// What a run says while it goes on.
 #[derive(Default)]

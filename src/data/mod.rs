@@ -17,6 +17,7 @@ use self::{catalog::Entry, idx::Images, locate::Places};
 use crate::{
     Error, Result,
     config::{Normalize, Shape},
+    digest::sha256_hex,
 };
 
 /// Smallest standard deviation that pixels are divided by: one of the 255 steps between black and white.
@@ -29,6 +30,11 @@ pub struct Split {
     pub images: Vec<u8>,
     /// N labels, each below the data set's number of classes.
     pub labels: Vec<u8>,
+}
+
+/// SHA-256 of all images and labels of `splits`, in hexadecimal: what tells data of one name from others.
+pub fn digest<'a>(splits: impl IntoIterator<Item = &'a Split>) -> String {
+    sha256_hex(splits.into_iter().flat_map(|split| [&split.images[..], &split.labels[..]]))
 }
 
 impl Split {

@@ -34,8 +34,7 @@ impl Staging {
         let bytes = ranges.iter().map(|(_, _, bytes)| bytes).sum::<u64>();
         let padded = |bytes: u64| bytes.next_multiple_of(4);
         let size = ranges.iter().map(|&(_, _, bytes)| padded(bytes)).sum();
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let buffer = gpu.uncounted_buffer("staging", size, usage)?;
+        let buffer = Staging::buffer(gpu, size)?;
         let mut encoder = gpu.encoder();
         let mut place = 0;
         for &(source, offset, bytes) in ranges {
@@ -62,7 +61,11 @@ impl Staging {
     /// # Errors
     /// [`Error::OutOfMemory`]; a lost device.
     pub fn try_room(gpu: &Gpu, bytes: u64) -> Result<()> {
-        gpu.uncounted_buffer("staging", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST).map(drop)
+        Staging::buffer(gpu, bytes).map(drop)
+    }
+
+    fn buffer(gpu: &Gpu, bytes: u64) -> Result<wgpu::Buffer> {
+        gpu.uncounted_buffer("staging", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
     }
 
     /// Whether [`Self::finish`] has nothing to wait for any more. Later submissions bring this about.

@@ -10,7 +10,7 @@ use crate::{
     Result,
     gpu::{Buffer, Recording},
     layout::padded,
-    saliency::{Baseline, Explainer, Method, MethodOptions},
+    saliency::{Baseline, Explainer, GradientSum, Method, MethodOptions},
 };
 
 /// The noise.
@@ -94,10 +94,11 @@ impl<'a> Infidelity<'a> {
         maps: &[f32],
         progress: &mut dyn FnMut(u64),
     ) -> Result<Vec<f64>> {
-        if !method.multiplies_by_inputs() {
-            return self.run(maps, progress).await;
-        }
-        let baseline = if method.takes_baseline() { &settings.baseline } else { &Baseline::Value(0.0) };
+        let baseline = match GradientSum::of(method) {
+            GradientSum::TimesInput => &Baseline::Value(0.0),
+            GradientSum::FromBaseline | GradientSum::FromRandomBaselines => &settings.baseline,
+            GradientSum::Mean | GradientSum::MeanSquare | GradientSum::Variance => return self.run(maps, progress).await,
+        };
         let (mean, deviation) = self.subject.normalization;
         let pixels = self.subject.images.images.iter().map(|&byte| (f32::from(byte) / 255.0 - mean) / deviation);
         let rates: Vec<f32> = maps

@@ -4,7 +4,7 @@
 use super::{DropCurve, Fill, Subject, removed_images};
 use crate::{
     Result,
-    config::RunConfig,
+    config::{Normalize, RunConfig},
     data::{Dataset, Split},
     gpu::Gpu,
     train::{Observer, Start, Trainer},
@@ -53,6 +53,9 @@ pub async fn retrain(
         let removed = Dataset { train, test, ..dataset.clone() };
         let mut config = config.clone();
         config.init = None;
+        // Of whole images, as the maps have it, not of images with features removed.
+        let (mean, deviation) = subjects[0].normalization;
+        config.normalize = Normalize::Fixed { mean, deviation };
         config.out = config.out.join(format!("{:02.0}", share * 100.0));
         let mut trainer = Trainer::new(gpu, &config, &removed)?;
         accuracies.push(trainer.run(Start::Replace, observer).await?.evaluation.accuracy);

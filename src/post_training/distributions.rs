@@ -1,8 +1,6 @@
 //! The values of every quantized weight and activation, in float and as quantized: what the histograms of a report show.
 
-use super::{
-    ActivationPass, activation_bits, levels_to_threshold, observe_activations, observe_unquantized, weights::effective_weights,
-};
+use super::{ActivationPass, activation_bits, levels_to_threshold, observe_activations, weights::effective_weights};
 use crate::{
     Result,
     batch::ResidentData,
@@ -68,22 +66,16 @@ pub async fn distributions(
             }
         })
         .collect();
-    let (layout, parameters) = (&model.layout, &model.parameters[..]);
-    let pass = ActivationPass { network, quantization, layout, parameters, normalization, live: None };
-    observe_activations(gpu, &pass, data, data.count, &mut |name, values| {
-        if let Some(own) = activations.iter_mut().find(|own| own.name == name) {
-            own.after.add(values);
-        }
-    })
-    .await?;
-    let bits = quantization.bits.iter().map(|bits| LayerBits { weight: 32, ..*bits }).collect();
-    let pass = ActivationPass { quantization: &QuantizationConfig { bits, ..quantization.clone() }, ..pass };
-    observe_unquantized(gpu, &pass, data, data.count, &mut |name, values| {
-        if let Some(own) = activations.iter_mut().find(|own| own.name == name) {
-            own.before.add(values);
-        }
-    })
-    .await?;
+    for (quantization, is_float) in [(&float, true), (quantization, false)] {
+        let (layout, parameters) = (&model.layout, &model.parameters[..]);
+        let pass = ActivationPass { network, quantization, layout, parameters, normalization, live: None };
+        observe_activations(gpu, &pass, data, data.count, &mut |name, values| {
+            if let Some(own) = activations.iter_mut().find(|own| own.name == name) {
+                if is_float { own.before.add(values) } else { own.after.add(values) }
+            }
+        })
+        .await?;
+    }
     found.extend(activations);
     Ok(found)
 }

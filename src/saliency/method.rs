@@ -101,13 +101,6 @@ impl Method {
         matches!(self, Deeplift | GradientShap | IntegratedGradients | Occlusion | Rise)
     }
 
-    /// Whether its maps hold the image's distance from a baseline as a factor: the image itself for input × gradient and LRP, else
-    /// its difference from [`MethodOptions::baseline`].
-    pub fn multiplies_by_inputs(self) -> bool {
-        use Method::{Deeplift, GradientShap, InputXGradient, IntegratedGradients, Lrp};
-        matches!(self, Deeplift | GradientShap | InputXGradient | IntegratedGradients | Lrp)
-    }
-
     /// Whether the method looks back through the network, rather than at its outputs alone.
     pub fn needs_gradients(self) -> bool {
         !matches!(self, Method::Occlusion | Method::Rise | Method::Random)

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Error, Result,
     config::{BitsList, LayerBits, PartialRunConfig, PixelNormalization, RunConfig},
-    data::Dataset,
+    data::{Dataset, digest},
     digest::sha256_hex,
 };
 
@@ -132,7 +132,7 @@ impl Plan {
         let mut plan = Plan { preset, judgement: preset.judgement(methods), class_names, runs: Vec::new() };
         let mut chain = 0;
         for dataset in datasets {
-            let source = Source { dataset, digest: digest(dataset) };
+            let source = Source { dataset, digest: digest([&dataset.train, &dataset.test]) };
             for &sgt in &trainings {
                 for seed in (0..i64::from(seeds)).map(|offset| first_seed + offset) {
                     let variant = |stage, bits: &str| Variant { dataset: dataset.name.clone(), sgt, stage, bits: bits.into() };
@@ -263,11 +263,6 @@ impl Plan {
 struct Source<'a> {
     dataset: &'a Dataset,
     digest: String,
-}
-
-/// SHA-256 of all images and labels.
-fn digest(dataset: &Dataset) -> String {
-    sha256_hex([&dataset.train, &dataset.test].into_iter().flat_map(|split| [&split.images[..], &split.labels[..]]))
 }
 
 fn bits_list(text: &str) -> Result<BitsList> {

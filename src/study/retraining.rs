@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{execute::Watcher, preset::RetrainingPlan};
 use crate::{
     Result,
-    config::{Normalize, PartialRunConfig},
+    config::PartialRunConfig,
     data::Dataset,
     gpu::Gpu,
     judgement::{DropCurve, Fill, RetrainingOptions, Subject, retrain},
@@ -62,10 +62,7 @@ impl Retraining<'_> {
         training.seed = Some(self.seed as i64);
         training.log_every = Some(0);
         training.out = Some(self.folder.join(FOLDER).join(method.name()));
-        let mut config = training.resolve(&dataset.info())?;
-        // Of whole images, as the maps have it, not of images with features removed.
-        let (mean, deviation) = normalization;
-        config.normalize = Normalize::Fixed { mean, deviation };
+        let config = training.resolve(&dataset.info())?;
         let options = RetrainingOptions { fill: Fill::default(), shares: self.plan.shares.clone(), seed: self.seed };
         let curve = retrain(gpu, &config, &dataset, subjects, [&maps[0], &maps[1]], &options, &mut Silent(watcher)).await;
         let _ = std::fs::remove_dir_all(self.folder.join(FOLDER));

@@ -131,7 +131,7 @@ impl Trainer<'_> {
     /// Has the state after the last step taken in written, in the background: parameters and the optimiser's arrays, one behind the other.
     pub(super) fn write_checkpoint(&self, running: &mut Running<'_>, state: &[f32], observer: &mut dyn Observer) {
         let metrics = running.folder.flush();
-        let progress = running.progress(*metrics.as_ref().unwrap_or(&0), self.settings.clone());
+        let progress = running.progress(*metrics.as_ref().unwrap_or(&0));
         let mut arrays = state.chunks_exact(self.network.layout.padded_length() as usize).map(<[f32]>::to_vec);
         let parameters = arrays.next().unwrap_or_default();
         let checkpoint = Checkpoint { progress, parameters, states: arrays.collect() };

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, Result,
     config::RunConfig,
-    files::{remove_leftovers, write_atomically},
+    files::{remove_leftovers, remove_old, write_atomically},
     model::MODEL_FILE,
 };
 
@@ -46,14 +46,7 @@ impl RunFolder {
                     path.display()
                 )));
             }
-            for file in files {
-                match fs::remove_file(&file) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(Error::io("cannot replace", file)(error));
-                    }
-                    _ => {}
-                }
-            }
+            files.iter().try_for_each(|file| remove_old(file))?;
         }
         write_atomically(&path.join(CONFIG_FILE), config.to_toml().as_bytes())?;
         RunFolder::open(path, 0, lock)

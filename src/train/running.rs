@@ -24,6 +24,8 @@ pub(super) struct Running<'a> {
     /// Whether the last step is in an epoch that has no line yet.
     pub epoch_is_open: bool,
     pub quantizers: QuantizerHistory,
+    /// What its checkpoints must agree with: [`super::Trainer::settings`].
+    settings: String,
     /// What is on its way from the device.
     pub harvest: Option<Harvest>,
     /// Whether the last lines could not be written.
@@ -40,6 +42,7 @@ impl<'a> Running<'a> {
         folder: RunFolder,
         progress: Option<&Progressed>,
         quantizers: QuantizerHistory,
+        settings: String,
         record: &'a mut Record,
     ) -> Running<'a> {
         let step = progress.map_or(0, |progress| progress.step);
@@ -58,6 +61,7 @@ impl<'a> Running<'a> {
             // The sums of an epoch with a line are 0.
             epoch_is_open: progress.is_some_and(|progress| progress.epoch_sums != [0.0; 4]),
             quantizers,
+            settings,
             harvest: None,
             metrics_fail: false,
             clock: now,
@@ -67,7 +71,7 @@ impl<'a> Running<'a> {
     }
 
     /// How far the run is, for a checkpoint.
-    pub fn progress(&self, metrics_bytes: u64, settings: String) -> Progressed {
+    pub fn progress(&self, metrics_bytes: u64) -> Progressed {
         Progressed {
             step: self.collected,
             epoch_sums: self.epoch_sums,
@@ -75,7 +79,7 @@ impl<'a> Running<'a> {
             skips: self.skips,
             epoch_seconds: self.epoch_seconds,
             metrics_bytes,
-            settings,
+            settings: self.settings.clone(),
         }
     }
 

@@ -1,13 +1,9 @@
 //! What a run is made of, checked before anything is allocated: its images, and how its batches are cut.
 
-use serde_json::json;
-use sha2::{Digest, Sha256};
-
 use crate::{
     Error, Result,
-    config::{LayerConfig, ModelConfig, RunConfig},
+    config::{LayerConfig, RunConfig},
     data::{Dataset, Split},
-    digest::hex,
     gpu::Gpu,
     layout::groups,
     metrics::Cost,
@@ -27,24 +23,6 @@ pub(super) fn splits(config: &RunConfig, dataset: &Dataset) -> Result<(Split, Op
         return Err(Error::Data(format!("{}: no images are left to train on or to test with; raise the limits", dataset.name)));
     }
     Ok((train, validation.filter(|split| !split.is_empty()), test))
-}
-
-/// The settings that a checkpoint must agree with, with a digest of the images: all that the run's numbers depend on but its length.
-pub(super) fn settings(config: &RunConfig, mut model: ModelConfig, splits: [Option<&Split>; 3]) -> String {
-    let mut digest = Sha256::new();
-    for split in splits.into_iter().flatten() {
-        for bytes in [&split.images, &split.labels] {
-            digest.update((bytes.len() as u64).to_le_bytes());
-            digest.update(bytes);
-        }
-    }
-    if let Some(training) = model.training.as_object_mut() {
-        training.remove("steps");
-        training.remove("epochs");
-        training.insert("on-non-finite".into(), json!(config.on_non_finite));
-        training.insert("images".into(), hex(&digest.finalize()).into());
-    }
-    model.to_metadata()
 }
 
 /// Floating-point operations of a dispatch at most. Windows resets a device that is busy with one for two seconds, and any GPU does 20 G of

@@ -31,15 +31,16 @@ impl Trainer<'_> {
             RunLock::take(folder)
         };
         let quantizers = QuantizerHistory::new(self.gpu, &self.network, self.config.log_every)?;
+        let settings = self.settings()?;
         let mut replace = start == Start::Replace;
         let mut lock = None;
         if start == Start::Resume {
             let held = take()?;
-            match self.resume_point(observer)? {
+            match self.resume_point(&settings, observer)? {
                 Ok(checkpoint) => {
                     self.restore(&checkpoint);
                     let folder = RunFolder::reopen(&self.config, checkpoint.progress.metrics_bytes, held)?;
-                    return Ok(Running::new(folder, Some(&checkpoint.progress), quantizers, record));
+                    return Ok(Running::new(folder, Some(&checkpoint.progress), quantizers, settings, record));
                 }
                 Err(reason) => {
                     observer.note(&format!("no usable checkpoint, starting over: {reason}"));
@@ -50,7 +51,7 @@ impl Trainer<'_> {
         // Before the folder is made: a model that cannot be read leaves none.
         self.initialize().await?;
         let lock = lock.map_or_else(take, Ok)?;
-        Ok(Running::new(RunFolder::create(&self.config, replace, lock)?, None, quantizers, record))
+        Ok(Running::new(RunFolder::create(&self.config, replace, lock)?, None, quantizers, settings, record))
     }
 
     /// The newest checkpoint that is as it was written. One before it is said, and takes the newest's name. The inner error says why
@@ -58,13 +59,13 @@ impl Trainer<'_> {
     ///
     /// # Errors
     /// Where a checkpoint is good, but not for this run as it is asked for, or may be good and cannot be read.
-    fn resume_point(&self, observer: &mut dyn Observer) -> Result<Result<Checkpoint, Error>> {
+    fn resume_point(&self, settings: &str, observer: &mut dyn Observer) -> Result<Result<Checkpoint, Error>> {
         let [newest, before] = Checkpoint::files(&self.config.out);
-        let first = match self.usable(&newest)? {
+        let first = match self.usable(&newest, settings)? {
             Ok(checkpoint) => return Ok(Ok(checkpoint)),
             Err(error) => error,
         };
-        let Ok(checkpoint) = self.usable(&before)? else { return Ok(Err(first)) };
+        let Ok(checkpoint) = self.usable(&before, settings)? else { return Ok(Err(first)) };
         let step = checkpoint.progress.step;
         observer.note(&format!("{first}; going on from the checkpoint before it, of step {step}"));
         std::fs::rename(&before, &newest).map_err(Error::io("cannot replace", &newest))?;
@@ -72,7 +73,7 @@ impl Trainer<'_> {
     }
 
     /// The checkpoint in `path`; the inner error where there is none or it is damaged.
-    fn usable(&self, path: &Path) -> Result<Result<Checkpoint, Error>> {
+    fn usable(&self, path: &Path, settings: &str) -> Result<Result<Checkpoint, Error>> {
         let checkpoint = match Checkpoint::load(path) {
             Ok(checkpoint) => checkpoint,
             Err(error @ Error::Format { .. }) => return Ok(Err(error)),
@@ -80,7 +81,7 @@ impl Trainer<'_> {
             Err(error) => return Err(error),
         };
         let refused = |reason: String| Err(Error::Usage(format!("--resume: {} {reason}", path.display())));
-        if checkpoint.progress.settings != self.settings {
+        if checkpoint.progress.settings != settings {
             return refused("was made with other settings or data; only --epochs, --steps and logging options may change".into());
         }
         let layout = &self.network.layout;

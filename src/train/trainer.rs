@@ -1,14 +1,16 @@
 //! A training run on one device: its data, network, buffers and recorded step.
 
+use serde_json::json;
+
 use super::{
     Schedule,
-    setup::{check_batch_norm, fewer_images, part_size, settings, splits},
+    setup::{check_batch_norm, fewer_images, part_size, splits},
 };
 use crate::{
     Error, Result,
     batch::{Batch, GatherOptions, ResidentData},
     config::{ModelConfig, PixelNormalization, RunConfig},
-    data::Dataset,
+    data::{Dataset, digest},
     gpu::{Gpu, Staging},
     layout::StepRecord,
     metrics::Evaluator,
@@ -34,8 +36,6 @@ pub struct Trainer<'a> {
     pub(super) evaluator: Evaluator,
     pub(super) validator: Option<Evaluator>,
     pub(super) part_images: u32,
-    /// What a checkpoint must agree with: all that the numbers depend on but the length of the run.
-    pub(super) settings: String,
     /// What there is to say about parts that memory has made necessary.
     pub(super) cut: Option<String>,
     pub(super) steps_per_epoch: u64,
@@ -83,7 +83,7 @@ impl<'a> Trainer<'a> {
         let normalization = dataset.normalization(&config.normalize);
         let train = ResidentData::new(gpu, &train_split, dataset.shape)?;
         let test = ResidentData::new(gpu, &test_split, dataset.shape)?;
-        let validation = validation_split.as_ref().map(|split| ResidentData::new(gpu, split, dataset.shape)).transpose()?;
+        let validation = validation_split.map(|split| ResidentData::new(gpu, &split, dataset.shape)).transpose()?;
         let batch_size = config.batch_size.min(train.count);
         let twins = config.sgt.enabled;
         let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
@@ -128,9 +128,6 @@ impl<'a> Trainer<'a> {
         let (evaluator, validator) = (evaluate(&test)?, validation.as_ref().map(evaluate).transpose()?);
         // What checkpoints are copied through must fit beside all of it.
         Staging::try_room(gpu, u64::from(network.layout.padded_length()) * 4 * (1 + optimizer.states.len() as u64))?;
-        let (mean, deviation) = normalization;
-        let model_config = config.model_config(PixelNormalization { mean, deviation }, &dataset.class_names);
-        let settings = settings(config, model_config, [Some(&train_split), validation_split.as_ref(), Some(&test_split)]);
         Ok(Trainer {
             gpu,
             config: config.clone(),
@@ -147,7 +144,6 @@ impl<'a> Trainer<'a> {
             evaluator,
             validator,
             part_images,
-            settings,
             cut: None,
             steps_per_epoch,
             total_steps,
@@ -209,6 +205,19 @@ impl<'a> Trainer<'a> {
     pub fn model_config(&self) -> ModelConfig {
         let (mean, deviation) = self.normalization;
         self.config.model_config(PixelNormalization { mean, deviation }, &self.dataset.class_names)
+    }
+
+    /// The settings that a checkpoint must agree with, with a digest of the images: all that the numbers depend on but the length of the run.
+    pub(super) fn settings(&self) -> Result<String> {
+        let (train, validation, test) = splits(&self.config, self.dataset)?;
+        let mut config = self.model_config();
+        if let Some(training) = config.training.as_object_mut() {
+            training.remove("steps");
+            training.remove("epochs");
+            training.insert("on-non-finite".into(), json!(self.config.on_non_finite));
+            training.insert("images".into(), digest([&train, &test].into_iter().chain(&validation)).into());
+        }
+        Ok(config.to_metadata())
     }
 
     /// Parameters as they are now, flat.

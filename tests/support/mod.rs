@@ -119,6 +119,12 @@ pub fn run_config(settings: &str, dataset: &Dataset, out: &Path) -> RunConfig {
     partial.resolve(&dataset.info()).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The built-in digits, read once.
+pub fn mini() -> &'static Dataset {
+    static MINI: std::sync::OnceLock<Dataset> = std::sync::OnceLock::new();
+    MINI.get_or_init(|| saliq::data::load("mnist-mini", None).unwrap())
+}
+
 /// A small network for 1×28×28 images whose kernels are quick to compile.
 pub const SMALL_NETWORK: &str = r#"
 [network]

@@ -12,15 +12,14 @@ use crate::{
         output::Output,
         progress::Progress,
     },
-    config::{Normalize, PartialRunConfig, RunConfig},
+    config::RunConfig,
     data::Dataset,
     files::write_atomically,
     gpu::Gpu,
     judgement::{AccuracyDrop, DropCurve, Fill, RetrainingOptions, removed_shares, retrain},
-    model::MODEL_FILE,
     report::{LineChart, Series, Table},
     saliency::{Method, MethodOptions},
-    train::{EpochLine, Observer, RunFolder},
+    train::{EpochLine, Observer},
 };
 
 /// Draws accuracy-drop curves.
@@ -124,12 +123,7 @@ async fn drop_of(
 
 /// How the model was trained: its run folder's settings, else the defaults for its network.
 fn training_config(judged: &Judged, args: &DropArgs, out: PathBuf) -> Result<RunConfig> {
-    let in_folder = judged.model.path.file_name().is_some_and(|name| name == MODEL_FILE);
-    let file = judged.model.path.parent().map(RunFolder::config_of).filter(|file| in_folder && file.exists());
-    let mut settings = match file {
-        Some(file) => PartialRunConfig::from_file(&file)?,
-        None => PartialRunConfig::default(),
-    };
+    let mut settings = super::settings_beside(&judged.model).transpose()?.unwrap_or_default();
     settings.snapshot_every = None;
     settings.checkpoint_every = None;
     if let Some(epochs) = args.epochs {
@@ -139,8 +133,6 @@ fn training_config(judged: &Judged, args: &DropArgs, out: PathBuf) -> Result<Run
     let mut config = settings.resolve(&judged.dataset.info())?;
     config.network = judged.model.config.network.clone();
     config.quantization = judged.model.config.quantization.clone();
-    let (mean, deviation) = judged.normalization;
-    config.normalize = Normalize::Fixed { mean, deviation };
     config.out = out;
     Ok(config)
 }

@@ -86,6 +86,13 @@ fn dataset_for(
     Ok((dataset, normalization))
 }
 
+/// The config.toml of the run folder that a model is in, if it is in one.
+fn settings_beside(model: &Model) -> Option<Result<PartialRunConfig>> {
+    let in_folder = model.path.file_name().is_some_and(|name| name == MODEL_FILE);
+    let file = model.path.parent().map(RunFolder::config_of).filter(|file| in_folder && file.exists())?;
+    Some(PartialRunConfig::from_file(&file))
+}
+
 /// Where the data are that a model was trained on, as the config.toml beside it has it: the model itself holds no paths.
 #[derive(Default)]
 struct TrainedOn {
@@ -97,9 +104,7 @@ impl TrainedOn {
     /// Nothing for a file outside a run folder, for a configuration that is another model's or cannot be read, and for folders that
     /// are no longer there: the name may still be found elsewhere.
     fn of(model: &Model) -> TrainedOn {
-        let in_folder = model.path.file_name().is_some_and(|name| name == MODEL_FILE);
-        let file = model.path.parent().map(RunFolder::config_of).filter(|file| in_folder && file.is_file());
-        let Some(Ok(settings)) = file.map(|file| PartialRunConfig::from_file(&file)) else { return TrainedOn::default() };
+        let Some(Ok(settings)) = settings_beside(model) else { return TrainedOn::default() };
         if short_name(settings.dataset_name()) != model.config.dataset {
             return TrainedOn::default();
         }

@@ -1,15 +1,12 @@
 //! What `--snapshot-every` leaves in a run folder: saliency of a few test images while the network trained, as tensors and as a picture.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::explain::unit_pixels;
 use crate::{
-    Error, Result,
+    Result,
     data::Dataset,
-    files::write_atomically,
+    files::{remove_old, write_atomically},
     model::{Tensor, TensorFile},
     report::{ColorMap, Filmstrip},
     train::{Outcome, Snapshot, Start},
@@ -41,8 +38,8 @@ pub(super) fn write(folder: &Path, dataset: &Dataset, outcome: &Outcome, start: 
     if outcome.snapshots.is_empty() {
         // Those of a run that this one replaces would pass for its own.
         if start != Start::Resume {
-            remove(&tensors)?;
-            remove(&drawn)?;
+            remove_old(&tensors)?;
+            remove_old(&drawn)?;
         }
         return Ok(Some(drawn).filter(|drawn| drawn.exists()));
     }
@@ -70,13 +67,6 @@ pub(super) fn write(folder: &Path, dataset: &Dataset, outcome: &Outcome, start: 
     TensorFile::write(&tensors, &content, &[])?;
     write_atomically(&drawn, &picture("Saliency while the network trains", dataset, &outcome.snapshot_images, &snapshots)?)?;
     Ok(Some(drawn))
-}
-
-fn remove(file: &Path) -> Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot replace", file)(error)),
-        _ => Ok(()),
-    }
 }
 
 /// The snapshots of maps of `size` values in a file; none where it is missing or of other images.
