@@ -11,7 +11,7 @@ use std::{
 };
 
 use common::Random;
-use support::{SMALL_NETWORK, failure, metric_lines, run_result, saliq, soak_number, text};
+use support::{Running, SMALL_NETWORK, failure, metric_lines, run_result, saliq, soak_number, text};
 
 /// A small quantized run: 24 steps, 4 an epoch, a checkpoint after each.
 const SETTINGS: &str = "train-limit = 32\ntest-limit = 8\nbatch-size = 8\nsteps = 24\nlr = 0.05\nbits = \"4,2\"\n\
@@ -191,7 +191,7 @@ fn resume_replaces_nothing_that_is_good() {
 fn two_processes_in_one_folder() {
     let bench = Bench::new(SETTINGS);
     let out = bench.out("shared");
-    let mut first = bench.train(&out, &["--steps", "100000000"]).spawn().unwrap();
+    let mut first = Running::start(&mut bench.train(&out, &["--steps", "100000000"]));
     wait_until(&mut first, || lines_there(&out));
     for start in ["--resume", "--force"] {
         let second = bench.train(&out, &[start]).output().unwrap();
@@ -268,9 +268,9 @@ impl Disk {
     }
 
     /// Runs `command` with its files on this disk.
-    fn hold(&self, command: &mut Command) -> Child {
+    fn hold(&self, command: &mut Command) -> Running {
         command.env("LD_PRELOAD", &self.library).env("FULL_DISK", &self.folder).env("FULL_DISK_WHEN", &self.marker);
-        command.spawn().unwrap()
+        Running::start(command)
     }
 
     fn fill(&self) {
@@ -357,7 +357,7 @@ fn a_signal_with_a_full_disk() {
     assert!(text.contains("--resume goes on from step"), "{text}");
     disk.clear();
     let left = lines_in(&out);
-    let mut process = bench.train(&out, &["--steps", "100000000", "--log-every", "1", "--resume"]).spawn().unwrap();
+    let mut process = Running::start(&mut bench.train(&out, &["--steps", "100000000", "--log-every", "1", "--resume"]));
     wait_until(&mut process, || lines_in(&out) > left.max(24));
     assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
     assert_eq!(process.wait().unwrap().code(), Some(143));
@@ -370,7 +370,7 @@ fn a_signal_with_a_full_disk() {
 fn a_folder_that_is_moved() {
     let bench = Bench::new(SETTINGS);
     let out = bench.out("moved");
-    let mut process = bench.train(&out, &["--steps", "100000000"]).spawn().unwrap();
+    let mut process = Running::start(&mut bench.train(&out, &["--steps", "100000000"]));
     let said = Said::by(&mut process);
     wait_until(&mut process, || lines_there(&out));
     std::fs::rename(&out, bench.out("elsewhere")).unwrap();
@@ -457,7 +457,7 @@ fn a_folder_that_becomes_read_only() {
         command = other;
         command.env("HOME", &out).env("SALIQ_PIPELINE_CACHE", "off").uid(65534);
     }
-    let mut process = command.spawn().unwrap();
+    let mut process = Running::start(&mut command);
     let said = Said::by(&mut process);
     wait_until(&mut process, || lines_there(&out));
     allow(&out, 0o555);

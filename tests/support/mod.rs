@@ -119,6 +119,38 @@ pub fn run_config(settings: &str, dataset: &Dataset, out: &Path) -> RunConfig {
     partial.resolve(&dataset.info()).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A process that ends with the test, also with one that fails: many would train for days.
+pub struct Running(std::process::Child);
+
+impl Running {
+    #[track_caller]
+    pub fn start(command: &mut std::process::Command) -> Running {
+        Running(command.spawn().unwrap())
+    }
+}
+
+impl std::ops::Deref for Running {
+    type Target = std::process::Child;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing is left to do where it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The built-in digits, read once.
 pub fn mini() -> &'static Dataset {
     static MINI: std::sync::OnceLock<Dataset> = std::sync::OnceLock::new();
