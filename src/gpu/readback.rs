@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
     task::{Poll, Waker},
 };
@@ -19,26 +20,38 @@ struct Outcome {
 /// A copy of device memory on its way to the host.
 pub struct Staging {
     buffer: wgpu::Buffer,
-    bytes: u64,
+    /// Where in the buffer what was asked for is: copies are of whole words.
+    pieces: Vec<Range<usize>>,
     outcome: Arc<Mutex<Outcome>>,
 }
 
 impl Staging {
-    /// Submits a copy of `bytes` from `offset` of `source` (both multiples of 4) and asks for it to be mapped.
+    /// Submits a copy of `bytes` from `offset` (a multiple of 4) of `source` and asks for it to be mapped.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`]; [`Error::Gpu`] for a range that the buffer does not have.
     pub fn start(gpu: &Gpu, source: &Buffer, offset: u64, bytes: u64) -> Result<Staging> {
         Staging::gather(gpu, &[(source, offset, bytes)])
     }
 
-    /// As [`Self::start`], of several ranges (buffer, offset, bytes) in one submission: they arrive one behind the other.
+    /// As [`Self::start`], of several ranges (buffer, offset, bytes) in one submission: they arrive one behind the other,
+    /// with nothing between them.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
     pub fn gather(gpu: &Gpu, ranges: &[(&Buffer, u64, u64)]) -> Result<Staging> {
-        let bytes = ranges.iter().map(|(_, _, bytes)| bytes).sum::<u64>();
         let padded = |bytes: u64| bytes.next_multiple_of(4);
         let size = ranges.iter().map(|&(_, _, bytes)| padded(bytes)).sum();
         let buffer = Staging::buffer(gpu, size)?;
         let mut encoder = gpu.encoder();
-        let mut place = 0;
+        let (mut place, mut pieces) = (0, Vec::<Range<usize>>::new());
         for &(source, offset, bytes) in ranges {
             encoder.copy_buffer_to_buffer(&source.inner, offset, &buffer, place, padded(bytes));
+            let piece = place as usize..(place + bytes) as usize;
+            match pieces.last_mut() {
+                Some(last) if last.end == piece.start => last.end = piece.end,
+                _ => pieces.push(piece),
+            }
             place += padded(bytes);
             gpu.counters.count_copy();
         }
@@ -53,7 +66,7 @@ impl Staging {
             }
         });
         gpu.counters.count_map();
-        Ok(Staging { buffer, bytes, outcome })
+        Ok(Staging { buffer, pieces, outcome })
     }
 
     /// Whether there is memory for a copy of `bytes` at this moment.
@@ -92,7 +105,13 @@ impl Staging {
         });
         mapped.await.map_err(|error| Error::Gpu(format!("reading back failed: {error}")))?;
         let view = self.buffer.get_mapped_range(..).map_err(|error| Error::Gpu(error.to_string()))?;
-        let values = bytemuck::pod_collect_to_vec(&view[..self.bytes as usize]);
+        let values = match &self.pieces[..] {
+            [all] => bytemuck::pod_collect_to_vec(&view[all.clone()]),
+            pieces => {
+                let bytes: Vec<&[u8]> = pieces.iter().map(|piece| &view[piece.clone()]).collect();
+                bytemuck::pod_collect_to_vec(&bytes.concat())
+            }
+        };
         drop(view);
         self.buffer.unmap();
         Ok(values)
@@ -110,5 +129,30 @@ impl Gpu {
     pub async fn read<T: bytemuck::Pod>(&self, buffer: &Buffer, first: u64, count: u64) -> Result<Vec<T>> {
         let size = std::mem::size_of::<T>() as u64;
         Staging::start(self, buffer, first * size, count * size)?.finish(self).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Abilities;
+
+    #[test]
+    fn pieces_arrive_whole_whatever_their_sizes() {
+        let gpu = Gpu::noop(true, Abilities::default());
+        let first = gpu.upload("first", &[1u8, 2, 3, 4, 5, 6]).unwrap();
+        let second = gpu.upload("second", &[7u8, 8, 9]).unwrap();
+        let gather = |ranges: &[(&Buffer, u64, u64)]| {
+            let staging = Staging::gather(&gpu, ranges).unwrap();
+            pollster::block_on(staging.finish::<u8>(&gpu)).unwrap()
+        };
+        assert_eq!(gather(&[(&first, 0, 6), (&second, 0, 3), (&first, 4, 1)]), [1, 2, 3, 4, 5, 6, 7, 8, 9, 5]);
+        assert_eq!(gather(&[(&first, 0, 4), (&second, 0, 3)]), [1, 2, 3, 4, 7, 8, 9]);
+        assert_eq!(gather(&[(&second, 0, 0), (&first, 4, 2), (&second, 0, 2)]), [5, 6, 7, 8]);
+        let words = |ranges: &[(&Buffer, u64, u64)]| {
+            let staging = Staging::gather(&gpu, ranges).unwrap();
+            pollster::block_on(staging.finish::<u16>(&gpu)).unwrap()
+        };
+        assert_eq!(words(&[(&first, 0, 2), (&second, 0, 2)]), [0x0201, 0x0807]);
     }
 }

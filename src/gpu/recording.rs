@@ -36,11 +36,30 @@ pub enum Command {
     Clear(Buffer),
 }
 
+impl Command {
+    /// Adds a dispatch to `pass`; a clearing is none of a pass's commands.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] for a dispatch that was not prepared: without it the results would be wrong.
+    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let Command::Dispatch { kernel, bind_group, workgroups: [x, y, z], label, .. } = self else { return Ok(()) };
+        let (Some(pipeline), Some(group)) = (kernel.pipeline(), bind_group.get()) else {
+            return Err(Error::Gpu(format!("{label} ({}) has no pipeline: it was not prepared", kernel.name())));
+        };
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, group, &[]);
+        pass.dispatch_workgroups(*x, *y, *z);
+        Ok(())
+    }
+}
+
 /// A list of commands. Recording needs no pipeline: they are created when the list is prepared, at the latest by its first submission.
 /// After that encoding it allocates nothing on the device.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     commands: Vec<Command>,
+    /// Whether the last command is what the last call of [`Self::dispatch`] added. It is not where that had nothing to do.
+    takes_notes: bool,
 }
 
 impl Recording {
@@ -49,7 +68,8 @@ impl Recording {
         Recording::default()
     }
 
-    /// Adds a dispatch of `kernel` over `workgroups`, with `bindings` as its bindings 0, 1, 2, … of group 0.
+    /// Adds a dispatch of `kernel` over `workgroups`, with `bindings` as its bindings 0, 1, 2, … of group 0. One of no workgroups has nothing to
+    /// do and is left out.
     ///
     /// # Errors
     /// [`Error::Gpu`] if the workgroup counts exceed the device's limits.
@@ -66,7 +86,8 @@ impl Recording {
         if workgroups.iter().any(|&count| count > limit) {
             return Err(Error::Gpu(format!("{label}: {workgroups:?} workgroups exceed {limit} a dimension; lower --batch-size")));
         }
-        if workgroups.iter().all(|&count| count > 0) {
+        self.takes_notes = workgroups.iter().all(|&count| count > 0);
+        if self.takes_notes {
             let bindings = bindings.iter().map(|&binding| binding.into()).collect();
             let bind_group = OnceLock::new();
             self.commands.push(Command::Dispatch { kernel, bindings, bind_group, workgroups, label, work: Work::default() });
@@ -107,25 +128,27 @@ impl Recording {
         })
     }
 
-    /// Says what the dispatch added last has to do.
+    /// Says what the dispatch of the last call of [`Self::dispatch`] has to do. One that was left out does nothing, and no other is meant.
     pub fn note_work(&mut self, noted: Work) {
-        if let Some(Command::Dispatch { work, .. }) = self.commands.last_mut() {
+        if let (true, Some(Command::Dispatch { work, .. })) = (self.takes_notes, self.commands.last_mut()) {
             *work = noted;
         }
     }
 
     /// Each command as a list of its own.
     pub fn split(&self) -> impl Iterator<Item = Recording> + '_ {
-        self.commands.iter().map(|command| Recording { commands: vec![command.clone()] })
+        self.commands.iter().map(|command| Recording { commands: vec![command.clone()], takes_notes: false })
     }
 
     /// Adds setting `buffer` to zero.
     pub fn clear(&mut self, buffer: &Buffer) {
+        self.takes_notes = false;
         self.commands.push(Command::Clear(buffer.clone()));
     }
 
     /// Appends all of `other`.
     pub fn extend(&mut self, other: &Recording) {
+        self.takes_notes = false;
         self.commands.extend(other.commands.iter().cloned());
     }
 
@@ -140,6 +163,10 @@ impl Recording {
     /// As [`Self::prepare`], for a list that was not prepared.
     pub fn encode(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         self.prepare(gpu)?;
+        self.encode_prepared(encoder)
+    }
+
+    fn encode_prepared(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         let mut commands = self.commands.iter().peekable();
         while let Some(command) = commands.peek() {
             if let Command::Clear(buffer) = command {
@@ -149,12 +176,8 @@ impl Recording {
             }
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             let is_dispatch = |command: &&Command| matches!(command, Command::Dispatch { .. });
-            while let Some(Command::Dispatch { kernel, bind_group, workgroups: [x, y, z], .. }) = commands.next_if(is_dispatch) {
-                if let (Some(pipeline), Some(group)) = (kernel.pipeline(), bind_group.get()) {
-                    pass.set_pipeline(pipeline);
-                    pass.set_bind_group(0, group, &[]);
-                    pass.dispatch_workgroups(*x, *y, *z);
-                }
+            while let Some(dispatch) = commands.next_if(is_dispatch) {
+                dispatch.encode(&mut pass)?;
             }
         }
         Ok(())
@@ -165,5 +188,59 @@ impl Recording {
         let mut encoder = gpu.encoder();
         self.encode(gpu, &mut encoder)?;
         gpu.submit(encoder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{Abilities, Specialization};
+
+    const WORK: [Work; 2] = [Work { flops: 1, bytes: 2 }, Work { flops: 3, bytes: 4 }];
+
+    fn gpu() -> Gpu {
+        Gpu::noop(true, Abilities::default())
+    }
+
+    fn dispatch(gpu: &Gpu, recording: &mut Recording, workgroups: [u32; 3]) {
+        let kernel = gpu.kernel("begin_step", Specialization::new()).unwrap();
+        recording.dispatch(gpu, "first", kernel, &[], workgroups).unwrap();
+    }
+
+    fn works(recording: &Recording) -> Vec<Work> {
+        let work = |command: &Command| match command {
+            Command::Dispatch { work, .. } => Some(*work),
+            Command::Clear(_) => None,
+        };
+        recording.commands().iter().filter_map(work).collect()
+    }
+
+    #[test]
+    fn work_is_noted_of_the_dispatch_it_is_of() {
+        let gpu = gpu();
+        let mut recording = Recording::new();
+        dispatch(&gpu, &mut recording, [1, 1, 1]);
+        recording.note_work(WORK[0]);
+        // Nothing to do: left out, and with it what is said of it.
+        dispatch(&gpu, &mut recording, [1, 0, 1]);
+        recording.note_work(WORK[1]);
+        assert_eq!(works(&recording), [WORK[0]]);
+        dispatch(&gpu, &mut recording, [1, 1, 1]);
+        recording.note_work(WORK[1]);
+        assert_eq!(works(&recording), WORK);
+        // The end of another list is not this one's last dispatch.
+        let mut longer = Recording::new();
+        longer.extend(&recording);
+        longer.note_work(WORK[0]);
+        assert_eq!(works(&longer), WORK);
+    }
+
+    #[test]
+    fn a_dispatch_that_was_not_prepared_is_an_error() {
+        let gpu = gpu();
+        let mut recording = Recording::new();
+        dispatch(&gpu, &mut recording, [1, 1, 1]);
+        let error = recording.encode_prepared(&mut gpu.encoder()).unwrap_err();
+        assert!(matches!(&error, Error::Gpu(reason) if reason.starts_with("first (begin_step)")), "{error}");
     }
 }

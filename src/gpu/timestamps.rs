@@ -1,7 +1,7 @@
 //! Times of single dispatches, by the device's own clock.
 
 use super::{Command, Gpu, Recording, readback::Staging};
-use crate::{Error, Result};
+use crate::Result;
 
 impl Recording {
     /// Runs the list once and returns the milliseconds of each of its dispatches, in order. `None` where the adapter has no timestamps.
@@ -24,7 +24,7 @@ impl Recording {
         for command in self.commands() {
             match command {
                 Command::Clear(buffer) => encoder.clear_buffer(&buffer.inner, 0, None),
-                Command::Dispatch { kernel, bind_group, workgroups: [x, y, z], label, .. } => {
+                Command::Dispatch { label, .. } => {
                     let writes = wgpu::ComputePassTimestampWrites {
                         query_set: &set,
                         beginning_of_pass_write_index: Some(query),
@@ -33,12 +33,7 @@ impl Recording {
                     query += 2;
                     let descriptor = wgpu::ComputePassDescriptor { label: Some(label), timestamp_writes: Some(writes) };
                     let mut pass = encoder.begin_compute_pass(&descriptor);
-                    let (Some(pipeline), Some(group)) = (kernel.pipeline(), bind_group.get()) else {
-                        return Err(Error::Gpu(format!("{label} was not prepared")));
-                    };
-                    pass.set_pipeline(pipeline);
-                    pass.set_bind_group(0, group, &[]);
-                    pass.dispatch_workgroups(*x, *y, *z);
+                    command.encode(&mut pass)?;
                 }
             }
         }
