@@ -6,7 +6,7 @@ use super::{
     network::grid,
     node::{Node, NodeKind, Weights},
 };
-use crate::gpu::Specialization;
+use crate::{gpu::Specialization, quant::is_exact_in_f32};
 
 /// A kernel with its specialization and the workgroups of its dispatch.
 pub(super) struct Choice {
@@ -38,12 +38,12 @@ pub(super) fn products(node: &Node) -> Vec<(String, ProductShape)> {
 /// Whether f32 holds every sum, in any order, of `products` products of integers that are at most `factors` in magnitude.
 fn has_exact_sums(products: u32, factors: [u32; 2]) -> bool {
     let bound = factors.iter().try_fold(u64::from(products), |bound, &factor| bound.checked_mul(u64::from(factor)));
-    bound.is_some_and(|bound| bound <= 1 << f32::MANTISSA_DIGITS)
+    bound.is_some_and(is_exact_in_f32)
 }
 
 impl TileTable {
     /// The matrix product in workgroup memory for `geometry`, where it is to be taken; `spacing` is 0 in forward passes.
-    pub(super) fn tiled(self, geometry: Geometry, images: u32, spacing: u32) -> Option<Choice> {
+    pub(super) fn tiled(&self, geometry: Geometry, images: u32, spacing: u32) -> Option<Choice> {
         let column_groups = geometry.output[2];
         let tiles = self.product(column_groups, geometry.pixels(), geometry.inner())?;
         let (rows, columns) = tiles.workgroups(images * geometry.pixels(), column_groups);
@@ -59,7 +59,7 @@ impl TileTable {
 
     /// The product of cooperative matrices for a node's forward pass, where the adapter has them and they lose nothing: inputs and weights are
     /// integer levels, which f16 holds, and f32 holds all sums of their products.
-    pub(super) fn cooperative_forward(self, node: &Node, weights: &Weights, images: u32) -> Option<Choice> {
+    pub(super) fn cooperative_forward(&self, node: &Node, weights: &Weights, images: u32) -> Option<Choice> {
         if !(node.input_activation.is_pact() && weights.quantizer.is_active()) {
             return None;
         }
@@ -80,14 +80,14 @@ impl TileTable {
     }
 
     /// The sum of products over `geometry` in workgroup memory, or as a product in registers.
-    pub(super) fn sum_of_products(self, geometry: Geometry, images: u32) -> Choice {
+    pub(super) fn sum_of_products(&self, geometry: Geometry, images: u32) -> Choice {
         let [_, _, in_groups] = geometry.input;
         let [_, _, out_groups] = geometry.output;
         self.tiled(geometry, images, 0).unwrap_or_else(|| self.vectors_times_matrix(in_groups, out_groups, images))
     }
 
     /// The gradient of an input that has a single group of channels.
-    pub(super) fn narrow_gradient(self, geometry: Geometry, in_channels: u32, images: u32) -> Choice {
+    pub(super) fn narrow_gradient(&self, geometry: Geometry, in_channels: u32, images: u32) -> Choice {
         let ([height, width, _], [kernel, stride, padding]) = (geometry.input, geometry.window);
         let (lanes, columns) = self.narrow_input_gradient(width, kernel, stride, in_channels);
         let specialization = Specialization::new()
@@ -105,7 +105,7 @@ impl TileTable {
     }
 
     /// The product of `images` vectors of `in_groups` with a matrix of `out_groups` columns.
-    pub(super) fn vectors_times_matrix(self, in_groups: u32, out_groups: u32, images: u32) -> Choice {
+    pub(super) fn vectors_times_matrix(&self, in_groups: u32, out_groups: u32, images: u32) -> Choice {
         if let Some(choice) = self.tiled(Geometry::fully_connected(in_groups, out_groups), images, 0) {
             return choice;
         }
@@ -122,7 +122,7 @@ impl TileTable {
     }
 
     /// The first stage of a node's weight gradient in one part; `workgroups[1]` and PARTS are the number of parts.
-    pub(super) fn weight_gradient(self, node: &Node) -> Choice {
+    pub(super) fn weight_gradient(&self, node: &Node) -> Choice {
         let geometry = Geometry::of(node);
         let ([_, _, in_groups], [_, width, out_groups], depth) = (geometry.input, geometry.output, geometry.depth);
         let [kernel, stride, padding] = geometry.window;
@@ -158,7 +158,7 @@ impl TileTable {
     }
 
     /// Parts that the weight gradient of a weighted node should be summed in.
-    pub(super) fn wanted_parts(self, node: &Node, images: u32) -> u32 {
+    pub(super) fn wanted_parts(&self, node: &Node, images: u32) -> u32 {
         let [rows, _, columns] = self.weight_gradient(node).workgroups;
         self.weight_gradient_parts(rows * columns, images, Geometry::of(node).pixels())
     }

@@ -13,11 +13,10 @@ use crate::{
     config::Shape,
     gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
     layout::{GROUP, groups},
+    quant::is_exact_in_f32,
     storage::{Format, Storage},
 };
 
-/// Sums below this are exact in f32.
-const EXACT_IN_F32: i64 = 1 << 24;
 /// Two sums below this fit a word.
 const EXACT_IN_HALF: i64 = 1 << 15;
 
@@ -116,7 +115,9 @@ impl RequantizedLayer {
         let [out_padded, in_padded] = [output.channels, input.channels].map(|channels| groups(channels) * GROUP);
         let elements = (taps * in_padded * out_padded) as usize;
         let sum = match weights {
-            RequantizedWeights::Integers { values, bound, pivots, spacing } if tiles.sums_bytes(bound < EXACT_IN_F32) => {
+            RequantizedWeights::Integers { values, bound, pivots, spacing }
+                if tiles.sums_bytes(is_exact_in_f32(bound.unsigned_abs())) =>
+            {
                 Sum::bytes(gpu, sizes, values, (pivots, spacing), shape.storage.input)?
             }
             _ => {
@@ -271,5 +272,43 @@ impl Sum {
             sums: gpu.upload("starts of sums", &sums)?,
             spacing: (!narrow).then_some(spacing),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{Abilities, Command};
+
+    /// The kernel that sums 4 products on a software driver, where no sum exceeds `bound`.
+    fn kernel_of(bound: i64) -> &'static str {
+        let gpu = Gpu::noop(true, Abilities::default());
+        let shape = RequantizedShape {
+            input: Shape::new(4, 1, 1),
+            output: Shape::new(4, 1, 1),
+            window: None,
+            images: 1,
+            storage: Storage { input: Format::U8, output: Format::U8, state: Format::U8 },
+            multiplier: &[1.0; 4],
+            offset: &[0.0; 4],
+            range: [0.0, 255.0],
+        };
+        let weights = RequantizedWeights::Integers { values: &[1; 16], bound, pivots: &[0; 4], spacing: 1 };
+        let layer = RequantizedLayer::new(&gpu, TileTable::for_kind(true), &shape, weights).unwrap();
+        let images = gpu.uniform("images", 16).unwrap();
+        let [from, to] = [(); 2].map(|()| gpu.buffer("levels", 64).unwrap());
+        let mut recording = Recording::new();
+        let range = ImageRange { binding: (&images).into(), most: 1 };
+        layer.record(&gpu, &mut recording, "sum", range, [&from, &to]).unwrap();
+        match recording.commands() {
+            [Command::Dispatch { kernel, .. }] => kernel.name(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn floats_sum_integers_as_far_as_they_are_exact() {
+        assert_eq!([(1 << 24) - 1, 1 << 24].map(kernel_of), ["matrix_product"; 2]);
+        assert_eq!(kernel_of((1 << 24) + 1), "integer_convolution");
     }
 }

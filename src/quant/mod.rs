@@ -4,6 +4,7 @@
 mod activation;
 mod codes;
 mod distribution;
+mod exact;
 mod histogram;
 mod learned_step;
 mod state;
@@ -11,6 +12,7 @@ mod state;
 pub use activation::ActivationPlan;
 pub use codes::{pack_codes, packed_bytes, unpack_codes};
 pub use distribution::TensorDistribution;
+pub use exact::is_exact_in_f32;
 pub use histogram::Histogram;
 pub use learned_step::{STEP_FLOOR, highest_level, initial_step, initial_steps};
 pub use state::QuantizerState;
