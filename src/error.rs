@@ -44,10 +44,10 @@ pub enum Error {
     Gpu(String),
     /// Out of device memory.
     #[error("out of GPU memory: {0}")]
-    OutOfMemory(String),
+    OutOfMemory(Shortage),
     /// The device disappeared (driver reset, unplugged, watchdog).
     #[error("the GPU device was lost: {0}")]
-    DeviceLost(String),
+    DeviceLost(Loss),
     /// A shader that does not link, parse or validate.
     #[error("shader {kernel}: {reason}")]
     Shader {
@@ -74,6 +74,40 @@ pub enum Error {
         /// 2 for Ctrl-C, 15 for SIGTERM.
         signal: i32,
     },
+}
+
+/// A request that device memory had no room for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{asked}; {advice}")]
+pub struct Shortage {
+    /// What was asked for, and what there is, as far as that is known.
+    pub asked: String,
+    /// What to lower. Who knows more about the work says it anew.
+    pub advice: String,
+}
+
+impl Shortage {
+    /// `asked` with `advice`.
+    pub fn new(asked: impl Into<String>, advice: impl Into<String>) -> Shortage {
+        Shortage { asked: asked.into(), advice: advice.into() }
+    }
+}
+
+/// Why a device is gone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Loss {
+    /// The driver's words, on one line.
+    pub reason: String,
+    /// Whether memory had run out: less work at a time may do on the next device.
+    pub out_of_memory: bool,
+}
+
+impl Loss {
+    /// A loss for any other reason than memory.
+    pub fn new(reason: impl Into<String>) -> Loss {
+        Loss { reason: reason.into(), out_of_memory: false }
+    }
 }
 
 /// `text` with spaces for what names and texts from files may hold but a terminal, an XML file or a line of text must not.

@@ -21,7 +21,7 @@ pub mod layout;
 pub mod metrics;
 pub mod model;
 pub mod nn;
-mod panics;
+pub mod panics;
 pub mod pipelines;
 pub mod post_training;
 pub mod quant;
@@ -34,5 +34,5 @@ pub mod storage;
 pub mod study;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{Error, Loss, Result, Shortage};
 pub(crate) use error::{is_hostile, plain, plain_lines};

@@ -106,9 +106,12 @@ fn measured_tiles_take_precedence_where_they_are_wanted() {
     assert_eq!(TileTable::for_kind(false).with_trial(product, tiles).of(product), Some(tiles));
     let tuned = TunedProduct { product, tiles, table_ms: 2.0, ms: 1.0 };
     let tuning = Tuning { adapter: "any".into(), version: "any".into(), products: vec![tuned] };
-    assert!(tuning.activate() && !tuning.activate(), "once a process");
+    gpu.use_tuning(tuning.clone());
+    software.use_tuning(tuning);
     assert_eq!(TileTable::new(&gpu).of(product), Some(tiles));
     assert_eq!(TileTable::new(&software).of(product), None);
+    // Another device of the same process has its own.
+    assert_eq!(TileTable::new(&Gpu::noop(false, Abilities::default())).of(product), Some(usual));
     assert_eq!(TileTable::for_kind(false).of(product), Some(usual));
     let other = ProductShape { rows: 100, ..product };
     assert_eq!(TileTable::new(&gpu).of(other), TileTable::for_kind(false).of(other));

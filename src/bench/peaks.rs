@@ -56,7 +56,8 @@ fn product(gpu: &Gpu) -> Result<(Recording, Work)> {
     let mut recording = Recording::new();
     let range = ImageRange { binding: (&count).into(), most: rows };
     let sizes = [inner / 4, columns / 4];
-    let variant = (TileTable::new(gpu), Storage::default());
+    let tiles = TileTable::new(gpu);
+    let variant = (&tiles, Storage::default());
     let bindings = [&left, &right, &result].map(Binding::from);
     record_matrix_product(gpu, &mut recording, "product".into(), range, sizes, bindings, variant)?;
     Ok((recording, Work { flops: 2 * u64::from(rows) * u64::from(inner) * u64::from(columns), bytes: 0 }))

@@ -110,7 +110,7 @@ fn difference(a: &[f32], b: &[f32]) -> f64 {
 /// # Errors
 /// Those of the passes.
 pub async fn autotune(gpu: &Gpu, config: &RunConfig, table: TileTable, progress: &mut dyn FnMut(&str)) -> Result<Tuning> {
-    let plain = Trial::new(gpu, config, config.batch_size, table)?;
+    let plain = Trial::new(gpu, config, config.batch_size, table.clone())?;
     let expected = plain.results(gpu).await?;
     let tolerance = TOLERANCE[usize::from(config.precision != crate::config::Precision::F32)];
     let mut products: Vec<(String, ProductShape)> = Vec::new();
@@ -125,7 +125,7 @@ pub async fn autotune(gpu: &Gpu, config: &RunConfig, table: TileTable, progress:
         let table_ms = plain.time(gpu, &label)?;
         let mut best = TunedProduct { product, tiles: usual, table_ms, ms: table_ms * GAIN };
         for tiles in usual.neighbours(product.weight_gradient) {
-            let trial = Trial::new(gpu, config, config.batch_size, table.with_trial(product, tiles))?;
+            let trial = Trial::new(gpu, config, config.batch_size, table.clone().with_trial(product, tiles))?;
             let results = trial.results(gpu).await?;
             let error = results.iter().zip(&expected).map(|(own, plain)| difference(own, plain)).fold(0.0, f64::max);
             if error > tolerance {

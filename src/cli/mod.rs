@@ -22,6 +22,7 @@ use args::{Cli, Command, GlobalArgs};
 /// The program: parses the arguments, runs the command, reports an error as one line `error: …` on standard error.
 /// Exit codes: 0, 2 for usage, 130 and 143 after Ctrl-C and SIGTERM, 1 otherwise.
 pub fn main() -> ExitCode {
+    crate::panics::pass_over_caught_panics();
     let arguments = join_switch_values(std::env::args_os());
     let mut command = Cli::command().color(color_choice(&arguments));
     let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
@@ -176,7 +177,8 @@ mod tests {
     fn only_training_is_told_to_resume() {
         let said = |arguments: &[&str]| {
             let cli = Cli::try_parse_from([&["saliq"], arguments].concat()).unwrap();
-            let errors = [Error::Interrupted { signal: 2 }, Error::DeviceLost("reset".into()), Error::Usage("no".into())];
+            let errors =
+                [Error::Interrupted { signal: 2 }, Error::DeviceLost(crate::Loss::new("reset")), Error::Usage("no".into())];
             errors.map(|error| format!("{error}{}", what_next(&cli.command, &error)))
         };
         let [interrupted, lost, usage] = said(&["train"]);

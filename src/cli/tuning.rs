@@ -1,9 +1,6 @@
 //! Where measured tile sizes are kept: a JSON file an adapter, driver and version of the program, in the user's cache folder.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
     Error, Result,
@@ -15,8 +12,6 @@ use crate::{
 
 /// Largest file that is read.
 const MOST_BYTES: u64 = 1 << 18;
-/// What this process uses.
-static IN_USE: OnceLock<Tuning> = OnceLock::new();
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The file of `gpu`'s adapter.
@@ -42,7 +37,7 @@ pub fn of_adapter(gpu: &Gpu) -> Result<(Option<PathBuf>, Option<Tuning>)> {
     Ok((path, own))
 }
 
-/// Has the networks of this process use what `choice` (`auto`, `table` or a file) says.
+/// Has the networks on `gpu` use what `choice` (`auto`, `table` or a file) says.
 ///
 /// # Errors
 /// As [`of_adapter`], of a file that was asked for.
@@ -68,18 +63,17 @@ pub fn activate(choice: &str, gpu: &Gpu) -> Result<()> {
     };
     if let Some(tuning) = tuning {
         log::info!("measured tile sizes for {} products", tuning.products.len());
-        tuning.activate();
-        IN_USE.get_or_init(|| tuning);
+        gpu.use_tuning(tuning);
     }
     Ok(())
 }
 
-/// Writes `tiles.json` into a run folder where measured tiles were used: given to `--tiles`, it repeats the run's choice.
+/// Writes `tiles.json` into a run folder where measured tiles were used on `gpu`: given to `--tiles`, it repeats the run's choice.
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be written.
-pub fn record(folder: &Path) -> Result<()> {
-    IN_USE.get().map_or(Ok(()), |tuning| write_atomically(&folder.join("tiles.json"), tuning.to_text().as_bytes()))
+pub fn record(folder: &Path, gpu: &Gpu) -> Result<()> {
+    gpu.tuning().map_or(Ok(()), |tuning| write_atomically(&folder.join("tiles.json"), tuning.to_text().as_bytes()))
 }
 
 /// Writes the file of `gpu`'s adapter.

@@ -13,8 +13,9 @@ use super::{
     adapter::{self, DeviceProfile},
     buffer::Memory,
     trusted,
+    tuning::Tuning,
 };
-use crate::{Error, Result, panics::caught};
+use crate::{Error, Loss, Result, Shortage, panics::caught};
 
 /// Submissions that may be unfinished at once; more are not handed over before the oldest is done.
 const SUBMISSIONS_IN_FLIGHT: usize = 3;
@@ -94,7 +95,36 @@ enum Origin {
 #[derive(Default)]
 struct Faults {
     first_error: Mutex<Option<Error>>,
-    lost: Mutex<Option<String>>,
+    lost: Mutex<Option<Loss>>,
+}
+
+impl Faults {
+    fn failed(&self, error: wgpu::Error) {
+        let typed = match error {
+            wgpu::Error::OutOfMemory { .. } => {
+                let advice = "lower --batch-size or close other programs that use this GPU";
+                Error::OutOfMemory(Shortage::new("an allocation failed", advice))
+            }
+            other => Error::Gpu(one_line(&other.to_string())),
+        };
+        lock(&self.first_error).get_or_insert(typed);
+    }
+
+    fn lost(&self, message: &str) {
+        // The callback brings no more than a text. For memory that has run out it is that of wgpu's own error.
+        let out_of_memory = message == wgpu::hal::DeviceError::OutOfMemory.to_string();
+        lock(&self.lost).get_or_insert(Loss { reason: one_line(message), out_of_memory });
+    }
+
+    /// The device's loss, or else the first error, which is taken out.
+    fn check(&self) -> Result<()> {
+        if let Some(loss) = lock(&self.lost).clone() {
+            // An operation that fails for want of memory and takes the device along reports both.
+            let fell_short = matches!(*lock(&self.first_error), Some(Error::OutOfMemory(_)));
+            return Err(Error::DeviceLost(Loss { out_of_memory: loss.out_of_memory || fell_short, ..loss }));
+        }
+        lock(&self.first_error).take().map_or(Ok(()), Err)
+    }
 }
 
 /// A device with its queue, pipelines and error state. Cheap to share by reference; one per process is enough.
@@ -109,6 +139,7 @@ pub struct Gpu {
     pub(super) pipeline_cache: OnceLock<wgpu::PipelineCache>,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     memory: Arc<Memory>,
+    tuning: Mutex<Option<Arc<Tuning>>>,
     /// Counts of submissions, maps, writes and copies.
     pub counters: Counters,
 }
@@ -159,6 +190,7 @@ impl Gpu {
             Origin::Noop { software } => Gpu::noop(*software, self.abilities),
         };
         gpu.limit_memory(self.memory.limit.load(Ordering::Relaxed));
+        *lock(&gpu.tuning) = self.tuning();
         Ok(gpu)
     }
 
@@ -180,19 +212,11 @@ impl Gpu {
     fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo, origin: Origin) -> Gpu {
         let faults = Arc::new(Faults::default());
         let errors = Arc::clone(&faults);
-        device.on_uncaptured_error(Arc::new(move |error| {
-            let typed = match error {
-                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory(
-                    "an allocation failed; lower --batch-size or close other programs that use this GPU".into(),
-                ),
-                other => Error::Gpu(one_line(&other.to_string())),
-            };
-            lock(&errors.first_error).get_or_insert(typed);
-        }));
-        let lost = Arc::clone(&faults);
+        device.on_uncaptured_error(Arc::new(move |error| errors.failed(error)));
+        let losses = Arc::clone(&faults);
         device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                lock(&lost.lost).get_or_insert(one_line(&message));
+                losses.lost(&message);
             }
         });
         Gpu {
@@ -206,6 +230,7 @@ impl Gpu {
             pipeline_cache: OnceLock::new(),
             in_flight: Mutex::default(),
             memory: Arc::default(),
+            tuning: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -267,16 +292,23 @@ impl Gpu {
 
     /// Gives the device up: everything that is asked of it from now on fails with [`Error::DeviceLost`], as after a driver's reset.
     pub fn destroy(&self) {
-        lock(&self.faults.lost).get_or_insert("it was given up".into());
+        lock(&self.faults.lost).get_or_insert(Loss::new("it was given up"));
         self.device.destroy();
     }
 
     /// The first error since the last call, if any: a lost device, out of memory, or a refused command.
     pub fn check(&self) -> Result<()> {
-        if let Some(reason) = lock(&self.faults.lost).clone() {
-            return Err(Error::DeviceLost(reason));
-        }
-        lock(&self.faults.first_error).take().map_or(Ok(()), Err)
+        self.faults.check()
+    }
+
+    /// Has networks that are made on this device from now on take the measured tiles of `tuning` before the table's.
+    pub fn use_tuning(&self, tuning: Tuning) {
+        *lock(&self.tuning) = Some(Arc::new(tuning));
+    }
+
+    /// The measured tiles in use.
+    pub fn tuning(&self) -> Option<Arc<Tuning>> {
+        lock(&self.tuning).clone()
     }
 
     /// Kernel `name` with these constants: the same one for the same constants. Its pipeline is created when it is first needed.
@@ -344,23 +376,24 @@ impl Gpu {
         let limits = self.limits();
         let limit = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
         if size > limit && usage.contains(wgpu::BufferUsages::STORAGE) {
-            return Err(Error::OutOfMemory(format!(
-                "{label} needs {size} bytes and {} binds at most {limit}; lower --batch-size or the size of the network or data set",
-                self.info.name
+            return Err(Error::OutOfMemory(Shortage::new(
+                format!("{label} needs {size} bytes and {} binds at most {limit}", self.info.name),
+                "lower --batch-size or the size of the network or data set",
             )));
         }
         let taken = self.allocated_bytes();
         let allowed = self.memory.limit.load(Ordering::Relaxed);
         if taken.saturating_add(size) > allowed {
-            return Err(Error::OutOfMemory(format!(
-                "{label} asked for {size} bytes where {taken} of {allowed} are taken; lower --batch-size"
-            )));
+            let asked = format!("{label} asked for {size} bytes where {taken} of {allowed} are taken");
+            return Err(Error::OutOfMemory(Shortage::new(asked, "lower --batch-size")));
         }
         let buffer =
             self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
         if let Err(error) = self.check() {
             return Err(match error {
-                Error::OutOfMemory(_) => Error::OutOfMemory(format!("{label} asked for {size} bytes; lower --batch-size")),
+                Error::OutOfMemory(_) => {
+                    Error::OutOfMemory(Shortage::new(format!("{label} asked for {size} bytes"), "lower --batch-size"))
+                }
                 other => other,
             });
         }
@@ -369,22 +402,24 @@ impl Gpu {
 
     /// A buffer with `data` in it.
     pub fn upload<T: bytemuck::NoUninit>(&self, label: &'static str, data: &[T]) -> Result<Buffer> {
-        let buffer = self.buffer(label, std::mem::size_of_val(data) as u64)?;
-        self.write(&buffer, 0, data);
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let buffer = self.buffer(label, bytes.len() as u64)?;
+        if bytes.len().is_multiple_of(4) {
+            self.write(&buffer, 0, bytes);
+        } else {
+            // The buffer ends with a whole word.
+            let mut padded = bytes.to_vec();
+            padded.resize(bytes.len().next_multiple_of(4), 0);
+            self.write(&buffer, 0, &padded);
+        }
         Ok(buffer)
     }
 
-    /// Writes `data` at byte `offset`: before the next submission, never inside a recorded step.
+    /// Writes `data` at byte `offset`: before the next submission, never inside a recorded step. Both are multiples of 4 bytes: others are
+    /// refused by the device, since what lies behind would be written to.
     pub fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, offset: u64, data: &[T]) {
-        let bytes: &[u8] = bytemuck::cast_slice(data);
         self.counters.count_write();
-        if bytes.len().is_multiple_of(4) {
-            self.queue.write_buffer(&buffer.inner, offset, bytes);
-        } else {
-            let mut padded = bytes.to_vec();
-            padded.resize(bytes.len().next_multiple_of(4), 0);
-            self.queue.write_buffer(&buffer.inner, offset, &padded);
-        }
+        self.queue.write_buffer(&buffer.inner, offset, bytemuck::cast_slice(data));
     }
 
     /// Hands a finished list of commands to the device; waits first while too many submissions are unfinished.
@@ -416,7 +451,7 @@ impl Gpu {
         match waited {
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => Err(Error::Gpu(error.to_string())),
-            None => Err(Error::DeviceLost("the driver failed while it was waited for".into())),
+            None => Err(Error::DeviceLost(Loss::new("the driver failed while it was waited for"))),
         }
     }
 
@@ -429,4 +464,69 @@ impl Gpu {
 /// Driver and validator messages span lines; users get one.
 fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{ProductShape, ProductTiles, TunedProduct};
+
+    fn loss(faults: &Faults) -> Loss {
+        match faults.check() {
+            Err(Error::DeviceLost(loss)) => loss,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn memory_that_took_the_device_along_is_told_from_other_losses() {
+        let lost = |message: &str| {
+            let faults = Faults::default();
+            faults.lost(message);
+            loss(&faults)
+        };
+        assert!(lost(&wgpu::hal::DeviceError::OutOfMemory.to_string()).out_of_memory);
+        // Other words of a driver decide nothing.
+        for message in ["Device is lost", "reset by the watchdog, it was not out of memory", ""] {
+            assert!(!lost(message).out_of_memory, "{message}");
+        }
+        assert_eq!(lost("two\n lines").reason, "two lines");
+        // wgpu reports the type of the failed operation beside the loss.
+        for (error, out_of_memory) in [
+            (wgpu::Error::OutOfMemory { source: "none left".into() }, true),
+            (wgpu::Error::Internal { source: "x".into(), description: "out of memory".into() }, false),
+        ] {
+            let faults = Faults::default();
+            faults.failed(error);
+            faults.lost("Device is lost");
+            assert_eq!([loss(&faults).out_of_memory; 2], [out_of_memory, loss(&faults).out_of_memory]);
+        }
+    }
+
+    #[test]
+    fn nothing_behind_what_is_written_changes() {
+        let gpu = Gpu::noop(true, Abilities::default());
+        let buffer = gpu.upload("bytes", &[1u8, 2, 3, 4, 5, 6]).unwrap();
+        gpu.write(&buffer, 0, &[9u8]);
+        assert!(matches!(gpu.check(), Err(Error::Gpu(_))));
+        assert_eq!(pollster::block_on(gpu.read::<u8>(&buffer, 0, 8)).unwrap(), [1, 2, 3, 4, 5, 6, 0, 0]);
+    }
+
+    #[test]
+    fn a_device_has_measured_tiles_of_its_own() {
+        let product = ProductShape { weight_gradient: false, column_groups: 16, rows: 576, inner: 72 };
+        let tuned = |rows| {
+            let tiles = ProductTiles { row_lanes: 8, column_lanes: 8, rows, deep: 8, slices: 1 };
+            let products = vec![TunedProduct { product, tiles, table_ms: 2.0, ms: 1.0 }];
+            Tuning { adapter: "any".into(), version: "any".into(), products }
+        };
+        let [first, second, third] = [(); 3].map(|()| Gpu::noop(false, Abilities::default()));
+        first.use_tuning(tuned(4));
+        second.use_tuning(tuned(8));
+        let rows = |gpu: &Gpu| gpu.tuning().and_then(|tuning| tuning.tiles_of(product)).map(|tiles| tiles.rows);
+        assert_eq!([&first, &second, &third].map(rows), [Some(4), Some(8), None]);
+        // Another device in the place of a lost one computes as that did.
+        let again = pollster::block_on(first.reopen()).unwrap();
+        assert_eq!(rows(&again), Some(4));
+    }
 }

@@ -12,6 +12,7 @@ mod recording;
 mod shaders;
 mod timestamps;
 mod trusted;
+mod tuning;
 mod unroll;
 mod workgroups;
 
@@ -22,4 +23,5 @@ pub use kernel::{Kernel, Specialization};
 pub use readback::Staging;
 pub use recording::{Command, Recording, Work};
 pub use shaders::{kernel_names, link};
+pub use tuning::{ProductShape, ProductTiles, TunedProduct, Tuning};
 pub use workgroups::{LANES, flat_workgroups};

@@ -75,7 +75,7 @@ impl IntegerNetwork {
             let storage = Storage::new(format(&step.from), format(&step.to));
             let operation = match &step.operation {
                 StepOperation::Weighted(weighted) => {
-                    Operation::Weighted(Box::new(requantized_layer(gpu, tiles, step, weighted, (storage, slots))?))
+                    Operation::Weighted(Box::new(requantized_layer(gpu, tiles.clone(), step, weighted, (storage, slots))?))
                 }
                 StepOperation::MaxPool { kernel, .. } if *kernel > 15 => {
                     return Err(Error::Model(format!("{}: pooling windows are at most 15 × 15, not {kernel}", step.name)));

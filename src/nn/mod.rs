@@ -14,15 +14,14 @@ mod rules;
 mod slices;
 mod strips;
 mod tiles;
-mod tuning;
 mod weighted;
 
+pub use crate::gpu::{ProductShape, ProductTiles, TunedProduct, Tuning};
 pub use network::{Gradients, Network, NetworkOptions, TrainingPass, WeightQuantizerState};
 pub(crate) use network::{elementwise_grid, pool_shape};
 pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use requantized::{RequantizedLayer, RequantizedShape, RequantizedWeights};
 pub use rules::{BackwardRule, Layers};
 pub use strips::{Pooling, StripShape, StripTiles};
-pub use tiles::{CooperativeTiles, ProductTiles, TileTable, WeightGradientTiles};
-pub use tuning::{ProductShape, TunedProduct, Tuning};
+pub use tiles::{CooperativeTiles, TileTable, WeightGradientTiles};
 pub(crate) use weighted::record_matrix_product;

@@ -5,10 +5,10 @@
 //! pixels, with weights in uniform buffers; elsewhere lanes are output channels. On a GPU the weighted layers are matrix products that pass
 //! slabs of both factors through workgroup memory; only the gradient of an image has too few columns for that.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-use super::{ProductShape, StripShape, StripTiles, Tuning};
-use crate::gpu::{Abilities, Gpu, Specialization};
+use super::{StripShape, StripTiles};
+use crate::gpu::{Abilities, Gpu, ProductShape, ProductTiles, Specialization, Tuning};
 
 /// Invocations of a vector on a software driver.
 const VECTOR: u32 = 8;
@@ -57,39 +57,6 @@ impl WeightGradientTiles {
     }
 }
 
-/// Tiles of a matrix product in workgroup memory: ROW_LANES·ROWS rows (groups of 4 rows in a weight gradient) × COLUMN_LANES groups of 4 columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ProductTiles {
-    /// Invocations side by side along the rows.
-    pub row_lanes: u32,
-    /// Invocations side by side along the columns, each with a group of 4.
-    pub column_lanes: u32,
-    /// Rows an invocation.
-    pub rows: u32,
-    /// Length of a slab along the inner dimension.
-    pub deep: u32,
-    /// Sets of invocations that share a slab.
-    pub slices: u32,
-}
-
-impl ProductTiles {
-    /// Adds the tiles to a kernel's specialization.
-    pub fn specialize(self, specialization: Specialization) -> Specialization {
-        specialization
-            .tile("ROW_LANES", self.row_lanes)
-            .tile("COLUMN_LANES", self.column_lanes)
-            .tile("ROWS", self.rows)
-            .tile("DEEP", self.deep)
-            .tile("SLICES", self.slices)
-    }
-
-    /// (tiles along the rows, tiles along the columns) of a product of `rows` × `column_groups` groups.
-    pub fn workgroups(self, rows: u32, column_groups: u32) -> (u32, u32) {
-        (rows.div_ceil(self.row_lanes * self.rows), column_groups.div_ceil(self.column_lanes))
-    }
-}
-
 /// Tiles of `convolution_cooperative`: `rows` × `columns` matrices of `side` × `side`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CooperativeTiles {
@@ -126,36 +93,41 @@ impl CooperativeTiles {
 }
 
 /// Tile sizes for one adapter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TileTable {
     software: bool,
     /// Invocations of a subgroup, where all have as many.
     subgroup_lanes: Option<u32>,
     /// Lanes of a GPU's subgroup and a side of its cooperative matrices, where it has them.
     cooperative: Option<[u32; 2]>,
-    /// Whether measured tiles take precedence.
-    tuned: bool,
+    /// Measured tiles, which take precedence.
+    measured: Option<Arc<Tuning>>,
     /// Tiles on trial for one product.
     trial: Option<(ProductShape, ProductTiles)>,
 }
 
 impl TileTable {
-    /// The table for `gpu`'s adapter, behind the [`Tuning`] that is active.
+    /// The table for `gpu`'s adapter, behind the [`Tuning`] that is in use on it.
     pub fn new(gpu: &Gpu) -> Self {
         let Abilities { subgroup_lanes, cooperative_side } = gpu.abilities();
         let software = gpu.is_software();
         let cooperative = subgroup_lanes.zip(cooperative_side).filter(|&(lanes, _)| lanes <= 64 && !software);
-        TileTable { tuned: true, subgroup_lanes, cooperative: cooperative.map(<[u32; 2]>::from), ..TileTable::for_kind(software) }
+        TileTable {
+            subgroup_lanes,
+            cooperative: cooperative.map(<[u32; 2]>::from),
+            measured: gpu.tuning(),
+            ..TileTable::for_kind(software)
+        }
     }
 
     /// The table for a software driver, or for a GPU: each works everywhere, but is fast only on its own kind.
     pub const fn for_kind(software: bool) -> Self {
-        TileTable { software, subgroup_lanes: None, cooperative: None, tuned: false, trial: None }
+        TileTable { software, subgroup_lanes: None, cooperative: None, measured: None, trial: None }
     }
 
     /// With kernels that share loads within subgroups of 8 lanes, or without.
     #[must_use]
-    pub const fn with_subgroups(self, subgroups: bool) -> Self {
+    pub fn with_subgroups(self, subgroups: bool) -> Self {
         TileTable { subgroup_lanes: if subgroups { Some(VECTOR) } else { None }, ..self }
     }
 
@@ -166,26 +138,26 @@ impl TileTable {
     }
 
     /// Tiles that take precedence over the table's.
-    fn measured(self, product: ProductShape) -> Option<ProductTiles> {
+    fn measured(&self, product: ProductShape) -> Option<ProductTiles> {
         match self.trial {
             Some((wanted, tiles)) if wanted == product => Some(tiles),
-            _ => Tuning::active(product).filter(|_| self.tuned),
+            _ => self.measured.as_ref()?.tiles_of(product),
         }
     }
 
     /// The tiles of a product.
-    pub fn of(self, product: ProductShape) -> Option<ProductTiles> {
+    pub fn of(&self, product: ProductShape) -> Option<ProductTiles> {
         let ProductShape { weight_gradient, column_groups, rows, inner } = product;
         if weight_gradient { self.weight_gradient_product(column_groups, rows) } else { self.product(column_groups, rows, inner) }
     }
 
     /// Whether the lanes of a software driver's vector are a subgroup, within which kernels share loads.
-    pub fn shares_loads(self) -> bool {
+    pub fn shares_loads(&self) -> bool {
         self.software && self.subgroup_lanes == Some(VECTOR)
     }
 
     /// Adds how sums over the invocations of a workgroup of `lanes` are made: within subgroups first, where there are several lanes in one.
-    pub fn specialize_scan(self, specialization: Specialization, lanes: u32) -> Specialization {
+    pub fn specialize_scan(&self, specialization: Specialization, lanes: u32) -> Specialization {
         let subgroup = self.subgroup_lanes.filter(|&subgroup| subgroup > 1 && lanes.is_multiple_of(subgroup));
         specialization.feature("subgroups", subgroup.is_some()).tile("SUBGROUP", subgroup.unwrap_or(1))
     }
@@ -197,7 +169,7 @@ impl TileTable {
 
     /// Tiles of `convolution_tiled` where it is the kernel to take: for layers of `column_groups` output groups that sum `inner` groups of
     /// inputs for each of an image's `pixels` outputs. They depend on nothing else, so an image's result does not depend on its batch.
-    pub fn product(self, column_groups: u32, pixels: u32, inner: u32) -> Option<ProductTiles> {
+    pub fn product(&self, column_groups: u32, pixels: u32, inner: u32) -> Option<ProductTiles> {
         if self.software {
             return None;
         }
@@ -218,18 +190,18 @@ impl TileTable {
 
     /// Whether integer inference sums bytes (`integer_convolution`). A software driver multiplies integers no faster than floats, and four
     /// bytes at once not at all: there the kernels of floats sum integers, where their sums are exact, two of them in a word where they fit.
-    pub const fn sums_bytes(self, exact_in_f32: bool) -> bool {
+    pub const fn sums_bytes(&self, exact_in_f32: bool) -> bool {
         !self.software || !exact_in_f32
     }
 
     /// Tiles of `integer_convolution`, for layers as [`Self::product`]'s.
-    pub fn integer_product(self, column_groups: u32, pixels: u32, inner: u32) -> ProductTiles {
+    pub fn integer_product(&self, column_groups: u32, pixels: u32, inner: u32) -> ProductTiles {
         let software = ProductTiles { row_lanes: VECTOR, column_lanes: 1, rows: 4, deep: VECTOR, slices: 1 };
-        TileTable { tuned: false, trial: None, ..self }.product(column_groups, pixels, inner).unwrap_or(software)
+        TileTable::for_kind(self.software).product(column_groups, pixels, inner).unwrap_or(software)
     }
 
     /// Tiles of `convolution_weight_gradient_tiled` where it is the kernel to take, for `row_groups` groups of rows, the bias's among them.
-    pub fn weight_gradient_product(self, column_groups: u32, row_groups: u32) -> Option<ProductTiles> {
+    pub fn weight_gradient_product(&self, column_groups: u32, row_groups: u32) -> Option<ProductTiles> {
         if self.software {
             return None;
         }
@@ -245,7 +217,7 @@ impl TileTable {
     }
 
     /// Tiles of `convolution_cooperative` where it can be taken: for layers that have as many output channels as a matrix has columns.
-    pub fn cooperative(self, column_groups: u32) -> Option<CooperativeTiles> {
+    pub fn cooperative(&self, column_groups: u32) -> Option<CooperativeTiles> {
         let [lanes, side] = self.cooperative?;
         let columns = (column_groups * 4 / side).min(4);
         // 64 f32 sums a lane at most for 16 matrices of 16 × 16 and 32 lanes; 2 + 2 + 1 KiB of workgroup memory.
@@ -253,18 +225,18 @@ impl TileTable {
     }
 
     /// Tiles of `convolution` where it is the kernel to take.
-    pub fn strips(self, shape: StripShape) -> Option<StripTiles> {
+    pub fn strips(&self, shape: StripShape) -> Option<StripTiles> {
         self.software.then(|| StripTiles::cheapest(shape, VECTOR, self.shares_loads()))
     }
 
     /// Whether a max-pool of 2 × 2 windows is part of the convolution in front of it, with a stride of `stride` and `in_groups` groups of input
     /// channels: where `convolution` makes all its passes.
-    pub fn joins_pool(self, stride: u32, in_groups: u32) -> bool {
+    pub fn joins_pool(&self, stride: u32, in_groups: u32) -> bool {
         self.software && stride == 1 && in_groups > 1
     }
 
     /// (lanes, columns) of the input gradient of a convolution whose input has a single group of channels: lanes are rows.
-    pub fn narrow_input_gradient(self, width: u32, kernel: u32, stride: u32, channels: u32) -> (u32, u32) {
+    pub fn narrow_input_gradient(&self, width: u32, kernel: u32, stride: u32, channels: u32) -> (u32, u32) {
         let most = (UNROLL_LIMIT / (kernel * channels)).clamp(1, if self.software { 28 } else { 4 });
         let strips = width.div_ceil(most);
         (if self.software { VECTOR } else { 32 }, width.div_ceil(strips).next_multiple_of(stride))
@@ -273,7 +245,7 @@ impl TileTable {
     /// Tiles of `convolution_weight_gradient` for layers of `in_groups` to `out_groups` with rows of `width` outputs; `depth` channels of an
     /// input group are real. With `pooled`, gradients are of windows of 2 × 2 outputs.
     pub fn convolution_weight_gradient(
-        self,
+        &self,
         [in_groups, out_groups]: [u32; 2],
         width: u32,
         kernel: u32,
@@ -290,26 +262,26 @@ impl TileTable {
     }
 
     /// Parts of a weight gradient over `images` of `pixels` outputs: enough workgroups for the adapter, no more partial sums than needed.
-    pub fn weight_gradient_parts(self, workgroups: u32, images: u32, pixels: u32) -> u32 {
+    pub fn weight_gradient_parts(&self, workgroups: u32, images: u32, pixels: u32) -> u32 {
         // On a GPU a part should be worth a few slabs.
         let (wanted, most) = if self.software { (32u32, images) } else { (512, images.min(images.saturating_mul(pixels) / 64)) };
         (wanted / workgroups.max(1)).clamp(1, most.max(1))
     }
 
     /// (lanes, groups a lane, images) of a matrix product in registers with `channel_groups` output groups.
-    pub fn matrix_product(self, channel_groups: u32) -> (u32, u32, u32) {
+    pub fn matrix_product(&self, channel_groups: u32) -> (u32, u32, u32) {
         let groups = TileTable::groups(channel_groups, 4);
         (VECTOR, groups, 128 / groups.max(4))
     }
 
     /// (lanes, groups a lane, groups of input features) of a fully connected layer's weight gradient in registers.
-    pub fn fully_connected_weight_gradient(self, channel_groups: u32) -> (u32, u32, u32) {
+    pub fn fully_connected_weight_gradient(&self, channel_groups: u32) -> (u32, u32, u32) {
         let groups = TileTable::groups(channel_groups, 4);
         (VECTOR, groups, (16 / groups).min(8))
     }
 
     /// Elements an invocation takes in elementwise kernels with a reduction.
-    pub fn elementwise_items(self) -> u32 {
+    pub fn elementwise_items(&self) -> u32 {
         8
     }
 }

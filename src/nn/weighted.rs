@@ -27,7 +27,7 @@ pub(crate) fn record_matrix_product(
     range: ImageRange<'_>,
     [in_groups, out_groups]: [u32; 2],
     [vectors, matrix, product]: [Binding<'_>; 3],
-    (tiles, storage): (TileTable, Storage),
+    (tiles, storage): (&TileTable, Storage),
 ) -> Result<()> {
     let choice = tiles.vectors_times_matrix(in_groups, out_groups, range.most);
     let specialization = ActivationPlan::NONE.forward(choice.specialization.feature("bias", false));
@@ -82,7 +82,7 @@ pub(super) struct Pass<'a> {
     /// Where the range's image 0 is in the buffers of activations; gradients of a chunk start with it.
     pub slot: u32,
     pub parameters: &'a Buffer,
-    pub tiles: TileTable,
+    pub tiles: &'a TileTable,
 }
 
 impl Pass<'_> {
@@ -241,7 +241,7 @@ fn no_kernel() -> Error {
 }
 
 /// Gives a convolution the slices of weights that its kernels read, where they do.
-pub(super) fn slice_weights(gpu: &Gpu, node: &mut Node, tiles: TileTable, gradients: bool) -> Result<()> {
+pub(super) fn slice_weights(gpu: &Gpu, node: &mut Node, tiles: &TileTable, gradients: bool) -> Result<()> {
     let geometry = Geometry::of(node);
     let mirrored = geometry.mirrored(node.output.channels);
     let NodeKind::Convolution { weights, kernel, .. } = &mut node.kind else { return Ok(()) };

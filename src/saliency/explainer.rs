@@ -2,7 +2,7 @@
 
 use super::{Baseline, GradientSum, LrpRule, Method, MethodOptions, Output, Sampling, Score};
 use crate::{
-    Error, Result,
+    Error, Result, Shortage,
     batch::{Batch, ImageRange},
     config::{NetworkConfig, QuantizationConfig, Shape},
     gpu::{Binding, Buffer, Gpu, LANES, Recording, Specialization},
@@ -51,7 +51,8 @@ impl ImageSet {
     /// [`Error::OutOfMemory`] where the adapter does not bind as much at once; [`Self::room`] says how many fit.
     pub fn new(gpu: &Gpu, shape: Shape, most: u32, twins: u32) -> Result<ImageSet> {
         if most > MOST_IMAGES {
-            return Err(Error::OutOfMemory(format!("{most} images at once: at most {MOST_IMAGES}")));
+            let asked = format!("{most} images asked for at once where {MOST_IMAGES} is the most");
+            return Err(Error::OutOfMemory(Shortage::new(asked, "take fewer at a time")));
         }
         let numbers: Vec<u32> = (0..most).collect();
         Ok(ImageSet {
@@ -424,12 +425,9 @@ fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Re
     let copies = if twins { 2 } else { 1 };
     let fitting = binding_limit(gpu) / (largest * copies);
     if fitting == 0 {
-        return Err(Error::OutOfMemory(format!(
-            "one image's activations need {largest} bytes{} and {} binds at most {}; make the network smaller",
-            if twins { " twice" } else { "" },
-            gpu.adapter_name(),
-            binding_limit(gpu)
-        )));
+        let (times, adapter, limit) = (if twins { " twice" } else { "" }, gpu.adapter_name(), binding_limit(gpu));
+        let asked = format!("one image's activations need {largest} bytes{times} and {adapter} binds at most {limit}");
+        return Err(Error::OutOfMemory(Shortage::new(asked, "make the network smaller")));
     }
     Ok(u64::from(wanted).min(fitting).min((ACTIVATION_BYTES / (all * copies)).max(1)).min(u64::from(MOST_IMAGES / 2)) as u32)
 }

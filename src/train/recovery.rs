@@ -18,19 +18,19 @@ impl Trainer<'_> {
         let mut result = self.attempt(start, &mut record, observer).await;
         let mut most_images = self.part_images();
         let (mut losses, mut from) = (0, None);
-        while let Err(Error::DeviceLost(reason)) = &result {
+        while let Err(Error::DeviceLost(loss)) = &result {
             losses = if record.begun_at > from { 1 } else { losses + 1 };
             from = record.begun_at;
             if losses > MOST_LOSSES {
                 break;
             }
             // Drivers also report so that memory has run out: smaller parts need less.
-            if reason.to_lowercase().contains("out of memory") {
+            if loss.out_of_memory {
                 most_images = (most_images / 2).max(1);
             }
             let start = self.start_again(start, &record);
             let next = if start == Start::Resume { "from the last checkpoint" } else { "from the beginning" };
-            observer.note(&format!("the GPU device was lost: {reason}; going on {next} with a new one"));
+            observer.note(&format!("the GPU device was lost: {loss}; going on {next} with a new one"));
             result = self.on_another_device(most_images, start, &mut record, observer).await;
         }
         result

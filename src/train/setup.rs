@@ -1,7 +1,7 @@
 //! What a run is made of, checked before anything is allocated: its images, and how its batches are cut.
 
 use crate::{
-    Error, Result,
+    Error, Result, Shortage,
     config::{LayerConfig, RunConfig},
     data::{Dataset, Split},
     gpu::Gpu,
@@ -40,11 +40,9 @@ pub(super) fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: b
     let slots = (limit / largest.unwrap_or(16)).max(1);
     let images = if twins { slots / 2 } else { slots };
     if images == 0 {
-        return Err(Error::OutOfMemory(format!(
-            "one image's activations need {} bytes twice and {} binds at most {limit}; make the network smaller",
-            largest.unwrap_or(0),
-            gpu.adapter_name()
-        )));
+        let (bytes, adapter) = (largest.unwrap_or(0), gpu.adapter_name());
+        let asked = format!("one image's activations need {bytes} bytes twice and {adapter} binds at most {limit}");
+        return Err(Error::OutOfMemory(Shortage::new(asked, "make the network smaller")));
     }
     let images = if config.network.has_batch_norm() {
         images
@@ -57,19 +55,20 @@ pub(super) fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: b
     Ok(u64::from(batch_size).div_ceil(parts) as u32)
 }
 
-/// How many images to try where parts of `images` were too large for the memory, as `reason` says.
+/// How many images to try where parts of `images` were too large for the memory.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] where a batch cannot be cut any further.
-pub(super) fn fewer_images(config: &RunConfig, images: u32, reason: String) -> Result<u32> {
-    let asked = reason.split(';').next().unwrap_or_default().to_string();
+pub(super) fn fewer_images(config: &RunConfig, images: u32, shortage: &Shortage) -> Result<u32> {
+    let asked = &shortage.asked;
     match images {
-        _ if config.network.has_batch_norm() => Err(Error::OutOfMemory(format!(
-            "{asked}, and batch norm needs a batch as a whole; lower --batch-size (now {})",
-            config.batch_size
+        _ if config.network.has_batch_norm() => Err(Error::OutOfMemory(Shortage::new(
+            format!("{asked}, and batch norm needs a batch as a whole"),
+            format!("lower --batch-size (now {})", config.batch_size),
         ))),
-        0 | 1 => Err(Error::OutOfMemory(format!(
-            "{asked}, with one image at a time; make the network smaller, or lower --train-limit and --test-limit"
+        0 | 1 => Err(Error::OutOfMemory(Shortage::new(
+            format!("{asked}, with one image at a time"),
+            "make the network smaller, or lower --train-limit and --test-limit",
         ))),
         _ => Ok(images / 2),
     }
@@ -98,4 +97,26 @@ pub(super) fn check_batch_norm(config: &RunConfig, images: u32, batch_size: u32,
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DatasetInfo, PartialRunConfig, Shape};
+
+    #[test]
+    fn what_was_asked_for_is_kept_whole() {
+        let info = DatasetInfo { name: "mnist-mini".into(), shape: Shape::new(1, 28, 28), classes: 10 };
+        let config = |text: &str| PartialRunConfig::parse(text, "test").unwrap().resolve(&info).unwrap();
+        // An adapter may be called anything.
+        let shortage = Shortage::new("weights need 5 bytes and GPU; rev. 2 binds at most 4", "lower --batch-size");
+        assert_eq!(fewer_images(&config(""), 8, &shortage).unwrap(), 4);
+        for (text, images, expected) in [
+            ("", 1, "with one image at a time; make the network smaller, or lower --train-limit and --test-limit"),
+            ("batch-norm = true\nbatch-size = 16", 8, "and batch norm needs a batch as a whole; lower --batch-size (now 16)"),
+        ] {
+            let error = fewer_images(&config(text), images, &shortage).unwrap_err();
+            assert_eq!(error.to_string(), format!("out of GPU memory: {}, {expected}", shortage.asked));
+        }
+    }
 }

@@ -59,10 +59,10 @@ impl<'a> Trainer<'a> {
     pub(super) fn fitting(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset, mut most_images: u32) -> Result<Trainer<'a>> {
         loop {
             match Trainer::in_parts(gpu, config, dataset, most_images) {
-                Err(Error::OutOfMemory(reason)) => {
+                Err(Error::OutOfMemory(shortage)) => {
                     // What was made of it is given back before the next try.
                     gpu.wait()?;
-                    most_images = fewer_images(config, most_images.min(config.batch_size), reason)?;
+                    most_images = fewer_images(config, most_images.min(config.batch_size), &shortage)?;
                 }
                 Ok(mut trainer) if most_images < u32::MAX && trainer.parts() > 1 => {
                     let (batch, images) = (config.batch_size, trainer.part_images);

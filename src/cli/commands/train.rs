@@ -34,7 +34,7 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     };
     let gpu = super::open_gpu(global)?;
     let outcome = train(&gpu, &config, &dataset, start, &global.output())?;
-    tuning::record(&config.out)?;
+    tuning::record(&config.out, &gpu)?;
     let snapshots = super::snapshots::write(&config.out, &dataset, &outcome, start)?;
     report(&config, &outcome, snapshots.as_deref(), &gpu, &global.output())
 }

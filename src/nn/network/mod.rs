@@ -182,7 +182,7 @@ impl Network {
         };
         NodeBuilder::new(&mut network, gpu, config, quantization, options)?.build()?;
         for node in &mut network.nodes {
-            weighted::slice_weights(gpu, node, tiles, options.gradients)?;
+            weighted::slice_weights(gpu, node, &network.tiles, options.gradients)?;
         }
         if options.gradients {
             let plan = network.backward_plan(options);
@@ -270,15 +270,13 @@ impl Network {
         self.nodes.iter().map(|node| (node.activation_name.as_deref().unwrap_or(&node.name), node.output, &node.value))
     }
 
-    /// The first `images` images of the output of the layer or activation `name`, [image, row, column, channel (padded)]; none where
-    /// there is no such layer.
+    /// The first `images` images of the output of the layer or activation `name`, [image, row, column, channel (padded)].
     ///
     /// # Errors
-    /// As [`Gpu::read`].
+    /// [`Error::Model`] where there is no such layer; as [`Gpu::read`].
     pub async fn read_activation(&self, gpu: &Gpu, name: &str, images: u32) -> Result<Vec<f32>> {
-        let Some(node) = self.nodes.iter().find(|node| node.activation_name.as_deref().unwrap_or(&node.name) == name) else {
-            return Ok(Vec::new());
-        };
+        let found = self.nodes.iter().find(|node| node.activation_name.as_deref().unwrap_or(&node.name) == name);
+        let node = found.ok_or_else(|| Error::Model(format!("the network has no layer {name}")))?;
         let format = node.storage.output;
         let words = bytes(images, node.output_elements(), format) / 4;
         Ok(format.decode(&gpu.read::<u32>(&node.value, 0, words).await?))
@@ -287,12 +285,11 @@ impl Network {
     /// As [`Self::read_activation`], of what goes into the PACT `name`.
     ///
     /// # Errors
-    /// As [`Gpu::read`].
+    /// [`Error::Model`] where there is no such activation, or its input is not kept; as [`Gpu::read`].
     pub async fn read_pre_activation(&self, gpu: &Gpu, name: &str, images: u32) -> Result<Vec<f32>> {
         let found = self.nodes.iter().find(|node| node.activation_name.as_deref() == Some(name));
-        let Some((node, buffer)) = found.and_then(|node| Some((node, node.pre_activation.as_ref()?))) else {
-            return Ok(Vec::new());
-        };
+        let kept = found.and_then(|node| Some((node, node.pre_activation.as_ref()?)));
+        let (node, buffer) = kept.ok_or_else(|| Error::Model(format!("the network keeps no input of an activation {name}")))?;
         let format = node.storage.state;
         let words = bytes(images, node.output_elements(), format) / 4;
         Ok(format.decode(&gpu.read::<u32>(buffer, 0, words).await?))
@@ -345,7 +342,7 @@ impl Network {
     }
 
     pub(super) fn pass<'a>(&'a self, gpu: &'a Gpu, recording: &'a mut Recording, range: ImageRange<'a>, slot: u32) -> Pass<'a> {
-        Pass { gpu, recording, range, slot, parameters: &self.parameters, tiles: self.tiles }
+        Pass { gpu, recording, range, slot, parameters: &self.parameters, tiles: &self.tiles }
     }
 }
 

@@ -1,12 +1,11 @@
 //! Tile sizes that were measured on an adapter and take precedence over the table's: of the matrix products in workgroup memory.
 //!
-//! They are data. Measuring is `bench::tuning`; where the file is and whether it is used is the program's business.
-
-use std::{collections::BTreeMap, sync::OnceLock};
+//! They are data that a [`super::Gpu`] carries, so that two devices of one process have their own. Measuring is `bench::tuning`; where the
+//! file is and whether it is used is the program's business.
 
 use serde::{Deserialize, Serialize};
 
-use super::ProductTiles;
+use super::Specialization;
 use crate::{Error, Result};
 
 /// Products that a file may name at most.
@@ -24,6 +23,22 @@ pub struct ProductShape {
     pub rows: u32,
     /// Groups that an output sums; 0 for a weight gradient, which sums the pixels of a batch.
     pub inner: u32,
+}
+
+/// Tiles of a matrix product in workgroup memory: ROW_LANES·ROWS rows (groups of 4 rows in a weight gradient) × COLUMN_LANES groups of 4 columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ProductTiles {
+    /// Invocations side by side along the rows.
+    pub row_lanes: u32,
+    /// Invocations side by side along the columns, each with a group of 4.
+    pub column_lanes: u32,
+    /// Rows an invocation.
+    pub rows: u32,
+    /// Length of a slab along the inner dimension.
+    pub deep: u32,
+    /// Sets of invocations that share a slab.
+    pub slices: u32,
 }
 
 /// The tiles of one product, and how they did.
@@ -52,8 +67,6 @@ pub struct Tuning {
     pub products: Vec<TunedProduct>,
 }
 
-static ACTIVE: OnceLock<BTreeMap<ProductShape, ProductTiles>> = OnceLock::new();
-
 impl Tuning {
     /// Parses a file's text, which may come from anywhere.
     ///
@@ -76,18 +89,28 @@ impl Tuning {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
-    /// Has every network of this process that is made from now on use these tiles. Once a process: `false` if others are in use.
-    pub fn activate(&self) -> bool {
-        ACTIVE.set(self.products.iter().map(|tuned| (tuned.product, tuned.tiles)).collect()).is_ok()
-    }
-
-    /// The tiles in use for `product`, if any were activated.
-    pub(super) fn active(product: ProductShape) -> Option<ProductTiles> {
-        ACTIVE.get()?.get(&product).copied()
+    /// The fastest tiles of `product`, where they are not the table's.
+    pub fn tiles_of(&self, product: ProductShape) -> Option<ProductTiles> {
+        self.products.iter().rfind(|tuned| tuned.product == product).map(|tuned| tuned.tiles)
     }
 }
 
 impl ProductTiles {
+    /// Adds the tiles to a kernel's specialization.
+    pub fn specialize(self, specialization: Specialization) -> Specialization {
+        specialization
+            .tile("ROW_LANES", self.row_lanes)
+            .tile("COLUMN_LANES", self.column_lanes)
+            .tile("ROWS", self.rows)
+            .tile("DEEP", self.deep)
+            .tile("SLICES", self.slices)
+    }
+
+    /// (tiles along the rows, tiles along the columns) of a product of `rows` × `column_groups` groups.
+    pub fn workgroups(self, rows: u32, column_groups: u32) -> (u32, u32) {
+        (rows.div_ceil(self.row_lanes * self.rows), column_groups.div_ceil(self.column_lanes))
+    }
+
     /// Whether kernels can have these tiles on every device: WebGPU's default limits, and what the kernels assert.
     pub fn fit(self, weight_gradient: bool) -> bool {
         const LARGEST_WORKGROUP: u32 = 256;
