@@ -161,6 +161,6 @@ fn filled(gpu: &Gpu, model: &Model, quantization: &QuantizationConfig, slots: u3
     let options = NetworkOptions { slots, ..NetworkOptions::default() };
     let network = Network::new(gpu, &model.config.network, quantization, options)?;
     let layout = ParameterLayout::new(&model.config.network, quantization)?;
-    gpu.write(&network.parameters, 0, &layout.gather(&model.layout, &model.parameters));
+    gpu.write(&network.parameters, 0, &layout.gather(&model.layout, &model.parameters)?);
     Ok(network)
 }

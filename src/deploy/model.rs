@@ -5,6 +5,7 @@ use crate::{
     Result,
     config::{LayerConfig, PixelNormalization, Shape},
     model::{Model, fold_batch_norm},
+    quant::WeightQuantizerPlan,
 };
 
 /// A sequential network for inference. The function is that of the model in inference: batch norms are folded into the layers in front of them,
@@ -112,10 +113,7 @@ impl DeployableModel {
         model.require_alphas()?;
         let folded = fold_batch_norm(model)?;
         let (network, quantization) = (&folded.config.network, &folded.config.quantization);
-        let values = |name: &str, suffix: &str| {
-            let found = folded.layout.find(&format!("{name}.{suffix}"));
-            found.map_or(&[][..], |parameter| &folded.parameters[parameter.range()])
-        };
+        let values = |name: &str, suffix: &str| folded.layout.values(&format!("{name}.{suffix}"), &folded.parameters);
         let mut layers = Vec::new();
         let mut weighted = 0;
         let mut input = network.input;
@@ -123,13 +121,19 @@ impl DeployableModel {
             let mut weights = |name: &str, shape: Vec<usize>| -> Result<DeployableWeights> {
                 let bits = quantization.layer_bits(weighted);
                 weighted += 1;
-                let (latent, bias) = (values(name, "weight").to_vec(), values(name, "bias").to_vec());
-                let steps = values(name, "weight_step");
-                let stored = [values(name, "weight_scale"), values(name, "weight_zero_point")];
+                let (latent, bias) = (values(name, "weight")?.to_vec(), values(name, "bias")?.to_vec());
+                let only = |is_there: bool, suffix: &str| if is_there { values(name, suffix) } else { Ok(&[][..]) };
                 let levels = match (bits.quantizes_weights(), quantization.weights_are_levels) {
                     (false, _) => None,
-                    (true, false) => Some(WeightLevels::new(quantization, bits.weight, &latent, bias.len(), steps)?),
-                    (true, true) => Some(WeightLevels::of_values(quantization, bits.weight, &latent, bias.len(), stored)?),
+                    (true, false) => {
+                        let steps = only(WeightQuantizerPlan::new(quantization, bits)?.learns_step(), "weight_step")?;
+                        Some(WeightLevels::new(quantization, bits.weight, &latent, bias.len(), steps)?)
+                    }
+                    (true, true) => {
+                        let zero_points = only(quantization.weight_quant.has_zero_point(), "weight_zero_point")?;
+                        let stored = [values(name, "weight_scale")?, zero_points];
+                        Some(WeightLevels::of_values(quantization, bits.weight, &latent, bias.len(), stored)?)
+                    }
                 };
                 Ok(DeployableWeights { shape, latent, levels, bias })
             };
@@ -144,14 +148,16 @@ impl DeployableModel {
                     (name.clone(), Operation::FullyConnected { weights: weights(name, shape)? })
                 }
                 LayerConfig::Activation { name } => {
-                    let learned = [values(name, "alpha"), values(name, "step")].concat();
-                    let activation = match learned[..] {
-                        [learned] => {
-                            let bits = quantization.layer_bits(weighted.max(1) - 1).activation;
-                            let grid = ActivationGrid::new(quantization.act_quant, quantization.pact, bits, learned)?;
+                    // An activation has the bits of the last layer with weights.
+                    let bits = weighted.checked_sub(1).map(|last| quantization.layer_bits(last));
+                    let activation = match bits.filter(|bits| bits.quantizes_activations()) {
+                        Some(bits) => {
+                            let place = folded.layout.require_learned(name, quantization.act_quant)?.offset as usize;
+                            let learned = folded.parameters[place];
+                            let grid = ActivationGrid::new(quantization.act_quant, quantization.pact, bits.activation, learned)?;
                             DeployableActivation::Quantized(grid)
                         }
-                        _ => DeployableActivation::Relu,
+                        None => DeployableActivation::Relu,
                     };
                     (name.clone(), Operation::Activation(activation))
                 }

@@ -91,8 +91,10 @@ impl WeightLevels {
         let statistics: Vec<Statistics> = weights.chunks_exact(per_channel).map(Statistics::of).collect();
         let constants: Vec<Constants> = match quantizer {
             WeightQuantizer::Lsq => steps.iter().map(|&step| Constants { scale: step, pivot: step, zero: 0 }).collect(),
-            _ if quantization.per_channel => statistics.iter().map(|range| Constants::new(quantizer, grid, range)).collect(),
-            _ => vec![Constants::new(quantizer, grid, &Statistics::of_all(&statistics))],
+            _ if quantization.per_channel => {
+                statistics.iter().map(|range| Constants::new(quantizer, grid, range)).collect::<Result<_>>()?
+            }
+            _ => vec![Constants::new(quantizer, grid, &Statistics::of_all(&statistics))?],
         };
         if let Some(bad) = constants.iter().find(|constants| !constants.scale.is_finite() || !constants.pivot.is_finite()) {
             return Err(Error::Model(format!("weights with a quantization step of {} cannot be deployed", bad.scale)));
@@ -121,8 +123,11 @@ impl WeightLevels {
     ) -> Result<Self> {
         let quantizer = WeightLevels::quantizer(quantization, bits);
         let grid = LevelGrid::new(quantizer, bits);
-        let zero_points: Vec<i32> =
-            (0..scales.len()).map(|index| zero_points.get(index).map_or(0, |&zero| zero as i32)).collect();
+        let zero_points: Vec<i32> = match zero_points.len() {
+            0 => vec![0; scales.len()],
+            count if count == scales.len() => zero_points.iter().map(|&zero| zero as i32).collect(),
+            count => return Err(Error::Model(format!("{count} zero points for {} scales of weights", scales.len()))),
+        };
         let per_channel = values.len() / channels;
         let level = |(index, &value): (usize, &f32)| {
             let at = index / per_channel % scales.len();
@@ -242,10 +247,10 @@ struct Constants {
 }
 
 impl Constants {
-    fn new(quantizer: WeightQuantizer, grid: LevelGrid, range: &Statistics) -> Self {
+    fn new(quantizer: WeightQuantizer, grid: LevelGrid, range: &Statistics) -> Result<Self> {
         let all = ((1u32 << grid.bits) - 1) as f32;
         let usable = |step: f32| if step >= f32::MIN_POSITIVE { step } else { 1.0 };
-        match quantizer {
+        Ok(match quantizer {
             WeightQuantizer::Affine => {
                 let (low, high) = (range.low.min(0.0), range.high.max(0.0));
                 let step = usable((high - low) / all);
@@ -261,7 +266,8 @@ impl Constants {
                 Constants { scale: mean, pivot: mean, zero: 0 }
             }
             WeightQuantizer::Sawb => {
-                let (first, second) = sawb_coefficients(grid.bits).unwrap_or_default();
+                let (first, second) = sawb_coefficients(grid.bits)
+                    .ok_or_else(|| Error::Model(format!("sawb has no coefficients for {} bits", grid.bits)))?;
                 let sum = (decimal(first) + decimal(second)) as f32;
                 let root = (range.variance + range.mean * range.mean).sqrt();
                 let share = first * range.variance / (root + range.mean).max(f32::MIN_POSITIVE) + sum * range.mean;
@@ -269,7 +275,7 @@ impl Constants {
                 let clip = if estimate > 0.0 { estimate } else { range.largest };
                 Constants { scale: 2.0 * clip / all / 2.0, pivot: clip, zero: 0 }
             }
-        }
+        })
     }
 
     fn level(&self, quantizer: WeightQuantizer, grid: LevelGrid, w: f32) -> i32 {

@@ -1,5 +1,7 @@
 //! The flat array of all parameters: PyTorch's names, shapes and order of elements; learned steps, then α's, at the end.
 
+use std::ops::Range;
+
 use crate::{
     Error, Result,
     config::{ActivationQuantizer, BATCH_NORM_EPSILON, LayerConfig, NetworkConfig, QuantizationConfig, WeightInit},
@@ -45,6 +47,14 @@ pub enum ParameterRole {
     BatchCount,
 }
 
+impl ParameterRole {
+    /// Whether it belongs to a quantizer, and not to the float network.
+    pub fn is_quantizers(self) -> bool {
+        use ParameterRole::{ActivationStep, Alpha, LevelScale, LevelZeroPoint, WeightStep};
+        matches!(self, WeightStep { .. } | ActivationStep { .. } | LevelScale | LevelZeroPoint | Alpha)
+    }
+}
+
 /// One named tensor in the flat array.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
@@ -77,7 +87,7 @@ impl Parameter {
     }
 
     /// Its place in the flat array.
-    pub fn range(&self) -> std::ops::Range<usize> {
+    pub fn range(&self) -> Range<usize> {
         self.offset as usize..self.offset as usize + self.len()
     }
 }
@@ -96,8 +106,17 @@ pub struct ParameterLayout {
     pub length: u32,
     /// Elements in all, with running statistics.
     pub stored: u32,
-    /// Names of the layers that a batch norm follows, and of their batch norms.
-    normalized: Vec<(String, String)>,
+    /// Layers that a batch norm follows, by name.
+    normalized: Vec<Normalized>,
+}
+
+/// A layer with weights that a batch norm follows.
+#[derive(Clone, Debug, PartialEq)]
+struct Normalized {
+    layer: String,
+    /// γ, and the running variance, in the flat array.
+    scale: Range<usize>,
+    variance: Range<usize>,
 }
 
 impl ParameterLayout {
@@ -152,10 +171,11 @@ impl ParameterLayout {
                 LayerConfig::Activation { name } => {
                     if weighted > 0 && quantization.layer_bits(weighted - 1).quantizes_activations() {
                         let highest = ActivationPlan::levels(quantization.pact, quantization.layer_bits(weighted - 1).activation);
-                        alphas.push(match quantization.act_quant {
-                            ActivationQuantizer::Pact => (format!("{name}.alpha"), ParameterRole::Alpha),
-                            ActivationQuantizer::Lsq => (format!("{name}.step"), ParameterRole::ActivationStep { highest }),
-                        });
+                        let role = match quantization.act_quant {
+                            ActivationQuantizer::Pact => ParameterRole::Alpha,
+                            ActivationQuantizer::Lsq => ParameterRole::ActivationStep { highest },
+                        };
+                        alphas.push((learned_name(name, quantization.act_quant), role));
                     }
                 }
                 LayerConfig::BatchNorm { name } => {
@@ -179,7 +199,7 @@ impl ParameterLayout {
             alpha_first: step_first,
             length: step_first,
             stored: step_first,
-            normalized,
+            normalized: Vec::new(),
         };
         for (name, count, role) in learned {
             layout.append(name, count, role)?;
@@ -204,6 +224,11 @@ impl ParameterLayout {
             ] {
                 layout.append_untrained(format!("{name}.{suffix}"), shape, role);
             }
+        }
+        for (layer, norm) in normalized {
+            let range = |suffix: &str| layout.require(&format!("{norm}.{suffix}")).map(Parameter::range);
+            let (scale, variance) = (range("weight")?, range("running_var")?);
+            layout.normalized.push(Normalized { layer, scale, variance });
         }
         Ok(layout)
     }
@@ -230,15 +255,63 @@ impl ParameterLayout {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
-    /// The values of another layout's flat array in this one's order, by name; what `other` does not have is 0.
-    pub fn gather(&self, other: &ParameterLayout, values: &[f32]) -> Vec<f32> {
+    /// The parameter called `name`, which the layout must have.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming it.
+    pub fn require(&self, name: &str) -> Result<&Parameter> {
+        self.find(name).ok_or_else(|| Error::Model(format!("the network has no parameter {name}, which its layers need")))
+    }
+
+    /// The values of the parameter called `name` in `all`, a flat array of this layout.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming a parameter that the layout, or the array, does not have.
+    pub fn values<'a>(&self, name: &str, all: &'a [f32]) -> Result<&'a [f32]> {
+        let range = self.require(name)?.range();
+        all.get(range).ok_or_else(|| Error::Model(format!("{name} is behind the end of {} parameters", all.len())))
+    }
+
+    /// The α or step that the activation called `name` learns where it is quantized by `quantizer`.
+    ///
+    /// # Errors
+    /// As [`Self::require`].
+    pub fn require_learned(&self, name: &str, quantizer: ActivationQuantizer) -> Result<&Parameter> {
+        self.require(&learned_name(name, quantizer))
+    }
+
+    /// The values of another layout's flat array in this one's order, by name.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming a parameter that `other` does not have in the same shape.
+    pub fn gather(&self, other: &ParameterLayout, values: &[f32]) -> Result<Vec<f32>> {
+        self.gather_but(other, values, |_| false)
+    }
+
+    /// As [`Self::gather`], with 0 for parameters of quantizers that `other` does not have, or has in another shape: for quantizers that are
+    /// about to be calibrated.
+    ///
+    /// # Errors
+    /// As [`Self::gather`], of any other parameter.
+    pub fn gather_network(&self, other: &ParameterLayout, values: &[f32]) -> Result<Vec<f32>> {
+        self.gather_but(other, values, ParameterRole::is_quantizers)
+    }
+
+    fn gather_but(&self, other: &ParameterLayout, values: &[f32], is_free: fn(ParameterRole) -> bool) -> Result<Vec<f32>> {
         let mut gathered = vec![0.0; self.padded_length() as usize];
         for parameter in &self.parameters {
-            if let Some(source) = other.find(&parameter.name).filter(|source| source.shape == parameter.shape) {
-                gathered[parameter.range()].copy_from_slice(&values[source.range()]);
+            match other.find(&parameter.name) {
+                Some(source) if source.shape == parameter.shape => {
+                    gathered[parameter.range()].copy_from_slice(&values[source.range()]);
+                }
+                _ if is_free(parameter.role) => {}
+                found => {
+                    let has = found.map_or("is missing".into(), |source| format!("has shape {:?}", source.shape));
+                    return Err(Error::Model(format!("{} of shape {:?} {has}", parameter.name, parameter.shape)));
+                }
             }
         }
-        gathered
+        Ok(gathered)
     }
 
     /// The α's.
@@ -261,14 +334,14 @@ impl ParameterLayout {
         self.parameters.iter().filter(|parameter| matches!(parameter.role, ParameterRole::WeightStep { .. }))
     }
 
-    /// Multiplies the values of weight `name` by γ/σ of the batch norm behind its layer, as they are before they are quantized; `all` are flat.
+    /// Multiplies the values of the weight called `name` by γ/σ of the batch norm behind its layer, as they are before they are quantized; `all` are flat.
     fn scale_by_norm(&self, name: &str, weights: &mut [f32], all: &[f32]) {
         let layer = name.strip_suffix(".weight").unwrap_or(name);
-        let Some((_, norm)) = self.normalized.iter().find(|(normalized, _)| normalized == layer) else { return };
-        let values = |suffix: &str| self.find(&format!("{norm}.{suffix}")).map_or(&[][..], |parameter| &all[parameter.range()]);
-        let (scale, variance) = (values("weight"), values("running_var"));
-        let per_channel = weights.len() / scale.len().max(1);
-        for (channel, weights) in weights.chunks_exact_mut(per_channel.max(1)).enumerate() {
+        // A layer without a batch norm behind it is quantized as it is.
+        let Some(norm) = self.normalized.iter().find(|normalized| normalized.layer == layer) else { return };
+        let (scale, variance) = (&all[norm.scale.clone()], &all[norm.variance.clone()]);
+        let per_channel = weights.len() / scale.len();
+        for (channel, weights) in weights.chunks_exact_mut(per_channel).enumerate() {
             let factor = scale[channel] / (variance[channel] + BATCH_NORM_EPSILON).sqrt();
             weights.iter_mut().for_each(|weight| *weight *= factor);
         }
@@ -346,6 +419,15 @@ impl ParameterLayout {
     }
 }
 
+/// What the activation called `name` learns where it is quantized by `quantizer`.
+fn learned_name(name: &str, quantizer: ActivationQuantizer) -> String {
+    let suffix = match quantizer {
+        ActivationQuantizer::Pact => "alpha",
+        ActivationQuantizer::Lsq => "step",
+    };
+    format!("{name}.{suffix}")
+}
+
 /// The learned step of the `index`-th layer with weights, as name, number of elements and role; `None` where it has none.
 fn weight_step(
     layer: &str,
@@ -373,4 +455,58 @@ fn level_scales(
     let has_zero_point = on_levels && quantization.weight_quant.has_zero_point();
     let zero = has_zero_point.then(|| (format!("{layer}.weight_zero_point"), count, ParameterRole::LevelZeroPoint));
     scale.into_iter().chain(zero)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LayerBits, Shape};
+
+    fn layout(bits: u32, act_quant: ActivationQuantizer) -> ParameterLayout {
+        let network = NetworkConfig::table_one(Shape::new(1, 12, 12), 3, [0.0, 0.0]).with_batch_norm();
+        let quantization =
+            QuantizationConfig { bits: vec![LayerBits { weight: bits, activation: bits }; 4], act_quant, ..Default::default() };
+        ParameterLayout::new(&network, &quantization).unwrap()
+    }
+
+    #[test]
+    fn what_must_be_there_is_named_where_it_is_not() {
+        let layout = layout(4, ActivationQuantizer::Pact);
+        let all = layout.initialize(0, WeightInit::KaimingUniform);
+        assert_eq!(layout.require("bn1.running_var").unwrap().role, ParameterRole::RunningVariance);
+        assert_eq!(layout.require_learned("act1", ActivationQuantizer::Pact).unwrap().name, "act1.alpha");
+        assert_eq!(layout.values("bn1.weight", &all).unwrap(), [1.0; 32]);
+        let errors = [
+            layout.require("bn9.weight").map(|_| ()),
+            layout.require_learned("act1", ActivationQuantizer::Lsq).map(|_| ()),
+            layout.values("conv9.bias", &all).map(|_| ()),
+            layout.values("bn2.running_var", &all[..10]).map(|_| ()),
+        ];
+        for (error, name) in errors.into_iter().zip(["bn9.weight", "act1.step", "conv9.bias", "bn2.running_var"]) {
+            let error = error.unwrap_err();
+            assert!(matches!(&error, Error::Model(reason) if reason.contains(name)), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_parameters_of_quantizers_may_be_missing_from_what_is_gathered() {
+        let (float, quantized) = (layout(32, ActivationQuantizer::Pact), layout(4, ActivationQuantizer::Pact));
+        let values = float.initialize(1, WeightInit::KaimingUniform);
+        let error = quantized.gather(&float, &values).unwrap_err();
+        assert!(matches!(&error, Error::Model(reason) if reason.starts_with("act1.alpha")), "{error}");
+        let gathered = quantized.gather_network(&float, &values).unwrap();
+        assert_eq!(quantized.values("conv2.weight", &gathered).unwrap(), float.values("conv2.weight", &values).unwrap());
+        assert_eq!(quantized.values("act1.alpha", &gathered).unwrap(), [0.0]);
+        for (name, rename) in [("bn1.running_mean", true), ("fc2.weight", true), ("fc1.bias", false)] {
+            let mut other = float.clone();
+            let parameter = other.parameters.iter_mut().find(|parameter| parameter.name == name).unwrap();
+            if rename {
+                parameter.name.push('x');
+            } else {
+                parameter.shape.push(1);
+            }
+            let error = quantized.gather_network(&other, &values).unwrap_err();
+            assert!(matches!(&error, Error::Model(reason) if reason.starts_with(name)), "{error}");
+        }
+    }
 }

@@ -15,10 +15,11 @@ impl ActivationPlan {
 
     /// Adds the constants of a kernel whose inputs are this activation's levels.
     pub(super) fn of_inputs(self, specialization: Specialization) -> Specialization {
-        specialization
-            .constant("INPUT_ACTIVATION", self.kind)
-            .constant("INPUT_LEVELS", self.levels)
-            .constant("INPUT_INDEX", self.alpha_index().unwrap_or_default())
+        let specialization = specialization.constant("INPUT_ACTIVATION", self.kind).constant("INPUT_LEVELS", self.levels);
+        match self.alpha_index() {
+            Some(index) => specialization.constant("INPUT_INDEX", index),
+            None => specialization,
+        }
     }
 
     /// Adds the constants of a backward kernel.

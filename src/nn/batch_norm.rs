@@ -66,7 +66,7 @@ impl BatchNorm {
         folded: bool,
         training: Option<u32>,
     ) -> Result<BatchNorm> {
-        let index = |suffix: &str| layout.find(&format!("{name}.{suffix}")).map_or(0, |parameter| parameter.offset);
+        let index = |suffix: &str| layout.require(&format!("{name}.{suffix}")).map(|parameter| parameter.offset);
         let channel_groups = u64::from(groups(shape.channels));
         let training = training.map(|slots| {
             let count = slots.saturating_mul(shape.pixels()).div_ceil(ROWS).clamp(1, MOST_PARTS);
@@ -79,11 +79,11 @@ impl BatchNorm {
             })
         });
         Ok(BatchNorm {
-            scale_index: index("weight"),
-            shift_index: index("bias"),
-            mean_index: index("running_mean"),
-            variance_index: index("running_var"),
-            count_index: index("num_batches_tracked"),
+            scale_index: index("weight")?,
+            shift_index: index("bias")?,
+            mean_index: index("running_mean")?,
+            variance_index: index("running_var")?,
+            count_index: index("num_batches_tracked")?,
             folded,
             factors: gpu.buffer("batch norm factors", channel_groups * 32)?,
             inference: gpu.buffer("batch norm coefficients", channel_groups * 64)?,
@@ -316,5 +316,33 @@ impl Pass<'_> {
         ];
         let label = format!("{} parameter gradient", node.name);
         self.recording.dispatch(self.gpu, label, kernel, &bindings, grid(groups(node.output.channels)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{NetworkConfig, QuantizationConfig},
+        gpu::Abilities,
+        nn::{Network, NetworkOptions},
+    };
+
+    #[test]
+    fn what_the_network_does_not_have_is_not_read_from_elsewhere() {
+        let gpu = Gpu::noop(true, Abilities::default());
+        let config = NetworkConfig::table_one(Shape::new(1, 12, 12), 3, [0.0, 0.0]).with_batch_norm();
+        let options = NetworkOptions { slots: 1, ..NetworkOptions::default() };
+        let network = Network::new(&gpu, &config, &QuantizationConfig::default(), options).unwrap();
+        let norm = |name| BatchNorm::new(&gpu, &network.layout, name, Shape::new(32, 10, 10), false, None);
+        assert!(norm("bn1").is_ok());
+        let error = norm("bn9").err().unwrap();
+        assert!(matches!(&error, Error::Model(reason) if reason.contains("bn9.weight")), "{error}");
+        for error in [
+            pollster::block_on(network.read_activation(&gpu, "act9", 1)).unwrap_err(),
+            pollster::block_on(network.read_pre_activation(&gpu, "act9", 1)).unwrap_err(),
+        ] {
+            assert!(matches!(&error, Error::Model(reason) if reason.contains("act9")), "{error}");
+        }
     }
 }

@@ -50,7 +50,7 @@ pub async fn observe_activations(
     let without_dropout =
         NetworkConfig { layers: pass.network.layers.iter().filter(is_kept).cloned().collect(), ..pass.network.clone() };
     let network = Network::new(gpu, &without_dropout, pass.quantization, options)?;
-    gpu.write(&network.parameters, 0, &network.layout.gather(pass.layout, pass.parameters));
+    gpu.write(&network.parameters, 0, &network.layout.gather(pass.layout, pass.parameters)?);
     let table = StepRecord::in_file_order(count, most, 0);
     let batch = Batch::new(gpu, most, false, table.len() as u64)?;
     batch.write_table(gpu, &table);

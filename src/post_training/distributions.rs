@@ -25,7 +25,7 @@ pub async fn distributions(
     let float = QuantizationConfig { bits: vec![LayerBits::FLOAT; quantization.bits.len()], ..quantization.clone() };
     let folded = fold_batch_norm(model)?;
     let layout = ParameterLayout::new(&folded.config.network, &float)?;
-    let folded_parameters = layout.gather(&folded.layout, &folded.parameters);
+    let folded_parameters = layout.gather(&folded.layout, &folded.parameters)?;
 
     let latent = effective_weights(gpu, &folded.config.network, &float, &folded_parameters).await?;
     let quantized = effective_weights(gpu, network, quantization, &model.parameters).await?;
@@ -51,21 +51,21 @@ pub async fn distributions(
         .calibrated()
         .map(|parameter| {
             let name = parameter.layer();
-            let bits = activation_bits(model, quantization, name);
+            let bits = activation_bits(network, quantization, name)?;
             let (alpha, steps) = (
                 f64::from(model.parameters[parameter.offset as usize]) * levels_to_threshold(parameter),
                 ActivationPlan::levels(quantization.pact, bits),
             );
             let lowest = if quantization.pact == PactKind::Signed { -i64::from(steps) } else { 0 };
-            TensorDistribution {
+            Ok(TensorDistribution {
                 name: name.into(),
                 bits,
                 before: Histogram::default(),
                 after: Histogram::default(),
                 levels: (lowest..=i64::from(steps)).map(|level| level as f64 * alpha / f64::from(steps)).collect(),
-            }
+            })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     for (quantization, is_float) in [(&float, true), (quantization, false)] {
         let (layout, parameters) = (&model.layout, &model.parameters[..]);
         let pass = ActivationPass { network, quantization, layout, parameters, normalization, live: None };

@@ -18,11 +18,11 @@ use weights::effective_weights;
 use crate::{
     Error, Result,
     batch::ResidentData,
-    config::{ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
+    config::{ModelConfig, NetworkConfig, PactKind, PixelNormalization, QuantizationConfig},
     gpu::Gpu,
     layout::{Parameter, ParameterLayout, ParameterRole},
     model::{Model, fold_batch_norm},
-    quant::Histogram,
+    quant::{Histogram, WeightQuantizerPlan},
 };
 
 /// How a model is to be quantized.
@@ -102,15 +102,18 @@ pub async fn quantize(
         ));
     }
     let layout = ParameterLayout::new(network, quantization)?;
-    let mut parameters = layout.gather(&model.layout, &model.parameters);
+    let mut parameters = layout.gather_network(&model.layout, &model.parameters)?;
     let mut calibrated = Vec::new();
     // Batch norms scale the weights before these are quantized.
     let folded = fold_batch_norm(model)?;
     let weights = effective_weights(gpu, &folded.config.network, &folded.config.quantization, &folded.parameters).await?;
     for ((position, layer), weights) in network.weight_layers().into_iter().enumerate().zip(weights) {
-        let name = format!("{}.weight", layer.name);
-        let Some(step) = layout.find(&format!("{name}_step")) else { continue };
-        let bits = quantization.layer_bits(position).weight;
+        let bits = quantization.layer_bits(position);
+        if !WeightQuantizerPlan::new(quantization, bits)?.learns_step() {
+            continue;
+        }
+        let (name, bits) = (format!("{}.weight", layer.name), bits.weight);
+        let step = layout.require(&format!("{name}_step"))?;
         let grid = Grid::weights(bits);
         let groups = if step.len() == 1 { vec![weights.concat()] } else { weights };
         let clips: Vec<Clip> =
@@ -122,24 +125,26 @@ pub async fn quantize(
     }
 
     let pass = ActivationPass { network, quantization, layout: &layout, parameters: &parameters, normalization, live: None };
-    let mut histograms: Vec<(String, Histogram)> =
-        layout.calibrated().map(|learned| (learned.layer().into(), Histogram::default())).collect();
+    let mut histograms: Vec<(&Parameter, Histogram)> =
+        layout.calibrated().map(|learned| (learned, Histogram::default())).collect();
     observe_unquantized(gpu, &pass, data, data.count, &mut |name, values| {
-        if let Some((_, histogram)) = histograms.iter_mut().find(|(wanted, _)| wanted == name) {
+        if let Some((_, histogram)) = histograms.iter_mut().find(|(wanted, _)| wanted.layer() == name) {
             histogram.add(values);
         }
     })
     .await?;
-    for (name, histogram) in histograms {
+    for (learned, histogram) in histograms {
+        let name = learned.layer().to_string();
         if histogram.not_finite() > 0 {
             return Err(Error::NonFinite(format!("{name}: its activations are not finite numbers; is this a trained model?")));
         }
-        let bits = activation_bits(model, quantization, &name);
+        if histogram.count() == 0 {
+            return Err(Error::Model(format!("{}: the network has no activation {name} to calibrate it on", learned.name)));
+        }
+        let bits = activation_bits(network, quantization, &name)?;
         let clip =
             Clip::of(&Distribution::of_histogram(&histogram), Grid::activations(quantization.pact, bits), options.calibration);
-        if let Some(learned) = layout.calibrated().find(|learned| learned.layer() == name) {
-            parameters[learned.offset as usize] = (clip.threshold / levels_to_threshold(learned)) as f32;
-        }
+        parameters[learned.offset as usize] = (clip.threshold / levels_to_threshold(learned)) as f32;
         calibrated.push(CalibratedTensor::new(name, bits, &[clip]));
     }
     let config = quantized_config(&model.config, options, data.count, normalization);
@@ -155,10 +160,13 @@ fn levels_to_threshold(learned: &Parameter) -> f64 {
 }
 
 /// Bits of the activation called `name`.
-fn activation_bits(model: &Model, quantization: &QuantizationConfig, name: &str) -> u32 {
-    let layers = model.config.network.weight_layers();
-    let position = layers.iter().position(|layer| layer.activation == Some(name));
-    position.map_or(32, |position| quantization.layer_bits(position).activation)
+///
+/// # Errors
+/// [`Error::Model`] where it is behind no layer with weights, and has none.
+fn activation_bits(network: &NetworkConfig, quantization: &QuantizationConfig, name: &str) -> Result<u32> {
+    let position = network.layer_before_activation(name);
+    let position = position.ok_or_else(|| Error::Model(format!("no layer with weights is before an activation {name}")))?;
+    Ok(quantization.layer_bits(position).activation)
 }
 
 /// What the quantized model says of itself: how it was trained, and how it was quantized after that.
@@ -173,5 +181,31 @@ fn quantized_config(model: &ModelConfig, options: &PostTraining, images: u32, (m
         normalize: PixelNormalization { mean, deviation },
         training,
         ..model.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LayerBits, LayerConfig, Shape};
+
+    #[test]
+    fn every_activation_has_the_bits_of_the_layer_before_it() {
+        let act = |name: &str| LayerConfig::Activation { name: name.into() };
+        let linear = |name: &str| LayerConfig::Linear { name: name.into(), out_features: 4 };
+        // Two behind one layer, and one behind none.
+        let layers = vec![act("first"), linear("fc1"), act("act1"), act("act2"), linear("fc2"), act("act3"), linear("fc3")];
+        let network = NetworkConfig { input: Shape::new(1, 2, 2), classes: 4, layers };
+        let bits = [4, 3, 32].map(|bits| LayerBits { weight: bits, activation: bits }).to_vec();
+        let quantization = QuantizationConfig { bits, ..QuantizationConfig::default() };
+        let layout = ParameterLayout::new(&network, &quantization).unwrap();
+        let learned: Vec<_> = layout.calibrated().map(Parameter::layer).collect();
+        assert_eq!(learned, ["act1", "act2", "act3"]);
+        let bits = learned.iter().map(|name| activation_bits(&network, &quantization, name).unwrap());
+        assert_eq!(bits.collect::<Vec<_>>(), [4, 4, 3]);
+        for name in ["first", "act9"] {
+            let error = activation_bits(&network, &quantization, name).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The weights that a network's passes compute with: quantized, and with what is folded into them.
 
 use crate::{
-    Result,
+    Error, Result,
     config::{LayerConfig, NetworkConfig, QuantizationConfig},
     gpu::{Gpu, Recording},
     layout::padded,
@@ -32,7 +32,8 @@ pub(super) async fn effective_weights(
     let shapes = config.shapes()?;
     let mut found = Vec::new();
     for layer in config.weight_layers() {
-        let Some((_, buffer)) = network.layer_weights().find(|(name, _)| *name == layer.name) else { continue };
+        let own = network.layer_weights().find(|(name, _)| *name == layer.name);
+        let (_, buffer) = own.ok_or_else(|| Error::Model(format!("the network has no weights of a layer {}", layer.name)))?;
         let input = layer.index.checked_sub(1).map_or(config.input, |before| shapes[before]);
         let taps = match config.layers[layer.index] {
             LayerConfig::Conv { kernel, .. } => kernel * kernel,

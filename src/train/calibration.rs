@@ -1,7 +1,7 @@
 //! Initial α's (a high percentile of the activations of the first batches) and steps (LSQ's 2·E|x|/√Q_p of them).
 
 use crate::{
-    Result,
+    Error, Result,
     batch::ResidentData,
     config::{LayerConfig, NetworkConfig, QuantizationConfig},
     gpu::Gpu,
@@ -49,10 +49,10 @@ pub async fn calibrate_activations(
         .calibrated()
         .map(|parameter| {
             let is_own = |layer: &LayerConfig| matches!(layer, LayerConfig::Activation { name } if name == parameter.layer());
-            let shape = network.layers.iter().position(is_own).map(|index| shapes[index]);
-            (parameter, Sample::new(u64::from(images) * shape.map_or(0, |shape| u64::from(shape.elements()))))
+            let index = network.layers.iter().position(is_own).ok_or_else(|| unseen(parameter))?;
+            Ok((parameter, Sample::new(u64::from(images) * u64::from(shapes[index].elements()))))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     observe_unquantized(gpu, &pass, data, images, &mut |activation, values| {
         if let Some((_, own)) = samples.iter_mut().find(|(parameter, _)| parameter.layer() == activation) {
             own.add(values);
@@ -60,13 +60,20 @@ pub async fn calibrate_activations(
     })
     .await?;
     let initial = |(parameter, sample): (&Parameter, Sample)| {
+        if sample.count == 0 {
+            return Err(unseen(parameter));
+        }
         let value = match parameter.role {
             ParameterRole::ActivationStep { highest } => initial_step(sample.mean(), highest),
             _ => sample.percentile(),
         };
-        (parameter.name.clone(), value)
+        Ok((parameter.name.clone(), value))
     };
-    Ok(samples.into_iter().map(initial).collect())
+    samples.into_iter().map(initial).collect()
+}
+
+fn unseen(parameter: &Parameter) -> Error {
+    Error::Model(format!("{}: the network has no activation {} to calibrate it on", parameter.name, parameter.layer()))
 }
 
 /// Magnitudes of which the mean and the largest are kept: as many as it takes to tell the value below which [`PERCENTILE`] of them lie.

@@ -3,7 +3,7 @@
 use super::{Network, NetworkOptions, bytes};
 use crate::{
     Error, Result,
-    config::{LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape},
     gpu::{Buffer, Gpu},
     layout::groups,
     nn::{
@@ -130,10 +130,12 @@ impl<'a> NodeBuilder<'a> {
 
     /// The weights of layer `name` with `taps` taps a filter.
     fn weights(&mut self, name: &str, output: Shape, taps: u32) -> Result<Weights> {
-        let offset = |suffix: &str| self.network.layout.find(&format!("{name}.{suffix}")).map(|parameter| parameter.offset);
-        let indices = ["weight", "bias"].map(|suffix| offset(suffix).unwrap_or(0));
+        let layout = &self.network.layout;
+        let offset = |suffix: &str| layout.require(&format!("{name}.{suffix}")).map(|parameter| parameter.offset);
         let quantizer = WeightQuantizerPlan::new(self.quantization, self.quantization.layer_bits(self.weighted))?;
-        let weights = Weights::new(self.gpu, self.shape, output, taps, indices, offset("weight_step"), quantizer)?;
+        let indices = [offset("weight")?, offset("bias")?];
+        let step = quantizer.learns_step().then(|| offset("weight_step")).transpose()?;
+        let weights = Weights::new(self.gpu, self.shape, output, taps, indices, step, quantizer)?;
         self.weighted += 1;
         Ok(weights)
     }
@@ -180,9 +182,12 @@ impl<'a> NodeBuilder<'a> {
             _ => return Ok((None, ActivationPlan::NONE)),
         };
         // An activation has the bits of the last weighted layer.
-        let bits = self.quantization.layer_bits(self.weighted.max(1) - 1);
-        let learned = ["alpha", "step"].iter().find_map(|suffix| self.network.layout.find(&format!("{name}.{suffix}")));
-        let plan = ActivationPlan::new(self.quantization, bits, learned.map(|parameter| parameter.offset))?;
+        let bits = self.weighted.checked_sub(1).map_or(LayerBits::FLOAT, |last| self.quantization.layer_bits(last));
+        let learned = match bits.quantizes_activations() {
+            true => Some(self.network.layout.require_learned(name, self.quantization.act_quant)?.offset),
+            false => None,
+        };
+        let plan = ActivationPlan::new(self.quantization, bits, learned)?;
         Ok((Some(name.to_string()), plan))
     }
 
