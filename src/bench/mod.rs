@@ -252,7 +252,10 @@ async fn time_dispatches(gpu: &Gpu, trainer: &Trainer<'_>, step: &Recording) -> 
         runs.push(times);
     }
     if let Some(first) = runs.first() {
-        let of_all = |index: usize| Some(median(&mut runs.iter().map(|run| run[index]).collect::<Vec<_>>()));
+        let of_all = |index: usize| {
+            let mut times: Vec<f64> = runs.iter().filter_map(|run| run[index]).collect();
+            (!times.is_empty()).then(|| median(&mut times))
+        };
         return Ok((Timing::Timestamps, (0..first.len()).map(of_all).collect()));
     }
     let single = |own: Recording| match own.kernels().next() {

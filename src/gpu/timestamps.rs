@@ -4,11 +4,12 @@ use super::{Command, Gpu, Recording, readback::Staging};
 use crate::Result;
 
 impl Recording {
-    /// Runs the list once and returns the milliseconds of each of its dispatches, in order. `None` where the adapter has no timestamps.
+    /// Runs the list once and returns the milliseconds of each of its commands, in order; none of a clearing. `None` where the adapter has no
+    /// timestamps.
     ///
     /// # Errors
     /// Those of [`Self::prepare`] and of the device.
-    pub async fn time_dispatches(&self, gpu: &Gpu) -> Result<Option<Vec<f64>>> {
+    pub async fn time_dispatches(&self, gpu: &Gpu) -> Result<Option<Vec<Option<f64>>>> {
         let is_dispatch = |command: &&Command| matches!(command, Command::Dispatch { .. });
         let count = 2 * self.commands().iter().filter(is_dispatch).count() as u32;
         if count == 0 || count > wgpu::QUERY_SET_MAX_QUERIES || !gpu.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
@@ -41,6 +42,35 @@ impl Recording {
         gpu.submit(encoder)?;
         let ticks: Vec<[u64; 2]> = Staging::start(gpu, &resolved, 0, 8 * u64::from(count))?.finish(gpu).await?;
         let period = f64::from(gpu.queue.get_timestamp_period());
-        Ok(Some(ticks.iter().map(|[start, end]| end.saturating_sub(*start) as f64 * period / 1e6).collect()))
+        let times = ticks.iter().map(|[start, end]| end.saturating_sub(*start) as f64 * period / 1e6);
+        Ok(Some(by_command(self.commands(), times)))
+    }
+}
+
+/// The `times` of dispatches, in order, beside the commands they are of.
+fn by_command(commands: &[Command], mut times: impl Iterator<Item = f64>) -> Vec<Option<f64>> {
+    let of = |command: &Command| match command {
+        Command::Dispatch { .. } => times.next(),
+        Command::Clear(_) => None,
+    };
+    commands.iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{Abilities, Specialization};
+
+    #[test]
+    fn a_clearing_does_not_take_the_time_of_a_dispatch() {
+        let gpu = Gpu::noop(true, Abilities::default());
+        let buffer = gpu.buffer("buffer", 16).unwrap();
+        let kernel = gpu.kernel("begin_step", Specialization::new()).unwrap();
+        let mut recording = Recording::new();
+        let dispatch = |recording: &mut Recording| recording.dispatch(&gpu, "step", kernel.clone(), &[], [1, 1, 1]).unwrap();
+        dispatch(&mut recording);
+        recording.clear(&buffer);
+        dispatch(&mut recording);
+        assert_eq!(by_command(recording.commands(), [1.0, 2.0].into_iter()), [Some(1.0), None, Some(2.0)]);
     }
 }

@@ -11,9 +11,12 @@ use crate::{
 /// Invocations of a workgroup that selects within one image.
 const SELECT_WORKGROUP: u32 = 64;
 
-/// Features that a share of them is: floor(share · features), the share taken as written to 7 digits (0.7 of 10 is 7).
+/// Features that a share of them is: floor(share · features), the share taken as written to 7 digits (0.7 of 10 is 7, 0.29 of 100 is 29).
 pub fn features_of(share: f64, features: u32) -> u32 {
-    ((share * 1e7).round() / 1e7 * f64::from(features)).floor() as u32
+    const UNIT: u32 = 10_000_000;
+    // In integers: 0.29 · 100 is below 29 in f64.
+    let units = (share * f64::from(UNIT)).round() as u64;
+    u32::try_from(units * u64::from(features) / u64::from(UNIT)).unwrap_or(features)
 }
 
 /// Adds (min, max, mean, 0) over pixels and channels of each of `range`'s images of `shape`.
@@ -96,5 +99,23 @@ impl Masking {
         let bindings = [(&batch.step).into(), range.binding, images.into(), (&self.mask).into(), (&self.statistics).into()];
         let elements = self.shape.pixels() * self.shape.channels.div_ceil(4);
         recording.dispatch(gpu, "fill masked", kernel, &bindings, [elements.div_ceil(LANES), range.most, 1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_taken_as_they_are_written() {
+        let cases = [(0.7, 10, 7), (0.29, 100, 29), (0.57, 400, 228), (0.58, 100, 58), (0.9999999, 784, 783), (0.5, 7, 3)];
+        for (share, features, expected) in cases {
+            assert_eq!(features_of(share, features), expected, "{share} of {features}");
+        }
+        // As they come from f32, and for every whole percentage.
+        for percent in 0..=100u32 {
+            assert_eq!(features_of(f64::from(percent as f32 / 100.0), 1200), 12 * percent, "{percent} %");
+        }
+        assert_eq!(features_of(1.0, u32::MAX), u32::MAX);
     }
 }
