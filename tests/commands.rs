@@ -70,6 +70,30 @@ fn train_writes_a_run_folder() {
     assert!(refused(2, &["train", "--out", text(&again)]).contains("--force"));
 }
 
+/// The highest label that a byte holds is a class like any other: in the file, by name and with a cross in the picture.
+#[test]
+fn class_255_has_a_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, config) = (folder.path().join("data"), folder.path().join("linear.toml"));
+    let shape = Shape::new(1, 4, 4);
+    let labels = [0, 255, 7, 255, 254];
+    let split = Split { images: (0..80).map(|value| value * 3).collect(), labels: labels.into() };
+    write_folder(&data, shape, &split, &split);
+    fs::write(&config, "[network]\nlayers = [ { type = \"linear\", name = \"fc1\", out-features = 256 } ]\n").unwrap();
+    let (run, maps) = (folder.path().join("run"), folder.path().join("maps"));
+    let common = ["train", "--config", text(&config), "--dataset", text(&data), "--sgt", "false", "--steps", "2"];
+    succeed(&[&common[..], &["--batch-size", "4", "--lr", "1e-6", "--out", text(&run)]].concat());
+    succeed(&["explain", text(&run), "--dataset", text(&data), "--count", "5", "--target", "label", "--out", text(&maps)]);
+    let tensors = Tensors::open(&maps.join("attributions.safetensors"));
+    assert_eq!(tensors.i64("labels"), labels.map(i64::from));
+    let picture = fs::read_to_string(maps.join("grid.svg")).unwrap();
+    let wrong = tensors.i64("predictions").iter().zip(labels).filter(|(class, label)| **class != i64::from(*label)).count();
+    assert!(wrong > 2);
+    // One more stands in the caption.
+    assert_eq!(picture.matches('✗').count(), wrong + 1);
+    assert_eq!(picture.matches(">255<").count(), 2, "the name of the class below its images");
+}
+
 #[test]
 fn snapshots_stay_in_the_run_folder() {
     let folder = tempfile::tempdir().unwrap();

@@ -149,7 +149,7 @@ fn grids() {
             title: name,
             shape,
             images: &values,
-            labels: &[1],
+            labels: &[Some(1)],
             class_names: &names,
             explained: name,
             columns: vec![GridColumn {

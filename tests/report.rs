@@ -18,7 +18,7 @@ fn values(count: usize, low: f32, high: f32) -> Vec<f32> {
 fn with_grid(shape: Shape, rows: usize, models: usize, check: impl FnOnce(Grid)) {
     let size = rows * shape.elements() as usize;
     let (images, maps) = (values(size, 0.0, 1.0), values(size, -1.0, 1.0));
-    let labels: Vec<u8> = (0..rows).map(|i| (i % 10) as u8).collect();
+    let labels: Vec<Option<u32>> = (0..rows).map(|i| Some(i as u32 % 10)).collect();
     let predictions: Vec<u32> = (0..rows).map(|i| if i == 0 { 9 } else { i as u32 % 10 }).collect();
     let probabilities = vec![0.75; rows];
     let column = GridColumn {
@@ -111,13 +111,30 @@ fn wrong_predictions_are_red() {
 }
 
 #[test]
+fn only_an_image_without_a_label_is_neither_right_nor_wrong() {
+    with_grid(Shape::new(1, 28, 28), 3, 1, |mut grid| {
+        grid.colormap = ColorMap::Gray;
+        grid.columns[0].predictions = &[0, 0, 0];
+        let with = |labels: &[Option<u32>]| {
+            let grid = Grid { labels, ..grid.clone() };
+            (red_pixels(&grid), grid.svg().unwrap())
+        };
+        assert_eq!(with(&[None; 3]).0, 0);
+        for label in [255, 256, 65_535, u32::MAX] {
+            let (wrong, svg) = with(&[None, Some(label), Some(0)]);
+            assert!(wrong > 20 && svg.contains(&format!(">{label}<")), "{label}: {wrong}");
+        }
+    });
+}
+
+#[test]
 fn nearest_neighbour_cells_show_the_image_exactly() {
     let images = [0.0, 1.0, 1.0, 0.0];
     let grid = Grid {
         title: "",
         shape: Shape::new(1, 2, 2),
         images: &images,
-        labels: &[0],
+        labels: &[Some(0)],
         class_names: &[],
         explained: "the predicted class",
         columns: Vec::new(),

@@ -48,6 +48,11 @@ impl Split {
         self.labels.is_empty()
     }
 
+    /// The label of every image, as pictures take them that may also show images without one.
+    pub fn known_labels(&self) -> Vec<Option<u32>> {
+        self.labels.iter().map(|&label| Some(u32::from(label))).collect()
+    }
+
     /// Keeps the first `n` images of `shape` (all, if there are fewer).
     pub fn truncate(&mut self, n: usize, shape: Shape) {
         if n < self.len() {

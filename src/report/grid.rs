@@ -14,9 +14,6 @@ use super::write_atomically;
 use crate::Result;
 use crate::config::Shape;
 
-/// The label of an image whose class nobody told.
-pub const UNKNOWN_LABEL: u8 = u8::MAX;
-
 /// One model and method: three pictures for every image.
 #[derive(Clone, Debug)]
 pub struct GridColumn<'a> {
@@ -45,8 +42,8 @@ pub struct Grid<'a> {
     pub shape: Shape,
     /// The images, N·C·H·W in 0..=1.
     pub images: &'a [f32],
-    /// True class of each, or [`UNKNOWN_LABEL`]; their number is the number of rows (at most the first 200 are drawn).
-    pub labels: &'a [u8],
+    /// True class of each, where there is one; their number is the number of rows (at most the first 200 are drawn).
+    pub labels: &'a [Option<u32>],
     /// Names of the classes; a class without one is called by its number.
     pub class_names: &'a [String],
     /// The class whose score the maps are of, such as `the predicted class`.
@@ -101,9 +98,9 @@ impl Grid<'_> {
         }
         for row in 0..rows {
             let y = rows_y + row as u32 * pitch;
-            let label = usize::from(self.labels[row]);
+            let label = self.labels[row];
             canvas.picture(MARGIN, y, cell, nth(self.images, self.shape, row));
-            let name = if self.labels[row] == UNKNOWN_LABEL { String::new() } else { class_name(self.class_names, label) };
+            let name = label.map_or(String::new(), |class| class_name(self.class_names, class as usize));
             let name = text::fit(&name, Size::SMALL, first + GROUP_GAP - 4);
             canvas.text(MARGIN, y + cell.height() + 3, &name, Size::SMALL, INK);
             for (index, column) in self.columns.iter().enumerate() {
@@ -170,14 +167,12 @@ impl Grid<'_> {
         self.columns.iter().any(|column| (0..rows).any(|row| any_negative(nth(column.saliency, self.shape, row))))
     }
 
-    fn verdict(&self, column: &GridColumn, row: usize, label: usize, room: u32) -> (String, super::colormap::Rgb) {
+    fn verdict(&self, column: &GridColumn, row: usize, label: Option<u32>, room: u32) -> (String, super::colormap::Rgb) {
         let Some(&class) = column.predictions.get(row) else { return ("?".into(), INK) };
-        let is_unknown = self.labels.get(row) == Some(&UNKNOWN_LABEL);
-        let right = is_unknown || class as usize == label;
-        let mark = match (is_unknown, right) {
-            (true, _) => "",
-            (false, true) => "✓ ",
-            (false, false) => "✗ ",
+        let (mark, right) = match label {
+            None => ("", true),
+            Some(label) if label == class => ("✓ ", true),
+            Some(_) => ("✗ ", false),
         };
         let probability = column.probabilities.get(row).map_or(String::new(), |&p| format!(" · {}", percent(p, 1)));
         // The class name gives way, never the number.

@@ -19,7 +19,7 @@ pub(crate) use crate::files::write_atomically;
 pub use colormap::{ColorMap, SaliencyScale};
 pub use curves::{ChartStack, LineChart, Series};
 pub use filmstrip::Filmstrip;
-pub use grid::{Grid, GridColumn, UNKNOWN_LABEL};
+pub use grid::{Grid, GridColumn};
 pub use histograms::DistributionChart;
 pub use html::{Block, Report, Section};
 pub use picture::{parse_picture, read_picture};

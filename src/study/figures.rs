@@ -111,7 +111,7 @@ fn maps(root: &Path, plan: &Plan, summary: &Summary, dataset: &str, file: String
     let Some((_, (first, shape))) = read.first() else { return Ok(None) };
     let rows = (plan.judgement.pictures as usize).min(first.labels.len());
     let values = rows * shape.elements() as usize;
-    let labels: Vec<u8> = first.labels[..rows].iter().map(|&label| label as u8).collect();
+    let labels: Vec<Option<u32>> = first.labels[..rows].iter().copied().map(Some).collect();
     let names: Vec<String> = read.iter().map(|(model, _)| model.variant.label()).collect();
     let columns = read.iter().zip(&names).map(|((model, (maps, _)), name)| GridColumn {
         model: name,

@@ -318,7 +318,7 @@ fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<(Ve
         title: &format!("Maps side by side: {}", first.dataset.name),
         shape,
         images: &images[..pixels],
-        labels: &first.images.labels[..rows],
+        labels: &first.images.known_labels()[..rows],
         class_names: &first.dataset.class_names,
         explained: &args.target.described(&first.dataset.class_names),
         columns: columns.collect(),

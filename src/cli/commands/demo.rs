@@ -191,7 +191,7 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
         title: "What each model looks at",
         shape: dataset.shape,
         images: &pixels,
-        labels: &split.labels,
+        labels: &split.known_labels(),
         class_names: &dataset.class_names,
         explained: "the predicted class",
         columns: trained

@@ -16,7 +16,7 @@ use crate::{
     data::Split,
     gpu::Gpu,
     model::{Model, Tensor, TensorFile},
-    report::{ColorMap, Grid, GridColumn, UNKNOWN_LABEL, read_picture},
+    report::{ColorMap, Grid, GridColumn, read_picture},
     saliency::{Attributions, ExplainedNetwork, explain_data},
 };
 
@@ -61,14 +61,14 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     }
     let mut explained = Vec::new();
     for (model, chosen) in models.iter().zip(chosen) {
-        let Chosen { source, class_names, normalization, numbers, split } = chosen;
+        let Chosen { source, class_names, normalization, numbers, split, labels } = chosen;
         let work = args.data_options(normalization, &numbers).work(model.config.network.input, numbers.len() as u32);
         let bar = Progress::items(&output, "explaining", work);
         let images = (numbers.as_slice(), &split);
         let attributions = pollster::block_on(attribute(&gpu, model, images, normalization, args, &mut |done| bar.set(done)))?;
         bar.finish();
         let name = model_name(&model.path);
-        explained.push(Explained { model, name, source, class_names, split, numbers, attributions });
+        explained.push(Explained { model, name, source, class_names, split, labels, numbers, attributions });
     }
     super::prepare_folder(&args.out)?;
     write_grid(&explained, args)?;
@@ -100,6 +100,7 @@ struct Explained<'a> {
     source: String,
     class_names: Vec<String>,
     split: Split,
+    labels: Vec<Option<u32>>,
     numbers: Vec<u32>,
     attributions: Attributions,
 }
@@ -118,6 +119,8 @@ struct Chosen {
     normalization: (f32, f32),
     numbers: Vec<u32>,
     split: Split,
+    /// The true class of each, where there is one.
+    labels: Vec<Option<u32>>,
 }
 
 /// Says so where there are fewer images than `--count` asks for.
@@ -147,7 +150,8 @@ fn of_data_set(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
     }
     let places: Vec<usize> = numbers.iter().map(|&number| number as usize).collect();
     let split = split.select(&places, dataset.shape);
-    Ok(Chosen { source: dataset.name, class_names: dataset.class_names, normalization, numbers, split })
+    let labels = split.known_labels();
+    Ok(Chosen { source: dataset.name, class_names: dataset.class_names, normalization, numbers, split, labels })
 }
 
 /// The pictures of `--image`, as the model takes them.
@@ -155,7 +159,8 @@ fn of_pictures(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
     let mut split = Split::default();
     for path in &args.image {
         split.images.extend(read_picture(path, model.config.network.input, args.invert)?);
-        split.labels.push(UNKNOWN_LABEL);
+        // A batch has labels; nothing asks for these: `--target label` is refused.
+        split.labels.push(0);
     }
     let own = model.config.normalize;
     let normalization = match args.input.normalize.as_ref().map(|spec| &spec.0) {
@@ -164,7 +169,8 @@ fn of_pictures(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
         Some(&Normalize::Fixed { mean, deviation }) => (mean, deviation),
     };
     let numbers = (0..args.image.len() as u32).collect();
-    Ok(Chosen { source: "own pictures".into(), class_names: model.config.class_names.clone(), normalization, numbers, split })
+    let (source, class_names) = ("own pictures".into(), model.config.class_names.clone());
+    Ok(Chosen { source, class_names, normalization, numbers, split, labels: vec![None; args.image.len()] })
 }
 
 async fn attribute(
@@ -182,11 +188,6 @@ async fn attribute(
         ExplainedNetwork { config: &model.config.network, quantization: &model.config.quantization, parameters: &parameters };
     let options = args.data_options(normalization, numbers);
     explain_data(gpu, network, &data, &options, progress).await
-}
-
-/// A label for the file: −1 where there is none.
-fn label_number(label: u8) -> i64 {
-    if label == UNKNOWN_LABEL { -1 } else { i64::from(label) }
 }
 
 /// Pixels of `split` in 0..1.
@@ -218,7 +219,7 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
         title: &format!("What the models look at: {}", first.source),
         shape,
         images: &images[..pixels],
-        labels: &first.split.labels[..rows],
+        labels: &first.labels[..rows],
         class_names: &first.class_names,
         explained: &args.target.described(&first.class_names),
         columns,
@@ -248,7 +249,8 @@ fn write_tensors(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<Vec<
             .collect();
         let integers = |values: Vec<i64>, name: &str| Tensor::i64(name, &[count], values);
         tensors.push(Tensor::f32("images", &shape, unit_pixels(&one.split)));
-        tensors.push(integers(one.split.labels.iter().map(|&label| label_number(label)).collect(), "labels"));
+        // −1 where there is none.
+        tensors.push(integers(one.labels.iter().map(|label| label.map_or(-1, i64::from)).collect(), "labels"));
         tensors.push(integers(one.attributions.predictions.iter().map(|&class| i64::from(class)).collect(), "predictions"));
         tensors.push(integers(one.numbers.iter().map(|&number| i64::from(number)).collect(), "indices"));
         let classes = one.model.config.network.classes as usize;
