@@ -5,7 +5,7 @@
 // sums[i] = (cross entropy, D_KL, 1 if the first highest logit is the label's, 0) of clean image i; ∂L/∂z = (p − onehot)/N +
 // LAMBDA/N · p ⊙ (log p − log p̃ − D_KL), without the second term with STOP_GRADIENT; ∂L/∂z̃ = LAMBDA/N · (p̃ − p). With SGT = 0
 // the loss is the cross entropy and there is no masked half; an image without a masked twin (the step's last `unmasked` ones) has
-// D_KL = 0. Rows of logits have CLASS_STRIDE floats, the padding's gradient is 0.
+// D_KL = 0. What rounding leaves below 0 of a divergence counts as 0 in `sums`. Rows of logits have CLASS_STRIDE floats, the padding's gradient is 0.
 // `images` is the clean range; masked logits lie `count` images after the clean ones. One invocation an image.
 
 import constants::LANES;
@@ -68,5 +68,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
         if (is_masked) { gradient[masked_base + c] = to_masked; }
     }
     let cross_entropy = (clean.highest - logits[clean_base + label]) + clean.log_sum;
-    sums[image] = vec4f(cross_entropy, divergence, select(0.0, 1.0, clean.predicted == label), 0.0);
+    // Not `max`, which may take a NaN for 0.
+    let never_negative = select(divergence, 0.0, divergence < 0.0);
+    sums[image] = vec4f(cross_entropy, never_negative, select(0.0, 1.0, clean.predicted == label), 0.0);
 }

@@ -483,6 +483,37 @@ fn sgt_loss_matches_the_reference() {
     check_loss(LossCase { count: 5, classes: 4, scale: 200.0, ..case() }); // far beyond what exp can take
 }
 
+/// Masked images that change next to nothing: the sum of the terms is a rounding error, of either sign.
+#[test]
+fn a_divergence_is_never_negative() {
+    const CLASSES: usize = 10;
+    let (count, stride) = (200, CLASSES.next_multiple_of(4));
+    let mut random = Random(12);
+    let (mut rows, labels) = logit_rows(&mut random, 2 * count, CLASSES, 3.0);
+    for image in 0..count {
+        for class in 0..CLASSES {
+            rows[(image + count) * stride + class] = rows[image * stride + class] + 1e-5 * random.signed();
+        }
+    }
+    rows[(count + 7) * stride + 2] = f32::NAN;
+    let (gradient, sums) = (dirty(2 * count * stride), dirty(4 * count));
+    let specialization = class_constants(CLASSES).constant("LAMBDA", 1.0).constant("STOP_GRADIENT", 0u32).constant("SGT", 1u32);
+    let record = uniform(StepRecord { unmasked: 0, ..step() });
+    let whole = uniform(ImagesRange { batch: count as u32, ..images(0, count as u32) });
+    let bindings = [&whole, &upload(&rows), &upload(&labels), &gradient, &sums, &record];
+    run("sgt_loss", specialization, &bindings, [(count as u32).div_ceil(LANES), 1, 1]);
+    for (image, own) in read::<[f32; 4]>(&sums, count).iter().enumerate() {
+        if image == 7 {
+            assert!(own[1].is_nan(), "a number that is none must not be taken for 0");
+            continue;
+        }
+        let (clean, masked) = (row(&rows, image, CLASSES), row(&rows, image + count, CLASSES));
+        let expected = reference::sgt_loss::sgt_loss(&clean, Some(&masked), 0, count, 1.0, false).divergence;
+        assert!(own[1] >= 0.0 && own[1].is_sign_positive() && expected >= 0.0, "image {image}: {}", own[1]);
+        assert!((f64::from(own[1]) - expected).abs() < 1e-6, "image {image}: {} and {expected}", own[1]);
+    }
+}
+
 #[test]
 fn sum_metrics_adds_parts_up_and_flags_what_is_not_finite() {
     let mut random = Random(11);

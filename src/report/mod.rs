@@ -25,4 +25,4 @@ pub use html::{Block, Report, Section};
 pub use picture::{parse_picture, read_picture};
 pub use quantizers::{QuantizerTrace, quantizer_charts};
 pub use table::{ResultRow, Table, result_table};
-pub(crate) use table::{bytes, markdown_text, thousands};
+pub(crate) use table::{bytes, fixed, markdown_text, signed, thousands};

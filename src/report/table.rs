@@ -211,6 +211,22 @@ fn signed_points(ours: f32, paper: f32) -> String {
     format!("{sign}{:.2}", points.abs())
 }
 
+/// `value` with so many decimals; what rounds to 0 has no sign.
+pub(crate) fn fixed(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    match text.strip_prefix('-') {
+        Some(rest) if rest.bytes().all(|byte| matches!(byte, b'0' | b'.')) => rest.into(),
+        _ => text,
+    }
+}
+
+/// As [`fixed`], with a sign: `+` or `-`, and none for what rounds to 0.
+pub(crate) fn signed(value: f64, digits: usize) -> String {
+    let text = fixed(value, digits);
+    let has_sign = text.starts_with('-') || text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    if has_sign { text } else { format!("+{text}") }
+}
+
 /// A number in groups of three digits.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -259,6 +275,8 @@ mod tests {
             [0.0, 59.96, 61.0, 3599.9, 7260.0, f32::NAN].map(duration),
             ["0.0 s", "1 min 00 s", "1 min 01 s", "1 h 00 min", "2 h 01 min", "–"]
         );
+        assert_eq!([-1e-9, -0.0, 0.004, -0.004, -0.006].map(|value| fixed(value, 2)), ["0.00", "0.00", "0.00", "0.00", "-0.01"]);
+        assert_eq!([-1e-9, 0.0, 0.004, 0.2, -3.0].map(|value| signed(value, 2)), ["0.00", "0.00", "0.00", "+0.20", "-3.00"]);
         assert_eq!(signed_points(0.9892, 0.9019), "+8.73");
         assert_eq!(signed_points(0.90, 0.9019), "−0.19");
         assert_eq!(signed_points(0.9019, 0.9019), "±0.00");

@@ -11,20 +11,23 @@ use crate::{
     config::{DatasetInfo, PartialRunConfig, Shape},
     judgement::Interval,
     metrics::PaperCost,
-    report::{Table, bytes, thousands},
+    report::{Table, bytes, fixed, thousands},
 };
 
 /// A gap in a table.
 const NOTHING: &str = "–";
 
 fn number(value: f64, digits: usize) -> String {
-    if value.is_finite() { format!("{value:.digits$}") } else { NOTHING.into() }
+    if value.is_finite() { fixed(value, digits) } else { NOTHING.into() }
 }
 
 /// `0.532 (0.510–0.553)`.
 fn interval(value: Interval, digits: usize) -> String {
-    let range =
-        if value.low.is_finite() { format!(" ({:.digits$}–{:.digits$})", value.low, value.high) } else { String::new() };
+    let range = if value.low.is_finite() {
+        format!(" ({}–{})", fixed(value.low, digits), fixed(value.high, digits))
+    } else {
+        String::new()
+    };
     format!("{}{range}", number(value.mean, digits))
 }
 

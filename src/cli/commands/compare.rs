@@ -19,7 +19,7 @@ use crate::{
         AlignmentOptions, Explained, Fill, Infidelity, InfidelityOptions, LayerAgreement, MaxSensitivity, Metric, PixelFlipping,
         Scores, SensitivityOptions, alignment, clarity, randomization,
     },
-    report::{ChartStack, ColorMap, Grid, GridColumn, LineChart, Series, Table},
+    report::{ChartStack, ColorMap, Grid, GridColumn, LineChart, Series, Table, fixed},
     saliency::Method,
 };
 
@@ -198,7 +198,8 @@ impl CompareResult {
     fn randomisation_table(&self, judged: &[Judged]) -> Table {
         let rows = self.rows(judged).flat_map(|(judged, method)| {
             method.randomisation.iter().map(move |layer| {
-                let agreement = format!("{:.3} ±{:.3}", layer.spearman.mean, (layer.spearman.high - layer.spearman.low) / 2.0);
+                let agreement =
+                    format!("{} ±{:.3}", fixed(layer.spearman.mean, 3), (layer.spearman.high - layer.spearman.low) / 2.0);
                 [judged.name.clone(), method.method.name().into(), layer.layer.clone(), agreement]
             })
         });
@@ -287,7 +288,7 @@ fn digits(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
-        size if size >= 0.01 || size == 0.0 => format!("{value:.3}"),
+        size if size >= 0.01 || size == 0.0 => fixed(value, 3),
         _ => format!("{value:.1e}"),
     }
 }
@@ -331,6 +332,7 @@ fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<(Ve
 mod tests {
     #[test]
     fn small_values_keep_their_digits() {
+        assert_eq!(super::digits(-0.0), "0.000");
         assert_eq!([0.0, 0.000_123, 0.5, 12.34, 4321.6].map(super::digits), ["0.000", "1.2e-4", "0.500", "12.3", "4322"]);
     }
 }
