@@ -12,13 +12,17 @@ use std::{
 use common::gpu;
 use saliq::{
     batch::ResidentData,
-    config::{LayerBits, QuantizationConfig, QuantizationOverrides, WeightQuantizer, expand_bits},
+    config::{LayerBits, PartialRunConfig, QuantizationConfig, QuantizationOverrides, WeightQuantizer, expand_bits},
     data,
     model::Model,
     post_training::{Calibration, PostTraining, distributions, quantize},
     reference::network::ReferenceNetwork,
+    study::{
+        plan::{Plan, PlanOptions},
+        preset::Preset,
+    },
 };
-use support::{MNIST, SMALL_NETWORK, Tensors, json, refused, succeed, text};
+use support::{MNIST, SMALL_NETWORK, Tensors, json, mnist_like, refused, run, succeed, text};
 
 /// A run folder with a small network that has learned the digits, made once.
 fn float() -> &'static Path {
@@ -245,6 +249,65 @@ fn every_quantizer_and_clip_can_be_had() {
         // DoReFa's weights are squashed: only training gets used to that.
         assert!(quantizer == "dorefa" || result["accuracy"].as_f64().unwrap() > 0.7, "{quantizer}: {result}");
     }
+}
+
+/// DoReFa's levels go from −1 to 1: over a model that was not trained with it that is said, with what to use instead, and nowhere else.
+#[test]
+fn a_quantizer_without_a_scale_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let said = |arguments: &[&str]| {
+        let output = run(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {error}");
+        error.lines().filter(|line| line.contains("dorefa")).map(String::from).collect::<Vec<_>>()
+    };
+    let names_what_keeps_it = |said: &[String]| {
+        assert!(said.len() == 1 && said[0].starts_with("warning: "), "{said:?}");
+        assert!(said[0].contains("conv1, conv2") && said[0].contains("--weight-quant sawb, lsq, affine, symmetric"), "{said:?}");
+    };
+    let quantize = |quantizer: &str, out: &Path| {
+        let common = ["--bits", "4", "--calibrate", "8", "--test-limit", "20", "--weight-quant", quantizer, "--out", text(out)];
+        said(&[&["quantize", text(float())], &common[..]].concat())
+    };
+    names_what_keeps_it(&quantize("dorefa", &path("ptq")));
+    assert!(fs::read_to_string(path("ptq").join("report.html")).unwrap().contains("levels from −1 to 1"));
+    assert!(quantize("symmetric", &path("symmetric.safetensors")).is_empty());
+
+    let eval = |model: &Path, more: &[&str]| said(&[&["eval", text(model), "--count", "8"], more].concat());
+    names_what_keeps_it(&eval(float(), &["--bits", "w4a32", "--weight-quant", "dorefa"]));
+    assert!(eval(float(), &["--bits", "w4a32"]).is_empty());
+    assert!(eval(float(), &["--bits", "w1a32", "--weight-quant", "dorefa"]).is_empty(), "1 bit has a scale");
+
+    let settings = float().join("config.toml");
+    let train = |out: &str, init: &Path, more: &[&str]| {
+        let common = ["train", "--config", text(&settings), "--bits", "4", "--steps", "1", "--test-limit", "8"];
+        said(&[&common[..], &["--init", text(init), "--out", text(&path(out))], more].concat())
+    };
+    names_what_keeps_it(&train("qat", float(), &["--weight-quant", "dorefa"]));
+    assert!(train("affine", float(), &["--weight-quant", "affine"]).is_empty());
+    // Its own models are at home in it, and not elsewhere.
+    assert!(train("again", &path("qat"), &["--weight-quant", "dorefa"]).is_empty());
+    assert!(eval(&path("qat"), &["--bits", "3"]).is_empty());
+    let without = eval(&path("qat"), &["--bits", "32"]);
+    assert!(without.len() == 1 && without[0].contains("conv1, conv2 were trained with `dorefa`"), "{without:?}");
+    let from_nothing = ["train", "--config", text(&settings), "--bits", "4", "--weight-quant", "dorefa", "--steps", "1"];
+    assert!(said(&[&from_nothing[..], &["--test-limit", "8", "--out", text(&path("new"))]].concat()).is_empty());
+}
+
+/// A study quantizes float models: what that does to their scale is known from its plan.
+#[test]
+fn a_plan_without_a_scale_is_warned_of() {
+    let split = || data::Split { images: vec![0; 784], labels: vec![0] };
+    let datasets = [mnist_like(split(), split())];
+    let warning = |weight_quant, bits: &str| {
+        let overrides = PartialRunConfig { weight_quant, bits: Some(bits.parse().unwrap()), ..PartialRunConfig::default() };
+        let options = PlanOptions { seeds: Some(1), overrides };
+        Plan::new(Preset::Tiny, &options, &["gradient"], &datasets).unwrap().scale_warning(&datasets)
+    };
+    assert!(warning(Some(WeightQuantizer::Dorefa), "4,2").is_some_and(|said| said.contains("weights of conv1, conv2 on levels")));
+    assert_eq!(warning(None, "4,2"), None);
+    assert_eq!(warning(Some(WeightQuantizer::Dorefa), "32"), None);
 }
 
 #[test]

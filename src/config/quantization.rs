@@ -90,6 +90,18 @@ pub(super) fn refusal(bits: LayerBits, quantizer: WeightQuantizer, pact: PactKin
 }
 
 impl WeightQuantizer {
+    /// All of them, the default first.
+    const ALL: [WeightQuantizer; 6] = {
+        use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
+        [Sawb, Lsq, Affine, Symmetric, Binary, Dorefa]
+    };
+
+    /// Whether weights of `bits` bits keep the scale that the float ones have. DoReFa's are on levels from −1 to 1 whatever that is: by its
+    /// definition, for networks that are trained with it. Its 1-bit form has a scale.
+    pub fn keeps_scale(self, bits: u32) -> bool {
+        self != WeightQuantizer::Dorefa || matches!(bits, 1 | 32)
+    }
+
     /// Whether its integers are offset by a zero point.
     pub fn has_zero_point(self) -> bool {
         self == WeightQuantizer::Affine
@@ -119,6 +131,35 @@ impl QuantizationConfig {
             }
         }
         Ok(())
+    }
+
+    /// Whether the weights of the `position`-th layer of weights have the scale that they are stored with.
+    fn keeps_scale(&self, position: usize) -> bool {
+        self.weights_are_levels || self.weight_quant.keeps_scale(self.layer_bits(position).weight)
+    }
+
+    /// What there is to warn of where weights of `network` that were made for the quantizers of `made_for` are run with these: layers that
+    /// lose their scale, or get one that they did not have, while biases, α's and the layers behind them stay as they are.
+    pub fn scale_warning(&self, made_for: &QuantizationConfig, network: &NetworkConfig) -> Option<String> {
+        let layers = network.weight_layers();
+        let changed = |position: &usize| self.keeps_scale(*position) != made_for.keeps_scale(*position);
+        let changed: Vec<usize> = (0..layers.len()).filter(changed).collect();
+        let first = *changed.first()?;
+        let names = changed.iter().map(|&position| layers[position].name).collect::<Vec<_>>().join(", ");
+        if self.keeps_scale(first) {
+            return Some(format!(
+                "the weights of {names} were trained with `dorefa`, which puts them on levels from −1 to 1: without it they have another scale than \
+                 what follows was trained for; use --weight-quant dorefa with 2 to 8 bits"
+            ));
+        }
+        let bits = self.layer_bits(first).weight;
+        let keep = |quantizer: &WeightQuantizer| quantizer.keeps_scale(bits) && quantizer.refusal(bits).is_none();
+        let others: Vec<&str> = WeightQuantizer::ALL.into_iter().filter(keep).map(WeightQuantizer::name).collect();
+        Some(format!(
+            "--weight-quant dorefa puts the weights of {names} on levels from −1 to 1, whatever their scale: it is for networks trained with it, and \
+             what follows these layers was made for the scale they had; --weight-quant {} keeps it",
+            others.join(", ")
+        ))
     }
 
     /// The widths as they stand in a folder name: `32` for float, else without the float layers at the end, such as `4-2`.
@@ -205,6 +246,41 @@ mod tests {
         let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers: vec![linear] };
         let four = LayerBits::parse_list("4").unwrap();
         assert_eq!(expand_bits(&four, &network).unwrap(), [LayerBits { weight: 4, activation: 32 }]);
+    }
+
+    #[test]
+    fn a_lost_scale_is_said_with_what_keeps_it() {
+        use WeightQuantizer::{Dorefa, Lsq, Sawb};
+        let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
+        let made = |bits: &str, weight_quant| QuantizationConfig {
+            bits: expand_bits(&LayerBits::parse_list(bits).unwrap(), &network).unwrap(),
+            weight_quant,
+            ..QuantizationConfig::default()
+        };
+        let warning = |run: QuantizationConfig, model: QuantizationConfig| run.scale_warning(&model, &network);
+        let said = warning(made("4,32,6", Dorefa), made("32", Sawb)).unwrap();
+        assert!(
+            said.contains("weights of conv1, fc1 on") && said.contains("--weight-quant sawb, lsq, affine, symmetric keeps"),
+            "{said}"
+        );
+        let said = warning(made("6,32", Dorefa), made("32", Dorefa)).unwrap();
+        assert!(said.contains("weights of conv1 on") && said.contains("--weight-quant lsq, affine, symmetric keeps"), "{said}");
+        let said = warning(made("4,32", Dorefa), made("4,4", Dorefa)).unwrap();
+        assert!(said.contains("weights of conv2 were trained with `dorefa`"), "{said}");
+        assert!(warning(made("4,4", Sawb), made("4,4", Dorefa)).is_some_and(|said| said.contains("conv1, conv2 were trained")));
+        for (run, model) in [
+            (made("4,2", Sawb), made("32", Sawb)),
+            (made("w1a4", Dorefa), made("32", Sawb)),
+            (made("2,2", Dorefa), made("8,3", Dorefa)),
+            (made("w32a4", Dorefa), made("32", Sawb)),
+            (made("4,4", Lsq), made("2,2", Sawb)),
+        ] {
+            assert_eq!(warning(run, model), None);
+        }
+        // Packed weights are what dorefa made of them: any quantizer that keeps a scale keeps theirs.
+        let packed = || QuantizationConfig { weights_are_levels: true, ..made("4,4", Dorefa) };
+        assert_eq!(warning(packed(), packed()), None);
+        assert_eq!(warning(made("4,4", Sawb), packed()), None);
     }
 
     #[test]

@@ -63,7 +63,11 @@ impl Model {
         };
         let stored = ParameterLayout::new(&config.network, &config.quantization)?;
         packed::unpack(&mut file, &stored, &path)?;
-        config.quantization = overrides.apply(&config.quantization, &config.network)?;
+        let own = std::mem::take(&mut config.quantization);
+        config.quantization = overrides.apply(&own, &config.network)?;
+        if let Some(said) = config.quantization.scale_warning(&own, &config.network) {
+            log::warn!("{}: {said}", path.display());
+        }
         let layout = ParameterLayout::new(&config.network, &config.quantization)?;
         let (parameters, missing) = fill(&file, &layout, &stored, &path)?;
         Ok(Model { config, layout, parameters, has_alphas: missing.is_empty(), path })

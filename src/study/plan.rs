@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    config::{BitsList, LayerBits, PartialRunConfig, PixelNormalization, RunConfig},
+    config::{BitsList, LayerBits, PartialRunConfig, PixelNormalization, QuantizationConfig, RunConfig},
     data::{Dataset, digest},
     digest::sha256_hex,
 };
@@ -148,6 +148,20 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// What there is to warn of where the plan quantizes trained float models by a quantizer that does not keep their scale.
+    pub fn scale_warning(&self, datasets: &[Dataset]) -> Option<String> {
+        let from_float = |run: &&PlannedRun| match run.variant.stage {
+            Stage::Float => false,
+            Stage::QuantizationAware => self.from_float(),
+            Stage::PostTraining => true,
+        };
+        self.runs.iter().filter(from_float).find_map(|run| {
+            let dataset = datasets.iter().find(|dataset| dataset.name == run.variant.dataset)?;
+            let config = PartialRunConfig::parse(&run.settings, &run.folder).ok()?.resolve(&dataset.info()).ok()?;
+            config.quantization.scale_warning(&QuantizationConfig::default(), &config.network)
+        })
     }
 
     fn add(

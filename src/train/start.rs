@@ -49,7 +49,7 @@ impl Trainer<'_> {
             }
         }
         // Before the folder is made: a model that cannot be read leaves none.
-        self.initialize().await?;
+        self.initialize(observer).await?;
         let lock = lock.map_or_else(take, Ok)?;
         Ok(Running::new(RunFolder::create(&self.config, replace, lock)?, None, quantizers, settings, record))
     }
@@ -117,7 +117,7 @@ impl Trainer<'_> {
     }
 
     /// Initial parameters: of `--init`, or random; each α from `--alpha-init`, else the file, else calibration.
-    async fn initialize(&self) -> Result<()> {
+    async fn initialize(&self, observer: &mut dyn Observer) -> Result<()> {
         let layout = &self.network.layout;
         let quantization = &self.config.quantization;
         let mut parameters = layout.initialize(self.config.seed, self.config.weight_init);
@@ -137,6 +137,9 @@ impl Trainer<'_> {
                     model.path.display(),
                     lost.name
                 )));
+            }
+            if let Some(said) = quantization.scale_warning(&model.config.quantization, &self.config.network) {
+                observer.note(&format!("warning: --init {}: {said}", model.path.display()));
             }
             let file = crate::model::tensors_of(&model)?;
             (parameters, missing) = crate::model::fill(&file, layout, &model.layout, &model.path)?;

@@ -39,7 +39,7 @@ pub struct QuantizeArgs {
     /// Bits a layer: one value for the convolutions, or a list for the layers in order, such as `4,2` or `w4a8`
     #[arg(long, value_name = "B1,B2", help_heading = "Quantization")]
     pub bits: BitsList,
-    /// Weight quantizer; lsq has the calibrated step, the others ranges of their own
+    /// Weight quantizer; lsq has the calibrated step, the others ranges of their own; dorefa does not keep the scale of the weights (warned of)
     #[arg(long, value_enum, value_name = "NAME", default_value = "lsq", help_heading = "Quantization")]
     pub weight_quant: WeightQuantizer,
     /// A range for every output channel of a weight instead of one for the tensor

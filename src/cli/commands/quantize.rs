@@ -20,7 +20,7 @@ use crate::{
     nn::{Network, NetworkOptions},
     post_training::{CalibratedTensor, Calibration, PostTraining, distributions, quantize},
     quant::TensorDistribution,
-    report::{Block, DistributionChart, Report, Section, Table},
+    report::{Block, DistributionChart, Report, Section, Table, fixed, signed},
 };
 
 /// Images a batch of the comparison.
@@ -45,6 +45,9 @@ struct Summary<'a> {
     loss: f64,
     images: u64,
     tensors: &'a [CalibratedTensor],
+    /// What was warned of; absent without any.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
 }
 
 /// Quantizes a model and compares it with the float one.
@@ -77,9 +80,11 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         ..float.config.quantization.clone()
     };
     quantization.validate()?;
+    let warnings = Vec::from_iter(quantization.scale_warning(&float.config.quantization, &float.config.network));
     if quantization.bits.iter().all(|bits| !bits.quantizes_weights() && !bits.quantizes_activations()) {
         return Err(Error::Usage(format!("--bits {}: there is nothing to quantize", args.bits)));
     }
+    warnings.iter().for_each(|said| output.warn(said));
     let (dataset, normalization) =
         super::dataset_for(&float, args.dataset.as_deref(), args.data_dir.as_deref(), args.normalize.as_ref())?;
     let mut images = dataset.train.clone();
@@ -120,6 +125,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         loss: after.loss,
         images: after.images,
         tensors: &tensors,
+        warnings: &warnings,
     };
     if !is_file {
         let shown = pollster::block_on(distributions(&gpu, &quantized, &data, normalization))?;
@@ -150,7 +156,7 @@ fn tensor_table(summary: &Summary<'_>) -> Table {
             tensor.bits.to_string(),
             format!("{:.4}", tensor.largest),
             format!("{:.4}", tensor.clip),
-            tensor.signal_to_noise_db.map_or("–".into(), |decibel| format!("{decibel:.1} dB")),
+            tensor.signal_to_noise_db.map_or("–".into(), |decibel| format!("{} dB", fixed(decibel, 1))),
         ]
     });
     Table::new(["tensor", "bits", "largest", "clipped at", "signal to noise"], rows)
@@ -158,10 +164,10 @@ fn tensor_table(summary: &Summary<'_>) -> Table {
 
 fn accuracies(summary: &Summary<'_>) -> String {
     format!(
-        "test accuracy {:.2} % quantized, {:.2} % float ({:+.2} points) on {} images; loss {:.4} and {:.4}",
+        "test accuracy {:.2} % quantized, {:.2} % float ({} points) on {} images; loss {:.4} and {:.4}",
         100.0 * summary.accuracy,
         100.0 * summary.float_accuracy,
-        100.0 * (summary.accuracy - summary.float_accuracy),
+        signed(100.0 * (summary.accuracy - summary.float_accuracy), 2),
         summary.images,
         summary.loss,
         summary.float_loss
@@ -198,7 +204,9 @@ fn write_report(
     };
     let report = Report {
         title: format!("Quantized to {} bits without training", summary.bits),
-        intro: vec![format!("The {}.", accuracies(summary))],
+        intro: std::iter::once(format!("The {}.", accuracies(summary)))
+            .chain(summary.warnings.iter().map(|said| format!("Warning: {said}.")))
+            .collect(),
         sections: vec![
             Section { title: "Clipping".into(), blocks: vec![Block::Table(tensor_table(summary))] },
             Section {

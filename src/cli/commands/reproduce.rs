@@ -48,6 +48,7 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     let datasets = names.iter().map(load).collect::<Result<Vec<Dataset>>>()?;
     let options = PlanOptions { seeds: args.seeds, overrides: settings };
     let plan = Plan::new(args.preset, &options, &method_names(), &datasets)?;
+    plan.scale_warning(&datasets).iter().for_each(|said| output.warn(said));
     let shard = args.part();
     let gpu = super::open_gpu(global)?;
     if !args.plan {
