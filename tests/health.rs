@@ -315,6 +315,34 @@ fn numbers_that_end() {
     assert_eq!(steps(&out), steps(&whole));
 }
 
+/// An α that is driven to its floor, a ReLU network that a huge rate has killed: the run goes on, and says once what stands still and where.
+#[test]
+fn what_no_longer_learns_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let common = "train-limit = 32\ntest-limit = 16\nbatch-size = 8\nsgt = false\n";
+    let train = |name: &str, settings: &str| {
+        let out = folder.path().join(name);
+        let (notes, outcome) = train_on(common::gpu(), &format!("{common}{settings}"), &out, |_| {});
+        outcome.unwrap();
+        let lines: Vec<serde_json::Value> = metric_lines(&out).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (notes, lines.into_iter().filter(|line| line["kind"] == "epoch").collect::<Vec<_>>())
+    };
+    let (notes, epochs) = train("floor", "epochs = 3\nlr = 0.05\nbits = \"4,2\"\nalpha-decay = 1e6\n");
+    let floors: Vec<_> = notes.iter().filter(|note| note.contains("floor")).collect();
+    assert!(
+        floors.len() == 1 && floors[0].starts_with("warning: epoch 1: act1.alpha, act2.alpha are at their floors"),
+        "{notes:?}"
+    );
+    assert!(epochs.iter().all(|line| line["at_floor"] == serde_json::json!(["act1.alpha", "act2.alpha"])), "{epochs:?}");
+
+    let (notes, epochs) = train("dead", "epochs = 5\nlr = 2\n");
+    assert!(notes.len() == 1 && notes[0].contains("conv1, conv2: every gradient was exactly 0"), "{notes:?}");
+    assert!(notes[0].contains("--lr") && epochs.iter().all(|line| line["at_floor"].is_null()), "{epochs:?}");
+
+    let (notes, _) = train("alive", "epochs = 3\nlr = 0.05\nbits = \"4,2\"\n");
+    assert!(notes.is_empty(), "{notes:?}");
+}
+
 /// A run that stopped on such a step has kept the state before it: it can go on from there with another policy.
 #[test]
 fn the_last_good_state_is_kept() {

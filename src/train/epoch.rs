@@ -1,6 +1,6 @@
 //! The figures of an epoch.
 
-use super::{EpochLine, Trainer, running::Running};
+use super::{EpochLine, Trainer, running::Running, standstill};
 use crate::{Result, metrics::Evaluation, quant::QuantizerState};
 
 impl Trainer<'_> {
@@ -22,7 +22,15 @@ impl Trainer<'_> {
         let seconds = std::mem::take(&mut running.epoch_seconds);
         let mean = |sum: f64| sum / images.max(1.0);
         let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
-        let QuantizerState { alpha, step_size, weight_range } = self.quantizers(&self.parameters().await?).await?;
+        let parameters = self.parameters().await?;
+        let layout = &self.network.layout;
+        let without_gradient = match running.has_gradients {
+            true => {
+                standstill::without_gradient(layout, &self.gpu.read(&self.network.gradients, 0, parameters.len() as u64).await?)
+            }
+            false => Vec::new(),
+        };
+        let QuantizerState { alpha, step_size, weight_range } = self.quantizers(&parameters).await?;
         Ok(EpochLine {
             epoch: epoch + 1,
             step: running.step,
@@ -38,6 +46,8 @@ impl Trainer<'_> {
             alpha,
             step_size,
             weight_range,
+            at_floor: standstill::at_floor(layout, &parameters),
+            without_gradient,
             seconds,
             images_per_second: images / seconds.max(1e-9),
         })

@@ -17,6 +17,7 @@ mod running;
 mod schedule;
 mod setup;
 mod snapshots;
+mod standstill;
 mod start;
 mod trainer;
 mod writer;

@@ -1,6 +1,6 @@
 //! What goes into a run and what comes out of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EpochLine, StepLine};
 use crate::metrics::Evaluation;
@@ -72,6 +72,8 @@ pub(super) struct Record {
     pub seconds: f64,
     /// The step that it last began or went on from.
     pub begun_at: Option<u64>,
+    /// What has been said that is said once.
+    said: BTreeSet<String>,
 }
 
 impl Record {
@@ -83,6 +85,11 @@ impl Record {
     pub fn add_epoch(&mut self, line: EpochLine) {
         make_room(&mut self.epochs);
         self.epochs.push(line);
+    }
+
+    /// Whether `what` has not been said yet. It counts as said from now on.
+    pub fn say_once(&mut self, what: &str) -> bool {
+        self.said.insert(what.into())
     }
 
     /// Forgets what came after step `step`: the run begins there, or goes on.

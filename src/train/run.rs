@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Observer, Outcome, Start, Trainer, lines::Line, outcome::Record, running::Running, snapshots::snapshot_images};
+use super::{
+    Observer, Outcome, Start, Trainer, lines::Line, outcome::Record, running::Running, snapshots::snapshot_images, standstill,
+};
 use crate::{Error, Result, batch::ResidentData, config::Cadence, metrics::Evaluation, model::Model};
 
 /// Metrics are fetched at most this often while an epoch goes on.
@@ -42,6 +44,9 @@ impl Trainer<'_> {
                 None => None,
             };
             let line = self.epoch_line(epoch, &mut running, &tested, validated.as_ref()).await?;
+            if let Some(said) = standstill::warning(&line, running.record, last == self.total_steps) {
+                observer.note(&said);
+            }
             running.folder.write(&Line::Epoch(&line))?;
             running.epoch_is_open = false;
             observer.epoch(&line);
@@ -83,6 +88,7 @@ impl Trainer<'_> {
             running.step += 1;
             running.quantizers.before_step(self.gpu, &self.network, running.step)?;
             self.step.submit(self.gpu, parts as u32)?;
+            running.has_gradients = true;
             running.quantizers.after_step(self.gpu, &self.network, running.step)?;
             if running.harvest.as_ref().is_some_and(|harvest| harvest.is_ready()) {
                 self.take_in(running, observer).await?;

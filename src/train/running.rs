@@ -21,6 +21,8 @@ pub(super) struct Running<'a> {
     pub masking: MaskingProgress,
     pub skips: Skips,
     pub epoch_seconds: f64,
+    /// Whether the device has the gradients of the last step: not where the run goes on and has made none yet.
+    pub has_gradients: bool,
     /// Whether the last step is in an epoch that has no line yet.
     pub epoch_is_open: bool,
     pub quantizers: QuantizerHistory,
@@ -58,6 +60,7 @@ impl<'a> Running<'a> {
             masking: progress.map_or_else(MaskingProgress::default, |progress| progress.masking),
             skips: progress.map_or_else(Skips::default, |progress| progress.skips),
             epoch_seconds: progress.map_or(0.0, |progress| progress.epoch_seconds),
+            has_gradients: false,
             // The sums of an epoch with a line are 0.
             epoch_is_open: progress.is_some_and(|progress| progress.epoch_sums != [0.0; 4]),
             quantizers,
