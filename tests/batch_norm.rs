@@ -968,9 +968,145 @@ fn batches_without_statistics_are_refused() {
         };
     let message = refusal(&format!("{TINY}{}", small_network()), 8);
     assert!(message.contains("--batch-size 16") && message.contains("to 8"), "{message}");
-    let network = GOLDEN_NETWORK;
-    let message = refusal(&format!("train-limit = 33\nbatch-size = 16\n{network}"), 16);
-    assert!(message.contains("--batch-size 16") && message.contains("no variance"), "{message}");
+    let short = format!("train-limit = 33\nbatch-size = 16\n{GOLDEN_NETWORK}");
+    let message = refusal(&short, 16);
+    assert!(message.contains("--batch-size 16") && message.contains("no variance") && message.contains("bn3"), "{message}");
+    // The third step is the one: a run that ends before it, or has frozen its statistics by then, is none of those.
+    assert!(refusal(&format!("steps = 3\n{short}"), 16).contains("--freeze-bn-after 2"));
+    refusal(&format!("freeze-bn-after = 3\n{short}"), 16);
+    let accepted = |settings: &str, most: u32| {
+        if let Err(error) = Trainer::in_parts(gpu(), &run_config(settings, &dataset, nowhere), &dataset, most) {
+            panic!("{settings}: {error}");
+        }
+    };
+    accepted(&format!("steps = 2\n{short}"), 16);
+    accepted(&format!("freeze-bn-after = 2\n{short}"), 16);
+    let single = format!("train-limit = 3\nbatch-size = 1\n{GOLDEN_NETWORK}");
+    assert!(refusal(&format!("steps = 1\n{single}"), 1).contains("a batch of one image has no variance"));
+    accepted(&format!("freeze-bn-after = 0\n{single}"), 1);
+    // Many values a channel in one image: torch.nn.BatchNorm2d takes it.
+    accepted(&format!("train-limit = 3\nbatch-size = 1\n{}", small_network()), 1);
+    // Validation takes its share first: 26 of 33 are left, 10 in the last batch; of 34, 33.
+    accepted(&format!("validation-share = 0.2\n{short}"), 16);
+    refusal(&format!("validation-share = 0.03\ntrain-limit = 34\nbatch-size = 16\n{GOLDEN_NETWORK}"), 16);
+}
+
+/// One value a channel and image.
+const SINGLE_VALUES: &str = r#"
+[network]
+layers = [
+    { type = "linear", name = "fc1", out-features = 6 },
+    { type = "batch-norm", name = "b1" },
+    { type = "activation", name = "act1" },
+    { type = "linear", name = "fc2", out-features = 10 },
+]
+"#;
+
+/// Notes what is said.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl saliq::train::Observer for Notes {
+    fn note(&mut self, text: &str) {
+        self.0.push(text.into());
+    }
+}
+
+/// A run's tensors, the KL terms of its steps, and what was said.
+fn run_of(settings: &str) -> (Tensors, Vec<f64>, Vec<String>) {
+    let (folder, dataset) = (tempfile::tempdir().unwrap(), mini());
+    let config = run_config(&format!("test-limit = 4\n{settings}"), &dataset, folder.path());
+    let mut trainer = Trainer::new(gpu(), &config, &dataset).unwrap_or_else(|error| panic!("{settings}: {error}"));
+    let mut notes = Notes::default();
+    let outcome = pollster::block_on(trainer.run(Start::New, &mut notes)).unwrap_or_else(|error| panic!("{settings}: {error}"));
+    let kl = outcome.steps.iter().map(|line| line.kl).collect();
+    (Tensors::open(&folder.path().join("model.safetensors")), kl, notes.0)
+}
+
+/// Half of two images is one: it has no variance, is not masked, and moves no running statistics, as if it were plain training.
+#[test]
+fn a_masked_part_of_one_image_is_left_out() {
+    let settings =
+        |batch: u32, more: &str| format!("train-limit = 12\nbatch-size = {batch}\nlr = 1e-12\n{more}\n{SINGLE_VALUES}");
+    let smoot = "sgt-variant = \"smoot\"\nsteps = 5";
+    let (lone, kl, notes) = run_of(&settings(2, smoot));
+    let (plain, ..) = run_of(&settings(2, "sgt = false\nsteps = 5"));
+    assert_eq!([&lone, &plain].map(|run| run.i64("b1.num_batches_tracked")), [[5], [5]]);
+    for name in ["b1.running_mean", "b1.running_var"] {
+        let expected: Vec<f64> = plain.f32(name).into_iter().map(f64::from).collect();
+        assert_close(name, &lone.f32(name), &expected, 1e-6);
+    }
+    assert_eq!(kl, [0.0; 5]);
+    assert!(notes.len() == 1 && notes[0].contains("step 1") && notes[0].contains("batch norm b1"), "{notes:?}");
+    // Two of four count, and so does one alone once the statistics are frozen.
+    let (pairs, kl, notes) = run_of(&settings(4, "sgt-variant = \"smoot\"\nsteps = 3"));
+    assert!(pairs.i64("b1.num_batches_tracked") == [6] && kl.iter().all(|&kl| kl > 0.0) && notes.is_empty(), "{kl:?} {notes:?}");
+    let (frozen, kl, notes) = run_of(&settings(2, &format!("{smoot}\nfreeze-bn-after = 2")));
+    assert!(frozen.i64("b1.num_batches_tracked") == [2] && notes.len() == 1, "{notes:?}");
+    assert!(kl[..2] == [0.0; 2] && kl[2..].iter().all(|&kl| kl > 0.0), "{kl:?}");
+}
+
+/// Torch divides by n − 1; a batch of a single value moves nothing at all.
+#[test]
+fn a_single_value_moves_no_running_statistics() {
+    let case = Case { shape: Shape::new(5, 1, 1), first: 1, each: [3, 1], batches: 2, parts: 2 };
+    let mut random = Random(11);
+    let z = case.random(&mut random, 0.4);
+    let (norm, flat, indices) = case.parameters(&mut random);
+    let (factors, _) = batch_norm_inference(&norm, false);
+    let moments = upload(&vec![UNTOUCHED; case.batches * case.parts * 16]);
+    let bindings = [&case.images(false), &step(case.each[0]), &case.upload(&z), &moments];
+    run("batch_norm_moments", case.sizes().constant("PARTS", case.parts as u32), &bindings, case.first_stage());
+    let (parameters, coefficients) = (upload(&flat), upload(&vec![UNTOUCHED; 4 * case.batches * 8]));
+    let specialization = case
+        .second_stage(indices, 9)
+        .feature("moves", true)
+        .constant("VARIANCE_INDEX", indices[3])
+        .constant("COUNT_INDEX", indices[4]);
+    let bindings =
+        [&parameters, &case.images(false), &step(case.each[0]), &moments, &upload_factors(&case, &factors), &coefficients];
+    run("batch_norm_update", specialization, &bindings, [groups(case.shape.channels), 1, 1]);
+    let moved: Vec<f32> = read(&parameters, flat.len());
+    let values = case.batch(&z, 0);
+    for channel in 0..5 {
+        let own: Vec<f64> = (0..3).map(|image| values[image * 5 + channel]).collect();
+        let mean = own.iter().sum::<f64>() / 3.0;
+        let variance = own.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 2.0;
+        for (index, before, batch) in [(2, norm.mean[channel], mean), (3, norm.variance[channel], variance)] {
+            let now = f64::from(moved[indices[index] as usize + channel]);
+            assert!((now - (0.9 * before + 0.1 * batch)).abs() < 1e-5, "{index} of channel {channel}: {now}");
+        }
+    }
+    assert_eq!(moved[indices[4] as usize], flat[indices[4] as usize] + 1.0);
+}
+
+/// Where the statistics are frozen from the beginning, a batch may be cut as without batch norm.
+#[test]
+fn frozen_statistics_do_not_need_a_whole_batch() {
+    let dataset = mini();
+    let settings = format!(
+        "train-limit = 16\ntest-limit = 4\nbatch-size = 8\nsteps = 2\nlr = 0.05\nmask-fill = \"zero\"\nfreeze-bn-after = 0\n{GOLDEN_NETWORK}"
+    );
+    let [whole, parts] = [8, 3].map(|most| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = run_config(&settings, &dataset, folder.path());
+        let mut trainer = Trainer::in_parts(gpu(), &config, &dataset, most).unwrap();
+        pollster::block_on(trainer.run(Start::New, &mut Silent)).unwrap();
+        pollster::block_on(trainer.parameters()).unwrap()
+    });
+    assert_close("parameters", &parts, &doubles(&whole), 1e-6);
+}
+
+/// α's are calibrated on batches that have statistics.
+#[test]
+fn calibration_leaves_a_lone_image_out() {
+    let alphas = |limit: u32| {
+        let settings =
+            format!("train-limit = {limit}\nbatch-size = 16\nsteps = 1\nlr = 1e-30\nbits = \"4,4,4\"\n{GOLDEN_NETWORK}");
+        let (tensors, ..) = run_of(&settings);
+        ["act1", "act2", "act3"].map(|name| tensors.f32(&format!("{name}.alpha"))[0])
+    };
+    assert_eq!(alphas(17), alphas(16));
 }
 
 #[test]

@@ -67,6 +67,19 @@ impl NetworkConfig {
         self.layers.iter().any(|layer| matches!(layer, LayerConfig::BatchNorm { .. }))
     }
 
+    /// The first batch norm for which an image is a single value a channel, where there is one: a batch of one image has no variance for it
+    /// (torch.nn refuses it too).
+    ///
+    /// # Errors
+    /// As [`shapes`](Self::shapes).
+    pub fn single_value_norm(&self) -> Result<Option<&str>> {
+        let found = self.layers.iter().zip(self.shapes()?).find_map(|(layer, shape)| match layer {
+            LayerConfig::BatchNorm { name } if shape.pixels() == 1 => Some(name.as_str()),
+            _ => None,
+        });
+        Ok(found)
+    }
+
     /// Weights and biases (without α) of a network whose [`shapes`](Self::shapes) are given.
     fn parameters(&self, shapes: &[Shape]) -> u128 {
         let mut input = self.input;

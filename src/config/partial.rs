@@ -106,6 +106,8 @@ settings! {
         #[arg(value_name = "B1,B2")]
         bits: BitsList,
         /// Weight quantizer [default: sawb]
+        ///
+        /// dorefa's levels go from -1 to 1 whatever the scale of the weights is: it is for networks that are trained with it from the beginning.
         #[arg(value_name = "NAME")]
         weight_quant: WeightQuantizer,
         /// A range for every output channel of a weight instead of one for the tensor [default: false]
@@ -178,7 +180,8 @@ settings! {
         /// style. hlgm: no masking in the first epoch (--sgt-warmup-epochs), then by turns, from step to step, the features of lowest and
         /// those of highest gradient are masked. smoot: the share of a batch's images that is masked (the first of the shuffled batch, with
         /// --no-shuffle the same images in every epoch; the others have no KL term) begins at 1/2 and, after every epoch, rises by 1/8 up to
-        /// 1 if the mean cross entropy of the epoch is no higher than that of the epoch before, else falls by 1/8 down to 1/8.
+        /// 1 if the mean cross entropy of the epoch is no higher than that of the epoch before, else falls by 1/8 down to 1/8. One image
+        /// alone is not masked where a batch norm has no variance of it.
         #[arg(value_name = "NAME")]
         sgt_variant: SgtVariant,
         /// Epochs before masking begins: plain training until then [default: 1 with --sgt-variant hlgm, else 0]

@@ -404,6 +404,11 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
+    /// The last step in which batch norms take the statistics of their batch; 0 where none does, `u64::MAX` where all do.
+    pub fn last_step_with_batch_statistics(&self) -> u64 {
+        if self.network.has_batch_norm() { self.freeze_bn_after.unwrap_or(u64::MAX) } else { 0 }
+    }
+
     /// The bits for people: `float`, or `(4,2)`.
     pub fn quantization_label(&self) -> String {
         match self.quantization.label().as_str() {

@@ -7,9 +7,11 @@ use super::{
     batch_norm_moments::Moments,
 };
 
-/// Coefficients of a batch with these moments of z; `norm` moves on, unless it is `frozen`: then its statistics take the batch's place.
+/// Coefficients of a batch with these moments of z; `norm` moves on, unless it is `frozen`: then its statistics take the batch's place. A single
+/// value has no variance and moves nothing.
 pub fn batch_norm_update(moments: &[Moments], factors: &[Factor], norm: &mut Norm, frozen: bool) -> Vec<Coefficients> {
-    if !frozen {
+    let counts = !frozen && moments.iter().all(|moments| moments.count > 1.0);
+    if counts {
         norm.batches += 1.0;
     }
     let mut of = |channel: usize| {
@@ -18,10 +20,11 @@ pub fn batch_norm_update(moments: &[Moments], factors: &[Factor], norm: &mut Nor
         let (mut center, mut normalize) = (mean, inverse / (squares / count * inverse.powi(2) + EPSILON).sqrt());
         if frozen {
             (center, normalize) = (factor * norm.mean[channel], inverse * inverse_deviation);
-        } else {
+        }
+        if counts {
             let move_on = |running: &mut f64, value: f64| *running = (1.0 - MOMENTUM) * *running + MOMENTUM * value;
             move_on(&mut norm.mean[channel], mean * inverse);
-            move_on(&mut norm.variance[channel], squares / (count - 1.0).max(1.0) * inverse.powi(2));
+            move_on(&mut norm.variance[channel], squares / (count - 1.0) * inverse.powi(2));
         }
         Coefficients { center, normalize, scale: norm.scale[channel] * normalize, shift: norm.shift[channel] }
     };

@@ -8,7 +8,8 @@
 //!   lowest and the k of highest gradient, beginning with the lowest.
 //! - **SMOOT-style**: the first share s of every batch (whose order is random) is masked, the other images have no KL term. s begins at
 //!   1/2. After every epoch beyond the warm-up, s rises by 1/8 up to 1 if the epoch's mean cross entropy of the clean images is no higher
-//!   than the epoch's before, else it falls by 1/8 down to 1/8. M = round(s · images of the batch).
+//!   than the epoch's before, else it falls by 1/8 down to 1/8. M = round(s · images of the batch). Where one image alone has no
+//!   statistics for a batch norm, M = 1 becomes 0: the masked part of that step is left out.
 //!
 //! The host decides, from sums it reads back for the metrics anyway, while it writes the table of an epoch's steps: a step still has no
 //! round-trip to the host.
@@ -27,6 +28,8 @@ pub struct StepMasking {
     pub images: u32,
     /// The features of highest gradient instead of the lowest.
     pub highest: bool,
+    /// One image was to be masked, and is not: see [`MaskingSchedule::without_lone_images`].
+    pub left_out: bool,
 }
 
 impl StepMasking {
@@ -69,27 +72,39 @@ pub struct MaskingSchedule {
     variant: SgtVariant,
     warmup_epochs: u64,
     steps_per_epoch: u64,
+    /// Up to this step one image alone is not masked.
+    no_lone_images_until: u64,
 }
 
 impl MaskingSchedule {
     /// The schedule of `sgt` for epochs of `steps_per_epoch`.
     pub fn new(sgt: &SgtConfig, steps_per_epoch: u64) -> MaskingSchedule {
-        MaskingSchedule { variant: sgt.variant, warmup_epochs: u64::from(sgt.warmup_epochs), steps_per_epoch }
+        MaskingSchedule {
+            variant: sgt.variant,
+            warmup_epochs: u64::from(sgt.warmup_epochs),
+            steps_per_epoch,
+            no_lone_images_until: 0,
+        }
+    }
+
+    /// The schedule that, up to step `last`, masks none where it would mask one image alone: a batch of its own for batch norms, of which there
+    /// may be no variance.
+    pub fn without_lone_images(self, last: u64) -> MaskingSchedule {
+        MaskingSchedule { no_lone_images_until: last, ..self }
     }
 
     /// The masking of step `step`, counted from 1, for a batch of `batch` images.
     pub fn step(&self, step: u64, batch: u32, progress: &MaskingProgress) -> StepMasking {
         let Some(after_warmup) = (step - 1).checked_sub(self.warmup_epochs * self.steps_per_epoch) else {
-            return StepMasking { images: 0, highest: false };
+            return StepMasking { images: 0, highest: false, left_out: false };
         };
-        match self.variant {
-            SgtVariant::Standard => StepMasking { images: batch, highest: false },
-            SgtVariant::Hlgm => StepMasking { images: batch, highest: !after_warmup.is_multiple_of(2) },
-            SgtVariant::Smoot => {
-                let eighths = progress.eighths.min(EIGHTHS);
-                StepMasking { images: (batch * eighths + EIGHTHS / 2) / EIGHTHS, highest: false }
-            }
-        }
+        let (images, highest) = match self.variant {
+            SgtVariant::Standard => (batch, false),
+            SgtVariant::Hlgm => (batch, !after_warmup.is_multiple_of(2)),
+            SgtVariant::Smoot => ((batch * progress.eighths.min(EIGHTHS) + EIGHTHS / 2) / EIGHTHS, false),
+        };
+        let left_out = images == 1 && step <= self.no_lone_images_until;
+        StepMasking { images: if left_out { 0 } else { images }, highest, left_out }
     }
 
     /// The share of masked images, where the variant adapts it.
@@ -159,8 +174,22 @@ mod tests {
     }
 
     #[test]
+    fn one_image_alone_is_left_out_while_batch_norms_take_statistics() {
+        let rule = schedule(SgtVariant::Smoot, 0).without_lone_images(5);
+        let of = |step, batch| {
+            let own = rule.step(step, batch, &MaskingProgress::default());
+            (own.images, own.left_out)
+        };
+        assert_eq!([2, 3, 4, 16].map(|batch| of(5, batch)), [(0, true), (2, false), (2, false), (8, false)]);
+        assert_eq!(of(6, 2), (1, false), "frozen from there on");
+        assert_eq!(of(5, 1), (0, true));
+        let all = schedule(SgtVariant::Standard, 0).without_lone_images(u64::MAX);
+        assert_eq!(all.step(1, 2, &MaskingProgress::default()).images, 2);
+    }
+
+    #[test]
     fn cutting_a_batch_masks_the_same_images() {
-        let own = StepMasking { images: 5, highest: false };
+        let own = StepMasking { images: 5, highest: false, left_out: false };
         assert_eq!(own.unmasked(0, 12), 7);
         let parts = [(0, 4), (4, 4), (8, 4)].map(|(offset, count)| own.unmasked(offset, count));
         assert_eq!(parts, [0, 3, 4]);

@@ -43,7 +43,11 @@ pub async fn calibrate_activations(
     let &CalibrationStart { layout, parameters, batch_size, live } = start;
     let pass = ActivationPass { network, quantization, layout, parameters, normalization, live: live.then_some(batch_size) };
     let wanted = ParameterLayout::new(network, quantization)?;
-    let images = data.count.min(BATCHES.saturating_mul(batch_size));
+    let mut images = data.count.min(BATCHES.saturating_mul(batch_size));
+    // One image left over has no statistics.
+    if live && images > 1 && images % batch_size == 1 && network.single_value_norm()?.is_some() {
+        images -= 1;
+    }
     let shapes = network.shapes()?;
     let mut samples: Vec<(&Parameter, Sample)> = wanted
         .calibrated()

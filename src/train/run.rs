@@ -80,6 +80,9 @@ impl Trainer<'_> {
         let (epoch, first) = (running.step / self.steps_per_epoch, running.step % self.steps_per_epoch);
         let table = self.table(epoch, first, &running.masking);
         self.batch.write_table(self.gpu, &table);
+        if let Some(said) = self.left_out(&table, &running.masking)?.filter(|_| running.record.say_once("masked part")) {
+            observer.note(&said);
+        }
         let mut remaining = &table[..];
         while running.step < last {
             let log_slot = remaining[0].log_slot;

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result, Shortage,
-    config::{LayerConfig, RunConfig},
+    config::RunConfig,
     data::{Dataset, Split},
     gpu::Gpu,
     layout::groups,
@@ -44,7 +44,7 @@ pub(super) fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: b
         let asked = format!("one image's activations need {bytes} bytes twice and {adapter} binds at most {limit}");
         return Err(Error::OutOfMemory(Shortage::new(asked, "make the network smaller")));
     }
-    let images = if config.network.has_batch_norm() {
+    let images = if config.last_step_with_batch_statistics() > 0 {
         images
     } else {
         let cost = Cost::new(&config.network, &config.quantization)?;
@@ -62,7 +62,7 @@ pub(super) fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: b
 pub(super) fn fewer_images(config: &RunConfig, images: u32, shortage: &Shortage) -> Result<u32> {
     let asked = &shortage.asked;
     match images {
-        _ if config.network.has_batch_norm() => Err(Error::OutOfMemory(Shortage::new(
+        _ if config.last_step_with_batch_statistics() > 0 => Err(Error::OutOfMemory(Shortage::new(
             format!("{asked}, and batch norm needs a batch as a whole"),
             format!("lower --batch-size (now {})", config.batch_size),
         ))),
@@ -74,9 +74,17 @@ pub(super) fn fewer_images(config: &RunConfig, images: u32, shortage: &Shortage)
     }
 }
 
-/// Refuses batches that batch norms have no statistics for: those cut into parts, and those of a single value a channel.
-pub(super) fn check_batch_norm(config: &RunConfig, images: u32, batch_size: u32, part_images: u32) -> Result<()> {
-    if !config.network.has_batch_norm() {
+/// Refuses a run one of whose `total_steps` steps takes statistics of a batch that batch norms have none for: one that is cut into parts, or
+/// a single value a channel. (A masked part of one image is left out: [`crate::sgt::MaskingSchedule::without_lone_images`].)
+pub(super) fn check_batch_norm(
+    config: &RunConfig,
+    images: u32,
+    batch_size: u32,
+    part_images: u32,
+    total_steps: u64,
+) -> Result<()> {
+    let last = config.last_step_with_batch_statistics().min(total_steps);
+    if last == 0 {
         return Ok(());
     }
     if part_images < batch_size {
@@ -85,18 +93,20 @@ pub(super) fn check_batch_norm(config: &RunConfig, images: u32, batch_size: u32,
              lower --batch-size to {part_images}"
         )));
     }
-    let shapes = config.network.shapes()?;
-    let is_norm = |layer: &LayerConfig| matches!(layer, LayerConfig::BatchNorm { .. });
-    let layers = config.network.layers.iter().zip(shapes).filter(|(layer, _)| is_norm(layer));
-    let pixels = layers.map(|(_, shape)| shape.pixels()).min().unwrap_or(1);
-    let last = (images - 1) % batch_size + 1;
-    if last == 1 && pixels == 1 {
-        return Err(Error::Usage(format!(
-            "--batch-size {batch_size}: the last batch of {images} images is a single one, which has no variance for batch norm; \
-             choose another --batch-size or --train-limit"
-        )));
+    let Some(norm) = config.network.single_value_norm()? else { return Ok(()) };
+    let (first, what) = match (batch_size, images % batch_size) {
+        (1, _) => (1, "a batch of one image".to_string()),
+        (_, 1) => (u64::from(images.div_ceil(batch_size)), format!("the last batch of {images} images is a single one, which")),
+        _ => return Ok(()),
+    };
+    if first > last {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::Usage(format!(
+        "--batch-size {batch_size}: {what} has no variance for batch norm {norm}, for which an image is one value a channel; \
+         choose another --batch-size or --train-limit, or --freeze-bn-after {} for the running statistics from there on",
+        first - 1
+    )))
 }
 
 #[cfg(test)]

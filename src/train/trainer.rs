@@ -87,12 +87,12 @@ impl<'a> Trainer<'a> {
         let batch_size = config.batch_size.min(train.count);
         let twins = config.sgt.enabled;
         let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
-        check_batch_norm(config, train.count, batch_size, part_images)?;
+        let steps_per_epoch = u64::from(train.count.div_ceil(batch_size));
+        let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
+        check_batch_norm(config, train.count, batch_size, part_images, total_steps)?;
         let slots = if twins { 2 * part_images } else { part_images };
         let options = NetworkOptions { slots, training: true, gradients: true, precision: config.precision };
         let network = Network::new(gpu, &config.network, &config.quantization, options)?;
-        let steps_per_epoch = u64::from(train.count.div_ceil(batch_size));
-        let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
         let parts_per_epoch = (steps_per_epoch * u64::from(batch_size.div_ceil(part_images))).max(1);
         let batch = Batch::in_chunks(gpu, part_images, twins, parts_per_epoch, network.chunk())?;
         let metrics = Metrics::new(gpu, part_images, steps_per_epoch)?;
@@ -125,6 +125,10 @@ impl<'a> Trainer<'a> {
         let step = TrainingStep::record(gpu, &inputs, &options)?;
         pipelines::prepare(gpu, &step.recordings())?;
         let evaluate = |data: &ResidentData| Evaluator::record(gpu, &network, data, normalization, part_images);
+        let mut masking_schedule = MaskingSchedule::new(&config.sgt, steps_per_epoch);
+        if config.network.single_value_norm()?.is_some() {
+            masking_schedule = masking_schedule.without_lone_images(config.last_step_with_batch_statistics());
+        }
         let (evaluator, validator) = (evaluate(&test)?, validation.as_ref().map(evaluate).transpose()?);
         // What checkpoints are copied through must fit beside all of it.
         Staging::try_room(gpu, u64::from(network.layout.padded_length()) * 4 * (1 + optimizer.states.len() as u64))?;
@@ -148,7 +152,7 @@ impl<'a> Trainer<'a> {
             steps_per_epoch,
             total_steps,
             schedule: Schedule::new(config, steps_per_epoch, total_steps),
-            masking: MaskingSchedule::new(&config.sgt, steps_per_epoch),
+            masking: masking_schedule,
         })
     }
 
@@ -223,6 +227,19 @@ impl<'a> Trainer<'a> {
     /// Parameters as they are now, flat.
     pub async fn parameters(&self) -> Result<Vec<f32>> {
         self.gpu.read(&self.network.parameters, 0, u64::from(self.network.layout.padded_length())).await
+    }
+
+    /// What there is to say of the first step of `table` whose masked part is left out, where there is one.
+    pub(super) fn left_out(&self, table: &[StepRecord], progress: &MaskingProgress) -> Result<Option<String>> {
+        let is_left_out = |record: &&StepRecord| self.masking.step(u64::from(record.step), record.batch, progress).left_out;
+        let Some(record) = table.iter().find(is_left_out) else { return Ok(None) };
+        Ok(Some(format!(
+            "step {}: of its batch of {} one image would be masked, which has no variance for batch norm {}: in such steps none is, and \
+             there is no KL term; batches of 12 images and more always have two",
+            record.step,
+            record.batch,
+            self.config.network.single_value_norm()?.unwrap_or_default()
+        )))
     }
 
     /// The table entries of the epoch's steps from `first` (counted in the epoch, from 0) on.
