@@ -147,8 +147,8 @@ pub fn config(bytes: &[u8]) {
 /// A picture for a grey and for a coloured network.
 pub fn picture(bytes: &[u8]) {
     for shape in [Shape::new(1, 5, 7), Shape::new(3, 4, 3)] {
-        if let Some(pixels) = one_line(report::parse_picture(Path::new(NAME), bytes, shape, false)) {
-            assert_eq!(pixels.len(), shape.elements() as usize);
+        if let Some(picture) = one_line(report::parse_picture(Path::new(NAME), bytes, shape, false)) {
+            assert_eq!(picture.pixels.len(), shape.elements() as usize);
         }
     }
 }

@@ -190,11 +190,13 @@ impl Grid<'_> {
             n if n > MAX_ROWS => format!(" The first {MAX_ROWS} of {n} images."),
             _ => String::new(),
         };
+        let known = self.labels.iter().take(MAX_ROWS).any(|&label| label != UNKNOWN_LABEL);
+        let (class, wrong) =
+            if known { ("Below the image its true class; below", ", ✗ (red) where it is wrong") } else { ("Below", "") };
         format!(
             "Saliency: {scored}{mean}; each map has its own scale, {limit} the 99.5th percentile of its |values|. \
              Overlay: the map on the image. Masked: the image with its least salient pixels{ranked} replaced by noise. \
-             Below the image its true class; below each group the model's prediction for the unmasked image and its probability, \
-             ✗ (red) where it is wrong.{cut}"
+             {class} each group the model's prediction for the unmasked image and its probability{wrong}.{cut}"
         )
     }
 }

@@ -22,7 +22,7 @@ pub use filmstrip::Filmstrip;
 pub use grid::{Grid, GridColumn};
 pub use histograms::DistributionChart;
 pub use html::{Block, Report, Section};
-pub use picture::{parse_picture, read_picture};
+pub use picture::{Ground, Picture, luminance, parse_picture, read_picture};
 pub use quantizers::{QuantizerTrace, quantizer_charts};
 pub use table::{ResultRow, Table, result_table};
 pub(crate) use table::{bytes, fixed, markdown_text, signed, thousands};

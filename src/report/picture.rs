@@ -3,10 +3,11 @@
 use std::{io::Cursor, path::Path};
 
 use image::{
-    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits,
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits, Rgb, RgbImage, Rgba,
     codecs::png::PngDecoder,
     error::{DecodingError, ImageFormatHint, LimitError, LimitErrorKind},
     imageops::FilterType,
+    metadata::Orientation,
 };
 
 use crate::{
@@ -22,13 +23,44 @@ const MOST_SIDE: u32 = 16_384;
 /// Pixels that are decoded, whatever the sides.
 const MOST_PIXELS: u64 = 1 << 26;
 
-/// The PNG picture at `path` as bytes [channel, row, column] of `shape`: scaled to fit without regard to its proportions, in grey (luminance)
-/// for one channel, in colour for three; transparency is black. `invert` swaps dark and light.
+/// What transparent pixels stand on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// White, under what is dark.
+    White,
+    /// Black, under what is light.
+    Black,
+}
+
+/// A picture as a network takes it, and what was done to it on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Bytes [channel, row, column] of the shape asked for.
+    pub pixels: Vec<u8>,
+    /// What its transparent pixels stand on; none where every pixel is opaque.
+    pub ground: Option<Ground>,
+    /// Whether it was turned or mirrored as the file's EXIF orientation says.
+    pub is_turned: bool,
+    /// Whether every pixel of the file is fully transparent.
+    pub is_transparent: bool,
+}
+
+impl Picture {
+    /// Whether all pixels have one colour, so that nothing is to be seen.
+    pub fn is_blank(&self, shape: Shape) -> bool {
+        let plane = (shape.pixels() as usize).max(1);
+        plane > 1 && self.pixels.chunks(plane).all(|plane| plane.iter().all(|value| *value == plane[0]))
+    }
+}
+
+/// The PNG picture at `path` for a network that takes images of `shape`: turned as its EXIF orientation says, transparent pixels on a ground that
+/// what is visible stands out from, in grey ([`luminance`]) for one channel, in colour for three, then scaled to fit without regard to its
+/// proportions. `invert` swaps dark and light.
 ///
 /// # Errors
 /// [`Error::Io`] for a file that cannot be read, [`Error::Format`] for what is no PNG or is larger than 16,384 pixels a side or
 /// 2^26 pixels, [`Error::Model`] for images of neither one channel nor three.
-pub fn read_picture(path: &Path, shape: Shape, invert: bool) -> Result<Vec<u8>> {
+pub fn read_picture(path: &Path, shape: Shape, invert: bool) -> Result<Picture> {
     parse_picture(path, &read_bounded(path, MOST_BYTES)?, shape, invert)
 }
 
@@ -37,38 +69,73 @@ pub fn read_picture(path: &Path, shape: Shape, invert: bool) -> Result<Vec<u8>> 
 ///
 /// # Errors
 /// As [`read_picture`].
-pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> Result<Vec<u8>> {
+pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> Result<Picture> {
     if shape.channels != 1 && shape.channels != 3 {
         return Err(Error::Model(format!("a picture has 1 channel or 3, the model takes {}", shape.channels)));
     }
     let picture = decode(bytes).map_err(|error| {
         Error::format(path, format!("not a PNG picture of at most {MOST_SIDE} pixels a side and {MOST_PIXELS} in all: {error}"))
     })?;
-    // Over black first: scaling would mix the colours of transparent pixels in.
-    let opaque = if picture.color().has_alpha() { over_black(picture) } else { picture };
-    let scaled = opaque.resize_exact(shape.width, shape.height, FilterType::Triangle);
-    let mut values: Vec<u8> = if shape.channels == 1 {
-        scaled.to_luma8().into_raw()
+    // On its ground first: scaling would mix the colours of transparent pixels in.
+    let (opaque, ground, is_transparent) = on_ground(picture);
+    let orientation = chunks(bytes, *b"eXIf").find_map(|(_, data)| Orientation::from_exif_chunk(data));
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    let (width, height) = if swaps_sides(orientation) { (shape.height, shape.width) } else { (shape.width, shape.height) };
+    let colored = if shape.channels == 1 { DynamicImage::ImageLuma8(grey(&opaque)) } else { opaque.into() };
+    let mut scaled = colored.resize_exact(width, height, FilterType::Triangle);
+    scaled.apply_orientation(orientation);
+    let mut pixels: Vec<u8> = if shape.channels == 1 {
+        scaled.into_luma8().into_raw()
     } else {
-        let rgb = scaled.to_rgb8();
+        let rgb = scaled.into_rgb8();
         (0..3).flat_map(|channel| rgb.pixels().map(move |pixel| pixel[channel]).collect::<Vec<u8>>()).collect()
     };
     if invert {
-        values.iter_mut().for_each(|value| *value = 255 - *value);
+        pixels.iter_mut().for_each(|value| *value = 255 - *value);
     }
-    Ok(values)
+    Ok(Picture { pixels, ground, is_turned: orientation != Orientation::NoTransforms, is_transparent })
 }
 
-fn over_black(picture: DynamicImage) -> DynamicImage {
-    let mut opaque = picture.into_rgba8();
-    for pixel in opaque.pixels_mut() {
-        let alpha = u32::from(pixel[3]);
-        for channel in 0..3 {
-            pixel[channel] = ((u32::from(pixel[channel]) * alpha + 127) / 255) as u8;
-        }
-        pixel[3] = 255;
+/// The grey of a colour as Pillow's `convert("L")` has it, to the bit: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601-7, 2.5.1) with 16 binary places.
+pub fn luminance(rgb: [u8; 3]) -> u8 {
+    let [red, green, blue] = rgb.map(u32::from);
+    // At most 255: the weights add up to 2^16.
+    ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
+}
+
+fn grey(picture: &RgbImage) -> GrayImage {
+    let values = picture.pixels().map(|pixel| luminance(pixel.0)).collect();
+    GrayImage::from_raw(picture.width(), picture.height(), values).unwrap_or_default() // a value a pixel
+}
+
+/// Whether rows become columns.
+fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// The picture without transparency, what its transparent pixels stand on now, and whether all of them are transparent.
+fn on_ground(picture: DynamicImage) -> (RgbImage, Option<Ground>, bool) {
+    if !picture.color().has_alpha() {
+        return (picture.into_rgb8(), None, false);
     }
-    opaque.into()
+    let picture = picture.into_rgba8();
+    // Each pixel counts as far as it is visible.
+    let (mut visible, mut light) = (0u64, 0u64);
+    let mut is_opaque = true;
+    for &Rgba([red, green, blue, alpha]) in picture.pixels() {
+        is_opaque &= alpha == 255;
+        visible += u64::from(alpha);
+        light += u64::from(alpha) * u64::from(luminance([red, green, blue]));
+    }
+    let ground = if 2 * light < 255 * visible { Ground::White } else { Ground::Black };
+    let below = if ground == Ground::White { 255 } else { 0 };
+    let mut opaque = RgbImage::new(picture.width(), picture.height());
+    for (pixel, &Rgba([red, green, blue, alpha])) in opaque.pixels_mut().zip(picture.pixels()) {
+        let mixed = |value: u8| (u32::from(value) * u32::from(alpha) + below * (255 - u32::from(alpha)) + 127) / 255;
+        *pixel = Rgb([red, green, blue].map(|value| mixed(value) as u8));
+    }
+    (opaque, (!is_opaque).then_some(ground), visible == 0)
 }
 
 fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
@@ -78,7 +145,7 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     // For a few rows and what other chunks hold; pixels are bounded below.
     limits.max_alloc = Some(1 << 22);
     // The decoder believes that a palette has whole colours (PNG specification, 11.2.2), and panics where the last is a part of one.
-    if chunk_lengths(bytes, *b"PLTE").any(|length| length % 3 != 0 || !(3..=768).contains(&length)) {
+    if chunks(bytes, *b"PLTE").any(|(length, _)| length % 3 != 0 || !(3..=768).contains(&length)) {
         let hint = ImageFormatHint::Exact(ImageFormat::Png);
         return Err(ImageError::Decoding(DecodingError::new(hint, "a palette has 1 to 256 colours of 3 bytes")));
     }
@@ -91,8 +158,8 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     DynamicImage::from_decoder(decoder)
 }
 
-/// Lengths of the chunks of type `kind`, as far as the file goes (PNG specification, 5.3).
-fn chunk_lengths(bytes: &[u8], kind: [u8; 4]) -> impl Iterator<Item = usize> {
+/// Declared lengths and data of the chunks of type `kind`, as far as the file goes (PNG specification, 5.3); a chunk that is cut has no data.
+fn chunks(bytes: &[u8], kind: [u8; 4]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut rest = bytes.get(8..).unwrap_or_default();
     let chunks = std::iter::from_fn(move || {
         let (length, behind) = rest.split_first_chunk::<4>()?;
@@ -100,9 +167,9 @@ fn chunk_lengths(bytes: &[u8], kind: [u8; 4]) -> impl Iterator<Item = usize> {
         let length = u32::from_be_bytes(*length) as usize;
         // Behind the data are four bytes of checksum.
         rest = length.checked_add(4).and_then(|end| behind.get(end..)).unwrap_or_default();
-        Some((*own_kind, length))
+        Some((*own_kind, length, behind.get(..length).unwrap_or_default()))
     });
-    chunks.filter(move |(own_kind, _)| *own_kind == kind).map(|(_, length)| length)
+    chunks.filter(move |(own_kind, ..)| *own_kind == kind).map(|(_, length, data)| (length, data))
 }
 
 /// Bits of a pixel as the file's header, which a decoder has accepted, says (PNG specification, 11.2.1).
@@ -118,28 +185,142 @@ fn bits_per_pixel(bytes: &[u8]) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use image::{ImageEncoder, LumaA};
+
     use super::*;
+
+    const NAME: &str = "a.png";
+
+    fn parsed(bytes: &[u8], shape: Shape, invert: bool) -> Picture {
+        parse_picture(Path::new(NAME), bytes, shape, invert).expect("a picture")
+    }
+
+    fn encoded(picture: impl Into<DynamicImage>) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.into().write_to(&mut bytes, ImageFormat::Png).expect("encoded");
+        bytes.into_inner()
+    }
+
+    /// A chunk of a PNG file.
+    fn chunk(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
+        let mut crc = flate2::Crc::new();
+        crc.update(&[&kind[..], data].concat());
+        [&(data.len() as u32).to_be_bytes()[..], &kind, data, &crc.sum().to_be_bytes()].concat()
+    }
+
+    /// A PNG file of 4 × 1 pixels with this depth, colour type, chunks before the pixels, and bytes of the row.
+    fn written_out(depth: u8, color: u8, chunks: &[Vec<u8>], row: &[u8]) -> Vec<u8> {
+        use std::io::Write;
+        let header = [&4u32.to_be_bytes()[..], &1u32.to_be_bytes(), &[depth, color, 0, 0, 0]].concat();
+        let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&[&[0], row].concat()).expect("packed");
+        let pixels = chunk(*b"IDAT", &packed.finish().expect("packed"));
+        [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(*b"IHDR", &header), chunks.concat(), pixels, chunk(*b"IEND", &[])].concat()
+    }
 
     #[test]
     fn pictures_are_scaled_and_converted() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("picture.png");
-        let picture =
-            image::RgbaImage::from_fn(
-                8,
-                4,
-                |x, _| if x < 4 { image::Rgba([255, 0, 0, 255]) } else { image::Rgba([255, 255, 255, 0]) },
-            );
-        picture.save(&path).expect("written");
-        let color = read_picture(&path, Shape::new(3, 2, 2), false).expect("a picture");
-        assert_eq!(color[..4], [255, 0, 255, 0].map(|value: u8| if value > 127 { color[0] } else { color[1] }));
-        assert!(color[0] > 200 && color[1] < 55 && color[4..].iter().all(|&value| value == 0), "{color:?}");
-        let gray = read_picture(&path, Shape::new(1, 2, 2), true).expect("a picture");
-        assert!(gray[0] < 255 && gray[0] > 150 && gray[1] > gray[0], "{gray:?}");
-        assert!(matches!(read_picture(&path, Shape::new(2, 2, 2), false), Err(Error::Model(_))));
+        // Red at the left, nothing at the right.
+        let picture = image::RgbaImage::from_fn(8, 4, |x, _| if x < 4 { Rgba([255, 0, 0, 255]) } else { Rgba([9, 9, 9, 0]) });
+        let color = parsed(&encoded(picture), Shape::new(3, 2, 2), false);
+        assert_eq!(color.ground, Some(Ground::White));
+        assert_eq!(color.pixels[..4], [255; 4]);
+        assert!(color.pixels[4] < 55 && color.pixels[5] > 200, "{color:?}");
+        assert!(matches!(parse_picture(Path::new(NAME), &[], Shape::new(2, 2, 2), false), Err(Error::Model(_))));
         let palette = include_bytes!("../../fuzz/crashes/picture/palette-of-a-third-of-a-colour");
-        assert_eq!(chunk_lengths(palette, *b"PLTE").collect::<Vec<_>>(), [49]);
-        std::fs::write(&path, b"\x89PNG\r\n\x1a\nnothing more").expect("written");
-        assert!(matches!(read_picture(&path, Shape::new(1, 2, 2), false), Err(Error::Format { .. })));
+        assert_eq!(chunks(palette, *b"PLTE").map(|(length, _)| length).collect::<Vec<_>>(), [49]);
+        let cut = parse_picture(Path::new(NAME), b"\x89PNG\r\n\x1a\nnothing more", Shape::new(1, 2, 2), false);
+        assert!(matches!(cut, Err(Error::Format { .. })));
+    }
+
+    /// Expected values are Pillow's, `Image.new("RGB", (1, 1), rgb).convert("L")`.
+    #[test]
+    fn greys_are_those_of_pillow() {
+        for (rgb, expected) in [
+            ([255, 0, 0], 76),
+            ([0, 255, 0], 150),
+            ([0, 0, 255], 29),
+            ([255, 255, 0], 226),
+            ([200, 30, 90], 88),
+            ([12, 200, 77], 130),
+            ([1, 2, 3], 2),
+            ([255, 255, 255], 255),
+            ([128, 128, 128], 128),
+        ] {
+            assert_eq!(luminance(rgb), expected, "{rgb:?}");
+            let picture = RgbImage::from_pixel(3, 2, Rgb(rgb));
+            assert_eq!(parsed(&encoded(picture), Shape::new(1, 2, 3), false).pixels, [expected; 6], "{rgb:?}");
+        }
+    }
+
+    /// Ink on nothing, in every way in which PNG says "nothing": the ink must stand out from the ground.
+    #[test]
+    fn ink_stands_out_from_what_is_transparent() {
+        let row = Shape::new(1, 1, 4);
+        let rgba = |ink: [u8; 4], alpha: u8| image::RgbaImage::from_fn(4, 1, |x, _| if x == 1 { Rgba(ink) } else { Rgba([0, 0, 0, alpha]) });
+        let grey_alpha = |ink: u8| image::GrayAlphaImage::from_fn(4, 1, |x, _| LumaA(if x == 1 { [ink, 255] } else { [ink, 0] }));
+        let deep = image::ImageBuffer::from_fn(4, 1, |x, _| Rgba(if x == 1 { [257u16 * 250, 257 * 250, 257 * 250, 65535] } else { [0u16; 4] }));
+        let palette = |ink: u8| {
+            let (colors, transparency) = (chunk(*b"PLTE", &[ink, ink, ink, 7, 7, 7]), chunk(*b"tRNS", &[255, 0]));
+            written_out(8, 3, &[colors, transparency], &[1, 0, 1, 1])
+        };
+        let color_key = |ink: u8| written_out(8, 2, &[chunk(*b"tRNS", &[0, 9, 0, 9, 0, 9])], &[9, 9, 9, ink, ink, ink, 9, 9, 9, 9, 9, 9]);
+        let grey_key = |ink: u8| written_out(8, 0, &[chunk(*b"tRNS", &[0, 9])], &[9, ink, 9, 9]);
+        let white = Some(Ground::White);
+        let black = Some(Ground::Black);
+        for (what, bytes, ground, expected) in [
+            ("opaque", encoded(rgba([90, 90, 90, 255], 255)), None, [0, 90, 0, 0]),
+            ("dark", encoded(rgba([10, 10, 10, 255], 0)), white, [255, 10, 255, 255]),
+            ("light", encoded(rgba([240, 240, 240, 255], 0)), black, [0, 240, 0, 0]),
+            ("half", encoded(rgba([0, 0, 0, 128], 0)), white, [255, 127, 255, 255]),
+            ("grey and alpha, dark", encoded(grey_alpha(0)), white, [255, 0, 255, 255]),
+            ("grey and alpha, light", encoded(grey_alpha(255)), black, [0, 255, 0, 0]),
+            ("16 bit", encoded(DynamicImage::ImageRgba16(deep)), black, [0, 250, 0, 0]),
+            ("palette, dark", palette(3), white, [255, 3, 255, 255]),
+            ("palette, light", palette(200), black, [0, 200, 0, 0]),
+            ("colour key, dark", color_key(0), white, [255, 0, 255, 255]),
+            ("colour key, light", color_key(255), black, [0, 255, 0, 0]),
+            ("grey key", grey_key(0), white, [255, 0, 255, 255]),
+        ] {
+            let picture = parsed(&bytes, row, false);
+            assert_eq!((picture.ground, &picture.pixels[..]), (ground, &expected[..]), "{what}");
+            assert!(!picture.is_blank(row) && !picture.is_transparent, "{what}");
+            let inverted = expected.map(|value| 255 - value);
+            assert_eq!(parsed(&bytes, row, true).pixels, inverted, "{what}");
+        }
+        let nothing = parsed(&encoded(rgba([0, 0, 0, 0], 0)), row, false);
+        assert!(nothing.is_transparent && nothing.is_blank(row));
+        let flat = parsed(&encoded(RgbImage::from_pixel(4, 1, Rgb([7, 90, 200]))), Shape::new(3, 1, 4), false);
+        assert!(flat.is_blank(Shape::new(3, 1, 4)) && !flat.is_transparent && flat.ground.is_none());
+        // An image of one pixel has one colour by nature.
+        assert!(!parsed(&encoded(rgba([0, 0, 0, 255], 255)), Shape::new(1, 1, 1), false).is_blank(Shape::new(1, 1, 1)));
+    }
+
+    /// The four pixels 10, 20 over 30, 40, stored as each orientation says, before the pixels or behind them.
+    #[test]
+    fn orientations_of_exif_are_applied() {
+        let (width, shape) = (2, Shape::new(1, 2, 2));
+        for (orientation, expected) in [
+            (1, [10, 20, 30, 40]),
+            (2, [20, 10, 40, 30]),
+            (3, [40, 30, 20, 10]),
+            (4, [30, 40, 10, 20]),
+            (5, [10, 30, 20, 40]),
+            (6, [30, 10, 40, 20]),
+            (7, [40, 20, 30, 10]),
+            (8, [20, 40, 10, 30]),
+        ] {
+            let exif = [&b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..], &[orientation], &[0; 6]].concat();
+            let mut bytes = Vec::new();
+            let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+            encoder.set_exif_metadata(exif.clone()).expect("metadata");
+            encoder.write_image(&[10, 20, 30, 40], width, 2, image::ExtendedColorType::L8).expect("encoded");
+            let picture = parsed(&bytes, shape, false);
+            assert_eq!((&picture.pixels[..], picture.is_turned), (&expected[..], orientation != 1), "{orientation}");
+            let plain = encoded(GrayImage::from_raw(width, 2, vec![10, 20, 30, 40]).expect("four pixels"));
+            let end = plain.len() - 12;
+            let behind = [&plain[..end], &chunk(*b"eXIf", &exif), &plain[end..]].concat();
+            assert_eq!(parsed(&behind, shape, false), picture, "{orientation} behind the pixels");
+        }
     }
 }

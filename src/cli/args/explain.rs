@@ -182,8 +182,12 @@ pub struct ExplainArgs {
     /// The first N images
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Data")]
     pub count: u32,
-    /// Pictures of one's own (PNG), resized and made grey or coloured as the model needs
-    #[arg(long, value_name = "FILE.png", value_delimiter = ',', conflicts_with_all = ["indices", "count", "dataset", "split"], help_heading = "Data")]
+    /// Pictures of one's own (PNG), a comma-separated list, or the flag several times
+    ///
+    /// A name that holds a comma is taken whole where there is such a file. A picture is scaled to the model's images without regard to its
+    /// proportions, and turned as its EXIF orientation says. Transparent pixels become white where what is visible is dark, black where it is
+    /// light. Colours become grey, where the model needs it, as Pillow and torchvision do it: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
+    #[arg(long, value_name = "FILE.png,…", conflicts_with_all = ["indices", "count", "dataset", "split"], help_heading = "Data")]
     pub image: Vec<PathBuf>,
     /// Dark and light swapped in --image: for ink on paper, where the model knows light on dark
     #[arg(long, requires = "image", help_heading = "Data")]
@@ -238,6 +242,32 @@ impl ExplainArgs {
             }
         }
         Ok(())
+    }
+
+    /// The pictures of `--image`: of the names between commas the longest run that is a file, else a name each.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where neither the whole nor a part of a list is a file.
+    pub fn pictures(&self) -> Result<Vec<PathBuf>> {
+        let mut pictures = Vec::new();
+        for argument in &self.image {
+            let Some(text) = argument.to_str().filter(|text| text.contains(',')) else {
+                pictures.push(argument.clone());
+                continue;
+            };
+            let parts: Vec<&str> = text.split(',').collect();
+            let mut from = 0;
+            while from < parts.len() {
+                let names = (from + 1..=parts.len()).rev().map(|to| (to, PathBuf::from(parts[from..to].join(","))));
+                let Some((to, path)) = names.into_iter().find(|(_, path)| path.exists()) else {
+                    let part = parts[from];
+                    return Err(Error::Data(format!("--image {text}: there is no such file, nor, as a list, a file `{part}`")));
+                };
+                pictures.push(path);
+                from = to;
+            }
+        }
+        Ok(pictures)
     }
 
     /// What these arguments ask for, of images with these `numbers`.

@@ -16,12 +16,14 @@ use crate::{
     data::Split,
     gpu::Gpu,
     model::{Model, Tensor, TensorFile},
-    report::{ColorMap, Grid, GridColumn, read_picture},
+    report::{ColorMap, Grid, GridColumn, Ground, Picture, read_picture},
     saliency::{Attributions, ExplainedNetwork, explain_data},
 };
 
 /// Images in a picture grid at most; `attributions.safetensors` has all.
 const GRID_ROWS: usize = 40;
+/// Metadata of `attributions.safetensors`: a JSON list of the pictures of `--image`, as they are named there, in the order of the images.
+const FILES_KEY: &str = "image_files";
 
 /// Writes `grid.png`, `grid.svg` and `attributions.safetensors`.
 ///
@@ -52,6 +54,9 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     if let Some(other) = chosen.iter().position(|other| other.split != chosen[0].split) {
         return Err(super::different_images(&model_name(&models[0].path), &model_name(&models[other].path)));
     }
+    for remark in &chosen[0].remarks {
+        remark.say(&output);
+    }
     let gpu = super::open_gpu(global)?;
     if args.image.is_empty() {
         note_count(args, &chosen[0], &output);
@@ -61,14 +66,14 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     }
     let mut explained = Vec::new();
     for (model, chosen) in models.iter().zip(chosen) {
-        let Chosen { source, class_names, normalization, numbers, split, labels } = chosen;
+        let Chosen { source, class_names, normalization, numbers, split, labels, files, .. } = chosen;
         let work = args.data_options(normalization, &numbers).work(model.config.network.input, numbers.len() as u32);
         let bar = Progress::items(&output, "explaining", work);
         let images = (numbers.as_slice(), &split);
         let attributions = pollster::block_on(attribute(&gpu, model, images, normalization, args, &mut |done| bar.set(done)))?;
         bar.finish();
         let name = model_name(&model.path);
-        explained.push(Explained { model, name, source, class_names, split, labels, numbers, attributions });
+        explained.push(Explained { model, name, source, class_names, split, labels, numbers, files, attributions });
     }
     super::prepare_folder(&args.out)?;
     write_grid(&explained, args)?;
@@ -102,6 +107,7 @@ struct Explained<'a> {
     split: Split,
     labels: Vec<Option<u32>>,
     numbers: Vec<u32>,
+    files: Vec<String>,
     attributions: Attributions,
 }
 
@@ -121,6 +127,48 @@ struct Chosen {
     split: Split,
     /// The true class of each, where there is one.
     labels: Vec<Option<u32>>,
+    /// The pictures of `--image`, as they are named there.
+    files: Vec<String>,
+    /// What was done to them.
+    remarks: Vec<Remark>,
+}
+
+/// What a user should know of a picture of theirs.
+enum Remark {
+    Note(String),
+    Warning(String),
+}
+
+impl Remark {
+    fn say(&self, output: &Output) {
+        match self {
+            Remark::Note(text) => output.note(text),
+            Remark::Warning(text) => output.warn(text),
+        }
+    }
+}
+
+/// What was done to the picture called `name`, and whether anything is to be seen of it.
+fn remarks(name: &str, picture: &Picture, shape: crate::config::Shape) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    if picture.is_turned {
+        remarks.push(Remark::Note(format!("{name}: turned as its EXIF orientation says")));
+    }
+    if picture.is_transparent {
+        remarks.push(Remark::Warning(format!("{name}: every pixel is transparent: nothing is visible")));
+        return remarks;
+    }
+    match picture.ground {
+        Some(Ground::White) => remarks.push(Remark::Note(format!("{name}: transparent pixels are white, as what is visible is dark"))),
+        Some(Ground::Black) => remarks.push(Remark::Note(format!("{name}: transparent pixels are black, as what is visible is light"))),
+        None => {}
+    }
+    if picture.is_blank(shape) {
+        let [channels, height, width] = <[u32; 3]>::from(shape);
+        let warning = format!("{name}: has a single colour at the model's {channels}×{height}×{width}: nothing is visible");
+        remarks.push(Remark::Warning(warning));
+    }
+    remarks
 }
 
 /// Says so where there are fewer images than `--count` asks for.
@@ -151,16 +199,23 @@ fn of_data_set(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
     let places: Vec<usize> = numbers.iter().map(|&number| number as usize).collect();
     let split = split.select(&places, dataset.shape);
     let labels = split.known_labels();
-    Ok(Chosen { source: dataset.name, class_names: dataset.class_names, normalization, numbers, split, labels })
+    let (files, remarks) = Default::default();
+    Ok(Chosen { source: dataset.name, class_names: dataset.class_names, normalization, numbers, split, labels, files, remarks })
 }
 
 /// The pictures of `--image`, as the model takes them.
 fn of_pictures(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
     let mut split = Split::default();
-    for path in &args.image {
-        split.images.extend(read_picture(path, model.config.network.input, args.invert)?);
+    let (mut files, mut said) = (Vec::new(), Vec::new());
+    let shape = model.config.network.input;
+    for path in args.pictures()? {
+        let picture = read_picture(&path, shape, args.invert)?;
+        let name = path.to_string_lossy().into_owned();
+        said.extend(remarks(&name, &picture, shape));
+        split.images.extend(picture.pixels);
         // A batch has labels; nothing asks for these: `--target label` is refused.
         split.labels.push(0);
+        files.push(name);
     }
     let own = model.config.normalize;
     let normalization = match args.input.normalize.as_ref().map(|spec| &spec.0) {
@@ -168,9 +223,16 @@ fn of_pictures(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
         Some(Normalize::Unit) => (0.0, 1.0),
         Some(&Normalize::Fixed { mean, deviation }) => (mean, deviation),
     };
-    let numbers = (0..args.image.len() as u32).collect();
-    let (source, class_names) = ("own pictures".into(), model.config.class_names.clone());
-    Ok(Chosen { source, class_names, normalization, numbers, split, labels: vec![None; args.image.len()] })
+    Ok(Chosen {
+        source: "own pictures".into(),
+        class_names: model.config.class_names.clone(),
+        normalization,
+        numbers: (0..files.len() as u32).collect(),
+        split,
+        labels: vec![None; files.len()],
+        files,
+        remarks: said,
+    })
 }
 
 async fn attribute(
@@ -256,7 +318,8 @@ fn write_tensors(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<Vec<
         let classes = one.model.config.network.classes as usize;
         tensors.push(Tensor::f32("logits", &[count, classes], one.attributions.logits.clone()));
         let path = args.out.join(name);
-        TensorFile::write(&path, &tensors, &[])?;
+        let metadata = if one.files.is_empty() { Vec::new() } else { vec![(FILES_KEY, serde_json::json!(one.files).to_string())] };
+        TensorFile::write(&path, &tensors, &metadata)?;
         files.push(path);
     }
     Ok(files)
