@@ -10,8 +10,7 @@ use std::{
     path::Path,
 };
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::gzip::GzipReader;
 use crate::{Error, Result, config::Shape, files::DEFLATE_BEST_RATIO};
 
 /// Most bytes of pixels in one file, 4 GiB.
@@ -39,10 +38,10 @@ impl Images {
     }
 }
 
-/// Reads an IDX file of unsigned bytes of rank 3 (N×H×W) or 4 (N×C×H×W), raw or gzip.
+/// Reads an IDX file of unsigned bytes of rank 3 (N×H×W) or 4 (N×C×H×W), raw or gzip. Sizes that could as well be N×H×W×C are warned of in the log.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not such a file, whole and nothing more.
+/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not such a file, whole and nothing more, or has its channels last.
 pub fn read_images(path: &Path) -> Result<Images> {
     let (input, length) = open(path)?;
     images(path, input, length)
@@ -123,11 +122,18 @@ pub(crate) fn decompressed<'a>(mut input: impl BufRead + 'a) -> io::Result<(Box<
     input.by_ref().take(2).read_to_end(&mut head)?;
     let gzip = head == [0x1f, 0x8b];
     let whole = Cursor::new(head).chain(input);
-    Ok(if gzip { (Box::new(MultiGzDecoder::new(whole)), true) } else { (Box::new(whole), false) })
+    Ok(if gzip { (Box::new(GzipReader::new(whole)), true) } else { (Box::new(whole), false) })
 }
 
 fn images(path: &Path, input: impl BufRead, length: u64) -> Result<Images> {
     let (sizes, pixels) = parse(path, input, length, true)?;
+    if Order::of(&sizes) == Order::Either {
+        log::warn!(
+            "{}: sizes {sizes:?} could be channels-first or channels-last; read as channels-first: {}",
+            path.display(),
+            describe(&sizes)
+        );
+    }
     let shape = match sizes[..] {
         [_, height, width] => Shape::new(1, height, width),
         [_, channels, height, width] => Shape::new(channels, height, width),
@@ -234,6 +240,12 @@ fn check_sizes(sizes: &[u32]) -> Result<u64, String> {
     if sizes.contains(&0) {
         return Err(format!("is empty: its header declares {}", describe(sizes)));
     }
+    if let ([_, height, width, channels], Order::ChannelsLast) = (sizes, Order::of(sizes)) {
+        return Err(format!(
+            "its sizes {sizes:?} look like channels-last: {channels} channels of {height}×{width}; images are read as N × channels × height × \
+             width, so transpose them first (NumPy: a.transpose(0, 3, 1, 2))"
+        ));
+    }
     if count > MAX_COUNT || channels > MAX_CHANNELS || sides.iter().any(|&side| side > MAX_SIDE) {
         return Err(format!(
             "its header declares {}; at most {MAX_COUNT} items of {MAX_CHANNELS}×{MAX_SIDE}×{MAX_SIDE} are supported",
@@ -246,6 +258,32 @@ fn check_sizes(sizes: &[u32]) -> Result<u64, String> {
         return Err(format!("its header declares {}, {bytes} bytes; at most {MAX_BYTES} are supported", describe(sizes)));
     }
     Ok(bytes)
+}
+
+/// Where the channels stand in the sizes of a file of images, as far as sizes tell. IDX itself has no rule; saliq reads N×C×H×W.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// N×C×H×W, or no channels at all.
+    ChannelsFirst,
+    /// N×H×W×C.
+    ChannelsLast,
+    /// Either may be meant.
+    Either,
+}
+
+impl Order {
+    /// Pictures have 1, 3 or 4 channels. A last size of that kind is a number of channels where the first is none, unless the planes
+    /// of N×C×H×W were square, or a column (signals of one dimension have many channels of N×1).
+    fn of(sizes: &[u32]) -> Order {
+        let &[_, first, middle, last] = sizes else { return Order::ChannelsFirst };
+        let is_channels = |size: u32| matches!(size, 1 | 3 | 4);
+        let is_plane = middle == last || (last == 1 && first != middle);
+        match (is_channels(last), is_channels(first) || is_plane) {
+            (false, _) => Order::ChannelsFirst,
+            (true, true) => Order::Either,
+            (true, false) => Order::ChannelsLast,
+        }
+    }
 }
 
 fn describe(sizes: &[u32]) -> String {

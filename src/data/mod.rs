@@ -5,6 +5,7 @@
 
 pub mod catalog;
 mod fetch;
+mod gzip;
 pub mod idx;
 mod locate;
 
@@ -107,6 +108,17 @@ impl Dataset {
     /// What the defaults of a run depend on.
     pub fn info(&self) -> crate::config::DatasetInfo {
         crate::config::DatasetInfo { name: self.name.clone(), shape: self.shape, classes: self.classes }
+    }
+
+    /// Classes without any image, in either split: gaps in the labels.
+    pub fn empty_classes(&self) -> Vec<u32> {
+        let mut is_there = vec![false; self.classes as usize];
+        for &label in self.train.labels.iter().chain(&self.test.labels) {
+            if let Some(there) = is_there.get_mut(usize::from(label)) {
+                *there = true;
+            }
+        }
+        (0..self.classes).filter(|&class| !is_there[class as usize]).collect()
     }
 
     /// Mean and standard deviation to normalise pixels in 0..1 with: (p − mean) / deviation.
@@ -224,7 +236,7 @@ fn load_folder(folder: &Path) -> Result<Dataset> {
     let source = folder.display().to_string();
     // `.` and `..` have a name only once resolved.
     let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    Ok(Dataset {
+    let dataset = Dataset {
         name: resolved.file_name().map_or_else(|| source.clone(), |name| name.to_string_lossy().into_owned()),
         shape: same_shape(&source, train.0, test.0)?,
         classes,
@@ -233,7 +245,41 @@ fn load_folder(folder: &Path) -> Result<Dataset> {
         test: test.1,
         published_normalization: None,
         source,
-    })
+    };
+    if let Some(warning) = gaps(&dataset) {
+        log::warn!("{}: {warning}", dataset.source);
+    }
+    Ok(dataset)
+}
+
+/// What a user should know of classes without images.
+fn gaps(dataset: &Dataset) -> Option<String> {
+    let empty = dataset.empty_classes();
+    let (first, last) = (empty.first()?, dataset.classes - 1);
+    let have = if empty.len() == 1 { format!("class {first} has no images") } else { format!("classes {} have no images", ranges(&empty)) };
+    let classes = dataset.classes;
+    Some(format!("{have}; labels count from 0, so there are {classes} classes, 0 to {last}, and a network gets {classes} outputs"))
+}
+
+/// Ascending numbers as `0, 3, 5-9`, at most ten items.
+fn ranges(numbers: &[u32]) -> String {
+    const MOST: usize = 10;
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let mut items: Vec<String> = runs
+        .iter()
+        .take(MOST)
+        .map(|&(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+        .collect();
+    if runs.len() > MOST {
+        items.push("…".into());
+    }
+    items.join(", ")
 }
 
 fn read_pair(images: &Path, labels: &Path, classes: Option<u32>) -> Result<(Shape, Split)> {

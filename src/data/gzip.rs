@@ -1,0 +1,125 @@
+//! gzip streams as gzip and Python's `gzip` read them: members one after another, zero bytes between and behind them.
+
+use std::io::{self, BufRead, Read};
+
+use flate2::bufread::GzDecoder;
+
+/// The decompressed content of all members of `input` (RFC 1952, 2.2).
+///
+/// Zero bytes behind a member are padding, as tapes and some mirrors leave it. Any other byte there that begins no member is an error of kind
+/// `InvalidData` that says so.
+pub(super) struct GzipReader<R> {
+    /// None behind the last member.
+    member: Option<GzDecoder<R>>,
+    is_first: bool,
+}
+
+impl<R: BufRead> GzipReader<R> {
+    pub fn new(input: R) -> Self {
+        GzipReader { member: Some(GzDecoder::new(input)), is_first: true }
+    }
+}
+
+impl<R: BufRead> Read for GzipReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        while let Some(mut member) = self.member.take() {
+            match member.read(buffer) {
+                Ok(0) => {
+                    let mut rest = member.into_inner();
+                    if skip_zeros(&mut rest)? {
+                        self.member = Some(GzDecoder::new(rest));
+                        self.is_first = false;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.member = Some(member);
+                    return Err(error);
+                }
+                Err(_) if !self.is_first && member.header().is_none() => return Err(trailing()),
+                result => {
+                    self.member = Some(member);
+                    return result;
+                }
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Skips zero bytes; whether anything stands behind them.
+fn skip_zeros(input: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let available = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            available => available?,
+        };
+        let zeros = available.iter().take_while(|&&byte| byte == 0).count();
+        let (is_end, found) = (available.is_empty(), zeros < available.len());
+        input.consume(zeros);
+        if is_end || found {
+            return Ok(found);
+        }
+    }
+}
+
+fn trailing() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "bytes behind the end of the gzip stream that are neither zeros nor another gzip stream",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Write};
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn member(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(content).expect("packed");
+        encoder.finish().expect("packed")
+    }
+
+    /// Read in pieces of every small size, for members and padding that end anywhere in a piece.
+    fn read(bytes: &[u8]) -> Result<Vec<u8>, String> {
+        let results = [1, 2, 7, 4096].map(|piece| {
+            let mut content = Vec::new();
+            let mut reader = GzipReader::new(BufReader::with_capacity(piece, bytes));
+            reader.read_to_end(&mut content).map(|_| content).map_err(|error| error.to_string())
+        });
+        assert!(results.iter().all(|result| *result == results[0]), "{results:?}");
+        results.into_iter().next().expect("four")
+    }
+
+    #[test]
+    fn members_and_padding_are_read() {
+        let (one, two) = (member(b"one"), member(b"two"));
+        for padding in [0, 1, 511, 5000] {
+            let zeros = vec![0; padding];
+            assert_eq!(read(&[&one[..], &zeros].concat()), Ok(b"one".to_vec()), "{padding}");
+            assert_eq!(read(&[&one[..], &zeros, &two, &zeros].concat()), Ok(b"onetwo".to_vec()), "{padding}");
+        }
+        assert_eq!(read(&[member(b""), member(b"x")].concat()), Ok(b"x".to_vec()));
+    }
+
+    #[test]
+    fn anything_else_behind_is_refused() {
+        let (one, two) = (member(b"one"), member(b"two"));
+        for garbage in [&b"x"[..], b"\0\0garbage", b"\x1f\x00", b"\x1f\x8b\x07\0\0\0\0\0\0\0", b"<html>"] {
+            let message = read(&[&one[..], garbage].concat()).expect_err("garbage");
+            assert!(message.contains("behind the end of the gzip stream"), "{garbage:?}: {message}");
+        }
+        for length in 1..one.len() {
+            assert!(read(&one[..length]).is_err(), "{length}");
+        }
+        for length in 11..two.len() {
+            assert!(read(&[&one[..], &two[..length]].concat()).is_err(), "{length}");
+        }
+    }
+}
