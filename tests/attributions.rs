@@ -392,7 +392,7 @@ fn settings_that_cannot_be_are_refused() {
     };
     let layer = |name: &str| MethodOptions { layer: Some(name.into()), ..MethodOptions::default() };
     assert!(refusal(Method::GradCam, layer("conv9")).contains("conv1, act1, conv2, act2"));
-    assert!(refusal(Method::GradCam, layer("fc1")).contains("no extent"));
+    assert!(refusal(Method::GradCam, layer("fc1")).contains("layers with planes: conv1, act1, conv2, act2"));
     for method in [Method::Deeplift, Method::Lrp] {
         assert!(
             refusal(method, MethodOptions { output: Output::LogSoftmax, ..MethodOptions::default() }).contains("--output logit")

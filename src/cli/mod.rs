@@ -14,9 +14,12 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{ColorChoice, CommandFactory, FromArgMatches, error::ErrorKind};
+use clap::{
+    ColorChoice, CommandFactory, FromArgMatches,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
-use crate::{Error, Result};
+use crate::{Error, Result, config::pointers};
 use args::{Cli, Command, GlobalArgs};
 
 /// The program: parses the arguments, runs the command, reports an error as one line `error: …` on standard error.
@@ -104,18 +107,44 @@ fn argument_error(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
             ExitCode::from(if error.use_stderr() { 2 } else { 0 })
         }
         _ => {
-            report(&one_line(&error.render().to_string(), &command_name(arguments)));
+            let pointer = pointer(error);
+            report(&one_line(&error.render().to_string(), pointer.as_deref(), &command_name(arguments)));
             ExitCode::from(Error::Usage(String::new()).exit_code())
         }
     }
 }
 
-/// Folds clap's paragraphs (`error: …`, indented names, `tip: …`, `Usage: …`) into one sentence and a pointer to the help.
-fn one_line(rendered: &str, command: &str) -> String {
+/// What saliq has in the place of a word of other tools.
+fn pointer(error: &clap::Error) -> Option<String> {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument => pointers::of_flag(context(ContextKind::InvalidArg)?).map(Into::into),
+        ErrorKind::InvalidSubcommand => pointers::of_command(context(ContextKind::InvalidSubcommand)?).map(Into::into),
+        ErrorKind::InvalidValue => {
+            // `--optimizer <RULE>`
+            let flag = context(ContextKind::InvalidArg)?.trim_start_matches('-').split([' ', '=']).next()?;
+            let known = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(known)) => known.as_slice(),
+                _ => &[],
+            };
+            pointers::of_value(flag, context(ContextKind::InvalidValue)?, known.iter().map(String::as_str))
+        }
+        _ => None,
+    }
+}
+
+/// Folds clap's paragraphs (`error: …`, indented names, `tip: …`, `Usage: …`) into one sentence and a pointer to the help. What we know of a word
+/// takes the place of clap's guess.
+fn one_line(rendered: &str, pointer: Option<&str>, command: &str) -> String {
     let mut line = String::new();
     for part in rendered.lines().map(str::trim).filter(|part| !part.is_empty()) {
         if part.starts_with("Usage: ") || part.starts_with("For more information") {
             break;
+        } else if part.starts_with("tip: ") && pointer.is_some() {
+            continue;
         } else if line.is_empty() {
             line.push_str(part.strip_prefix("error: ").unwrap_or(part));
         } else {
@@ -124,7 +153,8 @@ fn one_line(rendered: &str, command: &str) -> String {
             line.push_str(part.strip_prefix("tip: ").unwrap_or(part));
         }
     }
-    format!("{line} (see `{command} --help`)")
+    let pointer = pointer.map_or(String::new(), |pointer| format!("; {pointer}"));
+    format!("{line}{pointer} (see `{command} --help`)")
 }
 
 /// The command that the arguments name, such as `saliq data fetch`: where the help is.
@@ -196,7 +226,7 @@ mod tests {
         let fold = |arguments: &[&str]| {
             let error = Cli::command().try_get_matches_from(arguments).expect_err("must not parse");
             let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-            one_line(&error.render().to_string(), &command_name(&arguments))
+            one_line(&error.render().to_string(), pointer(&error).as_deref(), &command_name(&arguments))
         };
         assert_eq!(
             fold(&["saliq", "eval"]),
@@ -206,5 +236,8 @@ mod tests {
         assert_eq!(typo, "unexpected argument '--epoch' found; a similar argument exists: '--epochs' (see `saliq train --help`)");
         let value = fold(&["saliq", "train", "--optimizer", "adm"]);
         assert!(value.contains("[possible values: sgd,") && value.contains("a similar value exists: 'adam'"), "{value}");
+        let other = fold(&["saliq", "train", "--device", "cuda"]);
+        let said = "unexpected argument '--device' found; the adapter is chosen with `--adapter` (`saliq devices` lists them)";
+        assert_eq!(other, format!("{said} (see `saliq train --help`)"));
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::{LayerConfig, NetworkConfig, Shape};
-use crate::{Error, Result};
+use super::{LayerConfig, NetworkConfig, Shape, misfit::Misfit};
+use crate::Result;
 
 /// Most layers a network may have.
 const MAX_LAYERS: usize = 256;
+/// Largest window of a max-pool: the position of a maximum takes eight bits.
+pub(crate) const MAX_POOL_KERNEL: u32 = 15;
 /// Most parameters a network may have (1 GiB in f32).
 const MAX_PARAMETERS: u128 = 1 << 28;
 
@@ -102,33 +104,37 @@ impl NetworkConfig {
     /// Everything that must hold before memory is set aside for the network, whoever wrote it: at most 256 layers that fit
     /// each other ([`shapes`](Self::shapes), which it returns), distinct plain names, at most 2^28 parameters.
     pub fn validate(&self) -> Result<Vec<Shape>> {
+        Ok(self.find_misfit()?)
+    }
+
+    /// [`Self::validate`], or which layer is wrong.
+    pub(super) fn find_misfit(&self) -> Result<Vec<Shape>, Misfit> {
         if self.layers.len() > MAX_LAYERS {
-            return Err(Error::Model(format!("{} layers: a network may have at most {MAX_LAYERS}", self.layers.len())));
+            let reason = format!("{} layers: a network may have at most {MAX_LAYERS}", self.layers.len());
+            return Err(Misfit::of_network(reason));
         }
-        let shapes = self.shapes()?;
+        let shapes = self.fit()?;
         let mut names = HashSet::new();
         for (index, layer) in self.layers.iter().enumerate() {
-            let (LayerConfig::Conv { name, .. }
-            | LayerConfig::Linear { name, .. }
-            | LayerConfig::BatchNorm { name }
-            | LayerConfig::Activation { name }) = layer
-            else {
-                continue;
-            };
+            let misfit = |reason: &str| Misfit::of_layer(index, layer, reason.into());
+            if let LayerConfig::MaxPool { kernel, .. } = layer
+                && *kernel > MAX_POOL_KERNEL
+            {
+                let reason = format!("pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}");
+                return Err(misfit(&reason));
+            }
+            let Some(name) = layer.name() else { continue };
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
             if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-                return Err(Error::Model(format!(
-                    "layer {}: a name is 1 to 64 letters, digits and underscores, such as `conv1`",
-                    index + 1
-                )));
+                return Err(misfit("a name is 1 to 64 letters, digits and underscores, such as `conv1`"));
             }
-            if !names.insert(name.as_str()) {
-                return Err(Error::Model(format!("layer {}: the name `{name}` is taken by an earlier layer", index + 1)));
+            if !names.insert(name) {
+                return Err(misfit("the name is taken by an earlier layer"));
             }
         }
         let parameters = self.parameters(&shapes);
         if parameters > MAX_PARAMETERS {
-            return Err(Error::Model(format!("{parameters} parameters: a network may have at most 2^28")));
+            return Err(Misfit::of_network(format!("{parameters} parameters: a network may have at most 2^28")));
         }
         Ok(shapes)
     }
@@ -143,6 +149,7 @@ impl NetworkConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     #[test]
     fn table_one_has_the_known_parameter_count() {

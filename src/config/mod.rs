@@ -9,9 +9,11 @@
 
 mod bits;
 mod layers;
+mod misfit;
 mod model;
 mod network;
 mod partial;
+pub(crate) mod pointers;
 mod quantization;
 mod resolve;
 mod text;
@@ -21,7 +23,9 @@ pub(crate) use resolve::short_name;
 pub(crate) use text::{real, suggestion};
 
 pub use bits::LayerBits;
+pub(crate) use layers::MAX_POOL_KERNEL;
 pub use layers::WeightLayer;
+pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};
 pub use network::{BATCH_NORM_EPSILON, LayerConfig, NetworkConfig, Shape};
 pub use partial::{PartialNetwork, PartialRunConfig};

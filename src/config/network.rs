@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use super::misfit::Misfit;
+use crate::Result;
 
 /// ε of batch norms, as torch.nn.BatchNorm2d has it.
 pub const BATCH_NORM_EPSILON: f32 = 1e-5;
@@ -125,6 +126,17 @@ pub struct NetworkConfig {
 }
 
 impl LayerConfig {
+    /// Its name, where layers of its type have one.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            LayerConfig::Conv { name, .. }
+            | LayerConfig::Linear { name, .. }
+            | LayerConfig::BatchNorm { name }
+            | LayerConfig::Activation { name } => Some(name),
+            LayerConfig::MaxPool { .. } | LayerConfig::Dropout { .. } => None,
+        }
+    }
+
     /// Its name; of layers without one what they are and their place, counted from 1: `pool5`.
     pub fn label(&self, place: usize) -> String {
         match self {
@@ -175,25 +187,30 @@ impl NetworkConfig {
     }
 
     /// The output shape of every layer, or what is wrong with the network.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) with the layer's number and name.
     pub fn shapes(&self) -> Result<Vec<Shape>> {
-        let too_large = |layer: usize| {
-            Error::Model(format!("layer {}: the activation would be larger than 2^28 elements an image", layer + 1))
-        };
+        Ok(self.fit()?)
+    }
+
+    /// [`Self::shapes`], or which layer does not fit.
+    pub(super) fn fit(&self) -> Result<Vec<Shape>, Misfit> {
         let mut shape = self.input;
         if shape.channels == 0 || shape.height == 0 || shape.width == 0 {
-            return Err(Error::Model("network.input: channels, height and width must be at least 1".into()));
+            return Err(Misfit::of_network("input: channels, height and width must be at least 1"));
         }
         if size(shape) > MAX_ELEMENTS {
-            return Err(Error::Model("network.input: an image may have at most 2^28 elements".into()));
+            return Err(Misfit::of_network("input: an image may have at most 2^28 elements"));
         }
         let mut shapes = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
-            let at = index + 1;
-            let window = |what: &str, size: u32, kernel: u32, stride: u32, padding: u32| -> Result<u32> {
+            let misfit = |reason: String| Misfit::of_layer(index, layer, reason);
+            let window = |what: &str, size: u32, kernel: u32, stride: u32, padding: u32| -> Result<u32, Misfit> {
                 let padded = size.saturating_add(padding.saturating_mul(2));
                 if kernel == 0 || stride == 0 || padding >= kernel || kernel > padded {
-                    return Err(Error::Model(format!(
-                        "layer {at}: a {what} of {kernel} with stride {stride} and padding {padding} does not fit {size} pixels"
+                    return Err(misfit(format!(
+                        "a {what} of {kernel} with stride {stride} and padding {padding} does not fit {size} pixels"
                     )));
                 }
                 Ok((padded - kernel) / stride + 1)
@@ -211,30 +228,32 @@ impl NetworkConfig {
                 ),
                 LayerConfig::Linear { out_features, .. } => Shape::new(out_features, 1, 1),
                 LayerConfig::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
-                    return Err(Error::Model(format!("layer {at}: dropout {rate} is not in [0, 1)")));
+                    return Err(misfit(format!("dropout {rate} is not in [0, 1)")));
                 }
                 LayerConfig::BatchNorm { .. } if !self.is_weighted(index.checked_sub(1)) => {
-                    return Err(Error::Model(format!(
-                        "layer {at}: a batch norm must come right after a convolution or linear layer"
-                    )));
+                    return Err(misfit("a batch norm must come right after a convolution or linear layer".into()));
                 }
                 LayerConfig::Activation { .. } | LayerConfig::BatchNorm { .. } | LayerConfig::Dropout { .. } => shape,
             };
             let elements = size(shape);
             if elements == 0 {
-                return Err(Error::Model(format!("layer {at}: needs at least one output channel")));
+                return Err(misfit("needs at least one output channel".into()));
             }
             if elements > MAX_ELEMENTS {
-                return Err(too_large(index));
+                return Err(misfit("the activation would be larger than 2^28 elements an image".into()));
             }
             shapes.push(shape);
         }
         match self.layers.last() {
             Some(LayerConfig::Linear { out_features, .. }) if *out_features == self.classes && self.classes >= 2 => Ok(shapes),
-            _ => Err(Error::Model(format!(
-                "the last layer must be a linear one with as many outputs as classes ({}), at least 2",
-                self.classes
-            ))),
+            last => {
+                let classes = self.classes;
+                let reason = format!("the last layer must be a linear one with as many outputs as classes ({classes}), at least 2");
+                Err(match last {
+                    Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer, reason),
+                    None => Misfit::of_network(reason),
+                })
+            }
         }
     }
 }

@@ -7,11 +7,14 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
-    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NormalizeSpec,
+    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NetworkOrigin, NormalizeSpec,
     OnNonFinite, OptimizerKind, PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit,
     WeightQuantizer,
+    misfit::Misfit,
+    pointers,
     quantization::refusal,
     text::{real, suggestion, whole},
 };
@@ -21,7 +24,7 @@ use crate::{Error, Result, plain};
 const MAX_FILE: u64 = 1 << 20;
 
 /// The `[network]` table: any sequential CNN in place of the one of Table I.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartialNetwork {
     /// Shape of one image, channels × height × width; the data set's where absent.
@@ -32,6 +35,9 @@ pub struct PartialNetwork {
     pub classes: Option<u32>,
     /// `[[network.layers]]`, first to last.
     pub layers: Vec<LayerConfig>,
+    /// Where they stand, for messages.
+    #[serde(skip)]
+    pub origin: NetworkOrigin,
 }
 
 /// One definition for the flags, the keys, and the laying of one over the other.
@@ -340,19 +346,33 @@ impl PartialRunConfig {
         for key in table.get_ref().keys() {
             let name: &str = key.get_ref();
             if !keys.iter().any(|known| known == name) {
-                let hint = suggestion(name, keys.iter().map(String::as_str));
+                let hint = match pointers::of_flag(name) {
+                    Some(said) => format!("; {said}"),
+                    None => suggestion(name, keys.iter().map(String::as_str)),
+                };
                 let message = format!("unknown key `{name}`{hint} (keys are the flags of `saliq train` without dashes)");
                 return Err(at(Some(key.span().start), &message));
             }
         }
-        let parsed: PartialRunConfig = toml::from_str(text).map_err(|error| {
+        let network = table.get_ref().iter().find(|(key, _)| key.get_ref() == "network");
+        let layers = network.and_then(|(_, network)| network.get_ref().get("layers")?.get_ref().as_array());
+        for (index, layer) in layers.into_iter().flat_map(|layers| layers.iter()).enumerate() {
+            if let Err((offset, reason)) = check_layer(layer) {
+                let name = layer.get_ref().get("name").and_then(|name| name.get_ref().as_str());
+                return Err(at(Some(offset), &format!("network: {}", Misfit::of_entry(index, name, reason))));
+            }
+        }
+        let mut parsed: PartialRunConfig = toml::from_str(text).map_err(|error| {
             // The parser speaks of the value only: name the key, the last one that starts before it.
             let span = error.span();
             let before = |offset: usize| span.as_ref().is_some_and(|span| offset <= span.start);
             let starts = table.get_ref().keys().map(|key| (key.span().start, key.get_ref().to_string()));
             let key = starts.filter(|&(start, _)| before(start)).max().map(|(_, key)| key);
-            let prefix = key.map_or(String::new(), |key| format!("{key}: "));
-            at(span.map(|span| span.start), &format!("{prefix}{}", error.message()))
+            let prefix = key.as_ref().map_or(String::new(), |key| format!("{key}: "));
+            let value = key.as_deref().and_then(|key| table.get_ref().iter().find(|(other, _)| other.get_ref() == key));
+            let value = value.and_then(|(key, value)| pointers::of_value(key.get_ref(), value.get_ref().as_str()?, []));
+            let pointer = value.map_or(String::new(), |said| format!("; {said}"));
+            at(span.map(|span| span.start), &format!("{prefix}{}{pointer}", error.message()))
         })?;
         parsed.validate_inner().map_err(|problem| {
             let key = table.get_ref().keys().find(|key| key.get_ref() == problem.key).map(|key| key.span().start);
@@ -360,6 +380,13 @@ impl PartialRunConfig {
             let equals = if value.is_empty() { "" } else { " = " };
             at(key, &format!("{name}{equals}{value}: {reason}"))
         })?;
+        if let (Some(parsed), Some((key, _))) = (&mut parsed.network, network) {
+            parsed.origin = NetworkOrigin {
+                file: origin.into(),
+                line: line_of(key.span().start),
+                layers: layers.into_iter().flat_map(|layers| layers.iter()).map(|layer| line_of(layer.span().start)).collect(),
+            };
+        }
         Ok(parsed)
     }
 
@@ -519,6 +546,25 @@ impl PartialRunConfig {
         }
         Ok(())
     }
+}
+
+/// What is wrong with an entry of `[[network.layers]]`, and where in the text. The parser knows the place of the entry alone: the key that is
+/// wrong is the one without which the entry has no fault, or another.
+fn check_layer(layer: &toml::Spanned<DeValue<'_>>) -> Result<(), (usize, String)> {
+    let read = |layer: toml::Spanned<DeValue<'_>>| LayerConfig::deserialize(ValueDeserializer::from(layer));
+    let message = |error: toml::de::Error| error.message().trim().replace('\n', "; ");
+    let Err(error) = read(layer.clone()) else { return Ok(()) };
+    let reason = message(error);
+    let without = |key: &str| {
+        let mut table = layer.get_ref().as_table()?.clone();
+        table.remove(key);
+        Some(read(toml::Spanned::new(layer.span(), DeValue::Table(table))).map_err(message))
+    };
+    let keys = layer.get_ref().as_table().into_iter().flat_map(|table| table.keys());
+    let wrong = keys.filter(|key| key.get_ref() != "type").find(|key| {
+        without(key.get_ref()).is_some_and(|result| result.err().is_none_or(|other| other != reason))
+    });
+    Err((wrong.map_or(layer.span(), |key| key.span()).start, reason))
 }
 
 #[cfg(test)]

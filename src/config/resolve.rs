@@ -8,7 +8,7 @@ use super::{
     RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer, decimal,
     quantization::expand_bits,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, plain};
 
 /// What the defaults and the network depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,8 +138,9 @@ impl PartialRunConfig {
                 if (input, classes) != (dataset.shape, dataset.classes) {
                     let [c, h, w]: [u32; 3] = dataset.shape.into();
                     return Err(Error::Usage(format!(
-                        "network: input {:?} and {classes} classes, but the data set {} has [{c}, {h}, {w}] and {}; \
+                        "{}network: input {:?} and {classes} classes, but the data set {} has [{c}, {h}, {w}] and {}; \
                          leave network.input and network.classes out to follow the data set",
+                        partial.origin.place(None),
                         <[u32; 3]>::from(input),
                         dataset.name,
                         dataset.classes
@@ -152,7 +153,10 @@ impl PartialRunConfig {
                 NetworkConfig { input, classes, layers }
             }
         };
-        network.validate().map_err(|error| Error::Usage(format!("network: {error}")))?;
+        network.find_misfit().map_err(|misfit| {
+            let place = self.network.as_ref().map_or(String::new(), |partial| partial.origin.place(misfit.layer));
+            Error::Usage(format!("{place}network: {}", plain(&misfit.to_string())))
+        })?;
         if self.freeze_bn_after.is_some() && !network.has_batch_norm() {
             return Err(Error::Usage("--freeze-bn-after: the network has no batch norm; add --batch-norm".into()));
         }
@@ -320,14 +324,14 @@ fn network_as_given(network: &NetworkConfig) -> (Option<PartialNetwork>, Option<
         _ => &[],
     };
     let table_one = |rates: [f32; 2]| {
-        let plain = NetworkConfig::table_one(network.input, network.classes, rates);
-        if network.has_batch_norm() { plain.with_batch_norm() } else { plain }
+        let bare = NetworkConfig::table_one(network.input, network.classes, rates);
+        if network.has_batch_norm() { bare.with_batch_norm() } else { bare }
     };
     match candidates.iter().find(|&&rates| table_one(rates) == *network) {
         Some(rates) => (None, Some(DropoutRates(rates.map(decimal).to_vec())), Some(network.has_batch_norm())),
         None => {
             let NetworkConfig { input, classes, layers } = network.clone();
-            (Some(PartialNetwork { input: Some(input), classes: Some(classes), layers }), None, None)
+            (Some(PartialNetwork { input: Some(input), classes: Some(classes), layers, ..PartialNetwork::default() }), None, None)
         }
     }
 }
@@ -443,8 +447,6 @@ mod tests {
             rate in 0.0f32..0.99,
         ) -> PartialRunConfig {
             let network = own_network.then(|| PartialNetwork {
-                input: None,
-                classes: None,
                 layers: vec![
                     LayerConfig::Conv { name: "c".into(), out_channels: 3, kernel: 5, stride: 2, padding: 2 },
                     LayerConfig::BatchNorm { name: "n".into() },
@@ -452,6 +454,7 @@ mod tests {
                     LayerConfig::Dropout { rate },
                     LayerConfig::Linear { name: "f".into(), out_features: 10 },
                 ],
+                ..PartialNetwork::default()
             });
             PartialRunConfig {
                 data_dir: data_dir.map(PathBuf::from),

@@ -1,6 +1,6 @@
 //! The data sets known by name: what they hold, where they are published, their checksums, and the embedded mini sets.
 
-use crate::config::Shape;
+use crate::config::{Shape, pointers};
 
 /// One of the four files of a set.
 #[derive(Clone, Copy, Debug)]
@@ -180,6 +180,9 @@ pub fn suggest(name: &str) -> Option<&'static str> {
 /// ` (did you mean X?)` or nothing, then the list of all names.
 pub(crate) fn hint(name: &str) -> String {
     let names: Vec<&str> = CATALOG.iter().map(|entry| entry.name).collect();
-    let meant = suggest(name).map(|known| format!(", did you mean {known}?")).unwrap_or_default();
+    let meant = match pointers::of_value("dataset", name, names.iter().copied()) {
+        Some(said) => format!(": {said}"),
+        None => suggest(name).map(|known| format!(", did you mean {known}?")).unwrap_or_default(),
+    };
     format!("{meant} (known: {})", names.join(", "))
 }

@@ -84,7 +84,7 @@ impl Network {
     }
 
     /// Adds the backward pass of `range` from what [`Self::logit_gradients`] holds, by `rule`; down to the output of layer `stop` (a number
-    /// of [`Self::layer_number`]) or to the input. Returns the buffer with the result. With [`BackwardRule::Rescale`] the baselines'
+    /// counted from 0, of [`Self::layer`]) or to the input. Returns the buffer with the result. With [`BackwardRule::Rescale`] the baselines'
     /// forward pass must be behind the images', as many as there are.
     ///
     /// # Errors
@@ -175,26 +175,10 @@ impl Network {
         }
     }
 
-    /// The number of the layer called `name` (`conv2`, its output before the activation where layers are kept apart, or `act2`).
-    pub fn layer_number(&self, name: &str) -> Option<usize> {
-        self.nodes.iter().position(|node| node.name == name || node.activation_name.as_deref() == Some(name))
-    }
-
-    /// The number of the last convolution.
-    pub fn last_convolution(&self) -> Option<usize> {
-        self.nodes.iter().rposition(|node| matches!(node.kind, NodeKind::Convolution { .. }))
-    }
-
     /// Name, output shape and output of layer `number`.
     pub fn layer(&self, number: usize) -> (&str, Shape, &Buffer) {
         let node = &self.nodes[number];
         (&node.name, node.output, &node.value)
-    }
-
-    /// Names of the layers whose outputs have an extent in the plane.
-    pub fn spatial_layers(&self) -> Vec<&str> {
-        let spatial = |node: &&Node| node.output.pixels() > 1 && !matches!(node.kind, NodeKind::Dropout { .. });
-        self.nodes.iter().filter(spatial).map(|node| node.name.as_str()).collect()
     }
 }
 

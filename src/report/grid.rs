@@ -190,7 +190,7 @@ impl Grid<'_> {
             n if n > MAX_ROWS => format!(" The first {MAX_ROWS} of {n} images."),
             _ => String::new(),
         };
-        let known = self.labels.iter().take(MAX_ROWS).any(|&label| label != UNKNOWN_LABEL);
+        let known = self.labels.iter().take(MAX_ROWS).any(Option::is_some);
         let (class, wrong) =
             if known { ("Below the image its true class; below", ", ✗ (red) where it is wrong") } else { ("Below", "") };
         format!(

@@ -91,6 +91,9 @@ pub async fn explain_data(
     options: &DataOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Attributions> {
+    for method in &options.methods {
+        method.check(network.config, &options.settings)?;
+    }
     let shape = data.shape;
     let most = ImageSet::room(gpu, shape, data.count.min(GROUP), 1);
     let groups_of_images = StepRecord::in_file_order(data.count, most, options.settings.seed);

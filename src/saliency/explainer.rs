@@ -1,6 +1,6 @@
 //! Attributions of images in GPU memory: a method as a recording that works through the samples of all images, a chunk at a time.
 
-use super::{Baseline, GradientSum, LrpRule, Method, MethodOptions, Output, Sampling, Score};
+use super::{Baseline, GradientSum, LrpRule, Method, MethodOptions, Output, Sampling, Score, applicability::grad_cam_layer};
 use crate::{
     Error, Result, Shortage,
     batch::{Batch, ImageRange},
@@ -112,7 +112,7 @@ impl Explainer {
     /// Sets `method` up for sets of up to `most` images.
     ///
     /// # Errors
-    /// [`Error::Usage`] for settings that the method cannot have, [`Error::OutOfMemory`] where not even one image fits the adapter.
+    /// [`Error::Usage`] for settings that the method cannot have ([`Method::check`]), [`Error::OutOfMemory`] where not even one image fits the adapter.
     pub fn new(gpu: &Gpu, explained: ExplainedNetwork<'_>, method: Method, options: &MethodOptions, most: u32) -> Result<Self> {
         let (shape, twins) = (explained.config.input, method == Method::Deeplift);
         let (rule, layers) = match method {
@@ -122,9 +122,7 @@ impl Explainer {
             Method::GradCam => (BackwardRule::Gradient, Layers::Separate),
             _ => (BackwardRule::Gradient, Layers::Joined),
         };
-        if matches!(method, Method::Deeplift | Method::Lrp) && options.output != Output::Logit {
-            return Err(Error::Usage(format!("{} distributes a logit; use --output logit with it", method.name())));
-        }
+        method.check(explained.config, options)?;
         let samples = options.samples_of(method, shape);
         let wanted = (u64::from(samples) * u64::from(most)).min(u64::from(options.batch_size)).max(1) as u32;
         let slots = chunk_size(gpu, explained.config, wanted, twins)?;
@@ -143,7 +141,8 @@ impl Explainer {
             Network::for_attribution(gpu, explained.config, explained.quantization, slots, true, explained.parameters)
         };
         let positive = by_positive.then(positive).transpose()?;
-        let layer = (method == Method::GradCam).then(|| grad_cam_layer(&network, options)).transpose()?;
+        // Grad-CAM's network keeps layers apart: a node each.
+        let layer = (method == Method::GradCam).then(|| grad_cam_layer(explained.config, options)).transpose()?;
         let baselines = match &options.baseline {
             Baseline::Images(images) if method.takes_baseline() => {
                 let elements = shape.elements() as usize;
@@ -430,26 +429,6 @@ fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Re
         return Err(Error::OutOfMemory(Shortage::new(asked, "make the network smaller")));
     }
     Ok(u64::from(wanted).min(fitting).min((ACTIVATION_BYTES / (all * copies)).max(1)).min(u64::from(MOST_IMAGES / 2)) as u32)
-}
-
-fn grad_cam_layer(network: &Network, options: &MethodOptions) -> Result<usize> {
-    let names = || network.spatial_layers().join(", ");
-    let number = match &options.layer {
-        Some(name) => network
-            .layer_number(name)
-            .ok_or_else(|| Error::Usage(format!("--layer {name}: the network has no such layer; it has {}", names())))?,
-        None => network.last_convolution().ok_or_else(|| {
-            Error::Usage("grad-cam needs a convolution, which the network does not have; --layer names another layer".into())
-        })?,
-    };
-    let (name, shape, _) = network.layer(number);
-    if shape.pixels() == 1 {
-        return Err(Error::Usage(format!(
-            "--layer {name}: its output has no extent in the plane; layers that have: {}",
-            names()
-        )));
-    }
-    Ok(number)
 }
 
 /// A method's work on a set of images, recorded.

@@ -3,6 +3,7 @@
 //! [`Explainer`] is the core: attributions of normalised images in GPU memory by one [`Method`], whatever they come from. [`explain_data`]
 //! applies it to images of a data set and makes the pictures with masked features.
 
+mod applicability;
 mod data;
 mod explainer;
 mod kinds;

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{ModelInputArgs, judge::refuse_repeated};
 use crate::{
     Error, Result,
-    config::{MaskRank, real, suggestion},
+    config::{MaskRank, pointers, real, suggestion},
     report::ColorMap,
     saliency::{Baseline, DataOptions, LrpRule, Method, MethodOptions, Output, Target},
 };
@@ -18,7 +18,10 @@ impl FromStr for Method {
     fn from_str(text: &str) -> Result<Self, String> {
         let names = || Method::ALL.map(Method::name);
         Method::ALL.into_iter().find(|method| method.name() == text).ok_or_else(|| {
-            let hint = suggestion(text, names());
+            let hint = match pointers::of_value("method", text, names()) {
+                Some(said) => format!("; {said};"),
+                None => suggestion(text, names()),
+            };
             format!("no such method{hint} there are {}", names().join(", "), hint = if hint.is_empty() { ";" } else { &hint })
         })
     }
@@ -270,8 +273,8 @@ impl ExplainArgs {
         Ok(pictures)
     }
 
-    /// What these arguments ask for, of images with these `numbers`.
-    pub fn data_options(&self, normalization: (f32, f32), numbers: &[u32]) -> DataOptions {
+    /// What these arguments ask for, by `methods`, of images with these `numbers`.
+    pub fn data_options(&self, methods: &[Method], normalization: (f32, f32), numbers: &[u32]) -> DataOptions {
         let defaults = MethodOptions::default();
         let (mean, deviation) = normalization;
         let baseline = match self.baseline.unwrap_or_default() {
@@ -303,7 +306,7 @@ impl ExplainArgs {
             ExplainTarget::Class(class) => Target::Class(class),
         };
         DataOptions {
-            methods: self.method.clone(),
+            methods: methods.to_vec(),
             target,
             settings,
             normalization,

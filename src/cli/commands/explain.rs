@@ -17,7 +17,7 @@ use crate::{
     gpu::Gpu,
     model::{Model, Tensor, TensorFile},
     report::{ColorMap, Grid, GridColumn, Ground, Picture, read_picture},
-    saliency::{Attributions, ExplainedNetwork, explain_data},
+    saliency::{Attributions, DataOptions, ExplainedNetwork, Method, explain_data},
 };
 
 /// Images in a picture grid at most; `attributions.safetensors` has all.
@@ -64,16 +64,17 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
             super::note_other_classes(model, &chosen.source, &chosen.class_names, &output);
         }
     }
-    let mut explained = Vec::new();
+    let (mut explained, mut refused) = (Vec::new(), Vec::new());
     for (model, chosen) in models.iter().zip(chosen) {
         let Chosen { source, class_names, normalization, numbers, split, labels, files, .. } = chosen;
-        let work = args.data_options(normalization, &numbers).work(model.config.network.input, numbers.len() as u32);
-        let bar = Progress::items(&output, "explaining", work);
-        let images = (numbers.as_slice(), &split);
-        let attributions = pollster::block_on(attribute(&gpu, model, images, normalization, args, &mut |done| bar.set(done)))?;
+        let (methods, not_done) = methods_for(model, args, normalization)?;
+        refused.extend(not_done);
+        let options = args.data_options(&methods, normalization, &numbers);
+        let bar = Progress::items(&output, "explaining", options.work(model.config.network.input, numbers.len() as u32));
+        let attributions = pollster::block_on(attribute(&gpu, model, &split, &options, &mut |done| bar.set(done)))?;
         bar.finish();
         let name = model_name(&model.path);
-        explained.push(Explained { model, name, source, class_names, split, labels, numbers, files, attributions });
+        explained.push(Explained { model, name, source, class_names, split, labels, numbers, files, methods, attributions });
     }
     super::prepare_folder(&args.out)?;
     write_grid(&explained, args)?;
@@ -82,12 +83,33 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
         grid: args.out.join("grid.png"),
         attributions: files,
         images: explained[0].numbers.len(),
-        methods: args.method.iter().map(|method| method.name()).collect(),
+        methods: args.method.iter().filter(|method| explained.iter().any(|one| one.methods.contains(method))).map(|method| method.name()).collect(),
     };
     output.result(&result, || {
         let files: Vec<_> = result.attributions.iter().map(|file| file.display().to_string()).collect();
         format!("{} images explained: {} and {}", result.images, result.grid.display(), files.join(", "))
-    })
+    })?;
+    if refused.is_empty() { Ok(()) } else { Err(Error::Model(format!("{} (the other methods are done)", refused.join("; ")))) }
+}
+
+/// The methods of `--method` that can explain `model`, and why the others cannot.
+///
+/// # Errors
+/// The reason, where none can.
+fn methods_for(model: &Model, args: &ExplainArgs, normalization: (f32, f32)) -> Result<(Vec<Method>, Vec<String>)> {
+    let settings = args.data_options(&[], normalization, &[]).settings;
+    let (mut methods, mut refused) = (Vec::new(), Vec::new());
+    for &method in &args.method {
+        match method.check(&model.config.network, &settings) {
+            Ok(()) => methods.push(method),
+            Err(error) => refused.push(error),
+        }
+    }
+    let reasons = refused.iter().map(|error| format!("{}: {error}", model_name(&model.path))).collect();
+    match refused.into_iter().next().filter(|_| methods.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok((methods, reasons)),
+    }
 }
 
 /// The JSON of `saliq explain --json`.
@@ -108,6 +130,7 @@ struct Explained<'a> {
     labels: Vec<Option<u32>>,
     numbers: Vec<u32>,
     files: Vec<String>,
+    methods: Vec<Method>,
     attributions: Attributions,
 }
 
@@ -238,18 +261,15 @@ fn of_pictures(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
 async fn attribute(
     gpu: &Gpu,
     model: &Model,
-    images: (&[u32], &Split),
-    normalization: (f32, f32),
-    args: &ExplainArgs,
+    split: &Split,
+    options: &DataOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Attributions> {
-    let (numbers, split) = images;
     let data = ResidentData::new(gpu, split, model.config.network.input)?;
     let parameters = gpu.upload("parameters", &model.parameters)?;
     let network =
         ExplainedNetwork { config: &model.config.network, quantization: &model.config.quantization, parameters: &parameters };
-    let options = args.data_options(normalization, numbers);
-    explain_data(gpu, network, &data, &options, progress).await
+    explain_data(gpu, network, &data, options, progress).await
 }
 
 /// Pixels of `split` in 0..1.
@@ -266,7 +286,7 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
     let columns = explained
         .iter()
         .flat_map(|one| {
-            args.method.iter().enumerate().map(move |(index, method)| GridColumn {
+            one.methods.iter().enumerate().map(move |(index, method)| GridColumn {
                 model: &one.name,
                 method: method.name(),
                 saliency: &one.attributions.maps[index][..pixels],
@@ -303,8 +323,8 @@ fn write_tensors(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<Vec<
         let count = one.numbers.len();
         let [channels, height, width] = <[u32; 3]>::from(one.model.config.network.input).map(|size| size as usize);
         let shape = [count, channels, height, width];
-        let mut tensors: Vec<_> = args
-            .method
+        let mut tensors: Vec<_> = one
+            .methods
             .iter()
             .zip(&one.attributions.maps)
             .map(|(method, map)| Tensor::f32(method.name(), &shape, map.clone()))

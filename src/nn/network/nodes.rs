@@ -3,7 +3,7 @@
 use super::{Network, NetworkOptions, bytes};
 use crate::{
     Error, Result,
-    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    config::{LayerBits, LayerConfig, MAX_POOL_KERNEL, NetworkConfig, QuantizationConfig, Shape},
     gpu::{Buffer, Gpu},
     layout::groups,
     nn::{
@@ -159,9 +159,9 @@ impl<'a> NodeBuilder<'a> {
 
     /// A max-pool, which takes the derivative of the activation in front of it along on the way back.
     fn max_pool(&mut self, kernel: u32, stride: u32, output: Shape) -> Result<NodeKind> {
-        if kernel > 15 {
+        if kernel > MAX_POOL_KERNEL {
             let number = self.index + 1;
-            return Err(Error::Model(format!("layer {number}: pooling windows are at most 15 × 15, not {kernel}")));
+            return Err(Error::Model(format!("layer {number}: pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}")));
         }
         let choice = self.choice(output)?;
         if let Some(previous) = self.network.nodes.last_mut() {
