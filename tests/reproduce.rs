@@ -18,10 +18,12 @@ fn saliq(arguments: &[&str]) -> Command {
     for variable in ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"] {
         command.env_remove(variable);
     }
+    // A report has the days on which its models were made: the same one, whatever the clock says.
+    command.env("SOURCE_DATE_EPOCH", "1795478400");
     command
 }
 
-/// A narrow study: three models a seed, two seeds; settings that the preset does not have.
+/// A narrow study: four models a seed, two seeds; settings that the preset does not have.
 fn study(folder: &Path, more: &[&str]) -> Command {
     let mut command = saliq(&["reproduce", "--preset", "tiny", "--bits", "2,2", "--sgt", "true", "--seeds", "2", "--quiet"]);
     command.args(["--per-channel", "--pact", "signed-after-relu"]);
@@ -51,7 +53,7 @@ fn kill_half_way(folder: &Path) {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(results(folder).len() < 6, "killed too late to prove anything");
+    assert!(results(folder).len() < 8, "killed too late to prove anything");
 }
 
 /// The tables of a page: a row a vector, headings first.
@@ -92,6 +94,7 @@ fn label(model: &Value) -> String {
     let (bits, stage) = (model["variant"]["bits"].as_str().unwrap(), model["variant"]["stage"].as_str().unwrap());
     match stage {
         "float" => "float".into(),
+        "float-continued" => "float continued".into(),
         "quantization-aware" => format!("({bits})"),
         _ => format!("({bits}) PTQ"),
     }
@@ -102,18 +105,18 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
     let folder = tempfile::tempdir().unwrap();
     let [whole, shared, killed] = ["whole", "shared", "killed"].map(|name| folder.path().join(name));
     let summary: Value = serde_json::from_str(&succeed(study(&whole, &["--json"]))).unwrap();
-    assert_eq!(results(&whole).len(), 6);
+    assert_eq!(results(&whole).len(), 8);
 
     // Two machines that share a folder: a part each, then the report.
     succeed(study(&shared, &["--shard", "2/2"]));
-    assert_eq!(results(&shared).len(), 3);
+    assert_eq!(results(&shared).len(), 4);
     let incomplete: Value = serde_json::from_str(&succeed({
         let mut command = saliq(&["report", "--json"]);
         command.arg(&shared);
         command
     }))
     .unwrap();
-    assert_eq!(incomplete["missing"].as_array().unwrap().len(), 3);
+    assert_eq!(incomplete["missing"].as_array().unwrap().len(), 4);
     let mut slurm = study(&shared, &[]);
     slurm.envs([("SLURM_ARRAY_TASK_ID", "0"), ("SLURM_ARRAY_TASK_MIN", "0"), ("SLURM_ARRAY_TASK_COUNT", "2")]);
     succeed(slurm);
@@ -141,7 +144,7 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
     let html = fs::read_to_string(whole.join("report.html")).unwrap();
     let tables = tables(&html);
     let models = written["models"].as_array().unwrap();
-    assert_eq!(models.len(), 3);
+    assert_eq!(models.len(), 4);
     for model in models {
         let name = label(model);
         let (map, own) = (&model["methods"]["gradient"], |heading| cell(&tables, &name, heading));
@@ -159,7 +162,9 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
         }
         if name != "float" {
             assert_eq!(own("Spearman"), interval(&map["spearman"], 1.0, 3, ""));
-            assert!(own("points from float").contains("(p "), "{}", own("points from float"));
+            assert!(own("points from control").contains("(p "), "{}", own("points from control"));
+            let control = if name == "(2,2)" { "float continued" } else { "float" };
+            assert_eq!((own("control"), own("with the maps of")), (control.into(), control.into()));
         }
         let check = tables.iter().find(|table| table[0].contains(&"zeros".to_string())).unwrap();
         let layers = map["randomisation"].as_array().unwrap();
@@ -167,7 +172,9 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
         assert_eq!(cell(std::slice::from_ref(check), &name, "gradient"), interval(&layers[3]["spearman"], 1.0, 2, ""));
     }
     assert_eq!(cell(&tables, "(2,2)", "paper, whole set"), "90.19 %");
-    assert!(html.contains("Made: 6 of 6 models (preset tiny), 2 seeds each"), "{}", written["scope"]);
+    differences_are_to_the_control(&whole, &written);
+    the_page_says_what_ran(&whole, &tables, &written);
+    assert!(html.contains("Made: 8 of 8 models (preset tiny), 2 seeds each"), "{}", written["scope"]);
     for finding in written["findings"].as_array().unwrap() {
         let escaped = finding.as_str().unwrap().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         assert!(html.contains(&escaped), "{finding} is not on the page");
@@ -183,7 +190,7 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
 fn plan_says_what_is_done(whole: &Path) {
     let plan = |folder: &Path| -> Value { serde_json::from_str(&succeed(study(folder, &["--plan", "--json"]))).unwrap() };
     let done = plan(whole);
-    assert_eq!((done["seconds"].as_f64(), done["runs"].as_array().unwrap().len()), (Some(0.0), 6));
+    assert_eq!((done["seconds"].as_f64(), done["runs"].as_array().unwrap().len()), (Some(0.0), 8));
     for run in done["runs"].as_array().unwrap() {
         assert!(run["finished"] == true && run["taken_seconds"].as_f64().unwrap() > 0.0, "{run}");
     }
@@ -230,7 +237,65 @@ fn commands_give_the_numbers_again(whole: &Path, summary: &Value) {
         tensors
     };
     assert!(parameters(whole.join("again").join(post)) == parameters(whole.join("runs").join(post)), "another model");
-    assert_eq!(summary["models"].as_array().unwrap().len(), 3);
+    assert_eq!(summary["models"].as_array().unwrap().len(), 4);
+}
+
+/// Accuracies and maps of a quantized model are held against those of the model that differs in nothing but the bits.
+fn differences_are_to_the_control(whole: &Path, summary: &Value) {
+    let plan: Value = serde_json::from_slice(&fs::read(whole.join("plan.json")).unwrap()).unwrap();
+    let result = |run: &Value| -> Value {
+        let path = whole.join("runs").join(run["folder"].as_str().unwrap()).join("result.json");
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    };
+    let runs = plan["runs"].as_array().unwrap();
+    for model in summary["models"].as_array().unwrap().iter().filter(|model| model["variant"]["stage"] != "float") {
+        let own = runs.iter().filter(|run| run["variant"] == model["variant"]);
+        let pairs: Vec<(Value, Value)> =
+            own.map(|run| (result(run), result(&runs[run["control"].as_u64().unwrap() as usize]))).collect();
+        let mean = |value: &dyn Fn(&Value) -> f64| {
+            pairs.iter().map(|(own, control)| value(own) - value(control)).sum::<f64>() / pairs.len() as f64
+        };
+        let close = |a: &Value, b: f64| (a["mean"]["mean"].as_f64().unwrap() - b).abs() < 1e-9;
+        assert!(close(&model["accuracy-difference"], mean(&|result| result["accuracy"].as_f64().unwrap())), "{model}");
+        let gini = |result: &Value| {
+            let all = result["methods"]["gradient"]["gini"].as_array().unwrap();
+            all.iter().map(|value| value.as_f64().unwrap()).sum::<f64>() / all.len() as f64
+        };
+        assert!(close(&model["methods"]["gradient"]["gini-difference"], mean(&gini)), "{model}");
+        // The same seed, and the same steps where both are trained.
+        for run in runs.iter().filter(|run| run["variant"] == model["variant"]) {
+            let control = &runs[run["control"].as_u64().unwrap() as usize];
+            assert_eq!((&run["seed"], &run["variant"]["sgt"]), (&control["seed"], &control["variant"]["sgt"]));
+            if model["variant"]["stage"] == "quantization-aware" {
+                assert_eq!((&run["start"], &run["work"]["steps"]), (&control["start"], &control["work"]["steps"]));
+            }
+        }
+    }
+}
+
+/// What the page says of how its models were made.
+fn the_page_says_what_ran(whole: &Path, tables: &[Vec<Vec<String>>], summary: &Value) {
+    let own = |model: &str, heading: &str| cell(tables, model, heading);
+    assert_eq!([own("(2,2), SGT", "steps"), own("float continued, SGT", "steps")], ["3 + 2", "3 + 2"]);
+    assert_eq!([own("float, SGT", "starts from"), own("(2,2), SGT", "starts from")], ["random weights", "float"]);
+    assert_eq!([own("(2,2), SGT", "weights"), own("float continued, SGT", "weights")], ["sawb, per channel", "float"]);
+    assert_eq!([own("(2,2) PTQ, SGT", "steps"), own("(2,2) PTQ, SGT", "weights")], ["0", "lsq, per channel"]);
+    assert_eq!([own("(2,2), SGT", "λ"), own("(2,2), SGT", "masked")], ["1", "50 %, lowest signed, uniform"]);
+    let html = fs::read_to_string(whole.join("report.html")).unwrap();
+    for text in [
+        "replaced by the image's corner pixel (0, 0); 8 test images",
+        "Models that go on from the float model begin where its training ended, after 3 steps.",
+        "Holm's rule",
+        "made",
+        "2026-11-24",
+    ] {
+        assert!(html.contains(text), "{text} is not on the page");
+    }
+    // A p says how many were tested with it.
+    let tests: u64 = summary["families"].as_array().unwrap().iter().map(|family| family["tests"].as_u64().unwrap()).sum();
+    // Accuracy, faithfulness, sparseness, complexity and stability of three models.
+    assert_eq!(tests, 15, "{}", summary["families"]);
+    assert!(html.contains("15 tests (models against their controls, accuracy and gradient maps)"));
 }
 
 #[test]
@@ -241,7 +306,7 @@ fn a_failed_model_does_not_end_the_study() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.lines().last().unwrap().starts_with("error: "), "{error}");
-    assert_eq!(fs::read_dir(folder.path().join("runs")).unwrap().count(), 3, "every model was tried");
+    assert_eq!(fs::read_dir(folder.path().join("runs")).unwrap().count(), 4, "every model was tried");
 }
 
 #[test]
@@ -252,9 +317,49 @@ fn a_plan_needs_no_images() {
     // Wherever the data are on this machine.
     command.env("XDG_CACHE_HOME", folder.path()).env("HOME", folder.path()).env_remove("SALIQ_DATA_DIR");
     let plan: Value = serde_json::from_str(&succeed(command)).unwrap();
+    // From scratch: the float model itself has as many steps.
     assert_eq!(plan["runs"].as_array().unwrap().len(), 3, "{plan}");
     // 60,000 images in batches of 8.
     assert_eq!(plan["runs"][0]["steps"].as_u64().unwrap() % 7500, 0, "{plan}");
+}
+
+/// Standard output and standard error of a plan inside an array job.
+fn planned_in(variables: &[(&str, &str)], more: &[&str]) -> (Value, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = saliq(&["reproduce", "--preset", "tiny", "--bits", "2,2", "--sgt", "true", "--seeds", "2", "--plan", "--json"]);
+    command.arg("--out").arg(folder.path().join("study")).args(more).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{error}");
+    (serde_json::from_slice(&output.stdout).unwrap(), error)
+}
+
+#[test]
+fn an_array_job_takes_a_part_and_says_so() {
+    let runs = |plan: &Value| plan["runs"].as_array().unwrap().len();
+    let slurm = |task| [("SLURM_ARRAY_TASK_ID", task), ("SLURM_ARRAY_TASK_MIN", "0"), ("SLURM_ARRAY_TASK_COUNT", "3")];
+    let (plan, said) = planned_in(&slurm("1"), &[]);
+    assert_eq!((runs(&plan), plan["shard"].as_str()), (4, Some("2/3")));
+    assert!(said.contains("part 2/3 of the study, from SLURM_ARRAY_TASK_ID=1"), "{said}");
+    // Two groups for three parts: the third has nothing, and says why.
+    let (plan, _) = planned_in(&slurm("2"), &[]);
+    assert_eq!((runs(&plan), plan["shard"].as_str()), (0, Some("3/3")));
+    let (plan, said) = planned_in(&slurm("2"), &["--shard", "none"]);
+    assert_eq!((runs(&plan), plan["shard"].as_str(), said.contains("SLURM")), (8, Some("1/1"), false));
+    // Which part of how many is not known: nothing is guessed in silence.
+    let (plan, said) = planned_in(&[("JOB_COMPLETION_INDEX", "0")], &[]);
+    assert!(runs(&plan) == 8 && said.contains("JOB_COMPLETION_INDEX=0") && said.contains("JOB_COMPLETIONS"), "{said}");
+}
+
+#[test]
+fn a_part_without_models_says_so_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = folder.path().join("study");
+    let mut command = saliq(&["reproduce", "--preset", "tiny", "--bits", "2,2", "--sgt", "true", "--shard", "2/2", "--out"]);
+    command.arg(&study);
+    let printed = succeed(command);
+    assert!(printed.contains("part 2/2 has no models: the study is 1 group of models"), "{printed}");
+    assert!(!study.join("runs").exists());
 }
 
 #[test]

@@ -76,11 +76,15 @@ impl Split {
     /// Removes the last `share` (0..1, rounded to whole images) of the images of `shape` and returns it: the validation set
     /// of `--validation-share`. At least one image stays; a share that is not above 0 takes none.
     pub fn split_off_tail(&mut self, share: f32, shape: Shape) -> Split {
-        // `as` turns NaN and negative numbers into 0.
-        let tail = ((self.len() as f64 * f64::from(share)).round() as usize).min(self.len().saturating_sub(1));
-        let keep = self.len() - tail;
+        let keep = self.len() - tail_length(self.len(), share);
         Split { labels: self.labels.split_off(keep), images: self.images.split_off(keep * shape.elements() as usize) }
     }
+}
+
+/// How many of `count` images [`Split::split_off_tail`] takes for `share`.
+pub fn tail_length(count: usize, share: f32) -> usize {
+    // `as` turns NaN and negative numbers into 0.
+    ((count as f64 * f64::from(share)).round() as usize).min(count.saturating_sub(1))
 }
 
 /// A data set in memory.

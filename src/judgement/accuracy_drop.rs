@@ -68,18 +68,47 @@ impl<'a> AccuracyDrop<'a> {
     /// # Errors
     /// Of the device.
     pub async fn run(&self, maps: &[f32], progress: &mut dyn FnMut(u64)) -> Result<DropCurve> {
-        let outcomes = self.removal.run(maps, progress).await?;
-        let accuracy = outcomes.iter().map(|round| {
-            let correct = round.iter().zip(&self.labels).filter(|(outcome, label)| outcome.predicted == **label).count();
-            correct as f64 / self.labels.len().max(1) as f64
-        });
-        Ok(DropCurve::new(self.shares.clone(), accuracy.collect()))
+        Ok(self.run_by_image(maps, progress).await?.0)
     }
+
+    /// As [`Self::run`], with the area under the curve of every image alone, whose accuracy is 1 or 0 at each share: what a comparison of
+    /// two curves image by image needs. Their mean is the curve's area.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub async fn run_by_image(&self, maps: &[f32], progress: &mut dyn FnMut(u64)) -> Result<(DropCurve, Vec<f64>)> {
+        let outcomes = self.removal.run(maps, progress).await?;
+        let correct: Vec<Vec<f64>> = outcomes
+            .iter()
+            .map(|round| round.iter().zip(&self.labels).map(|(one, label)| f64::from(one.predicted == *label)).collect())
+            .collect();
+        let (accuracy, areas) = by_image(&self.shares, &correct, self.labels.len());
+        Ok((DropCurve::new(self.shares.clone(), accuracy), areas))
+    }
+}
+
+/// Accuracy at every share, and the area of every image's own curve, of `correct[share][image]`, 1 or 0.
+fn by_image(shares: &[f64], correct: &[Vec<f64>], images: usize) -> (Vec<f64>, Vec<f64>) {
+    let accuracy = correct.iter().map(|round| round.iter().sum::<f64>() / images.max(1) as f64).collect();
+    let own = |image: usize| correct.iter().map(|round| round[image]).collect::<Vec<f64>>();
+    (accuracy, (0..images).map(|image| area(shares, &own(image))).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_area_is_the_mean_of_the_images_areas() {
+        let shares = [0.0, 0.3, 0.9];
+        let correct = [vec![1.0, 1.0, 0.0, 1.0], vec![1.0, 0.0, 0.0, 1.0], vec![0.0, 1.0, 0.0, 1.0]];
+        let (accuracy, areas) = by_image(&shares, &correct, 4);
+        assert_eq!(accuracy, [0.75, 0.5, 0.5]);
+        // (0.3·1 + 0.6·0.5)/0.9 for the first.
+        assert!((areas[0] - 0.6 / 0.9).abs() < 1e-12 && areas[2] == 0.0 && (areas[3] - 1.0).abs() < 1e-12, "{areas:?}");
+        let curve = DropCurve::new(shares.into(), accuracy);
+        assert!((areas.iter().sum::<f64>() / 4.0 - curve.area).abs() < 1e-12);
+    }
 
     #[test]
     fn shares_and_areas() {

@@ -51,6 +51,18 @@ impl Fill {
         }
     }
 
+    /// What removed features become, in words, for captions.
+    pub fn described(self) -> &'static str {
+        match self {
+            Fill::Corner => "the image's corner pixel (0, 0)",
+            Fill::Zero => "0 after normalisation",
+            Fill::Mean => "the image's mean",
+            Fill::Uniform => "uniform noise between the image's least and largest value",
+            Fill::Blur => "a Gaussian blur of the image (σ = 2 pixels)",
+            Fill::Road => "a noisy linear imputation from their neighbours (ROAD)",
+        }
+    }
+
     /// The fill that does it, or that gives the first guess.
     fn masking(self) -> MaskFill {
         match self {

@@ -59,6 +59,16 @@ impl Default for DataOptions {
 }
 
 impl DataOptions {
+    /// What the masked pictures show, in words, for captions: `the 50 % of its pixels that … replaced by uniform noise`.
+    pub fn masked(&self) -> String {
+        let rank = match self.rank {
+            MaskRank::Signed => "sign included",
+            MaskRank::Abs => "by magnitude",
+        };
+        let share = 100.0 * (1.0 - self.keep);
+        format!("the {share:.0} % of its pixels that the map ranks lowest, {rank}, replaced by uniform noise")
+    }
+
     /// Forward passes that `count` images of `shape` take, by all methods.
     pub fn work(&self, shape: crate::config::Shape, count: u32) -> u64 {
         self.methods.iter().map(|&method| u64::from(self.settings.samples_of(method, shape)) * u64::from(count)).sum()

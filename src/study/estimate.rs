@@ -1,11 +1,15 @@
 //! How long a study takes here: from a few steps of every kind of training, and from what of it is done.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    plan::{Plan, Stage},
+    plan::{Plan, PlannedRun},
     result::ModelResult,
     shard::Shard,
 };
@@ -16,7 +20,6 @@ use crate::{
     digest::sha256_hex,
     files::{read_bounded, write_atomically},
     gpu::Gpu,
-    saliency::{Method, MethodOptions},
     train::Trainer,
 };
 
@@ -43,6 +46,9 @@ pub struct Timing {
     pub training_seconds: f64,
     /// Time of all judgements.
     pub judging_seconds: f64,
+    /// Day on which it was finished, in UTC: `2026-11-24`.
+    #[serde(default)]
+    pub date: Option<String>,
 }
 
 impl Timing {
@@ -55,10 +61,33 @@ impl Timing {
     }
 
     /// Times that cannot be read are none.
-    fn read(folder: &Path, adapter: &str) -> Option<Timing> {
+    pub(super) fn read(folder: &Path) -> Option<Timing> {
         let bytes = read_bounded(&folder.join(TIMING_FILE), MAX_FILE).ok()?;
-        serde_json::from_slice(&bytes).ok().filter(|timing: &Timing| timing.adapter == adapter)
+        serde_json::from_slice(&bytes).ok()
     }
+
+    fn on(folder: &Path, adapter: &str) -> Option<Timing> {
+        Timing::read(folder).filter(|timing| timing.adapter == adapter)
+    }
+}
+
+/// Today's date in UTC, `2026-11-24`; of `SOURCE_DATE_EPOCH` (seconds since 1970) where that is set, as reproducible builds have it.
+pub(super) fn today() -> String {
+    let set = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let seconds = set.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+    date(seconds / 86_400)
+}
+
+/// The date of a day since 1970-01-01, in the Gregorian calendar.
+fn date(day: u64) -> String {
+    // Days since 0000-03-01 fall into eras of 400 years; a year ends with its leap day.
+    let day = day % 100_000_000 + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let (day, month) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    format!("{:04}-{month:02}-{day:02}", year + era * 400 + u64::from(month <= 2))
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
@@ -70,77 +99,30 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration(BTreeMap<String, BTreeMap<String, f64>>);
 
-/// What a run has to do.
-struct Work {
+/// A run with what its times are known by.
+struct Timed<'a> {
+    run: &'a PlannedRun,
     /// Trainings whose steps take the same time have the same.
     kind: String,
-    steps: u64,
-    /// Forward passes of single images in a step, a backward pass counted as one: 7 with saliency guidance, 3 without (Algorithm 1).
-    step_passes: f64,
-    /// Forward passes of single images outside the steps.
-    judging_passes: f64,
     config: RunConfig,
 }
 
-impl Work {
-    fn new(plan: &Plan, index: usize, datasets: &[Dataset]) -> Result<Work> {
+impl<'a> Timed<'a> {
+    fn new(plan: &'a Plan, index: usize, datasets: &[Dataset]) -> Result<Timed<'a>> {
         let run = &plan.runs[index];
         let named = datasets.iter().find(|dataset| dataset.name == run.variant.dataset);
         let dataset =
             named.ok_or_else(|| Error::Data(format!("the data set {} of the plan is not loaded", run.variant.dataset)))?;
         let config = PartialRunConfig::parse(&run.settings, &run.folder)?.resolve(&dataset.info())?;
-        let images = (dataset.train.len() as u32).min(config.train_limit.unwrap_or(u32::MAX)).max(1);
-        let batch = config.batch_size.min(images);
-        let per_epoch = images.div_ceil(batch);
-        let all = config.steps.unwrap_or(u64::from(config.epochs) * u64::from(per_epoch));
-        let steps = if run.variant.stage == Stage::PostTraining { 0 } else { all };
-        let tests = u64::from((dataset.test.len() as u32).min(config.test_limit.unwrap_or(u32::MAX)));
+        let batch = config.batch_size.min(run.work.images);
         // Fake quantization adds little to a step.
         let described = format!("{:?} {} {batch} {:?}", config.network, run.variant.sgt, config.precision);
-        Ok(Work {
-            kind: sha256_hex([described.as_bytes()])[..12].into(),
-            steps,
-            step_passes: f64::from(batch) * if run.variant.sgt { 7.0 } else { 3.0 },
-            judging_passes: judging_passes(plan, index, &config, dataset) + (steps.div_ceil(u64::from(per_epoch)) * tests) as f64,
-            config,
-        })
+        Ok(Timed { run, kind: sha256_hex([described.as_bytes()])[..12].into(), config })
     }
-}
 
-/// Forward passes of single images that judging a model takes.
-fn judging_passes(plan: &Plan, index: usize, config: &RunConfig, dataset: &Dataset) -> f64 {
-    let wanted = &plan.judgement;
-    let test = (dataset.test.len() as u32).min(config.test_limit.unwrap_or(u32::MAX));
-    let dropped = f64::from(wanted.drop_images.min(test));
-    let judged = f64::from(wanted.images.min(wanted.drop_images).min(test));
-    let settings = MethodOptions::default();
-    let layers = config.network.weight_layers().len() as f64;
-    let map = |method: Method| 2.0 * f64::from(settings.samples_of(method, dataset.shape));
-    let chosen = |names: &[String]| -> Vec<Method> {
-        Method::ALL.into_iter().filter(|method| names.iter().any(|name| name == method.name())).collect()
-    };
-    let mut passes = f64::from(test) + 10.0 * dropped;
-    for method in chosen(&wanted.methods) {
-        let noisy = if method.takes_samples() || wanted.sensitivity_samples == 0 {
-            0.0
-        } else {
-            1.0 + f64::from(wanted.sensitivity_samples)
-        };
-        let random = if method.takes_samples() || !wanted.randomisation { 0.0 } else { layers };
-        passes += dropped * (map(method) + 10.0) + judged * (noisy + random) * map(method);
+    fn steps(&self) -> u64 {
+        self.run.work.steps
     }
-    let stage = plan.runs[index].variant.stage;
-    if let Some(plan_again) = wanted.retraining.as_ref().filter(|plan| plan.post_training || stage != Stage::PostTraining)
-        && let Ok(again) = PartialRunConfig::parse(&plan_again.settings, "preset").and_then(|own| own.resolve(&dataset.info()))
-    {
-        let images = f64::from(plan_again.images[0].min(dataset.train.len() as u32));
-        let trained = again.steps.map_or(f64::from(again.epochs) * images, |steps| steps as f64 * f64::from(again.batch_size));
-        let methods = chosen(&plan_again.methods);
-        let curves = methods.len() + usize::from(stage == Stage::Float);
-        passes += curves as f64 * plan_again.shares.len() as f64 * 3.0 * trained;
-        passes += methods.into_iter().map(map).sum::<f64>() * images;
-    }
-    passes
 }
 
 impl Calibration {
@@ -157,12 +139,12 @@ impl Calibration {
         let before = own.len();
         let mut open = Vec::new();
         let mut known: Vec<String> = own.keys().cloned().collect();
-        for index in (0..plan.runs.len()).filter(|&index| shard.has(plan.runs[index].chain)) {
-            let work = Work::new(plan, index, datasets)?;
-            match Timing::read(&plan.folder(root, index), &adapter) {
+        for index in shard.runs(plan) {
+            let work = Timed::new(plan, index, datasets)?;
+            match Timing::on(&plan.folder(root, index), &adapter) {
                 Some(timing) if timing.steps > 0 => known.push(work.kind),
                 Some(_) => {}
-                None if work.steps > 0 && !is_finished(plan, root, index) => open.push((index, work)),
+                None if work.steps() > 0 && !is_finished(plan, root, index) => open.push((index, work)),
                 None => {}
             }
         }
@@ -210,6 +192,8 @@ fn is_finished(plan: &Plan, root: &Path, index: usize) -> bool {
 /// What a study will still take.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Estimate {
+    /// The part of the study that this is about, `1/1` for all of it.
+    pub shard: String,
     /// Its models, in order.
     pub runs: Vec<EstimatedRun>,
     /// Time left.
@@ -270,10 +254,10 @@ impl Estimate {
         calibration: &Calibration,
     ) -> Result<Estimate> {
         let measured = calibration.0.get(adapter);
-        let mine: Vec<usize> = (0..plan.runs.len()).filter(|&index| shard.has(plan.runs[index].chain)).collect();
-        let works = mine.iter().map(|&index| Work::new(plan, index, datasets)).collect::<Result<Vec<Work>>>()?;
+        let mine = shard.runs(plan);
+        let works = mine.iter().map(|&index| Timed::new(plan, index, datasets)).collect::<Result<Vec<_>>>()?;
         let finished: Vec<bool> = mine.iter().map(|&index| is_finished(plan, root, index)).collect();
-        let timing = |(&index, &finished): (&usize, &bool)| Timing::read(&plan.folder(root, index), adapter).filter(|_| finished);
+        let timing = |(&index, &finished): (&usize, &bool)| Timing::on(&plan.folder(root, index), adapter).filter(|_| finished);
         let timings: Vec<Option<Timing>> = mine.iter().zip(&finished).map(timing).collect();
         let mut by_kind: BTreeMap<&str, Ratio> = BTreeMap::new();
         for (work, timing) in works.iter().zip(&timings) {
@@ -282,13 +266,13 @@ impl Estimate {
             }
         }
         let finished_rate = |kind: &str| by_kind.get(kind).and_then(|ratio| ratio.value());
-        let first_rate = |work: &Work| measured.and_then(|kinds| kinds.get(&work.kind)).copied();
+        let first_rate = |work: &Timed| measured.and_then(|kinds| kinds.get(&work.kind)).copied();
         // A pass of one image, from everything that is known about steps.
         let mut pass = Ratio::default();
         let mut drift = Ratio::default();
-        for work in works.iter().filter(|work| work.steps > 0) {
+        for work in works.iter().filter(|work| work.steps() > 0) {
             if let Some(rate) = finished_rate(&work.kind).or(first_rate(work)) {
-                pass.add(rate, work.step_passes);
+                pass.add(rate, work.run.work.step_passes as f64);
             }
             if let (Some(rate), Some(first)) = (finished_rate(&work.kind), first_rate(work)) {
                 drift.add(rate, first);
@@ -298,35 +282,56 @@ impl Estimate {
         let mut judging = Ratio::default();
         for (work, timing) in works.iter().zip(&timings) {
             if let Some(timing) = timing {
-                judging.add(timing.judging_seconds, pass * work.judging_passes);
+                judging.add(timing.judging_seconds, pass * work.run.work.judging_passes as f64);
             }
         }
-        let runs: Vec<EstimatedRun> = mine
-            .iter()
-            .zip(finished)
+        let runs: Vec<EstimatedRun> = finished
+            .into_iter()
             .zip(works.iter().zip(&timings))
-            .map(|((&index, finished), (work, timing))| {
-                let run = &plan.runs[index];
+            .map(|(finished, (work, timing))| {
+                let (run, passes) = (work.run, work.run.work);
                 let first = first_rate(work).map(|rate| rate * drift.value().unwrap_or(1.0));
-                let per_step = finished_rate(&work.kind).or(first).unwrap_or(pass * work.step_passes);
-                let left = work.steps as f64 * per_step + pass * work.judging_passes * judging.value().unwrap_or(1.0);
+                let per_step = finished_rate(&work.kind).or(first).unwrap_or(pass * passes.step_passes as f64);
+                let left = passes.steps as f64 * per_step + pass * passes.judging_passes as f64 * judging.value().unwrap_or(1.0);
                 EstimatedRun {
                     folder: run.folder.clone(),
                     model: run.variant.full_label(),
                     dataset: run.variant.dataset.clone(),
                     seed: run.seed,
-                    steps: work.steps,
+                    steps: passes.steps,
                     finished,
                     seconds: if finished { 0.0 } else { left },
                     taken_seconds: timing.as_ref().map(|timing| timing.training_seconds + timing.judging_seconds),
                 }
             })
             .collect();
-        Ok(Estimate { seconds: runs.iter().map(|run| run.seconds).sum(), runs })
+        Ok(Estimate { shard: shard.to_string(), seconds: runs.iter().map(|run| run.seconds).sum(), runs })
     }
 
     /// Models that are not finished.
     pub fn left(&self) -> usize {
         self.runs.iter().filter(|run| !run.finished).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date;
+
+    #[test]
+    fn days_have_their_dates() {
+        let days = [0, 58, 59, 365, 11_016, 11_017, 20_781, 47_540, 47_541];
+        let dates = [
+            "1970-01-01",
+            "1970-02-28",
+            "1970-03-01",
+            "1971-01-01",
+            "2000-02-29",
+            "2000-03-01",
+            "2026-11-24",
+            "2100-02-28",
+            "2100-03-01",
+        ];
+        assert_eq!(days.map(date), dates);
     }
 }

@@ -3,8 +3,8 @@
 use std::{path::Path, time::Instant};
 
 use super::{
-    estimate::Timing,
-    judge,
+    estimate::{Timing, today},
+    judge::{self, MAPS_FILE},
     plan::{Plan, PlannedRun, Stage},
     result::{FAILURE_FILE, ModelResult},
     shard::Shard,
@@ -56,7 +56,7 @@ pub async fn execute(
     datasets: &[Dataset],
     watcher: &mut dyn Watcher,
 ) -> Result<Executed> {
-    let mine: Vec<usize> = (0..plan.runs.len()).filter(|&index| shard.has(plan.runs[index].chain)).collect();
+    let mine = shard.runs(plan);
     let mut executed = Executed::default();
     for (position, &index) in mine.iter().enumerate() {
         let run = &plan.runs[index];
@@ -101,18 +101,22 @@ async fn make(
     let named = datasets.iter().find(|dataset| dataset.name == run.variant.dataset);
     let dataset = named.ok_or_else(|| Error::Data(format!("the data set {} of the plan is not loaded", run.variant.dataset)))?;
     let folder = plan.folder(root, index);
-    let float = run.float.map(|float| plan.folder(root, float));
-    if let Some(float) = &float
-        && !float.join(MODEL_FILE).exists()
-    {
-        return Err(Error::Model("its float model could not be made".into()));
+    let [start, control] = [run.start, run.control].map(|index| index.map(|index| plan.folder(root, index)));
+    for (other, file) in [(&start, MODEL_FILE), (&control, MAPS_FILE)] {
+        if let Some(other) = other
+            && !other.join(file).exists()
+        {
+            let name = other.file_name().unwrap_or_default().to_string_lossy();
+            return Err(Error::Model(format!("{name}, which it starts from or is compared with, could not be made")));
+        }
     }
-    let config = configuration(run, &folder, float.as_deref().filter(|_| plan.from_float()), dataset)?;
+    let trained_from = start.as_deref().filter(|_| run.variant.stage != Stage::PostTraining);
+    let config = configuration(run, &folder, trained_from, dataset)?;
     let adapter = gpu.adapter_description();
-    let mut timing = Timing { adapter, steps: 0, training_seconds: 0.0, judging_seconds: 0.0 };
+    let mut timing = Timing { adapter, steps: 0, training_seconds: 0.0, judging_seconds: 0.0, date: None };
     let mut start_time = Instant::now();
     if run.variant.stage == Stage::PostTraining {
-        judge::quantize(gpu, &config, float.as_deref(), dataset).await?;
+        judge::quantize(gpu, &config, start.as_deref(), dataset).await?;
     } else {
         // The folder's name holds a hash of the settings: what is there is this run, stopped half-way.
         let start = if folder.exists() { Start::Resume } else { Start::New };
@@ -122,8 +126,9 @@ async fn make(
         (timing.steps, timing.training_seconds) = (outcome.steps.len() as u64, start_time.elapsed().as_secs_f64());
         start_time = Instant::now();
     }
-    let result = judge::judge(gpu, plan, run, &config, float.as_deref(), dataset, watcher).await?;
+    let result = judge::judge(gpu, plan, run, &config, control.as_deref(), dataset, watcher).await?;
     timing.judging_seconds = start_time.elapsed().as_secs_f64();
+    timing.date = Some(today());
     Ok((result, timing))
 }
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::{
+    findings::counted,
     judge::{HISTOGRAMS_FILE, Maps},
     plan::{Plan, PlannedRun, Stage, Variant},
     summary::{ModelSummary, Summary},
@@ -13,6 +14,7 @@ use crate::{
     report::{
         Block, ChartStack, ColorMap, DistributionChart, Grid, GridColumn, LineChart, QuantizerTrace, Series, quantizer_charts,
     },
+    saliency::DataOptions,
 };
 
 /// A picture of the report.
@@ -66,11 +68,11 @@ pub fn draw(root: &Path, plan: &Plan, summary: &Summary) -> Result<Vec<Figure>> 
         figures.extend(maps(root, plan, summary, dataset, format!("{name}-maps.png"))?);
         figures.extend(kl(summary, dataset, format!("{name}-kl.svg"))?);
         for method in &plan.judgement.methods {
-            figures.push(drop(summary, dataset, method, drop_file(dataset, method))?);
+            figures.push(drop(plan, summary, dataset, method, drop_file(dataset, method))?);
         }
         figures.extend(randomisation(summary, dataset, format!("{name}-randomisation.svg"))?);
         for method in plan.judgement.retraining.iter().flat_map(|retraining| &retraining.methods) {
-            figures.extend(retraining(summary, dataset, method, retraining_file(dataset, method))?);
+            figures.extend(retraining(plan, summary, dataset, method, retraining_file(dataset, method))?);
         }
         figures.extend(histograms(root, plan, summary, dataset));
         figures.extend(quantizers(summary, dataset, format!("{name}-quantizers.svg"))?);
@@ -135,8 +137,9 @@ fn maps(root: &Path, plan: &Plan, summary: &Summary, dataset: &str, file: String
     };
     let caption = format!(
         "Fig. 1, {dataset}: a row an image. For each model the {} map of the true label's logit (red: brightening the pixel raises the score, \
-         blue: lowers it) and the image with the less salient half of its pixels, by the signed value, replaced by uniform noise. Seed {seed}.",
-        summary.main_method
+         blue: lowers it) and the image with {}. Seed {seed}.",
+        summary.main_method,
+        DataOptions::default().masked()
     );
     Ok(Some(Figure { file, bytes: grid.png()?, caption }))
 }
@@ -149,18 +152,43 @@ fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> 
     }
     let chart = LineChart {
         title: format!("KL divergence, clean to masked: {dataset}"),
-        x_label: "step".into(),
+        x_label: steps_label(&models),
         y_label: "KL divergence, nats".into(),
         log_y: true,
         series: models
             .iter()
-            .map(|model| Series { name: model.variant.label(), points: model.kl.clone(), smooth: true, ..Series::default() })
+            .map(|model| Series {
+                name: model.variant.label(),
+                points: model.kl.iter().map(|&(step, value)| (step + model.steps_before as f64, value)).collect(),
+                smooth: true,
+                ..Series::default()
+            })
             .collect(),
         ..LineChart::default()
     };
-    let caption = "Fig. 2: KL divergence between the predictions for clean and for masked images: the term that Saliency Guided Training adds to the loss. Mean \
-         over the seeds, smoothed.".into();
+    let seeds = models.iter().map(|model| model.seeds.len()).max().unwrap_or(0);
+    let caption = format!(
+        "Fig. 2: KL divergence between the predictions for clean and for masked images: the term that Saliency Guided Training adds to the \
+         loss. {}.{}",
+        if seeds > 1 { "Mean over the seeds, smoothed" } else { "Smoothed" },
+        continuation(&models)
+    );
     Figure::chart(file, &chart, caption).map(Some)
+}
+
+/// The horizontal axis of curves over training.
+fn steps_label(models: &[&ModelSummary]) -> String {
+    let has_start = models.iter().any(|model| model.steps_before > 0);
+    if has_start { "step, those of the start included".into() } else { "step".into() }
+}
+
+/// Where the curves of models begin that start from another, as a caption says it.
+fn continuation(models: &[&ModelSummary]) -> String {
+    let begun = models.iter().map(|model| model.steps_before).max().unwrap_or(0);
+    if begun == 0 {
+        return String::new();
+    }
+    format!(" Models that go on from the float model begin where its training ended, after {}.", counted(begun as usize, "step"))
 }
 
 fn as_percent(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
@@ -168,7 +196,7 @@ fn as_percent(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// Fig. 3, of the main method; the same of the others.
-fn drop(summary: &Summary, dataset: &str, method: &str, file: String) -> Result<Figure> {
+fn drop(plan: &Plan, summary: &Summary, dataset: &str, method: &str, file: String) -> Result<Figure> {
     let models = shown(summary, dataset);
     let mut series: Vec<Series> = models
         .iter()
@@ -195,9 +223,10 @@ fn drop(summary: &Summary, dataset: &str, method: &str, file: String) -> Result<
         ""
     };
     let caption = format!(
-        "{}Features removed in the order of the {method} map, the most salient first, replaced by 0 after normalisation; {} test images, models \
+        "{}Features removed in the order of the {method} map, the most salient first, replaced by {}; {} test images, models \
          trained with {}. Steeper means that the map names what the model uses.{bands}",
         if method == summary.main_method { "Fig. 3: " } else { "" },
+        plan.judgement.fill.described(),
         summary.drop_images,
         training_of(&models)
     );
@@ -209,7 +238,7 @@ fn training_of(models: &[&ModelSummary]) -> &'static str {
 }
 
 /// ROAR.
-fn retraining(summary: &Summary, dataset: &str, method: &str, file: String) -> Result<Option<Figure>> {
+fn retraining(plan: &Plan, summary: &Summary, dataset: &str, method: &str, file: String) -> Result<Option<Figure>> {
     let models = shown(summary, dataset);
     let mut series: Vec<Series> = models
         .iter()
@@ -232,8 +261,9 @@ fn retraining(summary: &Summary, dataset: &str, method: &str, file: String) -> R
     };
     let caption = format!(
         "ROAR: the same float network trained anew, plainly, on images without the features that the {method} maps of each model (trained with {}) \
-         name first, and tested on test images without them. Below random order, the maps name features that are not replaced by others.",
-        training_of(&models)
+         name first (they become {}), and tested on test images without them. Below random order, the maps name features that are not replaced by others.",
+        training_of(&models),
+        plan.judgement.fill.described()
     );
     Figure::chart(file, &chart, caption).map(Some)
 }
@@ -275,7 +305,7 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
         .map(|(place, model)| QuantizerTrace {
             model: model.variant.label(),
             place,
-            states: model.quantizers.iter().map(|(step, state)| (*step, state)).collect(),
+            states: model.quantizers.iter().map(|(step, state)| (step + model.steps_before, state)).collect(),
         })
         .collect();
     let charts = quantizer_charts(&traces);
@@ -285,9 +315,10 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
     let seed = models.iter().find(|model| !model.quantizers.is_empty()).and_then(|model| model.seeds.first());
     let caption = format!(
         "What the quantizers do while the models train with {}: a panel a clipping threshold or learned step, and a layer's quantized weights, between \
-         a line for the lowest and one for the highest. Seed {}.",
+         a line for the lowest and one for the highest. Seed {}.{}",
         training_of(&models),
-        seed.map_or("–".into(), u64::to_string)
+        seed.map_or("–".into(), u64::to_string),
+        continuation(&models)
     );
     Ok(Some(Figure { file, bytes: charts.to_svg()?.into_bytes(), caption }))
 }
@@ -347,22 +378,26 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
         panel("Faithfulness", "points below random", &|model| {
             100.0 * model.method(method).map_or(f64::NAN, |map| model.random_area - map.drop_area.mean)
         }),
-        panel("Alignment", "rank correlation", &|model| match model.variant.stage {
-            Stage::Float => 1.0,
-            _ => model.method(method).map_or(f64::NAN, |map| map.spearman.mean),
+        panel("Alignment", "rank correlation", &|model| match model.variant.is_float() {
+            true => 1.0,
+            false => model.method(method).map_or(f64::NAN, |map| map.spearman.mean),
         }),
     ]);
     let caption = format!(
         "What the models reach against what they cost. Faithfulness: by how many points removing features in the order of the {method} map lowers \
-         the accuracy more than random order does, on average over the curve. Alignment: rank correlation of the {method} maps with the float \
-         model's. PTQ: the float model quantized without training."
+         the accuracy more than random order does, on average over the curve. Alignment: rank correlation of the {method} maps with those of the \
+         model that each is compared with, at the place float: {}. PTQ: the float model quantized without training.",
+        match all.iter().any(|model| model.variant.stage == Stage::FloatContinued) {
+            true => "for trained ones the float model that was trained on as long, for PTQ the float model",
+            false => "the float model",
+        }
     );
     Ok(Figure { file, bytes: charts.to_svg()?.into_bytes(), caption })
 }
 
 /// `float`, or the widths as `(4,2)`.
 fn bits(variant: &Variant) -> String {
-    if variant.stage == Stage::Float { "float".into() } else { format!("({})", variant.bits) }
+    if variant.is_float() { "float".into() } else { format!("({})", variant.bits) }
 }
 
 /// A line for every way to come to a quantized model, over the places of their bits.
@@ -370,9 +405,13 @@ fn lines(models: &[&ModelSummary], places: &[(u64, String)], value: &dyn Fn(&Mod
     let mut series = Vec::new();
     for (sgt, training) in [(true, "SGT"), (false, "plain")] {
         for (stage, kind) in [(Stage::QuantizationAware, "trained"), (Stage::PostTraining, "PTQ")] {
-            let of_kind = models.iter().filter(|model| {
-                model.variant.sgt == sgt && (model.variant.stage == Stage::Float || model.variant.stage == stage)
-            });
+            // A line begins with the model that those of its kind are compared with.
+            let own = || models.iter().filter(|model| model.variant.sgt == sgt);
+            let control = own().find(|model| model.variant.stage == stage).and_then(|model| model.compared_with.clone());
+            let of_kind = own()
+                .filter(|model| model.variant.stage == stage || Some(model.variant.label()) == control)
+                .collect::<Vec<_>>()
+                .into_iter();
             let place = |model: &ModelSummary| {
                 places.iter().position(|(cost, own)| *cost == model.cost.bit_operations && *own == bits(&model.variant))
             };

@@ -7,9 +7,9 @@ use super::{
 };
 use crate::judgement::Interval;
 
-/// Five sentences: accuracy, its price, the paper's two questions, and its contradiction; one more where the preset has goals.
+/// Accuracy, its price, the paper's premise, its two questions, and its contradiction; one sentence more where the preset has goals.
 pub(super) fn findings(summary: &Summary) -> Vec<String> {
-    let sentences = [accuracy, goals, price, alignment, faithfulness, contradiction];
+    let sentences = [accuracy, goals, price, guidance, alignment, faithfulness, contradiction];
     sentences.into_iter().filter_map(|sentence| sentence(summary)).collect()
 }
 
@@ -30,8 +30,16 @@ pub(super) fn scope(summary: &Summary) -> String {
     };
     let preset = format!("{:?}", summary.preset).to_lowercase();
     let methods = summary.models.iter().map(|model| model.methods.len()).max().unwrap_or(0);
+    let has_continued = summary.models.iter().any(|model| model.variant.stage == Stage::FloatContinued);
+    let controls = match has_continued {
+        true => {
+            " Models trained with quantization are compared with \"float continued\", the same start trained on for as many steps by the same \
+             settings, without quantization; those quantized after training (PTQ) with float."
+        }
+        false => "",
+    };
     format!(
-        "Made: {made} of {} (preset {preset}), {seeds}; {} on {}.",
+        "Made: {made} of {} (preset {preset}), {seeds}; {} on {}.{controls}",
         counted(summary.planned, "model"),
         counted(methods, "attribution method"),
         counted(summary.judged_images as usize, "test image")
@@ -49,9 +57,9 @@ pub(super) fn percent_interval(interval: Interval) -> String {
     format!("{}{}", percent(interval.mean), if interval.low.is_finite() { range(interval) } else { String::new() })
 }
 
-/// `p = 0.03`, `p < 0.001`.
+/// `p = 0.03`, `p < 0.001`: adjusted for the number of tests.
 pub(super) fn p_value(difference: Difference) -> String {
-    match difference.p {
+    match difference.adjusted_p {
         p if p < 0.001 => "p < 0.001".into(),
         p if p < 0.01 => format!("p = {p:.3}"),
         p => format!("p = {p:.2}"),
@@ -96,12 +104,12 @@ fn about_all(summary: &Summary, start: &str, part: impl Fn(&str, &[&ModelSummary
     })
 }
 
-/// The float model and the one of lowest precision.
+/// The one of lowest precision that was trained so, after its control.
 fn ends<'a>(models: &[&'a ModelSummary]) -> Option<(&'a ModelSummary, &'a ModelSummary)> {
-    let float = models.iter().find(|model| model.variant.stage == Stage::Float)?;
     let quantized = models.iter().filter(|model| model.variant.stage == Stage::QuantizationAware);
     let lowest = quantized.min_by_key(|model| model.cost.bit_operations)?;
-    Some((float, lowest))
+    let is_control = |model: &&&ModelSummary| Some(model.variant.label()) == lowest.compared_with;
+    Some((models.iter().find(is_control)?, lowest))
 }
 
 /// As [`ends`], with their maps by the main method.
@@ -109,8 +117,8 @@ fn ends_by_method<'a>(
     summary: &'a Summary,
     models: &[&'a ModelSummary],
 ) -> Option<(&'a ModelSummary, &'a MethodSummary, &'a ModelSummary, &'a MethodSummary)> {
-    let (float, lowest) = ends(models)?;
-    Some((float, float.method(&summary.main_method)?, lowest, lowest.method(&summary.main_method)?))
+    let (control, lowest) = ends(models)?;
+    Some((control, control.method(&summary.main_method)?, lowest, lowest.method(&summary.main_method)?))
 }
 
 fn accuracy(summary: &Summary) -> Option<String> {
@@ -146,24 +154,66 @@ fn goals(summary: &Summary) -> Option<String> {
         .then(|| format!("Of {} that have a goal, {met} reached it{missed}.", counted(with_goal.len(), "model")))
 }
 
+/// Whether a difference may be chance, in words.
+fn certainty(test: Option<Difference>, over: IntervalOver) -> String {
+    let Some(test) = test else { return "not tested for chance".into() };
+    let verdict = if test.is_significant() { "more than chance" } else { "no more than chance may bring" };
+    let basis = if over == IntervalOver::Seeds { "seed" } else { "test image" };
+    format!("{verdict}, {} paired by {basis}", p_value(test))
+}
+
 fn price(summary: &Summary) -> Option<String> {
     about_all(summary, "What precision costs: ", |dataset, models| {
-        let (float, lowest) = ends(models)?;
-        let difference = 100.0 * (lowest.accuracy.mean - float.accuracy.mean);
-        let certainty = match lowest.accuracy_difference {
-            Some(test) => {
-                let verdict = if test.is_significant() { "more than chance" } else { "no more than chance may bring" };
-                let basis = if lowest.interval_over == IntervalOver::Seeds { "seed and test image" } else { "test image" };
-                format!("{verdict}, {} paired by {basis}", p_value(test))
+        let (control, lowest) = ends(models)?;
+        let difference = 100.0 * (lowest.accuracy.mean - control.accuracy.mean);
+        let certainty = certainty(lowest.accuracy_difference, lowest.interval_over);
+        let cheaper = control.cost.bit_operations as f64 / lowest.cost.bit_operations.max(1) as f64;
+        let alone = match (control.variant.stage, control.accuracy_difference) {
+            (Stage::FloatContinued, Some(own)) => {
+                format!("; the further steps alone change float's by {} points", signed(100.0 * own.mean.mean, 2))
             }
-            None => "not tested for chance".into(),
+            _ => String::new(),
         };
-        let cheaper = float.cost.bit_operations as f64 / lowest.cost.bit_operations.max(1) as f64;
         Some(format!(
-            "on {dataset} the accuracy of {} differs from float's by {} points ({certainty}), for 1/{cheaper:.0} of the bit operations",
+            "on {dataset} the accuracy of {} differs from that of {} by {} points ({certainty}), for 1/{cheaper:.0} of the bit operations{alone}",
             lowest.variant.label(),
+            control.variant.label(),
             signed(difference, 2)
         ))
+    })
+}
+
+/// The paper's premise, of the float model and the one of lowest precision.
+fn guidance(summary: &Summary) -> Option<String> {
+    let start = "Does Saliency Guided Training change anything, against plain training of as many steps? ";
+    about_all(summary, start, |dataset, models| {
+        let lowest = ends(models).map(|(_, lowest)| lowest);
+        let shown = models.iter().copied().filter(|model| model.variant.stage == Stage::Float).chain(lowest);
+        let parts = shown.filter_map(|model| {
+            let own = summary.trainings.iter().find(|own| own.dataset == dataset && own.model == model.variant.label())?;
+            let accuracy = own.accuracy?;
+            let over = if own.seeds.len() > 1 { IntervalOver::Seeds } else { IntervalOver::TestImages };
+            let maps = own.methods.get(&summary.main_method).map_or(Vec::new(), |map| {
+                let changes = [
+                    direction(map.faithfulness, "more faithful", "less faithful"),
+                    direction(map.gini, "sparser", "more spread out"),
+                    direction(map.sensitivity, "less stable", "more stable"),
+                ];
+                changes.into_iter().flatten().collect()
+            });
+            let maps = if maps.is_empty() {
+                String::new()
+            } else {
+                format!(", and its {} maps are {}", summary.main_method, maps.join(", "))
+            };
+            Some(format!(
+                "on {dataset} the accuracy of {} is {} points from that without it ({}){maps}",
+                own.model,
+                signed(100.0 * accuracy.mean.mean, 2),
+                certainty(own.accuracy, over)
+            ))
+        });
+        joined(parts.collect())
     })
 }
 
@@ -180,7 +230,7 @@ fn direction(difference: Option<Difference>, more: &str, less: &str) -> Option<S
 /// "Does the reduction in precision compromise the quality and reliability of saliency maps?"
 fn alignment(summary: &Summary) -> Option<String> {
     about_all(summary, "Does reduced precision compromise saliency maps? Measured: ", |dataset, models| {
-        let (.., lowest, map) = ends_by_method(summary, models)?;
+        let (control, _, lowest, map) = ends_by_method(summary, models)?;
         if !(map.spearman.mean.is_finite() && map.overlap.mean.is_finite()) {
             return None;
         }
@@ -193,11 +243,12 @@ fn alignment(summary: &Summary) -> Option<String> {
         .collect();
         let changes = if changes.is_empty() { String::new() } else { format!(", and are {}", changes.join(" and ")) };
         Some(format!(
-            "on {dataset} the {} maps of {} have a rank correlation of {:.2} and a top-10 % overlap of {:.2} with the float model's{changes}",
+            "on {dataset} the {} maps of {} have a rank correlation of {:.2} and a top-10 % overlap of {:.2} with those of {}{changes}",
             summary.main_method,
             lowest.variant.label(),
             map.spearman.mean,
-            map.overlap.mean
+            map.overlap.mean,
+            control.variant.label()
         ))
     })
 }
@@ -205,7 +256,7 @@ fn alignment(summary: &Summary) -> Option<String> {
 /// "Can quantized models still provide meaningful insights into their decision-making processes?"
 fn faithfulness(summary: &Summary) -> Option<String> {
     about_all(summary, "Do quantized models still explain themselves? ", |dataset, models| {
-        let (float, float_map, lowest, map) = ends_by_method(summary, models)?;
+        let (control, control_map, lowest, map) = ends_by_method(summary, models)?;
         let gain = |model: &ModelSummary, map: &MethodSummary| 100.0 * (model.random_area - map.drop_area.mean);
         let margin = 100.0 * margin_of_areas(lowest.random_area, map.drop_area.mean, summary.drop_images);
         let own = gain(lowest, map);
@@ -219,13 +270,14 @@ fn faithfulness(summary: &Summary) -> Option<String> {
         };
         Some(format!(
             "{verdict} on {dataset}: without the features that the {} maps of {} name first its accuracy is {:.1} %, without as many at random \
-             {:.1} %, means over the curves (difference {} points, margin {margin:.1}; float {})",
+             {:.1} %, means over the curves (difference {} points, margin {margin:.1}; {} {})",
             summary.main_method,
             lowest.variant.label(),
             100.0 * map.drop_area.mean,
             100.0 * lowest.random_area,
             signed(-own, 1),
-            signed(-gain(float, float_map), 1)
+            control.variant.label(),
+            signed(-gain(control, control_map), 1)
         ))
     })
 }
@@ -235,14 +287,14 @@ fn contradiction(summary: &Summary) -> Option<String> {
     let start = "Does accuracy drop more with more quantization when salient features are removed, as the paper's text says, or less, as the \
                  caption of its Fig. 3 does? ";
     about_all(summary, start, |dataset, models| {
-        let (float, _, lowest, _) = ends_by_method(summary, models)?;
+        let (control, _, lowest, _) = ends_by_method(summary, models)?;
         let mean = |model: &ModelSummary, value: fn(&MethodSummary) -> f64| {
             model.methods.values().map(value).sum::<f64>() / model.methods.len() as f64
         };
         let drop = |model| 100.0 * mean(model, |map| map.mean_drop.mean);
         let area = |model| mean(model, |map| map.drop_area.mean);
-        let margin = 100.0 * margin_of_areas(area(float), area(lowest), summary.drop_images);
-        let difference = drop(lowest) - drop(float);
+        let margin = 100.0 * margin_of_areas(area(control), area(lowest), summary.drop_images);
+        let difference = drop(lowest) - drop(control);
         if !difference.is_finite() {
             return None;
         }
@@ -258,10 +310,11 @@ fn contradiction(summary: &Summary) -> Option<String> {
             format!("the curves of {methods} methods")
         };
         Some(format!(
-            "{verdict} on {dataset}, where {} loses {:.1} points and float {:.1} on average over {curves} (margin {margin:.1})",
+            "{verdict} on {dataset}, where {} loses {:.1} points and {} {:.1} on average over {curves} (margin {margin:.1})",
             lowest.variant.label(),
             drop(lowest),
-            drop(float)
+            control.variant.label(),
+            drop(control)
         ))
     })
 }
@@ -273,6 +326,7 @@ mod tests {
         plan::{Plan, PlannedRun, Variant},
         preset::Preset,
         result::{Collected, MethodResult, ModelCost, ModelResult},
+        work::Work,
     };
 
     /// A model whose gradient maps' curve falls from `accuracy` to `end`, random order's to 0.8.
@@ -309,6 +363,7 @@ mod tests {
             },
             methods: [("gradient".to_string(), map)].into(),
             random_drop: vec![(0.0, accuracy), (0.9, 0.8)],
+            random_areas: Vec::new(),
             random_retrained: Vec::new(),
         }
     }
@@ -316,17 +371,21 @@ mod tests {
     fn summary(preset: Preset, results: Vec<ModelResult>) -> Summary {
         let runs: Vec<PlannedRun> = results
             .iter()
-            .map(|result| PlannedRun {
+            .enumerate()
+            .map(|(index, result)| PlannedRun {
                 variant: result.variant.clone(),
                 seed: result.seed,
                 folder: result.folder.clone(),
-                float: None,
+                start: None,
+                // As a plan has them: float, float continued, quantized.
+                control: index.checked_sub(1),
+                work: Work { steps: 5, ..Work::default() },
                 chain: 0,
                 settings: String::new(),
             })
             .collect();
         let plan = Plan { preset, judgement: preset.judgement(&["gradient"]), class_names: [].into(), runs };
-        Summary::new(&plan, &Collected { results, missing: Vec::new() })
+        Summary::new(&plan, &Collected { results, missing: Vec::new(), dates: Vec::new() })
     }
 
     #[test]
@@ -372,11 +431,54 @@ mod tests {
         assert!(price(0.8).contains("−10.00 points (more than chance, p < 0.001"), "{}", price(0.8));
     }
 
+    /// Training on brings as much as training on with quantization: nothing is credited to the bits.
+    #[test]
+    fn quantization_is_not_credited_with_training() {
+        let mut control = result("32", 0.95, 0.5, 0.9);
+        control.variant.stage = Stage::FloatContinued;
+        let made = vec![result("32", 0.85, 0.5, f64::NAN), control, result("2,2", 0.95, 0.5, 0.5)];
+        let summary = summary(Preset::Quick, made);
+        let price = summary.findings.iter().find(|sentence| sentence.starts_with("What precision costs")).unwrap();
+        assert!(
+            price.contains("differs from that of float continued by ±0.00 points (no more than chance may bring, p = 1.00"),
+            "{price}"
+        );
+        assert!(price.contains("the further steps alone change float's by +10.00 points"), "{price}");
+        assert!(summary.scope.contains("as many steps by the same settings"), "{}", summary.scope);
+        let quantized = &summary.models[2];
+        assert_eq!(
+            (quantized.compared_with.as_deref(), quantized.accuracy_difference.unwrap().p),
+            (Some("float continued"), 1.0)
+        );
+    }
+
+    /// 100 answers of 1000 are right with guidance alone, and 13 tests are made.
+    #[test]
+    fn guidance_is_tested_against_plain_training() {
+        let plain = |mut result: ModelResult| {
+            result.variant.sgt = false;
+            result
+        };
+        let guided = |accuracy: f64| {
+            let made = vec![result("32", accuracy, 0.5, f64::NAN), plain(result("32", 0.8, 0.5, f64::NAN))];
+            let summary = summary(Preset::Quick, made);
+            let of = |sentence: &&String| sentence.starts_with("Does Saliency Guided Training");
+            (summary.findings.iter().find(of).unwrap().clone(), summary)
+        };
+        let (sentence, summary) = guided(0.9);
+        assert!(sentence.contains("float is +10.00 points from that without it (more than chance, p < 0.001"), "{sentence}");
+        let own = &summary.trainings[0];
+        assert_eq!((own.seeds.as_slice(), own.model.as_str()), (&[0][..], "float"));
+        let (sentence, summary) = guided(0.802);
+        assert!(sentence.contains("+0.20 points from that without it (no more than chance may bring, p = 0.50"), "{sentence}");
+        assert!(summary.families.iter().any(|family| family.question.starts_with("Saliency Guided") && family.tests == 1));
+    }
+
     #[test]
     fn small_words() {
         assert_eq!([-0.004, 0.004, 1.25, -1.25].map(|value| signed(value, 2)), ["±0.00", "±0.00", "+1.25", "−1.25"]);
         assert_eq!([0, 1, 2].map(|count| counted(count, "seed")), ["0 seeds", "1 seed", "2 seeds"]);
-        let p = |p| p_value(Difference { mean: Interval::unknown(0.0), p });
+        let p = |adjusted_p| p_value(Difference { mean: Interval::unknown(0.0), p: 0.0, adjusted_p });
         assert_eq!([0.0005, 0.0015, 0.034, 1.0].map(p), ["p < 0.001", "p = 0.002", "p = 0.03", "p = 1.00"]);
     }
 }

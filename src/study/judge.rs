@@ -6,7 +6,7 @@ use super::{
     execute::Watcher,
     plan::{Plan, PlannedRun, Stage},
     preset::JudgementPlan,
-    result::{MethodResult, ModelCost, ModelResult},
+    result::{MethodResult, ModelCost, ModelResult, program_version},
     retraining::Retraining,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     data::{Dataset, Split},
     gpu::Gpu,
     judgement::{
-        AccuracyDrop, AlignmentOptions, DropCurve, Fill, MaxSensitivity, SensitivityOptions, Subject, alignment, clarity,
+        AccuracyDrop, AlignmentOptions, DropCurve, MaxSensitivity, SensitivityOptions, Subject, alignment, clarity,
         randomization, removed_shares,
     },
     metrics::{Cost, Evaluation, PaperCost},
@@ -35,6 +35,8 @@ pub const MAPS_FILE: &str = "maps.safetensors";
 pub const HISTOGRAMS_FILE: &str = "histograms.svg";
 /// Training images that post-training quantization is calibrated on.
 pub(super) const CALIBRATION_IMAGES: u32 = 512;
+/// What weights are quantized by without training: the one quantizer with a step to calibrate.
+pub(super) const PTQ_WEIGHTS: WeightQuantizer = WeightQuantizer::Lsq;
 /// Training images whose activations are in the histograms.
 const HISTOGRAM_IMAGES: u32 = 64;
 /// Images a pass.
@@ -51,7 +53,7 @@ pub(super) async fn quantize(gpu: &Gpu, config: &RunConfig, float: Option<&Path>
     let mut images = dataset.train.clone();
     images.truncate(CALIBRATION_IMAGES as usize, dataset.shape);
     let data = ResidentData::new(gpu, &images, dataset.shape)?;
-    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Lsq, ..config.quantization.clone() };
+    let quantization = QuantizationConfig { weight_quant: PTQ_WEIGHTS, ..config.quantization.clone() };
     let options = PostTraining { quantization, calibration: Calibration::Mse };
     let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
     let (quantized, _) = quantize_model(gpu, &model, &options, &data, normalization).await?;
@@ -101,13 +103,13 @@ fn begin(watcher: &mut dyn Watcher, what: &str) -> Result<()> {
     watcher.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
 }
 
-/// Judges the model in the folder of `config`.
+/// Judges the model in the folder of `config`; its maps are compared with those of the model in the folder `control`.
 pub(super) async fn judge(
     gpu: &Gpu,
     plan: &Plan,
     run: &PlannedRun,
     config: &RunConfig,
-    float: Option<&Path>,
+    control: Option<&Path>,
     dataset: &Dataset,
     watcher: &mut dyn Watcher,
 ) -> Result<ModelResult> {
@@ -131,8 +133,8 @@ pub(super) async fn judge(
     begin(watcher, "accuracy")?;
     let evaluation = judged.subject(&test).evaluate().await?;
     let methods: Vec<Method> = wanted.methods.iter().map(|name| method(name)).collect::<Result<_>>()?;
-    let reference = float.map(|folder| Maps::read(folder, wanted)).transpose()?.map(|(maps, _)| maps);
-    let (mut results, random_drop, maps) = judged.explanations(&methods, reference.as_ref(), watcher).await?;
+    let reference = control.map(|folder| Maps::read(folder, wanted)).transpose()?.map(|(maps, _)| maps);
+    let (mut results, random, maps) = judged.explanations(&methods, reference.as_ref(), watcher).await?;
     let random_retrained = judged.retrainings(&methods, &mut results, watcher).await?;
     judged.write_maps(maps, &evaluation)?;
     if run.variant.stage == Stage::QuantizationAware {
@@ -145,7 +147,7 @@ pub(super) async fn judge(
         variant: run.variant.clone(),
         seed: run.seed,
         folder: run.folder.clone(),
-        version: env!("CARGO_PKG_VERSION").into(),
+        version: program_version(),
         adapter: gpu.adapter_description(),
         accuracy: evaluation.accuracy,
         correct: evaluation.predictions.iter().map(|one| if one.class == one.label { '1' } else { '0' }).collect(),
@@ -156,7 +158,8 @@ pub(super) async fn judge(
         quantizers: if run.variant.stage == Stage::QuantizationAware { quantizers(&config.out)? } else { Vec::new() },
         cost: cost(&model)?,
         methods: results,
-        random_drop,
+        random_drop: points(&random.0),
+        random_areas: random.1,
         random_retrained,
     })
 }
@@ -171,35 +174,36 @@ impl Judged<'_> {
         &self.labels[..self.images.len()]
     }
 
-    /// What the maps of every method are worth, the drop curve of random maps, and the maps of the judged images.
+    /// What the maps of every method are worth, the drop curve of random maps with its area by image, and the maps of the judged images.
     async fn explanations(
         &self,
         methods: &[Method],
         reference: Option<&Maps>,
         watcher: &mut dyn Watcher,
-    ) -> Result<(BTreeMap<String, MethodResult>, Vec<(f64, f64)>, Maps)> {
+    ) -> Result<(BTreeMap<String, MethodResult>, (DropCurve, Vec<f64>), Maps)> {
         let subject = self.subject(&self.dropped);
-        let drop = AccuracyDrop::record(subject, Fill::default(), &removed_shares(DROP_STEP), self.run.seed)?;
+        let drop = AccuracyDrop::record(subject, self.wanted.fill, &removed_shares(DROP_STEP), self.run.seed)?;
         let mut results = BTreeMap::new();
         let mut maps = Maps::default();
         for &method in methods {
             begin(watcher, method.name())?;
             let explained = subject.explain(&[method], &self.settings, &self.labels, &mut |_| {}).await?;
             let judged_map = &explained.maps[0][..self.images.len() * self.dataset.shape.elements() as usize];
-            let curve = drop.run(&explained.maps[0], &mut |_| {}).await?;
+            let (curve, drop_areas) = drop.run_by_image(&explained.maps[0], &mut |_| {}).await?;
             let reference = reference.and_then(|reference| reference.of(method));
             let result = self.judge_maps(method, judged_map, reference).await?;
-            results.insert(method.name().into(), MethodResult { drop: points(&curve), drop_area: curve.area, ..result });
+            let result = MethodResult { drop: points(&curve), drop_area: curve.area, drop_areas, ..result };
+            results.insert(method.name().into(), result);
             if maps.maps.is_empty() {
                 maps.masked = explained.masked[0][..judged_map.len()].to_vec();
             }
             maps.maps.push((method.name().into(), judged_map.to_vec()));
         }
         let random = subject.explain(&[Method::Random], &self.settings, &self.labels, &mut |_| {}).await?;
-        Ok((results, points(&drop.run(&random.maps[0], &mut |_| {}).await?), maps))
+        Ok((results, drop.run_by_image(&random.maps[0], &mut |_| {}).await?, maps))
     }
 
-    /// Clarity, stability, agreement with the float model's maps (`reference`) and dependence on the parameters, of one method's maps of the
+    /// Clarity, stability, agreement with the control's maps (`reference`) and dependence on the parameters, of one method's maps of the
     /// judged images.
     async fn judge_maps(&self, method: Method, maps: &[f32], reference: Option<&[f32]>) -> Result<MethodResult> {
         let (gpu, shape, settings) = (self.gpu, self.dataset.shape, &self.settings);
@@ -240,7 +244,7 @@ impl Judged<'_> {
         let planned = self.wanted.retraining.as_ref().filter(|plan| plan.post_training || stage != Stage::PostTraining);
         let Some(plan) = planned else { return Ok(Vec::new()) };
         let &Judged { gpu, model, dataset, folder, .. } = self;
-        let retraining = Retraining { gpu, model, dataset, seed: self.run.seed, folder, plan };
+        let retraining = Retraining { gpu, model, dataset, seed: self.run.seed, folder, plan, fill: self.wanted.fill };
         for &method in methods.iter().filter(|method| plan.methods.iter().any(|name| name == method.name())) {
             begin(watcher, &format!("training without {}'s features", method.name()))?;
             let curve = points(&retraining.run(method, watcher).await?);

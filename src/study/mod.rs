@@ -4,6 +4,7 @@
 //! its numbers depend on. [`execute`](execute::execute) trains and judges what has no result yet; [`report`](report::write) reads
 //! the results of a folder, whoever wrote them.
 
+pub mod comparison;
 pub mod estimate;
 pub mod execute;
 mod figures;
@@ -19,3 +20,4 @@ pub mod shard;
 pub mod statistics;
 pub mod summary;
 pub mod tables;
+pub mod work;

@@ -12,6 +12,7 @@ use super::{
     judge::method_names,
     preset::{JudgementPlan, Preset},
     result::RESULT_FORMAT,
+    work::Work,
 };
 use crate::{
     Error, Result,
@@ -31,6 +32,8 @@ const WIDTHS: [&str; 3] = ["4,4", "4,2", "2,2"];
 pub enum Stage {
     /// Trained without quantization.
     Float,
+    /// A float model, trained on as long as the quantized ones are and by the same settings, without quantization: their control.
+    FloatContinued,
     /// Trained with fake quantization.
     QuantizationAware,
     /// A float model, quantized after its training.
@@ -52,10 +55,11 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// The model as a table names it: `float`, `(4,2)`, `(4,2) PTQ`.
+    /// The model as a table names it: `float`, `float continued`, `(4,2)`, `(4,2) PTQ`.
     pub fn label(&self) -> String {
         match self.stage {
             Stage::Float => "float".into(),
+            Stage::FloatContinued => "float continued".into(),
             Stage::QuantizationAware => format!("({})", self.bits),
             Stage::PostTraining => format!("({}) PTQ", self.bits),
         }
@@ -64,6 +68,11 @@ impl Variant {
     /// As [`Self::label`], saying how it was trained.
     pub fn full_label(&self) -> String {
         format!("{}{}", self.label(), if self.sgt { ", SGT" } else { ", plain" })
+    }
+
+    /// Whether all its layers are float.
+    pub fn is_float(&self) -> bool {
+        matches!(self.stage, Stage::Float | Stage::FloatContinued)
     }
 }
 
@@ -77,10 +86,16 @@ pub struct PlannedRun {
     pub seed: u64,
     /// Folder under `runs/`; ends with a hash of all that its numbers depend on.
     pub folder: String,
-    /// The float model of the same data set, training and seed, by its place in the plan: what it starts from or is compared with.
-    pub float: Option<usize>,
+    /// The float model that its training starts from, or that it is quantized from, by its place in the plan.
+    pub start: Option<usize>,
+    /// The model of the same data set, training and seed that it is compared with, by its place in the plan. It differs in nothing but the
+    /// bits, so that a difference is that of quantization: the float model trained on as long where quantized ones start from it,
+    /// else the float model. A float model trained on is compared with its start.
+    pub control: Option<usize>,
     /// Models that depend on each other share a chain: one machine makes them.
     pub chain: usize,
+    /// What making it takes.
+    pub work: Work,
     /// Settings of its training, as TOML that `saliq train --config` takes.
     pub settings: String,
 }
@@ -136,12 +151,20 @@ impl Plan {
             for &sgt in &trainings {
                 for seed in (0..i64::from(seeds)).map(|offset| first_seed + offset) {
                     let variant = |stage, bits: &str| Variant { dataset: dataset.name.clone(), sgt, stage, bits: bits.into() };
-                    let float = plan.add(variant(Stage::Float, "32"), seed, chain, None, options, &source)?;
+                    let mut add = |stage, bits: &str, start, control| {
+                        let behind = Behind { start, control, chain };
+                        plan.add(variant(stage, bits), seed, behind, options, &source)
+                    };
+                    let float = add(Stage::Float, "32", None, None)?;
+                    let (start, control) = match preset.from_float() && !widths.is_empty() {
+                        true => (Some(float), add(Stage::FloatContinued, "32", Some(float), Some(float))?),
+                        false => (None, float),
+                    };
                     for bits in &widths {
-                        plan.add(variant(Stage::QuantizationAware, bits), seed, chain, Some(float), options, &source)?;
+                        add(Stage::QuantizationAware, bits, start, Some(control))?;
                     }
                     for bits in &widths {
-                        plan.add(variant(Stage::PostTraining, bits), seed, chain, Some(float), options, &source)?;
+                        add(Stage::PostTraining, bits, Some(float), Some(float))?;
                     }
                     chain += 1;
                 }
@@ -153,7 +176,7 @@ impl Plan {
     /// What there is to warn of where the plan quantizes trained float models by a quantizer that does not keep their scale.
     pub fn scale_warning(&self, datasets: &[Dataset]) -> Option<String> {
         let from_float = |run: &&PlannedRun| match run.variant.stage {
-            Stage::Float => false,
+            Stage::Float | Stage::FloatContinued => false,
             Stage::QuantizationAware => self.from_float(),
             Stage::PostTraining => true,
         };
@@ -164,15 +187,7 @@ impl Plan {
         })
     }
 
-    fn add(
-        &mut self,
-        variant: Variant,
-        seed: i64,
-        chain: usize,
-        float: Option<usize>,
-        options: &PlanOptions,
-        source: &Source<'_>,
-    ) -> Result<usize> {
+    fn add(&mut self, variant: Variant, seed: i64, behind: Behind, options: &PlanOptions, source: &Source<'_>) -> Result<usize> {
         let text = self.preset.training(&variant.dataset, variant.stage != Stage::Float);
         let mut settings = options.overrides.clone().over(PartialRunConfig::parse(text, "preset")?);
         settings.dataset = Some(variant.dataset.clone());
@@ -184,12 +199,11 @@ impl Plan {
         settings.data_dir = None;
         settings.log_every.get_or_insert(1);
         let config = settings.resolve(&source.dataset.info())?;
-        let starts_from = float.filter(|_| variant.stage == Stage::PostTraining || self.preset.from_float());
-        let origin = starts_from.map_or(String::new(), |index| self.runs[index].folder.clone());
-        let compared = float.map_or(String::new(), |index| self.runs[index].folder.clone());
-        let hash = self.hash(&variant, &config, source, [&origin, &compared]);
+        let folder = |index: Option<usize>| index.map_or("", |index| self.runs[index].folder.as_str());
+        let hash = self.hash(&variant, &config, source, [folder(behind.start), folder(behind.control)]);
         let stage = match variant.stage {
             Stage::Float => "float".to_string(),
+            Stage::FloatContinued => "float-continued".to_string(),
             Stage::QuantizationAware => variant.bits.replace(',', "-"),
             Stage::PostTraining => format!("{}-ptq", variant.bits.replace(',', "-")),
         };
@@ -197,10 +211,12 @@ impl Plan {
         let name = slug(&variant.dataset);
         self.runs.push(PlannedRun {
             folder: format!("{name}-{stage}-{training}-{seed}-{hash}"),
+            work: Work::new(&self.judgement, variant.stage, &config, source.dataset),
             variant,
             seed: config.seed,
-            float,
-            chain,
+            start: behind.start,
+            control: behind.control,
+            chain: behind.chain,
             settings: config.to_toml(),
         });
         Ok(self.runs.len() - 1)
@@ -223,9 +239,25 @@ impl Plan {
         sha256_hex([text.to_string().as_bytes()])[..8].to_string()
     }
 
-    /// Whether a quantization-aware model starts from its float model.
-    pub fn from_float(&self) -> bool {
-        self.preset.from_float()
+    /// What the models of `variant` are compared with.
+    pub fn control_of(&self, variant: &Variant) -> Option<&Variant> {
+        let run = self.runs.iter().find(|run| run.variant == *variant)?;
+        Some(&self.runs.get(run.control?)?.variant)
+    }
+
+    /// Steps that the models of `variant` were trained before their own training began.
+    pub fn steps_before(&self, variant: &Variant) -> u64 {
+        let run = self.runs.iter().find(|run| run.variant == *variant);
+        run.and_then(|run| self.runs.get(run.start?)).map_or(0, |start| start.work.steps)
+    }
+
+    /// Groups of models that depend on each other, each with its passes, in order.
+    pub fn chains(&self) -> Vec<(usize, u64)> {
+        let mut chains: BTreeMap<usize, u64> = BTreeMap::new();
+        for run in &self.runs {
+            *chains.entry(run.chain).or_default() += run.work.passes();
+        }
+        chains.into_iter().collect()
     }
 
     /// The run's folder in the study's folder `root`.
@@ -243,10 +275,16 @@ impl Plan {
             return Err(Error::Usage(format!("{}: no study there; `saliq reproduce --out DIR` makes one", root.display())));
         }
         let bytes = crate::files::read_bounded(&path, 16 << 20)?;
-        let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| Error::format(&path, error.to_string()))?;
+        let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| {
+            Error::format(
+                &path,
+                format!("{error}; a plan of another version is made anew by `saliq reproduce`, with its options and --out"),
+            )
+        })?;
         let safe = |run: &PlannedRun| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-            run.folder.bytes().all(plain) && !run.folder.starts_with('.') && run.float.is_none_or(|index| index < plan.runs.len())
+            let is_there = |index: Option<usize>| index.is_none_or(|index| index < plan.runs.len());
+            run.folder.bytes().all(plain) && !run.folder.starts_with('.') && is_there(run.start) && is_there(run.control)
         };
         if let Some(run) = plan.runs.iter().find(|run| !safe(run)) {
             return Err(Error::format(&path, format!("{:?} is no run of a study", run.folder)));
@@ -271,6 +309,13 @@ impl Plan {
         let text = serde_json::to_string_pretty(self).map_err(|error| Error::Model(error.to_string()))?;
         crate::files::write_atomically(&root.join(PLAN_FILE), text.as_bytes())
     }
+}
+
+/// What a model starts from and is compared with, and the chain of models that it is in.
+struct Behind {
+    start: Option<usize>,
+    control: Option<usize>,
+    chain: usize,
 }
 
 /// A data set and what tells it from another.

@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::judgement::Fill;
+
 /// How much of the paper is reproduced, and how well its models are trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -25,6 +27,8 @@ pub struct JudgementPlan {
     pub methods: Vec<String>,
     /// Test images, the first ones, for the accuracy-drop curves.
     pub drop_images: u32,
+    /// What takes the place of removed features, in the accuracy-drop curves and in ROAR.
+    pub fill: Fill,
     /// Test images, the first ones, for clarity, stability, alignment and randomisation.
     pub images: u32,
     /// Perturbations an image for max-sensitivity; 0 leaves it out.
@@ -71,15 +75,16 @@ impl Preset {
         }
     }
 
-    /// Whether quantized models start from the float model of their seed rather than from scratch.
+    /// Whether quantized models start from the float model of their seed rather than from scratch. Then their control starts there too:
+    /// the float model, trained on as long and by the same settings.
     pub fn from_float(self) -> bool {
         self != Preset::Paper
     }
 
-    /// Training settings as a configuration file holds them, for a float or a quantized model.
-    pub fn training(self, dataset: &str, quantized: bool) -> &'static str {
+    /// Training settings as a configuration file holds them: of a float model, or (`further`) of a quantized one and its control.
+    pub fn training(self, dataset: &str, further: bool) -> &'static str {
         let garments = dataset.starts_with("fashion");
-        match (self, quantized, garments) {
+        match (self, further, garments) {
             (Preset::Tiny, false, _) => "steps = 3\nbatch-size = 8\ntest-limit = 40\n",
             (Preset::Tiny, true, _) => "steps = 2\nbatch-size = 8\ntest-limit = 40\n",
             (Preset::Quick, false, _) => {
@@ -125,6 +130,7 @@ impl Preset {
         match self {
             Preset::Tiny => JudgementPlan {
                 methods: some(&["gradient"]),
+                fill: Fill::default(),
                 drop_images: 8,
                 images: 4,
                 sensitivity_samples: 2,
@@ -140,6 +146,7 @@ impl Preset {
             },
             Preset::Quick => JudgementPlan {
                 methods: some(&["gradient", "input-x-gradient", "guided-backprop", "deeplift"]),
+                fill: Fill::default(),
                 drop_images: 128,
                 images: 128,
                 sensitivity_samples: 4,
@@ -149,6 +156,7 @@ impl Preset {
             },
             Preset::Paper | Preset::Best => JudgementPlan {
                 methods: some(&all.iter().copied().filter(|name| *name != "random").collect::<Vec<_>>()),
+                fill: Fill::default(),
                 drop_images: 2000,
                 images: 500,
                 sensitivity_samples: 10,

@@ -63,7 +63,9 @@ fn sections(plan: &Plan, summary: &Summary, figures: &[Figure]) -> Result<Vec<Se
     let mut sections = Vec::new();
     for dataset in summary.datasets() {
         let own = OfDataset { plan, summary, figures, dataset };
-        sections.push(Section { title: dataset.to_string(), blocks: own.main() });
+        let mut blocks = own.recipes()?;
+        blocks.extend(own.main());
+        sections.push(Section { title: dataset.to_string(), blocks });
     }
     for dataset in summary.datasets() {
         let own = OfDataset { plan, summary, figures, dataset };
@@ -109,16 +111,35 @@ impl OfDataset<'_> {
         self.trainings().into_iter().filter_map(of).flatten().collect()
     }
 
+    /// What every model was trained by.
+    fn recipes(&self) -> Result<Vec<Block>> {
+        let says = "How each model was made. Steps: those of the model that it starts from + its own. Models trained with quantization \
+                    and their control differ in nothing but the bits; seeds are paired.";
+        let table = tables::recipes(self.plan, self.dataset)?;
+        Ok(vec![Block::Heading("Recipes".into()), Block::Paragraph(says.into()), Block::Table(table)])
+    }
+
     fn main(&self) -> Vec<Block> {
         let (summary, dataset) = (self.summary, self.dataset);
         let method = summary.main_method.as_str();
         let mut blocks = vec![Block::Heading("Accuracy and cost (Table II)".into())];
-        blocks.extend(self.tables("test accuracy of the last step. PTQ: the float model quantized without training.", |sgt| {
-            Some(tables::accuracy(summary, dataset, sgt))
-        }));
+        blocks.extend(self.tables(
+            "test accuracy of the last step. Control: the model that the one in this row is compared with. PTQ: the float model \
+             quantized without training.",
+            |sgt| Some(tables::accuracy(summary, dataset, sgt)),
+        ));
         blocks.push(Block::Paragraph("Cost of a forward pass of one image:".into()));
         blocks.push(Block::Table(tables::cost(summary, dataset)));
         blocks.extend(self.named("tradeoff.svg"));
+        if let Some(table) = tables::trainings(summary, dataset, method) {
+            blocks.push(Block::Heading("Saliency Guided Training against plain training".into()));
+            blocks.push(Block::Paragraph(format!(
+                "with guidance minus without, models otherwise alike, paired by seed and image; in brackets the 95 % interval, p adjusted for the \
+                 number of tests. Maps: {method}. Faithfulness: how far removing what the map names first lowers the accuracy below random \
+                 order, on average over the curve."
+            )));
+            blocks.push(Block::Table(table));
+        }
         blocks.push(Block::Heading("Saliency maps (Fig. 1)".into()));
         blocks.extend(self.named("maps.png"));
         if let Some(figure) = self.named("kl.svg") {
@@ -160,7 +181,7 @@ impl OfDataset<'_> {
         let images = counted(summary.judged_images as usize, "test image");
         let says = format!("clarity and stability of the {method} maps of {images}, means with 95 % intervals{noises}.");
         let mut blocks = self.tables(&says, |sgt| Some(tables::maps(summary, dataset, sgt, method)));
-        let says = format!("alignment of the {method} maps with the float model's.");
+        let says = format!("alignment of the {method} maps with those of the control.");
         blocks.extend(self.tables(&says, |sgt| tables::alignment(summary, dataset, sgt, method)));
         blocks
     }
@@ -218,16 +239,19 @@ fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
         ("seeds".into(), seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
         ("adapter".into(), summary.adapters.join("; ")),
         ("saliq".into(), summary.versions.join(", ")),
+        ("made".into(), summary.dates.join(" to ")),
     ];
     let mut blocks = vec![
         Block::Facts(facts),
         Block::Paragraph(
             "Accuracies are those of the last step, on the test set; nothing was chosen by it. Intervals are 95 %: Student's over seeds; of a \
-             single seed, Wilson's for accuracies and the bootstrap over images for maps. Differences from float are paired by seed and image, p \
-             from sign-flip permutations. Margins of areas are those of shares of the images, as if all points of a curve were one. Maps explain \
+             single seed, Wilson's for accuracies and the bootstrap over images for maps. Differences are paired by seed and image; of several \
+             seeds they are tested by Student's paired t over the seeds, of one by McNemar's exact test (accuracies) and Student's paired t \
+             (maps) over the images. Margins of areas are those of shares of the images, as if all points of a curve were one. Maps explain \
              the logit of the true label. Quantized models' gradients are those of the straight-through estimator."
                 .into(),
         ),
+        Block::Paragraph(multiplicity(summary)),
         Block::Paragraph("To make these numbers again, in the study's folder:".into()),
         Block::Code(commands(plan)?.join("\n")),
     ];
@@ -237,6 +261,19 @@ fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
         blocks.push(Block::Table(Table::new(["model", "why"], rows)));
     }
     Ok(Section { title: "How this was made".into(), blocks })
+}
+
+/// How many tests there are, and what was done about it.
+fn multiplicity(summary: &Summary) -> String {
+    if summary.families.is_empty() {
+        return "Nothing was tested: no model has one that it could be compared with.".into();
+    }
+    let families = summary.families.iter().map(|family| format!("{} ({})", counted(family.tests, "test"), family.question));
+    format!(
+        "Every p is adjusted for the number of tests by Holm's rule, all those of the same question together, over all data sets: {}. \
+         A difference counts as more than chance where the adjusted p is below 0.05.",
+        families.collect::<Vec<_>>().join("; ")
+    )
 }
 
 /// Settings of a model quantized after training that `saliq quantize` does not have by itself.
@@ -262,10 +299,10 @@ fn commands(plan: &Plan) -> Result<Vec<String>> {
     let judgement = &plan.judgement;
     let methods = judgement.methods.join(",");
     let mut commands = Vec::new();
-    let float = |run: &PlannedRun| run.float.and_then(|index| plan.runs.get(index)).map(|float| float.folder.as_str());
+    let folder_of = |index: Option<usize>| index.and_then(|index| plan.runs.get(index)).map(|run| run.folder.as_str());
     for run in &plan.runs {
         let folder = &run.folder;
-        commands.push(match (run.variant.stage, float(run)) {
+        commands.push(match (run.variant.stage, folder_of(run.start)) {
             (Stage::PostTraining, Some(float)) => format!(
                 "saliq quantize runs/{float} --bits {} --calibrate {CALIBRATION_IMAGES}{} --out again/{folder}",
                 run.variant.bits,
@@ -277,12 +314,13 @@ fn commands(plan: &Plan) -> Result<Vec<String>> {
     for run in &plan.runs {
         let (folder, seed) = (&run.folder, run.seed);
         commands.push(format!(
-            "saliq drop runs/{folder} --method {methods} --target label --count {} --seed {seed} --out again/{folder}-drop",
-            judgement.drop_images
+            "saliq drop runs/{folder} --method {methods} --target label --count {} --fill {} --seed {seed} --out again/{folder}-drop",
+            judgement.drop_images,
+            judgement.fill.name()
         ));
-        if let Some(float) = float(run) {
+        if let Some(control) = folder_of(run.control) {
             commands.push(format!(
-                "saliq compare runs/{float} runs/{folder} --method {methods} --count {} --seed {seed}{} --out again/{folder}-maps",
+                "saliq compare runs/{control} runs/{folder} --method {methods} --count {} --seed {seed}{} --out again/{folder}-maps",
                 judgement.images.min(judgement.drop_images),
                 if judgement.randomisation { " --randomisation" } else { "" }
             ));

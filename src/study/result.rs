@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Plan, PlannedRun, Variant};
+use super::{
+    estimate::Timing,
+    plan::{Plan, PlannedRun, Variant},
+};
 use crate::{
     Error, Result,
     judgement::{LayerAgreement, number},
@@ -16,7 +19,13 @@ pub const RESULT_FILE: &str = "result.json";
 /// Why there is none, where making it failed.
 pub const FAILURE_FILE: &str = "failure.txt";
 /// Changes with what a result holds or how it is computed; part of the name of a run's folder.
-pub const RESULT_FORMAT: u32 = 2;
+pub const RESULT_FORMAT: u32 = 3;
+/// The program's version, with its commit where `SALIQ_COMMIT` said it when the program was built: `0.1.0 (commit 68ba53b)`.
+pub fn program_version() -> String {
+    let commit = option_env!("SALIQ_COMMIT").map_or(String::new(), |commit| format!(" (commit {commit})"));
+    format!("{}{commit}", env!("CARGO_PKG_VERSION"))
+}
+
 /// Largest result that is read.
 const MAX_RESULT: u64 = 64 << 20;
 /// Longest reason of a failure that is read.
@@ -32,7 +41,7 @@ pub struct ModelResult {
     pub seed: u64,
     /// Name of its folder.
     pub folder: String,
-    /// Version of the program that made it.
+    /// Version of the program that made it, with its commit where that is known.
     pub version: String,
     /// Adapter and driver it was made on.
     pub adapter: String,
@@ -57,6 +66,9 @@ pub struct ModelResult {
     pub methods: BTreeMap<String, MethodResult>,
     /// Accuracy with features removed in random order: (share removed, accuracy).
     pub random_drop: Vec<(f64, f64)>,
+    /// As [`MethodResult::drop_areas`], in random order.
+    #[serde(deserialize_with = "numbers")]
+    pub random_areas: Vec<f64>,
     /// As [`MethodResult::retrained`], in random order; of float models.
     pub random_retrained: Vec<(f64, f64)>,
 }
@@ -85,6 +97,9 @@ pub struct MethodResult {
     pub drop: Vec<(f64, f64)>,
     /// Area under that curve: lower is more faithful.
     pub drop_area: f64,
+    /// Area under the curve of every image alone, which is classified correctly (1) or not (0) at each share: their mean is `drop_area`.
+    #[serde(deserialize_with = "numbers")]
+    pub drop_areas: Vec<f64>,
     /// Sparseness (Gini index): higher is clearer.
     #[serde(deserialize_with = "numbers")]
     pub gini: Vec<f64>,
@@ -94,10 +109,10 @@ pub struct MethodResult {
     /// Max-sensitivity: lower is more stable.
     #[serde(deserialize_with = "numbers")]
     pub sensitivity: Vec<f64>,
-    /// Spearman correlation with the float model's map; empty for a float model.
+    /// Spearman correlation with the control's map; empty for a model without one.
     #[serde(deserialize_with = "numbers")]
     pub spearman: Vec<f64>,
-    /// Structural similarity with the float model's map.
+    /// Structural similarity with the control's map.
     #[serde(deserialize_with = "numbers")]
     pub ssim: Vec<f64>,
     /// Overlap (IoU) of the top 10 % of both.
@@ -149,6 +164,8 @@ pub struct Collected {
     pub results: Vec<ModelResult>,
     /// Runs without a result, each with the reason where making it failed.
     pub missing: Vec<(PlannedRun, Option<String>)>,
+    /// The first and the last day on which a result was made, in UTC; one where they are the same, none where they are not known.
+    pub dates: Vec<String>,
 }
 
 impl Collected {
@@ -157,17 +174,25 @@ impl Collected {
     /// # Errors
     /// As [`ModelResult::read`].
     pub fn read(root: &Path, plan: &Plan) -> Result<Collected> {
-        let mut collected = Collected { results: Vec::new(), missing: Vec::new() };
+        let mut collected = Collected { results: Vec::new(), missing: Vec::new(), dates: Vec::new() };
         for (index, run) in plan.runs.iter().enumerate() {
             let folder = plan.folder(root, index);
             match ModelResult::read(&folder, run)? {
-                Some(result) => collected.results.push(result),
+                Some(result) => {
+                    collected.results.push(result);
+                    collected.dates.extend(Timing::read(&folder).and_then(|timing| timing.date));
+                }
                 None => {
                     let reason = crate::files::read_bounded(&folder.join(FAILURE_FILE), MAX_FAILURE).ok();
                     let line = reason.map(|bytes| crate::plain(String::from_utf8_lossy(&bytes).trim()));
                     collected.missing.push((run.clone(), line));
                 }
             }
+        }
+        collected.dates.sort();
+        collected.dates.dedup();
+        if collected.dates.len() > 2 {
+            collected.dates.drain(1..collected.dates.len() - 1);
         }
         Ok(collected)
     }

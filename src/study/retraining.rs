@@ -28,6 +28,8 @@ pub(super) struct Retraining<'a> {
     /// The run's folder.
     pub folder: &'a Path,
     pub plan: &'a RetrainingPlan,
+    /// What takes the place of removed features.
+    pub fill: Fill,
 }
 
 /// Passes on nothing but the wish to stop.
@@ -63,7 +65,7 @@ impl Retraining<'_> {
         training.log_every = Some(0);
         training.out = Some(self.folder.join(FOLDER).join(method.name()));
         let config = training.resolve(&dataset.info())?;
-        let options = RetrainingOptions { fill: Fill::default(), shares: self.plan.shares.clone(), seed: self.seed };
+        let options = RetrainingOptions { fill: self.fill, shares: self.plan.shares.clone(), seed: self.seed };
         let curve = retrain(gpu, &config, &dataset, subjects, [&maps[0], &maps[1]], &options, &mut Silent(watcher)).await;
         let _ = std::fs::remove_dir_all(self.folder.join(FOLDER));
         curve

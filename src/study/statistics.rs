@@ -1,17 +1,14 @@
 //! Means with 95 % intervals, and whether two models differ.
 
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
 
-use crate::{
-    judgement::{Interval, RESAMPLES, bootstrap},
-    random,
-};
+use crate::judgement::{Interval, RESAMPLES, bootstrap};
 
 /// Seed of all resampling: the same results give the same report.
 const SEED: u64 = 0;
-/// Relabellings of a permutation test.
-const PERMUTATIONS: u32 = 1999;
+/// Probability of an error that is accepted.
+const LEVEL: f64 = 0.05;
 /// 97.5th percentile of the normal distribution.
 const NORMAL: f64 = 1.959_963_984_540_054;
 
@@ -23,9 +20,13 @@ pub fn over_seeds(values: &[f64]) -> Interval {
         return Interval::unknown(mean);
     }
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1) as f64;
-    let quantile = StudentsT::new(0.0, 1.0, (count - 1) as f64).map_or(f64::NAN, |student| student.inverse_cdf(0.975));
-    let half = quantile * (variance / count as f64).sqrt();
+    let half = student_quantile((count - 1) as f64) * (variance / count as f64).sqrt();
     Interval { mean, low: mean - half, high: mean + half }
+}
+
+/// 97.5th percentile of Student's distribution.
+fn student_quantile(freedom: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |student| student.inverse_cdf(0.975))
 }
 
 /// Accuracy over seeds; of one seed, with Wilson's interval for the share of `images` test images that were classified correctly.
@@ -67,46 +68,98 @@ pub fn over_images(values: &[&[f64]]) -> Interval {
 /// The difference of a figure between two models on the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// Mean of the differences with its bootstrap interval.
+    /// Mean of the differences with its 95 % interval: of one seed the bootstrap's over images, else Student's over seeds.
     pub mean: Interval,
-    /// Two-sided probability of a mean as far from 0 if signs were chance (sign-flip permutation test).
+    /// Two-sided probability of a mean as far from 0 by chance, for this test alone.
     pub p: f64,
+    /// The same for all tests of its family together (Holm); `p` as long as it is in none.
+    pub adjusted_p: f64,
 }
 
 impl Difference {
-    /// Whether chance is an unlikely explanation (p < 0.05).
+    fn new(mean: Interval, p: f64) -> Difference {
+        Difference { mean, p, adjusted_p: p }
+    }
+
+    /// Whether chance is an unlikely explanation (adjusted p < 0.05).
     pub fn is_significant(self) -> bool {
-        self.p < 0.05
+        self.adjusted_p < LEVEL
     }
 }
 
-/// Compares `a[i]` with `b[i]`; pairs with a value that is not finite do not count. `None` without any pair.
-pub fn paired(a: &[f64], b: &[f64]) -> Option<Difference> {
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).filter(|difference| difference.is_finite()).collect();
-    if differences.is_empty() {
-        return None;
+/// Two-sided probability of Student's t of `mean`, `error` its standard error.
+fn student_p(mean: f64, error: f64, freedom: f64) -> f64 {
+    match (mean / error).abs() {
+        // Nothing varies: 0 / 0 where nothing differs either.
+        t if t.is_nan() => 1.0,
+        t if t.is_infinite() => 0.0,
+        t => StudentsT::new(0.0, 1.0, freedom).map_or(1.0, |student| 2.0 * student.cdf(-t)),
     }
-    let mean = bootstrap(&differences, RESAMPLES, SEED);
-    let observed = mean.mean.abs();
-    // What does not differ adds nothing to any sum.
-    let count = differences.len() as f64;
-    let differences: Vec<f64> = differences.into_iter().filter(|difference| *difference != 0.0).collect();
-    let key = random::random_key(SEED, 1, random::BOOTSTRAP);
-    let as_far = (0..PERMUTATIONS)
-        .filter(|&permutation| {
-            let flipped: f64 = differences
-                .chunks(128)
-                .zip(0..)
-                .map(|(chunk, block)| {
-                    let bits = random::random_bits(key, permutation, block, 0);
-                    let sign = |index: usize| if bits[index / 32] >> (index % 32) & 1 == 0 { 1.0 } else { -1.0 };
-                    chunk.iter().enumerate().map(|(index, difference)| sign(index) * difference).sum::<f64>()
-                })
-                .sum();
-            (flipped / count).abs() >= observed * (1.0 - 1e-12)
-        })
-        .count();
-    Some(Difference { mean, p: (as_far + 1) as f64 / f64::from(PERMUTATIONS + 1) })
+}
+
+/// McNemar's exact test: of `more` + `less` pairs that differ, how likely is it that they fall as unequally as this?
+fn mcnemar_p(more: u64, less: u64) -> f64 {
+    Binomial::new(0.5, more + less).map_or(1.0, |coin| (2.0 * coin.cdf(more.min(less))).min(1.0))
+}
+
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    (mean, (variance / count).sqrt())
+}
+
+/// Compares the two figures that every image has, `seeds[seed]` = (one model's, the other's), image by image; pairs with a value that is not
+/// finite do not count. `None` where nothing can be said.
+///
+/// One seed: McNemar's exact test for what is right or wrong, else Student's paired t over the images; it says nothing about other trainings.
+/// Several: Student's paired t over the seeds, with the larger of the standard errors over seeds and over images: a few seeds may agree by
+/// chance more closely than their images allow.
+pub fn paired(seeds: &[(Vec<f64>, Vec<f64>)]) -> Option<Difference> {
+    let differences = |(a, b): &(Vec<f64>, Vec<f64>)| -> Vec<f64> {
+        a.iter().zip(b).map(|(a, b)| a - b).filter(|difference| difference.is_finite()).collect()
+    };
+    let by_seed: Vec<Vec<f64>> = seeds.iter().map(differences).filter(|own| !own.is_empty()).collect();
+    match by_seed.as_slice() {
+        [] => None,
+        [own] => {
+            let mean = bootstrap(own, RESAMPLES, SEED);
+            let count = |sign: f64| own.iter().filter(|difference| **difference == sign).count();
+            let (more, less, same) = (count(1.0), count(-1.0), count(0.0));
+            if more + less + same == own.len() {
+                return Some(Difference::new(mean, mcnemar_p(more as u64, less as u64)));
+            }
+            let (average, error) = mean_and_error(own);
+            (own.len() > 1).then(|| Difference::new(mean, student_p(average, error, own.len() as f64 - 1.0)))
+        }
+        many => {
+            let means: Vec<f64> = many.iter().map(|own| own.iter().sum::<f64>() / own.len() as f64).collect();
+            let (mean, over_seeds) = mean_and_error(&means);
+            let images = many.iter().map(Vec::len).min().unwrap_or(0);
+            let of_image = |image: usize| many.iter().map(|own| own[image]).sum::<f64>() / many.len() as f64;
+            let over_images = match images {
+                0 | 1 => 0.0,
+                _ => mean_and_error(&(0..images).map(of_image).collect::<Vec<_>>()).1,
+            };
+            let (error, freedom) = (over_seeds.max(over_images), many.len() as f64 - 1.0);
+            let half = student_quantile(freedom) * error;
+            Some(Difference::new(Interval { mean, low: mean - half, high: mean + half }, student_p(mean, error, freedom)))
+        }
+    }
+}
+
+/// Holm's step-down adjustment of the p values of a family of tests: those below 0.05 are all true with a probability of 95 %, whatever
+/// depends on what (S. Holm, A simple sequentially rejective multiple test procedure, 1979).
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    let mut adjusted = vec![1.0; p.len()];
+    let mut least = 0.0_f64;
+    for (place, &test) in order.iter().enumerate() {
+        least = least.max(p[test] * (p.len() - place) as f64).min(1.0);
+        adjusted[test] = least;
+    }
+    adjusted
 }
 
 /// Half the width of a cautious 95 % interval for the difference of two mean accuracies over one curve each, of `images` images: as if
@@ -132,17 +185,60 @@ mod tests {
         assert_eq!(accuracy(&[0.5, 0.5], 7), Interval { mean: 0.5, low: 0.5, high: 0.5 });
     }
 
+    fn one(a: &[f64], b: &[f64]) -> Option<Difference> {
+        paired(&[(a.to_vec(), b.to_vec())])
+    }
+
     #[test]
     fn differences_that_are_and_that_are_not() {
         let noise: Vec<f64> = (0..200).map(|i| f64::from(i * 7919 % 200) / 200.0 - 0.4975).collect();
         let zero = vec![0.0; 200];
-        assert!(!paired(&noise, &zero).unwrap().is_significant());
+        assert!(!one(&noise, &zero).unwrap().is_significant());
         let shifted: Vec<f64> = noise.iter().map(|value| value + 0.2).collect();
-        let found = paired(&shifted, &zero).unwrap();
+        let found = one(&shifted, &zero).unwrap();
         assert!(found.is_significant() && found.mean.low > 0.0, "{found:?}");
-        assert_eq!(paired(&shifted, &zero), Some(found));
-        assert!(paired(&[f64::NAN], &[0.0]).is_none());
-        // Nothing differs: every relabelling is as far.
-        assert_eq!(paired(&zero, &zero).unwrap().p, 1.0);
+        assert_eq!(one(&shifted, &zero), Some(found));
+        assert!(one(&[f64::NAN], &[0.0]).is_none() && one(&[0.3], &[0.1]).is_none());
+        assert_eq!(one(&zero, &zero).unwrap().p, 1.0);
+        // Differences 1, 2, 3, 4: t = 2.5 / (1.290994 / 2) = 3.872983 with 3 degrees of freedom, p = 0.030466.
+        let small = one(&[1.5, 2.5, 3.5, 4.5], &[0.5; 4]).unwrap();
+        assert!((small.p - 0.030_466).abs() < 1e-6, "{small:?}");
+    }
+
+    #[test]
+    fn right_and_wrong_are_compared_by_mcnemar() {
+        // 10 pairs differ, 8 to 2: 2 · (1 + 10 + 45) / 1024.
+        let a = [vec![1.0; 8], vec![0.0; 2], vec![1.0; 90]].concat();
+        let b = [vec![0.0; 8], vec![1.0; 2], vec![1.0; 90]].concat();
+        let found = one(&a, &b).unwrap();
+        assert!((found.p - 112.0 / 1024.0).abs() < 1e-12 && (found.mean.mean - 0.06).abs() < 1e-12, "{found:?}");
+        assert!((mcnemar_p(3, 3) - 1.0).abs() < 1e-12 && (mcnemar_p(0, 6) - 2.0 / 64.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn seeds_are_what_several_seeds_are_tested_over() {
+        let images = |mean: f64| -> (Vec<f64>, Vec<f64>) {
+            ((0..100).map(|image| mean + if image % 2 == 0 { 0.01 } else { -0.01 }).collect(), vec![0.0; 100])
+        };
+        // Means 1, 2, 3: t = 2 / (1 / √3) with 2 degrees of freedom, p = 0.074180; the 300 images are no 300 trainings.
+        let found = paired(&[images(1.0), images(2.0), images(3.0)]).unwrap();
+        assert!((found.p - 0.074_180).abs() < 1e-6 && !found.is_significant(), "{found:?}");
+        assert!((found.mean.high - 2.0 - 4.302_653 / 3f64.sqrt()).abs() < 1e-5, "{found:?}");
+        // Two seeds that happen to agree say no more than their images: one of 40 differs.
+        let same = || ([vec![1.0], vec![0.0; 39]].concat(), vec![0.0; 40]);
+        let found = paired(&[same(), same()]).unwrap();
+        assert!(found.p > 0.4 && found.mean.low < 0.0, "{found:?}");
+    }
+
+    #[test]
+    fn holm_adjusts_for_the_number_of_tests() {
+        // Wright 1992 and many a textbook: 0.01, 0.02, 0.03, 0.04 become 0.04, 0.06, 0.06, 0.06.
+        let adjusted = holm(&[0.04, 0.01, 0.03, 0.02]);
+        for (own, expected) in adjusted.iter().zip([0.06, 0.04, 0.06, 0.06]) {
+            assert!((own - expected).abs() < 1e-12, "{adjusted:?}");
+        }
+        assert_eq!(holm(&[0.7, 0.9]), [1.0, 1.0]);
+        assert_eq!(holm(&[0.03]), [0.03]);
+        assert!(holm(&[]).is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
+    comparison::{self, Family, MapDifferences, TrainingComparison},
     findings,
     plan::{Plan, Stage, Variant},
     preset::Preset,
@@ -36,6 +37,8 @@ pub struct Summary {
     pub versions: Vec<String>,
     /// Adapters they were made on.
     pub adapters: Vec<String>,
+    /// The first and the last day on which one was made, in UTC; one where they are the same, none where they are not known.
+    pub dates: Vec<String>,
     /// Images of the accuracy-drop curves.
     pub drop_images: u32,
     /// Images of the other judgements.
@@ -44,6 +47,10 @@ pub struct Summary {
     pub main_method: String,
     /// A record a model, in the plan's order.
     pub models: Vec<ModelSummary>,
+    /// Saliency Guided Training against plain training, a record a pair of models.
+    pub trainings: Vec<TrainingComparison>,
+    /// Tests whose p values were adjusted together, for their number, by Holm's rule.
+    pub families: Vec<Family>,
     /// Sentences that say what was found, computed from the rest.
     pub findings: Vec<String>,
     /// Models without a result, with the reason where there is one.
@@ -64,7 +71,11 @@ pub struct ModelSummary {
     pub accuracy: Interval,
     /// What its interval is over.
     pub interval_over: IntervalOver,
-    /// Accuracy minus the float model's, paired by seed and test image.
+    /// Label of the model that it is compared with, of the same data set and training; none for a model without one.
+    pub compared_with: Option<String>,
+    /// Steps of training before its own, of the model that it starts from: `kl` and `quantizers` count from there.
+    pub steps_before: u64,
+    /// Accuracy minus that of the model it is compared with, paired by seed and test image.
     pub accuracy_difference: Option<Difference>,
     /// Accuracy in the paper's Table II, where it has the model: on the whole data set.
     pub paper_accuracy: Option<f64>,
@@ -118,17 +129,19 @@ pub struct MethodSummary {
     pub entropy: Interval,
     /// Max-sensitivity.
     pub sensitivity: Interval,
-    /// Alignment with the float model.
+    /// Alignment with the model that it is compared with.
     pub spearman: Interval,
     /// Likewise.
     pub ssim: Interval,
     /// Likewise.
     pub overlap: Interval,
-    /// Sparseness minus the float model's on the same images.
+    /// By how much more than in the model it is compared with removing what the map names first lowers the accuracy below random order.
+    pub faithfulness_difference: Option<Difference>,
+    /// Sparseness minus that of the model it is compared with, on the same images.
     pub gini_difference: Option<Difference>,
-    /// Entropy minus the float model's.
+    /// Likewise of the entropy.
     pub entropy_difference: Option<Difference>,
-    /// Max-sensitivity minus the float model's.
+    /// Likewise of max-sensitivity.
     pub sensitivity_difference: Option<Difference>,
     /// Share of the maps' values that are exactly 0.
     pub zeros: f64,
@@ -162,10 +175,13 @@ impl Summary {
             planned: plan.runs.len(),
             versions: distinct(|result| &result.version),
             adapters: distinct(|result| &result.adapter),
+            dates: collected.dates.clone(),
             drop_images: plan.judgement.drop_images,
             judged_images: plan.judgement.images.min(plan.judgement.drop_images),
             main_method,
-            models: variants.into_iter().map(|variant| ModelSummary::new(plan.preset, variant, &collected.results)).collect(),
+            models: variants.iter().map(|variant| ModelSummary::new(plan, variant, &collected.results)).collect(),
+            trainings: comparison::of_trainings(&variants, &collected.results),
+            families: Vec::new(),
             findings: Vec::new(),
             missing: collected
                 .missing
@@ -173,6 +189,7 @@ impl Summary {
                 .map(|(run, reason)| (run.folder.clone(), reason.clone().unwrap_or_else(|| "not made yet".into())))
                 .collect(),
         };
+        summary.families = comparison::adjust(&mut summary.models, &mut summary.trainings, &summary.main_method);
         summary.scope = findings::scope(&summary);
         summary.findings = findings::findings(&summary);
         summary
@@ -223,39 +240,27 @@ fn mean_curve<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>) -> Vec<(f64, f
     (0..length).map(|point| (alike[0][point].0, mean(point))).collect()
 }
 
-/// Correct minus the float model's correct answers, a pair a seed and test image.
-fn accuracy_difference(own: &[&ModelResult], float: &[&ModelResult]) -> Option<Difference> {
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    let correct = |result: &ModelResult| result.correct.bytes().map(|byte| f64::from(byte == b'1')).collect::<Vec<f64>>();
-    for result in own {
-        if let Some(other) = float.iter().find(|float| float.seed == result.seed && float.correct.len() == result.correct.len()) {
-            a.extend(correct(result));
-            b.extend(correct(other));
-        }
-    }
-    statistics::paired(&a, &b)
-}
-
 impl ModelSummary {
-    fn new(preset: Preset, variant: &Variant, results: &[ModelResult]) -> ModelSummary {
+    fn new(plan: &Plan, variant: &Variant, results: &[ModelResult]) -> ModelSummary {
         let own: Vec<&ModelResult> = results.iter().filter(|result| result.variant == *variant).collect();
-        let float = Variant { stage: Stage::Float, bits: "32".into(), ..variant.clone() };
-        let float: Vec<&ModelResult> =
-            results.iter().filter(|result| result.variant == float && variant.stage != Stage::Float).collect();
+        let compared_with = plan.control_of(variant);
+        let control: Vec<&ModelResult> = results.iter().filter(|result| Some(&result.variant) == compared_with).collect();
         let first = own[0];
         let values = |value: fn(&ModelResult) -> f64| own.iter().map(|result| value(result)).collect::<Vec<_>>();
         let random_drop = mean_curve(own.iter().map(|result| result.random_drop.as_slice()));
         let (shares, accuracies) = random_drop.iter().copied().unzip();
         let accuracy = statistics::accuracy(&values(|result| result.accuracy), first.images);
-        let is_targeted = variant.sgt && variant.stage != Stage::PostTraining;
-        let goal = preset.goal(&variant.dataset, &variant.bits).filter(|_| is_targeted);
+        let is_targeted = variant.sgt && matches!(variant.stage, Stage::Float | Stage::QuantizationAware);
+        let goal = plan.preset.goal(&variant.dataset, &variant.bits).filter(|_| is_targeted);
         ModelSummary {
             variant: variant.clone(),
             seeds: own.iter().map(|result| result.seed).collect(),
             images: first.images,
             accuracy,
             interval_over: if own.len() > 1 { IntervalOver::Seeds } else { IntervalOver::TestImages },
-            accuracy_difference: accuracy_difference(&own, &float),
+            compared_with: compared_with.map(Variant::label),
+            steps_before: plan.steps_before(variant),
+            accuracy_difference: comparison::accuracy(&own, &control),
             paper_accuracy: paper_accuracy(variant),
             goal,
             goal_met: goal.map(|goal| accuracy.mean >= goal),
@@ -266,7 +271,7 @@ impl ModelSummary {
             random_area: DropCurve::new(shares, accuracies).area,
             random_drop,
             random_retrained: mean_curve(own.iter().map(|result| result.random_retrained.as_slice())),
-            methods: first.methods.keys().map(|name| (name.clone(), MethodSummary::new(name, &own, &float))).collect(),
+            methods: first.methods.keys().map(|name| (name.clone(), MethodSummary::new(name, &own, &control))).collect(),
         }
     }
 
@@ -288,24 +293,13 @@ fn randomisation(results: &[&MethodResult]) -> Vec<LayerAgreement> {
 }
 
 impl MethodSummary {
-    fn new(name: &str, own: &[&ModelResult], float: &[&ModelResult]) -> MethodSummary {
+    fn new(name: &str, own: &[&ModelResult], control: &[&ModelResult]) -> MethodSummary {
         let results: Vec<&MethodResult> = own.iter().filter_map(|result| result.methods.get(name)).collect();
         let per_image = |value: fn(&MethodResult) -> &Vec<f64>| {
             let values: Vec<&[f64]> = results.iter().map(|result| value(result).as_slice()).collect();
             statistics::over_images(&values)
         };
-        let difference = |value: fn(&MethodResult) -> &Vec<f64>| {
-            // Paired by seed and image.
-            let (mut a, mut b) = (Vec::new(), Vec::new());
-            for result in own {
-                let other = float.iter().find(|float| float.seed == result.seed).and_then(|float| float.methods.get(name));
-                if let (Some(one), Some(other)) = (result.methods.get(name), other) {
-                    a.extend_from_slice(value(one));
-                    b.extend_from_slice(value(other));
-                }
-            }
-            statistics::paired(&a, &b)
-        };
+        let MapDifferences { faithfulness, gini, entropy, sensitivity } = comparison::maps(own, control, name);
         let drop = mean_curve(results.iter().map(|result| result.drop.as_slice()));
         let areas: Vec<f64> = results.iter().map(|result| result.drop_area).collect();
         let lost: Vec<f64> =
@@ -329,7 +323,11 @@ impl MethodSummary {
                 Vec::new()
             },
             drop,
-            drop_area: statistics::over_seeds(&areas),
+            drop_area: if results.iter().all(|result| result.drop_areas.is_empty()) {
+                statistics::over_seeds(&areas)
+            } else {
+                per_image(|result| &result.drop_areas)
+            },
             mean_drop: statistics::over_seeds(&lost),
             gini: per_image(|result| &result.gini),
             entropy: per_image(|result| &result.entropy),
@@ -337,9 +335,10 @@ impl MethodSummary {
             spearman: per_image(|result| &result.spearman),
             ssim: per_image(|result| &result.ssim),
             overlap: per_image(|result| &result.overlap),
-            gini_difference: difference(|result| &result.gini),
-            entropy_difference: difference(|result| &result.entropy),
-            sensitivity_difference: difference(|result| &result.sensitivity),
+            faithfulness_difference: faithfulness,
+            gini_difference: gini,
+            entropy_difference: entropy,
+            sensitivity_difference: sensitivity,
             zeros: statistics::over_seeds(&results.iter().map(|result| result.zeros).collect::<Vec<_>>()).mean,
             randomisation: randomisation(&results),
             retrained_area: statistics::over_seeds(&retrained.iter().map(|curve| curve.area).collect::<Vec<_>>()),

@@ -1,14 +1,20 @@
 //! The tables of a report.
 
+use clap::ValueEnum;
+
 use super::{
     findings::{p_value, percent, percent_interval, signed},
-    plan::{Plan, Stage},
+    judge::{CALIBRATION_IMAGES, PTQ_WEIGHTS},
+    plan::{Plan, PlannedRun, Stage, Variant},
     statistics::Difference,
     summary::{IntervalOver, MethodSummary, ModelSummary, Summary},
 };
 use crate::{
     Result,
-    config::{DatasetInfo, PartialRunConfig, Shape},
+    config::{
+        DatasetInfo, LayerConfig, OptimizerConfig, OptimizerKind, PartialRunConfig, RunConfig, SgtConfig, SgtVariant, Shape,
+        WeightQuantizer,
+    },
     judgement::Interval,
     metrics::PaperCost,
     report::{Table, bytes, fixed, thousands},
@@ -73,7 +79,8 @@ pub fn accuracy(summary: &Summary, dataset: &str, sgt: bool) -> Table {
             Some(false) => "no".into(),
             None => NOTHING.into(),
         }),
-        column("points from float", |model| difference(model.accuracy_difference, 100.0, 2)),
+        column("control", |model| model.compared_with.clone().unwrap_or(NOTHING.into())),
+        column("points from control", |model| difference(model.accuracy_difference, 100.0, 2)),
         column("loss", |model| number(model.loss.mean, 4)),
         column("seeds", |model| model.seeds.len().to_string()),
     ];
@@ -83,7 +90,9 @@ pub fn accuracy(summary: &Summary, dataset: &str, sgt: bool) -> Table {
 /// What a forward pass of the models of one data set costs, by both accountings.
 pub fn cost(summary: &Summary, dataset: &str) -> Table {
     let mut models: Vec<&ModelSummary> = Vec::new();
-    for model in summary.models.iter().filter(|model| model.variant.dataset == dataset) {
+    // A float model that is trained on costs what it did before.
+    let is_own = |model: &&ModelSummary| model.variant.dataset == dataset && model.variant.stage != Stage::FloatContinued;
+    for model in summary.models.iter().filter(is_own) {
         let is_new = |other: &&ModelSummary| other.variant.label() != model.variant.label();
         if models.iter().all(is_new) {
             models.push(model);
@@ -112,23 +121,24 @@ pub fn maps(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Table 
     let columns = vec![
         column("model", |model| model.variant.label()),
         column("Gini ↑", of(|map| map.gini, 3)),
-        column("from float", test(|map| map.gini_difference, 3)),
+        column("from control", test(|map| map.gini_difference, 3)),
         column("entropy ↓", of(|map| map.entropy, 2)),
-        column("from float", test(|map| map.entropy_difference, 2)),
+        column("from control", test(|map| map.entropy_difference, 2)),
         column("max-sensitivity ↓", of(|map| map.sensitivity, 3)),
-        column("from float", test(|map| map.sensitivity_difference, 3)),
+        column("from control", test(|map| map.sensitivity_difference, 3)),
     ];
     table(&models, columns)
 }
 
-/// Alignment with the float model by one method; `None` where there is no other model.
+/// Alignment with the control by one method; `None` where no model has one.
 pub fn alignment(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Option<Table> {
-    let models: Vec<&ModelSummary> = summary.of(dataset, sgt).filter(|model| model.variant.stage != Stage::Float).collect();
+    let models: Vec<&ModelSummary> = summary.of(dataset, sgt).filter(|model| model.compared_with.is_some()).collect();
     let of = |value: fn(&MethodSummary) -> Interval| {
         move |model: &ModelSummary| model.method(method).map_or(NOTHING.into(), |map| interval(value(map), 3))
     };
     let columns = vec![
         column("model", |model| model.variant.label()),
+        column("with the maps of", |model| model.compared_with.clone().unwrap_or(NOTHING.into())),
         column("Spearman", of(|map| map.spearman)),
         column("structural similarity", of(|map| map.ssim)),
         column("top-10 % overlap", of(|map| map.overlap)),
@@ -194,6 +204,149 @@ pub fn randomisation(summary: &Summary, dataset: &str, sgt: bool) -> Option<Tabl
         }));
     }
     (columns.len() > 1).then(|| table(&models, columns))
+}
+
+/// How the models of one data set came to be, a row a model: what its training started from, and everything that it depends on but the seed.
+///
+/// # Errors
+/// For settings that do not go together.
+pub fn recipes(plan: &Plan, dataset: &str) -> Result<Table> {
+    let mut seen: Vec<&Variant> = Vec::new();
+    let mut rows = Vec::new();
+    for run in plan.runs.iter().filter(|run| run.variant.dataset == dataset) {
+        if seen.contains(&&run.variant) {
+            continue;
+        }
+        seen.push(&run.variant);
+        // What is in the table does not depend on the data set's shape.
+        let info = DatasetInfo { name: dataset.into(), shape: Shape::new(1, 28, 28), classes: 10 };
+        let config = PartialRunConfig::parse(&run.settings, &run.folder)?.resolve(&info)?;
+        rows.push(recipe(plan, run, &config));
+    }
+    let headers = [
+        "model",
+        "starts from",
+        "steps",
+        "images",
+        "batch",
+        "optimiser",
+        "learning rate",
+        "λ",
+        "masked",
+        "weights",
+        "augmentation, dropout",
+    ];
+    Ok(Table::new(headers, rows))
+}
+
+fn recipe(plan: &Plan, run: &PlannedRun, config: &RunConfig) -> [String; 11] {
+    let start = run.start.and_then(|index| plan.runs.get(index));
+    let from = start.map_or("random weights".into(), |start| start.variant.label());
+    let quantizer = |quantizer: WeightQuantizer| {
+        format!("{}{}", value_name(quantizer), if config.quantization.per_channel { ", per channel" } else { "" })
+    };
+    let model = run.variant.full_label();
+    if run.variant.stage == Stage::PostTraining {
+        let gap = || NOTHING.to_string();
+        let images = format!("{} to calibrate", CALIBRATION_IMAGES.min(start.map_or(0, |start| start.work.images)));
+        return [model, from, "0".into(), images, gap(), gap(), gap(), gap(), gap(), quantizer(PTQ_WEIGHTS), gap()];
+    }
+    let before = start.map_or(String::new(), |start| format!("{} + ", start.work.steps));
+    let sgt = &config.sgt;
+    let (lambda, masked) = match sgt.enabled {
+        true => (sgt.lambda.to_string(), masking(sgt)),
+        false => (NOTHING.into(), NOTHING.into()),
+    };
+    let changes: Vec<String> = config.augment.iter().map(|&kind| value_name(kind)).collect();
+    let rates: Vec<String> = dropouts(config).into_iter().map(|rate| format!("dropout {rate}")).collect();
+    let changes = [changes, rates].concat();
+    [
+        model,
+        from,
+        format!("{before}{}", run.work.steps),
+        thousands(run.work.images.into()),
+        config.batch_size.to_string(),
+        optimizer(&config.optimizer),
+        format!("{} ({})", config.learning_rate, value_name(config.schedule.kind)),
+        lambda,
+        masked,
+        if run.variant.is_float() { "float".into() } else { quantizer(config.quantization.weight_quant) },
+        if changes.is_empty() { NOTHING.into() } else { changes.join(", ") },
+    ]
+}
+
+/// What a setting's value is called on the command line.
+fn value_name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or(String::new(), |value| value.get_name().to_string())
+}
+
+/// `50 %, lowest signed, uniform`.
+fn masking(sgt: &SgtConfig) -> String {
+    let (fill, rank) = (value_name(sgt.mask_fill), value_name(sgt.mask_rank));
+    let variant = match sgt.variant {
+        SgtVariant::Standard => String::new(),
+        variant => format!(", {}", value_name(variant)),
+    };
+    let after = match sgt.warmup_epochs {
+        0 => String::new(),
+        epochs => format!(", after {epochs} epochs"),
+    };
+    format!("{} %, lowest {rank}, {fill}{variant}{after}", 100.0 * sgt.mask_ratio)
+}
+
+fn optimizer(config: &OptimizerConfig) -> String {
+    let kind = value_name(config.kind);
+    let mut text = match config.kind {
+        OptimizerKind::Momentum => format!("{kind} {}{}", config.momentum, if config.nesterov { ", Nesterov" } else { "" }),
+        _ => kind,
+    };
+    if config.weight_decay != 0.0 {
+        text.push_str(&format!(", decay {}", config.weight_decay));
+    }
+    text
+}
+
+/// Rates of the dropout layers that have one.
+fn dropouts(config: &RunConfig) -> Vec<f32> {
+    let rate = |layer: &LayerConfig| match layer {
+        LayerConfig::Dropout { rate, .. } if *rate > 0.0 => Some(*rate),
+        _ => None,
+    };
+    config.network.layers.iter().filter_map(rate).collect()
+}
+
+/// Saliency Guided Training against plain training, a row a pair of models; `None` where there is no such pair.
+pub fn trainings(summary: &Summary, dataset: &str, method: &str) -> Option<Table> {
+    let cell = |test: Option<Difference>, factor: f64, digits: usize| {
+        test.map_or(NOTHING.into(), |own| {
+            let bound = |value: f64| signed(factor * value, digits);
+            let range = if own.mean.low.is_finite() {
+                format!(" ({} to {})", bound(own.mean.low), bound(own.mean.high))
+            } else {
+                String::new()
+            };
+            format!("{}{range}, {}", bound(own.mean.mean), p_value(own))
+        })
+    };
+    let rows: Vec<[String; 7]> = summary
+        .trainings
+        .iter()
+        .filter(|own| own.dataset == dataset)
+        .map(|own| {
+            let map = own.methods.get(method).copied().unwrap_or_default();
+            [
+                own.model.clone(),
+                own.seeds.len().to_string(),
+                cell(own.accuracy, 100.0, 2),
+                cell(map.faithfulness, 100.0, 1),
+                cell(map.gini, 1.0, 3),
+                cell(map.entropy, 1.0, 2),
+                cell(map.sensitivity, 1.0, 3),
+            ]
+        })
+        .collect();
+    let headers = ["model", "seeds", "accuracy, points", "faithfulness, points", "Gini", "entropy, nats", "max-sensitivity"];
+    (!rows.is_empty()).then(|| Table::new(headers, rows))
 }
 
 /// Table III, and the operations that the paper prints for it.

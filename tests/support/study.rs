@@ -1,4 +1,4 @@
-//! A study as `saliq reproduce` leaves it, made up: results of three models and their maps, without a GPU.
+//! A study as `saliq reproduce` leaves it, made up: results of four models and their maps, without a GPU.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -20,7 +20,7 @@ use super::{MNIST, mnist_like};
 /// Judged images.
 const IMAGES: usize = 3;
 
-/// The plan of a study of the data set `name`: a float model, one trained with 4 and 2 bits, one quantized after training.
+/// The plan of a study of the data set `name`: a float model, the same trained on, one trained with 4 and 2 bits, one quantized after training.
 pub fn plan(name: &str) -> Plan {
     let split = || Split { images: vec![9; 40 * 784], labels: (0..40).map(|image| image % 10).collect() };
     let dataset = Dataset { name: name.into(), class_names: vec![name.into(); 10], ..mnist_like(split(), split()) };
@@ -35,6 +35,7 @@ pub fn result(run: &PlannedRun, name: &str) -> ModelResult {
     let method = MethodResult {
         drop: vec![(0.0, 0.9), (0.5, 0.5), (1.0, 0.1)],
         drop_area: 0.5,
+        drop_areas: vec![0.4, 0.5, 0.6],
         gini: values(0.6),
         entropy: values(5.0),
         sensitivity: values(0.3),
@@ -60,13 +61,14 @@ pub fn result(run: &PlannedRun, name: &str) -> ModelResult {
         quantizers: Vec::new(),
         cost: ModelCost {
             macs: 10,
-            bit_operations: if compared { 80 } else { 10_240 },
+            bit_operations: if run.variant.is_float() { 10_240 } else { 80 },
             weighted_operations: 20,
             paper_operations: Some(20),
             weight_bytes: 100,
         },
         methods: BTreeMap::from([("gradient".into(), method.clone()), (name.to_string(), method)]),
         random_drop: vec![(0.0, 0.9), (1.0, 0.1)],
+        random_areas: values(0.5),
         random_retrained: Vec::new(),
     }
 }

@@ -7,16 +7,25 @@ use clap::Args;
 use crate::{
     Error, Result,
     config::PartialRunConfig,
-    study::{preset::Preset, shard::Shard},
+    study::{
+        preset::Preset,
+        shard::{Scheduled, Shard},
+    },
 };
 
 /// `saliq reproduce`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 The study: float, (4,4), (4,2) and (2,2) models, trained with and without saliency guidance, and the float models quantized after
-their training; of each the accuracy, its cost, and what its saliency maps are worth. Runs that are there are not made again: the
+their training; of each the accuracy, its cost, and what its saliency maps are worth. Where quantized models start from the float one
+(all presets but `paper`), they are compared with that model trained on for as many steps by the same settings. Runs that are there are not made again: the
 same command goes on with a study that was stopped. Settings of `saliq train` change those of the preset in every run; --dataset,
 --bits and --sgt narrow the study down, --seed is its first seed.
+
+Parts: models of the same data set, training and seed depend on each other and stay together; such groups are dealt out so that all
+parts have as equal a number of passes through the network as can be. Parts beyond the number of groups have nothing to do. In an
+array job of Slurm (SLURM_ARRAY_TASK_ID, _COUNT, _MIN, _STEP) or Kubernetes (JOB_COMPLETION_INDEX, JOB_COMPLETIONS) the part is the
+job's, which is said; --shard wins over it, and --shard none makes the whole study.
 
 Examples:
   saliq reproduce                                    both built-in data sets, four methods
@@ -30,7 +39,7 @@ pub struct ReproduceArgs {
     /// Seeds that every model is trained with [default: the preset's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Study")]
     pub seeds: Option<u32>,
-    /// Make this part of the study only, such as 2/4 [default: what Slurm's or Kubernetes' array variables say, else all]
+    /// Make this part of the study only, such as 2/4; `none`: all of it [default: what Slurm's or Kubernetes' array variables say, else all]
     #[arg(long, value_name = "I/N", help_heading = "Study")]
     pub shard: Option<Shard>,
     /// Show the plan with an estimate of its time on this adapter, and do nothing
@@ -67,9 +76,21 @@ impl ReproduceArgs {
         settings.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(format!("reproduce-{name}")))
     }
 
-    /// The part of the study to make.
-    pub fn part(&self) -> Shard {
-        self.shard.or_else(|| Shard::from_scheduler(|name| std::env::var(name).ok())).unwrap_or(Shard::WHOLE)
+    /// The part of the study to make, and a line on what the variables of a scheduler have to do with it.
+    pub fn part(&self) -> (Shard, Option<String>) {
+        if let Some(shard) = self.shard {
+            return (shard, None);
+        }
+        match Scheduled::new(|name| std::env::var(name).ok()) {
+            Some(Scheduled { shard: Some(shard), variables, .. }) => {
+                (shard, Some(format!("part {shard} of the study, from {variables}; --shard none makes all of it")))
+            }
+            Some(Scheduled { variables, lacks, .. }) => {
+                let lacks = lacks.unwrap_or("the rest");
+                (Shard::WHOLE, Some(format!("the whole study: {variables} is set, but not {lacks}; --shard I/N makes a part")))
+            }
+            None => (Shard::WHOLE, None),
+        }
     }
 }
 

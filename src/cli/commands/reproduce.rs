@@ -20,6 +20,7 @@ use crate::{
         plan::{Plan, PlanOptions, PlannedRun},
         report,
         result::ModelResult,
+        shard::Shard,
         summary::Summary,
         tables,
     },
@@ -49,7 +50,21 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     let options = PlanOptions { seeds: args.seeds, overrides: settings };
     let plan = Plan::new(args.preset, &options, &method_names(), &datasets)?;
     plan.scale_warning(&datasets).iter().for_each(|said| output.warn(said));
-    let shard = args.part();
+    let (shard, said) = args.part();
+    if let Some(said) = said {
+        output.note(&said);
+    }
+    if shard.runs(&plan).is_empty() {
+        let groups = plan.chains().len();
+        let empty = Estimate { shard: shard.to_string(), ..Estimate::default() };
+        return output.result(&empty, || {
+            let groups = if groups == 1 { "1 group".into() } else { format!("{groups} groups") };
+            format!(
+                "part {shard} has no models: the study is {groups} of models that depend on each other, which the parts before it have; \
+                 --shard none makes all of it"
+            )
+        });
+    }
     let gpu = super::open_gpu(global)?;
     if !args.plan {
         plan.write(&root)?;
@@ -173,7 +188,8 @@ fn remaining(estimate: &Estimate) -> String {
     } else {
         format!("about {} left on this adapter", duration(estimate.seconds))
     };
-    format!("{models}, {} of them done; {time}", all - left)
+    let part = if estimate.shard == Shard::WHOLE.to_string() { String::new() } else { format!("part {}: ", estimate.shard) };
+    format!("{part}{models}, {} of them done; {time}", all - left)
 }
 
 fn duration(seconds: f64) -> String {
