@@ -426,6 +426,11 @@ fn demo() {
     }
     let report = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(report.contains("</html>") && report.contains("(2,2)"));
+    // The quantized models have more training behind them than the float one: nothing is said as if they had not.
+    let steps = |model: &Value| (model["steps_before"].as_u64().unwrap(), model["steps"].as_u64().unwrap());
+    assert_eq!(models.iter().map(steps).collect::<Vec<_>>(), [(0, 3), (3, 1), (3, 1), (3, 1)]);
+    assert!(report.contains(">3 + 1<") && report.contains("not one of the bits alone"), "the table says the steps");
+    assert!(report.contains("the 50 % of its pixels that the map ranks lowest, sign included, replaced by uniform noise"));
     for scheme in ["src=\"http", "href=\"http", "url(http"] {
         assert!(!report.contains(scheme), "the report must stand alone: {scheme}");
     }

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use saliq::{judgement::Fill, study::report};
 use serde_json::Value;
+
+mod support;
 
 /// Files of a report.
 const REPORT: [&str; 4] = ["report.html", "report.md", "report.json", "report.csv"];
@@ -323,10 +326,35 @@ fn a_plan_needs_no_images() {
     assert_eq!(plan["runs"][0]["steps"].as_u64().unwrap() % 7500, 0, "{plan}");
 }
 
+/// Two studies that differ in what they remove features with, and in where they start.
+#[test]
+fn captions_say_what_ran() {
+    let markdown = |fill: Fill| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut plan = support::study::write(folder.path(), "mnist");
+        plan.judgement.fill = fill;
+        plan.write(folder.path()).unwrap();
+        report::write(folder.path()).unwrap();
+        let kl = fs::read_to_string(folder.path().join("mnist-kl.svg")).unwrap();
+        (fs::read_to_string(folder.path().join("report.md")).unwrap(), kl)
+    };
+    for (fill, words) in [(Fill::Zero, "replaced by 0 after normalisation"), (Fill::Mean, "replaced by the image's mean")] {
+        let (text, kl) = markdown(fill);
+        let caption = text.lines().find(|line| line.starts_with("Fig. 3: ")).unwrap();
+        assert!(caption.contains(words), "{caption}");
+        assert!(text.contains(&format!("--fill {}", fill.name())), "the command has another fill");
+        assert!(!text.contains("corner"), "{text}");
+        // Steps 1 and 2 after the 3 of the float model.
+        assert!(kl.contains("step, those of the start included") && kl.contains(">\n5\n<"), "{kl}");
+        assert!(text.contains("begin where its training ended, after 3 steps") && !text.contains("Mean over the seeds"));
+    }
+}
+
 /// Standard output and standard error of a plan inside an array job.
 fn planned_in(variables: &[(&str, &str)], more: &[&str]) -> (Value, String) {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = saliq(&["reproduce", "--preset", "tiny", "--bits", "2,2", "--sgt", "true", "--seeds", "2", "--plan", "--json"]);
+    let mut command =
+        saliq(&["reproduce", "--preset", "tiny", "--bits", "2,2", "--sgt", "true", "--seeds", "2", "--plan", "--json"]);
     command.arg("--out").arg(folder.path().join("study")).args(more).envs(variables.iter().copied());
     let output = command.output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();

@@ -327,3 +327,91 @@ struct Source<'a> {
 fn bits_list(text: &str) -> Result<BitsList> {
     text.parse().map_err(|reason| Error::Usage(format!("--bits {text}: {reason}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::QuantizationConfig;
+
+    fn plan(preset: Preset, options: &PlanOptions) -> Plan {
+        let datasets: Vec<Dataset> = preset.datasets().iter().map(|name| crate::data::blank(name).unwrap()).collect();
+        Plan::new(preset, options, &["gradient"], &datasets).unwrap()
+    }
+
+    fn settings(run: &PlannedRun) -> RunConfig {
+        let info = crate::config::DatasetInfo {
+            name: run.variant.dataset.clone(),
+            shape: crate::config::Shape::new(1, 28, 28),
+            classes: 10,
+        };
+        PartialRunConfig::parse(&run.settings, "test").unwrap().resolve(&info).unwrap()
+    }
+
+    /// What a trained model is compared with has its start, its steps and its settings: all but the bits.
+    #[test]
+    fn trained_models_and_their_controls_differ_in_bits_alone() {
+        let overrides = PartialRunConfig { lr: Some(0.01), per_channel: Some(true), ..PartialRunConfig::default() };
+        for options in [PlanOptions::default(), PlanOptions { seeds: Some(2), overrides }] {
+            for preset in [Preset::Tiny, Preset::Quick, Preset::Paper, Preset::Best] {
+                let plan = plan(preset, &options);
+                let mut trained = 0;
+                for run in plan.runs.iter().filter(|run| run.variant.stage == Stage::QuantizationAware) {
+                    let control = &plan.runs[run.control.unwrap()];
+                    assert!(control.variant.is_float() && control.chain == run.chain);
+                    assert_eq!((run.seed, run.start, run.work), (control.seed, control.start, control.work), "{}", run.folder);
+                    let own = settings(run);
+                    let other = settings(control);
+                    assert_ne!(own.quantization.bits, other.quantization.bits);
+                    let quantization = QuantizationConfig { bits: own.quantization.bits.clone(), ..other.quantization.clone() };
+                    assert_eq!(own, RunConfig { quantization, ..other }, "{}", run.folder);
+                    trained += 1;
+                }
+                assert!(trained >= 6, "{preset:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_one_control_for_a_data_set_training_and_seed() {
+        let plan = plan(Preset::Quick, &PlanOptions { seeds: Some(2), ..PlanOptions::default() });
+        let controls: Vec<&PlannedRun> = plan.runs.iter().filter(|run| run.variant.stage == Stage::FloatContinued).collect();
+        assert_eq!(controls.len(), 2 * 2 * 2);
+        for control in controls {
+            // What training on brings by itself.
+            assert_eq!((control.start, plan.runs[control.start.unwrap()].variant.stage), (control.control, Stage::Float));
+        }
+        // Without training there is nothing to be held against but the float model itself.
+        for run in plan.runs.iter().filter(|run| run.variant.stage == Stage::PostTraining) {
+            assert_eq!((run.start, run.work.steps), (run.control, 0));
+            assert_eq!(plan.runs[run.start.unwrap()].variant.stage, Stage::Float);
+        }
+        // From scratch, or with nothing to compare, there is no training on.
+        let float = PartialRunConfig { bits: Some("32".parse().unwrap()), ..PartialRunConfig::default() };
+        let narrow = self::plan(Preset::Quick, &PlanOptions { seeds: None, overrides: float });
+        for plan in [narrow, self::plan(Preset::Paper, &PlanOptions::default())] {
+            assert!(plan.runs.iter().all(|run| run.variant.stage != Stage::FloatContinued));
+        }
+    }
+
+    #[test]
+    fn parts_have_as_equal_work_as_groups_allow() {
+        use crate::study::shard::Shard;
+        let plan = plan(Preset::Quick, &PlanOptions::default());
+        let passes = |runs: &[usize]| runs.iter().map(|&index| plan.runs[index].work.passes()).sum::<u64>();
+        for count in 1..6 {
+            let parts: Vec<Vec<usize>> = (1..=count).map(|index| Shard { index, count }.runs(&plan)).collect();
+            let mut all = parts.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..plan.runs.len()).collect::<Vec<_>>());
+            // What a model needs is made by the machine that makes the model.
+            for part in &parts {
+                let needs = part.iter().flat_map(|&index| [plan.runs[index].start, plan.runs[index].control]);
+                assert!(needs.flatten().all(|needed| part.contains(&needed)));
+            }
+        }
+        // A group with guidance and a plain one each, not both with guidance: 7 passes a step to 3.
+        let halves: Vec<u64> = (1..=2).map(|index| passes(&Shard { index, count: 2 }.runs(&plan))).collect();
+        assert_eq!(halves[0], halves[1]);
+        assert_eq!(Shard { index: 5, count: 5 }.runs(&plan), []);
+    }
+}

@@ -21,7 +21,7 @@ use crate::{
     quant::QuantizerState,
     report::{
         Block, ColorMap, DistributionChart, Grid, GridColumn, LineChart, QuantizerTrace, Report, ResultRow, Section, Series,
-        quantizer_charts, result_table,
+        Table, quantizer_charts, result_table,
     },
     saliency::{Attributions, DataOptions, ExplainedNetwork, Method, MethodOptions, explain_data},
     train::{Outcome, RunFolder, Start},
@@ -35,8 +35,39 @@ const MODELS: [(&str, &str, &str, f32); 4] = [
     ("2-2", "(2,2)", "2,2", 0.9019),
 ];
 
+/// What the table of accuracies does not show.
+const NO_CONTROL: &str = "The quantized models go on from the float one: they are trained for more steps than it, so a difference from it is not \
+                          one of the bits alone. `saliq reproduce` holds them against a float model trained on for as long.";
+
 /// A file that marks a folder as a demo's, to be replaced by the next.
 const MARKER: &str = "report.html";
+
+impl Trained {
+    /// Steps of its own training.
+    fn steps(&self) -> u64 {
+        self.config.steps.unwrap_or(self.outcome.steps.len() as u64)
+    }
+}
+
+/// `table` with the steps of every model's training, those of its start first.
+fn with_steps(mut table: Table, trained: &[Trained]) -> Table {
+    let before = |one: &Trained| steps_before(one, trained);
+    let steps = trained.iter().map(|one| match before(one) {
+        0 => one.steps().to_string(),
+        before => format!("{before} + {}", one.steps()),
+    });
+    let place = table.headers.iter().position(|header| header == "bits").map_or(1, |bits| bits + 1);
+    table.headers.insert(place, "steps".into());
+    for (row, steps) in table.rows.iter_mut().zip(steps) {
+        row.insert(place, steps);
+    }
+    table
+}
+
+/// Steps that a model was trained before its own training: those of the float model, where it starts from that.
+fn steps_before(one: &Trained, trained: &[Trained]) -> u64 {
+    if one.config.init.is_some() { trained[0].steps() } else { 0 }
+}
 
 /// One trained model of the demo.
 struct Trained {
@@ -71,7 +102,7 @@ pub fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
         trained.push(Trained { title, bits, paper, config, outcome, attributions, histograms });
     }
     let seconds = started.elapsed().as_secs_f64();
-    let table = result_table(&trained.iter().map(row).collect::<Result<Vec<_>>>()?);
+    let table = with_steps(result_table(&trained.iter().map(row).collect::<Result<Vec<_>>>()?), &trained);
     let figures = figures(&trained, &dataset, &images)?;
     for (name, bytes) in &figures {
         crate::files::write_atomically(&args.out.join(name), bytes)?;
@@ -83,9 +114,9 @@ pub fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
     output.result(&summary, || finish(&table, &output, &args.out, seconds))
 }
 
-fn finish(table: &crate::report::Table, output: &Output, out: &Path, seconds: f64) -> String {
+fn finish(table: &Table, output: &Output, out: &Path, seconds: f64) -> String {
     format!(
-        "{}\n{} in {seconds:.0} s: {}\nthe maps: {}",
+        "{}\n{NO_CONTROL}\n{} in {seconds:.0} s: {}\nthe maps: {}",
         table.to_text(None),
         output.style(crate::cli::output::Style::Good, "done"),
         out.join(MARKER).display(),
@@ -146,14 +177,19 @@ fn explain(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, images: &[usize]) -
     let parameters = gpu.upload("parameters", &model.parameters)?;
     let network =
         ExplainedNetwork { config: &model.config.network, quantization: &model.config.quantization, parameters: &parameters };
-    let options = DataOptions {
+    let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
+    let options = DataOptions { normalization, ..shown(config) };
+    pollster::block_on(explain_data(gpu, network, &data, &options, &mut |_| {}))
+}
+
+/// What the picture of a model of `config` shows.
+fn shown(config: &RunConfig) -> DataOptions {
+    DataOptions {
         methods: vec![Method::Gradient],
-        normalization: (model.config.normalize.mean, model.config.normalize.deviation),
         rank: config.sgt.mask_rank,
         settings: MethodOptions { seed: config.seed, ..MethodOptions::default() },
         ..DataOptions::default()
-    };
-    pollster::block_on(explain_data(gpu, network, &data, &options, &mut |_| {}))
+    }
 }
 
 /// Weights and activations of a quantized model, before and after, as SVG.
@@ -213,14 +249,19 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
         snapshots::picture("Saliency of the float model while it trains", dataset, &float.snapshot_images, &float.snapshots)?;
     let chart = |title: &str, y_label: &str, log_y: bool, value: fn(&crate::train::StepLine) -> f64| LineChart {
         title: title.into(),
-        x_label: "step".into(),
+        x_label: "step, those of the float model included".into(),
         y_label: y_label.into(),
         log_y,
         series: trained
             .iter()
             .map(|one| Series {
                 name: one.title.into(),
-                points: one.outcome.steps.iter().map(|line| (line.step as f64, value(line))).collect(),
+                points: one
+                    .outcome
+                    .steps
+                    .iter()
+                    .map(|line| ((steps_before(one, trained) + line.step) as f64, value(line)))
+                    .collect(),
                 smooth: true,
                 ..Series::default()
             })
@@ -229,7 +270,8 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
     };
     let loss = chart("Training loss (CE + λ·KL)", "loss", true, |line| line.loss);
     let kl = chart("KL divergence between clean and masked predictions", "KL", true, |line| line.kl);
-    let traces: Vec<QuantizerTrace<'_>> = trained.iter().enumerate().filter(|(_, one)| one.bits != "32").map(trace).collect();
+    let quantized = trained.iter().enumerate().filter(|(_, one)| one.bits != "32");
+    let traces: Vec<QuantizerTrace<'_>> = quantized.map(|(place, one)| trace(place, one, steps_before(one, trained))).collect();
     Ok(vec![
         ("saliency.png", grid.png()?),
         ("filmstrip.png", filmstrip),
@@ -239,10 +281,10 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
     ])
 }
 
-/// The quantizers of a model while it trained.
-fn trace((place, one): (usize, &Trained)) -> QuantizerTrace<'_> {
+/// The quantizers of a model while it trained, after the `before` steps of its start.
+fn trace(place: usize, one: &Trained, before: u64) -> QuantizerTrace<'_> {
     let states = one.outcome.steps.iter().filter(|line| line.quantizers != QuantizerState::default());
-    QuantizerTrace { model: one.title.into(), place, states: states.map(|line| (line.step, &line.quantizers)).collect() }
+    QuantizerTrace { model: one.title.into(), place, states: states.map(|line| (before + line.step, &line.quantizers)).collect() }
 }
 
 /// `results.json`, and the JSON of `saliq demo --json`.
@@ -262,6 +304,9 @@ struct ModelSummary {
     loss: f64,
     images: u64,
     alpha: BTreeMap<String, f32>,
+    /// Steps of its own training, and of the model's that it starts from.
+    steps: u64,
+    steps_before: u64,
     training_seconds: f64,
 }
 
@@ -277,6 +322,8 @@ impl Summary {
                 loss: one.outcome.evaluation.loss,
                 images: one.outcome.evaluation.images,
                 alpha: one.outcome.alphas.clone(),
+                steps: one.steps(),
+                steps_before: steps_before(one, trained),
                 training_seconds: one.outcome.seconds,
             })
             .collect();
@@ -292,7 +339,7 @@ fn again(folder: &Path) -> String {
 
 fn report(
     trained: &[Trained],
-    table: &crate::report::Table,
+    table: &Table,
     figures: &[(&'static str, Vec<u8>)],
     dataset: &Dataset,
     gpu: &Gpu,
@@ -310,8 +357,7 @@ fn report(
     let images = trained[0].outcome.evaluation.images;
     let intro = vec![
         format!(
-            "Four models of the same small CNN were trained with Saliency Guided Training on {} handwritten digits; the quantized \
-             ones started from the float model.",
+            "Four models of the same small CNN were trained with Saliency Guided Training on {} handwritten digits. {NO_CONTROL}",
             dataset.train.len()
         ),
         format!("Test accuracy on {images} images: {}.", trained.iter().map(accuracy).collect::<Vec<_>>().join(", ")),
@@ -327,10 +373,13 @@ fn report(
                     png: png("saliency.png"),
                     alt: "Grid of digits with, for each model, the saliency map and the image with its low-saliency half replaced by noise"
                         .into(),
-                    caption: "A row a digit. For each model: the gradient of the predicted class's logit with respect to the image \
-                              (red: brightening the pixel raises the score, blue: lowers it), and the image with the half of its pixels \
-                              that have the lowest gradient, sign included, replaced by uniform noise. Below: prediction and probability."
-                        .into(),
+                    caption: format!(
+                        "A row a digit. For each model: the {} of the predicted class's logit with respect to the image (red: \
+                         brightening the pixel raises the score, blue: lowers it), and the image with {}. Below: prediction and \
+                         probability.",
+                        Method::Gradient.name(),
+                        shown(&trained[0].config).masked()
+                    ),
                 },
                 Block::Image {
                     png: png("filmstrip.png"),
@@ -343,7 +392,7 @@ fn report(
         Section {
             title: "Training".into(),
             blocks: vec![
-                Block::Svg { svg: svg("loss.svg"), caption: "Loss a step, smoothed; the quantized models start from the float one.".into() },
+                Block::Svg { svg: svg("loss.svg"), caption: "Loss a step, smoothed; the quantized models begin where the float one ended.".into() },
                 Block::Svg {
                     svg: svg("kl.svg"),
                     caption: "How differently each model sees an image and its masked copy: what Saliency Guided Training holds down."
