@@ -131,14 +131,10 @@ impl OfDataset<'_> {
         blocks.push(Block::Paragraph("Cost of a forward pass of one image:".into()));
         blocks.push(Block::Table(tables::cost(summary, dataset)));
         blocks.extend(self.named("tradeoff.svg"));
-        if let Some(table) = tables::trainings(summary, dataset, method) {
+        let training = self.training(method);
+        if !training.is_empty() {
             blocks.push(Block::Heading("Saliency Guided Training against plain training".into()));
-            blocks.push(Block::Paragraph(format!(
-                "with guidance minus without, models otherwise alike, paired by seed and image; in brackets the 95 % interval, p adjusted for the \
-                 number of tests. Maps: {method}. Faithfulness: how far removing what the map names first lowers the accuracy below random \
-                 order, on average over the curve."
-            )));
-            blocks.push(Block::Table(table));
+            blocks.extend(training);
         }
         blocks.push(Block::Heading("Saliency maps (Fig. 1)".into()));
         blocks.extend(self.named("maps.png"));
@@ -170,6 +166,17 @@ impl OfDataset<'_> {
             blocks.extend(histograms);
         }
         blocks
+    }
+
+    /// What guidance changes, with the maps by `method`.
+    fn training(&self, method: &str) -> Vec<Block> {
+        let says = format!(
+            "With guidance minus without, models otherwise alike, paired by seed and image; in brackets the 95 % interval, p adjusted for the \
+             number of tests. Maps: {method}. Faithfulness: how far removing what the map names first lowers the accuracy below random \
+             order, on average over the curve."
+        );
+        let table = tables::trainings(self.summary, self.dataset, method);
+        table.map_or(Vec::new(), |table| vec![Block::Paragraph(says), Block::Table(table)])
     }
 
     fn map_tables(&self, method: &str) -> Vec<Block> {
@@ -223,6 +230,7 @@ impl OfDataset<'_> {
                 let mut blocks = vec![Block::Heading(method.clone())];
                 blocks.extend(self.figure(&figures::drop_file(self.dataset, method)));
                 blocks.extend(self.map_tables(method));
+                blocks.extend(self.training(method));
                 blocks
             })
             .collect()

@@ -126,6 +126,9 @@ pub fn maps(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Table 
         column("from control", test(|map| map.entropy_difference, 2)),
         column("max-sensitivity ↓", of(|map| map.sensitivity, 3)),
         column("from control", test(|map| map.sensitivity_difference, 3)),
+        column("faithfulness, points from control", |model| {
+            model.method(method).map_or(NOTHING.into(), |map| difference(map.faithfulness_difference, 100.0, 1))
+        }),
     ];
     table(&models, columns)
 }
