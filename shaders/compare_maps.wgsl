@@ -3,7 +3,9 @@
 //
 // Where a map is constant the correlation is not defined, and where it is zero neither is the cosine: two such maps are alike
 // (1), one beside another is not (0). A zero a is divided by 1, as Captum does. Of ranks, the Pearson correlation is Spearman's.
-// Means are subtracted before products are summed. One workgroup an image.
+// Means are subtracted before products are summed. With u and v of length 1, S = ‖u + v‖² and D = ‖u − v‖², the correlation is
+// (S − D) / (S + D): exactly 1 for equal maps, never outside −1..1, and to second order free of the errors of the two lengths.
+// One workgroup an image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;
@@ -16,10 +18,16 @@ override VALUES: u32;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> similarity: array<vec4f>;
 
-// product / √(first · second), for sums of squares `first` and `second`.
-fn normalized(product: f32, first: f32, second: f32) -> f32 {
-    if (first == 0.0 || second == 0.0) { return select(0.0, 1.0, first == second); }
-    return clamp(product / (sqrt(first) * sqrt(second)), -1.0, 1.0);
+// The scales that give maps of these sums of squares length 1; 0 for a map of zeros.
+fn inverse_lengths(squares: vec2f) -> vec2f {
+    return select(1.0 / sqrt(squares), vec2f(), squares == vec2f());
+}
+
+// The correlation from S and D, where neither map is zero; `squares` are those of the maps before they were scaled.
+fn correlation(sum: f32, difference: f32, squares: vec2f) -> f32 {
+    if (squares.x == 0.0 || squares.y == 0.0) { return select(0.0, 1.0, squares.x == squares.y); }
+    let whole = sum + difference;
+    return select(2.0 * sum / whole - 1.0, 1.0 - 2.0 * difference / whole, difference < sum);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -38,19 +46,27 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     sums = workgroup_sum(lane, sums);
     let mean = origin + sums.xy / f32(VALUES);
     var squares = vec4f();
-    var products = vec4f();
     for (var at = lane; at < VALUES; at += WORKGROUP) {
-        let x = a[base + at];
-        let y = b[base + at];
-        squares += vec4f(x * x, y * y, (x - mean.x) * (x - mean.x), (y - mean.y) * (y - mean.y));
-        products.x += (x - mean.x) * (y - mean.y);
+        let values = vec2f(a[base + at], b[base + at]);
+        let centred = values - mean;
+        squares += vec4f(values * values, centred * centred);
     }
     squares = workgroup_sum(lane, squares);
-    products = workgroup_sum(lane, products);
+    let cosine_scale = inverse_lengths(squares.xy);
+    let pearson_scale = inverse_lengths(squares.zw);
+    var both = vec4f(); // S and D of the values, of the centred ones
+    for (var at = lane; at < VALUES; at += WORKGROUP) {
+        let values = vec2f(a[base + at], b[base + at]);
+        let u = values * cosine_scale;
+        let v = (values - mean) * pearson_scale;
+        let ends = vec4f(u.x + u.y, u.x - u.y, v.x + v.y, v.x - v.y);
+        both += ends * ends;
+    }
+    both = workgroup_sum(lane, both);
     if (lane == 0u) {
         similarity[image] = vec4f(
-            normalized(products.x, squares.z, squares.w),
-            normalized(sums.w, squares.x, squares.y),
+            correlation(both.z, both.w, squares.zw),
+            correlation(both.x, both.y, squares.xy),
             sqrt(sums.z) / select(sqrt(squares.x), 1.0, squares.x == 0.0),
             sums.w,
         );

@@ -37,6 +37,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     entropy = workgroup_sum(lane, entropy);
     if (lane == 0u) {
-        clarity[image] = vec4f(sums.y / (sums.x + count * FLOOR), entropy.x, 0.0, 0.0);
+        // Both are 0 or more: below it is rounding.
+        let both = vec2f(sums.y / (sums.x + count * FLOOR), entropy.x);
+        clarity[image] = vec4f(select(both, vec2f(), both < vec2f()), 0.0, 0.0);
     }
 }

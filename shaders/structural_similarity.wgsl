@@ -3,7 +3,8 @@
 //
 // Each map is first divided by its own largest magnitude, so that it lies in −1..1 (range L = 2) and scale does not matter; a map
 // of zeros stays one. Images smaller than the window get the largest odd one that fits. `a`, `b` are [image, channel, row,
-// column]. One workgroup an image.
+// column]. What is summed is how far each window is from 1, from differences of the maps, so that equal maps have exactly 1. One
+// workgroup an image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;
@@ -58,22 +59,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 means += weights[row] * weights[column] * vec2f(a[at], b[at]);
             }
         }
-        // About the means: differences of sums of squares would cancel.
+        // About the means: differences of sums of squares would cancel. Of the differences: σ_a² + σ_b² − 2σ_ab.
         var variances = vec2f();
-        var covariance = 0.0;
+        var of_differences = 0.0;
         for (var row = 0u; row < WINDOW; row++) {
             for (var column = 0u; column < WINDOW; column++) {
                 let at = corner + row * WIDTH + column;
                 let weight = weights[row] * weights[column];
                 let pair = (vec2f(a[at], b[at]) - means) / scale;
                 variances += weight * pair * pair;
-                covariance += weight * pair.x * pair.y;
+                of_differences += weight * (pair.x - pair.y) * (pair.x - pair.y);
             }
         }
         means /= scale;
-        sum.x += (2.0 * means.x * means.y + C1) * (2.0 * covariance + C2)
-            / ((dot(means, means) + C1) * (variances.x + variances.y + C2));
+        let apart = means.x - means.y;
+        let luminance = apart * apart / (dot(means, means) + C1);
+        let structure = of_differences / (variances.x + variances.y + C2);
+        sum.x += luminance + structure - luminance * structure;
     }
     sum = workgroup_sum(lane, sum);
-    if (lane == 0u) { similarity[image] = sum.x / f32(CHANNELS * rows * columns); }
+    if (lane == 0u) { similarity[image] = 1.0 - sum.x / f32(CHANNELS * rows * columns); }
 }

@@ -5,6 +5,7 @@
 
 mod accuracy_drop;
 mod alignment;
+mod binomial;
 mod bootstrap;
 mod clarity;
 mod earth_mover;
@@ -22,6 +23,7 @@ mod subject;
 
 pub use accuracy_drop::{AccuracyDrop, DropCurve, removed_shares};
 pub use alignment::{Alignment, AlignmentOptions, Comparison, alignment};
+pub use binomial::{wilson, wilson_of_all};
 pub(crate) use bootstrap::number;
 pub use bootstrap::{Interval, RESAMPLES, bootstrap};
 pub use clarity::{Clarity, ClarityPass, clarity};

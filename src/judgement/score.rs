@@ -71,6 +71,95 @@ impl Metric {
         }
     }
 
+    /// What a person calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Metric::Spearman => "Rank correlation (Spearman)",
+            Metric::Pearson => "Correlation (Pearson)",
+            Metric::Cosine => "Cosine similarity",
+            Metric::Ssim => "Structural similarity (SSIM)",
+            Metric::TopOverlap => "Top-10 % overlap",
+            Metric::EarthMover => "Earth mover's distance",
+            Metric::MaxSensitivity => "Max-sensitivity",
+            Metric::Gini => "Gini coefficient",
+            Metric::Entropy => "Entropy (complexity)",
+            Metric::Infidelity => "Infidelity",
+            Metric::Deletion => "Deletion",
+            Metric::Insertion => "Insertion",
+        }
+    }
+
+    /// Its unit and range, for axes and headings.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Metric::Spearman | Metric::Pearson | Metric::Cosine | Metric::Ssim => "−1 to 1",
+            Metric::TopOverlap | Metric::Gini | Metric::Deletion | Metric::Insertion => "0 to 1",
+            Metric::EarthMover => "pixels",
+            Metric::MaxSensitivity => "relative change, 0 or more",
+            Metric::Entropy => "nats, 0 or more",
+            Metric::Infidelity => "squared logits, 0 or more",
+        }
+    }
+
+    /// What it measures, over which range, and which direction is good: a sentence for those who meet it the first time.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Metric::Spearman => {
+                "whether both maps put the pixels in the same order: 1 the same order, 0 unrelated, −1 the reverse; higher is \
+                 nearer to the reference"
+            }
+            Metric::Pearson => {
+                "whether the maps' values rise and fall together: 1 in proportion, 0 unrelated, −1 opposite; higher is nearer to \
+                 the reference"
+            }
+            Metric::Cosine => {
+                "the cosine of the angle between the maps taken as vectors: 1 the same direction, 0 at right angles, −1 opposite; \
+                 higher is nearer to the reference"
+            }
+            Metric::Ssim => {
+                "how alike the maps look in small windows (brightness, contrast, structure): 1 equal, about 0 unrelated, at least \
+                 −1; higher is nearer to the reference"
+            }
+            Metric::TopOverlap => {
+                "of the pixels among the most salient 10 % of one map or of both, the share that is among them in both: 0 none, 1 \
+                 all; 0.05 is chance; higher is nearer to the reference"
+            }
+            Metric::EarthMover => {
+                "how many pixels the saliency has to move on average to turn one map into the other: 0 equal, no upper limit; \
+                 lower is nearer to the reference"
+            }
+            Metric::MaxSensitivity => {
+                "by what share of its own size a map changes at most when the image gets noise too weak to see (±0.02 after \
+                 normalisation): 0 not at all, 1 as much as the map itself, no upper limit; lower is more stable"
+            }
+            Metric::Gini => {
+                "how concentrated a map is: 0 all pixels count alike, towards 1 a single pixel has everything; higher is clearer"
+            }
+            Metric::Entropy => {
+                "how spread out a map is, in nats: 0 a single pixel has everything, ln(number of pixels) all count alike (6.66 for \
+                 28 × 28); lower is clearer"
+            }
+            Metric::Infidelity => {
+                "the mean squared error, in squared logits, of the change of the logit that the map predicts for noise in the \
+                 image: 0 exact, no upper limit; lower is more faithful"
+            }
+            Metric::Deletion => {
+                "the mean probability of the class while the most salient pixels are taken away first: 0 to 1; lower is more \
+                 faithful"
+            }
+            Metric::Insertion => {
+                "the mean probability of the class while the most salient pixels are put back first: 0 to 1; higher is more \
+                 faithful"
+            }
+        }
+    }
+
+    /// Whether it compares a map with a reference's.
+    pub fn is_alignment(self) -> bool {
+        use Metric::{Cosine, EarthMover, Pearson, Spearman, Ssim, TopOverlap};
+        matches!(self, Spearman | Pearson | Cosine | Ssim | TopOverlap | EarthMover)
+    }
+
     /// Whether more of it is better.
     pub fn higher_is_better(self) -> bool {
         !matches!(self, Metric::EarthMover | Metric::MaxSensitivity | Metric::Entropy | Metric::Infidelity | Metric::Deletion)
@@ -103,6 +192,15 @@ mod tests {
     fn names_are_those_of_the_json() {
         for metric in Metric::ALL {
             assert_eq!(serde_json::to_string(&metric).unwrap(), format!("\"{}\"", metric.name()));
+        }
+    }
+
+    #[test]
+    fn every_judgement_says_which_direction_is_good() {
+        for metric in Metric::ALL {
+            let direction = metric.explanation().rsplit("; ").next().unwrap();
+            assert!(direction.starts_with(if metric.higher_is_better() { "higher is " } else { "lower is " }), "{direction}");
+            assert!(!metric.unit().is_empty() && !metric.title().is_empty());
         }
     }
 }

@@ -4,7 +4,8 @@ fn normalized(product: f64, first: f64, second: f64) -> f64 {
     if first == 0.0 || second == 0.0 {
         return if first == second { 1.0 } else { 0.0 };
     }
-    product / (first * second).sqrt()
+    // √(x·x) is x: equal maps have exactly 1.
+    (product / (first * second).sqrt()).clamp(-1.0, 1.0)
 }
 
 /// (Pearson correlation, cosine, ‖b − a‖₂ / ‖a‖₂, a · b) of every image's `values` values; what is not defined as in the kernel.

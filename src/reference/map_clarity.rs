@@ -11,7 +11,8 @@ pub fn map_clarity(maps: &[f32], values: usize) -> Vec<[f64; 2]> {
         let total: f64 = magnitudes.iter().sum();
         let share = |value: f64| if total == 0.0 { 0.0 } else { value / total };
         let entropy = -magnitudes.iter().map(|&value| share(value) * (share(value) + 1e-12).ln()).sum::<f64>();
-        [weighted / (count * sorted.iter().sum::<f64>()), entropy]
+        // Both are 0 or more: below it is rounding.
+        [weighted / (count * sorted.iter().sum::<f64>()), entropy].map(|value| if value < 0.0 { 0.0 } else { value })
     };
     maps.chunks(values).map(of_image).collect()
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
 
-use crate::judgement::{Interval, RESAMPLES, bootstrap};
+use crate::judgement::{Interval, RESAMPLES, bootstrap, wilson};
 
 /// Seed of all resampling: the same results give the same report.
 const SEED: u64 = 0;
@@ -35,15 +35,6 @@ pub fn accuracy(values: &[f64], images: u64) -> Interval {
         &[share] => wilson(share, images),
         _ => over_seeds(values),
     }
-}
-
-/// Wilson's score interval of a share of `count`.
-pub fn wilson(share: f64, count: u64) -> Interval {
-    let n = count.max(1) as f64;
-    let z2 = NORMAL * NORMAL;
-    let center = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
-    let half = NORMAL / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
-    Interval { mean: share, low: (center - half).max(0.0).min(share), high: (center + half).min(1.0).max(share) }
 }
 
 /// Mean of a figure that every image has, `values[seed][image]`: Student's interval over the means of the seeds, of one seed the
@@ -178,10 +169,6 @@ mod tests {
         let three = over_seeds(&[1.0, 2.0, 3.0]);
         assert!((three.high - 2.0 - 4.302_653 / 3f64.sqrt()).abs() < 1e-5, "{three:?}");
         assert!(over_seeds(&[1.0]).low.is_nan());
-        // 81 of 263: Wilson's interval 0.2553 to 0.3662 (Newcombe 1998).
-        let share = wilson(81.0 / 263.0, 263);
-        assert!((share.low - 0.2553).abs() < 5e-5 && (share.high - 0.3662).abs() < 5e-5, "{share:?}");
-        assert_eq!(wilson(1.0, 10).high, 1.0);
         assert_eq!(accuracy(&[0.5, 0.5], 7), Interval { mean: 0.5, low: 0.5, high: 0.5 });
     }
 
