@@ -4,7 +4,8 @@ use std::path::Path;
 
 use saliq::config::Shape;
 use saliq::report::{
-    Block, ColorMap, Filmstrip, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series, Table, result_table,
+    Block, ChartStack, ColorMap, DotChart, Dots, Filmstrip, Grid, GridColumn, LineChart, Quantity, Report, ResultRow, Section,
+    Series, Table, result_table, result_terms,
 };
 
 const HOSTILE: &str = "<script>alert('x')</script>\"&\u{1b}[31m";
@@ -253,6 +254,114 @@ fn long_lines_stay_small_files() {
     assert!(svg.len() < 60_000, "{} bytes", svg.len());
 }
 
+/// The texts of an SVG file, in their order.
+fn texts(svg: &str) -> Vec<String> {
+    let document = roxmltree::Document::parse(svg).unwrap();
+    let texts = document.descendants().filter(|node| node.has_tag_name("text")).filter_map(|node| node.text());
+    texts.map(|text| text.trim().to_string()).collect()
+}
+
+/// Lines of an SVG file by their number of points, those of grids and axes apart.
+fn polylines(svg: &str) -> Vec<usize> {
+    let document = roxmltree::Document::parse(svg).unwrap();
+    let is_data = |node: &roxmltree::Node| node.attribute("stroke").is_some_and(|color| color.starts_with('#'));
+    let lines = document.descendants().filter(|node| node.has_tag_name("polyline")).filter(is_data);
+    lines.map(|node| node.attribute("points").unwrap().split_whitespace().count()).collect()
+}
+
+fn lines(quantity: Quantity, series: Vec<Series>) -> LineChart {
+    LineChart { x_label: "x".into(), y_label: "y".into(), quantity, series, ..LineChart::default() }
+}
+
+#[test]
+fn counts_stand_at_whole_ticks() {
+    for last in [2, 3, 4, 5, 7, 12, 188] {
+        let points = (1..=last).map(|x| (f64::from(x), 5000.0 + 100.0 * f64::from(x % 3))).collect();
+        let texts = texts(&lines(Quantity::Number, vec![series("", points)]).to_svg().unwrap());
+        let labels = texts.iter().filter_map(|text| text.parse::<f64>().ok());
+        let own: Vec<f64> = labels.filter(|label| *label < 1000.0).collect();
+        assert!(own.len() > 1 && own.iter().all(|label| label.fract() == 0.0), "{last}: {texts:?}");
+    }
+}
+
+#[test]
+fn an_axis_that_is_cut_says_so_in_the_chart() {
+    let accuracy = |values: &[f64]| {
+        let points = values.iter().enumerate().map(|(x, y)| (x as f64, *y)).collect();
+        texts(&lines(Quantity::Percent, vec![series("", points)]).to_svg().unwrap())
+    };
+    assert!(accuracy(&[91.2, 98.7]).contains(&"axis from 90 %".into()), "{:?}", accuracy(&[91.2, 98.7]));
+    assert!(!accuracy(&[11.0, 98.7]).iter().any(|text| text.contains("axis from")));
+    // Far from 0 along the other axis, as the steps of a training that goes on.
+    let later = (100..150).map(|step| (f64::from(step), 1.0)).collect();
+    let shown = texts(&lines(Quantity::WithZero, vec![series("", later)]).to_svg().unwrap());
+    assert!(shown.contains(&"x (axis from 100)".into()), "{shown:?}");
+    let mut log = lines(Quantity::Number, vec![series("", vec![(0.0, 1.0), (1.0, 10.0)])]);
+    log.log_y = true;
+    assert!(texts(&log.to_svg().unwrap()).contains(&"y (logarithmic)".into()));
+}
+
+#[test]
+fn rounding_does_not_fill_an_axis() {
+    let chart = |quantity, values: [f64; 2]| {
+        let points = values.iter().enumerate().map(|(x, y)| (x as f64, *y)).collect();
+        texts(&lines(quantity, vec![series("", points)]).to_svg().unwrap())
+    };
+    let shown = chart(Quantity::Correlation, [0.999_999_987, 1.0]);
+    assert!(shown.contains(&"0.90".into()) && shown.contains(&"1.00".into()), "{shown:?}");
+    let shown = chart(Quantity::Percent, [97.0, 97.01]);
+    assert!(shown.contains(&"95".into()) && shown.contains(&"99".into()), "{shown:?}");
+    // Nothing lies beyond what the quantity can be.
+    let shown = chart(Quantity::Percent, [99.9, 100.0]);
+    assert!(shown.contains(&"100".into()) && !shown.contains(&"101".into()), "{shown:?}");
+}
+
+fn dots(values: Vec<Vec<Option<(f64, f64, f64)>>>) -> DotChart {
+    let names = (0..values[0].len()).map(|row| format!("model {row}")).collect();
+    let dots = values.into_iter().enumerate();
+    let dots = dots.map(|(index, values)| Dots { name: format!("method {index}"), values, style: None });
+    let (title, note, label) = ("title".into(), "what it means".into(), "value, 0 to 1".into());
+    DotChart { title, note, label, quantity: Quantity::Share, names, dots: dots.collect() }
+}
+
+#[test]
+fn dots_have_bars_and_no_line_between_them() {
+    let chart = dots(vec![
+        vec![Some((0.5, 0.4, 0.6)), Some((0.6, 0.5, 0.7)), None, Some((0.9, f64::NAN, f64::NAN))],
+        vec![Some((0.1, 0.0, 0.2)), None, None, Some((f64::NAN, 0.0, 1.0))],
+    ]);
+    let svg = chart.to_svg().unwrap();
+    // Three intervals and two samples in the legend: a bar and a stroke across each of its ends.
+    assert_eq!(polylines(&svg), vec![2; 3 * (3 + 2)]);
+    let shown = texts(&svg);
+    for text in ["title", "what it means", "value, 0 to 1", "method 0", "method 1", "model 0", "model 3"] {
+        assert!(shown.contains(&text.into()), "{text} in {shown:?}");
+    }
+    assert!(!svg.contains("NaN") && !svg.contains("\"#0102") && !svg.contains("\"#0103"), "{svg}");
+    // A row for every model, a line of the row for every method.
+    let taller = dots(vec![vec![Some((0.5, 0.4, 0.6)); 9]; 4]);
+    let height = |chart: &DotChart| image::load_from_memory(&chart.to_png().unwrap()).unwrap().height();
+    assert!(height(&taller) > height(&chart) + 300);
+    let stack = ChartStack(vec![chart.clone(), taller.clone()]);
+    assert_eq!(image::load_from_memory(&stack.to_png().unwrap()).unwrap().height(), height(&chart) + height(&taller));
+    for empty in [DotChart::default(), dots(vec![vec![None]]), dots(vec![Vec::new()])] {
+        assert!(empty.to_svg().unwrap().contains("no data"));
+        empty.to_png().unwrap();
+    }
+}
+
+#[test]
+fn every_point_that_has_an_interval_shows_it() {
+    let banded = |points: Vec<(f64, f64)>| {
+        let band = points.iter().map(|&(x, y)| (x, y - 1.0, y + 1.0)).collect();
+        lines(Quantity::Percent, vec![Series { name: "a".into(), points, band, ..Series::default() }]).to_svg().unwrap()
+    };
+    assert_eq!(banded(vec![(0.0, 50.0), (10.0, 40.0), (20.0, 30.0)]).matches("opacity=\"0.18\"").count(), 1);
+    // A band of one point has no area: it is a bar.
+    let single = banded(vec![(50.0, 50.0)]);
+    assert!(polylines(&single).iter().filter(|points| **points == 2).count() >= 3, "{single}");
+}
+
 fn rows() -> Vec<ResultRow> {
     let row = ResultRow {
         model: "small".into(),
@@ -331,6 +440,7 @@ fn report(name: &str) -> Report {
         Block::Svg { svg: LineChart { title: text(), ..LineChart::default() }.to_svg().unwrap(), caption: text() },
         Block::Code(text()),
         Block::Facts(vec![(text(), text())]),
+        Block::Terms(vec![(text(), text())]),
     ];
     Report { title: text(), intro: vec![text()], sections: vec![Section { title: text(), blocks }; 3] }
 }
@@ -351,6 +461,30 @@ fn reports_escape_everything_and_need_nothing_else() {
         "href=\"#section-3\"",
     ] {
         assert!(html.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn pages_can_be_read_on_a_narrow_screen() {
+    let html = report("x").to_html();
+    // Tables and charts scroll inside a box of their own, and rows keep their names.
+    for rule in [
+        ".table { overflow-x: auto;",
+        "td:first-child { position: sticky;",
+        "overflow-x: auto; }\n.chart > svg { display: block; width: 100%; min-width:",
+    ] {
+        assert!(html.contains(rule), "{rule}");
+    }
+    assert!(html.contains("<div class=\"table\"><table>") && html.contains("<div class=\"chart\"><svg"));
+    assert!(html.contains("<dl class=\"terms\"><div><dt>x</dt><dd>x</dd></div></dl>"));
+}
+
+#[test]
+fn every_column_of_the_result_table_is_explained() {
+    let explained: Vec<String> = result_terms().into_iter().map(|(term, _)| term).collect();
+    for header in result_table(&rows()).headers {
+        let is_plain = ["model", "bits", "paper", "training"].contains(&header.as_str());
+        assert!(is_plain || explained.contains(&header), "{header}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     data::{Dataset, Split},
     gpu::Gpu,
     random,
-    report::{LineChart, Series},
+    report::{LineChart, Quantity, Series},
     train::Trainer,
 };
 
@@ -176,7 +176,8 @@ impl SweepResult {
         LineChart {
             title: format!("SGT step against {}{fixed}", self.sweep.unit()),
             x_label: self.sweep.unit().into(),
-            y_label: "time of a step (ms)".into(),
+            y_label: "time of a step, ms".into(),
+            quantity: Quantity::WithZero,
             series: vec![measured, line],
             ..LineChart::default()
         }

@@ -23,7 +23,9 @@ use crate::{
 const BARS: usize = 80;
 /// Of more levels than this only the outermost two are drawn: the others would be a grey band.
 const MOST_LINES: usize = 20;
-const PANEL_HEIGHT: i32 = 250;
+const PANEL_HEIGHT: i32 = 266;
+/// Room for the horizontal axis below the quantized stems, in pixels.
+const AXIS_HEIGHT: i32 = 42;
 const HEADING: i32 = 30;
 /// Share of the values left out at each end of the horizontal axis, unless a level lies there.
 const TRIMMED: f64 = 0.0005;
@@ -40,6 +42,8 @@ pub struct DistributionChart {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Panel {
     title: String,
+    /// What the horizontal axis shows.
+    label: &'static str,
     /// Left edge, width and height (share of the values) of every bar above.
     bars: Vec<(f64, f64, f64)>,
     /// Value and share of every stem below.
@@ -51,7 +55,7 @@ struct Panel {
 impl DistributionChart {
     /// What to write below such a figure.
     pub const CAPTION: &'static str = "Weights and activations of the quantized layers: above as float, below as the quantized network \
-        computes with them, on the same axis. Dashed lines are the quantization levels (the outermost two where there are more than 20): \
+        computes with them, on the same axis; heights are shares of all values. Dashed lines are the quantization levels (the outermost two where there are more than 20): \
         all of an activation, those in use of a weight. Activations that are exactly 0 are not drawn: the heading has their share, before → \
         after. The outermost 0.05 % of the float values are left out where no level lies.";
 
@@ -164,6 +168,7 @@ impl Panel {
         };
         Panel {
             title: format!("{}, {} {unit}: {levels}{zeros}", tensor.name, tensor.bits),
+            label: if is_weight { "value of a weight" } else { "value of an activation" },
             bars,
             stems,
             levels: tensor.levels.clone(),
@@ -180,9 +185,9 @@ impl Panel {
             return area.draw(&Text::new("no values", (px(WIDTH / 4), px(PANEL_HEIGHT / 2)), style));
         };
         let plots = (PANEL_HEIGHT - HEADING) / 2;
-        for (index, top) in [HEADING, HEADING + plots - 8].into_iter().enumerate() {
+        for (index, top) in [HEADING, HEADING + plots - 16].into_iter().enumerate() {
             let is_float = index == 0;
-            let height = if is_float { plots - 8 } else { plots + 8 };
+            let height = if is_float { plots - 16 } else { plots + 16 };
             let half = area.clone().shrink((0, px(top)), (px(WIDTH / 2), px(height)));
             self.draw_half(&half, range, is_float)?;
         }
@@ -208,7 +213,7 @@ impl Panel {
             .margin_right(px(EDGE))
             .margin_left(px(4))
             .margin_top(px(4))
-            .x_label_area_size(if is_float { px(6) } else { px(26) })
+            .x_label_area_size(if is_float { px(6) } else { px(AXIS_HEIGHT) })
             .y_label_area_size(px(52))
             .build_cartesian_2d(x_axis, y_axis)?;
         let mut mesh = chart.configure_mesh();
@@ -221,6 +226,8 @@ impl Panel {
             .label_style(font(12.0).into_font().color(&ink));
         if is_float {
             mesh.x_label_formatter(&|_| String::new());
+        } else {
+            mesh.axis_desc_style(font(12.0).into_font().color(&ink)).x_desc(self.label);
         }
         mesh.draw()?;
         if is_float {
@@ -278,7 +285,7 @@ impl Points {
                 .map(|point| point.0)
         };
         let ends = [end(Box::new(self.points.iter())), end(Box::new(self.points.iter().rev()))];
-        Range::of(ends.into_iter().flatten().chain(levels.iter().copied()), false).map(|range| {
+        Range::of(ends.into_iter().flatten().chain(levels.iter().copied())).map(|range| {
             let pad = 0.02 * (range.high - range.low);
             Range { low: range.low - pad, high: range.high + pad }
         })

@@ -56,6 +56,8 @@ pub enum Block {
     Code(String),
     /// Names and values, e.g. settings.
     Facts(Vec<(String, String)>),
+    /// Terms and what they mean, below the table or figure that uses them.
+    Terms(Vec<(String, String)>),
 }
 
 const STYLE: &str = include_str!("report.css");
@@ -138,6 +140,9 @@ impl Block {
             }
             Block::Facts(facts) => {
                 html! { dl { @for (name, value) in facts { div { dt { (plain(name)) } dd { (plain(value)) } } } } }
+            }
+            Block::Terms(terms) => {
+                html! { dl.terms { @for (name, meaning) in terms { div { dt { (plain(name)) } dd { (plain(meaning)) } } } } }
             }
         }
     }

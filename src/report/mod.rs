@@ -1,4 +1,4 @@
-//! Figures and reports from plain numbers: picture grids (PNG), charts (SVG), tables (text, Markdown, HTML) and one
+//! Figures and reports from plain numbers: picture grids (PNG), charts (SVG, PNG), tables (text, Markdown, HTML) and one
 //! self-contained `report.html`. Nothing here needs a GPU.
 
 mod canvas;
@@ -17,12 +17,12 @@ mod text;
 
 pub(crate) use crate::files::write_atomically;
 pub use colormap::{ColorMap, SaliencyScale};
-pub use curves::{ChartStack, LineChart, Series};
+pub use curves::{ChartStack, DotChart, Dots, LineChart, Quantity, Series};
 pub use filmstrip::Filmstrip;
 pub use grid::{Grid, GridColumn};
 pub use histograms::DistributionChart;
 pub use html::{Block, Report, Section};
 pub use picture::{Ground, Picture, luminance, parse_picture, read_picture};
 pub use quantizers::{QuantizerTrace, quantizer_charts};
-pub use table::{ResultRow, Table, result_table};
+pub use table::{ResultRow, Table, result_table, result_terms};
 pub(crate) use table::{bytes, fixed, markdown_text, signed, thousands};

@@ -17,9 +17,9 @@ pub struct QuantizerTrace<'a> {
 }
 
 /// One panel an activation's α, a learned step, a layer's weights; a line a model, two for the lowest and the highest weight.
-pub fn quantizer_charts(traces: &[QuantizerTrace<'_>]) -> ChartStack {
+pub fn quantizer_charts(traces: &[QuantizerTrace<'_>]) -> ChartStack<LineChart> {
     let mut panels = Vec::new();
-    panels.extend(panels_of(traces, "α", "clipping threshold α", |state| {
+    panels.extend(panels_of(traces, "α", "α (activation's units)", |state| {
         state.alpha.iter().map(|(name, &alpha)| (name.as_str(), vec![alpha])).collect()
     }));
     panels.extend(panels_of(traces, "learned step", "step", |state| {

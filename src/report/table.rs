@@ -195,6 +195,23 @@ pub fn result_table(rows: &[ResultRow]) -> Table {
     }
 }
 
+/// What the columns of [`result_table`] mean, for those who meet them the first time.
+pub fn result_terms() -> Vec<(String, String)> {
+    let terms = [
+        ("accuracy", "the share of the test images that are classified correctly, 0 to 100 %; higher is better"),
+        ("difference", "ours minus the paper's, in percentage points"),
+        (
+            "loss",
+            "the mean cross entropy of the test images in nats, from 0 up; lower is better; ln(classes) is guessing (2.30 for 10 classes)",
+        ),
+        ("FLOPs an image", "floating-point operations of a forward pass, two a multiply-accumulate"),
+        ("FLOPs · bits/32", "the paper's measure: those of quantized convolutions times bits/32; lower is cheaper"),
+        ("weights", "size of all weights, packed at their bits"),
+        ("α", "where PACT clips an activation, in the activation's own units; learned"),
+    ];
+    terms.map(|(term, meaning)| (term.to_string(), meaning.to_string())).into()
+}
+
 fn percent(fraction: f32) -> String {
     format!("{:.2} %", f64::from(fraction) * 100.0)
 }

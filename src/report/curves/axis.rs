@@ -3,6 +3,45 @@
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::Ranged;
 
+use super::super::text::{self, Size};
+
+/// What kind of number an axis shows: how far it can reach, and how narrow it may be before what it shows is nothing but rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quantity {
+    /// Any number. The axis spans a tenth of the largest magnitude at least.
+    #[default]
+    Number,
+    /// Any number, with 0 on the axis.
+    WithZero,
+    /// A share in percent: 0 to 100, 5 points at least.
+    Percent,
+    /// A share: 0 to 1, a tenth at least.
+    Share,
+    /// A correlation or similarity: −1 to 1, a tenth at least.
+    Correlation,
+}
+
+impl Quantity {
+    fn limits(self) -> Range {
+        let (low, high) = match self {
+            Quantity::Number | Quantity::WithZero => (f64::NEG_INFINITY, f64::INFINITY),
+            Quantity::Percent => (0.0, 100.0),
+            Quantity::Share => (0.0, 1.0),
+            Quantity::Correlation => (-1.0, 1.0),
+        };
+        Range { low, high }
+    }
+
+    fn least_span(self, largest: f64) -> f64 {
+        match self {
+            Quantity::Percent => 5.0,
+            Quantity::Share | Quantity::Correlation => 0.1,
+            Quantity::Number | Quantity::WithZero if largest > 0.0 => largest / 10.0,
+            Quantity::Number | Quantity::WithZero => 1.0,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::report) struct Range {
     pub(in crate::report) low: f64,
@@ -10,24 +49,52 @@ pub(in crate::report) struct Range {
 }
 
 impl Range {
-    /// The range of `values`, made to have some width; None without values.
-    pub(in crate::report) fn of(values: impl Iterator<Item = f64>, log: bool) -> Option<Range> {
+    /// From the lowest of `values` to the highest; None without values.
+    fn exact(values: impl Iterator<Item = f64>) -> Option<Range> {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-        if low > high {
-            return None;
-        }
+        (low <= high).then_some(Range { low, high })
+    }
+
+    /// The range of `values`, made to have some width; None without values.
+    pub(in crate::report) fn of(values: impl Iterator<Item = f64>) -> Option<Range> {
+        let Range { low, high } = Range::exact(values)?;
         if high - low > high.abs().max(low.abs()) * 1e-9 {
             return Some(Range { low, high });
-        }
-        if log {
-            return Some(Range { low: low / 2.0, high: high * 2.0 });
         }
         let half = if high == 0.0 { 0.5 } else { high.abs() * 0.1 };
         Some(Range { low: low - half, high: high + half })
     }
 
+    /// At least as wide as `quantity` may be, within what it can be, and with some space above and below.
+    fn shown_as(self, quantity: Quantity) -> Range {
+        let Range { mut low, mut high } = self;
+        let limits = quantity.limits();
+        if quantity == Quantity::WithZero {
+            (low, high) = (low.min(0.0), high.max(0.0));
+        }
+        // Where all is 0, upwards.
+        high = if quantity == Quantity::WithZero && low == high { 1.0 } else { high };
+        let missing = quantity.least_span(low.abs().max(high.abs())) - (high - low);
+        if missing > 0.0 {
+            (low, high) = (low - missing / 2.0, high + missing / 2.0);
+            // What would lie beyond a limit goes to the other side.
+            let (below, above) = ((limits.low - low).max(0.0), (high - limits.high).max(0.0));
+            (low, high) = (low + below - above, high + below - above);
+        }
+        let padded = Range { low, high }.padded(false);
+        Range { low: padded.low.max(limits.low), high: padded.high.min(limits.high) }
+    }
+
+    /// A logarithmic range that spans a factor of 2 at least, with some space above and below.
+    fn shown_as_logarithm(self) -> Range {
+        let Range { low, high } = self;
+        let missing = 2.0 / (high / low);
+        let factor = missing.max(1.0).sqrt();
+        Range { low: low / factor, high: high * factor }.padded(true)
+    }
+
     /// With some space above and below; not across zero when all values are on one side of it.
-    pub(super) fn padded(self, log: bool) -> Range {
+    fn padded(self, log: bool) -> Range {
         if log {
             let factor = (self.high / self.low).powf(0.04);
             return Range { low: self.low / factor, high: self.high * factor };
@@ -44,6 +111,66 @@ pub(in crate::report) struct Axis {
     pub(in crate::report) range: Range,
     pub(in crate::report) log: bool,
     pub(in crate::report) ticks: Ticks,
+}
+
+impl Axis {
+    /// The axis that shows `values`; None without any. One that leaves 0 out begins at one of its ticks, so that it can say where.
+    pub(super) fn of(values: impl Iterator<Item = f64>, quantity: Quantity, log: bool) -> Option<Axis> {
+        let exact = Range::exact(values)?;
+        if log {
+            let range = exact.shown_as_logarithm();
+            return Some(Axis { range, log, ticks: log_ticks(range) });
+        }
+        let mut range = exact.shown_as(quantity);
+        let mut ticks = linear_ticks(range);
+        if let (&[first, second, ..], Some(&last)) = (ticks.values.as_slice(), ticks.values.last()) {
+            let step = second - first;
+            if range.low > 0.0 {
+                range.low = (first - step).max(0.0);
+                ticks.values.insert(0, range.low);
+            } else if range.high < 0.0 {
+                range.high = (last + step).min(0.0);
+                ticks.values.push(range.high);
+            }
+        }
+        Some(Axis { range, log, ticks })
+    }
+
+    /// The axis along which `values` stand, without space at its ends; ticks of whole numbers are whole numbers.
+    pub(super) fn along(values: &[f64]) -> Axis {
+        let is_whole = values.iter().all(|value| value.fract() == 0.0);
+        if let Some(Range { low, high }) = Range::exact(values.iter().copied()).filter(|exact| exact.low == exact.high) {
+            let range = Range::of([low, high].into_iter()).unwrap_or(Range { low, high });
+            // The only place there is.
+            return Axis { range, log: false, ticks: Ticks { values: vec![low], decimals: None, names: Vec::new() } };
+        }
+        let range = Range::of(values.iter().copied()).unwrap_or(Range { low: 0.0, high: 1.0 });
+        Axis { range, log: false, ticks: if is_whole { whole_ticks(range) } else { linear_ticks(range) } }
+    }
+
+    /// The axis of a chart without values.
+    pub(super) fn empty(log: bool) -> Axis {
+        let range = Range { low: if log { 0.1 } else { 0.0 }, high: 1.0 };
+        Axis { range, log, ticks: if log { log_ticks(range) } else { linear_ticks(range) } }
+    }
+
+    /// Where an axis that leaves 0 out begins, or ends: `axis from 90 %`.
+    pub(super) fn cut(&self, quantity: Quantity) -> Option<String> {
+        let unit = if quantity == Quantity::Percent { " %" } else { "" };
+        match self.range {
+            _ if self.log => None,
+            Range { low, .. } if low > 0.0 => Some(format!("axis from {}{unit}", self.ticks.format(low))),
+            Range { high, .. } if high < 0.0 => Some(format!("axis up to {}{unit}", self.ticks.format(high))),
+            _ => None,
+        }
+    }
+
+    /// As [`Self::cut`], of an axis along which things stand: counts begin at 1, and far ends are far from a start that is near 0.
+    pub(super) fn far_cut(&self) -> Option<String> {
+        let nearest = self.range.low.abs().min(self.range.high.abs());
+        let is_far = nearest > (self.range.high - self.range.low) / 10.0;
+        self.cut(Quantity::Number).filter(|_| is_far && nearest != 1.0 && self.ticks.values.len() > 1)
+    }
 }
 
 impl Ranged for Axis {
@@ -116,9 +243,27 @@ impl Ticks {
     }
 }
 
+/// Names at 0, 1, 2, …, shortened to `room` pixels each.
+pub(super) fn named_ticks(names: &[String], room: u32) -> Ticks {
+    Ticks {
+        values: (0..names.len()).map(|place| place as f64).collect(),
+        decimals: None,
+        names: names.iter().map(|name| text::fit(&text::plain(name), Size::SMALL, room)).collect(),
+    }
+}
+
 /// Multiples of 1, 2 or 5 times a power of ten, about six.
 pub(in crate::report) fn linear_ticks(range: Range) -> Ticks {
-    let rough = (range.high - range.low) / 6.0;
+    ticks(range, 0.0)
+}
+
+/// As [`linear_ticks`], whole numbers alone: there is no step 2.5.
+fn whole_ticks(range: Range) -> Ticks {
+    ticks(range, 1.0)
+}
+
+fn ticks(range: Range, least_step: f64) -> Ticks {
+    let rough = ((range.high - range.low) / 6.0).max(least_step);
     let power = 10.0_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&step| step >= rough * 0.999).unwrap_or(10.0 * power);
     let (first, last) = ((range.low / step - 1e-9).ceil(), (range.high / step + 1e-9).floor());
@@ -175,5 +320,57 @@ mod tests {
             assert!((2..=12).contains(&ticks.values.len()), "{low} {high}: {ticks:?}");
             assert!(ticks.values.iter().all(|v| (low..=high).contains(v)), "{low} {high}: {ticks:?}");
         }
+    }
+
+    #[test]
+    fn counts_have_whole_ticks() {
+        let along = |values: &[f64]| labels(&Axis::along(values).ticks);
+        assert_eq!(along(&[1.0, 2.0, 3.0]), ["1", "2", "3"]);
+        assert_eq!(along(&[0.0, 5.0]), ["0", "1", "2", "3", "4", "5"]);
+        assert_eq!(along(&[7.0]), ["7"]);
+        assert_eq!(along(&[0.0, 0.5, 1.0]), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        for last in 1..2000 {
+            let ticks = Axis::along(&[1.0, f64::from(last)]).ticks;
+            assert!(!ticks.values.is_empty() && ticks.values.iter().all(|tick| tick.fract() == 0.0), "{last}: {ticks:?}");
+        }
+    }
+
+    #[test]
+    fn an_axis_spans_what_means_something() {
+        let of = |values: &[f64], quantity| Axis::of(values.iter().copied(), quantity, false).unwrap().range;
+        let nearly_one = [1.0 - 1.3e-8, 1.0];
+        for (values, quantity, least) in [
+            (&nearly_one[..], Quantity::Correlation, 0.1),
+            (&[0.3], Quantity::Correlation, 0.1),
+            (&[-1.0], Quantity::Correlation, 0.1),
+            (&[100.0, 99.99], Quantity::Percent, 5.0),
+            (&[0.0], Quantity::Percent, 5.0),
+            (&[50.0, 50.1], Quantity::Percent, 5.0),
+            (&[1.0], Quantity::Share, 0.1),
+            (&[3.0, 3.000_000_1], Quantity::Number, 0.3),
+            (&[-3.0], Quantity::Number, 0.3),
+        ] {
+            let (range, limits) = (of(values, quantity), quantity.limits());
+            assert!(range.high - range.low >= least * (1.0 - 1e-9), "{values:?} {range:?}");
+            assert!(range.low >= limits.low && range.high <= limits.high, "{values:?} {range:?}");
+            assert!(values.iter().all(|value| (range.low..=range.high).contains(value)), "{values:?} {range:?}");
+        }
+        assert_eq!(of(&[4.0, 5.0], Quantity::WithZero).low, 0.0);
+        assert_eq!(of(&[0.0], Quantity::WithZero), Range { low: 0.0, high: 1.05 });
+        assert!(of(&[-2.0, 1.0], Quantity::WithZero).low <= -2.0);
+        let log = Axis::of([0.1, 0.100_001].into_iter(), Quantity::Number, true).unwrap().range;
+        assert!(log.high / log.low >= 2.0, "{log:?}");
+    }
+
+    #[test]
+    fn a_cut_axis_says_where() {
+        let cut = |values: &[f64], quantity| Axis::of(values.iter().copied(), quantity, false).unwrap().cut(quantity);
+        assert_eq!(cut(&[91.0, 99.0], Quantity::Percent).as_deref(), Some("axis from 90 %"));
+        assert_eq!(cut(&[12.0, 99.0], Quantity::Percent), None);
+        assert_eq!(cut(&[0.95, 1.0], Quantity::Correlation).as_deref(), Some("axis from 0.88"));
+        assert_eq!(cut(&[-0.2, 0.9], Quantity::Correlation), None);
+        assert_eq!(cut(&[-9.0, -8.0], Quantity::Number).as_deref(), Some("axis up to −7.8"));
+        let far = |values: &[f64]| Axis::along(values).far_cut();
+        assert_eq!((far(&[1.0, 100.0]), far(&[100.0, 156.0]).as_deref()), (None, Some("axis from 100")));
     }
 }
