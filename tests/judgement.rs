@@ -119,9 +119,7 @@ fn identical_maps_align_exactly_and_a_map_with_noise_does_not() {
     let same = block_on(alignment(gpu(), SHAPE, &maps, &maps, &options, &mut |_| {})).unwrap();
     assert_eq!(same.len(), 300);
     for one in same {
-        for value in [one.spearman, one.pearson, one.cosine, one.ssim, one.top_overlap] {
-            assert!((value - 1.0).abs() < 1e-6, "{one:?}");
-        }
+        assert_eq!([one.spearman, one.pearson, one.cosine, one.ssim, one.top_overlap], [1.0; 5], "{one:?}");
     }
     let scaled: Vec<f32> = maps.iter().map(|value| 3.0 * value).collect();
     let one = block_on(alignment(gpu(), SHAPE, &maps, &scaled, &options, &mut |_| {})).unwrap()[0];
@@ -130,6 +128,38 @@ fn identical_maps_align_exactly_and_a_map_with_noise_does_not() {
     let one = block_on(alignment(gpu(), SHAPE, &maps, &other, &options, &mut |_| {})).unwrap()[0];
     assert!(one.spearman.abs() < 0.2 && one.top_overlap < 0.3, "{one:?}");
     assert!(block_on(alignment(gpu(), SHAPE, &maps, &other[1..], &options, &mut |_| {})).is_err());
+}
+
+/// Ties as in maps with dark backgrounds, tiny and large values, constants and zeros: whatever they are, equal is equal.
+#[test]
+fn equal_maps_of_every_kind_have_exactly_one() {
+    let mut random = Random(31);
+    for shape in [SHAPE, Shape::new(1, 28, 28), Shape::new(2, 3, 5), Shape::new(1, 1, 1)] {
+        let size = shape.elements() as usize;
+        let mut maps = Vec::new();
+        for scale in [1e-12, 1e-6, 0.37, 1.0, 1e4, 1e12] {
+            maps.extend(random.vector(size).iter().map(|value| scale * value));
+            maps.extend(random.vector(size).iter().map(|value| if value.abs() < 0.5 { 0.0 } else { scale * value }));
+            maps.extend(random.vector(size).iter().map(|value| scale * (7.0 + value)));
+            maps.extend(vec![scale; size]);
+        }
+        maps.extend(vec![0.0; size]);
+        for magnitude in [false, true] {
+            let options = AlignmentOptions { earth_mover: size <= 30, magnitude, ..AlignmentOptions::default() };
+            let same = block_on(alignment(gpu(), shape, &maps, &maps, &options, &mut |_| {})).unwrap();
+            for (number, one) in same.into_iter().enumerate() {
+                let values = [one.spearman, one.pearson, one.cosine, one.ssim, one.top_overlap];
+                assert_eq!(values, [1.0; 5], "map {number} of {shape:?}");
+                assert_eq!(one.earth_mover.unwrap_or(0.0), 0.0);
+            }
+        }
+        let negated: Vec<f32> = maps.iter().map(|value| -value).collect();
+        for one in block_on(alignment(gpu(), shape, &maps, &negated, &AlignmentOptions::default(), &mut |_| {})).unwrap() {
+            for value in [one.spearman, one.pearson, one.cosine, one.ssim] {
+                assert!((-1.0..=1.0).contains(&value), "{one:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -199,9 +229,107 @@ fn drop_command() {
     written(&out, &["drop.json", "drop.csv", "drop.svg", "drop.png"]);
     let csv = std::fs::read_to_string(out.join("drop.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 6 * 4);
+    for curve in curves {
+        assert_eq!(curve["images"], 40);
+        for point in 0..4 {
+            let [low, accuracy, high] =
+                ["accuracy_low", "accuracy", "accuracy_high"].map(|key| curve[key][point].as_f64().unwrap());
+            assert!(low <= accuracy && accuracy <= high && high - low > 0.05, "{curve}");
+        }
+    }
+    // `a` and `b` are seeds of one recipe, `q` is another.
+    let svg = std::fs::read_to_string(out.join("drop.svg")).unwrap();
+    let expected =
+        ["a, b float, 2 seeds, gradient", "a, b float, 2 seeds, random order", "q (4,4), gradient", "q (4,4), random order"];
+    assert_eq!(legend(&svg), expected);
+    assert_eq!(svg.matches("opacity=\"0.18\"").count() + svg.matches("opacity=\"0.08\"").count(), 4, "a band a line");
     assert!(refused(2, &["drop", text(&a), "--method", "gradient,gradient"]).contains("named twice"));
     assert!(refused(2, &["drop", text(&a), "--step", "0"]).contains("--step"));
     assert!(refused(2, &["drop", text(&a), "--epochs", "3"]).contains("--roar"));
+}
+
+/// Names in the legend of a drop chart.
+fn legend(svg: &str) -> Vec<String> {
+    let document = roxmltree::Document::parse(svg).unwrap();
+    let texts = document.descendants().filter(|node| node.has_tag_name("text")).filter_map(|node| node.text());
+    let texts = texts.map(|text| text.trim().to_string());
+    texts.filter(|text| text.ends_with(", gradient") || text.ends_with(", random order")).collect()
+}
+
+/// Models of equal bits that were made in different ways are not seeds of one another.
+#[test]
+fn models_of_other_recipes_have_lines_of_their_own() {
+    let (a, data, root) = (run_folder("a"), run_folder("data"), run_folder("recipes"));
+    let network = root.join("network.toml");
+    std::fs::create_dir_all(&root).unwrap();
+    std::fs::write(&network, SMALL_NETWORK.replace("out-features = 10", "out-features = 4")).unwrap();
+    let bits = ["--bits", "4,4", "--quiet"];
+    let ptq = |name: &str, from: &Path, more: &[&str]| {
+        let out = root.join(name);
+        let arguments = [&["quantize", text(from), "--dataset", text(&data), "--out", text(&out)], &bits[..], more].concat();
+        succeed(&arguments);
+        out
+    };
+    let qat = |name: &str, seed: &str, from: &Path, more: &[&str]| {
+        let out = root.join(name);
+        let arguments = [
+            "train",
+            "--config",
+            text(&network),
+            "--dataset",
+            text(&data),
+            "--init",
+            text(from),
+            "--out",
+            text(&out),
+            "--seed",
+            seed,
+        ];
+        succeed(&[&arguments, &["--steps", "2", "--batch-size", "8"], &bits[..], more].concat());
+        out
+    };
+    let models = [
+        ptq("ptq", &a, &[]),
+        qat("qat-0", "0", &a, &[]),
+        qat("qat-1", "1", &run_folder("b"), &[]),
+        qat("plain-1", "1", &run_folder("b"), &["--sgt", "false"]),
+        qat("rate-1", "1", &a, &["--lr", "0.002"]),
+    ];
+    let out = root.join("drop");
+    let mut arguments = vec!["drop"];
+    arguments.extend(models.iter().map(|model| text(model)));
+    arguments.extend(["--dataset", text(&data), "--count", "16", "--step", "90", "--method", "gradient", "--out", text(&out)]);
+    succeed(&arguments);
+    let lines = legend(&std::fs::read_to_string(out.join("drop.svg")).unwrap());
+    let of_maps: Vec<&str> = lines.iter().filter_map(|line| line.strip_suffix(", gradient")).collect();
+    assert_eq!(of_maps, ["ptq (4,4)", "qat-0, qat-1 (4,4), 2 seeds", "plain-1 (4,4)", "rate-1 (4,4)"]);
+}
+
+#[test]
+fn a_model_compared_with_itself_is_equal() {
+    let (a, data, out) = (run_folder("a"), run_folder("data"), run_folder("itself"));
+    let arguments = ["compare", text(&a), text(&a), "--dataset", text(&data), "--count", "6", "--method", "gradient,deeplift"];
+    let result = json(&[&arguments[..], &["--earth-mover", "--out", text(&out)]].concat());
+    for method in result["models"][1]["methods"].as_array().unwrap() {
+        for (metric, value) in
+            [("spearman", 1.0), ("pearson", 1.0), ("cosine", 1.0), ("ssim", 1.0), ("top-overlap", 1.0), ("earth-mover", 0.0)]
+        {
+            for key in ["mean", "low", "high"] {
+                assert_eq!(method["scores"][metric][key], value, "{metric} {key}: {method}");
+            }
+        }
+    }
+    let svg = std::fs::read_to_string(out.join("compare.svg")).unwrap();
+    assert!(svg.contains("axis from 0.") && svg.contains(">\n1.00\n<"), "{svg}");
+    // Bars of 95 % and dots; no line from model to model.
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    for line in document.descendants().filter(|node| node.has_tag_name("polyline")) {
+        assert_eq!(line.attribute("points").unwrap().split_whitespace().count(), 2, "{svg}");
+        assert!(line.attribute("stroke-dasharray").is_none(), "{svg}");
+    }
+    let texts = document.descendants().filter(|node| node.has_tag_name("text")).filter_map(|node| node.text());
+    let said = texts.map(str::trim).collect::<Vec<_>>().join(" ");
+    assert!(said.contains("95 % bootstrap intervals of the mean over 6 images") && said.contains("higher is clearer"), "{said}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
         AlignmentOptions, Explained, Fill, Infidelity, InfidelityOptions, LayerAgreement, MaxSensitivity, Metric, PixelFlipping,
         Scores, SensitivityOptions, alignment, clarity, randomization,
     },
-    report::{ChartStack, ColorMap, Grid, GridColumn, LineChart, Series, Table, fixed},
+    report::{ChartStack, ColorMap, DotChart, Dots, Grid, GridColumn, Quantity, Table, fixed},
     saliency::Method,
 };
 
@@ -60,7 +60,8 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
         models,
     };
     super::prepare_folder(&args.out)?;
-    let charts = result.charts(&judged);
+    let names: Vec<String> = judged.iter().map(|one| format!("{} {}", one.name, one.bits)).collect();
+    let charts = result.charts(&names);
     write_json(&args.out.join("compare.json"), &result)?;
     write_atomically(&args.out.join("compare.csv"), result.csv(&judged).as_bytes())?;
     write_atomically(&args.out.join("compare.svg"), charts.to_svg()?.as_bytes())?;
@@ -74,8 +75,9 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
             text += &format!("\n{}", result.randomisation_table(&judged).to_text(None));
         }
         format!(
-            "{text}\nmeans of {} images with 95 % intervals; ↑ more is better, ↓ less is\n{}, {}",
+            "{text}\nmeans of {} images with 95 % bootstrap intervals; ↑ more is better, ↓ less is\n{}{}, {}",
             result.images,
+            result.explanations(),
             args.out.join("compare.png").display(),
             args.out.join("maps.png").display()
         )
@@ -171,10 +173,7 @@ impl CompareResult {
 
     fn table(&self, judged: &[Judged]) -> Table {
         let mut headers: Vec<String> = ["model", "bits", "method", "accuracy %"].map(Into::into).into();
-        let shown: Vec<Metric> = Metric::ALL
-            .into_iter()
-            .filter(|&metric| self.rows(judged).any(|(_, method)| method.scores.get(metric).is_some()))
-            .collect();
+        let shown = self.shown();
         headers.extend(
             shown.iter().map(|metric| format!("{} {}", metric.name(), if metric.higher_is_better() { '↑' } else { '↓' })),
         );
@@ -193,6 +192,17 @@ impl CompareResult {
         let turned =
             (1..upright.headers.len()).map(|column| std::iter::once(upright.headers[column].clone()).chain(line(column)));
         Table::new(std::iter::once(upright.headers[0].clone()).chain(line(0)), turned.collect::<Vec<_>>())
+    }
+
+    /// The judgements that have a value.
+    fn shown(&self) -> Vec<Metric> {
+        let has = |metric| self.models.iter().flat_map(|model| &model.methods).any(|one| one.scores.get(metric).is_some());
+        Metric::ALL.into_iter().filter(|&metric| has(metric)).collect()
+    }
+
+    /// A line a judgement that says what it is.
+    fn explanations(&self) -> String {
+        self.shown().iter().map(|metric| format!("{}: {}\n", metric.name(), metric.explanation())).collect()
     }
 
     fn randomisation_table(&self, judged: &[Judged]) -> Table {
@@ -224,62 +234,50 @@ impl CompareResult {
         text
     }
 
-    /// Alignment, clarity and stability against bits, the widest first: a line a method, shaded by its 95 % interval.
-    fn charts(&self, judged: &[Judged]) -> ChartStack {
-        let mut order: Vec<usize> = (0..judged.len()).collect();
-        let width = |model: usize| {
-            let bits = &judged[model].model.config.quantization.bits;
-            bits.iter().map(|layer| layer.weight + layer.activation).sum::<u32>()
-        };
-        order.sort_by_key(|&model| std::cmp::Reverse(width(model)));
-        let several = |model: usize| judged.iter().filter(|other| other.bits == judged[model].bits).count() > 1;
-        let x_names: Vec<String> = order
-            .iter()
-            .map(|&model| {
-                if several(model) { format!("{} {}", judged[model].bits, judged[model].name) } else { judged[model].bits.clone() }
-            })
-            .collect();
-        let reference = judged.iter().position(|one| one.name == self.reference).unwrap_or(0);
-        let panel = |title: String, y_label: &str, metric: Metric, x_label: &str| LineChart {
-            title,
-            x_label: x_label.into(),
-            y_label: y_label.into(),
-            x_names: x_names.clone(),
-            series: (0..self.models[0].methods.len())
-                .map(|method| {
-                    let values = order.iter().enumerate().filter_map(|(place, &model)| {
-                        // The reference agrees with itself.
-                        let itself = crate::judgement::Interval { mean: 1.0, low: 1.0, high: 1.0 };
-                        let own = self.models[model].methods[method].scores.get(metric);
-                        let interval = own.or((model == reference && metric == Metric::Spearman).then_some(itself))?;
-                        Some((place as f64, interval))
-                    });
-                    let values: Vec<_> = values.collect();
-                    Series {
-                        name: self.models[0].methods[method].method.name().into(),
-                        points: values.iter().map(|(place, interval)| (*place, interval.mean)).collect(),
-                        band: values.iter().map(|(place, interval)| (*place, interval.low, interval.high)).collect(),
-                        ..Series::default()
-                    }
-                })
-                .collect(),
-            ..LineChart::default()
+    /// Alignment, clarity and stability: a row a model, dots of a colour a method, with 95 % intervals.
+    fn charts(&self, names: &[String]) -> ChartStack<DotChart> {
+        let panel = |title: String, metric: Metric| {
+            let dots = (0..self.models[0].methods.len()).map(|method| Dots {
+                name: self.models[0].methods[method].method.name().into(),
+                values: (self.models.iter())
+                    .map(|model| model.methods[method].scores.get(metric).map(|one| (one.mean, one.low, one.high)))
+                    .collect(),
+                style: None,
+            });
+            DotChart {
+                title,
+                note: format!(
+                    "{}: {}. Bars: 95 % bootstrap intervals of the mean over {} images.",
+                    metric.title(),
+                    metric.explanation(),
+                    self.images
+                ),
+                label: format!("{}, {}", metric.name(), metric.unit()),
+                quantity: quantity(metric),
+                // The reference is not compared with itself.
+                names: names.iter().skip(usize::from(metric.is_alignment())).cloned().collect(),
+                dots: dots
+                    .map(|dots: Dots| Dots {
+                        values: dots.values.into_iter().skip(usize::from(metric.is_alignment())).collect(),
+                        ..dots
+                    })
+                    .collect(),
+            }
         };
         ChartStack(vec![
-            panel(
-                format!("Alignment with {}", self.reference),
-                "Spearman correlation",
-                Metric::Spearman,
-                "bits of the convolutions",
-            ),
-            panel("Clarity: how concentrated the maps are".into(), "Gini coefficient", Metric::Gini, "bits of the convolutions"),
-            panel(
-                "Instability: how much noise of ±0.02 changes the maps".into(),
-                "max-sensitivity",
-                Metric::MaxSensitivity,
-                "bits of the convolutions (shaded: 95 % intervals)",
-            ),
+            panel(format!("Alignment with {}", self.reference), Metric::Spearman),
+            panel("Clarity".into(), Metric::Gini),
+            panel("Stability".into(), Metric::MaxSensitivity),
         ])
+    }
+}
+
+/// What kind of number a judgement is.
+fn quantity(metric: Metric) -> Quantity {
+    match metric {
+        Metric::Spearman | Metric::Pearson | Metric::Cosine | Metric::Ssim => Quantity::Correlation,
+        Metric::TopOverlap | Metric::Gini | Metric::Deletion | Metric::Insertion => Quantity::Share,
+        Metric::EarthMover | Metric::MaxSensitivity | Metric::Entropy | Metric::Infidelity => Quantity::WithZero,
     }
 }
 
@@ -330,6 +328,37 @@ fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<(Ve
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::judgement::Interval;
+
+    #[test]
+    fn models_are_dots_with_intervals_that_nothing_joins() {
+        let model = |spearman: Option<f64>, gini: f64| {
+            let interval = |mean: f64| Interval { mean, low: mean - 0.01, high: mean + 0.01 };
+            let mut scores = Scores::default();
+            scores.0.extend(spearman.map(|mean| (Metric::Spearman, interval(mean))));
+            scores.0.insert(Metric::Gini, interval(gini));
+            scores.0.insert(Metric::MaxSensitivity, interval(0.3));
+            let method = ComparedMethod { method: Method::Gradient, scores, randomisation: Vec::new() };
+            ComparedModel { model: JudgedModel::default(), methods: vec![method] }
+        };
+        let result = CompareResult {
+            adapter: String::new(),
+            images: 7,
+            reference: "a".into(),
+            fill: Fill::Zero,
+            models: vec![model(None, 0.5), model(Some(0.2), 0.6), model(Some(0.9), 0.7)],
+        };
+        let names = ["a float", "b (4,2)", "c (4,2)"].map(String::from);
+        let charts = result.charts(&names).0;
+        assert_eq!(charts[0].names, names[1..], "the reference is not compared with itself");
+        assert_eq!(charts[0].dots[0].values, [0.2, 0.9].map(|mean| Some((mean, mean - 0.01, mean + 0.01))));
+        assert_eq!((charts[1].names.len(), charts[2].dots[0].values.len()), (3, 3));
+        assert!(charts.iter().all(|chart| chart.note.contains("95 % bootstrap intervals of the mean over 7 images")));
+        assert_eq!(result.explanations().lines().count(), 3);
+        assert!(result.explanations().starts_with("spearman: whether both maps"), "{}", result.explanations());
+    }
+
     #[test]
     fn small_values_keep_their_digits() {
         assert_eq!(super::digits(-0.0), "0.000");

@@ -16,8 +16,8 @@ use crate::{
     data::Dataset,
     files::write_atomically,
     gpu::Gpu,
-    judgement::{AccuracyDrop, DropCurve, Fill, RetrainingOptions, removed_shares, retrain},
-    report::{LineChart, Series, Table},
+    judgement::{AccuracyDrop, DropCurve, Fill, Interval, RetrainingOptions, removed_shares, retrain, wilson, wilson_of_all},
+    report::{LineChart, Quantity, Series, Table},
     saliency::{Method, MethodOptions},
     train::{EpochLine, Observer},
 };
@@ -46,6 +46,7 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
         images: judged.iter().map(|one| one.images.len()).max().unwrap_or(0),
         fill: args.fill,
         models: judged.iter().map(Judged::described).collect(),
+        groups: groups(judged.iter().map(|one| (one.name.clone(), one.bits.clone(), one.recipe()))),
         curves,
     };
     super::prepare_folder(&args.out)?;
@@ -56,10 +57,13 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
     write_atomically(&args.out.join("drop.png"), &chart.to_png()?)?;
     output.result(&result, || {
         format!(
-            "{}\nremoved features filled with {}, {} images; area: mean accuracy over all shares, the lower the better the map\n{}",
+            "{}\naccuracy in % with a share of the pixels removed, the most salient first, filled with {}; {} images, Wilson's 95 % \
+             intervals ±{:.1} points at most\narea: mean accuracy over all shares in %, lower is better: the map names what the model \
+             uses; below random: by how many points it is below that of pixels removed in random order\n{}",
             result.table().to_text(None),
             args.fill.name(),
             result.images,
+            100.0 * result.widest(),
             args.out.join("drop.png").display()
         )
     })
@@ -72,7 +76,46 @@ struct DropResult {
     images: usize,
     fill: Fill,
     models: Vec<JudgedModel>,
+    #[serde(skip)]
+    groups: Vec<Group>,
     curves: Vec<Curve>,
+}
+
+/// Models that share a line: one, or the seeds of one recipe.
+struct Group {
+    models: Vec<String>,
+    bits: String,
+}
+
+impl Group {
+    /// What the legend calls it.
+    fn label(&self) -> String {
+        let (bits, count) = (&self.bits, self.models.len());
+        match self.models.as_slice() {
+            [one] => format!("{one} {bits}"),
+            [first, .., last] if count > 3 => format!("{first} … {last} {bits}, {count} seeds"),
+            few => format!("{} {bits}, {count} seeds", few.join(", ")),
+        }
+    }
+}
+
+/// Models, in their order, put together where they have one recipe and different seeds; each has name, bits, and recipe with seed.
+fn groups(models: impl Iterator<Item = (String, String, Option<(String, u64)>)>) -> Vec<Group> {
+    let mut groups: Vec<(Group, Option<String>, Vec<u64>)> = Vec::new();
+    for (name, bits, recipe) in models {
+        let (recipe, seed) = recipe.unzip();
+        let joined = groups
+            .iter_mut()
+            .find(|(_, own, seeds)| recipe.is_some() && *own == recipe && seed.is_some_and(|seed| !seeds.contains(&seed)));
+        match joined {
+            Some((group, _, seeds)) => {
+                group.models.push(name);
+                seeds.extend(seed);
+            }
+            None => groups.push((Group { models: vec![name], bits }, recipe, seed.into_iter().collect())),
+        }
+    }
+    groups.into_iter().map(|(group, ..)| group).collect()
 }
 
 /// A curve of a model and method.
@@ -85,6 +128,30 @@ struct Curve {
     retrained: bool,
     #[serde(flatten)]
     curve: DropCurve,
+    /// Images of every accuracy.
+    images: u64,
+    /// Wilson's 95 % interval of every accuracy: its low ends.
+    accuracy_low: Vec<f64>,
+    /// Its high ends.
+    accuracy_high: Vec<f64>,
+}
+
+impl Curve {
+    fn new(judged: &Judged, method: Method, retrained: bool, curve: DropCurve) -> Curve {
+        Curve::of((judged.name.clone(), judged.bits.clone()), method, retrained, curve, judged.images.len() as u64)
+    }
+
+    fn of((model, bits): (String, String), method: Method, retrained: bool, curve: DropCurve, images: u64) -> Curve {
+        let (accuracy_low, accuracy_high) = curve
+            .accuracy
+            .iter()
+            .map(|&accuracy| {
+                let Interval { low, high, .. } = wilson(accuracy, images);
+                (low, high)
+            })
+            .unzip();
+        Curve { model, bits, method, retrained, curve, images, accuracy_low, accuracy_high }
+    }
 }
 
 async fn drop_of(
@@ -107,15 +174,13 @@ async fn drop_of(
     let mut curves = Vec::new();
     for (index, (&method, maps)) in methods.iter().zip(&explained.maps).enumerate() {
         let curve = drop.run(maps, &mut |done| bar.set(index as u64 * images + done)).await?;
-        let (model, bits) = (judged.name.clone(), judged.bits.clone());
-        curves.push(Curve { model, bits, method, retrained: false, curve });
+        curves.push(Curve::new(judged, method, false, curve));
     }
     bar.finish();
     if args.roar {
         for (&method, maps) in methods.iter().zip(&explained.maps) {
             let curve = roar_of(gpu, judged, args, (method, maps), &settings, shares, output).await?;
-            let (model, bits) = (judged.name.clone(), judged.bits.clone());
-            curves.push(Curve { model, bits, method, retrained: true, curve });
+            curves.push(Curve::new(judged, method, true, curve));
         }
     }
     Ok(curves)
@@ -186,7 +251,7 @@ impl DropResult {
         // A point of the curve in ten percent at most, so that the table stays readable.
         let shown: Vec<usize> = (0..removed.len()).step_by((removed.len() / 10).max(1)).collect();
         headers.extend(shown.iter().map(|&point| format!("{:.0} %", 100.0 * removed[point])));
-        headers.extend(["area".to_string(), "below random".into()]);
+        headers.extend(["area ↓".to_string(), "below random ↑".into()]);
         let rows = self.curves.iter().map(|one| {
             let random = self
                 .curves
@@ -203,58 +268,95 @@ impl DropResult {
     }
 
     fn csv(&self) -> String {
-        let mut text = String::from("model,bits,method,retrained,removed,accuracy\n");
+        let mut text = String::from("model,bits,method,retrained,removed,accuracy,low,high\n");
         for one in &self.curves {
-            for (removed, accuracy) in one.curve.removed.iter().zip(&one.curve.accuracy) {
+            let ends = one.accuracy_low.iter().zip(&one.accuracy_high);
+            for ((removed, accuracy), (low, high)) in one.curve.removed.iter().zip(&one.curve.accuracy).zip(ends) {
                 let [model, bits] = [&one.model, &one.bits].map(|field| csv_field(field));
-                text += &format!("{model},{bits},{},{},{removed},{accuracy}\n", one.method.name(), one.retrained);
+                let method = one.method.name();
+                text += &format!("{model},{bits},{method},{},{removed},{accuracy},{low},{high}\n", one.retrained);
             }
         }
         text
     }
 
-    /// A line for all models of the same bits, shaded from the lowest to the highest where there are several; one random baseline for all.
+    /// Half the width of the widest interval.
+    fn widest(&self) -> f64 {
+        let ends = self.curves.iter().flat_map(|one| one.accuracy_low.iter().zip(&one.accuracy_high));
+        ends.map(|(low, high)| (high - low) / 2.0).fold(0.0, f64::max)
+    }
+
+    /// A line a method and model, or recipe where there are seeds of it; a thin one of its colour for random order.
     fn chart(&self, dataset: &str) -> LineChart {
-        let mut lines: Vec<(String, Vec<&Curve>)> = Vec::new();
-        let mut baselines: Vec<(String, Vec<&Curve>)> = Vec::new();
-        for one in &self.curves {
-            let suffix = if one.retrained { ", retrained" } else { "" };
-            let (lines, name) = match one.method {
-                Method::Random => (&mut baselines, format!("random{suffix}")),
-                method => (&mut lines, format!("{} {}{suffix}", one.bits, method.name())),
-            };
-            match lines.iter_mut().find(|(other, _)| *other == name) {
-                Some((_, curves)) => curves.push(one),
-                None => lines.push((name, vec![one])),
+        let mut series: Vec<Series> = Vec::new();
+        for retrained in [false, true] {
+            let suffix = if retrained { ", retrained" } else { "" };
+            for group in &self.groups {
+                let of = |method: Method| -> Vec<&Curve> {
+                    let own =
+                        |one: &&Curve| one.method == method && one.retrained == retrained && group.models.contains(&one.model);
+                    self.curves.iter().filter(own).collect()
+                };
+                let mut methods: Vec<Method> = self.curves.iter().map(|one| one.method).collect();
+                methods.retain(|&method| method != Method::Random);
+                let mut seen = Vec::new();
+                let first = series.iter().filter(|series: &&Series| !series.thin).count();
+                for method in methods {
+                    let curves = of(method);
+                    if !seen.contains(&method) && !curves.is_empty() {
+                        let name = format!("{}, {}{suffix}", group.label(), method.name());
+                        series.push(Series { style: Some(first + seen.len()), ..line(name, &curves) });
+                        seen.push(method);
+                    }
+                }
+                let random = of(Method::Random);
+                if !random.is_empty() {
+                    let name = format!("{}, random order{suffix}", group.label());
+                    series.push(Series { style: Some(first), thin: !seen.is_empty(), ..line(name, &random) });
+                }
             }
         }
-        lines.extend(baselines);
+        let bands = if self.groups.iter().any(|group| group.models.len() > 1) {
+            "; of several seeds from the lowest limit to the highest, around their mean"
+        } else {
+            ""
+        };
+        let retrained = if self.curves.iter().any(|one| one.retrained) {
+            " Retrained (ROAR): a network trained anew and tested on images without those pixels."
+        } else {
+            ""
+        };
         LineChart {
             title: format!("Accuracy without the most salient features: {dataset}"),
-            x_label: format!("features removed, % (filled with {}; first {} images)", self.fill.name(), self.images),
+            note: format!(
+                "Pixels are removed in the order of the map, the most salient first, and filled with {}. The further a line falls below \
+                 random order, the better its map names what the model uses.{retrained} Shaded: Wilson's 95 % intervals for {} images{bands}.",
+                self.fill.described(),
+                self.images
+            ),
+            x_label: "features removed, %".into(),
             y_label: "accuracy, %".into(),
-            series: lines.into_iter().map(|(name, curves)| spread(name, &curves)).collect(),
+            quantity: Quantity::Percent,
+            series,
             ..LineChart::default()
         }
     }
 }
 
-/// The mean of `curves` with the band from the lowest to the highest.
-fn spread(name: String, curves: &[&Curve]) -> Series {
-    let at = |point: usize| curves.iter().map(move |one| 100.0 * one.curve.accuracy[point]);
-    let removed = &curves[0].curve.removed;
-    let points = removed.iter().enumerate().map(|(point, share)| (100.0 * share, at(point).sum::<f64>() / curves.len() as f64));
-    let band = removed.iter().enumerate().map(|(point, share)| {
-        let (low, high) = at(point).fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
-        (100.0 * share, low, high)
-    });
-    let name = if curves.len() > 1 { format!("{name} ({} models)", curves.len()) } else { name };
+/// The mean of `curves`, which have the same points, with their intervals; in percent.
+fn line(name: String, curves: &[&Curve]) -> Series {
+    let images = curves.iter().map(|one| one.images).min().unwrap_or(0);
+    let at = |point: usize| -> Interval {
+        let shares: Vec<f64> = curves.iter().map(|one| one.curve.accuracy[point]).collect();
+        wilson_of_all(&shares, images)
+    };
+    let all: Vec<(f64, Interval)> =
+        curves[0].curve.removed.iter().enumerate().map(|(point, share)| (100.0 * share, at(point))).collect();
     Series {
         name,
-        points: points.collect(),
-        band: if curves.len() > 1 { band.collect() } else { Vec::new() },
-        smooth: false,
-        style: None,
+        points: all.iter().map(|(share, accuracy)| (*share, 100.0 * accuracy.mean)).collect(),
+        band: all.iter().map(|(share, accuracy)| (*share, 100.0 * accuracy.low, 100.0 * accuracy.high)).collect(),
+        ..Series::default()
     }
 }
 
@@ -264,29 +366,78 @@ mod tests {
 
     fn curve(model: &str, bits: &str, method: Method, accuracy: [f64; 2]) -> Curve {
         let curve = DropCurve::new(vec![0.0, 0.9], accuracy.into());
-        Curve { model: model.into(), bits: bits.into(), method, retrained: false, curve }
+        Curve::of((model.into(), bits.into()), method, false, curve, 10)
     }
 
-    #[test]
-    fn models_of_the_same_bits_share_a_line_with_its_spread() {
-        let result = DropResult {
+    /// Two models of bits (2,2), with these recipes and seeds.
+    fn result(recipes: [Option<(&str, u64)>; 2]) -> DropResult {
+        let models = ["a", "b,c"].into_iter().zip(recipes);
+        DropResult {
             adapter: String::new(),
-            images: 1,
+            images: 10,
             fill: Fill::Zero,
             models: Vec::new(),
+            groups: groups(
+                models
+                    .map(|(name, recipe)| (name.into(), "(2,2)".into(), recipe.map(|(recipe, seed)| (recipe.to_string(), seed)))),
+            ),
             curves: vec![
                 curve("a", "(2,2)", Method::Gradient, [0.9, 0.1]),
                 curve("a", "(2,2)", Method::Random, [0.9, 0.3]),
                 curve("b,c", "(2,2)", Method::Gradient, [0.8, 0.3]),
                 curve("b,c", "(2,2)", Method::Random, [0.8, 0.3]),
             ],
-        };
+        }
+    }
+
+    fn names(chart: &LineChart) -> Vec<&str> {
+        chart.series.iter().map(|series| series.name.as_str()).collect()
+    }
+
+    #[test]
+    fn seeds_of_one_recipe_share_a_line_and_nothing_else_does() {
+        let seeds = result([Some(("x", 0)), Some(("x", 1))]).chart("x");
+        assert_eq!(names(&seeds), ["a, b,c (2,2), 2 seeds, gradient", "a, b,c (2,2), 2 seeds, random order"]);
+        assert!((seeds.series[0].points[1].1 - 20.0).abs() < 1e-9);
+        let (low, high) = (100.0 * wilson(0.1, 10).low, 100.0 * wilson(0.3, 10).high);
+        assert_eq!(seeds.series[0].band[1], (90.0, low, high));
+        for apart in [
+            [None, None],
+            [Some(("x", 0)), None],
+            [Some(("x", 0)), Some(("y", 1))],
+            // The same training twice says nothing about others.
+            [Some(("x", 0)), Some(("x", 0))],
+        ] {
+            let chart = result(apart).chart("x");
+            let expected = ["a (2,2), gradient", "a (2,2), random order", "b,c (2,2), gradient", "b,c (2,2), random order"];
+            assert_eq!(names(&chart), expected, "{apart:?}");
+            assert_eq!([0, 1, 2, 3].map(|at| chart.series[at].style), [Some(0), Some(0), Some(1), Some(1)]);
+            assert_eq!([0, 1, 2, 3].map(|at| chart.series[at].thin), [false, true, false, true]);
+        }
+    }
+
+    #[test]
+    fn every_accuracy_has_its_interval() {
+        let result = result([None, None]);
         let chart = result.chart("x");
-        let names: Vec<_> = chart.series.iter().map(|series| series.name.as_str()).collect();
-        assert_eq!(names, ["(2,2) gradient (2 models)", "random (2 models)"]);
-        assert_eq!(chart.series[0].band[1], (90.0, 10.0, 30.0));
-        assert!((chart.series[0].points[1].1 - 20.0).abs() < 1e-9);
+        for series in &chart.series {
+            assert_eq!(series.band.len(), series.points.len());
+            for (&(x, y), &(at, low, high)) in series.points.iter().zip(&series.band) {
+                assert!(x == at && low < y && y < high && low >= 0.0 && high <= 100.0, "{series:?}");
+            }
+        }
+        assert!(chart.note.contains("Wilson's 95 % intervals for 10 images"), "{}", chart.note);
         assert_eq!(result.table().rows[0].last().map(String::as_str), Some("10.0"));
-        assert!(result.csv().contains("\"b,c\",\"(2,2)\",gradient,false,0.9,0.3\n"), "{}", result.csv());
+        let line = format!("\"b,c\",\"(2,2)\",gradient,false,0.9,0.3,{},{}\n", wilson(0.3, 10).low, wilson(0.3, 10).high);
+        assert!(result.csv().contains(&line), "{}", result.csv());
+        assert!(result.widest() > 0.2);
+    }
+
+    #[test]
+    fn many_seeds_have_a_short_label() {
+        let group = |names: &[&str]| Group { models: names.iter().map(|name| name.to_string()).collect(), bits: "float".into() };
+        assert_eq!(group(&["a"]).label(), "a float");
+        assert_eq!(group(&["a", "b", "c"]).label(), "a, b, c float, 3 seeds");
+        assert_eq!(group(&["a", "b", "c", "d"]).label(), "a … d float, 4 seeds");
     }
 }

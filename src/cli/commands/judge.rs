@@ -10,6 +10,7 @@ use crate::{
         args::{ExplainTarget, ModelInputArgs},
         output::Output,
     },
+    config::QuantizationOverrides,
     data::{Dataset, Split},
     files::write_atomically,
     gpu::Gpu,
@@ -33,7 +34,7 @@ pub(super) struct Judged {
 }
 
 /// A model in JSON.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct JudgedModel {
     name: String,
     path: PathBuf,
@@ -93,6 +94,12 @@ impl Judged {
         Subject { gpu, model, images, normalization, batch_size }
     }
 
+    /// How the model was trained but for the seed, and the seed: models of one recipe and other seeds are repetitions of one
+    /// experiment. `None` where the model does not say, or does not say what it started from.
+    pub fn recipe(&self) -> Option<(String, u64)> {
+        recipe(&self.model, MOST_STARTS)
+    }
+
     /// For JSON.
     pub fn described(&self) -> JudgedModel {
         JudgedModel {
@@ -102,6 +109,28 @@ impl Judged {
             accuracy: self.evaluation.accuracy,
         }
     }
+}
+
+/// Models that one after the other started from the one before, at most.
+const MOST_STARTS: u32 = 4;
+
+fn recipe(model: &Model, starts: u32) -> Option<(String, u64)> {
+    let mut config = model.config.clone();
+    let training = config.training.as_object_mut()?;
+    let seed = training.remove("seed")?.as_u64()?;
+    let starts_from_model = training.get("from-model").and_then(serde_json::Value::as_bool)?;
+    let start = match (starts_from_model, starts) {
+        (false, _) => String::new(),
+        (true, 0) => return None,
+        (true, _) => {
+            let init = super::settings_beside(model)?.ok()?.init?;
+            let start = Model::load(&init, &QuantizationOverrides::default()).ok()?;
+            // A start that says nothing of itself must at least be the same one.
+            let path = || init.canonicalize().ok().map(|path| path.display().to_string());
+            recipe(&start, starts - 1).map(|(start, _)| start).or_else(path)?
+        }
+    };
+    Some((format!("{}\n{start}", config.to_metadata()), seed))
 }
 
 /// `float`, or the bits as `(4,2)`.
