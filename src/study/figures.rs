@@ -1,7 +1,7 @@
 //! The pictures of a report: Fig. 1 (maps), Fig. 2 (KL), Fig. 3 (accuracy drop), what models reach against what they cost, the randomisation check,
 //! ROAR, and quantizers while training.
 
-use std::path::Path;
+use std::{cmp::Reverse, path::Path};
 
 use super::{
     findings::counted,
@@ -11,8 +11,10 @@ use super::{
 };
 use crate::{
     Result,
+    judgement::Interval,
     report::{
-        Block, ChartStack, ColorMap, DistributionChart, Grid, GridColumn, LineChart, QuantizerTrace, Series, quantizer_charts,
+        Block, ChartStack, ColorMap, DistributionChart, DotChart, Dots, Grid, GridColumn, LineChart, Quantity, QuantizerTrace,
+        Series, quantizer_charts,
     },
     saliency::DataOptions,
 };
@@ -176,6 +178,25 @@ fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> 
     Figure::chart(file, &chart, caption).map(Some)
 }
 
+/// A curve of accuracies with its interval, both axes in percent.
+fn in_percent(name: String, points: &[(f64, f64)], band: &[(f64, f64, f64)]) -> Series {
+    Series {
+        name,
+        points: points.iter().map(|&(share, accuracy)| (100.0 * share, 100.0 * accuracy)).collect(),
+        band: band.iter().map(|&(share, low, high)| (100.0 * share, 100.0 * low, 100.0 * high)).collect(),
+        ..Series::default()
+    }
+}
+
+/// What the bands of such curves are.
+fn bands(models: &[&ModelSummary]) -> &'static str {
+    if models.iter().any(|model| model.seeds.len() > 1) {
+        "Bands, or bars: from the lowest to the highest limit of Wilson's 95 % intervals of the seeds."
+    } else {
+        "Bands, or bars: Wilson's 95 % intervals for the number of images."
+    }
+}
+
 /// The horizontal axis of curves over training.
 fn steps_label(models: &[&ModelSummary]) -> String {
     let has_start = models.iter().any(|model| model.steps_before > 0);
@@ -191,10 +212,6 @@ fn continuation(models: &[&ModelSummary]) -> String {
     format!(" Models that go on from the float model begin where its training ended, after {}.", counted(begun as usize, "step"))
 }
 
-fn as_percent(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    points.iter().map(|&(share, accuracy)| (100.0 * share, 100.0 * accuracy)).collect()
-}
-
 /// Fig. 3, of the main method; the same of the others.
 fn drop(plan: &Plan, summary: &Summary, dataset: &str, method: &str, file: String) -> Result<Figure> {
     let models = shown(summary, dataset);
@@ -202,29 +219,26 @@ fn drop(plan: &Plan, summary: &Summary, dataset: &str, method: &str, file: Strin
         .iter()
         .filter_map(|model| {
             let map = model.method(method)?;
-            let band = map.drop_band.iter().map(|&(share, low, high)| (100.0 * share, 100.0 * low, 100.0 * high));
-            Some(Series { name: model.variant.label(), points: as_percent(&map.drop), band: band.collect(), ..Series::default() })
+            Some(in_percent(model.variant.label(), &map.drop, &map.drop_band))
         })
         .collect();
     if let Some(float) = models.first() {
         let name = format!("{}, random order", float.variant.label());
-        series.push(Series { name, points: as_percent(&float.random_drop), ..Series::default() });
+        let random = in_percent(name, &float.random_drop, &float.random_drop_band);
+        series.push(Series { style: Some(0), thin: true, ..random });
     }
     let chart = LineChart {
         title: format!("Accuracy without the most salient features, {method}: {dataset}"),
         x_label: "features removed, %".into(),
         y_label: "accuracy, %".into(),
+        quantity: Quantity::Percent,
         series,
         ..LineChart::default()
     };
-    let bands = if models.iter().any(|model| model.seeds.len() > 1) {
-        " Bands: from the lowest to the highest of the seeds."
-    } else {
-        ""
-    };
+    let bands = bands(&models);
     let caption = format!(
         "{}Features removed in the order of the {method} map, the most salient first, replaced by {}; {} test images, models \
-         trained with {}. Steeper means that the map names what the model uses.{bands}",
+         trained with {}. Steeper means that the map names what the model uses. {bands}",
         if method == summary.main_method { "Fig. 3: " } else { "" },
         plan.judgement.fill.described(),
         summary.drop_images,
@@ -244,26 +258,28 @@ fn retraining(plan: &Plan, summary: &Summary, dataset: &str, method: &str, file:
         .iter()
         .filter_map(|model| Some((model, model.method(method)?)))
         .filter(|(_, map)| !map.retrained.is_empty())
-        .map(|(model, map)| Series { name: model.variant.label(), points: as_percent(&map.retrained), ..Series::default() })
+        .map(|(model, map)| in_percent(model.variant.label(), &map.retrained, &map.retrained_band))
         .collect();
     if series.is_empty() {
         return Ok(None);
     }
     if let Some(float) = models.iter().find(|model| !model.random_retrained.is_empty()) {
-        series.push(Series { name: "random order".into(), points: as_percent(&float.random_retrained), ..Series::default() });
+        series.push(in_percent("random order".into(), &float.random_retrained, &float.random_retrained_band));
     }
     let chart = LineChart {
         title: format!("Accuracy after training without the most salient features: {dataset}"),
         x_label: "features removed, %".into(),
         y_label: "accuracy, %".into(),
+        quantity: Quantity::Percent,
         series,
         ..LineChart::default()
     };
     let caption = format!(
         "ROAR: the same float network trained anew, plainly, on images without the features that the {method} maps of each model (trained with {}) \
-         name first (they become {}), and tested on test images without them. Below random order, the maps name features that are not replaced by others.",
+         name first (they become {}), and tested on test images without them. Below random order, the maps name features that are not replaced by others. {}",
         training_of(&models),
-        plan.judgement.fill.described()
+        plan.judgement.fill.described(),
+        bands(&models)
     );
     Figure::chart(file, &chart, caption).map(Some)
 }
@@ -278,20 +294,24 @@ fn randomisation(summary: &Summary, dataset: &str, file: String) -> Result<Optio
     let x_names = layers.iter().map(|layer| format!("…{}", layer.layer)).collect();
     let series = models.iter().filter_map(|model| {
         let map = model.method(&summary.main_method)?;
-        let points = map.randomisation.iter().enumerate().map(|(place, layer)| (place as f64, layer.spearman.mean));
-        Some(Series { name: model.variant.label(), points: points.collect(), ..Series::default() })
+        let layers = || map.randomisation.iter().enumerate();
+        let points = layers().map(|(place, layer)| (place as f64, layer.spearman.mean));
+        let band = layers().map(|(place, layer)| (place as f64, layer.spearman.low, layer.spearman.high));
+        Some(Series { name: model.variant.label(), points: points.collect(), band: band.collect(), ..Series::default() })
     });
     let chart = LineChart {
         title: format!("Randomisation check, {}: {dataset}", summary.main_method),
         x_label: "layers randomised, from the output down to …".into(),
-        y_label: "rank correlation".into(),
+        y_label: "rank correlation, −1 to 1".into(),
+        quantity: Quantity::Correlation,
         low: true,
         x_names,
         series: series.collect(),
         ..LineChart::default()
     };
     let caption = "Rank correlation of |map| with the trained model's own as its layers are randomised one after the other; high values to the right \
-                   would mean that the map does not depend on what was learned.";
+                   would mean that the map does not depend on what was learned. Bands: 95 % intervals of the mean over the images (over the seeds, where \
+                   there are several).";
     Figure::chart(file, &chart, caption.into()).map(Some)
 }
 
@@ -353,40 +373,48 @@ fn short(number: u64) -> String {
     format!("{scaled:.digits$}{unit}")
 }
 
-/// Accuracy, faithfulness and alignment against what a forward pass costs.
+/// Accuracy, faithfulness and alignment of models of falling cost.
 fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
     let all: Vec<&ModelSummary> = summary.models.iter().filter(|model| model.variant.dataset == dataset).collect();
-    let mut places: Vec<(u64, String)> = all
-        .iter()
-        .map(|model| (model.cost.bit_operations, model.variant.clone()))
-        .map(|(cost, variant)| (cost, bits(&variant)))
-        .collect();
+    let mut places: Vec<Place> = all.iter().map(|model| (Reverse(model.cost.bit_operations), bits(&model.variant))).collect();
     places.sort();
     places.dedup();
     let method = &summary.main_method;
-    let panel = |title: &str, label: &str, value: &dyn Fn(&ModelSummary) -> f64| LineChart {
-        title: format!("{title}: {dataset}"),
-        x_label: "bits, and bit operations of a forward pass".into(),
-        y_label: label.into(),
-        low: true,
-        x_names: places.iter().map(|(cost, bits)| format!("{bits}: {}", short(*cost))).collect(),
-        series: lines(&all, &places, value),
-        ..LineChart::default()
+    let panel = |title: &str, label: &str, quantity: Quantity, value: &dyn Fn(&ModelSummary) -> Option<Interval>| {
+        // Rows of which nothing is known are left out, as that of the float models where others are compared with them.
+        let has_dot = |place: &Place| dots(&all, std::slice::from_ref(place), value).iter().any(|dots| dots.values[0].is_some());
+        let places: Vec<Place> = places.iter().filter(|place| has_dot(place)).cloned().collect();
+        let dots = dots(&all, &places, value).into_iter().filter(|dots| dots.values.iter().any(Option::is_some));
+        DotChart {
+            title: format!("{title}: {dataset}"),
+            note: String::new(),
+            label: label.into(),
+            quantity,
+            names: places.iter().map(|(Reverse(cost), bits)| format!("{bits}: {} bit operations", short(*cost))).collect(),
+            dots: dots.collect(),
+        }
+    };
+    let scaled = |interval: Interval, factor: f64| Interval {
+        mean: factor * interval.mean,
+        low: factor * interval.low,
+        high: factor * interval.high,
     };
     let charts = ChartStack(vec![
-        panel("Accuracy", "test accuracy, %", &|model| 100.0 * model.accuracy.mean),
-        panel("Faithfulness", "points below random", &|model| {
-            100.0 * model.method(method).map_or(f64::NAN, |map| model.random_area - map.drop_area.mean)
+        panel("Accuracy", "test accuracy, %", Quantity::Percent, &|model| Some(scaled(model.accuracy, 100.0))),
+        panel("Faithfulness", "percentage points below random order, higher is better", Quantity::WithZero, &|model| {
+            Some(scaled(model.method(method)?.below_random, 100.0))
         }),
-        panel("Alignment", "rank correlation", &|model| match model.variant.is_float() {
-            true => 1.0,
-            false => model.method(method).map_or(f64::NAN, |map| map.spearman.mean),
+        panel("Alignment", "rank correlation of the maps with the control's, −1 to 1", Quantity::Correlation, &|model| {
+            // The float models are what the others are compared with.
+            if model.variant.is_float() { None } else { Some(model.method(method)?.spearman) }
         }),
     ]);
     let caption = format!(
-        "What the models reach against what they cost. Faithfulness: by how many points removing features in the order of the {method} map lowers \
+        "What the models reach against what they cost: a row a bit width, with the bit operations of a forward pass of one image (multiply-accumulates \
+         times the bits of both factors). Faithfulness: by how many points removing features in the order of the {method} map lowers \
          the accuracy more than random order does, on average over the curve. Alignment: rank correlation of the {method} maps with those of the \
-         model that each is compared with, at the place float: {}. PTQ: the float model quantized without training.",
+         model that each is compared with: {}. PTQ: the float model quantized without training. Bars: 95 % intervals, over seeds; of one seed over \
+         images (Wilson's for accuracy, the bootstrap for alignment).",
         match all.iter().any(|model| model.variant.stage == Stage::FloatContinued) {
             true => "for trained ones the float model that was trained on as long, for PTQ the float model",
             false => "the float model",
@@ -395,30 +423,43 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
     Ok(Figure { file, bytes: charts.to_svg()?.into_bytes(), caption })
 }
 
+/// Bit operations, the most first, and bits.
+type Place = (Reverse<u64>, String);
+
 /// `float`, or the widths as `(4,2)`.
 fn bits(variant: &Variant) -> String {
     if variant.is_float() { "float".into() } else { format!("({})", variant.bits) }
 }
 
-/// A line for every way to come to a quantized model, over the places of their bits.
-fn lines(models: &[&ModelSummary], places: &[(u64, String)], value: &dyn Fn(&ModelSummary) -> f64) -> Vec<Series> {
+/// Dots for every way to come to a model, in rows of their bits.
+fn dots(models: &[&ModelSummary], places: &[Place], value: &dyn Fn(&ModelSummary) -> Option<Interval>) -> Vec<Dots> {
     let mut series = Vec::new();
     for (sgt, training) in [(true, "SGT"), (false, "plain")] {
-        for (stage, kind) in [(Stage::QuantizationAware, "trained"), (Stage::PostTraining, "PTQ")] {
-            // A line begins with the model that those of its kind are compared with.
-            let own = || models.iter().filter(|model| model.variant.sgt == sgt);
-            let control = own().find(|model| model.variant.stage == stage).and_then(|model| model.compared_with.clone());
-            let of_kind = own()
-                .filter(|model| model.variant.stage == stage || Some(model.variant.label()) == control)
-                .collect::<Vec<_>>()
-                .into_iter();
-            let place = |model: &ModelSummary| {
-                places.iter().position(|(cost, own)| *cost == model.cost.bit_operations && *own == bits(&model.variant))
+        // A float model that is trained on is what the others start from.
+        let goes_on = models.iter().any(|model| model.variant.sgt == sgt && model.variant.stage == Stage::FloatContinued);
+        for (stages, kind) in [
+            (&[Stage::Float][..], if goes_on { "start" } else { "trained" }),
+            (&[Stage::FloatContinued, Stage::QuantizationAware], "trained"),
+            (&[Stage::PostTraining], "PTQ"),
+        ] {
+            let of_kind: Vec<&ModelSummary> = models
+                .iter()
+                .filter(|model| model.variant.sgt == sgt && stages.contains(&model.variant.stage))
+                .copied()
+                .collect();
+            let of_place = |place: &Place| {
+                let is_there = |model: &&&ModelSummary| place.0.0 == model.cost.bit_operations && place.1 == bits(&model.variant);
+                let interval = value(of_kind.iter().find(is_there)?)?;
+                Some((interval.mean, interval.low, interval.high))
             };
-            let mut points: Vec<(f64, f64)> = of_kind.filter_map(|model| Some((place(model)? as f64, value(model)))).collect();
-            points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            if points.len() > 1 {
-                series.push(Series { name: format!("{kind}, {training}"), points, ..Series::default() });
+            if of_kind.is_empty() {
+                continue;
+            }
+            let values: Vec<_> = places.iter().map(of_place).collect();
+            let name = format!("{kind}, {training}");
+            match series.iter_mut().find(|other: &&mut Dots| other.name == name) {
+                Some(other) => other.values.iter_mut().zip(values).for_each(|(own, value)| *own = own.or(value)),
+                None => series.push(Dots { name, values, style: Some(series.len()) }),
             }
         }
     }

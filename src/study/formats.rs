@@ -26,7 +26,7 @@ pub fn markdown(title: &str, intro: &[String], sections: &[Section], figures: &[
                     let (code, fence) = (plain_lines(code), fence(code));
                     write!(text, "\n{fence}sh\n{code}\n{fence}\n")
                 }
-                Block::Facts(facts) => {
+                Block::Facts(facts) | Block::Terms(facts) => {
                     text.push('\n');
                     facts
                         .iter()
@@ -88,16 +88,17 @@ pub fn csv(summary: &Summary) -> String {
         }
         line("", "weight-bytes", Interval::unknown(model.cost.weight_bytes as f64));
         line("random", "drop-area", Interval::unknown(model.random_area));
-        for (share, accuracy) in &model.random_drop {
-            line("random", &format!("drop:{share}"), Interval::unknown(*accuracy));
+        for (share, accuracy) in curve(&model.random_drop, &model.random_drop_band) {
+            line("random", &format!("drop:{share}"), accuracy);
         }
-        for (share, accuracy) in &model.random_retrained {
-            line("random", &format!("retrained:{share}"), Interval::unknown(*accuracy));
+        for (share, accuracy) in curve(&model.random_retrained, &model.random_retrained_band) {
+            line("random", &format!("retrained:{share}"), accuracy);
         }
         for (method, map) in &model.methods {
             let figures = [
                 ("drop-area", map.drop_area),
                 ("mean-drop", map.mean_drop),
+                ("below-random", map.below_random),
                 ("gini", map.gini),
                 ("entropy", map.entropy),
                 ("max-sensitivity", map.sensitivity),
@@ -109,18 +110,23 @@ pub fn csv(summary: &Summary) -> String {
             for (figure, value) in figures.into_iter().filter(|(_, value)| value.mean.is_finite()) {
                 line(method, figure, value);
             }
-            for (share, accuracy) in &map.drop {
-                line(method, &format!("drop:{share}"), Interval::unknown(*accuracy));
+            for (share, accuracy) in curve(&map.drop, &map.drop_band) {
+                line(method, &format!("drop:{share}"), accuracy);
             }
             for layer in &map.randomisation {
                 line(method, &format!("randomisation:{}", layer.layer), layer.spearman);
             }
-            for (share, accuracy) in &map.retrained {
-                line(method, &format!("retrained:{share}"), Interval::unknown(*accuracy));
+            for (share, accuracy) in curve(&map.retrained, &map.retrained_band) {
+                line(method, &format!("retrained:{share}"), accuracy);
             }
         }
     }
     text
+}
+
+/// The points of a curve with their intervals.
+fn curve<'a>(points: &'a [(f64, f64)], band: &'a [(f64, f64, f64)]) -> impl Iterator<Item = (f64, Interval)> + 'a {
+    points.iter().zip(band).map(|(&(share, mean), &(_, low, high))| (share, Interval { mean, low, high }))
 }
 
 /// A field that may hold anything, on its line.

@@ -20,4 +20,5 @@ pub mod shard;
 pub mod statistics;
 pub mod summary;
 pub mod tables;
+mod terms;
 pub mod work;

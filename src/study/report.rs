@@ -13,7 +13,7 @@ use super::{
     preset::Preset,
     result::Collected,
     summary::Summary,
-    tables,
+    tables, terms,
 };
 use crate::{
     Error, Result,
@@ -50,7 +50,9 @@ pub fn write(root: &Path) -> Result<Summary> {
     }
     let mechanics = (plan.preset == Preset::Tiny).then(|| TINY.to_string());
     let intro: Vec<String> = mechanics.into_iter().chain([summary.scope.clone()]).chain(summary.findings.clone()).collect();
-    let sections = sections(&plan, &summary, &figures)?;
+    let mut sections = sections(&plan, &summary, &figures)?;
+    let words = terms::of_text(&intro.join(" "));
+    sections.insert(0, Section { title: "Terms used above".into(), blocks: vec![Block::Terms(words)] });
     let json = serde_json::to_string_pretty(&summary).map_err(|error| Error::Model(error.to_string()))?;
     write_atomically(&root.join(JSON_FILE), json.as_bytes())?;
     write_atomically(&root.join(CSV_FILE), formats::csv(&summary).as_bytes())?;
@@ -128,8 +130,10 @@ impl OfDataset<'_> {
              quantized without training.",
             |sgt| Some(tables::accuracy(summary, dataset, sgt)),
         ));
+        blocks.push(Block::Terms(terms::accuracy()));
         blocks.push(Block::Paragraph("Cost of a forward pass of one image:".into()));
         blocks.push(Block::Table(tables::cost(summary, dataset)));
+        blocks.push(Block::Terms(terms::cost()));
         blocks.extend(self.named("tradeoff.svg"));
         let training = self.training(method);
         if !training.is_empty() {
@@ -144,10 +148,11 @@ impl OfDataset<'_> {
         blocks.push(Block::Heading("Faithfulness (Fig. 3)".into()));
         blocks.extend(self.figure(&figures::drop_file(dataset, method)));
         let says = format!(
-            "mean accuracy over the accuracy-drop curves of {} images; the lower, the better the map names what the model uses.",
+            "mean accuracy (0 to 1) over the accuracy-drop curves of {} images; the lower, the better the map names what the model uses.",
             summary.drop_images
         );
         blocks.extend(self.tables(&says, |sgt| Some(tables::drop(summary, dataset, sgt))));
+        blocks.push(Block::Terms(terms::drop()));
         blocks.extend(self.retraining());
         blocks.push(Block::Heading(format!("Clarity, stability and alignment: {method}")));
         blocks.extend(self.map_tables(method));
@@ -188,8 +193,13 @@ impl OfDataset<'_> {
         let images = counted(summary.judged_images as usize, "test image");
         let says = format!("clarity and stability of the {method} maps of {images}, means with 95 % intervals{noises}.");
         let mut blocks = self.tables(&says, |sgt| Some(tables::maps(summary, dataset, sgt, method)));
+        blocks.push(Block::Terms(terms::maps()));
         let says = format!("alignment of the {method} maps with those of the control.");
-        blocks.extend(self.tables(&says, |sgt| tables::alignment(summary, dataset, sgt, method)));
+        let aligned = self.tables(&says, |sgt| tables::alignment(summary, dataset, sgt, method));
+        if !aligned.is_empty() {
+            blocks.extend(aligned);
+            blocks.push(Block::Terms(terms::alignment()));
+        }
         blocks
     }
 
@@ -203,6 +213,7 @@ impl OfDataset<'_> {
                 blocks.push(Block::Heading(format!("Remove and retrain: {method}")));
                 blocks.extend(self.figure(&figures::retraining_file(self.dataset, method)));
                 blocks.extend(tables);
+                blocks.push(Block::Terms(terms::retraining()));
             }
         }
         blocks
@@ -219,6 +230,7 @@ impl OfDataset<'_> {
         let mut blocks = vec![Block::Heading("Randomisation check".into())];
         blocks.extend(self.named("randomisation.svg"));
         blocks.extend(tables);
+        blocks.push(Block::Terms(terms::randomisation()));
         blocks
     }
 

@@ -13,7 +13,7 @@ use super::{
     statistics::{self, Difference},
 };
 use crate::{
-    judgement::{DropCurve, Interval, LayerAgreement},
+    judgement::{DropCurve, Interval, LayerAgreement, wilson_of_all},
     quant::QuantizerState,
 };
 
@@ -95,8 +95,12 @@ pub struct ModelSummary {
     pub random_area: f64,
     /// (share removed, mean accuracy) in random order.
     pub random_drop: Vec<(f64, f64)>,
+    /// Its interval, as [`MethodSummary::drop_band`].
+    pub random_drop_band: Vec<(f64, f64, f64)>,
     /// As [`MethodSummary::retrained`], in random order; of float models.
     pub random_retrained: Vec<(f64, f64)>,
+    /// Its interval, as [`MethodSummary::drop_band`].
+    pub random_retrained_band: Vec<(f64, f64, f64)>,
     /// By attribution method.
     pub methods: BTreeMap<String, MethodSummary>,
 }
@@ -117,12 +121,15 @@ pub enum IntervalOver {
 pub struct MethodSummary {
     /// (share removed, mean accuracy).
     pub drop: Vec<(f64, f64)>,
-    /// (share removed, least and largest accuracy over the seeds).
+    /// (share removed, low and high end of the accuracy): Wilson's 95 % interval for the images; of several seeds from the lowest of
+    /// their limits to the highest.
     pub drop_band: Vec<(f64, f64, f64)>,
     /// Mean accuracy over the curve.
     pub drop_area: Interval,
     /// Accuracy lost on average over the curve.
     pub mean_drop: Interval,
+    /// Mean accuracy over the curve of random order minus that over this one.
+    pub below_random: Interval,
     /// Sparseness.
     pub gini: Interval,
     /// Complexity, in nats.
@@ -149,6 +156,8 @@ pub struct MethodSummary {
     pub randomisation: Vec<LayerAgreement>,
     /// (share removed, mean accuracy of a network trained again without them).
     pub retrained: Vec<(f64, f64)>,
+    /// Its interval, as [`Self::drop_band`].
+    pub retrained_band: Vec<(f64, f64, f64)>,
     /// Mean accuracy over that curve.
     pub retrained_area: Interval,
 }
@@ -169,6 +178,9 @@ impl Summary {
             }
         }
         let main_method = plan.judgement.methods.first().cloned().unwrap_or_default();
+        // There may be fewer.
+        let images = collected.results.iter().map(|result| result.images).max().unwrap_or(0);
+        let drop_images = plan.judgement.drop_images.min(u32::try_from(images).unwrap_or(u32::MAX));
         let mut summary = Summary {
             preset: plan.preset,
             scope: String::new(),
@@ -176,8 +188,8 @@ impl Summary {
             versions: distinct(|result| &result.version),
             adapters: distinct(|result| &result.adapter),
             dates: collected.dates.clone(),
-            drop_images: plan.judgement.drop_images,
-            judged_images: plan.judgement.images.min(plan.judgement.drop_images),
+            drop_images,
+            judged_images: plan.judgement.images.min(drop_images),
             main_method,
             models: variants.iter().map(|variant| ModelSummary::new(plan, variant, &collected.results)).collect(),
             trainings: comparison::of_trainings(&variants, &collected.results),
@@ -240,12 +252,33 @@ fn mean_curve<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>) -> Vec<(f64, f
     (0..length).map(|point| (alike[0][point].0, mean(point))).collect()
 }
 
+/// The interval at every point of curves of `images` images each, a curve a seed.
+fn intervals<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>, images: u64) -> Vec<(f64, f64, f64)> {
+    let curves: Vec<_> = curves.filter(|curve| !curve.is_empty()).collect();
+    let of_point = |(point, &(share, _)): (usize, &(f64, f64))| {
+        let at: Vec<f64> = curves.iter().filter_map(|curve| curve.get(point)).map(|(_, accuracy)| *accuracy).collect();
+        let Interval { low, high, .. } = wilson_of_all(&at, images);
+        (share, low, high)
+    };
+    curves.first().map_or(Vec::new(), |first| first.iter().enumerate().map(of_point).collect())
+}
+
+/// Images that the curves of a model are over.
+#[derive(Clone, Copy)]
+struct CurveImages {
+    drop: u64,
+    retrained: u64,
+}
+
 impl ModelSummary {
     fn new(plan: &Plan, variant: &Variant, results: &[ModelResult]) -> ModelSummary {
         let own: Vec<&ModelResult> = results.iter().filter(|result| result.variant == *variant).collect();
         let compared_with = plan.control_of(variant);
         let control: Vec<&ModelResult> = results.iter().filter(|result| Some(&result.variant) == compared_with).collect();
         let first = own[0];
+        let asked = plan.judgement.retraining.as_ref().map_or(u64::MAX, |retraining| u64::from(retraining.images[1]));
+        let images =
+            CurveImages { drop: first.images.min(u64::from(plan.judgement.drop_images)), retrained: first.images.min(asked) };
         let values = |value: fn(&ModelResult) -> f64| own.iter().map(|result| value(result)).collect::<Vec<_>>();
         let random_drop = mean_curve(own.iter().map(|result| result.random_drop.as_slice()));
         let (shares, accuracies) = random_drop.iter().copied().unzip();
@@ -270,8 +303,10 @@ impl ModelSummary {
             quantizers: first.quantizers.clone(),
             random_area: DropCurve::new(shares, accuracies).area,
             random_drop,
+            random_drop_band: intervals(own.iter().map(|result| result.random_drop.as_slice()), images.drop),
             random_retrained: mean_curve(own.iter().map(|result| result.random_retrained.as_slice())),
-            methods: first.methods.keys().map(|name| (name.clone(), MethodSummary::new(name, &own, &control))).collect(),
+            random_retrained_band: intervals(own.iter().map(|result| result.random_retrained.as_slice()), images.retrained),
+            methods: first.methods.keys().map(|name| (name.clone(), MethodSummary::new(name, &own, &control, images))).collect(),
         }
     }
 
@@ -293,7 +328,7 @@ fn randomisation(results: &[&MethodResult]) -> Vec<LayerAgreement> {
 }
 
 impl MethodSummary {
-    fn new(name: &str, own: &[&ModelResult], control: &[&ModelResult]) -> MethodSummary {
+    fn new(name: &str, own: &[&ModelResult], control: &[&ModelResult], images: CurveImages) -> MethodSummary {
         let results: Vec<&MethodResult> = own.iter().filter_map(|result| result.methods.get(name)).collect();
         let per_image = |value: fn(&MethodResult) -> &Vec<f64>| {
             let values: Vec<&[f64]> = results.iter().map(|result| value(result).as_slice()).collect();
@@ -304,10 +339,14 @@ impl MethodSummary {
         let areas: Vec<f64> = results.iter().map(|result| result.drop_area).collect();
         let lost: Vec<f64> =
             results.iter().map(|result| result.drop.first().map_or(f64::NAN, |point| point.1) - result.drop_area).collect();
-        let band = |point: usize| {
-            let at = results.iter().filter_map(|result| result.drop.get(point)).map(|(_, accuracy)| *accuracy);
-            at.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
-        };
+        // An image at a time: what removing costs is compared on the same image.
+        let gains: Vec<Vec<f64>> = (own.iter())
+            .filter_map(|result| {
+                let areas = &result.methods.get(name)?.drop_areas;
+                Some(result.random_areas.iter().zip(areas).map(|(random, own)| random - own).collect())
+            })
+            .collect();
+        let gains: Vec<&[f64]> = gains.iter().map(Vec::as_slice).collect();
         let retrained: Vec<DropCurve> = results
             .iter()
             .filter(|result| !result.retrained.is_empty())
@@ -317,11 +356,7 @@ impl MethodSummary {
             })
             .collect();
         MethodSummary {
-            drop_band: if results.len() > 1 {
-                drop.iter().enumerate().map(|(point, &(share, _))| (share, band(point).0, band(point).1)).collect()
-            } else {
-                Vec::new()
-            },
+            drop_band: intervals(results.iter().map(|result| result.drop.as_slice()), images.drop),
             drop,
             drop_area: if results.iter().all(|result| result.drop_areas.is_empty()) {
                 statistics::over_seeds(&areas)
@@ -329,6 +364,7 @@ impl MethodSummary {
                 per_image(|result| &result.drop_areas)
             },
             mean_drop: statistics::over_seeds(&lost),
+            below_random: statistics::over_images(&gains),
             gini: per_image(|result| &result.gini),
             entropy: per_image(|result| &result.entropy),
             sensitivity: per_image(|result| &result.sensitivity),
@@ -343,6 +379,7 @@ impl MethodSummary {
             randomisation: randomisation(&results),
             retrained_area: statistics::over_seeds(&retrained.iter().map(|curve| curve.area).collect::<Vec<_>>()),
             retrained: mean_curve(results.iter().map(|result| result.retrained.as_slice())),
+            retrained_band: intervals(results.iter().map(|result| result.retrained.as_slice()), images.retrained),
         }
     }
 }

@@ -81,7 +81,7 @@ pub fn accuracy(summary: &Summary, dataset: &str, sgt: bool) -> Table {
         }),
         column("control", |model| model.compared_with.clone().unwrap_or(NOTHING.into())),
         column("points from control", |model| difference(model.accuracy_difference, 100.0, 2)),
-        column("loss", |model| number(model.loss.mean, 4)),
+        column("loss, nats ↓", |model| number(model.loss.mean, 4)),
         column("seeds", |model| model.seeds.len().to_string()),
     ];
     table(&models, columns)
@@ -120,11 +120,11 @@ pub fn maps(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Table 
     };
     let columns = vec![
         column("model", |model| model.variant.label()),
-        column("Gini ↑", of(|map| map.gini, 3)),
+        column("Gini ↑, 0–1", of(|map| map.gini, 3)),
         column("from control", test(|map| map.gini_difference, 3)),
-        column("entropy ↓", of(|map| map.entropy, 2)),
+        column("entropy ↓, nats", of(|map| map.entropy, 2)),
         column("from control", test(|map| map.entropy_difference, 2)),
-        column("max-sensitivity ↓", of(|map| map.sensitivity, 3)),
+        column("max-sensitivity ↓, from 0", of(|map| map.sensitivity, 3)),
         column("from control", test(|map| map.sensitivity_difference, 3)),
         column("faithfulness, points from control", |model| {
             model.method(method).map_or(NOTHING.into(), |map| difference(map.faithfulness_difference, 100.0, 1))
@@ -142,9 +142,9 @@ pub fn alignment(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> O
     let columns = vec![
         column("model", |model| model.variant.label()),
         column("with the maps of", |model| model.compared_with.clone().unwrap_or(NOTHING.into())),
-        column("Spearman", of(|map| map.spearman)),
-        column("structural similarity", of(|map| map.ssim)),
-        column("top-10 % overlap", of(|map| map.overlap)),
+        column("Spearman ↑, −1 to 1", of(|map| map.spearman)),
+        column("structural similarity ↑, −1 to 1", of(|map| map.ssim)),
+        column("top-10 % overlap ↑, 0–1", of(|map| map.overlap)),
     ];
     (!models.is_empty()).then(|| table(&models, columns))
 }

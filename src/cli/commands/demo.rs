@@ -15,13 +15,14 @@ use crate::{
     config::{PartialRunConfig, QuantizationOverrides, RunConfig},
     data::{self, Dataset},
     gpu::Gpu,
+    judgement::wilson,
     metrics::Cost,
     model::{MODEL_FILE, Model},
     post_training::distributions,
     quant::QuantizerState,
     report::{
         Block, ColorMap, DistributionChart, Grid, GridColumn, LineChart, QuantizerTrace, Report, ResultRow, Section, Series,
-        Table, quantizer_charts, result_table,
+        Table, quantizer_charts, result_table, result_terms,
     },
     saliency::{Attributions, DataOptions, ExplainedNetwork, Method, MethodOptions, explain_data},
     train::{Outcome, RunFolder, Start},
@@ -268,8 +269,8 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
             .collect(),
         ..LineChart::default()
     };
-    let loss = chart("Training loss (CE + λ·KL)", "loss", true, |line| line.loss);
-    let kl = chart("KL divergence between clean and masked predictions", "KL", true, |line| line.kl);
+    let loss = chart("Training loss (CE + λ·KL)", "loss, nats", true, |line| line.loss);
+    let kl = chart("KL divergence between clean and masked predictions", "KL divergence, nats", true, |line| line.kl);
     let quantized = trained.iter().enumerate().filter(|(_, one)| one.bits != "32");
     let traces: Vec<QuantizerTrace<'_>> = quantized.map(|(place, one)| trace(place, one, steps_before(one, trained))).collect();
     Ok(vec![
@@ -345,7 +346,12 @@ fn report(
     gpu: &Gpu,
     seconds: f64,
 ) -> Report {
-    let accuracy = |one: &Trained| format!("{} {:.1} %", one.title, 100.0 * one.outcome.evaluation.accuracy);
+    let accuracy = |one: &Trained| {
+        let evaluation = &one.outcome.evaluation;
+        let interval = wilson(evaluation.accuracy, evaluation.images);
+        let [mean, low, high] = [interval.mean, interval.low, interval.high].map(|share| 100.0 * share);
+        format!("{} {mean:.1} % ({low:.1}–{high:.1})", one.title)
+    };
     let svg = |name: &str| {
         figures
             .iter()
@@ -360,12 +366,15 @@ fn report(
             "Four models of the same small CNN were trained with Saliency Guided Training on {} handwritten digits. {NO_CONTROL}",
             dataset.train.len()
         ),
-        format!("Test accuracy on {images} images: {}.", trained.iter().map(accuracy).collect::<Vec<_>>().join(", ")),
+        format!(
+            "Test accuracy on {images} images, with Wilson's 95 % intervals for their number: {}.",
+            trained.iter().map(accuracy).collect::<Vec<_>>().join(", ")
+        ),
         "The paper's figures, beside ours in the table, are for the full data set and longer training.".into(),
     ];
     let histograms = trained.iter().filter_map(|one| one.histograms.clone());
     let sections = vec![
-        Section { title: "Accuracy and cost".into(), blocks: vec![Block::Table(table.clone())] },
+        Section { title: "Accuracy and cost".into(), blocks: vec![Block::Table(table.clone()), Block::Terms(result_terms())] },
         Section {
             title: "Saliency".into(),
             blocks: vec![

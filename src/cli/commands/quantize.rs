@@ -162,6 +162,22 @@ fn tensor_table(summary: &Summary<'_>) -> Table {
     Table::new(["tensor", "bits", "largest", "clipped at", "signal to noise"], rows)
 }
 
+/// What the columns of [`tensor_table`] mean.
+fn terms() -> Vec<(String, String)> {
+    let terms = [
+        (
+            "Largest",
+            "the largest magnitude of a weight, or of an activation on the calibration images, in the tensor's own units",
+        ),
+        ("Clipped at", "the magnitude that the outermost level stands for; what lies beyond it becomes that level"),
+        (
+            "Signal to noise",
+            "the power of the values over that of the quantization error, in decibels; higher is better, 6 dB more halve the error",
+        ),
+    ];
+    terms.map(|(term, meaning)| (term.to_string(), meaning.to_string())).into()
+}
+
 fn accuracies(summary: &Summary<'_>) -> String {
     format!(
         "test accuracy {:.2} % quantized, {:.2} % float ({} points) on {} images; loss {:.4} and {:.4}",
@@ -208,7 +224,7 @@ fn write_report(
             .chain(summary.warnings.iter().map(|said| format!("Warning: {said}.")))
             .collect(),
         sections: vec![
-            Section { title: "Clipping".into(), blocks: vec![Block::Table(tensor_table(summary))] },
+            Section { title: "Clipping".into(), blocks: vec![Block::Table(tensor_table(summary)), Block::Terms(terms())] },
             Section {
                 title: "Distributions".into(),
                 blocks: vec![Block::Svg { svg, caption: DistributionChart::CAPTION.into() }],

@@ -1,0 +1,132 @@
+//! What the terms of a report mean, for those who meet them the first time: a sentence each, with range, unit and which direction is good.
+
+use crate::judgement::Metric;
+
+/// Terms and their meanings.
+pub(super) type Terms = Vec<(String, String)>;
+
+fn terms(pairs: &[(&str, &str)]) -> Terms {
+    pairs.iter().map(|&(term, meaning)| (term.to_string(), meaning.to_string())).collect()
+}
+
+fn of_metrics(metrics: &[(&str, Metric)]) -> Terms {
+    metrics.iter().map(|(term, metric)| (term.to_string(), metric.explanation().to_string())).collect()
+}
+
+/// Of the table of accuracies.
+pub(super) fn accuracy() -> Terms {
+    terms(&[
+        ("Test accuracy", "the share of the test images that are classified correctly, 0 to 100 %; higher is better"),
+        ("Points from …", "the difference of two accuracies in percentage points; 0: the same"),
+        (
+            "p",
+            "how likely a difference as large as this is where there is none, 0 to 1; below 0.05 chance is an unlikely explanation",
+        ),
+        (
+            "Loss",
+            "the mean cross entropy of the test images in nats, from 0 up; lower is better; ln(classes) is guessing (2.30 for 10 classes)",
+        ),
+    ])
+}
+
+/// Of the table of costs.
+pub(super) fn cost() -> Terms {
+    terms(&[
+        ("Multiply-accumulates", "multiplications with an addition in a forward pass of one image"),
+        (
+            "Bit operations (BitOPs)",
+            "each multiply-accumulate times the bits of its weight and of its input (32 for float, 8 for the image): what it costs in \
+             hardware made for few bits; lower is cheaper",
+        ),
+        (
+            "FLOPs · bits/32",
+            "the paper's measure: two operations a multiply-accumulate, those of quantized convolutions times bits/32; lower is cheaper",
+        ),
+        ("Weights", "bytes of all weights, packed at their bits (1 kB = 1000 bytes)"),
+    ])
+}
+
+/// Of the tables of clarity and stability.
+pub(super) fn maps() -> Terms {
+    let mut all =
+        of_metrics(&[("Gini", Metric::Gini), ("Entropy", Metric::Entropy), ("Max-sensitivity", Metric::MaxSensitivity)]);
+    all.extend(faithfulness());
+    all
+}
+
+/// Of what removing the features of a map does.
+pub(super) fn faithfulness() -> Terms {
+    terms(&[(
+        "Faithfulness",
+        "by how many percentage points removing what the map names first lowers the accuracy below that with as many pixels removed at \
+         random, on average over the curve; higher is better, 0 is chance",
+    )])
+}
+
+/// Of the tables of alignment.
+pub(super) fn alignment() -> Terms {
+    of_metrics(&[
+        ("Spearman", Metric::Spearman),
+        ("Structural similarity", Metric::Ssim),
+        ("Top-10 % overlap", Metric::TopOverlap),
+    ])
+}
+
+/// Of the table of areas under the curves of accuracy.
+pub(super) fn drop() -> Terms {
+    terms(&[(
+        "Mean accuracy over the curve",
+        "the area under the curve of accuracies, 0 to 1, with 0 to 90 % of the pixels removed, the most salient first; lower than \
+         \"random\", where the order is chance, is better",
+    )])
+}
+
+/// Of the tables of ROAR.
+pub(super) fn retraining() -> Terms {
+    terms(&[(
+        "Accuracy after retraining",
+        "of a network that was trained and tested on images without the named share of pixels, 0 to 100 %; lower than with random \
+         pixels removed: the maps name what cannot be replaced by other pixels",
+    )])
+}
+
+/// Of the table of the randomisation check.
+pub(super) fn randomisation() -> Terms {
+    terms(&[
+        (
+            "Rank correlation",
+            "whether the map before and the one after put the pixels in the same order of |value|: 1 the same, 0 unrelated; nearer to 0 \
+             is better, the map then depends on what was learned",
+        ),
+        ("Zeros", "the share of the values of the trained model's maps that are exactly 0, 0 to 100 %"),
+    ])
+}
+
+/// What the sentences of `text` use, in words that they have.
+pub(super) fn of_text(text: &str) -> Terms {
+    let known: [(&str, Terms); 9] = [
+        ("accuracy", accuracy().into_iter().take(1).collect()),
+        ("points", terms(&[("Points", "percentage points: the difference of two percentages")])),
+        ("p ", accuracy().into_iter().skip(2).take(1).collect()),
+        ("bit operations", cost().into_iter().skip(1).take(1).collect()),
+        ("rank correlation", of_metrics(&[("Rank correlation", Metric::Spearman)])),
+        ("top-10 % overlap", of_metrics(&[("Top-10 % overlap", Metric::TopOverlap)])),
+        ("spread out", of_metrics(&[("Sparser, more spread out (Gini coefficient)", Metric::Gini)])),
+        ("stable", of_metrics(&[("More or less stable (max-sensitivity)", Metric::MaxSensitivity)])),
+        ("over the curves", drop()),
+    ];
+    known.into_iter().filter(|(word, _)| text.contains(word)).flat_map(|(_, terms)| terms).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_gets_the_terms_it_uses() {
+        let names = |text: &str| of_text(text).into_iter().map(|(term, _)| term).collect::<Vec<_>>();
+        assert_eq!(names("the accuracy differs (p < 0.001)"), ["Test accuracy", "p"]);
+        assert_eq!(names("a rank correlation of 0.3"), ["Rank correlation"]);
+        assert!(names("nothing").is_empty());
+    }
+}
