@@ -177,7 +177,7 @@ impl Plan {
     pub fn scale_warning(&self, datasets: &[Dataset]) -> Option<String> {
         let from_float = |run: &&PlannedRun| match run.variant.stage {
             Stage::Float | Stage::FloatContinued => false,
-            Stage::QuantizationAware => self.from_float(),
+            Stage::QuantizationAware => self.preset.from_float(),
             Stage::PostTraining => true,
         };
         self.runs.iter().filter(from_float).find_map(|run| {
