@@ -132,6 +132,70 @@ fn misspelt_arguments_get_a_suggestion() {
 }
 
 #[test]
+fn words_of_other_tools_get_what_is_here_instead() {
+    for (arguments, expected) in [
+        (&["train", "--device", "cuda"][..], "`--adapter`"),
+        (&["explain", "model", "--gpu", "0"], "`--adapter`"),
+        (&["train", "--learning_rate", "0.1"], "`--lr`"),
+        (&["train", "--wd", "0.1"], "`--weight-decay`"),
+        (&["train", "--optimizer", "rmsprop"], "`adam` is nearest"),
+        (&["train", "--optimizer", "Adam"], "`adam`"),
+        (&["train", "--schedule", "CosineAnnealingLR"], "`cosine`"),
+        (&["export", "model", "--format", "tflite"], "export `onnx` and convert"),
+        (&["export", "model", "--format", "torchscript"], "`safetensors`"),
+        (&["explain", "model", "--method", "saliency"], "it is called `gradient`"),
+        (&["explain", "model", "--method", "gradient,ig"], "it is called `integrated-gradients`"),
+        (&["explain", "model", "--method", "InputXGradient"], "`input-x-gradient`"),
+        (&["drop", "model", "--method", "gradcam"], "`grad-cam`"),
+        (&["evaluate", "model"], "`saliq eval`"),
+    ] {
+        let message = refused(arguments);
+        assert!(message.contains(expected) && !message.contains("similar"), "{arguments:?}: {message}");
+    }
+    for name in ["cifar10", "CIFAR-100", "kmnist"] {
+        let output = saliq(&["train", "--dataset", name]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(name) && error.contains("not built in; give a folder"), "{error}");
+    }
+    assert!(refused_file("seed = 1\noptimizer = \"rmsprop\"\n", &[]).contains("run.toml:2: optimizer: "));
+    assert!(refused_file("optimizer = \"rmsprop\"\n", &[]).contains("`adam` is nearest"));
+    assert!(refused_file("device = \"cuda\"\n", &[]).contains("`--adapter`"));
+}
+
+/// Whatever is wrong with a layer, the message names the file, the line and the layer.
+#[test]
+fn errors_in_layers_name_line_and_layer() {
+    let layers = |second: &str, third: &str| {
+        let first = "seed = 1\n\n[[network.layers]]\ntype = \"conv\"\nname = \"first\"\nout_channels = 2\nkernel = 3\n";
+        format!("{first}\n[[network.layers]]\n{second}\n\n[[network.layers]]\n{third}\n")
+    };
+    let (conv, linear) = (
+        "type = \"conv\"\nname = \"second\"\nout_channels = 2\nkernel = ",
+        "type = \"linear\"\nname = \"last\"\nout_features = ",
+    );
+    let (good_conv, good_linear) = (format!("{conv}3"), format!("{linear}10"));
+    for (second, third, line, expected) in [
+        (format!("{conv}\"big\""), good_linear.clone(), 13, ["layer 2 (`second`)", "big"]),
+        (format!("{conv}3\nstrid = 2"), good_linear.clone(), 14, ["layer 2 (`second`)", "strid"]),
+        (format!("{conv}99"), good_linear.clone(), 9, ["layer 2 (`second`)", "does not fit"]),
+        (good_conv.replace("second", "first"), good_linear.clone(), 9, ["layer 2 (`first`)", "taken by an earlier layer"]),
+        (good_conv.replace("second", "a/b"), good_linear.clone(), 9, ["layer 2 (`a/b`)", "letters, digits"]),
+        (good_conv.replace("\"conv\"", "\"Conv2d\""), good_linear.clone(), 9, ["layer 2 (`second`)", "Conv2d"]),
+        ("type = \"max-pool\"\nkernel = 16\nstride = 1".into(), good_linear.clone(), 9, ["layer 2: ", "at most 15"]),
+        ("type = \"dropout\"\nrate = 1.5".into(), good_linear, 9, ["layer 2: ", "not in [0, 1)"]),
+        (good_conv.clone(), "type = \"linear\"\nname = \"last\"".into(), 15, ["layer 3 (`last`)", "out_features"]),
+        (good_conv, format!("{linear}7"), 15, ["layer 3 (`last`)", "classes (10)"]),
+    ] {
+        let message = refused_file(&layers(&second, &third), &["--dataset", "mnist-mini", "--out", "/nowhere/out"]);
+        assert!(message.starts_with(&format!("run.toml:{line}: network: {}", expected[0])), "{message}");
+        assert!(message.contains(expected[1]), "{message}");
+    }
+    let inline = "[network]\nlayers = [\n  { type = \"conv\", name = \"a\", out-channels = 2, kernel = 3 },\n  { type = \"linear\", name = \"b\" },\n]\n";
+    assert!(refused_file(inline, &[]).starts_with("run.toml:4: network: layer 2 (`b`): "));
+}
+
+#[test]
 fn values_out_of_range_name_flag_value_and_range() {
     for (flag, value, expected) in [
         ("--mask-ratio", "1.5", "from 0 to 1"),

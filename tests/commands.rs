@@ -337,6 +337,140 @@ fn explain_pictures_of_ones_own() {
     assert!(refused(2, &[&arguments[..], &["--count", "2"]].concat()).contains("--count"));
 }
 
+/// Names with commas, ink on nothing, pictures with nothing to see: what is done is said, and the files are named in the result.
+#[test]
+fn explain_names_and_judges_pictures_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let ink = |color: u8| {
+        image::GrayAlphaImage::from_fn(28, 28, |x, _| image::LumaA(if (9..15).contains(&x) { [color, 255] } else { [0, 0] }))
+    };
+    ink(0).save(at("dark,ink.png")).unwrap();
+    ink(255).save(at("light.png")).unwrap();
+    ink(0).save(at("light.png,x.png")).unwrap();
+    image::GrayAlphaImage::new(28, 28).save(at("nothing.png")).unwrap();
+    image::GrayImage::from_pixel(28, 28, image::Luma([90])).save(at("flat.png")).unwrap();
+    image::GrayImage::from_fn(28, 28, |x, _| image::Luma([x as u8])).save(at("plain.png")).unwrap();
+    let explain = |lists: &[&str], flags: &[&str]| {
+        let mut command = support::saliq();
+        command.current_dir(folder.path()).args(["explain", text(trained()), "--out", "out"]).args(flags);
+        command.args(lists.iter().flat_map(|list| ["--image", list])).output().unwrap()
+    };
+    let output = explain(&["light.png,dark,ink.png", "plain.png", "light.png,x.png"], &[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let expected = [
+        "light.png: transparent pixels are black, as what is visible is light",
+        "dark,ink.png: transparent pixels are white, as what is visible is dark",
+        "light.png,x.png: transparent pixels are white, as what is visible is dark",
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+    let bytes = fs::read(at("out/attributions.safetensors")).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let names: Vec<String> = serde_json::from_str(&header.metadata().as_ref().unwrap()["image_files"]).unwrap();
+    assert_eq!(names, ["light.png", "dark,ink.png", "plain.png", "light.png,x.png"]);
+    let row = |image: usize, tensors: &Tensors| tensors.f32("images")[image * 784..image * 784 + 28].to_vec();
+    let (strokes, ground) = ((9..15), (15..28));
+    let file = Tensors::open(&at("out/attributions.safetensors"));
+    for (image, stroke) in [(0, 1.0), (1, 0.0), (3, 0.0)] {
+        let row = row(image, &file);
+        assert!(strokes.clone().all(|x| row[x] == stroke) && ground.clone().all(|x| row[x] == 1.0 - stroke), "{image}: {row:?}");
+    }
+    // No picture has a true class, so none is spoken of.
+    let grid = fs::read_to_string(at("out/grid.svg")).unwrap();
+    assert!(grid.contains("below each group") || grid.contains("Below each group"), "{grid}");
+    assert!(!grid.contains("true class") && !grid.contains("where it is wrong"));
+
+    let output = explain(&["dark,ink.png,nothing.png,flat.png"], &["--invert"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("warning: nothing.png: every pixel is transparent: nothing is visible"), "{said}");
+    assert!(said.contains("warning: flat.png: has a single colour at the model's 1×28×28: nothing is visible"), "{said}");
+    let row = row(0, &Tensors::open(&at("out/attributions.safetensors")));
+    assert!(strokes.clone().all(|x| row[x] == 1.0) && ground.clone().all(|x| row[x] == 0.0), "{row:?}");
+    let missing = support::failure(&explain(&["plain.png,no,such.png"], &["--quiet"]), 1);
+    assert!(missing.contains("plain.png,no,such.png") && missing.contains("`no`"), "{missing}");
+    let labelled = ["explain", text(trained()), "--count", "1", "--out", text(&at("labelled"))];
+    succeed(&labelled);
+    assert!(fs::read_to_string(at("labelled/grid.svg")).unwrap().contains("true class"));
+}
+
+/// A network of these layers, trained for a step on eight images of 5 × 5, and the data.
+fn tiny(folder: &Path, layers: &str) -> [PathBuf; 2] {
+    let [run, data, config] = ["run", "data", "tiny.toml"].map(|name| folder.join(name));
+    let split = Split { images: (0..200).map(|n| (n * 37 % 251) as u8).collect(), labels: (0..8).map(|n| n % 2).collect() };
+    write_folder(&data, Shape::new(1, 5, 5), &split, &split);
+    fs::write(&config, format!("sgt = false\nbatch-size = 8\nsteps = 1\n[network]\nlayers = [{layers}]\n")).unwrap();
+    succeed(&["train", "--config", text(&config), "--dataset", text(&data), "--out", text(&run), "--quiet"]);
+    [run, data]
+}
+
+/// A convolution as large as the image: Grad-CAM's formula gives every pixel the same value, here the logit without its bias (the weights of the
+/// map's only pixel are those of the linear layer).
+#[test]
+fn grad_cam_of_a_map_of_one_pixel_is_constant() {
+    let folder = tempfile::tempdir().unwrap();
+    let layers = "{ type = 'conv', name = 'c', out-channels = 5, kernel = 5 }, { type = 'linear', name = 'f', out-features = 2 }";
+    let [run, data] = tiny(folder.path(), layers);
+    let out = folder.path().join("out");
+    let methods = ["--method", "grad-cam,gradient,occlusion", "--count", "3", "--target", "1"];
+    succeed(&[&["explain", text(&run), "--dataset", text(&data), "--out", text(&out)], &methods[..]].concat());
+    let file = Tensors::open(&out.join("attributions.safetensors"));
+    let (maps, logits) = (file.f32("grad-cam"), file.f32("logits"));
+    let bias = Tensors::open(&run.join("model.safetensors")).f32("f.bias")[1];
+    for (map, logits) in maps.chunks_exact(25).zip(logits.chunks_exact(2)) {
+        assert!(map.iter().all(|value| (value - (logits[1] - bias)).abs() < 1e-5), "{map:?} {logits:?} {bias}");
+    }
+    assert_eq!((maps.len(), file.f32("gradient").len()), (75, 75));
+    let linear = ["--method", "grad-cam", "--layer", "f", "--count", "1"];
+    let message = refused(2, &[&["explain", text(&run), "--dataset", text(&data)], &linear[..]].concat());
+    assert_eq!(message, "--layer f: grad-cam needs a layer with planes (channels of rows and columns); layers with planes: c");
+}
+
+/// What a method cannot do is said, and does not keep the others from being done.
+#[test]
+fn a_method_that_cannot_be_done_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, data] = tiny(folder.path(), "{ type = 'linear', name = 'f', out-features = 2 }");
+    let out = folder.path().join("out");
+    let explain = |methods: &str| {
+        let arguments = ["explain", text(&run), "--dataset", text(&data), "--count", "2", "--out", text(&out), "--quiet"];
+        support::run(&[&arguments[..], &["--method", methods]].concat())
+    };
+    let none = "grad-cam looks at the last convolution, and the network has none: leave it out";
+    assert_eq!(support::failure(&explain("grad-cam"), 2), none);
+    assert!(!out.exists());
+    let output = explain("gradient,grad-cam,rise");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), error.trim_end()), (Some(1), &*format!("error: run: {none} (the other methods are done)")));
+    let file = Tensors::open(&out.join("attributions.safetensors"));
+    let names: Vec<String> = file.contents().into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["gradient", "images", "indices", "labels", "logits", "predictions", "rise"]);
+    let drop = ["drop", text(&run), "--dataset", text(&data), "--method", "gradient,grad-cam", "--out", text(&out)];
+    assert_eq!(refused(2, &drop), none);
+}
+
+/// Labels from 1 on, as EMNIST's letters have them, make a class that no image has.
+#[test]
+fn classes_without_images_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("letters");
+    let warning = |labels: &[u8]| {
+        let split = Split { images: vec![9; 4 * labels.len()], labels: labels.to_vec() };
+        write_folder(&data, Shape::new(1, 2, 2), &split, &split);
+        // Refused once the data are read, as 2 × 2 is too small for the network: no training is needed.
+        let out = folder.path().join("out");
+        let arguments = ["train", "--dataset", text(&data), "--out", text(&out)];
+        let output = support::run(&arguments);
+        String::from_utf8(output.stderr).unwrap().lines().find(|line| line.starts_with("warning: ")).map(String::from)
+    };
+    let letters: Vec<u8> = (1..=26).collect();
+    let said = warning(&letters).unwrap();
+    assert!(said.contains("letters: class 0 has no images") && said.contains("27 classes, 0 to 26"), "{said}");
+    assert!(warning(&[0, 2, 3, 7]).unwrap().contains("classes 1, 4-6 have no images"));
+    assert_eq!(warning(&[3, 1, 0, 2]), None);
+}
+
 #[test]
 fn explain_several_models() {
     let folder = tempfile::tempdir().unwrap();

@@ -149,12 +149,58 @@ fn every_truncation_and_extension_is_refused() {
         for length in 0..whole.len() {
             reason(parse_images(&whole[..length]));
         }
-        reason(parse_images(&[&whole[..], &[0]].concat()));
+        reason(parse_images(&[&whole[..], &[1]].concat()));
     }
+    reason(parse_images(&[&file[..], &[0]].concat()));
     assert!(reason(parse_images(&file[..20])).contains("declares 2 images of 2×3 (12 bytes), the file has 4"));
     assert!(reason(parse_images(&gzip(&[&file[..], &[0]].concat()))).contains("data after the 2 images"));
     assert!(reason(parse_images(&gzip(&file[..20]))).contains("the file has 4"));
     assert!(reason(parse_images(b"\x00\x00")).contains("ends within its IDX header"));
+}
+
+/// As gzip and Python's `gzip` read them: zeros behind a stream are padding, another stream goes on, anything else is an error.
+#[test]
+fn zeros_behind_a_gzip_stream_are_padding() {
+    let file = idx_file(&[2, 2, 3], &[7; 12]);
+    let (whole, halves) = (gzip(&file), [gzip(&file[..9]), gzip(&file[9..])]);
+    for padding in [1, 512, 70_000] {
+        let zeros = vec![0; padding];
+        for bytes in [[&whole[..], &zeros].concat(), [&halves[0][..], &zeros, &halves[1], &zeros].concat()] {
+            assert_eq!(parse_images(&bytes).unwrap().pixels, [7; 12], "{padding}");
+        }
+        let message = reason(parse_images(&[&whole[..], &zeros, b"<html>"].concat()));
+        assert!(message.contains("behind the end of the gzip stream"), "{message}");
+    }
+    let labels = idx_file(&[3], &[9, 0, 255]);
+    assert_eq!(parse_labels(&[&gzip(&labels)[..], &[0; 100]].concat()).unwrap(), [9, 0, 255]);
+}
+
+#[test]
+fn images_with_their_channels_last_are_not_taken_for_many_channels() {
+    let parse = |sizes: [u32; 4]| parse_images(&idx_file(&sizes, &vec![7; sizes.iter().product::<u32>() as usize]));
+    for sizes in [[2, 12, 12, 3], [1, 28, 28, 1], [2, 32, 20, 3], [1, 8, 8, 4], [1, 128, 128, 3]] {
+        let message = reason(parse(sizes));
+        let [_, height, width, channels] = sizes;
+        assert!(message.contains("channels-last") && message.contains("transpose(0, 3, 1, 2)"), "{message}");
+        assert!(message.contains(&format!("{channels} channels of {height}×{width}")), "{message}");
+    }
+    // What may be either is read as channels first: three channels of 12 × 3, six of 4 × 4, nine signals of 50.
+    for [count, channels, height, width] in [[2, 3, 12, 3], [1, 6, 4, 4], [2, 9, 50, 1], [2, 3, 20, 12], [1, 7, 5, 6]] {
+        let images = parse([count, channels, height, width]).unwrap();
+        assert_eq!((images.shape, images.count() as u32), (Shape::new(channels, height, width), count));
+    }
+}
+
+#[test]
+fn gaps_in_the_labels_are_known() {
+    let mut set = data::load("mnist-mini", None).unwrap();
+    assert!(set.empty_classes().is_empty());
+    set.classes = 12;
+    assert_eq!(set.empty_classes(), [10, 11]);
+    set.train.labels.retain(|&label| label != 0);
+    assert_eq!(set.empty_classes(), [10, 11], "class 0 is in the test set");
+    set.test.labels.retain(|&label| label != 0 && label != 5);
+    assert_eq!(set.empty_classes(), [0, 10, 11]);
 }
 
 #[test]

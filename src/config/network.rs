@@ -51,7 +51,7 @@ impl From<[u32; 3]> for Shape {
 
 /// One layer of a sequential network. Names of parameters follow PyTorch's (`conv1.weight`, `fc1.bias`, `act1.alpha`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields, expecting = "a table with `type` and the layer's settings")]
 pub enum LayerConfig {
     /// 2-D convolution (cross-correlation) with a square kernel and a bias.
     Conv {
@@ -248,7 +248,8 @@ impl NetworkConfig {
             Some(LayerConfig::Linear { out_features, .. }) if *out_features == self.classes && self.classes >= 2 => Ok(shapes),
             last => {
                 let classes = self.classes;
-                let reason = format!("the last layer must be a linear one with as many outputs as classes ({classes}), at least 2");
+                let reason =
+                    format!("the last layer must be a linear one with as many outputs as classes ({classes}), at least 2");
                 Err(match last {
                     Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer, reason),
                     None => Misfit::of_network(reason),

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
-    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NetworkOrigin, NormalizeSpec,
-    OnNonFinite, OptimizerKind, PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit,
+    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NetworkOrigin,
+    NormalizeSpec, OnNonFinite, OptimizerKind, PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit,
     WeightQuantizer,
     misfit::Misfit,
     pointers,
@@ -561,9 +561,9 @@ fn check_layer(layer: &toml::Spanned<DeValue<'_>>) -> Result<(), (usize, String)
         Some(read(toml::Spanned::new(layer.span(), DeValue::Table(table))).map_err(message))
     };
     let keys = layer.get_ref().as_table().into_iter().flat_map(|table| table.keys());
-    let wrong = keys.filter(|key| key.get_ref() != "type").find(|key| {
-        without(key.get_ref()).is_some_and(|result| result.err().is_none_or(|other| other != reason))
-    });
+    let wrong = keys
+        .filter(|key| key.get_ref() != "type")
+        .find(|key| without(key.get_ref()).is_some_and(|result| result.err().is_none_or(|other| other != reason)));
     Err((wrong.map_or(layer.span(), |key| key.span()).start, reason))
 }
 

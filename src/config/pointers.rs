@@ -3,7 +3,21 @@
 /// What is said of a flag of other tools.
 const FLAGS: &[(&[&str], &str)] = &[
     (
-        &["device", "devices", "gpu", "gpus", "cuda", "cpu", "mps", "accelerator", "backend", "no-cuda", "no-accel", "no-mps", "gpu-id"],
+        &[
+            "device",
+            "devices",
+            "gpu",
+            "gpus",
+            "cuda",
+            "cpu",
+            "mps",
+            "accelerator",
+            "backend",
+            "no-cuda",
+            "no-accel",
+            "no-mps",
+            "gpu-id",
+        ],
         "the adapter is chosen with `--adapter` (`saliq devices` lists them)",
     ),
     (&["learning-rate", "rate"], "it is called `--lr` here"),
@@ -11,14 +25,32 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["wd", "l2"], "it is called `--weight-decay` here"),
     (&["lr-schedule", "scheduler", "lr-scheduler", "lr-policy"], "it is called `--schedule` here"),
     (
-        &["quantize", "quantization", "quant", "qat", "nbits", "num-bits", "wbits", "abits", "w-bits", "a-bits", "precision-bits"],
+        &[
+            "quantize",
+            "quantization",
+            "quant",
+            "qat",
+            "nbits",
+            "num-bits",
+            "wbits",
+            "abits",
+            "w-bits",
+            "a-bits",
+            "precision-bits",
+        ],
         "the widths are set with `--bits`, such as `--bits 4,2` or `w4a2`; `saliq quantize` quantizes without training",
     ),
     (&["output-dir", "out-dir", "outdir", "save-dir", "log-dir", "save"], "it is called `--out` here"),
-    (&["data", "data-path", "root", "data-root"], "the data set is named with `--dataset`, where it is looked up with `--data-dir`"),
+    (
+        &["data", "data-path", "root", "data-root"],
+        "the data set is named with `--dataset`, where it is looked up with `--data-dir`",
+    ),
     (&["num-epochs", "n-epochs", "max-epochs"], "it is called `--epochs` here"),
     (&["max-steps", "iterations", "iters", "num-iterations"], "it is called `--steps` here"),
-    (&["model", "weights", "checkpoint", "ckpt", "pretrained", "load"], "a model is given as MODEL, without a flag; to `train`, with `--init`"),
+    (
+        &["model", "weights", "checkpoint", "ckpt", "pretrained", "load"],
+        "a model is given as MODEL, without a flag; to `train`, with `--init`",
+    ),
     (&["amp", "fp16", "half", "mixed-precision"], "it is `--precision f16` here"),
     (&["optim", "opt"], "it is called `--optimizer` here"),
     (&["nsamples", "n-samples", "num-samples"], "it is called `--samples` here"),
@@ -49,22 +81,58 @@ const VALUES: &[(&str, &[&str], &str)] = &[
         &["rmsprop", "adagrad", "nadam", "radam", "adamax", "lamb", "lion", "lbfgs"],
         "it is not built in; `adam` is nearest (there are sgd, momentum, adam, adamw, adadelta)",
     ),
-    ("optimizer", &["nesterov", "sgd-momentum", "momentum-sgd", "nag"], "it is `momentum`, for Nesterov's form with `--nesterov`"),
+    (
+        "optimizer",
+        &["nesterov", "sgd-momentum", "momentum-sgd", "nag"],
+        "it is `momentum`, for Nesterov's form with `--nesterov`",
+    ),
     ("schedule", &["cosine-annealing", "cosine-annealing-lr", "cosineannealinglr"], "it is called `cosine` here"),
     ("schedule", &["steplr", "multistep", "multisteplr"], "it is called `step` here"),
     ("schedule", &["onecycle", "onecyclelr"], "it is called `one-cycle` here"),
     ("schedule", &["none", "fixed"], "it is called `constant` here"),
-    ("schedule", &["plateau", "reducelronplateau", "exponential", "exponentiallr", "linear", "polynomial"], "it is not built in; `step` or `cosine` is nearest"),
-    ("format", &["tflite", "tensorflow-lite", "litert", "tensorflow", "tf", "keras", "h5"], "it is not written; export `onnx` and convert that file"),
-    ("format", &["coreml", "mlmodel", "openvino", "tensorrt", "trt", "ncnn", "tvm", "engine"], "it is not written; export `onnx`, which its own converter reads"),
+    (
+        "schedule",
+        &["plateau", "reducelronplateau", "exponential", "exponentiallr", "linear", "polynomial"],
+        "it is not built in; `step` or `cosine` is nearest",
+    ),
+    (
+        "format",
+        &["tflite", "tensorflow-lite", "litert", "tensorflow", "tf", "keras", "h5"],
+        "saliq does not write it; export `onnx` and convert that file",
+    ),
+    (
+        "format",
+        &["coreml", "mlmodel", "openvino", "tensorrt", "trt", "ncnn", "tvm", "engine"],
+        "saliq does not write it; export `onnx`, which its own converter reads",
+    ),
     ("format", &["onnxruntime", "ort"], "`onnx` is what ONNX Runtime reads"),
-    ("format", &["torchscript", "torch", "pytorch", "pt", "pth", "state-dict", "pickle"], "`safetensors` has PyTorch's names and shapes (docs/python.md)"),
+    (
+        "format",
+        &["torchscript", "torch", "pytorch", "pt", "pth", "state-dict", "pickle"],
+        "`safetensors` has PyTorch's names and shapes (docs/python.md)",
+    ),
     ("format", &["header", "c-header", "h", "cmsis", "cmsis-nn", "c99"], "it is called `c` here"),
-    ("format", &["int4", "int8", "gguf", "quantized"], "`packed` has weights at their bits; `onnx` and `c` are quantized where the model is"),
-    ("method", &["saliency", "saliency-map", "vanilla", "vanilla-gradient", "grad", "gradients", "backprop"], "it is called `gradient` here"),
-    ("method", &["ig", "integrated-gradient", "integrated-grad", "path-integrated-gradients"], "it is called `integrated-gradients` here"),
+    (
+        "format",
+        &["int4", "int8", "gguf", "quantized"],
+        "`packed` has weights at their bits; `onnx` and `c` are quantized where the model is",
+    ),
+    (
+        "method",
+        &["saliency", "saliency-map", "vanilla", "vanilla-gradient", "grad", "gradients", "backprop"],
+        "it is called `gradient` here",
+    ),
+    (
+        "method",
+        &["ig", "integrated-gradient", "integrated-grad", "path-integrated-gradients"],
+        "it is called `integrated-gradients` here",
+    ),
     ("method", &["cam", "layer-grad-cam", "layer-gradcam"], "it is called `grad-cam` here"),
-    ("method", &["gradient-x-input", "grad-x-input", "input-times-gradient", "ixg", "gxi"], "it is called `input-x-gradient` here"),
+    (
+        "method",
+        &["gradient-x-input", "grad-x-input", "input-times-gradient", "ixg", "gxi"],
+        "it is called `input-x-gradient` here",
+    ),
     ("method", &["guided-backpropagation", "gbp", "guided-bp"], "it is called `guided-backprop` here"),
     ("method", &["deeplift-rescale", "deep-lift-rescale"], "it is called `deeplift` here"),
     ("method", &["shap", "grad-shap", "deep-shap", "deep-lift-shap", "expected-gradients"], "`gradient-shap` is nearest"),
@@ -73,13 +141,40 @@ const VALUES: &[(&str, &[&str], &str)] = &[
     ("method", &["feature-ablation", "ablation", "feature-permutation"], "`occlusion` is nearest"),
     ("method", &["lime", "kernel-shap", "shapley-value-sampling", "anchors"], "it is not built in; `rise` is nearest"),
     ("method", &["deconvolution", "deconvnet", "deconv"], "it is not built in; `guided-backprop` is nearest"),
-    ("method", &["grad-cam++", "gradcampp", "grad-cam-plus-plus", "score-cam", "guided-grad-cam", "layer-cam", "xgrad-cam"], "it is not built in; `grad-cam` is nearest"),
-    ("method", &["relevance", "layer-wise-relevance-propagation", "lrp-epsilon", "epsilon-lrp", "lrp-z-plus"], "it is called `lrp` here, with `--lrp-rule`"),
-    ("dataset", &["fashion", "fmnist", "fashionmnist"], "it is called `fashion-mnist` here, its small built-in part `fashion-mini`"),
+    (
+        "method",
+        &["grad-cam++", "gradcampp", "grad-cam-plus-plus", "score-cam", "guided-grad-cam", "layer-cam", "xgrad-cam"],
+        "it is not built in; `grad-cam` is nearest",
+    ),
+    (
+        "method",
+        &["relevance", "layer-wise-relevance-propagation", "lrp-epsilon", "epsilon-lrp", "lrp-z-plus"],
+        "it is called `lrp` here, with `--lrp-rule`",
+    ),
+    (
+        "dataset",
+        &["fashion", "fmnist", "fashionmnist"],
+        "it is called `fashion-mnist` here, its small built-in part `fashion-mini`",
+    ),
     ("dataset", &["digits", "mini"], "`mnist-mini` is built in"),
     (
         "dataset",
-        &["cifar", "cifar10", "cifar100", "imagenet", "tiny-imagenet", "svhn", "stl10", "celeba", "kmnist", "emnist", "qmnist", "medmnist", "usps", "omniglot"],
+        &[
+            "cifar",
+            "cifar10",
+            "cifar100",
+            "imagenet",
+            "tiny-imagenet",
+            "svhn",
+            "stl10",
+            "celeba",
+            "kmnist",
+            "emnist",
+            "qmnist",
+            "medmnist",
+            "usps",
+            "omniglot",
+        ],
         "it is not built in; give a folder with its images and labels as four IDX files",
     ),
 ];
@@ -120,7 +215,10 @@ mod tests {
     #[test]
     fn spellings_do_not_matter() {
         assert_eq!(of_flag("--learning_rate"), of_flag("learning-rate"));
-        assert_eq!(of_value("method", "IntegratedGradients", ["integrated-gradients"]).as_deref(), Some("it is written `integrated-gradients` here"));
+        assert_eq!(
+            of_value("method", "IntegratedGradients", ["integrated-gradients"]).as_deref(),
+            Some("it is written `integrated-gradients` here")
+        );
         assert!(of_value("method", "IG", []).is_some_and(|said| said.contains("`integrated-gradients`")));
         assert!(of_value("dataset", "CIFAR-10", []).is_some_and(|said| said.contains("not built in")));
         assert_eq!(of_value("optimizer", "tflite", ["sgd"]), None);
@@ -129,8 +227,12 @@ mod tests {
 
     #[test]
     fn a_word_has_one_meaning() {
-        let lists = [FLAGS, COMMANDS].map(|list| list.iter().flat_map(|(words, _)| words.iter().map(|word| plainly(word))).collect::<Vec<_>>());
-        let values = VALUES.iter().flat_map(|(flag, words, _)| words.iter().map(move |word| format!("{flag} {}", plainly(word)))).collect();
+        let lists = [FLAGS, COMMANDS]
+            .map(|list| list.iter().flat_map(|(words, _)| words.iter().map(|word| plainly(word))).collect::<Vec<_>>());
+        let values = VALUES
+            .iter()
+            .flat_map(|(flag, words, _)| words.iter().map(move |word| format!("{flag} {}", plainly(word))))
+            .collect();
         for words in lists.into_iter().chain([values]) {
             let distinct: std::collections::HashSet<_> = words.iter().collect();
             assert_eq!(distinct.len(), words.len());

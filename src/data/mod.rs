@@ -260,9 +260,15 @@ fn load_folder(folder: &Path) -> Result<Dataset> {
 fn gaps(dataset: &Dataset) -> Option<String> {
     let empty = dataset.empty_classes();
     let (first, last) = (empty.first()?, dataset.classes - 1);
-    let have = if empty.len() == 1 { format!("class {first} has no images") } else { format!("classes {} have no images", ranges(&empty)) };
+    let have = if empty.len() == 1 {
+        format!("class {first} has no images")
+    } else {
+        format!("classes {} have no images", ranges(&empty))
+    };
     let classes = dataset.classes;
-    Some(format!("{have}; labels count from 0, so there are {classes} classes, 0 to {last}, and a network gets {classes} outputs"))
+    Some(format!(
+        "{have}; labels count from 0, so there are {classes} classes, 0 to {last}, and a network gets {classes} outputs"
+    ))
 }
 
 /// Ascending numbers as `0, 3, 5-9`, at most ten items.

@@ -257,14 +257,19 @@ mod tests {
     #[test]
     fn ink_stands_out_from_what_is_transparent() {
         let row = Shape::new(1, 1, 4);
-        let rgba = |ink: [u8; 4], alpha: u8| image::RgbaImage::from_fn(4, 1, |x, _| if x == 1 { Rgba(ink) } else { Rgba([0, 0, 0, alpha]) });
+        let rgba = |ink: [u8; 4], alpha: u8| {
+            image::RgbaImage::from_fn(4, 1, |x, _| if x == 1 { Rgba(ink) } else { Rgba([0, 0, 0, alpha]) })
+        };
         let grey_alpha = |ink: u8| image::GrayAlphaImage::from_fn(4, 1, |x, _| LumaA(if x == 1 { [ink, 255] } else { [ink, 0] }));
-        let deep = image::ImageBuffer::from_fn(4, 1, |x, _| Rgba(if x == 1 { [257u16 * 250, 257 * 250, 257 * 250, 65535] } else { [0u16; 4] }));
+        let deep = image::ImageBuffer::from_fn(4, 1, |x, _| {
+            Rgba(if x == 1 { [257u16 * 250, 257 * 250, 257 * 250, 65535] } else { [0u16; 4] })
+        });
         let palette = |ink: u8| {
             let (colors, transparency) = (chunk(*b"PLTE", &[ink, ink, ink, 7, 7, 7]), chunk(*b"tRNS", &[255, 0]));
             written_out(8, 3, &[colors, transparency], &[1, 0, 1, 1])
         };
-        let color_key = |ink: u8| written_out(8, 2, &[chunk(*b"tRNS", &[0, 9, 0, 9, 0, 9])], &[9, 9, 9, ink, ink, ink, 9, 9, 9, 9, 9, 9]);
+        let color_key =
+            |ink: u8| written_out(8, 2, &[chunk(*b"tRNS", &[0, 9, 0, 9, 0, 9])], &[9, 9, 9, ink, ink, ink, 9, 9, 9, 9, 9, 9]);
         let grey_key = |ink: u8| written_out(8, 0, &[chunk(*b"tRNS", &[0, 9])], &[9, ink, 9, 9]);
         let white = Some(Ground::White);
         let black = Some(Ground::Black);

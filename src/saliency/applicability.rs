@@ -33,13 +33,19 @@ pub(super) fn grad_cam_layer(network: &NetworkConfig, options: &MethodOptions) -
     let Some(name) = &options.layer else {
         let is_convolution = |index: &&usize| matches!(network.layers[**index], LayerConfig::Conv { .. });
         return planes.iter().rfind(is_convolution).copied().ok_or_else(|| {
-            let other = if planes.is_empty() { "leave it out".to_string() } else { format!("leave it out, or name a layer with --layer ({named})") };
+            let other = if planes.is_empty() {
+                "leave it out".to_string()
+            } else {
+                format!("leave it out, or name a layer with --layer ({named})")
+            };
             Error::Usage(format!("grad-cam looks at the last convolution, and the network has none: {other}"))
         });
     };
     match (0..network.layers.len()).find(|&index| label(index) == *name) {
         Some(index) if planes.contains(&index) => Ok(index),
-        Some(_) => Err(Error::Usage(format!("--layer {name}: grad-cam needs a layer with planes (channels of rows and columns); {named}"))),
+        Some(_) => Err(Error::Usage(format!(
+            "--layer {name}: grad-cam needs a layer with planes (channels of rows and columns); {named}"
+        ))),
         None => Err(Error::Usage(format!("--layer {name}: the network has no such layer; {named}"))),
     }
 }

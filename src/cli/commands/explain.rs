@@ -83,7 +83,12 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
         grid: args.out.join("grid.png"),
         attributions: files,
         images: explained[0].numbers.len(),
-        methods: args.method.iter().filter(|method| explained.iter().any(|one| one.methods.contains(method))).map(|method| method.name()).collect(),
+        methods: args
+            .method
+            .iter()
+            .filter(|method| explained.iter().any(|one| one.methods.contains(method)))
+            .map(|method| method.name())
+            .collect(),
     };
     output.result(&result, || {
         let files: Vec<_> = result.attributions.iter().map(|file| file.display().to_string()).collect();
@@ -182,8 +187,12 @@ fn remarks(name: &str, picture: &Picture, shape: crate::config::Shape) -> Vec<Re
         return remarks;
     }
     match picture.ground {
-        Some(Ground::White) => remarks.push(Remark::Note(format!("{name}: transparent pixels are white, as what is visible is dark"))),
-        Some(Ground::Black) => remarks.push(Remark::Note(format!("{name}: transparent pixels are black, as what is visible is light"))),
+        Some(Ground::White) => {
+            remarks.push(Remark::Note(format!("{name}: transparent pixels are white, as what is visible is dark")))
+        }
+        Some(Ground::Black) => {
+            remarks.push(Remark::Note(format!("{name}: transparent pixels are black, as what is visible is light")))
+        }
         None => {}
     }
     if picture.is_blank(shape) {
@@ -338,7 +347,8 @@ fn write_tensors(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<Vec<
         let classes = one.model.config.network.classes as usize;
         tensors.push(Tensor::f32("logits", &[count, classes], one.attributions.logits.clone()));
         let path = args.out.join(name);
-        let metadata = if one.files.is_empty() { Vec::new() } else { vec![(FILES_KEY, serde_json::json!(one.files).to_string())] };
+        let metadata =
+            if one.files.is_empty() { Vec::new() } else { vec![(FILES_KEY, serde_json::json!(one.files).to_string())] };
         TensorFile::write(&path, &tensors, &metadata)?;
         files.push(path);
     }

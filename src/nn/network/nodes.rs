@@ -161,7 +161,9 @@ impl<'a> NodeBuilder<'a> {
     fn max_pool(&mut self, kernel: u32, stride: u32, output: Shape) -> Result<NodeKind> {
         if kernel > MAX_POOL_KERNEL {
             let number = self.index + 1;
-            return Err(Error::Model(format!("layer {number}: pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}")));
+            return Err(Error::Model(format!(
+                "layer {number}: pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
+            )));
         }
         let choice = self.choice(output)?;
         if let Some(previous) = self.network.nodes.last_mut() {
