@@ -285,7 +285,7 @@ fn models_of_other_recipes_have_lines_of_their_own() {
             "--seed",
             seed,
         ];
-        succeed(&[&arguments, &["--steps", "2", "--batch-size", "8"], &bits[..], more].concat());
+        succeed(&[&arguments[..], &["--steps", "2", "--batch-size", "8"], &bits[..], more].concat());
         out
     };
     let models = [
