@@ -82,7 +82,7 @@ fn join_switch_values(arguments: impl Iterator<Item = OsString>) -> Vec<OsString
     for argument in arguments {
         let is_value = argument == "true" || argument == "false";
         match joined.last_mut() {
-            Some(last) if is_value && last == "--per-channel" => {
+            Some(last) if is_value && (last == "--per-channel" || last == "--all-layers") => {
                 last.push("=");
                 last.push(argument);
             }

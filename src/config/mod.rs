@@ -29,7 +29,7 @@ pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};
 pub use network::{BATCH_NORM_EPSILON, LayerConfig, NetworkConfig, Shape};
 pub use partial::{PartialNetwork, PartialRunConfig};
-pub use quantization::{QuantizationOverrides, expand_bits};
+pub use quantization::{QuantizationOverrides, expand_bits, spread_bits};
 pub use resolve::DatasetInfo;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{

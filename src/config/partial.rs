@@ -111,6 +111,11 @@ settings! {
         /// 4 bits, conv2 at 2, the fully connected layers in float.
         #[arg(value_name = "B1,B2")]
         bits: BitsList,
+        /// --bits N is that of every layer with weights, the fully connected ones too [default: false]
+        ///
+        /// The output of the last layer stays float. With a list of bits, whose values belong to layers already, it is refused.
+        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        all_layers: bool,
         /// Weight quantizer [default: sawb]
         ///
         /// dorefa's levels go from -1 to 1 whatever the scale of the weights is: it is for networks that are trained with it from the beginning.

@@ -10,6 +10,26 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Usage`] for a list longer than the network has layers.
 pub fn expand_bits(bits: &[LayerBits], network: &NetworkConfig) -> Result<Vec<LayerBits>> {
+    spread_bits(Some(bits), network, false)
+}
+
+/// As [`expand_bits`]; with `all_layers` (`--all-layers`) a single value applies to every layer with weights, the fully
+/// connected ones too.
+///
+/// # Errors
+/// [`Error::Usage`] for a list longer than the network has layers, and for `all_layers` with anything but one value.
+pub fn spread_bits(bits: Option<&[LayerBits]>, network: &NetworkConfig, all_layers: bool) -> Result<Vec<LayerBits>> {
+    let bits = match (bits, all_layers) {
+        (Some(list @ [_, _, ..]), true) => {
+            return Err(Error::Usage(format!(
+                "--all-layers: --bits {} is a list, whose values belong to layers in order; give --bits one value, or leave out --all-layers",
+                BitsList(list.to_vec())
+            )));
+        }
+        (None, true) => return Err(Error::Usage("--all-layers: says nothing without --bits N; add it".into())),
+        (None, false) => &[LayerBits::FLOAT],
+        (Some(list), _) => list,
+    };
     let layers = network.weight_layers();
     if bits.len() > layers.len() {
         let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
@@ -24,7 +44,7 @@ pub fn expand_bits(bits: &[LayerBits], network: &NetworkConfig) -> Result<Vec<La
     let convolutions = layers.iter().any(|layer| layer.convolution);
     let expanded = layers.iter().enumerate().map(|(position, layer)| {
         let mut bits = match bits {
-            [single] if layer.convolution || !convolutions => *single,
+            [single] if all_layers || layer.convolution || !convolutions => *single,
             [_] => LayerBits::FLOAT,
             list => list.get(position).copied().unwrap_or(LayerBits::FLOAT),
         };
@@ -178,6 +198,18 @@ pub struct QuantizationOverrides {
     /// Bits a layer to run the model with, such as `4,2`, `w4a2,w2a2` or `32` [default: the model's own]
     #[arg(long, value_name = "B1,B2", help_heading = "Network & quantization")]
     pub bits: Option<BitsList>,
+    /// --bits N is that of every layer with weights, the fully connected ones too [default: false]
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        // As for --per-channel.
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true,
+        help_heading = "Network & quantization"
+    )]
+    pub all_layers: Option<bool>,
     /// Weight quantizer [default: the model's own, else sawb]
     #[arg(long, value_name = "NAME", help_heading = "Network & quantization")]
     pub weight_quant: Option<WeightQuantizer>,
@@ -212,8 +244,9 @@ impl QuantizationOverrides {
             // What levels they are on says nothing of others.
             result.weights_are_levels = false;
         }
-        if let Some(BitsList(bits)) = &self.bits {
-            result.bits = expand_bits(bits, network)?;
+        let all_layers = self.all_layers.unwrap_or(false);
+        if self.bits.is_some() || all_layers {
+            result.bits = spread_bits(self.bits.as_ref().map(|list| &list.0[..]), network, all_layers)?;
         }
         result.weight_quant = self.weight_quant.unwrap_or(result.weight_quant);
         result.per_channel = self.per_channel.unwrap_or(result.per_channel);
@@ -281,6 +314,20 @@ mod tests {
         let packed = || QuantizationConfig { weights_are_levels: true, ..made("4,4", Dorefa) };
         assert_eq!(warning(packed(), packed()), None);
         assert_eq!(warning(made("4,4", Sawb), packed()), None);
+    }
+
+    #[test]
+    fn one_value_spreads_over_all_layers() {
+        let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
+        let spread = |text: Option<&str>| {
+            let bits = text.map(|text| LayerBits::parse_list(text).unwrap());
+            let spread = spread_bits(bits.as_deref(), &network, true);
+            spread.map_or_else(|error| error.to_string(), |bits| BitsList(bits).to_string())
+        };
+        assert_eq!(spread(Some("8")), "8,8,8,w8a32");
+        assert_eq!(spread(Some("w4a2")), "w4a2,w4a2,w4a2,w4a32");
+        assert!(spread(Some("8,4")).contains("give --bits one value"));
+        assert!(spread(None).contains("without --bits"));
     }
 
     #[test]

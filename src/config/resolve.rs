@@ -6,7 +6,7 @@ use super::{
     ActivationQuantizer, AugmentList, Betas, BitsList, DropoutRates, LayerBits, LayerConfig, MaskFill, MaskRank, NetworkConfig,
     Normalize, NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind, PartialNetwork, PartialRunConfig, QuantizationConfig,
     RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer, decimal,
-    quantization::expand_bits,
+    quantization::spread_bits,
 };
 use crate::{Error, Result, plain};
 
@@ -164,11 +164,10 @@ impl PartialRunConfig {
     }
 
     fn quantization_for(&self, network: &NetworkConfig) -> Result<QuantizationConfig> {
-        let float = [LayerBits::FLOAT];
         let act_quant = self.act_quant.unwrap_or(ActivationQuantizer::Pact);
         let learns_alpha = act_quant == ActivationQuantizer::Pact;
         let config = QuantizationConfig {
-            bits: expand_bits(self.bits.as_ref().map_or(&float, |list| &list.0), network)?,
+            bits: spread_bits(self.bits.as_ref().map(|list| &list.0[..]), network, self.all_layers.unwrap_or(false))?,
             weight_quant: self.weight_quant.unwrap_or(WeightQuantizer::Sawb),
             per_channel: self.per_channel.unwrap_or(false),
             pact: self.pact.unwrap_or(PactKind::Unsigned),
@@ -253,6 +252,8 @@ impl From<&RunConfig> for PartialRunConfig {
             augment: Some(AugmentList(run.augment.clone())),
             no_shuffle: Some(!run.shuffle),
             bits: Some(BitsList(run.quantization.bits.clone())).filter(|list| !list.0.is_empty()),
+            // The bits are a layer's each.
+            all_layers: None,
             weight_quant: Some(run.quantization.weight_quant),
             per_channel: Some(run.quantization.per_channel),
             act_quant: Some(run.quantization.act_quant),

@@ -183,28 +183,31 @@ static inline void @prefix@_pool(const @prefix@_step *step, const void *from, vo
     }
 }
 
+/* What step `index` makes of `from`; the last one makes scores. */
+static inline void *@prefix@_advance(uint32_t index, const void *from, @prefix@_workspace *workspace, float *scores) {
+    const @prefix@_step *step = @prefix@_steps + index;
+    uint32_t count = step->out_channels * step->out_height * step->out_width;
+    uint32_t words = step->to == @PREFIX@_FLOAT ? count : (count + 3) / 4;
+    void *to = workspace->values.bytes + (index % 2 == 0 ? 0 : 4 * (@ram_words@ - words));
+    if (index + 1 == @steps@) { to = scores; }
+    if (step->kind == @PREFIX@_POOL) {
+        @prefix@_pool(step, from, to);
+    } else if (step->kind == @PREFIX@_ACTIVATION) {
+        const float *scales = @prefix@_floats + step->scales;
+        for (uint32_t at = 0; at < count; at++) {
+            float x = @prefix@_value(from, at, step->from) * scales[0];
+            @prefix@_store(step, to, at, x + scales[1]);
+        }
+    } else {
+        @prefix@_sum(step, workspace, from, to);
+    }
+    return to;
+}
+
 /* The class scores of an image: the highest is the class. */
 static inline void @prefix@_scores(const uint8_t *pixels, @prefix@_workspace *workspace, float *scores) {
     const void *from = pixels;
-    for (uint32_t index = 0; index < @steps@; index++) {
-        const @prefix@_step *step = @prefix@_steps + index;
-        uint32_t count = step->out_channels * step->out_height * step->out_width;
-        uint32_t words = step->to == @PREFIX@_FLOAT ? count : (count + 3) / 4;
-        void *to = workspace->values.bytes + (index % 2 == 0 ? 0 : 4 * (@ram_words@ - words));
-        if (index + 1 == @steps@) { to = scores; }
-        if (step->kind == @PREFIX@_POOL) {
-            @prefix@_pool(step, from, to);
-        } else if (step->kind == @PREFIX@_ACTIVATION) {
-            const float *scales = @prefix@_floats + step->scales;
-            for (uint32_t at = 0; at < count; at++) {
-                float x = @prefix@_value(from, at, step->from) * scales[0];
-                @prefix@_store(step, to, at, x + scales[1]);
-            }
-        } else {
-            @prefix@_sum(step, workspace, from, to);
-        }
-        from = to;
-    }
+    for (uint32_t index = 0; index < @steps@; index++) { from = @prefix@_advance(index, from, workspace, scores); }
 }
 
 /* The class of an image, and its scores. Of equal scores the first class wins. */

@@ -6,6 +6,7 @@
 
 mod activation;
 mod c_header;
+mod c_program;
 mod integer;
 mod model;
 pub mod onnx;
@@ -16,8 +17,9 @@ mod weights;
 pub use crate::quant::{pack_codes, packed_bytes, unpack_codes};
 pub use activation::{ActivationGrid, DeployableActivation};
 pub use c_header::{CHeader, c_header, c_identifier};
+pub use c_program::{CFinding, CProgram};
 pub use integer::{Encoding, IntegerPlan, IntegerStep, Margin, StepOperation, StepWeights, WeightedStep};
 pub use model::{DeployableLayer, DeployableModel, DeployableWeights, Operation};
 pub use packed::packed_file;
-pub use verification::{TOLERANCE, UNDECIDED, Verification};
+pub use verification::{Finding, LayerVerification, TOLERANCE, UNDECIDED, Verification};
 pub use weights::{LevelGrid, WeightLevels};

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     Error, Result,
-    config::{LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape},
 };
 
 /// Bits of a pixel: the input of the first layer.
@@ -86,6 +86,8 @@ pub struct Cost {
     pub packed_file_bytes: Option<u64>,
     /// Bytes of the same model in float.
     pub float_bytes: u64,
+    /// Share of `packed_bytes` that layers with float weights take.
+    pub float_share: f64,
 }
 
 impl Cost {
@@ -135,6 +137,8 @@ impl Cost {
             });
         }
         let total = |count: fn(&LayerCost) -> u64| layers.iter().map(count).sum();
+        let packed: u64 = total(LayerCost::packed_bytes);
+        let float: u64 = layers.iter().filter(|layer| layer.weight_bits == 32).map(LayerCost::packed_bytes).sum();
         Ok(Cost {
             accounting: "executed",
             macs: total(|layer| layer.macs),
@@ -144,11 +148,49 @@ impl Cost {
             parameters: total(|layer| layer.parameters),
             weight_bytes: total(|layer| layer.weight_bytes),
             activation_bytes: total(|layer| layer.activation_bytes),
-            packed_bytes: total(|layer| layer.weight_bytes + layer.side_bytes),
+            packed_bytes: packed,
             packed_file_bytes: None,
             float_bytes: 4 * total(|layer| layer.parameters),
+            float_share: float as f64 / packed.max(1) as f64,
             layers,
         })
+    }
+
+    /// One line where some layers are quantized but float ones are most of the bytes: their share, and how to include them.
+    pub fn float_bulk(&self) -> Option<String> {
+        let (float, quantized): (Vec<_>, Vec<_>) = self.layers.iter().partition(|layer| layer.weight_bits == 32);
+        let widest = quantized.iter().map(|layer| layer.weight_bits).max()?;
+        if self.float_share <= 0.5 {
+            return None;
+        }
+        // A layer's width is that of its weights and of its activations: `8`, or `w8a32`.
+        let width = |weight: u32, activation: u32| LayerBits { weight, activation }.to_string();
+        let list: Vec<String> = self
+            .layers
+            .iter()
+            .map(|layer| match layer.weight_bits {
+                32 => width(widest, widest),
+                own => width(own, layer.activation_bits),
+            })
+            .collect();
+        let is_one = |width: &String| *width == list[0];
+        let all = if list.iter().all(is_one) { format!("--bits {} --all-layers, or --bits {}", list[0], list.join(",")) } else { format!("--bits {}", list.join(",")) };
+        let names: Vec<&str> = float.iter().map(|layer| layer.name.as_str()).collect();
+        Some(format!(
+            "{} {} in float: {:.1} % of the packed model's bytes; to include {}: {all}",
+            names.join(", "),
+            if names.len() == 1 { "is" } else { "are" },
+            // Not 100 where something is quantized.
+            (1000.0 * self.float_share).floor() / 10.0,
+            if names.len() == 1 { "it" } else { "them" },
+        ))
+    }
+}
+
+impl LayerCost {
+    /// Bytes in a packed model.
+    fn packed_bytes(&self) -> u64 {
+        self.weight_bytes + self.side_bytes
     }
 }
 

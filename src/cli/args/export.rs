@@ -32,7 +32,7 @@ pub enum ExportInput {
 Examples:
   saliq export runs/4-2 --format onnx --out model.onnx --verify 100   for ONNX Runtime; 100 test images through the file and through saliq
   saliq export runs/4-2 --format packed --out 4-2.safetensors         weights at their bits; `saliq eval 4-2.safetensors` runs it
-  saliq export runs/4-2 --format c --out digits.h                     `digits_classify(pixels, …)` for a microcontroller
+  saliq export runs/4-2 --format c --out digits.h --verify 100        `digits_classify(pixels, …)` for a microcontroller
   saliq export runs/bn --fold-batch-norm --out model.safetensors      batch norms folded, for PyTorch")]
 pub struct ExportArgs {
     /// Model: a .safetensors file (of saliq or PyTorch) or a run folder
@@ -51,7 +51,12 @@ pub struct ExportArgs {
     /// onnx: weights whose levels fit 4 bits take 4 bits instead of 8; needs operator set 21 (ONNX Runtime 1.19)
     #[arg(long, help_heading = "ONNX")]
     pub int4: bool,
-    /// Read the file back and run it, in f64, on the first N test images beside saliq's own network; fails where they differ
+    /// Read the file back and run it on the first N test images beside saliq's own network; where they differ it fails and
+    /// nothing is written
+    ///
+    /// Every layer of the file starts from saliq's own levels: a level that differs must be at the edge between two levels, where
+    /// the rounding of f32 decides, and logits agree to 1e-4 of the largest. onnx, packed and safetensors run in exact arithmetic
+    /// (f64); c is compiled by the host's C compiler (CC, else cc, gcc or clang; an error where there is none) and run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub verify: Option<u32>,
     /// Data set of --verify [default: the one it was trained on]

@@ -29,6 +29,7 @@ Into a folder go model.safetensors, histograms.svg (weights and activations befo
 
 Examples:
   saliq quantize runs/float --bits 8 --out runs/ptq-8
+  saliq quantize runs/float --bits 8 --all-layers --out runs/ptq-8-all
   saliq quantize runs/float --bits 4,4 --calibrate 1000 --per-channel --out runs/ptq-4
   saliq quantize runs/float --bits 2,2 --calibration percentile --percentile 99 --out ptq-2.safetensors
   saliq train --init runs/ptq-4 --bits 4,4 --weight-quant lsq --per-channel --epochs 2 --out runs/qat-4")]
@@ -39,6 +40,18 @@ pub struct QuantizeArgs {
     /// Bits a layer: one value for the convolutions, or a list for the layers in order, such as `4,2` or `w4a8`
     #[arg(long, value_name = "B1,B2", help_heading = "Quantization")]
     pub bits: BitsList,
+    /// --bits N is that of every layer with weights, the fully connected ones too; the last layer's output stays float
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_possible_values = true,
+        help_heading = "Quantization"
+    )]
+    pub all_layers: bool,
     /// Weight quantizer; lsq has the calibrated step, the others ranges of their own; dorefa does not keep the scale of the weights (warned of)
     #[arg(long, value_enum, value_name = "NAME", default_value = "lsq", help_heading = "Quantization")]
     pub weight_quant: WeightQuantizer,

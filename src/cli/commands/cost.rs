@@ -24,6 +24,7 @@ pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
     match args.accounting {
         Accounting::Executed => {
             let cost = Cost { packed_file_bytes, ..Cost::new(&network, &quantization)? };
+            super::note_float_bulk(&cost, &output);
             output.result(&cost, || describe(&cost))
         }
         Accounting::Paper => {

@@ -5,22 +5,21 @@ use serde::Serialize;
 
 use crate::{
     Error, Result,
-    batch::ResidentData,
     cli::{
         args::{ExportArgs, ExportFormat, ExportInput, GlobalArgs, Split},
         progress::Progress,
     },
     config::{LayerConfig, QuantizationOverrides},
-    data::Dataset,
     deploy::{
         DeployableModel, TOLERANCE, Verification, c_header, c_identifier,
-        onnx::{Interpreter, OnnxInput, OnnxOptions, onnx_model},
+        onnx::{OnnxInput, OnnxOptions, onnx_model},
         packed_file,
     },
     files::write_atomically,
-    gpu::Gpu,
+    integer::{Written, verify},
+    metrics::Cost,
     model::{METADATA_KEY, Model, TensorFile, fold_batch_norm},
-    saliency::{DataOptions, ExplainedNetwork, Method, explain_data},
+    report::thousands,
     train::RunFolder,
 };
 
@@ -29,6 +28,8 @@ use crate::{
 struct Exported {
     file: String,
     format: &'static str,
+    /// False where `--verify` failed: there is no such file then.
+    written: bool,
     bytes: u64,
     tensors: usize,
     parameters: u64,
@@ -57,37 +58,41 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     });
     let folded: Vec<String> = norms.collect();
     let model = if fold { fold_batch_norm(&original)? } else { original.clone() };
-    let mut verification = None;
     let mut memory = None;
-    let (format, tensors) = match args.format {
+    let prefix = c_identifier(&args.out.file_stem().unwrap_or_default().to_string_lossy());
+    let (format, tensors, bytes) = match args.format {
         ExportFormat::Safetensors => {
-            Model::save(&args.out, &model.config, &model.layout, &model.parameters)?;
-            ("safetensors", model.layout.parameters.len())
+            let tensors = Model::tensors(&model.layout, &model.parameters);
+            let bytes = TensorFile::to_bytes(&tensors, &[(METADATA_KEY, model.config.to_metadata())])?;
+            ("safetensors", tensors.len(), bytes)
         }
         ExportFormat::Packed => {
             let bytes = packed_file(&model)?;
-            write_atomically(&args.out, &bytes)?;
-            ("packed", TensorFile::parse(&args.out, &bytes)?.len())
+            ("packed", TensorFile::parse(&args.out, &bytes)?.len(), bytes)
         }
         ExportFormat::C => {
-            let stem = args.out.file_stem().unwrap_or_default().to_string_lossy();
-            let header = c_header(&DeployableModel::new(&model)?, &c_identifier(&stem))?;
-            write_atomically(&args.out, header.text.as_bytes())?;
+            let header = c_header(&DeployableModel::new(&model)?, &prefix)?;
             memory = Some((header.rom_bytes, header.ram_bytes));
-            ("c", model.layout.parameters.len())
+            ("c", model.layout.parameters.len(), header.text.into_bytes())
         }
         ExportFormat::Onnx => {
             let onnx = onnx_model(&DeployableModel::new(&model)?, &onnx_options(&model, args));
             let bytes = onnx.encode_to_vec();
-            write_atomically(&args.out, &bytes)?;
-            verification = args.verify.map(|count| verify_onnx(&original, &bytes, count, args, global)).transpose()?;
-            ("onnx", onnx.graph.map_or(0, |graph| graph.initializer.len()))
+            ("onnx", onnx.graph.map_or(0, |graph| graph.initializer.len()), bytes)
         }
     };
+    let verification = args.verify.map(|count| verify_file(&original, (&bytes, &prefix), count, args, global)).transpose()?;
+    let failure = verification.as_ref().and_then(Verification::failure);
+    // A file that is wrong is not left for a next step to pick up.
+    if failure.is_none() {
+        write_atomically(&args.out, &bytes)?;
+    }
+    super::note_float_bulk(&Cost::new(&model.config.network, &model.config.quantization)?, &global.output());
     let exported = Exported {
         file: args.out.display().to_string(),
         format,
-        bytes: std::fs::metadata(&args.out).map_err(Error::io("cannot read", &args.out))?.len(),
+        written: failure.is_none(),
+        bytes: bytes.len() as u64,
         tensors,
         parameters: model.config.network.parameter_count()?,
         folded,
@@ -95,24 +100,22 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
         rom_bytes: memory.map(|(rom, _)| rom),
         ram_bytes: memory.map(|(_, ram)| ram),
     };
-    global.output().result(&exported, || describe(&exported))?;
-    match &exported.verification {
-        Some(Verification { failed, images, .. }) if !failed.is_empty() => Err(Error::Model(format!(
-            "{}: differs from the model on {} of {images} images, first image {}; please report this",
-            exported.file,
-            failed.len(),
-            failed[0]
-        ))),
-        _ => Ok(()),
+    match failure {
+        None => global.output().result(&exported, || describe(&exported)),
+        Some(reason) => {
+            // The figures for a program; a person reads the error.
+            if global.json {
+                global.output().result(&exported, String::new)?;
+            }
+            Err(Error::Model(format!("{}: {reason}; it was not written; please report this", exported.file)))
+        }
     }
 }
 
 /// Refuses flags that the format has no use for.
 fn check(args: &ExportArgs) -> Result<()> {
     let is_onnx = args.format == ExportFormat::Onnx;
-    for (flag, given) in
-        [("--int4", args.int4), ("--input normalized", args.input != ExportInput::Image), ("--verify", args.verify.is_some())]
-    {
+    for (flag, given) in [("--int4", args.int4), ("--input normalized", args.input != ExportInput::Image)] {
         if given && !is_onnx {
             return Err(Error::Usage(format!("{flag} is for --format onnx")));
         }
@@ -138,14 +141,7 @@ fn onnx_options(model: &Model, args: &ExportArgs) -> OnnxOptions {
     if let Some(last) = epochs.last() {
         metadata.push(("test_accuracy".into(), last.test_accuracy.to_string()));
     }
-    OnnxOptions {
-        input: match args.input {
-            ExportInput::Image => OnnxInput::Image,
-            ExportInput::Normalized => OnnxInput::Normalized,
-        },
-        four_bits: args.int4,
-        metadata,
-    }
+    OnnxOptions { input: onnx_input(args), four_bits: args.int4, metadata }
 }
 
 fn describe(exported: &Exported) -> String {
@@ -153,22 +149,7 @@ fn describe(exported: &Exported) -> String {
         0 => String::new(),
         count => format!(", {count} batch norms folded"),
     };
-    let verified = exported.verification.as_ref().map_or_else(String::new, |verification| {
-        format!(
-            "\nverified: {} of {} predictions equal; logits within {:.1e} ({:.0e} is allowed){}",
-            verification.equal_predictions,
-            verification.images,
-            verification.largest_difference,
-            TOLERANCE,
-            match verification.undecided {
-                0 => String::new(),
-                count => format!(
-                    "; left out of this: {count} images with an activation on the border between two levels (with them: {:.1e})",
-                    verification.largest_difference_of_all
-                ),
-            }
-        )
-    });
+    let verified = exported.verification.as_ref().map_or_else(String::new, |verification| format!("\n{}", verified(verification)));
     let memory = exported.rom_bytes.zip(exported.ram_bytes);
     let memory = memory.map_or_else(String::new, |(rom, ram)| format!(", {rom} bytes of ROM, {ram} bytes of RAM"));
     format!(
@@ -180,39 +161,67 @@ fn describe(exported: &Exported) -> String {
     )
 }
 
-/// Runs the first `count` test images through the written file and through `model` on the GPU.
-fn verify_onnx(model: &Model, bytes: &[u8], count: u32, args: &ExportArgs, global: &GlobalArgs) -> Result<Verification> {
+/// What was compared, and how well it agrees: the share that was compared comes first.
+fn verified(verification: &Verification) -> String {
+    let Verification { images, compared, equal_predictions, levels, levels_different, .. } = verification;
+    let of_levels = match (levels, levels_different) {
+        (0, _) => String::new(),
+        (_, 0) => format!("; all {} levels equal", thousands(*levels)),
+        (_, different) => format!(
+            "; {} of {} levels differ, each at the edge between two levels, where the rounding of f32 decides ({} images)",
+            thousands(*different),
+            thousands(*levels),
+            verification.images_at_an_edge
+        ),
+    };
+    let alone = match verification.images_at_an_edge {
+        0 => String::new(),
+        _ => format!(" from equal levels, {:.1e} where the file runs on its own", verification.largest_difference_of_all),
+    };
+    format!(
+        "verified: {compared} of {images} images compared{of_levels}\n\
+         {equal_predictions} of {images} predictions equal; logits within {:.1e} ({TOLERANCE:.0e} is allowed){alone}",
+        verification.largest_difference
+    )
+}
+
+/// Runs the first `count` test images through the file of `bytes` and through `model` on the GPU. Names in a C header begin with `prefix`.
+fn verify_file(
+    model: &Model,
+    (bytes, prefix): (&[u8], &str),
+    count: u32,
+    args: &ExportArgs,
+    global: &GlobalArgs,
+) -> Result<Verification> {
+    model.require_alphas()?;
     let (dataset, _) = super::dataset_for(model, args.dataset.as_deref(), args.data_dir.as_deref(), None)?;
     let mut split = super::split_of(&dataset, Split::Test).clone();
     split.truncate(count as usize, dataset.shape);
-    let gpu = super::open_gpu(global)?;
-    let ours = logits(&gpu, model, &dataset, &split)?;
-    let interpreter = Interpreter::new(bytes)?;
-    let normalize = model.config.normalize;
-    let pixel = |&byte: &u8| match args.input {
-        ExportInput::Image => f64::from(byte) / 255.0,
-        ExportInput::Normalized => (f64::from(byte) / 255.0 - f64::from(normalize.mean)) / f64::from(normalize.deviation),
-    };
     let output = global.output();
-    let bar = Progress::items(&output, "verifying", split.len() as u64);
-    let (mut theirs, mut margins) = (Vec::new(), Vec::new());
-    for image in split.images.chunks_exact(dataset.shape.elements() as usize) {
-        let outcome = interpreter.run(&image.iter().map(pixel).collect::<Vec<_>>(), dataset.shape)?;
-        theirs.extend(outcome.logits);
-        margins.extend(outcome.margins);
-        bar.set(margins.len() as u64);
+    if split.len() < count as usize {
+        output.note(&format!("--verify {count}: {} has {} test images", dataset.name, split.len()));
     }
+    let header;
+    let written = match args.format {
+        ExportFormat::Onnx => Written::Onnx(bytes, onnx_input(args)),
+        ExportFormat::Safetensors | ExportFormat::Packed => Written::Model(bytes),
+        ExportFormat::C => {
+            header = String::from_utf8_lossy(bytes);
+            Written::C(&header, prefix)
+        }
+    };
+    let gpu = super::open_gpu(global)?;
+    let bar = Progress::items(&output, "verifying", split.len() as u64);
+    let mut progress = |done| bar.set(done);
+    let images = (&split, dataset.shape);
+    let verification = pollster::block_on(verify(&gpu, model, written, images, model.config.normalize, &mut progress))?;
     bar.finish();
-    Ok(Verification::new(model.config.network.classes as usize, &ours, &theirs, &margins))
+    Ok(verification)
 }
 
-/// The model's own logits, [images, classes].
-fn logits(gpu: &Gpu, model: &Model, dataset: &Dataset, split: &crate::data::Split) -> Result<Vec<f32>> {
-    let data = ResidentData::new(gpu, split, dataset.shape)?;
-    let parameters = gpu.upload("parameters", &model.parameters)?;
-    let network =
-        ExplainedNetwork { config: &model.config.network, quantization: &model.config.quantization, parameters: &parameters };
-    let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
-    let options = DataOptions { methods: vec![Method::Random], normalization, ..DataOptions::default() };
-    Ok(pollster::block_on(explain_data(gpu, network, &data, &options, &mut |_| {}))?.logits)
+fn onnx_input(args: &ExportArgs) -> OnnxInput {
+    match args.input {
+        ExportInput::Image => OnnxInput::Image,
+        ExportInput::Normalized => OnnxInput::Normalized,
+    }
 }

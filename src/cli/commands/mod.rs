@@ -29,6 +29,7 @@ use crate::{
     config::{Normalize, NormalizeSpec, PartialRunConfig, short_name},
     data::{self as datasets, Dataset},
     gpu::{DeviceProfile, Gpu, GpuOptions},
+    metrics::Cost,
     model::{MODEL_FILE, Model},
     pipelines::CachedGpu,
     train::RunFolder,
@@ -125,6 +126,13 @@ fn note_other_classes(model: &Model, source: &str, class_names: &[String], outpu
             "{path}: class {class} is {own} to the model, trained on {}, and {used} in {source}",
             model.config.dataset
         ));
+    }
+}
+
+/// Says so where layers in float are most of a quantized model's bytes.
+fn note_float_bulk(cost: &Cost, output: &Output) {
+    if let Some(bulk) = cost.float_bulk() {
+        output.note(&format!("note: {bulk}"));
     }
 }
 

@@ -12,10 +12,10 @@ use crate::{
         args::{GlobalArgs, QuantizeArgs},
         progress::Progress,
     },
-    config::{QuantizationConfig, QuantizationOverrides, expand_bits},
+    config::{QuantizationConfig, QuantizationOverrides, spread_bits},
     data::Dataset,
     gpu::Gpu,
-    metrics::{Evaluation, Evaluator},
+    metrics::{Cost, Evaluation, Evaluator},
     model::{MODEL_FILE, Model},
     nn::{Network, NetworkOptions},
     post_training::{CalibratedTensor, Calibration, PostTraining, distributions, quantize},
@@ -72,7 +72,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         )));
     }
     let quantization = QuantizationConfig {
-        bits: expand_bits(&args.bits.0, &float.config.network)?,
+        bits: spread_bits(Some(&args.bits.0), &float.config.network, args.all_layers)?,
         weight_quant: args.weight_quant,
         per_channel: args.per_channel,
         pact: args.pact,
@@ -131,6 +131,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         let shown = pollster::block_on(distributions(&gpu, &quantized, &data, normalization))?;
         write_report(args, &dataset.name, &summary, &shown, &gpu)?;
     }
+    super::note_float_bulk(&Cost::new(&quantized.config.network, &quantized.config.quantization)?, &output);
     output.result(&summary, || describe(&summary))
 }
 

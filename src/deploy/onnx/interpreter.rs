@@ -31,33 +31,33 @@ pub struct Outcome {
     pub margins: Vec<f64>,
 }
 
-fn bad(reason: impl std::fmt::Display) -> Error {
+pub(super) fn bad(reason: impl std::fmt::Display) -> Error {
     Error::Model(format!("ONNX graph: {reason}"))
 }
 
 impl Tensor {
-    fn real(&self) -> Result<&[f64]> {
+    pub(super) fn real(&self) -> Result<&[f64]> {
         match &self.elements {
             Elements::Real(values) => Ok(values),
             Elements::Whole(..) => Err(bad("integers where floats are needed")),
         }
     }
 
-    fn whole(&self) -> Result<(DataType, &[i64])> {
+    pub(super) fn whole(&self) -> Result<(DataType, &[i64])> {
         match &self.elements {
             Elements::Whole(data_type, values) => Ok((*data_type, values)),
             Elements::Real(_) => Err(bad("floats where integers are needed")),
         }
     }
 
-    fn scalar(&self) -> Result<f64> {
+    pub(super) fn scalar(&self) -> Result<f64> {
         match self.real()? {
             &[value] => Ok(value),
             _ => Err(bad("a tensor where a scalar is needed")),
         }
     }
 
-    fn image_shape(&self) -> Result<(usize, Shape)> {
+    pub(super) fn image_shape(&self) -> Result<(usize, Shape)> {
         match self.shape[..] {
             [images, channels, height, width] => Ok((images, Shape::new(channels as u32, height as u32, width as u32))),
             _ => Err(bad(format!("a shape of {:?} where images are needed", self.shape))),
@@ -123,7 +123,7 @@ impl Interpreter {
     }
 
     /// Lowest and highest level, counted from `zero`, of the value called `name`: of a clip behind it, or of its type.
-    fn level_range(&self, name: &String, zero: &Tensor) -> Result<(i64, i64)> {
+    pub(super) fn level_range(&self, name: &String, zero: &Tensor) -> Result<(i64, i64)> {
         let (data_type, zero) = zero.whole()?;
         let clip = self.nodes.iter().find(|node| node.op_type() == "Clip" && node.input.first() == Some(name));
         let end = |name: &String| self.constants.get(name).and_then(|end| end.whole().ok()?.1.first().copied());
@@ -142,11 +142,27 @@ impl Interpreter {
     /// # Errors
     /// [`Error::Model`] for an operator that saliq does not write, or shapes and types that do not fit each other.
     pub fn run(&self, images: &[f64], shape: Shape) -> Result<Outcome> {
+        let mut margins = vec![f64::INFINITY; images.len() / (shape.elements() as usize).max(1)];
+        let logits = self.walk(images, shape, &mut |node, inputs, _| {
+            if let ("QuantizeLinear", [x, scale, zero]) = (node.op_type(), inputs) {
+                narrow(&mut margins, x.real()?, scale.scalar()?, self.level_range(&node.output[0], zero)?);
+            }
+            Ok(())
+        })?;
+        Ok(Outcome { logits, margins })
+    }
+
+    /// The output for `images`. After every node `visit` is given it, its inputs and what it made, to look at or to replace.
+    pub(super) fn walk(
+        &self,
+        images: &[f64],
+        shape: Shape,
+        visit: &mut dyn FnMut(&NodeProto, &[&Tensor], &mut Tensor) -> Result<()>,
+    ) -> Result<Vec<f64>> {
         let count = images.len() / (shape.elements() as usize).max(1);
         let input_shape = vec![count, shape.channels as usize, shape.height as usize, shape.width as usize];
         let mut made = HashMap::new();
         made.insert(self.input.as_str(), Tensor { shape: input_shape, elements: Elements::Real(images.to_vec()) });
-        let mut margins = vec![f64::INFINITY; count];
         for node in &self.nodes {
             let [output] = &node.output[..] else { return Err(bad(format!("{} with several outputs", node.op_type()))) };
             let find = |name: &String| {
@@ -155,14 +171,17 @@ impl Interpreter {
                     .ok_or_else(|| bad(format!("{name} is used before it is made")))
             };
             let inputs = node.input.iter().map(find).collect::<Result<Vec<_>>>()?;
-            let result = apply(node, &inputs)?;
-            if let ("QuantizeLinear", [x, scale, zero]) = (node.op_type(), &inputs[..]) {
-                narrow(&mut margins, x.real()?, scale.scalar()?, self.level_range(output, zero)?);
-            }
+            let mut result = apply(node, &inputs)?;
+            visit(node, &inputs, &mut result)?;
             made.insert(output, result);
         }
         let logits = made.remove(self.output.as_str()).ok_or_else(|| bad("the output is not made"))?;
-        Ok(Outcome { logits: logits.real()?.to_vec(), margins })
+        Ok(logits.real()?.to_vec())
+    }
+
+    /// Name of the graph's input.
+    pub(super) fn input(&self) -> &str {
+        &self.input
     }
 }
 
@@ -178,7 +197,8 @@ fn narrow(margins: &mut [f64], x: &[f64], scale: f64, (lowest, highest): (i64, i
     }
 }
 
-fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
+/// What `node` makes of `inputs`.
+pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
     let mut attributes = Attributes { node, used: Vec::new() };
     let result = match (node.op_type(), inputs) {
         ("Sub", [x, y]) => x.with(x.real()?.iter().map(|x| Ok(x - y.scalar()?)).collect::<Result<_>>()?),

@@ -9,12 +9,14 @@
 //!
 //! The file asks for no newer operator set than it needs: 13, or 21 where it has constants of 4 or 16 bits.
 
+mod following;
 mod graph;
 mod interpreter;
 mod operators;
 pub mod schema;
 mod tensor;
 
+pub use following::{Followed, FollowedActivation};
 pub use graph::{OnnxInput, OnnxOptions, onnx_model};
 pub use interpreter::{Interpreter, Outcome};
 pub use tensor::{Elements, Tensor};

@@ -1,0 +1,152 @@
+//! A C header, compiled by the host's C compiler and run: what `saliq export --format c --verify` holds to the model.
+
+use std::{
+    io::{Seek, Write},
+    process::{Command, Stdio},
+};
+
+use super::{DeployableModel, Encoding, IntegerPlan};
+use crate::{Error, Result};
+
+/// Compilers that are tried where the environment variable `CC` names none.
+const COMPILERS: [&str; 3] = ["cc", "gcc", "clang"];
+
+/// A compiled header.
+pub struct CProgram {
+    /// Holds the program as long as it is used.
+    folder: tempfile::TempDir,
+    /// Bytes of an image.
+    pixels: usize,
+    /// Of every quantized activation: numbers an image, and whether levels are signed.
+    activations: Vec<(usize, bool)>,
+    classes: usize,
+}
+
+/// What the program made of an image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CFinding {
+    /// The levels that each quantized activation made of those given in front of it.
+    pub levels: Vec<Vec<i32>>,
+    /// The scores made of the last levels given.
+    pub scores: Vec<f64>,
+    /// The scores made of the image alone.
+    pub alone: Vec<f64>,
+    /// The class that the header's own function names.
+    pub class: usize,
+}
+
+const PROGRAM: &str = if cfg!(windows) { "program.exe" } else { "program" };
+
+fn failed(what: impl std::fmt::Display) -> Error {
+    Error::Model(format!("--verify: {what}"))
+}
+
+impl CProgram {
+    /// Compiles `header`, which was made of `model` with names that start with `prefix`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where there is no C compiler, or where it refuses the header.
+    pub fn compile(header: &str, prefix: &str, model: &DeployableModel) -> Result<CProgram> {
+        let plan = IntegerPlan::new(model, model.normalization);
+        let replaced = |step: &super::IntegerStep| match &step.to {
+            Encoding::Levels(grid) if step.activation.is_some() => Some((step.output.elements() as usize, grid.is_signed())),
+            _ => None,
+        };
+        let flags: Vec<&str> = plan.steps.iter().map(|step| if replaced(step).is_some() { "1" } else { "0" }).collect();
+        let folder = tempfile::Builder::new().prefix("saliq-").tempdir().map_err(|error| failed(format!("no temporary folder: {error}")))?;
+        let mut source = include_str!("c_program.c").to_string();
+        for (name, value) in [
+            ("file", "model.h".to_string()),
+            ("replaced", flags.join(", ")),
+            ("PREFIX", prefix.to_ascii_uppercase()),
+            ("prefix", prefix.to_string()),
+        ] {
+            source = source.replace(&format!("@{name}@"), &value);
+        }
+        for (name, text) in [("model.h", header), ("program.c", &source)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).map_err(Error::io("cannot write", &path))?;
+        }
+        let program = CProgram {
+            pixels: plan.input.elements() as usize,
+            activations: plan.steps.iter().filter_map(replaced).collect(),
+            classes: plan.classes as usize,
+            folder,
+        };
+        program.build()?;
+        Ok(program)
+    }
+
+    fn build(&self) -> Result<()> {
+        let named = std::env::var("CC").ok().filter(|named| !named.trim().is_empty());
+        let candidates = named.as_deref().map_or(COMPILERS.to_vec(), |named| vec![named]);
+        for compiler in candidates {
+            // As make has it: `CC` may hold arguments.
+            let mut words = compiler.split_whitespace();
+            let mut command = Command::new(words.next().unwrap_or_default());
+            command.args(words).args(["-std=c99", "-O2", "program.c", "-o", PROGRAM]).current_dir(self.folder.path());
+            match command.stdin(Stdio::null()).output() {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(format!("the C compiler {compiler} cannot be started: {error}"))),
+                Ok(output) if output.status.success() => return Ok(()),
+                Ok(output) => {
+                    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                    let first = said.lines().find(|line| line.contains("error")).or(said.lines().next()).unwrap_or_default();
+                    return Err(failed(format!("the C compiler {compiler} refuses the header: {}", first.trim())));
+                }
+            }
+        }
+        Err(failed(match named {
+            Some(named) => format!("there is no C compiler {named}, which the environment variable CC names; the header cannot be checked"),
+            None => format!(
+                "there is no C compiler ({}) to check the header with; install one, name one in the environment variable CC, or leave out --verify",
+                COMPILERS.join(", ")
+            ),
+        }))
+    }
+
+    /// Runs `images`, each with the levels that its quantized activations are to have.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the program fails or makes something else than numbers for every image.
+    pub fn run(&self, images: &[(&[u8], &[&[i32]])]) -> Result<Vec<CFinding>> {
+        let cannot = |error: std::io::Error| failed(format!("the compiled header cannot be run: {error}"));
+        let mut input = tempfile::tempfile_in(self.folder.path()).map_err(cannot)?;
+        let mut bytes = Vec::new();
+        for (image, levels) in images {
+            debug_assert_eq!(image.len(), self.pixels);
+            bytes.extend_from_slice(image);
+            bytes.extend(levels.iter().flat_map(|levels| levels.iter()).map(|&level| level as u8));
+        }
+        input.write_all(&bytes).and_then(|()| input.rewind()).map_err(cannot)?;
+        let mut command = Command::new(self.folder.path().join(PROGRAM));
+        let output = command.stdin(Stdio::from(input)).stderr(Stdio::null()).output().map_err(cannot)?;
+        if !output.status.success() {
+            return Err(failed(format!("the compiled header ends with {}", output.status)));
+        }
+        let levels: usize = self.activations.iter().map(|(count, _)| count).sum();
+        let size = levels + 8 * self.classes + size_of::<std::ffi::c_int>();
+        if output.stdout.len() != images.len() * size {
+            return Err(failed("the compiled header does not make the numbers that the model has"));
+        }
+        Ok(output.stdout.chunks_exact(size).map(|made| self.finding(made)).collect())
+    }
+
+    fn finding(&self, mut made: &[u8]) -> CFinding {
+        let mut take = |count: usize| {
+            let (first, rest) = made.split_at(count);
+            made = rest;
+            first
+        };
+        let level = |byte: &u8, signed: bool| if signed { i32::from(*byte as i8) } else { i32::from(*byte) };
+        let levels =
+            self.activations.iter().map(|&(count, signed)| take(count).iter().map(|byte| level(byte, signed)).collect()).collect();
+        let mut floats = || -> Vec<f64> {
+            let bytes = take(4 * self.classes);
+            bytes.as_chunks().0.iter().map(|&bytes| f64::from(f32::from_ne_bytes(bytes))).collect()
+        };
+        let (scores, alone) = (floats(), floats());
+        let class = take(size_of::<std::ffi::c_int>()).as_chunks().0.first().map_or(-1, |&bytes| i32::from_ne_bytes(bytes));
+        CFinding { levels, scores, alone, class: usize::try_from(class).unwrap_or(usize::MAX) }
+    }
+}
