@@ -18,6 +18,23 @@ fn the_papers_table_is_printed_exactly() {
     assert!(succeed(&["cost", "--bits", "4,2", "--accounting", "paper"]).contains("3,122,816"));
 }
 
+/// One value is that of the convolutions; what that leaves in float is said.
+#[test]
+fn float_layers_that_are_most_of_the_bytes_are_named() {
+    let told = |arguments: &[&str]| String::from_utf8(support::run(arguments).stderr).unwrap();
+    let said = told(&["cost", "--bits", "8"]);
+    assert!(said.contains("fc1, fc2 are in float: 99.5 %") && said.contains("--bits 8 --all-layers"), "{said}");
+    assert_eq!(told(&["cost", "--bits", "8", "--all-layers"]), "");
+    let widths = |arguments: &[&str]| -> Vec<u64> {
+        let cost = json(&[&["cost"], arguments].concat());
+        cost["layers"].as_array().unwrap().iter().map(|layer| layer["weight_bits"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(widths(&["--bits", "8", "--all-layers"]), [8; 4]);
+    assert_eq!(widths(&["--bits", "8", "--all-layers", "false"]), [8, 8, 32, 32]);
+    assert!(refused(2, &["cost", "--bits", "4,2", "--all-layers"]).contains("--bits 4,2 is a list"));
+    assert!(refused(2, &["cost", "--all-layers"]).contains("without --bits"));
+}
+
 #[test]
 fn a_model_a_run_folder_and_a_configuration_agree() {
     let folder = tempfile::tempdir().unwrap();

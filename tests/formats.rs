@@ -3,7 +3,7 @@
 mod common;
 mod support;
 
-use common::{Random, activation, conv, random_model};
+use common::{Random, activation, conv, gpu, random_model};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use prost::Message;
 use saliq::{
@@ -12,18 +12,19 @@ use saliq::{
         Shape, WeightQuantizer,
     },
     deploy::{
-        DeployableModel, UNDECIDED,
+        DeployableModel, UNDECIDED, Verification, c_header,
         onnx::{
             Interpreter, OnnxInput, OnnxOptions, onnx_model,
             schema::{DataType, ModelProto},
         },
         packed_file,
     },
+    integer::{Written, verify},
     metrics::Cost,
-    model::Model,
+    model::{METADATA_KEY, Model, TensorFile},
     reference::network::ReferenceNetwork,
 };
-use support::{Tensors, golden, json, refused, succeed, text};
+use support::{Tensors, golden, json, mini, refused, succeed, text};
 
 const INPUT: Shape = Shape::new(3, 11, 13);
 
@@ -383,26 +384,183 @@ fn packed_files_are_models() {
     assert_ne!(loss(&eval(&packed, &["--bits", "w2a4,w2a32"])), loss(&found));
 }
 
+/// A network for the built-in digits.
+fn digits() -> NetworkConfig {
+    let layers = vec![
+        conv("conv1", 4, [3, 2, 1]),
+        norm("bn1"),
+        activation("act1"),
+        LayerConfig::MaxPool { kernel: 2, stride: 2 },
+        conv("conv2", 6, [3, 2, 0]),
+        activation("act2"),
+        linear("fc1", 16),
+        activation("act3"),
+        linear("fc2", 10),
+    ];
+    NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers }
+}
+
+fn checked(model: &Model, written: Written) -> Verification {
+    let dataset = mini();
+    let mut split = dataset.test.clone();
+    split.truncate(10, dataset.shape);
+    let images = (&split, dataset.shape);
+    pollster::block_on(verify(gpu(), model, written, images, model.config.normalize, &mut |_| {})).unwrap()
+}
+
+/// All formats of `model`, checked against `original`.
+fn checked_in_every_format(original: &Model, model: &Model) -> Vec<(&'static str, Verification)> {
+    let header = c_header(&DeployableModel::new(model).unwrap(), "digits").unwrap();
+    let tensors = Model::tensors(&model.layout, &model.parameters);
+    let plain = TensorFile::to_bytes(&tensors, &[(METADATA_KEY, model.config.to_metadata())]).unwrap();
+    let onnx = |input| bytes(model, &OnnxOptions { input, four_bits: true, metadata: Vec::new() });
+    vec![
+        ("onnx", checked(original, Written::Onnx(&onnx(OnnxInput::Image), OnnxInput::Image))),
+        ("onnx, normalized", checked(original, Written::Onnx(&onnx(OnnxInput::Normalized), OnnxInput::Normalized))),
+        ("packed", checked(original, Written::Model(&packed_file(model).unwrap()))),
+        ("safetensors", checked(original, Written::Model(&plain))),
+        ("c", checked(original, Written::C(&header.text, "digits"))),
+    ]
+}
+
+/// Every quantizer, 8, 4 and 2 bits, float: no image is left out, and no right file fails.
 #[test]
-fn export_verifies_what_it_wrote() {
-    let folder = tempfile::tempdir().unwrap();
-    let (path, onnx) = (folder.path().join("model.safetensors"), folder.path().join("model.onnx"));
-    let layers = vec![conv("conv1", 4, [3, 2, 1]), activation("act1"), linear("fc1", 10)];
-    let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
-    for (bits, quantization) in [("32", QuantizationConfig::default()), ("w2a4,w4a32", QuantizationConfig::default())] {
-        let model = random_model(network.clone(), bits, quantization, 3);
-        Model::save(&path, &model.config, &model.layout, &model.parameters).unwrap();
-        let export = ["export", text(&path), "--format", "onnx", "--out", text(&onnx), "--verify", "12"];
-        let verification = &json(&export)["verification"];
-        assert_eq!((verification["images"].as_u64(), verification["equal_predictions"].as_u64()), (Some(12), Some(12)), "{bits}");
-        assert_eq!(verification["failed"].as_array().map(Vec::len), Some(0), "{bits}");
-        assert!(verification["largest_difference"].as_f64().unwrap() < 1e-5, "{verification}");
+fn right_files_pass_with_every_image_compared() {
+    use PactKind::{Signed, SignedAfterRelu, Unsigned};
+    use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
+    let cases = [
+        ("32", Sawb, Unsigned, false, 0),
+        ("8", Sawb, Unsigned, false, 2),
+        ("8,8,8,8", Symmetric, Signed, true, 3),
+        ("4,4,w32a4", Affine, SignedAfterRelu, true, 3),
+        ("2,2", Lsq, Unsigned, false, 2),
+        ("w32a8,8,w8a32,8", Dorefa, Unsigned, true, 2),
+        ("w1a3,w1a2,w1a8", Binary, Unsigned, false, 3),
+    ];
+    for (bits, weight_quant, pact, per_channel, quantized) in cases {
+        let quantization = QuantizationConfig { weight_quant, pact, per_channel, ..Default::default() };
+        let model = random_model(digits(), bits, quantization, 3);
+        for (format, verification) in checked_in_every_format(&model, &model) {
+            let what = format!("{bits} {weight_quant:?} {format}: {verification:?}");
+            assert_eq!(verification.failure(), None, "{what}");
+            assert_eq!((verification.images, verification.compared, verification.undecided), (10, 10, 0), "{what}");
+            assert_eq!(verification.layers.len(), quantized, "{what}");
+            assert!(verification.layers.iter().all(|layer| layer.levels > 0 && layer.near * 50 < layer.levels), "{what}");
+            assert!(verification.largest_difference < 1e-5, "{what}");
+        }
     }
-    let model = golden("table1");
-    let out = text(&onnx);
-    assert!(refused(2, &["export", text(&model), "--int4", "--out", out]).contains("--format onnx"));
-    assert!(refused(2, &["export", text(&model), "--verify", "3", "--out", out]).contains("--format onnx"));
-    assert!(refused(2, &["export", text(&model), "--format", "tflite", "--out", out]).contains("onnx"));
+}
+
+/// A file that is not the model's fails in every format, whichever number is wrong.
+#[test]
+fn wrong_files_fail_in_every_format() {
+    for (bits, pact) in
+        [("8", PactKind::Unsigned), ("4,4,4,4", PactKind::Signed), ("2,2", PactKind::Unsigned), ("32", PactKind::Unsigned)]
+    {
+        let model = random_model(digits(), bits, QuantizationConfig { pact, ..Default::default() }, 3);
+        let scaled = |name: &str, factor: f32| {
+            let mut wrong = model.clone();
+            let range = wrong.layout.find(name).unwrap_or_else(|| panic!("no {name}")).range();
+            wrong.parameters[range].iter_mut().for_each(|value| *value *= factor);
+            wrong
+        };
+        let mut normalized = model.clone();
+        normalized.config.normalize.mean += 0.02;
+        let mut swapped = model.clone();
+        for (name, size) in [("fc2.weight", 16), ("fc2.bias", 1)] {
+            let start = swapped.layout.find(name).unwrap().range().start;
+            for at in start..start + size {
+                swapped.parameters.swap(at, at + 3 * size);
+            }
+        }
+        let mut wrong = vec![
+            ("normalisation", normalized),
+            ("classes", swapped),
+            ("weights", scaled("conv2.weight", 1.02)),
+            ("batch norm", scaled("bn1.running_var", 1.05)),
+        ];
+        if bits != "32" {
+            wrong.push(("clipping", scaled("act1.alpha", 1.02)));
+        }
+        for (what, wrong) in wrong {
+            for (format, verification) in checked_in_every_format(&model, &wrong) {
+                // The graph that takes normalised pixels has no constants of the normalisation.
+                if (what, format) == ("normalisation", "onnx, normalized") {
+                    continue;
+                }
+                assert!(verification.failure().is_some(), "{bits} {what} {format}: {verification:?}");
+            }
+        }
+    }
+}
+
+/// One number of the bytes themselves.
+#[test]
+fn wrong_constants_of_a_graph_fail() {
+    let model = random_model(digits(), "8", QuantizationConfig::default(), 3);
+    let good = onnx_model(&DeployableModel::new(&model).unwrap(), &OnnxOptions::default());
+    for (name, factor) in [("deviation", 1.01), ("conv1.weight/scale", 1.01), ("act2/scale", 0.99), ("fc2.bias", 1.01)] {
+        let mut bad = good.clone();
+        let constants = &mut bad.graph.as_mut().unwrap().initializer;
+        let tensor = constants.iter_mut().find(|tensor| tensor.name() == name).unwrap_or_else(|| panic!("no {name}"));
+        let values = tensor.raw_data().as_chunks().0.iter().map(|&bytes| factor * f32::from_le_bytes(bytes));
+        tensor.raw_data = Some(values.flat_map(f32::to_le_bytes).collect());
+        let verification = checked(&model, Written::Onnx(&bad.encode_to_vec(), OnnxInput::Image));
+        assert!(verification.failure().is_some(), "{name}: {verification:?}");
+    }
+}
+
+/// The program: what it says, and that a file which cannot be verified, or is wrong, is not left behind.
+#[test]
+fn export_verifies_what_it_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join("model.safetensors"), folder.path().join("written.h"));
+    let model = random_model(digits(), "8", QuantizationConfig::default(), 3);
+    Model::save(&path, &model.config, &model.layout, &model.parameters).unwrap();
+    for format in ["onnx", "c", "packed", "safetensors"] {
+        let export = ["export", text(&path), "--format", format, "--out", text(&out), "--verify", "12"];
+        let said = json(&export);
+        let verification = &said["verification"];
+        assert_eq!(
+            (&verification["images"], &verification["compared"], &verification["undecided"]),
+            (&12.into(), &12.into(), &0.into())
+        );
+        assert_eq!(verification["failed"].as_array().map(Vec::len), Some(0), "{verification}");
+        assert_eq!(said["bytes"].as_u64(), Some(std::fs::metadata(&out).unwrap().len()));
+        std::fs::remove_file(&out).unwrap();
+    }
+    let said = succeed(&["export", text(&path), "--format", "c", "--out", text(&out), "--verify", "3"]);
+    assert!(said.contains("verified: 3 of 3 images compared"), "{said}");
+    std::fs::remove_file(&out).unwrap();
+    let export = ["export", text(&path), "--format", "c", "--out", text(&out), "--verify", "3"];
+    let without = support::saliq().args(export).env("CC", "no-such-compiler").output().unwrap();
+    let error = support::failure(&without, 1);
+    assert!(error.contains("no-such-compiler") && error.contains("CC"), "{error}");
+    assert!(!out.exists());
+
+    let table1 = golden("table1");
+    let out = text(&out);
+    assert!(refused(2, &["export", text(&table1), "--int4", "--out", out]).contains("--format onnx"));
+    assert!(refused(2, &["export", text(&table1), "--format", "tflite", "--out", out]).contains("onnx"));
+}
+
+/// A compiler that makes something else of the header than is written there.
+#[cfg(unix)]
+#[test]
+fn a_header_that_computes_something_else_is_not_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let [path, out, compiler] = ["model.safetensors", "written.h", "compiler"].map(|name| folder.path().join(name));
+    let model = random_model(digits(), "4,4", QuantizationConfig::default(), 3);
+    Model::save(&path, &model.config, &model.layout, &model.parameters).unwrap();
+    let script = "#!/bin/sh\nsed -i 's/ x = sum \\* scales\\[out\\];/ x = sum * scales[out] * 1.02f;/' model.h\nexec cc \"$@\"\n";
+    std::fs::write(&compiler, script).unwrap();
+    std::fs::set_permissions(&compiler, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let export = ["export", text(&path), "--format", "c", "--out", text(&out), "--verify", "3"];
+    let output = support::saliq().args(export).env("CC", &compiler).output().unwrap();
+    let error = support::failure(&output, 1);
+    assert!(error.contains("differ") && error.contains("was not written"), "{error}");
+    assert!(!out.exists());
 }
 
 /// docs/python.md names the tensors of the files, with their types and shapes, as they are. (`tests/python_recipe.py` runs its code.)

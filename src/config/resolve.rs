@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    ActivationQuantizer, AugmentList, Betas, BitsList, DropoutRates, LayerBits, LayerConfig, MaskFill, MaskRank, NetworkConfig,
-    Normalize, NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind, PartialNetwork, PartialRunConfig, QuantizationConfig,
-    RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer, decimal,
+    ActivationQuantizer, AugmentList, Betas, BitsList, DropoutRates, LayerConfig, MaskFill, MaskRank, NetworkConfig, Normalize,
+    NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind, PartialNetwork, PartialRunConfig, QuantizationConfig, RunConfig,
+    SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer, decimal,
     quantization::spread_bits,
 };
 use crate::{Error, Result, plain};
@@ -361,7 +361,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Cadence;
+    use crate::config::{Cadence, LayerBits};
 
     fn info(name: &str) -> DatasetInfo {
         DatasetInfo { name: name.into(), shape: Shape::new(1, 28, 28), classes: 10 }
@@ -369,6 +369,17 @@ mod tests {
 
     fn resolve(text: &str, dataset: &str) -> Result<RunConfig> {
         PartialRunConfig::parse(text, "test")?.resolve(&info(dataset))
+    }
+
+    #[test]
+    fn all_layers_are_written_as_their_bits() {
+        let run = resolve("bits = 8\nall-layers = true", "mnist").unwrap();
+        assert_eq!(BitsList(run.quantization.bits.clone()).to_string(), "8,8,8,w8a32");
+        let again = toml::to_string(&PartialRunConfig::from(&run)).unwrap();
+        assert_eq!(resolve(&again, "mnist").unwrap().quantization, run.quantization);
+        let error = |text| resolve(text, "mnist").unwrap_err().to_string();
+        assert!(error("bits = \"4,2\"\nall-layers = true").contains("--bits 4,2 is a list"));
+        assert!(error("all-layers = true").contains("without --bits"));
     }
 
     #[test]

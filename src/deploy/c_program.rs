@@ -53,7 +53,10 @@ impl CProgram {
             _ => None,
         };
         let flags: Vec<&str> = plan.steps.iter().map(|step| if replaced(step).is_some() { "1" } else { "0" }).collect();
-        let folder = tempfile::Builder::new().prefix("saliq-").tempdir().map_err(|error| failed(format!("no temporary folder: {error}")))?;
+        let folder = tempfile::Builder::new()
+            .prefix("saliq-")
+            .tempdir()
+            .map_err(|error| failed(format!("no temporary folder: {error}")))?;
         let mut source = include_str!("c_program.c").to_string();
         for (name, value) in [
             ("file", "model.h".to_string()),
@@ -97,7 +100,9 @@ impl CProgram {
             }
         }
         Err(failed(match named {
-            Some(named) => format!("there is no C compiler {named}, which the environment variable CC names; the header cannot be checked"),
+            Some(named) => {
+                format!("there is no C compiler {named}, which the environment variable CC names; the header cannot be checked")
+            }
             None => format!(
                 "there is no C compiler ({}) to check the header with; install one, name one in the environment variable CC, or leave out --verify",
                 COMPILERS.join(", ")
@@ -139,8 +144,11 @@ impl CProgram {
             first
         };
         let level = |byte: &u8, signed: bool| if signed { i32::from(*byte as i8) } else { i32::from(*byte) };
-        let levels =
-            self.activations.iter().map(|&(count, signed)| take(count).iter().map(|byte| level(byte, signed)).collect()).collect();
+        let levels = self
+            .activations
+            .iter()
+            .map(|&(count, signed)| take(count).iter().map(|byte| level(byte, signed)).collect())
+            .collect();
         let mut floats = || -> Vec<f64> {
             let bytes = take(4 * self.classes);
             bytes.as_chunks().0.iter().map(|&bytes| f64::from(f32::from_ne_bytes(bytes))).collect()

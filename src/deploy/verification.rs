@@ -119,7 +119,9 @@ impl Verification {
         let first = self.failed.first()?;
         let layer = self.layers.iter().find(|layer| layer.unexplained > 0).map_or_else(
             || format!("logits differ by up to {:.1e} of the largest", self.largest_difference),
-            |layer| format!("{}: {} of {} levels differ by more than rounding explains", layer.name, layer.unexplained, layer.levels),
+            |layer| {
+                format!("{}: {} of {} levels differ by more than rounding explains", layer.name, layer.unexplained, layer.levels)
+            },
         );
         Some(format!("differs from the model on {} of {images} images, first image {first}; {layer}", self.failed.len()))
     }
@@ -165,16 +167,23 @@ mod tests {
     use crate::deploy::onnx::FollowedActivation;
 
     fn of(logits: [f64; 2]) -> Finding {
-        Finding { exact: Followed { logits: logits.to_vec(), ..Followed::default() }, alone: logits.to_vec(), ..Finding::default() }
+        Finding {
+            exact: Followed { logits: logits.to_vec(), ..Followed::default() },
+            alone: logits.to_vec(),
+            ..Finding::default()
+        }
     }
 
     #[test]
     fn ties_are_no_failures() {
         let mut verification = Verification::default();
         assert!(verification.failure().is_some_and(|reason| reason.contains("none was compared")));
-        for (ours, theirs) in
-            [([1.0f32, 2.0], [1.0, 2.0]), ([5.0, 5.0001], [5.0001, 5.0]), ([4.0, 0.0], [4.001, 0.0]), ([1.0, f32::NAN], [1.0, 2.0])]
-        {
+        for (ours, theirs) in [
+            ([1.0f32, 2.0], [1.0, 2.0]),
+            ([5.0, 5.0001], [5.0001, 5.0]),
+            ([4.0, 0.0], [4.001, 0.0]),
+            ([1.0, f32::NAN], [1.0, 2.0]),
+        ] {
             verification.add(&[], &ours, &of(theirs));
         }
         assert_eq!((verification.images, verification.compared, verification.equal_predictions), (4, 4, 2));

@@ -75,9 +75,13 @@ impl Reader {
             let is_own = |(found, own): (&crate::deploy::onnx::FollowedActivation, &&[i32])| found.levels == **own;
             findings.push(match compiled.next() {
                 Some(made) => {
-                    let best = (1..made.alone.len()).fold(0, |best, class| if made.alone[class] > made.alone[best] { class } else { best });
+                    let best = (1..made.alone.len())
+                        .fold(0, |best, class| if made.alone[class] > made.alone[best] { class } else { best });
                     if made.class != best {
-                        return Err(Error::Model(format!("the C header names class {} where class {best} has the highest score", made.class)));
+                        return Err(Error::Model(format!(
+                            "the C header names class {} where class {best} has the highest score",
+                            made.class
+                        )));
                     }
                     Finding { exact, levels: Some(made.levels), logits: Some(made.scores), alone: made.alone }
                 }

@@ -159,22 +159,27 @@ impl Cost {
     /// One line where some layers are quantized but float ones are most of the bytes: their share, and how to include them.
     pub fn float_bulk(&self) -> Option<String> {
         let (float, quantized): (Vec<_>, Vec<_>) = self.layers.iter().partition(|layer| layer.weight_bits == 32);
-        let widest = quantized.iter().map(|layer| layer.weight_bits).max()?;
+        let model = quantized.iter().max_by_key(|layer| layer.weight_bits)?;
         if self.float_share <= 0.5 {
             return None;
         }
-        // A layer's width is that of its weights and of its activations: `8`, or `w8a32`.
-        let width = |weight: u32, activation: u32| LayerBits { weight, activation }.to_string();
-        let list: Vec<String> = self
-            .layers
-            .iter()
-            .map(|layer| match layer.weight_bits {
-                32 => width(widest, widest),
-                own => width(own, layer.activation_bits),
-            })
-            .collect();
+        let last = self.layers.len() - 1;
+        // The last layer's output is float, whatever is asked for.
+        let width = |(at, layer): (usize, &LayerCost)| match layer.weight_bits {
+            32 => LayerBits { weight: model.weight_bits, activation: model.activation_bits }.to_string(),
+            own if at == last && own == model.weight_bits => {
+                LayerBits { weight: own, activation: model.activation_bits }.to_string()
+            }
+            own if at == last => own.to_string(),
+            own => LayerBits { weight: own, activation: layer.activation_bits }.to_string(),
+        };
+        let list: Vec<String> = self.layers.iter().enumerate().map(width).collect();
         let is_one = |width: &String| *width == list[0];
-        let all = if list.iter().all(is_one) { format!("--bits {} --all-layers, or --bits {}", list[0], list.join(",")) } else { format!("--bits {}", list.join(",")) };
+        let all = if list.iter().all(is_one) {
+            format!("--bits {} --all-layers, or --bits {}", list[0], list.join(","))
+        } else {
+            format!("--bits {}", list.join(","))
+        };
         let names: Vec<&str> = float.iter().map(|layer| layer.name.as_str()).collect();
         Some(format!(
             "{} {} in float: {:.1} % of the packed model's bytes; to include {}: {all}",
@@ -279,6 +284,25 @@ mod tests {
     fn quantization(bits: &str) -> QuantizationConfig {
         let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &table_one()).unwrap();
         QuantizationConfig { bits, ..QuantizationConfig::default() }
+    }
+
+    #[test]
+    fn float_bulk_says_what_to_include() {
+        let bulk = |text: &str| {
+            let bits = expand_bits(&LayerBits::parse_list(text).unwrap(), &table_one()).unwrap();
+            let cost = Cost::new(&table_one(), &QuantizationConfig { bits, ..Default::default() }).unwrap();
+            (cost.float_share, cost.float_bulk().unwrap_or_default())
+        };
+        let (share, said) = bulk("8");
+        // fc1 and fc2 in float: 4·(9216·128 + 128 + 128·10 + 10), beside 9·32 + 288·64 bytes and what goes with them.
+        let float = f64::from(4 * (9216 * 128 + 128 + 1280 + 10));
+        let packed = float + f64::from(9 * 32 + 288 * 64 + 4 * (32 + 64) + 4 * 4);
+        assert!((share - float / packed).abs() < 1e-12, "{share}");
+        assert!(said.starts_with("fc1, fc2 are in float: 99.5 % of"), "{said}");
+        assert!(said.ends_with("--bits 8 --all-layers, or --bits 8,8,8,8"), "{said}");
+        assert!(bulk("4,2").1.ends_with("to include them: --bits 4,2,4,4"));
+        assert!(bulk("w4a2").1.ends_with("--bits w4a2 --all-layers, or --bits w4a2,w4a2,w4a2,w4a2"));
+        assert_eq!([bulk("32").1, bulk("8,8,8").1], [""; 2]);
     }
 
     #[test]

@@ -149,7 +149,8 @@ fn describe(exported: &Exported) -> String {
         0 => String::new(),
         count => format!(", {count} batch norms folded"),
     };
-    let verified = exported.verification.as_ref().map_or_else(String::new, |verification| format!("\n{}", verified(verification)));
+    let verified =
+        exported.verification.as_ref().map_or_else(String::new, |verification| format!("\n{}", verified(verification)));
     let memory = exported.rom_bytes.zip(exported.ram_bytes);
     let memory = memory.map_or_else(String::new, |(rom, ram)| format!(", {rom} bytes of ROM, {ram} bytes of RAM"));
     format!(

@@ -132,7 +132,7 @@ fn note_other_classes(model: &Model, source: &str, class_names: &[String], outpu
 /// Says so where layers in float are most of a quantized model's bytes.
 fn note_float_bulk(cost: &Cost, output: &Output) {
     if let Some(bulk) = cost.float_bulk() {
-        output.note(&format!("note: {bulk}"));
+        output.note(&bulk);
     }
 }
 

@@ -87,9 +87,7 @@ impl Interpreter {
                 let range = self.level_range(&node.output[0], zero)?;
                 let levels = judge(x.real()?, bound, scale.scalar()?, range);
                 let expected = own.get(followed.activations.len()).filter(|own| own.len() == levels.0.len());
-                let own = expected.ok_or_else(|| {
-                    bad(format!("{} makes levels that the model does not have", node.name()))
-                })?;
+                let own = expected.ok_or_else(|| bad(format!("{} makes levels that the model does not have", node.name())))?;
                 let (data_type, zero) = zero.whole()?;
                 let zero = zero.first().copied().unwrap_or(0);
                 let replaced = own.iter().map(|&level| i64::from(level) + zero).collect();
