@@ -24,6 +24,7 @@ is Σ FLOPs × bits / 32 over the convolutions plus the unscaled fully connected
 Examples:
   saliq cost runs/4-2                            a trained model
   saliq cost runs/float --bits w4a8,w2a4         the same network at other widths
+  saliq cost runs/float --bits 8 --all-layers    the fully connected layers too
   saliq cost network.toml --json                 a configuration, nothing trained yet
   saliq cost --bits 4,2 --accounting paper       3,122,816, as the paper prints it")]
 pub struct CostArgs {
