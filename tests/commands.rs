@@ -390,7 +390,8 @@ fn explain_names_and_judges_pictures_of_ones_own() {
     assert!(strokes.clone().all(|x| row[x] == 1.0) && ground.clone().all(|x| row[x] == 0.0), "{row:?}");
     let missing = support::failure(&explain(&["plain.png,no,such.png"], &["--quiet"]), 1);
     assert!(missing.contains("plain.png,no,such.png") && missing.contains("`no`"), "{missing}");
-    let labelled = ["explain", text(trained()), "--count", "1", "--out", text(&at("labelled"))];
+    let folder = at("labelled");
+    let labelled = ["explain", text(trained()), "--count", "1", "--out", text(&folder)];
     succeed(&labelled);
     assert!(fs::read_to_string(at("labelled/grid.svg")).unwrap().contains("true class"));
 }

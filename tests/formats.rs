@@ -1,6 +1,8 @@
 //! Files for other programs: ONNX against ONNX Runtime's logits and the f64 reference, packed files against what they were made of.
 
 mod common;
+#[path = "formats/elsewhere.rs"]
+mod elsewhere;
 mod support;
 
 use common::{Random, activation, conv, gpu, random_model};
@@ -109,7 +111,7 @@ fn onnx_files_compute_what_the_reference_network_does() {
         let model = random_model(network(), &bits, quantization, seed);
         let input = if normalized { OnnxInput::Normalized } else { OnnxInput::Image };
         let file = bytes(&model, &OnnxOptions { input, four_bits, metadata: Vec::new() });
-        let PixelNormalization { mean, deviation } = model.config.normalize;
+        let PixelNormalization { mean, deviation } = model.config.normalize.unwrap();
         let images = pixels(2, seed);
         let standard: Vec<f64> = images.iter().map(|pixel| (pixel - f64::from(mean)) / f64::from(deviation)).collect();
         let outcome = Interpreter::new(&file).unwrap().run(if normalized { &standard } else { &images }, INPUT).unwrap();
@@ -153,7 +155,7 @@ fn onnx_runtime_agrees_on_the_files_that_are_written() {
             "{name}: other bytes than ONNX Runtime saw; run make_onnx.py"
         );
 
-        let PixelNormalization { mean, deviation } = model.config.normalize;
+        let PixelNormalization { mean, deviation } = model.config.normalize.unwrap();
         let (mean, deviation) = if flags.contains(&"normalized") { (f64::from(mean), f64::from(deviation)) } else { (0.0, 1.0) };
         let given: Vec<f64> = input.iter().map(|pixel| (pixel - mean) / deviation).collect();
         let outcome = Interpreter::new(&golden).unwrap().run(&given, INPUT).unwrap();
@@ -405,7 +407,7 @@ fn checked(model: &Model, written: Written) -> Verification {
     let mut split = dataset.test.clone();
     split.truncate(10, dataset.shape);
     let images = (&split, dataset.shape);
-    pollster::block_on(verify(gpu(), model, written, images, model.config.normalize, &mut |_| {})).unwrap()
+    pollster::block_on(verify(gpu(), model, written, images, model.config.normalize.unwrap(), &mut |_| {})).unwrap()
 }
 
 /// All formats of `model`, checked against `original`.
@@ -467,7 +469,7 @@ fn wrong_files_fail_in_every_format() {
         // Few levels hide small changes.
         let factor = if bits == "2,2" { 1.5 } else { 1.02 };
         let mut normalized = model.clone();
-        normalized.config.normalize.mean += 0.02;
+        normalized.config.normalize.as_mut().unwrap().mean += 0.02;
         let mut swapped = model.clone();
         for (name, size) in [("fc2.weight", 16), ("fc2.bias", 1)] {
             let start = swapped.layout.find(name).unwrap().range().start;

@@ -65,7 +65,7 @@ fn model(name: &str) -> Model {
 }
 
 fn subject<'a>(model: &'a Model, images: &'a Split) -> Subject<'a> {
-    let normalize = model.config.normalize;
+    let normalize = model.config.normalize.unwrap();
     Subject { gpu: gpu(), model, images, normalization: (normalize.mean, normalize.deviation), batch_size: 24 }
 }
 

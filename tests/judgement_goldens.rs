@@ -52,8 +52,9 @@ fn model(tensors: &Tensors) -> Model {
     let config = ModelConfig {
         network,
         quantization,
-        normalize: PixelNormalization { mean: 0.4, deviation: 0.25 },
+        normalize: Some(PixelNormalization { mean: 0.4, deviation: 0.25 }),
         dataset: String::new(),
+        dataset_is_folder: false,
         class_names: Vec::new(),
         training: serde_json::Value::Null,
     };

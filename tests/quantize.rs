@@ -58,7 +58,7 @@ fn ranges_are_those_of_an_independent_computation() {
     let mut split = dataset.train.clone();
     split.truncate(IMAGES, MNIST);
     let resident = ResidentData::new(gpu(), &split, MNIST).unwrap();
-    let (mean, deviation) = (model.config.normalize.mean, model.config.normalize.deviation);
+    let (mean, deviation) = model.normalization().unwrap();
     for per_channel in [false, true] {
         let options = PostTraining {
             quantization: quantization(&model, "4,3", WeightQuantizer::Lsq, per_channel),

@@ -67,8 +67,8 @@ pub struct InferenceResult {
 /// # Errors
 /// Those of the device and of [`DeployableModel::new`].
 pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mut dyn FnMut(&str)) -> Result<InferenceResult> {
-    let config = &model.config;
-    let plan = IntegerPlan::new(&DeployableModel::new(model)?, config.normalize);
+    let deployable = DeployableModel::new(model)?;
+    let (config, plan) = (&model.config, IntegerPlan::new(&deployable, deployable.normalization));
     let layers = config.network.weight_layers().len();
     let plain = QuantizationConfig { bits: vec![LayerBits::FLOAT; layers], ..config.quantization.clone() };
     let mut points = Vec::new();

@@ -176,9 +176,10 @@ fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> 
 fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
     let layout = ParameterLayout::new(&config.network, &config.quantization)?;
     let parameters = layout.initialize(0, WeightInit::KaimingUniform);
-    let (normalization, shape) = (config.normalize, config.network.input);
+    let shape = config.network.input;
     let model = Model { config, layout, parameters, has_alphas: true, path: PathBuf::new() };
-    let plan = IntegerPlan::new(&DeployableModel::new(&model)?, normalization);
+    let deployable = DeployableModel::new(&model)?;
+    let plan = IntegerPlan::new(&deployable, deployable.normalization);
     let data = ResidentData::new(gpu, &blank(shape).test, shape)?;
     for slots in [1, 2] {
         let network = IntegerNetwork::new(gpu, &plan, slots)?;

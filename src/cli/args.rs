@@ -24,7 +24,7 @@ pub use compare::CompareArgs;
 pub use cost::{Accounting, CostArgs};
 pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};
 pub use drop::DropArgs;
-pub use eval::{Engine, EvalArgs, ModelInputArgs, Split};
+pub use eval::{Engine, EvalArgs, ModelInputArgs, NetworkArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
 pub use export::{ExportArgs, ExportFormat, ExportInput};
 pub use judge::JudgedMethodArgs;

@@ -35,11 +35,15 @@ pub struct ModelConfig {
     /// Bits and quantizers.
     #[serde(default)]
     pub quantization: QuantizationConfig,
-    /// Normalisation of the images.
-    pub normalize: PixelNormalization,
-    /// Name of the data set it was trained on, never a path.
+    /// Normalisation of the images; absent where the model does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<PixelNormalization>,
+    /// Name of the data set it was trained on, never a path; empty where it does not say.
     #[serde(default)]
     pub dataset: String,
+    /// Whether `dataset` is the name of a folder, not of a data set known by name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dataset_is_folder: bool,
     /// Names of the classes in order; empty where none are known.
     #[serde(default)]
     pub class_names: Vec<String>,
@@ -79,8 +83,9 @@ impl ModelConfig {
         if self.quantization.bits.len() > layers {
             return bad(format!("{} bit widths for {layers} layers with weights", self.quantization.bits.len()));
         }
-        let PixelNormalization { mean, deviation } = self.normalize;
-        if !mean.is_finite() || !deviation.is_finite() || deviation <= 0.0 {
+        if let Some(PixelNormalization { mean, deviation }) = self.normalize
+            && (!mean.is_finite() || !deviation.is_finite() || deviation <= 0.0)
+        {
             return bad(format!("normalize: mean {mean}, deviation {deviation}: must be finite, the deviation above 0"));
         }
         let names = self.class_names.len();
@@ -107,8 +112,10 @@ impl RunConfig {
         ModelConfig {
             network: self.network.clone(),
             quantization: self.quantization.clone(),
-            normalize,
+            normalize: Some(normalize),
             dataset: short_name(&self.dataset),
+            // A known name is no path; a folder's is, as `train` has it in full.
+            dataset_is_folder: short_name(&self.dataset) != self.dataset,
             class_names: class_names.to_vec(),
             training: self.training_record(),
         }

@@ -171,6 +171,15 @@ impl NetworkConfig {
         NetworkConfig { input, classes, layers }
     }
 
+    /// Whether this is the network of Table I, at whatever size, with or without dropout, with or without a batch norm behind every
+    /// convolution.
+    pub fn is_table_one(&self) -> bool {
+        let plain = NetworkConfig::table_one(self.input, self.classes, [0.0; 2]);
+        let is_dropout = |layer: &LayerConfig| matches!(layer, LayerConfig::Dropout { .. });
+        let layers: Vec<_> = self.layers.iter().filter(|layer| !is_dropout(layer)).collect();
+        [plain.clone().with_batch_norm(), plain].iter().any(|other| layers.iter().copied().eq(&other.layers))
+    }
+
     /// This network with a batch norm (`bn1`, `bn2`, …) right behind every convolution.
     pub fn with_batch_norm(self) -> Self {
         let mut layers = Vec::with_capacity(2 * self.layers.len());

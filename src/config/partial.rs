@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
-    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NetworkOrigin,
-    NormalizeSpec, OnNonFinite, OptimizerKind, PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit,
-    WeightQuantizer,
+    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NetworkChoice,
+    NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind, PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant,
+    Shape, WeightInit, WeightQuantizer,
     misfit::Misfit,
     pointers,
     quantization::refusal,
@@ -91,10 +91,10 @@ settings! {
         /// Share of the training set, its end, that is held out for validation [default: 0]
         #[arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)]
         validation_share: f64,
-        /// Pixel normalisation: standard, unit (0..1) or MEAN,STD [default: standard]
+        /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: that of --init, else standard]
         ///
         /// `standard` is the published mean and deviation of a named data set (MNIST 0.1307, 0.3081; Fashion-MNIST 0.2860,
-        /// 0.3530), else those of the training images.
+        /// 0.3530), else those of the training images. `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be equal.
         #[arg(value_name = "HOW")]
         normalize: NormalizeSpec,
         /// Random changes to training images: none, or a list of shift, hflip [default: none]
@@ -406,6 +406,16 @@ impl PartialRunConfig {
             self.optimizer = Some(OptimizerKind::Momentum);
         }
         self.fill_in(below)
+    }
+
+    /// These settings (of a file) with another network, as `--network` names it. What was set for the network they had goes with it.
+    pub fn with_network(mut self, choice: &NetworkChoice) -> PartialRunConfig {
+        let network = choice.table();
+        if network != self.network {
+            (self.dropout, self.batch_norm) = (None, None);
+        }
+        self.network = network;
+        self
     }
 
     /// The data set asked for, or the default one.

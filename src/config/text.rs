@@ -23,7 +23,8 @@ pub struct Betas(pub [f64; 2]);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AugmentList(pub Vec<Augmentation>);
 
-/// `--normalize`: `standard`, `unit` or `MEAN,STD`.
+/// `--normalize`: `standard`, `unit`, `none`, `MEAN,STD`, or means and deviations a channel (`M1,M2,M3/S1,S2,S3`, which must be equal
+/// so far).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormalizeSpec(pub Normalize);
 
@@ -158,17 +159,33 @@ impl FromStr for NormalizeSpec {
         match text.trim() {
             "standard" => return Ok(NormalizeSpec(Normalize::Standard)),
             "unit" => return Ok(NormalizeSpec(Normalize::Unit)),
+            "none" => return Ok(NormalizeSpec(Normalize::None)),
             _ => {}
         }
         let expected = || {
-            let hint = suggestion(text, ["standard", "unit"]);
-            format!("`{text}` is not `standard`, `unit` or MEAN,STD such as `0.1307,0.3081`{hint}")
+            let hint = suggestion(text, ["standard", "unit", "none"]);
+            format!(
+                "`{text}` is not `standard`, `unit`, `none`, MEAN,STD such as `0.1307,0.3081`, or a pair a channel such as \
+                 `0.49,0.48,0.45/0.25,0.24,0.26`{hint}"
+            )
         };
-        let Ok([mean, deviation]) = elements(text, real).and_then(|list| <[f64; 2]>::try_from(list).map_err(|_| expected()))
-        else {
-            return Err(expected());
+        let (means, deviations) = match text.split_once('/') {
+            Some((means, deviations)) => (elements(means, real), elements(deviations, real)),
+            None => match elements(text, real) {
+                Ok(pair) if pair.len() == 2 => (Ok(pair[..1].to_vec()), Ok(pair[1..].to_vec())),
+                _ => return Err(expected()),
+            },
         };
-        let (mean, deviation) = (mean as f32, deviation as f32);
+        let (Ok(means), Ok(deviations)) = (means, deviations) else { return Err(expected()) };
+        if means.len() != deviations.len() {
+            let (means, deviations) = (means.len(), deviations.len());
+            return Err(format!("`{text}`: {means} means and {deviations} deviations; give one of each a channel"));
+        }
+        let different = |values: &[f64]| values.iter().any(|value| *value != values[0]);
+        if different(&means) || different(&deviations) {
+            return Err(format!("`{text}`: one pair for all channels so far; these differ"));
+        }
+        let (mean, deviation) = (means[0] as f32, deviations[0] as f32);
         if !mean.is_finite() || !deviation.is_finite() || deviation <= 0.0 {
             return Err(format!("`{text}`: the standard deviation must be above 0"));
         }
@@ -181,6 +198,7 @@ impl fmt::Display for NormalizeSpec {
         match self.0 {
             Normalize::Standard => formatter.write_str("standard"),
             Normalize::Unit => formatter.write_str("unit"),
+            Normalize::None => formatter.write_str("none"),
             Normalize::Fixed { mean, deviation } => write!(formatter, "{mean},{deviation}"),
         }
     }
@@ -292,7 +310,7 @@ mod tests {
         same::<Betas>("0.9,0.999");
         same::<AugmentList>("none");
         same::<AugmentList>("shift,hflip");
-        for text in ["standard", "unit", "0.1307,0.3081", "-0.5,1"] {
+        for text in ["standard", "unit", "none", "0.1307,0.3081", "-0.5,1"] {
             same::<NormalizeSpec>(text);
         }
         for text in ["500", "30s", "5m", "2h"] {
@@ -309,7 +327,12 @@ mod tests {
         assert!("0.9".parse::<Betas>().is_err());
         assert!("shfit".parse::<AugmentList>().is_err_and(|message| message.contains("did you mean `shift`")));
         assert!("shift,shift".parse::<AugmentList>().is_err());
-        for text in ["0.5", "0.5,0", "0.5,-1", "1,2,3", "standart", "1e60,1", "inf,1"] {
+        let equal = "0.5, 0.5,0.5/0.25,0.25,0.25".parse::<NormalizeSpec>().unwrap();
+        assert_eq!(equal.to_string(), "0.5,0.25");
+        assert!("0.5,0.4,0.3/0.25,0.25,0.25".parse::<NormalizeSpec>().is_err_and(|reason| reason.contains("one pair")));
+        assert!("0.5,0.5/0.25".parse::<NormalizeSpec>().is_err_and(|reason| reason.contains("2 means and 1 deviations")));
+        let bad = ["0.5", "0.5,0", "0.5,-1", "1,2,3", "standart", "1e60,1", "inf,1", "/", "0.5/", "0.5/0", "0,0/1,nan", "non"];
+        for text in bad {
             assert!(text.parse::<NormalizeSpec>().is_err(), "{text}");
         }
         for text in ["0", "0m", "5d", "-3", "", "m", "99999999999999999999h", "5 m"] {

@@ -178,6 +178,8 @@ pub enum Normalize {
     Standard,
     /// No change: 0..1.
     Unit,
+    /// Pixels as they are stored, 0..255: mean 0 and deviation 1/255.
+    None,
     /// Given mean and standard deviation, the same for every channel.
     Fixed {
         /// Subtracted from the pixel.
@@ -185,6 +187,18 @@ pub enum Normalize {
         /// Divides the difference.
         deviation: f32,
     },
+}
+
+impl Normalize {
+    /// Mean and deviation for pixels in 0..1; `None` for [`Normalize::Standard`], which takes a data set.
+    pub fn constants(&self) -> Option<(f32, f32)> {
+        match *self {
+            Normalize::Standard => None,
+            Normalize::Unit => Some((0.0, 1.0)),
+            Normalize::None => Some((0.0, 1.0 / 255.0)),
+            Normalize::Fixed { mean, deviation } => Some((mean, deviation)),
+        }
+    }
 }
 
 /// Saliency Guided Training (Algorithm 1).

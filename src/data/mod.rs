@@ -125,16 +125,18 @@ impl Dataset {
         (0..self.classes).filter(|&class| !is_there[class as usize]).collect()
     }
 
+    /// Whether it is one of the sets known by name, not a folder that may be called alike.
+    pub fn is_named(&self) -> bool {
+        self.published_normalization.is_some()
+    }
+
     /// Mean and standard deviation to normalise pixels in 0..1 with: (p − mean) / deviation.
     ///
     /// [`Normalize::Standard`] is the published pair, else the one of all training pixels; the deviation is then at least
     /// 1/255, so that images of one colour do not divide by zero.
     pub fn normalization(&self, mode: &Normalize) -> (f32, f32) {
-        match *mode {
-            Normalize::Standard => self.published_normalization.unwrap_or_else(|| mean_and_deviation(&self.train.images)),
-            Normalize::Unit => (0.0, 1.0),
-            Normalize::Fixed { mean, deviation } => (mean, deviation),
-        }
+        let standard = || self.published_normalization.unwrap_or_else(|| mean_and_deviation(&self.train.images));
+        mode.constants().unwrap_or_else(standard)
     }
 }
 

@@ -108,10 +108,25 @@ impl DeployableModel {
     /// What `model` is in inference.
     ///
     /// # Errors
-    /// As [`Model::require_alphas`]; [`crate::Error::Model`] for scales that are not finite.
+    /// As [`Model::require_alphas`] and [`Model::normalization`]; [`crate::Error::Model`] for scales that are not finite.
     pub fn new(model: &Model) -> Result<Self> {
-        model.require_alphas()?;
         let folded = fold_batch_norm(model)?;
+        let (mean, deviation) = folded.normalization()?;
+        Ok(DeployableModel {
+            input: folded.config.network.input,
+            classes: folded.config.network.classes,
+            normalization: PixelNormalization { mean, deviation },
+            class_names: folded.config.class_names.clone(),
+            dataset: folded.config.dataset.clone(),
+            layers: DeployableLayer::all(&folded)?,
+        })
+    }
+}
+
+impl DeployableLayer {
+    /// The layers of a model without batch norms, however its pixels are normalised.
+    pub(super) fn all(folded: &Model) -> Result<Vec<DeployableLayer>> {
+        folded.require_alphas()?;
         let (network, quantization) = (&folded.config.network, &folded.config.quantization);
         let values = |name: &str, suffix: &str| folded.layout.values(&format!("{name}.{suffix}"), &folded.parameters);
         let mut layers = Vec::new();
@@ -169,13 +184,6 @@ impl DeployableModel {
             layers.push(DeployableLayer { name, input, output, operation });
             input = output;
         }
-        Ok(DeployableModel {
-            input: network.input,
-            classes: network.classes,
-            normalization: folded.config.normalize,
-            class_names: folded.config.class_names.clone(),
-            dataset: folded.config.dataset.clone(),
-            layers,
-        })
+        Ok(layers)
     }
 }

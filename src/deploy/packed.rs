@@ -1,6 +1,6 @@
 //! Packed files of models ([`crate::model::pack`]).
 
-use super::{DeployableModel, Operation};
+use super::{DeployableLayer, Operation};
 use crate::{
     Result,
     model::{Codes, Model, PackedWeights, fold_batch_norm, pack},
@@ -9,10 +9,10 @@ use crate::{
 /// The packed file of `model`, batch norms folded: every quantized layer's weights at their bits.
 ///
 /// # Errors
-/// As [`DeployableModel::new`].
+/// As [`Model::require_alphas`]; [`crate::Error::Model`] for scales that are not finite.
 pub fn packed_file(model: &Model) -> Result<Vec<u8>> {
     let folded = fold_batch_norm(model)?;
-    let packed = DeployableModel::new(&folded)?.layers.into_iter().filter_map(|layer| {
+    let packed = DeployableLayer::all(&folded)?.into_iter().filter_map(|layer| {
         let (Operation::Convolution { weights, .. } | Operation::FullyConnected { weights }) = layer.operation else {
             return None;
         };

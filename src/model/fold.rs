@@ -69,7 +69,8 @@ mod tests {
         let config = ModelConfig {
             network: network(true),
             quantization: bits(4, weight_quant),
-            normalize: PixelNormalization { mean: 0.5, deviation: 0.5 },
+            normalize: Some(PixelNormalization { mean: 0.5, deviation: 0.5 }),
+            dataset_is_folder: false,
             dataset: "digits".into(),
             class_names: Vec::new(),
             training: serde_json::Value::Null,

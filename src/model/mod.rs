@@ -1,18 +1,23 @@
 //! Model files: `model.safetensors` with PyTorch's names and shapes, and the configuration under the metadata key `saliq`.
 
+mod file;
 mod fold;
+mod normalization;
 mod packed;
+mod table_one;
 mod tensors;
 
 use std::path::{Path, PathBuf};
 
+pub use file::{ModelFile, Reading};
 pub use fold::fold_batch_norm;
+pub use normalization::Images;
 pub use packed::{Codes, PackedWeights, pack};
 pub use tensors::{StoredTensor, Tensor, TensorFile, TensorValues};
 
 use crate::{
     Error, Result,
-    config::{LayerBits, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape},
+    config::{ModelConfig, QuantizationOverrides},
     layout::{Parameter, ParameterLayout, ParameterRole},
 };
 
@@ -38,13 +43,13 @@ pub struct Model {
 
 impl Model {
     /// Reads a model file, or the one in a run folder, to be run as `overrides` say. A bare PyTorch export of the network of Table I is
-    /// accepted too.
+    /// accepted too, where its images are those of the paper; [`ModelFile`] takes others and says what was assumed.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be, [`Error::Model`] for a network that cannot be.
+    /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be, [`Error::Usage`] for one that does not say enough,
+    /// [`Error::Model`] for a network that cannot be.
     pub fn load(path: &Path, overrides: &QuantizationOverrides) -> Result<Model> {
-        let path = model_file(path)?;
-        Model::from_file(TensorFile::read(&path)?, path, overrides)
+        ModelFile::open(path)?.model_alone(overrides)
     }
 
     /// [`load`](Self::load) from the bytes of a model file; `path` only names them in errors. Memory never exceeds a few times `bytes`,
@@ -53,24 +58,7 @@ impl Model {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn parse(path: &Path, bytes: &[u8], overrides: &QuantizationOverrides) -> Result<Model> {
-        Model::from_file(TensorFile::parse(path, bytes)?, path.to_path_buf(), overrides)
-    }
-
-    fn from_file(mut file: TensorFile, path: PathBuf, overrides: &QuantizationOverrides) -> Result<Model> {
-        let mut config = match file.metadata(METADATA_KEY) {
-            Some(text) => ModelConfig::from_metadata(text).map_err(|error| Error::format(&path, error.to_string()))?,
-            None => table_one_export(&file, &path)?,
-        };
-        let stored = ParameterLayout::new(&config.network, &config.quantization)?;
-        packed::unpack(&mut file, &stored, &path)?;
-        let own = std::mem::take(&mut config.quantization);
-        config.quantization = overrides.apply(&own, &config.network)?;
-        if let Some(said) = config.quantization.scale_warning(&own, &config.network) {
-            log::warn!("{}: {said}", path.display());
-        }
-        let layout = ParameterLayout::new(&config.network, &config.quantization)?;
-        let (parameters, missing) = fill(&file, &layout, &stored, &path)?;
-        Ok(Model { config, layout, parameters, has_alphas: missing.is_empty(), path })
+        ModelFile::new(TensorFile::parse(path, bytes)?, path.to_path_buf())?.model_alone(overrides)
     }
 
     /// Refuses a quantized model without its α's (or the steps of its activations): there is nothing to clip at.
@@ -130,22 +118,10 @@ fn model_file(path: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The tensors of the file that `model` was read from as its file says, packed weights in float.
-pub(crate) fn tensors_of(model: &Model) -> Result<TensorFile> {
-    let mut file = TensorFile::read(&model.path)?;
-    packed::unpack(&mut file, &model.layout, &model.path)?;
-    Ok(file)
-}
-
 /// The file's tensors in the layout's order, and the names of the α's and steps of activations that are absent (they are 1). Steps of weights that
 /// are absent are initialised from the weights. A step that was learned for other levels (`stored` is the layout that the file was written
 /// with) counts as absent.
-pub(crate) fn fill(
-    file: &TensorFile,
-    layout: &ParameterLayout,
-    stored: &ParameterLayout,
-    path: &Path,
-) -> Result<(Vec<f32>, Vec<String>)> {
+fn fill(file: &TensorFile, layout: &ParameterLayout, stored: &ParameterLayout, path: &Path) -> Result<(Vec<f32>, Vec<String>)> {
     // All are looked up before memory is set aside: a small file may describe a large network.
     let tensors: Vec<_> = layout.parameters.iter().map(|parameter| find(file, parameter, stored, path)).collect::<Result<_>>()?;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
@@ -205,44 +181,4 @@ fn find<'a>(
         path,
         format!("{} has shape {:?} where the network needs {:?}", parameter.name, tensor.shape, parameter.shape),
     ))
-}
-
-/// The configuration of a bare export: Table I's network with the sizes that the tensors have. Images are taken to be square.
-fn table_one_export(file: &TensorFile, path: &Path) -> Result<ModelConfig> {
-    let shape = |name: &str| file.tensor(name).map(|tensor| tensor.shape.clone()).unwrap_or_default();
-    let not_table_one = || {
-        Error::format(
-            path,
-            "has no `saliq` metadata and is not the network of Table I (conv1, conv2, fc1, fc2 as PyTorch names them); \
-             train it here, or name the tensors so",
-        )
-    };
-    let ([_, channels, ..], [hidden, features], [classes, _]) =
-        (&shape("conv1.weight")[..], &shape("fc1.weight")[..], &shape("fc2.weight")[..])
-    else {
-        return Err(not_table_one());
-    };
-    let (channels, hidden, features, classes) = (*channels, *hidden, *features, *classes);
-    let side = ((features / 64) as f64).sqrt().round() as usize;
-    let (channels, classes) = (u32::try_from(channels).ok(), u32::try_from(classes).ok());
-    let (Some(channels), Some(classes)) = (channels, classes) else { return Err(not_table_one()) };
-    if side == 0 || side > 512 || side * side * 64 != features || hidden != 128 || channels > 64 {
-        return Err(not_table_one());
-    }
-    let pixels = side as u32 * 2 + 4;
-    let mut network = NetworkConfig::table_one(Shape::new(channels, pixels, pixels), classes, [0.0, 0.0]);
-    if file.tensor("bn1.weight").is_some() {
-        network = network.with_batch_norm();
-    }
-    let alphas = ["act1", "act2"].map(|name| file.tensor(&format!("{name}.alpha")).is_some());
-    let quantization = QuantizationConfig { bits: vec![LayerBits::FLOAT; 4], ..QuantizationConfig::default() };
-    log::info!("{}: no metadata; read as the network of Table I (α's in the file: {alphas:?})", path.display());
-    Ok(ModelConfig {
-        network,
-        quantization,
-        normalize: PixelNormalization { mean: 0.1307, deviation: 0.3081 },
-        dataset: "mnist".into(),
-        class_names: Vec::new(),
-        training: serde_json::Value::Null,
-    })
 }

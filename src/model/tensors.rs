@@ -194,6 +194,11 @@ impl TensorFile {
         self.tensors.get(name)
     }
 
+    /// Names of the tensors, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
     /// Number of tensors.
     pub fn len(&self) -> usize {
         self.tensors.len()

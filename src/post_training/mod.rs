@@ -178,7 +178,7 @@ fn quantized_config(model: &ModelConfig, options: &PostTraining, images: u32, (m
     training["post-training"] = json!({ "calibration": options.calibration, "images": images });
     ModelConfig {
         quantization: options.quantization.clone(),
-        normalize: PixelNormalization { mean, deviation },
+        normalize: Some(PixelNormalization { mean, deviation }),
         training,
         ..model.clone()
     }

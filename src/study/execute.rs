@@ -15,7 +15,7 @@ use crate::{
     data::Dataset,
     gpu::Gpu,
     model::MODEL_FILE,
-    train::{Observer, Start, Trainer},
+    train::{DataLocation, Observer, Start, Trainer},
 };
 
 /// Who watches a study.
@@ -126,6 +126,8 @@ async fn make(
         (timing.steps, timing.training_seconds) = (outcome.steps.len() as u64, start_time.elapsed().as_secs_f64());
         start_time = Instant::now();
     }
+    // The study knows its data by name alone; whoever evaluates the model by itself looks beside it.
+    DataLocation::of(dataset).write(&folder)?;
     let result = judge::judge(gpu, plan, run, &config, control.as_deref(), dataset, watcher).await?;
     timing.judging_seconds = start_time.elapsed().as_secs_f64();
     timing.date = Some(today());

@@ -55,7 +55,7 @@ pub(super) async fn quantize(gpu: &Gpu, config: &RunConfig, float: Option<&Path>
     let data = ResidentData::new(gpu, &images, dataset.shape)?;
     let quantization = QuantizationConfig { weight_quant: PTQ_WEIGHTS, ..config.quantization.clone() };
     let options = PostTraining { quantization, calibration: Calibration::Mse };
-    let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
+    let normalization = model.normalization()?;
     let (quantized, _) = quantize_model(gpu, &model, &options, &data, normalization).await?;
     Model::save(&config.out.join(MODEL_FILE), &quantized.config, &quantized.layout, &quantized.parameters)
 }
@@ -124,7 +124,7 @@ pub(super) async fn judge(
         folder: &config.out,
         model: &model,
         dataset,
-        normalization: (model.config.normalize.mean, model.config.normalize.deviation),
+        normalization: model.normalization()?,
         images: first(&test, wanted.images.min(wanted.drop_images), dataset),
         labels: dropped.labels.iter().map(|&label| u32::from(label)).collect(),
         dropped,

@@ -49,7 +49,7 @@ impl Retraining<'_> {
     pub async fn run(&self, method: Method, watcher: &dyn Watcher) -> Result<DropCurve> {
         let dataset = self.limited();
         let (gpu, model) = (self.gpu, self.model);
-        let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
+        let normalization = model.normalization()?;
         let subjects =
             [&dataset.train, &dataset.test].map(|images| Subject { gpu, model, images, normalization, batch_size: BATCH });
         let settings = MethodOptions { seed: self.seed, ..MethodOptions::default() };

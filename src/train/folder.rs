@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Checkpoint,
+    data_location::DATA_FILE,
     lines::{EpochLine, Line, StepLine},
     lock::RunLock,
     metrics_file::MetricsFile,
@@ -37,7 +38,7 @@ impl RunFolder {
     /// [`Error::Usage`] for an existing run, [`Error::Io`] for a folder that cannot be written.
     pub fn create(config: &RunConfig, force: bool, lock: RunLock) -> Result<RunFolder> {
         let path = &config.out;
-        let mut files = [CONFIG_FILE, METRICS_FILE, MODEL_FILE].map(|name| path.join(name)).to_vec();
+        let mut files = [CONFIG_FILE, METRICS_FILE, MODEL_FILE, DATA_FILE].map(|name| path.join(name)).to_vec();
         files.extend(Checkpoint::files(path));
         if files.iter().any(|file| file.exists()) {
             if !force {

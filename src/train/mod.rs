@@ -3,6 +3,7 @@
 mod calibration;
 mod checkpoint;
 mod collection;
+mod data_location;
 mod epoch;
 mod folder;
 mod health;
@@ -24,6 +25,7 @@ mod writer;
 
 pub use calibration::calibrate_activations;
 pub use checkpoint::{Checkpoint, Progressed};
+pub use data_location::{DATA_FILE, DataLocation};
 pub use folder::RunFolder;
 pub use health::Skips;
 pub use lines::{EpochLine, StepLine};

@@ -10,12 +10,7 @@ use super::{
     ranges::QuantizerHistory,
     running::Running,
 };
-use crate::{
-    Error, Result,
-    config::QuantizationOverrides,
-    layout::{Parameter, ParameterLayout, ParameterRole},
-    model::Model,
-};
+use crate::{Error, Result, layout::ParameterLayout, model::ModelFile};
 
 impl Trainer<'_> {
     /// Takes the run folder and writes the parameters that the first step works with.
@@ -123,26 +118,11 @@ impl Trainer<'_> {
         let mut parameters = layout.initialize(self.config.seed, self.config.weight_init);
         let mut missing: Vec<String> = layout.calibrated().map(|parameter| parameter.name.clone()).collect();
         if let Some(path) = &self.config.init {
-            let model = Model::load(path, &QuantizationOverrides::default())?;
-            // Clips, steps and scales go with the quantizers; what else there is no place for would be lost without a word, batch norms above all.
-            let is_lost = |parameter: &&Parameter| {
-                use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Weight};
-                let is_network = matches!(parameter.role, Weight | Bias | Scale | Shift | RunningMean | RunningVariance);
-                is_network && layout.find(&parameter.name).is_none()
-            };
-            if let Some(lost) = model.layout.parameters.iter().find(is_lost) {
-                return Err(Error::Usage(format!(
-                    "--init: {} has {}, which the network to be trained does without; give its network: --batch-norm, or --config with its \
-                     config.toml",
-                    model.path.display(),
-                    lost.name
-                )));
+            let file = ModelFile::open(path)?;
+            if let Some(said) = quantization.scale_warning(&file.quantization(), &self.config.network) {
+                observer.note(&format!("warning: --init {}: {said}", file.path().display()));
             }
-            if let Some(said) = quantization.scale_warning(&model.config.quantization, &self.config.network) {
-                observer.note(&format!("warning: --init {}: {said}", model.path.display()));
-            }
-            let file = crate::model::tensors_of(&model)?;
-            (parameters, missing) = crate::model::fill(&file, layout, &model.layout, &model.path)?;
+            (parameters, missing) = file.start(layout)?;
         }
         if let Some(alpha) = quantization.alpha_init {
             for parameter in layout.alphas() {

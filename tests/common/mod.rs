@@ -167,8 +167,9 @@ pub fn random_model(network: NetworkConfig, bits: &str, quantization: Quantizati
     let config = ModelConfig {
         network,
         quantization,
-        normalize: NORMALIZATION,
+        normalize: Some(NORMALIZATION),
         dataset: "mnist-mini".into(),
+        dataset_is_folder: false,
         class_names: Vec::new(),
         training: Default::default(),
     };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::NetworkArgs;
 use crate::config::QuantizationOverrides;
 
 /// How operations are counted.
@@ -34,10 +35,13 @@ pub struct CostArgs {
     /// Count what is executed, or as the paper does
     #[arg(long, value_enum, default_value = "executed", value_name = "HOW")]
     pub accounting: Accounting,
+    /// The network, of a file that does not say what it is, or in the place of the configuration's.
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Bits and quantizers, over what the model or the configuration says.
     #[command(flatten)]
     pub quantization: QuantizationOverrides,
-    /// Data set whose images a configuration is for [default: the configuration's own]
+    /// Data set whose images a configuration, or a model that does not say, is for [default: the configuration's own]
     #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
     pub dataset: Option<String>,
     /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]

@@ -25,6 +25,15 @@ impl Split {
     }
 }
 
+/// What a model's network is, where its file does not say.
+#[derive(Clone, Debug, Default, Args)]
+pub struct NetworkArgs {
+    /// Network of a file that does not say what it is, such as a PyTorch state_dict: table-1, or a TOML file with [[network.layers]]
+    /// (network.input = [C, H, W] where no data set is named)
+    #[arg(long, value_name = "NAME|FILE.toml", help_heading = "Network & quantization")]
+    pub network: Option<String>,
+}
+
 /// Which images to run a model on, and how.
 #[derive(Clone, Debug, Args)]
 pub struct ModelInputArgs {
@@ -37,7 +46,11 @@ pub struct ModelInputArgs {
     /// Test or training images
     #[arg(long, value_enum, default_value = "test", value_name = "SPLIT", help_heading = "Data")]
     pub split: Split,
-    /// Pixel normalisation: standard, unit (0..1) or MEAN,STD [default: the model's own, else standard]
+    /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: the model's own]
+    ///
+    /// A file that does not say needs it, but for the network of Table I on a data set known by name, which takes the published constants.
+    /// `standard` is the published mean and deviation of such a set, else those of the training images; without a data set, the model's
+    /// own, if it was trained with `standard`. `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be equal.
     #[arg(long, value_name = "HOW", help_heading = "Data")]
     pub normalize: Option<NormalizeSpec>,
     /// Images a step: less memory, not other results
@@ -49,6 +62,9 @@ pub struct ModelInputArgs {
         help_heading = "Data"
     )]
     pub batch_size: u32,
+    /// What its network is, where the file does not say.
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// How to run the model, over what its file says.
     #[command(flatten)]
     pub quantization: QuantizationOverrides,

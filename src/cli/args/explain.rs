@@ -190,7 +190,8 @@ pub struct ExplainArgs {
     /// A name that holds a comma is taken whole where there is such a file. A picture is scaled to the model's images without regard to its
     /// proportions, and turned as its EXIF orientation says. Transparent pixels become white where what is visible is dark, black where it is
     /// light. Colours become grey, where the model needs it, as Pillow and torchvision do it: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
-    #[arg(long, value_name = "FILE.png,…", conflicts_with_all = ["indices", "count", "dataset", "split"], help_heading = "Data")]
+    /// With pictures, --dataset only says which images the model is for, where its file does not.
+    #[arg(long, value_name = "FILE.png,…", conflicts_with_all = ["indices", "count", "split"], help_heading = "Data")]
     pub image: Vec<PathBuf>,
     /// Dark and light swapped in --image: for ink on paper, where the model knows light on dark
     #[arg(long, requires = "image", help_heading = "Data")]

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::NetworkArgs;
+use crate::config::{NormalizeSpec, QuantizationOverrides};
+
 /// A file format for deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
@@ -59,12 +62,25 @@ pub struct ExportArgs {
     /// (f64); c is compiled by the host's C compiler (CC, else cc, gcc or clang; an error where there is none) and run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub verify: Option<u32>,
-    /// Data set of --verify [default: the one it was trained on]
+    /// Data set of --verify, and of a model that does not say what images it is for [default: the one it was trained on]
     #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
     pub dataset: Option<String>,
     /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
+    /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: the model's own]
+    ///
+    /// A file that does not say needs it, but for the network of Table I on a data set known by name, which takes the published constants.
+    /// `standard` is the published mean and deviation of such a set, else those of the training images; without a data set, the model's
+    /// own, if it was trained with `standard`. `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be equal.
+    #[arg(long, value_name = "HOW", help_heading = "Data")]
+    pub normalize: Option<NormalizeSpec>,
+    /// What its network is, where the file does not say.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// How the model is run, over what its file says: bits and quantizers of what is written.
+    #[command(flatten)]
+    pub quantization: QuantizationOverrides,
     /// File to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

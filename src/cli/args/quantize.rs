@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::NetworkArgs;
 use crate::{
     Error, Result,
     config::{ActivationQuantizer, BitsList, NormalizeSpec, PactKind, WeightQuantizer, real},
@@ -25,7 +26,8 @@ pub enum CalibrationRule {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 The result is a model like any other: `saliq eval`, `explain` and `cost` take it, and `saliq train --init` trains it further.
-Into a folder go model.safetensors, histograms.svg (weights and activations before and after) and report.html.
+Into a folder go model.safetensors, histograms.svg (weights and activations before and after), report.html and, where the data
+set is found by a path, data.toml with that path.
 
 Examples:
   saliq quantize runs/float --bits 8 --out runs/ptq-8
@@ -37,6 +39,9 @@ pub struct QuantizeArgs {
     /// Trained float model: a .safetensors file (of saliq or PyTorch) or a run folder
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
+    /// What its network is, where the file does not say.
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Bits a layer: one value for the convolutions, or a list for the layers in order, such as `4,2` or `w4a8`
     #[arg(long, value_name = "B1,B2", help_heading = "Quantization")]
     pub bits: BitsList,
@@ -89,7 +94,11 @@ pub struct QuantizeArgs {
     /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
-    /// Pixel normalisation: standard, unit (0..1) or MEAN,STD [default: the model's own, else standard]
+    /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: the model's own]
+    ///
+    /// A file that does not say needs it, but for the network of Table I on a data set known by name, which takes the published constants.
+    /// `standard` is the published mean and deviation of such a set, else those of the training images; without a data set, the model's
+    /// own, if it was trained with `standard`. `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be equal.
     #[arg(long, value_name = "HOW", help_heading = "Data")]
     pub normalize: Option<NormalizeSpec>,
     /// Compare the models on the first N test images only [default: all]

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::{Result, config::PartialRunConfig};
+use crate::{
+    Error, Result,
+    config::{NetworkChoice, PartialRunConfig},
+};
 
 /// `saliq train`: the settings are those of [`PartialRunConfig`].
 #[derive(Clone, Debug, Args)]
@@ -23,6 +26,9 @@ pub struct TrainArgs {
     /// The config.toml of a run folder is such a file. Layers of a network of your own stand in it as [[network.layers]].
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub config: Option<PathBuf>,
+    /// Network: table-1, or a TOML file with [[network.layers]] [default: that of --config, else table-1]
+    #[arg(long, value_name = "NAME|FILE.toml", help_heading = "Network & quantization")]
+    pub network: Option<String>,
     /// Replace an existing run folder
     #[arg(long, help_heading = "Run", conflicts_with = "resume")]
     pub force: bool,
@@ -38,12 +44,32 @@ impl TrainArgs {
     /// [`crate::Error::Usage`] naming the flag, or file, line and key; [`crate::Error::Io`] for a file that cannot be read.
     pub fn settings(&self) -> Result<PartialRunConfig> {
         self.flags.validate()?;
-        let merged = match &self.config {
-            Some(path) => self.flags.clone().over(PartialRunConfig::from_file(path)?),
-            None => self.flags.clone(),
+        let merged = match (&self.config, &self.network) {
+            (None, None) => self.flags.clone(),
+            (Some(path), _) => self.over(PartialRunConfig::from_file(path)?)?,
+            (None, Some(_)) => self.over(PartialRunConfig::default())?,
         };
         self.flags.check_against(&merged)?;
         merged.check_merged()?;
         Ok(merged)
+    }
+
+    /// The flags, `--network` among them, over the settings of a file.
+    ///
+    /// # Errors
+    /// Of the network's file; [`Error::Usage`] where that has other settings too, which would be lost.
+    pub fn over(&self, below: PartialRunConfig) -> Result<PartialRunConfig> {
+        let Some(text) = &self.network else { return Ok(self.flags.clone().over(below)) };
+        let choice = NetworkChoice::find(text)?;
+        if let NetworkChoice::File { others, .. } = &choice
+            && !others.is_empty()
+        {
+            return Err(Error::Usage(format!(
+                "--network {}: has settings besides the network ({}); give the file with --config, or leave them out of it",
+                choice.label(),
+                others.join(", ")
+            )));
+        }
+        Ok(self.flags.clone().over(below.with_network(&choice)))
     }
 }

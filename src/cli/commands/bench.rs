@@ -10,7 +10,7 @@ use crate::{
         progress::Progress,
         tuning,
     },
-    config::{Precision, QuantizationOverrides, RunConfig},
+    config::{PixelNormalization, Precision, QuantizationOverrides, RunConfig},
     data,
     files::read_bounded,
     model::Model,
@@ -38,7 +38,9 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
         })
         .transpose()?;
     if let Some(path) = &args.inference {
-        let model = Model::load(path, &QuantizationOverrides::default())?;
+        let mut model = Model::load(path, &QuantizationOverrides::default())?;
+        // Times do not depend on it: a file that does not say is timed all the same.
+        model.config.normalize.get_or_insert(PixelNormalization { mean: 0.0, deviation: 1.0 });
         let gpu = super::open_gpu(global)?;
         let spinner = Progress::spinner(&output, "benchmark");
         let result = bench::inference(&gpu, &model, args.batch_size, args.steps, &mut |what| log::info!("{what}"));

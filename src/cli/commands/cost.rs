@@ -4,12 +4,15 @@ use std::path::Path;
 
 use crate::{
     Result,
-    cli::args::{Accounting, CostArgs, GlobalArgs},
-    config::{DatasetInfo, NetworkConfig, PartialRunConfig, QuantizationConfig, Shape},
+    cli::{
+        args::{Accounting, CostArgs, GlobalArgs},
+        output::Output,
+    },
+    config::{DatasetInfo, NetworkChoice, NetworkConfig, PartialRunConfig, QuantizationConfig, Shape},
     data,
     deploy::packed_file,
     metrics::{Cost, LayerKind, PaperCost},
-    model::{MODEL_FILE, Model},
+    model::MODEL_FILE,
     report::{Table, bytes, thousands},
     train::RunFolder,
 };
@@ -19,8 +22,8 @@ use crate::{
 /// # Errors
 /// [`crate::Error`] for a model or configuration that is none, or widths that do not fit it.
 pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
-    let (network, quantization, packed_file_bytes) = subject(args)?;
     let output = global.output();
+    let (network, quantization, packed_file_bytes) = subject(args, &output)?;
     match args.accounting {
         Accounting::Executed => {
             let cost = Cost { packed_file_bytes, ..Cost::new(&network, &quantization)? };
@@ -36,17 +39,30 @@ pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
 
 /// The network and its quantization: of a model, of a configuration, or Table I's in float; `--bits` and the like over it. Of a model that can be
 /// deployed, also the size of its packed file.
-fn subject(args: &CostArgs) -> Result<(NetworkConfig, QuantizationConfig, Option<u64>)> {
+fn subject(args: &CostArgs, output: &Output) -> Result<(NetworkConfig, QuantizationConfig, Option<u64>)> {
     let configuration = match &args.subject {
         None => PartialRunConfig::default(),
         Some(path) if is_model(path) => {
-            let model = Model::load(path, &args.quantization)?;
+            let flags = super::ModelFlags {
+                assumed: Default::default(),
+                network: &args.network,
+                quantization: &args.quantization,
+                dataset: args.dataset.as_deref(),
+                data_dir: args.data_dir.as_deref(),
+                normalize: None,
+            };
+            let model = flags.open(path)?;
+            flags.say(output);
             // Widths that the model was not trained with have no α's: counts, but no file.
             let packed = if model.has_alphas { Some(packed_file(&model)?.len() as u64) } else { None };
             return Ok((model.config.network, model.config.quantization, packed));
         }
         Some(path) if path.is_dir() => PartialRunConfig::from_file(&RunFolder::config_of(path))?,
         Some(path) => PartialRunConfig::from_file(path)?,
+    };
+    let configuration = match &args.network.network {
+        Some(text) => configuration.with_network(&NetworkChoice::find(text)?),
+        None => configuration,
     };
     let info = images_of(&configuration, args)?;
     let config = configuration.resolve(&info)?;

@@ -96,7 +96,7 @@ pub fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
     let images = first_of_each_class(&dataset);
     let mut trained = Vec::new();
     for (folder, title, bits, paper) in MODELS {
-        let config = configuration(&args.out, folder, bits, &dataset, args.tiny)?;
+        let config = configuration(&args.out, folder, bits, &dataset, args.tiny, &output)?;
         let outcome = train(&gpu, &config, &dataset, Start::Replace, &output)?;
         let attributions = explain(&gpu, &config, &dataset, &images)?;
         let histograms = if bits == "32" { None } else { Some(histograms(&gpu, &config, &dataset, title, args.tiny)?) };
@@ -144,7 +144,7 @@ fn prepare_folder(out: &Path, force: bool) -> Result<()> {
 }
 
 /// The float model from scratch, quantized ones from it; short enough for two processor cores.
-fn configuration(out: &Path, folder: &str, bits: &str, dataset: &Dataset, tiny: bool) -> Result<RunConfig> {
+fn configuration(out: &Path, folder: &str, bits: &str, dataset: &Dataset, tiny: bool, output: &Output) -> Result<RunConfig> {
     let is_float = bits == "32";
     let (steps, snapshot_every) = match (tiny, is_float) {
         (true, true) => (3, 1),
@@ -163,7 +163,7 @@ fn configuration(out: &Path, folder: &str, bits: &str, dataset: &Dataset, tiny: 
     );
     let mut settings = PartialRunConfig::parse(&text, "demo")?;
     settings.out = Some(out.join(folder));
-    super::train::resolve_for(settings, dataset)
+    super::train::resolve_for(settings, dataset, output)
 }
 
 /// The first test image of every class.
@@ -178,7 +178,7 @@ fn explain(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, images: &[usize]) -
     let parameters = gpu.upload("parameters", &model.parameters)?;
     let network =
         ExplainedNetwork { config: &model.config.network, quantization: &model.config.quantization, parameters: &parameters };
-    let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
+    let normalization = model.normalization()?;
     let options = DataOptions { normalization, ..shown(config) };
     pollster::block_on(explain_data(gpu, network, &data, &options, &mut |_| {}))
 }
@@ -199,7 +199,7 @@ fn histograms(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, title: &str, tin
     let mut split = dataset.train.clone();
     split.truncate(if tiny { 16 } else { 256 }, dataset.shape);
     let data = ResidentData::new(gpu, &split, dataset.shape)?;
-    let normalization = (model.config.normalize.mean, model.config.normalize.deviation);
+    let normalization = model.normalization()?;
     let shown = pollster::block_on(distributions(gpu, &model, &data, normalization))?;
     DistributionChart::new(&format!("{title}: weights and activations before and after quantization"), &shown).to_svg()
 }

@@ -9,12 +9,10 @@ use crate::{
         args::{Engine, EvalArgs, GlobalArgs},
         progress::Progress,
     },
-    config::PixelNormalization,
     deploy::{DeployableModel, IntegerPlan},
     files::write_atomically,
     integer::{Agreement, IntegerNetwork, LayerAgreement},
     metrics::{Evaluation, Evaluator},
-    model::Model,
     nn::{Network, NetworkOptions},
     post_training::distributions,
     report::{DistributionChart, Table},
@@ -38,15 +36,17 @@ struct Evaluated<'a> {
 /// [`crate::Error`] of the work behind it.
 pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
-    let model = Model::load(&args.model, &args.input.quantization)?;
+    let flags = super::ModelFlags::from(&args.input);
+    let mut model = flags.open(&args.model)?;
     model.require_alphas()?;
-    let (dataset, normalization) = super::model_data(&model, &args.input)?;
+    let (dataset, normalization) = flags.data(&mut model)?;
     super::note_other_classes(&model, &dataset.name, &dataset.class_names, &output);
     let mut split = super::split_of(&dataset, args.input.split).clone();
     if let Some(count) = args.count {
         split.truncate(count as usize, dataset.shape);
     }
     let gpu = super::open_gpu(global)?;
+    flags.say(&output);
     let data = ResidentData::new(&gpu, &split, dataset.shape)?;
     let slots = args.input.batch_size.min(data.count);
     let float = || -> Result<Network> {
@@ -58,8 +58,8 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let integer = match args.engine {
         Engine::Float => None,
         Engine::Integer => {
-            let (mean, deviation) = normalization;
-            let plan = IntegerPlan::new(&DeployableModel::new(&model)?, PixelNormalization { mean, deviation });
+            let deployable = DeployableModel::new(&model)?;
+            let plan = IntegerPlan::new(&deployable, deployable.normalization);
             if plan.integer_steps() == 0 {
                 log::warn!("no layer has both quantized weights and quantized inputs: everything is computed in floats");
             }

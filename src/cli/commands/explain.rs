@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::{KnownImages, ModelFlags};
 use crate::{
     Error, Result,
     batch::ResidentData,
@@ -12,10 +13,9 @@ use crate::{
         output::Output,
         progress::Progress,
     },
-    config::Normalize,
     data::Split,
     gpu::Gpu,
-    model::{Model, Tensor, TensorFile},
+    model::{Images, Model, Tensor, TensorFile},
     report::{ColorMap, Grid, GridColumn, Ground, Picture, read_picture},
     saliency::{Attributions, DataOptions, ExplainedNetwork, Method, explain_data},
 };
@@ -33,7 +33,8 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     args.validate()?;
     super::refuse_file(&args.out)?;
     let output = global.output();
-    let models = args.models.iter().map(|path| Model::load(path, &args.input.quantization)).collect::<Result<Vec<_>>>()?;
+    let flags = ModelFlags::from(&args.input);
+    let mut models = args.models.iter().map(|path| flags.open(path)).collect::<Result<Vec<_>>>()?;
     for model in &models {
         model.require_alphas()?;
         if let ExplainTarget::Class(class) = args.target
@@ -49,8 +50,11 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     if shapes.iter().any(|shape| *shape != shapes[0]) {
         return Err(Error::Usage("the models take images of different shapes; explain them one by one".into()));
     }
-    let choose = |model| if args.image.is_empty() { of_data_set(model, args) } else { of_pictures(model, args) };
-    let chosen = models.iter().map(choose).collect::<Result<Vec<_>>>()?;
+    let choose = |model| match args.image.is_empty() {
+        true => of_data_set(model, args, &flags),
+        false => of_pictures(model, args, &flags),
+    };
+    let chosen = models.iter_mut().map(choose).collect::<Result<Vec<_>>>()?;
     if let Some(other) = chosen.iter().position(|other| other.split != chosen[0].split) {
         return Err(super::different_images(&model_name(&models[0].path), &model_name(&models[other].path)));
     }
@@ -58,6 +62,7 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
         remark.say(&output);
     }
     let gpu = super::open_gpu(global)?;
+    flags.say(&output);
     if args.image.is_empty() {
         note_count(args, &chosen[0], &output);
         for (model, chosen) in models.iter().zip(&chosen) {
@@ -213,8 +218,8 @@ fn note_count(args: &ExplainArgs, chosen: &Chosen, output: &Output) {
 }
 
 /// The images that `--indices` or `--count` name.
-fn of_data_set(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
-    let (dataset, normalization) = super::model_data(model, &args.input)?;
+fn of_data_set(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) -> Result<Chosen> {
+    let (dataset, normalization) = flags.data(model)?;
     let split = super::split_of(&dataset, args.input.split);
     let numbers: Vec<u32> = match &args.indices {
         Some(indices) => indices.0.clone(),
@@ -236,7 +241,7 @@ fn of_data_set(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
 }
 
 /// The pictures of `--image`, as the model takes them.
-fn of_pictures(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
+fn of_pictures(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) -> Result<Chosen> {
     let mut split = Split::default();
     let (mut files, mut said) = (Vec::new(), Vec::new());
     let shape = model.config.network.input;
@@ -249,16 +254,12 @@ fn of_pictures(model: &Model, args: &ExplainArgs) -> Result<Chosen> {
         split.labels.push(0);
         files.push(name);
     }
-    let own = model.config.normalize;
-    let normalization = match args.input.normalize.as_ref().map(|spec| &spec.0) {
-        None | Some(Normalize::Standard) => (own.mean, own.deviation),
-        Some(Normalize::Unit) => (0.0, 1.0),
-        Some(&Normalize::Fixed { mean, deviation }) => (mean, deviation),
-    };
+    let images = flags.images(model)?;
+    flags.normalize(model, images.as_ref().map_or(Images::Unknown, KnownImages::images))?;
     Ok(Chosen {
         source: "own pictures".into(),
         class_names: model.config.class_names.clone(),
-        normalization,
+        normalization: model.normalization()?,
         numbers: (0..files.len() as u32).collect(),
         split,
         labels: vec![None; files.len()],

@@ -3,13 +3,16 @@
 use prost::Message;
 use serde::Serialize;
 
+use super::KnownImages;
 use crate::{
     Error, Result,
     cli::{
         args::{ExportArgs, ExportFormat, ExportInput, GlobalArgs, Split},
+        output::Output,
         progress::Progress,
     },
-    config::{LayerConfig, QuantizationOverrides},
+    config::{LayerConfig, PixelNormalization},
+    data::Dataset,
     deploy::{
         DeployableModel, TOLERANCE, Verification, c_header, c_identifier,
         onnx::{OnnxInput, OnnxOptions, onnx_model},
@@ -18,7 +21,7 @@ use crate::{
     files::write_atomically,
     integer::{Written, verify},
     metrics::Cost,
-    model::{METADATA_KEY, Model, TensorFile, fold_batch_norm},
+    model::{Images, METADATA_KEY, Model, TensorFile, fold_batch_norm},
     report::thousands,
     train::RunFolder,
 };
@@ -50,7 +53,8 @@ struct Exported {
 /// [`crate::Error`] of the files, and of the work behind `--verify`.
 pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     check(args)?;
-    let original = Model::load(&args.model, &QuantizationOverrides::default())?;
+    let output = global.output();
+    let (original, dataset) = opened(args, &output)?;
     let fold = args.fold_batch_norm || args.format != ExportFormat::Safetensors;
     let norms = original.config.network.layers.iter().filter_map(|layer| match layer {
         LayerConfig::BatchNorm { name } if fold => Some(name.clone()),
@@ -81,7 +85,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
             ("onnx", onnx.graph.map_or(0, |graph| graph.initializer.len()), bytes)
         }
     };
-    let verification = args.verify.map(|count| verify_file(&original, (&bytes, &prefix), count, args, global)).transpose()?;
+    let verification = verify_file(&original, dataset.as_ref(), (&bytes, &prefix), args, global)?;
     let failure = verification.as_ref().and_then(Verification::failure);
     // A file that is wrong is not left for a next step to pick up.
     if failure.is_none() {
@@ -101,15 +105,46 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
         ram_bytes: memory.map(|(_, ram)| ram),
     };
     match failure {
-        None => global.output().result(&exported, || describe(&exported)),
+        None => output.result(&exported, || describe(&exported)),
         Some(reason) => {
             // The figures for a program; a person reads the error.
             if global.json {
-                global.output().result(&exported, String::new)?;
+                output.result(&exported, String::new)?;
             }
             Err(Error::Model(format!("{}: {reason}; it was not written; please report this", exported.file)))
         }
     }
+}
+
+/// The model, with its pixels' normalisation settled where the format needs it, and the data set of `--verify`.
+fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Dataset>)> {
+    let flags = super::ModelFlags {
+        assumed: Default::default(),
+        network: &args.network,
+        quantization: &args.quantization,
+        dataset: args.dataset.as_deref(),
+        data_dir: args.data_dir.as_deref(),
+        normalize: args.normalize.as_ref(),
+    };
+    let mut model = flags.open(&args.model)?;
+    model.require_alphas()?;
+    if args.verify.is_some() {
+        let (dataset, _) = flags.data(&mut model)?;
+        flags.say(output);
+        return Ok((model, Some(dataset)));
+    }
+    let images = flags.images(&model)?;
+    let images = images.as_ref().map_or(Images::Unknown, KnownImages::images);
+    // A model file may leave it open, as the one it is made of does; a graph or a program may not.
+    let may_be_open = matches!(args.format, ExportFormat::Safetensors | ExportFormat::Packed) && args.normalize.is_none();
+    match flags.normalize(&mut model, images) {
+        Err(Error::Usage(reason)) if may_be_open => {
+            output.note(&format!("{reason}; {} will not say it either", args.out.display()))
+        }
+        settled => settled?,
+    }
+    flags.say(output);
+    Ok((model, None))
 }
 
 /// Refuses flags that the format has no use for.
@@ -186,17 +221,17 @@ fn verified(verification: &Verification) -> String {
     )
 }
 
-/// Runs the first `count` test images through the file of `bytes` and through `model` on the GPU. Names in a C header begin with `prefix`.
+/// Runs the first images of `dataset`, as many as `--verify` says, through the file of `bytes` and through `model` on the GPU. Names in a C
+/// header begin with `prefix`.
 fn verify_file(
     model: &Model,
+    dataset: Option<&Dataset>,
     (bytes, prefix): (&[u8], &str),
-    count: u32,
     args: &ExportArgs,
     global: &GlobalArgs,
-) -> Result<Verification> {
-    model.require_alphas()?;
-    let (dataset, _) = super::dataset_for(model, args.dataset.as_deref(), args.data_dir.as_deref(), None)?;
-    let mut split = super::split_of(&dataset, Split::Test).clone();
+) -> Result<Option<Verification>> {
+    let (Some(count), Some(dataset)) = (args.verify, dataset) else { return Ok(None) };
+    let mut split = super::split_of(dataset, Split::Test).clone();
     split.truncate(count as usize, dataset.shape);
     let output = global.output();
     if split.len() < count as usize {
@@ -215,9 +250,11 @@ fn verify_file(
     let bar = Progress::items(&output, "verifying", split.len() as u64);
     let mut progress = |done| bar.set(done);
     let images = (&split, dataset.shape);
-    let verification = pollster::block_on(verify(&gpu, model, written, images, model.config.normalize, &mut progress))?;
+    let (mean, deviation) = model.normalization()?;
+    let normalization = PixelNormalization { mean, deviation };
+    let verification = pollster::block_on(verify(&gpu, model, written, images, normalization, &mut progress))?;
     bar.finish();
-    Ok(verification)
+    Ok(Some(verification))
 }
 
 fn onnx_input(args: &ExportArgs) -> OnnxInput {

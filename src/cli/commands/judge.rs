@@ -53,7 +53,8 @@ impl Judged {
         target: ExplainTarget,
         output: &Output,
     ) -> Result<(CachedGpu, Vec<Judged>)> {
-        let models = paths.iter().map(|path| Model::load(path, &input.quantization)).collect::<Result<Vec<_>>>()?;
+        let flags = super::ModelFlags::from(input);
+        let models = paths.iter().map(|path| flags.open(path)).collect::<Result<Vec<_>>>()?;
         for model in &models {
             model.require_alphas()?;
             let classes = model.config.network.classes;
@@ -65,8 +66,8 @@ impl Judged {
         }
         let gpu = gpu()?;
         let mut all: Vec<Judged> = Vec::new();
-        for model in models {
-            let (dataset, normalization) = super::model_data(&model, input)?;
+        for mut model in models {
+            let (dataset, normalization) = flags.data(&mut model)?;
             super::note_other_classes(&model, &dataset.name, &dataset.class_names, output);
             let mut images = super::split_of(&dataset, input.split).clone();
             images.truncate(count as usize, dataset.shape);
@@ -80,6 +81,7 @@ impl Judged {
             judged.evaluation = pollster::block_on(judged.subject(&gpu, input).evaluate())?;
             all.push(judged);
         }
+        flags.say(output);
         Ok((gpu, all))
     }
 

@@ -17,22 +17,22 @@ pub mod reproduce;
 mod snapshots;
 pub mod train;
 
-use std::path::{Path, PathBuf};
+use std::{cell::RefCell, path::Path};
 
 use super::{
-    args::{GlobalArgs, ModelInputArgs, Split},
+    args::{GlobalArgs, ModelInputArgs, NetworkArgs, Split},
     output::Output,
     tuning,
 };
 use crate::{
     Error, Result,
-    config::{Normalize, NormalizeSpec, PartialRunConfig, short_name},
-    data::{self as datasets, Dataset},
+    config::{NetworkChoice, NormalizeSpec, PartialRunConfig, QuantizationOverrides, Shape, short_name},
+    data::{self as datasets, Dataset, catalog::Entry},
     gpu::{DeviceProfile, Gpu, GpuOptions},
     metrics::Cost,
-    model::{MODEL_FILE, Model},
+    model::{Images, MODEL_FILE, Model, ModelFile, Reading},
     pipelines::CachedGpu,
-    train::RunFolder,
+    train::{DataLocation, RunFolder},
 };
 
 /// The adapter that `--adapter` names. `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default limits and no optional feature.
@@ -47,44 +47,171 @@ fn open_gpu(global: &GlobalArgs) -> Result<CachedGpu> {
     Ok(CachedGpu::new(gpu))
 }
 
-/// The data set that a model is to be run on, and how its pixels are normalised.
-fn model_data(model: &Model, input: &ModelInputArgs) -> Result<(Dataset, (f32, f32))> {
-    dataset_for(model, input.dataset.as_deref(), input.data_dir.as_deref(), input.normalize.as_ref())
+/// What a command's flags say of its models.
+struct ModelFlags<'a> {
+    /// What was assumed of files that say nothing; [`Self::say`] says it once the work begins: an error stands alone.
+    assumed: RefCell<Vec<String>>,
+    network: &'a NetworkArgs,
+    quantization: &'a QuantizationOverrides,
+    dataset: Option<&'a str>,
+    data_dir: Option<&'a Path>,
+    normalize: Option<&'a NormalizeSpec>,
 }
 
-/// As [`model_data`], from the flags themselves.
-fn dataset_for(
-    model: &Model,
-    dataset: Option<&str>,
-    data_dir: Option<&Path>,
-    normalize: Option<&NormalizeSpec>,
-) -> Result<(Dataset, (f32, f32))> {
-    let trained_on = TrainedOn::of(model);
-    let name = match (dataset, model.config.dataset.as_str()) {
-        (Some(name), _) => name.to_string(),
-        (None, "") => {
-            return Err(Error::Usage("the model does not say what it was trained on; name a data set with --dataset".into()));
+impl<'a> From<&'a ModelInputArgs> for ModelFlags<'a> {
+    fn from(input: &'a ModelInputArgs) -> Self {
+        ModelFlags {
+            assumed: RefCell::default(),
+            network: &input.network,
+            quantization: &input.quantization,
+            dataset: input.dataset.as_deref(),
+            data_dir: input.data_dir.as_deref(),
+            normalize: input.normalize.as_ref(),
         }
-        (None, own) => trained_on.dataset.unwrap_or_else(|| own.into()),
-    };
-    let dataset = datasets::load(&name, data_dir.or(trained_on.data_dir.as_deref()))?;
-    if dataset.shape != model.config.network.input || dataset.classes > model.config.network.classes {
-        return Err(Error::Data(format!(
-            "{name} has images of {:?} and {} classes, the model takes {:?} and {}",
-            <[u32; 3]>::from(dataset.shape),
-            dataset.classes,
-            <[u32; 3]>::from(model.config.network.input),
-            model.config.network.classes
-        )));
     }
-    let own = model.config.normalize;
-    let trained_here = !model.config.training.is_null();
-    let normalization = match normalize {
-        Some(spec) => dataset.normalization(&spec.0),
-        None if trained_here => (own.mean, own.deviation),
-        None => dataset.normalization(&Normalize::Standard),
-    };
-    Ok((dataset, normalization))
+}
+
+impl ModelFlags<'_> {
+    /// Says what was assumed so far, each thing once.
+    fn say(&self, output: &Output) {
+        let mut said = Vec::new();
+        for line in self.assumed.take() {
+            if !said.contains(&line) {
+                output.note(&line);
+                said.push(line);
+            }
+        }
+    }
+
+    /// Reads a model as the flags say.
+    fn open(&self, path: &Path) -> Result<Model> {
+        self.model(ModelFile::open(path)?)
+    }
+
+    /// As [`Self::open`], of a file that is in memory.
+    fn model(&self, file: ModelFile) -> Result<Model> {
+        let network = self.network.network.as_deref().map(NetworkChoice::find).transpose()?;
+        let says_images = network.as_ref().is_some_and(|choice| choice.input().is_some());
+        let images = match self.dataset.filter(|_| file.is_bare() && !says_images) {
+            Some(name) => Some((name, KnownImages::find(name, self.data_dir)?.shape())),
+            None => None,
+        };
+        let (model, remark) = file.model(&Reading { quantization: self.quantization, network: network.as_ref(), images })?;
+        self.assumed.borrow_mut().extend(remark);
+        Ok(model)
+    }
+
+    /// The data set that `model` is to be run on; how its pixels are normalised is worked out and kept in `model`.
+    fn data(&self, model: &mut Model) -> Result<(Dataset, (f32, f32))> {
+        let dataset = self.dataset_of(model)?;
+        self.normalize(model, Images::Loaded(&dataset))?;
+        Ok((dataset, model.normalization()?))
+    }
+
+    /// Works out how the pixels of `images` are normalised, and keeps it in `model`.
+    fn normalize(&self, model: &mut Model, images: Images<'_>) -> Result<()> {
+        let assumed = model.settle_normalization(self.normalize.map(|spec| &spec.0), images)?;
+        self.assumed.borrow_mut().extend(assumed);
+        Ok(())
+    }
+
+    /// The data set that a model is to be run on: as named, else the one it was trained on.
+    fn dataset_of(&self, model: &Model) -> Result<Dataset> {
+        let beside = DataLocation::beside(model);
+        let name = match self.dataset {
+            Some(name) => name.to_string(),
+            None => self.trained_on(model, &beside)?,
+        };
+        let beside_dir = beside.data_dir.filter(|folder| folder.is_dir());
+        let dataset = datasets::load(&name, self.data_dir.or(beside_dir.as_deref()))?;
+        check_images(model, &name, dataset.shape, dataset.classes)?;
+        Ok(dataset)
+    }
+
+    /// The data set that a model was trained on, as `--dataset` would name it.
+    fn trained_on(&self, model: &Model, beside: &DataLocation) -> Result<String> {
+        let (own, path) = (crate::plain(&model.config.dataset), model.path.display());
+        if own.is_empty() {
+            return Err(Error::Usage(format!("{path}: does not say what it was trained on; name a data set with --dataset")));
+        }
+        let is_known = datasets::catalog::find(&own).is_some() && !model.config.dataset_is_folder;
+        let folder = beside.dataset.as_deref().filter(|place| short_name(place) != **place);
+        match folder {
+            Some(folder) if Path::new(folder).is_dir() => return Ok(folder.into()),
+            None if is_known => return Ok(own),
+            _ => {}
+        }
+        // A folder of that name at hand may be the one.
+        let here = Path::new(".").join(&own);
+        if folder.is_none() && short_name(&own) == own && here.is_dir() {
+            let taken = format!("{path}: was trained on a folder called {own}; taken to be the one here");
+            self.assumed.borrow_mut().push(taken);
+            return Ok(here.display().to_string());
+        }
+        let gone = folder
+            .map_or_else(String::new, |folder| format!(" ({}, which stands beside it, is not there)", crate::plain(folder)));
+        Err(Error::Usage(format!(
+            "{path}: was trained on a folder called {own}, and holds no path{gone}; say where it is with --dataset FOLDER/{own}"
+        )))
+    }
+
+    /// The images that `--dataset` names, if it is given, for a model that is not run on them.
+    fn images(&self, model: &Model) -> Result<Option<KnownImages>> {
+        let Some(name) = self.dataset else { return Ok(None) };
+        let images = KnownImages::find(name, self.data_dir)?;
+        check_images(model, name, images.shape(), images.classes())?;
+        Ok(Some(images))
+    }
+}
+
+/// A data set as far as a model without images of its own needs it: one known by name is not read.
+enum KnownImages {
+    Named(&'static Entry),
+    Loaded(Box<Dataset>),
+}
+
+impl KnownImages {
+    fn find(name: &str, data_dir: Option<&Path>) -> Result<KnownImages> {
+        match datasets::catalog::find(name) {
+            Some(entry) => Ok(KnownImages::Named(entry)),
+            None => Ok(KnownImages::Loaded(Box::new(datasets::load(name, data_dir)?))),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        match self {
+            KnownImages::Named(entry) => entry.shape,
+            KnownImages::Loaded(dataset) => dataset.shape,
+        }
+    }
+
+    fn classes(&self) -> u32 {
+        match self {
+            KnownImages::Named(entry) => entry.class_names.len() as u32,
+            KnownImages::Loaded(dataset) => dataset.classes,
+        }
+    }
+
+    fn images(&self) -> Images<'_> {
+        match self {
+            KnownImages::Named(entry) => Images::Named(entry),
+            KnownImages::Loaded(dataset) => Images::Loaded(dataset),
+        }
+    }
+}
+
+/// Refuses images and classes that are not the model's.
+fn check_images(model: &Model, name: &str, shape: Shape, classes: u32) -> Result<()> {
+    let network = &model.config.network;
+    if shape == network.input && classes <= network.classes {
+        return Ok(());
+    }
+    Err(Error::Data(format!(
+        "{name} has images of {:?} and {classes} classes, the model takes {:?} and {}",
+        <[u32; 3]>::from(shape),
+        <[u32; 3]>::from(network.input),
+        network.classes
+    )))
 }
 
 /// The config.toml of the run folder that a model is in, if it is in one.
@@ -92,28 +219,6 @@ fn settings_beside(model: &Model) -> Option<Result<PartialRunConfig>> {
     let in_folder = model.path.file_name().is_some_and(|name| name == MODEL_FILE);
     let file = model.path.parent().map(RunFolder::config_of).filter(|file| in_folder && file.exists())?;
     Some(PartialRunConfig::from_file(&file))
-}
-
-/// Where the data are that a model was trained on, as the config.toml beside it has it: the model itself holds no paths.
-#[derive(Default)]
-struct TrainedOn {
-    dataset: Option<String>,
-    data_dir: Option<PathBuf>,
-}
-
-impl TrainedOn {
-    /// Nothing for a file outside a run folder, for a configuration that is another model's or cannot be read, and for folders that
-    /// are no longer there: the name may still be found elsewhere.
-    fn of(model: &Model) -> TrainedOn {
-        let Some(Ok(settings)) = settings_beside(model) else { return TrainedOn::default() };
-        if short_name(settings.dataset_name()) != model.config.dataset {
-            return TrainedOn::default();
-        }
-        TrainedOn {
-            dataset: settings.dataset.filter(|dataset| Path::new(dataset).is_dir()),
-            data_dir: settings.data_dir.filter(|folder| folder.is_dir()),
-        }
-    }
 }
 
 /// Says so where a model calls its classes otherwise than the data set that it is run on: it was trained on something else.

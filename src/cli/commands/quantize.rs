@@ -16,11 +16,12 @@ use crate::{
     data::Dataset,
     gpu::Gpu,
     metrics::{Cost, Evaluation, Evaluator},
-    model::{MODEL_FILE, Model},
+    model::{MODEL_FILE, Model, ModelFile},
     nn::{Network, NetworkOptions},
     post_training::{CalibratedTensor, Calibration, PostTraining, distributions, quantize},
     quant::TensorDistribution,
     report::{Block, DistributionChart, Report, Section, Table, fixed, signed},
+    train::DataLocation,
 };
 
 /// Images a batch of the comparison.
@@ -62,7 +63,22 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     if target.exists() && !args.force {
         return Err(Error::Usage(format!("{}: is there already; --force replaces it, --out names another", target.display())));
     }
-    let float = Model::load(&args.model, &QuantizationOverrides::default())?;
+    let own = QuantizationOverrides::default();
+    let flags = super::ModelFlags {
+        assumed: Default::default(),
+        network: &args.network,
+        quantization: &own,
+        dataset: args.dataset.as_deref(),
+        data_dir: args.data_dir.as_deref(),
+        normalize: args.normalize.as_ref(),
+    };
+    let file = ModelFile::open(&args.model)?;
+    let quantizers = file.quantizers();
+    if file.is_bare() && !quantizers.is_empty() {
+        let (path, quantizers) = (args.model.display(), quantizers.join(", "));
+        return Err(Error::Usage(format!("{path}: is quantized already (it has {quantizers}); quantize takes the float model")));
+    }
+    let mut float = flags.model(file)?;
     // Its accuracy would pass for that of the float model.
     if float.config.quantization.label() != "32" {
         return Err(Error::Usage(format!(
@@ -85,13 +101,13 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         return Err(Error::Usage(format!("--bits {}: there is nothing to quantize", args.bits)));
     }
     warnings.iter().for_each(|said| output.warn(said));
-    let (dataset, normalization) =
-        super::dataset_for(&float, args.dataset.as_deref(), args.data_dir.as_deref(), args.normalize.as_ref())?;
+    let (dataset, normalization) = flags.data(&mut float)?;
     let mut images = dataset.train.clone();
     images.truncate(args.calibrate as usize, dataset.shape);
     let mut test = dataset.test.clone();
     test.truncate(args.test_limit.unwrap_or(u32::MAX) as usize, dataset.shape);
     let gpu = super::open_gpu(global)?;
+    flags.say(&output);
     let data = ResidentData::new(&gpu, &images, dataset.shape)?;
 
     let spinner = Progress::spinner(&output, "calibrating");
@@ -102,6 +118,13 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     if quantized.config.class_names.is_empty() {
         quantized.config.class_names.clone_from(&dataset.class_names);
     }
+    if quantized.config.dataset.is_empty() {
+        (quantized.config.dataset, quantized.config.dataset_is_folder) = (dataset.name.clone(), !dataset.is_named());
+    }
+    let location = match quantized.config.dataset == dataset.name {
+        true => DataLocation::of(&dataset),
+        false => DataLocation::beside(&float),
+    };
     Model::save(&target, &quantized.config, &quantized.layout, &quantized.parameters)?;
     // From the file: what is compared is what was written.
     quantized = Model::load(&target, &QuantizationOverrides::default())?;
@@ -128,6 +151,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         warnings: &warnings,
     };
     if !is_file {
+        location.write(&args.out)?;
         let shown = pollster::block_on(distributions(&gpu, &quantized, &data, normalization))?;
         write_report(args, &dataset.name, &summary, &shown, &gpu)?;
     }

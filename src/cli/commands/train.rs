@@ -10,10 +10,10 @@ use crate::{
         progress::{Progress, StepStatus},
         signals, tuning,
     },
-    config::{Normalize, NormalizeSpec, PartialRunConfig, QuantizationOverrides, RunConfig},
+    config::{Normalize, PartialRunConfig, RunConfig},
     data::{self, Dataset},
     gpu::Gpu,
-    model::Model,
+    model::{Images, ModelFile},
     train::{EpochLine, Observer, Outcome, RunFolder, Start, StepLine, Trainer},
 };
 
@@ -26,7 +26,7 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     if args.resume && args.config.is_none() {
         settings = resumed_settings(args, settings)?;
     }
-    let (config, dataset) = resolve(settings)?;
+    let (config, dataset) = resolve(settings, &global.output())?;
     let start = match (args.resume, args.force) {
         (true, _) => Start::Resume,
         (false, true) => Start::Replace,
@@ -54,17 +54,17 @@ fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<Part
     if !file.exists() {
         return Ok(settings);
     }
-    let mut merged = args.flags.clone().over(PartialRunConfig::from_file(&file)?);
+    let mut merged = args.over(PartialRunConfig::from_file(&file)?)?;
     merged.out = Some(folder);
     merged.check_merged()?;
     Ok(merged)
 }
 
 /// The complete configuration with its data set. A model to start from brings its own normalisation.
-fn resolve(settings: PartialRunConfig) -> Result<(RunConfig, Dataset)> {
+fn resolve(settings: PartialRunConfig, output: &Output) -> Result<(RunConfig, Dataset)> {
     let dataset = data::load(settings.dataset_name(), settings.data_dir.as_deref())?;
     let folder = data::folder(settings.dataset_name());
-    let mut config = resolve_for(settings, &dataset)?;
+    let mut config = resolve_for(settings, &dataset, output)?;
     // config.toml is to repeat the run from wherever it is read; the model's metadata has the name alone.
     if let Some(folder) = folder {
         config.dataset = folder;
@@ -73,16 +73,22 @@ fn resolve(settings: PartialRunConfig) -> Result<(RunConfig, Dataset)> {
     Ok((config, dataset))
 }
 
-/// As [`resolve`], for a data set that is there.
-pub(super) fn resolve_for(mut settings: PartialRunConfig, dataset: &Dataset) -> Result<RunConfig> {
-    if let (Some(init), None) = (&settings.init, &settings.normalize) {
-        let own = Model::load(init, &QuantizationOverrides::default())?.config;
-        if !own.training.is_null() {
-            settings.normalize =
-                Some(NormalizeSpec(Normalize::Fixed { mean: own.normalize.mean, deviation: own.normalize.deviation }));
+/// As [`resolve`], for a data set that is there. A model to start from that does not say how its pixels are normalised follows the one rule.
+pub(super) fn resolve_for(settings: PartialRunConfig, dataset: &Dataset, output: &Output) -> Result<RunConfig> {
+    let asked = settings.normalize.is_some();
+    let mut config = settings.resolve(&dataset.info())?;
+    if let (Some(init), false) = (&config.init, asked) {
+        let mut model = ModelFile::open(init)?.as_start(&config.network)?;
+        let says = model.config.normalize.is_some();
+        if let Some(assumed) = model.settle_normalization(None, Images::Loaded(dataset))? {
+            output.note(&assumed);
+        }
+        if says {
+            let (mean, deviation) = model.normalization()?;
+            config.normalize = Normalize::Fixed { mean, deviation };
         }
     }
-    settings.resolve(&dataset.info())
+    Ok(config)
 }
 
 /// Runs the training with a progress bar.

@@ -1,0 +1,280 @@
+//! A model file before it is a model: what it says of itself, and what has to be said of it.
+
+use std::path::{Path, PathBuf};
+
+use super::{METADATA_KEY, Model, TensorFile, fill, model_file, packed, table_one::TableOne};
+use crate::{
+    Error, Result,
+    config::{
+        LayerBits, LayerConfig, ModelConfig, NetworkChoice, NetworkConfig, QuantizationConfig, QuantizationOverrides, Shape,
+    },
+    layout::{Parameter, ParameterLayout, ParameterRole},
+    plain,
+};
+
+/// Endings of the names of what quantizers learn, or keep beside packed weights.
+const QUANTIZERS: [&str; 6] = [".alpha", ".step", ".weight_step", ".weight_scale", ".weight_zero_point", ".weight_packed"];
+/// The convolutions of Table I have no padding, those of many copies of it have one pixel.
+const PADDINGS: [u32; 2] = [0, 1];
+
+/// How a model file is to be read, over what it says itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// Bits and quantizers to run it with.
+    pub quantization: &'a QuantizationOverrides,
+    /// The network, for a file that does not say.
+    pub network: Option<&'a NetworkChoice>,
+    /// The images that it is to be run on, where they are known: what they are called, and the shape of one.
+    pub images: Option<(&'a str, Shape)>,
+}
+
+/// A model file in memory.
+pub struct ModelFile {
+    path: PathBuf,
+    tensors: TensorFile,
+    config: Option<ModelConfig>,
+}
+
+impl ModelFile {
+    /// Reads a model file, or the one in a run folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be.
+    pub fn open(path: &Path) -> Result<ModelFile> {
+        let path = model_file(path)?;
+        ModelFile::new(TensorFile::read(&path)?, path)
+    }
+
+    pub(super) fn new(tensors: TensorFile, path: PathBuf) -> Result<ModelFile> {
+        let own = tensors.metadata(METADATA_KEY).map(ModelConfig::from_metadata).transpose();
+        let config = own.map_err(|error| Error::format(&path, error.to_string()))?;
+        Ok(ModelFile { path, tensors, config })
+    }
+
+    /// Whether it is a bare state_dict: tensors without a word of the network, its quantization and its images.
+    pub fn is_bare(&self) -> bool {
+        self.config.is_none()
+    }
+
+    /// Where it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How its weights were quantized: in float where the file does not say.
+    pub fn quantization(&self) -> QuantizationConfig {
+        self.config.as_ref().map_or_else(QuantizationConfig::default, |own| own.quantization.clone())
+    }
+
+    /// Names of what quantizers have learned, in order.
+    pub fn quantizers(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.tensors.names().filter(|name| is_quantizer(name)).map(plain).collect();
+        names.sort();
+        names
+    }
+
+    /// The model where nothing is known but the file; what was assumed goes to the log.
+    pub(super) fn model_alone(self, quantization: &QuantizationOverrides) -> Result<Model> {
+        let (model, remark) = self.model(&Reading { quantization, network: None, images: None })?;
+        if let Some(remark) = remark {
+            log::info!("{remark}");
+        }
+        Ok(model)
+    }
+
+    /// The model, to be run as `reading` says; and in one line what was assumed of a file that says nothing.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what the file does not say and several answers fit; [`Error::Format`] where nothing fits; [`Error::Model`] for
+    /// a network that cannot be.
+    pub fn model(self, reading: &Reading<'_>) -> Result<(Model, Option<String>)> {
+        let (config, remark) = match &self.config {
+            Some(own) => (own.clone(), self.unused_network(own, reading)),
+            None => self.bare(reading)?,
+        };
+        let ModelFile { path, mut tensors, .. } = self;
+        let stored = ParameterLayout::new(&config.network, &config.quantization)?;
+        packed::unpack(&mut tensors, &stored, &path)?;
+        let mut config = config;
+        let own = std::mem::take(&mut config.quantization);
+        config.quantization = reading.quantization.apply(&own, &config.network)?;
+        if let Some(said) = config.quantization.scale_warning(&own, &config.network) {
+            log::warn!("{}: {said}", path.display());
+        }
+        let layout = ParameterLayout::new(&config.network, &config.quantization)?;
+        let (parameters, missing) = fill(&tensors, &layout, &stored, &path)?;
+        Ok((Model { config, layout, parameters, has_alphas: missing.is_empty(), path }, remark))
+    }
+
+    /// The parameters that training starts with, in `layout` of the network to be trained, and the names of the α's and steps of activations
+    /// that the file does not have.
+    ///
+    /// # Errors
+    /// Those of [`Self::model`]; [`Error::Usage`] for what the network has no place for: it would be lost without a word.
+    pub fn start(self, layout: &ParameterLayout) -> Result<(Vec<f32>, Vec<String>)> {
+        use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Weight};
+        let has_place = |name: &str| layout.find(name).is_some();
+        let (stored, lost) = match &self.config {
+            // Clips, steps and scales go with the quantizers.
+            Some(own) => {
+                let stored = ParameterLayout::new(&own.network, &own.quantization)?;
+                let is_network = |role| matches!(role, Weight | Bias | Scale | Shift | RunningMean | RunningVariance);
+                let lost = stored.parameters.iter().find(|parameter| is_network(parameter.role) && !has_place(&parameter.name));
+                let lost = lost.map(|parameter| parameter.name.clone());
+                (stored, lost)
+            }
+            None => (layout.clone(), self.without_place(layout)),
+        };
+        if let Some(lost) = lost {
+            return Err(Error::Usage(format!(
+                "--init: {} has {}, which the network to be trained does without; give its network: --batch-norm, or --config with its \
+                 config.toml",
+                self.path.display(),
+                plain(&lost)
+            )));
+        }
+        let mut tensors = self.tensors;
+        if self.config.is_some() {
+            packed::unpack(&mut tensors, &stored, &self.path)?;
+        }
+        fill(&tensors, layout, &stored, &self.path)
+    }
+
+    /// As a model of `network` in float: what training starts with says how its pixels are normalised, and is read as the network that
+    /// is trained.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    pub fn as_start(self, network: &NetworkConfig) -> Result<Model> {
+        let float = QuantizationConfig::default();
+        let (layout, path) = (ParameterLayout::new(network, &float)?, self.path.clone());
+        let own = self.config.clone();
+        let (parameters, missing) = self.start(&layout)?;
+        let config = own.unwrap_or_else(|| said_nothing(network.clone(), float));
+        Ok(Model {
+            config: ModelConfig { network: network.clone(), ..config },
+            layout,
+            parameters,
+            has_alphas: missing.is_empty(),
+            path,
+        })
+    }
+
+    /// A remark where the file says what network it is, and is given another.
+    fn unused_network(&self, own: &ModelConfig, reading: &Reading<'_>) -> Option<String> {
+        let choice = reading.network?;
+        let inference = |network: &NetworkConfig| -> Vec<LayerConfig> {
+            network.layers.iter().filter(|layer| !matches!(layer, LayerConfig::Dropout { .. })).cloned().collect()
+        };
+        let given = choice.network(own.network.input, own.network.classes).ok();
+        let is_same = given.is_some_and(|given| inference(&given) == inference(&own.network) && given.input == own.network.input);
+        (!is_same).then(|| {
+            format!("{}: says what network it is; --network {} is for files that do not", self.path.display(), choice.label())
+        })
+    }
+
+    /// The configuration of a bare file, and what was assumed of it.
+    fn bare(&self, reading: &Reading<'_>) -> Result<(ModelConfig, Option<String>)> {
+        let quantizers = self.quantizers();
+        let bits_given = reading.quantization.bits.is_some();
+        if !bits_given && !quantizers.is_empty() {
+            return Err(Error::Usage(plain(&format!(
+                "{}: has {}, so it is quantized, and does not say to how many bits; say it with --bits, such as --bits 4,2, or run it in \
+                 float with --bits 32",
+                self.path.display(),
+                quantizers.join(", ")
+            ))));
+        }
+        let mut assumed = Vec::new();
+        let network = match reading.network {
+            Some(choice @ NetworkChoice::File { .. }) => self.given(choice, reading, &mut assumed)?,
+            choice => {
+                let paddings = if choice.is_some() { &PADDINGS[..1] } else { &PADDINGS };
+                let table = TableOne::of(&self.tensors).map_err(|reason| Error::format(&self.path, reason))?;
+                let (network, said) = table.read(reading.images, paddings).map_err(|unread| unread.error(&self.path))?;
+                assumed.push(format!("read as {said}"));
+                network
+            }
+        };
+        let quantization =
+            QuantizationConfig { bits: vec![LayerBits::FLOAT; network.weight_layers().len()], ..QuantizationConfig::default() };
+        let layout = ParameterLayout::new(&network, &quantization)?;
+        if let Some(name) = self.without_place(&layout) {
+            let whose =
+                reading.network.map_or("the network of Table I".into(), |choice| format!("the network {}", choice.label()));
+            let needed = |parameter: &&Parameter| {
+                parameter.role != ParameterRole::BatchCount && self.tensors.tensor(&parameter.name).is_none()
+            };
+            let missing = layout.parameters.iter().find(needed);
+            let missing = missing.map_or_else(String::new, |missing| format!(", and no {}, which it needs", missing.name));
+            return Err(Error::format(
+                &self.path,
+                format!("has {name}, which {whose} does without{missing}; say what network it is with --network FILE.toml"),
+            ));
+        }
+        if !bits_given {
+            assumed.push("run in float".into());
+        }
+        let remark = format!("{}: has no `saliq` metadata; {}", self.path.display(), assumed.join("; "));
+        Ok((said_nothing(network, quantization), (!assumed.is_empty()).then_some(remark)))
+    }
+
+    /// The network of a `--network` file, for the images at hand.
+    fn given(&self, choice: &NetworkChoice, reading: &Reading<'_>, assumed: &mut Vec<String>) -> Result<NetworkConfig> {
+        let Some(input) = choice.input().or(reading.images.map(|(_, shape)| shape)) else {
+            return Err(Error::Usage(format!(
+                "--network {}: does not say which images it is for; add `input = [C, H, W]` under [network], or name the data set with \
+                 --dataset",
+                choice.label()
+            )));
+        };
+        let network = choice.network(input, 0)?;
+        if let NetworkChoice::File { others, .. } = choice
+            && !others.is_empty()
+        {
+            assumed.push(format!("of {} only [network] is used, not {}", choice.label(), plain(&others.join(", "))));
+        }
+        let layout = ParameterLayout::new(&network, &QuantizationConfig::default())?;
+        for parameter in &layout.parameters {
+            let Some(tensor) = self.tensors.tensor(&parameter.name) else { continue };
+            if tensor.shape != parameter.shape && parameter.role != ParameterRole::BatchCount {
+                return Err(Error::format(
+                    &self.path,
+                    format!(
+                        "{} has shape {:?} where the network of {}, for images of {:?}, has {:?}",
+                        parameter.name,
+                        tensor.shape,
+                        choice.label(),
+                        <[u32; 3]>::from(input),
+                        parameter.shape
+                    ),
+                ));
+            }
+        }
+        Ok(network)
+    }
+
+    /// A tensor that `layout` has no place for and that is no quantizer's.
+    fn without_place(&self, layout: &ParameterLayout) -> Option<String> {
+        let mut names: Vec<_> = self.tensors.names().filter(|name| !is_quantizer(name) && layout.find(name).is_none()).collect();
+        names.sort_unstable();
+        names.first().map(ToString::to_string)
+    }
+}
+
+fn is_quantizer(name: &str) -> bool {
+    QUANTIZERS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// What is known of a model whose file says nothing.
+fn said_nothing(network: NetworkConfig, quantization: QuantizationConfig) -> ModelConfig {
+    ModelConfig {
+        network,
+        quantization,
+        normalize: None,
+        dataset: String::new(),
+        dataset_is_folder: false,
+        class_names: Vec::new(),
+        training: serde_json::Value::Null,
+    }
+}
