@@ -291,7 +291,8 @@ fn multiplicity(summary: &Summary) -> String {
     let families = summary.families.iter().map(|family| format!("{} ({})", counted(family.tests, "test"), family.question));
     format!(
         "Every p is adjusted for the number of tests by Holm's rule, all those of the same question together, over all data sets: {}. \
-         A difference counts as more than chance where the adjusted p is below 0.05.",
+         A difference counts as more than chance where the adjusted p is below 0.05; \
+         intervals are those of a single comparison.",
         families.collect::<Vec<_>>().join("; ")
     )
 }

@@ -33,7 +33,11 @@ fn student_quantile(freedom: f64) -> f64 {
 pub fn accuracy(values: &[f64], images: u64) -> Interval {
     match values {
         &[share] => wilson(share, images),
-        _ => over_seeds(values),
+        _ => {
+            // Student's interval of a few seeds may leave what a share can be.
+            let Interval { mean, low, high } = over_seeds(values);
+            Interval { mean, low: low.clamp(0.0, 1.0), high: high.clamp(0.0, 1.0) }
+        }
     }
 }
 
@@ -169,6 +173,8 @@ mod tests {
         let three = over_seeds(&[1.0, 2.0, 3.0]);
         assert!((three.high - 2.0 - 4.302_653 / 3f64.sqrt()).abs() < 1e-5, "{three:?}");
         assert!(over_seeds(&[1.0]).low.is_nan());
+        let two = accuracy(&[0.9, 0.99], 7);
+        assert!(two.high == 1.0 && two.low > 0.0 && two.low < 0.9, "{two:?}");
         assert_eq!(accuracy(&[0.5, 0.5], 7), Interval { mean: 0.5, low: 0.5, high: 0.5 });
     }
 
