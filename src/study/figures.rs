@@ -413,7 +413,7 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
         "What the models reach against what they cost: a row a bit width, with the bit operations of a forward pass of one image (multiply-accumulates \
          times the bits of both factors). Faithfulness: by how many points removing features in the order of the {method} map lowers \
          the accuracy more than random order does, on average over the curve. Alignment: rank correlation of the {method} maps with those of the \
-         model that each is compared with: {}. PTQ: the float model quantized without training. Bars: 95 % intervals, over seeds; of one seed over \
+         model that each is compared with: {}. PTQ: the float model quantized without training; start: that model before others go on from it. Bars: 95 % intervals, over seeds; of one seed over \
          images (Wilson's for accuracy, the bootstrap for alignment).",
         match all.iter().any(|model| model.variant.stage == Stage::FloatContinued) {
             true => "for trained ones the float model that was trained on as long, for PTQ the float model",
