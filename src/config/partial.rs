@@ -563,23 +563,31 @@ impl PartialRunConfig {
     }
 }
 
-/// What is wrong with an entry of `[[network.layers]]`, and where in the text. The parser knows the place of the entry alone: the key that is
-/// wrong is the one without which the entry has no fault, or another.
+/// What is wrong with an entry of `[[network.layers]]`, and where in the text. The parser knows the place of the entry alone. Keys are read in
+/// order, and what is missing is found behind the last: a key more changes the fault where something is missing; else the key that is wrong
+/// is the one without which the fault is gone.
 fn check_layer(layer: &toml::Spanned<DeValue<'_>>) -> Result<(), (usize, String)> {
-    let read = |layer: toml::Spanned<DeValue<'_>>| LayerConfig::deserialize(ValueDeserializer::from(layer));
-    let message = |error: toml::de::Error| error.message().trim().replace('\n', "; ");
-    let Err(error) = read(layer.clone()) else { return Ok(()) };
-    let reason = message(error);
-    let without = |key: &str| {
-        let mut table = layer.get_ref().as_table()?.clone();
-        table.remove(key);
-        Some(read(toml::Spanned::new(layer.span(), DeValue::Table(table))).map_err(message))
+    let fault = |value: DeValue<'_>| {
+        let read = LayerConfig::deserialize(ValueDeserializer::from(toml::Spanned::new(layer.span(), value)));
+        read.err().map(|error| error.message().trim().replace('\n', "; "))
     };
-    let keys = layer.get_ref().as_table().into_iter().flat_map(|table| table.keys());
-    let wrong = keys
-        .filter(|key| key.get_ref() != "type")
-        .find(|key| without(key.get_ref()).is_some_and(|result| result.err().is_none_or(|other| other != reason)));
-    Err((wrong.map_or(layer.span(), |key| key.span()).start, reason))
+    let Some(reason) = fault(layer.get_ref().clone()) else { return Ok(()) };
+    let place = || {
+        let table = layer.get_ref().as_table()?;
+        let mut longer = table.clone();
+        let spanned = |value| toml::Spanned::new(layer.span(), value);
+        longer.insert(toml::Spanned::new(layer.span(), "~".into()), spanned(DeValue::Boolean(true)));
+        if fault(DeValue::Table(longer)).as_ref() != Some(&reason) {
+            return None;
+        }
+        let wrong = table.keys().filter(|key| key.get_ref() != "type").find(|key| {
+            let mut shorter = table.clone();
+            shorter.remove(key.get_ref().as_ref());
+            fault(DeValue::Table(shorter)).as_ref() != Some(&reason)
+        })?;
+        Some(wrong.span())
+    };
+    Err((place().unwrap_or_else(|| layer.span()).start, reason))
 }
 
 #[cfg(test)]
