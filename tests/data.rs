@@ -185,7 +185,9 @@ fn images_with_their_channels_last_are_not_taken_for_many_channels() {
         assert!(message.contains(&format!("{channels} channels of {height}×{width}")), "{message}");
     }
     // What may be either is read as channels first: three channels of 12 × 3, six of 4 × 4, nine signals of 50.
-    for [count, channels, height, width] in [[2, 3, 12, 3], [1, 6, 4, 4], [2, 9, 50, 1], [2, 3, 20, 12], [1, 7, 5, 6]] {
+    for [count, channels, height, width] in
+        [[2, 3, 12, 3], [1, 6, 4, 4], [2, 9, 50, 1], [2, 3, 20, 12], [1, 7, 5, 6], [3, 2, 4, 3]]
+    {
         let images = parse([count, channels, height, width]).unwrap();
         assert_eq!((images.shape, images.count() as u32), (Shape::new(channels, height, width), count));
     }

@@ -130,7 +130,8 @@ fn reports_on_what_cannot_be() {
         (&planned, "/judgement/methods", json!([])),
         (&planned, "/judgement/methods", json!(["../../x"])),
         (&planned, "/class-names", json!({})),
-        (&planned, "/runs/1/float", json!(1)),
+        (&planned, "/runs/1/start", json!(1)),
+        (&planned, "/runs/1/control", json!(u64::MAX)),
         (&planned, "/runs/1/variant/bits", json!("2,2; rm -rf ~")),
         (&planned, "/runs", json!([])),
     ] {
@@ -164,7 +165,7 @@ fn folders_of_runs() {
     let all = folders.len();
     folders.sort();
     folders.dedup();
-    assert_eq!((all, folders.len()), (3 * names.len(), 3 * names.len()));
+    assert_eq!((all, folders.len()), (4 * names.len(), 4 * names.len()));
 }
 
 #[test]

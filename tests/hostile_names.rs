@@ -212,12 +212,23 @@ fn through_the_program() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::copy(golden("table1"), folder.join("model.safetensors")).unwrap();
     let out = root.path().join("out");
-    let arguments = ["--dataset", text(&data), "--out", text(&out)];
+    let arguments = ["--dataset", text(&data), "--normalize", "standard", "--out", text(&out)];
     succeed(&[&["explain", text(&folder), "--count", "2"], &arguments[..]].concat());
     let texts = svg_texts(&std::fs::read_to_string(out.join("grid.svg")).unwrap());
     assert!(texts.iter().any(|text| text.contains("run<script>")), "{texts:?}");
     let quantized = root.path().join("quantized");
-    succeed(&["quantize", text(&folder), "--bits", "4,4", "--dataset", text(&data), "--out", text(&quantized)]);
+    succeed(&[
+        "quantize",
+        text(&folder),
+        "--bits",
+        "4,4",
+        "--dataset",
+        text(&data),
+        "--normalize",
+        "standard",
+        "--out",
+        text(&quantized),
+    ]);
     let page = std::fs::read_to_string(quantized.join("report.html")).unwrap();
     html_texts(&page);
     svg_texts(&std::fs::read_to_string(quantized.join("histograms.svg")).unwrap());

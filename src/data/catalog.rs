@@ -180,7 +180,7 @@ pub fn suggest(name: &str) -> Option<&'static str> {
 /// ` (did you mean X?)` or nothing, then the list of all names.
 pub(crate) fn hint(name: &str) -> String {
     let names: Vec<&str> = CATALOG.iter().map(|entry| entry.name).collect();
-    let meant = match pointers::of_value("dataset", name, names.iter().copied()) {
+    let meant = match pointers::of_value("dataset", name, []) {
         Some(said) => format!(": {said}"),
         None => suggest(name).map(|known| format!(", did you mean {known}?")).unwrap_or_default(),
     };

@@ -272,13 +272,14 @@ enum Order {
 }
 
 impl Order {
-    /// Pictures have 1, 3 or 4 channels. A last size of that kind is a number of channels where the first is none, unless the planes
-    /// of N×C×H×W were square, or a column (signals of one dimension have many channels of N×1).
+    /// Pictures have 1, 3 or 4 channels. A last size of that kind is a number of channels where the
+    /// first is more than any picture has, unless the planes of N×C×H×W were square, or a column
+    /// (signals of one dimension have many channels of N×1).
     fn of(sizes: &[u32]) -> Order {
         let &[_, first, middle, last] = sizes else { return Order::ChannelsFirst };
         let is_channels = |size: u32| matches!(size, 1 | 3 | 4);
         let is_plane = middle == last || (last == 1 && first != middle);
-        match (is_channels(last), is_channels(first) || is_plane) {
+        match (is_channels(last), first <= 4 || is_plane) {
             (false, _) => Order::ChannelsFirst,
             (true, true) => Order::Either,
             (true, false) => Order::ChannelsLast,

@@ -3,7 +3,7 @@
 use std::{io::Cursor, path::Path};
 
 use image::{
-    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits, Rgb, RgbImage, Rgba,
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits, Rgba,
     codecs::png::PngDecoder,
     error::{DecodingError, ImageFormatHint, LimitError, LimitErrorKind},
     imageops::FilterType,
@@ -81,7 +81,7 @@ pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> R
     let orientation = chunks(bytes, *b"eXIf").find_map(|(_, data)| Orientation::from_exif_chunk(data));
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     let (width, height) = if swaps_sides(orientation) { (shape.height, shape.width) } else { (shape.width, shape.height) };
-    let colored = if shape.channels == 1 { DynamicImage::ImageLuma8(grey(&opaque)) } else { opaque.into() };
+    let colored = if shape.channels == 1 { grey(opaque).into() } else { opaque };
     let mut scaled = colored.resize_exact(width, height, FilterType::Triangle);
     scaled.apply_orientation(orientation);
     let mut pixels: Vec<u8> = if shape.channels == 1 {
@@ -103,9 +103,16 @@ pub fn luminance(rgb: [u8; 3]) -> u8 {
     ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
 }
 
-fn grey(picture: &RgbImage) -> GrayImage {
-    let values = picture.pixels().map(|pixel| luminance(pixel.0)).collect();
-    GrayImage::from_raw(picture.width(), picture.height(), values).unwrap_or_default() // a value a pixel
+fn grey(picture: DynamicImage) -> GrayImage {
+    let (width, height) = (picture.width(), picture.height());
+    let values = match picture {
+        DynamicImage::ImageLuma8(grey) => return grey,
+        DynamicImage::ImageRgba8(rgba) => {
+            rgba.pixels().map(|&Rgba([red, green, blue, _])| luminance([red, green, blue])).collect()
+        }
+        other => other.into_rgb8().pixels().map(|pixel| luminance(pixel.0)).collect(),
+    };
+    GrayImage::from_raw(width, height, values).unwrap_or_default() // a value a pixel
 }
 
 /// Whether rows become columns.
@@ -114,12 +121,14 @@ fn swaps_sides(orientation: Orientation) -> bool {
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// The picture without transparency, what its transparent pixels stand on now, and whether all of them are transparent.
-fn on_ground(picture: DynamicImage) -> (RgbImage, Option<Ground>, bool) {
-    if !picture.color().has_alpha() {
-        return (picture.into_rgb8(), None, false);
-    }
-    let picture = picture.into_rgba8();
+/// The picture without transparency, what its transparent pixels stand on now, and whether all of them are transparent. It is
+/// changed in place: a large one takes no more memory than its decoder gave it.
+fn on_ground(picture: DynamicImage) -> (DynamicImage, Option<Ground>, bool) {
+    let mut picture = match picture {
+        DynamicImage::ImageLuma8(_) | DynamicImage::ImageLuma16(_) => return (picture.into_luma8().into(), None, false),
+        opaque if !opaque.color().has_alpha() => return (opaque.into_rgb8().into(), None, false),
+        other => other.into_rgba8(),
+    };
     // Each pixel counts as far as it is visible.
     let (mut visible, mut light) = (0u64, 0u64);
     let mut is_opaque = true;
@@ -130,12 +139,14 @@ fn on_ground(picture: DynamicImage) -> (RgbImage, Option<Ground>, bool) {
     }
     let ground = if 2 * light < 255 * visible { Ground::White } else { Ground::Black };
     let below = if ground == Ground::White { 255 } else { 0 };
-    let mut opaque = RgbImage::new(picture.width(), picture.height());
-    for (pixel, &Rgba([red, green, blue, alpha])) in opaque.pixels_mut().zip(picture.pixels()) {
-        let mixed = |value: u8| (u32::from(value) * u32::from(alpha) + below * (255 - u32::from(alpha)) + 127) / 255;
-        *pixel = Rgb([red, green, blue].map(|value| mixed(value) as u8));
+    for Rgba([red, green, blue, alpha]) in picture.pixels_mut() {
+        let share = u32::from(*alpha);
+        for value in [red, green, blue] {
+            *value = ((u32::from(*value) * share + below * (255 - share) + 127) / 255) as u8;
+        }
+        *alpha = 255;
     }
-    (opaque, (!is_opaque).then_some(ground), visible == 0)
+    (picture.into(), (!is_opaque).then_some(ground), visible == 0)
 }
 
 fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
@@ -185,7 +196,7 @@ fn bits_per_pixel(bytes: &[u8]) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use image::{ImageEncoder, LumaA};
+    use image::{ImageEncoder, LumaA, Rgb, RgbImage};
 
     use super::*;
 
