@@ -108,6 +108,9 @@ impl Attributes<'_> {
     }
 }
 
+/// What is called after every node with the node, its inputs and what it made.
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&NodeProto, &[&Tensor], &mut Tensor) -> Result<()>;
+
 impl Interpreter {
     /// Reads an ONNX file of one input and one output whose constants are all within it.
     ///
@@ -153,12 +156,7 @@ impl Interpreter {
     }
 
     /// The output for `images`. After every node `visit` is given it, its inputs and what it made, to look at or to replace.
-    pub(super) fn walk(
-        &self,
-        images: &[f64],
-        shape: Shape,
-        visit: &mut dyn FnMut(&NodeProto, &[&Tensor], &mut Tensor) -> Result<()>,
-    ) -> Result<Vec<f64>> {
+    pub(super) fn walk(&self, images: &[f64], shape: Shape, visit: Visit<'_>) -> Result<Vec<f64>> {
         let count = images.len() / (shape.elements() as usize).max(1);
         let input_shape = vec![count, shape.channels as usize, shape.height as usize, shape.width as usize];
         let mut made = HashMap::new();
