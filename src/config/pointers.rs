@@ -139,11 +139,7 @@ const VALUES: &[(&str, &[&str], &str)] = &[
         &["relevance", "layer-wise-relevance-propagation", "lrp-epsilon", "epsilon-lrp", "lrp-z-plus"],
         "it is called `lrp` here, with `--lrp-rule`",
     ),
-    (
-        "dataset",
-        &["fashion", "fmnist", "fashionmnist"],
-        "it is called `fashion-mnist` here, its small built-in part `fashion-mini`",
-    ),
+    ("dataset", &["fashion", "fmnist"], "it is called `fashion-mnist` here, its small built-in part `fashion-mini`"),
     ("dataset", &["digits", "mini"], "`mnist-mini` is built in"),
     (
         "dataset",
