@@ -73,6 +73,28 @@ impl ModelFile {
         names
     }
 
+    /// Refuses a bare file that holds what quantizers have learned: it does not say to how many bits.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that asks for them.
+    pub fn require_bits(&self) -> Result<()> {
+        let quantizers = self.quantizers();
+        if !self.is_bare() || quantizers.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Usage(plain(&format!(
+            "{}: has {}, so it is quantized, and does not say to how many bits; say it with --bits, such as --bits 4,2, or run it in \
+             float with --bits 32",
+            self.path.display(),
+            quantizers.join(", ")
+        ))))
+    }
+
+    /// Name of the data set that it was trained on, where it says so.
+    pub fn dataset(&self) -> Option<&str> {
+        self.config.as_ref().map(|own| own.dataset.as_str()).filter(|name| !name.is_empty())
+    }
+
     /// The model where nothing is known but the file; what was assumed goes to the log.
     pub(super) fn model_alone(self, quantization: &QuantizationOverrides) -> Result<Model> {
         let (model, remark) = self.model(&Reading { quantization, network: None, images: None })?;
@@ -133,6 +155,13 @@ impl ModelFile {
                 plain(&lost)
             )));
         }
+        if let Some((name, own, needed)) = self.misshapen(layout) {
+            return Err(Error::Usage(format!(
+                "--init: {}: {name} has shape {own:?}, that of the network to be trained {needed:?}; give the file's network with --network \
+                 FILE.toml, or --config with its config.toml",
+                self.path.display()
+            )));
+        }
         let mut tensors = self.tensors;
         if self.config.is_some() {
             packed::unpack(&mut tensors, &stored, &self.path)?;
@@ -175,15 +204,9 @@ impl ModelFile {
 
     /// The configuration of a bare file, and what was assumed of it.
     fn bare(&self, reading: &Reading<'_>) -> Result<(ModelConfig, Option<String>)> {
-        let quantizers = self.quantizers();
         let bits_given = reading.quantization.bits.is_some();
-        if !bits_given && !quantizers.is_empty() {
-            return Err(Error::Usage(plain(&format!(
-                "{}: has {}, so it is quantized, and does not say to how many bits; say it with --bits, such as --bits 4,2, or run it in \
-                 float with --bits 32",
-                self.path.display(),
-                quantizers.join(", ")
-            ))));
+        if !bits_given {
+            self.require_bits()?;
         }
         let mut assumed = Vec::new();
         let network = match reading.network {
@@ -252,6 +275,16 @@ impl ModelFile {
             }
         }
         Ok(network)
+    }
+
+    /// A tensor of the float network that has another shape in `layout`: its name, its shape, and the other.
+    fn misshapen<'a>(&'a self, layout: &'a ParameterLayout) -> Option<(&'a str, &'a [usize], &'a [usize])> {
+        let of_network = |role: ParameterRole| !role.is_quantizers() && role != ParameterRole::BatchCount;
+        layout.parameters.iter().filter(|parameter| of_network(parameter.role)).find_map(|parameter| {
+            let own = self.tensors.tensor(&parameter.name)?;
+            let differs = own.shape != parameter.shape;
+            differs.then_some((parameter.name.as_str(), own.shape.as_slice(), parameter.shape.as_slice()))
+        })
     }
 
     /// A tensor that `layout` has no place for and that is no quantizer's.

@@ -75,10 +75,27 @@ fn resolve(settings: PartialRunConfig, output: &Output) -> Result<(RunConfig, Da
 
 /// As [`resolve`], for a data set that is there. A model to start from that does not say how its pixels are normalised follows the one rule.
 pub(super) fn resolve_for(settings: PartialRunConfig, dataset: &Dataset, output: &Output) -> Result<RunConfig> {
-    let asked = settings.normalize.is_some();
+    let given = [settings.normalize.is_some(), settings.bits.is_some(), settings.dataset.is_some()];
     let mut config = settings.resolve(&dataset.info())?;
-    if let (Some(init), false) = (&config.init, asked) {
-        let mut model = ModelFile::open(init)?.as_start(&config.network)?;
+    let Some(init) = &config.init else { return Ok(config) };
+    let file = ModelFile::open(init)?;
+    let [asked, bits_given, dataset_given] = given;
+    if !bits_given {
+        file.require_bits()?;
+        let own = file.quantization().label();
+        if own != "32" {
+            let (own, path) = (own.replace('-', ","), file.path().display());
+            output.note(&format!(
+                "--init {path}: is quantized to {own} bits; without --bits it is trained in float; --bits {own} keeps them"
+            ));
+        }
+    }
+    if let Some(own) = file.dataset().filter(|own| !dataset_given && *own != dataset.name) {
+        let (own, path) = (crate::plain(own), file.path().display());
+        output.note(&format!("--init {path}: was trained on {own}; without --dataset this run takes {}", dataset.name));
+    }
+    if !asked {
+        let mut model = file.as_start(&config.network)?;
         let says = model.config.normalize.is_some();
         if let Some(assumed) = model.settle_normalization(None, Images::Loaded(dataset))? {
             output.note(&assumed);
