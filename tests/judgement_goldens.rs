@@ -58,7 +58,7 @@ fn model(tensors: &Tensors) -> Model {
         class_names: Vec::new(),
         training: serde_json::Value::Null,
     };
-    Model { config, layout, parameters, has_alphas: true, path: PathBuf::new() }
+    Model { config, layout, parameters, missing_alphas: Vec::new(), path: PathBuf::new() }
 }
 
 /// The golden file's network on its images, and the classes explained. Batches of 4: the last one is not full.

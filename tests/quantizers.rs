@@ -240,7 +240,7 @@ fn mixed_widths_with_learned_steps_from_end_to_end() {
         assert_eq!(file.tensor(name).map(|tensor| tensor.shape.clone()), Some(vec![shape]), "{name}");
     }
     let as_trained = Model::load(&first, &QuantizationOverrides::default()).unwrap();
-    assert!(as_trained.has_alphas);
+    assert!(as_trained.has_alphas());
     let named = |model: &Model, name: &str| model.parameters[model.layout.find(name).unwrap().range()].to_vec();
     let trained = named(&as_trained, "conv2.weight_step");
     let untrained = initial_steps(&named(&as_trained, "conv2.weight"), 8, highest_level(2));
@@ -253,7 +253,9 @@ fn mixed_widths_with_learned_steps_from_end_to_end() {
     assert_eq!(named(&other, "conv1.weight_step"), named(&as_trained, "conv1.weight_step"));
     let fresh = initial_steps(&named(&other, "conv2.weight"), 8, highest_level(3));
     assert_eq!(named(&other, "conv2.weight_step"), fresh);
-    assert!(!other.has_alphas && other.require_alphas().unwrap_err().to_string().contains("act2.step"));
+    assert_eq!(other.missing_alphas, ["act2.step"]);
+    let refused = other.require_alphas().unwrap_err().to_string();
+    assert!(refused.contains("need act2.step, which") && !refused.contains("act1.step"), "{refused}");
 
     // A run of another kind can start from it: α's are calibrated.
     let line = train(&format!("steps = 2\nbits = \"w1a4,w4a2\"\nweight-quant = \"dorefa\"\ninit = {first:?}\n"), &second);

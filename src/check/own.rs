@@ -177,7 +177,7 @@ fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
     let layout = ParameterLayout::new(&config.network, &config.quantization)?;
     let parameters = layout.initialize(0, WeightInit::KaimingUniform);
     let shape = config.network.input;
-    let model = Model { config, layout, parameters, has_alphas: true, path: PathBuf::new() };
+    let model = Model { config, layout, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
     let deployable = DeployableModel::new(&model)?;
     let plan = IntegerPlan::new(&deployable, deployable.normalization);
     let data = ResidentData::new(gpu, &blank(shape).test, shape)?;
@@ -192,7 +192,7 @@ fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
 fn record_judgements(gpu: &Gpu, config: ModelConfig, dataset: &Dataset) -> Result<()> {
     let layout = ParameterLayout::new(&config.network, &config.quantization)?;
     let parameters = vec![0.0; layout.padded_length() as usize];
-    let model = Model { config, layout, parameters, has_alphas: true, path: PathBuf::new() };
+    let model = Model { config, layout, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
     let subject = Subject { gpu, model: &model, images: &dataset.test, normalization: (0.5, 0.5), batch_size: 2 };
     let targets = vec![0; dataset.test.len()];
     for fill in [Fill::Corner, Fill::Zero, Fill::Mean, Fill::Uniform, Fill::Blur, Fill::Road] {

@@ -95,7 +95,12 @@ impl CProgram {
                 Ok(output) => {
                     let said = String::from_utf8_lossy(&output.stderr).into_owned();
                     let first = said.lines().find(|line| line.contains("error")).or(said.lines().next()).unwrap_or_default();
-                    return Err(failed(format!("the C compiler {compiler} refuses the header: {}", first.trim())));
+                    // Some say nothing, or only on the other stream.
+                    let first = match first.trim() {
+                        "" => format!("it says nothing and ends with {}", output.status),
+                        said => said.to_string(),
+                    };
+                    return Err(failed(format!("the C compiler {compiler} refuses the header: {first}")));
                 }
             }
         }

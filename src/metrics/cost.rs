@@ -156,8 +156,9 @@ impl Cost {
         })
     }
 
-    /// One line where some layers are quantized but float ones are most of the bytes: their share, and how to include them.
-    pub fn float_bulk(&self) -> Option<String> {
+    /// One line where some layers are quantized but float ones are most of the bytes: their share, and the widths that include
+    /// them, behind `command` where other flags alone do not do it.
+    pub fn float_bulk(&self, command: &str) -> Option<String> {
         let (float, quantized): (Vec<_>, Vec<_>) = self.layers.iter().partition(|layer| layer.weight_bits == 32);
         let model = quantized.iter().max_by_key(|layer| layer.weight_bits)?;
         if self.float_share <= 0.5 {
@@ -176,13 +177,16 @@ impl Cost {
         let list: Vec<String> = self.layers.iter().enumerate().map(width).collect();
         let is_one = |width: &String| *width == list[0];
         let all = if list.iter().all(is_one) {
-            format!("--bits {} --all-layers, or --bits {}", list[0], list.join(","))
+            match command {
+                "" => format!("--bits {} --all-layers, or --bits {}", list[0], list.join(",")),
+                _ => format!("--bits {} --all-layers", list[0]),
+            }
         } else {
             format!("--bits {}", list.join(","))
         };
         let names: Vec<&str> = float.iter().map(|layer| layer.name.as_str()).collect();
         Some(format!(
-            "{} {} in float: {:.1} % of the packed model's bytes; to include {}: {all}",
+            "{} {} in float: {:.1} % of the packed model's bytes; to include {}: {command}{all}",
             names.join(", "),
             if names.len() == 1 { "is" } else { "are" },
             // Not 100 where something is quantized.
@@ -291,7 +295,7 @@ mod tests {
         let bulk = |text: &str| {
             let bits = expand_bits(&LayerBits::parse_list(text).unwrap(), &table_one()).unwrap();
             let cost = Cost::new(&table_one(), &QuantizationConfig { bits, ..Default::default() }).unwrap();
-            (cost.float_share, cost.float_bulk().unwrap_or_default())
+            (cost.float_share, cost.float_bulk("").unwrap_or_default())
         };
         let (share, said) = bulk("8");
         // fc1 and fc2 in float: 4·(9216·128 + 128 + 128·10 + 10), beside 9·32 + 288·64 bytes and what goes with them.
@@ -303,6 +307,9 @@ mod tests {
         assert!(bulk("4,2").1.ends_with("to include them: --bits 4,2,4,4"));
         assert!(bulk("w4a2").1.ends_with("--bits w4a2 --all-layers, or --bits w4a2,w4a2,w4a2,w4a2"));
         assert_eq!([bulk("32").1, bulk("8,8,8").1], [""; 2]);
+        let cost = Cost::new(&table_one(), &quantization("8")).unwrap();
+        let said = cost.float_bulk("saliq train --init run ").unwrap();
+        assert!(said.ends_with("to include them: saliq train --init run --bits 8 --all-layers"), "{said}");
     }
 
     #[test]

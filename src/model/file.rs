@@ -125,7 +125,7 @@ impl ModelFile {
         }
         let layout = ParameterLayout::new(&config.network, &config.quantization)?;
         let (parameters, missing) = fill(&tensors, &layout, &stored, &path)?;
-        Ok((Model { config, layout, parameters, has_alphas: missing.is_empty(), path }, remark))
+        Ok((Model { config, layout, parameters, missing_alphas: missing, path }, remark))
     }
 
     /// The parameters that training starts with, in `layout` of the network to be trained, and the names of the α's and steps of activations
@@ -184,7 +184,7 @@ impl ModelFile {
             config: ModelConfig { network: network.clone(), ..config },
             layout,
             parameters,
-            has_alphas: missing.is_empty(),
+            missing_alphas: missing,
             path,
         })
     }

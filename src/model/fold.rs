@@ -41,7 +41,7 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
         }
     }
     let config = ModelConfig { network, ..model.config.clone() };
-    Ok(Model { config, layout, parameters, has_alphas: model.has_alphas, path: model.path.clone() })
+    Ok(Model { config, layout, parameters, missing_alphas: model.missing_alphas.clone(), path: model.path.clone() })
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
             training: serde_json::Value::Null,
         };
         let parameters = layout.initialize(0, WeightInit::KaimingUniform);
-        Model { config, layout, parameters, has_alphas: true, path: "model.safetensors".into() }
+        Model { config, layout, parameters, missing_alphas: Vec::new(), path: "model.safetensors".into() }
     }
 
     #[test]

@@ -35,8 +35,9 @@ pub struct Model {
     pub layout: ParameterLayout,
     /// All parameters, flat; padded to a multiple of 4.
     pub parameters: Vec<f32>,
-    /// Whether the file had every α (or step of an activation) that the layout has. Steps of weights that it did not have are those LSQ starts with.
-    pub has_alphas: bool,
+    /// Names of the α's (or steps of activations) that the layout has and the file did not. Steps of weights that it did not have are
+    /// those LSQ starts with.
+    pub missing_alphas: Vec<String>,
     /// Where it was read from.
     pub path: PathBuf,
 }
@@ -61,17 +62,21 @@ impl Model {
         ModelFile::new(TensorFile::parse(path, bytes)?, path.to_path_buf())?.model_alone(overrides)
     }
 
-    /// Refuses a quantized model without its α's (or the steps of its activations): there is nothing to clip at.
+    /// Whether the file had every α (or step of an activation) that the layout has.
+    pub fn has_alphas(&self) -> bool {
+        self.missing_alphas.is_empty()
+    }
+
+    /// Refuses a quantized model that lacks some of its α's (or of the steps of its activations): there is nothing to clip at.
     pub fn require_alphas(&self) -> Result<()> {
-        if self.has_alphas {
+        if self.has_alphas() {
             return Ok(());
         }
-        let missing: Vec<_> = self.layout.calibrated().map(|parameter| parameter.name.as_str()).collect();
         Err(Error::format(
             &self.path,
             format!(
                 "quantized activations need {}, which the file does not have; run it with --bits 32, or train with --init to calibrate",
-                missing.join(" and ")
+                self.missing_alphas.join(" and ")
             ),
         ))
     }

@@ -148,7 +148,7 @@ pub async fn quantize(
         calibrated.push(CalibratedTensor::new(name, bits, &[clip]));
     }
     let config = quantized_config(&model.config, options, data.count, normalization);
-    Ok((Model { config, layout, parameters, has_alphas: true, path: model.path.clone() }, calibrated))
+    Ok((Model { config, layout, parameters, missing_alphas: Vec::new(), path: model.path.clone() }, calibrated))
 }
 
 /// What a learned α (1) or step (its highest level) of an activation is multiplied by to give the clipping threshold.

@@ -173,5 +173,5 @@ pub fn random_model(network: NetworkConfig, bits: &str, quantization: Quantizati
         class_names: Vec::new(),
         training: Default::default(),
     };
-    Model { config, layout, parameters, has_alphas: true, path: Default::default() }
+    Model { config, layout, parameters, missing_alphas: Vec::new(), path: Default::default() }
 }

@@ -27,7 +27,7 @@ pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
     match args.accounting {
         Accounting::Executed => {
             let cost = Cost { packed_file_bytes, ..Cost::new(&network, &quantization)? };
-            super::note_float_bulk(&cost, &output);
+            super::note_float_bulk(&cost, args.subject.as_deref().filter(|path| is_model(path)), &output);
             output.result(&cost, || describe(&cost))
         }
         Accounting::Paper => {
@@ -54,7 +54,7 @@ fn subject(args: &CostArgs, output: &Output) -> Result<(NetworkConfig, Quantizat
             let model = flags.open(path)?;
             flags.say(output);
             // Widths that the model was not trained with have no α's: counts, but no file.
-            let packed = if model.has_alphas { Some(packed_file(&model)?.len() as u64) } else { None };
+            let packed = if model.has_alphas() { Some(packed_file(&model)?.len() as u64) } else { None };
             return Ok((model.config.network, model.config.quantization, packed));
         }
         Some(path) if path.is_dir() => PartialRunConfig::from_file(&RunFolder::config_of(path))?,

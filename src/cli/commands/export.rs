@@ -90,7 +90,8 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     // A file that is wrong is not left for a next step to pick up.
     if failure.is_none() {
         write_atomically(&args.out, &bytes)?;
-        super::note_float_bulk(&Cost::new(&model.config.network, &model.config.quantization)?, &global.output());
+        let cost = Cost::new(&model.config.network, &model.config.quantization)?;
+        super::note_float_bulk(&cost, Some(&args.model), &output);
     }
     let exported = Exported {
         file: args.out.display().to_string(),

@@ -234,9 +234,20 @@ fn note_other_classes(model: &Model, source: &str, class_names: &[String], outpu
     }
 }
 
-/// Says so where layers in float are most of a quantized model's bytes.
-fn note_float_bulk(cost: &Cost, output: &Output) {
-    if let Some(bulk) = cost.float_bulk() {
+/// Says so where layers in float are most of a quantized model's bytes. `model` is one with α's of its own widths only: others need
+/// a training or a calibration.
+fn note_float_bulk(cost: &Cost, model: Option<&Path>, output: &Output) {
+    let command = model.map_or_else(String::new, |model| {
+        let config = RunFolder::config_of(model);
+        match model.is_dir() && config.exists() {
+            true => {
+                let (config, model) = (quoted(&config.display().to_string()), quoted(&model.display().to_string()));
+                format!("saliq train --config {config} --init {model} --out NEW ")
+            }
+            false => "saliq quantize FLOAT --out NEW, of the float model, with ".into(),
+        }
+    });
+    if let Some(bulk) = cost.float_bulk(&command) {
         output.note(&bulk);
     }
 }
@@ -259,14 +270,16 @@ fn prepare_folder(out: &Path) -> Result<()> {
     std::fs::create_dir_all(out).map_err(Error::io("cannot create", out))
 }
 
+/// An argument, quoted where a shell asks for it.
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./,=:+@%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 /// The command as it was given, quoted where a shell asks for it.
 fn command_line() -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./,=:+@%".contains(&byte);
-    let quoted = |argument: std::ffi::OsString| {
-        let text = argument.to_string_lossy().into_owned();
-        if !text.is_empty() && text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
-    };
-    std::iter::once("saliq".to_string()).chain(std::env::args_os().skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
+    let arguments = std::env::args_os().skip(1).map(|argument| quoted(&argument.to_string_lossy()));
+    std::iter::once("saliq".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 /// The split that `--split` names.

@@ -155,7 +155,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         let shown = pollster::block_on(distributions(&gpu, &quantized, &data, normalization))?;
         write_report(args, &dataset.name, &summary, &shown, &gpu)?;
     }
-    super::note_float_bulk(&Cost::new(&quantized.config.network, &quantized.config.quantization)?, &output);
+    super::note_float_bulk(&Cost::new(&quantized.config.network, &quantized.config.quantization)?, None, &output);
     output.result(&summary, || describe(&summary))
 }
 
