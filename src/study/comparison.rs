@@ -10,6 +10,7 @@ use super::{
     statistics::{self, Difference, holm},
     summary::ModelSummary,
 };
+use crate::report::Quantity;
 
 /// Differences of the maps of one method: a model's minus another's on the same images, paired by seed and image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -51,6 +52,9 @@ pub struct Family {
     pub tests: usize,
 }
 
+/// A difference of two shares: −1 to 1.
+const SHARES: Quantity = Quantity::Correlation;
+
 /// The figures that `value` finds in both, a pair a seed.
 fn pairs(
     own: &[&ModelResult],
@@ -68,7 +72,7 @@ fn pairs(
 /// Correct answers of `own` minus those of `other`.
 pub(super) fn accuracy(own: &[&ModelResult], other: &[&ModelResult]) -> Option<Difference> {
     let correct = |result: &ModelResult| Some(result.correct.bytes().map(|byte| f64::from(byte == b'1')).collect());
-    statistics::paired(&pairs(own, other, correct))
+    statistics::paired(&pairs(own, other, correct)).map(|own| own.within(SHARES))
 }
 
 /// Figures of the maps of `own` by `method` minus those of `other`.
@@ -81,8 +85,9 @@ pub(super) fn maps(own: &[&ModelResult], other: &[&ModelResult], method: &str) -
         Some(result.random_areas.iter().zip(areas).map(|(random, own)| random - own).collect())
     };
     MapDifferences {
+        // A difference of differences of shares: −2 to 2, which no interval of use reaches.
         faithfulness: statistics::paired(&pairs(own, other, below_random)),
-        gini: of(|map| &map.gini),
+        gini: of(|map| &map.gini).map(|own| own.within(SHARES)),
         entropy: of(|map| &map.entropy),
         sensitivity: of(|map| &map.sensitivity),
     }

@@ -170,7 +170,11 @@ fn price(summary: &Summary) -> Option<String> {
         let cheaper = control.cost.bit_operations as f64 / lowest.cost.bit_operations.max(1) as f64;
         let alone = match (control.variant.stage, control.accuracy_difference) {
             (Stage::FloatContinued, Some(own)) => {
-                format!("; the further steps alone change float's by {} points", signed(100.0 * own.mean.mean, 2))
+                format!(
+                    "; the further steps alone change float's by {} points ({})",
+                    signed(100.0 * own.mean.mean, 2),
+                    self::certainty(control.accuracy_difference, control.interval_over)
+                )
             }
             _ => String::new(),
         };
@@ -257,27 +261,29 @@ fn alignment(summary: &Summary) -> Option<String> {
 fn faithfulness(summary: &Summary) -> Option<String> {
     about_all(summary, "Do quantized models still explain themselves? ", |dataset, models| {
         let (control, control_map, lowest, map) = ends_by_method(summary, models)?;
-        let gain = |model: &ModelSummary, map: &MethodSummary| 100.0 * (model.random_area - map.drop_area.mean);
-        let margin = 100.0 * margin_of_areas(lowest.random_area, map.drop_area.mean, summary.drop_images);
-        let own = gain(lowest, map);
+        // The interval of the chart: one for one quantity.
+        let Interval { mean: own, low, high } = map.below_random;
         if !own.is_finite() {
             return None;
         }
-        let verdict = match own {
-            own if own > margin => "yes",
-            own if own < -margin => "no",
-            _ => "undecided",
+        let verdict = match () {
+            () if low > 0.0 => "yes",
+            () if high < 0.0 => "no",
+            () => "undecided",
         };
+        let points = |value: f64| signed(-100.0 * value, 1);
+        let range =
+            if low.is_finite() { format!(", 95 % {} to {}", points(high), points(low)) } else { ", no interval".to_string() };
         Some(format!(
             "{verdict} on {dataset}: without the features that the {} maps of {} name first its accuracy is {:.1} %, without as many at random \
-             {:.1} %, means over the curves (difference {} points, margin {margin:.1}; {} {})",
+             {:.1} %, means over the curves (difference {} points{range}; {} {})",
             summary.main_method,
             lowest.variant.label(),
             100.0 * map.drop_area.mean,
             100.0 * lowest.random_area,
-            signed(-own, 1),
+            points(own),
             control.variant.label(),
-            signed(-gain(control, control_map), 1)
+            points(control_map.below_random.mean)
         ))
     })
 }
@@ -420,6 +426,12 @@ mod tests {
             let sentence = about("Do quantized", result("2,2", 0.9, end, 0.5)).unwrap();
             assert!(sentence.contains(verdict), "{sentence}");
         }
+        // The sentence has the interval of the chart.
+        let sentence = about("Do quantized", result("2,2", 0.9, 0.3, 0.5)).unwrap();
+        let made = summary(Preset::Paper, vec![result("32", 0.9, 0.5, f64::NAN), result("2,2", 0.9, 0.3, 0.5)]);
+        let Interval { low, high, .. } = made.models[1].methods["gradient"].below_random;
+        let range = format!("−25.0 points, 95 % {} to {};", signed(-100.0 * high, 1), signed(-100.0 * low, 1));
+        assert!(sentence.contains(&range), "{sentence} {range}");
         // Nothing is known: nothing is said.
         assert_eq!(about("Does reduced", result("2,2", 0.9, 0.5, f64::NAN)), None);
         let price = |accuracy| about("What precision costs", result("2,2", accuracy, 0.5, 0.5)).unwrap();

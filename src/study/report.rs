@@ -265,7 +265,8 @@ fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
         Block::Facts(facts),
         Block::Paragraph(
             "Accuracies are those of the last step, on the test set; nothing was chosen by it. Intervals are 95 %: Student's over seeds; of a \
-             single seed, Wilson's for accuracies and the bootstrap over images for maps. Differences are paired by seed and image; of several \
+             single seed, Wilson's for accuracies and the bootstrap over images for maps. Intervals end where the metric does; \
+             where all values are alike, and of one image, there is none, but Wilson's for accuracies and areas under their curves. Differences are paired by seed and image; of several \
              seeds they are tested by Student's paired t over the seeds, of one by McNemar's exact test (accuracies) and Student's paired t \
              (maps) over the images. Margins of areas are those of shares of the images, as if all points of a curve were one. Maps explain \
              the logit of the true label. Quantized models' gradients are those of the straight-through estimator."

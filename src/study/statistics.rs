@@ -3,7 +3,10 @@
 use serde::Serialize;
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
 
-use crate::judgement::{Interval, RESAMPLES, bootstrap, wilson};
+use crate::{
+    judgement::{Interval, RESAMPLES, bootstrap, wilson, wilson_of_all},
+    report::Quantity,
+};
 
 /// Seed of all resampling: the same results give the same report.
 const SEED: u64 = 0;
@@ -11,6 +14,18 @@ const SEED: u64 = 0;
 const LEVEL: f64 = 0.05;
 /// 97.5th percentile of the normal distribution.
 const NORMAL: f64 = 1.959_963_984_540_054;
+
+/// `interval` without what `quantity` cannot be: Student's interval of a few seeds may reach beyond it.
+pub fn within(interval: Interval, quantity: Quantity) -> Interval {
+    let (lowest, highest) = quantity.bounds();
+    let Interval { mean, low, high } = interval;
+    Interval { mean, low: low.clamp(lowest, highest), high: high.clamp(lowest, highest) }
+}
+
+/// An interval without width says that nothing can differ, which a sample cannot know: only the mean is kept.
+fn informative(interval: Interval) -> Interval {
+    if interval.low == interval.high { Interval::unknown(interval.mean) } else { interval }
+}
 
 /// Mean over seeds with Student's 95 % interval; of a single value, only the mean is known.
 pub fn over_seeds(values: &[f64]) -> Interval {
@@ -34,18 +49,18 @@ pub fn accuracy(values: &[f64], images: u64) -> Interval {
     match values {
         &[share] => wilson(share, images),
         _ => {
-            // Student's interval of a few seeds may leave what a share can be.
-            let Interval { mean, low, high } = over_seeds(values);
-            Interval { mean, low: low.clamp(0.0, 1.0), high: high.clamp(0.0, 1.0) }
+            let student = within(over_seeds(values), Quantity::Share);
+            // Seeds that happen to agree say no more than their images allow.
+            if student.low == student.high { wilson_of_all(values, images) } else { student }
         }
     }
 }
 
 /// Mean of a figure that every image has, `values[seed][image]`: Student's interval over the means of the seeds, of one seed the
-/// bootstrap over its images.
-pub fn over_images(values: &[&[f64]]) -> Interval {
+/// bootstrap over its images. It ends where `quantity` does; one image, and images that are all alike, have none.
+pub fn over_images(values: &[&[f64]], quantity: Quantity) -> Interval {
     let finite = |values: &[f64]| values.iter().copied().filter(|value| value.is_finite()).collect::<Vec<f64>>();
-    match values {
+    let interval = match values {
         [] => Interval::unknown(f64::NAN),
         [one] => bootstrap(one, RESAMPLES, SEED),
         many => {
@@ -57,7 +72,15 @@ pub fn over_images(values: &[&[f64]]) -> Interval {
                 .collect();
             over_seeds(&means)
         }
-    }
+    };
+    within(informative(interval), quantity)
+}
+
+/// As [`over_images`], of areas under curves of accuracies, 0 to 1: where that has no interval, that of a share of the images.
+pub fn areas(values: &[&[f64]]) -> Interval {
+    let interval = over_images(values, Quantity::Share);
+    let images = values.iter().map(|own| own.iter().filter(|area| area.is_finite()).count()).min().unwrap_or(0);
+    if interval.low.is_finite() || images < 2 { interval } else { wilson(interval.mean, images as u64) }
 }
 
 /// The difference of a figure between two models on the same images.
@@ -74,6 +97,11 @@ pub struct Difference {
 impl Difference {
     fn new(mean: Interval, p: f64) -> Difference {
         Difference { mean, p, adjusted_p: p }
+    }
+
+    /// With an interval that ends where `quantity` does.
+    pub fn within(self, quantity: Quantity) -> Difference {
+        Difference { mean: within(self.mean, quantity), ..self }
     }
 
     /// Whether chance is an unlikely explanation (adjusted p < 0.05).
@@ -118,7 +146,7 @@ pub fn paired(seeds: &[(Vec<f64>, Vec<f64>)]) -> Option<Difference> {
     match by_seed.as_slice() {
         [] => None,
         [own] => {
-            let mean = bootstrap(own, RESAMPLES, SEED);
+            let mean = informative(bootstrap(own, RESAMPLES, SEED));
             let count = |sign: f64| own.iter().filter(|difference| **difference == sign).count();
             let (more, less, same) = (count(1.0), count(-1.0), count(0.0));
             if more + less + same == own.len() {
@@ -138,7 +166,8 @@ pub fn paired(seeds: &[(Vec<f64>, Vec<f64>)]) -> Option<Difference> {
             };
             let (error, freedom) = (over_seeds.max(over_images), many.len() as f64 - 1.0);
             let half = student_quantile(freedom) * error;
-            Some(Difference::new(Interval { mean, low: mean - half, high: mean + half }, student_p(mean, error, freedom)))
+            let interval = informative(Interval { mean, low: mean - half, high: mean + half });
+            Some(Difference::new(interval, student_p(mean, error, freedom)))
         }
     }
 }
@@ -175,7 +204,37 @@ mod tests {
         assert!(over_seeds(&[1.0]).low.is_nan());
         let two = accuracy(&[0.9, 0.99], 7);
         assert!(two.high == 1.0 && two.low > 0.0 && two.low < 0.9, "{two:?}");
-        assert_eq!(accuracy(&[0.5, 0.5], 7), Interval { mean: 0.5, low: 0.5, high: 0.5 });
+        assert_eq!(accuracy(&[0.5, 0.5], 7), wilson(0.5, 7));
+        // 0 of 8: up to z² / (n + z²).
+        let none = accuracy(&[0.0, 0.0], 8);
+        assert!(none.low == 0.0 && (none.high - 0.3244).abs() < 1e-4, "{none:?}");
+    }
+
+    #[test]
+    fn intervals_end_where_the_quantity_does() {
+        let seeds: [&[f64]; 2] = [&[0.2, 0.4], &[0.9, 1.0]];
+        for (quantity, ends) in
+            [(Quantity::Share, (0.0, 1.0)), (Quantity::Correlation, (-1.0, 1.0)), (Quantity::Percent, (0.0, 4.754_517))]
+        {
+            let own = over_images(&seeds, quantity);
+            assert!((own.low - ends.0).abs() < 1e-5 && (own.high - ends.1).abs() < 1e-5, "{own:?}");
+        }
+        assert_eq!(over_images(&seeds, Quantity::Magnitude).low, 0.0);
+        assert_eq!(areas(&seeds).high, 1.0);
+        let difference = paired(&[(vec![1.0, 1.0], vec![0.0, 0.1]), (vec![0.1, 0.2], vec![0.0, 0.1])]).unwrap();
+        assert_eq!(difference.within(Quantity::Correlation).mean.high, 1.0);
+    }
+
+    #[test]
+    fn no_interval_is_without_width() {
+        // One image and images that are all alike have none; areas then have that of a share.
+        assert!(over_images(&[&[0.3]], Quantity::Share).low.is_nan() && areas(&[&[0.3]]).low.is_nan());
+        assert!(over_images(&[&[0.3; 9]], Quantity::Share).high.is_nan());
+        assert_eq!(areas(&[&[0.0; 8]]), wilson(0.0, 8));
+        let same = one(&[1.0; 20], &[1.0; 20]).unwrap();
+        assert!(same.mean.mean == 0.0 && same.mean.low.is_nan() && same.p == 1.0, "{same:?}");
+        let pair = || (vec![1.0; 20], vec![1.0; 20]);
+        assert!(paired(&[pair(), pair()]).unwrap().mean.high.is_nan());
     }
 
     fn one(a: &[f64], b: &[f64]) -> Option<Difference> {

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     judgement::{DropCurve, Interval, LayerAgreement, wilson_of_all},
     quant::QuantizerState,
+    report::Quantity,
 };
 
 /// Accuracies of Table II for float, (4,4), (4,2), (2,2), by our names of the data sets and of their built-in parts.
@@ -284,6 +285,7 @@ impl ModelSummary {
         let (shares, accuracies) = random_drop.iter().copied().unzip();
         let accuracy = statistics::accuracy(&values(|result| result.accuracy), first.images);
         let is_targeted = variant.sgt && matches!(variant.stage, Stage::Float | Stage::QuantizationAware);
+        let random_area = DropCurve::new(shares, accuracies).area;
         let goal = plan.preset.goal(&variant.dataset, &variant.bits).filter(|_| is_targeted);
         ModelSummary {
             variant: variant.clone(),
@@ -297,16 +299,18 @@ impl ModelSummary {
             paper_accuracy: paper_accuracy(variant),
             goal,
             goal_met: goal.map(|goal| accuracy.mean >= goal),
-            loss: statistics::over_seeds(&values(|result| result.loss)),
+            loss: statistics::within(statistics::over_seeds(&values(|result| result.loss)), Quantity::Magnitude),
             cost: first.cost.clone(),
             kl: mean_curve(own.iter().map(|result| result.kl.as_slice())),
             quantizers: first.quantizers.clone(),
-            random_area: DropCurve::new(shares, accuracies).area,
+            random_area,
             random_drop,
             random_drop_band: intervals(own.iter().map(|result| result.random_drop.as_slice()), images.drop),
             random_retrained: mean_curve(own.iter().map(|result| result.random_retrained.as_slice())),
             random_retrained_band: intervals(own.iter().map(|result| result.random_retrained.as_slice()), images.retrained),
-            methods: first.methods.keys().map(|name| (name.clone(), MethodSummary::new(name, &own, &control, images))).collect(),
+            methods: (first.methods.keys())
+                .map(|name| (name.clone(), MethodSummary::new(name, &own, &control, images, random_area)))
+                .collect(),
         }
     }
 
@@ -322,17 +326,20 @@ fn randomisation(results: &[&MethodResult]) -> Vec<LayerAgreement> {
     let of = |layer: usize| results.iter().filter_map(move |result| result.randomisation.get(layer)).map(|one| one.spearman);
     let over = |layer: usize| match of(layer).collect::<Vec<Interval>>().as_slice() {
         &[one] => one,
-        many => statistics::over_seeds(&many.iter().map(|interval| interval.mean).collect::<Vec<_>>()),
+        many => {
+            let over = statistics::over_seeds(&many.iter().map(|interval| interval.mean).collect::<Vec<_>>());
+            statistics::within(over, Quantity::Correlation)
+        }
     };
     first.iter().enumerate().map(|(layer, one)| LayerAgreement { layer: one.layer.clone(), spearman: over(layer) }).collect()
 }
 
 impl MethodSummary {
-    fn new(name: &str, own: &[&ModelResult], control: &[&ModelResult], images: CurveImages) -> MethodSummary {
+    fn new(name: &str, own: &[&ModelResult], control: &[&ModelResult], images: CurveImages, random_area: f64) -> MethodSummary {
         let results: Vec<&MethodResult> = own.iter().filter_map(|result| result.methods.get(name)).collect();
-        let per_image = |value: fn(&MethodResult) -> &Vec<f64>| {
+        let per_image = |value: fn(&MethodResult) -> &Vec<f64>, quantity: Quantity| {
             let values: Vec<&[f64]> = results.iter().map(|result| value(result).as_slice()).collect();
-            statistics::over_images(&values)
+            statistics::over_images(&values, quantity)
         };
         let MapDifferences { faithfulness, gini, entropy, sensitivity } = comparison::maps(own, control, name);
         let drop = mean_curve(results.iter().map(|result| result.drop.as_slice()));
@@ -347,6 +354,16 @@ impl MethodSummary {
             })
             .collect();
         let gains: Vec<&[f64]> = gains.iter().map(Vec::as_slice).collect();
+        let mean_area = areas.iter().sum::<f64>() / areas.len() as f64;
+        let below_random = if gains.iter().all(|own| own.is_empty()) {
+            // Curves alone: a cautious interval, as if all points of a curve were one.
+            let mean = random_area - mean_area;
+            let half = statistics::margin_of_areas(random_area, mean_area, u32::try_from(images.drop).unwrap_or(u32::MAX));
+            Interval { mean, low: mean - half, high: mean + half }
+        } else {
+            statistics::over_images(&gains, Quantity::Correlation)
+        };
+        let below_random = statistics::within(below_random, Quantity::Correlation);
         let retrained: Vec<DropCurve> = results
             .iter()
             .filter(|result| !result.retrained.is_empty())
@@ -359,25 +376,30 @@ impl MethodSummary {
             drop_band: intervals(results.iter().map(|result| result.drop.as_slice()), images.drop),
             drop,
             drop_area: if results.iter().all(|result| result.drop_areas.is_empty()) {
-                statistics::over_seeds(&areas)
+                statistics::within(statistics::over_seeds(&areas), Quantity::Share)
             } else {
-                per_image(|result| &result.drop_areas)
+                let values: Vec<&[f64]> = results.iter().map(|result| result.drop_areas.as_slice()).collect();
+                statistics::areas(&values)
             },
-            mean_drop: statistics::over_seeds(&lost),
-            below_random: statistics::over_images(&gains),
-            gini: per_image(|result| &result.gini),
-            entropy: per_image(|result| &result.entropy),
-            sensitivity: per_image(|result| &result.sensitivity),
-            spearman: per_image(|result| &result.spearman),
-            ssim: per_image(|result| &result.ssim),
-            overlap: per_image(|result| &result.overlap),
+            // Differences of shares: −1 to 1.
+            mean_drop: statistics::within(statistics::over_seeds(&lost), Quantity::Correlation),
+            below_random,
+            gini: per_image(|result| &result.gini, Quantity::Share),
+            entropy: per_image(|result| &result.entropy, Quantity::Magnitude),
+            sensitivity: per_image(|result| &result.sensitivity, Quantity::Magnitude),
+            spearman: per_image(|result| &result.spearman, Quantity::Correlation),
+            ssim: per_image(|result| &result.ssim, Quantity::Correlation),
+            overlap: per_image(|result| &result.overlap, Quantity::Share),
             faithfulness_difference: faithfulness,
             gini_difference: gini,
             entropy_difference: entropy,
             sensitivity_difference: sensitivity,
             zeros: statistics::over_seeds(&results.iter().map(|result| result.zeros).collect::<Vec<_>>()).mean,
             randomisation: randomisation(&results),
-            retrained_area: statistics::over_seeds(&retrained.iter().map(|curve| curve.area).collect::<Vec<_>>()),
+            retrained_area: statistics::within(
+                statistics::over_seeds(&retrained.iter().map(|curve| curve.area).collect::<Vec<_>>()),
+                Quantity::Share,
+            ),
             retrained: mean_curve(results.iter().map(|result| result.retrained.as_slice())),
             retrained_band: intervals(results.iter().map(|result| result.retrained.as_slice()), images.retrained),
         }

@@ -13,6 +13,8 @@ pub enum Quantity {
     Number,
     /// Any number, with 0 on the axis.
     WithZero,
+    /// Any number from 0 up, as a complexity or a distance.
+    Magnitude,
     /// A share in percent: 0 to 100, 5 points at least.
     Percent,
     /// A share: 0 to 1, a tenth at least.
@@ -22,9 +24,16 @@ pub enum Quantity {
 }
 
 impl Quantity {
+    /// Lowest and highest value that such a number can have; infinite where there is none.
+    pub fn bounds(self) -> (f64, f64) {
+        let Range { low, high } = self.limits();
+        (low, high)
+    }
+
     fn limits(self) -> Range {
         let (low, high) = match self {
             Quantity::Number | Quantity::WithZero => (f64::NEG_INFINITY, f64::INFINITY),
+            Quantity::Magnitude => (0.0, f64::INFINITY),
             Quantity::Percent => (0.0, 100.0),
             Quantity::Share => (0.0, 1.0),
             Quantity::Correlation => (-1.0, 1.0),
@@ -36,8 +45,8 @@ impl Quantity {
         match self {
             Quantity::Percent => 5.0,
             Quantity::Share | Quantity::Correlation => 0.1,
-            Quantity::Number | Quantity::WithZero if largest > 0.0 => largest / 10.0,
-            Quantity::Number | Quantity::WithZero => 1.0,
+            Quantity::Number | Quantity::WithZero | Quantity::Magnitude if largest > 0.0 => largest / 10.0,
+            Quantity::Number | Quantity::WithZero | Quantity::Magnitude => 1.0,
         }
     }
 }
