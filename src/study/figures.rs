@@ -170,10 +170,31 @@ fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> 
     };
     let seeds = models.iter().map(|model| model.seeds.len()).max().unwrap_or(0);
     let caption = format!(
-        "Fig. 2: KL divergence between the predictions for clean and for masked images: the term that Saliency Guided Training adds to the \
-         loss. {}.{}",
-        if seeds > 1 { "Mean over the seeds, smoothed" } else { "Smoothed" },
-        continuation(&models)
+        "Fig. 2: KL divergence between the predictions for clean and for masked images{}.{}{}",
+        match summary.guidance_adds_nothing {
+            true => "; λ is 0, the loss is without it",
+            false => ": the term that Saliency Guided Training adds to the loss",
+        },
+        match (seeds > 1, chart.is_smoothed()) {
+            (true, true) => " Mean over the seeds, smoothed where a curve is long enough.",
+            (true, false) => " Mean over the seeds.",
+            (false, true) => " Smoothed where a curve is long enough.",
+            (false, false) => "",
+        },
+        // A logarithm has no 0.
+        match models.iter().any(|model| model.kl.iter().any(|(_, value)| *value <= 0.0)) {
+            true => format!(
+                " Steps of divergence 0, as those without masking, are not drawn.{}",
+                match models.iter().map(|model| model.steps_before).max().unwrap_or(0) {
+                    0 => String::new(),
+                    begun => format!(
+                        " Steps of models that go on from the float model count from the end of its training, after {}.",
+                        counted(begun as usize, "step")
+                    ),
+                }
+            ),
+            false => continuation(&models),
+        }
     );
     Figure::chart(file, &chart, caption).map(Some)
 }

@@ -38,8 +38,15 @@ pub(super) fn scope(summary: &Summary) -> String {
         }
         false => "",
     };
+    let nothing = match summary.guidance_adds_nothing {
+        true => {
+            " λ is 0: Saliency Guided Training adds nothing to the loss here, so it is neither compared with plain training nor with the \
+             paper's figures."
+        }
+        false => "",
+    };
     format!(
-        "Made: {made} of {} (preset {preset}), {seeds}; {} on {}.{controls}",
+        "Made: {made} of {} (preset {preset}), {seeds}; {} on {}.{controls}{nothing}",
         counted(summary.planned, "model"),
         counted(methods, "attribution method"),
         counted(summary.judged_images as usize, "test image")
@@ -375,6 +382,10 @@ mod tests {
     }
 
     fn summary(preset: Preset, results: Vec<ModelResult>) -> Summary {
+        summary_of(preset, results, "")
+    }
+
+    fn summary_of(preset: Preset, results: Vec<ModelResult>, settings: &str) -> Summary {
         let runs: Vec<PlannedRun> = results
             .iter()
             .enumerate()
@@ -387,7 +398,7 @@ mod tests {
                 control: index.checked_sub(1),
                 work: Work { steps: 5, ..Work::default() },
                 chain: 0,
-                settings: String::new(),
+                settings: settings.into(),
             })
             .collect();
         let plan = Plan { preset, judgement: preset.judgement(&["gradient"]), class_names: [].into(), runs };
@@ -484,6 +495,21 @@ mod tests {
         let (sentence, summary) = guided(0.802);
         assert!(sentence.contains("+0.20 points from that without it (no more than chance may bring, p = 0.50"), "{sentence}");
         assert!(summary.families.iter().any(|family| family.question.starts_with("Saliency Guided") && family.tests == 1));
+    }
+
+    /// Without weight the term of guidance changes nothing.
+    #[test]
+    fn guidance_of_no_weight_is_not_credited() {
+        let mut plain = result("32", 0.8, 0.5, f64::NAN);
+        plain.variant.sgt = false;
+        let results = vec![result("32", 0.9, 0.5, f64::NAN), plain];
+        for (settings, is_compared) in [("lambda = 0.0\n", false), ("lambda = 1.0\n", true)] {
+            let made = summary_of(Preset::Quick, results.clone(), settings);
+            let says = |start: &str| made.findings.iter().any(|sentence| sentence.starts_with(start));
+            assert_eq!(says("Does Saliency Guided"), is_compared, "{:?}", made.findings);
+            assert_eq!(made.models[0].paper_accuracy.is_some(), is_compared);
+            assert_eq!(made.scope.contains("λ is 0"), !is_compared, "{}", made.scope);
+        }
     }
 
     #[test]

@@ -89,8 +89,13 @@ impl Scheduled {
         if is_set(SLURM[0]) {
             return Some(of(slurm(), &SLURM, "a number of tasks in SLURM_ARRAY_TASK_COUNT that the task's number lies within"));
         }
-        is_set(KUBERNETES[0])
-            .then(|| of(kubernetes(), &KUBERNETES, "a number of tasks in JOB_COMPLETIONS, which the job's manifest has to set"))
+        is_set(KUBERNETES[0]).then(|| match number(KUBERNETES[1]) {
+            // Both are there.
+            Some(count) if number(KUBERNETES[0]).is_some_and(|index| index >= count) => {
+                of(None, &KUBERNETES, "an index within JOB_COMPLETIONS, from 0 to one less: it is out of range")
+            }
+            _ => of(kubernetes(), &KUBERNETES, "a number of tasks in JOB_COMPLETIONS, which the job's manifest has to set"),
+        })
     }
 }
 

@@ -7,12 +7,13 @@ use serde::Serialize;
 use super::{
     comparison::{self, Family, MapDifferences, TrainingComparison},
     findings,
-    plan::{Plan, Stage, Variant},
+    plan::{Plan, PlannedRun, Stage, Variant},
     preset::Preset,
     result::{Collected, MethodResult, ModelCost, ModelResult},
     statistics::{self, Difference},
 };
 use crate::{
+    config::PartialRunConfig,
     judgement::{DropCurve, Interval, LayerAgreement, wilson_of_all},
     quant::QuantizerState,
     report::Quantity,
@@ -28,6 +29,8 @@ const PAPER: [([&str; 2], [f64; 4]); 2] = [
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Summary {
+    /// Whether λ is 0: Saliency Guided Training then adds nothing, and is not compared with plain training.
+    pub guidance_adds_nothing: bool,
     /// Preset of the plan.
     pub preset: Preset,
     /// What the report rests on, in a sentence.
@@ -182,7 +185,9 @@ impl Summary {
         // There may be fewer.
         let images = collected.results.iter().map(|result| result.images).max().unwrap_or(0);
         let drop_images = plan.judgement.drop_images.min(u32::try_from(images).unwrap_or(u32::MAX));
+        let adds_nothing = guidance_adds_nothing(plan);
         let mut summary = Summary {
+            guidance_adds_nothing: adds_nothing,
             preset: plan.preset,
             scope: String::new(),
             planned: plan.runs.len(),
@@ -193,7 +198,7 @@ impl Summary {
             judged_images: plan.judgement.images.min(drop_images),
             main_method,
             models: variants.iter().map(|variant| ModelSummary::new(plan, variant, &collected.results)).collect(),
-            trainings: comparison::of_trainings(&variants, &collected.results),
+            trainings: if adds_nothing { Vec::new() } else { comparison::of_trainings(&variants, &collected.results) },
             families: Vec::new(),
             findings: Vec::new(),
             missing: collected
@@ -202,6 +207,12 @@ impl Summary {
                 .map(|(run, reason)| (run.folder.clone(), reason.clone().unwrap_or_else(|| "not made yet".into())))
                 .collect(),
         };
+        if adds_nothing {
+            // The paper's and the preset's figures are those of guided models.
+            for model in &mut summary.models {
+                (model.paper_accuracy, model.goal, model.goal_met) = (None, None, None);
+            }
+        }
         summary.families = comparison::adjust(&mut summary.models, &mut summary.trainings, &summary.main_method);
         summary.scope = findings::scope(&summary);
         summary.findings = findings::findings(&summary);
@@ -228,6 +239,13 @@ impl Summary {
     pub fn trained<'a>(&'a self, dataset: &'a str, sgt: bool) -> impl Iterator<Item = &'a ModelSummary> {
         self.of(dataset, sgt).filter(|model| model.variant.stage != Stage::PostTraining)
     }
+}
+
+/// Whether λ is 0 wherever models are trained with guidance: the term that it adds to the loss has no weight then.
+fn guidance_adds_nothing(plan: &Plan) -> bool {
+    let lambda = |run: &PlannedRun| PartialRunConfig::parse(&run.settings, &run.folder).ok()?.lambda;
+    let mut guided = plan.runs.iter().filter(|run| run.variant.sgt).peekable();
+    guided.peek().is_some() && guided.all(|run| lambda(run) == Some(0.0))
 }
 
 /// The paper's accuracy of a model of its Table II: of the data set that a mini set is a part of.

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use super::{
-    findings::{p_value, percent, percent_interval, signed},
+    findings::{counted, p_value, percent, percent_interval, signed},
     judge::{CALIBRATION_IMAGES, PTQ_WEIGHTS},
     plan::{Plan, PlannedRun, Stage, Variant},
     statistics::Difference,
@@ -252,7 +252,19 @@ fn recipe(plan: &Plan, run: &PlannedRun, config: &RunConfig) -> [String; 11] {
     if run.variant.stage == Stage::PostTraining {
         let gap = || NOTHING.to_string();
         let images = format!("{} to calibrate", CALIBRATION_IMAGES.min(start.map_or(0, |start| start.work.images)));
-        return [model, from, "0".into(), images, gap(), gap(), gap(), gap(), gap(), quantizer(PTQ_WEIGHTS), gap()];
+        return [
+            model,
+            from,
+            format!("{} + 0", start.map_or(0, |start| start.work.steps)),
+            images,
+            gap(),
+            gap(),
+            gap(),
+            gap(),
+            gap(),
+            quantizer(PTQ_WEIGHTS),
+            gap(),
+        ];
     }
     let before = start.map_or(String::new(), |start| format!("{} + ", start.work.steps));
     let sgt = &config.sgt;
@@ -270,7 +282,13 @@ fn recipe(plan: &Plan, run: &PlannedRun, config: &RunConfig) -> [String; 11] {
         thousands(run.work.images.into()),
         config.batch_size.to_string(),
         optimizer(&config.optimizer),
-        format!("{} ({})", config.learning_rate, value_name(config.schedule.kind)),
+        match config.schedule.warmup_steps {
+            0 => format!("{} ({})", config.learning_rate, value_name(config.schedule.kind)),
+            warmup => {
+                let warmup = counted(warmup as usize, "warm-up step");
+                format!("{} ({}, {warmup})", config.learning_rate, value_name(config.schedule.kind))
+            }
+        },
         lambda,
         masked,
         if run.variant.is_float() { "float".into() } else { quantizer(config.quantization.weight_quant) },
@@ -292,9 +310,10 @@ fn masking(sgt: &SgtConfig) -> String {
     };
     let after = match sgt.warmup_epochs {
         0 => String::new(),
-        epochs => format!(", after {epochs} epochs"),
+        epochs => format!(", after {} without masking", counted(epochs as usize, "warm-up epoch")),
     };
-    format!("{} %, lowest {rank}, {fill}{variant}{after}", 100.0 * sgt.mask_ratio)
+    let which = if sgt.variant == SgtVariant::Hlgm { "lowest and highest by turns," } else { "lowest" };
+    format!("{} %, {which} {rank}, {fill}{variant}{after}", 100.0 * sgt.mask_ratio)
 }
 
 fn optimizer(config: &OptimizerConfig) -> String {

@@ -57,13 +57,16 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     if shard.runs(&plan).is_empty() {
         let groups = plan.chains().len();
         let empty = Estimate { shard: shard.to_string(), ..Estimate::default() };
-        return output.result(&empty, || {
-            let groups = if groups == 1 { "1 group".into() } else { format!("{groups} groups") };
-            format!(
-                "part {shard} has no models: the study is {groups} of models that depend on each other, which the parts before it have; \
-                 --shard none makes all of it"
-            )
-        });
+        let groups = if groups == 1 { "1 group".into() } else { format!("{groups} groups") };
+        let says = format!(
+            "part {shard} has no models: the study is {groups} of models that depend on each other, which the parts before it have; \
+             --shard none makes all of it"
+        );
+        // JSON has no place for it.
+        if output.json {
+            output.note(&says);
+        }
+        return output.result(&empty, || says);
     }
     let gpu = super::open_gpu(global)?;
     if !args.plan {

@@ -103,6 +103,11 @@ impl LineChart {
         write_atomically(path.as_ref(), self.to_svg()?.as_bytes())
     }
 
+    /// Whether any of its lines is drawn smoothed: short ones are not.
+    pub fn is_smoothed(&self) -> bool {
+        self.lines().iter().any(|line| line.smooth.is_some())
+    }
+
     fn lines(&self) -> Vec<Line> {
         self.series.iter().map(|series| Line::new(series, self.log_y)).collect()
     }
