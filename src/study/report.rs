@@ -116,7 +116,9 @@ impl OfDataset<'_> {
     /// What every model was trained by.
     fn recipes(&self) -> Result<Vec<Block>> {
         let says = "How each model was made. Steps: those of the model that it starts from + its own. Models trained with quantization \
-                    and their control differ in nothing but the bits; seeds are paired.";
+                    and their control differ in nothing but the bits; seeds are paired. Models quantized after training (PTQ) have \
+                    the weight quantizer that their row says, whatever --weight-quant says: where it is another than that of the \
+                    trained ones, the two differ in more than training.";
         let table = tables::recipes(self.plan, self.dataset)?;
         Ok(vec![Block::Heading("Recipes".into()), Block::Paragraph(says.into()), Block::Table(table)])
     }
@@ -206,9 +208,10 @@ impl OfDataset<'_> {
     fn retraining(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
         for method in self.plan.judgement.retraining.iter().flat_map(|plan| &plan.methods) {
-            let tables = self.tables("accuracy of the network trained without the removed features.", |sgt| {
-                tables::retraining(self.summary, self.dataset, sgt, method)
-            });
+            let tables = self.tables(
+                "accuracy of the network trained without the removed features; its intervals are the bands of the chart.",
+                |sgt| tables::retraining(self.summary, self.dataset, sgt, method),
+            );
             if !tables.is_empty() {
                 blocks.push(Block::Heading(format!("Remove and retrain: {method}")));
                 blocks.extend(self.figure(&figures::retraining_file(self.dataset, method)));
@@ -273,7 +276,11 @@ fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
                 .into(),
         ),
         Block::Paragraph(multiplicity(summary)),
-        Block::Paragraph("To make these numbers again, in the study's folder:".into()),
+        Block::Paragraph(format!(
+            "To make these numbers again, in the study's folder. The study has {} an image for max-sensitivity and draws its noise from the \
+             seed; the comparison has no flag for their number and may have another.",
+            counted(plan.judgement.sensitivity_samples as usize, "noise")
+        )),
         Block::Code(commands(plan)?.join("\n")),
     ];
     if !summary.missing.is_empty() {
@@ -301,7 +308,7 @@ fn multiplicity(summary: &Summary) -> String {
 /// Settings of a model quantized after training that `saliq quantize` does not have by itself.
 fn quantization_flags(run: &PlannedRun) -> Result<String> {
     let settings = PartialRunConfig::parse(&run.settings, &run.folder)?;
-    let mut flags = String::new();
+    let mut flags = settings.test_limit.map_or(String::new(), |limit| format!(" --test-limit {limit}"));
     if settings.per_channel == Some(true) {
         flags.push_str(" --per-channel");
     }
