@@ -15,6 +15,7 @@ mod digest;
 mod error;
 pub mod files;
 pub mod gpu;
+pub mod graph;
 pub mod integer;
 pub mod judgement;
 pub mod layout;

@@ -10,7 +10,8 @@ use saliq::{
         LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, QuantizationOverrides, Shape, WeightInit, WeightQuantizer,
     },
     gpu::Buffer,
-    layout::{Parameter, ParameterLayout, ParameterRole, from_nchw, groups, padded, to_nchw},
+    graph::{Parameter, ParameterLayout, ParameterRole},
+    layout::{from_nchw, groups, padded, to_nchw},
     model::Model,
     saliency::{Baseline, ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output},
 };
@@ -80,7 +81,7 @@ fn table_one(tensors: &Tensors, quantized: bool) -> Subject {
     };
     let mut model = Model::load(&golden("table1"), &overrides).unwrap();
     if quantized {
-        set_alphas(&model.layout, &mut model.parameters, tensors);
+        set_alphas(&model.graph.layout, &mut model.parameters, tensors);
     }
     let (mean, deviation) = NORMALIZATION;
     let pixels: Vec<f32> = tensors.u8("images").iter().map(|&byte| (f32::from(byte) / 255.0 - mean) / deviation).collect();

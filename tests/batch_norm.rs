@@ -15,7 +15,8 @@ use saliq::{
     },
     data::{self, Dataset},
     gpu::{Buffer, Recording, Specialization},
-    layout::{ParameterLayout, ParameterRole, StepRecord, groups, padded},
+    graph::{ParameterLayout, ParameterRole},
+    layout::{StepRecord, groups, padded},
     model::{Model, fold_batch_norm as fold_model},
     nn::{Gradients, Network, NetworkOptions, TileTable, TrainingPass},
     reference::{
@@ -560,8 +561,8 @@ struct Numbers {
 fn find(reference: &ReferenceNetwork, config: &NetworkConfig, images: usize) -> Numbers {
     for seed in 0..400 {
         let mut random = Random(seed);
-        let mut parameters = vec![0.0; reference.layout.padded_length() as usize];
-        for parameter in &reference.layout.parameters {
+        let mut parameters = vec![0.0; reference.graph.layout.padded_length() as usize];
+        for parameter in &reference.graph.layout.parameters {
             for value in &mut parameters[parameter.range()] {
                 let signed = random.signed();
                 *value = match parameter.role {
@@ -632,7 +633,7 @@ fn check_network(what: &str, quantization: &QuantizationConfig, freeze_after: Op
     recording.submit(gpu()).unwrap();
     let logits: Vec<f32> = read(network.logits(), (1 + images) * logit_size);
     assert_close(&format!("{what}: logits"), &unpack(&logits[logit_size..], logit_shape), pass.logits(), 1e-5);
-    let layout = &reference.layout;
+    let layout = &reference.graph.layout;
     if training.is_none() {
         let actual: Vec<f32> = read(to, (1 + images) * input_size);
         assert_close(&format!("{what}: ∂X"), &unpack(&actual[input_size..], config.input), &input_gradient, 1e-4);
@@ -877,7 +878,7 @@ fn folded_is_unfolded() {
         let model = Model::load(folder.path(), &QuantizationOverrides::default()).unwrap();
         let folded = fold_model(&model).unwrap();
         assert_eq!(folded.config.network.layers.len(), model.config.network.layers.len() - 3);
-        assert!(folded.layout.parameters.iter().all(|parameter| !parameter.name.starts_with("bn")));
+        assert!(folded.graph.layout.parameters.iter().all(|parameter| !parameter.name.starts_with("bn")));
         let mut dataset = mini();
         dataset.test.truncate(16, dataset.shape);
         let [unfolded, folded] = [&model, &folded].map(|model| logits(model, &dataset, (0.1307, 0.3081)));
@@ -906,9 +907,9 @@ fn quantized_without_training() {
     let (_, four) = quantize("4", "four.safetensors");
     let folded = fold_model(&Model::load(&out, &QuantizationOverrides::default()).unwrap()).unwrap();
     for layer in ["conv1", "conv2"] {
-        let weights = folded.layout.find(&format!("{layer}.weight")).unwrap();
+        let weights = folded.graph.layout.find(&format!("{layer}.weight")).unwrap();
         let largest = folded.parameters[weights.range()].iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
-        let step = four.parameters[four.layout.find(&format!("{layer}.weight_step")).unwrap().offset as usize];
+        let step = four.parameters[four.graph.layout.find(&format!("{layer}.weight_step")).unwrap().offset as usize];
         assert!((step * 7.0 - largest).abs() < 1e-4 * largest, "{layer}: step {step}, largest weight {largest}");
     }
 }
@@ -941,7 +942,7 @@ fn on_the_command_line() {
     // Without our metadata it is what PyTorch writes.
     let model = Model::load(&out, &QuantizationOverrides::default()).unwrap();
     let bare = folder.path().join("bare.safetensors");
-    saliq::model::TensorFile::write(&bare, &Model::tensors(&model.layout, &model.parameters), &[]).unwrap();
+    saliq::model::TensorFile::write(&bare, &Model::tensors(&model.graph.layout, &model.parameters), &[]).unwrap();
     let read = json(&["eval", text(&bare), "--count", "60", "--dataset", "mnist-mini"]);
     assert_eq!(read["loss"], unfolded["loss"]);
 

@@ -31,7 +31,7 @@ fn magnitudes(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
     let float = QuantizationConfig { bits, ..config.quantization.clone() };
     let network = &config.network;
     let reference = ReferenceNetwork::new(network, &float, true).unwrap();
-    let parameters = reference.layout.initialize(config.seed, config.weight_init);
+    let parameters = reference.graph.layout.initialize(config.seed, config.weight_init);
     let parameters: Vec<f64> = parameters.into_iter().map(f64::from).collect();
     let (mean, deviation) = NORMALIZATION;
     let images = mini().train.images.iter().take(80 * 28 * 28);
@@ -85,7 +85,7 @@ fn a_trained_clip_is_kept_and_a_missing_one_is_found() {
     let trained = folder.path().join("trained");
     first_step("bits = \"w4a4,w4a32\"\nlr = 0.5\n", &trained);
     let model = Model::load(&trained, &Default::default()).unwrap();
-    let kept = model.parameters[model.layout.find("act1.alpha").unwrap().offset as usize];
+    let kept = model.parameters[model.graph.layout.find("act1.alpha").unwrap().offset as usize];
     let init = format!("init = {:?}\nbits = \"4,2\"\n", trained.to_str().unwrap());
 
     let (_, line) = first_step(&init, &folder.path().join("more"));

@@ -13,7 +13,7 @@ use saliq::{
         WeightQuantizer,
     },
     gpu::{Buffer, Recording},
-    layout::{ParameterLayout, ParameterRole},
+    graph::{ParameterLayout, ParameterRole},
     nn::{Gradients, Network, NetworkOptions, TileTable},
     reference::{
         layout::{pack, packed_elements, unpack},
@@ -107,7 +107,7 @@ impl Case {
     /// The first seed whose numbers keep their distance from every decision and give every parameter a gradient.
     fn find(config: &NetworkConfig, quantization: &QuantizationConfig, precision: Precision, images: usize) -> Case {
         let reference = ReferenceNetwork::new(config, quantization, true).unwrap().stored_in(precision);
-        let layout = reference.layout.clone();
+        let layout = reference.graph.layout.clone();
         for seed in 0..300 {
             let mut random = Random(seed);
             let mut parameters = vec![0.0; layout.padded_length() as usize];
@@ -304,8 +304,8 @@ fn pools_in_convolutions_choose_as_pools_behind_them() {
             let options = NetworkOptions { slots: IMAGES, training, gradients: true, precision };
             let network = Network::with_tiles(gpu(), &config, &quantization, options, TileTable::for_kind(true)).unwrap();
             let mut random = Random(5);
-            let mut parameters = random.vector(network.layout.padded_length() as usize);
-            for parameter in network.layout.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Alpha) {
+            let mut parameters = random.vector(network.graph.layout.padded_length() as usize);
+            for parameter in network.graph.layout.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Alpha) {
                 parameters[parameter.range()].fill(1.5);
             }
             gpu().write(&network.parameters, 0, &parameters);

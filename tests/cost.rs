@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 
-use saliq::{config::PixelNormalization, data, layout::ParameterLayout, model::Model};
+use saliq::{config::PixelNormalization, data, graph::ParameterLayout, model::Model};
 use support::{SMALL_NETWORK, json, refused, run_config, succeed, text};
 
 #[test]

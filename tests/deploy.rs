@@ -46,7 +46,7 @@ fn kernel_weights(model: &Model) -> Vec<Vec<f32>> {
     network.record_weights(gpu(), &mut recording).unwrap();
     recording.submit(gpu()).unwrap();
     let of_layer = |(name, buffer)| {
-        let shape = &model.layout.find(&format!("{name}.weight")).unwrap().shape;
+        let shape = &model.graph.layout.find(&format!("{name}.weight")).unwrap().shape;
         let (out_channels, in_channels, taps) = match shape[..] {
             [out, input, height, width] => (out, input, height * width),
             // A fully connected layer takes all pixels of its input as taps: fc1 sees 13 channels of 2 × 2 pixels, fc2 18 of 1.

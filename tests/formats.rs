@@ -271,7 +271,7 @@ fn packed_files_give_back_every_bit() {
             prop_assert_eq!(&weights.levels, &others.levels);
             let values = weights.values().into_iter().map(f32::to_bits).collect::<Vec<_>>();
             let name = format!("{}.weight", layer.name);
-            let stored = &read.parameters[read.layout.find(&name).unwrap().range()];
+            let stored = &read.parameters[read.graph.layout.find(&name).unwrap().range()];
             prop_assert_eq!(values, stored.iter().map(|value| value.to_bits()).collect::<Vec<_>>());
             prop_assert_eq!(&weights.bias, &others.bias);
         }
@@ -341,7 +341,7 @@ fn packed_files_are_models() {
     let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
     let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Affine, ..Default::default() };
     let model = random_model(network, "w3a4,w4a32", quantization, 11);
-    Model::save(&path, &model.config, &model.layout, &model.parameters).unwrap();
+    Model::save(&path, &model.config, &model.graph.layout, &model.parameters).unwrap();
 
     let said = json(&["export", text(&path), "--format", "packed", "--out", text(&packed)]);
     let size = std::fs::metadata(&packed).unwrap().len();
@@ -413,7 +413,7 @@ fn checked(model: &Model, written: Written) -> Verification {
 /// All formats of `model`, checked against `original`.
 fn checked_in_every_format(original: &Model, model: &Model) -> Vec<(&'static str, Verification)> {
     let header = c_header(&DeployableModel::new(model).unwrap(), "digits").unwrap();
-    let tensors = Model::tensors(&model.layout, &model.parameters);
+    let tensors = Model::tensors(&model.graph.layout, &model.parameters);
     let plain = TensorFile::to_bytes(&tensors, &[(METADATA_KEY, model.config.to_metadata())]).unwrap();
     let onnx = |input| bytes(model, &OnnxOptions { input, four_bits: true, metadata: Vec::new() });
     vec![
@@ -462,7 +462,7 @@ fn wrong_files_fail_in_every_format() {
         let model = random_model(digits(), bits, QuantizationConfig { pact, ..Default::default() }, 3);
         let scaled = |name: &str, factor: f32| {
             let mut wrong = model.clone();
-            let range = wrong.layout.find(name).unwrap_or_else(|| panic!("no {name}")).range();
+            let range = wrong.graph.layout.find(name).unwrap_or_else(|| panic!("no {name}")).range();
             wrong.parameters[range].iter_mut().for_each(|value| *value *= factor);
             wrong
         };
@@ -472,7 +472,7 @@ fn wrong_files_fail_in_every_format() {
         normalized.config.normalize.as_mut().unwrap().mean += 0.02;
         let mut swapped = model.clone();
         for (name, size) in [("fc2.weight", 16), ("fc2.bias", 1)] {
-            let start = swapped.layout.find(name).unwrap().range().start;
+            let start = swapped.graph.layout.find(name).unwrap().range().start;
             for at in start..start + size {
                 swapped.parameters.swap(at, at + 3 * size);
             }
@@ -520,7 +520,7 @@ fn export_verifies_what_it_writes() {
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("model.safetensors"), folder.path().join("written.h"));
     let model = random_model(digits(), "8", QuantizationConfig::default(), 3);
-    Model::save(&path, &model.config, &model.layout, &model.parameters).unwrap();
+    Model::save(&path, &model.config, &model.graph.layout, &model.parameters).unwrap();
     for format in ["onnx", "c", "packed", "safetensors"] {
         let export = ["export", text(&path), "--format", format, "--out", text(&out), "--verify", "12"];
         let said = json(&export);
@@ -556,7 +556,7 @@ fn a_header_that_computes_something_else_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let [path, out, compiler] = ["model.safetensors", "written.h", "compiler"].map(|name| folder.path().join(name));
     let model = random_model(digits(), "4,4", QuantizationConfig::default(), 3);
-    Model::save(&path, &model.config, &model.layout, &model.parameters).unwrap();
+    Model::save(&path, &model.config, &model.graph.layout, &model.parameters).unwrap();
     let script = "#!/bin/sh\nsed -i 's/ x = sum \\* scales\\[out\\];/ x = sum * scales[out] * 1.02f;/' model.h\nexec cc \"$@\"\n";
     std::fs::write(&compiler, script).unwrap();
     std::fs::set_permissions(&compiler, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -591,7 +591,7 @@ fn the_python_page_names_what_the_files_have() {
     let table_one =
         random_model(NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5]), "32", QuantizationConfig::default(), 1);
     let path = folder.path().join("model.safetensors");
-    Model::save(&path, &table_one.config, &table_one.layout, &table_one.parameters).unwrap();
+    Model::save(&path, &table_one.config, &table_one.graph.layout, &table_one.parameters).unwrap();
     let found: Vec<_> = Tensors::open(&path).contents().into_iter().map(|(name, _, shape)| (name, shape)).collect();
     assert_eq!(found, expected);
 

@@ -35,7 +35,7 @@ fn table_one(quantizer: Option<(WeightQuantizer, [f32; 2])>) -> Model {
     };
     let mut model = Model::load(&golden("table1"), &overrides).unwrap();
     for (name, alpha) in ["act1.alpha", "act2.alpha"].iter().zip(quantizer.map_or([0.0; 2], |(_, alphas)| alphas)) {
-        if let Some(parameter) = model.layout.find(name) {
+        if let Some(parameter) = model.graph.layout.find(name) {
             model.parameters[parameter.offset as usize] = alpha;
         }
     }
@@ -175,7 +175,7 @@ fn ten_steps(name: &str, quantizer: Option<(WeightQuantizer, &str)>, tolerances:
     let alphas = quantizer.map(|(kind, _)| (kind, ["act1.alpha", "act2.alpha"].map(|alpha| tensors.f32(alpha)[0])));
     let model = table_one(alphas);
     let init = folder.path().join("start.safetensors");
-    Model::save(&init, &model.config, &model.layout, &model.parameters).unwrap();
+    Model::save(&init, &model.config, &model.graph.layout, &model.parameters).unwrap();
 
     first_mask(&model, &tensors, tolerances);
 
@@ -203,7 +203,7 @@ fn ten_steps(name: &str, quantizer: Option<(WeightQuantizer, &str)>, tolerances:
     }
     let parameters = pollster::block_on(trainer.parameters()).unwrap();
     let indices = tensors.i64("fc1.weight.indices");
-    for parameter in &model.layout.parameters {
+    for parameter in &model.graph.layout.parameters {
         let all: Vec<f32> =
             parameter.range().map(|at| (f64::from(parameters[at]) - f64::from(model.parameters[at])) as f32).collect();
         let expected = tensors.f64(&format!("ref_change.{}", parameter.name));
@@ -299,7 +299,7 @@ fn optimizers() {
         let options = NetworkOptions { slots: 1, training: true, gradients: true, ..NetworkOptions::default() };
         let quantization = QuantizationConfig::default();
         let network = Network::new(gpu(), &network_config, &quantization, options).unwrap();
-        assert_eq!(network.layout.length, 37);
+        assert_eq!(network.graph.layout.length, 37);
         gpu().write(&network.parameters, 0, &initial);
         let optimizer = Optimizer::new(gpu(), &network, &config.optimizer, &quantization).unwrap();
         let step = gpu().uniform("step", size_of::<StepRecord>() as u64).unwrap();
@@ -385,8 +385,8 @@ fn a_network_of_odd_sizes() {
     };
     let options = NetworkOptions { slots: 3, training: true, gradients: true, ..NetworkOptions::default() };
     let network = Network::new(gpu(), &config, &QuantizationConfig::default(), options).unwrap();
-    let mut parameters = vec![0.0f32; network.layout.padded_length() as usize];
-    for parameter in &network.layout.parameters {
+    let mut parameters = vec![0.0f32; network.graph.layout.padded_length() as usize];
+    for parameter in &network.graph.layout.parameters {
         parameters[parameter.range()].copy_from_slice(&tensors.f32(&parameter.name));
     }
     gpu().write(&network.parameters, 0, &parameters);
@@ -414,8 +414,8 @@ fn a_network_of_odd_sizes() {
     assert_images_close("logits", &read::<f32>(network.logits(), 3 * classes), &tensors.f64("logits_f64"), 3, 1e-5);
     let sums = read::<[f32; 4]>(&metrics.sums, 1)[0];
     assert_close("loss", &[sums[0] / sums[3]], &tensors.f64("loss_f64"), 1e-5);
-    let gradients = read::<f32>(&network.gradients, network.layout.length as usize);
-    for parameter in &network.layout.parameters {
+    let gradients = read::<f32>(&network.gradients, network.graph.layout.length as usize);
+    for parameter in &network.graph.layout.parameters {
         let expected = tensors.f64(&format!("gradient.{}_f64", parameter.name));
         assert_close(&format!("gradient of {}", parameter.name), &gradients[parameter.range()], &expected, 1e-5);
     }

@@ -154,7 +154,7 @@ impl Judged {
             optimizer: &optimizer,
         };
         let step = TrainingStep::record(common::gpu(), &inputs, &options).unwrap();
-        optimizer.begin(common::gpu(), &network, &network.layout.initialize(3, config.weight_init), 1.0);
+        optimizer.begin(common::gpu(), &network, &network.graph.layout.initialize(3, config.weight_init), 1.0);
         Judged { network, batch, metrics, optimizer, step, _data: data }
     }
 
@@ -177,19 +177,19 @@ impl Judged {
     }
 
     fn parameters(&self) -> Vec<f32> {
-        common::read(&self.network.parameters, self.network.layout.padded_length() as usize)
+        common::read(&self.network.parameters, self.network.graph.layout.padded_length() as usize)
     }
 
     /// Parameters with running statistics, and the optimiser's state, as bits.
     fn state(&self) -> Vec<u32> {
-        let state = common::read::<f32>(&self.optimizer.states[0], self.network.layout.length as usize);
+        let state = common::read::<f32>(&self.optimizer.states[0], self.network.graph.layout.length as usize);
         self.parameters().into_iter().chain(state).map(f32::to_bits).collect()
     }
 
     /// Step `number` with one parameter `bad` while it lasts.
     fn take_with(&self, number: u32, name: &str, bad: f32) -> [u32; 2] {
         let good = self.parameters();
-        let place = self.network.layout.find(name).unwrap().offset as usize;
+        let place = self.network.graph.layout.find(name).unwrap().offset as usize;
         let mut harmed = good.clone();
         harmed[place] = bad;
         common::gpu().write(&self.network.parameters, 0, &harmed);
@@ -219,7 +219,7 @@ fn steps_that_do_not_count() {
         let expected = undisturbed.state();
 
         let skip = Judged::new(OnNonFinite::Skip, settings);
-        let layout = &skip.network.layout;
+        let layout = &skip.network.graph.layout;
         skip.take(1, 0.05);
         skip.take(2, 0.05);
         let before = skip.state();

@@ -10,11 +10,11 @@ use pollster::block_on;
 use saliq::{
     config::{LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, Shape},
     data::Split,
+    graph::Graph,
     judgement::{
         AccuracyDrop, AlignmentOptions, Fill, Infidelity, InfidelityOptions, MaxSensitivity, PixelFlipping, RESAMPLES,
         SensitivityOptions, Subject, alignment, bootstrap, clarity, randomization, removed_images,
     },
-    layout::ParameterLayout,
     model::Model,
     saliency::{Baseline, Method, MethodOptions},
 };
@@ -42,10 +42,10 @@ fn model(tensors: &Tensors) -> Model {
         ],
     };
     let quantization = QuantizationConfig::default();
-    let layout = ParameterLayout::new(&network, &quantization).unwrap();
+    let graph = Graph::new(&network, &quantization).unwrap();
     let odd = Tensors::golden("odd_network");
-    let mut parameters = vec![0.0; layout.padded_length() as usize];
-    for parameter in &layout.parameters {
+    let mut parameters = vec![0.0; graph.layout.padded_length() as usize];
+    for parameter in &graph.layout.parameters {
         let source = if parameter.name.starts_with("fc2") { tensors } else { &odd };
         parameters[parameter.range()].copy_from_slice(&source.f32(&parameter.name));
     }
@@ -58,7 +58,7 @@ fn model(tensors: &Tensors) -> Model {
         class_names: Vec::new(),
         training: serde_json::Value::Null,
     };
-    Model { config, layout, parameters, missing_alphas: Vec::new(), path: PathBuf::new() }
+    Model { config, graph, parameters, missing_alphas: Vec::new(), path: PathBuf::new() }
 }
 
 /// The golden file's network on its images, and the classes explained. Batches of 4: the last one is not full.

@@ -68,9 +68,13 @@ fn ranges_are_those_of_an_independent_computation() {
         // The weights: half of the levels lie above 0, the highest is the largest weight.
         for (layer, levels, channels) in [("conv1", 7.0, 8), ("conv2", 3.0, 8)] {
             let name = format!("{layer}.weight");
-            let weights = &model.parameters[model.layout.find(&name).unwrap().range()];
-            assert_eq!(&quantized.parameters[quantized.layout.find(&name).unwrap().range()], weights, "latent weights stay");
-            let steps = &quantized.parameters[quantized.layout.find(&format!("{name}_step")).unwrap().range()];
+            let weights = &model.parameters[model.graph.layout.find(&name).unwrap().range()];
+            assert_eq!(
+                &quantized.parameters[quantized.graph.layout.find(&name).unwrap().range()],
+                weights,
+                "latent weights stay"
+            );
+            let steps = &quantized.parameters[quantized.graph.layout.find(&format!("{name}_step")).unwrap().range()];
             let groups = if per_channel { channels } else { 1 };
             assert_eq!(steps.len(), groups);
             for (&step, weights) in steps.iter().zip(weights.chunks(weights.len() / groups)) {
@@ -85,10 +89,11 @@ fn ranges_are_those_of_an_independent_computation() {
         };
         let reference = ReferenceNetwork::new(&model.config.network, &float_activations, true).unwrap();
         let parameters: Vec<f64> = reference
+            .graph
             .layout
             .parameters
             .iter()
-            .flat_map(|parameter| &quantized.parameters[quantized.layout.find(&parameter.name).unwrap().range()])
+            .flat_map(|parameter| &quantized.parameters[quantized.graph.layout.find(&parameter.name).unwrap().range()])
             .map(|&value| f64::from(value))
             .collect();
         let input: Vec<f64> =
@@ -96,7 +101,7 @@ fn ranges_are_those_of_an_independent_computation() {
         let pass = reference.forward(&parameters, &reference.scales(&parameters), &input);
         for (name, values) in [("act1", &pass.values[2]), ("act2", &pass.values[4])] {
             let largest = values.iter().fold(0.0, |largest, &value| f64::max(largest, value));
-            let alpha = quantized.parameters[quantized.layout.find(&format!("{name}.alpha")).unwrap().offset as usize];
+            let alpha = quantized.parameters[quantized.graph.layout.find(&format!("{name}.alpha")).unwrap().offset as usize];
             assert!((f64::from(alpha) - largest).abs() < 1e-5 * largest, "{name}: {alpha} {largest}");
         }
         let names: Vec<_> = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.bits)).collect();

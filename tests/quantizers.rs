@@ -191,10 +191,10 @@ fn kernels_put_any_weights_on_levels() {
     let mut runner = TestRunner::new(ProptestConfig { cases: 24, ..ProptestConfig::default() });
     let outcome = runner.run(&any_weights(CHANNELS * 8), |weight| {
         for (what, network, recording, distinct) in &networks {
-            let mut parameters = vec![0.0; network.layout.padded_length() as usize];
+            let mut parameters = vec![0.0; network.graph.layout.padded_length() as usize];
             parameters[..weight.len()].copy_from_slice(&weight);
-            for step in network.layout.steps() {
-                network.layout.initialize_step(step, &mut parameters);
+            for step in network.graph.layout.steps() {
+                network.graph.layout.initialize_step(step, &mut parameters);
             }
             gpu().write(&network.parameters, 0, &parameters);
             recording.submit(gpu()).unwrap();
@@ -241,7 +241,7 @@ fn mixed_widths_with_learned_steps_from_end_to_end() {
     }
     let as_trained = Model::load(&first, &QuantizationOverrides::default()).unwrap();
     assert!(as_trained.has_alphas());
-    let named = |model: &Model, name: &str| model.parameters[model.layout.find(name).unwrap().range()].to_vec();
+    let named = |model: &Model, name: &str| model.parameters[model.graph.layout.find(name).unwrap().range()].to_vec();
     let trained = named(&as_trained, "conv2.weight_step");
     let untrained = initial_steps(&named(&as_trained, "conv2.weight"), 8, highest_level(2));
     assert!(trained.iter().zip(&untrained).any(|(a, b)| (a - b).abs() > 1e-6), "steps are learned: {trained:?}");

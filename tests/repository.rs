@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 18] = [
     &["reference"],
     &["deploy"],
     &["model"],
-    &["layout", "report"],
+    &["graph", "layout", "report"],
     &["quant", "data"],
     &["config", "files", "random", "digest", "panics"],
     &["error"],
@@ -224,4 +224,20 @@ fn fuzz_targets_are_complete() {
         assert!(read(&format!("fuzz/fuzz_targets/{name}.rs")).contains(&format!("saliq_fuzz::{name}(bytes)")), "{name}");
     }
     assert_eq!(manifest.matches("[[bin]]").count(), names.len());
+}
+
+/// Bits are listed by layers with weights: only what lowers a network counts those.
+#[test]
+fn facts_of_a_network_are_worked_out_in_its_graph() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in sources(&source) {
+        let place = path.strip_prefix(&source).unwrap().to_str().unwrap().replace('\\', "/");
+        let text = code(&fs::read_to_string(&path).unwrap());
+        if place.starts_with("config/") || place == "graph/lower.rs" {
+            continue;
+        }
+        for idiom in ["weighted += 1", ".layer_bits(", ".layers.get(index"] {
+            assert!(!text.contains(idiom), "{place}: `{idiom}`; the graph knows it");
+        }
+    }
 }

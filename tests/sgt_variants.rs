@@ -53,7 +53,7 @@ impl Steps {
         let quantization = QuantizationConfig::default();
         let options = NetworkOptions { slots: 2 * IMAGES, training: true, gradients: true, ..NetworkOptions::default() };
         let built = Network::new(gpu(), network, &quantization, options).unwrap();
-        gpu().write(&built.parameters, 0, &built.layout.initialize(3, saliq::config::WeightInit::KaimingUniform));
+        gpu().write(&built.parameters, 0, &built.graph.layout.initialize(3, saliq::config::WeightInit::KaimingUniform));
         let batch = Batch::new(gpu(), IMAGES, sgt.enabled, 1).unwrap();
         let masking = Masking::new(gpu(), MNIST, IMAGES, sgt.mask_ratio, sgt.mask_rank, sgt.mask_fill).unwrap();
         let metrics = Metrics::new(gpu(), IMAGES, 1).unwrap();
@@ -85,7 +85,7 @@ impl Steps {
         self.step.submit(gpu(), 1).unwrap();
         Left {
             sums: read::<[f32; 4]>(&self.metrics.sums, 1)[0],
-            gradients: read(&self.network.gradients, self.network.layout.length as usize),
+            gradients: read(&self.network.gradients, self.network.graph.layout.length as usize),
             mask: read(&self.masking.mask, IMAGES as usize * PIXELS),
         }
     }

@@ -73,7 +73,7 @@ fn train_in(folder: &Path, settings: &str, start: Start, most: u32) -> Run {
         model: std::fs::read(folder.join("model.safetensors")).unwrap(),
         metrics: std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap(),
         parameters: pollster::block_on(trainer.parameters()).unwrap(),
-        initial: trainer.network().layout.initialize(config.seed, config.weight_init),
+        initial: trainer.network().graph.layout.initialize(config.seed, config.weight_init),
         notes: notes.0,
         config,
     }
@@ -396,7 +396,7 @@ fn a_step_is_one_submission_and_nothing_else() {
     let quantization = QuantizationConfig::default();
     let options = NetworkOptions { slots: 8, training: true, gradients: true, ..NetworkOptions::default() };
     let network = Network::new(gpu, &small_network(), &quantization, options).unwrap();
-    gpu.write(&network.parameters, 0, &network.layout.initialize(0, config.weight_init));
+    gpu.write(&network.parameters, 0, &network.graph.layout.initialize(0, config.weight_init));
     let batch = Batch::new(gpu, 4, true, 100).unwrap();
     let masking = Masking::new(gpu, MNIST, 4, 0.5, config.sgt.mask_rank, config.sgt.mask_fill).unwrap();
     let metrics = Metrics::new(gpu, 4, 100).unwrap();

@@ -102,12 +102,12 @@ pub fn metadata(bytes: &[u8]) {
     };
     let overrides = QuantizationOverrides::default();
     let _ = one_line(Model::parse(Path::new(NAME), &file(&[]), &overrides));
-    let Some(layout) = one_line(saliq::layout::ParameterLayout::new(&config.network, &config.quantization)) else { return };
+    let Some(layout) = one_line(saliq::graph::ParameterLayout::new(&config.network, &config.quantization)) else { return };
     if layout.stored < 1 << 14 {
         let tensors: Vec<_> = layout
             .parameters
             .iter()
-            .filter(|parameter| parameter.role != saliq::layout::ParameterRole::BatchCount)
+            .filter(|parameter| parameter.role != saliq::graph::ParameterRole::BatchCount)
             .map(|parameter| (parameter.name.clone(), parameter.shape.clone()))
             .collect();
         consistent(&Model::parse(Path::new(NAME), &file(&tensors), &overrides).expect("everything it needs"));
@@ -115,12 +115,12 @@ pub fn metadata(bytes: &[u8]) {
 }
 
 fn consistent(model: &Model) {
-    assert_eq!(model.parameters.len(), model.layout.padded_length() as usize);
+    assert_eq!(model.parameters.len(), model.graph.layout.padded_length() as usize);
     assert!(model.parameters.iter().all(|value| value.is_finite()));
     if let Err(error) = model.require_alphas() {
         assert_one_line(&error);
     }
-    assert!(!Model::tensors(&model.layout, &model.parameters).is_empty());
+    assert!(!Model::tensors(&model.graph.layout, &model.parameters).is_empty());
 }
 
 /// A checkpoint, of whatever network and optimiser.
@@ -138,7 +138,7 @@ pub fn config(bytes: &[u8]) {
     let info = DatasetInfo { name: DATASET.into(), shape: IMAGE, classes: 10 };
     let resolve = |partial: PartialRunConfig| -> Result<RunConfig> { partial.resolve(&info) };
     let Some(run) = one_line(resolve(partial)) else { return };
-    let _ = one_line(saliq::layout::ParameterLayout::new(&run.network, &run.quantization));
+    let _ = one_line(saliq::graph::ParameterLayout::new(&run.network, &run.quantization));
     let written = run.to_toml();
     let again = resolve(PartialRunConfig::parse(&written, NAME).expect("our own text")).expect("our own settings");
     assert_eq!(again, run, "{written}");

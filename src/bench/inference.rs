@@ -11,8 +11,9 @@ use crate::{
     config::{LayerBits, QuantizationConfig},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Gpu, Recording},
+    graph::ParameterLayout,
     integer::IntegerNetwork,
-    layout::{ParameterLayout, StepRecord},
+    layout::StepRecord,
     metrics::Classifier,
     model::Model,
     nn::{Network, NetworkOptions},
@@ -69,7 +70,7 @@ pub struct InferenceResult {
 pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mut dyn FnMut(&str)) -> Result<InferenceResult> {
     let deployable = DeployableModel::new(model)?;
     let (config, plan) = (&model.config, IntegerPlan::new(&deployable, deployable.normalization));
-    let layers = config.network.weight_layers().len();
+    let layers = model.graph.weighted().count();
     let plain = QuantizationConfig { bits: vec![LayerBits::FLOAT; layers], ..config.quantization.clone() };
     let mut points = Vec::new();
     let sizes = (0..).map(|power| 4u32.pow(power)).take_while(|&size| size < most).chain([most]);
@@ -161,6 +162,6 @@ fn filled(gpu: &Gpu, model: &Model, quantization: &QuantizationConfig, slots: u3
     let options = NetworkOptions { slots, ..NetworkOptions::default() };
     let network = Network::new(gpu, &model.config.network, quantization, options)?;
     let layout = ParameterLayout::new(&model.config.network, quantization)?;
-    gpu.write(&network.parameters, 0, &layout.gather(&model.layout, &model.parameters)?);
+    gpu.write(&network.parameters, 0, &layout.gather(&model.graph.layout, &model.parameters)?);
     Ok(network)
 }

@@ -29,8 +29,8 @@ impl Trial {
     fn new(gpu: &Gpu, config: &RunConfig, images: u32, tiles: TileTable) -> Result<Trial> {
         let options = NetworkOptions { slots: images, training: true, gradients: true, precision: config.precision };
         let network = Network::with_tiles(gpu, &config.network, &config.quantization, options, tiles)?;
-        let mut parameters = network.layout.initialize(config.seed, config.weight_init);
-        for alpha in network.layout.alphas() {
+        let mut parameters = network.graph.layout.initialize(config.seed, config.weight_init);
+        for alpha in network.graph.layout.alphas() {
             parameters[alpha.offset as usize] = 1.0;
         }
         gpu.write(&network.parameters, 0, &parameters);
@@ -66,7 +66,7 @@ impl Trial {
         Ok([
             gpu.read(self.network.logits(), 0, images * classes * 4).await?,
             gpu.read(&self.input_gradient, 0, backward * pixels * 4).await?,
-            gpu.read(&self.network.gradients, 0, u64::from(self.network.layout.length)).await?,
+            gpu.read(&self.network.gradients, 0, u64::from(self.network.graph.layout.length)).await?,
         ])
     }
 

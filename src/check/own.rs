@@ -12,12 +12,12 @@ use crate::{
     data::{Dataset, Split},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Abilities, Gpu, Specialization, kernel_names, link},
+    graph::{Graph, ParameterLayout},
     integer::IntegerNetwork,
     judgement::{
         AccuracyDrop, AlignmentOptions, ClarityPass, Comparison, Fill, Infidelity, InfidelityOptions, MaxSensitivity,
         PixelFlipping, SensitivityOptions, Subject,
     },
-    layout::ParameterLayout,
     metrics::Evaluator,
     model::Model,
     saliency::{ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output},
@@ -174,10 +174,10 @@ fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> 
 
 /// Inference on integers, of images as well: of one at a time, and of several.
 fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
-    let layout = ParameterLayout::new(&config.network, &config.quantization)?;
-    let parameters = layout.initialize(0, WeightInit::KaimingUniform);
+    let graph = Graph::new(&config.network, &config.quantization)?;
+    let parameters = graph.layout.initialize(0, WeightInit::KaimingUniform);
     let shape = config.network.input;
-    let model = Model { config, layout, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
+    let model = Model { config, graph, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
     let deployable = DeployableModel::new(&model)?;
     let plan = IntegerPlan::new(&deployable, deployable.normalization);
     let data = ResidentData::new(gpu, &blank(shape).test, shape)?;
@@ -190,9 +190,9 @@ fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
 
 /// Every judgement of a model's explanations, with every fill.
 fn record_judgements(gpu: &Gpu, config: ModelConfig, dataset: &Dataset) -> Result<()> {
-    let layout = ParameterLayout::new(&config.network, &config.quantization)?;
-    let parameters = vec![0.0; layout.padded_length() as usize];
-    let model = Model { config, layout, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
+    let graph = Graph::new(&config.network, &config.quantization)?;
+    let parameters = vec![0.0; graph.layout.padded_length() as usize];
+    let model = Model { config, graph, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
     let subject = Subject { gpu, model: &model, images: &dataset.test, normalization: (0.5, 0.5), batch_size: 2 };
     let targets = vec![0; dataset.test.len()];
     for fill in [Fill::Corner, Fill::Zero, Fill::Mean, Fill::Uniform, Fill::Blur, Fill::Road] {

@@ -44,20 +44,6 @@ impl NetworkConfig {
         found
     }
 
-    /// Position in [`Self::weight_layers`] of the last layer with weights before the activation called `name`: the one whose bits it has. `None`
-    /// where there is no such activation, or no layer with weights before it.
-    pub fn layer_before_activation(&self, name: &str) -> Option<usize> {
-        let mut weighted = 0usize;
-        for layer in &self.layers {
-            match layer {
-                LayerConfig::Conv { .. } | LayerConfig::Linear { .. } => weighted += 1,
-                LayerConfig::Activation { name: own } if own == name => return weighted.checked_sub(1),
-                _ => {}
-            }
-        }
-        None
-    }
-
     /// Whether there is a layer `index`, and it is a convolution or linear one.
     pub(super) fn is_weighted(&self, index: Option<usize>) -> bool {
         let layer = index.and_then(|index| self.layers.get(index));

@@ -3,9 +3,9 @@
 use super::{ActivationGrid, DeployableActivation, WeightLevels};
 use crate::{
     Result,
-    config::{LayerConfig, PixelNormalization, Shape},
+    config::{PixelNormalization, Shape},
+    graph::{OpKind, Weights, Window},
     model::{Model, fold_batch_norm},
-    quant::WeightQuantizerPlan,
 };
 
 /// A sequential network for inference. The function is that of the model in inference: batch norms are folded into the layers in front of them,
@@ -127,62 +127,48 @@ impl DeployableLayer {
     /// The layers of a model without batch norms, however its pixels are normalised.
     pub(super) fn all(folded: &Model) -> Result<Vec<DeployableLayer>> {
         folded.require_alphas()?;
-        let (network, quantization) = (&folded.config.network, &folded.config.quantization);
-        let values = |name: &str, suffix: &str| folded.layout.values(&format!("{name}.{suffix}"), &folded.parameters);
+        let quantization = &folded.config.quantization;
+        let graph = &folded.graph;
+        let values = |id| graph.values_of(id, &folded.parameters);
+        let optional = |id: Option<_>| id.map_or(Ok(&[][..]), values);
+        let weights = |weights: &Weights| -> Result<DeployableWeights> {
+            let (latent, bias) = (values(weights.weight)?.to_vec(), values(weights.bias)?.to_vec());
+            let (bits, channels) = (weights.bits, bias.len());
+            let stored = [optional(weights.level_scale)?, optional(weights.level_zero_point)?];
+            let levels = match (bits.quantizes_weights(), quantization.weights_are_levels) {
+                (false, _) => None,
+                (true, false) => {
+                    let steps = optional(weights.step)?;
+                    Some(WeightLevels::new(quantization, bits.weight, &latent, channels, steps)?)
+                }
+                (true, true) => Some(WeightLevels::of_values(quantization, bits.weight, &latent, channels, stored)?),
+            };
+            let shape = graph.parameter(weights.weight).shape.clone();
+            Ok(DeployableWeights { shape, latent, levels, bias })
+        };
         let mut layers = Vec::new();
-        let mut weighted = 0;
-        let mut input = network.input;
-        for (index, (layer, output)) in network.layers.iter().zip(network.shapes()?).enumerate() {
-            let mut weights = |name: &str, shape: Vec<usize>| -> Result<DeployableWeights> {
-                let bits = quantization.layer_bits(weighted);
-                weighted += 1;
-                let (latent, bias) = (values(name, "weight")?.to_vec(), values(name, "bias")?.to_vec());
-                let only = |is_there: bool, suffix: &str| if is_there { values(name, suffix) } else { Ok(&[][..]) };
-                let levels = match (bits.quantizes_weights(), quantization.weights_are_levels) {
-                    (false, _) => None,
-                    (true, false) => {
-                        let steps = only(WeightQuantizerPlan::new(quantization, bits)?.learns_step(), "weight_step")?;
-                        Some(WeightLevels::new(quantization, bits.weight, &latent, bias.len(), steps)?)
+        for op in &graph.ops {
+            let operation = match &op.kind {
+                OpKind::Convolution { window, weights: own } => {
+                    let Window { kernel, stride, padding } = *window;
+                    Operation::Convolution { weights: weights(own)?, kernel, stride, padding }
+                }
+                OpKind::Linear { weights: own } => Operation::FullyConnected { weights: weights(own)? },
+                OpKind::Activation(activation) => Operation::Activation(match activation.learned {
+                    Some(id) => {
+                        let (bits, learned) = (activation.bits, values(id)?[0]);
+                        let (act_quant, pact) = (quantization.act_quant, quantization.pact);
+                        let grid = ActivationGrid::new(act_quant, pact, bits, learned)?;
+                        DeployableActivation::Quantized(grid)
                     }
-                    (true, true) => {
-                        let zero_points = only(quantization.weight_quant.has_zero_point(), "weight_zero_point")?;
-                        let stored = [values(name, "weight_scale")?, zero_points];
-                        Some(WeightLevels::of_values(quantization, bits.weight, &latent, bias.len(), stored)?)
-                    }
-                };
-                Ok(DeployableWeights { shape, latent, levels, bias })
+                    None => DeployableActivation::Relu,
+                }),
+                &OpKind::MaxPool { kernel, stride } => Operation::MaxPool { kernel, stride },
+                // Batch norms are folded; dropouts do nothing in inference.
+                OpKind::Dropout { .. } | OpKind::BatchNorm(_) => continue,
             };
-            let (name, operation) = match layer {
-                LayerConfig::Conv { name, out_channels, kernel, stride, padding } => {
-                    let shape = [*out_channels, input.channels, *kernel, *kernel].map(|size| size as usize).to_vec();
-                    let weights = weights(name, shape)?;
-                    (name.clone(), Operation::Convolution { weights, kernel: *kernel, stride: *stride, padding: *padding })
-                }
-                LayerConfig::Linear { name, out_features } => {
-                    let shape = vec![*out_features as usize, input.elements() as usize];
-                    (name.clone(), Operation::FullyConnected { weights: weights(name, shape)? })
-                }
-                LayerConfig::Activation { name } => {
-                    // An activation has the bits of the last layer with weights.
-                    let bits = weighted.checked_sub(1).map(|last| quantization.layer_bits(last));
-                    let activation = match bits.filter(|bits| bits.quantizes_activations()) {
-                        Some(bits) => {
-                            let place = folded.layout.require_learned(name, quantization.act_quant)?.offset as usize;
-                            let learned = folded.parameters[place];
-                            let grid = ActivationGrid::new(quantization.act_quant, quantization.pact, bits.activation, learned)?;
-                            DeployableActivation::Quantized(grid)
-                        }
-                        None => DeployableActivation::Relu,
-                    };
-                    (name.clone(), Operation::Activation(activation))
-                }
-                LayerConfig::MaxPool { kernel, stride } => {
-                    (layer.label(index + 1), Operation::MaxPool { kernel: *kernel, stride: *stride })
-                }
-                LayerConfig::Dropout { .. } | LayerConfig::BatchNorm { .. } => continue,
-            };
+            let (name, input, output) = (op.name.clone(), graph.input_of(op), graph.output_of(op));
             layers.push(DeployableLayer { name, input, output, operation });
-            input = output;
         }
         Ok(layers)
     }

@@ -27,5 +27,5 @@ pub fn packed_file(model: &Model) -> Result<Vec<u8>> {
             scales: levels.scales,
         })
     });
-    pack(&folded.config, &folded.layout, &folded.parameters, &packed.collect::<Vec<_>>())
+    pack(&folded.config, &folded.graph.layout, &folded.parameters, &packed.collect::<Vec<_>>())
 }

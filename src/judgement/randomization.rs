@@ -6,7 +6,7 @@ use super::{AlignmentOptions, Interval, RESAMPLES, Subject, alignment, bootstrap
 use crate::{
     Result,
     config::WeightInit,
-    layout::{ParameterLayout, ParameterRole},
+    graph::{ParameterLayout, ParameterRole},
     saliency::{Method, MethodOptions},
 };
 
@@ -50,11 +50,11 @@ pub async fn randomization(
     let gpu = subject.gpu;
     let seed = settings.seed;
     // Another seed than the one that a model is likely to have been initialised with.
-    let fresh = subject.model.layout.initialize(seed ^ 0x5EED_5EED_5EED_5EED, WeightInit::KaimingUniform);
+    let fresh = subject.model.graph.layout.initialize(seed ^ 0x5EED_5EED_5EED_5EED, WeightInit::KaimingUniform);
     let mut parameters = subject.model.parameters.clone();
     let options = AlignmentOptions { magnitude: true, ..AlignmentOptions::default() };
     let mut result = Vec::new();
-    for (layer, places) in layers(&subject.model.layout) {
+    for (layer, places) in layers(&subject.model.graph.layout) {
         for place in places {
             parameters[place.clone()].copy_from_slice(&fresh[place]);
         }

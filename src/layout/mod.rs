@@ -2,9 +2,7 @@
 //! of steps and ranges of images.
 
 mod channels;
-mod parameters;
 mod records;
 
 pub use channels::{GROUP, from_nchw, groups, padded, to_nchw};
-pub use parameters::{Parameter, ParameterLayout, ParameterRole};
 pub use records::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord};

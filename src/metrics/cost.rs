@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::{
     Error, Result,
     config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    graph::{Graph, Op, OpKind, ValueId, Weights},
 };
 
 /// Bits of a pixel: the input of the first layer.
@@ -96,18 +97,17 @@ impl Cost {
     /// # Errors
     /// [`Error::Model`] for a network that cannot be.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Cost> {
-        let shapes = network.validate()?;
-        let mut layers: Vec<LayerCost> = Vec::new();
-        for (position, weighted) in network.weight_layers().into_iter().enumerate() {
-            let output = shapes[weighted.index];
-            let input = weighted.index.checked_sub(1).map_or(network.input, |before| shapes[before]);
-            let input_bits = layers.last().map_or(PIXEL_BITS, |before| before.activation_bits);
-            let bits = quantization.layer_bits(position);
-            let (kind, fan_in) = match network.layers[weighted.index] {
-                LayerConfig::Conv { kernel, .. } => (LayerKind::Conv, u64::from(input.channels) * u64::from(kernel).pow(2)),
-                _ => (LayerKind::Linear, u64::from(input.elements())),
+        let graph = Graph::new(network, quantization)?;
+        let layer = |(op, weights): (&Op, &Weights)| {
+            let (input, output) = (graph.input_of(op), graph.output_of(op));
+            let input_bits = bits_of(&graph, op.inputs[0]);
+            let bits = weights.bits;
+            let kind = match op.kind {
+                OpKind::Convolution { .. } => LayerKind::Conv,
+                _ => LayerKind::Linear,
             };
-            let (weights, biases) = (fan_in * u64::from(output.channels), u64::from(output.channels));
+            let fan_in = u64::from(graph.parameter(weights.weight).fan_in);
+            let (count, biases) = (fan_in * u64::from(output.channels), u64::from(output.channels));
             let macs = fan_in * u64::from(output.elements());
             let scaled_bits = if kind == LayerKind::Conv { bits.weight } else { 32 };
             let steps = match (bits.quantizes_weights(), quantization.per_channel) {
@@ -115,9 +115,9 @@ impl Cost {
                 (true, false) => 1,
                 (true, true) => u64::from(output.channels),
             };
-            let activation_bits = if weighted.activation.is_some() { bits.activation } else { 32 };
-            layers.push(LayerCost {
-                name: weighted.name.into(),
+            let activation_bits = if weights.activation.is_some() { bits.activation } else { 32 };
+            LayerCost {
+                name: op.name.clone(),
                 kind,
                 input,
                 output,
@@ -128,14 +128,15 @@ impl Cost {
                 activation_bits,
                 bit_ops: macs * u64::from(bits.weight) * u64::from(input_bits),
                 weighted_flops: 2 * macs * u64::from(scaled_bits) / 32,
-                parameters: weights + biases,
-                weight_bytes: packed_bytes(weights, bits.weight),
+                parameters: count + biases,
+                weight_bytes: packed_bytes(count, bits.weight),
                 side_bytes: 4 * biases
                     + steps * if quantization.weight_quant.has_zero_point() { 5 } else { 4 }
                     + if activation_bits < 32 { 4 } else { 0 },
                 activation_bytes: packed_bytes(u64::from(output.elements()), activation_bits),
-            });
-        }
+            }
+        };
+        let layers: Vec<LayerCost> = graph.weighted().map(layer).collect();
         let total = |count: fn(&LayerCost) -> u64| layers.iter().map(count).sum();
         let packed: u64 = total(LayerCost::packed_bytes);
         let float: u64 = layers.iter().filter(|layer| layer.weight_bits == 32).map(LayerCost::packed_bytes).sum();
@@ -203,6 +204,17 @@ impl LayerCost {
     }
 }
 
+/// Bits of a number of `value` in inference: pixels have 8, and dropout changes nothing.
+fn bits_of(graph: &Graph, value: ValueId) -> u32 {
+    let value = graph.value(value);
+    match (value.quantizer, value.producer.map(|id| graph.op(id))) {
+        (Some(quantizer), _) => quantizer.bits,
+        (None, None) => PIXEL_BITS,
+        (None, Some(op)) if op.kind.weights().is_some() => 32,
+        (None, Some(op)) => bits_of(graph, op.inputs[0]),
+    }
+}
+
 /// Bytes that hold `count` values of `bits` bits each, one after the other.
 fn packed_bytes(count: u64, bits: u32) -> u64 {
     (count * u64::from(bits)).div_ceil(8)
@@ -261,9 +273,14 @@ impl PaperCost {
             bits,
             weighted_flops: flops * u64::from(bits) / 32,
         };
+        let graph = Graph::new(network, quantization)?;
+        let bits = |name: &str| {
+            let weights = graph.find(name).and_then(|op| op.kind.weights());
+            weights.map_or(32, |weights| weights.bits.weight)
+        };
         let layers = vec![
-            layer("conv1", 225_792, quantization.layer_bits(0).weight),
-            layer("conv2", 30_618_624, quantization.layer_bits(1).weight),
+            layer("conv1", 225_792, bits("conv1")),
+            layer("conv2", 30_618_624, bits("conv2")),
             layer("fc1", 9216 * 128, 32),
             layer("fc2", 128 * 10, 32),
         ];

@@ -8,7 +8,7 @@ use crate::{
     config::{
         LayerBits, LayerConfig, ModelConfig, NetworkChoice, NetworkConfig, QuantizationConfig, QuantizationOverrides, Shape,
     },
-    layout::{Parameter, ParameterLayout, ParameterRole},
+    graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     plain,
 };
 
@@ -123,9 +123,9 @@ impl ModelFile {
         if let Some(said) = config.quantization.scale_warning(&own, &config.network) {
             log::warn!("{}: {said}", path.display());
         }
-        let layout = ParameterLayout::new(&config.network, &config.quantization)?;
-        let (parameters, missing) = fill(&tensors, &layout, &stored, &path)?;
-        Ok((Model { config, layout, parameters, missing_alphas: missing, path }, remark))
+        let graph = Graph::new(&config.network, &config.quantization)?;
+        let (parameters, missing) = fill(&tensors, &graph.layout, &stored, &path)?;
+        Ok((Model { config, graph, parameters, missing_alphas: missing, path }, remark))
     }
 
     /// The parameters that training starts with, in `layout` of the network to be trained, and the names of the α's and steps of activations
@@ -176,17 +176,11 @@ impl ModelFile {
     /// Those of [`Self::start`].
     pub fn as_start(self, network: &NetworkConfig) -> Result<Model> {
         let float = QuantizationConfig::default();
-        let (layout, path) = (ParameterLayout::new(network, &float)?, self.path.clone());
+        let (graph, path) = (Graph::new(network, &float)?, self.path.clone());
         let own = self.config.clone();
-        let (parameters, missing) = self.start(&layout)?;
+        let (parameters, missing) = self.start(&graph.layout)?;
         let config = own.unwrap_or_else(|| said_nothing(network.clone(), float));
-        Ok(Model {
-            config: ModelConfig { network: network.clone(), ..config },
-            layout,
-            parameters,
-            missing_alphas: missing,
-            path,
-        })
+        Ok(Model { config: ModelConfig { network: network.clone(), ..config }, graph, parameters, missing_alphas: missing, path })
     }
 
     /// A remark where the file says what network it is, and is given another.

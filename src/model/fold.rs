@@ -4,27 +4,29 @@ use super::Model;
 use crate::{
     Result,
     config::{BATCH_NORM_EPSILON, LayerConfig, ModelConfig, NetworkConfig},
-    layout::ParameterLayout,
+    graph::{Graph, OpKind},
 };
 
 /// `model` without its batch norms: W ← s·W and b ← s·(b − μ) + β per output channel, with s = γ/√(variance + ε) of the running statistics. A quantizer of
 /// the weights has seen s·W in training already (paper eqs. (4), (5)), so that it makes the same levels of them.
 ///
 /// # Errors
-/// As [`ParameterLayout::new`] and [`ParameterLayout::values`].
+/// As [`Graph::new`] and [`Graph::values_of`].
 pub fn fold_batch_norm(model: &Model) -> Result<Model> {
     let layers = &model.config.network.layers;
     let is_kept = |layer: &&LayerConfig| !matches!(layer, LayerConfig::BatchNorm { .. });
     let network = NetworkConfig { layers: layers.iter().filter(is_kept).cloned().collect(), ..model.config.network.clone() };
-    let layout = ParameterLayout::new(&network, &model.config.quantization)?;
-    let mut parameters = layout.gather(&model.layout, &model.parameters)?;
-    for pair in layers.windows(2) {
-        let [LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. }, LayerConfig::BatchNorm { name: norm }] = pair
-        else {
+    let graph = Graph::new(&network, &model.config.quantization)?;
+    let layout = &graph.layout;
+    let mut parameters = layout.gather(&model.graph.layout, &model.parameters)?;
+    for (op, weights) in model.graph.weighted() {
+        let Some(OpKind::BatchNorm(norm)) = weights.norm.map(|id| &model.graph.op(id).kind) else {
             continue;
         };
-        let old = |suffix: &str| model.layout.values(&format!("{norm}.{suffix}"), &model.parameters);
-        let (scale, shift, mean, variance) = (old("weight")?, old("bias")?, old("running_mean")?, old("running_var")?);
+        let name = &op.name;
+        let old = |id| model.graph.values_of(id, &model.parameters);
+        let (scale, shift) = (old(norm.scale)?, old(norm.shift)?);
+        let (mean, variance) = (old(norm.mean)?, old(norm.variance)?);
         // In the order of the kernel `fold_batch_norm`, so that quantizers meet the same bits.
         let factors: Vec<f32> =
             scale.iter().zip(variance).map(|(gamma, variance)| gamma * (1.0 / (variance + BATCH_NORM_EPSILON).sqrt())).collect();
@@ -41,7 +43,7 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
         }
     }
     let config = ModelConfig { network, ..model.config.clone() };
-    Ok(Model { config, layout, parameters, missing_alphas: model.missing_alphas.clone(), path: model.path.clone() })
+    Ok(Model { config, graph, parameters, missing_alphas: model.missing_alphas.clone(), path: model.path.clone() })
 }
 
 #[cfg(test)]
@@ -65,7 +67,7 @@ mod tests {
 
     /// A model of batch norms and 4 bits with the parameters of something else.
     fn model(has_norms: bool, own: QuantizationConfig, weight_quant: WeightQuantizer) -> Model {
-        let layout = ParameterLayout::new(&network(has_norms), &own).unwrap();
+        let graph = Graph::new(&network(has_norms), &own).unwrap();
         let config = ModelConfig {
             network: network(true),
             quantization: bits(4, weight_quant),
@@ -75,16 +77,19 @@ mod tests {
             class_names: Vec::new(),
             training: serde_json::Value::Null,
         };
-        let parameters = layout.initialize(0, WeightInit::KaimingUniform);
-        Model { config, layout, parameters, missing_alphas: Vec::new(), path: "model.safetensors".into() }
+        let parameters = graph.layout.initialize(0, WeightInit::KaimingUniform);
+        Model { config, graph, parameters, missing_alphas: Vec::new(), path: "model.safetensors".into() }
     }
 
     #[test]
     fn a_parameter_that_is_not_there_is_an_error_that_names_it() {
         use WeightQuantizer::{Lsq, Sawb};
-        fold_batch_norm(&model(true, bits(4, Sawb), Sawb)).unwrap();
+        let whole = model(true, bits(4, Sawb), Sawb);
+        fold_batch_norm(&whole).unwrap();
+        let end = whole.graph.layout.require("bn1.running_var").unwrap().range().start;
+        let short = Model { parameters: whole.parameters[..end].to_vec(), ..whole };
         for (model, name) in [
-            (model(false, bits(4, Sawb), Sawb), "bn1.weight"),
+            (short, "bn1.running_var"),
             (model(true, bits(32, Sawb), Sawb), "act1.alpha"),
             (model(true, bits(4, Sawb), Lsq), "conv1.weight_step"),
         ] {

@@ -18,7 +18,7 @@ pub use tensors::{StoredTensor, Tensor, TensorFile, TensorValues};
 use crate::{
     Error, Result,
     config::{ModelConfig, QuantizationOverrides},
-    layout::{Parameter, ParameterLayout, ParameterRole},
+    graph::{Graph, Parameter, ParameterLayout, ParameterRole},
 };
 
 /// Name of the model in a run folder.
@@ -31,8 +31,8 @@ pub const METADATA_KEY: &str = "saliq";
 pub struct Model {
     /// What it is and how it runs.
     pub config: ModelConfig,
-    /// Where each parameter is in `parameters`.
-    pub layout: ParameterLayout,
+    /// What it computes, and where each parameter is in `parameters`.
+    pub graph: Graph,
     /// All parameters, flat; padded to a multiple of 4.
     pub parameters: Vec<f32>,
     /// Names of the α's (or steps of activations) that the layout has and the file did not. Steps of weights that it did not have are

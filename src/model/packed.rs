@@ -12,7 +12,7 @@ use super::{METADATA_KEY, Tensor, TensorFile};
 use crate::{
     Error, Result,
     config::ModelConfig,
-    layout::{ParameterLayout, ParameterRole},
+    graph::{ParameterLayout, ParameterRole},
     quant::{pack_codes, packed_bytes, unpack_codes},
 };
 

@@ -10,7 +10,8 @@ use crate::{
     Error, Result,
     config::Shape,
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
-    layout::{ParameterLayout, groups},
+    graph::{self, Graph},
+    layout::groups,
     storage::Storage,
 };
 
@@ -57,16 +58,16 @@ pub(super) struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// The batch norm called `name` of outputs of `shape`; `slots` images where it trains.
+    /// The batch norm `own` of outputs of `shape`; `training` images where it trains.
     pub fn new(
         gpu: &Gpu,
-        layout: &ParameterLayout,
-        name: &str,
+        graph: &Graph,
+        own: &graph::BatchNorm,
         shape: Shape,
         folded: bool,
         training: Option<u32>,
     ) -> Result<BatchNorm> {
-        let index = |suffix: &str| layout.require(&format!("{name}.{suffix}")).map(|parameter| parameter.offset);
+        let index = |id| graph.parameter(id).offset;
         let channel_groups = u64::from(groups(shape.channels));
         let training = training.map(|slots| {
             let count = slots.saturating_mul(shape.pixels()).div_ceil(ROWS).clamp(1, MOST_PARTS);
@@ -79,11 +80,11 @@ impl BatchNorm {
             })
         });
         Ok(BatchNorm {
-            scale_index: index("weight")?,
-            shift_index: index("bias")?,
-            mean_index: index("running_mean")?,
-            variance_index: index("running_var")?,
-            count_index: index("num_batches_tracked")?,
+            scale_index: index(own.scale),
+            shift_index: index(own.shift),
+            mean_index: index(own.mean),
+            variance_index: index(own.variance),
+            count_index: index(own.count),
             folded,
             factors: gpu.buffer("batch norm factors", channel_groups * 32)?,
             inference: gpu.buffer("batch norm coefficients", channel_groups * 64)?,
@@ -334,10 +335,6 @@ mod tests {
         let config = NetworkConfig::table_one(Shape::new(1, 12, 12), 3, [0.0, 0.0]).with_batch_norm();
         let options = NetworkOptions { slots: 1, ..NetworkOptions::default() };
         let network = Network::new(&gpu, &config, &QuantizationConfig::default(), options).unwrap();
-        let norm = |name| BatchNorm::new(&gpu, &network.layout, name, Shape::new(32, 10, 10), false, None);
-        assert!(norm("bn1").is_ok());
-        let error = norm("bn9").err().unwrap();
-        assert!(matches!(&error, Error::Model(reason) if reason.contains("bn9.weight")), "{error}");
         for error in [
             pollster::block_on(network.read_activation(&gpu, "act9", 1)).unwrap_err(),
             pollster::block_on(network.read_pre_activation(&gpu, "act9", 1)).unwrap_err(),

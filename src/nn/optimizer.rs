@@ -28,14 +28,14 @@ pub struct Optimizer {
 impl Optimizer {
     /// The rule of `config` for `network`; states start at zero.
     pub fn new(gpu: &Gpu, network: &Network, config: &OptimizerConfig, quantization: &QuantizationConfig) -> Result<Optimizer> {
-        let bytes = u64::from(network.layout.padded_length()) * 4;
+        let bytes = u64::from(network.graph.layout.padded_length()) * 4;
         let count = match config.kind {
             // Plain SGD does not touch its state: a placeholder satisfies the kernel's binding.
             OptimizerKind::Sgd => 0,
             OptimizerKind::Momentum => 1,
             OptimizerKind::Adam | OptimizerKind::Adamw | OptimizerKind::Adadelta => 2,
         };
-        let statistics = network.layout.stored - network.layout.length;
+        let statistics = network.graph.layout.stored - network.graph.layout.length;
         Ok(Optimizer {
             config: config.clone(),
             states: (0..count).map(|_| gpu.buffer("optimizer state", bytes)).collect::<Result<_>>()?,
@@ -52,7 +52,7 @@ impl Optimizer {
         gpu.write(&network.parameters, 0, parameters);
         gpu.write(&self.health, 0, &healthy(rate_factor));
         if let Some(kept) = &self.kept {
-            gpu.write(kept, 0, &parameters[network.layout.length as usize..network.layout.stored as usize]);
+            gpu.write(kept, 0, &parameters[network.graph.layout.length as usize..network.graph.layout.stored as usize]);
         }
     }
 
@@ -65,7 +65,7 @@ impl Optimizer {
     pub fn record(&self, gpu: &Gpu, recording: &mut Recording, network: &Network, step: &Buffer) -> Result<()> {
         self.record_rule(gpu, recording, network, step, false)?;
         let Some(kept) = &self.kept else { return Ok(()) };
-        let (first, end) = (network.layout.length, network.layout.stored);
+        let (first, end) = (network.graph.layout.length, network.graph.layout.stored);
         let specialization = Specialization::new().tile("LANES", LANES).constant("FIRST", first).constant("COUNT", end - first);
         let kernel = gpu.kernel("keep_statistics", specialization)?;
         let bindings = [&self.health, &network.parameters, kept].map(Binding::from);
@@ -77,9 +77,9 @@ impl Optimizer {
         let specialization = Specialization::new()
             .feature("probe", probe)
             .tile("LANES", LANES)
-            .constant("LENGTH", network.layout.length)
-            .constant("STEP_FIRST", network.layout.step_first)
-            .constant("ALPHA_FIRST", network.layout.alpha_first)
+            .constant("LENGTH", network.graph.layout.length)
+            .constant("STEP_FIRST", network.graph.layout.step_first)
+            .constant("ALPHA_FIRST", network.graph.layout.alpha_first)
             .constant("WEIGHT_DECAY", config.weight_decay)
             .constant("STEP_LR_FACTOR", self.step_lr_factor)
             .constant("ALPHA_DECAY", self.alpha_decay)
@@ -119,7 +119,7 @@ impl Optimizer {
             placeholder = gpu.buffer("no optimizer state", 16)?;
             bindings.push((&placeholder).into());
         }
-        let workgroups = flat_workgroups(u64::from(network.layout.padded_length() / 4), LANES);
+        let workgroups = flat_workgroups(u64::from(network.graph.layout.padded_length() / 4), LANES);
         recording.dispatch(gpu, if probe { "check update" } else { "update" }, kernel, &bindings, workgroups)
     }
 }

@@ -5,7 +5,8 @@ use crate::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig},
     gpu::{Gpu, Recording},
-    layout::{ParameterLayout, StepRecord, groups, to_nchw},
+    graph::ParameterLayout,
+    layout::{StepRecord, groups, to_nchw},
     nn::{Network, NetworkOptions, TrainingPass},
 };
 
@@ -50,7 +51,7 @@ pub async fn observe_activations(
     let without_dropout =
         NetworkConfig { layers: pass.network.layers.iter().filter(is_kept).cloned().collect(), ..pass.network.clone() };
     let network = Network::new(gpu, &without_dropout, pass.quantization, options)?;
-    gpu.write(&network.parameters, 0, &network.layout.gather(pass.layout, pass.parameters)?);
+    gpu.write(&network.parameters, 0, &network.graph.layout.gather(pass.layout, pass.parameters)?);
     let table = StepRecord::in_file_order(count, most, 0);
     let batch = Batch::new(gpu, most, false, table.len() as u64)?;
     batch.write_table(gpu, &table);

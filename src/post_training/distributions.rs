@@ -6,7 +6,7 @@ use crate::{
     batch::ResidentData,
     config::{LayerBits, PactKind, QuantizationConfig},
     gpu::Gpu,
-    layout::ParameterLayout,
+    graph::{Graph, ParameterLayout},
     model::{Model, fold_batch_norm},
     quant::{ActivationPlan, Histogram, TensorDistribution},
 };
@@ -25,20 +25,21 @@ pub async fn distributions(
     let float = QuantizationConfig { bits: vec![LayerBits::FLOAT; quantization.bits.len()], ..quantization.clone() };
     let folded = fold_batch_norm(model)?;
     let layout = ParameterLayout::new(&folded.config.network, &float)?;
-    let folded_parameters = layout.gather(&folded.layout, &folded.parameters)?;
+    let folded_parameters = layout.gather(&folded.graph.layout, &folded.parameters)?;
 
     let latent = effective_weights(gpu, &folded.config.network, &float, &folded_parameters).await?;
     let quantized = effective_weights(gpu, network, quantization, &model.parameters).await?;
-    let layers = network.weight_layers().into_iter().enumerate().zip(latent.iter().zip(&quantized));
+    let graph = Graph::new(network, quantization)?;
+    let layers = graph.weighted().zip(latent.iter().zip(&quantized));
     let mut found: Vec<TensorDistribution> = layers
-        .filter(|((position, _), _)| quantization.layer_bits(*position).quantizes_weights())
-        .map(|((position, layer), (before, after))| {
+        .filter(|((_, weights), _)| weights.bits.quantizes_weights())
+        .map(|((op, weights), (before, after))| {
             let mut levels = if quantization.per_channel { Vec::new() } else { after.concat() };
             levels.sort_unstable_by(f32::total_cmp);
             levels.dedup_by(|a, b| a == b);
             TensorDistribution {
-                name: format!("{}.weight", layer.name),
-                bits: quantization.layer_bits(position).weight,
+                name: format!("{}.weight", op.name),
+                bits: weights.bits.weight,
                 before: Histogram::of(&before.concat()),
                 after: Histogram::of(&after.concat()),
                 levels: levels.into_iter().map(f64::from).collect(),
@@ -47,11 +48,12 @@ pub async fn distributions(
         .collect();
 
     let mut activations: Vec<TensorDistribution> = model
+        .graph
         .layout
         .calibrated()
         .map(|parameter| {
             let name = parameter.layer();
-            let bits = activation_bits(network, quantization, name)?;
+            let bits = activation_bits(&graph, name)?;
             let (alpha, steps) = (
                 f64::from(model.parameters[parameter.offset as usize]) * levels_to_threshold(parameter),
                 ActivationPlan::levels(quantization.pact, bits),
@@ -67,7 +69,7 @@ pub async fn distributions(
         })
         .collect::<Result<_>>()?;
     for (quantization, is_float) in [(&float, true), (quantization, false)] {
-        let (layout, parameters) = (&model.layout, &model.parameters[..]);
+        let (layout, parameters) = (&model.graph.layout, &model.parameters[..]);
         let pass = ActivationPass { network, quantization, layout, parameters, normalization, live: None };
         observe_activations(gpu, &pass, data, data.count, &mut |name, values| {
             if let Some(own) = activations.iter_mut().find(|own| own.name == name) {

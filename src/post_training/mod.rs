@@ -18,11 +18,11 @@ use weights::effective_weights;
 use crate::{
     Error, Result,
     batch::ResidentData,
-    config::{ModelConfig, NetworkConfig, PactKind, PixelNormalization, QuantizationConfig},
+    config::{ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
     gpu::Gpu,
-    layout::{Parameter, ParameterLayout, ParameterRole},
+    graph::{Graph, Parameter, ParameterRole},
     model::{Model, fold_batch_norm},
-    quant::{Histogram, WeightQuantizerPlan},
+    quant::Histogram,
 };
 
 /// How a model is to be quantized.
@@ -101,19 +101,17 @@ pub async fn quantize(
                 .into(),
         ));
     }
-    let layout = ParameterLayout::new(network, quantization)?;
-    let mut parameters = layout.gather_network(&model.layout, &model.parameters)?;
+    let graph = Graph::new(network, quantization)?;
+    let layout = &graph.layout;
+    let mut parameters = layout.gather_network(&model.graph.layout, &model.parameters)?;
     let mut calibrated = Vec::new();
     // Batch norms scale the weights before these are quantized.
     let folded = fold_batch_norm(model)?;
     let weights = effective_weights(gpu, &folded.config.network, &folded.config.quantization, &folded.parameters).await?;
-    for ((position, layer), weights) in network.weight_layers().into_iter().enumerate().zip(weights) {
-        let bits = quantization.layer_bits(position);
-        if !WeightQuantizerPlan::new(quantization, bits)?.learns_step() {
-            continue;
-        }
-        let (name, bits) = (format!("{}.weight", layer.name), bits.weight);
-        let step = layout.require(&format!("{name}_step"))?;
+    for ((op, own), weights) in graph.weighted().zip(weights) {
+        let name = format!("{}.weight", op.name);
+        let Some(step) = own.step.map(|id| graph.parameter(id)) else { continue };
+        let bits = own.bits.weight;
         let grid = Grid::weights(bits);
         let groups = if step.len() == 1 { vec![weights.concat()] } else { weights };
         let clips: Vec<Clip> =
@@ -124,7 +122,7 @@ pub async fn quantize(
         calibrated.push(CalibratedTensor::new(name, bits, &clips));
     }
 
-    let pass = ActivationPass { network, quantization, layout: &layout, parameters: &parameters, normalization, live: None };
+    let pass = ActivationPass { network, quantization, layout, parameters: &parameters, normalization, live: None };
     let mut histograms: Vec<(&Parameter, Histogram)> =
         layout.calibrated().map(|learned| (learned, Histogram::default())).collect();
     observe_unquantized(gpu, &pass, data, data.count, &mut |name, values| {
@@ -141,14 +139,14 @@ pub async fn quantize(
         if histogram.count() == 0 {
             return Err(Error::Model(format!("{}: the network has no activation {name} to calibrate it on", learned.name)));
         }
-        let bits = activation_bits(network, quantization, &name)?;
+        let bits = activation_bits(&graph, &name)?;
         let clip =
             Clip::of(&Distribution::of_histogram(&histogram), Grid::activations(quantization.pact, bits), options.calibration);
         parameters[learned.offset as usize] = (clip.threshold / levels_to_threshold(learned)) as f32;
         calibrated.push(CalibratedTensor::new(name, bits, &[clip]));
     }
     let config = quantized_config(&model.config, options, data.count, normalization);
-    Ok((Model { config, layout, parameters, missing_alphas: Vec::new(), path: model.path.clone() }, calibrated))
+    Ok((Model { config, graph, parameters, missing_alphas: Vec::new(), path: model.path.clone() }, calibrated))
 }
 
 /// What a learned α (1) or step (its highest level) of an activation is multiplied by to give the clipping threshold.
@@ -159,14 +157,14 @@ fn levels_to_threshold(learned: &Parameter) -> f64 {
     }
 }
 
-/// Bits of the activation called `name`.
+/// Bits of the quantized activation called `name`.
 ///
 /// # Errors
-/// [`Error::Model`] where it is behind no layer with weights, and has none.
-fn activation_bits(network: &NetworkConfig, quantization: &QuantizationConfig, name: &str) -> Result<u32> {
-    let position = network.layer_before_activation(name);
-    let position = position.ok_or_else(|| Error::Model(format!("no layer with weights is before an activation {name}")))?;
-    Ok(quantization.layer_bits(position).activation)
+/// [`Error::Model`] where there is none.
+fn activation_bits(graph: &Graph, name: &str) -> Result<u32> {
+    let own = graph.activations().find(|(op, own)| op.name == name && own.learned.is_some());
+    let own = own.ok_or_else(|| Error::Model(format!("the network has no quantized activation {name}")))?;
+    Ok(own.1.bits)
 }
 
 /// What the quantized model says of itself: how it was trained, and how it was quantized after that.
@@ -187,7 +185,7 @@ fn quantized_config(model: &ModelConfig, options: &PostTraining, images: u32, (m
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LayerBits, LayerConfig, Shape};
+    use crate::config::{LayerBits, LayerConfig, NetworkConfig, Shape};
 
     #[test]
     fn every_activation_has_the_bits_of_the_layer_before_it() {
@@ -198,13 +196,14 @@ mod tests {
         let network = NetworkConfig { input: Shape::new(1, 2, 2), classes: 4, layers };
         let bits = [4, 3, 32].map(|bits| LayerBits { weight: bits, activation: bits }).to_vec();
         let quantization = QuantizationConfig { bits, ..QuantizationConfig::default() };
-        let layout = ParameterLayout::new(&network, &quantization).unwrap();
+        let graph = Graph::new(&network, &quantization).unwrap();
+        let layout = &graph.layout;
         let learned: Vec<_> = layout.calibrated().map(Parameter::layer).collect();
         assert_eq!(learned, ["act1", "act2", "act3"]);
-        let bits = learned.iter().map(|name| activation_bits(&network, &quantization, name).unwrap());
+        let bits = learned.iter().map(|name| activation_bits(&graph, name).unwrap());
         assert_eq!(bits.collect::<Vec<_>>(), [4, 4, 3]);
         for name in ["first", "act9"] {
-            let error = activation_bits(&network, &quantization, name).unwrap_err();
+            let error = activation_bits(&graph, name).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
     }

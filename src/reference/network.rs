@@ -31,17 +31,15 @@ use super::{
 };
 use crate::{
     Result,
-    config::{LayerConfig, NetworkConfig, Precision, QuantizationConfig, Shape},
-    layout::ParameterLayout,
+    config::{ActivationQuantizer, LayerBits, NetworkConfig, Precision, QuantizationConfig},
+    graph::{self, BatchNorm, Graph, Op, OpKind, ParameterId, Weights, Window},
 };
 
-/// The network. Parameters are flat, as [`ParameterLayout`] says; activations NCHW.
+/// The network. Parameters are flat, as [`Graph::layout`] says; activations NCHW.
 pub struct ReferenceNetwork {
-    /// Where each parameter is.
-    pub layout: ParameterLayout,
-    config: NetworkConfig,
+    /// What it computes, and where each parameter is.
+    pub graph: Graph,
     quantization: QuantizationConfig,
-    shapes: Vec<Shape>,
     rounding: bool,
     training: Option<Training>,
     precision: Precision,
@@ -79,15 +77,11 @@ impl ReferenceNetwork {
     /// gradients are the true ones.
     ///
     /// # Errors
-    /// As [`ParameterLayout::new`].
+    /// As [`Graph::new`].
     pub fn new(config: &NetworkConfig, quantization: &QuantizationConfig, rounding: bool) -> Result<Self> {
-        let layout = ParameterLayout::new(config, quantization)?;
-        let shapes = std::iter::once(config.input).chain(config.shapes()?).collect();
         Ok(ReferenceNetwork {
-            layout,
-            config: config.clone(),
+            graph: Graph::new(config, quantization)?,
             quantization: quantization.clone(),
-            shapes,
             rounding,
             training: None,
             precision: Precision::F32,
@@ -101,41 +95,44 @@ impl ReferenceNetwork {
         self
     }
 
-    /// Parameters and running statistics of the batch norm called `name`.
-    fn norm(&self, parameters: &[f64], name: &str) -> Norm {
-        let values = |suffix: &str| self.named(parameters, name, suffix).to_vec();
+    /// Parameters and running statistics of a batch norm.
+    fn norm(&self, parameters: &[f64], own: &BatchNorm) -> Norm {
+        let values = |id| self.values(id, parameters).to_vec();
         Norm {
-            scale: values("weight"),
-            shift: values("bias"),
-            mean: values("running_mean"),
-            variance: values("running_var"),
-            batches: values("num_batches_tracked").first().copied().unwrap_or(0.0),
+            scale: values(own.scale),
+            shift: values(own.shift),
+            mean: values(own.mean),
+            variance: values(own.variance),
+            batches: values(own.count)[0],
         }
     }
 
-    /// The batch norm that scales the weights of layer `index`: the one right behind it, where they are quantized.
-    fn folding(&self, parameters: &[f64], index: usize) -> Option<(&str, Vec<Factor>)> {
-        match self.config.layers.get(index + 1) {
-            Some(LayerConfig::BatchNorm { name }) if self.quantization.layer_bits(self.weighted(index)).quantizes_weights() => {
-                Some((name, batch_norm_inference(&self.norm(parameters, name), true).0))
-            }
-            _ => None,
-        }
+    /// The batch norm that scales `weights`: the one right behind, where they are quantized.
+    fn folding(&self, parameters: &[f64], weights: &Weights) -> Option<(&BatchNorm, Vec<Factor>)> {
+        let norm = weights.norm.filter(|_| weights.bits.quantizes_weights())?;
+        let OpKind::BatchNorm(norm) = &self.graph.op(norm).kind else { return None };
+        Some((norm, batch_norm_inference(&self.norm(parameters, norm), true).0))
     }
 
-    /// Weights or bias of layer `index` as they are quantized: scaled by a batch norm behind.
-    fn latent(&self, parameters: &[f64], index: usize, name: &str, suffix: &str) -> Vec<f64> {
-        let values = self.named(parameters, name, suffix);
-        match self.folding(parameters, index) {
+    /// Whether the batch norm `op` scales the weights in front of it.
+    fn folds(&self, op: &Op) -> bool {
+        let weights = self.graph.before(op).and_then(|before| before.kind.weights());
+        weights.is_some_and(|weights| weights.bits.quantizes_weights())
+    }
+
+    /// The weights or bias `id` of `own` as they are quantized: scaled by a batch norm behind.
+    fn latent(&self, parameters: &[f64], own: &Weights, id: ParameterId) -> Vec<f64> {
+        let values = self.values(id, parameters);
+        match self.folding(parameters, own) {
             Some((_, factors)) => fold_batch_norm(values, &factors),
             None => values.to_vec(),
         }
     }
 
-    /// Layer `index`, a batch norm, on `z`.
-    fn normalize(&self, parameters: &[f64], index: usize, name: &str, z: &[f64]) -> (Vec<f64>, Vec<Vec<Coefficients>>, Norm) {
-        let (mut norm, shape) = (self.norm(parameters, name), self.shapes[index]);
-        let (factors, coefficients) = batch_norm_inference(&norm, self.folding(parameters, index - 1).is_some());
+    /// The batch norm `own` of `op` on `z`.
+    fn normalize(&self, parameters: &[f64], op: &Op, own: &BatchNorm, z: &[f64]) -> (Vec<f64>, Vec<Vec<Coefficients>>, Norm) {
+        let (mut norm, shape) = (self.norm(parameters, own), self.graph.input_of(op));
+        let (factors, coefficients) = batch_norm_inference(&norm, self.folds(op));
         let Some(Training { batches, frozen }) = self.training else {
             return (batch_norm(z, shape, &coefficients), vec![coefficients], norm);
         };
@@ -151,17 +148,17 @@ impl ReferenceNetwork {
         (values, all, norm)
     }
 
-    /// Backward pass of layer `index`, a batch norm: (∂L/∂z, ∂L/∂γ, ∂L/∂β).
+    /// Backward pass of the batch norm `own` of `op`: (∂L/∂z, ∂L/∂γ, ∂L/∂β).
     fn norm_gradient(
         &self,
         parameters: &[f64],
-        (index, name): (usize, &str),
+        (op, own): (&Op, &BatchNorm),
         coefficients: &[Vec<Coefficients>],
         z: &[f64],
         gradient: &[f64],
     ) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
-        let (norm, shape) = (self.norm(parameters, name), self.shapes[index]);
-        let fold = self.folding(parameters, index - 1).is_some();
+        let (norm, shape) = (self.norm(parameters, own), self.graph.input_of(op));
+        let fold = self.folds(op);
         let (factors, _) = batch_norm_inference(&norm, fold);
         let frozen = self.training.is_none_or(|training| training.frozen);
         let size = z.len() / coefficients.len();
@@ -182,14 +179,12 @@ impl ReferenceNetwork {
     /// `parameters` with the running statistics as `pass` left them.
     pub fn moved_on(&self, parameters: &[f64], pass: &Forward) -> Vec<f64> {
         let mut moved = parameters.to_vec();
-        for (layer, norm) in self.config.layers.iter().zip(&pass.norms) {
-            if let (LayerConfig::BatchNorm { name }, Some((_, norm))) = (layer, norm) {
-                let statistics =
-                    [("running_mean", &norm.mean), ("running_var", &norm.variance), ("num_batches_tracked", &vec![norm.batches])];
-                for (suffix, values) in statistics {
-                    if let Some(parameter) = self.layout.find(&format!("{name}.{suffix}")) {
-                        moved[parameter.range()].copy_from_slice(values);
-                    }
+        for (op, norm) in self.graph.ops.iter().zip(&pass.norms) {
+            if let (OpKind::BatchNorm(own), Some((_, norm))) = (&op.kind, norm) {
+                let batches = vec![norm.batches];
+                let statistics = [(own.mean, &norm.mean), (own.variance, &norm.variance), (own.count, &batches)];
+                for (id, values) in statistics {
+                    moved[self.graph.parameter(id).range()].copy_from_slice(values);
                 }
             }
         }
@@ -205,60 +200,51 @@ impl ReferenceNetwork {
     /// Whether the values between layer `boundary` − 1 and layer `boundary` take 16 bits: all but images and logits, and what an activation
     /// or dropout makes of these in their place.
     fn halved(&self, boundary: usize) -> bool {
-        let in_place = |layer: &LayerConfig| {
-            matches!(layer, LayerConfig::BatchNorm { .. } | LayerConfig::Activation { .. } | LayerConfig::Dropout { .. })
-        };
-        let (before, after) = self.config.layers.split_at(boundary);
+        let in_place = |op: &Op| matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. });
+        let (before, after) = self.graph.ops.split_at(boundary);
         self.precision == Precision::F16 && !before.iter().all(in_place) && !after.iter().all(in_place)
     }
 
-    /// Whether layer `index` and the activation behind it are one kernel, which stores the activation's output.
-    fn merged(&self, index: usize) -> bool {
-        matches!(self.config.layers[index], LayerConfig::Conv { .. } | LayerConfig::Linear { .. } | LayerConfig::BatchNorm { .. })
-            && matches!(self.config.layers.get(index + 1), Some(LayerConfig::Activation { .. }))
+    /// Whether `op` and the activation behind it are one kernel, which stores the activation's
+    /// output.
+    fn merged(&self, op: &Op) -> bool {
+        let behind = self.graph.behind(op).map(|behind| &behind.kind);
+        (op.kind.weights().is_some() || matches!(op.kind, OpKind::BatchNorm(_))) && matches!(behind, Some(OpKind::Activation(_)))
     }
 
-    /// Position of layer `index` among the layers with weights, or of the last of those before it.
-    fn weighted(&self, index: usize) -> usize {
-        let is_weighted = |layer: &&LayerConfig| matches!(layer, LayerConfig::Conv { .. } | LayerConfig::Linear { .. });
-        self.config.layers[..=index].iter().filter(is_weighted).count().saturating_sub(1)
+    fn values<'a>(&self, id: ParameterId, parameters: &'a [f64]) -> &'a [f64] {
+        &parameters[self.graph.parameter(id).range()]
     }
 
-    fn levels(&self, index: usize) -> f64 {
-        2f64.powi(self.quantization.layer_bits(self.weighted(index)).weight as i32) - 1.0
+    fn levels(weights: &Weights) -> f64 {
+        2f64.powi(weights.bits.weight as i32) - 1.0
     }
 
-    fn named<'a>(&self, parameters: &'a [f64], name: &str, suffix: &str) -> &'a [f64] {
-        self.layout.find(&format!("{name}.{suffix}")).map_or(&[], |parameter| &parameters[parameter.range()])
-    }
-
-    fn activation(&self, parameters: &[f64], index: usize, name: &str) -> Activation {
-        let bits = self.quantization.layer_bits(self.weighted(index));
+    fn activation(&self, parameters: &[f64], own: &graph::Activation) -> Activation {
+        let Some(id) = own.learned else { return Activation::Relu };
+        let learned = self.values(id, parameters)[0];
+        let bits = LayerBits { weight: 32, activation: own.bits };
         let (kind, levels) = (self.quantization.pact, Activation::levels(self.quantization.pact, bits));
-        match (self.named(parameters, name, "alpha"), self.named(parameters, name, "step")) {
-            (_, &[step]) if self.rounding => Activation::Lsq { kind, step, levels },
-            (_, &[step]) => Activation::Pact { kind, alpha: step * levels, levels: None },
-            (&[alpha], _) => {
-                let full = Activation::new(kind, bits, alpha);
-                match full {
-                    Activation::Pact { kind, alpha, .. } if !self.rounding => Activation::Pact { kind, alpha, levels: None },
-                    other => other,
-                }
-            }
-            _ => Activation::Relu,
+        if self.quantization.act_quant == ActivationQuantizer::Lsq {
+            return match self.rounding {
+                true => Activation::Lsq { kind, step: learned, levels },
+                false => Activation::Pact { kind, alpha: learned * levels, levels: None },
+            };
+        }
+        match Activation::new(kind, bits, learned) {
+            Activation::Pact { kind, alpha, .. } if !self.rounding => Activation::Pact { kind, alpha, levels: None },
+            other => other,
         }
     }
 
     /// The weight quantizers' constants for `parameters`.
     pub fn scales(&self, parameters: &[f64]) -> Scales {
-        let of_layer = |(index, layer): (usize, &LayerConfig)| {
-            let (LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. }) = layer else { return Vec::new() };
-            let weight = &self.latent(parameters, index, name, "weight")[..];
-            let channels = self.named(parameters, name, "bias").len();
-            let bits = self.quantization.layer_bits(self.weighted(index));
-            let steps = self.named(parameters, name, "weight_step");
-            if !steps.is_empty() {
-                return learned_step(steps, channels);
+        let of_op = |op: &Op| {
+            let Some(own) = op.kind.weights() else { return Vec::new() };
+            let weight = &self.latent(parameters, own, own.weight)[..];
+            let (channels, bits) = (self.graph.parameter(own.bias).len(), own.bits);
+            if let Some(steps) = own.step {
+                return learned_step(self.values(steps, parameters), channels);
             }
             let scale = |weights: &[f64]| weight_scale(self.quantization.weight_quant, bits.weight, &weight_range(weights));
             match (bits.quantizes_weights() && !self.quantization.weights_are_levels, self.quantization.per_channel) {
@@ -267,53 +253,55 @@ impl ReferenceNetwork {
                 (true, true) => weight.chunks_exact(weight.len() / channels).map(scale).collect(),
             }
         };
-        self.config.layers.iter().enumerate().map(of_layer).collect()
+        self.graph.ops.iter().map(of_op).collect()
     }
 
-    fn convolution(&self, index: usize, images: usize) -> Option<Convolution> {
-        let LayerConfig::Conv { out_channels, kernel, stride, padding, .. } = self.config.layers[index] else { return None };
-        Some(Convolution { images, input: self.shapes[index], out_channels, kernel, stride, padding })
+    fn convolution(&self, op: &Op, images: usize) -> Option<Convolution> {
+        let OpKind::Convolution { window, .. } = op.kind else { return None };
+        let Window { kernel, stride, padding } = window;
+        let (input, out_channels) = (self.graph.input_of(op), self.graph.output_of(op).channels);
+        Some(Convolution { images, input, out_channels, kernel, stride, padding })
     }
 
     /// f(X) of `input` [images, channels, height, width], with the weight quantizers `scales`.
     pub fn forward(&self, parameters: &[f64], scales: &Scales, input: &[f64]) -> Forward {
-        let images = input.len() / self.config.input.elements() as usize;
+        let images = input.len() / self.graph.input().elements() as usize;
         let mut pass = Forward { values: vec![input.to_vec()], weights: Vec::new(), choices: Vec::new(), norms: Vec::new() };
-        for (index, layer) in self.config.layers.iter().enumerate() {
+        for (index, op) in self.graph.ops.iter().enumerate() {
             let (mut weights, mut choice, mut norm) = (Vec::new(), Vec::new(), None);
             let mut bias = Vec::new();
-            if let LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. } = layer {
+            if let Some(own) = op.kind.weights() {
                 let quantizer = if self.rounding { quantize } else { clip };
-                let latent = self.latent(parameters, index, name, "weight");
-                bias = self.latent(parameters, index, name, "bias");
+                let latent = self.latent(parameters, own, own.weight);
+                bias = self.latent(parameters, own, own.bias);
                 let per_channel = latent.len() / scales[index].len();
-                let levels = self.levels(index);
+                let levels = Self::levels(own);
                 let of = |(at, &w): (usize, &f64)| quantizer(scales[index][at / per_channel], levels, w);
                 weights = latent.iter().enumerate().map(of).collect();
             }
             let x = &pass.values[index];
-            let output = match layer {
-                LayerConfig::Conv { .. } => {
-                    self.convolution(index, images).map(|shape| convolution(&shape, x, &weights, &bias)).unwrap_or_default()
+            let output = match &op.kind {
+                OpKind::Convolution { .. } => {
+                    self.convolution(op, images).map(|shape| convolution(&shape, x, &weights, &bias)).unwrap_or_default()
                 }
-                LayerConfig::Linear { .. } => matrix_product(images, x, &weights, &bias),
-                LayerConfig::BatchNorm { name } => {
-                    let (output, coefficients, moved) = self.normalize(parameters, index, name, x);
+                OpKind::Linear { .. } => matrix_product(images, x, &weights, &bias),
+                OpKind::BatchNorm(own) => {
+                    let (output, coefficients, moved) = self.normalize(parameters, op, own, x);
                     norm = Some((coefficients, moved));
                     output
                 }
-                LayerConfig::Activation { name } => {
-                    let kind = self.activation(parameters, index, name);
+                OpKind::Activation(own) => {
+                    let kind = self.activation(parameters, own);
                     x.iter().map(|&x| activation(kind, x)).collect()
                 }
-                LayerConfig::MaxPool { kernel, stride } => {
-                    let (output, from) = max_pool(images, self.shapes[index], *kernel, *stride, x);
+                OpKind::MaxPool { kernel, stride } => {
+                    let (output, from) = max_pool(images, self.graph.input_of(op), *kernel, *stride, x);
                     choice = from;
                     output
                 }
-                LayerConfig::Dropout { .. } => x.clone(),
+                OpKind::Dropout { .. } => x.clone(),
             };
-            let stored = self.halved(index + 1) && !self.merged(index);
+            let stored = self.halved(index + 1) && !self.merged(op);
             pass.values.push(if stored { output.into_iter().map(f16).collect() } else { output });
             pass.weights.push(weights);
             pass.choices.push(choice);
@@ -324,20 +312,19 @@ impl ReferenceNetwork {
 
     /// (∂L/∂X, ∂L/∂θ flat) from ∂L/∂logits, for a pass of [`Self::forward`].
     pub fn backward(&self, parameters: &[f64], scales: &Scales, pass: &Forward, logit_gradient: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let images = pass.values[0].len() / self.config.input.elements() as usize;
-        let mut gradients = vec![0.0; self.layout.length as usize];
+        let images = pass.values[0].len() / self.graph.input().elements() as usize;
+        let mut gradients = vec![0.0; self.graph.layout.length as usize];
         // Added, not set: γ's gradient has two parts where weights are scaled by it.
-        let mut store = |name: &str, suffix: &str, values: &[f64]| {
-            if let Some(parameter) = self.layout.find(&format!("{name}.{suffix}")) {
-                gradients[parameter.range()].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-            }
+        let mut store = |id: ParameterId, values: &[f64]| {
+            let own = &mut gradients[self.graph.parameter(id).range()];
+            own.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         };
         let mut gradient = logit_gradient.to_vec();
-        for (index, layer) in self.config.layers.iter().enumerate().rev() {
+        for (index, op) in self.graph.ops.iter().enumerate().rev() {
             let (x, weights) = (&pass.values[index], &pass.weights[index]);
-            gradient = match layer {
-                LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. } => {
-                    let ((weight, bias), input) = match self.convolution(index, images) {
+            gradient = match &op.kind {
+                OpKind::Convolution { weights: own, .. } | OpKind::Linear { weights: own } => {
+                    let ((weight, bias), input) = match self.convolution(op, images) {
                         Some(shape) => (
                             convolution_weight_gradient(&shape, x, &gradient),
                             convolution_input_gradient(&shape, &gradient, weights),
@@ -347,55 +334,55 @@ impl ReferenceNetwork {
                             matrix_product_input_gradient(images, &gradient, weights),
                         ),
                     };
-                    let latent = &self.latent(parameters, index, name, "weight")[..];
-                    let steps = self.named(parameters, name, "weight_step");
-                    if !steps.is_empty() {
-                        let range = level_range(scales[index][0], self.levels(index));
-                        store(name, "weight_step", &learned_step_gradient(&weight, latent, steps, range));
+                    let latent = &self.latent(parameters, own, own.weight)[..];
+                    let levels = Self::levels(own);
+                    if let Some(id) = own.step {
+                        let steps = self.values(id, parameters);
+                        let range = level_range(scales[index][0], levels);
+                        store(id, &learned_step_gradient(&weight, latent, steps, range));
                     }
-                    let mut weight = reduce_weight_gradient(&[weight], latent, &scales[index], self.levels(index), None);
+                    let mut weight = reduce_weight_gradient(&[weight], latent, &scales[index], levels, None);
                     let mut bias = bias;
-                    if let Some((norm, factors)) = self.folding(parameters, index) {
-                        for (gradient, suffix) in [(&mut weight, "weight"), (&mut bias, "bias")] {
-                            let (own, scale) = fold_batch_norm_gradient(gradient, self.named(parameters, name, suffix), &factors);
-                            *gradient = own;
-                            store(norm, "weight", &scale);
+                    if let Some((norm, factors)) = self.folding(parameters, own) {
+                        for (gradient, id) in [(&mut weight, own.weight), (&mut bias, own.bias)] {
+                            let values = self.values(id, parameters);
+                            let (folded, scale) = fold_batch_norm_gradient(gradient, values, &factors);
+                            *gradient = folded;
+                            store(norm.scale, &scale);
                         }
                     }
-                    store(name, "weight", &weight);
-                    store(name, "bias", &bias);
+                    store(own.weight, &weight);
+                    store(own.bias, &bias);
                     input
                 }
-                LayerConfig::Activation { name } => {
-                    let kind = self.activation(parameters, index, name);
+                OpKind::Activation(own) => {
+                    let kind = self.activation(parameters, own);
                     // A quantizer's derivative is taken of the x that was stored, ReLU's at its output, which has the sign of x.
                     let is_stored = !matches!(kind, Activation::Relu) && self.halved(index);
                     let state: Vec<f64> = if is_stored { x.iter().copied().map(f16).collect() } else { x.clone() };
                     let (input, learned) = activation_gradient(kind, &state, &gradient);
-                    match kind {
-                        Activation::Lsq { levels, .. } => {
-                            store(name, "step", &[learned * step_gradient_scale(x.len() / images, levels)]);
-                        }
-                        _ => store(name, "alpha", &[learned]),
+                    if let Some(id) = own.learned {
+                        let scale = match kind {
+                            Activation::Lsq { levels, .. } => step_gradient_scale(x.len() / images, levels),
+                            _ => 1.0,
+                        };
+                        store(id, &[learned * scale]);
                     }
                     input
                 }
-                LayerConfig::BatchNorm { name } => {
+                OpKind::BatchNorm(own) => {
                     let coefficients = pass.norms[index].as_ref().map_or(&[][..], |(coefficients, _)| coefficients);
-                    let (input, scale, shift) = self.norm_gradient(parameters, (index, name), coefficients, x, &gradient);
-                    store(name, "weight", &scale);
-                    store(name, "bias", &shift);
+                    let (input, scale, shift) = self.norm_gradient(parameters, (op, own), coefficients, x, &gradient);
+                    store(own.scale, &scale);
+                    store(own.shift, &shift);
                     input
                 }
-                LayerConfig::MaxPool { .. } => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
-                LayerConfig::Dropout { .. } => gradient,
+                OpKind::MaxPool { .. } => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
+                OpKind::Dropout { .. } => gradient,
             };
             // A pool's kernel takes the derivative of the activation before it, too, and stores what comes of both.
-            let goes_on = matches!(layer, LayerConfig::MaxPool { .. })
-                && matches!(
-                    index.checked_sub(1).map(|previous| &self.config.layers[previous]),
-                    Some(LayerConfig::Activation { .. })
-                );
+            let before = self.graph.before(op).map(|before| &before.kind);
+            let goes_on = matches!((&op.kind, before), (OpKind::MaxPool { .. }, Some(OpKind::Activation(_))));
             if self.halved(index) && !goes_on {
                 gradient.iter_mut().for_each(|value| *value = bf16(*value));
             }
@@ -407,14 +394,14 @@ impl ReferenceNetwork {
     /// rounding edges (in levels), of weights from rounding edges and from the ends of a clip, and between the two largest different values of
     /// a pooling window. Values that are exactly equal are no danger: equal inputs give equal bits.
     pub fn margin(&self, parameters: &[f64], scales: &Scales, pass: &Forward) -> Margin {
-        let images = pass.values[0].len() / self.config.input.elements() as usize;
+        let images = pass.values[0].len() / self.graph.input().elements() as usize;
         let mut margin = Margin { activations: f64::INFINITY, weights: f64::INFINITY };
         let edge = |position: f64| (position - position.floor() - 0.5).abs();
-        for (index, layer) in self.config.layers.iter().enumerate() {
+        for (index, op) in self.graph.ops.iter().enumerate() {
             let x = &pass.values[index];
-            match layer {
-                LayerConfig::Activation { name } => {
-                    let kind = self.activation(parameters, index, name);
+            match &op.kind {
+                OpKind::Activation(own) => {
+                    let kind = self.activation(parameters, own);
                     let (low, high) = kind.range();
                     let step = kind.step();
                     let unit = step.unwrap_or(1.0);
@@ -426,33 +413,28 @@ impl ReferenceNetwork {
                         }
                     }
                 }
-                LayerConfig::MaxPool { kernel, stride } => {
-                    for window in windows(images, self.shapes[index], *kernel, *stride) {
+                OpKind::MaxPool { kernel, stride } => {
+                    for window in windows(images, self.graph.input_of(op), *kernel, *stride) {
                         let best = window.iter().map(|&at| x[at]).fold(f64::NEG_INFINITY, f64::max);
                         let gaps = window.iter().map(|&at| best - x[at]).filter(|&gap| gap > 0.0);
                         margin.activations = gaps.fold(margin.activations, f64::min);
                     }
                 }
-                LayerConfig::Conv { name, .. } | LayerConfig::Linear { name, .. } => {
-                    let latent = self.latent(parameters, index, name, "weight");
+                OpKind::Convolution { weights: own, .. } | OpKind::Linear { weights: own } => {
+                    let latent = self.latent(parameters, own, own.weight);
+                    let levels = Self::levels(own);
                     let per_channel = latent.len() / scales[index].len();
                     for (at, &w) in latent.iter().enumerate() {
                         let scale = scales[index][at / per_channel];
                         let distance = match scale {
                             WeightScale::Float => continue,
                             WeightScale::Sawb { clip } if w.abs() > clip => (w.abs() - clip) / clip,
-                            WeightScale::Sawb { clip } => {
-                                edge(position(scale, self.levels(index), w)).min((clip - w.abs()) / clip)
-                            }
-                            WeightScale::Affine { step, low, .. } => {
-                                edge(position(scale, self.levels(index), w)).min(edge(-low / step))
-                            }
-                            WeightScale::Dorefa { .. } | WeightScale::Symmetric { .. } => {
-                                edge(position(scale, self.levels(index), w))
-                            }
+                            WeightScale::Sawb { clip } => edge(position(scale, levels, w)).min((clip - w.abs()) / clip),
+                            WeightScale::Affine { step, low, .. } => edge(position(scale, levels, w)).min(edge(-low / step)),
+                            WeightScale::Dorefa { .. } | WeightScale::Symmetric { .. } => edge(position(scale, levels, w)),
                             WeightScale::Lsq { .. } => {
-                                let (low, high) = level_range(scale, self.levels(index));
-                                let at = position(scale, self.levels(index), w);
+                                let (low, high) = level_range(scale, levels);
+                                let at = position(scale, levels, w);
                                 edge(at).min((at - low).abs()).min((at - high).abs())
                             }
                             WeightScale::Binary { .. } => w.abs().min((w.abs() - 1.0).abs()),
@@ -460,7 +442,7 @@ impl ReferenceNetwork {
                         margin.weights = margin.weights.min(distance);
                     }
                 }
-                LayerConfig::BatchNorm { .. } | LayerConfig::Dropout { .. } => {}
+                OpKind::BatchNorm(_) | OpKind::Dropout { .. } => {}
             }
         }
         margin
@@ -480,8 +462,8 @@ pub struct Margin {
 mod tests {
     use super::*;
     use crate::{
-        config::{LayerBits, PactKind, WeightQuantizer},
-        layout::ParameterRole,
+        config::{LayerConfig, PactKind, Shape, WeightQuantizer},
+        graph::ParameterRole,
     };
 
     fn wave(count: usize, phase: f64, scale: f64) -> Vec<f64> {
@@ -520,11 +502,11 @@ mod tests {
         // Some numbers saturate every clip: the first that give the input and an α (where there is one) a gradient will do.
         let (parameters, scales, input, input_gradient, gradients) = (0..50)
             .map(|attempt| {
-                let mut parameters = wave(network.layout.length as usize, f64::from(attempt), 0.4);
-                for alpha in network.layout.alphas() {
+                let mut parameters = wave(network.graph.layout.length as usize, f64::from(attempt), 0.4);
+                for alpha in network.graph.layout.alphas() {
                     parameters[alpha.offset as usize] = 1.25;
                 }
-                for step in network.layout.steps() {
+                for step in network.graph.layout.steps() {
                     parameters[step.range()].fill(0.11);
                 }
                 let (scales, input) = (network.scales(&parameters), wave(2 * 60, 100.7, 1.5));
@@ -533,7 +515,7 @@ mod tests {
                 (parameters, scales, input, input_gradient, gradients)
             })
             .find(|(.., input_gradient, gradients)| {
-                let mut alphas = network.layout.alphas().peekable();
+                let mut alphas = network.graph.layout.alphas().peekable();
                 let has_alpha = alphas.peek().is_none() || alphas.any(|alpha| gradients[alpha.offset as usize] != 0.0);
                 has_alpha && input_gradient.iter().filter(|&&g| g != 0.0).count() > 10
             })
@@ -542,7 +524,7 @@ mod tests {
             network.forward(parameters, &scales, input).logits().iter().zip(&logit_gradient).map(|(y, g)| y * g).sum()
         };
         let mut kinks = 0;
-        let steps = network.layout.step_first as usize..network.layout.alpha_first as usize;
+        let steps = network.graph.layout.step_first as usize..network.graph.layout.alpha_first as usize;
         let mut compare = |values: &[f64], analytic: &[f64], what: &str, loss: &dyn Fn(&[f64]) -> f64| {
             let middle = loss(values);
             for (index, gradient) in analytic.iter().enumerate() {
@@ -585,8 +567,8 @@ mod tests {
                 if let Some((batches, frozen)) = mode {
                     network = network.training(batches, frozen);
                 }
-                let mut parameters = wave(network.layout.stored as usize, 3.0, 0.4);
-                for parameter in &network.layout.parameters {
+                let mut parameters = wave(network.graph.layout.stored as usize, 3.0, 0.4);
+                for parameter in &network.graph.layout.parameters {
                     for value in &mut parameters[parameter.range()] {
                         match parameter.role {
                             ParameterRole::Alpha => *value = 1.25,

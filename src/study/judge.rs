@@ -57,7 +57,7 @@ pub(super) async fn quantize(gpu: &Gpu, config: &RunConfig, float: Option<&Path>
     let options = PostTraining { quantization, calibration: Calibration::Mse };
     let normalization = model.normalization()?;
     let (quantized, _) = quantize_model(gpu, &model, &options, &data, normalization).await?;
-    Model::save(&config.out.join(MODEL_FILE), &quantized.config, &quantized.layout, &quantized.parameters)
+    Model::save(&config.out.join(MODEL_FILE), &quantized.config, &quantized.graph.layout, &quantized.parameters)
 }
 
 fn load(folder: &Path) -> Result<Model> {
@@ -141,7 +141,7 @@ pub(super) async fn judge(
         begin(watcher, "distributions")?;
         judged.write_histograms().await?;
     }
-    let alphas = model.layout.alphas();
+    let alphas = model.graph.layout.alphas();
     let short = |name: &str| name.strip_suffix(".alpha").unwrap_or(name).to_string();
     Ok(ModelResult {
         variant: run.variant.clone(),

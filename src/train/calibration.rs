@@ -3,9 +3,9 @@
 use crate::{
     Error, Result,
     batch::ResidentData,
-    config::{LayerConfig, NetworkConfig, QuantizationConfig},
+    config::{NetworkConfig, QuantizationConfig},
     gpu::Gpu,
-    layout::{Parameter, ParameterLayout, ParameterRole},
+    graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     post_training::{ActivationPass, observe_unquantized},
     quant::initial_step,
 };
@@ -42,21 +42,19 @@ pub async fn calibrate_activations(
 ) -> Result<Vec<(String, f32)>> {
     let &CalibrationStart { layout, parameters, batch_size, live } = start;
     let pass = ActivationPass { network, quantization, layout, parameters, normalization, live: live.then_some(batch_size) };
-    let wanted = ParameterLayout::new(network, quantization)?;
+    let graph = Graph::new(network, quantization)?;
     let mut images = data.count.min(BATCHES.saturating_mul(batch_size));
     // One image left over has no statistics.
     if live && images > 1 && images % batch_size == 1 && network.single_value_norm()?.is_some() {
         images -= 1;
     }
-    let shapes = network.shapes()?;
-    let mut samples: Vec<(&Parameter, Sample)> = wanted
-        .calibrated()
-        .map(|parameter| {
-            let is_own = |layer: &LayerConfig| matches!(layer, LayerConfig::Activation { name } if name == parameter.layer());
-            let index = network.layers.iter().position(is_own).ok_or_else(|| unseen(parameter))?;
-            Ok((parameter, Sample::new(u64::from(images) * u64::from(shapes[index].elements()))))
+    let learned = graph.activations().filter_map(|(op, own)| Some((op, own.learned?)));
+    let mut samples: Vec<(&Parameter, Sample)> = learned
+        .map(|(op, id)| {
+            let elements = u64::from(graph.output_of(op).elements());
+            (graph.parameter(id), Sample::new(u64::from(images) * elements))
         })
-        .collect::<Result<_>>()?;
+        .collect();
     observe_unquantized(gpu, &pass, data, images, &mut |activation, values| {
         if let Some((_, own)) = samples.iter_mut().find(|(parameter, _)| parameter.layer() == activation) {
             own.add(values);

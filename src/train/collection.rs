@@ -35,7 +35,7 @@ impl Trainer<'_> {
         let (sampled, samples) = running.quantizers.take();
         ranges.extend(samples.iter().map(|(buffer, bytes)| (buffer, 0, *bytes)));
         if with_state {
-            let bytes = u64::from(self.network.layout.padded_length()) * 4;
+            let bytes = u64::from(self.network.graph.layout.padded_length()) * 4;
             ranges.push((&self.network.parameters, 0, bytes));
             ranges.extend(self.optimizer.states.iter().map(|state| (state, 0, bytes)));
             running.last_checkpoint = Instant::now();
@@ -132,7 +132,7 @@ impl Trainer<'_> {
     pub(super) fn write_checkpoint(&self, running: &mut Running<'_>, state: &[f32], observer: &mut dyn Observer) {
         let metrics = running.folder.flush();
         let progress = running.progress(*metrics.as_ref().unwrap_or(&0));
-        let mut arrays = state.chunks_exact(self.network.layout.padded_length() as usize).map(<[f32]>::to_vec);
+        let mut arrays = state.chunks_exact(self.network.graph.layout.padded_length() as usize).map(<[f32]>::to_vec);
         let parameters = arrays.next().unwrap_or_default();
         let checkpoint = Checkpoint { progress, parameters, states: arrays.collect() };
         let metrics = metrics.and_then(|_| running.folder.metrics_handle());

@@ -6,7 +6,7 @@ use crate::{Result, metrics::Evaluation, quant::QuantizerState};
 impl Trainer<'_> {
     /// The quantizers with `parameters`, and the ranges of weights that the last forward pass had.
     pub(super) async fn quantizers(&self, parameters: &[f32]) -> Result<QuantizerState> {
-        let layout = &self.network.layout;
+        let layout = &self.network.graph.layout;
         let ranges = self.network.weight_ranges(self.gpu).await?;
         Ok(QuantizerState::new(layout, &parameters[layout.step_first as usize..], ranges.into_iter()))
     }
@@ -23,7 +23,7 @@ impl Trainer<'_> {
         let mean = |sum: f64| sum / images.max(1.0);
         let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
         let parameters = self.parameters().await?;
-        let layout = &self.network.layout;
+        let layout = &self.network.graph.layout;
         let without_gradient = match running.has_gradients {
             true => {
                 standstill::without_gradient(layout, &self.gpu.read(&self.network.gradients, 0, parameters.len() as u64).await?)

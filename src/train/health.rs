@@ -8,7 +8,7 @@ use super::{
     lines::{Line, SkippedLine},
     running::Running,
 };
-use crate::{Error, Result, config::OnNonFinite, layout::Parameter, sgt::Cause};
+use crate::{Error, Result, config::OnNonFinite, graph::Parameter, sgt::Cause};
 
 /// A run that had to skip so many steps one after the other will not find back.
 const MOST_IN_A_ROW: u64 = 32;
@@ -41,7 +41,7 @@ impl Trainer<'_> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let step = running.collected + 1;
-        let name = self.network.layout.parameters.iter().find(|parameter| parameter.range().contains(&(index as usize)));
+        let name = self.network.graph.layout.parameters.iter().find(|parameter| parameter.range().contains(&(index as usize)));
         let name = name.map(|parameter| parameter.name.as_str());
         let what = match (cause, name) {
             (Cause::Exploded, _) => format!("the loss has exploded to {mean:.3e}"),
@@ -90,7 +90,7 @@ impl Trainer<'_> {
         self.write_lines(running, observer);
         running.writer.finish().iter().for_each(|said| observer.note(said));
         if running.writer.written() != Some(running.collected) {
-            let bytes = u64::from(self.network.layout.padded_length());
+            let bytes = u64::from(self.network.graph.layout.padded_length());
             let mut state = self.parameters().await?;
             for buffer in &self.optimizer.states {
                 state.extend(self.gpu.read::<f32>(buffer, 0, bytes).await?);
@@ -120,7 +120,7 @@ impl Trainer<'_> {
         let parameters = self.parameters().await?;
         let magnitude =
             |parameter: &Parameter| parameters[parameter.range()].iter().fold(0.0f32, |most, value| most.max(value.abs()));
-        let layout = &self.network.layout.parameters;
+        let layout = &self.network.graph.layout.parameters;
         let largest = layout.iter().max_by(|a, b| magnitude(a).total_cmp(&magnitude(b)));
         Ok(largest.map_or(String::new(), |largest| format!("largest values in {}: {:.3e}", largest.name, magnitude(largest))))
     }

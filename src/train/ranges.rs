@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, ops::Range};
 use crate::{
     Result,
     gpu::{Buffer, Gpu},
-    layout::ParameterLayout,
+    graph::ParameterLayout,
     nn::Network,
     quant::QuantizerState,
 };
@@ -59,7 +59,7 @@ impl QuantizerHistory {
     /// # Errors
     /// Of the device.
     pub fn new(gpu: &Gpu, network: &Network, log_every: u32) -> Result<QuantizerHistory> {
-        let learned = u64::from(network.layout.length - network.layout.step_first);
+        let learned = u64::from(network.graph.layout.length - network.graph.layout.step_first);
         let constants: u64 = network.weight_quantizers().map(|own| 4 * own.channels).sum();
         let length = learned + constants;
         let samples = (length > 0).then(|| gpu.buffer("quantizers while training", CAPACITY * length * 4)).transpose()?;
@@ -72,7 +72,7 @@ impl QuantizerHistory {
         let place = self.steps.len() as u64 * self.length * 4;
         self.steps.push(step);
         let mut encoder = gpu.encoder();
-        let first = u64::from(network.layout.step_first) * 4;
+        let first = u64::from(network.graph.layout.step_first) * 4;
         gpu.copy(&mut encoder, [&network.parameters, samples], [first, place], self.learned * 4);
         gpu.submit(encoder)
     }
@@ -115,7 +115,7 @@ impl QuantizerHistory {
                 constants = rest;
                 (quantizer.layer, quantizer.quantizer.widest_range(bytemuck::cast_slice(own)))
             });
-            QuantizerState::new(&network.layout, learned, ranges)
+            QuantizerState::new(&network.graph.layout, learned, ranges)
         };
         steps.iter().copied().zip(values.chunks_exact(self.length.max(1) as usize).map(state)).collect()
     }

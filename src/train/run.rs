@@ -144,7 +144,7 @@ impl Trainer<'_> {
             )));
         }
         let parameters = self.parameters().await?;
-        Model::save(&running.folder.model()?, &self.model_config(), &self.network.layout, &parameters)?;
+        Model::save(&running.folder.model()?, &self.model_config(), &self.network.graph.layout, &parameters)?;
         running.folder.flush()?;
         let record = std::mem::take(running.record);
         Ok(Outcome {

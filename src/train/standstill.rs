@@ -3,7 +3,7 @@
 
 use super::{EpochLine, outcome::Record};
 use crate::{
-    layout::{Parameter, ParameterLayout, ParameterRole},
+    graph::{Parameter, ParameterLayout, ParameterRole},
     nn::ALPHA_FLOOR,
     quant::STEP_FLOOR,
 };

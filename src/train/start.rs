@@ -10,7 +10,7 @@ use super::{
     ranges::QuantizerHistory,
     running::Running,
 };
-use crate::{Error, Result, layout::ParameterLayout, model::ModelFile};
+use crate::{Error, Result, graph::ParameterLayout, model::ModelFile};
 
 impl Trainer<'_> {
     /// Takes the run folder and writes the parameters that the first step works with.
@@ -79,7 +79,7 @@ impl Trainer<'_> {
         if checkpoint.progress.settings != settings {
             return refused("was made with other settings or data; only --epochs, --steps and logging options may change".into());
         }
-        let layout = &self.network.layout;
+        let layout = &self.network.graph.layout;
         let length = layout.padded_length() as usize;
         let arrays = std::iter::once(&checkpoint.parameters).chain(&checkpoint.states);
         if checkpoint.states.len() != self.optimizer.states.len() || arrays.into_iter().any(|array| array.len() != length) {
@@ -113,7 +113,7 @@ impl Trainer<'_> {
 
     /// Initial parameters: of `--init`, or random; each α from `--alpha-init`, else the file, else calibration.
     async fn initialize(&self, observer: &mut dyn Observer) -> Result<()> {
-        let layout = &self.network.layout;
+        let layout = &self.network.graph.layout;
         let quantization = &self.config.quantization;
         let mut parameters = layout.initialize(self.config.seed, self.config.weight_init);
         let mut missing: Vec<String> = layout.calibrated().map(|parameter| parameter.name.clone()).collect();

@@ -131,7 +131,7 @@ impl<'a> Trainer<'a> {
         }
         let (evaluator, validator) = (evaluate(&test)?, validation.as_ref().map(evaluate).transpose()?);
         // What checkpoints are copied through must fit beside all of it.
-        Staging::try_room(gpu, u64::from(network.layout.padded_length()) * 4 * (1 + optimizer.states.len() as u64))?;
+        Staging::try_room(gpu, u64::from(network.graph.layout.padded_length()) * 4 * (1 + optimizer.states.len() as u64))?;
         Ok(Trainer {
             gpu,
             config: config.clone(),
@@ -179,7 +179,7 @@ impl<'a> Trainer<'a> {
 
     /// Fresh random parameters, and the first step next: for [`Self::submit_step`].
     pub fn begin_benchmark(&self) {
-        let parameters = self.network.layout.initialize(self.config.seed, self.config.weight_init);
+        let parameters = self.network.graph.layout.initialize(self.config.seed, self.config.weight_init);
         self.optimizer.begin(self.gpu, &self.network, &parameters, 1.0);
         self.rewind();
     }
@@ -226,7 +226,7 @@ impl<'a> Trainer<'a> {
 
     /// Parameters as they are now, flat.
     pub async fn parameters(&self) -> Result<Vec<f32>> {
-        self.gpu.read(&self.network.parameters, 0, u64::from(self.network.layout.padded_length())).await
+        self.gpu.read(&self.network.parameters, 0, u64::from(self.network.graph.layout.padded_length())).await
     }
 
     /// What there is to say of the first step of `table` whose masked part is left out, where there is one.

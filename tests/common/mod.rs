@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use saliq::{
     config::{LayerBits, LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, expand_bits},
     gpu::{Binding, Buffer, DeviceProfile, Gpu, GpuOptions, Recording, Specialization},
-    layout::{ParameterLayout, ParameterRole},
+    graph::{Graph, ParameterRole},
     model::Model,
     train::Observer,
 };
@@ -147,7 +147,8 @@ pub const NORMALIZATION: PixelNormalization = PixelNormalization { mean: 0.4, de
 pub fn random_model(network: NetworkConfig, bits: &str, quantization: QuantizationConfig, seed: u64) -> Model {
     let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &network).unwrap();
     let quantization = QuantizationConfig { bits, ..quantization };
-    let layout = ParameterLayout::new(&network, &quantization).unwrap();
+    let graph = Graph::new(&network, &quantization).unwrap();
+    let layout = &graph.layout;
     let mut random = Random(seed);
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     for parameter in &layout.parameters {
@@ -173,5 +174,5 @@ pub fn random_model(network: NetworkConfig, bits: &str, quantization: Quantizati
         class_names: Vec::new(),
         training: Default::default(),
     };
-    Model { config, layout, parameters, missing_alphas: Vec::new(), path: Default::default() }
+    Model { config, graph, parameters, missing_alphas: Vec::new(), path: Default::default() }
 }

@@ -40,7 +40,8 @@ fn images(folder: &Path, name: &str, shape: Shape, seed: u64) -> (PathBuf, Split
 /// Logits of the f64 reference, of bytes normalised as `(p / 255 − mean) / deviation`.
 fn reference(model: &Model, images: &[u8], (mean, deviation): (f64, f64)) -> Vec<f64> {
     let reference = ReferenceNetwork::new(&model.config.network, &model.config.quantization, true).unwrap();
-    let parameters: Vec<f64> = model.parameters[..model.layout.stored as usize].iter().map(|&value| f64::from(value)).collect();
+    let parameters: Vec<f64> =
+        model.parameters[..model.graph.layout.stored as usize].iter().map(|&value| f64::from(value)).collect();
     let input: Vec<f64> = images.iter().map(|&byte| (f64::from(byte) / 255.0 - mean) / deviation).collect();
     reference.forward(&parameters, &reference.scales(&parameters), &input).logits().to_vec()
 }
@@ -76,12 +77,12 @@ fn said(arguments: &[&str]) -> String {
 }
 
 fn write_bare(path: &Path, model: &Model) {
-    TensorFile::write(path, &Model::tensors(&model.layout, &model.parameters), &[]).unwrap();
+    TensorFile::write(path, &Model::tensors(&model.graph.layout, &model.parameters), &[]).unwrap();
 }
 
 fn save(path: &Path, model: &Model, normalize: Option<PixelNormalization>, dataset: &str) {
     let config = ModelConfig { normalize, dataset: dataset.into(), ..model.config.clone() };
-    Model::save(path, &config, &model.layout, &model.parameters).unwrap();
+    Model::save(path, &config, &model.graph.layout, &model.parameters).unwrap();
 }
 
 /// A file that says how its pixels are normalised, and not how it was trained: every command takes its word, and a flag's before it.

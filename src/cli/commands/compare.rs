@@ -156,7 +156,7 @@ async fn compare(
         scores.add(Metric::Insertion, flipped.iter().map(|one| one.insertion), seed);
         let mut randomisation = Vec::new();
         if args.randomisation {
-            let layers = judged.model.config.network.weight_layers().len() as u64;
+            let layers = judged.model.graph.weighted().count() as u64;
             let bar = items("randomising layers", layers);
             randomisation = randomization(&subject, method, &settings, &targets, maps, &mut |done| bar.set(done)).await?;
             bar.finish();

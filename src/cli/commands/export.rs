@@ -66,7 +66,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     let prefix = c_identifier(&args.out.file_stem().unwrap_or_default().to_string_lossy());
     let (format, tensors, bytes) = match args.format {
         ExportFormat::Safetensors => {
-            let tensors = Model::tensors(&model.layout, &model.parameters);
+            let tensors = Model::tensors(&model.graph.layout, &model.parameters);
             let bytes = TensorFile::to_bytes(&tensors, &[(METADATA_KEY, model.config.to_metadata())])?;
             ("safetensors", tensors.len(), bytes)
         }
@@ -77,7 +77,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
         ExportFormat::C => {
             let header = c_header(&DeployableModel::new(&model)?, &prefix)?;
             memory = Some((header.rom_bytes, header.ram_bytes));
-            ("c", model.layout.parameters.len(), header.text.into_bytes())
+            ("c", model.graph.layout.parameters.len(), header.text.into_bytes())
         }
         ExportFormat::Onnx => {
             let onnx = onnx_model(&DeployableModel::new(&model)?, &onnx_options(&model, args));
@@ -161,13 +161,7 @@ fn check(args: &ExportArgs) -> Result<()> {
 
 fn onnx_options(model: &Model, args: &ExportArgs) -> OnnxOptions {
     let config = &model.config;
-    let bits: Vec<String> = config
-        .network
-        .weight_layers()
-        .iter()
-        .enumerate()
-        .map(|(layer, weighted)| format!("{}={}", weighted.name, config.quantization.layer_bits(layer)))
-        .collect();
+    let bits: Vec<String> = model.graph.weighted().map(|(op, weights)| format!("{}={}", op.name, weights.bits)).collect();
     let mut metadata = vec![(METADATA_KEY.to_string(), config.to_metadata()), ("bits".into(), bits.join(","))];
     if !config.class_names.is_empty() {
         metadata.push(("class_names".into(), serde_json::json!(config.class_names).to_string()));

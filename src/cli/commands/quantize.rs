@@ -125,7 +125,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         true => DataLocation::of(&dataset),
         false => DataLocation::beside(&float),
     };
-    Model::save(&target, &quantized.config, &quantized.layout, &quantized.parameters)?;
+    Model::save(&target, &quantized.config, &quantized.graph.layout, &quantized.parameters)?;
     // From the file: what is compared is what was written.
     quantized = Model::load(&target, &QuantizationOverrides::default())?;
     let test = ResidentData::new(&gpu, &test, dataset.shape)?;

@@ -58,7 +58,7 @@ impl Network {
         let (whole, chunk) = (plan.turns(&self.nodes, true), plan.turns(&self.nodes, false));
         Ok(GradientBuffers {
             plan,
-            logits: gpu.buffer("logit gradients", bytes(plan.slots, groups(self.classes), Format::F32))?,
+            logits: gpu.buffer("logit gradients", bytes(plan.slots, groups(self.classes()), Format::F32))?,
             input: gpu.buffer("image gradients", bytes(plan.input_images(), self.input_elements(), Format::F32))?,
             whole: [gradients(plan.slots, whole[0])?, gradients(plan.slots, whole[1])?],
             chunk: [gradients(plan.chunk, chunk[0])?, gradients(plan.chunk, chunk[1])?],

@@ -5,6 +5,8 @@ mod buffers;
 mod forward;
 mod nodes;
 
+use std::sync::Arc;
+
 use nodes::NodeBuilder;
 
 use super::{
@@ -20,7 +22,8 @@ use crate::{
     batch::ImageRange,
     config::{NetworkConfig, Precision, QuantizationConfig, Shape},
     gpu::{Buffer, Gpu, Recording, Specialization, Work, flat_workgroups},
-    layout::{ParameterLayout, groups},
+    graph::Graph,
+    layout::groups,
     quant::WeightQuantizerPlan,
     storage::Format,
 };
@@ -95,16 +98,14 @@ struct GradientBuffers {
 
 /// A network with its parameters and activations on the GPU.
 pub struct Network {
-    /// Where each parameter is in the flat arrays.
-    pub layout: ParameterLayout,
+    /// What it computes, and where each parameter is in the flat arrays.
+    pub graph: Arc<Graph>,
     /// All parameters, flat.
     pub parameters: Buffer,
     /// Their gradients, flat.
     pub gradients: Buffer,
     /// The images, [image, row, column, channel / 4] vec4, normalised.
     pub input: Buffer,
-    input_shape: Shape,
-    classes: u32,
     pub(super) nodes: Vec<Node>,
     backward: Option<GradientBuffers>,
     slots: u32,
@@ -159,7 +160,8 @@ impl Network {
         tiles: TileTable,
         assembly: Assembly,
     ) -> Result<Network> {
-        let layout = ParameterLayout::new(config, quantization)?;
+        let graph = Arc::new(Graph::new(config, quantization)?);
+        let layout = &graph.layout;
         let input =
             gpu.buffer("images", bytes(options.slots, config.input.pixels() * groups(config.input.channels), Format::F32))?;
         let parameters = match assembly.parameters {
@@ -169,10 +171,8 @@ impl Network {
         let mut network = Network {
             parameters,
             gradients: gpu.buffer("parameter gradients", u64::from(layout.padded_length()) * 4)?,
-            layout,
+            graph: graph.clone(),
             input,
-            input_shape: config.input,
-            classes: config.classes,
             nodes: Vec::new(),
             backward: None,
             slots: options.slots,
@@ -180,7 +180,7 @@ impl Network {
             tiles,
             layer_by_layer: assembly.layer_by_layer,
         };
-        NodeBuilder::new(&mut network, gpu, config, quantization, options)?.build()?;
+        NodeBuilder::new(&mut network, gpu, &graph, options).build()?;
         for node in &mut network.nodes {
             weighted::slice_weights(gpu, node, &network.tiles, options.gradients)?;
         }
@@ -195,7 +195,7 @@ impl Network {
     }
 
     fn input_elements(&self) -> u32 {
-        self.input_shape.pixels() * groups(self.input_shape.channels)
+        self.input_shape().pixels() * groups(self.input_shape().channels)
     }
 
     /// Bytes that must be kept from the forward pass for the backward pass, for all slots: the images, every layer's output, PACT's
@@ -257,12 +257,12 @@ impl Network {
 
     /// Shape of one input image.
     pub fn input_shape(&self) -> Shape {
-        self.input_shape
+        self.graph.input()
     }
 
     /// Number of classes.
     pub fn classes(&self) -> u32 {
-        self.classes
+        self.graph.classes
     }
 
     /// The layers' outputs, with their shapes, under the name of the activation where the layer has one.

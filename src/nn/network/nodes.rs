@@ -3,14 +3,15 @@
 use super::{Network, NetworkOptions, bytes};
 use crate::{
     Error, Result,
-    config::{LayerBits, LayerConfig, MAX_POOL_KERNEL, NetworkConfig, QuantizationConfig, Shape},
+    config::{MAX_POOL_KERNEL, Shape},
     gpu::{Buffer, Gpu},
+    graph::{self, Graph, Op, OpKind, Window},
     layout::groups,
     nn::{
         batch_norm::BatchNorm,
         node::{JoinedPool, Node, NodeKind, Weights},
     },
-    quant::{ActivationPlan, WeightQuantizerPlan},
+    quant::ActivationPlan,
     storage::{Format, Storage},
 };
 
@@ -18,15 +19,10 @@ use crate::{
 pub(super) struct NodeBuilder<'a> {
     network: &'a mut Network,
     gpu: &'a Gpu,
-    layers: &'a [LayerConfig],
-    /// Of the layers' outputs.
-    shapes: Vec<Shape>,
-    quantization: &'a QuantizationConfig,
+    graph: &'a Graph,
     options: NetworkOptions,
-    /// The next layer.
+    /// The next operation.
     index: usize,
-    /// Convolutions and fully connected layers so far.
-    weighted: usize,
     /// Shape and format of what comes in, and the activation whose values it is.
     shape: Shape,
     format: Format,
@@ -35,44 +31,42 @@ pub(super) struct NodeBuilder<'a> {
 
 impl<'a> NodeBuilder<'a> {
     /// Nothing made yet: what comes in are the images.
-    pub fn new(
-        network: &'a mut Network,
-        gpu: &'a Gpu,
-        config: &'a NetworkConfig,
-        quantization: &'a QuantizationConfig,
-        options: NetworkOptions,
-    ) -> Result<NodeBuilder<'a>> {
-        Ok(NodeBuilder {
+    pub fn new(network: &'a mut Network, gpu: &'a Gpu, graph: &'a Graph, options: NetworkOptions) -> NodeBuilder<'a> {
+        NodeBuilder {
             network,
             gpu,
-            layers: &config.layers,
-            shapes: config.shapes()?,
-            quantization,
+            graph,
             options,
             index: 0,
-            weighted: 0,
-            shape: config.input,
+            shape: graph.input(),
             format: Format::F32,
             input_activation: ActivationPlan::NONE,
-        })
+        }
     }
 
     /// Makes all nodes.
     pub fn build(mut self) -> Result<()> {
-        while self.index < self.layers.len() {
+        while self.index < self.graph.ops.len() {
             self.add_node()?;
         }
         Ok(())
     }
 
+    /// The operation behind the next one, where it is the only reader of what that makes.
+    fn behind(&self) -> Option<&'a Op> {
+        self.graph.behind(&self.graph.ops[self.index])
+    }
+
     fn add_node(&mut self) -> Result<()> {
-        let mut output = self.shapes[self.index];
-        let (name, mut kind) = self.kind(output)?;
-        let (activation_name, activation) = self.activation(&name, &kind)?;
+        let op = &self.graph.ops[self.index];
+        let name = op.name.clone();
+        let mut output = self.graph.output_of(op);
+        let mut kind = self.kind(op, output)?;
+        let (activation_name, activation) = self.activation(op);
         if let NodeKind::Convolution { pool, stride, .. } = &mut kind
             && let Some(joined) = self.joined_pool(*stride, output)?
         {
-            output = self.shapes[self.index];
+            output = self.graph.output_of(&self.graph.ops[self.index]);
             *pool = Some(joined);
         }
         self.index += 1;
@@ -107,62 +101,55 @@ impl<'a> NodeBuilder<'a> {
         Ok(())
     }
 
-    /// Name and kind of the next layer's node.
-    fn kind(&mut self, output: Shape) -> Result<(String, NodeKind)> {
-        let number = self.index + 1;
-        Ok(match &self.layers[self.index] {
-            LayerConfig::Conv { name, kernel, stride, padding, .. } => {
-                let weights = self.weights(name, output, kernel * kernel)?;
-                (name.clone(), NodeKind::Convolution { weights, kernel: *kernel, stride: *stride, padding: *padding, pool: None })
+    /// Kind of the node of `op`.
+    fn kind(&mut self, op: &Op, output: Shape) -> Result<NodeKind> {
+        Ok(match &op.kind {
+            OpKind::Convolution { window, weights } => {
+                let Window { kernel, stride, padding } = *window;
+                let weights = self.weights(weights, output)?;
+                NodeKind::Convolution { weights, kernel, stride, padding, pool: None }
             }
-            LayerConfig::Linear { name, .. } => {
-                let weights = self.weights(name, output, self.shape.pixels())?;
-                (name.clone(), NodeKind::FullyConnected { weights })
-            }
-            LayerConfig::BatchNorm { name } => (name.clone(), NodeKind::BatchNorm(self.batch_norm(name, output)?)),
-            LayerConfig::Activation { name } => (name.clone(), NodeKind::Activation),
-            LayerConfig::MaxPool { kernel, stride } => (format!("pool{number}"), self.max_pool(*kernel, *stride, output)?),
-            LayerConfig::Dropout { rate } => {
-                (format!("dropout{number}"), NodeKind::Dropout { rate: *rate, layer: self.index as u32 })
-            }
+            OpKind::Linear { weights } => NodeKind::FullyConnected { weights: self.weights(weights, output)? },
+            OpKind::BatchNorm(norm) => NodeKind::BatchNorm(self.batch_norm(norm, output)?),
+            OpKind::Activation(_) => NodeKind::Activation,
+            OpKind::MaxPool { kernel, stride } => self.max_pool(&op.name, *kernel, *stride, output)?,
+            OpKind::Dropout { rate, stream } => NodeKind::Dropout { rate: *rate, layer: *stream },
         })
     }
 
-    /// The weights of layer `name` with `taps` taps a filter.
-    fn weights(&mut self, name: &str, output: Shape, taps: u32) -> Result<Weights> {
-        let layout = &self.network.layout;
-        let offset = |suffix: &str| layout.require(&format!("{name}.{suffix}")).map(|parameter| parameter.offset);
-        let quantizer = WeightQuantizerPlan::new(self.quantization, self.quantization.layer_bits(self.weighted))?;
-        let indices = [offset("weight")?, offset("bias")?];
-        let step = quantizer.learns_step().then(|| offset("weight_step")).transpose()?;
-        let weights = Weights::new(self.gpu, self.shape, output, taps, indices, step, quantizer)?;
-        self.weighted += 1;
-        Ok(weights)
+    /// Buffers of the weights `own` of a layer that puts out `output`.
+    fn weights(&mut self, own: &graph::Weights, output: Shape) -> Result<Weights> {
+        let offset = |id| self.graph.parameter(id).offset;
+        let indices = [own.weight, own.bias].map(offset);
+        let step = own.step.map(offset);
+        Weights::new(self.gpu, self.shape, output, own.taps, indices, step, own.quantizer)
     }
 
     /// A batch norm. The weights in front of it are scaled by it where they are quantized.
-    fn batch_norm(&mut self, name: &str, output: Shape) -> Result<BatchNorm> {
+    fn batch_norm(&mut self, norm: &graph::BatchNorm, output: Shape) -> Result<BatchNorm> {
         let last = self.network.nodes.last_mut().and_then(Node::weights_mut);
         let quantized = last.filter(|weights| weights.quantizer.is_active());
         let is_folded = quantized.is_some();
         if let Some(weights) = quantized {
             let folded = match &self.network.folded {
                 Some(folded) => folded.clone(),
-                None => self.gpu.buffer("folded weights", u64::from(self.network.layout.padded_length()) * 4)?,
+                None => {
+                    let length = u64::from(self.graph.layout.padded_length());
+                    self.gpu.buffer("folded weights", length * 4)?
+                }
             };
             weights.folded = Some(folded.clone());
             self.network.folded = Some(folded);
         }
         let slots = self.options.training.then_some(self.options.slots);
-        BatchNorm::new(self.gpu, &self.network.layout, name, output, is_folded, slots)
+        BatchNorm::new(self.gpu, self.graph, norm, output, is_folded, slots)
     }
 
     /// A max-pool, which takes the derivative of the activation in front of it along on the way back.
-    fn max_pool(&mut self, kernel: u32, stride: u32, output: Shape) -> Result<NodeKind> {
+    fn max_pool(&mut self, name: &str, kernel: u32, stride: u32, output: Shape) -> Result<NodeKind> {
         if kernel > MAX_POOL_KERNEL {
-            let number = self.index + 1;
             return Err(Error::Model(format!(
-                "layer {number}: pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
+                "{name}: pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
             )));
         }
         let choice = self.choice(output)?;
@@ -172,30 +159,25 @@ impl<'a> NodeBuilder<'a> {
         Ok(NodeKind::MaxPool { kernel, stride, choice })
     }
 
-    /// The activation that the node's kernel applies, and its name: the node itself, or the layer behind, which is taken along.
-    fn activation(&mut self, name: &str, kind: &NodeKind) -> Result<(Option<String>, ActivationPlan)> {
-        let applies = matches!(kind, NodeKind::Convolution { .. } | NodeKind::FullyConnected { .. } | NodeKind::BatchNorm(_));
-        let name = match (kind, self.layers.get(self.index + 1)) {
-            (NodeKind::Activation, _) => name,
-            (_, Some(LayerConfig::Activation { name })) if applies && !self.network.layer_by_layer => {
+    /// The activation that the kernel of `op` applies, and its name: `op` itself, or the operation
+    /// behind, which is taken along.
+    fn activation(&mut self, op: &Op) -> (Option<String>, ActivationPlan) {
+        let applies = op.kind.weights().is_some() || matches!(op.kind, OpKind::BatchNorm(_));
+        let (name, own) = match (&op.kind, self.behind()) {
+            (OpKind::Activation(own), _) => (&op.name, own),
+            (_, Some(Op { name, kind: OpKind::Activation(own), .. })) if applies && !self.network.layer_by_layer => {
                 self.index += 1;
-                name
+                (name, own)
             }
-            _ => return Ok((None, ActivationPlan::NONE)),
+            _ => return (None, ActivationPlan::NONE),
         };
-        // An activation has the bits of the last weighted layer.
-        let bits = self.weighted.checked_sub(1).map_or(LayerBits::FLOAT, |last| self.quantization.layer_bits(last));
-        let learned = match bits.quantizes_activations() {
-            true => Some(self.network.layout.require_learned(name, self.quantization.act_quant)?.offset),
-            false => None,
-        };
-        let plan = ActivationPlan::new(self.quantization, bits, learned)?;
-        Ok((Some(name.to_string()), plan))
+        (Some(name.clone()), own.plan)
     }
 
     /// The max-pool behind a convolution that puts out `map`, where it is part of the convolution: it is taken along.
     fn joined_pool(&mut self, stride: u32, map: Shape) -> Result<Option<JoinedPool>> {
-        let is_pool = matches!(self.layers.get(self.index + 1), Some(LayerConfig::MaxPool { kernel: 2, stride: 2 }));
+        let windows = OpKind::MaxPool { kernel: 2, stride: 2 };
+        let is_pool = self.behind().is_some_and(|op| op.kind == windows);
         let joins = self.options.keeps_windows_only()
             && !self.network.layer_by_layer
             && self.network.tiles.joins_pool(stride, groups(self.shape.channels));
@@ -203,7 +185,7 @@ impl<'a> NodeBuilder<'a> {
             return Ok(None);
         }
         self.index += 1;
-        let choice = self.choice(self.shapes[self.index])?;
+        let choice = self.choice(self.graph.output_of(&self.graph.ops[self.index]))?;
         Ok(Some(JoinedPool { map, choice }))
     }
 
@@ -216,10 +198,8 @@ impl<'a> NodeBuilder<'a> {
     /// Format of the output of a node in front of the layer at `index`. Layers that replace values or gradients in place have the format of
     /// what they replace, so that logits are f32 whatever of these stands behind them.
     fn output_format(&self) -> Format {
-        let in_place = |layer: &LayerConfig| {
-            matches!(layer, LayerConfig::BatchNorm { .. } | LayerConfig::Activation { .. } | LayerConfig::Dropout { .. })
-        };
-        let makes_logits = self.layers[self.index..].iter().all(in_place);
+        let in_place = |op: &Op| matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. });
+        let makes_logits = self.graph.ops[self.index..].iter().all(in_place);
         if makes_logits { Format::F32 } else { Format::of_values(self.options.precision) }
     }
 

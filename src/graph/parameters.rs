@@ -4,13 +4,15 @@ use std::ops::Range;
 
 use crate::{
     Error, Result,
-    config::{ActivationQuantizer, BATCH_NORM_EPSILON, LayerConfig, NetworkConfig, QuantizationConfig, WeightInit},
-    quant::{ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps},
+    config::{ActivationQuantizer, BATCH_NORM_EPSILON, NetworkConfig, QuantizationConfig, WeightInit},
+    quant::initial_steps,
     random,
 };
 
+use super::Graph;
+
 /// No network that saliq trains has more parameters than this (1 GiB of f32).
-const PARAMETER_LIMIT: u64 = 1 << 28;
+pub(super) const PARAMETER_LIMIT: u64 = 1 << 28;
 
 /// What a parameter is; decay and learning-rate factors depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,9 @@ pub enum ParameterRole {
     BatchCount,
 }
 
+/// Place of a parameter in [`ParameterLayout::parameters`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParameterId(pub(super) usize);
 impl ParameterRole {
     /// Whether it belongs to a quantizer, and not to the float network.
     pub fn is_quantizers(self) -> bool {
@@ -106,17 +111,8 @@ pub struct ParameterLayout {
     pub length: u32,
     /// Elements in all, with running statistics.
     pub stored: u32,
-    /// Layers that a batch norm follows, by name.
-    normalized: Vec<Normalized>,
-}
-
-/// A layer with weights that a batch norm follows.
-#[derive(Clone, Debug, PartialEq)]
-struct Normalized {
-    layer: String,
-    /// γ, and the running variance, in the flat array.
-    scale: Range<usize>,
-    variance: Range<usize>,
+    /// Weights that a batch norm scales, its γ and its running variance.
+    pub(super) normalized: Vec<[ParameterId; 3]>,
 }
 
 impl ParameterLayout {
@@ -125,129 +121,7 @@ impl ParameterLayout {
     /// # Errors
     /// [`Error::Model`] if shapes do not fit, names repeat, or there are more than 2^28 parameters.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Self> {
-        let shapes = network.shapes()?;
-        let mut parameters = Vec::new();
-        let mut learned = Vec::new();
-        let mut alphas = Vec::new();
-        let mut norms = Vec::new();
-        let mut levels = Vec::new();
-        let mut normalized = Vec::new();
-        let mut offset = 0u64;
-        let mut input = network.input;
-        let mut weighted = 0;
-        let mut push = |name: String, shape: Vec<usize>, role, fan_in: u64| -> Result<()> {
-            let start = offset;
-            offset += shape.iter().map(|&n| n as u64).product::<u64>();
-            if offset > PARAMETER_LIMIT {
-                return Err(Error::Model(format!("{name}: the network has more than {PARAMETER_LIMIT} parameters")));
-            }
-            if parameters.iter().any(|other: &Parameter| other.name == name) {
-                return Err(Error::Model(format!("two layers share the name of {name}")));
-            }
-            parameters.push(Parameter { name, shape, offset: start as u32, role, fan_in: fan_in as u32 });
-            Ok(())
-        };
-        for (index, layer) in network.layers.iter().enumerate() {
-            match layer {
-                LayerConfig::Conv { name, out_channels, kernel, .. } => {
-                    let fan_in = u64::from(input.channels) * u64::from(*kernel) * u64::from(*kernel);
-                    let kernel = *kernel as usize;
-                    let shape = vec![*out_channels as usize, input.channels as usize, kernel, kernel];
-                    push(format!("{name}.weight"), shape, ParameterRole::Weight, fan_in)?;
-                    push(format!("{name}.bias"), vec![*out_channels as usize], ParameterRole::Bias, fan_in)?;
-                    learned.extend(weight_step(name, *out_channels, quantization, weighted)?);
-                    levels.extend(level_scales(name, *out_channels, quantization, weighted));
-                    weighted += 1;
-                }
-                LayerConfig::Linear { name, out_features } => {
-                    let fan_in = u64::from(input.elements());
-                    let shape = vec![*out_features as usize, input.elements() as usize];
-                    push(format!("{name}.weight"), shape, ParameterRole::Weight, fan_in)?;
-                    push(format!("{name}.bias"), vec![*out_features as usize], ParameterRole::Bias, fan_in)?;
-                    learned.extend(weight_step(name, *out_features, quantization, weighted)?);
-                    levels.extend(level_scales(name, *out_features, quantization, weighted));
-                    weighted += 1;
-                }
-                LayerConfig::Activation { name } => {
-                    if weighted > 0 && quantization.layer_bits(weighted - 1).quantizes_activations() {
-                        let highest = ActivationPlan::levels(quantization.pact, quantization.layer_bits(weighted - 1).activation);
-                        let role = match quantization.act_quant {
-                            ActivationQuantizer::Pact => ParameterRole::Alpha,
-                            ActivationQuantizer::Lsq => ParameterRole::ActivationStep { highest },
-                        };
-                        alphas.push((learned_name(name, quantization.act_quant), role));
-                    }
-                }
-                LayerConfig::BatchNorm { name } => {
-                    let channels = vec![input.channels as usize];
-                    push(format!("{name}.weight"), channels.clone(), ParameterRole::Scale, 1)?;
-                    push(format!("{name}.bias"), channels.clone(), ParameterRole::Shift, 1)?;
-                    let layer = network.layers.get(index.wrapping_sub(1));
-                    if let Some(LayerConfig::Conv { name: layer, .. } | LayerConfig::Linear { name: layer, .. }) = layer {
-                        normalized.push((layer.clone(), name.clone()));
-                    }
-                    norms.push((name, channels));
-                }
-                LayerConfig::MaxPool { .. } | LayerConfig::Dropout { .. } => {}
-            }
-            input = shapes[index];
-        }
-        let step_first = parameters.last().map_or(0, |last| last.offset + last.len() as u32);
-        let mut layout = ParameterLayout {
-            parameters,
-            step_first,
-            alpha_first: step_first,
-            length: step_first,
-            stored: step_first,
-            normalized: Vec::new(),
-        };
-        for (name, count, role) in learned {
-            layout.append(name, count, role)?;
-        }
-        // Activations learn either α's or steps: these stand behind the steps of weights.
-        layout.alpha_first = layout.length;
-        for (name, role) in alphas {
-            layout.append(name, 1, role)?;
-        }
-        if quantization.act_quant == ActivationQuantizer::Lsq {
-            layout.alpha_first = layout.length;
-        }
-        layout.stored = layout.length;
-        for (name, count, role) in levels {
-            layout.append_untrained(name, vec![count as usize], role);
-        }
-        for (name, channels) in norms {
-            for (suffix, shape, role) in [
-                ("running_mean", channels.clone(), ParameterRole::RunningMean),
-                ("running_var", channels, ParameterRole::RunningVariance),
-                ("num_batches_tracked", Vec::new(), ParameterRole::BatchCount),
-            ] {
-                layout.append_untrained(format!("{name}.{suffix}"), shape, role);
-            }
-        }
-        for (layer, norm) in normalized {
-            let range = |suffix: &str| layout.require(&format!("{norm}.{suffix}")).map(Parameter::range);
-            let (scale, variance) = (range("weight")?, range("running_var")?);
-            layout.normalized.push(Normalized { layer, scale, variance });
-        }
-        Ok(layout)
-    }
-
-    /// Adds a parameter of a quantizer behind the others.
-    fn append(&mut self, name: String, count: u32, role: ParameterRole) -> Result<()> {
-        if self.find(&name).is_some() {
-            return Err(Error::Model(format!("two layers share the name of {name}")));
-        }
-        self.parameters.push(Parameter { name, shape: vec![count as usize], offset: self.length, role, fan_in: 1 });
-        self.length += count;
-        Ok(())
-    }
-
-    /// Adds a parameter that no optimiser touches.
-    fn append_untrained(&mut self, name: String, shape: Vec<usize>, role: ParameterRole) {
-        let parameter = Parameter { name, shape, offset: self.stored, role, fan_in: 1 };
-        self.stored += parameter.len() as u32;
-        self.parameters.push(parameter);
+        Graph::new(network, quantization).map(|graph| graph.layout)
     }
 
     /// The parameter called `name`.
@@ -334,16 +208,17 @@ impl ParameterLayout {
         self.parameters.iter().filter(|parameter| matches!(parameter.role, ParameterRole::WeightStep { .. }))
     }
 
-    /// Multiplies the values of the weight called `name` by γ/σ of the batch norm behind its layer, as they are before they are quantized; `all` are flat.
-    fn scale_by_norm(&self, name: &str, weights: &mut [f32], all: &[f32]) {
-        let layer = name.strip_suffix(".weight").unwrap_or(name);
-        // A layer without a batch norm behind it is quantized as it is.
-        let Some(norm) = self.normalized.iter().find(|normalized| normalized.layer == layer) else { return };
-        let (scale, variance) = (&all[norm.scale.clone()], &all[norm.variance.clone()]);
-        let per_channel = weights.len() / scale.len();
-        for (channel, weights) in weights.chunks_exact_mut(per_channel).enumerate() {
+    /// Multiplies the values of `weight` by γ/σ of the batch norm behind its layer, as they are
+    /// before they are quantized; `all` are flat.
+    fn scale_by_norm(&self, weight: &Parameter, values: &mut [f32], all: &[f32]) {
+        let is_own = |ids: &&[ParameterId; 3]| self.parameters[ids[0].0].offset == weight.offset;
+        let Some([_, scale, variance]) = self.normalized.iter().find(is_own) else { return };
+        let of = |id: &ParameterId| &all[self.parameters[id.0].range()];
+        let (scale, variance) = (of(scale), of(variance));
+        let per_channel = values.len() / scale.len();
+        for (channel, values) in values.chunks_exact_mut(per_channel).enumerate() {
             let factor = scale[channel] / (variance[channel] + BATCH_NORM_EPSILON).sqrt();
-            weights.iter_mut().for_each(|weight| *weight *= factor);
+            values.iter_mut().for_each(|weight| *weight *= factor);
         }
     }
 
@@ -352,7 +227,7 @@ impl ParameterLayout {
         let weight = parameter.name.strip_suffix("_step").and_then(|name| self.find(name));
         if let (ParameterRole::WeightStep { highest }, Some(weight)) = (parameter.role, weight) {
             let mut weights = values[weight.range()].to_vec();
-            self.scale_by_norm(&weight.name, &mut weights, values);
+            self.scale_by_norm(weight, &mut weights, values);
             let steps = initial_steps(&weights, parameter.len(), highest);
             values[parameter.range()].copy_from_slice(&steps);
         }
@@ -426,35 +301,6 @@ fn learned_name(name: &str, quantizer: ActivationQuantizer) -> String {
         ActivationQuantizer::Lsq => "step",
     };
     format!("{name}.{suffix}")
-}
-
-/// The learned step of the `index`-th layer with weights, as name, number of elements and role; `None` where it has none.
-fn weight_step(
-    layer: &str,
-    out_channels: u32,
-    quantization: &QuantizationConfig,
-    index: usize,
-) -> Result<Option<(String, u32, ParameterRole)>> {
-    let bits = quantization.layer_bits(index);
-    let quantizer = WeightQuantizerPlan::new(quantization, bits)?;
-    let count = if quantizer.is_per_channel() { out_channels } else { 1 };
-    let role = ParameterRole::WeightStep { highest: highest_level(bits.weight.min(8)) };
-    Ok(quantizer.learns_step().then(|| (format!("{layer}.weight_step"), count, role)))
-}
-
-/// The scales, and zero points where there are any, of weights of the `index`-th layer that are on their levels already.
-fn level_scales(
-    layer: &str,
-    out_channels: u32,
-    quantization: &QuantizationConfig,
-    index: usize,
-) -> impl Iterator<Item = (String, u32, ParameterRole)> {
-    let on_levels = quantization.weights_are_levels && quantization.layer_bits(index).quantizes_weights();
-    let count = if quantization.per_channel { out_channels } else { 1 };
-    let scale = on_levels.then(|| (format!("{layer}.weight_scale"), count, ParameterRole::LevelScale));
-    let has_zero_point = on_levels && quantization.weight_quant.has_zero_point();
-    let zero = has_zero_point.then(|| (format!("{layer}.weight_zero_point"), count, ParameterRole::LevelZeroPoint));
-    scale.into_iter().chain(zero)
 }
 
 #[cfg(test)]

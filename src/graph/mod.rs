@@ -1,0 +1,108 @@
+//! A network as plain data, worked out once: operations, the values between them, and the
+//! parameters with their places. No GPU, no files.
+//!
+//! [`Graph::new`] lowers a configuration. What comes after it reads the graph and derives nothing
+//! anew: which bits a layer has, what its shapes are, which activation its input carries, what
+//! stands behind it.
+
+mod lower;
+mod op;
+mod parameters;
+mod value;
+
+pub use op::{Activation, BatchNorm, Op, OpId, OpKind, Weights, Window};
+pub use parameters::{Parameter, ParameterId, ParameterLayout, ParameterRole};
+pub use value::{Value, ValueId, ValueQuantizer};
+
+use crate::{Error, Result, config::Shape};
+
+/// A network: operations in an order in which they can be computed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    /// Number of classes: channels of the output.
+    pub classes: u32,
+    /// Operations, each behind those whose values it reads.
+    pub ops: Vec<Op>,
+    /// All tensors between operations; the first is the images.
+    pub values: Vec<Value>,
+    /// The logits.
+    pub output: ValueId,
+    /// Where each parameter lives in the flat array.
+    pub layout: ParameterLayout,
+}
+
+impl Graph {
+    /// The images.
+    pub const INPUT: ValueId = ValueId(0);
+
+    /// The operation `id`.
+    pub fn op(&self, id: OpId) -> &Op {
+        &self.ops[id.0]
+    }
+
+    /// The value `id`.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0]
+    }
+
+    /// Shape of the images.
+    pub fn input(&self) -> Shape {
+        self.value(Graph::INPUT).shape
+    }
+
+    /// Shape of the first value that `op` reads.
+    pub fn input_of(&self, op: &Op) -> Shape {
+        self.value(op.inputs[0]).shape
+    }
+
+    /// Shape of the value that `op` makes.
+    pub fn output_of(&self, op: &Op) -> Shape {
+        self.value(op.output).shape
+    }
+
+    /// The operation that makes the first value that `op` reads; none where that is the images.
+    pub fn before(&self, op: &Op) -> Option<&Op> {
+        self.value(op.inputs[0]).producer.map(|id| self.op(id))
+    }
+
+    /// The operation that reads what `op` makes, where it is the only one.
+    pub fn behind(&self, op: &Op) -> Option<&Op> {
+        match self.value(op.output).consumers[..] {
+            [only] => Some(self.op(only)),
+            _ => None,
+        }
+    }
+
+    /// Convolutions and fully connected layers with their weights, in order.
+    pub fn weighted(&self) -> impl Iterator<Item = (&Op, &Weights)> {
+        self.ops.iter().filter_map(|op| Some((op, op.kind.weights()?)))
+    }
+
+    /// Activations, in order.
+    pub fn activations(&self) -> impl Iterator<Item = (&Op, &Activation)> {
+        self.ops.iter().filter_map(|op| match &op.kind {
+            OpKind::Activation(activation) => Some((op, activation)),
+            _ => None,
+        })
+    }
+
+    /// The operation called `name`.
+    pub fn find(&self, name: &str) -> Option<&Op> {
+        self.ops.iter().find(|op| op.name == name)
+    }
+
+    /// The parameter `id`.
+    pub fn parameter(&self, id: ParameterId) -> &Parameter {
+        &self.layout.parameters[id.0]
+    }
+
+    /// The values of parameter `id` in the flat array `all`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] that names it, where `all` is too short to hold it.
+    pub fn values_of<'a, T>(&self, id: ParameterId, all: &'a [T]) -> Result<&'a [T]> {
+        let parameter = self.parameter(id);
+        let short = || Error::Model(format!("{} is not among the {} parameters", parameter.name, all.len()));
+        all.get(parameter.range()).ok_or_else(short)
+    }
+}

@@ -1,0 +1,151 @@
+//! What a network consists of: operations with their attributes.
+
+use super::{ParameterId, ValueId};
+use crate::{
+    config::LayerBits,
+    quant::{ActivationPlan, WeightQuantizerPlan},
+};
+
+/// Place of an operation in [`super::Graph::ops`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub(super) usize);
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Op {
+    /// Its place.
+    pub id: OpId,
+    /// Name in files, labels and errors: `conv1`; for an operation without parameters what it is and
+    /// its place among the layers, counted from 1: `pool5`.
+    pub name: String,
+    /// What it computes.
+    pub kind: OpKind,
+    /// What it reads.
+    pub inputs: Vec<ValueId>,
+    /// What it makes.
+    pub output: ValueId,
+}
+
+/// What an operation computes, with its attributes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OpKind {
+    /// 2-D convolution (cross-correlation) with zero padding.
+    Convolution {
+        /// The window.
+        window: Window,
+        /// Weights and bias.
+        weights: Weights,
+    },
+    /// Fully connected layer; its input is flattened in C, H, W order.
+    Linear {
+        /// Weights and bias.
+        weights: Weights,
+    },
+    /// Batch normalisation.
+    BatchNorm(BatchNorm),
+    /// ReLU, or a quantizer in its place.
+    Activation(Activation),
+    /// Maximum over windows without padding; ties go to the first element in row-major order.
+    MaxPool {
+        /// Height and width of a window.
+        kernel: u32,
+        /// Step between windows.
+        stride: u32,
+    },
+    /// Inverted dropout, only while training.
+    Dropout {
+        /// Probability of zeroing an element.
+        rate: f32,
+        /// Number of its random stream.
+        stream: u32,
+    },
+}
+
+impl OpKind {
+    /// Weights, where there are some.
+    pub fn weights(&self) -> Option<&Weights> {
+        match self {
+            OpKind::Convolution { weights, .. } | OpKind::Linear { weights } => Some(weights),
+            _ => None,
+        }
+    }
+
+    /// All its parameters.
+    pub(super) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut ParameterId> {
+        let all = match self {
+            OpKind::Convolution { weights, .. } | OpKind::Linear { weights } => {
+                let Weights { weight, bias, step, level_scale, level_zero_point, .. } = weights;
+                let optional = [step, level_scale, level_zero_point].into_iter().flatten();
+                [weight, bias].into_iter().chain(optional).collect()
+            }
+            OpKind::BatchNorm(BatchNorm { scale, shift, mean, variance, count }) => {
+                vec![scale, shift, mean, variance, count]
+            }
+            OpKind::Activation(Activation { learned, .. }) => learned.iter_mut().collect(),
+            OpKind::MaxPool { .. } | OpKind::Dropout { .. } => Vec::new(),
+        };
+        all.into_iter()
+    }
+}
+
+/// A square window over pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Height and width.
+    pub kernel: u32,
+    /// Step between outputs.
+    pub stride: u32,
+    /// Zero rows and columns on each side.
+    pub padding: u32,
+}
+
+/// Weights and bias of a convolution or fully connected layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// Bits of the weights and of the layer's activations.
+    pub bits: LayerBits,
+    /// How the weights are quantized.
+    pub quantizer: WeightQuantizerPlan,
+    /// Filter taps: kernel², or the pixels that a fully connected layer sees.
+    pub taps: u32,
+    /// `[out, in, kernel, kernel]` or `[out, in]`.
+    pub weight: ParameterId,
+    /// `[out]`.
+    pub bias: ParameterId,
+    /// Learned steps of the weights (LSQ).
+    pub step: Option<ParameterId>,
+    /// Scale of weights that are on their levels already.
+    pub level_scale: Option<ParameterId>,
+    /// Zero point of weights that are on their levels already.
+    pub level_zero_point: Option<ParameterId>,
+    /// The batch norm right behind, which scales the weights where they are quantized.
+    pub norm: Option<OpId>,
+    /// The first activation between this layer and the next one with weights.
+    pub activation: Option<OpId>,
+}
+
+/// Parameters of a batch norm, `[channels]` each but the count.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// γ.
+    pub scale: ParameterId,
+    /// β.
+    pub shift: ParameterId,
+    /// Running mean.
+    pub mean: ParameterId,
+    /// Running variance.
+    pub variance: ParameterId,
+    /// Batches seen, a scalar.
+    pub count: ParameterId,
+}
+
+/// What an activation computes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activation {
+    /// Bits of its output: 32 for a ReLU.
+    pub bits: u32,
+    /// What kernels know of it.
+    pub plan: ActivationPlan,
+    /// PACT's α or LSQ's step; absent for a ReLU.
+    pub learned: Option<ParameterId>,
+}
