@@ -156,11 +156,13 @@ impl ModelFile {
             )));
         }
         if let Some((name, own, needed)) = self.misshapen(layout) {
-            return Err(Error::Usage(format!(
-                "--init: {}: {name} has shape {own:?}, that of the network to be trained {needed:?}; give the file's network with --network \
-                 FILE.toml, or --config with its config.toml",
-                self.path.display()
-            )));
+            return Err(Error::format(
+                &self.path,
+                format!(
+                    "{name} has shape {own:?}, that of the network to be trained {needed:?}; give the file's network with --network FILE.toml, \
+                     or --config with its config.toml"
+                ),
+            ));
         }
         let mut tensors = self.tensors;
         if self.config.is_some() {

@@ -19,6 +19,7 @@ use crate::{
     Error, Result,
     config::{ActivationQuantizer, PactKind, PartialRunConfig},
     files::write_atomically,
+    judgement::SensitivityOptions,
     report::{Block, Report, Section, Table},
 };
 
@@ -269,17 +270,17 @@ fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
         Block::Paragraph(
             "Accuracies are those of the last step, on the test set; nothing was chosen by it. Intervals are 95 %: Student's over seeds; of a \
              single seed, Wilson's for accuracies and the bootstrap over images for maps. Intervals end where the metric does; \
-             where all values are alike, and of one image, there is none, but Wilson's for accuracies and areas under their curves. Differences are paired by seed and image; of several \
-             seeds they are tested by Student's paired t over the seeds, of one by McNemar's exact test (accuracies) and Student's paired t \
+             where all values are alike, and of one image, there is none, but Wilson's for accuracies and areas under their curves. \
+             Differences are paired by seed and image; of several seeds they are tested by Student's paired t over the seeds, of one by McNemar's exact test (accuracies) and Student's paired t \
              (maps) over the images. Margins of areas are those of shares of the images, as if all points of a curve were one. Maps explain \
              the logit of the true label. Quantized models' gradients are those of the straight-through estimator."
                 .into(),
         ),
         Block::Paragraph(multiplicity(summary)),
         Block::Paragraph(format!(
-            "To make these numbers again, in the study's folder. The study has {} an image for max-sensitivity and draws its noise from the \
-             seed; the comparison has no flag for their number and may have another.",
-            counted(plan.judgement.sensitivity_samples as usize, "noise")
+            "To make these numbers again, in the study's folder. But for max-sensitivity: the study has {} an image, `saliq compare` always {}.",
+            counted(plan.judgement.sensitivity_samples as usize, "noise"),
+            SensitivityOptions::default().samples
         )),
         Block::Code(commands(plan)?.join("\n")),
     ];

@@ -259,7 +259,9 @@ fn alphas_without_bits_are_asked_about() {
     let (path, out) = (text(&bare), file("out"));
     let input = ["--dataset", text(&data), "--normalize", "0.4,0.3"];
     let writes = [&input[..], &["--out", text(&out)]].concat();
-    let commands: [&[&str]; 6] = [
+    let start = ["train", "--steps", "1", "--batch-size", "2", "--sgt", "false", "--init"];
+    let commands: [&[&str]; 7] = [
+        &[&start[..], &[path], &writes[..]].concat(),
         &[&["eval", path], &input[..]].concat(),
         &[&["explain", path], &writes[..]].concat(),
         &[&["export", path], &writes[..]].concat(),
@@ -273,6 +275,11 @@ fn alphas_without_bits_are_asked_about() {
     }
     let message = refused(2, &[&["quantize", path, "--bits", "8"], &writes[..]].concat());
     assert!(message.contains("quantized already"), "{message}");
+    // A file that says its bits is a start in float, which is said.
+    let own = file("own.safetensors");
+    Model::save(&own, &model.config, &model.graph.layout, &model.parameters).unwrap();
+    let note = said(&[&start[..], &[text(&own)], &writes[..]].concat());
+    assert!(note.contains("quantized to 4,3 bits") && note.contains("--bits 4,3"), "{note}");
     let pair = (f64::from(0.4f32), f64::from(0.3f32));
     let quantized = reference(&model, &test.images, pair);
     let logits = explained(&[&[path, "--bits", "4,3"], &input[..]].concat(), &file("x"));
