@@ -217,7 +217,7 @@ fn commands_give_the_numbers_again(whole: &Path, summary: &Value) {
             html.lines().find(|line| line.trim_start_matches("<pre><code>").starts_with(start) && line.contains(folder)).unwrap();
         let line = line.split("saliq ").nth(1).unwrap().split('<').next().unwrap();
         let mut command = saliq(&line.split(' ').collect::<Vec<_>>());
-        command.current_dir(whole).args(["--test-limit", "40"].iter().filter(|_| start.contains("quantize"))).arg("--quiet");
+        command.current_dir(whole).arg("--quiet");
         succeed(command);
         serde_json::from_slice(&fs::read(whole.join(out)).unwrap()).unwrap_or_default()
     };

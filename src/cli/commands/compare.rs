@@ -16,8 +16,8 @@ use crate::{
     files::write_atomically,
     gpu::Gpu,
     judgement::{
-        AlignmentOptions, Explained, Fill, Infidelity, InfidelityOptions, LayerAgreement, MaxSensitivity, Metric, PixelFlipping,
-        Scores, SensitivityOptions, alignment, clarity, randomization,
+        AlignmentOptions, Explained, Fill, Infidelity, InfidelityOptions, Interval, LayerAgreement, MaxSensitivity, Metric,
+        PixelFlipping, Scores, SensitivityOptions, alignment, clarity, randomization, wilson,
     },
     report::{ChartStack, ColorMap, DotChart, Dots, Grid, GridColumn, Quantity, Table, fixed},
     saliency::Method,
@@ -75,8 +75,8 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
             text += &format!("\n{}", result.randomisation_table(&judged).to_text(None));
         }
         format!(
-            "{text}\nmeans of {} images with 95 % bootstrap intervals; ↑ more is better, ↓ less is\n{}{}, {}",
-            result.images,
+            "{text}\n{}; of accuracies Wilson's of all test images; ↑ more is better, ↓ less is\n{}{}, {}",
+            result.intervals(),
             result.explanations(),
             args.out.join("compare.png").display(),
             args.out.join("maps.png").display()
@@ -178,10 +178,12 @@ impl CompareResult {
             shown.iter().map(|metric| format!("{} {}", metric.name(), if metric.higher_is_better() { '↑' } else { '↓' })),
         );
         let rows = self.rows(judged).map(|(judged, method)| {
-            let accuracy = format!("{:.1}", 100.0 * judged.evaluation.accuracy);
+            let Interval { mean, low, high } = wilson(judged.evaluation.accuracy, judged.evaluation.images);
+            let [mean, low, high] = [mean, low, high].map(|share| format!("{:.1}", 100.0 * share));
+            let accuracy = format!("{mean} ({low}–{high})");
             let mut row = vec![judged.name.clone(), judged.bits.clone(), method.method.name().to_string(), accuracy];
             row.extend(shown.iter().map(|&metric| match method.scores.get(metric) {
-                Some(interval) => format!("{} ±{}", digits(interval.mean), digits((interval.high - interval.low) / 2.0)),
+                Some(interval) => self.with_interval(interval, digits),
                 None => "–".into(),
             }));
             row
@@ -192,6 +194,23 @@ impl CompareResult {
         let turned =
             (1..upright.headers.len()).map(|column| std::iter::once(upright.headers[column].clone()).chain(line(column)));
         Table::new(std::iter::once(upright.headers[0].clone()).chain(line(0)), turned.collect::<Vec<_>>())
+    }
+
+    /// What the intervals are of: one image has none.
+    fn intervals(&self) -> String {
+        match self.images {
+            1 => "values of 1 image, which has no interval".into(),
+            more => format!("means of {more} images with 95 % bootstrap intervals"),
+        }
+    }
+
+    /// A mean with half the width of its interval, where it has one.
+    fn with_interval(&self, interval: Interval, text: impl Fn(f64) -> String) -> String {
+        let mean = text(interval.mean);
+        if self.images == 1 {
+            return mean;
+        }
+        format!("{mean} ±{}", text((interval.high - interval.low) / 2.0))
     }
 
     /// The judgements that have a value.
@@ -208,8 +227,7 @@ impl CompareResult {
     fn randomisation_table(&self, judged: &[Judged]) -> Table {
         let rows = self.rows(judged).flat_map(|(judged, method)| {
             method.randomisation.iter().map(move |layer| {
-                let agreement =
-                    format!("{} ±{:.3}", fixed(layer.spearman.mean, 3), (layer.spearman.high - layer.spearman.low) / 2.0);
+                let agreement = self.with_interval(layer.spearman, |value| fixed(value, 3));
                 [judged.name.clone(), method.method.name().into(), layer.layer.clone(), agreement]
             })
         });
@@ -247,10 +265,13 @@ impl CompareResult {
             DotChart {
                 title,
                 note: format!(
-                    "{}: {}. Bars: 95 % bootstrap intervals of the mean over {} images.",
+                    "{}: {}. {}",
                     metric.title(),
                     metric.explanation(),
-                    self.images
+                    match self.images {
+                        1 => "One image: it has no interval.".into(),
+                        more => format!("Bars: 95 % bootstrap intervals of the mean over {more} images."),
+                    }
                 ),
                 label: format!("{}, {}", metric.name(), metric.unit()),
                 quantity: quantity(metric),
@@ -357,6 +378,12 @@ mod tests {
         assert!(charts.iter().all(|chart| chart.note.contains("95 % bootstrap intervals of the mean over 7 images")));
         assert_eq!(result.explanations().lines().count(), 3);
         assert!(result.explanations().starts_with("spearman: whether both maps"), "{}", result.explanations());
+        let interval = Interval { mean: 0.5, low: 0.4, high: 0.6 };
+        assert_eq!(result.with_interval(interval, digits), "0.500 ±0.100");
+        let single = CompareResult { images: 1, ..result };
+        assert_eq!(single.with_interval(interval, digits), "0.500");
+        assert!(single.intervals().contains("1 image, which has no interval"));
+        assert!(single.charts(&names).0[0].note.ends_with("One image: it has no interval."));
     }
 
     #[test]

@@ -57,12 +57,12 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
     write_atomically(&args.out.join("drop.png"), &chart.to_png()?)?;
     output.result(&result, || {
         format!(
-            "{}\naccuracy in % with a share of the pixels removed, the most salient first, filled with {}; {} images, Wilson's 95 % \
-             intervals ±{:.1} points at most\narea: mean accuracy over all shares in %, lower is better: the map names what the model \
+            "{}\naccuracy in % with a share of the pixels removed, the most salient first, filled with {}; {}, Wilson's 95 % \
+             intervals at most {:.1} points wide\narea: mean accuracy over all shares in %, lower is better: the map names what the model \
              uses; below random: by how many points it is below that of pixels removed in random order\n{}",
             result.table().to_text(None),
             args.fill.name(),
-            result.images,
+            super::images(result.images as u64),
             100.0 * result.widest(),
             args.out.join("drop.png").display()
         )
@@ -280,10 +280,10 @@ impl DropResult {
         text
     }
 
-    /// Half the width of the widest interval.
+    /// Width of the widest interval.
     fn widest(&self) -> f64 {
         let ends = self.curves.iter().flat_map(|one| one.accuracy_low.iter().zip(&one.accuracy_high));
-        ends.map(|(low, high)| (high - low) / 2.0).fold(0.0, f64::max)
+        ends.map(|(low, high)| high - low).fold(0.0, f64::max)
     }
 
     /// A line a method and model, or recipe where there are seeds of it; a thin one of its colour for random order.
@@ -330,9 +330,9 @@ impl DropResult {
             title: format!("Accuracy without the most salient features: {dataset}"),
             note: format!(
                 "Pixels are removed in the order of the map, the most salient first, and filled with {}. The further a line falls below \
-                 random order, the better its map names what the model uses.{retrained} Shaded: Wilson's 95 % intervals for {} images{bands}.",
+                 random order, the better its map names what the model uses.{retrained} Shaded: Wilson's 95 % intervals for {}{bands}.",
                 self.fill.described(),
-                self.images
+                super::images(self.images as u64)
             ),
             x_label: "features removed, %".into(),
             y_label: "accuracy, %".into(),
