@@ -286,7 +286,7 @@ fn the_page_says_what_ran(whole: &Path, tables: &[Vec<Vec<String>>], summary: &V
     assert_eq!([own("(2,2), SGT", "steps"), own("float continued, SGT", "steps")], ["3 + 2", "3 + 2"]);
     assert_eq!([own("float, SGT", "starts from"), own("(2,2), SGT", "starts from")], ["random weights", "float"]);
     assert_eq!([own("(2,2), SGT", "weights"), own("float continued, SGT", "weights")], ["sawb, per channel", "float"]);
-    assert_eq!([own("(2,2) PTQ, SGT", "steps"), own("(2,2) PTQ, SGT", "weights")], ["0", "lsq, per channel"]);
+    assert_eq!([own("(2,2) PTQ, SGT", "steps"), own("(2,2) PTQ, SGT", "weights")], ["3 + 0", "lsq, per channel"]);
     assert_eq!([own("(2,2), SGT", "λ"), own("(2,2), SGT", "masked")], ["1", "50 %, lowest signed, uniform"]);
     let html = fs::read_to_string(whole.join("report.html")).unwrap();
     for text in [
