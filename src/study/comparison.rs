@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    plan::Variant,
     result::{MethodResult, ModelResult},
     statistics::{self, Difference, holm},
-    summary::ModelSummary,
+    variant::Variant,
 };
 use crate::report::Quantity;
 
@@ -112,35 +111,9 @@ pub(super) fn of_trainings(variants: &[&Variant], results: &[ModelResult]) -> Ve
     variants.iter().filter(|variant| variant.sgt).filter_map(|variant| compare(&variant)).collect()
 }
 
-/// Adjusts every p for the number of tests that ask the same, by Holm's rule, and says how many those are.
-pub(super) fn adjust(models: &mut [ModelSummary], trainings: &mut [TrainingComparison], main_method: &str) -> Vec<Family> {
-    let [mut control, mut further, mut guidance, mut further_guidance] = [const { Vec::new() }; 4];
-    for model in models {
-        control.extend(&mut model.accuracy_difference);
-        for (name, map) in &mut model.methods {
-            let tests = [
-                &mut map.faithfulness_difference,
-                &mut map.gini_difference,
-                &mut map.entropy_difference,
-                &mut map.sensitivity_difference,
-            ];
-            if name == main_method { &mut control } else { &mut further }.extend(tests.into_iter().flatten());
-        }
-    }
-    for training in trainings {
-        guidance.extend(&mut training.accuracy);
-        for (name, map) in &mut training.methods {
-            let tests = [&mut map.faithfulness, &mut map.gini, &mut map.entropy, &mut map.sensitivity];
-            let family = if name == main_method { &mut guidance } else { &mut further_guidance };
-            family.extend(tests.into_iter().flatten());
-        }
-    }
-    let families = [
-        (format!("models against their controls, accuracy and {main_method} maps"), control),
-        ("models against their controls, maps of the further methods".to_string(), further),
-        (format!("Saliency Guided Training against plain training, accuracy and {main_method} maps"), guidance),
-        ("Saliency Guided Training against plain training, maps of the further methods".to_string(), further_guidance),
-    ];
+/// Adjusts every p for the number of tests that ask the same, by Holm's rule, and says how many those are; `tests` are questions, each with
+/// the tests that ask it.
+pub(super) fn adjust<'a>(tests: impl IntoIterator<Item = (String, Vec<&'a mut Difference>)>) -> Vec<Family> {
     let adjust = |(question, tests): (String, Vec<&mut Difference>)| {
         let count = tests.len();
         let adjusted = holm(&tests.iter().map(|test| test.p).collect::<Vec<_>>());
@@ -149,5 +122,5 @@ pub(super) fn adjust(models: &mut [ModelSummary], trainings: &mut [TrainingCompa
         }
         Family { question, tests: count }
     };
-    families.into_iter().map(adjust).filter(|family| family.tests > 0).collect()
+    tests.into_iter().map(adjust).filter(|family| family.tests > 0).collect()
 }

@@ -1,10 +1,6 @@
 //! How long a study takes here: from a few steps of every kind of training, and from what of it is done.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,88 +8,24 @@ use super::{
     plan::{Plan, PlannedRun},
     result::ModelResult,
     shard::Shard,
+    timing::{MAX_FILE, Timing, write_json},
 };
 use crate::{
     Error, Result,
     config::{PartialRunConfig, RunConfig},
     data::Dataset,
     digest::sha256_hex,
-    files::{read_bounded, write_atomically},
+    files::read_bounded,
     gpu::Gpu,
     train::Trainer,
 };
 
 /// Measured steps in a study's folder.
 const CALIBRATION_FILE: &str = "calibration.json";
-/// How long a finished run took, in its folder: kept apart from its result, which depends on nothing but its settings.
-const TIMING_FILE: &str = "timing.json";
-/// Largest of these files that is read.
-const MAX_FILE: u64 = 1 << 20;
 /// Steps before those that are timed, for everything that happens only once.
 const WARM_UP_STEPS: u32 = 1;
 /// Steps that are timed.
 const TIMED_STEPS: u32 = 5;
-
-/// How long making one model took.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Timing {
-    /// Adapter and driver it was made on.
-    pub adapter: String,
-    /// Steps of training that were taken; fewer than planned where the run went on from a checkpoint.
-    pub steps: u64,
-    /// Time of those, with the tests between them.
-    pub training_seconds: f64,
-    /// Time of all judgements.
-    pub judging_seconds: f64,
-    /// Day on which it was finished, in UTC: `2026-11-24`.
-    #[serde(default)]
-    pub date: Option<String>,
-}
-
-impl Timing {
-    /// Writes the times into a run's `folder`.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        write_json(&folder.join(TIMING_FILE), self)
-    }
-
-    /// Times that cannot be read are none.
-    pub(super) fn read(folder: &Path) -> Option<Timing> {
-        let bytes = read_bounded(&folder.join(TIMING_FILE), MAX_FILE).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
-    fn on(folder: &Path, adapter: &str) -> Option<Timing> {
-        Timing::read(folder).filter(|timing| timing.adapter == adapter)
-    }
-}
-
-/// Today's date in UTC, `2026-11-24`; of `SOURCE_DATE_EPOCH` (seconds since 1970) where that is set, as reproducible builds have it.
-pub(super) fn today() -> String {
-    let set = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let seconds = set.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
-    date(seconds / 86_400)
-}
-
-/// The date of a day since 1970-01-01, in the Gregorian calendar.
-fn date(day: u64) -> String {
-    // Days since 0000-03-01 fall into eras of 400 years; a year ends with its leap day.
-    let day = day % 100_000_000 + 719_468;
-    let (era, of_era) = (day / 146_097, day % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let (day, month) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    format!("{:04}-{month:02}-{day:02}", year + era * 400 + u64::from(month <= 2))
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Model(error.to_string()))?;
-    write_atomically(path, text.as_bytes())
-}
 
 /// Seconds of a step by adapter and kind of training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -311,27 +243,5 @@ impl Estimate {
     /// Models that are not finished.
     pub fn left(&self) -> usize {
         self.runs.iter().filter(|run| !run.finished).count()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn days_have_their_dates() {
-        let days = [0, 58, 59, 365, 11_016, 11_017, 20_781, 47_540, 47_541];
-        let dates = [
-            "1970-01-01",
-            "1970-02-28",
-            "1970-03-01",
-            "1971-01-01",
-            "2000-02-29",
-            "2000-03-01",
-            "2026-11-24",
-            "2100-02-28",
-            "2100-03-01",
-        ];
-        assert_eq!(days.map(date), dates);
     }
 }

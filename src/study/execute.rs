@@ -3,11 +3,12 @@
 use std::{path::Path, time::Instant};
 
 use super::{
-    estimate::{Timing, today},
     judge::{self, MAPS_FILE},
     plan::{Plan, PlannedRun, Stage},
     result::{FAILURE_FILE, ModelResult},
     shard::Shard,
+    timing::{Timing, today},
+    watcher::Watcher,
 };
 use crate::{
     Error, Result,
@@ -15,22 +16,8 @@ use crate::{
     data::Dataset,
     gpu::Gpu,
     model::MODEL_FILE,
-    train::{DataLocation, Observer, Start, Trainer},
+    train::{DataLocation, Start, Trainer},
 };
-
-/// Who watches a study.
-pub trait Watcher {
-    /// Work on a run begins: number `position` of `count`.
-    fn begin(&mut self, run: &PlannedRun, position: usize, count: usize);
-    /// Who watches the training of the run that has begun, `config` with `steps` steps in all.
-    fn training(&mut self, config: &RunConfig, steps: u64) -> &mut dyn Observer;
-    /// The training is over; the model is judged.
-    fn judging(&mut self, what: &str);
-    /// The run is finished, or could not be.
-    fn end(&mut self, run: &PlannedRun, outcome: Result<&ModelResult, &Error>);
-    /// The signal that asks the study to stop, if one came.
-    fn interrupted(&self) -> Option<i32>;
-}
 
 /// What became of the runs of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

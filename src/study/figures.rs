@@ -4,8 +4,8 @@
 use std::{cmp::Reverse, path::Path};
 
 use super::{
-    findings::counted,
     judge::{HISTOGRAMS_FILE, Maps},
+    names::slug,
     plan::{Plan, PlannedRun, Stage, Variant},
     summary::{ModelSummary, Summary},
 };
@@ -14,7 +14,7 @@ use crate::{
     judgement::Interval,
     report::{
         Block, ChartStack, ColorMap, DistributionChart, DotChart, Dots, Grid, GridColumn, LineChart, Quantity, QuantizerTrace,
-        Series, quantizer_charts,
+        Series, counted, quantizer_charts,
     },
     saliency::DataOptions,
 };
@@ -50,12 +50,6 @@ impl Figure {
         }
         Block::Svg { svg: String::from_utf8_lossy(&self.bytes).into_owned(), caption: self.caption.clone() }
     }
-}
-
-/// A name as a part of a file's name, whatever it is made of: no path, no dots, never too long for a file system.
-pub fn slug(name: &str) -> String {
-    let name = crate::config::short_name(name);
-    name.chars().take(64).map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 /// All figures of the study in `root`.

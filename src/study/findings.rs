@@ -5,17 +5,15 @@ use super::{
     statistics::{Difference, margin_of_areas},
     summary::{IntervalOver, MethodSummary, ModelSummary, Summary},
 };
-use crate::judgement::Interval;
+use crate::{
+    judgement::Interval,
+    report::{counted, plus_minus},
+};
 
 /// Accuracy, its price, the paper's premise, its two questions, and its contradiction; one sentence more where the preset has goals.
 pub(super) fn findings(summary: &Summary) -> Vec<String> {
     let sentences = [accuracy, goals, price, guidance, alignment, faithfulness, contradiction];
     sentences.into_iter().filter_map(|sentence| sentence(summary)).collect()
-}
-
-/// `1 model`, `3 models`.
-pub(super) fn counted(count: usize, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What everything that follows was computed from.
@@ -71,22 +69,6 @@ pub(super) fn p_value(difference: Difference) -> String {
         p if p < 0.01 => format!("p = {p:.3}"),
         p => format!("p = {p:.2}"),
     }
-}
-
-/// A difference with its sign.
-pub(super) fn signed(value: f64, digits: usize) -> String {
-    let text = format!("{:.digits$}", value.abs());
-    let is_zero = text.chars().all(|c| c == '0' || c == '.');
-    format!(
-        "{}{text}",
-        if is_zero {
-            "±"
-        } else if value < 0.0 {
-            "−"
-        } else {
-            "+"
-        }
-    )
 }
 
 fn joined(parts: Vec<String>) -> Option<String> {
@@ -179,7 +161,7 @@ fn price(summary: &Summary) -> Option<String> {
             (Stage::FloatContinued, Some(own)) => {
                 format!(
                     "; the further steps alone change float's by {} points ({})",
-                    signed(100.0 * own.mean.mean, 2),
+                    plus_minus(100.0 * own.mean.mean, 2),
                     self::certainty(control.accuracy_difference, control.interval_over)
                 )
             }
@@ -189,7 +171,7 @@ fn price(summary: &Summary) -> Option<String> {
             "on {dataset} the accuracy of {} differs from that of {} by {} points ({certainty}), for 1/{cheaper:.0} of the bit operations{alone}",
             lowest.variant.label(),
             control.variant.label(),
-            signed(difference, 2)
+            plus_minus(difference, 2)
         ))
     })
 }
@@ -220,7 +202,7 @@ fn guidance(summary: &Summary) -> Option<String> {
             Some(format!(
                 "on {dataset} the accuracy of {} is {} points from that without it ({}){maps}",
                 own.model,
-                signed(100.0 * accuracy.mean.mean, 2),
+                plus_minus(100.0 * accuracy.mean.mean, 2),
                 certainty(own.accuracy, over)
             ))
         });
@@ -230,7 +212,7 @@ fn guidance(summary: &Summary) -> Option<String> {
 
 fn direction(difference: Option<Difference>, more: &str, less: &str) -> Option<String> {
     let difference = difference?;
-    let size = format!("({}, {})", signed(difference.mean.mean, 3), p_value(difference));
+    let size = format!("({}, {})", plus_minus(difference.mean.mean, 3), p_value(difference));
     Some(match (difference.is_significant(), difference.mean.mean > 0.0) {
         (true, true) => format!("{more} {size}"),
         (true, false) => format!("{less} {size}"),
@@ -278,7 +260,7 @@ fn faithfulness(summary: &Summary) -> Option<String> {
             () if high < 0.0 => "no",
             () => "undecided",
         };
-        let points = |value: f64| signed(-100.0 * value, 1);
+        let points = |value: f64| plus_minus(-100.0 * value, 1);
         let range =
             if low.is_finite() { format!(", 95 % {} to {}", points(high), points(low)) } else { ", no interval".to_string() };
         Some(format!(
@@ -441,7 +423,7 @@ mod tests {
         let sentence = about("Do quantized", result("2,2", 0.9, 0.3, 0.5)).unwrap();
         let made = summary(Preset::Paper, vec![result("32", 0.9, 0.5, f64::NAN), result("2,2", 0.9, 0.3, 0.5)]);
         let Interval { low, high, .. } = made.models[1].methods["gradient"].below_random;
-        let range = format!("−25.0 points, 95 % {} to {};", signed(-100.0 * high, 1), signed(-100.0 * low, 1));
+        let range = format!("−25.0 points, 95 % {} to {};", plus_minus(-100.0 * high, 1), plus_minus(-100.0 * low, 1));
         assert!(sentence.contains(&range), "{sentence} {range}");
         // Nothing is known: nothing is said.
         assert_eq!(about("Does reduced", result("2,2", 0.9, 0.5, f64::NAN)), None);
@@ -514,7 +496,7 @@ mod tests {
 
     #[test]
     fn small_words() {
-        assert_eq!([-0.004, 0.004, 1.25, -1.25].map(|value| signed(value, 2)), ["±0.00", "±0.00", "+1.25", "−1.25"]);
+        assert_eq!([-0.004, 0.004, 1.25, -1.25].map(|value| plus_minus(value, 2)), ["±0.00", "±0.00", "+1.25", "−1.25"]);
         assert_eq!([0, 1, 2].map(|count| counted(count, "seed")), ["0 seeds", "1 seed", "2 seeds"]);
         let p = |adjusted_p| p_value(Difference { mean: Interval::unknown(0.0), p: 0.0, adjusted_p });
         assert_eq!([0.0005, 0.0015, 0.034, 1.0].map(p), ["p < 0.001", "p = 0.002", "p = 0.03", "p = 1.00"]);

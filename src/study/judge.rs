@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    execute::Watcher,
     plan::{Plan, PlannedRun, Stage},
     preset::JudgementPlan,
     result::{MethodResult, ModelCost, ModelResult, program_version},
     retraining::Retraining,
+    watcher::Watcher,
 };
 use crate::{
     Error, Result,
@@ -384,9 +384,4 @@ impl Maps {
         tensors.push(Tensor::f32("probabilities", &[count], self.probabilities.clone()));
         TensorFile::write(&folder.join(MAPS_FILE), &tensors, &[])
     }
-}
-
-/// Names of all attribution methods.
-pub fn method_names() -> Vec<&'static str> {
-    Method::ALL.iter().map(|method| method.name()).collect()
 }

@@ -3,7 +3,12 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::judgement::Fill;
+use crate::{judgement::Fill, saliency::Method};
+
+/// Names of all attribution methods.
+pub fn method_names() -> Vec<&'static str> {
+    Method::ALL.iter().map(|method| method.name()).collect()
+}
 
 /// How much of the paper is reproduced, and how well its models are trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

@@ -6,9 +6,9 @@ use clap::ValueEnum;
 
 use super::{
     figures::{self, Figure},
-    findings::counted,
     formats,
     judge::CALIBRATION_IMAGES,
+    names::slug,
     plan::{Plan, PlannedRun, Stage},
     preset::Preset,
     result::Collected,
@@ -20,7 +20,7 @@ use crate::{
     config::{ActivationQuantizer, PactKind, PartialRunConfig},
     files::write_atomically,
     judgement::SensitivityOptions,
-    report::{Block, Report, Section, Table},
+    report::{Block, Report, Section, Table, counted},
 };
 
 /// The page.
@@ -96,7 +96,7 @@ impl OfDataset<'_> {
     }
 
     fn named(&self, name: &str) -> Option<Block> {
-        self.figure(&format!("{}-{name}", figures::slug(self.dataset)))
+        self.figure(&format!("{}-{name}", slug(self.dataset)))
     }
 
     /// With Saliency Guided Training and without, where there are such models.

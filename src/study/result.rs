@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    estimate::Timing,
-    plan::{Plan, PlannedRun, Variant},
+    plan::{Plan, PlannedRun},
+    timing::Timing,
+    variant::Variant,
 };
 use crate::{
     Error, Result,
@@ -18,8 +19,6 @@ use crate::{
 pub const RESULT_FILE: &str = "result.json";
 /// Why there is none, where making it failed.
 pub const FAILURE_FILE: &str = "failure.txt";
-/// Changes with what a result holds or how it is computed; part of the name of a run's folder.
-pub const RESULT_FORMAT: u32 = 3;
 /// The program's version, with its commit where `SALIQ_COMMIT` said it when the program was built: `0.1.0 (commit 68ba53b)`.
 pub fn program_version() -> String {
     let commit = option_env!("SALIQ_COMMIT").map_or(String::new(), |commit| format!(" (commit {commit})"));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{execute::Watcher, preset::RetrainingPlan};
+use super::{preset::RetrainingPlan, watcher::Watcher};
 use crate::{
     Result,
     config::PartialRunConfig,

@@ -213,7 +213,7 @@ impl Summary {
                 (model.paper_accuracy, model.goal, model.goal_met) = (None, None, None);
             }
         }
-        summary.families = comparison::adjust(&mut summary.models, &mut summary.trainings, &summary.main_method);
+        summary.families = comparison::adjust(questions(&mut summary.models, &mut summary.trainings, &summary.main_method));
         summary.scope = findings::scope(&summary);
         summary.findings = findings::findings(&summary);
         summary
@@ -422,4 +422,39 @@ impl MethodSummary {
             retrained_band: intervals(results.iter().map(|result| result.retrained.as_slice()), images.retrained),
         }
     }
+}
+
+/// The tests of a summary, by what they ask.
+fn questions<'a>(
+    models: &'a mut [ModelSummary],
+    trainings: &'a mut [TrainingComparison],
+    main_method: &str,
+) -> [(String, Vec<&'a mut Difference>); 4] {
+    let [mut control, mut further, mut guidance, mut further_guidance] = [const { Vec::new() }; 4];
+    for model in models {
+        control.extend(&mut model.accuracy_difference);
+        for (name, map) in &mut model.methods {
+            let tests = [
+                &mut map.faithfulness_difference,
+                &mut map.gini_difference,
+                &mut map.entropy_difference,
+                &mut map.sensitivity_difference,
+            ];
+            if name == main_method { &mut control } else { &mut further }.extend(tests.into_iter().flatten());
+        }
+    }
+    for training in trainings {
+        guidance.extend(&mut training.accuracy);
+        for (name, map) in &mut training.methods {
+            let tests = [&mut map.faithfulness, &mut map.gini, &mut map.entropy, &mut map.sensitivity];
+            let family = if name == main_method { &mut guidance } else { &mut further_guidance };
+            family.extend(tests.into_iter().flatten());
+        }
+    }
+    [
+        (format!("models against their controls, accuracy and {main_method} maps"), control),
+        ("models against their controls, maps of the further methods".to_string(), further),
+        (format!("Saliency Guided Training against plain training, accuracy and {main_method} maps"), guidance),
+        ("Saliency Guided Training against plain training, maps of the further methods".to_string(), further_guidance),
+    ]
 }

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use super::{
-    findings::{counted, p_value, percent, percent_interval, signed},
+    findings::{p_value, percent, percent_interval},
     judge::{CALIBRATION_IMAGES, PTQ_WEIGHTS},
     plan::{Plan, PlannedRun, Stage, Variant},
     statistics::Difference,
@@ -17,7 +17,7 @@ use crate::{
     },
     judgement::Interval,
     metrics::PaperCost,
-    report::{Table, bytes, fixed, thousands},
+    report::{Table, bytes, counted, fixed, plus_minus, thousands},
 };
 
 /// A gap in a table.
@@ -39,7 +39,7 @@ fn interval(value: Interval, digits: usize) -> String {
 
 /// `−0.12 (p = 0.03)`.
 fn difference(difference: Option<Difference>, factor: f64, digits: usize) -> String {
-    difference.map_or(NOTHING.into(), |own| format!("{} ({})", signed(factor * own.mean.mean, digits), p_value(own)))
+    difference.map_or(NOTHING.into(), |own| format!("{} ({})", plus_minus(factor * own.mean.mean, digits), p_value(own)))
 }
 
 /// A column: heading, and the cell of a model.
@@ -341,7 +341,7 @@ fn dropouts(config: &RunConfig) -> Vec<f32> {
 pub fn trainings(summary: &Summary, dataset: &str, method: &str) -> Option<Table> {
     let cell = |test: Option<Difference>, factor: f64, digits: usize| {
         test.map_or(NOTHING.into(), |own| {
-            let bound = |value: f64| signed(factor * value, digits);
+            let bound = |value: f64| plus_minus(factor * value, digits);
             let range = if own.mean.low.is_finite() {
                 format!(" ({} to {})", bound(own.mean.low), bound(own.mean.high))
             } else {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{plan::Stage, preset::JudgementPlan};
+use super::{preset::JudgementPlan, variant::Stage};
 use crate::{
     config::{PartialRunConfig, RunConfig},
     data::{Dataset, tail_length},

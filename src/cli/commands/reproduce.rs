@@ -15,14 +15,15 @@ use crate::{
     report::Table,
     study::{
         estimate::{Calibration, Estimate},
-        execute::{Watcher, execute},
-        judge::method_names,
+        execute::execute,
         plan::{Plan, PlanOptions, PlannedRun},
+        preset::method_names,
         report,
         result::ModelResult,
         shard::Shard,
         summary::Summary,
         tables,
+        watcher::Watcher,
     },
     train::Observer,
 };
