@@ -11,7 +11,6 @@ use crate::{
     config::{LayerBits, QuantizationConfig},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Gpu, Recording},
-    graph::ParameterLayout,
     integer::IntegerNetwork,
     layout::StepRecord,
     metrics::Classifier,
@@ -161,7 +160,6 @@ fn fitting<T>(gpu: &Gpu, batch_size: u32, mut build: impl FnMut(u32) -> Result<T
 fn filled(gpu: &Gpu, model: &Model, quantization: &QuantizationConfig, slots: u32) -> Result<Network> {
     let options = NetworkOptions { slots, ..NetworkOptions::default() };
     let network = Network::new(gpu, &model.config.network, quantization, options)?;
-    let layout = ParameterLayout::new(&model.config.network, quantization)?;
-    gpu.write(&network.parameters, 0, &layout.gather(&model.graph.layout, &model.parameters)?);
+    gpu.write(&network.parameters, 0, &network.graph.layout.gather(&model.graph.layout, &model.parameters)?);
     Ok(network)
 }

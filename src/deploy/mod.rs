@@ -21,5 +21,6 @@ pub use c_program::{CFinding, CProgram};
 pub use integer::{Encoding, IntegerPlan, IntegerStep, Margin, StepOperation, StepWeights, WeightedStep};
 pub use model::{DeployableLayer, DeployableModel, DeployableWeights, Operation};
 pub use packed::packed_file;
+pub(crate) use verification::first_highest;
 pub use verification::{Finding, LayerVerification, TOLERANCE, UNDECIDED, Verification};
 pub use weights::{LevelGrid, WeightLevels};

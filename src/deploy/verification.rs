@@ -157,7 +157,8 @@ fn worst(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::INFINITY } else { a.max(b) }
 }
 
-fn first_highest<T: Copy + PartialOrd>(logits: &[T]) -> usize {
+/// The class of the highest logit; the first of equal ones.
+pub(crate) fn first_highest<T: Copy + PartialOrd>(logits: &[T]) -> usize {
     (1..logits.len()).fold(0, |best, class| if logits[class] > logits[best] { class } else { best })
 }
 

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::{
     Activation, BatchNorm, Graph, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout, ParameterRole, Value, ValueId,
-    ValueQuantizer, Weights, Window, parameters::PARAMETER_LIMIT,
+    ValueQuantizer, Weights, Window,
+    parameters::{PARAMETER_LIMIT, learned_name},
 };
 use crate::{
     Error, Result,
@@ -147,14 +148,14 @@ impl Lowering<'_> {
         let bits = weights.map_or(LayerBits::FLOAT, |weights| weights.bits).activation;
         let quantization = self.quantization;
         let learned = (bits < 32).then(|| {
-            let (suffix, role) = match quantization.act_quant {
-                ActivationQuantizer::Pact => ("alpha", ParameterRole::Alpha),
+            let role = match quantization.act_quant {
+                ActivationQuantizer::Pact => ParameterRole::Alpha,
                 ActivationQuantizer::Lsq => {
-                    let highest = ActivationPlan::levels(quantization.pact, bits);
-                    ("step", ParameterRole::ActivationStep { highest })
+                    ParameterRole::ActivationStep { highest: ActivationPlan::levels(quantization.pact, bits) }
                 }
             };
-            self.declare(Section::Activations, format!("{name}.{suffix}"), vec![1], role, 1)
+            let name = learned_name(name, quantization.act_quant);
+            self.declare(Section::Activations, name, vec![1], role, 1)
         });
         Activation { bits, plan: ActivationPlan::RELU, learned }
     }

@@ -295,7 +295,7 @@ impl ParameterLayout {
 }
 
 /// What the activation called `name` learns where it is quantized by `quantizer`.
-fn learned_name(name: &str, quantizer: ActivationQuantizer) -> String {
+pub(super) fn learned_name(name: &str, quantizer: ActivationQuantizer) -> String {
     let suffix = match quantizer {
         ActivationQuantizer::Pact => "alpha",
         ActivationQuantizer::Lsq => "step",

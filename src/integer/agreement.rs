@@ -10,7 +10,7 @@ use super::IntegerNetwork;
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    deploy::{Encoding, IntegerStep, Margin, StepOperation, StepWeights},
+    deploy::{Encoding, IntegerStep, Margin, StepOperation, StepWeights, first_highest},
     gpu::{Gpu, Recording},
     layout::{StepRecord, padded, to_nchw},
     metrics::Classifier,
@@ -146,9 +146,8 @@ impl Agreement {
             let logits: Vec<f32> = gpu.read(network.logits(), 0, count).await?;
             let others: Vec<f32> = gpu.read(integer.logits(), 0, count).await?;
             for (logits, others) in logits.chunks_exact(stride).zip(others.chunks_exact(stride)) {
-                let first =
-                    |logits: &[f32]| (1..classes).fold(0, |best, class| if logits[class] > logits[best] { class } else { best });
-                agreement.predictions_different += u64::from(first(logits) != first(others));
+                agreement.predictions_different +=
+                    u64::from(first_highest(&logits[..classes]) != first_highest(&others[..classes]));
                 for (a, b) in logits[..classes].iter().zip(others) {
                     let difference = f64::from((a - b).abs());
                     agreement.largest_logit_difference = agreement.largest_logit_difference.max(difference);

@@ -6,7 +6,7 @@ use crate::{
     config::{PixelNormalization, Shape},
     data::Split,
     deploy::{
-        ActivationGrid, CProgram, DeployableActivation, DeployableModel, Finding, Operation, Verification,
+        ActivationGrid, CProgram, DeployableActivation, DeployableModel, Finding, Operation, Verification, first_highest,
         onnx::{Interpreter, OnnxInput, OnnxOptions, onnx_model},
     },
     gpu::{Gpu, Recording},
@@ -75,8 +75,7 @@ impl Reader {
             let is_own = |(found, own): (&crate::deploy::onnx::FollowedActivation, &&[i32])| found.levels == **own;
             findings.push(match compiled.next() {
                 Some(made) => {
-                    let best = (1..made.alone.len())
-                        .fold(0, |best, class| if made.alone[class] > made.alone[best] { class } else { best });
+                    let best = first_highest(&made.alone);
                     if made.class != best {
                         return Err(Error::Model(format!(
                             "the C header names class {} where class {best} has the highest score",

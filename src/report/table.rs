@@ -219,13 +219,23 @@ fn percent(fraction: f32) -> String {
 /// The difference of the percentages as printed, so that the row adds up.
 fn signed_points(ours: f32, paper: f32) -> String {
     let hundredths = |fraction: f32| (f64::from(fraction) * 10_000.0).round();
-    let points = (hundredths(ours) - hundredths(paper)) / 100.0;
-    let sign = match points {
-        p if p > 0.0 => "+",
-        p if p < 0.0 => "−",
-        _ => "±",
+    plus_minus((hundredths(ours) - hundredths(paper)) / 100.0, 2)
+}
+
+/// `value` with so many decimals and a typographic sign: `+`, `−`, and `±` for what rounds to 0.
+pub(crate) fn plus_minus(value: f64, digits: usize) -> String {
+    let text = format!("{:.digits$}", value.abs());
+    let sign = match text.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
+        true => "±",
+        false if value < 0.0 => "−",
+        false => "+",
     };
-    format!("{sign}{:.2}", points.abs())
+    format!("{sign}{text}")
+}
+
+/// `1 model`, `3 models`.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// `value` with so many decimals; what rounds to 0 has no sign.

@@ -17,7 +17,7 @@ use crate::{
     files::write_atomically,
     gpu::Gpu,
     judgement::{AccuracyDrop, DropCurve, Fill, Interval, RetrainingOptions, removed_shares, retrain, wilson, wilson_of_all},
-    report::{LineChart, Quantity, Series, Table},
+    report::{LineChart, Quantity, Series, Table, counted},
     saliency::{Method, MethodOptions},
     train::{EpochLine, Observer},
 };
@@ -62,7 +62,7 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
              uses; below random: by how many points it is below that of pixels removed in random order\n{}",
             result.table().to_text(None),
             args.fill.name(),
-            super::images(result.images as u64),
+            counted(result.images, "image"),
             100.0 * result.widest(),
             args.out.join("drop.png").display()
         )
@@ -332,7 +332,7 @@ impl DropResult {
                 "Pixels are removed in the order of the map, the most salient first, and filled with {}. The further a line falls below \
                  random order, the better its map names what the model uses.{retrained} Shaded: Wilson's 95 % intervals for {}{bands}.",
                 self.fill.described(),
-                super::images(self.images as u64)
+                counted(self.images, "image")
             ),
             x_label: "features removed, %".into(),
             y_label: "accuracy, %".into(),

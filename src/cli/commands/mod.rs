@@ -252,12 +252,6 @@ fn note_float_bulk(cost: &Cost, model: Option<&Path>, output: &Output) {
     }
 }
 
-/// `1 image`, `7 images`.
-fn images(count: impl Into<u64>) -> String {
-    let count = count.into();
-    format!("{count} image{}", if count == 1 { "" } else { "s" })
-}
-
 /// Models that are to be looked at side by side, but were trained on different images.
 fn different_images(one: &str, other: &str) -> Error {
     Error::Usage(format!("{one} and {other} were trained on different images; name the ones to use for both with --dataset"))
