@@ -27,7 +27,10 @@ struct Step {
 fn step() -> &'static Step {
     static STEP: OnceLock<Step> = OnceLock::new();
     STEP.get_or_init(|| {
-        let options = GpuOptions { adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(), ..GpuOptions::default() };
+        let options = GpuOptions {
+            adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(),
+            ..GpuOptions::default()
+        };
         let gpu = pollster::block_on(Gpu::new(&options)).unwrap_or_else(|error| panic!("{error}"));
         let dataset = data::load("mnist-mini", None).expect("built in");
         let config = bench::configuration(&dataset, batch_size()).expect("a configuration");
@@ -52,7 +55,11 @@ fn names() -> impl Iterator<Item = &'static str> {
 #[divan::bench(args = names(), sample_count = 9, sample_size = 1)]
 fn dispatch(bencher: divan::Bencher<'_, '_>, name: &str) {
     let Step { gpu, dispatches } = step();
-    let single = dispatches.iter().find(|(own, _)| own == name).map(|(_, single)| single).expect("one of the names");
+    let single = dispatches
+        .iter()
+        .find(|(own, _)| own == name)
+        .map(|(_, single)| single)
+        .expect("one of the names");
     let submit = || {
         single.submit(gpu).expect("submitted");
         gpu.wait().expect("done");

@@ -1,6 +1,7 @@
-// An activation on its own: output = activate(input), ReLU or PACT with fake quantization (common/activation.wgsl), elementwise
-// over ELEMENTS groups of 4 values an image. Where it follows a convolution or fully connected layer, their kernels apply it
-// instead. In integer inference it is `requantize` with one multiplier and offset.
+// An activation on its own: output = activate(input), ReLU or PACT with fake quantization
+// (common/activation.wgsl), elementwise over ELEMENTS groups of 4 values an image. Where it follows
+// a convolution or fully connected layer, their kernels apply it instead. In integer inference it
+// is `requantize` with one multiplier and offset.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;

@@ -1,6 +1,7 @@
-// Backward pass of an activation, in place: gradient[e] ← activation'(state[e]) · gradient[e], over ELEMENTS groups of 4 values
-// an image, and ∂L/∂α = Σ ∂y/∂α · gradient of PACT (∂L/∂s of LSQ), one partial sum a workgroup. `state` is the activation's input
-// x for PACT, its output for ReLU. An invocation takes ITEMS groups of 4 elements.
+// Backward pass of an activation, in place: gradient[e] ← activation'(state[e]) · gradient[e], over
+// ELEMENTS groups of 4 values an image, and ∂L/∂α = Σ ∂y/∂α · gradient of PACT (∂L/∂s of LSQ), one
+// partial sum a workgroup. `state` is the activation's input x for PACT, its output for ReLU. An
+// invocation takes ITEMS groups of 4 elements.
 
 import constants::{ITEMS, WORKGROUP};
 import package::common::grid::linear_workgroup;

@@ -1,7 +1,8 @@
-// Evaluation: predictions[position + i] = (cross entropy, predicted class as a number, its probability, the label's probability)
-// of image i.
+// Evaluation: predictions[position + i] = (cross entropy, predicted class as a number, its
+// probability, the label's probability) of image i.
 //
-// The predicted class is the first of the highest logits. Rows of logits have CLASS_STRIDE floats. One invocation an image.
+// The predicted class is the first of the highest logits. Rows of logits have CLASS_STRIDE floats.
+// One invocation an image.
 
 import constants::LANES;
 import package::common::images::Images;

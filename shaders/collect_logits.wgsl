@@ -1,5 +1,5 @@
-// The logits of a chunk's images, [slot, class], at the images' places in the set, and the classes they predict: the first of the
-// highest. Rows have CLASS_STRIDE floats. One invocation an image.
+// The logits of a chunk's images, [slot, class], at the images' places in the set, and the classes
+// they predict: the first of the highest. Rows have CLASS_STRIDE floats. One invocation an image.
 
 import constants::LANES;
 import package::common::step::Step;

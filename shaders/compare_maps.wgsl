@@ -1,11 +1,12 @@
-// How alike two maps of every image are: similarity[image] = (Pearson correlation, cosine, ‖b − a‖₂ / ‖a‖₂, a · b) over VALUES
-// values an image.
+// How alike two maps of every image are: similarity[image] = (Pearson correlation, cosine, ‖b − a‖₂
+// / ‖a‖₂, a · b) over VALUES values an image.
 //
-// Where a map is constant the correlation is not defined, and where it is zero neither is the cosine: two such maps are alike
-// (1), one beside another is not (0). A zero a is divided by 1, as Captum does. Of ranks, the Pearson correlation is Spearman's.
-// Means are subtracted before products are summed. With u and v of length 1, S = ‖u + v‖² and D = ‖u − v‖², the correlation is
-// (S − D) / (S + D): exactly 1 for equal maps, never outside −1..1, and to second order free of the errors of the two lengths.
-// One workgroup an image.
+// Where a map is constant the correlation is not defined, and where it is zero neither is the
+// cosine: two such maps are alike (1), one beside another is not (0). A zero a is divided by 1, as
+// Captum does. Of ranks, the Pearson correlation is Spearman's. Means are subtracted before
+// products are summed. With u and v of length 1, S = ‖u + v‖² and D = ‖u − v‖², the correlation is
+// (S − D) / (S + D): exactly 1 for equal maps, never outside −1..1, and to second order free of the
+// errors of the two lengths. One workgroup an image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;
@@ -23,7 +24,8 @@ fn inverse_lengths(squares: vec2f) -> vec2f {
     return select(1.0 / sqrt(squares), vec2f(), squares == vec2f());
 }
 
-// The correlation from S and D, where neither map is zero; `squares` are those of the maps before they were scaled.
+// The correlation from S and D, where neither map is zero; `squares` are those of the maps before
+// they were scaled.
 fn correlation(sum: f32, difference: f32, squares: vec2f) -> f32 {
     if (squares.x == 0.0 || squares.y == 0.0) { return select(0.0, 1.0, squares.x == squares.y); }
     let whole = sum + difference;

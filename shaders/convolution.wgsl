@@ -1,27 +1,31 @@
-// 2-D convolution (cross-correlation) for software drivers, forward with bias and activation (torch.nn.Conv2d followed by ReLU or
-// PACT):
+// 2-D convolution (cross-correlation) for software drivers, forward with bias and activation
+// (torch.nn.Conv2d followed by ReLU or PACT):
 //   x[n, y, x, o] = bias[o] + Σ_{ky, i, kx} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
 //     output = activate(x),
-// and, with mirrored taps, padding K − 1 − P, stride 1, and neither bias nor activation, the gradient with respect to its input
-// (torch.nn.grad.conv2d_input): there `input` is the output's gradient with SPACING − 1 zeros between its pixels, SPACING the
-// stride.
+// and, with mirrored taps, padding K − 1 − P, stride 1, and neither bias nor activation, the
+// gradient with respect to its input (torch.nn.grad.conv2d_input): there `input` is the output's
+// gradient with SPACING − 1 zeros between its pixels, SPACING the stride.
 //
-// A max-pool of 2 × 2 windows behind the layer can be part of both. Forward, `pooled_output` keeps of every window the first of
-// the largest activated values, the x it came from, and its position in `choice`, as `max_pool` does. Backward, `pooled_input`
-// reads the gradient of the windows and takes each for the pixel that was chosen, the others being 0, as `max_pool_gradient`
-// does. OUT_HEIGHT and OUT_WIDTH, and IN_HEIGHT and IN_WIDTH, count windows then; ROWS of the output and all COLUMNS are even.
+// A max-pool of 2 × 2 windows behind the layer can be part of both. Forward, `pooled_output` keeps
+// of every window the first of the largest activated values, the x it came from, and its position
+// in `choice`, as `max_pool` does. Backward, `pooled_input` reads the gradient of the windows and
+// takes each for the pixel that was chosen, the others being 0, as `max_pool_gradient` does.
+// OUT_HEIGHT and OUT_WIDTH, and IN_HEIGHT and IN_WIDTH, count windows then; ROWS of the output and
+// all COLUMNS are even.
 //
-// Activations are [image, row, column, channel / 4] vec4f, channels padded with zeros to a multiple of 4. Weights are a slice of
-// the output channels as `slice_weights` lays them out: in a uniform buffer where they fit, because those are loaded without a
-// loop over the lanes. With `subgroups` of LANES invocations each loads its share of a row of taps, and all get it from there.
+// Activations are [image, row, column, channel / 4] vec4f, channels padded with zeros to a multiple
+// of 4. Weights are a slice of the output channels as `slice_weights` lays them out: in a uniform
+// buffer where they fit, because those are loaded without a loop over the lanes. With `subgroups`
+// of LANES invocations each loads its share of a row of taps, and all get it from there.
 //
-// One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers; invocations of a workgroup differ
-// in their pixels. The order of additions is the same for every output: equal windows give equal bits, which max-pooling relies
-// on. In integer inference the sums are of integers, exact below 2^24, and `requantize` takes the place of bias and activation.
-// With `paired`, for sums below 2^15, an invocation takes two images at once: a + 2^16·b of their inputs a and b gives Σ w·a +
-// 2^16·Σ w·b by one multiplication of integers modulo 2^32.
-// STRIDE or SPACING is 1, ROWS is 1 where STRIDE is not, and COLUMNS is a multiple of SPACING: which taps meet a pixel is known
-// when linked.
+// One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers;
+// invocations of a workgroup differ in their pixels. The order of additions is the same for every
+// output: equal windows give equal bits, which max-pooling relies on. In integer inference the sums
+// are of integers, exact below 2^24, and `requantize` takes the place of bias and activation. With
+// `paired`, for sums below 2^15, an invocation takes two images at once: a + 2^16·b of their inputs
+// a and b gives Σ w·a + 2^16·Σ w·b by one multiplication of integers modulo 2^32. STRIDE or SPACING
+// is 1, ROWS is 1 where STRIDE is not, and COLUMNS is a multiple of SPACING: which taps meet a
+// pixel is known when linked.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL, STRIDE, SPACING, PADDING, DEPTH, LANES, WEIGHTS};
 import package::common::grid::linear_workgroup;

@@ -1,17 +1,20 @@
-// 2-D convolution of quantized inputs by quantized weights, with bias and activation, as one product of cooperative matrices, for
-// GPUs that have them: the sum of `convolution_tiled`,
+// 2-D convolution of quantized inputs by quantized weights, with bias and activation, as one
+// product of cooperative matrices, for GPUs that have them: the sum of `convolution_tiled`,
 //   x[n, y, x, o] = bias[o] + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
 //     output = activate(x),
 // over the same layouts, with factors in f16 and sums in f32.
 //
-// The factors are integer levels, and the sum is scaled at the end by the input's step times the channel's (`weight_unit`).
-// Integers up to 2048 are exact in f16 and sums up to 2^24 in f32. nn/choices.rs takes this kernel only where no sum can be
-// larger: the product itself has no rounding at all then, whatever the order of additions. (At 8 bits each that is up to 258
-// products a sum, 255 · 255 · 258 < 2^24.) A fully connected layer is the convolution of 1 × 1 pixels by one tap.
+// The factors are integer levels, and the sum is scaled at the end by the input's step times the
+// channel's (`weight_unit`). Integers up to 2048 are exact in f16 and sums up to 2^24 in f32.
+// nn/choices.rs takes this kernel only where no sum can be larger: the product itself has no
+// rounding at all then, whatever the order of additions. (At 8 bits each that is up to 258 products
+// a sum, 255 · 255 · 258 < 2^24.) A fully connected layer is the convolution of 1 × 1 pixels by one
+// tap.
 //
-// A workgroup is one subgroup and makes ROWS × COLUMNS matrices of SIDE × SIDE. It passes slabs of DEEP groups of the inner
-// dimension, [row, DEEP] windows and [4·DEEP, column] weights, through workgroup memory, and its sums, a matrix at a time, to the
-// lanes that finish them. The order of additions is the device's, but the same for every matrix of a dispatch.
+// A workgroup is one subgroup and makes ROWS × COLUMNS matrices of SIDE × SIDE. It passes slabs of
+// DEEP groups of the inner dimension, [row, DEEP] windows and [4·DEEP, column] weights, through
+// workgroup memory, and its sums, a matrix at a time, to the lanes that finish them. The order of
+// additions is the device's, but the same for every matrix of a dispatch.
 
 import constants::{LANES, SIDE, ROWS, COLUMNS, DEEP};
 import package::common::grid::linear_workgroup;

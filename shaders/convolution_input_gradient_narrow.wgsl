@@ -1,9 +1,11 @@
-// Gradient of a 2-D convolution with respect to an input of at most 4 channels (an image): the convolution of the output's
-// gradient with the mirrored weights. `convolution` with lanes for output channels would leave all lanes but one without work.
+// Gradient of a 2-D convolution with respect to an input of at most 4 channels (an image): the
+// convolution of the output's gradient with the mirrored weights. `convolution` with lanes for
+// output channels would leave all lanes but one without work.
 //
-// Gradients are [image, row, column, channel / 4] vec4f. Weights are the forward layout of `prepare_weights`, [ky, kx, in channel
-// (padded), out channel / 4] vec4f. Invocations of a workgroup differ in their row: weights are loaded once for all. One
-// invocation keeps COLUMNS pixels of a row in registers; COLUMNS is a multiple of STRIDE.
+// Gradients are [image, row, column, channel / 4] vec4f. Weights are the forward layout of
+// `prepare_weights`, [ky, kx, in channel (padded), out channel / 4] vec4f. Invocations of a
+// workgroup differ in their row: weights are loaded once for all. One invocation keeps COLUMNS
+// pixels of a row in registers; COLUMNS is a multiple of STRIDE.
 
 import constants::{COLUMNS, KERNEL, STRIDE, PADDING, CHANNELS, LANES};
 import package::common::images::Images;
@@ -21,7 +23,8 @@ override OUT_GROUPS: u32;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> input_gradient: array<Input>;
 
-// Output column of input column c under tap kx, from the strip's first: (c + PADDING + KERNEL·STRIDE − kx) / STRIDE − KERNEL.
+// Output column of input column c under tap kx, from the strip's first: (c + PADDING +
+// KERNEL·STRIDE − kx) / STRIDE − KERNEL.
 const LOW = (PADDING + KERNEL * STRIDE - KERNEL + 1u) / STRIDE;
 const SPAN = (COLUMNS - 1u + PADDING + KERNEL * STRIDE) / STRIDE - LOW + 1u;
 

@@ -1,17 +1,21 @@
-// 2-D convolution with bias and activation as one matrix product, for GPUs: the sum of `convolution` over the same layouts,
+// 2-D convolution with bias and activation as one matrix product, for GPUs: the sum of
+// `convolution` over the same layouts,
 //   x[n, y, x, o] = bias[o] + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
 //     output = activate(x).
-// Rows of the product are the pixels of all images, columns the output channels, and the inner dimension is (ky, kx, i); the
-// matrix of windows ("im2col") is never stored. A fully connected layer is the convolution of 1 × 1 pixels by one tap. The
-// gradient with respect to the input is the same sum with stride 1 over the output's gradient, its pixels SPACING = S apart and
-// zeros between them, with MIRRORED taps, padding KERNEL − 1 − P, the backward weights, and neither bias nor activation. In
-// integer inference `requantize` takes the place of both.
+// Rows of the product are the pixels of all images, columns the output channels, and the inner
+// dimension is (ky, kx, i); the matrix of windows ("im2col") is never stored. A fully connected
+// layer is the convolution of 1 × 1 pixels by one tap. The gradient with respect to the input is
+// the same sum with stride 1 over the output's gradient, its pixels SPACING = S apart and zeros
+// between them, with MIRRORED taps, padding KERNEL − 1 − P, the backward weights, and neither bias
+// nor activation. In integer inference `requantize` takes the place of both.
 //
-// A workgroup makes ROW_LANES·ROWS rows × COLUMN_LANES groups of 4 columns. It passes slabs of DEEP groups of the inner dimension
-// through workgroup memory: windows [row, DEEP] (one group more a row, so that rows start in different banks) and weights
-// [4·DEEP, column]. An invocation keeps ROWS × 4 outputs in registers; its rows are ROW_LANES apart and neighbours have
-// neighbouring columns. SLICES sets of invocations share a slab where there are few outputs, and are added in order. The order of
-// additions is the same for every output: equal windows give equal bits, which max-pooling relies on.
+// A workgroup makes ROW_LANES·ROWS rows × COLUMN_LANES groups of 4 columns. It passes slabs of DEEP
+// groups of the inner dimension through workgroup memory: windows [row, DEEP] (one group more a
+// row, so that rows start in different banks) and weights [4·DEEP, column]. An invocation keeps
+// ROWS × 4 outputs in registers; its rows are ROW_LANES apart and neighbours have neighbouring
+// columns. SLICES sets of invocations share a slab where there are few outputs, and are added in
+// order. The order of additions is the same for every output: equal windows give equal bits, which
+// max-pooling relies on.
 
 import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, SLICES, DEPTH};
 import package::common::grid::linear_workgroup;

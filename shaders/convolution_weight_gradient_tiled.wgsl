@@ -1,14 +1,15 @@
-// Gradient of a 2-D convolution with respect to its weights and bias as one matrix product, for GPUs, first of two stages: the
-// sums of `convolution_weight_gradient`, in the same layout of parts, dealt to parts in the same way:
+// Gradient of a 2-D convolution with respect to its weights and bias as one matrix product, for
+// GPUs, first of two stages: the sums of `convolution_weight_gradient`, in the same layout of
+// parts, dealt to parts in the same way:
 //   weight_gradient[ky, kx, i, o] = Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
 //   bias_gradient[o] = Σ_{n, y, x} output_gradient[n, y, x, o].
-// Rows of the product are (ky, kx, i) and, behind them, a row of ones that makes the bias's gradient; columns are output
-// channels; the inner dimension is the pixels of the part's images. A fully connected layer is the convolution of 1 × 1 pixels by
-// one tap.
+// Rows of the product are (ky, kx, i) and, behind them, a row of ones that makes the bias's
+// gradient; columns are output channels; the inner dimension is the pixels of the part's images. A
+// fully connected layer is the convolution of 1 × 1 pixels by one tap.
 //
-// A workgroup makes ROW_LANES·ROWS groups of 4 rows × COLUMN_LANES groups of 4 columns. It passes slabs of DEEP pixels through
-// workgroup memory; an invocation keeps ROWS groups of rows × 4 outputs in registers. DEPTH is the number of real channels of a
-// group.
+// A workgroup makes ROW_LANES·ROWS groups of 4 rows × COLUMN_LANES groups of 4 columns. It passes
+// slabs of DEEP pixels through workgroup memory; an invocation keeps ROWS groups of rows × 4
+// outputs in registers. DEPTH is the number of real channels of a group.
 
 import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, DEPTH};
 import package::common::images::Images;

@@ -1,9 +1,10 @@
 // Gradient of a fully connected layer with respect to its weights and bias, first of two stages:
 //   weight_gradient[i, o] = Σ_n input[n, i] · output_gradient[n, o],  bias_gradient[o] = Σ_n output_gradient[n, o].
 //
-// Vectors are [image, feature / 4] vec4f. Image n goes to part n mod PARTS; a part is [in feature (padded), out feature / 4]
-// vec4f followed by the bias's [out feature / 4], and `reduce_weight_gradient` adds the parts in order.
-// One invocation keeps FEATURES groups of 4 inputs × GROUPS groups of 4 outputs in registers.
+// Vectors are [image, feature / 4] vec4f. Image n goes to part n mod PARTS; a part is [in feature
+// (padded), out feature / 4] vec4f followed by the bias's [out feature / 4], and
+// `reduce_weight_gradient` adds the parts in order. One invocation keeps FEATURES groups of 4
+// inputs × GROUPS groups of 4 outputs in registers.
 
 import constants::{FEATURES, GROUPS, LANES};
 import package::common::images::Images;

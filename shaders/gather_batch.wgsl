@@ -1,10 +1,11 @@
-// Collects a part of a batch from the data set: order, augmentation, normalisation (p/255 − MEAN)/DEVIATION, or the bytes as they
-// are.
+// Collects a part of a batch from the data set: order, augmentation, normalisation (p/255 −
+// MEAN)/DEVIATION, or the bytes as they are.
 //
-// The data set is bytes [image, channel, row, column], four a word; the batch is [image, row, column, channel / 4] vec4.
-// Image i of the part is number `order(position + i)` of the data set: the epoch's permutation, or file order.
-// Augmentation draws one mirroring and one shift an image, keyed by step and place in the epoch: how a batch is cut into parts
-// does not matter. Pixels shifted in from outside are byte 0. Labels are written for the clean and for the masked half.
+// The data set is bytes [image, channel, row, column], four a word; the batch is [image, row,
+// column, channel / 4] vec4. Image i of the part is number `order(position + i)` of the data set:
+// the epoch's permutation, or file order. Augmentation draws one mirroring and one shift an image,
+// keyed by step and place in the epoch: how a batch is cut into parts does not matter. Pixels
+// shifted in from outside are byte 0. Labels are written for the clean and for the masked half.
 
 import constants::{LANES, STRIP};
 import package::common::step::Step;

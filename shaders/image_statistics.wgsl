@@ -1,6 +1,8 @@
-// Smallest, largest and mean value of every image, over all its pixels and channels: statistics[image] = (min, max, mean, 0).
+// Smallest, largest and mean value of every image, over all its pixels and channels:
+// statistics[image] = (min, max, mean, 0).
 //
-// One workgroup an image; every invocation takes each WORKGROUP-th element, then `workgroup_max` and `workgroup_sum` join them.
+// One workgroup an image; every invocation takes each WORKGROUP-th element, then `workgroup_max`
+// and `workgroup_sum` join them.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

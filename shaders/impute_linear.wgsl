@@ -1,12 +1,13 @@
-// Noisy linear imputation (ROAD: Rong et al. 2022) of masked pixels, in the masked half of a batch: every masked pixel becomes
-// the weighted mean of its eight neighbours (1/6 beside, 1/12 across; those outside the image do not count), all of them at once,
-// plus N(0, NOISE²).
+// Noisy linear imputation (ROAD: Rong et al. 2022) of masked pixels, in the masked half of a batch:
+// every masked pixel becomes the weighted mean of its eight neighbours (1/6 beside, 1/12 across;
+// those outside the image do not count), all of them at once, plus N(0, NOISE²).
 //
-// That is a symmetric, positive definite system: conjugate gradients, one workgroup an image and group of channels, for the four
-// channels side by side. Row i of the system is Σ_j w_ij (v_i − v_j) = 0 over all neighbours j, so the residual of an image, and
-// the matrix times a search direction that is 0 at known pixels, are the same stencil. The masked pixels hold the first guess
-// (the image's mean; it stays where everything is masked). `workspace` is [image, 3, element]: residual, direction, matrix ·
-// direction.
+// That is a symmetric, positive definite system: conjugate gradients, one workgroup an image and
+// group of channels, for the four channels side by side. Row i of the system is Σ_j w_ij (v_i −
+// v_j) = 0 over all neighbours j, so the residual of an image, and the matrix times a search
+// direction that is 0 at known pixels, are the same stencil. The masked pixels hold the first guess
+// (the image's mean; it stays where everything is masked). `workspace` is [image, 3, element]:
+// residual, direction, matrix · direction.
 
 import constants::WORKGROUP;
 import package::common::images::Images;
@@ -33,8 +34,8 @@ fn value_at(at: u32, of_pixels: bool) -> vec4f {
     return workspace[at];
 }
 
-// Σ w·(v_j − v_i) over the neighbours j of pixel i in the image (`of_pixels`) or the vector of the workspace that starts at
-// `base`.
+// Σ w·(v_j − v_i) over the neighbours j of pixel i in the image (`of_pixels`) or the vector of the
+// workspace that starts at `base`.
 fn stencil(base: u32, pixel: u32, group: u32, of_pixels: bool) -> vec4f {
     let groups = (CHANNELS + 3u) / 4u;
     let y = pixel / WIDTH;

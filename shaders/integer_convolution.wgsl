@@ -1,15 +1,17 @@
-// Convolution of integers, forward: sums of products of bytes in 32 bits, exact, and what `requantize` makes of them
-// (deploy::IntegerPlan):
+// Convolution of integers, forward: sums of products of bytes in 32 bits, exact, and what
+// `requantize` makes of them (deploy::IntegerPlan):
 //   sum[n, y, x, o] = Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],  0 outside the image.
-// A fully connected layer is the convolution of 1 × 1 pixels by one tap. Four channels are one word.
-// Input is [image, row, column, channel / 4], weights [ky, kx, channel / 4, out channel / 4] vec4u.
+// A fully connected layer is the convolution of 1 × 1 pixels by one tap. Four channels are one
+// word. Input is [image, row, column, channel / 4], weights [ky, kx, channel / 4, out channel / 4]
+// vec4u.
 //
-// Products are of signed bytes. Unsigned inputs have their top bit flipped: a = a' + 128, so that Σ w·a = Σ w·a' + 128·Σ w, and
-// what does not depend on the image is in `start`. WIDE weights, −255 … 255, are w = SPACING·c + factor[o] with signed bytes c:
+// Products are of signed bytes. Unsigned inputs have their top bit flipped: a = a' + 128, so that Σ
+// w·a = Σ w·a' + 128·Σ w, and what does not depend on the image is in `start`. WIDE weights, −255 …
+// 255, are w = SPACING·c + factor[o] with signed bytes c:
 //   Σ w·a = SPACING·Σ c·a' + factor[o]·Σ a' + start[o],  where Σ a' is one more sum a row.
 //
-// Tiles as in `convolution_tiled`: ROW_LANES·ROWS pixels × COLUMN_LANES groups of 4 output channels a workgroup, slabs of DEEP
-// words through workgroup memory, SLICES sets of invocations a slab.
+// Tiles as in `convolution_tiled`: ROW_LANES·ROWS pixels × COLUMN_LANES groups of 4 output channels
+// a workgroup, slabs of DEEP words through workgroup memory, SLICES sets of invocations a slab.
 
 import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, SLICES};
 import package::common::grid::linear_workgroup;

@@ -1,11 +1,12 @@
-// Decides whether a step's update is made: not if its loss, a gradient, or what the update would leave behind is NaN or infinite,
-// nor if the mean cross entropy is above EXPLODED (infinities inside can end in a ReLU and leave a finite loss). What to do then
-// is the POLICY: 0, no update is made from this step on, until the host has looked at it; 1, this step's is not made; 2,
-// likewise, and the learning rate is halved for those that follow.
+// Decides whether a step's update is made: not if its loss, a gradient, or what the update would
+// leave behind is NaN or infinite, nor if the mean cross entropy is above EXPLODED (infinities
+// inside can end in a ReLU and leave a finite loss). What to do then is the POLICY: 0, no update is
+// made from this step on, until the host has looked at it; 1, this step's is not made; 2, likewise,
+// and the learning rate is halved for those that follow.
 //
-// verdicts[log_slot] = (cause, index): cause 0 nothing, 1 loss, 2 exploded, 3 gradient, 4 update, 5 a step after the end; the
-// index is that of the first bad gradient or update in the flat array of parameters, NONE else. `health` is ready for the next
-// step's probe then.
+// verdicts[log_slot] = (cause, index): cause 0 nothing, 1 loss, 2 exploded, 3 gradient, 4 update, 5
+// a step after the end; the index is that of the first bad gradient or update in the flat array of
+// parameters, NONE else. `health` is ready for the next step's probe then.
 //
 // Runs once a step, after the probe and before the optimiser; one invocation.
 

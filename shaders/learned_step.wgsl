@@ -1,6 +1,7 @@
-// The constants of `lsq`, per output channel (common/quantizer.wgsl): the learned step of the channel (PER_CHANNEL) or of the
-// whole tensor, which stand in the parameters from STEP_INDEX on, and the ends −Q_n = −(LEVELS + 1)/2 and Q_p = (LEVELS − 1)/2 of
-// the levels. Esser et al. 2020. One invocation a channel.
+// The constants of `lsq`, per output channel (common/quantizer.wgsl): the learned step of the
+// channel (PER_CHANNEL) or of the whole tensor, which stand in the parameters from STEP_INDEX on,
+// and the ends −Q_n = −(LEVELS + 1)/2 and Q_p = (LEVELS − 1)/2 of the levels. Esser et al. 2020.
+// One invocation a channel.
 
 override OUT_CHANNELS: u32;
 override PER_CHANNEL: u32;

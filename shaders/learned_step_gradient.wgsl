@@ -1,7 +1,7 @@
-// Gradient of LSQ's step (Esser et al. 2020): ∂L/∂s = SCALE · Σ_w ∂L/∂ŵ · ∂ŵ/∂s over the ELEMENTS weights of a step, a channel's
-// or the whole tensor's, with SCALE = 1/√(ELEMENTS · Q_p). `terms` are the summands, in PyTorch's order [out, in, tap], from
-// `reduce_weight_gradient`. Set by the first part of a batch, added to by later ones; summed in a fixed order. One workgroup a
-// step.
+// Gradient of LSQ's step (Esser et al. 2020): ∂L/∂s = SCALE · Σ_w ∂L/∂ŵ · ∂ŵ/∂s over the ELEMENTS
+// weights of a step, a channel's or the whole tensor's, with SCALE = 1/√(ELEMENTS · Q_p). `terms`
+// are the summands, in PyTorch's order [out, in, tap], from `reduce_weight_gradient`. Set by the
+// first part of a batch, added to by later ones; summed in a fixed order. One workgroup a step.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

@@ -1,8 +1,9 @@
 // How concentrated the map of every image is: clarity[image] = (Gini coefficient, entropy, 0, 0).
 //
-// Gini (sparseness; Hurley and Rickard 2009, Chalasani et al. 2020): a = |φ| + 1e-7 ascending, Σ(2i − n − 1)·a_i / (n·Σa_i); i
-// comes as `ranks` of |φ|, which gives equal values the same sum. Entropy (complexity; Bhatt et al. 2020): −Σ p·ln(p + 1e-12), p
-// = |φ| / Σ|φ|; 0 for a map of zeros. One workgroup an image.
+// Gini (sparseness; Hurley and Rickard 2009, Chalasani et al. 2020): a = |φ| + 1e-7 ascending, Σ(2i
+// − n − 1)·a_i / (n·Σa_i); i comes as `ranks` of |φ|, which gives equal values the same sum.
+// Entropy (complexity; Bhatt et al. 2020): −Σ p·ln(p + 1e-12), p = |φ| / Σ|φ|; 0 for a map of
+// zeros. One workgroup an image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

@@ -1,11 +1,13 @@
-// Product of a batch of vectors with a matrix, with bias and activation: the fully connected layer (torch.nn.Linear followed by
-// ReLU or PACT) forward, and, with the other weight layout and neither bias nor activation, its input gradient:
+// Product of a batch of vectors with a matrix, with bias and activation: the fully connected layer
+// (torch.nn.Linear followed by ReLU or PACT) forward, and, with the other weight layout and neither
+// bias nor activation, its input gradient:
 //   x[n, o] = bias[o] + Σ_i input[n, i] · weight[i, o],  output = activate(x);
 // in integer inference `requantize` takes the place of both.
 //
-// Vectors are [image, feature / 4] vec4f, weights [in feature (padded), out feature / 4] vec4f as `prepare_weights` lays them
-// out. One invocation keeps IMAGES × GROUPS groups of 4 outputs in registers; invocations of a workgroup differ in their outputs
-// only. All need the same vectors: with `subgroups` of LANES invocations each loads its share.
+// Vectors are [image, feature / 4] vec4f, weights [in feature (padded), out feature / 4] vec4f as
+// `prepare_weights` lays them out. One invocation keeps IMAGES × GROUPS groups of 4 outputs in
+// registers; invocations of a workgroup differ in their outputs only. All need the same vectors:
+// with `subgroups` of LANES invocations each loads its share.
 
 import constants::{IMAGES, GROUPS, LANES};
 import package::common::images::Images;

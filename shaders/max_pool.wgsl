@@ -1,6 +1,7 @@
-// Max-pooling over KERNEL × KERNEL windows with stride STRIDE, no padding (torch.nn.MaxPool2d); ties go to the first element in
-// row-major order. Values are [image, row, column, channel / 4] vec4f. `choice` keeps, for each output, the position ky · KERNEL
-// + kx of its maximum: one byte a channel, so KERNEL ≤ 15; integer inference has no use for it. One invocation a group of 4
+// Max-pooling over KERNEL × KERNEL windows with stride STRIDE, no padding (torch.nn.MaxPool2d);
+// ties go to the first element in row-major order. Values are [image, row, column, channel / 4]
+// vec4f. `choice` keeps, for each output, the position ky · KERNEL + kx of its maximum: one byte a
+// channel, so KERNEL ≤ 15; integer inference has no use for it. One invocation a group of 4
 // outputs.
 
 import package::common::grid::linear_workgroup;

@@ -1,8 +1,10 @@
-// Gradient of max-pooling with respect to its input, times the derivative of the activation in front of it:
+// Gradient of max-pooling with respect to its input, times the derivative of the activation in
+// front of it:
 //   input_gradient[e] = activation'(state[e]) · Σ_{windows whose maximum e is} output_gradient[window],
-// and ∂L/∂α = Σ ∂y/∂α · (that sum) of PACT (∂L/∂s of LSQ), one partial sum a workgroup. ACTIVATION 0 is max-pooling alone.
-// `choice` is what `max_pool` kept; `state` is the activation's input x for PACT, its output for ReLU. Layouts as there.
-// An invocation takes ITEMS groups of 4 elements. WINDOWS = ceil(KERNEL / STRIDE) windows overlap along each axis.
+// and ∂L/∂α = Σ ∂y/∂α · (that sum) of PACT (∂L/∂s of LSQ), one partial sum a workgroup. ACTIVATION
+// 0 is max-pooling alone. `choice` is what `max_pool` kept; `state` is the activation's input x for
+// PACT, its output for ReLU. Layouts as there. An invocation takes ITEMS groups of 4 elements.
+// WINDOWS = ceil(KERNEL / STRIDE) windows overlap along each axis.
 
 import constants::{ITEMS, WINDOWS, WORKGROUP};
 import package::common::grid::linear_workgroup;
@@ -31,8 +33,8 @@ override ACTIVATION: u32;
 @if(pact) @group(0) @binding(5) var<storage, read> parameters: array<f32>;
 @if(pact) @group(0) @binding(6) var<storage, read_write> partial_sums: array<f32>;
 
-// Σ of the gradients of the windows that chose element (row, column): the last window that starts at or above it, and WINDOWS − 1
-// before.
+// Σ of the gradients of the windows that chose element (row, column): the last window that starts
+// at or above it, and WINDOWS − 1 before.
 fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
     var sum = vec4f();
     @unroll for (var wy = 0u; wy < WINDOWS; wy++) {

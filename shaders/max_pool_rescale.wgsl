@@ -1,8 +1,9 @@
-// DeepLIFT's rule at a max-pool: what a window's outputs y of the image and r of its baseline differ by goes to the maximum of
-// the larger,
+// DeepLIFT's rule at a max-pool: what a window's outputs y of the image and r of its baseline
+// differ by goes to the maximum of the larger,
 //   input_multiplier[e] = Σ_{windows whose larger output e gave} multiplier[window] · (y − r) / Δx[e],
-// where |Δx[e]| < 1e-10 the plain gradient of max-pooling (Captum's rule; windows that overlap add up). Layouts as in `max_pool`;
-// baselines are behind the images, in the same order. One invocation a group of 4 inputs; WINDOWS = ceil(KERNEL / STRIDE).
+// where |Δx[e]| < 1e-10 the plain gradient of max-pooling (Captum's rule; windows that overlap add
+// up). Layouts as in `max_pool`; baselines are behind the images, in the same order. One invocation
+// a group of 4 inputs; WINDOWS = ceil(KERNEL / STRIDE).
 
 import constants::WINDOWS;
 import package::common::grid::linear_workgroup;

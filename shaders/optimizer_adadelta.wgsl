@@ -1,5 +1,5 @@
-// Adadelta with torch.optim.Adadelta's semantics: g += decay · θ; s = ρs + (1 − ρ)g²; Δ = √(a + ε) / √(s + ε) · g; a = ρa + (1 −
-// ρ)Δ²; θ −= rate · Δ.
+// Adadelta with torch.optim.Adadelta's semantics: g += decay · θ; s = ρs + (1 − ρ)g²; Δ = √(a + ε)
+// / √(s + ε) · g; a = ρa + (1 − ρ)Δ²; θ −= rate · Δ.
 //
 // Parameters, pipeline constants, `probe` and dispatch: common/optimizer.wgsl.
 

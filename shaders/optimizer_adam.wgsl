@@ -1,5 +1,6 @@
-// Adam (torch.optim.Adam) and, with DECOUPLED, AdamW: g += decay · θ, or for AdamW's weights θ *= 1 − rate · decay; m = β₁m + (1
-// − β₁)g; v = β₂v + (1 − β₂)g²; θ −= rate/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε). The corrections 1 − βᵗ are the step's.
+// Adam (torch.optim.Adam) and, with DECOUPLED, AdamW: g += decay · θ, or for AdamW's weights θ *= 1
+// − rate · decay; m = β₁m + (1 − β₁)g; v = β₂v + (1 − β₂)g²; θ −= rate/(1 − β₁ᵗ) · m / (√v / √(1 −
+// β₂ᵗ) + ε). The corrections 1 − βᵗ are the step's.
 //
 // Parameters, pipeline constants, `probe` and dispatch: common/optimizer.wgsl.
 

@@ -1,6 +1,6 @@
-// Stochastic gradient descent with torch.optim.SGD's semantics: g += decay · θ; b = μ·b + g; θ −= rate · d, where d is g
-// (MOMENTUM 0), b (1) or g + μ·b (2, Nesterov's form). The momentum μ is the step's; b starts at 0. Without momentum b is not
-// touched.
+// Stochastic gradient descent with torch.optim.SGD's semantics: g += decay · θ; b = μ·b + g; θ −=
+// rate · d, where d is g (MOMENTUM 0), b (1) or g + μ·b (2, Nesterov's form). The momentum μ is the
+// step's; b starts at 0. Without momentum b is not touched.
 //
 // Parameters, pipeline constants, `probe` and dispatch: common/optimizer.wgsl.
 

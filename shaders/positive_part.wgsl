@@ -1,5 +1,5 @@
-// The positive part, in place: values[e] ← max(values[e], 0), COUNT groups of 4 values. Weights of layer-wise relevance
-// propagation's z⁺ rule.
+// The positive part, in place: values[e] ← max(values[e], 0), COUNT groups of 4 values. Weights of
+// layer-wise relevance propagation's z⁺ rule.
 
 import package::common::grid::linear_workgroup;
 

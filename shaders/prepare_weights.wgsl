@@ -1,9 +1,10 @@
-// Fake-quantizes a layer's weights (common/quantizer.wgsl) and lays them out for the kernels, once a step:
+// Fake-quantizes a layer's weights (common/quantizer.wgsl) and lays them out for the kernels, once
+// a step:
 //   forward [tap, in channel (padded), out channel (padded)], backward with strides BACKWARD_TAP and BACKWARD_OUT,
 //     in channels contiguous,
 //   bias [out channel (padded)]. Padding was zero when the buffers were made and stays so.
-// Parameters are in PyTorch's order: weight [out, in, tap], taps row by row. A fully connected layer is a kernel as large as its
-// input. One invocation a weight.
+// Parameters are in PyTorch's order: weight [out, in, tap], taps row by row. A fully connected
+// layer is a kernel as large as its input. One invocation a weight.
 
 import package::common::grid::linear_workgroup;
 import package::common::quantizer::quantize_weight;

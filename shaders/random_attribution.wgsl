@@ -1,5 +1,6 @@
-// Attribution at random, the baseline that any method has to beat: U(−1, 1) for every pixel and channel, keyed by seed and the
-// image's number in the data set (`indices`, one an image), so that a map does not depend on which other images are explained.
+// Attribution at random, the baseline that any method has to beat: U(−1, 1) for every pixel and
+// channel, keyed by seed and the image's number in the data set (`indices`, one an image), so that
+// a map does not depend on which other images are explained.
 
 import constants::LANES;
 import package::common::images::Images;

@@ -1,9 +1,9 @@
-// Second stage of a weight gradient: adds the parts in order, applies the quantizer's straight-through derivative, eq. (2), and
-// writes PyTorch's order [out, in, tap] (and the bias) into the flat gradient: set by the first part of a batch, added to by
-// later ones. With a learned step (LSQ) `terms` gets the summands of the step's gradient, ∂L/∂ŵ · ∂ŵ/∂s, for
-// `learned_step_gradient`.
-// Parts are [tap, in channel (padded), out channel (padded)] followed by the bias's [out channel (padded)]. One invocation a
-// weight.
+// Second stage of a weight gradient: adds the parts in order, applies the quantizer's
+// straight-through derivative, eq. (2), and writes PyTorch's order [out, in, tap] (and the bias)
+// into the flat gradient: set by the first part of a batch, added to by later ones. With a learned
+// step (LSQ) `terms` gets the summands of the step's gradient, ∂L/∂ŵ · ∂ŵ/∂s, for
+// `learned_step_gradient`. Parts are [tap, in channel (padded), out channel (padded)] followed by
+// the bias's [out channel (padded)]. One invocation a weight.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;

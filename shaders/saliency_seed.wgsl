@@ -1,8 +1,10 @@
-// The gradient of one chosen scalar of every image with respect to its logits: where back-propagation to the input starts.
+// The gradient of one chosen scalar of every image with respect to its logits: where
+// back-propagation to the input starts.
 //
-// TARGET 0: log softmax at the label, onehot − p; 1: the logit at the label, onehot (for a given class, let `labels` hold it);
-// 2: the logit at the predicted class; 3: log softmax at the predicted class. Algorithm 1, step 1.
-// Logits and gradient are [image, class] with rows of CLASS_STRIDE; the padding gets 0. One invocation an image.
+// TARGET 0: log softmax at the label, onehot − p; 1: the logit at the label, onehot (for a given
+// class, let `labels` hold it); 2: the logit at the predicted class; 3: log softmax at the
+// predicted class. Algorithm 1, step 1. Logits and gradient are [image, class] with rows of
+// CLASS_STRIDE; the padding gets 0. One invocation an image.
 
 import constants::LANES;
 import package::common::images::Images;

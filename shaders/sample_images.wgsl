@@ -1,13 +1,14 @@
-// The images that a chunk of an attribution method's work looks at: sample s of image x of a set becomes
+// The images that a chunk of an attribution method's work looks at: sample s of image x of a set
+// becomes
 //   CLEAN: x itself;
 //   NOISY: x + σ·n, n normal, σ = NOISE · (max x − min x) (SmoothGrad, Smilkov et al. 2017);
 //   ON_PATH: b + α_s·(x − b), a point on the path from a baseline b (Integrated Gradients, Sundararajan et al. 2017);
 //   ON_RANDOM_PATH: b + u·(x + σ·n − b), u uniform, b drawn from the baselines (GradientSHAP, Lundberg and Lee 2017);
 //   COVERED: x with window s − 1 replaced by b, x itself for s = 0 (occlusion, Zeiler and Fergus 2014);
 //   MASKED: b + M_s·(x − b), M_s a random mask (RISE, Petsiuk et al. 2018).
-// Images are [image, row, column, channel / 4] vec4f. `table` holds statistics of the images for NOISY and ON_RANDOM_PATH, (α_s,
-// weight, 0, 0) for ON_PATH. `classes` go along with their images. With TWINS, baselines are written behind the chunk's images,
-// in the same order.
+// Images are [image, row, column, channel / 4] vec4f. `table` holds statistics of the images for
+// NOISY and ON_RANDOM_PATH, (α_s, weight, 0, 0) for ON_PATH. `classes` go along with their images.
+// With TWINS, baselines are written behind the chunk's images, in the same order.
 
 import constants::LANES;
 import package::common::step::Step;

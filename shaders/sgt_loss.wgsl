@@ -1,12 +1,14 @@
-// The loss of Saliency Guided Training and its gradient with respect to the logits. Algorithm 1, step 4:
-// L = mean CE(f(X), y) + LAMBDA · mean D_KL(p ‖ p̃), p = softmax f(X) of the clean image, p̃ that of its masked copy, means over
-// the whole batch of N.
+// The loss of Saliency Guided Training and its gradient with respect to the logits. Algorithm 1,
+// step 4: L = mean CE(f(X), y) + LAMBDA · mean D_KL(p ‖ p̃), p = softmax f(X) of the clean image,
+// p̃ that of its masked copy, means over the whole batch of N.
 //
-// sums[i] = (cross entropy, D_KL, 1 if the first highest logit is the label's, 0) of clean image i; ∂L/∂z = (p − onehot)/N +
-// LAMBDA/N · p ⊙ (log p − log p̃ − D_KL), without the second term with STOP_GRADIENT; ∂L/∂z̃ = LAMBDA/N · (p̃ − p). With SGT = 0
-// the loss is the cross entropy and there is no masked half; an image without a masked twin (the step's last `unmasked` ones) has
-// D_KL = 0. What rounding leaves below 0 of a divergence counts as 0 in `sums`. Rows of logits have CLASS_STRIDE floats, the padding's gradient is 0.
-// `images` is the clean range; masked logits lie `count` images after the clean ones. One invocation an image.
+// sums[i] = (cross entropy, D_KL, 1 if the first highest logit is the label's, 0) of clean image i;
+// ∂L/∂z = (p − onehot)/N + LAMBDA/N · p ⊙ (log p − log p̃ − D_KL), without the second term with
+// STOP_GRADIENT; ∂L/∂z̃ = LAMBDA/N · (p̃ − p). With SGT = 0 the loss is the cross entropy and there
+// is no masked half; an image without a masked twin (the step's last `unmasked` ones) has D_KL = 0.
+// What rounding leaves below 0 of a divergence counts as 0 in `sums`. Rows of logits have
+// CLASS_STRIDE floats, the padding's gradient is 0. `images` is the clean range; masked logits lie
+// `count` images after the clean ones. One invocation an image.
 
 import constants::LANES;
 import package::common::images::Images;

@@ -1,9 +1,9 @@
-// Copies a slice of a convolution's weights from [tap, in channel, out channel / 4] vec4f to the order in which `convolution`
-// reads them:
+// Copies a slice of a convolution's weights from [tap, in channel, out channel / 4] vec4f to the
+// order in which `convolution` reads them:
 //   slice[block, ky, i / 4, kx, i mod 4, g] = weight[ky, kx, i, first_group + block · GROUPS + g],
 //     or zeros behind the last group,
-// with the taps in reverse where they are MIRRORED (the input gradient). A slice has BLOCKS blocks of GROUPS groups of 4 output
-// channels. One invocation a group.
+// with the taps in reverse where they are MIRRORED (the input gradient). A slice has BLOCKS blocks
+// of GROUPS groups of 4 output channels. One invocation a group.
 
 import package::common::grid::linear_workgroup;
 import package::common::slices::Slice;

@@ -1,9 +1,11 @@
-// Structural similarity of two maps of every image (Wang et al. 2004): Gaussian window of σ = 1.5 and 11 × 11 pixels, K₁ = 0.01,
-// K₂ = 0.03, mean over all windows inside the image and over the channels.
+// Structural similarity of two maps of every image (Wang et al. 2004): Gaussian window of σ = 1.5
+// and 11 × 11 pixels, K₁ = 0.01, K₂ = 0.03, mean over all windows inside the image and over the
+// channels.
 //
-// Each map is first divided by its own largest magnitude, so that it lies in −1..1 (range L = 2) and scale does not matter; a map
-// of zeros stays one. Images smaller than the window get the largest odd one that fits. `a`, `b` are [image, channel, row,
-// column]. What is summed is how far each window is from 1, from differences of the maps, so that equal maps have exactly 1. One
+// Each map is first divided by its own largest magnitude, so that it lies in −1..1 (range L = 2)
+// and scale does not matter; a map of zeros stays one. Images smaller than the window get the
+// largest odd one that fits. `a`, `b` are [image, channel, row, column]. What is summed is how far
+// each window is from 1, from differences of the maps, so that equal maps have exactly 1. One
 // workgroup an image.
 
 import constants::WORKGROUP;
@@ -59,7 +61,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 means += weights[row] * weights[column] * vec2f(a[at], b[at]);
             }
         }
-        // About the means: differences of sums of squares would cancel. Of the differences: σ_a² + σ_b² − 2σ_ab.
+        // About the means: differences of sums of squares would cancel. Of the differences: σ_a² +
+        // σ_b² − 2σ_ab.
         var variances = vec2f();
         var of_differences = 0.0;
         for (var row = 0u; row < WINDOW; row++) {

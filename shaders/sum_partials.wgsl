@@ -1,5 +1,5 @@
-// Adds COUNT partial sums in a fixed order, times SCALE, into gradients[INDEX]: set by the first part of a batch, added to by
-// later ones. One workgroup.
+// Adds COUNT partial sums in a fixed order, times SCALE, into gradients[INDEX]: set by the first
+// part of a batch, added to by later ones. One workgroup.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

@@ -1,4 +1,5 @@
-// Overlap of the K features that lead two rankings of every image: overlap[image] = |A ∩ B| / |A ∪ B|. One workgroup an image.
+// Overlap of the K features that lead two rankings of every image: overlap[image] = |A ∩ B| / |A ∪
+// B|. One workgroup an image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

@@ -1,7 +1,9 @@
-// Statistics of a layer's weights per output channel: (min, max, mean and variance of |w|/m) over the IN_ELEMENTS weights of each
-// channel, with m = max|w|: squares of very large or small weights have no f32. Both are 0 where m is 0 (or has too few bits to
-// divide by). The variance is taken about the mean: SAWB's clip lives on the difference of E[w²] and E|w|², which would lose its
-// digits. Weights are in PyTorch's order [out, in, ky, kx], so a channel is contiguous. One invocation a channel.
+// Statistics of a layer's weights per output channel: (min, max, mean and variance of |w|/m) over
+// the IN_ELEMENTS weights of each channel, with m = max|w|: squares of very large or small weights
+// have no f32. Both are 0 where m is 0 (or has too few bits to divide by). The variance is taken
+// about the mean: SAWB's clip lives on the difference of E[w²] and E|w|², which would lose its
+// digits. Weights are in PyTorch's order [out, in, ky, kx], so a channel is contiguous. One
+// invocation a channel.
 
 override OUT_CHANNELS: u32;
 override IN_ELEMENTS: u32;

@@ -1,5 +1,6 @@
-// The constants of a weight quantizer, per output channel, from `weight_range`'s statistics: of the channel itself (PER_CHANNEL),
-// or of the whole tensor, the same for every channel. What they are: common/quantizer.wgsl. One invocation a channel.
+// The constants of a weight quantizer, per output channel, from `weight_range`'s statistics: of the
+// channel itself (PER_CHANNEL), or of the whole tensor, the same for every channel. What they are:
+// common/quantizer.wgsl. One invocation a channel.
 
 import package::common::quantizer::{AFFINE, BINARY, DOREFA, SAWB, SYMMETRIC, precise_tanh};
 
@@ -9,7 +10,8 @@ override OUT_CHANNELS: u32;
 override PER_CHANNEL: u32;
 override QUANTIZER: u32;
 override LEVELS: f32;
-// SAWB's c₁ and c₁ + c₂ for this width: clip = c₁·√E[w²] + c₂·E|w| = c₁·(√E[w²] − E|w|) + (c₁ + c₂)·E|w|.
+// SAWB's c₁ and c₁ + c₂ for this width: clip = c₁·√E[w²] + c₂·E|w| = c₁·(√E[w²] − E|w|) + (c₁ +
+// c₂)·E|w|.
 override SAWB_1: f32;
 override SAWB_SUM: f32;
 
@@ -52,7 +54,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         }
         case DOREFA: { quantizer[channel] = vec4f(precise_tanh(largest), 0.0, 0.0, 0.0); }
         case SAWB: {
-            // c₁ and c₂ nearly cancel: the difference of root mean square and mean is variance / (their sum).
+            // c₁ and c₂ nearly cancel: the difference of root mean square and mean is variance /
+            // (their sum).
             let root = sqrt(range.w + range.z * range.z);
             let estimate = largest * (SAWB_1 * range.w / max(root + range.z, SMALLEST_NORMAL) + SAWB_SUM * range.z);
             let clip = select(largest, estimate, estimate > 0.0);

@@ -1,4 +1,5 @@
-//! One typed error for the whole crate; each message is one line that says what, where and what to do.
+//! One typed error for the whole crate; each message is one line that says what, where and what to
+//! do.
 
 use std::path::{Path, PathBuf};
 
@@ -110,7 +111,8 @@ impl Loss {
     }
 }
 
-/// `text` with spaces for what names and texts from files may hold but a terminal, an XML file or a line of text must not.
+/// `text` with spaces for what names and texts from files may hold but a terminal, an XML file or a
+/// line of text must not.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if is_hostile(c) { ' ' } else { c }).collect()
 }
@@ -120,9 +122,11 @@ pub(crate) fn plain_lines(text: &str) -> String {
     text.chars().map(|c| if is_hostile(c) && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
 }
 
-/// Control characters (escape sequences, newlines), non-characters, and what turns the direction of the text behind it.
+/// Control characters (escape sequences, newlines), non-characters, and what turns the direction of
+/// the text behind it.
 pub(crate) fn is_hostile(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Error {

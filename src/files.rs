@@ -7,14 +7,15 @@ use std::{
 
 use crate::{Error, Result};
 
-/// DEFLATE cannot shrink data further than 1 : 1032: a compressed file cannot hold more than this many times its length.
+/// DEFLATE cannot shrink data further than 1 : 1032: a compressed file cannot hold more than this
+/// many times its length.
 pub(crate) const DEFLATE_BEST_RATIO: u64 = 1032;
 
 /// What the names of temporary files begin with.
 pub const TEMPORARY_PREFIX: &str = ".saliq-";
 
-/// The user's cache folder: data sets, each in a folder of its name, and what is kept of pipelines and tile sizes. None if the user has no home
-/// folder.
+/// The user's cache folder: data sets, each in a folder of its name, and what is kept of pipelines
+/// and tile sizes. None if the user has no home folder.
 pub fn cache_dir() -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "saliq").map(|folders| folders.cache_dir().to_path_buf())
 }
@@ -22,7 +23,8 @@ pub fn cache_dir() -> Option<PathBuf> {
 /// Symbolic links that lead from one to the next at most.
 const MAX_LINKS: usize = 40;
 
-/// A file's whole content, on disk under a temporary name. Dropped without [`Self::commit`] it goes away.
+/// A file's whole content, on disk under a temporary name. Dropped without [`Self::commit`] it goes
+/// away.
 pub struct Staged {
     content: Content,
     path: PathBuf,
@@ -35,8 +37,9 @@ enum Content {
     Through(Vec<u8>),
 }
 
-/// Writes `bytes` to a temporary file beside `path`, in a folder that exists, and syncs it. A symbolic link stays one: what it
-/// points to is written. For a device or a pipe, `bytes` wait in memory.
+/// Writes `bytes` to a temporary file beside `path`, in a folder that exists, and syncs it. A
+/// symbolic link stays one: what it points to is written. For a device or a pipe, `bytes` wait in
+/// memory.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`.
@@ -46,8 +49,13 @@ pub fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
     }
     let path = &behind_links(path)?;
     let mut builder = tempfile::Builder::new();
-    let mut file = builder.prefix(TEMPORARY_PREFIX).tempfile_in(folder_of(path)).map_err(Error::io("cannot write", path))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io("cannot write", path))?;
+    let mut file = builder
+        .prefix(TEMPORARY_PREFIX)
+        .tempfile_in(folder_of(path))
+        .map_err(Error::io("cannot write", path))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(Error::io("cannot write", path))?;
     // Temporary files are private; what a user asked for is as readable as any other file.
     #[cfg(unix)]
     {
@@ -59,7 +67,8 @@ pub fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
 }
 
 impl Staged {
-    /// Gives the file its name, in the place of one that has it, and syncs the folder: a power cut then leaves the one or the other.
+    /// Gives the file its name, in the place of one that has it, and syncs the folder: a power cut
+    /// then leaves the one or the other.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file; an older one is then untouched.
@@ -67,26 +76,35 @@ impl Staged {
         let Staged { content, path } = self;
         match content {
             Content::Beside(file) => {
-                file.persist(&path).map_err(|error| Error::io("cannot write", &path)(error.error))?;
+                file.persist(&path)
+                    .map_err(|error| Error::io("cannot write", &path)(error.error))?;
                 sync_folder(&path)
             }
-            Content::Through(bytes) => write_through(&path, &bytes).map_err(Error::io("cannot write", &path)),
+            Content::Through(bytes) => {
+                write_through(&path, &bytes).map_err(Error::io("cannot write", &path))
+            }
         }
     }
 }
 
-/// Whether something is at `path` that is written to, not replaced: a device, a pipe, standard output.
+/// Whether something is at `path` that is written to, not replaced: a device, a pipe, standard
+/// output.
 fn is_special(path: &Path) -> bool {
-    is_standard_output(path) || std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+    is_standard_output(path)
+        || std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 fn is_standard_output(path: &Path) -> bool {
-    cfg!(unix) && ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
+    cfg!(unix)
+        && ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]
+            .iter()
+            .any(|name| path == Path::new(name))
 }
 
 fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if is_standard_output(path) {
-        // By the handle there is: opened anew, a file that the output goes to would be written from its beginning.
+        // By the handle there is: opened anew, a file that the output goes to would be written from
+        // its beginning.
         let mut output = std::io::stdout().lock();
         return output.write_all(bytes).and_then(|()| output.flush());
     }
@@ -103,11 +121,14 @@ fn behind_links(path: &Path) -> Result<PathBuf> {
             Err(_) => return Ok(at),
         }
     }
-    Err(Error::io("cannot write", path)(std::io::Error::other("too many symbolic links, one behind the other")))
+    Err(Error::io("cannot write", path)(std::io::Error::other(
+        "too many symbolic links, one behind the other",
+    )))
 }
 
-/// Writes `bytes` to a temporary file beside `path`, syncs it, and renames it to `path`. Missing folders are created. As with [`stage`],
-/// a symbolic link is followed, and a device or a pipe is written to.
+/// Writes `bytes` to a temporary file beside `path`, syncs it, and renames it to `path`. Missing
+/// folders are created. As with [`stage`], a symbolic link is followed, and a device or a pipe is
+/// written to.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`; an older file there is then untouched.
@@ -125,7 +146,8 @@ pub fn create_folder_of(path: &Path) -> Result<()> {
         return Ok(());
     }
     let path = &behind_links(path)?;
-    std::fs::create_dir_all(folder_of(path)).map_err(Error::io("its folder cannot be created", path))
+    std::fs::create_dir_all(folder_of(path))
+        .map_err(Error::io("its folder cannot be created", path))
 }
 
 /// Removes a file, if there is one, to make room for another.
@@ -134,7 +156,9 @@ pub fn create_folder_of(path: &Path) -> Result<()> {
 /// [`Error::Io`] naming `path`.
 pub fn remove_old(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot replace", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("cannot replace", path)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -146,10 +170,16 @@ fn folder_of(path: &Path) -> &Path {
 /// Makes the names in the folder of `path` last; elsewhere than on Unix the file system sees to it.
 fn sync_folder(path: &Path) -> Result<()> {
     if cfg!(unix) {
-        let folder = std::fs::File::open(folder_of(path)).map_err(Error::io("cannot sync its folder", path))?;
+        let folder = std::fs::File::open(folder_of(path))
+            .map_err(Error::io("cannot sync its folder", path))?;
         match folder.sync_all() {
             // Some network file systems know no syncing of folders.
-            Err(error) if !matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported) => {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported
+                ) =>
+            {
                 return Err(Error::io("cannot sync its folder", path)(error));
             }
             _ => {}
@@ -158,7 +188,8 @@ fn sync_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the temporary files that a process killed while writing has left in `folder`. Only for one that no other process writes to.
+/// Removes the temporary files that a process killed while writing has left in `folder`. Only for
+/// one that no other process writes to.
 pub fn remove_leftovers(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
@@ -181,7 +212,10 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("cannot read", path))?;
     if bytes.len() as u64 > limit {
-        return Err(Error::format(path, format!("larger than the {limit} bytes that such a file can have")));
+        return Err(Error::format(
+            path,
+            format!("larger than the {limit} bytes that such a file can have"),
+        ));
     }
     Ok(bytes)
 }

@@ -1,5 +1,6 @@
-//! saliq trains small CNNs with Saliency Guided Training and PACT quantization-aware training on any GPU, in WGSL,
-//! and explains what quantization does to their saliency maps. See `ARCHITECTURE.md` for the map of this crate.
+//! saliq trains small CNNs with Saliency Guided Training and PACT quantization-aware training on
+//! any GPU, in WGSL, and explains what quantization does to their saliency maps. See
+//! `ARCHITECTURE.md` for the map of this crate.
 
 // But for the module that says why: `gpu::trusted`.
 #![deny(unsafe_code)]

@@ -1,7 +1,8 @@
 //! Panics of libraries, where these leave no other way to learn of a fault.
 //!
-//! The library catches them and leaves the process's panic hook as its host has set it, so that a host hears of every panic. A program that
-//! reports the fault itself has them pass in silence: [`pass_over_caught_panics`].
+//! The library catches them and leaves the process's panic hook as its host has set it, so that a
+//! host hears of every panic. A program that reports the fault itself has them pass in silence:
+//! [`pass_over_caught_panics`].
 
 use std::{
     cell::Cell,
@@ -11,8 +12,8 @@ use std::{
 
 thread_local!(static IS_CAUGHT: Cell<bool> = const { Cell::new(false) });
 
-/// Has the process's panic hook pass over panics that this library catches, of which it makes errors. For programs: a library has no business
-/// with the hook. A second call does nothing.
+/// Has the process's panic hook pass over panics that this library catches, of which it makes
+/// errors. For programs: a library has no business with the hook. A second call does nothing.
 pub fn pass_over_caught_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -43,10 +44,11 @@ mod tests {
     fn the_hook_is_the_hosts_until_the_program_asks() {
         // The hook of a host, which is this thread's alone to count by.
         let before = std::panic::take_hook();
-        let host: Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync> = Box::new(move |info| {
-            HEARD.set(HEARD.get() + 1);
-            before(info);
-        });
+        let host: Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync> =
+            Box::new(move |info| {
+                HEARD.set(HEARD.get() + 1);
+                before(info);
+            });
         std::panic::set_hook(host);
         assert_eq!(caught(|| 1), Some(1));
         assert_eq!((caught(|| panic!("of a library")), HEARD.get()), (None::<()>, 1));

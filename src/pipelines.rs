@@ -1,4 +1,5 @@
-//! Pipelines at start: created on all cores at once, and kept on disk between runs where the driver allows it (Vulkan).
+//! Pipelines at start: created on all cores at once, and kept on disk between runs where the driver
+//! allows it (Vulkan).
 
 use std::{
     ops::Deref,
@@ -21,12 +22,14 @@ pub const CACHE_VARIABLE: &str = "SALIQ_PIPELINE_CACHE";
 /// A larger cache is neither read nor written.
 const MOST_BYTES: usize = 64 << 20;
 
-/// Creates all pipelines of `recordings` that do not exist yet, several at a time, and binds the recordings' buffers.
+/// Creates all pipelines of `recordings` that do not exist yet, several at a time, and binds the
+/// recordings' buffers.
 ///
 /// # Errors
 /// Those of [`Recording::prepare`].
 pub fn prepare(gpu: &Gpu, recordings: &[&Recording]) -> Result<()> {
-    let kernels: Vec<_> = recordings.iter().flat_map(|recording| recording.kernels()).cloned().collect();
+    let kernels: Vec<_> =
+        recordings.iter().flat_map(|recording| recording.kernels()).cloned().collect();
     create(gpu, &kernels)?;
     recordings.iter().try_for_each(|recording| recording.prepare(gpu))
 }
@@ -65,14 +68,16 @@ pub struct CachedGpu {
 }
 
 impl CachedGpu {
-    /// `gpu` with the cache of its adapter and driver, in the folder of [`CACHE_VARIABLE`], else the user's cache folder.
+    /// `gpu` with the cache of its adapter and driver, in the folder of [`CACHE_VARIABLE`], else
+    /// the user's cache folder.
     pub fn new(gpu: Gpu) -> CachedGpu {
         let folder = match std::env::var_os(CACHE_VARIABLE) {
             Some(value) if value == "off" => None,
             Some(folder) => Some(PathBuf::from(folder)),
             None => crate::files::cache_dir().map(|folder| folder.join("pipelines")),
         };
-        let file = folder.zip(gpu.pipeline_cache_key()).map(|(folder, key)| folder.join(file_name(&key)));
+        let file =
+            folder.zip(gpu.pipeline_cache_key()).map(|(folder, key)| folder.join(file_name(&key)));
         let Some(file) = file else { return CachedGpu { gpu, file: None, read: None } };
         let read = read_bounded(&file, MOST_BYTES as u64).ok();
         gpu.use_pipeline_cache(read.as_deref());
@@ -92,7 +97,9 @@ impl Drop for CachedGpu {
     fn drop(&mut self) {
         let Some(file) = &self.file else { return };
         let content = self.gpu.pipeline_cache_file().filter(|content| content.len() <= MOST_BYTES);
-        let Some(content) = content.filter(|content| self.read.as_ref() != Some(content)) else { return };
+        let Some(content) = content.filter(|content| self.read.as_ref() != Some(content)) else {
+            return;
+        };
         if let Err(error) = write_atomically(file, &content) {
             log::info!("the pipeline cache was not written: {error}");
         }
@@ -110,6 +117,10 @@ mod tests {
     #[test]
     fn every_driver_has_a_file_of_its_own() {
         assert_ne!(file_name("adapter driver 1"), file_name("adapter driver 2"));
-        assert!(file_name("../../x").chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '.'));
+        assert!(
+            file_name("../../x")
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || letter == '.')
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Counter-based random numbers, bit for bit those of `shaders/common/random.wgsl`: pcg4d (Jarzynski and Olano, "Hash Functions for GPU
-//! Rendering", JCGT 9(3), 2020) of what a number is for. The library draws its own random numbers (initial weights) from here too.
+//! Counter-based random numbers, bit for bit those of `shaders/common/random.wgsl`: pcg4d
+//! (Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020) of what a number is
+//! for. The library draws its own random numbers (initial weights) from here too.
 
 /// The order of an epoch; keyed by epoch.
 pub const SHUFFLE: u32 = 1;
@@ -28,7 +29,8 @@ const FEISTEL_ROUNDS: u32 = 8;
 
 /// The hash: four words in, four well-mixed words out.
 pub fn pcg4d(input: [u32; 4]) -> [u32; 4] {
-    let [mut x, mut y, mut z, mut w] = input.map(|word| word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+    let [mut x, mut y, mut z, mut w] =
+        input.map(|word| word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     for round in 0..2 {
         x = x.wrapping_add(y.wrapping_mul(w));
         y = y.wrapping_add(z.wrapping_mul(x));
@@ -56,8 +58,9 @@ pub fn uniform01(bits: u32) -> f32 {
     (bits >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
-/// Where a bijection of [0, `length`), chosen by `key`, takes `index`: a Feistel network on as many bits as `length` needs, walked along its cycle until
-/// it is back inside. An index outside is returned as it is.
+/// Where a bijection of [0, `length`), chosen by `key`, takes `index`: a Feistel network on as many
+/// bits as `length` needs, walked along its cycle until it is back inside. An index outside is
+/// returned as it is.
 pub fn permute(index: u32, length: u32, key: [u32; 4]) -> u32 {
     if index >= length {
         return index;
@@ -91,7 +94,8 @@ mod tests {
         let count = 100_000u32;
         let (mut sum, mut square, mut product) = (0.0, 0.0, 0.0);
         for index in 0..count {
-            let [x, y, _, _] = random_bits(key, index / 1000, index % 1000, 0).map(|bits| f64::from(uniform01(bits)));
+            let [x, y, _, _] = random_bits(key, index / 1000, index % 1000, 0)
+                .map(|bits| f64::from(uniform01(bits)));
             assert!((0.0..1.0).contains(&x));
             sum += x;
             square += x * x;
@@ -105,7 +109,12 @@ mod tests {
 
     #[test]
     fn streams_steps_and_seeds_differ() {
-        let keys = [random_key(1, 1, FILL), random_key(1, 1, AUGMENT), random_key(1, 2, FILL), random_key(1 << 32 | 1, 1, FILL)];
+        let keys = [
+            random_key(1, 1, FILL),
+            random_key(1, 1, AUGMENT),
+            random_key(1, 2, FILL),
+            random_key(1 << 32 | 1, 1, FILL),
+        ];
         for (index, key) in keys.iter().enumerate() {
             assert!(!keys[..index].contains(key));
         }
@@ -115,7 +124,11 @@ mod tests {
     fn large_permutations_stay_inside() {
         for length in [60_000, (1 << 24) - 1, 1 << 24, u32::MAX] {
             let key = random_key(5, 0, SHUFFLE);
-            assert!((0..1000).chain(length - 1000..length).all(|index| permute(index, length, key) < length));
+            assert!(
+                (0..1000)
+                    .chain(length - 1000..length)
+                    .all(|index| permute(index, length, key) < length)
+            );
         }
     }
 

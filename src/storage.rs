@@ -1,8 +1,10 @@
-//! How activations and their gradients are stored: the formats of a kernel's tensors (shaders/common/storage.wgsl).
+//! How activations and their gradients are stored: the formats of a kernel's tensors
+//! (shaders/common/storage.wgsl).
 //!
-//! With [`Precision::F16`] everything between the images and the logits takes 16 bits a number. Images and ∂/∂X, logits and their gradients,
-//! weights, parameters, their gradients and optimiser states stay in f32, and so does all arithmetic. Gradients are bf16, which has the range
-//! of f32: unlike f16's, it needs no loss scaling, and 8 bits are enough for numbers that are only summed.
+//! With [`Precision::F16`] everything between the images and the logits takes 16 bits a number.
+//! Images and ∂/∂X, logits and their gradients, weights, parameters, their gradients and optimiser
+//! states stay in f32, and so does all arithmetic. Gradients are bf16, which has the range of f32:
+//! unlike f16's, it needs no loss scaling, and 8 bits are enough for numbers that are only summed.
 
 use crate::{config::Precision, gpu::Specialization};
 
@@ -57,7 +59,11 @@ impl Format {
             Format::F16 => halves.map(f16_value).collect(),
             Format::Bf16 => halves.map(|half| f32::from_bits(u32::from(half) << 16)).collect(),
             Format::U8 => words.iter().flat_map(|word| word.to_le_bytes()).map(f32::from).collect(),
-            Format::I8 => words.iter().flat_map(|word| word.to_le_bytes()).map(|byte| f32::from(byte as i8)).collect(),
+            Format::I8 => words
+                .iter()
+                .flat_map(|word| word.to_le_bytes())
+                .map(|byte| f32::from(byte as i8))
+                .collect(),
         }
     }
 }
@@ -74,7 +80,8 @@ fn f16_value(bits: u16) -> f32 {
     if bits >> 15 == 0 { magnitude } else { -magnitude }
 }
 
-/// Formats of a kernel's tensors: on its input's side, on its output's side, and of the state of an activation.
+/// Formats of a kernel's tensors: on its input's side, on its output's side, and of the state of an
+/// activation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Storage {
     /// `Input` in the kernel.
@@ -105,15 +112,25 @@ impl Storage {
 
     /// Adds the features that tell the kernel; f32 everywhere adds none.
     pub fn specialize(self, specialization: Specialization) -> Specialization {
-        let feature = |specialization: Specialization, format, [f16, bf16, u8, i8]: [&'static str; 4]| match format {
+        let feature = |specialization: Specialization,
+                       format,
+                       [f16, bf16, u8, i8]: [&'static str; 4]| match format {
             Format::F32 => specialization,
             Format::F16 => specialization.feature(f16, true),
             Format::Bf16 => specialization.feature(bf16, true),
             Format::U8 => specialization.feature(u8, true),
             Format::I8 => specialization.feature(i8, true),
         };
-        let specialization = feature(specialization, self.input, ["input_f16", "input_bf16", "input_u8", "input_i8"]);
-        let specialization = feature(specialization, self.output, ["output_f16", "output_bf16", "output_u8", "output_i8"]);
+        let specialization = feature(
+            specialization,
+            self.input,
+            ["input_f16", "input_bf16", "input_u8", "input_i8"],
+        );
+        let specialization = feature(
+            specialization,
+            self.output,
+            ["output_f16", "output_bf16", "output_u8", "output_i8"],
+        );
         feature(specialization, self.state, ["state_f16", "state_bf16", "state_u8", "state_i8"])
     }
 }
@@ -125,7 +142,16 @@ mod tests {
     #[test]
     fn halves_have_their_values() {
         let words = [0x3c00_0001, 0xfbff_7bff, 0x0400_03ff, 0x8000_b555];
-        let f16 = [2f32.powi(-24), 1.0, 65504.0, -65504.0, 1023.0 * 2f32.powi(-24), 2f32.powi(-14), -0.333_251_95, 0.0];
+        let f16 = [
+            2f32.powi(-24),
+            1.0,
+            65504.0,
+            -65504.0,
+            1023.0 * 2f32.powi(-24),
+            2f32.powi(-14),
+            -0.333_251_95,
+            0.0,
+        ];
         assert_eq!(Format::F16.decode(&words), f16);
         assert_eq!(Format::Bf16.decode(&[0xc040_3f80]), [1.0, -3.0]);
         assert_eq!(Format::F32.decode(&[1.5f32.to_bits()]), [1.5]);

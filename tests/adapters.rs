@@ -1,12 +1,14 @@
-//! What can be said of drivers without one: every pipeline is created on the device that runs nothing, and what `saliq check` writes for a
-//! user's shader is guarded as it would be when it runs.
+//! What can be said of drivers without one: every pipeline is created on the device that runs
+//! nothing, and what `saliq check` writes for a user's shader is guarded as it would be when it
+//! runs.
 
 use saliq::{
     check::{ShaderSource, check_bytes, create_own_pipelines, to_spirv},
     gpu::kernel_names,
 };
 
-/// wgpu's own validation of bindings, layouts and limits, in every specialisation, as for a software adapter and as for a GPU.
+/// wgpu's own validation of bindings, layouts and limits, in every specialisation, as for a
+/// software adapter and as for a GPU.
 #[test]
 fn every_pipeline_is_created_on_the_device_that_runs_nothing() {
     let created = create_own_pipelines().unwrap();
@@ -33,13 +35,17 @@ fn users_shaders_keep_every_check_at_run_time() {
     const ENDLESS: &str = "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
         @compute @workgroup_size(1) fn main() { loop { if x[0] == 7u { break; } } }";
     let written = |wgsl: &str, user| {
-        let source = ShaderSource { name: "shader".into(), wgsl: wgsl.into(), constants: Vec::new(), user };
+        let source =
+            ShaderSource { name: "shader".into(), wgsl: wgsl.into(), constants: Vec::new(), user };
         opcodes(&to_spirv(&source).unwrap())
     };
     // An index is compared with the length of its array (UMin), whoever wrote the shader.
     for user in [true, false] {
         let indexed = written(INDEXED, user);
-        assert!(indexed.contains(&OP_ARRAY_LENGTH) && indexed.contains(&OP_EXT_INST), "{indexed:?}");
+        assert!(
+            indexed.contains(&OP_ARRAY_LENGTH) && indexed.contains(&OP_EXT_INST),
+            "{indexed:?}"
+        );
     }
     // Rounds of a loop are counted in a user's shader.
     assert!(written(ENDLESS, true).len() > written(ENDLESS, false).len() + 5);

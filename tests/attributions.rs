@@ -7,13 +7,16 @@ use common::{assert_images_close, gpu, read, relative_error, worst_image};
 use saliq::{
     Error,
     config::{
-        LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, QuantizationOverrides, Shape, WeightInit, WeightQuantizer,
+        LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, QuantizationOverrides, Shape,
+        WeightInit, WeightQuantizer,
     },
     gpu::Buffer,
     graph::{Parameter, ParameterLayout, ParameterRole},
     layout::{from_nchw, groups, padded, to_nchw},
     model::Model,
-    saliency::{Baseline, ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output},
+    saliency::{
+        Baseline, ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output,
+    },
 };
 use support::{MNIST, NORMALIZATION, Tensors, golden};
 
@@ -41,38 +44,62 @@ impl Subject {
         gpu().write(&images.pixels, 0, &from_nchw(pixels, config.input));
         gpu().write(&images.classes, 0, classes);
         let parameters = gpu().upload("parameters", parameters).unwrap();
-        Subject { config: config.clone(), quantization: quantization.clone(), parameters, images, count }
+        Subject {
+            config: config.clone(),
+            quantization: quantization.clone(),
+            parameters,
+            images,
+            count,
+        }
     }
 
     fn network(&self) -> ExplainedNetwork<'_> {
-        ExplainedNetwork { config: &self.config, quantization: &self.quantization, parameters: &self.parameters }
+        ExplainedNetwork {
+            config: &self.config,
+            quantization: &self.quantization,
+            parameters: &self.parameters,
+        }
     }
 
     /// [N, C, H, W].
     fn explain(&self, method: Method, options: &MethodOptions) -> Vec<f32> {
         let explainer = Explainer::new(gpu(), self.network(), method, options, self.count).unwrap();
         let maps = self.images.maps(gpu()).unwrap();
-        explainer.record(gpu(), &self.images, &maps).unwrap().run(gpu(), self.count, &mut |_| {}).unwrap();
+        explainer
+            .record(gpu(), &self.images, &maps)
+            .unwrap()
+            .run(gpu(), self.count, &mut |_| {})
+            .unwrap();
         self.nchw(&maps)
     }
 
     /// [N, classes (padded)].
     fn logits(&self) -> Vec<f32> {
-        let explainer = Explainer::new(gpu(), self.network(), Method::Gradient, &MethodOptions::default(), 2).unwrap();
+        let explainer =
+            Explainer::new(gpu(), self.network(), Method::Gradient, &MethodOptions::default(), 2)
+                .unwrap();
         let stride = self.config.classes.next_multiple_of(4);
         let logits = gpu().buffer("logits", u64::from(self.count * stride) * 4).unwrap();
         let predicted = gpu().buffer("predicted", u64::from(self.count) * 4).unwrap();
-        explainer.record_logits(gpu(), &self.images, &logits, &predicted).unwrap().run(gpu(), self.count, &mut |_| {}).unwrap();
+        explainer
+            .record_logits(gpu(), &self.images, &logits, &predicted)
+            .unwrap()
+            .run(gpu(), self.count, &mut |_| {})
+            .unwrap();
         read(&logits, (self.count * stride) as usize)
     }
 
     fn nchw(&self, maps: &Buffer) -> Vec<f32> {
         let shape: Shape = self.config.input;
-        to_nchw(&read::<f32>(maps, (self.count * shape.pixels() * groups(shape.channels) * 4) as usize), shape)
+        to_nchw(
+            &read::<f32>(maps, (self.count * shape.pixels() * groups(shape.channels) * 4) as usize),
+            shape,
+        )
     }
 }
 
-/// Table I's network with the golden parameters, and MNIST's images normalised as its twin saw them.
+/// Table I's network with the golden parameters, and MNIST's images normalised as its twin saw
+/// them.
 fn table_one(tensors: &Tensors, quantized: bool) -> Subject {
     let overrides = QuantizationOverrides {
         bits: quantized.then(|| "4,2".parse().unwrap()),
@@ -84,9 +111,19 @@ fn table_one(tensors: &Tensors, quantized: bool) -> Subject {
         set_alphas(&model.graph.layout, &mut model.parameters, tensors);
     }
     let (mean, deviation) = NORMALIZATION;
-    let pixels: Vec<f32> = tensors.u8("images").iter().map(|&byte| (f32::from(byte) / 255.0 - mean) / deviation).collect();
+    let pixels: Vec<f32> = tensors
+        .u8("images")
+        .iter()
+        .map(|&byte| (f32::from(byte) / 255.0 - mean) / deviation)
+        .collect();
     assert_eq!(model.config.network.input, MNIST);
-    Subject::new(&model.config.network, &model.config.quantization, &model.parameters, &pixels, &labels(tensors))
+    Subject::new(
+        &model.config.network,
+        &model.config.quantization,
+        &model.parameters,
+        &pixels,
+        &labels(tensors),
+    )
 }
 
 fn labels(tensors: &Tensors) -> Vec<u32> {
@@ -132,22 +169,35 @@ fn odd_layers() -> NetworkConfig {
 fn odd(tensors: &Tensors, quantized: bool) -> Subject {
     let config = odd_layers();
     let bits = if quantized { vec![8, 4] } else { vec![32, 32] };
-    let mut bits: Vec<LayerBits> = bits.into_iter().map(|bits| LayerBits { weight: bits, activation: bits }).collect();
+    let mut bits: Vec<LayerBits> =
+        bits.into_iter().map(|bits| LayerBits { weight: bits, activation: bits }).collect();
     bits.resize(4, LayerBits::FLOAT);
-    let quantization = QuantizationConfig { bits, weight_quant: WeightQuantizer::Affine, ..QuantizationConfig::default() };
+    let quantization = QuantizationConfig {
+        bits,
+        weight_quant: WeightQuantizer::Affine,
+        ..QuantizationConfig::default()
+    };
     let layout = ParameterLayout::new(&config, &quantization).unwrap();
     let mut parameters = vec![0.0; layout.padded_length() as usize];
-    for parameter in layout.parameters.iter().filter(|parameter| parameter.role != ParameterRole::Alpha) {
+    for parameter in
+        layout.parameters.iter().filter(|parameter| parameter.role != ParameterRole::Alpha)
+    {
         let mut values = tensors.f32(&parameter.name);
         let (layer, suffix) = parameter.name.split_once('.').unwrap();
         if let Some(number) = layer.strip_prefix("conv") {
             let norm = |suffix: &str| tensors.f32(&format!("bn{number}.{suffix}"));
-            let (gamma, beta, mean, variance) = (norm("weight"), norm("bias"), norm("running_mean"), norm("running_var"));
+            let (gamma, beta, mean, variance) =
+                (norm("weight"), norm("bias"), norm("running_mean"), norm("running_var"));
             let per_channel = values.len() / gamma.len();
             for (index, value) in values.iter_mut().enumerate() {
                 let channel = index / per_channel;
-                let scale = f64::from(gamma[channel]) / (f64::from(variance[channel]) + 1e-5).sqrt();
-                let shift = if suffix == "bias" { (f64::from(mean[channel]), f64::from(beta[channel])) } else { (0.0, 0.0) };
+                let scale =
+                    f64::from(gamma[channel]) / (f64::from(variance[channel]) + 1e-5).sqrt();
+                let shift = if suffix == "bias" {
+                    (f64::from(mean[channel]), f64::from(beta[channel]))
+                } else {
+                    (0.0, 0.0)
+                };
                 *value = ((f64::from(*value) - shift.0) * scale + shift.1) as f32;
             }
         }
@@ -168,41 +218,64 @@ fn odd_with_norms(tensors: &Tensors, quantized: bool) -> Subject {
     }
     let layout = ParameterLayout::new(&config, &folded.quantization).unwrap();
     let mut parameters = vec![0.0; layout.padded_length() as usize];
-    let in_file = |parameter: &&Parameter| !matches!(parameter.role, ParameterRole::Alpha | ParameterRole::BatchCount);
+    let in_file = |parameter: &&Parameter| {
+        !matches!(parameter.role, ParameterRole::Alpha | ParameterRole::BatchCount)
+    };
     for parameter in layout.parameters.iter().filter(in_file) {
         parameters[parameter.range()].copy_from_slice(&tensors.f32(&parameter.name));
     }
     if quantized {
         set_alphas(&layout, &mut parameters, tensors);
     }
-    Subject::new(&config, &folded.quantization, &parameters, &tensors.f32("input"), &labels(tensors))
+    Subject::new(
+        &config,
+        &folded.quantization,
+        &parameters,
+        &tensors.f32("input"),
+        &labels(tensors),
+    )
 }
 
-/// Every method but `random` against the maps `<prefix>.<method>` of a golden file; chunks of 7 samples, so that images lie across their ends.
+/// Every method but `random` against the maps `<prefix>.<method>` of a golden file; chunks of 7
+/// samples, so that images lie across their ends.
 fn against_captum(subject: &Subject, tensors: &Tensors, prefix: &str) {
     let made = tensors.made();
     let number = |key: &str| made[key].as_u64().unwrap();
     let mut failures = Vec::new();
     for method in Method::ALL.into_iter().filter(|&method| method != Method::Random) {
-        let mut options = MethodOptions { batch_size: 7, seed: number("seed"), ..MethodOptions::default() };
-        options.samples = Some(if method == Method::Rise { number("rise_samples") } else { number("samples") } as u32);
+        let mut options =
+            MethodOptions { batch_size: 7, seed: number("seed"), ..MethodOptions::default() };
+        options.samples =
+            Some(if method == Method::Rise { number("rise_samples") } else { number("samples") }
+                as u32);
         options.noise = Some(made["noise"].as_f64().unwrap() as f32);
         if method == Method::GradientShap {
             options.baseline = Baseline::Images(tensors.f32("baselines"));
         }
         let actual = subject.explain(method, &options);
-        let expected: Vec<f64> = tensors.f32(&format!("{prefix}.{}", method.name())).into_iter().map(f64::from).collect();
+        let expected: Vec<f64> = tensors
+            .f32(&format!("{prefix}.{}", method.name()))
+            .into_iter()
+            .map(f64::from)
+            .collect();
         let tolerance = match method {
             Method::IntegratedGradients | Method::GradientShap => 1e-3,
-            // Where an input and its baseline lie close together on both sides of a quantizer's edge, Δy/Δx is a level over almost nothing:
-            // Captum's own float32 run is 6.6e-3 from its float64 one on Table I's network. `attributions_are_complete` holds ours to 1e-4.
+            // Where an input and its baseline lie close together on both sides of a quantizer's
+            // edge, Δy/Δx is a level over almost nothing: Captum's own float32 run is 6.6e-3 from
+            // its float64 one on Table I's network. `attributions_are_complete` holds ours to 1e-4.
             Method::Deeplift if prefix == "quantized" => 1.5e-2,
             _ => 1e-4,
         };
-        let (error, worst) = (relative_error(&actual, &expected), worst_image(&actual, &expected, subject.count as usize));
+        let (error, worst) = (
+            relative_error(&actual, &expected),
+            worst_image(&actual, &expected, subject.count as usize),
+        );
         println!("{prefix} {}: {error:.1e}, worst image {worst:.1e}", method.name());
         if error > tolerance || worst > tolerance {
-            failures.push(format!("{}: {error:e}, of one image {worst:e} > {tolerance:e}", method.name()));
+            failures.push(format!(
+                "{}: {error:e}, of one image {worst:e} > {tolerance:e}",
+                method.name()
+            ));
         }
     }
     assert!(failures.is_empty(), "{prefix}: {failures:?}");
@@ -232,7 +305,8 @@ fn odd_network_quantized() {
     against_captum(&odd(&tensors, true), &tensors, "quantized");
 }
 
-/// A batch norm as a layer is the folded one in every method; but Grad-CAM looks at the convolution in front of it.
+/// A batch norm as a layer is the folded one in every method; but Grad-CAM looks at the convolution
+/// in front of it.
 #[test]
 fn batch_norms_are_as_good_as_folded() {
     let tensors = Tensors::golden("attributions_odd");
@@ -240,27 +314,48 @@ fn batch_norms_are_as_good_as_folded() {
         let (folded, layers) = (odd(&tensors, quantized), odd_with_norms(&tensors, quantized));
         for method in Method::ALL.into_iter().filter(|&method| method != Method::GradCam) {
             let options = MethodOptions { samples: Some(5), ..MethodOptions::default() };
-            let expected: Vec<f64> = folded.explain(method, &options).into_iter().map(f64::from).collect();
+            let expected: Vec<f64> =
+                folded.explain(method, &options).into_iter().map(f64::from).collect();
             let what = format!("{}, quantized {quantized}", method.name());
-            assert_images_close(&what, &layers.explain(method, &options), &expected, layers.count as usize, 1e-4);
+            assert_images_close(
+                &what,
+                &layers.explain(method, &options),
+                &expected,
+                layers.count as usize,
+                1e-4,
+            );
         }
     }
 }
 
-/// LRP's z⁺ rule is for values that are not negative: the golden maps are of the inputs' absolute values.
+/// LRP's z⁺ rule is for values that are not negative: the golden maps are of the inputs' absolute
+/// values.
 #[test]
 fn positive_relevance_is_captums() {
-    let (tensors, odd_tensors) = (Tensors::golden("attributions"), Tensors::golden("attributions_odd"));
+    let (tensors, odd_tensors) =
+        (Tensors::golden("attributions"), Tensors::golden("attributions_odd"));
     for (subject, tensors, prefix) in [
         (table_one(&tensors, false), &tensors, "float"),
         (table_one(&tensors, true), &tensors, "quantized"),
         (odd(&odd_tensors, true), &odd_tensors, "quantized"),
     ] {
         let shape = subject.config.input;
-        let pixels = read::<f32>(&subject.images.pixels, (subject.count * shape.pixels() * padded(shape.channels)) as usize);
-        gpu().write(&subject.images.pixels, 0, &pixels.iter().map(|pixel| pixel.abs()).collect::<Vec<f32>>());
-        let options = MethodOptions { lrp_rule: LrpRule::ZPlus, batch_size: 2, ..MethodOptions::default() };
-        let expected: Vec<f64> = tensors.f32(&format!("{prefix}.lrp.z-plus-of-abs")).into_iter().map(f64::from).collect();
+        let pixels = read::<f32>(
+            &subject.images.pixels,
+            (subject.count * shape.pixels() * padded(shape.channels)) as usize,
+        );
+        gpu().write(
+            &subject.images.pixels,
+            0,
+            &pixels.iter().map(|pixel| pixel.abs()).collect::<Vec<f32>>(),
+        );
+        let options =
+            MethodOptions { lrp_rule: LrpRule::ZPlus, batch_size: 2, ..MethodOptions::default() };
+        let expected: Vec<f64> = tensors
+            .f32(&format!("{prefix}.lrp.z-plus-of-abs"))
+            .into_iter()
+            .map(f64::from)
+            .collect();
         let actual = subject.explain(Method::Lrp, &options);
         assert_images_close(prefix, &actual, &expected, subject.count as usize, 1e-4);
     }
@@ -280,7 +375,10 @@ fn totals(maps: &[f32], subject: &Subject) -> Vec<f64> {
 /// f(x) − f(b) of each image's class, b = 0.
 fn differences(subject: &Subject) -> Vec<f64> {
     let elements = subject.config.input.elements() as usize;
-    let blank = Subject { images: ImageSet::new(gpu(), subject.config.input, subject.count, 0).unwrap(), ..subject.clone() };
+    let blank = Subject {
+        images: ImageSet::new(gpu(), subject.config.input, subject.count, 0).unwrap(),
+        ..subject.clone()
+    };
     assert_eq!(read::<f32>(&blank.images.pixels, elements), vec![0.0; elements]);
     let classes = read::<u32>(&subject.images.classes, subject.count as usize);
     let (of, at) = (subject.logits(), blank.logits());
@@ -295,21 +393,39 @@ fn differences(subject: &Subject) -> Vec<f64> {
 
 #[test]
 fn attributions_are_complete() {
-    let (tensors, odd_tensors) = (Tensors::golden("attributions"), Tensors::golden("attributions_odd"));
-    let subjects = [table_one(&tensors, false), odd(&odd_tensors, false), table_one(&tensors, true), odd(&odd_tensors, true)];
+    let (tensors, odd_tensors) =
+        (Tensors::golden("attributions"), Tensors::golden("attributions_odd"));
+    let subjects = [
+        table_one(&tensors, false),
+        odd(&odd_tensors, false),
+        table_one(&tensors, true),
+        odd(&odd_tensors, true),
+    ];
     for (index, subject) in subjects.iter().enumerate() {
         let expected = differences(subject);
         let close = |what: &str, actual: Vec<f64>, tolerance: f64| {
             let largest = expected.iter().map(|value| value.abs()).fold(0.0, f64::max);
             for (actual, expected) in actual.iter().zip(&expected) {
-                assert!((actual - expected).abs() <= tolerance * largest, "{what} of network {index}: {actual} for {expected}");
+                assert!(
+                    (actual - expected).abs() <= tolerance * largest,
+                    "{what} of network {index}: {actual} for {expected}"
+                );
             }
         };
-        // The sum of multipliers times differences is exact, also through the quantizer's steps; the integral needs a gradient that is one.
-        close("deeplift", totals(&subject.explain(Method::Deeplift, &MethodOptions::default()), subject), 1e-4);
+        // The sum of multipliers times differences is exact, also through the quantizer's steps;
+        // the integral needs a gradient that is one.
+        close(
+            "deeplift",
+            totals(&subject.explain(Method::Deeplift, &MethodOptions::default()), subject),
+            1e-4,
+        );
         if index < 2 {
             let options = MethodOptions { steps: 300, ..MethodOptions::default() };
-            close("integrated gradients", totals(&subject.explain(Method::IntegratedGradients, &options), subject), 5e-3);
+            close(
+                "integrated gradients",
+                totals(&subject.explain(Method::IntegratedGradients, &options), subject),
+                5e-3,
+            );
         }
     }
 }
@@ -321,13 +437,19 @@ fn relevance_is_conserved_without_biases() {
         let subject = odd(&tensors, quantized);
         let layout = ParameterLayout::new(&subject.config, &subject.quantization).unwrap();
         let mut parameters = read::<f32>(&subject.parameters, layout.padded_length() as usize);
-        for parameter in layout.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Bias) {
+        for parameter in
+            layout.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Bias)
+        {
             parameters[parameter.range()].fill(0.0);
         }
         gpu().write(&subject.parameters, 0, &parameters);
         let classes = labels(&tensors);
         let logits = subject.logits();
-        for (image, total) in totals(&subject.explain(Method::Lrp, &MethodOptions::default()), &subject).into_iter().enumerate() {
+        for (image, total) in
+            totals(&subject.explain(Method::Lrp, &MethodOptions::default()), &subject)
+                .into_iter()
+                .enumerate()
+        {
             let logit = f64::from(logits[image * 4 + classes[image] as usize]);
             assert!((total - logit).abs() < 1e-4 * logit.abs().max(0.1), "{total} for {logit}");
         }
@@ -340,12 +462,18 @@ fn smoothgrad_converges() {
     let tensors = Tensors::golden("attributions_odd");
     let subject = odd(&tensors, false);
     let of = |samples, seed| {
-        subject.explain(Method::Smoothgrad, &MethodOptions { samples: Some(samples), seed, ..MethodOptions::default() })
+        subject.explain(
+            Method::Smoothgrad,
+            &MethodOptions { samples: Some(samples), seed, ..MethodOptions::default() },
+        )
     };
     let limit: Vec<f64> = of(20_000, 1).into_iter().map(f64::from).collect();
     let errors: Vec<f64> = [50, 800].map(|samples| relative_error(&of(samples, 2), &limit)).into();
     let ratio = errors[0] / errors[1];
-    assert!((2.5..6.4).contains(&ratio), "16 times the samples, {ratio} times the accuracy: {errors:?}");
+    assert!(
+        (2.5..6.4).contains(&ratio),
+        "16 times the samples, {ratio} times the accuracy: {errors:?}"
+    );
 }
 
 #[test]
@@ -353,7 +481,8 @@ fn maps_depend_on_what_was_learned() {
     let tensors = Tensors::golden("attributions");
     let subject = table_one(&tensors, false);
     let layout = ParameterLayout::new(&subject.config, &subject.quantization).unwrap();
-    let parameters = gpu().upload("parameters", &layout.initialize(3, WeightInit::KaimingUniform)).unwrap();
+    let parameters =
+        gpu().upload("parameters", &layout.initialize(3, WeightInit::KaimingUniform)).unwrap();
     let random = Subject { parameters, ..subject.clone() };
     for method in [Method::Gradient, Method::IntegratedGradients, Method::Deeplift, Method::Lrp] {
         let maps = |subject: &Subject| subject.explain(method, &MethodOptions::default());
@@ -363,7 +492,9 @@ fn maps_depend_on_what_was_learned() {
 }
 
 fn correlation(a: &[f32], b: &[f32]) -> f64 {
-    let mean = |values: &[f32]| values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64;
+    let mean = |values: &[f32]| {
+        values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64
+    };
     let (mean_a, mean_b) = (mean(a), mean(b));
     let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
         a.iter().zip(b).map(|(&a, &b)| f(f64::from(a) - mean_a, f64::from(b) - mean_b)).sum()
@@ -377,8 +508,18 @@ fn chunks_leave_no_trace() {
     let tensors = Tensors::golden("attributions_odd");
     let subject = odd(&tensors, true);
     for method in Method::ALL {
-        let options = |batch_size| MethodOptions { batch_size, samples: Some(5), noise: Some(0.1), ..MethodOptions::default() };
-        assert_eq!(subject.explain(method, &options(1)), subject.explain(method, &options(256)), "{}", method.name());
+        let options = |batch_size| MethodOptions {
+            batch_size,
+            samples: Some(5),
+            noise: Some(0.1),
+            ..MethodOptions::default()
+        };
+        assert_eq!(
+            subject.explain(method, &options(1)),
+            subject.explain(method, &options(256)),
+            "{}",
+            method.name()
+        );
     }
 }
 
@@ -386,24 +527,41 @@ fn chunks_leave_no_trace() {
 fn settings_that_cannot_be_are_refused() {
     let tensors = Tensors::golden("attributions_odd");
     let subject = odd(&tensors, false);
-    let refusal = |method, options: MethodOptions| match Explainer::new(gpu(), subject.network(), method, &options, 1) {
+    let refusal = |method, options: MethodOptions| match Explainer::new(
+        gpu(),
+        subject.network(),
+        method,
+        &options,
+        1,
+    ) {
         Err(Error::Usage(reason)) => reason,
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("{} was not refused", method.name()),
     };
     let layer = |name: &str| MethodOptions { layer: Some(name.into()), ..MethodOptions::default() };
     assert!(refusal(Method::GradCam, layer("conv9")).contains("conv1, act1, conv2, act2"));
-    assert!(refusal(Method::GradCam, layer("fc1")).contains("layers with planes: conv1, act1, conv2, act2"));
+    assert!(
+        refusal(Method::GradCam, layer("fc1"))
+            .contains("layers with planes: conv1, act1, conv2, act2")
+    );
     for method in [Method::Deeplift, Method::Lrp] {
         assert!(
-            refusal(method, MethodOptions { output: Output::LogSoftmax, ..MethodOptions::default() }).contains("--output logit")
+            refusal(
+                method,
+                MethodOptions { output: Output::LogSoftmax, ..MethodOptions::default() }
+            )
+            .contains("--output logit")
         );
     }
     let half = Baseline::Images(vec![0.0; ODD.elements() as usize / 3]);
     assert!(
-        refusal(Method::GradientShap, MethodOptions { baseline: half, ..MethodOptions::default() }).contains("no whole images")
+        refusal(Method::GradientShap, MethodOptions { baseline: half, ..MethodOptions::default() })
+            .contains("no whole images")
     );
     for name in ["conv1", "act1", "act2"] {
-        assert_eq!(subject.explain(Method::GradCam, &layer(name)).len(), 3 * ODD.elements() as usize);
+        assert_eq!(
+            subject.explain(Method::GradCam, &layer(name)).len(),
+            3 * ODD.elements() as usize
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Everything that can be wrong with what a user hands over: each mistake is one line `error: …` that says what and where, with the
-//! right exit code (2 usage, 1 otherwise), and never a panic.
+//! Everything that can be wrong with what a user hands over: each mistake is one line `error: …`
+//! that says what and where, with the right exit code (2 usage, 1 otherwise), and never a panic.
 
 mod common;
 mod support;
@@ -11,7 +11,10 @@ use std::{
 
 use safetensors::{Dtype, tensor::TensorView};
 use saliq::config::Shape;
-use support::{SMALL_NETWORK, Tensors, colored, failure, golden, refused, run, saliq, succeed, text, write_folder};
+use support::{
+    SMALL_NETWORK, Tensors, colored, failure, golden, refused, run, saliq, succeed, text,
+    write_folder,
+};
 
 const SHAPE: Shape = Shape::new(3, 11, 13);
 
@@ -47,7 +50,11 @@ fn damaged_idx_files() {
         ("huge in every dimension", IMAGES, idx_header(8, &[max, max, max, max])),
         ("huge in number", IMAGES, idx_header(8, &[max, 3, 11, 13])),
         ("huge but within each bound", IMAGES, idx_header(8, &[1 << 24, 64, 4096, 4096])),
-        ("more than the file has", IMAGES, [idx_header(8, &[1 << 20, 3, 11, 13]), vec![7; 500]].concat()),
+        (
+            "more than the file has",
+            IMAGES,
+            [idx_header(8, &[1 << 20, 3, 11, 13]), vec![7; 500]].concat(),
+        ),
         ("no images", IMAGES, idx_header(8, &[0, 3, 11, 13])),
         ("no pixels", IMAGES, idx_header(8, &[12, 3, 0, 13])),
         ("floats", IMAGES, idx_header(0x0d, &[12, 3, 11, 13])),
@@ -58,7 +65,11 @@ fn damaged_idx_files() {
         ("images for labels", LABELS, good.clone()),
         ("fewer labels than images", LABELS, [idx_header(8, &[11]), vec![0; 11]].concat()),
         ("labels cut", LABELS, [idx_header(8, &[12]), vec![0; 11]].concat()),
-        ("other image size", "t10k-images-idx4-ubyte", [idx_header(8, &[8, 3, 13, 11]), vec![0; 8 * 429]].concat()),
+        (
+            "other image size",
+            "t10k-images-idx4-ubyte",
+            [idx_header(8, &[8, 3, 13, 11]), vec![0; 8 * 429]].concat(),
+        ),
         ("gzip of nothing", IMAGES, vec![0x1f, 0x8b, 8, 0]),
     ] {
         let path = images.join(name);
@@ -92,10 +103,12 @@ fn labels_outside_a_named_set() {
     let folder = tempfile::tempdir().unwrap();
     let mut split = saliq::data::Split { images: vec![0; 2 * 784], labels: vec![3, 10] };
     write_folder(&folder.path().join("mnist"), support::MNIST, &split, &split);
-    let arguments = ["train", "--dataset", "mnist", "--data-dir", text(folder.path()), "--out", "/nowhere/out"];
+    let arguments =
+        ["train", "--dataset", "mnist", "--data-dir", text(folder.path()), "--out", "/nowhere/out"];
     let message = refused(1, &arguments);
     assert!(message.contains("label 10") && message.contains("10 classes"), "{message}");
-    // In a folder of one's own the highest label says how many classes there are; a model for fewer does not fit.
+    // In a folder of one's own the highest label says how many classes there are; a model for fewer
+    // does not fit.
     split.labels[1] = 11;
     let images = folder.path().join("twelve");
     write_folder(&images, support::MNIST, &split, &split);
@@ -129,15 +142,31 @@ fn hostile_model_files() {
         ("no tensors", tensor_file("{}", 0)),
         (
             "overlapping tensors",
-            tensor_file(&format!("{{\"a\":{},\"b\":{}}}", tensor("F32", "[2]", 0, 8), tensor("F32", "[2]", 4, 12)), 12),
+            tensor_file(
+                &format!(
+                    "{{\"a\":{},\"b\":{}}}",
+                    tensor("F32", "[2]", 0, 8),
+                    tensor("F32", "[2]", 4, 12)
+                ),
+                12,
+            ),
         ),
-        ("beyond the end", tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[1000]", 0, 4000)), 8)),
+        (
+            "beyond the end",
+            tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[1000]", 0, 4000)), 8),
+        ),
         ("backwards", tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[1]", 8, 4)), 8)),
         (
             "a size that overflows",
-            tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[4294967295,4294967295,4294967295]", 0, 4)), 4),
+            tensor_file(
+                &format!("{{\"a\":{}}}", tensor("F32", "[4294967295,4294967295,4294967295]", 0, 4)),
+                4,
+            ),
         ),
-        ("a shape that is not its size", tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[3]", 0, 8)), 8)),
+        (
+            "a shape that is not its size",
+            tensor_file(&format!("{{\"a\":{}}}", tensor("F32", "[3]", 0, 8)), 8),
+        ),
         ("a network of nothing", tensor_file("{\"__metadata__\":{\"saliq\":\"{}\"}}", 0)),
     ] {
         fs::write(&path, bytes).unwrap();
@@ -148,7 +177,10 @@ fn hostile_model_files() {
             vec!["train", "--init", text(&path), "--out", "/nowhere/out"],
         ] {
             let message = refused(1, &arguments);
-            assert!(message.contains("model.safetensors"), "{what}: does not name the file: {message}");
+            assert!(
+                message.contains("model.safetensors"),
+                "{what}: does not name the file: {message}"
+            );
         }
     }
     for missing in ["/nowhere/model.safetensors", text(&folder.path().join("no/such"))] {
@@ -160,9 +192,17 @@ fn hostile_model_files() {
 }
 
 /// Writes `tensors`, with `metadata` under the key `saliq`.
-fn write_tensors(path: &Path, tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)], metadata: Option<&str>) {
+fn write_tensors(
+    path: &Path,
+    tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)],
+    metadata: Option<&str>,
+) {
     let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
-        (name.clone(), TensorView::new(*dtype, shape.clone(), bytes).unwrap_or_else(|error| panic!("{name}: {error}")))
+        (
+            name.clone(),
+            TensorView::new(*dtype, shape.clone(), bytes)
+                .unwrap_or_else(|error| panic!("{name}: {error}")),
+        )
     });
     let metadata = metadata.map(|text| [("saliq".to_string(), text.to_string())].into());
     fs::write(path, safetensors::serialize(views, metadata).unwrap()).unwrap();
@@ -172,7 +212,10 @@ fn write_tensors(path: &Path, tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)], 
 fn export() -> Vec<(String, Dtype, Vec<usize>, Vec<u8>)> {
     let file = Tensors::golden("table1");
     let bytes = |name: &str| bytemuck::cast_slice(&file.f32(name)).to_vec();
-    file.contents().into_iter().map(|(name, dtype, shape)| (name.clone(), dtype, shape, bytes(&name))).collect()
+    file.contents()
+        .into_iter()
+        .map(|(name, dtype, shape)| (name.clone(), dtype, shape, bytes(&name)))
+        .collect()
 }
 
 #[test]
@@ -181,9 +224,17 @@ fn models_that_do_not_fit() {
     let path = folder.path().join("model.safetensors");
     type Damage = fn(&mut Vec<(String, Dtype, Vec<usize>, Vec<u8>)>);
     let cases: [(&str, Damage, &str); 9] = [
-        ("no conv2.bias", |tensors| tensors.retain(|(name, ..)| name != "conv2.bias"), "conv2.bias"),
+        (
+            "no conv2.bias",
+            |tensors| tensors.retain(|(name, ..)| name != "conv2.bias"),
+            "conv2.bias",
+        ),
         ("no fc1", |tensors| tensors.retain(|(name, ..)| !name.starts_with("fc1")), "Table I"),
-        ("another shape", |tensors| tensors[3].2 = vec![64, 32, 1, 9], "conv2.weight has shape [64, 32, 1, 9]"),
+        (
+            "another shape",
+            |tensors| tensors[3].2 = vec![64, 32, 1, 9],
+            "conv2.weight has shape [64, 32, 1, 9]",
+        ),
         (
             "another width",
             |tensors| {
@@ -192,17 +243,35 @@ fn models_that_do_not_fit() {
             },
             "conv2.bias has shape [32]",
         ),
-        ("NaN", |tensors| tensors[3].3[40..44].copy_from_slice(&f32::NAN.to_le_bytes()), "conv2.weight contains NaN"),
-        ("infinite", |tensors| tensors[0].3[..4].copy_from_slice(&f32::INFINITY.to_le_bytes()), "conv1.bias contains inf"),
+        (
+            "NaN",
+            |tensors| tensors[3].3[40..44].copy_from_slice(&f32::NAN.to_le_bytes()),
+            "conv2.weight contains NaN",
+        ),
+        (
+            "infinite",
+            |tensors| tensors[0].3[..4].copy_from_slice(&f32::INFINITY.to_le_bytes()),
+            "conv1.bias contains inf",
+        ),
         ("integers", |tensors| tensors[0].1 = Dtype::I32, "conv1.bias is I32"),
         (
             "α of 0",
-            |tensors| tensors.extend(["act1", "act2"].map(|name| (format!("{name}.alpha"), Dtype::F32, vec![1], vec![0; 4]))),
+            |tensors| {
+                tensors.extend(
+                    ["act1", "act2"]
+                        .map(|name| (format!("{name}.alpha"), Dtype::F32, vec![1], vec![0; 4])),
+                )
+            },
             "act1.alpha is 0",
         ),
         (
             "α of two",
-            |tensors| tensors.extend(["act1", "act2"].map(|name| (format!("{name}.alpha"), Dtype::F32, vec![2], vec![0x3f; 8]))),
+            |tensors| {
+                tensors.extend(
+                    ["act1", "act2"]
+                        .map(|name| (format!("{name}.alpha"), Dtype::F32, vec![2], vec![0x3f; 8])),
+                )
+            },
             "act1.alpha has shape [2]",
         ),
     ];
@@ -212,14 +281,28 @@ fn models_that_do_not_fit() {
         write_tensors(&path, &tensors, None);
         let bits: &[&str] = if what.starts_with('α') { &["--bits", "4,2"] } else { &[] };
         let message = refused(1, &[&["eval", text(&path)], bits].concat());
-        assert!(message.contains(expected) && message.contains("model.safetensors"), "{what}: {message}");
+        assert!(
+            message.contains(expected) && message.contains("model.safetensors"),
+            "{what}: {message}"
+        );
     }
 
     // A good model, and images that it was not made for.
     let images = good_folder(folder.path());
     let message = refused(1, &["eval", text(&golden("table1")), "--dataset", text(&images)]);
     assert!(message.contains("[3, 11, 13]") && message.contains("[1, 28, 28]"), "{message}");
-    let message = refused(1, &["train", "--init", text(&golden("table1")), "--dataset", text(&images), "--out", "/nowhere/out"]);
+    let message = refused(
+        1,
+        &[
+            "train",
+            "--init",
+            text(&golden("table1")),
+            "--dataset",
+            text(&images),
+            "--out",
+            "/nowhere/out",
+        ],
+    );
     assert!(message.contains("table1.safetensors"), "{message}");
     let message = refused(2, &["eval", text(&golden("table1")), "--bits", "4,4,4,4,4"]);
     assert!(message.contains("4 layers"), "{message}");
@@ -236,7 +319,19 @@ fn usage() {
         ("'train'", &["tran"]),
         ("9 values", &["train", "--bits", "4,4,4,4,4,4,4,4,4"]),
         ("classes 0 to 9", &["explain", model, "--dataset", "mnist-mini", "--target", "10"]),
-        ("has 1000 images", &["explain", model, "--dataset", "mnist-mini", "--indices", "0,4000000000", "--out", "/nowhere/out"]),
+        (
+            "has 1000 images",
+            &[
+                "explain",
+                model,
+                "--dataset",
+                "mnist-mini",
+                "--indices",
+                "0,4000000000",
+                "--out",
+                "/nowhere/out",
+            ],
+        ),
         ("`gradient`", &["explain", model, "--method", "gradeint"]),
     ] {
         let message = refused(2, arguments);
@@ -253,7 +348,10 @@ fn usage() {
             "[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4, kernel = 99 }, { type = \"linear\", name = \"b\", out-features = 10 }]",
             "does not fit",
         ),
-        ("[network]\nlayers = [{ type = \"linear\", name = \"b\", out-features = 4000000000 }]", "2^28"),
+        (
+            "[network]\nlayers = [{ type = \"linear\", name = \"b\", out-features = 4000000000 }]",
+            "2^28",
+        ),
         (
             "[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4000000000, kernel = 1 }, { type = \"linear\", name = \"b\", out-features = 10 }]",
             "2^28",
@@ -293,8 +391,15 @@ fn models_that_are_none_say_what_to_do() {
         assert!(message.contains(expected) && message.contains(name), "{message}");
     }
     let model = golden("table1");
-    for command in [vec!["explain", text(&model)], vec!["drop", text(&model)], vec!["compare", text(&model), text(&model)]] {
-        let message = refused(2, &[&command[..], &["--dataset", "mnist-mini", "--out", text(&at("zip.pt"))]].concat());
+    for command in [
+        vec!["explain", text(&model)],
+        vec!["drop", text(&model)],
+        vec!["compare", text(&model), text(&model)],
+    ] {
+        let message = refused(
+            2,
+            &[&command[..], &["--dataset", "mnist-mini", "--out", text(&at("zip.pt"))]].concat(),
+        );
         assert!(message.contains("is a file; name a folder"), "{message}");
     }
 }
@@ -307,7 +412,11 @@ fn places_that_cannot_be_written() {
     let under = file.join("out");
     let under = text(&under);
     let config = folder.path().join("small.toml");
-    fs::write(&config, format!("train-limit = 4\ntest-limit = 4\nbatch-size = 4\nsteps = 1\n{SMALL_NETWORK}")).unwrap();
+    fs::write(
+        &config,
+        format!("train-limit = 4\ntest-limit = 4\nbatch-size = 4\nsteps = 1\n{SMALL_NETWORK}"),
+    )
+    .unwrap();
     let model = golden("table1");
     let data = ["--dataset", "mnist-mini", "--count", "2"];
     for arguments in [
@@ -340,7 +449,10 @@ fn no_adapter() {
         vec!["explain", text(&model), "--dataset", "mnist-mini", "--out", text(&out)],
     ] {
         let mut command = saliq();
-        command.args(&arguments).env("VK_ICD_FILENAMES", "/dev/null").env("VK_DRIVER_FILES", "/dev/null");
+        command
+            .args(&arguments)
+            .env("VK_ICD_FILENAMES", "/dev/null")
+            .env("VK_DRIVER_FILES", "/dev/null");
         let output = command.env_remove("SALIQ_ADAPTER").output().unwrap();
         if cfg!(target_os = "linux") {
             let message = failure(&output, 1);
@@ -351,7 +463,10 @@ fn no_adapter() {
         }
     }
     assert!(!out.exists(), "a run without a device left a folder");
-    let message = refused(1, &["eval", text(&model), "--dataset", "mnist-mini", "--adapter", "no such thing"]);
+    let message = refused(
+        1,
+        &["eval", text(&model), "--dataset", "mnist-mini", "--adapter", "no such thing"],
+    );
     assert!(message.contains("no such thing"), "{message}");
 }
 
@@ -359,20 +474,46 @@ fn no_adapter() {
 fn a_loss_that_is_no_number() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("small.toml");
-    fs::write(&config, format!("train-limit = 24\ntest-limit = 4\nbatch-size = 8\nsteps = 9\n{SMALL_NETWORK}")).unwrap();
+    fs::write(
+        &config,
+        format!("train-limit = 24\ntest-limit = 4\nbatch-size = 8\nsteps = 9\n{SMALL_NETWORK}"),
+    )
+    .unwrap();
     let out = folder.path().join("blown");
     let arguments = ["train", "--config", text(&config), "--out", text(&out)];
     let message = refused(1, &[&arguments[..], &["--lr", "1e30"]].concat());
-    let names_layer =
-        |message: &str| ["conv1", "conv2", "fc1", "fc2", "act1", "act2", "act3"].iter().any(|layer| message.contains(layer));
-    assert!(message.contains("step ") && names_layer(&message) && message.contains("--lr"), "{message}");
+    let names_layer = |message: &str| {
+        ["conv1", "conv2", "fc1", "fc2", "act1", "act2", "act3"]
+            .iter()
+            .any(|layer| message.contains(layer))
+    };
+    assert!(
+        message.contains("step ") && names_layer(&message) && message.contains("--lr"),
+        "{message}"
+    );
     assert!(!out.join("model.safetensors").exists(), "a model that is none");
 
-    // The failed step does not touch the checkpoint of the one before: a run goes on from it, to the same end.
+    // The failed step does not touch the checkpoint of the one before: a run goes on from it, to
+    // the same end.
     let out = folder.path().join("kept");
-    let arguments = ["train", "--config", text(&config), "--out", text(&out), "--lr", "1e30", "--checkpoint-every", "1"];
+    let arguments = [
+        "train",
+        "--config",
+        text(&config),
+        "--out",
+        text(&out),
+        "--lr",
+        "1e30",
+        "--checkpoint-every",
+        "1",
+    ];
     let message = refused(1, &arguments);
-    assert!(message.contains("step 2: ") && names_layer(&message) && message.contains("checkpoint.safetensors"), "{message}");
+    assert!(
+        message.contains("step 2: ")
+            && names_layer(&message)
+            && message.contains("checkpoint.safetensors"),
+        "{message}"
+    );
     let path = out.join("checkpoint.safetensors");
     let kept = fs::read(&path).unwrap();
     assert!(Tensors::open(&path).f32("parameters").iter().all(|value| value.is_finite()));
@@ -385,8 +526,20 @@ fn a_loss_that_is_no_number() {
     // With the network of the paper, and through the infinities of a quantized one.
     for bits in ["32", "4,2"] {
         let out = folder.path().join(bits);
-        let limits = ["--train-limit", "16", "--test-limit", "4", "--batch-size", "8", "--steps", "4", "--bits", bits];
-        let message = refused(1, &[&["train", "--out", text(&out), "--lr", "1e30"], &limits[..]].concat());
+        let limits = [
+            "--train-limit",
+            "16",
+            "--test-limit",
+            "4",
+            "--batch-size",
+            "8",
+            "--steps",
+            "4",
+            "--bits",
+            bits,
+        ];
+        let message =
+            refused(1, &[&["train", "--out", text(&out), "--lr", "1e30"], &limits[..]].concat());
         assert!(message.contains("step ") && names_layer(&message), "{bits}: {message}");
     }
 }
@@ -395,7 +548,11 @@ fn a_loss_that_is_no_number() {
 fn hostile_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("small.toml");
-    fs::write(&config, format!("train-limit = 8\ntest-limit = 4\nbatch-size = 4\nsteps = 2\n{SMALL_NETWORK}")).unwrap();
+    fs::write(
+        &config,
+        format!("train-limit = 8\ntest-limit = 4\nbatch-size = 4\nsteps = 2\n{SMALL_NETWORK}"),
+    )
+    .unwrap();
     let out = folder.path().join("run");
     let train = ["train", "--config", text(&config), "--out", text(&out)];
     succeed(&train);
@@ -404,7 +561,10 @@ fn hostile_checkpoints() {
     let good = fs::read(&path).unwrap();
     let header_length = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
     let header = String::from_utf8(good[8..8 + header_length].to_vec()).unwrap();
-    let file = |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &good[8 + header_length..]].concat();
+    let file = |header: &str| {
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &good[8 + header_length..]]
+            .concat()
+    };
     let changed = |from: &str, to: &str| {
         let new = header.replacen(from, to, 1);
         assert_ne!(new, header, "{from}");
@@ -427,6 +587,10 @@ fn hostile_checkpoints() {
         assert_eq!(output.status.code(), Some(0), "{what}: {error}");
         assert!(error.contains("starting over"), "{what}: {error}");
         assert!(fs::read(out.join("model.safetensors")).unwrap() == model, "{what}: another model");
-        assert_eq!(fs::metadata(out.join("metrics.jsonl")).unwrap().len() / 100, metrics.len() as u64 / 100, "{what}");
+        assert_eq!(
+            fs::metadata(out.join("metrics.jsonl")).unwrap().len() / 100,
+            metrics.len() as u64 / 100,
+            "{what}"
+        );
     }
 }

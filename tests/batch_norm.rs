@@ -1,5 +1,6 @@
-//! Batch norm: its kernels against the f64 references on random odd shapes, networks in every mode, ten steps of PyTorch's (`goldens/README.md`),
-//! and what a user sees: files, resuming, folding, refusals.
+//! Batch norm: its kernels against the f64 references on random odd shapes, networks in every mode,
+//! ten steps of PyTorch's (`goldens/README.md`), and what a user sees: files, resuming, folding,
+//! refusals.
 
 mod common;
 mod support;
@@ -11,7 +12,8 @@ use safetensors::Dtype;
 use saliq::{
     batch::ImageRange,
     config::{
-        LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, QuantizationOverrides, Shape, WeightQuantizer,
+        LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, QuantizationOverrides,
+        Shape, WeightQuantizer,
     },
     data::{self, Dataset},
     gpu::{Buffer, Recording, Specialization},
@@ -40,7 +42,8 @@ use support::{SMALL_NETWORK, Tensors, json, mnist_like, refused, run_config, suc
 
 const UNTOUCHED: f32 = 77.0;
 
-/// A range of images inside a larger buffer, as `batches` batches, dispatched for more images than it has.
+/// A range of images inside a larger buffer, as `batches` batches, dispatched for more images than
+/// it has.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     shape: Shape,
@@ -89,7 +92,8 @@ impl Case {
     fn upload(&self, values: &[f64]) -> Buffer {
         let size = packed_elements(self.shape);
         let mut all = vec![UNTOUCHED; self.slots() * size];
-        all[self.first * size..(self.first + self.count()) * size].copy_from_slice(&pack(values, self.shape));
+        all[self.first * size..(self.first + self.count()) * size]
+            .copy_from_slice(&pack(values, self.shape));
         upload(&all)
     }
 
@@ -104,9 +108,15 @@ impl Case {
         let (first, last) = (self.first * size, (self.first + self.count()) * size);
         let own = unpack(&actual[first..last], self.shape);
         assert_close(&format!("{what} {self:?}"), &own, expected, tolerance);
-        assert!(padding(&actual[first..last], self.shape).iter().all(|&value| value == 0.0), "{what} {self:?}: padding");
+        assert!(
+            padding(&actual[first..last], self.shape).iter().all(|&value| value == 0.0),
+            "{what} {self:?}: padding"
+        );
         let outside = actual[..first].iter().chain(&actual[last..]);
-        assert!(outside.into_iter().all(|&value| value == UNTOUCHED), "{what} {self:?}: wrote outside of its images");
+        assert!(
+            outside.into_iter().all(|&value| value == UNTOUCHED),
+            "{what} {self:?}: wrote outside of its images"
+        );
         own
     }
 
@@ -141,8 +151,9 @@ impl Case {
     /// A flat array of parameters at odd places.
     fn parameters(&self, random: &mut Random) -> (Norm, Vec<f32>, [u32; 5]) {
         let channels = self.shape.channels as usize;
-        let mut wide =
-            |scale: f32, offset: f32| -> Vec<f32> { (0..channels).map(|_| random.signed() * scale + offset).collect() };
+        let mut wide = |scale: f32, offset: f32| -> Vec<f32> {
+            (0..channels).map(|_| random.signed() * scale + offset).collect()
+        };
         let tensors = [wide(1.0, 1.2), wide(1.0, 0.0), wide(0.5, 0.0), wide(0.4, 0.6), vec![7.0]];
         let mut flat = vec![-3.0f32; 3];
         let indices = tensors.each_ref().map(|tensor| {
@@ -155,7 +166,11 @@ impl Case {
         (Norm { scale, shift, mean, variance, batches: 7.0 }, flat, indices)
     }
 
-    fn second_stage(&self, [scale, shift, mean, ..]: [u32; 5], freeze_after: u32) -> Specialization {
+    fn second_stage(
+        &self,
+        [scale, shift, mean, ..]: [u32; 5],
+        freeze_after: u32,
+    ) -> Specialization {
         Specialization::new()
             .constant("CHANNELS", self.shape.channels)
             .constant("PIXELS", self.shape.pixels())
@@ -181,11 +196,16 @@ fn doubles(values: &[f32]) -> Vec<f64> {
 /// Step 5 of a run.
 fn step(clean: usize) -> Buffer {
     let buffer = gpu().uniform("step", size_of::<StepRecord>() as u64).unwrap();
-    gpu().write(&buffer, 0, &[StepRecord { step: 5, count: clean as u32, ..StepRecord::default() }]);
+    gpu().write(
+        &buffer,
+        0,
+        &[StepRecord { step: 5, count: clean as u32, ..StepRecord::default() }],
+    );
     buffer
 }
 
-/// Values of channels in groups of 4, padded with zeros: `vectors` of them a group, one after another.
+/// Values of channels in groups of 4, padded with zeros: `vectors` of them a group, one after
+/// another.
 fn grouped<const N: usize>(channels: usize, of: impl Fn(usize) -> [f64; N]) -> Vec<f32> {
     let mut flat = vec![0.0; channels.div_ceil(4) * 4 * N];
     for channel in 0..channels {
@@ -198,7 +218,9 @@ fn grouped<const N: usize>(channels: usize, of: impl Fn(usize) -> [f64; N]) -> V
 
 /// The inverse: [channel][vector].
 fn ungrouped(values: &[f32], channels: usize, vectors: usize, vector: usize) -> Vec<f32> {
-    (0..channels).map(|channel| values[(channel / 4 * vectors + vector) * 4 + channel % 4]).collect()
+    (0..channels)
+        .map(|channel| values[(channel / 4 * vectors + vector) * 4 + channel % 4])
+        .collect()
 }
 
 fn four(c: &Coefficients) -> [f64; 4] {
@@ -207,7 +229,12 @@ fn four(c: &Coefficients) -> [f64; 4] {
 
 fn upload_coefficients(case: &Case, coefficients: &[Vec<Coefficients>]) -> Buffer {
     let channels = case.shape.channels as usize;
-    upload(&coefficients.iter().flat_map(|batch| grouped(channels, |channel| four(&batch[channel]))).collect::<Vec<_>>())
+    upload(
+        &coefficients
+            .iter()
+            .flat_map(|batch| grouped(channels, |channel| four(&batch[channel])))
+            .collect::<Vec<_>>(),
+    )
 }
 
 #[track_caller]
@@ -218,13 +245,20 @@ fn check_coefficients(what: &str, case: &Case, buffer: &Buffer, expected: &[Vec<
     for (batch, expected) in values.chunks_exact(size).zip(expected) {
         for vector in 0..4 {
             let wanted: Vec<f64> = expected.iter().map(|c| four(c)[vector]).collect();
-            assert_close(&format!("{what} {vector} {case:?}"), &ungrouped(batch, channels, 4, vector), &wanted, 1e-5);
+            assert_close(
+                &format!("{what} {vector} {case:?}"),
+                &ungrouped(batch, channels, 4, vector),
+                &wanted,
+                1e-5,
+            );
         }
     }
 }
 
 fn upload_factors(case: &Case, factors: &[Factor]) -> Buffer {
-    upload(&grouped(case.shape.channels as usize, |channel| [factors[channel].factor, factors[channel].inverse_deviation]))
+    upload(&grouped(case.shape.channels as usize, |channel| {
+        [factors[channel].factor, factors[channel].inverse_deviation]
+    }))
 }
 
 /// Means of 100 with a deviation of 0.6: sums of squares about 0 would lose four digits.
@@ -244,8 +278,14 @@ fn statistics_of_a_batch() {
         let mut found = [Vec::new(), Vec::new()];
         for (index, values) in actual.chunks_exact(size).enumerate() {
             let batch = case.batch(&z, index / case.parts);
-            let expected = batch_norm_moments(batch, case.shape, case.part(index / case.parts, index % case.parts));
-            for (vector, pick) in [|m: &Moments| m.mean, |m: &Moments| m.squares].into_iter().enumerate() {
+            let expected = batch_norm_moments(
+                batch,
+                case.shape,
+                case.part(index / case.parts, index % case.parts),
+            );
+            for (vector, pick) in
+                [|m: &Moments| m.mean, |m: &Moments| m.squares].into_iter().enumerate()
+            {
                 wanted[vector].extend(expected.iter().map(pick));
                 found[vector].extend(ungrouped(values, channels, 2, vector));
             }
@@ -260,7 +300,11 @@ fn statistics_of_a_batch() {
             // z is s·x.
             let scaled = |batch: &[f64]| -> Vec<f64> {
                 let channel = |index: usize| index / case.shape.pixels() as usize % channels;
-                batch.iter().enumerate().map(|(index, z)| f64::from((z * factors[channel(index)].factor) as f32)).collect()
+                batch
+                    .iter()
+                    .enumerate()
+                    .map(|(index, z)| f64::from((z * factors[channel(index)].factor) as f32))
+                    .collect()
             };
             let z = scaled(&z);
             run(
@@ -271,12 +315,14 @@ fn statistics_of_a_batch() {
             );
             let expected: Vec<_> = (0..case.batches)
                 .map(|batch| {
-                    let moments = batch_norm_moments(case.batch(&z, batch), case.shape, 0..case.rows(batch));
+                    let moments =
+                        batch_norm_moments(case.batch(&z, batch), case.shape, 0..case.rows(batch));
                     batch_norm_update(&moments, &factors, &mut norm, freeze_after < 5)
                 })
                 .collect();
             let parameters = upload(&flat);
-            let coefficients = upload(&vec![UNTOUCHED; 4 * case.batches * padded(case.shape.channels) as usize]);
+            let coefficients =
+                upload(&vec![UNTOUCHED; 4 * case.batches * padded(case.shape.channels) as usize]);
             let specialization = case
                 .second_stage(indices, freeze_after)
                 .feature("moves", true)
@@ -290,16 +336,25 @@ fn statistics_of_a_batch() {
                 &upload_factors(&case, &factors),
                 &coefficients,
             ];
-            run("batch_norm_update", specialization, &bindings, [groups(case.shape.channels), 1, 1]);
+            run(
+                "batch_norm_update",
+                specialization,
+                &bindings,
+                [groups(case.shape.channels), 1, 1],
+            );
             check_coefficients("coefficients", &case, &coefficients, &expected);
             let moved: Vec<f32> = read(&parameters, flat.len());
             let mut wanted = doubles(&flat);
-            for (index, values) in [(2, &norm.mean), (3, &norm.variance), (4, &vec![norm.batches])] {
+            for (index, values) in [(2, &norm.mean), (3, &norm.variance), (4, &vec![norm.batches])]
+            {
                 let at = indices[index] as usize;
                 wanted[at..at + values.len()].copy_from_slice(values);
             }
             assert_close(&format!("running statistics {case:?}"), &moved, &wanted, 1e-5);
-            assert_eq!(moved[indices[4] as usize], if freeze_after < 5 { 7.0 } else { 7.0 + case.batches as f32 });
+            assert_eq!(
+                moved[indices[4] as usize],
+                if freeze_after < 5 { 7.0 } else { 7.0 + case.batches as f32 }
+            );
         }
     }
 }
@@ -312,7 +367,8 @@ fn inference_and_factors() {
             let (norm, flat, [scale, shift, mean, variance, _]) = case.parameters(&mut random);
             let channels = case.shape.channels as usize;
             let (factors, coefficients) = batch_norm_inference(&norm, fold);
-            let [on_gpu, factors_on_gpu] = [4, 2].map(|vectors| upload(&vec![UNTOUCHED; vectors * channels.next_multiple_of(4)]));
+            let [on_gpu, factors_on_gpu] = [4, 2]
+                .map(|vectors| upload(&vec![UNTOUCHED; vectors * channels.next_multiple_of(4)]));
             let specialization = Specialization::new()
                 .constant("CHANNELS", case.shape.channels)
                 .constant("SCALE_INDEX", scale)
@@ -321,7 +377,12 @@ fn inference_and_factors() {
                 .constant("VARIANCE_INDEX", variance)
                 .constant("FOLD", u32::from(fold));
             let workgroups = [groups(case.shape.channels).div_ceil(64), 1, 1];
-            run("batch_norm_inference", specialization, &[&upload(&flat), &factors_on_gpu, &on_gpu], workgroups);
+            run(
+                "batch_norm_inference",
+                specialization,
+                &[&upload(&flat), &factors_on_gpu, &on_gpu],
+                workgroups,
+            );
             check_coefficients("inference", &case, &on_gpu, std::slice::from_ref(&coefficients));
             let values: Vec<f32> = read(&factors_on_gpu, 2 * channels.next_multiple_of(4));
             let wanted: Vec<f64> = factors.iter().map(|factor| factor.factor).collect();
@@ -333,7 +394,12 @@ fn inference_and_factors() {
 }
 
 /// Coefficients of every batch of random values.
-fn live_coefficients(case: &Case, z: &[f64], norm: &Norm, fold: bool) -> (Vec<Factor>, Vec<Vec<Coefficients>>) {
+fn live_coefficients(
+    case: &Case,
+    z: &[f64],
+    norm: &Norm,
+    fold: bool,
+) -> (Vec<Factor>, Vec<Vec<Coefficients>>) {
     let (factors, _) = batch_norm_inference(norm, fold);
     let mut norm = norm.clone();
     let of = |batch| {
@@ -361,14 +427,20 @@ fn normalised_and_activated() {
         let z = case.random(&mut random, 0.2);
         let (norm, ..) = case.parameters(&mut random);
         let (_, coefficients) = live_coefficients(&case, &z, &norm, false);
-        let expected: Vec<f64> =
-            (0..case.batches).flat_map(|batch| batch_norm(case.batch(&z, batch), case.shape, &coefficients[batch])).collect();
+        let expected: Vec<f64> = (0..case.batches)
+            .flat_map(|batch| batch_norm(case.batch(&z, batch), case.shape, &coefficients[batch]))
+            .collect();
         let (input, constants) = (case.upload(&z), upload_coefficients(&case, &coefficients));
         let output = case.empty();
         let step = step(case.each[0]);
         let plain = case.sizes().feature("pact", false).feature("batch_statistics", true);
         let bindings = [&case.images(false), &input, &constants, &output, &step];
-        run("batch_norm", plain.clone().constant("ACTIVATION", 0u32), &bindings, case.elementwise());
+        run(
+            "batch_norm",
+            plain.clone().constant("ACTIVATION", 0u32),
+            &bindings,
+            case.elementwise(),
+        );
         case.check("y", &output, &expected, 1e-5);
         run("batch_norm", plain.constant("ACTIVATION", 1u32), &bindings, case.elementwise());
         let relu: Vec<f64> = expected.iter().map(|y| y.max(0.0)).collect();
@@ -385,7 +457,8 @@ fn normalised_and_activated() {
             .constant("ACTIVATION", 2u32)
             .constant("LEVELS", 7.0f32)
             .constant("ALPHA_INDEX", 1u32);
-        let bindings = [&case.images(false), &input, &constants, &output, &pre_activation, &parameters, &step];
+        let bindings =
+            [&case.images(false), &input, &constants, &output, &pre_activation, &parameters, &step];
         run("batch_norm", specialization, &bindings, case.elementwise());
         let before = case.check("pre-activation", &pre_activation, &expected, 1e-5);
         let kind = Activation::Pact { kind: PactKind::Unsigned, alpha: 1.5, levels: Some(7.0) };
@@ -437,13 +510,26 @@ fn backward_stages() {
             let (mut means, mut input_gradient) = (Vec::new(), Vec::new());
             for (batch, coefficients) in coefficients.iter().enumerate() {
                 let (own_z, own_g) = (case.batch(&z, batch), case.batch(&g, batch));
-                let sums = batch_norm_gradient_sums(own_z, own_g, case.shape, coefficients, 0..case.rows(batch));
-                let own = batch_norm_parameter_gradient(&sums, case.rows(batch), (&factors, coefficients), &norm, [fold, frozen]);
+                let sums = batch_norm_gradient_sums(
+                    own_z,
+                    own_g,
+                    case.shape,
+                    coefficients,
+                    0..case.rows(batch),
+                );
+                let own = batch_norm_parameter_gradient(
+                    &sums,
+                    case.rows(batch),
+                    (&factors, coefficients),
+                    &norm,
+                    [fold, frozen],
+                );
                 for channel in 0..channels {
                     expected[indices[0] as usize + channel] += own.scale[channel];
                     expected[indices[1] as usize + channel] += own.shift[channel];
                 }
-                let gradient = batch_norm_input_gradient(own_z, own_g, case.shape, coefficients, &own.means);
+                let gradient =
+                    batch_norm_input_gradient(own_z, own_g, case.shape, coefficients, &own.means);
                 input_gradient.extend(gradient);
                 means.extend(grouped(channels, |channel| own.means[channel]));
             }
@@ -461,19 +547,47 @@ fn backward_stages() {
                 &gradients,
             ];
             let freeze_after = if frozen { 4 } else { 5 };
-            let specialization = case.second_stage(indices, freeze_after).constant("FOLD", u32::from(fold));
-            run("batch_norm_parameter_gradient", specialization, &bindings, [groups(case.shape.channels), 1, 1]);
-            assert_close(&format!("γ and β {case:?}"), &read::<f32>(&gradients, flat.len()), &expected, 1e-5);
+            let specialization =
+                case.second_stage(indices, freeze_after).constant("FOLD", u32::from(fold));
+            run(
+                "batch_norm_parameter_gradient",
+                specialization,
+                &bindings,
+                [groups(case.shape.channels), 1, 1],
+            );
+            assert_close(
+                &format!("γ and β {case:?}"),
+                &read::<f32>(&gradients, flat.len()),
+                &expected,
+                1e-5,
+            );
             assert_close("means", &read::<f32>(&means_on_gpu, means.len()), &doubles(&means), 1e-5);
 
             let specialization = case.sizes().feature("batch_statistics", true);
-            let bindings = [&case.images(false), &constants, &gradient, &input, &means_on_gpu, &step(case.each[0])];
+            let bindings = [
+                &case.images(false),
+                &constants,
+                &gradient,
+                &input,
+                &means_on_gpu,
+                &step(case.each[0]),
+            ];
             run("batch_norm_input_gradient", specialization, &bindings, case.elementwise());
-            case.check("input gradient", &gradient, &input_gradient, if case.rows(0) > 2 { 1e-5 } else { 1e-3 });
+            case.check(
+                "input gradient",
+                &gradient,
+                &input_gradient,
+                if case.rows(0) > 2 { 1e-5 } else { 1e-3 },
+            );
 
             let gradient = case.upload(&g);
             let specialization = case.inference();
-            run("batch_norm_input_gradient", specialization, &[&case.images(false), &constants, &gradient], case.elementwise());
+            run(
+                "batch_norm_input_gradient",
+                specialization,
+                &[&case.images(false), &constants, &gradient],
+                case.elementwise(),
+            );
             let none = vec![[0.0; 2]; channels];
             let expected = batch_norm_input_gradient(&z, &g, case.shape, &coefficients[0], &none);
             case.check("input gradient in inference", &gradient, &expected, 1e-5);
@@ -488,7 +602,8 @@ fn folded_weights() {
         let case = Case { shape: Shape::new(channels as u32, 1, 1), ..CASES[0] };
         let (norm, ..) = case.parameters(&mut random);
         let (factors, _) = batch_norm_inference(&norm, true);
-        let (weight_index, bias_index, scale_index) = (1, 1 + channels * in_elements, 2 + channels * (in_elements + 1));
+        let (weight_index, bias_index, scale_index) =
+            (1, 1 + channels * in_elements, 2 + channels * (in_elements + 1));
         let length = scale_index + channels + 1;
         let parameters = random.vector(length);
         let weight = weight_index..weight_index + channels * in_elements;
@@ -501,7 +616,12 @@ fn folded_weights() {
         let specialization = shape.clone().constant("OUT_CHANNELS", channels as u32);
         let workgroups = [(channels * in_elements).div_ceil(64) as u32, 1, 1];
         let factors_on_gpu = upload_factors(&case, &factors);
-        run("fold_batch_norm", specialization, &[&upload(&parameters), &factors_on_gpu, &folded], workgroups);
+        run(
+            "fold_batch_norm",
+            specialization,
+            &[&upload(&parameters), &factors_on_gpu, &folded],
+            workgroups,
+        );
         let mut expected = vec![f64::from(UNTOUCHED); length];
         for range in [weight.clone(), bias.clone()] {
             let values = fold_batch_norm(&doubles(&parameters[range.clone()]), &factors);
@@ -511,13 +631,17 @@ fn folded_weights() {
 
         let before = random.vector(length);
         let gradients = upload(&before);
-        let specialization = shape.tile("WORKGROUP", 64).constant("SCALE_INDEX", scale_index as u32);
+        let specialization =
+            shape.tile("WORKGROUP", 64).constant("SCALE_INDEX", scale_index as u32);
         let bindings = [&upload(&parameters), &factors_on_gpu, &gradients];
         run("fold_batch_norm_gradient", specialization, &bindings, [channels as u32, 1, 1]);
         let mut expected = doubles(&before);
         for range in [weight, bias] {
-            let (own, scale) =
-                fold_batch_norm_gradient(&doubles(&before[range.clone()]), &doubles(&parameters[range.clone()]), &factors);
+            let (own, scale) = fold_batch_norm_gradient(
+                &doubles(&before[range.clone()]),
+                &doubles(&parameters[range.clone()]),
+                &factors,
+            );
             expected[range].copy_from_slice(&own);
             for channel in 0..channels {
                 expected[scale_index + channel] += scale[channel];
@@ -535,11 +659,23 @@ fn odd_network() -> NetworkConfig {
         input: Shape::new(3, 9, 8),
         classes: 4,
         layers: vec![
-            LayerConfig::Conv { name: "conv1".into(), out_channels: 5, kernel: 3, stride: 1, padding: 1 },
+            LayerConfig::Conv {
+                name: "conv1".into(),
+                out_channels: 5,
+                kernel: 3,
+                stride: 1,
+                padding: 1,
+            },
             norm("bn1"),
             activation("act1"),
             LayerConfig::MaxPool { kernel: 2, stride: 2 },
-            LayerConfig::Conv { name: "conv2".into(), out_channels: 9, kernel: 2, stride: 1, padding: 1 },
+            LayerConfig::Conv {
+                name: "conv2".into(),
+                out_channels: 9,
+                kernel: 2,
+                stride: 1,
+                padding: 1,
+            },
             norm("bn2"),
             LayerConfig::MaxPool { kernel: 3, stride: 2 },
             activation("act2"),
@@ -589,15 +725,27 @@ fn find(reference: &ReferenceNetwork, config: &NetworkConfig, images: usize) -> 
 }
 
 fn quantized(bits: &str, weight_quant: WeightQuantizer, per_channel: bool) -> QuantizationConfig {
-    QuantizationConfig { bits: LayerBits::parse_list(bits).unwrap(), weight_quant, per_channel, ..Default::default() }
+    QuantizationConfig {
+        bits: LayerBits::parse_list(bits).unwrap(),
+        weight_quant,
+        per_channel,
+        ..Default::default()
+    }
 }
 
-/// Two batches of three images behind one that is not touched, in training with live or frozen statistics; or four images in inference.
-fn check_network(what: &str, quantization: &QuantizationConfig, freeze_after: Option<Option<u64>>, software: bool) {
+/// Two batches of three images behind one that is not touched, in training with live or frozen
+/// statistics; or four images in inference.
+fn check_network(
+    what: &str,
+    quantization: &QuantizationConfig,
+    freeze_after: Option<Option<u64>>,
+    software: bool,
+) {
     const SLOTS: u32 = 8;
     let mut config = odd_network();
     if quantization.layer_bits(0).quantizes_weights() {
-        // Sums of quantized numbers tie in other orders too: a pool is behind the activation, whose levels tie exactly.
+        // Sums of quantized numbers tie in other orders too: a pool is behind the activation, whose
+        // levels tie exactly.
         config.layers.swap(6, 7);
     }
     let mut reference = ReferenceNetwork::new(&config, quantization, true).unwrap();
@@ -610,20 +758,37 @@ fn check_network(what: &str, quantization: &QuantizationConfig, freeze_after: Op
     let wide = doubles(&numbers.parameters);
     let scales = reference.scales(&wide);
     let pass = reference.forward(&wide, &scales, &numbers.input);
-    let (input_gradient, gradients) = reference.backward(&wide, &scales, &pass, &numbers.logit_gradient);
+    let (input_gradient, gradients) =
+        reference.backward(&wide, &scales, &pass, &numbers.logit_gradient);
 
-    let what = format!("{what}, freeze after {freeze_after:?}, {}", if software { "software tiles" } else { "GPU tiles" });
-    let options = NetworkOptions { slots: SLOTS, training: freeze_after.is_some(), gradients: true, ..NetworkOptions::default() };
-    let network = Network::with_tiles(gpu(), &config, quantization, options, TileTable::for_kind(software)).unwrap();
+    let what = format!(
+        "{what}, freeze after {freeze_after:?}, {}",
+        if software { "software tiles" } else { "GPU tiles" }
+    );
+    let options = NetworkOptions {
+        slots: SLOTS,
+        training: freeze_after.is_some(),
+        gradients: true,
+        ..NetworkOptions::default()
+    };
+    let network =
+        Network::with_tiles(gpu(), &config, quantization, options, TileTable::for_kind(software))
+            .unwrap();
     gpu().write(&network.parameters, 0, &numbers.parameters);
-    let (input_size, logit_shape) = (packed_elements(config.input), Shape::new(config.classes, 1, 1));
+    let (input_size, logit_shape) =
+        (packed_elements(config.input), Shape::new(config.classes, 1, 1));
     let logit_size = packed_elements(logit_shape);
     gpu().write(&network.input, input_size as u64 * 4, &pack(&numbers.input, config.input));
-    gpu().write(network.logit_gradients().unwrap(), logit_size as u64 * 4, &pack(&numbers.logit_gradient, logit_shape));
+    gpu().write(
+        network.logit_gradients().unwrap(),
+        logit_size as u64 * 4,
+        &pack(&numbers.logit_gradient, logit_shape),
+    );
     let images_record = gpu().uniform("images", 16).unwrap();
     gpu().write(&images_record, 0, &[1, images as u32, images as u32, 0]);
     let step = step(3);
-    let training = freeze_after.map(|freeze_after| TrainingPass { step: &step, batches: 2, freeze_after });
+    let training =
+        freeze_after.map(|freeze_after| TrainingPass { step: &step, batches: 2, freeze_after });
     let range = ImageRange { binding: (&images_record).into(), most: 7 };
     let mut recording = Recording::new();
     network.record_weights(gpu(), &mut recording).unwrap();
@@ -632,13 +797,27 @@ fn check_network(what: &str, quantization: &QuantizationConfig, freeze_after: Op
     let to = network.record_backward(gpu(), &mut recording, range, training, wanted).unwrap();
     recording.submit(gpu()).unwrap();
     let logits: Vec<f32> = read(network.logits(), (1 + images) * logit_size);
-    assert_close(&format!("{what}: logits"), &unpack(&logits[logit_size..], logit_shape), pass.logits(), 1e-5);
+    assert_close(
+        &format!("{what}: logits"),
+        &unpack(&logits[logit_size..], logit_shape),
+        pass.logits(),
+        1e-5,
+    );
     let layout = &reference.graph.layout;
     if training.is_none() {
         let actual: Vec<f32> = read(to, (1 + images) * input_size);
-        assert_close(&format!("{what}: ∂X"), &unpack(&actual[input_size..], config.input), &input_gradient, 1e-4);
+        assert_close(
+            &format!("{what}: ∂X"),
+            &unpack(&actual[input_size..], config.input),
+            &input_gradient,
+            1e-4,
+        );
         let mut recording = Recording::new();
-        assert!(network.record_backward(gpu(), &mut recording, range, None, Gradients::Parameters).is_err());
+        assert!(
+            network
+                .record_backward(gpu(), &mut recording, range, None, Gradients::Parameters)
+                .is_err()
+        );
         return;
     }
     let moved: Vec<f32> = read(&network.parameters, layout.stored as usize);
@@ -653,10 +832,16 @@ fn check_network(what: &str, quantization: &QuantizationConfig, freeze_after: Op
             continue;
         }
         let (own, expected) = (&actual[parameter.range()], &gradients[parameter.range()]);
-        // A bias in front of live statistics changes nothing: only rounding is left of its gradient.
-        let is_vain = !frozen && parameter.role == ParameterRole::Bias && parameter.name != "fc2.bias";
+        // A bias in front of live statistics changes nothing: only rounding is left of its
+        // gradient.
+        let is_vain =
+            !frozen && parameter.role == ParameterRole::Bias && parameter.name != "fc2.bias";
         if is_vain {
-            assert!(expected.iter().all(|value| value.abs() < 1e-10) && own.iter().all(|value| value.abs() < 1e-4), "{name}");
+            assert!(
+                expected.iter().all(|value| value.abs() < 1e-10)
+                    && own.iter().all(|value| value.abs() < 1e-4),
+                "{name}"
+            );
         } else {
             assert_close(&format!("{name} gradient"), own, expected, 1e-4);
         }
@@ -709,7 +894,8 @@ layers = [
 /// What ten steps may differ by from PyTorch's in f64, relative.
 const TEN_STEPS: f64 = 1e-4;
 
-/// Ten steps of a case of the golden file: losses, parameters and running statistics. The run folder is returned.
+/// Ten steps of a case of the golden file: losses, parameters and running statistics. The run
+/// folder is returned.
 fn ten_steps(case: &str, settings: &str) -> (Tensors, tempfile::TempDir) {
     let tensors = Tensors::golden("batch_norm");
     let made = tensors.made();
@@ -738,15 +924,29 @@ fn ten_steps(case: &str, settings: &str) -> (Tensors, tempfile::TempDir) {
     }
     let normalize = saliq::config::PixelNormalization { mean: 0.1307, deviation: 0.3081 };
     Model::save(&init, &config.model_config(normalize, &[]), &layout, &parameters).unwrap();
-    let config = run_config(&format!("init = {init:?}\n{settings}{GOLDEN_NETWORK}"), &dataset, &folder.path().join("run"));
+    let config = run_config(
+        &format!("init = {init:?}\n{settings}{GOLDEN_NETWORK}"),
+        &dataset,
+        &folder.path().join("run"),
+    );
     let mut trainer = Trainer::new(gpu(), &config, &dataset).unwrap();
     let outcome = pollster::block_on(trainer.run(Start::New, &mut Silent)).unwrap();
     let [ce, kl] = ["ce", "kl"].map(|name| tensors.f64(&format!("{case}.ref_{name}")));
     assert_eq!(outcome.steps.len(), 10);
     for (index, line) in outcome.steps.iter().enumerate() {
         let step = format!("{case} step {}", index + 1);
-        assert!((line.ce - ce[index]).abs() <= TEN_STEPS * ce[index], "{step}: CE {} for {}", line.ce, ce[index]);
-        assert!((line.kl - kl[index]).abs() <= TEN_STEPS, "{step}: KL {} for {}", line.kl, kl[index]);
+        assert!(
+            (line.ce - ce[index]).abs() <= TEN_STEPS * ce[index],
+            "{step}: CE {} for {}",
+            line.ce,
+            ce[index]
+        );
+        assert!(
+            (line.kl - kl[index]).abs() <= TEN_STEPS,
+            "{step}: KL {} for {}",
+            line.kl,
+            kl[index]
+        );
     }
     let after = pollster::block_on(trainer.parameters()).unwrap();
     for parameter in &layout.parameters {
@@ -760,9 +960,14 @@ fn ten_steps(case: &str, settings: &str) -> (Tensors, tempfile::TempDir) {
             // What was learnt: the change, not the value.
             _ => {
                 let before = &parameters[parameter.range()];
-                let change: Vec<f32> = own.iter().zip(before).map(|(after, before)| after - before).collect();
-                let expected: Vec<f64> =
-                    tensors.f64(&name).iter().zip(before).map(|(after, before)| after - f64::from(*before)).collect();
+                let change: Vec<f32> =
+                    own.iter().zip(before).map(|(after, before)| after - before).collect();
+                let expected: Vec<f64> = tensors
+                    .f64(&name)
+                    .iter()
+                    .zip(before)
+                    .map(|(after, before)| after - f64::from(*before))
+                    .collect();
                 let size = expected.iter().map(|change| change.abs()).fold(0.0, f64::max);
                 // A bias in front of a batch norm never moves.
                 if size < 1e-9 {
@@ -797,7 +1002,10 @@ fn ten_guided_steps_of_pytorch() {
 /// Quantized weights scaled by running statistics, live for six steps and frozen for four.
 #[test]
 fn ten_folded_steps_of_pytorch() {
-    ten_steps("folded", "sgt = false\nbits = \"4,2\"\nweight-quant = \"sawb\"\nfreeze-bn-after = 6\n");
+    ten_steps(
+        "folded",
+        "sgt = false\nbits = \"4,2\"\nweight-quant = \"sawb\"\nfreeze-bn-after = 6\n",
+    );
 }
 
 /// Logits of a data set's test images.
@@ -819,7 +1027,11 @@ fn small_network() -> String {
     let with = |text: &str, layer: &str, norm: &str| {
         let at = text.find(layer).unwrap();
         let end = at + text[at..].find('\n').unwrap() + 1;
-        format!("{}    {{ type = \"batch-norm\", name = \"{norm}\" }},\n{}", &text[..end], &text[end..])
+        format!(
+            "{}    {{ type = \"batch-norm\", name = \"{norm}\" }},\n{}",
+            &text[..end],
+            &text[end..]
+        )
     };
     with(&with(SMALL_NETWORK, "name = \"conv1\"", "bn1"), "name = \"conv2\"", "bn2")
 }
@@ -829,12 +1041,15 @@ const TINY: &str = "train-limit = 48\ntest-limit = 20\nbatch-size = 16\nlr = 0.0
 fn train_in(folder: &Path, settings: &str, start: Start) -> Vec<u8> {
     let dataset = mini();
     let config = run_config(settings, &dataset, folder);
-    let mut trainer = Trainer::new(gpu(), &config, &dataset).unwrap_or_else(|error| panic!("{settings}: {error}"));
-    pollster::block_on(trainer.run(start, &mut Silent)).unwrap_or_else(|error| panic!("{settings}: {error}"));
+    let mut trainer = Trainer::new(gpu(), &config, &dataset)
+        .unwrap_or_else(|error| panic!("{settings}: {error}"));
+    pollster::block_on(trainer.run(start, &mut Silent))
+        .unwrap_or_else(|error| panic!("{settings}: {error}"));
     std::fs::read(folder.join("model.safetensors")).unwrap()
 }
 
-/// Stopping and going on changes no bit, running statistics included; the file is a state_dict of PyTorch.
+/// Stopping and going on changes no bit, running statistics included; the file is a state_dict of
+/// PyTorch.
 #[test]
 fn runs_go_on_with_their_statistics() {
     for settings in ["", "bits = \"4,2\"\nfreeze-bn-after = 3\n"] {
@@ -842,7 +1057,10 @@ fn runs_go_on_with_their_statistics() {
         let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let expected = train_in(whole.path(), &format!("steps = 5\n{settings}"), Start::New);
         train_in(parts.path(), &format!("steps = 2\n{settings}"), Start::New);
-        assert!(train_in(parts.path(), &format!("steps = 5\n{settings}"), Start::Resume) == expected, "{settings}");
+        assert!(
+            train_in(parts.path(), &format!("steps = 5\n{settings}"), Start::Resume) == expected,
+            "{settings}"
+        );
         let tensors = Tensors::open(&whole.path().join("model.safetensors"));
         let contents = tensors.contents();
         for (name, dtype, shape) in [
@@ -863,9 +1081,11 @@ fn runs_go_on_with_their_statistics() {
 
 #[test]
 fn folded_is_unfolded() {
-    for settings in
-        ["", "bits = \"4,2\"\n", "bits = \"4,w8a32,w4a32\"\nweight-quant = \"dorefa\"\nper-channel = true\nalpha-init = 2\n"]
-    {
+    for settings in [
+        "",
+        "bits = \"4,2\"\n",
+        "bits = \"4,w8a32,w4a32\"\nweight-quant = \"dorefa\"\nper-channel = true\nalpha-init = 2\n",
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let linear = "{ type = \"linear\", name = \"fc1\", out-features = 10 }";
         let deeper = format!(
@@ -874,43 +1094,74 @@ fn folded_is_unfolded() {
             linear.replace("fc1", "fc2")
         );
         let network = small_network().replace(linear, &deeper);
-        train_in(folder.path(), &format!("steps = 9\nsgt = false\n{TINY}{settings}{network}"), Start::New);
+        train_in(
+            folder.path(),
+            &format!("steps = 9\nsgt = false\n{TINY}{settings}{network}"),
+            Start::New,
+        );
         let model = Model::load(folder.path(), &QuantizationOverrides::default()).unwrap();
         let folded = fold_model(&model).unwrap();
         assert_eq!(folded.config.network.layers.len(), model.config.network.layers.len() - 3);
-        assert!(folded.graph.layout.parameters.iter().all(|parameter| !parameter.name.starts_with("bn")));
+        assert!(
+            folded
+                .graph
+                .layout
+                .parameters
+                .iter()
+                .all(|parameter| !parameter.name.starts_with("bn"))
+        );
         let mut dataset = mini();
         dataset.test.truncate(16, dataset.shape);
-        let [unfolded, folded] = [&model, &folded].map(|model| logits(model, &dataset, (0.1307, 0.3081)));
+        let [unfolded, folded] =
+            [&model, &folded].map(|model| logits(model, &dataset, (0.1307, 0.3081)));
         let unfolded: Vec<f64> = unfolded.iter().map(|&logit| f64::from(logit)).collect();
         assert_close(settings, &folded, &unfolded, 1e-5);
     }
 }
 
-/// Post-training quantization: thresholds are those of the scaled weights, activations are observed with the running statistics.
+/// Post-training quantization: thresholds are those of the scaled weights, activations are observed
+/// with the running statistics.
 #[test]
 fn quantized_without_training() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("float");
-    let settings = format!("sgt = false\nbatch-size = 64\nepochs = 2\noptimizer = \"momentum\"\nlr = 0.05\n{}", small_network());
+    let settings = format!(
+        "sgt = false\nbatch-size = 64\nepochs = 2\noptimizer = \"momentum\"\nlr = 0.05\n{}",
+        small_network()
+    );
     train_in(&out, &settings, Start::New);
     let quantize = |bits: &str, name: &str| {
         let path = folder.path().join(name);
-        let calibration = ["--calibration", "min-max", "--calibrate", "200", "--weight-quant", "lsq"];
-        let result = json(&[&["quantize", text(&out), "--bits", bits, "--out", text(&path)], &calibration[..]].concat());
+        let calibration =
+            ["--calibration", "min-max", "--calibrate", "200", "--weight-quant", "lsq"];
+        let result = json(
+            &[&["quantize", text(&out), "--bits", bits, "--out", text(&path)], &calibration[..]]
+                .concat(),
+        );
         (result, Model::load(&path, &QuantizationOverrides::default()).unwrap())
     };
     let (result, _) = quantize("8", "eight.safetensors");
     let accuracy = |key: &str| result[key].as_f64().unwrap();
-    assert!(accuracy("float_accuracy") > 0.8 && (accuracy("accuracy") - accuracy("float_accuracy")).abs() <= 0.003, "{result}");
+    assert!(
+        accuracy("float_accuracy") > 0.8
+            && (accuracy("accuracy") - accuracy("float_accuracy")).abs() <= 0.003,
+        "{result}"
+    );
 
     let (_, four) = quantize("4", "four.safetensors");
-    let folded = fold_model(&Model::load(&out, &QuantizationOverrides::default()).unwrap()).unwrap();
+    let folded =
+        fold_model(&Model::load(&out, &QuantizationOverrides::default()).unwrap()).unwrap();
     for layer in ["conv1", "conv2"] {
         let weights = folded.graph.layout.find(&format!("{layer}.weight")).unwrap();
-        let largest = folded.parameters[weights.range()].iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
-        let step = four.parameters[four.graph.layout.find(&format!("{layer}.weight_step")).unwrap().offset as usize];
-        assert!((step * 7.0 - largest).abs() < 1e-4 * largest, "{layer}: step {step}, largest weight {largest}");
+        let largest = folded.parameters[weights.range()]
+            .iter()
+            .fold(0.0f32, |most, weight| most.max(weight.abs()));
+        let step = four.parameters
+            [four.graph.layout.find(&format!("{layer}.weight_step")).unwrap().offset as usize];
+        assert!(
+            (step * 7.0 - largest).abs() < 1e-4 * largest,
+            "{layer}: step {step}, largest weight {largest}"
+        );
     }
 }
 
@@ -923,7 +1174,10 @@ fn on_the_command_line() {
     let common = ["train", "--config", text(&config), "--out", text(&out)];
     succeed(&[&common[..], &["--batch-norm", "--freeze-bn-after", "2"]].concat());
     let resolved = std::fs::read_to_string(out.join("config.toml")).unwrap();
-    assert!(resolved.contains("batch-norm = true") && resolved.contains("freeze-bn-after = 2"), "{resolved}");
+    assert!(
+        resolved.contains("batch-norm = true") && resolved.contains("freeze-bn-after = 2"),
+        "{resolved}"
+    );
     let exported = folder.path().join("folded.safetensors");
     let said = json(&["export", text(&out), "--fold-batch-norm", "--out", text(&exported)]);
     assert_eq!(said["folded"], serde_json::json!(["bn1", "bn2"]));
@@ -942,17 +1196,25 @@ fn on_the_command_line() {
     // Without our metadata it is what PyTorch writes.
     let model = Model::load(&out, &QuantizationOverrides::default()).unwrap();
     let bare = folder.path().join("bare.safetensors");
-    saliq::model::TensorFile::write(&bare, &Model::tensors(&model.graph.layout, &model.parameters), &[]).unwrap();
+    saliq::model::TensorFile::write(
+        &bare,
+        &Model::tensors(&model.graph.layout, &model.parameters),
+        &[],
+    )
+    .unwrap();
     let read = json(&["eval", text(&bare), "--count", "60", "--dataset", "mnist-mini"]);
     assert_eq!(read["loss"], unfolded["loss"]);
 
     let message = refused(2, &["train", "--freeze-bn-after", "2", "--out", text(&out)]);
     assert!(message.contains("--batch-norm"), "{message}");
     std::fs::write(&config, SMALL_NETWORK).unwrap();
-    let message = refused(2, &["train", "--batch-norm", "--config", text(&config), "--out", text(&out)]);
+    let message =
+        refused(2, &["train", "--batch-norm", "--config", text(&config), "--out", text(&out)]);
     assert!(message.contains("type = \"batch-norm\""), "{message}");
-    let misplaced =
-        SMALL_NETWORK.replace("[network]\nlayers = [", "[network]\nlayers = [ { type = \"batch-norm\", name = \"bn1\" },");
+    let misplaced = SMALL_NETWORK.replace(
+        "[network]\nlayers = [",
+        "[network]\nlayers = [ { type = \"batch-norm\", name = \"bn1\" },",
+    );
     std::fs::write(&config, misplaced).unwrap();
     let message = refused(2, &["train", "--config", text(&config), "--out", text(&out)]);
     assert!(message.contains("layer 1") && message.contains("convolution or linear"), "{message}");
@@ -962,34 +1224,52 @@ fn on_the_command_line() {
 fn batches_without_statistics_are_refused() {
     let dataset = mini();
     let nowhere = Path::new("nowhere");
-    let refusal =
-        |settings: &str, most: u32| match Trainer::in_parts(gpu(), &run_config(settings, &dataset, nowhere), &dataset, most) {
-            Ok(_) => panic!("accepted {settings}"),
-            Err(error) => error.to_string(),
-        };
+    let refusal = |settings: &str, most: u32| match Trainer::in_parts(
+        gpu(),
+        &run_config(settings, &dataset, nowhere),
+        &dataset,
+        most,
+    ) {
+        Ok(_) => panic!("accepted {settings}"),
+        Err(error) => error.to_string(),
+    };
     let message = refusal(&format!("{TINY}{}", small_network()), 8);
     assert!(message.contains("--batch-size 16") && message.contains("to 8"), "{message}");
     let short = format!("train-limit = 33\nbatch-size = 16\n{GOLDEN_NETWORK}");
     let message = refusal(&short, 16);
-    assert!(message.contains("--batch-size 16") && message.contains("no variance") && message.contains("bn3"), "{message}");
-    // The third step is the one: a run that ends before it, or has frozen its statistics by then, is none of those.
+    assert!(
+        message.contains("--batch-size 16")
+            && message.contains("no variance")
+            && message.contains("bn3"),
+        "{message}"
+    );
+    // The third step is the one: a run that ends before it, or has frozen its statistics by then,
+    // is none of those.
     assert!(refusal(&format!("steps = 3\n{short}"), 16).contains("--freeze-bn-after 2"));
     refusal(&format!("freeze-bn-after = 3\n{short}"), 16);
     let accepted = |settings: &str, most: u32| {
-        if let Err(error) = Trainer::in_parts(gpu(), &run_config(settings, &dataset, nowhere), &dataset, most) {
+        if let Err(error) =
+            Trainer::in_parts(gpu(), &run_config(settings, &dataset, nowhere), &dataset, most)
+        {
             panic!("{settings}: {error}");
         }
     };
     accepted(&format!("steps = 2\n{short}"), 16);
     accepted(&format!("freeze-bn-after = 2\n{short}"), 16);
     let single = format!("train-limit = 3\nbatch-size = 1\n{GOLDEN_NETWORK}");
-    assert!(refusal(&format!("steps = 1\n{single}"), 1).contains("a batch of one image has no variance"));
+    assert!(
+        refusal(&format!("steps = 1\n{single}"), 1)
+            .contains("a batch of one image has no variance")
+    );
     accepted(&format!("freeze-bn-after = 0\n{single}"), 1);
     // Many values a channel in one image: torch.nn.BatchNorm2d takes it.
     accepted(&format!("train-limit = 3\nbatch-size = 1\n{}", small_network()), 1);
     // Validation takes its share first: 26 of 33 are left, 10 in the last batch; of 34, 33.
     accepted(&format!("validation-share = 0.2\n{short}"), 16);
-    refusal(&format!("validation-share = 0.03\ntrain-limit = 34\nbatch-size = 16\n{GOLDEN_NETWORK}"), 16);
+    refusal(
+        &format!("validation-share = 0.03\ntrain-limit = 34\nbatch-size = 16\n{GOLDEN_NETWORK}"),
+        16,
+    );
 }
 
 /// One value a channel and image.
@@ -1017,18 +1297,22 @@ impl saliq::train::Observer for Notes {
 fn run_of(settings: &str) -> (Tensors, Vec<f64>, Vec<String>) {
     let (folder, dataset) = (tempfile::tempdir().unwrap(), mini());
     let config = run_config(&format!("test-limit = 4\n{settings}"), &dataset, folder.path());
-    let mut trainer = Trainer::new(gpu(), &config, &dataset).unwrap_or_else(|error| panic!("{settings}: {error}"));
+    let mut trainer = Trainer::new(gpu(), &config, &dataset)
+        .unwrap_or_else(|error| panic!("{settings}: {error}"));
     let mut notes = Notes::default();
-    let outcome = pollster::block_on(trainer.run(Start::New, &mut notes)).unwrap_or_else(|error| panic!("{settings}: {error}"));
+    let outcome = pollster::block_on(trainer.run(Start::New, &mut notes))
+        .unwrap_or_else(|error| panic!("{settings}: {error}"));
     let kl = outcome.steps.iter().map(|line| line.kl).collect();
     (Tensors::open(&folder.path().join("model.safetensors")), kl, notes.0)
 }
 
-/// Half of two images is one: it has no variance, is not masked, and moves no running statistics, as if it were plain training.
+/// Half of two images is one: it has no variance, is not masked, and moves no running statistics,
+/// as if it were plain training.
 #[test]
 fn a_masked_part_of_one_image_is_left_out() {
-    let settings =
-        |batch: u32, more: &str| format!("train-limit = 12\nbatch-size = {batch}\nlr = 1e-12\n{more}\n{SINGLE_VALUES}");
+    let settings = |batch: u32, more: &str| {
+        format!("train-limit = 12\nbatch-size = {batch}\nlr = 1e-12\n{more}\n{SINGLE_VALUES}")
+    };
     let smoot = "sgt-variant = \"smoot\"\nsteps = 5";
     let (lone, kl, notes) = run_of(&settings(2, smoot));
     let (plain, ..) = run_of(&settings(2, "sgt = false\nsteps = 5"));
@@ -1038,10 +1322,18 @@ fn a_masked_part_of_one_image_is_left_out() {
         assert_close(name, &lone.f32(name), &expected, 1e-6);
     }
     assert_eq!(kl, [0.0; 5]);
-    assert!(notes.len() == 1 && notes[0].contains("step 1") && notes[0].contains("batch norm b1"), "{notes:?}");
+    assert!(
+        notes.len() == 1 && notes[0].contains("step 1") && notes[0].contains("batch norm b1"),
+        "{notes:?}"
+    );
     // Two of four count, and so does one alone once the statistics are frozen.
     let (pairs, kl, notes) = run_of(&settings(4, "sgt-variant = \"smoot\"\nsteps = 3"));
-    assert!(pairs.i64("b1.num_batches_tracked") == [6] && kl.iter().all(|&kl| kl > 0.0) && notes.is_empty(), "{kl:?} {notes:?}");
+    assert!(
+        pairs.i64("b1.num_batches_tracked") == [6]
+            && kl.iter().all(|&kl| kl > 0.0)
+            && notes.is_empty(),
+        "{kl:?} {notes:?}"
+    );
     let (frozen, kl, notes) = run_of(&settings(2, &format!("{smoot}\nfreeze-bn-after = 2")));
     assert!(frozen.i64("b1.num_batches_tracked") == [2] && notes.len() == 1, "{notes:?}");
     assert!(kl[..2] == [0.0; 2] && kl[2..].iter().all(|&kl| kl > 0.0), "{kl:?}");
@@ -1057,15 +1349,27 @@ fn a_single_value_moves_no_running_statistics() {
     let (factors, _) = batch_norm_inference(&norm, false);
     let moments = upload(&vec![UNTOUCHED; case.batches * case.parts * 16]);
     let bindings = [&case.images(false), &step(case.each[0]), &case.upload(&z), &moments];
-    run("batch_norm_moments", case.sizes().constant("PARTS", case.parts as u32), &bindings, case.first_stage());
-    let (parameters, coefficients) = (upload(&flat), upload(&vec![UNTOUCHED; 4 * case.batches * 8]));
+    run(
+        "batch_norm_moments",
+        case.sizes().constant("PARTS", case.parts as u32),
+        &bindings,
+        case.first_stage(),
+    );
+    let (parameters, coefficients) =
+        (upload(&flat), upload(&vec![UNTOUCHED; 4 * case.batches * 8]));
     let specialization = case
         .second_stage(indices, 9)
         .feature("moves", true)
         .constant("VARIANCE_INDEX", indices[3])
         .constant("COUNT_INDEX", indices[4]);
-    let bindings =
-        [&parameters, &case.images(false), &step(case.each[0]), &moments, &upload_factors(&case, &factors), &coefficients];
+    let bindings = [
+        &parameters,
+        &case.images(false),
+        &step(case.each[0]),
+        &moments,
+        &upload_factors(&case, &factors),
+        &coefficients,
+    ];
     run("batch_norm_update", specialization, &bindings, [groups(case.shape.channels), 1, 1]);
     let moved: Vec<f32> = read(&parameters, flat.len());
     let values = case.batch(&z, 0);
@@ -1073,9 +1377,14 @@ fn a_single_value_moves_no_running_statistics() {
         let own: Vec<f64> = (0..3).map(|image| values[image * 5 + channel]).collect();
         let mean = own.iter().sum::<f64>() / 3.0;
         let variance = own.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 2.0;
-        for (index, before, batch) in [(2, norm.mean[channel], mean), (3, norm.variance[channel], variance)] {
+        for (index, before, batch) in
+            [(2, norm.mean[channel], mean), (3, norm.variance[channel], variance)]
+        {
             let now = f64::from(moved[indices[index] as usize + channel]);
-            assert!((now - (0.9 * before + 0.1 * batch)).abs() < 1e-5, "{index} of channel {channel}: {now}");
+            assert!(
+                (now - (0.9 * before + 0.1 * batch)).abs() < 1e-5,
+                "{index} of channel {channel}: {now}"
+            );
         }
     }
     assert_eq!(moved[indices[4] as usize], flat[indices[4] as usize] + 1.0);
@@ -1102,8 +1411,9 @@ fn frozen_statistics_do_not_need_a_whole_batch() {
 #[test]
 fn calibration_leaves_a_lone_image_out() {
     let alphas = |limit: u32| {
-        let settings =
-            format!("train-limit = {limit}\nbatch-size = 16\nsteps = 1\nlr = 1e-30\nbits = \"4,4,4\"\n{GOLDEN_NETWORK}");
+        let settings = format!(
+            "train-limit = {limit}\nbatch-size = 16\nsteps = 1\nlr = 1e-30\nbits = \"4,4,4\"\n{GOLDEN_NETWORK}"
+        );
         let (tensors, ..) = run_of(&settings);
         ["act1", "act2", "act3"].map(|name| tensors.f32(&format!("{name}.alpha"))[0])
     };

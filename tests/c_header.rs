@@ -1,4 +1,5 @@
-//! The C header: compiled by gcc without a warning, checked by its sanitizers, and of the same mind as integer inference.
+//! The C header: compiled by gcc without a warning, checked by its sanitizers, and of the same mind
+//! as integer inference.
 
 mod common;
 mod support;
@@ -19,7 +20,8 @@ use saliq::{
 };
 use support::{SMALL_NETWORK, run_config, succeed, text};
 
-/// Reads images from standard input; writes the class, the scores and, last, what the macros say of RAM.
+/// Reads images from standard input; writes the class, the scores and, last, what the macros say of
+/// RAM.
 const MAIN: &str = r#"
 #include <stdio.h>
 #include "PREFIX.h"
@@ -39,10 +41,20 @@ int main(void) {
 }
 "#;
 
-/// Compiles a header of names that start with `prefix` and runs `images` through it: (class, scores) an image, and the last line.
-fn run_c(folder: &Path, prefix: &str, options: &[&str], images: &[u8]) -> (Vec<(usize, Vec<f64>)>, String) {
+/// Compiles a header of names that start with `prefix` and runs `images` through it: (class,
+/// scores) an image, and the last line.
+fn run_c(
+    folder: &Path,
+    prefix: &str,
+    options: &[&str],
+    images: &[u8],
+) -> (Vec<(usize, Vec<f64>)>, String) {
     let source = folder.join("main.c");
-    std::fs::write(&source, MAIN.replace("PREFIX", prefix).replace("UPPER", &prefix.to_ascii_uppercase())).unwrap();
+    std::fs::write(
+        &source,
+        MAIN.replace("PREFIX", prefix).replace("UPPER", &prefix.to_ascii_uppercase()),
+    )
+    .unwrap();
     let program = folder.join("main");
     let strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2"];
     let compiled = Command::new("gcc")
@@ -53,14 +65,27 @@ fn run_c(folder: &Path, prefix: &str, options: &[&str], images: &[u8]) -> (Vec<(
         .arg(&program)
         .output()
         .expect("gcc is installed");
-    assert!(compiled.status.success(), "{options:?}: {}", String::from_utf8_lossy(&compiled.stderr));
-    let mut running = Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(
+        compiled.status.success(),
+        "{options:?}: {}",
+        String::from_utf8_lossy(&compiled.stderr)
+    );
+    let mut running = Command::new(&program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut input = running.stdin.take().unwrap();
     let images = images.to_vec();
     let writer = std::thread::spawn(move || input.write_all(&images));
     let output = running.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8(output.stdout).unwrap();
     let mut lines: Vec<&str> = text.lines().collect();
     let last = lines.pop().unwrap_or_default().to_string();
@@ -76,7 +101,12 @@ fn run_c(folder: &Path, prefix: &str, options: &[&str], images: &[u8]) -> (Vec<(
 fn require_sanitizers(folder: &Path) {
     let source = folder.join("probe.c");
     std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
-    let probe = Command::new("gcc").args(SANITIZERS).arg(&source).arg("-o").arg(folder.join("probe")).output();
+    let probe = Command::new("gcc")
+        .args(SANITIZERS)
+        .arg(&source)
+        .arg("-o")
+        .arg(folder.join("probe"))
+        .output();
     let probe = probe.expect("gcc is installed");
     assert!(
         probe.status.success(),
@@ -88,7 +118,8 @@ fn require_sanitizers(folder: &Path) {
 
 const SANITIZERS: [&str; 2] = ["-fsanitize=undefined,address", "-fno-sanitize-recover=all"];
 
-/// A model trained for seconds, on the 1,000 test images of the embedded set: every prediction is that of `eval --engine integer`.
+/// A model trained for seconds, on the 1,000 test images of the embedded set: every prediction is
+/// that of `eval --engine integer`.
 #[test]
 fn predictions_are_those_of_integer_inference() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,7 +135,15 @@ fn predictions_are_those_of_integer_inference() {
     assert!(told.contains("RAM"), "{told}");
     std::fs::rename(&header, folder.path().join("model_2_digits.h")).unwrap();
     let csv = folder.path().join("predictions.csv");
-    let evaluated = support::json(&["eval", text(&run), "--engine", "integer", "--predictions", text(&csv), "--compare-levels"]);
+    let evaluated = support::json(&[
+        "eval",
+        text(&run),
+        "--engine",
+        "integer",
+        "--predictions",
+        text(&csv),
+        "--compare-levels",
+    ]);
     assert!(evaluated["accuracy"].as_f64().unwrap() > 0.3, "{evaluated}");
     let agreement = &evaluated["agreement"];
     assert_eq!(agreement["images"], evaluated["images"]);
@@ -113,7 +152,8 @@ fn predictions_are_those_of_integer_inference() {
         assert_eq!(layer["unexplained"], 0, "{agreement}");
     }
     let csv = std::fs::read_to_string(csv).unwrap();
-    let expected: Vec<usize> = csv.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().parse().unwrap()).collect();
+    let expected: Vec<usize> =
+        csv.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().parse().unwrap()).collect();
     assert!(expected.len() >= 1000, "{} images", expected.len());
     let (made, last) = run_c(folder.path(), "model_2_digits", &[], &dataset.test.images);
     let classes: Vec<usize> = made.iter().map(|(class, _)| *class).collect();
@@ -122,7 +162,8 @@ fn predictions_are_those_of_integer_inference() {
     assert_eq!(numbers[0], numbers[1], "RAM: {last}");
 }
 
-/// Every quantizer, padding, strides, batch norms, activations alone, float layers, three channels; names that try to break out.
+/// Every quantizer, padding, strides, batch norms, activations alone, float layers, three channels;
+/// names that try to break out.
 #[test]
 fn odd_networks_survive_the_sanitizers() {
     let folder = tempfile::tempdir().unwrap();
@@ -138,25 +179,35 @@ fn odd_networks_survive_the_sanitizers() {
         (Sawb, false, PactKind::Unsigned, "w32a32,w32a32,w32a32"),
     ];
     for (weight_quant, per_channel, pact, bits) in cases {
-        let quantization = QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
+        let quantization =
+            QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
         let model = DeployableModel::new(&hostile_model(bits, quantization)).unwrap();
         let header = c_header(&model, "odd").unwrap();
         assert!(header.text.is_ascii() && !header.text.contains('@'), "{bits}");
         std::fs::write(folder.path().join("odd.h"), &header.text).unwrap();
         let plan = IntegerPlan::new(&model, model.normalization);
         let mut random = Random(3);
-        let images: Vec<u8> = (0..6 * plan.input.elements()).map(|_| random.below(256) as u8).collect();
+        let images: Vec<u8> =
+            (0..6 * plan.input.elements()).map(|_| random.below(256) as u8).collect();
         let expected = integer_network(&plan, &images);
         let expected = expected.last().unwrap();
         let (made, last) = run_c(folder.path(), "odd", &SANITIZERS, &images);
-        assert_eq!(last, format!("{0} {0} {1} a\"\\??/*/", header.ram_bytes, header.rom_bytes), "{bits}");
+        assert_eq!(
+            last,
+            format!("{0} {0} {1} a\"\\??/*/", header.ram_bytes, header.rom_bytes),
+            "{bits}"
+        );
         assert_eq!(made.len(), 6, "{bits}");
         let largest = expected.iter().fold(0.0f64, |most, score| most.max(score.abs()));
         for ((class, scores), expected) in made.iter().zip(expected.chunks_exact(5)) {
-            let best = (1..5).fold(0, |best, class| if scores[class] > scores[best] { class } else { best });
+            let best = (1..5)
+                .fold(0, |best, class| if scores[class] > scores[best] { class } else { best });
             assert_eq!(*class, best, "{bits}");
             for (score, expected) in scores.iter().zip(expected) {
-                assert!((score - expected).abs() <= 3e-6 * largest, "{weight_quant:?} {bits}: {score}, not {expected}");
+                assert!(
+                    (score - expected).abs() <= 3e-6 * largest,
+                    "{weight_quant:?} {bits}: {score}, not {expected}"
+                );
             }
         }
     }
@@ -174,8 +225,14 @@ fn hostile_model(bits: &str, quantization: QuantizationConfig) -> Model {
         LayerConfig::Dropout { rate: 0.2 },
         LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
     ];
-    let mut model = random_model(NetworkConfig { input: Shape::new(3, 9, 8), classes: 5, layers }, bits, quantization, 17);
+    let mut model = random_model(
+        NetworkConfig { input: Shape::new(3, 9, 8), classes: 5, layers },
+        bits,
+        quantization,
+        17,
+    );
     model.config.dataset = "*/ #error @prefix@ \n".into();
-    model.config.class_names = ["a\"\\??/*/", "%s%n", "\u{e9}\u{1f600}", "", "\n"].map(String::from).to_vec();
+    model.config.class_names =
+        ["a\"\\??/*/", "%s%n", "\u{e9}\u{1f600}", "", "\n"].map(String::from).to_vec();
     model
 }

@@ -1,4 +1,5 @@
-//! Where training starts: α's and steps of activations against an independent computation in f64, and which of them a model file or a flag gives.
+//! Where training starts: α's and steps of activations against an independent computation in f64,
+//! and which of them a model file or a flag gives.
 
 mod common;
 mod support;
@@ -25,9 +26,11 @@ fn first_step(settings: &str, out: &Path) -> (RunConfig, StepLine) {
     (config, outcome.steps[0].clone())
 }
 
-/// Magnitudes of what each quantized activation is given, over the first 80 images: four batches of 20.
+/// Magnitudes of what each quantized activation is given, over the first 80 images: four batches of
+/// 20.
 fn magnitudes(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
-    let bits = config.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
+    let bits =
+        config.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
     let float = QuantizationConfig { bits, ..config.quantization.clone() };
     let network = &config.network;
     let reference = ReferenceNetwork::new(network, &float, true).unwrap();
@@ -35,7 +38,9 @@ fn magnitudes(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
     let parameters: Vec<f64> = parameters.into_iter().map(f64::from).collect();
     let (mean, deviation) = NORMALIZATION;
     let images = mini().train.images.iter().take(80 * 28 * 28);
-    let input: Vec<f64> = images.map(|&byte| (f64::from(byte) / 255.0 - f64::from(mean)) / f64::from(deviation)).collect();
+    let input: Vec<f64> = images
+        .map(|&byte| (f64::from(byte) / 255.0 - f64::from(mean)) / f64::from(deviation))
+        .collect();
     let pass = reference.forward(&parameters, &reference.scales(&parameters), &input);
     // What stands right before the second convolution, and right before the pool.
     let place = |is_it: fn(&LayerConfig) -> bool| network.layers.iter().rposition(is_it).unwrap();
@@ -43,7 +48,9 @@ fn magnitudes(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
         ("act1", place(|layer| matches!(layer, LayerConfig::Conv { .. }))),
         ("act2", place(|layer| matches!(layer, LayerConfig::MaxPool { .. }))),
     ];
-    places.map(|(name, place)| (name, pass.values[place].iter().map(|value| value.abs()).collect())).into()
+    places
+        .map(|(name, place)| (name, pass.values[place].iter().map(|value| value.abs()).collect()))
+        .into()
 }
 
 #[test]
@@ -59,7 +66,9 @@ fn initial_clips_and_steps_are_those_of_an_independent_computation() {
         let (config, line) = first_step(settings, &folder.path().join("run"));
         let expected = magnitudes(&config);
         let found =
-            line.quantizers.alpha.iter().chain(line.quantizers.step_size.iter().filter(|(name, _)| name.starts_with("act")));
+            line.quantizers.alpha.iter().chain(
+                line.quantizers.step_size.iter().filter(|(name, _)| name.starts_with("act")),
+            );
         let mut compared = 0;
         for (name, &value) in found {
             let mut magnitudes = expected[name.as_str()].clone();
@@ -71,10 +80,17 @@ fn initial_clips_and_steps_are_those_of_an_independent_computation() {
             } else {
                 magnitudes[((magnitudes.len() - 1) as f64 * 0.999).round() as usize]
             };
-            assert!((f64::from(value) - wanted).abs() < 1e-5 * wanted, "{settings}{name}: {value} {wanted}");
+            assert!(
+                (f64::from(value) - wanted).abs() < 1e-5 * wanted,
+                "{settings}{name}: {value} {wanted}"
+            );
             compared += 1;
         }
-        assert_eq!(compared, config.quantization.bits.iter().filter(|bits| bits.activation < 32).count(), "{settings}");
+        assert_eq!(
+            compared,
+            config.quantization.bits.iter().filter(|bits| bits.activation < 32).count(),
+            "{settings}"
+        );
     }
 }
 
@@ -97,14 +113,17 @@ fn a_trained_clip_is_kept_and_a_missing_one_is_found() {
     assert_eq!(line.quantizers.alpha.values().copied().collect::<Vec<_>>(), [3.25, 3.25]);
 }
 
-/// What a model has and the network to be trained does without is refused, not dropped: batch norms, layers.
+/// What a model has and the network to be trained does without is refused, not dropped: batch
+/// norms, layers.
 #[test]
 fn nothing_of_a_model_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let (trained, out) = (folder.path().join("trained"), folder.path().join("more"));
     let activation = "    { type = \"activation\", name = \"act1\" },";
-    let normalized =
-        SMALL_NETWORK.replace(activation, &format!("    {{ type = \"batch-norm\", name = \"bn1\" }},\n{activation}"));
+    let normalized = SMALL_NETWORK.replace(
+        activation,
+        &format!("    {{ type = \"batch-norm\", name = \"bn1\" }},\n{activation}"),
+    );
     let begin = |init: &str, network: &str, out: &Path| {
         let config = run_config(&format!("{BRIEF}{init}{network}"), mini(), out);
         let mut trainer = Trainer::new(gpu(), &config, mini()).unwrap();

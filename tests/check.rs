@@ -1,7 +1,8 @@
 //! Headless shader validation: one fixture for each way to fail, and hostile input.
 
 use saliq::check::{
-    Outcome, ShaderReport, ShaderSource, check, check_paths, own_kernels, to_spirv, verdict, write_spirv, write_spirv_of_paths,
+    Outcome, ShaderReport, ShaderSource, check, check_paths, own_kernels, to_spirv, verdict,
+    write_spirv, write_spirv_of_paths,
 };
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,12 @@ fn ours_of(name: &str) -> ShaderReport {
 
 /// Names of the stages that failed.
 fn failing(report: &ShaderReport) -> Vec<&'static str> {
-    report.stages().iter().filter(|(_, outcome)| outcome.is_fail()).map(|(stage, _)| *stage).collect()
+    report
+        .stages()
+        .iter()
+        .filter(|(_, outcome)| outcome.is_fail())
+        .map(|(stage, _)| *stage)
+        .collect()
 }
 
 #[track_caller]
@@ -40,7 +46,10 @@ fn fails_with(outcome: &Outcome, words: &str) -> (Option<u32>, Option<u32>) {
 
 #[track_caller]
 fn skipped_with(outcome: &Outcome, words: &str) {
-    assert!(matches!(outcome, Outcome::Skipped { reason } if reason.contains(words)), "expected `{words}`: {outcome:?}");
+    assert!(
+        matches!(outcome, Outcome::Skipped { reason } if reason.contains(words)),
+        "expected `{words}`: {outcome:?}"
+    );
 }
 
 #[track_caller]
@@ -52,29 +61,48 @@ fn hostile(wgsl: String) -> ShaderReport {
 fn a_good_shader_passes_everywhere() {
     for name in ["good.wgsl", "graphics.wgsl"] {
         let report = report_of(name);
-        assert!(report.stages().iter().all(|(_, outcome)| **outcome == Outcome::Pass), "{report:?}");
+        assert!(
+            report.stages().iter().all(|(_, outcome)| **outcome == Outcome::Pass),
+            "{report:?}"
+        );
         assert_eq!(verdict(&[report]).map_err(|e| e.to_string()), Ok(()));
     }
     assert_eq!(report_of("graphics.wgsl").entry_points, ["vertex", "fragment"]);
 }
 
-/// No adapter of the tests may have cooperative matrices, so their kernel is held to what each backend says: it is valid with and without
-/// PACT, for matrices of both sizes, and translates for the backends that have them.
+/// No adapter of the tests may have cooperative matrices, so their kernel is held to what each
+/// backend says: it is valid with and without PACT, for matrices of both sizes, and translates for
+/// the backends that have them.
 #[test]
 fn cooperative_matrices_translate_where_there_are_some() {
-    let sources: Vec<_> =
-        own_kernels().unwrap().into_iter().filter(|one| one.name.starts_with("convolution_cooperative#")).collect();
+    let sources: Vec<_> = own_kernels()
+        .unwrap()
+        .into_iter()
+        .filter(|one| one.name.starts_with("convolution_cooperative#"))
+        .collect();
     for side in ["coop_mat8x8", "coop_mat16x16"] {
         for pact in [true, false] {
             let is_wanted = |source: &&ShaderSource| {
-                let has = |name: &str| source.constants.iter().any(|(constant, _)| constant == name);
+                let has =
+                    |name: &str| source.constants.iter().any(|(constant, _)| constant == name);
                 source.wgsl.contains(side) && has("ALPHA_INDEX") == pact
             };
-            let source = sources.iter().find(is_wanted).unwrap_or_else(|| panic!("no {side} with PACT {pact}"));
-            assert!(source.wgsl.starts_with("enable f16, wgpu_cooperative_matrix;"), "{}", source.wgsl);
+            let source = sources
+                .iter()
+                .find(is_wanted)
+                .unwrap_or_else(|| panic!("no {side} with PACT {pact}"));
+            assert!(
+                source.wgsl.starts_with("enable f16, wgpu_cooperative_matrix;"),
+                "{}",
+                source.wgsl
+            );
             let report = check(source);
             assert_eq!((&report.parse, &report.validate), (&Outcome::Pass, &Outcome::Pass));
-            assert_eq!((&report.spirv, &report.msl), (&Outcome::Pass, &Outcome::Pass), "{side} {pact}");
+            assert_eq!(
+                (&report.spirv, &report.msl),
+                (&Outcome::Pass, &Outcome::Pass),
+                "{side} {pact}"
+            );
             skipped_with(&report.hlsl, "cooperative matrices");
             assert_eq!(report.webgpu_limits, Outcome::Pass);
         }
@@ -87,7 +115,10 @@ fn a_syntax_error_has_its_line_and_column() {
     assert_eq!(fails_with(&report.parse, "expected"), (Some(3), Some(15)));
     assert_eq!(failing(&report), ["parse"]);
     let message = verdict(&[report_of("good.wgsl"), report]).expect_err("one failed").to_string();
-    assert!(message.starts_with("1 of 2 shaders failed: ") && message.ends_with("syntax_error.wgsl"), "{message}");
+    assert!(
+        message.starts_with("1 of 2 shaders failed: ") && message.ends_with("syntax_error.wgsl"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -109,8 +140,11 @@ fn an_invalid_shader_fails_validation_and_is_not_translated() {
 
 #[test]
 fn what_one_backend_lacks_fails_there_alone() {
-    // Capabilities of naga 30: Metal has no 64-bit atomics but min and max, and no f64; Direct3D has no float atomics.
-    for (name, stage) in [("atomics_64.wgsl", "MSL"), ("double.wgsl", "MSL"), ("float_atomic.wgsl", "HLSL")] {
+    // Capabilities of naga 30: Metal has no 64-bit atomics but min and max, and no f64; Direct3D
+    // has no float atomics.
+    for (name, stage) in
+        [("atomics_64.wgsl", "MSL"), ("double.wgsl", "MSL"), ("float_atomic.wgsl", "HLSL")]
+    {
         let report = report_of(name);
         assert_eq!(failing(&report), [stage], "{report:?}");
         assert_eq!(report.validate, Outcome::Pass);
@@ -124,7 +158,11 @@ fn what_glsl_lacks_is_skipped_with_the_reason() {
     let report = report_of("half.wgsl");
     assert_eq!(failing(&report), [""; 0], "{report:?}");
     assert_eq!([&report.spirv, &report.msl, &report.hlsl], [&Outcome::Pass; 3]);
-    assert!(matches!(&report.glsl, Outcome::Skipped { reason } if !reason.is_empty()), "{:?}", report.glsl);
+    assert!(
+        matches!(&report.glsl, Outcome::Skipped { reason } if !reason.is_empty()),
+        "{:?}",
+        report.glsl
+    );
 }
 
 #[test]
@@ -140,7 +178,10 @@ fn webgpu_limits_fail_our_kernels_and_warn_about_others() {
         fails_with(&report.webgpu_limits, words);
         let report = report_of(name);
         assert_eq!(failing(&report), [""; 0], "{report:?}");
-        assert!(matches!(&report.webgpu_limits, Outcome::Warn { message, .. } if message.contains(words)), "{report:?}");
+        assert!(
+            matches!(&report.webgpu_limits, Outcome::Warn { message, .. } if message.contains(words)),
+            "{report:?}"
+        );
     }
     // The ninth buffer's declaration.
     assert_eq!(fails_with(&ours_of("nine_buffers.wgsl").webgpu_limits, "b8").0, Some(9));
@@ -173,7 +214,8 @@ fn an_override_without_default_is_skipped_for_users_and_fails_for_us() {
 #[test]
 fn spirv_is_written_for_valid_shaders_only() {
     const MAGIC: u32 = 0x0723_0203;
-    let good = ours(&std::fs::read_to_string(fixture("good.wgsl")).expect("readable"), &[("width", 32.0)]);
+    let good =
+        ours(&std::fs::read_to_string(fixture("good.wgsl")).expect("readable"), &[("width", 32.0)]);
     assert_eq!(to_spirv(&good).expect("valid")[..2], [MAGIC, 0x0001_0300]);
     let bad = ours("fn", &[]);
     assert!(to_spirv(&bad).expect_err("invalid").to_string().starts_with("shader ours: "));
@@ -181,16 +223,21 @@ fn spirv_is_written_for_valid_shaders_only() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let odd = ShaderSource { name: "../a/b[tile=8]".into(), ..good.clone() };
     let paths = write_spirv(&[good, odd], &dir.path().join("out")).expect("written");
-    assert_eq!(paths, ["000-ours.spv", "001-.._a_b_tile_8_.spv"].map(|name| dir.path().join("out").join(name)));
+    assert_eq!(
+        paths,
+        ["000-ours.spv", "001-.._a_b_tile_8_.spv"].map(|name| dir.path().join("out").join(name))
+    );
     assert_eq!(std::fs::read(&paths[1]).expect("there")[..4], MAGIC.to_le_bytes());
-    let paths = write_spirv_of_paths(&[fixture("good.wgsl"), fixture("invalid.wgsl")], dir.path()).expect("written");
+    let paths = write_spirv_of_paths(&[fixture("good.wgsl"), fixture("invalid.wgsl")], dir.path())
+        .expect("written");
     assert_eq!(paths.len(), 1);
 }
 
 #[test]
 fn imports_are_linked_from_the_folder_given_or_nearer() {
     let reports = check_paths(&[fixture("imports")]).expect("a folder");
-    let names: Vec<_> = reports.iter().map(|r| r.name.rsplit(['/', '\\']).next().unwrap_or_default()).collect();
+    let names: Vec<_> =
+        reports.iter().map(|r| r.name.rsplit(['/', '\\']).next().unwrap_or_default()).collect();
     assert_eq!(names, ["common.wesl", "helper.wgsl", "main.wesl", "near.wgsl"]);
     for report in &reports {
         assert_eq!(failing(report), [""; 0], "{report:?}");
@@ -211,7 +258,8 @@ fn import_cycles_end() {
 #[test]
 fn unreadable_files_are_failures_not_errors() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).expect("written");
+    let write =
+        |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).expect("written");
     write("empty.wgsl", b"");
     write("junk.wgsl", &[0x00, 0xff, 0xfe, 0x80, 0x07]);
     write("large.wgsl", &vec![b' '; (4 << 20) + 1]);
@@ -225,8 +273,16 @@ fn unreadable_files_are_failures_not_errors() {
     fails_with(&large.parse, "larger than 4 MiB");
 
     let missing = dir.path().join("missing.wgsl");
-    assert!(check_paths(std::slice::from_ref(&missing)).expect_err("missing").to_string().contains("missing.wgsl"));
-    assert_eq!(check_paths(&[dir.path().join("folder.wgsl")]).expect_err("nothing in it").exit_code(), 2);
+    assert!(
+        check_paths(std::slice::from_ref(&missing))
+            .expect_err("missing")
+            .to_string()
+            .contains("missing.wgsl")
+    );
+    assert_eq!(
+        check_paths(&[dir.path().join("folder.wgsl")]).expect_err("nothing in it").exit_code(),
+        2
+    );
     assert_eq!(check_paths(&[]).expect_err("nothing").exit_code(), 2);
 }
 
@@ -259,7 +315,10 @@ fn deep_nesting_fails_and_does_not_overflow_the_stack() {
         ("blocks", format!("fn f() {}{}", "{".repeat(1_000_000), "}".repeat(1_000_000))),
         ("negations", format!("const x = {}1;", "~".repeat(2_000_000))),
         ("sum", format!("const x = 1{};", "+1".repeat(1_000_000))),
-        ("types", format!("var<private> x: {}f32{};", "array<".repeat(500_000), ",1>".repeat(500_000))),
+        (
+            "types",
+            format!("var<private> x: {}f32{};", "array<".repeat(500_000), ",1>".repeat(500_000)),
+        ),
         ("else if", format!("fn f(a: bool) {{ if a {{}} {} }}", "else if a {}".repeat(200_000))),
         ("comments", "/*".repeat(2_000_000)),
     ] {
@@ -272,13 +331,19 @@ fn depth_up_to_the_bounds_is_survived() {
     // Just inside the bounds of the scan, where only the stack's size helps.
     hostile(format!("const x = {}1{};", "(".repeat(199), ")".repeat(199)));
     assert_eq!(failing(&hostile(format!("const x = {}1;", "~".repeat(3_990)))), [""; 0]);
-    assert_eq!(failing(&hostile(format!("fn f(a: i32) -> i32 {{ return a{}; }}", "+a".repeat(3_990)))), [""; 0]);
+    assert_eq!(
+        failing(&hostile(format!("fn f(a: i32) -> i32 {{ return a{}; }}", "+a".repeat(3_990)))),
+        [""; 0]
+    );
     hostile(format!("fn f(a: bool) {{ if a {{}} {} }}", "else if a {}".repeat(1_990)));
-    let functions: String = (1..9_000).map(|i| format!("fn f{i}() -> u32 {{ return f{}(); }}\n", i - 1)).collect();
+    let functions: String =
+        (1..9_000).map(|i| format!("fn f{i}() -> u32 {{ return f{}(); }}\n", i - 1)).collect();
     hostile(format!("{functions} fn f0() -> u32 {{ return 1; }}"));
-    let constants: String = (1..9_000).rev().map(|i| format!("const c{i} = c{};\n", i - 1)).collect();
+    let constants: String =
+        (1..9_000).rev().map(|i| format!("const c{i} = c{};\n", i - 1)).collect();
     hostile(format!("{constants} const c0 = 1;"));
-    let structs: String = (1..2_000).rev().map(|i| format!("struct S{i} {{ m: S{} }}\n", i - 1)).collect();
+    let structs: String =
+        (1..2_000).rev().map(|i| format!("struct S{i} {{ m: S{} }}\n", i - 1)).collect();
     hostile(format!("{structs} struct S0 {{ m: u32 }}"));
 }
 
@@ -287,7 +352,8 @@ fn the_linker_survives_what_the_parser_survives() {
     // More modules than one shader may import.
     const CHAIN: usize = 120;
     let chain = |unit: &str, count| unit.repeat(count);
-    let functions: String = (1..300).map(|i| format!("fn f{i}() -> u32 {{ return f{}(); }}\n", i - 1)).collect();
+    let functions: String =
+        (1..300).map(|i| format!("fn f{i}() -> u32 {{ return f{}(); }}\n", i - 1)).collect();
     let bodies = [
         format!("const x = {}1{};", "(".repeat(199), ")".repeat(199)),
         format!("const x = {}1;", chain("~", 3_990)),
@@ -321,7 +387,12 @@ fn the_linker_survives_what_the_parser_survives() {
     assert_eq!(reports.len(), 1 + bodies.len() + CHAIN);
     assert_eq!(failing(report("common.wesl")), [""; 0]);
     for (i, linked) in [(2, true), (9, true), (10, false), (11, false), (12, false), (14, false)] {
-        assert_eq!(!report(&format!("h{i}.wesl")).failed(), linked, "{:?}", report(&format!("h{i}.wesl")));
+        assert_eq!(
+            !report(&format!("h{i}.wesl")).failed(),
+            linked,
+            "{:?}",
+            report(&format!("h{i}.wesl"))
+        );
     }
     fails_with(&report("m0.wesl").parse, "too many or too large imports");
     fails_with(&report(&format!("m{}.wesl", CHAIN - 1)).parse, "no such file");
@@ -329,19 +400,28 @@ fn the_linker_survives_what_the_parser_survives() {
 
 #[test]
 fn too_many_entry_points_are_not_translated() {
-    let entries: String = (0..300).map(|i| format!("@compute @workgroup_size(1) fn f{i}() {{}}\n")).collect();
+    let entries: String =
+        (0..300).map(|i| format!("@compute @workgroup_size(1) fn f{i}() {{}}\n")).collect();
     skipped_with(&hostile(entries).spirv, "more than 256 entry points");
 }
 
 #[test]
 fn huge_arrays_are_not_spelled_out() {
-    for declaration in ["var<private> x: array<u32, 2000000000>;", "var<workgroup> x: array<vec4<f32>, 100000000>;"] {
-        let report = hostile(format!("{declaration}\n@compute @workgroup_size(1) fn main() {{ x[1] = x[0]; }}"));
+    for declaration in [
+        "var<private> x: array<u32, 2000000000>;",
+        "var<workgroup> x: array<vec4<f32>, 100000000>;",
+    ] {
+        let report = hostile(format!(
+            "{declaration}\n@compute @workgroup_size(1) fn main() {{ x[1] = x[0]; }}"
+        ));
         for (stage, outcome) in &report.stages()[2..6] {
             assert!(!matches!(outcome, Outcome::Pass), "{stage}: {report:?}");
         }
     }
-    hostile("@compute @workgroup_size(1) fn main() { var x = array<u32, 4000000000>(); x[0] = 1u; }".into());
+    hostile(
+        "@compute @workgroup_size(1) fn main() { var x = array<u32, 4000000000>(); x[0] = 1u; }"
+            .into(),
+    );
     hostile("const x = array<u32, 1000000000>()[7];".into());
     hostile("var<private> x: array<array<array<u32, 65535>, 65535>, 65535>;".into());
     // A large *buffer* is nobody's problem.

@@ -10,14 +10,19 @@ fn saliq(arguments: &[&str]) -> Output {
     command.args(arguments).output().expect("the program starts")
 }
 
-/// Runs a mistake: exit code 2, nothing on standard output, one line `error: …`, which is returned without the prefix.
+/// Runs a mistake: exit code 2, nothing on standard output, one line `error: …`, which is returned
+/// without the prefix.
 fn refused(arguments: &[&str]) -> String {
     let output = saliq(arguments);
     let error = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
     assert!(output.stdout.is_empty(), "{arguments:?}");
     assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
-    error.trim_end().strip_prefix("error: ").unwrap_or_else(|| panic!("no `error: `: {error}")).to_string()
+    error
+        .trim_end()
+        .strip_prefix("error: ")
+        .unwrap_or_else(|| panic!("no `error: `: {error}"))
+        .to_string()
 }
 
 fn refused_file(content: &str, more: &[&str]) -> String {
@@ -39,7 +44,10 @@ fn help(arguments: &[&str]) -> String {
 fn version_and_help() {
     assert_eq!(help(&["--version"]).trim_end(), format!("saliq {}", env!("CARGO_PKG_VERSION")));
     let overview = help(&["--help"]);
-    for command in ["demo", "devices", "data", "train", "quantize", "eval", "explain", "export", "cost", "check", "bench"] {
+    for command in [
+        "demo", "devices", "data", "train", "quantize", "eval", "explain", "export", "cost",
+        "check", "bench",
+    ] {
         assert!(overview.contains(&format!("\n  {command} ")), "{command}: {overview}");
         assert!(help(&[command, "--help"]).contains("--adapter"), "{command}");
     }
@@ -111,7 +119,14 @@ fn train_has_every_promised_flag() {
     ] {
         assert!(text.contains(&format!("--{flag}")), "{flag}");
     }
-    for heading in ["Data:", "Network & quantization:", "Saliency guided training:", "Optimiser:", "Run:", "Global:"] {
+    for heading in [
+        "Data:",
+        "Network & quantization:",
+        "Saliency guided training:",
+        "Optimiser:",
+        "Run:",
+        "Global:",
+    ] {
         assert!(text.contains(&format!("\n{heading}\n")), "{heading}");
     }
 }
@@ -125,7 +140,9 @@ fn misspelt_arguments_get_a_suggestion() {
     assert!(refused(&["train", "--augment", "shfit"]).contains("`shift`"));
     assert!(refused(&["explain", "model", "--method", "gradeint"]).contains("`gradient`"));
     assert!(refused(&["explain", "model", "--samples", "9"]).contains("no effect"));
-    assert!(refused(&["data", "fetch", "--data-dri", "x"]).ends_with("(see `saliq data fetch --help`)"));
+    assert!(
+        refused(&["data", "fetch", "--data-dri", "x"]).ends_with("(see `saliq data fetch --help`)")
+    );
     assert!(refused(&["train", "--bits", "9"]).ends_with("(see `saliq train --help`)"));
     assert!(refused(&["explain"]).contains("<MODEL>"));
     assert!(refused(&["replicate", "model"]).contains("unrecognized subcommand 'replicate'"));
@@ -150,7 +167,10 @@ fn words_of_other_tools_get_what_is_here_instead() {
         (&["evaluate", "model"], "`saliq eval`"),
     ] {
         let message = refused(arguments);
-        assert!(message.contains(expected) && !message.contains("similar"), "{arguments:?}: {message}");
+        assert!(
+            message.contains(expected) && !message.contains("similar"),
+            "{arguments:?}: {message}"
+        );
     }
     for name in ["cifar10", "CIFAR-100", "kmnist"] {
         let output = saliq(&["train", "--dataset", name]);
@@ -158,7 +178,10 @@ fn words_of_other_tools_get_what_is_here_instead() {
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains(name) && error.contains("not built in; give a folder"), "{error}");
     }
-    assert!(refused_file("seed = 1\noptimizer = \"rmsprop\"\n", &[]).contains("run.toml:2: optimizer: "));
+    assert!(
+        refused_file("seed = 1\noptimizer = \"rmsprop\"\n", &[])
+            .contains("run.toml:2: optimizer: ")
+    );
     assert!(refused_file("optimizer = \"rmsprop\"\n", &[]).contains("`adam` is nearest"));
     assert!(refused_file("device = \"cuda\"\n", &[]).contains("`--adapter`"));
 }
@@ -179,16 +202,47 @@ fn errors_in_layers_name_line_and_layer() {
         (format!("{conv}\"big\""), good_linear.clone(), 13, ["layer 2 (`second`)", "big"]),
         (format!("{conv}3\nstrid = 2"), good_linear.clone(), 14, ["layer 2 (`second`)", "strid"]),
         (format!("{conv}99"), good_linear.clone(), 9, ["layer 2 (`second`)", "does not fit"]),
-        (good_conv.replace("second", "first"), good_linear.clone(), 9, ["layer 2 (`first`)", "taken by an earlier layer"]),
-        (good_conv.replace("second", "a/b"), good_linear.clone(), 9, ["layer 2 (`a/b`)", "letters, digits"]),
-        (good_conv.replace("\"conv\"", "\"Conv2d\""), good_linear.clone(), 9, ["layer 2 (`second`)", "Conv2d"]),
-        ("type = \"max-pool\"\nkernel = 16\nstride = 1".into(), good_linear.clone(), 9, ["layer 2: ", "at most 15"]),
+        (
+            good_conv.replace("second", "first"),
+            good_linear.clone(),
+            9,
+            ["layer 2 (`first`)", "taken by an earlier layer"],
+        ),
+        (
+            good_conv.replace("second", "a/b"),
+            good_linear.clone(),
+            9,
+            ["layer 2 (`a/b`)", "letters, digits"],
+        ),
+        (
+            good_conv.replace("\"conv\"", "\"Conv2d\""),
+            good_linear.clone(),
+            9,
+            ["layer 2 (`second`)", "Conv2d"],
+        ),
+        (
+            "type = \"max-pool\"\nkernel = 16\nstride = 1".into(),
+            good_linear.clone(),
+            9,
+            ["layer 2: ", "at most 15"],
+        ),
         ("type = \"dropout\"\nrate = 1.5".into(), good_linear, 9, ["layer 2: ", "not in [0, 1)"]),
-        (good_conv.clone(), "type = \"linear\"\nname = \"last\"".into(), 15, ["layer 3 (`last`)", "out_features"]),
+        (
+            good_conv.clone(),
+            "type = \"linear\"\nname = \"last\"".into(),
+            15,
+            ["layer 3 (`last`)", "out_features"],
+        ),
         (good_conv, format!("{linear}7"), 15, ["layer 3 (`last`)", "classes (10)"]),
     ] {
-        let message = refused_file(&layers(&second, &third), &["--dataset", "mnist-mini", "--out", "/nowhere/out"]);
-        assert!(message.starts_with(&format!("run.toml:{line}: network: {}", expected[0])), "{message}");
+        let message = refused_file(
+            &layers(&second, &third),
+            &["--dataset", "mnist-mini", "--out", "/nowhere/out"],
+        );
+        assert!(
+            message.starts_with(&format!("run.toml:{line}: network: {}", expected[0])),
+            "{message}"
+        );
         assert!(message.contains(expected[1]), "{message}");
     }
     let inline = "[network]\nlayers = [\n  { type = \"conv\", name = \"a\", out-channels = 2, kernel = 3 },\n  { type = \"linear\", name = \"b\" },\n]\n";
@@ -218,31 +272,51 @@ fn values_out_of_range_name_flag_value_and_range() {
         ("--seed", "-3", "from 0 to"),
     ] {
         let message = refused(&["train", flag, value]);
-        assert!(message.contains(flag) && message.contains(value) && message.contains(expected), "{flag} {value}: {message}");
+        assert!(
+            message.contains(flag) && message.contains(value) && message.contains(expected),
+            "{flag} {value}: {message}"
+        );
     }
     assert!(refused(&["train", "--bits", "w2a1", "--pact", "signed"]).contains("--pact unsigned"));
-    assert!(refused(&["train", "--optimizer", "sgd", "--momentum", "0.9"]).contains("--optimizer momentum"));
+    assert!(
+        refused(&["train", "--optimizer", "sgd", "--momentum", "0.9"])
+            .contains("--optimizer momentum")
+    );
     assert!(refused(&["train", "--betas", "0.9,0.99"]).contains("adam"));
     assert!(refused(&["train", "--epochs", "1", "--steps", "5"]).contains("cannot be used with"));
     assert!(refused(&["eval", "model", "--count", "0"]).contains("--count"));
     assert!(refused(&["explain", "model", "--keep", "2"]).contains("from 0 to 1"));
     assert!(refused(&["explain", "model", "--indices", "5-1"]).contains("ends before it starts"));
-    assert!(refused(&["explain", "model", "--indices", "1", "--count", "2"]).contains("cannot be used with"));
+    assert!(
+        refused(&["explain", "model", "--indices", "1", "--count", "2"])
+            .contains("cannot be used with")
+    );
 }
 
 #[test]
 fn configuration_files_are_judged_by_line() {
     let unknown = refused_file("dataset = \"mnist\"\nmask-ration = 0.5\n", &[]);
-    assert!(unknown.starts_with("run.toml:2: unknown key `mask-ration`; did you mean `mask-ratio`?"), "{unknown}");
-    assert!(refused_file("seed = 1\n\nepochs = \"many\"\n", &[]).starts_with("run.toml:3: epochs: "));
-    assert!(refused_file("lr = 0.1\nmask-ratio = 1.5\n", &[]).starts_with("run.toml:2: mask-ratio = 1.5: must be from 0 to 1"));
+    assert!(
+        unknown.starts_with("run.toml:2: unknown key `mask-ration`; did you mean `mask-ratio`?"),
+        "{unknown}"
+    );
+    assert!(
+        refused_file("seed = 1\n\nepochs = \"many\"\n", &[]).starts_with("run.toml:3: epochs: ")
+    );
+    assert!(
+        refused_file("lr = 0.1\nmask-ratio = 1.5\n", &[])
+            .starts_with("run.toml:2: mask-ratio = 1.5: must be from 0 to 1")
+    );
     assert!(refused_file("lr = = 1\n", &[]).starts_with("run.toml:1: "));
     assert!(refused_file("[network]\nlayers = 3\n", &[]).starts_with("run.toml:2: network: "));
     assert!(refused_file(&"#".repeat((1 << 20) + 1), &[]).contains("at most 1 MiB"));
     assert!(refused_file("optimizer = \"adam\"\n", &["--momentum", "0.5"]).contains("--momentum"));
     let binary = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(binary.path(), [0xff, 0xfe, 0x00]).expect("written");
-    assert!(refused(&["train", "--config", binary.path().to_str().expect("UTF-8")]).contains("not UTF-8"));
+    assert!(
+        refused(&["train", "--config", binary.path().to_str().expect("UTF-8")])
+            .contains("not UTF-8")
+    );
 }
 
 #[test]
@@ -250,7 +324,10 @@ fn a_missing_configuration_file_is_not_a_usage_error() {
     let output = saliq(&["train", "--config", "/nowhere/run.toml"]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.starts_with("error: /nowhere/run.toml: cannot read the configuration"), "{error}");
+    assert!(
+        error.starts_with("error: /nowhere/run.toml: cannot read the configuration"),
+        "{error}"
+    );
     assert_eq!(error.lines().count(), 1);
 }
 

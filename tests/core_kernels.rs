@@ -1,5 +1,6 @@
-//! The kernels of networks against their f64 references, one by one: random odd shapes, several tile sizes, ranges of images inside larger
-//! buffers, gradients that are set and gradients that are added to. Whole networks are in `core_networks.rs`.
+//! The kernels of networks against their f64 references, one by one: random odd shapes, several
+//! tile sizes, ranges of images inside larger buffers, gradients that are set and gradients that
+//! are added to. Whole networks are in `core_networks.rs`.
 
 mod common;
 
@@ -8,7 +9,10 @@ use saliq::{
     config::{LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     gpu::{Buffer, Specialization},
     layout::{groups, padded},
-    nn::{CooperativeTiles, Pooling, ProductTiles, StripShape, StripTiles, TileTable, WeightGradientTiles},
+    nn::{
+        CooperativeTiles, Pooling, ProductTiles, StripShape, StripTiles, TileTable,
+        WeightGradientTiles,
+    },
     quant::{highest_level, initial_steps, sawb_coefficients},
     reference::{
         activation::{Activation, activation},
@@ -52,7 +56,11 @@ impl Images {
 
     fn record(self, accumulate: bool) -> Buffer {
         let buffer = gpu().uniform("images", 16).unwrap();
-        gpu().write(&buffer, 0, &[self.first as u32, self.count as u32, self.count as u32, u32::from(accumulate)]);
+        gpu().write(
+            &buffer,
+            0,
+            &[self.first as u32, self.count as u32, self.count as u32, u32::from(accumulate)],
+        );
         buffer
     }
 
@@ -62,15 +70,22 @@ impl Images {
         values[self.first * size..(self.first + self.count) * size].to_vec()
     }
 
-    /// Asserts that `actual` agrees with `expected` (NCHW, the range only), has zeros in its padding, and is untouched outside the range.
+    /// Asserts that `actual` agrees with `expected` (NCHW, the range only), has zeros in its
+    /// padding, and is untouched outside the range.
     #[track_caller]
     fn check(self, what: &str, actual: &[f32], shape: Shape, expected: &[f64], tolerance: f64) {
         let size = packed_elements(shape);
         let (first, last) = (self.first * size, (self.first + self.count) * size);
         assert_close(what, &unpack(&actual[first..last], shape), expected, tolerance);
-        assert!(padding(&actual[first..last], shape).iter().all(|&value| value == 0.0), "{what}: padding");
+        assert!(
+            padding(&actual[first..last], shape).iter().all(|&value| value == 0.0),
+            "{what}: padding"
+        );
         let outside = actual[..first].iter().chain(&actual[last..self.slots * size]);
-        assert!(outside.into_iter().all(|&value| value == UNTOUCHED), "{what}: wrote outside of its images");
+        assert!(
+            outside.into_iter().all(|&value| value == UNTOUCHED),
+            "{what}: wrote outside of its images"
+        );
     }
 }
 
@@ -129,21 +144,37 @@ impl Tiles {
         Tiles {
             forward: table.strips(forward).unwrap(),
             input: table.strips(input).unwrap(),
-            weight: table.convolution_weight_gradient([in_groups, out_groups], output.width, kernel, depth, false),
+            weight: table.convolution_weight_gradient(
+                [in_groups, out_groups],
+                output.width,
+                kernel,
+                depth,
+                false,
+            ),
             parts: 2,
         }
     }
 }
 
-/// Whether kernels that share loads within subgroups of 8 lanes run here. Where they do not, `saliq check` (tests/check.rs) validates and
-/// translates them all the same.
+/// Whether kernels that share loads within subgroups of 8 lanes run here. Where they do not, `saliq
+/// check` (tests/check.rs) validates and translates them all the same.
 fn subgroup_variants() -> &'static [bool] {
     if gpu().abilities().subgroup_lanes == Some(8) { &[false, true] } else { &[false] }
 }
 
-/// Tiles [rows, columns, groups, lanes, blocks a slice] with weights in storage buffers where there is one lane, else in uniform ones.
+/// Tiles [rows, columns, groups, lanes, blocks a slice] with weights in storage buffers where there
+/// is one lane, else in uniform ones.
 fn strip_tiles([rows, columns, groups, lanes, blocks]: [u32; 5]) -> StripTiles {
-    StripTiles { lanes, rows, columns, groups, blocks, uniform: lanes > 1, subgroups: false, images: 1 }
+    StripTiles {
+        lanes,
+        rows,
+        columns,
+        groups,
+        blocks,
+        uniform: lanes > 1,
+        subgroups: false,
+        images: 1,
+    }
 }
 
 /// Tile sizes of the same passes as matrix products in workgroup memory.
@@ -175,14 +206,26 @@ fn product_tiles([row_lanes, column_lanes, rows, deep, slices]: [u32; 5]) -> Pro
     ProductTiles { row_lanes, column_lanes, rows, deep, slices }
 }
 
-/// Constants of a tiled product: shapes are [height, width, groups], the window [kernel, stride, padding].
-fn tiled_constants(tiles: ProductTiles, input: [u32; 3], output: [u32; 3], window: [u32; 3], depth: u32) -> Specialization {
+/// Constants of a tiled product: shapes are [height, width, groups], the window [kernel, stride,
+/// padding].
+fn tiled_constants(
+    tiles: ProductTiles,
+    input: [u32; 3],
+    output: [u32; 3],
+    window: [u32; 3],
+    depth: u32,
+) -> Specialization {
     let specialization = tiles.specialize(Specialization::new()).tile("DEPTH", depth);
-    let names =
-        [["IN_HEIGHT", "IN_WIDTH", "IN_GROUPS"], ["OUT_HEIGHT", "OUT_WIDTH", "OUT_GROUPS"], ["KERNEL", "STRIDE", "PADDING"]];
+    let names = [
+        ["IN_HEIGHT", "IN_WIDTH", "IN_GROUPS"],
+        ["OUT_HEIGHT", "OUT_WIDTH", "OUT_GROUPS"],
+        ["KERNEL", "STRIDE", "PADDING"],
+    ];
     let values = [input, output, window];
     let pairs = names.as_flattened().iter().zip(values.as_flattened());
-    pairs.fold(specialization, |specialization, (&name, &value)| specialization.constant(name, value))
+    pairs.fold(specialization, |specialization, (&name, &value)| {
+        specialization.constant(name, value)
+    })
 }
 
 /// Dispatches `convolution_tiled`; `spacing` is 0 in forward passes.
@@ -230,10 +273,16 @@ struct ConvolutionOnGpu {
 }
 
 impl ConvolutionOnGpu {
-    fn new(random: &mut Random, shape: [u32; 4], [kernel, stride, padding]: [u32; 3], images: Images) -> Self {
+    fn new(
+        random: &mut Random,
+        shape: [u32; 4],
+        [kernel, stride, padding]: [u32; 3],
+        images: Images,
+    ) -> Self {
         let [in_channels, height, width, out_channels] = shape;
         let input = Shape::new(in_channels, height, width);
-        let shape = Convolution { images: images.count, input, out_channels, kernel, stride, padding };
+        let shape =
+            Convolution { images: images.count, input, out_channels, kernel, stride, padding };
         ConvolutionOnGpu {
             shape,
             images,
@@ -253,7 +302,8 @@ impl ConvolutionOnGpu {
         upload(&bias)
     }
 
-    /// Dispatches `slice_weights` and `convolution` for every slice: forward, or mirrored with the stride as SPACING.
+    /// Dispatches `slice_weights` and `convolution` for every slice: forward, or mirrored with the
+    /// stride as SPACING.
     fn run_strips(
         &self,
         tiles: StripTiles,
@@ -266,7 +316,9 @@ impl ConvolutionOnGpu {
         let StripTiles { lanes, groups, blocks, uniform, .. } = tiles;
         let taps = window[0] * window[0];
         let sizes = [taps, 4 * input[2], output[2]];
-        let depth = if spacing.is_some() { self.shape.out_channels } else { self.shape.input.channels }.min(4);
+        let depth =
+            if spacing.is_some() { self.shape.out_channels } else { self.shape.input.channels }
+                .min(4);
         let [kernel, stride, padding] = window;
         let specialization = tiles
             .specialize(Specialization::new(), tiles.weights(taps * sizes[1]))
@@ -303,7 +355,9 @@ impl ConvolutionOnGpu {
             let record = gpu().uniform("first group", 16).unwrap();
             gpu().write(&record, 0, &[index * blocks * groups]);
             let bytes = expected.len() as u64 * 4;
-            let sliced = if uniform { gpu().uniform("slice", bytes) } else { gpu().buffer("slice", bytes) }.unwrap();
+            let sliced =
+                if uniform { gpu().uniform("slice", bytes) } else { gpu().buffer("slice", bytes) }
+                    .unwrap();
             let workgroups = tiles.weights(taps * sizes[1]).div_ceil(64);
             run("slice_weights", slicing.clone(), &[&record, &whole, &sliced], [workgroups, 1, 1]);
             assert_eq!(read::<f32>(&sliced, expected.len()), floats(&expected));
@@ -311,13 +365,19 @@ impl ConvolutionOnGpu {
             bindings.extend(epilogue);
             // Two rows of workgroups, as where one would be too long.
             let left = output[2].div_ceil(groups) - index * blocks;
-            run("convolution", specialization.clone(), &bindings, [strips.div_ceil(lanes).div_ceil(2), 2, left.min(blocks)]);
+            run(
+                "convolution",
+                specialization.clone(),
+                &bindings,
+                [strips.div_ceil(lanes).div_ceil(2), 2, left.min(blocks)],
+            );
         }
     }
 
     /// The weights' two arrangements.
     fn arrangements(&self) -> [Vec<f64>; 2] {
-        let shape = [self.shape.out_channels, self.shape.input.channels, self.shape.kernel.pow(2)].map(|size| size as usize);
+        let shape = [self.shape.out_channels, self.shape.input.channels, self.shape.kernel.pow(2)]
+            .map(|size| size as usize);
         arrange(&self.weight, shape, true)
     }
 
@@ -325,21 +385,33 @@ impl ConvolutionOnGpu {
     fn forward(&self, tiles: StripTiles, pact: Option<[f32; 3]>) -> [Vec<f32>; 2] {
         let (shape, output) = (&self.shape, self.shape.output());
         let size = self.images.slots * packed_elements(output);
-        let (input, values, before) = (upload(&pack(&self.input, shape.input)), untouched(size), untouched(size));
+        let (input, values, before) =
+            (upload(&pack(&self.input, shape.input)), untouched(size), untouched(size));
         let (images, bias) = (self.images.record(false), self.padded_bias());
         let parameters = upload(&[0.0, 0.0, pact.map_or(0.0, |[_, _, alpha]| alpha)]);
         let mut epilogue = vec![&bias];
         epilogue.extend(pact.iter().flat_map(|_| [&before, &parameters]));
-        let sizes = [dimensions(shape.input), dimensions(output), [shape.kernel, shape.stride, shape.padding]];
+        let sizes = [
+            dimensions(shape.input),
+            dimensions(output),
+            [shape.kernel, shape.stride, shape.padding],
+        ];
         let [weight, _] = self.arrangements();
-        self.run_strips(tiles, sizes, (None, &weight), [&images, &input, &values], &epilogue, |specialization| match pact {
-            None => no_activation(specialization),
-            Some([kind, levels, _]) => specialization
-                .feature("pact", true)
-                .constant("ACTIVATION", kind)
-                .constant("LEVELS", levels)
-                .constant("ALPHA_INDEX", 2u32),
-        });
+        self.run_strips(
+            tiles,
+            sizes,
+            (None, &weight),
+            [&images, &input, &values],
+            &epilogue,
+            |specialization| match pact {
+                None => no_activation(specialization),
+                Some([kind, levels, _]) => specialization
+                    .feature("pact", true)
+                    .constant("ACTIVATION", kind)
+                    .constant("LEVELS", levels)
+                    .constant("ALPHA_INDEX", 2u32),
+            },
+        );
         [read(&values, size), read(&before, size)]
     }
 
@@ -347,43 +419,68 @@ impl ConvolutionOnGpu {
     fn tiled_forward(&self, tiles: ProductTiles, pact: Option<[f32; 3]>) -> [Vec<f32>; 2] {
         let (shape, output) = (&self.shape, self.shape.output());
         let size = self.images.slots * packed_elements(output);
-        let (input, values, before) = (upload(&pack(&self.input, shape.input)), untouched(size), untouched(size));
-        let (images, [weight, _], bias) = (self.images.record(false), self.arranged(), self.padded_bias());
+        let (input, values, before) =
+            (upload(&pack(&self.input, shape.input)), untouched(size), untouched(size));
+        let (images, [weight, _], bias) =
+            (self.images.record(false), self.arranged(), self.padded_bias());
         let parameters = upload(&[0.0, 0.0, pact.map_or(0.0, |[_, _, alpha]| alpha)]);
         let mut bindings = vec![&images, &input, &weight, &values, &bias];
         bindings.extend(pact.iter().flat_map(|_| [&before, &parameters]));
-        let sizes = [dimensions(shape.input), dimensions(output), [shape.kernel, shape.stride, shape.padding]];
-        run_tiled(self.images, tiles, sizes, shape.input.channels.min(4), 0, &bindings, |specialization| match pact {
-            None => no_activation(specialization),
-            Some([kind, levels, _]) => specialization
-                .feature("pact", true)
-                .constant("ACTIVATION", kind)
-                .constant("LEVELS", levels)
-                .constant("ALPHA_INDEX", 2u32),
-        });
+        let sizes = [
+            dimensions(shape.input),
+            dimensions(output),
+            [shape.kernel, shape.stride, shape.padding],
+        ];
+        run_tiled(
+            self.images,
+            tiles,
+            sizes,
+            shape.input.channels.min(4),
+            0,
+            &bindings,
+            |specialization| match pact {
+                None => no_activation(specialization),
+                Some([kind, levels, _]) => specialization
+                    .feature("pact", true)
+                    .constant("ACTIVATION", kind)
+                    .constant("LEVELS", levels)
+                    .constant("ALPHA_INDEX", 2u32),
+            },
+        );
         [read(&values, size), read(&before, size)]
     }
 
-    /// As `forward`, of levels, as a product of cooperative matrices, behind unsigned LSQ activations (whose parameter is the step) and with
-    /// symmetric weights of a step a channel.
-    fn cooperative_forward(&self, tiles: CooperativeTiles, input_step: f32, steps: &[f32], levels: [u32; 2]) -> Vec<f32> {
+    /// As `forward`, of levels, as a product of cooperative matrices, behind unsigned LSQ
+    /// activations (whose parameter is the step) and with symmetric weights of a step a channel.
+    fn cooperative_forward(
+        &self,
+        tiles: CooperativeTiles,
+        input_step: f32,
+        steps: &[f32],
+        levels: [u32; 2],
+    ) -> Vec<f32> {
         let (shape, output) = (&self.shape, self.shape.output());
         let size = self.images.slots * packed_elements(output);
         let (input, values) = (upload(&pack(&self.input, shape.input)), untouched(size));
-        let (images, [weight, _], bias) = (self.images.record(false), self.arranged(), self.padded_bias());
-        let mut constants: Vec<[f32; 4]> = steps.iter().map(|&step| [step, 0.0, 0.0, 0.0]).collect();
+        let (images, [weight, _], bias) =
+            (self.images.record(false), self.arranged(), self.padded_bias());
+        let mut constants: Vec<[f32; 4]> =
+            steps.iter().map(|&step| [step, 0.0, 0.0, 0.0]).collect();
         constants.resize(padded(shape.out_channels) as usize, [1.0, 0.0, 0.0, 0.0]);
-        let (parameters, constants) = (upload(&[0.0, input_step]), upload(constants.as_flattened()));
-        let (rows, columns) = tiles.workgroups(self.images.most as u32 * output.pixels(), groups(shape.out_channels));
-        let specialization = convolution_constants(no_activation(tiles.specialize(Specialization::new())), shape)
-            .constant("KERNEL", shape.kernel)
-            .constant("STRIDE", shape.stride)
-            .constant("PADDING", shape.padding)
-            .constant("INPUT_ACTIVATION", 5u32)
-            .constant("INPUT_LEVELS", levels[0])
-            .constant("INPUT_INDEX", 1u32)
-            .constant("QUANTIZER", 4u32)
-            .constant("WEIGHT_LEVELS", levels[1]);
+        let (parameters, constants) =
+            (upload(&[0.0, input_step]), upload(constants.as_flattened()));
+        let (rows, columns) =
+            tiles.workgroups(self.images.most as u32 * output.pixels(), groups(shape.out_channels));
+        let specialization =
+            convolution_constants(no_activation(tiles.specialize(Specialization::new())), shape)
+                .constant("KERNEL", shape.kernel)
+                .constant("STRIDE", shape.stride)
+                .constant("PADDING", shape.padding)
+                .constant("INPUT_ACTIVATION", 5u32)
+                .constant("INPUT_LEVELS", levels[0])
+                .constant("INPUT_INDEX", 1u32)
+                .constant("QUANTIZER", 4u32)
+                .constant("WEIGHT_LEVELS", levels[1]);
         let bindings = [&images, &input, &weight, &values, &bias, &parameters, &constants];
         run("convolution_cooperative", specialization, &bindings, [rows.div_ceil(2), 2, columns]);
         read(&values, size)
@@ -397,7 +494,15 @@ impl ConvolutionOnGpu {
         let window = [shape.kernel, 1, shape.kernel - 1 - shape.padding];
         let sizes = [dimensions(shape.output()), dimensions(shape.input), window];
         let bindings = [&images, &from, &weight, &to];
-        run_tiled(self.images, tiles, sizes, shape.out_channels.min(4), shape.stride, &bindings, no_activation);
+        run_tiled(
+            self.images,
+            tiles,
+            sizes,
+            shape.out_channels.min(4),
+            shape.stride,
+            &bindings,
+            no_activation,
+        );
         read(&to, size)
     }
 
@@ -409,18 +514,35 @@ impl ConvolutionOnGpu {
         before: Option<f32>,
     ) -> (Vec<f32>, Vec<f32>) {
         let shape = &self.shape;
-        let (input, output, taps) = (dimensions(shape.input), dimensions(shape.output()), shape.kernel * shape.kernel);
+        let (input, output, taps) =
+            (dimensions(shape.input), dimensions(shape.output()), shape.kernel * shape.kernel);
         let window = [shape.kernel, shape.stride, shape.padding];
         let specialization =
-            tiled_constants(tiles, input, output, window, shape.input.channels.min(4)).constant("PARTS", part_count);
+            tiled_constants(tiles, input, output, window, shape.input.channels.min(4))
+                .constant("PARTS", part_count);
         let images = self.images.record(before.is_some());
-        let (from, gradient) = (upload(&pack(&self.input, shape.input)), upload(&pack(output_gradient, shape.output())));
+        let (from, gradient) = (
+            upload(&pack(&self.input, shape.input)),
+            upload(&pack(output_gradient, shape.output())),
+        );
         let parts = untouched((part_count * (taps * input[2] * 4 + 1) * output[2] * 4) as usize);
         let (rows, columns) = tiles.workgroups(taps * input[2] + 1, output[2]);
         let bindings = [&images, &from, &gradient, &parts];
-        run("convolution_weight_gradient_tiled", specialization, &bindings, [rows, part_count, columns]);
+        run(
+            "convolution_weight_gradient_tiled",
+            specialization,
+            &bindings,
+            [rows, part_count, columns],
+        );
         let sizes = [shape.out_channels, shape.input.channels, taps];
-        let (weight, bias, _) = reduce(&images, &parts, part_count, sizes, before, (0, &floats(&self.weight), &[[0.0; 4]]));
+        let (weight, bias, _) = reduce(
+            &images,
+            &parts,
+            part_count,
+            sizes,
+            before,
+            (0, &floats(&self.weight), &[[0.0; 4]]),
+        );
         (weight, bias)
     }
 
@@ -432,7 +554,14 @@ impl ConvolutionOnGpu {
         let window = [shape.kernel, 1, shape.kernel - 1 - shape.padding];
         let sizes = [dimensions(shape.output()), dimensions(shape.input), window];
         let [_, weight] = self.arrangements();
-        self.run_strips(tiles, sizes, (Some(shape.stride), &weight), [&images, &from, &to], &[], no_activation);
+        self.run_strips(
+            tiles,
+            sizes,
+            (Some(shape.stride), &weight),
+            [&images, &from, &to],
+            &[],
+            no_activation,
+        );
         read(&to, size)
     }
 
@@ -455,7 +584,10 @@ impl ConvolutionOnGpu {
             .constant("PARTS", part_count);
         let taps = shape.kernel * shape.kernel;
         let images = self.images.record(before.is_some());
-        let (input, gradient) = (upload(&pack(&self.input, shape.input)), upload(&pack(output_gradient, shape.output())));
+        let (input, gradient) = (
+            upload(&pack(&self.input, shape.input)),
+            upload(&pack(output_gradient, shape.output())),
+        );
         let parts = untouched((part_count * (taps * in_groups * 4 + 1) * out_groups * 4) as usize);
         let (rows, columns) = tiles.workgroups([in_groups, out_groups], shape.kernel);
         run(
@@ -465,13 +597,21 @@ impl ConvolutionOnGpu {
             [rows, part_count, columns],
         );
         let sizes = [shape.out_channels, shape.input.channels, taps];
-        let (weight, bias, _) = reduce(&images, &parts, part_count, sizes, before, (0, &floats(&self.weight), &[[0.0; 4]]));
+        let (weight, bias, _) = reduce(
+            &images,
+            &parts,
+            part_count,
+            sizes,
+            before,
+            (0, &floats(&self.weight), &[[0.0; 4]]),
+        );
         (weight, bias)
     }
 }
 
-/// Dispatches `reduce_weight_gradient`; weights stand at index 3 and biases after them. The quantizer is (kind, weights, constants).
-/// Returns the gradients of weights and biases, and with LSQ the terms of its step's gradient.
+/// Dispatches `reduce_weight_gradient`; weights stand at index 3 and biases after them. The
+/// quantizer is (kind, weights, constants). Returns the gradients of weights and biases, and with
+/// LSQ the terms of its step's gradient.
 fn reduce(
     images: &Buffer,
     parts: &Buffer,
@@ -503,7 +643,12 @@ fn reduce(
     bindings.extend(learns_step.then_some(&terms));
     run("reduce_weight_gradient", specialization, &bindings, [weights.div_ceil(64), 1, 1]);
     let values: Vec<f32> = read(&gradients, total + 5);
-    assert!(values[..3].iter().chain(&values[total..]).all(|&value| value == before.unwrap_or(UNTOUCHED)));
+    assert!(
+        values[..3]
+            .iter()
+            .chain(&values[total..])
+            .all(|&value| value == before.unwrap_or(UNTOUCHED))
+    );
     let (own, bias) = values[3..total].split_at(weights as usize);
     (own.to_vec(), bias.to_vec(), read(&terms, weights as usize))
 }
@@ -531,13 +676,23 @@ fn check_convolution(
     };
     let expected = convolution(&case.shape, &input, &case.weight, &case.bias);
     let expected_input = convolution_input_gradient(&case.shape, &own_gradient, &case.weight);
-    let (mut expected_weight, mut expected_bias) = convolution_weight_gradient(&case.shape, &input, &own_gradient);
+    let (mut expected_weight, mut expected_bias) =
+        convolution_weight_gradient(&case.shape, &input, &own_gradient);
     for value in expected_weight.iter_mut().chain(&mut expected_bias) {
         *value += f64::from(before.unwrap_or(0.0));
     }
-    let check = |what: String, [values, _]: [Vec<f32>; 2], actual_input: Vec<f32>, (weight, bias): (Vec<f32>, Vec<f32>)| {
+    let check = |what: String,
+                 [values, _]: [Vec<f32>; 2],
+                 actual_input: Vec<f32>,
+                 (weight, bias): (Vec<f32>, Vec<f32>)| {
         images.check(&format!("forward {what}"), &values, output, &expected, FORWARD);
-        images.check(&format!("input gradient {what}"), &actual_input, case.shape.input, &expected_input, GRADIENT);
+        images.check(
+            &format!("input gradient {what}"),
+            &actual_input,
+            case.shape.input,
+            &expected_input,
+            GRADIENT,
+        );
         assert_close(&format!("weight gradient {what}"), &weight, &expected_weight, GRADIENT);
         assert_close(&format!("bias gradient {what}"), &bias, &expected_bias, GRADIENT);
     };
@@ -561,7 +716,8 @@ fn check_convolution(
 fn convolutions_of_many_shapes_and_tiles() {
     // [in channels, height, width, out channels], [kernel, stride, padding], tiles by hand.
     let hand = |forward, input, [columns, groups, lanes, tap_rows, inputs, parts]: [u32; 6]| {
-        let weight = WeightGradientTiles { lanes, groups, inputs, tap_rows, columns, subgroups: false };
+        let weight =
+            WeightGradientTiles { lanes, groups, inputs, tap_rows, columns, subgroups: false };
         Tiles { forward: strip_tiles(forward), input: strip_tiles(input), weight, parts }
     };
     let product = |forward, input, weight: [u32; 4], parts| {
@@ -610,7 +766,14 @@ fn convolutions_of_many_shapes_and_tiles() {
     for (index, ((shape, window, tiles), products)) in cases.into_iter().enumerate() {
         let images = if index % 3 == 0 { Images::ONE } else { Images::FEW };
         let tiles = Some((tiles, products));
-        check_convolution(index as u64, shape, window, images, tiles, (index % 2 == 1).then_some(0.5));
+        check_convolution(
+            index as u64,
+            shape,
+            window,
+            images,
+            tiles,
+            (index % 2 == 1).then_some(0.5),
+        );
     }
 }
 
@@ -636,7 +799,9 @@ fn convolution_applies_pact_and_keeps_its_input() {
     let case = ConvolutionOnGpu::new(&mut Random(7), [3, 6, 7, 5], [3, 1, 1], Images::FEW);
     let expected = convolution(&case.shape, &Images::FEW.of(&case.input), &case.weight, &case.bias);
     let output = case.shape.output();
-    for (number, kind) in [(2.0, PactKind::Unsigned), (3.0, PactKind::Signed), (4.0, PactKind::SignedAfterRelu)] {
+    for (number, kind) in
+        [(2.0, PactKind::Unsigned), (3.0, PactKind::Signed), (4.0, PactKind::SignedAfterRelu)]
+    {
         let alpha = 2.5f32;
         let pact = Some([number, 7.0, alpha]);
         let sliced = product_tiles([8, 2, 2, 8, 4]);
@@ -655,7 +820,8 @@ fn convolution_applies_pact_and_keeps_its_input() {
     }
 }
 
-/// Asserts that `output` is the reference's level of `input`, except within 1e-4 of a rounding edge, where either neighbour will do.
+/// Asserts that `output` is the reference's level of `input`, except within 1e-4 of a rounding
+/// edge, where either neighbour will do.
 #[track_caller]
 fn check_levels(what: &str, input: &[f32], output: &[f32], kind: Activation) {
     let step = kind.step().expect("quantized");
@@ -673,27 +839,44 @@ fn check_levels(what: &str, input: &[f32], output: &[f32], kind: Activation) {
         }
         assert!(actual.round().abs() <= levels, "{what}: {x} has a level out of range");
     }
-    assert!(exact * 100 >= input.len() * 99, "{what}: only {exact} of {} away from edges", input.len());
+    assert!(
+        exact * 100 >= input.len() * 99,
+        "{what}: only {exact} of {} away from edges",
+        input.len()
+    );
 }
 
-/// What `convolution_cooperative` computes, from the definition of its sums: factors that f16 holds, each sum in f32 in an order of its own, and
-/// one multiplication by the product of the steps. `weight` are multiples of a channel's step, `input` levels; both NCHW.
-fn cooperative_sums(shape: &Convolution, input: &[f64], weight: &[f64], steps: (f32, &[f32]), backwards: bool) -> Vec<f32> {
-    let half = |values: &[f64]| -> Vec<f32> { values.iter().map(|&value| f16(value) as f32).collect() };
+/// What `convolution_cooperative` computes, from the definition of its sums: factors that f16
+/// holds, each sum in f32 in an order of its own, and one multiplication by the product of the
+/// steps. `weight` are multiples of a channel's step, `input` levels; both NCHW.
+fn cooperative_sums(
+    shape: &Convolution,
+    input: &[f64],
+    weight: &[f64],
+    steps: (f32, &[f32]),
+    backwards: bool,
+) -> Vec<f32> {
+    let half =
+        |values: &[f64]| -> Vec<f32> { values.iter().map(|&value| f16(value) as f32).collect() };
     let (input, weight, output) = (half(input), half(weight), shape.output());
     let [channels, height, width] = <[u32; 3]>::from(shape.input).map(|size| size as usize);
     let [out_channels, out_height, out_width] = <[u32; 3]>::from(output).map(|size| size as usize);
-    let (kernel, stride, padding) = (shape.kernel as usize, shape.stride as usize, shape.padding as usize);
+    let (kernel, stride, padding) =
+        (shape.kernel as usize, shape.stride as usize, shape.padding as usize);
     let mut sums = Vec::with_capacity(shape.images * output.elements() as usize);
     for image in 0..shape.images {
         for channel in 0..out_channels {
             for (y, x) in (0..out_height).flat_map(|y| (0..out_width).map(move |x| (y, x))) {
                 let terms = (0..channels * kernel * kernel).filter_map(|term| {
-                    let (i, row, column) =
-                        (term / (kernel * kernel), y * stride + term / kernel % kernel, x * stride + term % kernel);
+                    let (i, row, column) = (
+                        term / (kernel * kernel),
+                        y * stride + term / kernel % kernel,
+                        x * stride + term % kernel,
+                    );
                     let (row, column) = (row.checked_sub(padding)?, column.checked_sub(padding)?);
                     let at = ((image * channels + i) * height + row) * width + column;
-                    (row < height && column < width).then(|| input[at] * weight[channel * channels * kernel * kernel + term])
+                    (row < height && column < width)
+                        .then(|| input[at] * weight[channel * channels * kernel * kernel + term])
                 });
                 let mut terms: Vec<f32> = terms.collect();
                 if backwards {
@@ -706,8 +889,10 @@ fn cooperative_sums(shape: &Convolution, input: &[f64], weight: &[f64], steps: (
     sums
 }
 
-/// Levels of activations and weights as large as `convolution_cooperative` is taken for. On adapters without cooperative matrices of f16 (all software
-/// drivers) only its arithmetic is checked, on the CPU; `saliq check` and tests/check.rs hold its code to validation and translation.
+/// Levels of activations and weights as large as `convolution_cooperative` is taken for. On
+/// adapters without cooperative matrices of f16 (all software drivers) only its arithmetic is
+/// checked, on the CPU; `saliq check` and tests/check.rs hold its code to validation and
+/// translation.
 #[test]
 fn products_of_levels_are_exact() {
     let tables = TileTable::new(gpu()).cooperative(4);
@@ -718,10 +903,11 @@ fn products_of_levels_are_exact() {
         );
         eprintln!("*** that are summed in f32; only its arithmetic was checked, on the CPU. ***\n");
     }
-    // [in channels, height, width, out channels], [kernel, stride, padding], levels of inputs and of weights
+    // [in channels, height, width, out channels], [kernel, stride, padding], levels of inputs and
+    // of weights
     let cases = [
         ([3, 9, 7, 17], [3, 1, 1], [15, 3]),
-        ([28, 6, 5, 33], [3, 2, 1], [255, 255]),  // 252 products
+        ([28, 6, 5, 33], [3, 2, 1], [255, 255]), // 252 products
         ([258, 1, 1, 16], [1, 1, 0], [255, 255]), // the largest sums
         ([64, 4, 4, 40], [2, 1, 0], [255, 15]),
         ([5, 8, 8, 16], [3, 1, 2], [1, 1]),
@@ -730,45 +916,74 @@ fn products_of_levels_are_exact() {
         let mut random = Random(seed as u64);
         let mut case = ConvolutionOnGpu::new(&mut random, sizes, window, Images::FEW);
         let (shape, output) = (case.shape, case.shape.output());
-        assert!(window[0].pow(2) * sizes[0] * input_levels * weight_levels <= 1 << 24, "the kernel would not be taken");
+        assert!(
+            window[0].pow(2) * sizes[0] * input_levels * weight_levels <= 1 << 24,
+            "the kernel would not be taken"
+        );
         // Some windows and filters have the highest level everywhere: sums reach their bound.
-        let highest = |random: &mut Random, levels: u32| if random.below(4) == 0 { levels } else { random.below(levels + 1) };
+        let highest = |random: &mut Random, levels: u32| {
+            if random.below(4) == 0 { levels } else { random.below(levels + 1) }
+        };
         let input: Vec<f64> = (0..case.input.len())
-            .map(|at| if at % 1000 < 500 { f64::from(input_levels) } else { f64::from(highest(&mut random, input_levels)) })
+            .map(|at| {
+                if at % 1000 < 500 {
+                    f64::from(input_levels)
+                } else {
+                    f64::from(highest(&mut random, input_levels))
+                }
+            })
             .collect();
         let per_channel = shape.weights() / sizes[3] as usize;
         let weight: Vec<f64> = (0..shape.weights())
             .map(|at| match at / per_channel % 3 {
                 0 => f64::from(weight_levels),
                 1 => -f64::from(weight_levels),
-                _ => f64::from(highest(&mut random, weight_levels)) * if random.below(2) == 0 { 1.0 } else { -1.0 },
+                _ => {
+                    f64::from(highest(&mut random, weight_levels))
+                        * if random.below(2) == 0 { 1.0 } else { -1.0 }
+                }
             })
             .collect();
-        // Steps are powers of 2 so that values are exact multiples of them, and what is compared is the product alone.
+        // Steps are powers of 2 so that values are exact multiples of them, and what is compared is
+        // the product alone.
         let input_step = 2f32.powi(-7);
-        let steps: Vec<f32> = (0..sizes[3]).map(|channel| 2f32.powi(-3 - (channel % 4) as i32)).collect();
+        let steps: Vec<f32> =
+            (0..sizes[3]).map(|channel| 2f32.powi(-3 - (channel % 4) as i32)).collect();
         let own_input = case.images.of(&input);
         let exact = convolution(&shape, &own_input, &weight, &vec![0.0; sizes[3] as usize]);
         let scaled: Vec<f64> = (exact.iter().enumerate())
-            .map(|(at, sum)| sum * f64::from(input_step) * f64::from(steps[at / output.pixels() as usize % sizes[3] as usize]))
+            .map(|(at, sum)| {
+                sum * f64::from(input_step)
+                    * f64::from(steps[at / output.pixels() as usize % sizes[3] as usize])
+            })
             .collect();
         let what = format!("{sizes:?} {window:?} {input_levels} {weight_levels}");
         for backwards in [false, true] {
-            let sums = cooperative_sums(&shape, &own_input, &weight, (input_step, &steps), backwards);
-            assert!(sums.iter().zip(&scaled).all(|(&sum, &exact)| f64::from(sum) == exact), "{what}: not exact");
+            let sums =
+                cooperative_sums(&shape, &own_input, &weight, (input_step, &steps), backwards);
+            assert!(
+                sums.iter().zip(&scaled).all(|(&sum, &exact)| f64::from(sum) == exact),
+                "{what}: not exact"
+            );
         }
         let Some(tiles) = TileTable::new(gpu()).cooperative(groups(sizes[3])) else { continue };
         case.input = input.iter().map(|level| level * f64::from(input_step)).collect();
-        case.weight = weight.iter().enumerate().map(|(at, level)| level * f64::from(steps[at / per_channel])).collect();
+        case.weight = weight
+            .iter()
+            .enumerate()
+            .map(|(at, level)| level * f64::from(steps[at / per_channel]))
+            .collect();
         case.bias.fill(0.0);
-        let values = case.cooperative_forward(tiles, input_step, &steps, [input_levels, weight_levels]);
+        let values =
+            case.cooperative_forward(tiles, input_step, &steps, [input_levels, weight_levels]);
         case.images.check(&what, &values, output, &scaled, 0.0);
     }
 }
 
 #[test]
 fn equal_windows_give_equal_bits() {
-    // Images of period 2 in both directions: outputs two pixels apart see equal windows, whatever tile and lane they fall to.
+    // Images of period 2 in both directions: outputs two pixels apart see equal windows, whatever
+    // tile and lane they fall to.
     let images = Images { first: 0, count: 1, most: 1, slots: 1 };
     let mut case = ConvolutionOnGpu::new(&mut Random(11), [7, 13, 15, 33], [3, 1, 0], images);
     for (index, value) in case.input.iter_mut().enumerate() {
@@ -799,17 +1014,31 @@ fn equal_windows_give_equal_bits() {
 
 #[test]
 fn matrix_products_and_their_gradients() {
-    // [in channels, height, width, out features], [images, groups, lanes] of the product, [features, groups, lanes, parts] of the gradient.
+    // [in channels, height, width, out features], [images, groups, lanes] of the product,
+    // [features, groups, lanes, parts] of the gradient.
     let cases = [
         ([1, 1, 1, 2], [1, 1, 1], [1, 1, 1, 1], Images::ONE),
         ([5, 2, 3, 7], [2, 1, 2], [2, 1, 1, 2], Images::FEW),
         ([33, 1, 1, 10], [4, 2, 1], [3, 2, 2, 5], Images::FEW),
-        ([3, 3, 3, 37], [3, 2, 4], [4, 1, 4, 1], Images { first: 1, count: 9, most: 12, slots: 12 }),
+        (
+            [3, 3, 3, 37],
+            [3, 2, 4],
+            [4, 1, 4, 1],
+            Images { first: 1, count: 9, most: 12, slots: 12 },
+        ),
         // Lanes that can be a subgroup.
-        ([5, 3, 5, 70], [9, 2, 8], [10, 2, 8, 2], Images { first: 1, count: 11, most: 13, slots: 13 }),
+        (
+            [5, 3, 5, 70],
+            [9, 2, 8],
+            [10, 2, 8, 2],
+            Images { first: 1, count: 11, most: 13, slots: 13 },
+        ),
     ];
-    for (seed, ([channels, height, width, outputs], product, gradient_tiles, images)) in cases.into_iter().enumerate() {
-        let (input_shape, output_shape) = (Shape::new(channels, height, width), Shape::new(outputs, 1, 1));
+    for (seed, ([channels, height, width, outputs], product, gradient_tiles, images)) in
+        cases.into_iter().enumerate()
+    {
+        let (input_shape, output_shape) =
+            (Shape::new(channels, height, width), Shape::new(outputs, 1, 1));
         let mut random = Random(seed as u64);
         let features = input_shape.elements() as usize;
         let input = vector(&mut random, images.slots * features);
@@ -818,7 +1047,8 @@ fn matrix_products_and_their_gradients() {
         let gradient = vector(&mut random, images.slots * outputs as usize);
         let (own_input, own_gradient) = (images.of(&input), images.of(&gradient));
         let sizes = [outputs, channels, height * width];
-        let [forward, backward] = arrange(&weight, sizes.map(|size| size as usize), false).map(|values| upload(&floats(&values)));
+        let [forward, backward] = arrange(&weight, sizes.map(|size| size as usize), false)
+            .map(|values| upload(&floats(&values)));
         let mut padded_bias = floats(&bias);
         padded_bias.resize(padded(outputs) as usize, 0.0);
         let (in_groups, out_groups) = (packed_elements(input_shape) as u32 / 4, groups(outputs));
@@ -833,11 +1063,16 @@ fn matrix_products_and_their_gradients() {
                 .constant("IN_GROUPS", in_groups)
                 .constant("OUT_GROUPS", out_groups)
                 .feature("bias", bias);
-            let workgroups = [out_groups.div_ceil(lanes * per_lane), (images.most as u32).div_ceil(per_invocation), 1];
+            let workgroups = [
+                out_groups.div_ceil(lanes * per_lane),
+                (images.most as u32).div_ceil(per_invocation),
+                1,
+            ];
             (no_activation(specialization), workgroups)
         };
         let record = images.record(false);
-        let (packed_input, packed_gradient) = (upload(&pack(&input, input_shape)), upload(&pack(&gradient, output_shape)));
+        let (packed_input, packed_gradient) =
+            (upload(&pack(&input, input_shape)), upload(&pack(&gradient, output_shape)));
         let variants = if lanes == 8 { subgroup_variants() } else { &[false] };
         for &subgroups in variants {
             let size = images.slots * packed_elements(output_shape);
@@ -846,14 +1081,31 @@ fn matrix_products_and_their_gradients() {
             let bindings = [&record, &packed_input, &forward, &values, &upload(&padded_bias)];
             run("matrix_product", specialization, &bindings, workgroups);
             let expected = matrix_product(images.count, &own_input, &weight, &bias);
-            images.check(&format!("product {sizes:?}"), &read(&values, size), output_shape, &expected, FORWARD);
+            images.check(
+                &format!("product {sizes:?}"),
+                &read(&values, size),
+                output_shape,
+                &expected,
+                FORWARD,
+            );
 
             let size = images.slots * packed_elements(input_shape);
             let values = untouched(size);
             let (specialization, workgroups) = of(out_groups, in_groups, false, subgroups);
-            run("matrix_product", specialization, &[&record, &packed_gradient, &backward, &values], workgroups);
+            run(
+                "matrix_product",
+                specialization,
+                &[&record, &packed_gradient, &backward, &values],
+                workgroups,
+            );
             let expected = matrix_product_input_gradient(images.count, &own_gradient, &weight);
-            images.check(&format!("input gradient {sizes:?}"), &read(&values, size), input_shape, &expected, GRADIENT);
+            images.check(
+                &format!("input gradient {sizes:?}"),
+                &read(&values, size),
+                input_shape,
+                &expected,
+                GRADIENT,
+            );
         }
 
         // The same two as matrix products in workgroup memory.
@@ -866,15 +1118,35 @@ fn matrix_products_and_their_gradients() {
             let bindings = [&record, &packed_input, &forward, &values, &upload(&padded_bias)];
             run_tiled(images, tiles, sizes, 4, 0, &bindings, no_activation);
             let expected = matrix_product(images.count, &own_input, &weight, &bias);
-            images.check(&format!("{tiles:?} {sizes:?}"), &read(&values, size), output_shape, &expected, FORWARD);
+            images.check(
+                &format!("{tiles:?} {sizes:?}"),
+                &read(&values, size),
+                output_shape,
+                &expected,
+                FORWARD,
+            );
         }
         for tiles in hand.into_iter().chain(table.product(in_groups, 1, out_groups)) {
             let size = images.slots * packed_elements(input_shape);
             let values = untouched(size);
             let sizes = [[1, 1, out_groups], [1, 1, in_groups], [1, 1, 0]];
-            run_tiled(images, tiles, sizes, 4, 0, &[&record, &packed_gradient, &backward, &values], no_activation);
+            run_tiled(
+                images,
+                tiles,
+                sizes,
+                4,
+                0,
+                &[&record, &packed_gradient, &backward, &values],
+                no_activation,
+            );
             let expected = matrix_product_input_gradient(images.count, &own_gradient, &weight);
-            images.check(&format!("{tiles:?} {sizes:?}"), &read(&values, size), input_shape, &expected, GRADIENT);
+            images.check(
+                &format!("{tiles:?} {sizes:?}"),
+                &read(&values, size),
+                input_shape,
+                &expected,
+                GRADIENT,
+            );
         }
 
         let [feature_groups, per_lane, lanes, part_count] = gradient_tiles;
@@ -888,21 +1160,52 @@ fn matrix_products_and_their_gradients() {
         let parts = untouched((part_count * (in_groups * 4 + 1) * out_groups * 4) as usize);
         let bindings = [&record, &packed_input, &packed_gradient, &parts];
         let check = |what: &str| {
-            let (actual, actual_bias, _) = reduce(&record, &parts, part_count, sizes, None, (0, &floats(&weight), &[[0.0; 4]]));
-            let (expected, expected_bias) = fully_connected_weight_gradient(images.count, &own_input, &own_gradient);
-            assert_close(&format!("weight gradient {sizes:?} {what}"), &actual, &expected, GRADIENT);
-            assert_close(&format!("bias gradient {sizes:?} {what}"), &actual_bias, &expected_bias, GRADIENT);
+            let (actual, actual_bias, _) = reduce(
+                &record,
+                &parts,
+                part_count,
+                sizes,
+                None,
+                (0, &floats(&weight), &[[0.0; 4]]),
+            );
+            let (expected, expected_bias) =
+                fully_connected_weight_gradient(images.count, &own_input, &own_gradient);
+            assert_close(
+                &format!("weight gradient {sizes:?} {what}"),
+                &actual,
+                &expected,
+                GRADIENT,
+            );
+            assert_close(
+                &format!("bias gradient {sizes:?} {what}"),
+                &actual_bias,
+                &expected_bias,
+                GRADIENT,
+            );
         };
-        let workgroups = [in_groups.div_ceil(feature_groups), part_count, out_groups.div_ceil(lanes * per_lane)];
+        let workgroups =
+            [in_groups.div_ceil(feature_groups), part_count, out_groups.div_ceil(lanes * per_lane)];
         run("fully_connected_weight_gradient", specialization, &bindings, workgroups);
         check("in registers");
         let hand = product_tiles([4, 2, 3, 4, 1]);
-        for tiles in [hand].into_iter().chain(table.weight_gradient_product(out_groups, in_groups + 1)) {
-            gpu().write(&parts, 0, &vec![UNTOUCHED; (part_count * (in_groups * 4 + 1) * out_groups * 4) as usize]);
-            let specialization = tiled_constants(tiles, [1, 1, in_groups], [1, 1, out_groups], [1, 1, 0], 4);
+        for tiles in
+            [hand].into_iter().chain(table.weight_gradient_product(out_groups, in_groups + 1))
+        {
+            gpu().write(
+                &parts,
+                0,
+                &vec![UNTOUCHED; (part_count * (in_groups * 4 + 1) * out_groups * 4) as usize],
+            );
+            let specialization =
+                tiled_constants(tiles, [1, 1, in_groups], [1, 1, out_groups], [1, 1, 0], 4);
             let (rows, columns) = tiles.workgroups(in_groups + 1, out_groups);
             let specialization = specialization.constant("PARTS", part_count);
-            run("convolution_weight_gradient_tiled", specialization, &bindings, [rows, part_count, columns]);
+            run(
+                "convolution_weight_gradient_tiled",
+                specialization,
+                &bindings,
+                [rows, part_count, columns],
+            );
             check(&format!("{tiles:?}"));
         }
     }
@@ -910,8 +1213,13 @@ fn matrix_products_and_their_gradients() {
 
 /// (number in the kernels, reference, α or step, levels) of every activation.
 fn activations() -> [(u32, Activation, f32, f32); 8] {
-    let pact = |kind, levels: f32| Activation::Pact { kind, alpha: 0.75, levels: Some(f64::from(levels)) };
-    let lsq = |kind, levels: f32, step: f32| Activation::Lsq { kind, step: f64::from(step), levels: f64::from(levels) };
+    let pact =
+        |kind, levels: f32| Activation::Pact { kind, alpha: 0.75, levels: Some(f64::from(levels)) };
+    let lsq = |kind, levels: f32, step: f32| Activation::Lsq {
+        kind,
+        step: f64::from(step),
+        levels: f64::from(levels),
+    };
     [
         (0, Activation::None, 0.0, 1.0),
         (1, Activation::Relu, 0.0, 1.0),
@@ -927,13 +1235,21 @@ fn activations() -> [(u32, Activation, f32, f32); 8] {
 fn with_activation(specialization: Specialization, number: u32) -> Specialization {
     let specialization = specialization.feature("pact", number > 1).constant("ACTIVATION", number);
     let levels = activations()[number as usize].3;
-    if number > 1 { specialization.constant("ALPHA_INDEX", 1u32).constant("LEVELS", levels) } else { specialization }
+    if number > 1 {
+        specialization.constant("ALPHA_INDEX", 1u32).constant("LEVELS", levels)
+    } else {
+        specialization
+    }
 }
 
 /// Inputs around the ends of the range, with some exactly on them.
 fn activation_inputs(random: &mut Random, count: usize) -> Vec<f64> {
     let at = [0.0, 0.75, -0.75, -0.0];
-    vector(random, count).iter().enumerate().map(|(i, x)| if i % 9 == 0 { at[i / 9 % 4] } else { x * 1.3 }).collect()
+    vector(random, count)
+        .iter()
+        .enumerate()
+        .map(|(i, x)| if i % 9 == 0 { at[i / 9 % 4] } else { x * 1.3 })
+        .collect()
 }
 
 #[test]
@@ -948,11 +1264,18 @@ fn activations_alone_and_their_gradients() {
     for (number, kind, alpha, _) in activations() {
         let what = format!("{kind:?}");
         let record = images.record(false);
-        let (input, output, parameters) = (upload(&pack(&x, shape)), untouched(size), upload(&[9.0, alpha]));
-        let specialization = with_activation(Specialization::new().constant("ELEMENTS", elements), number);
+        let (input, output, parameters) =
+            (upload(&pack(&x, shape)), untouched(size), upload(&[9.0, alpha]));
+        let specialization =
+            with_activation(Specialization::new().constant("ELEMENTS", elements), number);
         let mut bindings = vec![&record, &input, &output];
         bindings.extend((number > 1).then_some(&parameters));
-        run("activation", specialization, &bindings, [(images.most as u32 * elements).div_ceil(64), 1, 1]);
+        run(
+            "activation",
+            specialization,
+            &bindings,
+            [(images.most as u32 * elements).div_ceil(64), 1, 1],
+        );
         let actual: Vec<f32> = read(&output, size);
         let own = images.of(&x);
         let expected: Vec<f64> = own.iter().map(|&x| activation(kind, x)).collect();
@@ -966,22 +1289,36 @@ fn activations_alone_and_their_gradients() {
             let state = if number == 1 { &output } else { &input };
             let blocks = (images.most as u32 * elements).div_ceil(64 * items);
             let mut start = vec![UNTOUCHED; size];
-            let (first, last) = (images.first * packed_elements(shape), (images.first + images.count) * packed_elements(shape));
+            let (first, last) = (
+                images.first * packed_elements(shape),
+                (images.first + images.count) * packed_elements(shape),
+            );
             start[first..last].copy_from_slice(&images.of(&pack(&gradient, shape)));
             let (in_place, sums) = (upload(&start), untouched(blocks as usize));
-            let specialization = Specialization::new().tile("WORKGROUP", 64).tile("ITEMS", items).constant("ELEMENTS", elements);
+            let specialization = Specialization::new()
+                .tile("WORKGROUP", 64)
+                .tile("ITEMS", items)
+                .constant("ELEMENTS", elements);
             let mut bindings = vec![&record, state, &in_place];
             if number > 1 {
                 bindings.extend([&parameters, &sums]);
             }
-            run("activation_gradient", with_activation(specialization, number), &bindings, [blocks, 1, 1]);
+            run(
+                "activation_gradient",
+                with_activation(specialization, number),
+                &bindings,
+                [blocks, 1, 1],
+            );
             let (expected, expected_alpha) = activation_gradient(kind, &own, &images.of(&gradient));
             images.check(&what, &read(&in_place, size), shape, &expected, GRADIENT);
             if number > 1 {
                 let sums: Vec<f32> = read(&sums, blocks as usize);
                 let alpha_gradient = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
                 let within = GRADIENT * expected_alpha.abs().max(1.0);
-                assert!((alpha_gradient - expected_alpha).abs() < within, "{what}: α {alpha_gradient}");
+                assert!(
+                    (alpha_gradient - expected_alpha).abs() < within,
+                    "{what}: α {alpha_gradient}"
+                );
             }
         }
     }
@@ -989,16 +1326,26 @@ fn activations_alone_and_their_gradients() {
 
 #[test]
 fn workgroups_past_the_last_sum_change_nothing() {
-    // Large dispatches are spread over two dimensions and round up: 3 × 2 workgroups for 4 partial sums. A device
-    // that drops writes past a buffer's end forgives this; one that moves them to the last element does not.
+    // Large dispatches are spread over two dimensions and round up: 3 × 2 workgroups for 4 partial
+    // sums. A device that drops writes past a buffer's end forgives this; one that moves them to
+    // the last element does not.
     let images = Images { first: 0, count: 1, most: 1, slots: 1 };
     let x = activation_inputs(&mut Random(9), 4 * 256);
     let sums = [[4, 1, 1], [3, 2, 1]].map(|workgroups| {
-        let (record, state, gradient) = (images.record(false), upload(&floats(&x)), upload(&[0.5; 4 * 256]));
+        let (record, state, gradient) =
+            (images.record(false), upload(&floats(&x)), upload(&[0.5; 4 * 256]));
         let (parameters, sums) = (upload(&[9.0, 0.75]), untouched(4));
-        let specialization = Specialization::new().tile("WORKGROUP", 64).tile("ITEMS", 1).constant("ELEMENTS", 256u32);
+        let specialization = Specialization::new()
+            .tile("WORKGROUP", 64)
+            .tile("ITEMS", 1)
+            .constant("ELEMENTS", 256u32);
         let specialization = with_activation(specialization, 2);
-        run("activation_gradient", specialization, &[&record, &state, &gradient, &parameters, &sums], workgroups);
+        run(
+            "activation_gradient",
+            specialization,
+            &[&record, &state, &gradient, &parameters, &sums],
+            workgroups,
+        );
         read::<f32>(&sums, 4)
     });
     assert_eq!(sums[0], sums[1]);
@@ -1018,7 +1365,9 @@ fn pooling_and_its_gradient() {
         ([6, 5, 8], [2, 2], 5),
         ([3, 6, 7], [2, 1], 6),
     ];
-    for (seed, ([channels, height, width], [kernel, stride], number)) in cases.into_iter().enumerate() {
+    for (seed, ([channels, height, width], [kernel, stride], number)) in
+        cases.into_iter().enumerate()
+    {
         let images = if seed == 0 { Images::ONE } else { Images::FEW };
         let (number, kind, alpha, _) = activations()[number];
         let shape = Shape::new(channels, height, width);
@@ -1026,7 +1375,8 @@ fn pooling_and_its_gradient() {
         let what = format!("{shape:?} {kernel} {stride} {kind:?}");
         let mut random = Random(seed as u64);
         let x = activation_inputs(&mut random, images.slots * shape.elements() as usize);
-        // Few different values: ties all over. The derivative of a ReLU is taken from y, of PACT from x.
+        // Few different values: ties all over. The derivative of a ReLU is taken from y, of PACT
+        // from x.
         let y: Vec<f64> = x.iter().map(|&x| (kind.clip(x) * 4.0).round() / 4.0).collect();
         let state = if number == 1 { &y } else { &x };
         let gradient = vector(&mut random, images.slots * output.elements() as usize);
@@ -1053,14 +1403,18 @@ fn pooling_and_its_gradient() {
         let size = images.slots * packed_elements(shape);
         let items = 2;
         let blocks = (images.most * packed_elements(shape) / 4).div_ceil(64 * items as usize);
-        let (values, sums, parameters) = (untouched(size), untouched(blocks), upload(&[9.0, alpha]));
-        let (packed_gradient, packed_state) = (upload(&pack(&gradient, output)), upload(&pack(state, shape)));
+        let (values, sums, parameters) =
+            (untouched(size), untouched(blocks), upload(&[9.0, alpha]));
+        let (packed_gradient, packed_state) =
+            (upload(&pack(&gradient, output)), upload(&pack(state, shape)));
         let mut bindings = vec![&record, &packed_gradient, &choice, &packed_state, &values];
         if number > 1 {
             bindings.extend([&parameters, &sums]);
         }
-        let specialization =
-            shape_constants().tile("WORKGROUP", 64).tile("ITEMS", items).tile("WINDOWS", kernel.div_ceil(stride));
+        let specialization = shape_constants()
+            .tile("WORKGROUP", 64)
+            .tile("ITEMS", items)
+            .tile("WINDOWS", kernel.div_ceil(stride));
         let specialization = with_activation(specialization, number);
         run("max_pool_gradient", specialization, &bindings, [blocks as u32, 1, 1]);
         let routed = max_pool_gradient(own_y.len(), &from, &images.of(&gradient));
@@ -1070,7 +1424,8 @@ fn pooling_and_its_gradient() {
         if number > 1 {
             let sum: f64 = read::<f32>(&sums, blocks).iter().map(|&sum| f64::from(sum)).sum();
             assert!(
-                expected_alpha != 0.0 && (sum - expected_alpha).abs() < GRADIENT * expected_alpha.abs().max(1.0),
+                expected_alpha != 0.0
+                    && (sum - expected_alpha).abs() < GRADIENT * expected_alpha.abs().max(1.0),
                 "{what}: α {sum} {expected_alpha}"
             );
         }
@@ -1089,7 +1444,12 @@ fn partial_sums_are_set_or_added() {
                 .constant("COUNT", count as u32)
                 .constant("INDEX", 1u32)
                 .constant("SCALE", scale);
-            run("sum_partials", specialization, &[&record, &upload(&floats(&partial_sums)), &gradients], [1, 1, 1]);
+            run(
+                "sum_partials",
+                specialization,
+                &[&record, &upload(&floats(&partial_sums)), &gradients],
+                [1, 1, 1],
+            );
             let scaled: Vec<f64> = partial_sums.iter().map(|sum| scale * sum).collect();
             let expected = sum_partials(&scaled, accumulate.then_some(2.5));
             let actual: Vec<f32> = read(&gradients, 3);
@@ -1119,7 +1479,10 @@ fn weight_tensors() -> Vec<(&'static str, Vec<f32>)> {
         ("negative constant", vec![-0.3; count]),
         ("zero", vec![0.0; count]),
         ("a zero channel", with(plain(), &|index, w| if index / 27 == 2 { 0.0 } else { w })),
-        ("channels of different size", with(plain(), &|index, w| w * 10f32.powi(2 - (index / 27) as i32))),
+        (
+            "channels of different size",
+            with(plain(), &|index, w| w * 10f32.powi(2 - (index / 27) as i32)),
+        ),
         ("huge", with(plain(), &|_, w| w * 1e20)),
         ("tiny", with(plain(), &|_, w| w * 1e-20)),
         ("an outlier", with(plain(), &|index, w| if index == 40 { 300.0 } else { w * 0.1 })),
@@ -1128,7 +1491,8 @@ fn weight_tensors() -> Vec<(&'static str, Vec<f32>)> {
 
 fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bool) {
     let [out_channels, in_channels, taps] = QUANTIZED;
-    let (per, count) = ((in_channels * taps) as usize, (out_channels * in_channels * taps) as usize);
+    let (per, count) =
+        ((in_channels * taps) as usize, (out_channels * in_channels * taps) as usize);
     let number = match quantizer {
         WeightQuantizer::Affine => 1u32,
         WeightQuantizer::Dorefa => 2,
@@ -1145,7 +1509,11 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
         values.extend(&weight);
         let bias: Vec<f32> = (0..out_channels).map(|channel| channel as f32 + 0.25).collect();
         values.extend(&bias);
-        let steps = if number == 5 { initial_steps(&weight, step_count, highest_level(bits)) } else { Vec::new() };
+        let steps = if number == 5 {
+            initial_steps(&weight, step_count, highest_level(bits))
+        } else {
+            Vec::new()
+        };
         values.extend(&steps);
         let (parameters, statistics, constants) = (upload(&values), untouched(20), untouched(20));
         let channels = || Specialization::new().constant("OUT_CHANNELS", out_channels);
@@ -1157,8 +1525,14 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
                 .constant("STEP_INDEX", 3 + count as u32 + out_channels);
             run("learned_step", specialization, &[&parameters, &constants], [1, 1, 1]);
         } else {
-            run("weight_range", elements.constant("WEIGHT_INDEX", 3u32), &[&parameters, &statistics], [1, 1, 1]);
-            let coefficients = sawb_coefficients(bits).filter(|_| number == 3).unwrap_or((0.0, 0.0));
+            run(
+                "weight_range",
+                elements.constant("WEIGHT_INDEX", 3u32),
+                &[&parameters, &statistics],
+                [1, 1, 1],
+            );
+            let coefficients =
+                sawb_coefficients(bits).filter(|_| number == 3).unwrap_or((0.0, 0.0));
             let specialization = channels()
                 .constant("QUANTIZER", number)
                 .constant("LEVELS", levels)
@@ -1191,7 +1565,8 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
         let latent: Vec<f64> = weight.iter().map(|&w| f64::from(w)).collect();
         let mut scales = Vec::new();
         for (channel, actual) in constants.iter().enumerate() {
-            let own = if per_channel { &latent[channel * per..(channel + 1) * per] } else { &latent[..] };
+            let own =
+                if per_channel { &latent[channel * per..(channel + 1) * per] } else { &latent[..] };
             let expected = match steps.get(channel % step_count) {
                 Some(&step) => WeightScale::Lsq { step: f64::from(step) },
                 None => weight_scale(quantizer, bits, &weight_range(own)),
@@ -1199,26 +1574,34 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
             scales.push(check_constants(&what, actual, expected, levels));
         }
 
-        // 2. With the constants, levels and values are the reference's wherever f32 does not decide a tie.
-        let (forward, backward): (Vec<f32>, Vec<f32>) = (read(&forward, size), read(&backward, size));
+        // 2. With the constants, levels and values are the reference's wherever f32 does not decide
+        //    a tie.
+        let (forward, backward): (Vec<f32>, Vec<f32>) =
+            (read(&forward, size), read(&backward, size));
         let mut quantized = vec![0.0f32; count];
         let mut exact = 0;
         for (index, &w) in latent.iter().enumerate() {
-            let (o, i, tap) = (index / per, index / taps as usize % in_channels as usize, index % taps as usize);
+            let (o, i, tap) =
+                (index / per, index / taps as usize % in_channels as usize, index % taps as usize);
             let value = forward[(tap * in_padded as usize + i) * out_padded as usize + o];
             quantized[index] = value;
             let scale = scales[o];
             let actual = match scale {
                 WeightScale::Affine { step, zero, .. } => f64::from(value) / step + zero,
                 WeightScale::Dorefa { .. } => (f64::from(value) + 1.0) * levels / 2.0,
-                WeightScale::Sawb { clip } if clip > 0.0 => (f64::from(value) + clip) * levels / (2.0 * clip),
-                WeightScale::Symmetric { step } | WeightScale::Lsq { step } => f64::from(value) / step,
+                WeightScale::Sawb { clip } if clip > 0.0 => {
+                    (f64::from(value) + clip) * levels / (2.0 * clip)
+                }
+                WeightScale::Symmetric { step } | WeightScale::Lsq { step } => {
+                    f64::from(value) / step
+                }
                 WeightScale::Binary { mean } if mean > 0.0 => (f64::from(value) / mean + 1.0) / 2.0,
                 WeightScale::Binary { .. } => 1.0 + f64::from(value),
                 _ => f64::from(value),
             };
             let (lowest, highest) = level_range(scale, levels);
-            let is_level = (actual - actual.round()).abs() < 1e-3 && (lowest..=highest).contains(&actual.round());
+            let is_level = (actual - actual.round()).abs() < 1e-3
+                && (lowest..=highest).contains(&actual.round());
             assert!(is_level, "{what}: {w} → {value}");
             let distance = position(scale, levels, w);
             if (distance - distance.floor() - 0.5).abs() > 1e-4 {
@@ -1232,29 +1615,46 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
                     WeightScale::Binary { mean } => mean,
                     _ => 1.0,
                 };
-                assert!((f64::from(value) - expected).abs() <= 1e-6 * size, "{what}: {w} → {value}, not {expected}");
+                assert!(
+                    (f64::from(value) - expected).abs() <= 1e-6 * size,
+                    "{what}: {w} → {value}, not {expected}"
+                );
             }
         }
-        // Halves are not rare by themselves: 0 between two levels of dorefa and sawb, weights all equal to the end of a range.
-        // A constant is half of LSQ's first step at 2 bits.
+        // Halves are not rare by themselves: 0 between two levels of dorefa and sawb, weights all
+        // equal to the end of a range. A constant is half of LSQ's first step at 2 bits.
         let half_a_step = number == 5 && bits == 2 && name.ends_with("constant");
-        let on_edges =
-            bits == 1 || half_a_step || ["zero", "a zero channel", "an outlier", "channels of different size"].contains(&name);
-        assert!(on_edges || exact * 100 >= count * 97, "{what}: only {exact} of {count} away from edges");
+        let on_edges = bits == 1
+            || half_a_step
+            || ["zero", "a zero channel", "an outlier", "channels of different size"]
+                .contains(&name);
+        assert!(
+            on_edges || exact * 100 >= count * 97,
+            "{what}: only {exact} of {count} away from edges"
+        );
 
         // 3. Both arrangements hold these values and zeros in their padding; biases are copied.
         let natural: Vec<f64> = quantized.iter().map(|&w| f64::from(w)).collect();
-        let arranged = arrange(&natural, QUANTIZED.map(|size| size as usize), true).map(|values| floats(&values));
+        let arranged = arrange(&natural, QUANTIZED.map(|size| size as usize), true)
+            .map(|values| floats(&values));
         assert!(arranged[0] == forward && arranged[1] == backward, "{what}: arrangement");
         assert_eq!(read::<f32>(&bias_buffer, out_channels as usize), bias, "{what}: bias");
     }
 }
 
-/// Asserts that a kernel's constants are those of `expected` to 2e-5 (SAWB's difference of two near numbers costs digits), and returns them.
+/// Asserts that a kernel's constants are those of `expected` to 2e-5 (SAWB's difference of two near
+/// numbers costs digits), and returns them.
 #[track_caller]
-fn check_constants(what: &str, actual: &[f32; 4], expected: WeightScale, levels: f64) -> WeightScale {
+fn check_constants(
+    what: &str,
+    actual: &[f32; 4],
+    expected: WeightScale,
+    levels: f64,
+) -> WeightScale {
     let values = actual.map(f64::from);
-    let close = |a: f64, e: f64| assert!((a - e).abs() <= 2e-5 * e.abs(), "{what}: {actual:?}, not {expected:?}");
+    let close = |a: f64, e: f64| {
+        assert!((a - e).abs() <= 2e-5 * e.abs(), "{what}: {actual:?}, not {expected:?}")
+    };
     match expected {
         WeightScale::Affine { step, zero, low, high } => {
             close(values[0], step);
@@ -1359,7 +1759,11 @@ fn weight_gradients_pass_through_the_quantizers() {
     let parts = upload(&parts);
     let scales = [
         (0u32, WeightScale::Float, [0.0; 4]),
-        (1, WeightScale::Affine { step: 0.1, zero: 4.0, low: -0.5, high: 0.75 }, [0.1, 4.0, -0.5, 0.75]),
+        (
+            1,
+            WeightScale::Affine { step: 0.1, zero: 4.0, low: -0.5, high: 0.75 },
+            [0.1, 4.0, -0.5, 0.75],
+        ),
         (2, WeightScale::Dorefa { largest: 0.75 }, [0.75, 0.0, 0.0, 0.0]),
         (3, WeightScale::Sawb { clip: 0.625 }, [0.625, 0.25, 0.0, 0.0]),
         (4, WeightScale::Symmetric { step: 0.25 }, [0.25, -7.0, 7.0, 0.0]),
@@ -1371,21 +1775,30 @@ fn weight_gradients_pass_through_the_quantizers() {
             let record = Images::FEW.record(before.is_some());
             let constants = vec![constants; out_channels as usize];
             let quantizer = (number, &floats(&weight)[..], &constants[..]);
-            let (actual, bias, terms) = reduce(&record, &parts, part_count, QUANTIZED, before, quantizer);
+            let (actual, bias, terms) =
+                reduce(&record, &parts, part_count, QUANTIZED, before, quantizer);
             if number == 5 {
                 check_step_gradients(&terms, &gradients, &weight, 0.125);
             }
             let before = f64::from(before.unwrap_or(0.0));
-            let expected = reduce_weight_gradient(&gradients, &weight, &vec![scale; sizes[0]], 15.0, Some(&vec![before; count]));
+            let expected = reduce_weight_gradient(
+                &gradients,
+                &weight,
+                &vec![scale; sizes[0]],
+                15.0,
+                Some(&vec![before; count]),
+            );
             assert_close(&format!("{scale:?}"), &actual, &expected, GRADIENT);
             assert_close("bias", &bias, &vec![4.5 + before; sizes[0]], GRADIENT);
         }
     }
 }
 
-/// The gradients of one step for all weights, and of one an output channel (all of them `step`, −8 … 7), set and added to.
+/// The gradients of one step for all weights, and of one an output channel (all of them `step`, −8
+/// … 7), set and added to.
 fn check_step_gradients(terms: &[f32], parts: &[Vec<f64>], weight: &[f64], step: f64) {
-    let gradient: Vec<f64> = (0..weight.len()).map(|index| parts.iter().map(|part| part[index]).sum()).collect();
+    let gradient: Vec<f64> =
+        (0..weight.len()).map(|index| parts.iter().map(|part| part[index]).sum()).collect();
     for count in [1, QUANTIZED[0] as usize] {
         let expected = learned_step_gradient(&gradient, weight, &vec![step; count], (-8.0, 7.0));
         let elements = weight.len() / count;
@@ -1400,7 +1813,8 @@ fn check_step_gradients(terms: &[f32], parts: &[Vec<f64>], weight: &[f64], step:
             let bindings = [&record, &upload(terms), &gradients];
             run("learned_step_gradient", specialization, &bindings, [count as u32, 1, 1]);
             let actual: Vec<f32> = read(&gradients, count + 3);
-            let expected: Vec<f64> = expected.iter().map(|g| g + f64::from(before.unwrap_or(0.0))).collect();
+            let expected: Vec<f64> =
+                expected.iter().map(|g| g + f64::from(before.unwrap_or(0.0))).collect();
             assert_close("step gradients", &actual[2..2 + count], &expected, GRADIENT);
             let around = [actual[0], actual[1], actual[count + 2]];
             assert_eq!(around, [before.unwrap_or(UNTOUCHED); 3], "beside the steps");
@@ -1412,7 +1826,8 @@ fn check_step_gradients(terms: &[f32], parts: &[Vec<f64>], weight: &[f64], step:
 fn widths_without_levels_are_refused() {
     let layer = |weight, activation| LayerBits { weight, activation };
     let sawb = |bits| {
-        let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Sawb, ..Default::default() };
+        let quantization =
+            QuantizationConfig { weight_quant: WeightQuantizer::Sawb, ..Default::default() };
         saliq::quant::WeightQuantizerPlan::new(&quantization, layer(bits, 32))
     };
     assert!(sawb(6).unwrap_err().to_string().contains("sawb"));

@@ -1,6 +1,7 @@
-//! Whole networks against the f64 reference: logits, input gradient and every parameter's gradient, in float and quantized, with the tile sizes
-//! of both kinds of adapters. Inputs are chosen so that no activation, weight or pooling window is near a decision that f32 could take
-//! otherwise: then nothing may differ but rounding.
+//! Whole networks against the f64 reference: logits, input gradient and every parameter's gradient,
+//! in float and quantized, with the tile sizes of both kinds of adapters. Inputs are chosen so that
+//! no activation, weight or pooling window is near a decision that f32 could take otherwise: then
+//! nothing may differ but rounding.
 
 mod common;
 
@@ -9,8 +10,8 @@ use saliq::{
     Error,
     batch::ImageRange,
     config::{
-        ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, PactKind, Precision, QuantizationConfig, Shape,
-        WeightQuantizer,
+        ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, PactKind, Precision,
+        QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
     graph::{ParameterLayout, ParameterRole},
@@ -28,7 +29,8 @@ fn linear(name: &str, out_features: u32) -> LayerConfig {
     LayerConfig::Linear { name: name.into(), out_features }
 }
 
-/// Odd sizes everywhere, stride and padding, overlapping pools, convolutions without an activation in between.
+/// Odd sizes everywhere, stride and padding, overlapping pools, convolutions without an activation
+/// in between.
 fn odd_network() -> NetworkConfig {
     NetworkConfig {
         input: Shape::new(3, 11, 13),
@@ -48,7 +50,8 @@ fn odd_network() -> NetworkConfig {
     }
 }
 
-/// Activations on their own: behind a pool, behind another activation's dropout, and in front of a pool.
+/// Activations on their own: behind a pool, behind another activation's dropout, and in front of a
+/// pool.
 fn detached_network() -> NetworkConfig {
     NetworkConfig {
         input: Shape::new(1, 10, 9),
@@ -66,7 +69,8 @@ fn detached_network() -> NetworkConfig {
     }
 }
 
-/// Pools of 2 × 2 right behind convolutions: of odd and even maps, with and without padding and an activation.
+/// Pools of 2 × 2 right behind convolutions: of odd and even maps, with and without padding and an
+/// activation.
 fn pooled_network() -> NetworkConfig {
     let pool = || LayerConfig::MaxPool { kernel: 2, stride: 2 };
     NetworkConfig {
@@ -87,12 +91,18 @@ fn pooled_network() -> NetworkConfig {
     }
 }
 
-fn quantized(bits: &str, weight_quant: WeightQuantizer, per_channel: bool, pact: PactKind) -> QuantizationConfig {
+fn quantized(
+    bits: &str,
+    weight_quant: WeightQuantizer,
+    per_channel: bool,
+    pact: PactKind,
+) -> QuantizationConfig {
     let bits = LayerBits::parse_list(bits).unwrap();
     QuantizationConfig { bits, weight_quant, per_channel, pact, ..Default::default() }
 }
 
-/// Parameters and images of one comparison, as the GPU sees them, and what the reference makes of them.
+/// Parameters and images of one comparison, as the GPU sees them, and what the reference makes of
+/// them.
 struct Case {
     layout: ParameterLayout,
     parameters: Vec<f32>,
@@ -104,9 +114,16 @@ struct Case {
 }
 
 impl Case {
-    /// The first seed whose numbers keep their distance from every decision and give every parameter a gradient.
-    fn find(config: &NetworkConfig, quantization: &QuantizationConfig, precision: Precision, images: usize) -> Case {
-        let reference = ReferenceNetwork::new(config, quantization, true).unwrap().stored_in(precision);
+    /// The first seed whose numbers keep their distance from every decision and give every
+    /// parameter a gradient.
+    fn find(
+        config: &NetworkConfig,
+        quantization: &QuantizationConfig,
+        precision: Precision,
+        images: usize,
+    ) -> Case {
+        let reference =
+            ReferenceNetwork::new(config, quantization, true).unwrap().stored_in(precision);
         let layout = reference.graph.layout.clone();
         for seed in 0..300 {
             let mut random = Random(seed);
@@ -127,7 +144,13 @@ impl Case {
             for step in layout.steps() {
                 layout.initialize_step(step, &mut parameters);
             }
-            let mut vector = |count: u32| random.vector(images * count as usize).into_iter().map(f64::from).collect::<Vec<_>>();
+            let mut vector = |count: u32| {
+                random
+                    .vector(images * count as usize)
+                    .into_iter()
+                    .map(f64::from)
+                    .collect::<Vec<_>>()
+            };
             let (input, logit_gradient) = (vector(config.input.elements()), vector(config.classes));
             let wide: Vec<f64> = parameters.iter().map(|&value| f64::from(value)).collect();
             let scales = reference.scales(&wide);
@@ -136,10 +159,23 @@ impl Case {
             if margin.activations < MARGIN || margin.weights < MARGIN {
                 continue;
             }
-            let (input_gradient, gradients) = reference.backward(&wide, &scales, &pass, &logit_gradient);
-            if layout.parameters.iter().all(|parameter| gradients[parameter.range()].iter().any(|&value| value != 0.0)) {
+            let (input_gradient, gradients) =
+                reference.backward(&wide, &scales, &pass, &logit_gradient);
+            if layout
+                .parameters
+                .iter()
+                .all(|parameter| gradients[parameter.range()].iter().any(|&value| value != 0.0))
+            {
                 let logits = pass.logits().to_vec();
-                return Case { layout, parameters, input, logit_gradient, logits, input_gradient, gradients };
+                return Case {
+                    layout,
+                    parameters,
+                    input,
+                    logit_gradient,
+                    logits,
+                    input_gradient,
+                    gradients,
+                };
             }
         }
         panic!("no seed keeps its distance from every decision");
@@ -156,8 +192,9 @@ fn record(values: [u32; 4]) -> Buffer {
 fn tolerances(precision: Precision) -> [f64; 2] {
     match precision {
         Precision::F32 => [1e-5, 1e-4],
-        // The reference rounds to 16 bits where the kernels do, but where f32 and f64 lie to both sides of a rounding edge (about one value
-        // in 1,000) they differ by one unit: 2^−10 of a value, 2^−7 of a gradient.
+        // The reference rounds to 16 bits where the kernels do, but where f32 and f64 lie to both
+        // sides of a rounding edge (about one value in 1,000) they differ by one unit: 2^−10 of a
+        // value, 2^−7 of a gradient.
         Precision::F16 => [5e-4, 4e-3],
     }
 }
@@ -166,8 +203,15 @@ fn check(what: &str, config: &NetworkConfig, quantization: &QuantizationConfig, 
     check_in(Precision::F32, what, config, quantization, tables);
 }
 
-/// Three images stand behind one that is not to be touched; gradients of parameters come in two parts, [1, 3) and [3, 4).
-fn check_in(precision: Precision, what: &str, config: &NetworkConfig, quantization: &QuantizationConfig, tables: &[bool]) {
+/// Three images stand behind one that is not to be touched; gradients of parameters come in two
+/// parts, [1, 3) and [3, 4).
+fn check_in(
+    precision: Precision,
+    what: &str,
+    config: &NetworkConfig,
+    quantization: &QuantizationConfig,
+    tables: &[bool],
+) {
     const IMAGES: usize = 3;
     const SLOTS: u32 = 6;
     let case = Case::find(config, quantization, precision, IMAGES);
@@ -176,11 +220,14 @@ fn check_in(precision: Precision, what: &str, config: &NetworkConfig, quantizati
     for &software in tables {
         let what = format!("{what}, {} tiles", if software { "software" } else { "GPU" });
         let options = NetworkOptions { slots: SLOTS, training: true, gradients: true, precision };
-        // Those that share loads within subgroups where the adapter has them; tests/core_kernels.rs runs both.
-        let tiles = TileTable::for_kind(software).with_subgroups(software && gpu().abilities().subgroup_lanes == Some(8));
+        // Those that share loads within subgroups where the adapter has them; tests/core_kernels.rs
+        // runs both.
+        let tiles = TileTable::for_kind(software)
+            .with_subgroups(software && gpu().abilities().subgroup_lanes == Some(8));
         let network = Network::with_tiles(gpu(), config, quantization, options, tiles).unwrap();
         gpu().write(&network.parameters, 0, &case.parameters);
-        let (input_size, logit_size) = (packed_elements(config.input), packed_elements(logit_shape));
+        let (input_size, logit_size) =
+            (packed_elements(config.input), packed_elements(logit_shape));
         gpu().write(&network.input, input_size as u64 * 4, &pack(&case.input, config.input));
         let whole = record([1, IMAGES as u32, IMAGES as u32, 0]);
         let mut recording = Recording::new();
@@ -191,13 +238,22 @@ fn check_in(precision: Precision, what: &str, config: &NetworkConfig, quantizati
         let logits: Vec<f32> = read(network.logits(), SLOTS as usize * logit_size);
         let own = unpack(&logits[logit_size..(1 + IMAGES) * logit_size], logit_shape);
         assert_close(&format!("{what}: logits"), &own, &case.logits, forward);
-        assert!(logits[..logit_size].iter().chain(&logits[(1 + IMAGES) * logit_size..]).all(|&value| value == 0.0), "{what}");
+        assert!(
+            logits[..logit_size]
+                .iter()
+                .chain(&logits[(1 + IMAGES) * logit_size..])
+                .all(|&value| value == 0.0),
+            "{what}"
+        );
 
         let packed_gradient = pack(&case.logit_gradient, logit_shape);
-        let set_gradient = || gpu().write(network.logit_gradients().unwrap(), logit_size as u64 * 4, &packed_gradient);
+        let set_gradient = || {
+            gpu().write(network.logit_gradients().unwrap(), logit_size as u64 * 4, &packed_gradient)
+        };
         set_gradient();
         let mut recording = Recording::new();
-        let to = network.record_backward(gpu(), &mut recording, range, None, Gradients::Input).unwrap();
+        let to =
+            network.record_backward(gpu(), &mut recording, range, None, Gradients::Input).unwrap();
         recording.submit(gpu()).unwrap();
         let actual: Vec<f32> = read(to, (1 + IMAGES) * input_size);
         let own = unpack(&actual[input_size..], config.input);
@@ -208,13 +264,20 @@ fn check_in(precision: Precision, what: &str, config: &NetworkConfig, quantizati
         let (first, second) = (record([1, 2, 3, 0]), record([3, 1, 3, 1]));
         for (part, most) in [(&first, 3), (&second, 2)] {
             let range = ImageRange { binding: part.into(), most };
-            network.record_backward(gpu(), &mut recording, range, None, Gradients::Parameters).unwrap();
+            network
+                .record_backward(gpu(), &mut recording, range, None, Gradients::Parameters)
+                .unwrap();
         }
         recording.submit(gpu()).unwrap();
         let actual: Vec<f32> = read(&network.gradients, case.layout.length as usize);
         for parameter in &case.layout.parameters {
             let expected = &case.gradients[parameter.range()];
-            assert_close(&format!("{what}: gradient of {}", parameter.name), &actual[parameter.range()], expected, backward);
+            assert_close(
+                &format!("{what}: gradient of {}", parameter.name),
+                &actual[parameter.range()],
+                expected,
+                backward,
+            );
         }
     }
 }
@@ -250,9 +313,20 @@ fn learned_steps_of_activations() {
         (PactKind::SignedAfterRelu, WeightQuantizer::Affine, true),
     ] {
         let act_quant = ActivationQuantizer::Lsq;
-        let quantization = QuantizationConfig { act_quant, ..quantized("4,2,w4a3", weight_quant, false, pact) };
-        check(&format!("table I, {weight_quant:?}, lsq {pact:?}"), &table_one(), &quantization, &[software]);
-        check(&format!("detached, {weight_quant:?}, lsq {pact:?}"), &detached_network(), &quantization, &[!software]);
+        let quantization =
+            QuantizationConfig { act_quant, ..quantized("4,2,w4a3", weight_quant, false, pact) };
+        check(
+            &format!("table I, {weight_quant:?}, lsq {pact:?}"),
+            &table_one(),
+            &quantization,
+            &[software],
+        );
+        check(
+            &format!("detached, {weight_quant:?}, lsq {pact:?}"),
+            &detached_network(),
+            &quantization,
+            &[!software],
+        );
     }
 }
 
@@ -261,14 +335,22 @@ fn learned_steps_and_binary_weights() {
     // One step a tensor, of a convolution and of fully connected layers; one an output channel.
     let quantization = quantized("4,2,w3a4", WeightQuantizer::Lsq, false, PactKind::Unsigned);
     check("table I, lsq, unsigned", &table_one(), &quantization, &[true, false]);
-    let quantization = quantized("w8a4,w2a2,w4a4,w3a32", WeightQuantizer::Lsq, true, PactKind::Signed);
+    let quantization =
+        quantized("w8a4,w2a2,w4a4,w3a32", WeightQuantizer::Lsq, true, PactKind::Signed);
     check("odd, lsq, signed", &odd_network(), &quantization, &[true]);
-    let quantization = quantized("w1a4,w1a2,w1a4,w1a32", WeightQuantizer::Binary, true, PactKind::Unsigned);
+    let quantization =
+        quantized("w1a4,w1a2,w1a4,w1a32", WeightQuantizer::Binary, true, PactKind::Unsigned);
     check("odd, binary, unsigned", &odd_network(), &quantization, &[false]);
     // Every layer its own widths; DoReFa's 1-bit layers are binary.
-    let quantization = quantized("w1a8,w4a2,w8a4,w2a32", WeightQuantizer::Dorefa, false, PactKind::Unsigned);
+    let quantization =
+        quantized("w1a8,w4a2,w8a4,w2a32", WeightQuantizer::Dorefa, false, PactKind::Unsigned);
     check("odd, mixed, dorefa", &odd_network(), &quantization, &[true]);
-    let quantization = quantized("w5a3,w7a4,w32a4,w3a32", WeightQuantizer::Symmetric, true, PactKind::SignedAfterRelu);
+    let quantization = quantized(
+        "w5a3,w7a4,w32a4,w3a32",
+        WeightQuantizer::Symmetric,
+        true,
+        PactKind::SignedAfterRelu,
+    );
     check("odd, mixed, symmetric", &odd_network(), &quantization, &[false]);
 }
 
@@ -279,7 +361,8 @@ fn an_odd_network() {
     check("odd, affine, unsigned", &odd_network(), &quantization, &[true]);
     let quantization = quantized("4,2,3,w4a3", WeightQuantizer::Sawb, true, PactKind::Signed);
     check("odd, sawb, signed", &odd_network(), &quantization, &[false]);
-    let quantization = quantized("w32a4,w2a2,w2a3", WeightQuantizer::Dorefa, true, PactKind::SignedAfterRelu);
+    let quantization =
+        quantized("w32a4,w2a2,w2a3", WeightQuantizer::Dorefa, true, PactKind::SignedAfterRelu);
     check("odd, dorefa, signed after ReLU", &odd_network(), &quantization, &[true]);
 }
 
@@ -292,25 +375,43 @@ fn pools_behind_convolutions() {
     check_in(Precision::F16, "pooled, signed, f16", &pooled_network(), &quantization, &[true]);
 }
 
-/// In training a pool is part of the convolution in front of it, otherwise it is not: the same sums, so the same bits, and in quantized
-/// windows, which tie all the time, the same choices.
+/// In training a pool is part of the convolution in front of it, otherwise it is not: the same
+/// sums, so the same bits, and in quantized windows, which tie all the time, the same choices.
 #[test]
 fn pools_in_convolutions_choose_as_pools_behind_them() {
     const IMAGES: u32 = 3;
     let config = pooled_network();
-    for (bits, precision) in [("32", Precision::F32), ("4,2,3,w4a32", Precision::F32), ("4,2,3,w4a32", Precision::F16)] {
+    for (bits, precision) in
+        [("32", Precision::F32), ("4,2,3,w4a32", Precision::F32), ("4,2,3,w4a32", Precision::F16)]
+    {
         let quantization = quantized(bits, WeightQuantizer::Affine, false, PactKind::Unsigned);
         let run = |training: bool| {
             let options = NetworkOptions { slots: IMAGES, training, gradients: true, precision };
-            let network = Network::with_tiles(gpu(), &config, &quantization, options, TileTable::for_kind(true)).unwrap();
+            let network = Network::with_tiles(
+                gpu(),
+                &config,
+                &quantization,
+                options,
+                TileTable::for_kind(true),
+            )
+            .unwrap();
             let mut random = Random(5);
             let mut parameters = random.vector(network.graph.layout.padded_length() as usize);
-            for parameter in network.graph.layout.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Alpha) {
+            for parameter in network
+                .graph
+                .layout
+                .parameters
+                .iter()
+                .filter(|parameter| parameter.role == ParameterRole::Alpha)
+            {
                 parameters[parameter.range()].fill(1.5);
             }
             gpu().write(&network.parameters, 0, &parameters);
-            let images: Vec<f64> =
-                random.vector((IMAGES * config.input.elements()) as usize).into_iter().map(f64::from).collect();
+            let images: Vec<f64> = random
+                .vector((IMAGES * config.input.elements()) as usize)
+                .into_iter()
+                .map(f64::from)
+                .collect();
             gpu().write(&network.input, 0, &pack(&images, config.input));
             let logit_gradients = [1.0f32, -2.0, 0.5, 0.0].repeat(IMAGES as usize);
             gpu().write(network.logit_gradients().unwrap(), 0, &logit_gradients);
@@ -319,7 +420,9 @@ fn pools_in_convolutions_choose_as_pools_behind_them() {
             let mut recording = Recording::new();
             network.record_weights(gpu(), &mut recording).unwrap();
             network.record_forward(gpu(), &mut recording, range, None).unwrap();
-            let to = network.record_backward(gpu(), &mut recording, range, None, Gradients::Input).unwrap();
+            let to = network
+                .record_backward(gpu(), &mut recording, range, None, Gradients::Input)
+                .unwrap();
             recording.submit(gpu()).unwrap();
             let logits: Vec<f32> = read(network.logits(), 4 * IMAGES as usize);
             let gradients: Vec<f32> = read(to, IMAGES as usize * packed_elements(config.input));
@@ -329,7 +432,12 @@ fn pools_in_convolutions_choose_as_pools_behind_them() {
         let (joined, separate) = (run(true), run(false));
         // The first convolution sees a single group of channels: its pool stays on its own.
         assert_eq!((joined.0, separate.0), (1, 3));
-        assert!(joined.1 == separate.1, "{bits} {precision:?}: logits {:?} {:?}", joined.1, separate.1);
+        assert!(
+            joined.1 == separate.1,
+            "{bits} {precision:?}: logits {:?} {:?}",
+            joined.1,
+            separate.1
+        );
         assert!(joined.2 == separate.2, "{bits} {precision:?}: gradients differ");
         assert!(joined.2.iter().any(|&value| value != 0.0));
     }
@@ -338,7 +446,9 @@ fn pools_in_convolutions_choose_as_pools_behind_them() {
 #[test]
 fn activations_on_their_own() {
     check("detached, float", &detached_network(), &QuantizationConfig::default(), &[false]);
-    for (pact, software) in [(PactKind::Unsigned, true), (PactKind::Signed, false), (PactKind::SignedAfterRelu, true)] {
+    for (pact, software) in
+        [(PactKind::Unsigned, true), (PactKind::Signed, false), (PactKind::SignedAfterRelu, true)]
+    {
         let quantization = quantized("4,2", WeightQuantizer::Affine, false, pact);
         check(&format!("detached, {pact:?}"), &detached_network(), &quantization, &[software]);
     }
@@ -347,11 +457,13 @@ fn activations_on_their_own() {
 /// Every kernel that touches activations, with tiles of both kinds of adapters, in 16 bits.
 #[test]
 fn activations_in_16_bits() {
-    let check = |what: &str, config: &NetworkConfig, quantization: &QuantizationConfig, tables: &[bool]| {
-        check_in(Precision::F16, &format!("{what}, f16"), config, quantization, tables);
-    };
+    let check =
+        |what: &str, config: &NetworkConfig, quantization: &QuantizationConfig, tables: &[bool]| {
+            check_in(Precision::F16, &format!("{what}, f16"), config, quantization, tables);
+        };
     check("table I, float", &table_one(), &QuantizationConfig::default(), &[true, false]);
-    let quantization = quantized("w32a4,w2a2,w2a3", WeightQuantizer::Dorefa, true, PactKind::SignedAfterRelu);
+    let quantization =
+        quantized("w32a4,w2a2,w2a3", WeightQuantizer::Dorefa, true, PactKind::SignedAfterRelu);
     check("odd, dorefa, signed after ReLU", &odd_network(), &quantization, &[true, false]);
     let quantization = quantized("4,2", WeightQuantizer::Affine, false, PactKind::Signed);
     check("detached, affine, signed", &detached_network(), &quantization, &[true, false]);
@@ -359,20 +471,28 @@ fn activations_in_16_bits() {
 
 #[test]
 fn networks_that_cannot_be_are_refused() {
-    let options = NetworkOptions { slots: 1, training: false, gradients: false, ..NetworkOptions::default() };
-    let refused =
-        |config: &NetworkConfig, quantization: &QuantizationConfig| match Network::new(gpu(), config, quantization, options) {
-            Ok(_) => panic!("accepted"),
-            Err(error) => error,
-        };
+    let options =
+        NetworkOptions { slots: 1, training: false, gradients: false, ..NetworkOptions::default() };
+    let refused = |config: &NetworkConfig, quantization: &QuantizationConfig| match Network::new(
+        gpu(),
+        config,
+        quantization,
+        options,
+    ) {
+        Ok(_) => panic!("accepted"),
+        Err(error) => error,
+    };
     let signed = quantized("2,1", WeightQuantizer::Affine, false, PactKind::Signed);
-    assert!(matches!(refused(&table_one(), &signed), Error::Usage(message) if message.contains("1 bit")));
+    assert!(
+        matches!(refused(&table_one(), &signed), Error::Usage(message) if message.contains("1 bit"))
+    );
     let sawb = quantized("6", WeightQuantizer::Sawb, false, PactKind::Unsigned);
     assert!(matches!(refused(&table_one(), &sawb), Error::Usage(_)));
     let mut wide = table_one();
     wide.input = Shape::new(1, 40, 40);
     wide.layers[4] = LayerConfig::MaxPool { kernel: 16, stride: 2 };
     assert!(matches!(refused(&wide, &QuantizationConfig::default()), Error::Model(_)));
-    let network = Network::new(gpu(), &table_one(), &QuantizationConfig::default(), options).unwrap();
+    let network =
+        Network::new(gpu(), &table_one(), &QuantizationConfig::default(), options).unwrap();
     assert!(network.logit_gradients().is_err());
 }

@@ -10,9 +10,15 @@ use support::{SMALL_NETWORK, json, refused, run_config, succeed, text};
 
 #[test]
 fn the_papers_table_is_printed_exactly() {
-    for (bits, figure) in [("32", 32_025_344u64), ("2,2", 3_108_704), ("4,2", 3_122_816), ("4,4", 5_036_480)] {
+    for (bits, figure) in
+        [("32", 32_025_344u64), ("2,2", 3_108_704), ("4,2", 3_122_816), ("4,4", 5_036_480)]
+    {
         let cost = json(&["cost", "--bits", bits, "--accounting", "paper"]);
-        assert_eq!((&cost["accounting"], &cost["weighted_flops"]), (&"paper".into(), &figure.into()), "{bits}");
+        assert_eq!(
+            (&cost["accounting"], &cost["weighted_flops"]),
+            (&"paper".into(), &figure.into()),
+            "{bits}"
+        );
         assert_eq!(cost["flops"], 32_025_344u64, "{bits}");
     }
     assert!(succeed(&["cost", "--bits", "4,2", "--accounting", "paper"]).contains("3,122,816"));
@@ -23,15 +29,25 @@ fn the_papers_table_is_printed_exactly() {
 fn float_layers_that_are_most_of_the_bytes_are_named() {
     let told = |arguments: &[&str]| String::from_utf8(support::run(arguments).stderr).unwrap();
     let said = told(&["cost", "--bits", "8"]);
-    assert!(said.contains("fc1, fc2 are in float: 99.5 %") && said.contains("--bits 8 --all-layers"), "{said}");
+    assert!(
+        said.contains("fc1, fc2 are in float: 99.5 %") && said.contains("--bits 8 --all-layers"),
+        "{said}"
+    );
     assert_eq!(told(&["cost", "--bits", "8", "--all-layers"]), "");
     let widths = |arguments: &[&str]| -> Vec<u64> {
         let cost = json(&[&["cost"], arguments].concat());
-        cost["layers"].as_array().unwrap().iter().map(|layer| layer["weight_bits"].as_u64().unwrap()).collect()
+        cost["layers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|layer| layer["weight_bits"].as_u64().unwrap())
+            .collect()
     };
     assert_eq!(widths(&["--bits", "8", "--all-layers"]), [8; 4]);
     assert_eq!(widths(&["--bits", "8", "--all-layers", "false"]), [8, 8, 32, 32]);
-    assert!(refused(2, &["cost", "--bits", "4,2", "--all-layers"]).contains("--bits 4,2 is a list"));
+    assert!(
+        refused(2, &["cost", "--bits", "4,2", "--all-layers"]).contains("--bits 4,2 is a list")
+    );
     assert!(refused(2, &["cost", "--all-layers"]).contains("without --bits"));
 }
 
@@ -60,12 +76,24 @@ fn a_model_a_run_folder_and_a_configuration_agree() {
         let file = cost.as_object_mut().unwrap().shift_remove("packed_file_bytes");
         (cost, file.and_then(|bytes| bytes.as_u64()))
     };
-    for (path, file) in [(&model, Some(file_bytes)), (&folder.path().join("run"), Some(file_bytes)), (&begun, None)] {
-        assert_eq!(without_file(json(&["cost", text(path)])), (from_config.clone(), file), "{}", path.display());
+    for (path, file) in
+        [(&model, Some(file_bytes)), (&folder.path().join("run"), Some(file_bytes)), (&begun, None)]
+    {
+        assert_eq!(
+            without_file(json(&["cost", text(path)])),
+            (from_config.clone(), file),
+            "{}",
+            path.display()
+        );
     }
     // conv1: 8×13×13 outputs of 9 inputs; conv2: 8×6×6 of 72; fc1: 10 of the pool's 8×3×3.
     let column = |key: &str| -> Vec<u64> {
-        from_config["layers"].as_array().unwrap().iter().map(|layer| layer[key].as_u64().unwrap()).collect()
+        from_config["layers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|layer| layer[key].as_u64().unwrap())
+            .collect()
     };
     let macs = [8 * 169 * 9, 8 * 36 * 72, 10 * 72];
     assert_eq!(column("macs"), macs);
@@ -96,7 +124,10 @@ fn what_cannot_be_counted_is_refused() {
     assert!(refused(2, &["cost", "--bits", "2,2,2,2,2"]).contains("4 layers"));
     assert!(refused(1, &["cost", "--dataset", "mnost"]).contains("did you mean mnist"));
     assert!(refused(1, &["cost", text(&folder.path().join("none.toml"))]).contains("none.toml"));
-    assert!(refused(1, &["cost", text(&folder.path().join("none.safetensors"))]).contains("none.safetensors"));
+    assert!(
+        refused(1, &["cost", text(&folder.path().join("none.safetensors"))])
+            .contains("none.safetensors")
+    );
     fs::write(&toml, "lamda = 1").unwrap();
     assert!(refused(2, &["cost", text(&toml)]).contains("did you mean `lambda`"));
 }

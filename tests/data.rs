@@ -1,5 +1,5 @@
-//! Data sets through the public interface: the embedded sets, folders of IDX files, and everything that can be wrong with
-//! an IDX file.
+//! Data sets through the public interface: the embedded sets, folders of IDX files, and everything
+//! that can be wrong with an IDX file.
 
 mod allocations;
 
@@ -53,12 +53,19 @@ fn the_embedded_sets_are_whole_and_balanced() {
     for (name, garment) in [("mnist-mini", "9"), ("fashion-mini", "Ankle boot")] {
         let set = data::load(name, None).unwrap();
         assert_eq!((set.name.as_str(), set.shape, set.classes), (name, Shape::new(1, 28, 28), 10));
-        assert_eq!((set.train.len(), set.test.len(), set.source.as_str()), (6000, 1000, "built-in"));
+        assert_eq!(
+            (set.train.len(), set.test.len(), set.source.as_str()),
+            (6000, 1000, "built-in")
+        );
         assert_eq!((set.class_names.len(), set.class_names[9].as_str()), (10, garment));
         for (split, per_class) in [(&set.train, 600), (&set.test, 100)] {
             assert_eq!(split.images.len(), split.len() * 784);
             for class in 0..10 {
-                assert_eq!(split.labels.iter().filter(|&&label| label == class).count(), per_class, "{name} {class}");
+                assert_eq!(
+                    split.labels.iter().filter(|&&label| label == class).count(),
+                    per_class,
+                    "{name} {class}"
+                );
             }
         }
     }
@@ -77,14 +84,20 @@ fn normalization_is_published_given_none_or_measured() {
     set.published_normalization = None;
     let (mean, deviation) = set.normalization(&Normalize::Standard);
     // A tenth of MNIST is close to all of it, and not by accident equal.
-    assert!((mean - 0.1307).abs() < 3e-3 && (deviation - 0.3081).abs() < 3e-3, "{mean} {deviation}");
+    assert!(
+        (mean - 0.1307).abs() < 3e-3 && (deviation - 0.3081).abs() < 3e-3,
+        "{mean} {deviation}"
+    );
 
     set.train.images = vec![0, 255, 255, 0];
     assert_eq!(set.normalization(&Normalize::Standard), (0.5, 0.5));
     for constant in [0u8, 1, 128, 255] {
         set.train.images = vec![constant; 1000];
         let (mean, deviation) = set.normalization(&Normalize::Standard);
-        assert!((mean - f32::from(constant) / 255.0).abs() < 1e-6 && deviation == 1.0 / 255.0, "{mean} {deviation}");
+        assert!(
+            (mean - f32::from(constant) / 255.0).abs() < 1e-6 && deviation == 1.0 / 255.0,
+            "{mean} {deviation}"
+        );
     }
 }
 
@@ -105,7 +118,17 @@ fn truncate_keeps_the_first_images() {
 #[test]
 fn split_off_tail_takes_the_last_images() {
     let shape = Shape::new(1, 1, 2);
-    let cases = [(0.0, 0), (0.1, 1), (0.3, 3), (0.7, 7), (0.99, 9), (1.0, 9), (9e9, 9), (-1.0, 0), (f32::NAN, 0)];
+    let cases = [
+        (0.0, 0),
+        (0.1, 1),
+        (0.3, 3),
+        (0.7, 7),
+        (0.99, 9),
+        (1.0, 9),
+        (9e9, 9),
+        (-1.0, 0),
+        (f32::NAN, 0),
+    ];
     for (share, taken) in cases {
         let mut split = numbered(10);
         let tail = split.split_off_tail(share, shape);
@@ -120,11 +143,16 @@ fn split_off_tail_takes_the_last_images() {
 #[test]
 fn images_of_rank_3_and_4_and_labels_are_read_raw_and_compressed() {
     let pixels: Vec<u8> = (0..24).collect();
-    for (sizes, shape) in [(&[4, 2, 3][..], Shape::new(1, 2, 3)), (&[2, 3, 2, 2], Shape::new(3, 2, 2))] {
+    for (sizes, shape) in
+        [(&[4, 2, 3][..], Shape::new(1, 2, 3)), (&[2, 3, 2, 2], Shape::new(3, 2, 2))]
+    {
         let file = idx_file(sizes, &pixels);
         for bytes in [file.clone(), gzip(&file), [gzip(&file[..9]), gzip(&file[9..])].concat()] {
             let images = parse_images(&bytes).unwrap();
-            assert_eq!((images.shape, images.count(), &images.pixels), (shape, sizes[0] as usize, &pixels));
+            assert_eq!(
+                (images.shape, images.count(), &images.pixels),
+                (shape, sizes[0] as usize, &pixels)
+            );
         }
         let mut written = Vec::new();
         idx::write_images(&mut written, shape, &pixels).unwrap();
@@ -152,20 +180,29 @@ fn every_truncation_and_extension_is_refused() {
         reason(parse_images(&[&whole[..], &[1]].concat()));
     }
     reason(parse_images(&[&file[..], &[0]].concat()));
-    assert!(reason(parse_images(&file[..20])).contains("declares 2 images of 2×3 (12 bytes), the file has 4"));
-    assert!(reason(parse_images(&gzip(&[&file[..], &[0]].concat()))).contains("data after the 2 images"));
+    assert!(
+        reason(parse_images(&file[..20]))
+            .contains("declares 2 images of 2×3 (12 bytes), the file has 4")
+    );
+    assert!(
+        reason(parse_images(&gzip(&[&file[..], &[0]].concat())))
+            .contains("data after the 2 images")
+    );
     assert!(reason(parse_images(&gzip(&file[..20]))).contains("the file has 4"));
     assert!(reason(parse_images(b"\x00\x00")).contains("ends within its IDX header"));
 }
 
-/// As gzip and Python's `gzip` read them: zeros behind a stream are padding, another stream goes on, anything else is an error.
+/// As gzip and Python's `gzip` read them: zeros behind a stream are padding, another stream goes
+/// on, anything else is an error.
 #[test]
 fn zeros_behind_a_gzip_stream_are_padding() {
     let file = idx_file(&[2, 2, 3], &[7; 12]);
     let (whole, halves) = (gzip(&file), [gzip(&file[..9]), gzip(&file[9..])]);
     for padding in [1, 512, 70_000] {
         let zeros = vec![0; padding];
-        for bytes in [[&whole[..], &zeros].concat(), [&halves[0][..], &zeros, &halves[1], &zeros].concat()] {
+        for bytes in
+            [[&whole[..], &zeros].concat(), [&halves[0][..], &zeros, &halves[1], &zeros].concat()]
+        {
             assert_eq!(parse_images(&bytes).unwrap().pixels, [7; 12], "{padding}");
         }
         let message = reason(parse_images(&[&whole[..], &zeros, b"<html>"].concat()));
@@ -177,19 +214,28 @@ fn zeros_behind_a_gzip_stream_are_padding() {
 
 #[test]
 fn images_with_their_channels_last_are_not_taken_for_many_channels() {
-    let parse = |sizes: [u32; 4]| parse_images(&idx_file(&sizes, &vec![7; sizes.iter().product::<u32>() as usize]));
+    let parse = |sizes: [u32; 4]| {
+        parse_images(&idx_file(&sizes, &vec![7; sizes.iter().product::<u32>() as usize]))
+    };
     for sizes in [[2, 12, 12, 3], [1, 28, 28, 1], [2, 32, 20, 3], [1, 8, 8, 4], [1, 128, 128, 3]] {
         let message = reason(parse(sizes));
         let [_, height, width, channels] = sizes;
-        assert!(message.contains("channels-last") && message.contains("transpose(0, 3, 1, 2)"), "{message}");
+        assert!(
+            message.contains("channels-last") && message.contains("transpose(0, 3, 1, 2)"),
+            "{message}"
+        );
         assert!(message.contains(&format!("{channels} channels of {height}×{width}")), "{message}");
     }
-    // What may be either is read as channels first: three channels of 12 × 3, six of 4 × 4, nine signals of 50.
+    // What may be either is read as channels first: three channels of 12 × 3, six of 4 × 4, nine
+    // signals of 50.
     for [count, channels, height, width] in
         [[2, 3, 12, 3], [1, 6, 4, 4], [2, 9, 50, 1], [2, 3, 20, 12], [1, 7, 5, 6], [3, 2, 4, 3]]
     {
         let images = parse([count, channels, height, width]).unwrap();
-        assert_eq!((images.shape, images.count() as u32), (Shape::new(channels, height, width), count));
+        assert_eq!(
+            (images.shape, images.count() as u32),
+            (Shape::new(channels, height, width), count)
+        );
     }
 }
 
@@ -253,7 +299,8 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
             assert!(largest < 200_000, "{sizes:?}: allocated {largest} bytes: {text}");
         }
     }
-    let (_, largest) = largest_allocation(|| reason(parse_labels(&idx_file(&[1 << 24], &[0; 100]))));
+    let (_, largest) =
+        largest_allocation(|| reason(parse_labels(&idx_file(&[1 << 24], &[0; 100]))));
     assert!(largest < 200_000);
 }
 
@@ -337,16 +384,34 @@ fn load_files(files: &[(&str, &[u8])]) -> saliq::Result<Dataset> {
 fn a_folder_is_read_in_every_spelling() {
     let [a, b, c, d] = tiny_set([0, 2, 1]);
     let spellings = [
-        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
-        ["train-images.idx3-ubyte", "train-labels.idx1-ubyte", "t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte"],
+        [
+            "train-images-idx3-ubyte",
+            "train-labels-idx1-ubyte",
+            "t10k-images-idx3-ubyte",
+            "t10k-labels-idx1-ubyte",
+        ],
+        [
+            "train-images.idx3-ubyte",
+            "train-labels.idx1-ubyte",
+            "t10k-images.idx3-ubyte",
+            "t10k-labels.idx1-ubyte",
+        ],
     ];
     for names in spellings {
-        let raw = load_files(&[(names[0], &a), (names[1], &b), (names[2], &c), (names[3], &d)]).unwrap();
-        let packed: Vec<(String, Vec<u8>)> =
-            names.iter().zip([&a, &b, &c, &d]).map(|(name, file)| (format!("{name}.gz"), gzip(file))).collect();
-        let packed: Vec<(&str, &[u8])> = packed.iter().map(|(name, file)| (name.as_str(), &file[..])).collect();
+        let raw =
+            load_files(&[(names[0], &a), (names[1], &b), (names[2], &c), (names[3], &d)]).unwrap();
+        let packed: Vec<(String, Vec<u8>)> = names
+            .iter()
+            .zip([&a, &b, &c, &d])
+            .map(|(name, file)| (format!("{name}.gz"), gzip(file)))
+            .collect();
+        let packed: Vec<(&str, &[u8])> =
+            packed.iter().map(|(name, file)| (name.as_str(), &file[..])).collect();
         for set in [raw, load_files(&packed).unwrap()] {
-            assert_eq!((set.name.as_str(), set.shape, set.classes), ("my-set", Shape::new(1, 2, 2), 3));
+            assert_eq!(
+                (set.name.as_str(), set.shape, set.classes),
+                ("my-set", Shape::new(1, 2, 2), 3)
+            );
             assert_eq!(set.class_names, ["0", "1", "2"]);
             assert_eq!(set.train, Split { images: (1..9).collect(), labels: vec![0, 2] });
             assert_eq!(set.test, Split { images: (9..13).collect(), labels: vec![1] });
@@ -356,14 +421,19 @@ fn a_folder_is_read_in_every_spelling() {
     }
 }
 
-const NAMES: [&str; 4] =
-    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+const NAMES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
 
 /// Loads the tiny set with one file replaced.
 fn load_with(role: usize, file: &[u8]) -> saliq::Result<Dataset> {
     let mut files = tiny_set([0, 2, 1]);
     files[role] = file.to_vec();
-    let files: Vec<(&str, &[u8])> = NAMES.iter().zip(&files).map(|(name, file)| (*name, &file[..])).collect();
+    let files: Vec<(&str, &[u8])> =
+        NAMES.iter().zip(&files).map(|(name, file)| (*name, &file[..])).collect();
     load_files(&files)
 }
 
@@ -372,7 +442,8 @@ fn classes_are_counted_over_both_splits_and_are_at_least_two() {
     assert_eq!(load_with(3, &idx_file(&[1], &[200])).unwrap().classes, 201);
     assert_eq!(load_with(3, &idx_file(&[1], &[255])).unwrap().classes, 256);
     let [a, b, c, d] = tiny_set([0, 0, 0]);
-    let set = load_files(&[(NAMES[0], &a), (NAMES[1], &b), (NAMES[2], &c), (NAMES[3], &d)]).unwrap();
+    let set =
+        load_files(&[(NAMES[0], &a), (NAMES[1], &b), (NAMES[2], &c), (NAMES[3], &d)]).unwrap();
     assert_eq!(set.classes, 2);
 }
 
@@ -390,7 +461,12 @@ fn files_that_do_not_fit_together_are_refused() {
 fn an_incomplete_folder_says_what_is_missing() {
     let [a, ..] = tiny_set([0, 1, 0]);
     let text = load_files(&[(NAMES[0], &a)]).unwrap_err().to_string();
-    assert!(text.contains("lacks train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"), "{text}");
+    assert!(
+        text.contains(
+            "lacks train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
@@ -420,7 +496,8 @@ fn unknown_names_are_answered_with_a_suggestion() {
 fn folders_and_pipes_in_the_place_of_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(idx::read_images(folder.path()), Err(Error::Format { .. })));
-    let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap();
+    let made =
+        std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap();
     assert!(made.success());
     // Reading it would wait for ever.
     assert!(matches!(idx::read_images(&folder.path().join("pipe")), Err(Error::Format { .. })));

@@ -8,7 +8,8 @@ use saliq::{
     config::{LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     data::Split,
     deploy::{
-        DeployableActivation, DeployableModel, DeployableWeights, Encoding, IntegerPlan, Operation, StepOperation, StepWeights,
+        DeployableActivation, DeployableModel, DeployableWeights, Encoding, IntegerPlan, Operation,
+        StepOperation, StepWeights,
     },
     gpu::Recording,
     integer::{Agreement, IntegerNetwork},
@@ -40,7 +41,8 @@ fn network() -> NetworkConfig {
 /// The kernels' quantized weights of every layer, [out, in, tap].
 fn kernel_weights(model: &Model) -> Vec<Vec<f32>> {
     let options = NetworkOptions { slots: 1, ..Default::default() };
-    let network = Network::new(gpu(), &model.config.network, &model.config.quantization, options).unwrap();
+    let network =
+        Network::new(gpu(), &model.config.network, &model.config.quantization, options).unwrap();
     gpu().write(&network.parameters, 0, &model.parameters);
     let mut recording = Recording::new();
     network.record_weights(gpu(), &mut recording).unwrap();
@@ -49,15 +51,20 @@ fn kernel_weights(model: &Model) -> Vec<Vec<f32>> {
         let shape = &model.graph.layout.find(&format!("{name}.weight")).unwrap().shape;
         let (out_channels, in_channels, taps) = match shape[..] {
             [out, input, height, width] => (out, input, height * width),
-            // A fully connected layer takes all pixels of its input as taps: fc1 sees 13 channels of 2 × 2 pixels, fc2 18 of 1.
+            // A fully connected layer takes all pixels of its input as taps: fc1 sees 13 channels
+            // of 2 × 2 pixels, fc2 18 of 1.
             [out, 52] => (out, 13, 4),
             _ => (shape[0], shape[1], 1),
         };
-        let (in_padded, out_padded) = (in_channels.next_multiple_of(4), out_channels.next_multiple_of(4));
+        let (in_padded, out_padded) =
+            (in_channels.next_multiple_of(4), out_channels.next_multiple_of(4));
         let arranged: Vec<f32> = read(buffer, taps * in_padded * out_padded);
         let at = |o: usize, i: usize, tap: usize| arranged[(tap * in_padded + i) * out_padded + o];
         let channels = (0..out_channels).flat_map(move |o| (0..in_channels).map(move |i| (o, i)));
-        channels.flat_map(|(o, i)| (0..taps).map(move |tap| (o, i, tap))).map(|(o, i, tap)| at(o, i, tap)).collect()
+        channels
+            .flat_map(|(o, i)| (0..taps).map(move |tap| (o, i, tap)))
+            .map(|(o, i, tap)| at(o, i, tap))
+            .collect()
     };
     network.layer_weights().map(of_layer).collect()
 }
@@ -66,7 +73,8 @@ fn weights(model: &DeployableModel) -> Vec<&DeployableWeights> {
     model.layers.iter().filter_map(|layer| layer.operation.weights()).collect()
 }
 
-/// Every weight of every quantizer has the level that the kernels gave it, and but for two quantizers the very same bits when dequantized.
+/// Every weight of every quantizer has the level that the kernels gave it, and but for two
+/// quantizers the very same bits when dequantized.
 #[test]
 fn levels_are_the_kernels() {
     use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
@@ -81,10 +89,13 @@ fn levels_are_the_kernels() {
     for (weight_quant, bits) in cases {
         for per_channel in [false, true] {
             let bits: Vec<String> = bits.split(',').map(|bits| format!("{bits}a32")).collect();
-            let quantization = QuantizationConfig { weight_quant, per_channel, ..Default::default() };
+            let quantization =
+                QuantizationConfig { weight_quant, per_channel, ..Default::default() };
             let model = random_model(network(), &bits.join(","), quantization, 7);
             let deployed = DeployableModel::new(&model).unwrap();
-            for (layer, (made, expected)) in weights(&deployed).into_iter().zip(kernel_weights(&model)).enumerate() {
+            for (layer, (made, expected)) in
+                weights(&deployed).into_iter().zip(kernel_weights(&model)).enumerate()
+            {
                 let what = format!("{weight_quant:?} {bits:?} {per_channel} layer {layer}");
                 let Some(levels) = &made.levels else {
                     assert_eq!(bits[layer], "w32a32", "{what}");
@@ -95,7 +106,10 @@ fn levels_are_the_kernels() {
                 let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
                 for (at, (&value, &expected)) in values.iter().zip(&expected).enumerate() {
                     let tolerance = if exact { 0.0 } else { 3e-7 * largest };
-                    assert!((value - expected).abs() <= tolerance, "{what}: weight {at} is {value:e}, not {expected:e}");
+                    assert!(
+                        (value - expected).abs() <= tolerance,
+                        "{what}: weight {at} is {value:e}, not {expected:e}"
+                    );
                 }
             }
         }
@@ -105,16 +119,23 @@ fn levels_are_the_kernels() {
 #[test]
 fn batch_norms_and_dropouts_are_gone() {
     let quantization = QuantizationConfig { pact: PactKind::Signed, ..Default::default() };
-    let deployed = DeployableModel::new(&random_model(network(), "w4a3,w32a4,w2a32,8", quantization, 3)).unwrap();
+    let deployed =
+        DeployableModel::new(&random_model(network(), "w4a3,w32a4,w2a32,8", quantization, 3))
+            .unwrap();
     let names: Vec<&str> = deployed.layers.iter().map(|layer| &*layer.name).collect();
     assert_eq!(names, ["conv1", "act1", "pool3", "conv2", "act2", "fc1", "act3", "fc2"]);
     assert!(deployed.layers.windows(2).all(|pair| pair[0].output == pair[1].input));
-    assert_eq!(weights(&deployed).iter().map(|weights| weights.levels.is_some()).collect::<Vec<_>>(), [true, false, true, true]);
+    assert_eq!(
+        weights(&deployed).iter().map(|weights| weights.levels.is_some()).collect::<Vec<_>>(),
+        [true, false, true, true]
+    );
     let grids: Vec<_> = deployed
         .layers
         .iter()
         .filter_map(|layer| match &layer.operation {
-            Operation::Activation(DeployableActivation::Quantized(grid)) => Some([grid.lowest, grid.highest]),
+            Operation::Activation(DeployableActivation::Quantized(grid)) => {
+                Some([grid.lowest, grid.highest])
+            }
             Operation::Activation(DeployableActivation::Relu) => Some([0, 0]),
             _ => None,
         })
@@ -144,17 +165,20 @@ fn images(shape: Shape, count: usize, seed: u64) -> Split {
     Split { images, labels: vec![0; count] }
 }
 
-/// Every step of integer inference, with the kernels of software drivers and of GPUs, against exact arithmetic. Levels are equal, floats but for their own rounding.
+/// Every step of integer inference, with the kernels of software drivers and of GPUs, against exact
+/// arithmetic. Levels are equal, floats but for their own rounding.
 fn check(what: &str, model: &Model) -> IntegerPlan {
     let plan = IntegerPlan::new(&DeployableModel::new(model).unwrap(), NORMALIZATION);
     let split = images(plan.input, 7, 5);
     let expected = integer_network(&plan, &split.images);
     let data = ResidentData::new(gpu(), &split, plan.input).unwrap();
     for software in [true, false] {
-        let network = IntegerNetwork::with_tiles(gpu(), &plan, 4, TileTable::for_kind(software)).unwrap();
+        let network =
+            IntegerNetwork::with_tiles(gpu(), &plan, 4, TileTable::for_kind(software)).unwrap();
         let table = StepRecord::in_file_order(7, 4, 0);
         let batch = Batch::new(gpu(), 4, false, 2).unwrap();
-        let options = GatherOptions { shuffle: false, augment: Vec::new(), mean: 0.4, deviation: 0.3 };
+        let options =
+            GatherOptions { shuffle: false, augment: Vec::new(), mean: 0.4, deviation: 0.3 };
         let mut part = Recording::new();
         batch.record_begin(gpu(), &mut part).unwrap();
         network.record_gather(gpu(), &mut part, &batch, &data, &options).unwrap();
@@ -164,19 +188,27 @@ fn check(what: &str, model: &Model) -> IntegerPlan {
             part.submit(gpu()).unwrap();
             for (index, step) in plan.steps.iter().enumerate() {
                 let what = format!("{what}, software {software}, {}", step.name);
-                let made = pollster::block_on(network.read_step(gpu(), index, record.count)).unwrap();
+                let made =
+                    pollster::block_on(network.read_step(gpu(), index, record.count)).unwrap();
                 let size = step.output.elements() as usize;
-                let expected = &expected[index][record.position as usize * size..][..record.count as usize * size];
+                let expected = &expected[index][record.position as usize * size..]
+                    [..record.count as usize * size];
                 assert_eq!(made.len(), expected.len(), "{what}");
                 if step.to == Encoding::Float {
-                    let largest = expected.iter().fold(1e-3f64, |most, value| most.max(value.abs()));
+                    let largest =
+                        expected.iter().fold(1e-3f64, |most, value| most.max(value.abs()));
                     for (made, expected) in made.iter().zip(expected) {
-                        assert!((f64::from(*made) - expected).abs() < 2e-6 * largest, "{what}: {made}, not {expected}");
+                        assert!(
+                            (f64::from(*made) - expected).abs() < 2e-6 * largest,
+                            "{what}: {made}, not {expected}"
+                        );
                     }
                 } else {
-                    let different = made.iter().zip(expected).filter(|(a, b)| f64::from(**a) != **b).count();
+                    let different =
+                        made.iter().zip(expected).filter(|(a, b)| f64::from(**a) != **b).count();
                     assert_eq!(different, 0, "{what}: of {} levels", made.len());
-                    let distinct: std::collections::BTreeSet<i32> = made.iter().map(|&level| level as i32).collect();
+                    let distinct: std::collections::BTreeSet<i32> =
+                        made.iter().map(|&level| level as i32).collect();
                     assert!(distinct.len() > 1, "{what}: all levels are {distinct:?}");
                 }
             }
@@ -197,11 +229,13 @@ fn integer_inference_is_exact() {
         (Symmetric, true, Signed, "w8a8,w6a7,w7a6,w8a32", 4),
         (Lsq, false, Unsigned, "4,2,w32a4,w3a32", 3),
         (Binary, true, Unsigned, "w1a4,w1a8,w32a32,w32a32", 2),
-        // Activations of conv1 only; conv2 has quantized weights and its inputs, but no levels behind it.
+        // Activations of conv1 only; conv2 has quantized weights and its inputs, but no levels
+        // behind it.
         (Sawb, false, Unsigned, "w32a4,w2a32,w2a2,w4a32", 2),
     ];
     for (weight_quant, per_channel, pact, bits, integer_steps) in cases {
-        let quantization = QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
+        let quantization =
+            QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
         let model = random_model(network(), bits, quantization, 11);
         let plan = check(&format!("{weight_quant:?} {pact:?} {bits}"), &model);
         assert_eq!(plan.integer_steps(), integer_steps, "{bits}");
@@ -210,10 +244,15 @@ fn integer_inference_is_exact() {
 
 #[test]
 fn activations_and_pools_on_their_own() {
-    for (bits, pact) in [("4,w4a3,w8a4", PactKind::Unsigned), ("w32a4,w2a2,w2a8", PactKind::Signed)] {
+    for (bits, pact) in [("4,w4a3,w8a4", PactKind::Unsigned), ("w32a4,w2a2,w2a8", PactKind::Signed)]
+    {
         let quantization = QuantizationConfig { pact, ..Default::default() };
         let plan = check(bits, &random_model(detached(), bits, quantization, 23));
-        assert!(plan.steps.iter().any(|step| matches!(step.operation, StepOperation::Activation { .. })));
+        assert!(
+            plan.steps
+                .iter()
+                .any(|step| matches!(step.operation, StepOperation::Activation { .. }))
+        );
         assert_eq!(plan.steps.last().map(|step| step.to.clone()), Some(Encoding::Float));
     }
 }
@@ -221,21 +260,31 @@ fn activations_and_pools_on_their_own() {
 /// What the bound of a layer's sums is worth, and when sums stop being integers.
 #[test]
 fn sums_are_bounded() {
-    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Symmetric, ..Default::default() };
-    let plan =
-        IntegerPlan::new(&DeployableModel::new(&random_model(network(), "8,8,8,8", quantization, 2)).unwrap(), NORMALIZATION);
-    let sums = |input: &[i64], values: &[i32]| values.iter().zip(input).map(|(&w, a)| i64::from(w) * a).sum::<i64>();
+    let quantization =
+        QuantizationConfig { weight_quant: WeightQuantizer::Symmetric, ..Default::default() };
+    let plan = IntegerPlan::new(
+        &DeployableModel::new(&random_model(network(), "8,8,8,8", quantization, 2)).unwrap(),
+        NORMALIZATION,
+    );
+    let sums = |input: &[i64], values: &[i32]| {
+        values.iter().zip(input).map(|(&w, a)| i64::from(w) * a).sum::<i64>()
+    };
     for step in &plan.steps {
         let StepOperation::Weighted(weighted) = &step.operation else { continue };
-        let (StepWeights::Integer { values, .. }, Some([low, high])) = (&weighted.weights, step.from.range()) else {
+        let (StepWeights::Integer { values, .. }, Some([low, high])) =
+            (&weighted.weights, step.from.range())
+        else {
             panic!("{}: not on integers", step.name)
         };
         let worst = |own: &[i32]| {
-            let most: Vec<i64> = own.iter().map(|&w| i64::from(if w > 0 { high } else { low })).collect();
-            let least: Vec<i64> = own.iter().map(|&w| i64::from(if w > 0 { low } else { high })).collect();
+            let most: Vec<i64> =
+                own.iter().map(|&w| i64::from(if w > 0 { high } else { low })).collect();
+            let least: Vec<i64> =
+                own.iter().map(|&w| i64::from(if w > 0 { low } else { high })).collect();
             sums(&most, own).max(-sums(&least, own))
         };
-        let expected = values.chunks_exact(values.len() / weighted.channels()).map(worst).max().unwrap();
+        let expected =
+            values.chunks_exact(values.len() / weighted.channels()).map(worst).max().unwrap();
         assert_eq!(weighted.bound([low, high]), expected, "{}", step.name);
     }
 }
@@ -253,17 +302,23 @@ fn levels_are_those_of_fake_quantization() {
         let plan = IntegerPlan::new(&DeployableModel::new(&model).unwrap(), NORMALIZATION);
         let integer = IntegerNetwork::new(gpu(), &plan, 8).unwrap();
         let options = NetworkOptions { slots: 8, ..Default::default() };
-        let network = Network::new(gpu(), &model.config.network, &model.config.quantization, options).unwrap();
+        let network =
+            Network::new(gpu(), &model.config.network, &model.config.quantization, options)
+                .unwrap();
         gpu().write(&network.parameters, 0, &model.parameters);
         let data = ResidentData::new(gpu(), &images(plan.input, 20, 9), plan.input).unwrap();
         let mut progress = |_| {};
-        let measured = Agreement::measure(gpu(), &network, &integer, &data, (0.4, 0.3), 8, &mut progress);
+        let measured =
+            Agreement::measure(gpu(), &network, &integer, &data, (0.4, 0.3), 8, &mut progress);
         let agreement = pollster::block_on(measured).unwrap();
         assert_eq!(agreement.images, 20);
         assert!(agreement.largest_logit_difference < 1e-4, "{agreement:?}");
         assert!(!agreement.layers.is_empty());
         for layer in &agreement.layers {
-            assert!(layer.levels > 0 && layer.unexplained == 0 && layer.different <= layer.near, "{agreement:?}");
+            assert!(
+                layer.levels > 0 && layer.unexplained == 0 && layer.different <= layer.near,
+                "{agreement:?}"
+            );
             assert!(layer.near * 100 < layer.levels, "{agreement:?}");
         }
         // Roundings of integer inference itself, over all images there could be.

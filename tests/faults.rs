@@ -1,5 +1,6 @@
-//! A run is never lost: it is killed, its files are torn, its disk fills up, and what comes out in the end is what an undisturbed run makes,
-//! byte for byte. (What can befall the device and the numbers: `health.rs`.)
+//! A run is never lost: it is killed, its files are torn, its disk fills up, and what comes out in
+//! the end is what an undisturbed run makes, byte for byte. (What can befall the device and the
+//! numbers: `health.rs`.)
 
 mod common;
 mod support;
@@ -11,7 +12,9 @@ use std::{
 };
 
 use common::Random;
-use support::{Running, SMALL_NETWORK, failure, metric_lines, run_result, saliq, soak_number, text};
+use support::{
+    Running, SMALL_NETWORK, failure, metric_lines, run_result, saliq, soak_number, text,
+};
 
 /// A small quantized run: 24 steps, 4 an epoch, a checkpoint after each.
 const SETTINGS: &str = "train-limit = 32\ntest-limit = 8\nbatch-size = 8\nsteps = 24\nlr = 0.05\nbits = \"4,2\"\n\
@@ -41,10 +44,13 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    /// The program on its way to train in `out`. Pipelines are kept between the runs of a test, as they are for users.
+    /// The program on its way to train in `out`. Pipelines are kept between the runs of a test, as
+    /// they are for users.
     fn train(&self, out: &Path, more: &[&str]) -> Command {
         let mut command = saliq();
-        command.args(["train", "--json", "--config", text(&self.config), "--out", text(out)]).args(more);
+        command
+            .args(["train", "--json", "--config", text(&self.config), "--out", text(out)])
+            .args(more);
         command.env("SALIQ_PIPELINE_CACHE", self.folder.path().join("pipelines"));
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         command
@@ -104,7 +110,8 @@ fn killed(kills: u32, seed: u64) {
     }
     bench.assert_finishes(&out, "after the last kill");
     let leftovers = std::fs::read_dir(&out).unwrap().flatten().map(|entry| entry.file_name());
-    let leftovers: Vec<_> = leftovers.filter(|name| name.to_string_lossy().starts_with(".saliq-")).collect();
+    let leftovers: Vec<_> =
+        leftovers.filter(|name| name.to_string_lossy().starts_with(".saliq-")).collect();
     assert!(leftovers.is_empty(), "{leftovers:?}");
     println!("{fallen} kills, {} runs came to the same end", runs + 1);
 }
@@ -121,7 +128,8 @@ fn killed_at_two_hundred_random_moments() {
     killed(soak_number("SALIQ_SOAK_KILLS", 200) as u32, 2);
 }
 
-/// The newest checkpoint is cut, changed or gone, a line is half written: the run goes on from what is good, and says so in a line.
+/// The newest checkpoint is cut, changed or gone, a line is half written: the run goes on from what
+/// is good, and says so in a line.
 #[test]
 fn torn_files() {
     let bench = Bench::new(SETTINGS);
@@ -135,7 +143,11 @@ fn torn_files() {
     let good = &kept[0].1;
     let mut flipped = good.clone();
     flipped[good.len() - 9] ^= 4;
-    for (what, damaged) in [("cut", Some(&good[..good.len() / 2])), ("a flipped bit", Some(&flipped[..])), ("gone", None)] {
+    for (what, damaged) in [
+        ("cut", Some(&good[..good.len() / 2])),
+        ("a flipped bit", Some(&flipped[..])),
+        ("gone", None),
+    ] {
         kept.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
         match damaged {
             Some(bytes) => std::fs::write(&newest, bytes).unwrap(),
@@ -143,7 +155,10 @@ fn torn_files() {
         }
         let said = bench.assert_finishes(&out, what);
         assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains("checkpoint.safetensors") && said.contains("of step 11"), "{what}: {said}");
+        assert!(
+            said.contains("checkpoint.safetensors") && said.contains("of step 11"),
+            "{what}: {said}"
+        );
     }
     // Lines that the checkpoint knows nothing of, and a torn one.
     kept.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
@@ -152,35 +167,62 @@ fn torn_files() {
     assert_eq!(bench.assert_finishes(&out, "a torn line"), "");
 }
 
-/// What is good is never replaced by starting over: other settings, other images, missing lines, a shorter run are refused, and nothing is touched.
+/// What is good is never replaced by starting over: other settings, other images, missing lines, a
+/// shorter run are refused, and nothing is touched.
 #[test]
 fn resume_replaces_nothing_that_is_good() {
     let bench = Bench::new(SETTINGS);
     let out = bench.out("whole");
-    let files = ["config.toml", "metrics.jsonl", "model.safetensors", "checkpoint.safetensors", "checkpoint.1.safetensors"];
+    let files = [
+        "config.toml",
+        "metrics.jsonl",
+        "model.safetensors",
+        "checkpoint.safetensors",
+        "checkpoint.1.safetensors",
+    ];
     let contents = || files.map(|name| std::fs::read(out.join(name)).unwrap_or_default());
     let good = contents();
     let refused = |what: &str, more: &[&str], before: &dyn Fn()| {
-        files.iter().zip(&good).for_each(|(name, bytes)| std::fs::write(out.join(name), bytes).unwrap());
+        files
+            .iter()
+            .zip(&good)
+            .for_each(|(name, bytes)| std::fs::write(out.join(name), bytes).unwrap());
         before();
         let left = contents();
-        let message = failure(&bench.train(&out, &[&["--resume"], more].concat()).output().unwrap(), 2);
+        let message =
+            failure(&bench.train(&out, &[&["--resume"], more].concat()).output().unwrap(), 2);
         assert!(contents() == left, "{what}: something was written");
         message
     };
     let nothing = || {};
-    let more: [&[&str]; 4] = [&["--optimizer", "adam"], &["--lr", "0.01"], &["--test-limit", "4"], &["--on-non-finite", "skip"]];
+    let more: [&[&str]; 4] = [
+        &["--optimizer", "adam"],
+        &["--lr", "0.01"],
+        &["--test-limit", "4"],
+        &["--on-non-finite", "skip"],
+    ];
     for more in more {
         let message = refused(&format!("{more:?}"), more, &nothing);
-        assert!(message.contains("other settings") && message.contains("checkpoint.safetensors"), "{more:?}: {message}");
+        assert!(
+            message.contains("other settings") && message.contains("checkpoint.safetensors"),
+            "{more:?}: {message}"
+        );
     }
     let wider = SMALL_NETWORK.replace("out-channels = 8", "out-channels = 12");
-    let message = refused("another network", &[], &|| std::fs::write(&bench.config, format!("{SETTINGS}{wider}")).unwrap());
+    let message = refused("another network", &[], &|| {
+        std::fs::write(&bench.config, format!("{SETTINGS}{wider}")).unwrap()
+    });
     assert!(message.contains("other settings"), "{message}");
     std::fs::write(&bench.config, format!("{SETTINGS}{SMALL_NETWORK}")).unwrap();
-    let torn = || std::fs::write(out.join("checkpoint.safetensors"), &good[3][..good[3].len() / 2]).unwrap();
-    assert!(refused("torn, and other settings", &["--lr", "0.01"], &torn).contains("checkpoint.1.safetensors"));
-    let message = refused("without lines", &[], &|| std::fs::remove_file(out.join("metrics.jsonl")).unwrap());
+    let torn = || {
+        std::fs::write(out.join("checkpoint.safetensors"), &good[3][..good[3].len() / 2]).unwrap()
+    };
+    assert!(
+        refused("torn, and other settings", &["--lr", "0.01"], &torn)
+            .contains("checkpoint.1.safetensors")
+    );
+    let message =
+        refused("without lines", &[], &|| std::fs::remove_file(out.join("metrics.jsonl")).unwrap());
     assert!(message.contains("metrics.jsonl") && message.contains("--force"), "{message}");
     let message = refused("a shorter run", &["--steps", "12"], &nothing);
     assert!(message.contains("step 24") && message.contains("step 12"), "{message}");
@@ -244,7 +286,12 @@ impl Said {
 fn compile_shared(source: &str, library: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(source);
     let mut compiler = Command::new("gcc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]).arg(source).arg("-o").arg(library).arg("-ldl");
+    compiler
+        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"])
+        .arg(source)
+        .arg("-o")
+        .arg(library)
+        .arg("-ldl");
     let compiled = compiler.output().expect("gcc is installed");
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
 }
@@ -269,7 +316,10 @@ impl Disk {
 
     /// Runs `command` with its files on this disk.
     fn hold(&self, command: &mut Command) -> Running {
-        command.env("LD_PRELOAD", &self.library).env("FULL_DISK", &self.folder).env("FULL_DISK_WHEN", &self.marker);
+        command
+            .env("LD_PRELOAD", &self.library)
+            .env("FULL_DISK", &self.folder)
+            .env("FULL_DISK_WHEN", &self.marker);
         Running::start(command)
     }
 
@@ -282,8 +332,8 @@ impl Disk {
     }
 }
 
-/// A disk that fills up in the middle of a run: writes fail, nothing else does. Training goes on and says so, tries again, and loses no
-/// line once there is room.
+/// A disk that fills up in the middle of a run: writes fail, nothing else does. Training goes on
+/// and says so, tries again, and loses no line once there is room.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk() {
@@ -304,10 +354,14 @@ fn a_full_disk() {
     disk.clear();
     wait_until(&mut process, || {
         let text = said.text();
-        text.contains("no line is lost") && text.contains("checkpoints are written again") && lines_in(&out) >= 24
+        text.contains("no line is lost")
+            && text.contains("checkpoints are written again")
+            && lines_in(&out) >= 24
     });
     assert!(std::fs::metadata(out.join("metrics.jsonl")).unwrap().len() > before);
-    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success()
+    );
     assert_eq!(process.wait().unwrap().code(), Some(143));
     let text = said.text();
     assert_eq!(text.matches("training goes on").count(), 2, "not said once each: {text}");
@@ -317,7 +371,8 @@ fn a_full_disk() {
     assert_eq!(steps, (1..=steps.len() as u64).collect::<Vec<_>>());
     assert_eq!(metric_lines(&out)[..24], bench.expected.1[..24]);
 
-    // No room for the model in the end: that is an error, and the run can be finished once there is room.
+    // No room for the model in the end: that is an error, and the run can be finished once there is
+    // room.
     let out = bench.out("full at the end");
     let mut process = disk.hold(&mut bench.train(&out, &["--steps", "400"]));
     let said = Said::by(&mut process);
@@ -325,7 +380,8 @@ fn a_full_disk() {
     disk.fill();
     assert_eq!(process.wait().unwrap().code(), Some(1));
     let text = said.text();
-    let error = text.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{text}"));
+    let error =
+        text.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{text}"));
     assert!(error.contains("model.safetensors"), "{error}");
     assert!(!out.join("model.safetensors").exists());
     disk.clear();
@@ -335,19 +391,23 @@ fn a_full_disk() {
     assert_eq!(steps, (1..=400).collect::<Vec<_>>());
 }
 
-/// A signal while nothing can be written: what is left to go on from is said, however often checkpoints had failed before.
+/// A signal while nothing can be written: what is left to go on from is said, however often
+/// checkpoints had failed before.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signal_with_a_full_disk() {
     let bench = Bench::new(SETTINGS);
     let disk = Disk::new(&bench);
     let out = bench.out("full");
-    let mut process = disk.hold(&mut bench.train(&out, &["--steps", "100000000", "--log-every", "1"]));
+    let mut process =
+        disk.hold(&mut bench.train(&out, &["--steps", "100000000", "--log-every", "1"]));
     let said = Said::by(&mut process);
     wait_until(&mut process, || out.join("checkpoint.safetensors").exists());
     disk.fill();
     wait_until(&mut process, || said.text().contains("no checkpoint was written"));
-    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success()
+    );
     assert_eq!(process.wait().unwrap().code(), Some(143));
     // The pipe may hold lines that are not gathered yet.
     while !said.text().contains("error: ") {
@@ -357,14 +417,19 @@ fn a_signal_with_a_full_disk() {
     assert!(text.contains("--resume goes on from step"), "{text}");
     disk.clear();
     let left = lines_in(&out);
-    let mut process = Running::start(&mut bench.train(&out, &["--steps", "100000000", "--log-every", "1", "--resume"]));
+    let mut process = Running::start(
+        &mut bench.train(&out, &["--steps", "100000000", "--log-every", "1", "--resume"]),
+    );
     wait_until(&mut process, || lines_in(&out) > left.max(24));
-    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success()
+    );
     assert_eq!(process.wait().unwrap().code(), Some(143));
     assert_eq!(metric_lines(&out)[..24], bench.expected.1[..24]);
 }
 
-/// A folder that is moved away while a run writes to it: that run writes to no other folder of the name.
+/// A folder that is moved away while a run writes to it: that run writes to no other folder of the
+/// name.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_folder_that_is_moved() {
@@ -378,7 +443,9 @@ fn a_folder_that_is_moved() {
     assert!(!out.exists(), "the folder was made again");
     let again = bench.train(&out, &[]).output().unwrap();
     assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stderr));
-    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success()
+    );
     assert_eq!(process.wait().unwrap().code(), Some(143));
     bench.assert_same(&out, "beside a run whose folder was moved");
     assert_eq!(bench.assert_finishes(&out, "resumed beside a run whose folder was moved"), "");
@@ -387,18 +454,26 @@ fn a_folder_that_is_moved() {
 /// The library of the software driver, as its manifest names it.
 #[cfg(target_os = "linux")]
 fn software_driver() -> String {
-    let given =
-        std::env::var("VK_DRIVER_FILES").into_iter().flat_map(|list| list.split(':').map(PathBuf::from).collect::<Vec<_>>());
+    let given = std::env::var("VK_DRIVER_FILES")
+        .into_iter()
+        .flat_map(|list| list.split(':').map(PathBuf::from).collect::<Vec<_>>());
     let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
-    let installed = folders.iter().flat_map(std::fs::read_dir).flatten().flatten().map(|entry| entry.path());
-    let is_software = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("lvp"));
-    let manifest = given.chain(installed).find(is_software).expect("no software driver: .ci/install-driver.sh installs one");
-    let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    let installed =
+        folders.iter().flat_map(std::fs::read_dir).flatten().flatten().map(|entry| entry.path());
+    let is_software = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("lvp"))
+    };
+    let manifest = given
+        .chain(installed)
+        .find(is_software)
+        .expect("no software driver: .ci/install-driver.sh installs one");
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
     manifest["ICD"]["library_path"].as_str().unwrap().into()
 }
 
-/// The driver reports a lost device while it is waited for, early and late: training goes on with another one and comes to the same end,
-/// other commands end with a line.
+/// The driver reports a lost device while it is waited for, early and late: training goes on with
+/// another one and comes to the same end, other commands end with a line.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_driver_that_loses_its_device() {
@@ -410,7 +485,11 @@ fn a_driver_that_loses_its_device() {
     std::fs::write(&manifest, content.to_string()).unwrap();
     let losing = |command: &mut Command, after: u32| {
         command.env("VK_DRIVER_FILES", &manifest).env("LOST_DEVICE_DRIVER", software_driver());
-        command.env("LOST_DEVICE_AFTER", after.to_string()).env("SALIQ_ADAPTER", "auto").output().unwrap()
+        command
+            .env("LOST_DEVICE_AFTER", after.to_string())
+            .env("SALIQ_ADAPTER", "auto")
+            .output()
+            .unwrap()
     };
     for after in [1, 2, 5, 12, 30, 60, 100] {
         let out = bench.out(&format!("lost at {after}"));
@@ -422,7 +501,10 @@ fn a_driver_that_loses_its_device() {
     }
     let whole = bench.out("whole");
     let explained = bench.out("maps");
-    for arguments in [&["eval", text(&whole)][..], &["explain", text(&whole), "--count", "2", "--out", text(&explained)]] {
+    for arguments in [
+        &["eval", text(&whole)][..],
+        &["explain", text(&whole), "--count", "2", "--out", text(&explained)],
+    ] {
         let message = failure(&losing(saliq().args(arguments), 1), 1);
         assert!(message.contains("device was lost"), "{message}");
     }
@@ -441,9 +523,12 @@ fn a_folder_that_becomes_read_only() {
     let bench = Bench::new(SETTINGS);
     let out = bench.out("read-only");
     std::fs::create_dir(&out).unwrap();
-    let allow = |path: &Path, mode: u32| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let allow = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap()
+    };
     let mut command = bench.train(&out, &["--steps", "100000000"]);
-    // Permissions do not bind the superuser: the run is somebody else's then, who may not look into the superuser's folders.
+    // Permissions do not bind the superuser: the run is somebody else's then, who may not look into
+    // the superuser's folders.
     if Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n") {
         let program = bench.out("saliq");
         std::fs::copy(command.get_program(), &program).unwrap();
@@ -463,8 +548,12 @@ fn a_folder_that_becomes_read_only() {
     allow(&out, 0o555);
     wait_until(&mut process, || said.text().contains("no checkpoint was written"));
     allow(&out, 0o777);
-    wait_until(&mut process, || said.text().contains("checkpoints are written again") && lines_in(&out) >= 24);
-    assert!(Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success());
+    wait_until(&mut process, || {
+        said.text().contains("checkpoints are written again") && lines_in(&out) >= 24
+    });
+    assert!(
+        Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success()
+    );
     assert_eq!(process.wait().unwrap().code(), Some(130));
     assert_eq!(metric_lines(&out)[..24], bench.expected.1[..24]);
 }

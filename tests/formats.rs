@@ -1,4 +1,5 @@
-//! Files for other programs: ONNX against ONNX Runtime's logits and the f64 reference, packed files against what they were made of.
+//! Files for other programs: ONNX against ONNX Runtime's logits and the f64 reference, packed files
+//! against what they were made of.
 
 mod common;
 #[path = "formats/elsewhere.rs"]
@@ -10,8 +11,8 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use prost::Message;
 use saliq::{
     config::{
-        ActivationQuantizer, LayerConfig, NetworkConfig, PactKind, PixelNormalization, QuantizationConfig, QuantizationOverrides,
-        Shape, WeightQuantizer,
+        ActivationQuantizer, LayerConfig, NetworkConfig, PactKind, PixelNormalization,
+        QuantizationConfig, QuantizationOverrides, Shape, WeightQuantizer,
     },
     deploy::{
         DeployableModel, UNDECIDED, Verification, c_header,
@@ -38,7 +39,8 @@ fn linear(name: &str, out_features: u32) -> LayerConfig {
     LayerConfig::Linear { name: name.into(), out_features }
 }
 
-/// Odd shapes, overlapping pools, batch norms behind both kinds of layers, a convolution and a pool behind a fully connected layer.
+/// Odd shapes, overlapping pools, batch norms behind both kinds of layers, a convolution and a pool
+/// behind a fully connected layer.
 fn network() -> NetworkConfig {
     let layers = vec![
         conv("conv1", 6, [3, 1, 1]),
@@ -70,7 +72,11 @@ const WIDTHS: [(WeightQuantizer, &[u32]); 6] = [
 
 /// Any quantization of [`network`].
 fn quantization() -> impl Strategy<Value = (String, QuantizationConfig)> {
-    let kinds = prop_oneof![Just(PactKind::Unsigned), Just(PactKind::Signed), Just(PactKind::SignedAfterRelu)];
+    let kinds = prop_oneof![
+        Just(PactKind::Unsigned),
+        Just(PactKind::Signed),
+        Just(PactKind::SignedAfterRelu)
+    ];
     let learned = prop_oneof![Just(ActivationQuantizer::Pact), Just(ActivationQuantizer::Lsq)];
     let weights = prop::sample::select(WIDTHS.to_vec()).prop_flat_map(|(quantizer, widths)| {
         let width = prop_oneof![1 => Just(32), 4 => prop::sample::select(widths.to_vec())];
@@ -79,8 +85,18 @@ fn quantization() -> impl Strategy<Value = (String, QuantizationConfig)> {
     let activations = prop::collection::vec(prop_oneof![1 => Just(32u32), 4 => 2u32..=8], 5);
     (weights, activations, any::<bool>(), kinds, learned).prop_map(
         |((weight_quant, weights), activations, per_channel, pact, act_quant)| {
-            let bits: Vec<String> = weights.iter().zip(&activations).map(|(w, a)| format!("w{w}a{a}")).collect();
-            (bits.join(","), QuantizationConfig { weight_quant, per_channel, pact, act_quant, ..Default::default() })
+            let bits: Vec<String> =
+                weights.iter().zip(&activations).map(|(w, a)| format!("w{w}a{a}")).collect();
+            (
+                bits.join(","),
+                QuantizationConfig {
+                    weight_quant,
+                    per_channel,
+                    pact,
+                    act_quant,
+                    ..Default::default()
+                },
+            )
         },
     )
 }
@@ -100,22 +116,29 @@ fn worst(ours: &[f64], theirs: &[f64]) -> f64 {
     ours.iter().zip(theirs).fold(0.0, |worst, (a, b)| f64::max(worst, (a - b).abs() / largest))
 }
 
-/// Whatever the quantizers and widths, what the file says is the network: in f64, but for scales that are rounded to f32.
+/// Whatever the quantizers and widths, what the file says is the network: in f64, but for scales
+/// that are rounded to f32.
 #[test]
 fn onnx_files_compute_what_the_reference_network_does() {
     let mut runner = TestRunner::deterministic();
     let strategy = (quantization(), any::<bool>(), any::<bool>());
     let (mut compared, mut undecided) = (0, 0);
     for seed in 0..24 {
-        let ((bits, quantization), four_bits, normalized) = strategy.new_tree(&mut runner).unwrap().current();
+        let ((bits, quantization), four_bits, normalized) =
+            strategy.new_tree(&mut runner).unwrap().current();
         let model = random_model(network(), &bits, quantization, seed);
         let input = if normalized { OnnxInput::Normalized } else { OnnxInput::Image };
         let file = bytes(&model, &OnnxOptions { input, four_bits, metadata: Vec::new() });
         let PixelNormalization { mean, deviation } = model.config.normalize.unwrap();
         let images = pixels(2, seed);
-        let standard: Vec<f64> = images.iter().map(|pixel| (pixel - f64::from(mean)) / f64::from(deviation)).collect();
-        let outcome = Interpreter::new(&file).unwrap().run(if normalized { &standard } else { &images }, INPUT).unwrap();
-        let reference = ReferenceNetwork::new(&model.config.network, &model.config.quantization, true).unwrap();
+        let standard: Vec<f64> =
+            images.iter().map(|pixel| (pixel - f64::from(mean)) / f64::from(deviation)).collect();
+        let outcome = Interpreter::new(&file)
+            .unwrap()
+            .run(if normalized { &standard } else { &images }, INPUT)
+            .unwrap();
+        let reference =
+            ReferenceNetwork::new(&model.config.network, &model.config.quantization, true).unwrap();
         let parameters: Vec<f64> = model.parameters.iter().map(|&value| f64::from(value)).collect();
         let pass = reference.forward(&parameters, &reference.scales(&parameters), &standard);
         for (image, &margin) in outcome.margins.iter().enumerate() {
@@ -126,7 +149,11 @@ fn onnx_files_compute_what_the_reference_network_does() {
             }
             compared += 1;
             let error = worst(rows[0], rows[1]);
-            assert!(error < 2e-6, "{bits} {:?}: image {image} is off by {error:e}, margin {margin:e}", model.config.quantization);
+            assert!(
+                error < 2e-6,
+                "{bits} {:?}: image {image} is off by {error:e}, margin {margin:e}",
+                model.config.quantization
+            );
         }
     }
     assert!(compared > 40 && undecided < 8, "{compared} images compared, {undecided} undecided");
@@ -147,20 +174,40 @@ fn onnx_runtime_agrees_on_the_files_that_are_written() {
         let model = Model::load(&path, &QuantizationOverrides::default()).unwrap();
         let golden = file.u8(&format!("{name}.onnx"));
         let onnx = folder.path().join("model.onnx");
-        let flags: Vec<&str> = case["flags"].as_array().expect("flags").iter().filter_map(|flag| flag.as_str()).collect();
-        succeed(&[&["export", text(&path), "--format", "onnx", "--out", text(&onnx)], &flags[..]].concat());
-        let parse = |bytes: &[u8]| ModelProto { producer_version: None, ..ModelProto::decode(bytes).unwrap() };
+        let flags: Vec<&str> = case["flags"]
+            .as_array()
+            .expect("flags")
+            .iter()
+            .filter_map(|flag| flag.as_str())
+            .collect();
+        succeed(
+            &[&["export", text(&path), "--format", "onnx", "--out", text(&onnx)], &flags[..]]
+                .concat(),
+        );
+        let parse = |bytes: &[u8]| ModelProto {
+            producer_version: None,
+            ..ModelProto::decode(bytes).unwrap()
+        };
         assert!(
             parse(&golden) == parse(&std::fs::read(&onnx).unwrap()),
             "{name}: other bytes than ONNX Runtime saw; run make_onnx.py"
         );
 
         let PixelNormalization { mean, deviation } = model.config.normalize.unwrap();
-        let (mean, deviation) = if flags.contains(&"normalized") { (f64::from(mean), f64::from(deviation)) } else { (0.0, 1.0) };
+        let (mean, deviation) = if flags.contains(&"normalized") {
+            (f64::from(mean), f64::from(deviation))
+        } else {
+            (0.0, 1.0)
+        };
         let given: Vec<f64> = input.iter().map(|pixel| (pixel - mean) / deviation).collect();
         let outcome = Interpreter::new(&golden).unwrap().run(&given, INPUT).unwrap();
-        let expected: Vec<f64> = file.f32(&format!("{name}.logits")).iter().map(|&logit| f64::from(logit)).collect();
-        assert!(outcome.margins.iter().all(|&margin| margin > UNDECIDED), "{name}: {:?}", outcome.margins);
+        let expected: Vec<f64> =
+            file.f32(&format!("{name}.logits")).iter().map(|&logit| f64::from(logit)).collect();
+        assert!(
+            outcome.margins.iter().all(|&margin| margin > UNDECIDED),
+            "{name}: {:?}",
+            outcome.margins
+        );
         let error = worst(&outcome.logits, &expected);
         assert!(error < 2e-6, "{name}: off by {error:e}");
         let classes = model.config.network.classes as usize;
@@ -174,11 +221,14 @@ fn operator_sets_types_and_metadata() {
     let export = |weight_quant, bits: &str, four_bits| {
         let quantization = QuantizationConfig { weight_quant, ..Default::default() };
         let metadata = vec![("class_names".to_string(), "[\"é\"]".to_string())];
-        let file =
-            bytes(&random_model(network(), bits, quantization, 1), &OnnxOptions { input: OnnxInput::Image, four_bits, metadata });
+        let file = bytes(
+            &random_model(network(), bits, quantization, 1),
+            &OnnxOptions { input: OnnxInput::Image, four_bits, metadata },
+        );
         let onnx = ModelProto::decode(&file[..]).unwrap();
         let graph = onnx.graph.as_ref().unwrap();
-        let mut types: Vec<i32> = graph.initializer.iter().map(|tensor| tensor.data_type.unwrap()).collect();
+        let mut types: Vec<i32> =
+            graph.initializer.iter().map(|tensor| tensor.data_type.unwrap()).collect();
         types.sort_unstable();
         types.dedup();
         let ops: Vec<&str> = graph.node.iter().map(|node| node.op_type()).collect();
@@ -191,7 +241,8 @@ fn operator_sets_types_and_metadata() {
         (onnx.opset_import[0].version(), types, ops.iter().filter(|&&op| op == "Clip").count())
     };
     use WeightQuantizer::{Affine, Dorefa, Sawb, Symmetric};
-    // Types by ONNX's numbers: float 1, uint8 2, int8 3, int16 5, int64 7, uint4 21, int4 22. At 8 bits a byte's own ends clip.
+    // Types by ONNX's numbers: float 1, uint8 2, int8 3, int16 5, int64 7, uint4 21, int4 22. At 8
+    // bits a byte's own ends clip.
     assert_eq!(export(Sawb, "32", true), (13, vec![1, 7], 0));
     assert_eq!(export(Sawb, "w2a8,w4a3", false), (13, vec![1, 2, 3, 7], 1));
     assert_eq!(export(Sawb, "w2a8,w4a3", true), (21, vec![1, 2, 3, 7, 22], 1));
@@ -204,7 +255,11 @@ fn operator_sets_types_and_metadata() {
 
 #[test]
 fn damaged_onnx_files_are_errors() {
-    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Affine, per_channel: true, ..Default::default() };
+    let quantization = QuantizationConfig {
+        weight_quant: WeightQuantizer::Affine,
+        per_channel: true,
+        ..Default::default()
+    };
     let good = bytes(&random_model(network(), "w4a4", quantization, 5), &OnnxOptions::default());
     let images = pixels(1, 1);
     proptest!(ProptestConfig::with_cases(200), |(at in 0..good.len(), flip in 1u8..=255, cut in any::<bool>())| {
@@ -221,9 +276,15 @@ fn damaged_onnx_files_are_errors() {
 /// Sizes whose product is more than can be counted, or 0.
 #[test]
 fn sizes_that_cannot_be_in_onnx_files_are_errors() {
-    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Affine, per_channel: true, ..Default::default() };
-    let good =
-        onnx_model(&DeployableModel::new(&random_model(network(), "w4a4", quantization, 5)).unwrap(), &OnnxOptions::default());
+    let quantization = QuantizationConfig {
+        weight_quant: WeightQuantizer::Affine,
+        per_channel: true,
+        ..Default::default()
+    };
+    let good = onnx_model(
+        &DeployableModel::new(&random_model(network(), "w4a4", quantization, 5)).unwrap(),
+        &OnnxOptions::default(),
+    );
     let shapes = |model: &ModelProto| -> Vec<usize> {
         let constants = &model.graph.as_ref().unwrap().initializer;
         (0..constants.len()).filter(|&at| constants[at].data_type() == DataType::Int64).collect()
@@ -236,7 +297,10 @@ fn sizes_that_cannot_be_in_onnx_files_are_errors() {
             bad.graph.as_mut().unwrap().initializer[at].raw_data =
                 Some(sizes.iter().flat_map(|size| size.to_le_bytes()).collect());
         }
-        assert!(Interpreter::new(&bad.encode_to_vec()).unwrap().run(&pixels(1, 1), INPUT).is_err(), "{sizes:?}");
+        assert!(
+            Interpreter::new(&bad.encode_to_vec()).unwrap().run(&pixels(1, 1), INPUT).is_err(),
+            "{sizes:?}"
+        );
     }
     // No elements, whatever the other sizes are.
     let mut none = good.clone();
@@ -285,7 +349,11 @@ fn packed_files_give_back_every_bit() {
 
 #[test]
 fn damaged_packed_files_are_errors_or_levels() {
-    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Symmetric, per_channel: true, ..Default::default() };
+    let quantization = QuantizationConfig {
+        weight_quant: WeightQuantizer::Symmetric,
+        per_channel: true,
+        ..Default::default()
+    };
     let good = packed_file(&random_model(network(), "w3a4,w2a4,w8a8", quantization, 5)).unwrap();
     let header = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
     proptest!(ProptestConfig::with_cases(300), |(at in 0..good.len(), flip in 1u8..=255, cut in 0u8..4, early in any::<bool>())| {
@@ -329,8 +397,8 @@ fn damaged_packed_files_are_errors_or_levels() {
 #[test]
 fn packed_files_are_models() {
     let folder = tempfile::tempdir().unwrap();
-    let [path, packed, again, plain] =
-        ["model", "packed", "again", "plain"].map(|name| folder.path().join(format!("{name}.safetensors")));
+    let [path, packed, again, plain] = ["model", "packed", "again", "plain"]
+        .map(|name| folder.path().join(format!("{name}.safetensors")));
     let layers = vec![
         conv("conv1", 6, [3, 2, 0]),
         norm("bn1"),
@@ -339,7 +407,8 @@ fn packed_files_are_models() {
         linear("fc1", 10),
     ];
     let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
-    let quantization = QuantizationConfig { weight_quant: WeightQuantizer::Affine, ..Default::default() };
+    let quantization =
+        QuantizationConfig { weight_quant: WeightQuantizer::Affine, ..Default::default() };
     let model = random_model(network, "w3a4,w4a32", quantization, 11);
     Model::save(&path, &model.config, &model.graph.layout, &model.parameters).unwrap();
 
@@ -353,11 +422,18 @@ fn packed_files_are_models() {
     json(&["export", text(&packed), "--format", "packed", "--out", text(&again)]);
     assert!(std::fs::read(&packed).unwrap() == std::fs::read(&again).unwrap());
 
-    let eval = |path: &std::path::Path, more: &[&str]| json(&[&["eval", text(path), "--count", "40"], more].concat());
+    let eval = |path: &std::path::Path, more: &[&str]| {
+        json(&[&["eval", text(path), "--count", "40"], more].concat())
+    };
     let (expected, found) = (eval(&path, &[]), eval(&packed, &[]));
     assert_eq!(expected["confusion"], found["confusion"]);
     let loss = |evaluation: &serde_json::Value| evaluation["loss"].as_f64().unwrap();
-    assert!((loss(&expected) - loss(&found)).abs() < 1e-6 * loss(&expected), "{} {}", loss(&expected), loss(&found));
+    assert!(
+        (loss(&expected) - loss(&found)).abs() < 1e-6 * loss(&expected),
+        "{} {}",
+        loss(&expected),
+        loss(&found)
+    );
     // As a state_dict the weights are on their levels still.
     json(&["export", text(&packed), "--out", text(&plain)]);
     assert_eq!(eval(&plain, &[]), found);
@@ -365,8 +441,13 @@ fn packed_files_are_models() {
     let settings = folder.path().join("settings.toml");
     let layers = r#"[{ type = "conv", name = "conv1", out-channels = 6, kernel = 3, stride = 2 }, { type = "activation", name = "act1" },
         { type = "max-pool", kernel = 2, stride = 2 }, { type = "linear", name = "fc1", out-features = 10 }]"#;
-    std::fs::write(&settings, format!("sgt = false\nlr = 1e-30\nsteps = 1\ntrain-limit = 8\n[network]\nlayers = {layers}"))
-        .unwrap();
+    std::fs::write(
+        &settings,
+        format!(
+            "sgt = false\nlr = 1e-30\nsteps = 1\ntrain-limit = 8\n[network]\nlayers = {layers}"
+        ),
+    )
+    .unwrap();
     let run = folder.path().join("run");
     succeed(&[
         "train",
@@ -380,8 +461,12 @@ fn packed_files_are_models() {
         text(&run),
         "--quiet",
     ]);
-    let [before, after] = [&plain, &run.join("model.safetensors")].map(|path| Tensors::open(path).f32("conv1.weight"));
-    assert!(before.len() == after.len() && before.iter().zip(&after).all(|(before, after)| (before - after).abs() < 1e-20));
+    let [before, after] = [&plain, &run.join("model.safetensors")]
+        .map(|path| Tensors::open(path).f32("conv1.weight"));
+    assert!(
+        before.len() == after.len()
+            && before.iter().zip(&after).all(|(before, after)| (before - after).abs() < 1e-20)
+    );
     // Other widths quantize what is there.
     assert_ne!(loss(&eval(&packed, &["--bits", "w2a4,w2a32"])), loss(&found));
 }
@@ -407,18 +492,30 @@ fn checked(model: &Model, written: Written) -> Verification {
     let mut split = dataset.test.clone();
     split.truncate(10, dataset.shape);
     let images = (&split, dataset.shape);
-    pollster::block_on(verify(gpu(), model, written, images, model.config.normalize.unwrap(), &mut |_| {})).unwrap()
+    pollster::block_on(verify(
+        gpu(),
+        model,
+        written,
+        images,
+        model.config.normalize.unwrap(),
+        &mut |_| {},
+    ))
+    .unwrap()
 }
 
 /// All formats of `model`, checked against `original`.
 fn checked_in_every_format(original: &Model, model: &Model) -> Vec<(&'static str, Verification)> {
     let header = c_header(&DeployableModel::new(model).unwrap(), "digits").unwrap();
     let tensors = Model::tensors(&model.graph.layout, &model.parameters);
-    let plain = TensorFile::to_bytes(&tensors, &[(METADATA_KEY, model.config.to_metadata())]).unwrap();
+    let plain =
+        TensorFile::to_bytes(&tensors, &[(METADATA_KEY, model.config.to_metadata())]).unwrap();
     let onnx = |input| bytes(model, &OnnxOptions { input, four_bits: true, metadata: Vec::new() });
     vec![
         ("onnx", checked(original, Written::Onnx(&onnx(OnnxInput::Image), OnnxInput::Image))),
-        ("onnx, normalized", checked(original, Written::Onnx(&onnx(OnnxInput::Normalized), OnnxInput::Normalized))),
+        (
+            "onnx, normalized",
+            checked(original, Written::Onnx(&onnx(OnnxInput::Normalized), OnnxInput::Normalized)),
+        ),
         ("packed", checked(original, Written::Model(&packed_file(model).unwrap()))),
         ("safetensors", checked(original, Written::Model(&plain))),
         ("c", checked(original, Written::C(&header.text, "digits"))),
@@ -440,14 +537,25 @@ fn right_files_pass_with_every_image_compared() {
         ("w1a3,w1a2,w1a8", Binary, Unsigned, false, 3),
     ];
     for (bits, weight_quant, pact, per_channel, quantized) in cases {
-        let quantization = QuantizationConfig { weight_quant, pact, per_channel, ..Default::default() };
+        let quantization =
+            QuantizationConfig { weight_quant, pact, per_channel, ..Default::default() };
         let model = random_model(digits(), bits, quantization, 3);
         for (format, verification) in checked_in_every_format(&model, &model) {
             let what = format!("{bits} {weight_quant:?} {format}: {verification:?}");
             assert_eq!(verification.failure(), None, "{what}");
-            assert_eq!((verification.images, verification.compared, verification.undecided), (10, 10, 0), "{what}");
+            assert_eq!(
+                (verification.images, verification.compared, verification.undecided),
+                (10, 10, 0),
+                "{what}"
+            );
             assert_eq!(verification.layers.len(), quantized, "{what}");
-            assert!(verification.layers.iter().all(|layer| layer.levels > 0 && layer.near * 50 < layer.levels), "{what}");
+            assert!(
+                verification
+                    .layers
+                    .iter()
+                    .all(|layer| layer.levels > 0 && layer.near * 50 < layer.levels),
+                "{what}"
+            );
             assert!(verification.largest_difference < 1e-5, "{what}");
         }
     }
@@ -456,13 +564,18 @@ fn right_files_pass_with_every_image_compared() {
 /// A file that is not the model's fails in every format, whichever number is wrong.
 #[test]
 fn wrong_files_fail_in_every_format() {
-    for (bits, pact) in
-        [("8", PactKind::Unsigned), ("4,4,4,4", PactKind::Signed), ("2,2", PactKind::Unsigned), ("32", PactKind::Unsigned)]
-    {
-        let model = random_model(digits(), bits, QuantizationConfig { pact, ..Default::default() }, 3);
+    for (bits, pact) in [
+        ("8", PactKind::Unsigned),
+        ("4,4,4,4", PactKind::Signed),
+        ("2,2", PactKind::Unsigned),
+        ("32", PactKind::Unsigned),
+    ] {
+        let model =
+            random_model(digits(), bits, QuantizationConfig { pact, ..Default::default() }, 3);
         let scaled = |name: &str, factor: f32| {
             let mut wrong = model.clone();
-            let range = wrong.graph.layout.find(name).unwrap_or_else(|| panic!("no {name}")).range();
+            let range =
+                wrong.graph.layout.find(name).unwrap_or_else(|| panic!("no {name}")).range();
             wrong.parameters[range].iter_mut().for_each(|value| *value *= factor);
             wrong
         };
@@ -492,7 +605,10 @@ fn wrong_files_fail_in_every_format() {
                 if (what, format) == ("normalisation", "onnx, normalized") {
                     continue;
                 }
-                assert!(verification.failure().is_some(), "{bits} {what} {format}: {verification:?}");
+                assert!(
+                    verification.failure().is_some(),
+                    "{bits} {what} {format}: {verification:?}"
+                );
             }
         }
     }
@@ -503,18 +619,28 @@ fn wrong_files_fail_in_every_format() {
 fn wrong_constants_of_a_graph_fail() {
     let model = random_model(digits(), "8", QuantizationConfig::default(), 3);
     let good = onnx_model(&DeployableModel::new(&model).unwrap(), &OnnxOptions::default());
-    for (name, factor) in [("deviation", 1.01), ("conv1.weight/scale", 1.01), ("act2/scale", 0.99), ("fc2.bias", 1.01)] {
+    for (name, factor) in [
+        ("deviation", 1.01),
+        ("conv1.weight/scale", 1.01),
+        ("act2/scale", 0.99),
+        ("fc2.bias", 1.01),
+    ] {
         let mut bad = good.clone();
         let constants = &mut bad.graph.as_mut().unwrap().initializer;
-        let tensor = constants.iter_mut().find(|tensor| tensor.name() == name).unwrap_or_else(|| panic!("no {name}"));
-        let values = tensor.raw_data().as_chunks().0.iter().map(|&bytes| factor * f32::from_le_bytes(bytes));
+        let tensor = constants
+            .iter_mut()
+            .find(|tensor| tensor.name() == name)
+            .unwrap_or_else(|| panic!("no {name}"));
+        let values =
+            tensor.raw_data().as_chunks().0.iter().map(|&bytes| factor * f32::from_le_bytes(bytes));
         tensor.raw_data = Some(values.flat_map(f32::to_le_bytes).collect());
         let verification = checked(&model, Written::Onnx(&bad.encode_to_vec(), OnnxInput::Image));
         assert!(verification.failure().is_some(), "{name}: {verification:?}");
     }
 }
 
-/// The program: what it says, and that a file which cannot be verified, or is wrong, is not left behind.
+/// The program: what it says, and that a file which cannot be verified, or is wrong, is not left
+/// behind.
 #[test]
 fn export_verifies_what_it_writes() {
     let folder = tempfile::tempdir().unwrap();
@@ -522,7 +648,8 @@ fn export_verifies_what_it_writes() {
     let model = random_model(digits(), "8", QuantizationConfig::default(), 3);
     Model::save(&path, &model.config, &model.graph.layout, &model.parameters).unwrap();
     for format in ["onnx", "c", "packed", "safetensors"] {
-        let export = ["export", text(&path), "--format", format, "--out", text(&out), "--verify", "12"];
+        let export =
+            ["export", text(&path), "--format", format, "--out", text(&out), "--verify", "12"];
         let said = json(&export);
         let verification = &said["verification"];
         assert_eq!(
@@ -533,7 +660,8 @@ fn export_verifies_what_it_writes() {
         assert_eq!(said["bytes"].as_u64(), Some(std::fs::metadata(&out).unwrap().len()));
         std::fs::remove_file(&out).unwrap();
     }
-    let said = succeed(&["export", text(&path), "--format", "c", "--out", text(&out), "--verify", "3"]);
+    let said =
+        succeed(&["export", text(&path), "--format", "c", "--out", text(&out), "--verify", "3"]);
     assert!(said.contains("verified: 3 of 3 images compared"), "{said}");
     std::fs::remove_file(&out).unwrap();
     let export = ["export", text(&path), "--format", "c", "--out", text(&out), "--verify", "3"];
@@ -544,8 +672,12 @@ fn export_verifies_what_it_writes() {
 
     let table1 = golden("table1");
     let out = text(&out);
-    assert!(refused(2, &["export", text(&table1), "--int4", "--out", out]).contains("--format onnx"));
-    assert!(refused(2, &["export", text(&table1), "--format", "tflite", "--out", out]).contains("onnx"));
+    assert!(
+        refused(2, &["export", text(&table1), "--int4", "--out", out]).contains("--format onnx")
+    );
+    assert!(
+        refused(2, &["export", text(&table1), "--format", "tflite", "--out", out]).contains("onnx")
+    );
 }
 
 /// A compiler that makes something else of the header than is written there.
@@ -554,7 +686,8 @@ fn export_verifies_what_it_writes() {
 fn a_header_that_computes_something_else_is_not_written() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let [path, out, compiler] = ["model.safetensors", "written.h", "compiler"].map(|name| folder.path().join(name));
+    let [path, out, compiler] =
+        ["model.safetensors", "written.h", "compiler"].map(|name| folder.path().join(name));
     let model = random_model(digits(), "4,4", QuantizationConfig::default(), 3);
     Model::save(&path, &model.config, &model.graph.layout, &model.parameters).unwrap();
     let script = "#!/bin/sh\nsed -i 's/ x = sum \\* scales\\[out\\];/ x = sum * scales[out] * 1.02f;/' model.h\nexec cc \"$@\"\n";
@@ -567,7 +700,8 @@ fn a_header_that_computes_something_else_is_not_written() {
     assert!(!out.exists());
 }
 
-/// docs/python.md names the tensors of the files, with their types and shapes, as they are. (`tests/python_recipe.py` runs its code.)
+/// docs/python.md names the tensors of the files, with their types and shapes, as they are.
+/// (`tests/python_recipe.py` runs its code.)
 #[test]
 fn the_python_page_names_what_the_files_have() {
     let page = include_str!("../docs/python.md");
@@ -575,10 +709,17 @@ fn the_python_page_names_what_the_files_have() {
     // Layers with parameters: `("conv1", nn.Conv2d(1, 32, 3)),`.
     let mut expected = Vec::new();
     for line in page.lines() {
-        let Some((name, kind)) = line.trim().strip_prefix("(\"").and_then(|line| line.split_once("\", nn.")) else { continue };
+        let Some((name, kind)) =
+            line.trim().strip_prefix("(\"").and_then(|line| line.split_once("\", nn."))
+        else {
+            continue;
+        };
         let Some((kind, numbers)) = kind.split_once('(') else { continue };
-        let numbers: Vec<usize> =
-            numbers.trim_end_matches([')', ',']).split(", ").filter_map(|number| number.parse().ok()).collect();
+        let numbers: Vec<usize> = numbers
+            .trim_end_matches([')', ','])
+            .split(", ")
+            .filter_map(|number| number.parse().ok())
+            .collect();
         let shape = match (kind, &numbers[..]) {
             ("Conv2d", &[input, output, kernel]) => vec![output, input, kernel, kernel],
             ("Linear", &[input, output]) => vec![output, input],
@@ -588,11 +729,16 @@ fn the_python_page_names_what_the_files_have() {
         expected.push((format!("{name}.weight"), shape));
     }
     expected.sort();
-    let table_one =
-        random_model(NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5]), "32", QuantizationConfig::default(), 1);
+    let table_one = random_model(
+        NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5]),
+        "32",
+        QuantizationConfig::default(),
+        1,
+    );
     let path = folder.path().join("model.safetensors");
     Model::save(&path, &table_one.config, &table_one.graph.layout, &table_one.parameters).unwrap();
-    let found: Vec<_> = Tensors::open(&path).contents().into_iter().map(|(name, _, shape)| (name, shape)).collect();
+    let found: Vec<_> =
+        Tensors::open(&path).contents().into_iter().map(|(name, _, shape)| (name, shape)).collect();
     assert_eq!(found, expected);
 
     // Attributions: `arrays["images"]  # float32 [N, C, H, W], …`.
@@ -600,7 +746,11 @@ fn the_python_page_names_what_the_files_have() {
     succeed(&["explain", text(&path), "--method", "gradient", "--count", "2", "--out", text(&out)]);
     let mut named = Vec::new();
     for line in page.lines().filter(|line| !line.contains("\"model.")) {
-        let Some((name, comment)) = line.split_once("= arrays[\"").and_then(|(_, rest)| rest.split_once("\"]")) else { continue };
+        let Some((name, comment)) =
+            line.split_once("= arrays[\"").and_then(|(_, rest)| rest.split_once("\"]"))
+        else {
+            continue;
+        };
         let comment = comment.trim().strip_prefix("# ").unwrap_or_else(|| panic!("{line}"));
         let (dtype, shape) = comment.split_once(" [").unwrap();
         let sizes = shape.split_once(']').unwrap().0.split(", ").map(|size| match size {
@@ -610,7 +760,8 @@ fn the_python_page_names_what_the_files_have() {
             "classes" => 10,
             other => panic!("{other} in {line}"),
         });
-        let dtype = if dtype == "int64" { safetensors::Dtype::I64 } else { safetensors::Dtype::F32 };
+        let dtype =
+            if dtype == "int64" { safetensors::Dtype::I64 } else { safetensors::Dtype::F32 };
         named.push((name.to_string(), dtype, sizes.collect::<Vec<usize>>()));
     }
     named.sort_by(|a, b| a.0.cmp(&b.0));

@@ -1,4 +1,5 @@
-//! What the fuzzer found worth keeping, and what once crashed: nothing in it crashes, or takes more memory than its format may.
+//! What the fuzzer found worth keeping, and what once crashed: nothing in it crashes, or takes more
+//! memory than its format may.
 
 mod allocations;
 #[path = "../fuzz/src/lib.rs"]
@@ -15,7 +16,9 @@ static ALLOCATOR: allocations::Watching = allocations::Watching;
 /// The files of a folder, by name.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap());
-    let mut files: Vec<_> = entries.map(|entry| (entry.path().display().to_string(), fs::read(entry.path()).unwrap())).collect();
+    let mut files: Vec<_> = entries
+        .map(|entry| (entry.path().display().to_string(), fs::read(entry.path()).unwrap()))
+        .collect();
     files.sort();
     files
 }

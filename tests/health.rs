@@ -1,5 +1,6 @@
-//! What can befall a run's device and its numbers: the device is lost, its memory is small, a number is none. The run goes on to the same end, or
-//! stops with the last good state kept. (What can befall its process and its files: `faults.rs`.)
+//! What can befall a run's device and its numbers: the device is lost, its memory is small, a
+//! number is none. The run goes on to the same end, or stops with the last good state kept. (What
+//! can befall its process and its files: `faults.rs`.)
 
 mod common;
 mod support;
@@ -24,7 +25,10 @@ const SETTINGS: &str = "train-limit = 32\ntest-limit = 8\nbatch-size = 8\nsteps 
 
 /// A device of a test's own: one that will be lost, or has little memory.
 fn own_gpu() -> Gpu {
-    let options = GpuOptions { adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(), ..GpuOptions::default() };
+    let options = GpuOptions {
+        adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(),
+        ..GpuOptions::default()
+    };
     pollster::block_on(Gpu::new(&options)).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -45,15 +49,21 @@ impl<F: FnMut(u64)> Observer for Disturber<F> {
 }
 
 /// Trains in `out` on `gpu`; what was said, and what came of it.
-fn train_on(gpu: &Gpu, settings: &str, out: &Path, after: impl FnMut(u64)) -> (Vec<String>, Result<Outcome, Error>) {
+fn train_on(
+    gpu: &Gpu,
+    settings: &str,
+    out: &Path,
+    after: impl FnMut(u64),
+) -> (Vec<String>, Result<Outcome, Error>) {
     let config = run_config(&format!("{settings}{SMALL_NETWORK}"), mini(), out);
     let mut observer = Disturber { notes: Vec::new(), after };
-    let result =
-        Trainer::new(gpu, &config, mini()).and_then(|mut trainer| pollster::block_on(trainer.run(Start::New, &mut observer)));
+    let result = Trainer::new(gpu, &config, mini())
+        .and_then(|mut trainer| pollster::block_on(trainer.run(Start::New, &mut observer)));
     (observer.notes, result)
 }
 
-/// The device goes in the middle of a step, before the first checkpoint or later: another one, the last checkpoint, and the same end.
+/// The device goes in the middle of a step, before the first checkpoint or later: another one, the
+/// last checkpoint, and the same end.
 #[test]
 fn a_lost_device() {
     let folder = tempfile::tempdir().unwrap();
@@ -71,14 +81,18 @@ fn a_lost_device() {
         });
         let outcome = outcome.unwrap();
         assert!(lost && notes.len() == 1 && notes[0].contains("device was lost"), "{notes:?}");
-        assert!(run_result(&out) == run_result(&whole), "lost after step {lost_after}: another result");
+        assert!(
+            run_result(&out) == run_result(&whole),
+            "lost after step {lost_after}: another result"
+        );
         assert_eq!(outcome.steps, expected.steps, "lost after step {lost_after}");
         assert_eq!(outcome.epochs.len(), expected.epochs.len());
         assert!(matches!(gpu.check(), Err(Error::DeviceLost(_))));
     }
 }
 
-/// A batch that does not fit the memory is cut until it does, with the same result but for the order of sums; or it is said what to lower.
+/// A batch that does not fit the memory is cut until it does, with the same result but for the
+/// order of sums; or it is said what to lower.
 #[test]
 fn little_memory() {
     let settings = "train-limit = 128\ntest-limit = 8\nbatch-size = 64\nsteps = 4\nlr = 0.05\nmask-fill = \"zero\"\n";
@@ -111,7 +125,12 @@ fn little_memory() {
         error.to_string()
     };
     let message = refused(120_000, settings);
-    assert!(message.contains("asked for") && message.contains("bytes") && message.contains("--train-limit"), "{message}");
+    assert!(
+        message.contains("asked for")
+            && message.contains("bytes")
+            && message.contains("--train-limit"),
+        "{message}"
+    );
     let normalized = format!("{settings}batch-norm = true\n");
     let config = run_config(&normalized, mini(), folder.path());
     let small = own_gpu();
@@ -132,19 +151,41 @@ struct Judged {
 
 impl Judged {
     fn new(policy: OnNonFinite, settings: &str) -> Judged {
-        let config = run_config(&format!("optimizer = \"momentum\"\n{settings}"), mini(), Path::new("nowhere"));
+        let config = run_config(
+            &format!("optimizer = \"momentum\"\n{settings}"),
+            mini(),
+            Path::new("nowhere"),
+        );
         let mut split = mini().train.clone();
         split.truncate(16, mini().shape);
         let data = ResidentData::new(common::gpu(), &split, mini().shape).unwrap();
-        let options = NetworkOptions { slots: 8, training: true, gradients: true, ..NetworkOptions::default() };
-        let network = Network::new(common::gpu(), &config.network, &config.quantization, options).unwrap();
+        let options = NetworkOptions {
+            slots: 8,
+            training: true,
+            gradients: true,
+            ..NetworkOptions::default()
+        };
+        let network =
+            Network::new(common::gpu(), &config.network, &config.quantization, options).unwrap();
         let batch = Batch::in_chunks(common::gpu(), 4, true, 4, network.chunk()).unwrap();
         let sgt = &config.sgt;
-        let masking = Masking::new(common::gpu(), mini().shape, 4, sgt.mask_ratio, sgt.mask_rank, sgt.mask_fill).unwrap();
+        let masking = Masking::new(
+            common::gpu(),
+            mini().shape,
+            4,
+            sgt.mask_ratio,
+            sgt.mask_rank,
+            sgt.mask_fill,
+        )
+        .unwrap();
         let metrics = Metrics::new(common::gpu(), 4, 4).unwrap();
-        let optimizer = Optimizer::new(common::gpu(), &network, &config.optimizer, &config.quantization).unwrap();
-        let gather = GatherOptions { shuffle: true, augment: Vec::new(), mean: 0.13, deviation: 0.31 };
-        let options = StepOptions { on_non_finite: policy, ..StepOptions::new(sgt, gather, &config.network) };
+        let optimizer =
+            Optimizer::new(common::gpu(), &network, &config.optimizer, &config.quantization)
+                .unwrap();
+        let gather =
+            GatherOptions { shuffle: true, augment: Vec::new(), mean: 0.13, deviation: 0.31 };
+        let options =
+            StepOptions { on_non_finite: policy, ..StepOptions::new(sgt, gather, &config.network) };
         let inputs = StepInputs {
             network: &network,
             data: &data,
@@ -154,7 +195,12 @@ impl Judged {
             optimizer: &optimizer,
         };
         let step = TrainingStep::record(common::gpu(), &inputs, &options).unwrap();
-        optimizer.begin(common::gpu(), &network, &network.graph.layout.initialize(3, config.weight_init), 1.0);
+        optimizer.begin(
+            common::gpu(),
+            &network,
+            &network.graph.layout.initialize(3, config.weight_init),
+            1.0,
+        );
         Judged { network, batch, metrics, optimizer, step, _data: data }
     }
 
@@ -182,7 +228,10 @@ impl Judged {
 
     /// Parameters with running statistics, and the optimiser's state, as bits.
     fn state(&self) -> Vec<u32> {
-        let state = common::read::<f32>(&self.optimizer.states[0], self.network.graph.layout.length as usize);
+        let state = common::read::<f32>(
+            &self.optimizer.states[0],
+            self.network.graph.layout.length as usize,
+        );
         self.parameters().into_iter().chain(state).map(f32::to_bits).collect()
     }
 
@@ -195,7 +244,11 @@ impl Judged {
         common::gpu().write(&self.network.parameters, 0, &harmed);
         let verdict = self.take(number, 0.05);
         let left = self.parameters();
-        assert_eq!(left.iter().filter(|value| !value.is_finite()).count(), 1, "{name}: the harm has spread");
+        assert_eq!(
+            left.iter().filter(|value| !value.is_finite()).count(),
+            1,
+            "{name}: the harm has spread"
+        );
         common::gpu().write(&self.network.parameters, 0, &good);
         let mut expected = good;
         expected[place] = bad;
@@ -209,8 +262,8 @@ const WITH_NORM: &str = "bits = \"4,4\"\n[network]\nlayers = [
     { type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 5, stride = 4 }, { type = \"batch-norm\", name = \"bn1\" },
     { type = \"activation\", name = \"act1\" }, { type = \"linear\", name = \"fc1\", out-features = 10 } ]\n";
 
-/// NaN in a weight, an α, an infinite rate: seen within the step, on the device; the update is not made, and what follows is as if that step had
-/// not been.
+/// NaN in a weight, an α, an infinite rate: seen within the step, on the device; the update is not
+/// made, and what follows is as if that step had not been.
 #[test]
 fn steps_that_do_not_count() {
     for settings in [SMALL_NETWORK, WITH_NORM] {
@@ -226,7 +279,10 @@ fn steps_that_do_not_count() {
         for bad in [f32::NAN, f32::INFINITY] {
             for name in ["conv1.weight", "fc1.bias"] {
                 let [cause, _] = skip.take_with(3, name, bad);
-                assert!(Cause::of([cause, 0]).is_some_and(|cause| cause != Cause::Halted), "{name} {bad}: {cause}");
+                assert!(
+                    Cause::of([cause, 0]).is_some_and(|cause| cause != Cause::Halted),
+                    "{name} {bad}: {cause}"
+                );
             }
         }
         assert_eq!(skip.take(3, f32::INFINITY)[0], Cause::Update as u32);
@@ -276,12 +332,20 @@ fn numbers_that_end() {
     // Before the first step that counts there is no checkpoint to keep.
     let (out, _, outcome) = train("stop", "stop", 6);
     let message = outcome.unwrap_err();
-    assert!(message.contains("step 1: the update of act1.alpha") && message.contains("--lr"), "{message}");
+    assert!(
+        message.contains("step 1: the update of act1.alpha") && message.contains("--lr"),
+        "{message}"
+    );
     assert!(!out.join("model.safetensors").exists());
 
     let (_, notes, outcome) = train("skip", "skip", 50);
     let message = outcome.unwrap_err();
-    assert!(message.contains("step 32: ") && message.contains("act1.alpha") && message.contains("in a row"), "{message}");
+    assert!(
+        message.contains("step 32: ")
+            && message.contains("act1.alpha")
+            && message.contains("in a row"),
+        "{message}"
+    );
     assert_eq!(notes.len(), 32);
 
     let (whole, notes, outcome) = train("lower", "lower-lr", 6);
@@ -300,7 +364,10 @@ fn numbers_that_end() {
         }
     }
     assert_eq!([skipped.len(), outcome.steps.len()], [notes.len(), 6 - notes.len()]);
-    assert!(skipped[0]["step"] == 1 && skipped[0]["reason"].as_str().unwrap().contains("act1.alpha"), "{skipped:?}");
+    assert!(
+        skipped[0]["step"] == 1 && skipped[0]["reason"].as_str().unwrap().contains("act1.alpha"),
+        "{skipped:?}"
+    );
 
     // The halved rate is part of a run's state.
     let out = folder.path().join("stopped");
@@ -308,42 +375,70 @@ fn numbers_that_end() {
     train_on(common::gpu(), &short, &out, |_| {}).1.unwrap();
     let config = run_config(&format!("{}{SMALL_NETWORK}", settings("lower-lr", 6)), mini(), &out);
     let mut trainer = Trainer::new(common::gpu(), &config, mini()).unwrap();
-    pollster::block_on(trainer.run(Start::Resume, &mut Disturber { notes: Vec::new(), after: |_| {} })).unwrap();
-    assert_eq!(std::fs::read(out.join("model.safetensors")).unwrap(), std::fs::read(whole.join("model.safetensors")).unwrap());
-    let steps =
-        |out: &Path| metric_lines(out).into_iter().filter(|line| !line.contains("\"kind\":\"epoch\"")).collect::<Vec<_>>();
+    pollster::block_on(
+        trainer.run(Start::Resume, &mut Disturber { notes: Vec::new(), after: |_| {} }),
+    )
+    .unwrap();
+    assert_eq!(
+        std::fs::read(out.join("model.safetensors")).unwrap(),
+        std::fs::read(whole.join("model.safetensors")).unwrap()
+    );
+    let steps = |out: &Path| {
+        metric_lines(out)
+            .into_iter()
+            .filter(|line| !line.contains("\"kind\":\"epoch\""))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(steps(&out), steps(&whole));
 }
 
-/// An α that is driven to its floor, a ReLU network that a huge rate has killed: the run goes on, and says once what stands still and where.
+/// An α that is driven to its floor, a ReLU network that a huge rate has killed: the run goes on,
+/// and says once what stands still and where.
 #[test]
 fn what_no_longer_learns_is_said_once() {
     let folder = tempfile::tempdir().unwrap();
     let common = "train-limit = 32\ntest-limit = 16\nbatch-size = 8\nsgt = false\n";
     let train = |name: &str, settings: &str| {
         let out = folder.path().join(name);
-        let (notes, outcome) = train_on(common::gpu(), &format!("{common}{settings}"), &out, |_| {});
+        let (notes, outcome) =
+            train_on(common::gpu(), &format!("{common}{settings}"), &out, |_| {});
         outcome.unwrap();
-        let lines: Vec<serde_json::Value> = metric_lines(&out).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> =
+            metric_lines(&out).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         (notes, lines.into_iter().filter(|line| line["kind"] == "epoch").collect::<Vec<_>>())
     };
-    let (notes, epochs) = train("floor", "epochs = 3\nlr = 0.05\nbits = \"4,2\"\nalpha-decay = 1e6\n");
+    let (notes, epochs) =
+        train("floor", "epochs = 3\nlr = 0.05\nbits = \"4,2\"\nalpha-decay = 1e6\n");
     let floors: Vec<_> = notes.iter().filter(|note| note.contains("floor")).collect();
     assert!(
-        floors.len() == 1 && floors[0].starts_with("warning: epoch 1: act1.alpha, act2.alpha are at their floors"),
+        floors.len() == 1
+            && floors[0]
+                .starts_with("warning: epoch 1: act1.alpha, act2.alpha are at their floors"),
         "{notes:?}"
     );
-    assert!(epochs.iter().all(|line| line["at_floor"] == serde_json::json!(["act1.alpha", "act2.alpha"])), "{epochs:?}");
+    assert!(
+        epochs
+            .iter()
+            .all(|line| line["at_floor"] == serde_json::json!(["act1.alpha", "act2.alpha"])),
+        "{epochs:?}"
+    );
 
     let (notes, epochs) = train("dead", "epochs = 5\nlr = 2\n");
-    assert!(notes.len() == 1 && notes[0].contains("conv1, conv2: every gradient was exactly 0"), "{notes:?}");
-    assert!(notes[0].contains("--lr") && epochs.iter().all(|line| line["at_floor"].is_null()), "{epochs:?}");
+    assert!(
+        notes.len() == 1 && notes[0].contains("conv1, conv2: every gradient was exactly 0"),
+        "{notes:?}"
+    );
+    assert!(
+        notes[0].contains("--lr") && epochs.iter().all(|line| line["at_floor"].is_null()),
+        "{epochs:?}"
+    );
 
     let (notes, _) = train("alive", "epochs = 3\nlr = 0.05\nbits = \"4,2\"\n");
     assert!(notes.is_empty(), "{notes:?}");
 }
 
-/// A run that stopped on such a step has kept the state before it: it can go on from there with another policy.
+/// A run that stopped on such a step has kept the state before it: it can go on from there with
+/// another policy.
 #[test]
 fn the_last_good_state_is_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -352,10 +447,14 @@ fn the_last_good_state_is_kept() {
     let error = train_on(common::gpu(), settings, &out, |_| {}).1.unwrap_err().to_string();
     assert!(error.contains("step 2: ") && error.contains("checkpoint.safetensors"), "{error}");
     let tensors = Tensors::open(&out.join("checkpoint.safetensors"));
-    let config = run_config(&format!("{settings}{SMALL_NETWORK}"), mini(), &folder.path().join("one"));
+    let config =
+        run_config(&format!("{settings}{SMALL_NETWORK}"), mini(), &folder.path().join("one"));
     let one = RunConfig { steps: Some(1), ..config };
     let mut trainer = Trainer::new(common::gpu(), &one, mini()).unwrap();
-    pollster::block_on(trainer.run(Start::New, &mut Disturber { notes: Vec::new(), after: |_| {} })).unwrap();
+    pollster::block_on(
+        trainer.run(Start::New, &mut Disturber { notes: Vec::new(), after: |_| {} }),
+    )
+    .unwrap();
     let after_one = pollster::block_on(trainer.parameters()).unwrap();
     assert!(tensors.f32("parameters") == after_one, "not the state before the step");
     assert_eq!(metric_lines(&out).len(), 1, "the line of the step that counted");

@@ -1,5 +1,5 @@
-//! Files in JSON that have no fuzz target (a study's plan and results, measured tile sizes, earlier benchmarks), damaged in every way: an
-//! error or a value, never a panic.
+//! Files in JSON that have no fuzz target (a study's plan and results, measured tile sizes, earlier
+//! benchmarks), damaged in every way: an error or a value, never a panic.
 
 mod common;
 mod support;
@@ -26,7 +26,8 @@ use support::{refused, study, text};
 /// Damaged copies of a file.
 const COPIES: usize = 300;
 
-/// `original` with bytes changed, cut out, doubled, or with one value replaced by something else that JSON can say.
+/// `original` with bytes changed, cut out, doubled, or with one value replaced by something else
+/// that JSON can say.
 fn damaged(original: &str, random: &mut Random) -> Vec<u8> {
     let mut bytes = original.as_bytes().to_vec();
     let at = random.below(bytes.len() as u32) as usize;
@@ -59,7 +60,8 @@ fn damaged(original: &str, random: &mut Random) -> Vec<u8> {
                 json!("../\u{1b}[2J\u{202e}"),
                 json!("9".repeat(5000)),
             ];
-            *value.pointer_mut(place).unwrap() = others[random.below(others.len() as u32) as usize].clone();
+            *value.pointer_mut(place).unwrap() =
+                others[random.below(others.len() as u32) as usize].clone();
             bytes = value.to_string().into_bytes();
         }
     }
@@ -73,8 +75,14 @@ fn leaves(value: &Value, place: String) -> Vec<String> {
         [vec![place.clone()], leaves(value, place)].concat()
     };
     match value {
-        Value::Array(values) => values.iter().enumerate().flat_map(|(index, value)| below(index.to_string(), value)).collect(),
-        Value::Object(values) => values.iter().flat_map(|(key, value)| below(key.clone(), value)).collect(),
+        Value::Array(values) => values
+            .iter()
+            .enumerate()
+            .flat_map(|(index, value)| below(index.to_string(), value))
+            .collect(),
+        Value::Object(values) => {
+            values.iter().flat_map(|(key, value)| below(key.clone(), value)).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -89,7 +97,11 @@ fn read_study(root: &Path) -> Result<(), Error> {
     let result: Result<Summary, Error> = read();
     result.map(drop).inspect_err(|error| {
         let message = error.to_string();
-        assert!(message.contains(".json") && !message.contains(|c: char| c.is_control() || c == '\u{202e}'), "{message:?}");
+        assert!(
+            message.contains(".json")
+                && !message.contains(|c: char| c.is_control() || c == '\u{202e}'),
+            "{message:?}"
+        );
     })
 }
 
@@ -117,7 +129,8 @@ fn reports_on_what_cannot_be() {
     let root = tempfile::tempdir().unwrap();
     let plan = study::write(root.path(), "mnist");
     report::write(root.path()).unwrap();
-    let (planned, result) = (root.path().join(PLAN_FILE), plan.folder(root.path(), 0).join(RESULT_FILE));
+    let (planned, result) =
+        (root.path().join(PLAN_FILE), plan.folder(root.path(), 0).join(RESULT_FILE));
     for (path, place, value) in [
         (&result, "/methods/gradient/drop", json!([])),
         (&result, "/methods/gradient/drop", json!([[1e308, 1e308], [-1e308, -1e308], [0.0, 0.0]])),
@@ -149,7 +162,17 @@ fn reports_on_what_cannot_be() {
 /// Whatever a data set is called, its runs have folders that the plan can be read with again.
 #[test]
 fn folders_of_runs() {
-    let names = ["my data", "größe", ".hidden", "..", "-x", "a/../b c", "$(x)`", "x\u{1b}\n", &"long".repeat(100)];
+    let names = [
+        "my data",
+        "größe",
+        ".hidden",
+        "..",
+        "-x",
+        "a/../b c",
+        "$(x)`",
+        "x\u{1b}\n",
+        &"long".repeat(100),
+    ];
     let mut folders: Vec<String> = Vec::new();
     for name in names {
         let root = tempfile::tempdir().unwrap();
@@ -158,8 +181,10 @@ fn folders_of_runs() {
         assert_eq!(Plan::read(root.path()).unwrap(), plan, "{name:?}");
         folders.extend(plan.runs.into_iter().map(|run| run.folder));
     }
-    let safe =
-        |folder: &String| folder.len() < 200 && folder.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let safe = |folder: &String| {
+        folder.len() < 200
+            && folder.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
     assert!(folders.iter().all(safe), "{folders:?}");
     // Names that are written alike differ by the hash.
     let all = folders.len();
@@ -174,10 +199,18 @@ fn seeds_that_do_not_exist() {
     let dataset = support::mnist_like(split(), split());
     let plan = |seed: i64| {
         let overrides = PartialRunConfig { seed: Some(seed), ..PartialRunConfig::default() };
-        Plan::new(Preset::Tiny, &PlanOptions { seeds: Some(3), overrides }, &["gradient"], std::slice::from_ref(&dataset))
+        Plan::new(
+            Preset::Tiny,
+            &PlanOptions { seeds: Some(3), overrides },
+            &["gradient"],
+            std::slice::from_ref(&dataset),
+        )
     };
     let error = plan(i64::MAX - 1).unwrap_err();
-    assert!(matches!(&error, Error::Usage(text) if text.contains("--seed") && text.contains("3 seeds")), "{error}");
+    assert!(
+        matches!(&error, Error::Usage(text) if text.contains("--seed") && text.contains("3 seeds")),
+        "{error}"
+    );
     plan(i64::MAX - 2).unwrap();
 }
 

@@ -1,4 +1,5 @@
-//! Names from files and folders (classes, runs, layers, data sets) in every figure and page: parsed again, they are text and nothing else.
+//! Names from files and folders (classes, runs, layers, data sets) in every figure and page: parsed
+//! again, they are text and nothing else.
 
 mod common;
 mod support;
@@ -10,8 +11,8 @@ use saliq::{
     config::Shape,
     quant::{Histogram, TensorDistribution},
     report::{
-        Block, ChartStack, ColorMap, DistributionChart, Grid, GridColumn, LineChart, Report, ResultRow, Section, Series, Table,
-        result_table,
+        Block, ChartStack, ColorMap, DistributionChart, Grid, GridColumn, LineChart, Report,
+        ResultRow, Section, Series, Table, result_table,
     },
 };
 
@@ -44,16 +45,21 @@ fn assert_harmless(element: &str, attribute: &str, value: &str) {
     const ELEMENTS: &str = " html head meta title style body main header h1 h2 h3 p nav ul li a section div table thead tbody tr th td figure \
         figcaption img pre code dl dt dd svg g rect line polyline polygon path circle text tspan image linearGradient stop defs clipPath ";
     assert!(ELEMENTS.contains(&format!(" {element} ")), "element {element}");
-    let known = !attribute.starts_with("on") && !["srcdoc", "srcset", "action", "formaction", "data"].contains(&attribute);
+    let known = !attribute.starts_with("on")
+        && !["srcdoc", "srcset", "action", "formaction", "data"].contains(&attribute);
     assert!(known, "attribute {attribute} of {element}");
     if matches!(attribute, "href" | "xlink:href" | "src") {
-        assert!(value.starts_with("#section-") || value.starts_with("data:image/png;base64,"), "{attribute}={value}");
+        assert!(
+            value.starts_with("#section-") || value.starts_with("data:image/png;base64,"),
+            "{attribute}={value}"
+        );
     }
     let within = attribute == "style" || attribute == "fill" || attribute.starts_with("stroke");
     assert!(!(within && value.contains("url(")), "{attribute}={value}");
 }
 
-/// All text and attribute values of an SVG file, which must be well-formed XML of harmless elements.
+/// All text and attribute values of an SVG file, which must be well-formed XML of harmless
+/// elements.
 fn svg_texts(svg: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(svg).unwrap_or_else(|error| panic!("{error}: {svg}"));
     let mut texts = Vec::new();
@@ -132,8 +138,13 @@ fn charts() {
 fn distributions() {
     for name in NAMES {
         let before = Histogram::of(&[-1.0, 0.0, 0.5, 1.0]);
-        let tensor =
-            TensorDistribution { name: name.into(), bits: 2, after: before.clone(), before, levels: vec![-1.0, 0.0, 1.0] };
+        let tensor = TensorDistribution {
+            name: name.into(),
+            bits: 2,
+            after: before.clone(),
+            before,
+            levels: vec![-1.0, 0.0, 1.0],
+        };
         let texts = svg_texts(&DistributionChart::new(name, &[tensor]).to_svg().unwrap());
         assert_has(&texts, name, 2);
     }
@@ -164,9 +175,14 @@ fn grids() {
             colormap: ColorMap::Diverging,
         };
         let texts = svg_texts(&grid.svg().unwrap());
-        // Titles and headings are broken at spaces, labels shortened: their first letters are there.
-        let start: String = expected(name).trim().chars().take(5).take_while(|c| *c != ' ').collect();
-        assert!(texts.iter().filter(|text| text.contains(&start)).count() >= 3, "{start:?} in {texts:?}");
+        // Titles and headings are broken at spaces, labels shortened: their first letters are
+        // there.
+        let start: String =
+            expected(name).trim().chars().take(5).take_while(|c| *c != ' ').collect();
+        assert!(
+            texts.iter().filter(|text| text.contains(&start)).count() >= 3,
+            "{start:?} in {texts:?}"
+        );
         grid.png().unwrap();
     }
 }
@@ -178,7 +194,8 @@ fn pages() {
     for name in NAMES {
         let texts = html_texts(&page(name, name).to_html());
         assert_has(&texts, name, 20);
-        let markdown = result_table(&[ResultRow { model: name.into(), ..ResultRow::default() }]).to_markdown();
+        let markdown =
+            result_table(&[ResultRow { model: name.into(), ..ResultRow::default() }]).to_markdown();
         assert_eq!(markdown.lines().count(), 3, "{markdown}");
         assert!(!markdown.contains("<script") && !markdown.contains('\u{1b}'), "{markdown}");
         let terminal = Table::new([name], [[name]]).to_text(None);
@@ -196,10 +213,15 @@ fn page(name: &str, code: &str) -> Report {
         Block::Code(format!("first\n\t{code}\nlast")),
         Block::Facts(vec![(text(), text())]),
     ];
-    Report { title: text(), intro: vec![text()], sections: vec![Section { title: text(), blocks }; 3] }
+    Report {
+        title: text(),
+        intro: vec![text()],
+        sections: vec![Section { title: text(), blocks }; 3],
+    }
 }
 
-/// Through the program: hostile class names in a model, hostile names of its folder and of the data set's.
+/// Through the program: hostile class names in a model, hostile names of its folder and of the data
+/// set's.
 #[cfg(unix)]
 #[test]
 fn through_the_program() {
@@ -251,7 +273,8 @@ fn csv_fields(line: &str) -> Vec<String> {
     fields
 }
 
-/// What every line of a Markdown file begins with, and how often something could be taken for a link, a picture or a tag.
+/// What every line of a Markdown file begins with, and how often something could be taken for a
+/// link, a picture or a tag.
 fn markdown_structure(text: &str) -> Vec<String> {
     let mark = |line: &str| {
         let start: String = line.chars().take_while(|c| "#-|`![".contains(*c)).collect();
@@ -262,7 +285,8 @@ fn markdown_structure(text: &str) -> Vec<String> {
     text.lines().map(mark).collect()
 }
 
-/// The report of a study with hostile names of data set, classes, layers, methods, adapter and version, and a hostile reason of a failure.
+/// The report of a study with hostile names of data set, classes, layers, methods, adapter and
+/// version, and a hostile reason of a failure.
 #[test]
 fn reports_of_studies() {
     use saliq::study::plan::Plan;
@@ -276,7 +300,12 @@ fn reports_of_studies() {
         std::fs::write(failed.join("failure.txt"), format!("{name}\nsecond line {name}")).unwrap();
         let written = [&[][..], &["--json"]].map(|more| {
             let output = run(&[&["report", text(&folder)], more].concat());
-            assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
         });
         for stream in written.iter().flat_map(|(out, error)| [out, error]) {
@@ -300,11 +329,21 @@ fn reports_of_studies() {
             assert!(!written.contains(|c| is_hostile(c) && c != '\n'), "{written:?}");
         }
         assert_eq!(lines, plain_lines, "{name:?}");
-        assert_eq!(markdown_structure(&markdown), markdown_structure(&plain_markdown), "{name:?}: {markdown}");
+        assert_eq!(
+            markdown_structure(&markdown),
+            markdown_structure(&plain_markdown),
+            "{name:?}: {markdown}"
+        );
         let rows: Vec<Vec<String>> = csv.lines().map(csv_fields).collect();
-        assert!(rows.len() == plain_csv.lines().count() && rows.iter().all(|row| row.len() == 8), "{csv}");
+        assert!(
+            rows.len() == plain_csv.lines().count() && rows.iter().all(|row| row.len() == 8),
+            "{csv}"
+        );
         assert!(rows[1..].iter().all(|row| row[0] == expected(name)), "{csv}");
-        assert!(rows.iter().any(|row| row[3] == expected(name)) && rows.iter().any(|row| row[4].ends_with(&expected(name))));
+        assert!(
+            rows.iter().any(|row| row[3] == expected(name))
+                && rows.iter().any(|row| row[4].ends_with(&expected(name)))
+        );
     }
 }
 
@@ -316,7 +355,15 @@ fn notes_that_quote_a_file() {
     let hostile = "x\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}1m\u{202e}";
     let content = serde_json::json!({ "adapter": hostile, "version": hostile, "products": [] });
     std::fs::write(&tiles, content.to_string()).unwrap();
-    let output = support::run(&["bench", "--steps", "1", "--batch-size", "1", "--tiles", support::text(&tiles)]);
+    let output = support::run(&[
+        "bench",
+        "--steps",
+        "1",
+        "--batch-size",
+        "1",
+        "--tiles",
+        support::text(&tiles),
+    ]);
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && error.contains("was measured on x"), "{error}");
     assert!(!error.contains(|c| is_hostile(c) && c != '\n'), "{error:?}");
@@ -325,5 +372,8 @@ fn notes_that_quote_a_file() {
 /// Twenty images of digits' size.
 fn gray() -> saliq::data::Split {
     let pixel = |index: usize| (index * 7919 % 256) as u8;
-    saliq::data::Split { images: (0..20 * 784).map(pixel).collect(), labels: (0..20).map(|index| index % 10).collect() }
+    saliq::data::Split {
+        images: (0..20 * 784).map(pixel).collect(),
+        labels: (0..20).map(|index| index % 10).collect(),
+    }
 }

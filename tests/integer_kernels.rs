@@ -1,5 +1,6 @@
-//! Layers of integer inference against sums in i64, one by one: every kernel that sums them, random odd shapes, all formats, ranges of images
-//! inside larger buffers. Whole networks are in `deploy.rs`.
+//! Layers of integer inference against sums in i64, one by one: every kernel that sums them, random
+//! odd shapes, all formats, ranges of images inside larger buffers. Whole networks are in
+//! `deploy.rs`.
 
 mod common;
 
@@ -24,7 +25,8 @@ const COUNT: usize = 3;
 /// In words of the output that nothing may be written to.
 const UNTOUCHED: u32 = 0x0b0b_0b0b;
 
-/// Weights of a channel: pivot + spacing · (−128 … 127), as `deploy` makes them of a quantizer's levels.
+/// Weights of a channel: pivot + spacing · (−128 … 127), as `deploy` makes them of a quantizer's
+/// levels.
 #[derive(Clone, Copy, Debug)]
 enum Weights {
     /// Signed bytes.
@@ -55,10 +57,18 @@ impl Case {
             Some(window) => (self.input, window),
             None => (Shape::new(self.input.elements(), 1, 1), [1, 1, 0]),
         };
-        Convolution { images: COUNT, input, out_channels: self.out_channels, kernel, stride, padding }
+        Convolution {
+            images: COUNT,
+            input,
+            out_channels: self.out_channels,
+            kernel,
+            stride,
+            padding,
+        }
     }
 
-    /// Checks the layer with the kernels of `tiles`. Sums are announced as at most `bound`: where f32 would not hold them, bytes are summed.
+    /// Checks the layer with the kernels of `tiles`. Sums are announced as at most `bound`: where
+    /// f32 would not hold them, bytes are summed.
     fn check(&self, tiles: TileTable, bound: i64, seed: u64) {
         let what = format!("{self:?}, bound {bound}, seed {seed}, {tiles:?}");
         let mut random = Random(seed);
@@ -66,7 +76,8 @@ impl Case {
         let output = shape.output();
         let [low, high] = if self.from == Format::U8 { [0, 255] } else { [-128, 127] };
         let mut between = |low: i32, high: i32| low + random.below((high - low + 1) as u32) as i32;
-        let input: Vec<i32> = (0..SLOTS * self.input.elements() as usize).map(|_| between(low, high)).collect();
+        let input: Vec<i32> =
+            (0..SLOTS * self.input.elements() as usize).map(|_| between(low, high)).collect();
         let channels = self.out_channels as usize;
         let (pivots, spacing): (Vec<i32>, i32) = match self.weights {
             Weights::Narrow | Weights::Few => (vec![0; channels], 1),
@@ -83,7 +94,10 @@ impl Case {
             .collect();
 
         let packed = |shape: Shape, format: Format| {
-            shape.pixels() as usize * groups(shape.channels) as usize * format.group_bytes() as usize / 4
+            shape.pixels() as usize
+                * groups(shape.channels) as usize
+                * format.group_bytes() as usize
+                / 4
         };
         let source = gpu().upload("test", &pack(&input, self.input)).unwrap();
         let words = packed(output, self.to);
@@ -92,22 +106,32 @@ impl Case {
         gpu().write(&range, 0, &[FIRST as u32, COUNT as u32, COUNT as u32, 0]);
 
         let size = self.input.elements() as usize;
-        let inside: Vec<i64> = input[FIRST * size..][..COUNT * size].iter().map(|&value| i64::from(value)).collect();
+        let inside: Vec<i64> =
+            input[FIRST * size..][..COUNT * size].iter().map(|&value| i64::from(value)).collect();
         let wide: Vec<i64> = weights.iter().map(|&value| i64::from(value)).collect();
         let sums = integer_convolution(&shape, &inside, &wide);
         let largest = sums.iter().map(|sum| sum.abs()).max().unwrap();
-        assert!(largest <= bound && largest < 1 << 24, "{what}: sums up to {largest}: a case that f32 cannot hold says nothing");
-        // Powers of two: f32 makes no rounding, half-way cases come up, and a level is as exact as its sum.
+        assert!(
+            largest <= bound && largest < 1 << 24,
+            "{what}: sums up to {largest}: a case that f32 cannot hold says nothing"
+        );
+        // Powers of two: f32 makes no rounding, half-way cases come up, and a level is as exact as
+        // its sum.
         let [lowest, highest] = match self.to {
             Format::U8 => [0.0, 200.0],
             Format::I8 => [-90.0, 127.0],
             _ => [f64::from(f32::MIN), f64::from(f32::MAX)],
         };
-        let scale =
-            if self.to == Format::F32 { 1.0 } else { 2f64.powi(-(63 - (largest as u64 / 128).max(1).leading_zeros() as i32)) };
-        let multiplier: Vec<f32> = (0..channels).map(|_| scale as f32 * between(1, 2) as f32).collect();
+        let scale = if self.to == Format::F32 {
+            1.0
+        } else {
+            2f64.powi(-(63 - (largest as u64 / 128).max(1).leading_zeros() as i32))
+        };
+        let multiplier: Vec<f32> =
+            (0..channels).map(|_| scale as f32 * between(1, 2) as f32).collect();
         let places = if self.offset_by_place { output.pixels() as usize } else { 1 };
-        let offset: Vec<f32> = (0..places * channels).map(|_| between(-40, 40) as f32 / 2.0).collect();
+        let offset: Vec<f32> =
+            (0..places * channels).map(|_| between(-40, 40) as f32 / 2.0).collect();
 
         let requantized = RequantizedShape {
             input: self.input,
@@ -119,7 +143,8 @@ impl Case {
             offset: &offset,
             range: [lowest as f32, highest as f32],
         };
-        let integers = RequantizedWeights::Integers { values: &weights, bound, pivots: &pivots, spacing };
+        let integers =
+            RequantizedWeights::Integers { values: &weights, bound, pivots: &pivots, spacing };
         let layer = RequantizedLayer::new(gpu(), tiles, &requantized, integers).unwrap();
         let mut recording = Recording::new();
         let images = ImageRange { binding: Binding::from(&range), most: COUNT as u32 + 1 };
@@ -128,29 +153,43 @@ impl Case {
 
         let made: Vec<u32> = read(&target, SLOTS * words);
         let outside = made[..FIRST * words].iter().chain(&made[(FIRST + COUNT) * words..]);
-        assert!(outside.into_iter().all(|&word| word == UNTOUCHED), "{what}: wrote outside of its images");
+        assert!(
+            outside.into_iter().all(|&word| word == UNTOUCHED),
+            "{what}: wrote outside of its images"
+        );
         let made = to_nchw(&self.to.decode(&made[FIRST * words..(FIRST + COUNT) * words]), output);
         let pixels = output.pixels() as usize;
         for (at, (&made, &sum)) in made.iter().zip(&sums).enumerate() {
             let (channel, pixel) = (at / pixels % channels, at % pixels);
-            let offset = offset[if self.offset_by_place { pixel * channels + channel } else { channel }];
+            let offset =
+                offset[if self.offset_by_place { pixel * channels + channel } else { channel }];
             let x = sum as f64 * f64::from(multiplier[channel]) + f64::from(offset);
             let expected = requantize(x, [lowest, highest], self.to != Format::F32);
             // A float output is the sum itself, moved by halves: exact below 2²³.
-            let near = if self.to == Format::F32 && x.abs() >= f64::from(1 << 23) { x.abs() * 1e-7 } else { 0.0 };
-            assert!((f64::from(made) - expected).abs() <= near, "{what}: output {at} is {made}, not {expected} of the sum {sum}");
+            let near = if self.to == Format::F32 && x.abs() >= f64::from(1 << 23) {
+                x.abs() * 1e-7
+            } else {
+                0.0
+            };
+            assert!(
+                (f64::from(made) - expected).abs() <= near,
+                "{what}: output {at} is {made}, not {expected} of the sum {sum}"
+            );
         }
     }
 }
 
 /// Integers, NCHW, as bytes: [image, row, column, channel / 4] words.
 fn pack(values: &[i32], shape: Shape) -> Vec<u32> {
-    let (channels, pixels, in_groups) = (shape.channels as usize, shape.pixels() as usize, groups(shape.channels) as usize);
+    let (channels, pixels, in_groups) =
+        (shape.channels as usize, shape.pixels() as usize, groups(shape.channels) as usize);
     let mut words = Vec::with_capacity(values.len() / channels * in_groups);
     for image in values.chunks_exact(channels * pixels) {
         for pixel in 0..pixels {
             for group in 0..in_groups {
-                let byte = |channel: usize| if channel < channels { image[channel * pixels + pixel] as u8 } else { 0 };
+                let byte = |channel: usize| {
+                    if channel < channels { image[channel * pixels + pixel] as u8 } else { 0 }
+                };
                 words.push(u32::from_le_bytes(std::array::from_fn(|at| byte(4 * group + at))));
             }
         }
@@ -158,7 +197,13 @@ fn pack(values: &[i32], shape: Shape) -> Vec<u32> {
     words
 }
 
-const fn case(input: [u32; 3], out_channels: u32, window: Option<[u32; 3]>, weights: Weights, [from, to]: [Format; 2]) -> Case {
+const fn case(
+    input: [u32; 3],
+    out_channels: u32,
+    window: Option<[u32; 3]>,
+    weights: Weights,
+    [from, to]: [Format; 2],
+) -> Case {
     let input = Shape::new(input[0], input[1], input[2]);
     Case { input, out_channels, window, weights, from, to, offset_by_place: false }
 }
@@ -183,7 +228,8 @@ fn layers_are_exact() {
     ];
     for (seed, case) in (1..).zip(cases) {
         let case = Case { offset_by_place: case.window.is_some() && seed % 2 == 0, ..case };
-        // A GPU sums bytes; a software driver two sums in a word where half a word holds one, else floats where they hold the sums, else bytes.
+        // A GPU sums bytes; a software driver two sums in a word where half a word holds one, else
+        // floats where they hold the sums, else bytes.
         case.check(TileTable::for_kind(false), (1 << 24) - 1, seed);
         case.check(TileTable::for_kind(true), i64::from(i32::MAX), seed);
         let exact = if matches!(case.weights, Few) { (1 << 15) - 1 } else { 1 << 24 };

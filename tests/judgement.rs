@@ -14,8 +14,8 @@ use saliq::{
     config::{QuantizationOverrides, Shape},
     data::Split,
     judgement::{
-        AccuracyDrop, AlignmentOptions, Fill, PixelFlipping, Subject, alignment, clarity, earth_mover_distance, randomization,
-        removed_shares,
+        AccuracyDrop, AlignmentOptions, Fill, PixelFlipping, Subject, alignment, clarity,
+        earth_mover_distance, randomization, removed_shares,
     },
     model::Model,
     saliency::{Method, MethodOptions},
@@ -24,7 +24,8 @@ use support::{SMALL_NETWORK, colored, json, refused, succeed, text, write_folder
 
 const SHAPE: Shape = Shape::new(3, 11, 13);
 
-/// A network whose gradient reaches every pixel alike: what maps have in common is then learned, and not the layers' geometry.
+/// A network whose gradient reaches every pixel alike: what maps have in common is then learned,
+/// and not the layers' geometry.
 const EVEN_NETWORK: &str = r#"
 [network]
 layers = [
@@ -34,7 +35,8 @@ layers = [
 ]
 "#;
 
-/// A folder with a data set and models trained on it: `a` and `b` float with seeds 0 and 1, `q` at (4,4), `even` of [`EVEN_NETWORK`].
+/// A folder with a data set and models trained on it: `a` and `b` float with seeds 0 and 1, `q` at
+/// (4,4), `even` of [`EVEN_NETWORK`].
 fn trained() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER
@@ -45,13 +47,37 @@ fn trained() -> &'static Path {
             let data = folder.join("data");
             write_folder(&data, SHAPE, &colored(256, 1), &colored(64, 2));
             let small = SMALL_NETWORK.replace("out-features = 10", "out-features = 4");
-            let runs = [("a", vec![]), ("b", vec!["--seed", "1"]), ("q", vec!["--bits", "4,4"]), ("even", vec![])];
+            let runs = [
+                ("a", vec![]),
+                ("b", vec!["--seed", "1"]),
+                ("q", vec!["--bits", "4,4"]),
+                ("even", vec![]),
+            ];
             for (name, more) in runs {
                 let config = folder.join("network.toml");
-                std::fs::write(&config, if name == "even" { EVEN_NETWORK } else { &small }).unwrap();
+                std::fs::write(&config, if name == "even" { EVEN_NETWORK } else { &small })
+                    .unwrap();
                 let out = folder.join(name);
-                let mut arguments = vec!["train", "--config", text(&config), "--dataset", text(&data), "--out", text(&out)];
-                arguments.extend(["--batch-size", "16", "--optimizer", "adam", "--lr", "0.01", "--epochs", "4", "--quiet"]);
+                let mut arguments = vec![
+                    "train",
+                    "--config",
+                    text(&config),
+                    "--dataset",
+                    text(&data),
+                    "--out",
+                    text(&out),
+                ];
+                arguments.extend([
+                    "--batch-size",
+                    "16",
+                    "--optimizer",
+                    "adam",
+                    "--lr",
+                    "0.01",
+                    "--epochs",
+                    "4",
+                    "--quiet",
+                ]);
                 arguments.extend(more);
                 succeed(&arguments);
             }
@@ -66,7 +92,13 @@ fn model(name: &str) -> Model {
 
 fn subject<'a>(model: &'a Model, images: &'a Split) -> Subject<'a> {
     let normalize = model.config.normalize.unwrap();
-    Subject { gpu: gpu(), model, images, normalization: (normalize.mean, normalize.deviation), batch_size: 24 }
+    Subject {
+        gpu: gpu(),
+        model,
+        images,
+        normalization: (normalize.mean, normalize.deviation),
+        batch_size: 24,
+    }
 }
 
 #[test]
@@ -75,12 +107,17 @@ fn removing_what_the_gradient_names_costs_more_than_removing_at_random() {
     let subject = subject(&model, &images);
     let evaluation = block_on(subject.evaluate()).unwrap();
     assert!(evaluation.accuracy > 0.9, "{}", evaluation.accuracy);
-    let targets: Vec<u32> = evaluation.predictions.iter().map(|prediction| prediction.class).collect();
+    let targets: Vec<u32> =
+        evaluation.predictions.iter().map(|prediction| prediction.class).collect();
     let methods = [Method::InputXGradient, Method::Random];
-    let maps = block_on(subject.explain(&methods, &MethodOptions::default(), &targets, &mut |_| {})).unwrap().maps;
+    let maps =
+        block_on(subject.explain(&methods, &MethodOptions::default(), &targets, &mut |_| {}))
+            .unwrap()
+            .maps;
     for fill in [Fill::Mean, Fill::Road] {
         let drop = AccuracyDrop::record(subject, fill, &removed_shares(10), 3).unwrap();
-        let curves: Vec<_> = maps.iter().map(|maps| block_on(drop.run(maps, &mut |_| {})).unwrap()).collect();
+        let curves: Vec<_> =
+            maps.iter().map(|maps| block_on(drop.run(maps, &mut |_| {})).unwrap()).collect();
         assert_eq!(curves[0].accuracy[0], evaluation.accuracy);
         assert!(curves[0].area < curves[1].area, "{fill:?}: {curves:?}");
         // The same run gives the same bits.
@@ -90,7 +127,10 @@ fn removing_what_the_gradient_names_costs_more_than_removing_at_random() {
     let mean = |maps: &[f32]| {
         let areas = block_on(flipping.run(maps, &mut |_| {})).unwrap();
         let count = areas.len() as f64;
-        (areas.iter().map(|one| one.deletion).sum::<f64>() / count, areas.iter().map(|one| one.insertion).sum::<f64>() / count)
+        (
+            areas.iter().map(|one| one.deletion).sum::<f64>() / count,
+            areas.iter().map(|one| one.insertion).sum::<f64>() / count,
+        )
     };
     let (explained, random) = (mean(&maps[0]), mean(&maps[1]));
     // At random, removing and putting back are the same game: no better than chance either way.
@@ -104,11 +144,27 @@ fn a_randomised_networks_maps_are_no_longer_alike() {
     let subject = subject(&model, &images);
     let targets: Vec<u32> = images.labels.iter().map(|&label| u32::from(label)).collect();
     let settings = MethodOptions::default();
-    let maps = block_on(subject.explain(&[Method::Gradient], &settings, &targets, &mut |_| {})).unwrap().maps.remove(0);
-    let layers = block_on(randomization(&subject, Method::Gradient, &settings, &targets, &maps, &mut |_| {})).unwrap();
+    let maps = block_on(subject.explain(&[Method::Gradient], &settings, &targets, &mut |_| {}))
+        .unwrap()
+        .maps
+        .remove(0);
+    let layers = block_on(randomization(
+        &subject,
+        Method::Gradient,
+        &settings,
+        &targets,
+        &maps,
+        &mut |_| {},
+    ))
+    .unwrap();
     assert_eq!(layers.iter().map(|one| one.layer.as_str()).collect::<Vec<_>>(), ["fc1", "conv1"]);
     assert!(layers.iter().all(|one| one.spearman.mean.abs() < 0.3), "{layers:?}");
-    assert!(layers.iter().all(|one| one.spearman.low <= one.spearman.mean && one.spearman.mean <= one.spearman.high));
+    assert!(
+        layers
+            .iter()
+            .all(|one| one.spearman.low <= one.spearman.mean
+                && one.spearman.mean <= one.spearman.high)
+    );
 }
 
 #[test]
@@ -119,7 +175,11 @@ fn identical_maps_align_exactly_and_a_map_with_noise_does_not() {
     let same = block_on(alignment(gpu(), SHAPE, &maps, &maps, &options, &mut |_| {})).unwrap();
     assert_eq!(same.len(), 300);
     for one in same {
-        assert_eq!([one.spearman, one.pearson, one.cosine, one.ssim, one.top_overlap], [1.0; 5], "{one:?}");
+        assert_eq!(
+            [one.spearman, one.pearson, one.cosine, one.ssim, one.top_overlap],
+            [1.0; 5],
+            "{one:?}"
+        );
     }
     let scaled: Vec<f32> = maps.iter().map(|value| 3.0 * value).collect();
     let one = block_on(alignment(gpu(), SHAPE, &maps, &scaled, &options, &mut |_| {})).unwrap()[0];
@@ -130,7 +190,8 @@ fn identical_maps_align_exactly_and_a_map_with_noise_does_not() {
     assert!(block_on(alignment(gpu(), SHAPE, &maps, &other[1..], &options, &mut |_| {})).is_err());
 }
 
-/// Ties as in maps with dark backgrounds, tiny and large values, constants and zeros: whatever they are, equal is equal.
+/// Ties as in maps with dark backgrounds, tiny and large values, constants and zeros: whatever they
+/// are, equal is equal.
 #[test]
 fn equal_maps_of_every_kind_have_exactly_one() {
     let mut random = Random(31);
@@ -139,14 +200,24 @@ fn equal_maps_of_every_kind_have_exactly_one() {
         let mut maps = Vec::new();
         for scale in [1e-12, 1e-6, 0.37, 1.0, 1e4, 1e12] {
             maps.extend(random.vector(size).iter().map(|value| scale * value));
-            maps.extend(random.vector(size).iter().map(|value| if value.abs() < 0.5 { 0.0 } else { scale * value }));
+            maps.extend(
+                random
+                    .vector(size)
+                    .iter()
+                    .map(|value| if value.abs() < 0.5 { 0.0 } else { scale * value }),
+            );
             maps.extend(random.vector(size).iter().map(|value| scale * (7.0 + value)));
             maps.extend(vec![scale; size]);
         }
         maps.extend(vec![0.0; size]);
         for magnitude in [false, true] {
-            let options = AlignmentOptions { earth_mover: size <= 30, magnitude, ..AlignmentOptions::default() };
-            let same = block_on(alignment(gpu(), shape, &maps, &maps, &options, &mut |_| {})).unwrap();
+            let options = AlignmentOptions {
+                earth_mover: size <= 30,
+                magnitude,
+                ..AlignmentOptions::default()
+            };
+            let same =
+                block_on(alignment(gpu(), shape, &maps, &maps, &options, &mut |_| {})).unwrap();
             for (number, one) in same.into_iter().enumerate() {
                 let values = [one.spearman, one.pearson, one.cosine, one.ssim, one.top_overlap];
                 assert_eq!(values, [1.0; 5], "map {number} of {shape:?}");
@@ -154,7 +225,16 @@ fn equal_maps_of_every_kind_have_exactly_one() {
             }
         }
         let negated: Vec<f32> = maps.iter().map(|value| -value).collect();
-        for one in block_on(alignment(gpu(), shape, &maps, &negated, &AlignmentOptions::default(), &mut |_| {})).unwrap() {
+        for one in block_on(alignment(
+            gpu(),
+            shape,
+            &maps,
+            &negated,
+            &AlignmentOptions::default(),
+            &mut |_| {},
+        ))
+        .unwrap()
+        {
             for value in [one.spearman, one.pearson, one.cosine, one.ssim] {
                 assert!((-1.0..=1.0).contains(&value), "{one:?}");
             }
@@ -169,7 +249,9 @@ fn clarity_has_its_extremes() {
     single[5] = -2.0;
     let maps = [vec![1.0; size], single, vec![0.0; size]].concat();
     let clarities = block_on(clarity(gpu(), SHAPE, &maps)).unwrap();
-    assert!(clarities[0].gini.abs() < 1e-6 && (clarities[0].entropy - (size as f32).ln()).abs() < 1e-4);
+    assert!(
+        clarities[0].gini.abs() < 1e-6 && (clarities[0].entropy - (size as f32).ln()).abs() < 1e-4
+    );
     assert!(clarities[1].gini > 0.99 && clarities[1].entropy.abs() < 1e-6, "{:?}", clarities[1]);
     assert!(clarities[2].gini.abs() < 1e-6 && clarities[2].entropy == 0.0);
 }
@@ -232,18 +314,28 @@ fn drop_command() {
     for curve in curves {
         assert_eq!(curve["images"], 40);
         for point in 0..4 {
-            let [low, accuracy, high] =
-                ["accuracy_low", "accuracy", "accuracy_high"].map(|key| curve[key][point].as_f64().unwrap());
+            let [low, accuracy, high] = ["accuracy_low", "accuracy", "accuracy_high"]
+                .map(|key| curve[key][point].as_f64().unwrap());
             assert!(low <= accuracy && accuracy <= high && high - low > 0.05, "{curve}");
         }
     }
     // `a` and `b` are seeds of one recipe, `q` is another.
     let svg = std::fs::read_to_string(out.join("drop.svg")).unwrap();
-    let expected =
-        ["a, b float, 2 seeds, gradient", "a, b float, 2 seeds, random order", "q (4,4), gradient", "q (4,4), random order"];
+    let expected = [
+        "a, b float, 2 seeds, gradient",
+        "a, b float, 2 seeds, random order",
+        "q (4,4), gradient",
+        "q (4,4), random order",
+    ];
     assert_eq!(legend(&svg), expected);
-    assert_eq!(svg.matches("opacity=\"0.18\"").count() + svg.matches("opacity=\"0.08\"").count(), 4, "a band a line");
-    assert!(refused(2, &["drop", text(&a), "--method", "gradient,gradient"]).contains("named twice"));
+    assert_eq!(
+        svg.matches("opacity=\"0.18\"").count() + svg.matches("opacity=\"0.08\"").count(),
+        4,
+        "a band a line"
+    );
+    assert!(
+        refused(2, &["drop", text(&a), "--method", "gradient,gradient"]).contains("named twice")
+    );
     assert!(refused(2, &["drop", text(&a), "--step", "0"]).contains("--step"));
     assert!(refused(2, &["drop", text(&a), "--epochs", "3"]).contains("--roar"));
 }
@@ -251,7 +343,10 @@ fn drop_command() {
 /// Names in the legend of a drop chart.
 fn legend(svg: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(svg).unwrap();
-    let texts = document.descendants().filter(|node| node.has_tag_name("text")).filter_map(|node| node.text());
+    let texts = document
+        .descendants()
+        .filter(|node| node.has_tag_name("text"))
+        .filter_map(|node| node.text());
     let texts = texts.map(|text| text.trim().to_string());
     texts.filter(|text| text.ends_with(", gradient") || text.ends_with(", random order")).collect()
 }
@@ -262,11 +357,17 @@ fn models_of_other_recipes_have_lines_of_their_own() {
     let (a, data, root) = (run_folder("a"), run_folder("data"), run_folder("recipes"));
     let network = root.join("network.toml");
     std::fs::create_dir_all(&root).unwrap();
-    std::fs::write(&network, SMALL_NETWORK.replace("out-features = 10", "out-features = 4")).unwrap();
+    std::fs::write(&network, SMALL_NETWORK.replace("out-features = 10", "out-features = 4"))
+        .unwrap();
     let bits = ["--bits", "4,4", "--quiet"];
     let ptq = |name: &str, from: &Path, more: &[&str]| {
         let out = root.join(name);
-        let arguments = [&["quantize", text(from), "--dataset", text(&data), "--out", text(&out)], &bits[..], more].concat();
+        let arguments = [
+            &["quantize", text(from), "--dataset", text(&data), "--out", text(&out)],
+            &bits[..],
+            more,
+        ]
+        .concat();
         succeed(&arguments);
         out
     };
@@ -285,7 +386,9 @@ fn models_of_other_recipes_have_lines_of_their_own() {
             "--seed",
             seed,
         ];
-        succeed(&[&arguments[..], &["--steps", "2", "--batch-size", "8"], &bits[..], more].concat());
+        succeed(
+            &[&arguments[..], &["--steps", "2", "--batch-size", "8"], &bits[..], more].concat(),
+        );
         out
     };
     let models = [
@@ -298,22 +401,52 @@ fn models_of_other_recipes_have_lines_of_their_own() {
     let out = root.join("drop");
     let mut arguments = vec!["drop"];
     arguments.extend(models.iter().map(|model| text(model)));
-    arguments.extend(["--dataset", text(&data), "--count", "16", "--step", "90", "--method", "gradient", "--out", text(&out)]);
+    arguments.extend([
+        "--dataset",
+        text(&data),
+        "--count",
+        "16",
+        "--step",
+        "90",
+        "--method",
+        "gradient",
+        "--out",
+        text(&out),
+    ]);
     succeed(&arguments);
     let lines = legend(&std::fs::read_to_string(out.join("drop.svg")).unwrap());
-    let of_maps: Vec<&str> = lines.iter().filter_map(|line| line.strip_suffix(", gradient")).collect();
-    assert_eq!(of_maps, ["ptq (4,4)", "qat-0, qat-1 (4,4), 2 seeds", "plain-1 (4,4)", "rate-1 (4,4)"]);
+    let of_maps: Vec<&str> =
+        lines.iter().filter_map(|line| line.strip_suffix(", gradient")).collect();
+    assert_eq!(
+        of_maps,
+        ["ptq (4,4)", "qat-0, qat-1 (4,4), 2 seeds", "plain-1 (4,4)", "rate-1 (4,4)"]
+    );
 }
 
 #[test]
 fn a_model_compared_with_itself_is_equal() {
     let (a, data, out) = (run_folder("a"), run_folder("data"), run_folder("itself"));
-    let arguments = ["compare", text(&a), text(&a), "--dataset", text(&data), "--count", "6", "--method", "gradient,deeplift"];
+    let arguments = [
+        "compare",
+        text(&a),
+        text(&a),
+        "--dataset",
+        text(&data),
+        "--count",
+        "6",
+        "--method",
+        "gradient,deeplift",
+    ];
     let result = json(&[&arguments[..], &["--earth-mover", "--out", text(&out)]].concat());
     for method in result["models"][1]["methods"].as_array().unwrap() {
-        for (metric, value) in
-            [("spearman", 1.0), ("pearson", 1.0), ("cosine", 1.0), ("ssim", 1.0), ("top-overlap", 1.0), ("earth-mover", 0.0)]
-        {
+        for (metric, value) in [
+            ("spearman", 1.0),
+            ("pearson", 1.0),
+            ("cosine", 1.0),
+            ("ssim", 1.0),
+            ("top-overlap", 1.0),
+            ("earth-mover", 0.0),
+        ] {
             for key in ["mean", "low", "high"] {
                 assert_eq!(method["scores"][metric][key], value, "{metric} {key}: {method}");
             }
@@ -327,9 +460,16 @@ fn a_model_compared_with_itself_is_equal() {
         assert_eq!(line.attribute("points").unwrap().split_whitespace().count(), 2, "{svg}");
         assert!(line.attribute("stroke-dasharray").is_none(), "{svg}");
     }
-    let texts = document.descendants().filter(|node| node.has_tag_name("text")).filter_map(|node| node.text());
+    let texts = document
+        .descendants()
+        .filter(|node| node.has_tag_name("text"))
+        .filter_map(|node| node.text());
     let said = texts.map(str::trim).collect::<Vec<_>>().join(" ");
-    assert!(said.contains("95 % bootstrap intervals of the mean over 6 images") && said.contains("higher is clearer"), "{said}");
+    assert!(
+        said.contains("95 % bootstrap intervals of the mean over 6 images")
+            && said.contains("higher is clearer"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -361,7 +501,10 @@ fn roar_trains_a_network_at_every_point() {
         // With nothing removed it is the training that the model itself has had.
         assert_eq!(curve["accuracy"][0], result["models"][0]["accuracy"], "{curve}");
     }
-    written(&out.join("roar").join("a-input-x-gradient").join("90"), &["model.safetensors", "metrics.jsonl"]);
+    written(
+        &out.join("roar").join("a-input-x-gradient").join("90"),
+        &["model.safetensors", "metrics.jsonl"],
+    );
 }
 
 #[test]
@@ -388,8 +531,13 @@ fn compare_command() {
     let result = json(&arguments);
     let models = result["models"].as_array().unwrap();
     assert_eq!(models.len(), 4);
-    assert!(models[0]["methods"][0]["scores"].get("spearman").is_none(), "the reference is not compared with itself");
-    let score = |model: usize, method: usize, name: &str| models[model]["methods"][method]["scores"][name].clone();
+    assert!(
+        models[0]["methods"][0]["scores"].get("spearman").is_none(),
+        "the reference is not compared with itself"
+    );
+    let score = |model: usize, method: usize, name: &str| {
+        models[model]["methods"][method]["scores"][name].clone()
+    };
     for method in 0..2 {
         for name in ["spearman", "pearson", "cosine", "ssim", "top-overlap"] {
             let same = score(1, method, name)["mean"].as_f64().unwrap();
@@ -399,14 +547,23 @@ fn compare_command() {
         assert_eq!(score(1, method, "earth-mover")["mean"], 0.0);
         for name in ["max-sensitivity", "gini", "entropy", "infidelity", "deletion", "insertion"] {
             let interval = score(3, method, name);
-            let [low, mean, high] = ["low", "mean", "high"].map(|key| interval[key].as_f64().unwrap());
+            let [low, mean, high] =
+                ["low", "mean", "high"].map(|key| interval[key].as_f64().unwrap());
             assert!(low <= mean && mean <= high && low.is_finite(), "{name}: {interval}");
         }
     }
     assert_eq!(models[3]["methods"][1]["randomisation"].as_array().unwrap().len(), 3);
     written(&out, &["compare.json", "compare.csv", "compare.svg", "compare.png", "maps.png"]);
     let human = succeed(&arguments);
-    assert!(human.contains("spearman ↑") && human.contains("max-sensitivity ↓") && human.contains("a #2"), "{human}");
+    assert!(
+        human.contains("spearman ↑")
+            && human.contains("max-sensitivity ↓")
+            && human.contains("a #2"),
+        "{human}"
+    );
     assert!(refused(2, &["compare", text(&a)]).contains("MODEL"));
-    assert!(refused(2, &["compare", text(&a), text(&b), "--target", "7", "--dataset", text(&data)]).contains("classes 0 to 3"));
+    assert!(
+        refused(2, &["compare", text(&a), text(&b), "--target", "7", "--dataset", text(&data)])
+            .contains("classes 0 to 3")
+    );
 }

@@ -1,4 +1,5 @@
-//! Judgements against Captum, Quantus, scikit-image and SciPy (`goldens/make_judgement_goldens.py`), on an odd network and colour images.
+//! Judgements against Captum, Quantus, scikit-image and SciPy
+//! (`goldens/make_judgement_goldens.py`), on an odd network and colour images.
 
 mod common;
 mod support;
@@ -8,12 +9,15 @@ use std::path::PathBuf;
 use common::gpu;
 use pollster::block_on;
 use saliq::{
-    config::{LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, Shape},
+    config::{
+        LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, Shape,
+    },
     data::Split,
     graph::Graph,
     judgement::{
-        AccuracyDrop, AlignmentOptions, Fill, Infidelity, InfidelityOptions, MaxSensitivity, PixelFlipping, RESAMPLES,
-        SensitivityOptions, Subject, alignment, bootstrap, clarity, randomization, removed_images,
+        AccuracyDrop, AlignmentOptions, Fill, Infidelity, InfidelityOptions, MaxSensitivity,
+        PixelFlipping, RESAMPLES, SensitivityOptions, Subject, alignment, bootstrap, clarity,
+        randomization, removed_images,
     },
     model::Model,
     saliency::{Baseline, Method, MethodOptions},
@@ -31,9 +35,21 @@ fn model(tensors: &Tensors) -> Model {
         input: SHAPE,
         classes: 4,
         layers: vec![
-            LayerConfig::Conv { name: "conv1".into(), out_channels: 5, kernel: 3, stride: 2, padding: 1 },
+            LayerConfig::Conv {
+                name: "conv1".into(),
+                out_channels: 5,
+                kernel: 3,
+                stride: 2,
+                padding: 1,
+            },
             activation("act1"),
-            LayerConfig::Conv { name: "conv2".into(), out_channels: 7, kernel: 2, stride: 1, padding: 1 },
+            LayerConfig::Conv {
+                name: "conv2".into(),
+                out_channels: 7,
+                kernel: 2,
+                stride: 1,
+                padding: 1,
+            },
             activation("act2"),
             LayerConfig::MaxPool { kernel: 3, stride: 2 },
             LayerConfig::Linear { name: "fc1".into(), out_features: 9 },
@@ -61,7 +77,8 @@ fn model(tensors: &Tensors) -> Model {
     Model { config, graph, parameters, missing_alphas: Vec::new(), path: PathBuf::new() }
 }
 
-/// The golden file's network on its images, and the classes explained. Batches of 4: the last one is not full.
+/// The golden file's network on its images, and the classes explained. Batches of 4: the last one
+/// is not full.
 struct Case {
     tensors: Tensors,
     model: Model,
@@ -77,7 +94,13 @@ impl Case {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { gpu: gpu(), model: &self.model, images: &self.images, normalization: (0.4, 0.25), batch_size: 4 }
+        Subject {
+            gpu: gpu(),
+            model: &self.model,
+            images: &self.images,
+            normalization: (0.4, 0.25),
+            batch_size: 4,
+        }
     }
 
     /// Values of every image against the golden ones, 1e-4 relative.
@@ -86,7 +109,10 @@ impl Case {
         let expected = self.tensors.f64(name);
         assert_eq!(actual.len(), expected.len(), "{name}");
         for (image, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
-            assert!((actual - expected).abs() <= 1e-4 * expected.abs(), "{name} of image {image}: {actual} {expected}");
+            assert!(
+                (actual - expected).abs() <= 1e-4 * expected.abs(),
+                "{name} of image {image}: {actual} {expected}"
+            );
         }
     }
 }
@@ -97,8 +123,9 @@ fn alignment_is_that_of_scipy_and_scikit_image() {
     let (a, b) = (case.tensors.f32("a"), case.tensors.f32("b"));
     let options = AlignmentOptions::default();
     let alignments = block_on(alignment(gpu(), SHAPE, &a, &b, &options, &mut |_| {})).unwrap();
-    let of =
-        |value: fn(&saliq::judgement::Alignment) -> f32| alignments.iter().map(|one| f64::from(value(one))).collect::<Vec<_>>();
+    let of = |value: fn(&saliq::judgement::Alignment) -> f32| {
+        alignments.iter().map(|one| f64::from(value(one))).collect::<Vec<_>>()
+    };
     case.check("spearman", &of(|one| one.spearman));
     case.check("pearson", &of(|one| one.pearson));
     case.check("cosine", &of(|one| one.cosine));
@@ -107,7 +134,9 @@ fn alignment_is_that_of_scipy_and_scikit_image() {
     // The order of the two does not matter, and how many are compared at once neither.
     let reverse = block_on(alignment(gpu(), SHAPE, &b, &a, &options, &mut |_| {})).unwrap();
     for (one, other) in alignments.iter().zip(&reverse) {
-        assert!((one.spearman - other.spearman).abs() < 1e-6 && (one.ssim - other.ssim).abs() < 1e-6);
+        assert!(
+            (one.spearman - other.spearman).abs() < 1e-6 && (one.ssim - other.ssim).abs() < 1e-6
+        );
     }
 }
 
@@ -124,7 +153,14 @@ fn max_sensitivity_is_that_of_captum() {
     let case = Case::new();
     let options = SensitivityOptions { seed: SEED, ..SensitivityOptions::default() };
     let settings = MethodOptions::default();
-    let sensitivity = MaxSensitivity::record(case.subject(), Method::Gradient, &settings, &case.targets, &options).unwrap();
+    let sensitivity = MaxSensitivity::record(
+        case.subject(),
+        Method::Gradient,
+        &settings,
+        &case.targets,
+        &options,
+    )
+    .unwrap();
     case.check("max_sensitivity", &block_on(sensitivity.run(&mut |_| {})).unwrap());
 }
 
@@ -136,24 +172,48 @@ fn infidelity_is_that_of_captum() {
     let maps: Vec<f32> = case.tensors.f32("gradients").iter().map(|value| 0.5 * value).collect();
     case.check("infidelity", &block_on(infidelity.run(&maps, &mut |_| {})).unwrap());
     let unscaled = MethodOptions::default();
-    case.check("infidelity", &block_on(infidelity.run_of(Method::Gradient, &unscaled, &maps, &mut |_| {})).unwrap());
+    case.check(
+        "infidelity",
+        &block_on(infidelity.run_of(Method::Gradient, &unscaled, &maps, &mut |_| {})).unwrap(),
+    );
 
-    // Maps with the image as a factor are asked what a unit of a pixel does; where there is no distance, the map is taken as it is.
+    // Maps with the image as a factor are asked what a unit of a pixel does; where there is no
+    // distance, the map is taken as it is.
     let baseline = case.tensors.f64("infidelity.baseline")[0] as f32;
     let pixels = case.images.images.iter().map(|&byte| (f32::from(byte) / 255.0 - 0.4) / 0.25);
-    let scaled: Vec<f32> = maps.iter().zip(pixels).map(|(map, pixel)| map * (pixel - baseline)).collect();
+    let scaled: Vec<f32> =
+        maps.iter().zip(pixels).map(|(map, pixel)| map * (pixel - baseline)).collect();
     assert!(scaled[0] == 0.0 && maps[0] != 0.0);
-    let settings = MethodOptions { baseline: Baseline::Value(baseline), ..MethodOptions::default() };
-    let judged = block_on(infidelity.run_of(Method::IntegratedGradients, &settings, &scaled, &mut |_| {})).unwrap();
+    let settings =
+        MethodOptions { baseline: Baseline::Value(baseline), ..MethodOptions::default() };
+    let judged =
+        block_on(infidelity.run_of(Method::IntegratedGradients, &settings, &scaled, &mut |_| {}))
+            .unwrap();
     case.check("infidelity.multiplied", &judged);
-    let images = MethodOptions { baseline: Baseline::Images(vec![baseline; 2 * 3 * 11 * 13]), ..MethodOptions::default() };
-    assert_eq!(block_on(infidelity.run_of(Method::Deeplift, &images, &scaled, &mut |_| {})).unwrap(), judged);
-    // The factor of input × gradient is the image itself, whatever the baseline; what a pixel of 0 does it cannot say.
-    let pixels: Vec<f32> = case.images.images.iter().map(|&byte| (f32::from(byte) / 255.0 - 0.4) / 0.25).collect();
+    let images = MethodOptions {
+        baseline: Baseline::Images(vec![baseline; 2 * 3 * 11 * 13]),
+        ..MethodOptions::default()
+    };
+    assert_eq!(
+        block_on(infidelity.run_of(Method::Deeplift, &images, &scaled, &mut |_| {})).unwrap(),
+        judged
+    );
+    // The factor of input × gradient is the image itself, whatever the baseline; what a pixel of 0
+    // does it cannot say.
+    let pixels: Vec<f32> =
+        case.images.images.iter().map(|&byte| (f32::from(byte) / 255.0 - 0.4) / 0.25).collect();
     let by_image: Vec<f32> = maps.iter().zip(&pixels).map(|(map, pixel)| map * pixel).collect();
-    let said: Vec<f32> = maps.iter().zip(&pixels).map(|(map, &pixel)| if pixel == 0.0 { 0.0 } else { *map }).collect();
-    let judged = block_on(infidelity.run_of(Method::InputXGradient, &settings, &by_image, &mut |_| {})).unwrap();
-    for (judged, expected) in judged.iter().zip(block_on(infidelity.run(&said, &mut |_| {})).unwrap()) {
+    let said: Vec<f32> = maps
+        .iter()
+        .zip(&pixels)
+        .map(|(map, &pixel)| if pixel == 0.0 { 0.0 } else { *map })
+        .collect();
+    let judged =
+        block_on(infidelity.run_of(Method::InputXGradient, &settings, &by_image, &mut |_| {}))
+            .unwrap();
+    for (judged, expected) in
+        judged.iter().zip(block_on(infidelity.run(&said, &mut |_| {})).unwrap())
+    {
         assert!((judged - expected).abs() <= 1e-4 * expected, "{judged} {expected}");
     }
 }
@@ -162,9 +222,15 @@ fn infidelity_is_that_of_captum() {
 fn features_are_removed_as_by_quantus_and_numpy() {
     let case = Case::new();
     let maps = case.tensors.f32("a");
-    for (fill, name) in [(Fill::Zero, "zero"), (Fill::Mean, "mean"), (Fill::Corner, "corner"), (Fill::Road, "road")] {
-        let images = block_on(removed_images(case.subject(), &maps, fill, &[0.3, 0.9], SEED, &mut |_| {})).unwrap().concat();
-        let expected: Vec<f64> = case.tensors.f32(&format!("removed.{name}")).into_iter().map(f64::from).collect();
+    for (fill, name) in
+        [(Fill::Zero, "zero"), (Fill::Mean, "mean"), (Fill::Corner, "corner"), (Fill::Road, "road")]
+    {
+        let images =
+            block_on(removed_images(case.subject(), &maps, fill, &[0.3, 0.9], SEED, &mut |_| {}))
+                .unwrap()
+                .concat();
+        let expected: Vec<f64> =
+            case.tensors.f32(&format!("removed.{name}")).into_iter().map(f64::from).collect();
         common::assert_close(name, &images, &expected, 1e-5);
         let drop = AccuracyDrop::record(case.subject(), fill, &SHARES, SEED).unwrap();
         let curve = block_on(drop.run(&maps, &mut |_| {})).unwrap();
@@ -175,7 +241,8 @@ fn features_are_removed_as_by_quantus_and_numpy() {
 #[test]
 fn deletion_and_insertion() {
     let case = Case::new();
-    let flipping = PixelFlipping::record(case.subject(), &case.targets, Fill::Zero, 5, SEED).unwrap();
+    let flipping =
+        PixelFlipping::record(case.subject(), &case.targets, Fill::Zero, 5, SEED).unwrap();
     let areas = block_on(flipping.run(&case.tensors.f32("a"), &mut |_| {})).unwrap();
     case.check("deletion", &areas.iter().map(|one| one.deletion).collect::<Vec<_>>());
     case.check("insertion", &areas.iter().map(|one| one.insertion).collect::<Vec<_>>());
@@ -186,15 +253,35 @@ fn parameter_randomisation_goes_down_the_layers() {
     let case = Case::new();
     let settings = MethodOptions { seed: SEED, ..MethodOptions::default() };
     let subject = case.subject();
-    let maps = block_on(subject.explain(&[Method::Gradient], &settings, &case.targets, &mut |_| {})).unwrap().maps.remove(0);
+    let maps =
+        block_on(subject.explain(&[Method::Gradient], &settings, &case.targets, &mut |_| {}))
+            .unwrap()
+            .maps
+            .remove(0);
     let expected: Vec<f64> = case.tensors.f32("gradients").into_iter().map(f64::from).collect();
     common::assert_close("gradients", &maps, &expected, 1e-5);
-    let layers = block_on(randomization(&subject, Method::Gradient, &settings, &case.targets, &maps, &mut |_| {})).unwrap();
-    assert_eq!(layers.iter().map(|one| one.layer.as_str()).collect::<Vec<_>>(), ["fc2", "fc1", "conv2", "conv1"]);
+    let layers = block_on(randomization(
+        &subject,
+        Method::Gradient,
+        &settings,
+        &case.targets,
+        &maps,
+        &mut |_| {},
+    ))
+    .unwrap();
+    assert_eq!(
+        layers.iter().map(|one| one.layer.as_str()).collect::<Vec<_>>(),
+        ["fc2", "fc1", "conv2", "conv1"]
+    );
     for (one, expected) in layers.iter().zip(case.tensors.f64("randomization").chunks(6)) {
         let mean = expected.iter().sum::<f64>() / 6.0;
         // Of gradients that differ in their last bits, some change ranks.
-        assert!((one.spearman.mean - mean).abs() < 1e-4, "{}: {} {mean}", one.layer, one.spearman.mean);
+        assert!(
+            (one.spearman.mean - mean).abs() < 1e-4,
+            "{}: {} {mean}",
+            one.layer,
+            one.spearman.mean
+        );
     }
 }
 

@@ -20,7 +20,12 @@ fn workgroup() -> Specialization {
 }
 
 fn range() -> Buffer {
-    uniform(ImagesRange { first: FIRST as u32, count: IMAGES as u32, batch: IMAGES as u32, accumulate: 0 })
+    uniform(ImagesRange {
+        first: FIRST as u32,
+        count: IMAGES as u32,
+        batch: IMAGES as u32,
+        accumulate: 0,
+    })
 }
 
 /// The two images of `values` that a kernel works on.
@@ -29,7 +34,13 @@ fn own<T: Copy>(values: &[T], size: usize) -> Vec<T> {
 }
 
 fn step() -> StepRecord {
-    StepRecord { step: 17, position: 3, seed_low: 0x1234_5678, seed_high: 0x9ABC_DEF0, ..StepRecord::default() }
+    StepRecord {
+        step: 17,
+        position: 3,
+        seed_low: 0x1234_5678,
+        seed_high: 0x9ABC_DEF0,
+        ..StepRecord::default()
+    }
 }
 
 fn seed() -> u64 {
@@ -52,7 +63,13 @@ fn maps(random: &mut Random, size: usize) -> Vec<f32> {
     maps
 }
 
-fn ranked(values: &[f32], features: usize, planes: usize, magnitude: bool, descending: bool) -> (Vec<u32>, Vec<f32>) {
+fn ranked(
+    values: &[f32],
+    features: usize,
+    planes: usize,
+    magnitude: bool,
+    descending: bool,
+) -> (Vec<u32>, Vec<f32>) {
     let size = SLOTS * features;
     let (positions, ranks) = (dirty(size), dirty(size));
     let specialization = workgroup()
@@ -69,16 +86,28 @@ fn ranked(values: &[f32], features: usize, planes: usize, magnitude: bool, desce
 fn rank_values_is_a_stable_sort_with_average_ranks() {
     let mut random = Random(1);
     for (features, planes) in [(1, 1), (7, 3), (64, 1), (129, 1), (784, 1), (143, 3)] {
-        for (magnitude, descending) in [(false, false), (true, true), (true, false), (false, true)] {
+        for (magnitude, descending) in [(false, false), (true, true), (true, false), (false, true)]
+        {
             let values = maps(&mut random, planes * features);
             let (positions, ranks) = ranked(&values, features, planes, magnitude, descending);
-            let expected =
-                reference::rank_values::rank_values(&own(&values, planes * features), features, planes, magnitude, descending);
+            let expected = reference::rank_values::rank_values(
+                &own(&values, planes * features),
+                features,
+                planes,
+                magnitude,
+                descending,
+            );
             assert_eq!(positions, expected.0, "{features} {planes} {magnitude} {descending}");
             assert_eq!(ranks.iter().map(|&rank| f64::from(rank)).collect::<Vec<_>>(), expected.1);
         }
     }
-    let (positions, _) = ranked(&[0.0, 0.0, 0.0, f32::NAN, 1.0, f32::INFINITY, f32::NEG_INFINITY, 0.0, -1.0], 3, 1, false, false);
+    let (positions, _) = ranked(
+        &[0.0, 0.0, 0.0, f32::NAN, 1.0, f32::INFINITY, f32::NEG_INFINITY, 0.0, -1.0],
+        3,
+        1,
+        false,
+        false,
+    );
     assert_eq!(positions, [2, 0, 1, 0, 2, 1]);
 }
 
@@ -94,19 +123,32 @@ fn compare_maps_agrees_in_every_number() {
         }
         let output = dirty(SLOTS * 4);
         let bindings = [&range(), &upload(&a), &upload(&b), &output];
-        run("compare_maps", workgroup().constant("VALUES", size as u32), &bindings, [IMAGES as u32, 1, 1]);
+        run(
+            "compare_maps",
+            workgroup().constant("VALUES", size as u32),
+            &bindings,
+            [IMAGES as u32, 1, 1],
+        );
         let actual = own(&read::<f32>(&output, SLOTS * 4), 4);
         let (a, b) = (own(&a, size), own(&b, size));
-        let norm = |map: &[f32]| map.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+        let norm =
+            |map: &[f32]| map.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
         let norms = a.chunks(size).zip(b.chunks(size)).map(|(a, b)| norm(a) * norm(b));
         let expected = reference::compare_maps::compare_maps(&a, &b, size);
-        for (image, ((actual, expected), norms)) in actual.chunks(4).zip(expected).zip(norms).enumerate() {
-            // Correlation and cosine are at most 1; a product's rounding errors are in proportion to the norms.
-            let fields =
-                ["correlation", "cosine", "relative distance", "product"].into_iter().zip([1.0, 1.0, expected[2], norms]);
+        for (image, ((actual, expected), norms)) in
+            actual.chunks(4).zip(expected).zip(norms).enumerate()
+        {
+            // Correlation and cosine are at most 1; a product's rounding errors are in proportion
+            // to the norms.
+            let fields = ["correlation", "cosine", "relative distance", "product"]
+                .into_iter()
+                .zip([1.0, 1.0, expected[2], norms]);
             for ((field, scale), (&actual, expected)) in fields.zip(actual.iter().zip(expected)) {
                 let error = (f64::from(actual) - expected).abs();
-                assert!(error <= 2e-6 * scale, "{field} of image {image} of {size}: {actual}, not {expected}");
+                assert!(
+                    error <= 2e-6 * scale,
+                    "{field} of image {image} of {size}: {actual}, not {expected}"
+                );
             }
         }
     }
@@ -120,7 +162,12 @@ fn maps_alike_are_exactly_alike_and_undefined_is_settled() {
     let output = dirty(SLOTS * 4);
     let compare = |b: &[f32]| {
         let bindings = [&range(), &upload(&a), &upload(b), &output];
-        run("compare_maps", workgroup().constant("VALUES", size as u32), &bindings, [IMAGES as u32, 1, 1]);
+        run(
+            "compare_maps",
+            workgroup().constant("VALUES", size as u32),
+            &bindings,
+            [IMAGES as u32, 1, 1],
+        );
         own(&read::<f32>(&output, SLOTS * 4), 4)
     };
     let same = compare(&a);
@@ -128,7 +175,10 @@ fn maps_alike_are_exactly_alike_and_undefined_is_settled() {
     let own = own(&a, size);
     let expected = reference::compare_maps::compare_maps(&own, &own, size);
     assert_eq!(expected[0][..3], [1.0, 1.0, 0.0]);
-    assert_eq!(reference::structural_similarity::structural_similarity(&own, &own, [1, 3, 4], 3), vec![1.0; IMAGES]);
+    assert_eq!(
+        reference::structural_similarity::structural_similarity(&own, &own, [1, 3, 4], 3),
+        vec![1.0; IMAGES]
+    );
     let zero = compare(&vec![0.0; SLOTS * size]);
     assert_eq!([zero[0], zero[1], zero[3]], [0.0; 3]);
     assert!((zero[2] - 1.0).abs() < 1e-6);
@@ -146,11 +196,21 @@ fn map_clarity_agrees() {
         let ranks = [vec![0.0; FIRST * size], ranks].concat();
         let output = dirty(SLOTS * 4);
         let bindings = [&range(), &upload(&values), &upload(&ranks), &output];
-        run("map_clarity", workgroup().constant("VALUES", size as u32), &bindings, [IMAGES as u32, 1, 1]);
+        run(
+            "map_clarity",
+            workgroup().constant("VALUES", size as u32),
+            &bindings,
+            [IMAGES as u32, 1, 1],
+        );
         let actual = own(&read::<f32>(&output, SLOTS * 4), 4);
-        for (actual, expected) in actual.chunks(4).zip(reference::map_clarity::map_clarity(&own(&values, size), size)) {
+        for (actual, expected) in
+            actual.chunks(4).zip(reference::map_clarity::map_clarity(&own(&values, size), size))
+        {
             for (actual, expected) in actual.iter().zip(expected) {
-                assert!((f64::from(*actual) - expected).abs() < 1e-5 * (1.0 + expected.abs()), "{size}: {actual} {expected}");
+                assert!(
+                    (f64::from(*actual) - expected).abs() < 1e-5 * (1.0 + expected.abs()),
+                    "{size}: {actual} {expected}"
+                );
             }
         }
     }
@@ -168,10 +228,12 @@ fn top_overlap_counts() {
             .collect();
         let padded = |positions: &[u32]| [vec![0; FIRST * features], positions.to_vec()].concat();
         let output = dirty(SLOTS);
-        let bindings = [&range(), &upload(&padded(&rankings[0].0)), &upload(&padded(&rankings[1].0)), &output];
+        let bindings =
+            [&range(), &upload(&padded(&rankings[0].0)), &upload(&padded(&rankings[1].0)), &output];
         let specialization = workgroup().constant("FEATURES", features as u32).constant("K", k);
         run("top_overlap", specialization, &bindings, [IMAGES as u32, 1, 1]);
-        let expected = reference::top_overlap::top_overlap(&rankings[0].0, &rankings[1].0, features, k);
+        let expected =
+            reference::top_overlap::top_overlap(&rankings[0].0, &rankings[1].0, features, k);
         assert_close("overlap", &own(&read::<f32>(&output, SLOTS), 1), &expected, 1e-6);
     }
 }
@@ -193,8 +255,12 @@ fn structural_similarity_agrees() {
             .constant("WINDOW", window);
         let bindings = [&range(), &upload(&a), &upload(&b), &output];
         run("structural_similarity", specialization, &bindings, [IMAGES as u32, 1, 1]);
-        let expected =
-            reference::structural_similarity::structural_similarity(&own(&a, size), &own(&b, size), shape, window as usize);
+        let expected = reference::structural_similarity::structural_similarity(
+            &own(&a, size),
+            &own(&b, size),
+            shape,
+            window as usize,
+        );
         assert_close(&format!("{shape:?}"), &own(&read::<f32>(&output, SLOTS), 1), &expected, 2e-5);
     }
 }
@@ -206,15 +272,23 @@ fn mask_ranked_removes_or_keeps_the_leading_features() {
     for (removed, inverted) in [(0, false), (0, true), (23, false), (23, true), (70, false)] {
         let mask = dirty(SLOTS * features);
         let round = uniform([removed, u32::from(inverted), 0, 0]);
-        let specialization = Specialization::new().tile("LANES", 8).constant("FEATURES", features as u32);
+        let specialization =
+            Specialization::new().tile("LANES", 8).constant("FEATURES", features as u32);
         let bindings = [&range(), &round, &upload(&positions), &mask];
-        run("mask_ranked", specialization, &bindings, [(features as u32).div_ceil(8), IMAGES as u32, 1]);
-        let expected = reference::mask_ranked::mask_ranked(&own(&positions, features), removed, inverted);
+        run(
+            "mask_ranked",
+            specialization,
+            &bindings,
+            [(features as u32).div_ceil(8), IMAGES as u32, 1],
+        );
+        let expected =
+            reference::mask_ranked::mask_ranked(&own(&positions, features), removed, inverted);
         assert_eq!(own(&read::<u32>(&mask, SLOTS * features), features), expected);
     }
 }
 
-/// Random images [image, pixel, padded channel] with zero padding, clean ones and room for their copies.
+/// Random images [image, pixel, padded channel] with zero padding, clean ones and room for their
+/// copies.
 fn pictures(random: &mut Random, pixels: usize, channels: usize) -> Vec<f32> {
     let stride = channels.next_multiple_of(4);
     (0..(FIRST + 2 * IMAGES) * pixels * stride)
@@ -238,18 +312,42 @@ fn perturb_images_is_the_reference_noise() {
                 .constant("SCALE", 0.3)
                 .constant("SIGN", sign)
                 .constant("NORMAL", u32::from(normal));
-            let bindings = [&range(), &uniform(step()), &uniform([0u32, 0, 6, 0]), &upload(&images), &noisy, &noise];
-            run("perturb_images", specialization, &bindings, [(size / 4).div_ceil(8) as u32, IMAGES as u32, 1]);
+            let bindings = [
+                &range(),
+                &uniform(step()),
+                &uniform([0u32, 0, 6, 0]),
+                &upload(&images),
+                &noisy,
+                &noise,
+            ];
+            run(
+                "perturb_images",
+                specialization,
+                &bindings,
+                [(size / 4).div_ceil(8) as u32, IMAGES as u32, 1],
+            );
             let noise = own(&read::<f32>(&noise, SLOTS * pixels * channels), pixels * channels);
             let copies = own(&read::<f32>(&noisy, SLOTS * size), size);
             let mut expected_noise = Vec::new();
             let mut expected_copies = Vec::new();
             for image in 0..IMAGES {
-                let own = reference::perturb_images::noise(seed(), 6, 3 + image as u32, [pixels, channels], 0.3, normal);
+                let own = reference::perturb_images::noise(
+                    seed(),
+                    6,
+                    3 + image as u32,
+                    [pixels, channels],
+                    0.3,
+                    normal,
+                );
                 for pixel in 0..pixels {
                     expected_copies.extend((0..stride).map(|channel| {
-                        let clean = f64::from(images[(FIRST + image) * size + pixel * stride + channel]);
-                        if channel < channels { clean + sign * own[channel * pixels + pixel] } else { 0.0 }
+                        let clean =
+                            f64::from(images[(FIRST + image) * size + pixel * stride + channel]);
+                        if channel < channels {
+                            clean + sign * own[channel * pixels + pixel]
+                        } else {
+                            0.0
+                        }
                     }));
                 }
                 expected_noise.extend(own);
@@ -270,13 +368,17 @@ fn impute_linear_solves_the_system() {
         let stride = channels.next_multiple_of(4);
         let size = count * stride;
         let mut images = pictures(&mut random, count, channels);
-        let mask: Vec<u32> = (0..SLOTS * count).map(|_| u32::from(random.below(100) < share)).collect();
+        let mask: Vec<u32> =
+            (0..SLOTS * count).map(|_| u32::from(random.below(100) < share)).collect();
         // The copies as the mean fill leaves them.
-        let means = reference::image_statistics::image_statistics(&images[..SLOTS * size], count, channels);
+        let means =
+            reference::image_statistics::image_statistics(&images[..SLOTS * size], count, channels);
         for image in FIRST..SLOTS {
             for element in 0..size {
-                let masked = mask[image * count + element / stride] != 0 && element % stride < channels;
-                let value = if masked { means[image][2] as f32 } else { images[image * size + element] };
+                let masked =
+                    mask[image * count + element / stride] != 0 && element % stride < channels;
+                let value =
+                    if masked { means[image][2] as f32 } else { images[image * size + element] };
                 images[(image + IMAGES) * size + element] = value;
             }
         }
@@ -288,12 +390,24 @@ fn impute_linear_solves_the_system() {
                 .constant("CHANNELS", channels as u32)
                 .constant("NOISE", noise)
                 .constant("ITERATIONS", 200u32);
-            let bindings = [&range(), &uniform(step()), &upload(&mask), &pixels, &dirty(3 * SLOTS * size)];
-            run("impute_linear", specialization, &bindings, [IMAGES as u32, channels.div_ceil(4) as u32, 1]);
+            let bindings =
+                [&range(), &uniform(step()), &upload(&mask), &pixels, &dirty(3 * SLOTS * size)];
+            run(
+                "impute_linear",
+                specialization,
+                &bindings,
+                [IMAGES as u32, channels.div_ceil(4) as u32, 1],
+            );
             let actual = read::<f32>(&pixels, images.len());
             let clean = &images[FIRST * size..SLOTS * size];
             let shape = [height, width, channels];
-            let expected = reference::impute_linear::impute_linear(&step(), clean, &own(&mask, count), shape, noise);
+            let expected = reference::impute_linear::impute_linear(
+                &step(),
+                clean,
+                &own(&mask, count),
+                shape,
+                noise,
+            );
             assert_close(&format!("{shape:?} {noise}"), &actual[SLOTS * size..], &expected, 1e-5);
             assert_eq!(actual[..SLOTS * size], images[..SLOTS * size], "the clean images stay");
         }

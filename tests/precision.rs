@@ -1,4 +1,5 @@
-//! Training with activations and gradients in 16 bits: close to the same run in 32 bits, the same bits for the same seed, about half the memory.
+//! Training with activations and gradients in 16 bits: close to the same run in 32 bits, the same
+//! bits for the same seed, about half the memory.
 
 mod common;
 mod support;
@@ -23,7 +24,8 @@ fn mini() -> Dataset {
 /// Losses of the steps.
 fn losses(settings: &str) -> Vec<f64> {
     let (folder, dataset) = (tempfile::tempdir().unwrap(), mini());
-    let config = run_config(&format!("{settings}\n{SMALL_NETWORK}"), &dataset, &folder.path().join("run"));
+    let config =
+        run_config(&format!("{settings}\n{SMALL_NETWORK}"), &dataset, &folder.path().join("run"));
     let mut trainer = Trainer::new(gpu(), &config, &dataset).unwrap();
     let outcome = pollster::block_on(trainer.run(Start::New, &mut Silent)).unwrap();
     outcome.steps.iter().map(|line| line.loss).collect()
@@ -33,16 +35,26 @@ fn losses(settings: &str) -> Vec<f64> {
 fn a_run_in_16_bits_follows_the_run_in_32() {
     for more in ["", "bits = \"4,4\"\n"] {
         let settings = |precision: &str| {
-            format!("batch-size = 32\nsteps = 60\nlr = 0.1\ntest-limit = 8\nseed = 5\nprecision = \"{precision}\"\n{more}")
+            format!(
+                "batch-size = 32\nsteps = 60\nlr = 0.1\ntest-limit = 8\nseed = 5\nprecision = \"{precision}\"\n{more}"
+            )
         };
-        let [full, half, again] = ["f32", "f16", "f16"].map(|precision| losses(&settings(precision)));
+        let [full, half, again] =
+            ["f32", "f16", "f16"].map(|precision| losses(&settings(precision)));
         assert_eq!(half, again, "{more}: one seed, two results");
         assert_ne!(half, full, "{more}: nothing was stored in 16 bits");
         let mean = |steps: &[f64]| steps.iter().sum::<f64>() / steps.len() as f64;
         let [start, full, half] = [mean(&full[..5]), mean(&full[50..]), mean(&half[50..])];
-        assert!(full < 0.8 * start, "{more}: the run learns too little to compare: {start} to {full}");
-        // Rounding moves single steps; over ten steps the losses agree to a tenth of what was learned.
-        assert!((half - full).abs() < 0.1 * (start - full), "{more}: {half} in 16 bits, {full} in 32");
+        assert!(
+            full < 0.8 * start,
+            "{more}: the run learns too little to compare: {start} to {full}"
+        );
+        // Rounding moves single steps; over ten steps the losses agree to a tenth of what was
+        // learned.
+        assert!(
+            (half - full).abs() < 0.1 * (start - full),
+            "{more}: {half} in 16 bits, {full} in 32"
+        );
     }
 }
 
@@ -52,7 +64,8 @@ fn a_step_takes_half_the_memory() {
     let [full, half] = ["f32", "f16"].map(|precision| {
         // Table I's network, on a device that runs nothing.
         let gpu = Gpu::noop(false, Abilities::default());
-        let config = run_config(&format!("precision = \"{precision}\""), &dataset, Path::new("nowhere"));
+        let config =
+            run_config(&format!("precision = \"{precision}\""), &dataset, Path::new("nowhere"));
         let trainer = Trainer::new(&gpu, &config, &dataset).unwrap();
         [trainer.network().kept_bytes(), gpu.allocated_bytes()]
     });
@@ -65,7 +78,20 @@ fn a_step_takes_half_the_memory() {
 #[test]
 fn rounding_is_the_references() {
     use saliq::{gpu::Recording, storage::Storage};
-    let mut values: Vec<f32> = vec![0.0, -0.0, 1.0, 65504.0, 65519.0, 65520.0, 1e30, -1e30, 6.103_515_6e-5, 1e-4, -1e-4, 3.0e38];
+    let mut values: Vec<f32> = vec![
+        0.0,
+        -0.0,
+        1.0,
+        65504.0,
+        65519.0,
+        65520.0,
+        1e30,
+        -1e30,
+        6.103_515_6e-5,
+        1e-4,
+        -1e-4,
+        3.0e38,
+    ];
     let mut random = common::Random(3);
     values.extend((0..4084).map(|_| random.signed() * 2f32.powi(random.below(32) as i32 - 13)));
     // Half way between two f16, and beside.
@@ -79,19 +105,31 @@ fn rounding_is_the_references() {
     let groups = values.len() as u32 / 4;
     for (format, reference) in [(Format::F16, f16 as fn(f64) -> f64), (Format::Bf16, bf16)] {
         let output = gpu().buffer("stored", values.len() as u64 * 2).unwrap();
-        let specialization =
-            saliq::gpu::Specialization::new().feature("pact", false).constant("ACTIVATION", 0u32).constant("ELEMENTS", groups);
-        let kernel = gpu().kernel("activation", Storage::new(Format::F32, format).specialize(specialization)).unwrap();
+        let specialization = saliq::gpu::Specialization::new()
+            .feature("pact", false)
+            .constant("ACTIVATION", 0u32)
+            .constant("ELEMENTS", groups);
+        let kernel = gpu()
+            .kernel("activation", Storage::new(Format::F32, format).specialize(specialization))
+            .unwrap();
         let mut recording = Recording::new();
         let bindings = [&images, &input, &output].map(Into::into);
         recording.dispatch(gpu(), "store", kernel, &bindings, [groups.div_ceil(64), 1, 1]).unwrap();
         recording.submit(gpu()).unwrap();
         let stored = format.decode(&common::read::<u32>(&output, values.len() / 2));
         for (&value, stored) in values.iter().zip(stored) {
-            // Below 2^−14 an f16 loses digits, and whether the driver cuts off or rounds is its own choice.
+            // Below 2^−14 an f16 loses digits, and whether the driver cuts off or rounds is its own
+            // choice.
             let expected = reference(f64::from(value)) as f32;
-            let unit = if format == Format::F16 && value.abs() < 6.103_515_6e-5 { 2f32.powi(-24) } else { 0.0 };
-            assert!((stored - expected).abs() <= unit, "{format:?}: {value:e} is stored as {stored:e}, not {expected:e}");
+            let unit = if format == Format::F16 && value.abs() < 6.103_515_6e-5 {
+                2f32.powi(-24)
+            } else {
+                0.0
+            };
+            assert!(
+                (stored - expected).abs() <= unit,
+                "{format:?}: {value:e} is stored as {stored:e}, not {expected:e}"
+            );
         }
     }
 }
@@ -100,7 +138,8 @@ fn rounding_is_the_references() {
 fn measured_tiles_take_precedence_where_they_are_wanted() {
     let product = ProductShape { weight_gradient: false, column_groups: 16, rows: 576, inner: 72 };
     let tiles = ProductTiles { row_lanes: 16, column_lanes: 8, rows: 4, deep: 8, slices: 1 };
-    let (gpu, software) = (Gpu::noop(false, Abilities::default()), Gpu::noop(true, Abilities::default()));
+    let (gpu, software) =
+        (Gpu::noop(false, Abilities::default()), Gpu::noop(true, Abilities::default()));
     let usual = TileTable::new(&gpu).of(product).unwrap();
     assert_ne!(usual, tiles);
     assert_eq!(TileTable::for_kind(false).with_trial(product, tiles).of(product), Some(tiles));

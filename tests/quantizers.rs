@@ -1,4 +1,5 @@
-//! Quantizers against PyTorch (tests/goldens/make_quantizers.py), their levels for any weights, and runs that learn steps.
+//! Quantizers against PyTorch (tests/goldens/make_quantizers.py), their levels for any weights, and
+//! runs that learn steps.
 
 mod common;
 mod support;
@@ -7,8 +8,8 @@ use common::{Silent, gpu, read};
 use proptest::{prelude::*, test_runner::TestRunner};
 use saliq::{
     config::{
-        ActivationQuantizer, BitsList, LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig,
-        QuantizationOverrides, Shape, WeightQuantizer,
+        ActivationQuantizer, BitsList, LayerBits, LayerConfig, NetworkConfig, PactKind,
+        QuantizationConfig, QuantizationOverrides, Shape, WeightQuantizer,
     },
     gpu::Recording,
     model::{Model, TensorFile},
@@ -40,7 +41,12 @@ const QUANTIZERS: [(WeightQuantizer, &str, &[u32]); 6] = [
 const CHANNELS: usize = 4;
 
 /// The constants of each output channel of `weight`.
-fn scales(quantizer: WeightQuantizer, bits: u32, per_channel: bool, weight: &[f64]) -> Vec<WeightScale> {
+fn scales(
+    quantizer: WeightQuantizer,
+    bits: u32,
+    per_channel: bool,
+    weight: &[f64],
+) -> Vec<WeightScale> {
     let of = |weights: &[f64]| weight_scale(quantizer, bits, &weight_range(weights));
     match per_channel {
         true => weight.chunks_exact(weight.len() / CHANNELS).map(of).collect(),
@@ -52,8 +58,9 @@ fn close(actual: f64, expected: f64, size: f64) -> bool {
     (actual - expected).abs() <= 1e-9 * size.max(expected.abs())
 }
 
-/// Values, gradients and gradients of steps for bits 1 to 8, per tensor and per channel, of tensors that are hard on a quantizer. Where a weight
-/// lies on a rounding edge (a constant that is half a step) the last bit of the step decides: either neighbour is right.
+/// Values, gradients and gradients of steps for bits 1 to 8, per tensor and per channel, of tensors
+/// that are hard on a quantizer. Where a weight lies on a rounding edge (a constant that is half a
+/// step) the last bit of the step decides: either neighbour is right.
 #[test]
 fn weights_are_pytorchs() {
     let golden = Tensors::golden("quantizers");
@@ -63,44 +70,71 @@ fn weights_are_pytorchs() {
     for (quantizer, name, widths) in QUANTIZERS {
         for (&bits, per_channel) in widths.iter().flat_map(|bits| [(bits, false), (bits, true)]) {
             let key = format!("{name}.{bits}.{}", if per_channel { "channel" } else { "tensor" });
-            let (values, gradients) = (golden.f64(&format!("{key}.values")), golden.f64(&format!("{key}.gradients")));
+            let (values, gradients) =
+                (golden.f64(&format!("{key}.values")), golden.f64(&format!("{key}.gradients")));
             let levels = 2f64.powi(bits as i32) - 1.0;
             for (case, weight) in stacked.chunks_exact(count).enumerate() {
                 let what = format!("{key}, tensor {case}");
                 let mut scales = scales(quantizer, bits, per_channel, weight);
                 if quantizer == WeightQuantizer::Lsq {
                     let steps = golden.f64(&format!("{key}.steps"));
-                    let steps = &steps[case * steps.len() / (stacked.len() / count)..][..steps.len() * count / stacked.len()];
+                    let steps = &steps[case * steps.len() / (stacked.len() / count)..]
+                        [..steps.len() * count / stacked.len()];
                     let narrow: Vec<f32> = weight.iter().map(|&w| w as f32).collect();
                     let own = initial_steps(&narrow, steps.len(), highest_level(bits));
                     for (step, own) in steps.iter().zip(own) {
-                        assert!((f64::from(own) - step).abs() <= 1e-6 * step, "{what}: initial step {own}, not {step}");
+                        assert!(
+                            (f64::from(own) - step).abs() <= 1e-6 * step,
+                            "{what}: initial step {own}, not {step}"
+                        );
                     }
                     scales = learned_step(steps, CHANNELS);
                     let all = golden.f64(&format!("{key}.step_gradients"));
                     let expected = &all[case * steps.len()..][..steps.len()];
-                    let actual = learned_step_gradient(&upstream, weight, steps, level_range(scales[0], levels));
+                    let actual = learned_step_gradient(
+                        &upstream,
+                        weight,
+                        steps,
+                        level_range(scales[0], levels),
+                    );
                     let edge = |at: usize| {
                         let position = position(scales[at * CHANNELS / count], levels, weight[at]);
                         (position - position.floor() - 0.5).abs() < 1e-9
                     };
                     if !(0..count).any(edge) {
-                        assert!(actual.iter().zip(expected).all(|(a, e)| close(*a, *e, 1.0)), "{what}: {actual:?} {expected:?}");
+                        assert!(
+                            actual.iter().zip(expected).all(|(a, e)| close(*a, *e, 1.0)),
+                            "{what}: {actual:?} {expected:?}"
+                        );
                     }
                 }
-                let gradient = reduce_weight_gradient(std::slice::from_ref(&upstream), weight, &scales, levels, None);
+                let gradient = reduce_weight_gradient(
+                    std::slice::from_ref(&upstream),
+                    weight,
+                    &scales,
+                    levels,
+                    None,
+                );
                 for at in 0..count {
                     let (scale, w) = (scales[at * CHANNELS / count], weight[at]);
                     let place = position(scale, levels, w);
                     let size = weight.iter().fold(1.0f64, |most, w| most.max(w.abs()));
-                    let (actual, expected) = (quantize(scale, levels, w), values[case * count + at]);
+                    let (actual, expected) =
+                        (quantize(scale, levels, w), values[case * count + at]);
                     if (place - place.floor() - 0.5).abs() < 1e-9 {
                         on_edges += 1;
                     } else {
-                        assert!(close(actual, expected, size), "{what}: {w} → {actual}, not {expected}");
+                        assert!(
+                            close(actual, expected, size),
+                            "{what}: {w} → {actual}, not {expected}"
+                        );
                     }
                     let expected = gradients[case * count + at];
-                    assert!(close(gradient[at], expected, 1.0), "{what}: gradient at {w}: {}, not {expected}", gradient[at]);
+                    assert!(
+                        close(gradient[at], expected, 1.0),
+                        "{what}: gradient at {w}: {}, not {expected}",
+                        gradient[at]
+                    );
                 }
             }
         }
@@ -113,8 +147,11 @@ fn activations_are_pytorchs() {
     let golden = Tensors::golden("quantizers");
     let (x, upstream) = (golden.f64("x"), golden.f64("x.upstream"));
     let alpha = golden.made()["alpha"].as_f64().unwrap();
-    let kinds =
-        [(PactKind::Unsigned, "unsigned"), (PactKind::Signed, "signed"), (PactKind::SignedAfterRelu, "signed-after-relu")];
+    let kinds = [
+        (PactKind::Unsigned, "unsigned"),
+        (PactKind::Signed, "signed"),
+        (PactKind::SignedAfterRelu, "signed-after-relu"),
+    ];
     for (kind, name) in kinds {
         for bits in if kind == PactKind::Unsigned { 1..=8 } else { 2..=8 } {
             let bits = LayerBits { weight: 32, activation: bits };
@@ -123,16 +160,24 @@ fn activations_are_pytorchs() {
                 let key = format!("{learned}.{name}.{}", bits.activation);
                 let (plan, scale) = match learned {
                     "alpha" => (Activation::new(kind, bits, alpha), 1.0),
-                    _ => (Activation::Lsq { kind, step: alpha / levels, levels }, step_gradient_scale(x.len(), levels)),
+                    _ => (
+                        Activation::Lsq { kind, step: alpha / levels, levels },
+                        step_gradient_scale(x.len(), levels),
+                    ),
                 };
                 let (gradients, learned_gradient) = activation_gradient(plan, &x, &upstream);
-                for (at, (&x, expected)) in x.iter().zip(golden.f64(&format!("{key}.values"))).enumerate() {
+                for (at, (&x, expected)) in
+                    x.iter().zip(golden.f64(&format!("{key}.values"))).enumerate()
+                {
                     assert!(close(activation(plan, x), expected, 1.0), "{key}: {x}");
                     let expected = golden.f64(&format!("{key}.gradients"))[at];
                     assert!(close(gradients[at], expected, 1.0), "{key}: gradient at {x}");
                 }
                 let expected = golden.f64(&format!("{key}.learned_gradient"))[0];
-                assert!(close(learned_gradient * scale, expected, 1.0), "{key}: {learned_gradient} · {scale}, not {expected}");
+                assert!(
+                    close(learned_gradient * scale, expected, 1.0),
+                    "{key}: {learned_gradient} · {scale}, not {expected}"
+                );
             }
         }
     }
@@ -141,10 +186,12 @@ fn activations_are_pytorchs() {
 /// Weights of every size, some 0, some alone far away.
 fn any_weights(count: usize) -> impl Strategy<Value = Vec<f32>> {
     let one = prop_oneof![8 => -1.0f32..1.0, 1 => Just(0.0), 1 => Just(-0.0), 1 => -1e3f32..1e3];
-    (proptest::collection::vec(one, count), -34i32..34, any::<bool>()).prop_map(|(values, power, constant)| {
-        let of = |value: f32| value * 10f32.powi(power);
-        values.iter().map(|&value| of(if constant { values[0] } else { value })).collect()
-    })
+    (proptest::collection::vec(one, count), -34i32..34, any::<bool>()).prop_map(
+        |(values, power, constant)| {
+            let of = |value: f32| value * 10f32.powi(power);
+            values.iter().map(|&value| of(if constant { values[0] } else { value })).collect()
+        },
+    )
 }
 
 proptest! {
@@ -170,21 +217,25 @@ proptest! {
     }
 }
 
-/// The same of the kernels: every quantized weight is one of the 2^b (symmetric: 2^b − 1) values evenly spaced over the range they report.
+/// The same of the kernels: every quantized weight is one of the 2^b (symmetric: 2^b − 1) values
+/// evenly spaced over the range they report.
 #[test]
 fn kernels_put_any_weights_on_levels() {
     let layers = vec![LayerConfig::Linear { name: "fc".into(), out_features: CHANNELS as u32 }];
     let config = NetworkConfig { input: Shape::new(1, 2, 4), classes: CHANNELS as u32, layers };
-    let options = NetworkOptions { slots: 1, training: false, gradients: false, ..NetworkOptions::default() };
+    let options =
+        NetworkOptions { slots: 1, training: false, gradients: false, ..NetworkOptions::default() };
     let mut networks = Vec::new();
     for (weight_quant, name, widths) in QUANTIZERS {
         for &bits in [widths[0], widths[widths.len() - 1]].iter() {
             let bits_of_layer = vec![LayerBits { weight: bits, activation: 32 }];
-            let quantization = QuantizationConfig { bits: bits_of_layer, weight_quant, ..Default::default() };
+            let quantization =
+                QuantizationConfig { bits: bits_of_layer, weight_quant, ..Default::default() };
             let network = Network::new(gpu(), &config, &quantization, options).unwrap();
             let mut recording = Recording::new();
             network.record_weights(gpu(), &mut recording).unwrap();
-            let distinct = 2f64.powi(bits as i32) - if weight_quant == WeightQuantizer::Symmetric { 1.0 } else { 0.0 };
+            let distinct = 2f64.powi(bits as i32)
+                - if weight_quant == WeightQuantizer::Symmetric { 1.0 } else { 0.0 };
             networks.push((format!("{name}, {bits} bits"), network, recording, distinct));
         }
     }
@@ -215,7 +266,8 @@ fn kernels_put_any_weights_on_levels() {
     outcome.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Mixed widths in every layer, fully connected ones too, with learned steps of weights and activations: what is written, read and learned.
+/// Mixed widths in every layer, fully connected ones too, with learned steps of weights and
+/// activations: what is written, read and learned.
 #[test]
 fn mixed_widths_with_learned_steps_from_end_to_end() {
     let folder = tempfile::tempdir().unwrap();
@@ -228,41 +280,73 @@ fn mixed_widths_with_learned_steps_from_end_to_end() {
         pollster::block_on(trainer.run(Start::New, &mut Silent)).unwrap();
         RunFolder::read_metrics(out).unwrap().1.pop().unwrap()
     };
-    let line =
-        train("epochs = 1\nbits = \"w4a2,w2a4,8\"\nweight-quant = \"lsq\"\nact-quant = \"lsq\"\nper-channel = true\n", &first);
-    assert_eq!(line.step_size.keys().collect::<Vec<_>>(), ["act1", "act2", "conv1", "conv2", "fc1"]);
+    let line = train(
+        "epochs = 1\nbits = \"w4a2,w2a4,8\"\nweight-quant = \"lsq\"\nact-quant = \"lsq\"\nper-channel = true\n",
+        &first,
+    );
+    assert_eq!(
+        line.step_size.keys().collect::<Vec<_>>(),
+        ["act1", "act2", "conv1", "conv2", "fc1"]
+    );
     assert_eq!(line.weight_range.keys().collect::<Vec<_>>(), ["conv1", "conv2", "fc1"]);
     assert!(line.alpha.is_empty() && line.step_size.values().all(|&step| step > 0.0), "{line:?}");
     assert!(line.weight_range.values().all(|[low, high]| low < high), "{line:?}");
 
     let file = TensorFile::read(&first.join("model.safetensors")).unwrap();
-    for (name, shape) in [("conv1.weight_step", 8), ("conv2.weight_step", 8), ("fc1.weight_step", 10), ("act1.step", 1)] {
-        assert_eq!(file.tensor(name).map(|tensor| tensor.shape.clone()), Some(vec![shape]), "{name}");
+    for (name, shape) in [
+        ("conv1.weight_step", 8),
+        ("conv2.weight_step", 8),
+        ("fc1.weight_step", 10),
+        ("act1.step", 1),
+    ] {
+        assert_eq!(
+            file.tensor(name).map(|tensor| tensor.shape.clone()),
+            Some(vec![shape]),
+            "{name}"
+        );
     }
     let as_trained = Model::load(&first, &QuantizationOverrides::default()).unwrap();
     assert!(as_trained.has_alphas());
-    let named = |model: &Model, name: &str| model.parameters[model.graph.layout.find(name).unwrap().range()].to_vec();
+    let named = |model: &Model, name: &str| {
+        model.parameters[model.graph.layout.find(name).unwrap().range()].to_vec()
+    };
     let trained = named(&as_trained, "conv2.weight_step");
     let untrained = initial_steps(&named(&as_trained, "conv2.weight"), 8, highest_level(2));
-    assert!(trained.iter().zip(&untrained).any(|(a, b)| (a - b).abs() > 1e-6), "steps are learned: {trained:?}");
+    assert!(
+        trained.iter().zip(&untrained).any(|(a, b)| (a - b).abs() > 1e-6),
+        "steps are learned: {trained:?}"
+    );
 
-    // At other widths steps of weights start anew and those of activations are missing; layers whose width is the same keep theirs.
-    let overrides =
-        QuantizationOverrides { bits: Some(BitsList(LayerBits::parse_list("w4a2,w3a3,8").unwrap())), ..Default::default() };
+    // At other widths steps of weights start anew and those of activations are missing; layers
+    // whose width is the same keep theirs.
+    let overrides = QuantizationOverrides {
+        bits: Some(BitsList(LayerBits::parse_list("w4a2,w3a3,8").unwrap())),
+        ..Default::default()
+    };
     let other = Model::load(&first, &overrides).unwrap();
     assert_eq!(named(&other, "conv1.weight_step"), named(&as_trained, "conv1.weight_step"));
     let fresh = initial_steps(&named(&other, "conv2.weight"), 8, highest_level(3));
     assert_eq!(named(&other, "conv2.weight_step"), fresh);
     assert_eq!(other.missing_alphas, ["act2.step"]);
     let refused = other.require_alphas().unwrap_err().to_string();
-    assert!(refused.contains("need act2.step, which") && !refused.contains("act1.step"), "{refused}");
+    assert!(
+        refused.contains("need act2.step, which") && !refused.contains("act1.step"),
+        "{refused}"
+    );
 
     // A run of another kind can start from it: α's are calibrated.
-    let line = train(&format!("steps = 2\nbits = \"w1a4,w4a2\"\nweight-quant = \"dorefa\"\ninit = {first:?}\n"), &second);
+    let line = train(
+        &format!("steps = 2\nbits = \"w1a4,w4a2\"\nweight-quant = \"dorefa\"\ninit = {first:?}\n"),
+        &second,
+    );
     assert_eq!(line.alpha.keys().collect::<Vec<_>>(), ["act1", "act2"]);
     assert!(line.step_size.is_empty());
     let [low, high] = line.weight_range["conv1"];
     assert!(low == -high && line.weight_range["conv2"] == [-1.0, 1.0], "{line:?}");
-    let config = &Model::load(&second, &QuantizationOverrides::default()).unwrap().config.quantization;
-    assert_eq!((config.weight_quant, config.act_quant), (WeightQuantizer::Dorefa, ActivationQuantizer::Pact));
+    let config =
+        &Model::load(&second, &QuantizationOverrides::default()).unwrap().config.quantization;
+    assert_eq!(
+        (config.weight_quant, config.act_quant),
+        (WeightQuantizer::Dorefa, ActivationQuantizer::Pact)
+    );
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use saliq::config::Shape;
 use saliq::report::{
-    Block, ChartStack, ColorMap, DotChart, Dots, Filmstrip, Grid, GridColumn, LineChart, Quantity, Report, ResultRow, Section,
-    Series, Table, result_table, result_terms,
+    Block, ChartStack, ColorMap, DotChart, Dots, Filmstrip, Grid, GridColumn, LineChart, Quantity,
+    Report, ResultRow, Section, Series, Table, result_table, result_terms,
 };
 
 const HOSTILE: &str = "<script>alert('x')</script>\"&\u{1b}[31m";
@@ -15,7 +15,8 @@ fn values(count: usize, low: f32, high: f32) -> Vec<f32> {
     (0..count).map(|i| low + (high - low) * ((i * 7919 + 13) % 1009) as f32 / 1008.0).collect()
 }
 
-/// Calls `check` with a grid of `rows` images and `models` columns, all predictions right but the first.
+/// Calls `check` with a grid of `rows` images and `models` columns, all predictions right but the
+/// first.
 fn with_grid(shape: Shape, rows: usize, models: usize, check: impl FnOnce(Grid)) {
     let size = rows * shape.elements() as usize;
     let (images, maps) = (values(size, 0.0, 1.0), values(size, -1.0, 1.0));
@@ -54,7 +55,8 @@ fn grids_grow_with_rows_and_columns_and_fit_every_shape() {
         let shape = Shape::new(channels, side, side);
         let (wide, high) = size(shape, 1, 4);
         let (wider, higher) = size(shape, 40, 8);
-        // Each row and each pair of cells is at least as large as the pictures in it, which are at least 84 pixels.
+        // Each row and each pair of cells is at least as large as the pictures in it, which are at
+        // least 84 pixels.
         assert!(higher - high >= 39 * 84, "{shape:?}");
         assert!(wider - wide >= 4 * 2 * 84, "{shape:?}");
     }
@@ -73,7 +75,8 @@ fn a_grid_as_svg_has_the_same_pictures_and_its_text_as_text() {
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
         assert!(svg.contains(&format!("width=\"{width}\" height=\"{height}\"")));
         assert!(svg.contains(">a &lt; b &amp; ") && !svg.contains("a < b"));
-        // The image, then map, overlay and masked image of two columns, in three rows; each of 28 × 28 pixels, three times as large.
+        // The image, then map, overlay and masked image of two columns, in three rows; each of 28 ×
+        // 28 pixels, three times as large.
         assert_eq!(svg.matches("<image ").count(), 3 * (1 + 2 * 3));
         assert_eq!(svg.matches("width=\"84\" height=\"84\"").count(), 3 * (1 + 2 * 3));
         assert_eq!(svg.matches(">gradient</text>").count(), 2);
@@ -96,7 +99,8 @@ fn a_written_grid_is_a_png_of_the_rendered_size_and_the_same_every_time() {
     assert_eq!(std::fs::read_dir(folder.path().join("figures")).unwrap().count(), 1);
 }
 
-/// Strongly red pixels, as the text of a wrong prediction has; the maps are kept out of it by the grey colour map.
+/// Strongly red pixels, as the text of a wrong prediction has; the maps are kept out of it by the
+/// grey colour map.
 fn red_pixels(grid: &Grid) -> usize {
     grid.render().pixels().filter(|p| p.0[0] > 140 && p.0[1] < 90 && p.0[2] < 90).count()
 }
@@ -142,7 +146,8 @@ fn nearest_neighbour_cells_show_the_image_exactly() {
         colormap: ColorMap::Gray,
     };
     let picture = grid.render();
-    // The only black area larger than text: two squares of 42 × 42 and the dark end of the colour bar.
+    // The only black area larger than text: two squares of 42 × 42 and the dark end of the colour
+    // bar.
     let black = picture.pixels().filter(|p| p.0 == [0; 3]).count();
     assert!((2 * 42 * 42..2 * 42 * 42 + 200).contains(&black), "{black}");
 }
@@ -152,8 +157,14 @@ fn grids_of_the_wrong_length_are_refused_and_still_do_not_panic() {
     with_grid(Shape::new(1, 28, 28), 2, 1, |mut grid| {
         grid.columns[0].saliency = &grid.columns[0].saliency[..100];
         let error = grid.png().unwrap_err().to_string();
-        assert!(error.contains("(4,2)") && error.contains("100") && error.contains("1568"), "{error}");
-        assert!(grid.render().pixels().any(|p| p.0 == [255, 0, 255]), "missing values must be seen");
+        assert!(
+            error.contains("(4,2)") && error.contains("100") && error.contains("1568"),
+            "{error}"
+        );
+        assert!(
+            grid.render().pixels().any(|p| p.0 == [255, 0, 255]),
+            "missing values must be seen"
+        );
         grid.columns[0].predictions = &[];
         grid.render();
     });
@@ -197,7 +208,13 @@ fn chart(series: Vec<Series>, log_y: bool) -> String {
     };
     let svg = chart.to_svg().unwrap();
     assert_eq!(svg, chart.to_svg().unwrap());
-    assert!(!svg.contains("<script") && !svg.contains('\u{1b}') && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    assert!(
+        !svg.contains("<script")
+            && !svg.contains('\u{1b}')
+            && !svg.contains("NaN")
+            && !svg.contains("inf"),
+        "{svg}"
+    );
     // Placeholder colours are all replaced.
     assert!(!svg.contains("\"#0102") && !svg.contains("\"#010101"), "{svg}");
     assert_eq!(svg.matches("<svg").count(), 1);
@@ -211,7 +228,8 @@ fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
 
 #[test]
 fn charts_survive_every_kind_of_data() {
-    let line = |f: fn(f64) -> f64| (0..50).map(|i| (f64::from(i), f(f64::from(i)))).collect::<Vec<_>>();
+    let line =
+        |f: fn(f64) -> f64| (0..50).map(|i| (f64::from(i), f(f64::from(i)))).collect::<Vec<_>>();
     for log_y in [false, true] {
         for points in [
             vec![],
@@ -227,7 +245,15 @@ fn charts_survive_every_kind_of_data() {
             line(|x| if x % 7.0 == 0.0 { f64::NAN } else { x }),
         ] {
             for smooth in [false, true] {
-                chart(vec![Series { name: HOSTILE.into(), points: points.clone(), smooth, ..Series::default() }], log_y);
+                chart(
+                    vec![Series {
+                        name: HOSTILE.into(),
+                        points: points.clone(),
+                        smooth,
+                        ..Series::default()
+                    }],
+                    log_y,
+                );
             }
         }
     }
@@ -237,7 +263,10 @@ fn charts_survive_every_kind_of_data() {
 
 #[test]
 fn series_are_told_apart_by_colour_and_dash() {
-    let svg = chart((0..9).map(|i| series(&format!("s{i}"), vec![(0.0, f64::from(i)), (1.0, 1.0)])).collect(), false);
+    let svg = chart(
+        (0..9).map(|i| series(&format!("s{i}"), vec![(0.0, f64::from(i)), (1.0, 1.0)])).collect(),
+        false,
+    );
     for color in ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"] {
         assert!(svg.contains(&format!("stroke=\"{color}\"")), "{color}");
     }
@@ -250,21 +279,29 @@ fn series_are_told_apart_by_colour_and_dash() {
 #[test]
 fn long_lines_stay_small_files() {
     let points: Vec<_> = (0..200_000).map(|i| (f64::from(i), f64::from(i % 97))).collect();
-    let svg = chart(vec![Series { name: "long".into(), points, smooth: true, ..Series::default() }], false);
+    let svg = chart(
+        vec![Series { name: "long".into(), points, smooth: true, ..Series::default() }],
+        false,
+    );
     assert!(svg.len() < 60_000, "{} bytes", svg.len());
 }
 
 /// The texts of an SVG file, in their order.
 fn texts(svg: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(svg).unwrap();
-    let texts = document.descendants().filter(|node| node.has_tag_name("text")).filter_map(|node| node.text());
+    let texts = document
+        .descendants()
+        .filter(|node| node.has_tag_name("text"))
+        .filter_map(|node| node.text());
     texts.map(|text| text.trim().to_string()).collect()
 }
 
 /// Lines of an SVG file by their number of points, those of grids and axes apart.
 fn polylines(svg: &str) -> Vec<usize> {
     let document = roxmltree::Document::parse(svg).unwrap();
-    let is_data = |node: &roxmltree::Node| node.attribute("stroke").is_some_and(|color| color.starts_with('#'));
+    let is_data = |node: &roxmltree::Node| {
+        node.attribute("stroke").is_some_and(|color| color.starts_with('#'))
+    };
     let lines = document.descendants().filter(|node| node.has_tag_name("polyline")).filter(is_data);
     lines.map(|node| node.attribute("points").unwrap().split_whitespace().count()).collect()
 }
@@ -276,7 +313,8 @@ fn lines(quantity: Quantity, series: Vec<Series>) -> LineChart {
 #[test]
 fn counts_stand_at_whole_ticks() {
     for last in [2, 3, 4, 5, 7, 12, 188] {
-        let points = (1..=last).map(|x| (f64::from(x), 5000.0 + 100.0 * f64::from(x % 3))).collect();
+        let points =
+            (1..=last).map(|x| (f64::from(x), 5000.0 + 100.0 * f64::from(x % 3))).collect();
         let texts = texts(&lines(Quantity::Number, vec![series("", points)]).to_svg().unwrap());
         let labels = texts.iter().filter_map(|text| text.parse::<f64>().ok());
         let own: Vec<f64> = labels.filter(|label| *label < 1000.0).collect();
@@ -290,7 +328,11 @@ fn an_axis_that_is_cut_says_so_in_the_chart() {
         let points = values.iter().enumerate().map(|(x, y)| (x as f64, *y)).collect();
         texts(&lines(Quantity::Percent, vec![series("", points)]).to_svg().unwrap())
     };
-    assert!(accuracy(&[91.2, 98.7]).contains(&"axis from 90 %".into()), "{:?}", accuracy(&[91.2, 98.7]));
+    assert!(
+        accuracy(&[91.2, 98.7]).contains(&"axis from 90 %".into()),
+        "{:?}",
+        accuracy(&[91.2, 98.7])
+    );
     assert!(!accuracy(&[11.0, 98.7]).iter().any(|text| text.contains("axis from")));
     // Far from 0 along the other axis, as the steps of a training that goes on.
     let later = (100..150).map(|step| (f64::from(step), 1.0)).collect();
@@ -319,7 +361,8 @@ fn rounding_does_not_fill_an_axis() {
 fn dots(values: Vec<Vec<Option<(f64, f64, f64)>>>) -> DotChart {
     let names = (0..values[0].len()).map(|row| format!("model {row}")).collect();
     let dots = values.into_iter().enumerate();
-    let dots = dots.map(|(index, values)| Dots { name: format!("method {index}"), values, style: None });
+    let dots =
+        dots.map(|(index, values)| Dots { name: format!("method {index}"), values, style: None });
     let (title, note, label) = ("title".into(), "what it means".into(), "value, 0 to 1".into());
     DotChart { title, note, label, quantity: Quantity::Share, names, dots: dots.collect() }
 }
@@ -334,16 +377,22 @@ fn dots_have_bars_and_no_line_between_them() {
     // Three intervals and two samples in the legend: a bar and a stroke across each of its ends.
     assert_eq!(polylines(&svg), vec![2; 3 * (3 + 2)]);
     let shown = texts(&svg);
-    for text in ["title", "what it means", "value, 0 to 1", "method 0", "method 1", "model 0", "model 3"] {
+    for text in
+        ["title", "what it means", "value, 0 to 1", "method 0", "method 1", "model 0", "model 3"]
+    {
         assert!(shown.contains(&text.into()), "{text} in {shown:?}");
     }
     assert!(!svg.contains("NaN") && !svg.contains("\"#0102") && !svg.contains("\"#0103"), "{svg}");
     // A row for every model, a line of the row for every method.
     let taller = dots(vec![vec![Some((0.5, 0.4, 0.6)); 9]; 4]);
-    let height = |chart: &DotChart| image::load_from_memory(&chart.to_png().unwrap()).unwrap().height();
+    let height =
+        |chart: &DotChart| image::load_from_memory(&chart.to_png().unwrap()).unwrap().height();
     assert!(height(&taller) > height(&chart) + 300);
     let stack = ChartStack(vec![chart.clone(), taller.clone()]);
-    assert_eq!(image::load_from_memory(&stack.to_png().unwrap()).unwrap().height(), height(&chart) + height(&taller));
+    assert_eq!(
+        image::load_from_memory(&stack.to_png().unwrap()).unwrap().height(),
+        height(&chart) + height(&taller)
+    );
     for empty in [DotChart::default(), dots(vec![vec![None]]), dots(vec![Vec::new()])] {
         assert!(empty.to_svg().unwrap().contains("no data"));
         empty.to_png().unwrap();
@@ -354,9 +403,17 @@ fn dots_have_bars_and_no_line_between_them() {
 fn every_point_that_has_an_interval_shows_it() {
     let banded = |points: Vec<(f64, f64)>| {
         let band = points.iter().map(|&(x, y)| (x, y - 1.0, y + 1.0)).collect();
-        lines(Quantity::Percent, vec![Series { name: "a".into(), points, band, ..Series::default() }]).to_svg().unwrap()
+        lines(
+            Quantity::Percent,
+            vec![Series { name: "a".into(), points, band, ..Series::default() }],
+        )
+        .to_svg()
+        .unwrap()
     };
-    assert_eq!(banded(vec![(0.0, 50.0), (10.0, 40.0), (20.0, 30.0)]).matches("opacity=\"0.18\"").count(), 1);
+    assert_eq!(
+        banded(vec![(0.0, 50.0), (10.0, 40.0), (20.0, 30.0)]).matches("opacity=\"0.18\"").count(),
+        1
+    );
     // A band of one point has no area: it is a bar.
     let single = banded(vec![(50.0, 50.0)]);
     assert!(polylines(&single).iter().filter(|points| **points == 2).count() >= 3, "{single}");
@@ -375,7 +432,15 @@ fn rows() -> Vec<ResultRow> {
         seconds: 125.0,
         alpha: vec![("act1".into(), 1.234), ("act2".into(), 2.0)],
     };
-    vec![row, ResultRow { model: "plain".into(), bits: "float".into(), accuracy: 1.0, ..ResultRow::default() }]
+    vec![
+        row,
+        ResultRow {
+            model: "plain".into(),
+            bits: "float".into(),
+            accuracy: 1.0,
+            ..ResultRow::default()
+        },
+    ]
 }
 
 #[test]
@@ -401,13 +466,20 @@ fn the_result_table_has_the_numbers_in_every_form() {
     }
     assert_eq!(table.rows[1][table.headers.iter().position(|h| h == "paper").unwrap()], "–");
     let without_paper = result_table(&rows()[1..]);
-    assert!(!without_paper.headers.iter().any(|h| h == "paper" || h == "α"), "{:?}", without_paper.headers);
+    assert!(
+        !without_paper.headers.iter().any(|h| h == "paper" || h == "α"),
+        "{:?}",
+        without_paper.headers
+    );
     assert!(!result_table(&[]).headers.is_empty());
 }
 
 #[test]
 fn tables_escape_hostile_cells_and_mend_ragged_rows() {
-    let table = Table::new(["name | a", "n"], [vec![HOSTILE, "1"], vec!["a|b\nc"], vec!["x", "2", "dropped"]]);
+    let table = Table::new(
+        ["name | a", "n"],
+        [vec![HOSTILE, "1"], vec!["a|b\nc"], vec!["x", "2", "dropped"]],
+    );
     let text = table.to_text(None);
     assert!(!text.contains('\u{1b}') && !text.contains("dropped"), "{text}");
     let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
@@ -415,15 +487,22 @@ fn tables_escape_hostile_cells_and_mend_ragged_rows() {
     let markdown = table.to_markdown();
     assert_eq!(markdown.lines().count(), 5, "{markdown}");
     assert!(
-        markdown.contains("| a\\|b c |") && markdown.contains("&lt;script>") && markdown.contains("| --- | ---: |"),
+        markdown.contains("| a\\|b c |")
+            && markdown.contains("&lt;script>")
+            && markdown.contains("| --- | ---: |"),
         "{markdown}"
     );
     let html = table.to_html().into_string();
     assert!(!html.contains("<script") && html.matches("<td").count() == 6, "{html}");
     let turned = result_table(&rows()).to_text(Some(80));
-    assert!(turned.lines().count() >= 11 && turned.lines().all(|line| line.chars().count() <= 80), "{turned}");
     assert!(
-        turned.lines().any(|line| line.contains("accuracy") && line.contains("98.92 %") && line.contains("100.00 %")),
+        turned.lines().count() >= 11 && turned.lines().all(|line| line.chars().count() <= 80),
+        "{turned}"
+    );
+    assert!(
+        turned.lines().any(|line| line.contains("accuracy")
+            && line.contains("98.92 %")
+            && line.contains("100.00 %")),
         "{turned}"
     );
     assert!(table.to_text(Some(20)).lines().all(|line| line.chars().count() <= 20));
@@ -437,12 +516,19 @@ fn report(name: &str) -> Report {
         Block::Paragraph(text()),
         Block::Table(Table::new([name], [[name]])),
         Block::Image { png: b"not a PNG".to_vec(), alt: text(), caption: text() },
-        Block::Svg { svg: LineChart { title: text(), ..LineChart::default() }.to_svg().unwrap(), caption: text() },
+        Block::Svg {
+            svg: LineChart { title: text(), ..LineChart::default() }.to_svg().unwrap(),
+            caption: text(),
+        },
         Block::Code(text()),
         Block::Facts(vec![(text(), text())]),
         Block::Terms(vec![(text(), text())]),
     ];
-    Report { title: text(), intro: vec![text()], sections: vec![Section { title: text(), blocks }; 3] }
+    Report {
+        title: text(),
+        intro: vec![text()],
+        sections: vec![Section { title: text(), blocks }; 3],
+    }
 }
 
 #[test]
@@ -452,7 +538,12 @@ fn reports_escape_everything_and_need_nothing_else() {
     assert!(html.contains("&lt;script&gt;"));
     // The only address is the SVG name space, which is never loaded.
     let elsewhere = html.replace("http://www.w3.org/2000/svg", "");
-    assert!(!elsewhere.contains("http:") && !elsewhere.contains("https:") && !elsewhere.contains("url("), "{elsewhere}");
+    assert!(
+        !elsewhere.contains("http:")
+            && !elsewhere.contains("https:")
+            && !elsewhere.contains("url("),
+        "{elsewhere}"
+    );
     for part in [
         "prefers-color-scheme: dark",
         "@media print",
@@ -475,7 +566,9 @@ fn pages_can_be_read_on_a_narrow_screen() {
     ] {
         assert!(html.contains(rule), "{rule}");
     }
-    assert!(html.contains("<div class=\"table\"><table>") && html.contains("<div class=\"chart\"><svg"));
+    assert!(
+        html.contains("<div class=\"table\"><table>") && html.contains("<div class=\"chart\"><svg")
+    );
     assert!(html.contains("<dl class=\"terms\"><div><dt>x</dt><dd>x</dd></div></dl>"));
 }
 

@@ -1,4 +1,5 @@
-//! `saliq reproduce` and `saliq report`: a study made at once, by two machines, and by one that was killed.
+//! `saliq reproduce` and `saliq report`: a study made at once, by two machines, and by one that was
+//! killed.
 
 use std::{
     fs,
@@ -29,7 +30,18 @@ fn saliq(arguments: &[&str]) -> Command {
 
 /// A narrow study: four models a seed, two seeds; settings that the preset does not have.
 fn study(folder: &Path, more: &[&str]) -> Command {
-    let mut command = saliq(&["reproduce", "--preset", "tiny", "--bits", "2,2", "--sgt", "true", "--seeds", "2", "--quiet"]);
+    let mut command = saliq(&[
+        "reproduce",
+        "--preset",
+        "tiny",
+        "--bits",
+        "2,2",
+        "--sgt",
+        "true",
+        "--seeds",
+        "2",
+        "--quiet",
+    ]);
     command.args(["--per-channel", "--pact", "signed-after-relu"]);
     command.arg("--out").arg(folder).args(more);
     command
@@ -43,7 +55,9 @@ fn succeed(mut command: Command) -> String {
 
 fn results(folder: &Path) -> Vec<PathBuf> {
     let Ok(runs) = fs::read_dir(folder.join("runs")) else { return Vec::new() };
-    runs.map(|run| run.unwrap().path().join("result.json")).filter(|result| result.exists()).collect()
+    runs.map(|run| run.unwrap().path().join("result.json"))
+        .filter(|result| result.exists())
+        .collect()
 }
 
 /// Kills the study in `folder` as soon as it has a result.
@@ -68,7 +82,10 @@ fn tables(html: &str) -> Vec<Vec<Vec<String>>> {
     };
     let cells = |row: &str| {
         let cells = [between(row, "<th", "</th>"), between(row, "<td", "</td>")].concat();
-        cells.iter().map(|cell| cell[cell.find('>').unwrap() + 1..].replace("&lt;", "<")).collect::<Vec<String>>()
+        cells
+            .iter()
+            .map(|cell| cell[cell.find('>').unwrap() + 1..].replace("&lt;", "<"))
+            .collect::<Vec<String>>()
     };
     between(html, "<table>", "</table>")
         .iter()
@@ -76,10 +93,12 @@ fn tables(html: &str) -> Vec<Vec<Vec<String>>> {
         .collect()
 }
 
-/// The cell of `model` under the heading that starts with `heading`, in the first table that has both.
+/// The cell of `model` under the heading that starts with `heading`, in the first table that has
+/// both.
 #[track_caller]
 fn cell(tables: &[Vec<Vec<String>>], model: &str, heading: &str) -> String {
-    let column = |table: &Vec<Vec<String>>| table[0].iter().position(|own| own.starts_with(heading));
+    let column =
+        |table: &Vec<Vec<String>>| table[0].iter().position(|own| own.starts_with(heading));
     let found = tables.iter().find_map(|table| {
         let row = table[1..].iter().find(|row| row[0] == model)?;
         Some(row[column(table)?].clone())
@@ -90,12 +109,15 @@ fn cell(tables: &[Vec<Vec<String>>], model: &str, heading: &str) -> String {
 /// `mean (low–high)` as a page prints an interval.
 fn interval(interval: &Value, factor: f64, digits: usize, unit: &str) -> String {
     let part = |name: &str| interval[name].as_f64().map(|value| factor * value);
-    let range = part("low").zip(part("high")).map(|(low, high)| format!(" ({low:.digits$}–{high:.digits$})"));
+    let range = part("low")
+        .zip(part("high"))
+        .map(|(low, high)| format!(" ({low:.digits$}–{high:.digits$})"));
     format!("{:.digits$}{unit}{}", part("mean").unwrap(), range.unwrap_or_default())
 }
 
 fn label(model: &Value) -> String {
-    let (bits, stage) = (model["variant"]["bits"].as_str().unwrap(), model["variant"]["stage"].as_str().unwrap());
+    let (bits, stage) =
+        (model["variant"]["bits"].as_str().unwrap(), model["variant"]["stage"].as_str().unwrap());
     match stage {
         "float" => "float".into(),
         "float-continued" => "float continued".into(),
@@ -107,7 +129,8 @@ fn label(model: &Value) -> String {
 #[test]
 fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
     let folder = tempfile::tempdir().unwrap();
-    let [whole, shared, killed] = ["whole", "shared", "killed"].map(|name| folder.path().join(name));
+    let [whole, shared, killed] =
+        ["whole", "shared", "killed"].map(|name| folder.path().join(name));
     let summary: Value = serde_json::from_str(&succeed(study(&whole, &["--json"]))).unwrap();
     assert_eq!(results(&whole).len(), 8);
 
@@ -122,7 +145,11 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
     .unwrap();
     assert_eq!(incomplete["missing"].as_array().unwrap().len(), 4);
     let mut slurm = study(&shared, &[]);
-    slurm.envs([("SLURM_ARRAY_TASK_ID", "0"), ("SLURM_ARRAY_TASK_MIN", "0"), ("SLURM_ARRAY_TASK_COUNT", "2")]);
+    slurm.envs([
+        ("SLURM_ARRAY_TASK_ID", "0"),
+        ("SLURM_ARRAY_TASK_MIN", "0"),
+        ("SLURM_ARRAY_TASK_COUNT", "2"),
+    ]);
     succeed(slurm);
 
     kill_half_way(&killed);
@@ -130,10 +157,14 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
     for file in REPORT {
         let expected = fs::read(whole.join(file)).unwrap();
         assert!(fs::read(shared.join(file)).unwrap() == expected, "{file} of two shards differs");
-        assert!(fs::read(killed.join(file)).unwrap() == expected, "{file} of the killed run differs");
+        assert!(
+            fs::read(killed.join(file)).unwrap() == expected,
+            "{file} of the killed run differs"
+        );
     }
 
-    // What is there is not made again: a study without its training data's results still has its report in an instant.
+    // What is there is not made again: a study without its training data's results still has its
+    // report in an instant.
     let model = results(&whole)[0].with_file_name("model.safetensors");
     let before = fs::metadata(&model).unwrap().modified().unwrap();
     succeed(study(&whole, &[]));
@@ -143,7 +174,8 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
     commands_give_the_numbers_again(&whole, &summary);
 
     // The numbers on the page are the numbers in the JSON.
-    let written: Value = serde_json::from_slice(&fs::read(whole.join("report.json")).unwrap()).unwrap();
+    let written: Value =
+        serde_json::from_slice(&fs::read(whole.join("report.json")).unwrap()).unwrap();
     assert_eq!(written, summary);
     let html = fs::read_to_string(whole.join("report.html")).unwrap();
     let tables = tables(&html);
@@ -156,8 +188,14 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
         assert_eq!(own("loss"), format!("{:.4}", model["loss"]["mean"].as_f64().unwrap()));
         // A float model that was trained on costs what it did: it has no row of its own.
         if name != "float continued" {
-            assert_eq!(own("bit operations").replace(',', ""), model["cost"]["bit-operations"].to_string());
-            assert_eq!(own("FLOPs as the paper").replace(',', ""), model["cost"]["paper-operations"].to_string());
+            assert_eq!(
+                own("bit operations").replace(',', ""),
+                model["cost"]["bit-operations"].to_string()
+            );
+            assert_eq!(
+                own("FLOPs as the paper").replace(',', ""),
+                model["cost"]["paper-operations"].to_string()
+            );
         }
         assert_eq!(own("random"), format!("{:.3}", model["random-area"].as_f64().unwrap()));
         assert_eq!(own("gradient"), interval(&map["drop-area"], 1.0, 3, ""));
@@ -165,7 +203,10 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
         assert_eq!(own("entropy"), interval(&map["entropy"], 1.0, 2, ""));
         assert_eq!(own("max-sensitivity"), interval(&map["sensitivity"], 1.0, 3, ""));
         if !name.contains("PTQ") {
-            assert_eq!(own("50 % removed"), format!("{:.2} %", 100.0 * map["retrained"][0][1].as_f64().unwrap()));
+            assert_eq!(
+                own("50 % removed"),
+                format!("{:.2} %", 100.0 * map["retrained"][0][1].as_f64().unwrap())
+            );
         }
         if name != "float" {
             assert_eq!(own("Spearman"), interval(&map["spearman"], 1.0, 3, ""));
@@ -176,14 +217,26 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
         let check = tables.iter().find(|table| table[0].contains(&"zeros".to_string())).unwrap();
         let layers = map["randomisation"].as_array().unwrap();
         assert_eq!(layers.len(), 4);
-        assert_eq!(cell(std::slice::from_ref(check), &name, "gradient"), interval(&layers[3]["spearman"], 1.0, 2, ""));
+        assert_eq!(
+            cell(std::slice::from_ref(check), &name, "gradient"),
+            interval(&layers[3]["spearman"], 1.0, 2, "")
+        );
     }
     assert_eq!(cell(&tables, "(2,2)", "paper, whole set"), "90.19 %");
     differences_are_to_the_control(&whole, &written);
     the_page_says_what_ran(&whole, &tables, &written);
-    assert!(html.contains("Made: 8 of 8 models (preset tiny), 2 seeds each"), "{}", written["scope"]);
+    assert!(
+        html.contains("Made: 8 of 8 models (preset tiny), 2 seeds each"),
+        "{}",
+        written["scope"]
+    );
     for finding in written["findings"].as_array().unwrap() {
-        let escaped = finding.as_str().unwrap().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let escaped = finding
+            .as_str()
+            .unwrap()
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
         assert!(html.contains(&escaped), "{finding} is not on the page");
     }
     assert!(
@@ -191,11 +244,16 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
             && html.contains("act1: α")
             && html.contains("conv2: lowest and highest quantized weight")
     );
-    assert!(!html.contains("<script") && !html.contains("src=\"http"), "the page must be self-contained");
+    assert!(
+        !html.contains("<script") && !html.contains("src=\"http"),
+        "the page must be self-contained"
+    );
 }
 
 fn plan_says_what_is_done(whole: &Path) {
-    let plan = |folder: &Path| -> Value { serde_json::from_str(&succeed(study(folder, &["--plan", "--json"]))).unwrap() };
+    let plan = |folder: &Path| -> Value {
+        serde_json::from_str(&succeed(study(folder, &["--plan", "--json"]))).unwrap()
+    };
     let done = plan(whole);
     assert_eq!((done["seconds"].as_f64(), done["runs"].as_array().unwrap().len()), (Some(0.0), 8));
     for run in done["runs"].as_array().unwrap() {
@@ -213,8 +271,12 @@ fn plan_says_what_is_done(whole: &Path) {
 fn commands_give_the_numbers_again(whole: &Path, summary: &Value) {
     let html = fs::read_to_string(whole.join("report.html")).unwrap();
     let run = |start: &str, folder: &str, out: &str| -> Value {
-        let line =
-            html.lines().find(|line| line.trim_start_matches("<pre><code>").starts_with(start) && line.contains(folder)).unwrap();
+        let line = html
+            .lines()
+            .find(|line| {
+                line.trim_start_matches("<pre><code>").starts_with(start) && line.contains(folder)
+            })
+            .unwrap();
         let line = line.split("saliq ").nth(1).unwrap().split('<').next().unwrap();
         let mut command = saliq(&line.split(' ').collect::<Vec<_>>());
         command.current_dir(whole).arg("--quiet");
@@ -222,15 +284,24 @@ fn commands_give_the_numbers_again(whole: &Path, summary: &Value) {
         serde_json::from_slice(&fs::read(whole.join(out)).unwrap()).unwrap_or_default()
     };
     let result = |folder: &str| -> Value {
-        serde_json::from_slice(&fs::read(whole.join("runs").join(folder).join("result.json")).unwrap()).unwrap()
+        serde_json::from_slice(
+            &fs::read(whole.join("runs").join(folder).join("result.json")).unwrap(),
+        )
+        .unwrap()
     };
-    let folders: Vec<String> =
-        results(whole).iter().map(|path| path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let folders: Vec<String> = results(whole)
+        .iter()
+        .map(|path| path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
     let quantized = folders.iter().find(|folder| folder.contains("2-2-sgt-1")).unwrap();
     let own = result(quantized);
     let drop = run("saliq drop", quantized, &format!("again/{quantized}-drop/drop.json"));
     assert_eq!(drop["curves"][0]["area"], own["methods"]["gradient"]["drop-area"]);
-    let compare = run("saliq compare", &format!("{quantized} "), &format!("again/{quantized}-maps/compare.json"));
+    let compare = run(
+        "saliq compare",
+        &format!("{quantized} "),
+        &format!("again/{quantized}-maps/compare.json"),
+    );
     let theirs = &compare["models"][1]["methods"][0];
     assert_eq!(theirs["randomisation"], own["methods"]["gradient"]["randomisation"]);
     // The same model, whoever quantizes it.
@@ -239,15 +310,23 @@ fn commands_give_the_numbers_again(whole: &Path, summary: &Value) {
     let parameters = |path: PathBuf| {
         let bytes = fs::read(path.join("model.safetensors")).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let mut tensors: Vec<_> = file.tensors().into_iter().map(|(name, tensor)| (name, tensor.data().to_vec())).collect();
+        let mut tensors: Vec<_> = file
+            .tensors()
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.data().to_vec()))
+            .collect();
         tensors.sort();
         tensors
     };
-    assert!(parameters(whole.join("again").join(post)) == parameters(whole.join("runs").join(post)), "another model");
+    assert!(
+        parameters(whole.join("again").join(post)) == parameters(whole.join("runs").join(post)),
+        "another model"
+    );
     assert_eq!(summary["models"].as_array().unwrap().len(), 4);
 }
 
-/// Accuracies and maps of a quantized model are held against those of the model that differs in nothing but the bits.
+/// Accuracies and maps of a quantized model are held against those of the model that differs in
+/// nothing but the bits.
 fn differences_are_to_the_control(whole: &Path, summary: &Value) {
     let plan: Value = serde_json::from_slice(&fs::read(whole.join("plan.json")).unwrap()).unwrap();
     let result = |run: &Value| -> Value {
@@ -255,15 +334,28 @@ fn differences_are_to_the_control(whole: &Path, summary: &Value) {
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
     };
     let runs = plan["runs"].as_array().unwrap();
-    for model in summary["models"].as_array().unwrap().iter().filter(|model| model["variant"]["stage"] != "float") {
+    for model in summary["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|model| model["variant"]["stage"] != "float")
+    {
         let own = runs.iter().filter(|run| run["variant"] == model["variant"]);
-        let pairs: Vec<(Value, Value)> =
-            own.map(|run| (result(run), result(&runs[run["control"].as_u64().unwrap() as usize]))).collect();
+        let pairs: Vec<(Value, Value)> = own
+            .map(|run| (result(run), result(&runs[run["control"].as_u64().unwrap() as usize])))
+            .collect();
         let mean = |value: &dyn Fn(&Value) -> f64| {
-            pairs.iter().map(|(own, control)| value(own) - value(control)).sum::<f64>() / pairs.len() as f64
+            pairs.iter().map(|(own, control)| value(own) - value(control)).sum::<f64>()
+                / pairs.len() as f64
         };
         let close = |a: &Value, b: f64| (a["mean"]["mean"].as_f64().unwrap() - b).abs() < 1e-9;
-        assert!(close(&model["accuracy-difference"], mean(&|result| result["accuracy"].as_f64().unwrap())), "{model}");
+        assert!(
+            close(
+                &model["accuracy-difference"],
+                mean(&|result| result["accuracy"].as_f64().unwrap())
+            ),
+            "{model}"
+        );
         let gini = |result: &Value| {
             let all = result["methods"]["gradient"]["gini"].as_array().unwrap();
             all.iter().map(|value| value.as_f64().unwrap()).sum::<f64>() / all.len() as f64
@@ -272,9 +364,15 @@ fn differences_are_to_the_control(whole: &Path, summary: &Value) {
         // The same seed, and the same steps where both are trained.
         for run in runs.iter().filter(|run| run["variant"] == model["variant"]) {
             let control = &runs[run["control"].as_u64().unwrap() as usize];
-            assert_eq!((&run["seed"], &run["variant"]["sgt"]), (&control["seed"], &control["variant"]["sgt"]));
+            assert_eq!(
+                (&run["seed"], &run["variant"]["sgt"]),
+                (&control["seed"], &control["variant"]["sgt"])
+            );
             if model["variant"]["stage"] == "quantization-aware" {
-                assert_eq!((&run["start"], &run["work"]["steps"]), (&control["start"], &control["work"]["steps"]));
+                assert_eq!(
+                    (&run["start"], &run["work"]["steps"]),
+                    (&control["start"], &control["work"]["steps"])
+                );
             }
         }
     }
@@ -283,11 +381,26 @@ fn differences_are_to_the_control(whole: &Path, summary: &Value) {
 /// What the page says of how its models were made.
 fn the_page_says_what_ran(whole: &Path, tables: &[Vec<Vec<String>>], summary: &Value) {
     let own = |model: &str, heading: &str| cell(tables, model, heading);
-    assert_eq!([own("(2,2), SGT", "steps"), own("float continued, SGT", "steps")], ["3 + 2", "3 + 2"]);
-    assert_eq!([own("float, SGT", "starts from"), own("(2,2), SGT", "starts from")], ["random weights", "float"]);
-    assert_eq!([own("(2,2), SGT", "weights"), own("float continued, SGT", "weights")], ["sawb, per channel", "float"]);
-    assert_eq!([own("(2,2) PTQ, SGT", "steps"), own("(2,2) PTQ, SGT", "weights")], ["3 + 0", "lsq, per channel"]);
-    assert_eq!([own("(2,2), SGT", "λ"), own("(2,2), SGT", "masked")], ["1", "50 %, lowest signed, uniform"]);
+    assert_eq!(
+        [own("(2,2), SGT", "steps"), own("float continued, SGT", "steps")],
+        ["3 + 2", "3 + 2"]
+    );
+    assert_eq!(
+        [own("float, SGT", "starts from"), own("(2,2), SGT", "starts from")],
+        ["random weights", "float"]
+    );
+    assert_eq!(
+        [own("(2,2), SGT", "weights"), own("float continued, SGT", "weights")],
+        ["sawb, per channel", "float"]
+    );
+    assert_eq!(
+        [own("(2,2) PTQ, SGT", "steps"), own("(2,2) PTQ, SGT", "weights")],
+        ["3 + 0", "lsq, per channel"]
+    );
+    assert_eq!(
+        [own("(2,2), SGT", "λ"), own("(2,2), SGT", "masked")],
+        ["1", "50 %, lowest signed, uniform"]
+    );
     let html = fs::read_to_string(whole.join("report.html")).unwrap();
     for text in [
         "replaced by the image's corner pixel (0, 0); 8 test images",
@@ -299,7 +412,12 @@ fn the_page_says_what_ran(whole: &Path, tables: &[Vec<Vec<String>>], summary: &V
         assert!(html.contains(text), "{text} is not on the page");
     }
     // A p says how many were tested with it.
-    let tests: u64 = summary["families"].as_array().unwrap().iter().map(|family| family["tests"].as_u64().unwrap()).sum();
+    let tests: u64 = summary["families"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|family| family["tests"].as_u64().unwrap())
+        .sum();
     // Accuracy, faithfulness, sparseness, complexity and stability of three models.
     assert_eq!(tests, 15, "{}", summary["families"]);
     assert!(html.contains("15 tests (models against their controls, accuracy and gradient maps)"));
@@ -308,21 +426,52 @@ fn the_page_says_what_ran(whole: &Path, tables: &[Vec<Vec<String>>], summary: &V
 #[test]
 fn a_failed_model_does_not_end_the_study() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["reproduce", "--preset", "tiny", "--bits", "2,2", "--sgt", "false", "--lr", "1e30", "--quiet", "--out"];
+    let arguments = [
+        "reproduce",
+        "--preset",
+        "tiny",
+        "--bits",
+        "2,2",
+        "--sgt",
+        "false",
+        "--lr",
+        "1e30",
+        "--quiet",
+        "--out",
+    ];
     let output = saliq(&arguments).arg(folder.path()).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.lines().last().unwrap().starts_with("error: "), "{error}");
-    assert_eq!(fs::read_dir(folder.path().join("runs")).unwrap().count(), 4, "every model was tried");
+    assert_eq!(
+        fs::read_dir(folder.path().join("runs")).unwrap().count(),
+        4,
+        "every model was tried"
+    );
 }
 
 #[test]
 fn a_plan_needs_no_images() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = saliq(&["reproduce", "--preset", "paper", "--plan", "--json", "--seeds", "1", "--bits", "2,2"]);
-    command.args(["--dataset", "mnist", "--sgt", "false", "--batch-size", "8", "--out"]).arg(folder.path().join("study"));
+    let mut command = saliq(&[
+        "reproduce",
+        "--preset",
+        "paper",
+        "--plan",
+        "--json",
+        "--seeds",
+        "1",
+        "--bits",
+        "2,2",
+    ]);
+    command
+        .args(["--dataset", "mnist", "--sgt", "false", "--batch-size", "8", "--out"])
+        .arg(folder.path().join("study"));
     // Wherever the data are on this machine.
-    command.env("XDG_CACHE_HOME", folder.path()).env("HOME", folder.path()).env_remove("SALIQ_DATA_DIR");
+    command
+        .env("XDG_CACHE_HOME", folder.path())
+        .env("HOME", folder.path())
+        .env_remove("SALIQ_DATA_DIR");
     let plan: Value = serde_json::from_str(&succeed(command)).unwrap();
     // From scratch: the float model itself has as many steps.
     assert_eq!(plan["runs"].as_array().unwrap().len(), 3, "{plan}");
@@ -342,7 +491,10 @@ fn captions_say_what_ran() {
         let kl = fs::read_to_string(folder.path().join("mnist-kl.svg")).unwrap();
         (fs::read_to_string(folder.path().join("report.md")).unwrap(), kl)
     };
-    for (fill, words) in [(Fill::Zero, "replaced by 0 after normalisation"), (Fill::Mean, "replaced by the image's mean")] {
+    for (fill, words) in [
+        (Fill::Zero, "replaced by 0 after normalisation"),
+        (Fill::Mean, "replaced by the image's mean"),
+    ] {
         let (text, kl) = markdown(fill);
         let caption = text.lines().find(|line| line.starts_with("Fig. 3: ")).unwrap();
         assert!(caption.contains(words), "{caption}");
@@ -350,16 +502,34 @@ fn captions_say_what_ran() {
         assert!(!text.contains("corner"), "{text}");
         // Steps 1 and 2 after the 3 of the float model.
         assert!(kl.contains("step, those of the start included") && kl.contains(">\n5\n<"), "{kl}");
-        assert!(text.contains("begin where its training ended, after 3 steps") && !text.contains("Mean over the seeds"));
+        assert!(
+            text.contains("begin where its training ended, after 3 steps")
+                && !text.contains("Mean over the seeds")
+        );
     }
 }
 
 /// Standard output and standard error of a plan inside an array job.
 fn planned_in(variables: &[(&str, &str)], more: &[&str]) -> (Value, String) {
     let folder = tempfile::tempdir().unwrap();
-    let mut command =
-        saliq(&["reproduce", "--preset", "tiny", "--bits", "2,2", "--sgt", "true", "--seeds", "2", "--plan", "--json"]);
-    command.arg("--out").arg(folder.path().join("study")).args(more).envs(variables.iter().copied());
+    let mut command = saliq(&[
+        "reproduce",
+        "--preset",
+        "tiny",
+        "--bits",
+        "2,2",
+        "--sgt",
+        "true",
+        "--seeds",
+        "2",
+        "--plan",
+        "--json",
+    ]);
+    command
+        .arg("--out")
+        .arg(folder.path().join("study"))
+        .args(more)
+        .envs(variables.iter().copied());
     let output = command.output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{error}");
@@ -369,7 +539,13 @@ fn planned_in(variables: &[(&str, &str)], more: &[&str]) -> (Value, String) {
 #[test]
 fn an_array_job_takes_a_part_and_says_so() {
     let runs = |plan: &Value| plan["runs"].as_array().unwrap().len();
-    let slurm = |task| [("SLURM_ARRAY_TASK_ID", task), ("SLURM_ARRAY_TASK_MIN", "0"), ("SLURM_ARRAY_TASK_COUNT", "3")];
+    let slurm = |task| {
+        [
+            ("SLURM_ARRAY_TASK_ID", task),
+            ("SLURM_ARRAY_TASK_MIN", "0"),
+            ("SLURM_ARRAY_TASK_COUNT", "3"),
+        ]
+    };
     let (plan, said) = planned_in(&slurm("1"), &[]);
     assert_eq!((runs(&plan), plan["shard"].as_str()), (4, Some("2/3")));
     assert!(said.contains("part 2/3 of the study, from SLURM_ARRAY_TASK_ID=1"), "{said}");
@@ -377,20 +553,42 @@ fn an_array_job_takes_a_part_and_says_so() {
     let (plan, _) = planned_in(&slurm("2"), &[]);
     assert_eq!((runs(&plan), plan["shard"].as_str()), (0, Some("3/3")));
     let (plan, said) = planned_in(&slurm("2"), &["--shard", "none"]);
-    assert_eq!((runs(&plan), plan["shard"].as_str(), said.contains("SLURM")), (8, Some("1/1"), false));
+    assert_eq!(
+        (runs(&plan), plan["shard"].as_str(), said.contains("SLURM")),
+        (8, Some("1/1"), false)
+    );
     // Which part of how many is not known: nothing is guessed in silence.
     let (plan, said) = planned_in(&[("JOB_COMPLETION_INDEX", "0")], &[]);
-    assert!(runs(&plan) == 8 && said.contains("JOB_COMPLETION_INDEX=0") && said.contains("JOB_COMPLETIONS"), "{said}");
+    assert!(
+        runs(&plan) == 8
+            && said.contains("JOB_COMPLETION_INDEX=0")
+            && said.contains("JOB_COMPLETIONS"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_part_without_models_says_so_and_makes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let study = folder.path().join("study");
-    let mut command = saliq(&["reproduce", "--preset", "tiny", "--bits", "2,2", "--sgt", "true", "--shard", "2/2", "--out"]);
+    let mut command = saliq(&[
+        "reproduce",
+        "--preset",
+        "tiny",
+        "--bits",
+        "2,2",
+        "--sgt",
+        "true",
+        "--shard",
+        "2/2",
+        "--out",
+    ]);
     command.arg(&study);
     let printed = succeed(command);
-    assert!(printed.contains("part 2/2 has no models: the study is 1 group of models"), "{printed}");
+    assert!(
+        printed.contains("part 2/2 has no models: the study is 1 group of models"),
+        "{printed}"
+    );
     assert!(!study.join("runs").exists());
 }
 

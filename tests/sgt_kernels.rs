@@ -10,7 +10,8 @@ use saliq::{
     nn::TileTable,
     random,
     reference::{
-        self, gather_batch::Gather, optimizer_adam::Adam, parameters::ParameterRules, saliency_seed::Target, sgt_loss::ImageLoss,
+        self, gather_batch::Gather, optimizer_adam::Adam, parameters::ParameterRules,
+        saliency_seed::Target, sgt_loss::ImageLoss,
     },
 };
 
@@ -51,7 +52,9 @@ fn seed(step: &StepRecord) -> u64 {
 /// Random images [image, pixel, padded channel] with zero padding.
 fn pictures(random: &mut Random, count: usize, pixels: usize, channels: usize) -> Vec<f32> {
     let stride = channels.next_multiple_of(4);
-    (0..count * pixels * stride).map(|element| if element % stride < channels { random.signed() } else { 0.0 }).collect()
+    (0..count * pixels * stride)
+        .map(|element| if element % stride < channels { random.signed() } else { 0.0 })
+        .collect()
 }
 
 fn elements(pixels: usize, channels: usize) -> u32 {
@@ -60,7 +63,8 @@ fn elements(pixels: usize, channels: usize) -> u32 {
 
 // ---------------------------------------------------------------- random numbers
 
-/// A kernel is needed to see what the functions give: `random_attribution` shows the bits' top 24, `gather_batch` the permutation.
+/// A kernel is needed to see what the functions give: `random_attribution` shows the bits' top 24,
+/// `gather_batch` the permutation.
 #[test]
 fn random_attribution_is_the_reference_bit_for_bit() {
     for (pixels, channels) in [(35usize, 1usize), (12, 3), (9, 5)] {
@@ -68,12 +72,28 @@ fn random_attribution_is_the_reference_bit_for_bit() {
         let current = step();
         let size = pixels * channels.next_multiple_of(4);
         let output = dirty(4 * size);
-        let specialization = lanes().constant("PIXELS", pixels as u32).constant("CHANNELS", channels as u32);
-        let bindings = [&range(1, 3), &uniform(current), &upload(&[[9].as_slice(), &indices].concat()), &output];
-        run("random_attribution", specialization, &bindings, [elements(pixels, channels).div_ceil(LANES), 3, 1]);
+        let specialization =
+            lanes().constant("PIXELS", pixels as u32).constant("CHANNELS", channels as u32);
+        let bindings = [
+            &range(1, 3),
+            &uniform(current),
+            &upload(&[[9].as_slice(), &indices].concat()),
+            &output,
+        ];
+        run(
+            "random_attribution",
+            specialization,
+            &bindings,
+            [elements(pixels, channels).div_ceil(LANES), 3, 1],
+        );
         let actual = read::<f32>(&output, 4 * size);
         for (image, &index) in indices.iter().enumerate() {
-            let expected = reference::random_attribution::random_attribution(seed(&current), index, pixels, channels);
+            let expected = reference::random_attribution::random_attribution(
+                seed(&current),
+                index,
+                pixels,
+                channels,
+            );
             assert_eq!(actual[(image + 1) * size..(image + 2) * size], expected);
             assert!(expected.iter().all(|value| (-1.0..1.0).contains(value)));
         }
@@ -86,7 +106,13 @@ fn random_attribution_is_the_reference_bit_for_bit() {
 fn begin_step_walks_the_table_and_sets_the_ranges() {
     // All, some, none and more than all of the images without a masked twin.
     let table: Vec<_> = [(0, 0), (1, 3), (2, 3), (1, 9)]
-        .map(|(part, unmasked)| StepRecord { part, count: 5 - part, position: 5 * part, unmasked, ..step() })
+        .map(|(part, unmasked)| StepRecord {
+            part,
+            count: 5 - part,
+            position: 5 * part,
+            unmasked,
+            ..step()
+        })
         .into();
     for sgt in [true, false] {
         let cursor = upload(&[0u32]);
@@ -95,13 +121,23 @@ fn begin_step_walks_the_table_and_sets_the_ranges() {
         let table_buffer = upload(&table);
         for (index, entry) in table.iter().enumerate() {
             let specialization = Specialization::new().constant("SGT", u32::from(sgt));
-            run("begin_step", specialization, &[&table_buffer, &cursor, &current, &ranges], [1, 1, 1]);
+            run(
+                "begin_step",
+                specialization,
+                &[&table_buffer, &cursor, &current, &ranges],
+                [1, 1, 1],
+            );
             assert_eq!(read::<StepRecord>(&current, 1)[0], *entry);
             assert_eq!(read::<u32>(&cursor, 1)[0], index as u32 + 1);
             let words = read::<[u32; 64]>(&ranges, 4);
             assert_eq!(words[2][1], words[0][1] + words[1][1]);
-            for (actual, expected) in words.iter().zip(reference::begin_step::begin_step(entry, sgt)) {
-                assert_eq!(actual[..4], [expected.first, expected.count, expected.batch, expected.accumulate]);
+            for (actual, expected) in
+                words.iter().zip(reference::begin_step::begin_step(entry, sgt))
+            {
+                assert_eq!(
+                    actual[..4],
+                    [expected.first, expected.count, expected.batch, expected.accumulate]
+                );
             }
         }
     }
@@ -110,18 +146,31 @@ fn begin_step_walks_the_table_and_sets_the_ranges() {
 #[test]
 fn begin_step_cuts_the_ranges_into_chunks() {
     // Chunks that end within, at the end of, and behind the clean images.
-    for (sgt, count, unmasked, part, chunk, chunks) in
-        [(true, 7, 0, 0, 3, 5), (true, 7, 2, 0, 3, 5), (true, 6, 0, 2, 6, 2), (false, 5, 0, 0, 4, 2), (true, 1, 1, 1, 4, 3)]
-    {
+    for (sgt, count, unmasked, part, chunk, chunks) in [
+        (true, 7, 0, 0, 3, 5),
+        (true, 7, 2, 0, 3, 5),
+        (true, 6, 0, 2, 6, 2),
+        (false, 5, 0, 0, 4, 2),
+        (true, 1, 1, 1, 4, 3),
+    ] {
         let entry = StepRecord { part, count, unmasked, ..step() };
         let ranges = gpu().uniform("ranges", (4 + 2 * u64::from(chunks)) * RANGE_STRIDE).unwrap();
         let current = gpu().uniform("step", size_of::<StepRecord>() as u64).unwrap();
-        let specialization =
-            Specialization::new().constant("SGT", u32::from(sgt)).constant("CHUNK", chunk).constant("CHUNKS", chunks);
-        run("begin_step", specialization, &[&upload(&[entry]), &upload(&[0u32]), &current, &ranges], [1, 1, 1]);
+        let specialization = Specialization::new()
+            .constant("SGT", u32::from(sgt))
+            .constant("CHUNK", chunk)
+            .constant("CHUNKS", chunks);
+        run(
+            "begin_step",
+            specialization,
+            &[&upload(&[entry]), &upload(&[0u32]), &current, &ranges],
+            [1, 1, 1],
+        );
         let words = read::<[u32; 64]>(&ranges, 4 + 2 * chunks as usize);
-        let actual: Vec<ChunkRange> =
-            words[4..].iter().map(|words| *bytemuck::from_bytes(bytemuck::cast_slice(&words[..8]))).collect();
+        let actual: Vec<ChunkRange> = words[4..]
+            .iter()
+            .map(|words| *bytemuck::from_bytes(bytemuck::cast_slice(&words[..8])))
+            .collect();
         assert_eq!(
             actual,
             reference::begin_step::chunks(&entry, sgt, chunk, chunks).concat(),
@@ -160,38 +209,82 @@ fn check_gather(gather: Gather, record: StepRecord) {
         &[&uniform(record), &upload(&bytes), &upload(&labels), &pixels, &batch_labels],
         workgroups,
     );
-    let (expected, expected_labels) = reference::gather_batch::gather_batch(&gather, &record, &data, &labels);
+    let (expected, expected_labels) =
+        reference::gather_batch::gather_batch(&gather, &record, &data, &labels);
     let actual = read::<f32>(&pixels, total);
     for (index, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
         // A byte more or less is 1/255/deviation: anything below that is the same pixel.
-        assert!((f64::from(*actual) - expected).abs() < 2e-6, "{gather:?} {index}: {actual} {expected}");
+        assert!(
+            (f64::from(*actual) - expected).abs() < 2e-6,
+            "{gather:?} {index}: {actual} {expected}"
+        );
         assert!(index % stride < channels || *actual == 0.0);
     }
-    assert!(actual[expected.len()..].iter().all(|value| value.to_bits() == 0x4122_4466), "the masked half is not ours");
-    assert_eq!(read::<u32>(&batch_labels, expected_labels.len() * 2), [expected_labels.clone(), expected_labels].concat());
+    assert!(
+        actual[expected.len()..].iter().all(|value| value.to_bits() == 0x4122_4466),
+        "the masked half is not ours"
+    );
+    assert_eq!(
+        read::<u32>(&batch_labels, expected_labels.len() * 2),
+        [expected_labels.clone(), expected_labels].concat()
+    );
 }
 
 #[test]
 fn gather_batch_matches_the_reference() {
-    let plain = Gather { height: 5, width: 7, channels: 1, shuffle: false, shift: 0, hflip: false, mean: 0.0, deviation: 1.0 };
+    let plain = Gather {
+        height: 5,
+        width: 7,
+        channels: 1,
+        shuffle: false,
+        shift: 0,
+        hflip: false,
+        mean: 0.0,
+        deviation: 1.0,
+    };
     check_gather(plain, step());
-    let all = Gather { shuffle: true, shift: 2, hflip: true, mean: 0.1307, deviation: 0.3081, ..plain };
+    let all =
+        Gather { shuffle: true, shift: 2, hflip: true, mean: 0.1307, deviation: 0.3081, ..plain };
     check_gather(all, step());
-    check_gather(Gather { height: 3, width: 4, channels: 3, ..all }, StepRecord { count: 1, ..step() });
-    check_gather(Gather { height: 6, width: 5, channels: 5, hflip: false, ..all }, StepRecord { count: 8, ..step() });
+    check_gather(
+        Gather { height: 3, width: 4, channels: 3, ..all },
+        StepRecord { count: 1, ..step() },
+    );
+    check_gather(
+        Gather { height: 6, width: 5, channels: 5, hflip: false, ..all },
+        StepRecord { count: 8, ..step() },
+    );
     check_gather(Gather { height: 2, width: 2, shift: 3, shuffle: false, ..all }, step());
     check_gather(Gather { shift: 0, ..all }, StepRecord { position: 0, count: 11, ..step() });
 }
 
 #[test]
 fn augmentation_does_not_depend_on_how_a_batch_is_cut() {
-    let gather = Gather { height: 4, width: 4, channels: 1, shuffle: true, shift: 2, hflip: true, mean: 0.0, deviation: 1.0 };
+    let gather = Gather {
+        height: 4,
+        width: 4,
+        channels: 1,
+        shuffle: true,
+        shift: 2,
+        hflip: true,
+        mean: 0.0,
+        deviation: 1.0,
+    };
     let mut random = Random(1);
     let data: Vec<u8> = (0..16 * 13).map(|_| random.below(256) as u8).collect();
     let labels = [0; 13];
-    let whole = reference::gather_batch::gather_batch(&gather, &StepRecord { count: 4, ..step() }, &data, &labels).0;
+    let whole = reference::gather_batch::gather_batch(
+        &gather,
+        &StepRecord { count: 4, ..step() },
+        &data,
+        &labels,
+    )
+    .0;
     let part = StepRecord { count: 2, position: step().position + 2, part: 1, ..step() };
-    assert_eq!(whole[2 * 64..], reference::gather_batch::gather_batch(&gather, &part, &data, &labels).0);
+    assert_eq!(
+        whole[2 * 64..],
+        reference::gather_batch::gather_batch(&gather, &part, &data, &labels).0
+    );
 }
 
 // ---------------------------------------------------------------- image_statistics
@@ -199,24 +292,38 @@ fn augmentation_does_not_depend_on_how_a_batch_is_cut() {
 #[test]
 fn image_statistics_match_the_reference() {
     let mut random = Random(2);
-    for (pixels, channels, workgroup) in [(1usize, 1usize, 8), (784, 1, 64), (63, 3, 8), (20, 5, 64)] {
+    for (pixels, channels, workgroup) in
+        [(1usize, 1usize, 8), (784, 1, 64), (63, 3, 8), (20, 5, 64)]
+    {
         let stride = channels.next_multiple_of(4);
         // Far from 0, so that counting the padding would show.
-        let data: Vec<f32> =
-            pictures(&mut random, 4, pixels, channels).iter().map(|v| if *v == 0.0 { 0.0 } else { v - 3.0 }).collect();
+        let data: Vec<f32> = pictures(&mut random, 4, pixels, channels)
+            .iter()
+            .map(|v| if *v == 0.0 { 0.0 } else { v - 3.0 })
+            .collect();
         let output = dirty(16);
         let specialization = Specialization::new()
             .tile("WORKGROUP", workgroup)
             .constant("PIXELS", pixels as u32)
             .constant("CHANNELS", channels as u32);
-        run("image_statistics", specialization, &[&range(1, 3), &upload(&data), &output], [5, 1, 1]);
-        let expected = reference::image_statistics::image_statistics(&data[pixels * stride..], pixels, channels);
+        run(
+            "image_statistics",
+            specialization,
+            &[&range(1, 3), &upload(&data), &output],
+            [5, 1, 1],
+        );
+        let expected = reference::image_statistics::image_statistics(
+            &data[pixels * stride..],
+            pixels,
+            channels,
+        );
         let actual = read::<[f32; 4]>(&output, 4);
         assert_eq!(actual[0][0].to_bits(), 0x4122_4466);
         for (actual, expected) in actual[1..].iter().zip(expected) {
             assert_eq!([f64::from(actual[0]), f64::from(actual[1])], expected[..2]);
             assert!(
-                (f64::from(actual[2]) - expected[2]).abs() < 1e-5 * expected[2].abs() && actual[3] == 0.0,
+                (f64::from(actual[2]) - expected[2]).abs() < 1e-5 * expected[2].abs()
+                    && actual[3] == 0.0,
                 "{actual:?} {expected:?}"
             );
         }
@@ -225,7 +332,14 @@ fn image_statistics_match_the_reference() {
 
 // ---------------------------------------------------------------- select_lowest
 
-fn check_selection(gradient: &[f32], pixels: usize, channels: usize, k: usize, by_magnitude: bool, workgroup: u32) {
+fn check_selection(
+    gradient: &[f32],
+    pixels: usize,
+    channels: usize,
+    k: usize,
+    by_magnitude: bool,
+    workgroup: u32,
+) {
     let count = gradient.len() / (pixels * channels.next_multiple_of(4));
     let plain = Specialization::new()
         .tile("WORKGROUP", workgroup)
@@ -235,18 +349,41 @@ fn check_selection(gradient: &[f32], pixels: usize, channels: usize, k: usize, b
         .constant("RANK_ABS", u32::from(by_magnitude));
     let (images, gradients) = (range(0, count as u32), upload(gradient));
     // Sums within subgroups where the adapter has them; `saliq check` translates them everywhere.
-    let tables = [TileTable::for_kind(true), TileTable::new(gpu())].map(|table| table.specialize_scan(plain.clone(), workgroup));
-    for (highest, specialization) in [(false, &tables[0]), (true, &tables[0]), (false, &tables[1]), (true, &tables[1])] {
+    let tables = [TileTable::for_kind(true), TileTable::new(gpu())]
+        .map(|table| table.specialize_scan(plain.clone(), workgroup));
+    for (highest, specialization) in
+        [(false, &tables[0]), (true, &tables[0]), (false, &tables[1]), (true, &tables[1])]
+    {
         let mask = dirty(count * pixels);
         let record = uniform(StepRecord { mask_highest: u32::from(highest), ..step() });
-        run("select_lowest", specialization.clone(), &[&images, &gradients, &mask, &record], [count as u32, 1, 1]);
+        run(
+            "select_lowest",
+            specialization.clone(),
+            &[&images, &gradients, &mask, &record],
+            [count as u32, 1, 1],
+        );
         let actual = read::<u32>(&mask, count * pixels);
-        let expected = reference::select_lowest::select_lowest(gradient, pixels, channels, k, by_magnitude, highest);
+        let expected = reference::select_lowest::select_lowest(
+            gradient,
+            pixels,
+            channels,
+            k,
+            by_magnitude,
+            highest,
+        );
         for image in 0..count {
             let own = image * pixels..(image + 1) * pixels;
-            assert_eq!(actual[own.clone()].iter().sum::<u32>() as usize, k.min(pixels), "image {image}: exactly k");
+            assert_eq!(
+                actual[own.clone()].iter().sum::<u32>() as usize,
+                k.min(pixels),
+                "image {image}: exactly k"
+            );
             let what = if highest { "highest" } else { "lowest" };
-            assert_eq!(actual[own.clone()], expected[own], "image {image} of {pixels} pixels, {channels} channels, {what} {k}");
+            assert_eq!(
+                actual[own.clone()],
+                expected[own],
+                "image {image} of {pixels} pixels, {channels} channels, {what} {k}"
+            );
         }
     }
 }
@@ -275,7 +412,9 @@ fn select_lowest_matches_a_stable_sort() {
 fn select_lowest_breaks_ties_by_index() {
     let mut random = Random(4);
     let pixels = 600;
-    let place = |values: &mut dyn FnMut() -> f32| (0..2 * pixels).flat_map(|_| [values(), 0.0, 0.0, 0.0]).collect::<Vec<f32>>();
+    let place = |values: &mut dyn FnMut() -> f32| {
+        (0..2 * pixels).flat_map(|_| [values(), 0.0, 0.0, 0.0]).collect::<Vec<f32>>()
+    };
     let equal = place(&mut || 0.25);
     let few = place(&mut || random.below(3) as f32 - 1.0);
     let mut signs = Random(5);
@@ -329,16 +468,23 @@ fn select_lowest_orders_every_kind_of_float() {
 
 // ---------------------------------------------------------------- fill_masked
 
-fn check_fill(fill: MaskFill, number: u32, count: usize, [height, width, channels]: [usize; 3], tolerance: f64) {
+fn check_fill(
+    fill: MaskFill,
+    number: u32,
+    count: usize,
+    [height, width, channels]: [usize; 3],
+    tolerance: f64,
+) {
     let mut random = Random(8);
     let pixels = height * width;
     let size = pixels * channels.next_multiple_of(4);
     let clean = pictures(&mut random, count, pixels, channels);
     let mask: Vec<u32> = (0..count * pixels).map(|_| random.below(2)).collect();
-    let statistics: Vec<[f32; 4]> = reference::image_statistics::image_statistics(&clean, pixels, channels)
-        .iter()
-        .map(|own| own.map(|value| value as f32))
-        .collect();
+    let statistics: Vec<[f32; 4]> =
+        reference::image_statistics::image_statistics(&clean, pixels, channels)
+            .iter()
+            .map(|own| own.map(|value| value as f32))
+            .collect();
     let both = upload(&[clean.clone(), vec![7.0; clean.len()]].concat());
     // The last image of several has no masked twin: what lies there stays.
     let record = StepRecord { count: count as u32, ..step() };
@@ -348,15 +494,32 @@ fn check_fill(fill: MaskFill, number: u32, count: usize, [height, width, channel
         .constant("WIDTH", width as u32)
         .constant("CHANNELS", channels as u32)
         .constant("FILL", number);
-    let bindings = [&uniform(record), &range(0, masked as u32), &both, &upload(&mask), &upload(&statistics)];
-    run("fill_masked", specialization, &bindings, [elements(pixels, channels).div_ceil(LANES), count as u32, 1]);
+    let bindings =
+        [&uniform(record), &range(0, masked as u32), &both, &upload(&mask), &upload(&statistics)];
+    run(
+        "fill_masked",
+        specialization,
+        &bindings,
+        [elements(pixels, channels).div_ceil(LANES), count as u32, 1],
+    );
     let actual = read::<f32>(&both, 2 * count * size);
     assert_eq!(actual[..count * size], clean, "the clean half stays");
-    let expected = reference::fill_masked::fill_masked(fill, &record, &clean, &mask, [height, width, channels]);
+    let expected = reference::fill_masked::fill_masked(
+        fill,
+        &record,
+        &clean,
+        &mask,
+        [height, width, channels],
+    );
     assert!(actual[(count + masked) * size..].iter().all(|&value| value == 7.0));
-    for (element, (actual, expected)) in actual[count * size..(count + masked) * size].iter().zip(&expected).enumerate() {
+    for (element, (actual, expected)) in
+        actual[count * size..(count + masked) * size].iter().zip(&expected).enumerate()
+    {
         let error = (f64::from(*actual) - expected).abs();
-        assert!(error <= tolerance, "{fill:?} {height}×{width}×{channels}, element {element}: {actual} {expected}");
+        assert!(
+            error <= tolerance,
+            "{fill:?} {height}×{width}×{channels}, element {element}: {actual} {expected}"
+        );
         if mask[element / channels.next_multiple_of(4)] == 0 {
             assert_eq!(f64::from(*actual), *expected);
         }
@@ -381,9 +544,16 @@ fn fill_masked_matches_the_reference() {
 // ---------------------------------------------------------------- logits
 
 /// Rows of logits with padding that must not be looked at, and labels.
-fn logit_rows(random: &mut Random, count: usize, classes: usize, scale: f32) -> (Vec<f32>, Vec<u32>) {
+fn logit_rows(
+    random: &mut Random,
+    count: usize,
+    classes: usize,
+    scale: f32,
+) -> (Vec<f32>, Vec<u32>) {
     let stride = classes.next_multiple_of(4);
-    let rows = (0..count * stride).map(|index| if index % stride < classes { scale * random.signed() } else { 1e6 }).collect();
+    let rows = (0..count * stride)
+        .map(|index| if index % stride < classes { scale * random.signed() } else { 1e6 })
+        .collect();
     (rows, (0..count).map(|_| random.below(classes as u32)).collect())
 }
 
@@ -392,15 +562,33 @@ fn row(rows: &[f32], image: usize, classes: usize) -> Vec<f64> {
 }
 
 fn class_constants(classes: usize) -> Specialization {
-    lanes().constant("CLASSES", classes as u32).constant("CLASS_STRIDE", classes.next_multiple_of(4) as u32)
+    lanes()
+        .constant("CLASSES", classes as u32)
+        .constant("CLASS_STRIDE", classes.next_multiple_of(4) as u32)
 }
 
 #[test]
 fn saliency_seed_matches_the_reference() {
     let mut random = Random(9);
     for (classes, targets) in [
-        (10, [Target::LogSoftmaxLabel, Target::LogitLabel, Target::LogitPredicted, Target::LogSoftmaxPredicted]),
-        (3, [Target::LogSoftmaxLabel, Target::LogSoftmaxPredicted, Target::LogSoftmaxLabel, Target::LogSoftmaxPredicted]),
+        (
+            10,
+            [
+                Target::LogSoftmaxLabel,
+                Target::LogitLabel,
+                Target::LogitPredicted,
+                Target::LogSoftmaxPredicted,
+            ],
+        ),
+        (
+            3,
+            [
+                Target::LogSoftmaxLabel,
+                Target::LogSoftmaxPredicted,
+                Target::LogSoftmaxLabel,
+                Target::LogSoftmaxPredicted,
+            ],
+        ),
     ] {
         for (target, scale) in targets.into_iter().zip([5.0, 5.0, 2.0, 12.0]) {
             let (mut rows, labels) = logit_rows(&mut random, 12, classes, scale);
@@ -408,15 +596,37 @@ fn saliency_seed_matches_the_reference() {
             rows[2 * stride..][..classes].fill(0.5); // a tie: the first class is the predicted one
             let output = dirty(rows.len());
             let specialization = class_constants(classes).constant("TARGET", target as u32);
-            run("saliency_seed", specialization, &[&range(2, 9), &upload(&rows), &upload(&labels), &output], [2, 1, 1]);
+            run(
+                "saliency_seed",
+                specialization,
+                &[&range(2, 9), &upload(&rows), &upload(&labels), &output],
+                [2, 1, 1],
+            );
             let actual = read::<f32>(&output, rows.len());
             for image in 2..11 {
-                let expected =
-                    reference::saliency_seed::saliency_seed(target, &row(&rows, image, classes), labels[image] as usize);
-                assert_close("saliency_seed", &actual[image * stride..][..classes], &expected, 1e-4);
-                assert!(actual[image * stride + classes..(image + 1) * stride].iter().all(|&pad| pad == 0.0));
+                let expected = reference::saliency_seed::saliency_seed(
+                    target,
+                    &row(&rows, image, classes),
+                    labels[image] as usize,
+                );
+                assert_close(
+                    "saliency_seed",
+                    &actual[image * stride..][..classes],
+                    &expected,
+                    1e-4,
+                );
+                assert!(
+                    actual[image * stride + classes..(image + 1) * stride]
+                        .iter()
+                        .all(|&pad| pad == 0.0)
+                );
             }
-            assert!(actual[11 * stride..].iter().chain(&actual[..2 * stride]).all(|value| value.to_bits() == 0x4122_4466));
+            assert!(
+                actual[11 * stride..]
+                    .iter()
+                    .chain(&actual[..2 * stride])
+                    .all(|value| value.to_bits() == 0x4122_4466)
+            );
         }
     }
 }
@@ -453,27 +663,58 @@ fn check_loss(case: LossCase) {
             let masked = row(&rows, image + count, classes);
             let (clean, label) = (row(&rows, image, classes), labels[image] as usize);
             let masked = (image < masked_count).then_some(&masked[..]);
-            reference::sgt_loss::sgt_loss(&clean, masked, label, count + 5, f64::from(lambda), stop_gradient)
+            reference::sgt_loss::sgt_loss(
+                &clean,
+                masked,
+                label,
+                count + 5,
+                f64::from(lambda),
+                stop_gradient,
+            )
         })
         .collect();
     let padded = |half: fn(&ImageLoss) -> &Vec<f64>| -> Vec<f64> {
-        expected.iter().flat_map(|own| half(own).iter().copied().chain(std::iter::repeat_n(0.0, stride - classes))).collect()
+        expected
+            .iter()
+            .flat_map(|own| {
+                half(own).iter().copied().chain(std::iter::repeat_n(0.0, stride - classes))
+            })
+            .collect()
     };
-    assert_close("clean gradient", &gradient[..count * stride], &padded(|own| &own.clean_gradient), 1e-4);
+    assert_close(
+        "clean gradient",
+        &gradient[..count * stride],
+        &padded(|own| &own.clean_gradient),
+        1e-4,
+    );
     let own = masked_count * stride;
     let (masked, rest) = gradient[count * stride..].split_at(own);
     assert_close("masked gradient", masked, &padded(|own| &own.masked_gradient)[..own], 1e-4);
     assert!(rest.iter().all(|value| value.to_bits() == 0x4122_4466));
     for (actual, expected) in sums.iter().zip(&expected) {
-        assert!((f64::from(actual[0]) - expected.cross_entropy).abs() <= 1e-5 * (1.0 + expected.cross_entropy));
-        assert!((f64::from(actual[1]) - expected.divergence).abs() <= 1e-5 * (1.0 + expected.divergence));
+        assert!(
+            (f64::from(actual[0]) - expected.cross_entropy).abs()
+                <= 1e-5 * (1.0 + expected.cross_entropy)
+        );
+        assert!(
+            (f64::from(actual[1]) - expected.divergence).abs()
+                <= 1e-5 * (1.0 + expected.divergence)
+        );
         assert_eq!(actual[2..], [f32::from(u8::from(expected.correct)), 0.0]);
     }
 }
 
 #[test]
 fn sgt_loss_matches_the_reference() {
-    let case = || LossCase { count: 11, classes: 10, scale: 3.0, lambda: 1.0, stop_gradient: false, sgt: true, unmasked: 0 };
+    let case = || LossCase {
+        count: 11,
+        classes: 10,
+        scale: 3.0,
+        lambda: 1.0,
+        stop_gradient: false,
+        sgt: true,
+        unmasked: 0,
+    };
     check_loss(case());
     check_loss(LossCase { stop_gradient: true, lambda: 0.5, ..case() });
     check_loss(LossCase { sgt: false, ..case() });
@@ -483,7 +724,8 @@ fn sgt_loss_matches_the_reference() {
     check_loss(LossCase { count: 5, classes: 4, scale: 200.0, ..case() }); // far beyond what exp can take
 }
 
-/// Masked images that change next to nothing: the sum of the terms is a rounding error, of either sign.
+/// Masked images that change next to nothing: the sum of the terms is a rounding error, of either
+/// sign.
 #[test]
 fn a_divergence_is_never_negative() {
     const CLASSES: usize = 10;
@@ -492,12 +734,16 @@ fn a_divergence_is_never_negative() {
     let (mut rows, labels) = logit_rows(&mut random, 2 * count, CLASSES, 3.0);
     for image in 0..count {
         for class in 0..CLASSES {
-            rows[(image + count) * stride + class] = rows[image * stride + class] + 1e-5 * random.signed();
+            rows[(image + count) * stride + class] =
+                rows[image * stride + class] + 1e-5 * random.signed();
         }
     }
     rows[(count + 7) * stride + 2] = f32::NAN;
     let (gradient, sums) = (dirty(2 * count * stride), dirty(4 * count));
-    let specialization = class_constants(CLASSES).constant("LAMBDA", 1.0).constant("STOP_GRADIENT", 0u32).constant("SGT", 1u32);
+    let specialization = class_constants(CLASSES)
+        .constant("LAMBDA", 1.0)
+        .constant("STOP_GRADIENT", 0u32)
+        .constant("SGT", 1u32);
     let record = uniform(StepRecord { unmasked: 0, ..step() });
     let whole = uniform(ImagesRange { batch: count as u32, ..images(0, count as u32) });
     let bindings = [&whole, &upload(&rows), &upload(&labels), &gradient, &sums, &record];
@@ -508,17 +754,27 @@ fn a_divergence_is_never_negative() {
             continue;
         }
         let (clean, masked) = (row(&rows, image, CLASSES), row(&rows, image + count, CLASSES));
-        let expected = reference::sgt_loss::sgt_loss(&clean, Some(&masked), 0, count, 1.0, false).divergence;
-        assert!(own[1] >= 0.0 && own[1].is_sign_positive() && expected >= 0.0, "image {image}: {}", own[1]);
-        assert!((f64::from(own[1]) - expected).abs() < 1e-6, "image {image}: {} and {expected}", own[1]);
+        let expected =
+            reference::sgt_loss::sgt_loss(&clean, Some(&masked), 0, count, 1.0, false).divergence;
+        assert!(
+            own[1] >= 0.0 && own[1].is_sign_positive() && expected >= 0.0,
+            "image {image}: {}",
+            own[1]
+        );
+        assert!(
+            (f64::from(own[1]) - expected).abs() < 1e-6,
+            "image {image}: {} and {expected}",
+            own[1]
+        );
     }
 }
 
 #[test]
 fn sum_metrics_adds_parts_up_and_flags_what_is_not_finite() {
     let mut random = Random(11);
-    let sums: Vec<[f32; 4]> =
-        (0..37).map(|_| [random.signed().abs(), random.signed().abs(), random.below(2) as f32, 0.0]).collect();
+    let sums: Vec<[f32; 4]> = (0..37)
+        .map(|_| [random.signed().abs(), random.signed().abs(), random.below(2) as f32, 0.0])
+        .collect();
     for workgroup in [8, 64] {
         let specialization = || Specialization::new().tile("WORKGROUP", workgroup);
         let (metrics, flags) = (dirty(12), dirty(3));
@@ -572,7 +828,8 @@ fn classify_matches_the_reference() {
         run("classify", class_constants(classes), &bindings, [2, 1, 1]);
         let actual = read::<[f32; 4]>(&output, 12);
         for image in 0..9 {
-            let expected = reference::classify::classify(&row(&rows, image, classes), labels[image] as usize);
+            let expected =
+                reference::classify::classify(&row(&rows, image, classes), labels[image] as usize);
             let own = actual[step().position as usize + image];
             assert_close("classify", &own, &expected, 1e-5);
             assert_eq!(f64::from(own[1]), expected[1]);
@@ -613,11 +870,14 @@ fn rule_constants(rules: &ParameterRules, probe: bool) -> Specialization {
         .constant("ALPHA_LR_FACTOR", rules.alpha_lr_factor);
     match probe {
         true => constants,
-        false => constants.constant("STEP_FLOOR", rules.step_floor).constant("ALPHA_FLOOR", rules.alpha_floor),
+        false => constants
+            .constant("STEP_FLOOR", rules.step_floor)
+            .constant("ALPHA_FLOOR", rules.alpha_floor),
     }
 }
 
-/// Steps `name` six times beside `reference`, with gradients that drive a step and an α below their floors, and compares parameters and states.
+/// Steps `name` six times beside `reference`, with gradients that drive a step and an α below their
+/// floors, and compares parameters and states.
 fn check_optimizer(
     name: &'static str,
     specialization: impl Fn(bool) -> Specialization,
@@ -677,12 +937,20 @@ fn check_optimizer(
     assert_eq!(last[LENGTH - ALPHAS - 1], 0.02, "a step rests on its floor");
     assert_eq!(read::<u32>(&health, 8), HEALTHY);
 
-    // A step that does not count leaves everything as it is; a factor of a half is half the rate, exactly.
+    // A step that does not count leaves everything as it is; a factor of a half is half the rate,
+    // exactly.
     let gradient = upload(&vec![0.5f32; padded]);
-    let record =
-        |rate: f32| uniform(StepRecord { learning_rate: rate, beta1_correction: 0.1, beta2_correction: 0.001, ..step() });
+    let record = |rate: f32| {
+        uniform(StepRecord {
+            learning_rate: rate,
+            beta1_correction: 0.1,
+            beta2_correction: 0.001,
+            ..step()
+        })
+    };
     let update = |rate: f32, words: [u32; 8]| {
-        let parameters = upload(&last.iter().copied().chain([42.0; 3]).take(padded).collect::<Vec<f32>>());
+        let parameters =
+            upload(&last.iter().copied().chain([42.0; 3]).take(padded).collect::<Vec<f32>>());
         let states: Vec<_> = (0..states).map(|_| upload(&vec![0.25f32; padded])).collect();
         let (record, health) = (record(rate), upload(&words));
         let mut bindings = vec![&record, &parameters, &gradient, &health];
@@ -705,13 +973,29 @@ const HEALTHY: [u32; 8] = [u32::MAX, u32::MAX, 1, 0, 0x3f80_0000, 0, 0, 0];
 
 #[test]
 fn optimizer_sgd_matches_the_reference() {
-    for (number, momentum, nesterov) in
-        [(0u32, None, false), (1, Some(f64::from(0.9f32)), false), (2, Some(f64::from(0.9f32)), true)]
-    {
+    for (number, momentum, nesterov) in [
+        (0u32, None, false),
+        (1, Some(f64::from(0.9f32)), false),
+        (2, Some(f64::from(0.9f32)), true),
+    ] {
         let specialization = |probe| rule_constants(&rules(), probe).constant("MOMENTUM", number);
-        check_optimizer("optimizer_sgd", specialization, 1, [0.9, 0.999], |_, rate, parameters, gradients, states| {
-            reference::optimizer_sgd::optimizer_sgd(&rules(), rate, momentum, nesterov, parameters, gradients, &mut states[0]);
-        });
+        check_optimizer(
+            "optimizer_sgd",
+            specialization,
+            1,
+            [0.9, 0.999],
+            |_, rate, parameters, gradients, states| {
+                reference::optimizer_sgd::optimizer_sgd(
+                    &rules(),
+                    rate,
+                    momentum,
+                    nesterov,
+                    parameters,
+                    gradients,
+                    &mut states[0],
+                );
+            },
+        );
     }
 }
 
@@ -728,37 +1012,88 @@ fn optimizer_adam_matches_the_reference() {
                 .constant("EPSILON", 1e-8)
                 .constant("DECOUPLED", u32::from(decoupled))
         };
-        check_optimizer("optimizer_adam", specialization, 2, adam.betas, |number, rate, parameters, gradients, states| {
-            let [first, second] = states else { panic!("two states") };
-            reference::optimizer_adam::optimizer_adam(&rules(), &adam, rate, number, parameters, gradients, [first, second]);
-        });
+        check_optimizer(
+            "optimizer_adam",
+            specialization,
+            2,
+            adam.betas,
+            |number, rate, parameters, gradients, states| {
+                let [first, second] = states else { panic!("two states") };
+                reference::optimizer_adam::optimizer_adam(
+                    &rules(),
+                    &adam,
+                    rate,
+                    number,
+                    parameters,
+                    gradients,
+                    [first, second],
+                );
+            },
+        );
     }
 }
 
 #[test]
 fn optimizer_adadelta_matches_the_reference() {
-    let specialization =
-        |probe| rule_constants(&rules(), probe).constant("RHO", 0.9).constant("RHO_REST", 0.1).constant("EPSILON", 1e-6);
-    check_optimizer("optimizer_adadelta", specialization, 2, [0.9, 0.999], |_, rate, parameters, gradients, states| {
-        let [square, delta] = states else { panic!("two states") };
-        reference::optimizer_adadelta::optimizer_adadelta(&rules(), [0.9, 1e-6], rate, parameters, gradients, [square, delta]);
-    });
+    let specialization = |probe| {
+        rule_constants(&rules(), probe)
+            .constant("RHO", 0.9)
+            .constant("RHO_REST", 0.1)
+            .constant("EPSILON", 1e-6)
+    };
+    check_optimizer(
+        "optimizer_adadelta",
+        specialization,
+        2,
+        [0.9, 0.999],
+        |_, rate, parameters, gradients, states| {
+            let [square, delta] = states else { panic!("two states") };
+            reference::optimizer_adadelta::optimizer_adadelta(
+                &rules(),
+                [0.9, 1e-6],
+                rate,
+                parameters,
+                gradients,
+                [square, delta],
+            );
+        },
+    );
 }
 
-/// Probing finds the first bad gradient and the first bad result, whatever their number, and changes nothing.
+/// Probing finds the first bad gradient and the first bad result, whatever their number, and
+/// changes nothing.
 #[test]
 fn optimizers_find_what_is_not_finite() {
     let padded = LENGTH.next_multiple_of(4);
-    let rules = [("optimizer_sgd", 0, 1), ("optimizer_sgd", 1, 1), ("optimizer_adam", 0, 2), ("optimizer_adadelta", 0, 2)];
-    let patterns =
-        [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0x7f80_0001), f32::from_bits(0xffff_ffff)];
+    let rules = [
+        ("optimizer_sgd", 0, 1),
+        ("optimizer_sgd", 1, 1),
+        ("optimizer_adam", 0, 2),
+        ("optimizer_adadelta", 0, 2),
+    ];
+    let patterns = [
+        f32::NAN,
+        -f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::from_bits(0x7f80_0001),
+        f32::from_bits(0xffff_ffff),
+    ];
     let none = u32::MAX;
     for (name, momentum, states) in rules {
         let specialization = rule_constants(&self::rules(), true);
-        let specialization =
-            if name == "optimizer_sgd" { specialization.constant("MOMENTUM", momentum as u32) } else { specialization };
+        let specialization = if name == "optimizer_sgd" {
+            specialization.constant("MOMENTUM", momentum as u32)
+        } else {
+            specialization
+        };
         let probe = |parameters: &[f32], gradients: &[f32], state: &[f32], rate: f32| {
-            let record = StepRecord { learning_rate: rate, beta1_correction: 0.1, beta2_correction: 0.001, ..step() };
+            let record = StepRecord {
+                learning_rate: rate,
+                beta1_correction: 0.1,
+                beta2_correction: 0.001,
+                ..step()
+            };
             let (record, health) = (uniform(record), upload(&HEALTHY));
             let (parameters, gradients) = (upload(parameters), upload(gradients));
             let buffers: Vec<_> = (0..states).map(|_| upload(state)).collect();
@@ -778,10 +1113,18 @@ fn optimizers_find_what_is_not_finite() {
             let mut gradients = good.clone();
             places.iter().for_each(|&place| gradients[place as usize] = bad);
             let first = places.iter().min().copied().unwrap();
-            assert_eq!(probe(&good, &gradients, &zero, 0.1)[0], first, "{name}: gradient {bad} at {places:?}");
+            assert_eq!(
+                probe(&good, &gradients, &zero, 0.1)[0],
+                first,
+                "{name}: gradient {bad} at {places:?}"
+            );
             let mut parameters = good.clone();
             parameters[first as usize] = bad;
-            assert_eq!(probe(&parameters, &good, &zero, 0.1), [none, first], "{name}: parameter {bad} at {first}");
+            assert_eq!(
+                probe(&parameters, &good, &zero, 0.1),
+                [none, first],
+                "{name}: parameter {bad} at {first}"
+            );
         }
         // Behind the end there is nothing to find.
         let mut beyond = good.clone();
@@ -799,9 +1142,15 @@ fn judge_step_matches_the_reference() {
     use reference::judge_step::{Health, judge_step};
     const EXPLODED: f32 = 1000.0;
     let to_option = |index: u32| Some(index).filter(|&index| index != u32::MAX);
-    let sums: [[f32; 4]; 4] = [[3.0, 1.0, 2.0, 4.0], [4000.0, 0.0, 0.0, 4.0], [4001.0, 0.0, 0.0, 4.0], [f32::NAN, 0.0, 0.0, 4.0]];
+    let sums: [[f32; 4]; 4] = [
+        [3.0, 1.0, 2.0, 4.0],
+        [4000.0, 0.0, 0.0, 4.0],
+        [4001.0, 0.0, 0.0, 4.0],
+        [f32::NAN, 0.0, 0.0, 4.0],
+    ];
     for policy in 0..3u32 {
-        let specialization = || Specialization::new().constant("POLICY", policy).constant("EXPLODED", EXPLODED);
+        let specialization =
+            || Specialization::new().constant("POLICY", policy).constant("EXPLODED", EXPLODED);
         for case in 0..sums.len() * 8 {
             let (row, flagged) = (sums[case % 4], case % 4 == 3 || case / 4 == 5);
             let words: [u32; 8] = match case / 4 {
@@ -814,7 +1163,12 @@ fn judge_step_matches_the_reference() {
             let (mut metrics, mut flags) = (vec![[0f32; 4]; 2], vec![0u32; 4]);
             (metrics[1], flags[1]) = (row, u32::from(flagged));
             let record = uniform(StepRecord { log_slot: 1, ..step() });
-            run("judge_step", specialization(), &[&record, &upload(&metrics), &upload(&flags), &health, &verdicts], [1, 1, 1]);
+            run(
+                "judge_step",
+                specialization(),
+                &[&record, &upload(&metrics), &upload(&flags), &health, &verdicts],
+                [1, 1, 1],
+            );
             let mut expected = Health {
                 gradient: to_option(words[0]),
                 update: to_option(words[1]),
@@ -822,9 +1176,14 @@ fn judge_step_matches_the_reference() {
                 halted: words[3] != 0,
                 rate: f64::from(f32::from_bits(words[4])),
             };
-            let verdict = judge_step(policy, f64::from(EXPLODED), row.map(f64::from), flagged, &mut expected);
+            let verdict =
+                judge_step(policy, f64::from(EXPLODED), row.map(f64::from), flagged, &mut expected);
             let actual = read::<u32>(&health, 8);
-            assert_eq!(read::<u32>(&verdicts, 4)[2..], [verdict.0, verdict.1.unwrap_or(u32::MAX)], "{policy} {case}");
+            assert_eq!(
+                read::<u32>(&verdicts, 4)[2..],
+                [verdict.0, verdict.1.unwrap_or(u32::MAX)],
+                "{policy} {case}"
+            );
             let actual = Health {
                 gradient: to_option(actual[0]),
                 update: to_option(actual[1]),
@@ -846,10 +1205,20 @@ fn keep_statistics_matches_the_reference() {
         words[2] = u32::from(apply);
         let (health, parameters, kept) = (upload(&words), upload(&values), upload(&before));
         let specialization = lanes().constant("FIRST", 17u32).constant("COUNT", 21u32);
-        run("keep_statistics", specialization, &[&health, &parameters, &kept], [21u32.div_ceil(LANES), 1, 1]);
-        let exact = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
+        run(
+            "keep_statistics",
+            specialization,
+            &[&health, &parameters, &kept],
+            [21u32.div_ceil(LANES), 1, 1],
+        );
+        let exact =
+            |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
         let (mut expected, mut expected_kept) = (exact(&values), exact(&before));
-        reference::keep_statistics::keep_statistics(apply, &mut expected[17..38], &mut expected_kept);
+        reference::keep_statistics::keep_statistics(
+            apply,
+            &mut expected[17..38],
+            &mut expected_kept,
+        );
         assert_eq!(exact(&read::<f32>(&parameters, 40)), expected, "{apply}");
         assert_eq!(exact(&read::<f32>(&kept, 21)), expected_kept, "{apply}");
     }
@@ -864,20 +1233,36 @@ fn dropout_draws_the_references_mask_twice_over() {
         let total = 2 * current.count as usize;
         let values: Vec<f32> = Random(14).vector(total * size);
         let buffer = upload(&values);
-        let specialization = lanes().constant("ELEMENTS", (size / 4) as u32).constant("RATE", rate).constant("LAYER", layer);
+        let specialization = lanes()
+            .constant("ELEMENTS", (size / 4) as u32)
+            .constant("RATE", rate)
+            .constant("LAYER", layer);
         let workgroups = |count| [(size as u32 / 4).div_ceil(LANES), count, 1];
         let both = images(0, total as u32);
         let factors = reference::dropout::dropout(&both, &current, layer, rate, size);
         let chunk = |images, place| uniform(ChunkRange { images, place, padding: [0; 3] });
-        run("dropout", specialization.clone(), &[&chunk(both, 0), &uniform(current), &buffer], workgroups(total as u32));
+        run(
+            "dropout",
+            specialization.clone(),
+            &[&chunk(both, 0), &uniform(current), &buffer],
+            workgroups(total as u32),
+        );
         let once = read::<f32>(&buffer, total * size);
         for ((&actual, &value), &factor) in once.iter().zip(&values).zip(&factors) {
             let expected = f64::from(value) * factor;
-            assert!((f64::from(actual) - expected).abs() <= 1e-6 * expected.abs(), "{actual} {expected}");
+            assert!(
+                (f64::from(actual) - expected).abs() <= 1e-6 * expected.abs(),
+                "{actual} {expected}"
+            );
         }
         // The masked half alone, as for a gradient: the same mask.
         let masked = chunk(images(current.count, current.count), 0);
-        run("dropout", specialization.clone(), &[&masked, &uniform(current), &buffer], workgroups(current.count));
+        run(
+            "dropout",
+            specialization.clone(),
+            &[&masked, &uniform(current), &buffer],
+            workgroups(current.count),
+        );
         let twice = read::<f32>(&buffer, total * size);
         let half = total * size / 2;
         assert_eq!(twice[..half], once[..half]);
@@ -889,11 +1274,19 @@ fn dropout_draws_the_references_mask_twice_over() {
         // The values of a chunk that has clean and masked images: those of the same images.
         let place = current.count as usize - 1;
         let part = upload(&values[place * size..(place + 2) * size]);
-        run("dropout", specialization, &[&chunk(images(0, 2), place as u32), &uniform(current), &part], workgroups(2));
+        run(
+            "dropout",
+            specialization,
+            &[&chunk(images(0, 2), place as u32), &uniform(current), &part],
+            workgroups(2),
+        );
         assert_eq!(read::<f32>(&part, 2 * size), once[place * size..(place + 2) * size]);
     }
     let record = StepRecord { count: 50, ..step() };
-    let kept = reference::dropout::dropout(&images(0, 50), &record, 0, 0.25, 400).iter().filter(|&&factor| factor > 0.0).count();
+    let kept = reference::dropout::dropout(&images(0, 50), &record, 0, 0.25, 400)
+        .iter()
+        .filter(|&&factor| factor > 0.0)
+        .count();
     assert!((14_700..15_300).contains(&kept), "{kept} of 20000 kept at rate 0.25");
 }
 
@@ -903,7 +1296,8 @@ fn dropout_draws_the_references_mask_twice_over() {
 fn an_epoch_visits_every_image_once() {
     // One channel of 1×2 pixels holds the image's number, so that the images tell which were taken.
     let total = 300u32;
-    let data: Vec<u8> = (0..total).flat_map(|image| [(image % 256) as u8, (image / 256) as u8]).collect();
+    let data: Vec<u8> =
+        (0..total).flat_map(|image| [(image % 256) as u8, (image / 256) as u8]).collect();
     let record = StepRecord { position: 0, count: total, epoch_images: total, ..step() };
     let (pixels, labels) = (dirty(2 * 4 * 2 * total as usize), dirty(2 * total as usize));
     let specialization = lanes()
@@ -913,14 +1307,24 @@ fn an_epoch_visits_every_image_once() {
         .constant("CHANNELS", 1u32)
         .constant("SHUFFLE", 1u32);
     let numbers: Vec<u32> = (0..total).collect();
-    run("gather_batch", specialization, &[&uniform(record), &upload(&data), &upload(&numbers), &pixels, &labels], [1, total, 1]);
+    run(
+        "gather_batch",
+        specialization,
+        &[&uniform(record), &upload(&data), &upload(&numbers), &pixels, &labels],
+        [1, total, 1],
+    );
     let order = read::<u32>(&labels, total as usize);
     let key = random::random_key(seed(&record), record.epoch, random::SHUFFLE);
-    assert_eq!(order, numbers.iter().map(|&index| random::permute(index, total, key)).collect::<Vec<_>>());
+    assert_eq!(
+        order,
+        numbers.iter().map(|&index| random::permute(index, total, key)).collect::<Vec<_>>()
+    );
     let mut sorted = order.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, numbers);
-    let shown: Vec<u32> =
-        read::<[f32; 8]>(&pixels, total as usize).iter().map(|own| ((own[0] + 256.0 * own[4]) * 255.0).round() as u32).collect();
+    let shown: Vec<u32> = read::<[f32; 8]>(&pixels, total as usize)
+        .iter()
+        .map(|own| ((own[0] + 256.0 * own[4]) * 255.0).round() as u32)
+        .collect();
     assert_eq!(shown, order);
 }

@@ -1,4 +1,5 @@
-//! The variants of Saliency Guided Training: what a step masks is what its table entry says, and whole runs follow the rules.
+//! The variants of Saliency Guided Training: what a step masks is what its table entry says, and
+//! whole runs follow the rules.
 
 mod common;
 mod support;
@@ -26,7 +27,8 @@ fn mini() -> Dataset {
     data::load("mnist-mini", None).unwrap()
 }
 
-/// A recorded step over the first images of the digits, with the update left out of account: the rate is 0.
+/// A recorded step over the first images of the digits, with the update left out of account: the
+/// rate is 0.
 struct Steps {
     network: Network,
     batch: Batch,
@@ -51,18 +53,40 @@ impl Steps {
         split.truncate(IMAGES as usize, MNIST);
         let data = ResidentData::new(gpu(), &split, MNIST).unwrap();
         let quantization = QuantizationConfig::default();
-        let options = NetworkOptions { slots: 2 * IMAGES, training: true, gradients: true, ..NetworkOptions::default() };
+        let options = NetworkOptions {
+            slots: 2 * IMAGES,
+            training: true,
+            gradients: true,
+            ..NetworkOptions::default()
+        };
         let built = Network::new(gpu(), network, &quantization, options).unwrap();
-        gpu().write(&built.parameters, 0, &built.graph.layout.initialize(3, saliq::config::WeightInit::KaimingUniform));
+        gpu().write(
+            &built.parameters,
+            0,
+            &built.graph.layout.initialize(3, saliq::config::WeightInit::KaimingUniform),
+        );
         let batch = Batch::new(gpu(), IMAGES, sgt.enabled, 1).unwrap();
-        let masking = Masking::new(gpu(), MNIST, IMAGES, sgt.mask_ratio, sgt.mask_rank, sgt.mask_fill).unwrap();
+        let masking =
+            Masking::new(gpu(), MNIST, IMAGES, sgt.mask_ratio, sgt.mask_rank, sgt.mask_fill)
+                .unwrap();
         let metrics = Metrics::new(gpu(), IMAGES, 1).unwrap();
         let optimizer = Optimizer::new(gpu(), &built, &Default::default(), &quantization).unwrap();
-        let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean: NORMALIZATION.0, deviation: NORMALIZATION.1 };
+        let gather = GatherOptions {
+            shuffle: false,
+            augment: Vec::new(),
+            mean: NORMALIZATION.0,
+            deviation: NORMALIZATION.1,
+        };
         let options = StepOptions::new(sgt, gather, network);
         let used = sgt.enabled.then_some(&masking);
-        let inputs =
-            StepInputs { network: &built, data: &data, batch: &batch, masking: used, metrics: &metrics, optimizer: &optimizer };
+        let inputs = StepInputs {
+            network: &built,
+            data: &data,
+            batch: &batch,
+            masking: used,
+            metrics: &metrics,
+            optimizer: &optimizer,
+        };
         let step = TrainingStep::record(gpu(), &inputs, &options).unwrap();
         Steps { network: built, batch, masking, metrics, step, data }
     }
@@ -94,12 +118,30 @@ impl Steps {
     fn saliency(&self) -> Vec<f32> {
         let mut recording = Recording::new();
         self.batch.record_begin(gpu(), &mut recording).unwrap();
-        let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean: NORMALIZATION.0, deviation: NORMALIZATION.1 };
-        self.batch.record_gather(gpu(), &mut recording, &self.data, &gather, &self.network.input).unwrap();
+        let gather = GatherOptions {
+            shuffle: false,
+            augment: Vec::new(),
+            mean: NORMALIZATION.0,
+            deviation: NORMALIZATION.1,
+        };
+        self.batch
+            .record_gather(gpu(), &mut recording, &self.data, &gather, &self.network.input)
+            .unwrap();
         self.network.record_forward(gpu(), &mut recording, self.batch.clean(), None).unwrap();
         let (clean, labels) = (self.batch.clean(), &self.batch.labels);
-        record_saliency_seed(gpu(), &mut recording, &self.network, clean, labels, Scalar::LogSoftmaxLabel).unwrap();
-        let gradient = self.network.record_backward(gpu(), &mut recording, clean, None, Gradients::Input).unwrap();
+        record_saliency_seed(
+            gpu(),
+            &mut recording,
+            &self.network,
+            clean,
+            labels,
+            Scalar::LogSoftmaxLabel,
+        )
+        .unwrap();
+        let gradient = self
+            .network
+            .record_backward(gpu(), &mut recording, clean, None, Gradients::Input)
+            .unwrap();
         self.batch.write_table(gpu(), &[Steps::record(0, 0)]);
         recording.submit(gpu()).unwrap();
         read(gradient, IMAGES as usize * PIXELS * 4)
@@ -108,7 +150,10 @@ impl Steps {
 
 fn network(dropout: bool) -> NetworkConfig {
     let text = if dropout {
-        SMALL_NETWORK.replace("{ type = \"linear\"", "{ type = \"dropout\", rate = 0.5 },\n{ type = \"linear\"")
+        SMALL_NETWORK.replace(
+            "{ type = \"linear\"",
+            "{ type = \"dropout\", rate = 0.5 },\n{ type = \"linear\"",
+        )
     } else {
         SMALL_NETWORK.to_string()
     };
@@ -130,7 +175,10 @@ fn a_step_masks_what_its_entry_says() {
     assert_eq!(highest.mask, select_lowest(&saliency, PIXELS, 1, k, false, true));
     // Most of it: equal gradients (0 at the border) may be in both.
     let common = lowest.mask.iter().zip(&highest.mask).filter(|(a, b)| **a + **b == 2).count();
-    assert!(common * 10 < k * IMAGES as usize, "{common} features are both among the lowest and the highest");
+    assert!(
+        common * 10 < k * IMAGES as usize,
+        "{common} features are both among the lowest and the highest"
+    );
     assert!(lowest.sums[1] > 0.0 && highest.sums[1] > 0.0 && lowest.sums[1] != highest.sums[1]);
 }
 
@@ -140,10 +188,14 @@ fn images_without_a_masked_twin_have_no_part_in_the_divergence() {
     for dropout in [false, true] {
         let network = network(dropout);
         let steps = Steps::new(&network, &sgt);
-        let plain = Steps::new(&network, &SgtConfig { enabled: false, ..sgt.clone() }).run(Steps::record(0, 0));
+        let plain = Steps::new(&network, &SgtConfig { enabled: false, ..sgt.clone() })
+            .run(Steps::record(0, 0));
         let warmup = steps.run(Steps::record(IMAGES, 0));
         assert_eq!(warmup.sums[1], 0.0);
-        assert_eq!(warmup.sums, plain.sums, "dropout {dropout}: without masks a step is one of plain training");
+        assert_eq!(
+            warmup.sums, plain.sums,
+            "dropout {dropout}: without masks a step is one of plain training"
+        );
         assert_close("gradient", &warmup.gradients, &exact(&plain.gradients), 1e-6);
 
         // The first images alone, as a part of the batch: their divergence is the whole batch's.
@@ -155,7 +207,8 @@ fn images_without_a_masked_twin_have_no_part_in_the_divergence() {
         assert_eq!(some.sums[0], all.sums[0], "the cross entropy is of all images");
         if !dropout {
             assert_eq!(some.sums[1], first.sums[1]);
-            // L is a sum over images: the gradient of 2 masked ones among 6 is the plain one of 6, plus what masking adds to those 2.
+            // L is a sum over images: the gradient of 2 masked ones among 6 is the plain one of 6,
+            // plus what masking adds to those 2.
             let bare = steps.run(StepRecord { count: 2, ..Steps::record(2, 0) });
             let expected: Vec<f64> = exact(&plain.gradients)
                 .iter()
@@ -177,12 +230,19 @@ struct Run {
 /// 48 images in batches of 16: three steps an epoch.
 fn train_in(folder: &Path, settings: &str, start: Start, most: u32) -> Run {
     let dataset = mini();
-    let settings = format!("train-limit = 48\ntest-limit = 20\nbatch-size = 16\nlr = 0.05\n{settings}{SMALL_NETWORK}");
+    let settings = format!(
+        "train-limit = 48\ntest-limit = 20\nbatch-size = 16\nlr = 0.05\n{settings}{SMALL_NETWORK}"
+    );
     let config = run_config(&settings, &dataset, folder);
     let mut trainer = Trainer::in_parts(gpu(), &config, &dataset, most).unwrap();
     let outcome = pollster::block_on(trainer.run(start, &mut Silent)).unwrap();
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
-    Run { config, outcome, model: read("model.safetensors"), metrics: String::from_utf8(read("metrics.jsonl")).unwrap() }
+    Run {
+        config,
+        outcome,
+        model: read("model.safetensors"),
+        metrics: String::from_utf8(read("metrics.jsonl")).unwrap(),
+    }
 }
 
 fn train(settings: &str) -> Run {
@@ -204,8 +264,12 @@ fn hlgm_warms_up_without_masks() {
     let run = train("sgt-variant = \"hlgm\"\nsteps = 6\n");
     assert_eq!(run.config.sgt.warmup_epochs, 1);
     let divergences = run.divergences();
-    assert!(divergences[..3].iter().all(|&kl| kl == 0.0) && divergences[3..].iter().all(|&kl| kl > 0.0), "{divergences:?}");
-    // The warm-up is plain training, to the bit; after it the odd steps are Algorithm 1's, the even ones are not.
+    assert!(
+        divergences[..3].iter().all(|&kl| kl == 0.0) && divergences[3..].iter().all(|&kl| kl > 0.0),
+        "{divergences:?}"
+    );
+    // The warm-up is plain training, to the bit; after it the odd steps are Algorithm 1's, the even
+    // ones are not.
     let plain = train("sgt = false\nsteps = 3\n");
     assert_eq!(
         run.outcome.steps[..3].iter().map(|line| line.ce).collect::<Vec<_>>(),
@@ -219,7 +283,8 @@ fn hlgm_warms_up_without_masks() {
 #[test]
 fn smoot_follows_the_loss() {
     let run = train("sgt-variant = \"smoot\"\nsteps = 15\n");
-    let shares: Vec<f64> = run.outcome.epochs.iter().map(|line| line.masked_share.unwrap()).collect();
+    let shares: Vec<f64> =
+        run.outcome.epochs.iter().map(|line| line.masked_share.unwrap()).collect();
     let losses: Vec<f64> = run.outcome.epochs.iter().map(|line| line.train_ce).collect();
     let mut expected = vec![0.5f64, 0.5];
     for pair in losses[..4].windows(2) {
@@ -235,9 +300,14 @@ fn smoot_follows_the_loss() {
 #[test]
 fn variants_repeat_resume_and_do_not_depend_on_parts() {
     for variant in ["hlgm", "smoot"] {
-        let settings = |steps: u32| format!("sgt-variant = \"{variant}\"\noptimizer = \"momentum\"\nsteps = {steps}\n");
+        let settings = |steps: u32| {
+            format!("sgt-variant = \"{variant}\"\noptimizer = \"momentum\"\nsteps = {steps}\n")
+        };
         let whole = train(&settings(12));
-        assert!(train(&settings(12)).model == whole.model, "{variant}: the same seed gave another model");
+        assert!(
+            train(&settings(12)).model == whole.model,
+            "{variant}: the same seed gave another model"
+        );
         let folder = tempfile::tempdir().unwrap();
         // Stopped within the third epoch and at the end of it.
         train_in(folder.path(), &settings(8), Start::New, u32::MAX);
@@ -248,7 +318,10 @@ fn variants_repeat_resume_and_do_not_depend_on_parts() {
         let parts = train_in(tempfile::tempdir().unwrap().path(), &settings(12), Start::New, 5);
         for (whole, parts) in whole.outcome.steps.iter().zip(&parts.outcome.steps) {
             for (whole, parts) in [(whole.ce, parts.ce), (whole.kl, parts.kl)] {
-                assert!((whole - parts).abs() <= 1e-4 * whole.max(0.1), "{variant}: {whole} and {parts}");
+                assert!(
+                    (whole - parts).abs() <= 1e-4 * whole.max(0.1),
+                    "{variant}: {whole} and {parts}"
+                );
             }
         }
     }

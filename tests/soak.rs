@@ -1,5 +1,6 @@
-//! A run of weeks, in small: memory of the host and of the device stays where it is, and no more work is under way than at the beginning.
-//! Nothing else may run in this process, whose memory is what is measured.
+//! A run of weeks, in small: memory of the host and of the device stays where it is, and no more
+//! work is under way than at the beginning. Nothing else may run in this process, whose memory is
+//! what is measured.
 
 mod common;
 mod support;
@@ -11,7 +12,8 @@ use saliq::{
 };
 use support::{run_config, soak_number};
 
-/// As small as a network that has everything can be: quantized, with batch norm, masked images, momentum. 250 steps an epoch.
+/// As small as a network that has everything can be: quantized, with batch norm, masked images,
+/// momentum. 250 steps an epoch.
 const TINY: &str = r#"
 train-limit = 1000
 test-limit = 4
@@ -75,25 +77,31 @@ fn resident_bytes() -> u64 {
 
 /// Slope of the least-squares line, in bytes a step.
 fn slope(samples: &[Sample], value: impl Fn(&Sample) -> u64) -> f64 {
-    let mean = |f: &dyn Fn(&Sample) -> f64| samples.iter().map(f).sum::<f64>() / samples.len() as f64;
+    let mean =
+        |f: &dyn Fn(&Sample) -> f64| samples.iter().map(f).sum::<f64>() / samples.len() as f64;
     let (x, y) = (mean(&|sample| sample.step as f64), mean(&|sample| value(sample) as f64));
     let covariance = mean(&|sample| (sample.step as f64 - x) * (value(sample) as f64 - y));
     covariance / mean(&|sample| (sample.step as f64 - x).powi(2))
 }
 
-/// Trains for `steps` and asserts that memory grows by at most `bytes_a_step`, after the first fifth.
+/// Trains for `steps` and asserts that memory grows by at most `bytes_a_step`, after the first
+/// fifth.
 fn assert_flat(steps: u64, bytes_a_step: f64) {
-    let gpu = pollster::block_on(Gpu::new(&GpuOptions::default())).unwrap_or_else(|error| panic!("{error}"));
+    let gpu = pollster::block_on(Gpu::new(&GpuOptions::default()))
+        .unwrap_or_else(|error| panic!("{error}"));
     let folder = tempfile::tempdir().unwrap();
     let dataset = data::load("mnist-mini", None).unwrap();
-    let config = run_config(&format!("steps = {steps}\n{TINY}"), &dataset, &folder.path().join("run"));
+    let config =
+        run_config(&format!("steps = {steps}\n{TINY}"), &dataset, &folder.path().join("run"));
     let mut trainer = Trainer::new(&gpu, &config, &dataset).unwrap();
-    let mut watch = Watch { gpu: &gpu, every: (steps / 200).max(1), samples: Vec::new(), in_flight: 0 };
+    let mut watch =
+        Watch { gpu: &gpu, every: (steps / 200).max(1), samples: Vec::new(), in_flight: 0 };
     let outcome = pollster::block_on(trainer.run(Start::New, &mut watch)).unwrap();
     assert!(outcome.evaluation.loss.is_finite());
     assert_eq!(outcome.steps.last().map(|line| line.step), Some(steps));
     let settled = &watch.samples[watch.samples.len() / 5..];
-    let grown = [slope(settled, |sample| sample.resident), slope(settled, |sample| sample.reserved)];
+    let grown =
+        [slope(settled, |sample| sample.resident), slope(settled, |sample| sample.reserved)];
     let [first, last] = [settled[0], settled[settled.len() - 1]];
     println!(
         "{steps} steps: host {:.2} bytes a step ({} -> {} kB), device {:.2} bytes a step ({} kB reserved), at most {} submissions in flight",
@@ -105,8 +113,14 @@ fn assert_flat(steps: u64, bytes_a_step: f64) {
         watch.in_flight
     );
     assert!(cfg!(not(target_os = "linux")) || first.resident > 0);
-    assert!(settled.iter().all(|sample| sample.allocated == first.allocated), "buffers: {first:?} {last:?}");
-    assert!(grown.iter().all(|slope| *slope <= bytes_a_step), "{grown:?} bytes a step: {first:?} {last:?}");
+    assert!(
+        settled.iter().all(|sample| sample.allocated == first.allocated),
+        "buffers: {first:?} {last:?}"
+    );
+    assert!(
+        grown.iter().all(|slope| *slope <= bytes_a_step),
+        "{grown:?} bytes a step: {first:?} {last:?}"
+    );
     assert!(watch.in_flight <= 4, "{} submissions in flight", watch.in_flight);
 }
 

@@ -1,4 +1,5 @@
-//! Autotune with the GPU's kernels, on whatever adapter there is: what it tries computes the same, and what it finds can be used.
+//! Autotune with the GPU's kernels, on whatever adapter there is: what it tries computes the same,
+//! and what it finds can be used.
 
 mod common;
 mod support;
@@ -34,6 +35,10 @@ fn tiles_on_trial_compute_the_same() {
     // Both layers forward and to their weights, fc1 to its input.
     assert_eq!(notes.len(), 5, "{notes:?}");
     assert!(notes.iter().all(|note| !note.contains("rejected")), "{notes:?}");
-    assert!(tuning.products.iter().all(|tuned| tuned.ms < tuned.table_ms && tuned.tiles.fit(tuned.product.weight_gradient)));
+    assert!(
+        tuning.products.iter().all(
+            |tuned| tuned.ms < tuned.table_ms && tuned.tiles.fit(tuned.product.weight_gradient)
+        )
+    );
     assert_eq!(Tuning::parse(&tuning.to_text()).unwrap(), tuning);
 }

@@ -12,8 +12,8 @@ use saliq::{
 };
 use support::run_config;
 
-/// Windows resets a device that is busy with one dispatch for two seconds. Batches are cut so that a dispatch has no more work than
-/// a slow GPU does in that time; nothing runs here.
+/// Windows resets a device that is busy with one dispatch for two seconds. Batches are cut so that
+/// a dispatch has no more work than a slow GPU does in that time; nothing runs here.
 #[test]
 fn no_dispatch_is_too_long_for_a_watchdog() {
     let wide = |channels: u32| {
@@ -36,18 +36,26 @@ fn no_dispatch_is_too_long_for_a_watchdog() {
             ("batch-size = 64\n", wide(192)),
         ] {
             let gpu = Gpu::noop(software, Abilities::default());
-            let config = run_config(&format!("{settings}{network}"), &dataset, Path::new("nowhere"));
+            let config =
+                run_config(&format!("{settings}{network}"), &dataset, Path::new("nowhere"));
             let trainer = Trainer::new(&gpu, &config, &dataset).unwrap();
             let (label, flops) = longest(&trainer);
             assert!(flops <= DISPATCH_FLOPS, "{settings}{network}: {label} has {flops} operations");
-            assert!(flops > DISPATCH_FLOPS / 100, "{settings}{network}: {label} has {flops} operations: what was not counted?");
+            assert!(
+                flops > DISPATCH_FLOPS / 100,
+                "{settings}{network}: {label} has {flops} operations: what was not counted?"
+            );
             cut += u32::from(trainer.parts() > 1);
         }
     }
     assert!(cut >= 4, "only {cut} of the cases were cut: the bound is not put to the test");
     let default = run_config("", &paper(&dataset), Path::new("nowhere"));
     let gpu = Gpu::noop(false, Abilities::default());
-    assert_eq!(Trainer::new(&gpu, &default, &dataset).unwrap().parts(), 1, "the paper's batch needs no cutting");
+    assert_eq!(
+        Trainer::new(&gpu, &default, &dataset).unwrap().parts(),
+        1,
+        "the paper's batch needs no cutting"
+    );
 }
 
 /// The data set under the name whose defaults are the paper's.
@@ -56,7 +64,8 @@ fn paper(dataset: &Dataset) -> Dataset {
 }
 
 fn longest(trainer: &Trainer<'_>) -> (String, u64) {
-    let commands = trainer.step().recordings().into_iter().flat_map(|recording| recording.commands());
+    let commands =
+        trainer.step().recordings().into_iter().flat_map(|recording| recording.commands());
     let work = commands.filter_map(|command| match command {
         Command::Dispatch { label, work, .. } => Some((label.clone(), work.flops)),
         Command::Clear(_) => None,

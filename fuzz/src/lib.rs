@@ -1,5 +1,5 @@
-//! What is called with the bytes of a file that anybody may have made, and what must hold of the answer. The fuzzer and the
-//! project's tests (`tests/fuzz_corpus.rs`) share these functions.
+//! What is called with the bytes of a file that anybody may have made, and what must hold of the
+//! answer. The fuzzer and the project's tests (`tests/fuzz_corpus.rs`) share these functions.
 
 use std::{io::Write, path::Path};
 
@@ -77,12 +77,15 @@ pub fn gzip(bytes: &[u8]) {
 
 /// A model file. What was read is consistent.
 pub fn model(bytes: &[u8]) {
-    if let Some(model) = one_line(Model::parse(Path::new(NAME), bytes, &QuantizationOverrides::default())) {
+    if let Some(model) =
+        one_line(Model::parse(Path::new(NAME), bytes, &QuantizationOverrides::default()))
+    {
         consistent(&model);
     }
 }
 
-/// The bytes as the metadata of a model file without tensors, and of one with the tensors that it asks for, if they are few.
+/// The bytes as the metadata of a model file without tensors, and of one with the tensors that it
+/// asks for, if they are few.
 pub fn metadata(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Some(config) = one_line(ModelConfig::from_metadata(text)) else { return };
@@ -98,11 +101,20 @@ pub fn metadata(bytes: &[u8]) {
             offset = end;
         }
         let header = serde_json::to_vec(&header).expect("text keys");
-        [&(header.len() as u64).to_le_bytes()[..], &header, &1.0f32.to_le_bytes().repeat(offset / 4)].concat()
+        [
+            &(header.len() as u64).to_le_bytes()[..],
+            &header,
+            &1.0f32.to_le_bytes().repeat(offset / 4),
+        ]
+        .concat()
     };
     let overrides = QuantizationOverrides::default();
     let _ = one_line(Model::parse(Path::new(NAME), &file(&[]), &overrides));
-    let Some(layout) = one_line(saliq::graph::ParameterLayout::new(&config.network, &config.quantization)) else { return };
+    let Some(layout) =
+        one_line(saliq::graph::ParameterLayout::new(&config.network, &config.quantization))
+    else {
+        return;
+    };
     if layout.stored < 1 << 14 {
         let tensors: Vec<_> = layout
             .parameters
@@ -110,7 +122,10 @@ pub fn metadata(bytes: &[u8]) {
             .filter(|parameter| parameter.role != saliq::graph::ParameterRole::BatchCount)
             .map(|parameter| (parameter.name.clone(), parameter.shape.clone()))
             .collect();
-        consistent(&Model::parse(Path::new(NAME), &file(&tensors), &overrides).expect("everything it needs"));
+        consistent(
+            &Model::parse(Path::new(NAME), &file(&tensors), &overrides)
+                .expect("everything it needs"),
+        );
     }
 }
 
@@ -127,7 +142,9 @@ fn consistent(model: &Model) {
 pub fn checkpoint(bytes: &[u8]) {
     if let Some(checkpoint) = one_line(Checkpoint::parse(Path::new(NAME), bytes)) {
         let values = std::iter::once(&checkpoint.parameters).chain(&checkpoint.states).flatten();
-        assert!(values.map(|value| 4 * usize::from(value.is_finite())).sum::<usize>() <= bytes.len());
+        assert!(
+            values.map(|value| 4 * usize::from(value.is_finite())).sum::<usize>() <= bytes.len()
+        );
     }
 }
 
@@ -140,14 +157,16 @@ pub fn config(bytes: &[u8]) {
     let Some(run) = one_line(resolve(partial)) else { return };
     let _ = one_line(saliq::graph::ParameterLayout::new(&run.network, &run.quantization));
     let written = run.to_toml();
-    let again = resolve(PartialRunConfig::parse(&written, NAME).expect("our own text")).expect("our own settings");
+    let again = resolve(PartialRunConfig::parse(&written, NAME).expect("our own text"))
+        .expect("our own settings");
     assert_eq!(again, run, "{written}");
 }
 
 /// A picture for a grey and for a coloured network.
 pub fn picture(bytes: &[u8]) {
     for shape in [Shape::new(1, 5, 7), Shape::new(3, 4, 3)] {
-        if let Some(picture) = one_line(report::parse_picture(Path::new(NAME), bytes, shape, false)) {
+        if let Some(picture) = one_line(report::parse_picture(Path::new(NAME), bytes, shape, false))
+        {
             assert_eq!(picture.pixels.len(), shape.elements() as usize);
         }
     }
@@ -167,5 +186,9 @@ pub fn shader(bytes: &[u8]) {
     let reports = [report];
     assert!(!check::render_table(&reports).is_empty());
     assert!(!check::to_json(&reports).is_null());
-    assert!(check::render_github(&reports).lines().all(|line| line.is_empty() || line.starts_with("::")));
+    assert!(
+        check::render_github(&reports)
+            .lines()
+            .all(|line| line.is_empty() || line.starts_with("::"))
+    );
 }

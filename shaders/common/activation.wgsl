@@ -1,7 +1,8 @@
-// Activation functions and their derivatives: ReLU, PACT (Choi et al. 2018; paper eq. (6)) and learned steps (LSQ, Esser et al.
-// 2020) on PACT's grids. KIND: 0 none, 1 ReLU, 2 PACT unsigned, 3 PACT signed, 4 PACT signed after a ReLU, 5, 6, 7 LSQ likewise.
-// `levels` is 2^b − 1 (unsigned) or 2^(b−1) − 1 (signed), `alpha` the clipping threshold, `learned` the parameter: PACT's α, or
-// LSQ's step s, with α = s·levels.
+// Activation functions and their derivatives: ReLU, PACT (Choi et al. 2018; paper eq. (6)) and
+// learned steps (LSQ, Esser et al. 2020) on PACT's grids. KIND: 0 none, 1 ReLU, 2 PACT unsigned, 3
+// PACT signed, 4 PACT signed after a ReLU, 5, 6, 7 LSQ likewise. `levels` is 2^b − 1 (unsigned) or
+// 2^(b−1) − 1 (signed), `alpha` the clipping threshold, `learned` the parameter: PACT's α, or LSQ's
+// step s, with α = s·levels.
 
 const NONE = 0u;
 const RELU = 1u;
@@ -35,7 +36,8 @@ fn activate(kind: u32, x: vec4f, learned: f32, levels: f32) -> vec4f {
     return round(clipped / scale) * scale;
 }
 
-// ∂y/∂x by the straight-through estimator: 1 inside the range, else 0. `state` is x, or y for a ReLU (they agree in sign).
+// ∂y/∂x by the straight-through estimator: 1 inside the range, else 0. `state` is x, or y for a
+// ReLU (they agree in sign).
 fn derivative(kind: u32, state: vec4f, alpha: f32) -> vec4f {
     switch kind {
         case RELU: { return select(vec4f(), vec4f(1.0), state > vec4f()); }
@@ -47,8 +49,8 @@ fn derivative(kind: u32, state: vec4f, alpha: f32) -> vec4f {
     }
 }
 
-// PACT's ∂y/∂α: 1 where x ≥ α, −1 where x ≤ −α (signed), 0 inside: the derivative of the clip. LSQ's ∂y/∂s: levels and −levels
-// there, round(x/s) − x/s inside, but for its scale.
+// PACT's ∂y/∂α: 1 where x ≥ α, −1 where x ≤ −α (signed), 0 inside: the derivative of the clip.
+// LSQ's ∂y/∂s: levels and −levels there, round(x/s) − x/s inside, but for its scale.
 fn learned_derivative(kind: u32, state: vec4f, alpha: f32, levels: f32) -> vec4f {
     let is_signed = kind == PACT_SIGNED || kind == LSQ_SIGNED;
     let below = select(vec4f(), vec4f(1.0), vec4<bool>(is_signed) & (state <= vec4f(-alpha)));

@@ -1,4 +1,5 @@
-// What is known of a step's numbers, one word each. A probing optimiser finds, `judge_step` decides, the optimiser obeys.
+// What is known of a step's numbers, one word each. A probing optimiser finds, `judge_step`
+// decides, the optimiser obeys.
 
 const GRADIENT = 0u; // the lowest index of a gradient that is NaN or infinite; NONE where all are finite
 const UPDATE = 1u; // likewise of a parameter or an optimiser's state as the update would leave it

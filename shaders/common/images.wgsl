@@ -1,4 +1,5 @@
-// The range of images a dispatch works on, within buffers that hold clean images first and masked ones after them.
+// The range of images a dispatch works on, within buffers that hold clean images first and masked
+// ones after them.
 struct Images {
     first: u32,
     count: u32,
@@ -6,7 +7,8 @@ struct Images {
     accumulate: u32, // 0: the first part or chunk of a batch, gradients are set; 1: a later one, they are added to
 }
 
-// A chunk of a batch, for kernels that must know which images theirs are: image 0 of their buffers is image `place` of the batch.
+// A chunk of a batch, for kernels that must know which images theirs are: image 0 of their buffers
+// is image `place` of the batch.
 struct Chunk {
     images: Images,
     place: u32,

@@ -22,7 +22,8 @@ fn softmax_at(base: u32, classes: u32) -> Softmax {
     }
     var sum = 0.0;
     for (var c = 0u; c < classes; c++) { sum += exp(logits[base + c] - highest); }
-    // The sum is 1 or more; a driver's logarithm of it may be a rounding error below 0. (`max` may take a NaN for 0.)
+    // The sum is 1 or more; a driver's logarithm of it may be a rounding error below 0. (`max` may
+    // take a NaN for 0.)
     let log_sum = log(sum);
     return Softmax(highest, select(log_sum, 0.0, log_sum < 0.0), predicted);
 }

@@ -1,5 +1,5 @@
-// The network's parameters as kernels of batch norm read them, at binding 0 of those that import this; with `moves` they write
-// running statistics too.
+// The network's parameters as kernels of batch norm read them, at binding 0 of those that import
+// this; with `moves` they write running statistics too.
 
 import package::common::channels::real_channels;
 

@@ -1,5 +1,6 @@
-// Standard normal numbers (Box and Muller 1958). Logarithm, sine and cosine are polynomials (Cephes' logf, sinf, cosf), because
-// the built-in ones may be off by 2⁻¹¹: all adapters and the CPU reference agree to a few units in the last place.
+// Standard normal numbers (Box and Muller 1958). Logarithm, sine and cosine are polynomials
+// (Cephes' logf, sinf, cosf), because the built-in ones may be off by 2⁻¹¹: all adapters and the
+// CPU reference agree to a few units in the last place.
 
 import package::common::random::uniform01;
 

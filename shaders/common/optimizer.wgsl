@@ -1,13 +1,14 @@
-// What the optimisers share: the first four bindings, where an invocation's parameters are, whether and at which rate they move,
-// and what a probe tells.
+// What the optimisers share: the first four bindings, where an invocation's parameters are, whether
+// and at which rate they move, and what a probe tells.
 //
-// Parameters are one array of LENGTH floats, gradients and states alike: weights and biases before STEP_FIRST, learned steps
-// before ALPHA_FIRST, PACT's α from there on. WEIGHT_DECAY is for weights and biases; steps have none; α have their own
-// ALPHA_DECAY (an L2 penalty: decay · α is added to the gradient). Steps and α have STEP_LR_FACTOR and ALPHA_LR_FACTOR times the
-// rate, and stay ≥ STEP_FLOOR and ALPHA_FLOOR. These pipeline constants stand in every optimiser: the linker would rename
-// imported ones. With `probe` nothing is changed: the lowest indices of a gradient and of a result that are NaN or infinite go to
-// `health`. Without it the update is made where `health` says so, at the rate's factor there. 4 elements an invocation;
-// workgroups are counted over x, then y.
+// Parameters are one array of LENGTH floats, gradients and states alike: weights and biases before
+// STEP_FIRST, learned steps before ALPHA_FIRST, PACT's α from there on. WEIGHT_DECAY is for weights
+// and biases; steps have none; α have their own ALPHA_DECAY (an L2 penalty: decay · α is added to
+// the gradient). Steps and α have STEP_LR_FACTOR and ALPHA_LR_FACTOR times the rate, and stay ≥
+// STEP_FLOOR and ALPHA_FLOOR. These pipeline constants stand in every optimiser: the linker would
+// rename imported ones. With `probe` nothing is changed: the lowest indices of a gradient and of a
+// result that are NaN or infinite go to `health`. Without it the update is made where `health` says
+// so, at the rate's factor there. 4 elements an invocation; workgroups are counted over x, then y.
 
 import constants::LANES;
 import package::common::step::Step;
@@ -41,8 +42,8 @@ fn learning_rate() -> f32 {
     return factor * current.learning_rate;
 }
 
-// Tells of parameters 4·at … 4·at + 3, as the update and the state that goes with it would leave them: `fine` where all of that
-// is finite.
+// Tells of parameters 4·at … 4·at + 3, as the update and the state that goes with it would leave
+// them: `fine` where all of that is finite.
 @if(probe) fn tell(at: u32, kind: Kind, fine: vec4<bool>) {
     let gradient = first_of(kind.real & !are_finite(gradients[at]), at);
     if (gradient != NONE) { atomicMin(&health[GRADIENT], gradient); }

@@ -1,4 +1,5 @@
-// What the optimisers share: which of 4 consecutive parameters are what, and the rules for learned steps and PACT's α.
+// What the optimisers share: which of 4 consecutive parameters are what, and the rules for learned
+// steps and PACT's α.
 
 struct Kind {
     step: vec4<bool>, // a learned step

@@ -1,6 +1,7 @@
-// Weight fake-quantizers and their straight-through derivatives (paper eqs. (1), (2); Krishnamoorthi 2018; DoReFa; SAWB, Choi et
-// al. 2018; LSQ, Esser et al. 2020; binary, Rastegari et al. 2016). KIND: 0 none, 1 affine, 2 dorefa, 3 sawb, 4 symmetric, 5 lsq,
-// 6 binary. `levels` is 2^b − 1. A channel's constants, from `weight_scale` (lsq: from `learned_step`):
+// Weight fake-quantizers and their straight-through derivatives (paper eqs. (1), (2);
+// Krishnamoorthi 2018; DoReFa; SAWB, Choi et al. 2018; LSQ, Esser et al. 2020; binary, Rastegari et
+// al. 2016). KIND: 0 none, 1 affine, 2 dorefa, 3 sawb, 4 symmetric, 5 lsq, 6 binary. `levels` is
+// 2^b − 1. A channel's constants, from `weight_scale` (lsq: from `learned_step`):
 //   affine (Δ, z, min, max) · dorefa (max|tanh w|, 0, 0, 0) · sawb (clip c, step 2c / levels, 0, 0) ·
 //   symmetric (Δ, −L, L, 0) with L = 2^(b−1) − 1 · lsq (s, −Q_n, Q_p, 0) with Q_n = 2^(b−1), Q_p = Q_n − 1 ·
 //   binary (E|w|, 0, 0, 0)
@@ -14,8 +15,8 @@ const SYMMETRIC = 4u;
 const LSQ = 5u;
 const BINARY = 6u;
 
-// tanh to a few ulp: the built-in one loses all digits of small arguments on some drivers and is NaN for large ones on others.
-// Polynomial of Cephes' tanhf below 0.625.
+// tanh to a few ulp: the built-in one loses all digits of small arguments on some drivers and is
+// NaN for large ones on others. Polynomial of Cephes' tanhf below 0.625.
 fn precise_tanh(w: f32) -> f32 {
     let magnitude = min(abs(w), 10.0);
     let z = min(w * w, 1.0); // finite for any w
@@ -55,7 +56,8 @@ fn quantize_weight(kind: u32, w: f32, constants: vec4f, levels: f32) -> f32 {
     }
 }
 
-// The number that all de-quantized weights of a channel are whole multiples of, by at most `levels`.
+// The number that all de-quantized weights of a channel are whole multiples of, by at most
+// `levels`.
 fn weight_unit(kind: u32, constants: vec4f, levels: f32) -> f32 {
     switch kind {
         case DOREFA: { return 1.0 / levels; }
@@ -65,7 +67,8 @@ fn weight_unit(kind: u32, constants: vec4f, levels: f32) -> f32 {
     }
 }
 
-// ∂ŵ/∂w by the straight-through estimator, eq. (2). The range of `symmetric` is the weights' own: all lie inside.
+// ∂ŵ/∂w by the straight-through estimator, eq. (2). The range of `symmetric` is the weights' own:
+// all lie inside.
 fn weight_derivative(kind: u32, w: f32, constants: vec4f) -> f32 {
     switch kind {
         case AFFINE: { return select(0.0, 1.0, w >= constants.z && w <= constants.w); }

@@ -1,11 +1,12 @@
-// Counter-based random numbers: every number is a function of what it is for, so that no state is kept and any launch shape gives
-// the same ones.
+// Counter-based random numbers: every number is a function of what it is for, so that no state is
+// kept and any launch shape gives the same ones.
 //
-// Hash: pcg4d of Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020.
-// Key: pcg4d(seed_low, seed_high, step, stream); numbers: pcg4d(key + (a, b, c, 0)). `src/reference/random.rs` gives the same
-// bits.
+// Hash: pcg4d of Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020. Key:
+// pcg4d(seed_low, seed_high, step, stream); numbers: pcg4d(key + (a, b, c, 0)).
+// `src/reference/random.rs` gives the same bits.
 
-// Streams: what a number is for. DROPOUT + layer is the stream of a dropout layer, so nothing may follow it.
+// Streams: what a number is for. DROPOUT + layer is the stream of a dropout layer, so nothing may
+// follow it.
 const SHUFFLE = 1u;
 const AUGMENT = 2u;
 const FILL = 3u;
@@ -53,8 +54,9 @@ fn uniform01x4(bits: vec4u) -> vec4f {
     return vec4f(bits >> vec4u(8u)) * 5.9604644775390625e-8;
 }
 
-// A bijection of [0, length), chosen by `key`: a Feistel network on as many bits as `length` needs, walked along its cycle
-// until it is back inside (twice on average at most). An index outside is returned as it is.
+// A bijection of [0, length), chosen by `key`: a Feistel network on as many bits as `length` needs,
+// walked along its cycle until it is back inside (twice on average at most). An index outside is
+// returned as it is.
 fn permute(index: u32, length: u32, key: vec4u) -> u32 {
     if (index >= length) { return index; }
     let bits = 32u - countLeadingZeros(length - 1u);

@@ -1,6 +1,7 @@
-// The samples an attribution method takes of every image: slot j of a chunk of work holds sample number `sample + j`, counted
-// through the images from `position` on. Which noise, step or mask a sample has depends on nothing but the seed, the image's
-// number and the sample's: how the work is cut into chunks does not matter.
+// The samples an attribution method takes of every image: slot j of a chunk of work holds sample
+// number `sample + j`, counted through the images from `position` on. Which noise, step or mask a
+// sample has depends on nothing but the seed, the image's number and the sample's: how the work is
+// cut into chunks does not matter.
 
 import package::common::step::Step;
 import package::common::normal::normal4;
@@ -17,8 +18,8 @@ fn place_of(current: Step, slot: u32) -> Place {
     return Place(current.position + along / current.samples, along % current.samples);
 }
 
-// The slots [first, end) of the chunk that hold samples of the `nth` image it touches; `begins` and `ends`: the first and the
-// last are among them.
+// The slots [first, end) of the chunk that hold samples of the `nth` image it touches; `begins` and
+// `ends`: the first and the last are among them.
 struct Slots {
     first: u32,
     end: u32,
@@ -42,7 +43,8 @@ fn noise(current: Step, number: u32, sample: u32, element: u32) -> vec4f {
     return normal4(random_bits(random_key(current.seed_low, current.seed_high, number, NOISE), sample, element, 0u));
 }
 
-// Where on the path a sample of GradientSHAP lies, in [0, 1), and which of `baselines` baselines it starts from.
+// Where on the path a sample of GradientSHAP lies, in [0, 1), and which of `baselines` baselines it
+// starts from.
 struct Start {
     along: f32,
     baseline: u32,
@@ -53,7 +55,8 @@ fn random_start(current: Step, number: u32, sample: u32, baselines: u32) -> Star
     return Start(uniform01(bits.x), bits.y % baselines);
 }
 
-// Windows of `window` pixels that start every `stride` along an axis of `length`: as many as it takes to reach its end.
+// Windows of `window` pixels that start every `stride` along an axis of `length`: as many as it
+// takes to reach its end.
 fn windows_along(length: u32, window: u32, stride: u32) -> u32 {
     return (max(length, window) - window + stride - 1u) / stride + 1u;
 }
@@ -64,8 +67,9 @@ fn windows_over(at: u32, length: u32, window: u32, stride: u32) -> u32 {
     return min(at / stride, windows_along(length, window, stride) - 1u) + 1u - first;
 }
 
-// RISE's mask number `sample` at pixel (y, x) of `height` × `width` (Petsiuk et al. 2018): a `grid` × `grid` lattice of 0 and 1,
-// 1 with probability `share`, enlarged bilinearly to (grid + 1) cells an axis and shifted at random by less than a cell.
+// RISE's mask number `sample` at pixel (y, x) of `height` × `width` (Petsiuk et al. 2018): a `grid`
+// × `grid` lattice of 0 and 1, 1 with probability `share`, enlarged bilinearly to (grid + 1) cells
+// an axis and shifted at random by less than a cell.
 fn rise_mask(current: Step, sample: u32, y: u32, x: u32, height: u32, width: u32, grid: u32, share: f32) -> f32 {
     let key = random_key(current.seed_low, current.seed_high, 0u, MASKS);
     let cell = vec2u((height + grid - 1u) / grid, (width + grid - 1u) / grid);

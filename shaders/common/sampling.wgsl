@@ -1,5 +1,5 @@
-// What a sample of an image is, for attribution methods: KIND of `sample_images` and `accumulate_scores` (src/saliency/kinds.rs
-// has the same numbers).
+// What a sample of an image is, for attribution methods: KIND of `sample_images` and
+// `accumulate_scores` (src/saliency/kinds.rs has the same numbers).
 
 const CLEAN = 0u; // the image itself
 const NOISY = 1u; // with normal noise

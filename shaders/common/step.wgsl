@@ -1,5 +1,5 @@
-// What changes from step to step. `begin_step` copies one entry of the epoch's table here; a table has an entry for every part of
-// a batch.
+// What changes from step to step. `begin_step` copies one entry of the epoch's table here; a table
+// has an entry for every part of a batch.
 struct Step {
     step: u32, // of the run, from 1
     epoch: u32, // from 0

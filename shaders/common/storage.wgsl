@@ -1,13 +1,13 @@
-// How activations and their gradients are stored, an element a group of 4 channels: four floats, or with `--precision f16` four
-// 16-bit numbers in two words. Arithmetic is f32 everywhere; only storage changes. A kernel's tensors are on its input's side,
-// its output's side, or hold the state of an activation; features say the format of each (src/nn/storage.rs), none of them is
-// f32:
+// How activations and their gradients are stored, an element a group of 4 channels: four floats, or
+// with `--precision f16` four 16-bit numbers in two words. Arithmetic is f32 everywhere; only
+// storage changes. A kernel's tensors are on its input's side, its output's side, or hold the state
+// of an activation; features say the format of each (src/nn/storage.rs), none of them is f32:
 //   f16: IEEE binary16, for values: 11 bits of precision; what is beyond ±65,504 is stored as ±65,504.
 //   bf16: the upper half of an f32, for gradients: 8 bits of precision and the range of f32, so that losses need no scaling.
 //   u8, i8: integers of a byte, for levels of integer inference and for pixels: a group is one word. What is stored is an integer
 //     in range.
-// Rounding is to nearest, ties to even, on every adapter: WGSL leaves it to the driver, and some cut off. Only f16 below 6.1e-5,
-// where it has fewer bits, is left to it.
+// Rounding is to nearest, ties to even, on every adapter: WGSL leaves it to the driver, and some
+// cut off. Only f16 below 6.1e-5, where it has fewer bits, is left to it.
 
 const LARGEST_F16 = 65504.0;
 

@@ -4,7 +4,8 @@ import constants::WORKGROUP;
 
 var<workgroup> partial: array<vec4f, WORKGROUP>;
 
-// Σ value over the workgroup, for every invocation. WORKGROUP is a power of 2; control flow must be uniform.
+// Σ value over the workgroup, for every invocation. WORKGROUP is a power of 2; control flow must be
+// uniform.
 fn workgroup_sum(lane: u32, value: vec4f) -> vec4f {
     partial[lane] = value;
     for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
@@ -26,8 +27,8 @@ fn workgroup_max(lane: u32, value: vec4f) -> vec4f {
 
 var<workgroup> summands: array<f32, WORKGROUP>;
 
-// `first` + the values of all lanes, one after the other, for lane 0; the others get `first`. Once a kernel; control flow must be
-// uniform.
+// `first` + the values of all lanes, one after the other, for lane 0; the others get `first`. Once
+// a kernel; control flow must be uniform.
 fn ordered_sum(lane: u32, value: f32, first: f32) -> f32 {
     summands[lane] = value;
     workgroupBarrier();

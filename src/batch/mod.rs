@@ -1,4 +1,5 @@
-//! Batches on the GPU: the data set as bytes, the table of steps, and the kernels that begin a step and gather its images.
+//! Batches on the GPU: the data set as bytes, the table of steps, and the kernels that begin a step
+//! and gather its images.
 
 mod ranges;
 mod resident;
@@ -65,7 +66,10 @@ impl Batch {
             labels: gpu.buffer("labels of the batch", u64::from(most) * 8)?,
             table: gpu.buffer("table of steps", entries * step)?,
             cursor: gpu.buffer("cursor", 4)?,
-            ranges: gpu.uniform("image ranges", (4 + 2 * u64::from(slots.div_ceil(chunk))) * RANGE_STRIDE)?,
+            ranges: gpu.uniform(
+                "image ranges",
+                (4 + 2 * u64::from(slots.div_ceil(chunk))) * RANGE_STRIDE,
+            )?,
             entries,
             chunk,
         })
@@ -73,7 +77,11 @@ impl Batch {
 
     /// Writes the table that the next submissions work through, from its first entry on.
     pub fn write_table(&self, gpu: &Gpu, records: &[StepRecord]) {
-        debug_assert!(records.len() as u64 <= self.entries, "the table has {} entries", self.entries);
+        debug_assert!(
+            records.len() as u64 <= self.entries,
+            "the table has {} entries",
+            self.entries
+        );
         gpu.write(&self.table, 0, records);
         gpu.write(&self.cursor, 0, &[0u32]);
     }
@@ -84,7 +92,10 @@ impl Batch {
     }
 
     fn range(&self, index: u64, most: u32) -> ImageRange<'_> {
-        ImageRange { binding: self.ranges.range(index * RANGE_STRIDE, size_of::<ChunkRange>() as u64), most }
+        ImageRange {
+            binding: self.ranges.range(index * RANGE_STRIDE, size_of::<ChunkRange>() as u64),
+            most,
+        }
     }
 
     /// `whole`, whose chunks have every second record from `first` on.
@@ -92,7 +103,9 @@ impl Batch {
         if whole.most <= self.chunk {
             return whole.into();
         }
-        let chunk = |(number, start): (u64, u32)| self.range(first + 2 * number, self.chunk.min(whole.most - start));
+        let chunk = |(number, start): (u64, u32)| {
+            self.range(first + 2 * number, self.chunk.min(whole.most - start))
+        };
         let starts = (0..whole.most).step_by(self.chunk as usize);
         Chunked { whole, size: self.chunk, chunks: (0..).zip(starts).map(chunk).collect() }
     }
@@ -150,7 +163,8 @@ impl Batch {
         self.record_gather_in(gpu, recording, data, options, images, Format::F32)
     }
 
-    /// As [`Self::record_gather`], with `images` in `format`: in [`Format::U8`] they are bytes and not normalised.
+    /// As [`Self::record_gather`], with `images` in `format`: in [`Format::U8`] they are bytes and
+    /// not normalised.
     pub fn record_gather_in(
         &self,
         gpu: &Gpu,
@@ -173,12 +187,21 @@ impl Batch {
             .constant("HFLIP", u32::from(options.augment.contains(&Augmentation::Hflip)));
         let specialization = match format {
             Format::U8 => specialization,
-            _ => specialization.constant("MEAN", options.mean).constant("DEVIATION", options.deviation),
+            _ => specialization
+                .constant("MEAN", options.mean)
+                .constant("DEVIATION", options.deviation),
         };
         let specialization = Storage::new(Format::F32, format).specialize(specialization);
         let kernel = gpu.kernel("gather_batch", specialization)?;
-        let bindings = [&self.step, &data.images, &data.labels, images, &self.labels].map(Into::into);
+        let bindings =
+            [&self.step, &data.images, &data.labels, images, &self.labels].map(Into::into);
         let elements = data.shape.pixels() * groups(data.shape.channels);
-        recording.dispatch(gpu, "gather batch", kernel, &bindings, [elements.div_ceil(LANES * STRIP), self.most, 1])
+        recording.dispatch(
+            gpu,
+            "gather batch",
+            kernel,
+            &bindings,
+            [elements.div_ceil(LANES * STRIP), self.most, 1],
+        )
     }
 }

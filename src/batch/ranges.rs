@@ -2,7 +2,8 @@
 
 use crate::gpu::Binding;
 
-/// The images a pass works on: a range inside the buffers, known to the GPU alone, and the most it can be.
+/// The images a pass works on: a range inside the buffers, known to the GPU alone, and the most it
+/// can be.
 #[derive(Clone, Copy)]
 pub struct ImageRange<'a> {
     /// A record of `first, count, batch, accumulate` (shaders/common/images.wgsl).

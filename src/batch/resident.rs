@@ -23,7 +23,8 @@ impl ResidentData {
     /// Uploads `split`.
     ///
     /// # Errors
-    /// [`crate::Error::OutOfMemory`] if it is larger than what the adapter binds at once; `--train-limit` makes it smaller.
+    /// [`crate::Error::OutOfMemory`] if it is larger than what the adapter binds at once;
+    /// `--train-limit` makes it smaller.
     pub fn new(gpu: &Gpu, split: &Split, shape: Shape) -> Result<ResidentData> {
         let labels: Vec<u32> = split.labels.iter().map(|&label| u32::from(label)).collect();
         Ok(ResidentData {
@@ -36,6 +37,11 @@ impl ResidentData {
 
     /// The first `count` images, in the same memory.
     pub fn first(&self, count: u32) -> ResidentData {
-        ResidentData { images: self.images.clone(), labels: self.labels.clone(), shape: self.shape, count: self.count.min(count) }
+        ResidentData {
+            images: self.images.clone(),
+            labels: self.labels.clone(),
+            shape: self.shape,
+            count: self.count.min(count),
+        }
     }
 }

@@ -39,22 +39,41 @@ pub struct AttributionResult {
     pub integrated_gradients_ratio: f64,
 }
 
-/// Measures the network of `config`, float or quantized, with random parameters and black images: times do not depend on either.
+/// Measures the network of `config`, float or quantized, with random parameters and black images:
+/// times do not depend on either.
 ///
 /// # Errors
 /// Those of the device.
 pub fn measure(gpu: &Gpu, config: &RunConfig) -> Result<AttributionResult> {
     let batch_size = config.batch_size;
     let layout = ParameterLayout::new(&config.network, &config.quantization)?;
-    let parameters = gpu.upload("parameters", &layout.initialize(config.seed, WeightInit::KaimingUniform))?;
-    let explained = ExplainedNetwork { config: &config.network, quantization: &config.quantization, parameters: &parameters };
+    let parameters =
+        gpu.upload("parameters", &layout.initialize(config.seed, WeightInit::KaimingUniform))?;
+    let explained = ExplainedNetwork {
+        config: &config.network,
+        quantization: &config.quantization,
+        parameters: &parameters,
+    };
 
-    let network =
-        Network::for_attribution(gpu, &config.network, &config.quantization, (batch_size, Layers::Joined), true, &parameters)?;
+    let network = Network::for_attribution(
+        gpu,
+        &config.network,
+        &config.quantization,
+        (batch_size, Layers::Joined),
+        true,
+        &parameters,
+    )?;
     let batch = Batch::new(gpu, batch_size, false, 1)?;
     let mut pass = Recording::new();
     network.record_forward(gpu, &mut pass, batch.clean(), None)?;
-    record_saliency_seed(gpu, &mut pass, &network, batch.clean(), &batch.labels, Scalar::LogitLabel)?;
+    record_saliency_seed(
+        gpu,
+        &mut pass,
+        &network,
+        batch.clean(),
+        &batch.labels,
+        Scalar::LogitLabel,
+    )?;
     network.record_backward(gpu, &mut pass, batch.clean(), None, Gradients::Input)?;
     let mut prepare = Recording::new();
     network.record_weights(gpu, &mut prepare)?;
@@ -98,6 +117,7 @@ pub fn measure(gpu: &Gpu, config: &RunConfig) -> Result<AttributionResult> {
         gradient_ms_per_image,
         gradient_ratio: gradient_ms_per_image / pass_ms_per_image,
         integrated_gradients_ms_per_image,
-        integrated_gradients_ratio: integrated_gradients_ms_per_image / (f64::from(STEPS) * pass_ms_per_image),
+        integrated_gradients_ratio: integrated_gradients_ms_per_image
+            / (f64::from(STEPS) * pass_ms_per_image),
     })
 }

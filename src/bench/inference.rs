@@ -30,7 +30,8 @@ pub struct EngineResult {
     pub images_per_second: f64,
     /// Bytes of activations an image.
     pub bytes_per_image: u64,
-    /// Images that are computed at once: fewer than a batch where the adapter does not bind its activations as a whole.
+    /// Images that are computed at once: fewer than a batch where the adapter does not bind its
+    /// activations as a whole.
     #[serde(default)]
     pub images_at_a_time: u32,
 }
@@ -61,22 +62,30 @@ pub struct InferenceResult {
     pub points: Vec<InferencePoint>,
 }
 
-/// Times the model with 1, 4, 16, … images a batch, up to `most`, in `rounds` rounds that take turns; medians count. A batch for which the adapter
-/// has no room goes in parts.
+/// Times the model with 1, 4, 16, … images a batch, up to `most`, in `rounds` rounds that take
+/// turns; medians count. A batch for which the adapter has no room goes in parts.
 ///
 /// # Errors
 /// Those of the device and of [`DeployableModel::new`].
-pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mut dyn FnMut(&str)) -> Result<InferenceResult> {
+pub fn inference(
+    gpu: &Gpu,
+    model: &Model,
+    most: u32,
+    rounds: u32,
+    progress: &mut dyn FnMut(&str),
+) -> Result<InferenceResult> {
     let deployable = DeployableModel::new(model)?;
     let (config, plan) = (&model.config, IntegerPlan::new(&deployable, deployable.normalization));
     let layers = model.graph.weighted().count();
-    let plain = QuantizationConfig { bits: vec![LayerBits::FLOAT; layers], ..config.quantization.clone() };
+    let plain =
+        QuantizationConfig { bits: vec![LayerBits::FLOAT; layers], ..config.quantization.clone() };
     let mut points = Vec::new();
     let sizes = (0..).map(|power| 4u32.pow(power)).take_while(|&size| size < most).chain([most]);
     for batch_size in sizes {
         progress(&format!("{batch_size} images a batch"));
         let float = fitting(gpu, batch_size, |slots| filled(gpu, model, &plain, slots))?;
-        let fake = fitting(gpu, batch_size, |slots| filled(gpu, model, &config.quantization, slots))?;
+        let fake =
+            fitting(gpu, batch_size, |slots| filled(gpu, model, &config.quantization, slots))?;
         let integer = fitting(gpu, batch_size, |slots| IntegerNetwork::new(gpu, &plan, slots))?;
         let passes = [
             Pass::new(gpu, &float.0, batch_size, float.1)?,
@@ -99,8 +108,10 @@ pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mu
                 }
             }
         }
-        let mut ratios: Vec<f64> = times[0].iter().zip(&times[2]).map(|(float, integer)| float / integer).collect();
-        let bytes = [float.0.activation_bytes(), fake.0.activation_bytes(), integer.0.activation_bytes()];
+        let mut ratios: Vec<f64> =
+            times[0].iter().zip(&times[2]).map(|(float, integer)| float / integer).collect();
+        let bytes =
+            [float.0.activation_bytes(), fake.0.activation_bytes(), integer.0.activation_bytes()];
         let mut results = times.iter_mut().zip(&passes).zip(bytes).map(|((list, pass), bytes)| {
             let median_ms = median(list);
             let images_per_second = f64::from(batch_size) * 1e3 / median_ms;
@@ -113,9 +124,16 @@ pub fn inference(gpu: &Gpu, model: &Model, most: u32, rounds: u32, progress: &mu
         });
         let mut next = || results.next().unwrap_or_default();
         let (float, fake_quantized, integer) = (next(), next(), next());
-        points.push(InferencePoint { batch_size, float, fake_quantized, integer, speedup: median(&mut ratios) });
+        points.push(InferencePoint {
+            batch_size,
+            float,
+            fake_quantized,
+            integer,
+            speedup: median(&mut ratios),
+        });
     }
-    let adapter = AdapterName { name: gpu.adapter_name().into(), description: gpu.adapter_description() };
+    let adapter =
+        AdapterName { name: gpu.adapter_name().into(), description: gpu.adapter_description() };
     Ok(InferenceResult { adapter, integer_layers: [plan.integer_steps(), layers], points })
 }
 
@@ -141,8 +159,13 @@ impl Pass {
     }
 }
 
-/// What `build` makes for a batch, or for as many images of it as the adapter has room for, and their number.
-fn fitting<T>(gpu: &Gpu, batch_size: u32, mut build: impl FnMut(u32) -> Result<T>) -> Result<(T, u32)> {
+/// What `build` makes for a batch, or for as many images of it as the adapter has room for, and
+/// their number.
+fn fitting<T>(
+    gpu: &Gpu,
+    batch_size: u32,
+    mut build: impl FnMut(u32) -> Result<T>,
+) -> Result<(T, u32)> {
     let mut slots = batch_size;
     loop {
         match build(slots) {
@@ -157,9 +180,18 @@ fn fitting<T>(gpu: &Gpu, batch_size: u32, mut build: impl FnMut(u32) -> Result<T
 }
 
 /// `model` in floats with `quantization`, for `slots` images.
-fn filled(gpu: &Gpu, model: &Model, quantization: &QuantizationConfig, slots: u32) -> Result<Network> {
+fn filled(
+    gpu: &Gpu,
+    model: &Model,
+    quantization: &QuantizationConfig,
+    slots: u32,
+) -> Result<Network> {
     let options = NetworkOptions { slots, ..NetworkOptions::default() };
     let network = Network::new(gpu, &model.config.network, quantization, options)?;
-    gpu.write(&network.parameters, 0, &network.graph.layout.gather(&model.graph.layout, &model.parameters)?);
+    gpu.write(
+        &network.parameters,
+        0,
+        &network.graph.layout.gather(&model.graph.layout, &model.parameters)?,
+    );
     Ok(network)
 }

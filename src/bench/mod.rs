@@ -1,4 +1,5 @@
-//! Benchmarks of the training step and of each of its dispatches, against peaks measured in the same run.
+//! Benchmarks of the training step and of each of its dispatches, against peaks measured in the
+//! same run.
 
 mod attribution;
 mod inference;
@@ -50,7 +51,8 @@ pub struct StepResult {
     pub images_per_second: f64,
     /// Operations of a step.
     pub gflop: f64,
-    /// Bytes that a step must move: what it keeps for the backward pass, written once and read once.
+    /// Bytes that a step must move: what it keeps for the backward pass, written once and read
+    /// once.
     pub gbytes: f64,
     /// Times that no step of this adapter can undercut.
     pub floors: Floors,
@@ -62,13 +64,16 @@ pub struct StepResult {
     pub dispatches: usize,
     /// The most bytes that the buffers of the run had, without the data set.
     pub peak_bytes: u64,
-    /// Bytes that the backward pass needs of the forward pass: images, layers' outputs, PACT's inputs, choices of max-pooling.
+    /// Bytes that the backward pass needs of the forward pass: images, layers' outputs, PACT's
+    /// inputs, choices of max-pooling.
     pub kept_bytes: u64,
     /// `peak_bytes` over `kept_bytes`.
     pub memory_ratio: f64,
-    /// From the program's start to the first step: opening the device, uploading, linking and creating pipelines.
+    /// From the program's start to the first step: opening the device, uploading, linking and
+    /// creating pipelines.
     pub ready_ms: f64,
-    /// From the program's start to the end of the first step, which on some drivers compiles what it runs.
+    /// From the program's start to the end of the first step, which on some drivers compiles what
+    /// it runs.
     pub first_step_ms: f64,
 }
 
@@ -107,7 +112,8 @@ pub struct KernelResult {
     pub name: String,
     /// The kernel's file.
     pub kernel: String,
-    /// Tiles and variant of the kernel: [`crate::gpu::Specialization::variant`]; of the first where equal names have several.
+    /// Tiles and variant of the kernel: [`crate::gpu::Specialization::variant`]; of the first where
+    /// equal names have several.
     pub variant: String,
     /// Times it runs in a step.
     pub count: usize,
@@ -117,7 +123,8 @@ pub struct KernelResult {
     pub gflops: Option<f64>,
     /// Bytes that must move, a second; none where they are not counted.
     pub gbytes_per_s: Option<f64>,
-    /// The larger of the shares of the arithmetic and of the copy peak; above 1 where the kernel did better than what was measured as peak.
+    /// The larger of the shares of the arithmetic and of the copy peak; above 1 where the kernel
+    /// did better than what was measured as peak.
     pub peak_share: Option<f64>,
 }
 
@@ -152,7 +159,8 @@ pub struct AdapterName {
     pub description: String,
 }
 
-/// The configuration that is timed: the float SGT step of Table I's network, `uniform` fill, no dropout.
+/// The configuration that is timed: the float SGT step of Table I's network, `uniform` fill, no
+/// dropout.
 pub fn configuration(dataset: &Dataset, batch_size: u32) -> Result<RunConfig> {
     let mut config = PartialRunConfig::default().resolve(&dataset.info())?;
     config.batch_size = batch_size;
@@ -187,7 +195,8 @@ pub async fn run(
         times.push(time_step(gpu, &trainer)?);
     }
     let step_ms = median(&mut times);
-    let (peak_bytes, kept_bytes) = (gpu.peak_bytes() - trainer.data_bytes(), trainer.network().kept_bytes());
+    let (peak_bytes, kept_bytes) =
+        (gpu.peak_bytes() - trainer.data_bytes(), trainer.network().kept_bytes());
 
     progress("timing its dispatches");
     let whole = trainer.step().whole(trainer.parts());
@@ -203,12 +212,18 @@ pub async fn run(
     }
     work.bytes = 2 * kept_bytes * u64::from(trainer.parts());
     let (gflop, gbytes) = (work.flops as f64 / 1e9, work.bytes as f64 / 1e9);
-    let floors = Floors { arithmetic_ms: gflop / peaks.product_gflops * 1e3, memory_ms: gbytes / peaks.copy_gbytes_per_s * 1e3 };
+    let floors = Floors {
+        arithmetic_ms: gflop / peaks.product_gflops * 1e3,
+        memory_ms: gbytes / peaks.copy_gbytes_per_s * 1e3,
+    };
     progress("timing attributions");
     let attribution = Some(attribution::measure(gpu, config)?);
     let batch_size = config.batch_size.min(dataset.train.len() as u32);
     Ok(BenchResult {
-        adapter: AdapterName { name: gpu.adapter_name().into(), description: gpu.adapter_description() },
+        adapter: AdapterName {
+            name: gpu.adapter_name().into(),
+            description: gpu.adapter_description(),
+        },
         step: StepResult {
             median_ms: step_ms,
             gflops: gflop / step_ms * 1e3,
@@ -244,7 +259,11 @@ fn time_step(gpu: &Gpu, trainer: &Trainer<'_>) -> Result<f64> {
 }
 
 /// Median milliseconds of each command of a step; none where it was not timed.
-async fn time_dispatches(gpu: &Gpu, trainer: &Trainer<'_>, step: &Recording) -> Result<(Timing, Vec<Option<f64>>)> {
+async fn time_dispatches(
+    gpu: &Gpu,
+    trainer: &Trainer<'_>,
+    step: &Recording,
+) -> Result<(Timing, Vec<Option<f64>>)> {
     let mut runs = Vec::new();
     for _ in 0..REPEATS {
         trainer.rewind();
@@ -271,10 +290,17 @@ fn kernel_results(step: &Recording, times: &[Option<f64>], peaks: Peaks) -> Vec<
     let mut kernels: Vec<KernelResult> = Vec::new();
     let mut work_of: Vec<Work> = Vec::new();
     for (command, time) in step.commands().iter().zip(times) {
-        let (Command::Dispatch { kernel, label, work, .. }, Some(ms)) = (command, time) else { continue };
+        let (Command::Dispatch { kernel, label, work, .. }, Some(ms)) = (command, time) else {
+            continue;
+        };
         let index = kernels.iter().position(|other| other.name == *label).unwrap_or_else(|| {
             let variant = kernel.specialization().variant();
-            kernels.push(KernelResult { name: label.clone(), kernel: kernel.name().into(), variant, ..KernelResult::default() });
+            kernels.push(KernelResult {
+                name: label.clone(),
+                kernel: kernel.name().into(),
+                variant,
+                ..KernelResult::default()
+            });
             work_of.push(Work::default());
             kernels.len() - 1
         });
@@ -288,8 +314,10 @@ fn kernel_results(step: &Recording, times: &[Option<f64>], peaks: Peaks) -> Vec<
         let seconds = (row.median_ms / 1e3).max(1e-9);
         let rate = |count: u64| (count > 0).then(|| count as f64 / 1e9 / seconds);
         (row.gflops, row.gbytes_per_s) = (rate(work.flops), rate(work.bytes));
-        let shares =
-            [row.gflops.map(|rate| rate / peaks.product_gflops), row.gbytes_per_s.map(|rate| rate / peaks.copy_gbytes_per_s)];
+        let shares = [
+            row.gflops.map(|rate| rate / peaks.product_gflops),
+            row.gbytes_per_s.map(|rate| rate / peaks.copy_gbytes_per_s),
+        ];
         row.peak_share = shares.into_iter().flatten().reduce(f64::max);
     }
     kernels.sort_by(|a, b| b.median_ms.total_cmp(&a.median_ms));
@@ -301,7 +329,8 @@ fn median(times: &mut [f64]) -> f64 {
     times[times.len() / 2]
 }
 
-/// Median milliseconds of one submission of `recording`, repeated inside it until it takes long enough to be timed.
+/// Median milliseconds of one submission of `recording`, repeated inside it until it takes long
+/// enough to be timed.
 fn time(gpu: &Gpu, recording: &Recording) -> Result<f64> {
     let run = |count: u32| -> Result<f64> {
         let start = Instant::now();
@@ -316,6 +345,7 @@ fn time(gpu: &Gpu, recording: &Recording) -> Result<f64> {
     run(1)?;
     let once = run(1)?.max(1e-3);
     let count = (5.0 / once).ceil().clamp(1.0, 1000.0) as u32;
-    let mut times = (0..REPEATS).map(|_| Ok(run(count)? / f64::from(count))).collect::<Result<Vec<_>>>()?;
+    let mut times =
+        (0..REPEATS).map(|_| Ok(run(count)? / f64::from(count))).collect::<Result<Vec<_>>>()?;
     Ok(median(&mut times))
 }

@@ -11,7 +11,8 @@ use crate::{
     storage::Storage,
 };
 
-/// Rows of the product: 64 images of conv2's output pixels; its other sizes are conv2's fan-in and filters.
+/// Rows of the product: 64 images of conv2's output pixels; its other sizes are conv2's fan-in and
+/// filters.
 const PRODUCT: [u32; 3] = [36_864, 288, 64];
 /// Groups of 4 values copied.
 const COPY_GROUPS: u32 = 4 << 20;
@@ -29,7 +30,8 @@ impl Peaks {
     /// Measures both.
     pub fn measure(gpu: &Gpu) -> Result<Peaks> {
         let [product, copy] = Peaks::record(gpu)?;
-        let rate = |work: Work, ms: f64| (work.flops as f64 / ms / 1e6, work.bytes as f64 / ms / 1e6);
+        let rate =
+            |work: Work, ms: f64| (work.flops as f64 / ms / 1e6, work.bytes as f64 / ms / 1e6);
         let product_gflops = rate(product.1, super::time(gpu, &product.0)?).0;
         let copy_gbytes_per_s = rate(copy.1, super::time(gpu, &copy.0)?).1;
         Ok(Peaks { product_gflops, copy_gbytes_per_s })
@@ -60,18 +62,29 @@ fn product(gpu: &Gpu) -> Result<(Recording, Work)> {
     let variant = (&tiles, Storage::default());
     let bindings = [&left, &right, &result].map(Binding::from);
     record_matrix_product(gpu, &mut recording, "product".into(), range, sizes, bindings, variant)?;
-    Ok((recording, Work { flops: 2 * u64::from(rows) * u64::from(inner) * u64::from(columns), bytes: 0 }))
+    Ok((
+        recording,
+        Work { flops: 2 * u64::from(rows) * u64::from(inner) * u64::from(columns), bytes: 0 },
+    ))
 }
 
 fn copy(gpu: &Gpu) -> Result<(Recording, Work)> {
     let count = range(gpu, 1)?;
     let source = gpu.buffer("source", u64::from(COPY_GROUPS) * 16)?;
     let target = gpu.buffer("copy", u64::from(COPY_GROUPS) * 16)?;
-    let specialization =
-        Specialization::new().feature("pact", false).constant("ACTIVATION", 0u32).constant("ELEMENTS", COPY_GROUPS);
+    let specialization = Specialization::new()
+        .feature("pact", false)
+        .constant("ACTIVATION", 0u32)
+        .constant("ELEMENTS", COPY_GROUPS);
     let kernel = gpu.kernel("activation", specialization)?;
     let mut recording = Recording::new();
     let bindings = [&count, &source, &target].map(Binding::from);
-    recording.dispatch(gpu, "copy", kernel, &bindings, flat_workgroups(u64::from(COPY_GROUPS), 64))?;
+    recording.dispatch(
+        gpu,
+        "copy",
+        kernel,
+        &bindings,
+        flat_workgroups(u64::from(COPY_GROUPS), 64),
+    )?;
     Ok((recording, Work { flops: 0, bytes: 2 * u64::from(COPY_GROUPS) * 16 }))
 }

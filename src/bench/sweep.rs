@@ -81,9 +81,18 @@ impl Sweep {
             Ok((value, config, dataset))
         };
         match self {
-            Sweep::Batch => (1..=6).map(|sixth| (batch_size * sixth / 6).max(1)).map(|batch| case(batch, 28, batch)).collect(),
-            Sweep::Filters => [16, 32, 64, 96, 128].into_iter().map(|filters| case(filters, 28, batch_size)).collect(),
-            Sweep::Pixels => [16, 20, 28, 34, 40].into_iter().map(|side| case(side * side, side, batch_size)).collect(),
+            Sweep::Batch => (1..=6)
+                .map(|sixth| (batch_size * sixth / 6).max(1))
+                .map(|batch| case(batch, 28, batch))
+                .collect(),
+            Sweep::Filters => [16, 32, 64, 96, 128]
+                .into_iter()
+                .map(|filters| case(filters, 28, batch_size))
+                .collect(),
+            Sweep::Pixels => [16, 20, 28, 34, 40]
+                .into_iter()
+                .map(|side| case(side * side, side, batch_size))
+                .collect(),
         }
     }
 }
@@ -91,8 +100,11 @@ impl Sweep {
 /// As many images of random bytes as a step needs: what is on them does not matter to its time.
 fn noise(shape: Shape, count: u32) -> Dataset {
     let key = random::random_key(0, 0, random::INITIALIZE);
-    let bytes = (0..count * shape.elements()).map(|index| random::random_bits(key, index, 0, 0)[0] as u8).collect();
-    let train = Split { images: bytes, labels: (0..count).map(|index| (index % 10) as u8).collect() };
+    let bytes = (0..count * shape.elements())
+        .map(|index| random::random_bits(key, index, 0, 0)[0] as u8)
+        .collect();
+    let train =
+        Split { images: bytes, labels: (0..count).map(|index| (index % 10) as u8).collect() };
     let mut test = train.clone();
     test.truncate(1, shape);
     Dataset {
@@ -107,11 +119,18 @@ fn noise(shape: Shape, count: u32) -> Dataset {
     }
 }
 
-/// Times `rounds` steps of every point, all points in turns, so that a change of the machine's speed meets all of them.
+/// Times `rounds` steps of every point, all points in turns, so that a change of the machine's
+/// speed meets all of them.
 ///
 /// # Errors
 /// Those of the training runs that it times.
-pub fn sweep(gpu: &Gpu, sweep: Sweep, batch_size: u32, rounds: u32, progress: &mut dyn FnMut(&str)) -> Result<SweepResult> {
+pub fn sweep(
+    gpu: &Gpu,
+    sweep: Sweep,
+    batch_size: u32,
+    rounds: u32,
+    progress: &mut dyn FnMut(&str),
+) -> Result<SweepResult> {
     let cases = sweep.cases(batch_size)?;
     let mut trainers = Vec::new();
     for (value, config, dataset) in &cases {
@@ -130,12 +149,19 @@ pub fn sweep(gpu: &Gpu, sweep: Sweep, batch_size: u32, rounds: u32, progress: &m
     }
     let point = |((value, config, _), times): (&(u32, RunConfig, Dataset), &mut Vec<f64>)| {
         let median_ms = median(times);
-        SweepPoint { value: *value, median_ms, images_per_second: f64::from(config.batch_size) / median_ms * 1e3 }
+        SweepPoint {
+            value: *value,
+            median_ms,
+            images_per_second: f64::from(config.batch_size) / median_ms * 1e3,
+        }
     };
     let points: Vec<_> = cases.iter().zip(&mut times).map(point).collect();
     let [ms_per_unit, offset_ms, r_squared] = line_through(&points);
     Ok(SweepResult {
-        adapter: AdapterName { name: gpu.adapter_name().into(), description: gpu.adapter_description() },
+        adapter: AdapterName {
+            name: gpu.adapter_name().into(),
+            description: gpu.adapter_description(),
+        },
         sweep,
         batch_size: (sweep != Sweep::Batch).then_some(batch_size),
         points,
@@ -147,13 +173,16 @@ pub fn sweep(gpu: &Gpu, sweep: Sweep, batch_size: u32, rounds: u32, progress: &m
 
 /// Slope, value at 0 and coefficient of determination of the least-squares line.
 fn line_through(points: &[SweepPoint]) -> [f64; 3] {
-    let mean = |f: &dyn Fn(&SweepPoint) -> f64| points.iter().map(f).sum::<f64>() / points.len() as f64;
+    let mean =
+        |f: &dyn Fn(&SweepPoint) -> f64| points.iter().map(f).sum::<f64>() / points.len() as f64;
     let x = |point: &SweepPoint| f64::from(point.value);
     let (mean_x, mean_y) = (mean(&x), mean(&|point| point.median_ms));
     let covariance = mean(&|point| (x(point) - mean_x) * (point.median_ms - mean_y));
-    let variance =
-        |f: &dyn Fn(&SweepPoint) -> f64, middle: f64| mean(&|point| (f(point) - middle).powi(2)).max(f64::MIN_POSITIVE);
-    let (variance_x, variance_y) = (variance(&x, mean_x), variance(&|point| point.median_ms, mean_y));
+    let variance = |f: &dyn Fn(&SweepPoint) -> f64, middle: f64| {
+        mean(&|point| (f(point) - middle).powi(2)).max(f64::MIN_POSITIVE)
+    };
+    let (variance_x, variance_y) =
+        (variance(&x, mean_x), variance(&|point| point.median_ms, mean_y));
     let slope = covariance / variance_x;
     [slope, mean_y - slope * mean_x, covariance * covariance / (variance_x * variance_y)]
 }
@@ -162,15 +191,23 @@ impl SweepResult {
     /// The points and the line through them.
     pub fn chart(&self) -> LineChart {
         let last = self.points.last().map_or(0.0, |point| f64::from(point.value));
-        let fixed = self.batch_size.map_or(String::new(), |batch| format!(", {batch} images a step"));
+        let fixed =
+            self.batch_size.map_or(String::new(), |batch| format!(", {batch} images a step"));
         let line = Series {
-            name: format!("{:.3} ms + {:.4} ms a unit, R² = {:.4}", self.offset_ms, self.ms_per_unit, self.r_squared),
+            name: format!(
+                "{:.3} ms + {:.4} ms a unit, R² = {:.4}",
+                self.offset_ms, self.ms_per_unit, self.r_squared
+            ),
             points: vec![(0.0, self.offset_ms), (last, self.offset_ms + self.ms_per_unit * last)],
             ..Series::default()
         };
         let measured = Series {
             name: "median time of a step".into(),
-            points: self.points.iter().map(|point| (f64::from(point.value), point.median_ms)).collect(),
+            points: self
+                .points
+                .iter()
+                .map(|point| (f64::from(point.value), point.median_ms))
+                .collect(),
             ..Series::default()
         };
         LineChart {
@@ -191,10 +228,16 @@ mod tests {
     #[test]
     fn the_line_through_points() {
         let point = |value, median_ms| SweepPoint { value, median_ms, images_per_second: 0.0 };
-        let [slope, offset, r_squared] = line_through(&[point(1, 5.0), point(2, 7.0), point(4, 11.0)]);
-        assert!((slope - 2.0).abs() < 1e-12 && (offset - 3.0).abs() < 1e-12 && (r_squared - 1.0).abs() < 1e-12);
+        let [slope, offset, r_squared] =
+            line_through(&[point(1, 5.0), point(2, 7.0), point(4, 11.0)]);
+        assert!(
+            (slope - 2.0).abs() < 1e-12
+                && (offset - 3.0).abs() < 1e-12
+                && (r_squared - 1.0).abs() < 1e-12
+        );
         // Up and down again: no line explains anything.
-        let [slope, offset, r_squared] = line_through(&[point(1, 1.0), point(2, 2.0), point(3, 1.0)]);
+        let [slope, offset, r_squared] =
+            line_through(&[point(1, 1.0), point(2, 2.0), point(3, 1.0)]);
         assert!(slope.abs() < 1e-12 && (offset - 4.0 / 3.0).abs() < 1e-12 && r_squared < 1e-12);
     }
 
@@ -207,7 +250,8 @@ mod tests {
         ] {
             let cases = own.cases(48).unwrap();
             assert_eq!(cases.iter().map(|case| case.0).collect::<Vec<_>>(), values);
-            let parameters: std::collections::BTreeSet<_> = cases.iter().map(|case| format!("{:?}", case.1.network)).collect();
+            let parameters: std::collections::BTreeSet<_> =
+                cases.iter().map(|case| format!("{:?}", case.1.network)).collect();
             assert_eq!(parameters.len(), if own == Sweep::Batch { 1 } else { values.len() });
             assert!(cases.iter().all(|case| case.1.batch_size as usize == case.2.train.len()));
         }

@@ -26,19 +26,20 @@ const MAX_FOLDER_DEPTH: usize = 64;
 /// What saliq's linker adds to its own kernels: [`crate::gpu::link`].
 const INJECTED_MODULE: &str = "constants";
 
-/// A file and the folder that `package::` means in it: the folder given, or the one the file is in; empty where there is none.
+/// A file and the folder that `package::` means in it: the folder given, or the one the file is in;
+/// empty where there is none.
 struct Job {
     path: PathBuf,
     base: PathBuf,
 }
 
-/// Checks files and, recursively, the `.wgsl` and `.wesl` files of folders (hidden folders are left out). A file that uses
-/// WESL imports is linked first: `package::` is the folder given (or the file's own), all `@if` features are off. Files
-/// that cannot be read are failures in the report.
+/// Checks files and, recursively, the `.wgsl` and `.wesl` files of folders (hidden folders are left
+/// out). A file that uses WESL imports is linked first: `package::` is the folder given (or the
+/// file's own), all `@if` features are off. Files that cannot be read are failures in the report.
 ///
 /// # Errors
-/// [`Error::Io`] for a path that does not exist, [`Error::Usage`] for nothing to check or more than [`MAX_FILES`] files.
-/// Failing shaders are not an error here, see [`super::verdict`].
+/// [`Error::Io`] for a path that does not exist, [`Error::Usage`] for nothing to check or more than
+/// [`MAX_FILES`] files. Failing shaders are not an error here, see [`super::verdict`].
 pub fn check_paths(paths: &[PathBuf]) -> Result<Vec<ShaderReport>> {
     let jobs = jobs_of(paths)?;
     Ok(guard::parallel(
@@ -51,32 +52,47 @@ pub fn check_paths(paths: &[PathBuf]) -> Result<Vec<ShaderReport>> {
     ))
 }
 
-/// As [`super::write_spirv`] for a user's files; files that do not translate (the check reports them) or have no
-/// entry point are left out.
+/// As [`super::write_spirv`] for a user's files; files that do not translate (the check reports
+/// them) or have no entry point are left out.
 ///
 /// # Errors
 /// As [`check_paths`], and [`Error::Io`] when writing.
 pub fn write_spirv_of_paths(paths: &[PathBuf], dir: &Path) -> Result<Vec<PathBuf>> {
     let jobs = jobs_of(paths)?;
     fs::create_dir_all(dir).map_err(Error::io("cannot create", dir))?;
-    let words =
-        guard::parallel(&jobs, |job| load(job).ok().and_then(|(source, _)| translate::spirv_words(&source).ok()), |_, _| None);
-    let translated = jobs.iter().zip(words).enumerate().filter_map(|(index, (job, words))| Some((index, job, words?)));
-    translated.map(|(index, job, words)| super::write_words(&words, dir, &name_of(job), index)).collect()
+    let words = guard::parallel(
+        &jobs,
+        |job| load(job).ok().and_then(|(source, _)| translate::spirv_words(&source).ok()),
+        |_, _| None,
+    );
+    let translated = jobs
+        .iter()
+        .zip(words)
+        .enumerate()
+        .filter_map(|(index, (job, words))| Some((index, job, words?)));
+    translated
+        .map(|(index, job, words)| super::write_words(&words, dir, &name_of(job), index))
+        .collect()
 }
 
-/// Checks the bytes of one file that is in no folder: there is nothing to import. `name` is what the report calls it.
+/// Checks the bytes of one file that is in no folder: there is nothing to import. `name` is what
+/// the report calls it.
 pub fn check_bytes(name: &str, bytes: Vec<u8>) -> ShaderReport {
     let job = Job { path: PathBuf::from(name), base: PathBuf::new() };
     let mut reports = guard::parallel(
         &[bytes],
-        |bytes| match text_of(bytes.clone()).map_err(Outcome::fail).and_then(|text| source_of(&job, text)) {
+        |bytes| match text_of(bytes.clone())
+            .map_err(Outcome::fail)
+            .and_then(|text| source_of(&job, text))
+        {
             Ok((source, linked)) => translate::check_source(&source, linked.then_some("imports")),
             Err(outcome) => ShaderReport::unparsed(name, true, outcome),
         },
         |_, reason| ShaderReport::unparsed(name, true, Outcome::fail(reason)),
     );
-    reports.pop().unwrap_or_else(|| ShaderReport::unparsed(name, true, Outcome::fail("not checked")))
+    reports
+        .pop()
+        .unwrap_or_else(|| ShaderReport::unparsed(name, true, Outcome::fail("not checked")))
 }
 
 fn name_of(job: &Job) -> String {
@@ -91,10 +107,14 @@ fn jobs_of(paths: &[PathBuf]) -> Result<Vec<Job>> {
             let before = found.len();
             walk(path, path, 0, &mut found)?;
             if found.len() == before {
-                return Err(Error::Usage(format!("{}: no .wgsl or .wesl files in this folder", path.display())));
+                return Err(Error::Usage(format!(
+                    "{}: no .wgsl or .wesl files in this folder",
+                    path.display()
+                )));
             }
         } else {
-            let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let base =
+                path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             found.push(Job { path: path.clone(), base: base.to_path_buf() });
         }
     }
@@ -109,15 +129,21 @@ fn jobs_of(paths: &[PathBuf]) -> Result<Vec<Job>> {
 
 fn bounded(count: usize) -> Result<()> {
     if count > MAX_FILES {
-        return Err(Error::Usage(format!("more than {MAX_FILES} shader files; check fewer folders at a time")));
+        return Err(Error::Usage(format!(
+            "more than {MAX_FILES} shader files; check fewer folders at a time"
+        )));
     }
     Ok(())
 }
 
-/// Collects shader files below `folder` in order of their names, without following links to folders.
+/// Collects shader files below `folder` in order of their names, without following links to
+/// folders.
 fn walk(folder: &Path, base: &Path, depth: usize, found: &mut Vec<Job>) -> Result<()> {
     if depth > MAX_FOLDER_DEPTH {
-        return Err(Error::Usage(format!("{}: more than {MAX_FOLDER_DEPTH} folders deep", folder.display())));
+        return Err(Error::Usage(format!(
+            "{}: more than {MAX_FOLDER_DEPTH} folders deep",
+            folder.display()
+        )));
     }
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let mut entries = entries.map_err(Error::io("cannot read", folder))?;
@@ -126,7 +152,8 @@ fn walk(folder: &Path, base: &Path, depth: usize, found: &mut Vec<Job>) -> Resul
         let path = entry.path();
         let kind = entry.file_type().map_err(Error::io("cannot read", &path))?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let shader = path.extension().is_some_and(|extension| extension == "wgsl" || extension == "wesl");
+        let shader =
+            path.extension().is_some_and(|extension| extension == "wgsl" || extension == "wesl");
         if kind.is_dir() && !hidden {
             walk(&path, base, depth + 1, found)?;
         } else if shader && !kind.is_dir() {
@@ -152,9 +179,13 @@ fn read_bounded(path: &Path) -> Result<String, String> {
 
 fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("larger than {} MiB, which is the most that is read", MAX_FILE_BYTES >> 20));
+        return Err(format!(
+            "larger than {} MiB, which is the most that is read",
+            MAX_FILE_BYTES >> 20
+        ));
     }
-    String::from_utf8(bytes).map_err(|error| format!("not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))
+    String::from_utf8(bytes)
+        .map_err(|error| format!("not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))
 }
 
 /// The shader of a file, and whether it was linked.
@@ -168,52 +199,68 @@ fn source_of(job: &Job, text: String) -> Result<(ShaderSource, bool), Outcome> {
     Ok((ShaderSource { name: name_of(job), wgsl, constants: Vec::new(), user: true }, linked))
 }
 
-/// Whether the text uses imports, paths or conditions of WESL. Plain WGSL stays as it is, so that errors keep their lines;
-/// a false alarm costs only that.
+/// Whether the text uses imports, paths or conditions of WESL. Plain WGSL stays as it is, so that
+/// errors keep their lines; a false alarm costs only that.
 fn uses_wesl(text: &str) -> bool {
     text.lines().any(|line| {
         let code = line.split("//").next().unwrap_or_default();
         let word = code.trim_start();
-        let import = word.strip_prefix("import").is_some_and(|rest| rest.starts_with([' ', '\t', '{']) || rest.is_empty());
-        import || code.contains("::") || ["@if", "@elif", "@else"].iter().any(|attribute| code.contains(attribute))
+        let import = word
+            .strip_prefix("import")
+            .is_some_and(|rest| rest.starts_with([' ', '\t', '{']) || rest.is_empty());
+        import
+            || code.contains("::")
+            || ["@if", "@elif", "@else"].iter().any(|attribute| code.contains(attribute))
     })
 }
 
 /// Links a file with what it imports into WGSL.
 fn link(job: &Job, text: &str) -> Result<String, Outcome> {
     let relative = job.path.strip_prefix(&job.base).unwrap_or(&job.path).with_extension("");
-    let components: Vec<_> = relative.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let components: Vec<_> =
+        relative.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     let root = ModulePath::new(PathOrigin::Absolute, components);
     let modules = Modules { job, root: root.clone(), text, read: RefCell::default() };
     // Everything declared in the file is kept and checked, entry point or not.
     let options = CompileOptions { keep_root: true, ..Default::default() };
-    let linked = caught(|| wesl::compile_sourcemap(&root, &modules, &EscapeMangler, &options).map(|result| result.to_string()));
+    let linked = caught(|| {
+        wesl::compile_sourcemap(&root, &modules, &EscapeMangler, &options)
+            .map(|result| result.to_string())
+    });
     match linked {
         None => Err(Outcome::fail("the linker crashed on this shader")),
-        Some(Ok(wgsl)) if wgsl.len() > MAX_LINKED_BYTES => Err(Outcome::fail("the linked shader is too large")),
+        Some(Ok(wgsl)) if wgsl.len() > MAX_LINKED_BYTES => {
+            Err(Outcome::fail("the linked shader is too large"))
+        }
         Some(Ok(wgsl)) => Ok(wgsl),
         Some(Err(error)) => Err(link_failure(error, &root, text)),
     }
 }
 
-/// A linker's error, with its place if it is in the file itself and with the module's name if it is elsewhere.
+/// A linker's error, with its place if it is in the file itself and with the module's name if it is
+/// elsewhere.
 fn link_failure(error: wesl::Error, root: &ModulePath, text: &str) -> Outcome {
     let diagnostic = wesl::Diagnostic::from(error);
     let detail = &diagnostic.detail;
     let elsewhere = detail.module_path.as_ref().filter(|path| *path != root);
-    let origin = elsewhere.map(|path| format!(" (in {})", detail.display_name.clone().unwrap_or(path.to_string())));
+    let origin = elsewhere
+        .map(|path| format!(" (in {})", detail.display_name.clone().unwrap_or(path.to_string())));
     let message = format!("{}{}", diagnostic.error, origin.unwrap_or_default());
     let (line, column) = match (&detail.span, elsewhere) {
         (Some(span), None) => {
             let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-            translate::place(text, naga::Span::new(offset(span.start), offset(span.end.max(span.start + 1))))
+            translate::place(
+                text,
+                naga::Span::new(offset(span.start), offset(span.end.max(span.start + 1))),
+            )
         }
         _ => (None, None),
     };
     Outcome::Fail { message, line, column }
 }
 
-/// Finds imported modules in the folder given and, nearer and nearer, in the folders on the way to the file.
+/// Finds imported modules in the folder given and, nearer and nearer, in the folders on the way to
+/// the file.
 struct Modules<'a> {
     job: &'a Job,
     root: ModulePath,
@@ -224,17 +271,29 @@ struct Modules<'a> {
 
 impl Modules<'_> {
     fn find(&self, path: &ModulePath) -> Option<PathBuf> {
-        let safe = |part: &String| !part.is_empty() && !part.contains(['/', '\\', ':', '\0']) && part != "." && part != "..";
+        let safe = |part: &String| {
+            !part.is_empty()
+                && !part.contains(['/', '\\', ':', '\0'])
+                && part != "."
+                && part != ".."
+        };
         let nowhere = self.job.base.as_os_str().is_empty();
         if nowhere || path.origin != PathOrigin::Absolute || !path.components.iter().all(safe) {
             return None;
         }
-        let mut folders: Vec<_> = self.job.path.ancestors().skip(1).take_while(|p| p.starts_with(&self.job.base)).collect();
+        let mut folders: Vec<_> = self
+            .job
+            .path
+            .ancestors()
+            .skip(1)
+            .take_while(|p| p.starts_with(&self.job.base))
+            .collect();
         if folders.is_empty() {
             folders.push(&self.job.base);
         }
         folders.iter().rev().find_map(|folder| {
-            let stem: PathBuf = folder.iter().chain(path.components.iter().map(|part| part.as_ref())).collect();
+            let stem: PathBuf =
+                folder.iter().chain(path.components.iter().map(|part| part.as_ref())).collect();
             // Not `with_extension`: a module's name has no extension to replace.
             ["wesl", "wgsl"].into_iter().find_map(|extension| {
                 let file = PathBuf::from(format!("{}.{extension}", stem.to_str()?));
@@ -247,17 +306,20 @@ impl Modules<'_> {
 impl Resolver for Modules<'_> {
     fn resolve_source<'a>(&'a self, path: &ModulePath) -> Result<Cow<'a, str>, ResolveError> {
         if *path == self.root {
-            guard::bounded_for_linking(self.text).map_err(|reason| ResolveError::ModuleNotFound(path.clone(), reason))?;
+            guard::bounded_for_linking(self.text)
+                .map_err(|reason| ResolveError::ModuleNotFound(path.clone(), reason))?;
             return Ok(Cow::Borrowed(self.text));
         }
         let refused = |reason: String| ResolveError::ModuleNotFound(path.clone(), reason);
-        let missing = || match &path.origin {
+        let missing = || {
+            match &path.origin {
             PathOrigin::Package(name) if name == INJECTED_MODULE => {
                 "no such package; saliq's own kernels get it, with an adapter's tile sizes, when they are linked: \
                  check those with `saliq check` without a path"
                     .to_owned()
             }
             _ => format!("no such file below {}; `package::` is the folder given", self.job.base.display()),
+        }
         };
         let file = self.find(path).ok_or_else(|| refused(missing()))?;
         let mut read = self.read.borrow_mut();
@@ -275,6 +337,10 @@ impl Resolver for Modules<'_> {
     }
 
     fn display_name(&self, path: &ModulePath) -> Option<String> {
-        if *path == self.root { Some(name_of(self.job)) } else { self.find(path).map(|file| file.display().to_string()) }
+        if *path == self.root {
+            Some(name_of(self.job))
+        } else {
+            self.find(path).map(|file| file.display().to_string())
+        }
     }
 }

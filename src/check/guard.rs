@@ -1,5 +1,5 @@
-//! Keeps hostile shaders from taking the program down: bounds on nesting before a parser recurses, threads with a large
-//! stack, panics turned into reports.
+//! Keeps hostile shaders from taking the program down: bounds on nesting before a parser recurses,
+//! threads with a large stack, panics turned into reports.
 
 use std::{
     sync::{
@@ -11,27 +11,30 @@ use std::{
 
 use crate::panics::caught;
 
-/// Stack of a checking thread. naga and wesl recurse over expressions, statements and types; only touched pages cost memory.
+/// Stack of a checking thread. naga and wesl recurse over expressions, statements and types; only
+/// touched pages cost memory.
 const STACK_BYTES: usize = 64 << 20;
 
 /// Nested brackets; naga itself gives up near 200 nested expressions or blocks.
 const MAX_NESTING: u32 = 200;
-/// Operators, member accesses and brackets between two separators: an expression tree is at most this deep.
+/// Operators, member accesses and brackets between two separators: an expression tree is at most
+/// this deep.
 const MAX_OPERATORS: u32 = 4_000;
 /// `else` in one file: an `else if` chain is a nested block for every link.
 const MAX_ELSE: u32 = 2_000;
 /// Global declarations: each may depend on the one before it.
 const MAX_DECLARATIONS: u32 = 10_000;
 
-/// Nested `<` in a file that is linked: wesl 0.4 looks ahead for a template list at every `name <`, and again at those
-/// inside, so its time doubles with each level.
+/// Nested `<` in a file that is linked: wesl 0.4 looks ahead for a template list at every `name <`,
+/// and again at those inside, so its time doubles with each level.
 const MAX_LINKED_ANGLES: u32 = 14;
 
-/// Global declarations of a file that is linked: wesl follows every chain of uses from every declaration (2,000 functions
-/// in a chain take a minute).
+/// Global declarations of a file that is linked: wesl follows every chain of uses from every
+/// declaration (2,000 functions in a chain take a minute).
 const MAX_LINKED_DECLARATIONS: u32 = 500;
 
-/// Refuses source whose syntax tree could be too deep for the recursive code in naga; `Err` says why.
+/// Refuses source whose syntax tree could be too deep for the recursive code in naga; `Err` says
+/// why.
 ///
 /// This is a scan over characters, not a parser: it skips comments and over-estimates depth.
 pub(super) fn bounded_depth(source: &str) -> Result<(), String> {
@@ -84,7 +87,8 @@ fn scan(source: &str, max_angles: u32, max_declarations: u32) -> Result<(), Stri
                 }
             }
             b'e' if bytes[at..].starts_with(b"else") => elses += 1,
-            b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'!' | b'~' | b'=' | b'.' | b':' | b'@' => operators += 1,
+            b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'!' | b'~' | b'=' | b'.'
+            | b':' | b'@' => operators += 1,
             _ => {}
         }
         let nesting = angles.len() as u32 - 1;
@@ -97,7 +101,9 @@ fn scan(source: &str, max_angles: u32, max_declarations: u32) -> Result<(), Stri
         ];
         if let Some((_, what, limit)) = exceeded.into_iter().find(|(over, _, _)| *over) {
             let line = bytes[..at.min(bytes.len())].iter().filter(|&&b| b == b'\n').count() + 1;
-            return Err(format!("line {line}: more than {limit} {what}; split the shader, the checker goes no deeper"));
+            return Err(format!(
+                "line {line}: more than {limit} {what}; split the shader, the checker goes no deeper"
+            ));
         }
         at += 1;
     }
@@ -141,21 +147,32 @@ pub(super) fn parallel<T: Sync, R: Send>(
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
     let worker = || {
-        while let Some((index, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?))) {
-            let result = caught(|| work(item)).unwrap_or_else(|| instead(item, "the validator crashed on this shader"));
+        while let Some((index, item)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
+        {
+            let result = caught(|| work(item))
+                .unwrap_or_else(|| instead(item, "the validator crashed on this shader"));
             results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
         }
     };
     let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(items.len());
     thread::scope(|scope| {
         for _ in 0..threads {
-            // If a thread cannot be had the others do its share; with none, every item is reported below.
-            let _ = thread::Builder::new().name("saliq-check".into()).stack_size(STACK_BYTES).spawn_scoped(scope, worker);
+            // If a thread cannot be had the others do its share; with none, every item is reported
+            // below.
+            let _ = thread::Builder::new()
+                .name("saliq-check".into())
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, worker);
         }
     });
     let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     let missing = |item| instead(item, "no thread could be started to check this shader");
-    items.iter().zip(results).map(|(item, result)| result.unwrap_or_else(|| missing(item))).collect()
+    items
+        .iter()
+        .zip(results)
+        .map(|(item, result)| result.unwrap_or_else(|| missing(item)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -164,8 +181,12 @@ mod tests {
 
     #[test]
     fn ordinary_source_is_within_bounds_and_comments_do_not_count() {
-        let comment = "/* ((( /* ((( */ ".repeat(100) + &"*/".repeat(100) + &"// ((((\n".repeat(100);
-        assert_eq!(bounded_depth(&format!("{comment}fn f(a: vec2<f32>) -> f32 {{ return a.x; }}")), Ok(()));
+        let comment =
+            "/* ((( /* ((( */ ".repeat(100) + &"*/".repeat(100) + &"// ((((\n".repeat(100);
+        assert_eq!(
+            bounded_depth(&format!("{comment}fn f(a: vec2<f32>) -> f32 {{ return a.x; }}")),
+            Ok(())
+        );
     }
 
     #[test]
@@ -195,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_panic_spoils_only_its_own_item() {
-        let results = parallel(&[1, 2, 3], |n| if *n == 2 { panic!("boom") } else { *n }, |_, _| -1);
+        let results =
+            parallel(&[1, 2, 3], |n| if *n == 2 { panic!("boom") } else { *n }, |_, _| -1);
         assert_eq!(results, [1, -1, 3]);
     }
 }

@@ -1,17 +1,22 @@
-//! Headless shader validation: parse, validate and translate WGSL with naga, with no GPU and no driver.
+//! Headless shader validation: parse, validate and translate WGSL with naga, with no GPU and no
+//! driver.
 //!
-//! A shader passes when naga parses it, finds it valid, and can write it as SPIR-V (Vulkan), MSL (Metal) and HLSL
-//! (Direct3D 12), each after validation with what *that* backend supports. Validation with every capability switched on
-//! proves nothing about portability; it is only used to tell a wrong shader from an unportable one.
+//! A shader passes when naga parses it, finds it valid, and can write it as SPIR-V (Vulkan), MSL
+//! (Metal) and HLSL (Direct3D 12), each after validation with what *that* backend supports.
+//! Validation with every capability switched on proves nothing about portability; it is only used
+//! to tell a wrong shader from an unportable one.
 //!
-//! - Pipeline constants (`override`) are resolved for every entry point first. An `override` without a value is not
-//!   guessed: validation still runs, translation is [`Outcome::Skipped`] with that reason.
-//! - GLSL (ES 3.10, the OpenGL fallback) is tried where possible: what GLSL cannot express is skipped with the reason and
-//!   never fails a shader.
-//! - WebGPU's default limits are a requirement for saliq's own kernels and a warning for other shaders.
+//! - Pipeline constants (`override`) are resolved for every entry point first. An `override`
+//!   without a value is not guessed: validation still runs, translation is [`Outcome::Skipped`]
+//!   with that reason.
+//! - GLSL (ES 3.10, the OpenGL fallback) is tried where possible: what GLSL cannot express is
+//!   skipped with the reason and never fails a shader.
+//! - WebGPU's default limits are a requirement for saliq's own kernels and a warning for other
+//!   shaders.
 //!
-//! Hostile input is expected: sizes and nesting are bounded before a parser sees them, work runs on threads with a large
-//! stack, and a panic inside naga or wesl is reported as a failure of the shader.
+//! Hostile input is expected: sizes and nesting are bounded before a parser sees them, work runs on
+//! threads with a large stack, and a panic inside naga or wesl is reported as a failure of the
+//! shader.
 
 mod files;
 mod guard;
@@ -121,7 +126,8 @@ pub struct ShaderReport {
     pub hlsl: Outcome,
     /// Translation to GLSL ES 3.10; never a failure for what GLSL lacks.
     pub glsl: Outcome,
-    /// WebGPU's default limits: 8 storage buffers, 256 invocations and 16 KiB of workgroup memory a workgroup, …
+    /// WebGPU's default limits: 8 storage buffers, 256 invocations and 16 KiB of workgroup memory a
+    /// workgroup, …
     pub webgpu_limits: Outcome,
 }
 
@@ -165,7 +171,9 @@ impl ShaderReport {
 /// Checks one shader. Never fails and never panics: whatever goes wrong is in the report.
 pub fn check(source: &ShaderSource) -> ShaderReport {
     let mut reports = check_all(std::slice::from_ref(source));
-    reports.pop().unwrap_or_else(|| ShaderReport::unparsed(&source.name, source.user, Outcome::fail("not checked")))
+    reports.pop().unwrap_or_else(|| {
+        ShaderReport::unparsed(&source.name, source.user, Outcome::fail("not checked"))
+    })
 }
 
 /// Checks many shaders on all cores; reports come in the order of `sources`.
@@ -177,10 +185,15 @@ pub fn check_all(sources: &[ShaderSource]) -> Vec<ShaderReport> {
     )
 }
 
-/// `Err(`[`Error::CheckFailed`]`)` if any shader failed, naming the first few: `2 of 31 shaders failed: a, b`.
+/// `Err(`[`Error::CheckFailed`]`)` if any shader failed, naming the first few: `2 of 31 shaders
+/// failed: a, b`.
 pub fn verdict(reports: &[ShaderReport]) -> Result<()> {
     const NAMED: usize = 8;
-    let failed: Vec<_> = reports.iter().filter(|report| report.failed()).map(|report| render::plain(&report.name)).collect();
+    let failed: Vec<_> = reports
+        .iter()
+        .filter(|report| report.failed())
+        .map(|report| render::plain(&report.name))
+        .collect();
     if failed.is_empty() {
         return Ok(());
     }
@@ -195,35 +208,45 @@ pub fn verdict(reports: &[ShaderReport]) -> Result<()> {
 /// SPIR-V 1.3 words of a shader with all its entry points, for `spirv-val`.
 ///
 /// # Errors
-/// [`Error::Shader`] if the shader does not parse or validate, has no entry point, needs a constant it was not given, or crashes naga.
+/// [`Error::Shader`] if the shader does not parse or validate, has no entry point, needs a constant
+/// it was not given, or crashes naga.
 pub fn to_spirv(source: &ShaderSource) -> Result<Vec<u32>> {
-    let mut results = guard::parallel(std::slice::from_ref(source), translate::spirv_words, |_, reason| Err(reason.to_owned()));
+    let mut results =
+        guard::parallel(std::slice::from_ref(source), translate::spirv_words, |_, reason| {
+            Err(reason.to_owned())
+        });
     let result = results.pop().unwrap_or_else(|| Err("not translated".to_owned()));
     result.map_err(|reason| Error::Shader { kernel: source.name.clone(), reason })
 }
 
-/// Writes `<name>.spv` for every source into `dir` (created if missing), each whole or not at all; returns the paths.
+/// Writes `<name>.spv` for every source into `dir` (created if missing), each whole or not at all;
+/// returns the paths.
 ///
 /// # Errors
 /// As [`to_spirv`], and [`Error::Io`].
 pub fn write_spirv(sources: &[ShaderSource], dir: &Path) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(dir).map_err(Error::io("cannot create", dir))?;
-    let words = guard::parallel(sources, translate::spirv_words, |_, reason| Err(reason.to_owned()));
+    let words =
+        guard::parallel(sources, translate::spirv_words, |_, reason| Err(reason.to_owned()));
     let mut paths = Vec::with_capacity(sources.len());
     for (index, (source, words)) in sources.iter().zip(words).enumerate() {
-        let words = words.map_err(|reason| Error::Shader { kernel: source.name.clone(), reason })?;
+        let words =
+            words.map_err(|reason| Error::Shader { kernel: source.name.clone(), reason })?;
         paths.push(write_words(&words, dir, &source.name, index)?);
     }
     Ok(paths)
 }
 
-/// Little-endian words under a name that any file system takes; the index keeps names apart that become equal.
+/// Little-endian words under a name that any file system takes; the index keeps names apart that
+/// become equal.
 fn write_words(words: &[u32], dir: &Path, name: &str, index: usize) -> Result<PathBuf> {
     use std::io::Write;
     let keep = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-    let tail: String = name.chars().rev().take(100).collect::<Vec<_>>().into_iter().rev().map(keep).collect();
+    let tail: String =
+        name.chars().rev().take(100).collect::<Vec<_>>().into_iter().rev().map(keep).collect();
     let path = dir.join(format!("{index:03}-{tail}.spv"));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::io("cannot write", &path))?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(dir).map_err(Error::io("cannot write", &path))?;
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     file.write_all(&bytes).map_err(Error::io("cannot write", &path))?;
     file.persist(&path).map_err(|error| error.error).map_err(Error::io("cannot write", &path))?;

@@ -1,5 +1,5 @@
-//! saliq's own kernels in every specialisation that the program can ask for: what a device that runs nothing was asked for while the
-//! whole range of configurations was recorded on it.
+//! saliq's own kernels in every specialisation that the program can ask for: what a device that
+//! runs nothing was asked for while the whole range of configurations was recorded on it.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -8,15 +8,17 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     bench::Peaks,
-    config::{DatasetInfo, LayerConfig, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit},
+    config::{
+        DatasetInfo, LayerConfig, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit,
+    },
     data::{Dataset, Split},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Abilities, Gpu, Specialization, kernel_names, link},
     graph::{Graph, ParameterLayout},
     integer::IntegerNetwork,
     judgement::{
-        AccuracyDrop, AlignmentOptions, ClarityPass, Comparison, Fill, Infidelity, InfidelityOptions, MaxSensitivity,
-        PixelFlipping, SensitivityOptions, Subject,
+        AccuracyDrop, AlignmentOptions, ClarityPass, Comparison, Fill, Infidelity,
+        InfidelityOptions, MaxSensitivity, PixelFlipping, SensitivityOptions, Subject,
     },
     metrics::Evaluator,
     model::Model,
@@ -64,7 +66,8 @@ const SETTINGS: &[&str] = &[
     "ODD\nprecision = \"f16\"\nbits = \"4,2,4\"",
 ];
 
-/// Devices that run nothing: as software adapters and as GPUs, without what is optional and with it.
+/// Devices that run nothing: as software adapters and as GPUs, without what is optional and with
+/// it.
 fn devices() -> [Gpu; 5] {
     let plain = Abilities::default();
     let vectors = Abilities { subgroup_lanes: Some(8), ..plain };
@@ -84,7 +87,10 @@ pub fn own_kernels() -> Result<Vec<ShaderSource>> {
     }
     for name in kernel_names() {
         if !asked.iter().any(|(kernel, _)| *kernel == name) {
-            return Err(Error::Shader { kernel: name.into(), reason: "no configuration of the check asks for it".into() });
+            return Err(Error::Shader {
+                kernel: name.into(),
+                reason: "no configuration of the check asks for it".into(),
+            });
         }
     }
     let mut sources = Vec::new();
@@ -94,15 +100,19 @@ pub fn own_kernels() -> Result<Vec<ShaderSource>> {
         sources.push(ShaderSource {
             name: format!("{name}#{}", previous.1),
             wgsl: link(name, &specialization)?,
-            constants: specialization.constants().map(|(constant, value)| (constant.to_string(), value)).collect(),
+            constants: specialization
+                .constants()
+                .map(|(constant, value)| (constant.to_string(), value))
+                .collect(),
             user: false,
         });
     }
     Ok(sources)
 }
 
-/// Creates the pipeline of every kernel in every specialisation that the program can ask for, on the device that runs nothing, as it passes for
-/// a software adapter and for a GPU: what wgpu makes of a kernel beside its code (bindings, layouts, limits) is validated without a driver. Returns
+/// Creates the pipeline of every kernel in every specialisation that the program can ask for, on
+/// the device that runs nothing, as it passes for a software adapter and for a GPU: what wgpu makes
+/// of a kernel beside its code (bindings, layouts, limits) is validated without a driver. Returns
 /// how many there are.
 ///
 /// # Errors
@@ -110,7 +120,9 @@ pub fn own_kernels() -> Result<Vec<ShaderSource>> {
 pub fn create_own_pipelines() -> Result<usize> {
     let mut count = 0;
     for gpu in devices() {
-        let kernels = requests(&gpu)?.into_iter().map(|(name, specialization)| gpu.kernel(name, specialization));
+        let kernels = requests(&gpu)?
+            .into_iter()
+            .map(|(name, specialization)| gpu.kernel(name, specialization));
         let kernels = kernels.collect::<Result<Vec<_>>>()?;
         crate::pipelines::create(&gpu, &kernels)?;
         count += kernels.iter().filter(|kernel| kernel.is_created()).count();
@@ -122,12 +134,16 @@ pub fn create_own_pipelines() -> Result<usize> {
 fn requests(gpu: &Gpu) -> Result<Vec<(&'static str, Specialization)>> {
     for (number, text) in SETTINGS.iter().enumerate() {
         // The odd network sees colour images.
-        let shape = if text.starts_with("ODD") { Shape::new(3, 21, 17) } else { Shape::new(1, 28, 28) };
+        let shape =
+            if text.starts_with("ODD") { Shape::new(3, 21, 17) } else { Shape::new(1, 28, 28) };
         let dataset = blank(shape);
         let info = DatasetInfo { name: dataset.name.clone(), shape, classes: dataset.classes };
         let mut toml = text.replace("ODD", ODD_NETWORK);
         if let Some(plain) = toml.strip_suffix("NORM") {
-            toml = plain.replace("{ type = \"activation\", name = \"act3\" }", "{ type = \"batch-norm\", name = \"bn3\" }");
+            toml = plain.replace(
+                "{ type = \"activation\", name = \"act3\" }",
+                "{ type = \"batch-norm\", name = \"bn3\" }",
+            );
         }
         let settings = PartialRunConfig::parse(&toml, "check")?;
         let config = settings.resolve(&info)?;
@@ -152,7 +168,11 @@ fn requests(gpu: &Gpu) -> Result<Vec<(&'static str, Specialization)>> {
 fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> {
     let parameters = ParameterLayout::new(&config.network, &config.quantization)?;
     let parameters = gpu.buffer("parameters", u64::from(parameters.padded_length()) * 4)?;
-    let network = ExplainedNetwork { config: &config.network, quantization: &config.quantization, parameters: &parameters };
+    let network = ExplainedNetwork {
+        config: &config.network,
+        quantization: &config.quantization,
+        parameters: &parameters,
+    };
     let images = ImageSet::new(gpu, shape, 2, 0)?;
     let maps = images.maps(gpu)?;
     for method in Method::ALL {
@@ -177,7 +197,8 @@ fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
     let graph = Graph::new(&config.network, &config.quantization)?;
     let parameters = graph.layout.initialize(0, WeightInit::KaimingUniform);
     let shape = config.network.input;
-    let model = Model { config, graph, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
+    let model =
+        Model { config, graph, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
     let deployable = DeployableModel::new(&model)?;
     let plan = IntegerPlan::new(&deployable, deployable.normalization);
     let data = ResidentData::new(gpu, &blank(shape).test, shape)?;
@@ -192,8 +213,15 @@ fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
 fn record_judgements(gpu: &Gpu, config: ModelConfig, dataset: &Dataset) -> Result<()> {
     let graph = Graph::new(&config.network, &config.quantization)?;
     let parameters = vec![0.0; graph.layout.padded_length() as usize];
-    let model = Model { config, graph, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
-    let subject = Subject { gpu, model: &model, images: &dataset.test, normalization: (0.5, 0.5), batch_size: 2 };
+    let model =
+        Model { config, graph, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
+    let subject = Subject {
+        gpu,
+        model: &model,
+        images: &dataset.test,
+        normalization: (0.5, 0.5),
+        batch_size: 2,
+    };
     let targets = vec![0; dataset.test.len()];
     for fill in [Fill::Corner, Fill::Zero, Fill::Mean, Fill::Uniform, Fill::Blur, Fill::Road] {
         AccuracyDrop::record(subject, fill, &[0.0, 0.5], 0)?;
@@ -201,17 +229,31 @@ fn record_judgements(gpu: &Gpu, config: ModelConfig, dataset: &Dataset) -> Resul
     PixelFlipping::record(subject, &targets, Fill::Zero, 2, 0)?;
     Infidelity::record(subject, &targets, &InfidelityOptions::default())?;
     let options = SensitivityOptions::default();
-    MaxSensitivity::record(subject, Method::Gradient, &MethodOptions::default(), &targets, &options)?;
+    MaxSensitivity::record(
+        subject,
+        Method::Gradient,
+        &MethodOptions::default(),
+        &targets,
+        &options,
+    )?;
     ClarityPass::record(gpu, dataset.shape, 2)?;
     for magnitude in [false, true] {
-        Comparison::record(gpu, dataset.shape, 2, &AlignmentOptions { magnitude, ..AlignmentOptions::default() })?;
+        Comparison::record(
+            gpu,
+            dataset.shape,
+            2,
+            &AlignmentOptions { magnitude, ..AlignmentOptions::default() },
+        )?;
     }
     Ok(())
 }
 
 /// A data set of black images.
 fn blank(shape: Shape) -> Dataset {
-    let split = |count: usize| Split { images: vec![0; count * shape.elements() as usize], labels: vec![0; count] };
+    let split = |count: usize| Split {
+        images: vec![0; count * shape.elements() as usize],
+        labels: vec![0; count],
+    };
     Dataset {
         name: "check".into(),
         shape,

@@ -4,11 +4,22 @@ use super::{Outcome, ShaderReport};
 use comfy_table::{Table, presets};
 use std::fmt::Write;
 
-/// A table with a row a shader, followed by a line for every failure and warning and for every kind of skip.
+/// A table with a row a shader, followed by a line for every failure and warning and for every kind
+/// of skip.
 pub fn render_table(reports: &[ShaderReport]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["shader", "entry points", "parse", "validate", "SPIR-V", "MSL", "HLSL", "GLSL", "limits"]);
+    table.set_header([
+        "shader",
+        "entry points",
+        "parse",
+        "validate",
+        "SPIR-V",
+        "MSL",
+        "HLSL",
+        "GLSL",
+        "limits",
+    ]);
     for report in reports {
         let mut row = vec![plain(&report.name), plain(&report.entry_points.join(", "))];
         row.extend(report.stages().iter().map(|(_, outcome)| word(outcome).to_owned()));
@@ -36,19 +47,30 @@ pub fn render_table(reports: &[ShaderReport]) -> String {
                 Outcome::Warn { message, .. } => ("warning", message),
                 Outcome::Fail { message, .. } => ("error", message),
             };
-            let _ = writeln!(text, "{}{}: {kind}: {stage}: {}", plain(&report.name), at(outcome), plain(message));
+            let _ = writeln!(
+                text,
+                "{}{}: {kind}: {stage}: {}",
+                plain(&report.name),
+                at(outcome),
+                plain(message)
+            );
         }
     }
     for (key, count) in skips {
         let _ = writeln!(text, "skipped in {count} of {}: {key}", reports.len());
     }
     let failed = reports.iter().filter(|report| report.failed()).count();
-    let _ = writeln!(text, "{} checked, {} passed, {failed} failed", reports.len(), reports.len() - failed);
+    let _ = writeln!(
+        text,
+        "{} checked, {} passed, {failed} failed",
+        reports.len(),
+        reports.len() - failed
+    );
     text
 }
 
-/// GitHub workflow commands: an `::error` a failure, a `::warning` a warning, one a line; nothing for shaders that pass.
-/// Our own kernels have no file; their name is in the title.
+/// GitHub workflow commands: an `::error` a failure, a `::warning` a warning, one a line; nothing
+/// for shaders that pass. Our own kernels have no file; their name is in the title.
 pub fn render_github(reports: &[ShaderReport]) -> String {
     let mut text = String::new();
     for report in reports {
@@ -62,11 +84,13 @@ pub fn render_github(reports: &[ShaderReport]) -> String {
             if report.user {
                 // GitHub wants forward slashes, and paths from the repository's root.
                 let path = report.name.replace('\\', "/");
-                properties.push(format!("file={}", property(path.strip_prefix("./").unwrap_or(&path))));
+                properties
+                    .push(format!("file={}", property(path.strip_prefix("./").unwrap_or(&path))));
             }
             properties.extend(line.map(|line| format!("line={line}")));
             properties.extend(column.map(|column| format!("col={column}")));
-            let title = if report.user { stage.to_owned() } else { format!("{} {stage}", report.name) };
+            let title =
+                if report.user { stage.to_owned() } else { format!("{} {stage}", report.name) };
             properties.push(format!("title={}", property(&title)));
             let _ = writeln!(text, "::{command} {}::{}", properties.join(","), data(message));
         }
@@ -74,7 +98,8 @@ pub fn render_github(reports: &[ShaderReport]) -> String {
     text
 }
 
-/// `{"shaders": […], "checked": n, "passed": n, "failed": n}`; a shader is a [`ShaderReport`] and `"failed": bool`.
+/// `{"shaders": […], "checked": n, "passed": n, "failed": n}`; a shader is a [`ShaderReport`] and
+/// `"failed": bool`.
 pub fn to_json(reports: &[ShaderReport]) -> serde_json::Value {
     let shaders: Vec<_> = reports
         .iter()
@@ -104,7 +129,8 @@ fn word(outcome: &Outcome) -> &'static str {
 
 fn at(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Warn { line: Some(line), column, .. } | Outcome::Fail { line: Some(line), column, .. } => {
+        Outcome::Warn { line: Some(line), column, .. }
+        | Outcome::Fail { line: Some(line), column, .. } => {
             column.map_or(format!(":{line}"), |column| format!(":{line}:{column}"))
         }
         _ => String::new(),
@@ -141,7 +167,8 @@ mod tests {
     use super::*;
 
     fn failing(name: &str, user: bool) -> ShaderReport {
-        let parse = Outcome::Fail { message: "100%: a\nb\r, c".into(), line: Some(3), column: Some(7) };
+        let parse =
+            Outcome::Fail { message: "100%: a\nb\r, c".into(), line: Some(3), column: Some(7) };
         ShaderReport::unparsed(name, user, parse)
     }
 
@@ -151,14 +178,20 @@ mod tests {
             render_github(&[failing("./a,b:c\n.wgsl", true)]),
             "::error file=a%2Cb%3Ac%0A.wgsl,line=3,col=7,title=parse::100%25: a%0Ab%0D, c\n"
         );
-        assert!(render_github(&[failing("kernel", false)]).starts_with("::error line=3,col=7,title=kernel parse::"));
+        assert!(
+            render_github(&[failing("kernel", false)])
+                .starts_with("::error line=3,col=7,title=kernel parse::")
+        );
     }
 
     #[test]
     fn a_table_shows_no_control_characters_of_hostile_names() {
         let table = render_table(&[failing("evil\u{1b}[2J\r.wgsl", true)]);
         assert!(!table.contains(['\u{1b}', '\r']), "{table}");
-        assert!(table.contains("evil\u{fffd}[2J .wgsl:3:7: error: parse: 100%: a b , c"), "{table}");
+        assert!(
+            table.contains("evil\u{fffd}[2J .wgsl:3:7: error: parse: 100%: a b , c"),
+            "{table}"
+        );
         assert!(table.contains("1 checked, 0 passed, 1 failed"), "{table}");
     }
 

@@ -56,8 +56,8 @@ impl Backend {
     }
 }
 
-/// Runs every stage. `linked_from`: the shader was linked from files, so its lines are not those of the file; errors then
-/// quote the line instead of numbering it.
+/// Runs every stage. `linked_from`: the shader was linked from files, so its lines are not those of
+/// the file; errors then quote the line instead of numbering it.
 pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> ShaderReport {
     let mut report = ShaderReport::unparsed(&source.name, source.user, Outcome::Pass);
     if let Err(reason) = guard::bounded_depth(&source.wgsl) {
@@ -68,7 +68,9 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
         Ok(module) => module,
         Err(error) => {
             let mut message = error.message().to_owned();
-            if let Some((_, label)) = error.labels().next().filter(|(_, label)| !message.contains(label)) {
+            if let Some((_, label)) =
+                error.labels().next().filter(|(_, label)| !message.contains(label))
+            {
                 message += &format!(" ({label})");
             }
             for note in error.notes() {
@@ -93,7 +95,8 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
     };
     report.validate = Outcome::Pass;
 
-    let mut targets: Vec<_> = module.entry_points.iter().map(|e| Target(Some((e.stage, e.name.clone())))).collect();
+    let mut targets: Vec<_> =
+        module.entry_points.iter().map(|e| Target(Some((e.stage, e.name.clone())))).collect();
     if targets.is_empty() {
         targets.push(Target(None));
     }
@@ -104,8 +107,10 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
         return report;
     }
     let constants = constants_of(source);
-    let resolved: Vec<_> =
-        targets.iter().map(|target| resolve(&module, &info, target, &constants, source, linked_from)).collect();
+    let resolved: Vec<_> = targets
+        .iter()
+        .map(|target| resolve(&module, &info, target, &constants, source, linked_from))
+        .collect();
 
     let translate = |backend| {
         let first = portable(backend, &module, source, linked_from);
@@ -123,39 +128,47 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
     report.msl = translate(Backend::Msl);
     report.hlsl = translate(Backend::Hlsl);
     report.glsl = match translate(Backend::Glsl) {
-        // An override that cannot be resolved fails elsewhere already; GLSL alone never fails for what it lacks.
+        // An override that cannot be resolved fails elsewhere already; GLSL alone never fails for
+        // what it lacks.
         Outcome::Fail { message, .. } if !message.contains(CRASHED) => Outcome::skipped(message),
         other => other,
     };
-    report.webgpu_limits = targets.iter().zip(&resolved).fold(Outcome::Pass, |worst, (target, resolved)| {
-        worst.worse(match resolved {
-            Ok((module, info)) => without_lines(limits::check(module, info, target, &source.wgsl, source.user), linked_from),
-            Err(Outcome::Fail { .. }) => Outcome::skipped("its constants cannot be resolved"),
-            Err(outcome) => outcome.clone(),
-        })
-    });
+    report.webgpu_limits =
+        targets.iter().zip(&resolved).fold(Outcome::Pass, |worst, (target, resolved)| {
+            worst.worse(match resolved {
+                Ok((module, info)) => without_lines(
+                    limits::check(module, info, target, &source.wgsl, source.user),
+                    linked_from,
+                ),
+                Err(Outcome::Fail { .. }) => Outcome::skipped("its constants cannot be resolved"),
+                Err(outcome) => outcome.clone(),
+            })
+        });
     report
 }
 
 /// SPIR-V words of all entry points.
 pub(super) fn spirv_words(source: &ShaderSource) -> Result<Vec<u32>, String> {
     guard::bounded_depth(&source.wgsl)?;
-    let module = naga::front::wgsl::parse_str(&source.wgsl).map_err(|error| error.message().to_owned())?;
+    let module =
+        naga::front::wgsl::parse_str(&source.wgsl).map_err(|error| error.message().to_owned())?;
     if module.entry_points.is_empty() {
         return Err("it has no entry point".to_owned());
     }
     let info = Validator::new(ValidationFlags::all(), back::spv::supported_capabilities())
         .validate(&module)
         .map_err(|error| chain(error.as_inner()))?;
-    let (module, _) = back::pipeline_constants::process_overrides(&module, &info, None, &constants_of(source))
-        .map_err(|error| error.to_string())?;
+    let (module, _) =
+        back::pipeline_constants::process_overrides(&module, &info, None, &constants_of(source))
+            .map_err(|error| error.to_string())?;
     if let Some(value) = limits::oversized_value(&module) {
         return Err(format!("not translated: {value}"));
     }
     let info = Validator::new(ValidationFlags::all(), back::spv::supported_capabilities())
         .validate_resolved_overrides(&module)
         .map_err(|error| chain(error.as_inner()))?;
-    back::spv::write_vec(&module, &info, &spirv_options(source.user), None).map_err(|error| error.to_string())
+    back::spv::write_vec(&module, &info, &spirv_options(source.user), None)
+        .map_err(|error| error.to_string())
 }
 
 fn constants_of(source: &ShaderSource) -> PipelineConstants {
@@ -173,7 +186,9 @@ fn resolve<'a>(
     match back::pipeline_constants::process_overrides(module, info, target.key(), constants) {
         Ok(resolved) => Ok(resolved),
         Err(PipelineConstantError::MissingValue(name)) if source.user => {
-            Err(Outcome::skipped(format!("override {name} has no default, so its value is known only when a pipeline is made")))
+            Err(Outcome::skipped(format!(
+                "override {name} has no default, so its value is known only when a pipeline is made"
+            )))
         }
         Err(PipelineConstantError::ValidationError(error)) => {
             Err(validation_failure(source, linked_from, "with its constants filled in: ", &error))
@@ -183,13 +198,26 @@ fn resolve<'a>(
 }
 
 /// Validation of the whole module with one backend's capabilities.
-fn portable(backend: Backend, module: &Module, source: &ShaderSource, linked_from: Option<&str>) -> Outcome {
+fn portable(
+    backend: Backend,
+    module: &Module,
+    source: &ShaderSource,
+    linked_from: Option<&str>,
+) -> Outcome {
     let capabilities = backend.capabilities();
-    let Err(error) = Validator::new(ValidationFlags::all(), capabilities).validate(module) else { return Outcome::Pass };
-    // Our kernels for cooperative matrices are alternatives chosen only where the adapter has them, and Direct3D has none.
+    let Err(error) = Validator::new(ValidationFlags::all(), capabilities).validate(module) else {
+        return Outcome::Pass;
+    };
+    // Our kernels for cooperative matrices are alternatives chosen only where the adapter has them,
+    // and Direct3D has none.
     let with_matrices = capabilities | Capabilities::COOPERATIVE_MATRIX;
-    if !source.user && Validator::new(ValidationFlags::all(), with_matrices).validate(module).is_ok() {
-        return Outcome::skipped(format!("{} has no cooperative matrices; the kernel is not used there", backend.name()));
+    if !source.user
+        && Validator::new(ValidationFlags::all(), with_matrices).validate(module).is_ok()
+    {
+        return Outcome::skipped(format!(
+            "{} has no cooperative matrices; the kernel is not used there",
+            backend.name()
+        ));
     }
     validation_failure(source, linked_from, &format!("{} cannot do this: ", backend.name()), &error)
 }
@@ -198,11 +226,24 @@ fn portable(backend: Backend, module: &Module, source: &ShaderSource, linked_fro
 const CRASHED: &str = "the validator crashed on this shader";
 
 /// Validates the resolved module for the backend again (sizes are known now) and writes it.
-fn translated(backend: Backend, module: &Module, target: &Target, source: &ShaderSource, linked_from: Option<&str>) -> Outcome {
-    let info = match Validator::new(ValidationFlags::all(), backend.capabilities()).validate_resolved_overrides(module) {
+fn translated(
+    backend: Backend,
+    module: &Module,
+    target: &Target,
+    source: &ShaderSource,
+    linked_from: Option<&str>,
+) -> Outcome {
+    let info = match Validator::new(ValidationFlags::all(), backend.capabilities())
+        .validate_resolved_overrides(module)
+    {
         Ok(info) => info,
         Err(error) => {
-            return validation_failure(source, linked_from, &format!("{} cannot do this: ", backend.name()), &error);
+            return validation_failure(
+                source,
+                linked_from,
+                &format!("{} cannot do this: ", backend.name()),
+                &error,
+            );
         }
     };
     if let Some(value) = limits::oversized_value(module) {
@@ -212,7 +253,9 @@ fn translated(backend: Backend, module: &Module, target: &Target, source: &Shade
     match caught(|| write(backend, module, &info, target, source.user)) {
         Some(Ok(())) => Outcome::Pass,
         Some(Err(Unwritten::Skipped(reason))) => Outcome::skipped(reason),
-        Some(Err(Unwritten::Failed(message))) => Outcome::fail(format!("{}{entry}: {message}", backend.name())),
+        Some(Err(Unwritten::Failed(message))) => {
+            Outcome::fail(format!("{}{entry}: {message}", backend.name()))
+        }
         None => Outcome::fail(format!("{}{entry}: {CRASHED}", backend.name())),
     }
 }
@@ -230,15 +273,24 @@ const BOUNDS: BoundsCheckPolicies = BoundsCheckPolicies {
     binding_array: BoundsCheckPolicy::Unchecked,
 };
 
-/// Writes with the checks that run: all of them in a `user`'s shader; our own kernels' loops are not counted (`gpu::trusted`).
-fn write(backend: Backend, module: &Module, info: &ModuleInfo, target: &Target, user: bool) -> Result<(), Unwritten> {
+/// Writes with the checks that run: all of them in a `user`'s shader; our own kernels' loops are
+/// not counted (`gpu::trusted`).
+fn write(
+    backend: Backend,
+    module: &Module,
+    info: &ModuleInfo,
+    target: &Target,
+    user: bool,
+) -> Result<(), Unwritten> {
     let failed = |error: &dyn std::fmt::Display| Unwritten::Failed(error.to_string());
     let owned_key = || target.key().map(|(stage, name)| (stage, name.to_owned()));
     match backend {
         Backend::Spirv => {
-            let pipeline =
-                owned_key().map(|(shader_stage, entry_point)| back::spv::PipelineOptions { shader_stage, entry_point });
-            back::spv::write_vec(module, info, &spirv_options(user), pipeline.as_ref()).map_err(|e| failed(&e))?;
+            let pipeline = owned_key().map(|(shader_stage, entry_point)| {
+                back::spv::PipelineOptions { shader_stage, entry_point }
+            });
+            back::spv::write_vec(module, info, &spirv_options(user), pipeline.as_ref())
+                .map_err(|e| failed(&e))?;
         }
         Backend::Msl => {
             let options = back::msl::Options {
@@ -247,9 +299,15 @@ fn write(backend: Backend, module: &Module, info: &ModuleInfo, target: &Target, 
                 force_loop_bounding: user,
                 ..Default::default()
             };
-            let pipeline = back::msl::PipelineOptions { entry_point: owned_key(), ..Default::default() };
-            let (_, translation) = back::msl::write_string(module, info, &options, &pipeline).map_err(|e| failed(&e))?;
-            translation.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| failed(&e))?;
+            let pipeline =
+                back::msl::PipelineOptions { entry_point: owned_key(), ..Default::default() };
+            let (_, translation) = back::msl::write_string(module, info, &options, &pipeline)
+                .map_err(|e| failed(&e))?;
+            translation
+                .entry_point_names
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|e| failed(&e))?;
         }
         Backend::Hlsl => {
             // Registers are made up, as in wgpu's own layouts; nothing is linked here.
@@ -266,28 +324,52 @@ fn write(backend: Backend, module: &Module, info: &ModuleInfo, target: &Target, 
             let mut text = String::new();
             let mut writer = back::hlsl::Writer::new(&mut text, &options, &pipeline);
             let reflection = writer.write(module, info, None).map_err(|e| failed(&e))?;
-            reflection.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| failed(&e))?;
+            reflection
+                .entry_point_names
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|e| failed(&e))?;
         }
         Backend::Glsl => {
             let Some((shader_stage, entry_point)) = owned_key() else {
-                return Err(Unwritten::Skipped("GLSL is written for entry points, and there is none".to_owned()));
+                return Err(Unwritten::Skipped(
+                    "GLSL is written for entry points, and there is none".to_owned(),
+                ));
             };
-            if !matches!(shader_stage, ShaderStage::Vertex | ShaderStage::Fragment | ShaderStage::Compute) {
-                return Err(Unwritten::Skipped(format!("GLSL ES 3.10 has no {shader_stage:?} stage")));
+            if !matches!(
+                shader_stage,
+                ShaderStage::Vertex | ShaderStage::Fragment | ShaderStage::Compute
+            ) {
+                return Err(Unwritten::Skipped(format!(
+                    "GLSL ES 3.10 has no {shader_stage:?} stage"
+                )));
             }
             let options = back::glsl::Options::default();
-            let pipeline = back::glsl::PipelineOptions { shader_stage, entry_point, multiview: None };
+            let pipeline =
+                back::glsl::PipelineOptions { shader_stage, entry_point, multiview: None };
             let mut text = String::new();
-            back::glsl::Writer::new(&mut text, module, info, &options, &pipeline, BoundsCheckPolicies::default())
-                .and_then(|mut writer| writer.write())
-                .map_err(|e| Unwritten::Skipped(e.to_string()))?;
+            back::glsl::Writer::new(
+                &mut text,
+                module,
+                info,
+                &options,
+                &pipeline,
+                BoundsCheckPolicies::default(),
+            )
+            .and_then(|mut writer| writer.write())
+            .map_err(|e| Unwritten::Skipped(e.to_string()))?;
         }
     }
     Ok(())
 }
 
 fn spirv_options(user: bool) -> back::spv::Options<'static> {
-    back::spv::Options { lang_version: (1, 3), bounds_check_policies: BOUNDS, force_loop_bounding: user, ..Default::default() }
+    back::spv::Options {
+        lang_version: (1, 3),
+        bounds_check_policies: BOUNDS,
+        force_loop_bounding: user,
+        ..Default::default()
+    }
 }
 
 fn validation_failure(
@@ -296,7 +378,8 @@ fn validation_failure(
     prefix: &str,
     error: &WithSpan<ValidationError>,
 ) -> Outcome {
-    // The spans go from the function down to the expression; the shortest is the place, the outer ones its surroundings.
+    // The spans go from the function down to the expression; the shortest is the place, the outer
+    // ones its surroundings.
     let ranged = error.spans().filter_map(|(span, _)| Some((span.to_range()?.len(), *span)));
     let span = ranged.min_by_key(|(length, _)| *length).map_or(Span::UNDEFINED, |(_, span)| span);
     located(&source.wgsl, linked_from, span, format!("{prefix}{}", chain(error.as_inner())))
@@ -315,7 +398,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn located(wgsl: &str, linked_from: Option<&str>, span: Span, message: String) -> Outcome {
     let (line, column) = place(wgsl, span);
-    let text = line.and_then(|line| wgsl.lines().nth(line as usize - 1)).map(str::trim).unwrap_or_default();
+    let text = line
+        .and_then(|line| wgsl.lines().nth(line as usize - 1))
+        .map(str::trim)
+        .unwrap_or_default();
     match linked_from {
         Some(_) if !text.is_empty() => {
             let text: String = text.chars().take(120).collect();
@@ -329,7 +415,9 @@ fn located(wgsl: &str, linked_from: Option<&str>, span: Span, message: String) -
 /// Lines of a linked shader are not lines of the file.
 fn without_lines(outcome: Outcome, linked_from: Option<&str>) -> Outcome {
     match (outcome, linked_from) {
-        (Outcome::Warn { message, .. }, Some(_)) => Outcome::Warn { message, line: None, column: None },
+        (Outcome::Warn { message, .. }, Some(_)) => {
+            Outcome::Warn { message, line: None, column: None }
+        }
         (Outcome::Fail { message, .. }, Some(_)) => Outcome::fail(message),
         (other, _) => other,
     }
@@ -337,7 +425,9 @@ fn without_lines(outcome: Outcome, linked_from: Option<&str>) -> Outcome {
 
 /// 1-based line and column (in characters) of a span's start.
 pub(super) fn place(wgsl: &str, span: Span) -> (Option<u32>, Option<u32>) {
-    let Some(before) = span.to_range().and_then(|range| wgsl.get(..range.start)) else { return (None, None) };
+    let Some(before) = span.to_range().and_then(|range| wgsl.get(..range.start)) else {
+        return (None, None);
+    };
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     let line = before.matches('\n').count() + 1;
     let column = before[line_start..].chars().count() + 1;

@@ -34,7 +34,13 @@ pub use train::TrainArgs;
 
 /// Saliency guided training and quantization of small CNNs, on any GPU.
 #[derive(Debug, Parser)]
-#[command(name = "saliq", version, propagate_version = false, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "saliq",
+    version,
+    propagate_version = false,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = "\
 Start with `saliq demo`, or:
   saliq train --dataset mnist-mini --bits 4,2 --epochs 3 --out runs/first
@@ -63,7 +69,8 @@ pub struct GlobalArgs {
         help_heading = "Global"
     )]
     pub adapter: String,
-    /// Tile sizes: auto (of `saliq bench --autotune` on this adapter, else the built-in table), table, or a file
+    /// Tile sizes: auto (of `saliq bench --autotune` on this adapter, else the built-in table),
+    /// table, or a file
     #[arg(
         long,
         global = true,
@@ -83,7 +90,14 @@ pub struct GlobalArgs {
     #[arg(long, global = true, help_heading = "Global")]
     pub json: bool,
     /// Colours
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN", help_heading = "Global")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        help_heading = "Global"
+    )]
     pub color: ColorWhen,
 }
 
@@ -119,7 +133,8 @@ pub enum Command {
     Cost(CostArgs),
     /// Write a model for use elsewhere
     Export(ExportArgs),
-    /// Accuracy against the share of features removed, most salient first: does the map name what the network uses?
+    /// Accuracy against the share of features removed, most salient first: does the map name what
+    /// the network uses?
     Drop(DropArgs),
     /// Compare models' maps with a reference's: alignment, stability, clarity, faithfulness
     Compare(CompareArgs),

@@ -22,13 +22,15 @@ use clap::{
 use crate::{Error, Result, config::pointers};
 use args::{Cli, Command, GlobalArgs};
 
-/// The program: parses the arguments, runs the command, reports an error as one line `error: …` on standard error.
-/// Exit codes: 0, 2 for usage, 130 and 143 after Ctrl-C and SIGTERM, 1 otherwise.
+/// The program: parses the arguments, runs the command, reports an error as one line `error: …` on
+/// standard error. Exit codes: 0, 2 for usage, 130 and 143 after Ctrl-C and SIGTERM, 1 otherwise.
 pub fn main() -> ExitCode {
     crate::panics::pass_over_caught_panics();
     let arguments = join_switch_values(std::env::args_os());
     let mut command = Cli::command().color(color_choice(&arguments));
-    let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = command
+        .try_get_matches_from_mut(&arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return argument_error(&error, &arguments),
@@ -64,19 +66,27 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
     }
 }
 
-/// What to do after `error`, where that depends on the command: not all of them can go on where they stopped.
+/// What to do after `error`, where that depends on the command: not all of them can go on where
+/// they stopped.
 fn what_next(command: &Command, error: &Error) -> &'static str {
     match (error, command) {
-        (Error::Interrupted { .. }, Command::Train(_)) => "; go on from the last checkpoint with --resume",
-        (Error::Interrupted { .. }, Command::Reproduce(_)) => "; the same command goes on with what is left",
+        (Error::Interrupted { .. }, Command::Train(_)) => {
+            "; go on from the last checkpoint with --resume"
+        }
+        (Error::Interrupted { .. }, Command::Reproduce(_)) => {
+            "; the same command goes on with what is left"
+        }
         (Error::Interrupted { .. }, _) => "; run again, the command starts over",
-        (Error::DeviceLost(_), Command::Train(_)) => "; run the command again, with --resume to go on from the last checkpoint",
+        (Error::DeviceLost(_), Command::Train(_)) => {
+            "; run the command again, with --resume to go on from the last checkpoint"
+        }
         (Error::DeviceLost(_), _) => "; run the command again",
         _ => "",
     }
 }
 
-/// `--per-channel true` as `--per-channel=true`: some commands take names of files behind the switch, which clap would take for its value.
+/// `--per-channel true` as `--per-channel=true`: some commands take names of files behind the
+/// switch, which clap would take for its value.
 fn join_switch_values(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     for argument in arguments {
@@ -92,9 +102,15 @@ fn join_switch_values(arguments: impl Iterator<Item = OsString>) -> Vec<OsString
     joined
 }
 
-/// One line, whatever a library's message looked like. A closed standard error is no reason to panic.
+/// One line, whatever a library's message looked like. A closed standard error is no reason to
+/// panic.
 fn report(message: &str) {
-    let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    let line = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ");
     // A file, or its name, may hold what a terminal takes for a command.
     let _ = writeln!(std::io::stderr(), "error: {}", crate::plain(&line));
 }
@@ -102,13 +118,19 @@ fn report(message: &str) {
 /// Help and version as clap prints them; an error, clap's suggestion included, on one line.
 fn argument_error(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
             ExitCode::from(if error.use_stderr() { 2 } else { 0 })
         }
         _ => {
             let pointer = pointer(error);
-            report(&one_line(&error.render().to_string(), pointer.as_deref(), &command_name(arguments)));
+            report(&one_line(
+                &error.render().to_string(),
+                pointer.as_deref(),
+                &command_name(arguments),
+            ));
             ExitCode::from(Error::Usage(String::new()).exit_code())
         }
     }
@@ -121,23 +143,34 @@ fn pointer(error: &clap::Error) -> Option<String> {
         _ => None,
     };
     match error.kind() {
-        ErrorKind::UnknownArgument => pointers::of_flag(context(ContextKind::InvalidArg)?).map(Into::into),
-        ErrorKind::InvalidSubcommand => pointers::of_command(context(ContextKind::InvalidSubcommand)?).map(Into::into),
+        ErrorKind::UnknownArgument => {
+            pointers::of_flag(context(ContextKind::InvalidArg)?).map(Into::into)
+        }
+        ErrorKind::InvalidSubcommand => {
+            pointers::of_command(context(ContextKind::InvalidSubcommand)?).map(Into::into)
+        }
         ErrorKind::InvalidValue => {
             // `--optimizer <RULE>`
-            let flag = context(ContextKind::InvalidArg)?.trim_start_matches('-').split([' ', '=']).next()?;
+            let flag = context(ContextKind::InvalidArg)?
+                .trim_start_matches('-')
+                .split([' ', '='])
+                .next()?;
             let known = match error.get(ContextKind::ValidValue) {
                 Some(ContextValue::Strings(known)) => known.as_slice(),
                 _ => &[],
             };
-            pointers::of_value(flag, context(ContextKind::InvalidValue)?, known.iter().map(String::as_str))
+            pointers::of_value(
+                flag,
+                context(ContextKind::InvalidValue)?,
+                known.iter().map(String::as_str),
+            )
         }
         _ => None,
     }
 }
 
-/// Folds clap's paragraphs (`error: …`, indented names, `tip: …`, `Usage: …`) into one sentence and a pointer to the help. What we know of a word
-/// takes the place of clap's guess.
+/// Folds clap's paragraphs (`error: …`, indented names, `tip: …`, `Usage: …`) into one sentence and
+/// a pointer to the help. What we know of a word takes the place of clap's guess.
 fn one_line(rendered: &str, pointer: Option<&str>, command: &str) -> String {
     let mut line = String::new();
     for part in rendered.lines().map(str::trim).filter(|part| !part.is_empty()) {
@@ -207,16 +240,26 @@ mod tests {
     fn only_training_is_told_to_resume() {
         let said = |arguments: &[&str]| {
             let cli = Cli::try_parse_from([&["saliq"], arguments].concat()).unwrap();
-            let errors =
-                [Error::Interrupted { signal: 2 }, Error::DeviceLost(crate::Loss::new("reset")), Error::Usage("no".into())];
+            let errors = [
+                Error::Interrupted { signal: 2 },
+                Error::DeviceLost(crate::Loss::new("reset")),
+                Error::Usage("no".into()),
+            ];
             errors.map(|error| format!("{error}{}", what_next(&cli.command, &error)))
         };
         let [interrupted, lost, usage] = said(&["train"]);
-        assert!(interrupted.contains("--resume") && lost.contains("--resume"), "{interrupted} {lost}");
+        assert!(
+            interrupted.contains("--resume") && lost.contains("--resume"),
+            "{interrupted} {lost}"
+        );
         assert_eq!(usage, "no");
-        for arguments in [&["demo"][..], &["reproduce"], &["eval", "model"], &["explain", "model"]] {
+        for arguments in [&["demo"][..], &["reproduce"], &["eval", "model"], &["explain", "model"]]
+        {
             let [interrupted, lost, _] = said(arguments);
-            assert!(!interrupted.contains("--resume") && !lost.contains("--resume"), "{interrupted} {lost}");
+            assert!(
+                !interrupted.contains("--resume") && !lost.contains("--resume"),
+                "{interrupted} {lost}"
+            );
             assert!(lost.contains("run the command again"), "{lost}");
         }
     }
@@ -226,16 +269,27 @@ mod tests {
         let fold = |arguments: &[&str]| {
             let error = Cli::command().try_get_matches_from(arguments).expect_err("must not parse");
             let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-            one_line(&error.render().to_string(), pointer(&error).as_deref(), &command_name(&arguments))
+            one_line(
+                &error.render().to_string(),
+                pointer(&error).as_deref(),
+                &command_name(&arguments),
+            )
         };
         assert_eq!(
             fold(&["saliq", "eval"]),
             "the following required arguments were not provided: <MODEL> (see `saliq eval --help`)"
         );
         let typo = fold(&["saliq", "train", "--epoch", "3"]);
-        assert_eq!(typo, "unexpected argument '--epoch' found; a similar argument exists: '--epochs' (see `saliq train --help`)");
+        assert_eq!(
+            typo,
+            "unexpected argument '--epoch' found; a similar argument exists: '--epochs' (see `saliq train --help`)"
+        );
         let value = fold(&["saliq", "train", "--optimizer", "adm"]);
-        assert!(value.contains("[possible values: sgd,") && value.contains("a similar value exists: 'adam'"), "{value}");
+        assert!(
+            value.contains("[possible values: sgd,")
+                && value.contains("a similar value exists: 'adam'"),
+            "{value}"
+        );
         let other = fold(&["saliq", "train", "--device", "cuda"]);
         let said = "unexpected argument '--device' found; the adapter is chosen with `--adapter` (`saliq devices` lists them)";
         assert_eq!(other, format!("{said} (see `saliq train --help`)"));

@@ -1,4 +1,5 @@
-//! What goes to standard output (results: text or JSON) and to standard error (notes, warnings), and in which colours.
+//! What goes to standard output (results: text or JSON) and to standard error (notes, warnings),
+//! and in which colours.
 
 use std::{
     io::{ErrorKind, IsTerminal, Write},
@@ -58,8 +59,13 @@ impl Output {
     /// Prints a result: `value` as indented JSON with `--json`, else the text that `human` makes.
     ///
     /// # Errors
-    /// [`Error::Io`] where standard output cannot be written; [`super::main`] takes a closed pipe for a normal end.
-    pub fn result<T: Serialize + ?Sized>(&self, value: &T, human: impl FnOnce() -> String) -> Result<()> {
+    /// [`Error::Io`] where standard output cannot be written; [`super::main`] takes a closed pipe
+    /// for a normal end.
+    pub fn result<T: Serialize + ?Sized>(
+        &self,
+        value: &T,
+        human: impl FnOnce() -> String,
+    ) -> Result<()> {
         if self.json { write_out(&to_json(value)?) } else { self.text(&human()) }
     }
 
@@ -94,11 +100,16 @@ impl Output {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
 
-    /// `text`, which may quote files, without anything that a terminal takes for a command but the colours of [`style`](Self::style).
+    /// `text`, which may quote files, without anything that a terminal takes for a command but the
+    /// colours of [`style`](Self::style).
     fn for_terminal(&self, text: &str) -> String {
         let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
         while let Some(at) = rest.find('\x1b').filter(|_| self.color) {
-            let escape = ESCAPES.iter().find(|escape| rest[at..].starts_with(*escape)).copied().unwrap_or("\x1b");
+            let escape = ESCAPES
+                .iter()
+                .find(|escape| rest[at..].starts_with(*escape))
+                .copied()
+                .unwrap_or("\x1b");
             shown += &crate::plain_lines(&rest[..at]);
             shown += if escape.len() > 1 { escape } else { " " };
             rest = &rest[at + escape.len()..];
@@ -108,18 +119,21 @@ impl Output {
 }
 
 fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Error::io("cannot write", STDOUT)(error.into()))?;
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::io("cannot write", STDOUT)(error.into()))?;
     Ok(escaped(&text))
 }
 
-/// The same JSON with escapes for what a terminal would act on. They can only stand in strings; JSON itself asks for escapes below U+0020
-/// alone, which serde has written.
+/// The same JSON with escapes for what a terminal would act on. They can only stand in strings;
+/// JSON itself asks for escapes below U+0020 alone, which serde has written.
 fn escaped(json: &str) -> String {
     let hostile = |c: char| crate::is_hostile(c) && c != '\n';
     if !json.contains(hostile) {
         return json.to_string();
     }
-    json.chars().map(|c| if hostile(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }).collect()
+    json.chars()
+        .map(|c| if hostile(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() })
+        .collect()
 }
 
 const STDOUT: &str = "standard output";
@@ -127,7 +141,10 @@ const STDOUT: &str = "standard output";
 /// Writes `text` and a line end.
 fn write_out(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.write_all(b"\n"))
+        .and_then(|()| stdout.flush());
     written.map_err(Error::io("cannot write", STDOUT))
 }
 
@@ -144,7 +161,10 @@ mod tests {
     #[test]
     fn nothing_but_our_colours_reaches_a_terminal() {
         let output = |color| Output { json: false, quiet: false, color };
-        let text = format!("{}\x1b]0;x\x07\x1b[2J\u{9b}1m\u{202e}\r\n\té", output(true).style(Style::Bad, "bad"));
+        let text = format!(
+            "{}\x1b]0;x\x07\x1b[2J\u{9b}1m\u{202e}\r\n\té",
+            output(true).style(Style::Bad, "bad")
+        );
         assert_eq!(output(true).for_terminal(&text), "\x1b[31mbad\x1b[0m ]0;x  [2J 1m  \n\té");
         assert_eq!(output(false).for_terminal(&text), " [31mbad [0m ]0;x  [2J 1m  \n\té");
     }

@@ -29,10 +29,17 @@ pub struct Progress {
 impl Progress {
     fn new(output: &Output, length: Option<u64>, template: &str) -> Progress {
         let visible = !output.quiet && !output.json && std::io::stderr().is_terminal();
-        let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let target = if visible {
+            ProgressDrawTarget::stderr_with_hz(10)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(length, target);
-        // The templates are constants below, tested to parse; indicatif's own look is a fair second.
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        // The templates are constants below, tested to parse; indicatif's own look is a fair
+        // second.
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         Progress { bar, quiet: output.quiet }
     }
 
@@ -53,7 +60,8 @@ impl Progress {
 
     /// A bar over a download of `total` bytes, where that is known.
     pub fn bytes(output: &Output, what: &str, total: Option<u64>) -> Progress {
-        let progress = Progress::new(output, total, if total.is_some() { BYTES } else { BYTES_UNKNOWN });
+        let progress =
+            Progress::new(output, total, if total.is_some() { BYTES } else { BYTES_UNKNOWN });
         progress.bar.set_prefix(crate::plain(what));
         progress
     }

@@ -1,4 +1,5 @@
-//! Where measured tile sizes are kept: a JSON file an adapter, driver and version of the program, in the user's cache folder.
+//! Where measured tile sizes are kept: a JSON file an adapter, driver and version of the program,
+//! in the user's cache folder.
 
 use std::path::{Path, PathBuf};
 
@@ -23,17 +24,20 @@ fn path_of(gpu: &Gpu) -> Option<PathBuf> {
 
 fn read(path: &Path) -> Result<Tuning> {
     let bytes = read_bounded(path, MOST_BYTES)?;
-    Tuning::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| Error::format(path, error.to_string()))
+    Tuning::parse(&String::from_utf8_lossy(&bytes))
+        .map_err(|error| Error::format(path, error.to_string()))
 }
 
-/// The file of `gpu`'s adapter, and what is in it; nothing where it was measured elsewhere or with another version.
+/// The file of `gpu`'s adapter, and what is in it; nothing where it was measured elsewhere or with
+/// another version.
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::Format`] naming a file that is there but cannot be used.
 pub fn of_adapter(gpu: &Gpu) -> Result<(Option<PathBuf>, Option<Tuning>)> {
     let path = path_of(gpu);
     let found = path.as_deref().filter(|path| path.exists()).map(read).transpose()?;
-    let own = found.filter(|tuning| tuning.adapter == gpu.adapter_description() && tuning.version == VERSION);
+    let own = found
+        .filter(|tuning| tuning.adapter == gpu.adapter_description() && tuning.version == VERSION);
     Ok((path, own))
 }
 
@@ -68,12 +72,15 @@ pub fn activate(choice: &str, gpu: &Gpu) -> Result<()> {
     Ok(())
 }
 
-/// Writes `tiles.json` into a run folder where measured tiles were used on `gpu`: given to `--tiles`, it repeats the run's choice.
+/// Writes `tiles.json` into a run folder where measured tiles were used on `gpu`: given to
+/// `--tiles`, it repeats the run's choice.
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be written.
 pub fn record(folder: &Path, gpu: &Gpu) -> Result<()> {
-    gpu.tuning().map_or(Ok(()), |tuning| write_atomically(&folder.join("tiles.json"), tuning.to_text().as_bytes()))
+    gpu.tuning().map_or(Ok(()), |tuning| {
+        write_atomically(&folder.join("tiles.json"), tuning.to_text().as_bytes())
+    })
 }
 
 /// Writes the file of `gpu`'s adapter.
@@ -81,7 +88,9 @@ pub fn record(folder: &Path, gpu: &Gpu) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] where it cannot be written, [`Error::Usage`] where there is no cache folder.
 pub fn keep(gpu: &Gpu, tuning: &Tuning) -> Result<PathBuf> {
-    let path = path_of(gpu).ok_or_else(|| Error::Usage("there is no cache folder: set HOME or XDG_CACHE_HOME".into()))?;
+    let path = path_of(gpu).ok_or_else(|| {
+        Error::Usage("there is no cache folder: set HOME or XDG_CACHE_HOME".into())
+    })?;
     write_atomically(&path, tuning.to_text().as_bytes())?;
     Ok(path)
 }
@@ -91,8 +100,17 @@ pub fn describe(tuning: &Tuning) -> String {
     if tuning.products.is_empty() {
         return "the built-in tile sizes are the fastest".into();
     }
-    let headers =
-        ["product", "columns", "rows", "inner", "row lanes × column lanes × slices", "rows a lane", "slab", "ms", "table ms"];
+    let headers = [
+        "product",
+        "columns",
+        "rows",
+        "inner",
+        "row lanes × column lanes × slices",
+        "rows a lane",
+        "slab",
+        "ms",
+        "table ms",
+    ];
     let rows = tuning.products.iter().map(|tuned| {
         let (product, tiles) = (tuned.product, tuned.tiles);
         vec![

@@ -56,7 +56,9 @@ impl FromStr for LayerBits {
                 )),
             }
         };
-        if let Some((weight, activation)) = text.strip_prefix('w').and_then(|rest| rest.split_once('a')) {
+        if let Some((weight, activation)) =
+            text.strip_prefix('w').and_then(|rest| rest.split_once('a'))
+        {
             return Ok(LayerBits { weight: width(weight)?, activation: width(activation)? });
         }
         let bits = width(text)?;

@@ -1,4 +1,5 @@
-//! Limits and look-ups on a [`NetworkConfig`]: which layers have weights, how many parameters there are.
+//! Limits and look-ups on a [`NetworkConfig`]: which layers have weights, how many parameters there
+//! are.
 
 use std::collections::HashSet;
 
@@ -21,7 +22,8 @@ pub struct WeightLayer<'a> {
     pub name: &'a str,
     /// Convolution (else linear).
     pub convolution: bool,
-    /// Name of the activation between this layer and the next one with weights: where its output can be quantized.
+    /// Name of the activation between this layer and the next one with weights: where its output
+    /// can be quantized.
     pub activation: Option<&'a str>,
 }
 
@@ -31,14 +33,20 @@ impl NetworkConfig {
         let mut found: Vec<WeightLayer<'_>> = Vec::new();
         for (index, layer) in self.layers.iter().enumerate() {
             match layer {
-                LayerConfig::Conv { name, .. } => found.push(WeightLayer { index, name, convolution: true, activation: None }),
-                LayerConfig::Linear { name, .. } => found.push(WeightLayer { index, name, convolution: false, activation: None }),
+                LayerConfig::Conv { name, .. } => {
+                    found.push(WeightLayer { index, name, convolution: true, activation: None })
+                }
+                LayerConfig::Linear { name, .. } => {
+                    found.push(WeightLayer { index, name, convolution: false, activation: None })
+                }
                 LayerConfig::Activation { name } => {
                     if let Some(last) = found.last_mut() {
                         last.activation.get_or_insert(name);
                     }
                 }
-                LayerConfig::BatchNorm { .. } | LayerConfig::MaxPool { .. } | LayerConfig::Dropout { .. } => {}
+                LayerConfig::BatchNorm { .. }
+                | LayerConfig::MaxPool { .. }
+                | LayerConfig::Dropout { .. } => {}
             }
         }
         found
@@ -55,8 +63,8 @@ impl NetworkConfig {
         self.layers.iter().any(|layer| matches!(layer, LayerConfig::BatchNorm { .. }))
     }
 
-    /// The first batch norm for which an image is a single value a channel, where there is one: a batch of one image has no variance for it
-    /// (torch.nn refuses it too).
+    /// The first batch norm for which an image is a single value a channel, where there is one: a
+    /// batch of one image has no variance for it (torch.nn refuses it too).
     ///
     /// # Errors
     /// As [`shapes`](Self::shapes).
@@ -74,7 +82,9 @@ impl NetworkConfig {
         let mut total = 0u128;
         for (layer, &shape) in self.layers.iter().zip(shapes) {
             let fan_in = match *layer {
-                LayerConfig::Conv { kernel, .. } => u128::from(input.channels) * u128::from(kernel) * u128::from(kernel),
+                LayerConfig::Conv { kernel, .. } => {
+                    u128::from(input.channels) * u128::from(kernel) * u128::from(kernel)
+                }
                 LayerConfig::Linear { .. } => u128::from(input.elements()),
                 LayerConfig::BatchNorm { .. } => 1, // γ and β
                 _ => 0,
@@ -87,8 +97,9 @@ impl NetworkConfig {
         total
     }
 
-    /// Everything that must hold before memory is set aside for the network, whoever wrote it: at most 256 layers that fit
-    /// each other ([`shapes`](Self::shapes), which it returns), distinct plain names, at most 2^28 parameters.
+    /// Everything that must hold before memory is set aside for the network, whoever wrote it: at
+    /// most 256 layers that fit each other ([`shapes`](Self::shapes), which it returns), distinct
+    /// plain names, at most 2^28 parameters.
     pub fn validate(&self) -> Result<Vec<Shape>> {
         Ok(self.find_misfit()?)
     }
@@ -96,7 +107,8 @@ impl NetworkConfig {
     /// [`Self::validate`], or which layer is wrong.
     pub(super) fn find_misfit(&self) -> Result<Vec<Shape>, Misfit> {
         if self.layers.len() > MAX_LAYERS {
-            let reason = format!("{} layers: a network may have at most {MAX_LAYERS}", self.layers.len());
+            let reason =
+                format!("{} layers: a network may have at most {MAX_LAYERS}", self.layers.len());
             return Err(Misfit::of_network(reason));
         }
         let shapes = self.fit()?;
@@ -106,13 +118,17 @@ impl NetworkConfig {
             if let LayerConfig::MaxPool { kernel, .. } = layer
                 && *kernel > MAX_POOL_KERNEL
             {
-                let reason = format!("pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}");
+                let reason = format!(
+                    "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
+                );
                 return Err(misfit(&reason));
             }
             let Some(name) = layer.name() else { continue };
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
             if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-                return Err(misfit("a name is 1 to 64 letters, digits and underscores, such as `conv1`"));
+                return Err(misfit(
+                    "a name is 1 to 64 letters, digits and underscores, such as `conv1`",
+                ));
             }
             if !names.insert(name) {
                 return Err(misfit("the name is taken by an earlier layer"));
@@ -120,12 +136,15 @@ impl NetworkConfig {
         }
         let parameters = self.parameters(&shapes);
         if parameters > MAX_PARAMETERS {
-            return Err(Misfit::of_network(format!("{parameters} parameters: a network may have at most 2^28")));
+            return Err(Misfit::of_network(format!(
+                "{parameters} parameters: a network may have at most 2^28"
+            )));
         }
         Ok(shapes)
     }
 
-    /// Number of weights and biases, those of batch norms included (α and running statistics not counted), for a network that [`validate`](Self::validate)s.
+    /// Number of weights and biases, those of batch norms included (α and running statistics not
+    /// counted), for a network that [`validate`](Self::validate)s.
     pub fn parameter_count(&self) -> Result<u64> {
         let shapes = self.validate()?;
         Ok(u64::try_from(self.parameters(&shapes)).unwrap_or(u64::MAX))
@@ -142,16 +161,23 @@ mod tests {
         let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5]);
         assert_eq!(network.parameter_count().unwrap(), 1_199_882);
         let layers = network.weight_layers();
-        let found: Vec<_> = layers.iter().map(|layer| (layer.name, layer.convolution, layer.activation)).collect();
+        let found: Vec<_> =
+            layers.iter().map(|layer| (layer.name, layer.convolution, layer.activation)).collect();
         assert_eq!(
             found,
-            [("conv1", true, Some("act1")), ("conv2", true, Some("act2")), ("fc1", false, Some("act3")), ("fc2", false, None)]
+            [
+                ("conv1", true, Some("act1")),
+                ("conv2", true, Some("act2")),
+                ("fc1", false, Some("act3")),
+                ("fc2", false, None)
+            ]
         );
     }
 
     #[test]
     fn absurd_networks_are_refused() {
-        let linear = |name: &str, out_features| LayerConfig::Linear { name: name.into(), out_features };
+        let linear =
+            |name: &str, out_features| LayerConfig::Linear { name: name.into(), out_features };
         let network = |input, classes, layers| NetworkConfig { input, classes, layers };
         let image = Shape::new(1, 28, 28);
         let cases = [

@@ -35,7 +35,9 @@ impl Misfit {
 impl fmt::Display for Misfit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.layer, &self.name) {
-            (Some(index), Some(name)) => write!(formatter, "layer {} (`{name}`): {}", index + 1, self.reason),
+            (Some(index), Some(name)) => {
+                write!(formatter, "layer {} (`{name}`): {}", index + 1, self.reason)
+            }
             (Some(index), None) => write!(formatter, "layer {}: {}", index + 1, self.reason),
             (None, _) => formatter.write_str(&self.reason),
         }
@@ -48,7 +50,8 @@ impl From<Misfit> for Error {
     }
 }
 
-/// Where a network was written: its file, and the lines of its layers, counted from 1. Nothing for a network that no file holds.
+/// Where a network was written: its file, and the lines of its layers, counted from 1. Nothing for
+/// a network that no file holds.
 #[derive(Clone, Debug, Default)]
 pub struct NetworkOrigin {
     /// The file's name in messages.
@@ -67,7 +70,8 @@ impl PartialEq for NetworkOrigin {
 }
 
 impl NetworkOrigin {
-    /// `file:line: ` of a layer, counted from 0, or of the whole; empty where no file holds the network.
+    /// `file:line: ` of a layer, counted from 0, or of the whole; empty where no file holds the
+    /// network.
     pub(super) fn place(&self, layer: Option<usize>) -> String {
         let line = layer.and_then(|layer| self.layers.get(layer)).unwrap_or(&self.line);
         if self.file.is_empty() { String::new() } else { format!("{}:{line}: ", self.file) }

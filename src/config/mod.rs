@@ -1,11 +1,13 @@
-//! What a run is: plain data, serialised as `config.toml` in a run folder and inside `model.safetensors`.
+//! What a run is: plain data, serialised as `config.toml` in a run folder and inside
+//! `model.safetensors`.
 //!
 //! [`RunConfig`] is everything `saliq train` needs. The part that the computed numbers depend on
 //! ([`RunConfig::model_metadata`]) goes into the model file; paths and logging options do not.
 //!
-//! The way of a setting: flags and `--config FILE.toml` are both a [`PartialRunConfig`] (one definition, so a key is a flag
-//! without its dashes); the one is laid over the other, and [`PartialRunConfig::resolve`] fills in the defaults, which depend
-//! on the data set. [`RunConfig::to_toml`] goes the way back.
+//! The way of a setting: flags and `--config FILE.toml` are both a [`PartialRunConfig`] (one
+//! definition, so a key is a flag without its dashes); the one is laid over the other, and
+//! [`PartialRunConfig::resolve`] fills in the defaults, which depend on the data set.
+//! [`RunConfig::to_toml`] goes the way back.
 
 mod bits;
 mod layers;
@@ -35,9 +37,9 @@ pub use quantization::{QuantizationOverrides, expand_bits, spread_bits};
 pub use resolve::DatasetInfo;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{
-    ActivationQuantizer, Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig, OptimizerKind, PactKind,
-    Precision, QuantizationConfig, RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit,
-    WeightQuantizer,
+    ActivationQuantizer, Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig,
+    OptimizerKind, PactKind, Precision, QuantizationConfig, RunConfig, SaliencyTarget,
+    ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit, WeightQuantizer,
 };
 
 /// The decimal number that `value` is printed as: the 0.1 that somebody wrote, not 0.10000000149.

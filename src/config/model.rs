@@ -1,11 +1,12 @@
-//! What a model file says about itself: the JSON under the metadata key `saliq` of `model.safetensors`.
+//! What a model file says about itself: the JSON under the metadata key `saliq` of
+//! `model.safetensors`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Augmentation, NetworkConfig, Normalize, OptimizerConfig, Precision, QuantizationConfig, RunConfig, ScheduleConfig, SgtConfig,
-    WeightInit, resolve::short_name,
+    Augmentation, NetworkConfig, Normalize, OptimizerConfig, Precision, QuantizationConfig,
+    RunConfig, ScheduleConfig, SgtConfig, WeightInit, resolve::short_name,
 };
 use crate::{Error, Result, plain};
 
@@ -14,7 +15,8 @@ const MAX_METADATA: usize = 1 << 20;
 /// Longest data set or class name that is kept.
 const MAX_NAME: usize = 256;
 
-/// Pixel normalisation as numbers: a pixel p ∈ [0, 1] becomes (p − mean) / deviation, in every channel alike.
+/// Pixel normalisation as numbers: a pixel p ∈ [0, 1] becomes (p − mean) / deviation, in every
+/// channel alike.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PixelNormalization {
@@ -26,7 +28,8 @@ pub struct PixelNormalization {
 
 /// All that is needed to run a trained model, and a record of how it was trained.
 ///
-/// Keys that are not known here (of a later version) are ignored; a layer or a quantizer that is not known is an error.
+/// Keys that are not known here (of a later version) are ignored; a layer or a quantizer that is
+/// not known is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ModelConfig {
@@ -47,7 +50,8 @@ pub struct ModelConfig {
     /// Names of the classes in order; empty where none are known.
     #[serde(default)]
     pub class_names: Vec<String>,
-    /// The training settings that the numbers depend on; null for a model that was not trained here.
+    /// The training settings that the numbers depend on; null for a model that was not trained
+    /// here.
     #[serde(default)]
     pub training: Value,
 }
@@ -56,13 +60,20 @@ impl ModelConfig {
     /// Parses and validates the metadata of a model file: it may come from anywhere.
     ///
     /// # Errors
-    /// [`Error::Model`] for more than 1 MiB, malformed JSON, or a network, quantization or normalisation that cannot be.
+    /// [`Error::Model`] for more than 1 MiB, malformed JSON, or a network, quantization or
+    /// normalisation that cannot be.
     pub fn from_metadata(text: &str) -> Result<ModelConfig> {
-        let bad = |reason: &str| Error::Model(format!("metadata `saliq`: {}; is this a model file of saliq?", plain(reason)));
+        let bad = |reason: &str| {
+            Error::Model(format!(
+                "metadata `saliq`: {}; is this a model file of saliq?",
+                plain(reason)
+            ))
+        };
         if text.len() > MAX_METADATA {
             return Err(bad("longer than 1 MiB"));
         }
-        let config: ModelConfig = serde_json::from_str(text).map_err(|error| bad(&error.to_string()))?;
+        let config: ModelConfig =
+            serde_json::from_str(text).map_err(|error| bad(&error.to_string()))?;
         config.validate()?;
         Ok(config)
     }
@@ -81,12 +92,17 @@ impl ModelConfig {
         }
         let layers = self.network.weight_layers().len();
         if self.quantization.bits.len() > layers {
-            return bad(format!("{} bit widths for {layers} layers with weights", self.quantization.bits.len()));
+            return bad(format!(
+                "{} bit widths for {layers} layers with weights",
+                self.quantization.bits.len()
+            ));
         }
         if let Some(PixelNormalization { mean, deviation }) = self.normalize
             && (!mean.is_finite() || !deviation.is_finite() || deviation <= 0.0)
         {
-            return bad(format!("normalize: mean {mean}, deviation {deviation}: must be finite, the deviation above 0"));
+            return bad(format!(
+                "normalize: mean {mean}, deviation {deviation}: must be finite, the deviation above 0"
+            ));
         }
         let names = self.class_names.len();
         if names != 0 && names != self.network.classes as usize {
@@ -98,7 +114,8 @@ impl ModelConfig {
         Ok(())
     }
 
-    /// The text to store under the metadata key `saliq`; the same configuration always gives the same text.
+    /// The text to store under the metadata key `saliq`; the same configuration always gives the
+    /// same text.
     pub fn to_metadata(&self) -> String {
         // Struct fields and text keys only: serialisation has nothing to fail on.
         serde_json::to_string(self).unwrap_or_default()
@@ -106,9 +123,13 @@ impl ModelConfig {
 }
 
 impl RunConfig {
-    /// What the model of this run says about itself. `normalize` is the resolved normalisation (of the data, where it is
-    /// `standard`), `class_names` may be empty.
-    pub fn model_config(&self, normalize: PixelNormalization, class_names: &[String]) -> ModelConfig {
+    /// What the model of this run says about itself. `normalize` is the resolved normalisation (of
+    /// the data, where it is `standard`), `class_names` may be empty.
+    pub fn model_config(
+        &self,
+        normalize: PixelNormalization,
+        class_names: &[String],
+    ) -> ModelConfig {
         ModelConfig {
             network: self.network.clone(),
             quantization: self.quantization.clone(),
@@ -126,8 +147,8 @@ impl RunConfig {
         printed(&self.model_config(normalize, class_names))
     }
 
-    /// The settings the computed numbers depend on: no path, no time, no logging. Settings without effect are left out, so that
-    /// two runs that compute the same write the same file.
+    /// The settings the computed numbers depend on: no path, no time, no logging. Settings without
+    /// effect are left out, so that two runs that compute the same write the same file.
     fn training_record(&self) -> Value {
         printed(&TrainingRecord {
             steps: self.steps,
@@ -191,19 +212,26 @@ mod tests {
     use crate::config::{DatasetInfo, PartialRunConfig, Shape};
 
     fn run(text: &str) -> RunConfig {
-        let info = DatasetInfo { name: "/secret/folder/garments".into(), shape: Shape::new(1, 28, 28), classes: 10 };
+        let info = DatasetInfo {
+            name: "/secret/folder/garments".into(),
+            shape: Shape::new(1, 28, 28),
+            classes: 10,
+        };
         PartialRunConfig::parse(text, "test").unwrap().resolve(&info).unwrap()
     }
 
     fn metadata(text: &str) -> String {
-        run(text).model_config(PixelNormalization { mean: 0.1307, deviation: 0.3081 }, &[]).to_metadata()
+        run(text)
+            .model_config(PixelNormalization { mean: 0.1307, deviation: 0.3081 }, &[])
+            .to_metadata()
     }
 
     #[test]
     fn metadata_survives_a_round_trip() {
         let normalize = PixelNormalization { mean: 0.1307, deviation: 0.3081 };
         let names: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
-        let config = run("bits = \"4,2\"\nalpha-init = 3\ndropout = 0.1").model_config(normalize, &names);
+        let config =
+            run("bits = \"4,2\"\nalpha-init = 3\ndropout = 0.1").model_config(normalize, &names);
         assert_eq!(ModelConfig::from_metadata(&config.to_metadata()).unwrap(), config);
     }
 
@@ -252,7 +280,11 @@ mod tests {
             swap("\"bits\":[\"4\"", "\"bits\":[\"1\""),
         ];
         for case in cases {
-            assert!(matches!(ModelConfig::from_metadata(&case), Err(Error::Model(_))), "{}", &case[..case.len().min(300)]);
+            assert!(
+                matches!(ModelConfig::from_metadata(&case), Err(Error::Model(_))),
+                "{}",
+                &case[..case.len().min(300)]
+            );
         }
     }
 }

@@ -49,9 +49,15 @@ impl From<[u32; 3]> for Shape {
     }
 }
 
-/// One layer of a sequential network. Names of parameters follow PyTorch's (`conv1.weight`, `fc1.bias`, `act1.alpha`).
+/// One layer of a sequential network. Names of parameters follow PyTorch's (`conv1.weight`,
+/// `fc1.bias`, `act1.alpha`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields, expecting = "a table with `type` and the layer's settings")]
+#[serde(
+    tag = "type",
+    rename_all = "kebab-case",
+    deny_unknown_fields,
+    expecting = "a table with `type` and the layer's settings"
+)]
 pub enum LayerConfig {
     /// 2-D convolution (cross-correlation) with a square kernel and a bias.
     Conv {
@@ -69,7 +75,8 @@ pub enum LayerConfig {
         #[serde(default)]
         padding: u32,
     },
-    /// Batch normalisation right behind a convolution or linear layer, torch.nn.BatchNorm2d (or 1d): ε [`BATCH_NORM_EPSILON`], momentum 0.1.
+    /// Batch normalisation right behind a convolution or linear layer, torch.nn.BatchNorm2d (or
+    /// 1d): ε [`BATCH_NORM_EPSILON`], momentum 0.1.
     BatchNorm {
         /// Name of its parameters and running statistics, e.g. `bn1`.
         name: String,
@@ -151,11 +158,16 @@ impl LayerConfig {
 }
 
 impl NetworkConfig {
-    /// The network of Table I: conv 32 → act → conv 64 → act → max-pool 2 → (dropout) → fc 128 → act → (dropout) → fc `classes`.
-    /// Dropout layers are there only where their rate is above 0.
+    /// The network of Table I: conv 32 → act → conv 64 → act → max-pool 2 → (dropout) → fc 128 →
+    /// act → (dropout) → fc `classes`. Dropout layers are there only where their rate is above 0.
     pub fn table_one(input: Shape, classes: u32, dropout: [f32; 2]) -> Self {
-        let conv =
-            |name: &str, out_channels| LayerConfig::Conv { name: name.into(), out_channels, kernel: 3, stride: 1, padding: 0 };
+        let conv = |name: &str, out_channels| LayerConfig::Conv {
+            name: name.into(),
+            out_channels,
+            kernel: 3,
+            stride: 1,
+            padding: 0,
+        };
         let activation = |name: &str| LayerConfig::Activation { name: name.into() };
         let mut layers = vec![
             conv("conv1", 32),
@@ -165,19 +177,24 @@ impl NetworkConfig {
             LayerConfig::MaxPool { kernel: 2, stride: 2 },
         ];
         layers.extend((dropout[0] > 0.0).then_some(LayerConfig::Dropout { rate: dropout[0] }));
-        layers.extend([LayerConfig::Linear { name: "fc1".into(), out_features: 128 }, activation("act3")]);
+        layers.extend([
+            LayerConfig::Linear { name: "fc1".into(), out_features: 128 },
+            activation("act3"),
+        ]);
         layers.extend((dropout[1] > 0.0).then_some(LayerConfig::Dropout { rate: dropout[1] }));
         layers.push(LayerConfig::Linear { name: "fc2".into(), out_features: classes });
         NetworkConfig { input, classes, layers }
     }
 
-    /// Whether this is the network of Table I, at whatever size, with or without dropout, with or without a batch norm behind every
-    /// convolution.
+    /// Whether this is the network of Table I, at whatever size, with or without dropout, with or
+    /// without a batch norm behind every convolution.
     pub fn is_table_one(&self) -> bool {
         let plain = NetworkConfig::table_one(self.input, self.classes, [0.0; 2]);
         let is_dropout = |layer: &LayerConfig| matches!(layer, LayerConfig::Dropout { .. });
         let layers: Vec<_> = self.layers.iter().filter(|layer| !is_dropout(layer)).collect();
-        [plain.clone().with_batch_norm(), plain].iter().any(|other| layers.iter().copied().eq(&other.layers))
+        [plain.clone().with_batch_norm(), plain]
+            .iter()
+            .any(|other| layers.iter().copied().eq(&other.layers))
     }
 
     /// This network with a batch norm (`bn1`, `bn2`, …) right behind every convolution.
@@ -215,7 +232,12 @@ impl NetworkConfig {
         let mut shapes = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
             let misfit = |reason: String| Misfit::of_layer(index, layer, reason);
-            let window = |what: &str, size: u32, kernel: u32, stride: u32, padding: u32| -> Result<u32, Misfit> {
+            let window = |what: &str,
+                          size: u32,
+                          kernel: u32,
+                          stride: u32,
+                          padding: u32|
+             -> Result<u32, Misfit> {
                 let padded = size.saturating_add(padding.saturating_mul(2));
                 if kernel == 0 || stride == 0 || padding >= kernel || kernel > padded {
                     return Err(misfit(format!(
@@ -240,25 +262,36 @@ impl NetworkConfig {
                     return Err(misfit(format!("dropout {rate} is not in [0, 1)")));
                 }
                 LayerConfig::BatchNorm { .. } if !self.is_weighted(index.checked_sub(1)) => {
-                    return Err(misfit("a batch norm must come right after a convolution or linear layer".into()));
+                    return Err(misfit(
+                        "a batch norm must come right after a convolution or linear layer".into(),
+                    ));
                 }
-                LayerConfig::Activation { .. } | LayerConfig::BatchNorm { .. } | LayerConfig::Dropout { .. } => shape,
+                LayerConfig::Activation { .. }
+                | LayerConfig::BatchNorm { .. }
+                | LayerConfig::Dropout { .. } => shape,
             };
             let elements = size(shape);
             if elements == 0 {
                 return Err(misfit("needs at least one output channel".into()));
             }
             if elements > MAX_ELEMENTS {
-                return Err(misfit("the activation would be larger than 2^28 elements an image".into()));
+                return Err(misfit(
+                    "the activation would be larger than 2^28 elements an image".into(),
+                ));
             }
             shapes.push(shape);
         }
         match self.layers.last() {
-            Some(LayerConfig::Linear { out_features, .. }) if *out_features == self.classes && self.classes >= 2 => Ok(shapes),
+            Some(LayerConfig::Linear { out_features, .. })
+                if *out_features == self.classes && self.classes >= 2 =>
+            {
+                Ok(shapes)
+            }
             last => {
                 let classes = self.classes;
-                let reason =
-                    format!("the last layer must be a linear one with as many outputs as classes ({classes}), at least 2");
+                let reason = format!(
+                    "the last layer must be a linear one with as many outputs as classes ({classes}), at least 2"
+                );
                 Err(match last {
                     Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer, reason),
                     None => Misfit::of_network(reason),

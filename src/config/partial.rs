@@ -1,4 +1,5 @@
-//! Settings as a user gives them: every one optional, on the command line and in TOML under the same name.
+//! Settings as a user gives them: every one optional, on the command line and in TOML under the
+//! same name.
 
 use std::{
     fmt,
@@ -10,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
-    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig, MaskFill, MaskRank, NetworkChoice,
-    NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind, PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant,
-    Shape, WeightInit, WeightQuantizer,
+    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig,
+    MaskFill, MaskRank, NetworkChoice, NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind,
+    PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit,
+    WeightQuantizer,
     misfit::Misfit,
     pointers,
     quantization::refusal,
@@ -43,8 +45,9 @@ pub struct PartialNetwork {
 /// One definition for the flags, the keys, and the laying of one over the other.
 macro_rules! settings {
     ($($heading:literal { $($(#[$meta:meta])* $name:ident: $kind:ty,)+ })+) => {
-        /// Settings of a run as given: by flags of `saliq train`, by a `--config` file, or by the `config.toml` of a run folder.
-        /// Keys are the flags without their dashes, plus `[network]`. Ranges are checked by [`validate`](Self::validate).
+        /// Settings of a run as given: by flags of `saliq train`, by a `--config` file, or by the
+        /// `config.toml` of a run folder. Keys are the flags without their dashes, plus
+        /// `[network]`. Ranges are checked by [`validate`](Self::validate).
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
         #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
         pub struct PartialRunConfig {
@@ -76,10 +79,12 @@ macro_rules! settings {
 
 settings! {
     "Data" {
-        /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder with four IDX files, gzip or raw [default: mnist-mini]
+        /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder with four IDX
+        /// files, gzip or raw [default: mnist-mini]
         #[arg(value_name = "NAME|DIR")]
         dataset: String,
-        /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]
+        /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
+        /// /usr/share/datasets]
         #[arg(value_name = "DIR")]
         data_dir: PathBuf,
         /// Train on the first N images only
@@ -91,10 +96,12 @@ settings! {
         /// Share of the training set, its end, that is held out for validation [default: 0]
         #[arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)]
         validation_share: f64,
-        /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: that of --init, else standard]
+        /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: that of
+        /// --init, else standard]
         ///
-        /// `standard` is the published mean and deviation of a named data set (MNIST 0.1307, 0.3081; Fashion-MNIST 0.2860,
-        /// 0.3530), else those of the training images. `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be equal.
+        /// `standard` is the published mean and deviation of a named data set (MNIST 0.1307,
+        /// 0.3081; Fashion-MNIST 0.2860, 0.3530), else those of the training images.
+        /// `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be equal.
         #[arg(value_name = "HOW")]
         normalize: NormalizeSpec,
         /// Random changes to training images: none, or a list of shift, hflip [default: none]
@@ -105,26 +112,32 @@ settings! {
         no_shuffle: bool,
     }
     "Network & quantization" {
-        /// Bits a layer: one value for the convolutions, or a list for the layers in order [default: 32]
+        /// Bits a layer: one value for the convolutions, or a list for the layers in order
+        /// [default: 32]
         ///
-        /// 1 to 8, or 32 for float; `w4a2` sets weights and output activations apart. `--bits 4,2` is the paper's (4,2): conv1 at
-        /// 4 bits, conv2 at 2, the fully connected layers in float.
+        /// 1 to 8, or 32 for float; `w4a2` sets weights and output activations apart. `--bits 4,2`
+        /// is the paper's (4,2): conv1 at 4 bits, conv2 at 2, the fully connected layers in float.
         #[arg(value_name = "B1,B2")]
         bits: BitsList,
-        /// --bits N is that of every layer with weights, the fully connected ones too [default: false]
+        /// --bits N is that of every layer with weights, the fully connected ones too [default:
+        /// false]
         ///
-        /// The output of the last layer stays float. With a list of bits, whose values belong to layers already, it is refused.
+        /// The output of the last layer stays float. With a list of bits, whose values belong to
+        /// layers already, it is refused.
         #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
         all_layers: bool,
         /// Weight quantizer [default: sawb]
         ///
-        /// dorefa's levels go from -1 to 1 whatever the scale of the weights is: it is for networks that are trained with it from the beginning.
+        /// dorefa's levels go from -1 to 1 whatever the scale of the weights is: it is for networks
+        /// that are trained with it from the beginning.
         #[arg(value_name = "NAME")]
         weight_quant: WeightQuantizer,
-        /// A range for every output channel of a weight instead of one for the tensor [default: false]
+        /// A range for every output channel of a weight instead of one for the tensor [default:
+        /// false]
         #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
         per_channel: bool,
-        /// What is learned of the activations: PACT's clipping value α, or the step between levels (LSQ) [default: pact]
+        /// What is learned of the activations: PACT's clipping value α, or the step between levels
+        /// (LSQ) [default: pact]
         #[arg(value_name = "NAME")]
         act_quant: ActivationQuantizer,
         /// Activation clipping (PACT), also the grid of --act-quant lsq [default: unsigned]
@@ -139,13 +152,14 @@ settings! {
         /// Factor on the learning rate for α; 0 keeps α as it is [default: 1]
         #[arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)]
         alpha_lr_factor: f64,
-        /// Factor on the learning rate for learned steps (LSQ); 0 keeps them as they are [default: 1]
+        /// Factor on the learning rate for learned steps (LSQ); 0 keeps them as they are [default:
+        /// 1]
         #[arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)]
         step_lr_factor: f64,
         /// Dropout rate after the pool and after fc1: P for both, or P1,P2 [default: 0]
         ///
-        /// The reference code of Saliency Guided Training uses 0.25,0.5. With a `[network]` of your own: one rate for all of its
-        /// dropout layers, or one for each.
+        /// The reference code of Saliency Guided Training uses 0.25,0.5. With a `[network]` of your
+        /// own: one rate for all of its dropout layers, or one for each.
         #[arg(value_name = "P1,P2")]
         dropout: DropoutRates,
         /// A batch norm behind every convolution of the network [default: false]
@@ -153,7 +167,8 @@ settings! {
         /// With a `[network]` of your own, say where: layers with type = "batch-norm".
         #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
         batch_norm: bool,
-        /// Steps after which batch norms use their running statistics, which stay as they are [default: never]
+        /// Steps after which batch norms use their running statistics, which stay as they are
+        /// [default: never]
         #[arg(value_name = "STEPS", value_parser = whole, allow_negative_numbers = true)]
         freeze_bn_after: i64,
         /// Initialisation of the weights [default: kaiming-uniform, PyTorch's]
@@ -176,31 +191,38 @@ settings! {
         /// Rank features by the signed gradient or by its magnitude [default: signed]
         #[arg(value_name = "RANK")]
         mask_rank: MaskRank,
-        /// Weight λ of the KL divergence between the predictions for the whole and the masked image [default: 1]
+        /// Weight λ of the KL divergence between the predictions for the whole and the masked image
+        /// [default: 1]
         #[arg(value_name = "LAMBDA", value_parser = real, allow_negative_numbers = true)]
         lambda: f64,
         /// What the saliency is the gradient of [default: log-softmax]
         #[arg(value_name = "WHAT")]
         saliency_target: SaliencyTarget,
-        /// Let no gradient of the KL term flow through the prediction for the whole image [default: false]
+        /// Let no gradient of the KL term flow through the prediction for the whole image [default:
+        /// false]
         #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
         stop_gradient: bool,
         /// Variant: Algorithm 1, or one in the style of HLGM or SMOOT [default: standard]
         ///
-        /// HLGM and SMOOT are from the same research group; their exact schedules are not published, so these are our rules in their
-        /// style. hlgm: no masking in the first epoch (--sgt-warmup-epochs), then by turns, from step to step, the features of lowest and
-        /// those of highest gradient are masked. smoot: the share of a batch's images that is masked (the first of the shuffled batch, with
-        /// --no-shuffle the same images in every epoch; the others have no KL term) begins at 1/2 and, after every epoch, rises by 1/8 up to
-        /// 1 if the mean cross entropy of the epoch is no higher than that of the epoch before, else falls by 1/8 down to 1/8. One image
-        /// alone is not masked where a batch norm has no variance of it.
+        /// HLGM and SMOOT are from the same research group; their exact schedules are not
+        /// published, so these are our rules in their style. hlgm: no masking in the first epoch
+        /// (--sgt-warmup-epochs), then by turns, from step to step, the features of lowest and
+        /// those of highest gradient are masked. smoot: the share of a batch's images that is
+        /// masked (the first of the shuffled batch, with --no-shuffle the same images in every
+        /// epoch; the others have no KL term) begins at 1/2 and, after every epoch, rises by 1/8 up
+        /// to 1 if the mean cross entropy of the epoch is no higher than that of the epoch before,
+        /// else falls by 1/8 down to 1/8. One image alone is not masked where a batch norm has no
+        /// variance of it.
         #[arg(value_name = "NAME")]
         sgt_variant: SgtVariant,
-        /// Epochs before masking begins: plain training until then [default: 1 with --sgt-variant hlgm, else 0]
+        /// Epochs before masking begins: plain training until then [default: 1 with --sgt-variant
+        /// hlgm, else 0]
         #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
         sgt_warmup_epochs: i64,
     }
     "Optimiser" {
-        /// Update rule, with torch.optim's semantics [default: sgd; momentum where --momentum or --nesterov is given]
+        /// Update rule, with torch.optim's semantics [default: sgd; momentum where --momentum or
+        /// --nesterov is given]
         #[arg(value_name = "RULE")]
         optimizer: OptimizerKind,
         /// Learning rate, the peak one of a schedule [default: 0.2; 0.1 for the Fashion sets]
@@ -243,9 +265,11 @@ settings! {
         /// Images a step [default: 256; 128 for the Fashion sets]
         #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
         batch_size: i64,
-        /// Storage of activations and their gradients: f32, or f16 for half the memory and traffic [default: f32]
+        /// Storage of activations and their gradients: f32, or f16 for half the memory and traffic
+        /// [default: f32]
         ///
-        /// f16: activations in 16-bit floats, their gradients in bfloat16; images, logits, weights and all arithmetic stay in f32.
+        /// f16: activations in 16-bit floats, their gradients in bfloat16; images, logits, weights
+        /// and all arithmetic stay in f32.
         #[arg(value_name = "f32|f16", hide_possible_values = true)]
         precision: Precision,
         /// Passes over the training images [default: 10]
@@ -263,16 +287,19 @@ settings! {
         /// Steps between two step lines of metrics.jsonl; 0 for epochs only [default: 1]
         #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
         log_every: i64,
-        /// Steps (500) or time (30s, 5m, 2h) between two checkpoints [default: at the end of each epoch]
+        /// Steps (500) or time (30s, 5m, 2h) between two checkpoints [default: at the end of each
+        /// epoch]
         #[arg(value_name = "N|TIME")]
         checkpoint_every: Cadence,
-        /// What becomes of a step whose numbers are NaN or infinite: its update is not made, and then stop, skip, or lower-lr [default: stop]
+        /// What becomes of a step whose numbers are NaN or infinite: its update is not made, and
+        /// then stop, skip, or lower-lr [default: stop]
         ///
-        /// stop: the run ends, with a checkpoint of before that step; skip: it goes on with the next step; lower-lr: likewise, at half the
-        /// learning rate from there on.
+        /// stop: the run ends, with a checkpoint of before that step; skip: it goes on with the
+        /// next step; lower-lr: likewise, at half the learning rate from there on.
         #[arg(value_name = "stop|skip|lower-lr", hide_possible_values = true)]
         on_non_finite: OnNonFinite,
-        /// Steps between two saliency maps of a few fixed images, kept in snapshots.png and snapshots.safetensors; 0 for none [default: 0]
+        /// Steps between two saliency maps of a few fixed images, kept in snapshots.png and
+        /// snapshots.safetensors; 0 for none [default: 0]
         #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
         snapshot_every: i64,
     }
@@ -297,7 +324,11 @@ impl From<Invalid> for Error {
     }
 }
 
-fn invalid(key: &'static str, value: impl fmt::Display, reason: impl Into<String>) -> Result<(), Invalid> {
+fn invalid(
+    key: &'static str,
+    value: impl fmt::Display,
+    reason: impl Into<String>,
+) -> Result<(), Invalid> {
     Err(Invalid { key, value: value.to_string(), reason: reason.into() })
 }
 
@@ -311,9 +342,16 @@ fn check_whole(key: &'static str, value: Option<i64>, min: i64, max: i64) -> Res
 }
 
 /// Checks a real number as the f32 that it becomes.
-fn check_real(key: &'static str, value: Option<f64>, allowed: impl Fn(f32) -> bool, range: &'static str) -> Result<(), Invalid> {
+fn check_real(
+    key: &'static str,
+    value: Option<f64>,
+    allowed: impl Fn(f32) -> bool,
+    range: &'static str,
+) -> Result<(), Invalid> {
     match value {
-        Some(value) if !((value as f32).is_finite() && allowed(value as f32)) => invalid(key, value, format!("must be {range}")),
+        Some(value) if !((value as f32).is_finite() && allowed(value as f32)) => {
+            invalid(key, value, format!("must be {range}"))
+        }
         _ => Ok(()),
     }
 }
@@ -322,16 +360,24 @@ impl PartialRunConfig {
     /// Reads a TOML file of at most 1 MiB and checks its keys, types and ranges.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] with file, line and key for anything wrong in it.
+    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] with file, line and key for anything
+    /// wrong in it.
     pub fn from_file(path: &Path) -> Result<PartialRunConfig> {
-        let file = std::fs::File::open(path).map_err(Error::io("cannot read the configuration", path))?;
+        let file =
+            std::fs::File::open(path).map_err(Error::io("cannot read the configuration", path))?;
         let mut bytes = Vec::new();
-        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Error::io("cannot read the configuration", path))?;
+        file.take(MAX_FILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(Error::io("cannot read the configuration", path))?;
         if bytes.len() as u64 > MAX_FILE {
-            return Err(Error::Usage(format!("{}: a configuration file may have at most 1 MiB", path.display())));
+            return Err(Error::Usage(format!(
+                "{}: a configuration file may have at most 1 MiB",
+                path.display()
+            )));
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Error::Usage(format!("{}: not UTF-8 text; --config takes a TOML file", path.display())))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Error::Usage(format!("{}: not UTF-8 text; --config takes a TOML file", path.display()))
+        })?;
         PartialRunConfig::parse(&text, &path.display().to_string())
     }
 
@@ -340,12 +386,15 @@ impl PartialRunConfig {
     /// # Errors
     /// [`Error::Usage`] with origin, line and key.
     pub fn parse(text: &str, origin: &str) -> Result<PartialRunConfig> {
-        let line_of = |offset: usize| 1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count();
+        let line_of = |offset: usize| {
+            1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count()
+        };
         let at = |offset: Option<usize>, message: &str| {
             let place = offset.map_or(String::new(), |offset| format!(":{}", line_of(offset)));
             Error::Usage(format!("{origin}{place}: {}", plain(&message.trim().replace('\n', "; "))))
         };
-        let toml_error = |error: toml::de::Error| at(error.span().map(|span| span.start), error.message());
+        let toml_error =
+            |error: toml::de::Error| at(error.span().map(|span| span.start), error.message());
         let table = toml::de::DeTable::parse(text).map_err(toml_error)?;
         let keys: Vec<String> = FIELDS.iter().map(|field| field.replace('_', "-")).collect();
         for key in table.get_ref().keys() {
@@ -355,32 +404,48 @@ impl PartialRunConfig {
                     Some(said) => format!("; {said}"),
                     None => suggestion(name, keys.iter().map(String::as_str)),
                 };
-                let message = format!("unknown key `{name}`{hint} (keys are the flags of `saliq train` without dashes)");
+                let message = format!(
+                    "unknown key `{name}`{hint} (keys are the flags of `saliq train` without dashes)"
+                );
                 return Err(at(Some(key.span().start), &message));
             }
         }
         let network = table.get_ref().iter().find(|(key, _)| key.get_ref() == "network");
-        let layers = network.and_then(|(_, network)| network.get_ref().get("layers")?.get_ref().as_array());
+        let layers =
+            network.and_then(|(_, network)| network.get_ref().get("layers")?.get_ref().as_array());
         for (index, layer) in layers.into_iter().flat_map(|layers| layers.iter()).enumerate() {
             if let Err((offset, reason)) = check_layer(layer) {
                 let name = layer.get_ref().get("name").and_then(|name| name.get_ref().as_str());
-                return Err(at(Some(offset), &format!("network: {}", Misfit::of_entry(index, name, reason))));
+                return Err(at(
+                    Some(offset),
+                    &format!("network: {}", Misfit::of_entry(index, name, reason)),
+                ));
             }
         }
         let mut parsed: PartialRunConfig = toml::from_str(text).map_err(|error| {
-            // The parser speaks of the value only: name the key, the last one that starts before it.
+            // The parser speaks of the value only: name the key, the last one that starts before
+            // it.
             let span = error.span();
             let before = |offset: usize| span.as_ref().is_some_and(|span| offset <= span.start);
-            let starts = table.get_ref().keys().map(|key| (key.span().start, key.get_ref().to_string()));
+            let starts =
+                table.get_ref().keys().map(|key| (key.span().start, key.get_ref().to_string()));
             let key = starts.filter(|&(start, _)| before(start)).max().map(|(_, key)| key);
             let prefix = key.as_ref().map_or(String::new(), |key| format!("{key}: "));
-            let value = key.as_deref().and_then(|key| table.get_ref().iter().find(|(other, _)| other.get_ref() == key));
-            let value = value.and_then(|(key, value)| pointers::of_value(key.get_ref(), value.get_ref().as_str()?, []));
+            let value = key
+                .as_deref()
+                .and_then(|key| table.get_ref().iter().find(|(other, _)| other.get_ref() == key));
+            let value = value.and_then(|(key, value)| {
+                pointers::of_value(key.get_ref(), value.get_ref().as_str()?, [])
+            });
             let pointer = value.map_or(String::new(), |said| format!("; {said}"));
             at(span.map(|span| span.start), &format!("{prefix}{}{pointer}", error.message()))
         })?;
         parsed.validate_inner().map_err(|problem| {
-            let key = table.get_ref().keys().find(|key| key.get_ref() == problem.key).map(|key| key.span().start);
+            let key = table
+                .get_ref()
+                .keys()
+                .find(|key| key.get_ref() == problem.key)
+                .map(|key| key.span().start);
             let Invalid { key: name, value, reason } = problem;
             let equals = if value.is_empty() { "" } else { " = " };
             at(key, &format!("{name}{equals}{value}: {reason}"))
@@ -389,26 +454,35 @@ impl PartialRunConfig {
             parsed.origin = NetworkOrigin {
                 file: origin.into(),
                 line: line_of(key.span().start),
-                layers: layers.into_iter().flat_map(|layers| layers.iter()).map(|layer| line_of(layer.span().start)).collect(),
+                layers: layers
+                    .into_iter()
+                    .flat_map(|layers| layers.iter())
+                    .map(|layer| line_of(layer.span().start))
+                    .collect(),
             };
         }
         Ok(parsed)
     }
 
-    /// Lays these settings (flags) over those of a file: what is given here wins. `--epochs` here also wins over `steps` there,
-    /// and `--momentum` or `--nesterov` here makes a plain `sgd` there the rule `momentum`.
+    /// Lays these settings (flags) over those of a file: what is given here wins. `--epochs` here
+    /// also wins over `steps` there, and `--momentum` or `--nesterov` here makes a plain `sgd`
+    /// there the rule `momentum`.
     pub fn over(mut self, mut below: PartialRunConfig) -> PartialRunConfig {
         if self.epochs.is_some() && self.steps.is_none() {
             below.steps = None;
         }
         let asks_for_momentum = self.momentum.is_some() || self.nesterov == Some(true);
-        if self.optimizer.is_none() && asks_for_momentum && matches!(below.optimizer, None | Some(OptimizerKind::Sgd)) {
+        if self.optimizer.is_none()
+            && asks_for_momentum
+            && matches!(below.optimizer, None | Some(OptimizerKind::Sgd))
+        {
             self.optimizer = Some(OptimizerKind::Momentum);
         }
         self.fill_in(below)
     }
 
-    /// These settings (of a file) with another network, as `--network` names it. What was set for the network they had goes with it.
+    /// These settings (of a file) with another network, as `--network` names it. What was set for
+    /// the network they had goes with it.
     pub fn with_network(mut self, choice: &NetworkChoice) -> PartialRunConfig {
         let network = choice.table();
         if network != self.network {
@@ -423,7 +497,8 @@ impl PartialRunConfig {
         self.dataset.as_deref().unwrap_or("mnist-mini")
     }
 
-    /// Checks every value that can be judged without the data set, and settings that contradict each other.
+    /// Checks every value that can be judged without the data set, and settings that contradict
+    /// each other.
     ///
     /// # Errors
     /// [`Error::Usage`]: one line with the flag, its value and the allowed range.
@@ -431,8 +506,8 @@ impl PartialRunConfig {
         self.validate_inner().map_err(Error::from)
     }
 
-    /// [`validate`](Self::validate) for flags laid over a file: a constant in the file of a rule that the flags have replaced is no
-    /// mistake, it merely rests.
+    /// [`validate`](Self::validate) for flags laid over a file: a constant in the file of a rule
+    /// that the flags have replaced is no mistake, it merely rests.
     ///
     /// # Errors
     /// As [`validate`](Self::validate).
@@ -440,7 +515,8 @@ impl PartialRunConfig {
         Ok(self.check_values()?)
     }
 
-    /// Refuses a constant given in `self` (flags) for a rule other than the one `merged` ends up with: it would have no effect.
+    /// Refuses a constant given in `self` (flags) for a rule other than the one `merged` ends up
+    /// with: it would have no effect.
     ///
     /// # Errors
     /// [`Error::Usage`] naming the flag and the rule it belongs to.
@@ -456,7 +532,11 @@ impl PartialRunConfig {
     /// The update rule: as given, or `momentum` where only its constants are given, or `sgd`.
     pub(super) fn optimizer_kind(&self) -> OptimizerKind {
         let wants_momentum = self.momentum.is_some() || self.nesterov == Some(true);
-        self.optimizer.unwrap_or(if wants_momentum { OptimizerKind::Momentum } else { OptimizerKind::Sgd })
+        self.optimizer.unwrap_or(if wants_momentum {
+            OptimizerKind::Momentum
+        } else {
+            OptimizerKind::Sgd
+        })
     }
 
     fn validate_inner(&self) -> Result<(), Invalid> {
@@ -501,8 +581,11 @@ impl PartialRunConfig {
         for &rate in self.dropout.iter().flat_map(|rates| &rates.0) {
             check_real("dropout", Some(rate), share, below_one)?;
         }
-        for (key, path) in [("data-dir", &self.data_dir), ("init", &self.init), ("out", &self.out)] {
-            if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none() || path.as_os_str().is_empty()) {
+        for (key, path) in [("data-dir", &self.data_dir), ("init", &self.init), ("out", &self.out)]
+        {
+            if let Some(path) =
+                path.as_ref().filter(|path| path.to_str().is_none() || path.as_os_str().is_empty())
+            {
                 invalid(key, path.display(), "must be a path in UTF-8, not empty")?;
             }
         }
@@ -527,16 +610,29 @@ impl PartialRunConfig {
         Ok(())
     }
 
-    /// A constant of a rule that the same source does not choose would have no effect without a word.
+    /// A constant of a rule that the same source does not choose would have no effect without a
+    /// word.
     fn check_companions(&self) -> Result<(), Invalid> {
         use OptimizerKind::{Adadelta, Adam, Adamw, Momentum};
         let given = |name, present: bool| present.then_some(name);
         if let Some(optimizer) = self.optimizer {
             let pairs = [
-                (given("momentum", self.momentum.is_some()), &[Momentum][..], "--optimizer momentum"),
-                (given("nesterov", self.nesterov == Some(true)), &[Momentum], "--optimizer momentum"),
+                (
+                    given("momentum", self.momentum.is_some()),
+                    &[Momentum][..],
+                    "--optimizer momentum",
+                ),
+                (
+                    given("nesterov", self.nesterov == Some(true)),
+                    &[Momentum],
+                    "--optimizer momentum",
+                ),
                 (given("betas", self.betas.is_some()), &[Adam, Adamw], "--optimizer adam or adamw"),
-                (given("epsilon", self.epsilon.is_some()), &[Adam, Adamw, Adadelta], "--optimizer adam, adamw or adadelta"),
+                (
+                    given("epsilon", self.epsilon.is_some()),
+                    &[Adam, Adamw, Adadelta],
+                    "--optimizer adam, adamw or adadelta",
+                ),
                 (given("rho", self.rho.is_some()), &[Adadelta], "--optimizer adadelta"),
             ];
             for (key, rules, needs) in pairs {
@@ -546,14 +642,19 @@ impl PartialRunConfig {
             }
         }
         if self.act_quant == Some(ActivationQuantizer::Lsq) {
-            for (key, present) in [("alpha-init", self.alpha_init.is_some()), ("alpha-decay", self.alpha_decay.is_some())] {
+            for (key, present) in [
+                ("alpha-init", self.alpha_init.is_some()),
+                ("alpha-decay", self.alpha_decay.is_some()),
+            ] {
                 if present {
                     invalid(key, "", "has an effect with --act-quant pact only")?;
                 }
             }
         }
         if self.schedule.is_some_and(|schedule| schedule != ScheduleKind::Step) {
-            for (key, present) in [("gamma", self.gamma.is_some()), ("step-epochs", self.step_epochs.is_some())] {
+            for (key, present) in
+                [("gamma", self.gamma.is_some()), ("step-epochs", self.step_epochs.is_some())]
+            {
                 if present {
                     invalid(key, "", "has an effect with --schedule step only")?;
                 }
@@ -563,12 +664,16 @@ impl PartialRunConfig {
     }
 }
 
-/// What is wrong with an entry of `[[network.layers]]`, and where in the text. The parser knows the place of the entry alone. Keys are read in
-/// order, and what is missing is found behind the last: a key more changes the fault where something is missing; else the key that is wrong
-/// is the one without which the fault is gone.
+/// What is wrong with an entry of `[[network.layers]]`, and where in the text. The parser knows the
+/// place of the entry alone. Keys are read in order, and what is missing is found behind the last:
+/// a key more changes the fault where something is missing; else the key that is wrong is the one
+/// without which the fault is gone.
 fn check_layer(layer: &toml::Spanned<DeValue<'_>>) -> Result<(), (usize, String)> {
     let fault = |value: DeValue<'_>| {
-        let read = LayerConfig::deserialize(ValueDeserializer::from(toml::Spanned::new(layer.span(), value)));
+        let read = LayerConfig::deserialize(ValueDeserializer::from(toml::Spanned::new(
+            layer.span(),
+            value,
+        )));
         read.err().map(|error| error.message().trim().replace('\n', "; "))
     };
     let Some(reason) = fault(layer.get_ref().clone()) else { return Ok(()) };
@@ -576,7 +681,8 @@ fn check_layer(layer: &toml::Spanned<DeValue<'_>>) -> Result<(), (usize, String)
         let table = layer.get_ref().as_table()?;
         let mut longer = table.clone();
         let spanned = |value| toml::Spanned::new(layer.span(), value);
-        longer.insert(toml::Spanned::new(layer.span(), "~".into()), spanned(DeValue::Boolean(true)));
+        longer
+            .insert(toml::Spanned::new(layer.span(), "~".into()), spanned(DeValue::Boolean(true)));
         if fault(DeValue::Table(longer)).as_ref() != Some(&reason) {
             return None;
         }
@@ -595,26 +701,42 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> String {
-        PartialRunConfig::parse(text, "a.toml").map_or_else(|error| error.to_string(), |parsed| format!("accepted {parsed:?}"))
+        PartialRunConfig::parse(text, "a.toml")
+            .map_or_else(|error| error.to_string(), |parsed| format!("accepted {parsed:?}"))
     }
 
     #[test]
     fn files_are_judged_with_line_and_key() {
-        assert!(message("\nlamda = 1").starts_with("a.toml:2: unknown key `lamda`; did you mean `lambda`?"));
+        assert!(
+            message("\nlamda = 1")
+                .starts_with("a.toml:2: unknown key `lamda`; did you mean `lambda`?")
+        );
         assert!(message("lr = 0.1\nepochs = \"ten\"").starts_with("a.toml:2: epochs: "));
-        assert!(message("lr = 0.1\nmask-ratio = 1.5").starts_with("a.toml:2: mask-ratio = 1.5: must be from 0 to 1"));
+        assert!(
+            message("lr = 0.1\nmask-ratio = 1.5")
+                .starts_with("a.toml:2: mask-ratio = 1.5: must be from 0 to 1")
+        );
         assert!(message("bits = \"4,9\"").starts_with("a.toml:1: bits: `9` is not a bit width"));
         assert!(message("sgt = \n").starts_with("a.toml:1: "));
         assert!(message("lr = nan").contains("lr = NaN: must be above 0"));
-        assert!(message("[network]\nlayers = [{ type = \"convolution\" }]").starts_with("a.toml:2: network: "));
+        assert!(
+            message("[network]\nlayers = [{ type = \"convolution\" }]")
+                .starts_with("a.toml:2: network: ")
+        );
         assert!(message("[network]\nlayer = []").contains("unknown field `layer`"));
-        assert!(message("optimizer = \"sgd\"\nmomentum = 0.9").contains("with --optimizer momentum only"));
+        assert!(
+            message("optimizer = \"sgd\"\nmomentum = 0.9")
+                .contains("with --optimizer momentum only")
+        );
         assert!(!message("lr = 1\nlr = 2").contains('\n'));
     }
 
     #[test]
     fn lists_may_be_texts_numbers_or_arrays() {
-        let a = PartialRunConfig::parse("bits = \"4,2\"\naugment = [\"shift\"]\ndropout = 0.5\nlr = 1\ncheckpoint-every = 5", "");
+        let a = PartialRunConfig::parse(
+            "bits = \"4,2\"\naugment = [\"shift\"]\ndropout = 0.5\nlr = 1\ncheckpoint-every = 5",
+            "",
+        );
         let b = PartialRunConfig::parse(
             "bits = [4, \"2\"]\naugment = \"shift\"\ndropout = [0.5]\nlr = 1.0\ncheckpoint-every = \"5\"",
             "",
@@ -626,7 +748,10 @@ mod tests {
     fn flags_win() {
         let parse = |text| PartialRunConfig::parse(text, "").unwrap();
         let merged = parse("lr = 0.5\nepochs = 3").over(parse("lr = 0.1\nseed = 7\nsteps = 100"));
-        assert_eq!((merged.lr, merged.seed, merged.epochs, merged.steps), (Some(0.5), Some(7), Some(3), None));
+        assert_eq!(
+            (merged.lr, merged.seed, merged.epochs, merged.steps),
+            (Some(0.5), Some(7), Some(3), None)
+        );
         let merged = parse("momentum = 0.8").over(parse("optimizer = \"sgd\""));
         assert_eq!(merged.optimizer, Some(OptimizerKind::Momentum));
         let merged = parse("momentum = 0.8").over(parse("optimizer = \"adam\""));

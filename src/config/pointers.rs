@@ -1,4 +1,5 @@
-//! Words of other tools, and what saliq has in their place: for a message that would otherwise only say "unknown".
+//! Words of other tools, and what saliq has in their place: for a message that would otherwise only
+//! say "unknown".
 
 /// What is said of a flag of other tools.
 const FLAGS: &[(&[&str], &str)] = &[
@@ -21,11 +22,24 @@ const FLAGS: &[(&[&str], &str)] = &[
         "the adapter is chosen with `--adapter` (`saliq devices` lists them)",
     ),
     (&["learning-rate", "rate"], "it is called `--lr` here"),
-    (&["bs", "batch", "batchsize", "train-batch-size", "test-batch-size"], "it is called `--batch-size` here"),
+    (
+        &["bs", "batch", "batchsize", "train-batch-size", "test-batch-size"],
+        "it is called `--batch-size` here",
+    ),
     (&["wd", "l2"], "it is called `--weight-decay` here"),
     (&["lr-schedule", "scheduler", "lr-scheduler", "lr-policy"], "it is called `--schedule` here"),
     (
-        &["quantize", "quantization", "quant", "qat", "nbits", "num-bits", "wbits", "abits", "precision-bits"],
+        &[
+            "quantize",
+            "quantization",
+            "quant",
+            "qat",
+            "nbits",
+            "num-bits",
+            "wbits",
+            "abits",
+            "precision-bits",
+        ],
         "the widths are set with `--bits`, such as `--bits 4,2` or `w4a2`; `saliq quantize` quantizes without training",
     ),
     (&["output-dir", "out-dir", "save-dir", "log-dir", "save"], "it is called `--out` here"),
@@ -45,15 +59,24 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["n-steps", "num-steps"], "it is called `--steps` here"),
     (&["attribution", "attr", "methods", "algorithm"], "it is called `--method` here"),
     (&["colormap"], "it is called `--cmap` here"),
-    (&["workers", "num-workers", "threads", "pin-memory"], "there is no need of it: the images lie in the adapter's memory"),
+    (
+        &["workers", "num-workers", "threads", "pin-memory"],
+        "there is no need of it: the images lie in the adapter's memory",
+    ),
     (&["silent"], "it is called `--quiet` here"),
     (&["debug"], "it is `-v` here, or `-vv`"),
 ];
 
 /// What is said of a command of other tools.
 const COMMANDS: &[(&[&str], &str)] = &[
-    (&["test", "evaluate", "evaluation", "predict", "validate", "infer", "inference"], "it is called `saliq eval` here"),
-    (&["attribute", "saliency", "visualize", "interpret", "attributions"], "it is called `saliq explain` here"),
+    (
+        &["test", "evaluate", "evaluation", "predict", "validate", "infer", "inference"],
+        "it is called `saliq eval` here",
+    ),
+    (
+        &["attribute", "saliency", "visualize", "interpret", "attributions"],
+        "it is called `saliq explain` here",
+    ),
     (&["fit"], "it is called `saliq train` here"),
     (&["convert"], "it is called `saliq export` here"),
     (&["benchmark"], "it is called `saliq bench` here"),
@@ -107,7 +130,15 @@ const VALUES: &[(&str, &[&str], &str)] = &[
     ),
     (
         "method",
-        &["saliency", "saliency-map", "vanilla", "vanilla-gradient", "grad", "gradients", "backprop"],
+        &[
+            "saliency",
+            "saliency-map",
+            "vanilla",
+            "vanilla-gradient",
+            "grad",
+            "gradients",
+            "backprop",
+        ],
         "it is called `gradient` here",
     ),
     (
@@ -121,25 +152,63 @@ const VALUES: &[(&str, &[&str], &str)] = &[
         &["gradient-x-input", "grad-x-input", "input-times-gradient", "ixg", "gxi"],
         "it is called `input-x-gradient` here",
     ),
-    ("method", &["guided-backpropagation", "gbp", "guided-bp"], "it is called `guided-backprop` here"),
-    ("method", &["deeplift-rescale"], "it is called `deeplift` here"),
-    ("method", &["shap", "grad-shap", "deep-shap", "deep-lift-shap", "expected-gradients"], "`gradient-shap` is nearest"),
-    ("method", &["noise-tunnel", "smooth-gradient", "sg"], "it is called `smoothgrad` here"),
-    ("method", &["smoothgrad-squared", "smooth-grad-square", "sgsq"], "it is called `smoothgrad-sq` here"),
-    ("method", &["feature-ablation", "ablation", "feature-permutation"], "`occlusion` is nearest"),
-    ("method", &["lime", "kernel-shap", "shapley-value-sampling", "anchors"], "it is not built in; `rise` is nearest"),
-    ("method", &["deconvolution", "deconvnet", "deconv"], "it is not built in; `guided-backprop` is nearest"),
     (
         "method",
-        &["grad-cam++", "gradcampp", "grad-cam-plus-plus", "score-cam", "guided-grad-cam", "layer-cam", "xgrad-cam"],
+        &["guided-backpropagation", "gbp", "guided-bp"],
+        "it is called `guided-backprop` here",
+    ),
+    ("method", &["deeplift-rescale"], "it is called `deeplift` here"),
+    (
+        "method",
+        &["shap", "grad-shap", "deep-shap", "deep-lift-shap", "expected-gradients"],
+        "`gradient-shap` is nearest",
+    ),
+    ("method", &["noise-tunnel", "smooth-gradient", "sg"], "it is called `smoothgrad` here"),
+    (
+        "method",
+        &["smoothgrad-squared", "smooth-grad-square", "sgsq"],
+        "it is called `smoothgrad-sq` here",
+    ),
+    ("method", &["feature-ablation", "ablation", "feature-permutation"], "`occlusion` is nearest"),
+    (
+        "method",
+        &["lime", "kernel-shap", "shapley-value-sampling", "anchors"],
+        "it is not built in; `rise` is nearest",
+    ),
+    (
+        "method",
+        &["deconvolution", "deconvnet", "deconv"],
+        "it is not built in; `guided-backprop` is nearest",
+    ),
+    (
+        "method",
+        &[
+            "grad-cam++",
+            "gradcampp",
+            "grad-cam-plus-plus",
+            "score-cam",
+            "guided-grad-cam",
+            "layer-cam",
+            "xgrad-cam",
+        ],
         "it is not built in; `grad-cam` is nearest",
     ),
     (
         "method",
-        &["relevance", "layer-wise-relevance-propagation", "lrp-epsilon", "epsilon-lrp", "lrp-z-plus"],
+        &[
+            "relevance",
+            "layer-wise-relevance-propagation",
+            "lrp-epsilon",
+            "epsilon-lrp",
+            "lrp-z-plus",
+        ],
         "it is called `lrp` here, with `--lrp-rule`",
     ),
-    ("dataset", &["fashion", "fmnist"], "it is called `fashion-mnist` here, its small built-in part `fashion-mini`"),
+    (
+        "dataset",
+        &["fashion", "fmnist"],
+        "it is called `fashion-mnist` here, its small built-in part `fashion-mini`",
+    ),
     ("dataset", &["digits", "mini"], "`mnist-mini` is built in"),
     (
         "dataset",
@@ -183,8 +252,13 @@ pub(crate) fn of_command(name: &str) -> Option<&'static str> {
     COMMANDS.iter().find(|(words, _)| find(words, name)).map(|(_, said)| *said)
 }
 
-/// What to say of the unknown `value` of a flag or key, of which `known` are there: another spelling of one of those, or a word of other tools.
-pub(crate) fn of_value<'a>(flag: &str, value: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+/// What to say of the unknown `value` of a flag or key, of which `known` are there: another
+/// spelling of one of those, or a word of other tools.
+pub(crate) fn of_value<'a>(
+    flag: &str,
+    value: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
     if let Some(spelling) = known.into_iter().find(|known| plainly(known) == plainly(value)) {
         return Some(format!("it is written `{spelling}` here"));
     }
@@ -203,19 +277,29 @@ mod tests {
             of_value("method", "IntegratedGradients", ["integrated-gradients"]).as_deref(),
             Some("it is written `integrated-gradients` here")
         );
-        assert!(of_value("method", "IG", []).is_some_and(|said| said.contains("`integrated-gradients`")));
-        assert!(of_value("dataset", "CIFAR-10", []).is_some_and(|said| said.contains("not built in")));
+        assert!(
+            of_value("method", "IG", [])
+                .is_some_and(|said| said.contains("`integrated-gradients`"))
+        );
+        assert!(
+            of_value("dataset", "CIFAR-10", []).is_some_and(|said| said.contains("not built in"))
+        );
         assert_eq!(of_value("optimizer", "tflite", ["sgd"]), None);
         assert_eq!(of_flag("mask-ration"), None);
     }
 
     #[test]
     fn a_word_has_one_meaning() {
-        let lists = [FLAGS, COMMANDS]
-            .map(|list| list.iter().flat_map(|(words, _)| words.iter().map(|word| plainly(word))).collect::<Vec<_>>());
+        let lists = [FLAGS, COMMANDS].map(|list| {
+            list.iter()
+                .flat_map(|(words, _)| words.iter().map(|word| plainly(word)))
+                .collect::<Vec<_>>()
+        });
         let values = VALUES
             .iter()
-            .flat_map(|(flag, words, _)| words.iter().map(move |word| format!("{flag} {}", plainly(word))))
+            .flat_map(|(flag, words, _)| {
+                words.iter().map(move |word| format!("{flag} {}", plainly(word)))
+            })
             .collect();
         for words in lists.into_iter().chain([values]) {
             let distinct: std::collections::HashSet<_> = words.iter().collect();

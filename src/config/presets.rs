@@ -15,8 +15,10 @@ pub struct Preset {
 }
 
 /// Every network known by name; the first is the default.
-pub static PRESETS: [Preset; 1] =
-    [Preset { name: "table-1", network: |input, classes| NetworkConfig::table_one(input, classes, [0.0; 2]) }];
+pub static PRESETS: [Preset; 1] = [Preset {
+    name: "table-1",
+    network: |input, classes| NetworkConfig::table_one(input, classes, [0.0; 2]),
+}];
 
 /// What `--network` names.
 #[derive(Clone, Debug)]
@@ -38,13 +40,15 @@ impl NetworkChoice {
     /// The network called `text`, else the one in the TOML file of that path.
     ///
     /// # Errors
-    /// [`Error::Usage`] for what is neither, and for a file without layers; those of [`PartialRunConfig::from_file`].
+    /// [`Error::Usage`] for what is neither, and for a file without layers; those of
+    /// [`PartialRunConfig::from_file`].
     pub fn find(text: &str) -> Result<NetworkChoice> {
         if let Some(preset) = PRESETS.iter().find(|preset| preset.name == text) {
             return Ok(NetworkChoice::Preset(preset));
         }
         let path = Path::new(text);
-        let is_file_name = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+        let is_file_name =
+            path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
         if !is_file_name && !path.is_file() {
             let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
             let hint = suggestion(text, names.iter().copied());
@@ -93,7 +97,8 @@ impl NetworkChoice {
         }
     }
 
-    /// The network for images of shape `input`, with `classes` where it does not say how many itself.
+    /// The network for images of shape `input`, with `classes` where it does not say how many
+    /// itself.
     ///
     /// # Errors
     /// [`Error::Usage`] for layers that do not fit each other or the images.
@@ -106,10 +111,16 @@ impl NetworkChoice {
                     _ => None,
                 });
                 let classes = network.classes.or(last).unwrap_or(classes);
-                NetworkConfig { input: network.input.unwrap_or(input), classes, layers: network.layers.clone() }
+                NetworkConfig {
+                    input: network.input.unwrap_or(input),
+                    classes,
+                    layers: network.layers.clone(),
+                }
             }
         };
-        network.validate().map_err(|error| Error::Usage(format!("--network {}: {error}", self.label())))?;
+        network
+            .validate()
+            .map_err(|error| Error::Usage(format!("--network {}: {error}", self.label())))?;
         Ok(network)
     }
 }

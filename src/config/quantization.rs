@@ -1,11 +1,16 @@
-//! From `--bits` and its companions to a [`QuantizationConfig`] for a given network, and what no quantizer can do.
+//! From `--bits` and its companions to a [`QuantizationConfig`] for a given network, and what no
+//! quantizer can do.
 
-use super::{ActivationQuantizer, BitsList, LayerBits, NetworkConfig, PactKind, QuantizationConfig, WeightQuantizer};
+use super::{
+    ActivationQuantizer, BitsList, LayerBits, NetworkConfig, PactKind, QuantizationConfig,
+    WeightQuantizer,
+};
 use crate::{Error, Result};
 
-/// Bits of every convolution and linear layer of `network`, from what `--bits` says: a single value applies to every
-/// convolution layer (to every linear layer where there is no convolution), a list to the layers in order; the rest is float.
-/// Activation bits of a layer that no activation follows (the last one) have nothing to act on and become 32.
+/// Bits of every convolution and linear layer of `network`, from what `--bits` says: a single value
+/// applies to every convolution layer (to every linear layer where there is no convolution), a list
+/// to the layers in order; the rest is float. Activation bits of a layer that no activation follows
+/// (the last one) have nothing to act on and become 32.
 ///
 /// # Errors
 /// [`Error::Usage`] for a list longer than the network has layers.
@@ -13,12 +18,17 @@ pub fn expand_bits(bits: &[LayerBits], network: &NetworkConfig) -> Result<Vec<La
     spread_bits(Some(bits), network, false)
 }
 
-/// As [`expand_bits`]; with `all_layers` (`--all-layers`) a single value applies to every layer with weights, the fully
-/// connected ones too.
+/// As [`expand_bits`]; with `all_layers` (`--all-layers`) a single value applies to every layer
+/// with weights, the fully connected ones too.
 ///
 /// # Errors
-/// [`Error::Usage`] for a list longer than the network has layers, and for `all_layers` with anything but one value.
-pub fn spread_bits(bits: Option<&[LayerBits]>, network: &NetworkConfig, all_layers: bool) -> Result<Vec<LayerBits>> {
+/// [`Error::Usage`] for a list longer than the network has layers, and for `all_layers` with
+/// anything but one value.
+pub fn spread_bits(
+    bits: Option<&[LayerBits]>,
+    network: &NetworkConfig,
+    all_layers: bool,
+) -> Result<Vec<LayerBits>> {
     let bits = match (bits, all_layers) {
         (Some(list @ [_, _, ..]), true) => {
             return Err(Error::Usage(format!(
@@ -26,7 +36,9 @@ pub fn spread_bits(bits: Option<&[LayerBits]>, network: &NetworkConfig, all_laye
                 BitsList(list.to_vec())
             )));
         }
-        (None, true) => return Err(Error::Usage("--all-layers: says nothing without --bits N; add it".into())),
+        (None, true) => {
+            return Err(Error::Usage("--all-layers: says nothing without --bits N; add it".into()));
+        }
         (None, false) => &[LayerBits::FLOAT],
         (Some(list), _) => list,
     };
@@ -69,8 +81,8 @@ impl WeightQuantizer {
         }
     }
 
-    /// Why there are no weights of `bits` bits with it, and what to use instead; `None` where there are (32: nothing to quantize).
-    /// DoReFa's published form for 1 bit is `binary`.
+    /// Why there are no weights of `bits` bits with it, and what to use instead; `None` where there
+    /// are (32: nothing to quantize). DoReFa's published form for 1 bit is `binary`.
     pub fn refusal(self, bits: u32) -> Option<String> {
         use WeightQuantizer::{Binary, Dorefa, Sawb};
         match (self, bits) {
@@ -92,8 +104,13 @@ impl WeightQuantizer {
     }
 }
 
-/// Why `bits` cannot be had with these quantizers, and what to use instead; `None` where they can (algorithms: section 3).
-pub(super) fn refusal(bits: LayerBits, quantizer: WeightQuantizer, pact: PactKind) -> Option<String> {
+/// Why `bits` cannot be had with these quantizers, and what to use instead; `None` where they can
+/// (algorithms: section 3).
+pub(super) fn refusal(
+    bits: LayerBits,
+    quantizer: WeightQuantizer,
+    pact: PactKind,
+) -> Option<String> {
     let known = |width: u32| matches!(width, 1..=8 | 32);
     if !known(bits.weight) || !known(bits.activation) {
         return Some(format!("{bits}: bit widths are 1 to 8, or 32 for float"));
@@ -116,8 +133,9 @@ impl WeightQuantizer {
         [Sawb, Lsq, Affine, Symmetric, Binary, Dorefa]
     };
 
-    /// Whether weights of `bits` bits keep the scale that the float ones have. DoReFa's are on levels from −1 to 1 whatever that is: by its
-    /// definition, for networks that are trained with it. Its 1-bit form has a scale.
+    /// Whether weights of `bits` bits keep the scale that the float ones have. DoReFa's are on
+    /// levels from −1 to 1 whatever that is: by its definition, for networks that are trained with
+    /// it. Its 1-bit form has a scale.
     pub fn keeps_scale(self, bits: u32) -> bool {
         self != WeightQuantizer::Dorefa || matches!(bits, 1 | 32)
     }
@@ -134,18 +152,26 @@ impl QuantizationConfig {
     /// # Errors
     /// [`Error::Usage`] naming the flag, the reason and what to use instead.
     pub fn validate(&self) -> Result<()> {
-        if let Some(reason) = self.bits.iter().find_map(|&bits| refusal(bits, self.weight_quant, self.pact)) {
+        if let Some(reason) =
+            self.bits.iter().find_map(|&bits| refusal(bits, self.weight_quant, self.pact))
+        {
             return Err(Error::Usage(format!("--bits {reason}")));
         }
-        let problem = |flag: &str, value: f32, range: &str| Err(Error::Usage(format!("--{flag} {value}: must be {range}")));
+        let problem = |flag: &str, value: f32, range: &str| {
+            Err(Error::Usage(format!("--{flag} {value}: must be {range}")))
+        };
         match self.alpha_init {
-            Some(alpha) if !alpha.is_finite() || alpha <= 0.0 => return problem("alpha-init", alpha, "above 0"),
+            Some(alpha) if !alpha.is_finite() || alpha <= 0.0 => {
+                return problem("alpha-init", alpha, "above 0");
+            }
             _ => {}
         }
         if !self.alpha_decay.is_finite() || self.alpha_decay < 0.0 {
             return problem("alpha-decay", self.alpha_decay, "0 or more");
         }
-        for (flag, factor) in [("alpha-lr-factor", self.alpha_lr_factor), ("step-lr-factor", self.step_lr_factor)] {
+        for (flag, factor) in
+            [("alpha-lr-factor", self.alpha_lr_factor), ("step-lr-factor", self.step_lr_factor)]
+        {
             if !factor.is_finite() || factor < 0.0 {
                 return problem(flag, factor, "0 or more");
             }
@@ -153,19 +179,27 @@ impl QuantizationConfig {
         Ok(())
     }
 
-    /// Whether the weights of the `position`-th layer of weights have the scale that they are stored with.
+    /// Whether the weights of the `position`-th layer of weights have the scale that they are
+    /// stored with.
     fn keeps_scale(&self, position: usize) -> bool {
         self.weights_are_levels || self.weight_quant.keeps_scale(self.layer_bits(position).weight)
     }
 
-    /// What there is to warn of where weights of `network` that were made for the quantizers of `made_for` are run with these: layers that
-    /// lose their scale, or get one that they did not have, while biases, α's and the layers behind them stay as they are.
-    pub fn scale_warning(&self, made_for: &QuantizationConfig, network: &NetworkConfig) -> Option<String> {
+    /// What there is to warn of where weights of `network` that were made for the quantizers of
+    /// `made_for` are run with these: layers that lose their scale, or get one that they did not
+    /// have, while biases, α's and the layers behind them stay as they are.
+    pub fn scale_warning(
+        &self,
+        made_for: &QuantizationConfig,
+        network: &NetworkConfig,
+    ) -> Option<String> {
         let layers = network.weight_layers();
-        let changed = |position: &usize| self.keeps_scale(*position) != made_for.keeps_scale(*position);
+        let changed =
+            |position: &usize| self.keeps_scale(*position) != made_for.keeps_scale(*position);
         let changed: Vec<usize> = (0..layers.len()).filter(changed).collect();
         let first = *changed.first()?;
-        let names = changed.iter().map(|&position| layers[position].name).collect::<Vec<_>>().join(", ");
+        let names =
+            changed.iter().map(|&position| layers[position].name).collect::<Vec<_>>().join(", ");
         if self.keeps_scale(first) {
             return Some(format!(
                 "the weights of {names} were trained with `dorefa`, which puts them on levels from −1 to 1: without it they have another scale than \
@@ -173,8 +207,11 @@ impl QuantizationConfig {
             ));
         }
         let bits = self.layer_bits(first).weight;
-        let keep = |quantizer: &WeightQuantizer| quantizer.keeps_scale(bits) && quantizer.refusal(bits).is_none();
-        let others: Vec<&str> = WeightQuantizer::ALL.into_iter().filter(keep).map(WeightQuantizer::name).collect();
+        let keep = |quantizer: &WeightQuantizer| {
+            quantizer.keeps_scale(bits) && quantizer.refusal(bits).is_none()
+        };
+        let others: Vec<&str> =
+            WeightQuantizer::ALL.into_iter().filter(keep).map(WeightQuantizer::name).collect();
         Some(format!(
             "--weight-quant dorefa puts the weights of {names} on levels from −1 to 1, whatever their scale: it is for networks trained with it, and \
              what follows these layers was made for the scale they had; --weight-quant {} keeps it",
@@ -182,9 +219,11 @@ impl QuantizationConfig {
         ))
     }
 
-    /// The widths as they stand in a folder name: `32` for float, else without the float layers at the end, such as `4-2`.
+    /// The widths as they stand in a folder name: `32` for float, else without the float layers at
+    /// the end, such as `4-2`.
     pub(crate) fn label(&self) -> String {
-        let used = self.bits.iter().rposition(|&bits| bits != LayerBits::FLOAT).map_or(0, |last| last + 1);
+        let used =
+            self.bits.iter().rposition(|&bits| bits != LayerBits::FLOAT).map_or(0, |last| last + 1);
         if used == 0 {
             return "32".into();
         }
@@ -192,10 +231,12 @@ impl QuantizationConfig {
     }
 }
 
-/// `--bits`, `--weight-quant`, `--per-channel` and `--pact` where a model is read: how to run it, over what the file says.
+/// `--bits`, `--weight-quant`, `--per-channel` and `--pact` where a model is read: how to run it,
+/// over what the file says.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub struct QuantizationOverrides {
-    /// Bits a layer to run the model with, such as `4,2`, `w4a2,w2a2` or `32` [default: the model's own]
+    /// Bits a layer to run the model with, such as `4,2`, `w4a2,w2a2` or `32` [default: the model's
+    /// own]
     #[arg(long, value_name = "B1,B2", help_heading = "Network & quantization")]
     pub bits: Option<BitsList>,
     /// --bits N is that of every layer with weights, the fully connected ones too [default: false]
@@ -218,7 +259,8 @@ pub struct QuantizationOverrides {
         long,
         value_name = "true|false",
         num_args = 0..=1,
-        // So that a file's name behind it is no value; `join_switch_values` makes one of `--per-channel true`.
+        // So that a file's name behind it is no value; `join_switch_values` makes one of
+        // `--per-channel true`.
         require_equals = true,
         default_missing_value = "true",
         hide_possible_values = true,
@@ -234,11 +276,16 @@ pub struct QuantizationOverrides {
 }
 
 impl QuantizationOverrides {
-    /// `base` (the model's own settings, or the default for a bare file) with these laid over it, checked.
+    /// `base` (the model's own settings, or the default for a bare file) with these laid over it,
+    /// checked.
     ///
     /// # Errors
     /// [`Error::Usage`] for widths that do not fit the network or the quantizers.
-    pub fn apply(&self, base: &QuantizationConfig, network: &NetworkConfig) -> Result<QuantizationConfig> {
+    pub fn apply(
+        &self,
+        base: &QuantizationConfig,
+        network: &NetworkConfig,
+    ) -> Result<QuantizationConfig> {
         let mut result = base.clone();
         if self.bits.is_some() || self.weight_quant.is_some() || self.per_channel.is_some() {
             // What levels they are on says nothing of others.
@@ -246,7 +293,8 @@ impl QuantizationOverrides {
         }
         let all_layers = self.all_layers.unwrap_or(false);
         if self.bits.is_some() || all_layers {
-            result.bits = spread_bits(self.bits.as_ref().map(|list| &list.0[..]), network, all_layers)?;
+            result.bits =
+                spread_bits(self.bits.as_ref().map(|list| &list.0[..]), network, all_layers)?;
         }
         result.weight_quant = self.weight_quant.unwrap_or(result.weight_quant);
         result.per_channel = self.per_channel.unwrap_or(result.per_channel);
@@ -265,7 +313,8 @@ mod tests {
     fn expand(text: &str) -> String {
         let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
         let bits = LayerBits::parse_list(text).unwrap();
-        expand_bits(&bits, &network).map_or_else(|error| error.to_string(), |bits| BitsList(bits).to_string())
+        expand_bits(&bits, &network)
+            .map_or_else(|error| error.to_string(), |bits| BitsList(bits).to_string())
     }
 
     #[test]
@@ -276,9 +325,13 @@ mod tests {
         assert_eq!(expand("w4a2,w2a2,8,8"), "w4a2,2,8,w8a32");
         assert!(expand("2,2,2,2,2").contains("4 layers with weights (conv1, conv2, fc1, fc2)"));
         let linear = LayerConfig::Linear { name: "fc".into(), out_features: 10 };
-        let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers: vec![linear] };
+        let network =
+            NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers: vec![linear] };
         let four = LayerBits::parse_list("4").unwrap();
-        assert_eq!(expand_bits(&four, &network).unwrap(), [LayerBits { weight: 4, activation: 32 }]);
+        assert_eq!(
+            expand_bits(&four, &network).unwrap(),
+            [LayerBits { weight: 4, activation: 32 }]
+        );
     }
 
     #[test]
@@ -290,17 +343,27 @@ mod tests {
             weight_quant,
             ..QuantizationConfig::default()
         };
-        let warning = |run: QuantizationConfig, model: QuantizationConfig| run.scale_warning(&model, &network);
+        let warning = |run: QuantizationConfig, model: QuantizationConfig| {
+            run.scale_warning(&model, &network)
+        };
         let said = warning(made("4,32,6", Dorefa), made("32", Sawb)).unwrap();
         assert!(
-            said.contains("weights of conv1, fc1 on") && said.contains("--weight-quant sawb, lsq, affine, symmetric keeps"),
+            said.contains("weights of conv1, fc1 on")
+                && said.contains("--weight-quant sawb, lsq, affine, symmetric keeps"),
             "{said}"
         );
         let said = warning(made("6,32", Dorefa), made("32", Dorefa)).unwrap();
-        assert!(said.contains("weights of conv1 on") && said.contains("--weight-quant lsq, affine, symmetric keeps"), "{said}");
+        assert!(
+            said.contains("weights of conv1 on")
+                && said.contains("--weight-quant lsq, affine, symmetric keeps"),
+            "{said}"
+        );
         let said = warning(made("4,32", Dorefa), made("4,4", Dorefa)).unwrap();
         assert!(said.contains("weights of conv2 were trained with `dorefa`"), "{said}");
-        assert!(warning(made("4,4", Sawb), made("4,4", Dorefa)).is_some_and(|said| said.contains("conv1, conv2 were trained")));
+        assert!(
+            warning(made("4,4", Sawb), made("4,4", Dorefa))
+                .is_some_and(|said| said.contains("conv1, conv2 were trained"))
+        );
         for (run, model) in [
             (made("4,2", Sawb), made("32", Sawb)),
             (made("w1a4", Dorefa), made("32", Sawb)),
@@ -310,7 +373,8 @@ mod tests {
         ] {
             assert_eq!(warning(run, model), None);
         }
-        // Packed weights are what dorefa made of them: any quantizer that keeps a scale keeps theirs.
+        // Packed weights are what dorefa made of them: any quantizer that keeps a scale keeps
+        // theirs.
         let packed = || QuantizationConfig { weights_are_levels: true, ..made("4,4", Dorefa) };
         assert_eq!(warning(packed(), packed()), None);
         assert_eq!(warning(made("4,4", Sawb), packed()), None);
@@ -347,14 +411,23 @@ mod tests {
             }
         }
         for quantizer in [Affine, Sawb, Symmetric, Lsq] {
-            assert!(refused("w1a4", quantizer, Unsigned).is_some_and(|reason| reason.contains("--weight-quant binary")));
+            assert!(
+                refused("w1a4", quantizer, Unsigned)
+                    .is_some_and(|reason| reason.contains("--weight-quant binary"))
+            );
         }
         for quantizer in [Binary, Dorefa] {
             assert_eq!(refused("w1a4", quantizer, Unsigned), None);
         }
-        assert!(refused("2", Binary, Unsigned).is_some_and(|reason| reason.contains("1-bit weights, not 2")));
+        assert!(
+            refused("2", Binary, Unsigned)
+                .is_some_and(|reason| reason.contains("1-bit weights, not 2"))
+        );
         for pact in [Signed, SignedAfterRelu] {
-            assert!(refused("w2a1", Sawb, pact).is_some_and(|reason| reason.contains("--pact unsigned")));
+            assert!(
+                refused("w2a1", Sawb, pact)
+                    .is_some_and(|reason| reason.contains("--pact unsigned"))
+            );
         }
     }
 }

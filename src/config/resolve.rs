@@ -1,12 +1,14 @@
-//! Defaults filled in: from what was given and the data set to a complete [`RunConfig`], and back to TOML.
+//! Defaults filled in: from what was given and the data set to a complete [`RunConfig`], and back
+//! to TOML.
 
 use std::path::{Path, PathBuf};
 
 use super::{
-    ActivationQuantizer, AugmentList, Betas, BitsList, DropoutRates, LayerConfig, MaskFill, MaskRank, NetworkConfig, Normalize,
-    NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind, PartialNetwork, PartialRunConfig, QuantizationConfig, RunConfig,
-    SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer, decimal,
-    quantization::spread_bits,
+    ActivationQuantizer, AugmentList, Betas, BitsList, DropoutRates, LayerConfig, MaskFill,
+    MaskRank, NetworkConfig, Normalize, NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind,
+    PartialNetwork, PartialRunConfig, QuantizationConfig, RunConfig, SaliencyTarget,
+    ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer,
+    decimal, quantization::spread_bits,
 };
 use crate::{Error, Result, plain};
 
@@ -29,8 +31,8 @@ fn paper_settings(dataset: &str) -> (i64, f64) {
     }
 }
 
-/// The rate where `--lr` is not given. Momentum 0.9 multiplies the effective step by 10, hence a tenth of SGD's; the adaptive
-/// rules have torch.optim's defaults.
+/// The rate where `--lr` is not given. Momentum 0.9 multiplies the effective step by 10, hence a
+/// tenth of SGD's; the adaptive rules have torch.optim's defaults.
 fn default_rate(kind: OptimizerKind, sgd: f64) -> f64 {
     match kind {
         OptimizerKind::Sgd => sgd,
@@ -62,10 +64,15 @@ impl PartialRunConfig {
         let sgt = SgtConfig::default();
         let variant = self.sgt_variant.unwrap_or(sgt.variant);
         let warmup_epochs = if variant == SgtVariant::Hlgm { 1 } else { 0 };
-        let limit = |key, value: Option<i64>| value.map(|value| narrow::<u32>(key, value)).transpose();
-        let out = self
-            .out
-            .unwrap_or_else(|| Path::new("runs").join(format!("{}-{}-{seed}", short_name(&dataset.name), quantization.label())));
+        let limit =
+            |key, value: Option<i64>| value.map(|value| narrow::<u32>(key, value)).transpose();
+        let out = self.out.unwrap_or_else(|| {
+            Path::new("runs").join(format!(
+                "{}-{}-{seed}",
+                short_name(&dataset.name),
+                quantization.label()
+            ))
+        });
         Ok(RunConfig {
             dataset: dataset.name.clone(),
             data_dir: self.data_dir,
@@ -88,7 +95,10 @@ impl PartialRunConfig {
             checkpoint_every: self.checkpoint_every.map(|cadence| cadence.to_string()),
             on_non_finite: self.on_non_finite.unwrap_or_default(),
             snapshot_every: narrow("snapshot-every", self.snapshot_every.unwrap_or(0))?,
-            freeze_bn_after: self.freeze_bn_after.map(|steps| narrow("freeze-bn-after", steps)).transpose()?,
+            freeze_bn_after: self
+                .freeze_bn_after
+                .map(|steps| narrow("freeze-bn-after", steps))
+                .transpose()?,
             sgt: SgtConfig {
                 enabled: self.sgt.unwrap_or(sgt.enabled),
                 mask_ratio: self.mask_ratio.map_or(sgt.mask_ratio, |value| value as f32),
@@ -98,7 +108,10 @@ impl PartialRunConfig {
                 target: self.saliency_target.unwrap_or(SaliencyTarget::LogSoftmax),
                 stop_gradient: self.stop_gradient.unwrap_or(sgt.stop_gradient),
                 variant,
-                warmup_epochs: narrow("sgt-warmup-epochs", self.sgt_warmup_epochs.unwrap_or(warmup_epochs))?,
+                warmup_epochs: narrow(
+                    "sgt-warmup-epochs",
+                    self.sgt_warmup_epochs.unwrap_or(warmup_epochs),
+                )?,
             },
             quantization,
             optimizer,
@@ -106,14 +119,18 @@ impl PartialRunConfig {
                 kind: schedule_kind,
                 warmup_steps: narrow("warmup-steps", self.warmup_steps.unwrap_or(0))?,
                 gamma: self.gamma.filter(|_| stepped).unwrap_or(0.1) as f32,
-                step_epochs: narrow("step-epochs", self.step_epochs.filter(|_| stepped).unwrap_or(1))?,
+                step_epochs: narrow(
+                    "step-epochs",
+                    self.step_epochs.filter(|_| stepped).unwrap_or(1),
+                )?,
             },
             network,
         })
     }
 
     fn network_for(&self, dataset: &DatasetInfo) -> Result<NetworkConfig> {
-        let rates: Option<Vec<f32>> = self.dropout.as_ref().map(|list| list.0.iter().map(|&rate| rate as f32).collect());
+        let rates: Option<Vec<f32>> =
+            self.dropout.as_ref().map(|list| list.0.iter().map(|&rate| rate as f32).collect());
         let network = match (&self.network, rates) {
             (None, rates) => {
                 let rates = match rates.as_deref() {
@@ -122,7 +139,10 @@ impl PartialRunConfig {
                     Some(&[pool, fc1]) => [pool, fc1],
                     Some(more) => {
                         let reason = "the network has two dropout layers, after the pool and after fc1: give P or P1,P2";
-                        return Err(Error::Usage(format!("--dropout: {} values; {reason}", more.len())));
+                        return Err(Error::Usage(format!(
+                            "--dropout: {} values; {reason}",
+                            more.len()
+                        )));
                     }
                 };
                 let network = NetworkConfig::table_one(dataset.shape, dataset.classes, rates);
@@ -154,11 +174,16 @@ impl PartialRunConfig {
             }
         };
         network.find_misfit().map_err(|misfit| {
-            let place = self.network.as_ref().map_or(String::new(), |partial| partial.origin.place(misfit.layer));
+            let place = self
+                .network
+                .as_ref()
+                .map_or(String::new(), |partial| partial.origin.place(misfit.layer));
             Error::Usage(format!("{place}network: {}", plain(&misfit.to_string())))
         })?;
         if self.freeze_bn_after.is_some() && !network.has_batch_norm() {
-            return Err(Error::Usage("--freeze-bn-after: the network has no batch norm; add --batch-norm".into()));
+            return Err(Error::Usage(
+                "--freeze-bn-after: the network has no batch norm; add --batch-norm".into(),
+            ));
         }
         Ok(network)
     }
@@ -167,7 +192,11 @@ impl PartialRunConfig {
         let act_quant = self.act_quant.unwrap_or(ActivationQuantizer::Pact);
         let learns_alpha = act_quant == ActivationQuantizer::Pact;
         let config = QuantizationConfig {
-            bits: spread_bits(self.bits.as_ref().map(|list| &list.0[..]), network, self.all_layers.unwrap_or(false))?,
+            bits: spread_bits(
+                self.bits.as_ref().map(|list| &list.0[..]),
+                network,
+                self.all_layers.unwrap_or(false),
+            )?,
             weight_quant: self.weight_quant.unwrap_or(WeightQuantizer::Sawb),
             per_channel: self.per_channel.unwrap_or(false),
             pact: self.pact.unwrap_or(PactKind::Unsigned),
@@ -190,14 +219,20 @@ impl PartialRunConfig {
         let for_rules = |rules: &[OptimizerKind]| rules.contains(&kind);
         OptimizerConfig {
             kind,
-            momentum: self.momentum.filter(|_| kind == Momentum).map_or(default.momentum, |value| value as f32),
+            momentum: self
+                .momentum
+                .filter(|_| kind == Momentum)
+                .map_or(default.momentum, |value| value as f32),
             nesterov: kind == Momentum && self.nesterov.unwrap_or(false),
             weight_decay: self.weight_decay.unwrap_or(0.0) as f32,
             betas: self
                 .betas
                 .filter(|_| for_rules(&[Adam, Adamw]))
                 .map_or(default.betas, |Betas(values)| values.map(|value| value as f32)),
-            epsilon: self.epsilon.filter(|_| for_rules(&[Adam, Adamw, Adadelta])).map(|value| value as f32),
+            epsilon: self
+                .epsilon
+                .filter(|_| for_rules(&[Adam, Adamw, Adadelta]))
+                .map(|value| value as f32),
             rho: self.rho.filter(|_| kind == Adadelta).map_or(default.rho, |value| value as f32),
         }
     }
@@ -233,7 +268,8 @@ pub(crate) fn short_name(dataset: &str) -> String {
 }
 
 impl From<&RunConfig> for PartialRunConfig {
-    /// Every setting spelled out, except what follows from the rest: the network of Table I and unused constants.
+    /// Every setting spelled out, except what follows from the rest: the network of Table I and
+    /// unused constants.
     fn from(run: &RunConfig) -> PartialRunConfig {
         use OptimizerKind::{Adadelta, Adam, Adamw, Momentum};
         let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -308,8 +344,11 @@ fn text_path(path: &Path) -> PathBuf {
     PathBuf::from(path.to_string_lossy().into_owned())
 }
 
-/// The network of Table I as its dropout rates and whether it has batch norms, any other as its layers.
-fn network_as_given(network: &NetworkConfig) -> (Option<PartialNetwork>, Option<DropoutRates>, Option<bool>) {
+/// The network of Table I as its dropout rates and whether it has batch norms, any other as its
+/// layers.
+fn network_as_given(
+    network: &NetworkConfig,
+) -> (Option<PartialNetwork>, Option<DropoutRates>, Option<bool>) {
     let rates: Vec<f32> = network
         .layers
         .iter()
@@ -329,21 +368,37 @@ fn network_as_given(network: &NetworkConfig) -> (Option<PartialNetwork>, Option<
         if network.has_batch_norm() { bare.with_batch_norm() } else { bare }
     };
     match candidates.iter().find(|&&rates| table_one(rates) == *network) {
-        Some(rates) => (None, Some(DropoutRates(rates.map(decimal).to_vec())), Some(network.has_batch_norm())),
+        Some(rates) => {
+            (None, Some(DropoutRates(rates.map(decimal).to_vec())), Some(network.has_batch_norm()))
+        }
         None => {
             let NetworkConfig { input, classes, layers } = network.clone();
-            (Some(PartialNetwork { input: Some(input), classes: Some(classes), layers, ..PartialNetwork::default() }), None, None)
+            (
+                Some(PartialNetwork {
+                    input: Some(input),
+                    classes: Some(classes),
+                    layers,
+                    ..PartialNetwork::default()
+                }),
+                None,
+                None,
+            )
         }
     }
 }
 
 impl RunConfig {
-    /// The run as a TOML file that `--config` takes: `config.toml` of a run folder. Parsed and resolved for the same data set
-    /// it gives this configuration again.
+    /// The run as a TOML file that `--config` takes: `config.toml` of a run folder. Parsed and
+    /// resolved for the same data set it gives this configuration again.
     pub fn to_toml(&self) -> String {
-        // Numbers, booleans, texts and lists of tables only: there is nothing in it that TOML could not hold.
-        let body = toml::to_string(&PartialRunConfig::from(self)).unwrap_or_else(|error| format!("# not written: {error}\n"));
-        format!("# A run of saliq {}; repeat it with `saliq train --config THIS --out DIR`.\n{body}", env!("CARGO_PKG_VERSION"))
+        // Numbers, booleans, texts and lists of tables only: there is nothing in it that TOML could
+        // not hold.
+        let body = toml::to_string(&PartialRunConfig::from(self))
+            .unwrap_or_else(|error| format!("# not written: {error}\n"));
+        format!(
+            "# A run of saliq {}; repeat it with `saliq train --config THIS --out DIR`.\n{body}",
+            env!("CARGO_PKG_VERSION")
+        )
     }
 
     /// `checkpoint_every` as steps or time; `None`: at the end of each epoch only.
@@ -351,7 +406,9 @@ impl RunConfig {
     /// # Errors
     /// [`Error::Usage`] for a text that is neither.
     pub fn checkpoint_cadence(&self) -> Result<Option<super::Cadence>> {
-        let parse = |text: &String| text.parse().map_err(|reason| Error::Usage(format!("--checkpoint-every: {reason}")));
+        let parse = |text: &String| {
+            text.parse().map_err(|reason| Error::Usage(format!("--checkpoint-every: {reason}")))
+        };
         self.checkpoint_every.as_ref().map(parse).transpose()
     }
 }
@@ -395,12 +452,18 @@ mod tests {
             assert_eq!((run.batch_size, run.learning_rate), (batch, rate), "{name}");
         }
         let run = resolve("", "mnist").unwrap();
-        assert_eq!((run.epochs, run.steps, run.seed, run.log_every, run.shuffle), (10, None, 0, 1, true));
+        assert_eq!(
+            (run.epochs, run.steps, run.seed, run.log_every, run.shuffle),
+            (10, None, 0, 1, true)
+        );
         assert_eq!(run.quantization.bits, [LayerBits::FLOAT; 4]);
         assert!(run.sgt.enabled && run.augment.is_empty() && run.normalize == Normalize::Standard);
         assert_eq!(run.network, NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]));
         assert_eq!(run.out, Path::new("runs/mnist-32-0"));
-        assert_eq!(resolve("bits = \"4,2\"\nseed = 3", "/data/mine").unwrap().out, Path::new("runs/mine-4-2-3"));
+        assert_eq!(
+            resolve("bits = \"4,2\"\nseed = 3", "/data/mine").unwrap().out,
+            Path::new("runs/mine-4-2-3")
+        );
         let rate = |text| resolve(text, "mnist").unwrap().learning_rate;
         assert_eq!(rate("optimizer = \"adam\""), 1e-3);
         assert_eq!(rate("optimizer = \"adadelta\""), 1.0);
@@ -413,13 +476,23 @@ mod tests {
     fn dropout_goes_where_it_belongs() {
         let shape = Shape::new(1, 28, 28);
         let network = |text: &str| resolve(text, "mnist").map(|run| run.network);
-        assert_eq!(network("dropout = 0.25").unwrap(), NetworkConfig::table_one(shape, 10, [0.25, 0.25]));
-        assert_eq!(network("dropout = \"0.25,0.5\"").unwrap(), NetworkConfig::table_one(shape, 10, [0.25, 0.5]));
+        assert_eq!(
+            network("dropout = 0.25").unwrap(),
+            NetworkConfig::table_one(shape, 10, [0.25, 0.25])
+        );
+        assert_eq!(
+            network("dropout = \"0.25,0.5\"").unwrap(),
+            NetworkConfig::table_one(shape, 10, [0.25, 0.5])
+        );
         assert!(network("dropout = \"0.1,0.2,0.3\"").is_err());
         let own = "[network]\nlayers = [{type=\"dropout\",rate=0.1},{type=\"linear\",name=\"fc\",out-features=10}]";
-        assert!(matches!(network(&format!("dropout = 0.3\n{own}")).unwrap().layers[0], LayerConfig::Dropout { rate: 0.3 }));
+        assert!(matches!(
+            network(&format!("dropout = 0.3\n{own}")).unwrap().layers[0],
+            LayerConfig::Dropout { rate: 0.3 }
+        ));
         assert!(network(&format!("dropout = \"0.3,0.4\"\n{own}")).is_err());
-        let message = network(&own.replace("[network]", "[network]\nclasses = 7")).unwrap_err().to_string();
+        let message =
+            network(&own.replace("[network]", "[network]\nclasses = 7")).unwrap_err().to_string();
         assert!(message.contains("7 classes"), "{message}");
     }
 
@@ -428,14 +501,22 @@ mod tests {
         let cadence = |text: &str| resolve(text, "mnist").unwrap().checkpoint_cadence().unwrap();
         assert_eq!(cadence(""), None);
         assert_eq!(cadence("checkpoint-every = 500"), Some(Cadence::Steps(500)));
-        assert_eq!(cadence("checkpoint-every = \"5m\""), Some(Cadence::Time(std::time::Duration::from_secs(300))));
+        assert_eq!(
+            cadence("checkpoint-every = \"5m\""),
+            Some(Cadence::Time(std::time::Duration::from_secs(300)))
+        );
     }
 
     fn share() -> impl Strategy<Value = f64> {
-        prop_oneof![Just(0.0), 0.0..0.99f64, (0u32..100).prop_map(|hundredths| f64::from(hundredths) / 100.0)]
+        prop_oneof![
+            Just(0.0),
+            0.0..0.99f64,
+            (0u32..100).prop_map(|hundredths| f64::from(hundredths) / 100.0)
+        ]
     }
 
-    fn choice<T: clap::ValueEnum + Clone + std::fmt::Debug + 'static>() -> impl Strategy<Value = Option<T>> {
+    fn choice<T: clap::ValueEnum + Clone + std::fmt::Debug + 'static>()
+    -> impl Strategy<Value = Option<T>> {
         proptest::option::of(proptest::sample::select(T::value_variants().to_vec()))
     }
 

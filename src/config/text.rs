@@ -1,4 +1,5 @@
-//! Values written as short texts, the same on the command line and in TOML: `4,2`, `0.25,0.5`, `shift,hflip`, `5m`.
+//! Values written as short texts, the same on the command line and in TOML: `4,2`, `0.25,0.5`,
+//! `shift,hflip`, `5m`.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -7,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{Augmentation, LayerBits, Normalize};
 
-/// `--bits`: one value for every convolution layer, or a list for the convolution and linear layers in order.
+/// `--bits`: one value for every convolution layer, or a list for the convolution and linear layers
+/// in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BitsList(pub Vec<LayerBits>);
 
@@ -23,8 +25,8 @@ pub struct Betas(pub [f64; 2]);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AugmentList(pub Vec<Augmentation>);
 
-/// `--normalize`: `standard`, `unit`, `none`, `MEAN,STD`, or means and deviations a channel (`M1,M2,M3/S1,S2,S3`, which must be equal
-/// so far).
+/// `--normalize`: `standard`, `unit`, `none`, `MEAN,STD`, or means and deviations a channel
+/// (`M1,M2,M3/S1,S2,S3`, which must be equal so far).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormalizeSpec(pub Normalize);
 
@@ -58,7 +60,10 @@ pub(crate) fn whole(text: &str) -> Result<i64, String> {
 
 /// `; did you mean …?` where one of `known` is close to `text`, else nothing.
 pub(crate) fn suggestion<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let best = known.into_iter().map(|name| (strsim::jaro_winkler(text, name), name)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let best = known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(text, name), name))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
         Some((score, name)) if score > 0.75 => format!("; did you mean `{name}`?"),
         _ => String::new(),
@@ -105,7 +110,9 @@ impl FromStr for Betas {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let values = elements(text, real)?;
-        <[f64; 2]>::try_from(values).map(Betas).map_err(|_| format!("`{text}` is not two numbers such as `0.9,0.999`"))
+        <[f64; 2]>::try_from(values)
+            .map(Betas)
+            .map_err(|_| format!("`{text}` is not two numbers such as `0.9,0.999`"))
     }
 }
 
@@ -125,7 +132,10 @@ impl FromStr for AugmentList {
         let list = elements(text, |name| {
             Augmentation::from_str(name, false).map_err(|_| {
                 let known = ["none", "shift", "hflip"];
-                format!("`{name}` is not one of `none`, `shift`, `hflip`{}", suggestion(name, known))
+                format!(
+                    "`{name}` is not one of `none`, `shift`, `hflip`{}",
+                    suggestion(name, known)
+                )
             })
         })?;
         match list.iter().enumerate().find(|(index, item)| list[..*index].contains(item)) {
@@ -179,7 +189,9 @@ impl FromStr for NormalizeSpec {
         let (Ok(means), Ok(deviations)) = (means, deviations) else { return Err(expected()) };
         if means.len() != deviations.len() {
             let (means, deviations) = (means.len(), deviations.len());
-            return Err(format!("`{text}`: {means} means and {deviations} deviations; give one of each a channel"));
+            return Err(format!(
+                "`{text}`: {means} means and {deviations} deviations; give one of each a channel"
+            ));
         }
         let different = |values: &[f64]| values.iter().any(|value| *value != values[0]);
         if different(&means) || different(&deviations) {
@@ -208,13 +220,22 @@ impl FromStr for Cadence {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("`{text}` is not a number of steps (`500`) or a time (`30s`, `5m`, `2h`), at least 1");
+        let expected = || {
+            format!(
+                "`{text}` is not a number of steps (`500`) or a time (`30s`, `5m`, `2h`), at least 1"
+            )
+        };
         let (digits, unit) = match text.char_indices().last() {
             Some((at, unit @ ('s' | 'm' | 'h'))) => (&text[..at], unit),
             _ => (text, ' '),
         };
-        // Ten digits are 300 years of seconds and more steps than anybody takes: no multiplication below can overflow.
-        let count: u64 = if digits.len() <= 10 { digits.parse().map_err(|_| expected())? } else { return Err(expected()) };
+        // Ten digits are 300 years of seconds and more steps than anybody takes: no multiplication
+        // below can overflow.
+        let count: u64 = if digits.len() <= 10 {
+            digits.parse().map_err(|_| expected())?
+        } else {
+            return Err(expected());
+        };
         if count == 0 {
             return Err(expected());
         }
@@ -258,7 +279,9 @@ enum LooseItem {
     Text(String),
 }
 
-fn loose<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(deserializer: D) -> Result<T, D::Error> {
+fn loose<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     let text = match Loose::deserialize(deserializer)? {
         Loose::Whole(value) => value.to_string(),
         Loose::Real(value) => value.to_string(),
@@ -325,13 +348,38 @@ mod tests {
         assert!("0.1,x".parse::<DropoutRates>().is_err());
         assert!("nan".parse::<DropoutRates>().is_err());
         assert!("0.9".parse::<Betas>().is_err());
-        assert!("shfit".parse::<AugmentList>().is_err_and(|message| message.contains("did you mean `shift`")));
+        assert!(
+            "shfit"
+                .parse::<AugmentList>()
+                .is_err_and(|message| message.contains("did you mean `shift`"))
+        );
         assert!("shift,shift".parse::<AugmentList>().is_err());
         let equal = "0.5, 0.5,0.5/0.25,0.25,0.25".parse::<NormalizeSpec>().unwrap();
         assert_eq!(equal.to_string(), "0.5,0.25");
-        assert!("0.5,0.4,0.3/0.25,0.25,0.25".parse::<NormalizeSpec>().is_err_and(|reason| reason.contains("one pair")));
-        assert!("0.5,0.5/0.25".parse::<NormalizeSpec>().is_err_and(|reason| reason.contains("2 means and 1 deviations")));
-        let bad = ["0.5", "0.5,0", "0.5,-1", "1,2,3", "standart", "1e60,1", "inf,1", "/", "0.5/", "0.5/0", "0,0/1,nan", "non"];
+        assert!(
+            "0.5,0.4,0.3/0.25,0.25,0.25"
+                .parse::<NormalizeSpec>()
+                .is_err_and(|reason| reason.contains("one pair"))
+        );
+        assert!(
+            "0.5,0.5/0.25"
+                .parse::<NormalizeSpec>()
+                .is_err_and(|reason| reason.contains("2 means and 1 deviations"))
+        );
+        let bad = [
+            "0.5",
+            "0.5,0",
+            "0.5,-1",
+            "1,2,3",
+            "standart",
+            "1e60,1",
+            "inf,1",
+            "/",
+            "0.5/",
+            "0.5/0",
+            "0,0/1,nan",
+            "non",
+        ];
         for text in bad {
             assert!(text.parse::<NormalizeSpec>().is_err(), "{text}");
         }

@@ -56,7 +56,8 @@ choices! {
     SgtVariant {
         /// Algorithm 1: the features of lowest gradient, in every image.
         Standard,
-        /// HLGM-style: by turns the features of lowest and of highest gradient, after a warm-up without masking.
+        /// HLGM-style: by turns the features of lowest and of highest gradient, after a warm-up
+        /// without masking.
         Hlgm,
         /// SMOOT-style: the share of a batch's images that is masked adapts to the training loss.
         Smoot,
@@ -137,7 +138,8 @@ choices! {
     }
 }
 choices! {
-    /// What becomes of a step whose loss, gradient or update is NaN or infinite. Its update is never made.
+    /// What becomes of a step whose loss, gradient or update is NaN or infinite. Its update is
+    /// never made.
     #[derive(Default)]
     OnNonFinite {
         /// The run ends before it.
@@ -190,7 +192,8 @@ pub enum Normalize {
 }
 
 impl Normalize {
-    /// Mean and deviation for pixels in 0..1; `None` for [`Normalize::Standard`], which takes a data set.
+    /// Mean and deviation for pixels in 0..1; `None` for [`Normalize::Standard`], which takes a
+    /// data set.
     pub fn constants(&self) -> Option<(f32, f32)> {
         match *self {
             Normalize::Standard => None,
@@ -263,8 +266,9 @@ pub struct QuantizationConfig {
     pub alpha_lr_factor: f32,
     /// Factor on the learning rate for learned steps (LSQ).
     pub step_lr_factor: f32,
-    /// The weights of quantized layers are on their levels already, as a packed file has them: they are used as they are. Their scales (and zero points)
-    /// stand beside them as `<layer>.weight_scale` (and `<layer>.weight_zero_point`).
+    /// The weights of quantized layers are on their levels already, as a packed file has them: they
+    /// are used as they are. Their scales (and zero points) stand beside them as
+    /// `<layer>.weight_scale` (and `<layer>.weight_zero_point`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub weights_are_levels: bool,
 }
@@ -418,7 +422,8 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// The last step in which batch norms take the statistics of their batch; 0 where none does, `u64::MAX` where all do.
+    /// The last step in which batch norms take the statistics of their batch; 0 where none does,
+    /// `u64::MAX` where all do.
     pub fn last_step_with_batch_statistics(&self) -> u64 {
         if self.network.has_batch_norm() { self.freeze_bn_after.unwrap_or(u64::MAX) } else { 0 }
     }

@@ -1,13 +1,16 @@
-//! The data sets known by name: what they hold, where they are published, their checksums, and the embedded mini sets.
+//! The data sets known by name: what they hold, where they are published, their checksums, and the
+//! embedded mini sets.
 
 use crate::config::{Shape, pointers};
 
 /// One of the four files of a set.
 #[derive(Clone, Copy, Debug)]
 pub struct PinnedFile {
-    /// Name of the decompressed file, e.g. `train-images-idx3-ubyte`; mirrors offer it with `.gz` appended.
+    /// Name of the decompressed file, e.g. `train-images-idx3-ubyte`; mirrors offer it with `.gz`
+    /// appended.
     pub name: &'static str,
-    /// SHA-256 of the decompressed file (gzip files of the same data differ from mirror to mirror), 64 hexadecimal digits.
+    /// SHA-256 of the decompressed file (gzip files of the same data differ from mirror to mirror),
+    /// 64 hexadecimal digits.
     pub sha256: &'static str,
     /// Length of the decompressed file.
     pub bytes: u64,
@@ -32,7 +35,8 @@ pub struct Entry {
     pub licence: &'static str,
     /// Folder in which torchvision keeps the set, below its `root`.
     pub torchvision: Option<&'static str>,
-    /// Folders on the web that hold the files, the preferred one first; each ends with `/`. Empty for embedded sets.
+    /// Folders on the web that hold the files, the preferred one first; each ends with `/`. Empty
+    /// for embedded sets.
     pub mirrors: &'static [&'static str],
     /// Training images, training labels, test images, test labels.
     pub files: [PinnedFile; 4],
@@ -41,8 +45,18 @@ pub struct Entry {
 }
 
 const DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-const GARMENTS: &[&str] =
-    &["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+const GARMENTS: &[&str] = &[
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
 const MNIST_LICENCE: &str = "CC BY-SA 3.0 (Y. LeCun, C. Cortes, C. J. C. Burges)";
 const FASHION_LICENCE: &str = "MIT (Zalando SE)";
 
@@ -77,8 +91,12 @@ pub static CATALOG: [Entry; 4] = [
         normalization: (0.1307, 0.3081),
         licence: MNIST_LICENCE,
         torchvision: Some("MNIST/raw"),
-        // yann.lecun.com no longer serves the files; these are the copies TensorFlow Datasets and torchvision use.
-        mirrors: &["https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/"],
+        // yann.lecun.com no longer serves the files; these are the copies TensorFlow Datasets and
+        // torchvision use.
+        mirrors: &[
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        ],
         files: files(
             60_000,
             10_000,

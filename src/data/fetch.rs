@@ -1,5 +1,5 @@
-//! `saliq data fetch`: downloads over HTTPS from several mirrors, resumed where they stopped, checked against pinned
-//! SHA-256 sums of the decompressed files, and put in place only when whole.
+//! `saliq data fetch`: downloads over HTTPS from several mirrors, resumed where they stopped,
+//! checked against pinned SHA-256 sums of the decompressed files, and put in place only when whole.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// Attempts at one mirror that bring less than [`WORTHWHILE`] bytes before the next mirror is tried.
+/// Attempts at one mirror that bring less than [`WORTHWHILE`] bytes before the next mirror is
+/// tried.
 const ATTEMPTS: u32 = 3;
 /// New bytes that make a broken-off attempt not count.
 const WORTHWHILE: u64 = 1 << 20;
@@ -78,17 +79,20 @@ pub enum Progress<'a> {
     },
 }
 
-/// Downloads the data set called `name` into the folder `into/name`, which is returned. Files that are there are verified
-/// and kept; what an interrupted download left (`*.part`) is resumed.
+/// Downloads the data set called `name` into the folder `into/name`, which is returned. Files that
+/// are there are verified and kept; what an interrupted download left (`*.part`) is resumed.
 ///
 /// # Errors
-/// [`Error::Usage`] for an unknown or embedded set, [`Error::Download`] if no mirror delivers a file with the right
-/// checksum or another process is downloading it, [`Error::Format`] if a different file is in the place of one,
-/// [`Error::Io`] if it cannot be written.
+/// [`Error::Usage`] for an unknown or embedded set, [`Error::Download`] if no mirror delivers a
+/// file with the right checksum or another process is downloading it, [`Error::Format`] if a
+/// different file is in the place of one, [`Error::Io`] if it cannot be written.
 pub fn fetch(name: &str, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
-    let entry = catalog::find(name).ok_or_else(|| Error::Usage(format!("unknown data set '{name}'{}", catalog::hint(name))))?;
+    let entry = catalog::find(name)
+        .ok_or_else(|| Error::Usage(format!("unknown data set '{name}'{}", catalog::hint(name))))?;
     if entry.embedded.is_some() {
-        return Err(Error::Usage(format!("{name} is built in, there is nothing to download; use --dataset {name}")));
+        return Err(Error::Usage(format!(
+            "{name} is built in, there is nothing to download; use --dataset {name}"
+        )));
     }
     Fetcher::new().fetch(entry, into, progress)
 }
@@ -117,8 +121,12 @@ fn verify(input: impl BufRead, file: &PinnedFile) -> Result<(), String> {
         }
     }
     if length != file.bytes {
-        let comparison = if length < file.bytes { format!("{length} bytes") } else { "more".into() };
-        return Err(format!("not the published file: {comparison} instead of {} bytes once decompressed", file.bytes));
+        let comparison =
+            if length < file.bytes { format!("{length} bytes") } else { "more".into() };
+        return Err(format!(
+            "not the published file: {comparison} instead of {} bytes once decompressed",
+            file.bytes
+        ));
     }
     let found = crate::digest::hex(&hash.finalize());
     if found != file.sha256 {
@@ -171,7 +179,12 @@ impl Fetcher {
         Fetcher { agent: config.new_agent(), pause, patience }
     }
 
-    fn fetch(&self, entry: &Entry, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
+    fn fetch(
+        &self,
+        entry: &Entry,
+        into: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<PathBuf> {
         let folder = into.join(entry.name);
         fs::create_dir_all(&folder).map_err(Error::io("cannot create the folder", &folder))?;
         for (role, file) in entry.files.iter().enumerate() {
@@ -181,7 +194,10 @@ impl Fetcher {
                     Ok(()) => progress(Progress::Present { file: file.name }),
                     // It may be somebody's own version of the set: not ours to replace.
                     Err(reason) => {
-                        return Err(Error::format(path, format!("{reason}; move it away and run the command again")));
+                        return Err(Error::format(
+                            path,
+                            format!("{reason}; move it away and run the command again"),
+                        ));
                     }
                 },
             }
@@ -189,7 +205,13 @@ impl Fetcher {
         Ok(folder)
     }
 
-    fn fetch_file(&self, entry: &Entry, file: &PinnedFile, folder: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
+    fn fetch_file(
+        &self,
+        entry: &Entry,
+        file: &PinnedFile,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<()> {
         let target = folder.join(format!("{}.gz", file.name));
         let part_path = folder.join(format!("{}.gz.part", file.name));
         let mut part = open_part(&part_path)?;
@@ -202,7 +224,8 @@ impl Fetcher {
             return Err(error);
         }
         part.sync_all().map_err(Error::io("cannot write", &part_path))?;
-        fs::rename(&part_path, &target).map_err(Error::io("cannot put the download in place", &target))?;
+        fs::rename(&part_path, &target)
+            .map_err(Error::io("cannot put the download in place", &target))?;
         progress(Progress::Finished { file: file.name });
         Ok(())
     }
@@ -270,28 +293,39 @@ impl Fetcher {
             request = request.header(header::RANGE, format!("bytes={have}-"));
         }
         let response = request.call().map_err(|error| match error {
-            ureq::Error::RequireHttpsOnly(address) => Failure::NextMirror(format!("{address} is not HTTPS")),
-            ureq::Error::BadUri(_) | ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
-                Failure::NextMirror(error.to_string())
+            ureq::Error::RequireHttpsOnly(address) => {
+                Failure::NextMirror(format!("{address} is not HTTPS"))
             }
+            ureq::Error::BadUri(_)
+            | ureq::Error::TooManyRedirects
+            | ureq::Error::RedirectFailed => Failure::NextMirror(error.to_string()),
             _ => Failure::Retry(error.to_string()),
         })?;
         let body_length = response.body().content_length();
         let (start, total) = match response.status().as_u16() {
             200 => (0, body_length),
             206 => match content_range(response.headers()) {
-                // A length may be anything: one that is too large for the sum is too large for the file.
-                Some((start, total)) if start == have => (have, total.or(body_length.map(|length| have.saturating_add(length)))),
+                // A length may be anything: one that is too large for the sum is too large for the
+                // file.
+                Some((start, total)) if start == have => {
+                    (have, total.or(body_length.map(|length| have.saturating_add(length))))
+                }
                 _ => {
                     part.set_len(0).map_err(local)?;
-                    return Err(Failure::Retry("answered with another range than asked for".into()));
+                    return Err(Failure::Retry(
+                        "answered with another range than asked for".into(),
+                    ));
                 }
             },
             416 => {
                 part.set_len(0).map_err(local)?; // longer than the file: of something else
-                return Err(Failure::Retry("the part downloaded before does not fit this file".into()));
+                return Err(Failure::Retry(
+                    "the part downloaded before does not fit this file".into(),
+                ));
             }
-            status @ (408 | 425 | 429 | 500..) => return Err(Failure::Retry(format!("answered with status {status}"))),
+            status @ (408 | 425 | 429 | 500..) => {
+                return Err(Failure::Retry(format!("answered with status {status}")));
+            }
             status => return Err(Failure::NextMirror(format!("answered with status {status}"))),
         };
         if let Some(total) = total.filter(|&total| total > limit) {
@@ -309,7 +343,9 @@ impl Fetcher {
                 Ok(0) => break,
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Failure::Retry(format!("broke off after {bytes} bytes ({error})"))),
+                Err(error) => {
+                    return Err(Failure::Retry(format!("broke off after {bytes} bytes ({error})")));
+                }
             };
             bytes += read as u64;
             if bytes > limit {
@@ -321,7 +357,11 @@ impl Fetcher {
             // A byte now and then would never time out.
             if mark.0.elapsed() >= self.patience {
                 if bytes < mark.1 + SLOWEST {
-                    return Err(Failure::Retry(format!("is too slow: {} bytes in {:.0?}", bytes - mark.1, mark.0.elapsed())));
+                    return Err(Failure::Retry(format!(
+                        "is too slow: {} bytes in {:.0?}",
+                        bytes - mark.1,
+                        mark.0.elapsed()
+                    )));
                 }
                 mark = (Instant::now(), bytes);
             }
@@ -331,16 +371,21 @@ impl Fetcher {
         }
         verify_part(part, file).or_else(|reason| {
             part.set_len(0).map_err(local)?;
-            // A resumed file may be two mirrors' halves, which need not fit together: once more, from the beginning.
+            // A resumed file may be two mirrors' halves, which need not fit together: once more,
+            // from the beginning.
             Err(if start > 0 { Failure::Retry(reason) } else { Failure::NextMirror(reason) })
         })
     }
 }
 
-/// Opens or creates the partial file and locks it against other processes. What is no file of its own (a link that leads elsewhere) is refused.
+/// Opens or creates the partial file and locks it against other processes. What is no file of its
+/// own (a link that leads elsewhere) is refused.
 fn open_part(path: &Path) -> Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(Error::format(path, "is not a regular file; move it away and run the command again"));
+        return Err(Error::format(
+            path,
+            "is not a regular file; move it away and run the command again",
+        ));
     }
     let part = File::options()
         .read(true)
@@ -350,9 +395,10 @@ fn open_part(path: &Path) -> Result<File> {
         .open(path)
         .map_err(Error::io("cannot write", path))?;
     match part.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::Download(format!("{}: another process is downloading this file; wait for it", path.display())))
-        }
+        Err(TryLockError::WouldBlock) => Err(Error::Download(format!(
+            "{}: another process is downloading this file; wait for it",
+            path.display()
+        ))),
         // Some network file systems cannot lock; then it goes without.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(part),
     }
@@ -367,7 +413,8 @@ fn verify_part(part: &mut File, file: &PinnedFile) -> Result<(), String> {
     verify(BufReader::new(part), file)
 }
 
-/// First byte and total length of a `Content-Range: bytes FIRST-LAST/TOTAL` header; the total may be `*`.
+/// First byte and total length of a `Content-Range: bytes FIRST-LAST/TOTAL` header; the total may
+/// be `*`.
 fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     let range = headers.get(header::CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes ")?;
     let (span, total) = range.split_once('/')?;

@@ -1,4 +1,5 @@
-//! gzip streams as gzip and Python's `gzip` read them: members one after another, zero bytes between and behind them.
+//! gzip streams as gzip and Python's `gzip` read them: members one after another, zero bytes
+//! between and behind them.
 
 use std::io::{self, BufRead, Read};
 
@@ -6,8 +7,8 @@ use flate2::bufread::GzDecoder;
 
 /// The decompressed content of all members of `input` (RFC 1952, 2.2).
 ///
-/// Zero bytes behind a member are padding, as tapes and some mirrors leave it. Any other byte there that begins no member is an error of kind
-/// `InvalidData` that says so.
+/// Zero bytes behind a member are padding, as tapes and some mirrors leave it. Any other byte there
+/// that begins no member is an error of kind `InvalidData` that says so.
 pub(super) struct GzipReader<R> {
     /// None behind the last member.
     member: Option<GzDecoder<R>>,
@@ -103,7 +104,11 @@ mod tests {
         for padding in [0, 1, 511, 5000] {
             let zeros = vec![0; padding];
             assert_eq!(read(&[&one[..], &zeros].concat()), Ok(b"one".to_vec()), "{padding}");
-            assert_eq!(read(&[&one[..], &zeros, &two, &zeros].concat()), Ok(b"onetwo".to_vec()), "{padding}");
+            assert_eq!(
+                read(&[&one[..], &zeros, &two, &zeros].concat()),
+                Ok(b"onetwo".to_vec()),
+                "{padding}"
+            );
         }
         assert_eq!(read(&[member(b""), member(b"x")].concat()), Ok(b"x".to_vec()));
     }
@@ -111,9 +116,14 @@ mod tests {
     #[test]
     fn anything_else_behind_is_refused() {
         let (one, two) = (member(b"one"), member(b"two"));
-        for garbage in [&b"x"[..], b"\0\0garbage", b"\x1f\x00", b"\x1f\x8b\x07\0\0\0\0\0\0\0", b"<html>"] {
+        for garbage in
+            [&b"x"[..], b"\0\0garbage", b"\x1f\x00", b"\x1f\x8b\x07\0\0\0\0\0\0\0", b"<html>"]
+        {
             let message = read(&[&one[..], garbage].concat()).expect_err("garbage");
-            assert!(message.contains("behind the end of the gzip stream"), "{garbage:?}: {message}");
+            assert!(
+                message.contains("behind the end of the gzip stream"),
+                "{garbage:?}: {message}"
+            );
         }
         for length in 1..one.len() {
             assert!(read(&one[..length]).is_err(), "{length}");

@@ -1,8 +1,9 @@
-//! The IDX format of MNIST, raw or gzip: two zero bytes, a type, a rank, big-endian sizes, then the elements.
+//! The IDX format of MNIST, raw or gzip: two zero bytes, a type, a rank, big-endian sizes, then the
+//! elements.
 //!
-//! Nothing a file declares is believed before it is checked: sizes against [`MAX_BYTES`] and its companions, then against
-//! the bytes that are there; decompression stops one byte after the declared size. Memory never exceeds about twice what
-//! the file really holds.
+//! Nothing a file declares is believed before it is checked: sizes against [`MAX_BYTES`] and its
+//! companions, then against the bytes that are there; decompression stops one byte after the
+//! declared size. Memory never exceeds about twice what the file really holds.
 
 use std::{
     fs::File,
@@ -38,10 +39,12 @@ impl Images {
     }
 }
 
-/// Reads an IDX file of unsigned bytes of rank 3 (N×H×W) or 4 (N×C×H×W), raw or gzip. Sizes that could as well be N×H×W×C are warned of in the log.
+/// Reads an IDX file of unsigned bytes of rank 3 (N×H×W) or 4 (N×C×H×W), raw or gzip. Sizes that
+/// could as well be N×H×W×C are warned of in the log.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not such a file, whole and nothing more, or has its channels last.
+/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not such a file, whole and
+/// nothing more, or has its channels last.
 pub fn read_images(path: &Path) -> Result<Images> {
     let (input, length) = open(path)?;
     images(path, input, length)
@@ -87,7 +90,8 @@ pub fn write_labels(mut out: impl Write, labels: &[u8]) -> io::Result<()> {
 }
 
 fn size_u32(size: usize) -> io::Result<u32> {
-    u32::try_from(size).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many items for an IDX file"))
+    u32::try_from(size)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many items for an IDX file"))
 }
 
 /// The header of a raw file of `count` images (below 2^32): rank 3 for one channel, else rank 4.
@@ -117,7 +121,9 @@ pub(crate) fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
 }
 
 /// The content of `input`, decompressed if it begins with gzip's magic number, and whether it does.
-pub(crate) fn decompressed<'a>(mut input: impl BufRead + 'a) -> io::Result<(Box<dyn Read + 'a>, bool)> {
+pub(crate) fn decompressed<'a>(
+    mut input: impl BufRead + 'a,
+) -> io::Result<(Box<dyn Read + 'a>, bool)> {
     let mut head = Vec::with_capacity(2);
     input.by_ref().take(2).read_to_end(&mut head)?;
     let gzip = head == [0x1f, 0x8b];
@@ -146,12 +152,21 @@ fn labels(path: &Path, input: impl BufRead, length: u64) -> Result<Vec<u8>> {
     Ok(parse(path, input, length, false)?.1)
 }
 
-/// Sizes and elements of an IDX file of images (or labels); `length` is that of `input` before decompression.
-fn parse(path: &Path, input: impl BufRead, length: u64, images: bool) -> Result<(Vec<u32>, Vec<u8>)> {
+/// Sizes and elements of an IDX file of images (or labels); `length` is that of `input` before
+/// decompression.
+fn parse(
+    path: &Path,
+    input: impl BufRead,
+    length: u64,
+    images: bool,
+) -> Result<(Vec<u32>, Vec<u8>)> {
     let (mut content, gzip) = decompressed(input).map_err(Error::io("cannot read", path))?;
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-            Error::format(path, format!("damaged or truncated gzip data ({error}); get the file again"))
+            Error::format(
+                path,
+                format!("damaged or truncated gzip data ({error}); get the file again"),
+            )
         }
         _ => Error::io("cannot read", path)(error),
     };
@@ -165,13 +180,21 @@ fn parse(path: &Path, input: impl BufRead, length: u64, images: bool) -> Result<
     };
     let magic = take(4)?;
     let rank = check_magic(&magic, images).map_err(|reason| Error::format(path, reason))?;
-    let sizes: Vec<u32> = take(4 * rank)?.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let sizes: Vec<u32> = take(4 * rank)?
+        .chunks_exact(4)
+        .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
     let declared = check_sizes(&sizes).map_err(|reason| Error::format(path, reason))?;
 
     let what = describe(&sizes);
     let header = 4 + 4 * rank as u64;
     let truncated = |found: &str| {
-        Error::format(path, format!("truncated: its header declares {what} ({declared} bytes), {found}; get the file again"))
+        Error::format(
+            path,
+            format!(
+                "truncated: its header declares {what} ({declared} bytes), {found}; get the file again"
+            ),
+        )
     };
     let mut bytes = Vec::new();
     if gzip {
@@ -186,15 +209,18 @@ fn parse(path: &Path, input: impl BufRead, length: u64, images: bool) -> Result<
         }
         bytes.try_reserve_exact(declared as usize).map_err(|_| out_of_memory(path, declared))?;
     }
-    content.by_ref().take(declared + 1).read_to_end(&mut bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::OutOfMemory => out_of_memory(path, declared),
-        _ => failed(error),
+    content.by_ref().take(declared + 1).read_to_end(&mut bytes).map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::OutOfMemory => out_of_memory(path, declared),
+            _ => failed(error),
+        }
     })?;
     match bytes.len() as u64 {
         found if found < declared => Err(truncated(&format!("the file has {found}"))),
-        found if found > declared => {
-            Err(Error::format(path, format!("has data after the {what} that its header declares; get the file again")))
-        }
+        found if found > declared => Err(Error::format(
+            path,
+            format!("has data after the {what} that its header declares; get the file again"),
+        )),
         _ => Ok((sizes, bytes)),
     }
 }
@@ -205,7 +231,11 @@ fn out_of_memory(path: &Path, bytes: u64) -> Error {
 
 /// The rank, if the first four bytes are those of a file of images (or labels) of unsigned bytes.
 fn check_magic(magic: &[u8], images: bool) -> Result<usize, String> {
-    let wanted = if images { "images (unsigned bytes, rank 3 or 4)" } else { "labels (unsigned bytes, rank 1)" };
+    let wanted = if images {
+        "images (unsigned bytes, rank 3 or 4)"
+    } else {
+        "labels (unsigned bytes, rank 1)"
+    };
     let &[0, 0, kind, rank] = magic else {
         return Err(format!(
             "is not an IDX file of {wanted}: begins with {magic:02x?}, not [00, 00, 08, {}]",
@@ -219,7 +249,11 @@ fn check_magic(magic: &[u8], images: bool) -> Result<usize, String> {
         0x0c => Some("32-bit integers"),
         0x0d => Some("32-bit floats"),
         0x0e => Some("64-bit floats"),
-        _ => return Err(format!("is not an IDX file of {wanted}: unknown element type 0x{kind:02x}")),
+        _ => {
+            return Err(format!(
+                "is not an IDX file of {wanted}: unknown element type 0x{kind:02x}"
+            ));
+        }
     };
     if let Some(kind) = kind {
         return Err(format!("is an IDX file of {kind}; {wanted} are needed here"));
@@ -255,12 +289,16 @@ fn check_sizes(sizes: &[u32]) -> Result<u64, String> {
     // At most 2^24 · 2^6 · 2^12 · 2^12: fits.
     let bytes = sizes.iter().map(|&size| u64::from(size)).product::<u64>();
     if bytes > MAX_BYTES || usize::try_from(bytes).is_err() {
-        return Err(format!("its header declares {}, {bytes} bytes; at most {MAX_BYTES} are supported", describe(sizes)));
+        return Err(format!(
+            "its header declares {}, {bytes} bytes; at most {MAX_BYTES} are supported",
+            describe(sizes)
+        ));
     }
     Ok(bytes)
 }
 
-/// Where the channels stand in the sizes of a file of images, as far as sizes tell. IDX itself has no rule; saliq reads N×C×H×W.
+/// Where the channels stand in the sizes of a file of images, as far as sizes tell. IDX itself has
+/// no rule; saliq reads N×C×H×W.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     /// N×C×H×W, or no channels at all.
@@ -291,7 +329,9 @@ fn describe(sizes: &[u32]) -> String {
     match *sizes {
         [count] => format!("{count} labels"),
         [count, height, width] => format!("{count} images of {height}×{width}"),
-        [count, channels, height, width] => format!("{count} images of {channels}×{height}×{width}"),
+        [count, channels, height, width] => {
+            format!("{count} images of {channels}×{height}×{width}")
+        }
         _ => format!("sizes {sizes:?}"),
     }
 }

@@ -1,4 +1,5 @@
-//! Where data sets are looked up: `--data-dir`, `SALIQ_DATA_DIR`, the user's cache folder, the system's folder.
+//! Where data sets are looked up: `--data-dir`, `SALIQ_DATA_DIR`, the user's cache folder, the
+//! system's folder.
 
 use std::path::{Path, PathBuf};
 
@@ -16,11 +17,22 @@ pub const DATA_DIR_VARIABLE: &str = "SALIQ_DATA_DIR";
 /// Where distributions install data sets (Debian's `dataset-fashion-mnist`).
 const SYSTEM_FOLDER: &str = "/usr/share/datasets";
 
-/// Spellings of the four files in use: file names of MNIST, dotted names of some copies, rank 4 for several channels.
+/// Spellings of the four files in use: file names of MNIST, dotted names of some copies, rank 4 for
+/// several channels.
 const SPELLINGS: [&[&str]; 4] = [
-    &["train-images-idx3-ubyte", "train-images.idx3-ubyte", "train-images-idx4-ubyte", "train-images.idx4-ubyte"],
+    &[
+        "train-images-idx3-ubyte",
+        "train-images.idx3-ubyte",
+        "train-images-idx4-ubyte",
+        "train-images.idx4-ubyte",
+    ],
     &["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"],
-    &["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte", "t10k-images-idx4-ubyte", "t10k-images.idx4-ubyte"],
+    &[
+        "t10k-images-idx3-ubyte",
+        "t10k-images.idx3-ubyte",
+        "t10k-images-idx4-ubyte",
+        "t10k-images.idx4-ubyte",
+    ],
     &["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"],
 ];
 
@@ -67,14 +79,16 @@ impl Places {
     pub fn of_user(data_dir: Option<&Path>) -> Self {
         Places {
             data_dir: data_dir.map(Path::to_path_buf),
-            environment: std::env::var_os(DATA_DIR_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from),
+            environment: std::env::var_os(DATA_DIR_VARIABLE)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from),
             cache: cache_dir(),
             system: cfg!(unix).then(|| PathBuf::from(SYSTEM_FOLDER)),
         }
     }
 
-    /// Folders that may hold `entry`'s files. A folder of the set's name comes before the place itself, which may as well
-    /// hold another set.
+    /// Folders that may hold `entry`'s files. A folder of the set's name comes before the place
+    /// itself, which may as well hold another set.
     fn candidates(&self, entry: &Entry) -> Vec<PathBuf> {
         let mut folders = Vec::new();
         for place in [&self.data_dir, &self.environment].into_iter().flatten() {
@@ -82,13 +96,16 @@ impl Places {
             folders.extend(entry.torchvision.map(|folder| place.join(folder)));
             folders.push(place.clone());
         }
-        folders.extend([&self.cache, &self.system].into_iter().flatten().map(|place| place.join(entry.name)));
+        folders.extend(
+            [&self.cache, &self.system].into_iter().flatten().map(|place| place.join(entry.name)),
+        );
         let mut seen = std::collections::HashSet::new();
         folders.retain(|folder| seen.insert(folder.clone()));
         folders
     }
 
-    /// The first folder with all four files of `entry`, or an error that says where they were looked for.
+    /// The first folder with all four files of `entry`, or an error that says where they were
+    /// looked for.
     pub fn locate(&self, entry: &Entry) -> Result<(PathBuf, [PathBuf; 4])> {
         let mut looked = Vec::new();
         for folder in self.candidates(entry) {
@@ -104,8 +121,11 @@ impl Places {
             }
         }
         let name = entry.name;
-        let mini = CATALOG.iter().find(|other| other.embedded.is_some() && other.class_names == entry.class_names);
-        let instead = mini.map(|mini| format!(", or use the built-in {}", mini.name)).unwrap_or_default();
+        let mini = CATALOG
+            .iter()
+            .find(|other| other.embedded.is_some() && other.class_names == entry.class_names);
+        let instead =
+            mini.map(|mini| format!(", or use the built-in {}", mini.name)).unwrap_or_default();
         Err(Error::Data(format!(
             "data set {name} not found; looked in {}. Get it with `saliq data fetch {name}`{instead}",
             looked.join(", ")
@@ -119,7 +139,11 @@ impl Places {
             classes: entry.class_names.len() as u32,
             train: entry.train,
             test: entry.test,
-            found: if entry.embedded.is_some() { None } else { self.locate(entry).ok().map(|(folder, _)| folder) },
+            found: if entry.embedded.is_some() {
+                None
+            } else {
+                self.locate(entry).ok().map(|(folder, _)| folder)
+            },
             licence: entry.licence.into(),
             embedded: entry.embedded.is_some(),
         };
@@ -127,25 +151,38 @@ impl Places {
     }
 }
 
-/// Training images, training labels, test images, test labels in `folder`, or the names of those that are missing.
+/// Training images, training labels, test images, test labels in `folder`, or the names of those
+/// that are missing.
 pub(crate) fn find_files(folder: &Path) -> Result<[PathBuf; 4], Vec<&'static str>> {
     let found = [0, 1, 2, 3].map(|role| find_file(folder, role));
     match found {
         [Some(a), Some(b), Some(c), Some(d)] => Ok([a, b, c, d]),
-        _ => Err(found.iter().zip(SPELLINGS).filter(|(file, _)| file.is_none()).map(|(_, names)| names[0]).collect()),
+        _ => Err(found
+            .iter()
+            .zip(SPELLINGS)
+            .filter(|(file, _)| file.is_none())
+            .map(|(_, names)| names[0])
+            .collect()),
     }
 }
 
-/// The file of that role (0 to 3, in the order of [`find_files`]) in `folder`, whatever its spelling; raw before gzip.
+/// The file of that role (0 to 3, in the order of [`find_files`]) in `folder`, whatever its
+/// spelling; raw before gzip.
 pub(crate) fn find_file(folder: &Path, role: usize) -> Option<PathBuf> {
     let names = SPELLINGS.get(role)?.iter();
-    names.flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))]).find(|path| path.is_file())
+    names
+        .flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))])
+        .find(|path| path.is_file())
 }
 
-/// The name of another known set whose test labels these files hold: a folder given with `--data-dir` may be another set's.
+/// The name of another known set whose test labels these files hold: a folder given with
+/// `--data-dir` may be another set's.
 fn other_set(entry: &Entry, files: &[PathBuf; 4]) -> Option<&'static str> {
     let others = CATALOG.iter().filter(|other| other.name != entry.name);
-    others.into_iter().find(|other| fetch::verify_file(&files[3], &other.files[3]).is_ok()).map(|other| other.name)
+    others
+        .into_iter()
+        .find(|other| fetch::verify_file(&files[3], &other.files[3]).is_ok())
+        .map(|other| other.name)
 }
 
 /// The four files of the set in folder `dir`, or an error that says which are missing.
@@ -163,10 +200,15 @@ pub(crate) fn folder_files(dir: &Path) -> Result<[PathBuf; 4]> {
 pub(crate) fn unknown(name: &str) -> Error {
     let path = Path::new(name);
     if path.is_file() {
-        return Error::Data(format!("{name}: is a file; --dataset takes a name or a folder with the four IDX files"));
+        return Error::Data(format!(
+            "{name}: is a file; --dataset takes a name or a folder with the four IDX files"
+        ));
     }
     if path.components().count() > 1 || path.is_absolute() {
         return Error::Data(format!("{name}: no such folder{}", catalog::hint(name)));
     }
-    Error::Data(format!("unknown data set '{name}'{}, or a folder with four IDX files", catalog::hint(name)))
+    Error::Data(format!(
+        "unknown data set '{name}'{}, or a folder with four IDX files",
+        catalog::hint(name)
+    ))
 }

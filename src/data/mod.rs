@@ -1,7 +1,8 @@
-//! Data sets: the named ones (MNIST, Fashion-MNIST and their embedded mini versions) and folders of four IDX files.
+//! Data sets: the named ones (MNIST, Fashion-MNIST and their embedded mini versions) and folders of
+//! four IDX files.
 //!
-//! [`load`] finds and reads a set, [`list`] says what there is, [`fetch()`] downloads. Pixels stay bytes; normalisation is
-//! left to the GPU, with the constants of [`Dataset::normalization`].
+//! [`load`] finds and reads a set, [`list`] says what there is, [`fetch()`] downloads. Pixels stay
+//! bytes; normalisation is left to the GPU, with the constants of [`Dataset::normalization`].
 
 pub mod catalog;
 mod fetch;
@@ -21,7 +22,8 @@ use crate::{
     digest::sha256_hex,
 };
 
-/// Smallest standard deviation that pixels are divided by: one of the 255 steps between black and white.
+/// Smallest standard deviation that pixels are divided by: one of the 255 steps between black and
+/// white.
 const SMALLEST_DEVIATION: f64 = 1.0 / 255.0;
 
 /// Images with their labels, in file order.
@@ -33,7 +35,8 @@ pub struct Split {
     pub labels: Vec<u8>,
 }
 
-/// SHA-256 of all images and labels of `splits`, in hexadecimal: what tells data of one name from others.
+/// SHA-256 of all images and labels of `splits`, in hexadecimal: what tells data of one name from
+/// others.
 pub fn digest<'a>(splits: impl IntoIterator<Item = &'a Split>) -> String {
     sha256_hex(splits.into_iter().flat_map(|split| [&split.images[..], &split.labels[..]]))
 }
@@ -62,7 +65,8 @@ impl Split {
         }
     }
 
-    /// The images of `shape` with these numbers, in this order; numbers beyond the end are left out.
+    /// The images of `shape` with these numbers, in this order; numbers beyond the end are left
+    /// out.
     pub fn select(&self, indices: &[usize], shape: Shape) -> Split {
         let size = shape.elements() as usize;
         let mut selected = Split::default();
@@ -73,11 +77,15 @@ impl Split {
         selected
     }
 
-    /// Removes the last `share` (0..1, rounded to whole images) of the images of `shape` and returns it: the validation set
-    /// of `--validation-share`. At least one image stays; a share that is not above 0 takes none.
+    /// Removes the last `share` (0..1, rounded to whole images) of the images of `shape` and
+    /// returns it: the validation set of `--validation-share`. At least one image stays; a share
+    /// that is not above 0 takes none.
     pub fn split_off_tail(&mut self, share: f32, shape: Shape) -> Split {
         let keep = self.len() - tail_length(self.len(), share);
-        Split { labels: self.labels.split_off(keep), images: self.images.split_off(keep * shape.elements() as usize) }
+        Split {
+            labels: self.labels.split_off(keep),
+            images: self.images.split_off(keep * shape.elements() as usize),
+        }
     }
 }
 
@@ -111,7 +119,11 @@ pub struct Dataset {
 impl Dataset {
     /// What the defaults of a run depend on.
     pub fn info(&self) -> crate::config::DatasetInfo {
-        crate::config::DatasetInfo { name: self.name.clone(), shape: self.shape, classes: self.classes }
+        crate::config::DatasetInfo {
+            name: self.name.clone(),
+            shape: self.shape,
+            classes: self.classes,
+        }
     }
 
     /// Classes without any image, in either split: gaps in the labels.
@@ -132,22 +144,29 @@ impl Dataset {
 
     /// Mean and standard deviation to normalise pixels in 0..1 with: (p − mean) / deviation.
     ///
-    /// [`Normalize::Standard`] is the published pair, else the one of all training pixels; the deviation is then at least
-    /// 1/255, so that images of one colour do not divide by zero.
+    /// [`Normalize::Standard`] is the published pair, else the one of all training pixels; the
+    /// deviation is then at least 1/255, so that images of one colour do not divide by zero.
     pub fn normalization(&self, mode: &Normalize) -> (f32, f32) {
-        let standard = || self.published_normalization.unwrap_or_else(|| mean_and_deviation(&self.train.images));
+        let standard = || {
+            self.published_normalization.unwrap_or_else(|| mean_and_deviation(&self.train.images))
+        };
         mode.constants().unwrap_or_else(standard)
     }
 }
 
-/// Mean and (population) standard deviation of pixels scaled to 0..1, by way of their histogram: exact up to the last step.
+/// Mean and (population) standard deviation of pixels scaled to 0..1, by way of their histogram:
+/// exact up to the last step.
 fn mean_and_deviation(pixels: &[u8]) -> (f32, f32) {
     let mut histogram = [0u64; 256];
     for &pixel in pixels {
         histogram[usize::from(pixel)] += 1;
     }
     let expectation = |f: &dyn Fn(f64) -> f64| {
-        let sum: f64 = histogram.iter().enumerate().map(|(value, &count)| count as f64 * f(value as f64 / 255.0)).sum();
+        let sum: f64 = histogram
+            .iter()
+            .enumerate()
+            .map(|(value, &count)| count as f64 * f(value as f64 / 255.0))
+            .sum();
         sum / pixels.len().max(1) as f64
     };
     let mean = expectation(&|p| p);
@@ -155,20 +174,23 @@ fn mean_and_deviation(pixels: &[u8]) -> (f32, f32) {
     (mean as f32, variance.sqrt().max(SMALLEST_DEVIATION) as f32)
 }
 
-/// Loads the data set called `name`: a known name (see [`catalog`]), else a folder with four IDX files.
+/// Loads the data set called `name`: a known name (see [`catalog`]), else a folder with four IDX
+/// files.
 ///
-/// Full named sets are looked up in `data_dir` (in a folder of the set's name, torchvision's, or itself), in
-/// `SALIQ_DATA_DIR` likewise, in the user's [`cache_dir`](crate::files::cache_dir) and in `/usr/share/datasets`. A copy that differs from the
-/// published one is used, with a warning in the log.
+/// Full named sets are looked up in `data_dir` (in a folder of the set's name, torchvision's, or
+/// itself), in `SALIQ_DATA_DIR` likewise, in the user's [`cache_dir`](crate::files::cache_dir) and
+/// in `/usr/share/datasets`. A copy that differs from the published one is used, with a warning in
+/// the log.
 ///
 /// # Errors
-/// [`Error::Data`] if there is no such set or it is not found, [`Error::Io`] and [`Error::Format`] if a file is unreadable
-/// or its content does not fit.
+/// [`Error::Data`] if there is no such set or it is not found, [`Error::Io`] and [`Error::Format`]
+/// if a file is unreadable or its content does not fit.
 pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset> {
     load_from(name, &Places::of_user(data_dir))
 }
 
-/// The whole path of the folder that `name` stands for: none for a known name, and for a path that is not UTF-8.
+/// The whole path of the folder that `name` stands for: none for a known name, and for a path that
+/// is not UTF-8.
 pub fn folder(name: &str) -> Option<String> {
     if catalog::find(name).is_some() {
         return None;
@@ -177,11 +199,14 @@ pub fn folder(name: &str) -> Option<String> {
     std::fs::canonicalize(name).ok()?.into_os_string().into_string().ok()
 }
 
-/// The named set's published sizes with black images of its first class: for what depends on the sizes alone. None for other names.
+/// The named set's published sizes with black images of its first class: for what depends on the
+/// sizes alone. None for other names.
 pub fn blank(name: &str) -> Option<Dataset> {
     let entry = catalog::find(name)?;
-    let split =
-        |count: u32| Split { images: vec![0; count as usize * entry.shape.elements() as usize], labels: vec![0; count as usize] };
+    let split = |count: u32| Split {
+        images: vec![0; count as usize * entry.shape.elements() as usize],
+        labels: vec![0; count as usize],
+    };
     Some(Dataset {
         name: entry.name.into(),
         shape: entry.shape,
@@ -206,7 +231,8 @@ fn load_named(entry: &Entry, places: &Places) -> Result<Dataset> {
     let classes = entry.class_names.len() as u32;
     let (source, [train, test]) = if let Some(files) = entry.embedded {
         let split = |images: usize| {
-            let path = |role: usize| Path::new("built-in").join(entry.name).join(entry.files[role].name);
+            let path =
+                |role: usize| Path::new("built-in").join(entry.name).join(entry.files[role].name);
             let labels = images + 1;
             pair(
                 idx::parse_images(&path(images), files[images])?,
@@ -218,7 +244,10 @@ fn load_named(entry: &Entry, places: &Places) -> Result<Dataset> {
         ("built-in".to_string(), [split(0)?, split(2)?])
     } else {
         let (folder, files) = places.locate(entry)?;
-        let (train, test) = (read_pair(&files[0], &files[1], Some(classes))?, read_pair(&files[2], &files[3], Some(classes))?);
+        let (train, test) = (
+            read_pair(&files[0], &files[1], Some(classes))?,
+            read_pair(&files[2], &files[3], Some(classes))?,
+        );
         check_sums(entry, &folder, [&train, &test]);
         (folder.display().to_string(), [train, test])
     };
@@ -236,14 +265,17 @@ fn load_named(entry: &Entry, places: &Places) -> Result<Dataset> {
 
 fn load_folder(folder: &Path) -> Result<Dataset> {
     let files = locate::folder_files(folder)?;
-    let (train, test) = (read_pair(&files[0], &files[1], None)?, read_pair(&files[2], &files[3], None)?);
+    let (train, test) =
+        (read_pair(&files[0], &files[1], None)?, read_pair(&files[2], &files[3], None)?);
     let highest = train.1.labels.iter().chain(&test.1.labels).copied().max().unwrap_or(0);
     let classes = (u32::from(highest) + 1).max(2);
     let source = folder.display().to_string();
     // `.` and `..` have a name only once resolved.
     let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
     let dataset = Dataset {
-        name: resolved.file_name().map_or_else(|| source.clone(), |name| name.to_string_lossy().into_owned()),
+        name: resolved
+            .file_name()
+            .map_or_else(|| source.clone(), |name| name.to_string_lossy().into_owned()),
         shape: same_shape(&source, train.0, test.0)?,
         classes,
         class_names: (0..classes).map(|class| class.to_string()).collect(),
@@ -286,7 +318,11 @@ fn ranges(numbers: &[u32]) -> String {
     let mut items: Vec<String> = runs
         .iter()
         .take(MOST)
-        .map(|&(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+        .map(
+            |&(first, last)| {
+                if first == last { first.to_string() } else { format!("{first}-{last}") }
+            },
+        )
         .collect();
     if runs.len() > MOST {
         items.push("…".into());
@@ -299,14 +335,30 @@ fn read_pair(images: &Path, labels: &Path, classes: Option<u32>) -> Result<(Shap
 }
 
 /// Images and labels that belong together, or what does not fit.
-fn pair(images: Images, labels: Vec<u8>, paths: (&Path, &Path), classes: Option<u32>) -> Result<(Shape, Split)> {
+fn pair(
+    images: Images,
+    labels: Vec<u8>,
+    paths: (&Path, &Path),
+    classes: Option<u32>,
+) -> Result<(Shape, Split)> {
     if images.count() != labels.len() {
-        let reason = format!("has {} labels for the {} images of {}", labels.len(), images.count(), paths.0.display());
+        let reason = format!(
+            "has {} labels for the {} images of {}",
+            labels.len(),
+            images.count(),
+            paths.0.display()
+        );
         return Err(Error::format(paths.1, reason));
     }
-    let out_of_range = |classes: u32| labels.iter().position(|&label| u32::from(label) >= classes).zip(Some(classes));
+    let out_of_range = |classes: u32| {
+        labels.iter().position(|&label| u32::from(label) >= classes).zip(Some(classes))
+    };
     if let Some((at, classes)) = classes.and_then(out_of_range) {
-        let reason = format!("label {} of image {at} is not one of the {classes} classes (0 to {})", labels[at], classes - 1);
+        let reason = format!(
+            "label {} of image {at} is not one of the {classes} classes (0 to {})",
+            labels[at],
+            classes - 1
+        );
         return Err(Error::format(paths.1, reason));
     }
     Ok((images.shape, Split { images: images.pixels, labels }))
@@ -317,19 +369,31 @@ fn same_shape(source: &str, train: Shape, test: Shape) -> Result<Shape> {
         return Ok(train);
     }
     let text = |shape: Shape| format!("{}×{}×{}", shape.channels, shape.height, shape.width);
-    Err(Error::format(source, format!("training images are {}, test images {}; they must agree", text(train), text(test))))
+    Err(Error::format(
+        source,
+        format!("training images are {}, test images {}; they must agree", text(train), text(test)),
+    ))
 }
 
-/// Warns of files that are not the published ones: results would not be comparable, but that may be intended.
+/// Warns of files that are not the published ones: results would not be comparable, but that may be
+/// intended.
 fn check_sums(entry: &Entry, folder: &Path, splits: [&(Shape, Split); 2]) {
     let [train, test] = splits.map(|(shape, split)| {
         let images = idx::image_header(*shape, split.len());
         let labels = idx::header(&[split.len() as u32]);
-        [crate::digest::sha256_hex([&images[..], &split.images]), crate::digest::sha256_hex([&labels[..], &split.labels])]
+        [
+            crate::digest::sha256_hex([&images[..], &split.images]),
+            crate::digest::sha256_hex([&labels[..], &split.labels]),
+        ]
     });
     for (file, sum) in entry.files.iter().zip(train.iter().chain(&test)) {
         if file.sha256 != sum {
-            log::warn!("{}: {} is not the published file of {} (its SHA-256 differs)", folder.display(), file.name, entry.name);
+            log::warn!(
+                "{}: {} is not the published file of {} (its SHA-256 differs)",
+                folder.display(),
+                file.name,
+                entry.name
+            );
         }
     }
 }

@@ -4,8 +4,12 @@ use std::{fs, path::PathBuf};
 
 use super::*;
 
-const NAMES: [&str; 4] =
-    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+const NAMES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
 
 /// A tiny set with the labels 0..`n` in `folder`.
 fn write_set(folder: &Path, n: u8) {
@@ -25,7 +29,12 @@ fn write_set(folder: &Path, n: u8) {
 /// Four places in `root`, none of which exists yet.
 fn places(root: &Path) -> Places {
     let at = |name: &str| Some(root.join(name));
-    Places { data_dir: at("flag"), environment: at("environment"), cache: at("cache"), system: at("system") }
+    Places {
+        data_dir: at("flag"),
+        environment: at("environment"),
+        cache: at("cache"),
+        system: at("system"),
+    }
 }
 
 fn found(places: &Places, name: &str) -> Option<PathBuf> {
@@ -50,7 +59,10 @@ fn places_are_searched_in_order() {
     ] {
         write_set(&root.path().join(folder), 3);
         assert_eq!(found(&places, "mnist"), Some(root.path().join(folder)));
-        assert_eq!(load_from("mnist", &places).unwrap().source, root.path().join(folder).display().to_string());
+        assert_eq!(
+            load_from("mnist", &places).unwrap().source,
+            root.path().join(folder).display().to_string()
+        );
     }
     assert_eq!(found(&places, "mnist-mini"), None);
 }
@@ -64,10 +76,20 @@ fn an_incomplete_folder_is_passed_over_and_named_in_the_error() {
     let error = load_from("mnist", &places).unwrap_err();
     assert!(matches!(error, Error::Data(_)));
     let text = error.to_string();
-    for part in ["flag/mnist (lacks t10k-labels-idx1-ubyte)", "environment/MNIST/raw", "cache/mnist", "system/mnist"] {
+    for part in [
+        "flag/mnist (lacks t10k-labels-idx1-ubyte)",
+        "environment/MNIST/raw",
+        "cache/mnist",
+        "system/mnist",
+    ] {
         assert!(text.contains(&part.replace('/', std::path::MAIN_SEPARATOR_STR)), "{part}: {text}");
     }
-    assert!(text.contains("`saliq data fetch mnist`") && text.contains("mnist-mini") && !text.contains('\n'), "{text}");
+    assert!(
+        text.contains("`saliq data fetch mnist`")
+            && text.contains("mnist-mini")
+            && !text.contains('\n'),
+        "{text}"
+    );
     write_set(&root.path().join("cache/mnist"), 3);
     assert_eq!(found(&places, "mnist"), Some(root.path().join("cache/mnist")));
 }
@@ -90,7 +112,10 @@ fn a_named_set_keeps_its_classes_and_normalization_whatever_the_files() {
     let root = tempfile::tempdir().unwrap();
     write_set(&root.path().join("flag"), 3);
     let set = load_from("fashion-mnist", &places(root.path())).unwrap();
-    assert_eq!((set.classes, set.class_names[9].as_str(), set.shape), (10, "Ankle boot", Shape::new(1, 2, 2)));
+    assert_eq!(
+        (set.classes, set.class_names[9].as_str(), set.shape),
+        (10, "Ankle boot", Shape::new(1, 2, 2))
+    );
     assert_eq!(set.normalization(&Normalize::Standard), (0.2860, 0.3530));
     write_set(&root.path().join("flag"), 11);
     let text = load_from("fashion-mnist", &places(root.path())).unwrap_err().to_string();
@@ -103,8 +128,12 @@ fn sums_of_the_embedded_sets_are_those_pinned() {
     for entry in catalog::CATALOG.iter().filter(|entry| entry.embedded.is_some()) {
         let set = load_from(entry.name, &Places::default()).unwrap();
         let sums = [&set.train, &set.test].map(|split| {
-            let (images, labels) = (idx::image_header(set.shape, split.len()), idx::header(&[split.len() as u32]));
-            [crate::digest::sha256_hex([&images[..], &split.images]), crate::digest::sha256_hex([&labels[..], &split.labels])]
+            let (images, labels) =
+                (idx::image_header(set.shape, split.len()), idx::header(&[split.len() as u32]));
+            [
+                crate::digest::sha256_hex([&images[..], &split.images]),
+                crate::digest::sha256_hex([&labels[..], &split.labels]),
+            ]
         });
         assert_eq!(sums.concat(), entry.files.map(|file| file.sha256.to_string()));
         for (file, bytes) in entry.files.iter().zip(entry.embedded.unwrap()) {

@@ -1,4 +1,5 @@
-//! One C99 header that runs a model on a microcontroller: constants and tables around the functions of `c_header.h`.
+//! One C99 header that runs a model on a microcontroller: constants and tables around the functions
+//! of `c_header.h`.
 
 use std::fmt::Write;
 
@@ -25,7 +26,8 @@ struct Constants {
     steps: String,
 }
 
-/// A name for C: `text` in letters, digits and underscores, such as a file's stem; `model` where nothing is left.
+/// A name for C: `text` in letters, digits and underscores, such as a file's stem; `model` where
+/// nothing is left.
 pub fn c_identifier(text: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
     let name: String = text.chars().map(plain).take(48).collect();
@@ -47,7 +49,9 @@ pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
     let mut constants = Constants::default();
     let mut ram_words = 1u64;
     let mut plane_words = 1u64;
-    let words = |shape: Shape, encoding: &Encoding| (u64::from(shape.elements()) * u64::from(encoding.bytes())).div_ceil(4);
+    let words = |shape: Shape, encoding: &Encoding| {
+        (u64::from(shape.elements()) * u64::from(encoding.bytes())).div_ceil(4)
+    };
     for (index, step) in plan.steps.iter().enumerate() {
         constants.add(step);
         // The image and the scores are the caller's.
@@ -70,10 +74,15 @@ pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
         + 4 * (constants.floats.len() + constants.pivots.len()) as u64
         + STEP_BYTES * plan.steps.len() as u64;
     let names: Vec<String> = (0..model.classes as usize)
-        .map(|class| model.class_names.get(class).map_or_else(|| class.to_string(), |name| escaped(name)))
+        .map(|class| {
+            model.class_names.get(class).map_or_else(|| class.to_string(), |name| escaped(name))
+        })
         .collect();
     let substitutions = [
-        ("summary", format!("{prefix}.h: {} classes of {}", model.classes, printable(&model.dataset))),
+        (
+            "summary",
+            format!("{prefix}.h: {} classes of {}", model.classes, printable(&model.dataset)),
+        ),
         ("constants", constants.text(&names)),
         ("channels", plan.input.channels.to_string()),
         ("height", plan.input.height.to_string()),
@@ -94,9 +103,12 @@ pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
     Ok(CHeader { text, ram_bytes, rom_bytes })
 }
 
-/// `text` for a comment: what could end it or start anything is a question mark... without one: a dot.
+/// `text` for a comment: what could end it or start anything is a question mark... without one: a
+/// dot.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_alphanumeric() || " ._-".contains(c) { c } else { '.' }).collect()
+    text.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || " ._-".contains(c) { c } else { '.' })
+        .collect()
 }
 
 /// `text` in a string literal: anything unusual as three octal digits.
@@ -104,7 +116,9 @@ fn escaped(text: &str) -> String {
     let mut literal = String::new();
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b' ' | b'.' | b'_' | b'-' => literal.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b' ' | b'.' | b'_' | b'-' => {
+                literal.push(char::from(byte))
+            }
             _ => {
                 let _ = write!(literal, "\\{byte:03o}");
             }
@@ -119,7 +133,8 @@ fn array(declaration: &str, values: impl Iterator<Item = String>) -> String {
     if values.is_empty() {
         values.push("0".into());
     }
-    let lines: Vec<String> = values.chunks(16).map(|line| format!("    {},\n", line.join(", "))).collect();
+    let lines: Vec<String> =
+        values.chunks(16).map(|line| format!("    {},\n", line.join(", "))).collect();
     format!("static const {declaration}[] = {{\n{}}};\n", lines.concat())
 }
 
@@ -160,7 +175,8 @@ impl Constants {
                     let grid = levels.grid;
                     self.codes.extend(pack_codes(&levels.codes(), grid.bits));
                     self.pivots.extend(levels.zero_points.iter().map(|zero| grid.lowest - zero));
-                    [bits, spacing, pivot_stride] = [grid.bits, grid.spacing as u32, u32::from(levels.zero_points.len() > 1)];
+                    [bits, spacing, pivot_stride] =
+                        [grid.bits, grid.spacing as u32, u32::from(levels.zero_points.len() > 1)];
                 }
                 StepWeights::Float(values) => {
                     kind = "FLOATS";
@@ -172,7 +188,8 @@ impl Constants {
         let scales = self.floats.len();
         match &step.operation {
             StepOperation::Weighted(weighted) => {
-                let own = [Some(&weighted.multiplier), Some(&weighted.offset), weighted.border.as_ref()];
+                let own =
+                    [Some(&weighted.multiplier), Some(&weighted.offset), weighted.border.as_ref()];
                 self.floats.extend(own.into_iter().flatten().flatten().map(|&value| value as f32));
                 border = weighted.border.is_some();
             }
@@ -186,8 +203,10 @@ impl Constants {
         }
         let [from, to] = [&step.from, &step.to].map(stored);
         let [kernel, stride, padding] = window;
-        let [lowest, highest] = range.map(|end| float(end.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32));
-        let numbers = |shape: Shape| format!("{}, {}, {}", shape.channels, shape.height, shape.width);
+        let [lowest, highest] =
+            range.map(|end| float(end.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32));
+        let numbers =
+            |shape: Shape| format!("{}, {}, {}", shape.channels, shape.height, shape.width);
         let _ = writeln!(
             self.steps,
             "    /* {} */ {{ @PREFIX@_{kind}, {from}, {to}, {bits}, {spacing}, {pivot_stride}, {}, {}, {}, {kernel}, {stride}, {padding}, \

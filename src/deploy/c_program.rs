@@ -1,4 +1,5 @@
-//! A C header, compiled by the host's C compiler and run: what `saliq export --format c --verify` holds to the model.
+//! A C header, compiled by the host's C compiler and run: what `saliq export --format c --verify`
+//! holds to the model.
 
 use std::{
     io::{Seek, Write},
@@ -49,10 +50,16 @@ impl CProgram {
     pub fn compile(header: &str, prefix: &str, model: &DeployableModel) -> Result<CProgram> {
         let plan = IntegerPlan::new(model, model.normalization);
         let replaced = |step: &super::IntegerStep| match &step.to {
-            Encoding::Levels(grid) if step.activation.is_some() => Some((step.output.elements() as usize, grid.is_signed())),
+            Encoding::Levels(grid) if step.activation.is_some() => {
+                Some((step.output.elements() as usize, grid.is_signed()))
+            }
             _ => None,
         };
-        let flags: Vec<&str> = plan.steps.iter().map(|step| if replaced(step).is_some() { "1" } else { "0" }).collect();
+        let flags: Vec<&str> = plan
+            .steps
+            .iter()
+            .map(|step| if replaced(step).is_some() { "1" } else { "0" })
+            .collect();
         let folder = tempfile::Builder::new()
             .prefix("saliq-")
             .tempdir()
@@ -87,26 +94,41 @@ impl CProgram {
             // As make has it: `CC` may hold arguments.
             let mut words = compiler.split_whitespace();
             let mut command = Command::new(words.next().unwrap_or_default());
-            command.args(words).args(["-std=c99", "-O2", "program.c", "-o", PROGRAM]).current_dir(self.folder.path());
+            command
+                .args(words)
+                .args(["-std=c99", "-O2", "program.c", "-o", PROGRAM])
+                .current_dir(self.folder.path());
             match command.stdin(Stdio::null()).output() {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(failed(format!("the C compiler {compiler} cannot be started: {error}"))),
+                Err(error) => {
+                    return Err(failed(format!(
+                        "the C compiler {compiler} cannot be started: {error}"
+                    )));
+                }
                 Ok(output) if output.status.success() => return Ok(()),
                 Ok(output) => {
                     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                    let first = said.lines().find(|line| line.contains("error")).or(said.lines().next()).unwrap_or_default();
+                    let first = said
+                        .lines()
+                        .find(|line| line.contains("error"))
+                        .or(said.lines().next())
+                        .unwrap_or_default();
                     // Some say nothing, or only on the other stream.
                     let first = match first.trim() {
                         "" => format!("it says nothing and ends with {}", output.status),
                         said => said.to_string(),
                     };
-                    return Err(failed(format!("the C compiler {compiler} refuses the header: {first}")));
+                    return Err(failed(format!(
+                        "the C compiler {compiler} refuses the header: {first}"
+                    )));
                 }
             }
         }
         Err(failed(match named {
             Some(named) => {
-                format!("there is no C compiler {named}, which the environment variable CC names; the header cannot be checked")
+                format!(
+                    "there is no C compiler {named}, which the environment variable CC names; the header cannot be checked"
+                )
             }
             None => format!(
                 "there is no C compiler ({}) to check the header with; install one, name one in the environment variable CC, or leave out --verify",
@@ -118,9 +140,11 @@ impl CProgram {
     /// Runs `images`, each with the levels that its quantized activations are to have.
     ///
     /// # Errors
-    /// [`Error::Model`] where the program fails or makes something else than numbers for every image.
+    /// [`Error::Model`] where the program fails or makes something else than numbers for every
+    /// image.
     pub fn run(&self, images: &[(&[u8], &[&[i32]])]) -> Result<Vec<CFinding>> {
-        let cannot = |error: std::io::Error| failed(format!("the compiled header cannot be run: {error}"));
+        let cannot =
+            |error: std::io::Error| failed(format!("the compiled header cannot be run: {error}"));
         let mut input = tempfile::tempfile_in(self.folder.path()).map_err(cannot)?;
         let mut bytes = Vec::new();
         for (image, levels) in images {
@@ -130,7 +154,8 @@ impl CProgram {
         }
         input.write_all(&bytes).and_then(|()| input.rewind()).map_err(cannot)?;
         let mut command = Command::new(self.folder.path().join(PROGRAM));
-        let output = command.stdin(Stdio::from(input)).stderr(Stdio::null()).output().map_err(cannot)?;
+        let output =
+            command.stdin(Stdio::from(input)).stderr(Stdio::null()).output().map_err(cannot)?;
         if !output.status.success() {
             return Err(failed(format!("the compiled header ends with {}", output.status)));
         }
@@ -148,7 +173,9 @@ impl CProgram {
             made = rest;
             first
         };
-        let level = |byte: &u8, signed: bool| if signed { i32::from(*byte as i8) } else { i32::from(*byte) };
+        let level = |byte: &u8, signed: bool| {
+            if signed { i32::from(*byte as i8) } else { i32::from(*byte) }
+        };
         let levels = self
             .activations
             .iter()
@@ -159,7 +186,11 @@ impl CProgram {
             bytes.as_chunks().0.iter().map(|&bytes| f64::from(f32::from_ne_bytes(bytes))).collect()
         };
         let (scores, alone) = (floats(), floats());
-        let class = take(size_of::<std::ffi::c_int>()).as_chunks().0.first().map_or(-1, |&bytes| i32::from_ne_bytes(bytes));
+        let class = take(size_of::<std::ffi::c_int>())
+            .as_chunks()
+            .0
+            .first()
+            .map_or(-1, |&bytes| i32::from_ne_bytes(bytes));
         CFinding { levels, scores, alone, class: usize::try_from(class).unwrap_or(usize::MAX) }
     }
 }

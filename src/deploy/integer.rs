@@ -1,7 +1,9 @@
-//! A model as a list of steps on integers: what the GPU engine, its exact reference and the C export compute alike.
+//! A model as a list of steps on integers: what the GPU engine, its exact reference and the C
+//! export compute alike.
 //!
-//! Between layers there are integer levels of a byte each wherever an activation is quantized; images are their own bytes. A step with
-//! quantized weights sums products of integers, exactly, and makes the next level of the sum with two floats a channel:
+//! Between layers there are integer levels of a byte each wherever an activation is quantized;
+//! images are their own bytes. A step with quantized weights sums products of integers, exactly,
+//! and makes the next level of the sum with two floats a channel:
 //!
 //! ```text
 //! sum = Σ (w − z)·a                           integers; a = 0 outside the image
@@ -9,14 +11,19 @@
 //! level = clamp(round(x), lowest, highest)    half to even
 //! ```
 //!
-//! with multiplier = s_w·s_a/s_out and offset = bias/s_out. A pixel p stands for (p/255 − mean)/deviation = s·(p − μ) with s = 1/(255·deviation)
-//! and μ = 255·mean; the share −s·μ·Σ(w − z) over the taps inside the image joins the offset. Where nothing is padded that is all
-//! taps and a constant; else [`WeightedStep::border`] says how the offset depends on the place. So zero padding stays exact, and the first
-//! layer is as integer as the others.
+//! with multiplier = s_w·s_a/s_out and offset = bias/s_out. A pixel p stands for (p/255 −
+//! mean)/deviation = s·(p − μ) with s = 1/(255·deviation) and μ = 255·mean; the share −s·μ·Σ(w − z)
+//! over the taps inside the image joins the offset. Where nothing is padded that is all taps and a
+//! constant; else [`WeightedStep::border`] says how the offset depends on the place. So zero
+//! padding stays exact, and the first layer is as integer as the others.
 //!
-//! Steps with float weights sum floats and end alike. The only roundings are those of x: [`WeightedStep::margin`] says whether they matter.
+//! Steps with float weights sum floats and end alike. The only roundings are those of x:
+//! [`WeightedStep::margin`] says whether they matter.
 
-use super::{ActivationGrid, DeployableActivation, DeployableModel, DeployableWeights, Operation, WeightLevels};
+use super::{
+    ActivationGrid, DeployableActivation, DeployableModel, DeployableWeights, Operation,
+    WeightLevels,
+};
 use crate::config::{PixelNormalization, Shape};
 
 /// What the bytes or floats of a tensor stand for.
@@ -34,7 +41,10 @@ impl Encoding {
     /// (scale, zero point) of what a number n stands for: scale · (n − zero point).
     pub fn scale(&self, normalization: PixelNormalization) -> (f64, f64) {
         match self {
-            Encoding::Pixels => (1.0 / (255.0 * f64::from(normalization.deviation)), 255.0 * f64::from(normalization.mean)),
+            Encoding::Pixels => (
+                1.0 / (255.0 * f64::from(normalization.deviation)),
+                255.0 * f64::from(normalization.mean),
+            ),
             Encoding::Levels(grid) => (f64::from(grid.scale), 0.0),
             Encoding::Float => (1.0, 0.0),
         }
@@ -108,7 +118,8 @@ pub struct WeightedStep {
     pub multiplier: Vec<f64>,
     /// An output channel each.
     pub offset: Vec<f64>,
-    /// What is added to the offset for every unit of Σ(w − z) over the taps inside the image, an output channel each; only where pixels are padded.
+    /// What is added to the offset for every unit of Σ(w − z) over the taps inside the image, an
+    /// output channel each; only where pixels are padded.
     pub border: Option<Vec<f64>>,
     /// Ends of the range of x, ±∞ where it has none.
     pub range: [f64; 2],
@@ -132,12 +143,14 @@ impl StepWeights {
     fn sums(&self, channels: usize) -> Vec<f64> {
         let sum = |weights: &mut dyn Iterator<Item = f64>| weights.sum();
         match self {
-            StepWeights::Integer { values, .. } => {
-                values.chunks_exact(values.len() / channels).map(|own| sum(&mut own.iter().map(|&w| f64::from(w)))).collect()
-            }
-            StepWeights::Float(values) => {
-                values.chunks_exact(values.len() / channels).map(|own| sum(&mut own.iter().map(|&w| f64::from(w)))).collect()
-            }
+            StepWeights::Integer { values, .. } => values
+                .chunks_exact(values.len() / channels)
+                .map(|own| sum(&mut own.iter().map(|&w| f64::from(w))))
+                .collect(),
+            StepWeights::Float(values) => values
+                .chunks_exact(values.len() / channels)
+                .map(|own| sum(&mut own.iter().map(|&w| f64::from(w))))
+                .collect(),
         }
     }
 }
@@ -147,14 +160,16 @@ impl StepWeights {
 pub struct Margin {
     /// Places between two levels, over all channels.
     pub edges: u64,
-    /// Those that some sum comes closer to than the rounding of x in f32 can move it: only there can an implementation differ.
+    /// Those that some sum comes closer to than the rounding of x in f32 can move it: only there
+    /// can an implementation differ.
     pub close: u64,
     /// The least distance of a sum from a place, in multiples of what rounding can move x by there.
     pub least: f64,
 }
 
-/// What f32 makes of sum·multiplier + offset is off by at most this share of |sum·multiplier| + |offset| + |x|: four roundings of 2^−24 (sum,
-/// multiplier, offset, product or sum), of which at most two apply to a term, with or without a fused multiply-add.
+/// What f32 makes of sum·multiplier + offset is off by at most this share of |sum·multiplier| +
+/// |offset| + |x|: four roundings of 2^−24 (sum, multiplier, offset, product or sum), of which at
+/// most two apply to a term, with or without a fused multiply-add.
 const ROUNDING: f64 = 3.0 / (1 << 24) as f64;
 
 impl WeightedStep {
@@ -169,15 +184,16 @@ impl WeightedStep {
         largest_sum(values, self.channels(), range)
     }
 
-    /// Offsets of every pixel and output channel, [row, column, channel], where `border` has weights' shares: in f32, offset + Σ(w − z)·border
-    /// over the taps inside the image, one product and one sum.
+    /// Offsets of every pixel and output channel, [row, column, channel], where `border` has
+    /// weights' shares: in f32, offset + Σ(w − z)·border over the taps inside the image, one
+    /// product and one sum.
     pub fn offsets_by_place(&self, border: &[f64], input: Shape, output: Shape) -> Vec<f32> {
         let [kernel, stride, padding] = self.window.unwrap_or([1, 1, 0]).map(|size| size as usize);
         let taps = kernel * kernel;
         let [height, width] = [input.height, input.width].map(|size| size as usize);
         let mut offsets = Vec::new();
-        for (row, column) in
-            (0..output.height as usize).flat_map(|row| (0..output.width as usize).map(move |column| (row, column)))
+        for (row, column) in (0..output.height as usize)
+            .flat_map(|row| (0..output.width as usize).map(move |column| (row, column)))
         {
             let inside = |tap: usize| {
                 let (y, x) = (row * stride + tap / kernel, column * stride + tap % kernel);
@@ -186,12 +202,21 @@ impl WeightedStep {
             for (channel, border) in border.iter().enumerate() {
                 let sum: f32 = match &self.weights {
                     StepWeights::Integer { values, .. } => {
-                        let own = &values[channel * values.len() / self.channels()..][..values.len() / self.channels()];
-                        own.iter().enumerate().filter(|(at, _)| inside(at % taps)).map(|(_, &w)| w).sum::<i32>() as f32
+                        let own = &values[channel * values.len() / self.channels()..]
+                            [..values.len() / self.channels()];
+                        own.iter()
+                            .enumerate()
+                            .filter(|(at, _)| inside(at % taps))
+                            .map(|(_, &w)| w)
+                            .sum::<i32>() as f32
                     }
                     StepWeights::Float(values) => {
-                        let own = &values[channel * values.len() / self.channels()..][..values.len() / self.channels()];
-                        own.iter().enumerate().filter(|(at, _)| inside(at % taps)).fold(0.0, |sum, (_, &w)| sum + w)
+                        let own = &values[channel * values.len() / self.channels()..]
+                            [..values.len() / self.channels()];
+                        own.iter()
+                            .enumerate()
+                            .filter(|(at, _)| inside(at % taps))
+                            .fold(0.0, |sum, (_, &w)| sum + w)
                     }
                 };
                 offsets.push(sum * *border as f32 + self.offset[channel] as f32);
@@ -200,8 +225,9 @@ impl WeightedStep {
         offsets
     }
 
-    /// How close the sums of any image can come to where a level changes; `None` where sums or outputs are no integers, or offsets depend on
-    /// the place. `highest` and `lowest` are the output's levels.
+    /// How close the sums of any image can come to where a level changes; `None` where sums or
+    /// outputs are no integers, or offsets depend on the place. `highest` and `lowest` are the
+    /// output's levels.
     pub fn margin(&self, levels: [i32; 2]) -> Option<Margin> {
         if !matches!(self.weights, StepWeights::Integer { .. }) || self.border.is_some() {
             return None;
@@ -211,10 +237,12 @@ impl WeightedStep {
             for level in levels[0]..levels[1] {
                 let edge = f64::from(level) + 0.5;
                 let place = (edge - offset) / multiplier;
-                // The sums on both sides of the place, and the place itself where it is a sum: a tie.
+                // The sums on both sides of the place, and the place itself where it is a sum: a
+                // tie.
                 let distance = [place.floor(), place.ceil()].map(|sum| {
                     let x = sum * multiplier + offset;
-                    (x - edge).abs() / (ROUNDING * ((sum * multiplier).abs() + offset.abs() + x.abs()))
+                    (x - edge).abs()
+                        / (ROUNDING * ((sum * multiplier).abs() + offset.abs() + x.abs()))
                 });
                 let least = distance[0].min(distance[1]);
                 margin.edges += 1;
@@ -273,7 +301,9 @@ impl IntegerPlan {
                     let window = Some([*kernel, *stride, *padding]);
                     weighted(weights, window, &from, (scale, zero), kind)
                 }
-                Operation::FullyConnected { weights } => weighted(weights, None, &from, (scale, zero), kind),
+                Operation::FullyConnected { weights } => {
+                    weighted(weights, None, &from, (scale, zero), kind)
+                }
                 Operation::MaxPool { kernel, stride } => {
                     (from.clone(), StepOperation::MaxPool { kernel: *kernel, stride: *stride })
                 }
@@ -281,7 +311,10 @@ impl IntegerPlan {
                     activation = Some(layer.name.clone());
                     let (to, unit, range) = ending(Some(alone));
                     let multiplier = scale / unit;
-                    (to, StepOperation::Activation { multiplier, offset: -multiplier * zero, range })
+                    (
+                        to,
+                        StepOperation::Activation { multiplier, offset: -multiplier * zero, range },
+                    )
                 }
             };
             let step = IntegerStep {
@@ -302,7 +335,9 @@ impl IntegerPlan {
     /// Steps whose sums are integers.
     pub fn integer_steps(&self) -> usize {
         let is_integer = |step: &&IntegerStep| match &step.operation {
-            StepOperation::Weighted(weighted) => matches!(weighted.weights, StepWeights::Integer { .. }),
+            StepOperation::Weighted(weighted) => {
+                matches!(weighted.weights, StepWeights::Integer { .. })
+            }
             _ => false,
         };
         self.steps.iter().filter(is_integer).count()
@@ -332,7 +367,9 @@ fn weighted(
     let (to, unit, range) = ending(activation);
     let integers = weights.levels.as_ref().zip(from.range()).and_then(|(levels, range)| {
         let per_channel = levels.levels.len() / channels;
-        let of = |(index, &level): (usize, &i16)| i32::from(level) - levels.zero_point(index / per_channel);
+        let of = |(index, &level): (usize, &i16)| {
+            i32::from(level) - levels.zero_point(index / per_channel)
+        };
         let values: Vec<i32> = levels.levels.iter().enumerate().map(of).collect();
         let fits = largest_sum(&values, channels, range) < 1 << 30;
         fits.then(|| StepWeights::Integer { levels: levels.clone(), values })
@@ -342,7 +379,8 @@ fn weighted(
         StepWeights::Integer { levels, .. } => f64::from(levels.scale(channel)),
         StepWeights::Float(_) => 1.0,
     };
-    let multiplier: Vec<f64> = (0..channels).map(|channel| weight_scale(channel) * scale / unit).collect();
+    let multiplier: Vec<f64> =
+        (0..channels).map(|channel| weight_scale(channel) * scale / unit).collect();
     let mut offset: Vec<f64> = weights.bias.iter().map(|&bias| f64::from(bias) / unit).collect();
     let share = multiplier.iter().map(|multiplier| -multiplier * zero);
     let padded = window.is_some_and(|[.., padding]| padding > 0);
@@ -351,7 +389,20 @@ fn weighted(
         border = Some(share.collect());
     } else {
         let sums = step_weights.sums(channels);
-        offset.iter_mut().zip(share.zip(sums)).for_each(|(offset, (share, sum))| *offset += share * sum);
+        offset
+            .iter_mut()
+            .zip(share.zip(sums))
+            .for_each(|(offset, (share, sum))| *offset += share * sum);
     }
-    (to, StepOperation::Weighted(Box::new(WeightedStep { window, weights: step_weights, multiplier, offset, border, range })))
+    (
+        to,
+        StepOperation::Weighted(Box::new(WeightedStep {
+            window,
+            weights: step_weights,
+            multiplier,
+            offset,
+            border,
+            range,
+        })),
+    )
 }

@@ -8,8 +8,8 @@ use crate::{
     model::{Model, fold_batch_norm},
 };
 
-/// A sequential network for inference. The function is that of the model in inference: batch norms are folded into the layers in front of them,
-/// dropouts are gone.
+/// A sequential network for inference. The function is that of the model in inference: batch norms
+/// are folded into the layers in front of them, dropouts are gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployableModel {
     /// Shape of an image.
@@ -29,7 +29,8 @@ pub struct DeployableModel {
 /// A layer with the shapes it works on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployableLayer {
-    /// Name as in the model file (letters, digits, underscores), e.g. `conv1`; `pool3` for a max-pool that is the third layer, batch norms not counted.
+    /// Name as in the model file (letters, digits, underscores), e.g. `conv1`; `pool3` for a
+    /// max-pool that is the third layer, batch norms not counted.
     pub name: String,
     /// Shape of what goes in.
     pub input: Shape,
@@ -73,7 +74,9 @@ impl Operation {
     /// Weights and bias, where there are some.
     pub fn weights(&self) -> Option<&DeployableWeights> {
         match self {
-            Operation::Convolution { weights, .. } | Operation::FullyConnected { weights } => Some(weights),
+            Operation::Convolution { weights, .. } | Operation::FullyConnected { weights } => {
+                Some(weights)
+            }
             Operation::Activation(_) | Operation::MaxPool { .. } => None,
         }
     }
@@ -100,7 +103,9 @@ impl DeployableWeights {
 
     /// The weights that the network computes with: dequantized levels, or the float weights.
     pub fn values(&self) -> Vec<f32> {
-        self.levels.as_ref().map_or_else(|| self.latent.clone(), |levels| levels.dequantize(self.channels()))
+        self.levels
+            .as_ref()
+            .map_or_else(|| self.latent.clone(), |levels| levels.dequantize(self.channels()))
     }
 }
 
@@ -108,7 +113,8 @@ impl DeployableModel {
     /// What `model` is in inference.
     ///
     /// # Errors
-    /// As [`Model::require_alphas`] and [`Model::normalization`]; [`crate::Error::Model`] for scales that are not finite.
+    /// As [`Model::require_alphas`] and [`Model::normalization`]; [`crate::Error::Model`] for
+    /// scales that are not finite.
     pub fn new(model: &Model) -> Result<Self> {
         let folded = fold_batch_norm(model)?;
         let (mean, deviation) = folded.normalization()?;
@@ -141,7 +147,13 @@ impl DeployableLayer {
                     let steps = optional(weights.step)?;
                     Some(WeightLevels::new(quantization, bits.weight, &latent, channels, steps)?)
                 }
-                (true, true) => Some(WeightLevels::of_values(quantization, bits.weight, &latent, channels, stored)?),
+                (true, true) => Some(WeightLevels::of_values(
+                    quantization,
+                    bits.weight,
+                    &latent,
+                    channels,
+                    stored,
+                )?),
             };
             let shape = graph.parameter(weights.weight).shape.clone();
             Ok(DeployableWeights { shape, latent, levels, bias })
@@ -153,7 +165,9 @@ impl DeployableLayer {
                     let Window { kernel, stride, padding } = *window;
                     Operation::Convolution { weights: weights(own)?, kernel, stride, padding }
                 }
-                OpKind::Linear { weights: own } => Operation::FullyConnected { weights: weights(own)? },
+                OpKind::Linear { weights: own } => {
+                    Operation::FullyConnected { weights: weights(own)? }
+                }
                 OpKind::Activation(activation) => Operation::Activation(match activation.learned {
                     Some(id) => {
                         let (bits, learned) = (activation.bits, values(id)?[0]);

@@ -13,7 +13,9 @@ use crate::{
 pub fn packed_file(model: &Model) -> Result<Vec<u8>> {
     let folded = fold_batch_norm(model)?;
     let packed = DeployableLayer::all(&folded)?.into_iter().filter_map(|layer| {
-        let (Operation::Convolution { weights, .. } | Operation::FullyConnected { weights }) = layer.operation else {
+        let (Operation::Convolution { weights, .. } | Operation::FullyConnected { weights }) =
+            layer.operation
+        else {
             return None;
         };
         let levels = weights.levels?;
@@ -21,9 +23,18 @@ pub fn packed_file(model: &Model) -> Result<Vec<u8>> {
         let has_zero_points = levels.quantizer.has_zero_point();
         Some(PackedWeights {
             layer: layer.name,
-            codes: Codes { bits: grid.bits, lowest: grid.lowest, highest: grid.highest, spacing: grid.spacing },
+            codes: Codes {
+                bits: grid.bits,
+                lowest: grid.lowest,
+                highest: grid.highest,
+                spacing: grid.spacing,
+            },
             values: levels.codes(),
-            zero_points: if has_zero_points { levels.zero_points.iter().map(|&zero| zero as u8).collect() } else { Vec::new() },
+            zero_points: if has_zero_points {
+                levels.zero_points.iter().map(|&zero| zero as u8).collect()
+            } else {
+                Vec::new()
+            },
             scales: levels.scales,
         })
     });

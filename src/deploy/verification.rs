@@ -4,11 +4,13 @@ use serde::Serialize;
 
 use super::onnx::Followed;
 
-/// Two logits closer than this, relative to the image's largest, are a tie; so far may logits differ.
+/// Two logits closer than this, relative to the image's largest, are a tie; so far may logits
+/// differ.
 pub const TOLERANCE: f64 = 1e-4;
 
-/// A quantized activation that is closer to the border between two levels than this share of its range may get the one or the other: sums in f32
-/// differ by about as much with the order of their terms.
+/// A quantized activation that is closer to the border between two levels than this share of its
+/// range may get the one or the other: sums in f32 differ by about as much with the order of their
+/// terms.
 pub const UNDECIDED: f64 = 2e-6;
 
 /// The levels of a quantized activation, over all images.
@@ -40,8 +42,8 @@ pub struct Verification {
     pub equal_predictions: usize,
     /// Images that were not compared: `images` − `compared`.
     pub undecided: usize,
-    /// Images with a level that differs where rounding in f32 decides: the logits that the file makes on
-    /// its own may differ.
+    /// Images with a level that differs where rounding in f32 decides: the logits that the file
+    /// makes on its own may differ.
     pub images_at_an_edge: usize,
     /// Levels compared, over all quantized activations and images.
     pub levels: u64,
@@ -53,7 +55,8 @@ pub struct Verification {
     pub largest_difference: f64,
     /// Largest difference where the file goes from the image to the logits on its own.
     pub largest_difference_of_all: f64,
-    /// Images with levels that are not explained, with logits that differ by more than [`TOLERANCE`], or whose predictions differ without a tie.
+    /// Images with levels that are not explained, with logits that differ by more than
+    /// [`TOLERANCE`], or whose predictions differ without a tie.
     pub failed: Vec<usize>,
     /// A record a quantized activation, first to last.
     pub layers: Vec<LayerVerification>,
@@ -62,26 +65,34 @@ pub struct Verification {
 /// What a file made of one image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Finding {
-    /// The levels that exact arithmetic makes of saliq's own, with those that rounding leaves open, and the logits.
+    /// The levels that exact arithmetic makes of saliq's own, with those that rounding leaves open,
+    /// and the logits.
     pub exact: Followed,
-    /// The levels that the file made of saliq's own, an activation each, where a program other than that arithmetic ran it.
+    /// The levels that the file made of saliq's own, an activation each, where a program other than
+    /// that arithmetic ran it.
     pub levels: Option<Vec<Vec<i32>>>,
-    /// The logits that the file made of saliq's own last levels, where a program other than that arithmetic ran it.
+    /// The logits that the file made of saliq's own last levels, where a program other than that
+    /// arithmetic ran it.
     pub logits: Option<Vec<f64>>,
     /// The logits that the file made of the image on its own.
     pub alone: Vec<f64>,
 }
 
 impl Verification {
-    /// Adds an image: saliq's own levels, a quantized activation each, and logits, and what the file made.
+    /// Adds an image: saliq's own levels, a quantized activation each, and logits, and what the
+    /// file made.
     pub fn add(&mut self, own_levels: &[&[i32]], own_logits: &[f32], finding: &Finding) {
         let mut differs = false;
         let mut unexplained = 0;
         for (at, (own, exact)) in own_levels.iter().zip(&finding.exact.activations).enumerate() {
             if self.layers.len() == at {
-                self.layers.push(LayerVerification { name: exact.name.clone(), ..LayerVerification::default() });
+                self.layers.push(LayerVerification {
+                    name: exact.name.clone(),
+                    ..LayerVerification::default()
+                });
             }
-            let made = finding.levels.as_ref().and_then(|levels| levels.get(at)).unwrap_or(&exact.levels);
+            let made =
+                finding.levels.as_ref().and_then(|levels| levels.get(at)).unwrap_or(&exact.levels);
             let layer = &mut self.layers[at];
             let before = layer.clone();
             for ((own, made), [low, high]) in own.iter().zip(made).zip(&exact.open) {
@@ -100,13 +111,15 @@ impl Verification {
         let exact = compare(own_logits, &finding.exact.logits);
         let made = finding.logits.as_ref().map_or(exact, |logits| compare(own_logits, logits));
         let alone = compare(own_logits, &finding.alone);
-        let agrees = unexplained == 0 && exact.agrees() && made.agrees() && (differs || alone.agrees());
+        let agrees =
+            unexplained == 0 && exact.agrees() && made.agrees() && (differs || alone.agrees());
         self.failed.extend((!agrees).then_some(self.images));
         self.images += 1;
         self.compared += 1;
         self.equal_predictions += usize::from(alone.equal_classes);
         self.images_at_an_edge += usize::from(differs);
-        self.largest_difference = worst(self.largest_difference, worst(exact.difference, made.difference));
+        self.largest_difference =
+            worst(self.largest_difference, worst(exact.difference, made.difference));
         self.largest_difference_of_all = worst(self.largest_difference_of_all, alone.difference);
     }
 
@@ -120,10 +133,16 @@ impl Verification {
         let layer = self.layers.iter().find(|layer| layer.unexplained > 0).map_or_else(
             || format!("logits differ by up to {:.1e} of the largest", self.largest_difference),
             |layer| {
-                format!("{}: {} of {} levels differ by more than rounding explains", layer.name, layer.unexplained, layer.levels)
+                format!(
+                    "{}: {} of {} levels differ by more than rounding explains",
+                    layer.name, layer.unexplained, layer.levels
+                )
             },
         );
-        Some(format!("differs from the model on {} of {images} images, first image {first}; {layer}", self.failed.len()))
+        Some(format!(
+            "differs from the model on {} of {images} images, first image {first}; {layer}",
+            self.failed.len()
+        ))
     }
 }
 
@@ -146,7 +165,11 @@ fn compare(ours: &[f32], theirs: &[f64]) -> Comparison {
         return Comparison { difference: f64::INFINITY, equal_classes: false, tie: false };
     }
     let largest = theirs.iter().fold(f64::MIN_POSITIVE, |largest, logit| largest.max(logit.abs()));
-    let difference = ours.iter().zip(theirs).map(|(&ours, theirs)| (f64::from(ours) - theirs).abs() / largest).fold(0.0, worst);
+    let difference = ours
+        .iter()
+        .zip(theirs)
+        .map(|(&ours, theirs)| (f64::from(ours) - theirs).abs() / largest)
+        .fold(0.0, worst);
     let (our_class, their_class) = (first_highest(ours), first_highest(theirs));
     let gap = (theirs[their_class] - theirs[our_class]) / largest;
     Comparison { difference, equal_classes: our_class == their_class, tie: gap <= TOLERANCE }
@@ -187,27 +210,44 @@ mod tests {
         ] {
             verification.add(&[], &ours, &of(theirs));
         }
-        assert_eq!((verification.images, verification.compared, verification.equal_predictions), (4, 4, 2));
+        assert_eq!(
+            (verification.images, verification.compared, verification.equal_predictions),
+            (4, 4, 2)
+        );
         assert_eq!(verification.failed, [2, 3]);
         assert_eq!(verification.largest_difference, f64::INFINITY);
     }
 
     #[test]
     fn levels_at_an_edge_are_counted_and_others_are_failures() {
-        let activation = FollowedActivation { name: "act1".into(), levels: vec![1, 2], open: vec![[1, 1], [2, 3]] };
+        let activation = FollowedActivation {
+            name: "act1".into(),
+            levels: vec![1, 2],
+            open: vec![[1, 1], [2, 3]],
+        };
         let exact = Followed { activations: vec![activation], logits: vec![1.0, 2.0] };
         // On its own the file differs, for a level at an edge.
         let finding = Finding { exact, alone: vec![1.0, 2.5], ..Finding::default() };
         let mut verification = Verification::default();
         verification.add(&[&[1, 3]], &[1.0, 2.0], &finding);
         assert_eq!(verification.failure(), None);
-        assert_eq!((verification.levels, verification.levels_different, verification.images_at_an_edge), (2, 1, 1));
-        assert_eq!((verification.largest_difference, verification.largest_difference_of_all), (0.0, 0.2));
+        assert_eq!(
+            (verification.levels, verification.levels_different, verification.images_at_an_edge),
+            (2, 1, 1)
+        );
+        assert_eq!(
+            (verification.largest_difference, verification.largest_difference_of_all),
+            (0.0, 0.2)
+        );
         // The same difference without one.
         verification.add(&[&[1, 2]], &[1.0, 2.0], &finding);
         verification.add(&[&[0, 2]], &[1.0, 2.0], &finding);
         // A program that ran the file made another level.
-        verification.add(&[&[1, 2]], &[1.0, 2.0], &Finding { levels: Some(vec![vec![1, 1]]), alone: vec![1.0, 2.0], ..finding });
+        verification.add(
+            &[&[1, 2]],
+            &[1.0, 2.0],
+            &Finding { levels: Some(vec![vec![1, 1]]), alone: vec![1.0, 2.0], ..finding },
+        );
         assert_eq!(verification.failed, [1, 2, 3]);
         assert_eq!((verification.levels_unexplained, verification.layers[0].near), (2, 4));
     }

@@ -1,12 +1,14 @@
 //! Weights as integer levels.
 //!
-//! Everything is computed in f32 in the order of the kernels `weight_range`, `weight_scale`, `learned_step` and `prepare_weights`, so that a
-//! weight gets the level that training and evaluation give it. Where an adapter may differ from IEEE f32 (WGSL allows division and square root
-//! 2.5 ulp, `exp` more), a weight within a few ulp of the middle between two levels may get the other one; tests hold this to be so for no
-//! weight on the adapter they run on.
+//! Everything is computed in f32 in the order of the kernels `weight_range`, `weight_scale`,
+//! `learned_step` and `prepare_weights`, so that a weight gets the level that training and
+//! evaluation give it. Where an adapter may differ from IEEE f32 (WGSL allows division and square
+//! root 2.5 ulp, `exp` more), a weight within a few ulp of the middle between two levels may get
+//! the other one; tests hold this to be so for no weight on the adapter they run on.
 //!
-//! A dequantized weight is (level − zero point) · scale. That is the kernels' value bit for bit for `symmetric`, `lsq`, `affine` and `binary`.
-//! `sawb` (q · 2c/(2^b − 1) − c) and `dorefa` (2q/(2^b − 1) − 1) round twice in the kernels: there it differs by up to 2 ulp of the largest weight.
+//! A dequantized weight is (level − zero point) · scale. That is the kernels' value bit for bit for
+//! `symmetric`, `lsq`, `affine` and `binary`. `sawb` (q · 2c/(2^b − 1) − c) and `dorefa` (2q/(2^b −
+//! 1) − 1) round twice in the kernels: there it differs by up to 2 ulp of the largest weight.
 
 use crate::{
     Error, Result,
@@ -17,7 +19,8 @@ use crate::{
 /// Added up apart, as in `weight_range`.
 const BLOCK: usize = 64;
 
-/// The levels that a quantizer of some width has: `lowest`, `lowest + spacing`, …; the codes 0, 1, … number them.
+/// The levels that a quantizer of some width has: `lowest`, `lowest + spacing`, …; the codes 0, 1,
+/// … number them.
 ///
 /// | quantizer | levels at b bits | spacing |
 /// | --- | --- | --- |
@@ -47,7 +50,9 @@ impl LevelGrid {
             WeightQuantizer::Affine => (0, all, 1),
             WeightQuantizer::Symmetric => (1 - half, half - 1, 1),
             WeightQuantizer::Lsq => (-half, half - 1, 1),
-            WeightQuantizer::Sawb | WeightQuantizer::Dorefa | WeightQuantizer::Binary => (-all, all, 2),
+            WeightQuantizer::Sawb | WeightQuantizer::Dorefa | WeightQuantizer::Binary => {
+                (-all, all, 2)
+            }
         };
         LevelGrid { bits, lowest, highest, spacing }
     }
@@ -79,27 +84,45 @@ pub struct WeightLevels {
 }
 
 impl WeightLevels {
-    /// The levels of `weights`, [out channel, …], of `channels` output channels at `bits` bits (below 32). `steps` are the learned ones of
-    /// `lsq`, else empty.
+    /// The levels of `weights`, [out channel, …], of `channels` output channels at `bits` bits
+    /// (below 32). `steps` are the learned ones of `lsq`, else empty.
     ///
     /// # Errors
     /// [`Error::Model`] where a scale is not finite.
-    pub fn new(quantization: &QuantizationConfig, bits: u32, weights: &[f32], channels: usize, steps: &[f32]) -> Result<Self> {
+    pub fn new(
+        quantization: &QuantizationConfig,
+        bits: u32,
+        weights: &[f32],
+        channels: usize,
+        steps: &[f32],
+    ) -> Result<Self> {
         let quantizer = WeightLevels::quantizer(quantization, bits);
         let grid = LevelGrid::new(quantizer, bits);
         let per_channel = weights.len() / channels;
-        let statistics: Vec<Statistics> = weights.chunks_exact(per_channel).map(Statistics::of).collect();
+        let statistics: Vec<Statistics> =
+            weights.chunks_exact(per_channel).map(Statistics::of).collect();
         let constants: Vec<Constants> = match quantizer {
-            WeightQuantizer::Lsq => steps.iter().map(|&step| Constants { scale: step, pivot: step, zero: 0 }).collect(),
-            _ if quantization.per_channel => {
-                statistics.iter().map(|range| Constants::new(quantizer, grid, range)).collect::<Result<_>>()?
+            WeightQuantizer::Lsq => {
+                steps.iter().map(|&step| Constants { scale: step, pivot: step, zero: 0 }).collect()
             }
+            _ if quantization.per_channel => statistics
+                .iter()
+                .map(|range| Constants::new(quantizer, grid, range))
+                .collect::<Result<_>>()?,
             _ => vec![Constants::new(quantizer, grid, &Statistics::of_all(&statistics))?],
         };
-        if let Some(bad) = constants.iter().find(|constants| !constants.scale.is_finite() || !constants.pivot.is_finite()) {
-            return Err(Error::Model(format!("weights with a quantization step of {} cannot be deployed", bad.scale)));
+        if let Some(bad) = constants
+            .iter()
+            .find(|constants| !constants.scale.is_finite() || !constants.pivot.is_finite())
+        {
+            return Err(Error::Model(format!(
+                "weights with a quantization step of {} cannot be deployed",
+                bad.scale
+            )));
         }
-        let of = |(index, &w): (usize, &f32)| constants[index / per_channel % constants.len()].level(quantizer, grid, w) as i16;
+        let of = |(index, &w): (usize, &f32)| {
+            constants[index / per_channel % constants.len()].level(quantizer, grid, w) as i16
+        };
         Ok(WeightLevels {
             quantizer,
             grid,
@@ -109,8 +132,8 @@ impl WeightLevels {
         })
     }
 
-    /// The levels of `values` that are on them already: (level − zero point) · scale, bit for bit. `scales` and `zero_points` (none: all 0) are one or
-    /// one an output channel.
+    /// The levels of `values` that are on them already: (level − zero point) · scale, bit for bit.
+    /// `scales` and `zero_points` (none: all 0) are one or one an output channel.
     ///
     /// # Errors
     /// [`Error::Model`] where a value is no level.
@@ -126,7 +149,12 @@ impl WeightLevels {
         let zero_points: Vec<i32> = match zero_points.len() {
             0 => vec![0; scales.len()],
             count if count == scales.len() => zero_points.iter().map(|&zero| zero as i32).collect(),
-            count => return Err(Error::Model(format!("{count} zero points for {} scales of weights", scales.len()))),
+            count => {
+                return Err(Error::Model(format!(
+                    "{count} zero points for {} scales of weights",
+                    scales.len()
+                )));
+            }
         };
         let per_channel = values.len() / channels;
         let level = |(index, &value): (usize, &f32)| {
@@ -144,13 +172,15 @@ impl WeightLevels {
                 () if scale == 0.0 => zero,
                 () => (value / scale).round_ties_even() as i32 + zero,
             };
-            let is_level = (grid.lowest..=grid.highest).contains(&level) && (level - grid.lowest) % grid.spacing == 0;
-            let exact = ((level - zero) as f32 * scale).to_bits() == value.to_bits() || value == 0.0 && level == zero;
+            let is_level = (grid.lowest..=grid.highest).contains(&level)
+                && (level - grid.lowest) % grid.spacing == 0;
+            let exact = ((level - zero) as f32 * scale).to_bits() == value.to_bits()
+                || value == 0.0 && level == zero;
             match is_level && exact {
                 true => Ok(level as i16),
-                false => {
-                    Err(Error::Model(format!("a weight of {value} is none of the levels of {bits} bits with scale {scale}")))
-                }
+                false => Err(Error::Model(format!(
+                    "a weight of {value} is none of the levels of {bits} bits with scale {scale}"
+                ))),
             }
         };
         let levels = values.iter().enumerate().map(level).collect::<Result<_>>()?;
@@ -180,7 +210,8 @@ impl WeightLevels {
         self.levels.iter().map(|&level| self.grid.code(i32::from(level))).collect()
     }
 
-    /// (level − zero point) · scale a weight, of `channels` output channels; a single product in f32.
+    /// (level − zero point) · scale a weight, of `channels` output channels; a single product in
+    /// f32.
     pub fn dequantize(&self, channels: usize) -> Vec<f32> {
         let per_channel = self.levels.len() / channels;
         let of = |(index, &level): (usize, &i16)| {
@@ -207,8 +238,10 @@ impl Statistics {
         let high = weights.iter().copied().fold(weights[0], f32::max);
         let largest = low.abs().max(high.abs());
         let average = |term: &dyn Fn(f32) -> f32| {
-            let block = |block: &[f32]| block.iter().fold(0.0f32, |sum, w| sum + term(w.abs() / largest));
-            weights.chunks(BLOCK).map(block).fold(0.0f32, |sum, block| sum + block) / weights.len() as f32
+            let block =
+                |block: &[f32]| block.iter().fold(0.0f32, |sum, w| sum + term(w.abs() / largest));
+            weights.chunks(BLOCK).map(block).fold(0.0f32, |sum, block| sum + block)
+                / weights.len() as f32
         };
         let (mut mean, mut variance) = (0.0, 0.0);
         if largest >= f32::MIN_POSITIVE {
@@ -225,7 +258,10 @@ impl Statistics {
         let count = channels.len() as f32;
         let (mut mean, mut variance) = (0.0f32, 0.0f32);
         if largest > 0.0 {
-            mean = channels.iter().fold(0.0f32, |sum, channel| sum + channel.mean * (channel.largest / largest)) / count;
+            mean = channels
+                .iter()
+                .fold(0.0f32, |sum, channel| sum + channel.mean * (channel.largest / largest))
+                / count;
             let term = |channel: &Statistics| {
                 let scale = channel.largest / largest;
                 let deviation = channel.mean * scale - mean;
@@ -260,17 +296,21 @@ impl Constants {
                 let step = usable(range.largest / grid.highest as f32);
                 Constants { scale: step, pivot: step, zero: 0 }
             }
-            WeightQuantizer::Dorefa => Constants { scale: 1.0 / all, pivot: precise_tanh(range.largest), zero: 0 },
+            WeightQuantizer::Dorefa => {
+                Constants { scale: 1.0 / all, pivot: precise_tanh(range.largest), zero: 0 }
+            }
             WeightQuantizer::Binary => {
                 let mean = range.largest * range.mean;
                 Constants { scale: mean, pivot: mean, zero: 0 }
             }
             WeightQuantizer::Sawb => {
-                let (first, second) = sawb_coefficients(grid.bits)
-                    .ok_or_else(|| Error::Model(format!("sawb has no coefficients for {} bits", grid.bits)))?;
+                let (first, second) = sawb_coefficients(grid.bits).ok_or_else(|| {
+                    Error::Model(format!("sawb has no coefficients for {} bits", grid.bits))
+                })?;
                 let sum = (decimal(first) + decimal(second)) as f32;
                 let root = (range.variance + range.mean * range.mean).sqrt();
-                let share = first * range.variance / (root + range.mean).max(f32::MIN_POSITIVE) + sum * range.mean;
+                let share = first * range.variance / (root + range.mean).max(f32::MIN_POSITIVE)
+                    + sum * range.mean;
                 let estimate = range.largest * share;
                 let clip = if estimate > 0.0 { estimate } else { range.largest };
                 Constants { scale: 2.0 * clip / all / 2.0, pivot: clip, zero: 0 }
@@ -282,18 +322,22 @@ impl Constants {
         let all = ((1u32 << grid.bits) - 1) as f32;
         let code = |position: f32| grid.level(position.round_ties_even().clamp(0.0, all) as u8);
         match quantizer {
-            WeightQuantizer::Affine => {
-                ((w / self.pivot).round_ties_even() + self.zero as f32).clamp(grid.lowest as f32, grid.highest as f32) as i32
-            }
+            WeightQuantizer::Affine => ((w / self.pivot).round_ties_even() + self.zero as f32)
+                .clamp(grid.lowest as f32, grid.highest as f32)
+                as i32,
             WeightQuantizer::Symmetric | WeightQuantizer::Lsq => {
-                (w / self.pivot).round_ties_even().clamp(grid.lowest as f32, grid.highest as f32) as i32
+                (w / self.pivot).round_ties_even().clamp(grid.lowest as f32, grid.highest as f32)
+                    as i32
             }
             WeightQuantizer::Dorefa => {
-                let scaled = if self.pivot == 0.0 { 0.0 } else { precise_tanh(w) / (2.0 * self.pivot) };
+                let scaled =
+                    if self.pivot == 0.0 { 0.0 } else { precise_tanh(w) / (2.0 * self.pivot) };
                 code((scaled + 0.5).clamp(0.0, 1.0) * all)
             }
             WeightQuantizer::Sawb if self.scale == 0.0 => grid.level(0),
-            WeightQuantizer::Sawb => code((w.clamp(-self.pivot, self.pivot) + self.pivot) / (2.0 * self.scale)),
+            WeightQuantizer::Sawb => {
+                code((w.clamp(-self.pivot, self.pivot) + self.pivot) / (2.0 * self.scale))
+            }
             WeightQuantizer::Binary if w >= 0.0 => 1,
             WeightQuantizer::Binary => -1,
         }
@@ -304,7 +348,9 @@ impl Constants {
 fn precise_tanh(w: f32) -> f32 {
     let z = (w * w).min(1.0);
     if w.abs().min(10.0) < 0.625 {
-        let polynomial = (((-5.704_988_5e-3 * z + 2.063_909e-2) * z - 5.373_971_5e-2) * z + 1.333_144_2e-1) * z - 3.333_328e-1;
+        let polynomial =
+            (((-5.704_988_5e-3 * z + 2.063_909e-2) * z - 5.373_971_5e-2) * z + 1.333_144_2e-1) * z
+                - 3.333_328e-1;
         return polynomial * z * w + w;
     }
     w.signum() * (1.0 - 2.0 / ((2.0 * w.abs().min(10.0)).exp() + 1.0))
@@ -341,7 +387,9 @@ mod tests {
     fn counted(scale: WeightScale, all: f64, w: f64) -> f64 {
         let reference = level(scale, all, w);
         match scale {
-            WeightScale::Sawb { .. } | WeightScale::Dorefa { .. } | WeightScale::Binary { .. } => 2.0 * reference - all,
+            WeightScale::Sawb { .. } | WeightScale::Dorefa { .. } | WeightScale::Binary { .. } => {
+                2.0 * reference - all
+            }
             _ => reference,
         }
     }
@@ -352,7 +400,11 @@ mod tests {
         for (quantizer, widths) in ALL {
             for &bits in widths {
                 for per_channel in [false, true] {
-                    let quantization = QuantizationConfig { weight_quant: quantizer, per_channel, ..Default::default() };
+                    let quantization = QuantizationConfig {
+                        weight_quant: quantizer,
+                        per_channel,
+                        ..Default::default()
+                    };
                     let steps = vec![0.11f32 / bits as f32; if per_channel { 7 } else { 1 }];
                     let made = WeightLevels::new(&quantization, bits, &weights, 7, &steps).unwrap();
                     assert_eq!(made.scales.len(), if per_channel { 7 } else { 1 });
@@ -367,7 +419,8 @@ mod tests {
                             WeightQuantizer::Lsq => WeightScale::Lsq { step: f64::from(steps[0]) },
                             quantizer => weight_scale(quantizer, bits, &weight_range(own)),
                         };
-                        let what = format!("{quantizer:?} {bits} {per_channel} weight {index}: {w}");
+                        let what =
+                            format!("{quantizer:?} {bits} {per_channel} weight {index}: {w}");
                         assert_eq!(f64::from(made.levels[index]), counted(scale, all, w), "{what}");
                         let difference = f64::from(values[index]) - quantize(scale, all, w);
                         assert!(difference.abs() < 1e-6, "{what}: {} {difference}", values[index]);
@@ -396,14 +449,17 @@ mod tests {
     fn degenerate_weights_have_levels() {
         for (quantizer, widths) in ALL {
             for &bits in widths {
-                let quantization = QuantizationConfig { weight_quant: quantizer, ..Default::default() };
+                let quantization =
+                    QuantizationConfig { weight_quant: quantizer, ..Default::default() };
                 for value in [0.0, -0.0, 0.5, 1e-40, -3e38] {
                     let made = WeightLevels::new(&quantization, bits, &[value; 8], 2, &[0.25]);
                     let Ok(made) = made else {
                         assert!(value < -1e38, "{quantizer:?} {bits} {value}");
                         continue;
                     };
-                    let inside = |&level: &i16| (made.grid.lowest..=made.grid.highest).contains(&i32::from(level));
+                    let inside = |&level: &i16| {
+                        (made.grid.lowest..=made.grid.highest).contains(&i32::from(level))
+                    };
                     assert!(made.levels.iter().all(inside), "{made:?}");
                     assert!(made.dequantize(2).iter().all(|value| value.is_finite()), "{made:?}");
                 }

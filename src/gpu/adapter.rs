@@ -84,7 +84,8 @@ fn kind_name(kind: wgpu::DeviceType) -> &'static str {
     }
 }
 
-/// Discrete before integrated before virtual before others before software; a stable order, so ties go to the first.
+/// Discrete before integrated before virtual before others before software; a stable order, so ties
+/// go to the first.
 fn rank(kind: wgpu::DeviceType) -> u8 {
     match kind {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -117,14 +118,22 @@ fn pick(infos: &[wgpu::AdapterInfo], selector: &str) -> Result<(usize, String)> 
         return Err(no_adapter());
     }
     if selector.is_empty() || selector.eq_ignore_ascii_case("auto") {
-        let best = (0..infos.len()).min_by_key(|&index| rank(infos[index].device_type)).unwrap_or(0);
-        return Ok((best, format!("auto: the first {} adapter", kind_name(infos[best].device_type))));
+        let best =
+            (0..infos.len()).min_by_key(|&index| rank(infos[index].device_type)).unwrap_or(0);
+        return Ok((
+            best,
+            format!("auto: the first {} adapter", kind_name(infos[best].device_type)),
+        ));
     }
     let found = (0..infos.len()).find(|&index| matches(&infos[index], index, selector));
     match found {
         Some(index) => Ok((index, format!("matches --adapter {selector}"))),
         None => {
-            let names: Vec<_> = infos.iter().enumerate().map(|(index, info)| format!("{index}: {}", info.name)).collect();
+            let names: Vec<_> = infos
+                .iter()
+                .enumerate()
+                .map(|(index, info)| format!("{index}: {}", info.name))
+                .collect();
             Err(Error::NoAdapter(format!(
                 "no adapter matches `{selector}`; to pick from, by number or name: {}",
                 names.join(", ")

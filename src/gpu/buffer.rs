@@ -15,7 +15,11 @@ pub(super) struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Memory { allocated: AtomicU64::new(0), peak: AtomicU64::new(0), limit: AtomicU64::new(u64::MAX) }
+        Memory {
+            allocated: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            limit: AtomicU64::new(u64::MAX),
+        }
     }
 }
 
@@ -42,10 +46,20 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    pub(super) fn new(inner: wgpu::Buffer, label: &'static str, size: u64, memory: &Arc<Memory>) -> Self {
+    pub(super) fn new(
+        inner: wgpu::Buffer,
+        label: &'static str,
+        size: u64,
+        memory: &Arc<Memory>,
+    ) -> Self {
         let allocated = memory.allocated.fetch_add(size, Ordering::Relaxed) + size;
         memory.peak.fetch_max(allocated, Ordering::Relaxed);
-        Buffer { inner, label, size, _share: Arc::new(Share { memory: Arc::clone(memory), bytes: size }) }
+        Buffer {
+            inner,
+            label,
+            size,
+            _share: Arc::new(Share { memory: Arc::clone(memory), bytes: size }),
+        }
     }
 
     /// What it holds.

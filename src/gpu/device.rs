@@ -33,14 +33,21 @@ impl Abilities {
     /// Of `adapter`, with those of its features that were asked for.
     fn new(adapter: &wgpu::Adapter, features: wgpu::Features) -> Self {
         let info = adapter.get_info();
-        let same_size = features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
+        let same_size = features.contains(wgpu::Features::SUBGROUP)
+            && info.subgroup_min_size == info.subgroup_max_size;
         let sides = |properties: wgpu::CooperativeMatrixProperties| {
-            let wgpu::CooperativeMatrixProperties { m_size, n_size, k_size, ab_type, cr_type, .. } = properties;
-            let types = (ab_type, cr_type) == (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
-            (types && m_size == n_size && n_size == k_size && matches!(m_size, 8 | 16)).then_some(m_size)
+            let wgpu::CooperativeMatrixProperties {
+                m_size, n_size, k_size, ab_type, cr_type, ..
+            } = properties;
+            let types = (ab_type, cr_type)
+                == (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+            (types && m_size == n_size && n_size == k_size && matches!(m_size, 8 | 16))
+                .then_some(m_size)
         };
-        let cooperative = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16);
-        let properties = if cooperative { adapter.cooperative_matrix_properties() } else { Vec::new() };
+        let cooperative = features
+            .contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16);
+        let properties =
+            if cooperative { adapter.cooperative_matrix_properties() } else { Vec::new() };
         Abilities {
             subgroup_lanes: same_size.then_some(info.subgroup_min_size),
             cooperative_side: properties.into_iter().filter_map(sides).max(),
@@ -69,7 +76,8 @@ pub struct Counters {
 impl Counters {
     /// Queue submissions, buffers mapped for reading, host writes, and buffer copies so far.
     pub fn snapshot(&self) -> [u64; 4] {
-        [&self.submissions, &self.maps, &self.writes, &self.copies].map(|counter| counter.load(Ordering::Relaxed))
+        [&self.submissions, &self.maps, &self.writes, &self.copies]
+            .map(|counter| counter.load(Ordering::Relaxed))
     }
 
     pub(super) fn count_map(&self) {
@@ -111,7 +119,8 @@ impl Faults {
     }
 
     fn lost(&self, message: &str) {
-        // The callback brings no more than a text. For memory that has run out it is that of wgpu's own error.
+        // The callback brings no more than a text. For memory that has run out it is that of wgpu's
+        // own error.
         let out_of_memory = message == wgpu::hal::DeviceError::OutOfMemory.to_string();
         lock(&self.lost).get_or_insert(Loss { reason: one_line(message), out_of_memory });
     }
@@ -121,13 +130,17 @@ impl Faults {
         if let Some(loss) = lock(&self.lost).clone() {
             // An operation that fails for want of memory and takes the device along reports both.
             let fell_short = matches!(*lock(&self.first_error), Some(Error::OutOfMemory(_)));
-            return Err(Error::DeviceLost(Loss { out_of_memory: loss.out_of_memory || fell_short, ..loss }));
+            return Err(Error::DeviceLost(Loss {
+                out_of_memory: loss.out_of_memory || fell_short,
+                ..loss
+            }));
         }
         lock(&self.first_error).take().map_or(Ok(()), Err)
     }
 }
 
-/// A device with its queue, pipelines and error state. Cheap to share by reference; one per process is enough.
+/// A device with its queue, pipelines and error state. Cheap to share by reference; one per process
+/// is enough.
 pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
@@ -174,13 +187,19 @@ impl Gpu {
             required_limits: limits,
             ..Default::default()
         };
-        let (device, queue) =
-            adapter.request_device(&descriptor).await.map_err(|error| Error::Gpu(format!("{}: {error}", info.name)))?;
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|error| Error::Gpu(format!("{}: {error}", info.name)))?;
         let origin = Origin::Adapter(options.clone());
-        Ok(Gpu { abilities: Abilities::new(&adapter, features), ..Gpu::from_device(device, queue, info, origin) })
+        Ok(Gpu {
+            abilities: Abilities::new(&adapter, features),
+            ..Gpu::from_device(device, queue, info, origin)
+        })
     }
 
-    /// Another device like this one, with nothing on it: after [`Error::DeviceLost`] there is no way back to the old one.
+    /// Another device like this one, with nothing on it: after [`Error::DeviceLost`] there is no
+    /// way back to the old one.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -194,22 +213,32 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// A device that validates everything and runs nothing; needs no driver. It passes for a software adapter, or for a GPU, with
-    /// `abilities`.
+    /// A device that validates everything and runs nothing; needs no driver. It passes for a
+    /// software adapter, or for a GPU, with `abilities`.
     pub fn noop(software: bool, abilities: Abilities) -> Gpu {
         let mut required_features = wgpu::Features::empty();
         required_features.set(wgpu::Features::SUBGROUP, abilities.subgroup_lanes.is_some());
         let matrices = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
         required_features.set(matrices, abilities.cooperative_side.is_some());
         let experimental_features = trusted::experimental(required_features);
-        let descriptor = wgpu::DeviceDescriptor { required_features, experimental_features, ..Default::default() };
+        let descriptor = wgpu::DeviceDescriptor {
+            required_features,
+            experimental_features,
+            ..Default::default()
+        };
         let (device, queue) = wgpu::Device::noop(&descriptor);
         let mut info = device.adapter_info();
-        info.device_type = if software { wgpu::DeviceType::Cpu } else { wgpu::DeviceType::DiscreteGpu };
+        info.device_type =
+            if software { wgpu::DeviceType::Cpu } else { wgpu::DeviceType::DiscreteGpu };
         Gpu { abilities, ..Gpu::from_device(device, queue, info, Origin::Noop { software }) }
     }
 
-    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo, origin: Origin) -> Gpu {
+    fn from_device(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        info: wgpu::AdapterInfo,
+        origin: Origin,
+    ) -> Gpu {
         let faults = Arc::new(Faults::default());
         let errors = Arc::clone(&faults);
         device.on_uncaptured_error(Arc::new(move |error| errors.failed(error)));
@@ -242,7 +271,10 @@ impl Gpu {
 
     /// Name, backend and driver on one line, for result files.
     pub fn adapter_description(&self) -> String {
-        format!("{} ({}, {} {})", self.info.name, self.info.backend, self.info.driver, self.info.driver_info)
+        format!(
+            "{} ({}, {} {})",
+            self.info.name, self.info.backend, self.info.driver, self.info.driver_info
+        )
     }
 
     /// Whether the adapter is a software driver on the CPU.
@@ -275,7 +307,8 @@ impl Gpu {
         self.memory.peak.load(Ordering::Relaxed)
     }
 
-    /// From now on buffers of more than `bytes` together are refused with [`Error::OutOfMemory`], as an adapter with less memory would.
+    /// From now on buffers of more than `bytes` together are refused with [`Error::OutOfMemory`],
+    /// as an adapter with less memory would.
     pub fn limit_memory(&self, bytes: u64) {
         self.memory.limit.store(bytes, Ordering::Relaxed);
     }
@@ -290,18 +323,21 @@ impl Gpu {
         lock(&self.in_flight).len()
     }
 
-    /// Gives the device up: everything that is asked of it from now on fails with [`Error::DeviceLost`], as after a driver's reset.
+    /// Gives the device up: everything that is asked of it from now on fails with
+    /// [`Error::DeviceLost`], as after a driver's reset.
     pub fn destroy(&self) {
         lock(&self.faults.lost).get_or_insert(Loss::new("it was given up"));
         self.device.destroy();
     }
 
-    /// The first error since the last call, if any: a lost device, out of memory, or a refused command.
+    /// The first error since the last call, if any: a lost device, out of memory, or a refused
+    /// command.
     pub fn check(&self) -> Result<()> {
         self.faults.check()
     }
 
-    /// Has networks that are made on this device from now on take the measured tiles of `tuning` before the table's.
+    /// Has networks that are made on this device from now on take the measured tiles of `tuning`
+    /// before the table's.
     pub fn use_tuning(&self, tuning: Tuning) {
         *lock(&self.tuning) = Some(Arc::new(tuning));
     }
@@ -311,8 +347,13 @@ impl Gpu {
         lock(&self.tuning).clone()
     }
 
-    /// Kernel `name` with these constants: the same one for the same constants. Its pipeline is created when it is first needed.
-    pub fn kernel(&self, name: &'static str, specialization: Specialization) -> Result<Arc<Kernel>> {
+    /// Kernel `name` with these constants: the same one for the same constants. Its pipeline is
+    /// created when it is first needed.
+    pub fn kernel(
+        &self,
+        name: &'static str,
+        specialization: Specialization,
+    ) -> Result<Arc<Kernel>> {
         let key = (name, specialization);
         let mut kernels = lock(&self.kernels);
         if let Some(kernel) = kernels.get(&key) {
@@ -330,22 +371,24 @@ impl Gpu {
         keys
     }
 
-    /// Names what [`Self::pipeline_cache_file`] is good for: this adapter with this driver. `None` where there is no such cache.
+    /// Names what [`Self::pipeline_cache_file`] is good for: this adapter with this driver. `None`
+    /// where there is no such cache.
     pub fn pipeline_cache_key(&self) -> Option<String> {
-        let key =
-            wgpu::util::pipeline_cache_key(&self.info).filter(|_| self.features().contains(wgpu::Features::PIPELINE_CACHE))?;
+        let key = wgpu::util::pipeline_cache_key(&self.info)
+            .filter(|_| self.features().contains(wgpu::Features::PIPELINE_CACHE))?;
         Some(format!("{key} {} {}", self.info.driver, self.info.driver_info))
     }
 
-    /// Pipelines created from now on are looked up in `file`, a [`Self::pipeline_cache_file`] of the same [`Self::pipeline_cache_key`]; any other
-    /// is an empty one.
+    /// Pipelines created from now on are looked up in `file`, a [`Self::pipeline_cache_file`] of
+    /// the same [`Self::pipeline_cache_key`]; any other is an empty one.
     pub fn use_pipeline_cache(&self, file: Option<&[u8]>) {
         if let Some(key) = self.pipeline_cache_key() {
             self.pipeline_cache.get_or_init(|| trusted::pipeline_cache(&self.device, &key, file));
         }
     }
 
-    /// The driver's translations of all pipelines since [`Self::use_pipeline_cache`], with a checksum, to be used again.
+    /// The driver's translations of all pipelines since [`Self::use_pipeline_cache`], with a
+    /// checksum, to be used again.
     pub fn pipeline_cache_file(&self) -> Option<Vec<u8>> {
         let data = self.pipeline_cache.get()?.get_data()?;
         Some(trusted::sealed(&self.pipeline_cache_key()?, &data))
@@ -356,23 +399,40 @@ impl Gpu {
         self.create_buffer(
             label,
             bytes,
-            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
         )
     }
 
     /// A small zeroed buffer that kernels read as a uniform and one kernel may write as storage.
     pub fn uniform(&self, label: &'static str, bytes: u64) -> Result<Buffer> {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE;
-        self.create_buffer(label, bytes, usage | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC)
+        self.create_buffer(
+            label,
+            bytes,
+            usage | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+        )
     }
 
-    pub(super) fn create_buffer(&self, label: &'static str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
+    pub(super) fn create_buffer(
+        &self,
+        label: &'static str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<Buffer> {
         let size = bytes.max(16).next_multiple_of(16);
         Ok(Buffer::new(self.uncounted_buffer(label, size, usage)?, label, size, &self.memory))
     }
 
-    /// A buffer that must fit like any other and is not part of [`Self::allocated_bytes`]: the host's, for what is read back.
-    pub(super) fn uncounted_buffer(&self, label: &'static str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    /// A buffer that must fit like any other and is not part of [`Self::allocated_bytes`]: the
+    /// host's, for what is read back.
+    pub(super) fn uncounted_buffer(
+        &self,
+        label: &'static str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer> {
         let limits = self.limits();
         let limit = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
         if size > limit && usage.contains(wgpu::BufferUsages::STORAGE) {
@@ -384,16 +444,22 @@ impl Gpu {
         let taken = self.allocated_bytes();
         let allowed = self.memory.limit.load(Ordering::Relaxed);
         if taken.saturating_add(size) > allowed {
-            let asked = format!("{label} asked for {size} bytes where {taken} of {allowed} are taken");
+            let asked =
+                format!("{label} asked for {size} bytes where {taken} of {allowed} are taken");
             return Err(Error::OutOfMemory(Shortage::new(asked, "lower --batch-size")));
         }
-        let buffer =
-            self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
         if let Err(error) = self.check() {
             return Err(match error {
-                Error::OutOfMemory(_) => {
-                    Error::OutOfMemory(Shortage::new(format!("{label} asked for {size} bytes"), "lower --batch-size"))
-                }
+                Error::OutOfMemory(_) => Error::OutOfMemory(Shortage::new(
+                    format!("{label} asked for {size} bytes"),
+                    "lower --batch-size",
+                )),
                 other => other,
             });
         }
@@ -415,14 +481,16 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Writes `data` at byte `offset`: before the next submission, never inside a recorded step. Both are multiples of 4 bytes: others are
-    /// refused by the device, since what lies behind would be written to.
+    /// Writes `data` at byte `offset`: before the next submission, never inside a recorded step.
+    /// Both are multiples of 4 bytes: others are refused by the device, since what lies behind
+    /// would be written to.
     pub fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, offset: u64, data: &[T]) {
         self.counters.count_write();
         self.queue.write_buffer(&buffer.inner, offset, bytemuck::cast_slice(data));
     }
 
-    /// Hands a finished list of commands to the device; waits first while too many submissions are unfinished.
+    /// Hands a finished list of commands to the device; waits first while too many submissions are
+    /// unfinished.
     pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<()> {
         let index = self.queue.submit([encoder.finish()]);
         self.counters.submissions.fetch_add(1, Ordering::Relaxed);
@@ -494,12 +562,18 @@ mod tests {
         // wgpu reports the type of the failed operation beside the loss.
         for (error, out_of_memory) in [
             (wgpu::Error::OutOfMemory { source: "none left".into() }, true),
-            (wgpu::Error::Internal { source: "x".into(), description: "out of memory".into() }, false),
+            (
+                wgpu::Error::Internal { source: "x".into(), description: "out of memory".into() },
+                false,
+            ),
         ] {
             let faults = Faults::default();
             faults.failed(error);
             faults.lost("Device is lost");
-            assert_eq!([loss(&faults).out_of_memory; 2], [out_of_memory, loss(&faults).out_of_memory]);
+            assert_eq!(
+                [loss(&faults).out_of_memory; 2],
+                [out_of_memory, loss(&faults).out_of_memory]
+            );
         }
     }
 
@@ -509,12 +583,16 @@ mod tests {
         let buffer = gpu.upload("bytes", &[1u8, 2, 3, 4, 5, 6]).unwrap();
         gpu.write(&buffer, 0, &[9u8]);
         assert!(matches!(gpu.check(), Err(Error::Gpu(_))));
-        assert_eq!(pollster::block_on(gpu.read::<u8>(&buffer, 0, 8)).unwrap(), [1, 2, 3, 4, 5, 6, 0, 0]);
+        assert_eq!(
+            pollster::block_on(gpu.read::<u8>(&buffer, 0, 8)).unwrap(),
+            [1, 2, 3, 4, 5, 6, 0, 0]
+        );
     }
 
     #[test]
     fn a_device_has_measured_tiles_of_its_own() {
-        let product = ProductShape { weight_gradient: false, column_groups: 16, rows: 576, inner: 72 };
+        let product =
+            ProductShape { weight_gradient: false, column_groups: 16, rows: 576, inner: 72 };
         let tuned = |rows| {
             let tiles = ProductTiles { row_lanes: 8, column_lanes: 8, rows, deep: 8, slices: 1 };
             let products = vec![TunedProduct { product, tiles, table_ms: 2.0, ms: 1.0 }];
@@ -523,7 +601,9 @@ mod tests {
         let [first, second, third] = [(); 3].map(|()| Gpu::noop(false, Abilities::default()));
         first.use_tuning(tuned(4));
         second.use_tuning(tuned(8));
-        let rows = |gpu: &Gpu| gpu.tuning().and_then(|tuning| tuning.tiles_of(product)).map(|tiles| tiles.rows);
+        let rows = |gpu: &Gpu| {
+            gpu.tuning().and_then(|tuning| tuning.tiles_of(product)).map(|tiles| tiles.rows)
+        };
         assert_eq!([&first, &second, &third].map(rows), [Some(4), Some(8), None]);
         // Another device in the place of a lost one computes as that did.
         let again = pollster::block_on(first.reopen()).unwrap();

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use super::{Gpu, shaders, trusted};
 use crate::{Error, Result};
 
-/// What a kernel is specialised by: tile sizes and features that the linker sees, and pipeline constants (shapes, bit widths).
-/// Ordered, so that equal specializations compare equal.
+/// What a kernel is specialised by: tile sizes and features that the linker sees, and pipeline
+/// constants (shapes, bit widths). Ordered, so that equal specializations compare equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Specialization {
     tiles: Vec<(&'static str, u32)>,
@@ -60,9 +60,12 @@ impl Specialization {
         self.extensions.iter().copied()
     }
 
-    /// Tiles, the features that are on, and extensions, for people: `columns 12, groups 4, subgroups`.
+    /// Tiles, the features that are on, and extensions, for people: `columns 12, groups 4,
+    /// subgroups`.
     pub fn variant(&self) -> String {
-        let tiles = self.tiles().map(|(name, value)| format!("{} {value}", name.to_ascii_lowercase().replace('_', " ")));
+        let tiles = self.tiles().map(|(name, value)| {
+            format!("{} {value}", name.to_ascii_lowercase().replace('_', " "))
+        });
         let features = self.features().filter(|(_, enabled)| *enabled).map(|(name, _)| name);
         let named = features.chain(self.extensions()).map(|name| name.replace('_', " "));
         tiles.chain(named).collect::<Vec<_>>().join(", ")
@@ -102,7 +105,8 @@ impl Kernel {
         self.pipeline.get().is_some()
     }
 
-    /// Links the kernel and creates its pipeline, unless it exists. Kernels can be created on several threads at once.
+    /// Links the kernel and creates its pipeline, unless it exists. Kernels can be created on
+    /// several threads at once.
     ///
     /// # Errors
     /// [`Error::Shader`] if linker, validator or driver refuse it.
@@ -126,7 +130,11 @@ impl Kernel {
     }
 }
 
-fn create_pipeline(gpu: &Gpu, name: &'static str, specialization: &Specialization) -> Result<wgpu::ComputePipeline> {
+fn create_pipeline(
+    gpu: &Gpu,
+    name: &'static str,
+    specialization: &Specialization,
+) -> Result<wgpu::ComputePipeline> {
     let source = shaders::link(name, specialization)?;
     let module = trusted::own_shader_module(&gpu.device, name, source);
     let constants: Vec<_> = specialization.constants().collect();
@@ -135,7 +143,10 @@ fn create_pipeline(gpu: &Gpu, name: &'static str, specialization: &Specializatio
         layout: None,
         module: &module,
         entry_point: Some("main"),
-        compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants: &constants,
+            ..Default::default()
+        },
         cache: gpu.pipeline_cache.get(),
     });
     gpu.check().map_err(|error| match error {

@@ -1,7 +1,8 @@
-//! The GPU layer: adapters, the device, kernels as cached pipelines, buffers, recorded lists of dispatches, read-back.
+//! The GPU layer: adapters, the device, kernels as cached pipelines, buffers, recorded lists of
+//! dispatches, read-back.
 //!
-//! Nothing here knows what a network is. The device is waited for in three places: [`Gpu::wait`], [`Gpu::submit`] while too many submissions are
-//! unfinished, and the read-back futures.
+//! Nothing here knows what a network is. The device is waited for in three places: [`Gpu::wait`],
+//! [`Gpu::submit`] while too many submissions are unfinished, and the read-back futures.
 
 mod adapter;
 mod buffer;

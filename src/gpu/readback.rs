@@ -1,4 +1,5 @@
-//! Staged read-back: a copy into a mappable buffer, mapped asynchronously. For metrics, checkpoints and pictures only.
+//! Staged read-back: a copy into a mappable buffer, mapped asynchronously. For metrics, checkpoints
+//! and pictures only.
 
 use std::{
     future::poll_fn,
@@ -26,7 +27,8 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// Submits a copy of `bytes` from `offset` (a multiple of 4) of `source` and asks for it to be mapped.
+    /// Submits a copy of `bytes` from `offset` (a multiple of 4) of `source` and asks for it to be
+    /// mapped.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`]; [`Error::Gpu`] for a range that the buffer does not have.
@@ -34,8 +36,8 @@ impl Staging {
         Staging::gather(gpu, &[(source, offset, bytes)])
     }
 
-    /// As [`Self::start`], of several ranges (buffer, offset, bytes) in one submission: they arrive one behind the other,
-    /// with nothing between them.
+    /// As [`Self::start`], of several ranges (buffer, offset, bytes) in one submission: they arrive
+    /// one behind the other, with nothing between them.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -78,10 +80,15 @@ impl Staging {
     }
 
     fn buffer(gpu: &Gpu, bytes: u64) -> Result<wgpu::Buffer> {
-        gpu.uncounted_buffer("staging", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
+        gpu.uncounted_buffer(
+            "staging",
+            bytes,
+            wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        )
     }
 
-    /// Whether [`Self::finish`] has nothing to wait for any more. Later submissions bring this about.
+    /// Whether [`Self::finish`] has nothing to wait for any more. Later submissions bring this
+    /// about.
     pub fn is_ready(&self) -> bool {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).result.is_some()
     }
@@ -104,7 +111,8 @@ impl Staging {
             }
         });
         mapped.await.map_err(|error| Error::Gpu(format!("reading back failed: {error}")))?;
-        let view = self.buffer.get_mapped_range(..).map_err(|error| Error::Gpu(error.to_string()))?;
+        let view =
+            self.buffer.get_mapped_range(..).map_err(|error| Error::Gpu(error.to_string()))?;
         let values = match &self.pieces[..] {
             [all] => bytemuck::pod_collect_to_vec(&view[all.clone()]),
             pieces => {
@@ -119,14 +127,26 @@ impl Staging {
 }
 
 impl Gpu {
-    /// Adds to `encoder` a copy of `bytes` from one buffer to another, from and to these offsets in bytes: multiples of 4, all of them.
-    pub fn copy(&self, encoder: &mut wgpu::CommandEncoder, [source, target]: [&Buffer; 2], [from, to]: [u64; 2], bytes: u64) {
+    /// Adds to `encoder` a copy of `bytes` from one buffer to another, from and to these offsets in
+    /// bytes: multiples of 4, all of them.
+    pub fn copy(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        [source, target]: [&Buffer; 2],
+        [from, to]: [u64; 2],
+        bytes: u64,
+    ) {
         encoder.copy_buffer_to_buffer(&source.inner, from, &target.inner, to, bytes);
         self.counters.count_copy();
     }
 
     /// Reads `count` elements from element `first` of `buffer`.
-    pub async fn read<T: bytemuck::Pod>(&self, buffer: &Buffer, first: u64, count: u64) -> Result<Vec<T>> {
+    pub async fn read<T: bytemuck::Pod>(
+        &self,
+        buffer: &Buffer,
+        first: u64,
+        count: u64,
+    ) -> Result<Vec<T>> {
         let size = std::mem::size_of::<T>() as u64;
         Staging::start(self, buffer, first * size, count * size)?.finish(self).await
     }
@@ -146,7 +166,10 @@ mod tests {
             let staging = Staging::gather(&gpu, ranges).unwrap();
             pollster::block_on(staging.finish::<u8>(&gpu)).unwrap()
         };
-        assert_eq!(gather(&[(&first, 0, 6), (&second, 0, 3), (&first, 4, 1)]), [1, 2, 3, 4, 5, 6, 7, 8, 9, 5]);
+        assert_eq!(
+            gather(&[(&first, 0, 6), (&second, 0, 3), (&first, 4, 1)]),
+            [1, 2, 3, 4, 5, 6, 7, 8, 9, 5]
+        );
         assert_eq!(gather(&[(&first, 0, 4), (&second, 0, 3)]), [1, 2, 3, 4, 7, 8, 9]);
         assert_eq!(gather(&[(&second, 0, 0), (&first, 4, 2), (&second, 0, 2)]), [5, 6, 7, 8]);
         let words = |ranges: &[(&Buffer, u64, u64)]| {

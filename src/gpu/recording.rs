@@ -1,4 +1,5 @@
-//! A recorded step: a list of dispatches and copies over buffers that exist already, built once, submitted many times.
+//! A recorded step: a list of dispatches and copies over buffers that exist already, built once,
+//! submitted many times.
 
 use std::sync::{Arc, OnceLock};
 
@@ -42,9 +43,15 @@ impl Command {
     /// # Errors
     /// [`Error::Gpu`] for a dispatch that was not prepared: without it the results would be wrong.
     pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let Command::Dispatch { kernel, bind_group, workgroups: [x, y, z], label, .. } = self else { return Ok(()) };
+        let Command::Dispatch { kernel, bind_group, workgroups: [x, y, z], label, .. } = self
+        else {
+            return Ok(());
+        };
         let (Some(pipeline), Some(group)) = (kernel.pipeline(), bind_group.get()) else {
-            return Err(Error::Gpu(format!("{label} ({}) has no pipeline: it was not prepared", kernel.name())));
+            return Err(Error::Gpu(format!(
+                "{label} ({}) has no pipeline: it was not prepared",
+                kernel.name()
+            )));
         };
         pass.set_pipeline(pipeline);
         pass.set_bind_group(0, group, &[]);
@@ -53,12 +60,13 @@ impl Command {
     }
 }
 
-/// A list of commands. Recording needs no pipeline: they are created when the list is prepared, at the latest by its first submission.
-/// After that encoding it allocates nothing on the device.
+/// A list of commands. Recording needs no pipeline: they are created when the list is prepared, at
+/// the latest by its first submission. After that encoding it allocates nothing on the device.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     commands: Vec<Command>,
-    /// Whether the last command is what the last call of [`Self::dispatch`] added. It is not where that had nothing to do.
+    /// Whether the last command is what the last call of [`Self::dispatch`] added. It is not where
+    /// that had nothing to do.
     takes_notes: bool,
 }
 
@@ -68,8 +76,8 @@ impl Recording {
         Recording::default()
     }
 
-    /// Adds a dispatch of `kernel` over `workgroups`, with `bindings` as its bindings 0, 1, 2, … of group 0. One of no workgroups has nothing to
-    /// do and is left out.
+    /// Adds a dispatch of `kernel` over `workgroups`, with `bindings` as its bindings 0, 1, 2, … of
+    /// group 0. One of no workgroups has nothing to do and is left out.
     ///
     /// # Errors
     /// [`Error::Gpu`] if the workgroup counts exceed the device's limits.
@@ -84,13 +92,22 @@ impl Recording {
         let label = label.into();
         let limit = gpu.limits().max_compute_workgroups_per_dimension;
         if workgroups.iter().any(|&count| count > limit) {
-            return Err(Error::Gpu(format!("{label}: {workgroups:?} workgroups exceed {limit} a dimension; lower --batch-size")));
+            return Err(Error::Gpu(format!(
+                "{label}: {workgroups:?} workgroups exceed {limit} a dimension; lower --batch-size"
+            )));
         }
         self.takes_notes = workgroups.iter().all(|&count| count > 0);
         if self.takes_notes {
             let bindings = bindings.iter().map(|&binding| binding.into()).collect();
             let bind_group = OnceLock::new();
-            self.commands.push(Command::Dispatch { kernel, bindings, bind_group, workgroups, label, work: Work::default() });
+            self.commands.push(Command::Dispatch {
+                kernel,
+                bindings,
+                bind_group,
+                workgroups,
+                label,
+                work: Work::default(),
+            });
         }
         Ok(())
     }
@@ -98,17 +115,21 @@ impl Recording {
     /// Creates the pipelines and binds the buffers of all dispatches, where that was not done yet.
     ///
     /// # Errors
-    /// [`Error::Shader`] for a kernel that is refused, [`Error::Gpu`] if bindings do not fit their kernel.
+    /// [`Error::Shader`] for a kernel that is refused, [`Error::Gpu`] if bindings do not fit their
+    /// kernel.
     pub fn prepare(&self, gpu: &Gpu) -> Result<()> {
         for command in &self.commands {
-            let Command::Dispatch { kernel, bindings, bind_group, label, .. } = command else { continue };
+            let Command::Dispatch { kernel, bindings, bind_group, label, .. } = command else {
+                continue;
+            };
             if bind_group.get().is_some() {
                 continue;
             }
             let layout = kernel.layout(gpu)?;
             let numbered = bindings.iter().zip(0..);
-            let entries: Vec<_> =
-                numbered.map(|(own, binding)| wgpu::BindGroupEntry { binding, resource: own.resource() }).collect();
+            let entries: Vec<_> = numbered
+                .map(|(own, binding)| wgpu::BindGroupEntry { binding, resource: own.resource() })
+                .collect();
             let group = wgpu::BindGroupDescriptor { label: Some(label), layout, entries: &entries };
             let group = gpu.device.create_bind_group(&group);
             gpu.check().map_err(|error| match error {
@@ -128,16 +149,21 @@ impl Recording {
         })
     }
 
-    /// Says what the dispatch of the last call of [`Self::dispatch`] has to do. One that was left out does nothing, and no other is meant.
+    /// Says what the dispatch of the last call of [`Self::dispatch`] has to do. One that was left
+    /// out does nothing, and no other is meant.
     pub fn note_work(&mut self, noted: Work) {
-        if let (true, Some(Command::Dispatch { work, .. })) = (self.takes_notes, self.commands.last_mut()) {
+        if let (true, Some(Command::Dispatch { work, .. })) =
+            (self.takes_notes, self.commands.last_mut())
+        {
             *work = noted;
         }
     }
 
     /// Each command as a list of its own.
     pub fn split(&self) -> impl Iterator<Item = Recording> + '_ {
-        self.commands.iter().map(|command| Recording { commands: vec![command.clone()], takes_notes: false })
+        self.commands
+            .iter()
+            .map(|command| Recording { commands: vec![command.clone()], takes_notes: false })
     }
 
     /// Adds setting `buffer` to zero.
@@ -241,6 +267,9 @@ mod tests {
         let mut recording = Recording::new();
         dispatch(&gpu, &mut recording, [1, 1, 1]);
         let error = recording.encode_prepared(&mut gpu.encoder()).unwrap_err();
-        assert!(matches!(&error, Error::Gpu(reason) if reason.starts_with("first (begin_step)")), "{error}");
+        assert!(
+            matches!(&error, Error::Gpu(reason) if reason.starts_with("first (begin_step)")),
+            "{error}"
+        );
     }
 }

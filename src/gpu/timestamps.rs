@@ -4,20 +4,27 @@ use super::{Command, Gpu, Recording, readback::Staging};
 use crate::Result;
 
 impl Recording {
-    /// Runs the list once and returns the milliseconds of each of its commands, in order; none of a clearing. `None` where the adapter has no
-    /// timestamps.
+    /// Runs the list once and returns the milliseconds of each of its commands, in order; none of a
+    /// clearing. `None` where the adapter has no timestamps.
     ///
     /// # Errors
     /// Those of [`Self::prepare`] and of the device.
     pub async fn time_dispatches(&self, gpu: &Gpu) -> Result<Option<Vec<Option<f64>>>> {
         let is_dispatch = |command: &&Command| matches!(command, Command::Dispatch { .. });
         let count = 2 * self.commands().iter().filter(is_dispatch).count() as u32;
-        if count == 0 || count > wgpu::QUERY_SET_MAX_QUERIES || !gpu.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+        if count == 0
+            || count > wgpu::QUERY_SET_MAX_QUERIES
+            || !gpu.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+        {
             return Ok(None);
         }
         self.prepare(gpu)?;
         let ty = wgpu::QueryType::Timestamp;
-        let set = gpu.device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("timestamps"), ty, count });
+        let set = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("timestamps"),
+            ty,
+            count,
+        });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let resolved = gpu.create_buffer("timestamps", 8 * u64::from(count), usage)?;
         let mut encoder = gpu.encoder();
@@ -32,7 +39,10 @@ impl Recording {
                         end_of_pass_write_index: Some(query + 1),
                     };
                     query += 2;
-                    let descriptor = wgpu::ComputePassDescriptor { label: Some(label), timestamp_writes: Some(writes) };
+                    let descriptor = wgpu::ComputePassDescriptor {
+                        label: Some(label),
+                        timestamp_writes: Some(writes),
+                    };
                     let mut pass = encoder.begin_compute_pass(&descriptor);
                     command.encode(&mut pass)?;
                 }
@@ -40,9 +50,11 @@ impl Recording {
         }
         encoder.resolve_query_set(&set, 0..count, &resolved.inner, 0);
         gpu.submit(encoder)?;
-        let ticks: Vec<[u64; 2]> = Staging::start(gpu, &resolved, 0, 8 * u64::from(count))?.finish(gpu).await?;
+        let ticks: Vec<[u64; 2]> =
+            Staging::start(gpu, &resolved, 0, 8 * u64::from(count))?.finish(gpu).await?;
         let period = f64::from(gpu.queue.get_timestamp_period());
-        let times = ticks.iter().map(|[start, end]| end.saturating_sub(*start) as f64 * period / 1e6);
+        let times =
+            ticks.iter().map(|[start, end]| end.saturating_sub(*start) as f64 * period / 1e6);
         Ok(Some(by_command(self.commands(), times)))
     }
 }
@@ -67,10 +79,15 @@ mod tests {
         let buffer = gpu.buffer("buffer", 16).unwrap();
         let kernel = gpu.kernel("begin_step", Specialization::new()).unwrap();
         let mut recording = Recording::new();
-        let dispatch = |recording: &mut Recording| recording.dispatch(&gpu, "step", kernel.clone(), &[], [1, 1, 1]).unwrap();
+        let dispatch = |recording: &mut Recording| {
+            recording.dispatch(&gpu, "step", kernel.clone(), &[], [1, 1, 1]).unwrap()
+        };
         dispatch(&mut recording);
         recording.clear(&buffer);
         dispatch(&mut recording);
-        assert_eq!(by_command(recording.commands(), [1.0, 2.0].into_iter()), [Some(1.0), None, Some(2.0)]);
+        assert_eq!(
+            by_command(recording.commands(), [1.0, 2.0].into_iter()),
+            [Some(1.0), None, Some(2.0)]
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Tile sizes that were measured on an adapter and take precedence over the table's: of the matrix products in workgroup memory.
+//! Tile sizes that were measured on an adapter and take precedence over the table's: of the matrix
+//! products in workgroup memory.
 //!
-//! They are data that a [`super::Gpu`] carries, so that two devices of one process have their own. Measuring is `bench::tuning`; where the
-//! file is and whether it is used is the program's business.
+//! They are data that a [`super::Gpu`] carries, so that two devices of one process have their own.
+//! Measuring is `bench::tuning`; where the file is and whether it is used is the program's
+//! business.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +27,8 @@ pub struct ProductShape {
     pub inner: u32,
 }
 
-/// Tiles of a matrix product in workgroup memory: ROW_LANES·ROWS rows (groups of 4 rows in a weight gradient) × COLUMN_LANES groups of 4 columns.
+/// Tiles of a matrix product in workgroup memory: ROW_LANES·ROWS rows (groups of 4 rows in a weight
+/// gradient) × COLUMN_LANES groups of 4 columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ProductTiles {
@@ -73,13 +76,16 @@ impl Tuning {
     /// # Errors
     /// [`Error::Usage`] for what is no such file, or for tiles that no kernel could have.
     pub fn parse(text: &str) -> Result<Tuning> {
-        let tuning: Tuning = serde_json::from_str(text)
-            .map_err(|error| Error::Usage(format!("not a file of `saliq bench --autotune`: {error}")))?;
+        let tuning: Tuning = serde_json::from_str(text).map_err(|error| {
+            Error::Usage(format!("not a file of `saliq bench --autotune`: {error}"))
+        })?;
         if tuning.products.len() > MOST_PRODUCTS {
             return Err(Error::Usage(format!("more than {MOST_PRODUCTS} products")));
         }
         match tuning.products.iter().find(|tuned| !tuned.tiles.fit(tuned.product.weight_gradient)) {
-            Some(bad) => Err(Error::Usage(format!("{:?} are not tiles that a kernel can have", bad.tiles))),
+            Some(bad) => {
+                Err(Error::Usage(format!("{:?} are not tiles that a kernel can have", bad.tiles)))
+            }
             None => Ok(tuning),
         }
     }
@@ -106,31 +112,40 @@ impl ProductTiles {
             .tile("SLICES", self.slices)
     }
 
-    /// (tiles along the rows, tiles along the columns) of a product of `rows` × `column_groups` groups.
+    /// (tiles along the rows, tiles along the columns) of a product of `rows` × `column_groups`
+    /// groups.
     pub fn workgroups(self, rows: u32, column_groups: u32) -> (u32, u32) {
         (rows.div_ceil(self.row_lanes * self.rows), column_groups.div_ceil(self.column_lanes))
     }
 
-    /// Whether kernels can have these tiles on every device: WebGPU's default limits, and what the kernels assert.
+    /// Whether kernels can have these tiles on every device: WebGPU's default limits, and what the
+    /// kernels assert.
     pub fn fit(self, weight_gradient: bool) -> bool {
         const LARGEST_WORKGROUP: u32 = 256;
         const WORKGROUP_BYTES: u32 = 16 << 10;
         let ProductTiles { row_lanes, column_lanes, rows, deep, slices } = self;
         let numbers = [row_lanes, column_lanes, rows, deep, slices];
-        if numbers.iter().any(|number| !(1..=LARGEST_WORKGROUP).contains(number)) || rows > 16 || deep > 64 {
+        if numbers.iter().any(|number| !(1..=LARGEST_WORKGROUP).contains(number))
+            || rows > 16
+            || deep > 64
+        {
             return false;
         }
         let lanes = row_lanes * column_lanes * slices;
         let groups = if weight_gradient {
             (row_lanes * rows + column_lanes) * deep
         } else {
-            row_lanes * rows * (deep + 1) + 4 * deep * column_lanes + if slices > 1 { lanes } else { 0 }
+            row_lanes * rows * (deep + 1)
+                + 4 * deep * column_lanes
+                + if slices > 1 { lanes } else { 0 }
         };
-        let shared = if weight_gradient { slices == 1 } else { lanes % deep == 0 && deep % slices == 0 };
+        let shared =
+            if weight_gradient { slices == 1 } else { lanes % deep == 0 && deep % slices == 0 };
         lanes <= LARGEST_WORKGROUP && groups * 16 <= WORKGROUP_BYTES && shared
     }
 
-    /// A handful of tiles to try beside these: one size doubled or halved at a time, and both sides of the square.
+    /// A handful of tiles to try beside these: one size doubled or halved at a time, and both sides
+    /// of the square.
     pub fn neighbours(self, weight_gradient: bool) -> Vec<ProductTiles> {
         let twice = |number: u32, up: bool| if up { 2 * number } else { number / 2 };
         let mut all = Vec::new();
@@ -140,7 +155,11 @@ impl ProductTiles {
                 ProductTiles { row_lanes: twice(self.row_lanes, up), ..self },
                 ProductTiles { column_lanes: twice(self.column_lanes, up), ..self },
                 ProductTiles { deep: twice(self.deep, up), ..self },
-                ProductTiles { row_lanes: twice(self.row_lanes, up), rows: twice(self.rows, !up), ..self },
+                ProductTiles {
+                    row_lanes: twice(self.row_lanes, up),
+                    rows: twice(self.rows, !up),
+                    ..self
+                },
             ]);
         }
         all.retain(|tiles| tiles.fit(weight_gradient));
@@ -156,13 +175,16 @@ mod tests {
     #[test]
     fn files_are_bounded_and_tiles_fit() {
         let tiles = ProductTiles { row_lanes: 8, column_lanes: 16, rows: 8, deep: 4, slices: 1 };
-        let product = ProductShape { weight_gradient: false, column_groups: 16, rows: 576, inner: 72 };
+        let product =
+            ProductShape { weight_gradient: false, column_groups: 16, rows: 576, inner: 72 };
         let tuned = TunedProduct { product, tiles, table_ms: 2.0, ms: 1.0 };
         let tuning = Tuning { adapter: "a".into(), version: "1".into(), products: vec![tuned] };
         assert_eq!(Tuning::parse(&tuning.to_text()).unwrap(), tuning);
-        for (from, to) in
-            [("\"rows\": 8", "\"rows\": 0"), ("\"deep\": 4", "\"deep\": 4000000000"), ("\"deep\": 4", "\"deep\": 3")]
-        {
+        for (from, to) in [
+            ("\"rows\": 8", "\"rows\": 0"),
+            ("\"deep\": 4", "\"deep\": 4000000000"),
+            ("\"deep\": 4", "\"deep\": 3"),
+        ] {
             let text = tuning.to_text().replacen(from, to, 1);
             assert_ne!(text, tuning.to_text(), "{from}");
             assert!(Tuning::parse(&text).is_err(), "{to}");
@@ -176,6 +198,9 @@ mod tests {
     fn neighbours_are_others_that_fit() {
         let tiles = ProductTiles { row_lanes: 8, column_lanes: 16, rows: 8, deep: 4, slices: 1 };
         let near = tiles.neighbours(false);
-        assert!(near.len() >= 4 && near.iter().all(|other| *other != tiles && other.fit(false)), "{near:?}");
+        assert!(
+            near.len() >= 4 && near.iter().all(|other| *other != tiles && other.fit(false)),
+            "{near:?}"
+        );
     }
 }

@@ -1,14 +1,17 @@
-//! Register tiles: unrolls loops marked `@unroll` at the syntax tree, so that arrays indexed by the loop variable can live in registers.
+//! Register tiles: unrolls loops marked `@unroll` at the syntax tree, so that arrays indexed by the
+//! loop variable can live in registers.
 //!
-//! `@unroll for (var i = 0u; i < TILE; i++) { … }` becomes one block per value, each starting with `const i = 0u;`.
-//! Bounds are integers, module constants, and sums, differences, products, quotients and remainders of them. Drivers are not trusted to do this:
-//! some keep the array in memory when the loop is long.
+//! `@unroll for (var i = 0u; i < TILE; i++) { … }` becomes one block per value, each starting with
+//! `const i = 0u;`. Bounds are integers, module constants, and sums, differences, products,
+//! quotients and remainders of them. Drivers are not trusted to do this: some keep the array in
+//! memory when the loop is long.
 
 use std::collections::HashMap;
 
 use wesl::syntax::{
-    AssignmentOperator, Attribute, BinaryOperator, CompoundStatement, Declaration, DeclarationKind, Expression, ForStatement,
-    GlobalDeclaration, Ident, LiteralExpression, Statement, StatementNode, TranslationUnit,
+    AssignmentOperator, Attribute, BinaryOperator, CompoundStatement, Declaration, DeclarationKind,
+    Expression, ForStatement, GlobalDeclaration, Ident, LiteralExpression, Statement,
+    StatementNode, TranslationUnit,
 };
 
 /// More statements than this from one kernel is a mistake in a tile size.
@@ -34,8 +37,10 @@ fn module_constants(unit: &TranslationUnit) -> HashMap<String, i64> {
         for declaration in &unit.global_declarations {
             if let GlobalDeclaration::Declaration(declaration) = declaration.node()
                 && declaration.kind.is_const()
-                && let Some(value) =
-                    declaration.initializer.as_ref().and_then(|initializer| evaluate(initializer.node(), &constants))
+                && let Some(value) = declaration
+                    .initializer
+                    .as_ref()
+                    .and_then(|initializer| evaluate(initializer.node(), &constants))
             {
                 constants.insert(declaration.ident.to_string(), value);
             }
@@ -54,7 +59,10 @@ fn evaluate(expression: &Expression, constants: &HashMap<String, i64>) -> Option
         Expression::TypeOrIdentifier(name) => constants.get(&name.ident.to_string()).copied(),
         Expression::Parenthesized(inner) => evaluate(inner.expression.node(), constants),
         Expression::Binary(binary) => {
-            let (left, right) = (evaluate(binary.left.node(), constants)?, evaluate(binary.right.node(), constants)?);
+            let (left, right) = (
+                evaluate(binary.left.node(), constants)?,
+                evaluate(binary.right.node(), constants)?,
+            );
             match binary.operator {
                 BinaryOperator::Addition => left.checked_add(right),
                 BinaryOperator::Subtraction => left.checked_sub(right),
@@ -89,7 +97,9 @@ fn unroll_statement(
     *budget = budget.checked_sub(1).ok_or("the unrolled kernel is too long: lower a tile size")?;
     let mut copy = statement.clone();
     match copy.node_mut() {
-        Statement::For(body) if is_marked(body) => return unroll_loop(body, constants, budget, output),
+        Statement::For(body) if is_marked(body) => {
+            return unroll_loop(body, constants, budget, output);
+        }
         Statement::For(body) => body.body = unroll_block(&body.body, constants, budget)?,
         Statement::While(body) => body.body = unroll_block(&body.body, constants, budget)?,
         Statement::Loop(body) => body.body = unroll_block(&body.body, constants, budget)?,
@@ -114,8 +124,12 @@ fn is_marked(statement: &ForStatement) -> bool {
 }
 
 /// The variable, first value, bound and step of a marked loop.
-fn loop_range(statement: &ForStatement, constants: &HashMap<String, i64>) -> Option<(String, i64, i64, i64)> {
-    let Statement::Declaration(Declaration { ident, initializer: Some(first), .. }) = statement.initializer.as_ref()?.node()
+fn loop_range(
+    statement: &ForStatement,
+    constants: &HashMap<String, i64>,
+) -> Option<(String, i64, i64, i64)> {
+    let Statement::Declaration(Declaration { ident, initializer: Some(first), .. }) =
+        statement.initializer.as_ref()?.node()
     else {
         return None;
     };
@@ -127,14 +141,20 @@ fn loop_range(statement: &ForStatement, constants: &HashMap<String, i64>) -> Opt
     let step = match statement.update.as_ref()?.node() {
         Statement::Increment(increment) if names_variable(increment.expression.node()) => 1,
         Statement::Assignment(assignment)
-            if assignment.operator == AssignmentOperator::PlusEqual && names_variable(assignment.lhs.node()) =>
+            if assignment.operator == AssignmentOperator::PlusEqual
+                && names_variable(assignment.lhs.node()) =>
         {
             evaluate(assignment.rhs.node(), constants)?
         }
         _ => return None,
     };
     (step > 0).then_some(())?;
-    Some((ident.to_string(), evaluate(first.node(), constants)?, evaluate(condition.right.node(), constants)?, step))
+    Some((
+        ident.to_string(),
+        evaluate(first.node(), constants)?,
+        evaluate(condition.right.node(), constants)?,
+        step,
+    ))
 }
 
 fn unroll_loop(
@@ -148,7 +168,8 @@ fn unroll_loop(
     )?;
     let mut value = first;
     while value < bound {
-        let literal = u32::try_from(value).map_err(|_| format!("@unroll: {name} = {value} is not a u32"))?;
+        let literal =
+            u32::try_from(value).map_err(|_| format!("@unroll: {name} = {value} is not a u32"))?;
         let declaration = Declaration {
             attributes: Vec::new(),
             kind: DeclarationKind::Const,
@@ -187,16 +208,24 @@ mod tests {
         assert_eq!(text.matches("g(i, j)").count(), 4, "{text}");
         assert_eq!(text.matches("const i = ").count(), 3);
         assert!(text.contains("for"));
-        assert!(naga::front::wgsl::parse_str(&format!("fn g(a: u32, b: u32) {{}}\n{text}")).is_ok());
+        assert!(
+            naga::front::wgsl::parse_str(&format!("fn g(a: u32, b: u32) {{}}\n{text}")).is_ok()
+        );
     }
 
     #[test]
     fn an_unknown_bound_is_refused() {
-        assert!(unrolled("fn f(n: u32) { @unroll for (var i = 0u; i < n; i++) { g(i); } }").unwrap_err().contains("@unroll"));
         assert!(
-            unrolled("const N = 9999999u; fn f() { @unroll for (var i = 0u; i < N; i++) { g(i); } }")
+            unrolled("fn f(n: u32) { @unroll for (var i = 0u; i < n; i++) { g(i); } }")
                 .unwrap_err()
-                .contains("too long")
+                .contains("@unroll")
+        );
+        assert!(
+            unrolled(
+                "const N = 9999999u; fn f() { @unroll for (var i = 0u; i < N; i++) { g(i); } }"
+            )
+            .unwrap_err()
+            .contains("too long")
         );
     }
 }

@@ -3,7 +3,8 @@
 /// Invocations of a workgroup in kernels that take an image (or a pixel) an invocation.
 pub const LANES: u32 = 64;
 
-/// Workgroups for a flat kernel over `items` with `per_workgroup` items a workgroup: along x as far as one dimension goes, then along y.
+/// Workgroups for a flat kernel over `items` with `per_workgroup` items a workgroup: along x as far
+/// as one dimension goes, then along y.
 pub fn flat_workgroups(items: u64, per_workgroup: u32) -> [u32; 3] {
     const PER_DIMENSION: u64 = 65_535;
     let total = items.div_ceil(u64::from(per_workgroup.max(1)));

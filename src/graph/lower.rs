@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 
 use super::{
-    Activation, BatchNorm, Graph, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout, ParameterRole, Value, ValueId,
-    ValueQuantizer, Weights, Window,
+    Activation, BatchNorm, Graph, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout,
+    ParameterRole, Value, ValueId, ValueQuantizer, Weights, Window,
     parameters::{PARAMETER_LIMIT, learned_name},
 };
 use crate::{
     Error, Result,
-    config::{ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    config::{
+        ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape,
+    },
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level},
 };
 
@@ -69,7 +71,14 @@ struct Lowering<'a> {
 }
 
 impl Lowering<'_> {
-    fn declare(&mut self, section: Section, name: String, shape: Vec<usize>, role: ParameterRole, fan_in: u32) -> ParameterId {
+    fn declare(
+        &mut self,
+        section: Section,
+        name: String,
+        shape: Vec<usize>,
+        role: ParameterRole,
+        fan_in: u32,
+    ) -> ParameterId {
         self.declared.push((section, Parameter { name, shape, offset: 0, role, fan_in }));
         ParameterId(self.declared.len() - 1)
     }
@@ -123,7 +132,18 @@ impl Lowering<'_> {
             let name = format!("{name}.weight_zero_point");
             self.declare(Section::Levels, name, shape, ParameterRole::LevelZeroPoint, 1)
         });
-        Ok(Weights { bits, quantizer, taps, weight, bias, step, level_scale, level_zero_point, norm: None, activation: None })
+        Ok(Weights {
+            bits,
+            quantizer,
+            taps,
+            weight,
+            bias,
+            step,
+            level_scale,
+            level_zero_point,
+            norm: None,
+            activation: None,
+        })
     }
 
     fn batch_norm(&mut self, name: &str, shape: Shape) -> BatchNorm {
@@ -150,9 +170,9 @@ impl Lowering<'_> {
         let learned = (bits < 32).then(|| {
             let role = match quantization.act_quant {
                 ActivationQuantizer::Pact => ParameterRole::Alpha,
-                ActivationQuantizer::Lsq => {
-                    ParameterRole::ActivationStep { highest: ActivationPlan::levels(quantization.pact, bits) }
-                }
+                ActivationQuantizer::Lsq => ParameterRole::ActivationStep {
+                    highest: ActivationPlan::levels(quantization.pact, bits),
+                },
             };
             let name = learned_name(name, quantization.act_quant);
             self.declare(Section::Activations, name, vec![1], role, 1)
@@ -180,7 +200,8 @@ impl Lowering<'_> {
             _ => None,
         };
         if let Some(before) = before
-            && let OpKind::Convolution { weights, .. } | OpKind::Linear { weights } = &mut self.ops[before.0].kind
+            && let OpKind::Convolution { weights, .. } | OpKind::Linear { weights } =
+                &mut self.ops[before.0].kind
         {
             match kind {
                 OpKind::BatchNorm(_) => weights.norm = Some(id),
@@ -189,7 +210,13 @@ impl Lowering<'_> {
         }
         self.values[input.0].consumers.push(id);
         self.ops.push(Op { id, name, kind, inputs: vec![input], output });
-        self.values.push(Value { id: output, shape, quantizer: None, producer: Some(id), consumers: Vec::new() });
+        self.values.push(Value {
+            id: output,
+            shape,
+            quantizer: None,
+            producer: Some(id),
+            consumers: Vec::new(),
+        });
         output
     }
 
@@ -231,7 +258,10 @@ fn normalized(ops: &[Op], op: &Op) -> Option<[ParameterId; 3]> {
 
 /// The flat array of what was `declared`, section by section, and the place there of every
 /// declaration.
-fn place(declared: Vec<(Section, Parameter)>, act_quant: ActivationQuantizer) -> Result<(ParameterLayout, Vec<ParameterId>)> {
+fn place(
+    declared: Vec<(Section, Parameter)>,
+    act_quant: ActivationQuantizer,
+) -> Result<(ParameterLayout, Vec<ParameterId>)> {
     let mut order: Vec<usize> = (0..declared.len()).collect();
     order.sort_by_key(|&index| declared[index].0);
     let mut places = vec![ParameterId(0); declared.len()];
@@ -245,7 +275,9 @@ fn place(declared: Vec<(Section, Parameter)>, act_quant: ActivationQuantizer) ->
         let (name, start) = (&parameter.name, offset as u32);
         offset += parameter.shape.iter().map(|&n| n as u64).product::<u64>();
         if offset > PARAMETER_LIMIT {
-            return Err(Error::Model(format!("{name}: the network has more than {PARAMETER_LIMIT} parameters")));
+            return Err(Error::Model(format!(
+                "{name}: the network has more than {PARAMETER_LIMIT} parameters"
+            )));
         }
         if !names.insert(name.as_str()) {
             return Err(Error::Model(format!("two layers share the name of {name}")));
@@ -261,7 +293,8 @@ fn place(declared: Vec<(Section, Parameter)>, act_quant: ActivationQuantizer) ->
         ActivationQuantizer::Lsq => length,
     };
     let normalized = Vec::new();
-    let layout = ParameterLayout { parameters, step_first, alpha_first, length, stored, normalized };
+    let layout =
+        ParameterLayout { parameters, step_first, alpha_first, length, stored, normalized };
     Ok((layout, places))
 }
 
@@ -288,7 +321,10 @@ mod tests {
     fn table_one_is_a_chain_of_values_with_their_quantizers() {
         let graph = graph("4,2", |_| {}, false);
         let names: Vec<_> = graph.ops.iter().map(|op| op.name.as_str()).collect();
-        assert_eq!(names, ["conv1", "act1", "conv2", "act2", "pool5", "dropout6", "fc1", "act3", "fc2"]);
+        assert_eq!(
+            names,
+            ["conv1", "act1", "conv2", "act2", "pool5", "dropout6", "fc1", "act3", "fc2"]
+        );
         for pair in graph.ops.windows(2) {
             assert_eq!(pair[1].inputs, [pair[0].output]);
             assert_eq!(graph.value(pair[0].output).consumers, [pair[1].id]);
@@ -296,15 +332,26 @@ mod tests {
             assert_eq!(graph.behind(&pair[0]), Some(&pair[1]));
         }
         assert_eq!((graph.before(&graph.ops[0]), graph.behind(&graph.ops[8])), (None, None));
-        assert_eq!((graph.output, graph.value(graph.output).shape), (ValueId(9), Shape::new(10, 1, 1)));
-        let bits: Vec<_> =
-            graph.values.iter().map(|value| value.quantizer.map(|quantizer| (quantizer.activation.0, quantizer.bits))).collect();
+        assert_eq!(
+            (graph.output, graph.value(graph.output).shape),
+            (ValueId(9), Shape::new(10, 1, 1))
+        );
+        let bits: Vec<_> = graph
+            .values
+            .iter()
+            .map(|value| value.quantizer.map(|quantizer| (quantizer.activation.0, quantizer.bits)))
+            .collect();
         // The pool hands the levels on, dropout does not.
         let (first, second) = (Some((1, 4)), Some((3, 2)));
         assert_eq!(bits, [None, None, first, None, second, second, None, None, None, None]);
-        let weighted: Vec<_> =
-            graph.weighted().map(|(op, own)| (op.name.as_str(), own.bits.weight, own.activation.map(|id| id.0))).collect();
-        assert_eq!(weighted, [("conv1", 4, Some(1)), ("conv2", 2, Some(3)), ("fc1", 32, Some(7)), ("fc2", 32, None)]);
+        let weighted: Vec<_> = graph
+            .weighted()
+            .map(|(op, own)| (op.name.as_str(), own.bits.weight, own.activation.map(|id| id.0)))
+            .collect();
+        assert_eq!(
+            weighted,
+            [("conv1", 4, Some(1)), ("conv2", 2, Some(3)), ("fc1", 32, Some(7)), ("fc2", 32, None)]
+        );
         let alpha = |name: &str| match &graph.find(name).unwrap().kind {
             OpKind::Activation(own) => own.plan.alpha_index(),
             _ => None,
@@ -348,7 +395,10 @@ mod tests {
             ]
         );
         let ParameterLayout { step_first, alpha_first, length, stored, .. } = graph.layout;
-        assert_eq!((step_first, alpha_first, length, stored), (1_200_074, 1_200_172, 1_200_172, 1_200_366));
+        assert_eq!(
+            (step_first, alpha_first, length, stored),
+            (1_200_074, 1_200_172, 1_200_172, 1_200_366)
+        );
         let (conv, weights) = graph.weighted().next().unwrap();
         assert_eq!(weights.norm, graph.behind(conv).map(|op| op.id));
         assert_eq!(graph.parameter(weights.step.unwrap()).name, "conv1.weight_step");

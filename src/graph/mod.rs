@@ -102,7 +102,9 @@ impl Graph {
     /// [`Error::Model`] that names it, where `all` is too short to hold it.
     pub fn values_of<'a, T>(&self, id: ParameterId, all: &'a [T]) -> Result<&'a [T]> {
         let parameter = self.parameter(id);
-        let short = || Error::Model(format!("{} is not among the {} parameters", parameter.name, all.len()));
+        let short = || {
+            Error::Model(format!("{} is not among the {} parameters", parameter.name, all.len()))
+        };
         all.get(parameter.range()).ok_or_else(short)
     }
 }

@@ -15,8 +15,8 @@ pub struct OpId(pub(super) usize);
 pub struct Op {
     /// Its place.
     pub id: OpId,
-    /// Name in files, labels and errors: `conv1`; for an operation without parameters what it is and
-    /// its place among the layers, counted from 1: `pool5`.
+    /// Name in files, labels and errors: `conv1`; for an operation without parameters what it is
+    /// and its place among the layers, counted from 1: `pool5`.
     pub name: String,
     /// What it computes.
     pub kind: OpKind,

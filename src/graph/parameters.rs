@@ -1,10 +1,13 @@
-//! The flat array of all parameters: PyTorch's names, shapes and order of elements; learned steps, then α's, at the end.
+//! The flat array of all parameters: PyTorch's names, shapes and order of elements; learned steps,
+//! then α's, at the end.
 
 use std::ops::Range;
 
 use crate::{
     Error, Result,
-    config::{ActivationQuantizer, BATCH_NORM_EPSILON, NetworkConfig, QuantizationConfig, WeightInit},
+    config::{
+        ActivationQuantizer, BATCH_NORM_EPSILON, NetworkConfig, QuantizationConfig, WeightInit,
+    },
     quant::initial_steps,
     random,
 };
@@ -21,7 +24,8 @@ pub enum ParameterRole {
     Weight,
     /// Bias.
     Bias,
-    /// LSQ's step of a layer's weights, `<layer>.weight_step`: one for the tensor, or one an output channel.
+    /// LSQ's step of a layer's weights, `<layer>.weight_step`: one for the tensor, or one an output
+    /// channel.
     WeightStep {
         /// Q_p, the highest level it is for.
         highest: u32,
@@ -31,7 +35,8 @@ pub enum ParameterRole {
         /// Q_p, the highest level it is for.
         highest: u32,
     },
-    /// Scale of weights that are on their levels already, `<layer>.weight_scale`: one for the tensor, or one an output channel. Not trained.
+    /// Scale of weights that are on their levels already, `<layer>.weight_scale`: one for the
+    /// tensor, or one an output channel. Not trained.
     LevelScale,
     /// Their zero points (`affine`), `<layer>.weight_zero_point`.
     LevelZeroPoint,
@@ -56,7 +61,10 @@ impl ParameterRole {
     /// Whether it belongs to a quantizer, and not to the float network.
     pub fn is_quantizers(self) -> bool {
         use ParameterRole::{ActivationStep, Alpha, LevelScale, LevelZeroPoint, WeightStep};
-        matches!(self, WeightStep { .. } | ActivationStep { .. } | LevelScale | LevelZeroPoint | Alpha)
+        matches!(
+            self,
+            WeightStep { .. } | ActivationStep { .. } | LevelScale | LevelZeroPoint | Alpha
+        )
     }
 }
 
@@ -97,8 +105,8 @@ impl Parameter {
     }
 }
 
-/// Where every parameter lives: weights and biases in layer order, then the learned steps, then the α's, then the running statistics of batch
-/// norms, which no optimiser touches.
+/// Where every parameter lives: weights and biases in layer order, then the learned steps, then the
+/// α's, then the running statistics of batch norms, which no optimiser touches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterLayout {
     /// All tensors, in order.
@@ -134,7 +142,9 @@ impl ParameterLayout {
     /// # Errors
     /// [`Error::Model`] naming it.
     pub fn require(&self, name: &str) -> Result<&Parameter> {
-        self.find(name).ok_or_else(|| Error::Model(format!("the network has no parameter {name}, which its layers need")))
+        self.find(name).ok_or_else(|| {
+            Error::Model(format!("the network has no parameter {name}, which its layers need"))
+        })
     }
 
     /// The values of the parameter called `name` in `all`, a flat array of this layout.
@@ -143,14 +153,20 @@ impl ParameterLayout {
     /// [`Error::Model`] naming a parameter that the layout, or the array, does not have.
     pub fn values<'a>(&self, name: &str, all: &'a [f32]) -> Result<&'a [f32]> {
         let range = self.require(name)?.range();
-        all.get(range).ok_or_else(|| Error::Model(format!("{name} is behind the end of {} parameters", all.len())))
+        all.get(range).ok_or_else(|| {
+            Error::Model(format!("{name} is behind the end of {} parameters", all.len()))
+        })
     }
 
     /// The α or step that the activation called `name` learns where it is quantized by `quantizer`.
     ///
     /// # Errors
     /// As [`Self::require`].
-    pub fn require_learned(&self, name: &str, quantizer: ActivationQuantizer) -> Result<&Parameter> {
+    pub fn require_learned(
+        &self,
+        name: &str,
+        quantizer: ActivationQuantizer,
+    ) -> Result<&Parameter> {
         self.require(&learned_name(name, quantizer))
     }
 
@@ -162,8 +178,8 @@ impl ParameterLayout {
         self.gather_but(other, values, |_| false)
     }
 
-    /// As [`Self::gather`], with 0 for parameters of quantizers that `other` does not have, or has in another shape: for quantizers that are
-    /// about to be calibrated.
+    /// As [`Self::gather`], with 0 for parameters of quantizers that `other` does not have, or has
+    /// in another shape: for quantizers that are about to be calibrated.
     ///
     /// # Errors
     /// As [`Self::gather`], of any other parameter.
@@ -171,7 +187,12 @@ impl ParameterLayout {
         self.gather_but(other, values, ParameterRole::is_quantizers)
     }
 
-    fn gather_but(&self, other: &ParameterLayout, values: &[f32], is_free: fn(ParameterRole) -> bool) -> Result<Vec<f32>> {
+    fn gather_but(
+        &self,
+        other: &ParameterLayout,
+        values: &[f32],
+        is_free: fn(ParameterRole) -> bool,
+    ) -> Result<Vec<f32>> {
         let mut gathered = vec![0.0; self.padded_length() as usize];
         for parameter in &self.parameters {
             match other.find(&parameter.name) {
@@ -180,8 +201,13 @@ impl ParameterLayout {
                 }
                 _ if is_free(parameter.role) => {}
                 found => {
-                    let has = found.map_or("is missing".into(), |source| format!("has shape {:?}", source.shape));
-                    return Err(Error::Model(format!("{} of shape {:?} {has}", parameter.name, parameter.shape)));
+                    let has = found.map_or("is missing".into(), |source| {
+                        format!("has shape {:?}", source.shape)
+                    });
+                    return Err(Error::Model(format!(
+                        "{} of shape {:?} {has}",
+                        parameter.name, parameter.shape
+                    )));
                 }
             }
         }
@@ -195,7 +221,9 @@ impl ParameterLayout {
 
     /// The learned steps of activations.
     pub fn activation_steps(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().filter(|parameter| matches!(parameter.role, ParameterRole::ActivationStep { .. }))
+        self.parameters
+            .iter()
+            .filter(|parameter| matches!(parameter.role, ParameterRole::ActivationStep { .. }))
     }
 
     /// The α's or steps of activations: what takes data to find.
@@ -205,7 +233,9 @@ impl ParameterLayout {
 
     /// The learned steps of weights.
     pub fn steps(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().filter(|parameter| matches!(parameter.role, ParameterRole::WeightStep { .. }))
+        self.parameters
+            .iter()
+            .filter(|parameter| matches!(parameter.role, ParameterRole::WeightStep { .. }))
     }
 
     /// Multiplies the values of `weight` by γ/σ of the batch norm behind its layer, as they are
@@ -222,7 +252,8 @@ impl ParameterLayout {
         }
     }
 
-    /// Sets LSQ's step `parameter` of some layer's weights to its initial value for the weights in `values` (flat).
+    /// Sets LSQ's step `parameter` of some layer's weights to its initial value for the weights in
+    /// `values` (flat).
     pub fn initialize_step(&self, parameter: &Parameter, values: &mut [f32]) {
         let weight = parameter.name.strip_suffix("_step").and_then(|name| self.find(name));
         if let (ParameterRole::WeightStep { highest }, Some(weight)) = (parameter.role, weight) {
@@ -238,7 +269,8 @@ impl ParameterLayout {
         self.stored.next_multiple_of(4)
     }
 
-    /// Checks values read for `parameter`: all finite, α's and steps above 0, a variance and a count not negative.
+    /// Checks values read for `parameter`: all finite, α's and steps above 0, a variance and a
+    /// count not negative.
     ///
     /// # Errors
     /// What is wrong, as a sentence that starts with the parameter's name.
@@ -249,21 +281,34 @@ impl ParameterLayout {
         }
         let lowest = values.iter().copied().fold(f32::INFINITY, f32::min);
         match parameter.role {
-            ParameterRole::Alpha | ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. } if lowest <= 0.0 => {
+            ParameterRole::Alpha
+            | ParameterRole::WeightStep { .. }
+            | ParameterRole::ActivationStep { .. }
+                if lowest <= 0.0 =>
+            {
                 Err(format!("{name} is {lowest}, it must be above 0"))
             }
-            ParameterRole::LevelZeroPoint if values.iter().any(|&zero| zero.fract() != 0.0 || !(0.0..=255.0).contains(&zero)) => {
+            ParameterRole::LevelZeroPoint
+                if values
+                    .iter()
+                    .any(|&zero| zero.fract() != 0.0 || !(0.0..=255.0).contains(&zero)) =>
+            {
                 Err(format!("{name} must hold integers from 0 to 255"))
             }
-            ParameterRole::LevelScale | ParameterRole::RunningVariance | ParameterRole::BatchCount if lowest < 0.0 => {
+            ParameterRole::LevelScale
+            | ParameterRole::RunningVariance
+            | ParameterRole::BatchCount
+                if lowest < 0.0 =>
+            {
                 Err(format!("{name} contains {lowest}, it must not be negative"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Initial values: PyTorch's default U(±1/√fan_in), or Kaiming-normal weights with zero biases; batch norms are the identity; steps of
-    /// weights by these; α's and steps of activations are 1 until they are calibrated.
+    /// Initial values: PyTorch's default U(±1/√fan_in), or Kaiming-normal weights with zero biases;
+    /// batch norms are the identity; steps of weights by these; α's and steps of activations are 1
+    /// until they are calibrated.
     pub fn initialize(&self, seed: u64, init: WeightInit) -> Vec<f32> {
         let mut values = vec![0.0; self.padded_length() as usize];
         let key = random::random_key(seed, 0, random::INITIALIZE);
@@ -273,15 +318,33 @@ impl ParameterLayout {
                 let [a, b, ..] = random::random_bits(key, parameter.offset + index as u32, 0, 0);
                 let (a, b) = (f64::from(random::uniform01(a)), f64::from(random::uniform01(b)));
                 *value = match (parameter.role, init) {
-                    (ParameterRole::Alpha | ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. }, _) => 1.0,
-                    (ParameterRole::Scale | ParameterRole::RunningVariance | ParameterRole::LevelScale, _) => 1.0,
-                    (ParameterRole::Shift | ParameterRole::RunningMean | ParameterRole::BatchCount, _)
+                    (
+                        ParameterRole::Alpha
+                        | ParameterRole::WeightStep { .. }
+                        | ParameterRole::ActivationStep { .. },
+                        _,
+                    ) => 1.0,
+                    (
+                        ParameterRole::Scale
+                        | ParameterRole::RunningVariance
+                        | ParameterRole::LevelScale,
+                        _,
+                    ) => 1.0,
+                    (
+                        ParameterRole::Shift
+                        | ParameterRole::RunningMean
+                        | ParameterRole::BatchCount,
+                        _,
+                    )
                     | (ParameterRole::LevelZeroPoint, _) => 0.0,
-                    (ParameterRole::Weight | ParameterRole::Bias, WeightInit::KaimingUniform) => ((2.0 * a - 1.0) * scale) as f32,
+                    (ParameterRole::Weight | ParameterRole::Bias, WeightInit::KaimingUniform) => {
+                        ((2.0 * a - 1.0) * scale) as f32
+                    }
                     (ParameterRole::Bias, WeightInit::KaimingNormal) => 0.0,
                     (ParameterRole::Weight, WeightInit::KaimingNormal) => {
                         // Box–Muller; 1 − a is in (0, 1].
-                        let normal = (-2.0 * (1.0 - a).ln()).sqrt() * (std::f64::consts::TAU * b).cos();
+                        let normal =
+                            (-2.0 * (1.0 - a).ln()).sqrt() * (std::f64::consts::TAU * b).cos();
                         (normal * scale * std::f64::consts::SQRT_2) as f32
                     }
                 };
@@ -309,9 +372,13 @@ mod tests {
     use crate::config::{LayerBits, Shape};
 
     fn layout(bits: u32, act_quant: ActivationQuantizer) -> ParameterLayout {
-        let network = NetworkConfig::table_one(Shape::new(1, 12, 12), 3, [0.0, 0.0]).with_batch_norm();
-        let quantization =
-            QuantizationConfig { bits: vec![LayerBits { weight: bits, activation: bits }; 4], act_quant, ..Default::default() };
+        let network =
+            NetworkConfig::table_one(Shape::new(1, 12, 12), 3, [0.0, 0.0]).with_batch_norm();
+        let quantization = QuantizationConfig {
+            bits: vec![LayerBits { weight: bits, activation: bits }; 4],
+            act_quant,
+            ..Default::default()
+        };
         ParameterLayout::new(&network, &quantization).unwrap()
     }
 
@@ -320,7 +387,10 @@ mod tests {
         let layout = layout(4, ActivationQuantizer::Pact);
         let all = layout.initialize(0, WeightInit::KaimingUniform);
         assert_eq!(layout.require("bn1.running_var").unwrap().role, ParameterRole::RunningVariance);
-        assert_eq!(layout.require_learned("act1", ActivationQuantizer::Pact).unwrap().name, "act1.alpha");
+        assert_eq!(
+            layout.require_learned("act1", ActivationQuantizer::Pact).unwrap().name,
+            "act1.alpha"
+        );
         assert_eq!(layout.values("bn1.weight", &all).unwrap(), [1.0; 32]);
         let errors = [
             layout.require("bn9.weight").map(|_| ()),
@@ -328,7 +398,9 @@ mod tests {
             layout.values("conv9.bias", &all).map(|_| ()),
             layout.values("bn2.running_var", &all[..10]).map(|_| ()),
         ];
-        for (error, name) in errors.into_iter().zip(["bn9.weight", "act1.step", "conv9.bias", "bn2.running_var"]) {
+        for (error, name) in
+            errors.into_iter().zip(["bn9.weight", "act1.step", "conv9.bias", "bn2.running_var"])
+        {
             let error = error.unwrap_err();
             assert!(matches!(&error, Error::Model(reason) if reason.contains(name)), "{error}");
         }
@@ -336,16 +408,26 @@ mod tests {
 
     #[test]
     fn only_parameters_of_quantizers_may_be_missing_from_what_is_gathered() {
-        let (float, quantized) = (layout(32, ActivationQuantizer::Pact), layout(4, ActivationQuantizer::Pact));
+        let (float, quantized) =
+            (layout(32, ActivationQuantizer::Pact), layout(4, ActivationQuantizer::Pact));
         let values = float.initialize(1, WeightInit::KaimingUniform);
         let error = quantized.gather(&float, &values).unwrap_err();
-        assert!(matches!(&error, Error::Model(reason) if reason.starts_with("act1.alpha")), "{error}");
+        assert!(
+            matches!(&error, Error::Model(reason) if reason.starts_with("act1.alpha")),
+            "{error}"
+        );
         let gathered = quantized.gather_network(&float, &values).unwrap();
-        assert_eq!(quantized.values("conv2.weight", &gathered).unwrap(), float.values("conv2.weight", &values).unwrap());
+        assert_eq!(
+            quantized.values("conv2.weight", &gathered).unwrap(),
+            float.values("conv2.weight", &values).unwrap()
+        );
         assert_eq!(quantized.values("act1.alpha", &gathered).unwrap(), [0.0]);
-        for (name, rename) in [("bn1.running_mean", true), ("fc2.weight", true), ("fc1.bias", false)] {
+        for (name, rename) in
+            [("bn1.running_mean", true), ("fc2.weight", true), ("fc1.bias", false)]
+        {
             let mut other = float.clone();
-            let parameter = other.parameters.iter_mut().find(|parameter| parameter.name == name).unwrap();
+            let parameter =
+                other.parameters.iter_mut().find(|parameter| parameter.name == name).unwrap();
             if rename {
                 parameter.name.push('x');
             } else {

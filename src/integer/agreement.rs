@@ -1,8 +1,10 @@
-//! How the levels of integer inference compare with those of fake quantization in f32, activation by activation.
+//! How the levels of integer inference compare with those of fake quantization in f32, activation
+//! by activation.
 //!
-//! Integer sums are exact; those of fake quantization carry rounding errors of at most γ = (n + 4)·2^−24·(Σ|w·a| + |b|) over n products. A level can
-//! differ only where the sum is that close to the middle between two levels: such activations are counted, and every difference is one of
-//! them unless the layer's inputs differed already.
+//! Integer sums are exact; those of fake quantization carry rounding errors of at most γ = (n +
+//! 4)·2^−24·(Σ|w·a| + |b|) over n products. A level can differ only where the sum is that close to
+//! the middle between two levels: such activations are counted, and every difference is one of them
+//! unless the layer's inputs differed already.
 
 use serde::Serialize;
 
@@ -28,9 +30,11 @@ pub struct LayerAgreement {
     pub different: u64,
     /// Activations that rounding in fake quantization could have moved to another level.
     pub near: u64,
-    /// Differences by more than one level, or where the activation was not near: none unless the inputs differed.
+    /// Differences by more than one level, or where the activation was not near: none unless the
+    /// inputs differed.
     pub unexplained: u64,
-    /// Of the integer sums themselves, over all images that there could be; none where they do not apply.
+    /// Of the integer sums themselves, over all images that there could be; none where they do not
+    /// apply.
     pub margin: Option<Margin>,
 }
 
@@ -47,18 +51,23 @@ pub struct Agreement {
     pub layers: Vec<LayerAgreement>,
 }
 
-/// By how much rounding can move an activation of each output channel in fake quantization, in levels; any distance where its inputs are floats, which
-/// have no bound. An activation on its own takes what a layer's floats were rounded to before.
+/// By how much rounding can move an activation of each output channel in fake quantization, in
+/// levels; any distance where its inputs are floats, which have no bound. An activation on its own
+/// takes what a layer's floats were rounded to before.
 fn reach(step: &IntegerStep, from: (f64, f64), unit: f64) -> Vec<f64> {
-    let StepOperation::Weighted(weighted) = &step.operation else { return vec![1e-4; step.output.channels as usize] };
+    let StepOperation::Weighted(weighted) = &step.operation else {
+        return vec![1e-4; step.output.channels as usize];
+    };
     let Some(range) = step.from.range() else { return vec![f64::INFINITY; weighted.channels()] };
     let (scale, zero) = from;
-    let largest = range.map(|end| (scale * (f64::from(end) - zero)).abs()).into_iter().fold(0.0, f64::max);
+    let largest =
+        range.map(|end| (scale * (f64::from(end) - zero)).abs()).into_iter().fold(0.0, f64::max);
     let magnitudes = |channel: usize| -> (f64, usize) {
         match &weighted.weights {
             StepWeights::Integer { levels, values } => {
                 let count = values.len() / weighted.channels();
-                let sum: f64 = values[channel * count..][..count].iter().map(|w| f64::from(w.abs())).sum();
+                let sum: f64 =
+                    values[channel * count..][..count].iter().map(|w| f64::from(w.abs())).sum();
                 (sum * f64::from(levels.scale(channel)), count)
             }
             StepWeights::Float(values) => {
@@ -76,7 +85,8 @@ fn reach(step: &IntegerStep, from: (f64, f64), unit: f64) -> Vec<f64> {
 }
 
 impl Agreement {
-    /// Runs `integer` and `network`, which was filled with the same model, over `data`, `most` images at a time.
+    /// Runs `integer` and `network`, which was filled with the same model, over `data`, `most`
+    /// images at a time.
     ///
     /// # Errors
     /// [`crate::Error`] of the device.
@@ -107,23 +117,33 @@ impl Agreement {
             part.submit(gpu)?;
             let mut layer = 0;
             for (index, step) in plan.steps.iter().enumerate() {
-                let (Encoding::Levels(grid), Some(name)) = (&step.to, &step.activation) else { continue };
+                let (Encoding::Levels(grid), Some(name)) = (&step.to, &step.activation) else {
+                    continue;
+                };
                 let fake = network.read_activation(gpu, name, record.count).await?;
-                // Where a pool is part of the layer in front of it, the network keeps only the largest of a window.
+                // Where a pool is part of the layer in front of it, the network keeps only the
+                // largest of a window.
                 let whole = record.count * step.output.pixels() * padded(step.output.channels);
                 let index = if fake.len() == whole as usize { index } else { index + 1 };
                 let shape = plan.steps[index].output;
                 let levels = integer.read_step(gpu, index, record.count).await?;
                 let fake = to_nchw(&fake, shape);
-                let before = to_nchw(&network.read_pre_activation(gpu, name, record.count).await?, shape);
+                let before =
+                    to_nchw(&network.read_pre_activation(gpu, name, record.count).await?, shape);
                 let unit = f64::from(grid.scale);
                 let reach = reach(step, step.from.scale(normalization), unit);
                 if agreement.layers.len() == layer {
                     let margin = match &step.operation {
-                        StepOperation::Weighted(weighted) => weighted.margin([grid.lowest, grid.highest]),
+                        StepOperation::Weighted(weighted) => {
+                            weighted.margin([grid.lowest, grid.highest])
+                        }
                         _ => None,
                     };
-                    agreement.layers.push(LayerAgreement { name: name.clone(), margin, ..LayerAgreement::default() });
+                    agreement.layers.push(LayerAgreement {
+                        name: name.clone(),
+                        margin,
+                        ..LayerAgreement::default()
+                    });
                 }
                 let found = &mut agreement.layers[layer];
                 layer += 1;
@@ -137,7 +157,8 @@ impl Agreement {
                     let difference = (level - (fake / grid.scale).round_ties_even()).abs();
                     found.near += u64::from(near);
                     found.different += u64::from(difference != 0.0);
-                    found.unexplained += u64::from(difference != 0.0 && (difference > 1.0 || !near));
+                    found.unexplained +=
+                        u64::from(difference != 0.0 && (difference > 1.0 || !near));
                 }
             }
             let classes = network.classes() as usize;
@@ -146,11 +167,13 @@ impl Agreement {
             let logits: Vec<f32> = gpu.read(network.logits(), 0, count).await?;
             let others: Vec<f32> = gpu.read(integer.logits(), 0, count).await?;
             for (logits, others) in logits.chunks_exact(stride).zip(others.chunks_exact(stride)) {
-                agreement.predictions_different +=
-                    u64::from(first_highest(&logits[..classes]) != first_highest(&others[..classes]));
+                agreement.predictions_different += u64::from(
+                    first_highest(&logits[..classes]) != first_highest(&others[..classes]),
+                );
                 for (a, b) in logits[..classes].iter().zip(others) {
                     let difference = f64::from((a - b).abs());
-                    agreement.largest_logit_difference = agreement.largest_logit_difference.max(difference);
+                    agreement.largest_logit_difference =
+                        agreement.largest_logit_difference.max(difference);
                 }
             }
             progress(u64::from(record.position + record.count));

@@ -1,5 +1,5 @@
-//! A plan's steps as dispatches. Between steps there is a buffer of bytes, [image, row, column, channel / 4] words, or of floats where nothing is
-//! quantized.
+//! A plan's steps as dispatches. Between steps there is a buffer of bytes, [image, row, column,
+//! channel / 4] words, or of floats where nothing is quantized.
 
 use crate::{
     Error, Result,
@@ -9,7 +9,10 @@ use crate::{
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
     layout::{groups, to_nchw},
     metrics::Classifier,
-    nn::{RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable, elementwise_grid, pool_shape},
+    nn::{
+        RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable, elementwise_grid,
+        pool_shape,
+    },
     storage::{Format, Storage},
 };
 
@@ -65,24 +68,37 @@ impl IntegerNetwork {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with_tiles(gpu: &Gpu, plan: &IntegerPlan, slots: u32, tiles: TileTable) -> Result<IntegerNetwork> {
+    pub fn with_tiles(
+        gpu: &Gpu,
+        plan: &IntegerPlan,
+        slots: u32,
+        tiles: TileTable,
+    ) -> Result<IntegerNetwork> {
         let bytes = |shape: Shape, format: Format| {
-            u64::from(slots) * u64::from(shape.pixels()) * u64::from(groups(shape.channels)) * format.group_bytes()
+            u64::from(slots)
+                * u64::from(shape.pixels())
+                * u64::from(groups(shape.channels))
+                * format.group_bytes()
         };
         let input = gpu.buffer("images in bytes", bytes(plan.input, Format::U8))?;
         let mut steps = Vec::new();
         for step in &plan.steps {
             let storage = Storage::new(format(&step.from), format(&step.to));
             let operation = match &step.operation {
-                StepOperation::Weighted(weighted) => {
-                    Operation::Weighted(Box::new(requantized_layer(gpu, tiles.clone(), step, weighted, (storage, slots))?))
-                }
+                StepOperation::Weighted(weighted) => Operation::Weighted(Box::new(
+                    requantized_layer(gpu, tiles.clone(), step, weighted, (storage, slots))?,
+                )),
                 StepOperation::MaxPool { kernel, .. } if *kernel > 15 => {
-                    return Err(Error::Model(format!("{}: pooling windows are at most 15 × 15, not {kernel}", step.name)));
+                    return Err(Error::Model(format!(
+                        "{}: pooling windows are at most 15 × 15, not {kernel}",
+                        step.name
+                    )));
                 }
                 StepOperation::MaxPool { kernel, stride } => {
                     let is_float = storage.output == Format::F32;
-                    let choice = is_float.then(|| gpu.buffer("pooling choices", bytes(step.output, Format::U8))).transpose()?;
+                    let choice = is_float
+                        .then(|| gpu.buffer("pooling choices", bytes(step.output, Format::U8)))
+                        .transpose()?;
                     Operation::MaxPool { kernel: *kernel, stride: *stride, choice }
                 }
                 StepOperation::Activation { multiplier, offset, range } => {
@@ -91,7 +107,12 @@ impl IntegerNetwork {
                 }
             };
             let output = gpu.buffer("levels", bytes(step.output, storage.output))?;
-            steps.push(Step { label: format!("{} integer", step.name), storage, operation, output });
+            steps.push(Step {
+                label: format!("{} integer", step.name),
+                storage,
+                operation,
+                output,
+            });
         }
         Ok(IntegerNetwork { plan: plan.clone(), input, steps })
     }
@@ -107,7 +128,14 @@ impl IntegerNetwork {
             Operation::MaxPool { choice, .. } => choice.as_ref(),
             _ => None,
         });
-        self.input.size() + self.steps.iter().map(|step| &step.output).chain(choices).map(Buffer::size).sum::<u64>()
+        self.input.size()
+            + self
+                .steps
+                .iter()
+                .map(|step| &step.output)
+                .chain(choices)
+                .map(Buffer::size)
+                .sum::<u64>()
     }
 
     /// Bytes of weights and constants on the device.
@@ -124,14 +152,16 @@ impl IntegerNetwork {
         &self.input
     }
 
-    /// The numbers that step `index` made of the first `images` images, [image, channel, row, column]: levels, or floats.
+    /// The numbers that step `index` made of the first `images` images, [image, channel, row,
+    /// column]: levels, or floats.
     ///
     /// # Errors
     /// As [`Gpu::read`].
     pub async fn read_step(&self, gpu: &Gpu, index: usize, images: u32) -> Result<Vec<f32>> {
         let (step, shape) = (&self.steps[index], self.plan.steps[index].output);
         let format = step.storage.output;
-        let words = u64::from(images * shape.pixels() * groups(shape.channels)) * format.group_bytes() / 4;
+        let words =
+            u64::from(images * shape.pixels() * groups(shape.channels)) * format.group_bytes() / 4;
         Ok(to_nchw(&format.decode(&gpu.read::<u32>(&step.output, 0, words).await?), shape))
     }
 }
@@ -150,7 +180,12 @@ fn requantized_layer(
             let middle = levels.grid.level(128);
             pivots.extend(levels.zero_points.iter().map(|zero| middle - zero));
             let bound = step.from.range().map_or(i64::MAX, |range| weighted.bound(range));
-            RequantizedWeights::Integers { values, bound, pivots: &pivots, spacing: levels.grid.spacing }
+            RequantizedWeights::Integers {
+                values,
+                bound,
+                pivots: &pivots,
+                spacing: levels.grid.spacing,
+            }
         }
         StepWeights::Float(values) => RequantizedWeights::Floats(values),
     };
@@ -187,12 +222,19 @@ impl Classifier for IntegerNetwork {
         batch.record_gather_in(gpu, recording, data, options, &self.input, Format::U8)
     }
 
-    fn record_forward(&self, gpu: &Gpu, recording: &mut Recording, range: ImageRange<'_>) -> Result<()> {
+    fn record_forward(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        range: ImageRange<'_>,
+    ) -> Result<()> {
         let mut input = &self.input;
         for (step, plan) in self.steps.iter().zip(&self.plan.steps) {
             let elements = plan.output.pixels() * groups(plan.output.channels);
             match &step.operation {
-                Operation::Weighted(layer) => layer.record(gpu, recording, &step.label, range, [input, &step.output])?,
+                Operation::Weighted(layer) => {
+                    layer.record(gpu, recording, &step.label, range, [input, &step.output])?
+                }
                 Operation::MaxPool { kernel, stride, choice } => {
                     let specialization = pool_shape([plan.input, plan.output], *kernel, *stride);
                     let kernel = gpu.kernel("max_pool", step.storage.specialize(specialization))?;
@@ -210,7 +252,8 @@ impl Classifier for IntegerNetwork {
                         .constant("OFFSET", *offset)
                         .constant("LOWEST", *lowest)
                         .constant("HIGHEST", *highest);
-                    let kernel = gpu.kernel("activation", step.storage.specialize(specialization))?;
+                    let kernel =
+                        gpu.kernel("activation", step.storage.specialize(specialization))?;
                     let bindings = [range.binding, input.into(), (&step.output).into()];
                     let workgroups = elementwise_grid(range.most * elements);
                     recording.dispatch(gpu, step.label.as_str(), kernel, &bindings, workgroups)?;

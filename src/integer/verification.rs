@@ -6,7 +6,8 @@ use crate::{
     config::{PixelNormalization, Shape},
     data::Split,
     deploy::{
-        ActivationGrid, CProgram, DeployableActivation, DeployableModel, Finding, Operation, Verification, first_highest,
+        ActivationGrid, CProgram, DeployableActivation, DeployableModel, Finding, Operation,
+        Verification, first_highest,
         onnx::{Interpreter, OnnxInput, OnnxOptions, onnx_model},
     },
     gpu::{Gpu, Recording},
@@ -43,11 +44,14 @@ impl Reader {
     fn new(model: &Model, written: Written) -> Result<Reader> {
         let graph = |model: &Model| -> Result<(DeployableModel, Interpreter)> {
             let deployed = DeployableModel::new(model)?;
-            let bytes = prost::Message::encode_to_vec(&onnx_model(&deployed, &OnnxOptions::default()));
+            let bytes =
+                prost::Message::encode_to_vec(&onnx_model(&deployed, &OnnxOptions::default()));
             Ok((deployed, Interpreter::new(&bytes)?))
         };
         Ok(match written {
-            Written::Onnx(bytes, input) => Reader { exact: Interpreter::new(bytes)?, input, program: None },
+            Written::Onnx(bytes, input) => {
+                Reader { exact: Interpreter::new(bytes)?, input, program: None }
+            }
             Written::Model(bytes) => {
                 let read = Model::parse(&model.path, bytes, &Default::default())?;
                 Reader { exact: graph(&read)?.1, input: OnnxInput::Image, program: None }
@@ -61,18 +65,28 @@ impl Reader {
     }
 
     /// What the file makes of images, each with saliq's own levels.
-    fn read(&self, images: &[(&[u8], &[&[i32]])], shape: Shape, normalization: PixelNormalization) -> Result<Vec<Finding>> {
+    fn read(
+        &self,
+        images: &[(&[u8], &[&[i32]])],
+        shape: Shape,
+        normalization: PixelNormalization,
+    ) -> Result<Vec<Finding>> {
         let (mean, deviation) = match self.input {
             OnnxInput::Image => (0.0, 1.0),
-            OnnxInput::Normalized => (f64::from(normalization.mean), f64::from(normalization.deviation)),
+            OnnxInput::Normalized => {
+                (f64::from(normalization.mean), f64::from(normalization.deviation))
+            }
         };
         let compiled = self.program.as_ref().map(|program| program.run(images)).transpose()?;
         let mut compiled = compiled.into_iter().flatten();
         let mut findings = Vec::new();
         for (image, own) in images {
-            let pixels: Vec<f64> = image.iter().map(|&byte| (f64::from(byte) / 255.0 - mean) / deviation).collect();
+            let pixels: Vec<f64> =
+                image.iter().map(|&byte| (f64::from(byte) / 255.0 - mean) / deviation).collect();
             let exact = self.exact.follow(&pixels, shape, own)?;
-            let is_own = |(found, own): (&crate::deploy::onnx::FollowedActivation, &&[i32])| found.levels == **own;
+            let is_own = |(found, own): (&crate::deploy::onnx::FollowedActivation, &&[i32])| {
+                found.levels == **own
+            };
             findings.push(match compiled.next() {
                 Some(made) => {
                     let best = first_highest(&made.alone);
@@ -82,24 +96,35 @@ impl Reader {
                             made.class
                         )));
                     }
-                    Finding { exact, levels: Some(made.levels), logits: Some(made.scores), alone: made.alone }
+                    Finding {
+                        exact,
+                        levels: Some(made.levels),
+                        logits: Some(made.scores),
+                        alone: made.alone,
+                    }
                 }
                 // From equal levels the file has gone its own way already.
                 None if exact.activations.iter().zip(own.iter()).all(is_own) => {
                     Finding { alone: exact.logits.clone(), exact, ..Finding::default() }
                 }
-                None => Finding { alone: self.exact.run(&pixels, shape)?.logits, exact, ..Finding::default() },
+                None => Finding {
+                    alone: self.exact.run(&pixels, shape)?.logits,
+                    exact,
+                    ..Finding::default()
+                },
             });
         }
         Ok(findings)
     }
 }
 
-/// Runs the images of `split` through `written` and through `model`'s own fake-quantized network on the GPU, normalised by
-/// `normalization`, and compares every level of every quantized activation, and the logits.
+/// Runs the images of `split` through `written` and through `model`'s own fake-quantized network on
+/// the GPU, normalised by `normalization`, and compares every level of every quantized activation,
+/// and the logits.
 ///
 /// # Errors
-/// [`Error::Model`] where `written` cannot be read or run (a C header needs a C compiler); [`Error`] of the device.
+/// [`Error::Model`] where `written` cannot be read or run (a C header needs a C compiler);
+/// [`Error`] of the device.
 pub async fn verify(
     gpu: &Gpu,
     model: &Model,
@@ -115,7 +140,8 @@ pub async fn verify(
     }
     let data = ResidentData::new(gpu, split, shape)?;
     let slots = BATCH.min(data.count);
-    let options = NetworkOptions { slots, training: false, gradients: false, ..NetworkOptions::default() };
+    let options =
+        NetworkOptions { slots, training: false, gradients: false, ..NetworkOptions::default() };
     let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
     gpu.write(&network.parameters, 0, &model.parameters);
     let table = StepRecord::in_file_order(data.count, slots, 0);
@@ -136,17 +162,21 @@ pub async fn verify(
         let mut levels: Vec<Vec<i32>> = Vec::new();
         for (name, shape, grid) in &grids {
             let values = to_nchw(&network.read_activation(gpu, name, record.count).await?, *shape);
-            levels.push(values.iter().map(|value| (value / grid.scale).round_ties_even() as i32).collect());
+            levels.push(
+                values.iter().map(|value| (value / grid.scale).round_ties_even() as i32).collect(),
+            );
         }
         let stride = classes.next_multiple_of(4);
-        let logits: Vec<f32> = gpu.read(network.logits(), 0, u64::from(record.count) * stride as u64).await?;
+        let logits: Vec<f32> =
+            gpu.read(network.logits(), 0, u64::from(record.count) * stride as u64).await?;
         let of_image = |at: usize| -> Vec<&[i32]> {
             let sizes = grids.iter().map(|(_, shape, _)| shape.elements() as usize);
             levels.iter().zip(sizes).map(|(levels, size)| &levels[at * size..][..size]).collect()
         };
         let own: Vec<Vec<&[i32]>> = (0..record.count as usize).map(of_image).collect();
         let images = split.images[record.position as usize * size..].chunks_exact(size);
-        let images: Vec<(&[u8], &[&[i32]])> = images.zip(&own).map(|(image, own)| (image, &own[..])).collect();
+        let images: Vec<(&[u8], &[&[i32]])> =
+            images.zip(&own).map(|(image, own)| (image, &own[..])).collect();
         for (at, finding) in reader.read(&images, shape, normalization)?.iter().enumerate() {
             verification.add(&own[at], &logits[at * stride..][..classes], finding);
         }
@@ -158,7 +188,9 @@ pub async fn verify(
 /// Name, shape and grid of the model's quantized activations, first to last.
 fn quantized_activations(model: &Model) -> Result<Vec<(String, Shape, ActivationGrid)>> {
     let of = |layer: crate::deploy::DeployableLayer| match layer.operation {
-        Operation::Activation(DeployableActivation::Quantized(grid)) => Some((layer.name, layer.output, grid)),
+        Operation::Activation(DeployableActivation::Quantized(grid)) => {
+            Some((layer.name, layer.output, grid))
+        }
         _ => None,
     };
     Ok(DeployableModel::new(model)?.layers.into_iter().filter_map(of).collect())

@@ -1,4 +1,5 @@
-//! Accuracy drop (paper, IV-C and Fig. 3): how accuracy falls as the features that an explanation calls important are removed.
+//! Accuracy drop (paper, IV-C and Fig. 3): how accuracy falls as the features that an explanation
+//! calls important are removed.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,8 @@ pub struct DropCurve {
     pub removed: Vec<f64>,
     /// Accuracy at each, 0..=1.
     pub accuracy: Vec<f64>,
-    /// Area under the curve by the trapezoid rule, divided by the range of shares: the mean accuracy. Lower: the explanation names what the network uses.
+    /// Area under the curve by the trapezoid rule, divided by the range of shares: the mean
+    /// accuracy. Lower: the explanation names what the network uses.
     pub area: f64,
 }
 
@@ -38,7 +40,8 @@ pub(super) fn area(x: &[f64], y: &[f64]) -> f64 {
     if range <= 0.0 {
         return y.iter().sum::<f64>() / y.len().max(1) as f64;
     }
-    let trapezoids = x.windows(2).zip(y.windows(2)).map(|(x, y)| (x[1] - x[0]) * (y[0] + y[1]) / 2.0);
+    let trapezoids =
+        x.windows(2).zip(y.windows(2)).map(|(x, y)| (x[1] - x[0]) * (y[0] + y[1]) / 2.0);
     trapezoids.sum::<f64>() / range
 }
 
@@ -54,10 +57,17 @@ impl<'a> AccuracyDrop<'a> {
     ///
     /// # Errors
     /// Of the device.
-    pub fn record(subject: Subject<'a>, fill: Fill, shares: &[f64], seed: u64) -> Result<AccuracyDrop<'a>> {
+    pub fn record(
+        subject: Subject<'a>,
+        fill: Fill,
+        shares: &[f64],
+        seed: u64,
+    ) -> Result<AccuracyDrop<'a>> {
         let pixels = subject.shape().pixels();
-        let rounds: Vec<Round> =
-            shares.iter().map(|&share| Round { removed: features_of(share, pixels), ..Round::default() }).collect();
+        let rounds: Vec<Round> = shares
+            .iter()
+            .map(|&share| Round { removed: features_of(share, pixels), ..Round::default() })
+            .collect();
         let removal = Removal::record(subject, None, fill, &rounds, seed)?;
         let labels = subject.images.labels.iter().map(|&label| u32::from(label)).collect();
         Ok(AccuracyDrop { removal, shares: shares.to_vec(), labels })
@@ -71,25 +81,38 @@ impl<'a> AccuracyDrop<'a> {
         Ok(self.run_by_image(maps, progress).await?.0)
     }
 
-    /// As [`Self::run`], with the area under the curve of every image alone, whose accuracy is 1 or 0 at each share: what a comparison of
-    /// two curves image by image needs. Their mean is the curve's area.
+    /// As [`Self::run`], with the area under the curve of every image alone, whose accuracy is 1 or
+    /// 0 at each share: what a comparison of two curves image by image needs. Their mean is the
+    /// curve's area.
     ///
     /// # Errors
     /// Of the device.
-    pub async fn run_by_image(&self, maps: &[f32], progress: &mut dyn FnMut(u64)) -> Result<(DropCurve, Vec<f64>)> {
+    pub async fn run_by_image(
+        &self,
+        maps: &[f32],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(DropCurve, Vec<f64>)> {
         let outcomes = self.removal.run(maps, progress).await?;
         let correct: Vec<Vec<f64>> = outcomes
             .iter()
-            .map(|round| round.iter().zip(&self.labels).map(|(one, label)| f64::from(one.predicted == *label)).collect())
+            .map(|round| {
+                round
+                    .iter()
+                    .zip(&self.labels)
+                    .map(|(one, label)| f64::from(one.predicted == *label))
+                    .collect()
+            })
             .collect();
         let (accuracy, areas) = by_image(&self.shares, &correct, self.labels.len());
         Ok((DropCurve::new(self.shares.clone(), accuracy), areas))
     }
 }
 
-/// Accuracy at every share, and the area of every image's own curve, of `correct[share][image]`, 1 or 0.
+/// Accuracy at every share, and the area of every image's own curve, of `correct[share][image]`, 1
+/// or 0.
 fn by_image(shares: &[f64], correct: &[Vec<f64>], images: usize) -> (Vec<f64>, Vec<f64>) {
-    let accuracy = correct.iter().map(|round| round.iter().sum::<f64>() / images.max(1) as f64).collect();
+    let accuracy =
+        correct.iter().map(|round| round.iter().sum::<f64>() / images.max(1) as f64).collect();
     let own = |image: usize| correct.iter().map(|round| round[image]).collect::<Vec<f64>>();
     (accuracy, (0..images).map(|image| area(shares, &own(image))).collect())
 }
@@ -101,11 +124,17 @@ mod tests {
     #[test]
     fn the_area_is_the_mean_of_the_images_areas() {
         let shares = [0.0, 0.3, 0.9];
-        let correct = [vec![1.0, 1.0, 0.0, 1.0], vec![1.0, 0.0, 0.0, 1.0], vec![0.0, 1.0, 0.0, 1.0]];
+        let correct =
+            [vec![1.0, 1.0, 0.0, 1.0], vec![1.0, 0.0, 0.0, 1.0], vec![0.0, 1.0, 0.0, 1.0]];
         let (accuracy, areas) = by_image(&shares, &correct, 4);
         assert_eq!(accuracy, [0.75, 0.5, 0.5]);
         // (0.3·1 + 0.6·0.5)/0.9 for the first.
-        assert!((areas[0] - 0.6 / 0.9).abs() < 1e-12 && areas[2] == 0.0 && (areas[3] - 1.0).abs() < 1e-12, "{areas:?}");
+        assert!(
+            (areas[0] - 0.6 / 0.9).abs() < 1e-12
+                && areas[2] == 0.0
+                && (areas[3] - 1.0).abs() < 1e-12,
+            "{areas:?}"
+        );
         let curve = DropCurve::new(shares.into(), accuracy);
         assert!((areas.iter().sum::<f64>() / 4.0 - curve.area).abs() < 1e-12);
     }

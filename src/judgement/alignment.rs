@@ -68,7 +68,12 @@ impl Comparison {
     ///
     /// # Errors
     /// Of the device.
-    pub fn record(gpu: &Gpu, shape: Shape, most: u32, options: &AlignmentOptions) -> Result<Comparison> {
+    pub fn record(
+        gpu: &Gpu,
+        shape: Shape,
+        most: u32,
+        options: &AlignmentOptions,
+    ) -> Result<Comparison> {
         let part = Part::new(gpu, most)?;
         let range = part.range();
         let elements = shape.elements();
@@ -79,7 +84,10 @@ impl Comparison {
         let by_value = Order { planes: 1, magnitude: options.magnitude, descending: false };
         let by_salience = Order { planes: shape.channels, magnitude: true, descending: true };
         let rankings = |features, order| -> Result<[Ranking; 2]> {
-            Ok([Ranking::new(gpu, most, features, order)?, Ranking::new(gpu, most, features, order)?])
+            Ok([
+                Ranking::new(gpu, most, features, order)?,
+                Ranking::new(gpu, most, features, order)?,
+            ])
         };
         let values = rankings(elements, by_value)?;
         let salience = rankings(shape.pixels(), by_salience)?;
@@ -90,7 +98,13 @@ impl Comparison {
         }
         let [a, b] = &maps;
         record_comparison(gpu, &mut recording, range, elements, [a, b, &of_values])?;
-        record_comparison(gpu, &mut recording, range, elements, [&values[0].ranks, &values[1].ranks, &of_ranks])?;
+        record_comparison(
+            gpu,
+            &mut recording,
+            range,
+            elements,
+            [&values[0].ranks, &values[1].ranks, &of_ranks],
+        )?;
         let specialization = Specialization::new()
             .constant("FEATURES", shape.pixels())
             .constant("K", features_of(options.top, shape.pixels()).max(1));
@@ -102,7 +116,14 @@ impl Comparison {
             .constant("WIDTH", shape.width)
             .constant("CHANNELS", shape.channels)
             .constant("WINDOW", fits - (fits + 1) % 2);
-        record_per_image(gpu, &mut recording, "structural_similarity", specialization, range, &[a, b, &ssim])?;
+        record_per_image(
+            gpu,
+            &mut recording,
+            "structural_similarity",
+            specialization,
+            range,
+            &[a, b, &ssim],
+        )?;
         Ok(Comparison { shape, part, maps, recording, of_values, of_ranks, ssim, overlap })
     }
 
@@ -112,7 +133,11 @@ impl Comparison {
     /// [`Error::Data`] where their numbers differ; of the device.
     pub async fn run(&self, gpu: &Gpu, reference: &[f32], maps: &[f32]) -> Result<Vec<Alignment>> {
         if reference.len() != maps.len() {
-            return Err(Error::Data(format!("maps of {} and of {} values cannot be compared", reference.len(), maps.len())));
+            return Err(Error::Data(format!(
+                "maps of {} and of {} values cannot be compared",
+                reference.len(),
+                maps.len()
+            )));
         }
         let images = images_of(maps, self.shape)?;
         let size = self.shape.elements() as usize;
@@ -155,7 +180,8 @@ pub async fn alignment(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Alignment>> {
     let most = images_of(maps, shape)?.clamp(1, PART);
-    let mut alignments = Comparison::record(gpu, shape, most, options)?.run(gpu, reference, maps).await?;
+    let mut alignments =
+        Comparison::record(gpu, shape, most, options)?.run(gpu, reference, maps).await?;
     if options.earth_mover {
         let size = shape.elements() as usize;
         let pairs = reference.chunks_exact(size).zip(maps.chunks_exact(size));
@@ -179,7 +205,11 @@ impl Scores {
         add(Metric::Ssim, |alignment| alignment.ssim);
         add(Metric::TopOverlap, |alignment| alignment.top_overlap);
         if alignments.iter().any(|alignment| alignment.earth_mover.is_some()) {
-            self.add(Metric::EarthMover, alignments.iter().filter_map(|alignment| alignment.earth_mover), seed);
+            self.add(
+                Metric::EarthMover,
+                alignments.iter().filter_map(|alignment| alignment.earth_mover),
+                seed,
+            );
         }
     }
 }

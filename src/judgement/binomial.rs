@@ -5,8 +5,8 @@ use super::Interval;
 /// 97.5th percentile of the normal distribution.
 const NORMAL: f64 = 1.959_963_984_540_054;
 
-/// Wilson's 95 % score interval (Wilson 1927) of a share of `count` images, 0..=1; the share itself is the mean. Without images
-/// nothing is known: 0 to 1.
+/// Wilson's 95 % score interval (Wilson 1927) of a share of `count` images, 0..=1; the share itself
+/// is the mean. Without images nothing is known: 0 to 1.
 pub fn wilson(share: f64, count: u64) -> Interval {
     if count == 0 {
         return Interval { mean: share, low: 0.0, high: 1.0 };
@@ -15,11 +15,16 @@ pub fn wilson(share: f64, count: u64) -> Interval {
     let z2 = NORMAL * NORMAL;
     let center = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = NORMAL / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
-    Interval { mean: share, low: (center - half).max(0.0).min(share), high: (center + half).min(1.0).max(share) }
+    Interval {
+        mean: share,
+        low: (center - half).max(0.0).min(share),
+        high: (center + half).min(1.0).max(share),
+    }
 }
 
-/// The mean of the shares that several trainings reached on the same `count` images, from the lowest of their Wilson limits to the
-/// highest: of one training, Wilson's interval. NaN without any.
+/// The mean of the shares that several trainings reached on the same `count` images, from the
+/// lowest of their Wilson limits to the highest: of one training, Wilson's interval. NaN without
+/// any.
 pub fn wilson_of_all(shares: &[f64], count: u64) -> Interval {
     let mean = shares.iter().sum::<f64>() / shares.len() as f64;
     let start = Interval { mean, low: mean, high: mean };
@@ -38,17 +43,26 @@ mod tests {
     fn published_limits_and_extremes() {
         // 81 of 263: Wilson's interval 0.2553 to 0.3662 (Newcombe 1998).
         let share = wilson(81.0 / 263.0, 263);
-        assert!((share.low - 0.2553).abs() < 5e-5 && (share.high - 0.3662).abs() < 5e-5, "{share:?}");
+        assert!(
+            (share.low - 0.2553).abs() < 5e-5 && (share.high - 0.3662).abs() < 5e-5,
+            "{share:?}"
+        );
         // 10 of 10: from n / (n + z²).
         let all = wilson(1.0, 10);
-        assert!((all.low - 10.0 / (10.0 + NORMAL * NORMAL)).abs() < 1e-12 && all.high == 1.0, "{all:?}");
+        assert!(
+            (all.low - 10.0 / (10.0 + NORMAL * NORMAL)).abs() < 1e-12 && all.high == 1.0,
+            "{all:?}"
+        );
         assert_eq!((wilson(0.0, 10).low, wilson(0.5, 0).high), (0.0, 1.0));
     }
 
     #[test]
     fn several_trainings_reach_from_the_lowest_limit_to_the_highest() {
         let all = wilson_of_all(&[0.25, 0.75], 100);
-        assert_eq!(all, Interval { mean: 0.5, low: wilson(0.25, 100).low, high: wilson(0.75, 100).high });
+        assert_eq!(
+            all,
+            Interval { mean: 0.5, low: wilson(0.25, 100).low, high: wilson(0.75, 100).high }
+        );
         assert_eq!(wilson_of_all(&[0.25], 100), wilson(0.25, 100));
         assert!(wilson_of_all(&[], 100).mean.is_nan());
     }

@@ -33,8 +33,8 @@ pub(crate) fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resul
     Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
-/// Mean of `values` with the interval that `resamples` resamples give, drawn with counter-based random numbers; values that are not finite do not
-/// count, and without any all three are NaN.
+/// Mean of `values` with the interval that `resamples` resamples give, drawn with counter-based
+/// random numbers; values that are not finite do not count, and without any all three are NaN.
 pub fn bootstrap(values: &[f64], resamples: u32, seed: u64) -> Interval {
     let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     let count = values.len();
@@ -51,7 +51,9 @@ pub fn bootstrap(values: &[f64], resamples: u32, seed: u64) -> Interval {
                     let bits = random::random_bits(key, resample, first as u32, 0);
                     let drawn = bits.iter().take(count - first);
                     // The upper half of the product: even over any count below 2³².
-                    drawn.map(|&word| values[((u64::from(word) * count as u64) >> 32) as usize]).sum::<f64>()
+                    drawn
+                        .map(|&word| values[((u64::from(word) * count as u64) >> 32) as usize])
+                        .sum::<f64>()
                 })
                 .sum();
             sum / count as f64
@@ -59,7 +61,9 @@ pub fn bootstrap(values: &[f64], resamples: u32, seed: u64) -> Interval {
         .collect();
     means.sort_unstable_by(f64::total_cmp);
     // Rounding apart, and for few resamples, the mean lies inside by itself.
-    let at = |share: f64| means.get((share * (means.len() as f64 - 1.0)).round() as usize).copied().unwrap_or(mean);
+    let at = |share: f64| {
+        means.get((share * (means.len() as f64 - 1.0)).round() as usize).copied().unwrap_or(mean)
+    };
     Interval { mean, low: at(0.025).min(mean), high: at(0.975).max(mean) }
 }
 
@@ -71,15 +75,22 @@ mod tests {
 
     #[test]
     fn interval_has_the_width_of_the_standard_error() {
-        let values: Vec<f64> =
-            (0..400).map(|i| f64::from(random::uniform01(random::random_bits([1, 2, 3, 4], i, 0, 0)[0]))).collect();
+        let values: Vec<f64> = (0..400)
+            .map(|i| f64::from(random::uniform01(random::random_bits([1, 2, 3, 4], i, 0, 0)[0])))
+            .collect();
         let mean = values.iter().sum::<f64>() / 400.0;
         let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 399.0).sqrt();
         let interval = bootstrap(&values, RESAMPLES, 5);
         let expected = 1.96 * deviation / 20.0;
         assert_eq!(interval.mean, mean);
-        assert!((interval.high - mean - expected).abs() < 0.15 * expected, "{interval:?} {expected}");
-        assert!((mean - interval.low - expected).abs() < 0.15 * expected, "{interval:?} {expected}");
+        assert!(
+            (interval.high - mean - expected).abs() < 0.15 * expected,
+            "{interval:?} {expected}"
+        );
+        assert!(
+            (mean - interval.low - expected).abs() < 0.15 * expected,
+            "{interval:?} {expected}"
+        );
         assert_eq!(bootstrap(&values, RESAMPLES, 5), interval);
         assert_ne!(bootstrap(&values, RESAMPLES, 6), interval);
     }

@@ -1,4 +1,5 @@
-//! Clarity: how concentrated a map is, as the Gini coefficient (sparseness) and the entropy (complexity) of |φ|.
+//! Clarity: how concentrated a map is, as the Gini coefficient (sparseness) and the entropy
+//! (complexity) of |φ|.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +47,14 @@ impl ClarityPass {
         ranking.record(gpu, &mut recording, part.range(), &maps)?;
         let specialization = Specialization::new().constant("VALUES", shape.elements());
         let buffers = [&maps, &ranking.ranks, &output];
-        record_per_image(gpu, &mut recording, "map_clarity", specialization, part.range(), &buffers)?;
+        record_per_image(
+            gpu,
+            &mut recording,
+            "map_clarity",
+            specialization,
+            part.range(),
+            &buffers,
+        )?;
         Ok(ClarityPass { shape, part, maps, output, recording })
     }
 

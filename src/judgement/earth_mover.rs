@@ -1,4 +1,5 @@
-//! The earth mover's distance of two maps, exactly: the least mass · distance that turns one into the other.
+//! The earth mover's distance of two maps, exactly: the least mass · distance that turns one into
+//! the other.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -7,11 +8,12 @@ use crate::config::Shape;
 /// Mass below this is rounding.
 const NOTHING: f64 = 1e-12;
 
-/// Earth mover's distance of |a| and |b| (means over the channels, each scaled to mass 1), both [C, H, W], with the Manhattan distance in pixels. A map
-/// of zeros counts as an even one.
+/// Earth mover's distance of |a| and |b| (means over the channels, each scaled to mass 1), both [C,
+/// H, W], with the Manhattan distance in pixels. A map of zeros counts as an even one.
 ///
-/// Mass moves between neighbours, which makes a flow on the grid of pixels instead of one between all pairs (Ling and Okada 2007). Found by
-/// successive shortest paths with potentials: exact, in about the square of the number of pixels.
+/// Mass moves between neighbours, which makes a flow on the grid of pixels instead of one between
+/// all pairs (Ling and Okada 2007). Found by successive shortest paths with potentials: exact, in
+/// about the square of the number of pixels.
 pub fn earth_mover_distance(a: &[f32], b: &[f32], shape: Shape) -> f64 {
     let mut flow = Flow::new(&mass(a, shape), &mass(b, shape), shape.width as usize);
     while flow.augment() {}
@@ -21,13 +23,20 @@ pub fn earth_mover_distance(a: &[f32], b: &[f32], shape: Shape) -> f64 {
 /// |φ| as a distribution over the pixels.
 fn mass(map: &[f32], shape: Shape) -> Vec<f64> {
     let pixels = shape.pixels() as usize;
-    let magnitude = |pixel: usize| map.iter().skip(pixel).step_by(pixels).map(|value| f64::from(value.abs())).sum::<f64>();
+    let magnitude = |pixel: usize| {
+        map.iter().skip(pixel).step_by(pixels).map(|value| f64::from(value.abs())).sum::<f64>()
+    };
     let values: Vec<f64> = (0..pixels).map(magnitude).collect();
     let total: f64 = values.iter().sum();
-    if total > 0.0 { values.iter().map(|value| value / total).collect() } else { vec![1.0 / pixels as f64; pixels] }
+    if total > 0.0 {
+        values.iter().map(|value| value / total).collect()
+    } else {
+        vec![1.0 / pixels as f64; pixels]
+    }
 }
 
-/// A minimum-cost flow on the grid: every step to a neighbour costs 1 and takes any mass; taking back mass that has moved costs −1.
+/// A minimum-cost flow on the grid: every step to a neighbour costs 1 and takes any mass; taking
+/// back mass that has moved costs −1.
 struct Flow {
     width: usize,
     /// Mass that has to leave (positive) or arrive (negative).
@@ -41,7 +50,13 @@ struct Flow {
 impl Flow {
     fn new(from: &[f64], to: &[f64], width: usize) -> Flow {
         let excess: Vec<f64> = from.iter().zip(to).map(|(from, to)| from - to).collect();
-        Flow { width, potential: vec![0; excess.len()], moved: vec![[0.0; 4]; excess.len()], excess, cost: 0.0 }
+        Flow {
+            width,
+            potential: vec![0; excess.len()],
+            moved: vec![[0.0; 4]; excess.len()],
+            excess,
+            cost: 0.0,
+        }
     }
 
     /// The neighbour in `direction`; its opposite is `direction ^ 1`.
@@ -65,7 +80,8 @@ impl Flow {
             distance[at] = 0;
             queue.push(Reverse((0, at)));
         }
-        // Sources are all at potential 0 by the update below, so one search from all of them is exact.
+        // Sources are all at potential 0 by the update below, so one search from all of them is
+        // exact.
         let mut end = None;
         while let Some(Reverse((far, at))) = queue.pop() {
             if far > distance[at] {
@@ -123,7 +139,9 @@ mod tests {
     #[test]
     fn known_distances() {
         let shape = Shape::new(1, 3, 4);
-        let at = |pixel: usize| (0..12).map(|other| if other == pixel { 5.0 } else { 0.0 }).collect::<Vec<f32>>();
+        let at = |pixel: usize| {
+            (0..12).map(|other| if other == pixel { 5.0 } else { 0.0 }).collect::<Vec<f32>>()
+        };
         assert!((earth_mover_distance(&at(0), &at(11), shape) - 5.0).abs() < 1e-12);
         assert_eq!(earth_mover_distance(&at(7), &at(7), shape), 0.0);
         let two: Vec<f32> = at(0).iter().zip(at(3)).map(|(a, b)| a - b).collect();
@@ -131,7 +149,12 @@ mod tests {
         let one_row = Shape::new(2, 1, 3);
         // Channels are averaged: (0.5, 0, 0.5) to (0, 1, 0).
         assert!(
-            (earth_mover_distance(&[2.0, 0.0, 0.0, 0.0, 0.0, -2.0], &[0.0, 1.0, 0.0, 0.0, 3.0, 0.0], one_row) - 1.0).abs()
+            (earth_mover_distance(
+                &[2.0, 0.0, 0.0, 0.0, 0.0, -2.0],
+                &[0.0, 1.0, 0.0, 0.0, 3.0, 0.0],
+                one_row
+            ) - 1.0)
+                .abs()
                 < 1e-12
         );
     }
@@ -141,7 +164,13 @@ mod tests {
     fn a_row_of_pixels_agrees_with_the_cumulative_distributions() {
         let shape = Shape::new(1, 1, 40);
         let values = |seed: u32| -> Vec<f32> {
-            (0..40).map(|i| crate::random::uniform01(crate::random::random_bits([seed, 0, 0, 1], i, 0, 0)[0])).collect()
+            (0..40)
+                .map(|i| {
+                    crate::random::uniform01(
+                        crate::random::random_bits([seed, 0, 0, 1], i, 0, 0)[0],
+                    )
+                })
+                .collect()
         };
         let (a, b) = (values(1), values(2));
         let (p, q) = (mass(&a, shape), mass(&b, shape));

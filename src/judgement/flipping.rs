@@ -1,4 +1,5 @@
-//! Pixel flipping: deletion and insertion curves (Bach et al. 2015, Samek et al. 2017, Petsiuk et al. 2018).
+//! Pixel flipping: deletion and insertion curves (Bach et al. 2015, Samek et al. 2017, Petsiuk et
+//! al. 2018).
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,8 @@ use super::{
 };
 use crate::{Result, sgt::features_of};
 
-/// Areas under one image's curves of the probability of the class asked for, over the share of pixels changed, in 0..=1.
+/// Areas under one image's curves of the probability of the class asked for, over the share of
+/// pixels changed, in 0..=1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Flipping {
     /// Pixels removed, most salient first. Lower is better.
@@ -29,15 +31,28 @@ impl<'a> PixelFlipping<'a> {
     ///
     /// # Errors
     /// Of the device.
-    pub fn record(subject: Subject<'a>, targets: &[u32], fill: Fill, steps: u32, seed: u64) -> Result<PixelFlipping<'a>> {
+    pub fn record(
+        subject: Subject<'a>,
+        targets: &[u32],
+        fill: Fill,
+        steps: u32,
+        seed: u64,
+    ) -> Result<PixelFlipping<'a>> {
         let steps = steps.max(1);
         let shares: Vec<f64> = (0..=steps).map(|step| f64::from(step) / f64::from(steps)).collect();
         let pixels = subject.shape().pixels();
         let round = |inverted: u32| {
-            shares.iter().map(move |&share| Round { removed: features_of(share, pixels), inverted, ..Round::default() })
+            shares.iter().map(move |&share| Round {
+                removed: features_of(share, pixels),
+                inverted,
+                ..Round::default()
+            })
         };
         let rounds: Vec<Round> = round(0).chain(round(1)).collect();
-        Ok(PixelFlipping { removal: Removal::record(subject, Some(targets), fill, &rounds, seed)?, shares })
+        Ok(PixelFlipping {
+            removal: Removal::record(subject, Some(targets), fill, &rounds, seed)?,
+            shares,
+        })
     }
 
     /// The areas of every image, given its map; `maps` is [N, C, H, W].
@@ -48,13 +63,18 @@ impl<'a> PixelFlipping<'a> {
         let outcomes = self.removal.run(maps, progress).await?;
         let (deletion, insertion) = outcomes.split_at(self.shares.len());
         let of_image = |rounds: &[Vec<_>], image: usize| {
-            let probabilities: Vec<f64> =
-                rounds.iter().map(|round: &Vec<super::removal::Outcome>| f64::from(round[image].probability)).collect();
+            let probabilities: Vec<f64> = rounds
+                .iter()
+                .map(|round: &Vec<super::removal::Outcome>| f64::from(round[image].probability))
+                .collect();
             area(&self.shares, &probabilities)
         };
         let images = outcomes.first().map_or(0, Vec::len);
         Ok((0..images)
-            .map(|image| Flipping { deletion: of_image(deletion, image), insertion: of_image(insertion, image) })
+            .map(|image| Flipping {
+                deletion: of_image(deletion, image),
+                insertion: of_image(insertion, image),
+            })
             .collect())
     }
 }

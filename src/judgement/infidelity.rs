@@ -1,5 +1,6 @@
-//! Infidelity (Yeh et al. 2019): E[(I·φ − (f(x) − f(x − I)))²] over noise I ~ N(0, σ²): how far the map is from saying what noise does to the logit f.
-//! Maps that hold x − b as a factor (b a baseline) say what x − b does, so that I·φ/(x − b) stands for I·φ, as in Captum; φ where x = b.
+//! Infidelity (Yeh et al. 2019): E[(I·φ − (f(x) − f(x − I)))²] over noise I ~ N(0, σ²): how far the
+//! map is from saying what noise does to the logit f. Maps that hold x − b as a factor (b a
+//! baseline) say what x − b does, so that I·φ/(x − b) stands for I·φ, as in Captum; φ where x = b.
 
 use super::{
     Subject,
@@ -49,14 +50,25 @@ impl<'a> Infidelity<'a> {
     ///
     /// # Errors
     /// Of the device.
-    pub fn record(subject: Subject<'a>, targets: &[u32], options: &InfidelityOptions) -> Result<Infidelity<'a>> {
+    pub fn record(
+        subject: Subject<'a>,
+        targets: &[u32],
+        options: &InfidelityOptions,
+    ) -> Result<Infidelity<'a>> {
         let (gpu, shape) = (subject.gpu, subject.shape());
-        let noise = Noise { scale: options.deviation, normal: true, added: false, samples: options.samples, seed: options.seed };
+        let noise = Noise {
+            scale: options.deviation,
+            normal: true,
+            added: false,
+            samples: options.samples,
+            seed: options.seed,
+        };
         let images = NoisyImages::record(&subject, targets, noise)?;
         let most = images.clean.most;
         let parameters = subject.parameters()?;
         let settings = MethodOptions { batch_size: subject.batch_size, ..MethodOptions::default() };
-        let explainer = Explainer::new(gpu, subject.explained(&parameters), Method::Random, &settings, most)?;
+        let explainer =
+            Explainer::new(gpu, subject.explained(&parameters), Method::Random, &settings, most)?;
         let values = gpu.buffer("maps", u64::from(most) * u64::from(shape.elements()) * 4)?;
         let products = gpu.buffer("products of noise and maps", u64::from(most) * 16)?;
         let mut multiply = Recording::new();
@@ -79,11 +91,17 @@ impl<'a> Infidelity<'a> {
     /// The logit of each of `targets` as the last pass left them.
     async fn target_logits(&self, targets: &[u32]) -> Result<Vec<f64>> {
         let stride = padded(self.subject.model.config.network.classes) as usize;
-        let rows: Vec<f32> = self.subject.gpu.read(&self.logits, 0, (targets.len() * stride) as u64).await?;
-        Ok(rows.chunks_exact(stride).zip(targets).map(|(row, &class)| f64::from(row[class as usize])).collect())
+        let rows: Vec<f32> =
+            self.subject.gpu.read(&self.logits, 0, (targets.len() * stride) as u64).await?;
+        Ok(rows
+            .chunks_exact(stride)
+            .zip(targets)
+            .map(|(row, &class)| f64::from(row[class as usize]))
+            .collect())
     }
 
-    /// The infidelity of every map, [N, C, H, W], of `method` with `settings`. `progress` is told how many images are done.
+    /// The infidelity of every map, [N, C, H, W], of `method` with `settings`. `progress` is told
+    /// how many images are done.
     ///
     /// # Errors
     /// Of the device.
@@ -97,10 +115,17 @@ impl<'a> Infidelity<'a> {
         let baseline = match GradientSum::of(method) {
             GradientSum::TimesInput => &Baseline::Value(0.0),
             GradientSum::FromBaseline | GradientSum::FromRandomBaselines => &settings.baseline,
-            GradientSum::Mean | GradientSum::MeanSquare | GradientSum::Variance => return self.run(maps, progress).await,
+            GradientSum::Mean | GradientSum::MeanSquare | GradientSum::Variance => {
+                return self.run(maps, progress).await;
+            }
         };
         let (mean, deviation) = self.subject.normalization;
-        let pixels = self.subject.images.images.iter().map(|&byte| (f32::from(byte) / 255.0 - mean) / deviation);
+        let pixels = self
+            .subject
+            .images
+            .images
+            .iter()
+            .map(|&byte| (f32::from(byte) / 255.0 - mean) / deviation);
         let rates: Vec<f32> = maps
             .iter()
             .zip(pixels)
@@ -116,15 +141,18 @@ impl<'a> Infidelity<'a> {
         self.run(&rates, progress).await
     }
 
-    /// The infidelity of every map, [N, C, H, W], that says what a unit of each pixel does. `progress` is told how many images are done.
+    /// The infidelity of every map, [N, C, H, W], that says what a unit of each pixel does.
+    /// `progress` is told how many images are done.
     ///
     /// # Errors
     /// Of the device.
     pub async fn run(&self, maps: &[f32], progress: &mut dyn FnMut(u64)) -> Result<Vec<f64>> {
         let gpu = self.subject.gpu;
         let size = self.subject.shape().elements() as usize;
-        let of_clean = self.explainer.record_logits(gpu, &self.images.clean, &self.logits, &self.predicted)?;
-        let of_noisy = self.explainer.record_logits(gpu, &self.images.noisy, &self.logits, &self.predicted)?;
+        let of_clean =
+            self.explainer.record_logits(gpu, &self.images.clean, &self.logits, &self.predicted)?;
+        let of_noisy =
+            self.explainer.record_logits(gpu, &self.images.noisy, &self.logits, &self.predicted)?;
         let mut result = Vec::new();
         self.images.start(gpu);
         for record in &self.images.table {
@@ -140,7 +168,8 @@ impl<'a> Infidelity<'a> {
                 of_noisy.run(gpu, record.count, &mut |_| {})?;
                 let noisy = self.target_logits(targets).await?;
                 self.multiply.submit(gpu)?;
-                let products: Vec<[f32; 4]> = gpu.read(&self.products, 0, u64::from(record.count)).await?;
+                let products: Vec<[f32; 4]> =
+                    gpu.read(&self.products, 0, u64::from(record.count)).await?;
                 for (image, sum) in sums.iter_mut().enumerate() {
                     *sum += (f64::from(products[image][3]) - (clean[image] - noisy[image])).powi(2);
                 }

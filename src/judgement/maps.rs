@@ -19,7 +19,10 @@ pub(super) const PART: u32 = 256;
 pub(super) fn images_of(maps: &[f32], shape: Shape) -> Result<u32> {
     let size = shape.elements() as usize;
     if size == 0 || !maps.len().is_multiple_of(size) {
-        return Err(Error::Data(format!("{} values are not maps of {size} values each", maps.len())));
+        return Err(Error::Data(format!(
+            "{} values are not maps of {size} values each",
+            maps.len()
+        )));
     }
     Ok((maps.len() / size) as u32)
 }

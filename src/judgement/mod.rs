@@ -1,7 +1,9 @@
-//! Judging explanations: are the features they name the ones the network uses, are they stable, clear, and alike between models?
+//! Judging explanations: are the features they name the ones the network uses, are they stable,
+//! clear, and alike between models?
 //!
-//! Images, networks and rankings stay on the GPU; what comes back is a number an image and judgement, summed up in f64. Every function takes
-//! plain data (a [`Subject`], maps as [N, C, H, W]) and gives plain results; sources are named where each is defined.
+//! Images, networks and rankings stay on the GPU; what comes back is a number an image and
+//! judgement, summed up in f64. Every function takes plain data (a [`Subject`], maps as [N, C, H,
+//! W]) and gives plain results; sources are named where each is defined.
 
 mod accuracy_drop;
 mod alignment;

@@ -18,7 +18,8 @@ const GROUP: u32 = 256;
 /// Which noise is added, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Noise {
-    /// Half the width of the uniform distribution, or the deviation of the normal one; in units of the normalised image.
+    /// Half the width of the uniform distribution, or the deviation of the normal one; in units of
+    /// the normalised image.
     pub scale: f32,
     /// N(0, scale²) instead of U(−scale, scale).
     pub normal: bool,
@@ -51,7 +52,8 @@ impl NoisyImages {
         let data = subject.resident(None)?;
         let most = ImageSet::room(gpu, shape, data.count.min(GROUP), 0);
         let table = StepRecord::in_file_order(data.count, most, noise.seed);
-        let (clean, noisy) = (ImageSet::new(gpu, shape, most, 0)?, ImageSet::new(gpu, shape, most, 0)?);
+        let (clean, noisy) =
+            (ImageSet::new(gpu, shape, most, 0)?, ImageSet::new(gpu, shape, most, 0)?);
         let batch = Batch::new(gpu, most, false, table.len() as u64)?;
         let values = gpu.buffer("noise", u64::from(most) * u64::from(shape.elements()) * 4)?;
         let mut gather = Recording::new();
@@ -59,7 +61,8 @@ impl NoisyImages {
         let (mean, deviation) = subject.normalization;
         let options = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
         batch.record_gather(gpu, &mut gather, &data, &options, &clean.pixels)?;
-        let rounds: Vec<Round> = (0..noise.samples).map(|sample| Round { sample, ..Round::default() }).collect();
+        let rounds: Vec<Round> =
+            (0..noise.samples).map(|sample| Round { sample, ..Round::default() }).collect();
         let rounds = upload_rounds(gpu, &rounds)?;
         let specialization = Specialization::new()
             .tile("LANES", LANES)
@@ -74,13 +77,29 @@ impl NoisyImages {
             let mut recording = Recording::new();
             let range = batch.clean();
             let round = rounds.range(index * RANGE_STRIDE, size_of::<Round>() as u64);
-            let bindings =
-                [range.binding, (&batch.step).into(), round, (&clean.pixels).into(), (&noisy.pixels).into(), (&values).into()];
-            let workgroups = [(shape.pixels() * groups(shape.channels)).div_ceil(LANES), range.most, 1];
+            let bindings = [
+                range.binding,
+                (&batch.step).into(),
+                round,
+                (&clean.pixels).into(),
+                (&noisy.pixels).into(),
+                (&values).into(),
+            ];
+            let workgroups =
+                [(shape.pixels() * groups(shape.channels)).div_ceil(LANES), range.most, 1];
             recording.dispatch(gpu, "perturb images", kernel.clone(), &bindings, workgroups)?;
             samples.push(recording);
         }
-        Ok(NoisyImages { clean, noisy, noise: values, batch, table, gather, samples, targets: targets.to_vec() })
+        Ok(NoisyImages {
+            clean,
+            noisy,
+            noise: values,
+            batch,
+            table,
+            gather,
+            samples,
+            targets: targets.to_vec(),
+        })
     }
 
     /// Makes ready for a run over all groups.

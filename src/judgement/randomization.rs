@@ -1,4 +1,5 @@
-//! Parameter randomisation (Adebayo et al. 2018): an explanation that does not change when the network forgets what it has learned explains nothing.
+//! Parameter randomisation (Adebayo et al. 2018): an explanation that does not change when the
+//! network forgets what it has learned explains nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,8 @@ pub struct LayerAgreement {
     pub spearman: Interval,
 }
 
-/// The layers with weights, from output to input: names and places in the flat parameters. What quantizers and batch norms have learned stays.
+/// The layers with weights, from output to input: names and places in the flat parameters. What
+/// quantizers and batch norms have learned stays.
 fn layers(layout: &ParameterLayout) -> Vec<(String, Vec<std::ops::Range<usize>>)> {
     let mut layers: Vec<(String, Vec<_>)> = Vec::new();
     let is_randomized = |role| matches!(role, ParameterRole::Weight | ParameterRole::Bias);
@@ -34,8 +36,10 @@ fn layers(layout: &ParameterLayout) -> Vec<(String, Vec<std::ops::Range<usize>>)
     layers
 }
 
-/// Randomises the layers of the subject's model one after the other, from output to input, and compares the maps of `targets` by `method` with `maps`, the
-/// trained model's, [N, C, H, W]. A value a layer; the untouched model is not among them. `progress` is told how many layers are done.
+/// Randomises the layers of the subject's model one after the other, from output to input, and
+/// compares the maps of `targets` by `method` with `maps`, the trained model's, [N, C, H, W]. A
+/// value a layer; the untouched model is not among them. `progress` is told how many layers are
+/// done.
 ///
 /// # Errors
 /// Of the device.
@@ -50,7 +54,11 @@ pub async fn randomization(
     let gpu = subject.gpu;
     let seed = settings.seed;
     // Another seed than the one that a model is likely to have been initialised with.
-    let fresh = subject.model.graph.layout.initialize(seed ^ 0x5EED_5EED_5EED_5EED, WeightInit::KaimingUniform);
+    let fresh = subject
+        .model
+        .graph
+        .layout
+        .initialize(seed ^ 0x5EED_5EED_5EED_5EED, WeightInit::KaimingUniform);
     let mut parameters = subject.model.parameters.clone();
     let options = AlignmentOptions { magnitude: true, ..AlignmentOptions::default() };
     let mut result = Vec::new();
@@ -59,9 +67,13 @@ pub async fn randomization(
             parameters[place.clone()].copy_from_slice(&fresh[place]);
         }
         let uploaded = gpu.upload("randomised parameters", &parameters)?;
-        let randomized = subject.explain_by(&uploaded, &[method], settings, targets, &mut |_| {}).await?;
-        let alignments = alignment(gpu, subject.shape(), maps, &randomized.maps[0], &options, &mut |_| {}).await?;
-        let values: Vec<f64> = alignments.iter().map(|alignment| f64::from(alignment.spearman)).collect();
+        let randomized =
+            subject.explain_by(&uploaded, &[method], settings, targets, &mut |_| {}).await?;
+        let alignments =
+            alignment(gpu, subject.shape(), maps, &randomized.maps[0], &options, &mut |_| {})
+                .await?;
+        let values: Vec<f64> =
+            alignments.iter().map(|alignment| f64::from(alignment.spearman)).collect();
         result.push(LayerAgreement { layer, spearman: bootstrap(&values, RESAMPLES, seed) });
         progress(result.len() as u64);
     }
@@ -76,11 +88,18 @@ mod tests {
     #[test]
     fn layers_go_from_output_to_input_without_alphas() {
         let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
-        let quantization = QuantizationConfig { bits: vec!["4".parse().unwrap(); 2], ..QuantizationConfig::default() };
+        let quantization = QuantizationConfig {
+            bits: vec!["4".parse().unwrap(); 2],
+            ..QuantizationConfig::default()
+        };
         let layout = ParameterLayout::new(&network, &quantization).unwrap();
         let layers = layers(&layout);
-        assert_eq!(layers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["fc2", "fc1", "conv2", "conv1"]);
-        let elements: usize = layers.iter().flat_map(|(_, places)| places).map(ExactSizeIterator::len).sum();
+        assert_eq!(
+            layers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["fc2", "fc1", "conv2", "conv1"]
+        );
+        let elements: usize =
+            layers.iter().flat_map(|(_, places)| places).map(ExactSizeIterator::len).sum();
         assert_eq!(elements, layout.alpha_first as usize);
     }
 }

@@ -62,7 +62,13 @@ impl Ranking {
     }
 
     /// Adds the ranking of `values`, [image, plane, feature].
-    pub fn record(&self, gpu: &Gpu, recording: &mut Recording, range: ImageRange<'_>, values: &Buffer) -> Result<()> {
+    pub fn record(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        range: ImageRange<'_>,
+        values: &Buffer,
+    ) -> Result<()> {
         let specialization = Specialization::new()
             .constant("FEATURES", self.features)
             .constant("PLANES", self.order.planes)

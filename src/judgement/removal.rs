@@ -1,4 +1,5 @@
-//! Removing the most salient features of images, more from round to round, and running the network on what is left.
+//! Removing the most salient features of images, more from round to round, and running the network
+//! on what is left.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,8 @@ const ROAD_NOISE: f32 = 0.01;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fill {
-    /// The image's pixel (0, 0), per channel: the reference code's, and the one that accuracy drops (paper IV-C) take by default.
+    /// The image's pixel (0, 0), per channel: the reference code's, and the one that accuracy drops
+    /// (paper IV-C) take by default.
     #[default]
     Corner,
     /// 0 after normalisation.
@@ -107,7 +109,8 @@ pub(super) struct Outcome {
     pub probability: f32,
 }
 
-/// A recorded removal in rounds. A feature is a pixel, ranked by the magnitude of its attribution, averaged over the channels.
+/// A recorded removal in rounds. A feature is a pixel, ranked by the magnitude of its attribution,
+/// averaged over the channels.
 pub(super) struct Removal<'a> {
     subject: Subject<'a>,
     stage: Stage,
@@ -122,8 +125,15 @@ pub(super) struct Removal<'a> {
 }
 
 impl<'a> Removal<'a> {
-    /// Records `rounds` of removal. `labels`: the classes whose probability is asked for, in the place of the true ones.
-    pub fn record(subject: Subject<'a>, labels: Option<&[u32]>, fill: Fill, rounds: &[Round], seed: u64) -> Result<Removal<'a>> {
+    /// Records `rounds` of removal. `labels`: the classes whose probability is asked for, in the
+    /// place of the true ones.
+    pub fn record(
+        subject: Subject<'a>,
+        labels: Option<&[u32]>,
+        fill: Fill,
+        rounds: &[Round],
+        seed: u64,
+    ) -> Result<Removal<'a>> {
         let (gpu, shape, most) = (subject.gpu, subject.shape(), subject.most());
         let stage = Stage::record(&subject, labels, seed)?;
         let values = gpu.buffer("maps", u64::from(most) * u64::from(shape.elements()) * 4)?;
@@ -132,18 +142,22 @@ impl<'a> Removal<'a> {
         let mut rank = Recording::new();
         ranking.record(gpu, &mut rank, stage.batch.clean(), &values)?;
         let masking = Masking::new(gpu, shape, most, 0.0, MaskRank::Abs, fill.masking())?;
-        let workspace = (fill == Fill::Road).then(|| imputation_workspace(gpu, shape, most)).transpose()?;
+        let workspace =
+            (fill == Fill::Road).then(|| imputation_workspace(gpu, shape, most)).transpose()?;
         let uniforms = upload_rounds(gpu, rounds)?;
         let outcome_stride = (subject.images.len() as u64 * 16).next_multiple_of(RANGE_STRIDE);
-        let outcomes = gpu.buffer("outcomes of the rounds", outcome_stride * rounds.len() as u64)?;
+        let outcomes =
+            gpu.buffer("outcomes of the rounds", outcome_stride * rounds.len() as u64)?;
         let (mut remove, mut classify) = (Vec::new(), Vec::new());
         for index in 0..rounds.len() as u64 {
             let mut recording = Recording::new();
             let range = stage.batch.clean();
-            let specialization = Specialization::new().tile("LANES", LANES).constant("FEATURES", shape.pixels());
+            let specialization =
+                Specialization::new().tile("LANES", LANES).constant("FEATURES", shape.pixels());
             let kernel = gpu.kernel("mask_ranked", specialization)?;
             let round = uniforms.range(index * RANGE_STRIDE, size_of::<Round>() as u64);
-            let bindings = [range.binding, round, (&ranking.positions).into(), (&masking.mask).into()];
+            let bindings =
+                [range.binding, round, (&ranking.positions).into(), (&masking.mask).into()];
             let workgroups = [shape.pixels().div_ceil(LANES), range.most, 1];
             recording.dispatch(gpu, "mask ranked", kernel, &bindings, workgroups)?;
             masking.record_fill(gpu, &mut recording, &stage.batch, &stage.network.input)?;
@@ -155,7 +169,14 @@ impl<'a> Removal<'a> {
             let masked = stage.batch.masked();
             stage.network.record_forward(gpu, &mut recording, masked, None)?;
             let output = outcomes.range(index * outcome_stride, outcome_stride);
-            record_classification_of(gpu, &mut recording, &stage.network, &stage.batch, masked, output)?;
+            record_classification_of(
+                gpu,
+                &mut recording,
+                &stage.network,
+                &stage.batch,
+                masked,
+                output,
+            )?;
             classify.push(recording);
         }
         Ok(Removal { subject, stage, values, rank, remove, classify, outcomes, outcome_stride })
@@ -168,11 +189,20 @@ impl<'a> Removal<'a> {
 
     fn write_maps(&self, maps: &[f32], first: u32, count: u32) {
         let size = self.subject.shape().elements() as usize;
-        self.subject.gpu.write(&self.values, 0, &maps[first as usize * size..(first + count) as usize * size]);
+        self.subject.gpu.write(
+            &self.values,
+            0,
+            &maps[first as usize * size..(first + count) as usize * size],
+        );
     }
 
-    /// The outcome of every image in every round, given its map; `maps` is [N, C, H, W]. `progress` is told how many images are done.
-    pub async fn run(&self, maps: &[f32], progress: &mut dyn FnMut(u64)) -> Result<Vec<Vec<Outcome>>> {
+    /// The outcome of every image in every round, given its map; `maps` is [N, C, H, W]. `progress`
+    /// is told how many images are done.
+    pub async fn run(
+        &self,
+        maps: &[f32],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Vec<Vec<Outcome>>> {
         let gpu = self.subject.gpu;
         self.stage.start(gpu)?;
         for record in &self.stage.table {
@@ -188,8 +218,13 @@ impl<'a> Removal<'a> {
         let count = self.subject.images.len() as u64;
         let mut outcomes = Vec::new();
         for index in 0..self.rounds() as u64 {
-            let rows: Vec<[f32; 4]> = gpu.read(&self.outcomes, index * self.outcome_stride / 16, count).await?;
-            outcomes.push(rows.iter().map(|row| Outcome { predicted: row[1] as u32, probability: row[3] }).collect());
+            let rows: Vec<[f32; 4]> =
+                gpu.read(&self.outcomes, index * self.outcome_stride / 16, count).await?;
+            outcomes.push(
+                rows.iter()
+                    .map(|row| Outcome { predicted: row[1] as u32, probability: row[3] })
+                    .collect(),
+            );
         }
         Ok(outcomes)
     }
@@ -207,7 +242,9 @@ impl<'a> Removal<'a> {
             let count = u64::from(record.count);
             for (remove, images) in self.remove.iter().zip(&mut images) {
                 remove.submit(gpu)?;
-                let left: Vec<f32> = gpu.read(&self.stage.network.input, count * per_image, count * per_image).await?;
+                let left: Vec<f32> = gpu
+                    .read(&self.stage.network.input, count * per_image, count * per_image)
+                    .await?;
                 images.extend(to_nchw(&left, shape));
             }
             progress(u64::from(record.position + record.count));
@@ -216,7 +253,8 @@ impl<'a> Removal<'a> {
     }
 }
 
-/// The images of `subject` with the given shares of their pixels removed by |attribution|: [N, C, H, W], normalised, a list a share.
+/// The images of `subject` with the given shares of their pixels removed by |attribution|: [N, C,
+/// H, W], normalised, a list a share.
 ///
 /// # Errors
 /// Of the device.
@@ -229,13 +267,18 @@ pub async fn removed_images(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Vec<f32>>> {
     let pixels = subject.shape().pixels();
-    let rounds: Vec<Round> =
-        shares.iter().map(|&share| Round { removed: features_of(share, pixels), ..Round::default() }).collect();
+    let rounds: Vec<Round> = shares
+        .iter()
+        .map(|&share| Round { removed: features_of(share, pixels), ..Round::default() })
+        .collect();
     Removal::record(subject, None, fill, &rounds, seed)?.images(maps, progress).await
 }
 
 fn imputation_workspace(gpu: &Gpu, shape: Shape, most: u32) -> Result<Buffer> {
-    gpu.buffer("workspace of the imputation", 3 * 16 * u64::from(most) * u64::from(shape.pixels() * groups(shape.channels)))
+    gpu.buffer(
+        "workspace of the imputation",
+        3 * 16 * u64::from(most) * u64::from(shape.pixels() * groups(shape.channels)),
+    )
 }
 
 fn record_imputation(
@@ -256,6 +299,18 @@ fn record_imputation(
         .constant("ITERATIONS", 100 + 4 * shape.height.max(shape.width));
     let kernel = gpu.kernel("impute_linear", specialization)?;
     let range = stage.batch.clean();
-    let bindings = [range.binding, (&stage.batch.step).into(), mask.into(), (&stage.network.input).into(), workspace.into()];
-    recording.dispatch(gpu, "impute linear", kernel, &bindings, [range.most, groups(shape.channels), 1])
+    let bindings = [
+        range.binding,
+        (&stage.batch.step).into(),
+        mask.into(),
+        (&stage.network.input).into(),
+        workspace.into(),
+    ];
+    recording.dispatch(
+        gpu,
+        "impute linear",
+        kernel,
+        &bindings,
+        [range.most, groups(shape.channels), 1],
+    )
 }

@@ -1,5 +1,6 @@
-//! ROAR, remove and retrain (Hooker et al. 2019): accuracy of networks trained anew without the features that an explanation calls important. Unlike the plain
-//! accuracy drop it does not show a network images unlike those it was trained on.
+//! ROAR, remove and retrain (Hooker et al. 2019): accuracy of networks trained anew without the
+//! features that an explanation calls important. Unlike the plain accuracy drop it does not show a
+//! network images unlike those it was trained on.
 
 use super::{DropCurve, Fill, Subject, removed_images};
 use crate::{
@@ -23,12 +24,16 @@ pub struct RetrainingOptions {
 
 /// Images in normalised units as bytes.
 fn bytes(images: &[f32], (mean, deviation): (f32, f32)) -> Vec<u8> {
-    images.iter().map(|value| ((value * deviation + mean) * 255.0).round().clamp(0.0, 255.0) as u8).collect()
+    images
+        .iter()
+        .map(|value| ((value * deviation + mean) * 255.0).round().clamp(0.0, 255.0) as u8)
+        .collect()
 }
 
-/// Trains a network as `config` says, from scratch, for every share; `subjects` are the explained model on the training and on the test images of
-/// `dataset`, `maps` its maps of them. Each run has a folder of its own inside `config.out`. The accuracies are those on the test images, with the same
-/// share of their pixels removed.
+/// Trains a network as `config` says, from scratch, for every share; `subjects` are the explained
+/// model on the training and on the test images of `dataset`, `maps` its maps of them. Each run has
+/// a folder of its own inside `config.out`. The accuracies are those on the test images, with the
+/// same share of their pixels removed.
 ///
 /// # Errors
 /// Of the device and of training.
@@ -45,7 +50,9 @@ pub async fn retrain(
     for &share in &options.shares {
         let mut left = Vec::new();
         for (subject, maps) in subjects.into_iter().zip(maps) {
-            let mut images = removed_images(subject, maps, options.fill, &[share], options.seed, &mut |_| {}).await?;
+            let mut images =
+                removed_images(subject, maps, options.fill, &[share], options.seed, &mut |_| {})
+                    .await?;
             let images = bytes(&images.swap_remove(0), subject.normalization);
             left.push(Split { images, labels: subject.images.labels.clone() });
         }
@@ -71,7 +78,8 @@ mod tests {
     fn bytes_survive_normalisation() {
         let normalization = (0.1307, 0.3081);
         let all: Vec<u8> = (0..=255).collect();
-        let normalized: Vec<f32> = all.iter().map(|&byte| (f32::from(byte) / 255.0 - 0.1307) / 0.3081).collect();
+        let normalized: Vec<f32> =
+            all.iter().map(|&byte| (f32::from(byte) / 255.0 - 0.1307) / 0.3081).collect();
         assert_eq!(bytes(&normalized, normalization), all);
         assert_eq!(bytes(&[-9.0, 9.0], normalization), [0, 255]);
     }

@@ -101,7 +101,8 @@ impl Metric {
         }
     }
 
-    /// What it measures, over which range, and which direction is good: a sentence for those who meet it the first time.
+    /// What it measures, over which range, and which direction is good: a sentence for those who
+    /// meet it the first time.
     pub fn explanation(self) -> &'static str {
         match self {
             Metric::Spearman => {
@@ -162,7 +163,14 @@ impl Metric {
 
     /// Whether more of it is better.
     pub fn higher_is_better(self) -> bool {
-        !matches!(self, Metric::EarthMover | Metric::MaxSensitivity | Metric::Entropy | Metric::Infidelity | Metric::Deletion)
+        !matches!(
+            self,
+            Metric::EarthMover
+                | Metric::MaxSensitivity
+                | Metric::Entropy
+                | Metric::Infidelity
+                | Metric::Deletion
+        )
     }
 }
 
@@ -199,7 +207,14 @@ mod tests {
     fn every_judgement_says_which_direction_is_good() {
         for metric in Metric::ALL {
             let direction = metric.explanation().rsplit("; ").next().unwrap();
-            assert!(direction.starts_with(if metric.higher_is_better() { "higher is " } else { "lower is " }), "{direction}");
+            assert!(
+                direction.starts_with(if metric.higher_is_better() {
+                    "higher is "
+                } else {
+                    "lower is "
+                }),
+                "{direction}"
+            );
             assert!(!metric.unit().is_empty() && !metric.title().is_empty());
         }
     }

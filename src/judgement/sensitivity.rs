@@ -1,4 +1,5 @@
-//! Max-sensitivity (Yeh et al. 2019): the largest of ‖φ(x + δ) − φ(x)‖₂ / ‖φ(x)‖₂ over noises δ, uniform in [−r, r]: how much a map depends on what nobody sees.
+//! Max-sensitivity (Yeh et al. 2019): the largest of ‖φ(x + δ) − φ(x)‖₂ / ‖φ(x)‖₂ over noises δ,
+//! uniform in [−r, r]: how much a map depends on what nobody sees.
 
 use super::{
     Subject,
@@ -52,10 +53,22 @@ impl<'a> MaxSensitivity<'a> {
         options: &SensitivityOptions,
     ) -> Result<MaxSensitivity<'a>> {
         let (gpu, shape) = (subject.gpu, subject.shape());
-        let noise = Noise { scale: options.radius, normal: false, added: true, samples: options.samples, seed: options.seed };
+        let noise = Noise {
+            scale: options.radius,
+            normal: false,
+            added: true,
+            samples: options.samples,
+            seed: options.seed,
+        };
         let images = NoisyImages::record(&subject, targets, noise)?;
         let parameters = subject.parameters()?;
-        let explainer = Explainer::new(gpu, subject.explained(&parameters), method, settings, images.clean.most)?;
+        let explainer = Explainer::new(
+            gpu,
+            subject.explained(&parameters),
+            method,
+            settings,
+            images.clean.most,
+        )?;
         let maps = [images.clean.maps(gpu)?, images.noisy.maps(gpu)?];
         let distances = gpu.buffer("distances of maps", u64::from(images.clean.most) * 16)?;
         let mut compare = Recording::new();
@@ -94,9 +107,11 @@ impl<'a> MaxSensitivity<'a> {
                 noisy.run(gpu, record.count, &mut |part| progress(done + part))?;
                 done += share;
                 self.compare.submit(gpu)?;
-                let distances: Vec<[f32; 4]> = gpu.read(&self.distances, 0, u64::from(record.count)).await?;
+                let distances: Vec<[f32; 4]> =
+                    gpu.read(&self.distances, 0, u64::from(record.count)).await?;
                 for (largest, distance) in largest.iter_mut().zip(distances) {
-                    // Once not a number, always not a number: a map that breaks is not a stable one.
+                    // Once not a number, always not a number: a map that breaks is not a stable
+                    // one.
                     let distance = f64::from(distance[2]);
                     if !largest.is_nan() && (distance.is_nan() || distance > *largest) {
                         *largest = distance;

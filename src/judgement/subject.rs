@@ -33,7 +33,8 @@ pub struct Subject<'a> {
 pub struct Explained {
     /// A map a method, [N, C, H, W], with respect to the normalised image.
     pub maps: Vec<Vec<f32>>,
-    /// The images with the half of their features that is least salient (by each method) replaced by noise, [N, C, H, W] in 0..1.
+    /// The images with the half of their features that is least salient (by each method) replaced
+    /// by noise, [N, C, H, W] in 0..1.
     pub masked: Vec<Vec<f32>>,
 }
 
@@ -50,8 +51,18 @@ impl<'a> Subject<'a> {
 
     /// The network with the model's parameters and two slots for every image of a pass.
     pub(super) fn network(&self) -> Result<Network> {
-        let options = NetworkOptions { slots: 2 * self.most(), training: false, gradients: false, ..NetworkOptions::default() };
-        let network = Network::new(self.gpu, &self.model.config.network, &self.model.config.quantization, options)?;
+        let options = NetworkOptions {
+            slots: 2 * self.most(),
+            training: false,
+            gradients: false,
+            ..NetworkOptions::default()
+        };
+        let network = Network::new(
+            self.gpu,
+            &self.model.config.network,
+            &self.model.config.quantization,
+            options,
+        )?;
         self.gpu.write(&network.parameters, 0, &self.model.parameters);
         Ok(network)
     }
@@ -72,7 +83,8 @@ impl<'a> Subject<'a> {
     pub async fn evaluate(&self) -> Result<Evaluation> {
         let network = self.network()?;
         let data = self.resident(None)?;
-        let evaluator = Evaluator::record(self.gpu, &network, &data, self.normalization, self.most())?;
+        let evaluator =
+            Evaluator::record(self.gpu, &network, &data, self.normalization, self.most())?;
         evaluator.run(self.gpu, &self.model.config.class_names, &mut |_| {}).await
     }
 
@@ -97,7 +109,8 @@ impl<'a> Subject<'a> {
         ExplainedNetwork { config: &config.network, quantization: &config.quantization, parameters }
     }
 
-    /// Explains the logit of `targets` by every one of `methods`. `progress` is told how many of [`Self::work`]'s forward passes are done.
+    /// Explains the logit of `targets` by every one of `methods`. `progress` is told how many of
+    /// [`Self::work`]'s forward passes are done.
     ///
     /// # Errors
     /// Of the device; what a method cannot do.
@@ -114,7 +127,10 @@ impl<'a> Subject<'a> {
     /// Forward passes that [`Self::explain`] takes.
     pub fn work(&self, methods: &[Method], settings: &MethodOptions) -> u64 {
         let images = self.images.len() as u64;
-        methods.iter().map(|&method| images * u64::from(settings.samples_of(method, self.shape()))).sum()
+        methods
+            .iter()
+            .map(|&method| images * u64::from(settings.samples_of(method, self.shape())))
+            .sum()
     }
 
     /// As [`Self::explain`], with other parameters.
@@ -134,12 +150,14 @@ impl<'a> Subject<'a> {
             normalization: self.normalization,
             ..DataOptions::default()
         };
-        let attributions = explain_data(self.gpu, self.explained(parameters), &data, &options, progress).await?;
+        let attributions =
+            explain_data(self.gpu, self.explained(parameters), &data, &options, progress).await?;
         Ok(Explained { maps: attributions.maps, masked: attributions.masked })
     }
 }
 
-/// What every judgement that runs the network starts with: its images, a part at a time, in the network's first slots.
+/// What every judgement that runs the network starts with: its images, a part at a time, in the
+/// network's first slots.
 pub(super) struct Stage {
     pub network: Network,
     pub batch: Batch,
@@ -151,7 +169,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Records the passes over the images of `subject`; `labels` take the place of their own where given. Random numbers come from `seed`.
+    /// Records the passes over the images of `subject`; `labels` take the place of their own where
+    /// given. Random numbers come from `seed`.
     pub fn record(subject: &Subject<'_>, labels: Option<&[u32]>, seed: u64) -> Result<Stage> {
         let gpu = subject.gpu;
         let network = subject.network()?;

@@ -15,9 +15,11 @@ pub const fn padded(channels: u32) -> u32 {
     groups(channels) * GROUP
 }
 
-/// Values in the kernels' layout, [image, row, column, channel (padded)], as [image, channel, row, column].
+/// Values in the kernels' layout, [image, row, column, channel (padded)], as [image, channel, row,
+/// column].
 pub fn to_nchw(values: &[f32], shape: Shape) -> Vec<f32> {
-    let (channels, pixels, stride) = (shape.channels as usize, shape.pixels() as usize, padded(shape.channels) as usize);
+    let (channels, pixels, stride) =
+        (shape.channels as usize, shape.pixels() as usize, padded(shape.channels) as usize);
     let mut output = Vec::with_capacity(values.len() / stride * channels);
     for image in values.chunks_exact(pixels * stride) {
         for channel in 0..channels {
@@ -29,11 +31,14 @@ pub fn to_nchw(values: &[f32], shape: Shape) -> Vec<f32> {
 
 /// The inverse of [`to_nchw`], with zeros in the padding.
 pub fn from_nchw(values: &[f32], shape: Shape) -> Vec<f32> {
-    let (channels, pixels, stride) = (shape.channels as usize, shape.pixels() as usize, padded(shape.channels) as usize);
+    let (channels, pixels, stride) =
+        (shape.channels as usize, shape.pixels() as usize, padded(shape.channels) as usize);
     let mut output = Vec::with_capacity(values.len() / channels * stride);
     for image in values.chunks_exact(pixels * channels) {
         for pixel in 0..pixels {
-            output.extend((0..stride).map(|channel| if channel < channels { image[channel * pixels + pixel] } else { 0.0 }));
+            output.extend((0..stride).map(|channel| {
+                if channel < channels { image[channel * pixels + pixel] } else { 0.0 }
+            }));
         }
     }
     output

@@ -1,11 +1,14 @@
-//! Records that the host writes and kernels read: the same layouts as the structures in `shaders/common/`.
+//! Records that the host writes and kernels read: the same layouts as the structures in
+//! `shaders/common/`.
 
 use bytemuck::{Pod, Zeroable};
 
-/// Bytes between the [`ChunkRange`] records that the kernel `begin_step` writes: the largest alignment a uniform's offset can need.
+/// Bytes between the [`ChunkRange`] records that the kernel `begin_step` writes: the largest
+/// alignment a uniform's offset can need.
 pub const RANGE_STRIDE: u64 = 256;
 
-/// What changes from step to step, an entry of the epoch's table for every part of a batch (`shaders/common/step.wgsl`).
+/// What changes from step to step, an entry of the epoch's table for every part of a batch
+/// (`shaders/common/step.wgsl`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub struct StepRecord {
@@ -37,7 +40,8 @@ pub struct StepRecord {
     pub beta1_correction: f32,
     /// 1 − β₂^step.
     pub beta2_correction: f32,
-    /// The last so many images of this part have no masked twin; 0 in Algorithm 1 (see `sgt::MaskingSchedule`).
+    /// The last so many images of this part have no masked twin; 0 in Algorithm 1 (see
+    /// `sgt::MaskingSchedule`).
     pub unmasked: u32,
     /// 1: the features of highest gradient are masked, not those of lowest; 0 in Algorithm 1.
     pub mask_highest: u32,
@@ -77,7 +81,8 @@ pub struct ImagesRange {
     pub count: u32,
     /// Images of the whole batch: the divisor of means.
     pub batch: u32,
-    /// 1 for a later part of a batch, whose gradients are added; 0 for the first, whose gradients are set.
+    /// 1 for a later part of a batch, whose gradients are added; 0 for the first, whose gradients
+    /// are set.
     pub accumulate: u32,
 }
 

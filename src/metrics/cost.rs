@@ -1,5 +1,5 @@
-//! What a forward pass of one image costs: multiply-accumulates, operations, bytes; as executed ([`Cost`]), or with the constants that
-//! the paper prints ([`PaperCost`]).
+//! What a forward pass of one image costs: multiply-accumulates, operations, bytes; as executed
+//! ([`Cost`]), or with the constants that the paper prints ([`PaperCost`]).
 
 use serde::Serialize;
 
@@ -45,21 +45,24 @@ pub struct LayerCost {
     pub activation_bits: u32,
     /// Bit operations: MAC · bits of the weights · bits of the input.
     pub bit_ops: u64,
-    /// The paper's measure: FLOP · weight bits / 32 for a convolution, FLOP for a fully connected layer.
+    /// The paper's measure: FLOP · weight bits / 32 for a convolution, FLOP for a fully connected
+    /// layer.
     pub weighted_flops: u64,
     /// Number of weights and biases.
     pub parameters: u64,
     /// Bytes of the weights at their width, without biases.
     pub weight_bytes: u64,
-    /// Bytes of what a packed model adds for it: float biases, a float step (with `affine` a byte for the zero point too) a tensor or
-    /// output channel, and a float α where its activations are quantized.
+    /// Bytes of what a packed model adds for it: float biases, a float step (with `affine` a byte
+    /// for the zero point too) a tensor or output channel, and a float α where its activations are
+    /// quantized.
     pub side_bytes: u64,
     /// Bytes of its output at its width.
     pub activation_bytes: u64,
 }
 
-/// Cost of a network for one image, counting what is executed. Activations, pooling and batch norm (which is folded into the weights
-/// for inference) are not counted as operations: they are not where the work is.
+/// Cost of a network for one image, counting what is executed. Activations, pooling and batch norm
+/// (which is folded into the weights for inference) are not counted as operations: they are not
+/// where the work is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cost {
     /// `executed`.
@@ -72,7 +75,8 @@ pub struct Cost {
     pub flops: u64,
     /// Bit operations.
     pub bit_ops: u64,
-    /// The paper's measure: Σ FLOP · b/32 over the convolutions plus the unscaled fully connected layers.
+    /// The paper's measure: Σ FLOP · b/32 over the convolutions plus the unscaled fully connected
+    /// layers.
     pub weighted_flops: u64,
     /// Number of weights and biases.
     pub parameters: u64,
@@ -82,7 +86,8 @@ pub struct Cost {
     pub activation_bytes: u64,
     /// Bytes of the model with its weights packed at their widths, biases, steps and α's in float.
     pub packed_bytes: u64,
-    /// Bytes of the file that `saliq export --format packed` makes of a trained model: these and a header.
+    /// Bytes of the file that `saliq export --format packed` makes of a trained model: these and a
+    /// header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packed_file_bytes: Option<u64>,
     /// Bytes of the same model in float.
@@ -139,7 +144,11 @@ impl Cost {
         let layers: Vec<LayerCost> = graph.weighted().map(layer).collect();
         let total = |count: fn(&LayerCost) -> u64| layers.iter().map(count).sum();
         let packed: u64 = total(LayerCost::packed_bytes);
-        let float: u64 = layers.iter().filter(|layer| layer.weight_bits == 32).map(LayerCost::packed_bytes).sum();
+        let float: u64 = layers
+            .iter()
+            .filter(|layer| layer.weight_bits == 32)
+            .map(LayerCost::packed_bytes)
+            .sum();
         Ok(Cost {
             accounting: "executed",
             macs: total(|layer| layer.macs),
@@ -157,10 +166,11 @@ impl Cost {
         })
     }
 
-    /// One line where some layers are quantized but float ones are most of the bytes: their share, and the widths that include
-    /// them, behind `command` where other flags alone do not do it.
+    /// One line where some layers are quantized but float ones are most of the bytes: their share,
+    /// and the widths that include them, behind `command` where other flags alone do not do it.
     pub fn float_bulk(&self, command: &str) -> Option<String> {
-        let (float, quantized): (Vec<_>, Vec<_>) = self.layers.iter().partition(|layer| layer.weight_bits == 32);
+        let (float, quantized): (Vec<_>, Vec<_>) =
+            self.layers.iter().partition(|layer| layer.weight_bits == 32);
         let model = quantized.iter().max_by_key(|layer| layer.weight_bits)?;
         if self.float_share <= 0.5 {
             return None;
@@ -168,7 +178,8 @@ impl Cost {
         let last = self.layers.len() - 1;
         // The last layer's output is float, whatever is asked for.
         let width = |(at, layer): (usize, &LayerCost)| match layer.weight_bits {
-            32 => LayerBits { weight: model.weight_bits, activation: model.activation_bits }.to_string(),
+            32 => LayerBits { weight: model.weight_bits, activation: model.activation_bits }
+                .to_string(),
             own if at == last && own == model.weight_bits => {
                 LayerBits { weight: own, activation: model.activation_bits }.to_string()
             }
@@ -233,10 +244,12 @@ pub struct PaperLayerCost {
     pub weighted_flops: u64,
 }
 
-/// The paper's own count (Table II, "Number of Flops"): 225,792·b₁/32 + 30,618,624·b₂/32 + 1,180,928.
+/// The paper's own count (Table II, "Number of Flops"): 225,792·b₁/32 + 30,618,624·b₂/32 +
+/// 1,180,928.
 ///
-/// 225,792 = 28·28·32·9 counts conv1 with "same" padding, which the network does not have; 1,180,928 are the multiply-accumulates of the fully
-/// connected layers; 30,618,624 for conv2 matches no layout of the layer (with valid padding it has 10,616,832 multiply-accumulates).
+/// 225,792 = 28·28·32·9 counts conv1 with "same" padding, which the network does not have;
+/// 1,180,928 are the multiply-accumulates of the fully connected layers; 30,618,624 for conv2
+/// matches no layout of the layer (with valid padding it has 10,616,832 multiply-accumulates).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PaperCost {
     /// `paper`.
@@ -253,11 +266,17 @@ impl PaperCost {
     /// The printed figure for `quantization`, by the bits of the convolutions' weights.
     ///
     /// # Errors
-    /// [`Error::Usage`] for any network but that of Table I on images of 1×28×28 with 10 classes: the constants are of no other.
+    /// [`Error::Usage`] for any network but that of Table I on images of 1×28×28 with 10 classes:
+    /// the constants are of no other.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<PaperCost> {
         let table_one = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
         let undropped = NetworkConfig {
-            layers: network.layers.iter().filter(|layer| !matches!(layer, LayerConfig::Dropout { .. })).cloned().collect(),
+            layers: network
+                .layers
+                .iter()
+                .filter(|layer| !matches!(layer, LayerConfig::Dropout { .. }))
+                .cloned()
+                .collect(),
             ..network.clone()
         };
         if undropped != table_one {
@@ -311,28 +330,38 @@ mod tests {
     fn float_bulk_says_what_to_include() {
         let bulk = |text: &str| {
             let bits = expand_bits(&LayerBits::parse_list(text).unwrap(), &table_one()).unwrap();
-            let cost = Cost::new(&table_one(), &QuantizationConfig { bits, ..Default::default() }).unwrap();
+            let cost = Cost::new(&table_one(), &QuantizationConfig { bits, ..Default::default() })
+                .unwrap();
             (cost.float_share, cost.float_bulk("").unwrap_or_default())
         };
         let (share, said) = bulk("8");
-        // fc1 and fc2 in float: 4·(9216·128 + 128 + 128·10 + 10), beside 9·32 + 288·64 bytes and what goes with them.
+        // fc1 and fc2 in float: 4·(9216·128 + 128 + 128·10 + 10), beside 9·32 + 288·64 bytes and
+        // what goes with them.
         let float = f64::from(4 * (9216 * 128 + 128 + 1280 + 10));
         let packed = float + f64::from(9 * 32 + 288 * 64 + 4 * (32 + 64) + 4 * 4);
         assert!((share - float / packed).abs() < 1e-12, "{share}");
         assert!(said.starts_with("fc1, fc2 are in float: 99.5 % of"), "{said}");
         assert!(said.ends_with("--bits 8 --all-layers, or --bits 8,8,8,8"), "{said}");
         assert!(bulk("4,2").1.ends_with("to include them: --bits 4,2,4,4"));
-        assert!(bulk("w4a2").1.ends_with("--bits w4a2 --all-layers, or --bits w4a2,w4a2,w4a2,w4a2"));
+        assert!(
+            bulk("w4a2").1.ends_with("--bits w4a2 --all-layers, or --bits w4a2,w4a2,w4a2,w4a2")
+        );
         assert_eq!([bulk("32").1, bulk("8,8,8").1], [""; 2]);
         let cost = Cost::new(&table_one(), &quantization("8")).unwrap();
         let said = cost.float_bulk("saliq train --init run ").unwrap();
-        assert!(said.ends_with("to include them: saliq train --init run --bits 8 --all-layers"), "{said}");
+        assert!(
+            said.ends_with("to include them: saliq train --init run --bits 8 --all-layers"),
+            "{said}"
+        );
     }
 
     #[test]
     fn table_one_counts() {
         let float = Cost::new(&table_one(), &QuantizationConfig::default()).unwrap();
-        assert_eq!((float.macs, float.flops, float.parameters), (11_992_448, 23_984_896, 1_199_882));
+        assert_eq!(
+            (float.macs, float.flops, float.parameters),
+            (11_992_448, 23_984_896, 1_199_882)
+        );
         assert_eq!(float.weighted_flops, float.flops);
         assert_eq!((float.float_bytes, float.packed_bytes), (4 * 1_199_882, 4 * 1_199_882));
         // conv1 32×26×26, conv2 64×24×24, fc1 128, fc2 10, in floats.
@@ -344,10 +373,14 @@ mod tests {
         // conv1 194,688 · 4/32 + conv2 10,616,832 · 2/32 + 1,180,928, twice.
         assert_eq!(cost.weighted_flops, 2 * (24_336 + 663_552 + 1_180_928));
         let bit_ops: Vec<u64> = cost.layers.iter().map(|layer| layer.bit_ops).collect();
-        assert_eq!(bit_ops, [194_688 * 4 * 8, 10_616_832 * 2 * 4, 1_179_648 * 32 * 2, 1280 * 32 * 32]);
+        assert_eq!(
+            bit_ops,
+            [194_688 * 4 * 8, 10_616_832 * 2 * 4, 1_179_648 * 32 * 2, 1280 * 32 * 32]
+        );
         let weight_bytes: Vec<u64> = cost.layers.iter().map(|layer| layer.weight_bytes).collect();
         assert_eq!(weight_bytes, [288 * 4 / 8, 18_432 * 2 / 8, 1_179_648 * 4, 1280 * 4]);
-        let activations: Vec<u64> = cost.layers.iter().map(|layer| layer.activation_bytes).collect();
+        let activations: Vec<u64> =
+            cost.layers.iter().map(|layer| layer.activation_bytes).collect();
         assert_eq!(activations, [21_632 / 2, 36_864 / 4, 128 * 4, 10 * 4]);
         // Biases of 32 + 64 + 128 + 10 channels, two steps and two α's.
         assert_eq!(cost.packed_bytes, 144 + 4608 + 4_723_712 + 4 * (234 + 2 + 2));
@@ -356,7 +389,13 @@ mod tests {
     #[test]
     fn steps_per_channel_zero_points_and_odd_widths_are_counted() {
         let layers = vec![
-            LayerConfig::Conv { name: "conv1".into(), out_channels: 5, kernel: 3, stride: 2, padding: 1 },
+            LayerConfig::Conv {
+                name: "conv1".into(),
+                out_channels: 5,
+                kernel: 3,
+                stride: 2,
+                padding: 1,
+            },
             LayerConfig::MaxPool { kernel: 2, stride: 2 },
             LayerConfig::Linear { name: "fc1".into(), out_features: 4 },
         ];
@@ -369,12 +408,19 @@ mod tests {
         };
         let cost = Cost::new(&network, &quantization).unwrap();
         let conv = &cost.layers[0];
-        // 6×7 outputs of 27 inputs; no activation follows, so the output stays in float and nothing has an α.
+        // 6×7 outputs of 27 inputs; no activation follows, so the output stays in float and nothing
+        // has an α.
         assert_eq!((conv.output, conv.macs), (Shape::new(5, 6, 7), 5 * 6 * 7 * 27));
-        assert_eq!((conv.weight_bytes, conv.activation_bits, conv.activation_bytes), ((5 * 27 * 3u64).div_ceil(8), 32, 4 * 210));
+        assert_eq!(
+            (conv.weight_bytes, conv.activation_bits, conv.activation_bytes),
+            ((5 * 27 * 3u64).div_ceil(8), 32, 4 * 210)
+        );
         assert_eq!(conv.side_bytes, 5 * 4 + 5 * 5);
         let linear = &cost.layers[1];
-        assert_eq!((linear.input, linear.input_bits, linear.macs), (Shape::new(5, 3, 3), 32, 45 * 4));
+        assert_eq!(
+            (linear.input, linear.input_bits, linear.macs),
+            (Shape::new(5, 3, 3), 32, 45 * 4)
+        );
         assert_eq!((linear.weight_bytes, linear.bit_ops), ((180 * 5u64).div_ceil(8), 180 * 5 * 32));
         // Fully connected layers are not scaled.
         assert_eq!(cost.weighted_flops, 2 * conv.macs * 3 / 32 + 2 * 180);
@@ -382,13 +428,24 @@ mod tests {
 
     #[test]
     fn the_printed_figures_of_the_paper() {
-        let printed = [("32", 32_025_344), ("2,2", 3_108_704), ("4,2", 3_122_816), ("4,4", 5_036_480)];
+        let printed =
+            [("32", 32_025_344), ("2,2", 3_108_704), ("4,2", 3_122_816), ("4,4", 5_036_480)];
         for (bits, figure) in printed {
-            assert_eq!(PaperCost::new(&table_one(), &quantization(bits)).unwrap().weighted_flops, figure, "{bits}");
+            assert_eq!(
+                PaperCost::new(&table_one(), &quantization(bits)).unwrap().weighted_flops,
+                figure,
+                "{bits}"
+            );
         }
         // Quantized fully connected layers change nothing in the paper's count.
-        assert_eq!(PaperCost::new(&table_one(), &quantization("4,2,8,8")).unwrap().weighted_flops, 3_122_816);
+        assert_eq!(
+            PaperCost::new(&table_one(), &quantization("4,2,8,8")).unwrap().weighted_flops,
+            3_122_816
+        );
         let other = NetworkConfig::table_one(Shape::new(3, 28, 28), 10, [0.0; 2]);
-        assert!(matches!(PaperCost::new(&other, &QuantizationConfig::default()), Err(Error::Usage(_))));
+        assert!(matches!(
+            PaperCost::new(&other, &QuantizationConfig::default()),
+            Err(Error::Usage(_))
+        ));
     }
 }

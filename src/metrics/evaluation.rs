@@ -65,7 +65,8 @@ impl Evaluation {
         let count = classes as usize;
         let mut confusion = vec![vec![0u64; count]; count];
         for (image, Prediction { class, label, .. }) in predictions.iter().enumerate() {
-            let cell = confusion.get_mut(*label as usize).and_then(|row| row.get_mut(*class as usize));
+            let cell =
+                confusion.get_mut(*label as usize).and_then(|row| row.get_mut(*class as usize));
             *cell.ok_or_else(|| {
                 let (what, number) = if *label < classes { ("predicted class", class) } else { ("label", label) };
                 let last = classes.saturating_sub(1);
@@ -88,8 +89,16 @@ impl Evaluation {
             .collect();
         let images = predictions.len() as u64;
         let correct = (0..count).map(|class| confusion[class][class]).sum();
-        let loss = predictions.iter().map(|prediction| f64::from(prediction.loss)).sum::<f64>() / images.max(1) as f64;
-        Ok(Evaluation { accuracy: share(correct, images).unwrap_or(0.0), loss, images, per_class, confusion, predictions })
+        let loss = predictions.iter().map(|prediction| f64::from(prediction.loss)).sum::<f64>()
+            / images.max(1) as f64;
+        Ok(Evaluation {
+            accuracy: share(correct, images).unwrap_or(0.0),
+            loss,
+            images,
+            per_class,
+            confusion,
+            predictions,
+        })
     }
 }
 
@@ -110,7 +119,12 @@ pub trait Classifier {
         options: &GatherOptions,
     ) -> Result<()>;
     /// Adds the forward pass, in inference.
-    fn record_forward(&self, gpu: &Gpu, recording: &mut Recording, range: ImageRange<'_>) -> Result<()>;
+    fn record_forward(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        range: ImageRange<'_>,
+    ) -> Result<()>;
     /// [image, class (padded)] floats.
     fn logits(&self) -> &Buffer;
     /// Number of classes.
@@ -133,7 +147,12 @@ impl Classifier for Network {
         batch.record_gather(gpu, recording, data, options, &self.input)
     }
 
-    fn record_forward(&self, gpu: &Gpu, recording: &mut Recording, range: ImageRange<'_>) -> Result<()> {
+    fn record_forward(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        range: ImageRange<'_>,
+    ) -> Result<()> {
         Network::record_forward(self, gpu, recording, range, None)
     }
 
@@ -159,7 +178,8 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// Records forward passes of `network` over `data` in file order, `most` images at a time (at most the network's slots).
+    /// Records forward passes of `network` over `data` in file order, `most` images at a time (at
+    /// most the network's slots).
     pub fn record(
         gpu: &Gpu,
         network: &dyn Classifier,
@@ -175,20 +195,39 @@ impl Evaluator {
         network.record_weights(gpu, &mut weights)?;
         let mut part = Recording::new();
         batch.record_begin(gpu, &mut part)?;
-        let options = GatherOptions { shuffle: false, augment: Vec::new(), mean: normalization.0, deviation: normalization.1 };
+        let options = GatherOptions {
+            shuffle: false,
+            augment: Vec::new(),
+            mean: normalization.0,
+            deviation: normalization.1,
+        };
         network.record_gather(gpu, &mut part, &batch, data, &options)?;
         network.record_forward(gpu, &mut part, batch.clean())?;
         let logits = (network.logits(), network.classes());
         record_classification_by(gpu, &mut part, logits, &batch, batch.clean(), (&output).into())?;
         let labels = data.labels.clone();
-        Ok(Evaluator { weights, part, batch, output, labels, table, classes: network.classes(), count: data.count })
+        Ok(Evaluator {
+            weights,
+            part,
+            batch,
+            output,
+            labels,
+            table,
+            classes: network.classes(),
+            count: data.count,
+        })
     }
 
     /// Evaluates the network as it is now. `progress` is told how many images were handed over.
     ///
     /// # Errors
     /// [`Error::Data`] for a label that is not one of the network's classes; errors of the device.
-    pub async fn run(&self, gpu: &Gpu, class_names: &[String], progress: &mut dyn FnMut(u64)) -> Result<Evaluation> {
+    pub async fn run(
+        &self,
+        gpu: &Gpu,
+        class_names: &[String],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Evaluation> {
         self.batch.write_table(gpu, &self.table);
         self.weights.submit(gpu)?;
         for record in &self.table {
@@ -217,7 +256,13 @@ mod tests {
     use super::*;
 
     fn evaluation(pairs: &[(u32, u32)]) -> Result<Evaluation> {
-        let of = |&(label, class)| Prediction { class, label, probability: 0.5, label_probability: 0.25, loss: 2.0 };
+        let of = |&(label, class)| Prediction {
+            class,
+            label,
+            probability: 0.5,
+            label_probability: 0.25,
+            loss: 2.0,
+        };
         Evaluation::new(pairs.iter().map(of).collect(), 3, &["zero".into()])
     }
 
@@ -226,10 +271,20 @@ mod tests {
         let made = evaluation(&[(0, 0), (2, 1), (2, 2), (2, 2)]).unwrap();
         assert_eq!(made.confusion, [[1, 0, 0], [0, 0, 0], [0, 1, 2]]);
         assert_eq!((made.accuracy, made.loss, made.images), (0.75, 2.0, 4));
-        let of = |class: usize| (&*made.per_class[class].name, made.per_class[class].accuracy, made.per_class[class].precision);
+        let of = |class: usize| {
+            (
+                &*made.per_class[class].name,
+                made.per_class[class].accuracy,
+                made.per_class[class].precision,
+            )
+        };
         assert_eq!(
             [of(0), of(1), of(2)],
-            [("zero", Some(1.0), Some(1.0)), ("1", None, Some(0.0)), ("2", Some(2.0 / 3.0), Some(1.0))]
+            [
+                ("zero", Some(1.0), Some(1.0)),
+                ("1", None, Some(0.0)),
+                ("2", Some(2.0 / 3.0), Some(1.0))
+            ]
         );
     }
 
@@ -240,6 +295,9 @@ mod tests {
             matches!(&error, Error::Data(reason) if reason.starts_with("label 3 of image 1 is not one of the model's 3 classes"))
         );
         let error = evaluation(&[(1, 7)]).unwrap_err();
-        assert!(matches!(&error, Error::Data(reason) if reason.starts_with("predicted class 7 of image 0")), "{error}");
+        assert!(
+            matches!(&error, Error::Data(reason) if reason.starts_with("predicted class 7 of image 0")),
+            "{error}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! How good a model is (accuracy, loss, confusion matrix, per-class figures over a whole split) and what it costs.
+//! How good a model is (accuracy, loss, confusion matrix, per-class figures over a whole split) and
+//! what it costs.
 
 mod cost;
 mod evaluation;

@@ -6,14 +6,16 @@ use super::{METADATA_KEY, Model, TensorFile, fill, model_file, packed, table_one
 use crate::{
     Error, Result,
     config::{
-        LayerBits, LayerConfig, ModelConfig, NetworkChoice, NetworkConfig, QuantizationConfig, QuantizationOverrides, Shape,
+        LayerBits, LayerConfig, ModelConfig, NetworkChoice, NetworkConfig, QuantizationConfig,
+        QuantizationOverrides, Shape,
     },
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     plain,
 };
 
 /// Endings of the names of what quantizers learn, or keep beside packed weights.
-const QUANTIZERS: [&str; 6] = [".alpha", ".step", ".weight_step", ".weight_scale", ".weight_zero_point", ".weight_packed"];
+const QUANTIZERS: [&str; 6] =
+    [".alpha", ".step", ".weight_step", ".weight_scale", ".weight_zero_point", ".weight_packed"];
 /// The convolutions of Table I have no padding, those of many copies of it have one pixel.
 const PADDINGS: [u32; 2] = [0, 1];
 
@@ -24,7 +26,8 @@ pub struct Reading<'a> {
     pub quantization: &'a QuantizationOverrides,
     /// The network, for a file that does not say.
     pub network: Option<&'a NetworkChoice>,
-    /// The images that it is to be run on, where they are known: what they are called, and the shape of one.
+    /// The images that it is to be run on, where they are known: what they are called, and the
+    /// shape of one.
     pub images: Option<(&'a str, Shape)>,
 }
 
@@ -51,7 +54,8 @@ impl ModelFile {
         Ok(ModelFile { path, tensors, config })
     }
 
-    /// Whether it is a bare state_dict: tensors without a word of the network, its quantization and its images.
+    /// Whether it is a bare state_dict: tensors without a word of the network, its quantization and
+    /// its images.
     pub fn is_bare(&self) -> bool {
         self.config.is_none()
     }
@@ -63,17 +67,21 @@ impl ModelFile {
 
     /// How its weights were quantized: in float where the file does not say.
     pub fn quantization(&self) -> QuantizationConfig {
-        self.config.as_ref().map_or_else(QuantizationConfig::default, |own| own.quantization.clone())
+        self.config
+            .as_ref()
+            .map_or_else(QuantizationConfig::default, |own| own.quantization.clone())
     }
 
     /// Names of what quantizers have learned, in order.
     pub fn quantizers(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.tensors.names().filter(|name| is_quantizer(name)).map(plain).collect();
+        let mut names: Vec<String> =
+            self.tensors.names().filter(|name| is_quantizer(name)).map(plain).collect();
         names.sort();
         names
     }
 
-    /// Refuses a bare file that holds what quantizers have learned: it does not say to how many bits.
+    /// Refuses a bare file that holds what quantizers have learned: it does not say to how many
+    /// bits.
     ///
     /// # Errors
     /// [`Error::Usage`] that asks for them.
@@ -104,11 +112,12 @@ impl ModelFile {
         Ok(model)
     }
 
-    /// The model, to be run as `reading` says; and in one line what was assumed of a file that says nothing.
+    /// The model, to be run as `reading` says; and in one line what was assumed of a file that says
+    /// nothing.
     ///
     /// # Errors
-    /// [`Error::Usage`] for what the file does not say and several answers fit; [`Error::Format`] where nothing fits; [`Error::Model`] for
-    /// a network that cannot be.
+    /// [`Error::Usage`] for what the file does not say and several answers fit; [`Error::Format`]
+    /// where nothing fits; [`Error::Model`] for a network that cannot be.
     pub fn model(self, reading: &Reading<'_>) -> Result<(Model, Option<String>)> {
         let (config, remark) = match &self.config {
             Some(own) => (own.clone(), self.unused_network(own, reading)),
@@ -128,11 +137,12 @@ impl ModelFile {
         Ok((Model { config, graph, parameters, missing_alphas: missing, path }, remark))
     }
 
-    /// The parameters that training starts with, in `layout` of the network to be trained, and the names of the α's and steps of activations
-    /// that the file does not have.
+    /// The parameters that training starts with, in `layout` of the network to be trained, and the
+    /// names of the α's and steps of activations that the file does not have.
     ///
     /// # Errors
-    /// Those of [`Self::model`]; [`Error::Usage`] for what the network has no place for: it would be lost without a word.
+    /// Those of [`Self::model`]; [`Error::Usage`] for what the network has no place for: it would
+    /// be lost without a word.
     pub fn start(self, layout: &ParameterLayout) -> Result<(Vec<f32>, Vec<String>)> {
         use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Weight};
         let has_place = |name: &str| layout.find(name).is_some();
@@ -140,8 +150,13 @@ impl ModelFile {
             // Clips, steps and scales go with the quantizers.
             Some(own) => {
                 let stored = ParameterLayout::new(&own.network, &own.quantization)?;
-                let is_network = |role| matches!(role, Weight | Bias | Scale | Shift | RunningMean | RunningVariance);
-                let lost = stored.parameters.iter().find(|parameter| is_network(parameter.role) && !has_place(&parameter.name));
+                let is_network = |role| {
+                    matches!(role, Weight | Bias | Scale | Shift | RunningMean | RunningVariance)
+                };
+                let lost = stored
+                    .parameters
+                    .iter()
+                    .find(|parameter| is_network(parameter.role) && !has_place(&parameter.name));
                 let lost = lost.map(|parameter| parameter.name.clone());
                 (stored, lost)
             }
@@ -171,8 +186,8 @@ impl ModelFile {
         fill(&tensors, layout, &stored, &self.path)
     }
 
-    /// As a model of `network` in float: what training starts with says how its pixels are normalised, and is read as the network that
-    /// is trained.
+    /// As a model of `network` in float: what training starts with says how its pixels are
+    /// normalised, and is read as the network that is trained.
     ///
     /// # Errors
     /// Those of [`Self::start`].
@@ -182,19 +197,36 @@ impl ModelFile {
         let own = self.config.clone();
         let (parameters, missing) = self.start(&graph.layout)?;
         let config = own.unwrap_or_else(|| said_nothing(network.clone(), float));
-        Ok(Model { config: ModelConfig { network: network.clone(), ..config }, graph, parameters, missing_alphas: missing, path })
+        Ok(Model {
+            config: ModelConfig { network: network.clone(), ..config },
+            graph,
+            parameters,
+            missing_alphas: missing,
+            path,
+        })
     }
 
     /// A remark where the file says what network it is, and is given another.
     fn unused_network(&self, own: &ModelConfig, reading: &Reading<'_>) -> Option<String> {
         let choice = reading.network?;
         let inference = |network: &NetworkConfig| -> Vec<LayerConfig> {
-            network.layers.iter().filter(|layer| !matches!(layer, LayerConfig::Dropout { .. })).cloned().collect()
+            network
+                .layers
+                .iter()
+                .filter(|layer| !matches!(layer, LayerConfig::Dropout { .. }))
+                .cloned()
+                .collect()
         };
         let given = choice.network(own.network.input, own.network.classes).ok();
-        let is_same = given.is_some_and(|given| inference(&given) == inference(&own.network) && given.input == own.network.input);
+        let is_same = given.is_some_and(|given| {
+            inference(&given) == inference(&own.network) && given.input == own.network.input
+        });
         (!is_same).then(|| {
-            format!("{}: says what network it is; --network {} is for files that do not", self.path.display(), choice.label())
+            format!(
+                "{}: says what network it is; --network {} is for files that do not",
+                self.path.display(),
+                choice.label()
+            )
         })
     }
 
@@ -206,40 +238,59 @@ impl ModelFile {
         }
         let mut assumed = Vec::new();
         let network = match reading.network {
-            Some(choice @ NetworkChoice::File { .. }) => self.given(choice, reading, &mut assumed)?,
+            Some(choice @ NetworkChoice::File { .. }) => {
+                self.given(choice, reading, &mut assumed)?
+            }
             choice => {
                 let paddings = if choice.is_some() { &PADDINGS[..1] } else { &PADDINGS };
-                let table = TableOne::of(&self.tensors).map_err(|reason| Error::format(&self.path, reason))?;
-                let (network, said) = table.read(reading.images, paddings).map_err(|unread| unread.error(&self.path))?;
+                let table = TableOne::of(&self.tensors)
+                    .map_err(|reason| Error::format(&self.path, reason))?;
+                let (network, said) = table
+                    .read(reading.images, paddings)
+                    .map_err(|unread| unread.error(&self.path))?;
                 assumed.push(format!("read as {said}"));
                 network
             }
         };
-        let quantization =
-            QuantizationConfig { bits: vec![LayerBits::FLOAT; network.weight_layers().len()], ..QuantizationConfig::default() };
+        let quantization = QuantizationConfig {
+            bits: vec![LayerBits::FLOAT; network.weight_layers().len()],
+            ..QuantizationConfig::default()
+        };
         let layout = ParameterLayout::new(&network, &quantization)?;
         if let Some(name) = self.without_place(&layout) {
-            let whose =
-                reading.network.map_or("the network of Table I".into(), |choice| format!("the network {}", choice.label()));
+            let whose = reading.network.map_or("the network of Table I".into(), |choice| {
+                format!("the network {}", choice.label())
+            });
             let needed = |parameter: &&Parameter| {
-                parameter.role != ParameterRole::BatchCount && self.tensors.tensor(&parameter.name).is_none()
+                parameter.role != ParameterRole::BatchCount
+                    && self.tensors.tensor(&parameter.name).is_none()
             };
             let missing = layout.parameters.iter().find(needed);
-            let missing = missing.map_or_else(String::new, |missing| format!(", and no {}, which it needs", missing.name));
+            let missing = missing.map_or_else(String::new, |missing| {
+                format!(", and no {}, which it needs", missing.name)
+            });
             return Err(Error::format(
                 &self.path,
-                format!("has {name}, which {whose} does without{missing}; say what network it is with --network FILE.toml"),
+                format!(
+                    "has {name}, which {whose} does without{missing}; say what network it is with --network FILE.toml"
+                ),
             ));
         }
         if !bits_given {
             assumed.push("run in float".into());
         }
-        let remark = format!("{}: has no `saliq` metadata; {}", self.path.display(), assumed.join("; "));
+        let remark =
+            format!("{}: has no `saliq` metadata; {}", self.path.display(), assumed.join("; "));
         Ok((said_nothing(network, quantization), (!assumed.is_empty()).then_some(remark)))
     }
 
     /// The network of a `--network` file, for the images at hand.
-    fn given(&self, choice: &NetworkChoice, reading: &Reading<'_>, assumed: &mut Vec<String>) -> Result<NetworkConfig> {
+    fn given(
+        &self,
+        choice: &NetworkChoice,
+        reading: &Reading<'_>,
+        assumed: &mut Vec<String>,
+    ) -> Result<NetworkConfig> {
         let Some(input) = choice.input().or(reading.images.map(|(_, shape)| shape)) else {
             return Err(Error::Usage(format!(
                 "--network {}: does not say which images it is for; add `input = [C, H, W]` under [network], or name the data set with \
@@ -251,7 +302,11 @@ impl ModelFile {
         if let NetworkChoice::File { others, .. } = choice
             && !others.is_empty()
         {
-            assumed.push(format!("of {} only [network] is used, not {}", choice.label(), plain(&others.join(", "))));
+            assumed.push(format!(
+                "of {} only [network] is used, not {}",
+                choice.label(),
+                plain(&others.join(", "))
+            ));
         }
         let layout = ParameterLayout::new(&network, &QuantizationConfig::default())?;
         for parameter in &layout.parameters {
@@ -273,19 +328,34 @@ impl ModelFile {
         Ok(network)
     }
 
-    /// A tensor of the float network that has another shape in `layout`: its name, its shape, and the other.
-    fn misshapen<'a>(&'a self, layout: &'a ParameterLayout) -> Option<(&'a str, &'a [usize], &'a [usize])> {
-        let of_network = |role: ParameterRole| !role.is_quantizers() && role != ParameterRole::BatchCount;
-        layout.parameters.iter().filter(|parameter| of_network(parameter.role)).find_map(|parameter| {
-            let own = self.tensors.tensor(&parameter.name)?;
-            let differs = own.shape != parameter.shape;
-            differs.then_some((parameter.name.as_str(), own.shape.as_slice(), parameter.shape.as_slice()))
-        })
+    /// A tensor of the float network that has another shape in `layout`: its name, its shape, and
+    /// the other.
+    fn misshapen<'a>(
+        &'a self,
+        layout: &'a ParameterLayout,
+    ) -> Option<(&'a str, &'a [usize], &'a [usize])> {
+        let of_network =
+            |role: ParameterRole| !role.is_quantizers() && role != ParameterRole::BatchCount;
+        layout.parameters.iter().filter(|parameter| of_network(parameter.role)).find_map(
+            |parameter| {
+                let own = self.tensors.tensor(&parameter.name)?;
+                let differs = own.shape != parameter.shape;
+                differs.then_some((
+                    parameter.name.as_str(),
+                    own.shape.as_slice(),
+                    parameter.shape.as_slice(),
+                ))
+            },
+        )
     }
 
     /// A tensor that `layout` has no place for and that is no quantizer's.
     fn without_place(&self, layout: &ParameterLayout) -> Option<String> {
-        let mut names: Vec<_> = self.tensors.names().filter(|name| !is_quantizer(name) && layout.find(name).is_none()).collect();
+        let mut names: Vec<_> = self
+            .tensors
+            .names()
+            .filter(|name| !is_quantizer(name) && layout.find(name).is_none())
+            .collect();
         names.sort_unstable();
         names.first().map(ToString::to_string)
     }

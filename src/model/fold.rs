@@ -1,4 +1,5 @@
-//! Batch norms folded into the layers in front of them, for deployment: what is left is the same function in inference, up to rounding.
+//! Batch norms folded into the layers in front of them, for deployment: what is left is the same
+//! function in inference, up to rounding.
 
 use super::Model;
 use crate::{
@@ -7,15 +8,19 @@ use crate::{
     graph::{Graph, OpKind},
 };
 
-/// `model` without its batch norms: W ← s·W and b ← s·(b − μ) + β per output channel, with s = γ/√(variance + ε) of the running statistics. A quantizer of
-/// the weights has seen s·W in training already (paper eqs. (4), (5)), so that it makes the same levels of them.
+/// `model` without its batch norms: W ← s·W and b ← s·(b − μ) + β per output channel, with s =
+/// γ/√(variance + ε) of the running statistics. A quantizer of the weights has seen s·W in training
+/// already (paper eqs. (4), (5)), so that it makes the same levels of them.
 ///
 /// # Errors
 /// As [`Graph::new`] and [`Graph::values_of`].
 pub fn fold_batch_norm(model: &Model) -> Result<Model> {
     let layers = &model.config.network.layers;
     let is_kept = |layer: &&LayerConfig| !matches!(layer, LayerConfig::BatchNorm { .. });
-    let network = NetworkConfig { layers: layers.iter().filter(is_kept).cloned().collect(), ..model.config.network.clone() };
+    let network = NetworkConfig {
+        layers: layers.iter().filter(is_kept).cloned().collect(),
+        ..model.config.network.clone()
+    };
     let graph = Graph::new(&network, &model.config.quantization)?;
     let layout = &graph.layout;
     let mut parameters = layout.gather(&model.graph.layout, &model.parameters)?;
@@ -28,8 +33,11 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
         let (scale, shift) = (old(norm.scale)?, old(norm.shift)?);
         let (mean, variance) = (old(norm.mean)?, old(norm.variance)?);
         // In the order of the kernel `fold_batch_norm`, so that quantizers meet the same bits.
-        let factors: Vec<f32> =
-            scale.iter().zip(variance).map(|(gamma, variance)| gamma * (1.0 / (variance + BATCH_NORM_EPSILON).sqrt())).collect();
+        let factors: Vec<f32> = scale
+            .iter()
+            .zip(variance)
+            .map(|(gamma, variance)| gamma * (1.0 / (variance + BATCH_NORM_EPSILON).sqrt()))
+            .collect();
         for suffix in ["weight", "bias"] {
             let parameter = layout.require(&format!("{name}.{suffix}"))?;
             let per_channel = parameter.len() / factors.len();
@@ -43,7 +51,13 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
         }
     }
     let config = ModelConfig { network, ..model.config.clone() };
-    Ok(Model { config, graph, parameters, missing_alphas: model.missing_alphas.clone(), path: model.path.clone() })
+    Ok(Model {
+        config,
+        graph,
+        parameters,
+        missing_alphas: model.missing_alphas.clone(),
+        path: model.path.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -51,7 +65,9 @@ mod tests {
     use super::*;
     use crate::{
         Error,
-        config::{LayerBits, PixelNormalization, QuantizationConfig, Shape, WeightInit, WeightQuantizer},
+        config::{
+            LayerBits, PixelNormalization, QuantizationConfig, Shape, WeightInit, WeightQuantizer,
+        },
         deploy::DeployableModel,
     };
 
@@ -78,7 +94,13 @@ mod tests {
             training: serde_json::Value::Null,
         };
         let parameters = graph.layout.initialize(0, WeightInit::KaimingUniform);
-        Model { config, graph, parameters, missing_alphas: Vec::new(), path: "model.safetensors".into() }
+        Model {
+            config,
+            graph,
+            parameters,
+            missing_alphas: Vec::new(),
+            path: "model.safetensors".into(),
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Model files: `model.safetensors` with PyTorch's names and shapes, and the configuration under the metadata key `saliq`.
+//! Model files: `model.safetensors` with PyTorch's names and shapes, and the configuration under
+//! the metadata key `saliq`.
 
 mod file;
 mod fold;
@@ -35,26 +36,27 @@ pub struct Model {
     pub graph: Graph,
     /// All parameters, flat; padded to a multiple of 4.
     pub parameters: Vec<f32>,
-    /// Names of the α's (or steps of activations) that the layout has and the file did not. Steps of weights that it did not have are
-    /// those LSQ starts with.
+    /// Names of the α's (or steps of activations) that the layout has and the file did not. Steps
+    /// of weights that it did not have are those LSQ starts with.
     pub missing_alphas: Vec<String>,
     /// Where it was read from.
     pub path: PathBuf,
 }
 
 impl Model {
-    /// Reads a model file, or the one in a run folder, to be run as `overrides` say. A bare PyTorch export of the network of Table I is
-    /// accepted too, where its images are those of the paper; [`ModelFile`] takes others and says what was assumed.
+    /// Reads a model file, or the one in a run folder, to be run as `overrides` say. A bare PyTorch
+    /// export of the network of Table I is accepted too, where its images are those of the paper;
+    /// [`ModelFile`] takes others and says what was assumed.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be, [`Error::Usage`] for one that does not say enough,
-    /// [`Error::Model`] for a network that cannot be.
+    /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be, [`Error::Usage`]
+    /// for one that does not say enough, [`Error::Model`] for a network that cannot be.
     pub fn load(path: &Path, overrides: &QuantizationOverrides) -> Result<Model> {
         ModelFile::open(path)?.model_alone(overrides)
     }
 
-    /// [`load`](Self::load) from the bytes of a model file; `path` only names them in errors. Memory never exceeds a few times `bytes`,
-    /// whatever network the file describes.
+    /// [`load`](Self::load) from the bytes of a model file; `path` only names them in errors.
+    /// Memory never exceeds a few times `bytes`, whatever network the file describes.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -67,7 +69,8 @@ impl Model {
         self.missing_alphas.is_empty()
     }
 
-    /// Refuses a quantized model that lacks some of its α's (or of the steps of its activations): there is nothing to clip at.
+    /// Refuses a quantized model that lacks some of its α's (or of the steps of its activations):
+    /// there is nothing to clip at.
     pub fn require_alphas(&self) -> Result<()> {
         if self.has_alphas() {
             return Ok(());
@@ -101,8 +104,17 @@ impl Model {
     }
 
     /// Writes a model file. The same network and configuration give the same bytes.
-    pub fn save(path: &Path, config: &ModelConfig, layout: &ParameterLayout, parameters: &[f32]) -> Result<()> {
-        TensorFile::write(path, &Model::tensors(layout, parameters), &[(METADATA_KEY, config.to_metadata())])
+    pub fn save(
+        path: &Path,
+        config: &ModelConfig,
+        layout: &ParameterLayout,
+        parameters: &[f32],
+    ) -> Result<()> {
+        TensorFile::write(
+            path,
+            &Model::tensors(layout, parameters),
+            &[(METADATA_KEY, config.to_metadata())],
+        )
     }
 }
 
@@ -117,18 +129,30 @@ fn model_file(path: &Path) -> Result<PathBuf> {
     }
     let file = path.join(MODEL_FILE);
     if !file.exists() {
-        let what = format!("holds no {MODEL_FILE}: not a run folder, or its training has not finished (`saliq train --resume`)");
+        let what = format!(
+            "holds no {MODEL_FILE}: not a run folder, or its training has not finished (`saliq train --resume`)"
+        );
         return Err(Error::format(path, what));
     }
     Ok(file)
 }
 
-/// The file's tensors in the layout's order, and the names of the α's and steps of activations that are absent (they are 1). Steps of weights that
-/// are absent are initialised from the weights. A step that was learned for other levels (`stored` is the layout that the file was written
-/// with) counts as absent.
-fn fill(file: &TensorFile, layout: &ParameterLayout, stored: &ParameterLayout, path: &Path) -> Result<(Vec<f32>, Vec<String>)> {
+/// The file's tensors in the layout's order, and the names of the α's and steps of activations that
+/// are absent (they are 1). Steps of weights that are absent are initialised from the weights. A
+/// step that was learned for other levels (`stored` is the layout that the file was written with)
+/// counts as absent.
+fn fill(
+    file: &TensorFile,
+    layout: &ParameterLayout,
+    stored: &ParameterLayout,
+    path: &Path,
+) -> Result<(Vec<f32>, Vec<String>)> {
     // All are looked up before memory is set aside: a small file may describe a large network.
-    let tensors: Vec<_> = layout.parameters.iter().map(|parameter| find(file, parameter, stored, path)).collect::<Result<_>>()?;
+    let tensors: Vec<_> = layout
+        .parameters
+        .iter()
+        .map(|parameter| find(file, parameter, stored, path))
+        .collect::<Result<_>>()?;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     let mut uncalibrated = Vec::new();
     let mut missing_steps = Vec::new();
@@ -146,7 +170,9 @@ fn fill(file: &TensorFile, layout: &ParameterLayout, stored: &ParameterLayout, p
             continue;
         };
         let values = match parameter.role {
-            ParameterRole::BatchCount => tensor.to_i64(path)?.into_iter().map(|count| count as f32).collect(),
+            ParameterRole::BatchCount => {
+                tensor.to_i64(path)?.into_iter().map(|count| count as f32).collect()
+            }
             _ => tensor.to_f32(path)?,
         };
         ParameterLayout::check(parameter, &values).map_err(|reason| Error::format(path, reason))?;
@@ -166,16 +192,22 @@ fn find<'a>(
     path: &Path,
 ) -> Result<Option<&'a StoredTensor>> {
     let is_alpha = parameter.role == ParameterRole::Alpha;
-    let is_step = matches!(parameter.role, ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. });
-    let other_use = stored
-        .find(&parameter.name)
-        .is_some_and(|other| is_step && (other.role, &other.shape) != (parameter.role, &parameter.shape));
+    let is_step = matches!(
+        parameter.role,
+        ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. }
+    );
+    let other_use = stored.find(&parameter.name).is_some_and(|other| {
+        is_step && (other.role, &other.shape) != (parameter.role, &parameter.shape)
+    });
     let Some(tensor) = file.tensor(&parameter.name).filter(|_| !other_use) else {
         // Old PyTorch exports do not count batches.
         if is_alpha || is_step || parameter.role == ParameterRole::BatchCount {
             return Ok(None);
         }
-        return Err(Error::format(path, format!("has no tensor {}, which the network needs", parameter.name)));
+        return Err(Error::format(
+            path,
+            format!("has no tensor {}, which the network needs", parameter.name),
+        ));
     };
     // A scalar of shape [] is read as [1].
     let is_scalar = (is_alpha || is_step) && parameter.shape == [1];
@@ -184,6 +216,9 @@ fn find<'a>(
     }
     Err(Error::format(
         path,
-        format!("{} has shape {:?} where the network needs {:?}", parameter.name, tensor.shape, parameter.shape),
+        format!(
+            "{} has shape {:?} where the network needs {:?}",
+            parameter.name, tensor.shape, parameter.shape
+        ),
     ))
 }

@@ -1,5 +1,6 @@
-//! The one rule for how a model's pixels are normalised: as asked; else as the model says; else an error that asks, but for the network of
-//! Table I on a data set known by name, which takes the set's published constants.
+//! The one rule for how a model's pixels are normalised: as asked; else as the model says; else an
+//! error that asks, but for the network of Table I on a data set known by name, which takes the
+//! set's published constants.
 
 use super::Model;
 use crate::{
@@ -27,7 +28,9 @@ impl Images<'_> {
     /// Name and published constants, of a set known by name.
     fn published(self) -> Option<(String, (f32, f32))> {
         match self {
-            Images::Loaded(dataset) => dataset.published_normalization.map(|pair| (dataset.name.clone(), pair)),
+            Images::Loaded(dataset) => {
+                dataset.published_normalization.map(|pair| (dataset.name.clone(), pair))
+            }
             Images::Named(entry) => Some((entry.name.into(), entry.normalization)),
             Images::Unknown => None,
         }
@@ -62,7 +65,9 @@ impl Images<'_> {
                 Some((name, constants)) => format!("for {name} it would be {}", pair(constants)),
                 None => {
                     let sets = CATALOG.iter().filter(|entry| entry.embedded.is_none());
-                    let sets: Vec<_> = sets.map(|entry| format!("{} for {}", pair(entry.normalization), entry.name)).collect();
+                    let sets: Vec<_> = sets
+                        .map(|entry| format!("{} for {}", pair(entry.normalization), entry.name))
+                        .collect();
                     sets.join(", ")
                 }
             },
@@ -80,12 +85,17 @@ impl Model {
         Ok((own.mean, own.deviation))
     }
 
-    /// Works out how pixels are normalised and keeps it in the configuration: as `asked`, else as the model says, else by the rule for files
-    /// that say nothing. What was assumed is returned in one line.
+    /// Works out how pixels are normalised and keeps it in the configuration: as `asked`, else as
+    /// the model says, else by the rule for files that say nothing. What was assumed is returned in
+    /// one line.
     ///
     /// # Errors
     /// [`Error::Usage`] where nothing says it, which names what could be given.
-    pub fn settle_normalization(&mut self, asked: Option<&Normalize>, images: Images<'_>) -> Result<Option<String>> {
+    pub fn settle_normalization(
+        &mut self,
+        asked: Option<&Normalize>,
+        images: Images<'_>,
+    ) -> Result<Option<String>> {
         let mut assumed = None;
         let own = self.config.normalize.map(|own| (own.mean, own.deviation));
         let (mean, deviation) = match (asked, own) {
@@ -110,7 +120,8 @@ impl Model {
         Ok(assumed)
     }
 
-    /// `standard` where there is no data set to take it from: the model's own, if that is what it was trained with.
+    /// `standard` where there is no data set to take it from: the model's own, if that is what it
+    /// was trained with.
     fn own_standard(&self) -> Result<(f32, f32)> {
         let standard = serde_json::to_value(Normalize::Standard).unwrap_or_default();
         if self.config.training["normalize"] == standard && self.config.normalize.is_some() {

@@ -1,8 +1,9 @@
-//! Packed model files: quantized weights as codes of 1 to 8 bits side by side, in a safetensors file. The format is documented in
-//! docs/packed-format.md.
+//! Packed model files: quantized weights as codes of 1 to 8 bits side by side, in a safetensors
+//! file. The format is documented in docs/packed-format.md.
 //!
-//! Read back, the weights are the de-quantized values f32(level − zero point)·scale, and the configuration says that they are on their levels
-//! (`weights-are-levels`): no quantizer touches them again, so that packing what was read gives the same bytes.
+//! Read back, the weights are the de-quantized values f32(level − zero point)·scale, and the
+//! configuration says that they are on their levels (`weights-are-levels`): no quantizer touches
+//! them again, so that packing what was read gives the same bytes.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -16,7 +17,8 @@ use crate::{
     quant::{pack_codes, packed_bytes, unpack_codes},
 };
 
-/// Key of the description within the configuration: a file with one metadata key has the same bytes whenever it is written.
+/// Key of the description within the configuration: a file with one metadata key has the same bytes
+/// whenever it is written.
 const PACKED_KEY: &str = "packed";
 /// Version of the format.
 const VERSION: u32 = 1;
@@ -58,55 +60,93 @@ pub struct PackedWeights {
     pub zero_points: Vec<u8>,
 }
 
-/// Bytes of a packed file: `config` and `layout` with the float `parameters`, `packed` in the place of the weights that it has.
+/// Bytes of a packed file: `config` and `layout` with the float `parameters`, `packed` in the place
+/// of the weights that it has.
 ///
 /// # Errors
 /// [`Error::Model`] where the file cannot be made.
-pub fn pack(config: &ModelConfig, layout: &ParameterLayout, parameters: &[f32], packed: &[PackedWeights]) -> Result<Vec<u8>> {
+pub fn pack(
+    config: &ModelConfig,
+    layout: &ParameterLayout,
+    parameters: &[f32],
+    packed: &[PackedWeights],
+) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
     for parameter in &layout.parameters {
         let of_layer = packed.iter().find(|weights| weights.layer == parameter.layer());
         match (parameter.role, of_layer) {
             (ParameterRole::Weight, Some(weights)) => {
                 let bytes = pack_codes(&weights.values, weights.codes.bits);
-                tensors.push(Tensor::u8(&format!("{}.weight_packed", weights.layer), &[bytes.len()], bytes));
-                let (scale, zero) = (format!("{}.weight_scale", weights.layer), format!("{}.weight_zero_point", weights.layer));
+                tensors.push(Tensor::u8(
+                    &format!("{}.weight_packed", weights.layer),
+                    &[bytes.len()],
+                    bytes,
+                ));
+                let (scale, zero) = (
+                    format!("{}.weight_scale", weights.layer),
+                    format!("{}.weight_zero_point", weights.layer),
+                );
                 tensors.push(Tensor::f32(&scale, &[weights.scales.len()], weights.scales.clone()));
                 if !weights.zero_points.is_empty() {
-                    tensors.push(Tensor::u8(&zero, &[weights.zero_points.len()], weights.zero_points.clone()));
+                    tensors.push(Tensor::u8(
+                        &zero,
+                        &[weights.zero_points.len()],
+                        weights.zero_points.clone(),
+                    ));
                 }
             }
-            (ParameterRole::WeightStep { .. } | ParameterRole::LevelScale | ParameterRole::LevelZeroPoint, _) => {}
-            _ => tensors.push(Tensor::f32(&parameter.name, &parameter.shape, parameters[parameter.range()].to_vec())),
+            (
+                ParameterRole::WeightStep { .. }
+                | ParameterRole::LevelScale
+                | ParameterRole::LevelZeroPoint,
+                _,
+            ) => {}
+            _ => tensors.push(Tensor::f32(
+                &parameter.name,
+                &parameter.shape,
+                parameters[parameter.range()].to_vec(),
+            )),
         }
     }
     let mut config = config.clone();
     config.quantization.weights_are_levels = !packed.is_empty();
     let weights = packed.iter().map(|weights| (weights.layer.clone(), weights.codes)).collect();
     let bad = |error: serde_json::Error| Error::Model(format!("cannot be packed: {error}"));
-    let mut described: serde_json::Value = serde_json::from_str(&config.to_metadata()).map_err(bad)?;
-    described[PACKED_KEY] = serde_json::to_value(Description { version: VERSION, weights }).map_err(bad)?;
+    let mut described: serde_json::Value =
+        serde_json::from_str(&config.to_metadata()).map_err(bad)?;
+    described[PACKED_KEY] =
+        serde_json::to_value(Description { version: VERSION, weights }).map_err(bad)?;
     TensorFile::to_bytes(&tensors, &[(METADATA_KEY, described.to_string())])
 }
 
-/// Puts float weights in the place of a file's codes; a file that is not packed stays as it is. `layout` is the one that the file's
-/// configuration asks for.
+/// Puts float weights in the place of a file's codes; a file that is not packed stays as it is.
+/// `layout` is the one that the file's configuration asks for.
 ///
 /// # Errors
 /// [`Error::Format`] for a later version, or codes and scales that are not what the network needs.
 pub(super) fn unpack(file: &mut TensorFile, layout: &ParameterLayout, path: &Path) -> Result<()> {
     let bad = |reason: String| Error::format(path, format!("packed weights: {reason}"));
     // That it is JSON, and not longer than 1 MiB, was checked with the configuration.
-    let described = file.metadata(METADATA_KEY).and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-    let Some(description) = described.and_then(|mut described| described.get_mut(PACKED_KEY).map(serde_json::Value::take)) else {
+    let described = file
+        .metadata(METADATA_KEY)
+        .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    let Some(description) = described
+        .and_then(|mut described| described.get_mut(PACKED_KEY).map(serde_json::Value::take))
+    else {
         return Ok(());
     };
-    let description: Description = serde_json::from_value(description).map_err(|error| bad(error.to_string()))?;
+    let description: Description =
+        serde_json::from_value(description).map_err(|error| bad(error.to_string()))?;
     if description.version != VERSION {
-        return Err(bad(format!("version {}; this saliq reads version {VERSION}", description.version)));
+        return Err(bad(format!(
+            "version {}; this saliq reads version {VERSION}",
+            description.version
+        )));
     }
     for (layer, codes) in &description.weights {
-        let weight = layout.find(&format!("{layer}.weight")).filter(|weight| weight.role == ParameterRole::Weight);
+        let weight = layout
+            .find(&format!("{layer}.weight"))
+            .filter(|weight| weight.role == ParameterRole::Weight);
         let weight = weight.ok_or_else(|| bad(format!("the network has no layer {layer}")))?;
         let values = unpack_layer(file, layer, (*codes, &weight.shape), path)?;
         file.insert(Tensor::f32(&weight.name, &weight.shape, values));
@@ -114,24 +154,39 @@ pub(super) fn unpack(file: &mut TensorFile, layout: &ParameterLayout, path: &Pat
         let zero_name = format!("{layer}.weight_zero_point");
         if let Some(zeros) = file.tensor(&zero_name) {
             let (shape, zeros) = (zeros.shape.clone(), zeros.to_u8(path)?);
-            file.insert(Tensor::f32(&zero_name, &shape, zeros.into_iter().map(f32::from).collect()));
+            file.insert(Tensor::f32(
+                &zero_name,
+                &shape,
+                zeros.into_iter().map(f32::from).collect(),
+            ));
         }
     }
     Ok(())
 }
 
 /// The de-quantized weights of a layer of `shape`.
-fn unpack_layer(file: &TensorFile, layer: &str, (codes, shape): (Codes, &[usize]), path: &Path) -> Result<Vec<f32>> {
+fn unpack_layer(
+    file: &TensorFile,
+    layer: &str,
+    (codes, shape): (Codes, &[usize]),
+    path: &Path,
+) -> Result<Vec<f32>> {
     let bad = |reason: String| Error::format(path, format!("packed weights of {layer}: {reason}"));
     let tensor = |suffix: &str| {
         let name = format!("{layer}.weight_{suffix}");
         file.tensor(&name).ok_or_else(|| bad(format!("there is no tensor {name}")))
     };
     let Codes { bits, lowest, highest, spacing } = codes;
-    let in_range = (1..=8).contains(&bits) && (-255..=0).contains(&lowest) && (0..=255).contains(&highest);
-    if !in_range || !(1..=2).contains(&spacing) || (highest - lowest) % spacing != 0 || (highest - lowest) / spacing >= 1 << bits
+    let in_range =
+        (1..=8).contains(&bits) && (-255..=0).contains(&lowest) && (0..=255).contains(&highest);
+    if !in_range
+        || !(1..=2).contains(&spacing)
+        || (highest - lowest) % spacing != 0
+        || (highest - lowest) / spacing >= 1 << bits
     {
-        return Err(bad(format!("{bits} bits cannot number the levels {lowest} to {highest}, {spacing} apart")));
+        return Err(bad(format!(
+            "{bits} bits cannot number the levels {lowest} to {highest}, {spacing} apart"
+        )));
     }
     let (count, channels) = (shape.iter().product::<usize>(), shape[0]);
     let bytes = tensor("packed")?.to_u8(path)?;
@@ -148,7 +203,11 @@ fn unpack_layer(file: &TensorFile, layer: &str, (codes, shape): (Codes, &[usize]
         None => vec![0; scales.len()],
     };
     if ![1, channels].contains(&scales.len()) || zeros.len() != scales.len() {
-        return Err(bad(format!("{} scales and {} zero points for {channels} channels", scales.len(), zeros.len())));
+        return Err(bad(format!(
+            "{} scales and {} zero points for {channels} channels",
+            scales.len(),
+            zeros.len()
+        )));
     }
     let values = unpack_codes(&bytes, count, bits);
     if pack_codes(&values, bits) != bytes {
@@ -159,7 +218,11 @@ fn unpack_layer(file: &TensorFile, layer: &str, (codes, shape): (Codes, &[usize]
         let level = lowest + i32::from(code) * spacing;
         let channel = index / per_channel % scales.len();
         let value = (level - i32::from(zeros[channel])) as f32 * scales[channel];
-        if level > highest { Err(bad(format!("code {code} is beyond the highest level"))) } else { Ok(value) }
+        if level > highest {
+            Err(bad(format!("code {code} is beyond the highest level")))
+        } else {
+            Ok(value)
+        }
     };
     values.iter().enumerate().map(value).collect()
 }

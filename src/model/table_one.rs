@@ -1,4 +1,5 @@
-//! The network of Table I in a file that does not say what network it is: which images its tensors may be for.
+//! The network of Table I in a file that does not say what network it is: which images its tensors
+//! may be for.
 
 use super::TensorFile;
 use crate::{
@@ -23,7 +24,8 @@ impl Reading {
 
     /// Features of a channel that the first fully connected layer gets.
     fn features(self) -> u64 {
-        let [height, width] = [self.height, self.width].map(|size| u64::from(Reading::pooled(size, self.padding)));
+        let [height, width] =
+            [self.height, self.width].map(|size| u64::from(Reading::pooled(size, self.padding)));
         height * width
     }
 }
@@ -64,7 +66,9 @@ impl TableOne {
             })
         };
         let unlike = |name: &str, found: &[usize], expected: &str| {
-            format!("{name} has shape {found:?} where the network of Table I has {expected}: it is another network; {ELSE}")
+            format!(
+                "{name} has shape {found:?} where the network of Table I has {expected}: it is another network; {ELSE}"
+            )
         };
         let (conv1, conv2) = (shape("conv1.weight")?, shape("conv2.weight")?);
         let (fc1, fc2) = (shape("fc1.weight")?, shape("fc2.weight")?);
@@ -82,7 +86,9 @@ impl TableOne {
             [classes, 128] if classes >= 2 => u32::try_from(classes).ok(),
             _ => None,
         };
-        let Some(classes) = classes else { return Err(unlike("fc2.weight", fc2, "[classes, 128]")) };
+        let Some(classes) = classes else {
+            return Err(unlike("fc2.weight", fc2, "[classes, 128]"));
+        };
         let batch_norm = file.tensor("bn1.weight").is_some();
         Ok(TableOne { channels: channels as u32, classes, features: features as u64, batch_norm })
     }
@@ -100,20 +106,38 @@ impl TableOne {
 
     fn described(&self, reading: Reading) -> String {
         let shape = Shape::new(self.channels, reading.height, reading.width);
-        format!("the network of Table I {}, for images of {}", padded(reading.padding), sizes(shape))
+        format!(
+            "the network of Table I {}, for images of {}",
+            padded(reading.padding),
+            sizes(shape)
+        )
     }
 
-    /// The network for `images` (what they are called, and their shape), whose convolutions have one of `paddings`; and in words what
-    /// was taken for granted.
+    /// The network for `images` (what they are called, and their shape), whose convolutions have
+    /// one of `paddings`; and in words what was taken for granted.
     ///
     /// # Errors
-    /// [`Error::Usage`] where several networks fit, which are named; a reason where none does. The caller names the file.
-    pub fn read(&self, images: Option<(&str, Shape)>, paddings: &[u32]) -> Result<(NetworkConfig, String), Unread> {
+    /// [`Error::Usage`] where several networks fit, which are named; a reason where none does. The
+    /// caller names the file.
+    pub fn read(
+        &self,
+        images: Option<(&str, Shape)>,
+        paddings: &[u32],
+    ) -> Result<(NetworkConfig, String), Unread> {
         let Some((name, shape)) = images else { return self.read_alone(paddings) };
-        let readings = paddings.iter().map(|&padding| Reading { padding, height: shape.height, width: shape.width });
-        let fits = |reading: &Reading| shape.channels == self.channels && reading.features() == self.features;
+        let readings = paddings.iter().map(|&padding| Reading {
+            padding,
+            height: shape.height,
+            width: shape.width,
+        });
+        let fits = |reading: &Reading| {
+            shape.channels == self.channels && reading.features() == self.features
+        };
         if let Some(reading) = readings.clone().find(fits) {
-            return Ok((self.network(reading), format!("{}, as {name} has them", self.described(reading))));
+            return Ok((
+                self.network(reading),
+                format!("{}, as {name} has them", self.described(reading)),
+            ));
         }
         // Of the published sizes, and for other images than these.
         if let Some(published) = self.published() {
@@ -126,7 +150,9 @@ impl TableOne {
                 sizes(shape)
             )));
         }
-        let given: Vec<_> = readings.map(|reading| format!("{} 64·{}", padded(reading.padding), reading.features())).collect();
+        let given: Vec<_> = readings
+            .map(|reading| format!("{} 64·{}", padded(reading.padding), reading.features()))
+            .collect();
         Err(Unread::Other(format!(
             "fc1.weight takes 64·{} features, and images of {} ({name}) give the network of Table I other numbers ({}); name the data \
              set it is for with --dataset, or the network with --network FILE.toml",
@@ -143,13 +169,15 @@ impl TableOne {
         is_published.then(|| (self.network(reading), self.described(reading)))
     }
 
-    /// As [`Self::read`], for images of which nothing is known: only the paper's own sizes are not asked about.
+    /// As [`Self::read`], for images of which nothing is known: only the paper's own sizes are not
+    /// asked about.
     fn read_alone(&self, paddings: &[u32]) -> Result<(NetworkConfig, String), Unread> {
         if let Some(published) = self.published() {
             return Ok(published);
         }
         let side = self.features.isqrt();
-        let both = "name the data set it is for with --dataset, or the network with --network FILE.toml";
+        let both =
+            "name the data set it is for with --dataset, or the network with --network FILE.toml";
         if side * side != self.features {
             return Err(Unread::Ask(format!(
                 "fc1.weight takes 64·{} features, which images that are not square give in several ways; {both}",
@@ -161,7 +189,12 @@ impl TableOne {
             .map(|&padding| {
                 let least = 2 * side + 4 - 4 * u64::from(padding);
                 let shape = |size: u64| format!("{}×{size}×{size}", self.channels);
-                format!("{} for images of {} or {}", padded(padding), shape(least), shape(least + 1))
+                format!(
+                    "{} for images of {} or {}",
+                    padded(padding),
+                    shape(least),
+                    shape(least + 1)
+                )
             })
             .collect();
         Err(Unread::Ask(format!("may be the network of Table I {}; {both}", options.join(", or "))))
@@ -181,7 +214,9 @@ impl Unread {
     /// The error, which names the file.
     pub fn error(self, path: &std::path::Path) -> Error {
         match self {
-            Unread::Ask(reason) => Error::Usage(crate::plain(&format!("{}: {reason}", path.display()))),
+            Unread::Ask(reason) => {
+                Error::Usage(crate::plain(&format!("{}: {reason}", path.display())))
+            }
             Unread::Other(reason) => Error::format(path, reason),
         }
     }
@@ -199,14 +234,23 @@ mod tests {
     #[test]
     fn what_was_built_is_read() {
         for padding in [0, 1] {
-            for (height, width) in [(28, 28), (27, 27), (29, 29), (32, 32), (6, 6), (7, 6), (20, 31), (31, 20)] {
+            for (height, width) in
+                [(28, 28), (27, 27), (29, 29), (32, 32), (6, 6), (7, 6), (20, 31), (31, 20)]
+            {
                 let shape = Shape::new(3, height, width);
                 let built = table(3, 1).network(Reading { padding, height, width });
                 let pooled = built.shapes().unwrap()[4];
-                assert_eq!(Reading { padding, height, width }.features(), u64::from(pooled.pixels()));
-                let (read, said) = table(3, u64::from(pooled.pixels())).read(Some(("d", shape)), &[0, 1]).unwrap();
+                assert_eq!(
+                    Reading { padding, height, width }.features(),
+                    u64::from(pooled.pixels())
+                );
+                let (read, said) =
+                    table(3, u64::from(pooled.pixels())).read(Some(("d", shape)), &[0, 1]).unwrap();
                 assert_eq!(read, built, "{said}");
-                assert!(matches!(table(3, u64::from(pooled.pixels())).read(None, &[0, 1]), Err(Unread::Ask(_))));
+                assert!(matches!(
+                    table(3, u64::from(pooled.pixels())).read(None, &[0, 1]),
+                    Err(Unread::Ask(_))
+                ));
             }
         }
     }
@@ -217,10 +261,19 @@ mod tests {
         assert_eq!(network, NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]));
         assert!(said.contains("without padding") && said.contains("1×28×28"));
         let Err(Unread::Ask(reason)) = table(3, 256).read(None, &[0, 1]) else { panic!("guessed") };
-        for reading in ["3×36×36", "3×37×37", "3×32×32", "3×33×33", "--network FILE.toml", "--dataset"] {
+        for reading in
+            ["3×36×36", "3×37×37", "3×32×32", "3×33×33", "--network FILE.toml", "--dataset"]
+        {
             assert!(reason.contains(reading), "{reason}");
         }
-        let Err(Unread::Other(reason)) = table(1, 121).read(Some(("digits", Shape::new(1, 28, 28))), &[0, 1]) else { panic!() };
-        assert!(reason.contains("64·121") && reason.contains("64·144") && reason.contains("64·196"), "{reason}");
+        let Err(Unread::Other(reason)) =
+            table(1, 121).read(Some(("digits", Shape::new(1, 28, 28))), &[0, 1])
+        else {
+            panic!()
+        };
+        assert!(
+            reason.contains("64·121") && reason.contains("64·144") && reason.contains("64·196"),
+            "{reason}"
+        );
     }
 }

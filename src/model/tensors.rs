@@ -9,7 +9,8 @@ use crate::{
     files::{Staged, create_folder_of, read_bounded, stage},
 };
 
-/// Largest tensor file that is read: room for the largest network saliq trains with its optimiser's state.
+/// Largest tensor file that is read: room for the largest network saliq trains with its optimiser's
+/// state.
 const FILE_LIMIT: u64 = 4 << 30;
 
 /// Values of a tensor to be written.
@@ -101,10 +102,14 @@ impl StoredTensor {
     pub fn to_f32(&self, path: &Path) -> Result<Vec<f32>> {
         match self.dtype {
             Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(&self.bytes)),
-            Dtype::F64 => {
-                Ok(bytemuck::pod_collect_to_vec::<u8, f64>(&self.bytes).into_iter().map(|value| value as f32).collect())
-            }
-            other => Err(Error::format(path, format!("{} is {other:?}; saliq reads F32 (and F64): convert it", self.name))),
+            Dtype::F64 => Ok(bytemuck::pod_collect_to_vec::<u8, f64>(&self.bytes)
+                .into_iter()
+                .map(|value| value as f32)
+                .collect()),
+            other => Err(Error::format(
+                path,
+                format!("{} is {other:?}; saliq reads F32 (and F64): convert it", self.name),
+            )),
         }
     }
 
@@ -115,7 +120,9 @@ impl StoredTensor {
     pub fn to_i64(&self, path: &Path) -> Result<Vec<i64>> {
         match self.dtype {
             Dtype::I64 => Ok(bytemuck::pod_collect_to_vec(&self.bytes)),
-            other => Err(Error::format(path, format!("{} is {other:?} where I64 is needed", self.name))),
+            other => {
+                Err(Error::format(path, format!("{} is {other:?} where I64 is needed", self.name)))
+            }
         }
     }
 
@@ -126,7 +133,9 @@ impl StoredTensor {
     pub fn to_u8(&self, path: &Path) -> Result<Vec<u8>> {
         match self.dtype {
             Dtype::U8 => Ok(self.bytes.clone()),
-            other => Err(Error::format(path, format!("{} is {other:?} where U8 is needed", self.name))),
+            other => {
+                Err(Error::format(path, format!("{} is {other:?} where U8 is needed", self.name)))
+            }
         }
     }
 
@@ -137,7 +146,9 @@ impl StoredTensor {
     pub fn to_u32(&self, path: &Path) -> Result<Vec<u32>> {
         match self.dtype {
             Dtype::U32 => Ok(bytemuck::pod_collect_to_vec(&self.bytes)),
-            other => Err(Error::format(path, format!("{} is {other:?} where U32 is needed", self.name))),
+            other => {
+                Err(Error::format(path, format!("{} is {other:?} where U32 is needed", self.name)))
+            }
         }
     }
 }
@@ -156,7 +167,8 @@ fn is_pickle(bytes: &[u8]) -> bool {
 }
 
 impl TensorFile {
-    /// Reads and checks a whole file: offsets, shapes and sizes are verified before any is believed.
+    /// Reads and checks a whole file: offsets, shapes and sizes are verified before any is
+    /// believed.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
@@ -167,10 +179,15 @@ impl TensorFile {
 
     /// As [`Self::read`], from memory; `path` is for messages.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<TensorFile> {
-        let bad = |error: safetensors::SafeTensorError| Error::format(path, format!("is not a valid safetensors file: {error}"));
+        let bad = |error: safetensors::SafeTensorError| {
+            Error::format(path, format!("is not a valid safetensors file: {error}"))
+        };
         if is_pickle(bytes) {
             let how = "save the state_dict with safetensors.torch.save_file (docs/python.md)";
-            return Err(Error::format(path, format!("is a file of torch.save (a pickle), which could run code; {how}")));
+            return Err(Error::format(
+                path,
+                format!("is a file of torch.save (a pickle), which could run code; {how}"),
+            ));
         }
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(bad)?;
         let parsed = SafeTensors::deserialize(bytes).map_err(bad)?;
@@ -234,7 +251,8 @@ impl TensorFile {
 
     /// As [`Self::write`], up to the moment at which the file gets its name.
     pub fn stage(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<Staged> {
-        let bytes = TensorFile::to_bytes(tensors, metadata).map_err(|error| Error::format(path, error.to_string()))?;
+        let bytes = TensorFile::to_bytes(tensors, metadata)
+            .map_err(|error| Error::format(path, error.to_string()))?;
         stage(path, &bytes)
     }
 
@@ -243,8 +261,10 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Model`] where it cannot be made.
     pub fn to_bytes(tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<Vec<u8>> {
-        let metadata: HashMap<String, String> = metadata.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
+        let metadata: HashMap<String, String> =
+            metadata.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
         let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-        safetensors::serialize(views, Some(metadata)).map_err(|error| Error::Model(format!("cannot be written: {error}")))
+        safetensors::serialize(views, Some(metadata))
+            .map_err(|error| Error::Model(format!("cannot be written: {error}")))
     }
 }

@@ -1,5 +1,6 @@
-//! Batch norm (paper eqs. (4), (5); algorithms: section 3): statistics of a batch in two stages, running statistics, and the scaling of quantized
-//! weights by the latter. What each dispatch computes is in its kernel, `shaders/batch_norm*.wgsl` and `shaders/fold_batch_norm*.wgsl`.
+//! Batch norm (paper eqs. (4), (5); algorithms: section 3): statistics of a batch in two stages,
+//! running statistics, and the scaling of quantized weights by the latter. What each dispatch
+//! computes is in its kernel, `shaders/batch_norm*.wgsl` and `shaders/fold_batch_norm*.wgsl`.
 
 use super::{
     network::{ELEMENTWISE, TrainingPass, elementwise_work, grid},
@@ -93,11 +94,20 @@ impl BatchNorm {
     }
 
     fn training(&self) -> Result<&Training> {
-        self.training.as_ref().ok_or_else(|| Error::Gpu("this network was made without batch statistics".into()))
+        self.training
+            .as_ref()
+            .ok_or_else(|| Error::Gpu("this network was made without batch statistics".into()))
     }
 
-    /// Adds the coefficients of the running statistics, and the factors that weights are scaled by: once a step, before the weights.
-    pub fn record_inference(&self, gpu: &Gpu, recording: &mut Recording, node: &Node, parameters: &Buffer) -> Result<()> {
+    /// Adds the coefficients of the running statistics, and the factors that weights are scaled by:
+    /// once a step, before the weights.
+    pub fn record_inference(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        node: &Node,
+        parameters: &Buffer,
+    ) -> Result<()> {
         let specialization = Specialization::new()
             .constant("CHANNELS", node.output.channels)
             .constant("SCALE_INDEX", self.scale_index)
@@ -121,14 +131,22 @@ impl BatchNorm {
         [parameters, folded]: [&Buffer; 2],
     ) -> Result<()> {
         let in_elements = layer.input.channels * weights.taps;
-        let specialization = fold_shape(in_elements, weights).constant("OUT_CHANNELS", layer.output.channels);
+        let specialization =
+            fold_shape(in_elements, weights).constant("OUT_CHANNELS", layer.output.channels);
         let kernel = gpu.kernel("fold_batch_norm", specialization)?;
         let bindings = [parameters, &self.factors, folded].map(Binding::from);
         let workgroups = grid((layer.output.channels * in_elements).div_ceil(ELEMENTWISE));
-        recording.dispatch(gpu, format!("{} folded weights", layer.name), kernel, &bindings, workgroups)
+        recording.dispatch(
+            gpu,
+            format!("{} folded weights", layer.name),
+            kernel,
+            &bindings,
+            workgroups,
+        )
     }
 
-    /// Adds turning `gradients` of s·W and s·b, summed over the whole batch, into those of W, b and γ.
+    /// Adds turning `gradients` of s·W and s·b, summed over the whole batch, into those of W, b and
+    /// γ.
     pub fn record_fold_gradient(
         &self,
         gpu: &Gpu,
@@ -143,7 +161,13 @@ impl BatchNorm {
         let kernel = gpu.kernel("fold_batch_norm_gradient", specialization)?;
         let bindings = [parameters, &self.factors, gradients].map(Binding::from);
         let workgroups = grid(layer.output.channels);
-        recording.dispatch(gpu, format!("{} folded weight gradient", layer.name), kernel, &bindings, workgroups)
+        recording.dispatch(
+            gpu,
+            format!("{} folded weight gradient", layer.name),
+            kernel,
+            &bindings,
+            workgroups,
+        )
     }
 }
 
@@ -156,10 +180,13 @@ fn fold_shape(in_elements: u32, weights: &Weights) -> Specialization {
 
 /// Constants of the kernels that go over a range of images.
 fn shape(node: &Node) -> Specialization {
-    Specialization::new().constant("PIXELS", node.output.pixels()).constant("GROUPS", groups(node.output.channels))
+    Specialization::new()
+        .constant("PIXELS", node.output.pixels())
+        .constant("GROUPS", groups(node.output.channels))
 }
 
-/// Formats of the backward pass: the input's values, the gradient of the output and in its place that of the input.
+/// Formats of the backward pass: the input's values, the gradient of the output and in its place
+/// that of the input.
 fn gradient_storage(node: &Node) -> Storage {
     Storage { input: node.storage.input, ..node.gradient_storage() }
 }
@@ -179,7 +206,12 @@ fn first_stage(node: &Node, pass: TrainingPass<'_>, buffers: &Training) -> Speci
 }
 
 /// Constants of the second stages.
-fn second_stage(norm: &BatchNorm, node: &Node, pass: TrainingPass<'_>, buffers: &Training) -> Specialization {
+fn second_stage(
+    norm: &BatchNorm,
+    node: &Node,
+    pass: TrainingPass<'_>,
+    buffers: &Training,
+) -> Specialization {
     Specialization::new()
         .constant("CHANNELS", node.output.channels)
         .constant("PIXELS", node.output.pixels())
@@ -188,11 +220,15 @@ fn second_stage(norm: &BatchNorm, node: &Node, pass: TrainingPass<'_>, buffers: 
         .constant("SCALE_INDEX", norm.scale_index)
         .constant("SHIFT_INDEX", norm.shift_index)
         .constant("MEAN_INDEX", norm.mean_index)
-        .constant("FREEZE_AFTER", pass.freeze_after.map_or(u32::MAX, |step| u32::try_from(step).unwrap_or(u32::MAX)))
+        .constant(
+            "FREEZE_AFTER",
+            pass.freeze_after.map_or(u32::MAX, |step| u32::try_from(step).unwrap_or(u32::MAX)),
+        )
 }
 
 impl Pass<'_> {
-    /// Adds `node.value` = activate(batch norm of `input`): with the batch's statistics in training, the running ones in inference.
+    /// Adds `node.value` = activate(batch norm of `input`): with the batch's statistics in
+    /// training, the running ones in inference.
     pub fn batch_norm_forward(
         &mut self,
         node: &Node,
@@ -206,17 +242,25 @@ impl Pass<'_> {
             self.batch_statistics(node, norm, input, pass, buffers)?;
             coefficients = &buffers.coefficients;
         }
-        let kernel = self
-            .gpu
-            .kernel("batch_norm", node.activation.forward(mode(node.value_storage().specialize(shape(node)), training)))?;
-        let mut bindings = vec![self.range.binding, input.into(), coefficients.into(), (&node.value).into()];
+        let kernel = self.gpu.kernel(
+            "batch_norm",
+            node.activation.forward(mode(node.value_storage().specialize(shape(node)), training)),
+        )?;
+        let mut bindings =
+            vec![self.range.binding, input.into(), coefficients.into(), (&node.value).into()];
         if let Some(pre_activation) = &node.pre_activation {
             bindings.extend([pre_activation.into(), Binding::from(self.parameters)]);
         }
         bindings.extend(training.map(|pass| Binding::from(pass.step)));
         let elements = node.output_elements();
         let workgroups = grid((self.range.most * elements).div_ceil(ELEMENTWISE));
-        self.recording.dispatch(self.gpu, format!("{} forward", node.name), kernel, &bindings, workgroups)?;
+        self.recording.dispatch(
+            self.gpu,
+            format!("{} forward", node.name),
+            kernel,
+            &bindings,
+            workgroups,
+        )?;
         self.recording.note_work(elementwise_work(node, self.range.most, elements, elements));
         Ok(())
     }
@@ -231,10 +275,22 @@ impl Pass<'_> {
     ) -> Result<()> {
         let specialization = node.value_storage().specialize(first_stage(node, pass, buffers));
         let kernel = self.gpu.kernel("batch_norm_moments", specialization)?;
-        let bindings = [self.range.binding, pass.step.into(), input.into(), (&buffers.parts).into()];
+        let bindings =
+            [self.range.binding, pass.step.into(), input.into(), (&buffers.parts).into()];
         let workgroups = buffers.workgroups(node, pass);
-        self.recording.dispatch(self.gpu, format!("{} moments", node.name), kernel, &bindings, workgroups)?;
-        self.recording.note_work(elementwise_work(node, self.range.most, node.output_elements(), 0));
+        self.recording.dispatch(
+            self.gpu,
+            format!("{} moments", node.name),
+            kernel,
+            &bindings,
+            workgroups,
+        )?;
+        self.recording.note_work(elementwise_work(
+            node,
+            self.range.most,
+            node.output_elements(),
+            0,
+        ));
 
         let specialization = second_stage(norm, node, pass, buffers)
             .feature("moves", true)
@@ -250,11 +306,18 @@ impl Pass<'_> {
             (&buffers.coefficients).into(),
         ];
         let workgroups = grid(groups(node.output.channels));
-        self.recording.dispatch(self.gpu, format!("{} statistics", node.name), kernel, &bindings, workgroups)
+        self.recording.dispatch(
+            self.gpu,
+            format!("{} statistics", node.name),
+            kernel,
+            &bindings,
+            workgroups,
+        )
     }
 
-    /// Adds the backward pass of a batch norm: `gradient` of its output becomes that of its input, in place, and in training those of γ and β
-    /// go into the flat array `gradients`. The pass is over the whole batch.
+    /// Adds the backward pass of a batch norm: `gradient` of its output becomes that of its input,
+    /// in place, and in training those of γ and β go into the flat array `gradients`. The pass is
+    /// over the whole batch.
     pub fn batch_norm_backward(
         &mut self,
         node: &Node,
@@ -267,17 +330,31 @@ impl Pass<'_> {
         let mut statistics = Vec::new();
         if let Some(pass) = training {
             let buffers = norm.training()?;
-            self.batch_norm_parameter_gradient(node, norm, [input, gradient, gradients.into()], pass, buffers)?;
+            self.batch_norm_parameter_gradient(
+                node,
+                norm,
+                [input, gradient, gradients.into()],
+                pass,
+                buffers,
+            )?;
             coefficients = &buffers.coefficients;
             statistics = vec![input, (&buffers.means).into(), pass.step.into()];
         }
-        let kernel =
-            self.gpu.kernel("batch_norm_input_gradient", mode(gradient_storage(node).specialize(shape(node)), training))?;
+        let kernel = self.gpu.kernel(
+            "batch_norm_input_gradient",
+            mode(gradient_storage(node).specialize(shape(node)), training),
+        )?;
         let mut bindings = vec![self.range.binding, coefficients.into(), gradient];
         bindings.extend(statistics);
         let elements = node.output_elements();
         let workgroups = grid((self.range.most * elements).div_ceil(ELEMENTWISE));
-        self.recording.dispatch(self.gpu, format!("{} input gradient", node.name), kernel, &bindings, workgroups)?;
+        self.recording.dispatch(
+            self.gpu,
+            format!("{} input gradient", node.name),
+            kernel,
+            &bindings,
+            workgroups,
+        )?;
         self.recording.note_work(elementwise_work(
             node,
             self.range.most,
@@ -295,15 +372,35 @@ impl Pass<'_> {
         pass: TrainingPass<'_>,
         buffers: &Training,
     ) -> Result<()> {
-        let kernel =
-            self.gpu.kernel("batch_norm_gradient_sums", gradient_storage(node).specialize(first_stage(node, pass, buffers)))?;
-        let bindings =
-            [self.range.binding, pass.step.into(), input, gradient, (&buffers.coefficients).into(), (&buffers.parts).into()];
+        let kernel = self.gpu.kernel(
+            "batch_norm_gradient_sums",
+            gradient_storage(node).specialize(first_stage(node, pass, buffers)),
+        )?;
+        let bindings = [
+            self.range.binding,
+            pass.step.into(),
+            input,
+            gradient,
+            (&buffers.coefficients).into(),
+            (&buffers.parts).into(),
+        ];
         let workgroups = buffers.workgroups(node, pass);
-        self.recording.dispatch(self.gpu, format!("{} gradient sums", node.name), kernel, &bindings, workgroups)?;
-        self.recording.note_work(elementwise_work(node, self.range.most, 2 * node.output_elements(), 0));
+        self.recording.dispatch(
+            self.gpu,
+            format!("{} gradient sums", node.name),
+            kernel,
+            &bindings,
+            workgroups,
+        )?;
+        self.recording.note_work(elementwise_work(
+            node,
+            self.range.most,
+            2 * node.output_elements(),
+            0,
+        ));
 
-        let specialization = second_stage(norm, node, pass, buffers).constant("FOLD", u32::from(norm.folded));
+        let specialization =
+            second_stage(norm, node, pass, buffers).constant("FOLD", u32::from(norm.folded));
         let kernel = self.gpu.kernel("batch_norm_parameter_gradient", specialization)?;
         let bindings = [
             self.parameters.into(),
@@ -316,7 +413,13 @@ impl Pass<'_> {
             gradients,
         ];
         let label = format!("{} parameter gradient", node.name);
-        self.recording.dispatch(self.gpu, label, kernel, &bindings, grid(groups(node.output.channels)))
+        self.recording.dispatch(
+            self.gpu,
+            label,
+            kernel,
+            &bindings,
+            grid(groups(node.output.channels)),
+        )
     }
 }
 
@@ -332,7 +435,8 @@ mod tests {
     #[test]
     fn what_the_network_does_not_have_is_not_read_from_elsewhere() {
         let gpu = Gpu::noop(true, Abilities::default());
-        let config = NetworkConfig::table_one(Shape::new(1, 12, 12), 3, [0.0, 0.0]).with_batch_norm();
+        let config =
+            NetworkConfig::table_one(Shape::new(1, 12, 12), 3, [0.0, 0.0]).with_batch_norm();
         let options = NetworkOptions { slots: 1, ..NetworkOptions::default() };
         let network = Network::new(&gpu, &config, &QuantizationConfig::default(), options).unwrap();
         for error in [

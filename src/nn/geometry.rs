@@ -10,13 +10,15 @@ use crate::{
     layout::{GROUP, groups},
 };
 
-/// Real channels in the groups of a tensor of `channels`: fewer than 4 only where there is a single group.
+/// Real channels in the groups of a tensor of `channels`: fewer than 4 only where there is a single
+/// group.
 fn depth(channels: u32) -> u32 {
     channels.min(GROUP)
 }
 
-/// Sizes of a weighted layer as its kernels see it: images are [height, width, groups], windows [kernel, stride, padding]. Behind a max-pool
-/// that is part of the layer, the sizes are those of the pixels that its windows cover.
+/// Sizes of a weighted layer as its kernels see it: images are [height, width, groups], windows
+/// [kernel, stride, padding]. Behind a max-pool that is part of the layer, the sizes are those of
+/// the pixels that its windows cover.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
     pub input: [u32; 3],
@@ -34,22 +36,41 @@ impl Geometry {
     pub fn convolution(input: Shape, output: Shape, window: [u32; 3]) -> Self {
         let size = |shape: Shape| [shape.height, shape.width, groups(shape.channels)];
         let [input_size, output] = [size(input), size(output)];
-        Geometry { input: input_size, output, window, depth: depth(input.channels), spacing: 1, pooling: Pooling::None }
+        Geometry {
+            input: input_size,
+            output,
+            window,
+            depth: depth(input.channels),
+            spacing: 1,
+            pooling: Pooling::None,
+        }
     }
 
     /// A fully connected layer is a convolution of one pixel by one tap.
     pub fn fully_connected(in_groups: u32, out_groups: u32) -> Self {
         let (input, output) = ([1, 1, in_groups], [1, 1, out_groups]);
-        Geometry { input, output, window: [1, 1, 0], depth: GROUP, spacing: 1, pooling: Pooling::None }
+        Geometry {
+            input,
+            output,
+            window: [1, 1, 0],
+            depth: GROUP,
+            spacing: 1,
+            pooling: Pooling::None,
+        }
     }
 
     pub fn of(node: &Node) -> Self {
         match node.kind {
             NodeKind::Convolution { kernel, stride, padding, ref pool, .. } => {
-                let geometry = Geometry::convolution(node.input, node.output, [kernel, stride, padding]);
+                let geometry =
+                    Geometry::convolution(node.input, node.output, [kernel, stride, padding]);
                 let [height, width, groups] = geometry.output;
                 match pool {
-                    Some(_) => Geometry { output: [2 * height, 2 * width, groups], pooling: Pooling::Output, ..geometry },
+                    Some(_) => Geometry {
+                        output: [2 * height, 2 * width, groups],
+                        pooling: Pooling::Output,
+                        ..geometry
+                    },
                     None => geometry,
                 }
             }
@@ -62,7 +83,14 @@ impl Geometry {
         let [kernel, stride, padding] = self.window;
         let pooling = if self.pooling == Pooling::Output { Pooling::Input } else { Pooling::None };
         let window = [kernel, 1, kernel - 1 - padding];
-        Geometry { input: self.output, output: self.input, window, depth: depth(out_channels), spacing: stride, pooling }
+        Geometry {
+            input: self.output,
+            output: self.input,
+            window,
+            depth: depth(out_channels),
+            spacing: stride,
+            pooling,
+        }
     }
 
     /// Height and width of `pixels`, in windows where `pooled`.
@@ -97,7 +125,8 @@ impl Geometry {
 
     pub fn sizes(self, specialization: Specialization) -> Specialization {
         let [in_height, in_width] = Geometry::stored(self.input, self.pooling == Pooling::Input);
-        let [out_height, out_width] = Geometry::stored(self.output, self.pooling == Pooling::Output);
+        let [out_height, out_width] =
+            Geometry::stored(self.output, self.pooling == Pooling::Output);
         specialization
             .constant("IN_HEIGHT", in_height)
             .constant("IN_WIDTH", in_width)
@@ -109,6 +138,9 @@ impl Geometry {
 
     pub fn windows(self, specialization: Specialization) -> Specialization {
         let [kernel, stride, padding] = self.window;
-        self.sizes(specialization).constant("KERNEL", kernel).constant("STRIDE", stride).constant("PADDING", padding)
+        self.sizes(specialization)
+            .constant("KERNEL", kernel)
+            .constant("STRIDE", stride)
+            .constant("PADDING", padding)
     }
 }

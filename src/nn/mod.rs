@@ -1,4 +1,5 @@
-//! Networks on the GPU: parameters in one flat array, buffers for every activation, and the dispatches of forward and backward passes.
+//! Networks on the GPU: parameters in one flat array, buffers for every activation, and the
+//! dispatches of forward and backward passes.
 
 mod activation;
 mod batch_norm;

@@ -1,4 +1,5 @@
-//! Nodes of a network: a layer with the activation that its kernel applies, and the buffers it owns.
+//! Nodes of a network: a layer with the activation that its kernel applies, and the buffers it
+//! owns.
 
 use super::{batch_norm::BatchNorm, slices::WeightSlices};
 use crate::{
@@ -32,12 +33,14 @@ pub(super) struct Weights {
     pub statistics: Buffer,
     /// A vec4 of quantizer constants an output channel.
     pub constants: Buffer,
-    /// Partial sums of the weight gradient, in a buffer that all layers share, and their number; absent in networks that do not train.
+    /// Partial sums of the weight gradient, in a buffer that all layers share, and their number;
+    /// absent in networks that do not train.
     pub parts: Option<(Buffer, u32)>,
-    /// Summands of the learned steps' gradients, a weight each, in a buffer that all layers share; absent without steps and in networks that
-    /// do not train.
+    /// Summands of the learned steps' gradients, a weight each, in a buffer that all layers share;
+    /// absent without steps and in networks that do not train.
     pub step_terms: Option<Buffer>,
-    /// A flat array like the parameters, with the weights and bias scaled by the batch norm behind the layer: quantized in their place.
+    /// A flat array like the parameters, with the weights and bias scaled by the batch norm behind
+    /// the layer: quantized in their place.
     pub folded: Option<Buffer>,
 }
 
@@ -51,7 +54,9 @@ impl Weights {
         step_index: Option<u32>,
         quantizer: WeightQuantizerPlan,
     ) -> Result<Self> {
-        let elements = u64::from(taps) * u64::from(padded(input.channels)) * u64::from(padded(output.channels));
+        let elements = u64::from(taps)
+            * u64::from(padded(input.channels))
+            * u64::from(padded(output.channels));
         let channels = u64::from(padded(output.channels));
         Ok(Weights {
             weight_index: indices[0],
@@ -79,24 +84,35 @@ impl Weights {
 
     /// Bytes of one part of the weight gradient of `node`.
     pub fn part_bytes(&self, node: &Node) -> u64 {
-        (u64::from(self.taps) * u64::from(padded(node.input.channels)) + 1) * u64::from(padded(node.output.channels)) * 4
+        (u64::from(self.taps) * u64::from(padded(node.input.channels)) + 1)
+            * u64::from(padded(node.output.channels))
+            * 4
     }
 
     /// Bytes of the copies that the kernels read.
     pub fn copies_bytes(&self) -> u64 {
-        let slices: u64 = [&self.forward_slices, &self.backward_slices].into_iter().flatten().map(WeightSlices::bytes).sum();
+        let slices: u64 = [&self.forward_slices, &self.backward_slices]
+            .into_iter()
+            .flatten()
+            .map(WeightSlices::bytes)
+            .sum();
         slices
-            + [&self.forward, &self.backward, &self.bias, &self.statistics, &self.constants].map(Buffer::size).iter().sum::<u64>()
+            + [&self.forward, &self.backward, &self.bias, &self.statistics, &self.constants]
+                .map(Buffer::size)
+                .iter()
+                .sum::<u64>()
     }
 
     /// Bytes of the summands of the gradient of `node`'s learned steps; 0 where it has none.
     pub fn step_term_bytes(&self, node: &Node) -> u64 {
-        let weights = u64::from(self.taps) * u64::from(node.input.channels) * u64::from(node.output.channels);
+        let weights =
+            u64::from(self.taps) * u64::from(node.input.channels) * u64::from(node.output.channels);
         if self.step_index.is_some() { weights * 4 } else { 0 }
     }
 }
 
-/// A max-pool of 2 × 2 windows that is part of the convolution in front of it: the node's output is the windows'.
+/// A max-pool of 2 × 2 windows that is part of the convolution in front of it: the node's output is
+/// the windows'.
 pub(super) struct JoinedPool {
     /// What the convolution puts out, which is not kept.
     pub map: Shape,
@@ -106,12 +122,27 @@ pub(super) struct JoinedPool {
 
 /// What a node computes.
 pub(super) enum NodeKind {
-    Convolution { weights: Weights, kernel: u32, stride: u32, padding: u32, pool: Option<JoinedPool> },
-    FullyConnected { weights: Weights },
+    Convolution {
+        weights: Weights,
+        kernel: u32,
+        stride: u32,
+        padding: u32,
+        pool: Option<JoinedPool>,
+    },
+    FullyConnected {
+        weights: Weights,
+    },
     BatchNorm(BatchNorm),
     Activation,
-    MaxPool { kernel: u32, stride: u32, choice: Buffer },
-    Dropout { rate: f32, layer: u32 },
+    MaxPool {
+        kernel: u32,
+        stride: u32,
+        choice: Buffer,
+    },
+    Dropout {
+        rate: f32,
+        layer: u32,
+    },
 }
 
 /// A layer with its activation and its output.
@@ -121,13 +152,16 @@ pub(super) struct Node {
     pub kind: NodeKind,
     pub input: Shape,
     pub output: Shape,
-    /// Formats of the values that go in and come out, and of [`Self::state`]; gradients have their companions.
+    /// Formats of the values that go in and come out, and of [`Self::state`]; gradients have their
+    /// companions.
     pub storage: Storage,
     /// Applied by the node's own kernel.
     pub activation: ActivationPlan,
-    /// [image, row, column, channel / 4] vec4; shared with the node before for dropout, which works in place.
+    /// [image, row, column, channel / 4] vec4; shared with the node before for dropout, which works
+    /// in place.
     pub value: Buffer,
-    /// The activation whose values the node reads, as they are; [`ActivationPlan::NONE`] where something else is in between, or images.
+    /// The activation whose values the node reads, as they are; [`ActivationPlan::NONE`] where
+    /// something else is in between, or images.
     pub input_activation: ActivationPlan,
     /// The activation's input, kept for PACT.
     pub pre_activation: Option<Buffer>,
@@ -139,7 +173,9 @@ impl Node {
     /// The weights, where there are some.
     pub fn weights(&self) -> Option<&Weights> {
         match &self.kind {
-            NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => Some(weights),
+            NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
+                Some(weights)
+            }
             _ => None,
         }
     }
@@ -147,7 +183,9 @@ impl Node {
     /// As [`Self::weights`].
     pub fn weights_mut(&mut self) -> Option<&mut Weights> {
         match &mut self.kind {
-            NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => Some(weights),
+            NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
+                Some(weights)
+            }
             _ => None,
         }
     }
@@ -167,7 +205,10 @@ impl Node {
 
     /// Whether the gradient of its input replaces that of its output.
     pub fn is_in_place(&self) -> bool {
-        matches!(self.kind, NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. })
+        matches!(
+            self.kind,
+            NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. }
+        )
     }
 
     /// What the activation's derivative is computed from.
@@ -180,7 +221,8 @@ impl Node {
         Storage::new(self.storage.input, self.storage.output)
     }
 
-    /// Formats of the gradients with respect to the node's input and output, where its kernel passes them on.
+    /// Formats of the gradients with respect to the node's input and output, where its kernel
+    /// passes them on.
     pub fn gradient_storage(&self) -> Storage {
         self.value_storage().of_gradients()
     }

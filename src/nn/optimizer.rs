@@ -16,7 +16,8 @@ pub struct Optimizer {
     config: OptimizerConfig,
     /// Moment arrays in the order of the kernel's bindings, flat like the parameters.
     pub states: Vec<Buffer>,
-    /// What is known of a step's numbers, and whether its update is made (`shaders/common/health.wgsl`).
+    /// What is known of a step's numbers, and whether its update is made
+    /// (`shaders/common/health.wgsl`).
     pub health: Buffer,
     /// Running statistics of batch norms after the last step that counted, where there are any.
     kept: Option<Buffer>,
@@ -27,7 +28,12 @@ pub struct Optimizer {
 
 impl Optimizer {
     /// The rule of `config` for `network`; states start at zero.
-    pub fn new(gpu: &Gpu, network: &Network, config: &OptimizerConfig, quantization: &QuantizationConfig) -> Result<Optimizer> {
+    pub fn new(
+        gpu: &Gpu,
+        network: &Network,
+        config: &OptimizerConfig,
+        quantization: &QuantizationConfig,
+    ) -> Result<Optimizer> {
         let bytes = u64::from(network.graph.layout.padded_length()) * 4;
         let count = match config.kind {
             // Plain SGD does not touch its state: a placeholder satisfies the kernel's binding.
@@ -38,41 +44,81 @@ impl Optimizer {
         let statistics = network.graph.layout.stored - network.graph.layout.length;
         Ok(Optimizer {
             config: config.clone(),
-            states: (0..count).map(|_| gpu.buffer("optimizer state", bytes)).collect::<Result<_>>()?,
+            states: (0..count)
+                .map(|_| gpu.buffer("optimizer state", bytes))
+                .collect::<Result<_>>()?,
             health: gpu.upload("health", &healthy(1.0))?,
-            kept: (statistics > 0).then(|| gpu.buffer("kept statistics", u64::from(statistics) * 4)).transpose()?,
+            kept: (statistics > 0)
+                .then(|| gpu.buffer("kept statistics", u64::from(statistics) * 4))
+                .transpose()?,
             alpha_decay: quantization.alpha_decay,
             alpha_lr_factor: quantization.alpha_lr_factor,
             step_lr_factor: quantization.step_lr_factor,
         })
     }
 
-    /// Writes `parameters` (flat), from which training begins or goes on, with `rate_factor` on the learning rates.
+    /// Writes `parameters` (flat), from which training begins or goes on, with `rate_factor` on the
+    /// learning rates.
     pub fn begin(&self, gpu: &Gpu, network: &Network, parameters: &[f32], rate_factor: f32) {
         gpu.write(&network.parameters, 0, parameters);
         gpu.write(&self.health, 0, &healthy(rate_factor));
         if let Some(kept) = &self.kept {
-            gpu.write(kept, 0, &parameters[network.graph.layout.length as usize..network.graph.layout.stored as usize]);
+            gpu.write(
+                kept,
+                0,
+                &parameters
+                    [network.graph.layout.length as usize..network.graph.layout.stored as usize],
+            );
         }
     }
 
-    /// Adds looking for what [`Self::record`] would not leave finite, and for gradients that are not: nothing is changed but [`Self::health`].
-    pub fn record_probe(&self, gpu: &Gpu, recording: &mut Recording, network: &Network, step: &Buffer) -> Result<()> {
+    /// Adds looking for what [`Self::record`] would not leave finite, and for gradients that are
+    /// not: nothing is changed but [`Self::health`].
+    pub fn record_probe(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        network: &Network,
+        step: &Buffer,
+    ) -> Result<()> {
         self.record_rule(gpu, recording, network, step, true)
     }
 
-    /// Adds θ ← θ − τ·∂L/∂θ (or the rule's own form) with the rate of `step`, if [`Self::health`] says that the step counts.
-    pub fn record(&self, gpu: &Gpu, recording: &mut Recording, network: &Network, step: &Buffer) -> Result<()> {
+    /// Adds θ ← θ − τ·∂L/∂θ (or the rule's own form) with the rate of `step`, if [`Self::health`]
+    /// says that the step counts.
+    pub fn record(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        network: &Network,
+        step: &Buffer,
+    ) -> Result<()> {
         self.record_rule(gpu, recording, network, step, false)?;
         let Some(kept) = &self.kept else { return Ok(()) };
         let (first, end) = (network.graph.layout.length, network.graph.layout.stored);
-        let specialization = Specialization::new().tile("LANES", LANES).constant("FIRST", first).constant("COUNT", end - first);
+        let specialization = Specialization::new()
+            .tile("LANES", LANES)
+            .constant("FIRST", first)
+            .constant("COUNT", end - first);
         let kernel = gpu.kernel("keep_statistics", specialization)?;
         let bindings = [&self.health, &network.parameters, kept].map(Binding::from);
-        recording.dispatch(gpu, "keep statistics", kernel, &bindings, [(end - first).div_ceil(LANES), 1, 1])
+        recording.dispatch(
+            gpu,
+            "keep statistics",
+            kernel,
+            &bindings,
+            [(end - first).div_ceil(LANES), 1, 1],
+        )
     }
 
-    fn record_rule(&self, gpu: &Gpu, recording: &mut Recording, network: &Network, step: &Buffer, probe: bool) -> Result<()> {
+    fn record_rule(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        network: &Network,
+        step: &Buffer,
+        probe: bool,
+    ) -> Result<()> {
         let config = &self.config;
         let specialization = Specialization::new()
             .feature("probe", probe)
@@ -87,11 +133,16 @@ impl Optimizer {
         // Floors are for what is stored.
         let specialization = match probe {
             true => specialization,
-            false => specialization.constant("STEP_FLOOR", STEP_FLOOR).constant("ALPHA_FLOOR", ALPHA_FLOOR),
+            false => specialization
+                .constant("STEP_FLOOR", STEP_FLOOR)
+                .constant("ALPHA_FLOOR", ALPHA_FLOOR),
         };
         let (name, specialization) = match config.kind {
             OptimizerKind::Sgd => ("optimizer_sgd", specialization.constant("MOMENTUM", 0u32)),
-            OptimizerKind::Momentum => ("optimizer_sgd", specialization.constant("MOMENTUM", 1 + u32::from(config.nesterov))),
+            OptimizerKind::Momentum => (
+                "optimizer_sgd",
+                specialization.constant("MOMENTUM", 1 + u32::from(config.nesterov)),
+            ),
             OptimizerKind::Adam | OptimizerKind::Adamw => (
                 "optimizer_adam",
                 specialization
@@ -119,12 +170,20 @@ impl Optimizer {
             placeholder = gpu.buffer("no optimizer state", 16)?;
             bindings.push((&placeholder).into());
         }
-        let workgroups = flat_workgroups(u64::from(network.graph.layout.padded_length() / 4), LANES);
-        recording.dispatch(gpu, if probe { "check update" } else { "update" }, kernel, &bindings, workgroups)
+        let workgroups =
+            flat_workgroups(u64::from(network.graph.layout.padded_length() / 4), LANES);
+        recording.dispatch(
+            gpu,
+            if probe { "check update" } else { "update" },
+            kernel,
+            &bindings,
+            workgroups,
+        )
     }
 }
 
-/// The words of [`Optimizer::health`] before a step: nothing found, the update to be made, not halted, the factor on the rate.
+/// The words of [`Optimizer::health`] before a step: nothing found, the update to be made, not
+/// halted, the factor on the rate.
 fn healthy(rate_factor: f32) -> [u32; 8] {
     [u32::MAX, u32::MAX, 1, 0, rate_factor.to_bits(), 0, 0, 0]
 }

@@ -21,7 +21,8 @@ impl WeightQuantizerPlan {
         self.specialize(specialization).constant("WEIGHT_LEVELS", self.levels())
     }
 
-    /// The largest magnitude of a de-quantized weight, in units that all of them are whole multiples of.
+    /// The largest magnitude of a de-quantized weight, in units that all of them are whole
+    /// multiples of.
     pub(super) fn highest_multiple(self) -> u32 {
         self.levels() as u32
     }
@@ -36,7 +37,11 @@ impl WeightQuantizerPlan {
     }
 
     /// Adds the constants of `learned_step`, for steps that stand at `index` of the parameters.
-    pub(super) fn specialize_step(self, specialization: Specialization, index: u32) -> Specialization {
+    pub(super) fn specialize_step(
+        self,
+        specialization: Specialization,
+        index: u32,
+    ) -> Specialization {
         specialization
             .constant("PER_CHANNEL", u32::from(self.is_per_channel()))
             .constant("LEVELS", self.levels())
@@ -44,7 +49,12 @@ impl WeightQuantizerPlan {
     }
 
     /// Adds the constants of `learned_step_gradient`, for steps of `elements` weights each.
-    pub(super) fn specialize_step_gradient(self, specialization: Specialization, elements: u32, index: u32) -> Specialization {
+    pub(super) fn specialize_step_gradient(
+        self,
+        specialization: Specialization,
+        elements: u32,
+        index: u32,
+    ) -> Specialization {
         specialization
             .tile("WORKGROUP", STEP_GRADIENT_WORKGROUP)
             .constant("ELEMENTS", elements)

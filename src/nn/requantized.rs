@@ -1,4 +1,5 @@
-//! Weighted layers of integer inference: which kernel sums their products, with weights laid out for it once, and `requantize` at its end.
+//! Weighted layers of integer inference: which kernel sums their products, with weights laid out
+//! for it once, and `requantize` at its end.
 
 use super::{
     StripShape, TileTable,
@@ -23,8 +24,8 @@ const EXACT_IN_HALF: i64 = 1 << 15;
 /// Weights of a layer, [out, in, taps] row by row.
 #[derive(Clone, Copy, Debug)]
 pub enum RequantizedWeights<'a> {
-    /// Integers from −255 to 255, over inputs that are integers, with sums of at most `bound`; `pivots` an output channel, and `spacing`, such that
-    /// (w − pivot) / spacing is a signed byte.
+    /// Integers from −255 to 255, over inputs that are integers, with sums of at most `bound`;
+    /// `pivots` an output channel, and `spacing`, such that (w − pivot) / spacing is a signed byte.
     Integers {
         /// Weights.
         values: &'a [i32],
@@ -54,7 +55,8 @@ pub struct RequantizedShape<'a> {
     pub storage: Storage,
     /// Of an output channel each.
     pub multiplier: &'a [f32],
-    /// Of an output channel each; of every pixel and output channel, [row, column, channel], where they depend on the place.
+    /// Of an output channel each; of every pixel and output channel, [row, column, channel], where
+    /// they depend on the place.
     pub offset: &'a [f32],
     /// Ends of the output's range.
     pub range: [f32; 2],
@@ -87,12 +89,18 @@ pub struct RequantizedLayer {
 /// `values`, [row, channel], with channels padded with zeros to a multiple of 4.
 fn padded_rows(values: &[f32], channels: usize) -> Vec<f32> {
     let padded = channels.next_multiple_of(GROUP as usize);
-    values.chunks_exact(channels).flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(0.0, padded - channels))).collect()
+    values
+        .chunks_exact(channels)
+        .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(0.0, padded - channels)))
+        .collect()
 }
 
 /// Position of weight [out, in, tap] in [tap, in (padded), out (padded)], weight by weight.
-fn positions([out_channels, in_channels, taps]: [usize; 3]) -> impl Iterator<Item = (usize, usize)> {
-    let [out_padded, in_padded] = [out_channels, in_channels].map(|channels| channels.next_multiple_of(GROUP as usize));
+fn positions(
+    [out_channels, in_channels, taps]: [usize; 3],
+) -> impl Iterator<Item = (usize, usize)> {
+    let [out_padded, in_padded] =
+        [out_channels, in_channels].map(|channels| channels.next_multiple_of(GROUP as usize));
     (0..out_channels * in_channels * taps).map(move |index| {
         let (out, rest) = (index / (in_channels * taps), index % (in_channels * taps));
         (index, (rest % taps * in_padded + rest / taps) * out_padded + out)
@@ -104,15 +112,24 @@ impl RequantizedLayer {
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
-    pub fn new(gpu: &Gpu, tiles: TileTable, shape: &RequantizedShape<'_>, weights: RequantizedWeights<'_>) -> Result<Self> {
+    pub fn new(
+        gpu: &Gpu,
+        tiles: TileTable,
+        shape: &RequantizedShape<'_>,
+        weights: RequantizedWeights<'_>,
+    ) -> Result<Self> {
         let (input, output) = (shape.input, shape.output);
         let geometry = match shape.window {
             Some(window) => Geometry::convolution(input, output, window),
-            None => Geometry::fully_connected(input.pixels() * groups(input.channels), groups(output.channels)),
+            None => Geometry::fully_connected(
+                input.pixels() * groups(input.channels),
+                groups(output.channels),
+            ),
         };
         let taps = shape.window.map_or(input.pixels(), |[kernel, ..]| kernel * kernel);
         let sizes = [output.channels, input.channels, taps].map(|size| size as usize);
-        let [out_padded, in_padded] = [output.channels, input.channels].map(|channels| groups(channels) * GROUP);
+        let [out_padded, in_padded] =
+            [output.channels, input.channels].map(|channels| groups(channels) * GROUP);
         let elements = (taps * in_padded * out_padded) as usize;
         let sum = match weights {
             RequantizedWeights::Integers { values, bound, pivots, spacing }
@@ -131,11 +148,16 @@ impl RequantizedLayer {
                 let arranged = gpu.upload("weights", &arranged)?;
                 let fits_half = matches!(weights, RequantizedWeights::Integers { bound, .. } if bound < EXACT_IN_HALF);
                 let is_paired = fits_half && shape.images > 1;
-                let strip_shape = StripShape { images: 1 + u32::from(is_paired), ..geometry.strip_shape() };
+                let strip_shape =
+                    StripShape { images: 1 + u32::from(is_paired), ..geometry.strip_shape() };
                 match tiles.strips(strip_shape).filter(|_| shape.window.is_some()) {
                     Some(strips) => {
                         let kernel = shape.window.map_or(1, |[kernel, ..]| kernel);
-                        let sizes = WeightSizes { out_groups: groups(output.channels), in_channels: in_padded, kernel };
+                        let sizes = WeightSizes {
+                            out_groups: groups(output.channels),
+                            in_channels: in_padded,
+                            kernel,
+                        };
                         let slices = WeightSlices::new(gpu, strips, sizes, false)?;
                         let mut recording = Recording::new();
                         slices.record(gpu, &mut recording, "slices of weights", &arranged)?;
@@ -148,8 +170,13 @@ impl RequantizedLayer {
         };
         let channels = output.channels as usize;
         let per_pixel = shape.offset.len() > channels;
-        let products = taps * input.channels * output.channels * if shape.window.is_some() { output.pixels() } else { 1 };
-        let bytes = |shape: Shape, format: Format| u64::from(shape.pixels() * groups(shape.channels)) * format.group_bytes();
+        let products = taps
+            * input.channels
+            * output.channels
+            * if shape.window.is_some() { output.pixels() } else { 1 };
+        let bytes = |shape: Shape, format: Format| {
+            u64::from(shape.pixels() * groups(shape.channels)) * format.group_bytes()
+        };
         Ok(RequantizedLayer {
             geometry,
             storage: shape.storage,
@@ -190,33 +217,59 @@ impl RequantizedLayer {
         let work = Work { flops: images * self.flops, bytes: images * self.moved };
         let [lowest, highest] = self.range;
         let end = |specialization: Specialization| {
-            let specialization =
-                specialization.feature("requantized", true).constant("LOWEST", lowest).constant("HIGHEST", highest);
+            let specialization = specialization
+                .feature("requantized", true)
+                .constant("LOWEST", lowest)
+                .constant("HIGHEST", highest);
             self.storage.specialize(specialization)
         };
-        let by_place = |specialization: Specialization| end(specialization).constant("PIXEL_OFFSETS", self.pixel_offsets);
+        let by_place = |specialization: Specialization| {
+            end(specialization).constant("PIXEL_OFFSETS", self.pixel_offsets)
+        };
         let epilogue = [Binding::from(&self.multiplier), (&self.offset).into()];
         match &self.sum {
             Sum::Strips(slices) => {
                 let specialization = by_place(Specialization::new());
                 let way = [from.into(), to.into()];
-                record_convolution(gpu, recording, label, range, (slices, self.geometry), (specialization, work), way, &epilogue)
+                record_convolution(
+                    gpu,
+                    recording,
+                    label,
+                    range,
+                    (slices, self.geometry),
+                    (specialization, work),
+                    way,
+                    &epilogue,
+                )
             }
             Sum::Product(weights) => {
                 let choice = self.tiles.sum_of_products(self.geometry, range.most);
                 let specialization = choice.specialization;
                 let is_plain = choice.kernel == "matrix_product";
-                let specialization = if is_plain { end(specialization) } else { by_place(specialization) };
+                let specialization =
+                    if is_plain { end(specialization) } else { by_place(specialization) };
                 let kernel = gpu.kernel(choice.kernel, specialization)?;
-                let bindings = [range.binding, from.into(), weights.into(), to.into(), epilogue[0], epilogue[1]];
+                let bindings = [
+                    range.binding,
+                    from.into(),
+                    weights.into(),
+                    to.into(),
+                    epilogue[0],
+                    epilogue[1],
+                ];
                 recording.dispatch(gpu, label, kernel, &bindings, choice.workgroups)?;
                 recording.note_work(work);
                 Ok(())
             }
             Sum::Bytes { weights, sums, spacing } => {
                 let pixels = self.geometry.pixels();
-                let tiles = self.tiles.integer_product(self.geometry.output[2], pixels, self.geometry.inner());
-                let (rows, columns) = tiles.workgroups(range.most * pixels, self.geometry.output[2]);
+                let tiles = self.tiles.integer_product(
+                    self.geometry.output[2],
+                    pixels,
+                    self.geometry.inner(),
+                );
+                let (rows, columns) =
+                    tiles.workgroups(range.most * pixels, self.geometry.output[2]);
                 let mut specialization = self
                     .geometry
                     .windows(tiles.specialize(by_place(Specialization::new())))
@@ -228,7 +281,15 @@ impl RequantizedLayer {
                 let [x, y, _] = grid(rows);
                 let kernel = gpu.kernel("integer_convolution", specialization)?;
                 let [multiplier, offset] = epilogue;
-                let bindings = [range.binding, from.into(), weights.into(), to.into(), multiplier, offset, sums.into()];
+                let bindings = [
+                    range.binding,
+                    from.into(),
+                    weights.into(),
+                    to.into(),
+                    multiplier,
+                    offset,
+                    sums.into(),
+                ];
                 recording.dispatch(gpu, label, kernel, &bindings, [x, y, columns])?;
                 recording.note_work(work);
                 Ok(())
@@ -238,7 +299,13 @@ impl RequantizedLayer {
 }
 
 impl Sum {
-    fn bytes(gpu: &Gpu, sizes: [usize; 3], values: &[i32], (pivots, spacing): (&[i32], i32), input: Format) -> Result<Sum> {
+    fn bytes(
+        gpu: &Gpu,
+        sizes: [usize; 3],
+        values: &[i32],
+        (pivots, spacing): (&[i32], i32),
+        input: Format,
+    ) -> Result<Sum> {
         let [out_channels, in_channels, taps] = sizes;
         let narrow = values.iter().all(|value| (-128..=127).contains(value));
         let spacing = if narrow { 1 } else { spacing };
@@ -252,20 +319,27 @@ impl Sum {
         let shift = if input == Format::U8 { 128i32 } else { 0 };
         for channel in 0..out_channels {
             factors[channel] = pivot(channel);
-            starts[channel] = pivot(channel).wrapping_mul(shift).wrapping_mul((taps * in_padded) as i32);
+            starts[channel] =
+                pivot(channel).wrapping_mul(shift).wrapping_mul((taps * in_padded) as i32);
         }
         for (from, to) in positions(sizes) {
             let channel = to % out_padded;
             bytes[to] = (values[from] - pivot(channel)) / spacing;
-            starts[channel] = starts[channel].wrapping_add(spacing.wrapping_mul(shift).wrapping_mul(bytes[to]));
+            starts[channel] =
+                starts[channel].wrapping_add(spacing.wrapping_mul(shift).wrapping_mul(bytes[to]));
         }
         let mut words = Vec::with_capacity(bytes.len() / 4);
         for rows in bytes.chunks_exact(4 * out_padded) {
             let byte = |row: usize, out: usize| u32::from(rows[row * out_padded + out] as i8 as u8);
-            words.extend((0..out_padded).map(|out| (0..4).fold(0, |word, row| word | byte(row, out) << (8 * row))));
+            words.extend(
+                (0..out_padded)
+                    .map(|out| (0..4).fold(0, |word, row| word | byte(row, out) << (8 * row))),
+            );
         }
         let sums: Vec<i32> = (0..out_padded / 4)
-            .flat_map(|group| [&starts, &factors].map(|values| values[4 * group..][..4].to_vec()).concat())
+            .flat_map(|group| {
+                [&starts, &factors].map(|values| values[4 * group..][..4].to_vec()).concat()
+            })
             .collect();
         Ok(Sum::Bytes {
             weights: gpu.upload("weights in bytes", &words)?,
@@ -293,8 +367,10 @@ mod tests {
             offset: &[0.0; 4],
             range: [0.0, 255.0],
         };
-        let weights = RequantizedWeights::Integers { values: &[1; 16], bound, pivots: &[0; 4], spacing: 1 };
-        let layer = RequantizedLayer::new(&gpu, TileTable::for_kind(true), &shape, weights).unwrap();
+        let weights =
+            RequantizedWeights::Integers { values: &[1; 16], bound, pivots: &[0; 4], spacing: 1 };
+        let layer =
+            RequantizedLayer::new(&gpu, TileTable::for_kind(true), &shape, weights).unwrap();
         let images = gpu.uniform("images", 16).unwrap();
         let [from, to] = [(); 2].map(|()| gpu.buffer("levels", 64).unwrap());
         let mut recording = Recording::new();

@@ -1,5 +1,6 @@
-//! Backward passes other than the gradient's: rules that attribution methods put in the place of the derivatives of activations and pools.
-//! Weighted layers hand everything back through their transposed weights, whatever the rule.
+//! Backward passes other than the gradient's: rules that attribution methods put in the place of
+//! the derivatives of activations and pools. Weighted layers hand everything back through their
+//! transposed weights, whatever the rule.
 
 use super::{
     Gradients, Network, NetworkOptions, TileTable,
@@ -14,7 +15,8 @@ use crate::{
     gpu::{Binding, Buffer, Gpu, Recording, Specialization},
 };
 
-/// What an activation does to what comes back through it; y = activate(x), g the value at its output.
+/// What an activation does to what comes back through it; y = activate(x), g the value at its
+/// output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BackwardRule {
     /// y′·g, by the straight-through estimator.
@@ -22,13 +24,15 @@ pub enum BackwardRule {
     Gradient,
     /// max(y′·g, 0): guided back-propagation (Springenberg et al. 2015).
     Guided,
-    /// Δy/Δx·g, with differences from a baseline's forward pass (DeepLIFT's rescale rule, Shrikumar et al. 2017); max-pooling sends the
-    /// difference of its outputs to the larger one's maximum.
+    /// Δy/Δx·g, with differences from a baseline's forward pass (DeepLIFT's rescale rule, Shrikumar
+    /// et al. 2017); max-pooling sends the difference of its outputs to the larger one's maximum.
     Rescale,
-    /// y/(x ± ε)·g: layer-wise relevance propagation's ε rule (Bach et al. 2015) for relevances divided by the values they are of, y·g.
+    /// y/(x ± ε)·g: layer-wise relevance propagation's ε rule (Bach et al. 2015) for relevances
+    /// divided by the values they are of, y·g.
     Epsilon,
-    /// y/ẑ·g at every weighted layer z = Wx + b with ẑ = max(W, 0)·x, and max(W, 0)ᵀ in the place of Wᵀ: the z⁺ rule, of the same multipliers
-    /// (Montavon et al. 2017; Captum's `Alpha1_Beta0_Rule` with biases set to zero). See [`Network::record_positive_backward`].
+    /// y/ẑ·g at every weighted layer z = Wx + b with ẑ = max(W, 0)·x, and max(W, 0)ᵀ in the place
+    /// of Wᵀ: the z⁺ rule, of the same multipliers (Montavon et al. 2017; Captum's
+    /// `Alpha1_Beta0_Rule` with biases set to zero). See [`Network::record_positive_backward`].
     Positive,
 }
 
@@ -37,12 +41,13 @@ pub enum BackwardRule {
 pub enum Layers {
     /// The outputs of weighted layers after their activations: the fastest.
     Joined,
-    /// Outputs before and after every activation: what [`BackwardRule::Rescale`] and [`BackwardRule::Epsilon`] need.
+    /// Outputs before and after every activation: what [`BackwardRule::Rescale`] and
+    /// [`BackwardRule::Epsilon`] need.
     Separate,
 }
 
-/// Which way back: the rule, the node at whose output to stop (`None`: the input), and the network with the positive weights where the rule
-/// wants one.
+/// Which way back: the rule, the node at whose output to stop (`None`: the input), and the network
+/// with the positive weights where the rule wants one.
 #[derive(Clone, Copy)]
 pub(super) struct Walk<'a> {
     pub rule: BackwardRule,
@@ -51,7 +56,8 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub const GRADIENT: Walk<'static> = Walk { rule: BackwardRule::Gradient, stop: None, positive: None };
+    pub const GRADIENT: Walk<'static> =
+        Walk { rule: BackwardRule::Gradient, stop: None, positive: None };
 
     /// Whether a max-pool takes the derivative of the activation in front of it along.
     pub fn joins_pools(self) -> bool {
@@ -65,8 +71,8 @@ impl<'a> Walk<'a> {
 }
 
 impl Network {
-    /// A network that works with `parameters`, another one's or the caller's, and trains nothing. Dropout and the like are left out of its
-    /// passes.
+    /// A network that works with `parameters`, another one's or the caller's, and trains nothing.
+    /// Dropout and the like are left out of its passes.
     ///
     /// # Errors
     /// As [`Network::new`].
@@ -78,14 +84,19 @@ impl Network {
         gradients: bool,
         parameters: &Buffer,
     ) -> Result<Network> {
-        let options = NetworkOptions { slots, training: false, gradients, ..NetworkOptions::default() };
-        let assembly = Assembly { parameters: Some(parameters.clone()), layer_by_layer: layers == Layers::Separate };
+        let options =
+            NetworkOptions { slots, training: false, gradients, ..NetworkOptions::default() };
+        let assembly = Assembly {
+            parameters: Some(parameters.clone()),
+            layer_by_layer: layers == Layers::Separate,
+        };
         Network::assemble(gpu, config, quantization, options, TileTable::new(gpu), assembly)
     }
 
-    /// Adds the backward pass of `range` from what [`Self::logit_gradients`] holds, by `rule`; down to the output of layer `stop` (a number
-    /// counted from 0, of [`Self::layer`]) or to the input. Returns the buffer with the result. With [`BackwardRule::Rescale`] the baselines'
-    /// forward pass must be behind the images', as many as there are.
+    /// Adds the backward pass of `range` from what [`Self::logit_gradients`] holds, by `rule`; down
+    /// to the output of layer `stop` (a number counted from 0, of [`Self::layer`]) or to the input.
+    /// Returns the buffer with the result. With [`BackwardRule::Rescale`] the baselines' forward
+    /// pass must be behind the images', as many as there are.
     ///
     /// # Errors
     /// [`Error::Gpu`] where the network does not keep what the rule needs.
@@ -101,11 +112,18 @@ impl Network {
         if needs_inputs && !self.layer_by_layer {
             return Err(Error::Gpu("this network was made without its activations' inputs".into()));
         }
-        self.walk_back(gpu, recording, range.into(), None, Gradients::Input, Walk { rule, stop, positive: None })
+        self.walk_back(
+            gpu,
+            recording,
+            range.into(),
+            None,
+            Gradients::Input,
+            Walk { rule, stop, positive: None },
+        )
     }
 
-    /// Adds cutting the weights that [`Self::record_weights`] made at 0, and setting biases to 0: for a network that is to be the
-    /// `positive` one of [`Self::record_positive_backward`].
+    /// Adds cutting the weights that [`Self::record_weights`] made at 0, and setting biases to 0:
+    /// for a network that is to be the `positive` one of [`Self::record_positive_backward`].
     ///
     /// # Errors
     /// [`Error::Usage`] where a batch norm is not folded into its layer.
@@ -120,7 +138,8 @@ impl Network {
             let label = format!("{} positive weights", node.name);
             for buffer in [&weights.forward, &weights.backward] {
                 let count = (buffer.size() / 16) as u32;
-                let kernel = gpu.kernel("positive_part", Specialization::new().constant("COUNT", count))?;
+                let kernel =
+                    gpu.kernel("positive_part", Specialization::new().constant("COUNT", count))?;
                 let workgroups = grid(count.div_ceil(ELEMENTWISE));
                 recording.dispatch(gpu, label.as_str(), kernel, &[buffer.into()], workgroups)?;
             }
@@ -130,8 +149,8 @@ impl Network {
         Ok(())
     }
 
-    /// Adds the backward pass of `range` by [`BackwardRule::Positive`], after this network's forward pass; `positive` is the same network
-    /// with [`Self::record_positive_weights`].
+    /// Adds the backward pass of `range` by [`BackwardRule::Positive`], after this network's
+    /// forward pass; `positive` is the same network with [`Self::record_positive_weights`].
     ///
     /// # Errors
     /// As [`Self::record_backward_by`].
@@ -144,7 +163,9 @@ impl Network {
     ) -> Result<&Buffer> {
         for (index, node) in positive.nodes.iter().enumerate() {
             if let Some(weights) = node.weights() {
-                let input = index.checked_sub(1).map_or(&self.input, |previous| &self.nodes[previous].value);
+                let input = index
+                    .checked_sub(1)
+                    .map_or(&self.input, |previous| &self.nodes[previous].value);
                 positive.pass(gpu, recording, range, 0).weighted_forward(node, weights, input)?;
             }
         }
@@ -152,8 +173,8 @@ impl Network {
         self.walk_back(gpu, recording, range.into(), None, Gradients::Input, walk)
     }
 
-    /// What [`BackwardRule::Positive`] does at the output of node `index`: relevance that the following activation handed back unchanged is of
-    /// the activated value.
+    /// What [`BackwardRule::Positive`] does at the output of node `index`: relevance that the
+    /// following activation handed back unchanged is of the activated value.
     pub(super) fn record_positive_ratio(
         &self,
         pass: &mut Pass<'_>,
@@ -165,7 +186,11 @@ impl Network {
         let node = &self.nodes[index];
         if node.weights().is_some() {
             let activated = self.nodes.get(index + 1).filter(is_activation).unwrap_or(node);
-            return pass.relevance_ratio(node, [&positive.nodes[index].value, &activated.value], gradient);
+            return pass.relevance_ratio(
+                node,
+                [&positive.nodes[index].value, &activated.value],
+                gradient,
+            );
         }
         match index.checked_sub(1).map(|previous| &self.nodes[previous]) {
             Some(previous) if is_activation(&node) && previous.weights().is_none() => {
@@ -184,7 +209,13 @@ impl Network {
 
 impl Pass<'_> {
     /// Adds `rule` at the activation of `node`, whose input is `input`, to `gradient` in place.
-    pub fn activation_rule(&mut self, node: &Node, input: &Buffer, gradient: Binding<'_>, rule: BackwardRule) -> Result<()> {
+    pub fn activation_rule(
+        &mut self,
+        node: &Node,
+        input: &Buffer,
+        gradient: Binding<'_>,
+        rule: BackwardRule,
+    ) -> Result<()> {
         let (elements, images) = (node.output_elements(), self.range.most);
         let (name, what) = match rule {
             BackwardRule::Guided | BackwardRule::Gradient => ("guided_gradient", "guided gradient"),
@@ -193,7 +224,8 @@ impl Pass<'_> {
                 return self.relevance_ratio(node, [input, &node.value], gradient);
             }
         };
-        let specialization = node.activation.backward(Specialization::new().constant("ELEMENTS", elements));
+        let specialization =
+            node.activation.backward(Specialization::new().constant("ELEMENTS", elements));
         let mut bindings = vec![self.range.binding];
         match rule {
             BackwardRule::Rescale => bindings.extend([input.into(), Binding::from(&node.value)]),
@@ -205,23 +237,43 @@ impl Pass<'_> {
         }
         let workgroups = grid((images * elements).div_ceil(ELEMENTWISE));
         let kernel = self.gpu.kernel(name, specialization)?;
-        self.recording.dispatch(self.gpu, format!("{} {what}", node.name), kernel, &bindings, workgroups)?;
+        self.recording.dispatch(
+            self.gpu,
+            format!("{} {what}", node.name),
+            kernel,
+            &bindings,
+            workgroups,
+        )?;
         self.recording.note_work(elementwise_work(node, images, 2 * elements, elements));
         Ok(())
     }
 
     /// Adds multiplying `multiplier` at the output of `node`, in place, by y/(x ± ε).
-    pub fn relevance_ratio(&mut self, node: &Node, [x, y]: [&Buffer; 2], multiplier: Binding<'_>) -> Result<()> {
+    pub fn relevance_ratio(
+        &mut self,
+        node: &Node,
+        [x, y]: [&Buffer; 2],
+        multiplier: Binding<'_>,
+    ) -> Result<()> {
         let (elements, images) = (node.output_elements(), self.range.most);
-        let kernel = self.gpu.kernel("relevance_ratio", Specialization::new().constant("ELEMENTS", elements))?;
+        let kernel = self
+            .gpu
+            .kernel("relevance_ratio", Specialization::new().constant("ELEMENTS", elements))?;
         let bindings = [self.range.binding, x.into(), y.into(), multiplier];
         let workgroups = grid((images * elements).div_ceil(ELEMENTWISE));
-        self.recording.dispatch(self.gpu, format!("{} relevance", node.name), kernel, &bindings, workgroups)?;
+        self.recording.dispatch(
+            self.gpu,
+            format!("{} relevance", node.name),
+            kernel,
+            &bindings,
+            workgroups,
+        )?;
         self.recording.note_work(elementwise_work(node, images, 3 * elements, elements));
         Ok(())
     }
 
-    /// Adds the rescale rule at a max-pool; `bindings` are its input, its choices, and where multipliers come from and go to.
+    /// Adds the rescale rule at a max-pool; `bindings` are its input, its choices, and where
+    /// multipliers come from and go to.
     pub fn pool_rescale(
         &mut self,
         node: &Node,
@@ -231,8 +283,19 @@ impl Pass<'_> {
         let bindings = [self.range.binding, input, (&node.value).into(), choice, from, to];
         let workgroups = grid((self.range.most * node.input_elements()).div_ceil(ELEMENTWISE));
         let kernel = self.gpu.kernel("max_pool_rescale", shape)?;
-        self.recording.dispatch(self.gpu, format!("{} multipliers", node.name), kernel, &bindings, workgroups)?;
-        self.recording.note_work(elementwise_work(node, self.range.most, 2 * node.output_elements(), node.input_elements()));
+        self.recording.dispatch(
+            self.gpu,
+            format!("{} multipliers", node.name),
+            kernel,
+            &bindings,
+            workgroups,
+        )?;
+        self.recording.note_work(elementwise_work(
+            node,
+            self.range.most,
+            2 * node.output_elements(),
+            node.input_elements(),
+        ));
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! Weights of a convolution in slices of output channels that fit uniform buffers: what `convolution` reads on a software driver.
+//! Weights of a convolution in slices of output channels that fit uniform buffers: what
+//! `convolution` reads on a software driver.
 
 use super::{
     StripTiles,
@@ -27,7 +28,8 @@ pub(super) struct WeightSlice {
     pub blocks: u32,
 }
 
-/// All output channels of a layer, or all input channels where the taps are mirrored for the input gradient.
+/// All output channels of a layer, or all input channels where the taps are mirrored for the input
+/// gradient.
 pub(super) struct WeightSlices {
     pub tiles: StripTiles,
     pub slices: Vec<WeightSlice>,
@@ -43,15 +45,26 @@ impl WeightSlices {
             let record = gpu.uniform("first group of a slice", 16)?;
             gpu.write(&record, 0, &[index * tiles.blocks * tiles.groups, 0, 0, 0]);
             let label = "slice of weights";
-            let weights = if tiles.uniform { gpu.uniform(label, bytes)? } else { gpu.buffer(label, bytes)? };
-            Ok(WeightSlice { weights, record, blocks: tiles.blocks.min(all - index * tiles.blocks) })
+            let weights =
+                if tiles.uniform { gpu.uniform(label, bytes)? } else { gpu.buffer(label, bytes)? };
+            Ok(WeightSlice {
+                weights,
+                record,
+                blocks: tiles.blocks.min(all - index * tiles.blocks),
+            })
         };
         let slices = (0..tiles.slices(sizes.out_groups)).map(slice).collect::<Result<_>>()?;
         Ok(WeightSlices { tiles, slices, sizes, mirrored })
     }
 
     /// Adds copying `weights`, [tap, in channel (padded), out channel / 4] vec4, into the slices.
-    pub fn record(&self, gpu: &Gpu, recording: &mut Recording, label: &str, weights: &Buffer) -> Result<()> {
+    pub fn record(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        label: &str,
+        weights: &Buffer,
+    ) -> Result<()> {
         let WeightSizes { out_groups, in_channels, kernel } = self.sizes;
         let specialization = Specialization::new()
             .constant("BLOCKS", self.tiles.blocks)
@@ -60,7 +73,8 @@ impl WeightSlices {
             .constant("IN_CHANNELS", in_channels)
             .constant("OUT_GROUPS", out_groups)
             .constant("MIRRORED", u32::from(self.mirrored));
-        let workgroups = grid(self.tiles.weights(kernel.pow(2) * in_channels).div_ceil(ELEMENTWISE));
+        let workgroups =
+            grid(self.tiles.weights(kernel.pow(2) * in_channels).div_ceil(ELEMENTWISE));
         for slice in &self.slices {
             let kernel = gpu.kernel("slice_weights", specialization.clone())?;
             let bindings = [&slice.record, weights, &slice.weights].map(Binding::from);

@@ -1,12 +1,13 @@
 //! Register tiles of `convolution`, the kernel of software drivers: which are cheapest.
 //!
-//! On such a driver a workgroup is one vector of lanes, and loads cost more than arithmetic. Every tile that is not too long to compile is
-//! priced by what its loads and multiply-adds took on their own (docs/results/software-driver.md), for the whole image.
+//! On such a driver a workgroup is one vector of lanes, and loads cost more than arithmetic. Every
+//! tile that is not too long to compile is priced by what its loads and multiply-adds took on their
+//! own (docs/results/software-driver.md), for the whole image.
 
 use crate::gpu::Specialization;
 
-/// Nanoseconds that a group of 4 channels takes in each of the lanes: a load from a storage buffer, from a uniform buffer, a number shared out
-/// to all lanes of a subgroup, a multiply-add.
+/// Nanoseconds that a group of 4 channels takes in each of the lanes: a load from a storage buffer,
+/// from a uniform buffer, a number shared out to all lanes of a subgroup, a multiply-add.
 const STORAGE_LOAD: u64 = 20;
 const UNIFORM_LOAD: u64 = 10;
 const BROADCAST: u64 = 2;
@@ -80,7 +81,8 @@ pub struct StripTiles {
 }
 
 impl StripTiles {
-    /// The tiles of `lanes` invocations that cost least; they are a subgroup where `subgroups` says so.
+    /// The tiles of `lanes` invocations that cost least; they are a subgroup where `subgroups` says
+    /// so.
     pub fn cheapest(shape: StripShape, lanes: u32, subgroups: bool) -> StripTiles {
         let [height, width] = shape.pixels;
         // Both pixels of a window along a row are in a strip.
@@ -92,9 +94,14 @@ impl StripTiles {
             for groups in 1..=MOST_GROUPS.min(shape.out_groups) {
                 for strips in 1..=width.div_ceil(multiple) {
                     let columns = width.div_ceil(strips).next_multiple_of(multiple);
-                    let tiles = StripTiles { rows, columns, ..StripTiles::sliced(shape, groups, lanes, subgroups) };
+                    let tiles = StripTiles {
+                        rows,
+                        columns,
+                        ..StripTiles::sliced(shape, groups, lanes, subgroups)
+                    };
                     let sums = rows * columns * groups;
-                    let long = sums > ACCUMULATORS || sums * shape.kernel * shape.depth > UNROLL_LIMIT;
+                    let long =
+                        sums > ACCUMULATORS || sums * shape.kernel * shape.depth > UNROLL_LIMIT;
                     let price = (long.then_some(sums), tiles.price(shape));
                     if best.is_none_or(|(least, _)| price < least) {
                         best = Some((price, tiles));
@@ -111,31 +118,49 @@ impl StripTiles {
         let block_bytes = shape.kernel * shape.kernel * shape.in_groups * 4 * groups * 16;
         let all = shape.out_groups.div_ceil(groups);
         let uniform = block_bytes <= UNIFORM_BYTES;
-        let blocks = if uniform { all.div_ceil(all.div_ceil(UNIFORM_BYTES / block_bytes)) } else { all };
-        StripTiles { lanes, rows: 1, columns: 1, groups, blocks, uniform, subgroups, images: shape.images }
+        let blocks =
+            if uniform { all.div_ceil(all.div_ceil(UNIFORM_BYTES / block_bytes)) } else { all };
+        StripTiles {
+            lanes,
+            rows: 1,
+            columns: 1,
+            groups,
+            blocks,
+            uniform,
+            subgroups,
+            images: shape.images,
+        }
     }
 
-    /// Nanoseconds of a vector of images (pairs of them where they are packed), for a group of input channels.
+    /// Nanoseconds of a vector of images (pairs of them where they are packed), for a group of
+    /// input channels.
     fn price(self, shape: StripShape) -> u64 {
         let StripTiles { rows, columns, groups, .. } = self;
         let StripShape { kernel, depth, spacing, .. } = shape;
         let [height, width] = shape.pixels;
-        let tiles = height.div_ceil(rows) * width.div_ceil(columns) * shape.out_groups.div_ceil(groups);
-        let (input_rows, span) = (rows * kernel, ((columns - 1) * shape.stride + kernel).div_ceil(spacing));
+        let tiles =
+            height.div_ceil(rows) * width.div_ceil(columns) * shape.out_groups.div_ceil(groups);
+        let (input_rows, span) =
+            (rows * kernel, ((columns - 1) * shape.stride + kernel).div_ceil(spacing));
         let inputs = match shape.pooling {
             // A window's position is a quarter of its gradient.
             Pooling::Input => {
-                u64::from(input_rows * (span / 2 + 1)) * 3 * STORAGE_LOAD / 2 + u64::from(input_rows * span) * UNPOOL
+                u64::from(input_rows * (span / 2 + 1)) * 3 * STORAGE_LOAD / 2
+                    + u64::from(input_rows * span) * UNPOOL
             }
             _ => u64::from(shape.images * input_rows * span) * STORAGE_LOAD,
         };
         let weights = u64::from(kernel * kernel * depth * groups);
         let load = if self.uniform { UNIFORM_LOAD } else { STORAGE_LOAD };
         let weight_loads = match self.subgroups {
-            true => weights * BROADCAST + u64::from(kernel * (kernel * 4 * groups).div_ceil(self.lanes)) * load,
+            true => {
+                weights * BROADCAST
+                    + u64::from(kernel * (kernel * 4 * groups).div_ceil(self.lanes)) * load
+            }
             false => weights * load,
         };
-        u64::from(tiles) * (inputs + weight_loads + weights * u64::from(rows * columns / spacing) * MULTIPLY_ADD)
+        u64::from(tiles)
+            * (inputs + weight_loads + weights * u64::from(rows * columns / spacing) * MULTIPLY_ADD)
     }
 
     /// Adds the tiles to a kernel's specialization; `weights` is that of [`Self::weights`].
@@ -171,7 +196,8 @@ impl StripTiles {
 mod tests {
     use super::*;
 
-    /// What `convolution` binds, against WebGPU's default limits; every channel is in a slice, and what the kernel asserts holds.
+    /// What `convolution` binds, against WebGPU's default limits; every channel is in a slice, and
+    /// what the kernel asserts holds.
     #[test]
     fn slices_fit_every_device() {
         let windows = [(1, 1), (3, 1), (3, 8), (3, 16), (5, 32), (3, 256), (15, 16)];
@@ -188,15 +214,31 @@ mod tests {
                     [[1, 1], [24, 24], [7, 26], [4, 1000], [24, 24]].into_iter().zip(steps)
                 {
                     let images = if pooling == Pooling::None { 1 + out_groups % 2 } else { 1 };
-                    let shape = StripShape { out_groups, in_groups, depth: 4, pixels, kernel, stride, spacing, pooling, images };
+                    let shape = StripShape {
+                        out_groups,
+                        in_groups,
+                        depth: 4,
+                        pixels,
+                        kernel,
+                        stride,
+                        spacing,
+                        pooling,
+                        images,
+                    };
                     let inner = kernel * kernel * in_groups * 4;
                     let tiles = StripTiles::cheapest(shape, 8, true);
                     let StripTiles { rows, columns, groups, blocks, uniform, .. } = tiles;
                     let even = pooling != Pooling::None;
                     let least = if even { 4 } else { spacing };
-                    assert!(rows * groups * columns <= ACCUMULATORS.max(groups * least) && blocks > 0, "{tiles:?}");
+                    assert!(
+                        rows * groups * columns <= ACCUMULATORS.max(groups * least) && blocks > 0,
+                        "{tiles:?}"
+                    );
                     assert!(columns % spacing == 0 && (!even || columns % 2 == 0), "{tiles:?}");
-                    assert!((rows == 1 || stride == 1) && (pooling != Pooling::Output || rows == 2), "{tiles:?}");
+                    assert!(
+                        (rows == 1 || stride == 1) && (pooling != Pooling::Output || rows == 2),
+                        "{tiles:?}"
+                    );
                     assert!(tiles.slices(out_groups) * blocks * groups >= out_groups, "{tiles:?}");
                     assert!(!uniform || tiles.weights(inner) * 16 <= UNIFORM_BYTES, "{tiles:?}");
                     assert!(uniform || inner * groups * 16 > UNIFORM_BYTES, "{tiles:?}");

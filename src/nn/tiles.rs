@@ -1,9 +1,11 @@
 //! Tile sizes by adapter and shape: the one table that decides.
 //!
-//! On a software driver a workgroup is one vector of 8 lanes, and loads cost more than arithmetic: from a storage buffer as many cycles as ten
-//! or twenty multiply-adds, from a uniform buffer half of that. Tiles are as large as code size allows. Lanes of a convolution are strips of
-//! pixels, with weights in uniform buffers; elsewhere lanes are output channels. On a GPU the weighted layers are matrix products that pass
-//! slabs of both factors through workgroup memory; only the gradient of an image has too few columns for that.
+//! On a software driver a workgroup is one vector of 8 lanes, and loads cost more than arithmetic:
+//! from a storage buffer as many cycles as ten or twenty multiply-adds, from a uniform buffer half
+//! of that. Tiles are as large as code size allows. Lanes of a convolution are strips of pixels,
+//! with weights in uniform buffers; elsewhere lanes are output channels. On a GPU the weighted
+//! layers are matrix products that pass slabs of both factors through workgroup memory; only the
+//! gradient of an image has too few columns for that.
 
 use std::sync::Arc;
 
@@ -53,7 +55,10 @@ impl WeightGradientTiles {
 
     /// (workgroups along the taps' rows and input groups, along the output groups) of one part.
     pub fn workgroups(self, [in_groups, out_groups]: [u32; 2], kernel: u32) -> (u32, u32) {
-        (in_groups.div_ceil(self.inputs) * kernel.div_ceil(self.tap_rows), out_groups.div_ceil(self.lanes * self.groups))
+        (
+            in_groups.div_ceil(self.inputs) * kernel.div_ceil(self.tap_rows),
+            out_groups.div_ceil(self.lanes * self.groups),
+        )
     }
 }
 
@@ -86,9 +91,13 @@ impl CooperativeTiles {
             .tile("DEEP", self.deep)
     }
 
-    /// (tiles along the rows, tiles along the columns) of a product of `rows` × `column_groups` groups.
+    /// (tiles along the rows, tiles along the columns) of a product of `rows` × `column_groups`
+    /// groups.
     pub fn workgroups(self, rows: u32, column_groups: u32) -> (u32, u32) {
-        (rows.div_ceil(self.side * self.rows), (4 * column_groups).div_ceil(self.side * self.columns))
+        (
+            rows.div_ceil(self.side * self.rows),
+            (4 * column_groups).div_ceil(self.side * self.columns),
+        )
     }
 }
 
@@ -111,7 +120,8 @@ impl TileTable {
     pub fn new(gpu: &Gpu) -> Self {
         let Abilities { subgroup_lanes, cooperative_side } = gpu.abilities();
         let software = gpu.is_software();
-        let cooperative = subgroup_lanes.zip(cooperative_side).filter(|&(lanes, _)| lanes <= 64 && !software);
+        let cooperative =
+            subgroup_lanes.zip(cooperative_side).filter(|&(lanes, _)| lanes <= 64 && !software);
         TileTable {
             subgroup_lanes,
             cooperative: cooperative.map(<[u32; 2]>::from),
@@ -120,7 +130,8 @@ impl TileTable {
         }
     }
 
-    /// The table for a software driver, or for a GPU: each works everywhere, but is fast only on its own kind.
+    /// The table for a software driver, or for a GPU: each works everywhere, but is fast only on
+    /// its own kind.
     pub const fn for_kind(software: bool) -> Self {
         TileTable { software, subgroup_lanes: None, cooperative: None, measured: None, trial: None }
     }
@@ -148,18 +159,27 @@ impl TileTable {
     /// The tiles of a product.
     pub fn of(&self, product: ProductShape) -> Option<ProductTiles> {
         let ProductShape { weight_gradient, column_groups, rows, inner } = product;
-        if weight_gradient { self.weight_gradient_product(column_groups, rows) } else { self.product(column_groups, rows, inner) }
+        if weight_gradient {
+            self.weight_gradient_product(column_groups, rows)
+        } else {
+            self.product(column_groups, rows, inner)
+        }
     }
 
-    /// Whether the lanes of a software driver's vector are a subgroup, within which kernels share loads.
+    /// Whether the lanes of a software driver's vector are a subgroup, within which kernels share
+    /// loads.
     pub fn shares_loads(&self) -> bool {
         self.software && self.subgroup_lanes == Some(VECTOR)
     }
 
-    /// Adds how sums over the invocations of a workgroup of `lanes` are made: within subgroups first, where there are several lanes in one.
+    /// Adds how sums over the invocations of a workgroup of `lanes` are made: within subgroups
+    /// first, where there are several lanes in one.
     pub fn specialize_scan(&self, specialization: Specialization, lanes: u32) -> Specialization {
-        let subgroup = self.subgroup_lanes.filter(|&subgroup| subgroup > 1 && lanes.is_multiple_of(subgroup));
-        specialization.feature("subgroups", subgroup.is_some()).tile("SUBGROUP", subgroup.unwrap_or(1))
+        let subgroup =
+            self.subgroup_lanes.filter(|&subgroup| subgroup > 1 && lanes.is_multiple_of(subgroup));
+        specialization
+            .feature("subgroups", subgroup.is_some())
+            .tile("SUBGROUP", subgroup.unwrap_or(1))
     }
 
     /// Groups a lane for `channel_groups` output groups.
@@ -167,8 +187,9 @@ impl TileTable {
         channel_groups.div_ceil(VECTOR).clamp(1, most)
     }
 
-    /// Tiles of `convolution_tiled` where it is the kernel to take: for layers of `column_groups` output groups that sum `inner` groups of
-    /// inputs for each of an image's `pixels` outputs. They depend on nothing else, so an image's result does not depend on its batch.
+    /// Tiles of `convolution_tiled` where it is the kernel to take: for layers of `column_groups`
+    /// output groups that sum `inner` groups of inputs for each of an image's `pixels` outputs.
+    /// They depend on nothing else, so an image's result does not depend on its batch.
     pub fn product(&self, column_groups: u32, pixels: u32, inner: u32) -> Option<ProductTiles> {
         if self.software {
             return None;
@@ -177,7 +198,8 @@ impl TileTable {
         if let Some(tiles) = self.measured(product) {
             return Some(tiles);
         }
-        // A fully connected layer has few rows: with few columns too, it fills a GPU only if many invocations share an output.
+        // A fully connected layer has few rows: with few columns too, it fills a GPU only if many
+        // invocations share an output.
         if pixels == 1 && column_groups <= 256 && inner >= 16 {
             let column_lanes = column_groups.next_power_of_two().clamp(1, 4);
             return Some(ProductTiles { row_lanes: 8, column_lanes, rows: 2, deep: 16, slices: 8 });
@@ -185,27 +207,41 @@ impl TileTable {
         let column_lanes = column_groups.next_power_of_two().clamp(1, PRODUCT_COLUMNS);
         let row_lanes = PRODUCT_LANES / column_lanes;
         // 64 or 128 rows: up to 10 + 4 KiB of workgroup memory.
-        Some(ProductTiles { row_lanes, column_lanes, rows: (128 / row_lanes).min(8), deep: 4, slices: 1 })
+        Some(ProductTiles {
+            row_lanes,
+            column_lanes,
+            rows: (128 / row_lanes).min(8),
+            deep: 4,
+            slices: 1,
+        })
     }
 
-    /// Whether integer inference sums bytes (`integer_convolution`). A software driver multiplies integers no faster than floats, and four
-    /// bytes at once not at all: there the kernels of floats sum integers, where their sums are exact, two of them in a word where they fit.
+    /// Whether integer inference sums bytes (`integer_convolution`). A software driver multiplies
+    /// integers no faster than floats, and four bytes at once not at all: there the kernels of
+    /// floats sum integers, where their sums are exact, two of them in a word where they fit.
     pub const fn sums_bytes(&self, exact_in_f32: bool) -> bool {
         !self.software || !exact_in_f32
     }
 
     /// Tiles of `integer_convolution`, for layers as [`Self::product`]'s.
     pub fn integer_product(&self, column_groups: u32, pixels: u32, inner: u32) -> ProductTiles {
-        let software = ProductTiles { row_lanes: VECTOR, column_lanes: 1, rows: 4, deep: VECTOR, slices: 1 };
+        let software =
+            ProductTiles { row_lanes: VECTOR, column_lanes: 1, rows: 4, deep: VECTOR, slices: 1 };
         TileTable::for_kind(self.software).product(column_groups, pixels, inner).unwrap_or(software)
     }
 
-    /// Tiles of `convolution_weight_gradient_tiled` where it is the kernel to take, for `row_groups` groups of rows, the bias's among them.
-    pub fn weight_gradient_product(&self, column_groups: u32, row_groups: u32) -> Option<ProductTiles> {
+    /// Tiles of `convolution_weight_gradient_tiled` where it is the kernel to take, for
+    /// `row_groups` groups of rows, the bias's among them.
+    pub fn weight_gradient_product(
+        &self,
+        column_groups: u32,
+        row_groups: u32,
+    ) -> Option<ProductTiles> {
         if self.software {
             return None;
         }
-        let product = ProductShape { weight_gradient: true, column_groups, rows: row_groups, inner: 0 };
+        let product =
+            ProductShape { weight_gradient: true, column_groups, rows: row_groups, inner: 0 };
         if let Some(tiles) = self.measured(product) {
             return Some(tiles);
         }
@@ -216,11 +252,13 @@ impl TileTable {
         Some(ProductTiles { row_lanes, column_lanes, rows, deep: 16, slices: 1 })
     }
 
-    /// Tiles of `convolution_cooperative` where it can be taken: for layers that have as many output channels as a matrix has columns.
+    /// Tiles of `convolution_cooperative` where it can be taken: for layers that have as many
+    /// output channels as a matrix has columns.
     pub fn cooperative(&self, column_groups: u32) -> Option<CooperativeTiles> {
         let [lanes, side] = self.cooperative?;
         let columns = (column_groups * 4 / side).min(4);
-        // 64 f32 sums a lane at most for 16 matrices of 16 × 16 and 32 lanes; 2 + 2 + 1 KiB of workgroup memory.
+        // 64 f32 sums a lane at most for 16 matrices of 16 × 16 and 32 lanes; 2 + 2 + 1 KiB of
+        // workgroup memory.
         (columns > 0).then_some(CooperativeTiles { lanes, side, rows: 4, columns, deep: 4 })
     }
 
@@ -229,21 +267,31 @@ impl TileTable {
         self.software.then(|| StripTiles::cheapest(shape, VECTOR, self.shares_loads()))
     }
 
-    /// Whether a max-pool of 2 × 2 windows is part of the convolution in front of it, with a stride of `stride` and `in_groups` groups of input
-    /// channels: where `convolution` makes all its passes.
+    /// Whether a max-pool of 2 × 2 windows is part of the convolution in front of it, with a stride
+    /// of `stride` and `in_groups` groups of input channels: where `convolution` makes all its
+    /// passes.
     pub fn joins_pool(&self, stride: u32, in_groups: u32) -> bool {
         self.software && stride == 1 && in_groups > 1
     }
 
-    /// (lanes, columns) of the input gradient of a convolution whose input has a single group of channels: lanes are rows.
-    pub fn narrow_input_gradient(&self, width: u32, kernel: u32, stride: u32, channels: u32) -> (u32, u32) {
-        let most = (UNROLL_LIMIT / (kernel * channels)).clamp(1, if self.software { 28 } else { 4 });
+    /// (lanes, columns) of the input gradient of a convolution whose input has a single group of
+    /// channels: lanes are rows.
+    pub fn narrow_input_gradient(
+        &self,
+        width: u32,
+        kernel: u32,
+        stride: u32,
+        channels: u32,
+    ) -> (u32, u32) {
+        let most =
+            (UNROLL_LIMIT / (kernel * channels)).clamp(1, if self.software { 28 } else { 4 });
         let strips = width.div_ceil(most);
         (if self.software { VECTOR } else { 32 }, width.div_ceil(strips).next_multiple_of(stride))
     }
 
-    /// Tiles of `convolution_weight_gradient` for layers of `in_groups` to `out_groups` with rows of `width` outputs; `depth` channels of an
-    /// input group are real. With `pooled`, gradients are of windows of 2 × 2 outputs.
+    /// Tiles of `convolution_weight_gradient` for layers of `in_groups` to `out_groups` with rows
+    /// of `width` outputs; `depth` channels of an input group are real. With `pooled`, gradients
+    /// are of windows of 2 × 2 outputs.
     pub fn convolution_weight_gradient(
         &self,
         [in_groups, out_groups]: [u32; 2],
@@ -258,23 +306,37 @@ impl TileTable {
         let inputs = (144 / sums).clamp(1, in_groups.min(2));
         let columns = (GRADIENT_UNROLL_LIMIT / (sums * inputs)).clamp(1, 8).min(width);
         let columns = if pooled { columns.next_multiple_of(2) } else { columns };
-        WeightGradientTiles { lanes: VECTOR, groups, inputs, tap_rows, columns, subgroups: self.shares_loads() }
+        WeightGradientTiles {
+            lanes: VECTOR,
+            groups,
+            inputs,
+            tap_rows,
+            columns,
+            subgroups: self.shares_loads(),
+        }
     }
 
-    /// Parts of a weight gradient over `images` of `pixels` outputs: enough workgroups for the adapter, no more partial sums than needed.
+    /// Parts of a weight gradient over `images` of `pixels` outputs: enough workgroups for the
+    /// adapter, no more partial sums than needed.
     pub fn weight_gradient_parts(&self, workgroups: u32, images: u32, pixels: u32) -> u32 {
         // On a GPU a part should be worth a few slabs.
-        let (wanted, most) = if self.software { (32u32, images) } else { (512, images.min(images.saturating_mul(pixels) / 64)) };
+        let (wanted, most) = if self.software {
+            (32u32, images)
+        } else {
+            (512, images.min(images.saturating_mul(pixels) / 64))
+        };
         (wanted / workgroups.max(1)).clamp(1, most.max(1))
     }
 
-    /// (lanes, groups a lane, images) of a matrix product in registers with `channel_groups` output groups.
+    /// (lanes, groups a lane, images) of a matrix product in registers with `channel_groups` output
+    /// groups.
     pub fn matrix_product(&self, channel_groups: u32) -> (u32, u32, u32) {
         let groups = TileTable::groups(channel_groups, 4);
         (VECTOR, groups, 128 / groups.max(4))
     }
 
-    /// (lanes, groups a lane, groups of input features) of a fully connected layer's weight gradient in registers.
+    /// (lanes, groups a lane, groups of input features) of a fully connected layer's weight
+    /// gradient in registers.
     pub fn fully_connected_weight_gradient(&self, channel_groups: u32) -> (u32, u32, u32) {
         let groups = TileTable::groups(channel_groups, 4);
         (VECTOR, groups, (16 / groups).min(8))
@@ -293,7 +355,8 @@ mod tests {
     const LARGEST_WORKGROUP: u32 = 256;
     const WORKGROUP_BYTES: u32 = 16 << 10;
 
-    /// What `convolution_tiled` and `convolution_weight_gradient_tiled` declare, against WebGPU's default limits.
+    /// What `convolution_tiled` and `convolution_weight_gradient_tiled` declare, against WebGPU's
+    /// default limits.
     #[test]
     fn products_fit_every_device() {
         let table = TileTable::for_kind(false);
@@ -303,7 +366,10 @@ mod tests {
                     let tiles = table.product(column_groups, pixels, inner).unwrap();
                     let ProductTiles { row_lanes, column_lanes, rows, deep, slices } = tiles;
                     let lanes = row_lanes * column_lanes * slices;
-                    assert!(lanes <= LARGEST_WORKGROUP && lanes % deep == 0 && deep % slices == 0, "{tiles:?}");
+                    assert!(
+                        lanes <= LARGEST_WORKGROUP && lanes % deep == 0 && deep % slices == 0,
+                        "{tiles:?}"
+                    );
                     let sums = if slices > 1 { lanes } else { 0 };
                     let groups = row_lanes * rows * (deep + 1) + 4 * deep * column_lanes + sums;
                     assert!(groups * 16 <= WORKGROUP_BYTES, "{tiles:?}");
@@ -311,7 +377,10 @@ mod tests {
                 let tiles = table.weight_gradient_product(column_groups, inner + 1).unwrap();
                 let ProductTiles { row_lanes, column_lanes, rows, deep, slices } = tiles;
                 assert!(row_lanes * column_lanes <= LARGEST_WORKGROUP && slices == 1, "{tiles:?}");
-                assert!((row_lanes * rows + column_lanes) * deep * 16 <= WORKGROUP_BYTES, "{tiles:?}");
+                assert!(
+                    (row_lanes * rows + column_lanes) * deep * 16 <= WORKGROUP_BYTES,
+                    "{tiles:?}"
+                );
             }
         }
     }

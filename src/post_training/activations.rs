@@ -17,21 +17,24 @@ pub struct ActivationPass<'a> {
     pub network: &'a NetworkConfig,
     /// How it runs.
     pub quantization: &'a QuantizationConfig,
-    /// Where each of `parameters` is; those that the network does not have, such as α's where it runs in float, are left out.
+    /// Where each of `parameters` is; those that the network does not have, such as α's where it
+    /// runs in float, are left out.
     pub layout: &'a ParameterLayout,
     /// Flat parameters.
     pub parameters: &'a [f32],
     /// Mean and deviation of the pixels.
     pub normalization: (f32, f32),
-    /// Images of a batch whose statistics batch norms take, as in training; the running ones where absent. Dropout is off all the same.
+    /// Images of a batch whose statistics batch norms take, as in training; the running ones where
+    /// absent. Dropout is off all the same.
     pub live: Option<u32>,
 }
 
 /// Images that are read back at once where no statistics depend on it.
 const OBSERVED_BATCH: u32 = 64;
 
-/// Runs the network on the first `images` images of `data` in file order, a batch at a time, and shows `visit` every layer's output, under the name of its
-/// activation where it has one: values [image, channel, row, column].
+/// Runs the network on the first `images` images of `data` in file order, a batch at a time, and
+/// shows `visit` every layer's output, under the name of its activation where it has one: values
+/// [image, channel, row, column].
 ///
 /// # Errors
 /// Errors of the network and the device.
@@ -46,10 +49,17 @@ pub async fn observe_activations(
     let batch_size = pass.live.filter(|_| pass.network.has_batch_norm());
     let live = batch_size.is_some();
     let most = count.clamp(1, batch_size.unwrap_or(OBSERVED_BATCH).max(1));
-    let options = NetworkOptions { slots: most, training: live, gradients: false, ..NetworkOptions::default() };
+    let options = NetworkOptions {
+        slots: most,
+        training: live,
+        gradients: false,
+        ..NetworkOptions::default()
+    };
     let is_kept = |layer: &&LayerConfig| !matches!(layer, LayerConfig::Dropout { .. });
-    let without_dropout =
-        NetworkConfig { layers: pass.network.layers.iter().filter(is_kept).cloned().collect(), ..pass.network.clone() };
+    let without_dropout = NetworkConfig {
+        layers: pass.network.layers.iter().filter(is_kept).cloned().collect(),
+        ..pass.network.clone()
+    };
     let network = Network::new(gpu, &without_dropout, pass.quantization, options)?;
     gpu.write(&network.parameters, 0, &network.graph.layout.gather(pass.layout, pass.parameters)?);
     let table = StepRecord::in_file_order(count, most, 0);
@@ -66,15 +76,16 @@ pub async fn observe_activations(
     for record in &table {
         recording.submit(gpu)?;
         for (name, shape, buffer) in network.activations() {
-            let count = u64::from(record.count) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
+            let count =
+                u64::from(record.count) * u64::from(shape.pixels() * groups(shape.channels)) * 4;
             visit(name, &to_nchw(&gpu.read::<f32>(buffer, 0, count).await?, shape));
         }
     }
     Ok(())
 }
 
-/// As [`observe_activations`] with all activations in float: what each quantized one would quantize, under its name. The ReLU stands in the
-/// place of signed PACT too.
+/// As [`observe_activations`] with all activations in float: what each quantized one would
+/// quantize, under its name. The ReLU stands in the place of signed PACT too.
 ///
 /// # Errors
 /// As [`observe_activations`].
@@ -85,7 +96,9 @@ pub async fn observe_unquantized(
     images: u32,
     visit: &mut dyn FnMut(&str, &[f32]),
 ) -> Result<()> {
-    let bits = pass.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
+    let bits =
+        pass.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
     let float = QuantizationConfig { bits, ..pass.quantization.clone() };
-    observe_activations(gpu, &ActivationPass { quantization: &float, ..*pass }, data, images, visit).await
+    observe_activations(gpu, &ActivationPass { quantization: &float, ..*pass }, data, images, visit)
+        .await
 }

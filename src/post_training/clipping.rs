@@ -1,4 +1,5 @@
-//! Where to clip a distribution that is to be quantized evenly: at its largest magnitude, at a percentile, or where the squared error is least.
+//! Where to clip a distribution that is to be quantized evenly: at its largest magnitude, at a
+//! percentile, or where the squared error is least.
 
 use serde::Serialize;
 
@@ -32,18 +33,21 @@ impl Grid {
         Grid { lowest: -half, highest: half - 1 }
     }
 
-    /// Activations behind a ReLU: 0 … 2^b − 1, or the positive part of the signed grid, 0 … 2^(b−1) − 1.
+    /// Activations behind a ReLU: 0 … 2^b − 1, or the positive part of the signed grid, 0 … 2^(b−1)
+    /// − 1.
     pub fn activations(pact: PactKind, bits: u32) -> Grid {
         Grid { lowest: 0, highest: crate::quant::ActivationPlan::levels(pact, bits) as i32 }
     }
 
     /// The value that `value` becomes, rounding half to even.
     pub fn quantize(self, value: f64, step: f64) -> f64 {
-        (value / step).round_ties_even().clamp(f64::from(self.lowest), f64::from(self.highest)) * step
+        (value / step).round_ties_even().clamp(f64::from(self.lowest), f64::from(self.highest))
+            * step
     }
 }
 
-/// Values in ascending order with what the error of a quantizer is computed from: its cost does not depend on their number.
+/// Values in ascending order with what the error of a quantizer is computed from: its cost does not
+/// depend on their number.
 pub struct Distribution {
     values: Vec<f64>,
     /// Before the i-th value: how many, their sum, the sum of their squares.
@@ -83,7 +87,10 @@ impl Distribution {
 
     /// The largest magnitude; 0 without values.
     pub fn largest(&self) -> f64 {
-        [self.values.first(), self.values.last()].into_iter().flatten().fold(0.0, |largest, value| f64::max(largest, value.abs()))
+        [self.values.first(), self.values.last()]
+            .into_iter()
+            .flatten()
+            .fold(0.0, |largest, value| f64::max(largest, value.abs()))
     }
 
     /// Σ value².
@@ -93,8 +100,9 @@ impl Distribution {
 
     /// The smallest magnitude that `percent` of the values do not exceed.
     pub fn percentile(&self, percent: f64) -> f64 {
-        let mut magnitudes: Vec<(f64, f64)> =
-            (0..self.values.len()).map(|at| (self.values[at].abs(), self.before[at + 1][0] - self.before[at][0])).collect();
+        let mut magnitudes: Vec<(f64, f64)> = (0..self.values.len())
+            .map(|at| (self.values[at].abs(), self.before[at + 1][0] - self.before[at][0]))
+            .collect();
         magnitudes.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let total: f64 = magnitudes.iter().map(|(_, count)| count).sum();
         // A count, so that 99.9 % of 1000 is 999 whatever the rounding.
@@ -121,7 +129,8 @@ impl Distribution {
                 let edge = (f64::from(level) + 0.5) * step;
                 start + self.values[start..].partition_point(|&value| value <= edge)
             };
-            let [count, sum, squares] = [0, 1, 2].map(|term| self.before[end][term] - self.before[start][term]);
+            let [count, sum, squares] =
+                [0, 1, 2].map(|term| self.before[end][term] - self.before[start][term]);
             let value = f64::from(level) * step;
             error += squares - 2.0 * value * sum + value * value * count;
             start = end;
@@ -129,7 +138,8 @@ impl Distribution {
         error.max(0.0)
     }
 
-    /// The clipping threshold, highest · step of `grid`, that `calibration` chooses; 1 where all values are 0 (any is right).
+    /// The clipping threshold, highest · step of `grid`, that `calibration` chooses; 1 where all
+    /// values are 0 (any is right).
     pub fn clip(&self, grid: Grid, calibration: Calibration) -> f64 {
         let largest = self.largest();
         if largest == 0.0 {
@@ -137,12 +147,15 @@ impl Distribution {
         }
         match calibration {
             Calibration::MinMax => largest,
-            Calibration::Percentile(percent) => Some(self.percentile(percent)).filter(|&clip| clip > 0.0).unwrap_or(largest),
+            Calibration::Percentile(percent) => {
+                Some(self.percentile(percent)).filter(|&clip| clip > 0.0).unwrap_or(largest)
+            }
             Calibration::Mse => self.best_clip(grid, largest),
         }
     }
 
-    /// The threshold in (0, `largest`] of least squared error: the best of an even grid, then of two finer ones around the best so far.
+    /// The threshold in (0, `largest`] of least squared error: the best of an even grid, then of
+    /// two finer ones around the best so far.
     fn best_clip(&self, grid: Grid, largest: f64) -> f64 {
         let error = |clip: f64| self.squared_error(grid, clip / f64::from(grid.highest));
         let mut best = (error(largest), largest);
@@ -172,14 +185,20 @@ mod tests {
     fn bell(count: u32, seed: u64, outlier: f32) -> Vec<f32> {
         let key = random::random_key(seed, 0, 77);
         let mut values: Vec<f32> = (0..count)
-            .map(|index| random::random_bits(key, index, 0, 0).map(random::uniform01).iter().sum::<f32>() - 2.0)
+            .map(|index| {
+                random::random_bits(key, index, 0, 0).map(random::uniform01).iter().sum::<f32>()
+                    - 2.0
+            })
             .collect();
         values[0] = outlier;
         values
     }
 
     fn plain_error(values: &[f32], grid: Grid, step: f64) -> f64 {
-        values.iter().map(|&value| (grid.quantize(f64::from(value), step) - f64::from(value)).powi(2)).sum()
+        values
+            .iter()
+            .map(|&value| (grid.quantize(f64::from(value), step) - f64::from(value)).powi(2))
+            .sum()
     }
 
     #[test]
@@ -190,8 +209,12 @@ mod tests {
             for grid in [Grid::weights(bits), Grid::activations(PactKind::Unsigned, bits)] {
                 for clip in [0.1, 0.75, 2.0, 3.7] {
                     let step = clip / f64::from(grid.highest);
-                    let (own, plain) = (distribution.squared_error(grid, step), plain_error(&values, grid, step));
-                    assert!((own - plain).abs() <= 1e-10 * plain.max(1.0), "{bits} bits, {clip}: {own} {plain}");
+                    let (own, plain) =
+                        (distribution.squared_error(grid, step), plain_error(&values, grid, step));
+                    assert!(
+                        (own - plain).abs() <= 1e-10 * plain.max(1.0),
+                        "{bits} bits, {clip}: {own} {plain}"
+                    );
                 }
             }
         }
@@ -209,7 +232,8 @@ mod tests {
                     (&rectified, Grid::activations(PactKind::SignedAfterRelu, bits)),
                 ] {
                     let exact = Distribution::of_values(values);
-                    let error = |clip: f64| plain_error(values, grid, clip / f64::from(grid.highest));
+                    let error =
+                        |clip: f64| plain_error(values, grid, clip / f64::from(grid.highest));
                     let tries = 20_000;
                     let brute = (1..=tries)
                         .map(|index| error(exact.largest() * f64::from(index) / f64::from(tries)))
@@ -218,8 +242,14 @@ mod tests {
                     assert!(found <= brute * 1.01, "seed {seed}, {bits} bits: {found} {brute}");
                     assert!(found <= error(exact.clip(grid, Calibration::MinMax)));
                     // A histogram's bins cost little.
-                    let binned = error(Distribution::of_histogram(&Histogram::of(values)).clip(grid, Calibration::Mse));
-                    assert!(binned <= brute * 1.02, "seed {seed}, {bits} bits, histogram: {binned} {brute}");
+                    let binned = error(
+                        Distribution::of_histogram(&Histogram::of(values))
+                            .clip(grid, Calibration::Mse),
+                    );
+                    assert!(
+                        binned <= brute * 1.02,
+                        "seed {seed}, {bits} bits, histogram: {binned} {brute}"
+                    );
                 }
             }
         }
@@ -227,7 +257,9 @@ mod tests {
 
     #[test]
     fn percentiles_count_magnitudes() {
-        let values: Vec<f32> = (1..=1000).map(|value| if value % 2 == 0 { value as f32 } else { -value as f32 }).collect();
+        let values: Vec<f32> = (1..=1000)
+            .map(|value| if value % 2 == 0 { value as f32 } else { -value as f32 })
+            .collect();
         let distribution = Distribution::of_values(&values);
         let percentiles = [0.05, 50.0, 99.9, 100.0].map(|percent| distribution.percentile(percent));
         assert_eq!(percentiles, [1.0, 500.0, 999.0, 1000.0]);
@@ -238,13 +270,20 @@ mod tests {
     #[test]
     fn degenerate_distributions_have_a_clip() {
         for calibration in [Calibration::MinMax, Calibration::Percentile(99.9), Calibration::Mse] {
-            let clip = |values: &[f32], bits| Distribution::of_values(values).clip(Grid::weights(bits), calibration);
+            let clip = |values: &[f32], bits| {
+                Distribution::of_values(values).clip(Grid::weights(bits), calibration)
+            };
             assert_eq!(clip(&[], 4), 1.0);
             assert_eq!(clip(&[0.0; 9], 4), 1.0);
             // Constant tensors are met exactly.
             assert_eq!(clip(&[0.3; 9], 2), f64::from(0.3f32));
             let constant = Distribution::of_values(&[1e-30; 9]);
-            assert!(constant.squared_error(Grid::weights(8), constant.clip(Grid::weights(8), calibration) / 127.0) < 1e-65);
+            assert!(
+                constant.squared_error(
+                    Grid::weights(8),
+                    constant.clip(Grid::weights(8), calibration) / 127.0
+                ) < 1e-65
+            );
             // Mostly zeros: a percentile of 0 clips nothing away.
             let mut sparse = vec![0.0; 5000];
             sparse[7] = 2.0;

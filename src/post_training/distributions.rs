@@ -1,6 +1,10 @@
-//! The values of every quantized weight and activation, in float and as quantized: what the histograms of a report show.
+//! The values of every quantized weight and activation, in float and as quantized: what the
+//! histograms of a report show.
 
-use super::{ActivationPass, activation_bits, levels_to_threshold, observe_activations, weights::effective_weights};
+use super::{
+    ActivationPass, activation_bits, levels_to_threshold, observe_activations,
+    weights::effective_weights,
+};
 use crate::{
     Result,
     batch::ResidentData,
@@ -11,7 +15,8 @@ use crate::{
     quant::{ActivationPlan, Histogram, TensorDistribution},
 };
 
-/// The distributions of every quantized tensor of `model`, weights first, in layer order; activations over the images of `data`.
+/// The distributions of every quantized tensor of `model`, weights first, in layer order;
+/// activations over the images of `data`.
 ///
 /// # Errors
 /// Errors of the network and the device.
@@ -22,7 +27,10 @@ pub async fn distributions(
     normalization: (f32, f32),
 ) -> Result<Vec<TensorDistribution>> {
     let (network, quantization) = (&model.config.network, &model.config.quantization);
-    let float = QuantizationConfig { bits: vec![LayerBits::FLOAT; quantization.bits.len()], ..quantization.clone() };
+    let float = QuantizationConfig {
+        bits: vec![LayerBits::FLOAT; quantization.bits.len()],
+        ..quantization.clone()
+    };
     let folded = fold_batch_norm(model)?;
     let layout = ParameterLayout::new(&folded.config.network, &float)?;
     let folded_parameters = layout.gather(&folded.graph.layout, &folded.parameters)?;
@@ -55,7 +63,8 @@ pub async fn distributions(
             let name = parameter.layer();
             let bits = activation_bits(&graph, name)?;
             let (alpha, steps) = (
-                f64::from(model.parameters[parameter.offset as usize]) * levels_to_threshold(parameter),
+                f64::from(model.parameters[parameter.offset as usize])
+                    * levels_to_threshold(parameter),
                 ActivationPlan::levels(quantization.pact, bits),
             );
             let lowest = if quantization.pact == PactKind::Signed { -i64::from(steps) } else { 0 };
@@ -64,13 +73,16 @@ pub async fn distributions(
                 bits,
                 before: Histogram::default(),
                 after: Histogram::default(),
-                levels: (lowest..=i64::from(steps)).map(|level| level as f64 * alpha / f64::from(steps)).collect(),
+                levels: (lowest..=i64::from(steps))
+                    .map(|level| level as f64 * alpha / f64::from(steps))
+                    .collect(),
             })
         })
         .collect::<Result<_>>()?;
     for (quantization, is_float) in [(&float, true), (quantization, false)] {
         let (layout, parameters) = (&model.graph.layout, &model.parameters[..]);
-        let pass = ActivationPass { network, quantization, layout, parameters, normalization, live: None };
+        let pass =
+            ActivationPass { network, quantization, layout, parameters, normalization, live: None };
         observe_activations(gpu, &pass, data, data.count, &mut |name, values| {
             if let Some(own) = activations.iter_mut().find(|own| own.name == name) {
                 if is_float { own.before.add(values) } else { own.after.add(values) }

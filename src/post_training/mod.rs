@@ -1,5 +1,6 @@
-//! Quantization of a trained float model without training (PTQ): ranges from the weights and from what a few images make of the
-//! activations. What comes out is a model like any other: it can be evaluated, explained, and trained further.
+//! Quantization of a trained float model without training (PTQ): ranges from the weights and from
+//! what a few images make of the activations. What comes out is a model like any other: it can be
+//! evaluated, explained, and trained further.
 
 mod activations;
 mod clipping;
@@ -28,7 +29,8 @@ use crate::{
 /// How a model is to be quantized.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PostTraining {
-    /// Bits and quantizers. Weights quantized by `lsq` get a calibrated step; the other quantizers have ranges of their own.
+    /// Bits and quantizers. Weights quantized by `lsq` get a calibrated step; the other quantizers
+    /// have ranges of their own.
     pub quantization: QuantizationConfig,
     /// How clipping thresholds are chosen.
     pub calibration: Calibration,
@@ -43,9 +45,11 @@ pub struct CalibratedTensor {
     pub bits: u32,
     /// Largest magnitude.
     pub largest: f64,
-    /// Clipping threshold: α of an activation (its step times its highest level with `lsq`), highest level of a weight; the widest of output channels that have their own.
+    /// Clipping threshold: α of an activation (its step times its highest level with `lsq`),
+    /// highest level of a weight; the widest of output channels that have their own.
     pub clip: f64,
-    /// Signal to quantization noise, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; absent where there is no noise.
+    /// Signal to quantization noise, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; absent where there is no
+    /// noise.
     pub signal_to_noise_db: Option<f64>,
 }
 
@@ -61,7 +65,12 @@ impl Clip {
     fn of(distribution: &Distribution, grid: Grid, calibration: Calibration) -> Clip {
         let threshold = distribution.clip(grid, calibration);
         let noise = distribution.squared_error(grid, threshold / f64::from(grid.highest));
-        Clip { threshold, largest: distribution.largest(), signal: distribution.square_sum(), noise }
+        Clip {
+            threshold,
+            largest: distribution.largest(),
+            signal: distribution.square_sum(),
+            noise,
+        }
     }
 }
 
@@ -75,17 +84,19 @@ impl CalibratedTensor {
             bits,
             largest: widest(|clip| clip.largest),
             clip: widest(|clip| clip.threshold),
-            signal_to_noise_db: (signal > 0.0 && noise > 0.0).then(|| 10.0 * (signal / noise).log10()),
+            signal_to_noise_db: (signal > 0.0 && noise > 0.0)
+                .then(|| 10.0 * (signal / noise).log10()),
         }
     }
 }
 
-/// The float `model` quantized as `options` say: activations are calibrated on all images of `data`, normalised with `normalization` (mean,
-/// deviation), while the weights are quantized already and the activations are still float.
+/// The float `model` quantized as `options` say: activations are calibrated on all images of
+/// `data`, normalised with `normalization` (mean, deviation), while the weights are quantized
+/// already and the activations are still float.
 ///
 /// # Errors
-/// [`Error::Usage`] for signed PACT in the place of the ReLU, which a trained network cannot do without; [`Error::NonFinite`] for
-/// activations that are not finite; errors of the device.
+/// [`Error::Usage`] for signed PACT in the place of the ReLU, which a trained network cannot do
+/// without; [`Error::NonFinite`] for activations that are not finite; errors of the device.
 pub async fn quantize(
     gpu: &Gpu,
     model: &Model,
@@ -94,7 +105,9 @@ pub async fn quantize(
     normalization: (f32, f32),
 ) -> Result<(Model, Vec<CalibratedTensor>)> {
     let (network, quantization) = (&model.config.network, &options.quantization);
-    if quantization.pact == PactKind::Signed && quantization.bits.iter().any(|bits| bits.quantizes_activations()) {
+    if quantization.pact == PactKind::Signed
+        && quantization.bits.iter().any(|bits| bits.quantizes_activations())
+    {
         return Err(Error::Usage(
             "--pact signed takes the place of the ReLU, which a trained model needs; use --pact unsigned or signed-after-relu, or train with \
              --init"
@@ -107,26 +120,43 @@ pub async fn quantize(
     let mut calibrated = Vec::new();
     // Batch norms scale the weights before these are quantized.
     let folded = fold_batch_norm(model)?;
-    let weights = effective_weights(gpu, &folded.config.network, &folded.config.quantization, &folded.parameters).await?;
+    let weights = effective_weights(
+        gpu,
+        &folded.config.network,
+        &folded.config.quantization,
+        &folded.parameters,
+    )
+    .await?;
     for ((op, own), weights) in graph.weighted().zip(weights) {
         let name = format!("{}.weight", op.name);
         let Some(step) = own.step.map(|id| graph.parameter(id)) else { continue };
         let bits = own.bits.weight;
         let grid = Grid::weights(bits);
         let groups = if step.len() == 1 { vec![weights.concat()] } else { weights };
-        let clips: Vec<Clip> =
-            groups.iter().map(|group| Clip::of(&Distribution::of_values(group), grid, options.calibration)).collect();
+        let clips: Vec<Clip> = groups
+            .iter()
+            .map(|group| Clip::of(&Distribution::of_values(group), grid, options.calibration))
+            .collect();
         for (step, clip) in parameters[step.range()].iter_mut().zip(&clips) {
             *step = (clip.threshold / f64::from(grid.highest)) as f32;
         }
         calibrated.push(CalibratedTensor::new(name, bits, &clips));
     }
 
-    let pass = ActivationPass { network, quantization, layout, parameters: &parameters, normalization, live: None };
+    let pass = ActivationPass {
+        network,
+        quantization,
+        layout,
+        parameters: &parameters,
+        normalization,
+        live: None,
+    };
     let mut histograms: Vec<(&Parameter, Histogram)> =
         layout.calibrated().map(|learned| (learned, Histogram::default())).collect();
     observe_unquantized(gpu, &pass, data, data.count, &mut |name, values| {
-        if let Some((_, histogram)) = histograms.iter_mut().find(|(wanted, _)| wanted.layer() == name) {
+        if let Some((_, histogram)) =
+            histograms.iter_mut().find(|(wanted, _)| wanted.layer() == name)
+        {
             histogram.add(values);
         }
     })
@@ -134,22 +164,35 @@ pub async fn quantize(
     for (learned, histogram) in histograms {
         let name = learned.layer().to_string();
         if histogram.not_finite() > 0 {
-            return Err(Error::NonFinite(format!("{name}: its activations are not finite numbers; is this a trained model?")));
+            return Err(Error::NonFinite(format!(
+                "{name}: its activations are not finite numbers; is this a trained model?"
+            )));
         }
         if histogram.count() == 0 {
-            return Err(Error::Model(format!("{}: the network has no activation {name} to calibrate it on", learned.name)));
+            return Err(Error::Model(format!(
+                "{}: the network has no activation {name} to calibrate it on",
+                learned.name
+            )));
         }
         let bits = activation_bits(&graph, &name)?;
-        let clip =
-            Clip::of(&Distribution::of_histogram(&histogram), Grid::activations(quantization.pact, bits), options.calibration);
-        parameters[learned.offset as usize] = (clip.threshold / levels_to_threshold(learned)) as f32;
+        let clip = Clip::of(
+            &Distribution::of_histogram(&histogram),
+            Grid::activations(quantization.pact, bits),
+            options.calibration,
+        );
+        parameters[learned.offset as usize] =
+            (clip.threshold / levels_to_threshold(learned)) as f32;
         calibrated.push(CalibratedTensor::new(name, bits, &[clip]));
     }
     let config = quantized_config(&model.config, options, data.count, normalization);
-    Ok((Model { config, graph, parameters, missing_alphas: Vec::new(), path: model.path.clone() }, calibrated))
+    Ok((
+        Model { config, graph, parameters, missing_alphas: Vec::new(), path: model.path.clone() },
+        calibrated,
+    ))
 }
 
-/// What a learned α (1) or step (its highest level) of an activation is multiplied by to give the clipping threshold.
+/// What a learned α (1) or step (its highest level) of an activation is multiplied by to give the
+/// clipping threshold.
 fn levels_to_threshold(learned: &Parameter) -> f64 {
     match learned.role {
         ParameterRole::ActivationStep { highest } => f64::from(highest),
@@ -163,12 +206,19 @@ fn levels_to_threshold(learned: &Parameter) -> f64 {
 /// [`Error::Model`] where there is none.
 fn activation_bits(graph: &Graph, name: &str) -> Result<u32> {
     let own = graph.activations().find(|(op, own)| op.name == name && own.learned.is_some());
-    let own = own.ok_or_else(|| Error::Model(format!("the network has no quantized activation {name}")))?;
+    let own =
+        own.ok_or_else(|| Error::Model(format!("the network has no quantized activation {name}")))?;
     Ok(own.1.bits)
 }
 
-/// What the quantized model says of itself: how it was trained, and how it was quantized after that.
-fn quantized_config(model: &ModelConfig, options: &PostTraining, images: u32, (mean, deviation): (f32, f32)) -> ModelConfig {
+/// What the quantized model says of itself: how it was trained, and how it was quantized after
+/// that.
+fn quantized_config(
+    model: &ModelConfig,
+    options: &PostTraining,
+    images: u32,
+    (mean, deviation): (f32, f32),
+) -> ModelConfig {
     let mut training = model.training.clone();
     if !training.is_object() {
         training = json!({});
@@ -192,7 +242,15 @@ mod tests {
         let act = |name: &str| LayerConfig::Activation { name: name.into() };
         let linear = |name: &str| LayerConfig::Linear { name: name.into(), out_features: 4 };
         // Two behind one layer, and one behind none.
-        let layers = vec![act("first"), linear("fc1"), act("act1"), act("act2"), linear("fc2"), act("act3"), linear("fc3")];
+        let layers = vec![
+            act("first"),
+            linear("fc1"),
+            act("act1"),
+            act("act2"),
+            linear("fc2"),
+            act("act3"),
+            linear("fc3"),
+        ];
         let network = NetworkConfig { input: Shape::new(1, 2, 2), classes: 4, layers };
         let bits = [4, 3, 32].map(|bits| LayerBits { weight: bits, activation: bits }).to_vec();
         let quantization = QuantizationConfig { bits, ..QuantizationConfig::default() };

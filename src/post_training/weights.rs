@@ -8,8 +8,8 @@ use crate::{
     nn::{Network, NetworkOptions},
 };
 
-/// The weights of every convolution and linear layer in order, each as one vector an output channel, as a network with `parameters`, flat in
-/// the order of its layout, uses them.
+/// The weights of every convolution and linear layer in order, each as one vector an output
+/// channel, as a network with `parameters`, flat in the order of its layout, uses them.
 ///
 /// # Errors
 /// Errors of the network and the device.
@@ -33,11 +33,15 @@ pub(super) async fn effective_weights(
     let graph = &network.graph;
     for (op, weights) in graph.weighted() {
         let own = network.layer_weights().find(|(name, _)| *name == op.name);
-        let (_, buffer) = own.ok_or_else(|| Error::Model(format!("the network has no weights of a layer {}", op.name)))?;
+        let (_, buffer) = own.ok_or_else(|| {
+            Error::Model(format!("the network has no weights of a layer {}", op.name))
+        })?;
         let (input, output, taps) = (graph.input_of(op), graph.output_of(op), weights.taps);
-        let (in_padded, out_padded) = (padded(input.channels) as usize, padded(output.channels) as usize);
+        let (in_padded, out_padded) =
+            (padded(input.channels) as usize, padded(output.channels) as usize);
         // [tap, in channel (padded), out channel (padded)]: the padding is no weight.
-        let arranged = gpu.read::<f32>(buffer, 0, u64::from(taps) * (in_padded * out_padded) as u64).await?;
+        let arranged =
+            gpu.read::<f32>(buffer, 0, u64::from(taps) * (in_padded * out_padded) as u64).await?;
         let rows = || {
             let taps = arranged.chunks_exact(in_padded * out_padded);
             taps.flat_map(|tap| tap.chunks_exact(out_padded).take(input.channels as usize))

@@ -19,15 +19,24 @@ impl ActivationPlan {
     /// ReLU.
     pub const RELU: ActivationPlan = ActivationPlan { kind: 1, levels: 1.0, alpha_index: None };
 
-    /// PACT or LSQ with `bits.activation` bits and its α or step at `alpha_index` of the flat parameters; ReLU at 32 bits.
+    /// PACT or LSQ with `bits.activation` bits and its α or step at `alpha_index` of the flat
+    /// parameters; ReLU at 32 bits.
     ///
     /// # Errors
     /// [`Error::Usage`] for signed activations at 1 bit, which have no levels but 0.
-    pub fn new(quantization: &QuantizationConfig, bits: LayerBits, alpha_index: Option<u32>) -> Result<Self> {
+    pub fn new(
+        quantization: &QuantizationConfig,
+        bits: LayerBits,
+        alpha_index: Option<u32>,
+    ) -> Result<Self> {
         let pact = quantization.pact;
-        let Some(alpha_index) = alpha_index.filter(|_| bits.quantizes_activations()) else { return Ok(ActivationPlan::RELU) };
+        let Some(alpha_index) = alpha_index.filter(|_| bits.quantizes_activations()) else {
+            return Ok(ActivationPlan::RELU);
+        };
         if ActivationPlan::levels(pact, bits.activation) == 0 {
-            return Err(Error::Usage("signed PACT has no levels at 1 bit; use --pact unsigned, or 2 or more bits".into()));
+            return Err(Error::Usage(
+                "signed PACT has no levels at 1 bit; use --pact unsigned, or 2 or more bits".into(),
+            ));
         }
         let kind = match pact {
             PactKind::Unsigned => 2,
@@ -57,8 +66,13 @@ impl ActivationPlan {
         self.alpha_index
     }
 
-    /// The factor on the gradient of the learned parameter where an image has `elements` activations: LSQ's 1/√(N·Q_p), else 1.
+    /// The factor on the gradient of the learned parameter where an image has `elements`
+    /// activations: LSQ's 1/√(N·Q_p), else 1.
     pub fn gradient_scale(self, elements: u32) -> f64 {
-        if self.kind > 4 { 1.0 / (f64::from(elements) * f64::from(self.levels)).sqrt() } else { 1.0 }
+        if self.kind > 4 {
+            1.0 / (f64::from(elements) * f64::from(self.levels)).sqrt()
+        } else {
+            1.0
+        }
     }
 }

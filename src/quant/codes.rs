@@ -1,5 +1,5 @@
-//! Unsigned codes of 1 to 8 bits side by side in bytes: code i takes bits i·b … i·b + b − 1 of the stream, whose bit n is bit n mod 8 of byte
-//! n / 8. Codes of 3, 5, 6 and 7 bits cross bytes.
+//! Unsigned codes of 1 to 8 bits side by side in bytes: code i takes bits i·b … i·b + b − 1 of the
+//! stream, whose bit n is bit n mod 8 of byte n / 8. Codes of 3, 5, 6 and 7 bits cross bytes.
 
 /// Bytes that `count` codes of `bits` bits take.
 pub const fn packed_bytes(count: usize, bits: u32) -> usize {
@@ -40,7 +40,8 @@ mod tests {
         assert_eq!(pack_codes(&[5, 3, 6], 3), [0b1001_1101, 0b1]);
         for bits in 1..=8 {
             for count in [0, 1, 7, 8, 9, 100] {
-                let codes: Vec<u8> = (0..count).map(|index| ((index * 37 + 11) % (1 << bits)) as u8).collect();
+                let codes: Vec<u8> =
+                    (0..count).map(|index| ((index * 37 + 11) % (1 << bits)) as u8).collect();
                 let packed = pack_codes(&codes, bits);
                 assert_eq!(packed.len(), (count * bits as usize).div_ceil(8));
                 assert_eq!(unpack_codes(&packed, count, bits), codes, "{bits} bits");

@@ -3,9 +3,10 @@
 /// Bins on each side of 0.
 const HALF: usize = 2048;
 
-/// Counts and sums of values in bins of equal width. The width is a power of two and doubles, neighbours merging, when a value falls
-/// outside: the result does not depend on how the stream is cut, and at least a quarter of the bins on one side is in use.
-/// Exact zeros, of which a ReLU makes many, are counted apart.
+/// Counts and sums of values in bins of equal width. The width is a power of two and doubles,
+/// neighbours merging, when a value falls outside: the result does not depend on how the stream is
+/// cut, and at least a quarter of the bins on one side is in use. Exact zeros, of which a ReLU
+/// makes many, are counted apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     /// Bin i holds the values v with floor(v / width) = i − HALF.
@@ -17,7 +18,12 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Histogram { bins: vec![(0, 0.0); 2 * HALF], width: f64::from(f32::MIN_POSITIVE), zeros: 0, not_finite: 0 }
+        Histogram {
+            bins: vec![(0, 0.0); 2 * HALF],
+            width: f64::from(f32::MIN_POSITIVE),
+            zeros: 0,
+            not_finite: 0,
+        }
     }
 }
 
@@ -31,7 +37,10 @@ impl Histogram {
 
     /// Counts `values`; NaN and infinities only as such.
     pub fn add(&mut self, values: &[f32]) {
-        let largest = values.iter().filter(|value| value.is_finite()).fold(0f32, |largest, value| largest.max(value.abs()));
+        let largest = values
+            .iter()
+            .filter(|value| value.is_finite())
+            .fold(0f32, |largest, value| largest.max(value.abs()));
         while f64::from(largest) >= self.width * HALF as f64 {
             self.widen();
         }
@@ -41,7 +50,8 @@ impl Histogram {
             } else if value.is_finite() {
                 let value = f64::from(value);
                 let bin = (value / self.width).floor() + HALF as f64;
-                // −width · HALF itself is the lowest bin's edge; f32's range keeps everything else inside.
+                // −width · HALF itself is the lowest bin's edge; f32's range keeps everything else
+                // inside.
                 let (count, sum) = &mut self.bins[(bin as usize).min(2 * HALF - 1)];
                 *count += 1;
                 *sum += value;
@@ -83,7 +93,10 @@ impl Histogram {
     /// (mean of the values, their number) of every bin in use, ascending, zeros among them.
     pub fn points(&self) -> Vec<(f64, u64)> {
         let filled = |bins: &[(u64, f64)]| -> Vec<(f64, u64)> {
-            bins.iter().filter(|(count, _)| *count > 0).map(|&(count, sum)| (sum / count as f64, count)).collect()
+            bins.iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|&(count, sum)| (sum / count as f64, count))
+                .collect()
         };
         let mut points = filled(&self.bins[..HALF]);
         points.extend((self.zeros > 0).then_some((0.0, self.zeros)));
@@ -98,15 +111,24 @@ mod tests {
 
     #[test]
     fn cutting_the_stream_changes_nothing() {
-        let values: Vec<f32> = (0..5000).map(|i| ((i * 7919 % 1000) as f32 - 300.0) * (1.0 + i as f32 / 100.0) / 64.0).collect();
+        let values: Vec<f32> = (0..5000)
+            .map(|i| ((i * 7919 % 1000) as f32 - 300.0) * (1.0 + i as f32 / 100.0) / 64.0)
+            .collect();
         let whole = Histogram::of(&values);
         let mut parts = Histogram::default();
         values.chunks(37).for_each(|part| parts.add(part));
-        let counts = |histogram: &Histogram| histogram.bins.iter().map(|bin| bin.0).collect::<Vec<_>>();
-        assert_eq!((counts(&whole), whole.width, whole.zeros), (counts(&parts), parts.width, parts.zeros));
+        let counts =
+            |histogram: &Histogram| histogram.bins.iter().map(|bin| bin.0).collect::<Vec<_>>();
+        assert_eq!(
+            (counts(&whole), whole.width, whole.zeros),
+            (counts(&parts), parts.width, parts.zeros)
+        );
         assert_eq!((whole.count(), whole.zeros()), (5000, 5));
         let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-        assert!(f64::from(largest) < whole.width * HALF as f64 && f64::from(largest) >= whole.width * HALF as f64 / 2.0);
+        assert!(
+            f64::from(largest) < whole.width * HALF as f64
+                && f64::from(largest) >= whole.width * HALF as f64 / 2.0
+        );
         // A bin's point is the mean of its values: the sum stays.
         let sum: f64 = whole.points().iter().map(|&(value, count)| value * count as f64).sum();
         let expected: f64 = values.iter().map(|&value| f64::from(value)).sum();
@@ -116,7 +138,17 @@ mod tests {
 
     #[test]
     fn every_kind_of_float_is_counted() {
-        let odd = [0.0, -0.0, f32::NAN, f32::INFINITY, f32::MAX, f32::MIN, f32::MIN_POSITIVE, -1.0, f32::from_bits(1)];
+        let odd = [
+            0.0,
+            -0.0,
+            f32::NAN,
+            f32::INFINITY,
+            f32::MAX,
+            f32::MIN,
+            f32::MIN_POSITIVE,
+            -1.0,
+            f32::from_bits(1),
+        ];
         let histogram = Histogram::of(&odd);
         assert_eq!((histogram.count(), histogram.zeros(), histogram.not_finite()), (7, 2, 2));
         assert_eq!(Histogram::default().points(), []);

@@ -3,7 +3,8 @@
 /// A step never falls below this: levels stay apart.
 pub const STEP_FLOOR: f32 = 1e-6;
 
-/// Q_p, the highest level of signed LSQ with `bits` bits (2 or more): 2^(b−1) − 1. The lowest is −Q_p − 1.
+/// Q_p, the highest level of signed LSQ with `bits` bits (2 or more): 2^(b−1) − 1. The lowest is
+/// −Q_p − 1.
 pub fn highest_level(bits: u32) -> u32 {
     (1 << (bits - 1)) - 1
 }
@@ -13,10 +14,12 @@ pub fn initial_step(mean_magnitude: f64, highest: u32) -> f32 {
     ((2.0 * mean_magnitude / f64::from(highest).sqrt()) as f32).max(STEP_FLOOR)
 }
 
-/// The initial steps of `weights` [out, …] with levels up to `highest`, in `count` equal pieces: 1, or one an output channel.
+/// The initial steps of `weights` [out, …] with levels up to `highest`, in `count` equal pieces: 1,
+/// or one an output channel.
 pub fn initial_steps(weights: &[f32], count: usize, highest: u32) -> Vec<f32> {
     let piece = (weights.len() / count.max(1)).max(1);
-    let mean = |piece: &[f32]| piece.iter().map(|&w| f64::from(w).abs()).sum::<f64>() / piece.len() as f64;
+    let mean =
+        |piece: &[f32]| piece.iter().map(|&w| f64::from(w).abs()).sum::<f64>() / piece.len() as f64;
     weights.chunks_exact(piece).map(|piece| initial_step(mean(piece), highest)).collect()
 }
 

@@ -1,5 +1,5 @@
-//! Fake quantization as plain data: which quantizers a layer's weights and activation have (algorithms: section 3), levels as packed codes, and
-//! what quantizers are and do at one moment.
+//! Fake quantization as plain data: which quantizers a layer's weights and activation have
+//! (algorithms: section 3), levels as packed codes, and what quantizers are and do at one moment.
 
 mod activation;
 mod codes;
@@ -22,7 +22,8 @@ use crate::{
     config::{LayerBits, QuantizationConfig, WeightQuantizer},
 };
 
-/// Quantizer of one layer's weights, as the kernels' constants see it (shaders/common/quantizer.wgsl).
+/// Quantizer of one layer's weights, as the kernels' constants see it
+/// (shaders/common/quantizer.wgsl).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WeightQuantizerPlan {
     quantizer: Option<WeightQuantizer>,
@@ -45,7 +46,11 @@ impl WeightQuantizerPlan {
             (WeightQuantizer::Dorefa, 1) => Some(WeightQuantizer::Binary),
             (quantizer, _) => Some(quantizer),
         };
-        Ok(WeightQuantizerPlan { quantizer, bits: bits.weight, per_channel: quantization.per_channel })
+        Ok(WeightQuantizerPlan {
+            quantizer,
+            bits: bits.weight,
+            per_channel: quantization.per_channel,
+        })
     }
 
     /// Whether weights are quantized at all.
@@ -107,7 +112,11 @@ impl WeightQuantizerPlan {
     /// As [`Self::range`], the widest of all channels.
     pub fn widest_range(self, constants: &[[f32; 4]]) -> [f32; 2] {
         let ranges = constants.iter().map(|constants| self.range(*constants));
-        ranges.reduce(|[low, high], [other_low, other_high]| [low.min(other_low), high.max(other_high)]).unwrap_or_default()
+        ranges
+            .reduce(|[low, high], [other_low, other_high]| {
+                [low.min(other_low), high.max(other_high)]
+            })
+            .unwrap_or_default()
     }
 }
 

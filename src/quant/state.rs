@@ -10,10 +10,12 @@ pub struct QuantizerState {
     /// PACT's α, by activation.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub alpha: BTreeMap<String, f32>,
-    /// Learned steps (LSQ), by layer or activation; the mean over output channels that have their own.
+    /// Learned steps (LSQ), by layer or activation; the mean over output channels that have their
+    /// own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub step_size: BTreeMap<String, f32>,
-    /// Lowest and highest quantized weight of every quantized layer; the widest of output channels that have their own.
+    /// Lowest and highest quantized weight of every quantized layer; the widest of output channels
+    /// that have their own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub weight_range: BTreeMap<String, [f32; 2]>,
 }

@@ -1,5 +1,6 @@
-//! Activations: ReLU, and PACT (Choi et al. 2018; signed: the paper's eq. (6)) with fake quantization to `levels` steps from 0 to α:
-//! y = round(clip(x)·levels/α)·α/levels, rounding half to even. LSQ (Esser et al. 2020) is the same with a learned step s = α/levels.
+//! Activations: ReLU, and PACT (Choi et al. 2018; signed: the paper's eq. (6)) with fake
+//! quantization to `levels` steps from 0 to α: y = round(clip(x)·levels/α)·α/levels, rounding half
+//! to even. LSQ (Esser et al. 2020) is the same with a learned step s = α/levels.
 
 use crate::config::{LayerBits, PactKind};
 
@@ -16,7 +17,8 @@ pub enum Activation {
         kind: PactKind,
         /// Clipping threshold α.
         alpha: f64,
-        /// Steps from 0 to α; `None` leaves the clip unrounded, which is what its gradients are the derivative of.
+        /// Steps from 0 to α; `None` leaves the clip unrounded, which is what its gradients are the
+        /// derivative of.
         levels: Option<f64>,
     },
     /// PACT's grids with a learned step.
@@ -43,7 +45,9 @@ impl Activation {
     pub fn levels(kind: PactKind, bits: LayerBits) -> f64 {
         match kind {
             PactKind::Unsigned => 2f64.powi(bits.activation as i32) - 1.0,
-            PactKind::Signed | PactKind::SignedAfterRelu => 2f64.powi(bits.activation as i32 - 1) - 1.0,
+            PactKind::Signed | PactKind::SignedAfterRelu => {
+                2f64.powi(bits.activation as i32 - 1) - 1.0
+            }
         }
     }
 
@@ -63,7 +67,9 @@ impl Activation {
             Activation::Relu => (0.0, f64::INFINITY),
             Activation::Pact { kind: PactKind::Signed, alpha, .. } => (-alpha, alpha),
             Activation::Pact { alpha, .. } => (0.0, alpha),
-            Activation::Lsq { kind: PactKind::Signed, step, levels } => (-levels * step, levels * step),
+            Activation::Lsq { kind: PactKind::Signed, step, levels } => {
+                (-levels * step, levels * step)
+            }
             Activation::Lsq { step, levels, .. } => (0.0, levels * step),
         }
     }
@@ -79,7 +85,9 @@ impl Activation {
 pub fn activation(activation: Activation, x: f64) -> f64 {
     let clipped = activation.clip(x);
     match activation {
-        Activation::Pact { alpha, levels: Some(levels), .. } => (clipped * levels / alpha).round_ties_even() * alpha / levels,
+        Activation::Pact { alpha, levels: Some(levels), .. } => {
+            (clipped * levels / alpha).round_ties_even() * alpha / levels
+        }
         Activation::Lsq { step, .. } => (clipped / step).round_ties_even() * step,
         _ => clipped,
     }
@@ -91,8 +99,13 @@ mod tests {
 
     #[test]
     fn levels_are_counted_from_the_bits() {
-        let of = |kind, bits, x| activation(Activation::new(kind, LayerBits { weight: 32, activation: bits }, 3.0), x);
-        assert_eq!([-1.0, 0.4, 0.6, 1.5, 2.5, 9.0].map(|x| of(PactKind::Unsigned, 2, x)), [0., 0., 1., 2., 2., 3.]);
+        let of = |kind, bits, x| {
+            activation(Activation::new(kind, LayerBits { weight: 32, activation: bits }, 3.0), x)
+        };
+        assert_eq!(
+            [-1.0, 0.4, 0.6, 1.5, 2.5, 9.0].map(|x| of(PactKind::Unsigned, 2, x)),
+            [0., 0., 1., 2., 2., 3.]
+        );
         assert_eq!([-9.0, -1.6, 1.4, 2.0].map(|x| of(PactKind::Signed, 2, x)), [-3., -3., 0., 3.]);
         assert_eq!([-9.0, 1.4, 2.0].map(|x| of(PactKind::SignedAfterRelu, 2, x)), [0., 0., 3.]);
         assert_eq!([-9.0, 1.4].map(|x| of(PactKind::Signed, 32, x)), [0., 1.4]);

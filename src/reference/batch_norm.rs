@@ -1,5 +1,6 @@
-//! Batch norm, torch.nn.BatchNorm2d: y = γ(x − μ)/√(σ² + ε) + β for every channel, as (z − center)·scale + shift of the layer's z = s·x
-//! (shaders/common/batch_norm.wgsl). The activation that the kernel applies on top is [`super::activation`].
+//! Batch norm, torch.nn.BatchNorm2d: y = γ(x − μ)/√(σ² + ε) + β for every channel, as (z −
+//! center)·scale + shift of the layer's z = s·x (shaders/common/batch_norm.wgsl). The activation
+//! that the kernel applies on top is [`super::activation`].
 
 use crate::config::Shape;
 
@@ -36,8 +37,13 @@ pub fn batch_norm(z: &[f64], shape: Shape, coefficients: &[Coefficients]) -> Vec
     z.iter().enumerate().map(of).collect()
 }
 
-/// Calls `term` with (channel, index into NCHW) for the rows `rows`, counted over images and then pixels.
-pub(super) fn for_each_value(shape: Shape, rows: std::ops::Range<usize>, mut term: impl FnMut(usize, usize)) {
+/// Calls `term` with (channel, index into NCHW) for the rows `rows`, counted over images and then
+/// pixels.
+pub(super) fn for_each_value(
+    shape: Shape,
+    rows: std::ops::Range<usize>,
+    mut term: impl FnMut(usize, usize),
+) {
     let (channels, pixels) = (shape.channels as usize, shape.pixels() as usize);
     for row in rows {
         for channel in 0..channels {

@@ -1,4 +1,5 @@
-//! Batch norm with running statistics as coefficients, and the factors that quantized weights are scaled by: s = γ/σ (paper eqs. (4), (5)).
+//! Batch norm with running statistics as coefficients, and the factors that quantized weights are
+//! scaled by: s = γ/σ (paper eqs. (4), (5)).
 
 use super::batch_norm::{Coefficients, EPSILON, reciprocal};
 

@@ -1,5 +1,6 @@
-//! ∂L/∂γ and ∂L/∂β of a batch norm from the sums of its batches, and the means that the input's gradient needs. Where the weights in front are
-//! scaled by s = γ/σ, only the part that does not go through them: taking x = z/s back out of z contributes −Σ(∂L/∂x·x)/γ.
+//! ∂L/∂γ and ∂L/∂β of a batch norm from the sums of its batches, and the means that the input's
+//! gradient needs. Where the weights in front are scaled by s = γ/σ, only the part that does not go
+//! through them: taking x = z/s back out of z contributes −Σ(∂L/∂x·x)/γ.
 
 use super::{
     batch_norm::{Coefficients, EPSILON},
@@ -37,6 +38,9 @@ pub fn batch_norm_parameter_gradient(
     ParameterGradient {
         scale: (0..sums.len()).map(scale).collect(),
         shift: sums.iter().map(|[sum, _]| *sum).collect(),
-        means: sums.iter().map(|sums| if frozen { [0.0; 2] } else { sums.map(|sum| sum / rows as f64) }).collect(),
+        means: sums
+            .iter()
+            .map(|sums| if frozen { [0.0; 2] } else { sums.map(|sum| sum / rows as f64) })
+            .collect(),
     }
 }

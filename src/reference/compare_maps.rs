@@ -8,15 +8,20 @@ fn normalized(product: f64, first: f64, second: f64) -> f64 {
     (product / (first * second).sqrt()).clamp(-1.0, 1.0)
 }
 
-/// (Pearson correlation, cosine, ‖b − a‖₂ / ‖a‖₂, a · b) of every image's `values` values; what is not defined as in the kernel.
+/// (Pearson correlation, cosine, ‖b − a‖₂ / ‖a‖₂, a · b) of every image's `values` values; what is
+/// not defined as in the kernel.
 pub fn compare_maps(a: &[f32], b: &[f32], values: usize) -> Vec<[f64; 4]> {
     let of_image = |(a, b): (&[f32], &[f32])| {
-        let pairs: Vec<(f64, f64)> = a.iter().zip(b).map(|(&a, &b)| (f64::from(a), f64::from(b))).collect();
+        let pairs: Vec<(f64, f64)> =
+            a.iter().zip(b).map(|(&a, &b)| (f64::from(a), f64::from(b))).collect();
         let sum = |f: &dyn Fn(f64, f64) -> f64| pairs.iter().map(|&(a, b)| f(a, b)).sum::<f64>();
         let count = values as f64;
         // Differences from the first: the mean of a constant map is exact.
         let first = pairs[0];
-        let (mean_a, mean_b) = (first.0 + sum(&|a, _| a - first.0) / count, first.1 + sum(&|_, b| b - first.1) / count);
+        let (mean_a, mean_b) = (
+            first.0 + sum(&|a, _| a - first.0) / count,
+            first.1 + sum(&|_, b| b - first.1) / count,
+        );
         let norm = sum(&|a, _| a * a);
         [
             normalized(

@@ -16,7 +16,8 @@ fn reflect(mut at: i64, length: i64) -> usize {
     if length == 1 { 0 } else { at as usize }
 }
 
-/// The masked copies of `pixels` [image, row, column, padded channel], where `mask` [image, pixel] is not 0.
+/// The masked copies of `pixels` [image, row, column, padded channel], where `mask` [image, pixel]
+/// is not 0.
 pub fn fill_masked(
     fill: MaskFill,
     step: &StepRecord,
@@ -29,7 +30,8 @@ pub fn fill_masked(
     let seed = u64::from(step.seed_low) | u64::from(step.seed_high) << 32;
     let key = random::random_key(seed, step.step, random::FILL);
     let statistics = image_statistics::image_statistics(pixels, height * width, channels);
-    let weights: Vec<f64> = (-RADIUS..=RADIUS).map(|d| (-(d * d) as f64 / (2.0 * SIGMA * SIGMA)).exp()).collect();
+    let weights: Vec<f64> =
+        (-RADIUS..=RADIUS).map(|d| (-(d * d) as f64 / (2.0 * SIGMA * SIGMA)).exp()).collect();
     let weight_sum = weights.iter().sum::<f64>();
     let mut output: Vec<f64> = pixels.iter().map(|&value| f64::from(value)).collect();
     for (image, clean) in pixels.chunks(per_image).enumerate() {
@@ -39,8 +41,14 @@ pub fn fill_masked(
                 let element = pixel * stride + channel;
                 let value = match fill {
                     MaskFill::Uniform => {
-                        let bits = random::random_bits(key, step.position + image as u32, (element / 4) as u32, 0);
-                        lowest + f64::from(random::uniform01(bits[channel % 4])) * (highest - lowest)
+                        let bits = random::random_bits(
+                            key,
+                            step.position + image as u32,
+                            (element / 4) as u32,
+                            0,
+                        );
+                        lowest
+                            + f64::from(random::uniform01(bits[channel % 4])) * (highest - lowest)
                     }
                     MaskFill::Zero => 0.0,
                     MaskFill::Mean => mean,
@@ -50,9 +58,11 @@ pub fn fill_masked(
                         let mut sum = 0.0;
                         for dy in -RADIUS..=RADIUS {
                             for dx in -RADIUS..=RADIUS {
-                                let weight =
-                                    weights[(dy + RADIUS) as usize] * weights[(dx + RADIUS) as usize] / (weight_sum * weight_sum);
-                                let source = reflect(y + dy, height as i64) * width + reflect(x + dx, width as i64);
+                                let weight = weights[(dy + RADIUS) as usize]
+                                    * weights[(dx + RADIUS) as usize]
+                                    / (weight_sum * weight_sum);
+                                let source = reflect(y + dy, height as i64) * width
+                                    + reflect(x + dx, width as i64);
                                 sum += weight * f64::from(clean[source * stride + channel]);
                             }
                         }

@@ -24,8 +24,14 @@ pub struct Gather {
     pub deviation: f64,
 }
 
-/// Images [image, row, column, padded channel] and labels of a part, from bytes [image, channel, row, column].
-pub fn gather_batch(gather: &Gather, step: &StepRecord, data: &[u8], labels: &[u32]) -> (Vec<f64>, Vec<u32>) {
+/// Images [image, row, column, padded channel] and labels of a part, from bytes [image, channel,
+/// row, column].
+pub fn gather_batch(
+    gather: &Gather,
+    step: &StepRecord,
+    data: &[u8],
+    labels: &[u32],
+) -> (Vec<f64>, Vec<u32>) {
     let Gather { height, width, channels, .. } = *gather;
     let seed = u64::from(step.seed_low) | u64::from(step.seed_high) << 32;
     let stride = channels.next_multiple_of(4);
@@ -34,9 +40,13 @@ pub fn gather_batch(gather: &Gather, step: &StepRecord, data: &[u8], labels: &[u
     for image in 0..step.count {
         let place = step.position + image;
         let order = random::random_key(seed, step.epoch, random::SHUFFLE);
-        let source = if gather.shuffle { random::permute(place, step.epoch_images, order) } else { place } as usize;
-        let draw = random::random_bits(random::random_key(seed, step.step, random::AUGMENT), place, 0, 0);
-        let [right, down] = [draw[0], draw[1]].map(|bits| i64::from(bits % (2 * gather.shift + 1)) - i64::from(gather.shift));
+        let source =
+            if gather.shuffle { random::permute(place, step.epoch_images, order) } else { place }
+                as usize;
+        let draw =
+            random::random_bits(random::random_key(seed, step.step, random::AUGMENT), place, 0, 0);
+        let [right, down] = [draw[0], draw[1]]
+            .map(|bits| i64::from(bits % (2 * gather.shift + 1)) - i64::from(gather.shift));
         let mirrored = gather.hflip && draw[2] >> 31 == 1;
         batch_labels.push(labels[source]);
         for y in 0..height {
@@ -45,9 +55,13 @@ pub fn gather_batch(gather: &Gather, step: &StepRecord, data: &[u8], labels: &[u
                 if mirrored {
                     column = width as i64 - 1 - column;
                 }
-                let inside = (0..height as i64).contains(&row) && (0..width as i64).contains(&column);
+                let inside =
+                    (0..height as i64).contains(&row) && (0..width as i64).contains(&column);
                 for channel in 0..channels {
-                    let at = |row, column| ((source * channels + channel) * height + row as usize) * width + column as usize;
+                    let at = |row, column| {
+                        ((source * channels + channel) * height + row as usize) * width
+                            + column as usize
+                    };
                     let byte = if inside { data[at(row, column)] } else { 0 };
                     images[((image as usize * height + y) * width + x) * stride + channel] =
                         (f64::from(byte) / 255.0 - gather.mean) / gather.deviation;

@@ -2,11 +2,18 @@
 
 use crate::config::Shape;
 
-/// `Σ_k weights[k] · layer[k]`, `[pixel]` of `image`, bilinear with align_corners false, of one image's `layer`, [channel, row, column] of `shape`.
+/// `Σ_k weights[k] · layer[k]`, `[pixel]` of `image`, bilinear with align_corners false, of one
+/// image's `layer`, [channel, row, column] of `shape`.
 pub fn grad_cam(layer: &[f64], shape: Shape, weights: &[f64], image: Shape) -> Vec<f64> {
     let pixels = shape.pixels() as usize;
     let small: Vec<f64> = (0..pixels)
-        .map(|pixel| weights.iter().enumerate().map(|(channel, weight)| weight * layer[channel * pixels + pixel]).sum())
+        .map(|pixel| {
+            weights
+                .iter()
+                .enumerate()
+                .map(|(channel, weight)| weight * layer[channel * pixels + pixel])
+                .sum()
+        })
         .collect();
     // (lower, upper, share of the upper) of the layer's rows or columns at pixel `at`.
     let place = |at: u32, length: u32, layer: u32| {

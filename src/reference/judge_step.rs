@@ -15,9 +15,16 @@ pub struct Health {
     pub rate: f64,
 }
 
-/// The verdict on a step with these sums (Σce, Σkl, Σcorrect, images) as (cause, index), and what `health` is after it. `policy` 0 stops, 1 skips,
-/// 2 skips and halves the rate; `flagged` says that a loss was not finite.
-pub fn judge_step(policy: u32, exploded: f64, sums: [f64; 4], flagged: bool, health: &mut Health) -> (u32, Option<u32>) {
+/// The verdict on a step with these sums (Σce, Σkl, Σcorrect, images) as (cause, index), and what
+/// `health` is after it. `policy` 0 stops, 1 skips, 2 skips and halves the rate; `flagged` says
+/// that a loss was not finite.
+pub fn judge_step(
+    policy: u32,
+    exploded: f64,
+    sums: [f64; 4],
+    flagged: bool,
+    health: &mut Health,
+) -> (u32, Option<u32>) {
     let verdict = match *health {
         Health { halted: true, .. } => (5, None),
         _ if flagged => (1, None),

@@ -1,4 +1,5 @@
-//! Between PyTorch's NCHW arrays and the kernels' activations: [image, row, column, channel / 4] vectors of 4 channels, padded with zeros.
+//! Between PyTorch's NCHW arrays and the kernels' activations: [image, row, column, channel / 4]
+//! vectors of 4 channels, padded with zeros.
 
 use crate::{
     config::Shape,
@@ -14,7 +15,9 @@ fn positions(shape: Shape) -> impl Iterator<Item = (usize, usize)> {
     let (groups, pixels) = (groups(shape.channels) as usize, shape.pixels() as usize);
     (0..shape.channels as usize)
         .flat_map(move |channel| (0..pixels).map(move |pixel| (channel, pixel)))
-        .map(move |(channel, pixel)| (channel * pixels + pixel, (pixel * groups + channel / 4) * 4 + channel % 4))
+        .map(move |(channel, pixel)| {
+            (channel * pixels + pixel, (pixel * groups + channel / 4) * 4 + channel % 4)
+        })
 }
 
 /// `values` (NCHW, whole images of `shape`) in the kernels' layout.
@@ -45,7 +48,12 @@ pub fn unpack(values: &[f32], shape: Shape) -> Vec<f32> {
 pub fn padding(values: &[f32], shape: Shape) -> Vec<f32> {
     let groups = groups(shape.channels) as usize;
     let in_padding = |index: usize| (index / 4 % groups) * 4 + index % 4 >= shape.channels as usize;
-    values.iter().enumerate().filter(|(index, _)| in_padding(*index)).map(|(_, value)| *value).collect()
+    values
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| in_padding(*index))
+        .map(|(_, value)| *value)
+        .collect()
 }
 
 #[cfg(test)]
@@ -58,7 +66,10 @@ mod tests {
         let values: Vec<f64> = (0..20).map(f64::from).collect();
         let packed = pack(&values, shape);
         assert_eq!(packed[..16], [0., 2., 4., 6., 8., 0., 0., 0., 1., 3., 5., 7., 9., 0., 0., 0.]);
-        assert_eq!(unpack(&packed, shape), values.iter().map(|&value| value as f32).collect::<Vec<_>>());
+        assert_eq!(
+            unpack(&packed, shape),
+            values.iter().map(|&value| value as f32).collect::<Vec<_>>()
+        );
         assert_eq!(padding(&packed, shape), [0.0; 12]);
     }
 }

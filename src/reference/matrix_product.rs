@@ -1,5 +1,6 @@
-//! The fully connected layer, torch.nn.Linear: `output[n, o] = bias[o] + Σ_i input[n, i] · weight[o, i]`, and its input gradient, which the
-//! same kernel computes with the other weight layout: input_gradient[n, i] = Σ_o output_gradient[n, o] · weight[o, i].
+//! The fully connected layer, torch.nn.Linear: `output[n, o] = bias[o] + Σ_i input[n, i] ·
+//! weight[o, i]`, and its input gradient, which the same kernel computes with the other weight
+//! layout: input_gradient[n, i] = Σ_o output_gradient[n, o] · weight[o, i].
 
 /// The output, [images, out]; `input` is [images, in], `weight` [out, in], `bias` `[out]`.
 pub fn matrix_product(images: usize, input: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
@@ -14,14 +15,19 @@ pub fn matrix_product(images: usize, input: &[f64], weight: &[f64], bias: &[f64]
 }
 
 /// ∂L/∂input, [images, in].
-pub fn matrix_product_input_gradient(images: usize, output_gradient: &[f64], weight: &[f64]) -> Vec<f64> {
+pub fn matrix_product_input_gradient(
+    images: usize,
+    output_gradient: &[f64],
+    weight: &[f64],
+) -> Vec<f64> {
     let outputs = output_gradient.len() / images;
     let features = weight.len() / outputs;
     let mut gradient = vec![0.0; images * features];
     for n in 0..images {
         for o in 0..outputs {
             for i in 0..features {
-                gradient[n * features + i] += output_gradient[n * outputs + o] * weight[o * features + i];
+                gradient[n * features + i] +=
+                    output_gradient[n * outputs + o] * weight[o * features + i];
             }
         }
     }

@@ -3,7 +3,8 @@
 use super::max_pool::max_pool;
 use crate::config::Shape;
 
-/// Multipliers at one image's input, NCHW of `shape`, from those at the pool's output; `reference` is the baseline's input.
+/// Multipliers at one image's input, NCHW of `shape`, from those at the pool's output; `reference`
+/// is the baseline's input.
 pub fn max_pool_rescale(
     shape: Shape,
     [kernel, stride]: [u32; 2],

@@ -1,8 +1,10 @@
-//! The kernels again, in plain f64 code on the CPU: a module for each operation, of its kernel's name. Kernels are tested against these; whatever is
-//! discrete (masks, random numbers, permutations) is exactly equal.
+//! The kernels again, in plain f64 code on the CPU: a module for each operation, of its kernel's
+//! name. Kernels are tested against these; whatever is discrete (masks, random numbers,
+//! permutations) is exactly equal.
 //!
-//! What several share has the name of its file in `shaders/common`, where there is one; `layout` takes arrays from PyTorch's order to the
-//! kernels' and back; [`network`] and [`integer_network`] are whole networks made of the others.
+//! What several share has the name of its file in `shaders/common`, where there is one; `layout`
+//! takes arrays from PyTorch's order to the kernels' and back; [`network`] and [`integer_network`]
+//! are whole networks made of the others.
 
 pub mod accumulate_gradients;
 pub mod accumulate_scores;

@@ -1,6 +1,7 @@
-//! A whole sequential CNN in f64: forward with every activation kept, and the gradients of the logits with respect to input and parameters,
-//! by the straight-through estimator. Built from the references of the single kernels; dropout is off, and batch norms use the running
-//! statistics (inference) unless [`ReferenceNetwork::training`] says otherwise.
+//! A whole sequential CNN in f64: forward with every activation kept, and the gradients of the
+//! logits with respect to input and parameters, by the straight-through estimator. Built from the
+//! references of the single kernels; dropout is off, and batch norms use the running statistics
+//! (inference) unless [`ReferenceNetwork::training`] says otherwise.
 
 use super::{
     activation::{Activation, activation},
@@ -73,12 +74,16 @@ impl Forward {
 pub type Scales = Vec<Vec<WeightScale>>;
 
 impl ReferenceNetwork {
-    /// The network of `config` with `quantization`. `rounding` false leaves every quantizer's rounding out, so that the straight-through
-    /// gradients are the true ones.
+    /// The network of `config` with `quantization`. `rounding` false leaves every quantizer's
+    /// rounding out, so that the straight-through gradients are the true ones.
     ///
     /// # Errors
     /// As [`Graph::new`].
-    pub fn new(config: &NetworkConfig, quantization: &QuantizationConfig, rounding: bool) -> Result<Self> {
+    pub fn new(
+        config: &NetworkConfig,
+        quantization: &QuantizationConfig,
+        rounding: bool,
+    ) -> Result<Self> {
         Ok(ReferenceNetwork {
             graph: Graph::new(config, quantization)?,
             quantization: quantization.clone(),
@@ -88,8 +93,8 @@ impl ReferenceNetwork {
         })
     }
 
-    /// In training mode: batch norms take the statistics of the batch, or with `frozen` the running ones. The images are `batches` batches side
-    /// by side, as many images each.
+    /// In training mode: batch norms take the statistics of the batch, or with `frozen` the running
+    /// ones. The images are `batches` batches side by side, as many images each.
     pub fn training(mut self, batches: usize, frozen: bool) -> Self {
         self.training = Some(Training { batches, frozen });
         self
@@ -130,7 +135,13 @@ impl ReferenceNetwork {
     }
 
     /// The batch norm `own` of `op` on `z`.
-    fn normalize(&self, parameters: &[f64], op: &Op, own: &BatchNorm, z: &[f64]) -> (Vec<f64>, Vec<Vec<Coefficients>>, Norm) {
+    fn normalize(
+        &self,
+        parameters: &[f64],
+        op: &Op,
+        own: &BatchNorm,
+        z: &[f64],
+    ) -> (Vec<f64>, Vec<Vec<Coefficients>>, Norm) {
         let (mut norm, shape) = (self.norm(parameters, own), self.graph.input_of(op));
         let (factors, coefficients) = batch_norm_inference(&norm, self.folds(op));
         let Some(Training { batches, frozen }) = self.training else {
@@ -164,9 +175,17 @@ impl ReferenceNetwork {
         let size = z.len() / coefficients.len();
         let rows = size / shape.channels as usize;
         let mut sums = (Vec::new(), vec![0.0; norm.scale.len()], vec![0.0; norm.scale.len()]);
-        for ((batch, g), coefficients) in z.chunks_exact(size).zip(gradient.chunks_exact(size)).zip(coefficients) {
+        for ((batch, g), coefficients) in
+            z.chunks_exact(size).zip(gradient.chunks_exact(size)).zip(coefficients)
+        {
             let parts = batch_norm_gradient_sums(batch, g, shape, coefficients, 0..rows);
-            let own = batch_norm_parameter_gradient(&parts, rows, (&factors, coefficients), &norm, [fold, frozen]);
+            let own = batch_norm_parameter_gradient(
+                &parts,
+                rows,
+                (&factors, coefficients),
+                &norm,
+                [fold, frozen],
+            );
             sums.0.extend(batch_norm_input_gradient(batch, g, shape, coefficients, &own.means));
             for channel in 0..norm.scale.len() {
                 sums.1[channel] += own.scale[channel];
@@ -182,7 +201,8 @@ impl ReferenceNetwork {
         for (op, norm) in self.graph.ops.iter().zip(&pass.norms) {
             if let (OpKind::BatchNorm(own), Some((_, norm))) = (&op.kind, norm) {
                 let batches = vec![norm.batches];
-                let statistics = [(own.mean, &norm.mean), (own.variance, &norm.variance), (own.count, &batches)];
+                let statistics =
+                    [(own.mean, &norm.mean), (own.variance, &norm.variance), (own.count, &batches)];
                 for (id, values) in statistics {
                     moved[self.graph.parameter(id).range()].copy_from_slice(values);
                 }
@@ -197,19 +217,24 @@ impl ReferenceNetwork {
         ReferenceNetwork { precision, ..self }
     }
 
-    /// Whether the values between layer `boundary` − 1 and layer `boundary` take 16 bits: all but images and logits, and what an activation
-    /// or dropout makes of these in their place.
+    /// Whether the values between layer `boundary` − 1 and layer `boundary` take 16 bits: all but
+    /// images and logits, and what an activation or dropout makes of these in their place.
     fn halved(&self, boundary: usize) -> bool {
-        let in_place = |op: &Op| matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. });
+        let in_place = |op: &Op| {
+            matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. })
+        };
         let (before, after) = self.graph.ops.split_at(boundary);
-        self.precision == Precision::F16 && !before.iter().all(in_place) && !after.iter().all(in_place)
+        self.precision == Precision::F16
+            && !before.iter().all(in_place)
+            && !after.iter().all(in_place)
     }
 
     /// Whether `op` and the activation behind it are one kernel, which stores the activation's
     /// output.
     fn merged(&self, op: &Op) -> bool {
         let behind = self.graph.behind(op).map(|behind| &behind.kind);
-        (op.kind.weights().is_some() || matches!(op.kind, OpKind::BatchNorm(_))) && matches!(behind, Some(OpKind::Activation(_)))
+        (op.kind.weights().is_some() || matches!(op.kind, OpKind::BatchNorm(_)))
+            && matches!(behind, Some(OpKind::Activation(_)))
     }
 
     fn values<'a>(&self, id: ParameterId, parameters: &'a [f64]) -> &'a [f64] {
@@ -224,7 +249,8 @@ impl ReferenceNetwork {
         let Some(id) = own.learned else { return Activation::Relu };
         let learned = self.values(id, parameters)[0];
         let bits = LayerBits { weight: 32, activation: own.bits };
-        let (kind, levels) = (self.quantization.pact, Activation::levels(self.quantization.pact, bits));
+        let (kind, levels) =
+            (self.quantization.pact, Activation::levels(self.quantization.pact, bits));
         if self.quantization.act_quant == ActivationQuantizer::Lsq {
             return match self.rounding {
                 true => Activation::Lsq { kind, step: learned, levels },
@@ -232,7 +258,9 @@ impl ReferenceNetwork {
             };
         }
         match Activation::new(kind, bits, learned) {
-            Activation::Pact { kind, alpha, .. } if !self.rounding => Activation::Pact { kind, alpha, levels: None },
+            Activation::Pact { kind, alpha, .. } if !self.rounding => {
+                Activation::Pact { kind, alpha, levels: None }
+            }
             other => other,
         }
     }
@@ -246,8 +274,13 @@ impl ReferenceNetwork {
             if let Some(steps) = own.step {
                 return learned_step(self.values(steps, parameters), channels);
             }
-            let scale = |weights: &[f64]| weight_scale(self.quantization.weight_quant, bits.weight, &weight_range(weights));
-            match (bits.quantizes_weights() && !self.quantization.weights_are_levels, self.quantization.per_channel) {
+            let scale = |weights: &[f64]| {
+                weight_scale(self.quantization.weight_quant, bits.weight, &weight_range(weights))
+            };
+            match (
+                bits.quantizes_weights() && !self.quantization.weights_are_levels,
+                self.quantization.per_channel,
+            ) {
                 (false, _) => vec![WeightScale::Float; channels],
                 (true, false) => vec![scale(weight); channels],
                 (true, true) => weight.chunks_exact(weight.len() / channels).map(scale).collect(),
@@ -266,7 +299,12 @@ impl ReferenceNetwork {
     /// f(X) of `input` [images, channels, height, width], with the weight quantizers `scales`.
     pub fn forward(&self, parameters: &[f64], scales: &Scales, input: &[f64]) -> Forward {
         let images = input.len() / self.graph.input().elements() as usize;
-        let mut pass = Forward { values: vec![input.to_vec()], weights: Vec::new(), choices: Vec::new(), norms: Vec::new() };
+        let mut pass = Forward {
+            values: vec![input.to_vec()],
+            weights: Vec::new(),
+            choices: Vec::new(),
+            norms: Vec::new(),
+        };
         for (index, op) in self.graph.ops.iter().enumerate() {
             let (mut weights, mut choice, mut norm) = (Vec::new(), Vec::new(), None);
             let mut bias = Vec::new();
@@ -276,14 +314,16 @@ impl ReferenceNetwork {
                 bias = self.latent(parameters, own, own.bias);
                 let per_channel = latent.len() / scales[index].len();
                 let levels = Self::levels(own);
-                let of = |(at, &w): (usize, &f64)| quantizer(scales[index][at / per_channel], levels, w);
+                let of =
+                    |(at, &w): (usize, &f64)| quantizer(scales[index][at / per_channel], levels, w);
                 weights = latent.iter().enumerate().map(of).collect();
             }
             let x = &pass.values[index];
             let output = match &op.kind {
-                OpKind::Convolution { .. } => {
-                    self.convolution(op, images).map(|shape| convolution(&shape, x, &weights, &bias)).unwrap_or_default()
-                }
+                OpKind::Convolution { .. } => self
+                    .convolution(op, images)
+                    .map(|shape| convolution(&shape, x, &weights, &bias))
+                    .unwrap_or_default(),
                 OpKind::Linear { .. } => matrix_product(images, x, &weights, &bias),
                 OpKind::BatchNorm(own) => {
                     let (output, coefficients, moved) = self.normalize(parameters, op, own, x);
@@ -295,7 +335,8 @@ impl ReferenceNetwork {
                     x.iter().map(|&x| activation(kind, x)).collect()
                 }
                 OpKind::MaxPool { kernel, stride } => {
-                    let (output, from) = max_pool(images, self.graph.input_of(op), *kernel, *stride, x);
+                    let (output, from) =
+                        max_pool(images, self.graph.input_of(op), *kernel, *stride, x);
                     choice = from;
                     output
                 }
@@ -311,7 +352,13 @@ impl ReferenceNetwork {
     }
 
     /// (∂L/∂X, ∂L/∂θ flat) from ∂L/∂logits, for a pass of [`Self::forward`].
-    pub fn backward(&self, parameters: &[f64], scales: &Scales, pass: &Forward, logit_gradient: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    pub fn backward(
+        &self,
+        parameters: &[f64],
+        scales: &Scales,
+        pass: &Forward,
+        logit_gradient: &[f64],
+    ) -> (Vec<f64>, Vec<f64>) {
         let images = pass.values[0].len() / self.graph.input().elements() as usize;
         let mut gradients = vec![0.0; self.graph.layout.length as usize];
         // Added, not set: γ's gradient has two parts where weights are scaled by it.
@@ -341,12 +388,14 @@ impl ReferenceNetwork {
                         let range = level_range(scales[index][0], levels);
                         store(id, &learned_step_gradient(&weight, latent, steps, range));
                     }
-                    let mut weight = reduce_weight_gradient(&[weight], latent, &scales[index], levels, None);
+                    let mut weight =
+                        reduce_weight_gradient(&[weight], latent, &scales[index], levels, None);
                     let mut bias = bias;
                     if let Some((norm, factors)) = self.folding(parameters, own) {
                         for (gradient, id) in [(&mut weight, own.weight), (&mut bias, own.bias)] {
                             let values = self.values(id, parameters);
-                            let (folded, scale) = fold_batch_norm_gradient(gradient, values, &factors);
+                            let (folded, scale) =
+                                fold_batch_norm_gradient(gradient, values, &factors);
                             *gradient = folded;
                             store(norm.scale, &scale);
                         }
@@ -357,13 +406,17 @@ impl ReferenceNetwork {
                 }
                 OpKind::Activation(own) => {
                     let kind = self.activation(parameters, own);
-                    // A quantizer's derivative is taken of the x that was stored, ReLU's at its output, which has the sign of x.
+                    // A quantizer's derivative is taken of the x that was stored, ReLU's at its
+                    // output, which has the sign of x.
                     let is_stored = !matches!(kind, Activation::Relu) && self.halved(index);
-                    let state: Vec<f64> = if is_stored { x.iter().copied().map(f16).collect() } else { x.clone() };
+                    let state: Vec<f64> =
+                        if is_stored { x.iter().copied().map(f16).collect() } else { x.clone() };
                     let (input, learned) = activation_gradient(kind, &state, &gradient);
                     if let Some(id) = own.learned {
                         let scale = match kind {
-                            Activation::Lsq { levels, .. } => step_gradient_scale(x.len() / images, levels),
+                            Activation::Lsq { levels, .. } => {
+                                step_gradient_scale(x.len() / images, levels)
+                            }
                             _ => 1.0,
                         };
                         store(id, &[learned * scale]);
@@ -371,18 +424,25 @@ impl ReferenceNetwork {
                     input
                 }
                 OpKind::BatchNorm(own) => {
-                    let coefficients = pass.norms[index].as_ref().map_or(&[][..], |(coefficients, _)| coefficients);
-                    let (input, scale, shift) = self.norm_gradient(parameters, (op, own), coefficients, x, &gradient);
+                    let coefficients = pass.norms[index]
+                        .as_ref()
+                        .map_or(&[][..], |(coefficients, _)| coefficients);
+                    let (input, scale, shift) =
+                        self.norm_gradient(parameters, (op, own), coefficients, x, &gradient);
                     store(own.scale, &scale);
                     store(own.shift, &shift);
                     input
                 }
-                OpKind::MaxPool { .. } => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
+                OpKind::MaxPool { .. } => {
+                    max_pool_gradient(x.len(), &pass.choices[index], &gradient)
+                }
                 OpKind::Dropout { .. } => gradient,
             };
-            // A pool's kernel takes the derivative of the activation before it, too, and stores what comes of both.
+            // A pool's kernel takes the derivative of the activation before it, too, and stores
+            // what comes of both.
             let before = self.graph.before(op).map(|before| &before.kind);
-            let goes_on = matches!((&op.kind, before), (OpKind::MaxPool { .. }, Some(OpKind::Activation(_))));
+            let goes_on =
+                matches!((&op.kind, before), (OpKind::MaxPool { .. }, Some(OpKind::Activation(_))));
             if self.halved(index) && !goes_on {
                 gradient.iter_mut().for_each(|value| *value = bf16(*value));
             }
@@ -390,9 +450,11 @@ impl ReferenceNetwork {
         (gradient, gradients)
     }
 
-    /// How far the pass is from any decision that f32 could take otherwise: the distance of activations from a kink of their function and from
-    /// rounding edges (in levels), of weights from rounding edges and from the ends of a clip, and between the two largest different values of
-    /// a pooling window. Values that are exactly equal are no danger: equal inputs give equal bits.
+    /// How far the pass is from any decision that f32 could take otherwise: the distance of
+    /// activations from a kink of their function and from rounding edges (in levels), of weights
+    /// from rounding edges and from the ends of a clip, and between the two largest different
+    /// values of a pooling window. Values that are exactly equal are no danger: equal inputs give
+    /// equal bits.
     pub fn margin(&self, parameters: &[f64], scales: &Scales, pass: &Forward) -> Margin {
         let images = pass.values[0].len() / self.graph.input().elements() as usize;
         let mut margin = Margin { activations: f64::INFINITY, weights: f64::INFINITY };
@@ -407,7 +469,10 @@ impl ReferenceNetwork {
                     let unit = step.unwrap_or(1.0);
                     // An exact 0 is a ReLU's output or all zeros in front: the same in f32.
                     for &x in x.iter().filter(|x| **x != 0.0) {
-                        margin.activations = margin.activations.min((x - low).abs() / unit).min((x - high).abs() / unit);
+                        margin.activations = margin
+                            .activations
+                            .min((x - low).abs() / unit)
+                            .min((x - high).abs() / unit);
                         if step.is_some() && x > low && x < high {
                             margin.activations = margin.activations.min(edge(x / unit));
                         }
@@ -429,9 +494,15 @@ impl ReferenceNetwork {
                         let distance = match scale {
                             WeightScale::Float => continue,
                             WeightScale::Sawb { clip } if w.abs() > clip => (w.abs() - clip) / clip,
-                            WeightScale::Sawb { clip } => edge(position(scale, levels, w)).min((clip - w.abs()) / clip),
-                            WeightScale::Affine { step, low, .. } => edge(position(scale, levels, w)).min(edge(-low / step)),
-                            WeightScale::Dorefa { .. } | WeightScale::Symmetric { .. } => edge(position(scale, levels, w)),
+                            WeightScale::Sawb { clip } => {
+                                edge(position(scale, levels, w)).min((clip - w.abs()) / clip)
+                            }
+                            WeightScale::Affine { step, low, .. } => {
+                                edge(position(scale, levels, w)).min(edge(-low / step))
+                            }
+                            WeightScale::Dorefa { .. } | WeightScale::Symmetric { .. } => {
+                                edge(position(scale, levels, w))
+                            }
                             WeightScale::Lsq { .. } => {
                                 let (low, high) = level_range(scale, levels);
                                 let at = position(scale, levels, w);
@@ -479,9 +550,21 @@ mod tests {
             input: Shape::new(2, 6, 5),
             classes: 3,
             layers: vec![
-                LayerConfig::Conv { name: "conv1".into(), out_channels: 3, kernel: 3, stride: 1, padding: 1 },
+                LayerConfig::Conv {
+                    name: "conv1".into(),
+                    out_channels: 3,
+                    kernel: 3,
+                    stride: 1,
+                    padding: 1,
+                },
                 activation("act1"),
-                LayerConfig::Conv { name: "conv2".into(), out_channels: 2, kernel: 2, stride: 1, padding: 0 },
+                LayerConfig::Conv {
+                    name: "conv2".into(),
+                    out_channels: 2,
+                    kernel: 2,
+                    stride: 1,
+                    padding: 0,
+                },
                 LayerConfig::MaxPool { kernel: 2, stride: 1 },
                 activation("act2"),
                 LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
@@ -492,17 +575,21 @@ mod tests {
         }
     }
 
-    /// Without rounding the straight-through gradients are the true ones: checked against differences to both sides wherever these agree; where
-    /// they do not there is a kink, which only the ends of `affine`'s range (two weights a tensor) are known to be. Learned steps are left
-    /// out: inside the levels their gradient is that of the rounding, see [`learned_step_gradient`].
+    /// Without rounding the straight-through gradients are the true ones: checked against
+    /// differences to both sides wherever these agree; where they do not there is a kink, which
+    /// only the ends of `affine`'s range (two weights a tensor) are known to be. Learned steps are
+    /// left out: inside the levels their gradient is that of the rounding, see
+    /// [`learned_step_gradient`].
     fn check(quantization: &QuantizationConfig) {
         const STEP: f64 = 1e-6;
         let network = ReferenceNetwork::new(&small(), quantization, false).unwrap();
         let logit_gradient = wave(6, 300.2, 1.0);
-        // Some numbers saturate every clip: the first that give the input and an α (where there is one) a gradient will do.
+        // Some numbers saturate every clip: the first that give the input and an α (where there is
+        // one) a gradient will do.
         let (parameters, scales, input, input_gradient, gradients) = (0..50)
             .map(|attempt| {
-                let mut parameters = wave(network.graph.layout.length as usize, f64::from(attempt), 0.4);
+                let mut parameters =
+                    wave(network.graph.layout.length as usize, f64::from(attempt), 0.4);
                 for alpha in network.graph.layout.alphas() {
                     parameters[alpha.offset as usize] = 1.25;
                 }
@@ -511,58 +598,74 @@ mod tests {
                 }
                 let (scales, input) = (network.scales(&parameters), wave(2 * 60, 100.7, 1.5));
                 let pass = network.forward(&parameters, &scales, &input);
-                let (input_gradient, gradients) = network.backward(&parameters, &scales, &pass, &logit_gradient);
+                let (input_gradient, gradients) =
+                    network.backward(&parameters, &scales, &pass, &logit_gradient);
                 (parameters, scales, input, input_gradient, gradients)
             })
             .find(|(.., input_gradient, gradients)| {
                 let mut alphas = network.graph.layout.alphas().peekable();
-                let has_alpha = alphas.peek().is_none() || alphas.any(|alpha| gradients[alpha.offset as usize] != 0.0);
+                let has_alpha = alphas.peek().is_none()
+                    || alphas.any(|alpha| gradients[alpha.offset as usize] != 0.0);
                 has_alpha && input_gradient.iter().filter(|&&g| g != 0.0).count() > 10
             })
             .unwrap();
         let loss = |parameters: &[f64], input: &[f64]| -> f64 {
-            network.forward(parameters, &scales, input).logits().iter().zip(&logit_gradient).map(|(y, g)| y * g).sum()
+            network
+                .forward(parameters, &scales, input)
+                .logits()
+                .iter()
+                .zip(&logit_gradient)
+                .map(|(y, g)| y * g)
+                .sum()
         };
         let mut kinks = 0;
-        let steps = network.graph.layout.step_first as usize..network.graph.layout.alpha_first as usize;
-        let mut compare = |values: &[f64], analytic: &[f64], what: &str, loss: &dyn Fn(&[f64]) -> f64| {
-            let middle = loss(values);
-            for (index, gradient) in analytic.iter().enumerate() {
-                if what == "parameter" && steps.contains(&index) {
-                    continue;
+        let steps =
+            network.graph.layout.step_first as usize..network.graph.layout.alpha_first as usize;
+        let mut compare =
+            |values: &[f64], analytic: &[f64], what: &str, loss: &dyn Fn(&[f64]) -> f64| {
+                let middle = loss(values);
+                for (index, gradient) in analytic.iter().enumerate() {
+                    if what == "parameter" && steps.contains(&index) {
+                        continue;
+                    }
+                    let [below, above] = [-STEP, STEP].map(|step| {
+                        let mut moved = values.to_vec();
+                        moved[index] += step;
+                        (loss(&moved) - middle) / step
+                    });
+                    if (below - above).abs() > 1e-4 {
+                        kinks += 1;
+                    } else {
+                        let expected = (below + above) / 2.0;
+                        assert!(
+                            (gradient - expected).abs() < 1e-6,
+                            "{what} {index}: {gradient} {expected} {quantization:?}"
+                        );
+                    }
                 }
-                let [below, above] = [-STEP, STEP].map(|step| {
-                    let mut moved = values.to_vec();
-                    moved[index] += step;
-                    (loss(&moved) - middle) / step
-                });
-                if (below - above).abs() > 1e-4 {
-                    kinks += 1;
-                } else {
-                    let expected = (below + above) / 2.0;
-                    assert!((gradient - expected).abs() < 1e-6, "{what} {index}: {gradient} {expected} {quantization:?}");
-                }
-            }
-        };
+            };
         compare(&parameters, &gradients, "parameter", &|values| loss(values, &input));
         compare(&input, &input_gradient, "input", &|values| loss(&parameters, values));
         assert!(kinks <= 8, "{kinks} kinks: {quantization:?}");
     }
 
-    /// Batch norms in every mode, with float weights and with weights that are scaled by running statistics: gradients of all parameters and of the
-    /// input against central differences.
+    /// Batch norms in every mode, with float weights and with weights that are scaled by running
+    /// statistics: gradients of all parameters and of the input against central differences.
     #[test]
     fn batch_norm_gradients_are_central_differences() {
         const STEP: f64 = 1e-6;
         let mut config = small().with_batch_norm();
         config.layers.insert(8, LayerConfig::BatchNorm { name: "bn3".into() });
         assert!(matches!(config.layers[7], LayerConfig::Linear { .. }));
-        for (bits, quantizer) in
-            [("32", WeightQuantizer::Sawb), ("4,2,3", WeightQuantizer::Sawb), ("3,2,4", WeightQuantizer::Dorefa)]
-        {
+        for (bits, quantizer) in [
+            ("32", WeightQuantizer::Sawb),
+            ("4,2,3", WeightQuantizer::Sawb),
+            ("3,2,4", WeightQuantizer::Dorefa),
+        ] {
             for mode in [None, Some((1, false)), Some((2, false)), Some((2, true))] {
                 let bits = crate::config::LayerBits::parse_list(bits).unwrap();
-                let quantization = QuantizationConfig { bits, weight_quant: quantizer, ..Default::default() };
+                let quantization =
+                    QuantizationConfig { bits, weight_quant: quantizer, ..Default::default() };
                 let mut network = ReferenceNetwork::new(&config, &quantization, false).unwrap();
                 if let Some((batches, frozen)) = mode {
                     network = network.training(batches, frozen);
@@ -582,37 +685,50 @@ mod tests {
                 let input = wave(images * 60, 100.7, 1.5);
                 let scales = network.scales(&parameters);
                 let pass = network.forward(&parameters, &scales, &input);
-                let (input_gradient, gradients) = network.backward(&parameters, &scales, &pass, &logit_gradient);
+                let (input_gradient, gradients) =
+                    network.backward(&parameters, &scales, &pass, &logit_gradient);
                 let loss = |parameters: &[f64], input: &[f64]| -> f64 {
-                    network.forward(parameters, &scales, input).logits().iter().zip(&logit_gradient).map(|(y, g)| y * g).sum()
+                    network
+                        .forward(parameters, &scales, input)
+                        .logits()
+                        .iter()
+                        .zip(&logit_gradient)
+                        .map(|(y, g)| y * g)
+                        .sum()
                 };
-                let difference = |values: &[f64], index: usize, step: f64, loss: &dyn Fn(&[f64]) -> f64| {
-                    let [below, above] = [-step, step].map(|step| {
-                        let mut moved = values.to_vec();
-                        moved[index] += step;
-                        loss(&moved)
-                    });
-                    (above - below) / (2.0 * step)
-                };
+                let difference =
+                    |values: &[f64], index: usize, step: f64, loss: &dyn Fn(&[f64]) -> f64| {
+                        let [below, above] = [-step, step].map(|step| {
+                            let mut moved = values.to_vec();
+                            moved[index] += step;
+                            loss(&moved)
+                        });
+                        (above - below) / (2.0 * step)
+                    };
                 let (mut kinks, mut compared) = (0, 0);
-                let mut compare = |values: &[f64], analytic: &[f64], what: &str, loss: &dyn Fn(&[f64]) -> f64| {
-                    for (index, gradient) in analytic.iter().enumerate() {
-                        // Two steps that do not agree straddle a kink.
-                        let [near, far] = [STEP, 2.0 * STEP].map(|step| difference(values, index, step, loss));
-                        if (near - far).abs() > 1e-6 {
-                            kinks += 1;
-                        } else {
-                            compared += usize::from(gradient.abs() > 1e-3);
-                            assert!(
-                                (gradient - near).abs() < 1e-5,
-                                "{what} {index}: {gradient} {near} {mode:?} {quantization:?}"
-                            );
+                let mut compare =
+                    |values: &[f64], analytic: &[f64], what: &str, loss: &dyn Fn(&[f64]) -> f64| {
+                        for (index, gradient) in analytic.iter().enumerate() {
+                            // Two steps that do not agree straddle a kink.
+                            let [near, far] = [STEP, 2.0 * STEP]
+                                .map(|step| difference(values, index, step, loss));
+                            if (near - far).abs() > 1e-6 {
+                                kinks += 1;
+                            } else {
+                                compared += usize::from(gradient.abs() > 1e-3);
+                                assert!(
+                                    (gradient - near).abs() < 1e-5,
+                                    "{what} {index}: {gradient} {near} {mode:?} {quantization:?}"
+                                );
+                            }
                         }
-                    }
-                };
+                    };
                 compare(&parameters, &gradients, "parameter", &|values| loss(values, &input));
                 compare(&input, &input_gradient, "input", &|values| loss(&parameters, values));
-                assert!(kinks <= 20 && compared > 50, "{kinks} kinks, {compared} compared: {mode:?} {quantization:?}");
+                assert!(
+                    kinks <= 20 && compared > 50,
+                    "{kinks} kinks, {compared} compared: {mode:?} {quantization:?}"
+                );
             }
         }
     }
@@ -628,6 +744,10 @@ mod tests {
             }
         }
         let bits = LayerBits::parse_list("w1a4,w1a2").unwrap();
-        check(&QuantizationConfig { bits, weight_quant: WeightQuantizer::Binary, ..Default::default() });
+        check(&QuantizationConfig {
+            bits,
+            weight_quant: WeightQuantizer::Binary,
+            ..Default::default()
+        });
     }
 }

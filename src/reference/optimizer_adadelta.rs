@@ -16,6 +16,7 @@ pub fn optimizer_adadelta(
         square[index] = rho * square[index] + (1.0 - rho) * gradient * gradient;
         let change = (delta[index] + epsilon).sqrt() / (square[index] + epsilon).sqrt() * gradient;
         delta[index] = rho * delta[index] + (1.0 - rho) * change * change;
-        parameters[index] = rules.floored(index, parameters[index] - rules.rate(index, rate) * change);
+        parameters[index] =
+            rules.floored(index, parameters[index] - rules.rate(index, rate) * change);
     }
 }

@@ -21,6 +21,7 @@ pub fn optimizer_sgd(
                 if nesterov { gradient + momentum * velocity[index] } else { velocity[index] }
             }
         };
-        parameters[index] = rules.floored(index, parameters[index] - rules.rate(index, rate) * direction);
+        parameters[index] =
+            rules.floored(index, parameters[index] - rules.rate(index, rate) * direction);
     }
 }

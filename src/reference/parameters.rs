@@ -1,4 +1,5 @@
-//! What the optimisers share: the rules for learned steps and PACT's α, which lie behind the weights and biases in the array of parameters.
+//! What the optimisers share: the rules for learned steps and PACT's α, which lie behind the
+//! weights and biases in the array of parameters.
 
 /// Weight decay, and the rules for learned steps and α.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,5 @@
-//! Fake quantization of weights, and the two arrangements that the kernels read. `levels` = 2^b − 1, rounding half to even:
+//! Fake quantization of weights, and the two arrangements that the kernels read. `levels` = 2^b −
+//! 1, rounding half to even:
 //! - affine: q = clamp(round(w/Δ) + z, 0, levels), ŵ = (q − z)·Δ
 //! - dorefa: q = round(levels·(tanh w/(2·max|tanh w|) + ½)), ŵ = 2q/levels − 1
 //! - symmetric: q = clamp(round(w/Δ), −L, L) with L = (levels − 1)/2, ŵ = q·Δ
@@ -8,7 +9,8 @@
 
 use super::weight_scale::WeightScale;
 
-/// Where the quantizer puts `w` between its levels, before rounding and, for `affine`, before z is added: an integer is a level.
+/// Where the quantizer puts `w` between its levels, before rounding and, for `affine`, before z is
+/// added: an integer is a level.
 pub fn position(scale: WeightScale, levels: f64, w: f64) -> f64 {
     match scale {
         WeightScale::Float => w,
@@ -65,7 +67,9 @@ pub fn quantize(scale: WeightScale, levels: f64, w: f64) -> f64 {
 pub fn clip(scale: WeightScale, levels: f64, w: f64) -> f64 {
     match scale {
         WeightScale::Affine { low, high, .. } => w.clamp(low, high),
-        WeightScale::Float | WeightScale::Dorefa { largest: 0.0 } | WeightScale::Symmetric { .. } => w,
+        WeightScale::Float
+        | WeightScale::Dorefa { largest: 0.0 }
+        | WeightScale::Symmetric { .. } => w,
         WeightScale::Lsq { step } => {
             let (low, high) = level_range(scale, levels);
             w.clamp(low * step, high * step)
@@ -75,10 +79,16 @@ pub fn clip(scale: WeightScale, levels: f64, w: f64) -> f64 {
     }
 }
 
-/// [out, in, tap] as the kernels' forward arrangement [tap, in (padded), out (padded)] and the backward one: [tap, out (padded), in (padded)]
-/// for a convolution, [out (padded), tap, in (padded)] for a fully connected layer. Padding is 0.
-pub fn arrange(weight: &[f64], [out_channels, in_channels, taps]: [usize; 3], convolution: bool) -> [Vec<f64>; 2] {
-    let (out_padded, in_padded) = (out_channels.next_multiple_of(4), in_channels.next_multiple_of(4));
+/// [out, in, tap] as the kernels' forward arrangement [tap, in (padded), out (padded)] and the
+/// backward one: [tap, out (padded), in (padded)] for a convolution, [out (padded), tap, in
+/// (padded)] for a fully connected layer. Padding is 0.
+pub fn arrange(
+    weight: &[f64],
+    [out_channels, in_channels, taps]: [usize; 3],
+    convolution: bool,
+) -> [Vec<f64>; 2] {
+    let (out_padded, in_padded) =
+        (out_channels.next_multiple_of(4), in_channels.next_multiple_of(4));
     let mut forward = vec![0.0; taps * out_padded * in_padded];
     let mut backward = forward.clone();
     for o in 0..out_channels {
@@ -112,9 +122,15 @@ mod tests {
         let scale = weight_scale(WeightQuantizer::Dorefa, 2, &weight_range(&[-1.0, 0.5]));
         assert_eq!([-1.0, -0.1, 1.0].map(|w| level(scale, 3.0, w)), [0.0, 1.0, 3.0]);
         let scale = weight_scale(WeightQuantizer::Symmetric, 3, &weight_range(&[-1.5, 0.5]));
-        assert_eq!([-1.5, -0.6, -0.2, 0.25, 0.5].map(|w| quantize(scale, 7.0, w)), [-1.5, -0.5, 0.0, 0.0, 0.5]);
+        assert_eq!(
+            [-1.5, -0.6, -0.2, 0.25, 0.5].map(|w| quantize(scale, 7.0, w)),
+            [-1.5, -0.5, 0.0, 0.0, 0.5]
+        );
         let scale = WeightScale::Lsq { step: 0.5 };
-        assert_eq!([-9.0, -0.6, 0.25, 0.3, 9.0].map(|w| quantize(scale, 3.0, w)), [-1.0, -0.5, 0.0, 0.5, 0.5]);
+        assert_eq!(
+            [-9.0, -0.6, 0.25, 0.3, 9.0].map(|w| quantize(scale, 3.0, w)),
+            [-1.0, -0.5, 0.0, 0.5, 0.5]
+        );
         let scale = weight_scale(WeightQuantizer::Binary, 1, &weight_range(&[-1.0, 0.0, 2.0]));
         assert_eq!([-0.1, -0.0, 0.0, 2.0].map(|w| quantize(scale, 1.0, w)), [-1.0, 1.0, 1.0, 1.0]);
     }

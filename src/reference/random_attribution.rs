@@ -2,7 +2,8 @@
 
 use crate::random;
 
-/// U(−1, 1) for every pixel and channel of image number `index` of the data set, [pixel, padded channel].
+/// U(−1, 1) for every pixel and channel of image number `index` of the data set, [pixel, padded
+/// channel].
 pub fn random_attribution(seed: u64, index: u32, pixels: usize, channels: usize) -> Vec<f32> {
     let stride = channels.next_multiple_of(4);
     let key = random::random_key(seed, 0, random::EXPLAIN);

@@ -1,6 +1,7 @@
-//! Weight gradients: Σ of the parts a batch was dealt to, times the quantizer's straight-through derivative (paper eq. (2)):
-//! 1 inside the range of `affine` (ends included) and the clip of `sawb`, (1 − tanh²w)/max|tanh w| for `dorefa`, 1 for `symmetric`, 1 strictly
-//! inside the levels of `lsq`, 1 where |w| ≤ 1 for `binary`. Ranges are constants.
+//! Weight gradients: Σ of the parts a batch was dealt to, times the quantizer's straight-through
+//! derivative (paper eq. (2)): 1 inside the range of `affine` (ends included) and the clip of
+//! `sawb`, (1 − tanh²w)/max|tanh w| for `dorefa`, 1 for `symmetric`, 1 strictly inside the levels
+//! of `lsq`, 1 where |w| ≤ 1 for `binary`. Ranges are constants.
 
 use super::{prepare_weights::level_range, weight_scale::WeightScale};
 
@@ -21,8 +22,8 @@ pub fn derivative(scale: WeightScale, levels: f64, w: f64) -> f64 {
     }
 }
 
-/// ∂L/∂w from `parts` of ∂L/∂ŵ; `scales` holds one quantizer per output channel of [out, …] weights, and `before` is what a batch's earlier
-/// parts left.
+/// ∂L/∂w from `parts` of ∂L/∂ŵ; `scales` holds one quantizer per output channel of [out, …]
+/// weights, and `before` is what a batch's earlier parts left.
 pub fn reduce_weight_gradient(
     parts: &[Vec<f64>],
     weight: &[f64],
@@ -34,7 +35,8 @@ pub fn reduce_weight_gradient(
     (0..weight.len())
         .map(|index| {
             let sum: f64 = parts.iter().map(|part| part[index]).sum();
-            sum * derivative(scales[index / per_channel], levels, weight[index]) + before.map_or(0.0, |before| before[index])
+            sum * derivative(scales[index / per_channel], levels, weight[index])
+                + before.map_or(0.0, |before| before[index])
         })
         .collect()
 }
@@ -58,8 +60,12 @@ mod tests {
         for scale in scales {
             for w in [-0.9, -0.3, 0.2, 0.55, 0.8, 1.4] {
                 let step = 1e-5;
-                let expected = (clip(scale, 15.0, w + step) - clip(scale, 15.0, w - step)) / (2.0 * step);
-                assert!((derivative(scale, 15.0, w) - expected).abs() < 1e-8, "{scale:?} {w}: {expected}");
+                let expected =
+                    (clip(scale, 15.0, w + step) - clip(scale, 15.0, w - step)) / (2.0 * step);
+                assert!(
+                    (derivative(scale, 15.0, w) - expected).abs() < 1e-8,
+                    "{scale:?} {w}: {expected}"
+                );
             }
         }
     }

@@ -10,7 +10,9 @@ pub fn sample_images(samples: &Samples, kind: u32, image: usize, sample: u32) ->
     let between = |b: &[f64], x: &[f64], share: &dyn Fn(usize) -> f64| -> Vec<f64> {
         b.iter().zip(x).enumerate().map(|(at, (b, x))| b + share(at / stride) * (x - b)).collect()
     };
-    let noisy = || -> Vec<f64> { x.iter().zip(samples.noise(image, sample)).map(|(x, noise)| x + noise).collect() };
+    let noisy = || -> Vec<f64> {
+        x.iter().zip(samples.noise(image, sample)).map(|(x, noise)| x + noise).collect()
+    };
     let mut value = match kind {
         1 => noisy(),
         2 => between(b, x, &|_| samples.table[sample as usize][0]),
@@ -29,6 +31,10 @@ pub fn sample_images(samples: &Samples, kind: u32, image: usize, sample: u32) ->
         _ => x.to_vec(),
     };
     let channels = samples.shape.channels as usize;
-    value.iter_mut().enumerate().filter(|(at, _)| at % stride >= channels).for_each(|(_, value)| *value = 0.0);
+    value
+        .iter_mut()
+        .enumerate()
+        .filter(|(at, _)| at % stride >= channels)
+        .for_each(|(_, value)| *value = 0.0);
     value
 }

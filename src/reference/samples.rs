@@ -1,4 +1,5 @@
-//! What the samples of attribution methods are made of: noise, points on paths, windows and masks (`shaders/common/samples.wgsl`, `normal.wgsl`).
+//! What the samples of attribution methods are made of: noise, points on paths, windows and masks
+//! (`shaders/common/samples.wgsl`, `normal.wgsl`).
 
 use crate::{
     config::Shape,
@@ -6,7 +7,8 @@ use crate::{
     random::{MASKS, NOISE, PATH, random_bits, random_key, uniform01},
 };
 
-/// A set of images with what its samples are drawn from, in the kernels' layout: values are [image, pixel, channel (padded)].
+/// A set of images with what its samples are drawn from, in the kernels' layout: values are [image,
+/// pixel, channel (padded)].
 pub struct Samples {
     /// Shape of an image.
     pub shape: Shape,
@@ -62,9 +64,14 @@ impl Samples {
     /// (first row, first column) of every window.
     pub fn windows(&self) -> Vec<(u32, u32)> {
         let (side, stride) = self.window;
-        let along =
-            |length: u32| (0..).map(move |k| k * stride).take_while(move |&start| start == 0 || start + side < length + stride);
-        along(self.shape.height).flat_map(|row| along(self.shape.width).map(move |column| (row, column))).collect()
+        let along = |length: u32| {
+            (0..)
+                .map(move |k| k * stride)
+                .take_while(move |&start| start == 0 || start + side < length + stride)
+        };
+        along(self.shape.height)
+            .flat_map(|row| along(self.shape.width).map(move |column| (row, column)))
+            .collect()
     }
 
     /// Whether `window` covers `pixel`.
@@ -85,7 +92,9 @@ impl Samples {
         // Pixel `at` of an axis of `length`, shifted, as a place between nodes.
         let place = |at: u32, length: u32, shift: u32| {
             let cell = length.div_ceil(nodes);
-            let place = (f64::from(at + shift % cell) + 0.5) * f64::from(nodes) / f64::from((nodes + 1) * cell) - 0.5;
+            let place = (f64::from(at + shift % cell) + 0.5) * f64::from(nodes)
+                / f64::from((nodes + 1) * cell)
+                - 0.5;
             (place.max(0.0).floor() as u32, place.max(0.0).fract())
         };
         let value = |pixel: u32| {
@@ -116,12 +125,22 @@ mod tests {
     #[test]
     fn normal_numbers_have_their_moments() {
         let key = random_key(1, 2, NOISE);
-        let values: Vec<f64> = (0..50_000).flat_map(|index| normal4(random_bits(key, index, 0, 0))).collect();
-        let moment = |power: i32| values.iter().map(|value| value.powi(power)).sum::<f64>() / values.len() as f64;
-        for (power, expected, tolerance) in [(1, 0.0, 0.01), (2, 1.0, 0.02), (3, 0.0, 0.03), (4, 3.0, 0.1)] {
-            assert!((moment(power) - expected).abs() < tolerance, "moment {power}: {}", moment(power));
+        let values: Vec<f64> =
+            (0..50_000).flat_map(|index| normal4(random_bits(key, index, 0, 0))).collect();
+        let moment = |power: i32| {
+            values.iter().map(|value| value.powi(power)).sum::<f64>() / values.len() as f64
+        };
+        for (power, expected, tolerance) in
+            [(1, 0.0, 0.01), (2, 1.0, 0.02), (3, 0.0, 0.03), (4, 3.0, 0.1)]
+        {
+            assert!(
+                (moment(power) - expected).abs() < tolerance,
+                "moment {power}: {}",
+                moment(power)
+            );
         }
-        let pairs = values.chunks_exact(2).map(|pair| pair[0] * pair[1]).sum::<f64>() / (values.len() / 2) as f64;
+        let pairs = values.chunks_exact(2).map(|pair| pair[0] * pair[1]).sum::<f64>()
+            / (values.len() / 2) as f64;
         assert!(pairs.abs() < 0.02, "{pairs}");
     }
 }

@@ -17,7 +17,8 @@ pub struct ImageLoss {
     pub masked_gradient: Vec<f64>,
 }
 
-/// An image's share of L = mean CE + λ · mean D_KL over a batch of `batch` images; `masked` is absent without SGT.
+/// An image's share of L = mean CE + λ · mean D_KL over a batch of `batch` images; `masked` is
+/// absent without SGT.
 pub fn sgt_loss(
     clean: &[f64],
     masked: Option<&[f64]>,
@@ -33,7 +34,8 @@ pub fn sgt_loss(
     let classes = 0..clean.len();
     let clean_gradient = classes.clone().map(|c| {
         let cross_entropy = log_p[c].exp() - f64::from(u8::from(c == label));
-        let through_clean = if stop_gradient { 0.0 } else { log_p[c].exp() * (log_p[c] - log_q[c] - divergence) };
+        let through_clean =
+            if stop_gradient { 0.0 } else { log_p[c].exp() * (log_p[c] - log_q[c] - divergence) };
         share * (cross_entropy + lambda * through_clean)
     });
     ImageLoss {
@@ -41,7 +43,9 @@ pub fn sgt_loss(
         divergence: if divergence < 0.0 { 0.0 } else { divergence },
         correct: predicted_class(clean) == label,
         clean_gradient: clean_gradient.collect(),
-        masked_gradient: classes.map(|c| share * lambda * (log_q[c].exp() - log_p[c].exp())).collect(),
+        masked_gradient: classes
+            .map(|c| share * lambda * (log_q[c].exp() - log_p[c].exp()))
+            .collect(),
     }
 }
 
@@ -86,10 +90,17 @@ mod tests {
     fn a_stopped_gradient_leaves_the_cross_entropy_at_the_clean_image() {
         let own = sgt_loss(&CLEAN, Some(&MASKED), LABEL, BATCH, LAMBDA, true);
         for class in 0..CLEAN.len() {
-            let alone = slope(|clean| sgt_loss(clean, None, LABEL, 1, 0.0, false).cross_entropy / BATCH as f64, &CLEAN, class);
+            let alone = slope(
+                |clean| sgt_loss(clean, None, LABEL, 1, 0.0, false).cross_entropy / BATCH as f64,
+                &CLEAN,
+                class,
+            );
             assert!((own.clean_gradient[class] - alone).abs() < 1e-8);
         }
-        assert_eq!(own.masked_gradient, sgt_loss(&CLEAN, Some(&MASKED), LABEL, BATCH, LAMBDA, false).masked_gradient);
+        assert_eq!(
+            own.masked_gradient,
+            sgt_loss(&CLEAN, Some(&MASKED), LABEL, BATCH, LAMBDA, false).masked_gradient
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! Slices of a convolution's weights: [block, ky, in (padded) / 4, kx, in mod 4, group of the block] groups of 4 output channels, zeros behind the
-//! last, with the taps in reverse where they are mirrored.
+//! Slices of a convolution's weights: [block, ky, in (padded) / 4, kx, in mod 4, group of the
+//! block] groups of 4 output channels, zeros behind the last, with the taps in reverse where they
+//! are mirrored.
 
-/// `weight` as in [`super::prepare_weights::arrange`], [ky, kx, in (padded), out (padded)], in slices of `blocks` blocks of `groups` groups.
+/// `weight` as in [`super::prepare_weights::arrange`], [ky, kx, in (padded), out (padded)], in
+/// slices of `blocks` blocks of `groups` groups.
 pub fn slice_weights(
     weight: &[f64],
     [kernel, in_channels, out_groups]: [usize; 3],
@@ -22,7 +24,9 @@ pub fn slice_weights(
                     for kx in 0..kernel {
                         for channel in 4 * in_group..4 * in_group + 4 {
                             for group in members.clone() {
-                                slice.extend((0..4).map(|lane| weight_at([ky, kx, channel, group], lane)));
+                                slice.extend(
+                                    (0..4).map(|lane| weight_at([ky, kx, channel, group], lane)),
+                                );
                             }
                         }
                     }

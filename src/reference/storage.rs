@@ -1,4 +1,5 @@
-//! Rounding of stored activations and gradients (shaders/common/storage.wgsl): to nearest, ties to even.
+//! Rounding of stored activations and gradients (shaders/common/storage.wgsl): to nearest, ties to
+//! even.
 
 /// `value` with `bits` of precision and no exponent below that of 2^`lowest`.
 fn rounded(value: f64, bits: i32, lowest: i32) -> f64 {
@@ -42,7 +43,9 @@ mod tests {
         ] {
             assert_eq!(f16(value), expected, "{value}");
         }
-        for (value, expected) in [(257.0, 256.0), (259.0, 260.0), (1e-30, 162.0 * 2f64.powi(-107)), (-1e6, -999_424.0)] {
+        for (value, expected) in
+            [(257.0, 256.0), (259.0, 260.0), (1e-30, 162.0 * 2f64.powi(-107)), (-1e6, -999_424.0)]
+        {
             assert_eq!(bf16(value), expected, "{value}");
         }
     }

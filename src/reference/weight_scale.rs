@@ -1,10 +1,13 @@
 //! Constants of the weight quantizers from a range's statistics. `levels` = 2^b − 1.
-//! - affine (Krishnamoorthi 2018, what eq. (1) means): the range widened to contain 0, Δ = (max − min)/levels, z = round(−min/Δ).
+//! - affine (Krishnamoorthi 2018, what eq. (1) means): the range widened to contain 0, Δ = (max −
+//!   min)/levels, z = round(−min/Δ).
 //! - dorefa (Zhou et al. 2016): max|tanh w|.
 //! - symmetric: Δ = max|w|/(2^(b−1) − 1), no zero point.
-//! - lsq (Esser et al. 2020): the step is learned, not taken from the weights; 2·E|w|/√Q_p with Q_p = 2^(b−1) − 1 where it starts.
+//! - lsq (Esser et al. 2020): the step is learned, not taken from the weights; 2·E|w|/√Q_p with Q_p
+//!   = 2^(b−1) − 1 where it starts.
 //! - binary (Rastegari et al. 2016): E|w|.
-//! - sawb (Choi et al. 2018): clip = c₁·√(E w²) + c₂·E|w|, max|w| where that is ≤ 0; 2^b levels from −clip to clip.
+//! - sawb (Choi et al. 2018): clip = c₁·√(E w²) + c₂·E|w|, max|w| where that is ≤ 0; 2^b levels
+//!   from −clip to clip.
 
 use super::weight_range::WeightRange;
 use crate::{config::WeightQuantizer, quant::sawb_coefficients};
@@ -52,7 +55,8 @@ pub enum WeightScale {
     },
 }
 
-/// The constants of `quantizer` with `bits` bits for weights of `range`; those of `lsq` are where it starts.
+/// The constants of `quantizer` with `bits` bits for weights of `range`; those of `lsq` are where
+/// it starts.
 pub fn weight_scale(quantizer: WeightQuantizer, bits: u32, range: &WeightRange) -> WeightScale {
     let levels = 2f64.powi(bits as i32) - 1.0;
     let largest = range.largest.abs().max(range.smallest.abs());
@@ -66,13 +70,17 @@ pub fn weight_scale(quantizer: WeightQuantizer, bits: u32, range: &WeightRange) 
         }
         WeightQuantizer::Dorefa => WeightScale::Dorefa { largest: largest.tanh() },
         WeightQuantizer::Sawb => {
-            let (first, second) = sawb_coefficients(bits).map_or((0.0, 0.0), |(a, b)| (f64::from(a), f64::from(b)));
-            let estimate = first * (range.square_sum / range.count).sqrt() + second * range.absolute_sum / range.count;
+            let (first, second) =
+                sawb_coefficients(bits).map_or((0.0, 0.0), |(a, b)| (f64::from(a), f64::from(b)));
+            let estimate = first * (range.square_sum / range.count).sqrt()
+                + second * range.absolute_sum / range.count;
             WeightScale::Sawb { clip: if estimate > 0.0 { estimate } else { largest } }
         }
         WeightQuantizer::Symmetric if largest == 0.0 => WeightScale::Symmetric { step: 1.0 },
         WeightQuantizer::Symmetric => WeightScale::Symmetric { step: largest / highest },
-        WeightQuantizer::Lsq => WeightScale::Lsq { step: 2.0 * range.absolute_sum / range.count / highest.sqrt() },
+        WeightQuantizer::Lsq => {
+            WeightScale::Lsq { step: 2.0 * range.absolute_sum / range.count / highest.sqrt() }
+        }
         WeightQuantizer::Binary => WeightScale::Binary { mean: range.absolute_sum / range.count },
     }
 }

@@ -55,11 +55,16 @@ impl Cell {
 /// Values of the `index`-th image of `values` (N·C·H·W); empty where there are too few.
 pub(super) fn nth(values: &[f32], shape: Shape, index: usize) -> &[f32] {
     let size = elements(shape);
-    index.checked_mul(size).and_then(|start| values.get(start..start.checked_add(size)?)).unwrap_or(&[])
+    index
+        .checked_mul(size)
+        .and_then(|start| values.get(start..start.checked_add(size)?))
+        .unwrap_or(&[])
 }
 
 fn elements(shape: Shape) -> usize {
-    [shape.channels, shape.height, shape.width].iter().fold(1, |size: usize, &n| size.saturating_mul(n as usize))
+    [shape.channels, shape.height, shape.width]
+        .iter()
+        .fold(1, |size: usize, &n| size.saturating_mul(n as usize))
 }
 
 /// That `values` holds `images` images of `shape`.
@@ -78,13 +83,17 @@ pub(super) fn expect_images(what: &str, values: &[f32], images: usize, shape: Sh
     )))
 }
 
-/// Mean over the channels, H·W values (a saliency map is shown as one picture). Missing values become NaN.
+/// Mean over the channels, H·W values (a saliency map is shown as one picture). Missing values
+/// become NaN.
 pub(super) fn channel_mean(values: &[f32], shape: Shape) -> Vec<f32> {
     let pixels = (shape.height as usize).saturating_mul(shape.width as usize);
     let channels = shape.channels as usize;
     (0..pixels)
         .map(|pixel| {
-            (0..channels).map(|c| values.get(c * pixels + pixel).copied().unwrap_or(f32::NAN)).sum::<f32>() / channels as f32
+            (0..channels)
+                .map(|c| values.get(c * pixels + pixel).copied().unwrap_or(f32::NAN))
+                .sum::<f32>()
+                / channels as f32
         })
         .collect()
 }
@@ -197,7 +206,14 @@ impl<S: Surface> Canvas<S> {
     }
 
     /// Lines of text from (`x`, `y`) down; returns the y below them.
-    pub(super) fn lines(&mut self, x: u32, mut y: u32, lines: &[String], size: Size, color: Rgb) -> u32 {
+    pub(super) fn lines(
+        &mut self,
+        x: u32,
+        mut y: u32,
+        lines: &[String],
+        size: Size,
+        color: Rgb,
+    ) -> u32 {
         for line in lines {
             self.text(x, y, line, size, color);
             y += size.line();
@@ -215,17 +231,21 @@ impl<S: Surface> Canvas<S> {
         self.fill(x - 1, y - 1, cell.width() + 2, cell.height() + 2, LINE);
         let [columns, rows] = [cell.width(), cell.height()].map(|length| length / cell.scale);
         let pixels = RgbImage::from_fn(columns, rows, |column, row| {
-            let pixel = (row * cell.stride) as usize * cell.shape.width as usize + (column * cell.stride) as usize;
+            let pixel = (row * cell.stride) as usize * cell.shape.width as usize
+                + (column * cell.stride) as usize;
             image::Rgb(color(pixel))
         });
         self.surface.pixels(x, y, &pixels, cell.scale);
     }
 
-    /// An image with values 0..=1 (clamped): three channels in colour, any other number as the grey of their mean.
+    /// An image with values 0..=1 (clamped): three channels in colour, any other number as the grey
+    /// of their mean.
     pub(super) fn picture(&mut self, x: u32, y: u32, cell: Cell, values: &[f32]) {
         if cell.shape.channels == 3 {
             let pixels = cell.shape.height as usize * cell.shape.width as usize;
-            let at = |channel: usize, pixel: usize| values.get(channel * pixels + pixel).copied().unwrap_or(f32::NAN);
+            let at = |channel: usize, pixel: usize| {
+                values.get(channel * pixels + pixel).copied().unwrap_or(f32::NAN)
+            };
             self.cell(x, y, cell, |pixel| {
                 let rgb = [at(0, pixel), at(1, pixel), at(2, pixel)];
                 if rgb.iter().any(|v| v.is_nan()) {
@@ -240,14 +260,30 @@ impl<S: Surface> Canvas<S> {
     }
 
     /// A saliency map (C·H·W values) in the colours of `map`, on its own scale.
-    pub(super) fn saliency(&mut self, x: u32, y: u32, cell: Cell, values: &[f32], map: ColorMap, signed: bool) {
+    pub(super) fn saliency(
+        &mut self,
+        x: u32,
+        y: u32,
+        cell: Cell,
+        values: &[f32],
+        map: ColorMap,
+        signed: bool,
+    ) {
         let values = channel_mean(values, cell.shape);
         let scale = SaliencyScale { signed, ..SaliencyScale::of(&values) };
         self.cell(x, y, cell, |pixel| scale.color(map, values[pixel]));
     }
 
-    /// The map laid over its image (channel means, in grey from dark to white): the more salient, the more of the map's colour.
-    pub(super) fn overlay(&mut self, (x, y): (u32, u32), cell: Cell, [image, values]: [&[f32]; 2], map: ColorMap, signed: bool) {
+    /// The map laid over its image (channel means, in grey from dark to white): the more salient,
+    /// the more of the map's colour.
+    pub(super) fn overlay(
+        &mut self,
+        (x, y): (u32, u32),
+        cell: Cell,
+        [image, values]: [&[f32]; 2],
+        map: ColorMap,
+        signed: bool,
+    ) {
         const DARKEST: f32 = 0.3;
         let (values, gray) = (channel_mean(values, cell.shape), channel_mean(image, cell.shape));
         let scale = SaliencyScale { signed, ..SaliencyScale::of(&values) };
@@ -258,22 +294,35 @@ impl<S: Surface> Canvas<S> {
             if share.is_nan() || below.is_nan() {
                 return ColorMap::Gray.at(f32::NAN);
             }
-            color.map(|channel| (f32::from(channel) * share + 255.0 * below * (1.0 - share)).round() as u8)
+            color.map(|channel| {
+                (f32::from(channel) * share + 255.0 * below * (1.0 - share)).round() as u8
+            })
         });
     }
 
     /// The colour bar with its labels from (`x`, `y`) down, and the caption lines below it.
-    pub(super) fn footer(&mut self, x: u32, y: u32, map: ColorMap, signed: bool, caption: &[String]) {
+    pub(super) fn footer(
+        &mut self,
+        x: u32,
+        y: u32,
+        map: ColorMap,
+        signed: bool,
+        caption: &[String],
+    ) {
         let (width, height) = BAR;
         self.fill(x - 1, y - 1, width + 2, height + 2, LINE);
         for column in 0..width {
             let share = column as f32 / (width - 1) as f32;
             // An unsigned map in diverging colours uses their positive half alone.
-            let position = if !signed && map == ColorMap::Diverging { 0.5 + 0.5 * share } else { share };
+            let position =
+                if !signed && map == ColorMap::Diverging { 0.5 + 0.5 * share } else { share };
             self.fill(x + column, y, 1, height, map.at(position));
         }
-        let labels: &[(&str, u32)] =
-            if signed { &[("negative", 0), ("0", 1), ("positive", 2)] } else { &[("0", 0), ("most salient", 2)] };
+        let labels: &[(&str, u32)] = if signed {
+            &[("negative", 0), ("0", 1), ("positive", 2)]
+        } else {
+            &[("0", 0), ("most salient", 2)]
+        };
         for &(label, place) in labels {
             let room = width - text::width(label, Size::SMALL);
             self.text(x + room * place / 2, y + height + 3, label, Size::SMALL, INK);

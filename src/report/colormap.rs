@@ -8,15 +8,16 @@ use super::colormap_tables::{INFERNO, VIRIDIS};
 /// An RGB colour, 8 bits a channel (sRGB).
 pub(super) type Rgb = [u8; 3];
 
-/// What a value that is not a number is drawn in: a colour that no map contains, so that it is never taken for a value.
+/// What a value that is not a number is drawn in: a colour that no map contains, so that it is
+/// never taken for a value.
 const NOT_A_NUMBER: Rgb = [255, 0, 255];
 
 /// How saliency values become colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ColorMap {
-    /// Blue (negative) through white (zero) to red (positive). Lightness depends on |value| alone, so a greyscale print shows
-    /// strength but not sign.
+    /// Blue (negative) through white (zero) to red (positive). Lightness depends on |value| alone,
+    /// so a greyscale print shows strength but not sign.
     #[default]
     Diverging,
     /// Black through red to yellow, even in perceived lightness.
@@ -28,8 +29,8 @@ pub enum ColorMap {
 }
 
 impl ColorMap {
-    /// The colour at `position`: 0 is the lower end, 1 the upper (clamped); for signed maps 0.5 is zero.
-    /// A position that is not a number is drawn in magenta.
+    /// The colour at `position`: 0 is the lower end, 1 the upper (clamped); for signed maps 0.5 is
+    /// zero. A position that is not a number is drawn in magenta.
     pub fn at(self, position: f32) -> [u8; 3] {
         if position.is_nan() {
             return NOT_A_NUMBER;
@@ -50,8 +51,9 @@ fn unpack(color: u32) -> Rgb {
     [red, green, blue]
 }
 
-/// `value` ∈ −1..=1. A straight line in CIELAB from near-white to a blue and a red of the same lightness L* = 40; the two end
-/// colours are close to the most saturated that sRGB has at this lightness, and differ under every common colour blindness.
+/// `value` ∈ −1..=1. A straight line in CIELAB from near-white to a blue and a red of the same
+/// lightness L* = 40; the two end colours are close to the most saturated that sRGB has at this
+/// lightness, and differ under every common colour blindness.
 fn diverging(value: f32) -> Rgb {
     const WHITE: f32 = 98.0;
     const END: f32 = 40.0;
@@ -64,7 +66,9 @@ fn diverging(value: f32) -> Rgb {
 /// CIELAB (D65) to sRGB, IEC 61966-2-1.
 fn lab_to_srgb(lightness: f32, a: f32, b: f32) -> Rgb {
     let y = (lightness + 16.0) / 116.0;
-    let cube = |t: f32| if t > 6.0 / 29.0 { t * t * t } else { 3.0 * (6.0_f32 / 29.0).powi(2) * (t - 4.0 / 29.0) };
+    let cube = |t: f32| {
+        if t > 6.0 / 29.0 { t * t * t } else { 3.0 * (6.0_f32 / 29.0).powi(2) * (t - 4.0 / 29.0) }
+    };
     let (x, y, z) = (0.950_47 * cube(y + a / 500.0), cube(y), 1.088_83 * cube(y - b / 200.0));
     let linear = [
         3.240_454_2 * x - 1.537_138_5 * y - 0.498_531_4 * z,
@@ -87,10 +91,12 @@ pub struct SaliencyScale {
 }
 
 impl SaliencyScale {
-    /// The scale of one map: its limit is the 99.5th percentile of |value|, so that a few extreme pixels do not wash out the
-    /// rest; signed where any value is below 0. Values that are not finite do not count; a map of zeros has the limit 1.
+    /// The scale of one map: its limit is the 99.5th percentile of |value|, so that a few extreme
+    /// pixels do not wash out the rest; signed where any value is below 0. Values that are not
+    /// finite do not count; a map of zeros has the limit 1.
     pub fn of(values: &[f32]) -> SaliencyScale {
-        let mut sizes: Vec<f32> = values.iter().filter(|v| v.is_finite()).map(|v| v.abs()).collect();
+        let mut sizes: Vec<f32> =
+            values.iter().filter(|v| v.is_finite()).map(|v| v.abs()).collect();
         let signed = values.iter().any(|&v| v < 0.0 && v.is_finite());
         let rank = ((sizes.len() as f64 * 0.995).ceil() as usize).saturating_sub(1);
         let limit = if sizes.is_empty() {
@@ -103,7 +109,8 @@ impl SaliencyScale {
         SaliencyScale { limit: if limit > 0.0 { limit } else { 1.0 }, signed }
     }
 
-    /// The colour of `value`. With [`ColorMap::Diverging`] zero is white and unsigned maps use the positive half alone.
+    /// The colour of `value`. With [`ColorMap::Diverging`] zero is white and unsigned maps use the
+    /// positive half alone.
     pub fn color(self, map: ColorMap, value: f32) -> [u8; 3] {
         let share = value / self.limit;
         map.at(if self.signed || map == ColorMap::Diverging { 0.5 + 0.5 * share } else { share })
@@ -131,7 +138,8 @@ mod tests {
         }
         for i in 0..=64 {
             let share = i as f32 / 128.0;
-            let (low, high) = (ColorMap::Diverging.at(0.5 - share), ColorMap::Diverging.at(0.5 + share));
+            let (low, high) =
+                (ColorMap::Diverging.at(0.5 - share), ColorMap::Diverging.at(0.5 + share));
             assert!((luminance(low) - luminance(high)).abs() < 0.012, "{share}: {low:?} {high:?}");
             if i > 0 {
                 assert!(low[2] > low[0] && high[0] > high[2], "{share}: {low:?} {high:?}");
@@ -160,8 +168,14 @@ mod tests {
         assert_eq!(scale, SaliencyScale { limit: 0.994, signed: false });
         values[0] = -0.5;
         assert!(SaliencyScale::of(&values).signed);
-        for values in [&[][..], &[0.0; 10], &[f32::NAN; 3], &[f32::INFINITY, f32::NEG_INFINITY], &[-0.0, 0.0]] {
-            assert_eq!(SaliencyScale::of(values), SaliencyScale { limit: 1.0, signed: false }, "{values:?}");
+        for values in
+            [&[][..], &[0.0; 10], &[f32::NAN; 3], &[f32::INFINITY, f32::NEG_INFINITY], &[-0.0, 0.0]]
+        {
+            assert_eq!(
+                SaliencyScale::of(values),
+                SaliencyScale { limit: 1.0, signed: false },
+                "{values:?}"
+            );
         }
         let mut single = vec![0.0; 1000];
         single[3] = -2.0;

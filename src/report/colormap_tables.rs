@@ -1,7 +1,7 @@
 //! Lookup tables of the sequential colour maps, `0xRRGGBB`, low to high.
 //!
-//! Viridis (Smith, van der Walt, Firing) and Inferno (Smith, van der Walt) from matplotlib, released by their authors under
-//! CC0 1.0: <https://bids.github.io/colormap/>.
+//! Viridis (Smith, van der Walt, Firing) and Inferno (Smith, van der Walt) from matplotlib,
+//! released by their authors under CC0 1.0: <https://bids.github.io/colormap/>.
 
 /// Inferno.
 #[rustfmt::skip]

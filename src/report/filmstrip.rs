@@ -1,11 +1,13 @@
-//! Saliency maps of a few images in the course of training: the paper's "real-time explanations during the training phase".
+//! Saliency maps of a few images in the course of training: the paper's "real-time explanations
+//! during the training phase".
 
 use std::path::Path;
 
 use image::RgbImage;
 
 use super::canvas::{
-    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, channel_mean, class_name, encode_png, expect_images, nth,
+    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, channel_mean, class_name, encode_png,
+    expect_images, nth,
 };
 use super::colormap::ColorMap;
 use super::grid::meaning;
@@ -27,8 +29,8 @@ pub struct Filmstrip<'a> {
     pub labels: &'a [u8],
     /// Names of the classes; a class without one is called by its number.
     pub class_names: &'a [String],
-    /// Steps done and the gradients of the true class's score by all images then, N·C·H·W; in order. Of more than 12, the first, the last and ten evenly
-    /// spread between them are drawn.
+    /// Steps done and the gradients of the true class's score by all images then, N·C·H·W; in
+    /// order. Of more than 12, the first, the last and ten evenly spread between them are drawn.
     pub frames: Vec<(u64, Vec<f32>)>,
     /// Colours of the maps.
     pub colormap: ColorMap,
@@ -37,17 +39,23 @@ pub struct Filmstrip<'a> {
 const MAX_FRAMES: usize = 12;
 
 impl Filmstrip<'_> {
-    /// Draws the strip. Missing values are drawn in magenta; see [`Filmstrip::png`] for a checked way.
+    /// Draws the strip. Missing values are drawn in magenta; see [`Filmstrip::png`] for a checked
+    /// way.
     pub fn render(&self) -> RgbImage {
         let cell = Cell::of(self.shape);
         let rows = self.labels.len().min(MAX_ROWS);
         let frames = self.chosen();
-        let any_negative = |values: &[f32]| channel_mean(values, self.shape).iter().any(|&v| v < 0.0);
-        let signed = frames.iter().any(|(_, maps)| (0..rows).any(|row| any_negative(nth(maps, self.shape, row))));
+        let any_negative =
+            |values: &[f32]| channel_mean(values, self.shape).iter().any(|&v| v < 0.0);
+        let signed = frames
+            .iter()
+            .any(|(_, maps)| (0..rows).any(|row| any_negative(nth(maps, self.shape, row))));
         let headings: Vec<String> = frames.iter().map(|(step, _)| format!("step {step}")).collect();
-        let widest = headings.iter().map(|heading| text::width(heading, Size::SMALL)).max().unwrap_or(0);
+        let widest =
+            headings.iter().map(|heading| text::width(heading, Size::SMALL)).max().unwrap_or(0);
         let (first, pitch_x) = (cell.width().max(84) + 16, cell.width().max(widest + 2) + GAP);
-        let frame = Frame::new(first + frames.len() as u32 * pitch_x, self.title, &self.caption(signed));
+        let frame =
+            Frame::new(first + frames.len() as u32 * pitch_x, self.title, &self.caption(signed));
 
         let rows_y = frame.top() + Size::SMALL.line() + 4;
         let pitch_y = cell.height() + Size::SMALL.line() + 10;
@@ -67,7 +75,13 @@ impl Filmstrip<'_> {
             let y = rows_y + row as u32 * pitch_y;
             canvas.picture(MARGIN, y, cell, nth(self.images, self.shape, row));
             let class = class_name(self.class_names, usize::from(self.labels[row]));
-            canvas.text(MARGIN, y + cell.height() + 3, &text::fit(&class, Size::SMALL, first - 4), Size::SMALL, INK);
+            canvas.text(
+                MARGIN,
+                y + cell.height() + 3,
+                &text::fit(&class, Size::SMALL, first - 4),
+                Size::SMALL,
+                INK,
+            );
         }
         canvas.footer(MARGIN, footer_y, self.colormap, signed, &frame.caption);
         canvas.finish()
@@ -76,7 +90,8 @@ impl Filmstrip<'_> {
     /// The strip as the bytes of a PNG file.
     ///
     /// # Errors
-    /// [`crate::Error::Data`] when an array does not have the length that the shape and the number of labels ask for.
+    /// [`crate::Error::Data`] when an array does not have the length that the shape and the number
+    /// of labels ask for.
     pub fn png(&self) -> Result<Vec<u8>> {
         let rows = self.labels.len();
         expect_images("the images of a filmstrip", self.images, rows, self.shape)?;

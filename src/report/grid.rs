@@ -1,12 +1,13 @@
-//! The picture grid of Fig. 1: images, saliency maps and masked images of several models side by side.
+//! The picture grid of Fig. 1: images, saliency maps and masked images of several models side by
+//! side.
 
 use std::path::Path;
 
 use image::RgbImage;
 
 use super::canvas::{
-    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, Surface, Svg, WRONG, channel_mean, class_name, encode_png,
-    expect_images, nth,
+    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, Surface, Svg, WRONG, channel_mean,
+    class_name, encode_png, expect_images, nth,
 };
 use super::colormap::ColorMap;
 use super::text::{self, Size};
@@ -33,7 +34,8 @@ pub struct GridColumn<'a> {
     pub accuracy: Option<(f32, u64)>,
 }
 
-/// A row an image; first the image itself, then for every column its map, the map laid over the image, and the masked image.
+/// A row an image; first the image itself, then for every column its map, the map laid over the
+/// image, and the masked image.
 #[derive(Clone, Debug)]
 pub struct Grid<'a> {
     /// Heading of the whole picture; may be empty.
@@ -42,7 +44,8 @@ pub struct Grid<'a> {
     pub shape: Shape,
     /// The images, N·C·H·W in 0..=1.
     pub images: &'a [f32],
-    /// True class of each, where there is one; their number is the number of rows (at most the first 200 are drawn).
+    /// True class of each, where there is one; their number is the number of rows (at most the
+    /// first 200 are drawn).
     pub labels: &'a [Option<u32>],
     /// Names of the classes; a class without one is called by its number.
     pub class_names: &'a [String],
@@ -59,7 +62,8 @@ const GROUP_GAP: u32 = 22;
 const MIN_GROUP: u32 = 168;
 
 impl Grid<'_> {
-    /// Draws the grid. Missing values are drawn in magenta, missing predictions as `?`; see [`Grid::png`] for a checked way.
+    /// Draws the grid. Missing values are drawn in magenta, missing predictions as `?`; see
+    /// [`Grid::png`] for a checked way.
     pub fn render(&self) -> RgbImage {
         self.draw()
     }
@@ -74,7 +78,8 @@ impl Grid<'_> {
         let frame = Frame::new(content, self.title, &self.caption(signed));
 
         // Headings differ in their number of lines; all models' start at the same height.
-        let models: Vec<_> = self.columns.iter().map(|column| heading(column.model, Size::NORMAL, group)).collect();
+        let models: Vec<_> =
+            self.columns.iter().map(|column| heading(column.model, Size::NORMAL, group)).collect();
         let methods: Vec<_> = self.columns.iter().map(|column| details(column, group)).collect();
         let tallest = |lines: &[Vec<String>]| lines.iter().map(Vec::len).max().unwrap_or(0) as u32;
         let models_height = tallest(&models) * Size::NORMAL.line();
@@ -100,15 +105,28 @@ impl Grid<'_> {
             let y = rows_y + row as u32 * pitch;
             let label = self.labels[row];
             canvas.picture(MARGIN, y, cell, nth(self.images, self.shape, row));
-            let name = label.map_or(String::new(), |class| class_name(self.class_names, class as usize));
+            let name =
+                label.map_or(String::new(), |class| class_name(self.class_names, class as usize));
             let name = text::fit(&name, Size::SMALL, first + GROUP_GAP - 4);
             canvas.text(MARGIN, y + cell.height() + 3, &name, Size::SMALL, INK);
             for (index, column) in self.columns.iter().enumerate() {
                 let x = MARGIN + first + GROUP_GAP + index as u32 * (group + GROUP_GAP);
-                let (image, map) = (nth(self.images, self.shape, row), nth(column.saliency, self.shape, row));
+                let (image, map) =
+                    (nth(self.images, self.shape, row), nth(column.saliency, self.shape, row));
                 canvas.saliency(x, y, cell, map, self.colormap, signed);
-                canvas.overlay((x + cell.width() + GAP, y), cell, [image, map], self.colormap, signed);
-                canvas.picture(x + 2 * (cell.width() + GAP), y, cell, nth(column.masked, self.shape, row));
+                canvas.overlay(
+                    (x + cell.width() + GAP, y),
+                    cell,
+                    [image, map],
+                    self.colormap,
+                    signed,
+                );
+                canvas.picture(
+                    x + 2 * (cell.width() + GAP),
+                    y,
+                    cell,
+                    nth(column.masked, self.shape, row),
+                );
                 let (verdict, color) = self.verdict(column, row, label, group);
                 canvas.text(x, y + cell.height() + 3, &verdict, Size::SMALL, color);
             }
@@ -120,7 +138,8 @@ impl Grid<'_> {
     /// The grid as the bytes of a PNG file.
     ///
     /// # Errors
-    /// [`crate::Error::Data`] when an array does not have the length that the shape and the number of labels ask for.
+    /// [`crate::Error::Data`] when an array does not have the length that the shape and the number
+    /// of labels ask for.
     pub fn png(&self) -> Result<Vec<u8>> {
         self.check()?;
         encode_png(&self.render())
@@ -139,9 +158,20 @@ impl Grid<'_> {
         let rows = self.labels.len();
         expect_images("the images of a grid", self.images, rows, self.shape)?;
         for column in &self.columns {
-            expect_images(&format!("the saliency maps of {}", column.model), column.saliency, rows, self.shape)?;
-            expect_images(&format!("the masked images of {}", column.model), column.masked, rows, self.shape)?;
-            let (predictions, probabilities) = (column.predictions.len(), column.probabilities.len());
+            expect_images(
+                &format!("the saliency maps of {}", column.model),
+                column.saliency,
+                rows,
+                self.shape,
+            )?;
+            expect_images(
+                &format!("the masked images of {}", column.model),
+                column.masked,
+                rows,
+                self.shape,
+            )?;
+            let (predictions, probabilities) =
+                (column.predictions.len(), column.probabilities.len());
             if predictions != rows || probabilities != rows {
                 return Err(crate::Error::Data(format!(
                     "cannot draw the predictions of {}: {predictions} predictions and {probabilities} probabilities for {rows} images",
@@ -162,27 +192,48 @@ impl Grid<'_> {
 
     /// Whether any map shows a value below 0; all maps then share the meaning of the colours.
     fn signed(&self) -> bool {
-        let any_negative = |values: &[f32]| channel_mean(values, self.shape).iter().any(|&v| v < 0.0);
+        let any_negative =
+            |values: &[f32]| channel_mean(values, self.shape).iter().any(|&v| v < 0.0);
         let rows = self.labels.len().min(MAX_ROWS);
-        self.columns.iter().any(|column| (0..rows).any(|row| any_negative(nth(column.saliency, self.shape, row))))
+        self.columns
+            .iter()
+            .any(|column| (0..rows).any(|row| any_negative(nth(column.saliency, self.shape, row))))
     }
 
-    fn verdict(&self, column: &GridColumn, row: usize, label: Option<u32>, room: u32) -> (String, super::colormap::Rgb) {
+    fn verdict(
+        &self,
+        column: &GridColumn,
+        row: usize,
+        label: Option<u32>,
+        room: u32,
+    ) -> (String, super::colormap::Rgb) {
         let Some(&class) = column.predictions.get(row) else { return ("?".into(), INK) };
         let (mark, right) = match label {
             None => ("", true),
             Some(label) if label == class => ("✓ ", true),
             Some(_) => ("✗ ", false),
         };
-        let probability = column.probabilities.get(row).map_or(String::new(), |&p| format!(" · {}", percent(p, 1)));
+        let probability = column
+            .probabilities
+            .get(row)
+            .map_or(String::new(), |&p| format!(" · {}", percent(p, 1)));
         // The class name gives way, never the number.
         let room = room.saturating_sub(text::width(&probability, Size::SMALL));
-        let class = text::fit(&format!("{mark}{}", class_name(self.class_names, class as usize)), Size::SMALL, room);
+        let class = text::fit(
+            &format!("{mark}{}", class_name(self.class_names, class as usize)),
+            Size::SMALL,
+            room,
+        );
         (class + &probability, if right { INK } else { WRONG })
     }
 
     fn caption(&self, signed: bool) -> String {
-        let scored = meaning(self.columns.iter().map(|column| column.method), signed, self.colormap, self.explained);
+        let scored = meaning(
+            self.columns.iter().map(|column| column.method),
+            signed,
+            self.colormap,
+            self.explained,
+        );
         let limit = if signed { "±" } else { "0 to" };
         let ranked = if signed { " (by the signed value: the most negative go first)" } else { "" };
         let mean = if self.shape.channels > 1 { ", mean over the colour channels" } else { "" };
@@ -191,8 +242,11 @@ impl Grid<'_> {
             _ => String::new(),
         };
         let known = self.labels.iter().take(MAX_ROWS).any(Option::is_some);
-        let (class, wrong) =
-            if known { ("Below the image its true class; below", ", ✗ (red) where it is wrong") } else { ("Below", "") };
+        let (class, wrong) = if known {
+            ("Below the image its true class; below", ", ✗ (red) where it is wrong")
+        } else {
+            ("Below", "")
+        };
         format!(
             "Saliency: {scored}{mean}; each map has its own scale, {limit} the 99.5th percentile of its |values|. \
              Overlay: the map on the image. Masked: the image with its least salient pixels{ranked} replaced by noise. \
@@ -201,7 +255,8 @@ impl Grid<'_> {
     }
 }
 
-/// Methods whose maps are derivatives: they say what a change of the pixel does, not what the pixel as it is has done.
+/// Methods whose maps are derivatives: they say what a change of the pixel does, not what the pixel
+/// as it is has done.
 const DERIVATIVES: [&str; 3] = ["gradient", "smoothgrad", "guided-backprop"];
 
 /// What the colours of maps by `methods` say of the score of `explained`.
@@ -214,12 +269,15 @@ pub(super) fn meaning<'a>(
     if !signed {
         return format!("how strongly the score of {explained} depends on each pixel");
     }
-    let (up, down) = if colormap == ColorMap::Diverging { ("red", "blue") } else { ("positive", "negative") };
+    let (up, down) =
+        if colormap == ColorMap::Diverging { ("red", "blue") } else { ("positive", "negative") };
     let change = format!("whether brightening a pixel raises ({up}) or lowers ({down}) the score");
     let share = format!("whether a pixel speaks for ({up}) or against ({down})");
     let derived = |method: &str| DERIVATIVES.contains(&method);
     match (methods.clone().any(derived), methods.clone().any(|method| !derived(method))) {
-        (true, true) => format!("{change} of {explained} (gradient methods), or {share} it (the others)"),
+        (true, true) => {
+            format!("{change} of {explained} (gradient methods), or {share} it (the others)")
+        }
         (false, true) => format!("{share} {explained}"),
         _ => format!("{change} of {explained}"),
     }
@@ -237,7 +295,9 @@ fn heading(content: &str, size: Size, room: u32) -> Vec<String> {
 
 fn details(column: &GridColumn, room: u32) -> Vec<String> {
     let mut lines = heading(column.method, Size::SMALL, room);
-    let accuracy = column.accuracy.map(|(accuracy, images)| format!("accuracy {} of {images} images", percent(accuracy, 2)));
+    let accuracy = column
+        .accuracy
+        .map(|(accuracy, images)| format!("accuracy {} of {images} images", percent(accuracy, 2)));
     lines.extend(accuracy.map(|line| text::fit(&line, Size::SMALL, room)));
     lines
 }
@@ -271,17 +331,30 @@ mod tests {
 
     #[test]
     fn colours_mean_what_the_method_says() {
-        let said = |methods: &[&str], signed| meaning(methods.iter().copied(), signed, ColorMap::Diverging, "the true class");
-        let gradient = "whether brightening a pixel raises (red) or lowers (blue) the score of the true class";
+        let said = |methods: &[&str], signed| {
+            meaning(methods.iter().copied(), signed, ColorMap::Diverging, "the true class")
+        };
+        let gradient =
+            "whether brightening a pixel raises (red) or lowers (blue) the score of the true class";
         assert_eq!(said(&["gradient", "smoothgrad"], true), gradient);
-        assert_eq!(said(&["lrp"], true), "whether a pixel speaks for (red) or against (blue) the true class");
+        assert_eq!(
+            said(&["lrp"], true),
+            "whether a pixel speaks for (red) or against (blue) the true class"
+        );
         assert!(said(&["gradient", "lrp"], true).ends_with("(blue) it (the others)"));
-        assert_eq!(said(&["vargrad"], false), "how strongly the score of the true class depends on each pixel");
+        assert_eq!(
+            said(&["vargrad"], false),
+            "how strongly the score of the true class depends on each pixel"
+        );
     }
 
     #[test]
     fn long_headings_take_two_lines() {
-        let lines = heading("a very long name of a model that goes on for ever and ever", Size::NORMAL, 120);
+        let lines = heading(
+            "a very long name of a model that goes on for ever and ever",
+            Size::NORMAL,
+            120,
+        );
         assert_eq!(lines.len(), 2);
         assert!(lines[1].ends_with('…'), "{lines:?}");
     }

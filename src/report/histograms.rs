@@ -1,16 +1,23 @@
-//! Histograms of weights and activations before and after quantization, as SVG: a panel a tensor, the float values above, the quantized
-//! ones below on the same axis, with the quantization levels drawn over both.
+//! Histograms of weights and activations before and after quantization, as SVG: a panel a tensor,
+//! the float values above, the quantized ones below on the same axis, with the quantization levels
+//! drawn over both.
 
 use std::path::Path;
 
 use plotters::{
     element::{PathElement, Polygon, Rectangle},
-    prelude::{ChartBuilder, Color, DrawingBackend, IntoDrawingArea, IntoFont, SVGBackend, ShapeStyle, Text},
+    prelude::{
+        ChartBuilder, Color, DrawingBackend, IntoDrawingArea, IntoFont, SVGBackend, ShapeStyle,
+        Text,
+    },
     style::text_anchor::{HPos, Pos, VPos},
 };
 
 use super::{
-    curves::{Area, Axis, Drawn, EDGE, INK, Range, UNIT, WIDTH, finish, font, linear_ticks, placeholder, px},
+    curves::{
+        Area, Axis, Drawn, EDGE, INK, Range, UNIT, WIDTH, finish, font, linear_ticks, placeholder,
+        px,
+    },
     text::{self, Size},
     write_atomically,
 };
@@ -64,7 +71,8 @@ impl DistributionChart {
         DistributionChart { title: title.into(), panels: tensors.iter().map(Panel::new).collect() }
     }
 
-    /// The figure as an `<svg>` element that is also a complete SVG file; see [`super::LineChart::to_svg`].
+    /// The figure as an `<svg>` element that is also a complete SVG file; see
+    /// [`super::LineChart::to_svg`].
     ///
     /// # Errors
     /// [`Error::Data`] when plotters cannot draw it.
@@ -75,10 +83,13 @@ impl DistributionChart {
         let height = EDGE + title_height + legend_height + rows * PANEL_HEIGHT + EDGE;
         let mut svg = String::new();
         {
-            let root = SVGBackend::with_string(&mut svg, (px(WIDTH) as u32, px(height) as u32)).into_drawing_area();
-            self.draw(&root, title_height, legend_height)
-                .and_then(|()| root.present())
-                .map_err(|error| Error::Data(format!("cannot draw the histograms {:?}: {error}", self.title)))?;
+            let root = SVGBackend::with_string(&mut svg, (px(WIDTH) as u32, px(height) as u32))
+                .into_drawing_area();
+            self.draw(&root, title_height, legend_height).and_then(|()| root.present()).map_err(
+                |error| {
+                    Error::Data(format!("cannot draw the histograms {:?}: {error}", self.title))
+                },
+            )?;
         }
         Ok(finish(&svg, &self.title, height))
     }
@@ -91,10 +102,16 @@ impl DistributionChart {
         write_atomically(path.as_ref(), self.to_svg()?.as_bytes())
     }
 
-    fn draw<B: DrawingBackend>(&self, root: &Area<B>, title_height: i32, legend_height: i32) -> Drawn<B> {
+    fn draw<B: DrawingBackend>(
+        &self,
+        root: &Area<B>,
+        title_height: i32,
+        legend_height: i32,
+    ) -> Drawn<B> {
         let ink = INK.to_rgba();
         if !self.title.is_empty() {
-            let title = text::fit(&text::plain(&self.title), Size::LARGE, (WIDTH - 2 * EDGE) as u32);
+            let title =
+                text::fit(&text::plain(&self.title), Size::LARGE, (WIDTH - 2 * EDGE) as u32);
             root.draw(&Text::new(title, (px(EDGE), px(EDGE)), font(18.0).into_font().color(&ink)))?;
         }
         self.draw_legend(root, EDGE + title_height)?;
@@ -107,8 +124,13 @@ impl DistributionChart {
             panel.draw(&area)?;
         }
         if self.panels.is_empty() {
-            let style = font(16.0).into_font().color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
-            root.draw(&Text::new("nothing is quantized", (px(WIDTH / 2), px(top + PANEL_HEIGHT / 2)), style))?;
+            let style =
+                font(16.0).into_font().color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
+            root.draw(&Text::new(
+                "nothing is quantized",
+                (px(WIDTH / 2), px(top + PANEL_HEIGHT / 2)),
+                style,
+            ))?;
         }
         Ok(())
     }
@@ -144,16 +166,22 @@ fn level_line() -> ShapeStyle {
 /// A share as a percentage with two digits at least.
 fn percent(share: f64) -> String {
     let percent = 100.0 * share;
-    if percent >= 10.0 || percent == 0.0 { format!("{percent:.0} %") } else { format!("{percent:.1} %") }
+    if percent >= 10.0 || percent == 0.0 {
+        format!("{percent:.0} %")
+    } else {
+        format!("{percent:.1} %")
+    }
 }
 
 impl Panel {
     fn new(tensor: &TensorDistribution) -> Panel {
         let is_weight = tensor.name.ends_with(".weight");
-        let (before, after) = (Points::new(&tensor.before, is_weight), Points::new(&tensor.after, is_weight));
+        let (before, after) =
+            (Points::new(&tensor.before, is_weight), Points::new(&tensor.after, is_weight));
         let range = before.range(&tensor.levels);
         let bars = range.map_or(Vec::new(), |range| before.bars(range));
-        let inside = |value: f64| range.is_some_and(|range| value >= range.low && value <= range.high);
+        let inside =
+            |value: f64| range.is_some_and(|range| value >= range.low && value <= range.high);
         let stems = after.shares().into_iter().filter(|&(value, _)| inside(value)).collect();
         let count = 2u64.pow(tensor.bits);
         let levels = match (is_weight, tensor.levels.len()) {
@@ -178,11 +206,17 @@ impl Panel {
 
     fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<B> {
         let ink = INK.to_rgba();
-        let title = text::fit(&text::plain(&self.title), Size::SMALL, (WIDTH / 2 - 3 * EDGE - 8) as u32);
+        let title =
+            text::fit(&text::plain(&self.title), Size::SMALL, (WIDTH / 2 - 3 * EDGE - 8) as u32);
         area.draw(&Text::new(title, (px(EDGE + 8), px(10)), font(14.0).into_font().color(&ink)))?;
         let Some(range) = self.range else {
-            let style = font(14.0).into_font().color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
-            return area.draw(&Text::new("no values", (px(WIDTH / 4), px(PANEL_HEIGHT / 2)), style));
+            let style =
+                font(14.0).into_font().color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
+            return area.draw(&Text::new(
+                "no values",
+                (px(WIDTH / 4), px(PANEL_HEIGHT / 2)),
+                style,
+            ));
         };
         let plots = (PANEL_HEIGHT - HEADING) / 2;
         for (index, top) in [HEADING, HEADING + plots - 16].into_iter().enumerate() {
@@ -195,7 +229,12 @@ impl Panel {
     }
 
     /// The float bars, or the quantized stems with the horizontal axis.
-    fn draw_half<B: DrawingBackend>(&self, area: &Area<B>, range: Range, is_float: bool) -> Drawn<B> {
+    fn draw_half<B: DrawingBackend>(
+        &self,
+        area: &Area<B>,
+        range: Range,
+        is_float: bool,
+    ) -> Drawn<B> {
         let ink = INK.to_rgba();
         let highest = if is_float {
             self.bars.iter().map(|bar| bar.2).fold(0.0, f64::max)
@@ -219,8 +258,16 @@ impl Panel {
         let mut mesh = chart.configure_mesh();
         mesh.max_light_lines(0)
             .disable_x_mesh()
-            .bold_line_style(ShapeStyle { color: INK.mix(0.13), filled: false, stroke_width: UNIT as u32 })
-            .axis_style(ShapeStyle { color: INK.mix(0.55), filled: false, stroke_width: UNIT as u32 })
+            .bold_line_style(ShapeStyle {
+                color: INK.mix(0.13),
+                filled: false,
+                stroke_width: UNIT as u32,
+            })
+            .axis_style(ShapeStyle {
+                color: INK.mix(0.55),
+                filled: false,
+                stroke_width: UNIT as u32,
+            })
             .set_all_tick_mark_size(px(4))
             .y_label_formatter(&|value| format!("{value} %"))
             .label_style(font(12.0).into_font().color(&ink));
@@ -232,20 +279,34 @@ impl Panel {
         mesh.draw()?;
         if is_float {
             chart.draw_series(self.bars.iter().map(|&(left, width, share)| {
-                Rectangle::new([(left, 0.0), (left + width, 100.0 * share)], filled(0, FLOAT_OPACITY))
+                Rectangle::new(
+                    [(left, 0.0), (left + width, 100.0 * share)],
+                    filled(0, FLOAT_OPACITY),
+                )
             }))?;
         }
         let last = self.levels.len().saturating_sub(1);
         let is_drawn = |index: usize| last < MOST_LINES || index == 0 || index == last;
         let shown = self.levels.iter().enumerate().filter(|(index, _)| is_drawn(*index));
-        chart.draw_series(shown.map(|(_, &level)| PathElement::new(vec![(level, 0.0), (level, shares.high)], level_line())))?;
+        chart.draw_series(shown.map(|(_, &level)| {
+            PathElement::new(vec![(level, 0.0), (level, shares.high)], level_line())
+        }))?;
         if !is_float {
             // Bars as wide as a few pixels, or as the levels' distance allows.
-            let smallest = self.stems.windows(2).map(|pair| pair[1].0 - pair[0].0).fold(f64::INFINITY, f64::min);
-            let width = ((range.high - range.low) / 60.0).min(0.8 * smallest).max((range.high - range.low) / 600.0);
+            let smallest = self
+                .stems
+                .windows(2)
+                .map(|pair| pair[1].0 - pair[0].0)
+                .fold(f64::INFINITY, f64::min);
+            let width = ((range.high - range.low) / 60.0)
+                .min(0.8 * smallest)
+                .max((range.high - range.low) / 600.0);
             chart.draw_series(self.stems.iter().map(|&(value, share)| {
                 let (left, right, top) = (value - width / 2.0, value + width / 2.0, 100.0 * share);
-                Polygon::new(vec![(left, 0.0), (left, top), (right, top), (right, 0.0)], filled(1, 1.0))
+                Polygon::new(
+                    vec![(left, 0.0), (left, top), (right, top), (right, 0.0)],
+                    filled(1, 1.0),
+                )
             }))?;
         }
         Ok(())
@@ -262,7 +323,11 @@ struct Points {
 impl Points {
     fn new(histogram: &Histogram, draw_zeros: bool) -> Points {
         let total = histogram.count() as f64;
-        let points = histogram.points().into_iter().filter(|&(value, _)| draw_zeros || value != 0.0).collect();
+        let points = histogram
+            .points()
+            .into_iter()
+            .filter(|&(value, _)| draw_zeros || value != 0.0)
+            .collect();
         let zeros = (!draw_zeros && total > 0.0).then(|| histogram.zeros() as f64 / total);
         Points { points, total: total.max(1.0), zeros }
     }
@@ -310,7 +375,13 @@ impl Points {
 mod tests {
     use super::*;
 
-    fn tensor(name: &str, bits: u32, before: &[f32], after: &[f32], levels: &[f64]) -> TensorDistribution {
+    fn tensor(
+        name: &str,
+        bits: u32,
+        before: &[f32],
+        after: &[f32],
+        levels: &[f64],
+    ) -> TensorDistribution {
         TensorDistribution {
             name: name.into(),
             bits,
@@ -330,7 +401,13 @@ mod tests {
         assert_eq!(panel.stems, [(1.0, 0.5)]);
         assert_eq!(panel.title, "act1, 1 bit: 2 levels; 0: 38 % → 50 %");
 
-        let weights = Panel::new(&tensor("conv1.weight", 2, &[-0.4, 0.1, 0.3], &[-0.5, 0.0, 0.5], &[-0.5, 0.0, 0.5]));
+        let weights = Panel::new(&tensor(
+            "conv1.weight",
+            2,
+            &[-0.4, 0.1, 0.3],
+            &[-0.5, 0.0, 0.5],
+            &[-0.5, 0.0, 0.5],
+        ));
         assert_eq!(weights.stems.len(), 3);
         assert_eq!(weights.title, "conv1.weight, 2 bits: 3 of 4 levels used");
         let range = weights.range.unwrap();
@@ -348,7 +425,11 @@ mod tests {
         ];
         for count in 0..=cases.len() {
             let svg = DistributionChart::new("a < b", &cases[..count]).to_svg().unwrap();
-            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("a &lt; b"));
+            assert!(
+                svg.starts_with("<svg")
+                    && svg.trim_end().ends_with("</svg>")
+                    && svg.contains("a &lt; b")
+            );
             assert!(!svg.contains("NaN") && !svg.contains("#010"), "a stand-in colour was left");
         }
     }

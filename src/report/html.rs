@@ -45,7 +45,8 @@ pub enum Block {
         /// Text below it.
         caption: String,
     },
-    /// A chart, embedded. It is put into the page as it is: only for SVG made by this program ([`super::LineChart::to_svg`]).
+    /// A chart, embedded. It is put into the page as it is: only for SVG made by this program
+    /// ([`super::LineChart::to_svg`]).
     Svg {
         /// The `<svg>` element.
         svg: String,
@@ -126,7 +127,9 @@ impl Block {
                 html! { div.picture { img src=(format!("data:image/png;base64,{}", base64(png))) alt=(plain(alt)) width=[png_width(png)]; } },
                 caption,
             ),
-            Block::Svg { svg, caption } => figure(html! { div.chart { (PreEscaped(svg)) } }, caption),
+            Block::Svg { svg, caption } => {
+                figure(html! { div.chart { (PreEscaped(svg)) } }, caption)
+            }
             Block::Code(code) => {
                 // Lines and columns stay.
                 let code: String = code
@@ -148,7 +151,8 @@ impl Block {
     }
 }
 
-/// Width in pixels from a PNG file's header, so that the page does not jump while the pictures are decoded.
+/// Width in pixels from a PNG file's header, so that the page does not jump while the pictures are
+/// decoded.
 fn png_width(png: &[u8]) -> Option<u32> {
     let bytes = png.get(16..20)?.try_into().ok()?;
     png.starts_with(b"\x89PNG").then(|| u32::from_be_bytes(bytes))
@@ -159,9 +163,16 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().enumerate().fold(0_u32, |bits, (i, &byte)| bits | u32::from(byte) << (16 - 8 * i));
+        let bits = chunk
+            .iter()
+            .enumerate()
+            .fold(0_u32, |bits, (i, &byte)| bits | u32::from(byte) << (16 - 8 * i));
         for i in 0..4 {
-            out.push(if i <= chunk.len() { ALPHABET[(bits >> (18 - 6 * i) & 63) as usize] as char } else { '=' });
+            out.push(if i <= chunk.len() {
+                ALPHABET[(bits >> (18 - 6 * i) & 63) as usize] as char
+            } else {
+                '='
+            });
         }
     }
     out

@@ -49,38 +49,50 @@ impl Picture {
     /// Whether all pixels have one colour, so that nothing is to be seen.
     pub fn is_blank(&self, shape: Shape) -> bool {
         let plane = (shape.pixels() as usize).max(1);
-        plane > 1 && self.pixels.chunks(plane).all(|plane| plane.iter().all(|value| *value == plane[0]))
+        plane > 1
+            && self.pixels.chunks(plane).all(|plane| plane.iter().all(|value| *value == plane[0]))
     }
 }
 
-/// The PNG picture at `path` for a network that takes images of `shape`: turned as its EXIF orientation says, transparent pixels on a ground that
-/// what is visible stands out from, in grey ([`luminance`]) for one channel, in colour for three, then scaled to fit without regard to its
+/// The PNG picture at `path` for a network that takes images of `shape`: turned as its EXIF
+/// orientation says, transparent pixels on a ground that what is visible stands out from, in grey
+/// ([`luminance`]) for one channel, in colour for three, then scaled to fit without regard to its
 /// proportions. `invert` swaps dark and light.
 ///
 /// # Errors
-/// [`Error::Io`] for a file that cannot be read, [`Error::Format`] for what is no PNG or is larger than 16,384 pixels a side or
-/// 2^26 pixels, [`Error::Model`] for images of neither one channel nor three.
+/// [`Error::Io`] for a file that cannot be read, [`Error::Format`] for what is no PNG or is larger
+/// than 16,384 pixels a side or 2^26 pixels, [`Error::Model`] for images of neither one channel nor
+/// three.
 pub fn read_picture(path: &Path, shape: Shape, invert: bool) -> Result<Picture> {
     parse_picture(path, &read_bounded(path, MOST_BYTES)?, shape, invert)
 }
 
-/// [`read_picture`] from the bytes of a PNG file; `path` only names them in errors. What the file declares is believed as far as so many bytes
-/// can hold it: memory is at most 34 kB a byte, and 0.8 GB in all.
+/// [`read_picture`] from the bytes of a PNG file; `path` only names them in errors. What the file
+/// declares is believed as far as so many bytes can hold it: memory is at most 34 kB a byte, and
+/// 0.8 GB in all.
 ///
 /// # Errors
 /// As [`read_picture`].
 pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> Result<Picture> {
     if shape.channels != 1 && shape.channels != 3 {
-        return Err(Error::Model(format!("a picture has 1 channel or 3, the model takes {}", shape.channels)));
+        return Err(Error::Model(format!(
+            "a picture has 1 channel or 3, the model takes {}",
+            shape.channels
+        )));
     }
     let picture = decode(bytes).map_err(|error| {
         Error::format(path, format!("not a PNG picture of at most {MOST_SIDE} pixels a side and {MOST_PIXELS} in all: {error}"))
     })?;
     // On its ground first: scaling would mix the colours of transparent pixels in.
     let (opaque, ground, is_transparent) = on_ground(picture);
-    let orientation = chunks(bytes, *b"eXIf").find_map(|(_, data)| Orientation::from_exif_chunk(data));
+    let orientation =
+        chunks(bytes, *b"eXIf").find_map(|(_, data)| Orientation::from_exif_chunk(data));
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    let (width, height) = if swaps_sides(orientation) { (shape.height, shape.width) } else { (shape.width, shape.height) };
+    let (width, height) = if swaps_sides(orientation) {
+        (shape.height, shape.width)
+    } else {
+        (shape.width, shape.height)
+    };
     let colored = if shape.channels == 1 { grey(opaque).into() } else { opaque };
     let mut scaled = colored.resize_exact(width, height, FilterType::Triangle);
     scaled.apply_orientation(orientation);
@@ -88,15 +100,23 @@ pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> R
         scaled.into_luma8().into_raw()
     } else {
         let rgb = scaled.into_rgb8();
-        (0..3).flat_map(|channel| rgb.pixels().map(move |pixel| pixel[channel]).collect::<Vec<u8>>()).collect()
+        (0..3)
+            .flat_map(|channel| rgb.pixels().map(move |pixel| pixel[channel]).collect::<Vec<u8>>())
+            .collect()
     };
     if invert {
         pixels.iter_mut().for_each(|value| *value = 255 - *value);
     }
-    Ok(Picture { pixels, ground, is_turned: orientation != Orientation::NoTransforms, is_transparent })
+    Ok(Picture {
+        pixels,
+        ground,
+        is_turned: orientation != Orientation::NoTransforms,
+        is_transparent,
+    })
 }
 
-/// The grey of a colour as Pillow's `convert("L")` has it, to the bit: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601-7, 2.5.1) with 16 binary places.
+/// The grey of a colour as Pillow's `convert("L")` has it, to the bit: 0.299 R + 0.587 G + 0.114 B
+/// (ITU-R BT.601-7, 2.5.1) with 16 binary places.
 pub fn luminance(rgb: [u8; 3]) -> u8 {
     let [red, green, blue] = rgb.map(u32::from);
     // At most 255: the weights add up to 2^16.
@@ -107,9 +127,10 @@ fn grey(picture: DynamicImage) -> GrayImage {
     let (width, height) = (picture.width(), picture.height());
     let values = match picture {
         DynamicImage::ImageLuma8(grey) => return grey,
-        DynamicImage::ImageRgba8(rgba) => {
-            rgba.pixels().map(|&Rgba([red, green, blue, _])| luminance([red, green, blue])).collect()
-        }
+        DynamicImage::ImageRgba8(rgba) => rgba
+            .pixels()
+            .map(|&Rgba([red, green, blue, _])| luminance([red, green, blue]))
+            .collect(),
         other => other.into_rgb8().pixels().map(|pixel| luminance(pixel.0)).collect(),
     };
     GrayImage::from_raw(width, height, values).unwrap_or_default() // a value a pixel
@@ -121,11 +142,14 @@ fn swaps_sides(orientation: Orientation) -> bool {
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// The picture without transparency, what its transparent pixels stand on now, and whether all of them are transparent. It is
-/// changed in place: a large one takes no more memory than its decoder gave it.
+/// The picture without transparency, what its transparent pixels stand on now, and whether all of
+/// them are transparent. It is changed in place: a large one takes no more memory than its decoder
+/// gave it.
 fn on_ground(picture: DynamicImage) -> (DynamicImage, Option<Ground>, bool) {
     let mut picture = match picture {
-        DynamicImage::ImageLuma8(_) | DynamicImage::ImageLuma16(_) => return (picture.into_luma8().into(), None, false),
+        DynamicImage::ImageLuma8(_) | DynamicImage::ImageLuma16(_) => {
+            return (picture.into_luma8().into(), None, false);
+        }
         opaque if !opaque.color().has_alpha() => return (opaque.into_rgb8().into(), None, false),
         other => other.into_rgba8(),
     };
@@ -155,21 +179,29 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     limits.max_image_height = Some(MOST_SIDE);
     // For a few rows and what other chunks hold; pixels are bounded below.
     limits.max_alloc = Some(1 << 22);
-    // The decoder believes that a palette has whole colours (PNG specification, 11.2.2), and panics where the last is a part of one.
+    // The decoder believes that a palette has whole colours (PNG specification, 11.2.2), and panics
+    // where the last is a part of one.
     if chunks(bytes, *b"PLTE").any(|(length, _)| length % 3 != 0 || !(3..=768).contains(&length)) {
         let hint = ImageFormatHint::Exact(ImageFormat::Png);
-        return Err(ImageError::Decoding(DecodingError::new(hint, "a palette has 1 to 256 colours of 3 bytes")));
+        return Err(ImageError::Decoding(DecodingError::new(
+            hint,
+            "a palette has 1 to 256 colours of 3 bytes",
+        )));
     }
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
     let (width, height) = decoder.dimensions();
-    let packed = (u64::from(width) * u64::from(bits_per_pixel(bytes))).div_ceil(8) * u64::from(height);
-    if u64::from(width) * u64::from(height) > MOST_PIXELS || packed > bytes.len() as u64 * DEFLATE_BEST_RATIO {
+    let packed =
+        (u64::from(width) * u64::from(bits_per_pixel(bytes))).div_ceil(8) * u64::from(height);
+    if u64::from(width) * u64::from(height) > MOST_PIXELS
+        || packed > bytes.len() as u64 * DEFLATE_BEST_RATIO
+    {
         return Err(ImageError::Limits(LimitError::from_kind(LimitErrorKind::DimensionError)));
     }
     DynamicImage::from_decoder(decoder)
 }
 
-/// Declared lengths and data of the chunks of type `kind`, as far as the file goes (PNG specification, 5.3); a chunk that is cut has no data.
+/// Declared lengths and data of the chunks of type `kind`, as far as the file goes (PNG
+/// specification, 5.3); a chunk that is cut has no data.
 fn chunks(bytes: &[u8], kind: [u8; 4]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut rest = bytes.get(8..).unwrap_or_default();
     let chunks = std::iter::from_fn(move || {
@@ -183,7 +215,8 @@ fn chunks(bytes: &[u8], kind: [u8; 4]) -> impl Iterator<Item = (usize, &[u8])> {
     chunks.filter(move |(own_kind, ..)| *own_kind == kind).map(|(_, length, data)| (length, data))
 }
 
-/// Bits of a pixel as the file's header, which a decoder has accepted, says (PNG specification, 11.2.1).
+/// Bits of a pixel as the file's header, which a decoder has accepted, says (PNG specification,
+/// 11.2.1).
 fn bits_per_pixel(bytes: &[u8]) -> u8 {
     let (depth, color) = (bytes.get(24).copied().unwrap_or(8), bytes.get(25).copied().unwrap_or(6));
     depth.saturating_mul(match color {
@@ -219,28 +252,47 @@ mod tests {
         [&(data.len() as u32).to_be_bytes()[..], &kind, data, &crc.sum().to_be_bytes()].concat()
     }
 
-    /// A PNG file of 4 × 1 pixels with this depth, colour type, chunks before the pixels, and bytes of the row.
+    /// A PNG file of 4 × 1 pixels with this depth, colour type, chunks before the pixels, and bytes
+    /// of the row.
     fn written_out(depth: u8, color: u8, chunks: &[Vec<u8>], row: &[u8]) -> Vec<u8> {
         use std::io::Write;
-        let header = [&4u32.to_be_bytes()[..], &1u32.to_be_bytes(), &[depth, color, 0, 0, 0]].concat();
+        let header =
+            [&4u32.to_be_bytes()[..], &1u32.to_be_bytes(), &[depth, color, 0, 0, 0]].concat();
         let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
         packed.write_all(&[&[0], row].concat()).expect("packed");
         let pixels = chunk(*b"IDAT", &packed.finish().expect("packed"));
-        [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(*b"IHDR", &header), chunks.concat(), pixels, chunk(*b"IEND", &[])].concat()
+        [
+            b"\x89PNG\r\n\x1a\n".to_vec(),
+            chunk(*b"IHDR", &header),
+            chunks.concat(),
+            pixels,
+            chunk(*b"IEND", &[]),
+        ]
+        .concat()
     }
 
     #[test]
     fn pictures_are_scaled_and_converted() {
         // Red at the left, nothing at the right.
-        let picture = image::RgbaImage::from_fn(8, 4, |x, _| if x < 4 { Rgba([255, 0, 0, 255]) } else { Rgba([9, 9, 9, 0]) });
+        let picture = image::RgbaImage::from_fn(8, 4, |x, _| {
+            if x < 4 { Rgba([255, 0, 0, 255]) } else { Rgba([9, 9, 9, 0]) }
+        });
         let color = parsed(&encoded(picture), Shape::new(3, 2, 2), false);
         assert_eq!(color.ground, Some(Ground::White));
         assert_eq!(color.pixels[..4], [255; 4]);
         assert!(color.pixels[4] < 55 && color.pixels[5] > 200, "{color:?}");
-        assert!(matches!(parse_picture(Path::new(NAME), &[], Shape::new(2, 2, 2), false), Err(Error::Model(_))));
+        assert!(matches!(
+            parse_picture(Path::new(NAME), &[], Shape::new(2, 2, 2), false),
+            Err(Error::Model(_))
+        ));
         let palette = include_bytes!("../../fuzz/crashes/picture/palette-of-a-third-of-a-colour");
         assert_eq!(chunks(palette, *b"PLTE").map(|(length, _)| length).collect::<Vec<_>>(), [49]);
-        let cut = parse_picture(Path::new(NAME), b"\x89PNG\r\n\x1a\nnothing more", Shape::new(1, 2, 2), false);
+        let cut = parse_picture(
+            Path::new(NAME),
+            b"\x89PNG\r\n\x1a\nnothing more",
+            Shape::new(1, 2, 2),
+            false,
+        );
         assert!(matches!(cut, Err(Error::Format { .. })));
     }
 
@@ -260,27 +312,46 @@ mod tests {
         ] {
             assert_eq!(luminance(rgb), expected, "{rgb:?}");
             let picture = RgbImage::from_pixel(3, 2, Rgb(rgb));
-            assert_eq!(parsed(&encoded(picture), Shape::new(1, 2, 3), false).pixels, [expected; 6], "{rgb:?}");
+            assert_eq!(
+                parsed(&encoded(picture), Shape::new(1, 2, 3), false).pixels,
+                [expected; 6],
+                "{rgb:?}"
+            );
         }
     }
 
-    /// Ink on nothing, in every way in which PNG says "nothing": the ink must stand out from the ground.
+    /// Ink on nothing, in every way in which PNG says "nothing": the ink must stand out from the
+    /// ground.
     #[test]
     fn ink_stands_out_from_what_is_transparent() {
         let row = Shape::new(1, 1, 4);
-        let rgba = |ink: [u8; 4], alpha: u8| {
-            image::RgbaImage::from_fn(4, 1, |x, _| if x == 1 { Rgba(ink) } else { Rgba([0, 0, 0, alpha]) })
+        let rgba =
+            |ink: [u8; 4], alpha: u8| {
+                image::RgbaImage::from_fn(4, 1, |x, _| {
+                    if x == 1 { Rgba(ink) } else { Rgba([0, 0, 0, alpha]) }
+                })
+            };
+        let grey_alpha = |ink: u8| {
+            image::GrayAlphaImage::from_fn(4, 1, |x, _| {
+                LumaA(if x == 1 { [ink, 255] } else { [ink, 0] })
+            })
         };
-        let grey_alpha = |ink: u8| image::GrayAlphaImage::from_fn(4, 1, |x, _| LumaA(if x == 1 { [ink, 255] } else { [ink, 0] }));
         let deep = image::ImageBuffer::from_fn(4, 1, |x, _| {
             Rgba(if x == 1 { [257u16 * 250, 257 * 250, 257 * 250, 65535] } else { [0u16; 4] })
         });
         let palette = |ink: u8| {
-            let (colors, transparency) = (chunk(*b"PLTE", &[ink, ink, ink, 7, 7, 7]), chunk(*b"tRNS", &[255, 0]));
+            let (colors, transparency) =
+                (chunk(*b"PLTE", &[ink, ink, ink, 7, 7, 7]), chunk(*b"tRNS", &[255, 0]));
             written_out(8, 3, &[colors, transparency], &[1, 0, 1, 1])
         };
-        let color_key =
-            |ink: u8| written_out(8, 2, &[chunk(*b"tRNS", &[0, 9, 0, 9, 0, 9])], &[9, 9, 9, ink, ink, ink, 9, 9, 9, 9, 9, 9]);
+        let color_key = |ink: u8| {
+            written_out(
+                8,
+                2,
+                &[chunk(*b"tRNS", &[0, 9, 0, 9, 0, 9])],
+                &[9, 9, 9, ink, ink, ink, 9, 9, 9, 9, 9, 9],
+            )
+        };
         let grey_key = |ink: u8| written_out(8, 0, &[chunk(*b"tRNS", &[0, 9])], &[9, ink, 9, 9]);
         let white = Some(Ground::White);
         let black = Some(Ground::Black);
@@ -306,13 +377,23 @@ mod tests {
         }
         let nothing = parsed(&encoded(rgba([0, 0, 0, 0], 0)), row, false);
         assert!(nothing.is_transparent && nothing.is_blank(row));
-        let flat = parsed(&encoded(RgbImage::from_pixel(4, 1, Rgb([7, 90, 200]))), Shape::new(3, 1, 4), false);
-        assert!(flat.is_blank(Shape::new(3, 1, 4)) && !flat.is_transparent && flat.ground.is_none());
+        let flat = parsed(
+            &encoded(RgbImage::from_pixel(4, 1, Rgb([7, 90, 200]))),
+            Shape::new(3, 1, 4),
+            false,
+        );
+        assert!(
+            flat.is_blank(Shape::new(3, 1, 4)) && !flat.is_transparent && flat.ground.is_none()
+        );
         // An image of one pixel has one colour by nature.
-        assert!(!parsed(&encoded(rgba([0, 0, 0, 255], 255)), Shape::new(1, 1, 1), false).is_blank(Shape::new(1, 1, 1)));
+        assert!(
+            !parsed(&encoded(rgba([0, 0, 0, 255], 255)), Shape::new(1, 1, 1), false)
+                .is_blank(Shape::new(1, 1, 1))
+        );
     }
 
-    /// The four pixels 10, 20 over 30, 40, stored as each orientation says, before the pixels or behind them.
+    /// The four pixels 10, 20 over 30, 40, stored as each orientation says, before the pixels or
+    /// behind them.
     #[test]
     fn orientations_of_exif_are_applied() {
         let (width, shape) = (2, Shape::new(1, 2, 2));
@@ -326,14 +407,26 @@ mod tests {
             (7, [40, 20, 30, 10]),
             (8, [20, 40, 10, 30]),
         ] {
-            let exif = [&b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..], &[orientation], &[0; 6]].concat();
+            let exif = [
+                &b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..],
+                &[orientation],
+                &[0; 6],
+            ]
+            .concat();
             let mut bytes = Vec::new();
             let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
             encoder.set_exif_metadata(exif.clone()).expect("metadata");
-            encoder.write_image(&[10, 20, 30, 40], width, 2, image::ExtendedColorType::L8).expect("encoded");
+            encoder
+                .write_image(&[10, 20, 30, 40], width, 2, image::ExtendedColorType::L8)
+                .expect("encoded");
             let picture = parsed(&bytes, shape, false);
-            assert_eq!((&picture.pixels[..], picture.is_turned), (&expected[..], orientation != 1), "{orientation}");
-            let plain = encoded(GrayImage::from_raw(width, 2, vec![10, 20, 30, 40]).expect("four pixels"));
+            assert_eq!(
+                (&picture.pixels[..], picture.is_turned),
+                (&expected[..], orientation != 1),
+                "{orientation}"
+            );
+            let plain =
+                encoded(GrayImage::from_raw(width, 2, vec![10, 20, 30, 40]).expect("four pixels"));
             let end = plain.len() - 12;
             let behind = [&plain[..end], &chunk(*b"eXIf", &exif), &plain[end..]].concat();
             assert_eq!(parsed(&behind, shape, false), picture, "{orientation} behind the pixels");

@@ -16,7 +16,8 @@ pub struct QuantizerTrace<'a> {
     pub states: Vec<(u64, &'a QuantizerState)>,
 }
 
-/// One panel an activation's α, a learned step, a layer's weights; a line a model, two for the lowest and the highest weight.
+/// One panel an activation's α, a learned step, a layer's weights; a line a model, two for the
+/// lowest and the highest weight.
 pub fn quantizer_charts(traces: &[QuantizerTrace<'_>]) -> ChartStack<LineChart> {
     let mut panels = Vec::new();
     panels.extend(panels_of(traces, "α", "α (activation's units)", |state| {
@@ -31,7 +32,8 @@ pub fn quantizer_charts(traces: &[QuantizerTrace<'_>]) -> ChartStack<LineChart> 
     ChartStack(panels)
 }
 
-/// A panel for every name that `values` finds in any state; a name's values are lines of one series.
+/// A panel for every name that `values` finds in any state; a name's values are lines of one
+/// series.
 fn panels_of<'a>(
     traces: &'a [QuantizerTrace<'a>],
     title: &str,
@@ -39,17 +41,22 @@ fn panels_of<'a>(
     values: impl Fn(&'a QuantizerState) -> Vec<(&'a str, Vec<f32>)>,
 ) -> Vec<LineChart> {
     let states = || traces.iter().flat_map(|trace| &trace.states);
-    let names: BTreeSet<&str> = states().flat_map(|&(_, state)| values(state)).map(|(name, _)| name).collect();
+    let names: BTreeSet<&str> =
+        states().flat_map(|&(_, state)| values(state)).map(|(name, _)| name).collect();
     let series = |trace: &'a QuantizerTrace<'a>, name: &str| {
         let found: Vec<(f64, Vec<f32>)> = trace
             .states
             .iter()
-            .filter_map(|&(step, state)| Some((step as f64, values(state).into_iter().find(|(own, _)| *own == name)?.1)))
+            .filter_map(|&(step, state)| {
+                Some((step as f64, values(state).into_iter().find(|(own, _)| *own == name)?.1))
+            })
             .collect();
         let lines = found.first().map_or(0, |(_, values)| values.len());
         // A value that is no number parts the lines.
         let line = |index: usize| {
-            let points = found.iter().filter_map(move |(step, values)| Some((*step, f64::from(*values.get(index)?))));
+            let points = found
+                .iter()
+                .filter_map(move |(step, values)| Some((*step, f64::from(*values.get(index)?))));
             points.chain([(f64::NAN, f64::NAN)])
         };
         Series {
@@ -66,7 +73,11 @@ fn panels_of<'a>(
             x_label: "step".into(),
             y_label: y_label.into(),
             low: true,
-            series: traces.iter().map(|trace| series(trace, name)).filter(|series| !series.points.is_empty()).collect(),
+            series: traces
+                .iter()
+                .map(|trace| series(trace, name))
+                .filter(|series| !series.points.is_empty())
+                .collect(),
             ..LineChart::default()
         })
         .collect()
@@ -84,11 +95,21 @@ mod tests {
             weight_range: [("conv1".into(), [-alpha, alpha])].into(),
         };
         let (first, second) = (state(2.0), state(3.0));
-        let trace = |model: &str| QuantizerTrace { model: model.into(), place: 0, states: vec![(1, &first), (5, &second)] };
+        let trace = |model: &str| QuantizerTrace {
+            model: model.into(),
+            place: 0,
+            states: vec![(1, &first), (5, &second)],
+        };
         let empty = QuantizerTrace { model: "float".into(), place: 0, states: Vec::new() };
         let charts = quantizer_charts(&[trace("(4,4)"), empty, trace("(2,2)")]).0;
-        assert_eq!(charts.iter().map(|chart| chart.title.split(':').next().unwrap()).collect::<Vec<_>>(), ["act1", "conv1"]);
-        assert_eq!(charts[0].series.iter().map(|series| series.name.as_str()).collect::<Vec<_>>(), ["(4,4)", "(2,2)"]);
+        assert_eq!(
+            charts.iter().map(|chart| chart.title.split(':').next().unwrap()).collect::<Vec<_>>(),
+            ["act1", "conv1"]
+        );
+        assert_eq!(
+            charts[0].series.iter().map(|series| series.name.as_str()).collect::<Vec<_>>(),
+            ["(4,4)", "(2,2)"]
+        );
         assert_eq!(charts[0].series[0].points[..2], [(1.0, 2.0), (5.0, 3.0)]);
         let (low, high) = (charts[1].series[0].points[1], charts[1].series[0].points[4]);
         assert_eq!((low, high), ((5.0, -3.0), (5.0, 3.0)));

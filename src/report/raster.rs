@@ -6,7 +6,8 @@ use ab_glyph_rasterizer::{Point, Rasterizer, point};
 use image::RgbImage;
 use plotters_backend::text_anchor::{HPos, VPos};
 use plotters_backend::{
-    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontTransform,
+    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
+    FontTransform,
 };
 
 use super::canvas::INK;
@@ -40,7 +41,11 @@ impl Raster {
         if !(1.0..=LARGEST).contains(&width) || !(1.0..=LARGEST).contains(&height) {
             return Err(Error::Data(format!("cannot draw a chart of {width} × {height} pixels")));
         }
-        Ok(Raster { size, scale, image: RgbImage::from_pixel(width as u32, height as u32, image::Rgb([255; 3])) })
+        Ok(Raster {
+            size,
+            scale,
+            image: RgbImage::from_pixel(width as u32, height as u32, image::Rgb([255; 3])),
+        })
     }
 
     pub fn into_image(self) -> RgbImage {
@@ -48,7 +53,9 @@ impl Raster {
     }
 
     fn point(&self, (x, y): BackendCoord) -> Point {
-        let inside = |units: i32, pixels: u32| (units as f32 * self.scale).clamp(-BEYOND, pixels as f32 + BEYOND);
+        let inside = |units: i32, pixels: u32| {
+            (units as f32 * self.scale).clamp(-BEYOND, pixels as f32 + BEYOND)
+        };
         point(inside(x, self.image.width()), inside(y, self.image.height()))
     }
 
@@ -60,7 +67,9 @@ impl Raster {
     fn fill(&mut self, shapes: &[Vec<Point>], color: BackendColor) {
         let all = || shapes.iter().flatten();
         let extent = |of: fn(&Point) -> f32| {
-            all().map(of).fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)))
+            all()
+                .map(of)
+                .fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)))
         };
         let ((left, right), (top, bottom)) = (extent(|p| p.x), extent(|p| p.y));
         if left > right {
@@ -75,20 +84,32 @@ impl Raster {
             // All the same way round, so that coverages add up instead of cancelling.
             for (&from, &to) in edges() {
                 let (from, to) = (from - point(left, top), to - point(left, top));
-                if area < 0.0 { rasterizer.draw_line(from, to) } else { rasterizer.draw_line(to, from) }
+                if area < 0.0 {
+                    rasterizer.draw_line(from, to)
+                } else {
+                    rasterizer.draw_line(to, from)
+                }
             }
         }
         let (ink, alpha) = (resolve(color.rgb), color.alpha.clamp(0.0, 1.0) as f32);
         let image = &mut self.image;
         rasterizer.for_each_pixel_2d(|x, y, coverage| {
-            blend(image, x as i64 + left as i64, y as i64 + top as i64, ink, alpha * coverage.abs().min(1.0));
+            blend(
+                image,
+                x as i64 + left as i64,
+                y as i64 + top as i64,
+                ink,
+                alpha * coverage.abs().min(1.0),
+            );
         });
     }
 
     fn stroke(&mut self, line: &[Point], color: BackendColor, width: u32) {
         let dashes = style_of(color.rgb).map_or("", |style| style.1).split_whitespace();
-        let dashes: Vec<f32> =
-            dashes.filter_map(|length| length.parse::<f32>().ok()).map(|length| UNIT as f32 * self.scale * length).collect();
+        let dashes: Vec<f32> = dashes
+            .filter_map(|length| length.parse::<f32>().ok())
+            .map(|length| UNIT as f32 * self.scale * length)
+            .collect();
         let half = width as f32 * self.scale / 2.0;
         let mut shapes = Vec::new();
         for piece in dashed(line, &dashes) {
@@ -97,11 +118,22 @@ impl Raster {
                 let length = dx.hypot(dy);
                 if length > 0.0 {
                     let side = point(-dy / length * half, dx / length * half);
-                    shapes.push(vec![pair[0] + side, pair[1] + side, pair[1] - side, pair[0] - side]);
+                    shapes.push(vec![
+                        pair[0] + side,
+                        pair[1] + side,
+                        pair[1] - side,
+                        pair[0] - side,
+                    ]);
                 }
             }
             // Round joints.
-            shapes.extend(piece.iter().skip(1).take(piece.len().saturating_sub(2)).map(|&corner| circle(corner, half)));
+            shapes.extend(
+                piece
+                    .iter()
+                    .skip(1)
+                    .take(piece.len().saturating_sub(2))
+                    .map(|&corner| circle(corner, half)),
+            );
         }
         self.fill(&shapes, color);
     }
@@ -163,7 +195,10 @@ fn blend(image: &mut RgbImage, x: i64, y: i64, ink: Rgb, strength: f32) {
 /// The colour that a stand-in stands for.
 fn resolve(rgb: (u8, u8, u8)) -> Rgb {
     let hex = style_of(rgb).map(|style| style.0);
-    match hex.and_then(|hex| hex.strip_prefix('#')).and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
+    match hex
+        .and_then(|hex| hex.strip_prefix('#'))
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+    {
         Some(color) => {
             let [_, red, green, blue] = color.to_be_bytes();
             [red, green, blue]
@@ -196,7 +231,12 @@ impl DrawingBackend for &mut Raster {
         Ok(())
     }
 
-    fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> Drawn {
+    fn draw_line<S: BackendStyle>(
+        &mut self,
+        from: BackendCoord,
+        to: BackendCoord,
+        style: &S,
+    ) -> Drawn {
         self.draw_path([from, to], style)
     }
 
@@ -217,13 +257,23 @@ impl DrawingBackend for &mut Raster {
         Ok(())
     }
 
-    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, path: I, style: &S) -> Drawn {
+    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        path: I,
+        style: &S,
+    ) -> Drawn {
         let line = self.points(path);
         self.stroke(&line, style.color(), style.stroke_width());
         Ok(())
     }
 
-    fn draw_circle<S: BackendStyle>(&mut self, center: BackendCoord, radius: u32, style: &S, fill: bool) -> Drawn {
+    fn draw_circle<S: BackendStyle>(
+        &mut self,
+        center: BackendCoord,
+        radius: u32,
+        style: &S,
+        fill: bool,
+    ) -> Drawn {
         let mut corners = circle(self.point(center), radius as f32 * self.scale);
         if fill {
             self.fill(&[corners], style.color());
@@ -234,13 +284,22 @@ impl DrawingBackend for &mut Raster {
         Ok(())
     }
 
-    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, corners: I, style: &S) -> Drawn {
+    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        corners: I,
+        style: &S,
+    ) -> Drawn {
         let shape = self.points(corners);
         self.fill(&[shape], style.color());
         Ok(())
     }
 
-    fn draw_text<S: BackendTextStyle>(&mut self, content: &str, style: &S, (x, y): BackendCoord) -> Drawn {
+    fn draw_text<S: BackendTextStyle>(
+        &mut self,
+        content: &str,
+        style: &S,
+        (x, y): BackendCoord,
+    ) -> Drawn {
         // As plotters' SVG backend places text, which divides the size by 1.24.
         let em = style.size() as f32 / 1.24 * self.scale;
         let height = em * text::LINE_IN_EMS;
@@ -256,7 +315,8 @@ impl DrawingBackend for &mut Raster {
             VPos::Bottom => -0.27 * em,
         };
         let turn = style.transform();
-        let (x, y) = ((x as f32 * self.scale).round() as i64, (y as f32 * self.scale).round() as i64);
+        let (x, y) =
+            ((x as f32 * self.scale).round() as i64, (y as f32 * self.scale).round() as i64);
         let ink = resolve(style.color().rgb);
         let image = &mut self.image;
         text::cover(content, height, (left, baseline), |dx, dy, coverage| {
@@ -281,11 +341,16 @@ mod tests {
     #[test]
     fn overlapping_shapes_of_either_orientation_are_filled_once() {
         let mut raster = Raster::new((100, 100), 0.2).unwrap();
-        let square = |low: f32, high: f32| vec![point(low, low), point(high, low), point(high, high), point(low, high)];
+        let square = |low: f32, high: f32| {
+            vec![point(low, low), point(high, low), point(high, high), point(low, high)]
+        };
         let reversed = square(8.0, 16.0).into_iter().rev().collect();
         raster.fill(&[square(4.0, 12.0), reversed], BackendColor { alpha: 0.5, ..BLACK });
         let image = raster.into_image();
-        assert_eq!([(5, 5), (10, 10), (14, 14), (2, 2)].map(|(x, y)| image.get_pixel(x, y).0[0]), [128, 128, 128, 255]);
+        assert_eq!(
+            [(5, 5), (10, 10), (14, 14), (2, 2)].map(|(x, y)| image.get_pixel(x, y).0[0]),
+            [128, 128, 128, 255]
+        );
     }
 
     #[test]

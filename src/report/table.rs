@@ -5,8 +5,9 @@ use maud::{Markup, html};
 
 use super::text::plain;
 
-/// A table of plain strings. Columns whose cells are all numbers (with or without a unit) are right-aligned; rows with fewer
-/// cells than there are headers are filled with empty ones, cells beyond the headers are dropped.
+/// A table of plain strings. Columns whose cells are all numbers (with or without a unit) are
+/// right-aligned; rows with fewer cells than there are headers are filled with empty ones, cells
+/// beyond the headers are dropped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// Column headings.
@@ -27,9 +28,10 @@ impl Table {
         }
     }
 
-    /// Unicode text for a terminal, without colour and without a final newline; `width`: columns available, None for as wide
-    /// as the content asks for. A table of few rows that is too wide is turned on its side (a column a row, as Table II is
-    /// printed) before cells are broken over several lines.
+    /// Unicode text for a terminal, without colour and without a final newline; `width`: columns
+    /// available, None for as wide as the content asks for. A table of few rows that is too wide is
+    /// turned on its side (a column a row, as Table II is printed) before cells are broken over
+    /// several lines.
     pub fn to_text(&self, width: Option<u16>) -> String {
         let upright = self.draw(None, |column| self.is_numeric(column));
         let Some(room) = width else { return upright };
@@ -51,7 +53,9 @@ impl Table {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
         match width {
-            Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
+            Some(width) => {
+                table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width)
+            }
             None => table.set_content_arrangement(ContentArrangement::Disabled),
         };
         table.set_header(self.headers.iter().map(|header| plain(header)));
@@ -82,7 +86,11 @@ impl Table {
         }
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         let mut out = line(self.headers.iter().map(|header| markdown_text(header)).collect());
-        out += &line((0..self.headers.len()).map(|index| if self.is_numeric(index) { "---:" } else { "---" }.into()).collect());
+        out += &line(
+            (0..self.headers.len())
+                .map(|index| if self.is_numeric(index) { "---:" } else { "---" }.into())
+                .collect(),
+        );
         for row in self.cells() {
             out += &line(row.into_iter().map(markdown_text).collect());
         }
@@ -108,25 +116,34 @@ impl Table {
 
     /// Rows of exactly as many cells as there are headers.
     fn cells(&self) -> impl Iterator<Item = Vec<&str>> {
-        self.rows.iter().map(|row| (0..self.headers.len()).map(|index| row.get(index).map_or("", String::as_str)).collect())
+        self.rows.iter().map(|row| {
+            (0..self.headers.len()).map(|index| row.get(index).map_or("", String::as_str)).collect()
+        })
     }
 
     fn is_numeric(&self, column: usize) -> bool {
-        let mut cells =
-            self.rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty() && *cell != "–").peekable();
+        let mut cells = self
+            .rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .filter(|cell| !cell.is_empty() && *cell != "–")
+            .peekable();
         cells.peek().is_some()
             && cells.all(|cell| {
-                cell.trim_start_matches(['+', '-', '−', '±', '<', '>', '≈']).starts_with(|c: char| c.is_ascii_digit())
+                cell.trim_start_matches(['+', '-', '−', '±', '<', '>', '≈'])
+                    .starts_with(|c: char| c.is_ascii_digit())
             })
     }
 }
 
-/// Width of the widest line (no cell holds characters wider than one column unless a name does; then this is a little low).
+/// Width of the widest line (no cell holds characters wider than one column unless a name does;
+/// then this is a little low).
 fn columns(text: &str) -> usize {
     text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
 }
 
-/// `text` as Markdown that shows it and does nothing else: on one line, without links, pictures, tags or emphasis.
+/// `text` as Markdown that shows it and does nothing else: on one line, without links, pictures,
+/// tags or emphasis.
 pub(crate) fn markdown_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in plain(text).chars() {
@@ -168,8 +185,8 @@ pub struct ResultRow {
 /// A column of [`result_table`]: its heading, and the cell of a row (None: nothing to say).
 type Column = (&'static str, fn(&ResultRow) -> Option<String>);
 
-/// The table after Table II. Accuracies in percent, differences in percentage points; columns without a single value are left
-/// out, other gaps are `–`.
+/// The table after Table II. Accuracies in percent, differences in percentage points; columns
+/// without a single value are left out, other gaps are `–`.
 pub fn result_table(rows: &[ResultRow]) -> Table {
     let columns: [Column; 11] = [
         ("model", |row| Some(row.model.clone())),
@@ -183,29 +200,46 @@ pub fn result_table(rows: &[ResultRow]) -> Table {
         ("weights", |row| Some(bytes(row.weight_bytes))),
         ("training", |row| Some(duration(row.seconds))),
         ("α", |row| {
-            let all: Vec<String> = row.alpha.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+            let all: Vec<String> =
+                row.alpha.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
             (!all.is_empty()).then(|| all.join(", "))
         }),
     ];
-    let shown: Vec<Column> =
-        columns.into_iter().filter(|(_, cell)| rows.is_empty() || rows.iter().any(|row| cell(row).is_some())).collect();
+    let shown: Vec<Column> = columns
+        .into_iter()
+        .filter(|(_, cell)| rows.is_empty() || rows.iter().any(|row| cell(row).is_some()))
+        .collect();
     Table {
         headers: shown.iter().map(|(header, _)| (*header).to_owned()).collect(),
-        rows: rows.iter().map(|row| shown.iter().map(|(_, cell)| cell(row).unwrap_or_else(|| "–".into())).collect()).collect(),
+        rows: rows
+            .iter()
+            .map(|row| {
+                shown.iter().map(|(_, cell)| cell(row).unwrap_or_else(|| "–".into())).collect()
+            })
+            .collect(),
     }
 }
 
 /// What the columns of [`result_table`] mean, for those who meet them the first time.
 pub fn result_terms() -> Vec<(String, String)> {
     let terms = [
-        ("accuracy", "the share of the test images that are classified correctly, 0 to 100 %; higher is better"),
+        (
+            "accuracy",
+            "the share of the test images that are classified correctly, 0 to 100 %; higher is better",
+        ),
         ("difference", "ours minus the paper's, in percentage points"),
         (
             "loss",
             "the mean cross entropy of the test images in nats, from 0 up; lower is better; ln(classes) is guessing (2.30 for 10 classes)",
         ),
-        ("FLOPs an image", "floating-point operations of a forward pass, two a multiply-accumulate"),
-        ("FLOPs · bits/32", "the paper's measure: those of quantized convolutions times bits/32; lower is cheaper"),
+        (
+            "FLOPs an image",
+            "floating-point operations of a forward pass, two a multiply-accumulate",
+        ),
+        (
+            "FLOPs · bits/32",
+            "the paper's measure: those of quantized convolutions times bits/32; lower is cheaper",
+        ),
         ("weights", "size of all weights, packed at their bits"),
         ("α", "where PACT clips an activation, in the activation's own units; learned"),
     ];
@@ -302,8 +336,14 @@ mod tests {
             [0.0, 59.96, 61.0, 3599.9, 7260.0, f32::NAN].map(duration),
             ["0.0 s", "1 min 00 s", "1 min 01 s", "1 h 00 min", "2 h 01 min", "–"]
         );
-        assert_eq!([-1e-9, -0.0, 0.004, -0.004, -0.006].map(|value| fixed(value, 2)), ["0.00", "0.00", "0.00", "0.00", "-0.01"]);
-        assert_eq!([-1e-9, 0.0, 0.004, 0.2, -3.0].map(|value| signed(value, 2)), ["0.00", "0.00", "0.00", "+0.20", "-3.00"]);
+        assert_eq!(
+            [-1e-9, -0.0, 0.004, -0.004, -0.006].map(|value| fixed(value, 2)),
+            ["0.00", "0.00", "0.00", "0.00", "-0.01"]
+        );
+        assert_eq!(
+            [-1e-9, 0.0, 0.004, 0.2, -3.0].map(|value| signed(value, 2)),
+            ["0.00", "0.00", "0.00", "+0.20", "-3.00"]
+        );
         assert_eq!(signed_points(0.9892, 0.9019), "+8.73");
         assert_eq!(signed_points(0.90, 0.9019), "−0.19");
         assert_eq!(signed_points(0.9019, 0.9019), "±0.00");
@@ -311,7 +351,10 @@ mod tests {
 
     #[test]
     fn numeric_columns_are_found() {
-        let table = Table::new(["name", "bits", "value", "gap"], [["a", "(4,2)", "+1.5", "–"], ["2b", "8", "", "3 %"]]);
+        let table = Table::new(
+            ["name", "bits", "value", "gap"],
+            [["a", "(4,2)", "+1.5", "–"], ["2b", "8", "", "3 %"]],
+        );
         assert_eq!([0, 1, 2, 3].map(|i| table.is_numeric(i)), [false, false, true, true]);
     }
 }

@@ -9,7 +9,8 @@ use super::colormap::Rgb;
 pub(super) use crate::plain;
 
 static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
-    FontRef::try_from_slice(include_bytes!("../../assets/fonts/DejaVuSans-subset.ttf")).expect("the embedded font is valid")
+    FontRef::try_from_slice(include_bytes!("../../assets/fonts/DejaVuSans-subset.ttf"))
+        .expect("the embedded font is valid")
 });
 
 /// A font size.
@@ -39,7 +40,8 @@ pub(super) fn width(text: &str, size: Size) -> u32 {
     advance(text, size.0).ceil() as u32
 }
 
-/// Control characters would show as boxes; characters the font lacks do, which tells the reader that something is there.
+/// Control characters would show as boxes; characters the font lacks do, which tells the reader
+/// that something is there.
 fn glyph(c: char) -> GlyphId {
     FONT.glyph_id(if c.is_control() { ' ' } else { c })
 }
@@ -74,7 +76,8 @@ pub(super) fn wrap(text: &str, size: Size, room: u32) -> Vec<String> {
     lines
 }
 
-/// Draws `text` on one line with its top left corner at (`x`, `y`); what lies outside the image is cut off.
+/// Draws `text` on one line with its top left corner at (`x`, `y`); what lies outside the image is
+/// cut off.
 pub(super) fn draw(image: &mut RgbImage, x: u32, y: u32, text: &str, size: Size, color: Rgb) {
     let baseline = y as f32 + FONT.as_scaled(size.scale()).ascent();
     cover(text, size.0, (x as f32, baseline), |px, py, coverage| {
@@ -90,7 +93,8 @@ pub(super) fn draw(image: &mut RgbImage, x: u32, y: u32, text: &str, size: Size,
     });
 }
 
-/// As [`draw`], as an element of an SVG file; set in the reader's font, it takes the room that ours would.
+/// As [`draw`], as an element of an SVG file; set in the reader's font, it takes the room that ours
+/// would.
 pub(super) fn svg(x: u32, y: u32, text: &str, size: Size, [red, green, blue]: Rgb) -> String {
     let baseline = y as f32 + FONT.as_scaled(size.scale()).ascent();
     maud::html! {
@@ -100,8 +104,14 @@ pub(super) fn svg(x: u32, y: u32, text: &str, size: Size, [red, green, blue]: Rg
     .into_string()
 }
 
-/// Calls `pixel` with place and coverage, 0..=1, of every pixel that `text` touches, its baseline starting at `start`; `height` is that of a line in pixels.
-pub(super) fn cover(text: &str, height: f32, start: (f32, f32), mut pixel: impl FnMut(i64, i64, f32)) {
+/// Calls `pixel` with place and coverage, 0..=1, of every pixel that `text` touches, its baseline
+/// starting at `start`; `height` is that of a line in pixels.
+pub(super) fn cover(
+    text: &str,
+    height: f32,
+    start: (f32, f32),
+    mut pixel: impl FnMut(i64, i64, f32),
+) {
     let font = FONT.as_scaled(PxScale::from(height));
     let mut at = ab_glyph::point(start.0, start.1);
     for c in text.chars() {
@@ -112,7 +122,11 @@ pub(super) fn cover(text: &str, height: f32, start: (f32, f32), mut pixel: impl 
         let Some(outline) = FONT.outline_glyph(glyph) else { continue };
         let bounds = outline.px_bounds();
         outline.draw(|dx, dy, coverage| {
-            pixel(bounds.min.x as i64 + i64::from(dx), bounds.min.y as i64 + i64::from(dy), coverage.min(1.0));
+            pixel(
+                bounds.min.x as i64 + i64::from(dx),
+                bounds.min.y as i64 + i64::from(dy),
+                coverage.min(1.0),
+            );
         });
     }
 }
@@ -144,7 +158,10 @@ mod tests {
         assert!(short.ends_with('…') && width(&short, Size::SMALL) <= 80, "{short}");
         assert_eq!(fit("7", Size::SMALL, 80), "7");
         let lines = wrap(long, Size::SMALL, 120);
-        assert!(lines.len() > 1 && lines.iter().all(|line| width(line, Size::SMALL) <= 120), "{lines:?}");
+        assert!(
+            lines.len() > 1 && lines.iter().all(|line| width(line, Size::SMALL) <= 120),
+            "{lines:?}"
+        );
         assert_eq!(lines.join(" "), long);
         assert!(wrap("  ", Size::SMALL, 10).is_empty());
         assert_eq!(fit("W", Size::LARGE, 0), "…");

@@ -13,32 +13,37 @@ impl Method {
     /// [`Error::Usage`] with the method, the reason and what to do.
     pub fn check(self, network: &NetworkConfig, options: &MethodOptions) -> Result<()> {
         match self {
-            Method::Deeplift | Method::Lrp if options.output != Output::Logit => {
-                Err(Error::Usage(format!("{} distributes a logit; use --output logit with it", self.name())))
-            }
+            Method::Deeplift | Method::Lrp if options.output != Output::Logit => Err(Error::Usage(
+                format!("{} distributes a logit; use --output logit with it", self.name()),
+            )),
             Method::GradCam => grad_cam_layer(network, options).map(|_| ()),
             _ => Ok(()),
         }
     }
 }
 
-/// Grad-CAM's layer, counted from 0. A map of one pixel will do: its Grad-CAM is the same for all pixels of the image.
+/// Grad-CAM's layer, counted from 0. A map of one pixel will do: its Grad-CAM is the same for all
+/// pixels of the image.
 pub(super) fn grad_cam_layer(network: &NetworkConfig, options: &MethodOptions) -> Result<usize> {
     let label = |index: usize| network.layers[index].label(index + 1);
-    let planes: Vec<usize> = (0..network.layers.len()).filter(|&index| has_plane(network, index)).collect();
+    let planes: Vec<usize> =
+        (0..network.layers.len()).filter(|&index| has_plane(network, index)).collect();
     let named = match planes.iter().map(|&index| label(index)).collect::<Vec<_>>().join(", ") {
         names if names.is_empty() => "the network has none: leave grad-cam out".to_string(),
         names => format!("layers with planes: {names}"),
     };
     let Some(name) = &options.layer else {
-        let is_convolution = |index: &&usize| matches!(network.layers[**index], LayerConfig::Conv { .. });
+        let is_convolution =
+            |index: &&usize| matches!(network.layers[**index], LayerConfig::Conv { .. });
         return planes.iter().rfind(is_convolution).copied().ok_or_else(|| {
             let other = if planes.is_empty() {
                 "leave it out".to_string()
             } else {
                 format!("leave it out, or name a layer with --layer ({named})")
             };
-            Error::Usage(format!("grad-cam looks at the last convolution, and the network has none: {other}"))
+            Error::Usage(format!(
+                "grad-cam looks at the last convolution, and the network has none: {other}"
+            ))
         });
     };
     match (0..network.layers.len()).find(|&index| label(index) == *name) {
@@ -46,11 +51,14 @@ pub(super) fn grad_cam_layer(network: &NetworkConfig, options: &MethodOptions) -
         Some(_) => Err(Error::Usage(format!(
             "--layer {name}: grad-cam needs a layer with planes (channels of rows and columns); {named}"
         ))),
-        None => Err(Error::Usage(format!("--layer {name}: the network has no such layer; {named}"))),
+        None => {
+            Err(Error::Usage(format!("--layer {name}: the network has no such layer; {named}")))
+        }
     }
 }
 
-/// Whether the layer puts out channels of rows and columns: a convolution does, and what stands in front of the first fully connected layer.
+/// Whether the layer puts out channels of rows and columns: a convolution does, and what stands in
+/// front of the first fully connected layer.
 fn has_plane(network: &NetworkConfig, index: usize) -> bool {
     let is_linear = |layer: &LayerConfig| matches!(layer, LayerConfig::Linear { .. });
     match network.layers[index] {

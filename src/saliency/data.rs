@@ -1,4 +1,5 @@
-//! Attributions of images of a data set, with the pictures whose least salient features are replaced by noise (paper, III-D).
+//! Attributions of images of a data set, with the pictures whose least salient features are
+//! replaced by noise (paper, III-D).
 
 use super::{ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions};
 use crate::{
@@ -59,19 +60,25 @@ impl Default for DataOptions {
 }
 
 impl DataOptions {
-    /// What the masked pictures show, in words, for captions: `the 50 % of its pixels that … replaced by uniform noise`.
+    /// What the masked pictures show, in words, for captions: `the 50 % of its pixels that …
+    /// replaced by uniform noise`.
     pub fn masked(&self) -> String {
         let rank = match self.rank {
             MaskRank::Signed => "sign included",
             MaskRank::Abs => "by magnitude",
         };
         let share = 100.0 * (1.0 - self.keep);
-        format!("the {share:.0} % of its pixels that the map ranks lowest, {rank}, replaced by uniform noise")
+        format!(
+            "the {share:.0} % of its pixels that the map ranks lowest, {rank}, replaced by uniform noise"
+        )
     }
 
     /// Forward passes that `count` images of `shape` take, by all methods.
     pub fn work(&self, shape: crate::config::Shape, count: u32) -> u64 {
-        self.methods.iter().map(|&method| u64::from(self.settings.samples_of(method, shape)) * u64::from(count)).sum()
+        self.methods
+            .iter()
+            .map(|&method| u64::from(self.settings.samples_of(method, shape)) * u64::from(count))
+            .sum()
     }
 }
 
@@ -80,7 +87,8 @@ impl DataOptions {
 pub struct Attributions {
     /// A map a method, [N, C, H, W], with respect to the normalised image.
     pub maps: Vec<Vec<f32>>,
-    /// The images with their least salient features (by the method) replaced by noise, a set a method: [N, C, H, W] in 0..1.
+    /// The images with their least salient features (by the method) replaced by noise, a set a
+    /// method: [N, C, H, W] in 0..1.
     pub masked: Vec<Vec<f32>>,
     /// [N, classes].
     pub logits: Vec<f32>,
@@ -90,7 +98,8 @@ pub struct Attributions {
     pub probabilities: Vec<f32>,
 }
 
-/// Explains every image of `data` by every method of `options`. `progress` is told how much of [`DataOptions::work`] is done.
+/// Explains every image of `data` by every method of `options`. `progress` is told how much of
+/// [`DataOptions::work`] is done.
 ///
 /// # Errors
 /// As [`Explainer::new`], and of the device.
@@ -115,7 +124,8 @@ pub async fn explain_data(
     batch.record_begin(gpu, &mut gather)?;
     let gathering = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
     batch.record_gather(gpu, &mut gather, data, &gathering, &images.pixels)?;
-    let masking = Masking::new(gpu, shape, most, 1.0 - options.keep, options.rank, MaskFill::Uniform)?;
+    let masking =
+        Masking::new(gpu, shape, most, 1.0 - options.keep, options.rank, MaskFill::Uniform)?;
     let mut mask = Recording::new();
     masking.record_selection(gpu, &mut mask, &batch, &maps)?;
     masking.record_fill(gpu, &mut mask, &batch, &images.pixels)?;
@@ -146,7 +156,9 @@ pub async fn explain_data(
                 classify.run(gpu, record.count, &mut |_| {})?;
                 let rows: Vec<f32> = gpu.read(&logits, 0, count * class_stride).await?;
                 let classes = network.config.classes as usize;
-                result.logits.extend(rows.chunks_exact(class_stride as usize).flat_map(|row| &row[..classes]));
+                result.logits.extend(
+                    rows.chunks_exact(class_stride as usize).flat_map(|row| &row[..classes]),
+                );
                 result.predictions.extend(gpu.read::<u32>(&predicted, 0, count).await?);
             }
             let classes = match options.target {
@@ -159,8 +171,13 @@ pub async fn explain_data(
             done += count * u64::from(explainer.samples());
             mask.submit(gpu)?;
             of_method.extend(to_nchw(&gpu.read::<f32>(&maps, 0, count * per_image).await?, shape));
-            let noisy = gpu.read::<f32>(&images.pixels, count * per_image, count * per_image).await?;
-            masked.extend(to_nchw(&noisy, shape).iter().map(|value| (value * deviation + mean).clamp(0.0, 1.0)));
+            let noisy =
+                gpu.read::<f32>(&images.pixels, count * per_image, count * per_image).await?;
+            masked.extend(
+                to_nchw(&noisy, shape)
+                    .iter()
+                    .map(|value| (value * deviation + mean).clamp(0.0, 1.0)),
+            );
         }
         result.maps.push(of_method);
         result.masked.push(masked);

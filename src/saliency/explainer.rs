@@ -1,6 +1,10 @@
-//! Attributions of images in GPU memory: a method as a recording that works through the samples of all images, a chunk at a time.
+//! Attributions of images in GPU memory: a method as a recording that works through the samples of
+//! all images, a chunk at a time.
 
-use super::{Baseline, GradientSum, LrpRule, Method, MethodOptions, Output, Sampling, Score, applicability::grad_cam_layer};
+use super::{
+    Baseline, GradientSum, LrpRule, Method, MethodOptions, Output, Sampling, Score,
+    applicability::grad_cam_layer,
+};
 use crate::{
     Error, Result, Shortage,
     batch::{Batch, ImageRange},
@@ -18,7 +22,8 @@ const ACTIVATION_BYTES: u64 = 1 << 30;
 /// Chunks whose records are handed over at once.
 const TABLE_ENTRIES: u64 = 1024;
 
-/// A network to explain: what it is, and its parameters on the GPU (`Network::parameters`, or any buffer in the order of `ParameterLayout`).
+/// A network to explain: what it is, and its parameters on the GPU (`Network::parameters`, or any
+/// buffer in the order of `ParameterLayout`).
 #[derive(Clone, Copy)]
 pub struct ExplainedNetwork<'a> {
     /// Layers.
@@ -32,11 +37,13 @@ pub struct ExplainedNetwork<'a> {
 /// Images in GPU memory, from a data set or made by anyone.
 #[derive(Clone, Debug)]
 pub struct ImageSet {
-    /// Normalised, [image, row, column, channel / 4] vec4 with zeros in the padding: `layout::to_nchw`'s source layout.
+    /// Normalised, [image, row, column, channel / 4] vec4 with zeros in the padding:
+    /// `layout::to_nchw`'s source layout.
     pub pixels: Buffer,
     /// The class to explain, a u32 an image.
     pub classes: Buffer,
-    /// What keys random numbers, a u32 an image: copies of an image with the same number see the same noise and masks.
+    /// What keys random numbers, a u32 an image: copies of an image with the same number see the
+    /// same noise and masks.
     pub numbers: Buffer,
     /// Shape of an image.
     pub shape: Shape,
@@ -45,10 +52,12 @@ pub struct ImageSet {
 }
 
 impl ImageSet {
-    /// Room for `most` images, numbered 0, 1, 2, …, and behind them for `twins` as many again (0 or 1) for kernels that want it.
+    /// Room for `most` images, numbered 0, 1, 2, …, and behind them for `twins` as many again (0 or
+    /// 1) for kernels that want it.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] where the adapter does not bind as much at once; [`Self::room`] says how many fit.
+    /// [`Error::OutOfMemory`] where the adapter does not bind as much at once; [`Self::room`] says
+    /// how many fit.
     pub fn new(gpu: &Gpu, shape: Shape, most: u32, twins: u32) -> Result<ImageSet> {
         if most > MOST_IMAGES {
             let asked = format!("{most} images asked for at once where {MOST_IMAGES} is the most");
@@ -56,7 +65,10 @@ impl ImageSet {
         }
         let numbers: Vec<u32> = (0..most).collect();
         Ok(ImageSet {
-            pixels: gpu.buffer("images to explain", u64::from(most) * u64::from(1 + twins) * image_bytes(shape))?,
+            pixels: gpu.buffer(
+                "images to explain",
+                u64::from(most) * u64::from(1 + twins) * image_bytes(shape),
+            )?,
             classes: gpu.buffer("classes to explain", u64::from(most) * 4)?,
             numbers: gpu.upload("image numbers", &numbers)?,
             shape,
@@ -64,7 +76,8 @@ impl ImageSet {
         })
     }
 
-    /// Images of `shape` that fit `gpu` at once, of `wanted`, if every image has `twins` copies behind the set.
+    /// Images of `shape` that fit `gpu` at once, of `wanted`, if every image has `twins` copies
+    /// behind the set.
     pub fn room(gpu: &Gpu, shape: Shape, wanted: u32, twins: u32) -> u32 {
         let fitting = binding_limit(gpu) / (image_bytes(shape) * u64::from(1 + twins));
         u64::from(wanted.min(MOST_IMAGES)).min(fitting).max(1) as u32
@@ -112,8 +125,15 @@ impl Explainer {
     /// Sets `method` up for sets of up to `most` images.
     ///
     /// # Errors
-    /// [`Error::Usage`] for settings that the method cannot have ([`Method::check`]), [`Error::OutOfMemory`] where not even one image fits the adapter.
-    pub fn new(gpu: &Gpu, explained: ExplainedNetwork<'_>, method: Method, options: &MethodOptions, most: u32) -> Result<Self> {
+    /// [`Error::Usage`] for settings that the method cannot have ([`Method::check`]),
+    /// [`Error::OutOfMemory`] where not even one image fits the adapter.
+    pub fn new(
+        gpu: &Gpu,
+        explained: ExplainedNetwork<'_>,
+        method: Method,
+        options: &MethodOptions,
+        most: u32,
+    ) -> Result<Self> {
         let (shape, twins) = (explained.config.input, method == Method::Deeplift);
         let (rule, layers) = match method {
             Method::GuidedBackprop => (BackwardRule::Guided, Layers::Joined),
@@ -124,7 +144,8 @@ impl Explainer {
         };
         method.check(explained.config, options)?;
         let samples = options.samples_of(method, shape);
-        let wanted = (u64::from(samples) * u64::from(most)).min(u64::from(options.batch_size)).max(1) as u32;
+        let wanted =
+            (u64::from(samples) * u64::from(most)).min(u64::from(options.batch_size)).max(1) as u32;
         let slots = chunk_size(gpu, explained.config, wanted, twins)?;
         let in_network = if twins { 2 * slots } else { slots };
         let network = Network::for_attribution(
@@ -138,27 +159,44 @@ impl Explainer {
         let by_positive = method == Method::Lrp && options.lrp_rule == LrpRule::ZPlus;
         let positive = || {
             let slots = (slots, Layers::Separate);
-            Network::for_attribution(gpu, explained.config, explained.quantization, slots, true, explained.parameters)
+            Network::for_attribution(
+                gpu,
+                explained.config,
+                explained.quantization,
+                slots,
+                true,
+                explained.parameters,
+            )
         };
         let positive = by_positive.then(positive).transpose()?;
         // Grad-CAM's network keeps layers apart: a node each.
-        let layer = (method == Method::GradCam).then(|| grad_cam_layer(explained.config, options)).transpose()?;
+        let layer = (method == Method::GradCam)
+            .then(|| grad_cam_layer(explained.config, options))
+            .transpose()?;
         let baselines = match &options.baseline {
             Baseline::Images(images) if method.takes_baseline() => {
                 let elements = shape.elements() as usize;
                 if images.is_empty() || !images.len().is_multiple_of(elements) {
-                    return Err(Error::Usage(format!("baselines: {} values are no whole images of {elements}", images.len())));
+                    return Err(Error::Usage(format!(
+                        "baselines: {} values are no whole images of {elements}",
+                        images.len()
+                    )));
                 }
                 gpu.upload("baselines", &from_nchw(images, shape))?
             }
             Baseline::Images(_) => gpu.buffer("baselines", image_bytes(shape))?,
-            &Baseline::Value(value) => gpu.upload("baselines", &from_nchw(&vec![value; shape.elements() as usize], shape))?,
+            &Baseline::Value(value) => {
+                gpu.upload("baselines", &from_nchw(&vec![value; shape.elements() as usize], shape))?
+            }
         };
         let nodes = match method {
             Method::IntegratedGradients => options.quadrature.nodes(samples),
             _ => vec![(1.0, 1.0)],
         };
-        let nodes: Vec<[f32; 4]> = nodes.into_iter().map(|(along, weight)| [along as f32, weight as f32, 0.0, 0.0]).collect();
+        let nodes: Vec<[f32; 4]> = nodes
+            .into_iter()
+            .map(|(along, weight)| [along as f32, weight as f32, 0.0, 0.0])
+            .collect();
         Ok(Explainer {
             method,
             options: options.clone(),
@@ -189,8 +227,9 @@ impl Explainer {
         &self.network
     }
 
-    /// Records the attributions of `images` into `maps`, [image, row, column, channel / 4] vec4 like the images: run it as often as their
-    /// contents change. Each is the same to the bit whatever other images there are, and however they are cut into chunks.
+    /// Records the attributions of `images` into `maps`, [image, row, column, channel / 4] vec4
+    /// like the images: run it as often as their contents change. Each is the same to the bit
+    /// whatever other images there are, and however they are cut into chunks.
     ///
     /// # Errors
     /// As [`Recording::dispatch`].
@@ -212,7 +251,14 @@ impl Explainer {
         let table = match sampling {
             Sampling::Noisy | Sampling::OnRandomPath => {
                 let statistics = gpu.buffer("image statistics", u64::from(images.most) * 16)?;
-                record_image_statistics(gpu, &mut prepare, images.shape, whole_set, &images.pixels, &statistics)?;
+                record_image_statistics(
+                    gpu,
+                    &mut prepare,
+                    images.shape,
+                    whole_set,
+                    &images.pixels,
+                    &statistics,
+                )?;
                 statistics
             }
             _ => self.nodes.clone(),
@@ -231,8 +277,12 @@ impl Explainer {
         let clean = self.batch.clean();
         record_saliency_seed(gpu, &mut chunk, &self.network, clean, &self.batch.labels, scalar)?;
         let gradient = match &self.positive {
-            Some(positive) => self.network.record_positive_backward(gpu, &mut chunk, clean, positive)?,
-            None => self.network.record_backward_by(gpu, &mut chunk, clean, self.rule, self.layer)?,
+            Some(positive) => {
+                self.network.record_positive_backward(gpu, &mut chunk, clean, positive)?
+            }
+            None => {
+                self.network.record_backward_by(gpu, &mut chunk, clean, self.rule, self.layer)?
+            }
         };
         match self.layer {
             Some(layer) => self.record_grad_cam(gpu, &mut chunk, images, gradient, layer, maps)?,
@@ -241,12 +291,19 @@ impl Explainer {
         Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples })
     }
 
-    /// Records the logits of `images` into `logits`, [image, class (padded to 4)] f32, and the classes they predict into `predicted`, a u32
-    /// an image (`images.classes`, where those are to be explained).
+    /// Records the logits of `images` into `logits`, [image, class (padded to 4)] f32, and the
+    /// classes they predict into `predicted`, a u32 an image (`images.classes`, where those are to
+    /// be explained).
     ///
     /// # Errors
     /// As [`Recording::dispatch`].
-    pub fn record_logits(&self, gpu: &Gpu, images: &ImageSet, logits: &Buffer, predicted: &Buffer) -> Result<Recorded<'_>> {
+    pub fn record_logits(
+        &self,
+        gpu: &Gpu,
+        images: &ImageSet,
+        logits: &Buffer,
+        predicted: &Buffer,
+    ) -> Result<Recorded<'_>> {
         let range = gpu.uniform("range of the set", size_of::<ImagesRange>() as u64)?;
         let mut prepare = Recording::new();
         self.network.record_weights(gpu, &mut prepare)?;
@@ -254,14 +311,28 @@ impl Explainer {
         self.record_samples(gpu, &mut chunk, images, &self.nodes, Sampling::Clean)?;
         self.network.record_forward(gpu, &mut chunk, self.batch.clean(), None)?;
         let kernel = gpu.kernel("collect_logits", self.class_shape())?;
-        let bindings = [(&self.batch.step).into(), self.network.logits().into(), logits.into(), Binding::from(predicted)];
-        chunk.dispatch(gpu, "collect logits", kernel, &bindings, [self.slots.div_ceil(LANES), 1, 1])?;
+        let bindings = [
+            (&self.batch.step).into(),
+            self.network.logits().into(),
+            logits.into(),
+            Binding::from(predicted),
+        ];
+        chunk.dispatch(
+            gpu,
+            "collect logits",
+            kernel,
+            &bindings,
+            [self.slots.div_ceil(LANES), 1, 1],
+        )?;
         Ok(Recorded { explainer: self, prepare, chunk, range, samples: 1 })
     }
 
     fn class_shape(&self) -> Specialization {
         let classes = self.network.classes();
-        Specialization::new().tile("LANES", LANES).constant("CLASSES", classes).constant("CLASS_STRIDE", padded(classes))
+        Specialization::new()
+            .tile("LANES", LANES)
+            .constant("CLASSES", classes)
+            .constant("CLASS_STRIDE", padded(classes))
     }
 
     /// Images that the samples of a chunk can belong to.
@@ -282,7 +353,9 @@ impl Explainer {
             .constant("KIND", sampling as u32)
             .constant("TWINS", u32::from(self.batch.twins && sampling == Sampling::Clean));
         specialization = match sampling {
-            Sampling::Noisy | Sampling::OnRandomPath => specialization.constant("NOISE", self.options.noise_of(self.method)),
+            Sampling::Noisy | Sampling::OnRandomPath => {
+                specialization.constant("NOISE", self.options.noise_of(self.method))
+            }
             Sampling::Covered | Sampling::Masked => self.mask_shape(specialization, sampling),
             Sampling::Clean | Sampling::OnPath => specialization,
         };
@@ -299,13 +372,21 @@ impl Explainer {
         ]
         .map(Binding::from);
         let elements = images.shape.pixels() * groups(images.shape.channels);
-        recording.dispatch(gpu, "samples", kernel, &bindings, [elements.div_ceil(LANES), self.slots, 1])
+        recording.dispatch(
+            gpu,
+            "samples",
+            kernel,
+            &bindings,
+            [elements.div_ceil(LANES), self.slots, 1],
+        )
     }
 
     fn mask_shape(&self, specialization: Specialization, sampling: Sampling) -> Specialization {
         let ((window, stride), (grid, share)) = (self.options.window, self.options.grid);
         match sampling {
-            Sampling::Covered => specialization.constant("WINDOW", window.max(1)).constant("STRIDE", stride.max(1)),
+            Sampling::Covered => {
+                specialization.constant("WINDOW", window.max(1)).constant("STRIDE", stride.max(1))
+            }
             _ => specialization.constant("GRID", grid.max(1)).constant("SHARE", share),
         }
     }
@@ -329,12 +410,27 @@ impl Explainer {
         if sum == GradientSum::FromRandomBaselines {
             specialization = specialization.constant("NOISE", self.options.noise_of(self.method));
         }
-        let mut bindings: Vec<Binding<'_>> =
-            [&self.batch.step, gradient, &images.pixels, &images.numbers, &self.baselines, table, maps].map(Into::into).into();
+        let mut bindings: Vec<Binding<'_>> = [
+            &self.batch.step,
+            gradient,
+            &images.pixels,
+            &images.numbers,
+            &self.baselines,
+            table,
+            maps,
+        ]
+        .map(Into::into)
+        .into();
         let means = (sum == GradientSum::Variance).then(|| images.maps(gpu)).transpose()?;
         bindings.extend(means.as_ref().map(Binding::from));
         let kernel = gpu.kernel("accumulate_gradients", specialization)?;
-        recording.dispatch(gpu, "attributions", kernel, &bindings, [elements.div_ceil(LANES), self.images_a_chunk(), 1])
+        recording.dispatch(
+            gpu,
+            "attributions",
+            kernel,
+            &bindings,
+            [elements.div_ceil(LANES), self.images_a_chunk(), 1],
+        )
     }
 
     fn record_scores(
@@ -349,11 +445,15 @@ impl Explainer {
         let clean = gpu.buffer("scores of the images", u64::from(images.most) * 4)?;
         let score = Score::of(self.method, self.options.output);
         let occlusion = u32::from(sampling == Sampling::Covered);
-        let specialization = self.class_shape().constant("KIND", score as u32).constant("OCCLUSION", occlusion);
+        let specialization =
+            self.class_shape().constant("KIND", score as u32).constant("OCCLUSION", occlusion);
         let kernel = gpu.kernel("class_score", specialization)?;
-        let bindings = [&self.batch.step, self.network.logits(), &self.batch.labels, &scores, &clean].map(Binding::from);
+        let bindings =
+            [&self.batch.step, self.network.logits(), &self.batch.labels, &scores, &clean]
+                .map(Binding::from);
         recording.dispatch(gpu, "scores", kernel, &bindings, [self.slots.div_ceil(LANES), 1, 1])?;
-        let specialization = self.mask_shape(picture_shape(images.shape).constant("KIND", sampling as u32), sampling);
+        let specialization = self
+            .mask_shape(picture_shape(images.shape).constant("KIND", sampling as u32), sampling);
         let kernel = gpu.kernel("accumulate_scores", specialization)?;
         let bindings = [&self.batch.step, &scores, &clean, maps].map(Binding::from);
         let workgroups = [images.shape.pixels().div_ceil(LANES), self.images_a_chunk(), 1];
@@ -372,11 +472,19 @@ impl Explainer {
         let (_, shape, values) = self.network.layer(layer);
         let channel_groups = groups(shape.channels);
         let weights = gpu.buffer("channel weights", u64::from(self.slots * channel_groups) * 16)?;
-        let specialization =
-            Specialization::new().tile("LANES", LANES).constant("PIXELS", shape.pixels()).constant("GROUPS", channel_groups);
+        let specialization = Specialization::new()
+            .tile("LANES", LANES)
+            .constant("PIXELS", shape.pixels())
+            .constant("GROUPS", channel_groups);
         let kernel = gpu.kernel("channel_means", specialization)?;
         let bindings = [self.batch.clean().binding, gradient.into(), (&weights).into()];
-        recording.dispatch(gpu, "channel weights", kernel, &bindings, [channel_groups.div_ceil(LANES), self.slots, 1])?;
+        recording.dispatch(
+            gpu,
+            "channel weights",
+            kernel,
+            &bindings,
+            [channel_groups.div_ceil(LANES), self.slots, 1],
+        )?;
         let specialization = picture_shape(images.shape)
             .constant("LAYER_HEIGHT", shape.height)
             .constant("LAYER_WIDTH", shape.width)
@@ -397,12 +505,21 @@ impl Explainer {
     ) -> Result<()> {
         let shape = images.shape;
         self.batch.record_begin(gpu, recording)?;
-        let specialization =
-            Specialization::new().tile("LANES", LANES).constant("PIXELS", shape.pixels()).constant("CHANNELS", shape.channels);
+        let specialization = Specialization::new()
+            .tile("LANES", LANES)
+            .constant("PIXELS", shape.pixels())
+            .constant("CHANNELS", shape.channels);
         let kernel = gpu.kernel("random_attribution", specialization)?;
-        let bindings = [range.binding, (&self.batch.step).into(), (&images.numbers).into(), maps.into()];
+        let bindings =
+            [range.binding, (&self.batch.step).into(), (&images.numbers).into(), maps.into()];
         let elements = shape.pixels() * groups(shape.channels);
-        recording.dispatch(gpu, "attributions", kernel, &bindings, [elements.div_ceil(LANES), images.most, 1])
+        recording.dispatch(
+            gpu,
+            "attributions",
+            kernel,
+            &bindings,
+            [elements.div_ceil(LANES), images.most, 1],
+        )
     }
 }
 
@@ -414,7 +531,8 @@ fn picture_shape(shape: Shape) -> Specialization {
         .constant("CHANNELS", shape.channels)
 }
 
-/// Samples of a chunk: `wanted`, or as many as keep activations within what the adapter binds at once and within a budget in all.
+/// Samples of a chunk: `wanted`, or as many as keep activations within what the adapter binds at
+/// once and within a budget in all.
 fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Result<u32> {
     let shapes = config.shapes()?;
     let sizes = || shapes.iter().chain([&config.input]).map(|&shape| image_bytes(shape));
@@ -424,11 +542,17 @@ fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Re
     let copies = if twins { 2 } else { 1 };
     let fitting = binding_limit(gpu) / (largest * copies);
     if fitting == 0 {
-        let (times, adapter, limit) = (if twins { " twice" } else { "" }, gpu.adapter_name(), binding_limit(gpu));
-        let asked = format!("one image's activations need {largest} bytes{times} and {adapter} binds at most {limit}");
+        let (times, adapter, limit) =
+            (if twins { " twice" } else { "" }, gpu.adapter_name(), binding_limit(gpu));
+        let asked = format!(
+            "one image's activations need {largest} bytes{times} and {adapter} binds at most {limit}"
+        );
         return Err(Error::OutOfMemory(Shortage::new(asked, "make the network smaller")));
     }
-    Ok(u64::from(wanted).min(fitting).min((ACTIVATION_BYTES / (all * copies)).max(1)).min(u64::from(MOST_IMAGES / 2)) as u32)
+    Ok(u64::from(wanted)
+        .min(fitting)
+        .min((ACTIVATION_BYTES / (all * copies)).max(1))
+        .min(u64::from(MOST_IMAGES / 2)) as u32)
 }
 
 /// A method's work on a set of images, recorded.
@@ -443,8 +567,9 @@ pub struct Recorded<'a> {
 }
 
 impl Recorded<'_> {
-    /// Works through the first `count` images of the set as they are now, with the parameters as they are now. `progress` is told how many
-    /// samples of all (`count` × [`Explainer::samples`]) were handed over. The results are in the buffers when what is submitted next runs.
+    /// Works through the first `count` images of the set as they are now, with the parameters as
+    /// they are now. `progress` is told how many samples of all (`count` × [`Explainer::samples`])
+    /// were handed over. The results are in the buffers when what is submitted next runs.
     ///
     /// # Errors
     /// As [`Gpu::submit`].
@@ -473,7 +598,8 @@ impl Recorded<'_> {
         let mut from = 0;
         while from < total {
             let left = (total - from).div_ceil(u64::from(explainer.slots)).min(TABLE_ENTRIES);
-            let table: Vec<StepRecord> = (0..left).map(|chunk| record(from + chunk * u64::from(explainer.slots))).collect();
+            let table: Vec<StepRecord> =
+                (0..left).map(|chunk| record(from + chunk * u64::from(explainer.slots))).collect();
             explainer.batch.write_table(gpu, &table);
             for entry in &table {
                 self.chunk.submit(gpu)?;

@@ -2,7 +2,8 @@
 
 use super::{Method, Output};
 
-/// What `sample_images` makes of an image, and `accumulate_scores` reads scores as (`shaders/common/sampling.wgsl`).
+/// What `sample_images` makes of an image, and `accumulate_scores` reads scores as
+/// (`shaders/common/sampling.wgsl`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampling {
     /// The image itself.

@@ -19,11 +19,14 @@ pub enum Method {
     SmoothgradSq,
     /// Their variance (Adebayo et al. 2018).
     Vargrad,
-    /// (X − b) ⊙ the integral of the gradient along the straight path from a baseline b (Sundararajan et al. 2017).
+    /// (X − b) ⊙ the integral of the gradient along the straight path from a baseline b
+    /// (Sundararajan et al. 2017).
     IntegratedGradients,
-    /// Mean of (X − b) ⊙ the gradient at random points between baselines and the image (Lundberg and Lee 2017).
+    /// Mean of (X − b) ⊙ the gradient at random points between baselines and the image (Lundberg
+    /// and Lee 2017).
     GradientShap,
-    /// A layer's channels weighted by their mean gradients, enlarged to the image (Selvaraju et al. 2017), without the ReLU on the sum.
+    /// A layer's channels weighted by their mean gradients, enlarged to the image (Selvaraju et al.
+    /// 2017), without the ReLU on the sum.
     GradCam,
     /// The gradient with negative values cut off at every activation (Springenberg et al. 2015).
     GuidedBackprop,
@@ -33,7 +36,8 @@ pub enum Method {
     Lrp,
     /// Mean fall of the score where a window of the image is covered (Zeiler and Fergus 2014).
     Occlusion,
-    /// Mean of random masks weighted by the probability of the class behind them (Petsiuk et al. 2018).
+    /// Mean of random masks weighted by the probability of the class behind them (Petsiuk et al.
+    /// 2018).
     Rise,
     /// U(−1, 1): the baseline that explains nothing.
     Random,
@@ -122,7 +126,8 @@ pub enum Output {
 pub enum Baseline {
     /// This value, after normalisation, everywhere.
     Value(f32),
-    /// Whole normalised images, [B, C, H, W]: GradientSHAP draws from them, for other methods image i of a set starts from number i mod B.
+    /// Whole normalised images, [B, C, H, W]: GradientSHAP draws from them, for other methods image
+    /// i of a set starts from number i mod B.
     Images(Vec<f32>),
 }
 
@@ -132,18 +137,21 @@ pub enum LrpRule {
     /// In proportion to contributions x·w, biases included; ε = 1e-9.
     #[default]
     Epsilon,
-    /// In proportion to contributions x·max(w, 0), without biases: meant for values that are not negative.
+    /// In proportion to contributions x·max(w, 0), without biases: meant for values that are not
+    /// negative.
     ZPlus,
 }
 
 /// Settings of the methods; each looks at its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MethodOptions {
-    /// What is explained of the class: of methods with gradients, and of occlusion. DeepLIFT and LRP explain logits only.
+    /// What is explained of the class: of methods with gradients, and of occlusion. DeepLIFT and
+    /// LRP explain logits only.
     pub output: Output,
     /// Noisy copies, path points or masks an image; absent: 50, of RISE 1,000.
     pub samples: Option<u32>,
-    /// Standard deviation of the noise as a share of the image's max − min; absent: 0.15, of GradientSHAP 0.
+    /// Standard deviation of the noise as a share of the image's max − min; absent: 0.15, of
+    /// GradientSHAP 0.
     pub noise: Option<f32>,
     /// Steps of Integrated Gradients.
     pub steps: u32,
@@ -187,7 +195,8 @@ impl Default for MethodOptions {
 impl MethodOptions {
     /// Forward passes an image of `shape` that `method` takes.
     pub fn samples_of(&self, method: Method, shape: Shape) -> u32 {
-        let windows = |length: u32| length.saturating_sub(self.window.0).div_ceil(self.window.1.max(1)) + 1;
+        let windows =
+            |length: u32| length.saturating_sub(self.window.0).div_ceil(self.window.1.max(1)) + 1;
         match method {
             Method::IntegratedGradients => self.steps.max(1),
             Method::Occlusion => windows(shape.height) * windows(shape.width) + 1,

@@ -11,17 +11,21 @@ pub enum Quadrature {
 }
 
 impl Quadrature {
-    /// (node in (0, 1), weight) of the rule with `steps` nodes, in ascending order; weights sum to 1.
+    /// (node in (0, 1), weight) of the rule with `steps` nodes, in ascending order; weights sum to
+    /// 1.
     pub fn nodes(self, steps: u32) -> Vec<(f64, f64)> {
         let n = steps.max(1);
         match self {
-            Quadrature::Riemann => (0..n).map(|i| ((f64::from(i) + 0.5) / f64::from(n), 1.0 / f64::from(n))).collect(),
+            Quadrature::Riemann => {
+                (0..n).map(|i| ((f64::from(i) + 0.5) / f64::from(n), 1.0 / f64::from(n))).collect()
+            }
             Quadrature::GaussLegendre => (1..=n).rev().map(|i| gauss_legendre(n, i)).collect(),
         }
     }
 }
 
-/// Node `i` (1 to `n`, descending) of the `n`-point rule: a root of Legendre's polynomial P_n by Newton's method, moved from [−1, 1] to [0, 1].
+/// Node `i` (1 to `n`, descending) of the `n`-point rule: a root of Legendre's polynomial P_n by
+/// Newton's method, moved from [−1, 1] to [0, 1].
 fn gauss_legendre(n: u32, i: u32) -> (f64, f64) {
     let mut x = (std::f64::consts::PI * (f64::from(i) - 0.25) / (f64::from(n) + 0.5)).cos();
     let mut slope = 1.0;
@@ -58,7 +62,10 @@ mod tests {
             assert!(nodes.windows(2).all(|pair| pair[0].0 < pair[1].0));
             for power in 0..=degree {
                 let sum: f64 = nodes.iter().map(|(x, weight)| weight * x.powi(power)).sum();
-                assert!((sum - 1.0 / f64::from(power + 1)).abs() < tolerance, "{rule:?} {steps} x^{power}: {sum}");
+                assert!(
+                    (sum - 1.0 / f64::from(power + 1)).abs() < tolerance,
+                    "{rule:?} {steps} x^{power}: {sum}"
+                );
             }
         }
     }

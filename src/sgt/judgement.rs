@@ -35,7 +35,8 @@ impl Cause {
     }
 }
 
-/// Adds the verdict on the current step: for the optimiser, and as [`Metrics::verdicts`] for the host. The step's sums and the optimiser's probe stand before it.
+/// Adds the verdict on the current step: for the optimiser, and as [`Metrics::verdicts`] for the
+/// host. The step's sums and the optimiser's probe stand before it.
 pub fn record_judgement(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -49,8 +50,10 @@ pub fn record_judgement(
         OnNonFinite::Skip => 1,
         OnNonFinite::LowerLr => 2,
     };
-    let specialization = Specialization::new().constant("POLICY", policy).constant("EXPLODED", EXPLODED);
+    let specialization =
+        Specialization::new().constant("POLICY", policy).constant("EXPLODED", EXPLODED);
     let kernel = gpu.kernel("judge_step", specialization)?;
-    let bindings = [step, &metrics.sums, &metrics.flags, &optimizer.health, &metrics.verdicts].map(Into::into);
+    let bindings =
+        [step, &metrics.sums, &metrics.flags, &optimizer.health, &metrics.verdicts].map(Into::into);
     recording.dispatch(gpu, "judge step", kernel, &bindings, [1, 1, 1])
 }

@@ -1,4 +1,5 @@
-//! The loss L = CE + λ·D_KL with its gradients, what saliency is the gradient of, and their sums over a batch.
+//! The loss L = CE + λ·D_KL with its gradients, what saliency is the gradient of, and their sums
+//! over a batch.
 
 use crate::{
     Result,
@@ -16,7 +17,8 @@ pub struct Metrics {
     pub sums: Buffer,
     /// `[slot]` 1 if a loss was not finite.
     pub flags: Buffer,
-    /// `[slot]` (cause, index): why the step was not counted, and the first parameter concerned; see [`super::record_judgement`].
+    /// `[slot]` (cause, index): why the step was not counted, and the first parameter concerned;
+    /// see [`super::record_judgement`].
     pub verdicts: Buffer,
     /// Number of slots.
     pub slots: u64,
@@ -63,11 +65,14 @@ fn class_shape(network: &Network) -> Specialization {
 }
 
 fn shape_of(classes: u32) -> Specialization {
-    Specialization::new().tile("LANES", LANES).constant("CLASSES", classes).constant("CLASS_STRIDE", classes.next_multiple_of(4))
+    Specialization::new()
+        .tile("LANES", LANES)
+        .constant("CLASSES", classes)
+        .constant("CLASS_STRIDE", classes.next_multiple_of(4))
 }
 
-/// Adds the gradient, with respect to the logits of `range`, of the scalar that saliency explains; `labels` name the class of each image
-/// unless it is the predicted one.
+/// Adds the gradient, with respect to the logits of `range`, of the scalar that saliency explains;
+/// `labels` name the class of each image unless it is the predicted one.
 pub fn record_saliency_seed(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -76,12 +81,15 @@ pub fn record_saliency_seed(
     labels: &Buffer,
     scalar: Scalar,
 ) -> Result<()> {
-    let kernel = gpu.kernel("saliency_seed", class_shape(network).constant("TARGET", scalar as u32))?;
-    let bindings = [range.binding, network.logits().into(), labels.into(), network.logit_gradients()?.into()];
+    let kernel =
+        gpu.kernel("saliency_seed", class_shape(network).constant("TARGET", scalar as u32))?;
+    let bindings =
+        [range.binding, network.logits().into(), labels.into(), network.logit_gradients()?.into()];
     recording.dispatch(gpu, "saliency seed", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
 }
 
-/// Adds L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)), its gradient with respect to both logits, and the sums for the metrics.
+/// Adds L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)), its gradient with respect to both logits, and the
+/// sums for the metrics.
 pub fn record_loss(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -106,12 +114,18 @@ pub fn record_loss(
     let kernel = gpu.kernel("sgt_loss", specialization)?;
     recording.dispatch(gpu, "loss", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])?;
     let kernel = gpu.kernel("sum_metrics", Specialization::new().tile("WORKGROUP", LANES))?;
-    let bindings =
-        [range.binding, (&batch.step).into(), (&metrics.per_image).into(), (&metrics.sums).into(), (&metrics.flags).into()];
+    let bindings = [
+        range.binding,
+        (&batch.step).into(),
+        (&metrics.per_image).into(),
+        (&metrics.sums).into(),
+        (&metrics.flags).into(),
+    ];
     recording.dispatch(gpu, "sum metrics", kernel, &bindings, [1, 1, 1])
 }
 
-/// Adds (ce, predicted class, probability of it, probability of the label) for every image of `range`, at its place in the data set.
+/// Adds (ce, predicted class, probability of it, probability of the label) for every image of
+/// `range`, at its place in the data set.
 pub fn record_classification_of(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -120,7 +134,14 @@ pub fn record_classification_of(
     range: ImageRange<'_>,
     output: Binding<'_>,
 ) -> Result<()> {
-    record_classification_by(gpu, recording, (network.logits(), network.classes()), batch, range, output)
+    record_classification_by(
+        gpu,
+        recording,
+        (network.logits(), network.classes()),
+        batch,
+        range,
+        output,
+    )
 }
 
 /// [`record_classification_of`] by `logits` of so many classes, whatever made them.
@@ -133,6 +154,7 @@ pub fn record_classification_by(
     output: Binding<'_>,
 ) -> Result<()> {
     let kernel = gpu.kernel("classify", shape_of(classes))?;
-    let bindings = [range.binding, logits.into(), (&batch.labels).into(), (&batch.step).into(), output];
+    let bindings =
+        [range.binding, logits.into(), (&batch.labels).into(), (&batch.step).into(), output];
     recording.dispatch(gpu, "classify", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
 }

@@ -11,7 +11,8 @@ use crate::{
 /// Invocations of a workgroup that selects within one image.
 const SELECT_WORKGROUP: u32 = 64;
 
-/// Features that a share of them is: floor(share · features), the share taken as written to 7 digits (0.7 of 10 is 7, 0.29 of 100 is 29).
+/// Features that a share of them is: floor(share · features), the share taken as written to 7
+/// digits (0.7 of 10 is 7, 0.29 of 100 is 29).
 pub fn features_of(share: f64, features: u32) -> u32 {
     const UNIT: u32 = 10_000_000;
     // In integers: 0.29 · 100 is below 29 in f64.
@@ -51,7 +52,14 @@ pub struct Masking {
 
 impl Masking {
     /// Masks the `ratio` lowest features of images of `shape`, for up to `slots` images.
-    pub fn new(gpu: &Gpu, shape: Shape, slots: u32, ratio: f32, rank: MaskRank, fill: MaskFill) -> Result<Masking> {
+    pub fn new(
+        gpu: &Gpu,
+        shape: Shape,
+        slots: u32,
+        ratio: f32,
+        rank: MaskRank,
+        fill: MaskFill,
+    ) -> Result<Masking> {
         Ok(Masking {
             shape,
             k: features_of(f64::from(ratio), shape.pixels()),
@@ -62,9 +70,15 @@ impl Masking {
         })
     }
 
-    /// Adds I = the k lowest features of `gradient`, per image to be masked (Algorithm 1: sort the gradient, take the bottom k); the k
-    /// highest where the step's entry says so.
-    pub fn record_selection(&self, gpu: &Gpu, recording: &mut Recording, batch: &Batch, gradient: &Buffer) -> Result<()> {
+    /// Adds I = the k lowest features of `gradient`, per image to be masked (Algorithm 1: sort the
+    /// gradient, take the bottom k); the k highest where the step's entry says so.
+    pub fn record_selection(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        batch: &Batch,
+        gradient: &Buffer,
+    ) -> Result<()> {
         let specialization = TileTable::new(gpu)
             .specialize_scan(Specialization::new(), SELECT_WORKGROUP)
             .tile("WORKGROUP", SELECT_WORKGROUP)
@@ -78,8 +92,15 @@ impl Masking {
         recording.dispatch(gpu, "select lowest", kernel, &bindings, [range.most, 1, 1])
     }
 
-    /// Adds X̃: the clean images of `images` that are to be masked, copied behind all clean ones, the selected features replaced.
-    pub fn record_fill(&self, gpu: &Gpu, recording: &mut Recording, batch: &Batch, images: &Buffer) -> Result<()> {
+    /// Adds X̃: the clean images of `images` that are to be masked, copied behind all clean ones,
+    /// the selected features replaced.
+    pub fn record_fill(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        batch: &Batch,
+        images: &Buffer,
+    ) -> Result<()> {
         let range = batch.to_mask();
         let shape = Specialization::new().constant("CHANNELS", self.shape.channels);
         record_image_statistics(gpu, recording, self.shape, range, images, &self.statistics)?;
@@ -96,9 +117,21 @@ impl Masking {
             .constant("WIDTH", self.shape.width)
             .constant("FILL", fill);
         let kernel = gpu.kernel("fill_masked", specialization)?;
-        let bindings = [(&batch.step).into(), range.binding, images.into(), (&self.mask).into(), (&self.statistics).into()];
+        let bindings = [
+            (&batch.step).into(),
+            range.binding,
+            images.into(),
+            (&self.mask).into(),
+            (&self.statistics).into(),
+        ];
         let elements = self.shape.pixels() * self.shape.channels.div_ceil(4);
-        recording.dispatch(gpu, "fill masked", kernel, &bindings, [elements.div_ceil(LANES), range.most, 1])
+        recording.dispatch(
+            gpu,
+            "fill masked",
+            kernel,
+            &bindings,
+            [elements.div_ceil(LANES), range.most, 1],
+        )
     }
 }
 
@@ -108,13 +141,24 @@ mod tests {
 
     #[test]
     fn shares_are_taken_as_they_are_written() {
-        let cases = [(0.7, 10, 7), (0.29, 100, 29), (0.57, 400, 228), (0.58, 100, 58), (0.9999999, 784, 783), (0.5, 7, 3)];
+        let cases = [
+            (0.7, 10, 7),
+            (0.29, 100, 29),
+            (0.57, 400, 228),
+            (0.58, 100, 58),
+            (0.9999999, 784, 783),
+            (0.5, 7, 3),
+        ];
         for (share, features, expected) in cases {
             assert_eq!(features_of(share, features), expected, "{share} of {features}");
         }
         // As they come from f32, and for every whole percentage.
         for percent in 0..=100u32 {
-            assert_eq!(features_of(f64::from(percent as f32 / 100.0), 1200), 12 * percent, "{percent} %");
+            assert_eq!(
+                features_of(f64::from(percent as f32 / 100.0), 1200),
+                12 * percent,
+                "{percent} %"
+            );
         }
         assert_eq!(features_of(1.0, u32::MAX), u32::MAX);
     }

@@ -1,4 +1,5 @@
-//! Saliency Guided Training: Algorithm 1 as a recorded list of dispatches. Start reading at [`TrainingStep`].
+//! Saliency Guided Training: Algorithm 1 as a recorded list of dispatches. Start reading at
+//! [`TrainingStep`].
 
 mod judgement;
 mod loss;
@@ -8,7 +9,10 @@ mod step;
 mod variant;
 
 pub use judgement::{Cause, record_judgement};
-pub use loss::{Metrics, Scalar, record_classification_by, record_classification_of, record_loss, record_saliency_seed};
+pub use loss::{
+    Metrics, Scalar, record_classification_by, record_classification_of, record_loss,
+    record_saliency_seed,
+};
 pub use masking::{Masking, features_of, record_image_statistics};
 pub use options::{StepInputs, StepOptions};
 pub use step::TrainingStep;

@@ -30,7 +30,8 @@ pub struct StepOptions<'a> {
     pub sgt: &'a SgtConfig,
     /// How batches are drawn.
     pub gather: GatherOptions,
-    /// Whether the network has dropout or batch norms: then saliency needs a forward pass of its own, in inference mode.
+    /// Whether the network has dropout or batch norms: then saliency needs a forward pass of its
+    /// own, in inference mode.
     pub inference_differs: bool,
     /// The last step with the batch's statistics in batch norms.
     pub freeze_after: Option<u64>,

@@ -7,9 +7,11 @@ use crate::{
     nn::{Gradients, TrainingPass},
 };
 
-/// One training step as three lists of dispatches: once before, once for every part of the batch, once after.
+/// One training step as three lists of dispatches: once before, once for every part of the batch,
+/// once after.
 ///
-/// A batch that does not fit the adapter's buffers is cut into parts whose gradients add up to the batch's.
+/// A batch that does not fit the adapter's buffers is cut into parts whose gradients add up to the
+/// batch's.
 pub struct TrainingStep {
     begin: Recording,
     part: Recording,
@@ -18,7 +20,11 @@ pub struct TrainingStep {
 
 impl TrainingStep {
     /// Records Algorithm 1 (Saliency Guided Training) over buffers that exist already.
-    pub fn record(gpu: &Gpu, inputs: &StepInputs<'_>, options: &StepOptions<'_>) -> Result<TrainingStep> {
+    pub fn record(
+        gpu: &Gpu,
+        inputs: &StepInputs<'_>,
+        options: &StepOptions<'_>,
+    ) -> Result<TrainingStep> {
         let StepInputs { network, data, batch, masking, metrics, optimizer } = *inputs;
         let mut begin = Recording::new();
         network.record_weights(gpu, &mut begin)?; // fake-quantized, eq. (1)
@@ -27,22 +33,40 @@ impl TrainingStep {
         batch.record_begin(gpu, &mut part)?;
         batch.record_gather(gpu, &mut part, data, &options.gather, &network.input)?;
         // Batch norms see clean and masked images as two batches, in that order.
-        let pass =
-            TrainingPass { step: &batch.step, batches: if batch.twins { 2 } else { 1 }, freeze_after: options.freeze_after };
+        let pass = TrainingPass {
+            step: &batch.step,
+            batches: if batch.twins { 2 } else { 1 },
+            freeze_after: options.freeze_after,
+        };
         let training = options.inference_differs.then_some(pass);
 
-        // f(X). Saliency and loss share it, but where inference differs from training: then saliency has its own, in inference mode.
+        // f(X). Saliency and loss share it, but where inference differs from training: then
+        // saliency has its own, in inference mode.
         if !options.inference_differs {
             network.record_forward(gpu, &mut part, batch.clean(), None)?;
         }
         if let Some(masking) = masking {
-            // I = Sort(∇_X f(X)): the k lowest features of every image. (A variant's entry may mask the highest, or fewer images.)
+            // I = Sort(∇_X f(X)): the k lowest features of every image. (A variant's entry may mask
+            // the highest, or fewer images.)
             let images = batch.to_mask();
             if options.inference_differs {
                 network.record_forward(gpu, &mut part, images, None)?;
             }
-            record_saliency_seed(gpu, &mut part, network, images, &batch.labels, options.sgt.target.into())?;
-            let saliency = network.record_backward(gpu, &mut part, batch.to_mask_in_chunks(), None, Gradients::Input)?;
+            record_saliency_seed(
+                gpu,
+                &mut part,
+                network,
+                images,
+                &batch.labels,
+                options.sgt.target.into(),
+            )?;
+            let saliency = network.record_backward(
+                gpu,
+                &mut part,
+                batch.to_mask_in_chunks(),
+                None,
+                Gradients::Input,
+            )?;
             masking.record_selection(gpu, &mut part, batch, saliency)?;
             // X̃ = M_k(I, X)
             masking.record_fill(gpu, &mut part, batch, &network.input)?;
@@ -56,7 +80,13 @@ impl TrainingStep {
         }
         // L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)) and ∇_θ L, through both branches as one batch.
         record_loss(gpu, &mut part, network, batch, options.sgt, metrics)?;
-        network.record_backward(gpu, &mut part, batch.both_in_chunks(), training, Gradients::Parameters)?;
+        network.record_backward(
+            gpu,
+            &mut part,
+            batch.both_in_chunks(),
+            training,
+            Gradients::Parameters,
+        )?;
 
         // θ ← θ − τ·∇_θ L, eq. (3): of the float weights, if all of it is finite.
         let mut update = Recording::new();

@@ -1,18 +1,22 @@
 //! What each step masks: Algorithm 1, or a variant of it in the style of HLGM or SMOOT.
 //!
-//! The exact schedules of HLGM ("High and Low Gradient Masking") and SMOOT ("Saliency guided Mask Optimized Online Training"), from the
-//! research group of the paper, are not published in what we could read. The rules here are ours, in their style:
+//! The exact schedules of HLGM ("High and Low Gradient Masking") and SMOOT ("Saliency guided Mask
+//! Optimized Online Training"), from the research group of the paper, are not published in what we
+//! could read. The rules here are ours, in their style:
 //!
 //! - **standard**: the k features of lowest gradient, in every image, every step.
-//! - **HLGM-style**: nothing is masked during a warm-up (one epoch by default); then, from step to step by turns, the k features of
-//!   lowest and the k of highest gradient, beginning with the lowest.
-//! - **SMOOT-style**: the first share s of every batch (whose order is random) is masked, the other images have no KL term. s begins at
-//!   1/2. After every epoch beyond the warm-up, s rises by 1/8 up to 1 if the epoch's mean cross entropy of the clean images is no higher
-//!   than the epoch's before, else it falls by 1/8 down to 1/8. M = round(s · images of the batch). Where one image alone has no
-//!   statistics for a batch norm, M = 1 becomes 0: the masked part of that step is left out.
+//! - **HLGM-style**: nothing is masked during a warm-up (one epoch by default); then, from step to
+//!   step by turns, the k features of lowest and the k of highest gradient, beginning with the
+//!   lowest.
+//! - **SMOOT-style**: the first share s of every batch (whose order is random) is masked, the other
+//!   images have no KL term. s begins at 1/2. After every epoch beyond the warm-up, s rises by 1/8
+//!   up to 1 if the epoch's mean cross entropy of the clean images is no higher than the epoch's
+//!   before, else it falls by 1/8 down to 1/8. M = round(s · images of the batch). Where one image
+//!   alone has no statistics for a batch norm, M = 1 becomes 0: the masked part of that step is
+//!   left out.
 //!
-//! The host decides, from sums it reads back for the metrics anyway, while it writes the table of an epoch's steps: a step still has no
-//! round-trip to the host.
+//! The host decides, from sums it reads back for the metrics anyway, while it writes the table of
+//! an epoch's steps: a step still has no round-trip to the host.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +37,8 @@ pub struct StepMasking {
 }
 
 impl StepMasking {
-    /// How many of the `count` images from `offset` of the batch on have no masked twin: the same images however a batch is cut.
+    /// How many of the `count` images from `offset` of the batch on have no masked twin: the same
+    /// images however a batch is cut.
     pub fn unmasked(self, offset: u32, count: u32) -> u32 {
         count - self.images.saturating_sub(offset).min(count)
     }
@@ -87,21 +92,24 @@ impl MaskingSchedule {
         }
     }
 
-    /// The schedule that, up to step `last`, masks none where it would mask one image alone: a batch of its own for batch norms, of which there
-    /// may be no variance.
+    /// The schedule that, up to step `last`, masks none where it would mask one image alone: a
+    /// batch of its own for batch norms, of which there may be no variance.
     pub fn without_lone_images(self, last: u64) -> MaskingSchedule {
         MaskingSchedule { no_lone_images_until: last, ..self }
     }
 
     /// The masking of step `step`, counted from 1, for a batch of `batch` images.
     pub fn step(&self, step: u64, batch: u32, progress: &MaskingProgress) -> StepMasking {
-        let Some(after_warmup) = (step - 1).checked_sub(self.warmup_epochs * self.steps_per_epoch) else {
+        let Some(after_warmup) = (step - 1).checked_sub(self.warmup_epochs * self.steps_per_epoch)
+        else {
             return StepMasking { images: 0, highest: false, left_out: false };
         };
         let (images, highest) = match self.variant {
             SgtVariant::Standard => (batch, false),
             SgtVariant::Hlgm => (batch, !after_warmup.is_multiple_of(2)),
-            SgtVariant::Smoot => ((batch * progress.eighths.min(EIGHTHS) + EIGHTHS / 2) / EIGHTHS, false),
+            SgtVariant::Smoot => {
+                ((batch * progress.eighths.min(EIGHTHS) + EIGHTHS / 2) / EIGHTHS, false)
+            }
         };
         let left_out = images == 1 && step <= self.no_lone_images_until;
         StepMasking { images: if left_out { 0 } else { images }, highest, left_out }
@@ -109,18 +117,31 @@ impl MaskingSchedule {
 
     /// The share of masked images, where the variant adapts it.
     pub fn adapted_share(&self, epoch: u64, progress: &MaskingProgress) -> Option<f64> {
-        let share = if epoch < self.warmup_epochs { 0.0 } else { f64::from(progress.eighths) / f64::from(EIGHTHS) };
+        let share = if epoch < self.warmup_epochs {
+            0.0
+        } else {
+            f64::from(progress.eighths) / f64::from(EIGHTHS)
+        };
         (self.variant == SgtVariant::Smoot).then_some(share)
     }
 
-    /// Draws the conclusion of epoch `epoch` (from 0), all of whose steps have been added to `progress`.
+    /// Draws the conclusion of epoch `epoch` (from 0), all of whose steps have been added to
+    /// `progress`.
     pub fn end_epoch(&self, epoch: u64, progress: &mut MaskingProgress) {
         let mean = progress.cross_entropy / progress.images.max(1.0);
         if let Some(previous) = progress.previous.filter(|_| epoch >= self.warmup_epochs) {
-            let eighths = if mean <= previous { progress.eighths + 1 } else { progress.eighths.saturating_sub(1) };
+            let eighths = if mean <= previous {
+                progress.eighths + 1
+            } else {
+                progress.eighths.saturating_sub(1)
+            };
             progress.eighths = eighths.clamp(1, EIGHTHS);
         }
-        *progress = MaskingProgress { eighths: progress.eighths, previous: Some(mean), ..MaskingProgress::default() };
+        *progress = MaskingProgress {
+            eighths: progress.eighths,
+            previous: Some(mean),
+            ..MaskingProgress::default()
+        };
     }
 }
 
@@ -132,19 +153,37 @@ mod tests {
         MaskingSchedule::new(&SgtConfig { variant, warmup_epochs, ..SgtConfig::default() }, 4)
     }
 
-    fn masking(schedule: MaskingSchedule, steps: std::ops::RangeInclusive<u64>) -> Vec<(u32, bool)> {
-        steps.map(|step| schedule.step(step, 10, &MaskingProgress::default())).map(|own| (own.images, own.highest)).collect()
+    fn masking(
+        schedule: MaskingSchedule,
+        steps: std::ops::RangeInclusive<u64>,
+    ) -> Vec<(u32, bool)> {
+        steps
+            .map(|step| schedule.step(step, 10, &MaskingProgress::default()))
+            .map(|own| (own.images, own.highest))
+            .collect()
     }
 
     #[test]
     fn standard_masks_the_lowest_of_all() {
         assert_eq!(masking(schedule(SgtVariant::Standard, 0), 1..=3), [(10, false); 3]);
-        assert_eq!(masking(schedule(SgtVariant::Standard, 1), 3..=6), [(0, false), (0, false), (10, false), (10, false)]);
+        assert_eq!(
+            masking(schedule(SgtVariant::Standard, 1), 3..=6),
+            [(0, false), (0, false), (10, false), (10, false)]
+        );
     }
 
     #[test]
     fn hlgm_takes_turns_after_the_warmup() {
-        let expected = [(0, false), (0, false), (0, false), (0, false), (10, false), (10, true), (10, false), (10, true)];
+        let expected = [
+            (0, false),
+            (0, false),
+            (0, false),
+            (0, false),
+            (10, false),
+            (10, true),
+            (10, false),
+            (10, true),
+        ];
         assert_eq!(masking(schedule(SgtVariant::Hlgm, 1), 1..=8), expected);
     }
 
@@ -153,8 +192,13 @@ mod tests {
         let rule = schedule(SgtVariant::Smoot, 1);
         let mut progress = MaskingProgress::default();
         let mut shares = Vec::new();
-        for (epoch, loss) in [3.0, 2.0, 2.0, 1.0, 1.5, 1.4, 1.3, 1.2, 1.1, 1.0, 5.0].into_iter().enumerate() {
-            shares.push((rule.step(4 * epoch as u64 + 1, 16, &progress).images, rule.adapted_share(epoch as u64, &progress)));
+        for (epoch, loss) in
+            [3.0, 2.0, 2.0, 1.0, 1.5, 1.4, 1.3, 1.2, 1.1, 1.0, 5.0].into_iter().enumerate()
+        {
+            shares.push((
+                rule.step(4 * epoch as u64 + 1, 16, &progress).images,
+                rule.adapted_share(epoch as u64, &progress),
+            ));
             for _ in 0..4 {
                 progress.add(10.0 * loss, 10.0);
             }
@@ -180,7 +224,10 @@ mod tests {
             let own = rule.step(step, batch, &MaskingProgress::default());
             (own.images, own.left_out)
         };
-        assert_eq!([2, 3, 4, 16].map(|batch| of(5, batch)), [(0, true), (2, false), (2, false), (8, false)]);
+        assert_eq!(
+            [2, 3, 4, 16].map(|batch| of(5, batch)),
+            [(0, true), (2, false), (2, false), (8, false)]
+        );
         assert_eq!(of(6, 2), (1, false), "frozen from there on");
         assert_eq!(of(5, 1), (0, true));
         let all = schedule(SgtVariant::Standard, 0).without_lone_images(u64::MAX);

@@ -1,4 +1,5 @@
-//! Differences between models that are alike but for one thing, and what they are worth when many are tested.
+//! Differences between models that are alike but for one thing, and what they are worth when many
+//! are tested.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +12,13 @@ use super::{
 };
 use crate::report::Quantity;
 
-/// Differences of the maps of one method: a model's minus another's on the same images, paired by seed and image.
+/// Differences of the maps of one method: a model's minus another's on the same images, paired by
+/// seed and image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MapDifferences {
-    /// How far removing what the map names first lowers the accuracy below random order, on average over the curve.
+    /// How far removing what the map names first lowers the accuracy below random order, on average
+    /// over the curve.
     pub faithfulness: Option<Difference>,
     /// Sparseness.
     pub gini: Option<Difference>,
@@ -25,7 +28,8 @@ pub struct MapDifferences {
     pub sensitivity: Option<Difference>,
 }
 
-/// Models with Saliency Guided Training against those with plain training, which are otherwise alike: the paper's premise.
+/// Models with Saliency Guided Training against those with plain training, which are otherwise
+/// alike: the paper's premise.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TrainingComparison {
@@ -70,14 +74,18 @@ fn pairs(
 
 /// Correct answers of `own` minus those of `other`.
 pub(super) fn accuracy(own: &[&ModelResult], other: &[&ModelResult]) -> Option<Difference> {
-    let correct = |result: &ModelResult| Some(result.correct.bytes().map(|byte| f64::from(byte == b'1')).collect());
+    let correct = |result: &ModelResult| {
+        Some(result.correct.bytes().map(|byte| f64::from(byte == b'1')).collect())
+    };
     statistics::paired(&pairs(own, other, correct)).map(|own| own.within(SHARES))
 }
 
 /// Figures of the maps of `own` by `method` minus those of `other`.
 pub(super) fn maps(own: &[&ModelResult], other: &[&ModelResult], method: &str) -> MapDifferences {
     let of = |value: fn(&MethodResult) -> &Vec<f64>| {
-        statistics::paired(&pairs(own, other, |result| result.methods.get(method).map(|map| value(map).clone())))
+        statistics::paired(&pairs(own, other, |result| {
+            result.methods.get(method).map(|map| value(map).clone())
+        }))
     };
     let below_random = |result: &ModelResult| {
         let areas = &result.methods.get(method)?.drop_areas;
@@ -93,8 +101,13 @@ pub(super) fn maps(own: &[&ModelResult], other: &[&ModelResult], method: &str) -
 }
 
 /// The comparisons of all `variants` with guidance that have a plain counterpart.
-pub(super) fn of_trainings(variants: &[&Variant], results: &[ModelResult]) -> Vec<TrainingComparison> {
-    let of = |variant: &Variant| -> Vec<&ModelResult> { results.iter().filter(|result| result.variant == *variant).collect() };
+pub(super) fn of_trainings(
+    variants: &[&Variant],
+    results: &[ModelResult],
+) -> Vec<TrainingComparison> {
+    let of = |variant: &Variant| -> Vec<&ModelResult> {
+        results.iter().filter(|result| result.variant == *variant).collect()
+    };
     let compare = |variant: &&&Variant| {
         let (guided, plain) = (of(variant), of(&Variant { sgt: false, ..(**variant).clone() }));
         let is_paired = |seed: &u64| plain.iter().any(|other| other.seed == *seed);
@@ -111,9 +124,11 @@ pub(super) fn of_trainings(variants: &[&Variant], results: &[ModelResult]) -> Ve
     variants.iter().filter(|variant| variant.sgt).filter_map(|variant| compare(&variant)).collect()
 }
 
-/// Adjusts every p for the number of tests that ask the same, by Holm's rule, and says how many those are; `tests` are questions, each with
-/// the tests that ask it.
-pub(super) fn adjust<'a>(tests: impl IntoIterator<Item = (String, Vec<&'a mut Difference>)>) -> Vec<Family> {
+/// Adjusts every p for the number of tests that ask the same, by Holm's rule, and says how many
+/// those are; `tests` are questions, each with the tests that ask it.
+pub(super) fn adjust<'a>(
+    tests: impl IntoIterator<Item = (String, Vec<&'a mut Difference>)>,
+) -> Vec<Family> {
     let adjust = |(question, tests): (String, Vec<&mut Difference>)| {
         let count = tests.len();
         let adjusted = holm(&tests.iter().map(|test| test.p).collect::<Vec<_>>());

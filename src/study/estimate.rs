@@ -1,4 +1,5 @@
-//! How long a study takes here: from a few steps of every kind of training, and from what of it is done.
+//! How long a study takes here: from a few steps of every kind of training, and from what of it is
+//! done.
 
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
@@ -43,12 +44,15 @@ impl<'a> Timed<'a> {
     fn new(plan: &'a Plan, index: usize, datasets: &[Dataset]) -> Result<Timed<'a>> {
         let run = &plan.runs[index];
         let named = datasets.iter().find(|dataset| dataset.name == run.variant.dataset);
-        let dataset =
-            named.ok_or_else(|| Error::Data(format!("the data set {} of the plan is not loaded", run.variant.dataset)))?;
-        let config = PartialRunConfig::parse(&run.settings, &run.folder)?.resolve(&dataset.info())?;
+        let dataset = named.ok_or_else(|| {
+            Error::Data(format!("the data set {} of the plan is not loaded", run.variant.dataset))
+        })?;
+        let config =
+            PartialRunConfig::parse(&run.settings, &run.folder)?.resolve(&dataset.info())?;
         let batch = config.batch_size.min(run.work.images);
         // Fake quantization adds little to a step.
-        let described = format!("{:?} {} {batch} {:?}", config.network, run.variant.sgt, config.precision);
+        let described =
+            format!("{:?} {} {batch} {:?}", config.network, run.variant.sgt, config.precision);
         Ok(Timed { run, kind: sha256_hex([described.as_bytes()])[..12].into(), config })
     }
 
@@ -58,14 +62,22 @@ impl<'a> Timed<'a> {
 }
 
 impl Calibration {
-    /// The measurements in the study's folder `root`; of kinds of training that are still to be done and of which neither these nor a finished
-    /// run say how long they take, a few steps are timed and added to the folder, where there is one.
+    /// The measurements in the study's folder `root`; of kinds of training that are still to be
+    /// done and of which neither these nor a finished run say how long they take, a few steps are
+    /// timed and added to the folder, where there is one.
     ///
     /// # Errors
     /// Of the device and of settings that do not go together.
-    pub fn new(gpu: &Gpu, root: &Path, plan: &Plan, shard: Shard, datasets: &[Dataset]) -> Result<Calibration> {
+    pub fn new(
+        gpu: &Gpu,
+        root: &Path,
+        plan: &Plan,
+        shard: Shard,
+        datasets: &[Dataset],
+    ) -> Result<Calibration> {
         let read = read_bounded(&root.join(CALIBRATION_FILE), MAX_FILE).ok();
-        let mut calibration: Calibration = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let mut calibration: Calibration =
+            read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let adapter = gpu.adapter_description();
         let own = calibration.0.entry(adapter.clone()).or_default();
         let before = own.len();
@@ -76,7 +88,9 @@ impl Calibration {
             match Timing::on(&plan.folder(root, index), &adapter) {
                 Some(timing) if timing.steps > 0 => known.push(work.kind),
                 Some(_) => {}
-                None if work.steps() > 0 && !is_finished(plan, root, index) => open.push((index, work)),
+                None if work.steps() > 0 && !is_finished(plan, root, index) => {
+                    open.push((index, work))
+                }
                 None => {}
             }
         }
@@ -84,7 +98,8 @@ impl Calibration {
             if known.contains(&work.kind) {
                 continue;
             }
-            let dataset = datasets.iter().find(|dataset| dataset.name == plan.runs[index].variant.dataset);
+            let dataset =
+                datasets.iter().find(|dataset| dataset.name == plan.runs[index].variant.dataset);
             if let Some(dataset) = dataset {
                 own.insert(work.kind.clone(), seconds_of_step(gpu, &work.config, dataset)?);
                 known.push(work.kind);
@@ -172,8 +187,9 @@ impl Ratio {
 }
 
 impl Estimate {
-    /// The time that the runs of `shard` still take on `adapter`: measured steps, corrected by how long finished runs took; judgements by
-    /// their number of passes through the network, corrected likewise.
+    /// The time that the runs of `shard` still take on `adapter`: measured steps, corrected by how
+    /// long finished runs took; judgements by their number of passes through the network, corrected
+    /// likewise.
     ///
     /// # Errors
     /// For settings that do not go together.
@@ -187,14 +203,23 @@ impl Estimate {
     ) -> Result<Estimate> {
         let measured = calibration.0.get(adapter);
         let mine = shard.runs(plan);
-        let works = mine.iter().map(|&index| Timed::new(plan, index, datasets)).collect::<Result<Vec<_>>>()?;
-        let finished: Vec<bool> = mine.iter().map(|&index| is_finished(plan, root, index)).collect();
-        let timing = |(&index, &finished): (&usize, &bool)| Timing::on(&plan.folder(root, index), adapter).filter(|_| finished);
+        let works = mine
+            .iter()
+            .map(|&index| Timed::new(plan, index, datasets))
+            .collect::<Result<Vec<_>>>()?;
+        let finished: Vec<bool> =
+            mine.iter().map(|&index| is_finished(plan, root, index)).collect();
+        let timing = |(&index, &finished): (&usize, &bool)| {
+            Timing::on(&plan.folder(root, index), adapter).filter(|_| finished)
+        };
         let timings: Vec<Option<Timing>> = mine.iter().zip(&finished).map(timing).collect();
         let mut by_kind: BTreeMap<&str, Ratio> = BTreeMap::new();
         for (work, timing) in works.iter().zip(&timings) {
             if let Some(timing) = timing.as_ref().filter(|timing| timing.steps > 0) {
-                by_kind.entry(&work.kind).or_default().add(timing.training_seconds, timing.steps as f64);
+                by_kind
+                    .entry(&work.kind)
+                    .or_default()
+                    .add(timing.training_seconds, timing.steps as f64);
             }
         }
         let finished_rate = |kind: &str| by_kind.get(kind).and_then(|ratio| ratio.value());
@@ -223,8 +248,10 @@ impl Estimate {
             .map(|(finished, (work, timing))| {
                 let (run, passes) = (work.run, work.run.work);
                 let first = first_rate(work).map(|rate| rate * drift.value().unwrap_or(1.0));
-                let per_step = finished_rate(&work.kind).or(first).unwrap_or(pass * passes.step_passes as f64);
-                let left = passes.steps as f64 * per_step + pass * passes.judging_passes as f64 * judging.value().unwrap_or(1.0);
+                let per_step =
+                    finished_rate(&work.kind).or(first).unwrap_or(pass * passes.step_passes as f64);
+                let left = passes.steps as f64 * per_step
+                    + pass * passes.judging_passes as f64 * judging.value().unwrap_or(1.0);
                 EstimatedRun {
                     folder: run.folder.clone(),
                     model: run.variant.full_label(),
@@ -233,11 +260,17 @@ impl Estimate {
                     steps: passes.steps,
                     finished,
                     seconds: if finished { 0.0 } else { left },
-                    taken_seconds: timing.as_ref().map(|timing| timing.training_seconds + timing.judging_seconds),
+                    taken_seconds: timing
+                        .as_ref()
+                        .map(|timing| timing.training_seconds + timing.judging_seconds),
                 }
             })
             .collect();
-        Ok(Estimate { shard: shard.to_string(), seconds: runs.iter().map(|run| run.seconds).sum(), runs })
+        Ok(Estimate {
+            shard: shard.to_string(),
+            seconds: runs.iter().map(|run| run.seconds).sum(),
+            runs,
+        })
     }
 
     /// Models that are not finished.

@@ -30,8 +30,8 @@ pub struct Executed {
     pub failed: usize,
 }
 
-/// Makes every model of `shard` that has no result in the study's folder `root`. A run that fails does not end the study; those that
-/// need it fail with it.
+/// Makes every model of `shard` that has no result in the study's folder `root`. A run that fails
+/// does not end the study; those that need it fail with it.
 ///
 /// # Errors
 /// [`Error::Interrupted`] after a signal, [`Error::DeviceLost`]; errors of the folder itself.
@@ -66,7 +66,10 @@ pub async fn execute(
             }
             Err(error @ (Error::Interrupted { .. } | Error::DeviceLost(_))) => return Err(error),
             Err(error) => {
-                crate::files::write_atomically(&folder.join(FAILURE_FILE), error.to_string().as_bytes())?;
+                crate::files::write_atomically(
+                    &folder.join(FAILURE_FILE),
+                    error.to_string().as_bytes(),
+                )?;
                 watcher.end(run, Err(&error));
                 executed.failed += 1;
             }
@@ -86,43 +89,58 @@ async fn make(
 ) -> Result<(ModelResult, Timing)> {
     let run = &plan.runs[index];
     let named = datasets.iter().find(|dataset| dataset.name == run.variant.dataset);
-    let dataset = named.ok_or_else(|| Error::Data(format!("the data set {} of the plan is not loaded", run.variant.dataset)))?;
+    let dataset = named.ok_or_else(|| {
+        Error::Data(format!("the data set {} of the plan is not loaded", run.variant.dataset))
+    })?;
     let folder = plan.folder(root, index);
-    let [start, control] = [run.start, run.control].map(|index| index.map(|index| plan.folder(root, index)));
+    let [start, control] =
+        [run.start, run.control].map(|index| index.map(|index| plan.folder(root, index)));
     for (other, file) in [(&start, MODEL_FILE), (&control, MAPS_FILE)] {
         if let Some(other) = other
             && !other.join(file).exists()
         {
             let name = other.file_name().unwrap_or_default().to_string_lossy();
-            return Err(Error::Model(format!("{name}, which it starts from or is compared with, could not be made")));
+            return Err(Error::Model(format!(
+                "{name}, which it starts from or is compared with, could not be made"
+            )));
         }
     }
     let trained_from = start.as_deref().filter(|_| run.variant.stage != Stage::PostTraining);
     let config = configuration(run, &folder, trained_from, dataset)?;
     let adapter = gpu.adapter_description();
-    let mut timing = Timing { adapter, steps: 0, training_seconds: 0.0, judging_seconds: 0.0, date: None };
+    let mut timing =
+        Timing { adapter, steps: 0, training_seconds: 0.0, judging_seconds: 0.0, date: None };
     let mut start_time = Instant::now();
     if run.variant.stage == Stage::PostTraining {
         judge::quantize(gpu, &config, start.as_deref(), dataset).await?;
     } else {
-        // The folder's name holds a hash of the settings: what is there is this run, stopped half-way.
+        // The folder's name holds a hash of the settings: what is there is this run, stopped
+        // half-way.
         let start = if folder.exists() { Start::Resume } else { Start::New };
         let mut trainer = Trainer::new(gpu, &config, dataset)?;
         let steps = trainer.total_steps();
         let outcome = trainer.run(start, watcher.training(&config, steps)).await?;
-        (timing.steps, timing.training_seconds) = (outcome.steps.len() as u64, start_time.elapsed().as_secs_f64());
+        (timing.steps, timing.training_seconds) =
+            (outcome.steps.len() as u64, start_time.elapsed().as_secs_f64());
         start_time = Instant::now();
     }
-    // The study knows its data by name alone; whoever evaluates the model by itself looks beside it.
+    // The study knows its data by name alone; whoever evaluates the model by itself looks beside
+    // it.
     DataLocation::of(dataset).write(&folder)?;
-    let result = judge::judge(gpu, plan, run, &config, control.as_deref(), dataset, watcher).await?;
+    let result =
+        judge::judge(gpu, plan, run, &config, control.as_deref(), dataset, watcher).await?;
     timing.judging_seconds = start_time.elapsed().as_secs_f64();
     timing.date = Some(today());
     Ok((result, timing))
 }
 
 /// The planned settings with the folders of this study.
-fn configuration(run: &PlannedRun, folder: &Path, init: Option<&Path>, dataset: &Dataset) -> Result<RunConfig> {
+fn configuration(
+    run: &PlannedRun,
+    folder: &Path,
+    init: Option<&Path>,
+    dataset: &Dataset,
+) -> Result<RunConfig> {
     let mut settings = PartialRunConfig::parse(&run.settings, &run.folder)?;
     settings.out = Some(folder.to_path_buf());
     settings.init = init.map(|folder| folder.join(MODEL_FILE));

@@ -1,5 +1,5 @@
-//! The pictures of a report: Fig. 1 (maps), Fig. 2 (KL), Fig. 3 (accuracy drop), what models reach against what they cost, the randomisation check,
-//! ROAR, and quantizers while training.
+//! The pictures of a report: Fig. 1 (maps), Fig. 2 (KL), Fig. 3 (accuracy drop), what models reach
+//! against what they cost, the randomisation check, ROAR, and quantizers while training.
 
 use std::{cmp::Reverse, path::Path};
 
@@ -13,8 +13,8 @@ use crate::{
     Result,
     judgement::Interval,
     report::{
-        Block, ChartStack, ColorMap, DistributionChart, DotChart, Dots, Grid, GridColumn, LineChart, Quantity, QuantizerTrace,
-        Series, counted, quantizer_charts,
+        Block, ChartStack, ColorMap, DistributionChart, DotChart, Dots, Grid, GridColumn,
+        LineChart, Quantity, QuantizerTrace, Series, counted, quantizer_charts,
     },
     saliency::DataOptions,
 };
@@ -46,9 +46,16 @@ impl Figure {
     /// The figure as content of a page.
     pub fn block(&self) -> Block {
         if self.file.ends_with(".png") {
-            return Block::Image { png: self.bytes.clone(), alt: self.caption.clone(), caption: self.caption.clone() };
+            return Block::Image {
+                png: self.bytes.clone(),
+                alt: self.caption.clone(),
+                caption: self.caption.clone(),
+            };
         }
-        Block::Svg { svg: String::from_utf8_lossy(&self.bytes).into_owned(), caption: self.caption.clone() }
+        Block::Svg {
+            svg: String::from_utf8_lossy(&self.bytes).into_owned(),
+            caption: self.caption.clone(),
+        }
     }
 }
 
@@ -68,7 +75,13 @@ pub fn draw(root: &Path, plan: &Plan, summary: &Summary) -> Result<Vec<Figure>> 
         }
         figures.extend(randomisation(summary, dataset, format!("{name}-randomisation.svg"))?);
         for method in plan.judgement.retraining.iter().flat_map(|retraining| &retraining.methods) {
-            figures.extend(retraining(plan, summary, dataset, method, retraining_file(dataset, method))?);
+            figures.extend(retraining(
+                plan,
+                summary,
+                dataset,
+                method,
+                retraining_file(dataset, method),
+            )?);
         }
         figures.extend(histograms(root, plan, summary, dataset));
         figures.extend(quantizers(summary, dataset, format!("{name}-quantizers.svg"))?);
@@ -93,16 +106,24 @@ fn shown<'a>(summary: &'a Summary, dataset: &'a str) -> Vec<&'a ModelSummary> {
 }
 
 /// Fig. 1, of the first seed that all models have.
-fn maps(root: &Path, plan: &Plan, summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> {
+fn maps(
+    root: &Path,
+    plan: &Plan,
+    summary: &Summary,
+    dataset: &str,
+    file: String,
+) -> Result<Option<Figure>> {
     let models = shown(summary, dataset);
-    let Some(seed) =
-        models.first().and_then(|model| model.seeds.iter().find(|seed| models.iter().all(|other| other.seeds.contains(seed))))
-    else {
+    let Some(seed) = models.first().and_then(|model| {
+        model.seeds.iter().find(|seed| models.iter().all(|other| other.seeds.contains(seed)))
+    }) else {
         return Ok(None);
     };
     let mut read = Vec::new();
     for model in &models {
-        if let Some(index) = plan.runs.iter().position(|run| run.variant == model.variant && run.seed == *seed) {
+        if let Some(index) =
+            plan.runs.iter().position(|run| run.variant == model.variant && run.seed == *seed)
+        {
             read.push((model, Maps::read(&plan.folder(root, index), &plan.judgement)?));
         }
     }
@@ -114,7 +135,9 @@ fn maps(root: &Path, plan: &Plan, summary: &Summary, dataset: &str, file: String
     let columns = read.iter().zip(&names).map(|((model, (maps, _)), name)| GridColumn {
         model: name,
         method: &summary.main_method,
-        saliency: maps.named(&summary.main_method).map_or(&[][..], |map| &map[..values.min(map.len())]),
+        saliency: maps
+            .named(&summary.main_method)
+            .map_or(&[][..], |map| &map[..values.min(map.len())]),
         masked: &maps.masked[..values],
         predictions: &maps.predictions[..rows],
         probabilities: &maps.probabilities[..rows],
@@ -142,7 +165,8 @@ fn maps(root: &Path, plan: &Plan, summary: &Summary, dataset: &str, file: String
 
 /// Fig. 2.
 fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> {
-    let models: Vec<_> = summary.trained(dataset, true).filter(|model| !model.kl.is_empty()).collect();
+    let models: Vec<_> =
+        summary.trained(dataset, true).filter(|model| !model.kl.is_empty()).collect();
     if models.is_empty() {
         return Ok(None);
     }
@@ -155,7 +179,11 @@ fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> 
             .iter()
             .map(|model| Series {
                 name: model.variant.label(),
-                points: model.kl.iter().map(|&(step, value)| (step + model.steps_before as f64, value)).collect(),
+                points: model
+                    .kl
+                    .iter()
+                    .map(|&(step, value)| (step + model.steps_before as f64, value))
+                    .collect(),
                 smooth: true,
                 ..Series::default()
             })
@@ -198,7 +226,10 @@ fn in_percent(name: String, points: &[(f64, f64)], band: &[(f64, f64, f64)]) -> 
     Series {
         name,
         points: points.iter().map(|&(share, accuracy)| (100.0 * share, 100.0 * accuracy)).collect(),
-        band: band.iter().map(|&(share, low, high)| (100.0 * share, 100.0 * low, 100.0 * high)).collect(),
+        band: band
+            .iter()
+            .map(|&(share, low, high)| (100.0 * share, 100.0 * low, 100.0 * high))
+            .collect(),
         ..Series::default()
     }
 }
@@ -224,11 +255,20 @@ fn continuation(models: &[&ModelSummary]) -> String {
     if begun == 0 {
         return String::new();
     }
-    format!(" Models that go on from the float model begin where its training ended, after {}.", counted(begun as usize, "step"))
+    format!(
+        " Models that go on from the float model begin where its training ended, after {}.",
+        counted(begun as usize, "step")
+    )
 }
 
 /// Fig. 3, of the main method; the same of the others.
-fn drop(plan: &Plan, summary: &Summary, dataset: &str, method: &str, file: String) -> Result<Figure> {
+fn drop(
+    plan: &Plan,
+    summary: &Summary,
+    dataset: &str,
+    method: &str,
+    file: String,
+) -> Result<Figure> {
     let models = shown(summary, dataset);
     let mut series: Vec<Series> = models
         .iter()
@@ -263,11 +303,21 @@ fn drop(plan: &Plan, summary: &Summary, dataset: &str, method: &str, file: Strin
 }
 
 fn training_of(models: &[&ModelSummary]) -> &'static str {
-    if models.iter().any(|model| model.variant.sgt) { "Saliency Guided Training" } else { "plain training" }
+    if models.iter().any(|model| model.variant.sgt) {
+        "Saliency Guided Training"
+    } else {
+        "plain training"
+    }
 }
 
 /// ROAR.
-fn retraining(plan: &Plan, summary: &Summary, dataset: &str, method: &str, file: String) -> Result<Option<Figure>> {
+fn retraining(
+    plan: &Plan,
+    summary: &Summary,
+    dataset: &str,
+    method: &str,
+    file: String,
+) -> Result<Option<Figure>> {
     let models = shown(summary, dataset);
     let mut series: Vec<Series> = models
         .iter()
@@ -279,7 +329,11 @@ fn retraining(plan: &Plan, summary: &Summary, dataset: &str, method: &str, file:
         return Ok(None);
     }
     if let Some(float) = models.iter().find(|model| !model.random_retrained.is_empty()) {
-        series.push(in_percent("random order".into(), &float.random_retrained, &float.random_retrained_band));
+        series.push(in_percent(
+            "random order".into(),
+            &float.random_retrained,
+            &float.random_retrained_band,
+        ));
     }
     let chart = LineChart {
         title: format!("Accuracy after training without the most salient features: {dataset}"),
@@ -302,17 +356,23 @@ fn retraining(plan: &Plan, summary: &Summary, dataset: &str, method: &str, file:
 /// The cascading parameter randomisation of the main method's maps.
 fn randomisation(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> {
     let models = shown(summary, dataset);
-    let layers = models
-        .iter()
-        .find_map(|model| Some(&model.method(&summary.main_method)?.randomisation).filter(|found| !found.is_empty()));
+    let layers = models.iter().find_map(|model| {
+        Some(&model.method(&summary.main_method)?.randomisation).filter(|found| !found.is_empty())
+    });
     let Some(layers) = layers else { return Ok(None) };
     let x_names = layers.iter().map(|layer| format!("…{}", layer.layer)).collect();
     let series = models.iter().filter_map(|model| {
         let map = model.method(&summary.main_method)?;
         let layers = || map.randomisation.iter().enumerate();
         let points = layers().map(|(place, layer)| (place as f64, layer.spearman.mean));
-        let band = layers().map(|(place, layer)| (place as f64, layer.spearman.low, layer.spearman.high));
-        Some(Series { name: model.variant.label(), points: points.collect(), band: band.collect(), ..Series::default() })
+        let band =
+            layers().map(|(place, layer)| (place as f64, layer.spearman.low, layer.spearman.high));
+        Some(Series {
+            name: model.variant.label(),
+            points: points.collect(),
+            band: band.collect(),
+            ..Series::default()
+        })
     });
     let chart = LineChart {
         title: format!("Randomisation check, {}: {dataset}", summary.main_method),
@@ -340,14 +400,21 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
         .map(|(place, model)| QuantizerTrace {
             model: model.variant.label(),
             place,
-            states: model.quantizers.iter().map(|(step, state)| (step + model.steps_before, state)).collect(),
+            states: model
+                .quantizers
+                .iter()
+                .map(|(step, state)| (step + model.steps_before, state))
+                .collect(),
         })
         .collect();
     let charts = quantizer_charts(&traces);
     if charts.0.is_empty() {
         return Ok(None);
     }
-    let seed = models.iter().find(|model| !model.quantizers.is_empty()).and_then(|model| model.seeds.first());
+    let seed = models
+        .iter()
+        .find(|model| !model.quantizers.is_empty())
+        .and_then(|model| model.seeds.first());
     let caption = format!(
         "What the quantizers do while the models train with {}: a panel a clipping threshold or learned step, and a layer's quantized weights, between \
          a line for the lowest and one for the highest. Seed {}.{}",
@@ -361,11 +428,19 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
 /// The distributions that were drawn when the shown models were judged; of their first seeds.
 fn histograms(root: &Path, plan: &Plan, summary: &Summary, dataset: &str) -> Vec<Figure> {
     let of = |model: &ModelSummary| {
-        let own = |run: &&PlannedRun| run.variant == model.variant && Some(&run.seed) == model.seeds.first();
+        let own = |run: &&PlannedRun| {
+            run.variant == model.variant && Some(&run.seed) == model.seeds.first()
+        };
         let run = plan.runs.iter().find(own)?;
-        let bytes = crate::files::read_bounded(&root.join("runs").join(&run.folder).join(HISTOGRAMS_FILE), 4 << 20).ok()?;
+        let bytes = crate::files::read_bounded(
+            &root.join("runs").join(&run.folder).join(HISTOGRAMS_FILE),
+            4 << 20,
+        )
+        .ok()?;
         // It is put into the page as it is.
-        let svg = String::from_utf8(bytes).ok().filter(|svg| svg.starts_with("<svg ") && !svg.contains("<script"))?;
+        let svg = String::from_utf8(bytes)
+            .ok()
+            .filter(|svg| svg.starts_with("<svg ") && !svg.contains("<script"))?;
         let file = histogram_file(dataset, &model.variant.bits);
         Some(Figure { file, bytes: svg.into_bytes(), caption: DistributionChart::CAPTION.into() })
     };
@@ -390,22 +465,39 @@ fn short(number: u64) -> String {
 
 /// Accuracy, faithfulness and alignment of models of falling cost.
 fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
-    let all: Vec<&ModelSummary> = summary.models.iter().filter(|model| model.variant.dataset == dataset).collect();
-    let mut places: Vec<Place> = all.iter().map(|model| (Reverse(model.cost.bit_operations), bits(&model.variant))).collect();
+    let all: Vec<&ModelSummary> =
+        summary.models.iter().filter(|model| model.variant.dataset == dataset).collect();
+    let mut places: Vec<Place> = all
+        .iter()
+        .map(|model| (Reverse(model.cost.bit_operations), bits(&model.variant)))
+        .collect();
     places.sort();
     places.dedup();
     let method = &summary.main_method;
-    let panel = |title: &str, label: &str, quantity: Quantity, value: &dyn Fn(&ModelSummary) -> Option<Interval>| {
-        // Rows of which nothing is known are left out, as that of the float models where others are compared with them.
-        let has_dot = |place: &Place| dots(&all, std::slice::from_ref(place), value).iter().any(|dots| dots.values[0].is_some());
+    let panel = |title: &str,
+                 label: &str,
+                 quantity: Quantity,
+                 value: &dyn Fn(&ModelSummary) -> Option<Interval>| {
+        // Rows of which nothing is known are left out, as that of the float models where others are
+        // compared with them.
+        let has_dot = |place: &Place| {
+            dots(&all, std::slice::from_ref(place), value)
+                .iter()
+                .any(|dots| dots.values[0].is_some())
+        };
         let places: Vec<Place> = places.iter().filter(|place| has_dot(place)).cloned().collect();
-        let dots = dots(&all, &places, value).into_iter().filter(|dots| dots.values.iter().any(Option::is_some));
+        let dots = dots(&all, &places, value)
+            .into_iter()
+            .filter(|dots| dots.values.iter().any(Option::is_some));
         DotChart {
             title: format!("{title}: {dataset}"),
             note: String::new(),
             label: label.into(),
             quantity,
-            names: places.iter().map(|(Reverse(cost), bits)| format!("{bits}: {} bit operations", short(*cost))).collect(),
+            names: places
+                .iter()
+                .map(|(Reverse(cost), bits)| format!("{bits}: {} bit operations", short(*cost)))
+                .collect(),
             dots: dots.collect(),
         }
     };
@@ -415,14 +507,24 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
         high: factor * interval.high,
     };
     let charts = ChartStack(vec![
-        panel("Accuracy", "test accuracy, %", Quantity::Percent, &|model| Some(scaled(model.accuracy, 100.0))),
-        panel("Faithfulness", "percentage points below random order, higher is better", Quantity::WithZero, &|model| {
-            Some(scaled(model.method(method)?.below_random, 100.0))
+        panel("Accuracy", "test accuracy, %", Quantity::Percent, &|model| {
+            Some(scaled(model.accuracy, 100.0))
         }),
-        panel("Alignment", "rank correlation of the maps with the control's, −1 to 1", Quantity::Correlation, &|model| {
-            // The float models are what the others are compared with.
-            if model.variant.is_float() { None } else { Some(model.method(method)?.spearman) }
-        }),
+        panel(
+            "Faithfulness",
+            "percentage points below random order, higher is better",
+            Quantity::WithZero,
+            &|model| Some(scaled(model.method(method)?.below_random, 100.0)),
+        ),
+        panel(
+            "Alignment",
+            "rank correlation of the maps with the control's, −1 to 1",
+            Quantity::Correlation,
+            &|model| {
+                // The float models are what the others are compared with.
+                if model.variant.is_float() { None } else { Some(model.method(method)?.spearman) }
+            },
+        ),
     ]);
     let caption = format!(
         "What the models reach against what they cost: a row a bit width, with the bit operations of a forward pass of one image (multiply-accumulates \
@@ -431,7 +533,8 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
          model that each is compared with: {}. PTQ: the float model quantized without training; start: that model before others go on from it. Bars: 95 % intervals, over seeds; of one seed over \
          images (Wilson's for accuracy, the bootstrap for alignment).",
         match all.iter().any(|model| model.variant.stage == Stage::FloatContinued) {
-            true => "for trained ones the float model that was trained on as long, for PTQ the float model",
+            true =>
+                "for trained ones the float model that was trained on as long, for PTQ the float model",
             false => "the float model",
         }
     );
@@ -447,11 +550,17 @@ fn bits(variant: &Variant) -> String {
 }
 
 /// Dots for every way to come to a model, in rows of their bits.
-fn dots(models: &[&ModelSummary], places: &[Place], value: &dyn Fn(&ModelSummary) -> Option<Interval>) -> Vec<Dots> {
+fn dots(
+    models: &[&ModelSummary],
+    places: &[Place],
+    value: &dyn Fn(&ModelSummary) -> Option<Interval>,
+) -> Vec<Dots> {
     let mut series = Vec::new();
     for (sgt, training) in [(true, "SGT"), (false, "plain")] {
         // A float model that is trained on is what the others start from.
-        let goes_on = models.iter().any(|model| model.variant.sgt == sgt && model.variant.stage == Stage::FloatContinued);
+        let goes_on = models
+            .iter()
+            .any(|model| model.variant.sgt == sgt && model.variant.stage == Stage::FloatContinued);
         for (stages, kind) in [
             (&[Stage::Float][..], if goes_on { "start" } else { "trained" }),
             (&[Stage::FloatContinued, Stage::QuantizationAware], "trained"),
@@ -463,7 +572,9 @@ fn dots(models: &[&ModelSummary], places: &[Place], value: &dyn Fn(&ModelSummary
                 .copied()
                 .collect();
             let of_place = |place: &Place| {
-                let is_there = |model: &&&ModelSummary| place.0.0 == model.cost.bit_operations && place.1 == bits(&model.variant);
+                let is_there = |model: &&&ModelSummary| {
+                    place.0.0 == model.cost.bit_operations && place.1 == bits(&model.variant)
+                };
                 let interval = value(of_kind.iter().find(is_there)?)?;
                 Some((interval.mean, interval.low, interval.high))
             };
@@ -473,7 +584,11 @@ fn dots(models: &[&ModelSummary], places: &[Place], value: &dyn Fn(&ModelSummary
             let values: Vec<_> = places.iter().map(of_place).collect();
             let name = format!("{kind}, {training}");
             match series.iter_mut().find(|other: &&mut Dots| other.name == name) {
-                Some(other) => other.values.iter_mut().zip(values).for_each(|(own, value)| *own = own.or(value)),
+                Some(other) => other
+                    .values
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(own, value)| *own = own.or(value)),
                 None => series.push(Dots { name, values, style: Some(series.len()) }),
             }
         }
@@ -487,12 +602,22 @@ mod tests {
 
     #[test]
     fn numbers_in_few_characters() {
-        assert_eq!([999, 12_130_746_368, 328_404_992, 1_500].map(short), ["999", "12.1 G", "328 M", "1.5 k"]);
+        assert_eq!(
+            [999, 12_130_746_368, 328_404_992, 1_500].map(short),
+            ["999", "12.1 G", "328 M", "1.5 k"]
+        );
         assert_eq!(slug("a/../my data. Größe"), "my_data__Gr__e");
         assert_eq!(["..", "", "/", ".hidden"].map(slug), ["data", "data", "data", "_hidden"]);
         assert_eq!(slug(&"long".repeat(100)).len(), 64);
         // A plan may come from anywhere.
-        let files = [drop_file("..", "/../../x"), retraining_file("a", "x\\y/.."), histogram_file("a", "../../b")];
-        assert!(files.iter().all(|file| !file.contains(['/', '\\']) && !file.contains("..")), "{files:?}");
+        let files = [
+            drop_file("..", "/../../x"),
+            retraining_file("a", "x\\y/.."),
+            histogram_file("a", "../../b"),
+        ];
+        assert!(
+            files.iter().all(|file| !file.contains(['/', '\\']) && !file.contains("..")),
+            "{files:?}"
+        );
     }
 }

@@ -10,7 +10,8 @@ use crate::{
     report::{counted, plus_minus},
 };
 
-/// Accuracy, its price, the paper's premise, its two questions, and its contradiction; one sentence more where the preset has goals.
+/// Accuracy, its price, the paper's premise, its two questions, and its contradiction; one sentence
+/// more where the preset has goals.
 pub(super) fn findings(summary: &Summary) -> Vec<String> {
     let sentences = [accuracy, goals, price, guidance, alignment, faithfulness, contradiction];
     sentences.into_iter().filter_map(|sentence| sentence(summary)).collect()
@@ -22,13 +23,15 @@ pub(super) fn scope(summary: &Summary) -> String {
     let seeds = summary.models.iter().map(|model| model.seeds.len());
     let (fewest, most) = (seeds.clone().min().unwrap_or(0), seeds.max().unwrap_or(0));
     let seeds = match (fewest, most) {
-        (1, 1) => "one seed each: intervals are over images and say nothing about other trainings".to_string(),
+        (1, 1) => "one seed each: intervals are over images and say nothing about other trainings"
+            .to_string(),
         (fewest, most) if fewest == most => format!("{} each", counted(most, "seed")),
         (fewest, most) => format!("{fewest} to {most} seeds each"),
     };
     let preset = format!("{:?}", summary.preset).to_lowercase();
     let methods = summary.models.iter().map(|model| model.methods.len()).max().unwrap_or(0);
-    let has_continued = summary.models.iter().any(|model| model.variant.stage == Stage::FloatContinued);
+    let has_continued =
+        summary.models.iter().any(|model| model.variant.stage == Stage::FloatContinued);
     let controls = match has_continued {
         true => {
             " Models trained with quantization are compared with \"float continued\", the same start trained on for as many steps by the same \
@@ -58,8 +61,13 @@ pub(super) fn percent(share: f64) -> String {
 
 /// `97.30 % (96.10–98.20)`, or without the interval where there is none.
 pub(super) fn percent_interval(interval: Interval) -> String {
-    let range = |interval: Interval| format!(" ({:.2}–{:.2})", 100.0 * interval.low, 100.0 * interval.high);
-    format!("{}{}", percent(interval.mean), if interval.low.is_finite() { range(interval) } else { String::new() })
+    let range =
+        |interval: Interval| format!(" ({:.2}–{:.2})", 100.0 * interval.low, 100.0 * interval.high);
+    format!(
+        "{}{}",
+        percent(interval.mean),
+        if interval.low.is_finite() { range(interval) } else { String::new() }
+    )
 }
 
 /// `p = 0.03`, `p < 0.001`: adjusted for the number of tests.
@@ -75,7 +83,8 @@ fn joined(parts: Vec<String>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// Models that the sentences speak of: the trained ones of each data set, with Saliency Guided Training where there are any.
+/// Models that the sentences speak of: the trained ones of each data set, with Saliency Guided
+/// Training where there are any.
 fn groups(summary: &Summary) -> Vec<(&str, Vec<&ModelSummary>)> {
     let of = |dataset| -> Vec<&ModelSummary> {
         let guided: Vec<_> = summary.trained(dataset, true).collect();
@@ -85,8 +94,15 @@ fn groups(summary: &Summary) -> Vec<(&str, Vec<&ModelSummary>)> {
 }
 
 /// The sentence `start` about all data sets of which `part` has something to say.
-fn about_all(summary: &Summary, start: &str, part: impl Fn(&str, &[&ModelSummary]) -> Option<String>) -> Option<String> {
-    let parts = groups(summary).into_iter().filter_map(|(dataset, models)| part(dataset, &models)).collect();
+fn about_all(
+    summary: &Summary,
+    start: &str,
+    part: impl Fn(&str, &[&ModelSummary]) -> Option<String>,
+) -> Option<String> {
+    let parts = groups(summary)
+        .into_iter()
+        .filter_map(|(dataset, models)| part(dataset, &models))
+        .collect();
     joined(parts).map(|text| match start.ends_with("? ") {
         true => format!("{start}{}{}.", text[..1].to_uppercase(), &text[1..]),
         false => format!("{start}{text}."),
@@ -107,7 +123,12 @@ fn ends_by_method<'a>(
     models: &[&'a ModelSummary],
 ) -> Option<(&'a ModelSummary, &'a MethodSummary, &'a ModelSummary, &'a MethodSummary)> {
     let (control, lowest) = ends(models)?;
-    Some((control, control.method(&summary.main_method)?, lowest, lowest.method(&summary.main_method)?))
+    Some((
+        control,
+        control.method(&summary.main_method)?,
+        lowest,
+        lowest.method(&summary.main_method)?,
+    ))
 }
 
 fn accuracy(summary: &Summary) -> Option<String> {
@@ -117,36 +138,50 @@ fn accuracy(summary: &Summary) -> Option<String> {
         let parts: Vec<String> = models
             .iter()
             .map(|model| {
-                let paper = model.paper_accuracy.map_or(String::new(), |accuracy| format!(" [{paper} {}]", percent(accuracy)));
+                let paper = model
+                    .paper_accuracy
+                    .map_or(String::new(), |accuracy| format!(" [{paper} {}]", percent(accuracy)));
                 format!("{} {}{paper}", model.variant.label(), percent(model.accuracy.mean))
             })
             .collect();
-        let training = if first.variant.sgt { "with Saliency Guided Training" } else { "with plain training" };
+        let training =
+            if first.variant.sgt { "with Saliency Guided Training" } else { "with plain training" };
         Some(format!("on {dataset}, {training}, {}", parts.join(", ")))
     })
 }
 
 /// Goals of the preset, where it has some.
 fn goals(summary: &Summary) -> Option<String> {
-    let with_goal: Vec<&ModelSummary> = summary.models.iter().filter(|model| model.goal.is_some()).collect();
+    let with_goal: Vec<&ModelSummary> =
+        summary.models.iter().filter(|model| model.goal.is_some()).collect();
     let missed: Vec<String> = with_goal
         .iter()
         .filter(|model| model.goal_met != Some(true))
         .map(|model| {
             let goal = model.goal.map_or(String::new(), percent);
-            format!("{} on {} reached {} of {goal}", model.variant.label(), model.variant.dataset, percent(model.accuracy.mean))
+            format!(
+                "{} on {} reached {} of {goal}",
+                model.variant.label(),
+                model.variant.dataset,
+                percent(model.accuracy.mean)
+            )
         })
         .collect();
     let met = with_goal.len() - missed.len();
     let missed = joined(missed).map_or(String::new(), |text| format!(": {text}"));
-    (!with_goal.is_empty())
-        .then(|| format!("Of {} that have a goal, {met} reached it{missed}.", counted(with_goal.len(), "model")))
+    (!with_goal.is_empty()).then(|| {
+        format!(
+            "Of {} that have a goal, {met} reached it{missed}.",
+            counted(with_goal.len(), "model")
+        )
+    })
 }
 
 /// Whether a difference may be chance, in words.
 fn certainty(test: Option<Difference>, over: IntervalOver) -> String {
     let Some(test) = test else { return "not tested for chance".into() };
-    let verdict = if test.is_significant() { "more than chance" } else { "no more than chance may bring" };
+    let verdict =
+        if test.is_significant() { "more than chance" } else { "no more than chance may bring" };
     let basis = if over == IntervalOver::Seeds { "seed" } else { "test image" };
     format!("{verdict}, {} paired by {basis}", p_value(test))
 }
@@ -178,14 +213,23 @@ fn price(summary: &Summary) -> Option<String> {
 
 /// The paper's premise, of the float model and the one of lowest precision.
 fn guidance(summary: &Summary) -> Option<String> {
-    let start = "Does Saliency Guided Training change anything, against plain training of as many steps? ";
+    let start =
+        "Does Saliency Guided Training change anything, against plain training of as many steps? ";
     about_all(summary, start, |dataset, models| {
         let lowest = ends(models).map(|(_, lowest)| lowest);
-        let shown = models.iter().copied().filter(|model| model.variant.stage == Stage::Float).chain(lowest);
+        let shown = models
+            .iter()
+            .copied()
+            .filter(|model| model.variant.stage == Stage::Float)
+            .chain(lowest);
         let parts = shown.filter_map(|model| {
-            let own = summary.trainings.iter().find(|own| own.dataset == dataset && own.model == model.variant.label())?;
+            let own = summary
+                .trainings
+                .iter()
+                .find(|own| own.dataset == dataset && own.model == model.variant.label())?;
             let accuracy = own.accuracy?;
-            let over = if own.seeds.len() > 1 { IntervalOver::Seeds } else { IntervalOver::TestImages };
+            let over =
+                if own.seeds.len() > 1 { IntervalOver::Seeds } else { IntervalOver::TestImages };
             let maps = own.methods.get(&summary.main_method).map_or(Vec::new(), |map| {
                 let changes = [
                     direction(map.faithfulness, "more faithful", "less faithful"),
@@ -222,28 +266,36 @@ fn direction(difference: Option<Difference>, more: &str, less: &str) -> Option<S
 
 /// "Does the reduction in precision compromise the quality and reliability of saliency maps?"
 fn alignment(summary: &Summary) -> Option<String> {
-    about_all(summary, "Does reduced precision compromise saliency maps? Measured: ", |dataset, models| {
-        let (control, _, lowest, map) = ends_by_method(summary, models)?;
-        if !(map.spearman.mean.is_finite() && map.overlap.mean.is_finite()) {
-            return None;
-        }
-        let changes: Vec<String> = [
-            direction(map.gini_difference, "sparser", "more spread out"),
-            direction(map.sensitivity_difference, "less stable", "more stable"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let changes = if changes.is_empty() { String::new() } else { format!(", and are {}", changes.join(" and ")) };
-        Some(format!(
-            "on {dataset} the {} maps of {} have a rank correlation of {:.2} and a top-10 % overlap of {:.2} with those of {}{changes}",
-            summary.main_method,
-            lowest.variant.label(),
-            map.spearman.mean,
-            map.overlap.mean,
-            control.variant.label()
-        ))
-    })
+    about_all(
+        summary,
+        "Does reduced precision compromise saliency maps? Measured: ",
+        |dataset, models| {
+            let (control, _, lowest, map) = ends_by_method(summary, models)?;
+            if !(map.spearman.mean.is_finite() && map.overlap.mean.is_finite()) {
+                return None;
+            }
+            let changes: Vec<String> = [
+                direction(map.gini_difference, "sparser", "more spread out"),
+                direction(map.sensitivity_difference, "less stable", "more stable"),
+            ]
+            .into_iter()
+            .flatten()
+            .collect();
+            let changes = if changes.is_empty() {
+                String::new()
+            } else {
+                format!(", and are {}", changes.join(" and "))
+            };
+            Some(format!(
+                "on {dataset} the {} maps of {} have a rank correlation of {:.2} and a top-10 % overlap of {:.2} with those of {}{changes}",
+                summary.main_method,
+                lowest.variant.label(),
+                map.spearman.mean,
+                map.overlap.mean,
+                control.variant.label()
+            ))
+        },
+    )
 }
 
 /// "Can quantized models still provide meaningful insights into their decision-making processes?"
@@ -261,8 +313,11 @@ fn faithfulness(summary: &Summary) -> Option<String> {
             () => "undecided",
         };
         let points = |value: f64| plus_minus(-100.0 * value, 1);
-        let range =
-            if low.is_finite() { format!(", 95 % {} to {}", points(high), points(low)) } else { ", no interval".to_string() };
+        let range = if low.is_finite() {
+            format!(", 95 % {} to {}", points(high), points(low))
+        } else {
+            ", no interval".to_string()
+        };
         Some(format!(
             "{verdict} on {dataset}: without the features that the {} maps of {} name first its accuracy is {:.1} %, without as many at random \
              {:.1} %, means over the curves (difference {} points{range}; {} {})",
@@ -277,7 +332,8 @@ fn faithfulness(summary: &Summary) -> Option<String> {
     })
 }
 
-/// The text of section IV-C says that more quantization drops more, the caption of Fig. 3 that less quantization does.
+/// The text of section IV-C says that more quantization drops more, the caption of Fig. 3 that less
+/// quantization does.
 fn contradiction(summary: &Summary) -> Option<String> {
     let start = "Does accuracy drop more with more quantization when salient features are removed, as the paper's text says, or less, as the \
                  caption of its Fig. 3 does? ";
@@ -343,7 +399,9 @@ mod tests {
             version: String::new(),
             adapter: String::new(),
             accuracy,
-            correct: (0..1000).map(|image| if f64::from(image) < 1000.0 * accuracy { '1' } else { '0' }).collect(),
+            correct: (0..1000)
+                .map(|image| if f64::from(image) < 1000.0 * accuracy { '1' } else { '0' })
+                .collect(),
             loss: f64::INFINITY,
             images: 1000,
             alpha: [].into(),
@@ -383,21 +441,40 @@ mod tests {
                 settings: settings.into(),
             })
             .collect();
-        let plan = Plan { preset, judgement: preset.judgement(&["gradient"]), class_names: [].into(), runs };
+        let plan = Plan {
+            preset,
+            judgement: preset.judgement(&["gradient"]),
+            class_names: [].into(),
+            runs,
+        };
         Summary::new(&plan, &Collected { results, missing: Vec::new(), dates: Vec::new() })
     }
 
     #[test]
     fn one_model_has_little_to_say() {
         let summary = summary(Preset::Quick, vec![result("32", 0.9, 0.1, f64::NAN)]);
-        assert!(summary.scope.starts_with("Made: 1 of 1 model (preset quick), one seed each"), "{}", summary.scope);
-        assert_eq!(summary.findings, ["Test accuracy: on mnist, with Saliency Guided Training, float 90.00 % [paper: 99.46 %]."]);
+        assert!(
+            summary.scope.starts_with("Made: 1 of 1 model (preset quick), one seed each"),
+            "{}",
+            summary.scope
+        );
+        assert_eq!(
+            summary.findings,
+            [
+                "Test accuracy: on mnist, with Saliency Guided Training, float 90.00 % [paper: 99.46 %]."
+            ]
+        );
     }
 
     #[test]
     fn goals_are_those_of_the_preset() {
         let results = || vec![result("32", 0.994, 0.1, f64::NAN), result("2,2", 0.993, 0.1, 0.5)];
-        let sentence = |preset| summary(preset, results()).findings.into_iter().find(|sentence| sentence.contains("goal"));
+        let sentence = |preset| {
+            summary(preset, results())
+                .findings
+                .into_iter()
+                .find(|sentence| sentence.contains("goal"))
+        };
         assert_eq!(
             sentence(Preset::Best).unwrap(),
             "Of 2 models that have a goal, 1 reached it: float on mnist reached 99.40 % of 99.50 %."
@@ -411,44 +488,68 @@ mod tests {
             let summary = summary(Preset::Paper, vec![result("32", 0.9, 0.5, f64::NAN), quantized]);
             summary.findings.into_iter().find(|sentence| sentence.starts_with(start))
         };
-        for (end, verdict) in [(0.3, "More on mnist"), (0.5, "Neither measurably on mnist"), (0.7, "Less on mnist")] {
+        for (end, verdict) in
+            [(0.3, "More on mnist"), (0.5, "Neither measurably on mnist"), (0.7, "Less on mnist")]
+        {
             let sentence = about("Does accuracy drop", result("2,2", 0.9, end, 0.5)).unwrap();
             assert!(sentence.contains(verdict), "{sentence}");
         }
-        for (end, verdict) in [(0.3, "Yes on mnist"), (0.8, "Undecided on mnist"), (1.0, "No on mnist")] {
+        for (end, verdict) in
+            [(0.3, "Yes on mnist"), (0.8, "Undecided on mnist"), (1.0, "No on mnist")]
+        {
             let sentence = about("Do quantized", result("2,2", 0.9, end, 0.5)).unwrap();
             assert!(sentence.contains(verdict), "{sentence}");
         }
         // The sentence has the interval of the chart.
         let sentence = about("Do quantized", result("2,2", 0.9, 0.3, 0.5)).unwrap();
-        let made = summary(Preset::Paper, vec![result("32", 0.9, 0.5, f64::NAN), result("2,2", 0.9, 0.3, 0.5)]);
+        let made = summary(
+            Preset::Paper,
+            vec![result("32", 0.9, 0.5, f64::NAN), result("2,2", 0.9, 0.3, 0.5)],
+        );
         let Interval { low, high, .. } = made.models[1].methods["gradient"].below_random;
-        let range = format!("−25.0 points, 95 % {} to {};", plus_minus(-100.0 * high, 1), plus_minus(-100.0 * low, 1));
+        let range = format!(
+            "−25.0 points, 95 % {} to {};",
+            plus_minus(-100.0 * high, 1),
+            plus_minus(-100.0 * low, 1)
+        );
         assert!(sentence.contains(&range), "{sentence} {range}");
         // Nothing is known: nothing is said.
         assert_eq!(about("Does reduced", result("2,2", 0.9, 0.5, f64::NAN)), None);
-        let price = |accuracy| about("What precision costs", result("2,2", accuracy, 0.5, 0.5)).unwrap();
+        let price =
+            |accuracy| about("What precision costs", result("2,2", accuracy, 0.5, 0.5)).unwrap();
         assert!(
             price(0.9).contains("±0.00 points (no more than chance may bring, p = 1.00 paired by test image), for 1/32"),
             "{}",
             price(0.9)
         );
-        assert!(price(0.8).contains("−10.00 points (more than chance, p < 0.001"), "{}", price(0.8));
+        assert!(
+            price(0.8).contains("−10.00 points (more than chance, p < 0.001"),
+            "{}",
+            price(0.8)
+        );
     }
 
-    /// Training on brings as much as training on with quantization: nothing is credited to the bits.
+    /// Training on brings as much as training on with quantization: nothing is credited to the
+    /// bits.
     #[test]
     fn quantization_is_not_credited_with_training() {
         let mut control = result("32", 0.95, 0.5, 0.9);
         control.variant.stage = Stage::FloatContinued;
         let made = vec![result("32", 0.85, 0.5, f64::NAN), control, result("2,2", 0.95, 0.5, 0.5)];
         let summary = summary(Preset::Quick, made);
-        let price = summary.findings.iter().find(|sentence| sentence.starts_with("What precision costs")).unwrap();
+        let price = summary
+            .findings
+            .iter()
+            .find(|sentence| sentence.starts_with("What precision costs"))
+            .unwrap();
         assert!(
             price.contains("differs from that of float continued by ±0.00 points (no more than chance may bring, p = 1.00"),
             "{price}"
         );
-        assert!(price.contains("the further steps alone change float's by +10.00 points"), "{price}");
+        assert!(
+            price.contains("the further steps alone change float's by +10.00 points"),
+            "{price}"
+        );
         assert!(summary.scope.contains("as many steps by the same settings"), "{}", summary.scope);
         let quantized = &summary.models[2];
         assert_eq!(
@@ -465,18 +566,36 @@ mod tests {
             result
         };
         let guided = |accuracy: f64| {
-            let made = vec![result("32", accuracy, 0.5, f64::NAN), plain(result("32", 0.8, 0.5, f64::NAN))];
+            let made = vec![
+                result("32", accuracy, 0.5, f64::NAN),
+                plain(result("32", 0.8, 0.5, f64::NAN)),
+            ];
             let summary = summary(Preset::Quick, made);
             let of = |sentence: &&String| sentence.starts_with("Does Saliency Guided Training");
             (summary.findings.iter().find(of).unwrap().clone(), summary)
         };
         let (sentence, summary) = guided(0.9);
-        assert!(sentence.contains("float is +10.00 points from that without it (more than chance, p < 0.001"), "{sentence}");
+        assert!(
+            sentence.contains(
+                "float is +10.00 points from that without it (more than chance, p < 0.001"
+            ),
+            "{sentence}"
+        );
         let own = &summary.trainings[0];
         assert_eq!((own.seeds.as_slice(), own.model.as_str()), (&[0][..], "float"));
         let (sentence, summary) = guided(0.802);
-        assert!(sentence.contains("+0.20 points from that without it (no more than chance may bring, p = 0.50"), "{sentence}");
-        assert!(summary.families.iter().any(|family| family.question.starts_with("Saliency Guided") && family.tests == 1));
+        assert!(
+            sentence.contains(
+                "+0.20 points from that without it (no more than chance may bring, p = 0.50"
+            ),
+            "{sentence}"
+        );
+        assert!(
+            summary
+                .families
+                .iter()
+                .any(|family| family.question.starts_with("Saliency Guided") && family.tests == 1)
+        );
     }
 
     /// Without weight the term of guidance changes nothing.
@@ -487,7 +606,8 @@ mod tests {
         let results = vec![result("32", 0.9, 0.5, f64::NAN), plain];
         for (settings, is_compared) in [("lambda = 0.0\n", false), ("lambda = 1.0\n", true)] {
             let made = summary_of(Preset::Quick, results.clone(), settings);
-            let says = |start: &str| made.findings.iter().any(|sentence| sentence.starts_with(start));
+            let says =
+                |start: &str| made.findings.iter().any(|sentence| sentence.starts_with(start));
             assert_eq!(says("Does Saliency Guided"), is_compared, "{:?}", made.findings);
             assert_eq!(made.models[0].paper_accuracy.is_some(), is_compared);
             assert_eq!(made.scope.contains("λ is 0"), !is_compared, "{}", made.scope);
@@ -496,9 +616,16 @@ mod tests {
 
     #[test]
     fn small_words() {
-        assert_eq!([-0.004, 0.004, 1.25, -1.25].map(|value| plus_minus(value, 2)), ["±0.00", "±0.00", "+1.25", "−1.25"]);
+        assert_eq!(
+            [-0.004, 0.004, 1.25, -1.25].map(|value| plus_minus(value, 2)),
+            ["±0.00", "±0.00", "+1.25", "−1.25"]
+        );
         assert_eq!([0, 1, 2].map(|count| counted(count, "seed")), ["0 seeds", "1 seed", "2 seeds"]);
-        let p = |adjusted_p| p_value(Difference { mean: Interval::unknown(0.0), p: 0.0, adjusted_p });
-        assert_eq!([0.0005, 0.0015, 0.034, 1.0].map(p), ["p < 0.001", "p = 0.002", "p = 0.03", "p = 1.00"]);
+        let p =
+            |adjusted_p| p_value(Difference { mean: Interval::unknown(0.0), p: 0.0, adjusted_p });
+        assert_eq!(
+            [0.0005, 0.0015, 0.034, 1.0].map(p),
+            ["p < 0.001", "p = 0.002", "p = 0.03", "p = 1.00"]
+        );
     }
 }

@@ -28,13 +28,21 @@ pub fn markdown(title: &str, intro: &[String], sections: &[Section], figures: &[
                 }
                 Block::Facts(facts) | Block::Terms(facts) => {
                     text.push('\n');
-                    facts
-                        .iter()
-                        .try_for_each(|(name, value)| writeln!(text, "- {}: {}", markdown_text(name), markdown_text(value)))
+                    facts.iter().try_for_each(|(name, value)| {
+                        writeln!(text, "- {}: {}", markdown_text(name), markdown_text(value))
+                    })
                 }
                 Block::Image { caption, .. } | Block::Svg { caption, .. } => {
-                    let file = figures.iter().find(|figure| figure.is(block)).map_or("", |figure| &figure.file);
-                    write!(text, "\n![{}]({file})\n\n{}\n", markdown_text(heading(caption)), paragraph(caption))
+                    let file = figures
+                        .iter()
+                        .find(|figure| figure.is(block))
+                        .map_or("", |figure| &figure.file);
+                    write!(
+                        text,
+                        "\n![{}]({file})\n\n{}\n",
+                        markdown_text(heading(caption)),
+                        paragraph(caption)
+                    )
                 }
             };
         }
@@ -67,17 +75,25 @@ fn heading(caption: &str) -> &str {
     &caption[..end]
 }
 
-/// A line a figure: data set, model, training, method (empty for the model's own figures), figure, mean, interval.
+/// A line a figure: data set, model, training, method (empty for the model's own figures), figure,
+/// mean, interval.
 pub fn csv(summary: &Summary) -> String {
     let mut text = "dataset,model,sgt,method,figure,mean,low,high\n".to_string();
     let number = |value: f64| if value.is_finite() { value.to_string() } else { String::new() };
     for model in &summary.models {
-        let (dataset, label) = (field(&model.variant.dataset), plain(&model.variant.label()).replace('"', "\"\""));
+        let (dataset, label) =
+            (field(&model.variant.dataset), plain(&model.variant.label()).replace('"', "\"\""));
         let start = format!("{dataset},\"{label}\",{}", model.variant.sgt);
         let mut line = |method: &str, figure: &str, value: Interval| {
             let Interval { mean, low, high } = value;
             let (method, figure) = (field(method), field(figure));
-            let _ = writeln!(text, "{start},{method},{figure},{},{},{}", number(mean), number(low), number(high));
+            let _ = writeln!(
+                text,
+                "{start},{method},{figure},{},{},{}",
+                number(mean),
+                number(low),
+                number(high)
+            );
         };
         line("", "accuracy", model.accuracy);
         line("", "loss", model.loss);
@@ -125,8 +141,14 @@ pub fn csv(summary: &Summary) -> String {
 }
 
 /// The points of a curve with their intervals.
-fn curve<'a>(points: &'a [(f64, f64)], band: &'a [(f64, f64, f64)]) -> impl Iterator<Item = (f64, Interval)> + 'a {
-    points.iter().zip(band).map(|(&(share, mean), &(_, low, high))| (share, Interval { mean, low, high }))
+fn curve<'a>(
+    points: &'a [(f64, f64)],
+    band: &'a [(f64, f64, f64)],
+) -> impl Iterator<Item = (f64, Interval)> + 'a {
+    points
+        .iter()
+        .zip(band)
+        .map(|(&(share, mean), &(_, low, high))| (share, Interval { mean, low, high }))
 }
 
 /// A field that may hold anything, on its line.

@@ -16,8 +16,8 @@ use crate::{
     data::{Dataset, Split},
     gpu::Gpu,
     judgement::{
-        AccuracyDrop, AlignmentOptions, DropCurve, MaxSensitivity, SensitivityOptions, Subject, alignment, clarity,
-        randomization, removed_shares,
+        AccuracyDrop, AlignmentOptions, DropCurve, MaxSensitivity, SensitivityOptions, Subject,
+        alignment, clarity, randomization, removed_shares,
     },
     metrics::{Cost, Evaluation, PaperCost},
     model::{MODEL_FILE, Model, Tensor, TensorFile},
@@ -28,8 +28,9 @@ use crate::{
     train::RunFolder,
 };
 
-/// Maps of the judged images in a run's folder: a tensor `<method>` [N, C, H, W] each; `images` and, by the first method, `masked`
-/// [N, C, H, W] in 0..1; `labels`, `predictions` and `probabilities` `[N]`.
+/// Maps of the judged images in a run's folder: a tensor `<method>` [N, C, H, W] each; `images`
+/// and, by the first method, `masked` [N, C, H, W] in 0..1; `labels`, `predictions` and
+/// `probabilities` `[N]`.
 pub const MAPS_FILE: &str = "maps.safetensors";
 /// Distributions of weights and activations in a run's folder, of models trained with quantization.
 pub const HISTOGRAMS_FILE: &str = "histograms.svg";
@@ -47,17 +48,29 @@ const CURVE_POINTS: usize = 300;
 const DROP_STEP: u32 = 10;
 
 /// Quantizes the float model in `float` as `config` says, into `config.out`.
-pub(super) async fn quantize(gpu: &Gpu, config: &RunConfig, float: Option<&Path>, dataset: &Dataset) -> Result<()> {
-    let float = float.ok_or_else(|| Error::Model("post-training quantization needs a float model".into()))?;
+pub(super) async fn quantize(
+    gpu: &Gpu,
+    config: &RunConfig,
+    float: Option<&Path>,
+    dataset: &Dataset,
+) -> Result<()> {
+    let float = float
+        .ok_or_else(|| Error::Model("post-training quantization needs a float model".into()))?;
     let model = load(float)?;
     let mut images = dataset.train.clone();
     images.truncate(CALIBRATION_IMAGES as usize, dataset.shape);
     let data = ResidentData::new(gpu, &images, dataset.shape)?;
-    let quantization = QuantizationConfig { weight_quant: PTQ_WEIGHTS, ..config.quantization.clone() };
+    let quantization =
+        QuantizationConfig { weight_quant: PTQ_WEIGHTS, ..config.quantization.clone() };
     let options = PostTraining { quantization, calibration: Calibration::Mse };
     let normalization = model.normalization()?;
     let (quantized, _) = quantize_model(gpu, &model, &options, &data, normalization).await?;
-    Model::save(&config.out.join(MODEL_FILE), &quantized.config, &quantized.graph.layout, &quantized.parameters)
+    Model::save(
+        &config.out.join(MODEL_FILE),
+        &quantized.config,
+        &quantized.graph.layout,
+        &quantized.parameters,
+    )
 }
 
 fn load(folder: &Path) -> Result<Model> {
@@ -79,7 +92,8 @@ fn first(split: &Split, count: u32, dataset: &Dataset) -> Split {
     images
 }
 
-/// A model of the study with the images that it is judged on. Every map explains the logit of the true label: the same class in every model.
+/// A model of the study with the images that it is judged on. Every map explains the logit of the
+/// true label: the same class in every model.
 struct Judged<'a> {
     gpu: &'a Gpu,
     wanted: &'a JudgementPlan,
@@ -103,7 +117,8 @@ fn begin(watcher: &mut dyn Watcher, what: &str) -> Result<()> {
     watcher.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
 }
 
-/// Judges the model in the folder of `config`; its maps are compared with those of the model in the folder `control`.
+/// Judges the model in the folder of `config`; its maps are compared with those of the model in the
+/// folder `control`.
 pub(super) async fn judge(
     gpu: &Gpu,
     plan: &Plan,
@@ -132,9 +147,12 @@ pub(super) async fn judge(
     };
     begin(watcher, "accuracy")?;
     let evaluation = judged.subject(&test).evaluate().await?;
-    let methods: Vec<Method> = wanted.methods.iter().map(|name| method(name)).collect::<Result<_>>()?;
-    let reference = control.map(|folder| Maps::read(folder, wanted)).transpose()?.map(|(maps, _)| maps);
-    let (mut results, random, maps) = judged.explanations(&methods, reference.as_ref(), watcher).await?;
+    let methods: Vec<Method> =
+        wanted.methods.iter().map(|name| method(name)).collect::<Result<_>>()?;
+    let reference =
+        control.map(|folder| Maps::read(folder, wanted)).transpose()?.map(|(maps, _)| maps);
+    let (mut results, random, maps) =
+        judged.explanations(&methods, reference.as_ref(), watcher).await?;
     let random_retrained = judged.retrainings(&methods, &mut results, watcher).await?;
     judged.write_maps(maps, &evaluation)?;
     if run.variant.stage == Stage::QuantizationAware {
@@ -150,12 +168,26 @@ pub(super) async fn judge(
         version: program_version(),
         adapter: gpu.adapter_description(),
         accuracy: evaluation.accuracy,
-        correct: evaluation.predictions.iter().map(|one| if one.class == one.label { '1' } else { '0' }).collect(),
+        correct: evaluation
+            .predictions
+            .iter()
+            .map(|one| if one.class == one.label { '1' } else { '0' })
+            .collect(),
         loss: evaluation.loss,
         images: evaluation.images,
-        alpha: alphas.map(|alpha| (short(&alpha.name), model.parameters[alpha.offset as usize])).collect(),
-        kl: if run.variant.sgt && run.variant.stage != Stage::PostTraining { kl_curve(&config.out)? } else { Vec::new() },
-        quantizers: if run.variant.stage == Stage::QuantizationAware { quantizers(&config.out)? } else { Vec::new() },
+        alpha: alphas
+            .map(|alpha| (short(&alpha.name), model.parameters[alpha.offset as usize]))
+            .collect(),
+        kl: if run.variant.sgt && run.variant.stage != Stage::PostTraining {
+            kl_curve(&config.out)?
+        } else {
+            Vec::new()
+        },
+        quantizers: if run.variant.stage == Stage::QuantizationAware {
+            quantizers(&config.out)?
+        } else {
+            Vec::new()
+        },
         cost: cost(&model)?,
         methods: results,
         random_drop: points(&random.0),
@@ -166,7 +198,13 @@ pub(super) async fn judge(
 
 impl Judged<'_> {
     fn subject<'s>(&'s self, images: &'s Split) -> Subject<'s> {
-        Subject { gpu: self.gpu, model: self.model, images, normalization: self.normalization, batch_size: BATCH }
+        Subject {
+            gpu: self.gpu,
+            model: self.model,
+            images,
+            normalization: self.normalization,
+            batch_size: BATCH,
+        }
     }
 
     /// True classes of the judged images.
@@ -174,7 +212,8 @@ impl Judged<'_> {
         &self.labels[..self.images.len()]
     }
 
-    /// What the maps of every method are worth, the drop curve of random maps with its area by image, and the maps of the judged images.
+    /// What the maps of every method are worth, the drop curve of random maps with its area by
+    /// image, and the maps of the judged images.
     async fn explanations(
         &self,
         methods: &[Method],
@@ -182,32 +221,47 @@ impl Judged<'_> {
         watcher: &mut dyn Watcher,
     ) -> Result<(BTreeMap<String, MethodResult>, (DropCurve, Vec<f64>), Maps)> {
         let subject = self.subject(&self.dropped);
-        let drop = AccuracyDrop::record(subject, self.wanted.fill, &removed_shares(DROP_STEP), self.run.seed)?;
+        let drop = AccuracyDrop::record(
+            subject,
+            self.wanted.fill,
+            &removed_shares(DROP_STEP),
+            self.run.seed,
+        )?;
         let mut results = BTreeMap::new();
         let mut maps = Maps::default();
         for &method in methods {
             begin(watcher, method.name())?;
-            let explained = subject.explain(&[method], &self.settings, &self.labels, &mut |_| {}).await?;
-            let judged_map = &explained.maps[0][..self.images.len() * self.dataset.shape.elements() as usize];
+            let explained =
+                subject.explain(&[method], &self.settings, &self.labels, &mut |_| {}).await?;
+            let judged_map =
+                &explained.maps[0][..self.images.len() * self.dataset.shape.elements() as usize];
             let (curve, drop_areas) = drop.run_by_image(&explained.maps[0], &mut |_| {}).await?;
             let reference = reference.and_then(|reference| reference.of(method));
             let result = self.judge_maps(method, judged_map, reference).await?;
-            let result = MethodResult { drop: points(&curve), drop_area: curve.area, drop_areas, ..result };
+            let result =
+                MethodResult { drop: points(&curve), drop_area: curve.area, drop_areas, ..result };
             results.insert(method.name().into(), result);
             if maps.maps.is_empty() {
                 maps.masked = explained.masked[0][..judged_map.len()].to_vec();
             }
             maps.maps.push((method.name().into(), judged_map.to_vec()));
         }
-        let random = subject.explain(&[Method::Random], &self.settings, &self.labels, &mut |_| {}).await?;
+        let random =
+            subject.explain(&[Method::Random], &self.settings, &self.labels, &mut |_| {}).await?;
         Ok((results, drop.run_by_image(&random.maps[0], &mut |_| {}).await?, maps))
     }
 
-    /// Clarity, stability, agreement with the control's maps (`reference`) and dependence on the parameters, of one method's maps of the
-    /// judged images.
-    async fn judge_maps(&self, method: Method, maps: &[f32], reference: Option<&[f32]>) -> Result<MethodResult> {
+    /// Clarity, stability, agreement with the control's maps (`reference`) and dependence on the
+    /// parameters, of one method's maps of the judged images.
+    async fn judge_maps(
+        &self,
+        method: Method,
+        maps: &[f32],
+        reference: Option<&[f32]>,
+    ) -> Result<MethodResult> {
         let (gpu, shape, settings) = (self.gpu, self.dataset.shape, &self.settings);
-        let zeros = maps.iter().filter(|value| **value == 0.0).count() as f64 / maps.len().max(1) as f64;
+        let zeros =
+            maps.iter().filter(|value| **value == 0.0).count() as f64 / maps.len().max(1) as f64;
         let mut result = MethodResult { zeros, ..MethodResult::default() };
         for clarity in clarity(gpu, shape, maps).await? {
             result.gini.push(f64::from(clarity.gini));
@@ -216,24 +270,35 @@ impl Judged<'_> {
         let subject = self.subject(&self.images);
         let samples = self.wanted.sensitivity_samples;
         if samples > 0 && !method.takes_samples() {
-            let options = SensitivityOptions { samples, seed: self.run.seed, ..SensitivityOptions::default() };
-            let recorded = MaxSensitivity::record(subject, method, settings, self.judged_labels(), &options)?;
+            let options = SensitivityOptions {
+                samples,
+                seed: self.run.seed,
+                ..SensitivityOptions::default()
+            };
+            let recorded =
+                MaxSensitivity::record(subject, method, settings, self.judged_labels(), &options)?;
             result.sensitivity = recorded.run(&mut |_| {}).await?;
         }
         if let Some(reference) = reference {
-            for alignment in alignment(gpu, shape, reference, maps, &AlignmentOptions::default(), &mut |_| {}).await? {
+            for alignment in
+                alignment(gpu, shape, reference, maps, &AlignmentOptions::default(), &mut |_| {})
+                    .await?
+            {
                 result.spearman.push(f64::from(alignment.spearman));
                 result.ssim.push(f64::from(alignment.ssim));
                 result.overlap.push(f64::from(alignment.top_overlap));
             }
         }
         if self.wanted.randomisation && !method.takes_samples() {
-            result.randomisation = randomization(&subject, method, settings, self.judged_labels(), maps, &mut |_| {}).await?;
+            result.randomisation =
+                randomization(&subject, method, settings, self.judged_labels(), maps, &mut |_| {})
+                    .await?;
         }
         Ok(result)
     }
 
-    /// Adds ROAR's curves where they are planned; that of random maps, which float models have, is returned.
+    /// Adds ROAR's curves where they are planned; that of random maps, which float models have, is
+    /// returned.
     async fn retrainings(
         &self,
         methods: &[Method],
@@ -241,11 +306,25 @@ impl Judged<'_> {
         watcher: &mut dyn Watcher,
     ) -> Result<Vec<(f64, f64)>> {
         let stage = self.run.variant.stage;
-        let planned = self.wanted.retraining.as_ref().filter(|plan| plan.post_training || stage != Stage::PostTraining);
+        let planned = self
+            .wanted
+            .retraining
+            .as_ref()
+            .filter(|plan| plan.post_training || stage != Stage::PostTraining);
         let Some(plan) = planned else { return Ok(Vec::new()) };
         let &Judged { gpu, model, dataset, folder, .. } = self;
-        let retraining = Retraining { gpu, model, dataset, seed: self.run.seed, folder, plan, fill: self.wanted.fill };
-        for &method in methods.iter().filter(|method| plan.methods.iter().any(|name| name == method.name())) {
+        let retraining = Retraining {
+            gpu,
+            model,
+            dataset,
+            seed: self.run.seed,
+            folder,
+            plan,
+            fill: self.wanted.fill,
+        };
+        for &method in
+            methods.iter().filter(|method| plan.methods.iter().any(|name| name == method.name()))
+        {
             begin(watcher, &format!("training without {}'s features", method.name()))?;
             let curve = points(&retraining.run(method, watcher).await?);
             if let Some(result) = results.get_mut(method.name()) {
@@ -269,10 +348,15 @@ impl Judged<'_> {
     }
 
     async fn write_histograms(&self) -> Result<()> {
-        let images = first(&self.dataset.train, self.wanted.images.min(HISTOGRAM_IMAGES), self.dataset);
+        let images =
+            first(&self.dataset.train, self.wanted.images.min(HISTOGRAM_IMAGES), self.dataset);
         let shown = ResidentData::new(self.gpu, &images, self.dataset.shape)?;
         let variant = &self.run.variant;
-        let title = format!("{} on {}, before and after quantization", variant.full_label(), variant.dataset);
+        let title = format!(
+            "{} on {}, before and after quantization",
+            variant.full_label(),
+            variant.dataset
+        );
         let tensors = distributions(self.gpu, self.model, &shown, self.normalization).await?;
         let svg = DistributionChart::new(&title, &tensors).to_svg()?;
         crate::files::write_atomically(&self.folder.join(HISTOGRAMS_FILE), svg.as_bytes())
@@ -303,7 +387,9 @@ fn kl_curve(folder: &Path) -> Result<Vec<(f64, f64)>> {
     Ok(steps
         .chunks(stretch)
         .map(|lines| {
-            let mean = |value: fn(&crate::train::StepLine) -> f64| lines.iter().map(value).sum::<f64>() / lines.len() as f64;
+            let mean = |value: fn(&crate::train::StepLine) -> f64| {
+                lines.iter().map(value).sum::<f64>() / lines.len() as f64
+            };
             (mean(|line| line.step as f64), mean(|line| line.kl))
         })
         .collect())
@@ -347,14 +433,20 @@ impl Maps {
     pub fn read(folder: &Path, wanted: &JudgementPlan) -> Result<(Maps, Shape)> {
         let path = folder.join(MAPS_FILE);
         let file = TensorFile::read(&path)?;
-        let tensor = |name: &str| file.tensor(name).ok_or_else(|| Error::format(&path, format!("has no tensor {name}")));
+        let tensor = |name: &str| {
+            file.tensor(name).ok_or_else(|| Error::format(&path, format!("has no tensor {name}")))
+        };
         let values = |name: &str| tensor(name)?.to_f32(&path);
         let classes = |name: &str| tensor(name)?.to_u32(&path);
         let &[count, channels, height, width] = tensor("images")?.shape.as_slice() else {
             return Err(Error::format(&path, "images are not [N, C, H, W]"));
         };
         let shape = Shape::new(channels as u32, height as u32, width as u32);
-        let maps = wanted.methods.iter().map(|name| Ok((name.clone(), values(name)?))).collect::<Result<_>>()?;
+        let maps = wanted
+            .methods
+            .iter()
+            .map(|name| Ok((name.clone(), values(name)?)))
+            .collect::<Result<_>>()?;
         let read = Maps {
             maps,
             images: values("images")?,
@@ -366,7 +458,9 @@ impl Maps {
         let pixels = count * shape.elements() as usize;
         let pictures = read.maps.iter().map(|(_, map)| map).chain([&read.images, &read.masked]);
         let rows = [read.labels.len(), read.predictions.len(), read.probabilities.len()];
-        if pictures.map(Vec::len).any(|length| length != pixels) || rows.iter().any(|&length| length != count) {
+        if pictures.map(Vec::len).any(|length| length != pixels)
+            || rows.iter().any(|&length| length != count)
+        {
             return Err(Error::format(&path, "its tensors are of different numbers of images"));
         }
         Ok((read, shape))
@@ -374,9 +468,11 @@ impl Maps {
 
     fn write(&self, folder: &Path, shape: Shape) -> Result<()> {
         let count = self.labels.len();
-        let dimensions = [count, shape.channels as usize, shape.height as usize, shape.width as usize];
+        let dimensions =
+            [count, shape.channels as usize, shape.height as usize, shape.width as usize];
         let pictures = |name: &str, values: &[f32]| Tensor::f32(name, &dimensions, values.to_vec());
-        let mut tensors: Vec<Tensor> = self.maps.iter().map(|(name, map)| pictures(name, map)).collect();
+        let mut tensors: Vec<Tensor> =
+            self.maps.iter().map(|(name, map)| pictures(name, map)).collect();
         tensors.push(pictures("images", &self.images));
         tensors.push(pictures("masked", &self.masked));
         tensors.push(Tensor::u32("labels", &[count], self.labels.clone()));

@@ -14,13 +14,16 @@ pub fn method_names() -> Vec<&'static str> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// A few steps on a few built-in digits, to see that everything works together; its numbers mean nothing.
+    /// A few steps on a few built-in digits, to see that everything works together; its numbers
+    /// mean nothing.
     Tiny,
     /// The built-in digits and garments, four gradient methods, minutes on a processor.
     Quick,
-    /// MNIST and Fashion-MNIST with the paper's batch sizes and plain SGD, all methods, three seeds.
+    /// MNIST and Fashion-MNIST with the paper's batch sizes and plain SGD, all methods, three
+    /// seeds.
     Paper,
-    /// The same with a better recipe: augmentation, dropout, one-cycle schedule, quantized models from float ones.
+    /// The same with a better recipe: augmentation, dropout, one-cycle schedule, quantized models
+    /// from float ones.
     Best,
 }
 
@@ -40,17 +43,20 @@ pub struct JudgementPlan {
     pub sensitivity_samples: u32,
     /// Whether parameters are randomised layer by layer.
     pub randomisation: bool,
-    /// Networks trained again without the features that maps name first (ROAR); absent where that is left out.
+    /// Networks trained again without the features that maps name first (ROAR); absent where that
+    /// is left out.
     pub retraining: Option<RetrainingPlan>,
     /// Images in the picture of the maps.
     pub pictures: u32,
 }
 
-/// ROAR: the network that is trained again is the same for all models, float and with plain training, so that curves differ by the maps alone.
+/// ROAR: the network that is trained again is the same for all models, float and with plain
+/// training, so that curves differ by the maps alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RetrainingPlan {
-    /// Attribution methods by their names on the command line; random order comes with the float models.
+    /// Attribution methods by their names on the command line; random order comes with the float
+    /// models.
     pub methods: Vec<String>,
     /// Shares of the pixels removed.
     pub shares: Vec<f64>,
@@ -80,13 +86,15 @@ impl Preset {
         }
     }
 
-    /// Whether quantized models start from the float model of their seed rather than from scratch. Then their control starts there too:
-    /// the float model, trained on as long and by the same settings.
+    /// Whether quantized models start from the float model of their seed rather than from scratch.
+    /// Then their control starts there too: the float model, trained on as long and by the same
+    /// settings.
     pub fn from_float(self) -> bool {
         self != Preset::Paper
     }
 
-    /// Training settings as a configuration file holds them: of a float model, or (`further`) of a quantized one and its control.
+    /// Training settings as a configuration file holds them: of a float model, or (`further`) of a
+    /// quantized one and its control.
     pub fn training(self, dataset: &str, further: bool) -> &'static str {
         let garments = dataset.starts_with("fashion");
         match (self, further, garments) {
@@ -98,7 +106,8 @@ impl Preset {
             (Preset::Quick, true, _) => {
                 "steps = 56\nbatch-size = 64\noptimizer = \"momentum\"\nlr = 0.02\nschedule = \"one-cycle\"\n"
             }
-            // The paper gives batch size and rate (the defaults for each data set) but no number of epochs.
+            // The paper gives batch size and rate (the defaults for each data set) but no number of
+            // epochs.
             (Preset::Paper, ..) => "epochs = 10\noptimizer = \"sgd\"\n",
             (Preset::Best, false, false) => {
                 "epochs = 30\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.05\nweight-decay = 0.0005\n\
@@ -119,7 +128,8 @@ impl Preset {
         }
     }
 
-    /// Accuracy that a model with Saliency Guided Training is to reach, of the widths `bits` (`32`: float); for the preset `best` on full sets.
+    /// Accuracy that a model with Saliency Guided Training is to reach, of the widths `bits` (`32`:
+    /// float); for the preset `best` on full sets.
     pub fn goal(self, dataset: &str, bits: &str) -> Option<f64> {
         let goals = match (self, dataset) {
             (Preset::Best, "mnist") => [0.9950, 0.9940, 0.9935, 0.9930],

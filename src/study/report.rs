@@ -30,11 +30,11 @@ pub const JSON_FILE: &str = "report.json";
 const MARKDOWN_FILE: &str = "report.md";
 const CSV_FILE: &str = "report.csv";
 /// What the preset's help says.
-const TINY: &str =
-    "Preset tiny only shows the mechanics: models of a few steps, judged on a few digits; its numbers mean nothing.";
+const TINY: &str = "Preset tiny only shows the mechanics: models of a few steps, judged on a few digits; its numbers mean nothing.";
 const TITLE: &str = "Saliency assisted quantization, reproduced";
 
-/// Writes the report on the results in the study's folder `root`; those that are missing are named in it.
+/// Writes the report on the results in the study's folder `root`; those that are missing are named
+/// in it.
 ///
 /// # Errors
 /// [`Error::Usage`] where there is no study or not a single result; of the files.
@@ -42,7 +42,10 @@ pub fn write(root: &Path) -> Result<Summary> {
     let plan = Plan::read(root)?;
     let collected = Collected::read(root, &plan)?;
     if collected.results.is_empty() {
-        return Err(Error::Usage(format!("{}: no model of the study is finished yet", root.display())));
+        return Err(Error::Usage(format!(
+            "{}: no model of the study is finished yet",
+            root.display()
+        )));
     }
     let summary = Summary::new(&plan, &collected);
     let figures = figures::draw(root, &plan, &summary)?;
@@ -50,14 +53,23 @@ pub fn write(root: &Path) -> Result<Summary> {
         write_atomically(&root.join(&figure.file), &figure.bytes)?;
     }
     let mechanics = (plan.preset == Preset::Tiny).then(|| TINY.to_string());
-    let intro: Vec<String> = mechanics.into_iter().chain([summary.scope.clone()]).chain(summary.findings.clone()).collect();
+    let intro: Vec<String> = mechanics
+        .into_iter()
+        .chain([summary.scope.clone()])
+        .chain(summary.findings.clone())
+        .collect();
     let mut sections = sections(&plan, &summary, &figures)?;
     let words = terms::of_text(&intro.join(" "));
-    sections.insert(0, Section { title: "Terms used above".into(), blocks: vec![Block::Terms(words)] });
-    let json = serde_json::to_string_pretty(&summary).map_err(|error| Error::Model(error.to_string()))?;
+    sections
+        .insert(0, Section { title: "Terms used above".into(), blocks: vec![Block::Terms(words)] });
+    let json =
+        serde_json::to_string_pretty(&summary).map_err(|error| Error::Model(error.to_string()))?;
     write_atomically(&root.join(JSON_FILE), json.as_bytes())?;
     write_atomically(&root.join(CSV_FILE), formats::csv(&summary).as_bytes())?;
-    write_atomically(&root.join(MARKDOWN_FILE), formats::markdown(TITLE, &intro, &sections, &figures).as_bytes())?;
+    write_atomically(
+        &root.join(MARKDOWN_FILE),
+        formats::markdown(TITLE, &intro, &sections, &figures).as_bytes(),
+    )?;
     Report { title: TITLE.into(), intro, sections }.write(root.join(HTML_FILE))?;
     Ok(summary)
 }
@@ -77,7 +89,10 @@ fn sections(plan: &Plan, summary: &Summary, figures: &[Figure]) -> Result<Vec<Se
             sections.push(Section { title: format!("{dataset}: further methods"), blocks });
         }
     }
-    sections.push(Section { title: "Bit widths (Table III)".into(), blocks: vec![Block::Table(tables::widths(plan)?)] });
+    sections.push(Section {
+        title: "Bit widths (Table III)".into(),
+        blocks: vec![Block::Table(tables::widths(plan)?)],
+    });
     sections.push(making(plan, summary)?);
     Ok(sections)
 }
@@ -101,14 +116,18 @@ impl OfDataset<'_> {
 
     /// With Saliency Guided Training and without, where there are such models.
     fn trainings(&self) -> Vec<bool> {
-        [true, false].into_iter().filter(|&sgt| self.summary.of(self.dataset, sgt).next().is_some()).collect()
+        [true, false]
+            .into_iter()
+            .filter(|&sgt| self.summary.of(self.dataset, sgt).next().is_some())
+            .collect()
     }
 
     /// A table for every training, with what `says` says above it.
     fn tables(&self, says: &str, table: impl Fn(bool) -> Option<Table>) -> Vec<Block> {
         let of = |sgt: bool| {
             let table = table(sgt)?;
-            let training = if sgt { "With Saliency Guided Training" } else { "With plain training" };
+            let training =
+                if sgt { "With Saliency Guided Training" } else { "With plain training" };
             Some([Block::Paragraph(format!("{training}: {says}")), Block::Table(table)])
         };
         self.trainings().into_iter().filter_map(of).flatten().collect()
@@ -121,7 +140,11 @@ impl OfDataset<'_> {
                     the weight quantizer that their row says, whatever --weight-quant says: where it is another than that of the \
                     trained ones, the two differ in more than training.";
         let table = tables::recipes(self.plan, self.dataset)?;
-        Ok(vec![Block::Heading("Recipes".into()), Block::Paragraph(says.into()), Block::Table(table)])
+        Ok(vec![
+            Block::Heading("Recipes".into()),
+            Block::Paragraph(says.into()),
+            Block::Table(table),
+        ])
     }
 
     fn main(&self) -> Vec<Block> {
@@ -163,9 +186,12 @@ impl OfDataset<'_> {
         if let Some(figure) = self.named("quantizers.svg") {
             blocks.extend([Block::Heading("Quantizers while training".into()), figure]);
         }
-        let widths =
-            summary.trained(dataset, true).chain(summary.trained(dataset, false)).map(|model| model.variant.bits.as_str());
-        let mut files: Vec<String> = widths.map(|bits| figures::histogram_file(dataset, bits)).collect();
+        let widths = summary
+            .trained(dataset, true)
+            .chain(summary.trained(dataset, false))
+            .map(|model| model.variant.bits.as_str());
+        let mut files: Vec<String> =
+            widths.map(|bits| figures::histogram_file(dataset, bits)).collect();
         files.sort();
         files.dedup();
         let histograms: Vec<Block> = files.iter().filter_map(|file| self.figure(file)).collect();
@@ -194,8 +220,11 @@ impl OfDataset<'_> {
             samples => format!(", max-sensitivity over {}", counted(samples as usize, "noise")),
         };
         let images = counted(summary.judged_images as usize, "test image");
-        let says = format!("clarity and stability of the {method} maps of {images}, means with 95 % intervals{noises}.");
-        let mut blocks = self.tables(&says, |sgt| Some(tables::maps(summary, dataset, sgt, method)));
+        let says = format!(
+            "clarity and stability of the {method} maps of {images}, means with 95 % intervals{noises}."
+        );
+        let mut blocks =
+            self.tables(&says, |sgt| Some(tables::maps(summary, dataset, sgt, method)));
         blocks.push(Block::Terms(terms::maps()));
         let says = format!("alignment of the {method} maps with those of the control.");
         let aligned = self.tables(&says, |sgt| tables::alignment(summary, dataset, sgt, method));
@@ -227,7 +256,8 @@ impl OfDataset<'_> {
         let says = "rank correlation of |map| with the own map after all layers were randomised, and the share of the trained model's maps that \
                     is exactly 0. Zeros share a rank: where both maps have them in the same places, as from the dark background of an image, the \
                     correlation is higher for that reason alone.";
-        let tables = self.tables(says, |sgt| tables::randomisation(self.summary, self.dataset, sgt));
+        let tables =
+            self.tables(says, |sgt| tables::randomisation(self.summary, self.dataset, sgt));
         if tables.is_empty() {
             return tables;
         }
@@ -240,7 +270,12 @@ impl OfDataset<'_> {
 
     /// Curves and tables of all methods but the main one.
     fn other_methods(&self) -> Vec<Block> {
-        let others = self.plan.judgement.methods.iter().filter(|method| **method != self.summary.main_method);
+        let others = self
+            .plan
+            .judgement
+            .methods
+            .iter()
+            .filter(|method| **method != self.summary.main_method);
         others
             .flat_map(|method| {
                 let mut blocks = vec![Block::Heading(method.clone())];
@@ -297,7 +332,10 @@ fn multiplicity(summary: &Summary) -> String {
     if summary.families.is_empty() {
         return "Nothing was tested: no model has one that it could be compared with.".into();
     }
-    let families = summary.families.iter().map(|family| format!("{} ({})", counted(family.tests, "test"), family.question));
+    let families = summary
+        .families
+        .iter()
+        .map(|family| format!("{} ({})", counted(family.tests, "test"), family.question));
     format!(
         "Every p is adjusted for the number of tests by Holm's rule, all those of the same question together, over all data sets: {}. \
          A difference counts as more than chance where the adjusted p is below 0.05; \
@@ -309,13 +347,19 @@ fn multiplicity(summary: &Summary) -> String {
 /// Settings of a model quantized after training that `saliq quantize` does not have by itself.
 fn quantization_flags(run: &PlannedRun) -> Result<String> {
     let settings = PartialRunConfig::parse(&run.settings, &run.folder)?;
-    let mut flags = settings.test_limit.map_or(String::new(), |limit| format!(" --test-limit {limit}"));
+    let mut flags =
+        settings.test_limit.map_or(String::new(), |limit| format!(" --test-limit {limit}"));
     if settings.per_channel == Some(true) {
         flags.push_str(" --per-channel");
     }
-    let pact = settings.pact.filter(|&kind| kind != PactKind::Unsigned).and_then(|kind| kind.to_possible_value());
-    let act_quant =
-        settings.act_quant.filter(|&kind| kind != ActivationQuantizer::Pact).and_then(|kind| kind.to_possible_value());
+    let pact = settings
+        .pact
+        .filter(|&kind| kind != PactKind::Unsigned)
+        .and_then(|kind| kind.to_possible_value());
+    let act_quant = settings
+        .act_quant
+        .filter(|&kind| kind != ActivationQuantizer::Pact)
+        .and_then(|kind| kind.to_possible_value());
     for (flag, value) in [("pact", pact), ("act-quant", act_quant)] {
         if let Some(value) = value {
             flags.push_str(&format!(" --{flag} {}", value.get_name()));
@@ -329,7 +373,9 @@ fn commands(plan: &Plan) -> Result<Vec<String>> {
     let judgement = &plan.judgement;
     let methods = judgement.methods.join(",");
     let mut commands = Vec::new();
-    let folder_of = |index: Option<usize>| index.and_then(|index| plan.runs.get(index)).map(|run| run.folder.as_str());
+    let folder_of = |index: Option<usize>| {
+        index.and_then(|index| plan.runs.get(index)).map(|run| run.folder.as_str())
+    };
     for run in &plan.runs {
         let folder = &run.folder;
         commands.push(match (run.variant.stage, folder_of(run.start)) {

@@ -19,9 +19,11 @@ use crate::{
 pub const RESULT_FILE: &str = "result.json";
 /// Why there is none, where making it failed.
 pub const FAILURE_FILE: &str = "failure.txt";
-/// The program's version, with its commit where `SALIQ_COMMIT` said it when the program was built: `0.1.0 (commit 68ba53b)`.
+/// The program's version, with its commit where `SALIQ_COMMIT` said it when the program was built:
+/// `0.1.0 (commit 68ba53b)`.
 pub fn program_version() -> String {
-    let commit = option_env!("SALIQ_COMMIT").map_or(String::new(), |commit| format!(" (commit {commit})"));
+    let commit =
+        option_env!("SALIQ_COMMIT").map_or(String::new(), |commit| format!(" (commit {commit})"));
     format!("{}{commit}", env!("CARGO_PKG_VERSION"))
 }
 
@@ -30,7 +32,8 @@ const MAX_RESULT: u64 = 64 << 20;
 /// Longest reason of a failure that is read.
 const MAX_FAILURE: u64 = 64 << 10;
 
-/// Figures of one model. No time of day and no duration: the same plan on the same adapter gives the same file.
+/// Figures of one model. No time of day and no duration: the same plan on the same adapter gives
+/// the same file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ModelResult {
@@ -55,7 +58,8 @@ pub struct ModelResult {
     pub images: u64,
     /// α at the end, by activation.
     pub alpha: BTreeMap<String, f32>,
-    /// (step, D_KL between the predictions for clean and masked images) while training; empty without Saliency Guided Training.
+    /// (step, D_KL between the predictions for clean and masked images) while training; empty
+    /// without Saliency Guided Training.
     pub kl: Vec<(f64, f64)>,
     /// (step, what the quantizers were) at some steps of the training.
     pub quantizers: Vec<(u64, QuantizerState)>,
@@ -96,7 +100,8 @@ pub struct MethodResult {
     pub drop: Vec<(f64, f64)>,
     /// Area under that curve: lower is more faithful.
     pub drop_area: f64,
-    /// Area under the curve of every image alone, which is classified correctly (1) or not (0) at each share: their mean is `drop_area`.
+    /// Area under the curve of every image alone, which is classified correctly (1) or not (0) at
+    /// each share: their mean is `drop_area`.
     #[serde(deserialize_with = "numbers")]
     pub drop_areas: Vec<f64>,
     /// Sparseness (Gini index): higher is clearer.
@@ -120,14 +125,18 @@ pub struct MethodResult {
     /// Share of the maps' values that are exactly 0.
     #[serde(deserialize_with = "number")]
     pub zeros: f64,
-    /// Agreement with the own maps after the parameters of a layer and of all behind it were randomised.
+    /// Agreement with the own maps after the parameters of a layer and of all behind it were
+    /// randomised.
     pub randomisation: Vec<LayerAgreement>,
-    /// (share of the most salient features removed, accuracy of a network trained again without them).
+    /// (share of the most salient features removed, accuracy of a network trained again without
+    /// them).
     pub retrained: Vec<(f64, f64)>,
 }
 
 /// Numbers as JSON has them: one that is not finite is null there.
-fn numbers<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<f64>, D::Error> {
+fn numbers<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<f64>, D::Error> {
     let values = Vec::<Option<f64>>::deserialize(deserializer)?;
     Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }
@@ -143,8 +152,12 @@ impl ModelResult {
             return Ok(None);
         }
         let bytes = crate::files::read_bounded(&path, MAX_RESULT)?;
-        let result: ModelResult = serde_json::from_slice(&bytes).map_err(|error| Error::format(&path, error.to_string()))?;
-        Ok((result.folder == run.folder && result.variant == run.variant && result.seed == run.seed).then_some(result))
+        let result: ModelResult = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::format(&path, error.to_string()))?;
+        Ok((result.folder == run.folder
+            && result.variant == run.variant
+            && result.seed == run.seed)
+            .then_some(result))
     }
 
     /// Writes the result into `folder`.
@@ -152,7 +165,8 @@ impl ModelResult {
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| Error::Model(error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(self).map_err(|error| Error::Model(error.to_string()))?;
         crate::files::write_atomically(&folder.join(RESULT_FILE), text.as_bytes())
     }
 }
@@ -163,7 +177,8 @@ pub struct Collected {
     pub results: Vec<ModelResult>,
     /// Runs without a result, each with the reason where making it failed.
     pub missing: Vec<(PlannedRun, Option<String>)>,
-    /// The first and the last day on which a result was made, in UTC; one where they are the same, none where they are not known.
+    /// The first and the last day on which a result was made, in UTC; one where they are the same,
+    /// none where they are not known.
     pub dates: Vec<String>,
 }
 
@@ -173,7 +188,8 @@ impl Collected {
     /// # Errors
     /// As [`ModelResult::read`].
     pub fn read(root: &Path, plan: &Plan) -> Result<Collected> {
-        let mut collected = Collected { results: Vec::new(), missing: Vec::new(), dates: Vec::new() };
+        let mut collected =
+            Collected { results: Vec::new(), missing: Vec::new(), dates: Vec::new() };
         for (index, run) in plan.runs.iter().enumerate() {
             let folder = plan.folder(root, index);
             match ModelResult::read(&folder, run)? {
@@ -182,8 +198,10 @@ impl Collected {
                     collected.dates.extend(Timing::read(&folder).and_then(|timing| timing.date));
                 }
                 None => {
-                    let reason = crate::files::read_bounded(&folder.join(FAILURE_FILE), MAX_FAILURE).ok();
-                    let line = reason.map(|bytes| crate::plain(String::from_utf8_lossy(&bytes).trim()));
+                    let reason =
+                        crate::files::read_bounded(&folder.join(FAILURE_FILE), MAX_FAILURE).ok();
+                    let line =
+                        reason.map(|bytes| crate::plain(String::from_utf8_lossy(&bytes).trim()));
                     collected.missing.push((run.clone(), line));
                 }
             }

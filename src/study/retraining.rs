@@ -42,7 +42,8 @@ impl Observer for Silent<'_> {
 }
 
 impl Retraining<'_> {
-    /// Accuracy against the share removed, in the order of the maps of `method` of the true label's logit.
+    /// Accuracy against the share removed, in the order of the maps of `method` of the true label's
+    /// logit.
     ///
     /// # Errors
     /// Of the device and of training; [`crate::Error::Interrupted`].
@@ -50,13 +51,25 @@ impl Retraining<'_> {
         let dataset = self.limited();
         let (gpu, model) = (self.gpu, self.model);
         let normalization = model.normalization()?;
-        let subjects =
-            [&dataset.train, &dataset.test].map(|images| Subject { gpu, model, images, normalization, batch_size: BATCH });
+        let subjects = [&dataset.train, &dataset.test].map(|images| Subject {
+            gpu,
+            model,
+            images,
+            normalization,
+            batch_size: BATCH,
+        });
         let settings = MethodOptions { seed: self.seed, ..MethodOptions::default() };
         let mut maps = Vec::new();
         for subject in subjects {
-            let labels: Vec<u32> = subject.images.labels.iter().map(|&label| u32::from(label)).collect();
-            maps.push(subject.explain(&[method], &settings, &labels, &mut |_| {}).await?.maps.swap_remove(0));
+            let labels: Vec<u32> =
+                subject.images.labels.iter().map(|&label| u32::from(label)).collect();
+            maps.push(
+                subject
+                    .explain(&[method], &settings, &labels, &mut |_| {})
+                    .await?
+                    .maps
+                    .swap_remove(0),
+            );
         }
         let mut training = PartialRunConfig::parse(&self.plan.settings, "preset")?;
         training.dataset = Some(dataset.name.clone());
@@ -65,8 +78,21 @@ impl Retraining<'_> {
         training.log_every = Some(0);
         training.out = Some(self.folder.join(FOLDER).join(method.name()));
         let config = training.resolve(&dataset.info())?;
-        let options = RetrainingOptions { fill: self.fill, shares: self.plan.shares.clone(), seed: self.seed };
-        let curve = retrain(gpu, &config, &dataset, subjects, [&maps[0], &maps[1]], &options, &mut Silent(watcher)).await;
+        let options = RetrainingOptions {
+            fill: self.fill,
+            shares: self.plan.shares.clone(),
+            seed: self.seed,
+        };
+        let curve = retrain(
+            gpu,
+            &config,
+            &dataset,
+            subjects,
+            [&maps[0], &maps[1]],
+            &options,
+            &mut Silent(watcher),
+        )
+        .await;
         let _ = std::fs::remove_dir_all(self.folder.join(FOLDER));
         curve
     }

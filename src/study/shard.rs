@@ -4,8 +4,9 @@ use std::{cmp::Reverse, fmt, str::FromStr};
 
 use super::plan::Plan;
 
-/// Part `index` of `count`, counted from 1. A chain, that is models that depend on each other, is never parted: a machine whose float
-/// models came from another adapter would compare models of different starts.
+/// Part `index` of `count`, counted from 1. A chain, that is models that depend on each other, is
+/// never parted: a machine whose float models came from another adapter would compare models of
+/// different starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// 1..=count.
@@ -30,8 +31,8 @@ impl Shard {
     }
 }
 
-/// The part of every chain, from 1: the one with most passes first, each to the part that has least so far. Passes are counted, not timed, so
-/// that every machine comes to the same.
+/// The part of every chain, from 1: the one with most passes first, each to the part that has least
+/// so far. Passes are counted, not timed, so that every machine comes to the same.
 fn deal(chains: &[(usize, u64)], count: u32) -> Vec<(usize, u32)> {
     let mut order = chains.to_vec();
     order.sort_by_key(|&(chain, passes)| (Reverse(passes), chain));
@@ -59,10 +60,11 @@ pub struct Scheduled {
 }
 
 impl Scheduled {
-    /// The part that a scheduler's array job says this process is, from `variable`, which looks up the environment: Slurm's
-    /// `SLURM_ARRAY_TASK_ID` (from `SLURM_ARRAY_TASK_MIN` in steps of `SLURM_ARRAY_TASK_STEP`) of `SLURM_ARRAY_TASK_COUNT`, or
-    /// `JOB_COMPLETION_INDEX` (from 0) of an indexed Kubernetes job with its number in `JOB_COMPLETIONS`, which the job's manifest has to set.
-    /// `None` outside of such jobs.
+    /// The part that a scheduler's array job says this process is, from `variable`, which looks up
+    /// the environment: Slurm's `SLURM_ARRAY_TASK_ID` (from `SLURM_ARRAY_TASK_MIN` in steps of
+    /// `SLURM_ARRAY_TASK_STEP`) of `SLURM_ARRAY_TASK_COUNT`, or `JOB_COMPLETION_INDEX` (from 0) of
+    /// an indexed Kubernetes job with its number in `JOB_COMPLETIONS`, which the job's manifest has
+    /// to set. `None` outside of such jobs.
     pub fn new(variable: impl Fn(&str) -> Option<String>) -> Option<Scheduled> {
         let number = |name: &str| variable(name)?.trim().parse::<u32>().ok();
         let slurm = || {
@@ -72,13 +74,20 @@ impl Scheduled {
             let index = beyond.is_multiple_of(step).then(|| beyond / step)?.checked_add(1)?;
             Shard::new(index, number("SLURM_ARRAY_TASK_COUNT")?)
         };
-        let kubernetes = || Shard::new(number("JOB_COMPLETION_INDEX")?.checked_add(1)?, number("JOB_COMPLETIONS")?);
+        let kubernetes = || {
+            Shard::new(number("JOB_COMPLETION_INDEX")?.checked_add(1)?, number("JOB_COMPLETIONS")?)
+        };
         let said = |names: &[&str]| {
-            let set = names.iter().filter_map(|name| Some(format!("{name}={}", variable(name)?.trim())));
+            let set =
+                names.iter().filter_map(|name| Some(format!("{name}={}", variable(name)?.trim())));
             set.collect::<Vec<_>>().join(" ")
         };
-        const SLURM: [&str; 4] =
-            ["SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP"];
+        const SLURM: [&str; 4] = [
+            "SLURM_ARRAY_TASK_ID",
+            "SLURM_ARRAY_TASK_COUNT",
+            "SLURM_ARRAY_TASK_MIN",
+            "SLURM_ARRAY_TASK_STEP",
+        ];
         const KUBERNETES: [&str; 2] = ["JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"];
         let of = |shard: Option<Shard>, names: &[&str], lacks: &'static str| Scheduled {
             shard,
@@ -87,14 +96,24 @@ impl Scheduled {
         };
         let is_set = |name: &str| variable(name).is_some_and(|value| !value.trim().is_empty());
         if is_set(SLURM[0]) {
-            return Some(of(slurm(), &SLURM, "a number of tasks in SLURM_ARRAY_TASK_COUNT that the task's number lies within"));
+            return Some(of(
+                slurm(),
+                &SLURM,
+                "a number of tasks in SLURM_ARRAY_TASK_COUNT that the task's number lies within",
+            ));
         }
         is_set(KUBERNETES[0]).then(|| match number(KUBERNETES[1]) {
             // Both are there.
-            Some(count) if number(KUBERNETES[0]).is_some_and(|index| index >= count) => {
-                of(None, &KUBERNETES, "an index within JOB_COMPLETIONS, from 0 to one less: it is out of range")
-            }
-            _ => of(kubernetes(), &KUBERNETES, "a number of tasks in JOB_COMPLETIONS, which the job's manifest has to set"),
+            Some(count) if number(KUBERNETES[0]).is_some_and(|index| index >= count) => of(
+                None,
+                &KUBERNETES,
+                "an index within JOB_COMPLETIONS, from 0 to one less: it is out of range",
+            ),
+            _ => of(
+                kubernetes(),
+                &KUBERNETES,
+                "a number of tasks in JOB_COMPLETIONS, which the job's manifest has to set",
+            ),
         })
     }
 }
@@ -107,8 +126,12 @@ impl FromStr for Shard {
         if text == "none" {
             return Ok(Shard::WHOLE);
         }
-        let parsed = text.split_once('/').and_then(|(index, count)| Shard::new(index.parse().ok()?, count.parse().ok()?));
-        parsed.ok_or_else(|| format!("`{text}` is not a part such as 1/4 or 4/4, nor `none` for the whole study"))
+        let parsed = text
+            .split_once('/')
+            .and_then(|(index, count)| Shard::new(index.parse().ok()?, count.parse().ok()?));
+        parsed.ok_or_else(|| {
+            format!("`{text}` is not a part such as 1/4 or 4/4, nor `none` for the whole study")
+        })
     }
 }
 
@@ -124,19 +147,26 @@ mod tests {
 
     #[test]
     fn parts_cover_everything_once_and_evenly() {
-        let chains: Vec<(usize, u64)> = (0..20).map(|chain| (chain, 1 + chain as u64 * 7 % 11)).collect();
+        let chains: Vec<(usize, u64)> =
+            (0..20).map(|chain| (chain, 1 + chain as u64 * 7 % 11)).collect();
         let (all, longest) = (chains.iter().map(|own| own.1).sum::<u64>(), 11);
         for count in 1..30 {
             let dealt = deal(&chains, count);
             let mut seen: Vec<usize> = dealt.iter().map(|(chain, _)| *chain).collect();
             seen.sort_unstable();
             assert_eq!(seen, (0..20).collect::<Vec<_>>());
-            let load = |part: u32| -> u64 { dealt.iter().filter(|own| own.1 == part).map(|own| chains[own.0].1).sum() };
+            let load = |part: u32| -> u64 {
+                dealt.iter().filter(|own| own.1 == part).map(|own| chains[own.0].1).sum()
+            };
             let busy = count.min(20);
             for part in 1..=count {
                 assert_eq!(load(part) > 0, part <= busy, "part {part} of {count}");
                 // Graham's bound for any list: no part is longer than the mean and one more chain.
-                assert!(load(part) <= all / u64::from(busy) + longest, "part {part} of {count}: {}", load(part));
+                assert!(
+                    load(part) <= all / u64::from(busy) + longest,
+                    "part {part} of {count}: {}",
+                    load(part)
+                );
             }
         }
         // Two long and two short chains, in the order of the data sets: each part gets one of both.
@@ -156,22 +186,40 @@ mod tests {
     #[test]
     fn schedulers_say_which_part() {
         let of = |set: &[(&str, &str)]| {
-            Scheduled::new(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_string()))
+            Scheduled::new(|name| {
+                set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_string())
+            })
         };
         let shard = |index, count| Some(Shard { index, count });
-        let slurm = [("SLURM_ARRAY_TASK_ID", "5"), ("SLURM_ARRAY_TASK_MIN", "4"), ("SLURM_ARRAY_TASK_COUNT", "3")];
+        let slurm = [
+            ("SLURM_ARRAY_TASK_ID", "5"),
+            ("SLURM_ARRAY_TASK_MIN", "4"),
+            ("SLURM_ARRAY_TASK_COUNT", "3"),
+        ];
         let said = of(&slurm).unwrap();
         assert_eq!((said.shard, said.lacks), (shard(2, 3), None));
-        assert_eq!(said.variables, "SLURM_ARRAY_TASK_ID=5 SLURM_ARRAY_TASK_COUNT=3 SLURM_ARRAY_TASK_MIN=4");
+        assert_eq!(
+            said.variables,
+            "SLURM_ARRAY_TASK_ID=5 SLURM_ARRAY_TASK_COUNT=3 SLURM_ARRAY_TASK_MIN=4"
+        );
         // --array=4-8:2
-        let stepped = [&slurm[1..], &[("SLURM_ARRAY_TASK_ID", "8"), ("SLURM_ARRAY_TASK_STEP", "2")]].concat();
+        let stepped =
+            [&slurm[1..], &[("SLURM_ARRAY_TASK_ID", "8"), ("SLURM_ARRAY_TASK_STEP", "2")]].concat();
         assert_eq!(of(&stepped).unwrap().shard, shard(3, 3));
         let kubernetes = of(&[("JOB_COMPLETION_INDEX", "0"), ("JOB_COMPLETIONS", "2")]).unwrap();
-        assert_eq!((kubernetes.shard, kubernetes.variables.as_str()), (shard(1, 2), "JOB_COMPLETION_INDEX=0 JOB_COMPLETIONS=2"));
+        assert_eq!(
+            (kubernetes.shard, kubernetes.variables.as_str()),
+            (shard(1, 2), "JOB_COMPLETION_INDEX=0 JOB_COMPLETIONS=2")
+        );
         // Part of an array, but which of how many is not known.
-        for set in [&[("JOB_COMPLETION_INDEX", "0")][..], &slurm[..2], &[("SLURM_ARRAY_TASK_ID", "x")]] {
+        for set in
+            [&[("JOB_COMPLETION_INDEX", "0")][..], &slurm[..2], &[("SLURM_ARRAY_TASK_ID", "x")]]
+        {
             let said = of(set).unwrap();
-            assert!(said.shard.is_none() && said.lacks.is_some() && said.variables.contains(set[0].1), "{said:?}");
+            assert!(
+                said.shard.is_none() && said.lacks.is_some() && said.variables.contains(set[0].1),
+                "{said:?}"
+            );
         }
         assert_eq!(of(&[]), None);
     }

@@ -15,14 +15,16 @@ const LEVEL: f64 = 0.05;
 /// 97.5th percentile of the normal distribution.
 const NORMAL: f64 = 1.959_963_984_540_054;
 
-/// `interval` without what `quantity` cannot be: Student's interval of a few seeds may reach beyond it.
+/// `interval` without what `quantity` cannot be: Student's interval of a few seeds may reach beyond
+/// it.
 pub fn within(interval: Interval, quantity: Quantity) -> Interval {
     let (lowest, highest) = quantity.bounds();
     let Interval { mean, low, high } = interval;
     Interval { mean, low: low.clamp(lowest, highest), high: high.clamp(lowest, highest) }
 }
 
-/// An interval without width says that nothing can differ, which a sample cannot know: only the mean is kept.
+/// An interval without width says that nothing can differ, which a sample cannot know: only the
+/// mean is kept.
 fn informative(interval: Interval) -> Interval {
     if interval.low == interval.high { Interval::unknown(interval.mean) } else { interval }
 }
@@ -34,7 +36,8 @@ pub fn over_seeds(values: &[f64]) -> Interval {
     if count < 2 {
         return Interval::unknown(mean);
     }
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1) as f64;
+    let variance =
+        values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1) as f64;
     let half = student_quantile((count - 1) as f64) * (variance / count as f64).sqrt();
     Interval { mean, low: mean - half, high: mean + half }
 }
@@ -44,7 +47,8 @@ fn student_quantile(freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |student| student.inverse_cdf(0.975))
 }
 
-/// Accuracy over seeds; of one seed, with Wilson's interval for the share of `images` test images that were classified correctly.
+/// Accuracy over seeds; of one seed, with Wilson's interval for the share of `images` test images
+/// that were classified correctly.
 pub fn accuracy(values: &[f64], images: u64) -> Interval {
     match values {
         &[share] => wilson(share, images),
@@ -56,10 +60,13 @@ pub fn accuracy(values: &[f64], images: u64) -> Interval {
     }
 }
 
-/// Mean of a figure that every image has, `values[seed][image]`: Student's interval over the means of the seeds, of one seed the
-/// bootstrap over its images. It ends where `quantity` does; one image, and images that are all alike, have none.
+/// Mean of a figure that every image has, `values[seed][image]`: Student's interval over the means
+/// of the seeds, of one seed the bootstrap over its images. It ends where `quantity` does; one
+/// image, and images that are all alike, have none.
 pub fn over_images(values: &[&[f64]], quantity: Quantity) -> Interval {
-    let finite = |values: &[f64]| values.iter().copied().filter(|value| value.is_finite()).collect::<Vec<f64>>();
+    let finite = |values: &[f64]| {
+        values.iter().copied().filter(|value| value.is_finite()).collect::<Vec<f64>>()
+    };
     let interval = match values {
         [] => Interval::unknown(f64::NAN),
         [one] => bootstrap(one, RESAMPLES, SEED),
@@ -76,17 +83,27 @@ pub fn over_images(values: &[&[f64]], quantity: Quantity) -> Interval {
     within(informative(interval), quantity)
 }
 
-/// As [`over_images`], of areas under curves of accuracies, 0 to 1: where that has no interval, that of a share of the images.
+/// As [`over_images`], of areas under curves of accuracies, 0 to 1: where that has no interval,
+/// that of a share of the images.
 pub fn areas(values: &[&[f64]]) -> Interval {
     let interval = over_images(values, Quantity::Share);
-    let images = values.iter().map(|own| own.iter().filter(|area| area.is_finite()).count()).min().unwrap_or(0);
-    if interval.low.is_finite() || images < 2 { interval } else { wilson(interval.mean, images as u64) }
+    let images = values
+        .iter()
+        .map(|own| own.iter().filter(|area| area.is_finite()).count())
+        .min()
+        .unwrap_or(0);
+    if interval.low.is_finite() || images < 2 {
+        interval
+    } else {
+        wilson(interval.mean, images as u64)
+    }
 }
 
 /// The difference of a figure between two models on the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// Mean of the differences with its 95 % interval: of one seed the bootstrap's over images, else Student's over seeds.
+    /// Mean of the differences with its 95 % interval: of one seed the bootstrap's over images,
+    /// else Student's over seeds.
     pub mean: Interval,
     /// Two-sided probability of a mean as far from 0 by chance, for this test alone.
     pub p: f64,
@@ -120,7 +137,8 @@ fn student_p(mean: f64, error: f64, freedom: f64) -> f64 {
     }
 }
 
-/// McNemar's exact test: of `more` + `less` pairs that differ, how likely is it that they fall as unequally as this?
+/// McNemar's exact test: of `more` + `less` pairs that differ, how likely is it that they fall as
+/// unequally as this?
 fn mcnemar_p(more: u64, less: u64) -> f64 {
     Binomial::new(0.5, more + less).map_or(1.0, |coin| (2.0 * coin.cdf(more.min(less))).min(1.0))
 }
@@ -132,17 +150,19 @@ fn mean_and_error(values: &[f64]) -> (f64, f64) {
     (mean, (variance / count).sqrt())
 }
 
-/// Compares the two figures that every image has, `seeds[seed]` = (one model's, the other's), image by image; pairs with a value that is not
-/// finite do not count. `None` where nothing can be said.
+/// Compares the two figures that every image has, `seeds[seed]` = (one model's, the other's), image
+/// by image; pairs with a value that is not finite do not count. `None` where nothing can be said.
 ///
-/// One seed: McNemar's exact test for what is right or wrong, else Student's paired t over the images; it says nothing about other trainings.
-/// Several: Student's paired t over the seeds, with the larger of the standard errors over seeds and over images: a few seeds may agree by
-/// chance more closely than their images allow.
+/// One seed: McNemar's exact test for what is right or wrong, else Student's paired t over the
+/// images; it says nothing about other trainings. Several: Student's paired t over the seeds, with
+/// the larger of the standard errors over seeds and over images: a few seeds may agree by chance
+/// more closely than their images allow.
 pub fn paired(seeds: &[(Vec<f64>, Vec<f64>)]) -> Option<Difference> {
     let differences = |(a, b): &(Vec<f64>, Vec<f64>)| -> Vec<f64> {
         a.iter().zip(b).map(|(a, b)| a - b).filter(|difference| difference.is_finite()).collect()
     };
-    let by_seed: Vec<Vec<f64>> = seeds.iter().map(differences).filter(|own| !own.is_empty()).collect();
+    let by_seed: Vec<Vec<f64>> =
+        seeds.iter().map(differences).filter(|own| !own.is_empty()).collect();
     match by_seed.as_slice() {
         [] => None,
         [own] => {
@@ -153,13 +173,16 @@ pub fn paired(seeds: &[(Vec<f64>, Vec<f64>)]) -> Option<Difference> {
                 return Some(Difference::new(mean, mcnemar_p(more as u64, less as u64)));
             }
             let (average, error) = mean_and_error(own);
-            (own.len() > 1).then(|| Difference::new(mean, student_p(average, error, own.len() as f64 - 1.0)))
+            (own.len() > 1)
+                .then(|| Difference::new(mean, student_p(average, error, own.len() as f64 - 1.0)))
         }
         many => {
-            let means: Vec<f64> = many.iter().map(|own| own.iter().sum::<f64>() / own.len() as f64).collect();
+            let means: Vec<f64> =
+                many.iter().map(|own| own.iter().sum::<f64>() / own.len() as f64).collect();
             let (mean, over_seeds) = mean_and_error(&means);
             let images = many.iter().map(Vec::len).min().unwrap_or(0);
-            let of_image = |image: usize| many.iter().map(|own| own[image]).sum::<f64>() / many.len() as f64;
+            let of_image =
+                |image: usize| many.iter().map(|own| own[image]).sum::<f64>() / many.len() as f64;
             let over_images = match images {
                 0 | 1 => 0.0,
                 _ => mean_and_error(&(0..images).map(of_image).collect::<Vec<_>>()).1,
@@ -172,8 +195,9 @@ pub fn paired(seeds: &[(Vec<f64>, Vec<f64>)]) -> Option<Difference> {
     }
 }
 
-/// Holm's step-down adjustment of the p values of a family of tests: those below 0.05 are all true with a probability of 95 %, whatever
-/// depends on what (S. Holm, A simple sequentially rejective multiple test procedure, 1979).
+/// Holm's step-down adjustment of the p values of a family of tests: those below 0.05 are all true
+/// with a probability of 95 %, whatever depends on what (S. Holm, A simple sequentially rejective
+/// multiple test procedure, 1979).
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
@@ -186,8 +210,8 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Half the width of a cautious 95 % interval for the difference of two mean accuracies over one curve each, of `images` images: as if
-/// all points of a curve were one.
+/// Half the width of a cautious 95 % interval for the difference of two mean accuracies over one
+/// curve each, of `images` images: as if all points of a curve were one.
 pub fn margin_of_areas(a: f64, b: f64, images: u32) -> f64 {
     NORMAL * ((a * (1.0 - a) + b * (1.0 - b)).max(0.0) / f64::from(images.max(1))).sqrt()
 }
@@ -213,22 +237,27 @@ mod tests {
     #[test]
     fn intervals_end_where_the_quantity_does() {
         let seeds: [&[f64]; 2] = [&[0.2, 0.4], &[0.9, 1.0]];
-        for (quantity, ends) in
-            [(Quantity::Share, (0.0, 1.0)), (Quantity::Correlation, (-1.0, 1.0)), (Quantity::Percent, (0.0, 4.754_517))]
-        {
+        for (quantity, ends) in [
+            (Quantity::Share, (0.0, 1.0)),
+            (Quantity::Correlation, (-1.0, 1.0)),
+            (Quantity::Percent, (0.0, 4.754_517)),
+        ] {
             let own = over_images(&seeds, quantity);
             assert!((own.low - ends.0).abs() < 1e-5 && (own.high - ends.1).abs() < 1e-5, "{own:?}");
         }
         assert_eq!(over_images(&seeds, Quantity::Magnitude).low, 0.0);
         assert_eq!(areas(&seeds).high, 1.0);
-        let difference = paired(&[(vec![1.0, 1.0], vec![0.0, 0.1]), (vec![0.1, 0.2], vec![0.0, 0.1])]).unwrap();
+        let difference =
+            paired(&[(vec![1.0, 1.0], vec![0.0, 0.1]), (vec![0.1, 0.2], vec![0.0, 0.1])]).unwrap();
         assert_eq!(difference.within(Quantity::Correlation).mean.high, 1.0);
     }
 
     #[test]
     fn no_interval_is_without_width() {
         // One image and images that are all alike have none; areas then have that of a share.
-        assert!(over_images(&[&[0.3]], Quantity::Share).low.is_nan() && areas(&[&[0.3]]).low.is_nan());
+        assert!(
+            over_images(&[&[0.3]], Quantity::Share).low.is_nan() && areas(&[&[0.3]]).low.is_nan()
+        );
         assert!(over_images(&[&[0.3; 9]], Quantity::Share).high.is_nan());
         assert_eq!(areas(&[&[0.0; 8]]), wilson(0.0, 8));
         let same = one(&[1.0; 20], &[1.0; 20]).unwrap();
@@ -243,7 +272,8 @@ mod tests {
 
     #[test]
     fn differences_that_are_and_that_are_not() {
-        let noise: Vec<f64> = (0..200).map(|i| f64::from(i * 7919 % 200) / 200.0 - 0.4975).collect();
+        let noise: Vec<f64> =
+            (0..200).map(|i| f64::from(i * 7919 % 200) / 200.0 - 0.4975).collect();
         let zero = vec![0.0; 200];
         assert!(!one(&noise, &zero).unwrap().is_significant());
         let shifted: Vec<f64> = noise.iter().map(|value| value + 0.2).collect();
@@ -252,7 +282,8 @@ mod tests {
         assert_eq!(one(&shifted, &zero), Some(found));
         assert!(one(&[f64::NAN], &[0.0]).is_none() && one(&[0.3], &[0.1]).is_none());
         assert_eq!(one(&zero, &zero).unwrap().p, 1.0);
-        // Differences 1, 2, 3, 4: t = 2.5 / (1.290994 / 2) = 3.872983 with 3 degrees of freedom, p = 0.030466.
+        // Differences 1, 2, 3, 4: t = 2.5 / (1.290994 / 2) = 3.872983 with 3 degrees of freedom, p
+        // = 0.030466.
         let small = one(&[1.5, 2.5, 3.5, 4.5], &[0.5; 4]).unwrap();
         assert!((small.p - 0.030_466).abs() < 1e-6, "{small:?}");
     }
@@ -263,16 +294,25 @@ mod tests {
         let a = [vec![1.0; 8], vec![0.0; 2], vec![1.0; 90]].concat();
         let b = [vec![0.0; 8], vec![1.0; 2], vec![1.0; 90]].concat();
         let found = one(&a, &b).unwrap();
-        assert!((found.p - 112.0 / 1024.0).abs() < 1e-12 && (found.mean.mean - 0.06).abs() < 1e-12, "{found:?}");
-        assert!((mcnemar_p(3, 3) - 1.0).abs() < 1e-12 && (mcnemar_p(0, 6) - 2.0 / 64.0).abs() < 1e-12);
+        assert!(
+            (found.p - 112.0 / 1024.0).abs() < 1e-12 && (found.mean.mean - 0.06).abs() < 1e-12,
+            "{found:?}"
+        );
+        assert!(
+            (mcnemar_p(3, 3) - 1.0).abs() < 1e-12 && (mcnemar_p(0, 6) - 2.0 / 64.0).abs() < 1e-12
+        );
     }
 
     #[test]
     fn seeds_are_what_several_seeds_are_tested_over() {
         let images = |mean: f64| -> (Vec<f64>, Vec<f64>) {
-            ((0..100).map(|image| mean + if image % 2 == 0 { 0.01 } else { -0.01 }).collect(), vec![0.0; 100])
+            (
+                (0..100).map(|image| mean + if image % 2 == 0 { 0.01 } else { -0.01 }).collect(),
+                vec![0.0; 100],
+            )
         };
-        // Means 1, 2, 3: t = 2 / (1 / √3) with 2 degrees of freedom, p = 0.074180; the 300 images are no 300 trainings.
+        // Means 1, 2, 3: t = 2 / (1 / √3) with 2 degrees of freedom, p = 0.074180; the 300 images
+        // are no 300 trainings.
         let found = paired(&[images(1.0), images(2.0), images(3.0)]).unwrap();
         assert!((found.p - 0.074_180).abs() < 1e-6 && !found.is_significant(), "{found:?}");
         assert!((found.mean.high - 2.0 - 4.302_653 / 3f64.sqrt()).abs() < 1e-5, "{found:?}");

@@ -1,4 +1,5 @@
-//! The results of a study put together: a record a model, its seeds merged. Everything that a report says is in here.
+//! The results of a study put together: a record a model, its seeds merged. Everything that a
+//! report says is in here.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,8 @@ use crate::{
     report::Quantity,
 };
 
-/// Accuracies of Table II for float, (4,4), (4,2), (2,2), by our names of the data sets and of their built-in parts.
+/// Accuracies of Table II for float, (4,4), (4,2), (2,2), by our names of the data sets and of
+/// their built-in parts.
 const PAPER: [([&str; 2], [f64; 4]); 2] = [
     (["mnist", "mnist-mini"], [0.9946, 0.9870, 0.9825, 0.9019]),
     (["fashion-mnist", "fashion-mini"], [0.9360, 0.9035, 0.8990, 0.8386]),
@@ -29,7 +31,8 @@ const PAPER: [([&str; 2], [f64; 4]); 2] = [
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Summary {
-    /// Whether λ is 0: Saliency Guided Training then adds nothing, and is not compared with plain training.
+    /// Whether λ is 0: Saliency Guided Training then adds nothing, and is not compared with plain
+    /// training.
     pub guidance_adds_nothing: bool,
     /// Preset of the plan.
     pub preset: Preset,
@@ -41,7 +44,8 @@ pub struct Summary {
     pub versions: Vec<String>,
     /// Adapters they were made on.
     pub adapters: Vec<String>,
-    /// The first and the last day on which one was made, in UTC; one where they are the same, none where they are not known.
+    /// The first and the last day on which one was made, in UTC; one where they are the same, none
+    /// where they are not known.
     pub dates: Vec<String>,
     /// Images of the accuracy-drop curves.
     pub drop_images: u32,
@@ -75,9 +79,11 @@ pub struct ModelSummary {
     pub accuracy: Interval,
     /// What its interval is over.
     pub interval_over: IntervalOver,
-    /// Label of the model that it is compared with, of the same data set and training; none for a model without one.
+    /// Label of the model that it is compared with, of the same data set and training; none for a
+    /// model without one.
     pub compared_with: Option<String>,
-    /// Steps of training before its own, of the model that it starts from: `kl` and `quantizers` count from there.
+    /// Steps of training before its own, of the model that it starts from: `kl` and `quantizers`
+    /// count from there.
     pub steps_before: u64,
     /// Accuracy minus that of the model it is compared with, paired by seed and test image.
     pub accuracy_difference: Option<Difference>,
@@ -119,14 +125,15 @@ pub enum IntervalOver {
     TestImages,
 }
 
-/// Figures of a model's maps by one method; intervals are NaN (null) where the preset leaves a figure out.
+/// Figures of a model's maps by one method; intervals are NaN (null) where the preset leaves a
+/// figure out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MethodSummary {
     /// (share removed, mean accuracy).
     pub drop: Vec<(f64, f64)>,
-    /// (share removed, low and high end of the accuracy): Wilson's 95 % interval for the images; of several seeds from the lowest of
-    /// their limits to the highest.
+    /// (share removed, low and high end of the accuracy): Wilson's 95 % interval for the images; of
+    /// several seeds from the lowest of their limits to the highest.
     pub drop_band: Vec<(f64, f64, f64)>,
     /// Mean accuracy over the curve.
     pub drop_area: Interval,
@@ -146,7 +153,8 @@ pub struct MethodSummary {
     pub ssim: Interval,
     /// Likewise.
     pub overlap: Interval,
-    /// By how much more than in the model it is compared with removing what the map names first lowers the accuracy below random order.
+    /// By how much more than in the model it is compared with removing what the map names first
+    /// lowers the accuracy below random order.
     pub faithfulness_difference: Option<Difference>,
     /// Sparseness minus that of the model it is compared with, on the same images.
     pub gini_difference: Option<Difference>,
@@ -156,7 +164,8 @@ pub struct MethodSummary {
     pub sensitivity_difference: Option<Difference>,
     /// Share of the maps' values that are exactly 0.
     pub zeros: f64,
-    /// Agreement with the own maps after the parameters of a layer and of all behind it were randomised; of one seed over images.
+    /// Agreement with the own maps after the parameters of a layer and of all behind it were
+    /// randomised; of one seed over images.
     pub randomisation: Vec<LayerAgreement>,
     /// (share removed, mean accuracy of a network trained again without them).
     pub retrained: Vec<(f64, f64)>,
@@ -170,7 +179,8 @@ impl Summary {
     /// Puts the results of `plan` together.
     pub fn new(plan: &Plan, collected: &Collected) -> Summary {
         let distinct = |value: fn(&ModelResult) -> &String| {
-            let mut values: Vec<String> = collected.results.iter().map(|result| value(result).clone()).collect();
+            let mut values: Vec<String> =
+                collected.results.iter().map(|result| value(result).clone()).collect();
             values.sort();
             values.dedup();
             values
@@ -197,14 +207,23 @@ impl Summary {
             drop_images,
             judged_images: plan.judgement.images.min(drop_images),
             main_method,
-            models: variants.iter().map(|variant| ModelSummary::new(plan, variant, &collected.results)).collect(),
-            trainings: if adds_nothing { Vec::new() } else { comparison::of_trainings(&variants, &collected.results) },
+            models: variants
+                .iter()
+                .map(|variant| ModelSummary::new(plan, variant, &collected.results))
+                .collect(),
+            trainings: if adds_nothing {
+                Vec::new()
+            } else {
+                comparison::of_trainings(&variants, &collected.results)
+            },
             families: Vec::new(),
             findings: Vec::new(),
             missing: collected
                 .missing
                 .iter()
-                .map(|(run, reason)| (run.folder.clone(), reason.clone().unwrap_or_else(|| "not made yet".into())))
+                .map(|(run, reason)| {
+                    (run.folder.clone(), reason.clone().unwrap_or_else(|| "not made yet".into()))
+                })
                 .collect(),
         };
         if adds_nothing {
@@ -213,7 +232,11 @@ impl Summary {
                 (model.paper_accuracy, model.goal, model.goal_met) = (None, None, None);
             }
         }
-        summary.families = comparison::adjust(questions(&mut summary.models, &mut summary.trainings, &summary.main_method));
+        summary.families = comparison::adjust(questions(
+            &mut summary.models,
+            &mut summary.trainings,
+            &summary.main_method,
+        ));
         summary.scope = findings::scope(&summary);
         summary.findings = findings::findings(&summary);
         summary
@@ -232,18 +255,26 @@ impl Summary {
 
     /// The models of `dataset`, with or without Saliency Guided Training, in order.
     pub fn of<'a>(&'a self, dataset: &'a str, sgt: bool) -> impl Iterator<Item = &'a ModelSummary> {
-        self.models.iter().filter(move |model| model.variant.dataset == dataset && model.variant.sgt == sgt)
+        self.models
+            .iter()
+            .filter(move |model| model.variant.dataset == dataset && model.variant.sgt == sgt)
     }
 
     /// As [`Self::of`], those that were trained: the models of Table II.
-    pub fn trained<'a>(&'a self, dataset: &'a str, sgt: bool) -> impl Iterator<Item = &'a ModelSummary> {
+    pub fn trained<'a>(
+        &'a self,
+        dataset: &'a str,
+        sgt: bool,
+    ) -> impl Iterator<Item = &'a ModelSummary> {
         self.of(dataset, sgt).filter(|model| model.variant.stage != Stage::PostTraining)
     }
 }
 
-/// Whether λ is 0 wherever models are trained with guidance: the term that it adds to the loss has no weight then.
+/// Whether λ is 0 wherever models are trained with guidance: the term that it adds to the loss has
+/// no weight then.
 fn guidance_adds_nothing(plan: &Plan) -> bool {
-    let lambda = |run: &PlannedRun| PartialRunConfig::parse(&run.settings, &run.folder).ok()?.lambda;
+    let lambda =
+        |run: &PlannedRun| PartialRunConfig::parse(&run.settings, &run.folder).ok()?.lambda;
     let mut guided = plan.runs.iter().filter(|run| run.variant.sgt).peekable();
     guided.peek().is_some() && guided.all(|run| lambda(run) == Some(0.0))
 }
@@ -267,15 +298,23 @@ fn mean_curve<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>) -> Vec<(f64, f
     let curves: Vec<_> = curves.collect();
     let length = curves.first().map_or(0, |curve| curve.len());
     let alike: Vec<_> = curves.into_iter().filter(|curve| curve.len() == length).collect();
-    let mean = |point: usize| alike.iter().map(|curve| curve[point].1).sum::<f64>() / alike.len() as f64;
+    let mean =
+        |point: usize| alike.iter().map(|curve| curve[point].1).sum::<f64>() / alike.len() as f64;
     (0..length).map(|point| (alike[0][point].0, mean(point))).collect()
 }
 
 /// The interval at every point of curves of `images` images each, a curve a seed.
-fn intervals<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>, images: u64) -> Vec<(f64, f64, f64)> {
+fn intervals<'a>(
+    curves: impl Iterator<Item = &'a [(f64, f64)]>,
+    images: u64,
+) -> Vec<(f64, f64, f64)> {
     let curves: Vec<_> = curves.filter(|curve| !curve.is_empty()).collect();
     let of_point = |(point, &(share, _)): (usize, &(f64, f64))| {
-        let at: Vec<f64> = curves.iter().filter_map(|curve| curve.get(point)).map(|(_, accuracy)| *accuracy).collect();
+        let at: Vec<f64> = curves
+            .iter()
+            .filter_map(|curve| curve.get(point))
+            .map(|(_, accuracy)| *accuracy)
+            .collect();
         let Interval { low, high, .. } = wilson_of_all(&at, images);
         (share, low, high)
     };
@@ -291,18 +330,29 @@ struct CurveImages {
 
 impl ModelSummary {
     fn new(plan: &Plan, variant: &Variant, results: &[ModelResult]) -> ModelSummary {
-        let own: Vec<&ModelResult> = results.iter().filter(|result| result.variant == *variant).collect();
+        let own: Vec<&ModelResult> =
+            results.iter().filter(|result| result.variant == *variant).collect();
         let compared_with = plan.control_of(variant);
-        let control: Vec<&ModelResult> = results.iter().filter(|result| Some(&result.variant) == compared_with).collect();
+        let control: Vec<&ModelResult> =
+            results.iter().filter(|result| Some(&result.variant) == compared_with).collect();
         let first = own[0];
-        let asked = plan.judgement.retraining.as_ref().map_or(u64::MAX, |retraining| u64::from(retraining.images[1]));
-        let images =
-            CurveImages { drop: first.images.min(u64::from(plan.judgement.drop_images)), retrained: first.images.min(asked) };
-        let values = |value: fn(&ModelResult) -> f64| own.iter().map(|result| value(result)).collect::<Vec<_>>();
+        let asked = plan
+            .judgement
+            .retraining
+            .as_ref()
+            .map_or(u64::MAX, |retraining| u64::from(retraining.images[1]));
+        let images = CurveImages {
+            drop: first.images.min(u64::from(plan.judgement.drop_images)),
+            retrained: first.images.min(asked),
+        };
+        let values = |value: fn(&ModelResult) -> f64| {
+            own.iter().map(|result| value(result)).collect::<Vec<_>>()
+        };
         let random_drop = mean_curve(own.iter().map(|result| result.random_drop.as_slice()));
         let (shares, accuracies) = random_drop.iter().copied().unzip();
         let accuracy = statistics::accuracy(&values(|result| result.accuracy), first.images);
-        let is_targeted = variant.sgt && matches!(variant.stage, Stage::Float | Stage::QuantizationAware);
+        let is_targeted =
+            variant.sgt && matches!(variant.stage, Stage::Float | Stage::QuantizationAware);
         let random_area = DropCurve::new(shares, accuracies).area;
         let goal = plan.preset.goal(&variant.dataset, &variant.bits).filter(|_| is_targeted);
         ModelSummary {
@@ -310,24 +360,41 @@ impl ModelSummary {
             seeds: own.iter().map(|result| result.seed).collect(),
             images: first.images,
             accuracy,
-            interval_over: if own.len() > 1 { IntervalOver::Seeds } else { IntervalOver::TestImages },
+            interval_over: if own.len() > 1 {
+                IntervalOver::Seeds
+            } else {
+                IntervalOver::TestImages
+            },
             compared_with: compared_with.map(Variant::label),
             steps_before: plan.steps_before(variant),
             accuracy_difference: comparison::accuracy(&own, &control),
             paper_accuracy: paper_accuracy(variant),
             goal,
             goal_met: goal.map(|goal| accuracy.mean >= goal),
-            loss: statistics::within(statistics::over_seeds(&values(|result| result.loss)), Quantity::Magnitude),
+            loss: statistics::within(
+                statistics::over_seeds(&values(|result| result.loss)),
+                Quantity::Magnitude,
+            ),
             cost: first.cost.clone(),
             kl: mean_curve(own.iter().map(|result| result.kl.as_slice())),
             quantizers: first.quantizers.clone(),
             random_area,
             random_drop,
-            random_drop_band: intervals(own.iter().map(|result| result.random_drop.as_slice()), images.drop),
-            random_retrained: mean_curve(own.iter().map(|result| result.random_retrained.as_slice())),
-            random_retrained_band: intervals(own.iter().map(|result| result.random_retrained.as_slice()), images.retrained),
+            random_drop_band: intervals(
+                own.iter().map(|result| result.random_drop.as_slice()),
+                images.drop,
+            ),
+            random_retrained: mean_curve(
+                own.iter().map(|result| result.random_retrained.as_slice()),
+            ),
+            random_retrained_band: intervals(
+                own.iter().map(|result| result.random_retrained.as_slice()),
+                images.retrained,
+            ),
             methods: (first.methods.keys())
-                .map(|name| (name.clone(), MethodSummary::new(name, &own, &control, images, random_area)))
+                .map(|name| {
+                    (name.clone(), MethodSummary::new(name, &own, &control, images, random_area))
+                })
                 .collect(),
         }
     }
@@ -338,37 +405,67 @@ impl ModelSummary {
     }
 }
 
-/// Agreement by layer: of one seed with its interval over images, of several with the interval over them.
+/// Agreement by layer: of one seed with its interval over images, of several with the interval over
+/// them.
 fn randomisation(results: &[&MethodResult]) -> Vec<LayerAgreement> {
     let first = results.first().map_or(&[][..], |result| &result.randomisation);
-    let of = |layer: usize| results.iter().filter_map(move |result| result.randomisation.get(layer)).map(|one| one.spearman);
+    let of = |layer: usize| {
+        results
+            .iter()
+            .filter_map(move |result| result.randomisation.get(layer))
+            .map(|one| one.spearman)
+    };
     let over = |layer: usize| match of(layer).collect::<Vec<Interval>>().as_slice() {
         &[one] => one,
         many => {
-            let over = statistics::over_seeds(&many.iter().map(|interval| interval.mean).collect::<Vec<_>>());
+            let over = statistics::over_seeds(
+                &many.iter().map(|interval| interval.mean).collect::<Vec<_>>(),
+            );
             statistics::within(over, Quantity::Correlation)
         }
     };
-    first.iter().enumerate().map(|(layer, one)| LayerAgreement { layer: one.layer.clone(), spearman: over(layer) }).collect()
+    first
+        .iter()
+        .enumerate()
+        .map(|(layer, one)| LayerAgreement { layer: one.layer.clone(), spearman: over(layer) })
+        .collect()
 }
 
 impl MethodSummary {
-    fn new(name: &str, own: &[&ModelResult], control: &[&ModelResult], images: CurveImages, random_area: f64) -> MethodSummary {
-        let results: Vec<&MethodResult> = own.iter().filter_map(|result| result.methods.get(name)).collect();
+    fn new(
+        name: &str,
+        own: &[&ModelResult],
+        control: &[&ModelResult],
+        images: CurveImages,
+        random_area: f64,
+    ) -> MethodSummary {
+        let results: Vec<&MethodResult> =
+            own.iter().filter_map(|result| result.methods.get(name)).collect();
         let per_image = |value: fn(&MethodResult) -> &Vec<f64>, quantity: Quantity| {
-            let values: Vec<&[f64]> = results.iter().map(|result| value(result).as_slice()).collect();
+            let values: Vec<&[f64]> =
+                results.iter().map(|result| value(result).as_slice()).collect();
             statistics::over_images(&values, quantity)
         };
-        let MapDifferences { faithfulness, gini, entropy, sensitivity } = comparison::maps(own, control, name);
+        let MapDifferences { faithfulness, gini, entropy, sensitivity } =
+            comparison::maps(own, control, name);
         let drop = mean_curve(results.iter().map(|result| result.drop.as_slice()));
         let areas: Vec<f64> = results.iter().map(|result| result.drop_area).collect();
-        let lost: Vec<f64> =
-            results.iter().map(|result| result.drop.first().map_or(f64::NAN, |point| point.1) - result.drop_area).collect();
+        let lost: Vec<f64> = results
+            .iter()
+            .map(|result| result.drop.first().map_or(f64::NAN, |point| point.1) - result.drop_area)
+            .collect();
         // An image at a time: what removing costs is compared on the same image.
         let gains: Vec<Vec<f64>> = (own.iter())
             .filter_map(|result| {
                 let areas = &result.methods.get(name)?.drop_areas;
-                Some(result.random_areas.iter().zip(areas).map(|(random, own)| random - own).collect())
+                Some(
+                    result
+                        .random_areas
+                        .iter()
+                        .zip(areas)
+                        .map(|(random, own)| random - own)
+                        .collect(),
+                )
             })
             .collect();
         let gains: Vec<&[f64]> = gains.iter().map(Vec::as_slice).collect();
@@ -376,7 +473,11 @@ impl MethodSummary {
         let below_random = if gains.iter().all(|own| own.is_empty()) {
             // Curves alone: a cautious interval, as if all points of a curve were one.
             let mean = random_area - mean_area;
-            let half = statistics::margin_of_areas(random_area, mean_area, u32::try_from(images.drop).unwrap_or(u32::MAX));
+            let half = statistics::margin_of_areas(
+                random_area,
+                mean_area,
+                u32::try_from(images.drop).unwrap_or(u32::MAX),
+            );
             Interval { mean, low: mean - half, high: mean + half }
         } else {
             statistics::over_images(&gains, Quantity::Correlation)
@@ -396,7 +497,8 @@ impl MethodSummary {
             drop_area: if results.iter().all(|result| result.drop_areas.is_empty()) {
                 statistics::within(statistics::over_seeds(&areas), Quantity::Share)
             } else {
-                let values: Vec<&[f64]> = results.iter().map(|result| result.drop_areas.as_slice()).collect();
+                let values: Vec<&[f64]> =
+                    results.iter().map(|result| result.drop_areas.as_slice()).collect();
                 statistics::areas(&values)
             },
             // Differences of shares: −1 to 1.
@@ -412,14 +514,22 @@ impl MethodSummary {
             gini_difference: gini,
             entropy_difference: entropy,
             sensitivity_difference: sensitivity,
-            zeros: statistics::over_seeds(&results.iter().map(|result| result.zeros).collect::<Vec<_>>()).mean,
+            zeros: statistics::over_seeds(
+                &results.iter().map(|result| result.zeros).collect::<Vec<_>>(),
+            )
+            .mean,
             randomisation: randomisation(&results),
             retrained_area: statistics::within(
-                statistics::over_seeds(&retrained.iter().map(|curve| curve.area).collect::<Vec<_>>()),
+                statistics::over_seeds(
+                    &retrained.iter().map(|curve| curve.area).collect::<Vec<_>>(),
+                ),
                 Quantity::Share,
             ),
             retrained: mean_curve(results.iter().map(|result| result.retrained.as_slice())),
-            retrained_band: intervals(results.iter().map(|result| result.retrained.as_slice()), images.retrained),
+            retrained_band: intervals(
+                results.iter().map(|result| result.retrained.as_slice()),
+                images.retrained,
+            ),
         }
     }
 }
@@ -440,13 +550,15 @@ fn questions<'a>(
                 &mut map.entropy_difference,
                 &mut map.sensitivity_difference,
             ];
-            if name == main_method { &mut control } else { &mut further }.extend(tests.into_iter().flatten());
+            if name == main_method { &mut control } else { &mut further }
+                .extend(tests.into_iter().flatten());
         }
     }
     for training in trainings {
         guidance.extend(&mut training.accuracy);
         for (name, map) in &mut training.methods {
-            let tests = [&mut map.faithfulness, &mut map.gini, &mut map.entropy, &mut map.sensitivity];
+            let tests =
+                [&mut map.faithfulness, &mut map.gini, &mut map.entropy, &mut map.sensitivity];
             let family = if name == main_method { &mut guidance } else { &mut further_guidance };
             family.extend(tests.into_iter().flatten());
         }
@@ -454,7 +566,16 @@ fn questions<'a>(
     [
         (format!("models against their controls, accuracy and {main_method} maps"), control),
         ("models against their controls, maps of the further methods".to_string(), further),
-        (format!("Saliency Guided Training against plain training, accuracy and {main_method} maps"), guidance),
-        ("Saliency Guided Training against plain training, maps of the further methods".to_string(), further_guidance),
+        (
+            format!(
+                "Saliency Guided Training against plain training, accuracy and {main_method} maps"
+            ),
+            guidance,
+        ),
+        (
+            "Saliency Guided Training against plain training, maps of the further methods"
+                .to_string(),
+            further_guidance,
+        ),
     ]
 }

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     Result,
     config::{
-        DatasetInfo, LayerConfig, OptimizerConfig, OptimizerKind, PartialRunConfig, RunConfig, SgtConfig, SgtVariant, Shape,
-        WeightQuantizer,
+        DatasetInfo, LayerConfig, OptimizerConfig, OptimizerKind, PartialRunConfig, RunConfig,
+        SgtConfig, SgtVariant, Shape, WeightQuantizer,
     },
     judgement::Interval,
     metrics::PaperCost,
@@ -39,7 +39,9 @@ fn interval(value: Interval, digits: usize) -> String {
 
 /// `−0.12 (p = 0.03)`.
 fn difference(difference: Option<Difference>, factor: f64, digits: usize) -> String {
-    difference.map_or(NOTHING.into(), |own| format!("{} ({})", plus_minus(factor * own.mean.mean, digits), p_value(own)))
+    difference.map_or(NOTHING.into(), |own| {
+        format!("{} ({})", plus_minus(factor * own.mean.mean, digits), p_value(own))
+    })
 }
 
 /// A column: heading, and the cell of a model.
@@ -50,7 +52,10 @@ fn table<'a>(models: &[&ModelSummary], columns: Vec<Column<'a>>) -> Table {
     let filled = |(_, cell): &Column<'a>| models.iter().any(|model| cell(model) != NOTHING);
     let columns: Vec<Column<'a>> = columns.into_iter().filter(filled).collect();
     let headers: Vec<String> = columns.iter().map(|(header, _)| header.clone()).collect();
-    Table::new(headers, models.iter().map(|model| columns.iter().map(|(_, cell)| cell(model)).collect::<Vec<_>>()))
+    Table::new(
+        headers,
+        models.iter().map(|model| columns.iter().map(|(_, cell)| cell(model)).collect::<Vec<_>>()),
+    )
 }
 
 fn column<'a>(header: &str, cell: impl Fn(&ModelSummary) -> String + 'a) -> Column<'a> {
@@ -91,7 +96,9 @@ pub fn accuracy(summary: &Summary, dataset: &str, sgt: bool) -> Table {
 pub fn cost(summary: &Summary, dataset: &str) -> Table {
     let mut models: Vec<&ModelSummary> = Vec::new();
     // A float model that is trained on costs what it did before.
-    let is_own = |model: &&ModelSummary| model.variant.dataset == dataset && model.variant.stage != Stage::FloatContinued;
+    let is_own = |model: &&ModelSummary| {
+        model.variant.dataset == dataset && model.variant.stage != Stage::FloatContinued
+    };
     for model in summary.models.iter().filter(is_own) {
         let is_new = |other: &&ModelSummary| other.variant.label() != model.variant.label();
         if models.iter().all(is_new) {
@@ -103,7 +110,9 @@ pub fn cost(summary: &Summary, dataset: &str) -> Table {
         column("multiply-accumulates", |model| thousands(model.cost.macs)),
         column("bit operations", |model| thousands(model.cost.bit_operations)),
         column("FLOPs · bits/32, executed", |model| thousands(model.cost.weighted_operations)),
-        column("FLOPs as the paper counts", |model| model.cost.paper_operations.map_or(NOTHING.into(), thousands)),
+        column("FLOPs as the paper counts", |model| {
+            model.cost.paper_operations.map_or(NOTHING.into(), thousands)
+        }),
         column("weights", |model| bytes(model.cost.weight_bytes)),
     ];
     table(&models, columns)
@@ -113,10 +122,14 @@ pub fn cost(summary: &Summary, dataset: &str) -> Table {
 pub fn maps(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Table {
     let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
     let of = |value: fn(&MethodSummary) -> Interval, digits: usize| {
-        move |model: &ModelSummary| model.method(method).map_or(NOTHING.into(), |map| interval(value(map), digits))
+        move |model: &ModelSummary| {
+            model.method(method).map_or(NOTHING.into(), |map| interval(value(map), digits))
+        }
     };
     let test = |value: fn(&MethodSummary) -> Option<Difference>, digits: usize| {
-        move |model: &ModelSummary| model.method(method).map_or(NOTHING.into(), |map| difference(value(map), 1.0, digits))
+        move |model: &ModelSummary| {
+            model.method(method).map_or(NOTHING.into(), |map| difference(value(map), 1.0, digits))
+        }
     };
     let columns = vec![
         column("model", |model| model.variant.label()),
@@ -127,7 +140,9 @@ pub fn maps(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Table 
         column("max-sensitivity ↓, from 0", of(|map| map.sensitivity, 3)),
         column("from control", test(|map| map.sensitivity_difference, 3)),
         column("faithfulness, points from control", |model| {
-            model.method(method).map_or(NOTHING.into(), |map| difference(map.faithfulness_difference, 100.0, 1))
+            model
+                .method(method)
+                .map_or(NOTHING.into(), |map| difference(map.faithfulness_difference, 100.0, 1))
         }),
     ];
     table(&models, columns)
@@ -135,9 +150,12 @@ pub fn maps(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Table 
 
 /// Alignment with the control by one method; `None` where no model has one.
 pub fn alignment(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Option<Table> {
-    let models: Vec<&ModelSummary> = summary.of(dataset, sgt).filter(|model| model.compared_with.is_some()).collect();
+    let models: Vec<&ModelSummary> =
+        summary.of(dataset, sgt).filter(|model| model.compared_with.is_some()).collect();
     let of = |value: fn(&MethodSummary) -> Interval| {
-        move |model: &ModelSummary| model.method(method).map_or(NOTHING.into(), |map| interval(value(map), 3))
+        move |model: &ModelSummary| {
+            model.method(method).map_or(NOTHING.into(), |map| interval(value(map), 3))
+        }
     };
     let columns = vec![
         column("model", |model| model.variant.label()),
@@ -150,16 +168,23 @@ pub fn alignment(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> O
 }
 
 fn methods(summary: &Summary, dataset: &str, sgt: bool) -> Vec<String> {
-    summary.of(dataset, sgt).next().map_or(Vec::new(), |model| model.methods.keys().cloned().collect())
+    summary
+        .of(dataset, sgt)
+        .next()
+        .map_or(Vec::new(), |model| model.methods.keys().cloned().collect())
 }
 
 /// Mean accuracy over the drop curves, a column a method.
 pub fn drop(summary: &Summary, dataset: &str, sgt: bool) -> Table {
     let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
-    let mut columns =
-        vec![column("model", |model| model.variant.label()), column("random", |model| number(model.random_area, 3))];
+    let mut columns = vec![
+        column("model", |model| model.variant.label()),
+        column("random", |model| number(model.random_area, 3)),
+    ];
     columns.extend(methods(summary, dataset, sgt).into_iter().map(|method| {
-        column(&method.clone(), move |model| model.method(&method).map_or(NOTHING.into(), |map| interval(map.drop_area, 3)))
+        column(&method.clone(), move |model| {
+            model.method(&method).map_or(NOTHING.into(), |map| interval(map.drop_area, 3))
+        })
     }));
     table(&models, columns)
 }
@@ -172,8 +197,9 @@ pub fn retraining(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> 
         .map(|map| map.retrained.iter().map(|(share, _)| *share).collect::<Vec<f64>>())
         .find(|shares| !shares.is_empty())?;
     let row = |name: String, curve: &[(f64, f64)]| {
-        let at =
-            shares.iter().enumerate().map(|(place, _)| curve.get(place).map_or(NOTHING.into(), |(_, value)| percent(*value)));
+        let at = shares.iter().enumerate().map(|(place, _)| {
+            curve.get(place).map_or(NOTHING.into(), |(_, value)| percent(*value))
+        });
         std::iter::once(name).chain(at).collect::<Vec<_>>()
     };
     let mut rows: Vec<Vec<String>> = summary
@@ -186,19 +212,28 @@ pub fn retraining(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> 
         rows.push(row("random order".into(), &float.random_retrained));
     }
     let headers = shares.iter().map(|share| format!("{:.0} % removed", 100.0 * share));
-    Some(Table::new(std::iter::once("maps of".to_string()).chain(headers).collect::<Vec<_>>(), rows))
+    Some(Table::new(
+        std::iter::once("maps of".to_string()).chain(headers).collect::<Vec<_>>(),
+        rows,
+    ))
 }
 
-/// Correlation with the own map after all layers were randomised, a column a method; `None` where that was left out.
+/// Correlation with the own map after all layers were randomised, a column a method; `None` where
+/// that was left out.
 pub fn randomisation(summary: &Summary, dataset: &str, sgt: bool) -> Option<Table> {
     let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
-    let last = |model: &ModelSummary, method: &str| Some(model.method(method)?.randomisation.last()?.spearman);
-    let checked =
-        methods(summary, dataset, sgt).into_iter().filter(|method| models.iter().any(|model| last(model, method).is_some()));
+    let last = |model: &ModelSummary, method: &str| {
+        Some(model.method(method)?.randomisation.last()?.spearman)
+    };
+    let checked = methods(summary, dataset, sgt)
+        .into_iter()
+        .filter(|method| models.iter().any(|model| last(model, method).is_some()));
     let mut columns = vec![column("model", |model| model.variant.label())];
     for method in checked {
         let zeros = method.clone();
-        columns.push(column(&method.clone(), move |model| last(model, &method).map_or(NOTHING.into(), |own| interval(own, 2))));
+        columns.push(column(&method.clone(), move |model| {
+            last(model, &method).map_or(NOTHING.into(), |own| interval(own, 2))
+        }));
         columns.push(column("zeros", move |model| {
             model
                 .method(&zeros)
@@ -209,7 +244,8 @@ pub fn randomisation(summary: &Summary, dataset: &str, sgt: bool) -> Option<Tabl
     (columns.len() > 1).then(|| table(&models, columns))
 }
 
-/// How the models of one data set came to be, a row a model: what its training started from, and everything that it depends on but the seed.
+/// How the models of one data set came to be, a row a model: what its training started from, and
+/// everything that it depends on but the seed.
 ///
 /// # Errors
 /// For settings that do not go together.
@@ -246,12 +282,19 @@ fn recipe(plan: &Plan, run: &PlannedRun, config: &RunConfig) -> [String; 11] {
     let start = run.start.and_then(|index| plan.runs.get(index));
     let from = start.map_or("random weights".into(), |start| start.variant.label());
     let quantizer = |quantizer: WeightQuantizer| {
-        format!("{}{}", value_name(quantizer), if config.quantization.per_channel { ", per channel" } else { "" })
+        format!(
+            "{}{}",
+            value_name(quantizer),
+            if config.quantization.per_channel { ", per channel" } else { "" }
+        )
     };
     let model = run.variant.full_label();
     if run.variant.stage == Stage::PostTraining {
         let gap = || NOTHING.to_string();
-        let images = format!("{} to calibrate", CALIBRATION_IMAGES.min(start.map_or(0, |start| start.work.images)));
+        let images = format!(
+            "{} to calibrate",
+            CALIBRATION_IMAGES.min(start.map_or(0, |start| start.work.images))
+        );
         return [
             model,
             from,
@@ -273,7 +316,8 @@ fn recipe(plan: &Plan, run: &PlannedRun, config: &RunConfig) -> [String; 11] {
         false => (NOTHING.into(), NOTHING.into()),
     };
     let changes: Vec<String> = config.augment.iter().map(|&kind| value_name(kind)).collect();
-    let rates: Vec<String> = dropouts(config).into_iter().map(|rate| format!("dropout {rate}")).collect();
+    let rates: Vec<String> =
+        dropouts(config).into_iter().map(|rate| format!("dropout {rate}")).collect();
     let changes = [changes, rates].concat();
     [
         model,
@@ -291,7 +335,11 @@ fn recipe(plan: &Plan, run: &PlannedRun, config: &RunConfig) -> [String; 11] {
         },
         lambda,
         masked,
-        if run.variant.is_float() { "float".into() } else { quantizer(config.quantization.weight_quant) },
+        if run.variant.is_float() {
+            "float".into()
+        } else {
+            quantizer(config.quantization.weight_quant)
+        },
         if changes.is_empty() { NOTHING.into() } else { changes.join(", ") },
     ]
 }
@@ -312,14 +360,17 @@ fn masking(sgt: &SgtConfig) -> String {
         0 => String::new(),
         epochs => format!(", after {} without masking", counted(epochs as usize, "warm-up epoch")),
     };
-    let which = if sgt.variant == SgtVariant::Hlgm { "lowest and highest by turns," } else { "lowest" };
+    let which =
+        if sgt.variant == SgtVariant::Hlgm { "lowest and highest by turns," } else { "lowest" };
     format!("{} %, {which} {rank}, {fill}{variant}{after}", 100.0 * sgt.mask_ratio)
 }
 
 fn optimizer(config: &OptimizerConfig) -> String {
     let kind = value_name(config.kind);
     let mut text = match config.kind {
-        OptimizerKind::Momentum => format!("{kind} {}{}", config.momentum, if config.nesterov { ", Nesterov" } else { "" }),
+        OptimizerKind::Momentum => {
+            format!("{kind} {}{}", config.momentum, if config.nesterov { ", Nesterov" } else { "" })
+        }
         _ => kind,
     };
     if config.weight_decay != 0.0 {
@@ -337,7 +388,8 @@ fn dropouts(config: &RunConfig) -> Vec<f32> {
     config.network.layers.iter().filter_map(rate).collect()
 }
 
-/// Saliency Guided Training against plain training, a row a pair of models; `None` where there is no such pair.
+/// Saliency Guided Training against plain training, a row a pair of models; `None` where there is
+/// no such pair.
 pub fn trainings(summary: &Summary, dataset: &str, method: &str) -> Option<Table> {
     let cell = |test: Option<Difference>, factor: f64, digits: usize| {
         test.map_or(NOTHING.into(), |own| {
@@ -367,7 +419,15 @@ pub fn trainings(summary: &Summary, dataset: &str, method: &str) -> Option<Table
             ]
         })
         .collect();
-    let headers = ["model", "seeds", "accuracy, points", "faithfulness, points", "Gini", "entropy, nats", "max-sensitivity"];
+    let headers = [
+        "model",
+        "seeds",
+        "accuracy, points",
+        "faithfulness, points",
+        "Gini",
+        "entropy, nats",
+        "max-sensitivity",
+    ];
     (!rows.is_empty()).then(|| Table::new(headers, rows))
 }
 
@@ -381,10 +441,19 @@ pub fn widths(plan: &Plan) -> Result<Table> {
         }
         seen.push(&run.variant.bits);
         let config = PartialRunConfig::parse(&run.settings, &run.folder)?;
-        let info = DatasetInfo { name: run.variant.dataset.clone(), shape: Shape::new(1, 28, 28), classes: 10 };
-        let printed = config.resolve(&info).and_then(|config| PaperCost::new(&config.network, &config.quantization));
+        let info = DatasetInfo {
+            name: run.variant.dataset.clone(),
+            shape: Shape::new(1, 28, 28),
+            classes: 10,
+        };
+        let printed = config
+            .resolve(&info)
+            .and_then(|config| PaperCost::new(&config.network, &config.quantization));
         let printed = printed.map_or(NOTHING.to_string(), |cost| thousands(cost.weighted_flops));
         rows.push([run.variant.label(), run.variant.bits.clone(), printed]);
     }
-    Ok(Table::new(["configuration", "bits by layer (weights and activations)", "FLOPs as the paper counts"], rows))
+    Ok(Table::new(
+        ["configuration", "bits by layer (weights and activations)", "FLOPs as the paper counts"],
+        rows,
+    ))
 }

@@ -1,4 +1,5 @@
-//! What the terms of a report mean, for those who meet them the first time: a sentence each, with range, unit and which direction is good.
+//! What the terms of a report mean, for those who meet them the first time: a sentence each, with
+//! range, unit and which direction is good.
 
 use crate::judgement::Metric;
 
@@ -10,13 +11,19 @@ fn terms(pairs: &[(&str, &str)]) -> Terms {
 }
 
 fn of_metrics(metrics: &[(&str, Metric)]) -> Terms {
-    metrics.iter().map(|(term, metric)| (term.to_string(), metric.explanation().to_string())).collect()
+    metrics
+        .iter()
+        .map(|(term, metric)| (term.to_string(), metric.explanation().to_string()))
+        .collect()
 }
 
 /// Of the table of accuracies.
 pub(super) fn accuracy() -> Terms {
     terms(&[
-        ("Test accuracy", "the share of the test images that are classified correctly, 0 to 100 %; higher is better"),
+        (
+            "Test accuracy",
+            "the share of the test images that are classified correctly, 0 to 100 %; higher is better",
+        ),
         ("Points from …", "the difference of two accuracies in percentage points; 0: the same"),
         (
             "p",
@@ -48,8 +55,11 @@ pub(super) fn cost() -> Terms {
 
 /// Of the tables of clarity and stability.
 pub(super) fn maps() -> Terms {
-    let mut all =
-        of_metrics(&[("Gini", Metric::Gini), ("Entropy", Metric::Entropy), ("Max-sensitivity", Metric::MaxSensitivity)]);
+    let mut all = of_metrics(&[
+        ("Gini", Metric::Gini),
+        ("Entropy", Metric::Entropy),
+        ("Max-sensitivity", Metric::MaxSensitivity),
+    ]);
     all.extend(faithfulness());
     all
 }
@@ -98,7 +108,10 @@ pub(super) fn randomisation() -> Terms {
             "whether the map before and the one after put the pixels in the same order of |value|: 1 the same, 0 unrelated; nearer to 0 \
              is better, the map then depends on what was learned",
         ),
-        ("Zeros", "the share of the values of the trained model's maps that are exactly 0, 0 to 100 %"),
+        (
+            "Zeros",
+            "the share of the values of the trained model's maps that are exactly 0, 0 to 100 %",
+        ),
     ])
 }
 
@@ -111,8 +124,14 @@ pub(super) fn of_text(text: &str) -> Terms {
         ("bit operations", cost().into_iter().skip(1).take(1).collect()),
         ("rank correlation", of_metrics(&[("Rank correlation", Metric::Spearman)])),
         ("top-10 % overlap", of_metrics(&[("Top-10 % overlap", Metric::TopOverlap)])),
-        ("spread out", of_metrics(&[("Sparser, more spread out (Gini coefficient)", Metric::Gini)])),
-        ("stable", of_metrics(&[("More or less stable (max-sensitivity)", Metric::MaxSensitivity)])),
+        (
+            "spread out",
+            of_metrics(&[("Sparser, more spread out (Gini coefficient)", Metric::Gini)]),
+        ),
+        (
+            "stable",
+            of_metrics(&[("More or less stable (max-sensitivity)", Metric::MaxSensitivity)]),
+        ),
         ("over the curves", drop()),
     ];
     known.into_iter().filter(|(word, _)| text.contains(word)).flat_map(|(_, terms)| terms).collect()
@@ -124,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_text_gets_the_terms_it_uses() {
-        let names = |text: &str| of_text(text).into_iter().map(|(term, _)| term).collect::<Vec<_>>();
+        let names =
+            |text: &str| of_text(text).into_iter().map(|(term, _)| term).collect::<Vec<_>>();
         assert_eq!(names("the accuracy differs (p < 0.001)"), ["Test accuracy", "p"]);
         assert_eq!(names("a rank correlation of 0.3"), ["Rank correlation"]);
         assert!(names("nothing").is_empty());

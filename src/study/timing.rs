@@ -12,7 +12,8 @@ use crate::{
     files::{read_bounded, write_atomically},
 };
 
-/// How long a finished run took, in its folder: kept apart from its result, which depends on nothing but its settings.
+/// How long a finished run took, in its folder: kept apart from its result, which depends on
+/// nothing but its settings.
 const TIMING_FILE: &str = "timing.json";
 /// Largest file of times that is read.
 pub(super) const MAX_FILE: u64 = 1 << 20;
@@ -23,7 +24,8 @@ pub(super) const MAX_FILE: u64 = 1 << 20;
 pub struct Timing {
     /// Adapter and driver it was made on.
     pub adapter: String,
-    /// Steps of training that were taken; fewer than planned where the run went on from a checkpoint.
+    /// Steps of training that were taken; fewer than planned where the run went on from a
+    /// checkpoint.
     pub steps: u64,
     /// Time of those, with the tests between them.
     pub training_seconds: f64,
@@ -55,10 +57,14 @@ impl Timing {
     }
 }
 
-/// Today's date in UTC, `2026-11-24`; of `SOURCE_DATE_EPOCH` (seconds since 1970) where that is set, as reproducible builds have it.
+/// Today's date in UTC, `2026-11-24`; of `SOURCE_DATE_EPOCH` (seconds since 1970) where that is
+/// set, as reproducible builds have it.
 pub(super) fn today() -> String {
-    let set = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let seconds = set.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+    let set =
+        std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let seconds = set.unwrap_or_else(|| {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    });
     date(seconds / 86_400)
 }
 
@@ -70,12 +76,14 @@ fn date(day: u64) -> String {
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);
     let month = (5 * of_year + 2) / 153;
-    let (day, month) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let (day, month) =
+        (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
     format!("{:04}-{month:02}-{day:02}", year + era * 400 + u64::from(month <= 2))
 }
 
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Model(error.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Error::Model(error.to_string()))?;
     write_atomically(path, text.as_bytes())
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Stage {
     /// Trained without quantization.
     Float,
-    /// A float model, trained on as long as the quantized ones are and by the same settings, without quantization: their control.
+    /// A float model, trained on as long as the quantized ones are and by the same settings,
+    /// without quantization: their control.
     FloatContinued,
     /// Trained with fake quantization.
     QuantizationAware,

@@ -1,4 +1,5 @@
-//! What making a model of a study takes, counted in passes through the network: the same on every machine.
+//! What making a model of a study takes, counted in passes through the network: the same on every
+//! machine.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,8 @@ use crate::{
     saliency::{Method, MethodOptions},
 };
 
-/// What making a model takes. A pass is the forward pass of one image; a backward pass counts as one.
+/// What making a model takes. A pass is the forward pass of one image; a backward pass counts as
+/// one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Work {
@@ -25,14 +27,25 @@ pub struct Work {
 
 impl Work {
     /// The work of a model that comes to be by `stage` and is trained as `config` says.
-    pub(super) fn new(wanted: &JudgementPlan, stage: Stage, config: &RunConfig, dataset: &Dataset) -> Work {
-        let limited = dataset.train.len().min(config.train_limit.map_or(usize::MAX, |limit| limit as usize));
+    pub(super) fn new(
+        wanted: &JudgementPlan,
+        stage: Stage,
+        config: &RunConfig,
+        dataset: &Dataset,
+    ) -> Work {
+        let limited =
+            dataset.train.len().min(config.train_limit.map_or(usize::MAX, |limit| limit as usize));
         let images = (limited - tail_length(limited, config.validation_share)).max(1) as u32;
         let batch = config.batch_size.min(images);
         let per_epoch = u64::from(images.div_ceil(batch));
         let is_trained = stage != Stage::PostTraining;
-        let steps = if is_trained { config.steps.unwrap_or(u64::from(config.epochs) * per_epoch) } else { 0 };
-        let tests = u64::from((dataset.test.len() as u32).min(config.test_limit.unwrap_or(u32::MAX)));
+        let steps = if is_trained {
+            config.steps.unwrap_or(u64::from(config.epochs) * per_epoch)
+        } else {
+            0
+        };
+        let tests =
+            u64::from((dataset.test.len() as u32).min(config.test_limit.unwrap_or(u32::MAX)));
         Work {
             images: if is_trained { images } else { 0 },
             steps,
@@ -51,7 +64,12 @@ impl Work {
 }
 
 /// Passes that judging a model takes.
-fn judging_passes(wanted: &JudgementPlan, stage: Stage, config: &RunConfig, dataset: &Dataset) -> u64 {
+fn judging_passes(
+    wanted: &JudgementPlan,
+    stage: Stage,
+    config: &RunConfig,
+    dataset: &Dataset,
+) -> u64 {
     let test = u64::from((dataset.test.len() as u32).min(config.test_limit.unwrap_or(u32::MAX)));
     let dropped = test.min(wanted.drop_images.into());
     let judged = dropped.min(wanted.images.into());
@@ -60,7 +78,10 @@ fn judging_passes(wanted: &JudgementPlan, stage: Stage, config: &RunConfig, data
     // Ranking a map and comparing it take about as long as a sample of it.
     let map = |method: Method| 2 * (u64::from(settings.samples_of(method, dataset.shape)) + 1);
     let chosen = |names: &[String]| -> Vec<Method> {
-        Method::ALL.into_iter().filter(|method| names.iter().any(|name| name == method.name())).collect()
+        Method::ALL
+            .into_iter()
+            .filter(|method| names.iter().any(|name| name == method.name()))
+            .collect()
     };
     let mut passes = test + 10 * dropped;
     for method in chosen(&wanted.methods) {
@@ -69,11 +90,17 @@ fn judging_passes(wanted: &JudgementPlan, stage: Stage, config: &RunConfig, data
         let random = if method.takes_samples() || !wanted.randomisation { 0 } else { layers };
         passes += dropped * (map(method) + 10) + judged * (noisy + random) * map(method);
     }
-    if let Some(again) = wanted.retraining.as_ref().filter(|again| again.post_training || stage != Stage::PostTraining)
-        && let Ok(own) = PartialRunConfig::parse(&again.settings, "preset").and_then(|own| own.resolve(&dataset.info()))
+    if let Some(again) = wanted
+        .retraining
+        .as_ref()
+        .filter(|again| again.post_training || stage != Stage::PostTraining)
+        && let Ok(own) = PartialRunConfig::parse(&again.settings, "preset")
+            .and_then(|own| own.resolve(&dataset.info()))
     {
         let images = u64::from(again.images[0].min(dataset.train.len() as u32));
-        let trained = own.steps.map_or(u64::from(own.epochs) * images, |steps| steps * u64::from(own.batch_size));
+        let trained = own
+            .steps
+            .map_or(u64::from(own.epochs) * images, |steps| steps * u64::from(own.batch_size));
         let methods = chosen(&again.methods);
         let curves = (methods.len() + usize::from(stage == Stage::Float)) as u64;
         passes += curves * again.shares.len() as u64 * 3 * trained;

@@ -1,4 +1,5 @@
-//! Initial α's (a high percentile of the activations of the first batches) and steps (LSQ's 2·E|x|/√Q_p of them).
+//! Initial α's (a high percentile of the activations of the first batches) and steps (LSQ's
+//! 2·E|x|/√Q_p of them).
 
 use crate::{
     Error, Result,
@@ -27,11 +28,13 @@ pub struct CalibrationStart<'a> {
     pub live: bool,
 }
 
-/// (name, value) for the α or step of every quantized activation, from its float input after the ReLU over the first 4 batches in file order: the
-/// 99.9th percentile of the magnitudes, or LSQ's step for their mean, with the weights fake-quantized as they will be. Signed PACT, which takes the
-/// place of the ReLU, is calibrated on the ReLU's values as well: on what goes into it while it does not clip, α's become several times as large,
-/// and models trained from there worse (docs/results/quantizers.md). Batch norms take the statistics of those batches, as the first steps will,
-/// where `start.live`; dropout is off.
+/// (name, value) for the α or step of every quantized activation, from its float input after the
+/// ReLU over the first 4 batches in file order: the 99.9th percentile of the magnitudes, or LSQ's
+/// step for their mean, with the weights fake-quantized as they will be. Signed PACT, which takes
+/// the place of the ReLU, is calibrated on the ReLU's values as well: on what goes into it while it
+/// does not clip, α's become several times as large, and models trained from there worse
+/// (docs/results/quantizers.md). Batch norms take the statistics of those batches, as the first
+/// steps will, where `start.live`; dropout is off.
 pub async fn calibrate_activations(
     gpu: &Gpu,
     network: &NetworkConfig,
@@ -41,7 +44,14 @@ pub async fn calibrate_activations(
     normalization: (f32, f32),
 ) -> Result<Vec<(String, f32)>> {
     let &CalibrationStart { layout, parameters, batch_size, live } = start;
-    let pass = ActivationPass { network, quantization, layout, parameters, normalization, live: live.then_some(batch_size) };
+    let pass = ActivationPass {
+        network,
+        quantization,
+        layout,
+        parameters,
+        normalization,
+        live: live.then_some(batch_size),
+    };
     let graph = Graph::new(network, quantization)?;
     let mut images = data.count.min(BATCHES.saturating_mul(batch_size));
     // One image left over has no statistics.
@@ -56,7 +66,9 @@ pub async fn calibrate_activations(
         })
         .collect();
     observe_unquantized(gpu, &pass, data, images, &mut |activation, values| {
-        if let Some((_, own)) = samples.iter_mut().find(|(parameter, _)| parameter.layer() == activation) {
+        if let Some((_, own)) =
+            samples.iter_mut().find(|(parameter, _)| parameter.layer() == activation)
+        {
             own.add(values);
         }
     })
@@ -75,10 +87,15 @@ pub async fn calibrate_activations(
 }
 
 fn unseen(parameter: &Parameter) -> Error {
-    Error::Model(format!("{}: the network has no activation {} to calibrate it on", parameter.name, parameter.layer()))
+    Error::Model(format!(
+        "{}: the network has no activation {} to calibrate it on",
+        parameter.name,
+        parameter.layer()
+    ))
 }
 
-/// Magnitudes of which the mean and the largest are kept: as many as it takes to tell the value below which [`PERCENTILE`] of them lie.
+/// Magnitudes of which the mean and the largest are kept: as many as it takes to tell the value
+/// below which [`PERCENTILE`] of them lie.
 struct Sample {
     largest: Vec<f32>,
     keep: usize,
@@ -90,14 +107,20 @@ impl Sample {
     /// For `expected` values.
     fn new(expected: u64) -> Sample {
         let rank = (expected.saturating_sub(1) as f64 * PERCENTILE).round() as u64;
-        Sample { largest: Vec::new(), keep: (expected - rank.min(expected)) as usize, sum: 0.0, count: 0 }
+        Sample {
+            largest: Vec::new(),
+            keep: (expected - rank.min(expected)) as usize,
+            sum: 0.0,
+            count: 0,
+        }
     }
 
     fn add(&mut self, values: &[f32]) {
         self.count += values.len() as u64;
         self.sum += values.iter().map(|&value| f64::from(value).abs()).sum::<f64>();
         self.largest.extend(values.iter().map(|value| value.abs()));
-        if let Some(beyond) = self.largest.len().checked_sub(self.keep).filter(|&beyond| beyond > 0) {
+        if let Some(beyond) = self.largest.len().checked_sub(self.keep).filter(|&beyond| beyond > 0)
+        {
             self.largest.select_nth_unstable_by(beyond - 1, f32::total_cmp);
             self.largest.drain(..beyond);
         }
@@ -124,12 +147,18 @@ mod tests {
     fn percentiles_are_those_of_all_values_sorted() {
         for count in [1usize, 2, 999, 1000, 1001, 30_000] {
             // Every magnitude from 1 to `count` once, in another order and with signs.
-            let values: Vec<f32> = (0..count).map(|index| ((index * 7919) % count + 1) as f32 * [1.0, -1.0][index % 2]).collect();
+            let values: Vec<f32> = (0..count)
+                .map(|index| ((index * 7919) % count + 1) as f32 * [1.0, -1.0][index % 2])
+                .collect();
             let mut sample = Sample::new(count as u64);
             values.chunks(777).for_each(|values| sample.add(values));
             let mut sorted: Vec<f32> = values.iter().map(|value| value.abs()).collect();
             sorted.sort_by(f32::total_cmp);
-            assert_eq!(sample.percentile(), sorted[((count - 1) as f64 * 0.999).round() as usize], "{count}");
+            assert_eq!(
+                sample.percentile(),
+                sorted[((count - 1) as f64 * 0.999).round() as usize],
+                "{count}"
+            );
             assert!((sample.mean() - (count + 1) as f64 / 2.0).abs() < 1e-9 * count as f64);
             assert!(sample.largest.len() <= count / 1000 + 2);
         }

@@ -1,4 +1,5 @@
-//! Checkpoints: parameters, optimiser state and progress, in one safetensors file with a checksum; the newest and the one before it are kept.
+//! Checkpoints: parameters, optimiser state and progress, in one safetensors file with a checksum;
+//! the newest and the one before it are kept.
 
 use std::{
     fs, io,
@@ -38,7 +39,8 @@ pub struct Progressed {
     pub epoch_seconds: f64,
     /// Length of `metrics.jsonl`.
     pub metrics_bytes: u64,
-    /// The model configuration, without the number of steps: resuming with other settings is refused.
+    /// The model configuration, without the number of steps: resuming with other settings is
+    /// refused.
     pub settings: String,
 }
 
@@ -59,22 +61,27 @@ impl Checkpoint {
         FILES.map(|name| folder.join(name))
     }
 
-    /// Writes the checkpoint of the run in `folder`. It is on disk as a whole before the newest becomes the one before, and that one goes:
-    /// at every moment one of the two is good.
+    /// Writes the checkpoint of the run in `folder`. It is on disk as a whole before the newest
+    /// becomes the one before, and that one goes: at every moment one of the two is good.
     ///
     /// # Errors
     /// [`Error::Io`]; the checkpoints that are there then stay.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let [newest, before] = Checkpoint::files(folder);
-        let mut tensors = vec![Tensor::f32("parameters", &[self.parameters.len()], self.parameters.clone())];
+        let mut tensors =
+            vec![Tensor::f32("parameters", &[self.parameters.len()], self.parameters.clone())];
         for (index, state) in self.states.iter().enumerate() {
             tensors.push(Tensor::f32(&format!("optimizer.{index}"), &[state.len()], state.clone()));
         }
-        let progress = serde_json::to_string(&self.progress).map_err(|error| Error::Model(error.to_string()))?;
+        let progress = serde_json::to_string(&self.progress)
+            .map_err(|error| Error::Model(error.to_string()))?;
         let checksum = checksum(&progress, std::iter::once(&self.parameters).chain(&self.states));
-        let staged = TensorFile::stage(&newest, &tensors, &[(KEY, progress), (CHECKSUM, checksum)])?;
+        let staged =
+            TensorFile::stage(&newest, &tensors, &[(KEY, progress), (CHECKSUM, checksum)])?;
         match fs::rename(&newest, &before) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("cannot replace", before)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("cannot replace", before)(error))
+            }
             _ => staged.commit(),
         }
     }
@@ -82,8 +89,8 @@ impl Checkpoint {
     /// Reads a checkpoint, of whatever network and optimiser.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] for a file that is no checkpoint or not as it was written; [`Error::Usage`] for one that is, but by another
-    /// version of saliq.
+    /// [`Error::Io`]; [`Error::Format`] for a file that is no checkpoint or not as it was written;
+    /// [`Error::Usage`] for one that is, but by another version of saliq.
     pub fn load(path: &Path) -> Result<Checkpoint> {
         Checkpoint::from_file(&TensorFile::read(path)?, path)
     }
@@ -97,7 +104,8 @@ impl Checkpoint {
     }
 
     fn from_file(file: &TensorFile, path: &Path) -> Result<Checkpoint> {
-        let bad = |reason: String| Error::format(path, format!("not a usable checkpoint: {reason}"));
+        let bad =
+            |reason: String| Error::format(path, format!("not a usable checkpoint: {reason}"));
         let text = file.metadata(KEY).ok_or_else(|| bad(format!("no `{KEY}` metadata")))?;
         let array = |name: &str| -> Result<Option<Vec<f32>>> {
             let Some(tensor) = file.tensor(name) else { return Ok(None) };
@@ -112,13 +120,17 @@ impl Checkpoint {
         while let Some(state) = array(&format!("optimizer.{}", states.len()))? {
             states.push(state);
         }
-        let expected = file.metadata(CHECKSUM).ok_or_else(|| bad(format!("no `{CHECKSUM}` metadata")))?;
+        let expected =
+            file.metadata(CHECKSUM).ok_or_else(|| bad(format!("no `{CHECKSUM}` metadata")))?;
         if expected != checksum(text, std::iter::once(&parameters).chain(&states)) {
             return Err(bad("its checksum does not match its content".into()));
         }
         // What was written whole and is not understood is not damaged.
         let progress: Progressed = serde_json::from_str(text).map_err(|error| {
-            Error::Usage(format!("--resume: {} was written by another version of saliq ({error})", path.display()))
+            Error::Usage(format!(
+                "--resume: {} was written by another version of saliq ({error})",
+                path.display()
+            ))
         })?;
         Ok(Checkpoint { progress, parameters, states })
     }
@@ -127,7 +139,9 @@ impl Checkpoint {
 /// SHA-256 of the progress as text and the arrays, in hexadecimal.
 fn checksum<'a>(progress: &str, arrays: impl Iterator<Item = &'a Vec<f32>>) -> String {
     let mut digest = Sha256::new();
-    for bytes in std::iter::once(progress.as_bytes()).chain(arrays.map(|values| bytemuck::cast_slice(values))) {
+    for bytes in std::iter::once(progress.as_bytes())
+        .chain(arrays.map(|values| bytemuck::cast_slice(values)))
+    {
         digest.update((bytes.len() as u64).to_le_bytes());
         digest.update(bytes);
     }
@@ -148,7 +162,11 @@ mod tests {
             metrics_bytes: 77,
             settings: "{}".into(),
         };
-        Checkpoint { progress, parameters: vec![step as f32, 2.0, -0.0, 1e-40], states: vec![vec![0.5; 4], vec![1.0; 4]] }
+        Checkpoint {
+            progress,
+            parameters: vec![step as f32, 2.0, -0.0, 1e-40],
+            states: vec![vec![0.5; 4], vec![1.0; 4]],
+        }
     }
 
     #[test]
@@ -163,7 +181,8 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "something else was left");
     }
 
-    /// Whatever byte is damaged, and wherever the file ends: what is read is what was written, or refused.
+    /// Whatever byte is damaged, and wherever the file ends: what is read is what was written, or
+    /// refused.
     #[test]
     fn no_damage_goes_unseen() {
         let folder = tempfile::tempdir().unwrap();
@@ -189,7 +208,13 @@ mod tests {
         checkpoint(1).save(folder.path()).unwrap();
         // A folder with something in it cannot be replaced by a file.
         fs::create_dir_all(before.join("in the way")).unwrap();
-        assert!(checkpoint(2).save(folder.path()).unwrap_err().to_string().contains("checkpoint.1.safetensors"));
+        assert!(
+            checkpoint(2)
+                .save(folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains("checkpoint.1.safetensors")
+        );
         assert_eq!(Checkpoint::load(&newest).unwrap(), checkpoint(1));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a temporary file was left");
         fs::remove_dir_all(&before).unwrap();

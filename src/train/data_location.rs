@@ -1,4 +1,5 @@
-//! Where the data are that a model was trained on, beside the model: the model itself holds no paths.
+//! Where the data are that a model was trained on, beside the model: the model itself holds no
+//! paths.
 
 use std::path::{Path, PathBuf};
 
@@ -24,14 +25,18 @@ pub struct DataLocation {
 }
 
 impl DataLocation {
-    /// What stands beside a model: in its folder's `data.toml`, or in the `config.toml` of its run. Nothing for a lone file, and for what
-    /// is another model's or cannot be read.
+    /// What stands beside a model: in its folder's `data.toml`, or in the `config.toml` of its run.
+    /// Nothing for a lone file, and for what is another model's or cannot be read.
     pub fn beside(model: &Model) -> DataLocation {
         let in_folder = model.path.file_name().is_some_and(|name| name == MODEL_FILE);
         let folder = model.path.parent().filter(|_| in_folder);
-        let files = folder.into_iter().flat_map(|folder| [folder.join(DATA_FILE), RunFolder::config_of(folder)]);
+        let files = folder
+            .into_iter()
+            .flat_map(|folder| [folder.join(DATA_FILE), RunFolder::config_of(folder)]);
         let found = files.filter_map(|file| PartialRunConfig::from_file(&file).ok());
-        let own = |settings: &PartialRunConfig| short_name(settings.dataset_name()) == model.config.dataset;
+        let own = |settings: &PartialRunConfig| {
+            short_name(settings.dataset_name()) == model.config.dataset
+        };
         found.into_iter().find(own).map_or_else(DataLocation::default, |settings| DataLocation {
             dataset: settings.dataset,
             data_dir: settings.data_dir,
@@ -40,15 +45,20 @@ impl DataLocation {
 
     /// Where `dataset` was read from.
     pub fn of(dataset: &Dataset) -> DataLocation {
-        let is_built_in = catalog::find(&dataset.name).is_some_and(|entry| dataset.is_named() && entry.embedded.is_some());
+        let is_built_in = catalog::find(&dataset.name)
+            .is_some_and(|entry| dataset.is_named() && entry.embedded.is_some());
         let source = std::fs::canonicalize(&dataset.source).ok().filter(|_| !is_built_in);
         if dataset.is_named() {
             return DataLocation { dataset: Some(dataset.name.clone()), data_dir: source };
         }
-        DataLocation { dataset: source.and_then(|path| path.into_os_string().into_string().ok()), data_dir: None }
+        DataLocation {
+            dataset: source.and_then(|path| path.into_os_string().into_string().ok()),
+            data_dir: None,
+        }
     }
 
-    /// Writes it beside the model in `folder`, where that does not follow from the model's own words.
+    /// Writes it beside the model in `folder`, where that does not follow from the model's own
+    /// words.
     ///
     /// # Errors
     /// [`crate::Error::Io`].
@@ -65,7 +75,9 @@ impl DataLocation {
             ..PartialRunConfig::default()
         };
         let body = toml::to_string(&settings).unwrap_or_default();
-        let text = format!("# Where the data are that {MODEL_FILE} was trained on; without --dataset saliq looks here.\n{body}");
+        let text = format!(
+            "# Where the data are that {MODEL_FILE} was trained on; without --dataset saliq looks here.\n{body}"
+        );
         write_atomically(&folder.join(DATA_FILE), text.as_bytes())
     }
 }

@@ -8,7 +8,11 @@ impl Trainer<'_> {
     pub(super) async fn quantizers(&self, parameters: &[f32]) -> Result<QuantizerState> {
         let layout = &self.network.graph.layout;
         let ranges = self.network.weight_ranges(self.gpu).await?;
-        Ok(QuantizerState::new(layout, &parameters[layout.step_first as usize..], ranges.into_iter()))
+        Ok(QuantizerState::new(
+            layout,
+            &parameters[layout.step_first as usize..],
+            ranges.into_iter(),
+        ))
     }
 
     pub(super) async fn epoch_line(
@@ -25,12 +29,14 @@ impl Trainer<'_> {
         let parameters = self.parameters().await?;
         let layout = &self.network.graph.layout;
         let without_gradient = match running.has_gradients {
-            true => {
-                standstill::without_gradient(layout, &self.gpu.read(&self.network.gradients, 0, parameters.len() as u64).await?)
-            }
+            true => standstill::without_gradient(
+                layout,
+                &self.gpu.read(&self.network.gradients, 0, parameters.len() as u64).await?,
+            ),
             false => Vec::new(),
         };
-        let QuantizerState { alpha, step_size, weight_range } = self.quantizers(&parameters).await?;
+        let QuantizerState { alpha, step_size, weight_range } =
+            self.quantizers(&parameters).await?;
         Ok(EpochLine {
             epoch: epoch + 1,
             step: running.step,

@@ -32,13 +32,15 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder for a new run; one that holds a run already is replaced only if `force` says so.
+    /// Makes the folder for a new run; one that holds a run already is replaced only if `force`
+    /// says so.
     ///
     /// # Errors
     /// [`Error::Usage`] for an existing run, [`Error::Io`] for a folder that cannot be written.
     pub fn create(config: &RunConfig, force: bool, lock: RunLock) -> Result<RunFolder> {
         let path = &config.out;
-        let mut files = [CONFIG_FILE, METRICS_FILE, MODEL_FILE, DATA_FILE].map(|name| path.join(name)).to_vec();
+        let mut files =
+            [CONFIG_FILE, METRICS_FILE, MODEL_FILE, DATA_FILE].map(|name| path.join(name)).to_vec();
         files.extend(Checkpoint::files(path));
         if files.iter().any(|file| file.exists()) {
             if !force {
@@ -58,7 +60,8 @@ impl RunFolder {
         fs::metadata(folder.join(METRICS_FILE)).map_or(0, |metadata| metadata.len())
     }
 
-    /// Opens the folder of a run that goes on: `metrics.jsonl` is cut back to the `metrics_bytes` it had at the checkpoint.
+    /// Opens the folder of a run that goes on: `metrics.jsonl` is cut back to the `metrics_bytes`
+    /// it had at the checkpoint.
     pub fn reopen(config: &RunConfig, metrics_bytes: u64, lock: RunLock) -> Result<RunFolder> {
         write_atomically(&config.out.join(CONFIG_FILE), config.to_toml().as_bytes())?;
         RunFolder::open(&config.out, metrics_bytes, lock)
@@ -99,7 +102,8 @@ impl RunFolder {
         self.metrics.append(line)
     }
 
-    /// Writes out what is buffered; the number of bytes of `metrics.jsonl` is returned. What could not be written stays buffered.
+    /// Writes out what is buffered; the number of bytes of `metrics.jsonl` is returned. What could
+    /// not be written stays buffered.
     pub fn flush(&mut self) -> Result<u64> {
         self.metrics.flush()
     }
@@ -115,7 +119,9 @@ impl RunFolder {
         let text = fs::read_to_string(&path).map_err(Error::io("cannot read", &path))?;
         let (mut steps, mut epochs) = (Vec::new(), Vec::new());
         for (number, line) in text.lines().enumerate() {
-            let bad = |error: serde_json::Error| Error::format(&path, format!("line {}: {error}", number + 1));
+            let bad = |error: serde_json::Error| {
+                Error::format(&path, format!("line {}: {error}", number + 1))
+            };
             let value: serde_json::Value = serde_json::from_str(line).map_err(bad)?;
             match value["kind"].as_str() {
                 Some("step") => steps.push(serde_json::from_value(value).map_err(bad)?),

@@ -1,5 +1,5 @@
-//! Steps whose numbers are NaN or infinite: the device does not make their update (`shaders/judge_step.wgsl`); here it is said, and decided
-//! whether the run goes on.
+//! Steps whose numbers are NaN or infinite: the device does not make their update
+//! (`shaders/judge_step.wgsl`); here it is said, and decided whether the run goes on.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,8 @@ impl Default for Skips {
 }
 
 impl Trainer<'_> {
-    /// Takes in that the next step does not count; `mean` is its cross entropy. The run ends here where it is to stop, or has skipped too many.
+    /// Takes in that the next step does not count; `mean` is its cross entropy. The run ends here
+    /// where it is to stop, or has skipped too many.
     pub(super) async fn take_in_bad_step(
         &self,
         running: &mut Running<'_>,
@@ -41,11 +42,19 @@ impl Trainer<'_> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let step = running.collected + 1;
-        let name = self.network.graph.layout.parameters.iter().find(|parameter| parameter.range().contains(&(index as usize)));
+        let name = self
+            .network
+            .graph
+            .layout
+            .parameters
+            .iter()
+            .find(|parameter| parameter.range().contains(&(index as usize)));
         let name = name.map(|parameter| parameter.name.as_str());
         let what = match (cause, name) {
             (Cause::Exploded, _) => format!("the loss has exploded to {mean:.3e}"),
-            (Cause::Gradient, Some(name)) => format!("the gradient of {name} is not a finite number"),
+            (Cause::Gradient, Some(name)) => {
+                format!("the gradient of {name} is not a finite number")
+            }
             (Cause::Update, Some(name)) => format!("the update of {name} is not a finite number"),
             _ => "the loss is not a finite number".into(),
         };
@@ -55,23 +64,35 @@ impl Trainer<'_> {
                 None => format!(", {}", self.place(step, running).await?),
             };
             self.keep_last_good(running, observer).await?;
-            return Err(self.non_finite(step, &format!("{what}{place}"), "lower --lr or raise --warmup-steps"));
+            return Err(self.non_finite(
+                step,
+                &format!("{what}{place}"),
+                "lower --lr or raise --warmup-steps",
+            ));
         }
         running.collected = step;
         let before = running.skips;
-        let rate_factor = before.rate_factor * if self.config.on_non_finite == OnNonFinite::LowerLr { 0.5 } else { 1.0 };
-        running.skips = Skips { total: before.total + 1, in_a_row: before.in_a_row + 1, rate_factor };
+        let rate_factor = before.rate_factor
+            * if self.config.on_non_finite == OnNonFinite::LowerLr { 0.5 } else { 1.0 };
+        running.skips =
+            Skips { total: before.total + 1, in_a_row: before.in_a_row + 1, rate_factor };
         let line = SkippedLine { step, reason: what.clone(), lr: self.rate(step, before) };
         running.folder.write(&Line::Skipped(&line))?;
-        let lowered = if rate_factor == before.rate_factor { "" } else { " and the learning rate halved" };
+        let lowered =
+            if rate_factor == before.rate_factor { "" } else { " and the learning rate halved" };
         observer.note(&format!("step {step} was skipped{lowered}: {what}"));
         if running.skips.in_a_row < MOST_IN_A_ROW {
             return Ok(());
         }
-        // The device may have found back by now: what it holds is not of this moment. The checkpoints are.
+        // The device may have found back by now: what it holds is not of this moment. The
+        // checkpoints are.
         self.write_lines(running, observer);
         running.writer.finish().iter().for_each(|said| observer.note(said));
-        Err(self.non_finite(step, &format!("{what}, the {MOST_IN_A_ROW}th time in a row"), "begin again with a lower --lr"))
+        Err(self.non_finite(
+            step,
+            &format!("{what}, the {MOST_IN_A_ROW}th time in a row"),
+            "begin again with a lower --lr",
+        ))
     }
 
     /// The learning rate of step `step`.
@@ -81,12 +102,21 @@ impl Trainer<'_> {
 
     fn non_finite(&self, step: u64, what: &str, advice: &str) -> Error {
         let [checkpoint, _] = Checkpoint::files(&self.config.out);
-        let kept = if checkpoint.exists() { format!("; {} is from before", checkpoint.display()) } else { String::new() };
+        let kept = if checkpoint.exists() {
+            format!("; {} is from before", checkpoint.display())
+        } else {
+            String::new()
+        };
         Error::NonFinite(format!("step {step}: {what}; {advice}{kept}"))
     }
 
-    /// Has the state written that the last step left which counts: after it the device has changed nothing.
-    async fn keep_last_good(&self, running: &mut Running<'_>, observer: &mut dyn Observer) -> Result<()> {
+    /// Has the state written that the last step left which counts: after it the device has changed
+    /// nothing.
+    async fn keep_last_good(
+        &self,
+        running: &mut Running<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
         self.write_lines(running, observer);
         running.writer.finish().iter().for_each(|said| observer.note(said));
         if running.writer.written() != Some(running.collected) {
@@ -101,10 +131,12 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Where the numbers of step `step` end: the first activation that is not finite, else the largest parameter. The step is computed once more,
-    /// from the same parameters, and without an update: the device has halted.
+    /// Where the numbers of step `step` end: the first activation that is not finite, else the
+    /// largest parameter. The step is computed once more, from the same parameters, and without an
+    /// update: the device has halted.
     async fn place(&self, step: u64, running: &Running<'_>) -> Result<String> {
-        let (epoch, in_epoch) = ((step - 1) / self.steps_per_epoch, (step - 1) % self.steps_per_epoch);
+        let (epoch, in_epoch) =
+            ((step - 1) / self.steps_per_epoch, (step - 1) % self.steps_per_epoch);
         let table = self.table(epoch, in_epoch, &running.masking);
         for record in table.iter().take_while(|record| u64::from(record.log_slot) == in_epoch) {
             self.batch.write_table(self.gpu, &[*record]);
@@ -118,10 +150,13 @@ impl Trainer<'_> {
             }
         }
         let parameters = self.parameters().await?;
-        let magnitude =
-            |parameter: &Parameter| parameters[parameter.range()].iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        let magnitude = |parameter: &Parameter| {
+            parameters[parameter.range()].iter().fold(0.0f32, |most, value| most.max(value.abs()))
+        };
         let layout = &self.network.graph.layout.parameters;
         let largest = layout.iter().max_by(|a, b| magnitude(a).total_cmp(&magnitude(b)));
-        Ok(largest.map_or(String::new(), |largest| format!("largest values in {}: {:.3e}", largest.name, magnitude(largest))))
+        Ok(largest.map_or(String::new(), |largest| {
+            format!("largest values in {}: {:.3e}", largest.name, magnitude(largest))
+        }))
     }
 }

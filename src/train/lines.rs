@@ -21,7 +21,8 @@ pub struct StepLine {
     pub accuracy: f64,
     /// Learning rate.
     pub lr: f64,
-    /// What the quantizers are, at some of the steps: more of the early ones, about a hundred of a long run.
+    /// What the quantizers are, at some of the steps: more of the early ones, about a hundred of a
+    /// long run.
     #[serde(flatten, default)]
     pub quantizers: QuantizerState,
 }
@@ -51,22 +52,26 @@ pub struct EpochLine {
     /// Mean cross entropy on it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation_loss: Option<f64>,
-    /// Share of every batch's images that is to be masked, where the SGT variant adapts it: before it is rounded to whole images.
+    /// Share of every batch's images that is to be masked, where the SGT variant adapts it: before
+    /// it is rounded to whole images.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub masked_share: Option<f64>,
     /// PACT's α after the epoch, by activation.
     pub alpha: BTreeMap<String, f32>,
-    /// Learned steps (LSQ) after the epoch, by layer or activation; the mean over output channels that have their own.
+    /// Learned steps (LSQ) after the epoch, by layer or activation; the mean over output channels
+    /// that have their own.
     #[serde(default)]
     pub step_size: BTreeMap<String, f32>,
-    /// Lowest and highest quantized weight of every quantized layer after the epoch; the widest of output channels that have their own.
+    /// Lowest and highest quantized weight of every quantized layer after the epoch; the widest of
+    /// output channels that have their own.
     #[serde(default)]
     pub weight_range: BTreeMap<String, [f32; 2]>,
-    /// α's and learned steps that are at the floor under which none falls, by parameter; of steps an output channel, one that is.
+    /// α's and learned steps that are at the floor under which none falls, by parameter; of steps
+    /// an output channel, one that is.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub at_floor: Vec<String>,
-    /// Layers whose weights and biases all had a gradient of exactly 0 in the epoch's last step. Not in the file: a run that was stopped
-    /// between that step and the line does not know it.
+    /// Layers whose weights and biases all had a gradient of exactly 0 in the epoch's last step.
+    /// Not in the file: a run that was stopped between that step and the line does not know it.
     #[serde(skip)]
     pub without_gradient: Vec<String>,
     /// Training time of the epoch, evaluation apart.

@@ -8,13 +8,14 @@ use std::{
 
 use crate::{Error, Result};
 
-/// Holds the number of the process that has the folder; left there when the run is over, empty then.
+/// Holds the number of the process that has the folder; left there when the run is over, empty
+/// then.
 const LOCK_FILE: &str = ".lock";
 /// Longest content of such a file: a number has ten digits at most.
 const LONGEST: u64 = 20;
 
-/// The right to write to a run folder. The operating system takes it back when the process ends, however it ends: a file that a killed
-/// process has left locks nothing.
+/// The right to write to a run folder. The operating system takes it back when the process ends,
+/// however it ends: a file that a killed process has left locks nothing.
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
@@ -23,7 +24,8 @@ pub struct RunLock {
 }
 
 impl RunLock {
-    /// Whether `folder` is still the folder that was taken: not moved away, deleted, or replaced by another one.
+    /// Whether `folder` is still the folder that was taken: not moved away, deleted, or replaced by
+    /// another one.
     ///
     /// # Errors
     /// [`Error::Locked`] where it is not.
@@ -46,18 +48,27 @@ impl RunLock {
     /// Takes the folder, which must exist.
     ///
     /// # Errors
-    /// [`Error::Locked`] if another run has it, [`Error::Format`] where something else has its name, [`Error::Io`] where the file cannot be
-    /// written.
+    /// [`Error::Locked`] if another run has it, [`Error::Format`] where something else has its
+    /// name, [`Error::Io`] where the file cannot be written.
     pub fn take(folder: &Path) -> Result<RunLock> {
         let path = folder.join(LOCK_FILE);
         let problem = |error| Error::io("cannot write", &path)(error);
-        let other = || Error::format(&path, "is not the lock of a run; move it away and run the command again");
-        // Before it is opened: a link would be followed, to make or to change what it leads to, and a pipe waited for.
+        let other = || {
+            Error::format(&path, "is not the lock of a run; move it away and run the command again")
+        };
+        // Before it is opened: a link would be followed, to make or to change what it leads to, and
+        // a pipe waited for.
         if path.symlink_metadata().is_ok_and(|found| !is_lock(&found)) {
             return Err(other());
         }
         let mut options = OpenOptions::new();
-        let mut file = options.create(true).truncate(false).read(true).write(true).open(&path).map_err(problem)?;
+        let mut file = options
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(problem)?;
         // And after: it may have been replaced meanwhile.
         let found = path.symlink_metadata().map_err(problem)?;
         if !is_lock(&found) || !is_same(&found, &file.metadata().map_err(problem)?) {
@@ -69,7 +80,10 @@ impl RunLock {
                 let mut owner = String::new();
                 // Where locks are mandatory (Windows) the number cannot be read.
                 let _ = (&file).take(LONGEST).read_to_string(&mut owner);
-                let owner = owner.trim().parse::<u32>().map_or(String::new(), |number| format!(" (process {number})"));
+                let owner = owner
+                    .trim()
+                    .parse::<u32>()
+                    .map_or(String::new(), |number| format!(" (process {number})"));
                 return Err(Error::Locked(format!(
                     "{}: another run{owner} is writing to this folder; wait for it, or give this one another --out",
                     folder.display()
@@ -77,13 +91,19 @@ impl RunLock {
             }
             // The number alone would not tell whether that process still runs.
             Err(TryLockError::Error(error)) if means_no_locks(&error) => {
-                log::warn!("{}: no locks on this file system; see to it that no other run writes there", folder.display());
+                log::warn!(
+                    "{}: no locks on this file system; see to it that no other run writes there",
+                    folder.display()
+                );
                 return Ok(RunLock { file, locked: false });
             }
             Err(TryLockError::Error(error)) => return Err(problem(error)),
         }
         // The number is for people; a full disk must not keep a run from going on.
-        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(RunLock { file, locked: true })
     }
 }
@@ -109,7 +129,8 @@ fn is_same(_: &Metadata, _: &Metadata) -> bool {
 /// Whether a file system says so that it has no locks; NFS without its lock service: `ENOLCK`.
 fn means_no_locks(error: &io::Error) -> bool {
     const ENOLCK: i32 = if cfg!(target_os = "linux") { 37 } else { 77 };
-    error.kind() == io::ErrorKind::Unsupported || (cfg!(unix) && error.raw_os_error() == Some(ENOLCK))
+    error.kind() == io::ErrorKind::Unsupported
+        || (cfg!(unix) && error.raw_os_error() == Some(ENOLCK))
 }
 
 impl Drop for RunLock {
@@ -131,9 +152,13 @@ mod tests {
         let first = RunLock::take(folder.path()).unwrap();
         let refused = RunLock::take(folder.path()).unwrap_err().to_string();
         let own = format!("process {}", std::process::id());
-        assert!(refused.contains("another run") && (cfg!(windows) || refused.contains(&own)), "{refused}");
+        assert!(
+            refused.contains("another run") && (cfg!(windows) || refused.contains(&own)),
+            "{refused}"
+        );
         drop(first);
-        // What a killed process leaves: its number, with nobody holding the lock, be it of a process that is alive or not.
+        // What a killed process leaves: its number, with nobody holding the lock, be it of a
+        // process that is alive or not.
         for number in ["1", "4294967295", "no number"] {
             std::fs::write(folder.path().join(LOCK_FILE), number).unwrap();
             RunLock::take(folder.path()).unwrap();
@@ -151,7 +176,10 @@ mod tests {
         let content = "somebody's own content";
         let refused = |what: &str| {
             let error = RunLock::take(&folder).unwrap_err().to_string();
-            assert!(error.contains(".lock") && error.contains("not the lock of a run"), "{what}: {error}");
+            assert!(
+                error.contains(".lock") && error.contains("not the lock of a run"),
+                "{what}: {error}"
+            );
             std::fs::remove_file(&lock).unwrap();
         };
         for short in ["7", content] {

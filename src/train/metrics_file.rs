@@ -9,7 +9,8 @@ use std::{
 use super::lines::Line;
 use crate::{Error, Result};
 
-/// Appends whole lines. Those that a full disk does not take wait for the next try: none is lost, none is torn, none is there twice.
+/// Appends whole lines. Those that a full disk does not take wait for the next try: none is lost,
+/// none is torn, none is there twice.
 pub(super) struct MetricsFile {
     path: PathBuf,
     file: File,
@@ -21,14 +22,20 @@ impl MetricsFile {
     /// Opens the file, cut back to its first `length` bytes.
     pub fn open(path: &Path, length: u64) -> Result<MetricsFile> {
         let problem = |error| Error::io("cannot write", path)(error);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(problem)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(problem)?;
         file.set_len(length).map_err(problem)?;
         Ok(MetricsFile { path: path.into(), file, written: length, waiting: Vec::new() })
     }
 
     /// Adds a line, to be written by the next [`Self::flush`].
     pub fn append(&mut self, line: &Line<'_>) -> Result<()> {
-        serde_json::to_writer(&mut self.waiting, line).map_err(|error| Error::Model(error.to_string()))?;
+        serde_json::to_writer(&mut self.waiting, line)
+            .map_err(|error| Error::Model(error.to_string()))?;
         self.waiting.push(b'\n');
         Ok(())
     }
@@ -37,7 +44,9 @@ impl MetricsFile {
     pub fn flush(&mut self) -> Result<u64> {
         if !self.waiting.is_empty() {
             let start = SeekFrom::Start(self.written);
-            if let Err(error) = self.file.seek(start).and_then(|_| self.file.write_all(&self.waiting)) {
+            if let Err(error) =
+                self.file.seek(start).and_then(|_| self.file.write_all(&self.waiting))
+            {
                 // Part of it may be there: readers should not see half a line.
                 let _ = self.file.set_len(self.written);
                 return Err(Error::io("cannot write", &self.path)(error));

@@ -1,4 +1,5 @@
-//! A training run: the loop around the recorded step, its schedule, metrics, checkpoints and run folder.
+//! A training run: the loop around the recorded step, its schedule, metrics, checkpoints and run
+//! folder.
 
 mod calibration;
 mod checkpoint;

@@ -1,5 +1,6 @@
-//! What the quantizers do while a network trains: α's, learned steps and ranges of weights, at some of its steps set aside on the device and read
-//! back with the metrics. Nothing waits for them inside a step.
+//! What the quantizers do while a network trains: α's, learned steps and ranges of weights, at some
+//! of its steps set aside on the device and read back with the metrics. Nothing waits for them
+//! inside a step.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -13,20 +14,33 @@ use crate::{
 
 /// Samples that fit: when so many are unread, metrics are due.
 const CAPACITY: u64 = 64;
-/// Logged steps from a power of two to the next that are samples: what quantizers do changes fastest at the beginning, and the choice must not
-/// depend on the length of the run, which a later `--resume` may change.
+/// Logged steps from a power of two to the next that are samples: what quantizers do changes
+/// fastest at the beginning, and the choice must not depend on the length of the run, which a later
+/// `--resume` may change.
 const SAMPLES_PER_DOUBLING: u64 = 8;
 
 impl QuantizerState {
-    /// The state that `learned`, all learned steps and α's of `layout` in its order, and ranges of weights stand for.
-    pub(super) fn new<'a>(layout: &ParameterLayout, learned: &[f32], ranges: impl Iterator<Item = (&'a str, [f32; 2])>) -> Self {
-        let own =
-            |range: Range<usize>| &learned[range.start - layout.step_first as usize..range.end - layout.step_first as usize];
+    /// The state that `learned`, all learned steps and α's of `layout` in its order, and ranges of
+    /// weights stand for.
+    pub(super) fn new<'a>(
+        layout: &ParameterLayout,
+        learned: &[f32],
+        ranges: impl Iterator<Item = (&'a str, [f32; 2])>,
+    ) -> Self {
+        let own = |range: Range<usize>| {
+            &learned
+                [range.start - layout.step_first as usize..range.end - layout.step_first as usize]
+        };
         let mean = |steps: &[f32]| steps.iter().sum::<f32>() / steps.len() as f32;
         let steps = layout.steps().chain(layout.activation_steps());
         QuantizerState {
-            alpha: layout.alphas().map(|alpha| (alpha.layer().to_string(), own(alpha.range())[0])).collect(),
-            step_size: steps.map(|step| (step.layer().to_string(), mean(own(step.range())))).collect(),
+            alpha: layout
+                .alphas()
+                .map(|alpha| (alpha.layer().to_string(), own(alpha.range())[0]))
+                .collect(),
+            step_size: steps
+                .map(|step| (step.layer().to_string(), mean(own(step.range()))))
+                .collect(),
             weight_range: ranges.map(|(name, range)| (name.to_string(), range)).collect(),
         }
     }
@@ -41,7 +55,8 @@ fn is_sampled(step: u64, log_every: u64) -> bool {
     number.is_multiple_of((number.next_power_of_two() / 2 / SAMPLES_PER_DOUBLING).max(1))
 }
 
-/// The samples that are not read back yet: of each step the learned values before it, and the constants of the weight quantizers in it.
+/// The samples that are not read back yet: of each step the learned values before it, and the
+/// constants of the weight quantizers in it.
 pub(super) struct QuantizerHistory {
     log_every: u64,
     /// [`CAPACITY`] samples; none for a network without quantizers.
@@ -62,13 +77,24 @@ impl QuantizerHistory {
         let learned = u64::from(network.graph.layout.length - network.graph.layout.step_first);
         let constants: u64 = network.weight_quantizers().map(|own| 4 * own.channels).sum();
         let length = learned + constants;
-        let samples = (length > 0).then(|| gpu.buffer("quantizers while training", CAPACITY * length * 4)).transpose()?;
-        Ok(QuantizerHistory { log_every: u64::from(log_every), samples, learned, length, steps: Vec::new() })
+        let samples = (length > 0)
+            .then(|| gpu.buffer("quantizers while training", CAPACITY * length * 4))
+            .transpose()?;
+        Ok(QuantizerHistory {
+            log_every: u64::from(log_every),
+            samples,
+            learned,
+            length,
+            steps: Vec::new(),
+        })
     }
 
     /// Keeps the learned values, if `step`, which comes next, is a sample.
     pub fn before_step(&mut self, gpu: &Gpu, network: &Network, step: u64) -> Result<()> {
-        let Some(samples) = self.samples.as_ref().filter(|_| is_sampled(step, self.log_every)) else { return Ok(()) };
+        let Some(samples) = self.samples.as_ref().filter(|_| is_sampled(step, self.log_every))
+        else {
+            return Ok(());
+        };
         let place = self.steps.len() as u64 * self.length * 4;
         self.steps.push(step);
         let mut encoder = gpu.encoder();
@@ -77,9 +103,13 @@ impl QuantizerHistory {
         gpu.submit(encoder)
     }
 
-    /// Keeps the constants of the weight quantizers, if `step`, which was just submitted, is a sample.
+    /// Keeps the constants of the weight quantizers, if `step`, which was just submitted, is a
+    /// sample.
     pub fn after_step(&self, gpu: &Gpu, network: &Network, step: u64) -> Result<()> {
-        let Some(samples) = self.samples.as_ref().filter(|_| self.steps.last() == Some(&step)) else { return Ok(()) };
+        let Some(samples) = self.samples.as_ref().filter(|_| self.steps.last() == Some(&step))
+        else {
+            return Ok(());
+        };
         let mut place = ((self.steps.len() as u64 - 1) * self.length + self.learned) * 4;
         let mut encoder = gpu.encoder();
         for own in network.weight_quantizers() {
@@ -94,7 +124,8 @@ impl QuantizerHistory {
         self.steps.len() as u64 >= CAPACITY
     }
 
-    /// The steps of the samples since the last time, and the buffer that has them until the next sample, with its bytes.
+    /// The steps of the samples since the last time, and the buffer that has them until the next
+    /// sample, with its bytes.
     pub fn take(&mut self) -> (Vec<u64>, Option<(Buffer, u64)>) {
         let steps = std::mem::take(&mut self.steps);
         let bytes = 4 * self.values(steps.len()) as u64;
@@ -107,7 +138,12 @@ impl QuantizerHistory {
     }
 
     /// The samples of `steps` in `values`, by step.
-    pub fn states(&self, network: &Network, steps: &[u64], values: &[f32]) -> BTreeMap<u64, QuantizerState> {
+    pub fn states(
+        &self,
+        network: &Network,
+        steps: &[u64],
+        values: &[f32],
+    ) -> BTreeMap<u64, QuantizerState> {
         let state = |sample: &[f32]| {
             let (learned, mut constants) = sample.split_at(self.learned as usize);
             let ranges = network.weight_quantizers().map(|quantizer| {
@@ -117,7 +153,11 @@ impl QuantizerHistory {
             });
             QuantizerState::new(&network.graph.layout, learned, ranges)
         };
-        steps.iter().copied().zip(values.chunks_exact(self.length.max(1) as usize).map(state)).collect()
+        steps
+            .iter()
+            .copied()
+            .zip(values.chunks_exact(self.length.max(1) as usize).map(state))
+            .collect()
     }
 }
 
@@ -127,7 +167,9 @@ mod tests {
 
     #[test]
     fn samples_are_dense_at_first_and_few_in_the_end() {
-        let sampled = |last: u64, log_every| (1..=last).filter(|&step| is_sampled(step, log_every)).collect::<Vec<_>>();
+        let sampled = |last: u64, log_every| {
+            (1..=last).filter(|&step| is_sampled(step, log_every)).collect::<Vec<_>>()
+        };
         assert_eq!(sampled(20, 1), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20]);
         assert_eq!(sampled(12, 3), [3, 6, 9, 12]);
         assert!(sampled(100, 0).is_empty());

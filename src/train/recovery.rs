@@ -7,12 +7,14 @@ use crate::{Error, Result};
 const MOST_LOSSES: u32 = 3;
 
 impl Trainer<'_> {
-    /// Runs to the end, or until `observer` says that a signal came. Where the device is lost, the run goes on from its last checkpoint on
-    /// another one that is opened in the same way; what the caller has on the old one is lost then.
+    /// Runs to the end, or until `observer` says that a signal came. Where the device is lost, the
+    /// run goes on from its last checkpoint on another one that is opened in the same way; what the
+    /// caller has on the old one is lost then.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] after writing a checkpoint; [`Error::NonFinite`] naming step and layer; [`Error::Locked`] for a folder that
-    /// another run is writing to; [`Error::DeviceLost`] where that happens again and again; errors of files and the device.
+    /// [`Error::Interrupted`] after writing a checkpoint; [`Error::NonFinite`] naming step and
+    /// layer; [`Error::Locked`] for a folder that another run is writing to; [`Error::DeviceLost`]
+    /// where that happens again and again; errors of files and the device.
     pub async fn run(&mut self, start: Start, observer: &mut dyn Observer) -> Result<Outcome> {
         let mut record = Record::default();
         let mut result = self.attempt(start, &mut record, observer).await;
@@ -29,8 +31,13 @@ impl Trainer<'_> {
                 most_images = (most_images / 2).max(1);
             }
             let start = self.start_again(start, &record);
-            let next = if start == Start::Resume { "from the last checkpoint" } else { "from the beginning" };
-            observer.note(&format!("the GPU device was lost: {loss}; going on {next} with a new one"));
+            let next = if start == Start::Resume {
+                "from the last checkpoint"
+            } else {
+                "from the beginning"
+            };
+            observer
+                .note(&format!("the GPU device was lost: {loss}; going on {next} with a new one"));
             result = self.on_another_device(most_images, start, &mut record, observer).await;
         }
         result
@@ -53,7 +60,9 @@ impl Trainer<'_> {
         match record.begun_at {
             // It had not touched the folder yet.
             None => start,
-            Some(_) if Checkpoint::files(&self.config.out).iter().any(|file| file.exists()) => Start::Resume,
+            Some(_) if Checkpoint::files(&self.config.out).iter().any(|file| file.exists()) => {
+                Start::Resume
+            }
             Some(_) => Start::Replace,
         }
     }

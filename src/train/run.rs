@@ -1,25 +1,36 @@
-//! The loop of a training run: epochs, steps, evaluation; when metrics are fetched and checkpoints made.
+//! The loop of a training run: epochs, steps, evaluation; when metrics are fetched and checkpoints
+//! made.
 
 use std::time::Duration;
 
 use super::{
-    Observer, Outcome, Start, Trainer, lines::Line, outcome::Record, running::Running, snapshots::snapshot_images, standstill,
+    Observer, Outcome, Start, Trainer, lines::Line, outcome::Record, running::Running,
+    snapshots::snapshot_images, standstill,
 };
-use crate::{Error, Result, batch::ResidentData, config::Cadence, metrics::Evaluation, model::Model};
+use crate::{
+    Error, Result, batch::ResidentData, config::Cadence, metrics::Evaluation, model::Model,
+};
 
 /// Metrics are fetched at most this often while an epoch goes on.
 const METRICS_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Trainer<'_> {
     /// Runs to the end, or until `observer` says that a signal came, or the device is lost.
-    pub(super) async fn attempt(&self, start: Start, record: &mut Record, observer: &mut dyn Observer) -> Result<Outcome> {
+    pub(super) async fn attempt(
+        &self,
+        start: Start,
+        record: &mut Record,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
         if let Some(said) = &self.cut {
             observer.note(said);
         }
         let cadence = self.config.checkpoint_cadence()?;
         let class_names = &self.dataset.class_names;
         let snapshot_images = snapshot_images(&self.dataset.test, self.dataset.classes);
-        let snapshot_data = (self.config.snapshot_every > 0).then(|| self.snapshot_data(&snapshot_images)).transpose()?;
+        let snapshot_data = (self.config.snapshot_every > 0)
+            .then(|| self.snapshot_data(&snapshot_images))
+            .transpose()?;
         let mut running = self.begin(start, record, observer).await?;
         let already_finished = running.step >= self.total_steps;
         let mut evaluation = None;
@@ -35,7 +46,8 @@ impl Trainer<'_> {
             running.epoch_is_open = true;
             self.steps(&mut running, last, cadence, snapshot_data.as_ref(), observer).await?;
             if last < end {
-                // Of before the line: a run that is asked to go on later has this epoch before it, and writes its line at its end.
+                // Of before the line: a run that is asked to go on later has this epoch before it,
+                // and writes its line at its end.
                 self.settle(&mut running, true, observer).await?;
             }
             let tested = self.evaluator.run(self.gpu, class_names, &mut |_| {}).await?;
@@ -44,7 +56,8 @@ impl Trainer<'_> {
                 None => None,
             };
             let line = self.epoch_line(epoch, &mut running, &tested, validated.as_ref()).await?;
-            if let Some(said) = standstill::warning(&line, running.record, last == self.total_steps) {
+            if let Some(said) = standstill::warning(&line, running.record, last == self.total_steps)
+            {
                 observer.note(&said);
             }
             running.folder.write(&Line::Epoch(&line))?;
@@ -77,10 +90,14 @@ impl Trainer<'_> {
         if running.step >= last {
             return Ok(());
         }
-        let (epoch, first) = (running.step / self.steps_per_epoch, running.step % self.steps_per_epoch);
+        let (epoch, first) =
+            (running.step / self.steps_per_epoch, running.step % self.steps_per_epoch);
         let table = self.table(epoch, first, &running.masking);
         self.batch.write_table(self.gpu, &table);
-        if let Some(said) = self.left_out(&table, &running.masking)?.filter(|_| running.record.say_once("masked part")) {
+        if let Some(said) = self
+            .left_out(&table, &running.masking)?
+            .filter(|_| running.record.say_once("masked part"))
+        {
             observer.note(&said);
         }
         let mut remaining = &table[..];
@@ -104,7 +121,9 @@ impl Trainer<'_> {
                 running.writer.finish_last().iter().for_each(|said| observer.note(said));
                 return Err(Error::Interrupted { signal });
             }
-            if let Some(data) = snapshot_data.filter(|_| running.step.is_multiple_of(u64::from(self.config.snapshot_every))) {
+            if let Some(data) = snapshot_data
+                .filter(|_| running.step.is_multiple_of(u64::from(self.config.snapshot_every)))
+            {
                 self.settle(running, false, observer).await?;
                 let snapshot = self.snapshot(running.step, data).await?;
                 running.record.snapshots.push(snapshot);
@@ -118,7 +137,10 @@ impl Trainer<'_> {
                 None => false,
             };
             let full = running.quantizers.is_full();
-            if checkpoint_due || full || (running.harvest.is_none() && running.last_request.elapsed() >= METRICS_INTERVAL) {
+            if checkpoint_due
+                || full
+                || (running.harvest.is_none() && running.last_request.elapsed() >= METRICS_INTERVAL)
+            {
                 self.request(running, checkpoint_due, observer).await?;
             }
         }
@@ -144,7 +166,12 @@ impl Trainer<'_> {
             )));
         }
         let parameters = self.parameters().await?;
-        Model::save(&running.folder.model()?, &self.model_config(), &self.network.graph.layout, &parameters)?;
+        Model::save(
+            &running.folder.model()?,
+            &self.model_config(),
+            &self.network.graph.layout,
+            &parameters,
+        )?;
         running.folder.flush()?;
         let record = std::mem::take(running.record);
         Ok(Outcome {

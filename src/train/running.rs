@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    Progressed, RunFolder, collection::Harvest, health::Skips, outcome::Record, ranges::QuantizerHistory, writer::Writer,
+    Progressed, RunFolder, collection::Harvest, health::Skips, outcome::Record,
+    ranges::QuantizerHistory, writer::Writer,
 };
 use crate::sgt::MaskingProgress;
 
@@ -21,7 +22,8 @@ pub(super) struct Running<'a> {
     pub masking: MaskingProgress,
     pub skips: Skips,
     pub epoch_seconds: f64,
-    /// Whether the device has the gradients of the last step: not where the run goes on and has made none yet.
+    /// Whether the device has the gradients of the last step: not where the run goes on and has
+    /// made none yet.
     pub has_gradients: bool,
     /// Whether the last step is in an epoch that has no line yet.
     pub epoch_is_open: bool,
@@ -51,7 +53,11 @@ impl<'a> Running<'a> {
         record.rewind(step);
         let now = Instant::now();
         Running {
-            writer: Writer::new(folder.path().into(), folder.lock(), progress.map(|progress| progress.step)),
+            writer: Writer::new(
+                folder.path().into(),
+                folder.lock(),
+                progress.map(|progress| progress.step),
+            ),
             folder,
             record,
             step,

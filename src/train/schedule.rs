@@ -39,7 +39,8 @@ fn anneal(start: f64, end: f64, share: f64) -> f64 {
 }
 
 impl Schedule {
-    /// The schedule of `config` for a run of `total` steps, `steps_per_epoch` of which are an epoch.
+    /// The schedule of `config` for a run of `total` steps, `steps_per_epoch` of which are an
+    /// epoch.
     pub fn new(config: &RunConfig, steps_per_epoch: u64, total: u64) -> Schedule {
         Schedule {
             kind: config.schedule.kind,
@@ -58,7 +59,9 @@ impl Schedule {
         let momentum = decimal(self.optimizer.momentum);
         let (learning_rate, momentum) = match done.checked_sub(self.warmup) {
             None => (self.rate * step as f64 / self.warmup as f64, momentum),
-            Some(after) => self.after_warmup(after, self.total.saturating_sub(self.warmup), momentum),
+            Some(after) => {
+                self.after_warmup(after, self.total.saturating_sub(self.warmup), momentum)
+            }
         };
         let corrections = self.optimizer.betas.map(|beta| 1.0 - decimal(beta).powf(step as f64));
         ScheduledStep { learning_rate, momentum, corrections }
@@ -67,8 +70,12 @@ impl Schedule {
     fn after_warmup(&self, done: u64, total: u64, momentum: f64) -> (f64, f64) {
         match self.kind {
             ScheduleKind::Constant => (self.rate, momentum),
-            ScheduleKind::Step => (self.rate * self.gamma.powi((done / self.steps_per_drop) as i32), momentum),
-            ScheduleKind::Cosine => (anneal(self.rate, 0.0, done as f64 / total.max(1) as f64), momentum),
+            ScheduleKind::Step => {
+                (self.rate * self.gamma.powi((done / self.steps_per_drop) as i32), momentum)
+            }
+            ScheduleKind::Cosine => {
+                (anneal(self.rate, 0.0, done as f64 / total.max(1) as f64), momentum)
+            }
             ScheduleKind::OneCycle => {
                 let [low, high] = ONE_CYCLE_MOMENTUM;
                 let initial = self.rate / ONE_CYCLE_INITIAL;
@@ -83,7 +90,10 @@ impl Schedule {
                     (anneal(self.rate, initial / ONE_CYCLE_FINAL, share), anneal(low, high, share))
                 };
                 // Adam's β₁ is not cycled: torch's cycle_momentum=False for it.
-                (rate, if self.optimizer.kind == OptimizerKind::Momentum { cycled } else { momentum })
+                (
+                    rate,
+                    if self.optimizer.kind == OptimizerKind::Momentum { cycled } else { momentum },
+                )
             }
         }
     }

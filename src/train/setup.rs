@@ -1,4 +1,5 @@
-//! What a run is made of, checked before anything is allocated: its images, and how its batches are cut.
+//! What a run is made of, checked before anything is allocated: its images, and how its batches are
+//! cut.
 
 use crate::{
     Error, Result, Shortage,
@@ -10,7 +11,10 @@ use crate::{
 };
 
 /// Training, validation and test images, as the configuration limits them.
-pub(super) fn splits(config: &RunConfig, dataset: &Dataset) -> Result<(Split, Option<Split>, Split)> {
+pub(super) fn splits(
+    config: &RunConfig,
+    dataset: &Dataset,
+) -> Result<(Split, Option<Split>, Split)> {
     let (mut train, mut test) = (dataset.train.clone(), dataset.test.clone());
     if let Some(limit) = config.train_limit {
         train.truncate(limit as usize, dataset.shape);
@@ -18,30 +22,46 @@ pub(super) fn splits(config: &RunConfig, dataset: &Dataset) -> Result<(Split, Op
     if let Some(limit) = config.test_limit {
         test.truncate(limit as usize, dataset.shape);
     }
-    let validation = (config.validation_share > 0.0).then(|| train.split_off_tail(config.validation_share, dataset.shape));
+    let validation = (config.validation_share > 0.0)
+        .then(|| train.split_off_tail(config.validation_share, dataset.shape));
     if train.is_empty() || test.is_empty() {
-        return Err(Error::Data(format!("{}: no images are left to train on or to test with; raise the limits", dataset.name)));
+        return Err(Error::Data(format!(
+            "{}: no images are left to train on or to test with; raise the limits",
+            dataset.name
+        )));
     }
     Ok((train, validation.filter(|split| !split.is_empty()), test))
 }
 
-/// Floating-point operations of a dispatch at most. Windows resets a device that is busy with one for two seconds, and any GPU does 20 G of
-/// them in one. Where batch norm needs the batch as a whole, it is not cut for this.
+/// Floating-point operations of a dispatch at most. Windows resets a device that is busy with one
+/// for two seconds, and any GPU does 20 G of them in one. Where batch norm needs the batch as a
+/// whole, it is not cut for this.
 pub const DISPATCH_FLOPS: u64 = 40_000_000_000;
 
-/// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds at once, and every dispatch within
-/// [`DISPATCH_FLOPS`]; never more than `most`.
-pub(super) fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: bool, most: u32) -> Result<u32> {
+/// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds
+/// at once, and every dispatch within [`DISPATCH_FLOPS`]; never more than `most`.
+pub(super) fn part_size(
+    gpu: &Gpu,
+    config: &RunConfig,
+    batch_size: u32,
+    twins: bool,
+    most: u32,
+) -> Result<u32> {
     let limits = gpu.limits();
     let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let shapes = config.network.shapes()?;
-    let largest =
-        shapes.iter().chain([&config.network.input]).map(|shape| u64::from(shape.pixels() * groups(shape.channels)) * 16).max();
+    let largest = shapes
+        .iter()
+        .chain([&config.network.input])
+        .map(|shape| u64::from(shape.pixels() * groups(shape.channels)) * 16)
+        .max();
     let slots = (limit / largest.unwrap_or(16)).max(1);
     let images = if twins { slots / 2 } else { slots };
     if images == 0 {
         let (bytes, adapter) = (largest.unwrap_or(0), gpu.adapter_name());
-        let asked = format!("one image's activations need {bytes} bytes twice and {adapter} binds at most {limit}");
+        let asked = format!(
+            "one image's activations need {bytes} bytes twice and {adapter} binds at most {limit}"
+        );
         return Err(Error::OutOfMemory(Shortage::new(asked, "make the network smaller")));
     }
     let images = if config.last_step_with_batch_statistics() > 0 {
@@ -62,10 +82,12 @@ pub(super) fn part_size(gpu: &Gpu, config: &RunConfig, batch_size: u32, twins: b
 pub(super) fn fewer_images(config: &RunConfig, images: u32, shortage: &Shortage) -> Result<u32> {
     let asked = &shortage.asked;
     match images {
-        _ if config.last_step_with_batch_statistics() > 0 => Err(Error::OutOfMemory(Shortage::new(
-            format!("{asked}, and batch norm needs a batch as a whole"),
-            format!("lower --batch-size (now {})", config.batch_size),
-        ))),
+        _ if config.last_step_with_batch_statistics() > 0 => {
+            Err(Error::OutOfMemory(Shortage::new(
+                format!("{asked}, and batch norm needs a batch as a whole"),
+                format!("lower --batch-size (now {})", config.batch_size),
+            )))
+        }
         0 | 1 => Err(Error::OutOfMemory(Shortage::new(
             format!("{asked}, with one image at a time"),
             "make the network smaller, or lower --train-limit and --test-limit",
@@ -74,8 +96,9 @@ pub(super) fn fewer_images(config: &RunConfig, images: u32, shortage: &Shortage)
     }
 }
 
-/// Refuses a run one of whose `total_steps` steps takes statistics of a batch that batch norms have none for: one that is cut into parts, or
-/// a single value a channel. (A masked part of one image is left out: [`crate::sgt::MaskingSchedule::without_lone_images`].)
+/// Refuses a run one of whose `total_steps` steps takes statistics of a batch that batch norms have
+/// none for: one that is cut into parts, or a single value a channel. (A masked part of one image
+/// is left out: [`crate::sgt::MaskingSchedule::without_lone_images`].)
 pub(super) fn check_batch_norm(
     config: &RunConfig,
     images: u32,
@@ -96,7 +119,10 @@ pub(super) fn check_batch_norm(
     let Some(norm) = config.network.single_value_norm()? else { return Ok(()) };
     let (first, what) = match (batch_size, images % batch_size) {
         (1, _) => (1, "a batch of one image".to_string()),
-        (_, 1) => (u64::from(images.div_ceil(batch_size)), format!("the last batch of {images} images is a single one, which")),
+        (_, 1) => (
+            u64::from(images.div_ceil(batch_size)),
+            format!("the last batch of {images} images is a single one, which"),
+        ),
         _ => return Ok(()),
     };
     if first > last {
@@ -116,17 +142,33 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_is_kept_whole() {
-        let info = DatasetInfo { name: "mnist-mini".into(), shape: Shape::new(1, 28, 28), classes: 10 };
-        let config = |text: &str| PartialRunConfig::parse(text, "test").unwrap().resolve(&info).unwrap();
+        let info =
+            DatasetInfo { name: "mnist-mini".into(), shape: Shape::new(1, 28, 28), classes: 10 };
+        let config =
+            |text: &str| PartialRunConfig::parse(text, "test").unwrap().resolve(&info).unwrap();
         // An adapter may be called anything.
-        let shortage = Shortage::new("weights need 5 bytes and GPU; rev. 2 binds at most 4", "lower --batch-size");
+        let shortage = Shortage::new(
+            "weights need 5 bytes and GPU; rev. 2 binds at most 4",
+            "lower --batch-size",
+        );
         assert_eq!(fewer_images(&config(""), 8, &shortage).unwrap(), 4);
         for (text, images, expected) in [
-            ("", 1, "with one image at a time; make the network smaller, or lower --train-limit and --test-limit"),
-            ("batch-norm = true\nbatch-size = 16", 8, "and batch norm needs a batch as a whole; lower --batch-size (now 16)"),
+            (
+                "",
+                1,
+                "with one image at a time; make the network smaller, or lower --train-limit and --test-limit",
+            ),
+            (
+                "batch-norm = true\nbatch-size = 16",
+                8,
+                "and batch norm needs a batch as a whole; lower --batch-size (now 16)",
+            ),
         ] {
             let error = fewer_images(&config(text), images, &shortage).unwrap_err();
-            assert_eq!(error.to_string(), format!("out of GPU memory: {}, {expected}", shortage.asked));
+            assert_eq!(
+                error.to_string(),
+                format!("out of GPU memory: {}, {expected}", shortage.asked)
+            );
         }
     }
 }

@@ -17,7 +17,8 @@ impl Trainer<'_> {
         ResidentData::new(self.gpu, &split, self.dataset.shape)
     }
 
-    /// The saliency of `data` after `step` steps. It works in buffers of its own: the epoch's cursor is not touched.
+    /// The saliency of `data` after `step` steps. It works in buffers of its own: the epoch's
+    /// cursor is not touched.
     pub(super) async fn snapshot(&self, step: u64, data: &ResidentData) -> Result<Snapshot> {
         let options = DataOptions {
             methods: vec![Method::Gradient],

@@ -1,5 +1,5 @@
-//! What no longer learns: α's and steps at their floor, layers without a gradient. Seen at the end of an epoch, in what is read back then: a step
-//! costs nothing for it.
+//! What no longer learns: α's and steps at their floor, layers without a gradient. Seen at the end
+//! of an epoch, in what is read back then: a step costs nothing for it.
 
 use super::{EpochLine, outcome::Record};
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
     quant::STEP_FLOOR,
 };
 
-/// The α's and learned steps of `layout` that are at their floor in `parameters`, flat: of those an output channel, one that is.
+/// The α's and learned steps of `layout` that are at their floor in `parameters`, flat: of those an
+/// output channel, one that is.
 pub(super) fn at_floor(layout: &ParameterLayout, parameters: &[f32]) -> Vec<String> {
     let floor = |parameter: &Parameter| match parameter.role {
         ParameterRole::Alpha => Some(ALPHA_FLOOR),
@@ -16,24 +17,33 @@ pub(super) fn at_floor(layout: &ParameterLayout, parameters: &[f32]) -> Vec<Stri
         _ => None,
     };
     let is_at_floor = |parameter: &&Parameter| {
-        floor(parameter).is_some_and(|floor| parameters[parameter.range()].iter().any(|&value| value <= floor))
+        floor(parameter)
+            .is_some_and(|floor| parameters[parameter.range()].iter().any(|&value| value <= floor))
     };
     layout.parameters.iter().filter(is_at_floor).map(|parameter| parameter.name.clone()).collect()
 }
 
-/// The layers of `layout`, in its order, whose weights and biases all have a gradient of exactly 0 in `gradients`, flat.
+/// The layers of `layout`, in its order, whose weights and biases all have a gradient of exactly 0
+/// in `gradients`, flat.
 pub(super) fn without_gradient(layout: &ParameterLayout, gradients: &[f32]) -> Vec<String> {
-    let of_layers = |parameter: &&Parameter| matches!(parameter.role, ParameterRole::Weight | ParameterRole::Bias);
-    let has_none = |parameter: &Parameter| gradients[parameter.range()].iter().all(|&value| value == 0.0);
-    let mut layers: Vec<&str> = layout.parameters.iter().filter(of_layers).map(Parameter::layer).collect();
+    let of_layers = |parameter: &&Parameter| {
+        matches!(parameter.role, ParameterRole::Weight | ParameterRole::Bias)
+    };
+    let has_none =
+        |parameter: &Parameter| gradients[parameter.range()].iter().all(|&value| value == 0.0);
+    let mut layers: Vec<&str> =
+        layout.parameters.iter().filter(of_layers).map(Parameter::layer).collect();
     layers.dedup();
-    let is_still = |layer: &&str| layout.parameters.iter().filter(of_layers).filter(|own| own.layer() == *layer).all(has_none);
+    let is_still = |layer: &&str| {
+        layout.parameters.iter().filter(of_layers).filter(|own| own.layer() == *layer).all(has_none)
+    };
     layers.into_iter().filter(is_still).map(String::from).collect()
 }
 
-/// What there is to warn of at the end of the epoch of `line`, before `record` has it: what has come to a standstill and was not said of before.
-/// A layer counts where two epochs in a row, or the `last` of the run, ended without a gradient for it; not where the last step had no loss
-/// that a gradient could be of.
+/// What there is to warn of at the end of the epoch of `line`, before `record` has it: what has
+/// come to a standstill and was not said of before. A layer counts where two epochs in a row, or
+/// the `last` of the run, ended without a gradient for it; not where the last step had no loss that
+/// a gradient could be of.
 pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Option<String> {
     let no_loss = record.steps.last().is_none_or(|step| step.loss == 0.0);
     let before = record.epochs.last().map_or(&[][..], |before| &before.without_gradient);
@@ -46,13 +56,23 @@ pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Opti
     let mut said = Vec::new();
     if !pinned.is_empty() {
         let are = if pinned.len() == 1 { "is at its floor" } else { "are at their floors" };
-        said.push(format!("{} {are}: nearly all of what is quantized with it is clipped away", pinned.join(", ")));
+        said.push(format!(
+            "{} {are}: nearly all of what is quantized with it is clipped away",
+            pinned.join(", ")
+        ));
     }
     if !still.is_empty() {
-        said.push(format!("{}: every gradient was exactly 0, nothing is learned there", still.join(", ")));
+        said.push(format!(
+            "{}: every gradient was exactly 0, nothing is learned there",
+            still.join(", ")
+        ));
     }
     (!said.is_empty()).then(|| {
-        format!("warning: epoch {}: {}; begin again with a lower --lr or more --warmup-steps", line.epoch, said.join("; "))
+        format!(
+            "warning: epoch {}: {}; begin again with a lower --lr or more --warmup-steps",
+            line.epoch,
+            said.join("; ")
+        )
     })
 }
 
@@ -60,14 +80,21 @@ pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Opti
 mod tests {
     use super::*;
     use crate::{
-        config::{LayerBits, NetworkConfig, QuantizationConfig, Shape, WeightQuantizer, expand_bits},
+        config::{
+            LayerBits, NetworkConfig, QuantizationConfig, Shape, WeightQuantizer, expand_bits,
+        },
         train::StepLine,
     };
 
     fn layout(weight_quant: WeightQuantizer) -> ParameterLayout {
         let network = NetworkConfig::table_one(Shape::new(1, 12, 12), 3, [0.0; 2]);
         let bits = expand_bits(&LayerBits::parse_list("4,2").unwrap(), &network).unwrap();
-        let quantization = QuantizationConfig { bits, weight_quant, per_channel: true, ..QuantizationConfig::default() };
+        let quantization = QuantizationConfig {
+            bits,
+            weight_quant,
+            per_channel: true,
+            ..QuantizationConfig::default()
+        };
         ParameterLayout::new(&network, &quantization).unwrap()
     }
 
@@ -115,14 +142,23 @@ mod tests {
             record.add_epoch(line);
             said
         };
-        assert_eq!(end_epoch(1, 2.3, &[], &["conv1"], false), None, "one batch may have none by chance");
+        assert_eq!(
+            end_epoch(1, 2.3, &[], &["conv1"], false),
+            None,
+            "one batch may have none by chance"
+        );
         let said = end_epoch(2, 2.3, &["act2.alpha"], &["conv2"], false).unwrap();
         assert!(
-            said.starts_with("warning: epoch 2: act2.alpha is at its floor") && !said.contains("conv") && said.contains("--lr"),
+            said.starts_with("warning: epoch 2: act2.alpha is at its floor")
+                && !said.contains("conv")
+                && said.contains("--lr"),
             "{said}"
         );
         let said = end_epoch(3, 2.3, &["act2.alpha"], &["conv2"], false).unwrap();
-        assert!(said.contains("conv2: every gradient was exactly 0") && !said.contains("act2"), "{said}");
+        assert!(
+            said.contains("conv2: every gradient was exactly 0") && !said.contains("act2"),
+            "{said}"
+        );
         assert_eq!(end_epoch(4, 2.3, &["act2.alpha"], &["conv2"], false), None);
         assert_eq!(end_epoch(5, 0.0, &[], &["conv1"], true), None, "no loss, no gradient");
         assert!(end_epoch(6, 2.3, &[], &["fc1"], true).unwrap().contains("fc1"));

@@ -34,8 +34,15 @@ impl Trainer<'_> {
             match self.resume_point(&settings, observer)? {
                 Ok(checkpoint) => {
                     self.restore(&checkpoint);
-                    let folder = RunFolder::reopen(&self.config, checkpoint.progress.metrics_bytes, held)?;
-                    return Ok(Running::new(folder, Some(&checkpoint.progress), quantizers, settings, record));
+                    let folder =
+                        RunFolder::reopen(&self.config, checkpoint.progress.metrics_bytes, held)?;
+                    return Ok(Running::new(
+                        folder,
+                        Some(&checkpoint.progress),
+                        quantizers,
+                        settings,
+                        record,
+                    ));
                 }
                 Err(reason) => {
                     observer.note(&format!("no usable checkpoint, starting over: {reason}"));
@@ -46,15 +53,27 @@ impl Trainer<'_> {
         // Before the folder is made: a model that cannot be read leaves none.
         self.initialize(observer).await?;
         let lock = lock.map_or_else(take, Ok)?;
-        Ok(Running::new(RunFolder::create(&self.config, replace, lock)?, None, quantizers, settings, record))
+        Ok(Running::new(
+            RunFolder::create(&self.config, replace, lock)?,
+            None,
+            quantizers,
+            settings,
+            record,
+        ))
     }
 
-    /// The newest checkpoint that is as it was written. One before it is said, and takes the newest's name. The inner error says why
-    /// there is none; then nothing that was made is lost by starting over.
+    /// The newest checkpoint that is as it was written. One before it is said, and takes the
+    /// newest's name. The inner error says why there is none; then nothing that was made is lost by
+    /// starting over.
     ///
     /// # Errors
-    /// Where a checkpoint is good, but not for this run as it is asked for, or may be good and cannot be read.
-    fn resume_point(&self, settings: &str, observer: &mut dyn Observer) -> Result<Result<Checkpoint, Error>> {
+    /// Where a checkpoint is good, but not for this run as it is asked for, or may be good and
+    /// cannot be read.
+    fn resume_point(
+        &self,
+        settings: &str,
+        observer: &mut dyn Observer,
+    ) -> Result<Result<Checkpoint, Error>> {
         let [newest, before] = Checkpoint::files(&self.config.out);
         let first = match self.usable(&newest, settings)? {
             Ok(checkpoint) => return Ok(Ok(checkpoint)),
@@ -75,26 +94,35 @@ impl Trainer<'_> {
             Err(error) if !path.exists() => return Ok(Err(error)),
             Err(error) => return Err(error),
         };
-        let refused = |reason: String| Err(Error::Usage(format!("--resume: {} {reason}", path.display())));
+        let refused =
+            |reason: String| Err(Error::Usage(format!("--resume: {} {reason}", path.display())));
         if checkpoint.progress.settings != settings {
             return refused("was made with other settings or data; only --epochs, --steps and logging options may change".into());
         }
         let layout = &self.network.graph.layout;
         let length = layout.padded_length() as usize;
         let arrays = std::iter::once(&checkpoint.parameters).chain(&checkpoint.states);
-        if checkpoint.states.len() != self.optimizer.states.len() || arrays.into_iter().any(|array| array.len() != length) {
+        if checkpoint.states.len() != self.optimizer.states.len()
+            || arrays.into_iter().any(|array| array.len() != length)
+        {
             return refused("is of another network or optimizer".into());
         }
         for parameter in &layout.parameters {
-            if let Err(reason) = ParameterLayout::check(parameter, &checkpoint.parameters[parameter.range()]) {
+            if let Err(reason) =
+                ParameterLayout::check(parameter, &checkpoint.parameters[parameter.range()])
+            {
                 return Ok(Err(Error::format(path, format!("not a usable checkpoint: {reason}"))));
             }
         }
         let step = checkpoint.progress.step;
         if step > self.total_steps {
-            return refused(format!("is of step {step}, and the run would end at step {}", self.total_steps));
+            return refused(format!(
+                "is of step {step}, and the run would end at step {}",
+                self.total_steps
+            ));
         }
-        let (expected, found) = (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&self.config.out));
+        let (expected, found) =
+            (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&self.config.out));
         if found < expected {
             return refused(format!(
                 "belongs to {expected} bytes of metrics.jsonl, of which {found} are there; put that file back, or begin again with --force"
@@ -111,15 +139,19 @@ impl Trainer<'_> {
         }
     }
 
-    /// Initial parameters: of `--init`, or random; each α from `--alpha-init`, else the file, else calibration.
+    /// Initial parameters: of `--init`, or random; each α from `--alpha-init`, else the file, else
+    /// calibration.
     async fn initialize(&self, observer: &mut dyn Observer) -> Result<()> {
         let layout = &self.network.graph.layout;
         let quantization = &self.config.quantization;
         let mut parameters = layout.initialize(self.config.seed, self.config.weight_init);
-        let mut missing: Vec<String> = layout.calibrated().map(|parameter| parameter.name.clone()).collect();
+        let mut missing: Vec<String> =
+            layout.calibrated().map(|parameter| parameter.name.clone()).collect();
         if let Some(path) = &self.config.init {
             let file = ModelFile::open(path)?;
-            if let Some(said) = quantization.scale_warning(&file.quantization(), &self.config.network) {
+            if let Some(said) =
+                quantization.scale_warning(&file.quantization(), &self.config.network)
+            {
                 observer.note(&format!("warning: --init {}: {said}", file.path().display()));
             }
             (parameters, missing) = file.start(layout)?;
@@ -130,10 +162,22 @@ impl Trainer<'_> {
             }
         } else if !missing.is_empty() {
             let live = self.config.freeze_bn_after != Some(0);
-            let start = CalibrationStart { layout, parameters: &parameters, live, batch_size: self.config.batch_size };
+            let start = CalibrationStart {
+                layout,
+                parameters: &parameters,
+                live,
+                batch_size: self.config.batch_size,
+            };
             let (network, normalization) = (&self.config.network, self.normalization);
-            for (name, value) in
-                calibrate_activations(self.gpu, network, quantization, &start, &self.train, normalization).await?
+            for (name, value) in calibrate_activations(
+                self.gpu,
+                network,
+                quantization,
+                &start,
+                &self.train,
+                normalization,
+            )
+            .await?
             {
                 if let Some(parameter) = layout.find(&name).filter(|_| missing.contains(&name)) {
                     parameters[parameter.offset as usize] = value;

@@ -16,7 +16,9 @@ use crate::{
     metrics::Evaluator,
     nn::{Network, NetworkOptions, Optimizer},
     pipelines,
-    sgt::{Masking, MaskingProgress, MaskingSchedule, Metrics, StepInputs, StepOptions, TrainingStep},
+    sgt::{
+        Masking, MaskingProgress, MaskingSchedule, Metrics, StepInputs, StepOptions, TrainingStep,
+    },
 };
 
 /// A training run on one device.
@@ -47,22 +49,30 @@ pub struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     /// Uploads the data, allocates the network and records the step.
     ///
-    /// A batch for which there is not enough memory is cut into parts, half as large until there is.
+    /// A batch for which there is not enough memory is cut into parts, half as large until there
+    /// is.
     ///
     /// # Errors
-    /// Everything that does not fit: the data set and the network, the batch and the adapter; [`Error::OutOfMemory`] where not even one image at a time does.
+    /// Everything that does not fit: the data set and the network, the batch and the adapter;
+    /// [`Error::OutOfMemory`] where not even one image at a time does.
     pub fn new(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset) -> Result<Trainer<'a>> {
         Trainer::fitting(gpu, config, dataset, u32::MAX)
     }
 
     /// As [`Self::new`], in parts of at most `most_images` from the beginning.
-    pub(super) fn fitting(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset, mut most_images: u32) -> Result<Trainer<'a>> {
+    pub(super) fn fitting(
+        gpu: &'a Gpu,
+        config: &RunConfig,
+        dataset: &'a Dataset,
+        mut most_images: u32,
+    ) -> Result<Trainer<'a>> {
         loop {
             match Trainer::in_parts(gpu, config, dataset, most_images) {
                 Err(Error::OutOfMemory(shortage)) => {
                     // What was made of it is given back before the next try.
                     gpu.wait()?;
-                    most_images = fewer_images(config, most_images.min(config.batch_size), &shortage)?;
+                    most_images =
+                        fewer_images(config, most_images.min(config.batch_size), &shortage)?;
                 }
                 Ok(mut trainer) if most_images < u32::MAX && trainer.parts() > 1 => {
                     let (batch, images) = (config.batch_size, trainer.part_images);
@@ -76,14 +86,21 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// As [`Self::new`], with batches cut into parts of at most `most_images` (at least 1): less memory for activations, the same
-    /// result up to the order in which gradients are summed.
-    pub fn in_parts(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset, most_images: u32) -> Result<Trainer<'a>> {
+    /// As [`Self::new`], with batches cut into parts of at most `most_images` (at least 1): less
+    /// memory for activations, the same result up to the order in which gradients are summed.
+    pub fn in_parts(
+        gpu: &'a Gpu,
+        config: &RunConfig,
+        dataset: &'a Dataset,
+        most_images: u32,
+    ) -> Result<Trainer<'a>> {
         let (train_split, validation_split, test_split) = splits(config, dataset)?;
         let normalization = dataset.normalization(&config.normalize);
         let train = ResidentData::new(gpu, &train_split, dataset.shape)?;
         let test = ResidentData::new(gpu, &test_split, dataset.shape)?;
-        let validation = validation_split.map(|split| ResidentData::new(gpu, &split, dataset.shape)).transpose()?;
+        let validation = validation_split
+            .map(|split| ResidentData::new(gpu, &split, dataset.shape))
+            .transpose()?;
         let batch_size = config.batch_size.min(train.count);
         let twins = config.sgt.enabled;
         let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
@@ -91,16 +108,25 @@ impl<'a> Trainer<'a> {
         let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
         check_batch_norm(config, train.count, batch_size, part_images, total_steps)?;
         let slots = if twins { 2 * part_images } else { part_images };
-        let options = NetworkOptions { slots, training: true, gradients: true, precision: config.precision };
+        let options =
+            NetworkOptions { slots, training: true, gradients: true, precision: config.precision };
         let network = Network::new(gpu, &config.network, &config.quantization, options)?;
-        let parts_per_epoch = (steps_per_epoch * u64::from(batch_size.div_ceil(part_images))).max(1);
+        let parts_per_epoch =
+            (steps_per_epoch * u64::from(batch_size.div_ceil(part_images))).max(1);
         let batch = Batch::in_chunks(gpu, part_images, twins, parts_per_epoch, network.chunk())?;
         let metrics = Metrics::new(gpu, part_images, steps_per_epoch)?;
         let optimizer = Optimizer::new(gpu, &network, &config.optimizer, &config.quantization)?;
         let masking = twins
             .then(|| {
                 let sgt = &config.sgt;
-                Masking::new(gpu, dataset.shape, part_images, sgt.mask_ratio, sgt.mask_rank, sgt.mask_fill)
+                Masking::new(
+                    gpu,
+                    dataset.shape,
+                    part_images,
+                    sgt.mask_ratio,
+                    sgt.mask_rank,
+                    sgt.mask_fill,
+                )
             })
             .transpose()?;
         let gather = GatherOptions {
@@ -124,14 +150,23 @@ impl<'a> Trainer<'a> {
         };
         let step = TrainingStep::record(gpu, &inputs, &options)?;
         pipelines::prepare(gpu, &step.recordings())?;
-        let evaluate = |data: &ResidentData| Evaluator::record(gpu, &network, data, normalization, part_images);
+        let evaluate = |data: &ResidentData| {
+            Evaluator::record(gpu, &network, data, normalization, part_images)
+        };
         let mut masking_schedule = MaskingSchedule::new(&config.sgt, steps_per_epoch);
         if config.network.single_value_norm()?.is_some() {
-            masking_schedule = masking_schedule.without_lone_images(config.last_step_with_batch_statistics());
+            masking_schedule =
+                masking_schedule.without_lone_images(config.last_step_with_batch_statistics());
         }
-        let (evaluator, validator) = (evaluate(&test)?, validation.as_ref().map(evaluate).transpose()?);
+        let (evaluator, validator) =
+            (evaluate(&test)?, validation.as_ref().map(evaluate).transpose()?);
         // What checkpoints are copied through must fit beside all of it.
-        Staging::try_room(gpu, u64::from(network.graph.layout.padded_length()) * 4 * (1 + optimizer.states.len() as u64))?;
+        Staging::try_room(
+            gpu,
+            u64::from(network.graph.layout.padded_length())
+                * 4
+                * (1 + optimizer.states.len() as u64),
+        )?;
         Ok(Trainer {
             gpu,
             config: config.clone(),
@@ -179,12 +214,14 @@ impl<'a> Trainer<'a> {
 
     /// Fresh random parameters, and the first step next: for [`Self::submit_step`].
     pub fn begin_benchmark(&self) {
-        let parameters = self.network.graph.layout.initialize(self.config.seed, self.config.weight_init);
+        let parameters =
+            self.network.graph.layout.initialize(self.config.seed, self.config.weight_init);
         self.optimizer.begin(self.gpu, &self.network, &parameters, 1.0);
         self.rewind();
     }
 
-    /// Makes the first step the next one again. A step beyond the table's end would have no images and take no time.
+    /// Makes the first step the next one again. A step beyond the table's end would have no images
+    /// and take no time.
     pub fn rewind(&self) {
         let epoch = self.table(0, 0, &MaskingProgress::default());
         self.batch.write_table(self.gpu, &epoch[..self.parts() as usize]);
@@ -211,7 +248,8 @@ impl<'a> Trainer<'a> {
         self.config.model_config(PixelNormalization { mean, deviation }, &self.dataset.class_names)
     }
 
-    /// The settings that a checkpoint must agree with, with a digest of the images: all that the numbers depend on but the length of the run.
+    /// The settings that a checkpoint must agree with, with a digest of the images: all that the
+    /// numbers depend on but the length of the run.
     pub(super) fn settings(&self) -> Result<String> {
         let (train, validation, test) = splits(&self.config, self.dataset)?;
         let mut config = self.model_config();
@@ -219,19 +257,31 @@ impl<'a> Trainer<'a> {
             training.remove("steps");
             training.remove("epochs");
             training.insert("on-non-finite".into(), json!(self.config.on_non_finite));
-            training.insert("images".into(), digest([&train, &test].into_iter().chain(&validation)).into());
+            training.insert(
+                "images".into(),
+                digest([&train, &test].into_iter().chain(&validation)).into(),
+            );
         }
         Ok(config.to_metadata())
     }
 
     /// Parameters as they are now, flat.
     pub async fn parameters(&self) -> Result<Vec<f32>> {
-        self.gpu.read(&self.network.parameters, 0, u64::from(self.network.graph.layout.padded_length())).await
+        self.gpu
+            .read(&self.network.parameters, 0, u64::from(self.network.graph.layout.padded_length()))
+            .await
     }
 
-    /// What there is to say of the first step of `table` whose masked part is left out, where there is one.
-    pub(super) fn left_out(&self, table: &[StepRecord], progress: &MaskingProgress) -> Result<Option<String>> {
-        let is_left_out = |record: &&StepRecord| self.masking.step(u64::from(record.step), record.batch, progress).left_out;
+    /// What there is to say of the first step of `table` whose masked part is left out, where there
+    /// is one.
+    pub(super) fn left_out(
+        &self,
+        table: &[StepRecord],
+        progress: &MaskingProgress,
+    ) -> Result<Option<String>> {
+        let is_left_out = |record: &&StepRecord| {
+            self.masking.step(u64::from(record.step), record.batch, progress).left_out
+        };
         let Some(record) = table.iter().find(is_left_out) else { return Ok(None) };
         Ok(Some(format!(
             "step {}: of its batch of {} one image would be masked, which has no variance for batch norm {}: in such steps none is, and \
@@ -243,7 +293,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// The table entries of the epoch's steps from `first` (counted in the epoch, from 0) on.
-    pub(super) fn table(&self, epoch: u64, first: u64, progress: &MaskingProgress) -> Vec<StepRecord> {
+    pub(super) fn table(
+        &self,
+        epoch: u64,
+        first: u64,
+        progress: &MaskingProgress,
+    ) -> Vec<StepRecord> {
         let batch_size = u64::from(self.config.batch_size.min(self.train.count));
         let images = u64::from(self.train.count);
         let mut records = Vec::new();

@@ -10,8 +10,8 @@ use std::{
 use super::{Checkpoint, RunLock};
 use crate::{Error, Result};
 
-/// Writes one checkpoint at a time on a thread of its own. A disk that takes none is no reason to stop training: it is said once, and the
-/// next checkpoint is the next try.
+/// Writes one checkpoint at a time on a thread of its own. A disk that takes none is no reason to
+/// stop training: it is said once, and the next checkpoint is the next try.
 pub(super) struct Writer {
     folder: PathBuf,
     lock: Arc<RunLock>,
@@ -22,7 +22,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// A writer for the run in `folder`, which `lock` holds. The checkpoint there, if there is one, is of step `written`.
+    /// A writer for the run in `folder`, which `lock` holds. The checkpoint there, if there is one,
+    /// is of step `written`.
     pub fn new(folder: PathBuf, lock: Arc<RunLock>, written: Option<u64>) -> Writer {
         Writer { folder, lock, running: None, failing: false, written }
     }
@@ -32,14 +33,17 @@ impl Writer {
         self.written
     }
 
-    /// Begins to write `checkpoint`, after the lines in `metrics` that belong to it; waits first for the one before to be written.
-    /// What there is to say about that one is returned.
+    /// Begins to write `checkpoint`, after the lines in `metrics` that belong to it; waits first
+    /// for the one before to be written. What there is to say about that one is returned.
     pub fn begin(&mut self, checkpoint: Checkpoint, metrics: Result<File>) -> Option<String> {
         let before = self.finish();
-        let (folder, lock, step) = (self.folder.clone(), Arc::clone(&self.lock), checkpoint.progress.step);
+        let (folder, lock, step) =
+            (self.folder.clone(), Arc::clone(&self.lock), checkpoint.progress.step);
         let write = move || -> Result<()> {
             lock.check(&folder)?;
-            metrics?.sync_data().map_err(Error::io("cannot write", folder.join("metrics.jsonl")))?;
+            metrics?
+                .sync_data()
+                .map_err(Error::io("cannot write", folder.join("metrics.jsonl")))?;
             // Moved away in the meantime: that is the reason then.
             checkpoint.save(&folder).map_err(|error| lock.check(&folder).err().unwrap_or(error))
         };
@@ -55,7 +59,11 @@ impl Writer {
 
     /// What there is to say about a checkpoint that has been written, or could not be.
     pub fn poll(&mut self) -> Option<String> {
-        if self.running.as_ref().is_some_and(|(thread, _)| thread.is_finished()) { self.finish() } else { None }
+        if self.running.as_ref().is_some_and(|(thread, _)| thread.is_finished()) {
+            self.finish()
+        } else {
+            None
+        }
     }
 
     /// Waits until nothing is being written any more; as [`Self::poll`].
@@ -64,14 +72,17 @@ impl Writer {
         self.done(result)
     }
 
-    /// As [`Self::finish`], where no checkpoint comes after this one: whether it was written is said whatever became of those before.
+    /// As [`Self::finish`], where no checkpoint comes after this one: whether it was written is
+    /// said whatever became of those before.
     pub fn finish_last(&mut self) -> Option<String> {
         let left = |written: Option<u64>| match written {
             Some(step) => format!("--resume goes on from step {step}"),
             None => "there is none from before".into(),
         };
         match self.join()? {
-            Err(error) => Some(format!("no checkpoint was written: {error}; {}", left(self.written))),
+            Err(error) => {
+                Some(format!("no checkpoint was written: {error}; {}", left(self.written)))
+            }
             written => self.done(written),
         }
     }
@@ -89,9 +100,9 @@ impl Writer {
     fn done(&mut self, result: Result<()>) -> Option<String> {
         let failed = std::mem::replace(&mut self.failing, result.is_err());
         match result {
-            Err(error) if !failed => {
-                Some(format!("no checkpoint was written: {error}; training goes on, the next one will be tried"))
-            }
+            Err(error) if !failed => Some(format!(
+                "no checkpoint was written: {error}; training goes on, the next one will be tried"
+            )),
             Ok(()) if failed => Some("checkpoints are written again".into()),
             _ => None,
         }

@@ -1,4 +1,5 @@
-//! An allocator that remembers how much was asked for: of one thread at once, and of all threads together.
+//! An allocator that remembers how much was asked for: of one thread at once, and of all threads
+//! together.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::{
@@ -60,7 +61,8 @@ pub fn largest_allocation<T>(f: impl FnOnce() -> T) -> (T, usize) {
     (result, LARGEST.get())
 }
 
-/// The result of `f` and by how much the memory of all threads grew in it at most. For a test that has its process to itself.
+/// The result of `f` and by how much the memory of all threads grew in it at most. For a test that
+/// has its process to itself.
 pub fn peak_growth<T>(f: impl FnOnce() -> T) -> (T, usize) {
     let before = CURRENT.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);

@@ -4,15 +4,19 @@
 use std::sync::OnceLock;
 
 use saliq::{
-    config::{LayerBits, LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, expand_bits},
+    config::{
+        LayerBits, LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig,
+        expand_bits,
+    },
     gpu::{Binding, Buffer, DeviceProfile, Gpu, GpuOptions, Recording, Specialization},
     graph::{Graph, ParameterRole},
     model::Model,
     train::Observer,
 };
 
-/// The device all tests of a binary share; `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default limits and no features.
-/// Without an adapter the test fails with the words that say how to install one.
+/// The device all tests of a binary share; `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default
+/// limits and no features. Without an adapter the test fails with the words that say how to install
+/// one.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
@@ -20,7 +24,8 @@ pub fn gpu() -> &'static Gpu {
             Ok("webgpu") => DeviceProfile::WebGpuDefaults,
             _ => DeviceProfile::Full,
         };
-        let options = GpuOptions { adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(), profile };
+        let options =
+            GpuOptions { adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(), profile };
         pollster::block_on(Gpu::new(&options)).unwrap_or_else(|error| panic!("{error}"))
     })
 }
@@ -54,11 +59,19 @@ pub fn dirty(count: usize) -> Buffer {
 
 /// Runs a kernel over whole buffers, and waits for it.
 #[track_caller]
-pub fn run(name: &'static str, specialization: Specialization, bindings: &[&Buffer], workgroups: [u32; 3]) {
+pub fn run(
+    name: &'static str,
+    specialization: Specialization,
+    bindings: &[&Buffer],
+    workgroups: [u32; 3],
+) {
     let bindings: Vec<_> = bindings.iter().map(|&buffer| Binding::from(buffer)).collect();
-    let kernel = gpu().kernel(name, specialization).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let kernel =
+        gpu().kernel(name, specialization).unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut recording = Recording::new();
-    recording.dispatch(gpu(), name, kernel, &bindings, workgroups).unwrap_or_else(|error| panic!("{name}: {error}"));
+    recording
+        .dispatch(gpu(), name, kernel, &bindings, workgroups)
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     recording.submit(gpu()).unwrap_or_else(|error| panic!("{name}: {error}"));
     gpu().wait().unwrap_or_else(|error| panic!("{name}: {error}"));
 }
@@ -70,7 +83,8 @@ impl Observer for Silent {}
 /// ‖actual − expected‖ / ‖expected‖ (or the plain norm where the expected values are all 0).
 pub fn relative_error(actual: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(actual.len(), expected.len());
-    let difference = actual.iter().zip(expected).map(|(a, e)| (f64::from(*a) - e).powi(2)).sum::<f64>().sqrt();
+    let difference =
+        actual.iter().zip(expected).map(|(a, e)| (f64::from(*a) - e).powi(2)).sum::<f64>().sqrt();
     let norm = expected.iter().map(|e| e * e).sum::<f64>().sqrt();
     assert!(difference.is_finite(), "not finite");
     if norm > 0.0 { difference / norm } else { difference }
@@ -83,19 +97,31 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f64], tolerance: f64
     assert!(error <= tolerance, "{what}: relative error {error:e} > {tolerance:e}");
 }
 
-/// The largest [`relative_error`] of the `count` images of equal size that the values are: one small image that is wrong does not hide among
-/// large ones.
+/// The largest [`relative_error`] of the `count` images of equal size that the values are: one
+/// small image that is wrong does not hide among large ones.
 pub fn worst_image(actual: &[f32], expected: &[f64], count: usize) -> f64 {
-    assert!(count > 0 && actual.len().is_multiple_of(count), "{} values are not {count} images", actual.len());
+    assert!(
+        count > 0 && actual.len().is_multiple_of(count),
+        "{} values are not {count} images",
+        actual.len()
+    );
     let size = actual.len() / count;
-    let errors =
-        actual.chunks_exact(size).zip(expected.chunks_exact(size)).map(|(actual, expected)| relative_error(actual, expected));
+    let errors = actual
+        .chunks_exact(size)
+        .zip(expected.chunks_exact(size))
+        .map(|(actual, expected)| relative_error(actual, expected));
     errors.fold(0.0, f64::max)
 }
 
 /// [`assert_close`] of all images together, and [`worst_image`] ≤ `tolerance`.
 #[track_caller]
-pub fn assert_images_close(what: &str, actual: &[f32], expected: &[f64], count: usize, tolerance: f64) {
+pub fn assert_images_close(
+    what: &str,
+    actual: &[f32],
+    expected: &[f64],
+    count: usize,
+    tolerance: f64,
+) {
     assert_close(what, actual, expected, tolerance);
     let worst = worst_image(actual, expected, count);
     assert!(worst <= tolerance, "{what}: relative error {worst:e} of one image > {tolerance:e}");
@@ -144,7 +170,12 @@ pub fn activation(name: &str) -> LayerConfig {
 pub const NORMALIZATION: PixelNormalization = PixelNormalization { mean: 0.4, deviation: 0.3 };
 
 /// A model of random parameters.
-pub fn random_model(network: NetworkConfig, bits: &str, quantization: QuantizationConfig, seed: u64) -> Model {
+pub fn random_model(
+    network: NetworkConfig,
+    bits: &str,
+    quantization: QuantizationConfig,
+    seed: u64,
+) -> Model {
     let bits = expand_bits(&LayerBits::parse_list(bits).unwrap(), &network).unwrap();
     let quantization = QuantizationConfig { bits, ..quantization };
     let graph = Graph::new(&network, &quantization).unwrap();
@@ -154,9 +185,16 @@ pub fn random_model(network: NetworkConfig, bits: &str, quantization: Quantizati
     for parameter in &layout.parameters {
         for value in &mut parameters[parameter.range()] {
             *value = match parameter.role {
-                ParameterRole::Weight => (random.signed() + random.signed() + random.signed()) / (parameter.fan_in as f32).sqrt(),
-                ParameterRole::Scale | ParameterRole::RunningVariance | ParameterRole::Alpha => 1.2 + random.signed(),
-                ParameterRole::ActivationStep { highest } => (1.2 + random.signed()) / highest as f32,
+                ParameterRole::Weight => {
+                    (random.signed() + random.signed() + random.signed())
+                        / (parameter.fan_in as f32).sqrt()
+                }
+                ParameterRole::Scale | ParameterRole::RunningVariance | ParameterRole::Alpha => {
+                    1.2 + random.signed()
+                }
+                ParameterRole::ActivationStep { highest } => {
+                    (1.2 + random.signed()) / highest as f32
+                }
                 ParameterRole::BatchCount => 3.0,
                 _ => 0.3 * random.signed(),
             };

@@ -1,4 +1,5 @@
-//! What tests of whole runs share: golden files, small data sets, settings as TOML, the program itself.
+//! What tests of whole runs share: golden files, small data sets, settings as TOML, the program
+//! itself.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod study;
@@ -36,7 +37,8 @@ impl Tensors {
     /// Where the bytes of tensor `name` are behind the header.
     pub fn place(&self, name: &str) -> std::ops::Range<usize> {
         let (_, header) = SafeTensors::read_metadata(&self.0).expect("a tensor file");
-        let (start, end) = header.info(name).unwrap_or_else(|| panic!("no tensor {name}")).data_offsets;
+        let (start, end) =
+            header.info(name).unwrap_or_else(|| panic!("no tensor {name}")).data_offsets;
         start..end
     }
 
@@ -46,8 +48,11 @@ impl Tensors {
 
     /// Names, types and shapes in the file, by name.
     pub fn contents(&self) -> Vec<(String, Dtype, Vec<usize>)> {
-        let mut list: Vec<_> =
-            self.parsed().iter().map(|(name, view)| (name.to_string(), view.dtype(), view.shape().to_vec())).collect();
+        let mut list: Vec<_> = self
+            .parsed()
+            .iter()
+            .map(|(name, view)| (name.to_string(), view.dtype(), view.shape().to_vec()))
+            .collect();
         list.sort_by(|a, b| a.0.cmp(&b.0));
         list
     }
@@ -84,7 +89,10 @@ impl Tensors {
 
     /// `images` (u8) and `labels` (i64) as a split.
     pub fn split(&self) -> Split {
-        Split { images: self.u8("images"), labels: self.i64("labels").into_iter().map(|label| label as u8).collect() }
+        Split {
+            images: self.u8("images"),
+            labels: self.i64("labels").into_iter().map(|label| label as u8).collect(),
+        }
     }
 }
 
@@ -112,9 +120,11 @@ pub fn mnist_like(train: Split, test: Split) -> Dataset {
     }
 }
 
-/// Settings as they stand in a configuration file, resolved for `dataset`, with the run folder `out`.
+/// Settings as they stand in a configuration file, resolved for `dataset`, with the run folder
+/// `out`.
 pub fn run_config(settings: &str, dataset: &Dataset, out: &Path) -> RunConfig {
-    let mut partial = PartialRunConfig::parse(settings, "test").unwrap_or_else(|error| panic!("{error}"));
+    let mut partial =
+        PartialRunConfig::parse(settings, "test").unwrap_or_else(|error| panic!("{error}"));
     partial.out = Some(out.to_path_buf());
     partial.resolve(&dataset.info()).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -170,7 +180,8 @@ layers = [
 ]
 "#;
 
-/// Colour images of 3×11×13 in four classes that can be told apart: each brightens its own corner and channel.
+/// Colour images of 3×11×13 in four classes that can be told apart: each brightens its own corner
+/// and channel.
 pub fn colored(count: usize, seed: u64) -> Split {
     let mut random = crate::common::Random(seed);
     let mut split = Split::default();
@@ -197,17 +208,22 @@ pub fn write_folder(folder: &Path, shape: Shape, train: &Split, test: &Split) {
         let rank = if shape.channels == 1 { "idx3" } else { "idx4" };
         let mut images = Vec::new();
         idx::write_images(&mut images, shape, &split.images).expect("images");
-        std::fs::write(folder.join(format!("{prefix}-images-{rank}-ubyte")), images).expect("written");
+        std::fs::write(folder.join(format!("{prefix}-images-{rank}-ubyte")), images)
+            .expect("written");
         let mut labels = Vec::new();
         idx::write_labels(&mut labels, &split.labels).expect("labels");
-        std::fs::write(folder.join(format!("{prefix}-labels-idx1-ubyte")), labels).expect("written");
+        std::fs::write(folder.join(format!("{prefix}-labels-idx1-ubyte")), labels)
+            .expect("written");
     }
 }
 
 /// The program, with only the environment that tests want.
 pub fn saliq() -> std::process::Command {
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("saliq"));
-    command.env("XDG_RUNTIME_DIR", std::env::temp_dir()).env("COLUMNS", "200").env("SALIQ_PIPELINE_CACHE", "off");
+    command
+        .env("XDG_RUNTIME_DIR", std::env::temp_dir())
+        .env("COLUMNS", "200")
+        .env("SALIQ_PIPELINE_CACHE", "off");
     for variable in ["SALIQ_DATA_DIR", "RUST_BACKTRACE", "RUST_LOG"] {
         command.env_remove(variable);
     }
@@ -235,8 +251,8 @@ pub fn json(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
 }
 
-/// Expects a failure with exit code `code`: nothing on standard output, on standard error nothing but one line `error: …`, which is
-/// returned without that prefix, and no word of a panic.
+/// Expects a failure with exit code `code`: nothing on standard output, on standard error nothing
+/// but one line `error: …`, which is returned without that prefix, and no word of a panic.
 #[track_caller]
 pub fn failure(output: &Output, code: i32) -> String {
     let error = String::from_utf8(output.stderr.clone()).expect("UTF-8");
@@ -244,7 +260,11 @@ pub fn failure(output: &Output, code: i32) -> String {
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(error.lines().count(), 1, "not one line: {error}");
     assert!(!error.contains("panicked") && !error.contains("RUST_BACKTRACE"), "{error}");
-    error.trim_end().strip_prefix("error: ").unwrap_or_else(|| panic!("no `error: `: {error}")).to_string()
+    error
+        .trim_end()
+        .strip_prefix("error: ")
+        .unwrap_or_else(|| panic!("no `error: `: {error}"))
+        .to_string()
 }
 
 /// [`failure`] of a run with these arguments.
@@ -268,7 +288,8 @@ pub fn run_result(out: &Path) -> (Vec<u8>, Vec<String>) {
 pub fn metric_lines(out: &Path) -> Vec<String> {
     let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
     let without_times = |line: &str| {
-        let mut value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let mut value: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         let object = value.as_object_mut().unwrap();
         object.remove("seconds");
         object.remove("images_per_second");

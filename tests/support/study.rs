@@ -1,4 +1,5 @@
-//! A study as `saliq reproduce` leaves it, made up: results of four models and their maps, without a GPU.
+//! A study as `saliq reproduce` leaves it, made up: results of four models and their maps, without
+//! a GPU.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -20,12 +21,23 @@ use super::{MNIST, mnist_like};
 /// Judged images.
 const IMAGES: usize = 3;
 
-/// The plan of a study of the data set `name`: a float model, the same trained on, one trained with 4 and 2 bits, one quantized after training.
+/// The plan of a study of the data set `name`: a float model, the same trained on, one trained with
+/// 4 and 2 bits, one quantized after training.
 pub fn plan(name: &str) -> Plan {
-    let split = || Split { images: vec![9; 40 * 784], labels: (0..40).map(|image| image % 10).collect() };
-    let dataset = Dataset { name: name.into(), class_names: vec![name.into(); 10], ..mnist_like(split(), split()) };
-    let overrides = PartialRunConfig { bits: Some("4,2".parse().unwrap()), sgt: Some(true), ..PartialRunConfig::default() };
-    Plan::new(Preset::Tiny, &PlanOptions { seeds: Some(1), overrides }, &["gradient"], &[dataset]).unwrap()
+    let split =
+        || Split { images: vec![9; 40 * 784], labels: (0..40).map(|image| image % 10).collect() };
+    let dataset = Dataset {
+        name: name.into(),
+        class_names: vec![name.into(); 10],
+        ..mnist_like(split(), split())
+    };
+    let overrides = PartialRunConfig {
+        bits: Some("4,2".parse().unwrap()),
+        sgt: Some(true),
+        ..PartialRunConfig::default()
+    };
+    Plan::new(Preset::Tiny, &PlanOptions { seeds: Some(1), overrides }, &["gradient"], &[dataset])
+        .unwrap()
 }
 
 /// Made-up figures of `run`, with `name` wherever a name can stand.
@@ -43,7 +55,10 @@ pub fn result(run: &PlannedRun, name: &str) -> ModelResult {
         ssim: if compared { values(0.7) } else { Vec::new() },
         overlap: if compared { values(0.4) } else { Vec::new() },
         zeros: 0.1,
-        randomisation: vec![LayerAgreement { layer: name.into(), spearman: Interval::unknown(0.1) }],
+        randomisation: vec![LayerAgreement {
+            layer: name.into(),
+            spearman: Interval::unknown(0.1),
+        }],
         retrained: vec![(0.5, 0.3)],
     };
     ModelResult {
@@ -75,7 +90,8 @@ pub fn result(run: &PlannedRun, name: &str) -> ModelResult {
 
 /// Maps of the judged images.
 fn write_maps(folder: &Path) {
-    let pictures: Vec<u8> = (0..IMAGES * 784).flat_map(|index| (index as f32 / 3000.0).to_le_bytes()).collect();
+    let pictures: Vec<u8> =
+        (0..IMAGES * 784).flat_map(|index| (index as f32 / 3000.0).to_le_bytes()).collect();
     let classes: Vec<u8> = (0..IMAGES as u32).flat_map(u32::to_le_bytes).collect();
     let probabilities: Vec<u8> = [0.5_f32; IMAGES].into_iter().flat_map(f32::to_le_bytes).collect();
     let shape = vec![IMAGES, 1, 28, 28];

@@ -29,8 +29,9 @@ impl From<SweepArg> for Sweep {
 
 /// `saliq bench`: the float training step with saliency guidance, uniform fill, no dropout.
 ///
-/// Shares of the peak are relative to the best product and copy that were measured in the same run. Those measurements vary, so that a
-/// share may exceed 1. In the JSON, what is not counted for a kernel is null.
+/// Shares of the peak are relative to the best product and copy that were measured in the same run.
+/// Those measurements vary, so that a share may exceed 1. In the JSON, what is not counted for a
+/// kernel is null.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
     /// Images a step
@@ -49,10 +50,12 @@ pub struct BenchArgs {
         conflicts_with = "sweep"
     )]
     pub precision: Precision,
-    /// Time other tile sizes of the GPU's matrix products instead, and keep the fastest in a file that later runs use
+    /// Time other tile sizes of the GPU's matrix products instead, and keep the fastest in a file
+    /// that later runs use
     ///
-    /// Tiles with which results are not the usual ones are rejected. The file lies in the cache folder, a file an adapter and driver;
-    /// `saliq devices --tuning` shows it, and `--tiles table` or deleting it goes back to the built-in table.
+    /// Tiles with which results are not the usual ones are rejected. The file lies in the cache
+    /// folder, a file an adapter and driver; `saliq devices --tuning` shows it, and `--tiles table`
+    /// or deleting it goes back to the built-in table.
     #[arg(long, conflicts_with_all = ["compare", "steps", "sweep"])]
     pub autotune: bool,
     /// An earlier `bench --json` output to compare with
@@ -61,7 +64,8 @@ pub struct BenchArgs {
     /// Show instead how the step's time grows with the batch, the filters, or the pixels
     #[arg(long, value_enum, value_name = "WHAT")]
     pub sweep: Option<SweepArg>,
-    /// Time inference instead: this model in floats, fake-quantized and on integers, by batch size up to --batch-size
+    /// Time inference instead: this model in floats, fake-quantized and on integers, by batch size
+    /// up to --batch-size
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["compare", "sweep", "autotune", "precision"])]
     pub inference: Option<PathBuf>,
     /// Also draw the sweep, as SVG

@@ -23,9 +23,16 @@ pub struct CompareArgs {
     #[arg(long, value_name = "CLASS", default_value = "label", help_heading = "Method")]
     pub target: ExplainTarget,
     /// What changed features become in deletion and insertion
-    #[arg(long, value_enum, value_name = "FILL", default_value = "zero", help_heading = "Judgement")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FILL",
+        default_value = "zero",
+        help_heading = "Judgement"
+    )]
     pub fill: Fill,
-    /// Also the parameter randomisation check: the maps' rank correlation with themselves as layers are randomised
+    /// Also the parameter randomisation check: the maps' rank correlation with themselves as layers
+    /// are randomised
     #[arg(long, help_heading = "Judgement")]
     pub randomisation: bool,
     /// Also the earth mover's distance to the reference's maps: exact, and slow

@@ -29,7 +29,8 @@ Examples:
   saliq cost network.toml --json                 a configuration, nothing trained yet
   saliq cost --bits 4,2 --accounting paper       3,122,816, as the paper prints it")]
 pub struct CostArgs {
-    /// Model or configuration: a run folder, a .safetensors file or a TOML file of `saliq train` [default: the network of Table I]
+    /// Model or configuration: a run folder, a .safetensors file or a TOML file of `saliq train`
+    /// [default: the network of Table I]
     #[arg(value_name = "MODEL|CONFIG")]
     pub subject: Option<PathBuf>,
     /// Count what is executed, or as the paper does
@@ -41,10 +42,12 @@ pub struct CostArgs {
     /// Bits and quantizers, over what the model or the configuration says.
     #[command(flatten)]
     pub quantization: QuantizationOverrides,
-    /// Data set whose images a configuration, or a model that does not say, is for [default: the configuration's own]
+    /// Data set whose images a configuration, or a model that does not say, is for [default: the
+    /// configuration's own]
     #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
     pub dataset: Option<String>,
-    /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]
+    /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
+    /// /usr/share/datasets]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
 }

@@ -25,7 +25,8 @@ pub enum DataCommand {
 /// `saliq data list`.
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
-    /// Where data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]
+    /// Where data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
+    /// /usr/share/datasets]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

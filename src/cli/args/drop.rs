@@ -10,7 +10,8 @@ use crate::judgement::Fill;
 /// `saliq drop`.
 #[derive(Clone, Debug, Args)]
 pub struct DropArgs {
-    /// Models: .safetensors files (of saliq or PyTorch) or run folders; those trained alike but for the seed share a line
+    /// Models: .safetensors files (of saliq or PyTorch) or run folders; those trained alike but for
+    /// the seed share a line
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<PathBuf>,
     /// Which explanations are judged; `random` is always among them.

@@ -1,4 +1,5 @@
-//! Arguments of `saliq eval`, and what it shares with `saliq explain`: which images, and how to run the model.
+//! Arguments of `saliq eval`, and what it shares with `saliq explain`: which images, and how to run
+//! the model.
 
 use std::path::PathBuf;
 
@@ -28,8 +29,8 @@ impl Split {
 /// What a model's network is, where its file does not say.
 #[derive(Clone, Debug, Default, Args)]
 pub struct NetworkArgs {
-    /// Network of a file that does not say what it is, such as a PyTorch state_dict: table-1, or a TOML file with [[network.layers]]
-    /// (network.input = [C, H, W] where no data set is named)
+    /// Network of a file that does not say what it is, such as a PyTorch state_dict: table-1, or a
+    /// TOML file with [[network.layers]] (network.input = [C, H, W] where no data set is named)
     #[arg(long, value_name = "NAME|FILE.toml", help_heading = "Network & quantization")]
     pub network: Option<String>,
 }
@@ -37,20 +38,25 @@ pub struct NetworkArgs {
 /// Which images to run a model on, and how.
 #[derive(Clone, Debug, Args)]
 pub struct ModelInputArgs {
-    /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder [default: the one it was trained on]
+    /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder [default: the one it
+    /// was trained on]
     #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
     pub dataset: Option<String>,
-    /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]
+    /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
+    /// /usr/share/datasets]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
     /// Test or training images
     #[arg(long, value_enum, default_value = "test", value_name = "SPLIT", help_heading = "Data")]
     pub split: Split,
-    /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: the model's own]
+    /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: the model's
+    /// own]
     ///
-    /// A file that does not say needs it, but for the network of Table I on a data set known by name, which takes the published constants.
-    /// `standard` is the published mean and deviation of such a set, else those of the training images; without a data set, the model's
-    /// own, if it was trained with `standard`. `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be equal.
+    /// A file that does not say needs it, but for the network of Table I on a data set known by
+    /// name, which takes the published constants. `standard` is the published mean and deviation of
+    /// such a set, else those of the training images; without a data set, the model's own, if it
+    /// was trained with `standard`. `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be
+    /// equal.
     #[arg(long, value_name = "HOW", help_heading = "Data")]
     pub normalize: Option<NormalizeSpec>,
     /// Images a step: less memory, not other results
@@ -92,7 +98,8 @@ pub struct EvalArgs {
     /// The first N images only [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Data")]
     pub count: Option<u32>,
-    /// Storage of activations; f16 halves their memory and is not exact [default: f32, however the model was trained]
+    /// Storage of activations; f16 halves their memory and is not exact [default: f32, however the
+    /// model was trained]
     #[arg(
         long,
         value_enum,
@@ -103,7 +110,13 @@ pub struct EvalArgs {
     )]
     pub precision: Precision,
     /// What runs the model: floats that are fake-quantized, or the integers of a deployed model
-    #[arg(long, value_enum, value_name = "float|integer", default_value = "float", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "float|integer",
+        default_value = "float",
+        hide_possible_values = true
+    )]
     pub engine: Engine,
     /// Also run the other engine, and compare every level and prediction; slow
     #[arg(long, requires = "engine")]
@@ -111,9 +124,11 @@ pub struct EvalArgs {
     /// Also write every image's label, prediction and probability to this CSV file
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,
-    /// Also draw the distributions of quantized weights and activations, in float and quantized, into this SVG file
+    /// Also draw the distributions of quantized weights and activations, in float and quantized,
+    /// into this SVG file
     ///
-    /// Activations are those of the first 512 images. `saliq quantize` draws the same of what it made.
+    /// Activations are those of the first 512 images. `saliq quantize` draws the same of what it
+    /// made.
     #[arg(long, value_name = "FILE")]
     pub histograms: Option<PathBuf>,
 }

@@ -22,7 +22,11 @@ impl FromStr for Method {
                 Some(said) => format!("; {said};"),
                 None => suggestion(text, names()),
             };
-            format!("no such method{hint} there are {}", names().join(", "), hint = if hint.is_empty() { ";" } else { &hint })
+            format!(
+                "no such method{hint} there are {}",
+                names().join(", "),
+                hint = if hint.is_empty() { ";" } else { &hint }
+            )
         })
     }
 }
@@ -44,10 +48,12 @@ impl ExplainTarget {
         match self {
             ExplainTarget::Label => "the true class".into(),
             ExplainTarget::Predicted => "the predicted class".into(),
-            ExplainTarget::Class(class) => match class_names.get(class as usize).filter(|name| **name != class.to_string()) {
-                Some(name) => format!("class {class}, {name}"),
-                None => format!("class {class}"),
-            },
+            ExplainTarget::Class(class) => {
+                match class_names.get(class as usize).filter(|name| **name != class.to_string()) {
+                    Some(name) => format!("class {class}, {name}"),
+                    None => format!("class {class}"),
+                }
+            }
         }
     }
 }
@@ -60,7 +66,10 @@ impl FromStr for ExplainTarget {
             ("label", _) => Ok(ExplainTarget::Label),
             ("predicted", _) => Ok(ExplainTarget::Predicted),
             (_, Ok(class)) => Ok(ExplainTarget::Class(class)),
-            _ => Err(format!("must be label, predicted or a class number{}", suggestion(text, ["label", "predicted"]))),
+            _ => Err(format!(
+                "must be label, predicted or a class number{}",
+                suggestion(text, ["label", "predicted"])
+            )),
         }
     }
 }
@@ -104,7 +113,11 @@ impl FromStr for Indices {
 
     fn from_str(text: &str) -> Result<Self, String> {
         const MOST: usize = 100_000;
-        let number = |part: &str| part.trim().parse::<u32>().map_err(|_| format!("`{part}` is not an image number or range"));
+        let number = |part: &str| {
+            part.trim()
+                .parse::<u32>()
+                .map_err(|_| format!("`{part}` is not an image number or range"))
+        };
         let mut indices = Vec::new();
         for part in text.split(',') {
             let (first, last) = match part.split_once('-') {
@@ -140,17 +153,24 @@ pub(super) fn not_negative(text: &str) -> Result<f32, String> {
 /// `saliq explain`.
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
-    /// Models: .safetensors files (of saliq or PyTorch) or run folders; one column group each in the grid
+    /// Models: .safetensors files (of saliq or PyTorch) or run folders; one column group each in
+    /// the grid
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<PathBuf>,
     /// Attribution methods, a comma-separated list
     ///
-    /// gradient, input-x-gradient, smoothgrad, smoothgrad-sq, vargrad, integrated-gradients, gradient-shap, grad-cam, guided-backprop,
-    /// deeplift, lrp, occlusion, rise, random.
+    /// gradient, input-x-gradient, smoothgrad, smoothgrad-sq, vargrad, integrated-gradients,
+    /// gradient-shap, grad-cam, guided-backprop, deeplift, lrp, occlusion, rise, random.
     ///
-    /// Maps are signed, with respect to the normalised input. For a quantized model the gradient is that of the straight-through
-    /// estimator, by definition: the integer function itself has none.
-    #[arg(long, value_name = "M,…", value_delimiter = ',', default_value = "gradient", help_heading = "Method")]
+    /// Maps are signed, with respect to the normalised input. For a quantized model the gradient is
+    /// that of the straight-through estimator, by definition: the integer function itself has none.
+    #[arg(
+        long,
+        value_name = "M,…",
+        value_delimiter = ',',
+        default_value = "gradient",
+        help_heading = "Method"
+    )]
     pub method: Vec<Method>,
     /// The class that is explained: label, predicted, or a class number
     #[arg(long, value_name = "CLASS", default_value = "predicted", help_heading = "Method")]
@@ -170,7 +190,8 @@ pub struct ExplainArgs {
     /// Samples of methods that average over noise or masks [default: 50, rise 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Method")]
     pub samples: Option<u32>,
-    /// Noise of methods that add some, as a share of the image's range [default: 0.15, gradient-shap 0]
+    /// Noise of methods that add some, as a share of the image's range [default: 0.15,
+    /// gradient-shap 0]
     #[arg(long, value_name = "SHARE", value_parser = not_negative, allow_negative_numbers = true, help_heading = "Method")]
     pub noise: Option<f32>,
     /// Steps of methods that integrate along a path [default: 50]
@@ -187,10 +208,12 @@ pub struct ExplainArgs {
     pub count: u32,
     /// Pictures of one's own (PNG), a comma-separated list, or the flag several times
     ///
-    /// A name that holds a comma is taken whole where there is such a file. A picture is scaled to the model's images without regard to its
-    /// proportions, and turned as its EXIF orientation says. Transparent pixels become white where what is visible is dark, black where it is
-    /// light. Colours become grey, where the model needs it, as Pillow and torchvision do it: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
-    /// With pictures, --dataset only says which images the model is for, where its file does not.
+    /// A name that holds a comma is taken whole where there is such a file. A picture is scaled to
+    /// the model's images without regard to its proportions, and turned as its EXIF orientation
+    /// says. Transparent pixels become white where what is visible is dark, black where it is
+    /// light. Colours become grey, where the model needs it, as Pillow and torchvision do it: 0.299
+    /// R + 0.587 G + 0.114 B (ITU-R BT.601). With pictures, --dataset only says which images the
+    /// model is for, where its file does not.
     #[arg(long, value_name = "FILE.png,…", conflicts_with_all = ["indices", "count", "split"], help_heading = "Data")]
     pub image: Vec<PathBuf>,
     /// Dark and light swapped in --image: for ink on paper, where the model knows light on dark
@@ -234,11 +257,18 @@ impl ExplainArgs {
             ("lrp-rule", self.lrp_rule.is_some(), |method| method == Method::Lrp),
         ];
         if !self.image.is_empty() && self.target == ExplainTarget::Label {
-            return Err(Error::Usage("--target label: a picture of one's own has no label; name the class, or predicted".into()));
+            return Err(Error::Usage(
+                "--target label: a picture of one's own has no label; name the class, or predicted"
+                    .into(),
+            ));
         }
         for (flag, given, takes) in flags {
             if given && !self.method.iter().any(|&method| takes(method)) {
-                let methods: Vec<_> = Method::ALL.into_iter().filter(|&method| takes(method)).map(Method::name).collect();
+                let methods: Vec<_> = Method::ALL
+                    .into_iter()
+                    .filter(|&method| takes(method))
+                    .map(Method::name)
+                    .collect();
                 return Err(Error::Usage(format!(
                     "--{flag} has no effect on the chosen methods: it is for {}",
                     methods.join(", ")
@@ -248,7 +278,8 @@ impl ExplainArgs {
         Ok(())
     }
 
-    /// The pictures of `--image`: of the names between commas the longest run that is a file, else a name each.
+    /// The pictures of `--image`: of the names between commas the longest run that is a file, else
+    /// a name each.
     ///
     /// # Errors
     /// [`Error::Data`] where neither the whole nor a part of a list is a file.
@@ -262,10 +293,14 @@ impl ExplainArgs {
             let parts: Vec<&str> = text.split(',').collect();
             let mut from = 0;
             while from < parts.len() {
-                let names = (from + 1..=parts.len()).rev().map(|to| (to, PathBuf::from(parts[from..to].join(","))));
+                let names = (from + 1..=parts.len())
+                    .rev()
+                    .map(|to| (to, PathBuf::from(parts[from..to].join(","))));
                 let Some((to, path)) = names.into_iter().find(|(_, path)| path.exists()) else {
                     let part = parts[from];
-                    return Err(Error::Data(format!("--image {text}: there is no such file, nor, as a list, a file `{part}`")));
+                    return Err(Error::Data(format!(
+                        "--image {text}: there is no such file, nor, as a list, a file `{part}`"
+                    )));
                 };
                 pictures.push(path);
                 from = to;
@@ -275,7 +310,12 @@ impl ExplainArgs {
     }
 
     /// What these arguments ask for, by `methods`, of images with these `numbers`.
-    pub fn data_options(&self, methods: &[Method], normalization: (f32, f32), numbers: &[u32]) -> DataOptions {
+    pub fn data_options(
+        &self,
+        methods: &[Method],
+        normalization: (f32, f32),
+        numbers: &[u32],
+    ) -> DataOptions {
         let defaults = MethodOptions::default();
         let (mean, deviation) = normalization;
         let baseline = match self.baseline.unwrap_or_default() {
@@ -337,7 +377,11 @@ mod tests {
         for method in Method::ALL {
             assert_eq!(method.name().parse(), Ok(method));
         }
-        assert!("gradeint".parse::<Method>().is_err_and(|reason| reason.contains("did you mean `gradient`?")));
+        assert!(
+            "gradeint"
+                .parse::<Method>()
+                .is_err_and(|reason| reason.contains("did you mean `gradient`?"))
+        );
         assert!("xyz".parse::<Method>().is_err_and(|reason| !reason.contains("did you mean")));
     }
 

@@ -12,9 +12,11 @@ use crate::config::{NormalizeSpec, QuantizationOverrides};
 pub enum ExportFormat {
     /// A state_dict with PyTorch's names, types and shapes, and saliq's metadata.
     Safetensors,
-    /// Weights as codes of 1 to 8 bits side by side, with their scales; a MODEL everywhere; batch norms folded (docs/packed-format.md).
+    /// Weights as codes of 1 to 8 bits side by side, with their scales; a MODEL everywhere; batch
+    /// norms folded (docs/packed-format.md).
     Packed,
-    /// One C99 header for microcontrollers: packed weights and inference on integers; batch norms folded.
+    /// One C99 header for microcontrollers: packed weights and inference on integers; batch norms
+    /// folded.
     C,
     /// ONNX: float, or QDQ and QCDQ where the model is quantized; batch norms folded.
     Onnx,
@@ -44,35 +46,42 @@ pub struct ExportArgs {
     /// File format
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "safetensors")]
     pub format: ExportFormat,
-    /// Fold batch norms into the weights and biases of the layers in front of them: the same function without them (all formats but
-    /// safetensors always do)
+    /// Fold batch norms into the weights and biases of the layers in front of them: the same
+    /// function without them (all formats but safetensors always do)
     #[arg(long)]
     pub fold_batch_norm: bool,
     /// onnx: what the graph takes
     #[arg(long, value_enum, value_name = "WHAT", default_value = "image", help_heading = "ONNX")]
     pub input: ExportInput,
-    /// onnx: weights whose levels fit 4 bits take 4 bits instead of 8; needs operator set 21 (ONNX Runtime 1.19)
+    /// onnx: weights whose levels fit 4 bits take 4 bits instead of 8; needs operator set 21 (ONNX
+    /// Runtime 1.19)
     #[arg(long, help_heading = "ONNX")]
     pub int4: bool,
-    /// Read the file back and run it on the first N test images beside saliq's own network; where they differ it fails and
-    /// nothing is written
+    /// Read the file back and run it on the first N test images beside saliq's own network; where
+    /// they differ it fails and nothing is written
     ///
-    /// Every layer of the file starts from saliq's own levels: a level that differs must be at the edge between two levels, where
-    /// the rounding of f32 decides, and logits agree to 1e-4 of the largest. onnx, packed and safetensors run in exact arithmetic
-    /// (f64); c is compiled by the host's C compiler (CC, else cc, gcc or clang; an error where there is none) and run.
+    /// Every layer of the file starts from saliq's own levels: a level that differs must be at the
+    /// edge between two levels, where the rounding of f32 decides, and logits agree to 1e-4 of the
+    /// largest. onnx, packed and safetensors run in exact arithmetic (f64); c is compiled by the
+    /// host's C compiler (CC, else cc, gcc or clang; an error where there is none) and run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub verify: Option<u32>,
-    /// Data set of --verify, and of a model that does not say what images it is for [default: the one it was trained on]
+    /// Data set of --verify, and of a model that does not say what images it is for [default: the
+    /// one it was trained on]
     #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
     pub dataset: Option<String>,
-    /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder, /usr/share/datasets]
+    /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
+    /// /usr/share/datasets]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
-    /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: the model's own]
+    /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: the model's
+    /// own]
     ///
-    /// A file that does not say needs it, but for the network of Table I on a data set known by name, which takes the published constants.
-    /// `standard` is the published mean and deviation of such a set, else those of the training images; without a data set, the model's
-    /// own, if it was trained with `standard`. `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be equal.
+    /// A file that does not say needs it, but for the network of Table I on a data set known by
+    /// name, which takes the published constants. `standard` is the published mean and deviation of
+    /// such a set, else those of the training images; without a data set, the model's own, if it
+    /// was trained with `standard`. `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be
+    /// equal.
     #[arg(long, value_name = "HOW", help_heading = "Data")]
     pub normalize: Option<NormalizeSpec>,
     /// What its network is, where the file does not say.

@@ -15,7 +15,13 @@ use crate::{
 #[derive(Clone, Debug, Args)]
 pub struct JudgedMethodArgs {
     /// Attribution methods, a comma-separated list, as for `saliq explain`
-    #[arg(long, value_name = "M,…", value_delimiter = ',', default_value = "gradient", help_heading = "Method")]
+    #[arg(
+        long,
+        value_name = "M,…",
+        value_delimiter = ',',
+        default_value = "gradient",
+        help_heading = "Method"
+    )]
     pub method: Vec<Method>,
     /// What stands for `nothing to see` in methods that compare with it [default: zero]
     #[arg(long, value_enum, value_name = "KIND", help_heading = "Method")]
@@ -23,7 +29,8 @@ pub struct JudgedMethodArgs {
     /// Samples of methods that average over noise or masks [default: 50, rise 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Method")]
     pub samples: Option<u32>,
-    /// Noise of methods that add some, as a share of the image's range [default: 0.15, gradient-shap 0]
+    /// Noise of methods that add some, as a share of the image's range [default: 0.15,
+    /// gradient-shap 0]
     #[arg(long, value_name = "SHARE", value_parser = not_negative, allow_negative_numbers = true, help_heading = "Method")]
     pub noise: Option<f32>,
     /// Steps of methods that integrate along a path [default: 50]
@@ -70,7 +77,9 @@ impl JudgedMethodArgs {
 /// Refuses a method named twice: results are kept by the method's name.
 pub(super) fn refuse_repeated(methods: &[Method]) -> Result<()> {
     match methods.iter().enumerate().find(|(index, method)| methods[..*index].contains(method)) {
-        Some((_, method)) => Err(Error::Usage(format!("--method: {} is named twice", method.name()))),
+        Some((_, method)) => {
+            Err(Error::Usage(format!("--method: {} is named twice", method.name())))
+        }
         None => Ok(()),
     }
 }

@@ -34,12 +34,19 @@ Examples:
   saliq report /shared/study                         the report, when all are done")]
 pub struct ReproduceArgs {
     /// How much, and how well
-    #[arg(long, value_enum, default_value = "quick", value_name = "PRESET", help_heading = "Study")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "quick",
+        value_name = "PRESET",
+        help_heading = "Study"
+    )]
     pub preset: Preset,
     /// Seeds that every model is trained with [default: the preset's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Study")]
     pub seeds: Option<u32>,
-    /// Make this part of the study only, such as 2/4; `none`: all of it [default: what Slurm's or Kubernetes' array variables say, else all]
+    /// Make this part of the study only, such as 2/4; `none`: all of it [default: what Slurm's or
+    /// Kubernetes' array variables say, else all]
     #[arg(long, value_name = "I/N", help_heading = "Study")]
     pub shard: Option<Shard>,
     /// Show the plan with an estimate of its time on this adapter, and do nothing
@@ -65,29 +72,44 @@ impl ReproduceArgs {
             None => self.flags.clone(),
         };
         if settings.init.is_some() {
-            return Err(Error::Usage("--init: a study decides itself what its models start from".into()));
+            return Err(Error::Usage(
+                "--init: a study decides itself what its models start from".into(),
+            ));
         }
         Ok(settings)
     }
 
     /// The study's folder.
     pub fn folder(&self, settings: &PartialRunConfig) -> PathBuf {
-        let name = clap::ValueEnum::to_possible_value(&self.preset).map_or(String::new(), |value| value.get_name().to_string());
-        settings.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(format!("reproduce-{name}")))
+        let name = clap::ValueEnum::to_possible_value(&self.preset)
+            .map_or(String::new(), |value| value.get_name().to_string());
+        settings
+            .out
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("runs").join(format!("reproduce-{name}")))
     }
 
-    /// The part of the study to make, and a line on what the variables of a scheduler have to do with it.
+    /// The part of the study to make, and a line on what the variables of a scheduler have to do
+    /// with it.
     pub fn part(&self) -> (Shard, Option<String>) {
         if let Some(shard) = self.shard {
             return (shard, None);
         }
         match Scheduled::new(|name| std::env::var(name).ok()) {
-            Some(Scheduled { shard: Some(shard), variables, .. }) => {
-                (shard, Some(format!("part {shard} of the study, from {variables}; --shard none makes all of it")))
-            }
+            Some(Scheduled { shard: Some(shard), variables, .. }) => (
+                shard,
+                Some(format!(
+                    "part {shard} of the study, from {variables}; --shard none makes all of it"
+                )),
+            ),
             Some(Scheduled { variables, lacks, .. }) => {
                 let lacks = lacks.unwrap_or("the rest");
-                (Shard::WHOLE, Some(format!("the whole study: {variables} is set, but not {lacks}; --shard I/N makes a part")))
+                (
+                    Shard::WHOLE,
+                    Some(format!(
+                        "the whole study: {variables} is set, but not {lacks}; --shard I/N makes a part"
+                    )),
+                )
             }
             None => (Shard::WHOLE, None),
         }

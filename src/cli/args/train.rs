@@ -23,10 +23,12 @@ pub struct TrainArgs {
     pub flags: PartialRunConfig,
     /// TOML file with any of the settings of this command, named as the flags are; flags win
     ///
-    /// The config.toml of a run folder is such a file. Layers of a network of your own stand in it as [[network.layers]].
+    /// The config.toml of a run folder is such a file. Layers of a network of your own stand in it
+    /// as [[network.layers]].
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub config: Option<PathBuf>,
-    /// Network: table-1, or a TOML file with [[network.layers]] [default: that of --config, else table-1]
+    /// Network: table-1, or a TOML file with [[network.layers]] [default: that of --config, else
+    /// table-1]
     #[arg(long, value_name = "NAME|FILE.toml", help_heading = "Network & quantization")]
     pub network: Option<String>,
     /// Replace an existing run folder
@@ -38,10 +40,12 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// Flags over the `--config` file, both checked; defaults are filled in by [`PartialRunConfig::resolve`].
+    /// Flags over the `--config` file, both checked; defaults are filled in by
+    /// [`PartialRunConfig::resolve`].
     ///
     /// # Errors
-    /// [`crate::Error::Usage`] naming the flag, or file, line and key; [`crate::Error::Io`] for a file that cannot be read.
+    /// [`crate::Error::Usage`] naming the flag, or file, line and key; [`crate::Error::Io`] for a
+    /// file that cannot be read.
     pub fn settings(&self) -> Result<PartialRunConfig> {
         self.flags.validate()?;
         let merged = match (&self.config, &self.network) {
@@ -57,7 +61,8 @@ impl TrainArgs {
     /// The flags, `--network` among them, over the settings of a file.
     ///
     /// # Errors
-    /// Of the network's file; [`Error::Usage`] where that has other settings too, which would be lost.
+    /// Of the network's file; [`Error::Usage`] where that has other settings too, which would be
+    /// lost.
     pub fn over(&self, below: PartialRunConfig) -> Result<PartialRunConfig> {
         let Some(text) = &self.network else { return Ok(self.flags.clone().over(below)) };
         let choice = NetworkChoice::find(text)?;

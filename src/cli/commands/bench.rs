@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use crate::{
     Error, Result,
-    bench::{self, BenchOptions, BenchResult, InferencePoint, InferenceResult, SweepResult, Timing},
+    bench::{
+        self, BenchOptions, BenchResult, InferencePoint, InferenceResult, SweepResult, Timing,
+    },
     cli::{
         args::{BenchArgs, GlobalArgs},
         progress::Progress,
@@ -33,8 +35,9 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
         .as_ref()
         .map(|path| {
             let bytes = read_bounded(path, 1 << 20)?;
-            serde_json::from_slice::<BenchResult>(&bytes)
-                .map_err(|error| Error::format(path, format!("not a result of `saliq bench --json`: {error}")))
+            serde_json::from_slice::<BenchResult>(&bytes).map_err(|error| {
+                Error::format(path, format!("not a result of `saliq bench --json`: {error}"))
+            })
         })
         .transpose()?;
     if let Some(path) = &args.inference {
@@ -43,7 +46,9 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
         model.config.normalize.get_or_insert(PixelNormalization { mean: 0.0, deviation: 1.0 });
         let gpu = super::open_gpu(global)?;
         let spinner = Progress::spinner(&output, "benchmark");
-        let result = bench::inference(&gpu, &model, args.batch_size, args.steps, &mut |what| log::info!("{what}"));
+        let result = bench::inference(&gpu, &model, args.batch_size, args.steps, &mut |what| {
+            log::info!("{what}")
+        });
         spinner.finish();
         let result = result?;
         return output.result(&result, || describe_inference(&result));
@@ -87,11 +92,15 @@ fn autotune(config: &RunConfig, global: &GlobalArgs) -> Result<()> {
     let spinner = Progress::spinner(&output, "timing tile sizes");
     let mut notes = Vec::new();
     let table = TileTable::new(&gpu);
-    let found = pollster::block_on(bench::autotune(&gpu, config, table, &mut |what| notes.push(what.to_string())));
+    let found = pollster::block_on(bench::autotune(&gpu, config, table, &mut |what| {
+        notes.push(what.to_string())
+    }));
     spinner.finish();
     let tuning = found?;
     let path = tuning::keep(&gpu, &tuning)?;
-    output.result(&tuning, || format!("{}\n{}\nkept in {}", notes.join("\n"), tuning::describe(&tuning), path.display()))
+    output.result(&tuning, || {
+        format!("{}\n{}\nkept in {}", notes.join("\n"), tuning::describe(&tuning), path.display())
+    })
 }
 
 fn describe_inference(result: &InferenceResult) -> String {
@@ -119,7 +128,11 @@ fn describe_inference(result: &InferenceResult) -> String {
     let mut lines = vec![Table::new(headers, result.points.iter().map(row)).to_text(None)];
     lines.push(format!("{}; {integer} of {all} layers sum integers", result.adapter.description));
     for point in &result.points {
-        for (name, engine) in [("float", point.float), ("fake-quantized", point.fake_quantized), ("integer", point.integer)] {
+        for (name, engine) in [
+            ("float", point.float),
+            ("fake-quantized", point.fake_quantized),
+            ("integer", point.integer),
+        ] {
             if engine.images_at_a_time < point.batch_size {
                 lines.push(format!(
                     "{} images, {name}: {} at a time, as many as the adapter has room for",
@@ -140,7 +153,10 @@ fn describe_sweep(result: &SweepResult) -> String {
             format!("{:.0}", point.images_per_second),
         ]
     });
-    let table = Table::new(vec![result.sweep.unit(), "ms a step", "ms a unit", "images/s"], rows.collect::<Vec<_>>());
+    let table = Table::new(
+        vec![result.sweep.unit(), "ms a step", "ms a unit", "images/s"],
+        rows.collect::<Vec<_>>(),
+    );
     format!(
         "{}\n{}\nline through the points: {:.2} ms + {:.4} ms a unit, R² = {:.4}",
         table.to_text(None),
@@ -152,7 +168,9 @@ fn describe_sweep(result: &SweepResult) -> String {
 }
 
 fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
-    let number = |value: Option<f64>, digits: usize| value.map_or("–".into(), |value| format!("{value:.digits$}"));
+    let number = |value: Option<f64>, digits: usize| {
+        value.map_or("–".into(), |value| format!("{value:.digits$}"))
+    };
     let mut headers = vec!["dispatch", "kernel", "runs", "ms", "GFLOP/s", "GB/s", "of peak %"];
     headers.extend(earlier.map(|_| "× earlier time"));
     let rows: Vec<_> = result
@@ -170,7 +188,9 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
             ];
             if let Some(earlier) = earlier {
                 let before = earlier.kernels.iter().find(|other| other.name == kernel.name);
-                row.push(before.map_or("new".into(), |before| format!("{:.2}", kernel.median_ms / before.median_ms)));
+                row.push(before.map_or("new".into(), |before| {
+                    format!("{:.2}", kernel.median_ms / before.median_ms)
+                }));
             }
             row
         })
@@ -231,7 +251,10 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
         ));
     }
     if let Some(earlier) = earlier {
-        text.push_str(&format!("\n{:.2} × the earlier step time", step.median_ms / earlier.step.median_ms));
+        text.push_str(&format!(
+            "\n{:.2} × the earlier step time",
+            step.median_ms / earlier.step.median_ms
+        ));
     }
     text
 }

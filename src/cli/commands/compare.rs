@@ -16,8 +16,9 @@ use crate::{
     files::write_atomically,
     gpu::Gpu,
     judgement::{
-        AlignmentOptions, Explained, Fill, Infidelity, InfidelityOptions, Interval, LayerAgreement, MaxSensitivity, Metric,
-        PixelFlipping, Scores, SensitivityOptions, alignment, clarity, randomization, wilson,
+        AlignmentOptions, Explained, Fill, Infidelity, InfidelityOptions, Interval, LayerAgreement,
+        MaxSensitivity, Metric, PixelFlipping, Scores, SensitivityOptions, alignment, clarity,
+        randomization, wilson,
     },
     report::{ChartStack, ColorMap, DotChart, Dots, Grid, GridColumn, Quantity, Table, fixed},
     saliency::Method,
@@ -38,17 +39,25 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     super::refuse_file(&args.out)?;
     let count = args.count;
     let paths = [std::slice::from_ref(&args.reference), &args.models].concat();
-    let (gpu, judged) = Judged::load_all(|| super::open_gpu(global), &paths, &args.input, count, args.target, &output)?;
+    let (gpu, judged) = Judged::load_all(
+        || super::open_gpu(global),
+        &paths,
+        &args.input,
+        count,
+        args.target,
+        &output,
+    )?;
     let reference = &judged[0];
-    if let Some(other) =
-        judged.iter().find(|other| other.dataset.shape != reference.dataset.shape || other.images != reference.images)
-    {
+    if let Some(other) = judged.iter().find(|other| {
+        other.dataset.shape != reference.dataset.shape || other.images != reference.images
+    }) {
         return Err(super::different_images(&reference.name, &other.name));
     }
     let mut models: Vec<ComparedModel> = Vec::new();
     let mut maps: Vec<Explained> = Vec::new();
     for one in &judged {
-        let (explained, methods) = pollster::block_on(compare(&gpu, one, maps.first(), args, &output))?;
+        let (explained, methods) =
+            pollster::block_on(compare(&gpu, one, maps.first(), args, &output))?;
         models.push(ComparedModel { model: one.described(), methods });
         maps.push(explained);
     }
@@ -60,7 +69,8 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
         models,
     };
     super::prepare_folder(&args.out)?;
-    let names: Vec<String> = judged.iter().map(|one| format!("{} {}", one.name, one.bits)).collect();
+    let names: Vec<String> =
+        judged.iter().map(|one| format!("{} {}", one.name, one.bits)).collect();
     let charts = result.charts(&names);
     write_json(&args.out.join("compare.json"), &result)?;
     write_atomically(&args.out.join("compare.csv"), result.csv(&judged).as_bytes())?;
@@ -124,21 +134,33 @@ async fn compare(
     let settings = args.method.settings(judged.normalization, &args.input);
     let targets = subject.targets(args.target.into(), &judged.evaluation);
     let methods = &args.method.method;
-    let items = |what: &str, total: u64| Progress::items(output, &format!("{}: {what}", judged.name), total);
+    let items = |what: &str, total: u64| {
+        Progress::items(output, &format!("{}: {what}", judged.name), total)
+    };
     let images = judged.images.len() as u64;
 
     let bar = items("explaining", subject.work(methods, &settings));
-    let explained = subject.explain(methods, &settings, &targets, &mut |done| bar.set(done)).await?;
+    let explained =
+        subject.explain(methods, &settings, &targets, &mut |done| bar.set(done)).await?;
     bar.finish();
     let flipping = PixelFlipping::record(subject, &targets, args.fill, FLIPPING_STEPS, seed)?;
-    let infidelity = Infidelity::record(subject, &targets, &InfidelityOptions { seed, ..InfidelityOptions::default() })?;
+    let infidelity = Infidelity::record(
+        subject,
+        &targets,
+        &InfidelityOptions { seed, ..InfidelityOptions::default() },
+    )?;
     let mut compared = Vec::new();
     for (index, (&method, maps)) in methods.iter().zip(&explained.maps).enumerate() {
         let mut scores = Scores::default();
         if let Some(reference) = reference {
-            let options = AlignmentOptions { earth_mover: args.earth_mover, ..AlignmentOptions::default() };
+            let options =
+                AlignmentOptions { earth_mover: args.earth_mover, ..AlignmentOptions::default() };
             let bar = items("aligning", images);
-            let alignments = alignment(gpu, shape, &reference.maps[index], maps, &options, &mut |done| bar.set(done)).await?;
+            let alignments =
+                alignment(gpu, shape, &reference.maps[index], maps, &options, &mut |done| {
+                    bar.set(done)
+                })
+                .await?;
             bar.finish();
             scores.add_alignments(&alignments, seed);
         }
@@ -149,7 +171,11 @@ async fn compare(
         scores.add(Metric::MaxSensitivity, sensitivity.run(&mut |done| bar.set(done)).await?, seed);
         bar.finish();
         let bar = items("faithfulness", 2 * images);
-        scores.add(Metric::Infidelity, infidelity.run_of(method, &settings, maps, &mut |done| bar.set(done)).await?, seed);
+        scores.add(
+            Metric::Infidelity,
+            infidelity.run_of(method, &settings, maps, &mut |done| bar.set(done)).await?,
+            seed,
+        );
         let flipped = flipping.run(maps, &mut |done| bar.set(images + done)).await?;
         bar.finish();
         scores.add(Metric::Deletion, flipped.iter().map(|one| one.deletion), seed);
@@ -158,7 +184,11 @@ async fn compare(
         if args.randomisation {
             let layers = judged.model.graph.weighted().count() as u64;
             let bar = items("randomising layers", layers);
-            randomisation = randomization(&subject, method, &settings, &targets, maps, &mut |done| bar.set(done)).await?;
+            randomisation =
+                randomization(&subject, method, &settings, &targets, maps, &mut |done| {
+                    bar.set(done)
+                })
+                .await?;
             bar.finish();
         }
         compared.push(ComparedMethod { method, scores, randomisation });
@@ -167,21 +197,34 @@ async fn compare(
 }
 
 impl CompareResult {
-    fn rows<'a>(&'a self, judged: &'a [Judged]) -> impl Iterator<Item = (&'a Judged, &'a ComparedMethod)> {
-        self.models.iter().zip(judged).flat_map(|(model, judged)| model.methods.iter().map(move |method| (judged, method)))
+    fn rows<'a>(
+        &'a self,
+        judged: &'a [Judged],
+    ) -> impl Iterator<Item = (&'a Judged, &'a ComparedMethod)> {
+        self.models
+            .iter()
+            .zip(judged)
+            .flat_map(|(model, judged)| model.methods.iter().map(move |method| (judged, method)))
     }
 
     fn table(&self, judged: &[Judged]) -> Table {
-        let mut headers: Vec<String> = ["model", "bits", "method", "accuracy %"].map(Into::into).into();
+        let mut headers: Vec<String> =
+            ["model", "bits", "method", "accuracy %"].map(Into::into).into();
         let shown = self.shown();
-        headers.extend(
-            shown.iter().map(|metric| format!("{} {}", metric.name(), if metric.higher_is_better() { '↑' } else { '↓' })),
-        );
+        headers.extend(shown.iter().map(|metric| {
+            format!("{} {}", metric.name(), if metric.higher_is_better() { '↑' } else { '↓' })
+        }));
         let rows = self.rows(judged).map(|(judged, method)| {
-            let Interval { mean, low, high } = wilson(judged.evaluation.accuracy, judged.evaluation.images);
+            let Interval { mean, low, high } =
+                wilson(judged.evaluation.accuracy, judged.evaluation.images);
             let [mean, low, high] = [mean, low, high].map(|share| format!("{:.1}", 100.0 * share));
             let accuracy = format!("{mean} ({low}–{high})");
-            let mut row = vec![judged.name.clone(), judged.bits.clone(), method.method.name().to_string(), accuracy];
+            let mut row = vec![
+                judged.name.clone(),
+                judged.bits.clone(),
+                method.method.name().to_string(),
+                accuracy,
+            ];
             row.extend(shown.iter().map(|&metric| match method.scores.get(metric) {
                 Some(interval) => self.with_interval(interval, digits),
                 None => "–".into(),
@@ -191,9 +234,12 @@ impl CompareResult {
         // A row a judgement: there are more of them than models.
         let upright = Table::new(headers, rows.collect::<Vec<_>>());
         let line = |column: usize| upright.rows.iter().map(move |row| row[column].clone());
-        let turned =
-            (1..upright.headers.len()).map(|column| std::iter::once(upright.headers[column].clone()).chain(line(column)));
-        Table::new(std::iter::once(upright.headers[0].clone()).chain(line(0)), turned.collect::<Vec<_>>())
+        let turned = (1..upright.headers.len())
+            .map(|column| std::iter::once(upright.headers[column].clone()).chain(line(column)));
+        Table::new(
+            std::iter::once(upright.headers[0].clone()).chain(line(0)),
+            turned.collect::<Vec<_>>(),
+        )
     }
 
     /// What the intervals are of: one image has none.
@@ -215,13 +261,21 @@ impl CompareResult {
 
     /// The judgements that have a value.
     fn shown(&self) -> Vec<Metric> {
-        let has = |metric| self.models.iter().flat_map(|model| &model.methods).any(|one| one.scores.get(metric).is_some());
+        let has = |metric| {
+            self.models
+                .iter()
+                .flat_map(|model| &model.methods)
+                .any(|one| one.scores.get(metric).is_some())
+        };
         Metric::ALL.into_iter().filter(|&metric| has(metric)).collect()
     }
 
     /// A line a judgement that says what it is.
     fn explanations(&self) -> String {
-        self.shown().iter().map(|metric| format!("{}: {}\n", metric.name(), metric.explanation())).collect()
+        self.shown()
+            .iter()
+            .map(|metric| format!("{}: {}\n", metric.name(), metric.explanation()))
+            .collect()
     }
 
     fn randomisation_table(&self, judged: &[Judged]) -> Table {
@@ -240,25 +294,45 @@ impl CompareResult {
     fn csv(&self, judged: &[Judged]) -> String {
         let mut text = String::from("model,bits,method,judgement,mean,low,high\n");
         for (judged, method) in self.rows(judged) {
-            let start = format!("{},{},{}", csv_field(&judged.name), csv_field(&judged.bits), method.method.name());
+            let start = format!(
+                "{},{},{}",
+                csv_field(&judged.name),
+                csv_field(&judged.bits),
+                method.method.name()
+            );
             for (metric, interval) in &method.scores.0 {
-                text += &format!("{start},{},{},{},{}\n", metric.name(), interval.mean, interval.low, interval.high);
+                text += &format!(
+                    "{start},{},{},{},{}\n",
+                    metric.name(),
+                    interval.mean,
+                    interval.low,
+                    interval.high
+                );
             }
             for layer in &method.randomisation {
                 let name = csv_field(&format!("randomisation:{}", layer.layer));
-                text += &format!("{start},{name},{},{},{}\n", layer.spearman.mean, layer.spearman.low, layer.spearman.high);
+                text += &format!(
+                    "{start},{name},{},{},{}\n",
+                    layer.spearman.mean, layer.spearman.low, layer.spearman.high
+                );
             }
         }
         text
     }
 
-    /// Alignment, clarity and stability: a row a model, dots of a colour a method, with 95 % intervals.
+    /// Alignment, clarity and stability: a row a model, dots of a colour a method, with 95 %
+    /// intervals.
     fn charts(&self, names: &[String]) -> ChartStack<DotChart> {
         let panel = |title: String, metric: Metric| {
             let dots = (0..self.models[0].methods.len()).map(|method| Dots {
                 name: self.models[0].methods[method].method.name().into(),
                 values: (self.models.iter())
-                    .map(|model| model.methods[method].scores.get(metric).map(|one| (one.mean, one.low, one.high)))
+                    .map(|model| {
+                        model.methods[method]
+                            .scores
+                            .get(metric)
+                            .map(|one| (one.mean, one.low, one.high))
+                    })
                     .collect(),
                 style: None,
             });
@@ -270,7 +344,9 @@ impl CompareResult {
                     metric.explanation(),
                     match self.images {
                         1 => "One image: it has no interval.".into(),
-                        more => format!("Bars: 95 % bootstrap intervals of the mean over {more} images."),
+                        more => format!(
+                            "Bars: 95 % bootstrap intervals of the mean over {more} images."
+                        ),
                     }
                 ),
                 label: format!("{}, {}", metric.name(), metric.unit()),
@@ -279,7 +355,11 @@ impl CompareResult {
                 names: names.iter().skip(usize::from(metric.is_alignment())).cloned().collect(),
                 dots: dots
                     .map(|dots: Dots| Dots {
-                        values: dots.values.into_iter().skip(usize::from(metric.is_alignment())).collect(),
+                        values: dots
+                            .values
+                            .into_iter()
+                            .skip(usize::from(metric.is_alignment()))
+                            .collect(),
                         ..dots
                     })
                     .collect(),
@@ -298,7 +378,9 @@ fn quantity(metric: Metric) -> Quantity {
     match metric {
         Metric::Spearman | Metric::Pearson | Metric::Cosine | Metric::Ssim => Quantity::Correlation,
         Metric::TopOverlap | Metric::Gini | Metric::Deletion | Metric::Insertion => Quantity::Share,
-        Metric::EarthMover | Metric::MaxSensitivity | Metric::Entropy | Metric::Infidelity => Quantity::WithZero,
+        Metric::EarthMover | Metric::MaxSensitivity | Metric::Entropy | Metric::Infidelity => {
+            Quantity::WithZero
+        }
     }
 }
 
@@ -321,19 +403,28 @@ fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<(Ve
     let images = unit_pixels(&first.images);
     let predicted: Vec<(Vec<u32>, Vec<f32>)> = judged
         .iter()
-        .map(|one| one.evaluation.predictions.iter().take(rows).map(|one| (one.class, one.probability)).unzip())
-        .collect();
-    let columns = judged.iter().zip(maps).zip(&predicted).flat_map(|((one, maps), (classes, probabilities))| {
-        args.method.method.iter().enumerate().map(move |(index, method)| GridColumn {
-            model: &one.name,
-            method: method.name(),
-            saliency: &maps.maps[index][..pixels],
-            masked: &maps.masked[index][..pixels],
-            predictions: classes,
-            probabilities,
-            accuracy: Some((one.evaluation.accuracy as f32, one.evaluation.images)),
+        .map(|one| {
+            one.evaluation
+                .predictions
+                .iter()
+                .take(rows)
+                .map(|one| (one.class, one.probability))
+                .unzip()
         })
-    });
+        .collect();
+    let columns = judged.iter().zip(maps).zip(&predicted).flat_map(
+        |((one, maps), (classes, probabilities))| {
+            args.method.method.iter().enumerate().map(move |(index, method)| GridColumn {
+                model: &one.name,
+                method: method.name(),
+                saliency: &maps.maps[index][..pixels],
+                masked: &maps.masked[index][..pixels],
+                predictions: classes,
+                probabilities,
+                accuracy: Some((one.evaluation.accuracy as f32, one.evaluation.images)),
+            })
+        },
+    );
     let grid = Grid {
         title: &format!("Maps side by side: {}", first.dataset.name),
         shape,
@@ -360,7 +451,8 @@ mod tests {
             scores.0.extend(spearman.map(|mean| (Metric::Spearman, interval(mean))));
             scores.0.insert(Metric::Gini, interval(gini));
             scores.0.insert(Metric::MaxSensitivity, interval(0.3));
-            let method = ComparedMethod { method: Method::Gradient, scores, randomisation: Vec::new() };
+            let method =
+                ComparedMethod { method: Method::Gradient, scores, randomisation: Vec::new() };
             ComparedModel { model: JudgedModel::default(), methods: vec![method] }
         };
         let result = CompareResult {
@@ -373,11 +465,20 @@ mod tests {
         let names = ["a float", "b (4,2)", "c (4,2)"].map(String::from);
         let charts = result.charts(&names).0;
         assert_eq!(charts[0].names, names[1..], "the reference is not compared with itself");
-        assert_eq!(charts[0].dots[0].values, [0.2, 0.9].map(|mean| Some((mean, mean - 0.01, mean + 0.01))));
+        assert_eq!(
+            charts[0].dots[0].values,
+            [0.2, 0.9].map(|mean| Some((mean, mean - 0.01, mean + 0.01)))
+        );
         assert_eq!((charts[1].names.len(), charts[2].dots[0].values.len()), (3, 3));
-        assert!(charts.iter().all(|chart| chart.note.contains("95 % bootstrap intervals of the mean over 7 images")));
+        assert!(charts.iter().all(|chart| {
+            chart.note.contains("95 % bootstrap intervals of the mean over 7 images")
+        }));
         assert_eq!(result.explanations().lines().count(), 3);
-        assert!(result.explanations().starts_with("spearman: whether both maps"), "{}", result.explanations());
+        assert!(
+            result.explanations().starts_with("spearman: whether both maps"),
+            "{}",
+            result.explanations()
+        );
         let interval = Interval { mean: 0.5, low: 0.4, high: 0.6 };
         assert_eq!(result.with_interval(interval, digits), "0.500 ±0.100");
         let single = CompareResult { images: 1, ..result };
@@ -389,6 +490,9 @@ mod tests {
     #[test]
     fn small_values_keep_their_digits() {
         assert_eq!(super::digits(-0.0), "0.000");
-        assert_eq!([0.0, 0.000_123, 0.5, 12.34, 4321.6].map(super::digits), ["0.000", "1.2e-4", "0.500", "12.3", "4322"]);
+        assert_eq!(
+            [0.0, 0.000_123, 0.5, 12.34, 4321.6].map(super::digits),
+            ["0.000", "1.2e-4", "0.500", "12.3", "4322"]
+        );
     }
 }

@@ -8,7 +8,9 @@ use crate::{
         args::{Accounting, CostArgs, GlobalArgs},
         output::Output,
     },
-    config::{DatasetInfo, NetworkChoice, NetworkConfig, PartialRunConfig, QuantizationConfig, Shape},
+    config::{
+        DatasetInfo, NetworkChoice, NetworkConfig, PartialRunConfig, QuantizationConfig, Shape,
+    },
     data,
     deploy::packed_file,
     metrics::{Cost, LayerKind, PaperCost},
@@ -17,7 +19,8 @@ use crate::{
     train::RunFolder,
 };
 
-/// Counts operations, bits and bytes. Needs no adapter, and no images where the data set is a known one.
+/// Counts operations, bits and bytes. Needs no adapter, and no images where the data set is a known
+/// one.
 ///
 /// # Errors
 /// [`crate::Error`] for a model or configuration that is none, or widths that do not fit it.
@@ -27,7 +30,11 @@ pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
     match args.accounting {
         Accounting::Executed => {
             let cost = Cost { packed_file_bytes, ..Cost::new(&network, &quantization)? };
-            super::note_float_bulk(&cost, args.subject.as_deref().filter(|path| is_model(path)), &output);
+            super::note_float_bulk(
+                &cost,
+                args.subject.as_deref().filter(|path| is_model(path)),
+                &output,
+            );
             output.result(&cost, || describe(&cost))
         }
         Accounting::Paper => {
@@ -37,9 +44,13 @@ pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
     }
 }
 
-/// The network and its quantization: of a model, of a configuration, or Table I's in float; `--bits` and the like over it. Of a model that can be
-/// deployed, also the size of its packed file.
-fn subject(args: &CostArgs, output: &Output) -> Result<(NetworkConfig, QuantizationConfig, Option<u64>)> {
+/// The network and its quantization: of a model, of a configuration, or Table I's in float;
+/// `--bits` and the like over it. Of a model that can be deployed, also the size of its packed
+/// file.
+fn subject(
+    args: &CostArgs,
+    output: &Output,
+) -> Result<(NetworkConfig, QuantizationConfig, Option<u64>)> {
     let configuration = match &args.subject {
         None => PartialRunConfig::default(),
         Some(path) if is_model(path) => {
@@ -54,7 +65,8 @@ fn subject(args: &CostArgs, output: &Output) -> Result<(NetworkConfig, Quantizat
             let model = flags.open(path)?;
             flags.say(output);
             // Widths that the model was not trained with have no α's: counts, but no file.
-            let packed = if model.has_alphas() { Some(packed_file(&model)?.len() as u64) } else { None };
+            let packed =
+                if model.has_alphas() { Some(packed_file(&model)?.len() as u64) } else { None };
             return Ok((model.config.network, model.config.quantization, packed));
         }
         Some(path) if path.is_dir() => PartialRunConfig::from_file(&RunFolder::config_of(path))?,
@@ -79,7 +91,8 @@ fn is_model(path: &Path) -> bool {
     }
 }
 
-/// Shape and classes of the images: as the configuration spells them out, of a known data set, or of the one found.
+/// Shape and classes of the images: as the configuration spells them out, of a known data set, or
+/// of the one found.
 fn images_of(configuration: &PartialRunConfig, args: &CostArgs) -> Result<DatasetInfo> {
     let name = args.dataset.as_deref().unwrap_or(configuration.dataset_name());
     let info = |shape: Shape, classes: u32| DatasetInfo { name: name.into(), shape, classes };
@@ -152,8 +165,9 @@ fn describe(cost: &Cost) -> String {
         thousands(cost.weight_bytes),
         thousands(cost.activation_bytes),
     ]);
-    let file =
-        cost.packed_file_bytes.map_or_else(String::new, |file| format!("; with its header a file of {} bytes", thousands(file)));
+    let file = cost.packed_file_bytes.map_or_else(String::new, |file| {
+        format!("; with its header a file of {} bytes", thousands(file))
+    });
     format!(
         "{}\npacked model: {} (weights at their bits; biases, steps and α in float){file}, {:.1} times smaller than the {} of float",
         Table::new(headers, rows).to_text(None),
@@ -167,9 +181,21 @@ fn describe_paper(cost: &PaperCost) -> String {
     let mut rows: Vec<[String; 4]> = cost
         .layers
         .iter()
-        .map(|layer| [layer.name.clone(), thousands(layer.flops), layer.bits.to_string(), thousands(layer.weighted_flops)])
+        .map(|layer| {
+            [
+                layer.name.clone(),
+                thousands(layer.flops),
+                layer.bits.to_string(),
+                thousands(layer.weighted_flops),
+            ]
+        })
         .collect();
-    rows.push(["total".into(), thousands(cost.flops), String::new(), thousands(cost.weighted_flops)]);
+    rows.push([
+        "total".into(),
+        thousands(cost.flops),
+        String::new(),
+        thousands(cost.weighted_flops),
+    ]);
     format!(
         "{}\nthe paper's own count: 225,792·b1/32 + 30,618,624·b2/32 + 1,180,928. conv1 is counted with padding that the network does not \
          have, conv2 by a number that matches no layout of it; without --accounting paper, what is executed is counted",

@@ -28,7 +28,8 @@ fn list(args: &ListArgs, global: &GlobalArgs) -> Result<()> {
     let listings = data::list(args.data_dir.as_deref());
     global.output().result(&listings, || {
         let rows: Vec<_> = listings.iter().map(row).collect();
-        Table::new(["data set", "images", "training", "test", "where", "licence"], rows).to_text(None)
+        Table::new(["data set", "images", "training", "test", "where", "licence"], rows)
+            .to_text(None)
     })
 }
 
@@ -54,8 +55,12 @@ fn fetch_all(args: &FetchArgs, global: &GlobalArgs) -> Result<()> {
     let into = match (&args.data_dir, std::env::var_os(data::DATA_DIR_VARIABLE)) {
         (Some(folder), _) => folder.clone(),
         (None, Some(folder)) => PathBuf::from(folder),
-        (None, None) => cache_dir()
-            .ok_or_else(|| Error::Data("there is no home folder to store data sets in; name a folder with --data-dir".into()))?,
+        (None, None) => cache_dir().ok_or_else(|| {
+            Error::Data(
+                "there is no home folder to store data sets in; name a folder with --data-dir"
+                    .into(),
+            )
+        })?,
     };
     let mut fetched = Vec::new();
     for name in &args.names {
@@ -71,7 +76,9 @@ fn fetch_all(args: &FetchArgs, global: &GlobalArgs) -> Result<()> {
                     bar.set(bytes);
                 }
             }
-            data::Progress::Present { file } => output.note(&format!("{name}: {file} is there already")),
+            data::Progress::Present { file } => {
+                output.note(&format!("{name}: {file} is there already"))
+            }
             data::Progress::Finished { .. } => {
                 if let Some(bar) = bar.take() {
                     bar.finish();

@@ -21,8 +21,8 @@ use crate::{
     post_training::distributions,
     quant::QuantizerState,
     report::{
-        Block, ColorMap, DistributionChart, Grid, GridColumn, LineChart, QuantizerTrace, Report, ResultRow, Section, Series,
-        Table, quantizer_charts, result_table, result_terms,
+        Block, ColorMap, DistributionChart, Grid, GridColumn, LineChart, QuantizerTrace, Report,
+        ResultRow, Section, Series, Table, quantizer_charts, result_table, result_terms,
     },
     saliency::{Attributions, DataOptions, ExplainedNetwork, Method, MethodOptions, explain_data},
     train::{Outcome, RunFolder, Start},
@@ -65,7 +65,8 @@ fn with_steps(mut table: Table, trained: &[Trained]) -> Table {
     table
 }
 
-/// Steps that a model was trained before its own training: those of the float model, where it starts from that.
+/// Steps that a model was trained before its own training: those of the float model, where it
+/// starts from that.
 fn steps_before(one: &Trained, trained: &[Trained]) -> u64 {
     if one.config.init.is_some() { trained[0].steps() } else { 0 }
 }
@@ -82,7 +83,8 @@ struct Trained {
     histograms: Option<String>,
 }
 
-/// Trains the float model and, from it, the quantized ones; writes figures, tables and `report.html`.
+/// Trains the float model and, from it, the quantized ones; writes figures, tables and
+/// `report.html`.
 ///
 /// # Errors
 /// [`Error`] of the work behind it.
@@ -99,17 +101,23 @@ pub fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
         let config = configuration(&args.out, folder, bits, &dataset, args.tiny, &output)?;
         let outcome = train(&gpu, &config, &dataset, Start::Replace, &output)?;
         let attributions = explain(&gpu, &config, &dataset, &images)?;
-        let histograms = if bits == "32" { None } else { Some(histograms(&gpu, &config, &dataset, title, args.tiny)?) };
+        let histograms = if bits == "32" {
+            None
+        } else {
+            Some(histograms(&gpu, &config, &dataset, title, args.tiny)?)
+        };
         trained.push(Trained { title, bits, paper, config, outcome, attributions, histograms });
     }
     let seconds = started.elapsed().as_secs_f64();
-    let table = with_steps(result_table(&trained.iter().map(row).collect::<Result<Vec<_>>>()?), &trained);
+    let table =
+        with_steps(result_table(&trained.iter().map(row).collect::<Result<Vec<_>>>()?), &trained);
     let figures = figures(&trained, &dataset, &images)?;
     for (name, bytes) in &figures {
         crate::files::write_atomically(&args.out.join(name), bytes)?;
     }
     let summary = Summary::new(&trained, &gpu, seconds);
-    let json = serde_json::to_string_pretty(&summary).map_err(|error| Error::Model(error.to_string()))?;
+    let json =
+        serde_json::to_string_pretty(&summary).map_err(|error| Error::Model(error.to_string()))?;
     crate::files::write_atomically(&args.out.join("results.json"), json.as_bytes())?;
     report(&trained, &table, &figures, &dataset, &gpu, seconds).write(args.out.join(MARKER))?;
     output.result(&summary, || finish(&table, &output, &args.out, seconds))
@@ -125,7 +133,8 @@ fn finish(table: &Table, output: &Output, out: &Path, seconds: f64) -> String {
     )
 }
 
-/// An earlier demo's folder is emptied of what the demo writes; any other folder with content is refused.
+/// An earlier demo's folder is emptied of what the demo writes; any other folder with content is
+/// refused.
 fn prepare_folder(out: &Path, force: bool) -> Result<()> {
     let has_content = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     // One that was stopped before its first model was finished has the settings of that.
@@ -144,7 +153,14 @@ fn prepare_folder(out: &Path, force: bool) -> Result<()> {
 }
 
 /// The float model from scratch, quantized ones from it; short enough for two processor cores.
-fn configuration(out: &Path, folder: &str, bits: &str, dataset: &Dataset, tiny: bool, output: &Output) -> Result<RunConfig> {
+fn configuration(
+    out: &Path,
+    folder: &str,
+    bits: &str,
+    dataset: &Dataset,
+    tiny: bool,
+    output: &Output,
+) -> Result<RunConfig> {
     let is_float = bits == "32";
     let (steps, snapshot_every) = match (tiny, is_float) {
         (true, true) => (3, 1),
@@ -152,8 +168,11 @@ fn configuration(out: &Path, folder: &str, bits: &str, dataset: &Dataset, tiny: 
         (false, true) => (188, 17),
         (false, false) => (56, 0),
     };
-    let init =
-        if is_float { String::new() } else { format!("init = {:?}\n", out.join("float").join(MODEL_FILE).display().to_string()) };
+    let init = if is_float {
+        String::new()
+    } else {
+        format!("init = {:?}\n", out.join("float").join(MODEL_FILE).display().to_string())
+    };
     let limit = if tiny { "test-limit = 50\n" } else { "" };
     let text = format!(
         "dataset = \"mnist-mini\"\nbits = \"{bits}\"\nsteps = {steps}\nbatch-size = {}\noptimizer = \"momentum\"\nlr = {}\n\
@@ -168,16 +187,26 @@ fn configuration(out: &Path, folder: &str, bits: &str, dataset: &Dataset, tiny: 
 
 /// The first test image of every class.
 fn first_of_each_class(dataset: &Dataset) -> Vec<usize> {
-    (0..dataset.classes).filter_map(|class| dataset.test.labels.iter().position(|&label| u32::from(label) == class)).collect()
+    (0..dataset.classes)
+        .filter_map(|class| dataset.test.labels.iter().position(|&label| u32::from(label) == class))
+        .collect()
 }
 
-fn explain(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, images: &[usize]) -> Result<Attributions> {
+fn explain(
+    gpu: &Gpu,
+    config: &RunConfig,
+    dataset: &Dataset,
+    images: &[usize],
+) -> Result<Attributions> {
     let model = Model::load(&config.out, &QuantizationOverrides::default())?;
     let split = dataset.test.select(images, dataset.shape);
     let data = ResidentData::new(gpu, &split, dataset.shape)?;
     let parameters = gpu.upload("parameters", &model.parameters)?;
-    let network =
-        ExplainedNetwork { config: &model.config.network, quantization: &model.config.quantization, parameters: &parameters };
+    let network = ExplainedNetwork {
+        config: &model.config.network,
+        quantization: &model.config.quantization,
+        parameters: &parameters,
+    };
     let normalization = model.normalization()?;
     let options = DataOptions { normalization, ..shown(config) };
     pollster::block_on(explain_data(gpu, network, &data, &options, &mut |_| {}))
@@ -194,14 +223,24 @@ fn shown(config: &RunConfig) -> DataOptions {
 }
 
 /// Weights and activations of a quantized model, before and after, as SVG.
-fn histograms(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, title: &str, tiny: bool) -> Result<String> {
+fn histograms(
+    gpu: &Gpu,
+    config: &RunConfig,
+    dataset: &Dataset,
+    title: &str,
+    tiny: bool,
+) -> Result<String> {
     let model = Model::load(&config.out, &QuantizationOverrides::default())?;
     let mut split = dataset.train.clone();
     split.truncate(if tiny { 16 } else { 256 }, dataset.shape);
     let data = ResidentData::new(gpu, &split, dataset.shape)?;
     let normalization = model.normalization()?;
     let shown = pollster::block_on(distributions(gpu, &model, &data, normalization))?;
-    DistributionChart::new(&format!("{title}: weights and activations before and after quantization"), &shown).to_svg()
+    DistributionChart::new(
+        &format!("{title}: weights and activations before and after quantization"),
+        &shown,
+    )
+    .to_svg()
 }
 
 fn row(trained: &Trained) -> Result<ResultRow> {
@@ -221,7 +260,11 @@ fn row(trained: &Trained) -> Result<ResultRow> {
 }
 
 /// Every figure by file name.
-fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<Vec<(&'static str, Vec<u8>)>> {
+fn figures(
+    trained: &[Trained],
+    dataset: &Dataset,
+    images: &[usize],
+) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let split = dataset.test.select(images, dataset.shape);
     let pixels: Vec<f32> = split.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
     let grid = Grid {
@@ -240,15 +283,25 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
                 masked: &one.attributions.masked[0],
                 predictions: &one.attributions.predictions,
                 probabilities: &one.attributions.probabilities,
-                accuracy: Some((one.outcome.evaluation.accuracy as f32, one.outcome.evaluation.images)),
+                accuracy: Some((
+                    one.outcome.evaluation.accuracy as f32,
+                    one.outcome.evaluation.images,
+                )),
             })
             .collect(),
         colormap: ColorMap::Diverging,
     };
     let float = &trained[0].outcome;
-    let filmstrip =
-        snapshots::picture("Saliency of the float model while it trains", dataset, &float.snapshot_images, &float.snapshots)?;
-    let chart = |title: &str, y_label: &str, log_y: bool, value: fn(&crate::train::StepLine) -> f64| LineChart {
+    let filmstrip = snapshots::picture(
+        "Saliency of the float model while it trains",
+        dataset,
+        &float.snapshot_images,
+        &float.snapshots,
+    )?;
+    let chart = |title: &str,
+                 y_label: &str,
+                 log_y: bool,
+                 value: fn(&crate::train::StepLine) -> f64| LineChart {
         title: title.into(),
         x_label: "step, those of the float model included".into(),
         y_label: y_label.into(),
@@ -270,9 +323,15 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
         ..LineChart::default()
     };
     let loss = chart("Training loss (CE + λ·KL)", "loss, nats", true, |line| line.loss);
-    let kl = chart("KL divergence between clean and masked predictions", "KL divergence, nats", true, |line| line.kl);
+    let kl = chart(
+        "KL divergence between clean and masked predictions",
+        "KL divergence, nats",
+        true,
+        |line| line.kl,
+    );
     let quantized = trained.iter().enumerate().filter(|(_, one)| one.bits != "32");
-    let traces: Vec<QuantizerTrace<'_>> = quantized.map(|(place, one)| trace(place, one, steps_before(one, trained))).collect();
+    let traces: Vec<QuantizerTrace<'_>> =
+        quantized.map(|(place, one)| trace(place, one, steps_before(one, trained))).collect();
     Ok(vec![
         ("saliency.png", grid.png()?),
         ("filmstrip.png", filmstrip),
@@ -284,8 +343,13 @@ fn figures(trained: &[Trained], dataset: &Dataset, images: &[usize]) -> Result<V
 
 /// The quantizers of a model while it trained, after the `before` steps of its start.
 fn trace(place: usize, one: &Trained, before: u64) -> QuantizerTrace<'_> {
-    let states = one.outcome.steps.iter().filter(|line| line.quantizers != QuantizerState::default());
-    QuantizerTrace { model: one.title.into(), place, states: states.map(|line| (before + line.step, &line.quantizers)).collect() }
+    let states =
+        one.outcome.steps.iter().filter(|line| line.quantizers != QuantizerState::default());
+    QuantizerTrace {
+        model: one.title.into(),
+        place,
+        states: states.map(|line| (before + line.step, &line.quantizers)).collect(),
+    }
 }
 
 /// `results.json`, and the JSON of `saliq demo --json`.
@@ -335,7 +399,10 @@ impl Summary {
 /// The command that trains a model of the demo once more, beside the others.
 fn again(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    format!("saliq train --config {} --out runs/again-{name}", RunFolder::config_of(folder).display())
+    format!(
+        "saliq train --config {} --out runs/again-{name}",
+        RunFolder::config_of(folder).display()
+    )
 }
 
 fn report(
@@ -349,7 +416,8 @@ fn report(
     let accuracy = |one: &Trained| {
         let evaluation = &one.outcome.evaluation;
         let interval = wilson(evaluation.accuracy, evaluation.images);
-        let [mean, low, high] = [interval.mean, interval.low, interval.high].map(|share| 100.0 * share);
+        let [mean, low, high] =
+            [interval.mean, interval.low, interval.high].map(|share| 100.0 * share);
         format!("{} {mean:.1} % ({low:.1}–{high:.1})", one.title)
     };
     let svg = |name: &str| {
@@ -359,7 +427,13 @@ fn report(
             .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
             .unwrap_or_default()
     };
-    let png = |name: &str| figures.iter().find(|(file, _)| *file == name).map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+    let png = |name: &str| {
+        figures
+            .iter()
+            .find(|(file, _)| *file == name)
+            .map(|(_, bytes)| bytes.clone())
+            .unwrap_or_default()
+    };
     let images = trained[0].outcome.evaluation.images;
     let intro = vec![
         format!(

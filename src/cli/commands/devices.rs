@@ -31,9 +31,14 @@ fn show_tuning(global: &GlobalArgs) -> Result<()> {
     let (path, tuning) = tuning::of_adapter(&gpu)?;
     let place = path.map_or("no cache folder".into(), |path| path.display().to_string());
     match tuning {
-        Some(tuning) => global.output().result(&tuning, || format!("{place}\n{}", tuning::describe(&tuning))),
+        Some(tuning) => {
+            global.output().result(&tuning, || format!("{place}\n{}", tuning::describe(&tuning)))
+        }
         None => global.output().result(&None::<()>, || {
-            format!("no measured tile sizes for {}: `saliq bench --autotune` would write {place}", gpu.adapter_description())
+            format!(
+                "no measured tile sizes for {}: `saliq bench --autotune` would write {place}",
+                gpu.adapter_description()
+            )
         }),
     }
 }
@@ -54,7 +59,11 @@ fn describe(adapters: &[AdapterReport]) -> String {
             ]
         })
         .collect();
-    let mut text = Table::new(["#", "adapter", "backend", "type", "driver", "features", "binds at most"], rows).to_text(None);
+    let mut text = Table::new(
+        ["#", "adapter", "backend", "type", "driver", "features", "binds at most"],
+        rows,
+    )
+    .to_text(None);
     if let Some(picked) = adapters.iter().find(|adapter| adapter.picked) {
         text.push_str(&format!("\n* {} is picked: {}", picked.name, picked.reason));
     } else if let Some(first) = adapters.first() {

@@ -16,7 +16,10 @@ use crate::{
     data::Dataset,
     files::write_atomically,
     gpu::Gpu,
-    judgement::{AccuracyDrop, DropCurve, Fill, Interval, RetrainingOptions, removed_shares, retrain, wilson, wilson_of_all},
+    judgement::{
+        AccuracyDrop, DropCurve, Fill, Interval, RetrainingOptions, removed_shares, retrain,
+        wilson, wilson_of_all,
+    },
     report::{LineChart, Quantity, Series, Table, counted},
     saliency::{Method, MethodOptions},
     train::{EpochLine, Observer},
@@ -31,7 +34,14 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
     super::refuse_file(&args.out)?;
     let count = args.count;
-    let (gpu, judged) = Judged::load_all(|| super::open_gpu(global), &args.models, &args.input, count, args.target, &output)?;
+    let (gpu, judged) = Judged::load_all(
+        || super::open_gpu(global),
+        &args.models,
+        &args.input,
+        count,
+        args.target,
+        &output,
+    )?;
     let mut methods = args.method.method.clone();
     if !methods.contains(&Method::Random) {
         methods.push(Method::Random);
@@ -99,20 +109,25 @@ impl Group {
     }
 }
 
-/// Models, in their order, put together where they have one recipe and different seeds; each has name, bits, and recipe with seed.
+/// Models, in their order, put together where they have one recipe and different seeds; each has
+/// name, bits, and recipe with seed.
 fn groups(models: impl Iterator<Item = (String, String, Option<(String, u64)>)>) -> Vec<Group> {
     let mut groups: Vec<(Group, Option<String>, Vec<u64>)> = Vec::new();
     for (name, bits, recipe) in models {
         let (recipe, seed) = recipe.unzip();
-        let joined = groups
-            .iter_mut()
-            .find(|(_, own, seeds)| recipe.is_some() && *own == recipe && seed.is_some_and(|seed| !seeds.contains(&seed)));
+        let joined = groups.iter_mut().find(|(_, own, seeds)| {
+            recipe.is_some() && *own == recipe && seed.is_some_and(|seed| !seeds.contains(&seed))
+        });
         match joined {
             Some((group, _, seeds)) => {
                 group.models.push(name);
                 seeds.extend(seed);
             }
-            None => groups.push((Group { models: vec![name], bits }, recipe, seed.into_iter().collect())),
+            None => groups.push((
+                Group { models: vec![name], bits },
+                recipe,
+                seed.into_iter().collect(),
+            )),
         }
     }
     groups.into_iter().map(|(group, ..)| group).collect()
@@ -138,10 +153,22 @@ struct Curve {
 
 impl Curve {
     fn new(judged: &Judged, method: Method, retrained: bool, curve: DropCurve) -> Curve {
-        Curve::of((judged.name.clone(), judged.bits.clone()), method, retrained, curve, judged.images.len() as u64)
+        Curve::of(
+            (judged.name.clone(), judged.bits.clone()),
+            method,
+            retrained,
+            curve,
+            judged.images.len() as u64,
+        )
     }
 
-    fn of((model, bits): (String, String), method: Method, retrained: bool, curve: DropCurve, images: u64) -> Curve {
+    fn of(
+        (model, bits): (String, String),
+        method: Method,
+        retrained: bool,
+        curve: DropCurve,
+        images: u64,
+    ) -> Curve {
         let (accuracy_low, accuracy_high) = curve
             .accuracy
             .iter()
@@ -165,12 +192,21 @@ async fn drop_of(
     let subject = judged.subject(gpu, &args.input);
     let settings = args.method.settings(judged.normalization, &args.input);
     let targets = subject.targets(args.target.into(), &judged.evaluation);
-    let bar = Progress::items(output, &format!("{}: explaining", judged.name), subject.work(methods, &settings));
-    let explained = subject.explain(methods, &settings, &targets, &mut |done| bar.set(done)).await?;
+    let bar = Progress::items(
+        output,
+        &format!("{}: explaining", judged.name),
+        subject.work(methods, &settings),
+    );
+    let explained =
+        subject.explain(methods, &settings, &targets, &mut |done| bar.set(done)).await?;
     bar.finish();
     let drop = AccuracyDrop::record(subject, args.fill, shares, args.method.seed)?;
     let images = judged.images.len() as u64;
-    let bar = Progress::items(output, &format!("{}: removing", judged.name), images * methods.len() as u64);
+    let bar = Progress::items(
+        output,
+        &format!("{}: removing", judged.name),
+        images * methods.len() as u64,
+    );
     let mut curves = Vec::new();
     for (index, (&method, maps)) in methods.iter().zip(&explained.maps).enumerate() {
         let curve = drop.run(maps, &mut |done| bar.set(index as u64 * images + done)).await?;
@@ -179,7 +215,8 @@ async fn drop_of(
     bar.finish();
     if args.roar {
         for (&method, maps) in methods.iter().zip(&explained.maps) {
-            let curve = roar_of(gpu, judged, args, (method, maps), &settings, shares, output).await?;
+            let curve =
+                roar_of(gpu, judged, args, (method, maps), &settings, shares, output).await?;
             curves.push(Curve::new(judged, method, true, curve));
         }
     }
@@ -231,14 +268,22 @@ async fn roar_of(
     let targets = subjects[0].targets(args.target.into(), &evaluation);
     let what = format!("{}: explaining the training images", judged.name);
     let bar = Progress::items(output, &what, subjects[0].work(&[method], settings));
-    let explained = subjects[0].explain(&[method], settings, &targets, &mut |done| bar.set(done)).await?;
+    let explained =
+        subjects[0].explain(&[method], settings, &targets, &mut |done| bar.set(done)).await?;
     bar.finish();
-    let dataset = Dataset { train: train.clone(), test: judged.images.clone(), ..judged.dataset.clone() };
-    let options = RetrainingOptions { fill: args.fill, shares: shares.to_vec(), seed: args.method.seed };
+    let dataset =
+        Dataset { train: train.clone(), test: judged.images.clone(), ..judged.dataset.clone() };
+    let options =
+        RetrainingOptions { fill: args.fill, shares: shares.to_vec(), seed: args.method.seed };
     let epochs = u64::from(config.epochs) * shares.len() as u64;
-    let bar = Progress::items(output, &format!("{}: training without {}'s features", judged.name, method.name()), epochs);
+    let bar = Progress::items(
+        output,
+        &format!("{}: training without {}'s features", judged.name, method.name()),
+        epochs,
+    );
     let maps = [explained.maps[0].as_slice(), test_maps];
-    let curve = retrain(gpu, &config, &dataset, subjects, maps, &options, &mut Trainings(&bar)).await?;
+    let curve =
+        retrain(gpu, &config, &dataset, subjects, maps, &options, &mut Trainings(&bar)).await?;
     bar.finish();
     Ok(curve)
 }
@@ -247,21 +292,26 @@ impl DropResult {
     fn table(&self) -> Table {
         let percent = |value: f64| format!("{:.1}", 100.0 * value);
         let mut headers: Vec<String> = ["model", "bits", "method"].map(Into::into).into();
-        let removed = self.curves.first().map(|curve| curve.curve.removed.clone()).unwrap_or_default();
+        let removed =
+            self.curves.first().map(|curve| curve.curve.removed.clone()).unwrap_or_default();
         // A point of the curve in ten percent at most, so that the table stays readable.
         let shown: Vec<usize> = (0..removed.len()).step_by((removed.len() / 10).max(1)).collect();
         headers.extend(shown.iter().map(|&point| format!("{:.0} %", 100.0 * removed[point])));
         headers.extend(["area ↓".to_string(), "below random ↑".into()]);
         let rows = self.curves.iter().map(|one| {
-            let random = self
-                .curves
-                .iter()
-                .find(|other| other.model == one.model && other.retrained == one.retrained && other.method == Method::Random);
-            let method = format!("{}{}", one.method.name(), if one.retrained { ", retrained" } else { "" });
+            let random = self.curves.iter().find(|other| {
+                other.model == one.model
+                    && other.retrained == one.retrained
+                    && other.method == Method::Random
+            });
+            let method =
+                format!("{}{}", one.method.name(), if one.retrained { ", retrained" } else { "" });
             let mut row = vec![one.model.clone(), one.bits.clone(), method];
             row.extend(shown.iter().map(|&point| percent(one.curve.accuracy[point])));
             row.push(percent(one.curve.area));
-            row.push(random.map_or("–".into(), |random| percent(random.curve.area - one.curve.area)));
+            row.push(
+                random.map_or("–".into(), |random| percent(random.curve.area - one.curve.area)),
+            );
             row
         });
         Table::new(headers, rows.collect::<Vec<_>>())
@@ -271,10 +321,15 @@ impl DropResult {
         let mut text = String::from("model,bits,method,retrained,removed,accuracy,low,high\n");
         for one in &self.curves {
             let ends = one.accuracy_low.iter().zip(&one.accuracy_high);
-            for ((removed, accuracy), (low, high)) in one.curve.removed.iter().zip(&one.curve.accuracy).zip(ends) {
+            for ((removed, accuracy), (low, high)) in
+                one.curve.removed.iter().zip(&one.curve.accuracy).zip(ends)
+            {
                 let [model, bits] = [&one.model, &one.bits].map(|field| csv_field(field));
                 let method = one.method.name();
-                text += &format!("{model},{bits},{method},{},{removed},{accuracy},{low},{high}\n", one.retrained);
+                text += &format!(
+                    "{model},{bits},{method},{},{removed},{accuracy},{low},{high}\n",
+                    one.retrained
+                );
             }
         }
         text
@@ -282,19 +337,24 @@ impl DropResult {
 
     /// Width of the widest interval.
     fn widest(&self) -> f64 {
-        let ends = self.curves.iter().flat_map(|one| one.accuracy_low.iter().zip(&one.accuracy_high));
+        let ends =
+            self.curves.iter().flat_map(|one| one.accuracy_low.iter().zip(&one.accuracy_high));
         ends.map(|(low, high)| high - low).fold(0.0, f64::max)
     }
 
-    /// A line a method and model, or recipe where there are seeds of it; a thin one of its colour for random order.
+    /// A line a method and model, or recipe where there are seeds of it; a thin one of its colour
+    /// for random order.
     fn chart(&self, dataset: &str) -> LineChart {
         let mut series: Vec<Series> = Vec::new();
         for retrained in [false, true] {
             let suffix = if retrained { ", retrained" } else { "" };
             for group in &self.groups {
                 let of = |method: Method| -> Vec<&Curve> {
-                    let own =
-                        |one: &&Curve| one.method == method && one.retrained == retrained && group.models.contains(&one.model);
+                    let own = |one: &&Curve| {
+                        one.method == method
+                            && one.retrained == retrained
+                            && group.models.contains(&one.model)
+                    };
                     self.curves.iter().filter(own).collect()
                 };
                 let mut methods: Vec<Method> = self.curves.iter().map(|one| one.method).collect();
@@ -305,14 +365,21 @@ impl DropResult {
                     let curves = of(method);
                     if !seen.contains(&method) && !curves.is_empty() {
                         let name = format!("{}, {}{suffix}", group.label(), method.name());
-                        series.push(Series { style: Some(first + seen.len()), ..line(name, &curves) });
+                        series.push(Series {
+                            style: Some(first + seen.len()),
+                            ..line(name, &curves)
+                        });
                         seen.push(method);
                     }
                 }
                 let random = of(Method::Random);
                 if !random.is_empty() {
                     let name = format!("{}, random order{suffix}", group.label());
-                    series.push(Series { style: Some(first), thin: !seen.is_empty(), ..line(name, &random) });
+                    series.push(Series {
+                        style: Some(first),
+                        thin: !seen.is_empty(),
+                        ..line(name, &random)
+                    });
                 }
             }
         }
@@ -350,12 +417,20 @@ fn line(name: String, curves: &[&Curve]) -> Series {
         let shares: Vec<f64> = curves.iter().map(|one| one.curve.accuracy[point]).collect();
         wilson_of_all(&shares, images)
     };
-    let all: Vec<(f64, Interval)> =
-        curves[0].curve.removed.iter().enumerate().map(|(point, share)| (100.0 * share, at(point))).collect();
+    let all: Vec<(f64, Interval)> = curves[0]
+        .curve
+        .removed
+        .iter()
+        .enumerate()
+        .map(|(point, share)| (100.0 * share, at(point)))
+        .collect();
     Series {
         name,
         points: all.iter().map(|(share, accuracy)| (*share, 100.0 * accuracy.mean)).collect(),
-        band: all.iter().map(|(share, accuracy)| (*share, 100.0 * accuracy.low, 100.0 * accuracy.high)).collect(),
+        band: all
+            .iter()
+            .map(|(share, accuracy)| (*share, 100.0 * accuracy.low, 100.0 * accuracy.high))
+            .collect(),
         ..Series::default()
     }
 }
@@ -377,10 +452,13 @@ mod tests {
             images: 10,
             fill: Fill::Zero,
             models: Vec::new(),
-            groups: groups(
-                models
-                    .map(|(name, recipe)| (name.into(), "(2,2)".into(), recipe.map(|(recipe, seed)| (recipe.to_string(), seed)))),
-            ),
+            groups: groups(models.map(|(name, recipe)| {
+                (
+                    name.into(),
+                    "(2,2)".into(),
+                    recipe.map(|(recipe, seed)| (recipe.to_string(), seed)),
+                )
+            })),
             curves: vec![
                 curve("a", "(2,2)", Method::Gradient, [0.9, 0.1]),
                 curve("a", "(2,2)", Method::Random, [0.9, 0.3]),
@@ -397,7 +475,10 @@ mod tests {
     #[test]
     fn seeds_of_one_recipe_share_a_line_and_nothing_else_does() {
         let seeds = result([Some(("x", 0)), Some(("x", 1))]).chart("x");
-        assert_eq!(names(&seeds), ["a, b,c (2,2), 2 seeds, gradient", "a, b,c (2,2), 2 seeds, random order"]);
+        assert_eq!(
+            names(&seeds),
+            ["a, b,c (2,2), 2 seeds, gradient", "a, b,c (2,2), 2 seeds, random order"]
+        );
         assert!((seeds.series[0].points[1].1 - 20.0).abs() < 1e-9);
         let (low, high) = (100.0 * wilson(0.1, 10).low, 100.0 * wilson(0.3, 10).high);
         assert_eq!(seeds.series[0].band[1], (90.0, low, high));
@@ -409,9 +490,17 @@ mod tests {
             [Some(("x", 0)), Some(("x", 0))],
         ] {
             let chart = result(apart).chart("x");
-            let expected = ["a (2,2), gradient", "a (2,2), random order", "b,c (2,2), gradient", "b,c (2,2), random order"];
+            let expected = [
+                "a (2,2), gradient",
+                "a (2,2), random order",
+                "b,c (2,2), gradient",
+                "b,c (2,2), random order",
+            ];
             assert_eq!(names(&chart), expected, "{apart:?}");
-            assert_eq!([0, 1, 2, 3].map(|at| chart.series[at].style), [Some(0), Some(0), Some(1), Some(1)]);
+            assert_eq!(
+                [0, 1, 2, 3].map(|at| chart.series[at].style),
+                [Some(0), Some(0), Some(1), Some(1)]
+            );
             assert_eq!([0, 1, 2, 3].map(|at| chart.series[at].thin), [false, true, false, true]);
         }
     }
@@ -423,19 +512,29 @@ mod tests {
         for series in &chart.series {
             assert_eq!(series.band.len(), series.points.len());
             for (&(x, y), &(at, low, high)) in series.points.iter().zip(&series.band) {
-                assert!(x == at && low < y && y < high && low >= 0.0 && high <= 100.0, "{series:?}");
+                assert!(
+                    x == at && low < y && y < high && low >= 0.0 && high <= 100.0,
+                    "{series:?}"
+                );
             }
         }
         assert!(chart.note.contains("Wilson's 95 % intervals for 10 images"), "{}", chart.note);
         assert_eq!(result.table().rows[0].last().map(String::as_str), Some("10.0"));
-        let line = format!("\"b,c\",\"(2,2)\",gradient,false,0.9,0.3,{},{}\n", wilson(0.3, 10).low, wilson(0.3, 10).high);
+        let line = format!(
+            "\"b,c\",\"(2,2)\",gradient,false,0.9,0.3,{},{}\n",
+            wilson(0.3, 10).low,
+            wilson(0.3, 10).high
+        );
         assert!(result.csv().contains(&line), "{}", result.csv());
         assert!(result.widest() > 0.2);
     }
 
     #[test]
     fn many_seeds_have_a_short_label() {
-        let group = |names: &[&str]| Group { models: names.iter().map(|name| name.to_string()).collect(), bits: "float".into() };
+        let group = |names: &[&str]| Group {
+            models: names.iter().map(|name| name.to_string()).collect(),
+            bits: "float".into(),
+        };
         assert_eq!(group(&["a"]).label(), "a float");
         assert_eq!(group(&["a", "b", "c"]).label(), "a, b, c float, 3 seeds");
         assert_eq!(group(&["a", "b", "c", "d"]).label(), "a … d float, 4 seeds");

@@ -50,8 +50,10 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let data = ResidentData::new(&gpu, &split, dataset.shape)?;
     let slots = args.input.batch_size.min(data.count);
     let float = || -> Result<Network> {
-        let options = NetworkOptions { slots, training: false, gradients: false, precision: args.precision };
-        let network = Network::new(&gpu, &model.config.network, &model.config.quantization, options)?;
+        let options =
+            NetworkOptions { slots, training: false, gradients: false, precision: args.precision };
+        let network =
+            Network::new(&gpu, &model.config.network, &model.config.quantization, options)?;
         gpu.write(&network.parameters, 0, &model.parameters);
         Ok(network)
     };
@@ -61,7 +63,9 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
             let deployable = DeployableModel::new(&model)?;
             let plan = IntegerPlan::new(&deployable, deployable.normalization);
             if plan.integer_steps() == 0 {
-                log::warn!("no layer has both quantized weights and quantized inputs: everything is computed in floats");
+                log::warn!(
+                    "no layer has both quantized weights and quantized inputs: everything is computed in floats"
+                );
             }
             Some(IntegerNetwork::new(&gpu, &plan, slots)?)
         }
@@ -71,7 +75,11 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         None => Evaluator::record(&gpu, &float()?, &data, normalization, slots)?,
     };
     let bar = Progress::items(&output, "evaluating", u64::from(data.count));
-    let names = if model.config.class_names.is_empty() { &dataset.class_names } else { &model.config.class_names };
+    let names = if model.config.class_names.is_empty() {
+        &dataset.class_names
+    } else {
+        &model.config.class_names
+    };
     let evaluation = pollster::block_on(evaluator.run(&gpu, names, &mut |done| bar.set(done)))?;
     bar.finish();
     let mut agreement = None;
@@ -79,7 +87,8 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         let bar = Progress::items(&output, "comparing", u64::from(data.count));
         let mut progress = |done| bar.set(done);
         let network = float()?;
-        let measured = Agreement::measure(&gpu, &network, integer, &data, normalization, slots, &mut progress);
+        let measured =
+            Agreement::measure(&gpu, &network, integer, &data, normalization, slots, &mut progress);
         agreement = Some(pollster::block_on(measured)?);
         bar.finish();
     }
@@ -87,8 +96,14 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         write_atomically(path, predictions(&evaluation).as_bytes())?;
     }
     if let Some(path) = &args.histograms {
-        let shown = pollster::block_on(distributions(&gpu, &model, &data.first(HISTOGRAM_IMAGES), normalization))?;
-        DistributionChart::new("Weights and activations, before and after quantization", &shown).write(path)?;
+        let shown = pollster::block_on(distributions(
+            &gpu,
+            &model,
+            &data.first(HISTOGRAM_IMAGES),
+            normalization,
+        ))?;
+        DistributionChart::new("Weights and activations, before and after quantization", &shown)
+            .write(path)?;
     }
     let evaluated = Evaluated { evaluation: &evaluation, agreement };
     output.result(&evaluated, || {
@@ -103,7 +118,11 @@ fn predictions(evaluation: &Evaluation) -> String {
     for (index, prediction) in evaluation.predictions.iter().enumerate() {
         text.push_str(&format!(
             "{index},{},{},{},{},{}\n",
-            prediction.label, prediction.class, prediction.probability, prediction.label_probability, prediction.loss
+            prediction.label,
+            prediction.class,
+            prediction.probability,
+            prediction.label_probability,
+            prediction.loss
         ));
     }
     text
@@ -117,12 +136,18 @@ fn describe(evaluation: &Evaluation) -> String {
         .iter()
         .zip(&evaluation.confusion)
         .map(|(class, confusion)| {
-            let mut row = vec![class.name.clone(), class.images.to_string(), share(class.accuracy), share(class.precision)];
+            let mut row = vec![
+                class.name.clone(),
+                class.images.to_string(),
+                share(class.accuracy),
+                share(class.precision),
+            ];
             row.extend(confusion.iter().map(u64::to_string));
             row
         })
         .collect();
-    let mut header = vec!["label".to_string(), "images".into(), "accuracy %".into(), "precision %".into()];
+    let mut header =
+        vec!["label".to_string(), "images".into(), "accuracy %".into(), "precision %".into()];
     header.extend((0..evaluation.confusion.len()).map(|class| format!("→ {class}")));
     format!(
         "{}\naccuracy {} % of {} images, loss {:.4}",
@@ -135,10 +160,18 @@ fn describe(evaluation: &Evaluation) -> String {
 
 /// How the levels compare, a row a layer.
 fn describe_agreement(agreement: &Agreement) -> String {
-    let header = ["activation", "levels", "different", "near a rounding edge", "closest sum to an edge"];
+    let header =
+        ["activation", "levels", "different", "near a rounding edge", "closest sum to an edge"];
     let row = |layer: &LayerAgreement| {
-        let margin = layer.margin.map_or("-".into(), |margin| format!("{:.1} × rounding", margin.least));
-        vec![layer.name.clone(), layer.levels.to_string(), layer.different.to_string(), layer.near.to_string(), margin]
+        let margin =
+            layer.margin.map_or("-".into(), |margin| format!("{:.1} × rounding", margin.least));
+        vec![
+            layer.name.clone(),
+            layer.levels.to_string(),
+            layer.different.to_string(),
+            layer.near.to_string(),
+            margin,
+        ]
     };
     format!(
         "\n\n{}\n{} of {} predictions differ from fake quantization's, logits by at most {:.1e}",

@@ -22,7 +22,8 @@ use crate::{
 
 /// Images in a picture grid at most; `attributions.safetensors` has all.
 const GRID_ROWS: usize = 40;
-/// Metadata of `attributions.safetensors`: a JSON list of the pictures of `--image`, as they are named there, in the order of the images.
+/// Metadata of `attributions.safetensors`: a JSON list of the pictures of `--image`, as they are
+/// named there, in the order of the images.
 const FILES_KEY: &str = "image_files";
 
 /// Writes `grid.png`, `grid.svg` and `attributions.safetensors`.
@@ -48,7 +49,9 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     }
     let shapes: Vec<_> = models.iter().map(|model| model.config.network.input).collect();
     if shapes.iter().any(|shape| *shape != shapes[0]) {
-        return Err(Error::Usage("the models take images of different shapes; explain them one by one".into()));
+        return Err(Error::Usage(
+            "the models take images of different shapes; explain them one by one".into(),
+        ));
     }
     let choose = |model| match args.image.is_empty() {
         true => of_data_set(model, args, &flags),
@@ -56,7 +59,10 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     };
     let chosen = models.iter_mut().map(choose).collect::<Result<Vec<_>>>()?;
     if let Some(other) = chosen.iter().position(|other| other.split != chosen[0].split) {
-        return Err(super::different_images(&model_name(&models[0].path), &model_name(&models[other].path)));
+        return Err(super::different_images(
+            &model_name(&models[0].path),
+            &model_name(&models[other].path),
+        ));
     }
     for remark in &chosen[0].remarks {
         remark.say(&output);
@@ -71,15 +77,34 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     }
     let (mut explained, mut refused) = (Vec::new(), Vec::new());
     for (model, chosen) in models.iter().zip(chosen) {
-        let Chosen { source, class_names, normalization, numbers, split, labels, files, .. } = chosen;
+        let Chosen { source, class_names, normalization, numbers, split, labels, files, .. } =
+            chosen;
         let (methods, not_done) = methods_for(model, args, normalization)?;
         refused.extend(not_done);
         let options = args.data_options(&methods, normalization, &numbers);
-        let bar = Progress::items(&output, "explaining", options.work(model.config.network.input, numbers.len() as u32));
-        let attributions = pollster::block_on(attribute(&gpu, model, &split, &options, &mut |done| bar.set(done)))?;
+        let bar = Progress::items(
+            &output,
+            "explaining",
+            options.work(model.config.network.input, numbers.len() as u32),
+        );
+        let attributions =
+            pollster::block_on(attribute(&gpu, model, &split, &options, &mut |done| {
+                bar.set(done)
+            }))?;
         bar.finish();
         let name = model_name(&model.path);
-        explained.push(Explained { model, name, source, class_names, split, labels, numbers, files, methods, attributions });
+        explained.push(Explained {
+            model,
+            name,
+            source,
+            class_names,
+            split,
+            labels,
+            numbers,
+            files,
+            methods,
+            attributions,
+        });
     }
     super::prepare_folder(&args.out)?;
     write_grid(&explained, args)?;
@@ -96,17 +121,31 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
             .collect(),
     };
     output.result(&result, || {
-        let files: Vec<_> = result.attributions.iter().map(|file| file.display().to_string()).collect();
-        format!("{} images explained: {} and {}", result.images, result.grid.display(), files.join(", "))
+        let files: Vec<_> =
+            result.attributions.iter().map(|file| file.display().to_string()).collect();
+        format!(
+            "{} images explained: {} and {}",
+            result.images,
+            result.grid.display(),
+            files.join(", ")
+        )
     })?;
-    if refused.is_empty() { Ok(()) } else { Err(Error::Model(format!("{} (the other methods are done)", refused.join("; ")))) }
+    if refused.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Model(format!("{} (the other methods are done)", refused.join("; "))))
+    }
 }
 
 /// The methods of `--method` that can explain `model`, and why the others cannot.
 ///
 /// # Errors
 /// The reason, where none can.
-fn methods_for(model: &Model, args: &ExplainArgs, normalization: (f32, f32)) -> Result<(Vec<Method>, Vec<String>)> {
+fn methods_for(
+    model: &Model,
+    args: &ExplainArgs,
+    normalization: (f32, f32),
+) -> Result<(Vec<Method>, Vec<String>)> {
     let settings = args.data_options(&[], normalization, &[]).settings;
     let (mut methods, mut refused) = (Vec::new(), Vec::new());
     for &method in &args.method {
@@ -115,7 +154,8 @@ fn methods_for(model: &Model, args: &ExplainArgs, normalization: (f32, f32)) -> 
             Err(error) => refused.push(error),
         }
     }
-    let reasons = refused.iter().map(|error| format!("{}: {error}", model_name(&model.path))).collect();
+    let reasons =
+        refused.iter().map(|error| format!("{}: {error}", model_name(&model.path))).collect();
     match refused.into_iter().next().filter(|_| methods.is_empty()) {
         Some(error) => Err(error),
         None => Ok((methods, reasons)),
@@ -188,21 +228,25 @@ fn remarks(name: &str, picture: &Picture, shape: crate::config::Shape) -> Vec<Re
         remarks.push(Remark::Note(format!("{name}: turned as its EXIF orientation says")));
     }
     if picture.is_transparent {
-        remarks.push(Remark::Warning(format!("{name}: every pixel is transparent: nothing is visible")));
+        remarks.push(Remark::Warning(format!(
+            "{name}: every pixel is transparent: nothing is visible"
+        )));
         return remarks;
     }
     match picture.ground {
-        Some(Ground::White) => {
-            remarks.push(Remark::Note(format!("{name}: transparent pixels are white, as what is visible is dark")))
-        }
-        Some(Ground::Black) => {
-            remarks.push(Remark::Note(format!("{name}: transparent pixels are black, as what is visible is light")))
-        }
+        Some(Ground::White) => remarks.push(Remark::Note(format!(
+            "{name}: transparent pixels are white, as what is visible is dark"
+        ))),
+        Some(Ground::Black) => remarks.push(Remark::Note(format!(
+            "{name}: transparent pixels are black, as what is visible is light"
+        ))),
         None => {}
     }
     if picture.is_blank(shape) {
         let [channels, height, width] = <[u32; 3]>::from(shape);
-        let warning = format!("{name}: has a single colour at the model's {channels}×{height}×{width}: nothing is visible");
+        let warning = format!(
+            "{name}: has a single colour at the model's {channels}×{height}×{width}: nothing is visible"
+        );
         remarks.push(Remark::Warning(warning));
     }
     remarks
@@ -213,7 +257,10 @@ fn note_count(args: &ExplainArgs, chosen: &Chosen, output: &Output) {
     let there = chosen.numbers.len();
     if args.indices.is_none() && there < args.count as usize {
         let split = args.input.split.name();
-        output.note(&format!("--count {}: the {split} split of {} has {there} images", args.count, chosen.source));
+        output.note(&format!(
+            "--count {}: the {split} split of {} has {there} images",
+            args.count, chosen.source
+        ));
     }
 }
 
@@ -237,7 +284,16 @@ fn of_data_set(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) ->
     let split = split.select(&places, dataset.shape);
     let labels = split.known_labels();
     let (files, remarks) = Default::default();
-    Ok(Chosen { source: dataset.name, class_names: dataset.class_names, normalization, numbers, split, labels, files, remarks })
+    Ok(Chosen {
+        source: dataset.name,
+        class_names: dataset.class_names,
+        normalization,
+        numbers,
+        split,
+        labels,
+        files,
+        remarks,
+    })
 }
 
 /// The pictures of `--image`, as the model takes them.
@@ -277,8 +333,11 @@ async fn attribute(
 ) -> Result<Attributions> {
     let data = ResidentData::new(gpu, split, model.config.network.input)?;
     let parameters = gpu.upload("parameters", &model.parameters)?;
-    let network =
-        ExplainedNetwork { config: &model.config.network, quantization: &model.config.quantization, parameters: &parameters };
+    let network = ExplainedNetwork {
+        config: &model.config.network,
+        quantization: &model.config.quantization,
+        parameters: &parameters,
+    };
     explain_data(gpu, network, &data, options, progress).await
 }
 
@@ -321,17 +380,25 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
     grid.write(args.out.join("grid.png"))
 }
 
-/// One `attributions.safetensors`, or with several models one `attributions-<model>.safetensors` each.
-fn write_tensors(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<Vec<std::path::PathBuf>> {
+/// One `attributions.safetensors`, or with several models one `attributions-<model>.safetensors`
+/// each.
+fn write_tensors(
+    explained: &[Explained<'_>],
+    args: &ExplainArgs,
+) -> Result<Vec<std::path::PathBuf>> {
     let mut files = Vec::new();
     for (position, one) in explained.iter().enumerate() {
-        let name = match (explained.len(), explained[..position].iter().any(|other| other.name == one.name)) {
+        let name = match (
+            explained.len(),
+            explained[..position].iter().any(|other| other.name == one.name),
+        ) {
             (1, _) => "attributions.safetensors".to_string(),
             (_, false) => format!("attributions-{}.safetensors", one.name),
             (_, true) => format!("attributions-{}-{}.safetensors", one.name, position + 1),
         };
         let count = one.numbers.len();
-        let [channels, height, width] = <[u32; 3]>::from(one.model.config.network.input).map(|size| size as usize);
+        let [channels, height, width] =
+            <[u32; 3]>::from(one.model.config.network.input).map(|size| size as usize);
         let shape = [count, channels, height, width];
         let mut tensors: Vec<_> = one
             .methods
@@ -342,14 +409,26 @@ fn write_tensors(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<Vec<
         let integers = |values: Vec<i64>, name: &str| Tensor::i64(name, &[count], values);
         tensors.push(Tensor::f32("images", &shape, unit_pixels(&one.split)));
         // −1 where there is none.
-        tensors.push(integers(one.labels.iter().map(|label| label.map_or(-1, i64::from)).collect(), "labels"));
-        tensors.push(integers(one.attributions.predictions.iter().map(|&class| i64::from(class)).collect(), "predictions"));
-        tensors.push(integers(one.numbers.iter().map(|&number| i64::from(number)).collect(), "indices"));
+        tensors.push(integers(
+            one.labels.iter().map(|label| label.map_or(-1, i64::from)).collect(),
+            "labels",
+        ));
+        tensors.push(integers(
+            one.attributions.predictions.iter().map(|&class| i64::from(class)).collect(),
+            "predictions",
+        ));
+        tensors.push(integers(
+            one.numbers.iter().map(|&number| i64::from(number)).collect(),
+            "indices",
+        ));
         let classes = one.model.config.network.classes as usize;
         tensors.push(Tensor::f32("logits", &[count, classes], one.attributions.logits.clone()));
         let path = args.out.join(name);
-        let metadata =
-            if one.files.is_empty() { Vec::new() } else { vec![(FILES_KEY, serde_json::json!(one.files).to_string())] };
+        let metadata = if one.files.is_empty() {
+            Vec::new()
+        } else {
+            vec![(FILES_KEY, serde_json::json!(one.files).to_string())]
+        };
         TensorFile::write(&path, &tensors, &metadata)?;
         files.push(path);
     }

@@ -67,7 +67,8 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     let (format, tensors, bytes) = match args.format {
         ExportFormat::Safetensors => {
             let tensors = Model::tensors(&model.graph.layout, &model.parameters);
-            let bytes = TensorFile::to_bytes(&tensors, &[(METADATA_KEY, model.config.to_metadata())])?;
+            let bytes =
+                TensorFile::to_bytes(&tensors, &[(METADATA_KEY, model.config.to_metadata())])?;
             ("safetensors", tensors.len(), bytes)
         }
         ExportFormat::Packed => {
@@ -112,12 +113,16 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
             if global.json {
                 output.result(&exported, String::new)?;
             }
-            Err(Error::Model(format!("{}: {reason}; it was not written; please report this", exported.file)))
+            Err(Error::Model(format!(
+                "{}: {reason}; it was not written; please report this",
+                exported.file
+            )))
         }
     }
 }
 
-/// The model, with its pixels' normalisation settled where the format needs it, and the data set of `--verify`.
+/// The model, with its pixels' normalisation settled where the format needs it, and the data set of
+/// `--verify`.
 fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Dataset>)> {
     let flags = super::ModelFlags {
         assumed: Default::default(),
@@ -137,7 +142,8 @@ fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Dataset>)
     let images = flags.images(&model)?;
     let images = images.as_ref().map_or(Images::Unknown, KnownImages::images);
     // A model file may leave it open, as the one it is made of does; a graph or a program may not.
-    let may_be_open = matches!(args.format, ExportFormat::Safetensors | ExportFormat::Packed) && args.normalize.is_none();
+    let may_be_open = matches!(args.format, ExportFormat::Safetensors | ExportFormat::Packed)
+        && args.normalize.is_none();
     match flags.normalize(&mut model, images) {
         Err(Error::Usage(reason)) if may_be_open => {
             output.note(&format!("{reason}; {} will not say it either", args.out.display()))
@@ -151,7 +157,9 @@ fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Dataset>)
 /// Refuses flags that the format has no use for.
 fn check(args: &ExportArgs) -> Result<()> {
     let is_onnx = args.format == ExportFormat::Onnx;
-    for (flag, given) in [("--int4", args.int4), ("--input normalized", args.input != ExportInput::Image)] {
+    for (flag, given) in
+        [("--int4", args.int4), ("--input normalized", args.input != ExportInput::Image)]
+    {
         if given && !is_onnx {
             return Err(Error::Usage(format!("{flag} is for --format onnx")));
         }
@@ -161,8 +169,13 @@ fn check(args: &ExportArgs) -> Result<()> {
 
 fn onnx_options(model: &Model, args: &ExportArgs) -> OnnxOptions {
     let config = &model.config;
-    let bits: Vec<String> = model.graph.weighted().map(|(op, weights)| format!("{}={}", op.name, weights.bits)).collect();
-    let mut metadata = vec![(METADATA_KEY.to_string(), config.to_metadata()), ("bits".into(), bits.join(","))];
+    let bits: Vec<String> = model
+        .graph
+        .weighted()
+        .map(|(op, weights)| format!("{}={}", op.name, weights.bits))
+        .collect();
+    let mut metadata =
+        vec![(METADATA_KEY.to_string(), config.to_metadata()), ("bits".into(), bits.join(","))];
     if !config.class_names.is_empty() {
         metadata.push(("class_names".into(), serde_json::json!(config.class_names).to_string()));
     }
@@ -179,10 +192,13 @@ fn describe(exported: &Exported) -> String {
         0 => String::new(),
         count => format!(", {count} batch norms folded"),
     };
-    let verified =
-        exported.verification.as_ref().map_or_else(String::new, |verification| format!("\n{}", verified(verification)));
+    let verified = exported
+        .verification
+        .as_ref()
+        .map_or_else(String::new, |verification| format!("\n{}", verified(verification)));
     let memory = exported.rom_bytes.zip(exported.ram_bytes);
-    let memory = memory.map_or_else(String::new, |(rom, ram)| format!(", {rom} bytes of ROM, {ram} bytes of RAM"));
+    let memory = memory
+        .map_or_else(String::new, |(rom, ram)| format!(", {rom} bytes of ROM, {ram} bytes of RAM"));
     format!(
         "{}: {} tensors, {} parameters, {}{folded}{memory}{verified}",
         exported.file,
@@ -194,7 +210,8 @@ fn describe(exported: &Exported) -> String {
 
 /// What was compared, and how well it agrees: the share that was compared comes first.
 fn verified(verification: &Verification) -> String {
-    let Verification { images, compared, equal_predictions, levels, levels_different, .. } = verification;
+    let Verification { images, compared, equal_predictions, levels, levels_different, .. } =
+        verification;
     let of_levels = match (levels, levels_different) {
         (0, _) => String::new(),
         (_, 0) => format!("; all {} levels equal", thousands(*levels)),
@@ -207,7 +224,10 @@ fn verified(verification: &Verification) -> String {
     };
     let alone = match verification.images_at_an_edge {
         0 => String::new(),
-        _ => format!(" from equal levels, {:.1e} where the file runs on its own", verification.largest_difference_of_all),
+        _ => format!(
+            " from equal levels, {:.1e} where the file runs on its own",
+            verification.largest_difference_of_all
+        ),
     };
     format!(
         "verified: {compared} of {images} images compared{of_levels}\n\
@@ -216,8 +236,8 @@ fn verified(verification: &Verification) -> String {
     )
 }
 
-/// Runs the first images of `dataset`, as many as `--verify` says, through the file of `bytes` and through `model` on the GPU. Names in a C
-/// header begin with `prefix`.
+/// Runs the first images of `dataset`, as many as `--verify` says, through the file of `bytes` and
+/// through `model` on the GPU. Names in a C header begin with `prefix`.
 fn verify_file(
     model: &Model,
     dataset: Option<&Dataset>,
@@ -247,7 +267,8 @@ fn verify_file(
     let images = (&split, dataset.shape);
     let (mean, deviation) = model.normalization()?;
     let normalization = PixelNormalization { mean, deviation };
-    let verification = pollster::block_on(verify(&gpu, model, written, images, normalization, &mut progress))?;
+    let verification =
+        pollster::block_on(verify(&gpu, model, written, images, normalization, &mut progress))?;
     bar.finish();
     Ok(Some(verification))
 }

@@ -1,4 +1,5 @@
-//! What `saliq drop` and `saliq compare` have in common: the models with their images and predictions.
+//! What `saliq drop` and `saliq compare` have in common: the models with their images and
+//! predictions.
 
 use std::path::{Path, PathBuf};
 
@@ -61,7 +62,10 @@ impl Judged {
             if let ExplainTarget::Class(class) = target
                 && class >= classes
             {
-                return Err(Error::Usage(format!("--target {class}: the model has classes 0 to {}", classes - 1)));
+                return Err(Error::Usage(format!(
+                    "--target {class}: the model has classes 0 to {}",
+                    classes - 1
+                )));
             }
         }
         let gpu = gpu()?;
@@ -72,12 +76,24 @@ impl Judged {
             let mut images = super::split_of(&dataset, input.split).clone();
             images.truncate(count as usize, dataset.shape);
             let own = super::explain::model_name(&model.path);
-            let name = match all.iter().filter(|other| other.name == own || other.name.starts_with(&format!("{own} #"))).count() {
+            let name = match all
+                .iter()
+                .filter(|other| other.name == own || other.name.starts_with(&format!("{own} #")))
+                .count()
+            {
                 0 => own,
                 others => format!("{own} #{}", others + 1),
             };
             let bits = bits_label(&model);
-            let mut judged = Judged { model, name, bits, dataset, images, normalization, evaluation: Evaluation::default() };
+            let mut judged = Judged {
+                model,
+                name,
+                bits,
+                dataset,
+                images,
+                normalization,
+                evaluation: Evaluation::default(),
+            };
             judged.evaluation = pollster::block_on(judged.subject(&gpu, input).evaluate())?;
             all.push(judged);
         }
@@ -91,13 +107,20 @@ impl Judged {
     }
 
     /// The model on other images.
-    pub fn subject_on<'a>(&'a self, gpu: &'a Gpu, input: &ModelInputArgs, images: &'a Split) -> Subject<'a> {
-        let (model, normalization, batch_size) = (&self.model, self.normalization, input.batch_size);
+    pub fn subject_on<'a>(
+        &'a self,
+        gpu: &'a Gpu,
+        input: &ModelInputArgs,
+        images: &'a Split,
+    ) -> Subject<'a> {
+        let (model, normalization, batch_size) =
+            (&self.model, self.normalization, input.batch_size);
         Subject { gpu, model, images, normalization, batch_size }
     }
 
-    /// How the model was trained but for the seed, and the seed: models of one recipe and other seeds are repetitions of one
-    /// experiment. `None` where the model does not say, or does not say what it started from.
+    /// How the model was trained but for the seed, and the seed: models of one recipe and other
+    /// seeds are repetitions of one experiment. `None` where the model does not say, or does not
+    /// say what it started from.
     pub fn recipe(&self) -> Option<(String, u64)> {
         recipe(&self.model, MOST_STARTS)
     }
@@ -145,12 +168,17 @@ fn bits_label(model: &Model) -> String {
 
 /// Writes `value` as JSON.
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| Error::Model(error.to_string()))?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|error| Error::Model(error.to_string()))?;
     text.push('\n');
     write_atomically(path, text.as_bytes())
 }
 
 /// A field of a CSV line (RFC 4180).
 pub(super) fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.into()
+    }
 }

@@ -26,7 +26,9 @@ use super::{
 };
 use crate::{
     Error, Result,
-    config::{NetworkChoice, NormalizeSpec, PartialRunConfig, QuantizationOverrides, Shape, short_name},
+    config::{
+        NetworkChoice, NormalizeSpec, PartialRunConfig, QuantizationOverrides, Shape, short_name,
+    },
     data::{self as datasets, Dataset, catalog::Entry},
     gpu::{DeviceProfile, Gpu, GpuOptions},
     metrics::Cost,
@@ -35,13 +37,15 @@ use crate::{
     train::{DataLocation, RunFolder},
 };
 
-/// The adapter that `--adapter` names. `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default limits and no optional feature.
+/// The adapter that `--adapter` names. `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default
+/// limits and no optional feature.
 fn open_gpu(global: &GlobalArgs) -> Result<CachedGpu> {
     let profile = match std::env::var("SALIQ_DEVICE_PROFILE").as_deref() {
         Ok("webgpu") => DeviceProfile::WebGpuDefaults,
         _ => DeviceProfile::Full,
     };
-    let gpu = pollster::block_on(Gpu::new(&GpuOptions { adapter: global.adapter.clone(), profile }))?;
+    let gpu =
+        pollster::block_on(Gpu::new(&GpuOptions { adapter: global.adapter.clone(), profile }))?;
     log::info!("running on {}", gpu.adapter_description());
     tuning::activate(&global.tiles, &gpu)?;
     Ok(CachedGpu::new(gpu))
@@ -49,7 +53,8 @@ fn open_gpu(global: &GlobalArgs) -> Result<CachedGpu> {
 
 /// What a command's flags say of its models.
 struct ModelFlags<'a> {
-    /// What was assumed of files that say nothing; [`Self::say`] says it once the work begins: an error stands alone.
+    /// What was assumed of files that say nothing; [`Self::say`] says it once the work begins: an
+    /// error stands alone.
     assumed: RefCell<Vec<String>>,
     network: &'a NetworkArgs,
     quantization: &'a QuantizationOverrides,
@@ -96,12 +101,17 @@ impl ModelFlags<'_> {
             Some(name) => Some((name, KnownImages::find(name, self.data_dir)?.shape())),
             None => None,
         };
-        let (model, remark) = file.model(&Reading { quantization: self.quantization, network: network.as_ref(), images })?;
+        let (model, remark) = file.model(&Reading {
+            quantization: self.quantization,
+            network: network.as_ref(),
+            images,
+        })?;
         self.assumed.borrow_mut().extend(remark);
         Ok(model)
     }
 
-    /// The data set that `model` is to be run on; how its pixels are normalised is worked out and kept in `model`.
+    /// The data set that `model` is to be run on; how its pixels are normalised is worked out and
+    /// kept in `model`.
     fn data(&self, model: &mut Model) -> Result<(Dataset, (f32, f32))> {
         let dataset = self.dataset_of(model)?;
         self.normalize(model, Images::Loaded(&dataset))?;
@@ -132,7 +142,9 @@ impl ModelFlags<'_> {
     fn trained_on(&self, model: &Model, beside: &DataLocation) -> Result<String> {
         let (own, path) = (crate::plain(&model.config.dataset), model.path.display());
         if own.is_empty() {
-            return Err(Error::Usage(format!("{path}: does not say what it was trained on; name a data set with --dataset")));
+            return Err(Error::Usage(format!(
+                "{path}: does not say what it was trained on; name a data set with --dataset"
+            )));
         }
         let is_known = datasets::catalog::find(&own).is_some() && !model.config.dataset_is_folder;
         let folder = beside.dataset.as_deref().filter(|place| short_name(place) != **place);
@@ -144,12 +156,14 @@ impl ModelFlags<'_> {
         // A folder of that name at hand may be the one.
         let here = Path::new(".").join(&own);
         if folder.is_none() && short_name(&own) == own && here.is_dir() {
-            let taken = format!("{path}: was trained on a folder called {own}; taken to be the one here");
+            let taken =
+                format!("{path}: was trained on a folder called {own}; taken to be the one here");
             self.assumed.borrow_mut().push(taken);
             return Ok(here.display().to_string());
         }
-        let gone = folder
-            .map_or_else(String::new, |folder| format!(" ({}, which stands beside it, is not there)", crate::plain(folder)));
+        let gone = folder.map_or_else(String::new, |folder| {
+            format!(" ({}, which stands beside it, is not there)", crate::plain(folder))
+        });
         Err(Error::Usage(format!(
             "{path}: was trained on a folder called {own}, and holds no path{gone}; say where it is with --dataset FOLDER/{own}"
         )))
@@ -217,11 +231,13 @@ fn check_images(model: &Model, name: &str, shape: Shape, classes: u32) -> Result
 /// The config.toml of the run folder that a model is in, if it is in one.
 fn settings_beside(model: &Model) -> Option<Result<PartialRunConfig>> {
     let in_folder = model.path.file_name().is_some_and(|name| name == MODEL_FILE);
-    let file = model.path.parent().map(RunFolder::config_of).filter(|file| in_folder && file.exists())?;
+    let file =
+        model.path.parent().map(RunFolder::config_of).filter(|file| in_folder && file.exists())?;
     Some(PartialRunConfig::from_file(&file))
 }
 
-/// Says so where a model calls its classes otherwise than the data set that it is run on: it was trained on something else.
+/// Says so where a model calls its classes otherwise than the data set that it is run on: it was
+/// trained on something else.
 fn note_other_classes(model: &Model, source: &str, class_names: &[String], output: &Output) {
     let own = &model.config.class_names;
     let differing = own.iter().zip(class_names).enumerate().find(|(_, (own, used))| own != used);
@@ -234,14 +250,15 @@ fn note_other_classes(model: &Model, source: &str, class_names: &[String], outpu
     }
 }
 
-/// Says so where layers in float are most of a quantized model's bytes. `model` is one with α's of its own widths only: others need
-/// a training or a calibration.
+/// Says so where layers in float are most of a quantized model's bytes. `model` is one with α's of
+/// its own widths only: others need a training or a calibration.
 fn note_float_bulk(cost: &Cost, model: Option<&Path>, output: &Output) {
     let command = model.map_or_else(String::new, |model| {
         let config = RunFolder::config_of(model);
         match model.is_dir() && config.exists() {
             true => {
-                let (config, model) = (quoted(&config.display().to_string()), quoted(&model.display().to_string()));
+                let (config, model) =
+                    (quoted(&config.display().to_string()), quoted(&model.display().to_string()));
                 format!("saliq train --config {config} --init {model} --out NEW ")
             }
             false => "saliq quantize FLOAT --out NEW, of the float model, with ".into(),
@@ -254,13 +271,19 @@ fn note_float_bulk(cost: &Cost, model: Option<&Path>, output: &Output) {
 
 /// Models that are to be looked at side by side, but were trained on different images.
 fn different_images(one: &str, other: &str) -> Error {
-    Error::Usage(format!("{one} and {other} were trained on different images; name the ones to use for both with --dataset"))
+    Error::Usage(format!(
+        "{one} and {other} were trained on different images; name the ones to use for both with --dataset"
+    ))
 }
 
-/// Refuses a file where the folder of a command's results is to be, before the work rather than after it.
+/// Refuses a file where the folder of a command's results is to be, before the work rather than
+/// after it.
 fn refuse_file(out: &Path) -> Result<()> {
     if out.exists() && !out.is_dir() {
-        return Err(Error::Usage(format!("--out {}: is a file; name a folder for the results", out.display())));
+        return Err(Error::Usage(format!(
+            "--out {}: is a file; name a folder for the results",
+            out.display()
+        )));
     }
     Ok(())
 }
@@ -273,7 +296,11 @@ fn prepare_folder(out: &Path) -> Result<()> {
 /// An argument, quoted where a shell asks for it.
 fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./,=:+@%".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.into()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// The command as it was given, quoted where a shell asks for it.

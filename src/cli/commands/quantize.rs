@@ -61,7 +61,10 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     let is_file = args.out.extension().is_some_and(|extension| extension == "safetensors");
     let target = if is_file { args.out.clone() } else { args.out.join(MODEL_FILE) };
     if target.exists() && !args.force {
-        return Err(Error::Usage(format!("{}: is there already; --force replaces it, --out names another", target.display())));
+        return Err(Error::Usage(format!(
+            "{}: is there already; --force replaces it, --out names another",
+            target.display()
+        )));
     }
     let own = QuantizationOverrides::default();
     let flags = super::ModelFlags {
@@ -76,7 +79,9 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     let quantizers = file.quantizers();
     if file.is_bare() && !quantizers.is_empty() {
         let (path, quantizers) = (args.model.display(), quantizers.join(", "));
-        return Err(Error::Usage(format!("{path}: is quantized already (it has {quantizers}); quantize takes the float model")));
+        return Err(Error::Usage(format!(
+            "{path}: is quantized already (it has {quantizers}); quantize takes the float model"
+        )));
     }
     let mut float = flags.model(file)?;
     // Its accuracy would pass for that of the float model.
@@ -96,8 +101,14 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         ..float.config.quantization.clone()
     };
     quantization.validate()?;
-    let warnings = Vec::from_iter(quantization.scale_warning(&float.config.quantization, &float.config.network));
-    if quantization.bits.iter().all(|bits| !bits.quantizes_weights() && !bits.quantizes_activations()) {
+    let warnings = Vec::from_iter(
+        quantization.scale_warning(&float.config.quantization, &float.config.network),
+    );
+    if quantization
+        .bits
+        .iter()
+        .all(|bits| !bits.quantizes_weights() && !bits.quantizes_activations())
+    {
         return Err(Error::Usage(format!("--bits {}: there is nothing to quantize", args.bits)));
     }
     warnings.iter().for_each(|said| output.warn(said));
@@ -119,7 +130,8 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         quantized.config.class_names.clone_from(&dataset.class_names);
     }
     if quantized.config.dataset.is_empty() {
-        (quantized.config.dataset, quantized.config.dataset_is_folder) = (dataset.name.clone(), !dataset.is_named());
+        (quantized.config.dataset, quantized.config.dataset_is_folder) =
+            (dataset.name.clone(), !dataset.is_named());
     }
     let location = match quantized.config.dataset == dataset.name {
         true => DataLocation::of(&dataset),
@@ -130,8 +142,9 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     quantized = Model::load(&target, &QuantizationOverrides::default())?;
     let test = ResidentData::new(&gpu, &test, dataset.shape)?;
     let bar = Progress::items(&output, "comparing", 2 * u64::from(test.count));
-    let evaluate =
-        |model: &Model, done: u64| evaluate(&gpu, model, &test, normalization, &dataset, &mut |now| bar.set(done + now));
+    let evaluate = |model: &Model, done: u64| {
+        evaluate(&gpu, model, &test, normalization, &dataset, &mut |now| bar.set(done + now))
+    };
     let (before, after) = (evaluate(&float, 0)?, evaluate(&quantized, u64::from(test.count))?);
     bar.finish();
     let summary = Summary {
@@ -155,7 +168,11 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         let shown = pollster::block_on(distributions(&gpu, &quantized, &data, normalization))?;
         write_report(args, &dataset.name, &summary, &shown, &gpu)?;
     }
-    super::note_float_bulk(&Cost::new(&quantized.config.network, &quantized.config.quantization)?, None, &output);
+    super::note_float_bulk(
+        &Cost::new(&quantized.config.network, &quantized.config.quantization)?,
+        None,
+        &output,
+    );
     output.result(&summary, || describe(&summary))
 }
 
@@ -167,7 +184,12 @@ fn evaluate(
     dataset: &Dataset,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Evaluation> {
-    let options = NetworkOptions { slots: BATCH.min(test.count), training: false, gradients: false, ..NetworkOptions::default() };
+    let options = NetworkOptions {
+        slots: BATCH.min(test.count),
+        training: false,
+        gradients: false,
+        ..NetworkOptions::default()
+    };
     let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
     gpu.write(&network.parameters, 0, &model.parameters);
     let evaluator = Evaluator::record(gpu, &network, test, normalization, BATCH)?;
@@ -181,7 +203,9 @@ fn tensor_table(summary: &Summary<'_>) -> Table {
             tensor.bits.to_string(),
             format!("{:.4}", tensor.largest),
             format!("{:.4}", tensor.clip),
-            tensor.signal_to_noise_db.map_or("–".into(), |decibel| format!("{} dB", fixed(decibel, 1))),
+            tensor
+                .signal_to_noise_db
+                .map_or("–".into(), |decibel| format!("{} dB", fixed(decibel, 1))),
         ]
     });
     Table::new(["tensor", "bits", "largest", "clipped at", "signal to noise"], rows)
@@ -194,7 +218,10 @@ fn terms() -> Vec<(String, String)> {
             "Largest",
             "the largest magnitude of a weight, or of an activation on the calibration images, in the tensor's own units",
         ),
-        ("Clipped at", "the magnitude that the outermost level stands for; what lies beyond it becomes that level"),
+        (
+            "Clipped at",
+            "the magnitude that the outermost level stands for; what lies beyond it becomes that level",
+        ),
         (
             "Signal to noise",
             "the power of the values over that of the quantization error, in decibels; higher is better, 6 dB more halve the error",
@@ -216,7 +243,11 @@ fn accuracies(summary: &Summary<'_>) -> String {
 }
 
 fn describe(summary: &Summary<'_>) -> String {
-    let table = if summary.tensors.is_empty() { String::new() } else { format!("{}\n", tensor_table(summary).to_text(None)) };
+    let table = if summary.tensors.is_empty() {
+        String::new()
+    } else {
+        format!("{}\n", tensor_table(summary).to_text(None))
+    };
     format!("{table}{}; {}", accuracies(summary), summary.out.display())
 }
 
@@ -234,7 +265,10 @@ fn write_report(
     gpu: &Gpu,
 ) -> Result<()> {
     let out = &args.out;
-    let chart = DistributionChart::new(&format!("Weights and activations at {} bits, before and after", summary.bits), shown);
+    let chart = DistributionChart::new(
+        &format!("Weights and activations at {} bits, before and after", summary.bits),
+        shown,
+    );
     let svg = chart.to_svg()?;
     crate::files::write_atomically(&out.join(HISTOGRAMS_FILE), svg.as_bytes())?;
     let range = if args.per_channel { "a channel" } else { "a tensor" };
@@ -249,7 +283,10 @@ fn write_report(
             .chain(summary.warnings.iter().map(|said| format!("Warning: {said}.")))
             .collect(),
         sections: vec![
-            Section { title: "Clipping".into(), blocks: vec![Block::Table(tensor_table(summary)), Block::Terms(terms())] },
+            Section {
+                title: "Clipping".into(),
+                blocks: vec![Block::Table(tensor_table(summary)), Block::Terms(terms())],
+            },
             Section {
                 title: "Distributions".into(),
                 blocks: vec![Block::Svg { svg, caption: DistributionChart::CAPTION.into() }],
@@ -259,9 +296,18 @@ fn write_report(
                 blocks: vec![Block::Facts(vec![
                     ("model".into(), args.model.display().to_string()),
                     ("data set".into(), dataset.into()),
-                    ("weights".into(), format!("{}, a range {range}", value_name(args.weight_quant))),
-                    ("activations".into(), format!("{}, {}", value_name(args.act_quant), value_name(args.pact))),
-                    ("calibration".into(), format!("{calibration}, {} training images", summary.calibration_images)),
+                    (
+                        "weights".into(),
+                        format!("{}, a range {range}", value_name(args.weight_quant)),
+                    ),
+                    (
+                        "activations".into(),
+                        format!("{}, {}", value_name(args.act_quant), value_name(args.pact)),
+                    ),
+                    (
+                        "calibration".into(),
+                        format!("{calibration}, {} training images", summary.calibration_images),
+                    ),
                     ("adapter".into(), gpu.adapter_description()),
                     ("saliq".into(), env!("CARGO_PKG_VERSION").into()),
                     ("command".into(), super::command_line()),

@@ -31,7 +31,8 @@ use crate::{
 /// Makes a study, or what is missing of it, and its report.
 ///
 /// # Errors
-/// [`Error`] of the work behind it; a run that fails ends the command with an error, but after all others.
+/// [`Error`] of the work behind it; a run that fails ends the command with an error, but after all
+/// others.
 pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
     let settings = args.overrides()?;
@@ -43,7 +44,9 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     let load = |name: &String| match (data::load(name, settings.data_dir.as_deref()), args.plan) {
         // A plan needs no more than the sizes.
         (Err(error @ Error::Data(_)), true) => data::blank(name)
-            .inspect(|_| output.note(&format!("planned with {name}'s published sizes, for it is not here")))
+            .inspect(|_| {
+                output.note(&format!("planned with {name}'s published sizes, for it is not here"))
+            })
             .ok_or(error),
         (loaded, _) => loaded,
     };
@@ -86,13 +89,24 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     }
     output.note(&describe(&first));
     signals::install();
-    let mut watcher = Progressing { output: &output, training: None, position: String::new(), estimate: &estimate };
+    let mut watcher = Progressing {
+        output: &output,
+        training: None,
+        position: String::new(),
+        estimate: &estimate,
+    };
     let executed = pollster::block_on(execute(&gpu, &root, &plan, shard, &datasets, &mut watcher))?;
-    output.note(&format!("{} made, {} there already, {} failed", executed.made, executed.skipped, executed.failed));
+    output.note(&format!(
+        "{} made, {} there already, {} failed",
+        executed.made, executed.skipped, executed.failed
+    ));
     let written = report::write(&root).and_then(|summary| finish(&summary, &root, &output));
     if executed.failed > 0 {
         let place = root.join("runs").display().to_string();
-        return Err(Error::Model(format!("{} models could not be made; why stands in {place}/*/failure.txt", executed.failed)));
+        return Err(Error::Model(format!(
+            "{} models could not be made; why stands in {place}/*/failure.txt",
+            executed.failed
+        )));
     }
     written
 }
@@ -140,7 +154,12 @@ struct Progressing<'a> {
 
 impl Watcher for Progressing<'_> {
     fn begin(&mut self, run: &PlannedRun, position: usize, count: usize) {
-        self.position = format!("[{position}/{count}] {} {}, seed {}", run.variant.dataset, run.variant.full_label(), run.seed);
+        self.position = format!(
+            "[{position}/{count}] {} {}, seed {}",
+            run.variant.dataset,
+            run.variant.full_label(),
+            run.seed
+        );
         self.output.note(&self.position);
     }
 
@@ -157,8 +176,13 @@ impl Watcher for Progressing<'_> {
         self.training = None;
         match outcome {
             Ok(result) => {
-                let left = (self.estimate)().map_or(String::new(), |estimate| format!("; {}", remaining(&estimate)));
-                self.output.note(&format!("{}: {:.2} %{left}", run.folder, 100.0 * result.accuracy));
+                let left = (self.estimate)()
+                    .map_or(String::new(), |estimate| format!("; {}", remaining(&estimate)));
+                self.output.note(&format!(
+                    "{}: {:.2} %{left}",
+                    run.folder,
+                    100.0 * result.accuracy
+                ));
             }
             Err(error) => self.output.note(&format!("{}: failed: {error}", run.folder)),
         }
@@ -192,7 +216,11 @@ fn remaining(estimate: &Estimate) -> String {
     } else {
         format!("about {} left on this adapter", duration(estimate.seconds))
     };
-    let part = if estimate.shard == Shard::WHOLE.to_string() { String::new() } else { format!("part {}: ", estimate.shard) };
+    let part = if estimate.shard == Shard::WHOLE.to_string() {
+        String::new()
+    } else {
+        format!("part {}: ", estimate.shard)
+    };
     format!("{part}{models}, {} of them done; {time}", all - left)
 }
 

@@ -1,4 +1,5 @@
-//! What `--snapshot-every` leaves in a run folder: saliency of a few test images while the network trained, as tensors and as a picture.
+//! What `--snapshot-every` leaves in a run folder: saliency of a few test images while the network
+//! trained, as tensors and as a picture.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,12 @@ const TENSORS_FILE: &str = "snapshots.safetensors";
 const PICTURE_FILE: &str = "snapshots.png";
 
 /// A row an image, a column a moment of training, as PNG.
-pub(super) fn picture(title: &str, dataset: &Dataset, images: &[usize], snapshots: &[Snapshot]) -> Result<Vec<u8>> {
+pub(super) fn picture(
+    title: &str,
+    dataset: &Dataset,
+    images: &[usize],
+    snapshots: &[Snapshot],
+) -> Result<Vec<u8>> {
     let shown = dataset.test.select(images, dataset.shape);
     let filmstrip = Filmstrip {
         title,
@@ -26,14 +32,23 @@ pub(super) fn picture(title: &str, dataset: &Dataset, images: &[usize], snapshot
         images: &unit_pixels(&shown),
         labels: &shown.labels,
         class_names: &dataset.class_names,
-        frames: snapshots.iter().map(|snapshot| (snapshot.step, snapshot.saliency.clone())).collect(),
+        frames: snapshots
+            .iter()
+            .map(|snapshot| (snapshot.step, snapshot.saliency.clone()))
+            .collect(),
         colormap: ColorMap::Diverging,
     };
     filmstrip.png()
 }
 
-/// Writes a run's snapshots into its folder, after those that a resumed run has there already; the picture's path, where there are any.
-pub(super) fn write(folder: &Path, dataset: &Dataset, outcome: &Outcome, start: Start) -> Result<Option<PathBuf>> {
+/// Writes a run's snapshots into its folder, after those that a resumed run has there already; the
+/// picture's path, where there are any.
+pub(super) fn write(
+    folder: &Path,
+    dataset: &Dataset,
+    outcome: &Outcome,
+    start: Start,
+) -> Result<Option<PathBuf>> {
     let (tensors, drawn) = (folder.join(TENSORS_FILE), folder.join(PICTURE_FILE));
     if outcome.snapshots.is_empty() {
         // Those of a run that this one replaces would pass for its own.
@@ -46,7 +61,9 @@ pub(super) fn write(folder: &Path, dataset: &Dataset, outcome: &Outcome, start: 
     let size = outcome.snapshot_images.len() * dataset.shape.elements() as usize;
     let first = outcome.snapshots[0].step;
     let mut snapshots = match start {
-        Start::Resume => earlier(&tensors, size).into_iter().filter(|one| one.step < first).collect(),
+        Start::Resume => {
+            earlier(&tensors, size).into_iter().filter(|one| one.step < first).collect()
+        }
         Start::New | Start::Replace => Vec::new(),
     };
     snapshots.extend_from_slice(&outcome.snapshots);
@@ -61,11 +78,27 @@ pub(super) fn write(folder: &Path, dataset: &Dataset, outcome: &Outcome, start: 
             snapshots.iter().flat_map(|one| one.saliency.iter().copied()).collect(),
         ),
         Tensor::f32("images", &[count, channels, height, width], unit_pixels(&images)),
-        Tensor::i64("labels", &[count], images.labels.iter().map(|&label| i64::from(label)).collect()),
-        Tensor::i64("indices", &[count], outcome.snapshot_images.iter().map(|&index| index as i64).collect()),
+        Tensor::i64(
+            "labels",
+            &[count],
+            images.labels.iter().map(|&label| i64::from(label)).collect(),
+        ),
+        Tensor::i64(
+            "indices",
+            &[count],
+            outcome.snapshot_images.iter().map(|&index| index as i64).collect(),
+        ),
     ];
     TensorFile::write(&tensors, &content, &[])?;
-    write_atomically(&drawn, &picture("Saliency while the network trains", dataset, &outcome.snapshot_images, &snapshots)?)?;
+    write_atomically(
+        &drawn,
+        &picture(
+            "Saliency while the network trains",
+            dataset,
+            &outcome.snapshot_images,
+            &snapshots,
+        )?,
+    )?;
     Ok(Some(drawn))
 }
 
@@ -79,7 +112,11 @@ fn earlier(path: &Path, size: usize) -> Vec<Snapshot> {
             return None;
         }
         let pairs = steps.iter().zip(maps.chunks_exact(size));
-        pairs.map(|(&step, map)| Some(Snapshot { step: u64::try_from(step).ok()?, saliency: map.into() })).collect()
+        pairs
+            .map(|(&step, map)| {
+                Some(Snapshot { step: u64::try_from(step).ok()?, saliency: map.into() })
+            })
+            .collect()
     };
     read().unwrap_or_default()
 }

@@ -60,12 +60,14 @@ fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<Part
     Ok(merged)
 }
 
-/// The complete configuration with its data set. A model to start from brings its own normalisation.
+/// The complete configuration with its data set. A model to start from brings its own
+/// normalisation.
 fn resolve(settings: PartialRunConfig, output: &Output) -> Result<(RunConfig, Dataset)> {
     let dataset = data::load(settings.dataset_name(), settings.data_dir.as_deref())?;
     let folder = data::folder(settings.dataset_name());
     let mut config = resolve_for(settings, &dataset, output)?;
-    // config.toml is to repeat the run from wherever it is read; the model's metadata has the name alone.
+    // config.toml is to repeat the run from wherever it is read; the model's metadata has the name
+    // alone.
     if let Some(folder) = folder {
         config.dataset = folder;
     }
@@ -73,8 +75,13 @@ fn resolve(settings: PartialRunConfig, output: &Output) -> Result<(RunConfig, Da
     Ok((config, dataset))
 }
 
-/// As [`resolve`], for a data set that is there. A model to start from that does not say how its pixels are normalised follows the one rule.
-pub(super) fn resolve_for(settings: PartialRunConfig, dataset: &Dataset, output: &Output) -> Result<RunConfig> {
+/// As [`resolve`], for a data set that is there. A model to start from that does not say how its
+/// pixels are normalised follows the one rule.
+pub(super) fn resolve_for(
+    settings: PartialRunConfig,
+    dataset: &Dataset,
+    output: &Output,
+) -> Result<RunConfig> {
     let given = [settings.normalize.is_some(), settings.bits.is_some(), settings.dataset.is_some()];
     let mut config = settings.resolve(&dataset.info())?;
     let Some(init) = &config.init else { return Ok(config) };
@@ -92,7 +99,10 @@ pub(super) fn resolve_for(settings: PartialRunConfig, dataset: &Dataset, output:
     }
     if let Some(own) = file.dataset().filter(|own| !dataset_given && *own != dataset.name) {
         let (own, path) = (crate::plain(own), file.path().display());
-        output.note(&format!("--init {path}: was trained on {own}; without --dataset this run takes {}", dataset.name));
+        output.note(&format!(
+            "--init {path}: was trained on {own}; without --dataset this run takes {}",
+            dataset.name
+        ));
     }
     if !asked {
         let mut model = file.as_start(&config.network)?;
@@ -109,7 +119,13 @@ pub(super) fn resolve_for(settings: PartialRunConfig, dataset: &Dataset, output:
 }
 
 /// Runs the training with a progress bar.
-pub(super) fn train(gpu: &Gpu, config: &RunConfig, dataset: &Dataset, start: Start, output: &Output) -> Result<Outcome> {
+pub(super) fn train(
+    gpu: &Gpu,
+    config: &RunConfig,
+    dataset: &Dataset,
+    start: Start,
+    output: &Output,
+) -> Result<Outcome> {
     signals::install();
     let spinner = Progress::spinner(output, "compiling kernels");
     let mut trainer = Trainer::new(gpu, config, dataset)?;
@@ -154,8 +170,13 @@ impl Observer for TrainingWatcher {
         if self.quiet {
             return;
         }
-        let kl = if self.sgt { format!(" (ce {:.4}, kl {:.4})", line.train_ce, line.train_kl) } else { String::new() };
-        let alphas: String = line.alpha.iter().map(|(name, alpha)| format!(", {name}.alpha {alpha:.3}")).collect();
+        let kl = if self.sgt {
+            format!(" (ce {:.4}, kl {:.4})", line.train_ce, line.train_kl)
+        } else {
+            String::new()
+        };
+        let alphas: String =
+            line.alpha.iter().map(|(name, alpha)| format!(", {name}.alpha {alpha:.3}")).collect();
         self.bar.note(&format!(
             "{} epoch {:>2}: loss {:.4}{kl}, test accuracy {:.2} %, test loss {:.4}{alphas}, {:.0} images/s",
             self.name,
@@ -193,7 +214,13 @@ struct TrainResult<'a> {
     snapshots: Option<&'a std::path::Path>,
 }
 
-fn report(config: &RunConfig, outcome: &Outcome, snapshots: Option<&std::path::Path>, gpu: &Gpu, output: &Output) -> Result<()> {
+fn report(
+    config: &RunConfig,
+    outcome: &Outcome,
+    snapshots: Option<&std::path::Path>,
+    gpu: &Gpu,
+    output: &Output,
+) -> Result<()> {
     let result = TrainResult {
         out: &config.out,
         accuracy: outcome.evaluation.accuracy,
@@ -206,8 +233,11 @@ fn report(config: &RunConfig, outcome: &Outcome, snapshots: Option<&std::path::P
         snapshots,
     };
     output.result(&result, || {
-        let state = if outcome.already_finished { "the run was finished already" } else { "trained" };
-        let maps = snapshots.map(|picture| format!("\nsaliency while it trained: {}", picture.display())).unwrap_or_default();
+        let state =
+            if outcome.already_finished { "the run was finished already" } else { "trained" };
+        let maps = snapshots
+            .map(|picture| format!("\nsaliency while it trained: {}", picture.display()))
+            .unwrap_or_default();
         format!(
             "{state}: test accuracy {:.2} % on {} images, loss {:.4}; {}{maps}",
             100.0 * outcome.evaluation.accuracy,

@@ -30,8 +30,12 @@ fn leak(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
 
-const NAMES: [&str; 4] =
-    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+const NAMES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
 
 /// A set of four files with the contents 0 to 3, from these mirrors.
 fn entry(mirrors: &[&str]) -> Entry {
@@ -113,7 +117,10 @@ fn all_files_arrive_and_are_not_fetched_again() {
     assert_eq!(folder.unwrap(), into.path().join("toy"));
     assert_eq!(events.iter().filter(|event| event.starts_with("Finished")).count(), 4);
     for (index, name) in NAMES.iter().enumerate() {
-        assert_eq!(fs::read(into.path().join("toy").join(format!("{name}.gz"))).unwrap(), gzip(&content(index as u32)));
+        assert_eq!(
+            fs::read(into.path().join("toy").join(format!("{name}.gz"))).unwrap(),
+            gzip(&content(index as u32))
+        );
     }
     assert_eq!(fs::read_dir(into.path().join("toy")).unwrap().count(), 4);
     assert_eq!(server.requests().len(), 4);
@@ -126,12 +133,17 @@ fn all_files_arrive_and_are_not_fetched_again() {
 
 #[test]
 fn a_download_that_breaks_off_is_resumed() {
-    let server =
-        Server::start(|path, range, before| Reply { cut: (before == 0).then_some(15_000), ..Reply::file(&file_at(path), range) });
+    let server = Server::start(|path, range, before| Reply {
+        cut: (before == 0).then_some(15_000),
+        ..Reply::file(&file_at(path), range)
+    });
     let into = tempfile::tempdir().unwrap();
     fetch_first(&entry(&[&server.base]), into.path(), None).unwrap();
     assert!(first_is_complete(into.path()));
-    assert_eq!(server.requests(), [format!("/{}.gz 0", NAMES[0]), format!("/{}.gz 15000", NAMES[0])]);
+    assert_eq!(
+        server.requests(),
+        [format!("/{}.gz 0", NAMES[0]), format!("/{}.gz 15000", NAMES[0])]
+    );
 }
 
 #[test]
@@ -176,26 +188,33 @@ fn a_server_without_ranges_starts_over() {
 fn a_range_other_than_asked_for_is_not_appended() {
     let server = Server::start(|path, range, before| Reply {
         headers: vec!["Content-Range: bytes 5-40000/40001".into()],
-        ..if before == 0 { Reply::new(206, vec![1; 100]) } else { Reply::file(&file_at(path), range) }
+        ..if before == 0 {
+            Reply::new(206, vec![1; 100])
+        } else {
+            Reply::file(&file_at(path), range)
+        }
     });
     let into = tempfile::tempdir().unwrap();
     fetch_first(&entry(&[&server.base]), into.path(), Some(&gzip(&content(0))[..30_000])).unwrap();
     assert!(first_is_complete(into.path()));
-    assert_eq!(server.requests(), [format!("/{}.gz 30000", NAMES[0]), format!("/{}.gz 0", NAMES[0])]);
+    assert_eq!(
+        server.requests(),
+        [format!("/{}.gz 30000", NAMES[0]), format!("/{}.gz 0", NAMES[0])]
+    );
 }
 
-/// Answers `bad` below `/bad/` and the file elsewhere; the fetch must end with the latter after `tries` of the former.
+/// Answers `bad` below `/bad/` and the file elsewhere; the fetch must end with the latter after
+/// `tries` of the former.
 fn next_mirror_after(bad: Reply, tries: usize) {
-    let server = Server::start(
-        move |path, range, _| {
-            if path.starts_with("/bad/") { bad.clone() } else { Reply::file(&file_at(path), range) }
-        },
-    );
+    let server = Server::start(move |path, range, _| {
+        if path.starts_with("/bad/") { bad.clone() } else { Reply::file(&file_at(path), range) }
+    });
     let into = tempfile::tempdir().unwrap();
     let mirrors = [format!("{}/bad", server.base), format!("{}/good", server.base)];
     fetch_first(&entry(&[&mirrors[0], &mirrors[1]]), into.path(), None).unwrap();
     assert!(first_is_complete(into.path()));
-    let (bad, good): (Vec<_>, Vec<_>) = server.requests().into_iter().partition(|request| request.starts_with("/bad/"));
+    let (bad, good): (Vec<_>, Vec<_>) =
+        server.requests().into_iter().partition(|request| request.starts_with("/bad/"));
     assert_eq!((bad.len(), good.len()), (tries, 1), "{bad:?} {good:?}");
 }
 
@@ -227,13 +246,19 @@ fn too_large_a_file_leads_to_the_next_mirror() {
     let mut chunked = format!("{chunk:x}\r\n").into_bytes();
     chunked.extend(vec![0; chunk]);
     chunked.extend(b"\r\n0\r\n\r\n");
-    next_mirror_after(Reply { headers: vec!["Transfer-Encoding: chunked".into()], ..Reply::new(200, chunked) }, 1);
+    next_mirror_after(
+        Reply { headers: vec!["Transfer-Encoding: chunked".into()], ..Reply::new(200, chunked) },
+        1,
+    );
 }
 
 #[test]
 fn redirects_in_a_circle_lead_to_the_next_mirror() {
     // One request and five redirects.
-    next_mirror_after(Reply { headers: vec!["Location: /bad/again".into()], ..Reply::new(302, "") }, 6);
+    next_mirror_after(
+        Reply { headers: vec!["Location: /bad/again".into()], ..Reply::new(302, "") },
+        6,
+    );
 }
 
 #[test]
@@ -244,9 +269,19 @@ fn when_every_mirror_fails_the_error_says_why() {
     let error = fetch_from(&entry(&[&mirrors[0], &mirrors[1]]), into.path()).0.unwrap_err();
     assert!(matches!(error, Error::Download(_)));
     let text = error.to_string();
-    assert!(text.contains(&format!("{}/train-images-idx3-ubyte.gz: answered with status 404", mirrors[0])), "{text}");
+    assert!(
+        text.contains(&format!(
+            "{}/train-images-idx3-ubyte.gz: answered with status 404",
+            mirrors[0]
+        )),
+        "{text}"
+    );
     assert!(text.contains(&mirrors[1]) && !text.contains('\n'), "{text}");
-    assert_eq!(fs::read_dir(into.path().join("toy")).unwrap().count(), 0, "an empty part is of no use");
+    assert_eq!(
+        fs::read_dir(into.path().join("toy")).unwrap().count(),
+        0,
+        "an empty part is of no use"
+    );
 }
 
 #[test]
@@ -278,7 +313,8 @@ fn two_downloads_of_one_file_do_not_mix() {
 fn plain_http_is_refused_before_connecting() {
     let server = Server::start(|path, range, _| Reply::file(&file_at(path), range));
     let into = tempfile::tempdir().unwrap();
-    let error = Fetcher::new().fetch(&entry(&[&server.base]), into.path(), &mut |_| {}).unwrap_err();
+    let error =
+        Fetcher::new().fetch(&entry(&[&server.base]), into.path(), &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("is not HTTPS"), "{error}");
     assert!(server.requests().is_empty());
     let mirrors = catalog::CATALOG.iter().flat_map(|entry| entry.mirrors);
@@ -289,7 +325,11 @@ fn plain_http_is_refused_before_connecting() {
 #[test]
 fn unknown_and_embedded_names_are_usage_errors() {
     let into = tempfile::tempdir().unwrap();
-    for (name, part) in [("fasion-mnist", "did you mean fashion-mnist?"), ("mnist-mini", "built in"), ("zzz", "known: mnist,")] {
+    for (name, part) in [
+        ("fasion-mnist", "did you mean fashion-mnist?"),
+        ("mnist-mini", "built in"),
+        ("zzz", "known: mnist,"),
+    ] {
         let error = fetch(name, into.path(), &mut |_| {}).unwrap_err();
         assert!(matches!(&error, Error::Usage(text) if text.contains(part)), "{error}");
     }

@@ -1,5 +1,5 @@
-//! The interpreter along another program's own levels: what a layer of the file makes of the levels that the other program has in
-//! front of that layer.
+//! The interpreter along another program's own levels: what a layer of the file makes of the levels
+//! that the other program has in front of that layer.
 //!
 //! Two correct programs may choose different levels where a sum comes as close to the edge between
 //! two levels as rounding in f32 can move it. From there on they compute on different numbers, and
@@ -77,23 +77,38 @@ impl Interpreter {
         let size = sizes(images);
         let largest = size.iter().copied().fold(0.0, f64::max);
         let mut bounds = HashMap::new();
-        bounds.insert(self.input().to_string(), Bound { reach: vec![4.0 * UNIT * largest; size.len()], size });
+        bounds.insert(
+            self.input().to_string(),
+            Bound { reach: vec![4.0 * UNIT * largest; size.len()], size },
+        );
         // Of the last sum: a bias may be added at its beginning.
         let mut gamma = 8.0 * UNIT;
         let logits = self.walk(images, shape, &mut |node, inputs, result| {
             // The others are weights, which depend on no image.
-            let Some(bound) = node.input.first().and_then(|name| bounds.get(name)) else { return Ok(()) };
+            let Some(bound) = node.input.first().and_then(|name| bounds.get(name)) else {
+                return Ok(());
+            };
             let bound = if let ("QuantizeLinear", [x, scale, zero]) = (node.op_type(), inputs) {
                 let range = self.level_range(&node.output[0], zero)?;
                 let levels = judge(x.real()?, bound, scale.scalar()?, range);
-                let expected = own.get(followed.activations.len()).filter(|own| own.len() == levels.0.len());
-                let own = expected.ok_or_else(|| bad(format!("{} makes levels that the model does not have", node.name())))?;
+                let expected =
+                    own.get(followed.activations.len()).filter(|own| own.len() == levels.0.len());
+                let own = expected.ok_or_else(|| {
+                    bad(format!("{} makes levels that the model does not have", node.name()))
+                })?;
                 let (data_type, zero) = zero.whole()?;
                 let zero = zero.first().copied().unwrap_or(0);
                 let replaced = own.iter().map(|&level| i64::from(level) + zero).collect();
-                *result = Tensor { shape: result.shape.clone(), elements: Elements::Whole(data_type, replaced) };
+                *result = Tensor {
+                    shape: result.shape.clone(),
+                    elements: Elements::Whole(data_type, replaced),
+                };
                 let name = node.name().trim_end_matches("/quantize").to_string();
-                followed.activations.push(FollowedActivation { name, levels: levels.0, open: levels.1 });
+                followed.activations.push(FollowedActivation {
+                    name,
+                    levels: levels.0,
+                    open: levels.1,
+                });
                 Bound::default()
             } else {
                 moved(node, inputs, result, bound, &mut gamma)?
@@ -110,9 +125,18 @@ impl Interpreter {
     }
 }
 
-/// What rounding can do to `result`, which `node` made of `inputs`; `bound` is that of the first input.
-fn moved(node: &NodeProto, inputs: &[&Tensor], result: &Tensor, bound: &Bound, gamma: &mut f64) -> Result<Bound> {
-    let with = |reach: Vec<f64>, values: &Tensor| values.real().map(|values| Bound { reach, size: sizes(values) });
+/// What rounding can do to `result`, which `node` made of `inputs`; `bound` is that of the first
+/// input.
+fn moved(
+    node: &NodeProto,
+    inputs: &[&Tensor],
+    result: &Tensor,
+    bound: &Bound,
+    gamma: &mut f64,
+) -> Result<Bound> {
+    let with = |reach: Vec<f64>, values: &Tensor| {
+        values.real().map(|values| Bound { reach, size: sizes(values) })
+    };
     // Sums and maxima of what each input can be off by.
     let through = |reach: Vec<f64>, others: &[Tensor]| -> Result<Vec<f64>> {
         let first = Tensor { shape: inputs[0].shape.clone(), elements: Elements::Real(reach) };
@@ -123,30 +147,56 @@ fn moved(node: &NodeProto, inputs: &[&Tensor], result: &Tensor, bound: &Bound, g
         ("Sub", [x, y]) => {
             let y = y.scalar()?.abs();
             let size: Vec<f64> = x.real()?.iter().map(|x| x.abs() + y).collect();
-            Bound { reach: bound.reach.iter().zip(&size).map(|(reach, size)| reach + UNIT * size).collect(), size }
+            Bound {
+                reach: bound
+                    .reach
+                    .iter()
+                    .zip(&size)
+                    .map(|(reach, size)| reach + UNIT * size)
+                    .collect(),
+                size,
+            }
         }
         ("Div", [_, y]) => {
             let y = y.scalar()?.abs();
             let size: Vec<f64> = bound.size.iter().map(|size| size / y).collect();
-            Bound { reach: bound.reach.iter().zip(&size).map(|(reach, size)| reach / y + DIVISION * size).collect(), size }
+            Bound {
+                reach: bound
+                    .reach
+                    .iter()
+                    .zip(&size)
+                    .map(|(reach, size)| reach / y + DIVISION * size)
+                    .collect(),
+                size,
+            }
         }
         ("Conv" | "Gemm", [_, weight, bias @ ..]) => {
             let values = weight.real()?;
-            let products = values.len() as f64 / weight.shape.first().map_or(1, |&channels| channels.max(1)) as f64;
+            let products = values.len() as f64
+                / weight.shape.first().map_or(1, |&channels| channels.max(1)) as f64;
             *gamma = (products + 8.0) * UNIT;
             let largest = sizes(values).into_iter().fold(0.0, f64::max);
-            let weights = values.iter().map(|value| value.abs() + WEIGHT / *gamma * largest).collect();
-            let mut others = vec![Tensor { shape: weight.shape.clone(), elements: Elements::Real(weights) }];
+            let weights =
+                values.iter().map(|value| value.abs() + WEIGHT / *gamma * largest).collect();
+            let mut others =
+                vec![Tensor { shape: weight.shape.clone(), elements: Elements::Real(weights) }];
             for bias in bias {
                 let reach = bias.real()?.iter().map(|bias| *gamma * bias.abs()).collect();
                 others.push(Tensor { shape: bias.shape.clone(), elements: Elements::Real(reach) });
             }
-            let moved = bound.reach.iter().zip(&bound.size).map(|(reach, size)| reach + *gamma * size);
+            let moved =
+                bound.reach.iter().zip(&bound.size).map(|(reach, size)| reach + *gamma * size);
             with(through(moved.collect(), &others)?, result)?
         }
         ("Add", [x, _]) => {
-            let added = x.real()?.iter().zip(result.real()?).map(|(before, after)| (after - before).abs());
-            let reach = bound.reach.iter().zip(added).map(|(reach, added)| reach + *gamma * added).collect();
+            let added =
+                x.real()?.iter().zip(result.real()?).map(|(before, after)| (after - before).abs());
+            let reach = bound
+                .reach
+                .iter()
+                .zip(added)
+                .map(|(reach, added)| reach + *gamma * added)
+                .collect();
             with(reach, result)?
         }
         ("MaxPool", [_]) => with(through(bound.reach.clone(), &[])?, result)?,
@@ -160,9 +210,16 @@ fn moved(node: &NodeProto, inputs: &[&Tensor], result: &Tensor, bound: &Bound, g
     })
 }
 
-/// The levels of `x`, from `lowest` to `highest` and `scale` apart, and those that rounding leaves open.
-fn judge(x: &[f64], bound: &Bound, scale: f64, (lowest, highest): (i64, i64)) -> (Vec<i32>, Vec<[i32; 2]>) {
-    let level = |position: f64| (position.round_ties_even().clamp(lowest as f64, highest as f64)) as i32;
+/// The levels of `x`, from `lowest` to `highest` and `scale` apart, and those that rounding leaves
+/// open.
+fn judge(
+    x: &[f64],
+    bound: &Bound,
+    scale: f64,
+    (lowest, highest): (i64, i64),
+) -> (Vec<i32>, Vec<[i32; 2]>) {
+    let level =
+        |position: f64| (position.round_ties_even().clamp(lowest as f64, highest as f64)) as i32;
     let of = |(x, reach): (&f64, &f64)| {
         let (position, reach) = (x / scale, reach / scale + DIVISION * (x / scale).abs());
         let open = [level(position - reach), level(position + reach)];

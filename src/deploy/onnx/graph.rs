@@ -2,13 +2,15 @@
 
 use super::{
     schema::{
-        AttributeProto, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-        StringStringEntryProto, TensorProto, TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
+        AttributeProto, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto,
+        OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorType,
+        TypeProto, ValueInfoProto,
     },
     tensor::{floats, integers, range},
 };
 use crate::deploy::{
-    ActivationGrid, DeployableActivation, DeployableLayer, DeployableModel, DeployableWeights, Operation, WeightLevels,
+    ActivationGrid, DeployableActivation, DeployableLayer, DeployableModel, DeployableWeights,
+    Operation, WeightLevels,
 };
 
 /// What the graph takes.
@@ -60,7 +62,9 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
     };
     let normalization = model.normalization;
     if options.input == OnnxInput::Image {
-        for (op, constant, value) in [("Sub", "mean", normalization.mean), ("Div", "deviation", normalization.deviation)] {
+        for (op, constant, value) in
+            [("Sub", "mean", normalization.mean), ("Div", "deviation", normalization.deviation)]
+        {
             builder.constants.push(floats(constant, &[], &[value]));
             builder.node(op, &format!("normalize/{constant}"), &[constant], Vec::new());
         }
@@ -74,7 +78,10 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
     let [channels, height, width] = <[u32; 3]>::from(model.input).map(i64::from);
     let text = match options.input {
         OnnxInput::Image => "pixels from 0 to 1".into(),
-        OnnxInput::Normalized => format!("(p - {}) / {} of pixels p from 0 to 1", normalization.mean, normalization.deviation),
+        OnnxInput::Normalized => format!(
+            "(p - {}) / {} of pixels p from 0 to 1",
+            normalization.mean, normalization.deviation
+        ),
     };
     let four_or_sixteen = builder.newest_type != DataType::Float;
     let (ir_version, opset) = if four_or_sixteen { (10, 21) } else { (7, 13) };
@@ -88,13 +95,23 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
             name: Some("saliq".into()),
             initializer: builder.constants,
             input: vec![value_info(name, &[channels, height, width], &text)],
-            output: vec![value_info("logits", &[i64::from(model.classes)], "a score a class; softmax makes them probabilities")],
+            output: vec![value_info(
+                "logits",
+                &[i64::from(model.classes)],
+                "a score a class; softmax makes them probabilities",
+            )],
         }),
-        opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) }],
+        opset_import: vec![OperatorSetIdProto {
+            domain: Some(String::new()),
+            version: Some(opset),
+        }],
         metadata_props: options
             .metadata
             .iter()
-            .map(|(key, value)| StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) })
+            .map(|(key, value)| StringStringEntryProto {
+                key: Some(key.clone()),
+                value: Some(value.clone()),
+            })
             .collect(),
     }
 }
@@ -113,24 +130,49 @@ fn value_info(name: &str, sizes: &[i64], text: &str) -> ValueInfoProto {
 }
 
 fn integer(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { name: Some(name.into()), i: Some(value), ints: Vec::new(), r#type: Some(AttributeType::Int as i32) }
+    AttributeProto {
+        name: Some(name.into()),
+        i: Some(value),
+        ints: Vec::new(),
+        r#type: Some(AttributeType::Int as i32),
+    }
 }
 
 fn repeated(name: &str, value: u32, count: usize) -> AttributeProto {
     let ints = vec![i64::from(value); count];
-    AttributeProto { name: Some(name.into()), i: None, ints, r#type: Some(AttributeType::Ints as i32) }
+    AttributeProto {
+        name: Some(name.into()),
+        i: None,
+        ints,
+        r#type: Some(AttributeType::Ints as i32),
+    }
 }
 
 impl Builder {
     /// Adds `op`(value, `others`) as the new value.
     fn node(&mut self, op: &str, name: &str, others: &[&str], attributes: Vec<AttributeProto>) {
-        let input = std::iter::once(self.value.clone()).chain(others.iter().map(|&other| other.into())).collect();
+        let input = std::iter::once(self.value.clone())
+            .chain(others.iter().map(|&other| other.into()))
+            .collect();
         self.value = format!("{name}/output");
         self.push(op, name, input, self.value.clone(), attributes);
     }
 
-    fn push(&mut self, op: &str, name: &str, input: Vec<String>, output: String, attribute: Vec<AttributeProto>) {
-        self.nodes.push(NodeProto { input, output: vec![output], name: Some(name.into()), op_type: Some(op.into()), attribute });
+    fn push(
+        &mut self,
+        op: &str,
+        name: &str,
+        input: Vec<String>,
+        output: String,
+        attribute: Vec<AttributeProto>,
+    ) {
+        self.nodes.push(NodeProto {
+            input,
+            output: vec![output],
+            name: Some(name.into()),
+            op_type: Some(op.into()),
+            attribute,
+        });
     }
 
     fn layer(&mut self, layer: &DeployableLayer) {
@@ -138,8 +180,11 @@ impl Builder {
         match &layer.operation {
             Operation::Convolution { weights, kernel, stride, padding } => {
                 self.unflatten(layer);
-                let attributes =
-                    vec![repeated("kernel_shape", *kernel, 2), repeated("pads", *padding, 4), repeated("strides", *stride, 2)];
+                let attributes = vec![
+                    repeated("kernel_shape", *kernel, 2),
+                    repeated("pads", *padding, 4),
+                    repeated("strides", *stride, 2),
+                ];
                 self.weighted("Conv", name, weights, attributes);
             }
             Operation::FullyConnected { weights } => {
@@ -149,11 +194,20 @@ impl Builder {
                 }
                 self.weighted("Gemm", name, weights, vec![integer("transB", 1)]);
             }
-            Operation::Activation(DeployableActivation::Relu) => self.node("Relu", name, &[], Vec::new()),
-            Operation::Activation(DeployableActivation::Quantized(grid)) => self.quantize(name, grid),
+            Operation::Activation(DeployableActivation::Relu) => {
+                self.node("Relu", name, &[], Vec::new())
+            }
+            Operation::Activation(DeployableActivation::Quantized(grid)) => {
+                self.quantize(name, grid)
+            }
             Operation::MaxPool { kernel, stride } => {
                 self.unflatten(layer);
-                self.node("MaxPool", name, &[], vec![repeated("kernel_shape", *kernel, 2), repeated("strides", *stride, 2)]);
+                self.node(
+                    "MaxPool",
+                    name,
+                    &[],
+                    vec![repeated("kernel_shape", *kernel, 2), repeated("strides", *stride, 2)],
+                );
             }
         }
     }
@@ -163,14 +217,26 @@ impl Builder {
         if std::mem::replace(&mut self.flat, false) {
             let shape = format!("{}/shape", layer.name);
             let [channels, height, width] = <[u32; 3]>::from(layer.input).map(|size| size as i32);
-            self.constants.push(integers(&shape, &[4], DataType::Int64, &[-1, channels, height, width]));
+            self.constants.push(integers(
+                &shape,
+                &[4],
+                DataType::Int64,
+                &[-1, channels, height, width],
+            ));
             self.node("Reshape", &format!("{}/unflatten", layer.name), &[&shape], Vec::new());
         }
     }
 
-    /// Adds `op` of the layer called `name`. The bias of quantized weights is an addition of its own: behind a bias within, ONNX Runtime's optimiser rounds it
-    /// to a multiple of the scales' product, which at few bits is coarse.
-    fn weighted(&mut self, op: &str, name: &str, weights: &DeployableWeights, attributes: Vec<AttributeProto>) {
+    /// Adds `op` of the layer called `name`. The bias of quantized weights is an addition of its
+    /// own: behind a bias within, ONNX Runtime's optimiser rounds it to a multiple of the scales'
+    /// product, which at few bits is coarse.
+    fn weighted(
+        &mut self,
+        op: &str,
+        name: &str,
+        weights: &DeployableWeights,
+        attributes: Vec<AttributeProto>,
+    ) {
         let [weight, bias] = [format!("{name}.weight"), format!("{name}.bias")];
         let channels = weights.bias.len();
         match &weights.levels {
@@ -195,7 +261,8 @@ impl Builder {
         let data_type = self.weight_type(levels);
         // A scalar for a tensor's scale, a vector for those of its channels.
         let sizes = if levels.scales.len() == 1 { vec![] } else { vec![levels.scales.len()] };
-        let constants = ["levels", "scale", "zero_point"].map(|suffix| format!("{weight}/{suffix}"));
+        let constants =
+            ["levels", "scale", "zero_point"].map(|suffix| format!("{weight}/{suffix}"));
         let values: Vec<i32> = levels.levels.iter().map(|&level| i32::from(level)).collect();
         self.constants.extend([
             integers(&constants[0], shape, data_type, &values),
@@ -203,14 +270,26 @@ impl Builder {
             integers(&constants[2], &sizes, data_type, &levels.zero_points),
         ]);
         let attributes = if sizes.is_empty() { Vec::new() } else { vec![integer("axis", 0)] };
-        self.push("DequantizeLinear", &format!("{weight}/dequantize"), constants.to_vec(), weight.into(), attributes);
+        self.push(
+            "DequantizeLinear",
+            &format!("{weight}/dequantize"),
+            constants.to_vec(),
+            weight.into(),
+            attributes,
+        );
     }
 
     /// The narrowest type that the options allow and whose range has all levels.
     fn weight_type(&mut self, levels: &WeightLevels) -> DataType {
         let (lowest, highest) = (i64::from(levels.grid.lowest), i64::from(levels.grid.highest));
-        let fits = |data_type: &DataType| range(*data_type).is_some_and(|(low, high)| low <= lowest && highest <= high);
-        let (four, eight) = if lowest < 0 { (DataType::Int4, DataType::Int8) } else { (DataType::Uint4, DataType::Uint8) };
+        let fits = |data_type: &DataType| {
+            range(*data_type).is_some_and(|(low, high)| low <= lowest && highest <= high)
+        };
+        let (four, eight) = if lowest < 0 {
+            (DataType::Int4, DataType::Int8)
+        } else {
+            (DataType::Uint4, DataType::Uint8)
+        };
         let found = match () {
             () if self.options.four_bits && fits(&four) => four,
             () if fits(&eight) => return eight,
@@ -220,11 +299,13 @@ impl Builder {
         found
     }
 
-    /// Adds round(x / scale), clipped to the grid, times scale. Levels are unsigned bytes: signed ones with 128 as zero point, since ONNX Runtime's optimiser
-    /// makes unsigned ones of signed bytes anyway, and fails at it in operator set 21.
+    /// Adds round(x / scale), clipped to the grid, times scale. Levels are unsigned bytes: signed
+    /// ones with 128 as zero point, since ONNX Runtime's optimiser makes unsigned ones of signed
+    /// bytes anyway, and fails at it in operator set 21.
     fn quantize(&mut self, name: &str, grid: &ActivationGrid) {
         let origin = if grid.is_signed() { 128 } else { 0 };
-        let [scale, zero, low, high] = ["scale", "zero_point", "lowest", "highest"].map(|suffix| format!("{name}/{suffix}"));
+        let [scale, zero, low, high] =
+            ["scale", "zero_point", "lowest", "highest"].map(|suffix| format!("{name}/{suffix}"));
         let byte = |name: &str, value: i32| integers(name, &[], DataType::Uint8, &[value]);
         self.constants.extend([floats(&scale, &[], &[grid.scale]), byte(&zero, origin)]);
         self.node("QuantizeLinear", &format!("{name}/quantize"), &[&scale, &zero], Vec::new());

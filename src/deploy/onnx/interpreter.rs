@@ -1,6 +1,7 @@
-//! A second reading of the ONNX files that saliq writes: exactly the operators they use, by the standard's definitions
-//! (onnx.ai/onnx/operators), in f64. It knows the file alone, not the model that it was made from, so that `saliq export --verify` and the tests
-//! hold what was written, names, axes, types, zero points and bit packing, to what saliq itself computes.
+//! A second reading of the ONNX files that saliq writes: exactly the operators they use, by the
+//! standard's definitions (onnx.ai/onnx/operators), in f64. It knows the file alone, not the model
+//! that it was made from, so that `saliq export --verify` and the tests hold what was written,
+//! names, axes, types, zero points and bit packing, to what saliq itself computes.
 
 use std::collections::HashMap;
 
@@ -26,8 +27,9 @@ pub struct Interpreter {
 pub struct Outcome {
     /// [N, classes].
     pub logits: Vec<f64>,
-    /// For every image, how far the quantized activation closest to the border between two levels is from it, as a share of the layer's range (0 to ½);
-    /// infinite where nothing is quantized. Where it is as small as rounding errors, two correct programs may choose different levels.
+    /// For every image, how far the quantized activation closest to the border between two levels
+    /// is from it, as a share of the layer's range (0 to ½); infinite where nothing is quantized.
+    /// Where it is as small as rounding errors, two correct programs may choose different levels.
     pub margins: Vec<f64>,
 }
 
@@ -59,7 +61,9 @@ impl Tensor {
 
     pub(super) fn image_shape(&self) -> Result<(usize, Shape)> {
         match self.shape[..] {
-            [images, channels, height, width] => Ok((images, Shape::new(channels as u32, height as u32, width as u32))),
+            [images, channels, height, width] => {
+                Ok((images, Shape::new(channels as u32, height as u32, width as u32)))
+            }
             _ => Err(bad(format!("a shape of {:?} where images are needed", self.shape))),
         }
     }
@@ -84,14 +88,19 @@ impl Attributes<'_> {
     fn integer(&mut self, name: &'static str, default: i64) -> i64 {
         self.used.push(name);
         let found =
-            self.node.attribute.iter().find(|attribute| attribute.name() == name && attribute.r#type() == AttributeType::Int);
+            self.node.attribute.iter().find(|attribute| {
+                attribute.name() == name && attribute.r#type() == AttributeType::Int
+            });
         found.map_or(default, |attribute| attribute.i())
     }
 
     /// The one number that all of a list are.
     fn uniform(&mut self, name: &'static str, default: u32) -> Result<u32> {
         self.used.push(name);
-        let Some(found) = self.node.attribute.iter().find(|attribute| attribute.name() == name) else { return Ok(default) };
+        let Some(found) = self.node.attribute.iter().find(|attribute| attribute.name() == name)
+        else {
+            return Ok(default);
+        };
         match &found.ints[..] {
             [first, rest @ ..] if rest.iter().all(|other| other == first) => {
                 u32::try_from(*first).map_err(|_| bad(format!("{name} of {first}")))
@@ -102,7 +111,9 @@ impl Attributes<'_> {
 
     fn finish(self) -> Result<()> {
         match self.node.attribute.iter().find(|attribute| !self.used.contains(&attribute.name())) {
-            Some(unknown) => Err(bad(format!("attribute {} of {}", unknown.name(), self.node.op_type()))),
+            Some(unknown) => {
+                Err(bad(format!("attribute {} of {}", unknown.name(), self.node.op_type())))
+            }
             None => Ok(()),
         }
     }
@@ -117,25 +128,44 @@ impl Interpreter {
     /// # Errors
     /// [`Error::Model`] for bytes that are none.
     pub fn new(bytes: &[u8]) -> Result<Interpreter> {
-        let model = ModelProto::decode(bytes).map_err(|error| bad(format!("cannot be decoded: {error}")))?;
+        let model = ModelProto::decode(bytes)
+            .map_err(|error| bad(format!("cannot be decoded: {error}")))?;
         let graph = model.graph.ok_or_else(|| bad("is missing"))?;
-        let ([input], [output]) = (&graph.input[..], &graph.output[..]) else { return Err(bad("more than one input or output")) };
-        let constants =
-            graph.initializer.iter().map(|tensor| Ok((tensor.name().to_string(), tensor.read()?))).collect::<Result<_>>()?;
-        Ok(Interpreter { input: input.name().into(), output: output.name().into(), nodes: graph.node, constants })
+        let ([input], [output]) = (&graph.input[..], &graph.output[..]) else {
+            return Err(bad("more than one input or output"));
+        };
+        let constants = graph
+            .initializer
+            .iter()
+            .map(|tensor| Ok((tensor.name().to_string(), tensor.read()?)))
+            .collect::<Result<_>>()?;
+        Ok(Interpreter {
+            input: input.name().into(),
+            output: output.name().into(),
+            nodes: graph.node,
+            constants,
+        })
     }
 
-    /// Lowest and highest level, counted from `zero`, of the value called `name`: of a clip behind it, or of its type.
+    /// Lowest and highest level, counted from `zero`, of the value called `name`: of a clip behind
+    /// it, or of its type.
     pub(super) fn level_range(&self, name: &String, zero: &Tensor) -> Result<(i64, i64)> {
         let (data_type, zero) = zero.whole()?;
-        let clip = self.nodes.iter().find(|node| node.op_type() == "Clip" && node.input.first() == Some(name));
-        let end = |name: &String| self.constants.get(name).and_then(|end| end.whole().ok()?.1.first().copied());
+        let clip = self
+            .nodes
+            .iter()
+            .find(|node| node.op_type() == "Clip" && node.input.first() == Some(name));
+        let end = |name: &String| {
+            self.constants.get(name).and_then(|end| end.whole().ok()?.1.first().copied())
+        };
         let ends = match clip.map(|node| &node.input[1..]) {
             Some([low, high]) => end(low).zip(end(high)),
             _ => range(data_type),
         };
         match (ends, zero) {
-            (Some((low, high)), &[zero]) => Ok((low.saturating_sub(zero), high.saturating_sub(zero))),
+            (Some((low, high)), &[zero]) => {
+                Ok((low.saturating_sub(zero), high.saturating_sub(zero)))
+            }
             _ => Err(bad("levels without ends")),
         }
     }
@@ -143,26 +173,39 @@ impl Interpreter {
     /// The output for `images` [N, C, H, W].
     ///
     /// # Errors
-    /// [`Error::Model`] for an operator that saliq does not write, or shapes and types that do not fit each other.
+    /// [`Error::Model`] for an operator that saliq does not write, or shapes and types that do not
+    /// fit each other.
     pub fn run(&self, images: &[f64], shape: Shape) -> Result<Outcome> {
         let mut margins = vec![f64::INFINITY; images.len() / (shape.elements() as usize).max(1)];
         let logits = self.walk(images, shape, &mut |node, inputs, _| {
             if let ("QuantizeLinear", [x, scale, zero]) = (node.op_type(), inputs) {
-                narrow(&mut margins, x.real()?, scale.scalar()?, self.level_range(&node.output[0], zero)?);
+                narrow(
+                    &mut margins,
+                    x.real()?,
+                    scale.scalar()?,
+                    self.level_range(&node.output[0], zero)?,
+                );
             }
             Ok(())
         })?;
         Ok(Outcome { logits, margins })
     }
 
-    /// The output for `images`. After every node `visit` is given it, its inputs and what it made, to look at or to replace.
+    /// The output for `images`. After every node `visit` is given it, its inputs and what it made,
+    /// to look at or to replace.
     pub(super) fn walk(&self, images: &[f64], shape: Shape, visit: Visit<'_>) -> Result<Vec<f64>> {
         let count = images.len() / (shape.elements() as usize).max(1);
-        let input_shape = vec![count, shape.channels as usize, shape.height as usize, shape.width as usize];
+        let input_shape =
+            vec![count, shape.channels as usize, shape.height as usize, shape.width as usize];
         let mut made = HashMap::new();
-        made.insert(self.input.as_str(), Tensor { shape: input_shape, elements: Elements::Real(images.to_vec()) });
+        made.insert(
+            self.input.as_str(),
+            Tensor { shape: input_shape, elements: Elements::Real(images.to_vec()) },
+        );
         for node in &self.nodes {
-            let [output] = &node.output[..] else { return Err(bad(format!("{} with several outputs", node.op_type()))) };
+            let [output] = &node.output[..] else {
+                return Err(bad(format!("{} with several outputs", node.op_type())));
+            };
             let find = |name: &String| {
                 made.get(name.as_str())
                     .or_else(|| self.constants.get(name))
@@ -173,7 +216,8 @@ impl Interpreter {
             visit(node, &inputs, &mut result)?;
             made.insert(output, result);
         }
-        let logits = made.remove(self.output.as_str()).ok_or_else(|| bad("the output is not made"))?;
+        let logits =
+            made.remove(self.output.as_str()).ok_or_else(|| bad("the output is not made"))?;
         Ok(logits.real()?.to_vec())
     }
 
@@ -183,14 +227,19 @@ impl Interpreter {
     }
 }
 
-/// Lowers the images' margins to those of `x`, whose levels from `lowest` to `highest` are `scale` apart. Beyond the ends there is nothing to decide.
+/// Lowers the images' margins to those of `x`, whose levels from `lowest` to `highest` are `scale`
+/// apart. Beyond the ends there is nothing to decide.
 fn narrow(margins: &mut [f64], x: &[f64], scale: f64, (lowest, highest): (i64, i64)) {
     let (lowest, highest) = (lowest as f64, highest as f64);
     let range = lowest.abs().max(highest.abs()).max(1.0);
     let per_image = (x.len() / margins.len().max(1)).max(1);
     for (margin, values) in margins.iter_mut().zip(x.chunks_exact(per_image)) {
-        let positions = values.iter().map(|value| value / scale).filter(|position| (lowest..=highest).contains(position));
-        let distance = |position: f64| (0.5 - (position - position.round_ties_even()).abs()) / range;
+        let positions = values
+            .iter()
+            .map(|value| value / scale)
+            .filter(|position| (lowest..=highest).contains(position));
+        let distance =
+            |position: f64| (0.5 - (position - position.round_ties_even()).abs()) / range;
         *margin = positions.map(distance).fold(*margin, f64::min);
     }
 }
@@ -199,12 +248,18 @@ fn narrow(margins: &mut [f64], x: &[f64], scale: f64, (lowest, highest): (i64, i
 pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
     let mut attributes = Attributes { node, used: Vec::new() };
     let result = match (node.op_type(), inputs) {
-        ("Sub", [x, y]) => x.with(x.real()?.iter().map(|x| Ok(x - y.scalar()?)).collect::<Result<_>>()?),
-        ("Div", [x, y]) => x.with(x.real()?.iter().map(|x| Ok(x / y.scalar()?)).collect::<Result<_>>()?),
+        ("Sub", [x, y]) => {
+            x.with(x.real()?.iter().map(|x| Ok(x - y.scalar()?)).collect::<Result<_>>()?)
+        }
+        ("Div", [x, y]) => {
+            x.with(x.real()?.iter().map(|x| Ok(x / y.scalar()?)).collect::<Result<_>>()?)
+        }
         ("Relu", [x]) => x.with(x.real()?.iter().map(|x| x.max(0.0)).collect()),
         ("QuantizeLinear", [x, scale, zero]) => quantize(x, scale.scalar()?, zero)?,
         ("Clip", [x, low, high]) => clip(x, low, high)?,
-        ("DequantizeLinear", [x, scale, zero]) => dequantize(x, scale, zero, attributes.integer("axis", 1))?,
+        ("DequantizeLinear", [x, scale, zero]) => {
+            dequantize(x, scale, zero, attributes.integer("axis", 1))?
+        }
         ("Add", [x, bias]) => add_bias(x, bias)?,
         ("Conv", [x, weight, bias @ ..]) => {
             let (images, input) = x.image_shape()?;
@@ -224,17 +279,29 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
                 return Err(bad(format!("a convolution of {:?} with {:?}", x.shape, weight.shape)));
             }
             let output = window.output(input, out_channels as u32);
-            let values = conv(images, input, window, x.real()?, weight.real()?, &bias_or_zeros(bias, out_channels)?);
+            let values = conv(
+                images,
+                input,
+                window,
+                x.real()?,
+                weight.real()?,
+                &bias_or_zeros(bias, out_channels)?,
+            );
             Tensor::of_images(images, output, values)
         }
         ("MaxPool", [x]) => {
             let (images, input) = x.image_shape()?;
-            let (kernel, stride) = (attributes.uniform("kernel_shape", 0)?, attributes.uniform("strides", 1)?);
+            let (kernel, stride) =
+                (attributes.uniform("kernel_shape", 0)?, attributes.uniform("strides", 1)?);
             if kernel == 0 || stride == 0 || kernel > input.height.min(input.width) {
                 return Err(bad(format!("a pooling window of {kernel} on {:?}", x.shape)));
             }
             let window = Window { kernel, stride, padding: 0 };
-            Tensor::of_images(images, window.output(input, input.channels), max_pool(images, input, window, x.real()?))
+            Tensor::of_images(
+                images,
+                window.output(input, input.channels),
+                max_pool(images, input, window, x.real()?),
+            )
         }
         ("Flatten", [x]) if attributes.integer("axis", 1) == 1 => {
             let images = x.shape.first().copied().unwrap_or(1);
@@ -243,7 +310,8 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
         }
         ("Reshape", [x, shape]) => match shape.whole()?.1 {
             &[-1, channels, height, width] if x.shape.len() == 2 => {
-                let sizes = [channels, height, width].map(|size| usize::try_from(size).unwrap_or(0));
+                let sizes =
+                    [channels, height, width].map(|size| usize::try_from(size).unwrap_or(0));
                 if element_count(&sizes) != Some(x.shape[1]) {
                     return Err(bad(format!("{:?} as {sizes:?}", x.shape)));
                 }
@@ -252,13 +320,19 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
             other => return Err(bad(format!("{:?} as {other:?}", x.shape))),
         },
         ("Gemm", [x, weight, bias @ ..]) if attributes.integer("transB", 0) == 1 => {
-            let (&[images, features], &[outputs, columns]) = (&x.shape[..], &weight.shape[..]) else {
+            let (&[images, features], &[outputs, columns]) = (&x.shape[..], &weight.shape[..])
+            else {
                 return Err(bad(format!("a product of {:?} and {:?}", x.shape, weight.shape)));
             };
-            if features != columns || bias.len() > 1 || bias.iter().any(|bias| bias.shape != [outputs]) || images == 0 {
+            if features != columns
+                || bias.len() > 1
+                || bias.iter().any(|bias| bias.shape != [outputs])
+                || images == 0
+            {
                 return Err(bad(format!("a product of {:?} and {:?}", x.shape, weight.shape)));
             }
-            let values = gemm(images, features, x.real()?, weight.real()?, &bias_or_zeros(bias, outputs)?);
+            let values =
+                gemm(images, features, x.real()?, weight.real()?, &bias_or_zeros(bias, outputs)?);
             Tensor { shape: vec![images, outputs], elements: Elements::Real(values) }
         }
         (other, inputs) => return Err(bad(format!("{other} of {} inputs", inputs.len()))),
@@ -275,23 +349,34 @@ fn bias_or_zeros(bias: &[&Tensor], channels: usize) -> Result<Vec<f64>> {
 fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (values, channels) = (bias.real()?, bias.real()?.len());
     let rest = x.shape.len().saturating_sub(2);
-    if x.shape.get(1) != Some(&channels) || bias.shape.first() != Some(&channels) || bias.shape[1..] != vec![1; rest] {
+    if x.shape.get(1) != Some(&channels)
+        || bias.shape.first() != Some(&channels)
+        || bias.shape[1..] != vec![1; rest]
+    {
         return Err(bad(format!("a bias of {:?} for {:?}", bias.shape, x.shape)));
     }
     let pixels: usize = x.shape[2..].iter().product();
-    Ok(x.with(x.real()?.iter().enumerate().map(|(at, x)| x + values[at / pixels % channels]).collect()))
+    Ok(x.with(
+        x.real()?.iter().enumerate().map(|(at, x)| x + values[at / pixels % channels]).collect(),
+    ))
 }
 
 /// saturate(round(x / scale) + zero) of the type of `zero`, rounding half to even.
 fn quantize(x: &Tensor, scale: f64, zero: &Tensor) -> Result<Tensor> {
     let (data_type, zero) = zero.whole()?;
-    let (&[zero], Some((low, high))) = (zero, range(data_type)) else { return Err(bad("a zero point that is none")) };
+    let (&[zero], Some((low, high))) = (zero, range(data_type)) else {
+        return Err(bad("a zero point that is none"));
+    };
     let level = |x: &f64| (((x / scale).round_ties_even() + zero as f64) as i64).clamp(low, high);
-    Ok(Tensor { shape: x.shape.clone(), elements: Elements::Whole(data_type, x.real()?.iter().map(level).collect()) })
+    Ok(Tensor {
+        shape: x.shape.clone(),
+        elements: Elements::Whole(data_type, x.real()?.iter().map(level).collect()),
+    })
 }
 
 fn clip(x: &Tensor, low: &Tensor, high: &Tensor) -> Result<Tensor> {
-    let ((data_type, values), (low_type, low), (high_type, high)) = (x.whole()?, low.whole()?, high.whole()?);
+    let ((data_type, values), (low_type, low), (high_type, high)) =
+        (x.whole()?, low.whole()?, high.whole()?);
     match (low, high) {
         (&[low], &[high]) if low <= high && low_type == data_type && high_type == data_type => {
             let values = values.iter().map(|&value| value.clamp(low, high)).collect();
@@ -303,7 +388,8 @@ fn clip(x: &Tensor, low: &Tensor, high: &Tensor) -> Result<Tensor> {
 
 /// (x − zero)·scale, with one scale and zero point, or one for every index along `axis`.
 fn dequantize(x: &Tensor, scale: &Tensor, zero: &Tensor, axis: i64) -> Result<Tensor> {
-    let ((data_type, values), (zero_type, zeros), scales) = (x.whole()?, zero.whole()?, scale.real()?);
+    let ((data_type, values), (zero_type, zeros), scales) =
+        (x.whole()?, zero.whole()?, scale.real()?);
     if data_type != zero_type || zero.shape != scale.shape {
         return Err(bad("scales and zero points that do not fit"));
     }

@@ -17,9 +17,11 @@ impl Window {
         Shape::new(channels, size(input.height), size(input.width))
     }
 
-    /// Of the window at output `at` of an axis of `size` inputs, the part inside the image: its first tap, its first input, how many.
+    /// Of the window at output `at` of an axis of `size` inputs, the part inside the image: its
+    /// first tap, its first input, how many.
     fn inside(self, at: usize, size: usize) -> [usize; 3] {
-        let [kernel, stride, padding] = [self.kernel, self.stride, self.padding].map(|size| size as usize);
+        let [kernel, stride, padding] =
+            [self.kernel, self.stride, self.padding].map(|size| size as usize);
         let tap = padding.saturating_sub(at * stride);
         let first = (at * stride + tap - padding).min(size);
         let end = (at * stride + kernel).saturating_sub(padding).min(size);
@@ -27,23 +29,36 @@ impl Window {
     }
 }
 
-/// `output[n, o, y, x] = bias[o] + Σ_{i, ky, kx} input[n, i, y·S + ky − P, x·S + kx − P] · weight[o, i, ky, kx]`, zero outside the image.
-pub(super) fn conv(images: usize, input: Shape, window: Window, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+/// `output[n, o, y, x] = bias[o] + Σ_{i, ky, kx} input[n, i, y·S + ky − P, x·S + kx − P] ·
+/// weight[o, i, ky, kx]`, zero outside the image.
+pub(super) fn conv(
+    images: usize,
+    input: Shape,
+    window: Window,
+    x: &[f64],
+    weight: &[f64],
+    bias: &[f64],
+) -> Vec<f64> {
     let [channels, height, width] = <[u32; 3]>::from(input).map(|size| size as usize);
-    let [filters, rows, columns] = <[u32; 3]>::from(window.output(input, bias.len() as u32)).map(|size| size as usize);
+    let [filters, rows, columns] =
+        <[u32; 3]>::from(window.output(input, bias.len() as u32)).map(|size| size as usize);
     let kernel = window.kernel as usize;
     let mut output = Vec::with_capacity(images * filters * rows * columns);
     for image in 0..images {
         for (filter, bias) in bias.iter().enumerate() {
             for row in 0..rows {
                 for column in 0..columns {
-                    let ([ky, y, high], [kx, x_first, wide]) = (window.inside(row, height), window.inside(column, width));
+                    let ([ky, y, high], [kx, x_first, wide]) =
+                        (window.inside(row, height), window.inside(column, width));
                     let mut sum = *bias;
                     for channel in 0..channels {
                         for line in 0..high {
-                            let from = ((image * channels + channel) * height + y + line) * width + x_first;
-                            let tap = ((filter * channels + channel) * kernel + ky + line) * kernel + kx;
-                            let products = x[from..from + wide].iter().zip(&weight[tap..tap + wide]);
+                            let from = ((image * channels + channel) * height + y + line) * width
+                                + x_first;
+                            let tap =
+                                ((filter * channels + channel) * kernel + ky + line) * kernel + kx;
+                            let products =
+                                x[from..from + wide].iter().zip(&weight[tap..tap + wide]);
                             sum = products.fold(sum, |sum, (x, w)| sum + x * w);
                         }
                     }
@@ -58,15 +73,19 @@ pub(super) fn conv(images: usize, input: Shape, window: Window, x: &[f64], weigh
 /// Maxima over the windows, which have no padding.
 pub(super) fn max_pool(images: usize, input: Shape, window: Window, x: &[f64]) -> Vec<f64> {
     let [channels, height, width] = <[u32; 3]>::from(input).map(|size| size as usize);
-    let [_, rows, columns] = <[u32; 3]>::from(window.output(input, input.channels)).map(|size| size as usize);
+    let [_, rows, columns] =
+        <[u32; 3]>::from(window.output(input, input.channels)).map(|size| size as usize);
     let [kernel, stride] = [window.kernel, window.stride].map(|size| size as usize);
     let mut output = Vec::with_capacity(images * channels * rows * columns);
     for plane in 0..images * channels {
         for row in 0..rows {
             for column in 0..columns {
                 let first = (plane * height + row * stride) * width + column * stride;
-                let taps = (0..kernel * kernel).map(|tap| x[first + tap / kernel * width + tap % kernel]);
-                output.push(taps.reduce(|most, x| if x > most { x } else { most }).unwrap_or(f64::NAN));
+                let taps =
+                    (0..kernel * kernel).map(|tap| x[first + tap / kernel * width + tap % kernel]);
+                output.push(
+                    taps.reduce(|most, x| if x > most { x } else { most }).unwrap_or(f64::NAN),
+                );
             }
         }
     }
@@ -74,12 +93,19 @@ pub(super) fn max_pool(images: usize, input: Shape, window: Window, x: &[f64]) -
 }
 
 /// x·Bᵀ + C: `output[n, o] = bias[o] + Σ_i x[n, i] · weight[o, i]`.
-pub(super) fn gemm(images: usize, features: usize, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+pub(super) fn gemm(
+    images: usize,
+    features: usize,
+    x: &[f64],
+    weight: &[f64],
+    bias: &[f64],
+) -> Vec<f64> {
     let mut output = Vec::with_capacity(images * bias.len());
     for image in 0..images {
         let vector = &x[image * features..][..features];
         for (row, bias) in bias.iter().enumerate() {
-            let products = vector.iter().zip(&weight[row * features..][..features]).map(|(x, w)| x * w);
+            let products =
+                vector.iter().zip(&weight[row * features..][..features]).map(|(x, w)| x * w);
             output.push(bias + products.sum::<f64>());
         }
     }
@@ -100,7 +126,9 @@ mod tests {
 
     fn numbers(count: usize, stream: u32) -> Vec<f64> {
         let key = random::random_key(5, 0, stream);
-        (0..count as u32).map(|at| f64::from(random::uniform01(random::random_bits(key, at, 0, 0)[0])) - 0.5).collect()
+        (0..count as u32)
+            .map(|at| f64::from(random::uniform01(random::random_bits(key, at, 0, 0)[0])) - 0.5)
+            .collect()
     }
 
     /// The tests' oracle was written from PyTorch's definitions.
@@ -108,13 +136,20 @@ mod tests {
     fn the_operators_are_the_layers() {
         for (kernel, stride, padding) in [(1, 1, 0), (3, 1, 1), (3, 2, 2), (4, 3, 0), (5, 2, 4)] {
             let (input, filters, images) = (Shape::new(3, 7, 5), 4, 2);
-            let shape = Convolution { images, input, out_channels: filters, kernel, stride, padding };
+            let shape =
+                Convolution { images, input, out_channels: filters, kernel, stride, padding };
             let (x, weight, bias) = (numbers(210, 1), numbers(shape.weights(), 2), numbers(4, 3));
             let window = Window { kernel, stride, padding };
             assert_eq!(window.output(input, filters), shape.output());
-            assert_eq!(conv(images, input, window, &x, &weight, &bias), convolution::convolution(&shape, &x, &weight, &bias));
+            assert_eq!(
+                conv(images, input, window, &x, &weight, &bias),
+                convolution::convolution(&shape, &x, &weight, &bias)
+            );
             let window = Window { padding: 0, ..window };
-            assert_eq!(max_pool(images, input, window, &x), max_pool::max_pool(images, input, kernel, stride, &x).0);
+            assert_eq!(
+                max_pool(images, input, window, &x),
+                max_pool::max_pool(images, input, kernel, stride, &x).0
+            );
         }
         let (x, weight, bias) = (numbers(30, 4), numbers(40, 5), numbers(4, 6));
         assert_eq!(gemm(3, 10, &x, &weight, &bias), matrix_product(3, &x, &weight, &bias));

@@ -1,5 +1,5 @@
-//! The part of ONNX's protobuf schema (onnx.proto of ONNX 1.23) that a sequential CNN needs, field numbers and all. Unknown fields are skipped
-//! when reading.
+//! The part of ONNX's protobuf schema (onnx.proto of ONNX 1.23) that a sequential CNN needs, field
+//! numbers and all. Unknown fields are skipped when reading.
 
 use prost::Message;
 

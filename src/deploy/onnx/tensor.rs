@@ -23,17 +23,25 @@ pub struct Tensor {
 
 /// A constant of floats.
 pub fn floats(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
-    tensor(name, shape, DataType::Float, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    tensor(
+        name,
+        shape,
+        DataType::Float,
+        values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+    )
 }
 
 /// A constant of integers of `data_type`, each within its [`range`].
 pub fn integers(name: &str, shape: &[usize], data_type: DataType, values: &[i32]) -> TensorProto {
     let bytes = match data_type {
-        DataType::Int4 | DataType::Uint4 => {
-            values.chunks(2).map(|pair| (pair[0] & 15 | (pair.get(1).copied().unwrap_or(0) & 15) << 4) as u8).collect()
-        }
+        DataType::Int4 | DataType::Uint4 => values
+            .chunks(2)
+            .map(|pair| (pair[0] & 15 | (pair.get(1).copied().unwrap_or(0) & 15) << 4) as u8)
+            .collect(),
         DataType::Int16 => values.iter().flat_map(|&value| (value as i16).to_le_bytes()).collect(),
-        DataType::Int64 => values.iter().flat_map(|&value| i64::from(value).to_le_bytes()).collect(),
+        DataType::Int64 => {
+            values.iter().flat_map(|&value| i64::from(value).to_le_bytes()).collect()
+        }
         _ => values.iter().map(|&value| value as u8).collect(),
     };
     tensor(name, shape, data_type, bytes)
@@ -70,11 +78,13 @@ impl TensorProto {
     /// The elements, checked against the shape.
     ///
     /// # Errors
-    /// [`Error::Model`] for a type that saliq does not write, or a shape that the bytes do not fill.
+    /// [`Error::Model`] for a type that saliq does not write, or a shape that the bytes do not
+    /// fill.
     pub fn read(&self) -> Result<Tensor> {
         let bad = |reason: String| Error::Model(format!("ONNX tensor {}: {reason}", self.name()));
         let bytes = self.raw_data();
-        let shape: Option<Vec<usize>> = self.dims.iter().map(|&size| usize::try_from(size).ok()).collect();
+        let shape: Option<Vec<usize>> =
+            self.dims.iter().map(|&size| usize::try_from(size).ok()).collect();
         let shape = shape.ok_or_else(|| bad(format!("a shape of {:?}", self.dims)))?;
         let count = element_count(&shape).filter(|&count| count > 0);
         let count = count.ok_or_else(|| bad(format!("a shape of {shape:?}")))?;
@@ -85,23 +95,40 @@ impl TensorProto {
             DataType::Int16 => count.checked_mul(2),
             DataType::Float => count.checked_mul(4),
             DataType::Int64 => count.checked_mul(8),
-            DataType::Undefined => return Err(bad("an element type that saliq does not write".into())),
+            DataType::Undefined => {
+                return Err(bad("an element type that saliq does not write".into()));
+            }
         };
         if expected != Some(bytes.len()) {
             return Err(bad(format!("{} bytes for a shape of {shape:?}", bytes.len())));
         }
         let whole = |values: Vec<i64>| Elements::Whole(data_type, values);
         let elements = match data_type {
-            DataType::Float => {
-                Elements::Real(bytes.as_chunks().0.iter().map(|&value| f64::from(f32::from_le_bytes(value))).collect())
+            DataType::Float => Elements::Real(
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&value| f64::from(f32::from_le_bytes(value)))
+                    .collect(),
+            ),
+            DataType::Int16 => whole(
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&value| i64::from(i16::from_le_bytes(value)))
+                    .collect(),
+            ),
+            DataType::Int64 => {
+                whole(bytes.as_chunks().0.iter().map(|&value| i64::from_le_bytes(value)).collect())
             }
-            DataType::Int16 => whole(bytes.as_chunks().0.iter().map(|&value| i64::from(i16::from_le_bytes(value))).collect()),
-            DataType::Int64 => whole(bytes.as_chunks().0.iter().map(|&value| i64::from_le_bytes(value)).collect()),
             DataType::Int8 => whole(bytes.iter().map(|&value| i64::from(value as i8)).collect()),
             DataType::Uint8 => whole(bytes.iter().map(|&value| i64::from(value)).collect()),
             DataType::Int4 | DataType::Uint4 => {
                 let sign = if data_type == DataType::Int4 { 8 } else { 0 };
-                let halves = bytes.iter().flat_map(|&byte| [i64::from(byte & 15), i64::from(byte >> 4)]);
+                let halves =
+                    bytes.iter().flat_map(|&byte| [i64::from(byte & 15), i64::from(byte >> 4)]);
                 whole(halves.map(|half| (half ^ sign) - sign).take(count).collect())
             }
             DataType::Undefined => whole(Vec::new()),
@@ -125,7 +152,10 @@ mod tests {
             (DataType::Int64, vec![-1, 7]),
         ] {
             let read = integers("x", &[values.len()], data_type, &values).read().unwrap();
-            assert_eq!(read.elements, Elements::Whole(data_type, values.iter().map(|&value| i64::from(value)).collect()));
+            assert_eq!(
+                read.elements,
+                Elements::Whole(data_type, values.iter().map(|&value| i64::from(value)).collect())
+            );
         }
         assert_eq!(integers("x", &[3], DataType::Int4, &[1, -1, 2]).raw_data(), [0xf1, 0x02]);
         let read = floats("x", &[1, 2], &[0.5, -3.0]).read().unwrap();

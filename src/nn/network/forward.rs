@@ -13,17 +13,21 @@ use crate::{
 };
 
 impl Network {
-    /// Adds the fake quantization and layout of every layer's weights, and what batch norms make of their running statistics: once a step,
-    /// before the passes.
+    /// Adds the fake quantization and layout of every layer's weights, and what batch norms make of
+    /// their running statistics: once a step, before the passes.
     pub fn record_weights(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
         for (index, node) in self.nodes.iter().enumerate() {
-            if let (Some(weights), Some((behind, norm))) = (node.weights(), self.batch_norm_behind(index)) {
+            if let (Some(weights), Some((behind, norm))) =
+                (node.weights(), self.batch_norm_behind(index))
+            {
                 norm.record_inference(gpu, recording, behind, &self.parameters)?;
                 if let Some(folded) = &weights.folded {
                     norm.record_fold(gpu, recording, node, weights, [&self.parameters, folded])?;
                 }
             }
-            if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } = &node.kind {
+            if let NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } =
+                &node.kind
+            {
                 weighted::record_weights(gpu, recording, node, weights, &self.parameters)?;
             }
         }
@@ -45,29 +49,48 @@ impl Network {
                 NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
                     self.pass(gpu, recording, range, 0).weighted_forward(node, weights, input)?;
                 }
-                NodeKind::BatchNorm(norm) => {
-                    self.pass(gpu, recording, range, 0).batch_norm_forward(node, norm, input, training)?
-                }
+                NodeKind::BatchNorm(norm) => self
+                    .pass(gpu, recording, range, 0)
+                    .batch_norm_forward(node, norm, input, training)?,
                 NodeKind::Activation => {
                     let elements = node.output_elements();
-                    let specialization = node.activation.forward(Specialization::new().constant("ELEMENTS", elements));
+                    let specialization = node
+                        .activation
+                        .forward(Specialization::new().constant("ELEMENTS", elements));
                     let specialization = node.value_storage().specialize(specialization);
                     let mut bindings = vec![range.binding, input.into(), (&node.value).into()];
                     if node.activation.is_pact() {
                         bindings.push((&self.parameters).into());
                     }
                     let workgroups = grid((range.most * elements).div_ceil(ELEMENTWISE));
-                    recording.dispatch(gpu, label, gpu.kernel("activation", specialization)?, &bindings, workgroups)?;
+                    recording.dispatch(
+                        gpu,
+                        label,
+                        gpu.kernel("activation", specialization)?,
+                        &bindings,
+                        workgroups,
+                    )?;
                 }
                 NodeKind::MaxPool { kernel, stride, choice } => {
                     let kernel = gpu.kernel(
                         "max_pool",
-                        node.value_storage().specialize(pool_shape([node.input, node.output], *kernel, *stride)),
+                        node.value_storage().specialize(pool_shape(
+                            [node.input, node.output],
+                            *kernel,
+                            *stride,
+                        )),
                     )?;
-                    let bindings = [range.binding, input.into(), (&node.value).into(), choice.into()];
-                    let workgroups = grid((range.most * node.output_elements()).div_ceil(ELEMENTWISE));
+                    let bindings =
+                        [range.binding, input.into(), (&node.value).into(), choice.into()];
+                    let workgroups =
+                        grid((range.most * node.output_elements()).div_ceil(ELEMENTWISE));
                     recording.dispatch(gpu, label, kernel, &bindings, workgroups)?;
-                    recording.note_work(elementwise_work(node, range.most, node.input_elements(), node.output_elements()));
+                    recording.note_work(elementwise_work(
+                        node,
+                        range.most,
+                        node.input_elements(),
+                        node.output_elements(),
+                    ));
                 }
                 NodeKind::Dropout { rate, layer } => {
                     if let Some(TrainingPass { step, .. }) = training {

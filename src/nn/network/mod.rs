@@ -36,7 +36,8 @@ pub(super) const ELEMENTWISE: u32 = 64;
 pub struct WeightQuantizerState<'a> {
     /// The layer.
     pub layer: &'a str,
-    /// A vec4 of constants an output channel, as [`Network::record_weights`] last made them; padded.
+    /// A vec4 of constants an output channel, as [`Network::record_weights`] last made them;
+    /// padded.
     pub constants: &'a Buffer,
     /// Output channels.
     pub channels: u64,
@@ -44,14 +45,17 @@ pub struct WeightQuantizerState<'a> {
     pub quantizer: WeightQuantizerPlan,
 }
 
-/// A pass in training mode: dropout, and batch norms with the statistics of the batch. Passes without one are for inference.
+/// A pass in training mode: dropout, and batch norms with the statistics of the batch. Passes
+/// without one are for inference.
 #[derive(Clone, Copy)]
 pub struct TrainingPass<'a> {
     /// The current step's record (shaders/common/step.wgsl).
     pub step: &'a Buffer,
-    /// Batches in the range that batch norms take apart: 2 where masked images stand behind the step's clean ones.
+    /// Batches in the range that batch norms take apart: 2 where masked images stand behind the
+    /// step's clean ones.
     pub batches: u32,
-    /// The last step with the batch's statistics in batch norms; the running ones are frozen then and used from there on.
+    /// The last step with the batch's statistics in batch norms; the running ones are frozen then
+    /// and used from there on.
     pub freeze_after: Option<u64>,
 }
 
@@ -69,7 +73,8 @@ pub struct NetworkOptions {
 }
 
 impl NetworkOptions {
-    /// Whether max-pools can be part of the convolutions in front of them: nobody else reads what a network makes in between that trains.
+    /// Whether max-pools can be part of the convolutions in front of them: nobody else reads what a
+    /// network makes in between that trains.
     fn keeps_windows_only(self) -> bool {
         self.training && self.gradients
     }
@@ -90,7 +95,8 @@ struct GradientBuffers {
     /// With respect to the logits, and to the images.
     logits: Buffer,
     input: Buffer,
-    /// Those that exist for all images at once, and those that exist for a chunk of them: written in turns.
+    /// Those that exist for all images at once, and those that exist for a chunk of them: written
+    /// in turns.
     whole: [Buffer; 2],
     chunk: [Buffer; 2],
     partial_sums: Buffer,
@@ -109,7 +115,8 @@ pub struct Network {
     pub(super) nodes: Vec<Node>,
     backward: Option<GradientBuffers>,
     slots: u32,
-    /// Flat like the parameters; weights scaled by the batch norms behind them. Absent where none are.
+    /// Flat like the parameters; weights scaled by the batch norms behind them. Absent where none
+    /// are.
     folded: Option<Buffer>,
     tiles: TileTable,
     pub(super) layer_by_layer: bool,
@@ -133,8 +140,14 @@ impl Network {
     /// Allocates everything that the passes of `options` need; parameters are zero.
     ///
     /// # Errors
-    /// [`Error::Model`] for a network that cannot be built, [`Error::OutOfMemory`] where it does not fit the adapter.
-    pub fn new(gpu: &Gpu, config: &NetworkConfig, quantization: &QuantizationConfig, options: NetworkOptions) -> Result<Network> {
+    /// [`Error::Model`] for a network that cannot be built, [`Error::OutOfMemory`] where it does
+    /// not fit the adapter.
+    pub fn new(
+        gpu: &Gpu,
+        config: &NetworkConfig,
+        quantization: &QuantizationConfig,
+        options: NetworkOptions,
+    ) -> Result<Network> {
         Network::with_tiles(gpu, config, quantization, options, TileTable::new(gpu))
     }
 
@@ -162,8 +175,14 @@ impl Network {
     ) -> Result<Network> {
         let graph = Arc::new(Graph::new(config, quantization)?);
         let layout = &graph.layout;
-        let input =
-            gpu.buffer("images", bytes(options.slots, config.input.pixels() * groups(config.input.channels), Format::F32))?;
+        let input = gpu.buffer(
+            "images",
+            bytes(
+                options.slots,
+                config.input.pixels() * groups(config.input.channels),
+                Format::F32,
+            ),
+        )?;
         let parameters = match assembly.parameters {
             Some(shared) => shared,
             None => gpu.buffer("parameters", u64::from(layout.padded_length()) * 4)?,
@@ -198,8 +217,9 @@ impl Network {
         self.input_shape().pixels() * groups(self.input_shape().channels)
     }
 
-    /// Bytes that must be kept from the forward pass for the backward pass, for all slots: the images, every layer's output, PACT's
-    /// inputs and the choices of max-pooling, as far as the backward pass reads them.
+    /// Bytes that must be kept from the forward pass for the backward pass, for all slots: the
+    /// images, every layer's output, PACT's inputs and the choices of max-pooling, as far as the
+    /// backward pass reads them.
     pub fn kept_bytes(&self) -> u64 {
         let nodes: u64 = (0..self.nodes.len())
             .map(|index| {
@@ -208,12 +228,18 @@ impl Network {
                 let group_bytes = node.storage.output.group_bytes();
                 // A pool in front of which there is PACT goes back through PACT's input alone.
                 let by_input = node.pre_activation.is_some()
-                    && self.nodes.get(index + 1).is_some_and(|next| matches!(next.kind, NodeKind::MaxPool { .. }));
-                let own_input = node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
+                    && self
+                        .nodes
+                        .get(index + 1)
+                        .is_some_and(|next| matches!(next.kind, NodeKind::MaxPool { .. }));
+                let own_input =
+                    node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
                 match node.kind {
                     NodeKind::Dropout { .. } => 0,
                     NodeKind::MaxPool { .. } => (group_bytes + 4) * elements,
-                    NodeKind::Convolution { pool: Some(_), .. } => (group_bytes * (1 + u64::from(own_input)) + 4) * elements,
+                    NodeKind::Convolution { pool: Some(_), .. } => {
+                        (group_bytes * (1 + u64::from(own_input)) + 4) * elements
+                    }
                     _ => group_bytes * elements * (u64::from(!by_input) + u64::from(own_input)),
                 }
             })
@@ -221,15 +247,18 @@ impl Network {
         u64::from(self.slots) * (nodes + 16 * u64::from(self.input_elements()))
     }
 
-    /// Bytes of the buffers that images and activations of all slots take, those for gradients not counted.
+    /// Bytes of the buffers that images and activations of all slots take, those for gradients not
+    /// counted.
     pub fn activation_bytes(&self) -> u64 {
         let of = |node: &Node| {
-            let own_input = node.pre_activation.as_ref().filter(|_| !matches!(node.kind, NodeKind::Activation));
+            let own_input =
+                node.pre_activation.as_ref().filter(|_| !matches!(node.kind, NodeKind::Activation));
             let choice = match &node.kind {
                 NodeKind::MaxPool { choice, .. } => Some(choice),
                 _ => None,
             };
-            let value = Some(&node.value).filter(|_| !matches!(node.kind, NodeKind::Dropout { .. }));
+            let value =
+                Some(&node.value).filter(|_| !matches!(node.kind, NodeKind::Dropout { .. }));
             [value, own_input, choice].into_iter().flatten().map(Buffer::size).sum::<u64>()
         };
         self.input.size() + self.nodes.iter().map(of).sum::<u64>()
@@ -237,7 +266,11 @@ impl Network {
 
     /// The matrix products of a training step on GPUs, under the labels of their dispatches.
     pub fn products(&self) -> Vec<(String, ProductShape)> {
-        self.nodes.iter().filter(|node| node.weights().is_some()).flat_map(choices::products).collect()
+        self.nodes
+            .iter()
+            .filter(|node| node.weights().is_some())
+            .flat_map(choices::products)
+            .collect()
     }
 
     /// Images that a backward pass takes at a time.
@@ -250,7 +283,8 @@ impl Network {
         self.nodes.last().map_or(&self.input, |node| &node.value)
     }
 
-    /// Where the gradient of the loss with respect to the logits is to be written, [image, class (padded)].
+    /// Where the gradient of the loss with respect to the logits is to be written, [image, class
+    /// (padded)].
     pub fn logit_gradients(&self) -> Result<&Buffer> {
         Ok(&self.backward_buffers()?.logits)
     }
@@ -265,17 +299,24 @@ impl Network {
         self.graph.classes
     }
 
-    /// The layers' outputs, with their shapes, under the name of the activation where the layer has one.
+    /// The layers' outputs, with their shapes, under the name of the activation where the layer has
+    /// one.
     pub fn activations(&self) -> impl Iterator<Item = (&str, Shape, &Buffer)> {
-        self.nodes.iter().map(|node| (node.activation_name.as_deref().unwrap_or(&node.name), node.output, &node.value))
+        self.nodes.iter().map(|node| {
+            (node.activation_name.as_deref().unwrap_or(&node.name), node.output, &node.value)
+        })
     }
 
-    /// The first `images` images of the output of the layer or activation `name`, [image, row, column, channel (padded)].
+    /// The first `images` images of the output of the layer or activation `name`, [image, row,
+    /// column, channel (padded)].
     ///
     /// # Errors
     /// [`Error::Model`] where there is no such layer; as [`Gpu::read`].
     pub async fn read_activation(&self, gpu: &Gpu, name: &str, images: u32) -> Result<Vec<f32>> {
-        let found = self.nodes.iter().find(|node| node.activation_name.as_deref().unwrap_or(&node.name) == name);
+        let found = self
+            .nodes
+            .iter()
+            .find(|node| node.activation_name.as_deref().unwrap_or(&node.name) == name);
         let node = found.ok_or_else(|| Error::Model(format!("the network has no layer {name}")))?;
         let format = node.storage.output;
         let words = bytes(images, node.output_elements(), format) / 4;
@@ -285,18 +326,27 @@ impl Network {
     /// As [`Self::read_activation`], of what goes into the PACT `name`.
     ///
     /// # Errors
-    /// [`Error::Model`] where there is no such activation, or its input is not kept; as [`Gpu::read`].
-    pub async fn read_pre_activation(&self, gpu: &Gpu, name: &str, images: u32) -> Result<Vec<f32>> {
+    /// [`Error::Model`] where there is no such activation, or its input is not kept; as
+    /// [`Gpu::read`].
+    pub async fn read_pre_activation(
+        &self,
+        gpu: &Gpu,
+        name: &str,
+        images: u32,
+    ) -> Result<Vec<f32>> {
         let found = self.nodes.iter().find(|node| node.activation_name.as_deref() == Some(name));
         let kept = found.and_then(|node| Some((node, node.pre_activation.as_ref()?)));
-        let (node, buffer) = kept.ok_or_else(|| Error::Model(format!("the network keeps no input of an activation {name}")))?;
+        let (node, buffer) = kept.ok_or_else(|| {
+            Error::Model(format!("the network keeps no input of an activation {name}"))
+        })?;
         let format = node.storage.state;
         let words = bytes(images, node.output_elements(), format) / 4;
         Ok(format.decode(&gpu.read::<u32>(buffer, 0, words).await?))
     }
 
-    /// The layers' weights as the passes use them, fake-quantized (and scaled by a batch norm behind them then), under the layers' names: [tap, input channel (padded),
-    /// output channel (padded)], filled by [`Self::record_weights`].
+    /// The layers' weights as the passes use them, fake-quantized (and scaled by a batch norm
+    /// behind them then), under the layers' names: [tap, input channel (padded), output channel
+    /// (padded)], filled by [`Self::record_weights`].
     pub fn layer_weights(&self) -> impl Iterator<Item = (&str, &Buffer)> {
         self.nodes.iter().filter_map(|node| match &node.kind {
             NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
@@ -306,8 +356,8 @@ impl Network {
         })
     }
 
-    /// Lowest and highest quantized weight of every layer with quantized weights, as [`Self::record_weights`] last made them; the widest
-    /// of output channels that have their own.
+    /// Lowest and highest quantized weight of every layer with quantized weights, as
+    /// [`Self::record_weights`] last made them; the widest of output channels that have their own.
     ///
     /// # Errors
     /// As [`Gpu::read`].
@@ -324,13 +374,21 @@ impl Network {
     pub fn weight_quantizers(&self) -> impl Iterator<Item = WeightQuantizerState<'_>> {
         self.nodes.iter().filter_map(|node| {
             let weights = node.weights().filter(|weights| weights.quantizer.is_active())?;
-            let (layer, constants, quantizer) = (node.name.as_str(), &weights.constants, weights.quantizer);
-            Some(WeightQuantizerState { layer, constants, channels: u64::from(node.output.channels), quantizer })
+            let (layer, constants, quantizer) =
+                (node.name.as_str(), &weights.constants, weights.quantizer);
+            Some(WeightQuantizerState {
+                layer,
+                constants,
+                channels: u64::from(node.output.channels),
+                quantizer,
+            })
         })
     }
 
     fn backward_buffers(&self) -> Result<&GradientBuffers> {
-        self.backward.as_ref().ok_or_else(|| Error::Gpu("this network was made without gradient buffers".into()))
+        self.backward
+            .as_ref()
+            .ok_or_else(|| Error::Gpu("this network was made without gradient buffers".into()))
     }
 
     /// The batch norm right behind node `index`, where there is one.
@@ -341,7 +399,13 @@ impl Network {
         })
     }
 
-    pub(super) fn pass<'a>(&'a self, gpu: &'a Gpu, recording: &'a mut Recording, range: ImageRange<'a>, slot: u32) -> Pass<'a> {
+    pub(super) fn pass<'a>(
+        &'a self,
+        gpu: &'a Gpu,
+        recording: &'a mut Recording,
+        range: ImageRange<'a>,
+        slot: u32,
+    ) -> Pass<'a> {
         Pass { gpu, recording, range, slot, parameters: &self.parameters, tiles: &self.tiles }
     }
 }
@@ -357,7 +421,12 @@ pub enum Gradients {
 
 /// An elementwise pass that reads and writes `read` and `written` groups of 4 values an image.
 pub(super) fn elementwise_work(node: &Node, images: u32, read: u32, written: u32) -> Work {
-    Work { flops: 0, bytes: node.storage.output.group_bytes() * u64::from(images) * (u64::from(read) + u64::from(written)) }
+    Work {
+        flops: 0,
+        bytes: node.storage.output.group_bytes()
+            * u64::from(images)
+            * (u64::from(read) + u64::from(written)),
+    }
 }
 
 /// Constants of `max_pool` from shape to shape.

@@ -1,4 +1,5 @@
-//! How a network's nodes are made from its configuration: a node a layer, but for activations and max-pools that are part of the node before.
+//! How a network's nodes are made from its configuration: a node a layer, but for activations and
+//! max-pools that are part of the node before.
 
 use super::{Network, NetworkOptions, bytes};
 use crate::{
@@ -31,7 +32,12 @@ pub(super) struct NodeBuilder<'a> {
 
 impl<'a> NodeBuilder<'a> {
     /// Nothing made yet: what comes in are the images.
-    pub fn new(network: &'a mut Network, gpu: &'a Gpu, graph: &'a Graph, options: NetworkOptions) -> NodeBuilder<'a> {
+    pub fn new(
+        network: &'a mut Network,
+        gpu: &'a Gpu,
+        graph: &'a Graph,
+        options: NetworkOptions,
+    ) -> NodeBuilder<'a> {
         NodeBuilder {
             network,
             gpu,
@@ -70,7 +76,10 @@ impl<'a> NodeBuilder<'a> {
             *pool = Some(joined);
         }
         self.index += 1;
-        let in_place = matches!(kind, NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. });
+        let in_place = matches!(
+            kind,
+            NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. }
+        );
         let format = if in_place { self.format } else { self.output_format() };
         let size = bytes(self.options.slots, output.pixels() * groups(output.channels), format);
         let value = match kind {
@@ -83,7 +92,11 @@ impl<'a> NodeBuilder<'a> {
             _ => Some(self.gpu.buffer("pre-activations", size)?),
         };
         // A maximum is one of the values.
-        let next = if matches!(kind, NodeKind::MaxPool { .. }) { self.input_activation } else { activation };
+        let next = if matches!(kind, NodeKind::MaxPool { .. }) {
+            self.input_activation
+        } else {
+            activation
+        };
         self.network.nodes.push(Node {
             name,
             activation_name,
@@ -109,10 +122,14 @@ impl<'a> NodeBuilder<'a> {
                 let weights = self.weights(weights, output)?;
                 NodeKind::Convolution { weights, kernel, stride, padding, pool: None }
             }
-            OpKind::Linear { weights } => NodeKind::FullyConnected { weights: self.weights(weights, output)? },
+            OpKind::Linear { weights } => {
+                NodeKind::FullyConnected { weights: self.weights(weights, output)? }
+            }
             OpKind::BatchNorm(norm) => NodeKind::BatchNorm(self.batch_norm(norm, output)?),
             OpKind::Activation(_) => NodeKind::Activation,
-            OpKind::MaxPool { kernel, stride } => self.max_pool(&op.name, *kernel, *stride, output)?,
+            OpKind::MaxPool { kernel, stride } => {
+                self.max_pool(&op.name, *kernel, *stride, output)?
+            }
             OpKind::Dropout { rate, stream } => NodeKind::Dropout { rate: *rate, layer: *stream },
         })
     }
@@ -145,8 +162,15 @@ impl<'a> NodeBuilder<'a> {
         BatchNorm::new(self.gpu, self.graph, norm, output, is_folded, slots)
     }
 
-    /// A max-pool, which takes the derivative of the activation in front of it along on the way back.
-    fn max_pool(&mut self, name: &str, kernel: u32, stride: u32, output: Shape) -> Result<NodeKind> {
+    /// A max-pool, which takes the derivative of the activation in front of it along on the way
+    /// back.
+    fn max_pool(
+        &mut self,
+        name: &str,
+        kernel: u32,
+        stride: u32,
+        output: Shape,
+    ) -> Result<NodeKind> {
         if kernel > MAX_POOL_KERNEL {
             return Err(Error::Model(format!(
                 "{name}: pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
@@ -165,7 +189,9 @@ impl<'a> NodeBuilder<'a> {
         let applies = op.kind.weights().is_some() || matches!(op.kind, OpKind::BatchNorm(_));
         let (name, own) = match (&op.kind, self.behind()) {
             (OpKind::Activation(own), _) => (&op.name, own),
-            (_, Some(Op { name, kind: OpKind::Activation(own), .. })) if applies && !self.network.layer_by_layer => {
+            (_, Some(Op { name, kind: OpKind::Activation(own), .. }))
+                if applies && !self.network.layer_by_layer =>
+            {
                 self.index += 1;
                 (name, own)
             }
@@ -174,7 +200,8 @@ impl<'a> NodeBuilder<'a> {
         (Some(name.clone()), own.plan)
     }
 
-    /// The max-pool behind a convolution that puts out `map`, where it is part of the convolution: it is taken along.
+    /// The max-pool behind a convolution that puts out `map`, where it is part of the convolution:
+    /// it is taken along.
     fn joined_pool(&mut self, stride: u32, map: Shape) -> Result<Option<JoinedPool>> {
         let windows = OpKind::MaxPool { kernel: 2, stride: 2 };
         let is_pool = self.behind().is_some_and(|op| op.kind == windows);
@@ -191,14 +218,18 @@ impl<'a> NodeBuilder<'a> {
 
     /// Room for the positions of the maxima of a max-pool.
     fn choice(&self, output: Shape) -> Result<Buffer> {
-        let elements = u64::from(self.options.slots) * u64::from(output.pixels() * groups(output.channels));
+        let elements =
+            u64::from(self.options.slots) * u64::from(output.pixels() * groups(output.channels));
         self.gpu.buffer("pooling choices", elements * 4)
     }
 
-    /// Format of the output of a node in front of the layer at `index`. Layers that replace values or gradients in place have the format of
-    /// what they replace, so that logits are f32 whatever of these stands behind them.
+    /// Format of the output of a node in front of the layer at `index`. Layers that replace values
+    /// or gradients in place have the format of what they replace, so that logits are f32 whatever
+    /// of these stands behind them.
     fn output_format(&self) -> Format {
-        let in_place = |op: &Op| matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. });
+        let in_place = |op: &Op| {
+            matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. })
+        };
         let makes_logits = self.graph.ops[self.index..].iter().all(in_place);
         if makes_logits { Format::F32 } else { Format::of_values(self.options.precision) }
     }

@@ -5,7 +5,8 @@ use plotters::prelude::Ranged;
 
 use super::super::text::{self, Size};
 
-/// What kind of number an axis shows: how far it can reach, and how narrow it may be before what it shows is nothing but rounding.
+/// What kind of number an axis shows: how far it can reach, and how narrow it may be before what it
+/// shows is nothing but rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quantity {
     /// Any number. The axis spans a tenth of the largest magnitude at least.
@@ -45,7 +46,9 @@ impl Quantity {
         match self {
             Quantity::Percent => 5.0,
             Quantity::Share | Quantity::Correlation => 0.1,
-            Quantity::Number | Quantity::WithZero | Quantity::Magnitude if largest > 0.0 => largest / 10.0,
+            Quantity::Number | Quantity::WithZero | Quantity::Magnitude if largest > 0.0 => {
+                largest / 10.0
+            }
             Quantity::Number | Quantity::WithZero | Quantity::Magnitude => 1.0,
         }
     }
@@ -60,7 +63,8 @@ pub(in crate::report) struct Range {
 impl Range {
     /// From the lowest of `values` to the highest; None without values.
     fn exact(values: impl Iterator<Item = f64>) -> Option<Range> {
-        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) = values
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         (low <= high).then_some(Range { low, high })
     }
 
@@ -74,7 +78,8 @@ impl Range {
         Some(Range { low: low - half, high: high + half })
     }
 
-    /// At least as wide as `quantity` may be, within what it can be, and with some space above and below.
+    /// At least as wide as `quantity` may be, within what it can be, and with some space above and
+    /// below.
     fn shown_as(self, quantity: Quantity) -> Range {
         let Range { mut low, mut high } = self;
         let limits = quantity.limits();
@@ -123,8 +128,13 @@ pub(in crate::report) struct Axis {
 }
 
 impl Axis {
-    /// The axis that shows `values`; None without any. One that leaves 0 out begins at one of its ticks, so that it can say where.
-    pub(super) fn of(values: impl Iterator<Item = f64>, quantity: Quantity, log: bool) -> Option<Axis> {
+    /// The axis that shows `values`; None without any. One that leaves 0 out begins at one of its
+    /// ticks, so that it can say where.
+    pub(super) fn of(
+        values: impl Iterator<Item = f64>,
+        quantity: Quantity,
+        log: bool,
+    ) -> Option<Axis> {
         let exact = Range::exact(values)?;
         if log {
             let range = exact.shown_as_logarithm();
@@ -132,7 +142,8 @@ impl Axis {
         }
         let mut range = exact.shown_as(quantity);
         let mut ticks = linear_ticks(range);
-        if let (&[first, second, ..], Some(&last)) = (ticks.values.as_slice(), ticks.values.last()) {
+        if let (&[first, second, ..], Some(&last)) = (ticks.values.as_slice(), ticks.values.last())
+        {
             let step = second - first;
             if range.low > 0.0 {
                 range.low = (first - step).max(0.0);
@@ -145,16 +156,27 @@ impl Axis {
         Some(Axis { range, log, ticks })
     }
 
-    /// The axis along which `values` stand, without space at its ends; ticks of whole numbers are whole numbers.
+    /// The axis along which `values` stand, without space at its ends; ticks of whole numbers are
+    /// whole numbers.
     pub(super) fn along(values: &[f64]) -> Axis {
         let is_whole = values.iter().all(|value| value.fract() == 0.0);
-        if let Some(Range { low, high }) = Range::exact(values.iter().copied()).filter(|exact| exact.low == exact.high) {
+        if let Some(Range { low, high }) =
+            Range::exact(values.iter().copied()).filter(|exact| exact.low == exact.high)
+        {
             let range = Range::of([low, high].into_iter()).unwrap_or(Range { low, high });
             // The only place there is.
-            return Axis { range, log: false, ticks: Ticks { values: vec![low], decimals: None, names: Vec::new() } };
+            return Axis {
+                range,
+                log: false,
+                ticks: Ticks { values: vec![low], decimals: None, names: Vec::new() },
+            };
         }
         let range = Range::of(values.iter().copied()).unwrap_or(Range { low: 0.0, high: 1.0 });
-        Axis { range, log: false, ticks: if is_whole { whole_ticks(range) } else { linear_ticks(range) } }
+        Axis {
+            range,
+            log: false,
+            ticks: if is_whole { whole_ticks(range) } else { linear_ticks(range) },
+        }
     }
 
     /// The axis of a chart without values.
@@ -168,17 +190,23 @@ impl Axis {
         let unit = if quantity == Quantity::Percent { " %" } else { "" };
         match self.range {
             _ if self.log => None,
-            Range { low, .. } if low > 0.0 => Some(format!("axis from {}{unit}", self.ticks.format(low))),
-            Range { high, .. } if high < 0.0 => Some(format!("axis up to {}{unit}", self.ticks.format(high))),
+            Range { low, .. } if low > 0.0 => {
+                Some(format!("axis from {}{unit}", self.ticks.format(low)))
+            }
+            Range { high, .. } if high < 0.0 => {
+                Some(format!("axis up to {}{unit}", self.ticks.format(high)))
+            }
             _ => None,
         }
     }
 
-    /// As [`Self::cut`], of an axis along which things stand: counts begin at 1, and far ends are far from a start that is near 0.
+    /// As [`Self::cut`], of an axis along which things stand: counts begin at 1, and far ends are
+    /// far from a start that is near 0.
     pub(super) fn far_cut(&self) -> Option<String> {
         let nearest = self.range.low.abs().min(self.range.high.abs());
         let is_far = nearest > (self.range.high - self.range.low) / 10.0;
-        self.cut(Quantity::Number).filter(|_| is_far && nearest != 1.0 && self.ticks.values.len() > 1)
+        self.cut(Quantity::Number)
+            .filter(|_| is_far && nearest != 1.0 && self.ticks.values.len() > 1)
     }
 }
 
@@ -188,7 +216,11 @@ impl Ranged for Axis {
 
     fn map(&self, &value: &f64, (start, end): (i32, i32)) -> i32 {
         let Range { low, high } = self.range;
-        let share = if self.log { (value / low).ln() / (high / low).ln() } else { (value - low) / (high - low) };
+        let share = if self.log {
+            (value / low).ln() / (high / low).ln()
+        } else {
+            (value - low) / (high - low)
+        };
         // What lies outside the range (spikes of a raw line) runs along the edge.
         start + (f64::from(end - start) * share.clamp(0.0, 1.0)).round() as i32
     }
@@ -236,7 +268,9 @@ impl Ticks {
             Some(decimals) => format!("{size:.decimals$}"),
             None => format!("{size}"),
         };
-        let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, fraction)| (whole, Some(fraction)));
+        let (whole, fraction) = text
+            .split_once('.')
+            .map_or((text.as_str(), None), |(whole, fraction)| (whole, Some(fraction)));
         let mut out = String::from(if value < 0.0 { "−" } else { "" });
         for (i, digit) in whole.chars().enumerate() {
             if i > 0 && whole.len() > 4 && (whole.len() - i).is_multiple_of(3) {
@@ -274,18 +308,25 @@ fn whole_ticks(range: Range) -> Ticks {
 fn ticks(range: Range, least_step: f64) -> Ticks {
     let rough = ((range.high - range.low) / 6.0).max(least_step);
     let power = 10.0_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&step| step >= rough * 0.999).unwrap_or(10.0 * power);
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .map(|m| m * power)
+        .into_iter()
+        .find(|&step| step >= rough * 0.999)
+        .unwrap_or(10.0 * power);
     let (first, last) = ((range.low / step - 1e-9).ceil(), (range.high / step + 1e-9).floor());
     let count = (last - first).clamp(0.0, 20.0) as i32;
     let decimals = (-(step.log10() + 1e-9).floor()).clamp(0.0, 12.0) as usize;
     Ticks {
-        values: (0..=count).map(|i| ((first + f64::from(i)) * step).clamp(range.low, range.high)).collect(),
+        values: (0..=count)
+            .map(|i| ((first + f64::from(i)) * step).clamp(range.low, range.high))
+            .collect(),
         decimals: Some(decimals),
         names: Vec::new(),
     }
 }
 
-/// Powers of ten, with 2 and 5 times them where few fit, or evenly spaced values where the range is narrow.
+/// Powers of ten, with 2 and 5 times them where few fit, or evenly spaced values where the range is
+/// narrow.
 pub(super) fn log_ticks(range: Range) -> Ticks {
     let (low, high) = (range.low.log10(), range.high.log10());
     let decades = high - low;
@@ -296,7 +337,9 @@ pub(super) fn log_ticks(range: Range) -> Ticks {
     let multiples: &[f64] = if decades < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let values = (low.floor() as i32..=high.ceil() as i32)
         .filter(|exponent| exponent % every == 0)
-        .flat_map(|exponent| multiples.iter().map(move |m| format!("{m}e{exponent}").parse().unwrap_or(f64::NAN)))
+        .flat_map(|exponent| {
+            multiples.iter().map(move |m| format!("{m}e{exponent}").parse().unwrap_or(f64::NAN))
+        })
         .filter(|&value: &f64| value >= range.low && value <= range.high)
         .collect();
     Ticks { values, decimals: None, names: Vec::new() }
@@ -312,22 +355,41 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_few() {
-        assert_eq!(labels(&linear_ticks(Range { low: 0.0, high: 1.0 })), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(
+            labels(&linear_ticks(Range { low: 0.0, high: 1.0 })),
+            ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+        );
         assert_eq!(
             labels(&linear_ticks(Range { low: 0.0, high: 12_000.0 })),
             ["0", "2000", "4000", "6000", "8000", "10,000", "12,000"]
         );
-        assert_eq!(labels(&linear_ticks(Range { low: -0.021, high: 0.021 })), ["−0.02", "−0.01", "0.00", "0.01", "0.02"]);
-        assert_eq!(labels(&log_ticks(Range { low: 1e-3, high: 1.0 })), ["0.001", "0.01", "0.1", "1"]);
-        assert_eq!(labels(&log_ticks(Range { low: 0.015, high: 0.6 })), ["0.02", "0.05", "0.1", "0.2", "0.5"]);
+        assert_eq!(
+            labels(&linear_ticks(Range { low: -0.021, high: 0.021 })),
+            ["−0.02", "−0.01", "0.00", "0.01", "0.02"]
+        );
+        assert_eq!(
+            labels(&log_ticks(Range { low: 1e-3, high: 1.0 })),
+            ["0.001", "0.01", "0.1", "1"]
+        );
+        assert_eq!(
+            labels(&log_ticks(Range { low: 0.015, high: 0.6 })),
+            ["0.02", "0.05", "0.1", "0.2", "0.5"]
+        );
         assert_eq!(
             labels(&log_ticks(Range { low: 1e-6, high: 1e-4 })),
             ["1e−6", "2e−6", "5e−6", "1e−5", "2e−5", "5e−5", "0.0001"]
         );
         for (low, high) in [(1e-90, 1e90), (-1e90, 1e90), (0.98765, 0.98766), (3.0, 3.3)] {
-            let ticks = if low > 0.0 { log_ticks(Range { low, high }) } else { linear_ticks(Range { low, high }) };
+            let ticks = if low > 0.0 {
+                log_ticks(Range { low, high })
+            } else {
+                linear_ticks(Range { low, high })
+            };
             assert!((2..=12).contains(&ticks.values.len()), "{low} {high}: {ticks:?}");
-            assert!(ticks.values.iter().all(|v| (low..=high).contains(v)), "{low} {high}: {ticks:?}");
+            assert!(
+                ticks.values.iter().all(|v| (low..=high).contains(v)),
+                "{low} {high}: {ticks:?}"
+            );
         }
     }
 
@@ -340,13 +402,18 @@ mod tests {
         assert_eq!(along(&[0.0, 0.5, 1.0]), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         for last in 1..2000 {
             let ticks = Axis::along(&[1.0, f64::from(last)]).ticks;
-            assert!(!ticks.values.is_empty() && ticks.values.iter().all(|tick| tick.fract() == 0.0), "{last}: {ticks:?}");
+            assert!(
+                !ticks.values.is_empty() && ticks.values.iter().all(|tick| tick.fract() == 0.0),
+                "{last}: {ticks:?}"
+            );
         }
     }
 
     #[test]
     fn an_axis_spans_what_means_something() {
-        let of = |values: &[f64], quantity| Axis::of(values.iter().copied(), quantity, false).unwrap().range;
+        let of = |values: &[f64], quantity| {
+            Axis::of(values.iter().copied(), quantity, false).unwrap().range
+        };
         let nearly_one = [1.0 - 1.3e-8, 1.0];
         for (values, quantity, least) in [
             (&nearly_one[..], Quantity::Correlation, 0.1),
@@ -362,7 +429,10 @@ mod tests {
             let (range, limits) = (of(values, quantity), quantity.limits());
             assert!(range.high - range.low >= least * (1.0 - 1e-9), "{values:?} {range:?}");
             assert!(range.low >= limits.low && range.high <= limits.high, "{values:?} {range:?}");
-            assert!(values.iter().all(|value| (range.low..=range.high).contains(value)), "{values:?} {range:?}");
+            assert!(
+                values.iter().all(|value| (range.low..=range.high).contains(value)),
+                "{values:?} {range:?}"
+            );
         }
         assert_eq!(of(&[4.0, 5.0], Quantity::WithZero).low, 0.0);
         assert_eq!(of(&[0.0], Quantity::WithZero), Range { low: 0.0, high: 1.05 });
@@ -373,13 +443,18 @@ mod tests {
 
     #[test]
     fn a_cut_axis_says_where() {
-        let cut = |values: &[f64], quantity| Axis::of(values.iter().copied(), quantity, false).unwrap().cut(quantity);
+        let cut = |values: &[f64], quantity| {
+            Axis::of(values.iter().copied(), quantity, false).unwrap().cut(quantity)
+        };
         assert_eq!(cut(&[91.0, 99.0], Quantity::Percent).as_deref(), Some("axis from 90 %"));
         assert_eq!(cut(&[12.0, 99.0], Quantity::Percent), None);
         assert_eq!(cut(&[0.95, 1.0], Quantity::Correlation).as_deref(), Some("axis from 0.88"));
         assert_eq!(cut(&[-0.2, 0.9], Quantity::Correlation), None);
         assert_eq!(cut(&[-9.0, -8.0], Quantity::Number).as_deref(), Some("axis up to −7.8"));
         let far = |values: &[f64]| Axis::along(values).far_cut();
-        assert_eq!((far(&[1.0, 100.0]), far(&[100.0, 156.0]).as_deref()), (None, Some("axis from 100")));
+        assert_eq!(
+            (far(&[1.0, 100.0]), far(&[100.0, 156.0]).as_deref()),
+            (None, Some("axis from 100"))
+        );
     }
 }

@@ -24,9 +24,11 @@ const ABOVE: i32 = 6;
 pub struct Dots {
     /// Name in the legend.
     pub name: String,
-    /// Value, low and high end of its interval, of every row; `None` leaves a row out, ends that are not finite are not drawn.
+    /// Value, low and high end of its interval, of every row; `None` leaves a row out, ends that
+    /// are not finite are not drawn.
     pub values: Vec<Option<(f64, f64, f64)>>,
-    /// Which colour and marker they have, from 0; `None`: those of their place in the chart. Charts that stand together give the same thing the same ones.
+    /// Which colour and marker they have, from 0; `None`: those of their place in the chart. Charts
+    /// that stand together give the same thing the same ones.
     pub style: Option<usize>,
 }
 
@@ -48,7 +50,8 @@ pub struct DotChart {
 }
 
 impl DotChart {
-    /// The chart as an `<svg>` element that is also a complete SVG file; see [`super::LineChart::to_svg`].
+    /// The chart as an `<svg>` element that is also a complete SVG file; see
+    /// [`super::LineChart::to_svg`].
     ///
     /// # Errors
     /// [`crate::Error::Data`] when plotters cannot draw the chart.
@@ -65,8 +68,12 @@ impl DotChart {
     }
 
     fn head(&self) -> Head {
-        let entries: Vec<_> =
-            self.dots.iter().enumerate().map(|(index, dots)| (dots.name.clone(), self.style(index), Sample::Dot)).collect();
+        let entries: Vec<_> = self
+            .dots
+            .iter()
+            .enumerate()
+            .map(|(index, dots)| (dots.name.clone(), self.style(index), Sample::Dot))
+            .collect();
         Head::new(&self.title, &self.note, &entries)
     }
 
@@ -130,7 +137,9 @@ impl Chart for DotChart {
             log: false,
             ticks: named_ticks(&names, NAMES_WIDTH),
         };
-        let widest = places.ticks.labels().map(|name| text::width(&name, Size::SMALL)).max().unwrap_or(0) as i32;
+        let widest =
+            places.ticks.labels().map(|name| text::width(&name, Size::SMALL)).max().unwrap_or(0)
+                as i32;
         let ink = INK.to_rgba();
         let mut chart = ChartBuilder::on(&plot)
             .margin_right(px(EDGE + 8))
@@ -143,8 +152,16 @@ impl Chart for DotChart {
         chart
             .configure_mesh()
             .max_light_lines(0)
-            .bold_line_style(ShapeStyle { color: INK.mix(0.13), filled: false, stroke_width: UNIT as u32 })
-            .axis_style(ShapeStyle { color: INK.mix(0.55), filled: false, stroke_width: UNIT as u32 })
+            .bold_line_style(ShapeStyle {
+                color: INK.mix(0.13),
+                filled: false,
+                stroke_width: UNIT as u32,
+            })
+            .axis_style(ShapeStyle {
+                color: INK.mix(0.55),
+                filled: false,
+                stroke_width: UNIT as u32,
+            })
             .set_all_tick_mark_size(px(5))
             .label_style(font(13.0).into_font().color(&ink))
             .axis_desc_style(font(14.0).into_font().color(&ink))
@@ -163,8 +180,13 @@ impl Chart for DotChart {
             draw_marker(&plot, at(value), self.style(series))?;
         }
         if is_empty {
-            let style = font(16.0).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Center));
-            plot.draw(&Text::new("no data", (px(WIDTH / 2), px((self.plot_height() - BELOW) / 2)), style))?;
+            let style =
+                font(16.0).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Center));
+            plot.draw(&Text::new(
+                "no data",
+                (px(WIDTH / 2), px((self.plot_height() - BELOW) / 2)),
+                style,
+            ))?;
         }
         Ok(())
     }

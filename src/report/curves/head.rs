@@ -80,8 +80,14 @@ impl Head {
         for entry in &self.legend {
             let (x, y) = (px(entry.x), px(entry.y + 9));
             match entry.sample {
-                Sample::Line => root.draw(&PathElement::new(vec![(x, y), (x + px(34), y)], stroke(entry.style, 2.2)))?,
-                Sample::Thin => root.draw(&PathElement::new(vec![(x, y), (x + px(34), y)], stroke(entry.style, 1.0)))?,
+                Sample::Line => root.draw(&PathElement::new(
+                    vec![(x, y), (x + px(34), y)],
+                    stroke(entry.style, 2.2),
+                ))?,
+                Sample::Thin => root.draw(&PathElement::new(
+                    vec![(x, y), (x + px(34), y)],
+                    stroke(entry.style, 1.0),
+                ))?,
                 Sample::Dot => draw_interval(root, (x + px(4), y), (x + px(30), y), entry.style)?,
             }
             if entry.sample != Sample::Thin {

@@ -19,9 +19,15 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(series: &Series, log: bool) -> Line {
-        let shown = |&(x, y): &(f64, f64)| x.abs() <= LARGEST && y.abs() <= LARGEST && (!log || y > 1.0 / LARGEST);
-        let raw: Vec<Part> =
-            series.points.split(|point| !shown(point)).filter(|part| !part.is_empty()).map(<[_]>::to_vec).collect();
+        let shown = |&(x, y): &(f64, f64)| {
+            x.abs() <= LARGEST && y.abs() <= LARGEST && (!log || y > 1.0 / LARGEST)
+        };
+        let raw: Vec<Part> = series
+            .points
+            .split(|point| !shown(point))
+            .filter(|part| !part.is_empty())
+            .map(<[_]>::to_vec)
+            .collect();
         let count: usize = raw.iter().map(Vec::len).sum();
         // Below this there is nothing to smooth.
         let smooth = (series.smooth && count >= 20).then(|| {
@@ -29,7 +35,8 @@ impl Line {
             raw.iter().map(|part| moving_average(part, reach)).collect()
         });
         let finite = |value: &f64| value.abs() <= LARGEST && (!log || *value > 1.0 / LARGEST);
-        let band = series.band.iter().flat_map(|&(_, low, high)| [low, high]).filter(finite).collect();
+        let band =
+            series.band.iter().flat_map(|&(_, low, high)| [low, high]).filter(finite).collect();
         Line { band, raw, smooth }
     }
 
@@ -42,9 +49,11 @@ impl Line {
         self.main().iter().flatten().copied()
     }
 
-    /// Values the vertical axis has to reach: the whole main line, and all but the most extreme hundredth of a raw one.
+    /// Values the vertical axis has to reach: the whole main line, and all but the most extreme
+    /// hundredth of a raw one.
     pub(super) fn vertical_extent(&self) -> Vec<f64> {
-        let mut values: Vec<f64> = self.points().map(|p| p.1).chain(self.band.iter().copied()).collect();
+        let mut values: Vec<f64> =
+            self.points().map(|p| p.1).chain(self.band.iter().copied()).collect();
         if self.smooth.is_some() {
             let mut raw: Vec<f64> = self.raw.iter().flatten().map(|p| p.1).collect();
             raw.sort_unstable_by(f64::total_cmp);
@@ -54,17 +63,26 @@ impl Line {
         values
     }
 
-    /// Points that get a marker: all of a short line, else about ten, shifted from series to series so that the markers of
-    /// lines that run together stay apart. A lone point is visible by its marker only, so it always has one.
+    /// Points that get a marker: all of a short line, else about ten, shifted from series to series
+    /// so that the markers of lines that run together stay apart. A lone point is visible by its
+    /// marker only, so it always has one.
     pub(super) fn marked(&self, index: usize, lines: usize) -> Vec<(f64, f64)> {
         let points: Vec<_> = self.points().collect();
         if points.len() <= 24 {
             return points;
         }
-        let mut marked: Vec<_> = self.main().iter().filter(|part| part.len() == 1).take(MAX_POINTS).map(|part| part[0]).collect();
+        let mut marked: Vec<_> = self
+            .main()
+            .iter()
+            .filter(|part| part.len() == 1)
+            .take(MAX_POINTS)
+            .map(|part| part[0])
+            .collect();
         let spacing = points.len() as f64 / 10.0;
         let shift = spacing * (index as f64 + 0.5) / lines.max(1) as f64;
-        marked.extend((0..10).filter_map(|i| points.get((i as f64 * spacing + shift) as usize)).copied());
+        marked.extend(
+            (0..10).filter_map(|i| points.get((i as f64 * spacing + shift) as usize)).copied(),
+        );
         marked
     }
 }
@@ -79,7 +97,8 @@ fn moving_average(part: &[(f64, f64)], reach: usize) -> Part {
         .collect()
 }
 
-/// At most about [`MAX_POINTS`] points: the lowest and highest of each stretch, in their order, so that peaks stay.
+/// At most about [`MAX_POINTS`] points: the lowest and highest of each stretch, in their order, so
+/// that peaks stay.
 pub(super) fn reduce(part: &[(f64, f64)]) -> Part {
     if part.len() <= MAX_POINTS {
         return part.to_vec();
@@ -121,7 +140,8 @@ mod tests {
 
     #[test]
     fn reduction_keeps_ends_and_peaks() {
-        let mut points: Part = (0..100_000).map(|i| (f64::from(i), (f64::from(i) / 1000.0).sin())).collect();
+        let mut points: Part =
+            (0..100_000).map(|i| (f64::from(i), (f64::from(i) / 1000.0).sin())).collect();
         points[54_321].1 = 9.0;
         points[54_400].1 = -9.0;
         let reduced = reduce(&points);

@@ -20,7 +20,9 @@ use head::{Head, Sample};
 use line::{LARGEST, Line, reduce};
 use stack::Chart;
 pub use stack::ChartStack;
-pub(super) use style::{Area, Drawn, EDGE, INK, UNIT, WIDTH, finish, font, placeholder, px, style_of};
+pub(super) use style::{
+    Area, Drawn, EDGE, INK, UNIT, WIDTH, finish, font, placeholder, px, style_of,
+};
 use style::{draw_interval, draw_marker, raw_placeholder, stroke};
 
 use super::text::{self, Size};
@@ -34,12 +36,14 @@ pub struct Series {
     pub name: String,
     /// Points in the order in which they are joined. A value that is not finite makes a gap.
     pub points: Vec<(f64, f64)>,
-    /// Draw a centred moving average over about 3 % of the points, with the raw line faint behind it.
+    /// Draw a centred moving average over about 3 % of the points, with the raw line faint behind
+    /// it.
     pub smooth: bool,
-    /// A shaded band behind the line, such as a 95 % interval: (x, low, high) in the order of x. Of a single point it is drawn as a
-    /// bar.
+    /// A shaded band behind the line, such as a 95 % interval: (x, low, high) in the order of x. Of
+    /// a single point it is drawn as a bar.
     pub band: Vec<(f64, f64, f64)>,
-    /// Which colour and marker it has, from 0; `None`: those of its place in the chart. Charts that stand together give the same thing the same ones.
+    /// Which colour and marker it has, from 0; `None`: those of its place in the chart. Charts that
+    /// stand together give the same thing the same ones.
     pub style: Option<usize>,
     /// A thin line without markers: what another line of the same style is to be compared with.
     pub thin: bool,
@@ -62,7 +66,8 @@ pub struct LineChart {
     pub log_y: bool,
     /// The lines; a single one needs no legend if its name is empty.
     pub series: Vec<Series>,
-    /// Names of the places 0, 1, 2, … of the horizontal axis, where it shows things instead of numbers.
+    /// Names of the places 0, 1, 2, … of the horizontal axis, where it shows things instead of
+    /// numbers.
     pub x_names: Vec<String>,
     /// Not as high, for charts above one another.
     pub low: bool,
@@ -78,8 +83,9 @@ const APART: i32 = 12;
 impl LineChart {
     /// The chart as an `<svg>` element that is also a complete SVG file.
     ///
-    /// On its own it is drawn on a white panel. Inside a page, text and axes take the page's text colour if the page says
-    /// `svg { color: inherit }`, and `.panel { fill: none }` removes the panel.
+    /// On its own it is drawn on a white panel. Inside a page, text and axes take the page's text
+    /// colour if the page says `svg { color: inherit }`, and `.panel { fill: none }` removes the
+    /// panel.
     ///
     /// # Errors
     /// [`crate::Error::Data`] when plotters cannot draw the chart.
@@ -118,11 +124,16 @@ impl LineChart {
 
     fn head(&self, lines: &[Line]) -> Head {
         let entry = |(index, (series, line)): (usize, (&Series, &Line))| {
-            let name = if line.raw.is_empty() { format!("{} (no data)", series.name) } else { series.name.clone() };
+            let name = if line.raw.is_empty() {
+                format!("{} (no data)", series.name)
+            } else {
+                series.name.clone()
+            };
             (name, self.style(index), if series.thin { Sample::Thin } else { Sample::Line })
         };
         let single = matches!(self.series.as_slice(), [only] if only.name.is_empty());
-        let entries: Vec<_> = self.series.iter().zip(lines).enumerate().filter(|_| !single).map(entry).collect();
+        let entries: Vec<_> =
+            self.series.iter().zip(lines).enumerate().filter(|_| !single).map(entry).collect();
         Head::new(&self.title, &self.note, &entries)
     }
 
@@ -133,7 +144,9 @@ impl LineChart {
 
     fn x_axis(&self, lines: &[Line]) -> Axis {
         match self.x_names.len() {
-            0 => Axis::along(&lines.iter().flat_map(Line::points).map(|point| point.0).collect::<Vec<_>>()),
+            0 => Axis::along(
+                &lines.iter().flat_map(Line::points).map(|point| point.0).collect::<Vec<_>>(),
+            ),
             names => Axis {
                 range: Range { low: -0.5, high: names as f64 - 0.5 },
                 log: false,
@@ -142,9 +155,17 @@ impl LineChart {
         }
     }
 
-    fn draw_plot<B: DrawingBackend>(&self, area: &Area<B>, lines: &[Line], x_axis: Axis, y_axis: Axis) -> Drawn<B> {
+    fn draw_plot<B: DrawingBackend>(
+        &self,
+        area: &Area<B>,
+        lines: &[Line],
+        x_axis: Axis,
+        y_axis: Axis,
+    ) -> Drawn<B> {
         let ink = INK.to_rgba();
-        let widest = y_axis.ticks.labels().map(|label| text::width(&label, Size::SMALL)).max().unwrap_or(0) as i32;
+        let widest =
+            y_axis.ticks.labels().map(|label| text::width(&label, Size::SMALL)).max().unwrap_or(0)
+                as i32;
         let cut = y_axis.cut(self.quantity);
         if let Some(cut) = &cut {
             let style = font(12.5).into_font().color(&ink);
@@ -166,8 +187,16 @@ impl LineChart {
         chart
             .configure_mesh()
             .max_light_lines(0)
-            .bold_line_style(ShapeStyle { color: INK.mix(0.13), filled: false, stroke_width: UNIT as u32 })
-            .axis_style(ShapeStyle { color: INK.mix(0.55), filled: false, stroke_width: UNIT as u32 })
+            .bold_line_style(ShapeStyle {
+                color: INK.mix(0.13),
+                filled: false,
+                stroke_width: UNIT as u32,
+            })
+            .axis_style(ShapeStyle {
+                color: INK.mix(0.55),
+                filled: false,
+                stroke_width: UNIT as u32,
+            })
             .set_all_tick_mark_size(px(5))
             .label_style(font(13.0).into_font().color(&ink))
             .axis_desc_style(font(14.0).into_font().color(&ink))
@@ -176,10 +205,13 @@ impl LineChart {
             .draw()?;
         // `backend_coord` counts from the corner of the whole drawing, `area` from its own.
         let (left, top) = area.get_base_pixel();
-        let alone = lines.iter().flat_map(Line::points).map(|point| point.0).try_fold(None, |only, x| match only {
-            Some(only) if only != x => Err(()),
-            _ => Ok(Some(x)),
-        });
+        let alone =
+            lines.iter().flat_map(Line::points).map(|point| point.0).try_fold(None, |only, x| {
+                match only {
+                    Some(only) if only != x => Err(()),
+                    _ => Ok(Some(x)),
+                }
+            });
         // Where all points share one place they stand beside one another.
         let aside = |index: usize| match alone {
             Ok(_) if lines.len() > 1 => px(APART) * (2 * index as i32 + 1 - lines.len() as i32) / 2,
@@ -187,11 +219,13 @@ impl LineChart {
         };
         for (index, series) in self.series.iter().enumerate() {
             let shown = |&&(x, low, high): &&(f64, f64, f64)| {
-                [x, low, high].iter().all(|v| v.abs() <= LARGEST) && (!self.log_y || low > 1.0 / LARGEST)
+                [x, low, high].iter().all(|v| v.abs() <= LARGEST)
+                    && (!self.log_y || low > 1.0 / LARGEST)
             };
             let band: Vec<_> = series.band.iter().filter(shown).collect();
             let lower = band.iter().map(|&&(x, low, _)| (x, low));
-            let outline: Vec<_> = lower.chain(band.iter().rev().map(|&&(x, _, high)| (x, high))).collect();
+            let outline: Vec<_> =
+                lower.chain(band.iter().rev().map(|&&(x, _, high)| (x, high))).collect();
             if let [from, to] = outline.as_slice() {
                 let at = |point| {
                     let (x, y) = chart.backend_coord(point);
@@ -200,11 +234,19 @@ impl LineChart {
                 draw_interval(area, at(from), at(to), self.style(index))?;
             } else if outline.len() > 2 {
                 let strength = if series.thin { 0.08 } else { 0.18 };
-                let fill = ShapeStyle { color: raw_placeholder(self.style(index)).mix(strength), filled: true, stroke_width: 0 };
+                let fill = ShapeStyle {
+                    color: raw_placeholder(self.style(index)).mix(strength),
+                    filled: true,
+                    stroke_width: 0,
+                };
                 chart.draw_series([Polygon::new(outline, fill)])?;
             }
         }
-        let faint = |index| ShapeStyle { color: raw_placeholder(index).mix(0.3), filled: false, stroke_width: UNIT as u32 };
+        let faint = |index| ShapeStyle {
+            color: raw_placeholder(index).mix(0.3),
+            filled: false,
+            stroke_width: UNIT as u32,
+        };
         for (index, line) in lines.iter().enumerate() {
             for part in line.raw.iter().filter(|_| line.smooth.is_some()) {
                 chart.draw_series([PathElement::new(reduce(part), faint(self.style(index)))])?;
@@ -213,7 +255,10 @@ impl LineChart {
         for (index, (series, line)) in self.series.iter().zip(lines).enumerate() {
             for part in line.main() {
                 let width = if series.thin { 1.0 } else { 2.2 };
-                chart.draw_series([PathElement::new(reduce(part), stroke(self.style(index), width))])?;
+                chart.draw_series([PathElement::new(
+                    reduce(part),
+                    stroke(self.style(index), width),
+                )])?;
             }
         }
         for (index, (series, line)) in self.series.iter().zip(lines).enumerate() {
@@ -254,8 +299,13 @@ impl Chart for LineChart {
         let y_axis = y_axis.unwrap_or_else(|| Axis::empty(self.log_y));
         self.draw_plot(&plot, &lines, self.x_axis(&lines), y_axis)?;
         if empty {
-            let style = font(16.0).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Center));
-            plot.draw(&Text::new("no data", (px(WIDTH / 2), px(self.plot_height() / 2 - 20)), style))?;
+            let style =
+                font(16.0).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Center));
+            plot.draw(&Text::new(
+                "no data",
+                (px(WIDTH / 2), px(self.plot_height() / 2 - 20)),
+                style,
+            ))?;
         }
         Ok(())
     }

@@ -21,14 +21,19 @@ pub trait Chart {
 
 fn present<B: DrawingBackend>(chart: &impl Chart, root: &Area<B>) -> Result<()> {
     let drawn = chart.draw_on(root).and_then(|()| root.present());
-    drawn.map_err(|error| Error::Data(format!("cannot draw the chart {:?}: {error}", chart.title())))
+    drawn
+        .map_err(|error| Error::Data(format!("cannot draw the chart {:?}: {error}", chart.title())))
 }
 
 /// `chart` as an `<svg>` element that is also a complete SVG file.
 pub(super) fn svg(chart: &impl Chart) -> Result<String> {
     let height = chart.height();
     let mut svg = String::new();
-    present(chart, &SVGBackend::with_string(&mut svg, (px(WIDTH) as u32, px(height) as u32)).into_drawing_area())?;
+    present(
+        chart,
+        &SVGBackend::with_string(&mut svg, (px(WIDTH) as u32, px(height) as u32))
+            .into_drawing_area(),
+    )?;
     Ok(finish(&svg, chart.title(), height))
 }
 

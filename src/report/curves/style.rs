@@ -1,11 +1,13 @@
 //! How series look, in SVG and as pixels: colours, dashes, markers, intervals.
 //!
-//! Every series has its own colour (Okabe and Ito's palette, told apart under all common colour blindnesses), dash pattern and
-//! marker, so that charts survive a greyscale print.
+//! Every series has its own colour (Okabe and Ito's palette, told apart under all common colour
+//! blindnesses), dash pattern and marker, so that charts survive a greyscale print.
 
 use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon};
-use plotters::prelude::{Color, DrawingArea, DrawingAreaErrorKind, DrawingBackend, RGBColor, ShapeStyle, WHITE};
+use plotters::prelude::{
+    Color, DrawingArea, DrawingAreaErrorKind, DrawingBackend, RGBColor, ShapeStyle, WHITE,
+};
 
 use super::super::text;
 
@@ -16,7 +18,8 @@ pub(in crate::report) const EDGE: i32 = 14;
 /// Half the length of the stroke that ends an interval, in pixels.
 const CAP: i32 = 4;
 
-/// Stroke or fill colour and dash pattern (in pixels) of the n-th series; `currentColor` is the colour of the text around.
+/// Stroke or fill colour and dash pattern (in pixels) of the n-th series; `currentColor` is the
+/// colour of the text around.
 const STYLES: [(&str, &str); 7] = [
     ("#0072B2", ""),
     ("#D55E00", "7 4"),
@@ -28,10 +31,13 @@ const STYLES: [(&str, &str); 7] = [
 ];
 
 pub(in crate::report) type Area<B> = DrawingArea<B, Shift>;
-pub(in crate::report) type Drawn<B> = std::result::Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
+pub(in crate::report) type Drawn<B> =
+    std::result::Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
 /// What a stand-in colour is drawn as: hexadecimal or `currentColor`, dash pattern.
-pub(in crate::report) fn style_of((red, green, blue): (u8, u8, u8)) -> Option<(&'static str, &'static str)> {
+pub(in crate::report) fn style_of(
+    (red, green, blue): (u8, u8, u8),
+) -> Option<(&'static str, &'static str)> {
     match (red, green, blue) {
         (1, 1, 1) => Some(("currentColor", "")),
         (1, 2, index @ 3..) => STYLES.get(usize::from(index - 3)).copied(),
@@ -40,8 +46,8 @@ pub(in crate::report) fn style_of((red, green, blue): (u8, u8, u8)) -> Option<(&
     }
 }
 
-/// A stand-in colour for the n-th series, replaced by its real style in the finished SVG, where there is more choice than
-/// plotters has (dashes, the text's colour).
+/// A stand-in colour for the n-th series, replaced by its real style in the finished SVG, where
+/// there is more choice than plotters has (dashes, the text's colour).
 pub(in crate::report) fn placeholder(index: usize) -> RGBColor {
     RGBColor(1, 2, 3 + (index % STYLES.len()) as u8)
 }
@@ -65,16 +71,33 @@ pub(in crate::report) fn font(pixels: f64) -> (&'static str, f64) {
 
 /// A line of `width` pixels in the style of the n-th series.
 pub(super) fn stroke(series: usize, width: f64) -> ShapeStyle {
-    ShapeStyle { color: placeholder(series).to_rgba(), filled: false, stroke_width: (width * f64::from(UNIT)) as u32 }
+    ShapeStyle {
+        color: placeholder(series).to_rgba(),
+        filled: false,
+        stroke_width: (width * f64::from(UNIT)) as u32,
+    }
 }
 
-/// An interval between two points on the drawing, with a short stroke across each end; of the n-th series.
-pub(super) fn draw_interval<B: DrawingBackend>(area: &Area<B>, from: (i32, i32), to: (i32, i32), series: usize) -> Drawn<B> {
-    let style = ShapeStyle { color: raw_placeholder(series).mix(0.85), filled: false, stroke_width: INTERVAL_WIDTH };
+/// An interval between two points on the drawing, with a short stroke across each end; of the n-th
+/// series.
+pub(super) fn draw_interval<B: DrawingBackend>(
+    area: &Area<B>,
+    from: (i32, i32),
+    to: (i32, i32),
+    series: usize,
+) -> Drawn<B> {
+    let style = ShapeStyle {
+        color: raw_placeholder(series).mix(0.85),
+        filled: false,
+        stroke_width: INTERVAL_WIDTH,
+    };
     let (across, along) = if from.0 == to.0 { (px(CAP), 0) } else { (0, px(CAP)) };
     area.draw(&PathElement::new(vec![from, to], style))?;
     for (x, y) in [from, to] {
-        area.draw(&PathElement::new(vec![(x - across, y - along), (x + across, y + along)], style))?;
+        area.draw(&PathElement::new(
+            vec![(x - across, y - along), (x + across, y + along)],
+            style,
+        ))?;
     }
     Ok(())
 }
@@ -83,9 +106,15 @@ pub(super) fn draw_interval<B: DrawingBackend>(area: &Area<B>, from: (i32, i32),
 pub(super) const INTERVAL_WIDTH: u32 = 15;
 
 /// A filled shape, a different one for each of seven series.
-pub(super) fn draw_marker<B: DrawingBackend>(area: &Area<B>, (x, y): (i32, i32), series: usize) -> Drawn<B> {
+pub(super) fn draw_marker<B: DrawingBackend>(
+    area: &Area<B>,
+    (x, y): (i32, i32),
+    series: usize,
+) -> Drawn<B> {
     let fill = ShapeStyle { color: placeholder(series).to_rgba(), filled: true, stroke_width: 0 };
-    let at = |offsets: &[(i32, i32)]| offsets.iter().map(|&(dx, dy)| (x + px(dx) / 10, y + px(dy) / 10)).collect::<Vec<_>>();
+    let at = |offsets: &[(i32, i32)]| {
+        offsets.iter().map(|&(dx, dy)| (x + px(dx) / 10, y + px(dy) / 10)).collect::<Vec<_>>()
+    };
     match series % STYLES.len() {
         0 => area.draw(&Circle::new((x, y), px(44) / 10, fill)),
         1 => area.draw(&Polygon::new(at(&[(-40, -40), (40, -40), (40, 40), (-40, 40)]), fill)),
@@ -132,10 +161,20 @@ pub(in crate::report) fn finish(svg: &str, title: &str, height: i32) -> String {
     out = out.replace(&hex(INK), "\"currentColor\"");
     for (index, (color, dashes)) in STYLES.iter().enumerate() {
         let from = hex(placeholder(index));
-        let dashes: Vec<String> =
-            dashes.split_whitespace().filter_map(|n| n.parse::<i32>().ok()).map(|n| px(n).to_string()).collect();
-        let dash = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{}\"", dashes.join(" ")) };
-        out = out.replace(&format!("stroke={from}"), &format!("stroke=\"{color}\" stroke-linejoin=\"round\"{dash}"));
+        let dashes: Vec<String> = dashes
+            .split_whitespace()
+            .filter_map(|n| n.parse::<i32>().ok())
+            .map(|n| px(n).to_string())
+            .collect();
+        let dash = if dashes.is_empty() {
+            String::new()
+        } else {
+            format!(" stroke-dasharray=\"{}\"", dashes.join(" "))
+        };
+        out = out.replace(
+            &format!("stroke={from}"),
+            &format!("stroke=\"{color}\" stroke-linejoin=\"round\"{dash}"),
+        );
         out = out.replace(&format!("fill={from}"), &format!("fill=\"{color}\""));
         out = out.replace(&hex(raw_placeholder(index)), &format!("\"{color}\""));
     }
@@ -143,5 +182,9 @@ pub(in crate::report) fn finish(svg: &str, title: &str, height: i32) -> String {
 }
 
 pub(super) fn escape(content: &str) -> String {
-    text::plain(content).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text::plain(content)
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

@@ -10,7 +10,8 @@ use std::{
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 
-/// A certificate for `localhost` and 127.0.0.1, for these tests alone: nobody trusts it, and everybody has its key.
+/// A certificate for `localhost` and 127.0.0.1, for these tests alone: nobody trusts it, and
+/// everybody has its key.
 pub const CERTIFICATE: &[u8] = include_bytes!("localhost.der");
 const KEY: &[u8] = include_bytes!("localhost-key.der");
 
@@ -19,7 +20,8 @@ const KEY: &[u8] = include_bytes!("localhost-key.der");
 pub struct Reply {
     /// Status code.
     pub status: u16,
-    /// Header lines beside `Connection` and, unless one of them says how the body ends, `Content-Length`.
+    /// Header lines beside `Connection` and, unless one of them says how the body ends,
+    /// `Content-Length`.
     pub headers: Vec<String>,
     /// The body.
     pub body: Vec<u8>,
@@ -43,10 +45,14 @@ impl Reply {
         let Some(first) = range else { return Reply::new(200, content) };
         let total = content.len();
         match content.get(first as usize..).filter(|rest| !rest.is_empty()) {
-            Some(rest) => {
-                Reply { headers: vec![format!("Content-Range: bytes {first}-{}/{total}", total - 1)], ..Reply::new(206, rest) }
-            }
-            None => Reply { headers: vec![format!("Content-Range: bytes */{total}")], ..Reply::new(416, []) },
+            Some(rest) => Reply {
+                headers: vec![format!("Content-Range: bytes {first}-{}/{total}", total - 1)],
+                ..Reply::new(206, rest)
+            },
+            None => Reply {
+                headers: vec![format!("Content-Range: bytes */{total}")],
+                ..Reply::new(416, [])
+            },
         }
     }
 }
@@ -70,13 +76,19 @@ impl Server {
     /// As [`Self::start`], over TLS with [`CERTIFICATE`].
     pub fn secure(answer: impl Fn(&str, Option<u64>, usize) -> Reply + Send + 'static) -> Server {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let versions = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let key = PrivateKeyDer::try_from(KEY).unwrap();
-        let config = versions.with_no_client_auth().with_single_cert(vec![CERTIFICATE.into()], key).unwrap();
+        let config =
+            versions.with_no_client_auth().with_single_cert(vec![CERTIFICATE.into()], key).unwrap();
         Server::with(Some(Arc::new(config)), answer)
     }
 
-    fn with(tls: Option<Arc<ServerConfig>>, answer: impl Fn(&str, Option<u64>, usize) -> Reply + Send + 'static) -> Server {
+    fn with(
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&str, Option<u64>, usize) -> Reply + Send + 'static,
+    ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -97,7 +109,10 @@ impl Server {
                 match &tls {
                     None => serve(&mut { stream }),
                     Some(config) => {
-                        let mut stream = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
+                        let mut stream = StreamOwned::new(
+                            ServerConnection::new(config.clone()).unwrap(),
+                            stream,
+                        );
                         serve(&mut stream);
                         stream.conn.send_close_notify();
                         let _ = stream.flush();
@@ -150,13 +165,18 @@ fn send(stream: &mut dyn Connection, reply: &Reply) {
         return;
     }
     let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", reply.status);
-    if !reply.headers.iter().any(|header| header.starts_with("Transfer-Encoding") || header.starts_with("Content-Length")) {
+    if !reply.headers.iter().any(|header| {
+        header.starts_with("Transfer-Encoding") || header.starts_with("Content-Length")
+    }) {
         head += &format!("Content-Length: {}\r\n", reply.body.len());
     }
     for header in &reply.headers {
         head += &format!("{header}\r\n");
     }
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(b"\r\n")).and_then(|()| stream.flush());
+    let _ = stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(b"\r\n"))
+        .and_then(|()| stream.flush());
     let body = &reply.body[..reply.cut.unwrap_or(reply.body.len())];
     match reply.drip {
         None => drop(stream.write_all(body)),
