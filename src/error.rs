@@ -43,6 +43,16 @@ pub enum Error {
     /// The GPU refused something.
     #[error("GPU error: {0}")]
     Gpu(String),
+    /// A dispatch of more workgroups than the device takes.
+    #[error("{label}: {workgroups:?} workgroups exceed {limit} a dimension; lower --batch-size")]
+    Workgroups {
+        /// The dispatch.
+        label: String,
+        /// Workgroups in x, y, z.
+        workgroups: [u32; 3],
+        /// The most of each.
+        limit: u32,
+    },
     /// Out of device memory.
     #[error("out of GPU memory: {0}")]
     OutOfMemory(Shortage),
@@ -56,6 +66,16 @@ pub enum Error {
         kernel: String,
         /// The linker's or validator's words.
         reason: String,
+    },
+    /// A launcher that binds other buffers than its kernel declares.
+    #[error("shader {kernel} declares {}, its launcher binds {}", .declared.join(", "), .given.join(", "))]
+    Bindings {
+        /// The kernel.
+        kernel: &'static str,
+        /// Names that the launcher binds.
+        given: Vec<String>,
+        /// Names that the shader declares.
+        declared: Vec<String>,
     },
     /// A loss, gradient or α that is no longer a number.
     #[error("{0}")]

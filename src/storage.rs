@@ -6,7 +6,7 @@
 //! states stay in f32, and so does all arithmetic. Gradients are bf16, which has the range of f32:
 //! unlike f16's, it needs no loss scaling, and 8 bits are enough for numbers that are only summed.
 
-use crate::{config::Precision, gpu::Specialization};
+use crate::{config::Precision, shaders::Specialization};
 
 /// Format of a tensor of activations or of their gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

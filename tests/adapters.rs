@@ -4,7 +4,7 @@
 
 use saliq::{
     check::{ShaderSource, check_bytes, create_own_pipelines, to_spirv},
-    gpu::kernel_names,
+    shaders::kernel_names,
 };
 
 /// wgpu's own validation of bindings, layouts and limits, in every specialisation, as for a

@@ -5,7 +5,7 @@ mod common;
 use common::{Random, assert_close, dirty, read, run, uniform, upload};
 use saliq::{
     config::{PactKind, Shape},
-    gpu::{Buffer, Specialization},
+    gpu::Buffer,
     layout::{ImagesRange, StepRecord, groups, padded},
     reference::{
         accumulate_gradients::accumulate_gradients,
@@ -25,6 +25,7 @@ use saliq::{
         samples::Samples,
     },
     saliency::{GradientSum, Sampling, Score},
+    shaders::Specialization,
 };
 
 const LANES: u32 = 8;

@@ -10,14 +10,14 @@ use std::path::Path;
 use common::{Random, Silent, assert_close, gpu, read, run, upload_f32 as upload};
 use safetensors::Dtype;
 use saliq::{
-    batch::ImageRange,
     config::{
         LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, QuantizationOverrides,
         Shape, WeightQuantizer,
     },
     data::{self, Dataset},
-    gpu::{Buffer, Recording, Specialization},
+    gpu::{Buffer, Recording},
     graph::{ParameterLayout, ParameterRole},
+    kernels::ImageRange,
     layout::{StepRecord, groups, padded},
     model::{Model, fold_batch_norm as fold_model},
     nn::{Gradients, Network, NetworkOptions, TileTable, TrainingPass},
@@ -36,6 +36,7 @@ use saliq::{
         network::ReferenceNetwork,
     },
     saliency::{DataOptions, ExplainedNetwork, explain_data},
+    shaders::Specialization,
     train::{Start, Trainer},
 };
 use support::{SMALL_NETWORK, Tensors, json, mnist_like, refused, run_config, succeed, text};

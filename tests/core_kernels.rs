@@ -7,7 +7,7 @@ mod common;
 use common::{Random, assert_close, gpu, read, run, upload_f32 as upload};
 use saliq::{
     config::{LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer},
-    gpu::{Buffer, Specialization},
+    gpu::Buffer,
     layout::{groups, padded},
     nn::{
         CooperativeTiles, Pooling, ProductTiles, StripShape, StripTiles, TileTable,
@@ -34,6 +34,7 @@ use saliq::{
         weight_range::weight_range,
         weight_scale::{WeightScale, weight_scale},
     },
+    shaders::Specialization,
 };
 
 const FORWARD: f64 = 1e-5;

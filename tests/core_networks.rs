@@ -8,13 +8,13 @@ mod common;
 use common::{Random, activation, assert_close, conv, gpu, read};
 use saliq::{
     Error,
-    batch::ImageRange,
     config::{
         ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, PactKind, Precision,
         QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
     graph::{ParameterLayout, ParameterRole},
+    kernels::ImageRange,
     nn::{Gradients, Network, NetworkOptions, TileTable},
     reference::{
         layout::{pack, packed_elements, unpack},

@@ -6,9 +6,9 @@ mod common;
 
 use common::{Random, gpu, read};
 use saliq::{
-    batch::ImageRange,
     config::Shape,
     gpu::{Binding, Recording},
+    kernels::ImageRange,
     layout::{groups, to_nchw},
     nn::{RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable},
     reference::{

@@ -4,9 +4,10 @@ mod common;
 
 use common::{Random, assert_close, dirty, read, run, uniform, upload};
 use saliq::{
-    gpu::{Buffer, Specialization},
+    gpu::Buffer,
     layout::{ImagesRange, StepRecord},
     reference,
+    shaders::Specialization,
 };
 
 /// Two images of a buffer of three; the others are not touched.

@@ -6,13 +6,15 @@ mod support;
 
 use std::path::Path;
 
-use common::{Silent, gpu};
+use common::{Silent, gpu, launch};
 use saliq::{
     data::{self, Dataset},
     gpu::{Abilities, Gpu},
+    kernels::{Activation, ImageRange},
     nn::{ProductShape, ProductTiles, TileTable, TunedProduct, Tuning},
+    quant::ActivationPlan,
     reference::storage::{bf16, f16},
-    storage::Format,
+    storage::{Format, Storage},
     train::{Start, Trainer},
 };
 use support::{SMALL_NETWORK, run_config};
@@ -77,7 +79,6 @@ fn a_step_takes_half_the_memory() {
 /// What kernels make of numbers near every edge of the formats.
 #[test]
 fn rounding_is_the_references() {
-    use saliq::{gpu::Recording, storage::Storage};
     let mut values: Vec<f32> = vec![
         0.0,
         -0.0,
@@ -105,17 +106,15 @@ fn rounding_is_the_references() {
     let groups = values.len() as u32 / 4;
     for (format, reference) in [(Format::F16, f16 as fn(f64) -> f64), (Format::Bf16, bf16)] {
         let output = gpu().buffer("stored", values.len() as u64 * 2).unwrap();
-        let specialization = saliq::gpu::Specialization::new()
-            .feature("pact", false)
-            .constant("ACTIVATION", 0u32)
-            .constant("ELEMENTS", groups);
-        let kernel = gpu()
-            .kernel("activation", Storage::new(Format::F32, format).specialize(specialization))
-            .unwrap();
-        let mut recording = Recording::new();
-        let bindings = [&images, &input, &output].map(Into::into);
-        recording.dispatch(gpu(), "store", kernel, &bindings, [groups.div_ceil(64), 1, 1]).unwrap();
-        recording.submit(gpu()).unwrap();
+        launch(&Activation {
+            images: ImageRange { binding: (&images).into(), most: 1 },
+            input: (&input).into(),
+            output: (&output).into(),
+            parameters: (&input).into(),
+            elements: groups,
+            activation: ActivationPlan::NONE,
+            storage: Storage::new(Format::F32, format),
+        });
         let stored = format.decode(&common::read::<u32>(&output, values.len() / 2));
         for (&value, stored) in values.iter().zip(stored) {
             // Below 2^−14 an f16 loses digits, and whether the driver cuts off or rounds is its own

@@ -5,7 +5,8 @@ mod common;
 use common::{Random, assert_close, dirty, gpu, read, run, uniform, upload};
 use saliq::{
     config::MaskFill,
-    gpu::{Buffer, Specialization, flat_workgroups},
+    gpu::Buffer,
+    kernels::flat_workgroups,
     layout::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord},
     nn::TileTable,
     random,
@@ -13,6 +14,7 @@ use saliq::{
         self, gather_batch::Gather, optimizer_adam::Adam, parameters::ParameterRules,
         saliency_seed::Target, sgt_loss::ImageLoss,
     },
+    shaders::Specialization,
 };
 
 const LANES: u32 = 8;

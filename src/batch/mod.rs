@@ -4,14 +4,16 @@
 mod ranges;
 mod resident;
 
-pub use ranges::{Chunked, ImageRange};
+pub use ranges::Chunked;
 pub use resident::ResidentData;
 
 use crate::{
     Result,
     config::Augmentation,
-    gpu::{Buffer, Gpu, LANES, Recording, Specialization},
+    gpu::{Buffer, Gpu, Recording},
+    kernels::{ImageRange, LANES},
     layout::{ChunkRange, RANGE_STRIDE, StepRecord, groups},
+    shaders::Specialization,
     storage::{Format, Storage},
 };
 

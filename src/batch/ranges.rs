@@ -1,16 +1,6 @@
-//! Which of the images in its buffers a pass works on.
+//! The images of a backward pass, in chunks.
 
-use crate::gpu::Binding;
-
-/// The images a pass works on: a range inside the buffers, known to the GPU alone, and the most it
-/// can be.
-#[derive(Clone, Copy)]
-pub struct ImageRange<'a> {
-    /// A record of `first, count, batch, accumulate` (shaders/common/images.wgsl).
-    pub binding: Binding<'a>,
-    /// Upper bound of `count`; dispatches are as large as it needs.
-    pub most: u32,
-}
+use crate::kernels::ImageRange;
 
 /// The images of a backward pass: all of them, and as the chunks that it goes through.
 #[derive(Clone)]

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Result,
-    batch::ImageRange,
-    gpu::{Binding, Gpu, Recording, Specialization, Work, flat_workgroups},
+    gpu::{Binding, Gpu, Launcher, Recording, Work},
+    kernels::{Activation, ImageRange},
     layout::ImagesRange,
     nn::{TileTable, record_matrix_product},
+    quant::ActivationPlan,
     storage::Storage,
 };
 
@@ -72,19 +73,16 @@ fn copy(gpu: &Gpu) -> Result<(Recording, Work)> {
     let count = range(gpu, 1)?;
     let source = gpu.buffer("source", u64::from(COPY_GROUPS) * 16)?;
     let target = gpu.buffer("copy", u64::from(COPY_GROUPS) * 16)?;
-    let specialization = Specialization::new()
-        .feature("pact", false)
-        .constant("ACTIVATION", 0u32)
-        .constant("ELEMENTS", COPY_GROUPS);
-    let kernel = gpu.kernel("activation", specialization)?;
     let mut recording = Recording::new();
-    let bindings = [&count, &source, &target].map(Binding::from);
-    recording.dispatch(
-        gpu,
-        "copy",
-        kernel,
-        &bindings,
-        flat_workgroups(u64::from(COPY_GROUPS), 64),
-    )?;
+    let copy = Activation {
+        images: ImageRange { binding: (&count).into(), most: 1 },
+        input: (&source).into(),
+        output: (&target).into(),
+        parameters: (&source).into(),
+        elements: COPY_GROUPS,
+        activation: ActivationPlan::NONE,
+        storage: Storage::default(),
+    };
+    copy.record(gpu, &mut recording, "copy")?;
     Ok((recording, Work { flops: 0, bytes: 2 * u64::from(COPY_GROUPS) * 16 }))
 }

@@ -4,9 +4,9 @@
 use super::time;
 use crate::{
     Result,
-    batch::ImageRange,
     config::RunConfig,
     gpu::{Buffer, Command, Gpu, Recording},
+    kernels::ImageRange,
     layout::{ImagesRange, groups},
     nn::{Gradients, Network, NetworkOptions, ProductShape, TileTable, TunedProduct, Tuning},
     random::{EXPLAIN, random_bits, random_key, uniform01},

@@ -23,7 +23,7 @@ const MAX_LINKED_BYTES: usize = 16 << 20;
 /// Folders in folders.
 const MAX_FOLDER_DEPTH: usize = 64;
 
-/// What saliq's linker adds to its own kernels: [`crate::gpu::link`].
+/// What saliq's linker adds to its own kernels: [`crate::shaders::link`].
 const INJECTED_MODULE: &str = "constants";
 
 /// A file and the folder that `package::` means in it: the folder given, or the one the file is in;

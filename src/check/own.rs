@@ -1,7 +1,7 @@
 //! saliq's own kernels in every specialisation that the program can ask for: what a device that
 //! runs nothing was asked for while the whole range of configurations was recorded on it.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use super::ShaderSource;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     },
     data::{Dataset, Split},
     deploy::{DeployableModel, IntegerPlan},
-    gpu::{Abilities, Gpu, Specialization, kernel_names, link},
+    gpu::{Abilities, Gpu, Kernel, numbers},
     graph::{Graph, ParameterLayout},
     integer::IntegerNetwork,
     judgement::{
@@ -23,6 +23,7 @@ use crate::{
     metrics::Evaluator,
     model::Model,
     saliency::{ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output},
+    shaders::{kernel_names, link},
     train::Trainer,
 };
 
@@ -79,14 +80,18 @@ fn devices() -> [Gpu; 5] {
 /// Every kernel, linked, with the constants of each specialisation; each is named `kernel#number`.
 ///
 /// # Errors
-/// [`Error::Shader`] for a kernel that does not link, or that no configuration asks for.
+/// [`Error::Shader`] for a kernel that does not link, or that no configuration asks for;
+/// [`Error::Bindings`] for one whose launcher binds other buffers than it declares.
 pub fn own_kernels() -> Result<Vec<ShaderSource>> {
     let mut asked = BTreeSet::new();
     for gpu in devices() {
-        asked.extend(requests(&gpu)?);
+        for kernel in requests(&gpu)? {
+            let names = kernel.names().to_vec();
+            asked.insert((kernel.name(), kernel.specialization().clone(), names));
+        }
     }
     for name in kernel_names() {
-        if !asked.iter().any(|(kernel, _)| *kernel == name) {
+        if !asked.iter().any(|(kernel, ..)| *kernel == name) {
             return Err(Error::Shader {
                 kernel: name.into(),
                 reason: "no configuration of the check asks for it".into(),
@@ -95,11 +100,15 @@ pub fn own_kernels() -> Result<Vec<ShaderSource>> {
     }
     let mut sources = Vec::new();
     let mut previous = ("", 0);
-    for (name, specialization) in asked {
+    for (name, specialization, names) in asked {
         previous = if previous.0 == name { (name, previous.1 + 1) } else { (name, 1) };
+        let wgsl = link(name, &specialization)?;
+        if !names.is_empty() {
+            numbers(name, &wgsl, &names)?;
+        }
         sources.push(ShaderSource {
             name: format!("{name}#{}", previous.1),
-            wgsl: link(name, &specialization)?,
+            wgsl,
             constants: specialization
                 .constants()
                 .map(|(constant, value)| (constant.to_string(), value))
@@ -120,10 +129,7 @@ pub fn own_kernels() -> Result<Vec<ShaderSource>> {
 pub fn create_own_pipelines() -> Result<usize> {
     let mut count = 0;
     for gpu in devices() {
-        let kernels = requests(&gpu)?
-            .into_iter()
-            .map(|(name, specialization)| gpu.kernel(name, specialization));
-        let kernels = kernels.collect::<Result<Vec<_>>>()?;
+        let kernels = requests(&gpu)?;
         crate::pipelines::create(&gpu, &kernels)?;
         count += kernels.iter().filter(|kernel| kernel.is_created()).count();
     }
@@ -131,7 +137,7 @@ pub fn create_own_pipelines() -> Result<usize> {
 }
 
 /// Records training, evaluation, attribution and the benchmark for all [`SETTINGS`].
-fn requests(gpu: &Gpu) -> Result<Vec<(&'static str, Specialization)>> {
+fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
     for (number, text) in SETTINGS.iter().enumerate() {
         // The odd network sees colour images.
         let shape =

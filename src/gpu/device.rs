@@ -9,13 +9,13 @@ use std::{
 };
 
 use super::{
-    Buffer, Kernel, Specialization,
+    Buffer, Kernel,
     adapter::{self, DeviceProfile},
     buffer::Memory,
     trusted,
     tuning::Tuning,
 };
-use crate::{Error, Loss, Result, Shortage, panics::caught};
+use crate::{Error, Loss, Result, Shortage, panics::caught, shaders::Specialization};
 
 /// Submissions that may be unfinished at once; more are not handed over before the oldest is done.
 const SUBMISSIONS_IN_FLIGHT: usize = 3;
@@ -364,11 +364,11 @@ impl Gpu {
         Ok(kernel)
     }
 
-    /// Every kernel and specialization asked for so far: what this program needed.
-    pub fn kernels_in_use(&self) -> Vec<(&'static str, Specialization)> {
-        let mut keys: Vec<_> = lock(&self.kernels).keys().cloned().collect();
-        keys.sort();
-        keys
+    /// Every kernel asked for so far: what this program needed.
+    pub fn kernels_in_use(&self) -> Vec<Arc<Kernel>> {
+        let mut all: Vec<_> = lock(&self.kernels).values().cloned().collect();
+        all.sort_by(|a, b| (a.name(), a.specialization()).cmp(&(b.name(), b.specialization())));
+        all
     }
 
     /// Names what [`Self::pipeline_cache_file`] is good for: this adapter with this driver. `None`

@@ -2,92 +2,33 @@
 
 use std::sync::OnceLock;
 
-use super::{Gpu, shaders, trusted};
-use crate::{Error, Result};
-
-/// What a kernel is specialised by: tile sizes and features that the linker sees, and pipeline
-/// constants (shapes, bit widths). Ordered, so that equal specializations compare equal.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Specialization {
-    tiles: Vec<(&'static str, u32)>,
-    features: Vec<(&'static str, bool)>,
-    extensions: Vec<&'static str>,
-    constants: Vec<(&'static str, u64)>,
-}
-
-impl Specialization {
-    /// No tiles, features or constants.
-    pub fn new() -> Self {
-        Specialization::default()
-    }
-
-    /// With tile size `name`, a module constant imported as `constants::name`.
-    pub fn tile(mut self, name: &'static str, value: u32) -> Self {
-        self.tiles.push((name, value));
-        self
-    }
-
-    /// With the conditional-compilation feature `name` on or off.
-    pub fn feature(mut self, name: &'static str, enabled: bool) -> Self {
-        self.features.push((name, enabled));
-        self
-    }
-
-    /// With the language extension `name` enabled.
-    pub fn extension(mut self, name: &'static str) -> Self {
-        self.extensions.push(name);
-        self
-    }
-
-    /// With pipeline constant (`override`) `name`.
-    pub fn constant(mut self, name: &'static str, value: impl Into<f64>) -> Self {
-        self.constants.push((name, value.into().to_bits()));
-        self
-    }
-
-    /// Tile sizes.
-    pub fn tiles(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
-        self.tiles.iter().copied()
-    }
-
-    /// Features.
-    pub fn features(&self) -> impl Iterator<Item = (&'static str, bool)> + '_ {
-        self.features.iter().copied()
-    }
-
-    /// Language extensions.
-    pub fn extensions(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.extensions.iter().copied()
-    }
-
-    /// Tiles, the features that are on, and extensions, for people: `columns 12, groups 4,
-    /// subgroups`.
-    pub fn variant(&self) -> String {
-        let tiles = self.tiles().map(|(name, value)| {
-            format!("{} {value}", name.to_ascii_lowercase().replace('_', " "))
-        });
-        let features = self.features().filter(|(_, enabled)| *enabled).map(|(name, _)| name);
-        let named = features.chain(self.extensions()).map(|name| name.replace('_', " "));
-        tiles.chain(named).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Pipeline constants.
-    pub fn constants(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
-        self.constants.iter().map(|&(name, bits)| (name, f64::from_bits(bits)))
-    }
-}
+use super::{Gpu, trusted};
+use crate::{
+    Error, Result,
+    shaders::{self, Specialization, bindings_of},
+};
 
 /// A kernel with its specialization; its pipeline is created when it is first needed.
 #[derive(Debug)]
 pub struct Kernel {
     name: &'static str,
     specialization: Specialization,
-    pipeline: OnceLock<(wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
+    /// The names that launches bind; the first launch says them.
+    names: OnceLock<Vec<&'static str>>,
+    pipeline: OnceLock<Pipeline>,
+}
+
+#[derive(Debug)]
+struct Pipeline {
+    inner: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+    /// Numbers of [`Kernel::names`], in their order.
+    numbers: Vec<u32>,
 }
 
 impl Kernel {
     pub(super) fn new(name: &'static str, specialization: Specialization) -> Self {
-        Kernel { name, specialization, pipeline: OnceLock::new() }
+        Kernel { name, specialization, names: OnceLock::new(), pipeline: OnceLock::new() }
     }
 
     /// Its file's name without extension.
@@ -105,37 +46,77 @@ impl Kernel {
         self.pipeline.get().is_some()
     }
 
+    /// The names that launches of it bind, in the order of their launcher; none before the first.
+    pub fn names(&self) -> &[&'static str] {
+        self.names.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes the names that a launch binds: they are the same in every launch.
+    pub(super) fn bind_names(&self, names: Vec<&'static str>) -> Result<()> {
+        if *self.names.get_or_init(|| names.clone()) == names {
+            return Ok(());
+        }
+        let given = names.iter().map(|&name| name.into()).collect();
+        let declared = self.names().iter().map(|&name| name.into()).collect();
+        Err(Error::Bindings { kernel: self.name, given, declared })
+    }
+
     /// Links the kernel and creates its pipeline, unless it exists. Kernels can be created on
     /// several threads at once.
     ///
     /// # Errors
-    /// [`Error::Shader`] if linker, validator or driver refuse it.
+    /// [`Error::Shader`] if linker, validator or driver refuse it; [`Error::Bindings`] if launches
+    /// bind other buffers than it declares.
     pub fn create(&self, gpu: &Gpu) -> Result<()> {
-        self.layout(gpu).map(|_| ())
+        self.created(gpu).map(|_| ())
     }
 
     /// The pipeline, if it was created.
     pub(super) fn pipeline(&self) -> Option<&wgpu::ComputePipeline> {
-        self.pipeline.get().map(|(pipeline, _)| pipeline)
+        self.pipeline.get().map(|pipeline| &pipeline.inner)
     }
 
-    /// What its bindings must look like.
-    pub(super) fn layout(&self, gpu: &Gpu) -> Result<&wgpu::BindGroupLayout> {
-        if let Some((_, layout)) = self.pipeline.get() {
-            return Ok(layout);
-        }
-        let pipeline = create_pipeline(gpu, self.name, &self.specialization)?;
-        let layout = pipeline.get_bind_group_layout(0);
-        Ok(&self.pipeline.get_or_init(|| (pipeline, layout)).1)
+    /// What its bindings must look like, and the numbers of [`Self::names`].
+    pub(super) fn layout(&self, gpu: &Gpu) -> Result<(&wgpu::BindGroupLayout, &[u32])> {
+        self.created(gpu).map(|pipeline| (&pipeline.layout, pipeline.numbers.as_slice()))
     }
+
+    fn created(&self, gpu: &Gpu) -> Result<&Pipeline> {
+        if let Some(pipeline) = self.pipeline.get() {
+            return Ok(pipeline);
+        }
+        let source = shaders::link(self.name, &self.specialization)?;
+        let numbers = match self.names() {
+            [] => Vec::new(),
+            names => numbers(self.name, &source, names)?,
+        };
+        let inner = create_pipeline(gpu, self.name, source, &self.specialization)?;
+        let layout = inner.get_bind_group_layout(0);
+        Ok(self.pipeline.get_or_init(|| Pipeline { inner, layout, numbers }))
+    }
+}
+
+/// The numbers that the linked `wgsl` gives to `names`: each of what it declares has one name.
+///
+/// # Errors
+/// [`Error::Bindings`] where the names are not those that it declares.
+pub fn numbers(kernel: &'static str, wgsl: &str, names: &[&'static str]) -> Result<Vec<u32>> {
+    let declared = bindings_of(kernel, wgsl)?;
+    let number = |name: &&str| declared.iter().find(|own| own.name == *name).map(|own| own.binding);
+    let found: Option<Vec<u32>> = names.iter().map(number).collect();
+    found.filter(|found| found.len() == declared.len()).ok_or_else(|| Error::Bindings {
+        kernel,
+        given: names.iter().map(|&name| name.into()).collect(),
+        declared: declared.into_iter().map(|own| own.name).collect(),
+    })
 }
 
 fn create_pipeline(
     gpu: &Gpu,
     name: &'static str,
+    source: String,
     specialization: &Specialization,
 ) -> Result<wgpu::ComputePipeline> {
-    let source = shaders::link(name, specialization)?;
     let module = trusted::own_shader_module(&gpu.device, name, source);
     let constants: Vec<_> = specialization.constants().collect();
     let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {

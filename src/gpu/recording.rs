@@ -3,17 +3,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Binding, Buffer, Gpu, Kernel, buffer::OwnedBinding};
+use super::{Binding, Buffer, Gpu, Kernel, Launch, Work, buffer::OwnedBinding};
 use crate::{Error, Result};
-
-/// What a dispatch has to do, at most: for benchmarks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// Floating-point operations; 0 where they do not matter.
-    pub flops: u64,
-    /// Bytes that must be read and written once each.
-    pub bytes: u64,
-}
 
 /// One entry of a [`Recording`].
 #[derive(Clone, Debug)]
@@ -112,6 +103,41 @@ impl Recording {
         Ok(())
     }
 
+    /// Adds a dispatch. One of no workgroups has nothing to do and is left out.
+    ///
+    /// # Errors
+    /// [`Error::Workgroups`] if the workgroup counts exceed the device's limits,
+    /// [`Error::Bindings`] if another launch of the kernel bound other buffers.
+    pub fn launch(
+        &mut self,
+        gpu: &Gpu,
+        label: impl Into<String>,
+        launch: Launch<'_>,
+    ) -> Result<()> {
+        let Launch { kernel, specialization, bindings, workgroups, work } = launch;
+        let label = label.into();
+        let limit = gpu.limits().max_compute_workgroups_per_dimension;
+        if workgroups.iter().any(|&count| count > limit) {
+            return Err(Error::Workgroups { label, workgroups, limit });
+        }
+        let kernel = gpu.kernel(kernel, specialization)?;
+        kernel.bind_names(bindings.iter().map(|&(name, _)| name).collect())?;
+        self.takes_notes = false;
+        if workgroups.iter().all(|&count| count > 0) {
+            let bindings = bindings.into_iter().map(|(_, binding)| binding.into()).collect();
+            let bind_group = OnceLock::new();
+            self.commands.push(Command::Dispatch {
+                kernel,
+                bindings,
+                bind_group,
+                workgroups,
+                label,
+                work,
+            });
+        }
+        Ok(())
+    }
+
     /// Creates the pipelines and binds the buffers of all dispatches, where that was not done yet.
     ///
     /// # Errors
@@ -125,8 +151,10 @@ impl Recording {
             if bind_group.get().is_some() {
                 continue;
             }
-            let layout = kernel.layout(gpu)?;
-            let numbered = bindings.iter().zip(0..);
+            let (layout, numbers) = kernel.layout(gpu)?;
+            let all: Vec<u32> = (0..bindings.len() as u32).collect();
+            let numbers = if numbers.is_empty() { &all } else { numbers };
+            let numbered = bindings.iter().zip(numbers.iter().copied());
             let entries: Vec<_> = numbered
                 .map(|(own, binding)| wgpu::BindGroupEntry { binding, resource: own.resource() })
                 .collect();
@@ -220,7 +248,7 @@ impl Recording {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::{Abilities, Specialization};
+    use crate::{gpu::Abilities, shaders::Specialization};
 
     const WORK: [Work; 2] = [Work { flops: 1, bytes: 2 }, Work { flops: 3, bytes: 4 }];
 

@@ -71,7 +71,7 @@ fn by_command(commands: &[Command], mut times: impl Iterator<Item = f64>) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::{Abilities, Specialization};
+    use crate::{gpu::Abilities, shaders::Specialization};
 
     #[test]
     fn a_clearing_does_not_take_the_time_of_a_dispatch() {

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Specialization;
+use crate::shaders::Specialization;
 use crate::{Error, Result};
 
 /// Products that a file may name at most.

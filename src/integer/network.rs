@@ -3,16 +3,14 @@
 
 use crate::{
     Error, Result,
-    batch::{Batch, GatherOptions, ImageRange, ResidentData},
+    batch::{Batch, GatherOptions, ResidentData},
     config::Shape,
     deploy::{Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights, WeightedStep},
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, Launcher, Recording},
+    kernels::{ImageRange, MaxPool, PoolShape, RequantizedActivation},
     layout::{groups, to_nchw},
     metrics::Classifier,
-    nn::{
-        RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable, elementwise_grid,
-        pool_shape,
-    },
+    nn::{RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable},
     storage::{Format, Storage},
 };
 
@@ -230,33 +228,37 @@ impl Classifier for IntegerNetwork {
     ) -> Result<()> {
         let mut input = &self.input;
         for (step, plan) in self.steps.iter().zip(&self.plan.steps) {
-            let elements = plan.output.pixels() * groups(plan.output.channels);
+            let (from, to) = (input.into(), (&step.output).into());
+            let (label, storage) = (step.label.as_str(), step.storage);
             match &step.operation {
                 Operation::Weighted(layer) => {
-                    layer.record(gpu, recording, &step.label, range, [input, &step.output])?
+                    layer.record(gpu, recording, label, range, [input, &step.output])?
                 }
-                Operation::MaxPool { kernel, stride, choice } => {
-                    let specialization = pool_shape([plan.input, plan.output], *kernel, *stride);
-                    let kernel = gpu.kernel("max_pool", step.storage.specialize(specialization))?;
-                    let mut bindings = vec![range.binding, input.into(), (&step.output).into()];
-                    bindings.extend(choice.as_ref().map(Binding::from));
-                    let workgroups = elementwise_grid(range.most * elements);
-                    recording.dispatch(gpu, step.label.as_str(), kernel, &bindings, workgroups)?;
+                &Operation::MaxPool { kernel, stride, ref choice } => {
+                    let (input, output) = (plan.input, plan.output);
+                    MaxPool {
+                        images: range,
+                        input: from,
+                        output: to,
+                        choice: choice.as_ref().map(Binding::from),
+                        shape: PoolShape { input, output, kernel, stride },
+                        storage,
+                    }
+                    .record(gpu, recording, label)?;
                 }
-                Operation::Activation { multiplier, offset, range: [lowest, highest] } => {
-                    let specialization = Specialization::new()
-                        .feature("requantized", true)
-                        .constant("ELEMENTS", elements)
-                        .constant("CHANNELS", plan.output.channels)
-                        .constant("MULTIPLIER", *multiplier)
-                        .constant("OFFSET", *offset)
-                        .constant("LOWEST", *lowest)
-                        .constant("HIGHEST", *highest);
-                    let kernel =
-                        gpu.kernel("activation", step.storage.specialize(specialization))?;
-                    let bindings = [range.binding, input.into(), (&step.output).into()];
-                    let workgroups = elementwise_grid(range.most * elements);
-                    recording.dispatch(gpu, step.label.as_str(), kernel, &bindings, workgroups)?;
+                &Operation::Activation { multiplier, offset, range: ends } => {
+                    RequantizedActivation {
+                        images: range,
+                        input: from,
+                        output: to,
+                        elements: plan.output.pixels() * groups(plan.output.channels),
+                        channels: plan.output.channels,
+                        multiplier,
+                        offset,
+                        range: ends,
+                        storage,
+                    }
+                    .record(gpu, recording, label)?;
                 }
             }
             input = &step.output;

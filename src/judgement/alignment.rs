@@ -10,8 +10,9 @@ use super::{
 use crate::{
     Error, Result,
     config::Shape,
-    gpu::{Buffer, Gpu, Recording, Specialization},
+    gpu::{Buffer, Gpu, Recording},
     sgt::features_of,
+    shaders::Specialization,
 };
 
 /// Largest window of the structural similarity.

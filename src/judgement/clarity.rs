@@ -11,7 +11,8 @@ use super::{
 use crate::{
     Result,
     config::Shape,
-    gpu::{Buffer, Gpu, Recording, Specialization},
+    gpu::{Buffer, Gpu, Recording},
+    shaders::Specialization,
 };
 
 /// How concentrated one map is.

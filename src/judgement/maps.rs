@@ -3,10 +3,11 @@
 use super::ranking::record_per_image;
 use crate::{
     Error, Result,
-    batch::ImageRange,
     config::Shape,
-    gpu::{Buffer, Gpu, Recording, Specialization},
+    gpu::{Buffer, Gpu, Recording},
+    kernels::ImageRange,
     layout::ImagesRange,
+    shaders::Specialization,
 };
 
 /// Images of a part of a pass over maps.

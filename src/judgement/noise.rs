@@ -7,9 +7,11 @@ use super::{
 use crate::{
     Result,
     batch::{Batch, GatherOptions},
-    gpu::{Buffer, Gpu, LANES, Recording, Specialization},
+    gpu::{Buffer, Gpu, Recording},
+    kernels::LANES,
     layout::{RANGE_STRIDE, StepRecord, groups},
     saliency::ImageSet,
+    shaders::Specialization,
 };
 
 /// Images of a group at most.

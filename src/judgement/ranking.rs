@@ -2,8 +2,9 @@
 
 use crate::{
     Result,
-    batch::ImageRange,
-    gpu::{Buffer, Gpu, Recording, Specialization},
+    gpu::{Buffer, Gpu, Recording},
+    kernels::ImageRange,
+    shaders::Specialization,
 };
 
 /// Invocations of a workgroup that works on one image.

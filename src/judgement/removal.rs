@@ -12,9 +12,11 @@ use super::{
 use crate::{
     Result,
     config::{MaskFill, MaskRank, Shape},
-    gpu::{Buffer, Gpu, LANES, Recording, Specialization},
+    gpu::{Buffer, Gpu, Recording},
+    kernels::LANES,
     layout::{RANGE_STRIDE, groups, to_nchw},
     sgt::{Masking, features_of, record_classification_of},
+    shaders::Specialization,
 };
 
 /// Deviation of the noise of [`Fill::Road`], in units of the normalised image (Rong et al. 2022).

@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use crate::{
     Error, Result,
-    batch::{Batch, GatherOptions, ImageRange, ResidentData},
+    batch::{Batch, GatherOptions, ResidentData},
     gpu::{Buffer, Gpu, Recording},
+    kernels::ImageRange,
     layout::StepRecord,
     nn::Network,
     sgt::record_classification_by,

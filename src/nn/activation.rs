@@ -1,6 +1,6 @@
 //! Which activation a layer has, told to its kernels (shaders/common/activation.wgsl).
 
-use crate::{gpu::Specialization, quant::ActivationPlan};
+use crate::{quant::ActivationPlan, shaders::Specialization};
 
 impl ActivationPlan {
     /// Adds the constants of a forward kernel.

@@ -10,9 +10,10 @@ use super::{
 use crate::{
     Error, Result,
     config::Shape,
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, Recording},
     graph::{self, Graph},
     layout::groups,
+    shaders::Specialization,
     storage::Storage,
 };
 

@@ -6,7 +6,7 @@ use super::{
     network::grid,
     node::{Node, NodeKind, Weights},
 };
-use crate::{gpu::Specialization, quant::is_exact_in_f32};
+use crate::{quant::is_exact_in_f32, shaders::Specialization};
 
 /// A kernel with its specialization and the workgroups of its dispatch.
 pub(super) struct Choice {
@@ -229,9 +229,9 @@ impl TileTable {
 mod tests {
     use super::*;
     use crate::{
-        batch::ImageRange,
         config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape},
         gpu::{Abilities, Command, Gpu, Recording},
+        kernels::ImageRange,
         nn::{Network, NetworkOptions},
     };
 

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     config::Shape,
-    gpu::Specialization,
     layout::{GROUP, groups},
+    shaders::Specialization,
 };
 
 /// Real channels in the groups of a tensor of `channels`: fewer than 4 only where there is a single

@@ -4,8 +4,10 @@ use super::Network;
 use crate::{
     Result,
     config::{OptimizerConfig, OptimizerKind, QuantizationConfig, decimal},
-    gpu::{Binding, Buffer, Gpu, LANES, Recording, Specialization, flat_workgroups},
+    gpu::{Binding, Buffer, Gpu, Recording},
+    kernels::{LANES, flat_workgroups},
     quant::STEP_FLOOR,
+    shaders::Specialization,
 };
 
 /// α never falls below this: the clipping range stays non-empty.

@@ -1,6 +1,6 @@
 //! Which quantizer a layer's weights have, told to its kernels (shaders/common/quantizer.wgsl).
 
-use crate::{config::decimal, gpu::Specialization, quant::WeightQuantizerPlan};
+use crate::{config::decimal, quant::WeightQuantizerPlan, shaders::Specialization};
 
 /// Invocations that `learned_step_gradient` sums a step's terms with.
 const STEP_GRADIENT_WORKGROUP: u32 = 256;

@@ -10,11 +10,12 @@ use super::{
 };
 use crate::{
     Result,
-    batch::ImageRange,
     config::Shape,
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
+    gpu::{Binding, Buffer, Gpu, Recording, Work},
+    kernels::ImageRange,
     layout::{GROUP, groups},
     quant::is_exact_in_f32,
+    shaders::Specialization,
     storage::{Format, Storage},
 };
 

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     Error, Result,
-    batch::ImageRange,
     config::{NetworkConfig, QuantizationConfig, Shape},
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, Recording},
+    kernels::ImageRange,
+    shaders::Specialization,
 };
 
 /// What an activation does to what comes back through it; y = activate(x), g the value at its

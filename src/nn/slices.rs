@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     Result,
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, Recording},
+    shaders::Specialization,
 };
 
 /// Sizes of the weights: groups of output channels, padded input channels, a side of the filter.

@@ -4,7 +4,7 @@
 //! tile that is not too long to compile is priced by what its loads and multiply-adds took on their
 //! own (docs/results/software-driver.md), for the whole image.
 
-use crate::gpu::Specialization;
+use crate::shaders::Specialization;
 
 /// Nanoseconds that a group of 4 channels takes in each of the lanes: a load from a storage buffer,
 /// from a uniform buffer, a number shared out to all lanes of a subgroup, a multiply-add.

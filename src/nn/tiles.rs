@@ -10,7 +10,10 @@
 use std::sync::Arc;
 
 use super::{StripShape, StripTiles};
-use crate::gpu::{Abilities, Gpu, ProductShape, ProductTiles, Specialization, Tuning};
+use crate::{
+    gpu::{Abilities, Gpu, ProductShape, ProductTiles, Tuning},
+    shaders::Specialization,
+};
 
 /// Invocations of a vector on a software driver.
 const VECTOR: u32 = 8;

@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
     Error, Result,
-    batch::ImageRange,
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization, Work},
+    gpu::{Binding, Buffer, Gpu, Recording, Work},
+    kernels::ImageRange,
     layout::{GROUP, padded},
     quant::ActivationPlan,
+    shaders::Specialization,
     storage::{Format, Storage},
 };
 

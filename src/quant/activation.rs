@@ -56,6 +56,16 @@ impl ActivationPlan {
         }
     }
 
+    /// The activation's number in the kernels.
+    pub(crate) fn kind(self) -> u32 {
+        self.kind
+    }
+
+    /// Its levels above 0, as the kernels have them.
+    pub(crate) fn level_count(self) -> f32 {
+        self.levels
+    }
+
     /// Whether there is an α or a step to learn.
     pub fn is_pact(self) -> bool {
         self.alpha_index.is_some()

@@ -7,12 +7,15 @@ use super::{
 };
 use crate::{
     Error, Result, Shortage,
-    batch::{Batch, ImageRange},
+    batch::Batch,
     config::{NetworkConfig, QuantizationConfig, Shape},
-    gpu::{Binding, Buffer, Gpu, LANES, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, Recording},
+    kernels::ImageRange,
+    kernels::LANES,
     layout::{ImagesRange, StepRecord, from_nchw, groups, padded},
     nn::{BackwardRule, Layers, Network},
     sgt::{Scalar, record_image_statistics, record_saliency_seed},
+    shaders::Specialization,
 };
 
 /// Images of an [`ImageSet`] at most: a workgroup each along one dimension of a dispatch.

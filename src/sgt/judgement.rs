@@ -4,8 +4,9 @@ use super::Metrics;
 use crate::{
     Result,
     config::OnNonFinite,
-    gpu::{Gpu, Recording, Specialization},
+    gpu::{Gpu, Recording},
     nn::Optimizer,
+    shaders::Specialization,
 };
 
 /// A mean cross entropy above this is the end of a run: e^−100,000 is no probability.

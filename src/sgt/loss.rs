@@ -3,10 +3,13 @@
 
 use crate::{
     Result,
-    batch::{Batch, ImageRange},
+    batch::Batch,
     config::{SaliencyTarget, SgtConfig},
-    gpu::{Binding, Buffer, Gpu, LANES, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, Recording},
+    kernels::ImageRange,
+    kernels::LANES,
     nn::Network,
+    shaders::Specialization,
 };
 
 /// Sums of one step's losses, a slot a step.

@@ -2,10 +2,13 @@
 
 use crate::{
     Result,
-    batch::{Batch, ImageRange},
+    batch::Batch,
     config::{MaskFill, MaskRank, Shape},
-    gpu::{Buffer, Gpu, LANES, Recording, Specialization},
+    gpu::{Buffer, Gpu, Recording},
+    kernels::ImageRange,
+    kernels::LANES,
     nn::TileTable,
+    shaders::Specialization,
 };
 
 /// Invocations of a workgroup that selects within one image.

@@ -8,9 +8,10 @@ use saliq::{
         LayerBits, LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig,
         expand_bits,
     },
-    gpu::{Binding, Buffer, DeviceProfile, Gpu, GpuOptions, Recording, Specialization},
+    gpu::{Binding, Buffer, DeviceProfile, Gpu, GpuOptions, Launcher, Recording},
     graph::{Graph, ParameterRole},
     model::Model,
+    shaders::Specialization,
     train::Observer,
 };
 
@@ -72,6 +73,16 @@ pub fn run(
     recording
         .dispatch(gpu(), name, kernel, &bindings, workgroups)
         .unwrap_or_else(|error| panic!("{name}: {error}"));
+    recording.submit(gpu()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    gpu().wait().unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+/// Records a dispatch, runs it, and waits for it.
+#[track_caller]
+pub fn launch(launcher: &impl Launcher) {
+    let mut recording = Recording::new();
+    let name = std::any::type_name_of_val(launcher);
+    launcher.record(gpu(), &mut recording, name).unwrap_or_else(|error| panic!("{name}: {error}"));
     recording.submit(gpu()).unwrap_or_else(|error| panic!("{name}: {error}"));
     gpu().wait().unwrap_or_else(|error| panic!("{name}: {error}"));
 }

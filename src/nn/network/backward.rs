@@ -4,13 +4,14 @@ use super::{ELEMENTWISE, Gradients, Network, TrainingPass, elementwise_work, gri
 use crate::{
     Error, Result,
     batch::Chunked,
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, Recording},
     nn::{
         node::{Node, NodeKind},
         rules::{BackwardRule, Walk},
         weighted::Pass,
     },
     quant::ActivationPlan,
+    shaders::Specialization,
     storage::{Format, Storage},
 };
 

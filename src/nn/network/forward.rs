@@ -1,14 +1,15 @@
 //! The dispatches that make the weights ready, and of the forward pass.
 
-use super::{ELEMENTWISE, Network, TrainingPass, elementwise_work, grid, pool_shape};
+use super::{ELEMENTWISE, Network, TrainingPass};
 use crate::{
     Result,
-    batch::ImageRange,
-    gpu::{Binding, Buffer, Gpu, Recording, Specialization},
+    gpu::{Binding, Buffer, Gpu, Launcher, Recording},
+    kernels::{Activation, ImageRange, MaxPool, PoolShape},
     nn::{
         node::NodeKind,
         weighted::{self, Pass},
     },
+    shaders::Specialization,
     storage::{Format, Storage},
 };
 
@@ -52,46 +53,25 @@ impl Network {
                 NodeKind::BatchNorm(norm) => self
                     .pass(gpu, recording, range, 0)
                     .batch_norm_forward(node, norm, input, training)?,
-                NodeKind::Activation => {
-                    let elements = node.output_elements();
-                    let specialization = node
-                        .activation
-                        .forward(Specialization::new().constant("ELEMENTS", elements));
-                    let specialization = node.value_storage().specialize(specialization);
-                    let mut bindings = vec![range.binding, input.into(), (&node.value).into()];
-                    if node.activation.is_pact() {
-                        bindings.push((&self.parameters).into());
-                    }
-                    let workgroups = grid((range.most * elements).div_ceil(ELEMENTWISE));
-                    recording.dispatch(
-                        gpu,
-                        label,
-                        gpu.kernel("activation", specialization)?,
-                        &bindings,
-                        workgroups,
-                    )?;
+                NodeKind::Activation => Activation {
+                    images: range,
+                    input: input.into(),
+                    output: (&node.value).into(),
+                    parameters: (&self.parameters).into(),
+                    elements: node.output_elements(),
+                    activation: node.activation,
+                    storage: node.value_storage(),
                 }
-                NodeKind::MaxPool { kernel, stride, choice } => {
-                    let kernel = gpu.kernel(
-                        "max_pool",
-                        node.value_storage().specialize(pool_shape(
-                            [node.input, node.output],
-                            *kernel,
-                            *stride,
-                        )),
-                    )?;
-                    let bindings =
-                        [range.binding, input.into(), (&node.value).into(), choice.into()];
-                    let workgroups =
-                        grid((range.most * node.output_elements()).div_ceil(ELEMENTWISE));
-                    recording.dispatch(gpu, label, kernel, &bindings, workgroups)?;
-                    recording.note_work(elementwise_work(
-                        node,
-                        range.most,
-                        node.input_elements(),
-                        node.output_elements(),
-                    ));
+                .record(gpu, recording, label)?,
+                &NodeKind::MaxPool { kernel, stride, ref choice } => MaxPool {
+                    images: range,
+                    input: input.into(),
+                    output: (&node.value).into(),
+                    choice: Some(choice.into()),
+                    shape: PoolShape { input: node.input, output: node.output, kernel, stride },
+                    storage: node.value_storage(),
                 }
+                .record(gpu, recording, label)?,
                 NodeKind::Dropout { rate, layer } => {
                     if let Some(TrainingPass { step, .. }) = training {
                         let values = ((&node.value).into(), node.storage.output);

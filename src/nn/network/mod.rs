@@ -19,12 +19,14 @@ use super::{
 };
 use crate::{
     Error, Result,
-    batch::ImageRange,
     config::{NetworkConfig, Precision, QuantizationConfig, Shape},
-    gpu::{Buffer, Gpu, Recording, Specialization, Work, flat_workgroups},
+    gpu::{Buffer, Gpu, Recording, Work},
     graph::Graph,
+    kernels::ImageRange,
+    kernels::flat_workgroups,
     layout::groups,
     quant::WeightQuantizerPlan,
+    shaders::Specialization,
     storage::Format,
 };
 

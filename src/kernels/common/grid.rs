@@ -1,4 +1,10 @@
-//! How many invocations a workgroup has, and how many workgroups a dispatch.
+//! How many invocations a workgroup has, how many workgroups a dispatch, and what it moves.
+
+use super::ImageRange;
+use crate::{gpu::Work, storage::Format};
+
+/// Invocations of a workgroup of the elementwise kernels.
+pub const ELEMENTWISE: u32 = 64;
 
 /// Invocations of a workgroup in kernels that take an image (or a pixel) an invocation.
 pub const LANES: u32 = 64;
@@ -11,6 +17,18 @@ pub fn flat_workgroups(items: u64, per_workgroup: u32) -> [u32; 3] {
     let columns = total.min(PER_DIMENSION);
     let rows = if columns == 0 { 0 } else { total.div_ceil(columns) };
     [columns as u32, u32::try_from(rows).unwrap_or(u32::MAX), 1]
+}
+
+/// `workgroups` spread over two dimensions.
+pub fn grid(workgroups: u32) -> [u32; 3] {
+    flat_workgroups(u64::from(workgroups), 1)
+}
+
+/// A pass that moves `elements` groups of 4 numbers in `format` for each of `images`, and computes
+/// next to nothing.
+pub(in crate::kernels) fn moved(images: ImageRange<'_>, elements: u32, format: Format) -> Work {
+    let bytes = format.group_bytes() * u64::from(images.most) * u64::from(elements);
+    Work { flops: 0, bytes }
 }
 
 #[cfg(test)]

@@ -7,7 +7,13 @@ use wesl::{
     syntax::{EnableDirective, GlobalDirective},
 };
 
-use super::{Specialization, unroll};
+mod reflection;
+mod specialization;
+mod unroll;
+
+pub use reflection::{Bound, bindings_of};
+pub use specialization::Specialization;
+
 use crate::{Error, Result};
 
 static SHADERS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/shaders");

@@ -1,0 +1,45 @@
+//! Sizes of a pool.
+
+use crate::{config::Shape, layout::groups, shaders::Specialization};
+
+/// A pool of square windows from shape to shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolShape {
+    /// What goes in.
+    pub input: Shape,
+    /// What comes out.
+    pub output: Shape,
+    /// Height and width of a window.
+    pub kernel: u32,
+    /// Step between windows.
+    pub stride: u32,
+}
+
+impl PoolShape {
+    /// Groups of 4 values an image that go in.
+    pub(in crate::kernels) fn input_elements(self) -> u32 {
+        self.input.pixels() * groups(self.input.channels)
+    }
+
+    /// Groups of 4 values an image that come out.
+    pub(in crate::kernels) fn output_elements(self) -> u32 {
+        self.output.pixels() * groups(self.output.channels)
+    }
+
+    /// Windows along an axis that a pixel is in at most.
+    pub(in crate::kernels) fn windows(self) -> u32 {
+        self.kernel.div_ceil(self.stride)
+    }
+
+    /// The constants of its kernels.
+    pub(in crate::kernels) fn constants(self) -> Specialization {
+        Specialization::new()
+            .constant("IN_HEIGHT", self.input.height)
+            .constant("IN_WIDTH", self.input.width)
+            .constant("GROUPS", groups(self.input.channels))
+            .constant("OUT_HEIGHT", self.output.height)
+            .constant("OUT_WIDTH", self.output.width)
+            .constant("KERNEL", self.kernel)
+            .constant("STRIDE", self.stride)
+    }
+}
