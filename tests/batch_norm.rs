@@ -775,11 +775,11 @@ fn check_network(
     let network =
         Network::with_tiles(gpu(), &config, quantization, options, TileTable::for_kind(software))
             .unwrap();
-    gpu().write(&network.parameters, 0, &numbers.parameters);
+    gpu().write(network.parameters(), 0, &numbers.parameters);
     let (input_size, logit_shape) =
         (packed_elements(config.input), Shape::new(config.classes, 1, 1));
     let logit_size = packed_elements(logit_shape);
-    gpu().write(&network.input, input_size as u64 * 4, &pack(&numbers.input, config.input));
+    gpu().write(network.input(), input_size as u64 * 4, &pack(&numbers.input, config.input));
     gpu().write(
         network.logit_gradients().unwrap(),
         logit_size as u64 * 4,
@@ -821,9 +821,9 @@ fn check_network(
         );
         return;
     }
-    let moved: Vec<f32> = read(&network.parameters, layout.stored as usize);
+    let moved: Vec<f32> = read(network.parameters(), layout.stored as usize);
     let expected = reference.moved_on(&wide, &pass);
-    let actual: Vec<f32> = read(&network.gradients, layout.length as usize);
+    let actual: Vec<f32> = read(network.gradients(), layout.length as usize);
     for parameter in &layout.parameters {
         let name = format!("{what}: {}", parameter.name);
         assert_close(&name, &moved[parameter.range()], &expected[parameter.range()], 1e-5);

@@ -225,10 +225,10 @@ fn check_in(
         let tiles = TileTable::for_kind(software)
             .with_subgroups(software && gpu().abilities().subgroup_lanes == Some(8));
         let network = Network::with_tiles(gpu(), config, quantization, options, tiles).unwrap();
-        gpu().write(&network.parameters, 0, &case.parameters);
+        gpu().write(network.parameters(), 0, &case.parameters);
         let (input_size, logit_size) =
             (packed_elements(config.input), packed_elements(logit_shape));
-        gpu().write(&network.input, input_size as u64 * 4, &pack(&case.input, config.input));
+        gpu().write(network.input(), input_size as u64 * 4, &pack(&case.input, config.input));
         let whole = record([1, IMAGES as u32, IMAGES as u32, 0]);
         let mut recording = Recording::new();
         network.record_weights(gpu(), &mut recording).unwrap();
@@ -269,7 +269,7 @@ fn check_in(
                 .unwrap();
         }
         recording.submit(gpu()).unwrap();
-        let actual: Vec<f32> = read(&network.gradients, case.layout.length as usize);
+        let actual: Vec<f32> = read(network.gradients(), case.layout.length as usize);
         for parameter in &case.layout.parameters {
             let expected = &case.gradients[parameter.range()];
             assert_close(
@@ -406,13 +406,13 @@ fn pools_in_convolutions_choose_as_pools_behind_them() {
             {
                 parameters[parameter.range()].fill(1.5);
             }
-            gpu().write(&network.parameters, 0, &parameters);
+            gpu().write(network.parameters(), 0, &parameters);
             let images: Vec<f64> = random
                 .vector((IMAGES * config.input.elements()) as usize)
                 .into_iter()
                 .map(f64::from)
                 .collect();
-            gpu().write(&network.input, 0, &pack(&images, config.input));
+            gpu().write(network.input(), 0, &pack(&images, config.input));
             let logit_gradients = [1.0f32, -2.0, 0.5, 0.0].repeat(IMAGES as usize);
             gpu().write(network.logit_gradients().unwrap(), 0, &logit_gradients);
             let whole = record([0, IMAGES, IMAGES, 0]);

@@ -43,7 +43,7 @@ fn kernel_weights(model: &Model) -> Vec<Vec<f32>> {
     let options = NetworkOptions { slots: 1, ..Default::default() };
     let network =
         Network::new(gpu(), &model.config.network, &model.config.quantization, options).unwrap();
-    gpu().write(&network.parameters, 0, &model.parameters);
+    gpu().write(network.parameters(), 0, &model.parameters);
     let mut recording = Recording::new();
     network.record_weights(gpu(), &mut recording).unwrap();
     recording.submit(gpu()).unwrap();
@@ -305,7 +305,7 @@ fn levels_are_those_of_fake_quantization() {
         let network =
             Network::new(gpu(), &model.config.network, &model.config.quantization, options)
                 .unwrap();
-        gpu().write(&network.parameters, 0, &model.parameters);
+        gpu().write(network.parameters(), 0, &model.parameters);
         let data = ResidentData::new(gpu(), &images(plan.input, 20, 9), plan.input).unwrap();
         let mut progress = |_| {};
         let measured =

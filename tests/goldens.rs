@@ -68,7 +68,7 @@ impl Pass {
         let network =
             Network::new(gpu(), &model.config.network, &model.config.quantization, options)
                 .unwrap();
-        gpu().write(&network.parameters, 0, &model.parameters);
+        gpu().write(network.parameters(), 0, &model.parameters);
         let batch = Batch::new(gpu(), data.count, true, 1).unwrap();
         let count = data.count;
         batch.write_table(
@@ -84,7 +84,7 @@ impl Pass {
         let mut recording = Recording::new();
         network.record_weights(gpu(), &mut recording).unwrap();
         batch.record_begin(gpu(), &mut recording).unwrap();
-        batch.record_gather(gpu(), &mut recording, &data, &gather, &network.input).unwrap();
+        batch.record_gather(gpu(), &mut recording, &data, &gather, network.input()).unwrap();
         network.record_forward(gpu(), &mut recording, batch.clean(), None).unwrap();
         recording.submit(gpu()).unwrap();
         Pass { network, batch, count }
@@ -138,7 +138,7 @@ fn float_forward_and_input_gradients() {
         tensors.u8("images").iter().map(|&byte| f64::from(table[usize::from(byte)])).collect();
     assert_images_close(
         "normalised images",
-        &nchw(&pass.network.input, MNIST, 16),
+        &nchw(pass.network.input(), MNIST, 16),
         &pixels,
         16,
         2e-7,
@@ -428,7 +428,7 @@ fn optimizers() {
         let quantization = QuantizationConfig::default();
         let network = Network::new(gpu(), &network_config, &quantization, options).unwrap();
         assert_eq!(network.graph.layout.length, 37);
-        gpu().write(&network.parameters, 0, &initial);
+        gpu().write(network.parameters(), 0, &initial);
         let optimizer = Optimizer::new(gpu(), &network, &config.optimizer, &quantization).unwrap();
         let step = gpu().uniform("step", size_of::<StepRecord>() as u64).unwrap();
         let mut recording = Recording::new();
@@ -449,9 +449,9 @@ fn optimizers() {
                 ..StepRecord::default()
             };
             gpu().write(&step, 0, &[record]);
-            gpu().write(&network.gradients, 0, gradient);
+            gpu().write(network.gradients(), 0, gradient);
             recording.submit(gpu()).unwrap();
-            let actual = read::<f32>(&network.parameters, 37);
+            let actual = read::<f32>(network.parameters(), 37);
             let what = format!("{case} step {number}");
             assert_close(&what, &actual, expected, 3e-7);
             // Adam's changes are a thousandth of the parameters: compare them too, by what rounding
@@ -557,7 +557,7 @@ fn a_network_of_odd_sizes() {
     for parameter in &network.graph.layout.parameters {
         parameters[parameter.range()].copy_from_slice(&tensors.f32(&parameter.name));
     }
-    gpu().write(&network.parameters, 0, &parameters);
+    gpu().write(network.parameters(), 0, &parameters);
     let pixels = shape.pixels() as usize;
     let input = tensors.f32("input");
     let padded_input: Vec<f32> = (0..3 * pixels)
@@ -568,7 +568,7 @@ fn a_network_of_odd_sizes() {
             },
         )
         .collect();
-    gpu().write(&network.input, 0, &padded_input);
+    gpu().write(network.input(), 0, &padded_input);
     let batch = Batch::new(gpu(), 3, false, 1).unwrap();
     batch.write_table(
         gpu(),
@@ -597,7 +597,7 @@ fn a_network_of_odd_sizes() {
     );
     let sums = read::<[f32; 4]>(&metrics.sums, 1)[0];
     assert_close("loss", &[sums[0] / sums[3]], &tensors.f64("loss_f64"), 1e-5);
-    let gradients = read::<f32>(&network.gradients, network.graph.layout.length as usize);
+    let gradients = read::<f32>(network.gradients(), network.graph.layout.length as usize);
     for parameter in &network.graph.layout.parameters {
         let expected = tensors.f64(&format!("gradient.{}_f64", parameter.name));
         assert_close(

@@ -223,7 +223,7 @@ impl Judged {
     }
 
     fn parameters(&self) -> Vec<f32> {
-        common::read(&self.network.parameters, self.network.graph.layout.padded_length() as usize)
+        common::read(self.network.parameters(), self.network.graph.layout.padded_length() as usize)
     }
 
     /// Parameters with running statistics, and the optimiser's state, as bits.
@@ -241,7 +241,7 @@ impl Judged {
         let place = self.network.graph.layout.find(name).unwrap().offset as usize;
         let mut harmed = good.clone();
         harmed[place] = bad;
-        common::gpu().write(&self.network.parameters, 0, &harmed);
+        common::gpu().write(self.network.parameters(), 0, &harmed);
         let verdict = self.take(number, 0.05);
         let left = self.parameters();
         assert_eq!(
@@ -249,7 +249,7 @@ impl Judged {
             1,
             "{name}: the harm has spread"
         );
-        common::gpu().write(&self.network.parameters, 0, &good);
+        common::gpu().write(self.network.parameters(), 0, &good);
         let mut expected = good;
         expected[place] = bad;
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();

@@ -247,7 +247,7 @@ fn kernels_put_any_weights_on_levels() {
             for step in network.graph.layout.steps() {
                 network.graph.layout.initialize_step(step, &mut parameters);
             }
-            gpu().write(&network.parameters, 0, &parameters);
+            gpu().write(network.parameters(), 0, &parameters);
             recording.submit(gpu()).unwrap();
             let (_, [low, high]) = pollster::block_on(network.weight_ranges(gpu())).unwrap()[0];
             let (low, high) = (f64::from(low), f64::from(high));

@@ -61,7 +61,7 @@ impl Steps {
         };
         let built = Network::new(gpu(), network, &quantization, options).unwrap();
         gpu().write(
-            &built.parameters,
+            built.parameters(),
             0,
             &built.graph.layout.initialize(3, saliq::config::WeightInit::KaimingUniform),
         );
@@ -109,7 +109,7 @@ impl Steps {
         self.step.submit(gpu(), 1).unwrap();
         Left {
             sums: read::<[f32; 4]>(&self.metrics.sums, 1)[0],
-            gradients: read(&self.network.gradients, self.network.graph.layout.length as usize),
+            gradients: read(self.network.gradients(), self.network.graph.layout.length as usize),
             mask: read(&self.masking.mask, IMAGES as usize * PIXELS),
         }
     }
@@ -125,7 +125,7 @@ impl Steps {
             deviation: NORMALIZATION.1,
         };
         self.batch
-            .record_gather(gpu(), &mut recording, &self.data, &gather, &self.network.input)
+            .record_gather(gpu(), &mut recording, &self.data, &gather, self.network.input())
             .unwrap();
         self.network.record_forward(gpu(), &mut recording, self.batch.clean(), None).unwrap();
         let (clean, labels) = (self.batch.clean(), &self.batch.labels);

@@ -495,7 +495,7 @@ fn a_step_is_one_submission_and_nothing_else() {
     let options =
         NetworkOptions { slots: 8, training: true, gradients: true, ..NetworkOptions::default() };
     let network = Network::new(gpu, &small_network(), &quantization, options).unwrap();
-    gpu.write(&network.parameters, 0, &network.graph.layout.initialize(0, config.weight_init));
+    gpu.write(network.parameters(), 0, &network.graph.layout.initialize(0, config.weight_init));
     let batch = Batch::new(gpu, 4, true, 100).unwrap();
     let masking =
         Masking::new(gpu, MNIST, 4, 0.5, config.sgt.mask_rank, config.sgt.mask_fill).unwrap();

@@ -189,7 +189,7 @@ fn filled(
     let options = NetworkOptions { slots, ..NetworkOptions::default() };
     let network = Network::new(gpu, &model.config.network, quantization, options)?;
     gpu.write(
-        &network.parameters,
+        network.parameters(),
         0,
         &network.graph.layout.gather(&model.graph.layout, &model.parameters)?,
     );

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Result,
-    gpu::{Binding, Gpu, Launcher, Recording, Work},
-    kernels::{Activation, ImageRange},
+    gpu::{Gpu, Launcher, Recording, Work},
+    kernels::{Activation, Epilogue, ImageRange},
     layout::ImagesRange,
-    nn::{TileTable, record_matrix_product},
+    nn::{Product, TileTable},
     quant::ActivationPlan,
     storage::Storage,
 };
@@ -58,15 +58,20 @@ fn product(gpu: &Gpu) -> Result<(Recording, Work)> {
     let result = gpu.buffer("product", u64::from(rows * columns) * 4)?;
     let mut recording = Recording::new();
     let range = ImageRange { binding: (&count).into(), most: rows };
-    let sizes = [inner / 4, columns / 4];
-    let tiles = TileTable::new(gpu);
-    let variant = (&tiles, Storage::default());
-    let bindings = [&left, &right, &result].map(Binding::from);
-    record_matrix_product(gpu, &mut recording, "product".into(), range, sizes, bindings, variant)?;
-    Ok((
-        recording,
-        Work { flops: 2 * u64::from(rows) * u64::from(inner) * u64::from(columns), bytes: 0 },
-    ))
+    let flops = 2 * u64::from(rows) * u64::from(inner) * u64::from(columns);
+    let work = Work { flops, bytes: 0 };
+    let product = Product {
+        images: range,
+        vectors: (&left).into(),
+        matrix: (&right).into(),
+        product: (&result).into(),
+        end: Epilogue::None,
+        sizes: [inner / 4, columns / 4],
+        storage: Storage::default(),
+        work,
+    };
+    product.record(gpu, &mut recording, &TileTable::new(gpu), "product")?;
+    Ok((recording, work))
 }
 
 fn copy(gpu: &Gpu) -> Result<(Recording, Work)> {

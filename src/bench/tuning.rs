@@ -41,11 +41,11 @@ impl Trial {
         for alpha in network.graph.layout.alphas() {
             parameters[alpha.offset as usize] = 1.0;
         }
-        gpu.write(&network.parameters, 0, &parameters);
+        gpu.write(network.parameters(), 0, &parameters);
         let shape = network.input_shape();
         let noise = |count: u32, channels: u32| noise(config.seed, images * count, channels);
         gpu.write(
-            &network.input,
+            network.input(),
             0,
             &noise(shape.pixels() * groups(shape.channels), shape.channels),
         );
@@ -90,7 +90,7 @@ impl Trial {
         Ok([
             gpu.read(self.network.logits(), 0, images * classes * 4).await?,
             gpu.read(&self.input_gradient, 0, backward * pixels * 4).await?,
-            gpu.read(&self.network.gradients, 0, u64::from(self.network.graph.layout.length))
+            gpu.read(self.network.gradients(), 0, u64::from(self.network.graph.layout.length))
                 .await?,
         ])
     }

@@ -143,7 +143,7 @@ pub async fn verify(
     let options =
         NetworkOptions { slots, training: false, gradients: false, ..NetworkOptions::default() };
     let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
-    gpu.write(&network.parameters, 0, &model.parameters);
+    gpu.write(network.parameters(), 0, &model.parameters);
     let table = StepRecord::in_file_order(data.count, slots, 0);
     let batch = Batch::new(gpu, slots, false, table.len() as u64)?;
     let PixelNormalization { mean, deviation } = normalization;

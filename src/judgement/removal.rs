@@ -162,7 +162,7 @@ impl<'a> Removal<'a> {
                 [range.binding, round, (&ranking.positions).into(), (&masking.mask).into()];
             let workgroups = [shape.pixels().div_ceil(LANES), range.most, 1];
             recording.dispatch(gpu, "mask ranked", kernel, &bindings, workgroups)?;
-            masking.record_fill(gpu, &mut recording, &stage.batch, &stage.network.input)?;
+            masking.record_fill(gpu, &mut recording, &stage.batch, stage.network.input())?;
             if let Some(workspace) = &workspace {
                 record_imputation(gpu, &mut recording, &stage, &masking.mask, workspace, shape)?;
             }
@@ -245,7 +245,7 @@ impl<'a> Removal<'a> {
             for (remove, images) in self.remove.iter().zip(&mut images) {
                 remove.submit(gpu)?;
                 let left: Vec<f32> = gpu
-                    .read(&self.stage.network.input, count * per_image, count * per_image)
+                    .read(self.stage.network.input(), count * per_image, count * per_image)
                     .await?;
                 images.extend(to_nchw(&left, shape));
             }
@@ -305,7 +305,7 @@ fn record_imputation(
         range.binding,
         (&stage.batch.step).into(),
         mask.into(),
-        (&stage.network.input).into(),
+        (stage.network.input()).into(),
         workspace.into(),
     ];
     recording.dispatch(

@@ -63,7 +63,7 @@ impl<'a> Subject<'a> {
             &self.model.config.quantization,
             options,
         )?;
-        self.gpu.write(&network.parameters, 0, &self.model.parameters);
+        self.gpu.write(network.parameters(), 0, &self.model.parameters);
         Ok(network)
     }
 
@@ -183,7 +183,7 @@ impl Stage {
         batch.record_begin(gpu, &mut begin)?;
         let (mean, deviation) = subject.normalization;
         let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
-        batch.record_gather(gpu, &mut begin, &data, &gather, &network.input)?;
+        batch.record_gather(gpu, &mut begin, &data, &gather, network.input())?;
         network.record_forward(gpu, &mut begin, batch.clean(), None)?;
         Ok(Stage { network, batch, table, weights, begin })
     }

@@ -145,7 +145,7 @@ impl Classifier for Network {
         data: &ResidentData,
         options: &GatherOptions,
     ) -> Result<()> {
-        batch.record_gather(gpu, recording, data, options, &self.input)
+        batch.record_gather(gpu, recording, data, options, self.input())
     }
 
     fn record_forward(

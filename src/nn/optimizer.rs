@@ -2,12 +2,14 @@
 
 use super::Network;
 use crate::{
-    Result,
-    config::{OptimizerConfig, OptimizerKind, QuantizationConfig, decimal},
-    gpu::{Binding, Buffer, Gpu, Recording},
-    kernels::{LANES, flat_workgroups},
+    Error, Result,
+    config::{OptimizerConfig, OptimizerKind, QuantizationConfig},
+    gpu::{Buffer, Gpu, Launcher, Recording},
+    kernels::{
+        KeepStatistics, Momentum, OptimizerAdadelta, OptimizerAdam, OptimizerSgd, ParameterRules,
+        Update,
+    },
     quant::STEP_FLOOR,
-    shaders::Specialization,
 };
 
 /// α never falls below this: the clipping range stays non-empty.
@@ -23,6 +25,8 @@ pub struct Optimizer {
     pub health: Buffer,
     /// Running statistics of batch norms after the last step that counted, where there are any.
     kept: Option<Buffer>,
+    /// What plain SGD binds in the place of a velocity, which it does not touch.
+    no_velocity: Option<Buffer>,
     alpha_decay: f32,
     alpha_lr_factor: f32,
     step_lr_factor: f32,
@@ -38,7 +42,6 @@ impl Optimizer {
     ) -> Result<Optimizer> {
         let bytes = u64::from(network.graph.layout.padded_length()) * 4;
         let count = match config.kind {
-            // Plain SGD does not touch its state: a placeholder satisfies the kernel's binding.
             OptimizerKind::Sgd => 0,
             OptimizerKind::Momentum => 1,
             OptimizerKind::Adam | OptimizerKind::Adamw | OptimizerKind::Adadelta => 2,
@@ -53,6 +56,7 @@ impl Optimizer {
             kept: (statistics > 0)
                 .then(|| gpu.buffer("kept statistics", u64::from(statistics) * 4))
                 .transpose()?,
+            no_velocity: (count == 0).then(|| gpu.buffer("no velocity", 16)).transpose()?,
             alpha_decay: quantization.alpha_decay,
             alpha_lr_factor: quantization.alpha_lr_factor,
             step_lr_factor: quantization.step_lr_factor,
@@ -62,7 +66,7 @@ impl Optimizer {
     /// Writes `parameters` (flat), from which training begins or goes on, with `rate_factor` on the
     /// learning rates.
     pub fn begin(&self, gpu: &Gpu, network: &Network, parameters: &[f32], rate_factor: f32) {
-        gpu.write(&network.parameters, 0, parameters);
+        gpu.write(network.parameters(), 0, parameters);
         gpu.write(&self.health, 0, &healthy(rate_factor));
         if let Some(kept) = &self.kept {
             gpu.write(
@@ -98,19 +102,14 @@ impl Optimizer {
         self.record_rule(gpu, recording, network, step, false)?;
         let Some(kept) = &self.kept else { return Ok(()) };
         let (first, end) = (network.graph.layout.length, network.graph.layout.stored);
-        let specialization = Specialization::new()
-            .tile("LANES", LANES)
-            .constant("FIRST", first)
-            .constant("COUNT", end - first);
-        let kernel = gpu.kernel("keep_statistics", specialization)?;
-        let bindings = [&self.health, &network.parameters, kept].map(Binding::from);
-        recording.dispatch(
-            gpu,
-            "keep statistics",
-            kernel,
-            &bindings,
-            [(end - first).div_ceil(LANES), 1, 1],
-        )
+        KeepStatistics {
+            health: &self.health,
+            parameters: network.parameters(),
+            kept,
+            first,
+            count: end - first,
+        }
+        .record(gpu, recording, "keep statistics")
     }
 
     fn record_rule(
@@ -118,69 +117,63 @@ impl Optimizer {
         gpu: &Gpu,
         recording: &mut Recording,
         network: &Network,
-        step: &Buffer,
+        current: &Buffer,
         probe: bool,
     ) -> Result<()> {
-        let config = &self.config;
-        let specialization = Specialization::new()
-            .feature("probe", probe)
-            .tile("LANES", LANES)
-            .constant("LENGTH", network.graph.layout.length)
-            .constant("STEP_FIRST", network.graph.layout.step_first)
-            .constant("ALPHA_FIRST", network.graph.layout.alpha_first)
-            .constant("WEIGHT_DECAY", config.weight_decay)
-            .constant("STEP_LR_FACTOR", self.step_lr_factor)
-            .constant("ALPHA_DECAY", self.alpha_decay)
-            .constant("ALPHA_LR_FACTOR", self.alpha_lr_factor);
-        // Floors are for what is stored.
-        let specialization = match probe {
-            true => specialization,
-            false => specialization
-                .constant("STEP_FLOOR", STEP_FLOOR)
-                .constant("ALPHA_FLOOR", ALPHA_FLOOR),
+        let (config, layout) = (&self.config, &network.graph.layout);
+        let update = Update {
+            current,
+            parameters: network.parameters(),
+            gradients: network.gradients(),
+            health: &self.health,
+            probe,
+            rules: ParameterRules {
+                length: layout.length,
+                step_first: layout.step_first,
+                alpha_first: layout.alpha_first,
+                weight_decay: config.weight_decay,
+                alpha_decay: self.alpha_decay,
+                step_lr_factor: self.step_lr_factor,
+                alpha_lr_factor: self.alpha_lr_factor,
+                step_floor: STEP_FLOOR,
+                alpha_floor: ALPHA_FLOOR,
+            },
         };
-        let (name, specialization) = match config.kind {
-            OptimizerKind::Sgd => ("optimizer_sgd", specialization.constant("MOMENTUM", 0u32)),
-            OptimizerKind::Momentum => (
-                "optimizer_sgd",
-                specialization.constant("MOMENTUM", 1 + u32::from(config.nesterov)),
-            ),
-            OptimizerKind::Adam | OptimizerKind::Adamw => (
-                "optimizer_adam",
-                specialization
-                    .constant("BETA1", config.betas[0])
-                    .constant("BETA2", config.betas[1])
-                    .constant("BETA1_REST", 1.0 - decimal(config.betas[0]))
-                    .constant("BETA2_REST", 1.0 - decimal(config.betas[1]))
-                    .constant("EPSILON", config.epsilon.unwrap_or(1e-8))
-                    .constant("DECOUPLED", u32::from(config.kind == OptimizerKind::Adamw)),
-            ),
-            OptimizerKind::Adadelta => (
-                "optimizer_adadelta",
-                specialization
-                    .constant("RHO", config.rho)
-                    .constant("RHO_REST", 1.0 - decimal(config.rho))
-                    .constant("EPSILON", config.epsilon.unwrap_or(1e-6)),
-            ),
-        };
-        let kernel = gpu.kernel(name, specialization)?;
-        let mut bindings: Vec<Binding<'_>> =
-            [step, &network.parameters, &network.gradients, &self.health].map(Binding::from).into();
-        bindings.extend(self.states.iter().map(Binding::from));
-        let placeholder;
-        if self.states.is_empty() {
-            placeholder = gpu.buffer("no optimizer state", 16)?;
-            bindings.push((&placeholder).into());
+        let label = if probe { "check update" } else { "update" };
+        let states: Vec<&Buffer> = self.no_velocity.iter().chain(&self.states).collect();
+        match (config.kind, states.as_slice()) {
+            (OptimizerKind::Sgd, [velocity]) => {
+                OptimizerSgd { update, velocity, momentum: Momentum::None }
+                    .record(gpu, recording, label)
+            }
+            (OptimizerKind::Momentum, [velocity]) => {
+                let momentum = if config.nesterov { Momentum::Nesterov } else { Momentum::Plain };
+                OptimizerSgd { update, velocity, momentum }.record(gpu, recording, label)
+            }
+            (OptimizerKind::Adam | OptimizerKind::Adamw, [first_moment, second_moment]) => {
+                OptimizerAdam {
+                    update,
+                    first_moment,
+                    second_moment,
+                    betas: config.betas,
+                    epsilon: config.epsilon.unwrap_or(1e-8),
+                    decoupled: config.kind == OptimizerKind::Adamw,
+                }
+                .record(gpu, recording, label)
+            }
+            (OptimizerKind::Adadelta, [square_average, delta_average]) => OptimizerAdadelta {
+                update,
+                square_average,
+                delta_average,
+                rho: config.rho,
+                epsilon: config.epsilon.unwrap_or(1e-6),
+            }
+            .record(gpu, recording, label),
+            (kind, states) => {
+                let count = states.len();
+                Err(Error::Gpu(format!("{kind:?} does not have {count} states")))
+            }
         }
-        let workgroups =
-            flat_workgroups(u64::from(network.graph.layout.padded_length() / 4), LANES);
-        recording.dispatch(
-            gpu,
-            if probe { "check update" } else { "update" },
-            kernel,
-            &bindings,
-            workgroups,
-        )
     }
 }
 

@@ -1,21 +1,17 @@
 //! Weighted layers of integer inference: which kernel sums their products, with weights laid out
 //! for it once, and `requantize` at its end.
 
-use super::{
-    StripShape, TileTable,
-    geometry::Geometry,
-    network::grid,
-    slices::{WeightSizes, WeightSlices},
-    weighted::record_convolution,
-};
+use super::{StripShape, TileTable, slices::WeightSlices};
 use crate::{
     Result,
     config::Shape,
-    gpu::{Binding, Buffer, Gpu, Recording, Work},
-    kernels::ImageRange,
+    gpu::{Buffer, Gpu, Launcher, Recording, Work},
+    kernels::{
+        ConvolutionRequantized, ConvolutionTiled, Epilogue, Geometry, ImageRange,
+        IntegerConvolution, MatrixProduct, Requantized,
+    },
     layout::{GROUP, groups},
     quant::is_exact_in_f32,
-    shaders::Specialization,
     storage::{Format, Storage},
 };
 
@@ -149,17 +145,11 @@ impl RequantizedLayer {
                 let arranged = gpu.upload("weights", &arranged)?;
                 let fits_half = matches!(weights, RequantizedWeights::Integers { bound, .. } if bound < EXACT_IN_HALF);
                 let is_paired = fits_half && shape.images > 1;
-                let strip_shape =
-                    StripShape { images: 1 + u32::from(is_paired), ..geometry.strip_shape() };
+                let images = 1 + u32::from(is_paired);
+                let strip_shape = StripShape { images, ..StripShape::of(geometry) };
                 match tiles.strips(strip_shape).filter(|_| shape.window.is_some()) {
                     Some(strips) => {
-                        let kernel = shape.window.map_or(1, |[kernel, ..]| kernel);
-                        let sizes = WeightSizes {
-                            out_groups: groups(output.channels),
-                            in_channels: in_padded,
-                            kernel,
-                        };
-                        let slices = WeightSlices::new(gpu, strips, sizes, false)?;
+                        let slices = WeightSlices::new(gpu, strips, geometry, false)?;
                         let mut recording = Recording::new();
                         slices.record(gpu, &mut recording, "slices of weights", &arranged)?;
                         recording.submit(gpu)?;
@@ -216,85 +206,75 @@ impl RequantizedLayer {
     ) -> Result<()> {
         let images = u64::from(range.most);
         let work = Work { flops: images * self.flops, bytes: images * self.moved };
-        let [lowest, highest] = self.range;
-        let end = |specialization: Specialization| {
-            let specialization = specialization
-                .feature("requantized", true)
-                .constant("LOWEST", lowest)
-                .constant("HIGHEST", highest);
-            self.storage.specialize(specialization)
+        let end = Requantized {
+            multiplier: &self.multiplier,
+            offset: &self.offset,
+            range: self.range,
+            pixel_offsets: self.pixel_offsets,
         };
-        let by_place = |specialization: Specialization| {
-            end(specialization).constant("PIXEL_OFFSETS", self.pixel_offsets)
-        };
-        let epilogue = [Binding::from(&self.multiplier), (&self.offset).into()];
+        let (geometry, storage) = (self.geometry, self.storage);
+        let (input, output) = (from.into(), to.into());
         match &self.sum {
-            Sum::Strips(slices) => {
-                let specialization = by_place(Specialization::new());
-                let way = [from.into(), to.into()];
-                record_convolution(
-                    gpu,
-                    recording,
-                    label,
-                    range,
-                    (slices, self.geometry),
-                    (specialization, work),
-                    way,
-                    &epilogue,
-                )
-            }
-            Sum::Product(weights) => {
-                let choice = self.tiles.sum_of_products(self.geometry, range.most);
-                let specialization = choice.specialization;
-                let is_plain = choice.kernel == "matrix_product";
-                let specialization =
-                    if is_plain { end(specialization) } else { by_place(specialization) };
-                let kernel = gpu.kernel(choice.kernel, specialization)?;
-                let bindings = [
-                    range.binding,
-                    from.into(),
-                    weights.into(),
-                    to.into(),
-                    epilogue[0],
-                    epilogue[1],
-                ];
-                recording.dispatch(gpu, label, kernel, &bindings, choice.workgroups)?;
-                recording.note_work(work);
-                Ok(())
-            }
-            Sum::Bytes { weights, sums, spacing } => {
-                let pixels = self.geometry.pixels();
-                let tiles = self.tiles.integer_product(
-                    self.geometry.output[2],
-                    pixels,
-                    self.geometry.inner(),
-                );
-                let (rows, columns) =
-                    tiles.workgroups(range.most * pixels, self.geometry.output[2]);
-                let mut specialization = self
-                    .geometry
-                    .windows(tiles.specialize(by_place(Specialization::new())))
-                    .feature("sliced", tiles.slices > 1)
-                    .feature("wide", spacing.is_some());
-                if let Some(spacing) = spacing {
-                    specialization = specialization.constant("SPACING", *spacing);
+            Sum::Strips(slices) => slices.iter().try_for_each(|weights| {
+                ConvolutionRequantized {
+                    images: range,
+                    input,
+                    weights,
+                    output,
+                    end,
+                    geometry,
+                    tiles: slices.tiles,
+                    storage,
+                    work,
                 }
-                let [x, y, _] = grid(rows);
-                let kernel = gpu.kernel("integer_convolution", specialization)?;
-                let [multiplier, offset] = epilogue;
-                let bindings = [
-                    range.binding,
-                    from.into(),
-                    weights.into(),
-                    to.into(),
-                    multiplier,
-                    offset,
-                    sums.into(),
-                ];
-                recording.dispatch(gpu, label, kernel, &bindings, [x, y, columns])?;
-                recording.note_work(work);
-                Ok(())
+                .record(gpu, recording, label)
+            }),
+            Sum::Product(weights) => match self.tiles.product_of(geometry) {
+                Some(tiles) => ConvolutionTiled {
+                    images: range,
+                    input,
+                    weight: weights.into(),
+                    output,
+                    end: Epilogue::Requantized(end),
+                    geometry,
+                    mirrored: false,
+                    tiles,
+                    storage,
+                    work,
+                }
+                .record(gpu, recording, label),
+                None => MatrixProduct {
+                    images: range,
+                    input,
+                    weight: weights.into(),
+                    output,
+                    end: Epilogue::Requantized(end),
+                    in_groups: geometry.input[2],
+                    out_groups: geometry.output[2],
+                    tiles: self.tiles.matrix_product(geometry.output[2]),
+                    storage,
+                    work,
+                }
+                .record(gpu, recording, label),
+            },
+            Sum::Bytes { weights, sums, spacing } => IntegerConvolution {
+                images: range,
+                input,
+                weight: weights,
+                output,
+                end,
+                sums,
+                spacing: *spacing,
+                geometry,
+                tiles: self.tiles.integer_product(
+                    geometry.output[2],
+                    geometry.pixels(),
+                    geometry.inner(),
+                ),
+                storage,
+                work,
             }
+            .record(gpu, recording, label),
         }
     }
 }

@@ -61,7 +61,7 @@ pub async fn observe_activations(
         ..pass.network.clone()
     };
     let network = Network::new(gpu, &without_dropout, pass.quantization, options)?;
-    gpu.write(&network.parameters, 0, &network.graph.layout.gather(pass.layout, pass.parameters)?);
+    gpu.write(network.parameters(), 0, &network.graph.layout.gather(pass.layout, pass.parameters)?);
     let table = StepRecord::in_file_order(count, most, 0);
     let batch = Batch::new(gpu, most, false, table.len() as u64)?;
     batch.write_table(gpu, &table);
@@ -69,7 +69,7 @@ pub async fn observe_activations(
     batch.record_begin(gpu, &mut recording)?;
     let (mean, deviation) = pass.normalization;
     let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
-    batch.record_gather(gpu, &mut recording, data, &gather, &network.input)?;
+    batch.record_gather(gpu, &mut recording, data, &gather, network.input())?;
     network.record_weights(gpu, &mut recording)?;
     let training = TrainingPass { step: &batch.step, batches: 1, freeze_after: None };
     network.record_forward(gpu, &mut recording, batch.clean(), live.then_some(training))?;

@@ -25,7 +25,11 @@ pub(super) async fn effective_weights(
         quantization,
         NetworkOptions { slots: 1, training: false, gradients: false, ..NetworkOptions::default() },
     )?;
-    gpu.write(&network.parameters, 0, &parameters[..network.graph.layout.padded_length() as usize]);
+    gpu.write(
+        network.parameters(),
+        0,
+        &parameters[..network.graph.layout.padded_length() as usize],
+    );
     let mut recording = Recording::new();
     network.record_weights(gpu, &mut recording)?;
     recording.submit(gpu)?;

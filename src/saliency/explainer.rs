@@ -370,7 +370,7 @@ impl Explainer {
             &images.numbers,
             &self.baselines,
             table,
-            &self.network.input,
+            self.network.input(),
             &self.batch.labels,
         ]
         .map(Binding::from);

@@ -31,7 +31,7 @@ impl TrainingStep {
 
         let mut part = Recording::new();
         batch.record_begin(gpu, &mut part)?;
-        batch.record_gather(gpu, &mut part, data, &options.gather, &network.input)?;
+        batch.record_gather(gpu, &mut part, data, &options.gather, network.input())?;
         // Batch norms see clean and masked images as two batches, in that order.
         let pass = TrainingPass {
             step: &batch.step,
@@ -69,7 +69,7 @@ impl TrainingStep {
             )?;
             masking.record_selection(gpu, &mut part, batch, saliency)?;
             // X̃ = M_k(I, X)
-            masking.record_fill(gpu, &mut part, batch, &network.input)?;
+            masking.record_fill(gpu, &mut part, batch, network.input())?;
             // f(X̃)
             if !options.inference_differs {
                 network.record_forward(gpu, &mut part, batch.masked(), None)?;

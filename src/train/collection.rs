@@ -44,7 +44,7 @@ impl Trainer<'_> {
         ranges.extend(samples.iter().map(|(buffer, bytes)| (buffer, 0, *bytes)));
         if with_state {
             let bytes = u64::from(self.network.graph.layout.padded_length()) * 4;
-            ranges.push((&self.network.parameters, 0, bytes));
+            ranges.push((self.network.parameters(), 0, bytes));
             ranges.extend(self.optimizer.states.iter().map(|state| (state, 0, bytes)));
             running.last_checkpoint = Instant::now();
         }

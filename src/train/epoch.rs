@@ -31,7 +31,7 @@ impl Trainer<'_> {
         let without_gradient = match running.has_gradients {
             true => standstill::without_gradient(
                 layout,
-                &self.gpu.read(&self.network.gradients, 0, parameters.len() as u64).await?,
+                &self.gpu.read(self.network.gradients(), 0, parameters.len() as u64).await?,
             ),
             false => Vec::new(),
         };

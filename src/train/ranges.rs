@@ -99,7 +99,7 @@ impl QuantizerHistory {
         self.steps.push(step);
         let mut encoder = gpu.encoder();
         let first = u64::from(network.graph.layout.step_first) * 4;
-        gpu.copy(&mut encoder, [&network.parameters, samples], [first, place], self.learned * 4);
+        gpu.copy(&mut encoder, [network.parameters(), samples], [first, place], self.learned * 4);
         gpu.submit(encoder)
     }
 

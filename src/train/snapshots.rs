@@ -31,7 +31,7 @@ impl Trainer<'_> {
         let network = ExplainedNetwork {
             config: &self.config.network,
             quantization: &self.config.quantization,
-            parameters: &self.network.parameters,
+            parameters: self.network.parameters(),
         };
         let mut attributions = explain_data(self.gpu, network, data, &options, &mut |_| {}).await?;
         Ok(Snapshot { step, saliency: attributions.maps.swap_remove(0) })

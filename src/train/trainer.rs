@@ -268,7 +268,11 @@ impl<'a> Trainer<'a> {
     /// Parameters as they are now, flat.
     pub async fn parameters(&self) -> Result<Vec<f32>> {
         self.gpu
-            .read(&self.network.parameters, 0, u64::from(self.network.graph.layout.padded_length()))
+            .read(
+                self.network.parameters(),
+                0,
+                u64::from(self.network.graph.layout.padded_length()),
+            )
             .await
     }
 

@@ -54,7 +54,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
             NetworkOptions { slots, training: false, gradients: false, precision: args.precision };
         let network =
             Network::new(&gpu, &model.config.network, &model.config.quantization, options)?;
-        gpu.write(&network.parameters, 0, &model.parameters);
+        gpu.write(network.parameters(), 0, &model.parameters);
         Ok(network)
     };
     let integer = match args.engine {

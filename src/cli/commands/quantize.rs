@@ -191,7 +191,7 @@ fn evaluate(
         ..NetworkOptions::default()
     };
     let network = Network::new(gpu, &model.config.network, &model.config.quantization, options)?;
-    gpu.write(&network.parameters, 0, &model.parameters);
+    gpu.write(network.parameters(), 0, &model.parameters);
     let evaluator = Evaluator::record(gpu, &network, test, normalization, BATCH)?;
     pollster::block_on(evaluator.run(gpu, &dataset.class_names, progress))
 }

@@ -1,0 +1,158 @@
+// Gradient of a convolution with respect to its input for software drivers
+// (torch.nn.grad.conv2d_input):
+//   input_gradient[n, y, x, i] = Σ_{ky, o, kx} output_gradient[n, (y + P − ky)/S, (x + P − kx)/S, o]
+//     · weight[ky, kx, i, o], where the divisions have no remainder.
+// It is a convolution by the mirrored taps over the output's gradient with SPACING − 1 zeros
+// between its pixels, SPACING the layer's stride S, and PADDING = K − 1 − P. Here "input" is that
+// gradient: IN_ and OUT_ sizes are of what the kernel reads and writes.
+//
+// With `pooled_input` a max-pool of 2 × 2 windows stands behind the layer: the kernel reads the
+// gradient of the windows and takes each for the pixel that was `chosen`, the others being 0, as
+// `max_pool_gradient` does. IN_HEIGHT and IN_WIDTH count windows then; COLUMNS is even.
+//
+// Gradients are [image, row, column, channel / 4] vec4f, channels padded with zeros to a multiple
+// of 4. Weights are a slice of the layer's input channels as `slice_weights` lays them out,
+// mirrored: in a uniform buffer where they fit, because those are loaded without a loop over the
+// lanes. With `subgroups` of LANES invocations each loads its share of a row of taps, and all get
+// it from there.
+//
+// One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers;
+// invocations of a workgroup differ in their pixels. Taps are added in the order of the weights'
+// own, from the last on. COLUMNS is a multiple of SPACING: which taps meet a pixel is known when
+// linked.
+
+import constants::{ROWS, COLUMNS, GROUPS, KERNEL, SPACING, PADDING, DEPTH, LANES, WEIGHTS};
+import package::common::grid::linear_workgroup;
+import package::common::images::Images;
+import package::common::slices::Slice;
+@if(pooled_input) import package::common::pooling::unpack_positions;
+import package::common::storage::{Input, Output, load_input, store_output};
+
+override IN_HEIGHT: u32;
+override IN_WIDTH: u32;
+override IN_GROUPS: u32;
+override OUT_HEIGHT: u32;
+override OUT_WIDTH: u32;
+override OUT_GROUPS: u32;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> output_gradient: array<Input>;
+@if(uniform_weights) @group(0) @binding(2) var<uniform> weight: array<vec4f, WEIGHTS>;
+@if(!uniform_weights) @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
+@group(0) @binding(3) var<uniform> slice: Slice;
+@group(0) @binding(4) var<storage, read_write> input_gradient: array<Output>;
+@if(pooled_input) @group(0) @binding(5) var<storage, read> chosen: array<u32>;
+
+// Pixels of padding in front of a row, and where the first of them is between the spaced pixels.
+const FRONT = (PADDING + SPACING - 1u) / SPACING;
+const OFFSET = FRONT * SPACING - PADDING;
+const SPAN = (COLUMNS - 1u + KERNEL - 1u + OFFSET) / SPACING + 1u;
+// Windows that a strip's pixels are in, the first of them SKEW pixels before the strip.
+const SKEW = FRONT % 2u;
+const WINDOWS = (SPAN + SKEW + 1u) / 2u;
+// Weights of a row of taps, and the loads that all lanes share them out in.
+const ROW_WEIGHTS = KERNEL * 4u * GROUPS;
+const ROW_LOADS = (ROW_WEIGHTS + LANES - 1u) / LANES;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) count: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let strips = (OUT_WIDTH + COLUMNS - 1u) / COLUMNS;
+    let bands = (OUT_HEIGHT + ROWS - 1u) / ROWS;
+    let first_strip = linear_workgroup(workgroup, count) * LANES;
+    if (first_strip >= images.count * bands * strips) { return; }
+    let strip = first_strip + lane;
+    let index = strip / (strips * bands);
+    let image = images.first + min(index, images.count - 1u);
+    let row = (strip / strips) % bands * ROWS;
+    let column = (strip % strips) * COLUMNS;
+    let first_group = slice.first_group + workgroup.z * GROUPS;
+
+    var sum: array<vec4f, ROWS * COLUMNS * GROUPS>;
+    for (var tap_row = 0u; tap_row < KERNEL; tap_row++) {
+        let ky = KERNEL - 1u - tap_row;
+        for (var i = 0u; i < IN_GROUPS; i++) {
+            var line: array<vec4f, ROWS * SPAN>;
+            @unroll for (var r = 0u; r < ROWS; r++) {
+                let spaced = row + r + ky - PADDING; // wraps to a huge number above the first row
+                @if(!pooled_input) let y = spaced / SPACING;
+                @if(!pooled_input) let meets = spaced % SPACING == 0u && y < IN_HEIGHT;
+                @if(pooled_input) let y = spaced / 2u;
+                @if(pooled_input) let first_of_row = spaced % 2u * 2u;
+                let row_base = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
+                @if(!pooled_input) {
+                    @unroll for (var s = 0u; s < SPAN; s++) {
+                        let x = column / SPACING + s - FRONT;
+                        let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
+                        line[r * SPAN + s] =
+                            select(vec4f(), load_input(output_gradient[at]), meets && x < IN_WIDTH);
+                    }
+                }
+                @if(pooled_input) {
+                    @unroll for (var w = 0u; w < WINDOWS; w++) {
+                        let x = (column + 2u * w - FRONT - SKEW) / 2u;
+                        let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
+                        let value =
+                            select(vec4f(), load_input(output_gradient[at]), y < IN_HEIGHT && x < IN_WIDTH);
+                        let position = unpack_positions(chosen[at]);
+                        @unroll for (var s = 0u; s < SPAN; s++) {
+                            if ((s + SKEW) / 2u == w) {
+                                let own = position == vec4u(first_of_row + (s + SKEW) % 2u);
+                                line[r * SPAN + s] = select(vec4f(), value, own);
+                            }
+                        }
+                    }
+                }
+            }
+            let taps = ((workgroup.z * KERNEL + ky) * IN_GROUPS + i) * ROW_WEIGHTS;
+            @if(subgroups) var shares: array<vec4f, ROW_LOADS>;
+            @if(subgroups) {
+                @unroll for (var l = 0u; l < ROW_LOADS; l++) {
+                    shares[l] = weight[taps + min(l * LANES + lane, ROW_WEIGHTS - 1u)];
+                }
+            }
+            @unroll for (var g = 0u; g < GROUPS; g++) {
+                @unroll for (var tap = 0u; tap < KERNEL; tap++) {
+                    const kx = KERNEL - 1u - tap;
+                    var w: array<vec4f, DEPTH>;
+                    @unroll for (var j = 0u; j < DEPTH; j++) {
+                        const at = (kx * 4u + j) * GROUPS + g;
+                        @if(subgroups) { w[j] = subgroupBroadcast(shares[at / LANES], at % LANES); }
+                        @if(!subgroups) { w[j] = weight[taps + at]; }
+                    }
+                    @unroll for (var r = 0u; r < ROWS; r++) {
+                        @unroll for (var c = 0u; c < COLUMNS; c++) {
+                            if ((c + kx + OFFSET) % SPACING == 0u) {
+                                @unroll for (var j = 0u; j < DEPTH; j++) {
+                                    sum[(r * COLUMNS + c) * GROUPS + g] = fma(
+                                        vec4f(line[r * SPAN + (c + kx + OFFSET) / SPACING][j]),
+                                        w[j],
+                                        sum[(r * COLUMNS + c) * GROUPS + g],
+                                    );
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    if (index >= images.count) { return; }
+    @unroll for (var r = 0u; r < ROWS; r++) {
+        @unroll for (var c = 0u; c < COLUMNS; c++) {
+            let y = row + r;
+            let x = column + c;
+            if (y < OUT_HEIGHT && x < OUT_WIDTH) {
+                let at = ((image * OUT_HEIGHT + y) * OUT_WIDTH + x) * OUT_GROUPS + first_group;
+                @unroll for (var g = 0u; g < GROUPS; g++) {
+                    if (first_group + g < OUT_GROUPS) {
+                        input_gradient[at + g] = store_output(sum[(r * COLUMNS + c) * GROUPS + g]);
+                    }
+                }
+            }
+        }
+    }
+}

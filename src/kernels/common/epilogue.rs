@@ -1,0 +1,108 @@
+//! What becomes of the sums of a convolution or product.
+
+use super::activated;
+use crate::{
+    gpu::{Binding, Buffer, Launch},
+    quant::ActivationPlan,
+    shaders::Specialization,
+};
+
+/// Bias and activation at the end of a layer's sums.
+#[derive(Clone, Copy, Debug)]
+pub struct Activated<'a> {
+    /// [out channel (padded)].
+    pub bias: &'a Buffer,
+    /// The activation.
+    pub activation: ActivationPlan,
+    /// The activation's input, kept where the activation learns.
+    pub pre_activation: Option<Binding<'a>>,
+    /// The flat parameters, read where the activation learns.
+    pub parameters: &'a Buffer,
+}
+
+impl<'a> Activated<'a> {
+    /// `specialization` with the activation.
+    pub(in crate::kernels) fn constants(self, specialization: Specialization) -> Specialization {
+        activated(specialization, self.activation)
+    }
+
+    /// `launch` with the buffers.
+    pub(in crate::kernels) fn bind(self, launch: Launch<'a>) -> Launch<'a> {
+        let learns = self.activation.is_pact();
+        launch
+            .bind("bias", self.bias)
+            .bind_some("pre_activation", self.pre_activation)
+            .bind_some("parameters", learns.then_some(self.parameters))
+    }
+}
+
+/// Integer inference: the levels that sums become.
+#[derive(Clone, Copy, Debug)]
+pub struct Requantized<'a> {
+    /// [out channel (padded)].
+    pub multiplier: &'a Buffer,
+    /// [out channel (padded)], or [row, column, out channel (padded)].
+    pub offset: &'a Buffer,
+    /// Ends of the output's range.
+    pub range: [f32; 2],
+    /// Groups of offsets from a pixel to the next: 0 where they do not depend on the place.
+    pub pixel_offsets: u32,
+}
+
+impl<'a> Requantized<'a> {
+    /// `specialization` with the range.
+    pub(in crate::kernels) fn constants(self, specialization: Specialization) -> Specialization {
+        let [lowest, highest] = self.range;
+        specialization.constant("LOWEST", lowest).constant("HIGHEST", highest)
+    }
+
+    /// As [`Self::constants`], with the offsets of places.
+    pub(in crate::kernels) fn by_place(self, specialization: Specialization) -> Specialization {
+        self.constants(specialization).constant("PIXEL_OFFSETS", self.pixel_offsets)
+    }
+
+    /// `launch` with the buffers.
+    pub(in crate::kernels) fn bind(self, launch: Launch<'a>) -> Launch<'a> {
+        launch.bind("multiplier", self.multiplier).bind("offset", self.offset)
+    }
+}
+
+/// What becomes of a sum, in kernels that make it for several purposes.
+#[derive(Clone, Copy, Debug)]
+pub enum Epilogue<'a> {
+    /// Nothing: it is a gradient.
+    None,
+    /// A layer's value.
+    Activated(Activated<'a>),
+    /// Levels.
+    Requantized(Requantized<'a>),
+}
+
+impl<'a> Epilogue<'a> {
+    /// `specialization` with what the sums become; `by_place` where kernels know offsets of places.
+    pub(in crate::kernels) fn constants(
+        self,
+        specialization: Specialization,
+        by_place: bool,
+    ) -> Specialization {
+        match self {
+            Epilogue::None => {
+                activated(specialization.feature("bias", false), ActivationPlan::NONE)
+            }
+            Epilogue::Activated(own) => own.constants(specialization.feature("bias", true)),
+            Epilogue::Requantized(own) => {
+                let specialization = specialization.feature("requantized", true);
+                if by_place { own.by_place(specialization) } else { own.constants(specialization) }
+            }
+        }
+    }
+
+    /// `launch` with the buffers.
+    pub(in crate::kernels) fn bind(self, launch: Launch<'a>) -> Launch<'a> {
+        match self {
+            Epilogue::None => launch,
+            Epilogue::Activated(own) => own.bind(launch),
+            Epilogue::Requantized(own) => own.bind(launch),
+        }
+    }
+}

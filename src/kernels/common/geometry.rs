@@ -1,0 +1,133 @@
+//! Sizes of weighted layers as their kernels see them.
+
+use crate::{
+    config::Shape,
+    layout::{GROUP, groups},
+    shaders::Specialization,
+};
+
+/// Real channels in the groups of a tensor of `channels`: fewer than 4 only where there is a single
+/// group.
+fn depth(channels: u32) -> u32 {
+    channels.min(GROUP)
+}
+
+/// Where a max-pool of 2 × 2 windows is part of the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooling {
+    /// Nowhere.
+    #[default]
+    None,
+    /// Behind it: windows come out.
+    Output,
+    /// In front of it: the gradients of windows go in.
+    Input,
+}
+
+/// Sizes of a weighted layer as its kernels see it: images are [height, width, groups], windows
+/// [kernel, stride, padding]. Behind a max-pool that is part of the layer, the sizes are those of
+/// the pixels that its windows cover.
+#[derive(Clone, Copy, Debug)]
+pub struct Geometry {
+    /// Of an image that is read.
+    pub input: [u32; 3],
+    /// Of an image that is written.
+    pub output: [u32; 3],
+    /// Of the filter.
+    pub window: [u32; 3],
+    /// Real channels of an input group.
+    pub depth: u32,
+    /// Distance of the pixels of the input, 1 but for mirrored ones.
+    pub spacing: u32,
+    /// Where a max-pool is part of the layer.
+    pub pooling: Pooling,
+}
+
+impl Geometry {
+    /// A convolution between two shapes, `window` as [kernel, stride, padding].
+    pub fn convolution(input: Shape, output: Shape, window: [u32; 3]) -> Self {
+        let size = |shape: Shape| [shape.height, shape.width, groups(shape.channels)];
+        let [input_size, output] = [size(input), size(output)];
+        Geometry {
+            input: input_size,
+            output,
+            window,
+            depth: depth(input.channels),
+            spacing: 1,
+            pooling: Pooling::None,
+        }
+    }
+
+    /// A fully connected layer is a convolution of one pixel by one tap.
+    pub fn fully_connected(in_groups: u32, out_groups: u32) -> Self {
+        let (input, output) = ([1, 1, in_groups], [1, 1, out_groups]);
+        Geometry {
+            input,
+            output,
+            window: [1, 1, 0],
+            depth: GROUP,
+            spacing: 1,
+            pooling: Pooling::None,
+        }
+    }
+
+    /// With a max-pool of 2 × 2 windows behind it, whose output this one's was.
+    #[must_use]
+    pub fn pooled(self) -> Self {
+        let [height, width, groups] = self.output;
+        Geometry { output: [2 * height, 2 * width, groups], pooling: Pooling::Output, ..self }
+    }
+
+    /// The convolution of the output's gradient that gives the input's.
+    pub fn mirrored(self, out_channels: u32) -> Self {
+        let [kernel, stride, padding] = self.window;
+        let pooling = if self.pooling == Pooling::Output { Pooling::Input } else { Pooling::None };
+        let window = [kernel, 1, kernel - 1 - padding];
+        Geometry {
+            input: self.output,
+            output: self.input,
+            window,
+            depth: depth(out_channels),
+            spacing: stride,
+            pooling,
+        }
+    }
+
+    /// Height and width of `pixels`, in windows where `pooled`.
+    fn stored([height, width, _]: [u32; 3], pooled: bool) -> [u32; 2] {
+        if pooled { [height / 2, width / 2] } else { [height, width] }
+    }
+
+    /// Pixels of the output.
+    pub fn pixels(self) -> u32 {
+        self.output[0] * self.output[1]
+    }
+
+    /// Groups of inputs that an output is the sum of.
+    pub fn inner(self) -> u32 {
+        self.window[0] * self.window[0] * self.input[2]
+    }
+
+    /// `specialization` with the sizes of what is stored: windows behind a max-pool.
+    pub(in crate::kernels) fn sizes(self, specialization: Specialization) -> Specialization {
+        let [in_height, in_width] = Geometry::stored(self.input, self.pooling == Pooling::Input);
+        let [out_height, out_width] =
+            Geometry::stored(self.output, self.pooling == Pooling::Output);
+        specialization
+            .constant("IN_HEIGHT", in_height)
+            .constant("IN_WIDTH", in_width)
+            .constant("IN_GROUPS", self.input[2])
+            .constant("OUT_HEIGHT", out_height)
+            .constant("OUT_WIDTH", out_width)
+            .constant("OUT_GROUPS", self.output[2])
+    }
+
+    /// As [`Self::sizes`], with the filter.
+    pub(in crate::kernels) fn windows(self, specialization: Specialization) -> Specialization {
+        let [kernel, stride, padding] = self.window;
+        self.sizes(specialization)
+            .constant("KERNEL", kernel)
+            .constant("STRIDE", stride)
+            .constant("PADDING", padding)
+    }
+}

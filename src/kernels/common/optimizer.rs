@@ -1,0 +1,83 @@
+//! What the optimisers' launchers share (shaders/common/optimizer.wgsl).
+
+use super::{LANES, flat_workgroups};
+use crate::{
+    gpu::{Buffer, Launch},
+    shaders::Specialization,
+};
+
+/// Where the kinds of parameters are in the flat array, and what they are treated with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ParameterRules {
+    /// Parameters that are trained.
+    pub length: u32,
+    /// Where learned steps begin.
+    pub step_first: u32,
+    /// Where α's begin.
+    pub alpha_first: u32,
+    /// L2 penalty of weights and biases.
+    pub weight_decay: f32,
+    /// L2 penalty of α's.
+    pub alpha_decay: f32,
+    /// Factor on the rate of steps.
+    pub step_lr_factor: f32,
+    /// Factor on the rate of α's.
+    pub alpha_lr_factor: f32,
+    /// Steps do not fall below it.
+    pub step_floor: f32,
+    /// α's do not fall below it.
+    pub alpha_floor: f32,
+}
+
+/// What every optimiser reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Update<'a> {
+    /// The current step's record: learning rate and momentum.
+    pub current: &'a Buffer,
+    /// The flat parameters.
+    pub parameters: &'a Buffer,
+    /// Their gradients.
+    pub gradients: &'a Buffer,
+    /// What is known of the step's numbers, and whether the update is made
+    /// (shaders/common/health.wgsl).
+    pub health: &'a Buffer,
+    /// Only look for what the update would not leave finite; nothing changes but `health`.
+    pub probe: bool,
+    /// The rules.
+    pub rules: ParameterRules,
+}
+
+impl<'a> Update<'a> {
+    /// The dispatch of the optimiser `kernel`, whose constants `more` adds; its states are bound
+    /// behind.
+    pub(in crate::kernels) fn launch(
+        self,
+        kernel: &'static str,
+        more: impl FnOnce(Specialization) -> Specialization,
+    ) -> Launch<'a> {
+        let rules = self.rules;
+        let specialization = Specialization::new()
+            .feature("probe", self.probe)
+            .tile("LANES", LANES)
+            .constant("LENGTH", rules.length)
+            .constant("STEP_FIRST", rules.step_first)
+            .constant("ALPHA_FIRST", rules.alpha_first)
+            .constant("WEIGHT_DECAY", rules.weight_decay)
+            .constant("STEP_LR_FACTOR", rules.step_lr_factor)
+            .constant("ALPHA_DECAY", rules.alpha_decay)
+            .constant("ALPHA_LR_FACTOR", rules.alpha_lr_factor);
+        // Floors are for what is stored.
+        let specialization = match self.probe {
+            true => specialization,
+            false => specialization
+                .constant("STEP_FLOOR", rules.step_floor)
+                .constant("ALPHA_FLOOR", rules.alpha_floor),
+        };
+        Launch::new(kernel, more(specialization))
+            .bind("current", self.current)
+            .bind("parameters", self.parameters)
+            .bind("gradients", self.gradients)
+            .bind("health", self.health)
+            .over(flat_workgroups(u64::from(rules.length.div_ceil(4)), LANES))
+    }
+}

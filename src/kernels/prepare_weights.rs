@@ -1,0 +1,58 @@
+//! Launcher of `shaders/prepare_weights.wgsl`.
+
+use super::common::{ELEMENTWISE, WeightShape, grid, quantized_levels};
+use crate::{
+    gpu::{Buffer, Launch, Launcher},
+    layout::padded,
+    quant::WeightQuantizerPlan,
+};
+
+/// How the copy for the input gradient lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackwardLayout {
+    /// [tap, out channel (padded), in channel (padded)]: of convolutions.
+    TapsFirst,
+    /// [out channel (padded), tap, in channel (padded)]: of fully connected layers.
+    OutputsFirst,
+}
+
+/// Fake-quantizes weights and writes them in the layouts that the passes read.
+#[derive(Clone, Copy, Debug)]
+pub struct PrepareWeights<'a> {
+    /// The flat array whose weights are quantized.
+    pub parameters: &'a Buffer,
+    /// A vec4 of constants an output channel, of [`super::WeightScale`] or [`super::LearnedStep`].
+    pub quantizer: &'a Buffer,
+    /// [tap, in channel (padded), out channel (padded)].
+    pub forward_weight: &'a Buffer,
+    /// In `backward` layout.
+    pub backward_weight: &'a Buffer,
+    /// [out channel (padded)].
+    pub bias: &'a Buffer,
+    /// Sizes and places.
+    pub shape: WeightShape,
+    /// Layout of `backward_weight`.
+    pub backward: BackwardLayout,
+    /// The quantizer.
+    pub plan: WeightQuantizerPlan,
+}
+
+impl Launcher for PrepareWeights<'_> {
+    fn launch(&self) -> Launch<'_> {
+        let [inputs, outputs] = [self.shape.in_channels, self.shape.out_channels].map(padded);
+        let [backward_tap, backward_out] = match self.backward {
+            BackwardLayout::TapsFirst => [outputs * inputs, inputs],
+            BackwardLayout::OutputsFirst => [inputs, self.shape.taps * inputs],
+        };
+        let specialization = quantized_levels(self.shape.constants(), self.plan)
+            .constant("BACKWARD_TAP", backward_tap)
+            .constant("BACKWARD_OUT", backward_out);
+        Launch::new("prepare_weights", specialization)
+            .bind("parameters", self.parameters)
+            .bind("quantizer", self.quantizer)
+            .bind("forward_weight", self.forward_weight)
+            .bind("backward_weight", self.backward_weight)
+            .bind("bias", self.bias)
+            .over(grid(self.shape.count().div_ceil(ELEMENTWISE)))
+    }
+}

@@ -1,0 +1,206 @@
+//! A network's nodes and buffers: what passes are recorded over.
+
+use super::{
+    TileTable,
+    nodes::{BatchNorm, Node, NodeKind},
+    ops::products::part_workgroups,
+    plan::BackwardPlan,
+    recorder::Recorder,
+};
+use crate::{
+    Error, Result,
+    gpu::{Buffer, Gpu, Recording},
+    kernels::{ELEMENTWISE, ImageRange},
+    layout::groups,
+    storage::Format,
+};
+
+/// Buffers for the gradients on their way through the network.
+pub(super) struct GradientBuffers {
+    pub plan: BackwardPlan,
+    /// With respect to the logits, and to the images.
+    pub logits: Buffer,
+    pub images: Buffer,
+    /// Those that exist for all images at once, and those that exist for a chunk of them: written
+    /// in turns.
+    pub whole: [Buffer; 2],
+    pub chunk: [Buffer; 2],
+    pub partial_sums: Buffer,
+}
+
+/// What a network's passes work on.
+pub(super) struct Body {
+    /// All parameters, flat.
+    pub parameters: Buffer,
+    /// Their gradients, flat.
+    pub gradients: Buffer,
+    /// The images, [image, row, column, channel / 4] vec4, normalised.
+    pub input: Buffer,
+    pub nodes: Vec<Node>,
+    pub backward: Option<GradientBuffers>,
+    pub slots: u32,
+    pub tiles: TileTable,
+    pub layer_by_layer: bool,
+}
+
+impl Body {
+    /// Makes room for what goes back through the nodes; with `training` for weight gradients too.
+    pub fn allocate_backward(&mut self, gpu: &Gpu, training: bool) -> Result<()> {
+        let plan = self.backward_plan(training);
+        if training {
+            self.allocate_parts(gpu, plan)?;
+        }
+        self.backward = Some(self.gradient_buffers(gpu, plan)?);
+        Ok(())
+    }
+
+    /// Networks that train go through a batch in chunks, to keep memory close to what must be kept;
+    /// others take it whole, and so do batch norms, whose backward pass sums over the batch.
+    fn backward_plan(&self, training: bool) -> BackwardPlan {
+        let has_batch_norm =
+            self.nodes.iter().any(|node| matches!(node.kind, NodeKind::BatchNorm(_)));
+        if !training || has_batch_norm {
+            return BackwardPlan::whole(self.slots);
+        }
+        let parts = |node: &Node| {
+            let parts = self.wanted_parts(node, BackwardPlan::LEAST);
+            Some(node.weights()?.part_bytes() * u64::from(parts))
+        };
+        let copies: u64 =
+            self.nodes.iter().filter_map(|node| Some(node.weights()?.copies_bytes())).sum();
+        let most_parts = self.nodes.iter().filter_map(parts).max().unwrap_or(0);
+        let fixed = self.parameters.size() + self.gradients.size() + copies + most_parts;
+        BackwardPlan::new(&self.nodes, self.kept_bytes(), self.slots, fixed)
+    }
+
+    /// Parts that the weight gradient of a weighted node over `images` should be summed in.
+    fn wanted_parts(&self, node: &Node, images: u32) -> u32 {
+        let workgroups = part_workgroups(&self.tiles, node);
+        self.tiles.weight_gradient_parts(workgroups, images, node.geometry().pixels())
+    }
+
+    /// Makes room for the partial sums of the weight gradients: of one layer at a time.
+    fn allocate_parts(&mut self, gpu: &Gpu, plan: BackwardPlan) -> Result<()> {
+        let wanted = |(index, node): (usize, &Node)| match node.weights() {
+            Some(_) => self.wanted_parts(node, plan.images_of(index)),
+            None => 0,
+        };
+        let counts: Vec<u32> = self.nodes.iter().enumerate().map(wanted).collect();
+        let bytes = |(node, count): (&Node, &u32)| {
+            node.weights().map_or(0, |weights| weights.part_bytes() * u64::from(*count))
+        };
+        let most = self.nodes.iter().zip(&counts).map(bytes).max().unwrap_or(0);
+        let buffer = gpu.buffer("partial weight gradients", most)?;
+        let term_bytes =
+            |node: &Node| node.weights().map_or(0, |weights| weights.step_term_bytes());
+        let most = self.nodes.iter().map(term_bytes).max().unwrap_or(0);
+        let terms =
+            (most > 0).then(|| gpu.buffer("terms of the steps' gradients", most)).transpose()?;
+        for (node, count) in self.nodes.iter_mut().zip(counts) {
+            if let Some(weights) = node.weights_mut() {
+                weights.parts = Some((buffer.clone(), count));
+                weights.step_terms = terms.clone().filter(|_| weights.step_index.is_some());
+            }
+        }
+        Ok(())
+    }
+
+    fn gradient_buffers(&self, gpu: &Gpu, plan: BackwardPlan) -> Result<GradientBuffers> {
+        let elements = self
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(index, node)| plan.images_of(index) * node.output_elements());
+        let blocks =
+            elements.max().unwrap_or(1).div_ceil(ELEMENTWISE * self.tiles.elementwise_items());
+        let gradients =
+            |images: u32, bytes: u64| gpu.buffer("activation gradients", u64::from(images) * bytes);
+        let (whole, chunk) = (plan.turns(&self.nodes, true), plan.turns(&self.nodes, false));
+        let group_bytes = Format::F32.group_bytes();
+        let logits = u64::from(plan.slots * groups(self.classes())) * group_bytes;
+        let images = u64::from(plan.input_images() * self.input_elements()) * group_bytes;
+        Ok(GradientBuffers {
+            plan,
+            logits: gpu.buffer("logit gradients", logits)?,
+            images: gpu.buffer("image gradients", images)?,
+            whole: [gradients(plan.slots, whole[0])?, gradients(plan.slots, whole[1])?],
+            chunk: [gradients(plan.chunk, chunk[0])?, gradients(plan.chunk, chunk[1])?],
+            partial_sums: gpu.buffer("partial sums of α's gradient", u64::from(blocks) * 4)?,
+        })
+    }
+
+    /// The gradients' buffers.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] in networks without gradients.
+    pub fn backward_buffers(&self) -> Result<&GradientBuffers> {
+        let missing = || Error::Gpu("this network was made without gradient buffers".into());
+        self.backward.as_ref().ok_or_else(missing)
+    }
+
+    /// Groups of 4 values an image.
+    pub fn input_elements(&self) -> u32 {
+        self.nodes.first().map_or(0, Node::input_elements)
+    }
+
+    fn classes(&self) -> u32 {
+        self.nodes.last().map_or(0, |node| node.output.channels)
+    }
+
+    /// What `node` reads.
+    pub fn input_of(&self, node: &Node) -> &Buffer {
+        node.source.map_or(&self.input, |index| &self.nodes[index].value)
+    }
+
+    /// The only node that reads the value of `node`.
+    pub fn reader_of(&self, node: &Node) -> Option<&Node> {
+        node.reader.map(|index| &self.nodes[index])
+    }
+
+    /// The batch norm right behind `node`, where there is one.
+    pub fn batch_norm_behind(&self, node: &Node) -> Option<(&Node, &BatchNorm)> {
+        let behind = self.reader_of(node)?;
+        match &behind.kind {
+            NodeKind::BatchNorm(norm) => Some((behind, norm)),
+            _ => None,
+        }
+    }
+
+    /// Bytes that must be kept from the forward pass for the backward pass, for all slots: the
+    /// images, every layer's output, PACT's inputs and the choices of max-pooling, as far as the
+    /// backward pass reads them.
+    pub fn kept_bytes(&self) -> u64 {
+        let of = |node: &Node| {
+            let elements = u64::from(node.output_elements());
+            let group_bytes = node.storage.output.group_bytes();
+            // A pool in front of which there is PACT goes back through PACT's input alone.
+            let behind = self.reader_of(node).map(|behind| &behind.kind);
+            let by_input =
+                node.pre_activation.is_some() && matches!(behind, Some(NodeKind::MaxPool { .. }));
+            let own_input =
+                node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
+            match node.kind {
+                NodeKind::Dropout { .. } => 0,
+                NodeKind::MaxPool { .. } => (group_bytes + 4) * elements,
+                NodeKind::Convolution { pool: Some(_), .. } => {
+                    (group_bytes * (1 + u64::from(own_input)) + 4) * elements
+                }
+                _ => group_bytes * elements * (u64::from(!by_input) + u64::from(own_input)),
+            }
+        };
+        let nodes: u64 = self.nodes.iter().map(of).sum();
+        u64::from(self.slots) * (nodes + 16 * u64::from(self.input_elements()))
+    }
+
+    /// A pass over `images` that is added to `recording`; `slot` as in [`Recorder::slot`].
+    pub fn recorder<'a>(
+        &'a self,
+        gpu: &'a Gpu,
+        recording: &'a mut Recording,
+        images: ImageRange<'a>,
+        slot: u32,
+    ) -> Recorder<'a> {
+        let (parameters, tiles) = (&self.parameters, &self.tiles);
+        Recorder { gpu, recording, images, slot, parameters, tiles }
+    }
+}

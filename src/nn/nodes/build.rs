@@ -1,0 +1,310 @@
+//! How a network's nodes are made of its graph: a node an operation, but for activations and
+//! max-pools that are part of the node before.
+
+use std::collections::HashMap;
+
+use super::{BatchNorm, JoinedPool, Node, NodeKind, Weights};
+use crate::{
+    Error, Result,
+    config::{MAX_POOL_KERNEL, Precision, Shape},
+    gpu::{Buffer, Gpu},
+    graph::{self, Graph, Op, OpKind, ValueId},
+    kernels::{BackwardLayout, PoolShape, WeightShape},
+    layout::groups,
+    nn::TileTable,
+    quant::ActivationPlan,
+    storage::{Format, Storage},
+};
+
+/// What a network is made for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NetworkOptions {
+    /// Images that the buffers hold.
+    pub slots: u32,
+    /// Whether weight gradients will be asked for.
+    pub training: bool,
+    /// Whether any gradient will be asked for.
+    pub gradients: bool,
+    /// How activations between layers and their gradients are stored.
+    pub precision: Precision,
+}
+
+impl NetworkOptions {
+    /// Whether max-pools can be part of the convolutions in front of them: nobody else reads what a
+    /// network makes in between that trains.
+    fn keeps_windows_only(self) -> bool {
+        self.training && self.gradients
+    }
+}
+
+/// How a network is put together for attribution, beside [`NetworkOptions`].
+#[derive(Clone, Debug, Default)]
+pub(in crate::nn) struct Assembly {
+    /// Parameters of another network to work with.
+    pub parameters: Option<Buffer>,
+    /// Every activation is a node of its own, so that its input is kept.
+    pub layer_by_layer: bool,
+}
+
+/// The nodes of `graph`, which reads the images in `input`.
+///
+/// # Errors
+/// [`Error::Model`] for pooling windows that are too large, [`Error::OutOfMemory`].
+pub(in crate::nn) fn build(
+    gpu: &Gpu,
+    graph: &Graph,
+    input: &Buffer,
+    tiles: &TileTable,
+    (options, layer_by_layer): (NetworkOptions, bool),
+) -> Result<Vec<Node>> {
+    let mut builder = Builder {
+        gpu,
+        graph,
+        tiles,
+        options,
+        layer_by_layer,
+        folded: None,
+        nodes: Vec::new(),
+        made: HashMap::new(),
+        images: input,
+    };
+    let mut ops = graph.ops.iter();
+    while let Some(op) = ops.next() {
+        // Those behind it that are part of its node come next.
+        for _ in 0..builder.add(op)? {
+            ops.next();
+        }
+    }
+    let mut nodes = builder.nodes;
+    for index in 0..nodes.len() {
+        let mut readers = (0..nodes.len()).filter(|&other| nodes[other].source == Some(index));
+        nodes[index].reader = readers.next().filter(|_| readers.next().is_none());
+    }
+    Ok(nodes)
+}
+
+/// Nodes in the making.
+struct Builder<'a> {
+    gpu: &'a Gpu,
+    graph: &'a Graph,
+    tiles: &'a TileTable,
+    options: NetworkOptions,
+    layer_by_layer: bool,
+    /// Flat like the parameters; weights scaled by the batch norms behind them. Absent where none
+    /// are.
+    folded: Option<Buffer>,
+    nodes: Vec<Node>,
+    /// The nodes that make values.
+    made: HashMap<ValueId, usize>,
+    images: &'a Buffer,
+}
+
+/// Whether `op` replaces values or gradients in place.
+fn is_in_place(op: &Op) -> bool {
+    matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. })
+}
+
+impl<'a> Builder<'a> {
+    /// Adds the node of `op`. Returns how many operations behind it are part of the node.
+    fn add(&mut self, op: &'a Op) -> Result<usize> {
+        let read_id = op.inputs[0];
+        let source = self.made.get(&read_id).copied();
+        let input = self.graph.value(read_id).shape;
+        let (read, format) = match source.map(|index| &self.nodes[index]) {
+            Some(node) => (node.value.clone(), node.storage.output),
+            None => (self.images.clone(), Format::F32),
+        };
+        let mut kind = self.kind(op, source)?;
+        let (mut last, mut taken) = (op, 0);
+        let mut activation = (None, ActivationPlan::NONE);
+        if let Some((own, plan)) = self.activation(op) {
+            taken += usize::from(own.id != op.id);
+            activation = (Some(own.name.clone()), plan);
+            last = own;
+        }
+        if let NodeKind::Convolution { pool, window, .. } = &mut kind
+            && let Some((own, joined)) = self.joined_pool(last, window.stride, input)?
+        {
+            taken += 1;
+            *pool = Some(joined);
+            last = own;
+        }
+        let (activation_name, activation) = activation;
+        let output = self.graph.output_of(last);
+        let stored = if is_in_place(op) { format } else { self.output_format(last) };
+        let elements = u64::from(output.pixels() * groups(output.channels));
+        let size = u64::from(self.options.slots) * elements * stored.group_bytes();
+        let pre_activation = match kind {
+            _ if !activation.is_pact() => None,
+            NodeKind::Activation => Some(read.clone()),
+            _ => Some(self.gpu.buffer("pre-activations", size)?),
+        };
+        let value = match kind {
+            NodeKind::Dropout { .. } => read,
+            _ => self.gpu.buffer("activations", size)?,
+        };
+        let levels = self.graph.value(read_id).quantizer;
+        self.made.insert(last.output, self.nodes.len());
+        self.nodes.push(Node {
+            name: op.name.clone(),
+            activation_name,
+            kind,
+            source,
+            reader: None,
+            input,
+            output,
+            storage: Storage { input: format, output: stored, state: stored },
+            activation,
+            value,
+            input_levels: levels.map_or(ActivationPlan::NONE, |own| own.plan),
+            pre_activation,
+            gradient_by_pool: false,
+        });
+        Ok(taken)
+    }
+
+    /// Kind of the node of `op`.
+    fn kind(&mut self, op: &Op, source: Option<usize>) -> Result<NodeKind> {
+        let (input, output) = (self.graph.input_of(op), self.graph.output_of(op));
+        Ok(match &op.kind {
+            OpKind::Convolution { window, weights } => {
+                let weights = self.weights(weights, [input, output], BackwardLayout::TapsFirst)?;
+                NodeKind::Convolution { weights, window: *window, pool: None }
+            }
+            OpKind::Linear { weights } => {
+                let layout = BackwardLayout::OutputsFirst;
+                NodeKind::FullyConnected {
+                    weights: self.weights(weights, [input, output], layout)?,
+                }
+            }
+            OpKind::BatchNorm(norm) => NodeKind::BatchNorm(self.batch_norm(norm, source, output)?),
+            OpKind::Activation(_) => NodeKind::Activation,
+            &OpKind::MaxPool { kernel, stride } => {
+                let shape = PoolShape { input, output, kernel, stride };
+                self.max_pool(&op.name, shape, source)?
+            }
+            &OpKind::Dropout { rate, stream } => NodeKind::Dropout { rate, stream },
+        })
+    }
+
+    /// Buffers of the weights `own` of a layer between two shapes.
+    fn weights(
+        &self,
+        own: &graph::Weights,
+        [input, output]: [Shape; 2],
+        layout: BackwardLayout,
+    ) -> Result<Weights> {
+        let offset = |id| self.graph.parameter(id).offset;
+        let shape = WeightShape {
+            out_channels: output.channels,
+            in_channels: input.channels,
+            taps: own.taps,
+            weight_index: offset(own.weight),
+            bias_index: offset(own.bias),
+        };
+        Weights::new(self.gpu, shape, layout, own.step.map(offset), own.quantizer)
+    }
+
+    /// A batch norm. The weights in front of it are scaled by it where they are quantized.
+    fn batch_norm(
+        &mut self,
+        norm: &graph::BatchNorm,
+        source: Option<usize>,
+        output: Shape,
+    ) -> Result<BatchNorm> {
+        let front = source.and_then(|index| self.nodes[index].weights_mut());
+        let quantized = front.filter(|weights| weights.quantizer.is_active());
+        let is_folded = quantized.is_some();
+        if let Some(weights) = quantized {
+            let folded = match &self.folded {
+                Some(folded) => folded.clone(),
+                None => {
+                    let length = u64::from(self.graph.layout.padded_length());
+                    self.gpu.buffer("folded weights", length * 4)?
+                }
+            };
+            weights.folded = Some(folded.clone());
+            self.folded = Some(folded);
+        }
+        let slots = self.options.training.then_some(self.options.slots);
+        BatchNorm::new(self.gpu, self.graph, norm, output, is_folded, slots)
+    }
+
+    /// A max-pool, which takes the derivative of the activation in front of it along on the way
+    /// back.
+    fn max_pool(
+        &mut self,
+        name: &str,
+        shape: PoolShape,
+        source: Option<usize>,
+    ) -> Result<NodeKind> {
+        if shape.kernel > MAX_POOL_KERNEL {
+            return Err(Error::Model(format!(
+                "{name}: pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {}",
+                shape.kernel
+            )));
+        }
+        let choice = self.choice(shape.output)?;
+        if let Some(front) = source.map(|index| &mut self.nodes[index]) {
+            front.gradient_by_pool = front.activation != ActivationPlan::NONE;
+        }
+        Ok(NodeKind::MaxPool { shape, choice })
+    }
+
+    /// The activation that the node of `op` applies: `op` itself, or the operation behind, which is
+    /// taken along.
+    fn activation(&self, op: &'a Op) -> Option<(&'a Op, ActivationPlan)> {
+        let takes = op.kind.weights().is_some() || matches!(op.kind, OpKind::BatchNorm(_));
+        let own = match &op.kind {
+            OpKind::Activation(_) => op,
+            _ if takes && !self.layer_by_layer => self.graph.behind(op)?,
+            _ => return None,
+        };
+        match &own.kind {
+            OpKind::Activation(activation) => Some((own, activation.plan)),
+            _ => None,
+        }
+    }
+
+    /// The max-pool behind `last`, the last operation of a convolution's node, where it is part of
+    /// the node too.
+    fn joined_pool(
+        &self,
+        last: &Op,
+        stride: u32,
+        input: Shape,
+    ) -> Result<Option<(&'a Op, JoinedPool)>> {
+        let windows = OpKind::MaxPool { kernel: 2, stride: 2 };
+        let Some(pool) = self.graph.behind(last).filter(|op| op.kind == windows) else {
+            return Ok(None);
+        };
+        let joins = self.options.keeps_windows_only()
+            && !self.layer_by_layer
+            && self.tiles.joins_pool(stride, groups(input.channels));
+        if !joins {
+            return Ok(None);
+        }
+        let choice = self.choice(self.graph.output_of(pool))?;
+        Ok(Some((pool, JoinedPool { map: self.graph.output_of(last), choice })))
+    }
+
+    /// Room for the positions of the maxima of a max-pool.
+    fn choice(&self, output: Shape) -> Result<Buffer> {
+        let elements = u64::from(output.pixels() * groups(output.channels));
+        self.gpu.buffer("pooling choices", u64::from(self.options.slots) * elements * 4)
+    }
+
+    /// Format of what `last` puts out, the last operation of a node that is not in place. Operations
+    /// that replace values or gradients in place have the format of what they replace, so that
+    /// logits are f32 whatever of these stands behind.
+    fn output_format(&self, last: &Op) -> Format {
+        let mut op = last;
+        loop {
+            match self.graph.behind(op) {
+                Some(next) if is_in_place(next) => op = next,
+                None if op.output == self.graph.output => return Format::F32,
+                _ => return Format::of_values(self.options.precision),
+            }
+        }
+    }
+}

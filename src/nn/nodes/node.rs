@@ -1,0 +1,149 @@
+//! A layer with the activation that its kernel applies, and the buffers it owns.
+
+use super::{BatchNorm, Weights};
+use crate::{
+    config::Shape,
+    gpu::Buffer,
+    graph::Window,
+    kernels::{Geometry, PoolShape},
+    layout::groups,
+    quant::ActivationPlan,
+    storage::Storage,
+};
+
+/// A max-pool of 2 × 2 windows that is part of the convolution in front of it: the node's output is
+/// the windows'.
+pub(in crate::nn) struct JoinedPool {
+    /// What the convolution puts out, which is not kept.
+    pub map: Shape,
+    /// Positions of the maxima, as `max_pool` keeps them.
+    pub choice: Buffer,
+}
+
+/// What a node computes.
+pub(in crate::nn) enum NodeKind {
+    Convolution { weights: Weights, window: Window, pool: Option<JoinedPool> },
+    FullyConnected { weights: Weights },
+    BatchNorm(BatchNorm),
+    Activation,
+    MaxPool { shape: PoolShape, choice: Buffer },
+    Dropout { rate: f32, stream: u32 },
+}
+
+/// A layer with its activation and its output.
+pub(in crate::nn) struct Node {
+    pub name: String,
+    pub activation_name: Option<String>,
+    pub kind: NodeKind,
+    /// The node whose value goes in; none for the images.
+    pub source: Option<usize>,
+    /// The node that reads the value, where it is the only one.
+    pub reader: Option<usize>,
+    pub input: Shape,
+    pub output: Shape,
+    /// Formats of the values that go in and come out, and of [`Self::state`]; gradients have their
+    /// companions.
+    pub storage: Storage,
+    /// Applied by the node's own kernel.
+    pub activation: ActivationPlan,
+    /// [image, row, column, channel / 4] vec4; shared with the node before for dropout, which works
+    /// in place.
+    pub value: Buffer,
+    /// The activation whose levels the node reads; [`ActivationPlan::NONE`] for floats.
+    pub input_levels: ActivationPlan,
+    /// The activation's input, kept for PACT.
+    pub pre_activation: Option<Buffer>,
+    /// The backward pass of `activation` is done by the max-pool behind it.
+    pub gradient_by_pool: bool,
+}
+
+impl Node {
+    /// The weights, where there are some.
+    pub fn weights(&self) -> Option<&Weights> {
+        match &self.kind {
+            NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
+                Some(weights)
+            }
+            _ => None,
+        }
+    }
+
+    /// As [`Self::weights`].
+    pub fn weights_mut(&mut self) -> Option<&mut Weights> {
+        match &mut self.kind {
+            NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
+                Some(weights)
+            }
+            _ => None,
+        }
+    }
+
+    /// The max-pool that is part of the node.
+    pub fn joined_pool(&self) -> Option<&JoinedPool> {
+        match &self.kind {
+            NodeKind::Convolution { pool, .. } => pool.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Sizes as the kernels of weighted layers see them.
+    pub fn geometry(&self) -> Geometry {
+        match &self.kind {
+            &NodeKind::Convolution { window, ref pool, .. } => {
+                let window = [window.kernel, window.stride, window.padding];
+                let geometry = Geometry::convolution(self.input, self.output, window);
+                if pool.is_some() { geometry.pooled() } else { geometry }
+            }
+            _ => Geometry::fully_connected(self.input_elements(), self.output_elements()),
+        }
+    }
+
+    /// What its activation is applied to.
+    pub fn activated(&self) -> Shape {
+        self.joined_pool().map_or(self.output, |pool| pool.map)
+    }
+
+    /// Whether the gradient of its input replaces that of its output.
+    pub fn is_in_place(&self) -> bool {
+        matches!(
+            self.kind,
+            NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. }
+        )
+    }
+
+    /// What the activation's derivative is computed from.
+    pub fn state(&self) -> &Buffer {
+        self.pre_activation.as_ref().unwrap_or(&self.value)
+    }
+
+    /// Formats of the values that a forward kernel reads and writes.
+    pub fn value_storage(&self) -> Storage {
+        Storage::new(self.storage.input, self.storage.output)
+    }
+
+    /// Formats of the gradients with respect to the node's input and output, where its kernel
+    /// passes them on.
+    pub fn gradient_storage(&self) -> Storage {
+        self.value_storage().of_gradients()
+    }
+
+    /// Formats of a kernel that reads the node's input and the gradient of its output.
+    pub fn parameter_gradient_storage(&self) -> Storage {
+        Storage { input: self.storage.input, ..self.gradient_storage() }
+    }
+
+    /// Groups of 4 values an image in its output.
+    pub fn output_elements(&self) -> u32 {
+        self.output.pixels() * groups(self.output.channels)
+    }
+
+    /// Bytes an image of the gradient with respect to its input.
+    pub fn input_gradient_bytes(&self) -> u64 {
+        u64::from(self.input_elements()) * self.gradient_storage().input.group_bytes()
+    }
+
+    /// Groups of 4 values an image in its input.
+    pub fn input_elements(&self) -> u32 {
+        self.input.pixels() * groups(self.input.channels)
+    }
+}

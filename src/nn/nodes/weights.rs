@@ -1,0 +1,102 @@
+//! Where a layer's weights are, and the copies of them that its kernels read.
+
+use crate::{
+    Result,
+    gpu::{Buffer, Gpu},
+    kernels::{BackwardLayout, WeightShape},
+    layout::padded,
+    nn::slices::WeightSlices,
+    quant::WeightQuantizerPlan,
+};
+
+/// Weights of a convolution or fully connected layer.
+pub(in crate::nn) struct Weights {
+    pub shape: WeightShape,
+    pub quantizer: WeightQuantizerPlan,
+    /// [tap, in channel (padded), out channel (padded)].
+    pub forward: Buffer,
+    /// In channels contiguous, for the input gradient.
+    pub backward: Buffer,
+    pub backward_layout: BackwardLayout,
+    /// `forward` and `backward` in slices, where the kernel wants them.
+    pub forward_slices: Option<WeightSlices>,
+    pub backward_slices: Option<WeightSlices>,
+    /// [out channel (padded)].
+    pub bias: Buffer,
+    /// Where its learned steps are in the parameters, if it has any.
+    pub step_index: Option<u32>,
+    /// A vec4 of statistics an output channel.
+    pub statistics: Buffer,
+    /// A vec4 of quantizer constants an output channel.
+    pub constants: Buffer,
+    /// Partial sums of the weight gradient, in a buffer that all layers share, and their number;
+    /// absent in networks that do not train.
+    pub parts: Option<(Buffer, u32)>,
+    /// Summands of the learned steps' gradients, a weight each, in a buffer that all layers share;
+    /// absent without steps and in networks that do not train.
+    pub step_terms: Option<Buffer>,
+    /// A flat array like the parameters, with the weights and bias scaled by the batch norm behind
+    /// the layer: quantized in their place.
+    pub folded: Option<Buffer>,
+}
+
+impl Weights {
+    pub fn new(
+        gpu: &Gpu,
+        shape: WeightShape,
+        backward_layout: BackwardLayout,
+        step_index: Option<u32>,
+        quantizer: WeightQuantizerPlan,
+    ) -> Result<Self> {
+        let [inputs, outputs] =
+            [shape.in_channels, shape.out_channels].map(|channels| u64::from(padded(channels)));
+        let elements = u64::from(shape.taps) * inputs * outputs;
+        Ok(Weights {
+            shape,
+            quantizer,
+            step_index,
+            forward: gpu.buffer("weights", elements * 4)?,
+            backward: gpu.buffer("weights for the input gradient", elements * 4)?,
+            backward_layout,
+            forward_slices: None,
+            backward_slices: None,
+            bias: gpu.buffer("bias", outputs * 4)?,
+            statistics: gpu.buffer("weight statistics", outputs * 16)?,
+            constants: gpu.buffer("weight quantizer constants", outputs * 16)?,
+            parts: None,
+            step_terms: None,
+            folded: None,
+        })
+    }
+
+    /// The flat array whose weights are quantized, where the network's is `parameters`.
+    pub fn source<'a>(&'a self, parameters: &'a Buffer) -> &'a Buffer {
+        self.folded.as_ref().unwrap_or(parameters)
+    }
+
+    /// Bytes of one part of the weight gradient.
+    pub fn part_bytes(&self) -> u64 {
+        let [inputs, outputs] = [self.shape.in_channels, self.shape.out_channels]
+            .map(|channels| u64::from(padded(channels)));
+        (u64::from(self.shape.taps) * inputs + 1) * outputs * 4
+    }
+
+    /// Bytes of the copies that the kernels read.
+    pub fn copies_bytes(&self) -> u64 {
+        let slices: u64 = [&self.forward_slices, &self.backward_slices]
+            .into_iter()
+            .flatten()
+            .map(WeightSlices::bytes)
+            .sum();
+        slices
+            + [&self.forward, &self.backward, &self.bias, &self.statistics, &self.constants]
+                .map(Buffer::size)
+                .iter()
+                .sum::<u64>()
+    }
+
+    /// Bytes of the summands of the learned steps' gradient; 0 where there are no steps.
+    pub fn step_term_bytes(&self) -> u64 {
+        if self.step_index.is_some() { u64::from(self.shape.count()) * 4 } else { 0 }
+    }
+}

@@ -1,0 +1,132 @@
+//! Activations that are nodes of their own, and the backward pass of all.
+
+use crate::{
+    Result,
+    gpu::{Binding, Buffer},
+    kernels::{
+        Activation, ActivationGradient, GuidedGradient, RelevanceRatio, RescaleMultiplier,
+        SumPartials,
+    },
+    nn::{nodes::Node, recorder::Recorder},
+    storage::{Format, Storage},
+};
+
+/// Where the gradient of what an activation learns goes.
+#[derive(Clone, Copy)]
+pub struct LearnedGradient<'a> {
+    /// A number a workgroup.
+    pub partial_sums: &'a Buffer,
+    /// The flat array; none where it is not wanted.
+    pub gradients: Option<&'a Buffer>,
+}
+
+/// Adds `node.value` = activate(`input`).
+pub fn forward(recorder: &mut Recorder<'_>, node: &Node, input: &Buffer) -> Result<()> {
+    let activation = Activation {
+        images: recorder.images,
+        input: input.into(),
+        output: (&node.value).into(),
+        parameters: recorder.parameters.into(),
+        elements: node.output_elements(),
+        activation: node.activation,
+        storage: node.value_storage(),
+    };
+    recorder.add(format!("{} forward", node.name), &activation)
+}
+
+/// Adds the backward pass of the activation of `node` to `gradient`, in place.
+pub fn gradient(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    gradient: Binding<'_>,
+    learned: LearnedGradient<'_>,
+) -> Result<()> {
+    let elements = node.output_elements();
+    let pass = ActivationGradient {
+        images: recorder.images,
+        state: recorder.at(node.state(), elements, node.storage.state),
+        gradient,
+        parameters: recorder.parameters.into(),
+        partial_sums: learned.partial_sums.into(),
+        elements,
+        items: recorder.tiles.elementwise_items(),
+        activation: node.activation,
+        storage: Storage {
+            input: Format::F32,
+            state: node.storage.state,
+            ..node.gradient_storage()
+        },
+    };
+    recorder.add(format!("{} activation gradient", node.name), &pass)?;
+    learned_gradient(recorder, node, pass.blocks(), learned)
+}
+
+/// Adds the sum of the `count` parts of the gradient of what the activation of `node` learns.
+pub fn learned_gradient(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    count: u32,
+    learned: LearnedGradient<'_>,
+) -> Result<()> {
+    let (Some(index), Some(gradients)) = (node.activation.alpha_index(), learned.gradients) else {
+        return Ok(());
+    };
+    let sum = SumPartials {
+        images: recorder.images,
+        partial_sums: learned.partial_sums.into(),
+        gradients,
+        count,
+        index,
+        scale: node.activation.gradient_scale(node.activated().elements()),
+    };
+    recorder.add(format!("{} α gradient", node.name), &sum)
+}
+
+/// Adds guided back-propagation's rule at the activation of `node` to `gradient`, in place.
+pub fn guided(recorder: &mut Recorder<'_>, node: &Node, gradient: Binding<'_>) -> Result<()> {
+    let rule = GuidedGradient {
+        images: recorder.images,
+        state: node.state().into(),
+        gradient,
+        parameters: recorder.parameters.into(),
+        elements: node.output_elements(),
+        activation: node.activation,
+    };
+    recorder.add(format!("{} guided gradient", node.name), &rule)
+}
+
+/// Adds DeepLIFT's rescale rule at the activation of `node`, whose input is `input`, in place.
+pub fn rescale(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    input: &Buffer,
+    multiplier: Binding<'_>,
+) -> Result<()> {
+    let rule = RescaleMultiplier {
+        images: recorder.images,
+        input: input.into(),
+        output: (&node.value).into(),
+        multiplier,
+        parameters: recorder.parameters.into(),
+        elements: node.output_elements(),
+        activation: node.activation,
+    };
+    recorder.add(format!("{} multipliers", node.name), &rule)
+}
+
+/// Adds multiplying `multiplier` at the output of `node`, in place, by y/(x ± ε).
+pub fn relevance(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    [x, y]: [&Buffer; 2],
+    multiplier: Binding<'_>,
+) -> Result<()> {
+    let ratio = RelevanceRatio {
+        images: recorder.images,
+        input: x.into(),
+        output: y.into(),
+        multiplier,
+        elements: node.output_elements(),
+    };
+    recorder.add(format!("{} relevance", node.name), &ratio)
+}

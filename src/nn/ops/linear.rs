@@ -1,0 +1,111 @@
+//! Fully connected layers.
+
+use super::{
+    products::{Product, cooperative},
+    weights::{self, end, parts, work},
+};
+use crate::{
+    Result,
+    gpu::{Binding, Buffer},
+    kernels::{ConvolutionWeightGradientTiled, Epilogue, FullyConnectedWeightGradient},
+    nn::{
+        nodes::{Node, Weights},
+        recorder::Recorder,
+    },
+};
+
+/// Adds `node.value` = activate(weights · `input` + bias).
+pub fn forward(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    weights: &Weights,
+    input: &Buffer,
+) -> Result<()> {
+    let label = format!("{} forward", node.name);
+    if let Some(product) = cooperative(recorder, node, weights, input.into()) {
+        return recorder.add(label, &product);
+    }
+    let product = Product {
+        images: recorder.images,
+        vectors: input.into(),
+        matrix: (&weights.forward).into(),
+        product: (&node.value).into(),
+        end: Epilogue::Activated(end(node, weights, recorder.parameters)),
+        sizes: [node.input_elements(), node.output_elements()],
+        storage: node.value_storage(),
+        work: work(node, weights, recorder.images.most),
+    };
+    product.record(recorder.gpu, recorder.recording, recorder.tiles, label)
+}
+
+/// Adds the gradient with respect to the node's input, `to`, from its output's, `from`.
+pub fn input_gradient(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    weights: &Weights,
+    [from, to]: [Binding<'_>; 2],
+) -> Result<()> {
+    let product = Product {
+        images: recorder.images,
+        vectors: from,
+        matrix: (&weights.backward).into(),
+        product: to,
+        end: Epilogue::None,
+        sizes: [node.output_elements(), node.input_elements()],
+        storage: node.gradient_storage().mirrored(),
+        work: work(node, weights, recorder.images.most),
+    };
+    let label = format!("{} input gradient", node.name);
+    product.record(recorder.gpu, recorder.recording, recorder.tiles, label)
+}
+
+/// Adds the gradient with respect to the node's weights and bias, in both stages, to the flat array
+/// `gradients`.
+pub fn weight_gradient(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    weights: &Weights,
+    [input, output_gradient]: [Binding<'_>; 2],
+    gradients: &Buffer,
+) -> Result<()> {
+    let label = format!("{} weight gradient", node.name);
+    let (buffer, part_count) = parts(weights)?;
+    let (images, geometry) = (recorder.images, node.geometry());
+    let (storage, work) = (node.parameter_gradient_storage(), work(node, weights, images.most));
+    match recorder.tiles.weight_gradient_product_of(geometry) {
+        Some(tiles) => recorder.add(
+            label,
+            &ConvolutionWeightGradientTiled {
+                images,
+                input,
+                output_gradient,
+                parts: buffer.into(),
+                part_count,
+                geometry,
+                tiles,
+                storage,
+                work,
+            },
+        )?,
+        None => {
+            let out_groups = node.output_elements();
+            let tiles = recorder.tiles.fully_connected_weight_gradient(out_groups);
+            recorder.add(
+                label,
+                &FullyConnectedWeightGradient {
+                    images,
+                    input,
+                    output_gradient,
+                    parts: buffer.into(),
+                    part_count,
+                    in_groups: node.input_elements(),
+                    out_groups,
+                    tiles,
+                    storage,
+                    work,
+                },
+            )?;
+        }
+    }
+    weights::reduce(recorder, &node.name, weights, gradients)
+}

@@ -1,0 +1,11 @@
+//! Operations: what each adds to a pass forward, backward to its input, and backward to its
+//! parameters.
+
+pub(super) mod activation;
+pub(super) mod batch_norm;
+pub(super) mod convolution;
+pub(super) mod dropout;
+pub(super) mod linear;
+pub(super) mod max_pool;
+pub(super) mod products;
+pub(super) mod weights;

@@ -1,0 +1,186 @@
+//! Products that convolutions and fully connected layers are on some adapters.
+
+use super::weights::{end, work};
+use crate::{
+    Result,
+    gpu::{Binding, Gpu, Launcher, Recording, Work},
+    kernels::{
+        ConvolutionCooperative, ConvolutionTiled, Epilogue, Geometry, ImageRange, MatrixProduct,
+    },
+    nn::{
+        ProductShape, TileTable,
+        nodes::{Node, NodeKind, Weights},
+        recorder::Recorder,
+    },
+    quant::is_exact_in_f32,
+    storage::Storage,
+};
+
+/// A product of vectors with a matrix, by whichever kernel the adapter has for it.
+pub(crate) struct Product<'a> {
+    /// Images to work on.
+    pub images: ImageRange<'a>,
+    /// [image, in group] vec4.
+    pub vectors: Binding<'a>,
+    /// [4 · in group, out group] vec4.
+    pub matrix: Binding<'a>,
+    /// [image, out group] vec4.
+    pub product: Binding<'a>,
+    /// What the sums become.
+    pub end: Epilogue<'a>,
+    /// Groups of 4 inputs and outputs.
+    pub sizes: [u32; 2],
+    /// Formats of vectors and product.
+    pub storage: Storage,
+    /// What it has to do.
+    pub work: Work,
+}
+
+impl Product<'_> {
+    /// Adds it to `recording`, with the tiles of `table`.
+    ///
+    /// # Errors
+    /// As [`Recording::launch`].
+    pub fn record(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        table: &TileTable,
+        label: impl Into<String>,
+    ) -> Result<()> {
+        let [in_groups, out_groups] = self.sizes;
+        let geometry = Geometry::fully_connected(in_groups, out_groups);
+        let &Product { images, vectors, matrix, product, end, storage, work, .. } = self;
+        match table.product_of(geometry) {
+            Some(tiles) => ConvolutionTiled {
+                images,
+                input: vectors,
+                weight: matrix,
+                output: product,
+                end,
+                geometry,
+                mirrored: false,
+                tiles,
+                storage,
+                work,
+            }
+            .record(gpu, recording, label),
+            None => MatrixProduct {
+                images,
+                input: vectors,
+                weight: matrix,
+                output: product,
+                end,
+                in_groups,
+                out_groups,
+                tiles: table.matrix_product(out_groups),
+                storage,
+                work,
+            }
+            .record(gpu, recording, label),
+        }
+    }
+}
+
+/// The products that a weighted node's passes are on GPUs, under the labels of their dispatches.
+pub fn products(node: &Node) -> Vec<(String, ProductShape)> {
+    let geometry = node.geometry();
+    let product = |geometry: Geometry| {
+        let [_, _, column_groups] = geometry.output;
+        ProductShape {
+            weight_gradient: false,
+            column_groups,
+            rows: geometry.pixels(),
+            inner: geometry.inner(),
+        }
+    };
+    let mirrored = match node.kind {
+        // An input of a single group of channels has a kernel of its own.
+        NodeKind::Convolution { .. } => {
+            (geometry.input[2] > 1).then(|| geometry.mirrored(node.output.channels))
+        }
+        _ => Some(Geometry::fully_connected(node.output_elements(), node.input_elements())),
+    };
+    let rows = geometry.inner() + 1;
+    let weights =
+        ProductShape { weight_gradient: true, column_groups: geometry.output[2], rows, inner: 0 };
+    let mut all = vec![
+        (format!("{} forward", node.name), product(geometry)),
+        (format!("{} weight gradient", node.name), weights),
+    ];
+    all.extend(
+        mirrored.map(|geometry| (format!("{} input gradient", node.name), product(geometry))),
+    );
+    all
+}
+
+/// Whether f32 holds every sum, in any order, of `products` products of integers that are at most
+/// `factors` in magnitude.
+fn has_exact_sums(products: u32, factors: [u32; 2]) -> bool {
+    let bound = factors
+        .iter()
+        .try_fold(u64::from(products), |bound, &factor| bound.checked_mul(u64::from(factor)));
+    bound.is_some_and(is_exact_in_f32)
+}
+
+/// The forward pass as a product of cooperative matrices, where the adapter has them and they lose
+/// nothing: inputs and weights are integer levels, which f16 holds, and f32 holds all sums of their
+/// products.
+pub fn cooperative<'a>(
+    recorder: &Recorder<'a>,
+    node: &'a Node,
+    weights: &'a Weights,
+    input: Binding<'a>,
+) -> Option<ConvolutionCooperative<'a>> {
+    if !(node.input_levels.is_pact() && weights.quantizer.is_active()) {
+        return None;
+    }
+    let factors = [node.input_levels.level_count() as u32, weights.quantizer.levels() as u32];
+    if !has_exact_sums(weights.shape.fan_in(), factors) {
+        return None;
+    }
+    let geometry = node.geometry();
+    Some(ConvolutionCooperative {
+        images: recorder.images,
+        input,
+        weight: &weights.forward,
+        output: (&node.value).into(),
+        end: end(node, weights, recorder.parameters),
+        quantizer: &weights.constants,
+        geometry,
+        input_activation: node.input_levels,
+        plan: weights.quantizer,
+        tiles: recorder.tiles.cooperative(geometry.output[2])?,
+        storage: node.value_storage(),
+        work: work(node, weights, recorder.images.most),
+    })
+}
+
+/// Workgroups of one part of a node's weight gradient, whatever its kind.
+pub fn part_workgroups(tiles: &TileTable, node: &Node) -> u32 {
+    let geometry = node.geometry();
+    let ([_, _, in_groups], [_, _, out_groups]) = (geometry.input, geometry.output);
+    let (rows, columns) = match tiles.weight_gradient_product_of(geometry) {
+        Some(own) => own.workgroups(geometry.inner() + 1, out_groups),
+        None if matches!(node.kind, NodeKind::Convolution { .. }) => {
+            let own = tiles.convolution_weight_gradient(geometry);
+            own.workgroups([in_groups, out_groups], geometry.window[0])
+        }
+        None => {
+            tiles.fully_connected_weight_gradient(out_groups).workgroups([in_groups, out_groups])
+        }
+    };
+    rows * columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_exact_up_to_2_to_the_24() {
+        assert!(has_exact_sums(258, [255, 255]) && !has_exact_sums(259, [255, 255]));
+        assert!(has_exact_sums(1 << 24, [1, 1]) && !has_exact_sums((1 << 24) + 1, [1, 1]));
+        assert!(has_exact_sums(u32::MAX, [0, 255]) && !has_exact_sums(u32::MAX, [u32::MAX; 2]));
+    }
+}

@@ -1,0 +1,262 @@
+//! The dispatches of the backward pass: which gradient goes where, node by node.
+
+use super::walk::{BackwardRule, Walk};
+use crate::{
+    Error, Result,
+    batch::Chunked,
+    gpu::{Binding, Buffer, Gpu, Recording},
+    nn::{
+        body::Body,
+        nodes::{Node, NodeKind},
+        ops::{
+            activation::{self, LearnedGradient},
+            batch_norm::{self, TrainingPass},
+            convolution, dropout, linear, max_pool,
+        },
+        recorder::Recorder,
+    },
+    quant::ActivationPlan,
+    storage::Format,
+};
+
+/// What a backward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gradients {
+    /// ∂/∂X only: saliency.
+    Input,
+    /// ∂/∂θ only: the first layer's input gradient is not computed.
+    Parameters,
+}
+
+/// One way back through a network.
+struct Way<'a, 'b> {
+    body: &'a Body,
+    training: Option<TrainingPass<'b>>,
+    wanted: Gradients,
+    walk: Walk<'b>,
+}
+
+/// Adds the backward pass of `images` from the logits' gradients, by `walk`. Returns the buffer with
+/// ∂/∂X, [image, row, column, channel / 4] vec4, where `wanted` asks for it, or what arrives at the
+/// output where the walk stops.
+///
+/// The small gradients of the last layers exist for all images at once; from the first large one on,
+/// images go back in chunks, whose weight gradients add up.
+///
+/// # Errors
+/// [`Error::Gpu`] in networks without gradients, for chunks of more images than the network takes,
+/// or where gradients of a batch norm's parameters are wanted of a pass in inference mode.
+pub fn backward<'a>(
+    body: &'a Body,
+    gpu: &Gpu,
+    recording: &mut Recording,
+    images: Chunked<'_>,
+    training: Option<TrainingPass<'_>>,
+    wanted: Gradients,
+    walk: Walk<'_>,
+) -> Result<&'a Buffer> {
+    let buffers = body.backward_buffers()?;
+    let (seam, most) = (buffers.plan.seam, buffers.plan.chunk);
+    if images.size > most {
+        let asked = images.size;
+        return Err(Error::Gpu(format!(
+            "a backward pass takes {most} images at a time, not {asked}"
+        )));
+    }
+    let way = Way { body, training, wanted, walk };
+    let mut gradient = &buffers.logits;
+    let mut turn = 0;
+    let mut recorder = body.recorder(gpu, recording, images.whole, 0);
+    for index in (seam..body.nodes.len()).rev() {
+        if walk.stop == Some(index) {
+            return Ok(gradient);
+        }
+        let node = &body.nodes[index];
+        way.at_output(&mut recorder, node, gradient.into())?;
+        if index > seam && !node.is_in_place() {
+            let target = way.target(node, &buffers.whole[turn])?;
+            way.to_input(&mut recorder, index, [gradient.into(), target.into()])?;
+            (gradient, turn) = (target, 1 - turn);
+        }
+    }
+    for (number, &range) in (0..).zip(&images.chunks) {
+        let mut recorder = body.recorder(gpu, recording, range, number * images.size);
+        let node = &body.nodes[seam];
+        let format = node.gradient_storage().output;
+        let mut gradient = recorder.at(gradient, node.output_elements(), format);
+        let mut turn = 0;
+        for index in (0..=seam).rev() {
+            let node = &body.nodes[index];
+            if index < seam {
+                way.at_output(&mut recorder, node, gradient)?;
+            }
+            if index == 0 && wanted == Gradients::Parameters {
+                break;
+            }
+            if !node.is_in_place() {
+                let buffer = way.target(node, &buffers.chunk[turn])?;
+                let target = if std::ptr::eq(buffer, &buffers.images) {
+                    recorder.at(buffer, body.input_elements(), Format::F32)
+                } else {
+                    buffer.into()
+                };
+                way.to_input(&mut recorder, index, [gradient, target])?;
+                (gradient, turn) = (target, 1 - turn);
+            }
+        }
+    }
+    Ok(&buffers.images)
+}
+
+impl<'a> Way<'a, '_> {
+    /// Where the gradient with respect to the input of `node` goes: `turn`, unless it is the
+    /// images'.
+    fn target(&self, node: &Node, turn: &'a Buffer) -> Result<&'a Buffer> {
+        let mut source = node.source;
+        while let Some(index) = source {
+            let before = &self.body.nodes[index];
+            if !before.is_in_place() {
+                return Ok(turn);
+            }
+            source = before.source;
+        }
+        Ok(&self.body.backward_buffers()?.images)
+    }
+
+    /// Where the gradient of what activations learn goes.
+    fn learned(&self) -> Result<LearnedGradient<'a>> {
+        let partial_sums = &self.body.backward_buffers()?.partial_sums;
+        let gradients = (self.wanted == Gradients::Parameters).then_some(&self.body.gradients);
+        Ok(LearnedGradient { partial_sums, gradients })
+    }
+
+    /// What `node` does with the gradient of its own output: through its activation, in place, to
+    /// its parameters.
+    fn at_output(
+        &self,
+        recorder: &mut Recorder<'_>,
+        node: &Node,
+        gradient: Binding<'_>,
+    ) -> Result<()> {
+        let body = self.body;
+        let input = body.input_of(node);
+        if let Some(positive) = self.walk.positive {
+            self.positive_ratio(recorder, node, gradient, positive)?;
+        }
+        let by_pool = node.gradient_by_pool && self.walk.joins_pools();
+        if node.activation != ActivationPlan::NONE && !by_pool {
+            match self.walk.rule {
+                BackwardRule::Gradient => {
+                    activation::gradient(recorder, node, gradient, self.learned()?)?;
+                }
+                BackwardRule::Guided => activation::guided(recorder, node, gradient)?,
+                BackwardRule::Rescale => activation::rescale(recorder, node, input, gradient)?,
+                BackwardRule::Epsilon => {
+                    activation::relevance(recorder, node, [input, &node.value], gradient)?;
+                }
+                BackwardRule::Positive => {}
+            }
+        }
+        match (&node.kind, self.training) {
+            (NodeKind::BatchNorm(_), None) if self.wanted == Gradients::Parameters => {
+                let name = &node.name;
+                Err(Error::Gpu(format!("{name}: inference has no gradients of its parameters")))
+            }
+            (NodeKind::BatchNorm(norm), training) => {
+                let from = [input.into(), gradient];
+                batch_norm::backward(recorder, node, norm, from, &body.gradients, training)
+            }
+            (&NodeKind::Dropout { rate, stream }, Some(TrainingPass { step, .. })) => {
+                let label = format!("{} gradient", node.name);
+                let values = (gradient, node.gradient_storage().output);
+                dropout::apply(recorder, label, node, (rate, stream), step, values)
+            }
+            _ if self.wanted == Gradients::Parameters => self.to_weights(recorder, node, gradient),
+            _ => Ok(()),
+        }
+    }
+
+    /// The gradient with respect to the weights of a node that has some.
+    fn to_weights(
+        &self,
+        recorder: &mut Recorder<'_>,
+        node: &Node,
+        gradient: Binding<'_>,
+    ) -> Result<()> {
+        let body = self.body;
+        let input = recorder.at(body.input_of(node), node.input_elements(), node.storage.input);
+        let from = [input, gradient];
+        let weights = match &node.kind {
+            NodeKind::Convolution { weights, .. } => {
+                convolution::weight_gradient(recorder, node, weights, from, &body.gradients)?;
+                weights
+            }
+            NodeKind::FullyConnected { weights } => {
+                linear::weight_gradient(recorder, node, weights, from, &body.gradients)?;
+                weights
+            }
+            _ => return Ok(()),
+        };
+        match (&weights.folded, body.batch_norm_behind(node)) {
+            (Some(_), Some((_, norm))) => {
+                batch_norm::fold_gradient(recorder, norm, (node, weights), &body.gradients)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The gradient with respect to the input of a node that is not in place.
+    fn to_input(
+        &self,
+        recorder: &mut Recorder<'_>,
+        index: usize,
+        way: [Binding<'_>; 2],
+    ) -> Result<()> {
+        let node = &self.body.nodes[index];
+        match &node.kind {
+            NodeKind::Convolution { weights, .. } => {
+                convolution::input_gradient(recorder, node, self.walk.weights(index, weights), way)
+            }
+            NodeKind::FullyConnected { weights } => {
+                linear::input_gradient(recorder, node, self.walk.weights(index, weights), way)
+            }
+            NodeKind::MaxPool { shape, choice } if self.walk.rule == BackwardRule::Rescale => {
+                let input = self.body.input_of(node);
+                max_pool::rescale(recorder, node, (*shape, choice), input, way)
+            }
+            NodeKind::MaxPool { shape, choice } => {
+                let front = node.source.map(|source| &self.body.nodes[source]);
+                let joined =
+                    front.filter(|front| front.gradient_by_pool && self.walk.joins_pools());
+                let learned = self.learned()?;
+                max_pool::input_gradient(recorder, node, (*shape, choice), joined, way, learned)
+            }
+            NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. } => Ok(()),
+        }
+    }
+
+    /// What [`BackwardRule::Positive`] does at the output of `node`: relevance that the following
+    /// activation handed back unchanged is of the activated value.
+    fn positive_ratio(
+        &self,
+        recorder: &mut Recorder<'_>,
+        node: &Node,
+        gradient: Binding<'_>,
+        positive: &Body,
+    ) -> Result<()> {
+        let is_activation = |node: &&Node| matches!(node.kind, NodeKind::Activation);
+        let body = self.body;
+        if node.weights().is_some() {
+            let activated = body.reader_of(node).filter(is_activation).unwrap_or(node);
+            let own = positive.nodes.iter().find(|other| other.name == node.name);
+            let sums = &own.unwrap_or(node).value;
+            return activation::relevance(recorder, node, [sums, &activated.value], gradient);
+        }
+        match node.source.map(|source| &body.nodes[source]) {
+            Some(front) if is_activation(&node) && front.weights().is_none() => {
+                activation::relevance(recorder, node, [&front.value, &node.value], gradient)
+            }
+            _ => Ok(()),
+        }
+    }
+}

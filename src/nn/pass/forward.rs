@@ -1,0 +1,66 @@
+//! The dispatches that make the weights ready, and of the forward pass.
+
+use crate::{
+    Result,
+    gpu::{Gpu, Recording},
+    kernels::ImageRange,
+    nn::{
+        body::Body,
+        nodes::NodeKind,
+        ops::{
+            activation,
+            batch_norm::{self, TrainingPass},
+            convolution, dropout, linear, max_pool, weights,
+        },
+    },
+};
+
+/// Adds the fake quantization and layout of every layer's weights, and what batch norms make of
+/// their running statistics.
+pub fn prepare_weights(body: &Body, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
+    for node in &body.nodes {
+        let Some(own) = node.weights() else { continue };
+        if let Some(norm) = body.batch_norm_behind(node) {
+            batch_norm::prepare(gpu, recording, norm, (node, own), &body.parameters)?;
+        }
+        weights::prepare(gpu, recording, &node.name, own, &body.parameters)?;
+    }
+    Ok(())
+}
+
+/// Adds f(X) for `images`, in inference mode where `training` is `None`.
+pub fn forward(
+    body: &Body,
+    gpu: &Gpu,
+    recording: &mut Recording,
+    images: ImageRange<'_>,
+    training: Option<TrainingPass<'_>>,
+) -> Result<()> {
+    for node in &body.nodes {
+        let input = body.input_of(node);
+        let recorder = &mut body.recorder(gpu, recording, images, 0);
+        match &node.kind {
+            NodeKind::Convolution { weights, .. } => {
+                convolution::forward(recorder, node, weights, input)?;
+            }
+            NodeKind::FullyConnected { weights } => {
+                linear::forward(recorder, node, weights, input)?
+            }
+            NodeKind::BatchNorm(norm) => {
+                batch_norm::forward(recorder, node, norm, input, training)?;
+            }
+            NodeKind::Activation => activation::forward(recorder, node, input)?,
+            NodeKind::MaxPool { shape, choice } => {
+                max_pool::forward(recorder, node, (*shape, choice), input)?;
+            }
+            &NodeKind::Dropout { rate, stream } => {
+                if let Some(TrainingPass { step, .. }) = training {
+                    let values = ((&node.value).into(), node.storage.output);
+                    let label = format!("{} forward", node.name);
+                    dropout::apply(recorder, label, node, (rate, stream), step, values)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

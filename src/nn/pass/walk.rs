@@ -1,0 +1,49 @@
+//! Which way a backward pass goes: derivatives, or a rule that an attribution method puts in their
+//! place. Weighted layers hand everything back through their transposed weights, whatever the rule.
+
+use crate::nn::{body::Body, nodes::Weights};
+
+/// What an activation does to what comes back through it; y = activate(x), g the value at its
+/// output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackwardRule {
+    /// y′·g, by the straight-through estimator.
+    #[default]
+    Gradient,
+    /// max(y′·g, 0): guided back-propagation (Springenberg et al. 2015).
+    Guided,
+    /// Δy/Δx·g, with differences from a baseline's forward pass (DeepLIFT's rescale rule, Shrikumar
+    /// et al. 2017); max-pooling sends the difference of its outputs to the larger one's maximum.
+    Rescale,
+    /// y/(x ± ε)·g: layer-wise relevance propagation's ε rule (Bach et al. 2015) for relevances
+    /// divided by the values they are of, y·g.
+    Epsilon,
+    /// y/ẑ·g at every weighted layer z = Wx + b with ẑ = max(W, 0)·x, and max(W, 0)ᵀ in the place
+    /// of Wᵀ: the z⁺ rule, of the same multipliers (Montavon et al. 2017; Captum's
+    /// `Alpha1_Beta0_Rule` with biases set to zero). See [`crate::nn::Network::record_positive_backward`].
+    Positive,
+}
+
+/// Which way back: the rule, the node at whose output to stop (`None`: the input), and the network
+/// with the positive weights where the rule wants one.
+#[derive(Clone, Copy)]
+pub struct Walk<'a> {
+    pub rule: BackwardRule,
+    pub stop: Option<usize>,
+    pub positive: Option<&'a Body>,
+}
+
+impl<'a> Walk<'a> {
+    pub const GRADIENT: Walk<'static> =
+        Walk { rule: BackwardRule::Gradient, stop: None, positive: None };
+
+    /// Whether a max-pool takes the derivative of the activation in front of it along.
+    pub fn joins_pools(self) -> bool {
+        self.rule == BackwardRule::Gradient && self.stop.is_none()
+    }
+
+    /// The weights that node `index` hands back through: `own`, or their positive part.
+    pub fn weights(self, index: usize, own: &'a Weights) -> &'a Weights {
+        self.positive.and_then(|body| body.nodes[index].weights()).unwrap_or(own)
+    }
+}
