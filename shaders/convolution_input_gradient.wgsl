@@ -10,6 +10,9 @@
 // gradient of the windows and takes each for the pixel that was `chosen`, the others being 0, as
 // `max_pool_gradient` does. IN_HEIGHT and IN_WIDTH count windows then; COLUMNS is even.
 //
+// `rectified` multiplies by the derivative of the ReLU in front: `input_gradient` holds the ReLU's
+// values before, and their gradient after.
+//
 // Gradients are [image, row, column, channel / 4] vec4f, channels padded with zeros to a multiple
 // of 4. Weights are a slice of the layer's input channels as `slice_weights` lays them out,
 // mirrored: in a uniform buffer where they fit, because those are loaded without a loop over the
@@ -26,7 +29,8 @@ import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::slices::Slice;
 @if(pooled_input) import package::common::pooling::unpack_positions;
-import package::common::storage::{Input, Output, load_input, store_output};
+import package::common::storage::{Input, Output, load_input, load_state, store_output};
+import package::common::activation::{RELU, derivative};
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;
@@ -149,7 +153,12 @@ fn main(
                 let at = ((image * OUT_HEIGHT + y) * OUT_WIDTH + x) * OUT_GROUPS + first_group;
                 @unroll for (var g = 0u; g < GROUPS; g++) {
                     if (first_group + g < OUT_GROUPS) {
-                        input_gradient[at + g] = store_output(sum[(r * COLUMNS + c) * GROUPS + g]);
+                        let own = sum[(r * COLUMNS + c) * GROUPS + g];
+                        @if(rectified) {
+                            let slope = derivative(RELU, load_state(input_gradient[at + g]), 0.0);
+                            input_gradient[at + g] = store_output(slope * own);
+                        }
+                        @if(!rectified) { input_gradient[at + g] = store_output(own); }
                     }
                 }
             }

@@ -7,7 +7,8 @@
 // layer is the convolution of 1 × 1 pixels by one tap. The gradient with respect to the input is
 // the same sum with stride 1 over the output's gradient, its pixels SPACING = S apart and zeros
 // between them, with MIRRORED taps, padding KERNEL − 1 − P, the backward weights, and neither bias
-// nor activation. In integer inference `requantize` takes the place of both.
+// nor activation; `rectified` multiplies it by the derivative of the ReLU in front, whose values the
+// output holds before. In integer inference `requantize` takes the place of both.
 //
 // A workgroup makes ROW_LANES·ROWS rows × COLUMN_LANES groups of 4 columns. It passes slabs of DEEP
 // groups of the inner dimension through workgroup memory: windows [row, DEEP] (one group more a
@@ -20,9 +21,9 @@
 import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, SLICES, DEPTH};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
-import package::common::activation::activate;
+import package::common::activation::{RELU, activate, derivative};
 import package::common::requantize::requantize;
-import package::common::storage::{Input, Output, load_input, store_output};
+import package::common::storage::{Input, Output, load_input, load_state, store_output};
 import package::common::windows::{Window, window_of};
 
 override IN_HEIGHT: u32;
@@ -154,7 +155,13 @@ fn main(
                 pre_activation[at] = store_output(sum[r]);
                 output[at] = store_output(activate(ACTIVATION, sum[r], alpha, LEVELS));
             }
-            @if(!pact && !requantized) { output[at] = store_output(activate(ACTIVATION, sum[r], 0.0, 1.0)); }
+            @if(rectified) {
+                let slope = derivative(RELU, load_state(output[at]), 0.0);
+                output[at] = store_output(slope * sum[r]);
+            }
+            @if(!pact && !requantized && !rectified) {
+                output[at] = store_output(activate(ACTIVATION, sum[r], 0.0, 1.0));
+            }
             @if(requantized) {
                 let o = offset[row % pixels * PIXEL_OFFSETS + group];
                 output[at] = store_output(requantize(sum[r], multiplier[group], o, LOWEST, HIGHEST));

@@ -1,8 +1,10 @@
 // Product of a batch of vectors with a matrix, with bias and activation: the fully connected layer
-// (torch.nn.Linear followed by ReLU or PACT) forward, and, with the other weight layout and neither
-// bias nor activation, its input gradient:
+// (torch.nn.Linear followed by ReLU or PACT) forward:
 //   x[n, o] = bias[o] + Σ_i input[n, i] · weight[i, o],  output = activate(x);
-// in integer inference `requantize` takes the place of both.
+// in integer inference `requantize` takes the place of both. `transposed`, without bias and
+// activation, it is the layer's input gradient: Σ_i input[n, i] · weight[o, i], with the output's
+// gradient as the input. `rectified` multiplies by the derivative of the ReLU in front: the output
+// holds the ReLU's values before, and their gradient after.
 //
 // Vectors are [image, feature / 4] vec4f, weights [in feature (padded), out feature / 4] vec4f as
 // `prepare_weights` lays them out. One invocation keeps IMAGES × GROUPS groups of 4 outputs in
@@ -11,9 +13,9 @@
 
 import constants::{IMAGES, GROUPS, LANES};
 import package::common::images::Images;
-import package::common::activation::activate;
+import package::common::activation::{RELU, activate, derivative};
 import package::common::requantize::requantize;
-import package::common::storage::{Input, Output, load_input, store_output};
+import package::common::storage::{Input, Output, load_input, load_state, store_output};
 
 override IN_GROUPS: u32;
 override OUT_GROUPS: u32;
@@ -61,11 +63,26 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             @if(subgroups) { vector[n] = subgroupBroadcast(shares[n / LANES], n % LANES); }
             @if(!subgroups) { vector[n] = load_input(input[(images.first + min(first + n, images.count - 1u)) * IN_GROUPS + i]); }
         }
-        @unroll for (var j = 0u; j < 4u; j++) {
+        @if(!transposed) {
+            @unroll for (var j = 0u; j < 4u; j++) {
+                @unroll for (var g = 0u; g < GROUPS; g++) {
+                    let w = weight[(i * 4u + j) * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u)];
+                    @unroll for (var n = 0u; n < IMAGES; n++) {
+                        sum[n * GROUPS + g] = fma(vec4f(vector[n][j]), w, sum[n * GROUPS + g]);
+                    }
+                }
+            }
+        }
+        @if(transposed) {
             @unroll for (var g = 0u; g < GROUPS; g++) {
-                let w = weight[(i * 4u + j) * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u)];
-                @unroll for (var n = 0u; n < IMAGES; n++) {
-                    sum[n * GROUPS + g] = fma(vec4f(vector[n][j]), w, sum[n * GROUPS + g]);
+                var rows: array<vec4f, 4>;
+                let row = min(first_group + g * LANES, OUT_GROUPS - 1u) * 4u;
+                @unroll for (var r = 0u; r < 4u; r++) { rows[r] = weight[(row + r) * IN_GROUPS + i]; }
+                @unroll for (var j = 0u; j < 4u; j++) {
+                    let w = vec4f(rows[0][j], rows[1][j], rows[2][j], rows[3][j]);
+                    @unroll for (var n = 0u; n < IMAGES; n++) {
+                        sum[n * GROUPS + g] = fma(vec4f(vector[n][j]), w, sum[n * GROUPS + g]);
+                    }
                 }
             }
         }
@@ -81,7 +98,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                         pre_activation[at + g * LANES] = store_output(x);
                         output[at + g * LANES] = store_output(activate(ACTIVATION, x, alpha, LEVELS));
                     }
-                    @if(!pact && !requantized) { output[at + g * LANES] = store_output(activate(ACTIVATION, x, 0.0, 1.0)); }
+                    @if(rectified) {
+                        let slope = derivative(RELU, load_state(output[at + g * LANES]), 0.0);
+                        output[at + g * LANES] = store_output(slope * x);
+                    }
+                    @if(!pact && !requantized && !rectified) {
+                        output[at + g * LANES] = store_output(activate(ACTIVATION, x, 0.0, 1.0));
+                    }
                     @if(requantized) {
                         let group = first_group + g * LANES;
                         output[at + g * LANES] = store_output(requantize(x, multiplier[group], offset[group], LOWEST, HIGHEST));

@@ -34,6 +34,7 @@ impl Trial {
             training: true,
             gradients: true,
             precision: config.precision,
+            masked: false,
         };
         let network =
             Network::with_tiles(gpu, &config.network, &config.quantization, options, tiles)?;
@@ -67,7 +68,8 @@ impl Trial {
             &noise(groups(network.classes()), network.classes()),
         );
         let input_gradient =
-            network.record_backward(gpu, &mut recording, chunk, None, Gradients::Input)?.clone();
+            network.record_backward(gpu, &mut recording, chunk, None, Gradients::Input)?;
+        let input_gradient = input_gradient.buffer().clone();
         // Activations' derivatives are taken in place: the second pass begins with what the first
         // left of the logits' gradient, the same for all tiles.
         network.record_backward(gpu, &mut recording, chunk, None, Gradients::Parameters)?;

@@ -42,7 +42,7 @@ pub struct Buffer {
     pub(super) inner: wgpu::Buffer,
     label: &'static str,
     size: u64,
-    _share: Arc<Share>,
+    share: Arc<Share>,
 }
 
 impl Buffer {
@@ -53,12 +53,13 @@ impl Buffer {
         memory: &Arc<Memory>,
     ) -> Self {
         let allocated = memory.allocated.fetch_add(size, Ordering::Relaxed) + size;
+        if size > 100_000 {}
         memory.peak.fetch_max(allocated, Ordering::Relaxed);
         Buffer {
             inner,
             label,
             size,
-            _share: Arc::new(Share { memory: Arc::clone(memory), bytes: size }),
+            share: Arc::new(Share { memory: Arc::clone(memory), bytes: size }),
         }
     }
 
@@ -70,6 +71,11 @@ impl Buffer {
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether both are the same memory.
+    pub fn is(&self, other: &Buffer) -> bool {
+        Arc::ptr_eq(&self.share, &other.share)
     }
 
     /// The bytes from `offset` on, `size` of them. The offset must be a multiple of 256.
@@ -84,6 +90,29 @@ pub struct Binding<'a> {
     buffer: &'a Buffer,
     offset: u64,
     size: Option<u64>,
+}
+
+impl Binding<'_> {
+    /// From `bytes` later on, a multiple of 256.
+    #[must_use]
+    pub fn skip(self, bytes: u64) -> Self {
+        let size = self.size.map_or(self.buffer.size() - self.offset, |size| size) - bytes;
+        Binding {
+            offset: self.offset + bytes,
+            size: (bytes > 0).then_some(size).or(self.size),
+            ..self
+        }
+    }
+
+    /// The buffer.
+    pub fn buffer(&self) -> &Buffer {
+        self.buffer
+    }
+
+    /// Where it begins in the buffer, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
 }
 
 impl<'a> From<&'a Buffer> for Binding<'a> {

@@ -1,7 +1,8 @@
 //! Launcher of `shaders/convolution_input_gradient.wgsl`.
 
 use super::common::{
-    Geometry, ImageRange, Pooling, SlicedWeights, StripTiles, over_strips, strip_constants,
+    Geometry, Gradient, ImageRange, Pooling, SlicedWeights, StripTiles, over_strips,
+    strip_constants,
 };
 use crate::{
     gpu::{Binding, Launch, Launcher, Work},
@@ -22,11 +23,13 @@ pub struct ConvolutionInputGradient<'a> {
     pub input_gradient: Binding<'a>,
     /// Positions of the maxima, where a max-pool is part of the layer.
     pub chosen: Option<Binding<'a>>,
+    /// What the gradient is multiplied by.
+    pub end: Gradient,
     /// Sizes: [`Geometry::mirrored`].
     pub geometry: Geometry,
     /// Register tiles.
     pub tiles: StripTiles,
-    /// Formats of what is read and what is written.
+    /// Formats of what is read and what is written, and of a ReLU's values.
     pub storage: Storage,
     /// Of all slices.
     pub work: Work,
@@ -37,7 +40,7 @@ impl Launcher for ConvolutionInputGradient<'_> {
         let specialization = strip_constants(self.tiles, self.geometry)
             .tile("SPACING", self.geometry.spacing)
             .feature("pooled_input", self.geometry.pooling == Pooling::Input);
-        let specialization = self.storage.specialize(specialization);
+        let specialization = self.storage.specialize(self.end.constants(specialization));
         let launch = Launch::new("convolution_input_gradient", specialization)
             .bind("images", self.images)
             .bind("output_gradient", self.output_gradient)

@@ -33,6 +33,9 @@ pub struct MatrixProduct<'a> {
     pub output: Binding<'a>,
     /// What the sums become.
     pub end: Epilogue<'a>,
+    /// Whether the weights lie the other way round, [4 · out group, in group] vec4: the input's
+    /// gradient by the forward pass's weights.
+    pub transposed: bool,
     /// Groups of 4 inputs.
     pub in_groups: u32,
     /// Groups of 4 outputs.
@@ -50,6 +53,7 @@ impl Launcher for MatrixProduct<'_> {
         let RegisterTiles { lanes, groups, images, subgroups } = self.tiles;
         let specialization = Specialization::new()
             .feature("subgroups", subgroups)
+            .feature("transposed", self.transposed)
             .tile("IMAGES", images)
             .tile("GROUPS", groups)
             .tile("LANES", lanes)

@@ -59,9 +59,9 @@ pub use batch_norm_moments::BatchNormMoments;
 pub use batch_norm_parameter_gradient::BatchNormParameterGradient;
 pub use batch_norm_update::BatchNormUpdate;
 pub use common::{
-    Activated, BatchStatistics, ELEMENTWISE, Epilogue, Geometry, ImageRange, LANES, NormIndices,
-    ParameterRules, PoolShape, Pooling, Requantized, SlicedWeights, StripTiles, Update,
-    WeightShape, flat_workgroups, grid,
+    Activated, BatchStatistics, ELEMENTWISE, Epilogue, Geometry, Gradient, ImageRange, LANES,
+    NormIndices, ParameterRules, PoolShape, Pooling, Requantized, SlicedWeights, StripTiles,
+    Update, WeightShape, flat_workgroups, grid,
 };
 pub use convolution::Convolution;
 pub use convolution_cooperative::{ConvolutionCooperative, CooperativeTiles};

@@ -25,14 +25,12 @@ pub struct PrepareWeights<'a> {
     pub quantizer: &'a Buffer,
     /// [tap, in channel (padded), out channel (padded)].
     pub forward_weight: &'a Buffer,
-    /// In `backward` layout.
-    pub backward_weight: &'a Buffer,
     /// [out channel (padded)].
     pub bias: &'a Buffer,
     /// Sizes and places.
     pub shape: WeightShape,
-    /// Layout of `backward_weight`.
-    pub backward: BackwardLayout,
+    /// A second copy, and its layout, where the input's gradient wants one.
+    pub backward: Option<(&'a Buffer, BackwardLayout)>,
     /// The quantizer.
     pub plan: WeightQuantizerPlan,
 }
@@ -40,19 +38,23 @@ pub struct PrepareWeights<'a> {
 impl Launcher for PrepareWeights<'_> {
     fn launch(&self) -> Launch<'_> {
         let [inputs, outputs] = [self.shape.in_channels, self.shape.out_channels].map(padded);
-        let [backward_tap, backward_out] = match self.backward {
-            BackwardLayout::TapsFirst => [outputs * inputs, inputs],
-            BackwardLayout::OutputsFirst => [inputs, self.shape.taps * inputs],
-        };
-        let specialization = quantized_levels(self.shape.constants(), self.plan)
-            .constant("BACKWARD_TAP", backward_tap)
-            .constant("BACKWARD_OUT", backward_out);
+        let mut specialization = quantized_levels(self.shape.constants(), self.plan);
+        if let Some((_, layout)) = self.backward {
+            let [tap, out] = match layout {
+                BackwardLayout::TapsFirst => [outputs * inputs, inputs],
+                BackwardLayout::OutputsFirst => [inputs, self.shape.taps * inputs],
+            };
+            specialization = specialization
+                .feature("backward", true)
+                .constant("BACKWARD_TAP", tap)
+                .constant("BACKWARD_OUT", out);
+        }
         Launch::new("prepare_weights", specialization)
             .bind("parameters", self.parameters)
             .bind("quantizer", self.quantizer)
             .bind("forward_weight", self.forward_weight)
-            .bind("backward_weight", self.backward_weight)
             .bind("bias", self.bias)
+            .bind_some("backward_weight", self.backward.map(|(buffer, _)| buffer))
             .over(grid(self.shape.count().div_ceil(ELEMENTWISE)))
     }
 }

@@ -4,7 +4,7 @@ use super::{
     TileTable,
     nodes::{BatchNorm, Node, NodeKind},
     ops::products::part_workgroups,
-    plan::BackwardPlan,
+    plan::{BackwardPlan, RouteOptions, Routes},
     recorder::Recorder,
 };
 use crate::{
@@ -18,13 +18,9 @@ use crate::{
 /// Buffers for the gradients on their way through the network.
 pub(super) struct GradientBuffers {
     pub plan: BackwardPlan,
-    /// With respect to the logits, and to the images.
+    pub routes: Routes,
+    /// With respect to the logits.
     pub logits: Buffer,
-    pub images: Buffer,
-    /// Those that exist for all images at once, and those that exist for a chunk of them: written
-    /// in turns.
-    pub whole: [Buffer; 2],
-    pub chunk: [Buffer; 2],
     pub partial_sums: Buffer,
 }
 
@@ -44,13 +40,14 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// Makes room for what goes back through the nodes; with `training` for weight gradients too.
-    pub fn allocate_backward(&mut self, gpu: &Gpu, training: bool) -> Result<()> {
+    /// Makes room for what goes back through the nodes; with `training` for weight gradients too,
+    /// with `masked` as in [`NetworkOptions`](super::NetworkOptions).
+    pub fn allocate_backward(&mut self, gpu: &Gpu, training: bool, masked: bool) -> Result<()> {
         let plan = self.backward_plan(training);
         if training {
             self.allocate_parts(gpu, plan)?;
         }
-        self.backward = Some(self.gradient_buffers(gpu, plan)?);
+        self.backward = Some(self.gradient_buffers(gpu, plan, (training, masked))?);
         Ok(())
     }
 
@@ -105,7 +102,12 @@ impl Body {
         Ok(())
     }
 
-    fn gradient_buffers(&self, gpu: &Gpu, plan: BackwardPlan) -> Result<GradientBuffers> {
+    fn gradient_buffers(
+        &self,
+        gpu: &Gpu,
+        plan: BackwardPlan,
+        (training, masked): (bool, bool),
+    ) -> Result<GradientBuffers> {
         let elements = self
             .nodes
             .iter()
@@ -113,18 +115,13 @@ impl Body {
             .map(|(index, node)| plan.images_of(index) * node.output_elements());
         let blocks =
             elements.max().unwrap_or(1).div_ceil(ELEMENTWISE * self.tiles.elementwise_items());
-        let gradients =
-            |images: u32, bytes: u64| gpu.buffer("activation gradients", u64::from(images) * bytes);
-        let (whole, chunk) = (plan.turns(&self.nodes, true), plan.turns(&self.nodes, false));
         let group_bytes = Format::F32.group_bytes();
         let logits = u64::from(plan.slots * groups(self.classes())) * group_bytes;
-        let images = u64::from(plan.input_images() * self.input_elements()) * group_bytes;
+        let options = RouteOptions { input: &self.input, training, masked };
         Ok(GradientBuffers {
             plan,
+            routes: Routes::new(gpu, &self.nodes, plan, options)?,
             logits: gpu.buffer("logit gradients", logits)?,
-            images: gpu.buffer("image gradients", images)?,
-            whole: [gradients(plan.slots, whole[0])?, gradients(plan.slots, whole[1])?],
-            chunk: [gradients(plan.chunk, chunk[0])?, gradients(plan.chunk, chunk[1])?],
             partial_sums: gpu.buffer("partial sums of α's gradient", u64::from(blocks) * 4)?,
         })
     }

@@ -14,7 +14,7 @@ use crate::{
     Error, Result,
     batch::Chunked,
     config::{NetworkConfig, QuantizationConfig, Shape},
-    gpu::{Buffer, Gpu, Recording},
+    gpu::{Binding, Buffer, Gpu, Recording},
     graph::Graph,
     kernels::ImageRange,
     layout::groups,
@@ -117,7 +117,7 @@ impl Network {
             layer_by_layer,
         };
         if options.gradients {
-            body.allocate_backward(gpu, options.training)?;
+            body.allocate_backward(gpu, options.training, options.masked)?;
         }
         Ok(Network { graph, body })
     }
@@ -167,8 +167,8 @@ impl Network {
         pass::forward(&self.body, gpu, recording, images, training)
     }
 
-    /// Adds the backward pass from the logits' gradients for `images`. Returns the buffer with
-    /// ∂/∂X, [image, row, column, channel / 4] vec4, where `wanted` asks for it. `training` as in
+    /// Adds the backward pass from the logits' gradients for `images`. Returns where
+    /// ∂/∂X is, [image, row, column, channel / 4] vec4, where `wanted` asks for it. `training` as in
     /// [`Self::record_forward`].
     ///
     /// # Errors
@@ -182,14 +182,14 @@ impl Network {
         images: impl Into<Chunked<'a>>,
         training: Option<TrainingPass<'_>>,
         wanted: Gradients,
-    ) -> Result<&Buffer> {
+    ) -> Result<Binding<'_>> {
         let walk = Walk::GRADIENT;
         pass::backward(&self.body, gpu, recording, images.into(), training, wanted, walk)
     }
 
     /// Adds the backward pass of `images` from what [`Self::logit_gradients`] holds, by `rule`;
     /// down to the output of layer `stop` (a number counted from 0, of [`Self::layer`]) or to the
-    /// input. Returns the buffer with the result. With [`BackwardRule::Rescale`] the baselines'
+    /// input. Returns where the result is. With [`BackwardRule::Rescale`] the baselines'
     /// forward pass must be behind the images', as many as there are.
     ///
     /// # Errors
@@ -201,7 +201,7 @@ impl Network {
         images: ImageRange<'_>,
         rule: BackwardRule,
         stop: Option<usize>,
-    ) -> Result<&Buffer> {
+    ) -> Result<Binding<'_>> {
         let needs_inputs = matches!(rule, BackwardRule::Rescale | BackwardRule::Epsilon);
         if needs_inputs && !self.body.layer_by_layer {
             return Err(Error::Gpu("this network was made without its activations' inputs".into()));
@@ -231,7 +231,7 @@ impl Network {
         recording: &mut Recording,
         images: ImageRange<'_>,
         positive: &Network,
-    ) -> Result<&Buffer> {
+    ) -> Result<Binding<'_>> {
         pass::positive_backward(&self.body, &positive.body, gpu, recording, images)
     }
 

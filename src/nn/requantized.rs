@@ -249,6 +249,7 @@ impl RequantizedLayer {
                     weight: weights.into(),
                     output,
                     end: Epilogue::Requantized(end),
+                    transposed: false,
                     in_groups: geometry.input[2],
                     out_groups: geometry.output[2],
                     tiles: self.tiles.matrix_product(geometry.output[2]),

@@ -127,7 +127,7 @@ pub async fn explain_data(
     let masking =
         Masking::new(gpu, shape, most, 1.0 - options.keep, options.rank, MaskFill::Uniform)?;
     let mut mask = Recording::new();
-    masking.record_selection(gpu, &mut mask, &batch, &maps)?;
+    masking.record_selection(gpu, &mut mask, &batch, (&maps).into())?;
     masking.record_fill(gpu, &mut mask, &batch, &images.pixels)?;
 
     let class_stride = u64::from(padded(network.config.classes));

@@ -399,7 +399,7 @@ impl Explainer {
         gpu: &Gpu,
         recording: &mut Recording,
         images: &ImageSet,
-        gradient: &Buffer,
+        gradient: Binding<'_>,
         table: &Buffer,
         maps: &Buffer,
     ) -> Result<()> {
@@ -413,17 +413,9 @@ impl Explainer {
         if sum == GradientSum::FromRandomBaselines {
             specialization = specialization.constant("NOISE", self.options.noise_of(self.method));
         }
-        let mut bindings: Vec<Binding<'_>> = [
-            &self.batch.step,
-            gradient,
-            &images.pixels,
-            &images.numbers,
-            &self.baselines,
-            table,
-            maps,
-        ]
-        .map(Into::into)
-        .into();
+        let mut bindings: Vec<Binding<'_>> = vec![(&self.batch.step).into(), gradient];
+        let others = [&images.pixels, &images.numbers, &self.baselines, table, maps];
+        bindings.extend(others.map(Binding::from));
         let means = (sum == GradientSum::Variance).then(|| images.maps(gpu)).transpose()?;
         bindings.extend(means.as_ref().map(Binding::from));
         let kernel = gpu.kernel("accumulate_gradients", specialization)?;
@@ -468,7 +460,7 @@ impl Explainer {
         gpu: &Gpu,
         recording: &mut Recording,
         images: &ImageSet,
-        gradient: &Buffer,
+        gradient: Binding<'_>,
         layer: usize,
         maps: &Buffer,
     ) -> Result<()> {

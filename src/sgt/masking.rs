@@ -4,7 +4,7 @@ use crate::{
     Result,
     batch::Batch,
     config::{MaskFill, MaskRank, Shape},
-    gpu::{Buffer, Gpu, Recording},
+    gpu::{Binding, Buffer, Gpu, Recording},
     kernels::ImageRange,
     kernels::LANES,
     nn::TileTable,
@@ -80,7 +80,7 @@ impl Masking {
         gpu: &Gpu,
         recording: &mut Recording,
         batch: &Batch,
-        gradient: &Buffer,
+        gradient: Binding<'_>,
     ) -> Result<()> {
         let specialization = TileTable::new(gpu)
             .specialize_scan(Specialization::new(), SELECT_WORKGROUP)
@@ -91,7 +91,7 @@ impl Masking {
             .constant("RANK_ABS", u32::from(self.rank == MaskRank::Abs));
         let kernel = gpu.kernel("select_lowest", specialization)?;
         let range = batch.to_mask();
-        let bindings = [range.binding, gradient.into(), (&self.mask).into(), (&batch.step).into()];
+        let bindings = [range.binding, gradient, (&self.mask).into(), (&batch.step).into()];
         recording.dispatch(gpu, "select lowest", kernel, &bindings, [range.most, 1, 1])
     }
 

@@ -108,8 +108,13 @@ impl<'a> Trainer<'a> {
         let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
         check_batch_norm(config, train.count, batch_size, part_images, total_steps)?;
         let slots = if twins { 2 * part_images } else { part_images };
-        let options =
-            NetworkOptions { slots, training: true, gradients: true, precision: config.precision };
+        let options = NetworkOptions {
+            slots,
+            training: true,
+            gradients: true,
+            precision: config.precision,
+            masked: twins,
+        };
         let network = Network::new(gpu, &config.network, &config.quantization, options)?;
         let parts_per_epoch =
             (steps_per_epoch * u64::from(batch_size.div_ceil(part_images))).max(1);

@@ -51,7 +51,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let slots = args.input.batch_size.min(data.count);
     let float = || -> Result<Network> {
         let options =
-            NetworkOptions { slots, training: false, gradients: false, precision: args.precision };
+            NetworkOptions { slots, precision: args.precision, ..NetworkOptions::default() };
         let network =
             Network::new(&gpu, &model.config.network, &model.config.quantization, options)?;
         gpu.write(network.parameters(), 0, &model.parameters);

@@ -67,11 +67,32 @@ impl<'a> Requantized<'a> {
     }
 }
 
+/// What a gradient is multiplied by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gradient {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// The derivative of the ReLU in front: what is written holds the ReLU's values before, in the
+    /// state's format.
+    Rectified,
+}
+
+impl Gradient {
+    /// `specialization` with what kernels know of it.
+    pub(in crate::kernels) fn constants(self, specialization: Specialization) -> Specialization {
+        match self {
+            Gradient::Plain => specialization,
+            Gradient::Rectified => specialization.feature("rectified", true),
+        }
+    }
+}
+
 /// What becomes of a sum, in kernels that make it for several purposes.
 #[derive(Clone, Copy, Debug)]
 pub enum Epilogue<'a> {
-    /// Nothing: it is a gradient.
-    None,
+    /// It is a gradient.
+    Gradient(Gradient),
     /// A layer's value.
     Activated(Activated<'a>),
     /// Levels.
@@ -86,8 +107,12 @@ impl<'a> Epilogue<'a> {
         by_place: bool,
     ) -> Specialization {
         match self {
-            Epilogue::None => {
-                activated(specialization.feature("bias", false), ActivationPlan::NONE)
+            Epilogue::Gradient(own) => {
+                let specialization = own.constants(specialization.feature("bias", false));
+                match own {
+                    Gradient::Plain => activated(specialization, ActivationPlan::NONE),
+                    Gradient::Rectified => specialization,
+                }
             }
             Epilogue::Activated(own) => own.constants(specialization.feature("bias", true)),
             Epilogue::Requantized(own) => {
@@ -100,7 +125,7 @@ impl<'a> Epilogue<'a> {
     /// `launch` with the buffers.
     pub(in crate::kernels) fn bind(self, launch: Launch<'a>) -> Launch<'a> {
         match self {
-            Epilogue::None => launch,
+            Epilogue::Gradient(_) => launch,
             Epilogue::Activated(own) => own.bind(launch),
             Epilogue::Requantized(own) => own.bind(launch),
         }

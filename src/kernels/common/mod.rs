@@ -15,7 +15,7 @@ mod windows;
 pub(super) use activation::{activated, activated_inputs};
 pub use batch_norm::{BatchStatistics, NormIndices};
 pub(super) use batch_norm::{first_stage, mode, over_groups, rows, second_stage};
-pub use epilogue::{Activated, Epilogue, Requantized};
+pub use epilogue::{Activated, Epilogue, Gradient, Requantized};
 pub use geometry::{Geometry, Pooling};
 pub(super) use grid::moved;
 pub use grid::{ELEMENTWISE, LANES, flat_workgroups, grid};

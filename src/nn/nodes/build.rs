@@ -9,7 +9,7 @@ use crate::{
     config::{MAX_POOL_KERNEL, Precision, Shape},
     gpu::{Buffer, Gpu},
     graph::{self, Graph, Op, OpKind, ValueId},
-    kernels::{BackwardLayout, PoolShape, WeightShape},
+    kernels::{BackwardLayout, Geometry, PoolShape, WeightShape},
     layout::groups,
     nn::TileTable,
     quant::ActivationPlan,
@@ -27,6 +27,9 @@ pub struct NetworkOptions {
     pub gradients: bool,
     /// How activations between layers and their gradients are stored.
     pub precision: Precision,
+    /// Whether the second half of the slots is for masked images, which come after the gradients
+    /// with respect to the first half's images were used: until then these lie there.
+    pub masked: bool,
 }
 
 impl NetworkOptions {
@@ -168,11 +171,18 @@ impl<'a> Builder<'a> {
         let (input, output) = (self.graph.input_of(op), self.graph.output_of(op));
         Ok(match &op.kind {
             OpKind::Convolution { window, weights } => {
-                let weights = self.weights(weights, [input, output], BackwardLayout::TapsFirst)?;
+                // The gradient of a narrow input has a kernel that reads the forward pass's copy.
+                let copied = self.options.gradients && groups(input.channels) > 1;
+                let layout = copied.then_some(BackwardLayout::TapsFirst);
+                let weights = self.weights(weights, [input, output], layout)?;
                 NodeKind::Convolution { weights, window: *window, pool: None }
             }
             OpKind::Linear { weights } => {
-                let layout = BackwardLayout::OutputsFirst;
+                let [inputs, outputs] =
+                    [input, output].map(|shape| shape.pixels() * groups(shape.channels));
+                let geometry = Geometry::fully_connected(outputs, inputs);
+                let copied = self.options.gradients && self.tiles.product_of(geometry).is_some();
+                let layout = copied.then_some(BackwardLayout::OutputsFirst);
                 NodeKind::FullyConnected {
                     weights: self.weights(weights, [input, output], layout)?,
                 }
@@ -192,7 +202,7 @@ impl<'a> Builder<'a> {
         &self,
         own: &graph::Weights,
         [input, output]: [Shape; 2],
-        layout: BackwardLayout,
+        layout: Option<BackwardLayout>,
     ) -> Result<Weights> {
         let offset = |id| self.graph.parameter(id).offset;
         let shape = WeightShape {

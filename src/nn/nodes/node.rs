@@ -5,7 +5,7 @@ use crate::{
     config::Shape,
     gpu::Buffer,
     graph::Window,
-    kernels::{Geometry, PoolShape},
+    kernels::{Geometry, Gradient, PoolShape},
     layout::groups,
     quant::ActivationPlan,
     storage::Storage,
@@ -125,6 +125,16 @@ impl Node {
     /// passes them on.
     pub fn gradient_storage(&self) -> Storage {
         self.value_storage().of_gradients()
+    }
+
+    /// Formats of a kernel whose input is the gradient of the node's output and that writes its
+    /// input's, over values of the input where it is multiplied by their ReLU's derivative.
+    pub fn input_gradient_storage(&self, end: Gradient) -> Storage {
+        let plain = self.gradient_storage().mirrored();
+        match end {
+            Gradient::Plain => plain,
+            Gradient::Rectified => Storage { state: self.storage.input, ..plain },
+        }
     }
 
     /// Formats of a kernel that reads the node's input and the gradient of its output.

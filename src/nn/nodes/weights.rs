@@ -1,7 +1,7 @@
 //! Where a layer's weights are, and the copies of them that its kernels read.
 
 use crate::{
-    Result,
+    Error, Result,
     gpu::{Buffer, Gpu},
     kernels::{BackwardLayout, WeightShape},
     layout::padded,
@@ -15,9 +15,8 @@ pub(in crate::nn) struct Weights {
     pub quantizer: WeightQuantizerPlan,
     /// [tap, in channel (padded), out channel (padded)].
     pub forward: Buffer,
-    /// In channels contiguous, for the input gradient.
-    pub backward: Buffer,
-    pub backward_layout: BackwardLayout,
+    /// In channels contiguous, where the input's gradient wants a copy of its own.
+    pub backward: Option<(Buffer, BackwardLayout)>,
     /// `forward` and `backward` in slices, where the kernel wants them.
     pub forward_slices: Option<WeightSlices>,
     pub backward_slices: Option<WeightSlices>,
@@ -44,20 +43,21 @@ impl Weights {
     pub fn new(
         gpu: &Gpu,
         shape: WeightShape,
-        backward_layout: BackwardLayout,
+        backward: Option<BackwardLayout>,
         step_index: Option<u32>,
         quantizer: WeightQuantizerPlan,
     ) -> Result<Self> {
         let [inputs, outputs] =
             [shape.in_channels, shape.out_channels].map(|channels| u64::from(padded(channels)));
-        let elements = u64::from(shape.taps) * inputs * outputs;
+        let bytes = u64::from(shape.taps) * inputs * outputs * 4;
+        let copy =
+            |layout| Ok::<_, Error>((gpu.buffer("weights for the input gradient", bytes)?, layout));
         Ok(Weights {
             shape,
             quantizer,
             step_index,
-            forward: gpu.buffer("weights", elements * 4)?,
-            backward: gpu.buffer("weights for the input gradient", elements * 4)?,
-            backward_layout,
+            forward: gpu.buffer("weights", bytes)?,
+            backward: backward.map(copy).transpose()?,
             forward_slices: None,
             backward_slices: None,
             bias: gpu.buffer("bias", outputs * 4)?,
@@ -81,18 +81,15 @@ impl Weights {
         (u64::from(self.shape.taps) * inputs + 1) * outputs * 4
     }
 
-    /// Bytes of the copies that the kernels read.
+    /// Bytes of two copies in the layouts of kernels, of slices of them, and of constants.
     pub fn copies_bytes(&self) -> u64 {
         let slices: u64 = [&self.forward_slices, &self.backward_slices]
             .into_iter()
             .flatten()
             .map(WeightSlices::bytes)
             .sum();
-        slices
-            + [&self.forward, &self.backward, &self.bias, &self.statistics, &self.constants]
-                .map(Buffer::size)
-                .iter()
-                .sum::<u64>()
+        let rest = [&self.bias, &self.statistics, &self.constants].map(Buffer::size);
+        slices + 2 * self.forward.size() + rest.iter().sum::<u64>()
     }
 
     /// Bytes of the summands of the learned steps' gradient; 0 where there are no steps.

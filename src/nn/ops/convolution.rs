@@ -9,7 +9,7 @@ use crate::{
     gpu::{Binding, Buffer, Gpu},
     kernels::{
         Convolution, ConvolutionInputGradient, ConvolutionInputGradientNarrow, ConvolutionTiled,
-        ConvolutionWeightGradient, ConvolutionWeightGradientTiled, Epilogue,
+        ConvolutionWeightGradient, ConvolutionWeightGradientTiled, Epilogue, Gradient,
     },
     layout::groups,
     nn::{
@@ -102,9 +102,10 @@ pub fn input_gradient(
     node: &Node,
     weights: &Weights,
     [from, to]: [Binding<'_>; 2],
+    end: Gradient,
 ) -> Result<()> {
     let label = format!("{} input gradient", node.name);
-    let (images, geometry, storage) = (recorder.images, node.geometry(), node.gradient_storage());
+    let (images, geometry) = (recorder.images, node.geometry());
     let work = work(node, weights, images.most);
     // But for an image's, the pass is a convolution whose input is the output's gradient.
     let mirrored = geometry.mirrored(node.output.channels);
@@ -117,9 +118,10 @@ pub fn input_gradient(
                 weights: own,
                 input_gradient: to,
                 chosen,
+                end,
                 geometry: mirrored,
                 tiles: slices.tiles,
-                storage: storage.mirrored(),
+                storage: node.input_gradient_storage(end),
                 work,
             };
             recorder.add(label.as_str(), &slice)
@@ -134,7 +136,7 @@ pub fn input_gradient(
             geometry,
             channels: node.input.channels,
             tiles: recorder.tiles.narrow_input_gradient(geometry, node.input.channels),
-            storage,
+            storage: node.gradient_storage(),
             work,
         };
         return recorder.add(label, &narrow);
@@ -142,13 +144,13 @@ pub fn input_gradient(
     let product = ConvolutionTiled {
         images,
         input: from,
-        weight: (&weights.backward).into(),
+        weight: weights.backward.as_ref().map(|(copy, _)| copy.into()).ok_or_else(no_kernel)?,
         output: to,
-        end: Epilogue::None,
+        end: Epilogue::Gradient(end),
         geometry: mirrored,
         mirrored: true,
         tiles: recorder.tiles.product_of(mirrored).ok_or_else(no_kernel)?,
-        storage: storage.mirrored(),
+        storage: node.input_gradient_storage(end),
         work,
     };
     recorder.add(label, &product)

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Result,
     gpu::{Binding, Buffer},
-    kernels::{ConvolutionWeightGradientTiled, Epilogue, FullyConnectedWeightGradient},
+    kernels::{ConvolutionWeightGradientTiled, Epilogue, FullyConnectedWeightGradient, Gradient},
     nn::{
         nodes::{Node, Weights},
         recorder::Recorder,
@@ -29,6 +29,7 @@ pub fn forward(
         images: recorder.images,
         vectors: input.into(),
         matrix: (&weights.forward).into(),
+        transposed: false,
         product: (&node.value).into(),
         end: Epilogue::Activated(end(node, weights, recorder.parameters)),
         sizes: [node.input_elements(), node.output_elements()],
@@ -44,15 +45,19 @@ pub fn input_gradient(
     node: &Node,
     weights: &Weights,
     [from, to]: [Binding<'_>; 2],
+    end: Gradient,
 ) -> Result<()> {
+    // Without a copy for it, the pass reads the forward pass's weights the other way round.
+    let own = weights.backward.as_ref().map(|(buffer, _)| buffer);
     let product = Product {
         images: recorder.images,
         vectors: from,
-        matrix: (&weights.backward).into(),
+        matrix: own.unwrap_or(&weights.forward).into(),
+        transposed: own.is_none(),
         product: to,
-        end: Epilogue::None,
+        end: Epilogue::Gradient(end),
         sizes: [node.output_elements(), node.input_elements()],
-        storage: node.gradient_storage().mirrored(),
+        storage: node.input_gradient_storage(end),
         work: work(node, weights, recorder.images.most),
     };
     let label = format!("{} input gradient", node.name);

@@ -22,8 +22,10 @@ pub(crate) struct Product<'a> {
     pub images: ImageRange<'a>,
     /// [image, in group] vec4.
     pub vectors: Binding<'a>,
-    /// [4 · in group, out group] vec4.
+    /// [4 · in group, out group] vec4, or [4 · out group, in group] where it is `transposed`.
     pub matrix: Binding<'a>,
+    /// Whether the matrix lies the other way round: kernels in registers alone read that.
+    pub transposed: bool,
     /// [image, out group] vec4.
     pub product: Binding<'a>,
     /// What the sums become.
@@ -50,7 +52,8 @@ impl Product<'_> {
     ) -> Result<()> {
         let [in_groups, out_groups] = self.sizes;
         let geometry = Geometry::fully_connected(in_groups, out_groups);
-        let &Product { images, vectors, matrix, product, end, storage, work, .. } = self;
+        let &Product { images, vectors, matrix, transposed, product, end, storage, work, .. } =
+            self;
         match table.product_of(geometry) {
             Some(tiles) => ConvolutionTiled {
                 images,
@@ -71,6 +74,7 @@ impl Product<'_> {
                 weight: matrix,
                 output: product,
                 end,
+                transposed,
                 in_groups,
                 out_groups,
                 tiles: table.matrix_product(out_groups),

@@ -50,10 +50,9 @@ pub fn prepare(
         parameters: source,
         quantizer: constants,
         forward_weight: &weights.forward,
-        backward_weight: &weights.backward,
         bias: &weights.bias,
+        backward: weights.backward.as_ref().map(|(buffer, layout)| (buffer, *layout)),
         shape,
-        backward: weights.backward_layout,
         plan,
     }
     .record(gpu, recording, label.as_str())?;
@@ -68,7 +67,8 @@ pub fn keep_positive(
     weights: &Weights,
 ) -> Result<()> {
     let label = format!("{name} positive weights");
-    for values in [&weights.forward, &weights.backward] {
+    let backward = weights.backward.as_ref().map(|(buffer, _)| buffer);
+    for values in [Some(&weights.forward), backward].into_iter().flatten() {
         PositivePart { values }.record(gpu, recording, label.as_str())?;
     }
     slice(gpu, recording, &label, weights)?;
@@ -78,14 +78,11 @@ pub fn keep_positive(
 
 /// Adds cutting weights, as they are then, into the slices that kernels read.
 fn slice(gpu: &Gpu, recording: &mut Recording, label: &str, weights: &Weights) -> Result<()> {
-    let copies = [
-        (&weights.forward_slices, &weights.forward),
-        (&weights.backward_slices, &weights.backward),
-    ];
-    for (slices, copy) in copies {
-        if let Some(slices) = slices {
-            slices.record(gpu, recording, label, copy)?;
-        }
+    if let Some(slices) = &weights.forward_slices {
+        slices.record(gpu, recording, label, &weights.forward)?;
+    }
+    if let (Some(slices), Some((copy, _))) = (&weights.backward_slices, &weights.backward) {
+        slices.record(gpu, recording, label, copy)?;
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use super::walk::{BackwardRule, Walk};
 use crate::{
     Error, Result,
     batch::Chunked,
-    gpu::{Binding, Buffer, Gpu, Recording},
+    gpu::{Binding, Gpu, Recording},
+    kernels::Gradient,
     nn::{
         body::Body,
         nodes::{Node, NodeKind},
@@ -36,8 +37,8 @@ struct Way<'a, 'b> {
     walk: Walk<'b>,
 }
 
-/// Adds the backward pass of `images` from the logits' gradients, by `walk`. Returns the buffer with
-/// ∂/∂X, [image, row, column, channel / 4] vec4, where `wanted` asks for it, or what arrives at the
+/// Adds the backward pass of `images` from the logits' gradients, by `walk`. Returns where ∂/∂X
+/// is, [image, row, column, channel / 4] vec4, where `wanted` asks for it, or what arrives at the
 /// output where the walk stops.
 ///
 /// The small gradients of the last layers exist for all images at once; from the first large one on,
@@ -54,7 +55,7 @@ pub fn backward<'a>(
     training: Option<TrainingPass<'_>>,
     wanted: Gradients,
     walk: Walk<'_>,
-) -> Result<&'a Buffer> {
+) -> Result<Binding<'a>> {
     let buffers = body.backward_buffers()?;
     let (seam, most) = (buffers.plan.seam, buffers.plan.chunk);
     if images.size > most {
@@ -64,63 +65,66 @@ pub fn backward<'a>(
         )));
     }
     let way = Way { body, training, wanted, walk };
-    let mut gradient = &buffers.logits;
-    let mut turn = 0;
+    let mut gradient = Binding::from(&buffers.logits);
     let mut recorder = body.recorder(gpu, recording, images.whole, 0);
     for index in (seam..body.nodes.len()).rev() {
         if walk.stop == Some(index) {
             return Ok(gradient);
         }
-        let node = &body.nodes[index];
-        way.at_output(&mut recorder, node, gradient.into())?;
-        if index > seam && !node.is_in_place() {
-            let target = way.target(node, &buffers.whole[turn])?;
-            way.to_input(&mut recorder, index, [gradient.into(), target.into()])?;
-            (gradient, turn) = (target, 1 - turn);
+        way.at_output(&mut recorder, index, gradient)?;
+        if index > seam && !body.nodes[index].is_in_place() {
+            gradient = way.to_input(&mut recorder, index, gradient)?;
         }
     }
     for (number, &range) in (0..).zip(&images.chunks) {
         let mut recorder = body.recorder(gpu, recording, range, number * images.size);
-        let node = &body.nodes[seam];
-        let format = node.gradient_storage().output;
-        let mut gradient = recorder.at(gradient, node.output_elements(), format);
-        let mut turn = 0;
+        let mut gradient = way.of_chunk(&recorder, seam, gradient);
         for index in (0..=seam).rev() {
-            let node = &body.nodes[index];
             if index < seam {
-                way.at_output(&mut recorder, node, gradient)?;
+                way.at_output(&mut recorder, index, gradient)?;
             }
             if index == 0 && wanted == Gradients::Parameters {
                 break;
             }
-            if !node.is_in_place() {
-                let buffer = way.target(node, &buffers.chunk[turn])?;
-                let target = if std::ptr::eq(buffer, &buffers.images) {
-                    recorder.at(buffer, body.input_elements(), Format::F32)
-                } else {
-                    buffer.into()
-                };
-                way.to_input(&mut recorder, index, [gradient, target])?;
-                (gradient, turn) = (target, 1 - turn);
+            if !body.nodes[index].is_in_place() {
+                gradient = way.to_input(&mut recorder, index, gradient)?;
             }
         }
     }
-    Ok(&buffers.images)
+    Ok(buffers.routes.images.after(0))
 }
 
 impl<'a> Way<'a, '_> {
-    /// Where the gradient with respect to the input of `node` goes: `turn`, unless it is the
-    /// images'.
-    fn target(&self, node: &Node, turn: &'a Buffer) -> Result<&'a Buffer> {
-        let mut source = node.source;
-        while let Some(index) = source {
-            let before = &self.body.nodes[index];
-            if !before.is_in_place() {
-                return Ok(turn);
+    /// `whole`, the gradient of the output of node `index` for all images, from the first image of
+    /// the pass on.
+    fn of_chunk(&self, recorder: &Recorder<'_>, index: usize, whole: Binding<'a>) -> Binding<'a> {
+        let node = &self.body.nodes[index];
+        let bytes = node.gradient_storage().output.group_bytes() as u32 * node.output_elements();
+        whole.skip(u64::from(recorder.slot) * u64::from(bytes))
+    }
+
+    /// Where the gradient with respect to the input of node `index` goes, and what it is multiplied
+    /// by.
+    fn target(&self, recorder: &Recorder<'_>, index: usize) -> Result<(Binding<'a>, Gradient)> {
+        let (body, routes) = (self.body, &self.body.backward_buffers()?.routes);
+        let (node, route) = (&body.nodes[index], &routes.nodes[index]);
+        let (Some(source), Some(beside)) = (node.source, &route.beside) else {
+            let bytes = u64::from(body.input_elements()) * Format::F32.group_bytes();
+            return Ok((routes.images.after(u64::from(recorder.slot) * bytes), Gradient::Plain));
+        };
+        match route.over_values.filter(|_| self.replaces_values()) {
+            Some(end) => {
+                let source = &body.nodes[source];
+                let elements = source.output_elements();
+                Ok((recorder.at(&source.value, elements, source.storage.output), end))
             }
-            source = before.source;
+            None => Ok((beside.after(0), Gradient::Plain)),
         }
-        Ok(&self.body.backward_buffers()?.images)
+    }
+
+    /// Whether nobody reads the values behind this pass.
+    fn replaces_values(&self) -> bool {
+        self.wanted == Gradients::Parameters
     }
 
     /// Where the gradient of what activations learn goes.
@@ -135,16 +139,19 @@ impl<'a> Way<'a, '_> {
     fn at_output(
         &self,
         recorder: &mut Recorder<'_>,
-        node: &Node,
+        index: usize,
         gradient: Binding<'_>,
     ) -> Result<()> {
         let body = self.body;
+        let node = &body.nodes[index];
         let input = body.input_of(node);
         if let Some(positive) = self.walk.positive {
             self.positive_ratio(recorder, node, gradient, positive)?;
         }
-        let by_pool = node.gradient_by_pool && self.walk.joins_pools();
-        if node.activation != ActivationPlan::NONE && !by_pool {
+        let route = &body.backward_buffers()?.routes.nodes[index];
+        let by_reader = node.gradient_by_pool && self.walk.joins_pools()
+            || route.is_rectified && self.replaces_values();
+        if node.activation != ActivationPlan::NONE && !by_reader {
             match self.walk.rule {
                 BackwardRule::Gradient => {
                     activation::gradient(recorder, node, gradient, self.learned()?)?;
@@ -205,34 +212,40 @@ impl<'a> Way<'a, '_> {
         }
     }
 
-    /// The gradient with respect to the input of a node that is not in place.
+    /// The gradient with respect to the input of node `index`, which is not in place, from that of
+    /// its output. Returns where it is.
     fn to_input(
         &self,
         recorder: &mut Recorder<'_>,
         index: usize,
-        way: [Binding<'_>; 2],
-    ) -> Result<()> {
+        from: Binding<'_>,
+    ) -> Result<Binding<'a>> {
         let node = &self.body.nodes[index];
+        let (to, end) = self.target(recorder, index)?;
+        let way = [from, to];
         match &node.kind {
             NodeKind::Convolution { weights, .. } => {
-                convolution::input_gradient(recorder, node, self.walk.weights(index, weights), way)
+                let weights = self.walk.weights(index, weights);
+                convolution::input_gradient(recorder, node, weights, way, end)?;
             }
             NodeKind::FullyConnected { weights } => {
-                linear::input_gradient(recorder, node, self.walk.weights(index, weights), way)
+                let weights = self.walk.weights(index, weights);
+                linear::input_gradient(recorder, node, weights, way, end)?;
             }
             NodeKind::MaxPool { shape, choice } if self.walk.rule == BackwardRule::Rescale => {
                 let input = self.body.input_of(node);
-                max_pool::rescale(recorder, node, (*shape, choice), input, way)
+                max_pool::rescale(recorder, node, (*shape, choice), input, way)?;
             }
             NodeKind::MaxPool { shape, choice } => {
                 let front = node.source.map(|source| &self.body.nodes[source]);
                 let joined =
                     front.filter(|front| front.gradient_by_pool && self.walk.joins_pools());
                 let learned = self.learned()?;
-                max_pool::input_gradient(recorder, node, (*shape, choice), joined, way, learned)
+                max_pool::input_gradient(recorder, node, (*shape, choice), joined, way, learned)?;
             }
-            NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. } => Ok(()),
+            NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. } => {}
         }
+        Ok(to)
     }
 
     /// What [`BackwardRule::Positive`] does at the output of `node`: relevance that the following

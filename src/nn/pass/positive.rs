@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    gpu::{Buffer, Gpu, Recording},
+    gpu::{Binding, Gpu, Recording},
     kernels::ImageRange,
     nn::{
         body::Body,
@@ -44,7 +44,7 @@ pub fn positive_backward<'a>(
     gpu: &Gpu,
     recording: &mut Recording,
     images: ImageRange<'_>,
-) -> Result<&'a Buffer> {
+) -> Result<Binding<'a>> {
     for node in &positive.nodes {
         // Both have the same nodes; what goes in is the network's own.
         let input = body.input_of(node);
