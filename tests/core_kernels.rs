@@ -4,16 +4,27 @@
 
 mod common;
 
-use common::{Random, assert_close, gpu, read, run, upload_f32 as upload};
+use common::{
+    Random, activation_plan, assert_close, gpu, launch, launch_in_two_rows, launch_over, read,
+    uniform, upload_f32 as upload, weight_plan,
+};
 use saliq::{
-    config::{LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer},
-    gpu::Buffer,
-    layout::{groups, padded},
-    nn::{
-        CooperativeTiles, Pooling, ProductTiles, StripShape, StripTiles, TileTable,
-        WeightGradientTiles,
+    config::{
+        ActivationQuantizer, LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer,
     },
-    quant::{highest_level, initial_steps, sawb_coefficients},
+    gpu::{Binding, Buffer, ProductTiles, Work},
+    kernels::{
+        self, Activated, ActivationGradient, BackwardLayout, ConvolutionCooperative,
+        ConvolutionInputGradient, ConvolutionTiled, ConvolutionWeightGradient,
+        ConvolutionWeightGradientTiled, CooperativeTiles, Epilogue, FeatureTiles,
+        FullyConnectedWeightGradient, Geometry, ImageRange, LearnedStep, LearnedStepGradient,
+        MatrixProduct, MaxPool, MaxPoolGradient, PoolShape, PrepareWeights, ReduceWeightGradient,
+        RegisterTiles, SliceShape, SliceWeights, SlicedWeights, StripTiles, SumPartials,
+        WeightGradientTiles, WeightRange, WeightShape,
+    },
+    layout::{groups, padded},
+    nn::{StripShape, TileTable},
+    quant::{ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps},
     reference::{
         activation::{Activation, activation},
         activation_gradient::activation_gradient,
@@ -34,7 +45,7 @@ use saliq::{
         weight_range::weight_range,
         weight_scale::{WeightScale, weight_scale},
     },
-    shaders::Specialization,
+    storage::Storage,
 };
 
 const FORWARD: f64 = 1e-5;
@@ -56,13 +67,13 @@ impl Images {
     const ONE: Images = Images { first: 0, count: 1, most: 1, slots: 1 };
 
     fn record(self, accumulate: bool) -> Buffer {
-        let buffer = gpu().uniform("images", 16).unwrap();
-        gpu().write(
-            &buffer,
-            0,
-            &[self.first as u32, self.count as u32, self.count as u32, u32::from(accumulate)],
-        );
-        buffer
+        let [first, count] = [self.first, self.count].map(|number| number as u32);
+        uniform([first, count, count, u32::from(accumulate)])
+    }
+
+    /// The range whose `record` it is.
+    fn range(self, record: &Buffer) -> ImageRange<'_> {
+        ImageRange { binding: record.into(), most: self.most as u32 }
     }
 
     /// The range's part of `values`, which hold `slots` images.
@@ -102,8 +113,22 @@ fn untouched(count: usize) -> Buffer {
     upload(&vec![UNTOUCHED; count])
 }
 
-fn no_activation(specialization: Specialization) -> Specialization {
-    specialization.feature("pact", false).constant("ACTIVATION", 0u32)
+fn padded_bias(bias: &[f64]) -> Buffer {
+    let mut bias = floats(bias);
+    bias.resize(padded(bias.len() as u32) as usize, 0.0);
+    upload(&bias)
+}
+
+/// A bias without activation behind it.
+fn plain(bias: &Buffer) -> Activated<'_> {
+    let activation = ActivationPlan::NONE;
+    Activated { bias, activation, pre_activation: None, parameters: bias }
+}
+
+/// Sizes of the forward pass.
+fn geometry(shape: &Convolution) -> Geometry {
+    let window = [shape.kernel, shape.stride, shape.padding];
+    Geometry::convolution(shape.input, shape.output(), window)
 }
 
 /// Tile sizes of the convolution kernels that tile registers.
@@ -119,39 +144,12 @@ impl Tiles {
     /// A software driver's.
     fn of_table(shape: &Convolution, subgroups: bool) -> Tiles {
         let table = TileTable::for_kind(true).with_subgroups(subgroups);
-        let output = shape.output();
-        let (in_groups, out_groups) = (groups(shape.input.channels), groups(shape.out_channels));
-        let (kernel, depth) = (shape.kernel, shape.input.channels.min(4));
-        let forward = StripShape {
-            out_groups,
-            in_groups,
-            depth,
-            pixels: [output.height, output.width],
-            kernel,
-            stride: shape.stride,
-            spacing: 1,
-            pooling: Pooling::None,
-            images: 1,
-        };
-        let input = StripShape {
-            out_groups: in_groups,
-            in_groups: out_groups,
-            depth: shape.out_channels.min(4),
-            pixels: [shape.input.height, shape.input.width],
-            stride: 1,
-            spacing: shape.stride,
-            ..forward
-        };
+        let forward = geometry(shape);
+        let input = forward.mirrored(shape.out_channels);
         Tiles {
-            forward: table.strips(forward).unwrap(),
-            input: table.strips(input).unwrap(),
-            weight: table.convolution_weight_gradient(
-                [in_groups, out_groups],
-                output.width,
-                kernel,
-                depth,
-                false,
-            ),
+            forward: table.strips(StripShape::of(forward)).unwrap(),
+            input: table.strips(StripShape::of(input)).unwrap(),
+            weight: table.convolution_weight_gradient(forward),
             parts: 2,
         }
     }
@@ -191,12 +189,11 @@ impl Products {
     /// A GPU's.
     fn of_table(shape: &Convolution) -> Products {
         let table = TileTable::for_kind(false);
-        let (in_groups, out_groups) = (groups(shape.input.channels), groups(shape.out_channels));
-        let (output, taps) = (shape.output(), shape.kernel * shape.kernel);
+        let forward = geometry(shape);
         Products {
-            forward: table.product(out_groups, output.pixels(), taps * in_groups).unwrap(),
-            input: table.product(in_groups, shape.input.pixels(), taps * out_groups).unwrap(),
-            weight: table.weight_gradient_product(out_groups, taps * in_groups + 1).unwrap(),
+            forward: table.product_of(forward).unwrap(),
+            input: table.product_of(forward.mirrored(shape.out_channels)).unwrap(),
+            weight: table.weight_gradient_product_of(forward).unwrap(),
             parts: 2,
         }
     }
@@ -207,64 +204,82 @@ fn product_tiles([row_lanes, column_lanes, rows, deep, slices]: [u32; 5]) -> Pro
     ProductTiles { row_lanes, column_lanes, rows, deep, slices }
 }
 
-/// Constants of a tiled product: shapes are [height, width, groups], the window [kernel, stride,
-/// padding].
-fn tiled_constants(
-    tiles: ProductTiles,
-    input: [u32; 3],
-    output: [u32; 3],
-    window: [u32; 3],
-    depth: u32,
-) -> Specialization {
-    let specialization = tiles.specialize(Specialization::new()).tile("DEPTH", depth);
-    let names = [
-        ["IN_HEIGHT", "IN_WIDTH", "IN_GROUPS"],
-        ["OUT_HEIGHT", "OUT_WIDTH", "OUT_GROUPS"],
-        ["KERNEL", "STRIDE", "PADDING"],
-    ];
-    let values = [input, output, window];
-    let pairs = names.as_flattened().iter().zip(values.as_flattened());
-    pairs.fold(specialization, |specialization, (&name, &value)| {
-        specialization.constant(name, value)
-    })
-}
-
-/// Dispatches `convolution_tiled`; `spacing` is 0 in forward passes.
+/// Dispatches `convolution_tiled` from input and weights to output; `mirrored` is the gradient of a
+/// convolution's input.
 fn run_tiled(
-    images: Images,
-    tiles: ProductTiles,
-    [input, output, window]: [[u32; 3]; 3],
-    depth: u32,
-    spacing: u32,
-    bindings: &[&Buffer],
-    more: impl Fn(Specialization) -> Specialization,
+    images: ImageRange<'_>,
+    (tiles, geometry, mirrored): (ProductTiles, Geometry, bool),
+    [input, weight, output]: [Binding<'_>; 3],
+    end: Epilogue<'_>,
 ) {
-    let (rows, columns) = tiles.workgroups(images.most as u32 * output[0] * output[1], output[2]);
-    let specialization = tiled_constants(tiles, input, output, window, depth)
-        .feature("sliced", tiles.slices > 1)
-        .feature("bias", bindings.len() > 4)
-        .constant("MIRRORED", u32::from(spacing > 0))
-        .constant("SPACING", spacing.max(1));
-    // Two rows of workgroups, as where one would be too long.
-    run("convolution_tiled", more(specialization), bindings, [rows.div_ceil(2), 2, columns]);
+    launch_in_two_rows(&ConvolutionTiled {
+        images,
+        input,
+        weight,
+        output,
+        end,
+        geometry,
+        mirrored,
+        tiles,
+        storage: Storage::default(),
+        work: Work::default(),
+    });
 }
 
-fn dimensions(shape: Shape) -> [u32; 3] {
-    [shape.height, shape.width, groups(shape.channels)]
+/// Dispatches `convolution_weight_gradient_tiled` from input and output's gradient to parts.
+fn run_tiled_parts(
+    images: ImageRange<'_>,
+    (tiles, geometry, part_count): (ProductTiles, Geometry, u32),
+    [input, output_gradient, parts]: [Binding<'_>; 3],
+) {
+    launch(&ConvolutionWeightGradientTiled {
+        images,
+        input,
+        output_gradient,
+        parts,
+        part_count,
+        geometry,
+        tiles,
+        storage: Storage::default(),
+        work: Work::default(),
+    });
 }
 
-fn convolution_constants(specialization: Specialization, shape: &Convolution) -> Specialization {
-    let output = shape.output();
-    specialization
-        .constant("IN_HEIGHT", shape.input.height)
-        .constant("IN_WIDTH", shape.input.width)
-        .constant("IN_GROUPS", groups(shape.input.channels))
-        .constant("OUT_HEIGHT", output.height)
-        .constant("OUT_WIDTH", output.width)
-        .constant("OUT_GROUPS", groups(shape.out_channels))
+/// Dispatches `slice_weights` for every slice of `weight`, looks at what it made, and hands the
+/// slices to `then`.
+fn with_slices(
+    tiles: StripTiles,
+    geometry: Geometry,
+    mirrored: bool,
+    weight: &[f64],
+    then: impl Fn(SlicedWeights<'_>),
+) {
+    let StripTiles { groups, blocks, uniform: is_uniform, .. } = tiles;
+    let [_, _, out_groups] = geometry.output;
+    let (in_channels, kernel) = (4 * geometry.input[2], geometry.window[0]);
+    let shape = SliceShape { out_groups, in_channels, kernel, blocks, groups, mirrored };
+    let expected = slice_weights(
+        weight,
+        [kernel, in_channels, out_groups].map(|size| size as usize),
+        [blocks as usize, groups as usize],
+        mirrored,
+    );
+    assert_eq!(expected.len() as u32, tiles.slices(out_groups));
+    let whole = upload(&floats(weight));
+    for (index, expected) in (0..).zip(expected) {
+        let first = uniform([index * blocks * groups, 0, 0, 0]);
+        let bytes = expected.len() as u64 * 4;
+        let sliced =
+            if is_uniform { gpu().uniform("slice", bytes) } else { gpu().buffer("slice", bytes) };
+        let sliced = sliced.unwrap();
+        launch(&SliceWeights { slice: &first, weight: &whole, sliced: &sliced, shape });
+        assert_eq!(read::<f32>(&sliced, expected.len()), floats(&expected));
+        let left = out_groups.div_ceil(groups) - index * blocks;
+        then(SlicedWeights { weight: &sliced, slice: &first, blocks: left.min(blocks) });
+    }
 }
 
-/// One convolution on the GPU: its bindings' data, and dispatches with any tiles.
+/// One convolution on the GPU: its buffers' data, and dispatches with any tiles.
 struct ConvolutionOnGpu {
     shape: Convolution,
     images: Images,
@@ -297,84 +312,6 @@ impl ConvolutionOnGpu {
         self.arrangements().map(|values| upload(&floats(&values)))
     }
 
-    fn padded_bias(&self) -> Buffer {
-        let mut bias = floats(&self.bias);
-        bias.resize(padded(self.shape.out_channels) as usize, 0.0);
-        upload(&bias)
-    }
-
-    /// Dispatches `slice_weights` and `convolution` for every slice: forward, or mirrored with the
-    /// stride as SPACING.
-    fn run_strips(
-        &self,
-        tiles: StripTiles,
-        [input, output, window]: [[u32; 3]; 3],
-        (spacing, weight): (Option<u32>, &[f64]),
-        [images, from, to]: [&Buffer; 3],
-        epilogue: &[&Buffer],
-        more: impl Fn(Specialization) -> Specialization,
-    ) {
-        let StripTiles { lanes, groups, blocks, uniform, .. } = tiles;
-        let taps = window[0] * window[0];
-        let sizes = [taps, 4 * input[2], output[2]];
-        let depth =
-            if spacing.is_some() { self.shape.out_channels } else { self.shape.input.channels }
-                .min(4);
-        let [kernel, stride, padding] = window;
-        let specialization = tiles
-            .specialize(Specialization::new(), tiles.weights(taps * sizes[1]))
-            .tile("KERNEL", kernel)
-            .tile("STRIDE", stride)
-            .tile("SPACING", spacing.unwrap_or(1))
-            .tile("PADDING", padding)
-            .tile("DEPTH", depth)
-            .feature("bias", !epilogue.is_empty())
-            .constant("IN_HEIGHT", input[0])
-            .constant("IN_WIDTH", input[1])
-            .constant("IN_GROUPS", input[2])
-            .constant("OUT_HEIGHT", output[0])
-            .constant("OUT_WIDTH", output[1])
-            .constant("OUT_GROUPS", output[2]);
-        let specialization = more(specialization);
-        let slicing = Specialization::new()
-            .constant("BLOCKS", blocks)
-            .constant("GROUPS", groups)
-            .constant("KERNEL", kernel)
-            .constant("IN_CHANNELS", sizes[1])
-            .constant("OUT_GROUPS", sizes[2])
-            .constant("MIRRORED", u32::from(spacing.is_some()));
-        let expected = slice_weights(
-            weight,
-            [kernel, sizes[1], sizes[2]].map(|size| size as usize),
-            [blocks as usize, groups as usize],
-            spacing.is_some(),
-        );
-        assert_eq!(expected.len() as u32, tiles.slices(output[2]));
-        let whole = upload(&floats(weight));
-        let strips = tiles.strips(self.images.most as u32, [output[0], output[1]]);
-        for (index, expected) in (0..).zip(expected) {
-            let record = gpu().uniform("first group", 16).unwrap();
-            gpu().write(&record, 0, &[index * blocks * groups]);
-            let bytes = expected.len() as u64 * 4;
-            let sliced =
-                if uniform { gpu().uniform("slice", bytes) } else { gpu().buffer("slice", bytes) }
-                    .unwrap();
-            let workgroups = tiles.weights(taps * sizes[1]).div_ceil(64);
-            run("slice_weights", slicing.clone(), &[&record, &whole, &sliced], [workgroups, 1, 1]);
-            assert_eq!(read::<f32>(&sliced, expected.len()), floats(&expected));
-            let mut bindings = vec![images, from, &sliced, &record, to];
-            bindings.extend(epilogue);
-            // Two rows of workgroups, as where one would be too long.
-            let left = output[2].div_ceil(groups) - index * blocks;
-            run(
-                "convolution",
-                specialization.clone(),
-                &bindings,
-                [strips.div_ceil(lanes).div_ceil(2), 2, left.min(blocks)],
-            );
-        }
-    }
-
     /// The weights' two arrangements.
     fn arrangements(&self) -> [Vec<f64>; 2] {
         let shape = [self.shape.out_channels, self.shape.input.channels, self.shape.kernel.pow(2)]
@@ -382,276 +319,244 @@ impl ConvolutionOnGpu {
         arrange(&self.weight, shape, true)
     }
 
-    /// (output, pre-activation) buffers' content; `pact` is [kind, levels, α].
-    fn forward(&self, tiles: StripTiles, pact: Option<[f32; 3]>) -> [Vec<f32>; 2] {
-        let (shape, output) = (&self.shape, self.shape.output());
-        let size = self.images.slots * packed_elements(output);
+    /// What output and pre-activation hold after `run`, which is given the images, the input, the
+    /// output and what becomes of the sums; `pact` with its α, which is parameter 2.
+    fn forward_by(
+        &self,
+        pact: Option<(ActivationPlan, f32)>,
+        run: impl Fn(ImageRange<'_>, [Binding<'_>; 2], Activated<'_>),
+    ) -> [Vec<f32>; 2] {
+        let (shape, size) = (&self.shape, self.images.slots * packed_elements(self.shape.output()));
         let (input, values, before) =
             (upload(&pack(&self.input, shape.input)), untouched(size), untouched(size));
-        let (images, bias) = (self.images.record(false), self.padded_bias());
-        let parameters = upload(&[0.0, 0.0, pact.map_or(0.0, |[_, _, alpha]| alpha)]);
-        let mut epilogue = vec![&bias];
-        epilogue.extend(pact.iter().flat_map(|_| [&before, &parameters]));
-        let sizes = [
-            dimensions(shape.input),
-            dimensions(output),
-            [shape.kernel, shape.stride, shape.padding],
-        ];
-        let [weight, _] = self.arrangements();
-        self.run_strips(
-            tiles,
-            sizes,
-            (None, &weight),
-            [&images, &input, &values],
-            &epilogue,
-            |specialization| match pact {
-                None => no_activation(specialization),
-                Some([kind, levels, _]) => specialization
-                    .feature("pact", true)
-                    .constant("ACTIVATION", kind)
-                    .constant("LEVELS", levels)
-                    .constant("ALPHA_INDEX", 2u32),
-            },
-        );
+        let (record, bias) = (self.images.record(false), padded_bias(&self.bias));
+        let (activation, alpha) = pact.unwrap_or((ActivationPlan::NONE, 0.0));
+        let parameters = upload(&[0.0, 0.0, alpha]);
+        let pre_activation = pact.map(|_| Binding::from(&before));
+        let end = Activated { bias: &bias, activation, pre_activation, parameters: &parameters };
+        run(self.images.range(&record), [&input, &values].map(Binding::from), end);
         [read(&values, size), read(&before, size)]
+    }
+
+    /// (output, pre-activation) buffers' content.
+    fn forward(&self, tiles: StripTiles, pact: Option<(ActivationPlan, f32)>) -> [Vec<f32>; 2] {
+        let (geometry, [weight, _]) = (geometry(&self.shape), self.arrangements());
+        self.forward_by(pact, |images, [input, output], end| {
+            with_slices(tiles, geometry, false, &weight, |weights| {
+                launch_in_two_rows(&kernels::Convolution {
+                    images,
+                    input,
+                    weights,
+                    output,
+                    end,
+                    choice: None,
+                    geometry,
+                    tiles,
+                    storage: Storage::default(),
+                    work: Work::default(),
+                });
+            });
+        })
     }
 
     /// As `forward`, as a matrix product.
-    fn tiled_forward(&self, tiles: ProductTiles, pact: Option<[f32; 3]>) -> [Vec<f32>; 2] {
-        let (shape, output) = (&self.shape, self.shape.output());
-        let size = self.images.slots * packed_elements(output);
-        let (input, values, before) =
-            (upload(&pack(&self.input, shape.input)), untouched(size), untouched(size));
-        let (images, [weight, _], bias) =
-            (self.images.record(false), self.arranged(), self.padded_bias());
-        let parameters = upload(&[0.0, 0.0, pact.map_or(0.0, |[_, _, alpha]| alpha)]);
-        let mut bindings = vec![&images, &input, &weight, &values, &bias];
-        bindings.extend(pact.iter().flat_map(|_| [&before, &parameters]));
-        let sizes = [
-            dimensions(shape.input),
-            dimensions(output),
-            [shape.kernel, shape.stride, shape.padding],
-        ];
-        run_tiled(
-            self.images,
-            tiles,
-            sizes,
-            shape.input.channels.min(4),
-            0,
-            &bindings,
-            |specialization| match pact {
-                None => no_activation(specialization),
-                Some([kind, levels, _]) => specialization
-                    .feature("pact", true)
-                    .constant("ACTIVATION", kind)
-                    .constant("LEVELS", levels)
-                    .constant("ALPHA_INDEX", 2u32),
-            },
-        );
-        [read(&values, size), read(&before, size)]
+    fn tiled_forward(
+        &self,
+        tiles: ProductTiles,
+        pact: Option<(ActivationPlan, f32)>,
+    ) -> [Vec<f32>; 2] {
+        let [weight, _] = self.arranged();
+        let sizes = (tiles, geometry(&self.shape), false);
+        self.forward_by(pact, |images, [input, output], end| {
+            run_tiled(images, sizes, [input, (&weight).into(), output], Epilogue::Activated(end));
+        })
     }
 
     /// As `forward`, of levels, as a product of cooperative matrices, behind unsigned LSQ
-    /// activations (whose parameter is the step) and with symmetric weights of a step a channel.
+    /// activations (whose parameter is the step) and with symmetric weights of a step a channel,
+    /// binary ones of 1 bit.
     fn cooperative_forward(
         &self,
         tiles: CooperativeTiles,
         input_step: f32,
         steps: &[f32],
-        levels: [u32; 2],
+        [input_levels, weight_levels]: [u32; 2],
     ) -> Vec<f32> {
-        let (shape, output) = (&self.shape, self.shape.output());
-        let size = self.images.slots * packed_elements(output);
-        let (input, values) = (upload(&pack(&self.input, shape.input)), untouched(size));
-        let (images, [weight, _], bias) =
-            (self.images.record(false), self.arranged(), self.padded_bias());
         let mut constants: Vec<[f32; 4]> =
             steps.iter().map(|&step| [step, 0.0, 0.0, 0.0]).collect();
-        constants.resize(padded(shape.out_channels) as usize, [1.0, 0.0, 0.0, 0.0]);
+        constants.resize(padded(self.shape.out_channels) as usize, [1.0, 0.0, 0.0, 0.0]);
         let (parameters, constants) =
             (upload(&[0.0, input_step]), upload(constants.as_flattened()));
-        let (rows, columns) =
-            tiles.workgroups(self.images.most as u32 * output.pixels(), groups(shape.out_channels));
-        let specialization =
-            convolution_constants(no_activation(tiles.specialize(Specialization::new())), shape)
-                .constant("KERNEL", shape.kernel)
-                .constant("STRIDE", shape.stride)
-                .constant("PADDING", shape.padding)
-                .constant("INPUT_ACTIVATION", 5u32)
-                .constant("INPUT_LEVELS", levels[0])
-                .constant("INPUT_INDEX", 1u32)
-                .constant("QUANTIZER", 4u32)
-                .constant("WEIGHT_LEVELS", levels[1]);
-        let bindings = [&images, &input, &weight, &values, &bias, &parameters, &constants];
-        run("convolution_cooperative", specialization, &bindings, [rows.div_ceil(2), 2, columns]);
-        read(&values, size)
+        let [weight, _] = self.arranged();
+        let bits = |levels: u32| (levels + 1).ilog2();
+        let lsq = (ActivationQuantizer::Lsq, PactKind::Unsigned, bits(input_levels));
+        let quantizer =
+            if weight_levels == 1 { WeightQuantizer::Binary } else { WeightQuantizer::Symmetric };
+        let [values, _] = self.forward_by(None, |images, [input, output], end| {
+            launch_in_two_rows(&ConvolutionCooperative {
+                images,
+                input,
+                weight: &weight,
+                output,
+                end: Activated { parameters: &parameters, ..end },
+                quantizer: &constants,
+                geometry: geometry(&self.shape),
+                input_activation: activation_plan(lsq, 1),
+                plan: weight_plan(quantizer, bits(weight_levels), true),
+                tiles,
+                storage: Storage::default(),
+                work: Work::default(),
+            });
+        });
+        values
     }
 
-    fn tiled_input_gradient(&self, tiles: ProductTiles, output_gradient: &[f64]) -> Vec<f32> {
-        let shape = &self.shape;
-        let size = self.images.slots * packed_elements(shape.input);
-        let (images, [_, weight]) = (self.images.record(false), self.arranged());
-        let (from, to) = (upload(&pack(output_gradient, shape.output())), untouched(size));
-        let window = [shape.kernel, 1, shape.kernel - 1 - shape.padding];
-        let sizes = [dimensions(shape.output()), dimensions(shape.input), window];
-        let bindings = [&images, &from, &weight, &to];
-        run_tiled(
-            self.images,
-            tiles,
-            sizes,
-            shape.out_channels.min(4),
-            shape.stride,
-            &bindings,
-            no_activation,
-        );
-        read(&to, size)
-    }
-
-    fn tiled_weight_gradient(
+    /// What the input's gradient holds after `run`, which is given the images, the output's
+    /// gradient and the input's.
+    fn input_gradient_by(
         &self,
-        tiles: ProductTiles,
-        part_count: u32,
         output_gradient: &[f64],
-        before: Option<f32>,
-    ) -> (Vec<f32>, Vec<f32>) {
-        let shape = &self.shape;
-        let (input, output, taps) =
-            (dimensions(shape.input), dimensions(shape.output()), shape.kernel * shape.kernel);
-        let window = [shape.kernel, shape.stride, shape.padding];
-        let specialization =
-            tiled_constants(tiles, input, output, window, shape.input.channels.min(4))
-                .constant("PARTS", part_count);
-        let images = self.images.record(before.is_some());
-        let (from, gradient) = (
-            upload(&pack(&self.input, shape.input)),
-            upload(&pack(output_gradient, shape.output())),
-        );
-        let parts = untouched((part_count * (taps * input[2] * 4 + 1) * output[2] * 4) as usize);
-        let (rows, columns) = tiles.workgroups(taps * input[2] + 1, output[2]);
-        let bindings = [&images, &from, &gradient, &parts];
-        run(
-            "convolution_weight_gradient_tiled",
-            specialization,
-            &bindings,
-            [rows, part_count, columns],
-        );
-        let sizes = [shape.out_channels, shape.input.channels, taps];
-        let (weight, bias, _) = reduce(
-            &images,
-            &parts,
-            part_count,
-            sizes,
-            before,
-            (0, &floats(&self.weight), &[[0.0; 4]]),
-        );
-        (weight, bias)
+        run: impl Fn(ImageRange<'_>, [Binding<'_>; 2]),
+    ) -> Vec<f32> {
+        let size = self.images.slots * packed_elements(self.shape.input);
+        let record = self.images.record(false);
+        let (from, to) = (upload(&pack(output_gradient, self.shape.output())), untouched(size));
+        run(self.images.range(&record), [&from, &to].map(Binding::from));
+        read(&to, size)
     }
 
     fn input_gradient(&self, tiles: StripTiles, output_gradient: &[f64]) -> Vec<f32> {
-        let shape = &self.shape;
-        let size = self.images.slots * packed_elements(shape.input);
-        let images = self.images.record(false);
-        let (from, to) = (upload(&pack(output_gradient, shape.output())), untouched(size));
-        let window = [shape.kernel, 1, shape.kernel - 1 - shape.padding];
-        let sizes = [dimensions(shape.output()), dimensions(shape.input), window];
+        let geometry = geometry(&self.shape).mirrored(self.shape.out_channels);
         let [_, weight] = self.arrangements();
-        self.run_strips(
-            tiles,
-            sizes,
-            (Some(shape.stride), &weight),
-            [&images, &from, &to],
-            &[],
-            no_activation,
-        );
-        read(&to, size)
+        self.input_gradient_by(output_gradient, |images, [output_gradient, input_gradient]| {
+            with_slices(tiles, geometry, true, &weight, |weights| {
+                launch_in_two_rows(&ConvolutionInputGradient {
+                    images,
+                    output_gradient,
+                    weights,
+                    input_gradient,
+                    chosen: None,
+                    geometry,
+                    tiles,
+                    storage: Storage::default(),
+                    work: Work::default(),
+                });
+            });
+        })
     }
 
-    /// (∂/∂weight, ∂/∂bias) after both stages, on top of `before`.
-    fn weight_gradient(
+    fn tiled_input_gradient(&self, tiles: ProductTiles, output_gradient: &[f64]) -> Vec<f32> {
+        let [_, weight] = self.arranged();
+        let sizes = (tiles, geometry(&self.shape).mirrored(self.shape.out_channels), true);
+        self.input_gradient_by(output_gradient, |images, [from, to]| {
+            run_tiled(images, sizes, [from, (&weight).into(), to], Epilogue::None);
+        })
+    }
+
+    /// (∂/∂weight, ∂/∂bias) after both stages, on top of `before`; `run`, the first, is given the
+    /// images, the input, the output's gradient and the parts.
+    fn weight_gradient_by(
         &self,
-        tiles: WeightGradientTiles,
         part_count: u32,
         output_gradient: &[f64],
         before: Option<f32>,
+        run: impl Fn(ImageRange<'_>, [Binding<'_>; 3]),
     ) -> (Vec<f32>, Vec<f32>) {
         let shape = &self.shape;
-        let (in_groups, out_groups) = (groups(shape.input.channels), groups(shape.out_channels));
-        let specialization = tiles
-            .specialize(Specialization::new(), shape.stride)
-            .tile("KERNEL", shape.kernel)
-            .tile("STRIDE", shape.stride)
-            .tile("DEPTH", shape.input.channels.min(4))
-            .constant("PADDING", shape.padding)
-            .constant("PARTS", part_count);
-        let taps = shape.kernel * shape.kernel;
-        let images = self.images.record(before.is_some());
+        let record = self.images.record(before.is_some());
+        let images = self.images.range(&record);
         let (input, gradient) = (
             upload(&pack(&self.input, shape.input)),
             upload(&pack(output_gradient, shape.output())),
         );
-        let parts = untouched((part_count * (taps * in_groups * 4 + 1) * out_groups * 4) as usize);
-        let (rows, columns) = tiles.workgroups([in_groups, out_groups], shape.kernel);
-        run(
-            "convolution_weight_gradient",
-            convolution_constants(specialization, shape),
-            &[&images, &input, &gradient, &parts],
-            [rows, part_count, columns],
-        );
+        let taps = shape.kernel * shape.kernel;
+        let [inputs, outputs] = [shape.input.channels, shape.out_channels].map(padded);
+        let parts = untouched((part_count * (taps * inputs + 1) * outputs) as usize);
+        run(images, [&input, &gradient, &parts].map(Binding::from));
         let sizes = [shape.out_channels, shape.input.channels, taps];
-        let (weight, bias, _) = reduce(
-            &images,
-            &parts,
-            part_count,
-            sizes,
-            before,
-            (0, &floats(&self.weight), &[[0.0; 4]]),
-        );
+        let (weight, bias, _) =
+            reduce(images, (&parts, part_count), sizes, before, float(&floats(&self.weight)));
         (weight, bias)
+    }
+
+    fn weight_gradient(
+        &self,
+        (tiles, part_count): (WeightGradientTiles, u32),
+        output_gradient: &[f64],
+        before: Option<f32>,
+    ) -> (Vec<f32>, Vec<f32>) {
+        self.weight_gradient_by(part_count, output_gradient, before, |images, buffers| {
+            let [input, output_gradient, parts] = buffers;
+            launch(&ConvolutionWeightGradient {
+                images,
+                input,
+                output_gradient,
+                parts,
+                chosen: None,
+                part_count,
+                geometry: geometry(&self.shape),
+                tiles,
+                storage: Storage::default(),
+                work: Work::default(),
+            });
+        })
+    }
+
+    fn tiled_weight_gradient(
+        &self,
+        (tiles, part_count): (ProductTiles, u32),
+        output_gradient: &[f64],
+        before: Option<f32>,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let sizes = (tiles, geometry(&self.shape), part_count);
+        self.weight_gradient_by(part_count, output_gradient, before, |images, buffers| {
+            run_tiled_parts(images, sizes, buffers);
+        })
     }
 }
 
-/// Dispatches `reduce_weight_gradient`; weights stand at index 3 and biases after them. The
-/// quantizer is (kind, weights, constants). Returns the gradients of weights and biases, and with
-/// LSQ the terms of its step's gradient.
+/// Weights that are not quantized, as [`reduce`] takes them.
+fn float(weight: &[f32]) -> (WeightQuantizerPlan, &[f32], &[[f32; 4]]) {
+    (weight_plan(WeightQuantizer::Sawb, 32, false), weight, &[[0.0; 4]])
+}
+
+/// Dispatches `reduce_weight_gradient` over parts and their number; weights stand at index 3 and
+/// biases after them. The quantizer is (plan, weights, constants). Returns the gradients of weights
+/// and biases, and with LSQ the terms of its step's gradient.
 fn reduce(
-    images: &Buffer,
-    parts: &Buffer,
-    part_count: u32,
-    [out_channels, in_channels, taps]: [u32; 3],
+    images: ImageRange<'_>,
+    (parts, part_count): (&Buffer, u32),
+    sizes: [u32; 3],
     before: Option<f32>,
-    (kind, weight, constants): (u32, &[f32], &[[f32; 4]]),
+    (plan, weight, constants): (WeightQuantizerPlan, &[f32], &[[f32; 4]]),
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let weights = out_channels * in_channels * taps;
-    let learns_step = kind == 5;
-    let specialization = Specialization::new()
-        .feature("learned_step", learns_step)
-        .constant("OUT_CHANNELS", out_channels)
-        .constant("IN_CHANNELS", in_channels)
-        .constant("TAPS", taps)
-        .constant("OUT_PADDED", padded(out_channels))
-        .constant("IN_PADDED", padded(in_channels))
-        .constant("WEIGHT_INDEX", 3u32)
-        .constant("BIAS_INDEX", 3 + weights)
-        .constant("QUANTIZER", kind)
-        .constant("PARTS", part_count);
-    let mut parameters = vec![0.0; 3];
-    parameters.extend(weight);
-    let (parameters, constants) = (upload(&parameters), upload(constants.as_flattened()));
-    let total = (3 + weights + out_channels) as usize;
-    let gradients = upload(&vec![before.unwrap_or(UNTOUCHED); total + 5]);
-    let terms = untouched(weights as usize);
-    let mut bindings = vec![images, parts, &parameters, &constants, &gradients];
-    bindings.extend(learns_step.then_some(&terms));
-    run("reduce_weight_gradient", specialization, &bindings, [weights.div_ceil(64), 1, 1]);
+    let shape = weight_shape(sizes);
+    let parameters = upload(&[&[0.0; 3], weight].concat());
+    let total = (shape.bias_index + shape.out_channels) as usize;
+    let around = before.unwrap_or(UNTOUCHED);
+    let gradients = upload(&vec![around; total + 5]);
+    let terms = untouched(shape.count() as usize);
+    launch(&ReduceWeightGradient {
+        images,
+        parts: parts.into(),
+        parameters: &parameters,
+        quantizer: &upload(constants.as_flattened()),
+        gradients: &gradients,
+        terms: plan.learns_step().then_some(&terms),
+        part_count,
+        shape,
+        plan,
+    });
     let values: Vec<f32> = read(&gradients, total + 5);
-    assert!(
-        values[..3]
-            .iter()
-            .chain(&values[total..])
-            .all(|&value| value == before.unwrap_or(UNTOUCHED))
-    );
-    let (own, bias) = values[3..total].split_at(weights as usize);
-    (own.to_vec(), bias.to_vec(), read(&terms, weights as usize))
+    assert!(values[..3].iter().chain(&values[total..]).all(|&value| value == around));
+    let (own, bias) = values[3..total].split_at(shape.count() as usize);
+    (own.to_vec(), bias.to_vec(), read(&terms, shape.count() as usize))
+}
+
+/// [out, in, tap] weights at index 3 of the parameters, biases behind them.
+fn weight_shape([out_channels, in_channels, taps]: [u32; 3]) -> WeightShape {
+    let bias_index = 3 + out_channels * in_channels * taps;
+    WeightShape { out_channels, in_channels, taps, weight_index: 3, bias_index }
 }
 
 /// The three passes in registers and as matrix products, with the tiles given or the tables'.
@@ -702,14 +607,14 @@ fn check_convolution(
             format!("{shape:?} {window:?} {tiles:?}"),
             case.forward(tiles.forward, None),
             case.input_gradient(tiles.input, &gradient),
-            case.weight_gradient(tiles.weight, tiles.parts, &gradient, before),
+            case.weight_gradient((tiles.weight, tiles.parts), &gradient, before),
         );
     }
     check(
         format!("{shape:?} {window:?} {products:?}"),
         case.tiled_forward(products.forward, None),
         case.tiled_input_gradient(products.input, &gradient),
-        case.tiled_weight_gradient(products.weight, products.parts, &gradient, before),
+        case.tiled_weight_gradient((products.weight, products.parts), &gradient, before),
     );
 }
 
@@ -800,11 +705,12 @@ fn convolution_applies_pact_and_keeps_its_input() {
     let case = ConvolutionOnGpu::new(&mut Random(7), [3, 6, 7, 5], [3, 1, 1], Images::FEW);
     let expected = convolution(&case.shape, &Images::FEW.of(&case.input), &case.weight, &case.bias);
     let output = case.shape.output();
-    for (number, kind) in
-        [(2.0, PactKind::Unsigned), (3.0, PactKind::Signed), (4.0, PactKind::SignedAfterRelu)]
+    // 7 levels.
+    for (bits, kind) in
+        [(3, PactKind::Unsigned), (4, PactKind::Signed), (4, PactKind::SignedAfterRelu)]
     {
         let alpha = 2.5f32;
-        let pact = Some([number, 7.0, alpha]);
+        let pact = Some((activation_plan((ActivationQuantizer::Pact, kind, bits), 2), alpha));
         let sliced = product_tiles([8, 2, 2, 8, 4]);
         let outputs = [
             case.forward(strip_tiles([2, 4, 1, 2, 1]), pact),
@@ -1050,125 +956,76 @@ fn matrix_products_and_their_gradients() {
         let sizes = [outputs, channels, height * width];
         let [forward, backward] = arrange(&weight, sizes.map(|size| size as usize), false)
             .map(|values| upload(&floats(&values)));
-        let mut padded_bias = floats(&bias);
-        padded_bias.resize(padded(outputs) as usize, 0.0);
+        let bias_buffer = padded_bias(&bias);
         let (in_groups, out_groups) = (packed_elements(input_shape) as u32 / 4, groups(outputs));
 
         let [per_invocation, per_lane, lanes] = product;
-        let of = |in_groups: u32, out_groups: u32, bias: bool, subgroups: bool| {
-            let specialization = Specialization::new()
-                .feature("subgroups", subgroups)
-                .tile("IMAGES", per_invocation)
-                .tile("GROUPS", per_lane)
-                .tile("LANES", lanes)
-                .constant("IN_GROUPS", in_groups)
-                .constant("OUT_GROUPS", out_groups)
-                .feature("bias", bias);
-            let workgroups = [
-                out_groups.div_ceil(lanes * per_lane),
-                (images.most as u32).div_ceil(per_invocation),
-                1,
-            ];
-            (no_activation(specialization), workgroups)
-        };
         let record = images.record(false);
+        let range = images.range(&record);
         let (packed_input, packed_gradient) =
             (upload(&pack(&input, input_shape)), upload(&pack(&gradient, output_shape)));
-        let variants = if lanes == 8 { subgroup_variants() } else { &[false] };
-        for &subgroups in variants {
-            let size = images.slots * packed_elements(output_shape);
-            let values = untouched(size);
-            let (specialization, workgroups) = of(in_groups, out_groups, true, subgroups);
-            let bindings = [&record, &packed_input, &forward, &values, &upload(&padded_bias)];
-            run("matrix_product", specialization, &bindings, workgroups);
-            let expected = matrix_product(images.count, &own_input, &weight, &bias);
-            images.check(
-                &format!("product {sizes:?}"),
-                &read(&values, size),
-                output_shape,
-                &expected,
-                FORWARD,
-            );
-
-            let size = images.slots * packed_elements(input_shape);
-            let values = untouched(size);
-            let (specialization, workgroups) = of(out_groups, in_groups, false, subgroups);
-            run(
-                "matrix_product",
-                specialization,
-                &[&record, &packed_gradient, &backward, &values],
-                workgroups,
-            );
-            let expected = matrix_product_input_gradient(images.count, &own_gradient, &weight);
-            images.check(
-                &format!("input gradient {sizes:?}"),
-                &read(&values, size),
-                input_shape,
-                &expected,
-                GRADIENT,
-            );
-        }
-
-        // The same two as matrix products in workgroup memory.
         let table = TileTable::for_kind(false);
-        let hand = [product_tiles([4, 2, 3, 4, 2]), product_tiles([8, 4, 1, 8, 1])];
-        for tiles in hand.into_iter().chain(table.product(out_groups, 1, in_groups)) {
-            let size = images.slots * packed_elements(output_shape);
-            let values = untouched(size);
-            let sizes = [[1, 1, in_groups], [1, 1, out_groups], [1, 1, 0]];
-            let bindings = [&record, &packed_input, &forward, &values, &upload(&padded_bias)];
-            run_tiled(images, tiles, sizes, 4, 0, &bindings, no_activation);
-            let expected = matrix_product(images.count, &own_input, &weight, &bias);
-            images.check(
-                &format!("{tiles:?} {sizes:?}"),
-                &read(&values, size),
-                output_shape,
-                &expected,
-                FORWARD,
-            );
-        }
-        for tiles in hand.into_iter().chain(table.product(in_groups, 1, out_groups)) {
-            let size = images.slots * packed_elements(input_shape);
-            let values = untouched(size);
-            let sizes = [[1, 1, out_groups], [1, 1, in_groups], [1, 1, 0]];
-            run_tiled(
-                images,
-                tiles,
-                sizes,
-                4,
-                0,
-                &[&record, &packed_gradient, &backward, &values],
-                no_activation,
-            );
-            let expected = matrix_product_input_gradient(images.count, &own_gradient, &weight);
-            images.check(
-                &format!("{tiles:?} {sizes:?}"),
-                &read(&values, size),
-                input_shape,
-                &expected,
-                GRADIENT,
-            );
+        // The product and its input's gradient.
+        for mirrored in [false, true] {
+            let (shape, [in_groups, out_groups]) = match mirrored {
+                false => (output_shape, [in_groups, out_groups]),
+                true => (input_shape, [out_groups, in_groups]),
+            };
+            let (factors, end, expected, tolerance) = match mirrored {
+                false => (
+                    [&packed_input, &forward],
+                    Epilogue::Activated(plain(&bias_buffer)),
+                    matrix_product(images.count, &own_input, &weight, &bias),
+                    FORWARD,
+                ),
+                true => (
+                    [&packed_gradient, &backward],
+                    Epilogue::None,
+                    matrix_product_input_gradient(images.count, &own_gradient, &weight),
+                    GRADIENT,
+                ),
+            };
+            let [input, weight] = factors.map(Binding::from);
+            let size = images.slots * packed_elements(shape);
+            let check = |what: String, values: &Buffer| {
+                let what = format!("{what} {sizes:?}, input gradient {mirrored}");
+                images.check(&what, &read(values, size), shape, &expected, tolerance);
+            };
+            for &subgroups in if lanes == 8 { subgroup_variants() } else { &[false] } {
+                let values = untouched(size);
+                let tiles =
+                    RegisterTiles { lanes, groups: per_lane, images: per_invocation, subgroups };
+                launch(&MatrixProduct {
+                    images: range,
+                    input,
+                    weight,
+                    output: (&values).into(),
+                    end,
+                    in_groups,
+                    out_groups,
+                    tiles,
+                    storage: Storage::default(),
+                    work: Work::default(),
+                });
+                check(format!("{tiles:?}"), &values);
+            }
+            let geometry = Geometry::fully_connected(in_groups, out_groups);
+            let hand = [product_tiles([4, 2, 3, 4, 2]), product_tiles([8, 4, 1, 8, 1])];
+            for tiles in hand.into_iter().chain(table.product_of(geometry)) {
+                let values = untouched(size);
+                run_tiled(range, (tiles, geometry, false), [input, weight, (&values).into()], end);
+                check(format!("{tiles:?}"), &values);
+            }
         }
 
-        let [feature_groups, per_lane, lanes, part_count] = gradient_tiles;
-        let specialization = Specialization::new()
-            .tile("FEATURES", feature_groups)
-            .tile("GROUPS", per_lane)
-            .tile("LANES", lanes)
-            .constant("IN_GROUPS", in_groups)
-            .constant("OUT_GROUPS", out_groups)
-            .constant("PARTS", part_count);
-        let parts = untouched((part_count * (in_groups * 4 + 1) * out_groups * 4) as usize);
-        let bindings = [&record, &packed_input, &packed_gradient, &parts];
+        let [features, per_lane, lanes, part_count] = gradient_tiles;
+        let size = (part_count * (in_groups * 4 + 1) * out_groups * 4) as usize;
+        let parts = untouched(size);
+        let [input, output_gradient, all_parts] =
+            [&packed_input, &packed_gradient, &parts].map(Binding::from);
         let check = |what: &str| {
-            let (actual, actual_bias, _) = reduce(
-                &record,
-                &parts,
-                part_count,
-                sizes,
-                None,
-                (0, &floats(&weight), &[[0.0; 4]]),
-            );
+            let (actual, actual_bias, _) =
+                reduce(range, (&parts, part_count), sizes, None, float(&floats(&weight)));
             let (expected, expected_bias) =
                 fully_connected_weight_gradient(images.count, &own_input, &own_gradient);
             assert_close(
@@ -1184,63 +1041,51 @@ fn matrix_products_and_their_gradients() {
                 GRADIENT,
             );
         };
-        let workgroups =
-            [in_groups.div_ceil(feature_groups), part_count, out_groups.div_ceil(lanes * per_lane)];
-        run("fully_connected_weight_gradient", specialization, &bindings, workgroups);
+        launch(&FullyConnectedWeightGradient {
+            images: range,
+            input,
+            output_gradient,
+            parts: all_parts,
+            part_count,
+            in_groups,
+            out_groups,
+            tiles: FeatureTiles { lanes, groups: per_lane, features },
+            storage: Storage::default(),
+            work: Work::default(),
+        });
         check("in registers");
+        let geometry = Geometry::fully_connected(in_groups, out_groups);
         let hand = product_tiles([4, 2, 3, 4, 1]);
-        for tiles in
-            [hand].into_iter().chain(table.weight_gradient_product(out_groups, in_groups + 1))
-        {
-            gpu().write(
-                &parts,
-                0,
-                &vec![UNTOUCHED; (part_count * (in_groups * 4 + 1) * out_groups * 4) as usize],
-            );
-            let specialization =
-                tiled_constants(tiles, [1, 1, in_groups], [1, 1, out_groups], [1, 1, 0], 4);
-            let (rows, columns) = tiles.workgroups(in_groups + 1, out_groups);
-            let specialization = specialization.constant("PARTS", part_count);
-            run(
-                "convolution_weight_gradient_tiled",
-                specialization,
-                &bindings,
-                [rows, part_count, columns],
-            );
+        for tiles in [hand].into_iter().chain(table.weight_gradient_product_of(geometry)) {
+            gpu().write(&parts, 0, &vec![UNTOUCHED; size]);
+            let sizes = (tiles, geometry, part_count);
+            run_tiled_parts(range, sizes, [input, output_gradient, all_parts]);
             check(&format!("{tiles:?}"));
         }
     }
 }
 
-/// (number in the kernels, reference, α or step, levels) of every activation.
-fn activations() -> [(u32, Activation, f32, f32); 8] {
-    let pact =
-        |kind, levels: f32| Activation::Pact { kind, alpha: 0.75, levels: Some(f64::from(levels)) };
-    let lsq = |kind, levels: f32, step: f32| Activation::Lsq {
-        kind,
-        step: f64::from(step),
-        levels: f64::from(levels),
+/// Every activation: its plan with α or step as parameter 1, its reference, and its α or step.
+fn activations() -> [(ActivationPlan, Activation, f32); 8] {
+    use PactKind::{Signed, SignedAfterRelu, Unsigned};
+    let pact = |kind, bits, levels| {
+        let plan = activation_plan((ActivationQuantizer::Pact, kind, bits), 1);
+        (plan, Activation::Pact { kind, alpha: 0.75, levels: Some(levels) }, 0.75)
+    };
+    let lsq = |kind, bits, levels, step: f32| {
+        let plan = activation_plan((ActivationQuantizer::Lsq, kind, bits), 1);
+        (plan, Activation::Lsq { kind, step: f64::from(step), levels }, step)
     };
     [
-        (0, Activation::None, 0.0, 1.0),
-        (1, Activation::Relu, 0.0, 1.0),
-        (2, pact(PactKind::Unsigned, 15.0), 0.75, 15.0),
-        (3, pact(PactKind::Signed, 1.0), 0.75, 1.0),
-        (4, pact(PactKind::SignedAfterRelu, 7.0), 0.75, 7.0),
-        (5, lsq(PactKind::Unsigned, 3.0, 0.25), 0.25, 3.0),
-        (6, lsq(PactKind::Signed, 1.0, 0.75), 0.75, 1.0),
-        (7, lsq(PactKind::SignedAfterRelu, 3.0, 0.25), 0.25, 3.0),
+        (ActivationPlan::NONE, Activation::None, 0.0),
+        (ActivationPlan::RELU, Activation::Relu, 0.0),
+        pact(Unsigned, 4, 15.0),
+        pact(Signed, 2, 1.0),
+        pact(SignedAfterRelu, 4, 7.0),
+        lsq(Unsigned, 2, 3.0, 0.25),
+        lsq(Signed, 2, 1.0, 0.75),
+        lsq(SignedAfterRelu, 3, 3.0, 0.25),
     ]
-}
-
-fn with_activation(specialization: Specialization, number: u32) -> Specialization {
-    let specialization = specialization.feature("pact", number > 1).constant("ACTIVATION", number);
-    let levels = activations()[number as usize].3;
-    if number > 1 {
-        specialization.constant("ALPHA_INDEX", 1u32).constant("LEVELS", levels)
-    } else {
-        specialization
-    }
 }
 
 /// Inputs around the ends of the range, with some exactly on them.
@@ -1262,58 +1107,54 @@ fn activations_alone_and_their_gradients() {
     let mut random = Random(3);
     let x = activation_inputs(&mut random, images.slots * shape.elements() as usize);
     let gradient = vector(&mut random, x.len());
-    for (number, kind, alpha, _) in activations() {
+    for (plan, kind, alpha) in activations() {
         let what = format!("{kind:?}");
         let record = images.record(false);
         let (input, output, parameters) =
             (upload(&pack(&x, shape)), untouched(size), upload(&[9.0, alpha]));
-        let specialization =
-            with_activation(Specialization::new().constant("ELEMENTS", elements), number);
-        let mut bindings = vec![&record, &input, &output];
-        bindings.extend((number > 1).then_some(&parameters));
-        run(
-            "activation",
-            specialization,
-            &bindings,
-            [(images.most as u32 * elements).div_ceil(64), 1, 1],
-        );
+        launch(&kernels::Activation {
+            images: images.range(&record),
+            input: (&input).into(),
+            output: (&output).into(),
+            parameters: (&parameters).into(),
+            elements,
+            activation: plan,
+            storage: Storage::default(),
+        });
         let actual: Vec<f32> = read(&output, size);
         let own = images.of(&x);
         let expected: Vec<f64> = own.iter().map(|&x| activation(kind, x)).collect();
-        if number > 1 {
+        if plan.is_pact() {
             check_levels(&what, &floats(&own), &unpack(&images.of(&actual), shape), kind);
         } else {
             images.check(&what, &actual, shape, &expected, FORWARD);
         }
 
         for items in [1, 3] {
-            let state = if number == 1 { &output } else { &input };
-            let blocks = (images.most as u32 * elements).div_ceil(64 * items);
+            let state = if plan == ActivationPlan::RELU { &output } else { &input };
             let mut start = vec![UNTOUCHED; size];
             let (first, last) = (
                 images.first * packed_elements(shape),
                 (images.first + images.count) * packed_elements(shape),
             );
             start[first..last].copy_from_slice(&images.of(&pack(&gradient, shape)));
-            let (in_place, sums) = (upload(&start), untouched(blocks as usize));
-            let specialization = Specialization::new()
-                .tile("WORKGROUP", 64)
-                .tile("ITEMS", items)
-                .constant("ELEMENTS", elements);
-            let mut bindings = vec![&record, state, &in_place];
-            if number > 1 {
-                bindings.extend([&parameters, &sums]);
-            }
-            run(
-                "activation_gradient",
-                with_activation(specialization, number),
-                &bindings,
-                [blocks, 1, 1],
-            );
+            let blocks = (images.most as u32 * elements).div_ceil(64 * items) as usize;
+            let (in_place, sums) = (upload(&start), untouched(blocks));
+            launch(&ActivationGradient {
+                images: images.range(&record),
+                state: state.into(),
+                gradient: (&in_place).into(),
+                parameters: (&parameters).into(),
+                partial_sums: (&sums).into(),
+                elements,
+                items,
+                activation: plan,
+                storage: Storage::default(),
+            });
             let (expected, expected_alpha) = activation_gradient(kind, &own, &images.of(&gradient));
             images.check(&what, &read(&in_place, size), shape, &expected, GRADIENT);
-            if number > 1 {
-                let sums: Vec<f32> = read(&sums, blocks as usize);
+            if plan.is_pact() {
+                let sums: Vec<f32> = read(&sums, blocks);
                 let alpha_gradient = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
                 let within = GRADIENT * expected_alpha.abs().max(1.0);
                 assert!(
@@ -1336,17 +1177,18 @@ fn workgroups_past_the_last_sum_change_nothing() {
         let (record, state, gradient) =
             (images.record(false), upload(&floats(&x)), upload(&[0.5; 4 * 256]));
         let (parameters, sums) = (upload(&[9.0, 0.75]), untouched(4));
-        let specialization = Specialization::new()
-            .tile("WORKGROUP", 64)
-            .tile("ITEMS", 1)
-            .constant("ELEMENTS", 256u32);
-        let specialization = with_activation(specialization, 2);
-        run(
-            "activation_gradient",
-            specialization,
-            &[&record, &state, &gradient, &parameters, &sums],
-            workgroups,
-        );
+        let pass = ActivationGradient {
+            images: images.range(&record),
+            state: (&state).into(),
+            gradient: (&gradient).into(),
+            parameters: (&parameters).into(),
+            partial_sums: (&sums).into(),
+            elements: 256,
+            items: 1,
+            activation: activations()[2].0,
+            storage: Storage::default(),
+        };
+        launch_over(&pass, workgroups);
         read::<f32>(&sums, 4)
     });
     assert_eq!(sums[0], sums[1]);
@@ -1370,7 +1212,7 @@ fn pooling_and_its_gradient() {
         cases.into_iter().enumerate()
     {
         let images = if seed == 0 { Images::ONE } else { Images::FEW };
-        let (number, kind, alpha, _) = activations()[number];
+        let (plan, kind, alpha) = activations()[number];
         let shape = Shape::new(channels, height, width);
         let output = output_shape(shape, kernel, stride);
         let what = format!("{shape:?} {kernel} {stride} {kind:?}");
@@ -1379,50 +1221,46 @@ fn pooling_and_its_gradient() {
         // Few different values: ties all over. The derivative of a ReLU is taken from y, of PACT
         // from x.
         let y: Vec<f64> = x.iter().map(|&x| (kind.clip(x) * 4.0).round() / 4.0).collect();
-        let state = if number == 1 { &y } else { &x };
+        let state = if plan == ActivationPlan::RELU { &y } else { &x };
         let gradient = vector(&mut random, images.slots * output.elements() as usize);
-        let shape_constants = || {
-            Specialization::new()
-                .constant("IN_HEIGHT", height)
-                .constant("IN_WIDTH", width)
-                .constant("GROUPS", groups(channels))
-                .constant("OUT_HEIGHT", output.height)
-                .constant("OUT_WIDTH", output.width)
-                .constant("KERNEL", kernel)
-                .constant("STRIDE", stride)
-        };
+        let pool = PoolShape { input: shape, output, kernel, stride };
         let record = images.record(false);
         let size = images.slots * packed_elements(output);
         let (values, choice) = (untouched(size), untouched(size / 4));
-        let workgroups = |elements: usize| [(images.most * elements / 4).div_ceil(64) as u32, 1, 1];
-        let bindings = [&record, &upload(&pack(&y, shape)), &values, &choice];
-        run("max_pool", shape_constants(), &bindings, workgroups(packed_elements(output)));
+        launch(&MaxPool {
+            images: images.range(&record),
+            input: (&upload(&pack(&y, shape))).into(),
+            output: (&values).into(),
+            choice: Some((&choice).into()),
+            shape: pool,
+            storage: Storage::default(),
+        });
         let own_y = images.of(&y);
         let (expected, from) = max_pool(images.count, shape, kernel, stride, &own_y);
         images.check(&what, &read(&values, size), output, &expected, 0.0);
 
         let size = images.slots * packed_elements(shape);
         let items = 2;
-        let blocks = (images.most * packed_elements(shape) / 4).div_ceil(64 * items as usize);
-        let (values, sums, parameters) =
-            (untouched(size), untouched(blocks), upload(&[9.0, alpha]));
-        let (packed_gradient, packed_state) =
-            (upload(&pack(&gradient, output)), upload(&pack(state, shape)));
-        let mut bindings = vec![&record, &packed_gradient, &choice, &packed_state, &values];
-        if number > 1 {
-            bindings.extend([&parameters, &sums]);
-        }
-        let specialization = shape_constants()
-            .tile("WORKGROUP", 64)
-            .tile("ITEMS", items)
-            .tile("WINDOWS", kernel.div_ceil(stride));
-        let specialization = with_activation(specialization, number);
-        run("max_pool_gradient", specialization, &bindings, [blocks as u32, 1, 1]);
+        let blocks = (images.most * packed_elements(shape) / 4).div_ceil(64 * items);
+        let (values, sums) = (untouched(size), untouched(blocks));
+        launch(&MaxPoolGradient {
+            images: images.range(&record),
+            output_gradient: (&upload(&pack(&gradient, output))).into(),
+            choice: (&choice).into(),
+            state: (&upload(&pack(state, shape))).into(),
+            input_gradient: (&values).into(),
+            parameters: (&upload(&[9.0, alpha])).into(),
+            partial_sums: (&sums).into(),
+            shape: pool,
+            items: items as u32,
+            activation: plan,
+            storage: Storage::default(),
+        });
         let routed = max_pool_gradient(own_y.len(), &from, &images.of(&gradient));
         // A state that is on both sides the ReLU's output has the derivative of its input.
         let (expected, expected_alpha) = activation_gradient(kind, &images.of(state), &routed);
         images.check(&what, &read(&values, size), shape, &expected, GRADIENT);
-        if number > 1 {
+        if plan.is_pact() {
             let sum: f64 = read::<f32>(&sums, blocks).iter().map(|&sum| f64::from(sum)).sum();
             assert!(
                 expected_alpha != 0.0
@@ -1440,17 +1278,14 @@ fn partial_sums_are_set_or_added() {
         for (accumulate, scale) in [(false, 1.0), (true, 1.0), (true, 0.25)] {
             let gradients = upload(&[UNTOUCHED, 2.5, UNTOUCHED]);
             let record = Images::ONE.record(accumulate);
-            let specialization = Specialization::new()
-                .tile("WORKGROUP", 64)
-                .constant("COUNT", count as u32)
-                .constant("INDEX", 1u32)
-                .constant("SCALE", scale);
-            run(
-                "sum_partials",
-                specialization,
-                &[&record, &upload(&floats(&partial_sums)), &gradients],
-                [1, 1, 1],
-            );
+            launch(&SumPartials {
+                images: Images::ONE.range(&record),
+                partial_sums: (&upload(&floats(&partial_sums))).into(),
+                gradients: &gradients,
+                count: count as u32,
+                index: 1,
+                scale,
+            });
             let scaled: Vec<f64> = partial_sums.iter().map(|sum| scale * sum).collect();
             let expected = sum_partials(&scaled, accumulate.then_some(2.5));
             let actual: Vec<f32> = read(&gradients, 3);
@@ -1459,7 +1294,6 @@ fn partial_sums_are_set_or_added() {
         }
     }
 }
-
 const QUANTIZED: [u32; 3] = [5, 3, 9];
 
 /// Weight tensors [5, 3, 3, 3] that are hard on a quantizer, with their names.
@@ -1492,16 +1326,9 @@ fn weight_tensors() -> Vec<(&'static str, Vec<f32>)> {
 
 fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bool) {
     let [out_channels, in_channels, taps] = QUANTIZED;
-    let (per, count) =
-        ((in_channels * taps) as usize, (out_channels * in_channels * taps) as usize);
-    let number = match quantizer {
-        WeightQuantizer::Affine => 1u32,
-        WeightQuantizer::Dorefa => 2,
-        WeightQuantizer::Sawb => 3,
-        WeightQuantizer::Symmetric => 4,
-        WeightQuantizer::Lsq => 5,
-        WeightQuantizer::Binary => 6,
-    };
+    let shape = weight_shape(QUANTIZED);
+    let (per, count) = (shape.fan_in() as usize, shape.count() as usize);
+    let plan = weight_plan(quantizer, bits, per_channel);
     let levels = f64::from((1u32 << bits) - 1);
     let step_count = if per_channel { out_channels as usize } else { 1 };
     for (name, weight) in weight_tensors() {
@@ -1510,56 +1337,43 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
         values.extend(&weight);
         let bias: Vec<f32> = (0..out_channels).map(|channel| channel as f32 + 0.25).collect();
         values.extend(&bias);
-        let steps = if number == 5 {
-            initial_steps(&weight, step_count, highest_level(bits))
-        } else {
-            Vec::new()
+        let steps = match plan.learns_step() {
+            true => initial_steps(&weight, step_count, highest_level(bits)),
+            false => Vec::new(),
         };
         values.extend(&steps);
         let (parameters, statistics, constants) = (upload(&values), untouched(20), untouched(20));
-        let channels = || Specialization::new().constant("OUT_CHANNELS", out_channels);
-        let elements = channels().constant("IN_ELEMENTS", per as u32);
-        if number == 5 {
-            let specialization = channels()
-                .constant("LEVELS", levels)
-                .constant("PER_CHANNEL", u32::from(per_channel))
-                .constant("STEP_INDEX", 3 + count as u32 + out_channels);
-            run("learned_step", specialization, &[&parameters, &constants], [1, 1, 1]);
+        if plan.learns_step() {
+            launch(&LearnedStep {
+                parameters: &parameters,
+                quantizer: &constants,
+                channels: out_channels,
+                step_index: shape.bias_index + out_channels,
+                plan,
+            });
         } else {
-            run(
-                "weight_range",
-                elements.constant("WEIGHT_INDEX", 3u32),
-                &[&parameters, &statistics],
-                [1, 1, 1],
-            );
-            let coefficients =
-                sawb_coefficients(bits).filter(|_| number == 3).unwrap_or((0.0, 0.0));
-            let specialization = channels()
-                .constant("QUANTIZER", number)
-                .constant("LEVELS", levels)
-                .constant("PER_CHANNEL", u32::from(per_channel))
-                .constant("SAWB_1", coefficients.0)
-                .constant("SAWB_SUM", f64::from(coefficients.0) + f64::from(coefficients.1));
-            run("weight_scale", specialization, &[&statistics, &constants], [1, 1, 1]);
+            launch(&WeightRange { parameters: &parameters, statistics: &statistics, shape });
+            launch(&kernels::WeightScale {
+                statistics: &statistics,
+                quantizer: &constants,
+                channels: out_channels,
+                plan,
+            });
         }
         let (in_padded, out_padded) = (padded(in_channels), padded(out_channels));
-        let specialization = Specialization::new()
-            .constant("OUT_CHANNELS", out_channels)
-            .constant("IN_CHANNELS", in_channels)
-            .constant("TAPS", taps)
-            .constant("OUT_PADDED", out_padded)
-            .constant("IN_PADDED", in_padded)
-            .constant("WEIGHT_INDEX", 3u32)
-            .constant("BIAS_INDEX", 3 + count as u32)
-            .constant("QUANTIZER", number)
-            .constant("LEVELS", levels)
-            .constant("BACKWARD_TAP", out_padded * in_padded)
-            .constant("BACKWARD_OUT", in_padded);
         let size = (taps * in_padded * out_padded) as usize;
         let [forward, backward] = [(); 2].map(|()| upload(&vec![0.0; size]));
         let bias_buffer = upload(&vec![0.0; out_padded as usize]);
-        let bindings = [&parameters, &constants, &forward, &backward, &bias_buffer];
-        run("prepare_weights", specialization, &bindings, [(count as u32).div_ceil(64), 1, 1]);
+        launch(&PrepareWeights {
+            parameters: &parameters,
+            quantizer: &constants,
+            forward_weight: &forward,
+            backward_weight: &backward,
+            bias: &bias_buffer,
+            shape,
+            backward: BackwardLayout::TapsFirst,
+            plan,
+        });
 
         // 1. The constants are the reference's.
         let constants: Vec<[f32; 4]> = read::<f32>(&constants, 20).as_chunks::<4>().0.to_vec();
@@ -1624,7 +1438,7 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
         }
         // Halves are not rare by themselves: 0 between two levels of dorefa and sawb, weights all
         // equal to the end of a range. A constant is half of LSQ's first step at 2 bits.
-        let half_a_step = number == 5 && bits == 2 && name.ends_with("constant");
+        let half_a_step = plan.learns_step() && bits == 2 && name.ends_with("constant");
         let on_edges = bits == 1
             || half_a_step
             || ["zero", "a zero channel", "an outlier", "channels of different size"]
@@ -1695,8 +1509,8 @@ fn check_constants(
 }
 
 #[test]
-fn affine_weights_of_1_to_8_bits() {
-    for bits in 1..=8 {
+fn affine_weights_of_2_to_8_bits() {
+    for bits in 2..=8 {
         check_weight_quantizer(WeightQuantizer::Affine, bits, bits % 2 == 0);
     }
     check_weight_quantizer(WeightQuantizer::Affine, 2, false);
@@ -1758,28 +1572,31 @@ fn weight_gradients_pass_through_the_quantizers() {
         parts.extend(part);
     }
     let parts = upload(&parts);
+    use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
     let scales = [
-        (0u32, WeightScale::Float, [0.0; 4]),
+        ((Affine, 32), WeightScale::Float, [0.0; 4]),
         (
-            1,
+            (Affine, 4),
             WeightScale::Affine { step: 0.1, zero: 4.0, low: -0.5, high: 0.75 },
             [0.1, 4.0, -0.5, 0.75],
         ),
-        (2, WeightScale::Dorefa { largest: 0.75 }, [0.75, 0.0, 0.0, 0.0]),
-        (3, WeightScale::Sawb { clip: 0.625 }, [0.625, 0.25, 0.0, 0.0]),
-        (4, WeightScale::Symmetric { step: 0.25 }, [0.25, -7.0, 7.0, 0.0]),
-        (5, WeightScale::Lsq { step: 0.125 }, [0.125, -8.0, 7.0, 0.0]),
-        (6, WeightScale::Binary { mean: 0.5 }, [0.5, 0.0, 0.0, 0.0]),
+        ((Dorefa, 4), WeightScale::Dorefa { largest: 0.75 }, [0.75, 0.0, 0.0, 0.0]),
+        ((Sawb, 4), WeightScale::Sawb { clip: 0.625 }, [0.625, 0.25, 0.0, 0.0]),
+        ((Symmetric, 4), WeightScale::Symmetric { step: 0.25 }, [0.25, -7.0, 7.0, 0.0]),
+        ((Lsq, 4), WeightScale::Lsq { step: 0.125 }, [0.125, -8.0, 7.0, 0.0]),
+        ((Binary, 1), WeightScale::Binary { mean: 0.5 }, [0.5, 0.0, 0.0, 0.0]),
     ];
-    for (number, scale, constants) in scales {
+    for ((quantizer, bits), scale, constants) in scales {
+        let plan = weight_plan(quantizer, bits, true);
         for before in [None, Some(0.5f32)] {
             let record = Images::FEW.record(before.is_some());
             let constants = vec![constants; out_channels as usize];
-            let quantizer = (number, &floats(&weight)[..], &constants[..]);
+            let quantizer = (plan, &floats(&weight)[..], &constants[..]);
+            let images = Images::FEW.range(&record);
             let (actual, bias, terms) =
-                reduce(&record, &parts, part_count, QUANTIZED, before, quantizer);
-            if number == 5 {
-                check_step_gradients(&terms, &gradients, &weight, 0.125);
+                reduce(images, (&parts, part_count), QUANTIZED, before, quantizer);
+            if plan.learns_step() {
+                check_step_gradients(&terms, &gradients, &weight, (0.125, plan));
             }
             let before = f64::from(before.unwrap_or(0.0));
             let expected = reduce_weight_gradient(
@@ -1797,7 +1614,12 @@ fn weight_gradients_pass_through_the_quantizers() {
 
 /// The gradients of one step for all weights, and of one an output channel (all of them `step`, −8
 /// … 7), set and added to.
-fn check_step_gradients(terms: &[f32], parts: &[Vec<f64>], weight: &[f64], step: f64) {
+fn check_step_gradients(
+    terms: &[f32],
+    parts: &[Vec<f64>],
+    weight: &[f64],
+    (step, plan): (f64, WeightQuantizerPlan),
+) {
     let gradient: Vec<f64> =
         (0..weight.len()).map(|index| parts.iter().map(|part| part[index]).sum()).collect();
     for count in [1, QUANTIZED[0] as usize] {
@@ -1805,14 +1627,16 @@ fn check_step_gradients(terms: &[f32], parts: &[Vec<f64>], weight: &[f64], step:
         let elements = weight.len() / count;
         for before in [None, Some(0.5)] {
             let gradients = upload(&vec![before.unwrap_or(UNTOUCHED); count + 3]);
-            let specialization = Specialization::new()
-                .tile("WORKGROUP", 256)
-                .constant("ELEMENTS", elements as u32)
-                .constant("STEP_INDEX", 2u32)
-                .constant("SCALE", 1.0 / (elements as f64 * 7.0).sqrt());
             let record = Images::ONE.record(before.is_some());
-            let bindings = [&record, &upload(terms), &gradients];
-            run("learned_step_gradient", specialization, &bindings, [count as u32, 1, 1]);
+            launch(&LearnedStepGradient {
+                images: Images::ONE.range(&record),
+                terms: &upload(terms),
+                gradients: &gradients,
+                steps: count as u32,
+                elements: elements as u32,
+                step_index: 2,
+                plan,
+            });
             let actual: Vec<f32> = read(&gradients, count + 3);
             let expected: Vec<f64> =
                 expected.iter().map(|g| g + f64::from(before.unwrap_or(0.0))).collect();
@@ -1825,12 +1649,12 @@ fn check_step_gradients(terms: &[f32], parts: &[Vec<f64>], weight: &[f64], step:
 
 #[test]
 fn widths_without_levels_are_refused() {
-    let layer = |weight, activation| LayerBits { weight, activation };
-    let sawb = |bits| {
-        let quantization =
-            QuantizationConfig { weight_quant: WeightQuantizer::Sawb, ..Default::default() };
-        saliq::quant::WeightQuantizerPlan::new(&quantization, layer(bits, 32))
+    let plan = |weight_quant, bits| {
+        let quantization = QuantizationConfig { weight_quant, ..Default::default() };
+        WeightQuantizerPlan::new(&quantization, LayerBits { weight: bits, activation: 32 })
     };
-    assert!(sawb(6).unwrap_err().to_string().contains("sawb"));
-    assert!(sawb(4).is_ok());
+    let refusal = |quantizer, bits| plan(quantizer, bits).unwrap_err().to_string();
+    assert!(refusal(WeightQuantizer::Sawb, 6).contains("sawb"));
+    assert!(refusal(WeightQuantizer::Affine, 1).contains("affine"));
+    assert!(plan(WeightQuantizer::Sawb, 4).is_ok());
 }

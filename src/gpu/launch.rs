@@ -50,6 +50,16 @@ impl<'a> Launch<'a> {
         }
     }
 
+    /// The kernel's name.
+    pub fn kernel(&self) -> &'static str {
+        self.kernel
+    }
+
+    /// Workgroups in x, y, z.
+    pub fn workgroups(&self) -> [u32; 3] {
+        self.workgroups
+    }
+
     /// Over `workgroups` in x, y, z.
     #[must_use]
     pub fn over(self, workgroups: [u32; 3]) -> Launch<'a> {

@@ -5,12 +5,13 @@ use std::sync::OnceLock;
 
 use saliq::{
     config::{
-        LayerBits, LayerConfig, ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig,
-        expand_bits,
+        ActivationQuantizer, LayerBits, LayerConfig, ModelConfig, NetworkConfig, PactKind,
+        PixelNormalization, QuantizationConfig, WeightQuantizer, expand_bits,
     },
-    gpu::{Binding, Buffer, DeviceProfile, Gpu, GpuOptions, Launcher, Recording},
+    gpu::{Binding, Buffer, DeviceProfile, Gpu, GpuOptions, Launch, Launcher, Recording},
     graph::{Graph, ParameterRole},
     model::Model,
+    quant::{ActivationPlan, WeightQuantizerPlan},
     shaders::Specialization,
     train::Observer,
 };
@@ -80,11 +81,55 @@ pub fn run(
 /// Records a dispatch, runs it, and waits for it.
 #[track_caller]
 pub fn launch(launcher: &impl Launcher) {
+    submit(launcher.launch());
+}
+
+/// As [`launch`], over other workgroups than the launcher's own.
+#[track_caller]
+pub fn launch_over(launcher: &impl Launcher, workgroups: [u32; 3]) {
+    submit(launcher.launch().over(workgroups));
+}
+
+/// As [`launch`], in two rows of workgroups, as where one would be too long.
+#[track_caller]
+pub fn launch_in_two_rows(launcher: &impl Launcher) {
+    let launch = launcher.launch();
+    let [x, y, z] = launch.workgroups();
+    assert_eq!(y, 1, "more than a row already");
+    submit(launch.over([x.div_ceil(2), 2, z]));
+}
+
+/// Runs a dispatch, and waits for it.
+#[track_caller]
+pub fn submit(launch: Launch<'_>) {
+    let name = launch.kernel();
     let mut recording = Recording::new();
-    let name = std::any::type_name_of_val(launcher);
-    launcher.record(gpu(), &mut recording, name).unwrap_or_else(|error| panic!("{name}: {error}"));
-    recording.submit(gpu()).unwrap_or_else(|error| panic!("{name}: {error}"));
-    gpu().wait().unwrap_or_else(|error| panic!("{name}: {error}"));
+    let run = recording
+        .launch(gpu(), name, launch)
+        .and_then(|()| recording.submit(gpu()))
+        .and_then(|()| gpu().wait());
+    run.unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+/// The plan of an activation whose α or step is parameter `index`.
+pub fn activation_plan(
+    (act_quant, pact, bits): (ActivationQuantizer, PactKind, u32),
+    index: u32,
+) -> ActivationPlan {
+    let quantization = QuantizationConfig { act_quant, pact, ..Default::default() };
+    let bits = LayerBits { weight: 32, activation: bits };
+    ActivationPlan::new(&quantization, bits, Some(index)).unwrap()
+}
+
+/// The plan of a quantizer of weights.
+pub fn weight_plan(
+    weight_quant: WeightQuantizer,
+    bits: u32,
+    per_channel: bool,
+) -> WeightQuantizerPlan {
+    let quantization = QuantizationConfig { weight_quant, per_channel, ..Default::default() };
+    let bits = LayerBits { weight: bits, activation: 32 };
+    WeightQuantizerPlan::new(&quantization, bits).unwrap()
 }
 
 /// Who watches a run and says nothing.
