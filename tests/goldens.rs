@@ -11,10 +11,11 @@ use saliq::{
         QuantizationConfig, QuantizationOverrides, SgtConfig, Shape, WeightQuantizer,
     },
     gpu::Recording,
+    kernels::Scalar,
     layout::{StepRecord, groups, padded, to_nchw},
     model::Model,
     nn::{Gradients, Network, NetworkOptions, Optimizer},
-    sgt::{Masking, Metrics, Scalar, record_loss, record_saliency_seed},
+    sgt::{Masking, Metrics, record_loss, record_saliency_seed},
     train::{Schedule, Start, Trainer},
 };
 use support::{MNIST, NORMALIZATION, Tensors, golden, mnist_like, run_config};

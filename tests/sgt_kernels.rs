@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{Random, assert_close, dirty, gpu, read, run, uniform, upload};
+use common::{Random, assert_close, dirty, gpu, launch, read, run, uniform, upload};
 use saliq::{
-    config::MaskFill,
+    config::{MaskFill, MaskRank, Shape},
     gpu::Buffer,
-    kernels::flat_workgroups,
+    kernels::{ImageRange, SelectLowest, flat_workgroups},
     layout::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord},
     nn::TileTable,
     random,
@@ -29,6 +29,16 @@ fn images(first: u32, count: u32) -> ImagesRange {
 
 fn range(first: u32, count: u32) -> Buffer {
     uniform(images(first, count))
+}
+
+/// The images of `range`, at most `most`.
+fn over(range: &Buffer, most: usize) -> ImageRange<'_> {
+    ImageRange { binding: range.into(), most: most as u32 }
+}
+
+/// Images of one row.
+fn flat(channels: usize, pixels: usize) -> Shape {
+    Shape::new(channels as u32, 1, pixels as u32)
 }
 
 fn step() -> StepRecord {
@@ -343,27 +353,24 @@ fn check_selection(
     workgroup: u32,
 ) {
     let count = gradient.len() / (pixels * channels.next_multiple_of(4));
-    let plain = Specialization::new()
-        .tile("WORKGROUP", workgroup)
-        .constant("PIXELS", pixels as u32)
-        .constant("CHANNELS", channels as u32)
-        .constant("K", k as u32)
-        .constant("RANK_ABS", u32::from(by_magnitude));
     let (images, gradients) = (range(0, count as u32), upload(gradient));
     // Sums within subgroups where the adapter has them; `saliq check` translates them everywhere.
-    let tables = [TileTable::for_kind(true), TileTable::new(gpu())]
-        .map(|table| table.specialize_scan(plain.clone(), workgroup));
-    for (highest, specialization) in
-        [(false, &tables[0]), (true, &tables[0]), (false, &tables[1]), (true, &tables[1])]
-    {
+    let subgroups = [TileTable::for_kind(true), TileTable::new(gpu())]
+        .map(|table| table.scan_subgroup(workgroup));
+    let cases = subgroups.into_iter().flat_map(|subgroup| [(false, subgroup), (true, subgroup)]);
+    for (highest, subgroup) in cases {
         let mask = dirty(count * pixels);
-        let record = uniform(StepRecord { mask_highest: u32::from(highest), ..step() });
-        run(
-            "select_lowest",
-            specialization.clone(),
-            &[&images, &gradients, &mask, &record],
-            [count as u32, 1, 1],
-        );
+        launch(&SelectLowest {
+            images: over(&images, count),
+            gradient: &gradients,
+            mask: &mask,
+            current: &uniform(StepRecord { mask_highest: u32::from(highest), ..step() }),
+            shape: flat(channels, pixels),
+            k: k as u32,
+            rank: if by_magnitude { MaskRank::Abs } else { MaskRank::Signed },
+            workgroup,
+            subgroup,
+        });
         let actual = read::<u32>(&mask, count * pixels);
         let expected = reference::select_lowest::select_lowest(
             gradient,

@@ -9,12 +9,11 @@ use crate::{
     Error, Result, Shortage,
     batch::Batch,
     config::{NetworkConfig, QuantizationConfig, Shape},
-    gpu::{Binding, Buffer, Gpu, Recording},
-    kernels::ImageRange,
-    kernels::LANES,
+    gpu::{Binding, Buffer, Gpu, Launcher, Recording},
+    kernels::{ImageRange, ImageStatistics, LANES, PER_IMAGE, Scalar},
     layout::{ImagesRange, StepRecord, from_nchw, groups, padded},
     nn::{BackwardRule, Layers, Network},
-    sgt::{Scalar, record_image_statistics, record_saliency_seed},
+    sgt::record_saliency_seed,
     shaders::Specialization,
 };
 
@@ -254,14 +253,14 @@ impl Explainer {
         let table = match sampling {
             Sampling::Noisy | Sampling::OnRandomPath => {
                 let statistics = gpu.buffer("image statistics", u64::from(images.most) * 16)?;
-                record_image_statistics(
-                    gpu,
-                    &mut prepare,
-                    images.shape,
-                    whole_set,
-                    &images.pixels,
-                    &statistics,
-                )?;
+                let of_images = ImageStatistics {
+                    images: whole_set,
+                    pixels: &images.pixels,
+                    statistics: &statistics,
+                    shape: images.shape,
+                    workgroup: PER_IMAGE,
+                };
+                of_images.record(gpu, &mut prepare, "image statistics")?;
                 statistics
             }
             _ => self.nodes.clone(),

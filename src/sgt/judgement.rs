@@ -4,9 +4,9 @@ use super::Metrics;
 use crate::{
     Result,
     config::OnNonFinite,
-    gpu::{Gpu, Recording},
+    gpu::{Buffer, Gpu, Launcher, Recording},
+    kernels::JudgeStep,
     nn::Optimizer,
-    shaders::Specialization,
 };
 
 /// A mean cross entropy above this is the end of a run: e^−100,000 is no probability.
@@ -41,20 +41,19 @@ impl Cause {
 pub fn record_judgement(
     gpu: &Gpu,
     recording: &mut Recording,
-    step: &crate::gpu::Buffer,
+    step: &Buffer,
     metrics: &Metrics,
     optimizer: &Optimizer,
     policy: OnNonFinite,
 ) -> Result<()> {
-    let policy = match policy {
-        OnNonFinite::Stop => 0u32,
-        OnNonFinite::Skip => 1,
-        OnNonFinite::LowerLr => 2,
+    let judgement = JudgeStep {
+        current: step,
+        metrics: &metrics.sums,
+        flags: &metrics.flags,
+        health: &optimizer.health,
+        verdicts: &metrics.verdicts,
+        policy,
+        exploded: EXPLODED,
     };
-    let specialization =
-        Specialization::new().constant("POLICY", policy).constant("EXPLODED", EXPLODED);
-    let kernel = gpu.kernel("judge_step", specialization)?;
-    let bindings =
-        [step, &metrics.sums, &metrics.flags, &optimizer.health, &metrics.verdicts].map(Into::into);
-    recording.dispatch(gpu, "judge step", kernel, &bindings, [1, 1, 1])
+    judgement.record(gpu, recording, "judge step")
 }

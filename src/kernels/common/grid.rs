@@ -9,6 +9,9 @@ pub const ELEMENTWISE: u32 = 64;
 /// Invocations of a workgroup in kernels that take an image (or a pixel) an invocation.
 pub const LANES: u32 = 64;
 
+/// Invocations of a workgroup that works on one image.
+pub const PER_IMAGE: u32 = 64;
+
 /// Workgroups for a flat kernel over `items` with `per_workgroup` items a workgroup: along x as far
 /// as one dimension goes, then along y.
 pub fn flat_workgroups(items: u64, per_workgroup: u32) -> [u32; 3] {
