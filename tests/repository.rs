@@ -235,9 +235,7 @@ fn every_kernel_has_a_reference() {
 }
 
 /// Kernels that are still launched by the order of their buffers.
-const WITHOUT_LAUNCHER: [&str; 54] = [
-    "accumulate_gradients",
-    "accumulate_scores",
+const WITHOUT_LAUNCHER: [&str; 46] = [
     "activation_gradient",
     "batch_norm",
     "batch_norm_gradient_sums",
@@ -246,9 +244,6 @@ const WITHOUT_LAUNCHER: [&str; 54] = [
     "batch_norm_moments",
     "batch_norm_parameter_gradient",
     "batch_norm_update",
-    "channel_means",
-    "class_score",
-    "collect_logits",
     "compare_maps",
     "convolution",
     "convolution_cooperative",
@@ -260,7 +255,6 @@ const WITHOUT_LAUNCHER: [&str; 54] = [
     "fold_batch_norm",
     "fold_batch_norm_gradient",
     "fully_connected_weight_gradient",
-    "grad_cam",
     "guided_gradient",
     "impute_linear",
     "integer_convolution",
@@ -278,12 +272,10 @@ const WITHOUT_LAUNCHER: [&str; 54] = [
     "perturb_images",
     "positive_part",
     "prepare_weights",
-    "random_attribution",
     "rank_values",
     "reduce_weight_gradient",
     "relevance_ratio",
     "rescale_multiplier",
-    "sample_images",
     "slice_weights",
     "structural_similarity",
     "sum_partials",

@@ -10,8 +10,9 @@ use super::{
 use crate::{
     Result,
     gpu::{Buffer, Recording},
+    kernels::GradientSum,
     layout::padded,
-    saliency::{Baseline, Explainer, GradientSum, Method, MethodOptions},
+    saliency::{Baseline, Explainer, Method, MethodOptions},
 };
 
 /// The noise.
@@ -112,7 +113,7 @@ impl<'a> Infidelity<'a> {
         maps: &[f32],
         progress: &mut dyn FnMut(u64),
     ) -> Result<Vec<f64>> {
-        let baseline = match GradientSum::of(method) {
+        let baseline = match method.gradient_sum() {
             GradientSum::TimesInput => &Baseline::Value(0.0),
             GradientSum::FromBaseline | GradientSum::FromRandomBaselines => &settings.baseline,
             GradientSum::Mean | GradientSum::MeanSquare | GradientSum::Variance => {

@@ -5,30 +5,48 @@
 //! are not mixed up by their order. When its pipeline is made, and in `saliq check`, the names are
 //! compared with those that the linked shader declares.
 
+mod accumulate_gradients;
+mod accumulate_scores;
 mod activation;
 mod begin_step;
+mod channel_means;
+mod class_score;
 mod classify;
+mod collect_logits;
 mod common;
 mod fill_masked;
 mod gather_batch;
+mod grad_cam;
 mod image_statistics;
 mod judge_step;
 mod max_pool;
+mod random_attribution;
 mod saliency_seed;
+mod sample_images;
 mod select_lowest;
 mod sgt_loss;
 mod sum_metrics;
 
+pub use accumulate_gradients::{AccumulateGradients, GradientSum};
+pub use accumulate_scores::AccumulateScores;
 pub use activation::{Activation, RequantizedActivation};
 pub use begin_step::BeginStep;
+pub use channel_means::ChannelMeans;
+pub use class_score::{ClassScore, Score};
 pub use classify::Classify;
-pub use common::{ELEMENTWISE, ImageRange, LANES, PER_IMAGE, PoolShape, flat_workgroups, grid};
+pub use collect_logits::CollectLogits;
+pub use common::{
+    ELEMENTWISE, Hiding, ImageRange, LANES, PER_IMAGE, PoolShape, Sampling, flat_workgroups, grid,
+};
 pub use fill_masked::FillMasked;
 pub use gather_batch::GatherBatch;
+pub use grad_cam::GradCam;
 pub use image_statistics::ImageStatistics;
 pub use judge_step::JudgeStep;
 pub use max_pool::MaxPool;
+pub use random_attribution::RandomAttribution;
 pub use saliency_seed::{SaliencySeed, Scalar};
+pub use sample_images::SampleImages;
 pub use select_lowest::SelectLowest;
 pub use sgt_loss::SgtLoss;
 pub use sum_metrics::SumMetrics;

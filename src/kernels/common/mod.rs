@@ -5,12 +5,14 @@ mod grid;
 mod images;
 mod pictures;
 mod quantizer;
+mod samples;
 mod windows;
 
 pub(super) use activation::{activated, activated_inputs};
 pub(super) use grid::moved;
 pub use grid::{ELEMENTWISE, LANES, PER_IMAGE, flat_workgroups, grid};
 pub use images::ImageRange;
-pub(super) use pictures::{class_rows, elements, picture};
+pub(super) use pictures::{class_rows, elements, flat_picture, picture};
 pub(super) use quantizer::{quantized, quantized_levels};
+pub use samples::{Hiding, Sampling};
 pub use windows::PoolShape;

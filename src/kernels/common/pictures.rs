@@ -16,6 +16,14 @@ pub(in crate::kernels) fn picture(lanes: u32, shape: Shape) -> Specialization {
         .constant("CHANNELS", shape.channels)
 }
 
+/// As [`picture`], of a kernel to which rows and columns are one.
+pub(in crate::kernels) fn flat_picture(lanes: u32, shape: Shape) -> Specialization {
+    Specialization::new()
+        .tile("LANES", lanes)
+        .constant("PIXELS", shape.pixels())
+        .constant("CHANNELS", shape.channels)
+}
+
 /// Groups of 4 values of an image.
 pub(in crate::kernels) fn elements(shape: Shape) -> u32 {
     shape.pixels() * groups(shape.channels)
