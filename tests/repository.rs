@@ -235,7 +235,7 @@ fn every_kernel_has_a_reference() {
 }
 
 /// Kernels that are still launched by the order of their buffers.
-const WITHOUT_LAUNCHER: [&str; 46] = [
+const WITHOUT_LAUNCHER: [&str; 38] = [
     "activation_gradient",
     "batch_norm",
     "batch_norm_gradient_sums",
@@ -244,7 +244,6 @@ const WITHOUT_LAUNCHER: [&str; 46] = [
     "batch_norm_moments",
     "batch_norm_parameter_gradient",
     "batch_norm_update",
-    "compare_maps",
     "convolution",
     "convolution_cooperative",
     "convolution_input_gradient_narrow",
@@ -256,30 +255,23 @@ const WITHOUT_LAUNCHER: [&str; 46] = [
     "fold_batch_norm_gradient",
     "fully_connected_weight_gradient",
     "guided_gradient",
-    "impute_linear",
     "integer_convolution",
     "keep_statistics",
     "learned_step",
     "learned_step_gradient",
-    "map_clarity",
-    "mask_ranked",
     "matrix_product",
     "max_pool_gradient",
     "max_pool_rescale",
     "optimizer_adadelta",
     "optimizer_adam",
     "optimizer_sgd",
-    "perturb_images",
     "positive_part",
     "prepare_weights",
-    "rank_values",
     "reduce_weight_gradient",
     "relevance_ratio",
     "rescale_multiplier",
     "slice_weights",
-    "structural_similarity",
     "sum_partials",
-    "top_overlap",
     "weight_range",
     "weight_scale",
 ];

@@ -9,8 +9,8 @@ mod samples;
 mod windows;
 
 pub(super) use activation::{activated, activated_inputs};
-pub(super) use grid::moved;
 pub use grid::{ELEMENTWISE, LANES, PER_IMAGE, flat_workgroups, grid};
+pub(super) use grid::{moved, per_image};
 pub use images::ImageRange;
 pub(super) use pictures::{class_rows, elements, flat_picture, picture};
 pub(super) use quantizer::{quantized, quantized_levels};
