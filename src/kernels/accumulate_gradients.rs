@@ -4,24 +4,25 @@ use super::common::elements;
 use crate::{
     config::Shape,
     gpu::{Buffer, Launch, Launcher},
-    shaders::Specialization,
+    shaders::{Specialization, kinds::gradient_sum},
 };
 
 /// What becomes of the gradients of an image's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum GradientSum {
     /// Their mean.
-    Mean = 0,
+    Mean = gradient_sum::MEAN,
     /// The mean of their squares.
-    MeanSquare = 1,
+    MeanSquare = gradient_sum::MEAN_SQUARE,
     /// Their variance.
-    Variance = 2,
+    Variance = gradient_sum::VARIANCE,
     /// The gradient times the image.
-    TimesInput = 3,
+    TimesInput = gradient_sum::TIMES_INPUT,
     /// The weighted sum times the way from the baseline.
-    FromBaseline = 4,
+    FromBaseline = gradient_sum::FROM_BASELINE,
     /// The mean of gradients times the ways from random baselines.
-    FromRandomBaselines = 5,
+    FromRandomBaselines = gradient_sum::FROM_RANDOM_BASELINES,
 }
 
 /// From the gradients of a chunk's samples to the attributions of their images.

@@ -1,17 +1,21 @@
 //! Launcher of `shaders/class_score.wgsl`.
 
 use super::common::class_rows;
-use crate::gpu::{Buffer, Launch, Launcher};
+use crate::{
+    gpu::{Buffer, Launch, Launcher},
+    shaders::kinds::score,
+};
 
 /// What a sample's logits say of its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Score {
     /// The class's logit.
-    Logit = 0,
+    Logit = score::LOGIT,
     /// Its log-probability.
-    LogProbability = 1,
+    LogProbability = score::LOG_PROBABILITY,
     /// Its probability.
-    Probability = 2,
+    Probability = score::PROBABILITY,
 }
 
 /// The score of each sample's class.

@@ -4,6 +4,7 @@ use super::common::{ImageRange, elements, picture};
 use crate::{
     config::{MaskFill, Shape},
     gpu::{Buffer, Launch, Launcher},
+    shaders::kinds::mask_fill,
 };
 
 /// Copies of images behind the step's clean ones, their masked pixels replaced.
@@ -30,11 +31,11 @@ pub struct FillMasked<'a> {
 /// FILL of the kernel.
 fn number(fill: MaskFill) -> u32 {
     match fill {
-        MaskFill::Uniform => 0,
-        MaskFill::Zero => 1,
-        MaskFill::Mean => 2,
-        MaskFill::Corner => 3,
-        MaskFill::Blur => 4,
+        MaskFill::Uniform => mask_fill::UNIFORM,
+        MaskFill::Zero => mask_fill::ZERO,
+        MaskFill::Mean => mask_fill::MEAN,
+        MaskFill::Corner => mask_fill::CORNER,
+        MaskFill::Blur => mask_fill::BLUR,
     }
 }
 

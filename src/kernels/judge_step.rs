@@ -3,7 +3,7 @@
 use crate::{
     config::OnNonFinite,
     gpu::{Buffer, Launch, Launcher},
-    shaders::Specialization,
+    shaders::{Specialization, kinds::policy},
 };
 
 /// Decides whether a step's update is made.
@@ -26,11 +26,11 @@ pub struct JudgeStep<'a> {
 }
 
 /// POLICY of the kernel.
-fn number(policy: OnNonFinite) -> u32 {
-    match policy {
-        OnNonFinite::Stop => 0,
-        OnNonFinite::Skip => 1,
-        OnNonFinite::LowerLr => 2,
+fn number(choice: OnNonFinite) -> u32 {
+    match choice {
+        OnNonFinite::Stop => policy::STOP,
+        OnNonFinite::Skip => policy::SKIP,
+        OnNonFinite::LowerLr => policy::LOWER_RATE,
     }
 }
 

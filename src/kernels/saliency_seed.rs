@@ -4,19 +4,21 @@ use super::common::{ImageRange, class_rows};
 use crate::{
     config::SaliencyTarget,
     gpu::{Buffer, Launch, Launcher},
+    shaders::kinds::saliency_target,
 };
 
 /// The scalar of an image whose gradient explains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Scalar {
     /// Log-softmax at the given label.
-    LogSoftmaxLabel = 0,
+    LogSoftmaxLabel = saliency_target::LOG_SOFTMAX_LABEL,
     /// Logit at the given label.
-    LogitLabel = 1,
+    LogitLabel = saliency_target::LOGIT_LABEL,
     /// Logit at the predicted class.
-    LogitPredicted = 2,
+    LogitPredicted = saliency_target::LOGIT_PREDICTED,
     /// Log-softmax at the predicted class.
-    LogSoftmaxPredicted = 3,
+    LogSoftmaxPredicted = saliency_target::LOG_SOFTMAX_PREDICTED,
 }
 
 impl From<SaliencyTarget> for Scalar {

@@ -16,7 +16,7 @@ impl ActivationPlan {
     /// Adds the constants of a kernel whose inputs are this activation's levels.
     pub(super) fn of_inputs(self, specialization: Specialization) -> Specialization {
         let specialization = specialization
-            .constant("INPUT_ACTIVATION", self.kind)
+            .constant("INPUT_ACTIVATION", self.kind())
             .constant("INPUT_LEVELS", self.levels);
         match self.alpha_index() {
             Some(index) => specialization.constant("INPUT_INDEX", index),
@@ -27,7 +27,7 @@ impl ActivationPlan {
     /// Adds the constants of a backward kernel.
     pub(super) fn backward(self, specialization: Specialization) -> Specialization {
         let specialization =
-            specialization.feature("pact", self.is_pact()).constant("ACTIVATION", self.kind);
+            specialization.feature("pact", self.is_pact()).constant("ACTIVATION", self.kind());
         match self.alpha_index() {
             Some(index) => {
                 specialization.constant("ALPHA_INDEX", index).constant("LEVELS", self.levels)

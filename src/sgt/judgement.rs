@@ -7,24 +7,26 @@ use crate::{
     gpu::{Buffer, Gpu, Launcher, Recording},
     kernels::JudgeStep,
     nn::Optimizer,
+    shaders::kinds::cause,
 };
 
 /// A mean cross entropy above this is the end of a run: e^−100,000 is no probability.
 const EXPLODED: f64 = 1e5;
 
-/// Why a step does not count; the discriminants are the kernel's.
+/// Why a step does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Cause {
     /// A loss is NaN or infinite.
-    Loss = 1,
+    Loss = cause::LOSS,
     /// The mean cross entropy is absurd.
-    Exploded = 2,
+    Exploded = cause::EXPLODED,
     /// A gradient is NaN or infinite.
-    Gradient = 3,
+    Gradient = cause::GRADIENT,
     /// The update would leave a parameter or a state NaN or infinite.
-    Update = 4,
+    Update = cause::UPDATE,
     /// A step before it was the end.
-    Halted = 5,
+    Halted = cause::HALTED,
 }
 
 impl Cause {

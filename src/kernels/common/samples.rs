@@ -1,7 +1,7 @@
 //! What the samples of an image are that an attribution method looks at
 //! (shaders/common/samples.wgsl).
 
-use crate::shaders::Specialization;
+use crate::shaders::{Specialization, kinds::sampling};
 
 /// What hides parts of an image behind its baseline.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,8 +27,8 @@ impl Hiding {
     /// KIND of the kernels.
     pub(in crate::kernels) fn number(self) -> u32 {
         match self {
-            Hiding::Window { .. } => 4,
-            Hiding::Mask { .. } => 5,
+            Hiding::Window { .. } => sampling::COVERED,
+            Hiding::Mask { .. } => sampling::MASKED,
         }
     }
 
@@ -70,10 +70,10 @@ impl Sampling {
     /// KIND of the kernels.
     pub(in crate::kernels) fn number(self) -> u32 {
         match self {
-            Sampling::Clean => 0,
-            Sampling::Noisy { .. } => 1,
-            Sampling::OnPath => 2,
-            Sampling::OnRandomPath { .. } => 3,
+            Sampling::Clean => sampling::CLEAN,
+            Sampling::Noisy { .. } => sampling::NOISY,
+            Sampling::OnPath => sampling::ON_PATH,
+            Sampling::OnRandomPath { .. } => sampling::ON_RANDOM_PATH,
             Sampling::Hidden(hiding) => hiding.number(),
         }
     }
