@@ -11,19 +11,12 @@
 // `workgroup.y` counts the images that the chunk touches.
 
 import constants::LANES;
+import kinds::gradient_sum::{MEAN_SQUARE, VARIANCE, TIMES_INPUT, FROM_BASELINE, FROM_RANDOM_BASELINES};
 import package::common::step::Step;
 import package::common::samples::{slots_of, noise, random_start};
 
-// KIND (src/saliency/kinds.rs has the same numbers).
-const MEAN = 0u;
-const MEAN_SQUARE = 1u;
-const VARIANCE = 2u;
-const TIMES_INPUT = 3u;
-const FROM_BASELINE = 4u;
-const FROM_RANDOM_BASELINES = 5u;
-
 override ELEMENTS: u32;
-override KIND: u32;
+override KIND: u32; // kinds::gradient_sum
 override NOISE: f32 = 0.0;
 
 @group(0) @binding(0) var<uniform> current: Step;

@@ -6,15 +6,15 @@
 // the same. One invocation a pixel; `workgroup.y` counts the images that the chunk touches.
 
 import constants::LANES;
+import kinds::sampling::MASKED;
 import package::common::step::Step;
 import package::common::channels::real_channels;
-import package::common::sampling::MASKED;
 import package::common::samples::{slots_of, rise_mask, windows_along, windows_over};
 
 override HEIGHT: u32;
 override WIDTH: u32;
 override CHANNELS: u32;
-override KIND: u32;
+override KIND: u32; // kinds::sampling
 override WINDOW: u32 = 1u;
 override STRIDE: u32 = 1u;
 override GRID: u32 = 1u;

@@ -2,18 +2,14 @@
 // itself, its sample 0, is kept in `clean` for the chunks to come. One invocation a sample.
 
 import constants::LANES;
+import kinds::score::{LOG_PROBABILITY, PROBABILITY};
 import package::common::step::Step;
 import package::common::samples::place_of;
 import package::common::logits::{logits, softmax_at};
 
-// KIND (src/saliency/kinds.rs has the same numbers).
-const LOGIT = 0u;
-const LOG_PROBABILITY = 1u;
-const PROBABILITY = 2u;
-
 override CLASSES: u32;
 override CLASS_STRIDE: u32;
-override KIND: u32;
+override KIND: u32; // kinds::score
 override OCCLUSION: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> current: Step;

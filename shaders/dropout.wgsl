@@ -6,9 +6,10 @@
 // chunk. ELEMENTS is the number of vec4 of an image.
 
 import constants::LANES;
+import kinds::stream::DROPOUT;
 import package::common::images::Chunk;
 import package::common::step::Step;
-import package::common::random::{DROPOUT, random_bits, random_key, uniform01x4};
+import package::common::random::{random_bits, random_key, uniform01x4};
 import package::common::storage::{Output, load_output, store_output};
 
 override ELEMENTS: u32;

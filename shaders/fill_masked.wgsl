@@ -7,21 +7,17 @@
 // the image is smaller than the radius). Random numbers are keyed by step and place in the epoch.
 
 import constants::LANES;
+import kinds::mask_fill::{ZERO, MEAN, CORNER, BLUR};
+import kinds::stream::FILL as FILL_STREAM;
 import package::common::images::Images;
 import package::common::step::Step;
 import package::common::channels::real_channels;
-import package::common::random::{FILL as FILL_STREAM, random_bits, random_key, uniform01x4};
+import package::common::random::{random_bits, random_key, uniform01x4};
 
 override HEIGHT: u32;
 override WIDTH: u32;
 override CHANNELS: u32;
-override FILL: u32 = 0u;
-
-const FILL_UNIFORM = 0u;
-const FILL_ZERO = 1u;
-const FILL_MEAN = 2u;
-const FILL_CORNER = 3u;
-const FILL_BLUR = 4u;
+override FILL: u32; // kinds::mask_fill
 
 @group(0) @binding(0) var<uniform> current: Step;
 @group(0) @binding(1) var<uniform> images: Images;
@@ -74,11 +70,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (mask[image * HEIGHT * WIDTH + pixel] != 0u) {
         let own = statistics[image];
         switch FILL {
-            case FILL_ZERO: { value = vec4f(); }
-            case FILL_MEAN: { value = vec4f(own.z); }
-            case FILL_CORNER: { value = pixels[base + group]; }
-            case FILL_BLUR: { value = blurred(base, pixel / WIDTH, pixel % WIDTH, group, groups); }
-            default: {
+            case ZERO: { value = vec4f(); }
+            case MEAN: { value = vec4f(own.z); }
+            case CORNER: { value = pixels[base + group]; }
+            case BLUR: { value = blurred(base, pixel / WIDTH, pixel % WIDTH, group, groups); }
+            default: { // UNIFORM
                 let key = random_key(current.seed_low, current.seed_high, current.step, FILL_STREAM);
                 let draw = uniform01x4(random_bits(key, current.position + workgroup.y, element, 0u));
                 value = min(vec4f(own.x) + draw * (own.y - own.x), vec4f(own.y));

@@ -8,10 +8,11 @@
 // shifted in from outside are byte 0. Labels are written for the clean and for the masked half.
 
 import constants::{LANES, STRIP};
+import kinds::stream::{AUGMENT, SHUFFLE as SHUFFLE_STREAM};
 import package::common::step::Step;
 import package::common::channels::real_channels;
 import package::common::storage::{Output, store_output};
-import package::common::random::{AUGMENT, SHUFFLE as SHUFFLE_STREAM, permute, random_bits, random_key};
+import package::common::random::{permute, random_bits, random_key};
 
 override HEIGHT: u32;
 override WIDTH: u32;

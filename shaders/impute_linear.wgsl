@@ -10,11 +10,12 @@
 // residual, direction, matrix · direction.
 
 import constants::WORKGROUP;
+import kinds::stream::FILL;
 import package::common::images::Images;
 import package::common::step::Step;
 import package::common::channels::real_channels;
 import package::common::normal::normal4;
-import package::common::random::{FILL, random_bits, random_key};
+import package::common::random::{random_bits, random_key};
 import package::common::sums::workgroup_sum;
 
 override HEIGHT: u32;

@@ -1,19 +1,20 @@
 // Decides whether a step's update is made: not if its loss, a gradient, or what the update would
 // leave behind is NaN or infinite, nor if the mean cross entropy is above EXPLODED (infinities
-// inside can end in a ReLU and leave a finite loss). What to do then is the POLICY: 0, no update is
-// made from this step on, until the host has looked at it; 1, this step's is not made; 2, likewise,
-// and the learning rate is halved for those that follow.
+// inside can end in a ReLU and leave a finite loss). What to do then is the POLICY: no update is
+// made from this step on, until the host has looked at it (STOP); this step's is not made (SKIP);
+// likewise, and the learning rate is halved for those that follow (LOWER_RATE).
 //
-// verdicts[log_slot] = (cause, index): cause 0 nothing, 1 loss, 2 exploded, 3 gradient, 4 update, 5
-// a step after the end; the index is that of the first bad gradient or update in the flat array of
-// parameters, NONE else. `health` is ready for the next step's probe then.
+// verdicts[log_slot] = (cause, index): the index is that of the first bad gradient or update in the
+// flat array of parameters, NONE else. `health` is ready for the next step's probe then.
 //
 // Runs once a step, after the probe and before the optimiser; one invocation.
 
+import kinds::cause;
+import kinds::policy::{STOP, LOWER_RATE};
 import package::common::step::Step;
 import package::common::health::{GRADIENT, UPDATE, APPLY, HALTED, RATE, NONE};
 
-override POLICY: u32;
+override POLICY: u32; // kinds::policy
 override EXPLODED: f32;
 
 @group(0) @binding(0) var<uniform> current: Step;
@@ -26,22 +27,22 @@ override EXPLODED: f32;
 fn main() {
     let slot = current.log_slot;
     let sums = metrics[slot];
-    var verdict = vec2u(0u, NONE);
+    var verdict = vec2u(cause::NOTHING, NONE);
     if (health[HALTED] != 0u) {
-        verdict.x = 5u;
+        verdict.x = cause::HALTED;
     } else if (flags[slot] != 0u) {
-        verdict.x = 1u;
+        verdict.x = cause::LOSS;
     } else if (sums.x > EXPLODED * sums.w) {
-        verdict.x = 2u;
+        verdict.x = cause::EXPLODED;
     } else if (health[GRADIENT] != NONE) {
-        verdict = vec2u(3u, health[GRADIENT]);
+        verdict = vec2u(cause::GRADIENT, health[GRADIENT]);
     } else if (health[UPDATE] != NONE) {
-        verdict = vec2u(4u, health[UPDATE]);
+        verdict = vec2u(cause::UPDATE, health[UPDATE]);
     }
-    let bad = verdict.x != 0u;
+    let bad = verdict.x != cause::NOTHING;
     health[APPLY] = select(1u, 0u, bad);
-    if (bad && POLICY == 0u) { health[HALTED] = 1u; }
-    if (bad && POLICY == 2u) { health[RATE] = bitcast<u32>(bitcast<f32>(health[RATE]) * 0.5); }
+    if (bad && POLICY == STOP) { health[HALTED] = 1u; }
+    if (bad && POLICY == LOWER_RATE) { health[RATE] = bitcast<u32>(bitcast<f32>(health[RATE]) * 0.5); }
     health[GRADIENT] = NONE;
     health[UPDATE] = NONE;
     verdicts[slot] = verdict;

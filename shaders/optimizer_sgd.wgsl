@@ -1,10 +1,11 @@
 // Stochastic gradient descent with torch.optim.SGD's semantics: g += decay · θ; b = μ·b + g; θ −=
-// rate · d, where d is g (MOMENTUM 0), b (1) or g + μ·b (2, Nesterov's form). The momentum μ is the
+// rate · d, where d is g (MOMENTUM: NONE), b (PLAIN) or g + μ·b (NESTEROV). The momentum μ is the
 // step's; b starts at 0. Without momentum b is not touched.
 //
 // Parameters, pipeline constants, `probe` and dispatch: common/optimizer.wgsl.
 
 import constants::LANES;
+import kinds::momentum::{NONE, NESTEROV};
 import package::common::floats::are_finite;
 import package::common::optimizer::{current, gradients, is_due, learning_rate, parameters, place, tell};
 import package::common::parameters::{apply_floor, by_kind, kinds};
@@ -18,7 +19,7 @@ override STEP_LR_FACTOR: f32 = 1.0;
 override STEP_FLOOR: f32 = 0.0;
 override ALPHA_LR_FACTOR: f32 = 1.0;
 override ALPHA_FLOOR: f32 = 0.0;
-override MOMENTUM: u32 = 0u;
+override MOMENTUM: u32; // kinds::momentum
 
 @group(0) @binding(4) var<storage, read_write> velocity: array<vec4f>;
 
@@ -36,15 +37,15 @@ fn main(
     let g = gradients[at] + by_kind(kind, WEIGHT_DECAY, 0.0, ALPHA_DECAY) * old;
     var direction = g;
     var b = vec4f();
-    if (MOMENTUM != 0u) {
+    if (MOMENTUM != NONE) {
         b = current.momentum * velocity[at] + g;
-        direction = select(b, g + current.momentum * b, MOMENTUM == 2u);
+        direction = select(b, g + current.momentum * b, MOMENTUM == NESTEROV);
     }
     let updated = old - rate * direction;
 
     @if(probe) { tell(at, kind, are_finite(updated) & are_finite(b)); }
     @if(!probe) {
-        if (MOMENTUM != 0u) { velocity[at] = b; }
+        if (MOMENTUM != NONE) { velocity[at] = b; }
         parameters[at] = apply_floor(old, updated, kind, by_kind(kind, 0.0, STEP_FLOOR, ALPHA_FLOOR));
     }
 }

@@ -4,12 +4,13 @@
 // al. 2019).
 
 import constants::LANES;
+import kinds::stream::PERTURB;
 import package::common::images::Images;
 import package::common::step::Step;
 import package::common::round::Round;
 import package::common::channels::real_channels;
 import package::common::normal::normal4;
-import package::common::random::{PERTURB, random_bits, random_key, uniform01x4};
+import package::common::random::{random_bits, random_key, uniform01x4};
 
 override PIXELS: u32;
 override CHANNELS: u32;

@@ -3,10 +3,11 @@
 // a map does not depend on which other images are explained.
 
 import constants::LANES;
+import kinds::stream::EXPLAIN;
 import package::common::images::Images;
 import package::common::step::Step;
 import package::common::channels::real_channels;
-import package::common::random::{EXPLAIN, random_bits, random_key, uniform01x4};
+import package::common::random::{random_bits, random_key, uniform01x4};
 
 override PIXELS: u32;
 override CHANNELS: u32;

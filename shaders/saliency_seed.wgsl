@@ -1,23 +1,19 @@
 // The gradient of one chosen scalar of every image with respect to its logits: where
 // back-propagation to the input starts.
 //
-// TARGET 0: log softmax at the label, onehot − p; 1: the logit at the label, onehot (for a given
-// class, let `labels` hold it); 2: the logit at the predicted class; 3: log softmax at the
-// predicted class. Algorithm 1, step 1. Logits and gradient are [image, class] with rows of
-// CLASS_STRIDE; the padding gets 0. One invocation an image.
+// TARGET says which: log softmax at the label, onehot − p; the logit at the label, onehot (for a
+// given class, let `labels` hold it); the logit, or log softmax, at the predicted class. Algorithm
+// 1, step 1. Logits and gradient are [image, class] with rows of CLASS_STRIDE; the padding gets 0.
+// One invocation an image.
 
 import constants::LANES;
+import kinds::saliency_target::{LOG_SOFTMAX_LABEL, LOGIT_PREDICTED, LOG_SOFTMAX_PREDICTED};
 import package::common::images::Images;
 import package::common::logits::{logits, softmax_at};
 
 override CLASSES: u32;
 override CLASS_STRIDE: u32;
-override TARGET: u32 = 0u;
-
-const LOG_SOFTMAX_LABEL = 0u;
-const LOGIT_LABEL = 1u;
-const LOGIT_PREDICTED = 2u;
-const LOG_SOFTMAX_PREDICTED = 3u;
+override TARGET: u32; // kinds::saliency_target
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;

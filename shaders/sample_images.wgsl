@@ -11,15 +11,15 @@
 // With TWINS, baselines are written behind the chunk's images, in the same order.
 
 import constants::LANES;
+import kinds::sampling::{NOISY, ON_PATH, ON_RANDOM_PATH, COVERED, MASKED};
 import package::common::step::Step;
 import package::common::channels::real_channels;
-import package::common::sampling::{NOISY, ON_PATH, ON_RANDOM_PATH, COVERED, MASKED};
 import package::common::samples::{place_of, noise, random_start, rise_mask, windows_along};
 
 override HEIGHT: u32;
 override WIDTH: u32;
 override CHANNELS: u32;
-override KIND: u32;
+override KIND: u32; // kinds::sampling
 override TWINS: u32 = 0u;
 override NOISE: f32 = 0.0;
 override WINDOW: u32 = 1u;

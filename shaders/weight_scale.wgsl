@@ -2,7 +2,8 @@
 // channel itself (PER_CHANNEL), or of the whole tensor, the same for every channel. What they are:
 // common/quantizer.wgsl. One invocation a channel.
 
-import package::common::quantizer::{AFFINE, BINARY, DOREFA, SAWB, SYMMETRIC, precise_tanh};
+import kinds::quantizer::{AFFINE, BINARY, DOREFA, SAWB, SYMMETRIC};
+import package::common::quantizer::precise_tanh;
 
 const SMALLEST_NORMAL = 1.1754944e-38;
 

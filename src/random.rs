@@ -22,7 +22,7 @@ pub const MASKS: u32 = 18;
 pub const PERTURB: u32 = 32;
 /// Resamples of the bootstrap.
 pub const BOOTSTRAP: u32 = 33;
-/// Dropout layer 0; layer L draws from `DROPOUT + L`.
+/// Dropout layer 0; layer L draws from `DROPOUT + L`, so nothing follows it.
 pub const DROPOUT: u32 = 256;
 
 const FEISTEL_ROUNDS: u32 = 8;

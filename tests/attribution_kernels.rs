@@ -2,10 +2,14 @@
 
 mod common;
 
-use common::{Random, assert_close, dirty, read, run, uniform, upload};
+use common::{Random, assert_close, dirty, launch, read, run, uniform, upload};
 use saliq::{
     config::{PactKind, Shape},
     gpu::Buffer,
+    kernels::{
+        AccumulateGradients, AccumulateScores, ChannelMeans, ClassScore, CollectLogits, GradCam,
+        GradientSum, Hiding, ImageRange, SampleImages, Sampling, Score,
+    },
     layout::{ImagesRange, StepRecord, groups, padded},
     reference::{
         accumulate_gradients::accumulate_gradients,
@@ -24,13 +28,17 @@ use saliq::{
         sample_images::sample_images,
         samples::Samples,
     },
-    saliency::{GradientSum, Sampling, Score},
     shaders::Specialization,
 };
 
 const LANES: u32 = 8;
 const SEED: u64 = 0x0000_0003_0000_0005;
 const NUMBERS: [u32; 3] = [4, 0, 70_000];
+const NOISE: f32 = 0.25;
+/// Side and stride.
+const WINDOW: (u32, u32) = (3, 2);
+/// Nodes an axis, and the share of ones.
+const GRID: (u32, f32) = (3, 0.5);
 
 fn range(count: u32) -> Buffer {
     uniform(ImagesRange { first: 0, count, batch: count, accumulate: 0 })
@@ -66,9 +74,9 @@ fn samples(shape: Shape, kind: u32, has_path: bool, per_image: u32) -> Samples {
         baselines: pictures(&mut random, shape, 2),
         table,
         seed: SEED,
-        noise: 0.25,
-        window: (3, 2),
-        grid: (3, 0.5),
+        noise: f64::from(NOISE),
+        window: WINDOW,
+        grid: (GRID.0, f64::from(GRID.1)),
     }
 }
 
@@ -92,37 +100,25 @@ fn chunks(per_image: u32, slots: u32) -> Vec<StepRecord> {
         .collect()
 }
 
-fn shape_of(samples: &Samples, kind: u32) -> Specialization {
-    let shape = samples.shape;
-    Specialization::new()
-        .tile("LANES", LANES)
-        .constant("HEIGHT", shape.height)
-        .constant("WIDTH", shape.width)
-        .constant("CHANNELS", shape.channels)
-        .constant("KIND", kind)
-        .constant("WINDOW", samples.window.0)
-        .constant("STRIDE", samples.window.1)
-        .constant("GRID", samples.grid.0)
-        .constant("SHARE", samples.grid.1)
-}
+/// What a sample can be, and the oracle's number for it.
+const SAMPLINGS: [(u32, Sampling); 6] = [
+    (0, Sampling::Clean),
+    (1, Sampling::Noisy { noise: NOISE }),
+    (2, Sampling::OnPath),
+    (3, Sampling::OnRandomPath { noise: NOISE }),
+    (4, Sampling::Hidden(Hiding::Window { side: WINDOW.0, stride: WINDOW.1 })),
+    (5, Sampling::Hidden(Hiding::Mask { grid: GRID.0, share: GRID.1 })),
+];
 
 const SHAPES: [Shape; 3] = [Shape::new(1, 7, 5), Shape::new(3, 4, 6), Shape::new(5, 3, 3)];
 
 #[test]
 fn samples_are_the_references() {
     for shape in SHAPES {
-        for sampling in [
-            Sampling::Clean,
-            Sampling::Noisy,
-            Sampling::OnPath,
-            Sampling::OnRandomPath,
-            Sampling::Covered,
-            Sampling::Masked,
-        ] {
-            let kind = sampling as u32;
+        for (kind, sampling) in SAMPLINGS {
             let mut samples = samples(shape, kind, sampling == Sampling::OnPath, 4);
-            let per_image =
-                if sampling == Sampling::Covered { samples.windows().len() as u32 + 1 } else { 4 };
+            let has_windows = matches!(sampling, Sampling::Hidden(Hiding::Window { .. }));
+            let per_image = if has_windows { samples.windows().len() as u32 + 1 } else { 4 };
             samples.table.resize(per_image.max(3) as usize, [0.0; 4]);
             let elements = samples.elements();
             let (pixels, baselines) =
@@ -132,25 +128,21 @@ fn samples_are_the_references() {
             for chunk in chunks(per_image, 5) {
                 let (output, output_classes) = (dirty(2 * 5 * elements), dirty(10));
                 let has_twins = sampling == Sampling::Clean;
-                let specialization = shape_of(&samples, kind)
-                    .constant("NOISE", samples.noise)
-                    .constant("TWINS", u32::from(has_twins));
-                let bindings = [
-                    &uniform(chunk),
-                    &pixels,
-                    &classes,
-                    &numbers,
-                    &baselines,
-                    &table,
-                    &output,
-                    &output_classes,
-                ];
-                run(
-                    "sample_images",
-                    specialization,
-                    &bindings,
-                    [(elements as u32 / 4).div_ceil(LANES), 5, 1],
-                );
+                launch(&SampleImages {
+                    current: &uniform(chunk),
+                    pixels: &pixels,
+                    classes: &classes,
+                    numbers: &numbers,
+                    baselines: &baselines,
+                    table: &table,
+                    samples: &output,
+                    sample_classes: &output_classes,
+                    shape,
+                    sampling,
+                    twins: has_twins,
+                    slots: 5,
+                    lanes: LANES,
+                });
                 let (actual, actual_classes) =
                     (read::<f32>(&output, 10 * elements), read::<u32>(&output_classes, 5));
                 for slot in 0..chunk.count as usize {
@@ -185,8 +177,7 @@ fn samples_are_the_references() {
 fn gradients_accumulate_as_in_the_reference_however_they_are_cut() {
     use GradientSum::{FromBaseline, FromRandomBaselines, Mean, MeanSquare, TimesInput, Variance};
     let sums = [Mean, MeanSquare, Variance, TimesInput, FromBaseline, FromRandomBaselines];
-    for (sum, shape) in sums.into_iter().zip(SHAPES.iter().cycle()) {
-        let kind = sum as u32;
+    for ((kind, sum), shape) in (0..).zip(sums).zip(SHAPES.iter().cycle()) {
         let per_image = if sum == TimesInput { 1 } else { 4 };
         let samples = samples(*shape, kind, sum == FromBaseline, per_image);
         let elements = samples.elements();
@@ -199,29 +190,21 @@ fn gradients_accumulate_as_in_the_reference_however_they_are_cut() {
                 let part = &gradients[first..first + chunk.count as usize * elements];
                 let inputs = [to_f32(part), to_f32(&samples.pixels), to_f32(&samples.baselines)]
                     .map(|data| upload(&data));
-                let (current, numbers, table) = (uniform(chunk), upload(&NUMBERS), table(&samples));
-                let mut bindings = vec![
-                    &current,
-                    &inputs[0],
-                    &inputs[1],
-                    &numbers,
-                    &inputs[2],
-                    &table,
-                    &attributions,
-                ];
-                bindings.extend((sum == Variance).then_some(&means));
-                let specialization = Specialization::new()
-                    .tile("LANES", LANES)
-                    .feature("variance", sum == Variance)
-                    .constant("ELEMENTS", elements as u32 / 4)
-                    .constant("KIND", kind)
-                    .constant("NOISE", samples.noise);
-                run(
-                    "accumulate_gradients",
-                    specialization,
-                    &bindings,
-                    [(elements as u32 / 4).div_ceil(LANES), slots.min(4), 1],
-                );
+                launch(&AccumulateGradients {
+                    current: &uniform(chunk),
+                    gradients: (&inputs[0]).into(),
+                    pixels: &inputs[1],
+                    numbers: &upload(&NUMBERS),
+                    baselines: &inputs[2],
+                    table: &table(&samples),
+                    attributions: &attributions,
+                    means: (sum == Variance).then_some(&means),
+                    shape: *shape,
+                    sum,
+                    noise: NOISE,
+                    images: slots.min(4),
+                    lanes: LANES,
+                });
             }
             results.push(read::<f32>(&attributions, 3 * elements));
         }
@@ -245,19 +228,21 @@ fn gradients_accumulate_as_in_the_reference_however_they_are_cut() {
 
 #[test]
 fn scores_accumulate_as_in_the_reference_however_they_are_cut() {
-    let cases = [Sampling::Covered, Sampling::Masked]
-        .into_iter()
-        .flat_map(|sampling| SHAPES.map(|shape| (sampling, shape)));
-    for (sampling, shape) in cases {
-        let kind = sampling as u32;
+    const SHARE: f32 = 0.25;
+    let hidings = [
+        (4, Hiding::Window { side: WINDOW.0, stride: WINDOW.1 }),
+        (5, Hiding::Mask { grid: GRID.0, share: SHARE }),
+    ];
+    let cases = hidings.into_iter().flat_map(|own| SHAPES.map(|shape| (own, shape)));
+    for ((kind, hiding), shape) in cases {
+        let has_windows = matches!(hiding, Hiding::Window { .. });
         let mut samples = samples(shape, kind, false, 1);
-        let per_image =
-            if sampling == Sampling::Covered { samples.windows().len() as u32 + 1 } else { 6 };
-        samples.grid.1 = 0.25;
+        let per_image = if has_windows { samples.windows().len() as u32 + 1 } else { 6 };
+        samples.grid.1 = f64::from(SHARE);
         let classes = 5;
         let logits = Random(3).vector((3 * per_image * padded(classes)) as usize);
-        for kind_of_score in [Score::Logit, Score::LogProbability, Score::Probability] {
-            let score = kind_of_score as u32;
+        let scores = [Score::Logit, Score::LogProbability, Score::Probability];
+        for (number, score) in (0..).zip(scores) {
             let mut results = Vec::new();
             for slots in [2, 7] {
                 let (scores, clean, attributions) =
@@ -272,37 +257,40 @@ fn scores_accumulate_as_in_the_reference_however_they_are_cut() {
                             (chunk.position * per_image + chunk.sample + slot) / per_image + 1
                         })
                         .collect();
-                    let specialization = Specialization::new()
-                        .tile("LANES", LANES)
-                        .constant("CLASSES", classes)
-                        .constant("CLASS_STRIDE", padded(classes))
-                        .constant("KIND", score)
-                        .constant("OCCLUSION", u32::from(sampling == Sampling::Covered));
                     let current = uniform(chunk);
-                    run(
-                        "class_score",
-                        specialization,
-                        &[&current, &part, &upload(&of_slots), &scores, &clean],
-                        [slots.div_ceil(LANES), 1, 1],
-                    );
-                    let bindings = [&current, &scores, &clean, &attributions];
-                    run(
-                        "accumulate_scores",
-                        shape_of(&samples, kind),
-                        &bindings,
-                        [shape.pixels().div_ceil(LANES), slots.min(4), 1],
-                    );
+                    launch(&ClassScore {
+                        current: &current,
+                        logits: &part,
+                        sample_classes: &upload(&of_slots),
+                        scores: &scores,
+                        clean: &clean,
+                        classes,
+                        score,
+                        keeps_clean: has_windows,
+                        slots,
+                        lanes: LANES,
+                    });
+                    launch(&AccumulateScores {
+                        current: &current,
+                        scores: &scores,
+                        clean: &clean,
+                        attributions: &attributions,
+                        shape,
+                        hiding,
+                        images: slots.min(4),
+                        lanes: LANES,
+                    });
                 }
                 results.push(read::<f32>(&attributions, 3 * samples.elements()));
             }
-            assert_eq!(results[0], results[1], "{sampling:?}");
+            assert_eq!(results[0], results[1], "{hiding:?}");
             for (image, actual) in results[0].chunks_exact(samples.elements()).enumerate() {
                 let rows = logits
                     .chunks_exact(padded(classes) as usize)
                     .skip(image * per_image as usize)
                     .take(per_image as usize);
                 let scores: Vec<f64> = rows
-                    .map(|row| class_score(score, &to_f64(&row[..classes as usize]), image + 1))
+                    .map(|row| class_score(number, &to_f64(&row[..classes as usize]), image + 1))
                     .collect();
                 let expected = accumulate_scores(&samples, kind, &scores);
                 for channel in 0..shape.channels as usize {
@@ -313,7 +301,7 @@ fn scores_accumulate_as_in_the_reference_however_they_are_cut() {
                         .copied()
                         .collect();
                     assert_close(
-                        &format!("{sampling:?} {shape:?}, {kind_of_score:?}"),
+                        &format!("{hiding:?} {shape:?}, {score:?}"),
                         &values,
                         &expected,
                         5e-6,
@@ -338,25 +326,26 @@ fn grad_cam_weights_and_enlarges() {
         let gradients = to_f64(&random.vector(count * layer.elements() as usize));
         let layer_groups = groups(layer.channels);
         let means = dirty(count * layer_groups as usize * 4);
-        let specialization = Specialization::new()
-            .tile("LANES", LANES)
-            .constant("PIXELS", layer.pixels())
-            .constant("GROUPS", layer_groups);
-        let bindings = [&range(3), &upload(&layout::pack(&gradients, layer)), &means];
-        run("channel_means", specialization, &bindings, [layer_groups.div_ceil(LANES), 3, 1]);
+        launch(&ChannelMeans {
+            images: ImageRange { binding: (&range(3)).into(), most: 3 },
+            values: (&upload(&layout::pack(&gradients, layer))).into(),
+            means: &means,
+            shape: layer,
+            lanes: LANES,
+        });
         let actual_means = read::<f32>(&means, count * layer_groups as usize * 4);
         let maps = dirty((count + 2) * layout::packed_elements(image));
-        let specialization = Specialization::new()
-            .tile("LANES", LANES)
-            .constant("HEIGHT", image.height)
-            .constant("WIDTH", image.width)
-            .constant("CHANNELS", image.channels)
-            .constant("LAYER_HEIGHT", layer.height)
-            .constant("LAYER_WIDTH", layer.width)
-            .constant("LAYER_GROUPS", layer_groups);
-        let current = uniform(StepRecord { position: 2, count: 3, ..StepRecord::default() });
-        let bindings = [&current, &upload(&layout::pack(&values, layer)), &means, &maps];
-        run("grad_cam", specialization, &bindings, [image.pixels().div_ceil(LANES), 3, 1]);
+        let record = StepRecord { position: 2, count: 3, ..StepRecord::default() };
+        launch(&GradCam {
+            current: &uniform(record),
+            layer: &upload(&layout::pack(&values, layer)),
+            weights: &means,
+            attributions: &maps,
+            shape: image,
+            layer_shape: layer,
+            slots: 3,
+            lanes: LANES,
+        });
         let actual = read::<f32>(&maps, (count + 2) * layout::packed_elements(image));
         let size = layer.elements() as usize;
         for index in 0..count {
@@ -550,17 +539,16 @@ fn logits_are_collected_in_their_places() {
     logits[8 + 1] = 2.0;
     logits[8 + 4] = 2.0; // a tie goes to the first
     let (collected, predicted) = (dirty(5 * 8), dirty(5));
-    let specialization = Specialization::new()
-        .tile("LANES", LANES)
-        .constant("CLASSES", classes)
-        .constant("CLASS_STRIDE", 8u32);
-    let current = uniform(StepRecord { position: 2, count: 3, ..StepRecord::default() });
-    run(
-        "collect_logits",
-        specialization,
-        &[&current, &upload(&logits), &collected, &predicted],
-        [1, 1, 1],
-    );
+    let record = StepRecord { position: 2, count: 3, ..StepRecord::default() };
+    launch(&CollectLogits {
+        current: &uniform(record),
+        logits: &upload(&logits),
+        collected: &collected,
+        predicted: &predicted,
+        classes,
+        slots: 3,
+        lanes: LANES,
+    });
     assert_eq!(read::<f32>(&collected, 40)[16..], logits);
     let rows: Vec<f64> = logits.chunks_exact(8).flat_map(|row| to_f64(&row[..6])).collect();
     let expected: Vec<u32> =

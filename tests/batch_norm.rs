@@ -806,7 +806,7 @@ fn check_network(
     );
     let layout = &reference.graph.layout;
     if training.is_none() {
-        let actual: Vec<f32> = read(to, (1 + images) * input_size);
+        let actual: Vec<f32> = read(to.buffer(), (1 + images) * input_size);
         assert_close(
             &format!("{what}: ∂X"),
             &unpack(&actual[input_size..], config.input),

@@ -289,10 +289,12 @@ fn unreadable_files_are_failures_not_errors() {
 #[test]
 fn what_only_saliqs_linker_adds_is_explained() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let wgsl = "import constants::LANES;\n@compute @workgroup_size(LANES) fn main() {}\n";
-    std::fs::write(dir.path().join("own.wgsl"), wgsl).expect("written");
-    let reports = check_paths(&[dir.path().to_path_buf()]).expect("a folder");
-    fails_with(&reports[0].parse, "`saliq check` without a path");
+    for import in ["constants::LANES", "kinds::activation::RELU as LANES"] {
+        let wgsl = format!("import {import};\n@compute @workgroup_size(LANES) fn main() {{}}\n");
+        std::fs::write(dir.path().join("own.wgsl"), wgsl).expect("written");
+        let reports = check_paths(&[dir.path().to_path_buf()]).expect("a folder");
+        fails_with(&reports[0].parse, "`saliq check` without a path");
+    }
 }
 
 #[cfg(unix)]

@@ -17,10 +17,10 @@ use saliq::{
         self, Activated, ActivationGradient, BackwardLayout, ConvolutionCooperative,
         ConvolutionInputGradient, ConvolutionTiled, ConvolutionWeightGradient,
         ConvolutionWeightGradientTiled, CooperativeTiles, Epilogue, FeatureTiles,
-        FullyConnectedWeightGradient, Geometry, ImageRange, LearnedStep, LearnedStepGradient,
-        MatrixProduct, MaxPool, MaxPoolGradient, PoolShape, PrepareWeights, ReduceWeightGradient,
-        RegisterTiles, SliceShape, SliceWeights, SlicedWeights, StripTiles, SumPartials,
-        WeightGradientTiles, WeightRange, WeightShape,
+        FullyConnectedWeightGradient, Geometry, Gradient, ImageRange, LearnedStep,
+        LearnedStepGradient, MatrixProduct, MaxPool, MaxPoolGradient, PoolShape, PrepareWeights,
+        ReduceWeightGradient, RegisterTiles, SliceShape, SliceWeights, SlicedWeights, StripTiles,
+        SumPartials, WeightGradientTiles, WeightRange, WeightShape,
     },
     layout::{groups, padded},
     nn::{StripShape, TileTable},
@@ -436,6 +436,7 @@ impl ConvolutionOnGpu {
                     weights,
                     input_gradient,
                     chosen: None,
+                    end: Gradient::Plain,
                     geometry,
                     tiles,
                     storage: Storage::default(),
@@ -449,7 +450,12 @@ impl ConvolutionOnGpu {
         let [_, weight] = self.arranged();
         let sizes = (tiles, geometry(&self.shape).mirrored(self.shape.out_channels), true);
         self.input_gradient_by(output_gradient, |images, [from, to]| {
-            run_tiled(images, sizes, [from, (&weight).into(), to], Epilogue::None);
+            run_tiled(
+                images,
+                sizes,
+                [from, (&weight).into(), to],
+                Epilogue::Gradient(Gradient::Plain),
+            );
         })
     }
 
@@ -980,7 +986,7 @@ fn matrix_products_and_their_gradients() {
                 ),
                 true => (
                     [&packed_gradient, &backward],
-                    Epilogue::None,
+                    Epilogue::Gradient(Gradient::Plain),
                     matrix_product_input_gradient(images.count, &own_gradient, &weight),
                     GRADIENT,
                 ),
@@ -992,22 +998,32 @@ fn matrix_products_and_their_gradients() {
                 images.check(&what, &read(values, size), shape, &expected, tolerance);
             };
             for &subgroups in if lanes == 8 { subgroup_variants() } else { &[false] } {
-                let values = untouched(size);
                 let tiles =
                     RegisterTiles { lanes, groups: per_lane, images: per_invocation, subgroups };
-                launch(&MatrixProduct {
-                    images: range,
-                    input,
-                    weight,
-                    output: (&values).into(),
-                    end,
-                    in_groups,
-                    out_groups,
-                    tiles,
-                    storage: Storage::default(),
-                    work: Work::default(),
-                });
+                let product = |weight, transposed| {
+                    let values = untouched(size);
+                    launch(&MatrixProduct {
+                        images: range,
+                        input,
+                        weight,
+                        output: (&values).into(),
+                        end,
+                        transposed,
+                        in_groups,
+                        out_groups,
+                        tiles,
+                        storage: Storage::default(),
+                        work: Work::default(),
+                    });
+                    values
+                };
+                let values = product(weight, false);
                 check(format!("{tiles:?}"), &values);
+                if mirrored {
+                    // The same sums in the same order, from the forward pass's weights.
+                    let other = product((&forward).into(), true);
+                    assert_eq!(read::<u32>(&other, size), read::<u32>(&values, size), "{tiles:?}");
+                }
             }
             let geometry = Geometry::fully_connected(in_groups, out_groups);
             let hand = [product_tiles([4, 2, 3, 4, 2]), product_tiles([8, 4, 1, 8, 1])];
@@ -1368,10 +1384,9 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
             parameters: &parameters,
             quantizer: &constants,
             forward_weight: &forward,
-            backward_weight: &backward,
             bias: &bias_buffer,
             shape,
-            backward: BackwardLayout::TapsFirst,
+            backward: Some((&backward, BackwardLayout::TapsFirst)),
             plan,
         });
 

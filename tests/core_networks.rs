@@ -219,7 +219,13 @@ fn check_in(
     let logit_shape = Shape::new(config.classes, 1, 1);
     for &software in tables {
         let what = format!("{what}, {} tiles", if software { "software" } else { "GPU" });
-        let options = NetworkOptions { slots: SLOTS, training: true, gradients: true, precision };
+        let options = NetworkOptions {
+            slots: SLOTS,
+            training: true,
+            gradients: true,
+            precision,
+            masked: false,
+        };
         // Those that share loads within subgroups where the adapter has them; tests/core_kernels.rs
         // runs both.
         let tiles = TileTable::for_kind(software)
@@ -255,7 +261,7 @@ fn check_in(
         let to =
             network.record_backward(gpu(), &mut recording, range, None, Gradients::Input).unwrap();
         recording.submit(gpu()).unwrap();
-        let actual: Vec<f32> = read(to, (1 + IMAGES) * input_size);
+        let actual: Vec<f32> = read(to.buffer(), (1 + IMAGES) * input_size);
         let own = unpack(&actual[input_size..], config.input);
         assert_close(&format!("{what}: input gradient"), &own, &case.input_gradient, backward);
 
@@ -386,7 +392,13 @@ fn pools_in_convolutions_choose_as_pools_behind_them() {
     {
         let quantization = quantized(bits, WeightQuantizer::Affine, false, PactKind::Unsigned);
         let run = |training: bool| {
-            let options = NetworkOptions { slots: IMAGES, training, gradients: true, precision };
+            let options = NetworkOptions {
+                slots: IMAGES,
+                training,
+                gradients: true,
+                precision,
+                masked: false,
+            };
             let network = Network::with_tiles(
                 gpu(),
                 &config,
@@ -425,7 +437,8 @@ fn pools_in_convolutions_choose_as_pools_behind_them() {
                 .unwrap();
             recording.submit(gpu()).unwrap();
             let logits: Vec<f32> = read(network.logits(), 4 * IMAGES as usize);
-            let gradients: Vec<f32> = read(to, IMAGES as usize * packed_elements(config.input));
+            let gradients: Vec<f32> =
+                read(to.buffer(), IMAGES as usize * packed_elements(config.input));
             let pools = network.activations().filter(|(name, ..)| name.starts_with("pool")).count();
             (pools, logits, gradients)
         };

@@ -11,10 +11,11 @@ use saliq::{
         QuantizationConfig, QuantizationOverrides, SgtConfig, Shape, WeightQuantizer,
     },
     gpu::Recording,
+    kernels::Scalar,
     layout::{StepRecord, groups, padded, to_nchw},
     model::Model,
     nn::{Gradients, Network, NetworkOptions, Optimizer},
-    sgt::{Masking, Metrics, Scalar, record_loss, record_saliency_seed},
+    sgt::{Masking, Metrics, record_loss, record_saliency_seed},
     train::{Schedule, Start, Trainer},
 };
 use support::{MNIST, NORMALIZATION, Tensors, golden, mnist_like, run_config};
@@ -117,7 +118,7 @@ impl Pass {
             .record_backward(gpu(), &mut recording, self.batch.clean(), None, Gradients::Input)
             .unwrap();
         recording.submit(gpu()).unwrap();
-        nchw(gradient, self.network.input_shape(), self.count)
+        nchw(gradient.buffer(), self.network.input_shape(), self.count)
     }
 }
 
@@ -615,7 +616,7 @@ fn a_network_of_odd_sizes() {
     recording.submit(gpu()).unwrap();
     assert_images_close(
         "input gradient",
-        &nchw(gradient, shape, 3),
+        &nchw(gradient.buffer(), shape, 3),
         &tensors.f64("input_gradient_f64"),
         3,
         1e-5,

@@ -2,23 +2,26 @@
 
 mod common;
 
-use common::{Random, assert_close, dirty, read, run, uniform, upload};
+use common::{Random, assert_close, dirty, launch, read, uniform, upload};
 use saliq::{
+    config::Shape,
     gpu::Buffer,
+    kernels::{
+        CompareMaps, ImageRange, ImputeLinear, MapClarity, MaskRanked, PerturbImages, RankOrder,
+        RankValues, StructuralSimilarity, TopOverlap,
+    },
     layout::{ImagesRange, StepRecord},
     reference,
-    shaders::Specialization,
 };
+
+/// Invocations of a workgroup where it is not one an image.
+const LANES: u32 = 8;
 
 /// Two images of a buffer of three; the others are not touched.
 const FIRST: usize = 1;
 const IMAGES: usize = 2;
 /// Images of a test's buffers.
 const SLOTS: usize = FIRST + IMAGES;
-
-fn workgroup() -> Specialization {
-    Specialization::new().tile("WORKGROUP", 64)
-}
 
 fn range() -> Buffer {
     uniform(ImagesRange {
@@ -27,6 +30,11 @@ fn range() -> Buffer {
         batch: IMAGES as u32,
         accumulate: 0,
     })
+}
+
+/// The images of [`range`].
+fn over(range: &Buffer) -> ImageRange<'_> {
+    ImageRange { binding: range.into(), most: IMAGES as u32 }
 }
 
 /// The two images of `values` that a kernel works on.
@@ -73,13 +81,15 @@ fn ranked(
 ) -> (Vec<u32>, Vec<f32>) {
     let size = SLOTS * features;
     let (positions, ranks) = (dirty(size), dirty(size));
-    let specialization = workgroup()
-        .constant("FEATURES", features as u32)
-        .constant("PLANES", planes as u32)
-        .constant("MAGNITUDE", u32::from(magnitude))
-        .constant("DESCENDING", u32::from(descending));
-    let bindings = [&range(), &upload(values), &dirty(3 * size), &positions, &ranks];
-    run("rank_values", specialization, &bindings, [IMAGES as u32, 1, 1]);
+    launch(&RankValues {
+        images: over(&range()),
+        values: &upload(values),
+        workspace: &dirty(3 * size),
+        positions: &positions,
+        ranks: &ranks,
+        features: features as u32,
+        order: RankOrder { planes: planes as u32, magnitude, descending },
+    });
     (own(&read(&positions, size), features), own(&read(&ranks, size), features))
 }
 
@@ -123,13 +133,13 @@ fn compare_maps_agrees_in_every_number() {
             b[2 * size] = 7.0;
         }
         let output = dirty(SLOTS * 4);
-        let bindings = [&range(), &upload(&a), &upload(&b), &output];
-        run(
-            "compare_maps",
-            workgroup().constant("VALUES", size as u32),
-            &bindings,
-            [IMAGES as u32, 1, 1],
-        );
+        launch(&CompareMaps {
+            images: over(&range()),
+            a: &upload(&a),
+            b: &upload(&b),
+            similarity: &output,
+            values: size as u32,
+        });
         let actual = own(&read::<f32>(&output, SLOTS * 4), 4);
         let (a, b) = (own(&a, size), own(&b, size));
         let norm =
@@ -162,13 +172,13 @@ fn maps_alike_are_exactly_alike_and_undefined_is_settled() {
     let a = random.vector(SLOTS * size);
     let output = dirty(SLOTS * 4);
     let compare = |b: &[f32]| {
-        let bindings = [&range(), &upload(&a), &upload(b), &output];
-        run(
-            "compare_maps",
-            workgroup().constant("VALUES", size as u32),
-            &bindings,
-            [IMAGES as u32, 1, 1],
-        );
+        launch(&CompareMaps {
+            images: over(&range()),
+            a: &upload(&a),
+            b: &upload(b),
+            similarity: &output,
+            values: size as u32,
+        });
         own(&read::<f32>(&output, SLOTS * 4), 4)
     };
     let same = compare(&a);
@@ -196,13 +206,13 @@ fn map_clarity_agrees() {
         let (_, ranks) = ranked(&values, size, 1, true, false);
         let ranks = [vec![0.0; FIRST * size], ranks].concat();
         let output = dirty(SLOTS * 4);
-        let bindings = [&range(), &upload(&values), &upload(&ranks), &output];
-        run(
-            "map_clarity",
-            workgroup().constant("VALUES", size as u32),
-            &bindings,
-            [IMAGES as u32, 1, 1],
-        );
+        launch(&MapClarity {
+            images: over(&range()),
+            values: &upload(&values),
+            ranks: &upload(&ranks),
+            clarity: &output,
+            count: size as u32,
+        });
         let actual = own(&read::<f32>(&output, SLOTS * 4), 4);
         for (actual, expected) in
             actual.chunks(4).zip(reference::map_clarity::map_clarity(&own(&values, size), size))
@@ -229,10 +239,14 @@ fn top_overlap_counts() {
             .collect();
         let padded = |positions: &[u32]| [vec![0; FIRST * features], positions.to_vec()].concat();
         let output = dirty(SLOTS);
-        let bindings =
-            [&range(), &upload(&padded(&rankings[0].0)), &upload(&padded(&rankings[1].0)), &output];
-        let specialization = workgroup().constant("FEATURES", features as u32).constant("K", k);
-        run("top_overlap", specialization, &bindings, [IMAGES as u32, 1, 1]);
+        launch(&TopOverlap {
+            images: over(&range()),
+            a: &upload(&padded(&rankings[0].0)),
+            b: &upload(&padded(&rankings[1].0)),
+            overlap: &output,
+            features: features as u32,
+            k,
+        });
         let expected =
             reference::top_overlap::top_overlap(&rankings[0].0, &rankings[1].0, features, k);
         assert_close("overlap", &own(&read::<f32>(&output, SLOTS), 1), &expected, 1e-6);
@@ -248,14 +262,14 @@ fn structural_similarity_agrees() {
         let mut b: Vec<f32> = a.iter().map(|value| 3.0 * (value + 0.4 * random.signed())).collect();
         b[size..2 * size].iter_mut().for_each(|value| *value = 0.0);
         let output = dirty(SLOTS);
-        let [channels, height, width] = shape.map(|size| size as u32);
-        let specialization = workgroup()
-            .constant("HEIGHT", height)
-            .constant("WIDTH", width)
-            .constant("CHANNELS", channels)
-            .constant("WINDOW", window);
-        let bindings = [&range(), &upload(&a), &upload(&b), &output];
-        run("structural_similarity", specialization, &bindings, [IMAGES as u32, 1, 1]);
+        launch(&StructuralSimilarity {
+            images: over(&range()),
+            a: &upload(&a),
+            b: &upload(&b),
+            similarity: &output,
+            shape: shape.map(|size| size as u32).into(),
+            window,
+        });
         let expected = reference::structural_similarity::structural_similarity(
             &own(&a, size),
             &own(&b, size),
@@ -273,15 +287,14 @@ fn mask_ranked_removes_or_keeps_the_leading_features() {
     for (removed, inverted) in [(0, false), (0, true), (23, false), (23, true), (70, false)] {
         let mask = dirty(SLOTS * features);
         let round = uniform([removed, u32::from(inverted), 0, 0]);
-        let specialization =
-            Specialization::new().tile("LANES", 8).constant("FEATURES", features as u32);
-        let bindings = [&range(), &round, &upload(&positions), &mask];
-        run(
-            "mask_ranked",
-            specialization,
-            &bindings,
-            [(features as u32).div_ceil(8), IMAGES as u32, 1],
-        );
+        launch(&MaskRanked {
+            images: over(&range()),
+            current: (&round).into(),
+            positions: &upload(&positions),
+            mask: &mask,
+            features: features as u32,
+            lanes: LANES,
+        });
         let expected =
             reference::mask_ranked::mask_ranked(&own(&positions, features), removed, inverted);
         assert_eq!(own(&read::<u32>(&mask, SLOTS * features), features), expected);
@@ -301,32 +314,25 @@ fn pictures(random: &mut Random, pixels: usize, channels: usize) -> Vec<f32> {
 fn perturb_images_is_the_reference_noise() {
     let mut random = Random(7);
     for (pixels, channels) in [(35usize, 1usize), (12, 3), (9, 5)] {
-        for (normal, sign) in [(false, 1.0), (true, -1.0)] {
+        for (normal, added) in [(false, true), (true, false)] {
+            let sign = if added { 1.0 } else { -1.0 };
             let stride = channels.next_multiple_of(4);
             let size = pixels * stride;
             let images = pictures(&mut random, pixels, channels);
             let (noisy, noise) = (dirty(SLOTS * size), dirty(SLOTS * pixels * channels));
-            let specialization = Specialization::new()
-                .tile("LANES", 8)
-                .constant("PIXELS", pixels as u32)
-                .constant("CHANNELS", channels as u32)
-                .constant("SCALE", 0.3)
-                .constant("SIGN", sign)
-                .constant("NORMAL", u32::from(normal));
-            let bindings = [
-                &range(),
-                &uniform(step()),
-                &uniform([0u32, 0, 6, 0]),
-                &upload(&images),
-                &noisy,
-                &noise,
-            ];
-            run(
-                "perturb_images",
-                specialization,
-                &bindings,
-                [(size / 4).div_ceil(8) as u32, IMAGES as u32, 1],
-            );
+            launch(&PerturbImages {
+                images: over(&range()),
+                current: &uniform(step()),
+                current_round: (&uniform([0u32, 0, 6, 0])).into(),
+                pixels: &upload(&images),
+                noisy: &noisy,
+                noise: &noise,
+                shape: Shape::new(channels as u32, 1, pixels as u32),
+                scale: 0.3,
+                normal,
+                added,
+                lanes: LANES,
+            });
             let noise = own(&read::<f32>(&noise, SLOTS * pixels * channels), pixels * channels);
             let copies = own(&read::<f32>(&noisy, SLOTS * size), size);
             let mut expected_noise = Vec::new();
@@ -385,20 +391,16 @@ fn impute_linear_solves_the_system() {
         }
         for noise in [0.0, 0.01] {
             let pixels = upload(&images);
-            let specialization = workgroup()
-                .constant("HEIGHT", height as u32)
-                .constant("WIDTH", width as u32)
-                .constant("CHANNELS", channels as u32)
-                .constant("NOISE", noise)
-                .constant("ITERATIONS", 200u32);
-            let bindings =
-                [&range(), &uniform(step()), &upload(&mask), &pixels, &dirty(3 * SLOTS * size)];
-            run(
-                "impute_linear",
-                specialization,
-                &bindings,
-                [IMAGES as u32, channels.div_ceil(4) as u32, 1],
-            );
+            launch(&ImputeLinear {
+                images: over(&range()),
+                current: &uniform(step()),
+                mask: &upload(&mask),
+                pixels: &pixels,
+                workspace: &dirty(3 * SLOTS * size),
+                shape: [channels, height, width].map(|size| size as u32).into(),
+                noise: noise as f32,
+                iterations: 200,
+            });
             let actual = read::<f32>(&pixels, images.len());
             let clean = &images[FIRST * size..SLOTS * size];
             let shape = [height, width, channels];

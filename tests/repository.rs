@@ -8,7 +8,7 @@ use std::{
 
 /// The modules of src/, layer by layer from the top: a module uses modules of lower layers alone.
 /// The diagram in ARCHITECTURE.md is this list.
-const LAYERS: [&[&str]; 18] = [
+const LAYERS: [&[&str]; 20] = [
     &["cli"],
     &["check"],
     &["bench", "study"],
@@ -18,8 +18,10 @@ const LAYERS: [&[&str]; 18] = [
     &["sgt"],
     &["nn"],
     &["batch"],
+    &["kernels"],
     &["storage", "pipelines"],
     &["gpu"],
+    &["shaders"],
     &["reference"],
     &["deploy"],
     &["model"],
@@ -230,6 +232,59 @@ fn every_kernel_has_a_reference() {
         .filter(|name| !operations.contains(*name) && !shared.contains(*name))
         .collect();
     assert_eq!(left, NO_KERNELS, "references without a kernel");
+}
+
+/// Kernels that are still launched by the order of their buffers.
+const WITHOUT_LAUNCHER: [&str; 38] = [
+    "activation_gradient",
+    "batch_norm",
+    "batch_norm_gradient_sums",
+    "batch_norm_inference",
+    "batch_norm_input_gradient",
+    "batch_norm_moments",
+    "batch_norm_parameter_gradient",
+    "batch_norm_update",
+    "convolution",
+    "convolution_cooperative",
+    "convolution_input_gradient_narrow",
+    "convolution_tiled",
+    "convolution_weight_gradient",
+    "convolution_weight_gradient_tiled",
+    "dropout",
+    "fold_batch_norm",
+    "fold_batch_norm_gradient",
+    "fully_connected_weight_gradient",
+    "guided_gradient",
+    "integer_convolution",
+    "keep_statistics",
+    "learned_step",
+    "learned_step_gradient",
+    "matrix_product",
+    "max_pool_gradient",
+    "max_pool_rescale",
+    "optimizer_adadelta",
+    "optimizer_adam",
+    "optimizer_sgd",
+    "positive_part",
+    "prepare_weights",
+    "reduce_weight_gradient",
+    "relevance_ratio",
+    "rescale_multiplier",
+    "slice_weights",
+    "sum_partials",
+    "weight_range",
+    "weight_scale",
+];
+
+/// A launcher is called as its kernel.
+#[test]
+fn every_kernel_has_a_launcher() {
+    let (kernels, mut launchers) = (stems("shaders", "wgsl"), stems("src/kernels", "rs"));
+    assert!(launchers.remove("mod"));
+    let without: Vec<_> = kernels.difference(&launchers).collect();
+    assert_eq!(without, WITHOUT_LAUNCHER, "kernels without a launcher");
+    let others: Vec<_> = launchers.difference(&kernels).collect();
+    assert_eq!(others, [""; 0], "launchers without a kernel");
 }
 
 #[test]

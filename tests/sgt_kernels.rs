@@ -2,11 +2,15 @@
 
 mod common;
 
-use common::{Random, assert_close, dirty, gpu, read, run, uniform, upload};
+use common::{Random, assert_close, dirty, gpu, launch, read, run, uniform, upload};
 use saliq::{
-    config::MaskFill,
+    config::{MaskFill, MaskRank, OnNonFinite, Shape},
     gpu::Buffer,
-    kernels::flat_workgroups,
+    kernels::{
+        BeginStep, Classify, FillMasked, GatherBatch, ImageRange, ImageStatistics, JudgeStep,
+        RandomAttribution, SaliencySeed, Scalar, SelectLowest, SgtLoss, SumMetrics,
+        flat_workgroups,
+    },
     layout::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord},
     nn::TileTable,
     random,
@@ -15,6 +19,7 @@ use saliq::{
         saliency_seed::Target, sgt_loss::ImageLoss,
     },
     shaders::Specialization,
+    storage::Format,
 };
 
 const LANES: u32 = 8;
@@ -29,6 +34,16 @@ fn images(first: u32, count: u32) -> ImagesRange {
 
 fn range(first: u32, count: u32) -> Buffer {
     uniform(images(first, count))
+}
+
+/// The images of `range`, at most `most`.
+fn over(range: &Buffer, most: usize) -> ImageRange<'_> {
+    ImageRange { binding: range.into(), most: most as u32 }
+}
+
+/// Images of one row.
+fn flat(channels: usize, pixels: usize) -> Shape {
+    Shape::new(channels as u32, 1, pixels as u32)
 }
 
 fn step() -> StepRecord {
@@ -74,20 +89,14 @@ fn random_attribution_is_the_reference_bit_for_bit() {
         let current = step();
         let size = pixels * channels.next_multiple_of(4);
         let output = dirty(4 * size);
-        let specialization =
-            lanes().constant("PIXELS", pixels as u32).constant("CHANNELS", channels as u32);
-        let bindings = [
-            &range(1, 3),
-            &uniform(current),
-            &upload(&[[9].as_slice(), &indices].concat()),
-            &output,
-        ];
-        run(
-            "random_attribution",
-            specialization,
-            &bindings,
-            [elements(pixels, channels).div_ceil(LANES), 3, 1],
-        );
+        launch(&RandomAttribution {
+            images: over(&range(1, 3), 3),
+            current: &uniform(current),
+            indices: &upload(&[[9].as_slice(), &indices].concat()),
+            attribution: &output,
+            shape: flat(channels, pixels),
+            lanes: LANES,
+        });
         let actual = read::<f32>(&output, 4 * size);
         for (image, &index) in indices.iter().enumerate() {
             let expected = reference::random_attribution::random_attribution(
@@ -122,13 +131,15 @@ fn begin_step_walks_the_table_and_sets_the_ranges() {
         let ranges = gpu().uniform("ranges", 4 * RANGE_STRIDE).unwrap();
         let table_buffer = upload(&table);
         for (index, entry) in table.iter().enumerate() {
-            let specialization = Specialization::new().constant("SGT", u32::from(sgt));
-            run(
-                "begin_step",
-                specialization,
-                &[&table_buffer, &cursor, &current, &ranges],
-                [1, 1, 1],
-            );
+            launch(&BeginStep {
+                table: &table_buffer,
+                cursor: &cursor,
+                current: &current,
+                ranges: &ranges,
+                twins: sgt,
+                chunk: 1,
+                chunks: 0,
+            });
             assert_eq!(read::<StepRecord>(&current, 1)[0], *entry);
             assert_eq!(read::<u32>(&cursor, 1)[0], index as u32 + 1);
             let words = read::<[u32; 64]>(&ranges, 4);
@@ -158,16 +169,15 @@ fn begin_step_cuts_the_ranges_into_chunks() {
         let entry = StepRecord { part, count, unmasked, ..step() };
         let ranges = gpu().uniform("ranges", (4 + 2 * u64::from(chunks)) * RANGE_STRIDE).unwrap();
         let current = gpu().uniform("step", size_of::<StepRecord>() as u64).unwrap();
-        let specialization = Specialization::new()
-            .constant("SGT", u32::from(sgt))
-            .constant("CHUNK", chunk)
-            .constant("CHUNKS", chunks);
-        run(
-            "begin_step",
-            specialization,
-            &[&upload(&[entry]), &upload(&[0u32]), &current, &ranges],
-            [1, 1, 1],
-        );
+        launch(&BeginStep {
+            table: &upload(&[entry]),
+            cursor: &upload(&[0u32]),
+            current: &current,
+            ranges: &ranges,
+            twins: sgt,
+            chunk,
+            chunks,
+        });
         let words = read::<[u32; 64]>(&ranges, 4 + 2 * chunks as usize);
         let actual: Vec<ChunkRange> = words[4..]
             .iter()
@@ -194,23 +204,23 @@ fn check_gather(gather: Gather, record: StepRecord) {
     let (pixels, batch_labels) = (dirty(total), dirty(2 * record.count as usize));
     let mut bytes = data.clone();
     bytes.resize(data.len().next_multiple_of(4), 0);
-    let specialization = lanes()
-        .tile("STRIP", 3)
-        .constant("HEIGHT", height as u32)
-        .constant("WIDTH", width as u32)
-        .constant("CHANNELS", channels as u32)
-        .constant("SHUFFLE", u32::from(gather.shuffle))
-        .constant("SHIFT", gather.shift)
-        .constant("HFLIP", u32::from(gather.hflip))
-        .constant("MEAN", gather.mean)
-        .constant("DEVIATION", gather.deviation);
-    let workgroups = [elements(height * width, channels).div_ceil(3 * LANES), record.count + 1, 1];
-    run(
-        "gather_batch",
-        specialization,
-        &[&uniform(record), &upload(&bytes), &upload(&labels), &pixels, &batch_labels],
-        workgroups,
-    );
+    launch(&GatherBatch {
+        current: &uniform(record),
+        data: &upload(&bytes),
+        labels: &upload(&labels),
+        pixels: &pixels,
+        batch_labels: &batch_labels,
+        shape: Shape::new(channels as u32, height as u32, width as u32),
+        most: record.count + 1,
+        shuffle: gather.shuffle,
+        shift: gather.shift,
+        hflip: gather.hflip,
+        mean: gather.mean as f32,
+        deviation: gather.deviation as f32,
+        format: Format::F32,
+        lanes: LANES,
+        strip: 3,
+    });
     let (expected, expected_labels) =
         reference::gather_batch::gather_batch(&gather, &record, &data, &labels);
     let actual = read::<f32>(&pixels, total);
@@ -304,16 +314,13 @@ fn image_statistics_match_the_reference() {
             .map(|v| if *v == 0.0 { 0.0 } else { v - 3.0 })
             .collect();
         let output = dirty(16);
-        let specialization = Specialization::new()
-            .tile("WORKGROUP", workgroup)
-            .constant("PIXELS", pixels as u32)
-            .constant("CHANNELS", channels as u32);
-        run(
-            "image_statistics",
-            specialization,
-            &[&range(1, 3), &upload(&data), &output],
-            [5, 1, 1],
-        );
+        launch(&ImageStatistics {
+            images: over(&range(1, 3), 5),
+            pixels: &upload(&data),
+            statistics: &output,
+            shape: flat(channels, pixels),
+            workgroup,
+        });
         let expected = reference::image_statistics::image_statistics(
             &data[pixels * stride..],
             pixels,
@@ -343,27 +350,24 @@ fn check_selection(
     workgroup: u32,
 ) {
     let count = gradient.len() / (pixels * channels.next_multiple_of(4));
-    let plain = Specialization::new()
-        .tile("WORKGROUP", workgroup)
-        .constant("PIXELS", pixels as u32)
-        .constant("CHANNELS", channels as u32)
-        .constant("K", k as u32)
-        .constant("RANK_ABS", u32::from(by_magnitude));
     let (images, gradients) = (range(0, count as u32), upload(gradient));
     // Sums within subgroups where the adapter has them; `saliq check` translates them everywhere.
-    let tables = [TileTable::for_kind(true), TileTable::new(gpu())]
-        .map(|table| table.specialize_scan(plain.clone(), workgroup));
-    for (highest, specialization) in
-        [(false, &tables[0]), (true, &tables[0]), (false, &tables[1]), (true, &tables[1])]
-    {
+    let subgroups = [TileTable::for_kind(true), TileTable::new(gpu())]
+        .map(|table| table.scan_subgroup(workgroup));
+    let cases = subgroups.into_iter().flat_map(|subgroup| [(false, subgroup), (true, subgroup)]);
+    for (highest, subgroup) in cases {
         let mask = dirty(count * pixels);
-        let record = uniform(StepRecord { mask_highest: u32::from(highest), ..step() });
-        run(
-            "select_lowest",
-            specialization.clone(),
-            &[&images, &gradients, &mask, &record],
-            [count as u32, 1, 1],
-        );
+        launch(&SelectLowest {
+            images: over(&images, count),
+            gradient: (&gradients).into(),
+            mask: &mask,
+            current: &uniform(StepRecord { mask_highest: u32::from(highest), ..step() }),
+            shape: flat(channels, pixels),
+            k: k as u32,
+            rank: if by_magnitude { MaskRank::Abs } else { MaskRank::Signed },
+            workgroup,
+            subgroup,
+        });
         let actual = read::<u32>(&mask, count * pixels);
         let expected = reference::select_lowest::select_lowest(
             gradient,
@@ -470,13 +474,7 @@ fn select_lowest_orders_every_kind_of_float() {
 
 // ---------------------------------------------------------------- fill_masked
 
-fn check_fill(
-    fill: MaskFill,
-    number: u32,
-    count: usize,
-    [height, width, channels]: [usize; 3],
-    tolerance: f64,
-) {
+fn check_fill(fill: MaskFill, count: usize, [height, width, channels]: [usize; 3], tolerance: f64) {
     let mut random = Random(8);
     let pixels = height * width;
     let size = pixels * channels.next_multiple_of(4);
@@ -491,19 +489,16 @@ fn check_fill(
     // The last image of several has no masked twin: what lies there stays.
     let record = StepRecord { count: count as u32, ..step() };
     let masked = count - usize::from(count > 1);
-    let specialization = lanes()
-        .constant("HEIGHT", height as u32)
-        .constant("WIDTH", width as u32)
-        .constant("CHANNELS", channels as u32)
-        .constant("FILL", number);
-    let bindings =
-        [&uniform(record), &range(0, masked as u32), &both, &upload(&mask), &upload(&statistics)];
-    run(
-        "fill_masked",
-        specialization,
-        &bindings,
-        [elements(pixels, channels).div_ceil(LANES), count as u32, 1],
-    );
+    launch(&FillMasked {
+        current: &uniform(record),
+        images: over(&range(0, masked as u32), count),
+        pixels: &both,
+        mask: &upload(&mask),
+        statistics: &upload(&statistics),
+        shape: Shape::new(channels as u32, height as u32, width as u32),
+        fill,
+        lanes: LANES,
+    });
     let actual = read::<f32>(&both, 2 * count * size);
     assert_eq!(actual[..count * size], clean, "the clean half stays");
     let expected = reference::fill_masked::fill_masked(
@@ -532,14 +527,14 @@ fn check_fill(
 fn fill_masked_matches_the_reference() {
     let ulp = f64::from(f32::EPSILON);
     for shape in [[5, 7, 1], [4, 6, 3], [3, 3, 5]] {
-        check_fill(MaskFill::Uniform, 0, 3, shape, 2.0 * ulp);
-        check_fill(MaskFill::Zero, 1, 2, shape, 0.0);
-        check_fill(MaskFill::Mean, 2, 2, shape, ulp);
-        check_fill(MaskFill::Corner, 3, 2, shape, 0.0);
-        check_fill(MaskFill::Blur, 4, 1, shape, 2e-6);
+        check_fill(MaskFill::Uniform, 3, shape, 2.0 * ulp);
+        check_fill(MaskFill::Zero, 2, shape, 0.0);
+        check_fill(MaskFill::Mean, 2, shape, ulp);
+        check_fill(MaskFill::Corner, 2, shape, 0.0);
+        check_fill(MaskFill::Blur, 1, shape, 2e-6);
     }
     for shape in [[28, 28, 1], [1, 1, 1], [1, 9, 3], [2, 20, 1]] {
-        check_fill(MaskFill::Blur, 4, 2, shape, 2e-6);
+        check_fill(MaskFill::Blur, 2, shape, 2e-6);
     }
 }
 
@@ -563,10 +558,14 @@ fn row(rows: &[f32], image: usize, classes: usize) -> Vec<f64> {
     rows[image * classes.next_multiple_of(4)..][..classes].iter().map(|&z| f64::from(z)).collect()
 }
 
-fn class_constants(classes: usize) -> Specialization {
-    lanes()
-        .constant("CLASSES", classes as u32)
-        .constant("CLASS_STRIDE", classes.next_multiple_of(4) as u32)
+/// The kernel's name of the oracle's target.
+fn scalar(target: Target) -> Scalar {
+    match target {
+        Target::LogSoftmaxLabel => Scalar::LogSoftmaxLabel,
+        Target::LogitLabel => Scalar::LogitLabel,
+        Target::LogitPredicted => Scalar::LogitPredicted,
+        Target::LogSoftmaxPredicted => Scalar::LogSoftmaxPredicted,
+    }
 }
 
 #[test]
@@ -597,13 +596,15 @@ fn saliency_seed_matches_the_reference() {
             let stride = classes.next_multiple_of(4);
             rows[2 * stride..][..classes].fill(0.5); // a tie: the first class is the predicted one
             let output = dirty(rows.len());
-            let specialization = class_constants(classes).constant("TARGET", target as u32);
-            run(
-                "saliency_seed",
-                specialization,
-                &[&range(2, 9), &upload(&rows), &upload(&labels), &output],
-                [2, 1, 1],
-            );
+            launch(&SaliencySeed {
+                images: over(&range(2, 9), 9),
+                logits: &upload(&rows),
+                labels: &upload(&labels),
+                gradient: &output,
+                classes: classes as u32,
+                target: scalar(target),
+                lanes: LANES,
+            });
             let actual = read::<f32>(&output, rows.len());
             for image in 2..11 {
                 let expected = reference::saliency_seed::saliency_seed(
@@ -651,13 +652,19 @@ fn check_loss(case: LossCase) {
     let (rows, labels) = logit_rows(&mut random, 2 * count, classes, scale);
     let (gradient, sums) = (dirty(2 * count * stride), dirty(4 * count));
     let whole = ImagesRange { batch: count as u32 + 5, ..images(0, count as u32) };
-    let specialization = class_constants(classes)
-        .constant("LAMBDA", lambda)
-        .constant("STOP_GRADIENT", u32::from(stop_gradient))
-        .constant("SGT", u32::from(sgt));
-    let record = uniform(StepRecord { unmasked: unmasked as u32, ..step() });
-    let bindings = [&uniform(whole), &upload(&rows), &upload(&labels), &gradient, &sums, &record];
-    run("sgt_loss", specialization, &bindings, [(count as u32).div_ceil(LANES), 1, 1]);
+    launch(&SgtLoss {
+        images: over(&uniform(whole), count),
+        logits: &upload(&rows),
+        labels: &upload(&labels),
+        gradient: &gradient,
+        sums: &sums,
+        current: &uniform(StepRecord { unmasked: unmasked as u32, ..step() }),
+        classes: classes as u32,
+        lambda,
+        stop_gradient,
+        twins: sgt,
+        lanes: LANES,
+    });
     let gradient = read::<f32>(&gradient, 2 * count * stride);
     let sums = read::<[f32; 4]>(&sums, count);
     let expected: Vec<ImageLoss> = (0..count)
@@ -742,14 +749,20 @@ fn a_divergence_is_never_negative() {
     }
     rows[(count + 7) * stride + 2] = f32::NAN;
     let (gradient, sums) = (dirty(2 * count * stride), dirty(4 * count));
-    let specialization = class_constants(CLASSES)
-        .constant("LAMBDA", 1.0)
-        .constant("STOP_GRADIENT", 0u32)
-        .constant("SGT", 1u32);
-    let record = uniform(StepRecord { unmasked: 0, ..step() });
     let whole = uniform(ImagesRange { batch: count as u32, ..images(0, count as u32) });
-    let bindings = [&whole, &upload(&rows), &upload(&labels), &gradient, &sums, &record];
-    run("sgt_loss", specialization, &bindings, [(count as u32).div_ceil(LANES), 1, 1]);
+    launch(&SgtLoss {
+        images: over(&whole, count),
+        logits: &upload(&rows),
+        labels: &upload(&labels),
+        gradient: &gradient,
+        sums: &sums,
+        current: &uniform(StepRecord { unmasked: 0, ..step() }),
+        classes: CLASSES as u32,
+        lambda: 1.0,
+        stop_gradient: false,
+        twins: true,
+        lanes: LANES,
+    });
     for (image, own) in read::<[f32; 4]>(&sums, count).iter().enumerate() {
         if image == 7 {
             assert!(own[1].is_nan(), "a number that is none must not be taken for 0");
@@ -778,18 +791,21 @@ fn sum_metrics_adds_parts_up_and_flags_what_is_not_finite() {
         .map(|_| [random.signed().abs(), random.signed().abs(), random.below(2) as f32, 0.0])
         .collect();
     for workgroup in [8, 64] {
-        let specialization = || Specialization::new().tile("WORKGROUP", workgroup);
         let (metrics, flags) = (dirty(12), dirty(3));
+        let sum = |count: usize, record: StepRecord, sums: &[[f32; 4]]| {
+            launch(&SumMetrics {
+                images: over(&range(0, count as u32), count),
+                current: &uniform(record),
+                sums: &upload(sums),
+                metrics: &metrics,
+                flags: &flags,
+                workgroup,
+            });
+        };
         let mut total = [0.0; 4];
         for (part, count) in [(0, 37), (1, 5)] {
-            let record = StepRecord { part, log_slot: 1, ..step() };
-            run(
-                "sum_metrics",
-                specialization(),
-                &[&range(0, count), &uniform(record), &upload(&sums), &metrics, &flags],
-                [1, 1, 1],
-            );
-            let (own, _) = reference::sum_metrics::sum_metrics(&sums[..count as usize]);
+            sum(count, StepRecord { part, log_slot: 1, ..step() }, &sums);
+            let (own, _) = reference::sum_metrics::sum_metrics(&sums[..count]);
             (0..4).for_each(|field| total[field] += own[field]);
             let actual = read::<[f32; 4]>(&metrics, 3);
             assert_close("metrics", &actual[1], &total, 1e-6);
@@ -801,13 +817,7 @@ fn sum_metrics_adds_parts_up_and_flags_what_is_not_finite() {
                 let mut broken = sums.clone();
                 broken[29][field] = bad;
                 let flag_of = |part, sums: &[[f32; 4]]| {
-                    let record = StepRecord { part, log_slot: 2, ..step() };
-                    run(
-                        "sum_metrics",
-                        specialization(),
-                        &[&range(0, 37), &uniform(record), &upload(sums), &metrics, &flags],
-                        [1, 1, 1],
-                    );
+                    sum(37, StepRecord { part, log_slot: 2, ..step() }, sums);
                     read::<u32>(&flags, 3)[2]
                 };
                 assert_eq!(flag_of(0, &broken), 1);
@@ -826,8 +836,15 @@ fn classify_matches_the_reference() {
         let (mut rows, labels) = logit_rows(&mut random, 9, classes, 4.0);
         rows[..classes].fill(-2.0);
         let output = dirty(4 * 12);
-        let bindings = [&range(0, 9), &upload(&rows), &upload(&labels), &uniform(step()), &output];
-        run("classify", class_constants(classes), &bindings, [2, 1, 1]);
+        launch(&Classify {
+            images: over(&range(0, 9), 9),
+            logits: &upload(&rows),
+            labels: &upload(&labels),
+            current: &uniform(step()),
+            predictions: (&output).into(),
+            classes: classes as u32,
+            lanes: LANES,
+        });
         let actual = read::<[f32; 4]>(&output, 12);
         for image in 0..9 {
             let expected =
@@ -1150,9 +1167,8 @@ fn judge_step_matches_the_reference() {
         [4001.0, 0.0, 0.0, 4.0],
         [f32::NAN, 0.0, 0.0, 4.0],
     ];
-    for policy in 0..3u32 {
-        let specialization =
-            || Specialization::new().constant("POLICY", policy).constant("EXPLODED", EXPLODED);
+    let policies = [OnNonFinite::Stop, OnNonFinite::Skip, OnNonFinite::LowerLr];
+    for (number, policy) in (0u32..).zip(policies) {
         for case in 0..sums.len() * 8 {
             let (row, flagged) = (sums[case % 4], case % 4 == 3 || case / 4 == 5);
             let words: [u32; 8] = match case / 4 {
@@ -1164,13 +1180,15 @@ fn judge_step_matches_the_reference() {
             let (health, verdicts) = (upload(&words), dirty(4));
             let (mut metrics, mut flags) = (vec![[0f32; 4]; 2], vec![0u32; 4]);
             (metrics[1], flags[1]) = (row, u32::from(flagged));
-            let record = uniform(StepRecord { log_slot: 1, ..step() });
-            run(
-                "judge_step",
-                specialization(),
-                &[&record, &upload(&metrics), &upload(&flags), &health, &verdicts],
-                [1, 1, 1],
-            );
+            launch(&JudgeStep {
+                current: &uniform(StepRecord { log_slot: 1, ..step() }),
+                metrics: &upload(&metrics),
+                flags: &upload(&flags),
+                health: &health,
+                verdicts: &verdicts,
+                policy,
+                exploded: f64::from(EXPLODED),
+            });
             let mut expected = Health {
                 gradient: to_option(words[0]),
                 update: to_option(words[1]),
@@ -1179,12 +1197,12 @@ fn judge_step_matches_the_reference() {
                 rate: f64::from(f32::from_bits(words[4])),
             };
             let verdict =
-                judge_step(policy, f64::from(EXPLODED), row.map(f64::from), flagged, &mut expected);
+                judge_step(number, f64::from(EXPLODED), row.map(f64::from), flagged, &mut expected);
             let actual = read::<u32>(&health, 8);
             assert_eq!(
                 read::<u32>(&verdicts, 4)[2..],
                 [verdict.0, verdict.1.unwrap_or(u32::MAX)],
-                "{policy} {case}"
+                "{number} {case}"
             );
             let actual = Health {
                 gradient: to_option(actual[0]),
@@ -1193,7 +1211,7 @@ fn judge_step_matches_the_reference() {
                 halted: actual[3] != 0,
                 rate: f64::from(f32::from_bits(actual[4])),
             };
-            assert_eq!(actual, expected, "{policy} {case}");
+            assert_eq!(actual, expected, "{number} {case}");
         }
     }
 }
@@ -1302,19 +1320,24 @@ fn an_epoch_visits_every_image_once() {
         (0..total).flat_map(|image| [(image % 256) as u8, (image / 256) as u8]).collect();
     let record = StepRecord { position: 0, count: total, epoch_images: total, ..step() };
     let (pixels, labels) = (dirty(2 * 4 * 2 * total as usize), dirty(2 * total as usize));
-    let specialization = lanes()
-        .tile("STRIP", 1)
-        .constant("HEIGHT", 1u32)
-        .constant("WIDTH", 2u32)
-        .constant("CHANNELS", 1u32)
-        .constant("SHUFFLE", 1u32);
     let numbers: Vec<u32> = (0..total).collect();
-    run(
-        "gather_batch",
-        specialization,
-        &[&uniform(record), &upload(&data), &upload(&numbers), &pixels, &labels],
-        [1, total, 1],
-    );
+    launch(&GatherBatch {
+        current: &uniform(record),
+        data: &upload(&data),
+        labels: &upload(&numbers),
+        pixels: &pixels,
+        batch_labels: &labels,
+        shape: Shape::new(1, 1, 2),
+        most: total,
+        shuffle: true,
+        shift: 0,
+        hflip: false,
+        mean: 0.0,
+        deviation: 1.0,
+        format: Format::F32,
+        lanes: LANES,
+        strip: 1,
+    });
     let order = read::<u32>(&labels, total as usize);
     let key = random::random_key(seed(&record), record.epoch, random::SHUFFLE);
     assert_eq!(

@@ -12,10 +12,11 @@ use saliq::{
     config::{NetworkConfig, QuantizationConfig, RunConfig, SgtConfig},
     data::{self, Dataset},
     gpu::Recording,
+    kernels::Scalar,
     layout::StepRecord,
     nn::{Gradients, Network, NetworkOptions, Optimizer},
     reference::select_lowest::select_lowest,
-    sgt::{Masking, Metrics, Scalar, StepInputs, StepOptions, TrainingStep, record_saliency_seed},
+    sgt::{Masking, Metrics, StepInputs, StepOptions, TrainingStep, record_saliency_seed},
     train::{Outcome, Start, Trainer},
 };
 use support::{MNIST, NORMALIZATION, SMALL_NETWORK, run_config};
@@ -144,7 +145,7 @@ impl Steps {
             .unwrap();
         self.batch.write_table(gpu(), &[Steps::record(0, 0)]);
         recording.submit(gpu()).unwrap();
-        read(gradient, IMAGES as usize * PIXELS * 4)
+        read(gradient.buffer(), IMAGES as usize * PIXELS * 4)
     }
 }
 

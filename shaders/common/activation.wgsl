@@ -1,17 +1,10 @@
 // Activation functions and their derivatives: ReLU, PACT (Choi et al. 2018; paper eq. (6)) and
-// learned steps (LSQ, Esser et al. 2020) on PACT's grids. KIND: 0 none, 1 ReLU, 2 PACT unsigned, 3
-// PACT signed, 4 PACT signed after a ReLU, 5, 6, 7 LSQ likewise. `levels` is 2^b − 1 (unsigned) or
-// 2^(b−1) − 1 (signed), `alpha` the clipping threshold, `learned` the parameter: PACT's α, or LSQ's
-// step s, with α = s·levels.
+// learned steps (LSQ, Esser et al. 2020) on PACT's grids; `kind` says which. `levels` is 2^b − 1
+// (unsigned) or 2^(b−1) − 1 (signed), `alpha` the clipping threshold, `learned` the parameter:
+// PACT's α, or LSQ's step s, with α = s·levels.
 
-const NONE = 0u;
-const RELU = 1u;
-const PACT_UNSIGNED = 2u;
-const PACT_SIGNED = 3u;
-const PACT_SIGNED_AFTER_RELU = 4u;
-const LSQ_UNSIGNED = 5u;
-const LSQ_SIGNED = 6u;
-const LSQ_SIGNED_AFTER_RELU = 7u;
+import kinds::activation::{RELU, PACT_UNSIGNED, PACT_SIGNED, PACT_SIGNED_AFTER_RELU};
+import kinds::activation::{LSQ_UNSIGNED, LSQ_SIGNED, LSQ_SIGNED_AFTER_RELU};
 
 // The clipping threshold α.
 fn threshold(kind: u32, learned: f32, levels: f32) -> f32 { return select(learned, learned * levels, kind >= LSQ_UNSIGNED); }

@@ -1,19 +1,13 @@
 // Weight fake-quantizers and their straight-through derivatives (paper eqs. (1), (2);
 // Krishnamoorthi 2018; DoReFa; SAWB, Choi et al. 2018; LSQ, Esser et al. 2020; binary, Rastegari et
-// al. 2016). KIND: 0 none, 1 affine, 2 dorefa, 3 sawb, 4 symmetric, 5 lsq, 6 binary. `levels` is
-// 2^b − 1. A channel's constants, from `weight_scale` (lsq: from `learned_step`):
+// al. 2016); `kind` says which. `levels` is 2^b − 1. A channel's constants, from `weight_scale`
+// (lsq: from `learned_step`):
 //   affine (Δ, z, min, max) · dorefa (max|tanh w|, 0, 0, 0) · sawb (clip c, step 2c / levels, 0, 0) ·
 //   symmetric (Δ, −L, L, 0) with L = 2^(b−1) − 1 · lsq (s, −Q_n, Q_p, 0) with Q_n = 2^(b−1), Q_p = Q_n − 1 ·
 //   binary (E|w|, 0, 0, 0)
 // Between two levels `round` decides, half to even; a weight of 0 (and −0) is positive to `binary`.
 
-const NONE = 0u;
-const AFFINE = 1u;
-const DOREFA = 2u;
-const SAWB = 3u;
-const SYMMETRIC = 4u;
-const LSQ = 5u;
-const BINARY = 6u;
+import kinds::quantizer::{NONE, AFFINE, DOREFA, SAWB, SYMMETRIC, LSQ, BINARY};
 
 // tanh to a few ulp: the built-in one loses all digits of small arguments on some drivers and is
 // NaN for large ones on others. Polynomial of Cephes' tanhf below 0.625.

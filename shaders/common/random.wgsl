@@ -2,23 +2,8 @@
 // kept and any launch shape gives the same ones.
 //
 // Hash: pcg4d of Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020. Key:
-// pcg4d(seed_low, seed_high, step, stream); numbers: pcg4d(key + (a, b, c, 0)).
-// `src/reference/random.rs` gives the same bits.
-
-// Streams: what a number is for. DROPOUT + layer is the stream of a dropout layer, so nothing may
-// follow it.
-const SHUFFLE = 1u;
-const AUGMENT = 2u;
-const FILL = 3u;
-const EXPLAIN = 4u;
-const INITIALIZE = 5u;
-// Attribution methods: noise, points on paths, masks.
-const NOISE = 16u;
-const PATH = 17u;
-const MASKS = 18u;
-// Judgements: noise added to images.
-const PERTURB = 32u;
-const DROPOUT = 256u;
+// pcg4d(seed_low, seed_high, step, stream); numbers: pcg4d(key + (a, b, c, 0)). Streams, what a
+// number is for, are `kinds::stream`. `src/random.rs` gives the same bits.
 
 const FEISTEL_ROUNDS = 8u;
 

@@ -3,9 +3,10 @@
 // sample has depends on nothing but the seed, the image's number and the sample's: how the work is
 // cut into chunks does not matter.
 
+import kinds::stream::{NOISE, PATH, MASKS};
 import package::common::step::Step;
 import package::common::normal::normal4;
-import package::common::random::{NOISE, PATH, MASKS, random_bits, random_key, uniform01};
+import package::common::random::{random_bits, random_key, uniform01};
 
 struct Place {
     image: u32, // in the set

@@ -10,15 +10,16 @@ pub use resident::ResidentData;
 use crate::{
     Result,
     config::Augmentation,
-    gpu::{Buffer, Gpu, Recording},
-    kernels::{ImageRange, LANES},
-    layout::{ChunkRange, RANGE_STRIDE, StepRecord, groups},
-    shaders::Specialization,
-    storage::{Format, Storage},
+    gpu::{Buffer, Gpu, Launcher, Recording},
+    kernels::{BeginStep, GatherBatch, ImageRange, LANES},
+    layout::{ChunkRange, RANGE_STRIDE, StepRecord},
+    storage::Format,
 };
 
 /// Pixels that an augmentation shift moves an image at most, each way.
 const SHIFT: u32 = 2;
+/// Groups of 4 values that an invocation gathers.
+const STRIP: u32 = 8;
 
 /// How a batch is drawn from the data set.
 #[derive(Clone, Debug)]
@@ -144,13 +145,16 @@ impl Batch {
 
     /// Adds moving on to the table's next entry.
     pub fn record_begin(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
-        let specialization = Specialization::new()
-            .constant("SGT", u32::from(self.twins))
-            .constant("CHUNK", self.chunk)
-            .constant("CHUNKS", self.both().most.div_ceil(self.chunk));
-        let kernel = gpu.kernel("begin_step", specialization)?;
-        let bindings = [&self.table, &self.cursor, &self.step, &self.ranges].map(Into::into);
-        recording.dispatch(gpu, "begin step", kernel, &bindings, [1, 1, 1])
+        let begin = BeginStep {
+            table: &self.table,
+            cursor: &self.cursor,
+            current: &self.step,
+            ranges: &self.ranges,
+            twins: self.twins,
+            chunk: self.chunk,
+            chunks: self.both().most.div_ceil(self.chunk),
+        };
+        begin.record(gpu, recording, "begin step")
     }
 
     /// Adds gathering the entry's images into `images`, normalised and augmented, and their labels.
@@ -176,34 +180,24 @@ impl Batch {
         images: &Buffer,
         format: Format,
     ) -> Result<()> {
-        const STRIP: u32 = 8;
-        let shift = if options.augment.contains(&Augmentation::Shift) { SHIFT } else { 0 };
-        let specialization = Specialization::new()
-            .tile("LANES", LANES)
-            .tile("STRIP", STRIP)
-            .constant("HEIGHT", data.shape.height)
-            .constant("WIDTH", data.shape.width)
-            .constant("CHANNELS", data.shape.channels)
-            .constant("SHUFFLE", u32::from(options.shuffle))
-            .constant("SHIFT", shift)
-            .constant("HFLIP", u32::from(options.augment.contains(&Augmentation::Hflip)));
-        let specialization = match format {
-            Format::U8 => specialization,
-            _ => specialization
-                .constant("MEAN", options.mean)
-                .constant("DEVIATION", options.deviation),
+        let shifts = options.augment.contains(&Augmentation::Shift);
+        let gather = GatherBatch {
+            current: &self.step,
+            data: &data.images,
+            labels: &data.labels,
+            pixels: images,
+            batch_labels: &self.labels,
+            shape: data.shape,
+            most: self.most,
+            shuffle: options.shuffle,
+            shift: if shifts { SHIFT } else { 0 },
+            hflip: options.augment.contains(&Augmentation::Hflip),
+            mean: options.mean,
+            deviation: options.deviation,
+            format,
+            lanes: LANES,
+            strip: STRIP,
         };
-        let specialization = Storage::new(Format::F32, format).specialize(specialization);
-        let kernel = gpu.kernel("gather_batch", specialization)?;
-        let bindings =
-            [&self.step, &data.images, &data.labels, images, &self.labels].map(Into::into);
-        let elements = data.shape.pixels() * groups(data.shape.channels);
-        recording.dispatch(
-            gpu,
-            "gather batch",
-            kernel,
-            &bindings,
-            [elements.div_ceil(LANES * STRIP), self.most, 1],
-        )
+        gather.record(gpu, recording, "gather batch")
     }
 }

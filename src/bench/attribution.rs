@@ -11,10 +11,11 @@ use crate::{
     config::{RunConfig, WeightInit},
     gpu::{Gpu, Recording},
     graph::ParameterLayout,
+    kernels::Scalar,
     layout::StepRecord,
     nn::{Gradients, Layers, Network},
     saliency::{ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions},
-    sgt::{Scalar, record_saliency_seed},
+    sgt::record_saliency_seed,
 };
 
 /// Timings of each kind, interleaved; medians count.

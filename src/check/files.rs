@@ -1,7 +1,7 @@
 //! A user's shader files: found, read within bounds, linked if they import, checked.
 
 use super::{Outcome, ShaderReport, ShaderSource, guard, translate};
-use crate::{Error, Result, panics::caught};
+use crate::{Error, Result, panics::caught, shaders::ADDED_MODULES};
 use std::{
     borrow::Cow,
     cell::RefCell,
@@ -23,8 +23,10 @@ const MAX_LINKED_BYTES: usize = 16 << 20;
 /// Folders in folders.
 const MAX_FOLDER_DEPTH: usize = 64;
 
-/// What saliq's linker adds to its own kernels: [`crate::shaders::link`].
-const INJECTED_MODULE: &str = "constants";
+/// What to do about an import of [`ADDED_MODULES`].
+const ADDED: &str = "no such package; saliq's own kernels get it when they are linked, with an \
+                     adapter's tile sizes or the numbers of choices: check those with `saliq \
+                     check` without a path";
 
 /// A file and the folder that `package::` means in it: the folder given, or the one the file is in;
 /// empty where there is none.
@@ -311,15 +313,12 @@ impl Resolver for Modules<'_> {
             return Ok(Cow::Borrowed(self.text));
         }
         let refused = |reason: String| ResolveError::ModuleNotFound(path.clone(), reason);
-        let missing = || {
-            match &path.origin {
-            PathOrigin::Package(name) if name == INJECTED_MODULE => {
-                "no such package; saliq's own kernels get it, with an adapter's tile sizes, when they are linked: \
-                 check those with `saliq check` without a path"
-                    .to_owned()
+        let missing = || match &path.origin {
+            PathOrigin::Package(name) if ADDED_MODULES.contains(&name.as_str()) => ADDED.to_owned(),
+            _ => {
+                let base = self.job.base.display();
+                format!("no such file below {base}; `package::` is the folder given")
             }
-            _ => format!("no such file below {}; `package::` is the folder given", self.job.base.display()),
-        }
         };
         let file = self.find(path).ok_or_else(|| refused(missing()))?;
         let mut read = self.read.borrow_mut();

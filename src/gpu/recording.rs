@@ -256,9 +256,9 @@ mod tests {
         Gpu::noop(true, Abilities::default())
     }
 
-    fn dispatch(gpu: &Gpu, recording: &mut Recording, workgroups: [u32; 3]) {
-        let kernel = gpu.kernel("begin_step", Specialization::new()).unwrap();
-        recording.dispatch(gpu, "first", kernel, &[], workgroups).unwrap();
+    fn launch(gpu: &Gpu, recording: &mut Recording, workgroups: [u32; 3], work: Work) {
+        let launch = Launch::new("begin_step", Specialization::new()).over(workgroups).doing(work);
+        recording.launch(gpu, "first", launch).unwrap();
     }
 
     fn works(recording: &Recording) -> Vec<Work> {
@@ -270,22 +270,16 @@ mod tests {
     }
 
     #[test]
-    fn work_is_noted_of_the_dispatch_it_is_of() {
+    fn a_dispatch_that_has_nothing_to_do_is_left_out_with_its_work() {
         let gpu = gpu();
         let mut recording = Recording::new();
-        dispatch(&gpu, &mut recording, [1, 1, 1]);
-        recording.note_work(WORK[0]);
-        // Nothing to do: left out, and with it what is said of it.
-        dispatch(&gpu, &mut recording, [1, 0, 1]);
-        recording.note_work(WORK[1]);
+        launch(&gpu, &mut recording, [1, 1, 1], WORK[0]);
+        launch(&gpu, &mut recording, [1, 0, 1], WORK[1]);
         assert_eq!(works(&recording), [WORK[0]]);
-        dispatch(&gpu, &mut recording, [1, 1, 1]);
-        recording.note_work(WORK[1]);
+        launch(&gpu, &mut recording, [1, 1, 1], WORK[1]);
         assert_eq!(works(&recording), WORK);
-        // The end of another list is not this one's last dispatch.
         let mut longer = Recording::new();
         longer.extend(&recording);
-        longer.note_work(WORK[0]);
         assert_eq!(works(&longer), WORK);
     }
 
@@ -293,7 +287,7 @@ mod tests {
     fn a_dispatch_that_was_not_prepared_is_an_error() {
         let gpu = gpu();
         let mut recording = Recording::new();
-        dispatch(&gpu, &mut recording, [1, 1, 1]);
+        launch(&gpu, &mut recording, [1, 1, 1], WORK[0]);
         let error = recording.encode_prepared(&mut gpu.encoder()).unwrap_err();
         assert!(
             matches!(&error, Error::Gpu(reason) if reason.starts_with("first (begin_step)")),

@@ -71,16 +71,19 @@ fn by_command(commands: &[Command], mut times: impl Iterator<Item = f64>) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{gpu::Abilities, shaders::Specialization};
+    use crate::{
+        gpu::{Abilities, Launch},
+        shaders::Specialization,
+    };
 
     #[test]
     fn a_clearing_does_not_take_the_time_of_a_dispatch() {
         let gpu = Gpu::noop(true, Abilities::default());
         let buffer = gpu.buffer("buffer", 16).unwrap();
-        let kernel = gpu.kernel("begin_step", Specialization::new()).unwrap();
         let mut recording = Recording::new();
         let dispatch = |recording: &mut Recording| {
-            recording.dispatch(&gpu, "step", kernel.clone(), &[], [1, 1, 1]).unwrap()
+            let launch = Launch::new("begin_step", Specialization::new());
+            recording.launch(&gpu, "step", launch).unwrap()
         };
         dispatch(&mut recording);
         recording.clear(&buffer);

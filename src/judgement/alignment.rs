@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Metric, Scores, earth_mover_distance,
-    maps::{PART, Part, images_of, record_comparison},
-    ranking::{Order, Ranking, record_per_image},
+    maps::{PART, Part, images_of},
+    ranking::Ranking,
 };
 use crate::{
     Error, Result,
     config::Shape,
-    gpu::{Buffer, Gpu, Recording},
+    gpu::{Buffer, Gpu, Launcher, Recording},
+    kernels::{CompareMaps, RankOrder, StructuralSimilarity, TopOverlap},
     sgt::features_of,
-    shaders::Specialization,
 };
 
 /// Largest window of the structural similarity.
@@ -82,8 +82,8 @@ impl Comparison {
         let maps = [map()?, map()?];
         let vectors = || gpu.buffer("similarity", u64::from(most) * 16);
         let (of_values, of_ranks, ssim, overlap) = (vectors()?, vectors()?, vectors()?, vectors()?);
-        let by_value = Order { planes: 1, magnitude: options.magnitude, descending: false };
-        let by_salience = Order { planes: shape.channels, magnitude: true, descending: true };
+        let by_value = RankOrder { planes: 1, magnitude: options.magnitude, descending: false };
+        let by_salience = RankOrder { planes: shape.channels, magnitude: true, descending: true };
         let rankings = |features, order| -> Result<[Ranking; 2]> {
             Ok([
                 Ranking::new(gpu, most, features, order)?,
@@ -98,33 +98,27 @@ impl Comparison {
             salience[index].record(gpu, &mut recording, range, map)?;
         }
         let [a, b] = &maps;
-        record_comparison(gpu, &mut recording, range, elements, [a, b, &of_values])?;
-        record_comparison(
-            gpu,
-            &mut recording,
-            range,
-            elements,
-            [&values[0].ranks, &values[1].ranks, &of_ranks],
-        )?;
-        let specialization = Specialization::new()
-            .constant("FEATURES", shape.pixels())
-            .constant("K", features_of(options.top, shape.pixels()).max(1));
-        let buffers = [&salience[0].positions, &salience[1].positions, &overlap];
-        record_per_image(gpu, &mut recording, "top_overlap", specialization, range, &buffers)?;
+        let values_alike =
+            CompareMaps { images: range, a, b, similarity: &of_values, values: elements };
+        values_alike.record(gpu, &mut recording, "compare maps")?;
+        let [a_ranks, b_ranks] = [&values[0].ranks, &values[1].ranks];
+        let ranks_alike =
+            CompareMaps { a: a_ranks, b: b_ranks, similarity: &of_ranks, ..values_alike };
+        ranks_alike.record(gpu, &mut recording, "compare ranks")?;
+        let leading = TopOverlap {
+            images: range,
+            a: &salience[0].positions,
+            b: &salience[1].positions,
+            overlap: &overlap,
+            features: shape.pixels(),
+            k: features_of(options.top, shape.pixels()).max(1),
+        };
+        leading.record(gpu, &mut recording, "top overlap")?;
         let fits = shape.height.min(shape.width).min(WINDOW);
-        let specialization = Specialization::new()
-            .constant("HEIGHT", shape.height)
-            .constant("WIDTH", shape.width)
-            .constant("CHANNELS", shape.channels)
-            .constant("WINDOW", fits - (fits + 1) % 2);
-        record_per_image(
-            gpu,
-            &mut recording,
-            "structural_similarity",
-            specialization,
-            range,
-            &[a, b, &ssim],
-        )?;
+        let window = fits - (fits + 1) % 2;
+        let structure =
+            StructuralSimilarity { images: range, a, b, similarity: &ssim, shape, window };
+        structure.record(gpu, &mut recording, "structural similarity")?;
         Ok(Comparison { shape, part, maps, recording, of_values, of_ranks, ssim, overlap })
     }
 

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     Metric, Scores,
     maps::{PART, Part, images_of},
-    ranking::{Order, Ranking, record_per_image},
+    ranking::Ranking,
 };
 use crate::{
     Result,
     config::Shape,
-    gpu::{Buffer, Gpu, Recording},
-    shaders::Specialization,
+    gpu::{Buffer, Gpu, Launcher, Recording},
+    kernels::{MapClarity, RankOrder},
 };
 
 /// How concentrated one map is.
@@ -42,20 +42,18 @@ impl ClarityPass {
         let part = Part::new(gpu, most)?;
         let maps = gpu.buffer("maps", u64::from(most) * u64::from(shape.elements()) * 4)?;
         let output = gpu.buffer("clarity", u64::from(most) * 16)?;
-        let order = Order { planes: 1, magnitude: true, descending: false };
+        let order = RankOrder { planes: 1, magnitude: true, descending: false };
         let ranking = Ranking::new(gpu, most, shape.elements(), order)?;
         let mut recording = Recording::new();
         ranking.record(gpu, &mut recording, part.range(), &maps)?;
-        let specialization = Specialization::new().constant("VALUES", shape.elements());
-        let buffers = [&maps, &ranking.ranks, &output];
-        record_per_image(
-            gpu,
-            &mut recording,
-            "map_clarity",
-            specialization,
-            part.range(),
-            &buffers,
-        )?;
+        let clarity = MapClarity {
+            images: part.range(),
+            values: &maps,
+            ranks: &ranking.ranks,
+            clarity: &output,
+            count: shape.elements(),
+        };
+        clarity.record(gpu, &mut recording, "map clarity")?;
         Ok(ClarityPass { shape, part, maps, output, recording })
     }
 

@@ -4,14 +4,14 @@
 
 use super::{
     Subject,
-    maps::record_comparison,
     noise::{Noise, NoisyImages},
 };
 use crate::{
     Result,
-    gpu::{Buffer, Recording},
+    gpu::{Buffer, Launcher, Recording},
+    kernels::{CompareMaps, GradientSum},
     layout::padded,
-    saliency::{Baseline, Explainer, GradientSum, Method, MethodOptions},
+    saliency::{Baseline, Explainer, Method, MethodOptions},
 };
 
 /// The noise.
@@ -72,8 +72,14 @@ impl<'a> Infidelity<'a> {
         let values = gpu.buffer("maps", u64::from(most) * u64::from(shape.elements()) * 4)?;
         let products = gpu.buffer("products of noise and maps", u64::from(most) * 16)?;
         let mut multiply = Recording::new();
-        let buffers = [&values, &images.noise, &products];
-        record_comparison(gpu, &mut multiply, images.batch.clean(), shape.elements(), buffers)?;
+        let product = CompareMaps {
+            images: images.batch.clean(),
+            a: &values,
+            b: &images.noise,
+            similarity: &products,
+            values: shape.elements(),
+        };
+        product.record(gpu, &mut multiply, "compare maps")?;
         let stride = u64::from(padded(subject.model.config.network.classes));
         Ok(Infidelity {
             subject,
@@ -112,7 +118,7 @@ impl<'a> Infidelity<'a> {
         maps: &[f32],
         progress: &mut dyn FnMut(u64),
     ) -> Result<Vec<f64>> {
-        let baseline = match GradientSum::of(method) {
+        let baseline = match method.gradient_sum() {
             GradientSum::TimesInput => &Baseline::Value(0.0),
             GradientSum::FromBaseline | GradientSum::FromRandomBaselines => &settings.baseline,
             GradientSum::Mean | GradientSum::MeanSquare | GradientSum::Variance => {

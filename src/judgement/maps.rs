@@ -1,13 +1,11 @@
 //! Passes over maps alone: values of many images in buffers, a part at a time.
 
-use super::ranking::record_per_image;
 use crate::{
     Error, Result,
     config::Shape,
-    gpu::{Buffer, Gpu, Recording},
+    gpu::{Buffer, Gpu},
     kernels::ImageRange,
     layout::ImagesRange,
-    shaders::Specialization,
 };
 
 /// Images of a part of a pass over maps.
@@ -47,16 +45,4 @@ impl Part {
     pub fn set(&self, gpu: &Gpu, count: u32) {
         gpu.write(&self.range, 0, &[ImagesRange { first: 0, count, batch: count, accumulate: 0 }]);
     }
-}
-
-/// Adds (Pearson, cosine, relative distance, product) of `a` and `b`, `values` values an image.
-pub(super) fn record_comparison(
-    gpu: &Gpu,
-    recording: &mut Recording,
-    range: ImageRange<'_>,
-    values: u32,
-    [a, b, output]: [&Buffer; 3],
-) -> Result<()> {
-    let specialization = Specialization::new().constant("VALUES", values);
-    record_per_image(gpu, recording, "compare_maps", specialization, range, &[a, b, output])
 }

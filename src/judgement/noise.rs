@@ -7,11 +7,10 @@ use super::{
 use crate::{
     Result,
     batch::{Batch, GatherOptions},
-    gpu::{Buffer, Gpu, Recording},
-    kernels::LANES,
-    layout::{RANGE_STRIDE, StepRecord, groups},
+    gpu::{Buffer, Gpu, Launcher, Recording},
+    kernels::{LANES, PerturbImages},
+    layout::{RANGE_STRIDE, StepRecord},
     saliency::ImageSet,
-    shaders::Specialization,
 };
 
 /// Images of a group at most.
@@ -66,30 +65,23 @@ impl NoisyImages {
         let rounds: Vec<Round> =
             (0..noise.samples).map(|sample| Round { sample, ..Round::default() }).collect();
         let rounds = upload_rounds(gpu, &rounds)?;
-        let specialization = Specialization::new()
-            .tile("LANES", LANES)
-            .constant("PIXELS", shape.pixels())
-            .constant("CHANNELS", shape.channels)
-            .constant("SCALE", noise.scale)
-            .constant("SIGN", if noise.added { 1.0 } else { -1.0 })
-            .constant("NORMAL", u32::from(noise.normal));
-        let kernel = gpu.kernel("perturb_images", specialization)?;
         let mut samples = Vec::new();
         for index in 0..u64::from(noise.samples) {
             let mut recording = Recording::new();
-            let range = batch.clean();
-            let round = rounds.range(index * RANGE_STRIDE, size_of::<Round>() as u64);
-            let bindings = [
-                range.binding,
-                (&batch.step).into(),
-                round,
-                (&clean.pixels).into(),
-                (&noisy.pixels).into(),
-                (&values).into(),
-            ];
-            let workgroups =
-                [(shape.pixels() * groups(shape.channels)).div_ceil(LANES), range.most, 1];
-            recording.dispatch(gpu, "perturb images", kernel.clone(), &bindings, workgroups)?;
+            let copies = PerturbImages {
+                images: batch.clean(),
+                current: &batch.step,
+                current_round: rounds.range(index * RANGE_STRIDE, size_of::<Round>() as u64),
+                pixels: &clean.pixels,
+                noisy: &noisy.pixels,
+                noise: &values,
+                shape,
+                scale: noise.scale,
+                normal: noise.normal,
+                added: noise.added,
+                lanes: LANES,
+            };
+            copies.record(gpu, &mut recording, "perturb images")?;
             samples.push(recording);
         }
         Ok(NoisyImages {

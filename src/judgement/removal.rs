@@ -4,19 +4,14 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Subject,
-    ranking::{Order, Ranking},
-    subject::Stage,
-};
+use super::{Subject, ranking::Ranking, subject::Stage};
 use crate::{
     Result,
     config::{MaskFill, MaskRank, Shape},
-    gpu::{Buffer, Gpu, Recording},
-    kernels::LANES,
+    gpu::{Buffer, Gpu, Launcher, Recording},
+    kernels::{ImputeLinear, LANES, MaskRanked, RankOrder},
     layout::{RANGE_STRIDE, groups, to_nchw},
     sgt::{Masking, features_of, record_classification_of},
-    shaders::Specialization,
 };
 
 /// Deviation of the noise of [`Fill::Road`], in units of the normalised image (Rong et al. 2022).
@@ -139,7 +134,7 @@ impl<'a> Removal<'a> {
         let (gpu, shape, most) = (subject.gpu, subject.shape(), subject.most());
         let stage = Stage::record(&subject, labels, seed)?;
         let values = gpu.buffer("maps", u64::from(most) * u64::from(shape.elements()) * 4)?;
-        let order = Order { planes: shape.channels, magnitude: true, descending: true };
+        let order = RankOrder { planes: shape.channels, magnitude: true, descending: true };
         let ranking = Ranking::new(gpu, most, shape.pixels(), order)?;
         let mut rank = Recording::new();
         ranking.record(gpu, &mut rank, stage.batch.clean(), &values)?;
@@ -153,18 +148,29 @@ impl<'a> Removal<'a> {
         let (mut remove, mut classify) = (Vec::new(), Vec::new());
         for index in 0..rounds.len() as u64 {
             let mut recording = Recording::new();
-            let range = stage.batch.clean();
-            let specialization =
-                Specialization::new().tile("LANES", LANES).constant("FEATURES", shape.pixels());
-            let kernel = gpu.kernel("mask_ranked", specialization)?;
-            let round = uniforms.range(index * RANGE_STRIDE, size_of::<Round>() as u64);
-            let bindings =
-                [range.binding, round, (&ranking.positions).into(), (&masking.mask).into()];
-            let workgroups = [shape.pixels().div_ceil(LANES), range.most, 1];
-            recording.dispatch(gpu, "mask ranked", kernel, &bindings, workgroups)?;
+            let marks = MaskRanked {
+                images: stage.batch.clean(),
+                current: uniforms.range(index * RANGE_STRIDE, size_of::<Round>() as u64),
+                positions: &ranking.positions,
+                mask: &masking.mask,
+                features: shape.pixels(),
+                lanes: LANES,
+            };
+            marks.record(gpu, &mut recording, "mask ranked")?;
             masking.record_fill(gpu, &mut recording, &stage.batch, stage.network.input())?;
             if let Some(workspace) = &workspace {
-                record_imputation(gpu, &mut recording, &stage, &masking.mask, workspace, shape)?;
+                let imputation = ImputeLinear {
+                    images: stage.batch.clean(),
+                    current: &stage.batch.step,
+                    mask: &masking.mask,
+                    pixels: stage.network.input(),
+                    workspace,
+                    shape,
+                    noise: ROAD_NOISE,
+                    // Several times what conjugate gradients need to cross the image.
+                    iterations: 100 + 4 * shape.height.max(shape.width),
+                };
+                imputation.record(gpu, &mut recording, "impute linear")?;
             }
             remove.push(recording);
             let mut recording = Recording::new();
@@ -280,39 +286,5 @@ fn imputation_workspace(gpu: &Gpu, shape: Shape, most: u32) -> Result<Buffer> {
     gpu.buffer(
         "workspace of the imputation",
         3 * 16 * u64::from(most) * u64::from(shape.pixels() * groups(shape.channels)),
-    )
-}
-
-fn record_imputation(
-    gpu: &Gpu,
-    recording: &mut Recording,
-    stage: &Stage,
-    mask: &Buffer,
-    workspace: &Buffer,
-    shape: Shape,
-) -> Result<()> {
-    let specialization = Specialization::new()
-        .tile("WORKGROUP", super::ranking::WORKGROUP)
-        .constant("HEIGHT", shape.height)
-        .constant("WIDTH", shape.width)
-        .constant("CHANNELS", shape.channels)
-        .constant("NOISE", ROAD_NOISE)
-        // Several times what conjugate gradients need to cross the image.
-        .constant("ITERATIONS", 100 + 4 * shape.height.max(shape.width));
-    let kernel = gpu.kernel("impute_linear", specialization)?;
-    let range = stage.batch.clean();
-    let bindings = [
-        range.binding,
-        (&stage.batch.step).into(),
-        mask.into(),
-        (stage.network.input()).into(),
-        workspace.into(),
-    ];
-    recording.dispatch(
-        gpu,
-        "impute linear",
-        kernel,
-        &bindings,
-        [range.most, groups(shape.channels), 1],
     )
 }

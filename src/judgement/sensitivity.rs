@@ -3,12 +3,12 @@
 
 use super::{
     Subject,
-    maps::record_comparison,
     noise::{Noise, NoisyImages},
 };
 use crate::{
     Result,
-    gpu::{Buffer, Recording},
+    gpu::{Buffer, Launcher, Recording},
+    kernels::CompareMaps,
     layout::padded,
     saliency::{Explainer, Method, MethodOptions},
 };
@@ -74,8 +74,14 @@ impl<'a> MaxSensitivity<'a> {
         let mut compare = Recording::new();
         // The zeros in the padding of the channels change no distance.
         let values = shape.pixels() * padded(shape.channels);
-        let buffers = [&maps[0], &maps[1], &distances];
-        record_comparison(gpu, &mut compare, images.batch.clean(), values, buffers)?;
+        let distance = CompareMaps {
+            images: images.batch.clean(),
+            a: &maps[0],
+            b: &maps[1],
+            similarity: &distances,
+            values,
+        };
+        distance.record(gpu, &mut compare, "compare maps")?;
         Ok(MaxSensitivity { subject, images, explainer, maps, distances, compare })
     }
 

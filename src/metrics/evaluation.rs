@@ -108,7 +108,7 @@ pub trait Classifier {
     /// Adds what has to be done to the weights once, before images.
     ///
     /// # Errors
-    /// As [`Recording::dispatch`]; so have the others.
+    /// As [`Recording::launch`]; so have the others.
     fn record_weights(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()>;
     /// Adds gathering the batch's images to where the forward pass wants them.
     fn record_gather(

@@ -5,19 +5,36 @@ use crate::{
     config::{ActivationQuantizer, LayerBits, PactKind, QuantizationConfig},
 };
 
-/// Activation of one layer, as the kernels' constants see it (shaders/common/activation.wgsl).
+/// What an activation computes (shaders/common/activation.wgsl).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivationFunction {
+    /// Nothing.
+    None,
+    /// max(x, 0).
+    Relu,
+    /// PACT's clip at a learned α, and levels.
+    Pact(PactKind),
+    /// The same grids with a learned step.
+    Lsq(PactKind),
+}
+
+/// Activation of one layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ActivationPlan {
-    pub(crate) kind: u32,
+    function: ActivationFunction,
     pub(crate) levels: f32,
     alpha_index: Option<u32>,
 }
 
 impl ActivationPlan {
     /// No activation.
-    pub const NONE: ActivationPlan = ActivationPlan { kind: 0, levels: 1.0, alpha_index: None };
+    pub const NONE: ActivationPlan = ActivationPlan::of(ActivationFunction::None);
     /// ReLU.
-    pub const RELU: ActivationPlan = ActivationPlan { kind: 1, levels: 1.0, alpha_index: None };
+    pub const RELU: ActivationPlan = ActivationPlan::of(ActivationFunction::Relu);
+
+    const fn of(function: ActivationFunction) -> ActivationPlan {
+        ActivationPlan { function, levels: 1.0, alpha_index: None }
+    }
 
     /// PACT or LSQ with `bits.activation` bits and its α or step at `alpha_index` of the flat
     /// parameters; ReLU at 32 bits.
@@ -38,14 +55,12 @@ impl ActivationPlan {
                 "signed PACT has no levels at 1 bit; use --pact unsigned, or 2 or more bits".into(),
             ));
         }
-        let kind = match pact {
-            PactKind::Unsigned => 2,
-            PactKind::Signed => 3,
-            PactKind::SignedAfterRelu => 4,
+        let function = match quantization.act_quant {
+            ActivationQuantizer::Pact => ActivationFunction::Pact(pact),
+            ActivationQuantizer::Lsq => ActivationFunction::Lsq(pact),
         };
-        let kind = kind + if quantization.act_quant == ActivationQuantizer::Lsq { 3 } else { 0 };
         let levels = ActivationPlan::levels(pact, bits.activation);
-        Ok(ActivationPlan { kind, levels: levels as f32, alpha_index: Some(alpha_index) })
+        Ok(ActivationPlan { function, levels: levels as f32, alpha_index: Some(alpha_index) })
     }
 
     /// Number of steps from 0 to α: 2^b − 1 (unsigned) or 2^(b−1) − 1 (signed).
@@ -56,9 +71,9 @@ impl ActivationPlan {
         }
     }
 
-    /// The activation's number in the kernels.
-    pub(crate) fn kind(self) -> u32 {
-        self.kind
+    /// What it computes.
+    pub fn function(self) -> ActivationFunction {
+        self.function
     }
 
     /// Its levels above 0, as the kernels have them.
@@ -79,7 +94,7 @@ impl ActivationPlan {
     /// The factor on the gradient of the learned parameter where an image has `elements`
     /// activations: LSQ's 1/√(N·Q_p), else 1.
     pub fn gradient_scale(self, elements: u32) -> f64 {
-        if self.kind > 4 {
+        if matches!(self.function, ActivationFunction::Lsq(_)) {
             1.0 / (f64::from(elements) * f64::from(self.levels)).sqrt()
         } else {
             1.0

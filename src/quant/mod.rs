@@ -9,7 +9,7 @@ mod histogram;
 mod learned_step;
 mod state;
 
-pub use activation::ActivationPlan;
+pub use activation::{ActivationFunction, ActivationPlan};
 pub use codes::{pack_codes, packed_bytes, unpack_codes};
 pub use distribution::TensorDistribution;
 pub use exact::is_exact_in_f32;
@@ -22,8 +22,7 @@ use crate::{
     config::{LayerBits, QuantizationConfig, WeightQuantizer},
 };
 
-/// Quantizer of one layer's weights, as the kernels' constants see it
-/// (shaders/common/quantizer.wgsl).
+/// Quantizer of one layer's weights (shaders/common/quantizer.wgsl).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WeightQuantizerPlan {
     quantizer: Option<WeightQuantizer>,
@@ -68,17 +67,9 @@ impl WeightQuantizerPlan {
         self.per_channel
     }
 
-    /// The quantizer's number in the kernels.
-    pub(crate) fn kind(self) -> u32 {
-        match self.quantizer {
-            None => 0,
-            Some(WeightQuantizer::Affine) => 1,
-            Some(WeightQuantizer::Dorefa) => 2,
-            Some(WeightQuantizer::Sawb) => 3,
-            Some(WeightQuantizer::Symmetric) => 4,
-            Some(WeightQuantizer::Lsq) => 5,
-            Some(WeightQuantizer::Binary) => 6,
-        }
+    /// The quantizer, where there is one.
+    pub fn quantizer(self) -> Option<WeightQuantizer> {
+        self.quantizer
     }
 
     /// 2^b − 1.

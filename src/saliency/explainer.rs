@@ -1,21 +1,20 @@
 //! Attributions of images in GPU memory: a method as a recording that works through the samples of
 //! all images, a chunk at a time.
 
-use super::{
-    Baseline, GradientSum, LrpRule, Method, MethodOptions, Output, Sampling, Score,
-    applicability::grad_cam_layer,
-};
+use super::{Baseline, LrpRule, Method, MethodOptions, Output, applicability::grad_cam_layer};
 use crate::{
     Error, Result, Shortage,
     batch::Batch,
     config::{NetworkConfig, QuantizationConfig, Shape},
-    gpu::{Binding, Buffer, Gpu, Recording},
-    kernels::ImageRange,
-    kernels::LANES,
-    layout::{ImagesRange, StepRecord, from_nchw, groups, padded},
+    gpu::{Binding, Buffer, Gpu, Launcher, Recording},
+    kernels::{
+        AccumulateGradients, AccumulateScores, ChannelMeans, ClassScore, CollectLogits, GradCam,
+        GradientSum, Hiding, ImageRange, ImageStatistics, LANES, PER_IMAGE, RandomAttribution,
+        SampleImages, Sampling, Scalar,
+    },
+    layout::{ImagesRange, StepRecord, from_nchw, groups},
     nn::{BackwardRule, Layers, Network},
-    sgt::{Scalar, record_image_statistics, record_saliency_seed},
-    shaders::Specialization,
+    sgt::record_saliency_seed,
 };
 
 /// Images of an [`ImageSet`] at most: a workgroup each along one dimension of a dispatch.
@@ -235,7 +234,7 @@ impl Explainer {
     /// whatever other images there are, and however they are cut into chunks.
     ///
     /// # Errors
-    /// As [`Recording::dispatch`].
+    /// As [`Recording::launch`].
     pub fn record(&self, gpu: &Gpu, images: &ImageSet, maps: &Buffer) -> Result<Recorded<'_>> {
         let range = gpu.uniform("range of the set", size_of::<ImagesRange>() as u64)?;
         let whole_set = ImageRange { binding: (&range).into(), most: images.most };
@@ -250,18 +249,18 @@ impl Explainer {
             self.record_random(gpu, &mut prepare, whole_set, images, maps)?;
             return Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples });
         }
-        let sampling = Sampling::of(self.method);
+        let sampling = self.options.sampling_of(self.method);
         let table = match sampling {
-            Sampling::Noisy | Sampling::OnRandomPath => {
+            Sampling::Noisy { .. } | Sampling::OnRandomPath { .. } => {
                 let statistics = gpu.buffer("image statistics", u64::from(images.most) * 16)?;
-                record_image_statistics(
-                    gpu,
-                    &mut prepare,
-                    images.shape,
-                    whole_set,
-                    &images.pixels,
-                    &statistics,
-                )?;
+                let of_images = ImageStatistics {
+                    images: whole_set,
+                    pixels: &images.pixels,
+                    statistics: &statistics,
+                    shape: images.shape,
+                    workgroup: PER_IMAGE,
+                };
+                of_images.record(gpu, &mut prepare, "image statistics")?;
                 statistics
             }
             _ => self.nodes.clone(),
@@ -269,8 +268,8 @@ impl Explainer {
         self.record_samples(gpu, &mut chunk, images, &table, sampling)?;
         let forward = if self.batch.twins { self.batch.both() } else { self.batch.clean() };
         self.network.record_forward(gpu, &mut chunk, forward, None)?;
-        if !self.method.needs_gradients() {
-            self.record_scores(gpu, &mut chunk, images, maps, sampling)?;
+        if let Sampling::Hidden(hiding) = sampling {
+            self.record_scores(gpu, &mut chunk, images, maps, hiding)?;
             return Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples });
         }
         let scalar = match self.options.output {
@@ -299,7 +298,7 @@ impl Explainer {
     /// be explained).
     ///
     /// # Errors
-    /// As [`Recording::dispatch`].
+    /// As [`Recording::launch`].
     pub fn record_logits(
         &self,
         gpu: &Gpu,
@@ -313,29 +312,17 @@ impl Explainer {
         let mut chunk = Recording::new();
         self.record_samples(gpu, &mut chunk, images, &self.nodes, Sampling::Clean)?;
         self.network.record_forward(gpu, &mut chunk, self.batch.clean(), None)?;
-        let kernel = gpu.kernel("collect_logits", self.class_shape())?;
-        let bindings = [
-            (&self.batch.step).into(),
-            self.network.logits().into(),
-            logits.into(),
-            Binding::from(predicted),
-        ];
-        chunk.dispatch(
-            gpu,
-            "collect logits",
-            kernel,
-            &bindings,
-            [self.slots.div_ceil(LANES), 1, 1],
-        )?;
+        let collection = CollectLogits {
+            current: &self.batch.step,
+            logits: self.network.logits(),
+            collected: logits,
+            predicted,
+            classes: self.network.classes(),
+            slots: self.slots,
+            lanes: LANES,
+        };
+        collection.record(gpu, &mut chunk, "collect logits")?;
         Ok(Recorded { explainer: self, prepare, chunk, range, samples: 1 })
-    }
-
-    fn class_shape(&self) -> Specialization {
-        let classes = self.network.classes();
-        Specialization::new()
-            .tile("LANES", LANES)
-            .constant("CLASSES", classes)
-            .constant("CLASS_STRIDE", padded(classes))
     }
 
     /// Images that the samples of a chunk can belong to.
@@ -352,46 +339,22 @@ impl Explainer {
         sampling: Sampling,
     ) -> Result<()> {
         self.batch.record_begin(gpu, recording)?;
-        let mut specialization = picture_shape(images.shape)
-            .constant("KIND", sampling as u32)
-            .constant("TWINS", u32::from(self.batch.twins && sampling == Sampling::Clean));
-        specialization = match sampling {
-            Sampling::Noisy | Sampling::OnRandomPath => {
-                specialization.constant("NOISE", self.options.noise_of(self.method))
-            }
-            Sampling::Covered | Sampling::Masked => self.mask_shape(specialization, sampling),
-            Sampling::Clean | Sampling::OnPath => specialization,
-        };
-        let kernel = gpu.kernel("sample_images", specialization)?;
-        let bindings = [
-            &self.batch.step,
-            &images.pixels,
-            &images.classes,
-            &images.numbers,
-            &self.baselines,
+        let samples = SampleImages {
+            current: &self.batch.step,
+            pixels: &images.pixels,
+            classes: &images.classes,
+            numbers: &images.numbers,
+            baselines: &self.baselines,
             table,
-            self.network.input(),
-            &self.batch.labels,
-        ]
-        .map(Binding::from);
-        let elements = images.shape.pixels() * groups(images.shape.channels);
-        recording.dispatch(
-            gpu,
-            "samples",
-            kernel,
-            &bindings,
-            [elements.div_ceil(LANES), self.slots, 1],
-        )
-    }
-
-    fn mask_shape(&self, specialization: Specialization, sampling: Sampling) -> Specialization {
-        let ((window, stride), (grid, share)) = (self.options.window, self.options.grid);
-        match sampling {
-            Sampling::Covered => {
-                specialization.constant("WINDOW", window.max(1)).constant("STRIDE", stride.max(1))
-            }
-            _ => specialization.constant("GRID", grid.max(1)).constant("SHARE", share),
-        }
+            samples: self.network.input(),
+            sample_classes: &self.batch.labels,
+            shape: images.shape,
+            sampling,
+            twins: self.batch.twins && sampling == Sampling::Clean,
+            slots: self.slots,
+            lanes: LANES,
+        };
+        samples.record(gpu, recording, "samples")
     }
 
     fn record_sums(
@@ -403,29 +366,24 @@ impl Explainer {
         table: &Buffer,
         maps: &Buffer,
     ) -> Result<()> {
-        let elements = images.shape.pixels() * groups(images.shape.channels);
-        let sum = GradientSum::of(self.method);
-        let mut specialization = Specialization::new()
-            .tile("LANES", LANES)
-            .feature("variance", sum == GradientSum::Variance)
-            .constant("ELEMENTS", elements)
-            .constant("KIND", sum as u32);
-        if sum == GradientSum::FromRandomBaselines {
-            specialization = specialization.constant("NOISE", self.options.noise_of(self.method));
-        }
-        let mut bindings: Vec<Binding<'_>> = vec![(&self.batch.step).into(), gradient];
-        let others = [&images.pixels, &images.numbers, &self.baselines, table, maps];
-        bindings.extend(others.map(Binding::from));
+        let sum = self.method.gradient_sum();
         let means = (sum == GradientSum::Variance).then(|| images.maps(gpu)).transpose()?;
-        bindings.extend(means.as_ref().map(Binding::from));
-        let kernel = gpu.kernel("accumulate_gradients", specialization)?;
-        recording.dispatch(
-            gpu,
-            "attributions",
-            kernel,
-            &bindings,
-            [elements.div_ceil(LANES), self.images_a_chunk(), 1],
-        )
+        let attributions = AccumulateGradients {
+            current: &self.batch.step,
+            gradients: gradient,
+            pixels: &images.pixels,
+            numbers: &images.numbers,
+            baselines: &self.baselines,
+            table,
+            attributions: maps,
+            means: means.as_ref(),
+            shape: images.shape,
+            sum,
+            noise: self.options.noise_of(self.method),
+            images: self.images_a_chunk(),
+            lanes: LANES,
+        };
+        attributions.record(gpu, recording, "attributions")
     }
 
     fn record_scores(
@@ -434,25 +392,34 @@ impl Explainer {
         recording: &mut Recording,
         images: &ImageSet,
         maps: &Buffer,
-        sampling: Sampling,
+        hiding: Hiding,
     ) -> Result<()> {
         let scores = gpu.buffer("scores of the samples", u64::from(self.slots) * 4)?;
         let clean = gpu.buffer("scores of the images", u64::from(images.most) * 4)?;
-        let score = Score::of(self.method, self.options.output);
-        let occlusion = u32::from(sampling == Sampling::Covered);
-        let specialization =
-            self.class_shape().constant("KIND", score as u32).constant("OCCLUSION", occlusion);
-        let kernel = gpu.kernel("class_score", specialization)?;
-        let bindings =
-            [&self.batch.step, self.network.logits(), &self.batch.labels, &scores, &clean]
-                .map(Binding::from);
-        recording.dispatch(gpu, "scores", kernel, &bindings, [self.slots.div_ceil(LANES), 1, 1])?;
-        let specialization = self
-            .mask_shape(picture_shape(images.shape).constant("KIND", sampling as u32), sampling);
-        let kernel = gpu.kernel("accumulate_scores", specialization)?;
-        let bindings = [&self.batch.step, &scores, &clean, maps].map(Binding::from);
-        let workgroups = [images.shape.pixels().div_ceil(LANES), self.images_a_chunk(), 1];
-        recording.dispatch(gpu, "attributions", kernel, &bindings, workgroups)
+        let of_samples = ClassScore {
+            current: &self.batch.step,
+            logits: self.network.logits(),
+            sample_classes: &self.batch.labels,
+            scores: &scores,
+            clean: &clean,
+            classes: self.network.classes(),
+            score: self.method.score(self.options.output),
+            keeps_clean: matches!(hiding, Hiding::Window { .. }),
+            slots: self.slots,
+            lanes: LANES,
+        };
+        of_samples.record(gpu, recording, "scores")?;
+        let attributions = AccumulateScores {
+            current: &self.batch.step,
+            scores: &scores,
+            clean: &clean,
+            attributions: maps,
+            shape: images.shape,
+            hiding,
+            images: self.images_a_chunk(),
+            lanes: LANES,
+        };
+        attributions.record(gpu, recording, "attributions")
     }
 
     fn record_grad_cam(
@@ -465,29 +432,27 @@ impl Explainer {
         maps: &Buffer,
     ) -> Result<()> {
         let (_, shape, values) = self.network.layer(layer);
-        let channel_groups = groups(shape.channels);
-        let weights = gpu.buffer("channel weights", u64::from(self.slots * channel_groups) * 16)?;
-        let specialization = Specialization::new()
-            .tile("LANES", LANES)
-            .constant("PIXELS", shape.pixels())
-            .constant("GROUPS", channel_groups);
-        let kernel = gpu.kernel("channel_means", specialization)?;
-        let bindings = [self.batch.clean().binding, gradient.into(), (&weights).into()];
-        recording.dispatch(
-            gpu,
-            "channel weights",
-            kernel,
-            &bindings,
-            [channel_groups.div_ceil(LANES), self.slots, 1],
-        )?;
-        let specialization = picture_shape(images.shape)
-            .constant("LAYER_HEIGHT", shape.height)
-            .constant("LAYER_WIDTH", shape.width)
-            .constant("LAYER_GROUPS", channel_groups);
-        let kernel = gpu.kernel("grad_cam", specialization)?;
-        let bindings = [&self.batch.step, values, &weights, maps].map(Binding::from);
-        let workgroups = [images.shape.pixels().div_ceil(LANES), self.slots, 1];
-        recording.dispatch(gpu, "attributions", kernel, &bindings, workgroups)
+        let weights =
+            gpu.buffer("channel weights", u64::from(self.slots * groups(shape.channels)) * 16)?;
+        let means = ChannelMeans {
+            images: self.batch.clean(),
+            values: gradient,
+            means: &weights,
+            shape,
+            lanes: LANES,
+        };
+        means.record(gpu, recording, "channel weights")?;
+        let attributions = GradCam {
+            current: &self.batch.step,
+            layer: values,
+            weights: &weights,
+            attributions: maps,
+            shape: images.shape,
+            layer_shape: shape,
+            slots: self.slots,
+            lanes: LANES,
+        };
+        attributions.record(gpu, recording, "attributions")
     }
 
     fn record_random(
@@ -498,32 +463,17 @@ impl Explainer {
         images: &ImageSet,
         maps: &Buffer,
     ) -> Result<()> {
-        let shape = images.shape;
         self.batch.record_begin(gpu, recording)?;
-        let specialization = Specialization::new()
-            .tile("LANES", LANES)
-            .constant("PIXELS", shape.pixels())
-            .constant("CHANNELS", shape.channels);
-        let kernel = gpu.kernel("random_attribution", specialization)?;
-        let bindings =
-            [range.binding, (&self.batch.step).into(), (&images.numbers).into(), maps.into()];
-        let elements = shape.pixels() * groups(shape.channels);
-        recording.dispatch(
-            gpu,
-            "attributions",
-            kernel,
-            &bindings,
-            [elements.div_ceil(LANES), images.most, 1],
-        )
+        let attributions = RandomAttribution {
+            images: range,
+            current: &self.batch.step,
+            indices: &images.numbers,
+            attribution: maps,
+            shape: images.shape,
+            lanes: LANES,
+        };
+        attributions.record(gpu, recording, "attributions")
     }
-}
-
-fn picture_shape(shape: Shape) -> Specialization {
-    Specialization::new()
-        .tile("LANES", LANES)
-        .constant("HEIGHT", shape.height)
-        .constant("WIDTH", shape.width)
-        .constant("CHANNELS", shape.channels)
 }
 
 /// Samples of a chunk: `wanted`, or as many as keep activations within what the adapter binds at

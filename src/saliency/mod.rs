@@ -14,6 +14,5 @@ mod quadrature;
 
 pub use data::{Attributions, DataOptions, Target, explain_data};
 pub use explainer::{ExplainedNetwork, Explainer, ImageSet, Recorded};
-pub use kinds::{GradientSum, Sampling, Score};
 pub use method::{Baseline, LrpRule, Method, MethodOptions, Output};
 pub use quadrature::Quadrature;

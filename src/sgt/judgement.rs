@@ -4,27 +4,29 @@ use super::Metrics;
 use crate::{
     Result,
     config::OnNonFinite,
-    gpu::{Gpu, Recording},
+    gpu::{Buffer, Gpu, Launcher, Recording},
+    kernels::JudgeStep,
     nn::Optimizer,
-    shaders::Specialization,
+    shaders::kinds::cause,
 };
 
 /// A mean cross entropy above this is the end of a run: e^−100,000 is no probability.
 const EXPLODED: f64 = 1e5;
 
-/// Why a step does not count; the discriminants are the kernel's.
+/// Why a step does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Cause {
     /// A loss is NaN or infinite.
-    Loss = 1,
+    Loss = cause::LOSS,
     /// The mean cross entropy is absurd.
-    Exploded = 2,
+    Exploded = cause::EXPLODED,
     /// A gradient is NaN or infinite.
-    Gradient = 3,
+    Gradient = cause::GRADIENT,
     /// The update would leave a parameter or a state NaN or infinite.
-    Update = 4,
+    Update = cause::UPDATE,
     /// A step before it was the end.
-    Halted = 5,
+    Halted = cause::HALTED,
 }
 
 impl Cause {
@@ -41,20 +43,19 @@ impl Cause {
 pub fn record_judgement(
     gpu: &Gpu,
     recording: &mut Recording,
-    step: &crate::gpu::Buffer,
+    step: &Buffer,
     metrics: &Metrics,
     optimizer: &Optimizer,
     policy: OnNonFinite,
 ) -> Result<()> {
-    let policy = match policy {
-        OnNonFinite::Stop => 0u32,
-        OnNonFinite::Skip => 1,
-        OnNonFinite::LowerLr => 2,
+    let judgement = JudgeStep {
+        current: step,
+        metrics: &metrics.sums,
+        flags: &metrics.flags,
+        health: &optimizer.health,
+        verdicts: &metrics.verdicts,
+        policy,
+        exploded: EXPLODED,
     };
-    let specialization =
-        Specialization::new().constant("POLICY", policy).constant("EXPLODED", EXPLODED);
-    let kernel = gpu.kernel("judge_step", specialization)?;
-    let bindings =
-        [step, &metrics.sums, &metrics.flags, &optimizer.health, &metrics.verdicts].map(Into::into);
-    recording.dispatch(gpu, "judge step", kernel, &bindings, [1, 1, 1])
+    judgement.record(gpu, recording, "judge step")
 }

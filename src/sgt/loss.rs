@@ -4,12 +4,10 @@
 use crate::{
     Result,
     batch::Batch,
-    config::{SaliencyTarget, SgtConfig},
-    gpu::{Binding, Buffer, Gpu, Recording},
-    kernels::ImageRange,
-    kernels::LANES,
+    config::SgtConfig,
+    gpu::{Binding, Buffer, Gpu, Launcher, Recording},
+    kernels::{Classify, ImageRange, LANES, SaliencySeed, Scalar, SgtLoss, SumMetrics},
     nn::Network,
-    shaders::Specialization,
 };
 
 /// Sums of one step's losses, a slot a step.
@@ -40,40 +38,6 @@ impl Metrics {
     }
 }
 
-/// The scalar of an image whose gradient explains it; the discriminants are the kernel's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scalar {
-    /// Log-softmax at the given label.
-    LogSoftmaxLabel = 0,
-    /// Logit at the given label.
-    LogitLabel = 1,
-    /// Logit at the predicted class.
-    LogitPredicted = 2,
-    /// Log-softmax at the predicted class.
-    LogSoftmaxPredicted = 3,
-}
-
-impl From<SaliencyTarget> for Scalar {
-    fn from(target: SaliencyTarget) -> Scalar {
-        match target {
-            SaliencyTarget::LogSoftmax => Scalar::LogSoftmaxLabel,
-            SaliencyTarget::Label => Scalar::LogitLabel,
-            SaliencyTarget::Predicted => Scalar::LogitPredicted,
-        }
-    }
-}
-
-fn class_shape(network: &Network) -> Specialization {
-    shape_of(network.classes())
-}
-
-fn shape_of(classes: u32) -> Specialization {
-    Specialization::new()
-        .tile("LANES", LANES)
-        .constant("CLASSES", classes)
-        .constant("CLASS_STRIDE", classes.next_multiple_of(4))
-}
-
 /// Adds the gradient, with respect to the logits of `range`, of the scalar that saliency explains;
 /// `labels` name the class of each image unless it is the predicted one.
 pub fn record_saliency_seed(
@@ -84,11 +48,16 @@ pub fn record_saliency_seed(
     labels: &Buffer,
     scalar: Scalar,
 ) -> Result<()> {
-    let kernel =
-        gpu.kernel("saliency_seed", class_shape(network).constant("TARGET", scalar as u32))?;
-    let bindings =
-        [range.binding, network.logits().into(), labels.into(), network.logit_gradients()?.into()];
-    recording.dispatch(gpu, "saliency seed", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
+    let seed = SaliencySeed {
+        images: range,
+        logits: network.logits(),
+        labels,
+        gradient: network.logit_gradients()?,
+        classes: network.classes(),
+        target: scalar,
+        lanes: LANES,
+    };
+    seed.record(gpu, recording, "saliency seed")
 }
 
 /// Adds L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)), its gradient with respect to both logits, and the
@@ -101,30 +70,29 @@ pub fn record_loss(
     sgt: &SgtConfig,
     metrics: &Metrics,
 ) -> Result<()> {
-    let specialization = class_shape(network)
-        .constant("LAMBDA", sgt.lambda)
-        .constant("STOP_GRADIENT", u32::from(sgt.stop_gradient))
-        .constant("SGT", u32::from(sgt.enabled));
-    let range = batch.clean();
-    let bindings = [
-        range.binding,
-        network.logits().into(),
-        (&batch.labels).into(),
-        network.logit_gradients()?.into(),
-        (&metrics.per_image).into(),
-        (&batch.step).into(),
-    ];
-    let kernel = gpu.kernel("sgt_loss", specialization)?;
-    recording.dispatch(gpu, "loss", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])?;
-    let kernel = gpu.kernel("sum_metrics", Specialization::new().tile("WORKGROUP", LANES))?;
-    let bindings = [
-        range.binding,
-        (&batch.step).into(),
-        (&metrics.per_image).into(),
-        (&metrics.sums).into(),
-        (&metrics.flags).into(),
-    ];
-    recording.dispatch(gpu, "sum metrics", kernel, &bindings, [1, 1, 1])
+    let loss = SgtLoss {
+        images: batch.clean(),
+        logits: network.logits(),
+        labels: &batch.labels,
+        gradient: network.logit_gradients()?,
+        sums: &metrics.per_image,
+        current: &batch.step,
+        classes: network.classes(),
+        lambda: sgt.lambda,
+        stop_gradient: sgt.stop_gradient,
+        twins: sgt.enabled,
+        lanes: LANES,
+    };
+    loss.record(gpu, recording, "loss")?;
+    let sums = SumMetrics {
+        images: batch.clean(),
+        current: &batch.step,
+        sums: &metrics.per_image,
+        metrics: &metrics.sums,
+        flags: &metrics.flags,
+        workgroup: LANES,
+    };
+    sums.record(gpu, recording, "sum metrics")
 }
 
 /// Adds (ce, predicted class, probability of it, probability of the label) for every image of
@@ -156,8 +124,14 @@ pub fn record_classification_by(
     range: ImageRange<'_>,
     output: Binding<'_>,
 ) -> Result<()> {
-    let kernel = gpu.kernel("classify", shape_of(classes))?;
-    let bindings =
-        [range.binding, logits.into(), (&batch.labels).into(), (&batch.step).into(), output];
-    recording.dispatch(gpu, "classify", kernel, &bindings, [range.most.div_ceil(LANES), 1, 1])
+    let classify = Classify {
+        images: range,
+        logits,
+        labels: &batch.labels,
+        current: &batch.step,
+        predictions: output,
+        classes,
+        lanes: LANES,
+    };
+    classify.record(gpu, recording, "classify")
 }

@@ -4,15 +4,10 @@ use crate::{
     Result,
     batch::Batch,
     config::{MaskFill, MaskRank, Shape},
-    gpu::{Binding, Buffer, Gpu, Recording},
-    kernels::ImageRange,
-    kernels::LANES,
+    gpu::{Binding, Buffer, Gpu, Launcher, Recording},
+    kernels::{FillMasked, ImageStatistics, LANES, PER_IMAGE, SelectLowest},
     nn::TileTable,
-    shaders::Specialization,
 };
-
-/// Invocations of a workgroup that selects within one image.
-const SELECT_WORKGROUP: u32 = 64;
 
 /// Features that a share of them is: floor(share · features), the share taken as written to 7
 /// digits (0.7 of 10 is 7, 0.29 of 100 is 29).
@@ -21,24 +16,6 @@ pub fn features_of(share: f64, features: u32) -> u32 {
     // In integers: 0.29 · 100 is below 29 in f64.
     let units = (share * f64::from(UNIT)).round() as u64;
     u32::try_from(units * u64::from(features) / u64::from(UNIT)).unwrap_or(features)
-}
-
-/// Adds (min, max, mean, 0) over pixels and channels of each of `range`'s images of `shape`.
-pub fn record_image_statistics(
-    gpu: &Gpu,
-    recording: &mut Recording,
-    shape: Shape,
-    range: ImageRange<'_>,
-    images: &Buffer,
-    statistics: &Buffer,
-) -> Result<()> {
-    let specialization = Specialization::new()
-        .tile("WORKGROUP", SELECT_WORKGROUP)
-        .constant("CHANNELS", shape.channels)
-        .constant("PIXELS", shape.pixels());
-    let kernel = gpu.kernel("image_statistics", specialization)?;
-    let bindings = [range.binding, images.into(), statistics.into()];
-    recording.dispatch(gpu, "image statistics", kernel, &bindings, [range.most, 1, 1])
 }
 
 /// Buffers and rules of masking.
@@ -82,17 +59,18 @@ impl Masking {
         batch: &Batch,
         gradient: Binding<'_>,
     ) -> Result<()> {
-        let specialization = TileTable::new(gpu)
-            .specialize_scan(Specialization::new(), SELECT_WORKGROUP)
-            .tile("WORKGROUP", SELECT_WORKGROUP)
-            .constant("PIXELS", self.shape.pixels())
-            .constant("CHANNELS", self.shape.channels)
-            .constant("K", self.k)
-            .constant("RANK_ABS", u32::from(self.rank == MaskRank::Abs));
-        let kernel = gpu.kernel("select_lowest", specialization)?;
-        let range = batch.to_mask();
-        let bindings = [range.binding, gradient, (&self.mask).into(), (&batch.step).into()];
-        recording.dispatch(gpu, "select lowest", kernel, &bindings, [range.most, 1, 1])
+        let selection = SelectLowest {
+            images: batch.to_mask(),
+            gradient,
+            mask: &self.mask,
+            current: &batch.step,
+            shape: self.shape,
+            k: self.k,
+            rank: self.rank,
+            workgroup: PER_IMAGE,
+            subgroup: TileTable::new(gpu).scan_subgroup(PER_IMAGE),
+        };
+        selection.record(gpu, recording, "select lowest")
     }
 
     /// Adds X̃: the clean images of `images` that are to be masked, copied behind all clean ones,
@@ -104,37 +82,25 @@ impl Masking {
         batch: &Batch,
         images: &Buffer,
     ) -> Result<()> {
-        let range = batch.to_mask();
-        let shape = Specialization::new().constant("CHANNELS", self.shape.channels);
-        record_image_statistics(gpu, recording, self.shape, range, images, &self.statistics)?;
-        let fill: u32 = match self.fill {
-            MaskFill::Uniform => 0,
-            MaskFill::Zero => 1,
-            MaskFill::Mean => 2,
-            MaskFill::Corner => 3,
-            MaskFill::Blur => 4,
+        let statistics = ImageStatistics {
+            images: batch.to_mask(),
+            pixels: images,
+            statistics: &self.statistics,
+            shape: self.shape,
+            workgroup: PER_IMAGE,
         };
-        let specialization = shape
-            .tile("LANES", LANES)
-            .constant("HEIGHT", self.shape.height)
-            .constant("WIDTH", self.shape.width)
-            .constant("FILL", fill);
-        let kernel = gpu.kernel("fill_masked", specialization)?;
-        let bindings = [
-            (&batch.step).into(),
-            range.binding,
-            images.into(),
-            (&self.mask).into(),
-            (&self.statistics).into(),
-        ];
-        let elements = self.shape.pixels() * self.shape.channels.div_ceil(4);
-        recording.dispatch(
-            gpu,
-            "fill masked",
-            kernel,
-            &bindings,
-            [elements.div_ceil(LANES), range.most, 1],
-        )
+        statistics.record(gpu, recording, "image statistics")?;
+        let fill = FillMasked {
+            current: &batch.step,
+            images: batch.to_mask(),
+            pixels: images,
+            mask: &self.mask,
+            statistics: &self.statistics,
+            shape: self.shape,
+            fill: self.fill,
+            lanes: LANES,
+        };
+        fill.record(gpu, recording, "fill masked")
     }
 }
 

@@ -10,10 +10,9 @@ mod variant;
 
 pub use judgement::{Cause, record_judgement};
 pub use loss::{
-    Metrics, Scalar, record_classification_by, record_classification_of, record_loss,
-    record_saliency_seed,
+    Metrics, record_classification_by, record_classification_of, record_loss, record_saliency_seed,
 };
-pub use masking::{Masking, features_of, record_image_statistics};
+pub use masking::{Masking, features_of};
 pub use options::{StepInputs, StepOptions};
 pub use step::TrainingStep;
 pub use variant::{MaskingProgress, MaskingSchedule, StepMasking};

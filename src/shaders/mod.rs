@@ -7,6 +7,7 @@ use wesl::{
     syntax::{EnableDirective, GlobalDirective},
 };
 
+pub mod kinds;
 mod reflection;
 mod specialization;
 mod unroll;
@@ -27,8 +28,12 @@ pub fn kernel_names() -> Vec<&'static str> {
     names
 }
 
-/// Links kernel `name` with the modules it imports, its tile sizes as module constants, and unrolls
-/// its register tiles.
+/// Modules that kernels import and that are no files: tile sizes of their specialization as
+/// `constants`, and [`kinds`].
+pub const ADDED_MODULES: [&str; 2] = ["constants", "kinds"];
+
+/// Links kernel `name` with the modules it imports, those of [`ADDED_MODULES`] among them, and
+/// unrolls its register tiles.
 pub fn link(name: &str, specialization: &Specialization) -> Result<String> {
     let mut resolver = VirtualResolver::new();
     let failed = |reason: String| Error::Shader { kernel: name.into(), reason };
@@ -38,12 +43,18 @@ pub fn link(name: &str, specialization: &Specialization) -> Result<String> {
             format!("package::{stem}").parse().map_err(|error| failed(format!("{error:?}")))?;
         resolver.add_module(path, file.contents_utf8().unwrap_or_default().into());
     }
-    let constants: String =
-        specialization.tiles().map(|(tile, value)| format!("const {tile} = {value}u;\n")).collect();
-    resolver.add_module(
-        "constants".parse().map_err(|error| failed(format!("{error:?}")))?,
-        constants.into(),
-    );
+    let [constants, kinds] = ADDED_MODULES;
+    let mut add = |path: String, numbers: &mut dyn Iterator<Item = (&str, u32)>| {
+        let path = path.parse().map_err(|error| failed(format!("{error:?}")))?;
+        let text: String =
+            numbers.map(|(own, value)| format!("const {own} = {value}u;\n")).collect();
+        resolver.add_module(path, text.into());
+        Ok::<_, Error>(())
+    };
+    add(constants.into(), &mut specialization.tiles())?;
+    for (module, numbers) in kinds::ALL {
+        add(format!("{kinds}::{module}"), &mut numbers.iter().copied())?;
+    }
     let mut compiler = Wesl::new("").set_custom_resolver(resolver);
     // The linker knows neither all of the language nor its types: naga validates what it links.
     compiler

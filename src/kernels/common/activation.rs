@@ -1,6 +1,27 @@
 //! Which activation a layer has, told to its kernels (shaders/common/activation.wgsl).
 
-use crate::{quant::ActivationPlan, shaders::Specialization};
+use crate::{
+    config::PactKind,
+    quant::{ActivationFunction, ActivationPlan},
+    shaders::{Specialization, kinds::activation},
+};
+
+impl ActivationPlan {
+    /// Its number in the kernels.
+    pub(crate) fn kind(self) -> u32 {
+        use ActivationFunction::{Lsq, Pact};
+        match self.function() {
+            ActivationFunction::None => activation::NONE,
+            ActivationFunction::Relu => activation::RELU,
+            Pact(PactKind::Unsigned) => activation::PACT_UNSIGNED,
+            Pact(PactKind::Signed) => activation::PACT_SIGNED,
+            Pact(PactKind::SignedAfterRelu) => activation::PACT_SIGNED_AFTER_RELU,
+            Lsq(PactKind::Unsigned) => activation::LSQ_UNSIGNED,
+            Lsq(PactKind::Signed) => activation::LSQ_SIGNED,
+            Lsq(PactKind::SignedAfterRelu) => activation::LSQ_SIGNED_AFTER_RELU,
+        }
+    }
+}
 
 /// `specialization` with the constants of a kernel that applies `plan` or goes back through it.
 pub(in crate::kernels) fn activated(

@@ -1,13 +1,21 @@
 //! How many invocations a workgroup has, how many workgroups a dispatch, and what it moves.
 
 use super::ImageRange;
-use crate::{gpu::Work, storage::Format};
+use crate::{gpu::Work, shaders::Specialization, storage::Format};
 
 /// Invocations of a workgroup of the elementwise kernels.
 pub const ELEMENTWISE: u32 = 64;
 
 /// Invocations of a workgroup in kernels that take an image (or a pixel) an invocation.
 pub const LANES: u32 = 64;
+
+/// Invocations of a workgroup that works on one image.
+pub const PER_IMAGE: u32 = 64;
+
+/// One workgroup an image.
+pub(in crate::kernels) fn per_image() -> Specialization {
+    Specialization::new().tile("WORKGROUP", PER_IMAGE)
+}
 
 /// Workgroups for a flat kernel over `items` with `per_workgroup` items a workgroup: along x as far
 /// as one dimension goes, then along y.

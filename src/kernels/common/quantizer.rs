@@ -1,6 +1,25 @@
 //! Which quantizer a layer's weights have, told to its kernels (shaders/common/quantizer.wgsl).
 
-use crate::{quant::WeightQuantizerPlan, shaders::Specialization};
+use crate::{
+    config::WeightQuantizer,
+    quant::WeightQuantizerPlan,
+    shaders::{Specialization, kinds::quantizer},
+};
+
+impl WeightQuantizerPlan {
+    /// Its number in the kernels.
+    pub(crate) fn kind(self) -> u32 {
+        match self.quantizer() {
+            None => quantizer::NONE,
+            Some(WeightQuantizer::Affine) => quantizer::AFFINE,
+            Some(WeightQuantizer::Dorefa) => quantizer::DOREFA,
+            Some(WeightQuantizer::Sawb) => quantizer::SAWB,
+            Some(WeightQuantizer::Symmetric) => quantizer::SYMMETRIC,
+            Some(WeightQuantizer::Lsq) => quantizer::LSQ,
+            Some(WeightQuantizer::Binary) => quantizer::BINARY,
+        }
+    }
+}
 
 /// `specialization` with the constant of a kernel that quantizes by `plan` or differentiates.
 pub(in crate::kernels) fn quantized(

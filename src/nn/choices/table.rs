@@ -16,7 +16,6 @@ use crate::{
         CooperativeTiles, FeatureTiles, Geometry, NarrowTiles, Pooling, RegisterTiles, StripTiles,
         WeightGradientTiles,
     },
-    shaders::Specialization,
 };
 
 /// Invocations of a vector on a software driver.
@@ -101,14 +100,10 @@ impl TileTable {
         self.software && self.subgroup_lanes == Some(VECTOR)
     }
 
-    /// Adds how sums over the invocations of a workgroup of `lanes` are made: within subgroups
-    /// first, where there are several lanes in one.
-    pub fn specialize_scan(&self, specialization: Specialization, lanes: u32) -> Specialization {
-        let subgroup =
-            self.subgroup_lanes.filter(|&subgroup| subgroup > 1 && lanes.is_multiple_of(subgroup));
-        specialization
-            .feature("subgroups", subgroup.is_some())
-            .tile("SUBGROUP", subgroup.unwrap_or(1))
+    /// Lanes of a subgroup where sums over the invocations of a workgroup of `lanes` are made
+    /// within subgroups first: where there are several lanes in one.
+    pub fn scan_subgroup(&self, lanes: u32) -> Option<u32> {
+        self.subgroup_lanes.filter(|&subgroup| subgroup > 1 && lanes.is_multiple_of(subgroup))
     }
 
     /// Groups a lane for `channel_groups` output groups.

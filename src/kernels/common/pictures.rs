@@ -1,0 +1,38 @@
+//! Sizes of images and of rows of logits.
+
+use crate::{
+    config::Shape,
+    layout::{groups, padded},
+    shaders::Specialization,
+};
+
+/// Workgroups of `lanes` in a kernel that takes a pixel, or a group of 4 of its values, an
+/// invocation.
+pub(in crate::kernels) fn picture(lanes: u32, shape: Shape) -> Specialization {
+    Specialization::new()
+        .tile("LANES", lanes)
+        .constant("HEIGHT", shape.height)
+        .constant("WIDTH", shape.width)
+        .constant("CHANNELS", shape.channels)
+}
+
+/// As [`picture`], of a kernel to which rows and columns are one.
+pub(in crate::kernels) fn flat_picture(lanes: u32, shape: Shape) -> Specialization {
+    Specialization::new()
+        .tile("LANES", lanes)
+        .constant("PIXELS", shape.pixels())
+        .constant("CHANNELS", shape.channels)
+}
+
+/// Groups of 4 values of an image.
+pub(in crate::kernels) fn elements(shape: Shape) -> u32 {
+    shape.pixels() * groups(shape.channels)
+}
+
+/// Workgroups of `lanes` in a kernel that takes the logits of an image an invocation.
+pub(in crate::kernels) fn class_rows(lanes: u32, classes: u32) -> Specialization {
+    Specialization::new()
+        .tile("LANES", lanes)
+        .constant("CLASSES", classes)
+        .constant("CLASS_STRIDE", padded(classes))
+}

@@ -1,0 +1,66 @@
+//! Launcher of `shaders/gather_batch.wgsl`.
+
+use super::common::{elements, picture};
+use crate::{
+    config::Shape,
+    gpu::{Buffer, Launch, Launcher},
+    storage::{Format, Storage},
+};
+
+/// Collects a part of a batch from the data set: order, augmentation, normalisation.
+#[derive(Clone, Copy, Debug)]
+pub struct GatherBatch<'a> {
+    /// The current step's record.
+    pub current: &'a Buffer,
+    /// Bytes of all images, [image, channel, row, column], four a word.
+    pub data: &'a Buffer,
+    /// Labels of all images, a word each.
+    pub labels: &'a Buffer,
+    /// [image, row, column, channel / 4], of the part.
+    pub pixels: &'a Buffer,
+    /// Labels of the part's images, and again of their masked copies.
+    pub batch_labels: &'a Buffer,
+    /// Shape of an image.
+    pub shape: Shape,
+    /// Images of the part at most.
+    pub most: u32,
+    /// In the epoch's random order, or in file order.
+    pub shuffle: bool,
+    /// Pixels that an image is shifted at most, each way; 0 draws no shift.
+    pub shift: u32,
+    /// Whether images are mirrored at random.
+    pub hflip: bool,
+    /// Subtracted from pixels in 0..1.
+    pub mean: f32,
+    /// Divides the difference.
+    pub deviation: f32,
+    /// Format of the pixels: in [`Format::U8`] they are the bytes, not normalised.
+    pub format: Format,
+    /// Invocations of a workgroup.
+    pub lanes: u32,
+    /// Groups of 4 values an invocation.
+    pub strip: u32,
+}
+
+impl Launcher for GatherBatch<'_> {
+    fn launch(&self) -> Launch<'_> {
+        let specialization = picture(self.lanes, self.shape)
+            .tile("STRIP", self.strip)
+            .constant("SHUFFLE", u32::from(self.shuffle))
+            .constant("SHIFT", self.shift)
+            .constant("HFLIP", u32::from(self.hflip));
+        let specialization = match self.format {
+            Format::U8 => specialization,
+            _ => specialization.constant("MEAN", self.mean).constant("DEVIATION", self.deviation),
+        };
+        let storage = Storage::new(Format::F32, self.format);
+        let groups = elements(self.shape);
+        Launch::new("gather_batch", storage.specialize(specialization))
+            .bind("current", self.current)
+            .bind("data", self.data)
+            .bind("labels", self.labels)
+            .bind("pixels", self.pixels)
+            .bind("batch_labels", self.batch_labels)
+            .over([groups.div_ceil(self.lanes * self.strip), self.most, 1])
+    }
+}

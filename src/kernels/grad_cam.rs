@@ -1,0 +1,44 @@
+//! Launcher of `shaders/grad_cam.wgsl`.
+
+use super::common::picture;
+use crate::{
+    config::Shape,
+    gpu::{Buffer, Launch, Launcher},
+    layout::groups,
+};
+
+/// The weighted sum of a layer's channels, enlarged to the image.
+#[derive(Clone, Copy, Debug)]
+pub struct GradCam<'a> {
+    /// The chunk's record.
+    pub current: &'a Buffer,
+    /// The layer's values, [image of the chunk, row, column, channel / 4].
+    pub layer: &'a Buffer,
+    /// [image of the chunk, channel / 4] of the layer.
+    pub weights: &'a Buffer,
+    /// [image, row, column, channel / 4], of the set.
+    pub attributions: &'a Buffer,
+    /// Shape of an image.
+    pub shape: Shape,
+    /// Shape of the layer's values.
+    pub layer_shape: Shape,
+    /// Images of the chunk at most.
+    pub slots: u32,
+    /// Invocations of a workgroup.
+    pub lanes: u32,
+}
+
+impl Launcher for GradCam<'_> {
+    fn launch(&self) -> Launch<'_> {
+        let specialization = picture(self.lanes, self.shape)
+            .constant("LAYER_HEIGHT", self.layer_shape.height)
+            .constant("LAYER_WIDTH", self.layer_shape.width)
+            .constant("LAYER_GROUPS", groups(self.layer_shape.channels));
+        Launch::new("grad_cam", specialization)
+            .bind("current", self.current)
+            .bind("layer", self.layer)
+            .bind("weights", self.weights)
+            .bind("attributions", self.attributions)
+            .over([self.shape.pixels().div_ceil(self.lanes), self.slots, 1])
+    }
+}
