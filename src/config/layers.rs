@@ -114,7 +114,7 @@ impl NetworkConfig {
         let shapes = self.fit()?;
         let mut names = HashSet::new();
         for (index, layer) in self.layers.iter().enumerate() {
-            let misfit = |reason: &str| Misfit::of_layer(index, layer, reason.into());
+            let misfit = |reason: &str| Misfit::of_layer(index, layer.name(), reason.into());
             if let LayerConfig::MaxPool { kernel, .. } = layer
                 && *kernel > MAX_POOL_KERNEL
             {

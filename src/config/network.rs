@@ -231,7 +231,7 @@ impl NetworkConfig {
         }
         let mut shapes = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
-            let misfit = |reason: String| Misfit::of_layer(index, layer, reason);
+            let misfit = |reason: String| Misfit::of_layer(index, layer.name(), reason);
             let window = |what: &str,
                           size: u32,
                           kernel: u32,
@@ -293,7 +293,7 @@ impl NetworkConfig {
                     "the last layer must be a linear one with as many outputs as classes ({classes}), at least 2"
                 );
                 Err(match last {
-                    Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer, reason),
+                    Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer.name(), reason),
                     None => Misfit::of_network(reason),
                 })
             }

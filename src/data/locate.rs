@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     catalog::{self, CATALOG, Entry},
-    fetch,
+    published::verify_file,
 };
 use crate::{Error, Result, config::Shape, files::cache_dir};
 
@@ -181,7 +181,7 @@ fn other_set(entry: &Entry, files: &[PathBuf; 4]) -> Option<&'static str> {
     let others = CATALOG.iter().filter(|other| other.name != entry.name);
     others
         .into_iter()
-        .find(|other| fetch::verify_file(&files[3], &other.files[3]).is_ok())
+        .find(|other| verify_file(&files[3], &other.files[3]).is_ok())
         .map(|other| other.name)
 }
 

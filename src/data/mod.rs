@@ -9,6 +9,7 @@ mod fetch;
 mod gzip;
 pub mod idx;
 mod locate;
+mod published;
 
 use std::path::Path;
 

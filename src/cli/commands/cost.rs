@@ -73,7 +73,7 @@ fn subject(
         Some(path) => PartialRunConfig::from_file(path)?,
     };
     let configuration = match &args.network.network {
-        Some(text) => configuration.with_network(&NetworkChoice::find(text)?),
+        Some(text) => configuration.with_network(NetworkChoice::find(text)?.table()),
         None => configuration,
     };
     let info = images_of(&configuration, args)?;
