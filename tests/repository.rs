@@ -219,7 +219,9 @@ fn imports(code: &str) -> (Vec<Import>, String) {
             *before == "pub" || before.starts_with("pub(") && before.ends_with(')')
         });
         let Some(tree) = text.strip_prefix("use ").or(visible.map(|(_, tree)| tree)) else {
-            rest += line;
+            // Who may see something is no use of it.
+            let shown = text.strip_prefix("pub(in ").and_then(|shown| shown.split_once(')'));
+            rest += shown.map_or(line, |(_, shown)| shown);
             rest.push('\n');
             continue;
         };
@@ -380,7 +382,7 @@ fn circles_are_found_at_every_level() {
     let till = ("shop/till", "use super::Stock;\n");
     let stock = (
         "shop/stock",
-        "// super::till\npub struct Stock;\n#[cfg(test)]\nmod tests {\n    use super::till;\n}\n",
+        "// super::till\npub(in crate::shop::till) struct Stock;\n#[cfg(test)]\nmod tests {\n    use super::till;\n}\n",
     );
     assert_eq!(found(&[("", "pub mod shop;\n"), front, till, stock]), []);
     // And back: by an import, and by a path where it is used.

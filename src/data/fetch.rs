@@ -17,7 +17,7 @@ use ureq::{
 
 use super::{
     catalog::{self, Entry, PinnedFile},
-    locate,
+    format::idx,
     published::{verify, verify_file},
 };
 use crate::{Error, Result};
@@ -150,7 +150,7 @@ impl Fetcher {
         let folder = into.join(entry.name);
         fs::create_dir_all(&folder).map_err(Error::io("cannot create the folder", &folder))?;
         for (role, file) in entry.files.iter().enumerate() {
-            match locate::find_file(&folder, role) {
+            match idx::find_file(&folder, role) {
                 None => self.fetch_file(entry, file, &folder, progress)?,
                 Some(path) => match verify_file(&path, file) {
                     Ok(()) => progress(Progress::Present { file: file.name }),

@@ -7,18 +7,22 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{catalog::PinnedFile, idx};
+use super::{
+    catalog::PinnedFile,
+    format::idx,
+    read::{decompressed, open},
+};
 use crate::digest::hex;
 
 /// Whether the file at `path`, raw or gzip, is the published one; the reason if not.
 pub(super) fn verify_file(path: &Path, file: &PinnedFile) -> Result<(), String> {
-    let (input, _) = idx::open(path).map_err(|error| error.to_string())?;
+    let (input, _) = open(path, idx::WHAT).map_err(|error| error.to_string())?;
     verify(input, file)
 }
 
 pub(super) fn verify(input: impl BufRead, file: &PinnedFile) -> Result<(), String> {
     let damaged = |error: io::Error| format!("damaged or truncated: {error}");
-    let (mut content, _) = idx::decompressed(input).map_err(damaged)?;
+    let (mut content, _) = decompressed(input).map_err(damaged)?;
     // One byte more than expected is enough to know, whatever a hostile file would unpack to.
     let mut content = content.by_ref().take(file.bytes + 1);
     let (mut hash, mut buffer, mut length) = (Sha256::new(), vec![0; 1 << 16], 0);

@@ -14,7 +14,7 @@ use crate::{
     data::{self, Dataset},
     gpu::Gpu,
     model::{Images, ModelFile},
-    train::{EpochLine, Observer, Outcome, RunFolder, Start, StepLine, Trainer},
+    train::{DataLocation, EpochLine, Observer, Outcome, RunFolder, Start, StepLine, Trainer},
 };
 
 /// Trains a network.
@@ -64,11 +64,10 @@ fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<Part
 /// normalisation.
 fn resolve(settings: PartialRunConfig, output: &Output) -> Result<(RunConfig, Dataset)> {
     let dataset = data::load(settings.dataset_name(), settings.data_dir.as_deref())?;
-    let folder = data::folder(settings.dataset_name());
     let mut config = resolve_for(settings, &dataset, output)?;
     // config.toml is to repeat the run from wherever it is read; the model's metadata has the name
     // alone.
-    if let Some(folder) = folder {
+    if let Some(folder) = DataLocation::of(&dataset).dataset.filter(|_| !dataset.is_named()) {
         config.dataset = folder;
     }
     config.data_dir = config.data_dir.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
