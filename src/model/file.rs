@@ -205,6 +205,8 @@ pub struct ModelFile {
     path: PathBuf,
     tensors: TensorFile,
     config: Option<ModelConfig>,
+    /// Whether packed weights stand in `tensors` as floats already.
+    is_unpacked: bool,
 }
 
 impl ModelFile {
@@ -220,7 +222,7 @@ impl ModelFile {
     pub(super) fn new(tensors: TensorFile, path: PathBuf) -> Result<ModelFile> {
         let own = tensors.metadata(METADATA_KEY).map(ModelConfig::from_metadata).transpose();
         let config = own.map_err(|error| Error::format(&path, error.to_string()))?;
-        Ok(ModelFile { path, tensors, config })
+        Ok(ModelFile { path, tensors, config, is_unpacked: false })
     }
 
     /// Whether it is a bare state_dict: tensors without a word of the network, its quantization and
@@ -287,14 +289,14 @@ impl ModelFile {
     /// # Errors
     /// [`Error::Usage`] for what the file does not say and several answers fit; [`Error::Format`]
     /// where nothing fits; [`Error::Model`] for a network that cannot be.
-    pub fn model(self, reading: &Reading<'_>) -> Result<(Model, Option<String>)> {
+    pub fn model(mut self, reading: &Reading<'_>) -> Result<(Model, Option<String>)> {
         let (config, remark) = match &self.config {
             Some(own) => (own.clone(), self.unused_network(own, reading)),
             None => self.bare(reading)?,
         };
-        let ModelFile { path, mut tensors, .. } = self;
         let stored = ParameterLayout::new(&config.network, &config.quantization)?;
-        packed::unpack(&mut tensors, &stored, &path)?;
+        self.unpack(&stored)?;
+        let ModelFile { path, tensors, .. } = self;
         let mut config = config;
         let own = std::mem::take(&mut config.quantization);
         config.quantization = reading.quantization.apply(&own, &config.network)?;
@@ -312,7 +314,7 @@ impl ModelFile {
     /// # Errors
     /// Those of [`Self::model`]; [`Error::Usage`] for what the network has no place for: it would
     /// be lost without a word.
-    pub fn start(self, layout: &ParameterLayout) -> Result<(Vec<f32>, Vec<String>)> {
+    pub fn start(&mut self, layout: &ParameterLayout) -> Result<(Vec<f32>, Vec<String>)> {
         use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Weight};
         let has_place = |name: &str| layout.find(name).is_some();
         let (stored, lost) = match &self.config {
@@ -348,11 +350,19 @@ impl ModelFile {
                 ),
             ));
         }
-        let mut tensors = self.tensors;
         if self.config.is_some() {
-            packed::unpack(&mut tensors, &stored, &self.path)?;
+            self.unpack(&stored)?;
         }
-        fill(&tensors, layout, &stored, &self.path)
+        fill(&self.tensors, layout, &stored, &self.path)
+    }
+
+    /// Puts float weights in the place of packed ones, in the layout that the file was written with.
+    fn unpack(&mut self, stored: &ParameterLayout) -> Result<()> {
+        if !self.is_unpacked {
+            packed::unpack(&mut self.tensors, stored, &self.path)?;
+            self.is_unpacked = true;
+        }
+        Ok(())
     }
 
     /// As a model of `network` in float: what training starts with says how its pixels are
@@ -360,7 +370,7 @@ impl ModelFile {
     ///
     /// # Errors
     /// Those of [`Self::start`].
-    pub fn as_start(self, network: &NetworkConfig) -> Result<Model> {
+    pub fn as_start(&mut self, network: &NetworkConfig) -> Result<Model> {
         let float = QuantizationConfig::default();
         let (graph, path) = (Graph::new(network, &float)?, self.path.clone());
         let own = self.config.clone();

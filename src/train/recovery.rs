@@ -6,7 +6,7 @@ use super::{
     run::attempt,
     session::Session,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, model::ModelFile};
 
 /// Devices that may be lost one after the other with no checkpoint between them.
 const MOST_LOSSES: u32 = 3;
@@ -14,11 +14,12 @@ const MOST_LOSSES: u32 = 3;
 /// What [`super::Trainer::run`] does.
 pub(super) async fn run(
     session: &Session<'_>,
+    init: Option<ModelFile>,
     start: Start,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     let mut record = Record::default();
-    let mut result = attempt(session, start, &mut record, observer).await;
+    let mut result = attempt(session, init, start, &mut record, observer).await;
     let mut most_images = session.part_images;
     let (mut losses, mut from) = (0, None);
     while let Err(Error::DeviceLost(loss)) = &result {
@@ -49,7 +50,7 @@ async fn on_another_device(
 ) -> Result<Outcome> {
     let gpu = session.gpu.reopen().await?;
     let next = Session::fitting(&gpu, &session.config, session.dataset, most_images)?;
-    attempt(&next, start, record, observer).await
+    attempt(&next, None, start, record, observer).await
 }
 
 /// How to begin after an attempt that began with `start`.

@@ -15,7 +15,11 @@ use super::{
     start::begin,
 };
 use crate::{
-    Error, Result, batch::ResidentData, config::Cadence, metrics::Evaluation, model::Model,
+    Error, Result,
+    batch::ResidentData,
+    config::Cadence,
+    metrics::Evaluation,
+    model::{Model, ModelFile},
 };
 
 /// Metrics are fetched at most this often while an epoch goes on.
@@ -24,6 +28,7 @@ const METRICS_INTERVAL: Duration = Duration::from_millis(500);
 /// Runs to the end, or until `observer` says that a signal came, or the device is lost.
 pub(super) async fn attempt(
     session: &Session<'_>,
+    init: Option<ModelFile>,
     start: Start,
     record: &mut Record,
     observer: &mut dyn Observer,
@@ -37,7 +42,7 @@ pub(super) async fn attempt(
     let snapshot_data = (session.config.snapshot_every > 0)
         .then(|| snapshot_data(session, &snapshot_images))
         .transpose()?;
-    let mut running = begin(session, start, record, observer).await?;
+    let mut running = begin(session, init, start, record, observer).await?;
     let already_finished = running.step >= session.total_steps;
     let mut evaluation = None;
     if let Some(data) = &snapshot_data {

@@ -17,6 +17,7 @@ use crate::{Error, Result, graph::ParameterLayout, model::ModelFile};
 /// Takes the run folder and writes the parameters that the first step works with.
 pub(super) async fn begin<'r>(
     session: &Session<'_>,
+    init: Option<ModelFile>,
     start: Start,
     record: &'r mut Record,
     observer: &mut dyn Observer,
@@ -53,7 +54,7 @@ pub(super) async fn begin<'r>(
         }
     }
     // Before the folder is made: a model that cannot be read leaves none.
-    initialize(session, observer).await?;
+    initialize(session, init, observer).await?;
     let lock = lock.map_or_else(take, Ok)?;
     Ok(Running::new(
         RunFolder::create(&session.config, replace, lock)?,
@@ -141,16 +142,20 @@ fn restore(session: &Session<'_>, checkpoint: &Checkpoint) {
     }
 }
 
-/// Initial parameters: of `--init`, or random; each α from `--alpha-init`, else the file, else
+/// Initial parameters: of `--init`, which is read unless it is in memory, or random; each α from `--alpha-init`, else the file, else
 /// calibration.
-async fn initialize(session: &Session<'_>, observer: &mut dyn Observer) -> Result<()> {
+async fn initialize(
+    session: &Session<'_>,
+    init: Option<ModelFile>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
     let layout = &session.network.graph.layout;
     let quantization = &session.config.quantization;
     let mut parameters = layout.initialize(session.config.seed, session.config.weight_init);
     let mut missing: Vec<String> =
         layout.calibrated().map(|parameter| parameter.name.clone()).collect();
     if let Some(path) = &session.config.init {
-        let file = ModelFile::open(path)?;
+        let mut file = init.map_or_else(|| ModelFile::open(path), Ok)?;
         if let Some(said) =
             quantization.scale_warning(&file.quantization(), &session.config.network)
         {

@@ -10,6 +10,7 @@ use crate::{
     config::{ModelConfig, RunConfig},
     data::Dataset,
     gpu::Gpu,
+    model::ModelFile,
     nn::Network,
     sgt::{MaskingProgress, TrainingStep},
 };
@@ -17,6 +18,8 @@ use crate::{
 /// A training run.
 pub struct Trainer<'a> {
     session: Session<'a>,
+    /// The model to start from, where it has been read already.
+    init: Option<ModelFile>,
 }
 
 impl<'a> Trainer<'a> {
@@ -29,7 +32,7 @@ impl<'a> Trainer<'a> {
     /// Everything that does not fit: the data set and the network, the batch and the adapter;
     /// [`crate::Error::OutOfMemory`] where not even one image at a time does.
     pub fn new(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset) -> Result<Trainer<'a>> {
-        Ok(Trainer { session: Session::fitting(gpu, config, dataset, u32::MAX)? })
+        Ok(Trainer { session: Session::fitting(gpu, config, dataset, u32::MAX)?, init: None })
     }
 
     /// As [`Self::new`], with batches cut into parts of at most `most_images` (at least 1): less
@@ -40,7 +43,12 @@ impl<'a> Trainer<'a> {
         dataset: &'a Dataset,
         most_images: u32,
     ) -> Result<Trainer<'a>> {
-        Ok(Trainer { session: Session::in_parts(gpu, config, dataset, most_images)? })
+        Ok(Trainer { session: Session::in_parts(gpu, config, dataset, most_images)?, init: None })
+    }
+
+    /// Takes the model that the configuration says to start from, which then is not read again.
+    pub fn start_from(&mut self, init: ModelFile) {
+        self.init = Some(init);
     }
 
     /// Runs to the end, or until `observer` says that a signal came. Where the device is lost, the
@@ -53,7 +61,7 @@ impl<'a> Trainer<'a> {
     /// [`crate::Error::DeviceLost`] where that happens again and again; errors of files and the
     /// device.
     pub async fn run(&mut self, start: Start, observer: &mut dyn Observer) -> Result<Outcome> {
-        recovery::run(&self.session, start, observer).await
+        recovery::run(&self.session, self.init.take(), start, observer).await
     }
 
     /// Steps of the whole run.

@@ -56,6 +56,7 @@ fn subject(
         Some(path) if is_model(path) => {
             let flags = super::ModelFlags {
                 assumed: Default::default(),
+                read: Default::default(),
                 network: &args.network,
                 quantization: &args.quantization,
                 dataset: args.dataset.as_deref(),
