@@ -1,7 +1,7 @@
 //! Rules of this repository that neither the compiler nor the lints hold alone.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -164,6 +164,251 @@ fn paths_are_found_wherever_they_stand() {
         taken_from_the_root(&code(text)),
         BTreeSet::from(["Error", "gpu", "nn", "batch", "config"])
     );
+}
+
+/// Folders whose modules may still use one another in circles: each of them does.
+const CIRCLES: [&str; 4] = ["bench", "gpu", "graph", "nn"];
+
+/// Modules by their path, with their code: `["data", "idx"]`; a folder's `mod.rs` has the folder's.
+type Modules = BTreeMap<Vec<String>, String>;
+
+/// A path that a `use` brings in, and the name it then goes by.
+struct Import {
+    path: Vec<String>,
+    name: String,
+    is_public: bool,
+}
+
+/// What the tree of a `use` brings in: `a::{self, b as c}` is `a`, and `a::b` by the name of `c`.
+fn leaves(tree: &str) -> Vec<(Vec<String>, String)> {
+    let tree = tree.trim();
+    let Some((before, group)) = tree.split_once('{') else {
+        let (path, renamed) = tree.split_once(" as ").map_or((tree, None), |(a, b)| (a, Some(b)));
+        let mut path: Vec<_> = path.split("::").map(|part| part.trim().to_string()).collect();
+        if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
+            path.pop();
+        }
+        let name = renamed.map_or_else(|| path.last().cloned().unwrap_or_default(), str::to_string);
+        return vec![(path, name)];
+    };
+    let group = &group[..group.rfind('}').unwrap_or(group.len())];
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (at, letter) in group.char_indices().chain([(group.len(), ',')]) {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                if !group[start..at].trim().is_empty() {
+                    found.extend(leaves(&format!("{before}{}", group[start..at].trim())));
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The imports of `code`, and the rest of it. Relies on rustfmt: a `use` begins a line.
+fn imports(code: &str) -> (Vec<Import>, String) {
+    let (mut found, mut rest) = (Vec::new(), String::new());
+    let mut lines = code.lines();
+    while let Some(line) = lines.next() {
+        let text = line.trim_start();
+        let is_public = text.starts_with("pub");
+        let visible = is_public.then(|| text.split_once(" use ")).flatten();
+        let visible = visible.filter(|(before, _)| {
+            *before == "pub" || before.starts_with("pub(") && before.ends_with(')')
+        });
+        let Some(tree) = text.strip_prefix("use ").or(visible.map(|(_, tree)| tree)) else {
+            // Who may see something is no use of it.
+            let shown = text.strip_prefix("pub(in ").and_then(|shown| shown.split_once(')'));
+            rest += shown.map_or(line, |(_, shown)| shown);
+            rest.push('\n');
+            continue;
+        };
+        let mut tree = tree.to_string();
+        while !tree.contains(';') {
+            tree += lines.next().expect("a `use` ends");
+        }
+        let tree = &tree[..tree.find(';').unwrap_or_default()];
+        found.extend(leaves(tree).into_iter().map(|(path, name)| Import { path, name, is_public }));
+    }
+    (found, rest)
+}
+
+/// The words of `code` with what joins them to a path: `super::idx::open`.
+fn paths(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':')
+        .map(|path| path.trim_end_matches(':'))
+        .filter(|path| !path.starts_with(':'))
+}
+
+/// `path` in `module`, from the root on; none where it leads to another crate.
+fn from_root(modules: &Modules, module: &[String], path: &[String]) -> Option<Vec<String>> {
+    let supers = path.iter().take_while(|part| *part == "super").count();
+    let (base, rest) = match path.first()?.as_str() {
+        "crate" => (&[][..], &path[1..]),
+        "self" => (module, &path[1..]),
+        "super" => (&module[..module.len().checked_sub(supers)?], &path[supers..]),
+        child => {
+            let child = [module, &[child.to_string()]].concat();
+            (module, modules.contains_key(&child).then_some(path)?)
+        }
+    };
+    Some([base, rest].concat())
+}
+
+/// The module that has what is at `path`, whichever modules pass it on.
+fn home(
+    modules: &Modules,
+    imported: &BTreeMap<Vec<String>, Vec<Import>>,
+    path: &[String],
+) -> Vec<String> {
+    let mut path = path.to_vec();
+    // Passed on more often than this, it goes round.
+    for _ in 0..8 {
+        let length = (0..=path.len())
+            .rev()
+            .find(|&length| modules.contains_key(&path[..length]))
+            .unwrap_or_default();
+        let (module, rest) = path.split_at(length);
+        let passed_on = rest.first().and_then(|name| {
+            let import = imported.get(module)?.iter().find(|import| import.name == *name)?;
+            from_root(modules, module, &import.path)
+        });
+        match passed_on {
+            Some(next) => path = [&next[..], &rest[1..]].concat(),
+            None => return module.to_vec(),
+        }
+    }
+    path
+}
+
+/// Of every folder, which of the modules in it use one another in a circle. A folder within is one
+/// of them as a whole; the folder's own `mod.rs` is one too (`mod`), but that it passes something
+/// on ties it to nothing.
+fn circles(modules: &Modules) -> BTreeSet<(String, Vec<String>)> {
+    let read: BTreeMap<_, _> =
+        modules.iter().map(|(module, code)| (module.clone(), imports(code))).collect();
+    let (mut imported, mut rests) = (BTreeMap::new(), BTreeMap::new());
+    for (module, (imports, rest)) in read {
+        imported.insert(module.clone(), imports);
+        rests.insert(module, rest);
+    }
+    let mut folders: BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for (module, rest) in &rests {
+        let words: BTreeSet<_> = paths(rest).flat_map(|path| path.split("::")).collect();
+        let used = imported[module]
+            .iter()
+            .filter(|import| !import.is_public || words.contains(import.name.as_str()))
+            .map(|import| import.path.clone());
+        let spelled = paths(rest)
+            .filter(|path| path.contains("::"))
+            .map(|path| path.split("::").map(str::to_string).collect::<Vec<_>>());
+        for path in used.chain(spelled) {
+            let Some(path) = from_root(modules, module, &path) else { continue };
+            let other = home(modules, &imported, &path);
+            let common = module.iter().zip(&other).take_while(|(own, other)| own == other).count();
+            let part = |module: &[String]| module.get(common).cloned().unwrap_or("mod".into());
+            let (from, to) = (part(module), part(&other));
+            if from != to {
+                let folder = folders.entry(module[..common].to_vec()).or_default();
+                folder.entry(from).or_default().insert(to);
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    for (folder, uses) in &folders {
+        let reached = |from: &String| {
+            let (mut reached, mut waiting) = (BTreeSet::new(), vec![from]);
+            while let Some(next) = waiting.pop() {
+                let new = uses.get(next).into_iter().flatten();
+                waiting.extend(new.filter(|other| reached.insert((*other).clone())));
+            }
+            reached
+        };
+        for module in uses.keys() {
+            let others = reached(module);
+            if others.contains(module) {
+                let circle = others.into_iter().filter(|other| reached(other).contains(module));
+                found.insert((folder.join("/"), circle.collect()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_are_in_no_circles() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut modules = Modules::new();
+    for path in sources(&source) {
+        let place = path.strip_prefix(&source).unwrap().with_extension("");
+        let mut place: Vec<String> =
+            place.iter().map(|part| part.to_str().unwrap().into()).collect();
+        if place[0] == "main" || place.iter().any(|part| part == "tests") {
+            continue;
+        }
+        place.pop_if(|last| ["mod", "lib"].contains(&last.as_str()));
+        modules.insert(place, code(&fs::read_to_string(&path).unwrap()));
+    }
+    let found = circles(&modules);
+    let is_in = |folder: &str, known: &str| {
+        folder.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let new: Vec<_> = found
+        .iter()
+        .filter(|(folder, _)| !CIRCLES.iter().any(|known| is_in(folder, known)))
+        .collect();
+    assert!(new.is_empty(), "modules that use one another in a circle: {new:?}");
+    for known in CIRCLES {
+        assert!(
+            found.iter().any(|(folder, _)| is_in(folder, known)),
+            "{known} has no circles any more: take it off the list"
+        );
+    }
+}
+
+#[test]
+fn circles_are_found_at_every_level() {
+    let found = |files: &[(&str, &str)]| {
+        let module = |path: &str| path.split_terminator('/').map(str::to_string).collect();
+        let modules = files.iter().map(|(path, text)| (module(path), code(text)));
+        let named = |(folder, circle): (String, Vec<String>)| (folder, circle.join(" "));
+        circles(&modules.collect()).into_iter().map(named).collect::<Vec<_>>()
+    };
+    let circle = |folder: &str, modules: &str| vec![(folder.to_string(), modules.to_string())];
+    let front = ("shop", "mod stock;\nmod till;\n\npub use stock::{Shelf, Stock};\n");
+    // One way, through what the front passes on; tests and comments may look back.
+    let till = ("shop/till", "use super::Stock;\n");
+    let stock = (
+        "shop/stock",
+        "// super::till\npub(in crate::shop::till) struct Stock;\n#[cfg(test)]\nmod tests {\n    use super::till;\n}\n",
+    );
+    assert_eq!(found(&[("", "pub mod shop;\n"), front, till, stock]), []);
+    // And back: by an import, and by a path where it is used.
+    for text in
+        ["use std::fmt;\n\nuse super::{till::{self, Till}};\n", "fn f(_: super::till::Till) {}\n"]
+    {
+        assert_eq!(found(&[front, till, ("shop/stock", text)]), circle("shop", "stock till"));
+    }
+    // A front with something of its own that is used below it, while it uses what is below.
+    let busy =
+        ("shop", "mod stock;\nmod till;\n\npub use stock::Stock;\n\npub fn open(_: Stock) {}\n");
+    assert_eq!(found(&[busy, till, stock]), []);
+    let back = ("shop/stock", "use super::open;\n");
+    assert_eq!(found(&[busy, till, back]), circle("shop", "mod stock"));
+    // Files in no circle, in folders that are in one.
+    let folders = [
+        ("shop/a/x", "use crate::shop::b::z::Z;\n"),
+        ("shop/b/z", "pub(crate) use super::super::a::y::Y;\n\nfn f(_: Y) {}\n"),
+        ("shop/a/y", "pub struct Y;\n"),
+        ("shop/a", "mod x;\nmod y;\n"),
+        ("shop/b", "mod z;\n"),
+        ("shop", "mod a;\nmod b;\n"),
+    ];
+    assert_eq!(found(&folders), circle("shop", "a b"));
 }
 
 /// The diagram: a ▼ before the first module of every layer.

@@ -1,6 +1,10 @@
 //! A user's shader files: found, read within bounds, linked if they import, checked.
 
-use super::{Outcome, ShaderReport, ShaderSource, guard, translate};
+use super::{
+    guard, place,
+    report::{Outcome, ShaderReport, ShaderSource},
+    spirv, translate,
+};
 use crate::{Error, Result, panics::caught, shaders::ADDED_MODULES};
 use std::{
     borrow::Cow,
@@ -73,7 +77,7 @@ pub fn write_spirv_of_paths(paths: &[PathBuf], dir: &Path) -> Result<Vec<PathBuf
         .enumerate()
         .filter_map(|(index, (job, words))| Some((index, job, words?)));
     translated
-        .map(|(index, job, words)| super::write_words(&words, dir, &name_of(job), index))
+        .map(|(index, job, words)| spirv::write_words(&words, dir, &name_of(job), index))
         .collect()
 }
 
@@ -251,7 +255,7 @@ fn link_failure(error: wesl::Error, root: &ModulePath, text: &str) -> Outcome {
     let (line, column) = match (&detail.span, elsewhere) {
         (Some(span), None) => {
             let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-            translate::place(
+            place::place(
                 text,
                 naga::Span::new(offset(span.start), offset(span.end.max(span.start + 1))),
             )

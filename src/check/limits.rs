@@ -1,8 +1,7 @@
 //! WebGPU's default limits, and bounds on what backends are asked to spell out.
 //! Source: WebGPU specification, "Limits", the default column; WGSL, "Limits".
 
-use super::Outcome;
-use super::translate::{Target, place};
+use super::{place::place, report::Outcome};
 use naga::{AddressSpace, Handle, ShaderStage, Type, TypeInner, valid::ModuleInfo};
 
 /// Storage buffers an entry point may use.
@@ -29,17 +28,17 @@ const WORKGROUP_BYTES: u64 = 16 << 10;
 /// become gigabytes of text.
 pub(super) const MAX_VALUE_BYTES: u64 = 1 << 20;
 
-/// Compares one entry point, overrides resolved, with WebGPU's default limits. Beyond them is
+/// Compares the entry point called `name`, overrides resolved, with WebGPU's default limits. Beyond them is
 /// [`Outcome::Warn`] for a user's shader and [`Outcome::Fail`] for ours; the first breach is
 /// reported.
 pub(super) fn check(
     module: &naga::Module,
     info: &ModuleInfo,
-    target: &Target,
+    name: Option<&str>,
     wgsl: &str,
     user: bool,
 ) -> Outcome {
-    let Some(name) = target.name() else { return Outcome::skipped("no entry point") };
+    let Some(name) = name else { return Outcome::skipped("no entry point") };
     let Some((index, entry)) =
         module.entry_points.iter().enumerate().find(|(_, entry)| entry.name == name)
     else {

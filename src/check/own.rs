@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use super::ShaderSource;
+use super::report::ShaderSource;
 use crate::{
     Error, Result,
     batch::ResidentData,

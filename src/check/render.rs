@@ -1,6 +1,7 @@
-//! Reports as a table, as GitHub annotations and as JSON.
+//! Reports as a table, as GitHub annotations, as JSON, and as an error.
 
-use super::{Outcome, ShaderReport};
+use super::report::{Outcome, ShaderReport};
+use crate::{Error, Result};
 use comfy_table::{Table, presets};
 use std::fmt::Write;
 
@@ -118,6 +119,23 @@ pub fn to_json(reports: &[ShaderReport]) -> serde_json::Value {
     })
 }
 
+/// `Err(`[`Error::CheckFailed`]`)` if any shader failed, naming the first few: `2 of 31 shaders
+/// failed: a, b`.
+pub fn verdict(reports: &[ShaderReport]) -> Result<()> {
+    const NAMED: usize = 8;
+    let failed: Vec<_> =
+        reports.iter().filter(|report| report.failed()).map(|report| plain(&report.name)).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let mut names = failed[..failed.len().min(NAMED)].join(", ");
+    if failed.len() > NAMED {
+        names += &format!(" and {} more", failed.len() - NAMED);
+    }
+    let noun = if reports.len() == 1 { "shader" } else { "shaders" };
+    Err(Error::CheckFailed(format!("{} of {} {noun} failed: {names}", failed.len(), reports.len())))
+}
+
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "ok",
@@ -138,7 +156,7 @@ fn at(outcome: &Outcome) -> String {
 }
 
 /// Text that may come from a file or its name, on one line and without control characters.
-pub(super) fn plain(text: &str) -> String {
+fn plain(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_whitespace() {

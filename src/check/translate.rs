@@ -1,6 +1,10 @@
 //! naga: parse, validate for each backend, resolve overrides, write.
 
-use super::{Outcome, ShaderReport, ShaderSource, guard, limits};
+use super::{
+    guard, limits,
+    place::place,
+    report::{Outcome, ShaderReport, ShaderSource},
+};
 use crate::panics::caught;
 use naga::back::{self, PipelineConstants, pipeline_constants::PipelineConstantError};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -12,11 +16,11 @@ use std::borrow::Cow;
 const MAX_ENTRY_POINTS: usize = 256;
 
 /// What is translated: one entry point, or the whole module where it has none.
-pub(super) struct Target(Option<(ShaderStage, String)>);
+struct Target(Option<(ShaderStage, String)>);
 
 impl Target {
     /// The entry point's name.
-    pub(super) fn name(&self) -> Option<&str> {
+    fn name(&self) -> Option<&str> {
         self.0.as_ref().map(|(_, name)| name.as_str())
     }
 
@@ -54,6 +58,23 @@ impl Backend {
             Backend::Glsl => back::glsl::supported_capabilities(),
         }
     }
+}
+
+/// Checks one shader. Never fails and never panics: whatever goes wrong is in the report.
+pub fn check(source: &ShaderSource) -> ShaderReport {
+    let mut reports = check_all(std::slice::from_ref(source));
+    reports.pop().unwrap_or_else(|| {
+        ShaderReport::unparsed(&source.name, source.user, Outcome::fail("not checked"))
+    })
+}
+
+/// Checks many shaders on all cores; reports come in the order of `sources`.
+pub fn check_all(sources: &[ShaderSource]) -> Vec<ShaderReport> {
+    guard::parallel(
+        sources,
+        |source| check_source(source, None),
+        |source, reason| ShaderReport::unparsed(&source.name, source.user, Outcome::fail(reason)),
+    )
 }
 
 /// Runs every stage. `linked_from`: the shader was linked from files, so its lines are not those of
@@ -137,7 +158,7 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
         targets.iter().zip(&resolved).fold(Outcome::Pass, |worst, (target, resolved)| {
             worst.worse(match resolved {
                 Ok((module, info)) => without_lines(
-                    limits::check(module, info, target, &source.wgsl, source.user),
+                    limits::check(module, info, target.name(), &source.wgsl, source.user),
                     linked_from,
                 ),
                 Err(Outcome::Fail { .. }) => Outcome::skipped("its constants cannot be resolved"),
@@ -421,15 +442,4 @@ fn without_lines(outcome: Outcome, linked_from: Option<&str>) -> Outcome {
         (Outcome::Fail { message, .. }, Some(_)) => Outcome::fail(message),
         (other, _) => other,
     }
-}
-
-/// 1-based line and column (in characters) of a span's start.
-pub(super) fn place(wgsl: &str, span: Span) -> (Option<u32>, Option<u32>) {
-    let Some(before) = span.to_range().and_then(|range| wgsl.get(..range.start)) else {
-        return (None, None);
-    };
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = before.matches('\n').count() + 1;
-    let column = before[line_start..].chars().count() + 1;
-    (u32::try_from(line).ok(), u32::try_from(column).ok())
 }

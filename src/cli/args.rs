@@ -14,9 +14,11 @@ mod quantize;
 mod reproduce;
 mod train;
 
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::output::Output;
 
 pub use bench::BenchArgs;
 pub use check::{CheckArgs, CheckFormat};
@@ -99,6 +101,23 @@ pub struct GlobalArgs {
         help_heading = "Global"
     )]
     pub color: ColorWhen,
+}
+
+impl GlobalArgs {
+    /// The output these arguments ask for.
+    pub fn output(&self) -> Output {
+        let color = match self.color {
+            ColorWhen::Always => true,
+            ColorWhen::Never => false,
+            // https://no-color.org: set and not empty means no colour.
+            ColorWhen::Auto => {
+                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+                std::io::stdout().is_terminal() && !refused && !dumb
+            }
+        };
+        Output::new(self.json, self.quiet, color)
+    }
 }
 
 /// When to colour the output.

@@ -2,13 +2,12 @@
 //! and in which colours.
 
 use std::{
-    io::{ErrorKind, IsTerminal, Write},
+    io::{ErrorKind, Write},
     path::Path,
 };
 
 use serde::Serialize;
 
-use super::args::{ColorWhen, GlobalArgs};
 use crate::{Error, Result};
 
 /// How results and notes are shown, as `--json`, `--quiet` and `--color` ask for.
@@ -38,24 +37,12 @@ pub enum Style {
     Faint,
 }
 
-impl GlobalArgs {
-    /// The output these arguments ask for.
-    pub fn output(&self) -> Output {
-        let color = match self.color {
-            ColorWhen::Always => true,
-            ColorWhen::Never => false,
-            // https://no-color.org: set and not empty means no colour.
-            ColorWhen::Auto => {
-                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-                std::io::stdout().is_terminal() && !refused && !dumb
-            }
-        };
-        Output { json: self.json, quiet: self.quiet, color: color && !self.json }
-    }
-}
-
 impl Output {
+    /// Results as JSON alone or not, no notes or some, text in colours or without.
+    pub fn new(json: bool, quiet: bool, color: bool) -> Output {
+        Output { json, quiet, color: color && !json }
+    }
+
     /// Prints a result: `value` as indented JSON with `--json`, else the text that `human` makes.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::LayerConfig;
 use crate::Error;
 
 /// What keeps a network from being built.
@@ -16,13 +15,8 @@ pub(crate) struct Misfit {
 }
 
 impl Misfit {
-    /// Of layer `index`.
-    pub fn of_layer(index: usize, layer: &LayerConfig, reason: String) -> Misfit {
-        Misfit { layer: Some(index), name: layer.name().map(Into::into), reason }
-    }
-
-    /// Of layer `index` of a file, which may call it `name`.
-    pub fn of_entry(index: usize, name: Option<&str>, reason: String) -> Misfit {
+    /// Of layer `index`, which may be called `name`.
+    pub fn of_layer(index: usize, name: Option<&str>, reason: String) -> Misfit {
         Misfit { layer: Some(index), name: name.map(Into::into), reason }
     }
 

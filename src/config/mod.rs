@@ -10,6 +10,7 @@
 //! [`RunConfig::to_toml`] goes the way back.
 
 mod bits;
+mod choices;
 mod layers;
 mod misfit;
 mod model;
@@ -19,30 +20,29 @@ pub(crate) mod pointers;
 mod presets;
 mod quantization;
 mod resolve;
+mod run;
 mod text;
 mod training;
 
-pub(crate) use resolve::short_name;
-pub(crate) use text::{real, suggestion};
+pub(crate) use run::short_name;
+pub(crate) use text::{decimal, real, suggestion};
 
 pub use bits::LayerBits;
 pub(crate) use layers::MAX_POOL_KERNEL;
-pub use layers::WeightLayer;
+pub use layers::{BATCH_NORM_EPSILON, LayerConfig, Shape, WeightLayer};
 pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};
-pub use network::{BATCH_NORM_EPSILON, LayerConfig, NetworkConfig, Shape};
+pub use network::NetworkConfig;
 pub use partial::{PartialNetwork, PartialRunConfig};
 pub use presets::{NetworkChoice, PRESETS, Preset};
-pub use quantization::{QuantizationOverrides, expand_bits, spread_bits};
+pub use quantization::{
+    ActivationQuantizer, PactKind, QuantizationConfig, QuantizationOverrides, WeightQuantizer,
+    expand_bits, spread_bits,
+};
 pub use resolve::DatasetInfo;
+pub use run::RunConfig;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{
-    ActivationQuantizer, Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig,
-    OptimizerKind, PactKind, Precision, QuantizationConfig, RunConfig, SaliencyTarget,
-    ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit, WeightQuantizer,
+    Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig, OptimizerKind,
+    Precision, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit,
 };
-
-/// The decimal number that `value` is printed as: the 0.1 that somebody wrote, not 0.10000000149.
-pub(crate) fn decimal(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
-}

@@ -4,10 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{
-    Augmentation, NetworkConfig, Normalize, OptimizerConfig, Precision, QuantizationConfig,
-    RunConfig, ScheduleConfig, SgtConfig, WeightInit, resolve::short_name,
-};
+use super::{NetworkConfig, QuantizationConfig};
 use crate::{Error, Result, plain};
 
 /// Largest metadata text that is parsed.
@@ -122,94 +119,10 @@ impl ModelConfig {
     }
 }
 
-impl RunConfig {
-    /// What the model of this run says about itself. `normalize` is the resolved normalisation (of
-    /// the data, where it is `standard`), `class_names` may be empty.
-    pub fn model_config(
-        &self,
-        normalize: PixelNormalization,
-        class_names: &[String],
-    ) -> ModelConfig {
-        ModelConfig {
-            network: self.network.clone(),
-            quantization: self.quantization.clone(),
-            normalize: Some(normalize),
-            dataset: short_name(&self.dataset),
-            // A known name is no path; a folder's is, as `train` has it in full.
-            dataset_is_folder: short_name(&self.dataset) != self.dataset,
-            class_names: class_names.to_vec(),
-            training: self.training_record(),
-        }
-    }
-
-    /// [`model_config`](Self::model_config) as JSON: what goes under the metadata key `saliq`.
-    pub fn model_metadata(&self, normalize: PixelNormalization, class_names: &[String]) -> Value {
-        printed(&self.model_config(normalize, class_names))
-    }
-
-    /// The settings the computed numbers depend on: no path, no time, no logging. Settings without
-    /// effect are left out, so that two runs that compute the same write the same file.
-    fn training_record(&self) -> Value {
-        printed(&TrainingRecord {
-            steps: self.steps,
-            epochs: self.steps.is_none().then_some(self.epochs),
-            train_limit: self.train_limit,
-            validation_share: self.validation_share,
-            normalize: &self.normalize,
-            augment: &self.augment,
-            batch_size: self.batch_size,
-            precision: (self.precision != Precision::F32).then_some(self.precision),
-            learning_rate: self.learning_rate,
-            shuffle: self.shuffle,
-            seed: self.seed,
-            weight_init: self.weight_init,
-            freeze_bn_after: self.freeze_bn_after,
-            from_model: self.init.is_some(),
-            sgt: self.sgt.enabled.then_some(&self.sgt),
-            optimizer: &self.optimizer,
-            schedule: &self.schedule,
-        })
-    }
-}
-
-/// The part of a [`RunConfig`] that belongs to the numbers.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct TrainingRecord<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    steps: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    epochs: Option<u32>,
-    train_limit: Option<u32>,
-    validation_share: f32,
-    normalize: &'a Normalize,
-    augment: &'a [Augmentation],
-    batch_size: u32,
-    /// Left out: f32.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    precision: Option<Precision>,
-    learning_rate: f32,
-    shuffle: bool,
-    seed: u64,
-    weight_init: WeightInit,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    freeze_bn_after: Option<u64>,
-    from_model: bool,
-    /// `null`: plain training.
-    sgt: Option<&'a SgtConfig>,
-    optimizer: &'a OptimizerConfig,
-    schedule: &'a ScheduleConfig,
-}
-
-/// JSON by way of its text: directly, an f32 of 0.1 would become 0.10000000149011612.
-fn printed(value: &impl Serialize) -> Value {
-    serde_json::to_string(value).and_then(|text| serde_json::from_str(&text)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetInfo, PartialRunConfig, Shape};
+    use crate::config::{DatasetInfo, PartialRunConfig, RunConfig, Shape};
 
     fn run(text: &str) -> RunConfig {
         let info = DatasetInfo {

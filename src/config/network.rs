@@ -1,116 +1,19 @@
-//! A sequential CNN as data: layers, names, shapes.
+//! A sequential CNN as data: its layers, whether they fit each other, how many parameters they have.
+
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::misfit::Misfit;
+use super::{
+    layers::{LayerConfig, MAX_POOL_KERNEL, Shape, WeightLayer},
+    misfit::Misfit,
+};
 use crate::Result;
 
-/// ε of batch norms, as torch.nn.BatchNorm2d has it.
-pub const BATCH_NORM_EPSILON: f32 = 1e-5;
-
-/// Channels × height × width of one image or activation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "[u32; 3]", from = "[u32; 3]")]
-pub struct Shape {
-    /// Number of channels.
-    pub channels: u32,
-    /// Rows.
-    pub height: u32,
-    /// Columns.
-    pub width: u32,
-}
-
-impl Shape {
-    /// A shape of `channels` × `height` × `width`.
-    pub const fn new(channels: u32, height: u32, width: u32) -> Self {
-        Shape { channels, height, width }
-    }
-
-    /// Rows × columns.
-    pub const fn pixels(self) -> u32 {
-        self.height * self.width
-    }
-
-    /// Channels × rows × columns.
-    pub const fn elements(self) -> u32 {
-        self.channels * self.height * self.width
-    }
-}
-
-impl From<Shape> for [u32; 3] {
-    fn from(shape: Shape) -> [u32; 3] {
-        [shape.channels, shape.height, shape.width]
-    }
-}
-
-impl From<[u32; 3]> for Shape {
-    fn from([channels, height, width]: [u32; 3]) -> Shape {
-        Shape { channels, height, width }
-    }
-}
-
-/// One layer of a sequential network. Names of parameters follow PyTorch's (`conv1.weight`,
-/// `fc1.bias`, `act1.alpha`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "type",
-    rename_all = "kebab-case",
-    deny_unknown_fields,
-    expecting = "a table with `type` and the layer's settings"
-)]
-pub enum LayerConfig {
-    /// 2-D convolution (cross-correlation) with a square kernel and a bias.
-    Conv {
-        /// Name of its parameters, e.g. `conv1`.
-        name: String,
-        /// Number of filters.
-        #[serde(alias = "out-channels")]
-        out_channels: u32,
-        /// Kernel height and width.
-        kernel: u32,
-        /// Step between outputs.
-        #[serde(default = "one")]
-        stride: u32,
-        /// Zero rows and columns added on each side.
-        #[serde(default)]
-        padding: u32,
-    },
-    /// Batch normalisation right behind a convolution or linear layer, torch.nn.BatchNorm2d (or
-    /// 1d): ε [`BATCH_NORM_EPSILON`], momentum 0.1.
-    BatchNorm {
-        /// Name of its parameters and running statistics, e.g. `bn1`.
-        name: String,
-    },
-    /// ReLU, or PACT in its place where the preceding layer's activations are quantized.
-    Activation {
-        /// Name of its α, e.g. `act1`.
-        name: String,
-    },
-    /// Max-pooling without padding; ties go to the first element in row-major order.
-    MaxPool {
-        /// Window height and width.
-        kernel: u32,
-        /// Step between windows.
-        stride: u32,
-    },
-    /// Inverted dropout, only while training.
-    Dropout {
-        /// Probability of zeroing an element, 0 ≤ rate < 1.
-        rate: f32,
-    },
-    /// Fully connected layer; flattens in C, H, W order.
-    Linear {
-        /// Name of its parameters, e.g. `fc1`.
-        name: String,
-        /// Number of outputs.
-        #[serde(alias = "out-features")]
-        out_features: u32,
-    },
-}
-
-fn one() -> u32 {
-    1
-}
+/// Most layers a network may have.
+const MAX_LAYERS: usize = 256;
+/// Most parameters a network may have (1 GiB in f32).
+const MAX_PARAMETERS: u128 = 1 << 28;
 
 /// Largest number of elements of one image or activation that is believed.
 const MAX_ELEMENTS: u128 = 1 << 28;
@@ -130,31 +33,6 @@ pub struct NetworkConfig {
     pub classes: u32,
     /// The layers, first to last.
     pub layers: Vec<LayerConfig>,
-}
-
-impl LayerConfig {
-    /// Its name, where layers of its type have one.
-    pub fn name(&self) -> Option<&str> {
-        match self {
-            LayerConfig::Conv { name, .. }
-            | LayerConfig::Linear { name, .. }
-            | LayerConfig::BatchNorm { name }
-            | LayerConfig::Activation { name } => Some(name),
-            LayerConfig::MaxPool { .. } | LayerConfig::Dropout { .. } => None,
-        }
-    }
-
-    /// Its name; of layers without one what they are and their place, counted from 1: `pool5`.
-    pub fn label(&self, place: usize) -> String {
-        match self {
-            LayerConfig::Conv { name, .. }
-            | LayerConfig::Linear { name, .. }
-            | LayerConfig::BatchNorm { name }
-            | LayerConfig::Activation { name } => name.clone(),
-            LayerConfig::MaxPool { .. } => format!("pool{place}"),
-            LayerConfig::Dropout { .. } => format!("dropout{place}"),
-        }
-    }
 }
 
 impl NetworkConfig {
@@ -231,7 +109,7 @@ impl NetworkConfig {
         }
         let mut shapes = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
-            let misfit = |reason: String| Misfit::of_layer(index, layer, reason);
+            let misfit = |reason: String| Misfit::of_layer(index, layer.name(), reason);
             let window = |what: &str,
                           size: u32,
                           kernel: u32,
@@ -293,10 +171,189 @@ impl NetworkConfig {
                     "the last layer must be a linear one with as many outputs as classes ({classes}), at least 2"
                 );
                 Err(match last {
-                    Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer, reason),
+                    Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer.name(), reason),
                     None => Misfit::of_network(reason),
                 })
             }
+        }
+    }
+
+    /// The convolution and linear layers in order.
+    pub fn weight_layers(&self) -> Vec<WeightLayer<'_>> {
+        let mut found: Vec<WeightLayer<'_>> = Vec::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            match layer {
+                LayerConfig::Conv { name, .. } => {
+                    found.push(WeightLayer { index, name, convolution: true, activation: None })
+                }
+                LayerConfig::Linear { name, .. } => {
+                    found.push(WeightLayer { index, name, convolution: false, activation: None })
+                }
+                LayerConfig::Activation { name } => {
+                    if let Some(last) = found.last_mut() {
+                        last.activation.get_or_insert(name);
+                    }
+                }
+                LayerConfig::BatchNorm { .. }
+                | LayerConfig::MaxPool { .. }
+                | LayerConfig::Dropout { .. } => {}
+            }
+        }
+        found
+    }
+
+    /// Whether there is a layer `index`, and it is a convolution or linear one.
+    pub(super) fn is_weighted(&self, index: Option<usize>) -> bool {
+        let layer = index.and_then(|index| self.layers.get(index));
+        matches!(layer, Some(LayerConfig::Conv { .. } | LayerConfig::Linear { .. }))
+    }
+
+    /// Whether any layer is a batch norm.
+    pub fn has_batch_norm(&self) -> bool {
+        self.layers.iter().any(|layer| matches!(layer, LayerConfig::BatchNorm { .. }))
+    }
+
+    /// The first batch norm for which an image is a single value a channel, where there is one: a
+    /// batch of one image has no variance for it (torch.nn refuses it too).
+    ///
+    /// # Errors
+    /// As [`shapes`](Self::shapes).
+    pub fn single_value_norm(&self) -> Result<Option<&str>> {
+        let found = self.layers.iter().zip(self.shapes()?).find_map(|(layer, shape)| match layer {
+            LayerConfig::BatchNorm { name } if shape.pixels() == 1 => Some(name.as_str()),
+            _ => None,
+        });
+        Ok(found)
+    }
+
+    /// Weights and biases (without α) of a network whose [`shapes`](Self::shapes) are given.
+    fn parameters(&self, shapes: &[Shape]) -> u128 {
+        let mut input = self.input;
+        let mut total = 0u128;
+        for (layer, &shape) in self.layers.iter().zip(shapes) {
+            let fan_in = match *layer {
+                LayerConfig::Conv { kernel, .. } => {
+                    u128::from(input.channels) * u128::from(kernel) * u128::from(kernel)
+                }
+                LayerConfig::Linear { .. } => u128::from(input.elements()),
+                LayerConfig::BatchNorm { .. } => 1, // γ and β
+                _ => 0,
+            };
+            if fan_in > 0 {
+                total = total.saturating_add(u128::from(shape.channels).saturating_mul(fan_in + 1));
+            }
+            input = shape;
+        }
+        total
+    }
+
+    /// Everything that must hold before memory is set aside for the network, whoever wrote it: at
+    /// most 256 layers that fit each other ([`shapes`](Self::shapes), which it returns), distinct
+    /// plain names, at most 2^28 parameters.
+    pub fn validate(&self) -> Result<Vec<Shape>> {
+        Ok(self.find_misfit()?)
+    }
+
+    /// [`Self::validate`], or which layer is wrong.
+    pub(super) fn find_misfit(&self) -> Result<Vec<Shape>, Misfit> {
+        if self.layers.len() > MAX_LAYERS {
+            let reason =
+                format!("{} layers: a network may have at most {MAX_LAYERS}", self.layers.len());
+            return Err(Misfit::of_network(reason));
+        }
+        let shapes = self.fit()?;
+        let mut names = HashSet::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let misfit = |reason: &str| Misfit::of_layer(index, layer.name(), reason.into());
+            if let LayerConfig::MaxPool { kernel, .. } = layer
+                && *kernel > MAX_POOL_KERNEL
+            {
+                let reason = format!(
+                    "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
+                );
+                return Err(misfit(&reason));
+            }
+            let Some(name) = layer.name() else { continue };
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+                return Err(misfit(
+                    "a name is 1 to 64 letters, digits and underscores, such as `conv1`",
+                ));
+            }
+            if !names.insert(name) {
+                return Err(misfit("the name is taken by an earlier layer"));
+            }
+        }
+        let parameters = self.parameters(&shapes);
+        if parameters > MAX_PARAMETERS {
+            return Err(Misfit::of_network(format!(
+                "{parameters} parameters: a network may have at most 2^28"
+            )));
+        }
+        Ok(shapes)
+    }
+
+    /// Number of weights and biases, those of batch norms included (α and running statistics not
+    /// counted), for a network that [`validate`](Self::validate)s.
+    pub fn parameter_count(&self) -> Result<u64> {
+        let shapes = self.validate()?;
+        Ok(u64::try_from(self.parameters(&shapes)).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    #[test]
+    fn table_one_has_the_known_parameter_count() {
+        let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5]);
+        assert_eq!(network.parameter_count().unwrap(), 1_199_882);
+        let layers = network.weight_layers();
+        let found: Vec<_> =
+            layers.iter().map(|layer| (layer.name, layer.convolution, layer.activation)).collect();
+        assert_eq!(
+            found,
+            [
+                ("conv1", true, Some("act1")),
+                ("conv2", true, Some("act2")),
+                ("fc1", false, Some("act3")),
+                ("fc2", false, None)
+            ]
+        );
+    }
+
+    #[test]
+    fn absurd_networks_are_refused() {
+        let linear =
+            |name: &str, out_features| LayerConfig::Linear { name: name.into(), out_features };
+        let network = |input, classes, layers| NetworkConfig { input, classes, layers };
+        let image = Shape::new(1, 28, 28);
+        let cases = [
+            network(Shape::new(u32::MAX, u32::MAX, u32::MAX), 10, vec![linear("fc", 10)]),
+            network(image, u32::MAX, vec![linear("fc", u32::MAX)]),
+            network(Shape::new(1, 1 << 14, 1 << 14), 2, vec![linear("fc", 2)]),
+            network(image, 10, vec![linear("fc", 20), linear("fc", 10)]),
+            network(image, 10, vec![linear("../fc", 10)]),
+            network(image, 10, vec![linear("fc", 10); 300]),
+            network(
+                image,
+                10,
+                vec![
+                    LayerConfig::Conv {
+                        name: "c".into(),
+                        out_channels: u32::MAX,
+                        kernel: (1 << 31) + 1,
+                        stride: 1,
+                        padding: 1 << 31,
+                    },
+                    linear("fc", 10),
+                ],
+            ),
+        ];
+        for case in cases {
+            assert!(matches!(case.validate(), Err(Error::Model(_))), "{case:?}");
         }
     }
 }

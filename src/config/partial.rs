@@ -12,9 +12,8 @@ use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
     ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig,
-    MaskFill, MaskRank, NetworkChoice, NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind,
-    PactKind, Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit,
-    WeightQuantizer,
+    MaskFill, MaskRank, NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind, PactKind,
+    Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit, WeightQuantizer,
     misfit::Misfit,
     pointers,
     quantization::refusal,
@@ -418,7 +417,7 @@ impl PartialRunConfig {
                 let name = layer.get_ref().get("name").and_then(|name| name.get_ref().as_str());
                 return Err(at(
                     Some(offset),
-                    &format!("network: {}", Misfit::of_entry(index, name, reason)),
+                    &format!("network: {}", Misfit::of_layer(index, name, reason)),
                 ));
             }
         }
@@ -481,10 +480,9 @@ impl PartialRunConfig {
         self.fill_in(below)
     }
 
-    /// These settings (of a file) with another network, as `--network` names it. What was set for
-    /// the network they had goes with it.
-    pub fn with_network(mut self, choice: &NetworkChoice) -> PartialRunConfig {
-        let network = choice.table();
+    /// These settings (of a file) with another network. What was set for the network they had goes
+    /// with it.
+    pub fn with_network(mut self, network: Option<PartialNetwork>) -> PartialRunConfig {
         if network != self.network {
             (self.dropout, self.batch_norm) = (None, None);
         }

@@ -1,74 +1,114 @@
-//! From `--bits` and its companions to a [`QuantizationConfig`] for a given network, and what no
-//! quantizer can do.
+//! Quantizers, the [`QuantizationConfig`] of a network, the way to it from `--bits` and its
+//! companions, and what no quantizer can do.
 
-use super::{
-    ActivationQuantizer, BitsList, LayerBits, NetworkConfig, PactKind, QuantizationConfig,
-    WeightQuantizer,
-};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::{BitsList, LayerBits, choices::choices, network::NetworkConfig};
 use crate::{Error, Result};
 
-/// Bits of every convolution and linear layer of `network`, from what `--bits` says: a single value
-/// applies to every convolution layer (to every linear layer where there is no convolution), a list
-/// to the layers in order; the rest is float. Activation bits of a layer that no activation follows
-/// (the last one) have nothing to act on and become 32.
-///
-/// # Errors
-/// [`Error::Usage`] for a list longer than the network has layers.
-pub fn expand_bits(bits: &[LayerBits], network: &NetworkConfig) -> Result<Vec<LayerBits>> {
-    spread_bits(Some(bits), network, false)
+choices! {
+    /// Weight fake-quantizers (algorithms: section 3).
+    WeightQuantizer {
+        /// Asymmetric min/max with a zero point, eq. (1).
+        Affine,
+        /// tanh-normalised, as the PACT paper used.
+        Dorefa,
+        /// Statistics-aware weight binning: clip from the means of w² and |w|.
+        Sawb,
+        /// Levels on both sides of 0, as far as the largest weight.
+        Symmetric,
+        /// Learned step size.
+        Lsq,
+        /// 1 bit: sign(w)·E|w|.
+        Binary,
+    }
+}
+choices! {
+    /// What of a quantized activation is learned.
+    ActivationQuantizer {
+        /// PACT's clipping threshold α.
+        Pact,
+        /// The step between levels (LSQ), on PACT's grids.
+        Lsq,
+    }
+}
+choices! {
+    /// PACT's clipping range and place.
+    PactKind {
+        /// clip(x, 0, α) in the place of the ReLU.
+        Unsigned,
+        /// clip(x, −α, α) in the place of the ReLU, eq. (6).
+        Signed,
+        /// clip(x, −α, α) after the ReLU.
+        SignedAfterRelu,
+    }
+}
+/// Fake quantization in training (section 3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct QuantizationConfig {
+    /// Bits of each convolution and linear layer in order; layers beyond the list stay in float.
+    pub bits: Vec<LayerBits>,
+    /// Weight quantizer.
+    pub weight_quant: WeightQuantizer,
+    /// A range for every output channel instead of one for the tensor.
+    pub per_channel: bool,
+    /// What is learned of the activations.
+    pub act_quant: ActivationQuantizer,
+    /// Activation clipping.
+    pub pact: PactKind,
+    /// Initial α; calibrated from the first batches where absent.
+    pub alpha_init: Option<f32>,
+    /// L2 penalty on α.
+    pub alpha_decay: f32,
+    /// Factor on the learning rate for α.
+    pub alpha_lr_factor: f32,
+    /// Factor on the learning rate for learned steps (LSQ).
+    pub step_lr_factor: f32,
+    /// The weights of quantized layers are on their levels already, as a packed file has them: they
+    /// are used as they are. Their scales (and zero points) stand beside them as
+    /// `<layer>.weight_scale` (and `<layer>.weight_zero_point`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub weights_are_levels: bool,
 }
 
-/// As [`expand_bits`]; with `all_layers` (`--all-layers`) a single value applies to every layer
-/// with weights, the fully connected ones too.
-///
-/// # Errors
-/// [`Error::Usage`] for a list longer than the network has layers, and for `all_layers` with
-/// anything but one value.
-pub fn spread_bits(
-    bits: Option<&[LayerBits]>,
-    network: &NetworkConfig,
-    all_layers: bool,
-) -> Result<Vec<LayerBits>> {
-    let bits = match (bits, all_layers) {
-        (Some(list @ [_, _, ..]), true) => {
-            return Err(Error::Usage(format!(
-                "--all-layers: --bits {} is a list, whose values belong to layers in order; give --bits one value, or leave out --all-layers",
-                BitsList(list.to_vec())
-            )));
+impl Default for QuantizationConfig {
+    fn default() -> Self {
+        QuantizationConfig {
+            bits: Vec::new(),
+            weight_quant: WeightQuantizer::Sawb,
+            per_channel: false,
+            act_quant: ActivationQuantizer::Pact,
+            pact: PactKind::Unsigned,
+            alpha_init: None,
+            alpha_decay: 0.0,
+            alpha_lr_factor: 1.0,
+            step_lr_factor: 1.0,
+            weights_are_levels: false,
         }
-        (None, true) => {
-            return Err(Error::Usage("--all-layers: says nothing without --bits N; add it".into()));
-        }
-        (None, false) => &[LayerBits::FLOAT],
-        (Some(list), _) => list,
-    };
-    let layers = network.weight_layers();
-    if bits.len() > layers.len() {
-        let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
-        return Err(Error::Usage(format!(
-            "--bits {}: {} values, but the network has {} layers with weights ({}): give one value each at most",
-            BitsList(bits.to_vec()),
-            bits.len(),
-            layers.len(),
-            names.join(", ")
-        )));
     }
-    let convolutions = layers.iter().any(|layer| layer.convolution);
-    let expanded = layers.iter().enumerate().map(|(position, layer)| {
-        let mut bits = match bits {
-            [single] if all_layers || layer.convolution || !convolutions => *single,
-            [_] => LayerBits::FLOAT,
-            list => list.get(position).copied().unwrap_or(LayerBits::FLOAT),
-        };
-        if layer.activation.is_none() {
-            bits.activation = 32;
-        }
-        bits
-    });
-    Ok(expanded.collect())
 }
 
 impl WeightQuantizer {
+    /// All of them, the default first.
+    const ALL: [WeightQuantizer; 6] = {
+        use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
+        [Sawb, Lsq, Affine, Symmetric, Binary, Dorefa]
+    };
+
+    /// Whether weights of `bits` bits keep the scale that the float ones have. DoReFa's are on
+    /// levels from −1 to 1 whatever that is: by its definition, for networks that are trained with
+    /// it. Its 1-bit form has a scale.
+    pub fn keeps_scale(self, bits: u32) -> bool {
+        self != WeightQuantizer::Dorefa || matches!(bits, 1 | 32)
+    }
+
+    /// Whether its integers are offset by a zero point.
+    pub fn has_zero_point(self) -> bool {
+        self == WeightQuantizer::Affine
+    }
+
     /// Its name as a flag has it.
     pub fn name(self) -> &'static str {
         match self {
@@ -104,49 +144,12 @@ impl WeightQuantizer {
     }
 }
 
-/// Why `bits` cannot be had with these quantizers, and what to use instead; `None` where they can
-/// (algorithms: section 3).
-pub(super) fn refusal(
-    bits: LayerBits,
-    quantizer: WeightQuantizer,
-    pact: PactKind,
-) -> Option<String> {
-    let known = |width: u32| matches!(width, 1..=8 | 32);
-    if !known(bits.weight) || !known(bits.activation) {
-        return Some(format!("{bits}: bit widths are 1 to 8, or 32 for float"));
-    }
-    if let Some(reason) = quantizer.refusal(bits.weight) {
-        return Some(format!("{bits}: {reason}"));
-    }
-    if bits.activation == 1 && pact != PactKind::Unsigned {
-        return Some(format!(
-            "{bits}: signed PACT has no level but 0 at 1 bit; use --pact unsigned, or 2 or more bits for the activations"
-        ));
-    }
-    None
-}
-
-impl WeightQuantizer {
-    /// All of them, the default first.
-    const ALL: [WeightQuantizer; 6] = {
-        use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
-        [Sawb, Lsq, Affine, Symmetric, Binary, Dorefa]
-    };
-
-    /// Whether weights of `bits` bits keep the scale that the float ones have. DoReFa's are on
-    /// levels from −1 to 1 whatever that is: by its definition, for networks that are trained with
-    /// it. Its 1-bit form has a scale.
-    pub fn keeps_scale(self, bits: u32) -> bool {
-        self != WeightQuantizer::Dorefa || matches!(bits, 1 | 32)
-    }
-
-    /// Whether its integers are offset by a zero point.
-    pub fn has_zero_point(self) -> bool {
-        self == WeightQuantizer::Affine
-    }
-}
-
 impl QuantizationConfig {
+    /// Bits of the `index`-th convolution or linear layer.
+    pub fn layer_bits(&self, index: usize) -> LayerBits {
+        self.bits.get(index).copied().unwrap_or(LayerBits::FLOAT)
+    }
+
     /// Checks widths, quantizers and α settings against each other, whoever wrote them.
     ///
     /// # Errors
@@ -229,6 +232,89 @@ impl QuantizationConfig {
         }
         self.bits[..used].iter().map(LayerBits::to_string).collect::<Vec<_>>().join("-")
     }
+}
+
+/// Why `bits` cannot be had with these quantizers, and what to use instead; `None` where they can
+/// (algorithms: section 3).
+pub(super) fn refusal(
+    bits: LayerBits,
+    quantizer: WeightQuantizer,
+    pact: PactKind,
+) -> Option<String> {
+    let known = |width: u32| matches!(width, 1..=8 | 32);
+    if !known(bits.weight) || !known(bits.activation) {
+        return Some(format!("{bits}: bit widths are 1 to 8, or 32 for float"));
+    }
+    if let Some(reason) = quantizer.refusal(bits.weight) {
+        return Some(format!("{bits}: {reason}"));
+    }
+    if bits.activation == 1 && pact != PactKind::Unsigned {
+        return Some(format!(
+            "{bits}: signed PACT has no level but 0 at 1 bit; use --pact unsigned, or 2 or more bits for the activations"
+        ));
+    }
+    None
+}
+
+/// Bits of every convolution and linear layer of `network`, from what `--bits` says: a single value
+/// applies to every convolution layer (to every linear layer where there is no convolution), a list
+/// to the layers in order; the rest is float. Activation bits of a layer that no activation follows
+/// (the last one) have nothing to act on and become 32.
+///
+/// # Errors
+/// [`Error::Usage`] for a list longer than the network has layers.
+pub fn expand_bits(bits: &[LayerBits], network: &NetworkConfig) -> Result<Vec<LayerBits>> {
+    spread_bits(Some(bits), network, false)
+}
+
+/// As [`expand_bits`]; with `all_layers` (`--all-layers`) a single value applies to every layer
+/// with weights, the fully connected ones too.
+///
+/// # Errors
+/// [`Error::Usage`] for a list longer than the network has layers, and for `all_layers` with
+/// anything but one value.
+pub fn spread_bits(
+    bits: Option<&[LayerBits]>,
+    network: &NetworkConfig,
+    all_layers: bool,
+) -> Result<Vec<LayerBits>> {
+    let bits = match (bits, all_layers) {
+        (Some(list @ [_, _, ..]), true) => {
+            return Err(Error::Usage(format!(
+                "--all-layers: --bits {} is a list, whose values belong to layers in order; give --bits one value, or leave out --all-layers",
+                BitsList(list.to_vec())
+            )));
+        }
+        (None, true) => {
+            return Err(Error::Usage("--all-layers: says nothing without --bits N; add it".into()));
+        }
+        (None, false) => &[LayerBits::FLOAT],
+        (Some(list), _) => list,
+    };
+    let layers = network.weight_layers();
+    if bits.len() > layers.len() {
+        let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
+        return Err(Error::Usage(format!(
+            "--bits {}: {} values, but the network has {} layers with weights ({}): give one value each at most",
+            BitsList(bits.to_vec()),
+            bits.len(),
+            layers.len(),
+            names.join(", ")
+        )));
+    }
+    let convolutions = layers.iter().any(|layer| layer.convolution);
+    let expanded = layers.iter().enumerate().map(|(position, layer)| {
+        let mut bits = match bits {
+            [single] if all_layers || layer.convolution || !convolutions => *single,
+            [_] => LayerBits::FLOAT,
+            list => list.get(position).copied().unwrap_or(LayerBits::FLOAT),
+        };
+        if layer.activation.is_none() {
+            bits.activation = 32;
+        }
+        bits
+    });
+    Ok(expanded.collect())
 }
 
 /// `--bits`, `--weight-quant`, `--per-channel` and `--pact` where a model is read: how to run it,

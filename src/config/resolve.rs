@@ -8,7 +8,7 @@ use super::{
     MaskRank, NetworkConfig, Normalize, NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind,
     PartialNetwork, PartialRunConfig, QuantizationConfig, RunConfig, SaliencyTarget,
     ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer,
-    decimal, quantization::spread_bits,
+    decimal, quantization::spread_bits, run::short_name,
 };
 use crate::{Error, Result, plain};
 
@@ -261,12 +261,6 @@ fn set_dropout(layers: &mut [LayerConfig], rates: &[f32]) -> Result<()> {
     Ok(())
 }
 
-/// A data set's name, or the last component of its folder: never a path.
-pub(crate) fn short_name(dataset: &str) -> String {
-    let last = Path::new(dataset).file_name().map(|name| name.to_string_lossy().into_owned());
-    last.filter(|name| !name.is_empty()).unwrap_or_else(|| "data".into())
-}
-
 impl From<&RunConfig> for PartialRunConfig {
     /// Every setting spelled out, except what follows from the rest: the network of Table I and
     /// unused constants.
@@ -384,32 +378,6 @@ fn network_as_given(
                 None,
             )
         }
-    }
-}
-
-impl RunConfig {
-    /// The run as a TOML file that `--config` takes: `config.toml` of a run folder. Parsed and
-    /// resolved for the same data set it gives this configuration again.
-    pub fn to_toml(&self) -> String {
-        // Numbers, booleans, texts and lists of tables only: there is nothing in it that TOML could
-        // not hold.
-        let body = toml::to_string(&PartialRunConfig::from(self))
-            .unwrap_or_else(|error| format!("# not written: {error}\n"));
-        format!(
-            "# A run of saliq {}; repeat it with `saliq train --config THIS --out DIR`.\n{body}",
-            env!("CARGO_PKG_VERSION")
-        )
-    }
-
-    /// `checkpoint_every` as steps or time; `None`: at the end of each epoch only.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for a text that is neither.
-    pub fn checkpoint_cadence(&self) -> Result<Option<super::Cadence>> {
-        let parse = |text: &String| {
-            text.parse().map_err(|reason| Error::Usage(format!("--checkpoint-every: {reason}")))
-        };
-        self.checkpoint_every.as_ref().map(parse).transpose()
     }
 }
 

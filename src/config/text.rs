@@ -319,6 +319,11 @@ macro_rules! as_text {
 
 as_text!(BitsList, DropoutRates, Betas, AugmentList, NormalizeSpec, Cadence);
 
+/// The decimal number that `value` is printed as: the 0.1 that somebody wrote, not 0.10000000149.
+pub(crate) fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,20 +1,9 @@
-//! Settings of training: data, optimiser, Saliency Guided Training, quantization.
-
-use std::path::PathBuf;
+//! Settings of training: data, optimiser, Saliency Guided Training.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{LayerBits, NetworkConfig};
-
-macro_rules! choices {
-    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-        #[serde(rename_all = "kebab-case")]
-        pub enum $name { $($(#[$variant_meta])* $variant),+ }
-    };
-}
+use super::choices::choices;
 
 choices! {
     /// What replaces the masked features (algorithms: SGT step 3).
@@ -61,43 +50,6 @@ choices! {
         Hlgm,
         /// SMOOT-style: the share of a batch's images that is masked adapts to the training loss.
         Smoot,
-    }
-}
-choices! {
-    /// Weight fake-quantizers (algorithms: section 3).
-    WeightQuantizer {
-        /// Asymmetric min/max with a zero point, eq. (1).
-        Affine,
-        /// tanh-normalised, as the PACT paper used.
-        Dorefa,
-        /// Statistics-aware weight binning: clip from the means of w² and |w|.
-        Sawb,
-        /// Levels on both sides of 0, as far as the largest weight.
-        Symmetric,
-        /// Learned step size.
-        Lsq,
-        /// 1 bit: sign(w)·E|w|.
-        Binary,
-    }
-}
-choices! {
-    /// What of a quantized activation is learned.
-    ActivationQuantizer {
-        /// PACT's clipping threshold α.
-        Pact,
-        /// The step between levels (LSQ), on PACT's grids.
-        Lsq,
-    }
-}
-choices! {
-    /// PACT's clipping range and place.
-    PactKind {
-        /// clip(x, 0, α) in the place of the ReLU.
-        Unsigned,
-        /// clip(x, −α, α) in the place of the ReLU, eq. (6).
-        Signed,
-        /// clip(x, −α, α) after the ReLU.
-        SignedAfterRelu,
     }
 }
 choices! {
@@ -244,59 +196,6 @@ impl Default for SgtConfig {
     }
 }
 
-/// Fake quantization in training (section 3).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct QuantizationConfig {
-    /// Bits of each convolution and linear layer in order; layers beyond the list stay in float.
-    pub bits: Vec<LayerBits>,
-    /// Weight quantizer.
-    pub weight_quant: WeightQuantizer,
-    /// A range for every output channel instead of one for the tensor.
-    pub per_channel: bool,
-    /// What is learned of the activations.
-    pub act_quant: ActivationQuantizer,
-    /// Activation clipping.
-    pub pact: PactKind,
-    /// Initial α; calibrated from the first batches where absent.
-    pub alpha_init: Option<f32>,
-    /// L2 penalty on α.
-    pub alpha_decay: f32,
-    /// Factor on the learning rate for α.
-    pub alpha_lr_factor: f32,
-    /// Factor on the learning rate for learned steps (LSQ).
-    pub step_lr_factor: f32,
-    /// The weights of quantized layers are on their levels already, as a packed file has them: they
-    /// are used as they are. Their scales (and zero points) stand beside them as
-    /// `<layer>.weight_scale` (and `<layer>.weight_zero_point`).
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub weights_are_levels: bool,
-}
-
-impl Default for QuantizationConfig {
-    fn default() -> Self {
-        QuantizationConfig {
-            bits: Vec::new(),
-            weight_quant: WeightQuantizer::Sawb,
-            per_channel: false,
-            act_quant: ActivationQuantizer::Pact,
-            pact: PactKind::Unsigned,
-            alpha_init: None,
-            alpha_decay: 0.0,
-            alpha_lr_factor: 1.0,
-            step_lr_factor: 1.0,
-            weights_are_levels: false,
-        }
-    }
-}
-
-impl QuantizationConfig {
-    /// Bits of the `index`-th convolution or linear layer.
-    pub fn layer_bits(&self, index: usize) -> LayerBits {
-        self.bits.get(index).copied().unwrap_or(LayerBits::FLOAT)
-    }
-}
-
 /// Optimiser and its constants (torch.optim's names and defaults).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -348,91 +247,5 @@ pub struct ScheduleConfig {
 impl Default for ScheduleConfig {
     fn default() -> Self {
         ScheduleConfig { kind: ScheduleKind::Constant, warmup_steps: 0, gamma: 0.1, step_epochs: 1 }
-    }
-}
-
-/// Everything one training run is determined by, plus where it writes and how often it logs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct RunConfig {
-    /// Named data set or folder of four IDX files.
-    pub dataset: String,
-    /// Where named sets are looked up first.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub data_dir: Option<PathBuf>,
-    /// First N training images only.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub train_limit: Option<u32>,
-    /// First N test images only.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub test_limit: Option<u32>,
-    /// Share of the training set (its end) held out for validation.
-    #[serde(default)]
-    pub validation_share: f32,
-    /// Pixel normalisation.
-    pub normalize: Normalize,
-    /// Random changes to training images.
-    pub augment: Vec<Augmentation>,
-    /// Images a step.
-    pub batch_size: u32,
-    /// Storage of activations and their gradients.
-    #[serde(default)]
-    pub precision: Precision,
-    /// Passes over the training set; `steps` wins where both are given.
-    pub epochs: u32,
-    /// Steps in all.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub steps: Option<u64>,
-    /// Peak learning rate.
-    pub learning_rate: f32,
-    /// Visit the training set in random order.
-    pub shuffle: bool,
-    /// Seed of every random number.
-    pub seed: u64,
-    /// Initialisation where no model is given.
-    pub weight_init: WeightInit,
-    /// Model to start from.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub init: Option<PathBuf>,
-    /// Run folder.
-    pub out: PathBuf,
-    /// Steps between step lines in `metrics.jsonl`; 0 for epochs only.
-    pub log_every: u32,
-    /// Steps or time between checkpoints (`500`, `5m`); epochs only where absent.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub checkpoint_every: Option<String>,
-    /// What becomes of a step with numbers that are none.
-    #[serde(default)]
-    pub on_non_finite: OnNonFinite,
-    /// Steps between saliency snapshots; 0 for none.
-    pub snapshot_every: u32,
-    /// The last step with the batch's statistics in batch norms; absent: all steps.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub freeze_bn_after: Option<u64>,
-    /// Saliency Guided Training.
-    pub sgt: SgtConfig,
-    /// Fake quantization.
-    pub quantization: QuantizationConfig,
-    /// Optimiser.
-    pub optimizer: OptimizerConfig,
-    /// Learning-rate schedule.
-    pub schedule: ScheduleConfig,
-    /// The network.
-    pub network: NetworkConfig,
-}
-
-impl RunConfig {
-    /// The last step in which batch norms take the statistics of their batch; 0 where none does,
-    /// `u64::MAX` where all do.
-    pub fn last_step_with_batch_statistics(&self) -> u64 {
-        if self.network.has_batch_norm() { self.freeze_bn_after.unwrap_or(u64::MAX) } else { 0 }
-    }
-
-    /// The bits for people: `float`, or `(4,2)`.
-    pub fn quantization_label(&self) -> String {
-        match self.quantization.label().as_str() {
-            "32" => "float".into(),
-            bits => format!("({})", bits.replace('-', ",")),
-        }
     }
 }

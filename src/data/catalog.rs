@@ -1,6 +1,7 @@
 //! The data sets known by name: what they hold, where they are published, their checksums, and the
 //! embedded mini sets.
 
+use super::dataset::{Dataset, Split};
 use crate::config::{Shape, pointers};
 
 /// One of the four files of a set.
@@ -183,6 +184,26 @@ pub static CATALOG: [Entry; 4] = [
 /// The data set called `name`, exactly.
 pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|entry| entry.name == name)
+}
+
+/// The named set's published sizes with black images of its first class: for what depends on the
+/// sizes alone. None for other names.
+pub fn blank(name: &str) -> Option<Dataset> {
+    let entry = find(name)?;
+    let split = |count: u32| Split {
+        images: vec![0; count as usize * entry.shape.elements() as usize],
+        labels: vec![0; count as usize],
+    };
+    Some(Dataset {
+        name: entry.name.into(),
+        shape: entry.shape,
+        classes: entry.class_names.len() as u32,
+        class_names: entry.class_names.iter().map(ToString::to_string).collect(),
+        train: split(entry.train),
+        test: split(entry.test),
+        published_normalization: Some(entry.normalization),
+        source: "blank".into(),
+    })
 }
 
 /// The known name that `name` is most likely a misspelling of, if there is one.

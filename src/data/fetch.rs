@@ -3,13 +3,12 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
-use sha2::{Digest, Sha256};
 use ureq::{
     Agent,
     config::Config,
@@ -18,7 +17,8 @@ use ureq::{
 
 use super::{
     catalog::{self, Entry, PinnedFile},
-    idx, locate,
+    format::idx,
+    published::{verify, verify_file},
 };
 use crate::{Error, Result};
 
@@ -97,44 +97,6 @@ pub fn fetch(name: &str, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) ->
     Fetcher::new().fetch(entry, into, progress)
 }
 
-/// Whether the file at `path`, raw or gzip, is the published one; the reason if not.
-pub(crate) fn verify_file(path: &Path, file: &PinnedFile) -> Result<(), String> {
-    let (input, _) = idx::open(path).map_err(|error| error.to_string())?;
-    verify(input, file)
-}
-
-fn verify(input: impl BufRead, file: &PinnedFile) -> Result<(), String> {
-    let damaged = |error: io::Error| format!("damaged or truncated: {error}");
-    let (mut content, _) = idx::decompressed(input).map_err(damaged)?;
-    // One byte more than expected is enough to know, whatever a hostile file would unpack to.
-    let mut content = content.by_ref().take(file.bytes + 1);
-    let (mut hash, mut buffer, mut length) = (Sha256::new(), vec![0; 1 << 16], 0);
-    loop {
-        match content.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => {
-                hash.update(&buffer[..read]);
-                length += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(damaged(error)),
-        }
-    }
-    if length != file.bytes {
-        let comparison =
-            if length < file.bytes { format!("{length} bytes") } else { "more".into() };
-        return Err(format!(
-            "not the published file: {comparison} instead of {} bytes once decompressed",
-            file.bytes
-        ));
-    }
-    let found = crate::digest::hex(&hash.finalize());
-    if found != file.sha256 {
-        return Err(format!("not the published file: SHA-256 {found} instead of {}", file.sha256));
-    }
-    Ok(())
-}
-
 /// How one attempt failed.
 enum Failure {
     /// The same mirror may do better.
@@ -188,7 +150,7 @@ impl Fetcher {
         let folder = into.join(entry.name);
         fs::create_dir_all(&folder).map_err(Error::io("cannot create the folder", &folder))?;
         for (role, file) in entry.files.iter().enumerate() {
-            match locate::find_file(&folder, role) {
+            match idx::find_file(&folder, role) {
                 None => self.fetch_file(entry, file, &folder, progress)?,
                 Some(path) => match verify_file(&path, file) {
                     Ok(()) => progress(Progress::Present { file: file.name }),

@@ -1,5 +1,5 @@
-//! Where data sets are looked up: `--data-dir`, `SALIQ_DATA_DIR`, the user's cache folder, the
-//! system's folder.
+//! From the name of a data set to its files: those of a known set are looked up in `--data-dir`, in
+//! `SALIQ_DATA_DIR`, in the user's cache folder and in the system's folder.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::{
     catalog::{self, CATALOG, Entry},
-    fetch,
+    format::Files,
+    published::verify_file,
 };
 use crate::{Error, Result, config::Shape, files::cache_dir};
 
@@ -16,25 +17,6 @@ pub const DATA_DIR_VARIABLE: &str = "SALIQ_DATA_DIR";
 
 /// Where distributions install data sets (Debian's `dataset-fashion-mnist`).
 const SYSTEM_FOLDER: &str = "/usr/share/datasets";
-
-/// Spellings of the four files in use: file names of MNIST, dotted names of some copies, rank 4 for
-/// several channels.
-const SPELLINGS: [&[&str]; 4] = [
-    &[
-        "train-images-idx3-ubyte",
-        "train-images.idx3-ubyte",
-        "train-images-idx4-ubyte",
-        "train-images.idx4-ubyte",
-    ],
-    &["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"],
-    &[
-        "t10k-images-idx3-ubyte",
-        "t10k-images.idx3-ubyte",
-        "t10k-images-idx4-ubyte",
-        "t10k-images.idx4-ubyte",
-    ],
-    &["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"],
-];
 
 /// A row of `saliq data list`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -62,9 +44,21 @@ pub fn list(data_dir: Option<&Path>) -> Vec<Listing> {
     Places::of_user(data_dir).list()
 }
 
+/// A data set that was found.
+pub(super) struct Located {
+    /// What is known of it, where it is one known by name.
+    pub entry: Option<&'static Entry>,
+    /// The known name, or that of the folder.
+    pub name: String,
+    /// The folder, as it was given or looked up; none for a set that is part of the program.
+    pub folder: Option<PathBuf>,
+    /// What holds it.
+    pub files: Files,
+}
+
 /// The folders to look in, in order of precedence.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places {
+pub(super) struct Places {
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
     /// `SALIQ_DATA_DIR`.
@@ -104,12 +98,27 @@ impl Places {
         folders
     }
 
+    /// Where the data set called `name` is: a known set where it is looked up, else the folder of
+    /// that path.
+    ///
+    /// # Errors
+    /// [`Error::Data`] that says where it was looked for, what a folder lacks, or what `name` could
+    /// have been.
+    pub fn locate(&self, name: &str) -> Result<Located> {
+        let Some(entry) = catalog::find(name) else { return in_folder(name) };
+        let (folder, files) = match Files::built_in(entry) {
+            Some(files) => (None, files),
+            None => self.find(entry).map(|(folder, files)| (Some(folder), files))?,
+        };
+        Ok(Located { entry: Some(entry), name: entry.name.into(), folder, files })
+    }
+
     /// The first folder with all four files of `entry`, or an error that says where they were
     /// looked for.
-    pub fn locate(&self, entry: &Entry) -> Result<(PathBuf, [PathBuf; 4])> {
+    fn find(&self, entry: &Entry) -> Result<(PathBuf, Files)> {
         let mut looked = Vec::new();
         for folder in self.candidates(entry) {
-            match find_files(&folder) {
+            match Files::in_folder(&folder) {
                 Ok(files) => match other_set(entry, &files) {
                     None => return Ok((folder, files)),
                     Some(other) => looked.push(format!("{} (holds {other})", folder.display())),
@@ -142,7 +151,7 @@ impl Places {
             found: if entry.embedded.is_some() {
                 None
             } else {
-                self.locate(entry).ok().map(|(folder, _)| folder)
+                self.find(entry).ok().map(|(folder, _)| folder)
             },
             licence: entry.licence.into(),
             embedded: entry.embedded.is_some(),
@@ -151,53 +160,39 @@ impl Places {
     }
 }
 
-/// Training images, training labels, test images, test labels in `folder`, or the names of those
-/// that are missing.
-pub(crate) fn find_files(folder: &Path) -> Result<[PathBuf; 4], Vec<&'static str>> {
-    let found = [0, 1, 2, 3].map(|role| find_file(folder, role));
-    match found {
-        [Some(a), Some(b), Some(c), Some(d)] => Ok([a, b, c, d]),
-        _ => Err(found
-            .iter()
-            .zip(SPELLINGS)
-            .filter(|(file, _)| file.is_none())
-            .map(|(_, names)| names[0])
-            .collect()),
-    }
-}
-
-/// The file of that role (0 to 3, in the order of [`find_files`]) in `folder`, whatever its
-/// spelling; raw before gzip.
-pub(crate) fn find_file(folder: &Path, role: usize) -> Option<PathBuf> {
-    let names = SPELLINGS.get(role)?.iter();
-    names
-        .flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))])
-        .find(|path| path.is_file())
-}
-
 /// The name of another known set whose test labels these files hold: a folder given with
 /// `--data-dir` may be another set's.
-fn other_set(entry: &Entry, files: &[PathBuf; 4]) -> Option<&'static str> {
+fn other_set(entry: &Entry, files: &Files) -> Option<&'static str> {
+    let Files::Idx([.., test_labels]) = files;
     let others = CATALOG.iter().filter(|other| other.name != entry.name);
     others
         .into_iter()
-        .find(|other| fetch::verify_file(&files[3], &other.files[3]).is_ok())
+        .find(|other| verify_file(&test_labels.path, &other.files[3]).is_ok())
         .map(|other| other.name)
 }
 
-/// The four files of the set in folder `dir`, or an error that says which are missing.
-pub(crate) fn folder_files(dir: &Path) -> Result<[PathBuf; 4]> {
-    find_files(dir).map_err(|missing| {
+/// The data set in the folder `name`.
+fn in_folder(name: &str) -> Result<Located> {
+    let folder = Path::new(name);
+    if !folder.is_dir() {
+        return Err(unknown(name));
+    }
+    let files = Files::in_folder(folder).map_err(|missing| {
         Error::Data(format!(
             "{}: not a folder with a data set: lacks {} (each raw or with .gz)",
-            dir.display(),
+            folder.display(),
             missing.join(", ")
         ))
-    })
+    })?;
+    // `.` and `..` have a name only once resolved.
+    let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    let own = resolved.file_name().map(|own| own.to_string_lossy().into_owned());
+    let name = own.unwrap_or_else(|| name.into());
+    Ok(Located { entry: None, name, folder: Some(folder.into()), files })
 }
 
 /// `name` is neither a known set nor a folder: says what it could have been.
-pub(crate) fn unknown(name: &str) -> Error {
+fn unknown(name: &str) -> Error {
     let path = Path::new(name);
     if path.is_file() {
         return Error::Data(format!(

@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use super::*;
+use crate::config::{Normalize, Shape};
 
 const NAMES: [&str; 4] = [
     "train-images-idx3-ubyte",
@@ -74,7 +75,7 @@ fn an_incomplete_folder_is_passed_over_and_named_in_the_error() {
     write_set(&root.path().join("flag/mnist"), 3);
     fs::remove_file(root.path().join("flag/mnist/t10k-labels-idx1-ubyte")).unwrap();
     let error = load_from("mnist", &places).unwrap_err();
-    assert!(matches!(error, Error::Data(_)));
+    assert!(matches!(error, crate::Error::Data(_)));
     let text = error.to_string();
     for part in [
         "flag/mnist (lacks t10k-labels-idx1-ubyte)",
@@ -124,17 +125,10 @@ fn a_named_set_keeps_its_classes_and_normalization_whatever_the_files() {
 
 #[test]
 fn sums_of_the_embedded_sets_are_those_pinned() {
-    // `check_sums` only warns; here the same sums are compared for real.
+    // `check::sums` only warns; here the same sums are compared for real.
     for entry in catalog::CATALOG.iter().filter(|entry| entry.embedded.is_some()) {
         let set = load_from(entry.name, &Places::default()).unwrap();
-        let sums = [&set.train, &set.test].map(|split| {
-            let (images, labels) =
-                (idx::image_header(set.shape, split.len()), idx::header(&[split.len() as u32]));
-            [
-                crate::digest::sha256_hex([&images[..], &split.images]),
-                crate::digest::sha256_hex([&labels[..], &split.labels]),
-            ]
-        });
+        let sums = [&set.train, &set.test].map(|split| idx::sums(set.shape, split));
         assert_eq!(sums.concat(), entry.files.map(|file| file.sha256.to_string()));
         for (file, bytes) in entry.files.iter().zip(entry.embedded.unwrap()) {
             assert!(bytes.len() as u64 <= file.bytes, "{}", file.name);

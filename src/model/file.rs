@@ -1,13 +1,21 @@
-//! A model file before it is a model: what it says of itself, and what has to be said of it.
+//! Models, and the files that they are read from: what a file says of itself, and what has to be
+//! said of it before it is a model.
 
 use std::path::{Path, PathBuf};
 
-use super::{METADATA_KEY, Model, TensorFile, fill, model_file, packed, table_one::TableOne};
+use super::{
+    fill::fill,
+    names::{METADATA_KEY, MODEL_FILE},
+    normalization::Images,
+    packed,
+    table_one::TableOne,
+    tensors::{Tensor, TensorFile},
+};
 use crate::{
     Error, Result,
     config::{
-        LayerBits, LayerConfig, ModelConfig, NetworkChoice, NetworkConfig, QuantizationConfig,
-        QuantizationOverrides, Shape,
+        LayerBits, LayerConfig, ModelConfig, NetworkChoice, NetworkConfig, Normalize,
+        NormalizeSpec, PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape,
     },
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     plain,
@@ -18,6 +26,167 @@ const QUANTIZERS: [&str; 6] =
     [".alpha", ".step", ".weight_step", ".weight_scale", ".weight_zero_point", ".weight_packed"];
 /// The convolutions of Table I have no padding, those of many copies of it have one pixel.
 const PADDINGS: [u32; 2] = [0, 1];
+
+/// A trained network on the host.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What it is and how it runs.
+    pub config: ModelConfig,
+    /// What it computes, and where each parameter is in `parameters`.
+    pub graph: Graph,
+    /// All parameters, flat; padded to a multiple of 4.
+    pub parameters: Vec<f32>,
+    /// Names of the α's (or steps of activations) that the layout has and the file did not. Steps
+    /// of weights that it did not have are those LSQ starts with.
+    pub missing_alphas: Vec<String>,
+    /// Where it was read from.
+    pub path: PathBuf,
+}
+
+impl Model {
+    /// Reads a model file, or the one in a run folder, to be run as `overrides` say. A bare PyTorch
+    /// export of the network of Table I is accepted too, where its images are those of the paper;
+    /// [`ModelFile`] takes others and says what was assumed.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be, [`Error::Usage`]
+    /// for one that does not say enough, [`Error::Model`] for a network that cannot be.
+    pub fn load(path: &Path, overrides: &QuantizationOverrides) -> Result<Model> {
+        ModelFile::open(path)?.model_alone(overrides)
+    }
+
+    /// [`load`](Self::load) from the bytes of a model file; `path` only names them in errors.
+    /// Memory never exceeds a few times `bytes`, whatever network the file describes.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(path: &Path, bytes: &[u8], overrides: &QuantizationOverrides) -> Result<Model> {
+        ModelFile::new(TensorFile::parse(path, bytes)?, path.to_path_buf())?.model_alone(overrides)
+    }
+
+    /// Whether the file had every α (or step of an activation) that the layout has.
+    pub fn has_alphas(&self) -> bool {
+        self.missing_alphas.is_empty()
+    }
+
+    /// Refuses a quantized model that lacks some of its α's (or of the steps of its activations):
+    /// there is nothing to clip at.
+    pub fn require_alphas(&self) -> Result<()> {
+        if self.has_alphas() {
+            return Ok(());
+        }
+        Err(Error::format(
+            &self.path,
+            format!(
+                "quantized activations need {}, which the file does not have; run it with --bits 32, or train with --init to calibrate",
+                self.missing_alphas.join(" and ")
+            ),
+        ))
+    }
+
+    /// The parameters as named tensors, in order.
+    pub fn tensors(layout: &ParameterLayout, parameters: &[f32]) -> Vec<Tensor> {
+        layout
+            .parameters
+            .iter()
+            .map(|parameter| {
+                let values = &parameters[parameter.range()];
+                match parameter.role {
+                    // PyTorch counts in 64-bit integers.
+                    ParameterRole::BatchCount => {
+                        let counts = values.iter().map(|&count| count as i64).collect();
+                        Tensor::i64(&parameter.name, &parameter.shape, counts)
+                    }
+                    _ => Tensor::f32(&parameter.name, &parameter.shape, values.to_vec()),
+                }
+            })
+            .collect()
+    }
+
+    /// Writes a model file. The same network and configuration give the same bytes.
+    pub fn save(
+        path: &Path,
+        config: &ModelConfig,
+        layout: &ParameterLayout,
+        parameters: &[f32],
+    ) -> Result<()> {
+        TensorFile::write(
+            path,
+            &Model::tensors(layout, parameters),
+            &[(METADATA_KEY, config.to_metadata())],
+        )
+    }
+
+    // How pixels are normalised: as asked; else as the model says; else an error that asks, but for the
+    // network of Table I on a data set known by name, which takes the set's published constants.
+
+    /// Mean and deviation of the pixels p ∈ 0..1: (p − mean) / deviation goes in.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the model does not say.
+    pub fn normalization(&self) -> Result<(f32, f32)> {
+        let own = self.config.normalize.ok_or_else(|| self.unnormalized(Images::Unknown))?;
+        Ok((own.mean, own.deviation))
+    }
+
+    /// Works out how pixels are normalised and keeps it in the configuration: as `asked`, else as
+    /// the model says, else by the rule for files that say nothing. What was assumed is returned in
+    /// one line.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where nothing says it, which names what could be given.
+    pub fn settle_normalization(
+        &mut self,
+        asked: Option<&Normalize>,
+        images: Images<'_>,
+    ) -> Result<Option<String>> {
+        let mut assumed = None;
+        let own = self.config.normalize.map(|own| (own.mean, own.deviation));
+        let (mean, deviation) = match (asked, own) {
+            (Some(mode), _) => match mode.constants().or_else(|| images.standard()) {
+                Some(pair) => pair,
+                None => self.own_standard()?,
+            },
+            (None, Some(own)) => own,
+            (None, None) => {
+                let published = images.published().filter(|_| self.config.network.is_table_one());
+                let (name, pair) = published.ok_or_else(|| self.unnormalized(images))?;
+                assumed = Some(format!(
+                    "{}: does not say how its pixels are normalised; taken as {name} is published: --normalize {},{}",
+                    self.path.display(),
+                    pair.0,
+                    pair.1
+                ));
+                pair
+            }
+        };
+        self.config.normalize = Some(PixelNormalization { mean, deviation });
+        Ok(assumed)
+    }
+
+    /// `standard` where there is no data set to take it from: the model's own, if that is what it
+    /// was trained with.
+    fn own_standard(&self) -> Result<(f32, f32)> {
+        let standard = serde_json::to_value(Normalize::Standard).unwrap_or_default();
+        if self.config.training["normalize"] == standard && self.config.normalize.is_some() {
+            return self.normalization();
+        }
+        Err(Error::Usage(plain(&format!(
+            "--normalize {}: is the mean and deviation of a data set, and {} does not say that it was trained with them; give MEAN,STD, \
+             or name the data set with --dataset",
+            NormalizeSpec(Normalize::Standard),
+            self.path.display()
+        ))))
+    }
+
+    fn unnormalized(&self, images: Images<'_>) -> Error {
+        Error::Usage(plain(&format!(
+            "{}: does not say how its pixels are normalised; say it with --normalize none|unit|MEAN,STD ({})",
+            self.path.display(),
+            images.suggestion()
+        )))
+    }
+}
 
 /// How a model file is to be read, over what it says itself.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +205,8 @@ pub struct ModelFile {
     path: PathBuf,
     tensors: TensorFile,
     config: Option<ModelConfig>,
+    /// Whether packed weights stand in `tensors` as floats already.
+    is_unpacked: bool,
 }
 
 impl ModelFile {
@@ -51,7 +222,7 @@ impl ModelFile {
     pub(super) fn new(tensors: TensorFile, path: PathBuf) -> Result<ModelFile> {
         let own = tensors.metadata(METADATA_KEY).map(ModelConfig::from_metadata).transpose();
         let config = own.map_err(|error| Error::format(&path, error.to_string()))?;
-        Ok(ModelFile { path, tensors, config })
+        Ok(ModelFile { path, tensors, config, is_unpacked: false })
     }
 
     /// Whether it is a bare state_dict: tensors without a word of the network, its quantization and
@@ -118,14 +289,14 @@ impl ModelFile {
     /// # Errors
     /// [`Error::Usage`] for what the file does not say and several answers fit; [`Error::Format`]
     /// where nothing fits; [`Error::Model`] for a network that cannot be.
-    pub fn model(self, reading: &Reading<'_>) -> Result<(Model, Option<String>)> {
+    pub fn model(mut self, reading: &Reading<'_>) -> Result<(Model, Option<String>)> {
         let (config, remark) = match &self.config {
             Some(own) => (own.clone(), self.unused_network(own, reading)),
             None => self.bare(reading)?,
         };
-        let ModelFile { path, mut tensors, .. } = self;
         let stored = ParameterLayout::new(&config.network, &config.quantization)?;
-        packed::unpack(&mut tensors, &stored, &path)?;
+        self.unpack(&stored)?;
+        let ModelFile { path, tensors, .. } = self;
         let mut config = config;
         let own = std::mem::take(&mut config.quantization);
         config.quantization = reading.quantization.apply(&own, &config.network)?;
@@ -143,7 +314,7 @@ impl ModelFile {
     /// # Errors
     /// Those of [`Self::model`]; [`Error::Usage`] for what the network has no place for: it would
     /// be lost without a word.
-    pub fn start(self, layout: &ParameterLayout) -> Result<(Vec<f32>, Vec<String>)> {
+    pub fn start(&mut self, layout: &ParameterLayout) -> Result<(Vec<f32>, Vec<String>)> {
         use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Weight};
         let has_place = |name: &str| layout.find(name).is_some();
         let (stored, lost) = match &self.config {
@@ -179,11 +350,19 @@ impl ModelFile {
                 ),
             ));
         }
-        let mut tensors = self.tensors;
         if self.config.is_some() {
-            packed::unpack(&mut tensors, &stored, &self.path)?;
+            self.unpack(&stored)?;
         }
-        fill(&tensors, layout, &stored, &self.path)
+        fill(&self.tensors, layout, &stored, &self.path)
+    }
+
+    /// Puts float weights in the place of packed ones, in the layout that the file was written with.
+    fn unpack(&mut self, stored: &ParameterLayout) -> Result<()> {
+        if !self.is_unpacked {
+            packed::unpack(&mut self.tensors, stored, &self.path)?;
+            self.is_unpacked = true;
+        }
+        Ok(())
     }
 
     /// As a model of `network` in float: what training starts with says how its pixels are
@@ -191,7 +370,7 @@ impl ModelFile {
     ///
     /// # Errors
     /// Those of [`Self::start`].
-    pub fn as_start(self, network: &NetworkConfig) -> Result<Model> {
+    pub fn as_start(&mut self, network: &NetworkConfig) -> Result<Model> {
         let float = QuantizationConfig::default();
         let (graph, path) = (Graph::new(network, &float)?, self.path.clone());
         let own = self.config.clone();
@@ -359,6 +538,25 @@ impl ModelFile {
         names.sort_unstable();
         names.first().map(ToString::to_string)
     }
+}
+
+/// The model file that `path` names: itself, or the one in a run folder.
+fn model_file(path: &Path) -> Result<PathBuf> {
+    if !path.exists() {
+        let what = "no such file or folder; a model is a .safetensors file or the run folder that `saliq train` wrote";
+        return Err(Error::format(path, what));
+    }
+    if !path.is_dir() {
+        return Ok(path.into());
+    }
+    let file = path.join(MODEL_FILE);
+    if !file.exists() {
+        let what = format!(
+            "holds no {MODEL_FILE}: not a run folder, or its training has not finished (`saliq train --resume`)"
+        );
+        return Err(Error::format(path, what));
+    }
+    Ok(file)
 }
 
 fn is_quantizer(name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Batch norms folded into the layers in front of them, for deployment: what is left is the same
 //! function in inference, up to rounding.
 
-use super::Model;
+use super::file::Model;
 use crate::{
     Result,
     config::{BATCH_NORM_EPSILON, LayerConfig, ModelConfig, NetworkConfig},

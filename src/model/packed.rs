@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{METADATA_KEY, Tensor, TensorFile};
+use super::{
+    names::METADATA_KEY,
+    tensors::{Tensor, TensorFile},
+};
 use crate::{
     Error, Result,
     config::ModelConfig,

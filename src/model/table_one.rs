@@ -1,7 +1,7 @@
 //! The network of Table I in a file that does not say what network it is: which images its tensors
 //! may be for.
 
-use super::TensorFile;
+use super::tensors::TensorFile;
 use crate::{
     Error, Result,
     config::{LayerConfig, NetworkConfig, Shape},

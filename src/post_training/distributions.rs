@@ -2,7 +2,8 @@
 //! histograms of a report show.
 
 use super::{
-    ActivationPass, activation_bits, levels_to_threshold, observe_activations,
+    activations::{ActivationPass, observe_activations},
+    learned::{activation_bits, levels_to_threshold},
     weights::effective_weights,
 };
 use crate::{

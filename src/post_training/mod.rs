@@ -5,6 +5,7 @@
 mod activations;
 mod clipping;
 mod distributions;
+mod learned;
 mod weights;
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ pub use activations::{ActivationPass, observe_activations, observe_unquantized};
 pub use clipping::{Calibration, Distribution, Grid};
 pub use distributions::distributions;
 
+use learned::{activation_bits, levels_to_threshold};
 use weights::effective_weights;
 
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
     batch::ResidentData,
     config::{ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
     gpu::Gpu,
-    graph::{Graph, Parameter, ParameterRole},
+    graph::{Graph, Parameter},
     model::{Model, fold_batch_norm},
     quant::Histogram,
 };
@@ -191,26 +193,6 @@ pub async fn quantize(
     ))
 }
 
-/// What a learned α (1) or step (its highest level) of an activation is multiplied by to give the
-/// clipping threshold.
-fn levels_to_threshold(learned: &Parameter) -> f64 {
-    match learned.role {
-        ParameterRole::ActivationStep { highest } => f64::from(highest),
-        _ => 1.0,
-    }
-}
-
-/// Bits of the quantized activation called `name`.
-///
-/// # Errors
-/// [`Error::Model`] where there is none.
-fn activation_bits(graph: &Graph, name: &str) -> Result<u32> {
-    let own = graph.activations().find(|(op, own)| op.name == name && own.learned.is_some());
-    let own =
-        own.ok_or_else(|| Error::Model(format!("the network has no quantized activation {name}")))?;
-    Ok(own.1.bits)
-}
-
 /// What the quantized model says of itself: how it was trained, and how it was quantized after
 /// that.
 fn quantized_config(
@@ -229,40 +211,5 @@ fn quantized_config(
         normalize: Some(PixelNormalization { mean, deviation }),
         training,
         ..model.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{LayerBits, LayerConfig, NetworkConfig, Shape};
-
-    #[test]
-    fn every_activation_has_the_bits_of_the_layer_before_it() {
-        let act = |name: &str| LayerConfig::Activation { name: name.into() };
-        let linear = |name: &str| LayerConfig::Linear { name: name.into(), out_features: 4 };
-        // Two behind one layer, and one behind none.
-        let layers = vec![
-            act("first"),
-            linear("fc1"),
-            act("act1"),
-            act("act2"),
-            linear("fc2"),
-            act("act3"),
-            linear("fc3"),
-        ];
-        let network = NetworkConfig { input: Shape::new(1, 2, 2), classes: 4, layers };
-        let bits = [4, 3, 32].map(|bits| LayerBits { weight: bits, activation: bits }).to_vec();
-        let quantization = QuantizationConfig { bits, ..QuantizationConfig::default() };
-        let graph = Graph::new(&network, &quantization).unwrap();
-        let layout = &graph.layout;
-        let learned: Vec<_> = layout.calibrated().map(Parameter::layer).collect();
-        assert_eq!(learned, ["act1", "act2", "act3"]);
-        let bits = learned.iter().map(|name| activation_bits(&graph, name).unwrap());
-        assert_eq!(bits.collect::<Vec<_>>(), [4, 4, 3]);
-        for name in ["first", "act9"] {
-            let error = activation_bits(&graph, name).unwrap_err();
-            assert!(error.to_string().contains(name), "{error}");
-        }
     }
 }

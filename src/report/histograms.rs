@@ -14,10 +14,8 @@ use plotters::{
 };
 
 use super::{
-    curves::{
-        Area, Axis, Drawn, EDGE, INK, Range, UNIT, WIDTH, finish, font, linear_ticks, placeholder,
-        px,
-    },
+    curves::{Axis, Range, linear_ticks},
+    style::{Area, Drawn, EDGE, INK, UNIT, WIDTH, finish, font, placeholder, px},
     text::{self, Size},
     write_atomically,
 };

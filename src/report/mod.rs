@@ -12,6 +12,7 @@ mod html;
 mod picture;
 mod quantizers;
 mod raster;
+mod style;
 mod table;
 mod text;
 

@@ -12,7 +12,7 @@ use plotters_backend::{
 
 use super::canvas::INK;
 use super::colormap::Rgb;
-use super::curves::{UNIT, style_of};
+use super::style::{UNIT, style_of};
 use super::text;
 use crate::{Error, Result};
 

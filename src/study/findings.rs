@@ -10,15 +10,22 @@ use crate::{
     report::{counted, plus_minus},
 };
 
+/// `summary` with its sentences.
+pub(super) fn stated(mut summary: Summary) -> Summary {
+    summary.scope = scope(&summary);
+    summary.findings = findings(&summary);
+    summary
+}
+
 /// Accuracy, its price, the paper's premise, its two questions, and its contradiction; one sentence
 /// more where the preset has goals.
-pub(super) fn findings(summary: &Summary) -> Vec<String> {
+fn findings(summary: &Summary) -> Vec<String> {
     let sentences = [accuracy, goals, price, guidance, alignment, faithfulness, contradiction];
     sentences.into_iter().filter_map(|sentence| sentence(summary)).collect()
 }
 
 /// What everything that follows was computed from.
-pub(super) fn scope(summary: &Summary) -> String {
+fn scope(summary: &Summary) -> String {
     let made: usize = summary.models.iter().map(|model| model.seeds.len()).sum();
     let seeds = summary.models.iter().map(|model| model.seeds.len());
     let (fewest, most) = (seeds.clone().min().unwrap_or(0), seeds.max().unwrap_or(0));
@@ -447,7 +454,7 @@ mod tests {
             class_names: [].into(),
             runs,
         };
-        Summary::new(&plan, &Collected { results, missing: Vec::new(), dates: Vec::new() })
+        stated(Summary::new(&plan, &Collected { results, missing: Vec::new(), dates: Vec::new() }))
     }
 
     #[test]

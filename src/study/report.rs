@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::{
     figures::{self, Figure},
-    formats,
+    findings, formats,
     judge::CALIBRATION_IMAGES,
     names::slug,
     plan::{Plan, PlannedRun, Stage},
@@ -47,7 +47,7 @@ pub fn write(root: &Path) -> Result<Summary> {
             root.display()
         )));
     }
-    let summary = Summary::new(&plan, &collected);
+    let summary = findings::stated(Summary::new(&plan, &collected));
     let figures = figures::draw(root, &plan, &summary)?;
     for figure in &figures {
         write_atomically(&root.join(&figure.file), &figure.bytes)?;

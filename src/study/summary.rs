@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::{
     comparison::{self, Family, MapDifferences, TrainingComparison},
-    findings,
     plan::{Plan, PlannedRun, Stage, Variant},
     preset::Preset,
     result::{Collected, MethodResult, ModelCost, ModelResult},
@@ -36,7 +35,7 @@ pub struct Summary {
     pub guidance_adds_nothing: bool,
     /// Preset of the plan.
     pub preset: Preset,
-    /// What the report rests on, in a sentence.
+    /// What the report rests on, in a sentence; said by `findings`.
     pub scope: String,
     /// Models of the plan.
     pub planned: usize,
@@ -59,7 +58,7 @@ pub struct Summary {
     pub trainings: Vec<TrainingComparison>,
     /// Tests whose p values were adjusted together, for their number, by Holm's rule.
     pub families: Vec<Family>,
-    /// Sentences that say what was found, computed from the rest.
+    /// Sentences that say what was found, computed from the rest by `findings`.
     pub findings: Vec<String>,
     /// Models without a result, with the reason where there is one.
     pub missing: Vec<(String, String)>,
@@ -176,7 +175,7 @@ pub struct MethodSummary {
 }
 
 impl Summary {
-    /// Puts the results of `plan` together.
+    /// Puts the results of `plan` together, without sentences.
     pub fn new(plan: &Plan, collected: &Collected) -> Summary {
         let distinct = |value: fn(&ModelResult) -> &String| {
             let mut values: Vec<String> =
@@ -237,8 +236,6 @@ impl Summary {
             &mut summary.trainings,
             &summary.main_method,
         ));
-        summary.scope = findings::scope(&summary);
-        summary.findings = findings::findings(&summary);
         summary
     }
 

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Skips;
+use super::skips::Skips;
 use crate::{
     Error, Result,
     digest::hex,

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::RunFolder;
+use super::names::{CONFIG_FILE, DATA_FILE};
 use crate::{
     Result,
     config::{PartialRunConfig, short_name},
@@ -11,9 +11,6 @@ use crate::{
     files::write_atomically,
     model::{MODEL_FILE, Model},
 };
-
-/// The data set of a model in a folder that is no run's.
-pub const DATA_FILE: &str = "data.toml";
 
 /// A data set as `--dataset` and `--data-dir` name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +29,7 @@ impl DataLocation {
         let folder = model.path.parent().filter(|_| in_folder);
         let files = folder
             .into_iter()
-            .flat_map(|folder| [folder.join(DATA_FILE), RunFolder::config_of(folder)]);
+            .flat_map(|folder| [DATA_FILE, CONFIG_FILE].map(|name| folder.join(name)));
         let found = files.filter_map(|file| PartialRunConfig::from_file(&file).ok());
         let own = |settings: &PartialRunConfig| {
             short_name(settings.dataset_name()) == model.config.dataset

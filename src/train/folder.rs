@@ -7,11 +7,11 @@ use std::{
 };
 
 use super::{
-    Checkpoint,
-    data_location::DATA_FILE,
+    checkpoint::Checkpoint,
     lines::{EpochLine, Line, StepLine},
     lock::RunLock,
     metrics_file::MetricsFile,
+    names::{CONFIG_FILE, DATA_FILE, METRICS_FILE},
 };
 use crate::{
     Error, Result,
@@ -19,10 +19,6 @@ use crate::{
     files::{remove_leftovers, remove_old, write_atomically},
     model::MODEL_FILE,
 };
-
-/// Resolved configuration, enough to repeat the run.
-pub const CONFIG_FILE: &str = "config.toml";
-const METRICS_FILE: &str = "metrics.jsonl";
 
 /// A run folder being written.
 pub struct RunFolder {

@@ -1,162 +1,140 @@
 //! Steps whose numbers are NaN or infinite: the device does not make their update
 //! (`shaders/judge_step.wgsl`); here it is said, and decided whether the run goes on.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    Checkpoint, Observer, Trainer,
+    checkpoint::Checkpoint,
     lines::{Line, SkippedLine},
+    outcome::Observer,
     running::Running,
+    session::Session,
+    skips::Skips,
 };
 use crate::{Error, Result, config::OnNonFinite, graph::Parameter, sgt::Cause};
 
 /// A run that had to skip so many steps one after the other will not find back.
 const MOST_IN_A_ROW: u64 = 32;
 
-/// The steps of a run that did not count.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Skips {
-    /// How many there were.
-    pub total: u64,
-    /// How many of them were the last ones.
-    pub in_a_row: u64,
-    /// The factor on the learning rate that they have led to.
-    pub rate_factor: f32,
-}
-
-impl Default for Skips {
-    fn default() -> Self {
-        Skips { total: 0, in_a_row: 0, rate_factor: 1.0 }
-    }
-}
-
-impl Trainer<'_> {
-    /// Takes in that the next step does not count; `mean` is its cross entropy. The run ends here
-    /// where it is to stop, or has skipped too many.
-    pub(super) async fn take_in_bad_step(
-        &self,
-        running: &mut Running<'_>,
-        cause: Cause,
-        index: u32,
-        mean: f64,
-        observer: &mut dyn Observer,
-    ) -> Result<()> {
-        let step = running.collected + 1;
-        let name = self
-            .network
-            .graph
-            .layout
-            .parameters
-            .iter()
-            .find(|parameter| parameter.range().contains(&(index as usize)));
-        let name = name.map(|parameter| parameter.name.as_str());
-        let what = match (cause, name) {
-            (Cause::Exploded, _) => format!("the loss has exploded to {mean:.3e}"),
-            (Cause::Gradient, Some(name)) => {
-                format!("the gradient of {name} is not a finite number")
-            }
-            (Cause::Update, Some(name)) => format!("the update of {name} is not a finite number"),
-            _ => "the loss is not a finite number".into(),
+/// Takes in that the next step does not count; `mean` is its cross entropy. The run ends here
+/// where it is to stop, or has skipped too many.
+pub(super) async fn take_in_bad_step(
+    session: &Session<'_>,
+    running: &mut Running<'_>,
+    cause: Cause,
+    index: u32,
+    mean: f64,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let step = running.collected + 1;
+    let name = session
+        .network
+        .graph
+        .layout
+        .parameters
+        .iter()
+        .find(|parameter| parameter.range().contains(&(index as usize)));
+    let name = name.map(|parameter| parameter.name.as_str());
+    let what = match (cause, name) {
+        (Cause::Exploded, _) => format!("the loss has exploded to {mean:.3e}"),
+        (Cause::Gradient, Some(name)) => {
+            format!("the gradient of {name} is not a finite number")
+        }
+        (Cause::Update, Some(name)) => format!("the update of {name} is not a finite number"),
+        _ => "the loss is not a finite number".into(),
+    };
+    if session.config.on_non_finite == OnNonFinite::Stop {
+        let place = match name {
+            Some(_) => String::new(),
+            None => format!(", {}", place(session, step, running).await?),
         };
-        if self.config.on_non_finite == OnNonFinite::Stop {
-            let place = match name {
-                Some(_) => String::new(),
-                None => format!(", {}", self.place(step, running).await?),
-            };
-            self.keep_last_good(running, observer).await?;
-            return Err(self.non_finite(
-                step,
-                &format!("{what}{place}"),
-                "lower --lr or raise --warmup-steps",
-            ));
-        }
-        running.collected = step;
-        let before = running.skips;
-        let rate_factor = before.rate_factor
-            * if self.config.on_non_finite == OnNonFinite::LowerLr { 0.5 } else { 1.0 };
-        running.skips =
-            Skips { total: before.total + 1, in_a_row: before.in_a_row + 1, rate_factor };
-        let line = SkippedLine { step, reason: what.clone(), lr: self.rate(step, before) };
-        running.folder.write(&Line::Skipped(&line))?;
-        let lowered =
-            if rate_factor == before.rate_factor { "" } else { " and the learning rate halved" };
-        observer.note(&format!("step {step} was skipped{lowered}: {what}"));
-        if running.skips.in_a_row < MOST_IN_A_ROW {
-            return Ok(());
-        }
-        // The device may have found back by now: what it holds is not of this moment. The
-        // checkpoints are.
-        self.write_lines(running, observer);
-        running.writer.finish().iter().for_each(|said| observer.note(said));
-        Err(self.non_finite(
+        keep_last_good(session, running, observer).await?;
+        return Err(non_finite(
+            session,
             step,
-            &format!("{what}, the {MOST_IN_A_ROW}th time in a row"),
-            "begin again with a lower --lr",
-        ))
+            &format!("{what}{place}"),
+            "lower --lr or raise --warmup-steps",
+        ));
     }
-
-    /// The learning rate of step `step`.
-    pub(super) fn rate(&self, step: u64, skips: Skips) -> f64 {
-        self.schedule.step(step).learning_rate * f64::from(skips.rate_factor)
+    running.collected = step;
+    let before = running.skips;
+    let rate_factor = before.rate_factor
+        * if session.config.on_non_finite == OnNonFinite::LowerLr { 0.5 } else { 1.0 };
+    running.skips = Skips { total: before.total + 1, in_a_row: before.in_a_row + 1, rate_factor };
+    let line = SkippedLine { step, reason: what.clone(), lr: session.rate(step, before) };
+    running.folder.write(&Line::Skipped(&line))?;
+    let lowered =
+        if rate_factor == before.rate_factor { "" } else { " and the learning rate halved" };
+    observer.note(&format!("step {step} was skipped{lowered}: {what}"));
+    if running.skips.in_a_row < MOST_IN_A_ROW {
+        return Ok(());
     }
+    // The device may have found back by now: what it holds is not of this moment. The
+    // checkpoints are.
+    running.write_lines(observer);
+    running.writer.finish().iter().for_each(|said| observer.note(said));
+    Err(non_finite(
+        session,
+        step,
+        &format!("{what}, the {MOST_IN_A_ROW}th time in a row"),
+        "begin again with a lower --lr",
+    ))
+}
 
-    fn non_finite(&self, step: u64, what: &str, advice: &str) -> Error {
-        let [checkpoint, _] = Checkpoint::files(&self.config.out);
-        let kept = if checkpoint.exists() {
-            format!("; {} is from before", checkpoint.display())
-        } else {
-            String::new()
-        };
-        Error::NonFinite(format!("step {step}: {what}; {advice}{kept}"))
-    }
+fn non_finite(session: &Session<'_>, step: u64, what: &str, advice: &str) -> Error {
+    let [checkpoint, _] = Checkpoint::files(&session.config.out);
+    let kept = if checkpoint.exists() {
+        format!("; {} is from before", checkpoint.display())
+    } else {
+        String::new()
+    };
+    Error::NonFinite(format!("step {step}: {what}; {advice}{kept}"))
+}
 
-    /// Has the state written that the last step left which counts: after it the device has changed
-    /// nothing.
-    async fn keep_last_good(
-        &self,
-        running: &mut Running<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<()> {
-        self.write_lines(running, observer);
-        running.writer.finish().iter().for_each(|said| observer.note(said));
-        if running.writer.written() != Some(running.collected) {
-            let bytes = u64::from(self.network.graph.layout.padded_length());
-            let mut state = self.parameters().await?;
-            for buffer in &self.optimizer.states {
-                state.extend(self.gpu.read::<f32>(buffer, 0, bytes).await?);
-            }
-            self.write_checkpoint(running, &state, observer);
+/// Has the state written that the last step left which counts: after it the device has changed
+/// nothing.
+async fn keep_last_good(
+    session: &Session<'_>,
+    running: &mut Running<'_>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    running.write_lines(observer);
+    running.writer.finish().iter().for_each(|said| observer.note(said));
+    if running.writer.written() != Some(running.collected) {
+        let bytes = u64::from(session.network.graph.layout.padded_length());
+        let mut state = session.parameters().await?;
+        for buffer in &session.optimizer.states {
+            state.extend(session.gpu.read::<f32>(buffer, 0, bytes).await?);
         }
-        running.writer.finish_last().iter().for_each(|said| observer.note(said));
-        Ok(())
+        running.write_checkpoint(session.parameter_length(), &state, observer);
     }
+    running.writer.finish_last().iter().for_each(|said| observer.note(said));
+    Ok(())
+}
 
-    /// Where the numbers of step `step` end: the first activation that is not finite, else the
-    /// largest parameter. The step is computed once more, from the same parameters, and without an
-    /// update: the device has halted.
-    async fn place(&self, step: u64, running: &Running<'_>) -> Result<String> {
-        let (epoch, in_epoch) =
-            ((step - 1) / self.steps_per_epoch, (step - 1) % self.steps_per_epoch);
-        let table = self.table(epoch, in_epoch, &running.masking);
-        for record in table.iter().take_while(|record| u64::from(record.log_slot) == in_epoch) {
-            self.batch.write_table(self.gpu, &[*record]);
-            self.step.submit(self.gpu, 1)?;
-            let images = record.count * if self.batch.twins { 2 } else { 1 };
-            for (name, ..) in self.network.activations() {
-                let values = self.network.read_activation(self.gpu, name, images).await?;
-                if values.iter().any(|value| !value.is_finite()) {
-                    return Ok(format!("first in the output of {name}"));
-                }
+/// Where the numbers of step `step` end: the first activation that is not finite, else the
+/// largest parameter. The step is computed once more, from the same parameters, and without an
+/// update: the device has halted.
+async fn place(session: &Session<'_>, step: u64, running: &Running<'_>) -> Result<String> {
+    let (epoch, in_epoch) =
+        ((step - 1) / session.steps_per_epoch, (step - 1) % session.steps_per_epoch);
+    let table = session.table(epoch, in_epoch, &running.masking);
+    for record in table.iter().take_while(|record| u64::from(record.log_slot) == in_epoch) {
+        session.batch.write_table(session.gpu, &[*record]);
+        session.step.submit(session.gpu, 1)?;
+        let images = record.count * if session.batch.twins { 2 } else { 1 };
+        for (name, ..) in session.network.activations() {
+            let values = session.network.read_activation(session.gpu, name, images).await?;
+            if values.iter().any(|value| !value.is_finite()) {
+                return Ok(format!("first in the output of {name}"));
             }
         }
-        let parameters = self.parameters().await?;
-        let magnitude = |parameter: &Parameter| {
-            parameters[parameter.range()].iter().fold(0.0f32, |most, value| most.max(value.abs()))
-        };
-        let layout = &self.network.graph.layout.parameters;
-        let largest = layout.iter().max_by(|a, b| magnitude(a).total_cmp(&magnitude(b)));
-        Ok(largest.map_or(String::new(), |largest| {
-            format!("largest values in {}: {:.3e}", largest.name, magnitude(largest))
-        }))
     }
+    let parameters = session.parameters().await?;
+    let magnitude = |parameter: &Parameter| {
+        parameters[parameter.range()].iter().fold(0.0f32, |most, value| most.max(value.abs()))
+    };
+    let layout = &session.network.graph.layout.parameters;
+    let largest = layout.iter().max_by(|a, b| magnitude(a).total_cmp(&magnitude(b)));
+    Ok(largest.map_or(String::new(), |largest| {
+        format!("largest values in {}: {:.3e}", largest.name, magnitude(largest))
+    }))
 }

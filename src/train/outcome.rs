@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EpochLine, StepLine};
+use super::lines::{EpochLine, StepLine};
 use crate::metrics::Evaluation;
 
 /// Lines of steps and epochs that are kept in memory at least; all of them are in `metrics.jsonl`.

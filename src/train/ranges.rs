@@ -19,30 +19,25 @@ const CAPACITY: u64 = 64;
 /// `--resume` may change.
 const SAMPLES_PER_DOUBLING: u64 = 8;
 
-impl QuantizerState {
-    /// The state that `learned`, all learned steps and α's of `layout` in its order, and ranges of
-    /// weights stand for.
-    pub(super) fn new<'a>(
-        layout: &ParameterLayout,
-        learned: &[f32],
-        ranges: impl Iterator<Item = (&'a str, [f32; 2])>,
-    ) -> Self {
-        let own = |range: Range<usize>| {
-            &learned
-                [range.start - layout.step_first as usize..range.end - layout.step_first as usize]
-        };
-        let mean = |steps: &[f32]| steps.iter().sum::<f32>() / steps.len() as f32;
-        let steps = layout.steps().chain(layout.activation_steps());
-        QuantizerState {
-            alpha: layout
-                .alphas()
-                .map(|alpha| (alpha.layer().to_string(), own(alpha.range())[0]))
-                .collect(),
-            step_size: steps
-                .map(|step| (step.layer().to_string(), mean(own(step.range()))))
-                .collect(),
-            weight_range: ranges.map(|(name, range)| (name.to_string(), range)).collect(),
-        }
+/// The state that `learned`, all learned steps and α's of `layout` in its order, and ranges of
+/// weights stand for.
+pub(super) fn quantizer_state<'a>(
+    layout: &ParameterLayout,
+    learned: &[f32],
+    ranges: impl Iterator<Item = (&'a str, [f32; 2])>,
+) -> QuantizerState {
+    let own = |range: Range<usize>| {
+        &learned[range.start - layout.step_first as usize..range.end - layout.step_first as usize]
+    };
+    let mean = |steps: &[f32]| steps.iter().sum::<f32>() / steps.len() as f32;
+    let steps = layout.steps().chain(layout.activation_steps());
+    QuantizerState {
+        alpha: layout
+            .alphas()
+            .map(|alpha| (alpha.layer().to_string(), own(alpha.range())[0]))
+            .collect(),
+        step_size: steps.map(|step| (step.layer().to_string(), mean(own(step.range())))).collect(),
+        weight_range: ranges.map(|(name, range)| (name.to_string(), range)).collect(),
     }
 }
 
@@ -151,7 +146,7 @@ impl QuantizerHistory {
                 constants = rest;
                 (quantizer.layer, quantizer.quantizer.widest_range(bytemuck::cast_slice(own)))
             });
-            QuantizerState::new(&network.graph.layout, learned, ranges)
+            quantizer_state(&network.graph.layout, learned, ranges)
         };
         steps
             .iter()

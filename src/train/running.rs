@@ -3,8 +3,13 @@
 use std::time::Instant;
 
 use super::{
-    Progressed, RunFolder, collection::Harvest, health::Skips, outcome::Record,
-    ranges::QuantizerHistory, writer::Writer,
+    checkpoint::{Checkpoint, Progressed},
+    folder::RunFolder,
+    harvest::Harvest,
+    outcome::{Observer, Record},
+    ranges::QuantizerHistory,
+    skips::Skips,
+    writer::Writer,
 };
 use crate::sgt::MaskingProgress;
 
@@ -28,7 +33,7 @@ pub(super) struct Running<'a> {
     /// Whether the last step is in an epoch that has no line yet.
     pub epoch_is_open: bool,
     pub quantizers: QuantizerHistory,
-    /// What its checkpoints must agree with: [`super::Trainer::settings`].
+    /// What its checkpoints must agree with: [`Session::settings`].
     settings: String,
     /// What is on its way from the device.
     pub harvest: Option<Harvest>,
@@ -104,5 +109,32 @@ impl<'a> Running<'a> {
     /// The time since the last lap was not training.
     pub fn pause(&mut self) {
         self.clock = Instant::now();
+    }
+
+    /// Hands the lines so far to the file. A full disk is said once; the lines wait for the next
+    /// time.
+    pub fn write_lines(&mut self, observer: &mut dyn Observer) {
+        let result = self.folder.flush();
+        let failed = std::mem::replace(&mut self.metrics_fail, result.is_err());
+        match result {
+            Err(error) if !failed => observer
+                .note(&format!("{error}; training goes on, the lines are kept and tried again")),
+            Ok(_) if failed => observer.note("metrics.jsonl is written again, no line is lost"),
+            _ => {}
+        }
+    }
+
+    /// Has the state after the last step taken in written, in the background: parameters and the
+    /// optimiser's arrays, each of `length` values, one behind the other.
+    pub fn write_checkpoint(&mut self, length: usize, state: &[f32], observer: &mut dyn Observer) {
+        let metrics = self.folder.flush();
+        let progress = self.progress(*metrics.as_ref().unwrap_or(&0));
+        let mut arrays = state.chunks_exact(length).map(<[f32]>::to_vec);
+        let parameters = arrays.next().unwrap_or_default();
+        let checkpoint = Checkpoint { progress, parameters, states: arrays.collect() };
+        let metrics = metrics.and_then(|_| self.folder.metrics_handle());
+        if let Some(said) = self.writer.begin(checkpoint, metrics) {
+            observer.note(&said);
+        }
     }
 }

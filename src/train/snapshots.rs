@@ -1,6 +1,6 @@
 //! Saliency of a few fixed images while training: the frames of the filmstrip.
 
-use super::{Snapshot, Trainer};
+use super::{outcome::Snapshot, session::Session};
 use crate::{
     Result,
     batch::ResidentData,
@@ -11,31 +11,33 @@ use crate::{
 /// Images of a saliency snapshot.
 const SNAPSHOT_IMAGES: usize = 8;
 
-impl Trainer<'_> {
-    pub(super) fn snapshot_data(&self, images: &[usize]) -> Result<ResidentData> {
-        let split = self.dataset.test.select(images, self.dataset.shape);
-        ResidentData::new(self.gpu, &split, self.dataset.shape)
-    }
+pub(super) fn snapshot_data(session: &Session<'_>, images: &[usize]) -> Result<ResidentData> {
+    let split = session.dataset.test.select(images, session.dataset.shape);
+    ResidentData::new(session.gpu, &split, session.dataset.shape)
+}
 
-    /// The saliency of `data` after `step` steps. It works in buffers of its own: the epoch's
-    /// cursor is not touched.
-    pub(super) async fn snapshot(&self, step: u64, data: &ResidentData) -> Result<Snapshot> {
-        let options = DataOptions {
-            methods: vec![Method::Gradient],
-            target: Target::Label,
-            normalization: self.normalization,
-            rank: self.config.sgt.mask_rank,
-            settings: MethodOptions { seed: self.config.seed, ..MethodOptions::default() },
-            ..DataOptions::default()
-        };
-        let network = ExplainedNetwork {
-            config: &self.config.network,
-            quantization: &self.config.quantization,
-            parameters: self.network.parameters(),
-        };
-        let mut attributions = explain_data(self.gpu, network, data, &options, &mut |_| {}).await?;
-        Ok(Snapshot { step, saliency: attributions.maps.swap_remove(0) })
-    }
+/// The saliency of `data` after `step` steps. It works in buffers of its own: the epoch's
+/// cursor is not touched.
+pub(super) async fn snapshot(
+    session: &Session<'_>,
+    step: u64,
+    data: &ResidentData,
+) -> Result<Snapshot> {
+    let options = DataOptions {
+        methods: vec![Method::Gradient],
+        target: Target::Label,
+        normalization: session.normalization,
+        rank: session.config.sgt.mask_rank,
+        settings: MethodOptions { seed: session.config.seed, ..MethodOptions::default() },
+        ..DataOptions::default()
+    };
+    let network = ExplainedNetwork {
+        config: &session.config.network,
+        quantization: &session.config.quantization,
+        parameters: session.network.parameters(),
+    };
+    let mut attributions = explain_data(session.gpu, network, data, &options, &mut |_| {}).await?;
+    Ok(Snapshot { step, saliency: attributions.maps.swap_remove(0) })
 }
 
 /// The first test image of each class, at most [`SNAPSHOT_IMAGES`].

@@ -1,7 +1,7 @@
 //! What no longer learns: α's and steps at their floor, layers without a gradient. Seen at the end
 //! of an epoch, in what is read back then: a step costs nothing for it.
 
-use super::{EpochLine, outcome::Record};
+use super::{lines::EpochLine, outcome::Record};
 use crate::{
     graph::{Parameter, ParameterLayout, ParameterRole},
     nn::ALPHA_FLOOR,

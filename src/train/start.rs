@@ -3,188 +3,194 @@
 use std::path::Path;
 
 use super::{
-    Checkpoint, Observer, RunFolder, Start, Trainer,
     calibration::{CalibrationStart, calibrate_activations},
+    checkpoint::Checkpoint,
+    folder::RunFolder,
     lock::RunLock,
-    outcome::Record,
+    outcome::{Observer, Record, Start},
     ranges::QuantizerHistory,
     running::Running,
+    session::Session,
 };
 use crate::{Error, Result, graph::ParameterLayout, model::ModelFile};
 
-impl Trainer<'_> {
-    /// Takes the run folder and writes the parameters that the first step works with.
-    pub(super) async fn begin<'r>(
-        &self,
-        start: Start,
-        record: &'r mut Record,
-        observer: &mut dyn Observer,
-    ) -> Result<Running<'r>> {
-        let folder = &self.config.out;
-        let take = || {
-            std::fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
-            RunLock::take(folder)
-        };
-        let quantizers = QuantizerHistory::new(self.gpu, &self.network, self.config.log_every)?;
-        let settings = self.settings()?;
-        let mut replace = start == Start::Replace;
-        let mut lock = None;
-        if start == Start::Resume {
-            let held = take()?;
-            match self.resume_point(&settings, observer)? {
-                Ok(checkpoint) => {
-                    self.restore(&checkpoint);
-                    let folder =
-                        RunFolder::reopen(&self.config, checkpoint.progress.metrics_bytes, held)?;
-                    return Ok(Running::new(
-                        folder,
-                        Some(&checkpoint.progress),
-                        quantizers,
-                        settings,
-                        record,
-                    ));
-                }
-                Err(reason) => {
-                    observer.note(&format!("no usable checkpoint, starting over: {reason}"));
-                    (replace, lock) = (true, Some(held));
-                }
+/// Takes the run folder and writes the parameters that the first step works with.
+pub(super) async fn begin<'r>(
+    session: &Session<'_>,
+    init: Option<ModelFile>,
+    start: Start,
+    record: &'r mut Record,
+    observer: &mut dyn Observer,
+) -> Result<Running<'r>> {
+    let folder = &session.config.out;
+    let take = || {
+        std::fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
+        RunLock::take(folder)
+    };
+    let quantizers =
+        QuantizerHistory::new(session.gpu, &session.network, session.config.log_every)?;
+    let settings = session.settings()?;
+    let mut replace = start == Start::Replace;
+    let mut lock = None;
+    if start == Start::Resume {
+        let held = take()?;
+        match resume_point(session, &settings, observer)? {
+            Ok(checkpoint) => {
+                restore(session, &checkpoint);
+                let folder =
+                    RunFolder::reopen(&session.config, checkpoint.progress.metrics_bytes, held)?;
+                return Ok(Running::new(
+                    folder,
+                    Some(&checkpoint.progress),
+                    quantizers,
+                    settings,
+                    record,
+                ));
+            }
+            Err(reason) => {
+                observer.note(&format!("no usable checkpoint, starting over: {reason}"));
+                (replace, lock) = (true, Some(held));
             }
         }
-        // Before the folder is made: a model that cannot be read leaves none.
-        self.initialize(observer).await?;
-        let lock = lock.map_or_else(take, Ok)?;
-        Ok(Running::new(
-            RunFolder::create(&self.config, replace, lock)?,
-            None,
-            quantizers,
-            settings,
-            record,
-        ))
     }
+    // Before the folder is made: a model that cannot be read leaves none.
+    initialize(session, init, observer).await?;
+    let lock = lock.map_or_else(take, Ok)?;
+    Ok(Running::new(
+        RunFolder::create(&session.config, replace, lock)?,
+        None,
+        quantizers,
+        settings,
+        record,
+    ))
+}
 
-    /// The newest checkpoint that is as it was written. One before it is said, and takes the
-    /// newest's name. The inner error says why there is none; then nothing that was made is lost by
-    /// starting over.
-    ///
-    /// # Errors
-    /// Where a checkpoint is good, but not for this run as it is asked for, or may be good and
-    /// cannot be read.
-    fn resume_point(
-        &self,
-        settings: &str,
-        observer: &mut dyn Observer,
-    ) -> Result<Result<Checkpoint, Error>> {
-        let [newest, before] = Checkpoint::files(&self.config.out);
-        let first = match self.usable(&newest, settings)? {
-            Ok(checkpoint) => return Ok(Ok(checkpoint)),
-            Err(error) => error,
-        };
-        let Ok(checkpoint) = self.usable(&before, settings)? else { return Ok(Err(first)) };
-        let step = checkpoint.progress.step;
-        observer.note(&format!("{first}; going on from the checkpoint before it, of step {step}"));
-        std::fs::rename(&before, &newest).map_err(Error::io("cannot replace", &newest))?;
-        Ok(Ok(checkpoint))
+/// The newest checkpoint that is as it was written. One before it is said, and takes the
+/// newest's name. The inner error says why there is none; then nothing that was made is lost by
+/// starting over.
+///
+/// # Errors
+/// Where a checkpoint is good, but not for this run as it is asked for, or may be good and
+/// cannot be read.
+fn resume_point(
+    session: &Session<'_>,
+    settings: &str,
+    observer: &mut dyn Observer,
+) -> Result<Result<Checkpoint, Error>> {
+    let [newest, before] = Checkpoint::files(&session.config.out);
+    let first = match usable(session, &newest, settings)? {
+        Ok(checkpoint) => return Ok(Ok(checkpoint)),
+        Err(error) => error,
+    };
+    let Ok(checkpoint) = usable(session, &before, settings)? else { return Ok(Err(first)) };
+    let step = checkpoint.progress.step;
+    observer.note(&format!("{first}; going on from the checkpoint before it, of step {step}"));
+    std::fs::rename(&before, &newest).map_err(Error::io("cannot replace", &newest))?;
+    Ok(Ok(checkpoint))
+}
+
+/// The checkpoint in `path`; the inner error where there is none or it is damaged.
+fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<Checkpoint, Error>> {
+    let checkpoint = match Checkpoint::load(path) {
+        Ok(checkpoint) => checkpoint,
+        Err(error @ Error::Format { .. }) => return Ok(Err(error)),
+        Err(error) if !path.exists() => return Ok(Err(error)),
+        Err(error) => return Err(error),
+    };
+    let refused =
+        |reason: String| Err(Error::Usage(format!("--resume: {} {reason}", path.display())));
+    if checkpoint.progress.settings != settings {
+        return refused("was made with other settings or data; only --epochs, --steps and logging options may change".into());
     }
-
-    /// The checkpoint in `path`; the inner error where there is none or it is damaged.
-    fn usable(&self, path: &Path, settings: &str) -> Result<Result<Checkpoint, Error>> {
-        let checkpoint = match Checkpoint::load(path) {
-            Ok(checkpoint) => checkpoint,
-            Err(error @ Error::Format { .. }) => return Ok(Err(error)),
-            Err(error) if !path.exists() => return Ok(Err(error)),
-            Err(error) => return Err(error),
-        };
-        let refused =
-            |reason: String| Err(Error::Usage(format!("--resume: {} {reason}", path.display())));
-        if checkpoint.progress.settings != settings {
-            return refused("was made with other settings or data; only --epochs, --steps and logging options may change".into());
-        }
-        let layout = &self.network.graph.layout;
-        let length = layout.padded_length() as usize;
-        let arrays = std::iter::once(&checkpoint.parameters).chain(&checkpoint.states);
-        if checkpoint.states.len() != self.optimizer.states.len()
-            || arrays.into_iter().any(|array| array.len() != length)
+    let layout = &session.network.graph.layout;
+    let length = layout.padded_length() as usize;
+    let arrays = std::iter::once(&checkpoint.parameters).chain(&checkpoint.states);
+    if checkpoint.states.len() != session.optimizer.states.len()
+        || arrays.into_iter().any(|array| array.len() != length)
+    {
+        return refused("is of another network or optimizer".into());
+    }
+    for parameter in &layout.parameters {
+        if let Err(reason) =
+            ParameterLayout::check(parameter, &checkpoint.parameters[parameter.range()])
         {
-            return refused("is of another network or optimizer".into());
+            return Ok(Err(Error::format(path, format!("not a usable checkpoint: {reason}"))));
         }
-        for parameter in &layout.parameters {
-            if let Err(reason) =
-                ParameterLayout::check(parameter, &checkpoint.parameters[parameter.range()])
-            {
-                return Ok(Err(Error::format(path, format!("not a usable checkpoint: {reason}"))));
-            }
-        }
-        let step = checkpoint.progress.step;
-        if step > self.total_steps {
-            return refused(format!(
-                "is of step {step}, and the run would end at step {}",
-                self.total_steps
-            ));
-        }
-        let (expected, found) =
-            (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&self.config.out));
-        if found < expected {
-            return refused(format!(
-                "belongs to {expected} bytes of metrics.jsonl, of which {found} are there; put that file back, or begin again with --force"
-            ));
-        }
-        Ok(Ok(checkpoint))
     }
+    let step = checkpoint.progress.step;
+    if step > session.total_steps {
+        return refused(format!(
+            "is of step {step}, and the run would end at step {}",
+            session.total_steps
+        ));
+    }
+    let (expected, found) =
+        (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&session.config.out));
+    if found < expected {
+        return refused(format!(
+            "belongs to {expected} bytes of metrics.jsonl, of which {found} are there; put that file back, or begin again with --force"
+        ));
+    }
+    Ok(Ok(checkpoint))
+}
 
-    fn restore(&self, checkpoint: &Checkpoint) {
-        let rate_factor = checkpoint.progress.skips.rate_factor;
-        self.optimizer.begin(self.gpu, &self.network, &checkpoint.parameters, rate_factor);
-        for (buffer, state) in self.optimizer.states.iter().zip(&checkpoint.states) {
-            self.gpu.write(buffer, 0, state);
-        }
+fn restore(session: &Session<'_>, checkpoint: &Checkpoint) {
+    let rate_factor = checkpoint.progress.skips.rate_factor;
+    session.optimizer.begin(session.gpu, &session.network, &checkpoint.parameters, rate_factor);
+    for (buffer, state) in session.optimizer.states.iter().zip(&checkpoint.states) {
+        session.gpu.write(buffer, 0, state);
     }
+}
 
-    /// Initial parameters: of `--init`, or random; each α from `--alpha-init`, else the file, else
-    /// calibration.
-    async fn initialize(&self, observer: &mut dyn Observer) -> Result<()> {
-        let layout = &self.network.graph.layout;
-        let quantization = &self.config.quantization;
-        let mut parameters = layout.initialize(self.config.seed, self.config.weight_init);
-        let mut missing: Vec<String> =
-            layout.calibrated().map(|parameter| parameter.name.clone()).collect();
-        if let Some(path) = &self.config.init {
-            let file = ModelFile::open(path)?;
-            if let Some(said) =
-                quantization.scale_warning(&file.quantization(), &self.config.network)
-            {
-                observer.note(&format!("warning: --init {}: {said}", file.path().display()));
-            }
-            (parameters, missing) = file.start(layout)?;
+/// Initial parameters: of `--init`, which is read unless it is in memory, or random; each α from `--alpha-init`, else the file, else
+/// calibration.
+async fn initialize(
+    session: &Session<'_>,
+    init: Option<ModelFile>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let layout = &session.network.graph.layout;
+    let quantization = &session.config.quantization;
+    let mut parameters = layout.initialize(session.config.seed, session.config.weight_init);
+    let mut missing: Vec<String> =
+        layout.calibrated().map(|parameter| parameter.name.clone()).collect();
+    if let Some(path) = &session.config.init {
+        let mut file = init.map_or_else(|| ModelFile::open(path), Ok)?;
+        if let Some(said) =
+            quantization.scale_warning(&file.quantization(), &session.config.network)
+        {
+            observer.note(&format!("warning: --init {}: {said}", file.path().display()));
         }
-        if let Some(alpha) = quantization.alpha_init {
-            for parameter in layout.alphas() {
-                parameters[parameter.offset as usize] = alpha;
-            }
-        } else if !missing.is_empty() {
-            let live = self.config.freeze_bn_after != Some(0);
-            let start = CalibrationStart {
-                layout,
-                parameters: &parameters,
-                live,
-                batch_size: self.config.batch_size,
-            };
-            let (network, normalization) = (&self.config.network, self.normalization);
-            for (name, value) in calibrate_activations(
-                self.gpu,
-                network,
-                quantization,
-                &start,
-                &self.train,
-                normalization,
-            )
-            .await?
-            {
-                if let Some(parameter) = layout.find(&name).filter(|_| missing.contains(&name)) {
-                    parameters[parameter.offset as usize] = value;
-                }
-            }
-        }
-        self.optimizer.begin(self.gpu, &self.network, &parameters, 1.0);
-        Ok(())
+        (parameters, missing) = file.start(layout)?;
     }
+    if let Some(alpha) = quantization.alpha_init {
+        for parameter in layout.alphas() {
+            parameters[parameter.offset as usize] = alpha;
+        }
+    } else if !missing.is_empty() {
+        let live = session.config.freeze_bn_after != Some(0);
+        let start = CalibrationStart {
+            layout,
+            parameters: &parameters,
+            live,
+            batch_size: session.config.batch_size,
+        };
+        let (network, normalization) = (&session.config.network, session.normalization);
+        for (name, value) in calibrate_activations(
+            session.gpu,
+            network,
+            quantization,
+            &start,
+            &session.train,
+            normalization,
+        )
+        .await?
+        {
+            if let Some(parameter) = layout.find(&name).filter(|_| missing.contains(&name)) {
+                parameters[parameter.offset as usize] = value;
+            }
+        }
+    }
+    session.optimizer.begin(session.gpu, &session.network, &parameters, 1.0);
+    Ok(())
 }

@@ -1,49 +1,25 @@
-//! A training run on one device: its data, network, buffers and recorded step.
-
-use serde_json::json;
+//! A training run as the rest of the program has it: one device after another, if it must be.
 
 use super::{
-    Schedule,
-    setup::{check_batch_norm, fewer_images, part_size, splits},
+    outcome::{Observer, Outcome, Start},
+    recovery,
+    session::Session,
 };
 use crate::{
-    Error, Result,
-    batch::{Batch, GatherOptions, ResidentData},
-    config::{ModelConfig, PixelNormalization, RunConfig},
-    data::{Dataset, digest},
-    gpu::{Gpu, Staging},
-    layout::StepRecord,
-    metrics::Evaluator,
-    nn::{Network, NetworkOptions, Optimizer},
-    pipelines,
-    sgt::{
-        Masking, MaskingProgress, MaskingSchedule, Metrics, StepInputs, StepOptions, TrainingStep,
-    },
+    Result,
+    config::{ModelConfig, RunConfig},
+    data::Dataset,
+    gpu::Gpu,
+    model::ModelFile,
+    nn::Network,
+    sgt::{MaskingProgress, TrainingStep},
 };
 
-/// A training run on one device.
+/// A training run.
 pub struct Trainer<'a> {
-    pub(super) gpu: &'a Gpu,
-    pub(super) config: RunConfig,
-    pub(super) dataset: &'a Dataset,
-    pub(super) normalization: (f32, f32),
-    pub(super) train: ResidentData,
-    pub(super) test: ResidentData,
-    pub(super) validation: Option<ResidentData>,
-    pub(super) network: Network,
-    pub(super) batch: Batch,
-    pub(super) step: TrainingStep,
-    pub(super) metrics: Metrics,
-    pub(super) optimizer: Optimizer,
-    pub(super) evaluator: Evaluator,
-    pub(super) validator: Option<Evaluator>,
-    pub(super) part_images: u32,
-    /// What there is to say about parts that memory has made necessary.
-    pub(super) cut: Option<String>,
-    pub(super) steps_per_epoch: u64,
-    pub(super) total_steps: u64,
-    pub(super) schedule: Schedule,
-    pub(super) masking: MaskingSchedule,
+    session: Session<'a>,
+    /// The model to start from, where it has been read already.
+    init: Option<ModelFile>,
 }
 
 impl<'a> Trainer<'a> {
@@ -54,36 +30,9 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// Everything that does not fit: the data set and the network, the batch and the adapter;
-    /// [`Error::OutOfMemory`] where not even one image at a time does.
+    /// [`crate::Error::OutOfMemory`] where not even one image at a time does.
     pub fn new(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset) -> Result<Trainer<'a>> {
-        Trainer::fitting(gpu, config, dataset, u32::MAX)
-    }
-
-    /// As [`Self::new`], in parts of at most `most_images` from the beginning.
-    pub(super) fn fitting(
-        gpu: &'a Gpu,
-        config: &RunConfig,
-        dataset: &'a Dataset,
-        mut most_images: u32,
-    ) -> Result<Trainer<'a>> {
-        loop {
-            match Trainer::in_parts(gpu, config, dataset, most_images) {
-                Err(Error::OutOfMemory(shortage)) => {
-                    // What was made of it is given back before the next try.
-                    gpu.wait()?;
-                    most_images =
-                        fewer_images(config, most_images.min(config.batch_size), &shortage)?;
-                }
-                Ok(mut trainer) if most_images < u32::MAX && trainer.parts() > 1 => {
-                    let (batch, images) = (config.batch_size, trainer.part_images);
-                    trainer.cut = Some(format!(
-                        "not enough GPU memory for batches of {batch} images: they are trained in parts of {images}"
-                    ));
-                    return Ok(trainer);
-                }
-                result => return result,
-            }
-        }
+        Ok(Trainer { session: Session::fitting(gpu, config, dataset, u32::MAX)?, init: None })
     }
 
     /// As [`Self::new`], with batches cut into parts of at most `most_images` (at least 1): less
@@ -94,255 +43,86 @@ impl<'a> Trainer<'a> {
         dataset: &'a Dataset,
         most_images: u32,
     ) -> Result<Trainer<'a>> {
-        let (train_split, validation_split, test_split) = splits(config, dataset)?;
-        let normalization = dataset.normalization(&config.normalize);
-        let train = ResidentData::new(gpu, &train_split, dataset.shape)?;
-        let test = ResidentData::new(gpu, &test_split, dataset.shape)?;
-        let validation = validation_split
-            .map(|split| ResidentData::new(gpu, &split, dataset.shape))
-            .transpose()?;
-        let batch_size = config.batch_size.min(train.count);
-        let twins = config.sgt.enabled;
-        let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
-        let steps_per_epoch = u64::from(train.count.div_ceil(batch_size));
-        let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
-        check_batch_norm(config, train.count, batch_size, part_images, total_steps)?;
-        let slots = if twins { 2 * part_images } else { part_images };
-        let options = NetworkOptions {
-            slots,
-            training: true,
-            gradients: true,
-            precision: config.precision,
-            masked: twins,
-        };
-        let network = Network::new(gpu, &config.network, &config.quantization, options)?;
-        let parts_per_epoch =
-            (steps_per_epoch * u64::from(batch_size.div_ceil(part_images))).max(1);
-        let batch = Batch::in_chunks(gpu, part_images, twins, parts_per_epoch, network.chunk())?;
-        let metrics = Metrics::new(gpu, part_images, steps_per_epoch)?;
-        let optimizer = Optimizer::new(gpu, &network, &config.optimizer, &config.quantization)?;
-        let masking = twins
-            .then(|| {
-                let sgt = &config.sgt;
-                Masking::new(
-                    gpu,
-                    dataset.shape,
-                    part_images,
-                    sgt.mask_ratio,
-                    sgt.mask_rank,
-                    sgt.mask_fill,
-                )
-            })
-            .transpose()?;
-        let gather = GatherOptions {
-            shuffle: config.shuffle,
-            augment: config.augment.clone(),
-            mean: normalization.0,
-            deviation: normalization.1,
-        };
-        let options = StepOptions {
-            freeze_after: config.freeze_bn_after,
-            on_non_finite: config.on_non_finite,
-            ..StepOptions::new(&config.sgt, gather, &config.network)
-        };
-        let inputs = StepInputs {
-            network: &network,
-            data: &train,
-            batch: &batch,
-            masking: masking.as_ref(),
-            metrics: &metrics,
-            optimizer: &optimizer,
-        };
-        let step = TrainingStep::record(gpu, &inputs, &options)?;
-        pipelines::prepare(gpu, &step.recordings())?;
-        let evaluate = |data: &ResidentData| {
-            Evaluator::record(gpu, &network, data, normalization, part_images)
-        };
-        let mut masking_schedule = MaskingSchedule::new(&config.sgt, steps_per_epoch);
-        if config.network.single_value_norm()?.is_some() {
-            masking_schedule =
-                masking_schedule.without_lone_images(config.last_step_with_batch_statistics());
-        }
-        let (evaluator, validator) =
-            (evaluate(&test)?, validation.as_ref().map(evaluate).transpose()?);
-        // What checkpoints are copied through must fit beside all of it.
-        Staging::try_room(
-            gpu,
-            u64::from(network.graph.layout.padded_length())
-                * 4
-                * (1 + optimizer.states.len() as u64),
-        )?;
-        Ok(Trainer {
-            gpu,
-            config: config.clone(),
-            dataset,
-            normalization,
-            train,
-            test,
-            validation,
-            network,
-            batch,
-            step,
-            metrics,
-            optimizer,
-            evaluator,
-            validator,
-            part_images,
-            cut: None,
-            steps_per_epoch,
-            total_steps,
-            schedule: Schedule::new(config, steps_per_epoch, total_steps),
-            masking: masking_schedule,
-        })
+        Ok(Trainer { session: Session::in_parts(gpu, config, dataset, most_images)?, init: None })
+    }
+
+    /// Takes the model that the configuration says to start from, which then is not read again.
+    pub fn start_from(&mut self, init: ModelFile) {
+        self.init = Some(init);
+    }
+
+    /// Runs to the end, or until `observer` says that a signal came. Where the device is lost, the
+    /// run goes on from its last checkpoint on another one that is opened in the same way; what the
+    /// caller has on the old one is lost then.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] after writing a checkpoint; [`crate::Error::NonFinite`] naming
+    /// step and layer; [`crate::Error::Locked`] for a folder that another run is writing to;
+    /// [`crate::Error::DeviceLost`] where that happens again and again; errors of files and the
+    /// device.
+    pub async fn run(&mut self, start: Start, observer: &mut dyn Observer) -> Result<Outcome> {
+        recovery::run(&self.session, self.init.take(), start, observer).await
     }
 
     /// Steps of the whole run.
     pub fn total_steps(&self) -> u64 {
-        self.total_steps
+        self.session.total_steps
     }
 
     /// The recorded step.
     pub fn step(&self) -> &TrainingStep {
-        &self.step
+        &self.session.step
     }
 
     /// The network being trained.
     pub fn network(&self) -> &Network {
-        &self.network
+        &self.session.network
     }
 
     /// Bytes of the images and labels on the GPU.
     pub fn data_bytes(&self) -> u64 {
-        let sets = [Some(&self.train), Some(&self.test), self.validation.as_ref()];
+        let Session { train, test, validation, .. } = &self.session;
+        let sets = [Some(train), Some(test), validation.as_ref()];
         sets.into_iter().flatten().map(|data| data.images.size() + data.labels.size()).sum()
     }
 
     /// Fresh random parameters, and the first step next: for [`Self::submit_step`].
     pub fn begin_benchmark(&self) {
-        let parameters =
-            self.network.graph.layout.initialize(self.config.seed, self.config.weight_init);
-        self.optimizer.begin(self.gpu, &self.network, &parameters, 1.0);
+        let Session { gpu, config, network, optimizer, .. } = &self.session;
+        let parameters = network.graph.layout.initialize(config.seed, config.weight_init);
+        optimizer.begin(gpu, network, &parameters, 1.0);
         self.rewind();
     }
 
     /// Makes the first step the next one again. A step beyond the table's end would have no images
     /// and take no time.
     pub fn rewind(&self) {
-        let epoch = self.table(0, 0, &MaskingProgress::default());
-        self.batch.write_table(self.gpu, &epoch[..self.parts() as usize]);
+        let epoch = self.session.table(0, 0, &MaskingProgress::default());
+        self.session.batch.write_table(self.session.gpu, &epoch[..self.parts() as usize]);
     }
 
     /// Images of a part at most.
     pub fn part_images(&self) -> u32 {
-        self.part_images
+        self.session.part_images
     }
 
     /// Parts that a full batch is cut into.
     pub fn parts(&self) -> u32 {
-        self.config.batch_size.min(self.train.count).div_ceil(self.part_images)
+        self.session.parts()
     }
 
     /// Submits the next full step of the table.
     pub fn submit_step(&self) -> Result<()> {
-        self.step.submit(self.gpu, self.parts())
+        self.session.step.submit(self.session.gpu, self.parts())
     }
 
     /// What the model file will say.
     pub fn model_config(&self) -> ModelConfig {
-        let (mean, deviation) = self.normalization;
-        self.config.model_config(PixelNormalization { mean, deviation }, &self.dataset.class_names)
-    }
-
-    /// The settings that a checkpoint must agree with, with a digest of the images: all that the
-    /// numbers depend on but the length of the run.
-    pub(super) fn settings(&self) -> Result<String> {
-        let (train, validation, test) = splits(&self.config, self.dataset)?;
-        let mut config = self.model_config();
-        if let Some(training) = config.training.as_object_mut() {
-            training.remove("steps");
-            training.remove("epochs");
-            training.insert("on-non-finite".into(), json!(self.config.on_non_finite));
-            training.insert(
-                "images".into(),
-                digest([&train, &test].into_iter().chain(&validation)).into(),
-            );
-        }
-        Ok(config.to_metadata())
+        self.session.model_config()
     }
 
     /// Parameters as they are now, flat.
     pub async fn parameters(&self) -> Result<Vec<f32>> {
-        self.gpu
-            .read(
-                self.network.parameters(),
-                0,
-                u64::from(self.network.graph.layout.padded_length()),
-            )
-            .await
-    }
-
-    /// What there is to say of the first step of `table` whose masked part is left out, where there
-    /// is one.
-    pub(super) fn left_out(
-        &self,
-        table: &[StepRecord],
-        progress: &MaskingProgress,
-    ) -> Result<Option<String>> {
-        let is_left_out = |record: &&StepRecord| {
-            self.masking.step(u64::from(record.step), record.batch, progress).left_out
-        };
-        let Some(record) = table.iter().find(is_left_out) else { return Ok(None) };
-        Ok(Some(format!(
-            "step {}: of its batch of {} one image would be masked, which has no variance for batch norm {}: in such steps none is, and \
-             there is no KL term; batches of 12 images and more always have two",
-            record.step,
-            record.batch,
-            self.config.network.single_value_norm()?.unwrap_or_default()
-        )))
-    }
-
-    /// The table entries of the epoch's steps from `first` (counted in the epoch, from 0) on.
-    pub(super) fn table(
-        &self,
-        epoch: u64,
-        first: u64,
-        progress: &MaskingProgress,
-    ) -> Vec<StepRecord> {
-        let batch_size = u64::from(self.config.batch_size.min(self.train.count));
-        let images = u64::from(self.train.count);
-        let mut records = Vec::new();
-        for in_epoch in first..self.steps_per_epoch {
-            let step = epoch * self.steps_per_epoch + in_epoch + 1;
-            if step > self.total_steps {
-                break;
-            }
-            let start = in_epoch * batch_size;
-            let size = batch_size.min(images - start);
-            let scheduled = self.schedule.step(step);
-            let masking = self.masking.step(step, size as u32, progress);
-            for (part, offset) in (0..size).step_by(self.part_images as usize).enumerate() {
-                let count = u64::from(self.part_images).min(size - offset) as u32;
-                records.push(StepRecord {
-                    step: step as u32,
-                    epoch: epoch as u32,
-                    position: (start + offset) as u32,
-                    count,
-                    batch: size as u32,
-                    part: part as u32,
-                    log_slot: in_epoch as u32,
-                    epoch_images: self.train.count,
-                    seed_low: self.config.seed as u32,
-                    seed_high: (self.config.seed >> 32) as u32,
-                    learning_rate: scheduled.learning_rate as f32,
-                    momentum: scheduled.momentum as f32,
-                    beta1_correction: scheduled.corrections[0] as f32,
-                    beta2_correction: scheduled.corrections[1] as f32,
-                    unmasked: masking.unmasked(offset as u32, count),
-                    mask_highest: u32::from(masking.highest),
-                    ..StepRecord::default()
-                });
-            }
-        }
-        records
+        self.session.parameters().await
     }
 }

@@ -7,7 +7,7 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-use super::{Checkpoint, RunLock};
+use super::{checkpoint::Checkpoint, lock::RunLock, names::METRICS_FILE};
 use crate::{Error, Result};
 
 /// Writes one checkpoint at a time on a thread of its own. A disk that takes none is no reason to
@@ -41,9 +41,7 @@ impl Writer {
             (self.folder.clone(), Arc::clone(&self.lock), checkpoint.progress.step);
         let write = move || -> Result<()> {
             lock.check(&folder)?;
-            metrics?
-                .sync_data()
-                .map_err(Error::io("cannot write", folder.join("metrics.jsonl")))?;
+            metrics?.sync_data().map_err(Error::io("cannot write", folder.join(METRICS_FILE)))?;
             // Moved away in the meantime: that is the reason then.
             checkpoint.save(&folder).map_err(|error| lock.check(&folder).err().unwrap_or(error))
         };

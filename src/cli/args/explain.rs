@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
 
-use super::{ModelInputArgs, judge::refuse_repeated};
+use super::ModelInputArgs;
 use crate::{
     Error, Result,
     config::{MaskRank, pointers, real, suggestion},
@@ -147,6 +147,26 @@ pub(super) fn not_negative(text: &str) -> Result<f32, String> {
     match real(text)? as f32 {
         value if value.is_finite() && value >= 0.0 => Ok(value),
         _ => Err("must be 0 or more".into()),
+    }
+}
+
+impl From<ExplainTarget> for Target {
+    fn from(target: ExplainTarget) -> Target {
+        match target {
+            ExplainTarget::Label => Target::Label,
+            ExplainTarget::Predicted => Target::Predicted,
+            ExplainTarget::Class(class) => Target::Class(class),
+        }
+    }
+}
+
+/// Refuses a method named twice: results are kept by the method's name.
+pub(super) fn refuse_repeated(methods: &[Method]) -> Result<()> {
+    match methods.iter().enumerate().find(|(index, method)| methods[..*index].contains(method)) {
+        Some((_, method)) => {
+            Err(Error::Usage(format!("--method: {} is named twice", method.name())))
+        }
+        None => Ok(()),
     }
 }
 

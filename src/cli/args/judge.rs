@@ -4,11 +4,11 @@ use clap::Args;
 
 use super::{
     ModelInputArgs,
-    explain::{ExplainBaseline, ExplainTarget, not_negative},
+    explain::{ExplainBaseline, not_negative, refuse_repeated},
 };
 use crate::{
-    Error, Result,
-    saliency::{Baseline, Method, MethodOptions, Target},
+    Result,
+    saliency::{Baseline, Method, MethodOptions},
 };
 
 /// Which explanations are judged.
@@ -70,26 +70,6 @@ impl JudgedMethodArgs {
             seed: self.seed,
             batch_size: input.batch_size,
             ..defaults
-        }
-    }
-}
-
-/// Refuses a method named twice: results are kept by the method's name.
-pub(super) fn refuse_repeated(methods: &[Method]) -> Result<()> {
-    match methods.iter().enumerate().find(|(index, method)| methods[..*index].contains(method)) {
-        Some((_, method)) => {
-            Err(Error::Usage(format!("--method: {} is named twice", method.name())))
-        }
-        None => Ok(()),
-    }
-}
-
-impl From<ExplainTarget> for Target {
-    fn from(target: ExplainTarget) -> Target {
-        match target {
-            ExplainTarget::Label => Target::Label,
-            ExplainTarget::Predicted => Target::Predicted,
-            ExplainTarget::Class(class) => Target::Class(class),
         }
     }
 }

@@ -75,6 +75,6 @@ impl TrainArgs {
                 others.join(", ")
             )));
         }
-        Ok(self.flags.clone().over(below.with_network(&choice)))
+        Ok(self.flags.clone().over(below.with_network(choice.table())))
     }
 }

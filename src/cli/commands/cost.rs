@@ -56,6 +56,7 @@ fn subject(
         Some(path) if is_model(path) => {
             let flags = super::ModelFlags {
                 assumed: Default::default(),
+                read: Default::default(),
                 network: &args.network,
                 quantization: &args.quantization,
                 dataset: args.dataset.as_deref(),
@@ -73,7 +74,7 @@ fn subject(
         Some(path) => PartialRunConfig::from_file(path)?,
     };
     let configuration = match &args.network.network {
-        Some(text) => configuration.with_network(&NetworkChoice::find(text)?),
+        Some(text) => configuration.with_network(NetworkChoice::find(text)?.table()),
         None => configuration,
     };
     let info = images_of(&configuration, args)?;

@@ -17,7 +17,7 @@ use crate::{
     gpu::Gpu,
     judgement::wilson,
     metrics::Cost,
-    model::{MODEL_FILE, Model},
+    model::{MODEL_FILE, Model, ModelFile},
     post_training::distributions,
     quant::QuantizerState,
     report::{
@@ -98,8 +98,8 @@ pub fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
     let images = first_of_each_class(&dataset);
     let mut trained = Vec::new();
     for (folder, title, bits, paper) in MODELS {
-        let config = configuration(&args.out, folder, bits, &dataset, args.tiny, &output)?;
-        let outcome = train(&gpu, &config, &dataset, Start::Replace, &output)?;
+        let (config, init) = configuration(&args.out, folder, bits, &dataset, args.tiny, &output)?;
+        let outcome = train(&gpu, &config, &dataset, init, Start::Replace, &output)?;
         let attributions = explain(&gpu, &config, &dataset, &images)?;
         let histograms = if bits == "32" {
             None
@@ -160,7 +160,7 @@ fn configuration(
     dataset: &Dataset,
     tiny: bool,
     output: &Output,
-) -> Result<RunConfig> {
+) -> Result<(RunConfig, Option<ModelFile>)> {
     let is_float = bits == "32";
     let (steps, snapshot_every) = match (tiny, is_float) {
         (true, true) => (3, 1),

@@ -272,7 +272,7 @@ async fn roar_of(
         subjects[0].explain(&[method], settings, &targets, &mut |done| bar.set(done)).await?;
     bar.finish();
     let dataset =
-        Dataset { train: train.clone(), test: judged.images.clone(), ..judged.dataset.clone() };
+        Dataset { train: train.clone(), test: judged.images.clone(), ..(*judged.dataset).clone() };
     let options =
         RetrainingOptions { fill: args.fill, shares: shares.to_vec(), seed: args.method.seed };
     let epochs = u64::from(config.epochs) * shares.len() as u64;

@@ -285,8 +285,8 @@ fn of_data_set(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) ->
     let labels = split.known_labels();
     let (files, remarks) = Default::default();
     Ok(Chosen {
-        source: dataset.name,
-        class_names: dataset.class_names,
+        source: dataset.name.clone(),
+        class_names: dataset.class_names.clone(),
         normalization,
         numbers,
         split,

@@ -1,5 +1,7 @@
 //! `saliq export`.
 
+use std::rc::Rc;
+
 use prost::Message;
 use serde::Serialize;
 
@@ -86,7 +88,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
             ("onnx", onnx.graph.map_or(0, |graph| graph.initializer.len()), bytes)
         }
     };
-    let verification = verify_file(&original, dataset.as_ref(), (&bytes, &prefix), args, global)?;
+    let verification = verify_file(&original, dataset.as_deref(), (&bytes, &prefix), args, global)?;
     let failure = verification.as_ref().and_then(Verification::failure);
     // A file that is wrong is not left for a next step to pick up.
     if failure.is_none() {
@@ -123,9 +125,10 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
 
 /// The model, with its pixels' normalisation settled where the format needs it, and the data set of
 /// `--verify`.
-fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Dataset>)> {
+fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Rc<Dataset>>)> {
     let flags = super::ModelFlags {
         assumed: Default::default(),
+        read: Default::default(),
         network: &args.network,
         quantization: &args.quantization,
         dataset: args.dataset.as_deref(),

@@ -1,7 +1,10 @@
 //! What `saliq drop` and `saliq compare` have in common: the models with their images and
 //! predictions.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use serde::Serialize;
 
@@ -28,7 +31,7 @@ pub(super) struct Judged {
     pub name: String,
     /// `float` or `(4,2)`.
     pub bits: String,
-    pub dataset: Dataset,
+    pub dataset: Rc<Dataset>,
     pub images: Split,
     pub normalization: (f32, f32),
     pub evaluation: Evaluation,

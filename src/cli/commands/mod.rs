@@ -17,7 +17,11 @@ pub mod reproduce;
 mod snapshots;
 pub mod train;
 
-use std::{cell::RefCell, path::Path};
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use super::{
     args::{GlobalArgs, ModelInputArgs, NetworkArgs, Split},
@@ -51,11 +55,17 @@ fn open_gpu(global: &GlobalArgs) -> Result<CachedGpu> {
     Ok(CachedGpu::new(gpu))
 }
 
+/// A data set, its name, and where it was looked up.
+type ReadDataset = (String, Option<PathBuf>, Rc<Dataset>);
+
 /// What a command's flags say of its models.
 struct ModelFlags<'a> {
     /// What was assumed of files that say nothing; [`Self::say`] says it once the work begins: an
     /// error stands alone.
     assumed: RefCell<Vec<String>>,
+    /// The data set that was read last, with its name and where it was looked up: models that share
+    /// one read it once.
+    read: RefCell<Option<ReadDataset>>,
     network: &'a NetworkArgs,
     quantization: &'a QuantizationOverrides,
     dataset: Option<&'a str>,
@@ -67,6 +77,7 @@ impl<'a> From<&'a ModelInputArgs> for ModelFlags<'a> {
     fn from(input: &'a ModelInputArgs) -> Self {
         ModelFlags {
             assumed: RefCell::default(),
+            read: RefCell::default(),
             network: &input.network,
             quantization: &input.quantization,
             dataset: input.dataset.as_deref(),
@@ -98,7 +109,7 @@ impl ModelFlags<'_> {
         let network = self.network.network.as_deref().map(NetworkChoice::find).transpose()?;
         let says_images = network.as_ref().is_some_and(|choice| choice.input().is_some());
         let images = match self.dataset.filter(|_| file.is_bare() && !says_images) {
-            Some(name) => Some((name, KnownImages::find(name, self.data_dir)?.shape())),
+            Some(name) => Some((name, self.known_images(name)?.shape())),
             None => None,
         };
         let (model, remark) = file.model(&Reading {
@@ -112,7 +123,7 @@ impl ModelFlags<'_> {
 
     /// The data set that `model` is to be run on; how its pixels are normalised is worked out and
     /// kept in `model`.
-    fn data(&self, model: &mut Model) -> Result<(Dataset, (f32, f32))> {
+    fn data(&self, model: &mut Model) -> Result<(Rc<Dataset>, (f32, f32))> {
         let dataset = self.dataset_of(model)?;
         self.normalize(model, Images::Loaded(&dataset))?;
         Ok((dataset, model.normalization()?))
@@ -126,14 +137,14 @@ impl ModelFlags<'_> {
     }
 
     /// The data set that a model is to be run on: as named, else the one it was trained on.
-    fn dataset_of(&self, model: &Model) -> Result<Dataset> {
+    fn dataset_of(&self, model: &Model) -> Result<Rc<Dataset>> {
         let beside = DataLocation::beside(model);
         let name = match self.dataset {
             Some(name) => name.to_string(),
             None => self.trained_on(model, &beside)?,
         };
         let beside_dir = beside.data_dir.filter(|folder| folder.is_dir());
-        let dataset = datasets::load(&name, self.data_dir.or(beside_dir.as_deref()))?;
+        let dataset = self.load(&name, self.data_dir.or(beside_dir.as_deref()))?;
         check_images(model, &name, dataset.shape, dataset.classes)?;
         Ok(dataset)
     }
@@ -169,10 +180,33 @@ impl ModelFlags<'_> {
         )))
     }
 
+    /// What there is to know of the images called `name` without reading more than it takes.
+    fn known_images(&self, name: &str) -> Result<KnownImages> {
+        match datasets::catalog::find(name) {
+            Some(entry) => Ok(KnownImages::Named(entry)),
+            None => Ok(KnownImages::Loaded(self.load(name, self.data_dir)?)),
+        }
+    }
+
+    /// The data set called `name`, which is read unless it was the last one.
+    fn load(&self, name: &str, data_dir: Option<&Path>) -> Result<Rc<Dataset>> {
+        // A folder is where it is.
+        let data_dir = data_dir.filter(|_| datasets::catalog::find(name).is_some());
+        if let Some((own, place, dataset)) = &*self.read.borrow()
+            && (own.as_str(), place.as_deref()) == (name, data_dir)
+        {
+            return Ok(Rc::clone(dataset));
+        }
+        let dataset = Rc::new(datasets::load(name, data_dir)?);
+        let place = data_dir.map(Path::to_path_buf);
+        *self.read.borrow_mut() = Some((name.into(), place, Rc::clone(&dataset)));
+        Ok(dataset)
+    }
+
     /// The images that `--dataset` names, if it is given, for a model that is not run on them.
     fn images(&self, model: &Model) -> Result<Option<KnownImages>> {
         let Some(name) = self.dataset else { return Ok(None) };
-        let images = KnownImages::find(name, self.data_dir)?;
+        let images = self.known_images(name)?;
         check_images(model, name, images.shape(), images.classes())?;
         Ok(Some(images))
     }
@@ -181,17 +215,10 @@ impl ModelFlags<'_> {
 /// A data set as far as a model without images of its own needs it: one known by name is not read.
 enum KnownImages {
     Named(&'static Entry),
-    Loaded(Box<Dataset>),
+    Loaded(Rc<Dataset>),
 }
 
 impl KnownImages {
-    fn find(name: &str, data_dir: Option<&Path>) -> Result<KnownImages> {
-        match datasets::catalog::find(name) {
-            Some(entry) => Ok(KnownImages::Named(entry)),
-            None => Ok(KnownImages::Loaded(Box::new(datasets::load(name, data_dir)?))),
-        }
-    }
-
     fn shape(&self) -> Shape {
         match self {
             KnownImages::Named(entry) => entry.shape,
@@ -314,5 +341,31 @@ fn split_of(dataset: &Dataset, split: Split) -> &datasets::Split {
     match split {
         Split::Test => &dataset.test,
         Split::Train => &dataset.train,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_set_that_models_share_is_read_once() {
+        let flags = ModelFlags {
+            assumed: RefCell::default(),
+            read: RefCell::default(),
+            network: &NetworkArgs::default(),
+            quantization: &QuantizationOverrides::default(),
+            dataset: None,
+            data_dir: None,
+            normalize: None,
+        };
+        let load =
+            |name: &str, data_dir: Option<&str>| flags.load(name, data_dir.map(Path::new)).unwrap();
+        let first = load("mnist-mini", None);
+        assert!(Rc::ptr_eq(&first, &load("mnist-mini", None)));
+        let elsewhere = load("mnist-mini", Some("/elsewhere"));
+        assert!(!Rc::ptr_eq(&first, &elsewhere));
+        let other = load("fashion-mini", Some("/elsewhere"));
+        assert!(other.name == "fashion-mini" && flags.load("no such set", None).is_err());
     }
 }

@@ -69,6 +69,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     let own = QuantizationOverrides::default();
     let flags = super::ModelFlags {
         assumed: Default::default(),
+        read: Default::default(),
         network: &args.network,
         quantization: &own,
         dataset: args.dataset.as_deref(),

@@ -14,7 +14,7 @@ use crate::{
     data::{self, Dataset},
     gpu::Gpu,
     model::{Images, ModelFile},
-    train::{EpochLine, Observer, Outcome, RunFolder, Start, StepLine, Trainer},
+    train::{DataLocation, EpochLine, Observer, Outcome, RunFolder, Start, StepLine, Trainer},
 };
 
 /// Trains a network.
@@ -26,14 +26,14 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     if args.resume && args.config.is_none() {
         settings = resumed_settings(args, settings)?;
     }
-    let (config, dataset) = resolve(settings, &global.output())?;
+    let (config, dataset, init) = resolve(settings, &global.output())?;
     let start = match (args.resume, args.force) {
         (true, _) => Start::Resume,
         (false, true) => Start::Replace,
         (false, false) => Start::New,
     };
     let gpu = super::open_gpu(global)?;
-    let outcome = train(&gpu, &config, &dataset, start, &global.output())?;
+    let outcome = train(&gpu, &config, &dataset, init, start, &global.output())?;
     tuning::record(&config.out, &gpu)?;
     let snapshots = super::snapshots::write(&config.out, &dataset, &outcome, start)?;
     report(&config, &outcome, snapshots.as_deref(), &gpu, &global.output())
@@ -60,19 +60,21 @@ fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<Part
     Ok(merged)
 }
 
-/// The complete configuration with its data set. A model to start from brings its own
+/// The complete configuration, its data set, and the model to start from, which brings its own
 /// normalisation.
-fn resolve(settings: PartialRunConfig, output: &Output) -> Result<(RunConfig, Dataset)> {
+fn resolve(
+    settings: PartialRunConfig,
+    output: &Output,
+) -> Result<(RunConfig, Dataset, Option<ModelFile>)> {
     let dataset = data::load(settings.dataset_name(), settings.data_dir.as_deref())?;
-    let folder = data::folder(settings.dataset_name());
-    let mut config = resolve_for(settings, &dataset, output)?;
+    let (mut config, init) = resolve_for(settings, &dataset, output)?;
     // config.toml is to repeat the run from wherever it is read; the model's metadata has the name
     // alone.
-    if let Some(folder) = folder {
+    if let Some(folder) = DataLocation::of(&dataset).dataset.filter(|_| !dataset.is_named()) {
         config.dataset = folder;
     }
     config.data_dir = config.data_dir.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
-    Ok((config, dataset))
+    Ok((config, dataset, init))
 }
 
 /// As [`resolve`], for a data set that is there. A model to start from that does not say how its
@@ -81,11 +83,11 @@ pub(super) fn resolve_for(
     settings: PartialRunConfig,
     dataset: &Dataset,
     output: &Output,
-) -> Result<RunConfig> {
+) -> Result<(RunConfig, Option<ModelFile>)> {
     let given = [settings.normalize.is_some(), settings.bits.is_some(), settings.dataset.is_some()];
     let mut config = settings.resolve(&dataset.info())?;
-    let Some(init) = &config.init else { return Ok(config) };
-    let file = ModelFile::open(init)?;
+    let Some(init) = &config.init else { return Ok((config, None)) };
+    let mut file = ModelFile::open(init)?;
     let [asked, bits_given, dataset_given] = given;
     if !bits_given {
         file.require_bits()?;
@@ -115,7 +117,7 @@ pub(super) fn resolve_for(
             config.normalize = Normalize::Fixed { mean, deviation };
         }
     }
-    Ok(config)
+    Ok((config, Some(file)))
 }
 
 /// Runs the training with a progress bar.
@@ -123,6 +125,7 @@ pub(super) fn train(
     gpu: &Gpu,
     config: &RunConfig,
     dataset: &Dataset,
+    init: Option<ModelFile>,
     start: Start,
     output: &Output,
 ) -> Result<Outcome> {
@@ -130,6 +133,9 @@ pub(super) fn train(
     let spinner = Progress::spinner(output, "compiling kernels");
     let mut trainer = Trainer::new(gpu, config, dataset)?;
     spinner.finish();
+    if let Some(init) = init {
+        trainer.start_from(init);
+    }
     let mut watcher = TrainingWatcher::new(output, config, trainer.total_steps());
     let outcome = pollster::block_on(trainer.run(start, &mut watcher));
     watcher.bar.finish();

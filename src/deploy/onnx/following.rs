@@ -14,9 +14,9 @@
 use std::collections::HashMap;
 
 use super::{
-    interpreter::{Interpreter, apply, bad},
+    interpreter::{Interpreter, apply},
     schema::NodeProto,
-    tensor::{Elements, Tensor},
+    tensor::{Elements, Tensor, bad},
 };
 use crate::{Result, config::Shape};
 

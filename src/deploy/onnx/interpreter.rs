@@ -9,10 +9,10 @@ use prost::Message;
 
 use super::{
     operators::{Window, conv, gemm, max_pool},
-    schema::{AttributeType, DataType, ModelProto, NodeProto},
-    tensor::{Elements, Tensor, element_count, range},
+    schema::{AttributeType, ModelProto, NodeProto},
+    tensor::{Elements, Tensor, bad, element_count, range, read},
 };
-use crate::{Error, Result, config::Shape};
+use crate::{Result, config::Shape};
 
 /// A graph that can be run.
 pub struct Interpreter {
@@ -31,51 +31,6 @@ pub struct Outcome {
     /// is from it, as a share of the layer's range (0 to ½); infinite where nothing is quantized.
     /// Where it is as small as rounding errors, two correct programs may choose different levels.
     pub margins: Vec<f64>,
-}
-
-pub(super) fn bad(reason: impl std::fmt::Display) -> Error {
-    Error::Model(format!("ONNX graph: {reason}"))
-}
-
-impl Tensor {
-    pub(super) fn real(&self) -> Result<&[f64]> {
-        match &self.elements {
-            Elements::Real(values) => Ok(values),
-            Elements::Whole(..) => Err(bad("integers where floats are needed")),
-        }
-    }
-
-    pub(super) fn whole(&self) -> Result<(DataType, &[i64])> {
-        match &self.elements {
-            Elements::Whole(data_type, values) => Ok((*data_type, values)),
-            Elements::Real(_) => Err(bad("floats where integers are needed")),
-        }
-    }
-
-    pub(super) fn scalar(&self) -> Result<f64> {
-        match self.real()? {
-            &[value] => Ok(value),
-            _ => Err(bad("a tensor where a scalar is needed")),
-        }
-    }
-
-    pub(super) fn image_shape(&self) -> Result<(usize, Shape)> {
-        match self.shape[..] {
-            [images, channels, height, width] => {
-                Ok((images, Shape::new(channels as u32, height as u32, width as u32)))
-            }
-            _ => Err(bad(format!("a shape of {:?} where images are needed", self.shape))),
-        }
-    }
-
-    fn of_images(images: usize, shape: Shape, values: Vec<f64>) -> Tensor {
-        let [channels, height, width] = <[u32; 3]>::from(shape).map(|size| size as usize);
-        Tensor { shape: vec![images, channels, height, width], elements: Elements::Real(values) }
-    }
-
-    fn with(&self, values: Vec<f64>) -> Tensor {
-        Tensor { shape: self.shape.clone(), elements: Elements::Real(values) }
-    }
 }
 
 /// Attributes of a node, taken one by one; what is left over is not understood.
@@ -126,7 +81,7 @@ impl Interpreter {
     /// Reads an ONNX file of one input and one output whose constants are all within it.
     ///
     /// # Errors
-    /// [`Error::Model`] for bytes that are none.
+    /// [`crate::Error::Model`] for bytes that are none.
     pub fn new(bytes: &[u8]) -> Result<Interpreter> {
         let model = ModelProto::decode(bytes)
             .map_err(|error| bad(format!("cannot be decoded: {error}")))?;
@@ -137,7 +92,7 @@ impl Interpreter {
         let constants = graph
             .initializer
             .iter()
-            .map(|tensor| Ok((tensor.name().to_string(), tensor.read()?)))
+            .map(|tensor| Ok((tensor.name().to_string(), read(tensor)?)))
             .collect::<Result<_>>()?;
         Ok(Interpreter {
             input: input.name().into(),
@@ -173,7 +128,7 @@ impl Interpreter {
     /// The output for `images` [N, C, H, W].
     ///
     /// # Errors
-    /// [`Error::Model`] for an operator that saliq does not write, or shapes and types that do not
+    /// [`crate::Error::Model`] for an operator that saliq does not write, or shapes and types that do not
     /// fit each other.
     pub fn run(&self, images: &[f64], shape: Shape) -> Result<Outcome> {
         let mut margins = vec![f64::INFINITY; images.len() / (shape.elements() as usize).max(1)];

@@ -1,7 +1,7 @@
 //! Constant tensors of an ONNX file, and back.
 
 use super::schema::{DataType, TensorProto};
-use crate::{Error, Result};
+use crate::{Error, Result, config::Shape};
 
 /// Elements of a tensor: numbers, or integers of a type.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,51 @@ pub struct Tensor {
     pub shape: Vec<usize>,
     /// Row-major.
     pub elements: Elements,
+}
+
+impl Tensor {
+    pub(super) fn real(&self) -> Result<&[f64]> {
+        match &self.elements {
+            Elements::Real(values) => Ok(values),
+            Elements::Whole(..) => Err(bad("integers where floats are needed")),
+        }
+    }
+
+    pub(super) fn whole(&self) -> Result<(DataType, &[i64])> {
+        match &self.elements {
+            Elements::Whole(data_type, values) => Ok((*data_type, values)),
+            Elements::Real(_) => Err(bad("floats where integers are needed")),
+        }
+    }
+
+    pub(super) fn scalar(&self) -> Result<f64> {
+        match self.real()? {
+            &[value] => Ok(value),
+            _ => Err(bad("a tensor where a scalar is needed")),
+        }
+    }
+
+    pub(super) fn image_shape(&self) -> Result<(usize, Shape)> {
+        match self.shape[..] {
+            [images, channels, height, width] => {
+                Ok((images, Shape::new(channels as u32, height as u32, width as u32)))
+            }
+            _ => Err(bad(format!("a shape of {:?} where images are needed", self.shape))),
+        }
+    }
+
+    pub(super) fn of_images(images: usize, shape: Shape, values: Vec<f64>) -> Tensor {
+        let [channels, height, width] = <[u32; 3]>::from(shape).map(|size| size as usize);
+        Tensor { shape: vec![images, channels, height, width], elements: Elements::Real(values) }
+    }
+
+    pub(super) fn with(&self, values: Vec<f64>) -> Tensor {
+        Tensor { shape: self.shape.clone(), elements: Elements::Real(values) }
+    }
+}
+
+pub(super) fn bad(reason: impl std::fmt::Display) -> Error {
+    Error::Model(format!("ONNX graph: {reason}"))
 }
 
 /// A constant of floats.
@@ -74,67 +119,55 @@ pub fn range(data_type: DataType) -> Option<(i64, i64)> {
     }
 }
 
-impl TensorProto {
-    /// The elements, checked against the shape.
-    ///
-    /// # Errors
-    /// [`Error::Model`] for a type that saliq does not write, or a shape that the bytes do not
-    /// fill.
-    pub fn read(&self) -> Result<Tensor> {
-        let bad = |reason: String| Error::Model(format!("ONNX tensor {}: {reason}", self.name()));
-        let bytes = self.raw_data();
-        let shape: Option<Vec<usize>> =
-            self.dims.iter().map(|&size| usize::try_from(size).ok()).collect();
-        let shape = shape.ok_or_else(|| bad(format!("a shape of {:?}", self.dims)))?;
-        let count = element_count(&shape).filter(|&count| count > 0);
-        let count = count.ok_or_else(|| bad(format!("a shape of {shape:?}")))?;
-        let data_type = self.data_type();
-        let expected = match data_type {
-            DataType::Int4 | DataType::Uint4 => Some(count.div_ceil(2)),
-            DataType::Int8 | DataType::Uint8 => Some(count),
-            DataType::Int16 => count.checked_mul(2),
-            DataType::Float => count.checked_mul(4),
-            DataType::Int64 => count.checked_mul(8),
-            DataType::Undefined => {
-                return Err(bad("an element type that saliq does not write".into()));
-            }
-        };
-        if expected != Some(bytes.len()) {
-            return Err(bad(format!("{} bytes for a shape of {shape:?}", bytes.len())));
+/// The elements of a constant, checked against the shape.
+///
+/// # Errors
+/// [`Error::Model`] for a type that saliq does not write, or a shape that the bytes do not
+/// fill.
+pub fn read(proto: &TensorProto) -> Result<Tensor> {
+    let bad = |reason: String| Error::Model(format!("ONNX tensor {}: {reason}", proto.name()));
+    let bytes = proto.raw_data();
+    let shape: Option<Vec<usize>> =
+        proto.dims.iter().map(|&size| usize::try_from(size).ok()).collect();
+    let shape = shape.ok_or_else(|| bad(format!("a shape of {:?}", proto.dims)))?;
+    let count = element_count(&shape).filter(|&count| count > 0);
+    let count = count.ok_or_else(|| bad(format!("a shape of {shape:?}")))?;
+    let data_type = proto.data_type();
+    let expected = match data_type {
+        DataType::Int4 | DataType::Uint4 => Some(count.div_ceil(2)),
+        DataType::Int8 | DataType::Uint8 => Some(count),
+        DataType::Int16 => count.checked_mul(2),
+        DataType::Float => count.checked_mul(4),
+        DataType::Int64 => count.checked_mul(8),
+        DataType::Undefined => {
+            return Err(bad("an element type that saliq does not write".into()));
         }
-        let whole = |values: Vec<i64>| Elements::Whole(data_type, values);
-        let elements = match data_type {
-            DataType::Float => Elements::Real(
-                bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|&value| f64::from(f32::from_le_bytes(value)))
-                    .collect(),
-            ),
-            DataType::Int16 => whole(
-                bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|&value| i64::from(i16::from_le_bytes(value)))
-                    .collect(),
-            ),
-            DataType::Int64 => {
-                whole(bytes.as_chunks().0.iter().map(|&value| i64::from_le_bytes(value)).collect())
-            }
-            DataType::Int8 => whole(bytes.iter().map(|&value| i64::from(value as i8)).collect()),
-            DataType::Uint8 => whole(bytes.iter().map(|&value| i64::from(value)).collect()),
-            DataType::Int4 | DataType::Uint4 => {
-                let sign = if data_type == DataType::Int4 { 8 } else { 0 };
-                let halves =
-                    bytes.iter().flat_map(|&byte| [i64::from(byte & 15), i64::from(byte >> 4)]);
-                whole(halves.map(|half| (half ^ sign) - sign).take(count).collect())
-            }
-            DataType::Undefined => whole(Vec::new()),
-        };
-        Ok(Tensor { shape, elements })
+    };
+    if expected != Some(bytes.len()) {
+        return Err(bad(format!("{} bytes for a shape of {shape:?}", bytes.len())));
     }
+    let whole = |values: Vec<i64>| Elements::Whole(data_type, values);
+    let elements = match data_type {
+        DataType::Float => Elements::Real(
+            bytes.as_chunks().0.iter().map(|&value| f64::from(f32::from_le_bytes(value))).collect(),
+        ),
+        DataType::Int16 => whole(
+            bytes.as_chunks().0.iter().map(|&value| i64::from(i16::from_le_bytes(value))).collect(),
+        ),
+        DataType::Int64 => {
+            whole(bytes.as_chunks().0.iter().map(|&value| i64::from_le_bytes(value)).collect())
+        }
+        DataType::Int8 => whole(bytes.iter().map(|&value| i64::from(value as i8)).collect()),
+        DataType::Uint8 => whole(bytes.iter().map(|&value| i64::from(value)).collect()),
+        DataType::Int4 | DataType::Uint4 => {
+            let sign = if data_type == DataType::Int4 { 8 } else { 0 };
+            let halves =
+                bytes.iter().flat_map(|&byte| [i64::from(byte & 15), i64::from(byte >> 4)]);
+            whole(halves.map(|half| (half ^ sign) - sign).take(count).collect())
+        }
+        DataType::Undefined => whole(Vec::new()),
+    };
+    Ok(Tensor { shape, elements })
 }
 
 #[cfg(test)]
@@ -151,24 +184,24 @@ mod tests {
             (DataType::Int16, vec![-32_768, 32_767, -255]),
             (DataType::Int64, vec![-1, 7]),
         ] {
-            let read = integers("x", &[values.len()], data_type, &values).read().unwrap();
+            let found = read(&integers("x", &[values.len()], data_type, &values)).unwrap();
             assert_eq!(
-                read.elements,
+                found.elements,
                 Elements::Whole(data_type, values.iter().map(|&value| i64::from(value)).collect())
             );
         }
         assert_eq!(integers("x", &[3], DataType::Int4, &[1, -1, 2]).raw_data(), [0xf1, 0x02]);
-        let read = floats("x", &[1, 2], &[0.5, -3.0]).read().unwrap();
-        assert_eq!(read, Tensor { shape: vec![1, 2], elements: Elements::Real(vec![0.5, -3.0]) });
+        let found = read(&floats("x", &[1, 2], &[0.5, -3.0])).unwrap();
+        assert_eq!(found, Tensor { shape: vec![1, 2], elements: Elements::Real(vec![0.5, -3.0]) });
     }
 
     #[test]
     fn shapes_that_the_bytes_do_not_fill_are_refused() {
         let good = floats("x", &[2], &[1.0, 2.0]);
         for dims in [vec![3], vec![-2], vec![i64::MAX, i64::MAX], vec![2, 0], vec![]] {
-            assert!(TensorProto { dims, ..good.clone() }.read().is_err());
+            assert!(read(&TensorProto { dims, ..good.clone() }).is_err());
         }
-        assert!(TensorProto { data_type: Some(99), ..good.clone() }.read().is_err());
-        assert!(TensorProto { raw_data: None, ..good }.read().is_err());
+        assert!(read(&TensorProto { data_type: Some(99), ..good.clone() }).is_err());
+        assert!(read(&TensorProto { raw_data: None, ..good }).is_err());
     }
 }

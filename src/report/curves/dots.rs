@@ -3,12 +3,14 @@
 use plotters::prelude::{ChartBuilder, Color, DrawingBackend, IntoFont, ShapeStyle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::super::style::{
+    Area, Drawn, EDGE, INK, UNIT, WIDTH, draw_interval, draw_marker, font, px,
+};
 use super::super::text::{self, Size};
 use super::axis::{Axis, Quantity, Range, named_ticks};
 use super::head::{Head, Sample};
 use super::line::LARGEST;
 use super::stack::{self, Chart};
-use super::style::{Area, Drawn, EDGE, INK, UNIT, WIDTH, draw_interval, draw_marker, font, px};
 use crate::Result;
 
 /// Pixels from one dot of a row to the next.

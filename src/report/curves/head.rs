@@ -4,8 +4,10 @@ use plotters::element::PathElement;
 use plotters::prelude::{DrawingBackend, IntoFont, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::super::style::{
+    Area, Drawn, EDGE, INK, WIDTH, draw_interval, draw_marker, font, px, stroke,
+};
 use super::super::text::{self, Size};
-use super::style::{Area, Drawn, EDGE, INK, WIDTH, draw_interval, draw_marker, font, px, stroke};
 
 /// Room from one line of a note to the next, in pixels.
 const NOTE_LINE: i32 = 18;

@@ -1,11 +1,29 @@
 //! Series made ready to be drawn: gaps, smoothing, fewer points.
 
-use super::Series;
-
 /// Points a line is reduced to, for the size of the file.
 const MAX_POINTS: usize = 800;
 /// Beyond this, differences of values could overflow.
 pub(super) const LARGEST: f64 = 1e100;
+
+/// One line of a chart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// Name in the legend.
+    pub name: String,
+    /// Points in the order in which they are joined. A value that is not finite makes a gap.
+    pub points: Vec<(f64, f64)>,
+    /// Draw a centred moving average over about 3 % of the points, with the raw line faint behind
+    /// it.
+    pub smooth: bool,
+    /// A shaded band behind the line, such as a 95 % interval: (x, low, high) in the order of x. Of
+    /// a single point it is drawn as a bar.
+    pub band: Vec<(f64, f64, f64)>,
+    /// Which colour and marker it has, from 0; `None`: those of its place in the chart. Charts that
+    /// stand together give the same thing the same ones.
+    pub style: Option<usize>,
+    /// A thin line without markers: what another line of the same style is to be compared with.
+    pub thin: bool,
+}
 
 pub(super) type Part = Vec<(f64, f64)>;
 

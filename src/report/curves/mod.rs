@@ -5,7 +5,6 @@ mod dots;
 mod head;
 mod line;
 mod stack;
-mod style;
 
 use std::path::Path;
 
@@ -17,37 +16,18 @@ pub use axis::Quantity;
 pub(super) use axis::{Axis, Range, linear_ticks};
 pub use dots::{DotChart, Dots};
 use head::{Head, Sample};
+pub use line::Series;
 use line::{LARGEST, Line, reduce};
 use stack::Chart;
 pub use stack::ChartStack;
-pub(super) use style::{
-    Area, Drawn, EDGE, INK, UNIT, WIDTH, finish, font, placeholder, px, style_of,
-};
-use style::{draw_interval, draw_marker, raw_placeholder, stroke};
 
+use super::style::{
+    Area, Drawn, EDGE, INK, UNIT, WIDTH, draw_interval, draw_marker, font, px, raw_placeholder,
+    stroke,
+};
 use super::text::{self, Size};
 use super::write_atomically;
 use crate::Result;
-
-/// One line of a chart.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Series {
-    /// Name in the legend.
-    pub name: String,
-    /// Points in the order in which they are joined. A value that is not finite makes a gap.
-    pub points: Vec<(f64, f64)>,
-    /// Draw a centred moving average over about 3 % of the points, with the raw line faint behind
-    /// it.
-    pub smooth: bool,
-    /// A shaded band behind the line, such as a 95 % interval: (x, low, high) in the order of x. Of
-    /// a single point it is drawn as a bar.
-    pub band: Vec<(f64, f64, f64)>,
-    /// Which colour and marker it has, from 0; `None`: those of its place in the chart. Charts that
-    /// stand together give the same thing the same ones.
-    pub style: Option<usize>,
-    /// A thin line without markers: what another line of the same style is to be compared with.
-    pub thin: bool,
-}
 
 /// A line chart: of things that have an order, such as steps, shares, layers.
 #[derive(Clone, Debug, Default, PartialEq)]

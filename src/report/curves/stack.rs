@@ -2,8 +2,8 @@
 
 use plotters::prelude::{DrawingBackend, IntoDrawingArea, SVGBackend};
 
+use super::super::style::{Area, Drawn, UNIT, WIDTH, escape, finish, px};
 use super::super::{canvas::encode_png, raster::Raster};
-use super::style::{Area, Drawn, UNIT, WIDTH, escape, finish, px};
 use crate::{Error, Result};
 
 /// A chart that can stand alone or with others.

@@ -9,12 +9,12 @@ use plotters::prelude::{
     Color, DrawingArea, DrawingAreaErrorKind, DrawingBackend, RGBColor, ShapeStyle, WHITE,
 };
 
-use super::super::text;
+use super::text;
 
 /// plotters computes in whole units: this many of them make a pixel, for smooth curves.
-pub(in crate::report) const UNIT: i32 = 10;
-pub(in crate::report) const WIDTH: i32 = 760;
-pub(in crate::report) const EDGE: i32 = 14;
+pub(super) const UNIT: i32 = 10;
+pub(super) const WIDTH: i32 = 760;
+pub(super) const EDGE: i32 = 14;
 /// Half the length of the stroke that ends an interval, in pixels.
 const CAP: i32 = 4;
 
@@ -30,14 +30,12 @@ const STYLES: [(&str, &str); 7] = [
     ("#56B4E9", "5 3 2 3 2 3"),
 ];
 
-pub(in crate::report) type Area<B> = DrawingArea<B, Shift>;
-pub(in crate::report) type Drawn<B> =
+pub(super) type Area<B> = DrawingArea<B, Shift>;
+pub(super) type Drawn<B> =
     std::result::Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
 /// What a stand-in colour is drawn as: hexadecimal or `currentColor`, dash pattern.
-pub(in crate::report) fn style_of(
-    (red, green, blue): (u8, u8, u8),
-) -> Option<(&'static str, &'static str)> {
+pub(super) fn style_of((red, green, blue): (u8, u8, u8)) -> Option<(&'static str, &'static str)> {
     match (red, green, blue) {
         (1, 1, 1) => Some(("currentColor", "")),
         (1, 2, index @ 3..) => STYLES.get(usize::from(index - 3)).copied(),
@@ -48,7 +46,7 @@ pub(in crate::report) fn style_of(
 
 /// A stand-in colour for the n-th series, replaced by its real style in the finished SVG, where
 /// there is more choice than plotters has (dashes, the text's colour).
-pub(in crate::report) fn placeholder(index: usize) -> RGBColor {
+pub(super) fn placeholder(index: usize) -> RGBColor {
     RGBColor(1, 2, 3 + (index % STYLES.len()) as u8)
 }
 
@@ -58,14 +56,14 @@ pub(super) fn raw_placeholder(index: usize) -> RGBColor {
 }
 
 /// Likewise for text and axes.
-pub(in crate::report) const INK: RGBColor = RGBColor(1, 1, 1);
+pub(super) const INK: RGBColor = RGBColor(1, 1, 1);
 
-pub(in crate::report) fn px(pixels: i32) -> i32 {
+pub(super) fn px(pixels: i32) -> i32 {
     pixels * UNIT
 }
 
 /// plotters' font size for `pixels`: its SVG backend divides by 1.24.
-pub(in crate::report) fn font(pixels: f64) -> (&'static str, f64) {
+pub(super) fn font(pixels: f64) -> (&'static str, f64) {
     ("system-ui, sans-serif", pixels * 1.24 * f64::from(UNIT))
 }
 
@@ -146,7 +144,7 @@ pub(super) fn draw_marker<B: DrawingBackend>(
 }
 
 /// plotters' SVG with a size in pixels, a name for screen readers, the panel, and the real styles.
-pub(in crate::report) fn finish(svg: &str, title: &str, height: i32) -> String {
+pub(super) fn finish(svg: &str, title: &str, height: i32) -> String {
     let body = svg.split_once('>').map_or("", |(_, body)| body).trim_start();
     let label = escape(if title.is_empty() { "chart" } else { title });
     let (full_width, full_height) = (px(WIDTH), px(height));

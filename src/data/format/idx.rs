@@ -6,13 +6,23 @@
 //! declared size. Memory never exceeds about twice what the file really holds.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Cursor, Read, Write},
-    path::Path,
+    io::{self, BufRead, Read, Write},
+    path::{Path, PathBuf},
 };
 
-use super::gzip::GzipReader;
-use crate::{Error, Result, config::Shape, files::DEFLATE_BEST_RATIO};
+use crate::{
+    Error, Result,
+    config::Shape,
+    data::{
+        dataset::Split,
+        read::{decompressed, open},
+    },
+    digest::sha256_hex,
+    files::DEFLATE_BEST_RATIO,
+};
+
+/// What there is to be, where something else is found.
+pub(in crate::data) const WHAT: &str = "an IDX file";
 
 /// Most bytes of pixels in one file, 4 GiB.
 pub const MAX_BYTES: u64 = 4 << 30;
@@ -22,6 +32,25 @@ pub const MAX_COUNT: u32 = 1 << 24;
 pub const MAX_SIDE: u32 = 4096;
 /// Most channels of an image.
 pub const MAX_CHANNELS: u32 = 64;
+
+/// Spellings of the four files in use: file names of MNIST, dotted names of some copies, rank 4 for
+/// several channels.
+const SPELLINGS: [&[&str]; 4] = [
+    &[
+        "train-images-idx3-ubyte",
+        "train-images.idx3-ubyte",
+        "train-images-idx4-ubyte",
+        "train-images.idx4-ubyte",
+    ],
+    &["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"],
+    &[
+        "t10k-images-idx3-ubyte",
+        "t10k-images.idx3-ubyte",
+        "t10k-images-idx4-ubyte",
+        "t10k-images.idx4-ubyte",
+    ],
+    &["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"],
+];
 
 /// The images of one file, all of one shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +68,30 @@ impl Images {
     }
 }
 
+/// Training images, training labels, test images, test labels in `folder`, or the names of those
+/// that are missing.
+pub(in crate::data) fn find_files(folder: &Path) -> Result<[PathBuf; 4], Vec<&'static str>> {
+    let found = [0, 1, 2, 3].map(|role| find_file(folder, role));
+    match found {
+        [Some(a), Some(b), Some(c), Some(d)] => Ok([a, b, c, d]),
+        _ => Err(found
+            .iter()
+            .zip(SPELLINGS)
+            .filter(|(file, _)| file.is_none())
+            .map(|(_, names)| names[0])
+            .collect()),
+    }
+}
+
+/// The file of that role (0 to 3, in the order of [`find_files`]) in `folder`, whatever its
+/// spelling; raw before gzip.
+pub(in crate::data) fn find_file(folder: &Path, role: usize) -> Option<PathBuf> {
+    let names = SPELLINGS.get(role)?.iter();
+    names
+        .flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))])
+        .find(|path| path.is_file())
+}
+
 /// Reads an IDX file of unsigned bytes of rank 3 (N×H×W) or 4 (N×C×H×W), raw or gzip. Sizes that
 /// could as well be N×H×W×C are warned of in the log.
 ///
@@ -46,13 +99,13 @@ impl Images {
 /// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not such a file, whole and
 /// nothing more, or has its channels last.
 pub fn read_images(path: &Path) -> Result<Images> {
-    let (input, length) = open(path)?;
+    let (input, length) = open(path, WHAT)?;
     images(path, input, length)
 }
 
 /// Reads an IDX file of unsigned bytes of rank 1, raw or gzip. Errors as [`read_images`].
 pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
-    let (input, length) = open(path)?;
+    let (input, length) = open(path, WHAT)?;
     labels(path, input, length)
 }
 
@@ -94,8 +147,15 @@ fn size_u32(size: usize) -> io::Result<u32> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many items for an IDX file"))
 }
 
+/// SHA-256 of the two raw files of `split`, whose images have `shape`.
+pub(in crate::data) fn sums(shape: Shape, split: &Split) -> [String; 2] {
+    let images = image_header(shape, split.len());
+    let labels = header(&[split.len() as u32]);
+    [sha256_hex([&images[..], &split.images]), sha256_hex([&labels[..], &split.labels])]
+}
+
 /// The header of a raw file of `count` images (below 2^32): rank 3 for one channel, else rank 4.
-pub(crate) fn image_header(shape: Shape, count: usize) -> Vec<u8> {
+fn image_header(shape: Shape, count: usize) -> Vec<u8> {
     match shape.channels {
         1 => header(&[count as u32, shape.height, shape.width]),
         channels => header(&[count as u32, channels, shape.height, shape.width]),
@@ -103,32 +163,10 @@ pub(crate) fn image_header(shape: Shape, count: usize) -> Vec<u8> {
 }
 
 /// The header of a raw file of unsigned bytes with these sizes.
-pub(crate) fn header(sizes: &[u32]) -> Vec<u8> {
+fn header(sizes: &[u32]) -> Vec<u8> {
     let mut header = vec![0, 0, 0x08, sizes.len() as u8];
     header.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
     header
-}
-
-/// Opens a regular file (a pipe would block, a device may never end) and says how long it is.
-pub(crate) fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
-    // Asked before opening: opening a pipe without a writer would wait for ever.
-    let metadata = std::fs::metadata(path).map_err(Error::io("cannot read", path))?;
-    if !metadata.is_file() {
-        return Err(Error::format(path, "is not a regular file; an IDX file is needed here"));
-    }
-    let file = File::open(path).map_err(Error::io("cannot read", path))?;
-    Ok((BufReader::with_capacity(1 << 16, file), metadata.len()))
-}
-
-/// The content of `input`, decompressed if it begins with gzip's magic number, and whether it does.
-pub(crate) fn decompressed<'a>(
-    mut input: impl BufRead + 'a,
-) -> io::Result<(Box<dyn Read + 'a>, bool)> {
-    let mut head = Vec::with_capacity(2);
-    input.by_ref().take(2).read_to_end(&mut head)?;
-    let gzip = head == [0x1f, 0x8b];
-    let whole = Cursor::new(head).chain(input);
-    Ok(if gzip { (Box::new(GzipReader::new(whole)), true) } else { (Box::new(whole), false) })
 }
 
 fn images(path: &Path, input: impl BufRead, length: u64) -> Result<Images> {

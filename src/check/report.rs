@@ -1,0 +1,138 @@
+//! A shader, and what its check came to.
+
+use serde::Serialize;
+
+/// One shader to check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShaderSource {
+    /// Kernel name (with the specialisation, e.g. `conv2d_forward[tile=8]`) or the path of a file.
+    pub name: String,
+    /// WGSL without imports.
+    pub wgsl: String,
+    /// Values of pipeline-overridable constants, by name or by the decimal text of their `@id`.
+    pub constants: Vec<(String, f64)>,
+    /// Someone else's shader: beyond WebGPU's default limits is then a warning, not a failure.
+    pub user: bool,
+}
+
+/// What one stage of the check came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing to complain about.
+    Pass,
+    /// Works, but not everywhere; does not fail the shader.
+    Warn {
+        /// What is not portable.
+        message: String,
+        /// 1-based line in the source, if it is known.
+        line: Option<u32>,
+        /// 1-based column in characters, if it is known.
+        column: Option<u32>,
+    },
+    /// Not checked; does not fail the shader.
+    Skipped {
+        /// Why not.
+        reason: String,
+    },
+    /// Wrong.
+    Fail {
+        /// The parser's, validator's or translator's words.
+        message: String,
+        /// 1-based line in the source, if it is known.
+        line: Option<u32>,
+        /// 1-based column in characters, if it is known.
+        column: Option<u32>,
+    },
+}
+
+impl Outcome {
+    /// Whether this outcome fails the shader.
+    pub fn is_fail(&self) -> bool {
+        matches!(self, Outcome::Fail { .. })
+    }
+
+    /// A failure without a place.
+    pub(crate) fn fail(message: impl Into<String>) -> Self {
+        Outcome::Fail { message: message.into(), line: None, column: None }
+    }
+
+    /// A stage that did not run.
+    pub(crate) fn skipped(reason: impl Into<String>) -> Self {
+        Outcome::Skipped { reason: reason.into() }
+    }
+
+    /// The worse of the two, the first of equals: fail, warn, skipped, pass.
+    pub(crate) fn worse(self, other: Outcome) -> Outcome {
+        let rank = |outcome: &Outcome| match outcome {
+            Outcome::Pass => 0,
+            Outcome::Skipped { .. } => 1,
+            Outcome::Warn { .. } => 2,
+            Outcome::Fail { .. } => 3,
+        };
+        if rank(&other) > rank(&self) { other } else { self }
+    }
+}
+
+/// The outcome of every stage for one shader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShaderReport {
+    /// Name or path, as in [`ShaderSource::name`].
+    pub name: String,
+    /// Whether this is a file given by the user rather than one of saliq's kernels.
+    pub user: bool,
+    /// Entry points found, in the order of the source.
+    pub entry_points: Vec<String>,
+    /// Reading, linking and parsing.
+    pub parse: Outcome,
+    /// Validity as WGSL, whatever the backend.
+    pub validate: Outcome,
+    /// Validation with Vulkan's capabilities and translation to SPIR-V 1.3.
+    pub spirv: Outcome,
+    /// Validation with Metal's capabilities and translation to MSL 3.1.
+    pub msl: Outcome,
+    /// Validation with Direct3D's capabilities and translation to HLSL, shader model 6.6.
+    pub hlsl: Outcome,
+    /// Translation to GLSL ES 3.10; never a failure for what GLSL lacks.
+    pub glsl: Outcome,
+    /// WebGPU's default limits: 8 storage buffers, 256 invocations and 16 KiB of workgroup memory a
+    /// workgroup, …
+    pub webgpu_limits: Outcome,
+}
+
+impl ShaderReport {
+    /// Every stage with the name shown to people.
+    pub fn stages(&self) -> [(&'static str, &Outcome); 7] {
+        [
+            ("parse", &self.parse),
+            ("validate", &self.validate),
+            ("SPIR-V", &self.spirv),
+            ("MSL", &self.msl),
+            ("HLSL", &self.hlsl),
+            ("GLSL", &self.glsl),
+            ("limits", &self.webgpu_limits),
+        ]
+    }
+
+    /// Whether any stage failed.
+    pub fn failed(&self) -> bool {
+        self.stages().iter().any(|(_, outcome)| outcome.is_fail())
+    }
+
+    /// A report of a shader that got no further than reading or parsing.
+    pub(crate) fn unparsed(name: &str, user: bool, parse: Outcome) -> Self {
+        let skipped = || Outcome::skipped("not parsed");
+        ShaderReport {
+            name: name.to_owned(),
+            user,
+            entry_points: Vec::new(),
+            parse,
+            validate: skipped(),
+            spirv: skipped(),
+            msl: skipped(),
+            hlsl: skipped(),
+            glsl: skipped(),
+            webgpu_limits: skipped(),
+        }
+    }
+}

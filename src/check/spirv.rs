@@ -1,0 +1,52 @@
+//! Shaders as SPIR-V, in memory or a file each.
+
+use std::path::{Path, PathBuf};
+
+use super::{guard, report::ShaderSource, translate::spirv_words};
+use crate::{Error, Result};
+
+/// SPIR-V 1.3 words of a shader with all its entry points, for `spirv-val`.
+///
+/// # Errors
+/// [`Error::Shader`] if the shader does not parse or validate, has no entry point, needs a constant
+/// it was not given, or crashes naga.
+pub fn to_spirv(source: &ShaderSource) -> Result<Vec<u32>> {
+    let mut results = guard::parallel(std::slice::from_ref(source), spirv_words, |_, reason| {
+        Err(reason.to_owned())
+    });
+    let result = results.pop().unwrap_or_else(|| Err("not translated".to_owned()));
+    result.map_err(|reason| Error::Shader { kernel: source.name.clone(), reason })
+}
+
+/// Writes `<name>.spv` for every source into `dir` (created if missing), each whole or not at all;
+/// returns the paths.
+///
+/// # Errors
+/// As [`to_spirv`], and [`Error::Io`].
+pub fn write_spirv(sources: &[ShaderSource], dir: &Path) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(dir).map_err(Error::io("cannot create", dir))?;
+    let words = guard::parallel(sources, spirv_words, |_, reason| Err(reason.to_owned()));
+    let mut paths = Vec::with_capacity(sources.len());
+    for (index, (source, words)) in sources.iter().zip(words).enumerate() {
+        let words =
+            words.map_err(|reason| Error::Shader { kernel: source.name.clone(), reason })?;
+        paths.push(write_words(&words, dir, &source.name, index)?);
+    }
+    Ok(paths)
+}
+
+/// Little-endian words under a name that any file system takes; the index keeps names apart that
+/// become equal.
+pub(super) fn write_words(words: &[u32], dir: &Path, name: &str, index: usize) -> Result<PathBuf> {
+    use std::io::Write;
+    let keep = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let tail: String =
+        name.chars().rev().take(100).collect::<Vec<_>>().into_iter().rev().map(keep).collect();
+    let path = dir.join(format!("{index:03}-{tail}.spv"));
+    let mut file =
+        tempfile::NamedTempFile::new_in(dir).map_err(Error::io("cannot write", &path))?;
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    file.write_all(&bytes).map_err(Error::io("cannot write", &path))?;
+    file.persist(&path).map_err(|error| error.error).map_err(Error::io("cannot write", &path))?;
+    Ok(path)
+}

@@ -1,0 +1,217 @@
+//! A complete run: every setting, with what its model file and its run folder say of it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Cadence,
+    model::{ModelConfig, PixelNormalization},
+    network::NetworkConfig,
+    partial::PartialRunConfig,
+    quantization::QuantizationConfig,
+    training::{
+        Augmentation, Normalize, OnNonFinite, OptimizerConfig, Precision, ScheduleConfig,
+        SgtConfig, WeightInit,
+    },
+};
+use crate::{Error, Result};
+
+/// Everything one training run is determined by, plus where it writes and how often it logs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RunConfig {
+    /// Named data set or folder of four IDX files.
+    pub dataset: String,
+    /// Where named sets are looked up first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub data_dir: Option<PathBuf>,
+    /// First N training images only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub train_limit: Option<u32>,
+    /// First N test images only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub test_limit: Option<u32>,
+    /// Share of the training set (its end) held out for validation.
+    #[serde(default)]
+    pub validation_share: f32,
+    /// Pixel normalisation.
+    pub normalize: Normalize,
+    /// Random changes to training images.
+    pub augment: Vec<Augmentation>,
+    /// Images a step.
+    pub batch_size: u32,
+    /// Storage of activations and their gradients.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Passes over the training set; `steps` wins where both are given.
+    pub epochs: u32,
+    /// Steps in all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub steps: Option<u64>,
+    /// Peak learning rate.
+    pub learning_rate: f32,
+    /// Visit the training set in random order.
+    pub shuffle: bool,
+    /// Seed of every random number.
+    pub seed: u64,
+    /// Initialisation where no model is given.
+    pub weight_init: WeightInit,
+    /// Model to start from.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub init: Option<PathBuf>,
+    /// Run folder.
+    pub out: PathBuf,
+    /// Steps between step lines in `metrics.jsonl`; 0 for epochs only.
+    pub log_every: u32,
+    /// Steps or time between checkpoints (`500`, `5m`); epochs only where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub checkpoint_every: Option<String>,
+    /// What becomes of a step with numbers that are none.
+    #[serde(default)]
+    pub on_non_finite: OnNonFinite,
+    /// Steps between saliency snapshots; 0 for none.
+    pub snapshot_every: u32,
+    /// The last step with the batch's statistics in batch norms; absent: all steps.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub freeze_bn_after: Option<u64>,
+    /// Saliency Guided Training.
+    pub sgt: SgtConfig,
+    /// Fake quantization.
+    pub quantization: QuantizationConfig,
+    /// Optimiser.
+    pub optimizer: OptimizerConfig,
+    /// Learning-rate schedule.
+    pub schedule: ScheduleConfig,
+    /// The network.
+    pub network: NetworkConfig,
+}
+
+impl RunConfig {
+    /// The last step in which batch norms take the statistics of their batch; 0 where none does,
+    /// `u64::MAX` where all do.
+    pub fn last_step_with_batch_statistics(&self) -> u64 {
+        if self.network.has_batch_norm() { self.freeze_bn_after.unwrap_or(u64::MAX) } else { 0 }
+    }
+
+    /// The bits for people: `float`, or `(4,2)`.
+    pub fn quantization_label(&self) -> String {
+        match self.quantization.label().as_str() {
+            "32" => "float".into(),
+            bits => format!("({})", bits.replace('-', ",")),
+        }
+    }
+
+    /// What the model of this run says about itself. `normalize` is the resolved normalisation (of
+    /// the data, where it is `standard`), `class_names` may be empty.
+    pub fn model_config(
+        &self,
+        normalize: PixelNormalization,
+        class_names: &[String],
+    ) -> ModelConfig {
+        ModelConfig {
+            network: self.network.clone(),
+            quantization: self.quantization.clone(),
+            normalize: Some(normalize),
+            dataset: short_name(&self.dataset),
+            // A known name is no path; a folder's is, as `train` has it in full.
+            dataset_is_folder: short_name(&self.dataset) != self.dataset,
+            class_names: class_names.to_vec(),
+            training: self.training_record(),
+        }
+    }
+
+    /// [`model_config`](Self::model_config) as JSON: what goes under the metadata key `saliq`.
+    pub fn model_metadata(&self, normalize: PixelNormalization, class_names: &[String]) -> Value {
+        printed(&self.model_config(normalize, class_names))
+    }
+
+    /// The settings the computed numbers depend on: no path, no time, no logging. Settings without
+    /// effect are left out, so that two runs that compute the same write the same file.
+    fn training_record(&self) -> Value {
+        printed(&TrainingRecord {
+            steps: self.steps,
+            epochs: self.steps.is_none().then_some(self.epochs),
+            train_limit: self.train_limit,
+            validation_share: self.validation_share,
+            normalize: &self.normalize,
+            augment: &self.augment,
+            batch_size: self.batch_size,
+            precision: (self.precision != Precision::F32).then_some(self.precision),
+            learning_rate: self.learning_rate,
+            shuffle: self.shuffle,
+            seed: self.seed,
+            weight_init: self.weight_init,
+            freeze_bn_after: self.freeze_bn_after,
+            from_model: self.init.is_some(),
+            sgt: self.sgt.enabled.then_some(&self.sgt),
+            optimizer: &self.optimizer,
+            schedule: &self.schedule,
+        })
+    }
+
+    /// The run as a TOML file that `--config` takes: `config.toml` of a run folder. Parsed and
+    /// resolved for the same data set it gives this configuration again.
+    pub fn to_toml(&self) -> String {
+        // Numbers, booleans, texts and lists of tables only: there is nothing in it that TOML could
+        // not hold.
+        let body = toml::to_string(&PartialRunConfig::from(self))
+            .unwrap_or_else(|error| format!("# not written: {error}\n"));
+        format!(
+            "# A run of saliq {}; repeat it with `saliq train --config THIS --out DIR`.\n{body}",
+            env!("CARGO_PKG_VERSION")
+        )
+    }
+
+    /// `checkpoint_every` as steps or time; `None`: at the end of each epoch only.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a text that is neither.
+    pub fn checkpoint_cadence(&self) -> Result<Option<Cadence>> {
+        let parse = |text: &String| {
+            text.parse().map_err(|reason| Error::Usage(format!("--checkpoint-every: {reason}")))
+        };
+        self.checkpoint_every.as_ref().map(parse).transpose()
+    }
+}
+
+/// The part of a [`RunConfig`] that belongs to the numbers.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct TrainingRecord<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epochs: Option<u32>,
+    train_limit: Option<u32>,
+    validation_share: f32,
+    normalize: &'a Normalize,
+    augment: &'a [Augmentation],
+    batch_size: u32,
+    /// Left out: f32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<Precision>,
+    learning_rate: f32,
+    shuffle: bool,
+    seed: u64,
+    weight_init: WeightInit,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freeze_bn_after: Option<u64>,
+    from_model: bool,
+    /// `null`: plain training.
+    sgt: Option<&'a SgtConfig>,
+    optimizer: &'a OptimizerConfig,
+    schedule: &'a ScheduleConfig,
+}
+
+/// JSON by way of its text: directly, an f32 of 0.1 would become 0.10000000149011612.
+fn printed(value: &impl Serialize) -> Value {
+    serde_json::to_string(value).and_then(|text| serde_json::from_str(&text)).unwrap_or_default()
+}
+
+/// A data set's name, or the last component of its folder: never a path.
+pub(crate) fn short_name(dataset: &str) -> String {
+    let last = Path::new(dataset).file_name().map(|name| name.to_string_lossy().into_owned());
+    last.filter(|name| !name.is_empty()).unwrap_or_else(|| "data".into())
+}

@@ -1,0 +1,53 @@
+//! Whether a file is the published one.
+
+use std::{
+    io::{self, BufRead, Read},
+    path::Path,
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    catalog::PinnedFile,
+    format::idx,
+    read::{decompressed, open},
+};
+use crate::digest::hex;
+
+/// Whether the file at `path`, raw or gzip, is the published one; the reason if not.
+pub(super) fn verify_file(path: &Path, file: &PinnedFile) -> Result<(), String> {
+    let (input, _) = open(path, idx::WHAT).map_err(|error| error.to_string())?;
+    verify(input, file)
+}
+
+pub(super) fn verify(input: impl BufRead, file: &PinnedFile) -> Result<(), String> {
+    let damaged = |error: io::Error| format!("damaged or truncated: {error}");
+    let (mut content, _) = decompressed(input).map_err(damaged)?;
+    // One byte more than expected is enough to know, whatever a hostile file would unpack to.
+    let mut content = content.by_ref().take(file.bytes + 1);
+    let (mut hash, mut buffer, mut length) = (Sha256::new(), vec![0; 1 << 16], 0);
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                hash.update(&buffer[..read]);
+                length += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(damaged(error)),
+        }
+    }
+    if length != file.bytes {
+        let comparison =
+            if length < file.bytes { format!("{length} bytes") } else { "more".into() };
+        return Err(format!(
+            "not the published file: {comparison} instead of {} bytes once decompressed",
+            file.bytes
+        ));
+    }
+    let found = hex(&hash.finalize());
+    if found != file.sha256 {
+        return Err(format!("not the published file: SHA-256 {found} instead of {}", file.sha256));
+    }
+    Ok(())
+}

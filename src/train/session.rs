@@ -1,0 +1,301 @@
+//! What a training run has on one device: data, network, buffers and the recorded step.
+
+use serde_json::json;
+
+use super::{
+    schedule::Schedule,
+    setup::{check_batch_norm, fewer_images, part_size, splits},
+    skips::Skips,
+};
+use crate::{
+    Error, Result,
+    batch::{Batch, GatherOptions, ResidentData},
+    config::{ModelConfig, PixelNormalization, RunConfig},
+    data::{Dataset, digest},
+    gpu::{Gpu, Staging},
+    layout::StepRecord,
+    metrics::Evaluator,
+    nn::{Network, NetworkOptions, Optimizer},
+    pipelines,
+    sgt::{
+        Masking, MaskingProgress, MaskingSchedule, Metrics, StepInputs, StepOptions, TrainingStep,
+    },
+};
+
+/// A training run's part on one device.
+pub(super) struct Session<'a> {
+    pub gpu: &'a Gpu,
+    pub config: RunConfig,
+    pub dataset: &'a Dataset,
+    pub normalization: (f32, f32),
+    pub train: ResidentData,
+    pub test: ResidentData,
+    pub validation: Option<ResidentData>,
+    pub network: Network,
+    pub batch: Batch,
+    pub step: TrainingStep,
+    pub metrics: Metrics,
+    pub optimizer: Optimizer,
+    pub evaluator: Evaluator,
+    pub validator: Option<Evaluator>,
+    pub part_images: u32,
+    /// What there is to say about parts that memory has made necessary.
+    pub cut: Option<String>,
+    pub steps_per_epoch: u64,
+    pub total_steps: u64,
+    pub schedule: Schedule,
+    pub masking: MaskingSchedule,
+}
+
+impl<'a> Session<'a> {
+    /// Uploads the data, allocates the network and records the step, with batches cut into parts of
+    /// at most `most_images`. Where there is not enough memory, parts are half as large until there
+    /// is.
+    ///
+    /// # Errors
+    /// As of [`super::Trainer::new`].
+    pub fn fitting(
+        gpu: &'a Gpu,
+        config: &RunConfig,
+        dataset: &'a Dataset,
+        mut most_images: u32,
+    ) -> Result<Session<'a>> {
+        loop {
+            match Session::in_parts(gpu, config, dataset, most_images) {
+                Err(Error::OutOfMemory(shortage)) => {
+                    // What was made of it is given back before the next try.
+                    gpu.wait()?;
+                    most_images =
+                        fewer_images(config, most_images.min(config.batch_size), &shortage)?;
+                }
+                Ok(mut session) if most_images < u32::MAX && session.parts() > 1 => {
+                    let (batch, images) = (config.batch_size, session.part_images);
+                    session.cut = Some(format!(
+                        "not enough GPU memory for batches of {batch} images: they are trained in parts of {images}"
+                    ));
+                    return Ok(session);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// As [`Self::fitting`], where there is memory for parts of at most `most_images` (at least 1),
+    /// else not at all.
+    pub fn in_parts(
+        gpu: &'a Gpu,
+        config: &RunConfig,
+        dataset: &'a Dataset,
+        most_images: u32,
+    ) -> Result<Session<'a>> {
+        let (train_split, validation_split, test_split) = splits(config, dataset)?;
+        let normalization = dataset.normalization(&config.normalize);
+        let train = ResidentData::new(gpu, &train_split, dataset.shape)?;
+        let test = ResidentData::new(gpu, &test_split, dataset.shape)?;
+        let validation = validation_split
+            .map(|split| ResidentData::new(gpu, &split, dataset.shape))
+            .transpose()?;
+        let batch_size = config.batch_size.min(train.count);
+        let twins = config.sgt.enabled;
+        let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
+        let steps_per_epoch = u64::from(train.count.div_ceil(batch_size));
+        let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
+        check_batch_norm(config, train.count, batch_size, part_images, total_steps)?;
+        let slots = if twins { 2 * part_images } else { part_images };
+        let options = NetworkOptions {
+            slots,
+            training: true,
+            gradients: true,
+            precision: config.precision,
+            masked: twins,
+        };
+        let network = Network::new(gpu, &config.network, &config.quantization, options)?;
+        let parts_per_epoch =
+            (steps_per_epoch * u64::from(batch_size.div_ceil(part_images))).max(1);
+        let batch = Batch::in_chunks(gpu, part_images, twins, parts_per_epoch, network.chunk())?;
+        let metrics = Metrics::new(gpu, part_images, steps_per_epoch)?;
+        let optimizer = Optimizer::new(gpu, &network, &config.optimizer, &config.quantization)?;
+        let masking = twins
+            .then(|| {
+                let sgt = &config.sgt;
+                Masking::new(
+                    gpu,
+                    dataset.shape,
+                    part_images,
+                    sgt.mask_ratio,
+                    sgt.mask_rank,
+                    sgt.mask_fill,
+                )
+            })
+            .transpose()?;
+        let gather = GatherOptions {
+            shuffle: config.shuffle,
+            augment: config.augment.clone(),
+            mean: normalization.0,
+            deviation: normalization.1,
+        };
+        let options = StepOptions {
+            freeze_after: config.freeze_bn_after,
+            on_non_finite: config.on_non_finite,
+            ..StepOptions::new(&config.sgt, gather, &config.network)
+        };
+        let inputs = StepInputs {
+            network: &network,
+            data: &train,
+            batch: &batch,
+            masking: masking.as_ref(),
+            metrics: &metrics,
+            optimizer: &optimizer,
+        };
+        let step = TrainingStep::record(gpu, &inputs, &options)?;
+        pipelines::prepare(gpu, &step.recordings())?;
+        let evaluate = |data: &ResidentData| {
+            Evaluator::record(gpu, &network, data, normalization, part_images)
+        };
+        let mut masking_schedule = MaskingSchedule::new(&config.sgt, steps_per_epoch);
+        if config.network.single_value_norm()?.is_some() {
+            masking_schedule =
+                masking_schedule.without_lone_images(config.last_step_with_batch_statistics());
+        }
+        let (evaluator, validator) =
+            (evaluate(&test)?, validation.as_ref().map(evaluate).transpose()?);
+        // What checkpoints are copied through must fit beside all of it.
+        Staging::try_room(
+            gpu,
+            u64::from(network.graph.layout.padded_length())
+                * 4
+                * (1 + optimizer.states.len() as u64),
+        )?;
+        Ok(Session {
+            gpu,
+            config: config.clone(),
+            dataset,
+            normalization,
+            train,
+            test,
+            validation,
+            network,
+            batch,
+            step,
+            metrics,
+            optimizer,
+            evaluator,
+            validator,
+            part_images,
+            cut: None,
+            steps_per_epoch,
+            total_steps,
+            schedule: Schedule::new(config, steps_per_epoch, total_steps),
+            masking: masking_schedule,
+        })
+    }
+
+    /// Parts that a full batch is cut into.
+    pub fn parts(&self) -> u32 {
+        self.config.batch_size.min(self.train.count).div_ceil(self.part_images)
+    }
+
+    /// What the model file will say.
+    pub fn model_config(&self) -> ModelConfig {
+        let (mean, deviation) = self.normalization;
+        self.config.model_config(PixelNormalization { mean, deviation }, &self.dataset.class_names)
+    }
+
+    /// The settings that a checkpoint must agree with, with a digest of the images: all that the
+    /// numbers depend on but the length of the run.
+    pub fn settings(&self) -> Result<String> {
+        let (train, validation, test) = splits(&self.config, self.dataset)?;
+        let mut config = self.model_config();
+        if let Some(training) = config.training.as_object_mut() {
+            training.remove("steps");
+            training.remove("epochs");
+            training.insert("on-non-finite".into(), json!(self.config.on_non_finite));
+            training.insert(
+                "images".into(),
+                digest([&train, &test].into_iter().chain(&validation)).into(),
+            );
+        }
+        Ok(config.to_metadata())
+    }
+
+    /// Values of the flat array of parameters, and of each of the optimiser's.
+    pub fn parameter_length(&self) -> usize {
+        self.network.graph.layout.padded_length() as usize
+    }
+
+    /// The learning rate of step `step`.
+    pub fn rate(&self, step: u64, skips: Skips) -> f64 {
+        self.schedule.step(step).learning_rate * f64::from(skips.rate_factor)
+    }
+
+    /// Parameters as they are now, flat.
+    pub async fn parameters(&self) -> Result<Vec<f32>> {
+        self.gpu
+            .read(
+                self.network.parameters(),
+                0,
+                u64::from(self.network.graph.layout.padded_length()),
+            )
+            .await
+    }
+
+    /// What there is to say of the first step of `table` whose masked part is left out, where there
+    /// is one.
+    pub fn left_out(
+        &self,
+        table: &[StepRecord],
+        progress: &MaskingProgress,
+    ) -> Result<Option<String>> {
+        let is_left_out = |record: &&StepRecord| {
+            self.masking.step(u64::from(record.step), record.batch, progress).left_out
+        };
+        let Some(record) = table.iter().find(is_left_out) else { return Ok(None) };
+        Ok(Some(format!(
+            "step {}: of its batch of {} one image would be masked, which has no variance for batch norm {}: in such steps none is, and \
+             there is no KL term; batches of 12 images and more always have two",
+            record.step,
+            record.batch,
+            self.config.network.single_value_norm()?.unwrap_or_default()
+        )))
+    }
+
+    /// The table entries of the epoch's steps from `first` (counted in the epoch, from 0) on.
+    pub fn table(&self, epoch: u64, first: u64, progress: &MaskingProgress) -> Vec<StepRecord> {
+        let batch_size = u64::from(self.config.batch_size.min(self.train.count));
+        let images = u64::from(self.train.count);
+        let mut records = Vec::new();
+        for in_epoch in first..self.steps_per_epoch {
+            let step = epoch * self.steps_per_epoch + in_epoch + 1;
+            if step > self.total_steps {
+                break;
+            }
+            let start = in_epoch * batch_size;
+            let size = batch_size.min(images - start);
+            let scheduled = self.schedule.step(step);
+            let masking = self.masking.step(step, size as u32, progress);
+            for (part, offset) in (0..size).step_by(self.part_images as usize).enumerate() {
+                let count = u64::from(self.part_images).min(size - offset) as u32;
+                records.push(StepRecord {
+                    step: step as u32,
+                    epoch: epoch as u32,
+                    position: (start + offset) as u32,
+                    count,
+                    batch: size as u32,
+                    part: part as u32,
+                    log_slot: in_epoch as u32,
+                    epoch_images: self.train.count,
+                    seed_low: self.config.seed as u32,
+                    seed_high: (self.config.seed >> 32) as u32,
+                    learning_rate: scheduled.learning_rate as f32,
+                    momentum: scheduled.momentum as f32,
+                    beta1_correction: scheduled.corrections[0] as f32,
+                    beta2_correction: scheduled.corrections[1] as f32,
+                    unmasked: masking.unmasked(offset as u32, count),
+                    mask_highest: u32::from(masking.highest),
+                    ..StepRecord::default()
+                });
+            }
+        }
+        records
+    }
+}
