@@ -11,7 +11,8 @@
 // `workgroup.y` counts the images that the chunk touches.
 
 import constants::LANES;
-import kinds::gradient_sum::{MEAN_SQUARE, VARIANCE, TIMES_INPUT, FROM_BASELINE, FROM_RANDOM_BASELINES};
+import kinds::gradient_sum::{MEAN_SQUARE, VARIANCE, TIMES_INPUT};
+import kinds::gradient_sum::{FROM_BASELINE, FROM_RANDOM_BASELINES};
 import package::common::step::Step;
 import package::common::samples::{slots_of, noise, random_start};
 

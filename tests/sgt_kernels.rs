@@ -74,10 +74,6 @@ fn pictures(random: &mut Random, count: usize, pixels: usize, channels: usize) -
         .collect()
 }
 
-fn elements(pixels: usize, channels: usize) -> u32 {
-    (pixels * channels.div_ceil(4)) as u32
-}
-
 // ---------------------------------------------------------------- random numbers
 
 /// A kernel is needed to see what the functions give: `random_attribution` shows the bits' top 24,

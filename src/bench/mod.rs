@@ -112,8 +112,8 @@ pub struct KernelResult {
     pub name: String,
     /// The kernel's file.
     pub kernel: String,
-    /// Tiles and variant of the kernel: [`crate::gpu::Specialization::variant`]; of the first where
-    /// equal names have several.
+    /// Tiles and variant of the kernel: [`crate::shaders::Specialization::variant`]; of the first
+    /// where equal names have several.
     pub variant: String,
     /// Times it runs in a step.
     pub count: usize,

@@ -1,5 +1,5 @@
-//! Numbers that stand for a choice, for kernels and host alike: what a kernel imports as
-//! `kinds::module::NAME` is [`NAME`](self) of the module here.
+//! Numbers that stand for a choice, for kernels and host alike: the modules here are those that a
+//! kernel imports, as in `import kinds::activation::{NONE, RELU};`.
 
 /// Declares modules of numbers, and [`ALL`] of them for the linker.
 macro_rules! kinds {
