@@ -4,10 +4,18 @@
 
 // But for the module that says why: `gpu::trusted`.
 #![deny(unsafe_code)]
+#![cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, unused_imports, reason = "parts that only the program uses")
+)]
 
+#[cfg(feature = "gpu")]
 pub mod batch;
+#[cfg(feature = "cli")]
 pub mod bench;
+#[cfg(feature = "check")]
 pub mod check;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod data;
@@ -15,27 +23,41 @@ pub mod deploy;
 mod digest;
 mod error;
 pub mod files;
+#[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod graph;
+#[cfg(feature = "gpu")]
 pub mod integer;
+#[cfg(feature = "gpu")]
 pub mod judgement;
+#[cfg(feature = "gpu")]
 pub mod kernels;
 pub mod layout;
 pub mod metrics;
 pub mod model;
+#[cfg(feature = "gpu")]
 pub mod nn;
 pub mod panics;
+#[cfg(feature = "gpu")]
 pub mod pipelines;
+#[cfg(feature = "gpu")]
 pub mod post_training;
 pub mod quant;
 pub mod random;
 pub mod reference;
+#[cfg(feature = "cli")]
 pub mod report;
+#[cfg(feature = "gpu")]
 pub mod saliency;
+#[cfg(feature = "gpu")]
 pub mod sgt;
+#[cfg(any(feature = "gpu", feature = "check"))]
 pub mod shaders;
+#[cfg(feature = "gpu")]
 pub mod storage;
+#[cfg(feature = "cli")]
 pub mod study;
+#[cfg(feature = "gpu")]
 pub mod train;
 
 pub use error::{Error, Loss, Result, Shortage};

@@ -1,7 +1,1 @@
-//! The `saliq` program; everything is in the library.
 
-#![forbid(unsafe_code)]
-
-fn main() -> std::process::ExitCode {
-    saliq::cli::main()
-}

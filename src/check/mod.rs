@@ -18,9 +18,11 @@
 //! threads with a large stack, and a panic inside naga or wesl is reported as a failure of the
 //! shader.
 
+mod args;
 mod files;
 mod guard;
 mod limits;
+#[cfg(feature = "cli")]
 mod own;
 mod place;
 mod render;
@@ -28,9 +30,11 @@ mod report;
 mod spirv;
 mod translate;
 
+pub use args::{CheckArgs, CheckFormat};
 pub use files::{MAX_FILE_BYTES, MAX_FILES, check_bytes, check_paths, write_spirv_of_paths};
+#[cfg(feature = "cli")]
 pub use own::{create_own_pipelines, own_kernels};
-pub use render::{render_github, render_table, to_json, verdict};
+pub use render::{render, render_github, render_table, to_json, verdict};
 pub use report::{Outcome, ShaderReport, ShaderSource};
 pub use spirv::{to_spirv, write_spirv};
 pub use translate::{check, check_all};

@@ -1,5 +1,6 @@
 //! Reports as a table, as GitHub annotations, as JSON, and as an error.
 
+use super::args::CheckFormat;
 use super::report::{Outcome, ShaderReport};
 use crate::{Error, Result};
 use comfy_table::{Table, presets};
@@ -117,6 +118,15 @@ pub fn to_json(reports: &[ShaderReport]) -> serde_json::Value {
         "failed": failed,
         "shaders": shaders,
     })
+}
+
+/// The reports in `format`.
+pub fn render(reports: &[ShaderReport], format: CheckFormat) -> String {
+    match format {
+        CheckFormat::Json => to_json(reports).to_string(),
+        CheckFormat::Github => render_github(reports).trim_end().into(),
+        CheckFormat::Table => render_table(reports),
+    }
 }
 
 /// `Err(`[`Error::CheckFailed`]`)` if any shader failed, naming the first few: `2 of 31 shaders

@@ -1,7 +1,6 @@
 //! Definitions of every command, flag and help text.
 
 mod bench;
-mod check;
 mod compare;
 mod cost;
 mod data;
@@ -20,8 +19,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Output;
 
+pub use crate::check::{CheckArgs, CheckFormat};
 pub use bench::BenchArgs;
-pub use check::{CheckArgs, CheckFormat};
 pub use compare::CompareArgs;
 pub use cost::{Accounting, CostArgs};
 pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};

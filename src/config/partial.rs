@@ -47,17 +47,18 @@ macro_rules! settings {
         /// Settings of a run as given: by flags of `saliq train`, by a `--config` file, or by the
         /// `config.toml` of a run folder. Keys are the flags without their dashes, plus
         /// `[network]`. Ranges are checked by [`validate`](Self::validate).
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "cli", derive(clap::Args))]
         #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
         pub struct PartialRunConfig {
             $($(
                 $(#[$meta])*
-                #[arg(long, help_heading = $heading)]
+                #[cfg_attr(feature = "cli", arg(long, help_heading = $heading))]
                 #[serde(skip_serializing_if = "Option::is_none")]
                 pub $name: Option<$kind>,
             )+)+
             /// The layers, where the network is not that of Table I.
-            #[arg(skip)]
+            #[cfg_attr(feature = "cli", arg(skip))]
             #[serde(skip_serializing_if = "Option::is_none")]
             pub network: Option<PartialNetwork>,
         }
@@ -80,20 +81,20 @@ settings! {
     "Data" {
         /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder with four IDX
         /// files, gzip or raw [default: mnist-mini]
-        #[arg(value_name = "NAME|DIR")]
+        #[cfg_attr(feature = "cli", arg(value_name = "NAME|DIR"))]
         dataset: String,
         /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
         /// /usr/share/datasets]
-        #[arg(value_name = "DIR")]
+        #[cfg_attr(feature = "cli", arg(value_name = "DIR"))]
         data_dir: PathBuf,
         /// Train on the first N images only
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
         train_limit: i64,
         /// Test on the first N images only
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
         test_limit: i64,
         /// Share of the training set, its end, that is held out for validation [default: 0]
-        #[arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true))]
         validation_share: f64,
         /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: that of
         /// --init, else standard]
@@ -101,13 +102,13 @@ settings! {
         /// `standard` is the published mean and deviation of a named data set (MNIST 0.1307,
         /// 0.3081; Fashion-MNIST 0.2860, 0.3530), else those of the training images.
         /// `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be equal.
-        #[arg(value_name = "HOW")]
+        #[cfg_attr(feature = "cli", arg(value_name = "HOW"))]
         normalize: NormalizeSpec,
         /// Random changes to training images: none, or a list of shift, hflip [default: none]
-        #[arg(value_name = "LIST")]
+        #[cfg_attr(feature = "cli", arg(value_name = "LIST"))]
         augment: AugmentList,
         /// Visit the training images in file order, every epoch [default: false]
-        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
         no_shuffle: bool,
     }
     "Network & quantization" {
@@ -116,90 +117,90 @@ settings! {
         ///
         /// 1 to 8, or 32 for float; `w4a2` sets weights and output activations apart. `--bits 4,2`
         /// is the paper's (4,2): conv1 at 4 bits, conv2 at 2, the fully connected layers in float.
-        #[arg(value_name = "B1,B2")]
+        #[cfg_attr(feature = "cli", arg(value_name = "B1,B2"))]
         bits: BitsList,
         /// --bits N is that of every layer with weights, the fully connected ones too [default:
         /// false]
         ///
         /// The output of the last layer stays float. With a list of bits, whose values belong to
         /// layers already, it is refused.
-        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
         all_layers: bool,
         /// Weight quantizer [default: sawb]
         ///
         /// dorefa's levels go from -1 to 1 whatever the scale of the weights is: it is for networks
         /// that are trained with it from the beginning.
-        #[arg(value_name = "NAME")]
+        #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         weight_quant: WeightQuantizer,
         /// A range for every output channel of a weight instead of one for the tensor [default:
         /// false]
-        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
         per_channel: bool,
         /// What is learned of the activations: PACT's clipping value α, or the step between levels
         /// (LSQ) [default: pact]
-        #[arg(value_name = "NAME")]
+        #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         act_quant: ActivationQuantizer,
         /// Activation clipping (PACT), also the grid of --act-quant lsq [default: unsigned]
-        #[arg(value_name = "KIND")]
+        #[cfg_attr(feature = "cli", arg(value_name = "KIND"))]
         pact: PactKind,
         /// Initial clipping value α [default: calibrated from the first batches]
-        #[arg(value_name = "ALPHA", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "ALPHA", value_parser = real, allow_negative_numbers = true))]
         alpha_init: f64,
         /// L2 penalty on α [default: 0]
-        #[arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true))]
         alpha_decay: f64,
         /// Factor on the learning rate for α; 0 keeps α as it is [default: 1]
-        #[arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true))]
         alpha_lr_factor: f64,
         /// Factor on the learning rate for learned steps (LSQ); 0 keeps them as they are [default:
         /// 1]
-        #[arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true))]
         step_lr_factor: f64,
         /// Dropout rate after the pool and after fc1: P for both, or P1,P2 [default: 0]
         ///
         /// The reference code of Saliency Guided Training uses 0.25,0.5. With a `[network]` of your
         /// own: one rate for all of its dropout layers, or one for each.
-        #[arg(value_name = "P1,P2")]
+        #[cfg_attr(feature = "cli", arg(value_name = "P1,P2"))]
         dropout: DropoutRates,
         /// A batch norm behind every convolution of the network [default: false]
         ///
         /// With a `[network]` of your own, say where: layers with type = "batch-norm".
-        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
         batch_norm: bool,
         /// Steps after which batch norms use their running statistics, which stay as they are
         /// [default: never]
-        #[arg(value_name = "STEPS", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "STEPS", value_parser = whole, allow_negative_numbers = true))]
         freeze_bn_after: i64,
         /// Initialisation of the weights [default: kaiming-uniform, PyTorch's]
-        #[arg(value_name = "NAME")]
+        #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         weight_init: WeightInit,
         /// Start from a trained model: a .safetensors file or a run folder
-        #[arg(value_name = "MODEL")]
+        #[cfg_attr(feature = "cli", arg(value_name = "MODEL"))]
         init: PathBuf,
     }
     "Saliency guided training" {
         /// Saliency guided training; `false` is plain training [default: true]
-        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
         sgt: bool,
         /// Share of the features, those of lowest saliency, that is masked [default: 0.5]
-        #[arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true))]
         mask_ratio: f64,
         /// What the masked features become [default: uniform]
-        #[arg(value_name = "FILL")]
+        #[cfg_attr(feature = "cli", arg(value_name = "FILL"))]
         mask_fill: MaskFill,
         /// Rank features by the signed gradient or by its magnitude [default: signed]
-        #[arg(value_name = "RANK")]
+        #[cfg_attr(feature = "cli", arg(value_name = "RANK"))]
         mask_rank: MaskRank,
         /// Weight λ of the KL divergence between the predictions for the whole and the masked image
         /// [default: 1]
-        #[arg(value_name = "LAMBDA", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "LAMBDA", value_parser = real, allow_negative_numbers = true))]
         lambda: f64,
         /// What the saliency is the gradient of [default: log-softmax]
-        #[arg(value_name = "WHAT")]
+        #[cfg_attr(feature = "cli", arg(value_name = "WHAT"))]
         saliency_target: SaliencyTarget,
         /// Let no gradient of the KL term flow through the prediction for the whole image [default:
         /// false]
-        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
         stop_gradient: bool,
         /// Variant: Algorithm 1, or one in the style of HLGM or SMOOT [default: standard]
         ///
@@ -212,94 +213,94 @@ settings! {
         /// to 1 if the mean cross entropy of the epoch is no higher than that of the epoch before,
         /// else falls by 1/8 down to 1/8. One image alone is not masked where a batch norm has no
         /// variance of it.
-        #[arg(value_name = "NAME")]
+        #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         sgt_variant: SgtVariant,
         /// Epochs before masking begins: plain training until then [default: 1 with --sgt-variant
         /// hlgm, else 0]
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
         sgt_warmup_epochs: i64,
     }
     "Optimiser" {
         /// Update rule, with torch.optim's semantics [default: sgd; momentum where --momentum or
         /// --nesterov is given]
-        #[arg(value_name = "RULE")]
+        #[cfg_attr(feature = "cli", arg(value_name = "RULE"))]
         optimizer: OptimizerKind,
         /// Learning rate, the peak one of a schedule [default: 0.2; 0.1 for the Fashion sets]
         ///
         /// The paper's, for sgd. momentum: a tenth of that; adam and adamw: 0.001; adadelta: 1.
-        #[arg(value_name = "RATE", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "RATE", value_parser = real, allow_negative_numbers = true))]
         lr: f64,
         /// Momentum of the rule `momentum` [default: 0.9]
-        #[arg(value_name = "M", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "M", value_parser = real, allow_negative_numbers = true))]
         momentum: f64,
         /// Nesterov's form of momentum [default: false]
-        #[arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
         nesterov: bool,
         /// Weight decay of weights and biases, never of α [default: 0]
-        #[arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true))]
         weight_decay: f64,
         /// β₁ and β₂ of adam and adamw [default: 0.9,0.999]
-        #[arg(value_name = "B1,B2")]
+        #[cfg_attr(feature = "cli", arg(value_name = "B1,B2"))]
         betas: Betas,
         /// ε of adam, adamw [default: 1e-8] and adadelta [default: 1e-6]
-        #[arg(value_name = "EPSILON", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "EPSILON", value_parser = real, allow_negative_numbers = true))]
         epsilon: f64,
         /// ρ of adadelta [default: 0.9]
-        #[arg(value_name = "RHO", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "RHO", value_parser = real, allow_negative_numbers = true))]
         rho: f64,
         /// Learning-rate schedule [default: constant]
-        #[arg(value_name = "NAME")]
+        #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         schedule: ScheduleKind,
         /// Steps over which the rate first rises from 0 [default: 0]
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
         warmup_steps: i64,
         /// Factor of the schedule `step` [default: 0.1]
-        #[arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true))]
         gamma: f64,
         /// Epochs between two drops of the schedule `step` [default: 1]
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
         step_epochs: i64,
     }
     "Run" {
         /// Images a step [default: 256; 128 for the Fashion sets]
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
         batch_size: i64,
         /// Storage of activations and their gradients: f32, or f16 for half the memory and traffic
         /// [default: f32]
         ///
         /// f16: activations in 16-bit floats, their gradients in bfloat16; images, logits, weights
         /// and all arithmetic stay in f32.
-        #[arg(value_name = "f32|f16", hide_possible_values = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "f32|f16", hide_possible_values = true))]
         precision: Precision,
         /// Passes over the training images [default: 10]
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
         epochs: i64,
         /// Steps in all, in place of --epochs
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true, conflicts_with = "epochs")]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true, conflicts_with = "epochs"))]
         steps: i64,
         /// Seed of every random number; one seed, one result on one adapter [default: 0]
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
         seed: i64,
         /// Run folder to write [default: runs/DATASET-BITS-SEED]
-        #[arg(value_name = "DIR")]
+        #[cfg_attr(feature = "cli", arg(value_name = "DIR"))]
         out: PathBuf,
         /// Steps between two step lines of metrics.jsonl; 0 for epochs only [default: 1]
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
         log_every: i64,
         /// Steps (500) or time (30s, 5m, 2h) between two checkpoints [default: at the end of each
         /// epoch]
-        #[arg(value_name = "N|TIME")]
+        #[cfg_attr(feature = "cli", arg(value_name = "N|TIME"))]
         checkpoint_every: Cadence,
         /// What becomes of a step whose numbers are NaN or infinite: its update is not made, and
         /// then stop, skip, or lower-lr [default: stop]
         ///
         /// stop: the run ends, with a checkpoint of before that step; skip: it goes on with the
         /// next step; lower-lr: likewise, at half the learning rate from there on.
-        #[arg(value_name = "stop|skip|lower-lr", hide_possible_values = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "stop|skip|lower-lr", hide_possible_values = true))]
         on_non_finite: OnNonFinite,
         /// Steps between two saliency maps of a few fixed images, kept in snapshots.png and
         /// snapshots.safetensors; 0 for none [default: 0]
-        #[arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
         snapshot_every: i64,
     }
 }

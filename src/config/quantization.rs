@@ -1,7 +1,6 @@
 //! Quantizers, the [`QuantizationConfig`] of a network, the way to it from `--bits` and its
 //! companions, and what no quantizer can do.
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::{BitsList, LayerBits, choices::choices, network::NetworkConfig};
@@ -319,14 +318,18 @@ pub fn spread_bits(
 
 /// `--bits`, `--weight-quant`, `--per-channel` and `--pact` where a model is read: how to run it,
 /// over what the file says.
-#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct QuantizationOverrides {
     /// Bits a layer to run the model with, such as `4,2`, `w4a2,w2a2` or `32` [default: the model's
     /// own]
-    #[arg(long, value_name = "B1,B2", help_heading = "Network & quantization")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "B1,B2", help_heading = "Network & quantization")
+    )]
     pub bits: Option<BitsList>,
     /// --bits N is that of every layer with weights, the fully connected ones too [default: false]
-    #[arg(
+    #[cfg_attr(feature = "cli", arg(
         long,
         value_name = "true|false",
         num_args = 0..=1,
@@ -335,13 +338,16 @@ pub struct QuantizationOverrides {
         default_missing_value = "true",
         hide_possible_values = true,
         help_heading = "Network & quantization"
-    )]
+    ))]
     pub all_layers: Option<bool>,
     /// Weight quantizer [default: the model's own, else sawb]
-    #[arg(long, value_name = "NAME", help_heading = "Network & quantization")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "NAME", help_heading = "Network & quantization")
+    )]
     pub weight_quant: Option<WeightQuantizer>,
     /// A range for every output channel of a weight [default: the model's own, else false]
-    #[arg(
+    #[cfg_attr(feature = "cli", arg(
         long,
         value_name = "true|false",
         num_args = 0..=1,
@@ -351,13 +357,19 @@ pub struct QuantizationOverrides {
         default_missing_value = "true",
         hide_possible_values = true,
         help_heading = "Network & quantization"
-    )]
+    ))]
     pub per_channel: Option<bool>,
     /// What is learned of the activations [default: the model's own, else pact]
-    #[arg(long, value_name = "NAME", help_heading = "Network & quantization")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "NAME", help_heading = "Network & quantization")
+    )]
     pub act_quant: Option<ActivationQuantizer>,
     /// Activation clipping [default: the model's own, else unsigned]
-    #[arg(long, value_name = "KIND", help_heading = "Network & quantization")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "KIND", help_heading = "Network & quantization")
+    )]
     pub pact: Option<PactKind>,
 }
 

@@ -3,8 +3,10 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use clap::ValueEnum;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Error as _, value::StrDeserializer},
+};
 
 use super::{Augmentation, LayerBits, Normalize};
 
@@ -130,7 +132,8 @@ impl FromStr for AugmentList {
             return Ok(AugmentList(Vec::new()));
         }
         let list = elements(text, |name| {
-            Augmentation::from_str(name, false).map_err(|_| {
+            let name_of = StrDeserializer::<de::value::Error>::new(name);
+            Augmentation::deserialize(name_of).map_err(|_| {
                 let known = ["none", "shift", "hflip"];
                 format!(
                     "`{name}` is not one of `none`, `shift`, `hflip`{}",

@@ -1,6 +1,5 @@
 //! Settings of training: data, optimiser, Saliency Guided Training.
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::choices::choices;

@@ -11,6 +11,7 @@
 pub mod catalog;
 mod check;
 mod dataset;
+#[cfg(feature = "cli")]
 mod fetch;
 mod format;
 mod gzip;
@@ -22,6 +23,7 @@ use std::path::Path;
 
 pub use catalog::blank;
 pub use dataset::{Dataset, Split, digest, tail_length};
+#[cfg(feature = "cli")]
 pub use fetch::{Progress, fetch};
 pub use format::idx;
 pub use locate::{DATA_DIR_VARIABLE, Listing, list};

@@ -1,7 +1,6 @@
 //! Removing the most salient features of images, more from round to round, and running the network
 //! on what is left.
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::{Subject, ranking::Ranking, subject::Stage};
@@ -18,7 +17,8 @@ use crate::{
 const ROAD_NOISE: f32 = 0.01;
 
 /// What a removed feature becomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Fill {
     /// The image's pixel (0, 0), per channel: the reference code's, and the one that accuracy drops

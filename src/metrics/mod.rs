@@ -2,7 +2,9 @@
 //! what it costs.
 
 mod cost;
+#[cfg(feature = "gpu")]
 mod evaluation;
 
 pub use cost::{Cost, LayerCost, LayerKind, PaperCost, PaperLayerCost};
+#[cfg(feature = "gpu")]
 pub use evaluation::{ClassReport, Classifier, Evaluation, Evaluator, Prediction};

@@ -3,7 +3,7 @@
 use crate::{
     Result,
     check::{self, ShaderReport},
-    cli::args::{CheckArgs, CheckFormat, GlobalArgs},
+    cli::args::{CheckArgs, GlobalArgs},
 };
 
 /// Validates and translates our own kernels, or the given files and folders.
@@ -27,9 +27,7 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     };
     match args.format {
         _ if output.json => output.result(&check::to_json(&reports), String::new)?,
-        CheckFormat::Json => output.text(&check::to_json(&reports).to_string())?,
-        CheckFormat::Github => output.text(check::render_github(&reports).trim_end())?,
-        CheckFormat::Table => output.text(&check::render_table(&reports))?,
+        format => output.text(&check::render(&reports, format))?,
     }
     check::verdict(&reports)
 }

@@ -1,4 +1,4 @@
-//! Arguments of `saliq check`.
+//! Arguments of `saliq check` and of `saliq-check`.
 
 use std::path::PathBuf;
 
