@@ -104,7 +104,8 @@ pub fn numbers(kernel: &'static str, wgsl: &str, names: &[&'static str]) -> Resu
     let declared = bindings_of(kernel, wgsl)?;
     let number = |name: &&str| declared.iter().find(|own| own.name == *name).map(|own| own.binding);
     let found: Option<Vec<u32>> = names.iter().map(number).collect();
-    found.filter(|found| found.len() == declared.len()).ok_or_else(|| Error::Bindings {
+    let is_whole = declared.iter().all(|own| names.contains(&own.name.as_str()));
+    found.filter(|found| is_whole && found.len() == declared.len()).ok_or_else(|| Error::Bindings {
         kernel,
         given: names.iter().map(|&name| name.into()).collect(),
         declared: declared.into_iter().map(|own| own.name).collect(),
