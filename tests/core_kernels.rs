@@ -6,13 +6,13 @@ mod common;
 
 use common::{
     Random, activation_plan, assert_close, gpu, launch, launch_in_two_rows, launch_over, read,
-    uniform, upload_f32 as upload, weight_plan,
+    submit, uniform, upload_f32 as upload, weight_plan,
 };
 use saliq::{
     config::{
         ActivationQuantizer, LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer,
     },
-    gpu::{Binding, Buffer, ProductTiles, Work},
+    gpu::{Binding, Buffer, Launch, ProductTiles, Work},
     kernels::{
         self, Activated, ActivationGradient, BackwardLayout, ConvolutionCooperative,
         ConvolutionInputGradient, ConvolutionTiled, ConvolutionWeightGradient,
@@ -45,6 +45,7 @@ use saliq::{
         weight_range::weight_range,
         weight_scale::{WeightScale, weight_scale},
     },
+    shaders::Specialization,
     storage::Storage,
 };
 
@@ -1310,6 +1311,29 @@ fn partial_sums_are_set_or_added() {
         }
     }
 }
+/// In any order of its buffers a kernel gets the same ones.
+#[test]
+fn buffers_are_bound_by_their_names() {
+    let partial_sums = [1.0, 2.5, -0.25];
+    let (gradients, record) = (untouched(6), Images::ONE.record(false));
+    let buffers =
+        [("images", &record), ("partial_sums", &upload(&partial_sums)), ("gradients", &gradients)];
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (index, order) in (0u32..).zip(orders) {
+        let specialization = Specialization::new()
+            .tile("WORKGROUP", kernels::ELEMENTWISE)
+            .constant("COUNT", partial_sums.len() as u32)
+            .constant("INDEX", index)
+            .constant("SCALE", 1.0);
+        let bound = order.iter().fold(Launch::new("sum_partials", specialization), |own, &at| {
+            let (name, buffer) = buffers[at];
+            own.bind(name, buffer)
+        });
+        submit(bound);
+    }
+    assert_eq!(read::<f32>(&gradients, 6), [3.25; 6]);
+}
+
 const QUANTIZED: [u32; 3] = [5, 3, 9];
 
 /// Weight tensors [5, 3, 3, 3] that are hard on a quantizer, with their names.
