@@ -7,20 +7,28 @@ mod support;
 
 use std::path::Path;
 
-use common::{Random, Silent, assert_close, gpu, read, run, upload_f32 as upload};
+use common::{
+    Random, Silent, activation_plan, assert_close, gpu, launch, read, uniform, upload_f32 as upload,
+};
 use safetensors::Dtype;
 use saliq::{
     config::{
-        LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, QuantizationOverrides,
-        Shape, WeightQuantizer,
+        ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig,
+        QuantizationOverrides, Shape, WeightQuantizer,
     },
     data::{self, Dataset},
     gpu::{Buffer, Recording},
     graph::{ParameterLayout, ParameterRole},
-    kernels::ImageRange,
-    layout::{StepRecord, groups, padded},
+    kernels::{
+        BatchGradient, BatchNorm, BatchNormGradientSums, BatchNormInference,
+        BatchNormInputGradient, BatchNormMoments, BatchNormParameterGradient, BatchNormUpdate,
+        BatchStatistics, FoldBatchNorm, FoldBatchNormGradient, ImageRange, NormIndices,
+        WeightShape,
+    },
+    layout::{StepRecord, padded},
     model::{Model, fold_batch_norm as fold_model},
     nn::{Gradients, Network, NetworkOptions, TileTable, TrainingPass},
+    quant::ActivationPlan,
     reference::{
         activation::{Activation, activation},
         batch_norm::{Coefficients, batch_norm},
@@ -36,7 +44,7 @@ use saliq::{
         network::ReferenceNetwork,
     },
     saliency::{DataOptions, ExplainedNetwork, explain_data},
-    shaders::Specialization,
+    storage::Storage,
     train::{Start, Trainer},
 };
 use support::{SMALL_NETWORK, Tensors, json, mnist_like, refused, run_config, succeed, text};
@@ -82,11 +90,19 @@ impl Case {
         (part * share).min(self.rows(batch))..((part + 1) * share).min(self.rows(batch))
     }
 
-    fn images(&self, accumulate: bool) -> Buffer {
-        let buffer = gpu().uniform("images", 16).unwrap();
+    fn record(&self, accumulate: bool) -> Buffer {
         let count = self.count() as u32;
-        gpu().write(&buffer, 0, &[self.first as u32, count, count, u32::from(accumulate)]);
-        buffer
+        uniform([self.first as u32, count, count, u32::from(accumulate)])
+    }
+
+    /// The range whose `record` it is.
+    fn images<'a>(&self, record: &'a Buffer) -> ImageRange<'a> {
+        ImageRange { binding: record.into(), most: self.count() as u32 + 1 }
+    }
+
+    /// The batches of the range, of the step `current`.
+    fn by<'a>(&self, current: &'a Buffer) -> BatchStatistics<'a> {
+        BatchStatistics { current, batches: self.batches as u32, parts: self.parts as u32 }
     }
 
     /// `values` of the range, NCHW, in a buffer of all slots.
@@ -127,30 +143,8 @@ impl Case {
         (0..count).map(|_| f64::from(random.signed() + center)).collect()
     }
 
-    fn sizes(&self) -> Specialization {
-        Specialization::new()
-            .constant("PIXELS", self.shape.pixels())
-            .constant("GROUPS", groups(self.shape.channels))
-            .constant("BATCHES", self.batches as u32)
-    }
-
-    fn inference(&self) -> Specialization {
-        Specialization::new()
-            .feature("batch_statistics", false)
-            .constant("PIXELS", self.shape.pixels())
-            .constant("GROUPS", groups(self.shape.channels))
-    }
-
-    fn elementwise(&self) -> [u32; 3] {
-        [((self.count() + 1) * packed_elements(self.shape)).div_ceil(256) as u32, 1, 1]
-    }
-
-    fn first_stage(&self) -> [u32; 3] {
-        [((self.batches * self.parts) as u32 * groups(self.shape.channels)).div_ceil(64), 1, 1]
-    }
-
     /// A flat array of parameters at odd places.
-    fn parameters(&self, random: &mut Random) -> (Norm, Vec<f32>, [u32; 5]) {
+    fn parameters(&self, random: &mut Random) -> (Norm, Vec<f32>, NormIndices) {
         let channels = self.shape.channels as usize;
         let mut wide = |scale: f32, offset: f32| -> Vec<f32> {
             (0..channels).map(|_| random.signed() * scale + offset).collect()
@@ -163,24 +157,44 @@ impl Case {
             index
         });
         flat.resize(flat.len().next_multiple_of(4), -3.0);
+        let [scale, shift, mean, variance, count] = indices;
+        let indices = NormIndices { scale, shift, mean, variance, count };
         let [scale, shift, mean, variance, _] = tensors.map(|tensor| doubles(&tensor));
         (Norm { scale, shift, mean, variance, batches: 7.0 }, flat, indices)
     }
 
-    fn second_stage(
+    /// The first stage of the statistics of `values`.
+    fn moments(&self, values: &[f64], moments: &Buffer) {
+        launch(&BatchNormMoments {
+            images: self.images(&self.record(false)),
+            input: (&self.upload(values)).into(),
+            moments,
+            by: self.by(&step(self.each[0])),
+            shape: self.shape,
+            storage: Storage::default(),
+        });
+    }
+
+    /// The second stage of the statistics: running statistics in `parameters`, and coefficients.
+    fn update(
         &self,
-        [scale, shift, mean, ..]: [u32; 5],
-        freeze_after: u32,
-    ) -> Specialization {
-        Specialization::new()
-            .constant("CHANNELS", self.shape.channels)
-            .constant("PIXELS", self.shape.pixels())
-            .constant("PARTS", self.parts as u32)
-            .constant("BATCHES", self.batches as u32)
-            .constant("SCALE_INDEX", scale)
-            .constant("SHIFT_INDEX", shift)
-            .constant("MEAN_INDEX", mean)
-            .constant("FREEZE_AFTER", freeze_after)
+        (parameters, indices): (&Buffer, NormIndices),
+        moments: &Buffer,
+        factors: &[Factor],
+        coefficients: &Buffer,
+        freeze_after: u64,
+    ) {
+        launch(&BatchNormUpdate {
+            parameters,
+            images: self.images(&self.record(false)),
+            moments,
+            factors: &upload_factors(self, factors),
+            coefficients,
+            by: self.by(&step(self.each[0])),
+            shape: self.shape,
+            indices,
+            freeze_after: Some(freeze_after),
+        });
     }
 
     fn batch<'a>(&self, values: &'a [f64], batch: usize) -> &'a [f64] {
@@ -196,13 +210,7 @@ fn doubles(values: &[f32]) -> Vec<f64> {
 
 /// Step 5 of a run.
 fn step(clean: usize) -> Buffer {
-    let buffer = gpu().uniform("step", size_of::<StepRecord>() as u64).unwrap();
-    gpu().write(
-        &buffer,
-        0,
-        &[StepRecord { step: 5, count: clean as u32, ..StepRecord::default() }],
-    );
-    buffer
+    uniform(StepRecord { step: 5, count: clean as u32, ..StepRecord::default() })
 }
 
 /// Values of channels in groups of 4, padded with zeros: `vectors` of them a group, one after
@@ -271,9 +279,7 @@ fn statistics_of_a_batch() {
         let channels = case.shape.channels as usize;
         let size = 2 * padded(case.shape.channels) as usize;
         let moments = upload(&vec![UNTOUCHED; case.batches * case.parts * size]);
-        let specialization = case.sizes().constant("PARTS", case.parts as u32);
-        let bindings = [&case.images(false), &step(case.each[0]), &case.upload(&z), &moments];
-        run("batch_norm_moments", specialization, &bindings, case.first_stage());
+        case.moments(&z, &moments);
         let actual: Vec<f32> = read(&moments, case.batches * case.parts * size);
         let mut wanted = [Vec::new(), Vec::new()];
         let mut found = [Vec::new(), Vec::new()];
@@ -308,12 +314,7 @@ fn statistics_of_a_batch() {
                     .collect()
             };
             let z = scaled(&z);
-            run(
-                "batch_norm_moments",
-                case.sizes().constant("PARTS", case.parts as u32),
-                &[&case.images(false), &step(case.each[0]), &case.upload(&z), &moments],
-                case.first_stage(),
-            );
+            case.moments(&z, &moments);
             let expected: Vec<_> = (0..case.batches)
                 .map(|batch| {
                     let moments =
@@ -324,36 +325,21 @@ fn statistics_of_a_batch() {
             let parameters = upload(&flat);
             let coefficients =
                 upload(&vec![UNTOUCHED; 4 * case.batches * padded(case.shape.channels) as usize]);
-            let specialization = case
-                .second_stage(indices, freeze_after)
-                .feature("moves", true)
-                .constant("VARIANCE_INDEX", indices[3])
-                .constant("COUNT_INDEX", indices[4]);
-            let bindings = [
-                &parameters,
-                &case.images(false),
-                &step(case.each[0]),
-                &moments,
-                &upload_factors(&case, &factors),
-                &coefficients,
-            ];
-            run(
-                "batch_norm_update",
-                specialization,
-                &bindings,
-                [groups(case.shape.channels), 1, 1],
-            );
+            case.update((&parameters, indices), &moments, &factors, &coefficients, freeze_after);
             check_coefficients("coefficients", &case, &coefficients, &expected);
             let moved: Vec<f32> = read(&parameters, flat.len());
             let mut wanted = doubles(&flat);
-            for (index, values) in [(2, &norm.mean), (3, &norm.variance), (4, &vec![norm.batches])]
-            {
-                let at = indices[index] as usize;
+            for (index, values) in [
+                (indices.mean, &norm.mean),
+                (indices.variance, &norm.variance),
+                (indices.count, &vec![norm.batches]),
+            ] {
+                let at = index as usize;
                 wanted[at..at + values.len()].copy_from_slice(values);
             }
             assert_close(&format!("running statistics {case:?}"), &moved, &wanted, 1e-5);
             assert_eq!(
-                moved[indices[4] as usize],
+                moved[indices.count as usize],
                 if freeze_after < 5 { 7.0 } else { 7.0 + case.batches as f32 }
             );
         }
@@ -365,25 +351,19 @@ fn inference_and_factors() {
     for case in CASES {
         for fold in [false, true] {
             let mut random = Random(3);
-            let (norm, flat, [scale, shift, mean, variance, _]) = case.parameters(&mut random);
+            let (norm, flat, indices) = case.parameters(&mut random);
             let channels = case.shape.channels as usize;
             let (factors, coefficients) = batch_norm_inference(&norm, fold);
             let [on_gpu, factors_on_gpu] = [4, 2]
                 .map(|vectors| upload(&vec![UNTOUCHED; vectors * channels.next_multiple_of(4)]));
-            let specialization = Specialization::new()
-                .constant("CHANNELS", case.shape.channels)
-                .constant("SCALE_INDEX", scale)
-                .constant("SHIFT_INDEX", shift)
-                .constant("MEAN_INDEX", mean)
-                .constant("VARIANCE_INDEX", variance)
-                .constant("FOLD", u32::from(fold));
-            let workgroups = [groups(case.shape.channels).div_ceil(64), 1, 1];
-            run(
-                "batch_norm_inference",
-                specialization,
-                &[&upload(&flat), &factors_on_gpu, &on_gpu],
-                workgroups,
-            );
+            launch(&BatchNormInference {
+                parameters: &upload(&flat),
+                factors: &factors_on_gpu,
+                coefficients: &on_gpu,
+                channels: case.shape.channels,
+                indices,
+                fold,
+            });
             check_coefficients("inference", &case, &on_gpu, std::slice::from_ref(&coefficients));
             let values: Vec<f32> = read(&factors_on_gpu, 2 * channels.next_multiple_of(4));
             let wanted: Vec<f64> = factors.iter().map(|factor| factor.factor).collect();
@@ -434,33 +414,35 @@ fn normalised_and_activated() {
         let (input, constants) = (case.upload(&z), upload_coefficients(&case, &coefficients));
         let output = case.empty();
         let step = step(case.each[0]);
-        let plain = case.sizes().feature("pact", false).feature("batch_statistics", true);
-        let bindings = [&case.images(false), &input, &constants, &output, &step];
-        run(
-            "batch_norm",
-            plain.clone().constant("ACTIVATION", 0u32),
-            &bindings,
-            case.elementwise(),
-        );
+        let (record, parameters) = (case.record(false), upload(&[0.0, 1.5]));
+        let plain = BatchNorm {
+            images: case.images(&record),
+            input: (&input).into(),
+            coefficients: &constants,
+            output: (&output).into(),
+            pre_activation: None,
+            parameters: &parameters,
+            batches: Some((&step, case.batches as u32)),
+            shape: case.shape,
+            activation: ActivationPlan::NONE,
+            storage: Storage::default(),
+        };
+        launch(&plain);
         case.check("y", &output, &expected, 1e-5);
-        run("batch_norm", plain.constant("ACTIVATION", 1u32), &bindings, case.elementwise());
+        launch(&BatchNorm { activation: ActivationPlan::RELU, ..plain });
         let relu: Vec<f64> = expected.iter().map(|y| y.max(0.0)).collect();
         case.check("relu", &output, &relu, 1e-5);
-        let specialization = case.inference().feature("pact", false).constant("ACTIVATION", 0u32);
-        run("batch_norm", specialization, &bindings[..4], case.elementwise());
+        launch(&BatchNorm { batches: None, ..plain });
         case.check("y in inference", &output, &batch_norm(&z, case.shape, &coefficients[0]), 1e-5);
 
-        let (pre_activation, parameters) = (case.empty(), upload(&[0.0, 1.5]));
-        let specialization = case
-            .sizes()
-            .feature("pact", true)
-            .feature("batch_statistics", true)
-            .constant("ACTIVATION", 2u32)
-            .constant("LEVELS", 7.0f32)
-            .constant("ALPHA_INDEX", 1u32);
-        let bindings =
-            [&case.images(false), &input, &constants, &output, &pre_activation, &parameters, &step];
-        run("batch_norm", specialization, &bindings, case.elementwise());
+        // 7 levels.
+        let activation_of_3_bits = (ActivationQuantizer::Pact, PactKind::Unsigned, 3);
+        let pre_activation = case.empty();
+        launch(&BatchNorm {
+            pre_activation: Some((&pre_activation).into()),
+            activation: activation_plan(activation_of_3_bits, 1),
+            ..plain
+        });
         let before = case.check("pre-activation", &pre_activation, &expected, 1e-5);
         let kind = Activation::Pact { kind: PactKind::Unsigned, alpha: 1.5, levels: Some(7.0) };
         // Quantized from what the kernel itself had: no rounding edge can come between.
@@ -482,12 +464,17 @@ fn backward_stages() {
             let constants = upload_coefficients(&case, &coefficients);
             let size = 2 * padded(case.shape.channels) as usize;
             let sums = upload(&vec![UNTOUCHED; case.batches * case.parts * size]);
-            run(
-                "batch_norm_gradient_sums",
-                case.sizes().constant("PARTS", case.parts as u32),
-                &[&case.images(false), &step(case.each[0]), &input, &gradient, &constants, &sums],
-                case.first_stage(),
-            );
+            let (record, current) = (case.record(false), step(case.each[0]));
+            launch(&BatchNormGradientSums {
+                images: case.images(&record),
+                input: (&input).into(),
+                gradient: (&gradient).into(),
+                coefficients: &constants,
+                sums: &sums,
+                by: case.by(&current),
+                shape: case.shape,
+                storage: Storage::default(),
+            });
             let actual: Vec<f32> = read(&sums, case.batches * case.parts * size);
             let (mut wanted, mut found) = (Vec::new(), Vec::new());
             for (index, values) in actual.chunks_exact(size).enumerate() {
@@ -526,8 +513,8 @@ fn backward_stages() {
                     [fold, frozen],
                 );
                 for channel in 0..channels {
-                    expected[indices[0] as usize + channel] += own.scale[channel];
-                    expected[indices[1] as usize + channel] += own.shift[channel];
+                    expected[indices.scale as usize + channel] += own.scale[channel];
+                    expected[indices.shift as usize + channel] += own.shift[channel];
                 }
                 let gradient =
                     batch_norm_input_gradient(own_z, own_g, case.shape, coefficients, &own.means);
@@ -537,25 +524,20 @@ fn backward_stages() {
             // Added to what an earlier part of the batch left.
             let gradients = upload(&vec![0.5; flat.len()]);
             let means_on_gpu = upload(&vec![UNTOUCHED; case.batches * size]);
-            let bindings = [
-                &upload(&flat),
-                &case.images(true),
-                &step(case.each[0]),
-                &sums,
-                &upload_factors(&case, &factors),
-                &constants,
-                &means_on_gpu,
-                &gradients,
-            ];
-            let freeze_after = if frozen { 4 } else { 5 };
-            let specialization =
-                case.second_stage(indices, freeze_after).constant("FOLD", u32::from(fold));
-            run(
-                "batch_norm_parameter_gradient",
-                specialization,
-                &bindings,
-                [groups(case.shape.channels), 1, 1],
-            );
+            launch(&BatchNormParameterGradient {
+                parameters: &upload(&flat),
+                images: case.images(&case.record(true)),
+                parts: &sums,
+                factors: &upload_factors(&case, &factors),
+                coefficients: &constants,
+                means: &means_on_gpu,
+                gradients: &gradients,
+                by: case.by(&current),
+                shape: case.shape,
+                indices,
+                freeze_after: Some(if frozen { 4 } else { 5 }),
+                fold,
+            });
             assert_close(
                 &format!("γ and β {case:?}"),
                 &read::<f32>(&gradients, flat.len()),
@@ -564,16 +546,21 @@ fn backward_stages() {
             );
             assert_close("means", &read::<f32>(&means_on_gpu, means.len()), &doubles(&means), 1e-5);
 
-            let specialization = case.sizes().feature("batch_statistics", true);
-            let bindings = [
-                &case.images(false),
-                &constants,
-                &gradient,
-                &input,
-                &means_on_gpu,
-                &step(case.each[0]),
-            ];
-            run("batch_norm_input_gradient", specialization, &bindings, case.elementwise());
+            let statistics = BatchGradient {
+                input: (&input).into(),
+                means: &means_on_gpu,
+                current: &current,
+                batches: case.batches as u32,
+            };
+            let in_training = BatchNormInputGradient {
+                images: case.images(&record),
+                coefficients: &constants,
+                gradient: (&gradient).into(),
+                batch: Some(statistics),
+                shape: case.shape,
+                storage: Storage::default(),
+            };
+            launch(&in_training);
             case.check(
                 "input gradient",
                 &gradient,
@@ -582,13 +569,11 @@ fn backward_stages() {
             );
 
             let gradient = case.upload(&g);
-            let specialization = case.inference();
-            run(
-                "batch_norm_input_gradient",
-                specialization,
-                &[&case.images(false), &constants, &gradient],
-                case.elementwise(),
-            );
+            launch(&BatchNormInputGradient {
+                gradient: (&gradient).into(),
+                batch: None,
+                ..in_training
+            });
             let none = vec![[0.0; 2]; channels];
             let expected = batch_norm_input_gradient(&z, &g, case.shape, &coefficients[0], &none);
             case.check("input gradient in inference", &gradient, &expected, 1e-5);
@@ -609,20 +594,21 @@ fn folded_weights() {
         let parameters = random.vector(length);
         let weight = weight_index..weight_index + channels * in_elements;
         let bias = bias_index..bias_index + channels;
-        let shape = Specialization::new()
-            .constant("IN_ELEMENTS", in_elements as u32)
-            .constant("WEIGHT_INDEX", weight_index as u32)
-            .constant("BIAS_INDEX", bias_index as u32);
-        let folded = upload(&vec![UNTOUCHED; length]);
-        let specialization = shape.clone().constant("OUT_CHANNELS", channels as u32);
-        let workgroups = [(channels * in_elements).div_ceil(64) as u32, 1, 1];
+        let shape = WeightShape {
+            out_channels: channels as u32,
+            in_channels: in_elements as u32,
+            taps: 1,
+            weight_index: weight_index as u32,
+            bias_index: bias_index as u32,
+        };
+        let (folded, on_gpu) = (upload(&vec![UNTOUCHED; length]), upload(&parameters));
         let factors_on_gpu = upload_factors(&case, &factors);
-        run(
-            "fold_batch_norm",
-            specialization,
-            &[&upload(&parameters), &factors_on_gpu, &folded],
-            workgroups,
-        );
+        launch(&FoldBatchNorm {
+            parameters: &on_gpu,
+            factors: &factors_on_gpu,
+            folded: &folded,
+            shape,
+        });
         let mut expected = vec![f64::from(UNTOUCHED); length];
         for range in [weight.clone(), bias.clone()] {
             let values = fold_batch_norm(&doubles(&parameters[range.clone()]), &factors);
@@ -632,10 +618,13 @@ fn folded_weights() {
 
         let before = random.vector(length);
         let gradients = upload(&before);
-        let specialization =
-            shape.tile("WORKGROUP", 64).constant("SCALE_INDEX", scale_index as u32);
-        let bindings = [&upload(&parameters), &factors_on_gpu, &gradients];
-        run("fold_batch_norm_gradient", specialization, &bindings, [channels as u32, 1, 1]);
+        launch(&FoldBatchNormGradient {
+            parameters: &on_gpu,
+            factors: &factors_on_gpu,
+            gradients: &gradients,
+            shape,
+            scale_index: scale_index as u32,
+        });
         let mut expected = doubles(&before);
         for range in [weight, bias] {
             let (own, scale) = fold_batch_norm_gradient(
@@ -1349,46 +1338,28 @@ fn a_single_value_moves_no_running_statistics() {
     let (norm, flat, indices) = case.parameters(&mut random);
     let (factors, _) = batch_norm_inference(&norm, false);
     let moments = upload(&vec![UNTOUCHED; case.batches * case.parts * 16]);
-    let bindings = [&case.images(false), &step(case.each[0]), &case.upload(&z), &moments];
-    run(
-        "batch_norm_moments",
-        case.sizes().constant("PARTS", case.parts as u32),
-        &bindings,
-        case.first_stage(),
-    );
+    case.moments(&z, &moments);
     let (parameters, coefficients) =
         (upload(&flat), upload(&vec![UNTOUCHED; 4 * case.batches * 8]));
-    let specialization = case
-        .second_stage(indices, 9)
-        .feature("moves", true)
-        .constant("VARIANCE_INDEX", indices[3])
-        .constant("COUNT_INDEX", indices[4]);
-    let bindings = [
-        &parameters,
-        &case.images(false),
-        &step(case.each[0]),
-        &moments,
-        &upload_factors(&case, &factors),
-        &coefficients,
-    ];
-    run("batch_norm_update", specialization, &bindings, [groups(case.shape.channels), 1, 1]);
+    case.update((&parameters, indices), &moments, &factors, &coefficients, 9);
     let moved: Vec<f32> = read(&parameters, flat.len());
     let values = case.batch(&z, 0);
     for channel in 0..5 {
         let own: Vec<f64> = (0..3).map(|image| values[image * 5 + channel]).collect();
         let mean = own.iter().sum::<f64>() / 3.0;
         let variance = own.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 2.0;
-        for (index, before, batch) in
-            [(2, norm.mean[channel], mean), (3, norm.variance[channel], variance)]
-        {
-            let now = f64::from(moved[indices[index] as usize + channel]);
+        for (index, before, batch) in [
+            (indices.mean, norm.mean[channel], mean),
+            (indices.variance, norm.variance[channel], variance),
+        ] {
+            let now = f64::from(moved[index as usize + channel]);
             assert!(
                 (now - (0.9 * before + 0.1 * batch)).abs() < 1e-5,
                 "{index} of channel {channel}: {now}"
             );
         }
     }
-    assert_eq!(moved[indices[4] as usize], flat[indices[4] as usize] + 1.0);
+    assert_eq!(moved[indices.count as usize], flat[indices.count as usize] + 1.0);
 }
 
 /// Where the statistics are frozen from the beginning, a batch may be cut as without batch norm.
