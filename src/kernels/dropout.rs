@@ -1,6 +1,6 @@
 //! Launcher of `shaders/dropout.wgsl`.
 
-use super::common::{ELEMENTWISE, ImageRange};
+use super::common::ImageRange;
 use crate::{
     gpu::{Binding, Buffer, Launch, Launcher},
     shaders::Specialization,
@@ -24,12 +24,14 @@ pub struct Dropout<'a> {
     pub rate: f32,
     /// Format of the values.
     pub format: Format,
+    /// Invocations of a workgroup.
+    pub lanes: u32,
 }
 
 impl Launcher for Dropout<'_> {
     fn launch(&self) -> Launch<'_> {
         let specialization = Specialization::new()
-            .tile("LANES", ELEMENTWISE)
+            .tile("LANES", self.lanes)
             .constant("ELEMENTS", self.elements)
             .constant("LAYER", self.stream)
             .constant("RATE", f64::from(self.rate));
@@ -38,6 +40,6 @@ impl Launcher for Dropout<'_> {
             .bind("chunk", self.chunk)
             .bind("current", self.current)
             .bind("values", self.values)
-            .over([self.elements.div_ceil(ELEMENTWISE), self.chunk.most, 1])
+            .over([self.elements.div_ceil(self.lanes), self.chunk.most, 1])
     }
 }

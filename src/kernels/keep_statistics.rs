@@ -1,6 +1,5 @@
 //! Launcher of `shaders/keep_statistics.wgsl`.
 
-use super::common::LANES;
 use crate::{
     gpu::{Buffer, Launch, Launcher},
     shaders::Specialization,
@@ -19,18 +18,20 @@ pub struct KeepStatistics<'a> {
     pub first: u32,
     /// Number of statistics.
     pub count: u32,
+    /// Invocations of a workgroup.
+    pub lanes: u32,
 }
 
 impl Launcher for KeepStatistics<'_> {
     fn launch(&self) -> Launch<'_> {
         let specialization = Specialization::new()
-            .tile("LANES", LANES)
+            .tile("LANES", self.lanes)
             .constant("FIRST", self.first)
             .constant("COUNT", self.count);
         Launch::new("keep_statistics", specialization)
             .bind("health", self.health)
             .bind("parameters", self.parameters)
             .bind("kept", self.kept)
-            .over([self.count.div_ceil(LANES), 1, 1])
+            .over([self.count.div_ceil(self.lanes), 1, 1])
     }
 }

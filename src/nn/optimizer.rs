@@ -6,8 +6,8 @@ use crate::{
     config::{OptimizerConfig, OptimizerKind, QuantizationConfig},
     gpu::{Buffer, Gpu, Launcher, Recording},
     kernels::{
-        KeepStatistics, Momentum, OptimizerAdadelta, OptimizerAdam, OptimizerSgd, ParameterRules,
-        Update,
+        KeepStatistics, LANES, Momentum, OptimizerAdadelta, OptimizerAdam, OptimizerSgd,
+        ParameterRules, Update,
     },
     quant::STEP_FLOOR,
 };
@@ -108,6 +108,7 @@ impl Optimizer {
             kept,
             first,
             count: end - first,
+            lanes: LANES,
         }
         .record(gpu, recording, "keep statistics")
     }
@@ -138,6 +139,7 @@ impl Optimizer {
                 step_floor: STEP_FLOOR,
                 alpha_floor: ALPHA_FLOOR,
             },
+            lanes: LANES,
         };
         let label = if probe { "check update" } else { "update" };
         let states: Vec<&Buffer> = self.no_velocity.iter().chain(&self.states).collect();

@@ -1,6 +1,6 @@
 //! What the optimisers' launchers share (shaders/common/optimizer.wgsl).
 
-use super::{LANES, flat_workgroups};
+use super::flat_workgroups;
 use crate::{
     gpu::{Buffer, Launch},
     shaders::Specialization,
@@ -45,6 +45,8 @@ pub struct Update<'a> {
     pub probe: bool,
     /// The rules.
     pub rules: ParameterRules,
+    /// Invocations of a workgroup.
+    pub lanes: u32,
 }
 
 impl<'a> Update<'a> {
@@ -58,7 +60,7 @@ impl<'a> Update<'a> {
         let rules = self.rules;
         let specialization = Specialization::new()
             .feature("probe", self.probe)
-            .tile("LANES", LANES)
+            .tile("LANES", self.lanes)
             .constant("LENGTH", rules.length)
             .constant("STEP_FIRST", rules.step_first)
             .constant("ALPHA_FIRST", rules.alpha_first)
@@ -78,6 +80,6 @@ impl<'a> Update<'a> {
             .bind("parameters", self.parameters)
             .bind("gradients", self.gradients)
             .bind("health", self.health)
-            .over(flat_workgroups(u64::from(rules.length.div_ceil(4)), LANES))
+            .over(flat_workgroups(u64::from(rules.length.div_ceil(4)), self.lanes))
     }
 }

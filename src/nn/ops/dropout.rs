@@ -3,7 +3,7 @@
 use crate::{
     Result,
     gpu::{Binding, Buffer},
-    kernels::Dropout,
+    kernels::{Dropout, ELEMENTWISE},
     nn::{nodes::Node, recorder::Recorder},
     storage::Format,
 };
@@ -17,6 +17,6 @@ pub fn apply(
     current: &Buffer,
     (values, format): (Binding<'_>, Format),
 ) -> Result<()> {
-    let (chunk, elements) = (recorder.images, node.output_elements());
-    recorder.add(label, &Dropout { chunk, current, values, elements, stream, rate, format })
+    let (chunk, elements, lanes) = (recorder.images, node.output_elements(), ELEMENTWISE);
+    recorder.add(label, &Dropout { chunk, current, values, elements, stream, rate, format, lanes })
 }
