@@ -21,6 +21,13 @@ use saliq::{
     shaders::Specialization,
     storage::Format,
 };
+use saliq::{
+    kernels::{
+        self, Dropout, KeepStatistics, Momentum, OptimizerAdadelta, OptimizerAdam, OptimizerSgd,
+        Update,
+    },
+    storage,
+};
 
 const LANES: u32 = 8;
 
@@ -872,34 +879,85 @@ fn rules() -> ParameterRules {
     }
 }
 
-/// The constants of an optimiser that updates, or only looks.
-fn rule_constants(rules: &ParameterRules, probe: bool) -> Specialization {
-    let constants = lanes()
-        .feature("probe", probe)
-        .constant("LENGTH", LENGTH as u32)
-        .constant("STEP_FIRST", rules.step_first as u32)
-        .constant("ALPHA_FIRST", rules.alpha_first as u32)
-        .constant("WEIGHT_DECAY", rules.weight_decay)
-        .constant("STEP_LR_FACTOR", rules.step_lr_factor)
-        .constant("ALPHA_DECAY", rules.alpha_decay)
-        .constant("ALPHA_LR_FACTOR", rules.alpha_lr_factor);
-    match probe {
-        true => constants,
-        false => constants
-            .constant("STEP_FLOOR", rules.step_floor)
-            .constant("ALPHA_FLOOR", rules.alpha_floor),
+/// The same as the launchers have them.
+fn kernel_rules() -> kernels::ParameterRules {
+    let rules = rules();
+    kernels::ParameterRules {
+        length: LENGTH as u32,
+        step_first: rules.step_first as u32,
+        alpha_first: rules.alpha_first as u32,
+        weight_decay: rules.weight_decay as f32,
+        alpha_decay: rules.alpha_decay as f32,
+        step_lr_factor: rules.step_lr_factor as f32,
+        alpha_lr_factor: rules.alpha_lr_factor as f32,
+        step_floor: rules.step_floor as f32,
+        alpha_floor: rules.alpha_floor as f32,
     }
 }
 
-/// Steps `name` six times beside `reference`, with gradients that drive a step and an α below their
-/// floors, and compares parameters and states.
+/// An update rule's kernel.
+#[derive(Clone, Copy, Debug)]
+enum Rule {
+    Sgd(Momentum),
+    Adam { decoupled: bool },
+    Adadelta,
+}
+
+impl Rule {
+    /// Its states, flat like the parameters.
+    fn states(self) -> usize {
+        if matches!(self, Rule::Sgd(_)) { 1 } else { 2 }
+    }
+
+    /// Updates `parameters` with [`kernel_rules`] by `gradients` in the step `current`, or only
+    /// looks where `probe` says so.
+    fn run(
+        self,
+        probe: bool,
+        [current, parameters, gradients, health]: [&Buffer; 4],
+        states: &[Buffer],
+        workgroups: [u32; 3],
+    ) {
+        let rules = kernel_rules();
+        let update = Update { current, parameters, gradients, health, probe, rules, lanes: LANES };
+        match (self, states) {
+            (Rule::Sgd(momentum), [velocity]) => {
+                common::launch_over(&OptimizerSgd { update, velocity, momentum }, workgroups);
+            }
+            (Rule::Adam { decoupled }, [first_moment, second_moment]) => {
+                let (betas, epsilon) = ([0.8, 0.999], 1e-8);
+                common::launch_over(
+                    &OptimizerAdam {
+                        update,
+                        first_moment,
+                        second_moment,
+                        betas,
+                        epsilon,
+                        decoupled,
+                    },
+                    workgroups,
+                );
+            }
+            (Rule::Adadelta, [square_average, delta_average]) => {
+                let (rho, epsilon) = (0.9, 1e-6);
+                common::launch_over(
+                    &OptimizerAdadelta { update, square_average, delta_average, rho, epsilon },
+                    workgroups,
+                );
+            }
+            _ => panic!("{self:?} has {} states", self.states()),
+        }
+    }
+}
+
+/// Steps by `rule` six times beside `reference`, with gradients that drive a step and an α below
+/// their floors, and compares parameters and states.
 fn check_optimizer(
-    name: &'static str,
-    specialization: impl Fn(bool) -> Specialization,
-    states: usize,
+    rule: Rule,
     betas: [f64; 2],
     mut reference: impl FnMut(u32, f64, &mut [f64], &[f64], &mut [Vec<f64>]),
 ) {
+    let states = rule.states();
     let mut random = Random(13);
     let padded = LENGTH.next_multiple_of(4);
     let mut start = random.vector(LENGTH);
@@ -928,17 +986,16 @@ fn check_optimizer(
             ..step()
         };
         let (record, gradient) = (uniform(record), upload(&gradient));
-        let mut bindings = vec![&record, &parameters, &gradient, &health];
-        bindings.extend(&state_buffers);
+        let buffers = [&record, &parameters, &gradient, &health];
         // Looking finds nothing and changes nothing.
         let before = read::<f32>(&parameters, padded);
-        run(name, specialization(true), &bindings, [3, 2, 1]);
+        rule.run(true, buffers, &state_buffers, [3, 2, 1]);
         assert_eq!(read::<f32>(&parameters, padded), before);
         // 3 × 2 workgroups of 8 × 4 parameters: both dimensions are used.
-        run(name, specialization(false), &bindings, [3, 2, 1]);
+        rule.run(false, buffers, &state_buffers, [3, 2, 1]);
         reference(number, f64::from(rate as f32), &mut expected, &exact, &mut expected_states);
         let actual = read::<f32>(&parameters, padded);
-        assert_close(name, &actual[..LENGTH], &expected, 1e-6);
+        assert_close(&format!("{rule:?}"), &actual[..LENGTH], &expected, 1e-6);
         assert_close("α", &actual[LENGTH - ALPHAS..LENGTH], &expected[LENGTH - ALPHAS..], 1e-6);
         let steps = LENGTH - ALPHAS - STEPS..LENGTH - ALPHAS;
         assert_close("steps", &actual[steps.clone()], &expected[steps], 1e-6);
@@ -968,9 +1025,7 @@ fn check_optimizer(
             upload(&last.iter().copied().chain([42.0; 3]).take(padded).collect::<Vec<f32>>());
         let states: Vec<_> = (0..states).map(|_| upload(&vec![0.25f32; padded])).collect();
         let (record, health) = (record(rate), upload(&words));
-        let mut bindings = vec![&record, &parameters, &gradient, &health];
-        bindings.extend(&states);
-        run(name, specialization(false), &bindings, [3, 2, 1]);
+        rule.run(false, [&record, &parameters, &gradient, &health], &states, [3, 2, 1]);
         let states = states.iter().flat_map(|state| read::<f32>(state, LENGTH)).collect::<Vec<_>>();
         (read::<f32>(&parameters, LENGTH), states)
     };
@@ -988,29 +1043,22 @@ const HEALTHY: [u32; 8] = [u32::MAX, u32::MAX, 1, 0, 0x3f80_0000, 0, 0, 0];
 
 #[test]
 fn optimizer_sgd_matches_the_reference() {
-    for (number, momentum, nesterov) in [
-        (0u32, None, false),
-        (1, Some(f64::from(0.9f32)), false),
-        (2, Some(f64::from(0.9f32)), true),
+    for (kind, momentum, nesterov) in [
+        (Momentum::None, None, false),
+        (Momentum::Plain, Some(f64::from(0.9f32)), false),
+        (Momentum::Nesterov, Some(f64::from(0.9f32)), true),
     ] {
-        let specialization = |probe| rule_constants(&rules(), probe).constant("MOMENTUM", number);
-        check_optimizer(
-            "optimizer_sgd",
-            specialization,
-            1,
-            [0.9, 0.999],
-            |_, rate, parameters, gradients, states| {
-                reference::optimizer_sgd::optimizer_sgd(
-                    &rules(),
-                    rate,
-                    momentum,
-                    nesterov,
-                    parameters,
-                    gradients,
-                    &mut states[0],
-                );
-            },
-        );
+        check_optimizer(Rule::Sgd(kind), [0.9, 0.999], |_, rate, parameters, gradients, states| {
+            reference::optimizer_sgd::optimizer_sgd(
+                &rules(),
+                rate,
+                momentum,
+                nesterov,
+                parameters,
+                gradients,
+                &mut states[0],
+            );
+        });
     }
 }
 
@@ -1018,19 +1066,8 @@ fn optimizer_sgd_matches_the_reference() {
 fn optimizer_adam_matches_the_reference() {
     for decoupled in [false, true] {
         let adam = Adam { betas: [0.8, 0.999], epsilon: 1e-8, decoupled };
-        let specialization = |probe| {
-            rule_constants(&rules(), probe)
-                .constant("BETA1", 0.8)
-                .constant("BETA2", 0.999)
-                .constant("BETA1_REST", 0.2)
-                .constant("BETA2_REST", 0.001)
-                .constant("EPSILON", 1e-8)
-                .constant("DECOUPLED", u32::from(decoupled))
-        };
         check_optimizer(
-            "optimizer_adam",
-            specialization,
-            2,
+            Rule::Adam { decoupled },
             adam.betas,
             |number, rate, parameters, gradients, states| {
                 let [first, second] = states else { panic!("two states") };
@@ -1050,29 +1087,17 @@ fn optimizer_adam_matches_the_reference() {
 
 #[test]
 fn optimizer_adadelta_matches_the_reference() {
-    let specialization = |probe| {
-        rule_constants(&rules(), probe)
-            .constant("RHO", 0.9)
-            .constant("RHO_REST", 0.1)
-            .constant("EPSILON", 1e-6)
-    };
-    check_optimizer(
-        "optimizer_adadelta",
-        specialization,
-        2,
-        [0.9, 0.999],
-        |_, rate, parameters, gradients, states| {
-            let [square, delta] = states else { panic!("two states") };
-            reference::optimizer_adadelta::optimizer_adadelta(
-                &rules(),
-                [0.9, 1e-6],
-                rate,
-                parameters,
-                gradients,
-                [square, delta],
-            );
-        },
-    );
+    check_optimizer(Rule::Adadelta, [0.9, 0.999], |_, rate, parameters, gradients, states| {
+        let [square, delta] = states else { panic!("two states") };
+        reference::optimizer_adadelta::optimizer_adadelta(
+            &rules(),
+            [0.9, 1e-6],
+            rate,
+            parameters,
+            gradients,
+            [square, delta],
+        );
+    });
 }
 
 /// Probing finds the first bad gradient and the first bad result, whatever their number, and
@@ -1081,10 +1106,10 @@ fn optimizer_adadelta_matches_the_reference() {
 fn optimizers_find_what_is_not_finite() {
     let padded = LENGTH.next_multiple_of(4);
     let rules = [
-        ("optimizer_sgd", 0, 1),
-        ("optimizer_sgd", 1, 1),
-        ("optimizer_adam", 0, 2),
-        ("optimizer_adadelta", 0, 2),
+        Rule::Sgd(Momentum::None),
+        Rule::Sgd(Momentum::Plain),
+        Rule::Adam { decoupled: false },
+        Rule::Adadelta,
     ];
     let patterns = [
         f32::NAN,
@@ -1095,13 +1120,7 @@ fn optimizers_find_what_is_not_finite() {
         f32::from_bits(0xffff_ffff),
     ];
     let none = u32::MAX;
-    for (name, momentum, states) in rules {
-        let specialization = rule_constants(&self::rules(), true);
-        let specialization = if name == "optimizer_sgd" {
-            specialization.constant("MOMENTUM", momentum as u32)
-        } else {
-            specialization
-        };
+    for rule in rules {
         let probe = |parameters: &[f32], gradients: &[f32], state: &[f32], rate: f32| {
             let record = StepRecord {
                 learning_rate: rate,
@@ -1111,16 +1130,15 @@ fn optimizers_find_what_is_not_finite() {
             };
             let (record, health) = (uniform(record), upload(&HEALTHY));
             let (parameters, gradients) = (upload(parameters), upload(gradients));
-            let buffers: Vec<_> = (0..states).map(|_| upload(state)).collect();
-            let mut bindings = vec![&record, &parameters, &gradients, &health];
-            bindings.extend(&buffers);
-            run(name, specialization.clone(), &bindings, flat_workgroups(LENGTH as u64, 4 * LANES));
+            let states: Vec<_> = (0..rule.states()).map(|_| upload(state)).collect();
+            let buffers = [&record, &parameters, &gradients, &health];
+            rule.run(true, buffers, &states, flat_workgroups(LENGTH as u64, 4 * LANES));
             let found = read::<u32>(&health, 8);
             assert_eq!(found[2..], HEALTHY[2..]);
             [found[0], found[1]]
         };
         let (good, zero) = (vec![0.5f32; padded], vec![0f32; padded]);
-        assert_eq!(probe(&good, &good, &zero, 0.1), [none, none], "{name}");
+        assert_eq!(probe(&good, &good, &zero, 0.1), [none, none], "{rule:?}");
         let mut random = Random(15);
         for bad in patterns {
             let mut places: Vec<u32> = (0..3).map(|_| random.below(LENGTH as u32)).collect();
@@ -1131,24 +1149,24 @@ fn optimizers_find_what_is_not_finite() {
             assert_eq!(
                 probe(&good, &gradients, &zero, 0.1)[0],
                 first,
-                "{name}: gradient {bad} at {places:?}"
+                "{rule:?}: gradient {bad} at {places:?}"
             );
             let mut parameters = good.clone();
             parameters[first as usize] = bad;
             assert_eq!(
                 probe(&parameters, &good, &zero, 0.1),
                 [none, first],
-                "{name}: parameter {bad} at {first}"
+                "{rule:?}: parameter {bad} at {first}"
             );
         }
         // Behind the end there is nothing to find.
         let mut beyond = good.clone();
         beyond[LENGTH] = f32::NAN;
-        assert_eq!(probe(&beyond, &beyond, &zero, 0.1), [none, none], "{name}");
+        assert_eq!(probe(&beyond, &beyond, &zero, 0.1), [none, none], "{rule:?}");
         // Finite numbers whose update is none.
         let mut large = good.clone();
         large[7] = 3e38;
-        assert_eq!(probe(&good, &large, &zero, 100.0), [none, 7], "{name}");
+        assert_eq!(probe(&good, &large, &zero, 100.0), [none, 7], "{rule:?}");
     }
 }
 
@@ -1220,13 +1238,14 @@ fn keep_statistics_matches_the_reference() {
         let mut words = HEALTHY;
         words[2] = u32::from(apply);
         let (health, parameters, kept) = (upload(&words), upload(&values), upload(&before));
-        let specialization = lanes().constant("FIRST", 17u32).constant("COUNT", 21u32);
-        run(
-            "keep_statistics",
-            specialization,
-            &[&health, &parameters, &kept],
-            [21u32.div_ceil(LANES), 1, 1],
-        );
+        launch(&KeepStatistics {
+            health: &health,
+            parameters: &parameters,
+            kept: &kept,
+            first: 17,
+            count: 21,
+            lanes: LANES,
+        });
         let exact =
             |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
         let (mut expected, mut expected_kept) = (exact(&values), exact(&before));
@@ -1249,20 +1268,23 @@ fn dropout_draws_the_references_mask_twice_over() {
         let total = 2 * current.count as usize;
         let values: Vec<f32> = Random(14).vector(total * size);
         let buffer = upload(&values);
-        let specialization = lanes()
-            .constant("ELEMENTS", (size / 4) as u32)
-            .constant("RATE", rate)
-            .constant("LAYER", layer);
-        let workgroups = |count| [(size as u32 / 4).div_ceil(LANES), count, 1];
         let both = images(0, total as u32);
         let factors = reference::dropout::dropout(&both, &current, layer, rate, size);
-        let chunk = |images, place| uniform(ChunkRange { images, place, padding: [0; 3] });
-        run(
-            "dropout",
-            specialization.clone(),
-            &[&chunk(both, 0), &uniform(current), &buffer],
-            workgroups(total as u32),
-        );
+        let record = uniform(current);
+        let drop_out = |images: ImagesRange, place, values: &Buffer| {
+            let chunk = uniform(ChunkRange { images, place, padding: [0; 3] });
+            launch(&Dropout {
+                chunk: kernels::ImageRange { binding: (&chunk).into(), most: images.count },
+                current: &record,
+                values: values.into(),
+                elements: size as u32 / 4,
+                stream: layer,
+                rate,
+                format: storage::Format::F32,
+                lanes: LANES,
+            });
+        };
+        drop_out(both, 0, &buffer);
         let once = read::<f32>(&buffer, total * size);
         for ((&actual, &value), &factor) in once.iter().zip(&values).zip(&factors) {
             let expected = f64::from(value) * factor;
@@ -1272,13 +1294,7 @@ fn dropout_draws_the_references_mask_twice_over() {
             );
         }
         // The masked half alone, as for a gradient: the same mask.
-        let masked = chunk(images(current.count, current.count), 0);
-        run(
-            "dropout",
-            specialization.clone(),
-            &[&masked, &uniform(current), &buffer],
-            workgroups(current.count),
-        );
+        drop_out(images(current.count, current.count), 0, &buffer);
         let twice = read::<f32>(&buffer, total * size);
         let half = total * size / 2;
         assert_eq!(twice[..half], once[..half]);
@@ -1290,12 +1306,7 @@ fn dropout_draws_the_references_mask_twice_over() {
         // The values of a chunk that has clean and masked images: those of the same images.
         let place = current.count as usize - 1;
         let part = upload(&values[place * size..(place + 2) * size]);
-        run(
-            "dropout",
-            specialization,
-            &[&chunk(images(0, 2), place as u32), &uniform(current), &part],
-            workgroups(2),
-        );
+        drop_out(images(0, 2), place as u32, &part);
         assert_eq!(read::<f32>(&part, 2 * size), once[place * size..(place + 2) * size]);
     }
     let record = StepRecord { count: 50, ..step() };
