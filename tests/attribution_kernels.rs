@@ -31,6 +31,17 @@ use saliq::{
     shaders::Specialization,
 };
 
+use saliq::{
+    config::ActivationQuantizer,
+    gpu::Launch,
+    kernels::{
+        self, GuidedGradient, MaxPool, MaxPoolRescale, PoolShape, PositivePart, RelevanceRatio,
+        RescaleMultiplier,
+    },
+    quant::ActivationPlan,
+    storage::Storage,
+};
+
 const LANES: u32 = 8;
 const SEED: u64 = 0x0000_0003_0000_0005;
 const NUMBERS: [u32; 3] = [4, 0, 70_000];
@@ -365,48 +376,46 @@ fn grad_cam_weights_and_enlarges() {
     }
 }
 
-/// ReLU and the three kinds of PACT with α = 0.6 and 3 levels, and their constants.
-fn activations() -> Vec<(Activation, Specialization)> {
-    let constants = |kind: u32| Specialization::new().constant("ACTIVATION", kind);
-    let mut all = vec![(Activation::Relu, constants(1).feature("pact", false))];
-    for (number, kind) in
-        [(2, PactKind::Unsigned), (3, PactKind::Signed), (4, PactKind::SignedAfterRelu)]
+/// ReLU and the three kinds of PACT with α = 0.6 and 3 levels, and their plans; α is parameter 1.
+fn activations() -> Vec<(Activation, ActivationPlan)> {
+    let mut all = vec![(Activation::Relu, ActivationPlan::RELU)];
+    for (bits, kind) in
+        [(2, PactKind::Unsigned), (3, PactKind::Signed), (3, PactKind::SignedAfterRelu)]
     {
         let activation = Activation::Pact { kind, alpha: f64::from(0.6f32), levels: Some(3.0) };
-        all.push((
-            activation,
-            constants(number)
-                .feature("pact", true)
-                .constant("ALPHA_INDEX", 1u32)
-                .constant("LEVELS", 3u32),
-        ));
+        all.push((activation, common::activation_plan((ActivationQuantizer::Pact, kind, bits), 1)));
     }
     all
 }
 
 #[test]
 fn rules_at_activations() {
-    let elements = 35;
-    for (kind, constants) in activations() {
+    let (elements, values) = (35, 4 * 35);
+    for (kind, plan) in activations() {
         let mut random = Random(9);
         // Three images, then their baselines; some values are equal in both.
-        let mut x = random.vector(6 * 4 * elements);
-        for at in (0..3 * 4 * elements).step_by(7) {
-            x[3 * 4 * elements + at] = x[at];
+        let mut x = random.vector(6 * values);
+        for at in (0..3 * values).step_by(7) {
+            x[3 * values + at] = x[at];
         }
         let y: Vec<f64> = x.iter().map(|&x| activation(kind, f64::from(x))).collect();
-        let gradient = random.vector(3 * 4 * elements);
+        let gradient = random.vector(3 * values);
         let alpha = upload(&[0.0f32, 0.6, 0.0, 0.0]);
-        let specialization = constants.constant("ELEMENTS", elements as u32);
-        let is_pact = kind != Activation::Relu;
-        let workgroups = [(3 * elements as u32).div_ceil(64), 1, 1];
         let (inputs, outputs) = (upload(&x), upload(&to_f32(&y)));
 
+        let record = range(3);
+        let images = kernels::ImageRange { binding: (&record).into(), most: 3 };
+        let (input, output) = ((&inputs).into(), (&outputs).into());
+
         let target = upload(&gradient);
-        let current = range(3);
-        let mut bindings = vec![&current, if is_pact { &inputs } else { &outputs }, &target];
-        bindings.extend(is_pact.then_some(&alpha));
-        run("guided_gradient", specialization.clone(), &bindings, workgroups);
+        launch(&GuidedGradient {
+            images,
+            state: if plan.is_pact() { input } else { output },
+            gradient: (&target).into(),
+            parameters: (&alpha).into(),
+            elements,
+            activation: plan,
+        });
         let actual = read::<f32>(&target, gradient.len());
         let expected: Vec<f64> = gradient
             .iter()
@@ -416,11 +425,17 @@ fn rules_at_activations() {
         assert_eq!(to_f64(&actual), expected, "{kind:?}");
 
         let target = upload(&gradient);
-        let mut bindings = vec![&current, &inputs, &outputs, &target];
-        bindings.extend(is_pact.then_some(&alpha));
-        run("rescale_multiplier", specialization, &bindings, workgroups);
+        launch(&RescaleMultiplier {
+            images,
+            input,
+            output,
+            multiplier: (&target).into(),
+            parameters: (&alpha).into(),
+            elements,
+            activation: plan,
+        });
         let actual = read::<f32>(&target, gradient.len());
-        let twin = 3 * 4 * elements;
+        let twin = 3 * values;
         let expected: Vec<f64> = (0..twin)
             .map(|at| {
                 f64::from(gradient[at])
@@ -434,8 +449,8 @@ fn rules_at_activations() {
         assert_close(&format!("rescale {kind:?}"), &actual, &expected, 2e-5);
 
         let target = upload(&gradient);
-        let specialization = Specialization::new().constant("ELEMENTS", elements as u32);
-        run("relevance_ratio", specialization, &[&current, &inputs, &outputs, &target], workgroups);
+        let multiplier = (&target).into();
+        launch(&RelevanceRatio { images, input, output, multiplier, elements });
         let actual = read::<f32>(&target, gradient.len());
         let expected: Vec<f64> = (0..twin)
             .map(|at| f64::from(gradient[at]) * relevance_ratio(f64::from(x[at]), y[at]))
@@ -470,35 +485,24 @@ fn rescale_at_pools() {
             dirty(4 * size(out_shape)),
             dirty(2 * size(shape)),
         );
-        let specialization = Specialization::new()
-            .constant("IN_HEIGHT", shape.height)
-            .constant("IN_WIDTH", shape.width)
-            .constant("GROUPS", groups(shape.channels))
-            .constant("OUT_HEIGHT", out_shape.height)
-            .constant("OUT_WIDTH", out_shape.width)
-            .constant("KERNEL", kernel)
-            .constant("STRIDE", stride);
-        run(
-            "max_pool",
-            specialization.clone(),
-            &[&range(4), &inputs, &pooled, &choice],
-            [size(out_shape).div_ceil(64) as u32, 1, 1],
-        );
-        let bindings = [
-            &range(2),
-            &inputs,
-            &outputs,
-            &choice,
-            &upload(&layout::pack(&multiplier, out_shape)),
-            &target,
-        ];
-        let specialization = specialization.tile("WINDOWS", kernel.div_ceil(stride));
-        run(
-            "max_pool_rescale",
-            specialization,
-            &bindings,
-            [(2 * size(shape) / 4).div_ceil(64) as u32, 1, 1],
-        );
+        let pool = PoolShape { input: shape, output: out_shape, kernel, stride };
+        launch(&MaxPool {
+            images: kernels::ImageRange { binding: (&range(4)).into(), most: 4 },
+            input: (&inputs).into(),
+            output: (&pooled).into(),
+            choice: Some((&choice).into()),
+            shape: pool,
+            storage: Storage::default(),
+        });
+        launch(&MaxPoolRescale {
+            images: kernels::ImageRange { binding: (&range(2)).into(), most: 2 },
+            input: (&inputs).into(),
+            output: (&outputs).into(),
+            choice: (&choice).into(),
+            multiplier: (&upload(&layout::pack(&multiplier, out_shape))).into(),
+            input_multiplier: (&target).into(),
+            shape: pool,
+        });
         let actual = layout::unpack(&read::<f32>(&target, 2 * size(shape)), shape);
         let of = |values: &[f64], image: usize, shape: Shape| {
             values[image * shape.elements() as usize..(image + 1) * shape.elements() as usize]
@@ -522,13 +526,16 @@ fn rescale_at_pools() {
 #[test]
 fn positive_parts() {
     let values = Random(2).vector(4 * 70);
+    let expected = saliq::reference::positive_part::positive_part(&to_f64(&values));
+    let buffer = upload(&values);
+    launch(&PositivePart { values: &buffer });
+    assert_eq!(to_f64(&read::<f32>(&buffer, values.len())), expected);
+    // Of a buffer that has more.
     let buffer = upload(&[&values[..], &[-1.0; 4]].concat());
-    run("positive_part", Specialization::new().constant("COUNT", 70u32), &[&buffer], [2, 1, 1]);
+    let first = Launch::new("positive_part", Specialization::new().constant("COUNT", 70u32));
+    common::submit(first.bind("values", &buffer).over([2, 1, 1]));
     let actual = read::<f32>(&buffer, values.len() + 4);
-    assert_eq!(
-        to_f64(&actual[..values.len()]),
-        saliq::reference::positive_part::positive_part(&to_f64(&values))
-    );
+    assert_eq!(to_f64(&actual[..values.len()]), expected);
     assert_eq!(actual[values.len()..], [-1.0; 4]);
 }
 
