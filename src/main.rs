@@ -1,1 +1,7 @@
+//! The `saliq` program; everything is in the library.
 
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    saliq::cli::main()
+}

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Random, assert_close, dirty, launch, read, run, uniform, upload};
+use common::{Random, assert_close, dirty, launch, read, uniform, upload};
 use saliq::{
     config::{PactKind, Shape},
     gpu::Buffer,

@@ -506,8 +506,10 @@ fn unsafe_code_is_in_one_module() {
         let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         // The keyword, and whatever would switch the lint off.
         let found = words.any(|word| word == "unsafe" || word == "unsafe_code");
-        let expected =
-            path == trusted || ["src/lib.rs", "src/main.rs", "src/bin/saliq-check.rs"].iter().any(|own| path == root.join(own));
+        let expected = path == trusted
+            || ["src/lib.rs", "src/main.rs", "src/bin/saliq-check.rs"]
+                .iter()
+                .any(|own| path == root.join(own));
         assert!(!found || expected, "{}: unsafe code", path.display());
     }
     let text = fs::read_to_string(&trusted).unwrap();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Random, assert_close, dirty, gpu, launch, read, run, uniform, upload};
+use common::{Random, assert_close, dirty, gpu, launch, read, uniform, upload};
 use saliq::{
     config::{MaskFill, MaskRank, OnNonFinite, Shape},
     gpu::Buffer,
@@ -30,10 +30,6 @@ use saliq::{
 };
 
 const LANES: u32 = 8;
-
-fn lanes() -> Specialization {
-    Specialization::new().tile("LANES", LANES)
-}
 
 fn images(first: u32, count: u32) -> ImagesRange {
     ImagesRange { first, count, batch: count, accumulate: 0 }

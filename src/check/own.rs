@@ -103,9 +103,7 @@ pub fn own_kernels() -> Result<Vec<ShaderSource>> {
     for (name, specialization, names) in asked {
         previous = if previous.0 == name { (name, previous.1 + 1) } else { (name, 1) };
         let wgsl = link(name, &specialization)?;
-        if !names.is_empty() {
-            numbers(name, &wgsl, &names)?;
-        }
+        numbers(name, &wgsl, &names)?;
         sources.push(ShaderSource {
             name: format!("{name}#{}", previous.1),
             wgsl,

@@ -86,10 +86,7 @@ impl Kernel {
             return Ok(pipeline);
         }
         let source = shaders::link(self.name, &self.specialization)?;
-        let numbers = match self.names() {
-            [] => Vec::new(),
-            names => numbers(self.name, &source, names)?,
-        };
+        let numbers = numbers(self.name, &source, self.names())?;
         let inner = create_pipeline(gpu, self.name, source, &self.specialization)?;
         let layout = inner.get_bind_group_layout(0);
         Ok(self.pipeline.get_or_init(|| Pipeline { inner, layout, numbers }))

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Binding, Buffer, Gpu, Kernel, Launch, Work, buffer::OwnedBinding};
+use super::{Buffer, Gpu, Kernel, Launch, Work, buffer::OwnedBinding};
 use crate::{Error, Result};
 
 /// One entry of a [`Recording`].
@@ -56,51 +56,12 @@ impl Command {
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     commands: Vec<Command>,
-    /// Whether the last command is what the last call of [`Self::dispatch`] added. It is not where
-    /// that had nothing to do.
-    takes_notes: bool,
 }
 
 impl Recording {
     /// An empty list.
     pub fn new() -> Self {
         Recording::default()
-    }
-
-    /// Adds a dispatch of `kernel` over `workgroups`, with `bindings` as its bindings 0, 1, 2, … of
-    /// group 0. One of no workgroups has nothing to do and is left out.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] if the workgroup counts exceed the device's limits.
-    pub fn dispatch(
-        &mut self,
-        gpu: &Gpu,
-        label: impl Into<String>,
-        kernel: Arc<Kernel>,
-        bindings: &[Binding<'_>],
-        workgroups: [u32; 3],
-    ) -> Result<()> {
-        let label = label.into();
-        let limit = gpu.limits().max_compute_workgroups_per_dimension;
-        if workgroups.iter().any(|&count| count > limit) {
-            return Err(Error::Gpu(format!(
-                "{label}: {workgroups:?} workgroups exceed {limit} a dimension; lower --batch-size"
-            )));
-        }
-        self.takes_notes = workgroups.iter().all(|&count| count > 0);
-        if self.takes_notes {
-            let bindings = bindings.iter().map(|&binding| binding.into()).collect();
-            let bind_group = OnceLock::new();
-            self.commands.push(Command::Dispatch {
-                kernel,
-                bindings,
-                bind_group,
-                workgroups,
-                label,
-                work: Work::default(),
-            });
-        }
-        Ok(())
     }
 
     /// Adds a dispatch. One of no workgroups has nothing to do and is left out.
@@ -122,7 +83,6 @@ impl Recording {
         }
         let kernel = gpu.kernel(kernel, specialization)?;
         kernel.bind_names(bindings.iter().map(|&(name, _)| name).collect())?;
-        self.takes_notes = false;
         if workgroups.iter().all(|&count| count > 0) {
             let bindings = bindings.into_iter().map(|(_, binding)| binding.into()).collect();
             let bind_group = OnceLock::new();
@@ -152,8 +112,6 @@ impl Recording {
                 continue;
             }
             let (layout, numbers) = kernel.layout(gpu)?;
-            let all: Vec<u32> = (0..bindings.len() as u32).collect();
-            let numbers = if numbers.is_empty() { &all } else { numbers };
             let numbered = bindings.iter().zip(numbers.iter().copied());
             let entries: Vec<_> = numbered
                 .map(|(own, binding)| wgpu::BindGroupEntry { binding, resource: own.resource() })
@@ -177,32 +135,18 @@ impl Recording {
         })
     }
 
-    /// Says what the dispatch of the last call of [`Self::dispatch`] has to do. One that was left
-    /// out does nothing, and no other is meant.
-    pub fn note_work(&mut self, noted: Work) {
-        if let (true, Some(Command::Dispatch { work, .. })) =
-            (self.takes_notes, self.commands.last_mut())
-        {
-            *work = noted;
-        }
-    }
-
     /// Each command as a list of its own.
     pub fn split(&self) -> impl Iterator<Item = Recording> + '_ {
-        self.commands
-            .iter()
-            .map(|command| Recording { commands: vec![command.clone()], takes_notes: false })
+        self.commands.iter().map(|command| Recording { commands: vec![command.clone()] })
     }
 
     /// Adds setting `buffer` to zero.
     pub fn clear(&mut self, buffer: &Buffer) {
-        self.takes_notes = false;
         self.commands.push(Command::Clear(buffer.clone()));
     }
 
     /// Appends all of `other`.
     pub fn extend(&mut self, other: &Recording) {
-        self.takes_notes = false;
         self.commands.extend(other.commands.iter().cloned());
     }
 

@@ -1,17 +1,21 @@
 //! Launcher of `shaders/optimizer_sgd.wgsl`.
 
 use super::common::Update;
-use crate::gpu::{Buffer, Launch, Launcher};
+use crate::{
+    gpu::{Buffer, Launch, Launcher},
+    shaders::kinds::momentum,
+};
 
 /// Which momentum an update has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Momentum {
     /// None: the velocity is not touched.
-    None = 0,
+    None = momentum::NONE,
     /// torch.optim.SGD's.
-    Plain = 1,
+    Plain = momentum::PLAIN,
     /// Nesterov's form.
-    Nesterov = 2,
+    Nesterov = momentum::NESTEROV,
 }
 
 /// θ ← θ − τ·∂L/∂θ, with momentum or without.

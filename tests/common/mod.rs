@@ -8,11 +8,10 @@ use saliq::{
         ActivationQuantizer, LayerBits, LayerConfig, ModelConfig, NetworkConfig, PactKind,
         PixelNormalization, QuantizationConfig, WeightQuantizer, expand_bits,
     },
-    gpu::{Binding, Buffer, DeviceProfile, Gpu, GpuOptions, Launch, Launcher, Recording},
+    gpu::{Buffer, DeviceProfile, Gpu, GpuOptions, Launch, Launcher, Recording},
     graph::{Graph, ParameterRole},
     model::Model,
     quant::{ActivationPlan, WeightQuantizerPlan},
-    shaders::Specialization,
     train::Observer,
 };
 
@@ -57,25 +56,6 @@ pub fn uniform<T: bytemuck::Pod>(value: T) -> Buffer {
 /// A buffer of `count` words that are not 0, so that what a kernel forgets to write shows.
 pub fn dirty(count: usize) -> Buffer {
     upload(&vec![0x4122_4466_u32; count])
-}
-
-/// Runs a kernel over whole buffers, and waits for it.
-#[track_caller]
-pub fn run(
-    name: &'static str,
-    specialization: Specialization,
-    bindings: &[&Buffer],
-    workgroups: [u32; 3],
-) {
-    let bindings: Vec<_> = bindings.iter().map(|&buffer| Binding::from(buffer)).collect();
-    let kernel =
-        gpu().kernel(name, specialization).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let mut recording = Recording::new();
-    recording
-        .dispatch(gpu(), name, kernel, &bindings, workgroups)
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
-    recording.submit(gpu()).unwrap_or_else(|error| panic!("{name}: {error}"));
-    gpu().wait().unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
 /// Records a dispatch, runs it, and waits for it.
