@@ -36,5 +36,5 @@ pub mod storage;
 pub mod study;
 pub mod train;
 
-pub use error::{Error, Loss, Result, Shortage};
+pub use error::{Error, KnownNormalization, Loss, Remedy, Result, Shortage};
 pub(crate) use error::{is_hostile, plain, plain_lines};
