@@ -1,7 +1,11 @@
 //! One typed error for the whole crate; each message is one line that says what, where and what to
 //! do.
 
+mod remedy;
+
 use std::path::{Path, PathBuf};
+
+pub use remedy::{KnownNormalization, Remedy};
 
 /// Result with saliq's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -30,6 +34,26 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it and what would be right.
         reason: String,
+    },
+    /// A model leaves open what has to be known; exit code 2.
+    #[error("{file}: {what}", file = .file.display())]
+    Unsaid {
+        /// The file that should say it.
+        file: PathBuf,
+        /// What it does not say.
+        what: String,
+        /// What its user can say.
+        remedy: Remedy,
+    },
+    /// A model file that holds something else than is asked for.
+    #[error("{file}: {what}", file = .file.display())]
+    Unfit {
+        /// The file.
+        file: PathBuf,
+        /// What it holds, or lacks.
+        what: String,
+        /// What its user can do.
+        remedy: Remedy,
     },
     /// A data set that is not known or not found.
     #[error("{0}")]
@@ -161,10 +185,20 @@ impl Error {
         Error::Format { path: path.as_ref().to_path_buf(), reason: plain(&reason.into()) }
     }
 
+    /// A model in `file` that leaves something open; what it is may quote the file.
+    pub(crate) fn unsaid(file: &Path, what: &str, remedy: Remedy) -> Error {
+        Error::Unsaid { file: file.into(), what: plain(what), remedy }
+    }
+
+    /// A model in `file` that is something else; what it is may quote the file.
+    pub(crate) fn unfit(file: &Path, what: &str, remedy: Remedy) -> Error {
+        Error::Unfit { file: file.into(), what: plain(what), remedy }
+    }
+
     /// The process exit code for this error (interface: 2 usage, 130/143 signals, 1 otherwise).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Usage(_) => 2,
+            Error::Usage(_) | Error::Unsaid { .. } => 2,
             Error::Interrupted { signal } => 128u8.saturating_add(*signal as u8),
             _ => 1,
         }

@@ -60,5 +60,5 @@ pub mod study;
 #[cfg(feature = "gpu")]
 pub mod train;
 
-pub use error::{Error, Loss, Result, Shortage};
+pub use error::{Error, KnownNormalization, Loss, Remedy, Result, Shortage};
 pub(crate) use error::{is_hostile, plain, plain_lines};

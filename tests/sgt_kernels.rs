@@ -18,7 +18,6 @@ use saliq::{
         self, gather_batch::Gather, optimizer_adam::Adam, parameters::ParameterRules,
         saliency_seed::Target, sgt_loss::ImageLoss,
     },
-    shaders::Specialization,
     storage::Format,
 };
 use saliq::{

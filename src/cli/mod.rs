@@ -7,6 +7,7 @@ pub mod output;
 pub mod progress;
 pub mod signals;
 mod tuning;
+mod words;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -40,7 +41,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&format!("{error}{}", what_next(&cli.command, &error)));
+            report(&format!("{}{}", words::worded(&error), what_next(&cli.command, &error)));
             ExitCode::from(error.exit_code())
         }
     }

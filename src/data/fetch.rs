@@ -91,7 +91,7 @@ pub fn fetch(name: &str, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) ->
         .ok_or_else(|| Error::Usage(format!("unknown data set '{name}'{}", catalog::hint(name))))?;
     if entry.embedded.is_some() {
         return Err(Error::Usage(format!(
-            "{name} is built in, there is nothing to download; use --dataset {name}"
+            "{name} is built in, there is nothing to download; use it by its name"
         )));
     }
     Fetcher::new().fetch(entry, into, progress)

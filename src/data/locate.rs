@@ -196,7 +196,7 @@ fn unknown(name: &str) -> Error {
     let path = Path::new(name);
     if path.is_file() {
         return Error::Data(format!(
-            "{name}: is a file; --dataset takes a name or a folder with the four IDX files"
+            "{name}: is a file; a data set is a known name or a folder with the four IDX files"
         ));
     }
     if path.components().count() > 1 || path.is_absolute() {

@@ -12,7 +12,7 @@ use super::{
     tensors::{Tensor, TensorFile},
 };
 use crate::{
-    Error, Result,
+    Error, Remedy, Result,
     config::{
         LayerBits, LayerConfig, ModelConfig, NetworkChoice, NetworkConfig, Normalize,
         NormalizeSpec, PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape,
@@ -75,13 +75,11 @@ impl Model {
         if self.has_alphas() {
             return Ok(());
         }
-        Err(Error::format(
-            &self.path,
-            format!(
-                "quantized activations need {}, which the file does not have; run it with --bits 32, or train with --init to calibrate",
-                self.missing_alphas.join(" and ")
-            ),
-        ))
+        let what = format!(
+            "quantized activations need {}, which the file does not have",
+            self.missing_alphas.join(" and ")
+        );
+        Err(Error::unfit(&self.path, &what, Remedy::FloatOrCalibration))
     }
 
     /// The parameters as named tensors, in order.
@@ -123,7 +121,7 @@ impl Model {
     /// Mean and deviation of the pixels p ∈ 0..1: (p − mean) / deviation goes in.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the model does not say.
+    /// [`Error::Unsaid`] where the model does not.
     pub fn normalization(&self) -> Result<(f32, f32)> {
         let own = self.config.normalize.ok_or_else(|| self.unnormalized(Images::Unknown))?;
         Ok((own.mean, own.deviation))
@@ -134,7 +132,7 @@ impl Model {
     /// one line.
     ///
     /// # Errors
-    /// [`Error::Usage`] where nothing says it, which names what could be given.
+    /// [`Error::Unsaid`] where nothing says it, with what could be given.
     pub fn settle_normalization(
         &mut self,
         asked: Option<&Normalize>,
@@ -171,20 +169,16 @@ impl Model {
         if self.config.training["normalize"] == standard && self.config.normalize.is_some() {
             return self.normalization();
         }
-        Err(Error::Usage(plain(&format!(
-            "--normalize {}: is the mean and deviation of a data set, and {} does not say that it was trained with them; give MEAN,STD, \
-             or name the data set with --dataset",
-            NormalizeSpec(Normalize::Standard),
-            self.path.display()
-        ))))
+        let what = format!(
+            "does not say that it was trained with the mean and deviation of a data set, which `{}` is",
+            NormalizeSpec(Normalize::Standard)
+        );
+        Err(Error::unsaid(&self.path, &what, Remedy::NormalizationOrImages))
     }
 
     fn unnormalized(&self, images: Images<'_>) -> Error {
-        Error::Usage(plain(&format!(
-            "{}: does not say how its pixels are normalised; say it with --normalize none|unit|MEAN,STD ({})",
-            self.path.display(),
-            images.suggestion()
-        )))
+        let what = "does not say how its pixels are normalised";
+        Error::unsaid(&self.path, what, Remedy::Normalization(images.known()))
     }
 }
 
@@ -255,18 +249,17 @@ impl ModelFile {
     /// bits.
     ///
     /// # Errors
-    /// [`Error::Usage`] that asks for them.
+    /// [`Error::Unsaid`] that asks for them.
     pub fn require_bits(&self) -> Result<()> {
         let quantizers = self.quantizers();
         if !self.is_bare() || quantizers.is_empty() {
             return Ok(());
         }
-        Err(Error::Usage(plain(&format!(
-            "{}: has {}, so it is quantized, and does not say to how many bits; say it with --bits, such as --bits 4,2, or run it in \
-             float with --bits 32",
-            self.path.display(),
+        let what = format!(
+            "has {}, so it is quantized, and does not say to how many bits",
             quantizers.join(", ")
-        ))))
+        );
+        Err(Error::unsaid(&self.path, &what, Remedy::Bits))
     }
 
     /// Name of the data set that it was trained on, where it says so.
@@ -423,7 +416,7 @@ impl ModelFile {
             choice => {
                 let paddings = if choice.is_some() { &PADDINGS[..1] } else { &PADDINGS };
                 let table = TableOne::of(&self.tensors)
-                    .map_err(|reason| Error::format(&self.path, reason))?;
+                    .map_err(|reason| Error::unfit(&self.path, &reason, Remedy::Network))?;
                 let (network, said) = table
                     .read(reading.images, paddings)
                     .map_err(|unread| unread.error(&self.path))?;
@@ -448,12 +441,8 @@ impl ModelFile {
             let missing = missing.map_or_else(String::new, |missing| {
                 format!(", and no {}, which it needs", missing.name)
             });
-            return Err(Error::format(
-                &self.path,
-                format!(
-                    "has {name}, which {whose} does without{missing}; say what network it is with --network FILE.toml"
-                ),
-            ));
+            let what = format!("has {name}, which {whose} does without{missing}");
+            return Err(Error::unfit(&self.path, &what, Remedy::Network));
         }
         if !bits_given {
             assumed.push("run in float".into());
@@ -471,11 +460,8 @@ impl ModelFile {
         assumed: &mut Vec<String>,
     ) -> Result<NetworkConfig> {
         let Some(input) = choice.input().or(reading.images.map(|(_, shape)| shape)) else {
-            return Err(Error::Usage(format!(
-                "--network {}: does not say which images it is for; add `input = [C, H, W]` under [network], or name the data set with \
-                 --dataset",
-                choice.label()
-            )));
+            let what = "does not say which images it is for";
+            return Err(Error::unsaid(choice.label().as_ref(), what, Remedy::InputOrImages));
         };
         let network = choice.network(input, 0)?;
         if let NetworkChoice::File { others, .. } = choice
@@ -551,10 +537,9 @@ fn model_file(path: &Path) -> Result<PathBuf> {
     }
     let file = path.join(MODEL_FILE);
     if !file.exists() {
-        let what = format!(
-            "holds no {MODEL_FILE}: not a run folder, or its training has not finished (`saliq train --resume`)"
-        );
-        return Err(Error::format(path, what));
+        let what =
+            format!("holds no {MODEL_FILE}: not a run folder, or its training has not finished");
+        return Err(Error::unfit(path, &what, Remedy::Training));
     }
     Ok(file)
 }

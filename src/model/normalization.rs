@@ -1,6 +1,7 @@
 //! What images say of how pixels are normalised.
 
 use crate::{
+    KnownNormalization,
     config::Normalize,
     data::{
         Dataset,
@@ -40,30 +41,23 @@ impl Images<'_> {
         }
     }
 
-    /// What could be given with `--normalize`.
-    pub(super) fn suggestion(self) -> String {
-        let pair = |(mean, deviation): (f32, f32)| format!("--normalize {mean},{deviation}");
+    /// What is known of how their pixels may be normalised.
+    pub(super) fn known(self) -> KnownNormalization {
         match self {
             Images::Loaded(dataset) if !dataset.is_named() => {
-                let own = pair(dataset.normalization(&Normalize::Standard));
                 let alike = CATALOG.iter().find(|entry| entry.name == dataset.name);
-                let alike = alike.map_or_else(String::new, |entry| {
-                    format!(
-                        "; a folder is no set known by name: if it is {0}, say {1} or --dataset {0}",
-                        entry.name,
-                        pair(entry.normalization)
-                    )
-                });
-                format!("of the training images of {} it would be {own}{alike}", dataset.name)
+                KnownNormalization::OfFolder {
+                    name: dataset.name.clone(),
+                    own: dataset.normalization(&Normalize::Standard),
+                    alike: alike.map(|entry| entry.normalization),
+                }
             }
             _ => match self.published() {
-                Some((name, constants)) => format!("for {name} it would be {}", pair(constants)),
+                Some((name, published)) => KnownNormalization::OfKnown { name, published },
                 None => {
                     let sets = CATALOG.iter().filter(|entry| entry.embedded.is_none());
-                    let sets: Vec<_> = sets
-                        .map(|entry| format!("{} for {}", pair(entry.normalization), entry.name))
-                        .collect();
-                    sets.join(", ")
+                    let pair = |entry: &Entry| (entry.name.into(), entry.normalization);
+                    KnownNormalization::OfAny(sets.map(pair).collect())
                 }
             },
         }

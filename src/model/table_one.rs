@@ -3,7 +3,7 @@
 
 use super::tensors::TensorFile;
 use crate::{
-    Error, Result,
+    Error, Remedy, Result,
     config::{LayerConfig, NetworkConfig, Shape},
 };
 
@@ -55,19 +55,18 @@ impl TableOne {
     /// # Errors
     /// What is another; the caller names the file.
     pub fn of(file: &TensorFile) -> Result<TableOne, String> {
-        const ELSE: &str = "say what network it is with --network FILE.toml";
         let shape = |name: &str| -> Result<&[usize], String> {
             let found = file.tensor(name).map(|tensor| tensor.shape.as_slice());
             found.ok_or_else(|| {
                 format!(
                     "has no `saliq` metadata, and no {name} as the network of Table I has (conv1, conv2, fc1, fc2 as PyTorch names \
-                     them); {ELSE}"
+                     them)"
                 )
             })
         };
         let unlike = |name: &str, found: &[usize], expected: &str| {
             format!(
-                "{name} has shape {found:?} where the network of Table I has {expected}: it is another network; {ELSE}"
+                "{name} has shape {found:?} where the network of Table I has {expected}: it is another network"
             )
         };
         let (conv1, conv2) = (shape("conv1.weight")?, shape("conv2.weight")?);
@@ -117,7 +116,7 @@ impl TableOne {
     /// one of `paddings`; and in words what was taken for granted.
     ///
     /// # Errors
-    /// [`Error::Usage`] where several networks fit, which are named; a reason where none does. The
+    /// [`Error::Unsaid`] where several networks fit, which are named; a reason where none does. The
     /// caller names the file.
     pub fn read(
         &self,
@@ -153,9 +152,8 @@ impl TableOne {
         let given: Vec<_> = readings
             .map(|reading| format!("{} 64·{}", padded(reading.padding), reading.features()))
             .collect();
-        Err(Unread::Other(format!(
-            "fc1.weight takes 64·{} features, and images of {} ({name}) give the network of Table I other numbers ({}); name the data \
-             set it is for with --dataset, or the network with --network FILE.toml",
+        Err(Unread::Unfit(format!(
+            "fc1.weight takes 64·{} features, and images of {} ({name}) give the network of Table I other numbers ({})",
             self.features,
             sizes(shape),
             given.join(", ")
@@ -176,11 +174,9 @@ impl TableOne {
             return Ok(published);
         }
         let side = self.features.isqrt();
-        let both =
-            "name the data set it is for with --dataset, or the network with --network FILE.toml";
         if side * side != self.features {
             return Err(Unread::Ask(format!(
-                "fc1.weight takes 64·{} features, which images that are not square give in several ways; {both}",
+                "fc1.weight takes 64·{} features, which images that are not square give in several ways",
                 self.features
             )));
         }
@@ -197,7 +193,7 @@ impl TableOne {
                 )
             })
             .collect();
-        Err(Unread::Ask(format!("may be the network of Table I {}; {both}", options.join(", or "))))
+        Err(Unread::Ask(format!("may be the network of Table I {}", options.join(", or "))))
     }
 }
 
@@ -206,6 +202,8 @@ impl TableOne {
 pub(super) enum Unread {
     /// Several fit: the user is asked.
     Ask(String),
+    /// None does, for these images.
+    Unfit(String),
     /// None does.
     Other(String),
 }
@@ -214,9 +212,8 @@ impl Unread {
     /// The error, which names the file.
     pub fn error(self, path: &std::path::Path) -> Error {
         match self {
-            Unread::Ask(reason) => {
-                Error::Usage(crate::plain(&format!("{}: {reason}", path.display())))
-            }
+            Unread::Ask(reason) => Error::unsaid(path, &reason, Remedy::NetworkOrImages),
+            Unread::Unfit(reason) => Error::unfit(path, &reason, Remedy::NetworkOrImages),
             Unread::Other(reason) => Error::format(path, reason),
         }
     }
@@ -261,12 +258,10 @@ mod tests {
         assert_eq!(network, NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]));
         assert!(said.contains("without padding") && said.contains("1×28×28"));
         let Err(Unread::Ask(reason)) = table(3, 256).read(None, &[0, 1]) else { panic!("guessed") };
-        for reading in
-            ["3×36×36", "3×37×37", "3×32×32", "3×33×33", "--network FILE.toml", "--dataset"]
-        {
+        for reading in ["3×36×36", "3×37×37", "3×32×32", "3×33×33"] {
             assert!(reason.contains(reading), "{reason}");
         }
-        let Err(Unread::Other(reason)) =
+        let Err(Unread::Unfit(reason)) =
             table(1, 121).read(Some(("digits", Shape::new(1, 28, 28))), &[0, 1])
         else {
             panic!()

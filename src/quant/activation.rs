@@ -52,7 +52,7 @@ impl ActivationPlan {
         };
         if ActivationPlan::levels(pact, bits.activation) == 0 {
             return Err(Error::Usage(
-                "signed PACT has no levels at 1 bit; use --pact unsigned, or 2 or more bits".into(),
+                "signed PACT has no levels at 1 bit; use unsigned PACT, or 2 or more bits".into(),
             ));
         }
         let function = match quantization.act_quant {

@@ -12,6 +12,7 @@ use crate::{
         args::{ExportArgs, ExportFormat, ExportInput, GlobalArgs, Split},
         output::Output,
         progress::Progress,
+        words::worded,
     },
     config::{LayerConfig, PixelNormalization},
     data::Dataset,
@@ -148,7 +149,8 @@ fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Rc<Datase
     let may_be_open = matches!(args.format, ExportFormat::Safetensors | ExportFormat::Packed)
         && args.normalize.is_none();
     match flags.normalize(&mut model, images) {
-        Err(Error::Usage(reason)) if may_be_open => {
+        Err(error @ Error::Unsaid { .. }) if may_be_open => {
+            let reason = crate::plain(&worded(&error));
             output.note(&format!("{reason}; {} will not say it either", args.out.display()))
         }
         settled => settled?,

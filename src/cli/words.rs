@@ -1,0 +1,100 @@
+//! Errors in the words of the command line: what the library leaves to be done, and by which flag.
+
+use crate::{Error, KnownNormalization, Remedy};
+
+/// `error` with what can be done about it.
+pub(super) fn worded(error: &Error) -> String {
+    match error {
+        Error::Unsaid { remedy, .. } | Error::Unfit { remedy, .. } => {
+            format!("{error}; {}", advice(remedy))
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn advice(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::Bits => {
+            "say it with --bits, such as --bits 4,2, or run it in float with --bits 32".into()
+        }
+        Remedy::FloatOrCalibration => {
+            "run it with --bits 32, or train with --init to calibrate".into()
+        }
+        Remedy::Normalization(known) => {
+            format!("say it with --normalize none|unit|MEAN,STD ({})", suggestion(known))
+        }
+        Remedy::NormalizationOrImages => {
+            "give --normalize MEAN,STD, or name the data set with --dataset".into()
+        }
+        Remedy::Network => "say what network it is with --network FILE.toml".into(),
+        Remedy::NetworkOrImages => {
+            "name the data set it is for with --dataset, or the network with --network FILE.toml"
+                .into()
+        }
+        Remedy::InputOrImages => {
+            "add `input = [C, H, W]` under [network], or name the data set with --dataset".into()
+        }
+        Remedy::Training => "`saliq train --resume` finishes a training".into(),
+    }
+}
+
+/// What could be given with `--normalize`.
+fn suggestion(known: &KnownNormalization) -> String {
+    let pair = |(mean, deviation): (f32, f32)| format!("--normalize {mean},{deviation}");
+    match known {
+        KnownNormalization::OfKnown { name, published } => {
+            format!("for {name} it would be {}", pair(*published))
+        }
+        KnownNormalization::OfFolder { name, own, alike } => {
+            let alike = alike.map_or_else(String::new, |published| {
+                format!(
+                    "; a folder is no set known by name: if it is {name}, say {} or --dataset {name}",
+                    pair(published)
+                )
+            });
+            format!("of the training images of {name} it would be {}{alike}", pair(*own))
+        }
+        KnownNormalization::OfAny(sets) => {
+            let sets: Vec<_> =
+                sets.iter().map(|(name, own)| format!("{} for {name}", pair(*own))).collect();
+            sets.join(", ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_named_here_alone() {
+        let error =
+            |remedy| Error::Unsaid { file: "m".into(), what: "does not say".into(), remedy };
+        let any =
+            KnownNormalization::OfAny(vec![("a".into(), (0.5, 0.25)), ("b".into(), (0.0, 1.0))]);
+        let folder =
+            |alike| KnownNormalization::OfFolder { name: "mnist".into(), own: (0.5, 0.25), alike };
+        for (remedy, words) in [
+            (Remedy::Bits, "--bits 32"),
+            (
+                Remedy::Normalization(any),
+                "MEAN,STD (--normalize 0.5,0.25 for a, --normalize 0,1 for b)",
+            ),
+            (
+                Remedy::Normalization(folder(None)),
+                "images of mnist it would be --normalize 0.5,0.25)",
+            ),
+            (
+                Remedy::Normalization(folder(Some((0.1, 0.3)))),
+                "say --normalize 0.1,0.3 or --dataset mnist)",
+            ),
+            (Remedy::NetworkOrImages, "--dataset, or the network with --network FILE.toml"),
+        ] {
+            let error = error(remedy);
+            assert_eq!(error.to_string(), "m: does not say");
+            let said = worded(&error);
+            assert!(said.starts_with("m: does not say; ") && said.ends_with(words), "{said}");
+        }
+        assert_eq!(worded(&Error::Model("no".into())), "no");
+    }
+}

@@ -1,0 +1,46 @@
+//! What a user can do about a model that cannot be used as it is. How it is done, by which flag, is
+//! the program's to say.
+
+/// What would help.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remedy {
+    /// To say to how many bits it is quantized, or that it is to run in float.
+    Bits,
+    /// To run it in float, or to train on from it, which calibrates.
+    FloatOrCalibration,
+    /// To say how pixels are normalised.
+    Normalization(KnownNormalization),
+    /// To say how pixels are normalised by numbers, or which data set has them.
+    NormalizationOrImages,
+    /// To say what network it is.
+    Network,
+    /// To say what network it is, or which images it is for.
+    NetworkOrImages,
+    /// To say how large the network's images are, or which ones they are.
+    InputOrImages,
+    /// To finish its training.
+    Training,
+}
+
+/// What is known of how the pixels of a model's images may be normalised: means and deviations.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KnownNormalization {
+    /// Those of a set that is known by name.
+    OfKnown {
+        /// Its name.
+        name: String,
+        /// What is published.
+        published: (f32, f32),
+    },
+    /// Those of the training images of a folder.
+    OfFolder {
+        /// Its name.
+        name: String,
+        /// What they have.
+        own: (f32, f32),
+        /// What is published of the known set that is called alike, where there is one.
+        alike: Option<(f32, f32)>,
+    },
+    /// The images are not known: those of the sets that there are.
+    OfAny(Vec<(String, (f32, f32))>),
+}
