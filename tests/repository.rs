@@ -271,6 +271,16 @@ fn the_oldest_compiler_that_is_promised_is_the_one_that_is_checked() {
     assert!(workflow.contains(&format!("cargo +{version} check --locked --all-targets")));
 }
 
+/// `make test` names modules of tests: a name without a module would run none, in silence.
+#[test]
+fn tests_that_run_on_a_second_device_are_there() {
+    let makefile = read("Makefile").replace("\\\n", " ");
+    let list = makefile.lines().find_map(|line| line.strip_prefix("DEVICE_TESTS = ")).unwrap();
+    let modules = &stems("tests/library", "rs") | &stems("tests/program", "rs");
+    let missing: Vec<_> = list.split_whitespace().filter(|name| !modules.contains(*name)).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 /// Each fuzz target is in the table, has its program, and its seeds.
 #[test]
 fn fuzz_targets_are_complete() {

@@ -1,8 +1,5 @@
 //! The kernels of the training step that are not layers, against their references.
 
-mod common;
-
-use common::{Random, assert_close, dirty, gpu, read, run, uniform, upload};
 use saliq::{
     config::MaskFill,
     gpu::{Buffer, Specialization, flat_workgroups},
@@ -14,6 +11,8 @@ use saliq::{
         saliency_seed::Target, sgt_loss::ImageLoss,
     },
 };
+
+use crate::common::{Random, assert_close, dirty, gpu, read, run, uniform, upload};
 
 const LANES: u32 = 8;
 

@@ -1,8 +1,5 @@
 //! The kernels of the attribution methods against their references.
 
-mod common;
-
-use common::{Random, assert_close, dirty, read, run, uniform, upload};
 use saliq::{
     config::{PactKind, Shape},
     gpu::{Buffer, Specialization},
@@ -26,6 +23,8 @@ use saliq::{
     },
     saliency::{GradientSum, Sampling, Score},
 };
+
+use crate::common::{Random, assert_close, dirty, read, run, uniform, upload};
 
 const LANES: u32 = 8;
 const SEED: u64 = 0x0000_0003_0000_0005;

@@ -1,12 +1,8 @@
 //! Training with activations and gradients in 16 bits: close to the same run in 32 bits, the same
 //! bits for the same seed, about half the memory.
 
-mod common;
-mod support;
-
 use std::path::Path;
 
-use common::{Silent, gpu};
 use saliq::{
     data::{self, Dataset},
     gpu::{Abilities, Gpu},
@@ -15,7 +11,11 @@ use saliq::{
     storage::Format,
     train::{Start, Trainer},
 };
-use support::{SMALL_NETWORK, run_config};
+
+use crate::{
+    common::{self, Silent, gpu},
+    support::{SMALL_NETWORK, run_config},
+};
 
 fn mini() -> Dataset {
     data::load("mnist-mini", None).expect("built in")

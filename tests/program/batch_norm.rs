@@ -2,12 +2,8 @@
 //! ten steps of PyTorch's (`goldens/README.md`), and what a user sees: files, resuming, folding,
 //! refusals.
 
-mod common;
-mod support;
-
 use std::path::Path;
 
-use common::{Random, Silent, assert_close, gpu, read, run, upload_f32 as upload};
 use safetensors::Dtype;
 use saliq::{
     batch::ImageRange,
@@ -38,7 +34,11 @@ use saliq::{
     saliency::{DataOptions, ExplainedNetwork, explain_data},
     train::{Start, Trainer},
 };
-use support::{SMALL_NETWORK, Tensors, json, mnist_like, refused, run_config, succeed, text};
+
+use crate::{
+    common::{Random, Silent, assert_close, gpu, read, run, upload_f32 as upload},
+    support::{self, SMALL_NETWORK, Tensors, json, mnist_like, refused, run_config, succeed, text},
+};
 
 const UNTOUCHED: f32 = 77.0;
 

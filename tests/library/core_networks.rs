@@ -3,9 +3,6 @@
 //! no activation, weight or pooling window is near a decision that f32 could take otherwise: then
 //! nothing may differ but rounding.
 
-mod common;
-
-use common::{Random, activation, assert_close, conv, gpu, read};
 use saliq::{
     Error,
     batch::ImageRange,
@@ -21,6 +18,8 @@ use saliq::{
         network::ReferenceNetwork,
     },
 };
+
+use crate::common::{Random, activation, assert_close, conv, gpu, read};
 
 /// Distance from decisions, in levels: far above what f32 gets wrong in these networks.
 const MARGIN: f64 = 1e-5;
@@ -220,7 +219,7 @@ fn check_in(
     for &software in tables {
         let what = format!("{what}, {} tiles", if software { "software" } else { "GPU" });
         let options = NetworkOptions { slots: SLOTS, training: true, gradients: true, precision };
-        // Those that share loads within subgroups where the adapter has them; tests/core_kernels.rs
+        // Those that share loads within subgroups where the adapter has them; core_kernels.rs
         // runs both.
         let tiles = TileTable::for_kind(software)
             .with_subgroups(software && gpu().abilities().subgroup_lanes == Some(8));

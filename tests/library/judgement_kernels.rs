@@ -1,13 +1,12 @@
 //! The kernels that judge explanations, against their references.
 
-mod common;
-
-use common::{Random, assert_close, dirty, read, run, uniform, upload};
 use saliq::{
     gpu::{Buffer, Specialization},
     layout::{ImagesRange, StepRecord},
     reference,
 };
+
+use crate::common::{Random, assert_close, dirty, read, run, uniform, upload};
 
 /// Two images of a buffer of three; the others are not touched.
 const FIRST: usize = 1;
