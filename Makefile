@@ -12,7 +12,8 @@ SPIRV  = target/spirv
 # The software driver complains on standard error where this is unset, as it is in containers.
 export XDG_RUNTIME_DIR ?= $(abspath target)
 
-# These run a second time on a device with WebGPU's default limits and no optional feature.
+# Modules of tests/library and tests/program that run a second time, on a device with WebGPU's default
+# limits and no optional feature.
 DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens training commands judgement_kernels judgement_goldens \
                attribution_kernels attributions batch_norm quantizers integer_kernels
 
@@ -34,8 +35,9 @@ test: cargo
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	for features in "" gpu check; do $(CARGO) check --locked --lib --no-default-features --features "$$features" || exit 1; done
 	$(CARGO) test --locked
-	SALIQ_DEVICE_PROFILE=webgpu $(CARGO) test --locked $(addprefix --test ,$(DEVICE_TESTS))
+	SALIQ_DEVICE_PROFILE=webgpu $(CARGO) test --locked --test library --test program -- $(addsuffix ::,$(DEVICE_TESTS))
 	rm -rf $(SPIRV)
 	$(CARGO) run --locked --quiet --profile test -- check --spirv $(SPIRV) $(if $(GITHUB_ACTIONS),--format github)
 	.ci/spirv-val.sh $(SPIRV)

@@ -533,6 +533,16 @@ fn the_oldest_compiler_that_is_promised_is_the_one_that_is_checked() {
     assert!(workflow.contains(&format!("cargo +{version} check --locked --all-targets")));
 }
 
+/// `make test` names modules of tests: a name without a module would run none, in silence.
+#[test]
+fn tests_that_run_on_a_second_device_are_there() {
+    let makefile = read("Makefile").replace("\\\n", " ");
+    let list = makefile.lines().find_map(|line| line.strip_prefix("DEVICE_TESTS = ")).unwrap();
+    let modules = &stems("tests/library", "rs") | &stems("tests/program", "rs");
+    let missing: Vec<_> = list.split_whitespace().filter(|name| !modules.contains(*name)).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 /// Each fuzz target is in the table, has its program, and its seeds.
 #[test]
 fn fuzz_targets_are_complete() {
@@ -568,4 +578,29 @@ fn facts_of_a_network_are_worked_out_in_its_graph() {
             assert!(!text.contains(idiom), "{place}: `{idiom}`; the graph knows it");
         }
     }
+}
+
+/// The library without the program: nothing of the command line, of downloads or of charts.
+#[test]
+fn the_library_has_no_dependencies_of_the_program() {
+    let tree = |features: &str| {
+        let arguments = ["tree", "--locked", "--offline", "-e", "normal", "--prefix", "none"];
+        let output = std::process::Command::new(env!("CARGO"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(arguments)
+            .args(["--no-default-features", "--features", features])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let names = |text: &str| -> BTreeSet<String> {
+        text.lines().filter_map(|line| Some(line.split(' ').next()?.to_string())).collect()
+    };
+    let (library, program) = (names(&tree("gpu")), names(&tree("cli")));
+    for name in ["clap", "ureq", "plotters", "indicatif", "signal-hook", "maud", "comfy-table"] {
+        assert!(program.contains(name), "{name} is of the program");
+        assert!(!library.contains(name), "{name} is not of the library");
+    }
+    assert!(library.contains("wgpu") && !names(&tree("check")).contains("wgpu"));
 }

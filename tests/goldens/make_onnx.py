@@ -3,7 +3,7 @@
     pip install -r requirements-onnx.txt
     python make_onnx.py --saliq ../../target/debug/saliq
 
-To be run again whenever what is written changes; `tests/formats.rs` compares.
+To be run again whenever what is written changes; `tests/program/formats.rs` compares.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 //! The kernels that judge explanations, against their references.
 
-mod common;
-
-use common::{Random, assert_close, dirty, launch, read, uniform, upload};
+use crate::common::{Random, assert_close, dirty, launch, read, uniform, upload};
 use saliq::{
     config::Shape,
     gpu::Buffer,

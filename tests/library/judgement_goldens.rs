@@ -1,12 +1,8 @@
 //! Judgements against Captum, Quantus, scikit-image and SciPy
 //! (`goldens/make_judgement_goldens.py`), on an odd network and colour images.
 
-mod common;
-mod support;
-
 use std::path::PathBuf;
 
-use common::gpu;
 use pollster::block_on;
 use saliq::{
     config::{
@@ -22,7 +18,11 @@ use saliq::{
     model::Model,
     saliency::{Baseline, Method, MethodOptions},
 };
-use support::Tensors;
+
+use crate::{
+    common::{self, gpu},
+    support::Tensors,
+};
 
 const SHAPE: Shape = Shape::new(3, 11, 13);
 const SEED: u64 = 0x0123_4567_89AB_CDEF;

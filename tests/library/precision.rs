@@ -1,12 +1,10 @@
 //! Training with activations and gradients in 16 bits: close to the same run in 32 bits, the same
 //! bits for the same seed, about half the memory.
 
-mod common;
-mod support;
-
 use std::path::Path;
 
-use common::{Silent, gpu, launch};
+use crate::common::{self, Silent, gpu, launch};
+use crate::support::{SMALL_NETWORK, run_config};
 use saliq::{
     data::{self, Dataset},
     gpu::{Abilities, Gpu},
@@ -17,7 +15,6 @@ use saliq::{
     storage::{Format, Storage},
     train::{Start, Trainer},
 };
-use support::{SMALL_NETWORK, run_config};
 
 fn mini() -> Dataset {
     data::load("mnist-mini", None).expect("built in")

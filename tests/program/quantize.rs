@@ -1,16 +1,12 @@
 //! `saliq quantize`: ranges against independent computations, accuracy at 8 bits, and what becomes
 //! of the result.
 
-mod common;
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
-use common::gpu;
 use saliq::{
     batch::ResidentData,
     config::{
@@ -26,7 +22,11 @@ use saliq::{
         preset::Preset,
     },
 };
-use support::{MNIST, SMALL_NETWORK, Tensors, json, mnist_like, refused, run, succeed, text};
+
+use crate::{
+    common::gpu,
+    support::{MNIST, SMALL_NETWORK, Tensors, json, mnist_like, refused, run, succeed, text},
+};
 
 /// A run folder with a small network that has learned the digits, made once.
 fn float() -> &'static Path {

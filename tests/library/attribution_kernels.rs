@@ -1,8 +1,6 @@
 //! The kernels of the attribution methods against their references.
 
-mod common;
-
-use common::{Random, assert_close, dirty, launch, read, uniform, upload};
+use crate::common::{self, Random, assert_close, dirty, launch, read, uniform, upload};
 use saliq::{
     config::{PactKind, Shape},
     gpu::Buffer,

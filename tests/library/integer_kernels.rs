@@ -2,9 +2,6 @@
 //! odd shapes, all formats, ranges of images inside larger buffers. Whole networks are in
 //! `deploy.rs`.
 
-mod common;
-
-use common::{Random, gpu, read};
 use saliq::{
     config::Shape,
     gpu::{Binding, Recording},
@@ -17,6 +14,8 @@ use saliq::{
     },
     storage::{Format, Storage},
 };
+
+use crate::common::{Random, gpu, read};
 
 /// Images in the buffers, the range's first, and how many it has; a dispatch is made for one more.
 const SLOTS: usize = 6;

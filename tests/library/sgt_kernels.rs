@@ -1,8 +1,6 @@
 //! The kernels of the training step that are not layers, against their references.
 
-mod common;
-
-use common::{Random, assert_close, dirty, gpu, launch, read, uniform, upload};
+use crate::common::{self, Random, assert_close, dirty, gpu, launch, read, uniform, upload};
 use saliq::{
     config::{MaskFill, MaskRank, OnNonFinite, Shape},
     gpu::Buffer,

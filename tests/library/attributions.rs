@@ -1,9 +1,5 @@
 //! Attribution methods against Captum's maps (`goldens/README.md`), and what must hold of them.
 
-mod common;
-mod support;
-
-use common::{assert_images_close, gpu, read, relative_error, worst_image};
 use saliq::{
     Error,
     config::{
@@ -18,7 +14,11 @@ use saliq::{
         Baseline, ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output,
     },
 };
-use support::{MNIST, NORMALIZATION, Tensors, golden};
+
+use crate::{
+    common::{assert_images_close, gpu, read, relative_error, worst_image},
+    support::{MNIST, NORMALIZATION, Tensors, golden},
+};
 
 /// A network with images to explain.
 #[derive(Clone)]

@@ -1,19 +1,19 @@
 //! Where training starts: α's and steps of activations against an independent computation in f64,
 //! and which of them a model file or a flag gives.
 
-mod common;
-mod support;
-
 use std::{collections::BTreeMap, path::Path};
 
-use common::{Silent, gpu};
 use saliq::{
     config::{LayerBits, LayerConfig, QuantizationConfig, RunConfig},
     model::Model,
     reference::network::ReferenceNetwork,
     train::{Start, StepLine, Trainer},
 };
-use support::{NORMALIZATION, SMALL_NETWORK, mini, run_config};
+
+use crate::{
+    common::{Silent, gpu},
+    support::{NORMALIZATION, SMALL_NETWORK, mini, run_config},
+};
 
 const BRIEF: &str = "train-limit = 90\ntest-limit = 8\nbatch-size = 20\nsteps = 1\nseed = 5\n";
 

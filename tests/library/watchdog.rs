@@ -1,8 +1,5 @@
 //! No dispatch is so long that a system takes the device for hung and resets it.
 
-mod common;
-mod support;
-
 use std::path::Path;
 
 use saliq::{
@@ -10,7 +7,8 @@ use saliq::{
     gpu::{Abilities, Command, Gpu},
     train::{DISPATCH_FLOPS, Trainer},
 };
-use support::run_config;
+
+use crate::support::run_config;
 
 /// Windows resets a device that is busy with one dispatch for two seconds. Batches are cut so that
 /// a dispatch has no more work than a slow GPU does in that time; nothing runs here.

@@ -1,16 +1,12 @@
 //! The C header: compiled by gcc without a warning, checked by its sanitizers, and of the same mind
 //! as integer inference.
 
-mod common;
-mod support;
-
 use std::{
     io::Write,
     path::Path,
     process::{Command, Stdio},
 };
 
-use common::{Random, Silent, activation, conv, gpu, random_model};
 use saliq::{
     config::{LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
     deploy::{DeployableModel, IntegerPlan, c_header},
@@ -18,7 +14,11 @@ use saliq::{
     reference::integer_network::integer_network,
     train::{Start, Trainer},
 };
-use support::{SMALL_NETWORK, run_config, succeed, text};
+
+use crate::{
+    common::{Random, Silent, activation, conv, gpu, random_model},
+    support::{self, SMALL_NETWORK, run_config, succeed, text},
+};
 
 /// Reads images from standard input; writes the class, the scores and, last, what the macros say of
 /// RAM.

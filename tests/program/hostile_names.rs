@@ -1,9 +1,6 @@
 //! Names from files and folders (classes, runs, layers, data sets) in every figure and page: parsed
 //! again, they are text and nothing else.
 
-mod common;
-mod support;
-
 use std::collections::BTreeSet;
 
 use html5gum::{Token, Tokenizer};
@@ -15,6 +12,8 @@ use saliq::{
         ResultRow, Section, Series, Table, result_table,
     },
 };
+
+use crate::support;
 
 /// Short ones: figures shorten what does not fit.
 const NAMES: [&str; 10] = [

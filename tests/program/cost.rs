@@ -1,12 +1,10 @@
 //! `saliq cost`: what a model, a run folder or a configuration costs. No adapter is needed.
 
-mod common;
-mod support;
-
 use std::fs;
 
 use saliq::{config::PixelNormalization, data, graph::ParameterLayout, model::Model};
-use support::{SMALL_NETWORK, json, refused, run_config, succeed, text};
+
+use crate::support::{self, SMALL_NETWORK, json, refused, run_config, succeed, text};
 
 #[test]
 fn the_papers_table_is_printed_exactly() {

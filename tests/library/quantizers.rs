@@ -1,10 +1,6 @@
 //! Quantizers against PyTorch (tests/goldens/make_quantizers.py), their levels for any weights, and
 //! runs that learn steps.
 
-mod common;
-mod support;
-
-use common::{Silent, gpu, read};
 use proptest::{prelude::*, test_runner::TestRunner};
 use saliq::{
     config::{
@@ -27,7 +23,11 @@ use saliq::{
     },
     train::{RunFolder, Start, Trainer},
 };
-use support::{SMALL_NETWORK, Tensors, run_config};
+
+use crate::{
+    common::{Silent, gpu, read},
+    support::{SMALL_NETWORK, Tensors, run_config},
+};
 
 /// Every weight quantizer with its widths.
 const QUANTIZERS: [(WeightQuantizer, &str, &[u32]); 6] = [

@@ -2,9 +2,7 @@
 //! tile sizes, ranges of images inside larger buffers, gradients that are set and gradients that
 //! are added to. Whole networks are in `core_networks.rs`.
 
-mod common;
-
-use common::{
+use crate::common::{
     Random, activation_plan, assert_close, gpu, launch, launch_in_two_rows, launch_over, read,
     submit, uniform, upload_f32 as upload, weight_plan,
 };
@@ -157,7 +155,7 @@ impl Tiles {
 }
 
 /// Whether kernels that share loads within subgroups of 8 lanes run here. Where they do not, `saliq
-/// check` (tests/check.rs) validates and translates them all the same.
+/// check` (check.rs) validates and translates them all the same.
 fn subgroup_variants() -> &'static [bool] {
     if gpu().abilities().subgroup_lanes == Some(8) { &[false, true] } else { &[false] }
 }
@@ -805,7 +803,7 @@ fn cooperative_sums(
 
 /// Levels of activations and weights as large as `convolution_cooperative` is taken for. On
 /// adapters without cooperative matrices of f16 (all software drivers) only its arithmetic is
-/// checked, on the CPU; `saliq check` and tests/check.rs hold its code to validation and
+/// checked, on the CPU; `saliq check` and check.rs hold its code to validation and
 /// translation.
 #[test]
 fn products_of_levels_are_exact() {

@@ -1,18 +1,15 @@
 //! Autotune with the GPU's kernels, on whatever adapter there is: what it tries computes the same,
 //! and what it finds can be used.
 
-mod common;
-mod support;
-
 use std::path::Path;
 
-use common::gpu;
 use saliq::{
     bench::autotune,
     data,
     nn::{TileTable, Tuning},
 };
-use support::run_config;
+
+use crate::{common::gpu, support::run_config};
 
 const NETWORK: &str = r#"
 [network]

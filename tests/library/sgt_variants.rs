@@ -1,12 +1,8 @@
 //! The variants of Saliency Guided Training: what a step masks is what its table entry says, and
 //! whole runs follow the rules.
 
-mod common;
-mod support;
-
 use std::path::Path;
 
-use common::{Silent, assert_close, gpu, read};
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{NetworkConfig, QuantizationConfig, RunConfig, SgtConfig},
@@ -19,7 +15,11 @@ use saliq::{
     sgt::{Masking, Metrics, StepInputs, StepOptions, TrainingStep, record_saliency_seed},
     train::{Outcome, Start, Trainer},
 };
-use support::{MNIST, NORMALIZATION, SMALL_NETWORK, run_config};
+
+use crate::{
+    common::{Silent, assert_close, gpu, read},
+    support::{MNIST, NORMALIZATION, SMALL_NETWORK, run_config},
+};
 
 const IMAGES: u32 = 6;
 const PIXELS: usize = 784;

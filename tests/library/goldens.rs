@@ -1,9 +1,5 @@
 //! saliq's numbers against those of an independent PyTorch twin in float64 (`goldens/README.md`).
 
-mod common;
-mod support;
-
-use common::{Silent, assert_close, assert_images_close, gpu, read};
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{
@@ -18,7 +14,11 @@ use saliq::{
     sgt::{Masking, Metrics, record_loss, record_saliency_seed},
     train::{Schedule, Start, Trainer},
 };
-use support::{MNIST, NORMALIZATION, Tensors, golden, mnist_like, run_config};
+
+use crate::{
+    common::{Silent, assert_close, assert_images_close, gpu, read},
+    support::{MNIST, NORMALIZATION, Tensors, golden, mnist_like, run_config},
+};
 
 /// Weight quantizers with their names in the golden files.
 const QUANTIZERS: [(&str, WeightQuantizer); 3] = [

@@ -1,12 +1,8 @@
 //! Files in JSON that have no fuzz target (a study's plan and results, measured tile sizes, earlier
 //! benchmarks), damaged in every way: an error or a value, never a panic.
 
-mod common;
-mod support;
-
 use std::{fs, path::Path};
 
-use common::Random;
 use saliq::{
     Error,
     bench::BenchResult,
@@ -21,7 +17,11 @@ use saliq::{
     },
 };
 use serde_json::{Value, json};
-use support::{refused, study, text};
+
+use crate::{
+    common::Random,
+    support::{self, refused, study, text},
+};
 
 /// Damaged copies of a file.
 const COPIES: usize = 300;

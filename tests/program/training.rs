@@ -1,12 +1,8 @@
 //! Training as a whole: one seed gives one result, runs go on where they stopped, a step touches
 //! nothing but the GPU, every setting runs, and what is written is what PyTorch reads.
 
-mod common;
-mod support;
-
 use std::path::{Path, PathBuf};
 
-use common::{assert_close, gpu};
 use safetensors::Dtype;
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
@@ -18,9 +14,13 @@ use saliq::{
     sgt::{Masking, Metrics, StepInputs, StepOptions, TrainingStep},
     train::{Observer, Outcome, Start, StepLine, Trainer},
 };
-use support::{
-    MNIST, NORMALIZATION, SMALL_NETWORK, Tensors, colored, failure, golden, json, mini, refused,
-    run, run_config, run_result, saliq, text, write_folder,
+
+use crate::{
+    common::{assert_close, gpu},
+    support::{
+        MNIST, NORMALIZATION, SMALL_NETWORK, Tensors, colored, failure, golden, json, mini,
+        refused, run, run_config, run_result, saliq, text, write_folder,
+    },
 };
 
 /// What a run says while it goes on.

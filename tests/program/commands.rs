@@ -1,21 +1,22 @@
 //! The commands as a user runs them: what they print, what they write.
 
-mod common;
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
-use common::assert_close;
 use image::GenericImageView;
 use safetensors::Dtype;
 use saliq::{config::Shape, data::Split};
 use serde_json::Value;
-use support::{
-    MNIST, SMALL_NETWORK, Tensors, colored, golden, json, refused, succeed, text, write_folder,
+
+use crate::{
+    common::assert_close,
+    support::{
+        self, MNIST, SMALL_NETWORK, Tensors, colored, golden, json, refused, succeed, text,
+        write_folder,
+    },
 };
 
 /// A run folder with a small trained model, made once.

@@ -1,14 +1,10 @@
 //! Properties of the judgements on a trained network, and the commands `drop` and `compare`.
 
-mod common;
-mod support;
-
 use std::{
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
-use common::{Random, gpu};
 use pollster::block_on;
 use saliq::{
     config::{QuantizationOverrides, Shape},
@@ -20,7 +16,11 @@ use saliq::{
     model::Model,
     saliency::{Method, MethodOptions},
 };
-use support::{SMALL_NETWORK, colored, json, refused, succeed, text, write_folder};
+
+use crate::{
+    common::{Random, gpu},
+    support::{SMALL_NETWORK, colored, json, refused, succeed, text, write_folder},
+};
 
 const SHAPE: Shape = Shape::new(3, 11, 13);
 

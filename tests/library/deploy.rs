@@ -1,8 +1,5 @@
 //! What models are deployed as, against the kernels that trained them.
 
-mod common;
-
-use common::{NORMALIZATION, Random, activation, conv, gpu, random_model, read};
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
@@ -19,6 +16,8 @@ use saliq::{
     nn::{Network, NetworkOptions, TileTable},
     reference::integer_network::integer_network,
 };
+
+use crate::common::{NORMALIZATION, Random, activation, conv, gpu, random_model, read};
 
 /// Odd shapes, batch norms behind both kinds of layers, dropout.
 fn network() -> NetworkConfig {

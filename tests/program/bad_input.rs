@@ -1,9 +1,6 @@
 //! Everything that can be wrong with what a user hands over: each mistake is one line `error: …`
 //! that says what and where, with the right exit code (2 usage, 1 otherwise), and never a panic.
 
-mod common;
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,8 +8,9 @@ use std::{
 
 use safetensors::{Dtype, tensor::TensorView};
 use saliq::config::Shape;
-use support::{
-    SMALL_NETWORK, Tensors, colored, failure, golden, refused, run, saliq, succeed, text,
+
+use crate::support::{
+    self, SMALL_NETWORK, Tensors, colored, failure, golden, refused, run, saliq, succeed, text,
     write_folder,
 };
 

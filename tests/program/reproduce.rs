@@ -11,8 +11,7 @@ use std::{
 use saliq::{judgement::Fill, study::report};
 use serde_json::Value;
 
-mod common;
-mod support;
+use crate::support;
 
 /// Files of a report.
 const REPORT: [&str; 4] = ["report.html", "report.md", "report.json", "report.csv"];

@@ -1,12 +1,8 @@
 //! Files for other programs: ONNX against ONNX Runtime's logits and the f64 reference, packed files
 //! against what they were made of.
 
-mod common;
-#[path = "formats/elsewhere.rs"]
 mod elsewhere;
-mod support;
 
-use common::{Random, activation, conv, gpu, random_model};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use prost::Message;
 use saliq::{
@@ -27,7 +23,11 @@ use saliq::{
     model::{METADATA_KEY, Model, TensorFile},
     reference::network::ReferenceNetwork,
 };
-use support::{Tensors, golden, json, mini, refused, succeed, text};
+
+use crate::{
+    common::{Random, activation, conv, gpu, random_model},
+    support::{self, Tensors, golden, json, mini, refused, succeed, text},
+};
 
 const INPUT: Shape = Shape::new(3, 11, 13);
 
@@ -704,7 +704,7 @@ fn a_header_that_computes_something_else_is_not_written() {
 /// (`tests/python_recipe.py` runs its code.)
 #[test]
 fn the_python_page_names_what_the_files_have() {
-    let page = include_str!("../docs/python.md");
+    let page = include_str!("../../docs/python.md");
     let folder = tempfile::tempdir().unwrap();
     // Layers with parameters: `("conv1", nn.Conv2d(1, 32, 3)),`.
     let mut expected = Vec::new();

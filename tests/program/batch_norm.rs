@@ -2,13 +2,13 @@
 //! ten steps of PyTorch's (`goldens/README.md`), and what a user sees: files, resuming, folding,
 //! refusals.
 
-mod common;
-mod support;
-
 use std::path::Path;
 
-use common::{
+use crate::common::{
     Random, Silent, activation_plan, assert_close, gpu, launch, read, uniform, upload_f32 as upload,
+};
+use crate::support::{
+    self, SMALL_NETWORK, Tensors, json, mnist_like, refused, run_config, succeed, text,
 };
 use safetensors::Dtype;
 use saliq::{
@@ -47,7 +47,6 @@ use saliq::{
     storage::Storage,
     train::{Start, Trainer},
 };
-use support::{SMALL_NETWORK, Tensors, json, mnist_like, refused, run_config, succeed, text};
 
 const UNTOUCHED: f32 = 77.0;
 

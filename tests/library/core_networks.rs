@@ -3,9 +3,7 @@
 //! no activation, weight or pooling window is near a decision that f32 could take otherwise: then
 //! nothing may differ but rounding.
 
-mod common;
-
-use common::{Random, activation, assert_close, conv, gpu, read};
+use crate::common::{Random, activation, assert_close, conv, gpu, read};
 use saliq::{
     Error,
     config::{
@@ -226,7 +224,7 @@ fn check_in(
             precision,
             masked: false,
         };
-        // Those that share loads within subgroups where the adapter has them; tests/core_kernels.rs
+        // Those that share loads within subgroups where the adapter has them; core_kernels.rs
         // runs both.
         let tiles = TileTable::for_kind(software)
             .with_subgroups(software && gpu().abilities().subgroup_lanes == Some(8));

@@ -1,0 +1,20 @@
+//! What the program does, run as a user runs it, and what its runs leave behind. `tests/library`
+//! says what stands where.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod batch_norm;
+mod c_header;
+mod commands;
+mod cost;
+mod formats;
+mod hostile_files;
+mod hostile_names;
+mod judgement;
+mod quantize;
+mod reproduce;
+mod training;
