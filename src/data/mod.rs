@@ -41,8 +41,8 @@ use locate::Places;
 /// the log.
 ///
 /// # Errors
-/// [`Error::Data`] if there is no such set or it is not found, [`Error::Io`] and [`Error::Format`]
-/// if a file is unreadable or its content does not fit.
+/// [`crate::Error::Data`] if there is no such set or it is not found, [`crate::Error::Io`] and
+/// [`crate::Error::Format`] if a file is unreadable or its content does not fit.
 pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset> {
     load_from(name, &Places::of_user(data_dir))
 }

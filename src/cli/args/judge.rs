@@ -48,7 +48,7 @@ impl JudgedMethodArgs {
     /// Refuses a method named twice.
     ///
     /// # Errors
-    /// [`Error::Usage`] naming it.
+    /// [`crate::Error::Usage`] naming it.
     pub fn validate(&self) -> Result<()> {
         refuse_repeated(&self.method)
     }
