@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Largest window of a max-pool: the position of a maximum takes eight bits.
-pub(crate) const MAX_POOL_KERNEL: u32 = 15;
+pub(super) const MAX_POOL_KERNEL: u32 = 15;
 /// ε of batch norms, as torch.nn.BatchNorm2d has it.
 pub const BATCH_NORM_EPSILON: f32 = 1e-5;
 
@@ -112,27 +112,26 @@ fn one() -> u32 {
 }
 
 impl LayerConfig {
-    /// Its name, where layers of its type have one.
-    pub fn name(&self) -> Option<&str> {
+    /// Its name, or what it is where layers of its type have none.
+    fn naming(&self) -> Result<&str, &'static str> {
         match self {
             LayerConfig::Conv { name, .. }
             | LayerConfig::Linear { name, .. }
             | LayerConfig::BatchNorm { name }
-            | LayerConfig::Activation { name } => Some(name),
-            LayerConfig::MaxPool { .. } | LayerConfig::Dropout { .. } => None,
+            | LayerConfig::Activation { name } => Ok(name),
+            LayerConfig::MaxPool { .. } => Err("pool"),
+            LayerConfig::Dropout { .. } => Err("dropout"),
         }
+    }
+
+    /// Its name, where layers of its type have one.
+    pub fn name(&self) -> Option<&str> {
+        self.naming().ok()
     }
 
     /// Its name; of layers without one what they are and their place, counted from 1: `pool5`.
     pub fn label(&self, place: usize) -> String {
-        match self {
-            LayerConfig::Conv { name, .. }
-            | LayerConfig::Linear { name, .. }
-            | LayerConfig::BatchNorm { name }
-            | LayerConfig::Activation { name } => name.clone(),
-            LayerConfig::MaxPool { .. } => format!("pool{place}"),
-            LayerConfig::Dropout { .. } => format!("dropout{place}"),
-        }
+        self.naming().map_or_else(|kind| format!("{kind}{place}"), str::to_string)
     }
 }
 

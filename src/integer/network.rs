@@ -2,7 +2,7 @@
 //! channel / 4] words, or of floats where nothing is quantized.
 
 use crate::{
-    Error, Result,
+    Result,
     batch::{Batch, GatherOptions, ResidentData},
     config::Shape,
     deploy::{Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights, WeightedStep},
@@ -57,7 +57,7 @@ impl IntegerNetwork {
     /// Room for `slots` images.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`]; [`Error::Model`] for pooling windows larger than 15 × 15.
+    /// [`crate::Error::OutOfMemory`].
     pub fn new(gpu: &Gpu, plan: &IntegerPlan, slots: u32) -> Result<IntegerNetwork> {
         IntegerNetwork::with_tiles(gpu, plan, slots, TileTable::new(gpu))
     }
@@ -86,12 +86,6 @@ impl IntegerNetwork {
                 StepOperation::Weighted(weighted) => Operation::Weighted(Box::new(
                     requantized_layer(gpu, tiles.clone(), step, weighted, (storage, slots))?,
                 )),
-                StepOperation::MaxPool { kernel, .. } if *kernel > 15 => {
-                    return Err(Error::Model(format!(
-                        "{}: pooling windows are at most 15 × 15, not {kernel}",
-                        step.name
-                    )));
-                }
                 StepOperation::MaxPool { kernel, stride } => {
                     let is_float = storage.output == Format::F32;
                     let choice = is_float
