@@ -140,6 +140,11 @@ impl NetworkConfig {
                     window("pooling window", shape.height, kernel, stride, 0)?,
                     window("pooling window", shape.width, kernel, stride, 0)?,
                 ),
+                LayerConfig::AveragePool(pool) => Shape::new(
+                    shape.channels,
+                    pool.windows(shape.height).map_err(misfit)?,
+                    pool.windows(shape.width).map_err(misfit)?,
+                ),
                 LayerConfig::Linear { out_features, .. } => Shape::new(out_features, 1, 1),
                 LayerConfig::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
                     return Err(misfit(format!("dropout {rate} is not in [0, 1)")));

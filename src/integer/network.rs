@@ -4,10 +4,13 @@
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::Shape,
+    config::{AveragePool, Shape},
     deploy::{Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights, WeightedStep},
     gpu::{Binding, Buffer, Gpu, Launcher, Recording},
-    kernels::{ImageRange, MaxPool, PoolShape, RequantizedActivation},
+    kernels::{
+        self, AverageOfIntegers, AveragePoolShape, ImageRange, MaxPool, PoolShape,
+        RequantizedActivation,
+    },
     layout::{groups, to_nchw},
     metrics::Classifier,
     nn::{RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable},
@@ -18,6 +21,7 @@ use crate::{
 enum Operation {
     Weighted(Box<RequantizedLayer>),
     MaxPool { kernel: u32, stride: u32, choice: Option<Buffer> },
+    AveragePool { pool: AveragePool, integers: AverageOfIntegers },
     Activation { multiplier: f32, offset: f32, range: [f32; 2] },
 }
 
@@ -92,6 +96,10 @@ impl IntegerNetwork {
                         .then(|| gpu.buffer("pooling choices", bytes(step.output, Format::U8)))
                         .transpose()?;
                     Operation::MaxPool { kernel: *kernel, stride: *stride, choice }
+                }
+                &StepOperation::AveragePool { pool, scale, zero } => {
+                    let [scale, zero] = [scale, zero].map(|value| value as f32);
+                    Operation::AveragePool { pool, integers: AverageOfIntegers { scale, zero } }
                 }
                 StepOperation::Activation { multiplier, offset, range } => {
                     let [multiplier, offset] = [*multiplier as f32, *offset as f32];
@@ -236,6 +244,18 @@ impl Classifier for IntegerNetwork {
                         output: to,
                         choice: choice.as_ref().map(Binding::from),
                         shape: PoolShape { input, output, kernel, stride },
+                        storage,
+                    }
+                    .record(gpu, recording, label)?;
+                }
+                &Operation::AveragePool { pool, integers } => {
+                    let (input, output) = (plan.input, plan.output);
+                    kernels::AveragePool {
+                        images: range,
+                        input: from,
+                        output: to,
+                        shape: AveragePoolShape { input, output, pool },
+                        integers,
                         storage,
                     }
                     .record(gpu, recording, label)?;

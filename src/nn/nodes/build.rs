@@ -9,7 +9,7 @@ use crate::{
     config::{Precision, Shape},
     gpu::{Buffer, Gpu},
     graph::{self, Graph, Op, OpKind, ValueId},
-    kernels::{BackwardLayout, Geometry, PoolShape, WeightShape},
+    kernels::{AveragePoolShape, BackwardLayout, Geometry, PoolShape, WeightShape},
     layout::groups,
     nn::TileTable,
     quant::ActivationPlan,
@@ -192,6 +192,9 @@ impl<'a> Builder<'a> {
             &OpKind::MaxPool { kernel, stride } => {
                 let shape = PoolShape { input, output, kernel, stride };
                 self.max_pool(shape, source)?
+            }
+            &OpKind::AveragePool(pool) => {
+                NodeKind::AveragePool(AveragePoolShape { input, output, pool })
             }
             &OpKind::Dropout { rate, stream } => NodeKind::Dropout { rate, stream },
         })
