@@ -25,12 +25,13 @@
 // linked.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL, SPACING, PADDING, DEPTH, LANES, WEIGHTS};
+import kinds::activation::RELU;
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::slices::Slice;
 @if(pooled_input) import package::common::pooling::unpack_positions;
 import package::common::storage::{Input, Output, load_input, load_state, store_output};
-import package::common::activation::{RELU, derivative};
+import package::common::activation::derivative;
 
 override IN_HEIGHT: u32;
 override IN_WIDTH: u32;

@@ -19,9 +19,10 @@
 // max-pooling relies on.
 
 import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, SLICES, DEPTH};
+import kinds::activation::RELU;
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
-import package::common::activation::{RELU, activate, derivative};
+import package::common::activation::{activate, derivative};
 import package::common::requantize::requantize;
 import package::common::storage::{Input, Output, load_input, load_state, store_output};
 import package::common::windows::{Window, window_of};

@@ -12,8 +12,9 @@
 // with `subgroups` of LANES invocations each loads its share.
 
 import constants::{IMAGES, GROUPS, LANES};
+import kinds::activation::RELU;
 import package::common::images::Images;
-import package::common::activation::{RELU, activate, derivative};
+import package::common::activation::{activate, derivative};
 import package::common::requantize::requantize;
 import package::common::storage::{Input, Output, load_input, load_state, store_output};
 

@@ -197,6 +197,7 @@ fn errors_in_layers_name_line_and_layer() {
         "type = \"conv\"\nname = \"second\"\nout_channels = 2\nkernel = ",
         "type = \"linear\"\nname = \"last\"\nout_features = ",
     );
+    let average = "type = \"average-pool\"\nkernel = ";
     let (good_conv, good_linear) = (format!("{conv}3"), format!("{linear}10"));
     for (second, third, line, expected) in [
         (format!("{conv}\"big\""), good_linear.clone(), 13, ["layer 2 (`second`)", "big"]),
@@ -226,6 +227,16 @@ fn errors_in_layers_name_line_and_layer() {
             9,
             ["layer 2: ", "at most 15"],
         ),
+        (
+            format!("{average}3\npadding = 2"),
+            good_linear.clone(),
+            9,
+            ["layer 2: ", "more than half"],
+        ),
+        (format!("{average}99"), good_linear.clone(), 9, ["layer 2: ", "does not fit"]),
+        (format!("{average}0"), good_linear.clone(), 9, ["layer 2: ", "at least 1"]),
+        (format!("{average}2\nstrid = 2"), good_linear.clone(), 12, ["layer 2: ", "strid"]),
+        (format!("{average}-2"), good_linear.clone(), 11, ["layer 2: ", "-2"]),
         ("type = \"dropout\"\nrate = 1.5".into(), good_linear, 9, ["layer 2: ", "not in [0, 1)"]),
         (
             good_conv.clone(),

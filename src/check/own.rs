@@ -33,6 +33,7 @@ const ODD_NETWORK: &str = "network.layers = [
   { type = \"max-pool\", kernel = 3, stride = 2 },
   { type = \"conv\", name = \"conv2\", out_channels = 33, kernel = 2, padding = 1 }, { type = \"max-pool\", kernel = 2, stride = 1 },
   { type = \"activation\", name = \"act2\" },
+  { type = \"average-pool\", kernel = 3, stride = 2, padding = 1, ceil_mode = true },
   { type = \"linear\", name = \"fc1\", out_features = 19 }, { type = \"activation\", name = \"act3\" },
   { type = \"linear\", name = \"fc2\", out_features = 10 } ]\n";
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Largest window of a max-pool: the position of a maximum takes eight bits.
-pub(crate) const MAX_POOL_KERNEL: u32 = 15;
+pub(super) const MAX_POOL_KERNEL: u32 = 15;
 /// ε of batch norms, as torch.nn.BatchNorm2d has it.
 pub const BATCH_NORM_EPSILON: f32 = 1e-5;
 
@@ -92,6 +92,8 @@ pub enum LayerConfig {
         /// Step between windows.
         stride: u32,
     },
+    /// Means over windows, torch.nn.AvgPool2d.
+    AveragePool(AveragePool),
     /// Inverted dropout, only while training.
     Dropout {
         /// Probability of zeroing an element, 0 ≤ rate < 1.
@@ -112,27 +114,96 @@ fn one() -> u32 {
 }
 
 impl LayerConfig {
-    /// Its name, where layers of its type have one.
-    pub fn name(&self) -> Option<&str> {
+    /// Its name, or what it is where layers of its type have none.
+    fn naming(&self) -> Result<&str, &'static str> {
         match self {
             LayerConfig::Conv { name, .. }
             | LayerConfig::Linear { name, .. }
             | LayerConfig::BatchNorm { name }
-            | LayerConfig::Activation { name } => Some(name),
-            LayerConfig::MaxPool { .. } | LayerConfig::Dropout { .. } => None,
+            | LayerConfig::Activation { name } => Ok(name),
+            LayerConfig::MaxPool { .. } | LayerConfig::AveragePool(_) => Err("pool"),
+            LayerConfig::Dropout { .. } => Err("dropout"),
         }
+    }
+
+    /// Its name, where layers of its type have one.
+    pub fn name(&self) -> Option<&str> {
+        self.naming().ok()
     }
 
     /// Its name; of layers without one what they are and their place, counted from 1: `pool5`.
     pub fn label(&self, place: usize) -> String {
-        match self {
-            LayerConfig::Conv { name, .. }
-            | LayerConfig::Linear { name, .. }
-            | LayerConfig::BatchNorm { name }
-            | LayerConfig::Activation { name } => name.clone(),
-            LayerConfig::MaxPool { .. } => format!("pool{place}"),
-            LayerConfig::Dropout { .. } => format!("dropout{place}"),
+        self.naming().map_or_else(|kind| format!("{kind}{place}"), str::to_string)
+    }
+}
+
+/// Means over square windows, torch.nn.AvgPool2d, with what a file leaves out filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AveragePoolText")]
+pub struct AveragePool {
+    /// Height and width of a window, in pixels.
+    pub kernel: u32,
+    /// Pixels from a window to the next; as large as the window where a file says nothing.
+    pub stride: u32,
+    /// Zero rows and columns added on each side: at most half a window.
+    pub padding: u32,
+    /// Whether a last window may reach beyond the padded image; it starts within the image or the
+    /// padding in front of it.
+    pub ceil_mode: bool,
+    /// Whether means are over padded pixels too; pixels beyond the padding never count.
+    pub count_include_pad: bool,
+}
+
+/// [`AveragePool`] as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AveragePoolText {
+    kernel: u32,
+    stride: Option<u32>,
+    #[serde(default)]
+    padding: u32,
+    #[serde(default, alias = "ceil-mode")]
+    ceil_mode: bool,
+    #[serde(default = "yes", alias = "count-include-pad")]
+    count_include_pad: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl From<AveragePoolText> for AveragePool {
+    fn from(text: AveragePoolText) -> AveragePool {
+        let AveragePoolText { kernel, stride, padding, ceil_mode, count_include_pad } = text;
+        let stride = stride.unwrap_or(kernel);
+        AveragePool { kernel, stride, padding, ceil_mode, count_include_pad }
+    }
+}
+
+impl AveragePool {
+    /// Windows along an axis of `size` pixels, or why there are none.
+    pub(crate) fn windows(self, size: u32) -> Result<u32, String> {
+        let AveragePool { kernel, stride, padding, ceil_mode, .. } = self;
+        if kernel == 0 || stride == 0 {
+            return Err("an average-pool needs a kernel and a stride of at least 1".into());
         }
+        if padding > kernel / 2 {
+            return Err(format!(
+                "a padding of {padding} is more than half the averaging window of {kernel}"
+            ));
+        }
+        let [size, kernel, stride, padding] = [size, kernel, stride, padding].map(u64::from);
+        let beyond = if ceil_mode { stride - 1 } else { 0 };
+        let Some(room) = (size + 2 * padding + beyond).checked_sub(kernel) else {
+            return Err(format!(
+                "an averaging window of {kernel} with stride {stride} and padding {padding} does \
+                 not fit {size} pixels"
+            ));
+        };
+        let last = room / stride;
+        // A window that would start behind the image is left out.
+        let is_outside = ceil_mode && last * stride >= size + padding;
+        u32::try_from(last + u64::from(!is_outside)).map_err(|error| error.to_string())
     }
 }
 
@@ -148,4 +219,33 @@ pub struct WeightLayer<'a> {
     /// Name of the activation between this layer and the next one with weights: where its output
     /// can be quantized.
     pub activation: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn average_pools_fill_in_what_is_left_out() {
+        let read = |text: &str| toml::from_str::<LayerConfig>(text).map_err(|e| e.to_string());
+        let pool = AveragePool {
+            kernel: 3,
+            stride: 3,
+            padding: 0,
+            ceil_mode: false,
+            count_include_pad: true,
+        };
+        let short = read("type = \"average-pool\"\nkernel = 3").unwrap();
+        assert_eq!(short, LayerConfig::AveragePool(pool));
+        assert_eq!(read(&toml::to_string(&short).unwrap()), Ok(short));
+        let whole = AveragePool { stride: 2, padding: 1, ceil_mode: true, ..pool };
+        let whole = LayerConfig::AveragePool(AveragePool { count_include_pad: false, ..whole });
+        let text = "type = \"average-pool\"\nkernel = 3\nstride = 2\npadding = 1\n";
+        for keys in [["ceil_mode", "count_include_pad"], ["ceil-mode", "count-include-pad"]] {
+            let [ceil, counts] = keys;
+            assert_eq!(read(&format!("{text}{ceil} = true\n{counts} = false")), Ok(whole.clone()));
+        }
+        assert_eq!(read(&toml::to_string(&whole).unwrap()), Ok(whole));
+        assert!(read(&format!("{text}ceil = true")).unwrap_err().contains("unknown field `ceil`"));
+    }
 }

@@ -28,8 +28,7 @@ pub(crate) use run::short_name;
 pub(crate) use text::{decimal, real, suggestion};
 
 pub use bits::LayerBits;
-pub(crate) use layers::MAX_POOL_KERNEL;
-pub use layers::{BATCH_NORM_EPSILON, LayerConfig, Shape, WeightLayer};
+pub use layers::{AveragePool, BATCH_NORM_EPSILON, LayerConfig, Shape, WeightLayer};
 pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};
 pub use network::NetworkConfig;

@@ -130,10 +130,20 @@ impl NetworkConfig {
                     window("convolution", shape.height, kernel, stride, padding)?,
                     window("convolution", shape.width, kernel, stride, padding)?,
                 ),
+                LayerConfig::MaxPool { kernel, .. } if kernel > MAX_POOL_KERNEL => {
+                    return Err(misfit(format!(
+                        "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
+                    )));
+                }
                 LayerConfig::MaxPool { kernel, stride } => Shape::new(
                     shape.channels,
                     window("pooling window", shape.height, kernel, stride, 0)?,
                     window("pooling window", shape.width, kernel, stride, 0)?,
+                ),
+                LayerConfig::AveragePool(pool) => Shape::new(
+                    shape.channels,
+                    pool.windows(shape.height).map_err(misfit)?,
+                    pool.windows(shape.width).map_err(misfit)?,
                 ),
                 LayerConfig::Linear { out_features, .. } => Shape::new(out_features, 1, 1),
                 LayerConfig::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
@@ -194,9 +204,8 @@ impl NetworkConfig {
                         last.activation.get_or_insert(name);
                     }
                 }
-                LayerConfig::BatchNorm { .. }
-                | LayerConfig::MaxPool { .. }
-                | LayerConfig::Dropout { .. } => {}
+                // No other layer has weights.
+                _ => {}
             }
         }
         found
@@ -265,14 +274,6 @@ impl NetworkConfig {
         let mut names = HashSet::new();
         for (index, layer) in self.layers.iter().enumerate() {
             let misfit = |reason: &str| Misfit::of_layer(index, layer.name(), reason.into());
-            if let LayerConfig::MaxPool { kernel, .. } = layer
-                && *kernel > MAX_POOL_KERNEL
-            {
-                let reason = format!(
-                    "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
-                );
-                return Err(misfit(&reason));
-            }
             let Some(name) = layer.name() else { continue };
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
             if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {

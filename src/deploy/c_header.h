@@ -40,8 +40,8 @@ typedef struct {
 
 /* What a number is stored as. */
 enum { @PREFIX@_U8, @PREFIX@_I8, @PREFIX@_FLOAT };
-/* What a step computes: sums of products of integers or of floats, maxima, or an activation alone. */
-enum { @PREFIX@_INTEGERS, @PREFIX@_FLOATS, @PREFIX@_POOL, @PREFIX@_ACTIVATION };
+/* What a step computes: sums of products of integers or of floats, maxima, means, or an activation alone. */
+enum { @PREFIX@_INTEGERS, @PREFIX@_FLOATS, @PREFIX@_POOL, @PREFIX@_MEANS, @PREFIX@_ACTIVATION };
 
 typedef struct {
     uint8_t kind, from, to;
@@ -49,6 +49,7 @@ typedef struct {
     uint8_t spacing;
     uint8_t pivot_stride; /* 0: one pivot for all */
     uint8_t border;       /* the offset depends on which taps are inside the image */
+    uint8_t counts_padding; /* means are over padded pixels too */
     uint32_t channels, height, width;                /* of the input */
     uint32_t out_channels, out_height, out_width;
     uint32_t kernel, stride, padding;
@@ -183,6 +184,34 @@ static inline void @prefix@_pool(const @prefix@_step *step, const void *from, vo
     }
 }
 
+/* Means over windows: the sum of the pixels inside the image, over the pixels of the mean; nothing counts beyond the padding. */
+static inline void @prefix@_means(const @prefix@_step *step, const void *from, void *to) {
+    const float *scales = @prefix@_floats + step->scales;
+    for (uint32_t out = 0; out < step->channels * step->out_height * step->out_width; out++) {
+        uint32_t column = out % step->out_width, row = out / step->out_width % step->out_height;
+        uint32_t plane = out / step->out_width / step->out_height * step->height;
+        uint32_t inside = 0, averaged = 0;
+        int32_t integers = 0;
+        float floats = 0.0f;
+        for (uint32_t k = 0; k < step->kernel * step->kernel; k++) {
+            uint32_t y = @prefix@_place(step, row, k / step->kernel, step->height);
+            uint32_t x = @prefix@_place(step, column, k % step->kernel, step->width);
+            averaged += row * step->stride + k / step->kernel < step->height + 2 * step->padding &&
+                        column * step->stride + k % step->kernel < step->width + 2 * step->padding;
+            if (y == step->height || x == step->width) { continue; }
+            inside += 1;
+            if (step->from == @PREFIX@_FLOAT) {
+                floats += ((const float *)from)[(plane + y) * step->width + x];
+            } else {
+                integers += @prefix@_integer((const uint8_t *)from, (plane + y) * step->width + x, step->from);
+            }
+        }
+        if (step->from != @PREFIX@_FLOAT) { floats = (float)integers; }
+        floats = (floats - scales[1] * (float)inside) * scales[0];
+        @prefix@_store(step, to, out, floats / (float)(step->counts_padding ? averaged : inside));
+    }
+}
+
 /* What step `index` makes of `from`; the last one makes scores. */
 static inline void *@prefix@_advance(uint32_t index, const void *from, @prefix@_workspace *workspace, float *scores) {
     const @prefix@_step *step = @prefix@_steps + index;
@@ -192,6 +221,8 @@ static inline void *@prefix@_advance(uint32_t index, const void *from, @prefix@_
     if (index + 1 == @steps@) { to = scores; }
     if (step->kind == @PREFIX@_POOL) {
         @prefix@_pool(step, from, to);
+    } else if (step->kind == @PREFIX@_MEANS) {
+        @prefix@_means(step, from, to);
     } else if (step->kind == @PREFIX@_ACTIVATION) {
         const float *scales = @prefix@_floats + step->scales;
         for (uint32_t at = 0; at < count; at++) {

@@ -157,10 +157,12 @@ impl Constants {
         let mut window = [1, 1, 0];
         let mut kind = "ACTIVATION";
         let [mut bits, mut spacing, mut pivot_stride] = [0, 0, 0];
-        let mut border = false;
+        let [mut border, mut counts_padding] = [false; 2];
         let range = match &step.operation {
             StepOperation::Weighted(weighted) => weighted.range,
-            StepOperation::MaxPool { .. } => [f64::NEG_INFINITY, f64::INFINITY],
+            StepOperation::MaxPool { .. } | StepOperation::AveragePool { .. } => {
+                [f64::NEG_INFINITY, f64::INFINITY]
+            }
             StepOperation::Activation { range, .. } => *range,
         };
         let [mut weights, pivots] = [self.codes.len(), self.pivots.len()];
@@ -197,6 +199,12 @@ impl Constants {
                 kind = "POOL";
                 window = [*kernel, *stride, 0];
             }
+            StepOperation::AveragePool { pool, scale, zero } => {
+                kind = "MEANS";
+                window = [pool.kernel, pool.stride, pool.padding];
+                counts_padding = pool.count_include_pad;
+                self.floats.extend([*scale as f32, *zero as f32]);
+            }
             StepOperation::Activation { multiplier, offset, .. } => {
                 self.floats.extend([*multiplier as f32, *offset as f32]);
             }
@@ -209,10 +217,11 @@ impl Constants {
             |shape: Shape| format!("{}, {}, {}", shape.channels, shape.height, shape.width);
         let _ = writeln!(
             self.steps,
-            "    /* {} */ {{ @PREFIX@_{kind}, {from}, {to}, {bits}, {spacing}, {pivot_stride}, {}, {}, {}, {kernel}, {stride}, {padding}, \
+            "    /* {} */ {{ @PREFIX@_{kind}, {from}, {to}, {bits}, {spacing}, {pivot_stride}, {}, {}, {}, {}, {kernel}, {stride}, {padding}, \
              {weights}, {pivots}, {scales}, {lowest}, {highest} }},",
             step.name,
             u8::from(border),
+            u8::from(counts_padding),
             numbers(input),
             numbers(step.output),
         );

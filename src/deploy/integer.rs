@@ -17,6 +17,9 @@
 //! constant; else [`WeightedStep::border`] says how the offset depends on the place. So zero
 //! padding stays exact, and the first layer is as integer as the others.
 //!
+//! A mean of levels is no level: an average-pool makes floats, (Σn − pixels·zero)·scale over the
+//! pixels of the mean. Σn is exact.
+//!
 //! Steps with float weights sum floats and end alike. The only roundings are those of x:
 //! [`WeightedStep::margin`] says whether they matter.
 
@@ -24,7 +27,7 @@ use super::{
     ActivationGrid, DeployableActivation, DeployableModel, DeployableWeights, Operation,
     WeightLevels,
 };
-use crate::config::{PixelNormalization, Shape};
+use crate::config::{AveragePool, PixelNormalization, Shape};
 
 /// What the bytes or floats of a tensor stand for.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +98,15 @@ pub enum StepOperation {
         kernel: u32,
         /// Step between windows.
         stride: u32,
+    },
+    /// Means of what the numbers stand for, scale · (n − zero); padded pixels are 0.
+    AveragePool {
+        /// The windows.
+        pool: AveragePool,
+        /// What a unit stands for.
+        scale: f64,
+        /// The number that stands for 0.
+        zero: f64,
     },
     /// An activation on its own: x = n·multiplier + offset, and on as in a [`WeightedStep`].
     Activation {
@@ -306,6 +318,9 @@ impl IntegerPlan {
                 }
                 Operation::MaxPool { kernel, stride } => {
                     (from.clone(), StepOperation::MaxPool { kernel: *kernel, stride: *stride })
+                }
+                &Operation::AveragePool(pool) => {
+                    (Encoding::Float, StepOperation::AveragePool { pool, scale, zero })
                 }
                 Operation::Activation(alone) => {
                     activation = Some(layer.name.clone());

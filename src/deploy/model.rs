@@ -3,7 +3,7 @@
 use super::{ActivationGrid, DeployableActivation, WeightLevels};
 use crate::{
     Result,
-    config::{PixelNormalization, Shape},
+    config::{AveragePool, PixelNormalization, Shape},
     graph::{OpKind, Weights, Window},
     model::{Model, fold_batch_norm},
 };
@@ -30,7 +30,7 @@ pub struct DeployableModel {
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployableLayer {
     /// Name as in the model file (letters, digits, underscores), e.g. `conv1`; `pool3` for a
-    /// max-pool that is the third layer, batch norms not counted.
+    /// pool that is the third layer, batch norms not counted.
     pub name: String,
     /// Shape of what goes in.
     pub input: Shape,
@@ -68,6 +68,8 @@ pub enum Operation {
         /// Step between windows.
         stride: u32,
     },
+    /// Means over windows. Padded pixels are 0 after normalisation.
+    AveragePool(AveragePool),
 }
 
 impl Operation {
@@ -77,7 +79,9 @@ impl Operation {
             Operation::Convolution { weights, .. } | Operation::FullyConnected { weights } => {
                 Some(weights)
             }
-            Operation::Activation(_) | Operation::MaxPool { .. } => None,
+            Operation::Activation(_) | Operation::MaxPool { .. } | Operation::AveragePool(_) => {
+                None
+            }
         }
     }
 }
@@ -178,6 +182,7 @@ impl DeployableLayer {
                     None => DeployableActivation::Relu,
                 }),
                 &OpKind::MaxPool { kernel, stride } => Operation::MaxPool { kernel, stride },
+                &OpKind::AveragePool(pool) => Operation::AveragePool(pool),
                 // Batch norms are folded; dropouts do nothing in inference.
                 OpKind::Dropout { .. } | OpKind::BatchNorm(_) => continue,
             };

@@ -99,6 +99,7 @@ impl Lowering<'_> {
             LayerConfig::BatchNorm { name } => OpKind::BatchNorm(self.batch_norm(name, shape)),
             LayerConfig::Activation { name } => OpKind::Activation(self.activation(name, input)),
             &LayerConfig::MaxPool { kernel, stride } => OpKind::MaxPool { kernel, stride },
+            &LayerConfig::AveragePool(pool) => OpKind::AveragePool(pool),
             &LayerConfig::Dropout { rate } => OpKind::Dropout { rate, stream: place as u32 },
         })
     }
@@ -237,7 +238,7 @@ impl Lowering<'_> {
                     let (bits, plan) = (activation.bits, activation.plan);
                     offset.map(|_| ValueQuantizer { activation: op.id, bits, plan })
                 }
-                // A maximum is one of the values.
+                // A maximum is one of the values; a mean of levels is none.
                 OpKind::MaxPool { .. } => self.values[op.inputs[0].0].quantizer,
                 _ => None,
             };

@@ -2,7 +2,7 @@
 
 use super::{ParameterId, ValueId};
 use crate::{
-    config::LayerBits,
+    config::{AveragePool, LayerBits},
     quant::{ActivationPlan, WeightQuantizerPlan},
 };
 
@@ -52,6 +52,8 @@ pub enum OpKind {
         /// Step between windows.
         stride: u32,
     },
+    /// Means over windows.
+    AveragePool(AveragePool),
     /// Inverted dropout, only while training.
     Dropout {
         /// Probability of zeroing an element.
@@ -82,7 +84,7 @@ impl OpKind {
                 vec![scale, shift, mean, variance, count]
             }
             OpKind::Activation(Activation { learned, .. }) => learned.iter_mut().collect(),
-            OpKind::MaxPool { .. } | OpKind::Dropout { .. } => Vec::new(),
+            OpKind::MaxPool { .. } | OpKind::AveragePool(_) | OpKind::Dropout { .. } => Vec::new(),
         };
         all.into_iter()
     }

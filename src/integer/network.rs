@@ -2,12 +2,15 @@
 //! channel / 4] words, or of floats where nothing is quantized.
 
 use crate::{
-    Error, Result,
+    Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::Shape,
+    config::{AveragePool, Shape},
     deploy::{Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights, WeightedStep},
     gpu::{Binding, Buffer, Gpu, Launcher, Recording},
-    kernels::{ImageRange, MaxPool, PoolShape, RequantizedActivation},
+    kernels::{
+        self, AverageOfIntegers, AveragePoolShape, ImageRange, MaxPool, PoolShape,
+        RequantizedActivation,
+    },
     layout::{groups, to_nchw},
     metrics::Classifier,
     nn::{RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable},
@@ -18,6 +21,7 @@ use crate::{
 enum Operation {
     Weighted(Box<RequantizedLayer>),
     MaxPool { kernel: u32, stride: u32, choice: Option<Buffer> },
+    AveragePool { pool: AveragePool, integers: AverageOfIntegers },
     Activation { multiplier: f32, offset: f32, range: [f32; 2] },
 }
 
@@ -57,7 +61,7 @@ impl IntegerNetwork {
     /// Room for `slots` images.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`]; [`Error::Model`] for pooling windows larger than 15 × 15.
+    /// [`crate::Error::OutOfMemory`].
     pub fn new(gpu: &Gpu, plan: &IntegerPlan, slots: u32) -> Result<IntegerNetwork> {
         IntegerNetwork::with_tiles(gpu, plan, slots, TileTable::new(gpu))
     }
@@ -86,18 +90,16 @@ impl IntegerNetwork {
                 StepOperation::Weighted(weighted) => Operation::Weighted(Box::new(
                     requantized_layer(gpu, tiles.clone(), step, weighted, (storage, slots))?,
                 )),
-                StepOperation::MaxPool { kernel, .. } if *kernel > 15 => {
-                    return Err(Error::Model(format!(
-                        "{}: pooling windows are at most 15 × 15, not {kernel}",
-                        step.name
-                    )));
-                }
                 StepOperation::MaxPool { kernel, stride } => {
                     let is_float = storage.output == Format::F32;
                     let choice = is_float
                         .then(|| gpu.buffer("pooling choices", bytes(step.output, Format::U8)))
                         .transpose()?;
                     Operation::MaxPool { kernel: *kernel, stride: *stride, choice }
+                }
+                &StepOperation::AveragePool { pool, scale, zero } => {
+                    let [scale, zero] = [scale, zero].map(|value| value as f32);
+                    Operation::AveragePool { pool, integers: AverageOfIntegers { scale, zero } }
                 }
                 StepOperation::Activation { multiplier, offset, range } => {
                     let [multiplier, offset] = [*multiplier as f32, *offset as f32];
@@ -242,6 +244,18 @@ impl Classifier for IntegerNetwork {
                         output: to,
                         choice: choice.as_ref().map(Binding::from),
                         shape: PoolShape { input, output, kernel, stride },
+                        storage,
+                    }
+                    .record(gpu, recording, label)?;
+                }
+                &Operation::AveragePool { pool, integers } => {
+                    let (input, output) = (plan.input, plan.output);
+                    kernels::AveragePool {
+                        images: range,
+                        input: from,
+                        output: to,
+                        shape: AveragePoolShape { input, output, pool },
+                        integers,
                         storage,
                     }
                     .record(gpu, recording, label)?;

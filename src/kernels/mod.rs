@@ -10,6 +10,8 @@ mod accumulate_scores;
 
 mod activation;
 mod activation_gradient;
+mod average_pool;
+mod average_pool_gradient;
 mod batch_norm;
 mod batch_norm_gradient_sums;
 mod batch_norm_inference;
@@ -80,6 +82,8 @@ pub use accumulate_gradients::{AccumulateGradients, GradientSum};
 pub use accumulate_scores::AccumulateScores;
 pub use activation::{Activation, RequantizedActivation};
 pub use activation_gradient::ActivationGradient;
+pub use average_pool::{AverageOfIntegers, AveragePool};
+pub use average_pool_gradient::AveragePoolGradient;
 pub use batch_norm::BatchNorm;
 pub use batch_norm_gradient_sums::BatchNormGradientSums;
 pub use batch_norm_inference::BatchNormInference;
@@ -93,9 +97,9 @@ pub use class_score::{ClassScore, Score};
 pub use classify::Classify;
 pub use collect_logits::CollectLogits;
 pub use common::{
-    Activated, BatchStatistics, ELEMENTWISE, Epilogue, Geometry, Gradient, Hiding, ImageRange,
-    LANES, NormIndices, PER_IMAGE, ParameterRules, PoolShape, Pooling, Requantized, Sampling,
-    SlicedWeights, StripTiles, Update, WeightShape, flat_workgroups, grid,
+    Activated, AveragePoolShape, BatchStatistics, ELEMENTWISE, Epilogue, Geometry, Gradient,
+    Hiding, ImageRange, LANES, NormIndices, PER_IMAGE, ParameterRules, PoolShape, Pooling,
+    Requantized, Sampling, SlicedWeights, StripTiles, Update, WeightShape, flat_workgroups, grid,
 };
 pub use compare_maps::CompareMaps;
 pub use convolution::Convolution;

@@ -60,7 +60,7 @@ pub struct LayerCost {
     pub activation_bytes: u64,
 }
 
-/// Cost of a network for one image, counting what is executed. Activations, pooling and batch norm
+/// Cost of a network for one image, counting what is executed. Activations, pooling (maxima and means) and batch norm
 /// (which is folded into the weights for inference) are not counted as operations: they are not
 /// where the work is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -222,6 +222,8 @@ fn bits_of(graph: &Graph, value: ValueId) -> u32 {
         (Some(quantizer), _) => quantizer.bits,
         (None, None) => PIXEL_BITS,
         (None, Some(op)) if op.kind.weights().is_some() => 32,
+        // Means are floats, of whatever.
+        (None, Some(Op { kind: OpKind::AveragePool(_), .. })) => 32,
         (None, Some(op)) => bits_of(graph, op.inputs[0]),
     }
 }

@@ -172,8 +172,9 @@ impl Body {
             let group_bytes = node.storage.output.group_bytes();
             // A pool in front of which there is PACT goes back through PACT's input alone.
             let behind = self.reader_of(node).map(|behind| &behind.kind);
-            let by_input =
-                node.pre_activation.is_some() && matches!(behind, Some(NodeKind::MaxPool { .. }));
+            let is_pool =
+                matches!(behind, Some(NodeKind::MaxPool { .. } | NodeKind::AveragePool(_)));
+            let by_input = node.pre_activation.is_some() && is_pool;
             let own_input =
                 node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
             match node.kind {

@@ -2,6 +2,7 @@
 //! them.
 
 use super::{
+    average_pool::average_pool,
     convolution::Convolution,
     integer_convolution::{integer_convolution, requantize},
     max_pool::max_pool,
@@ -22,6 +23,10 @@ pub fn integer_network(plan: &IntegerPlan, images: &[u8]) -> Vec<Vec<f64>> {
             StepOperation::Weighted(weighted) => layer(step, weighted, count, input, rounding),
             StepOperation::MaxPool { kernel, stride } => {
                 max_pool(count, step.input, *kernel, *stride, input).0
+            }
+            StepOperation::AveragePool { pool, scale, zero } => {
+                let floats: Vec<f64> = input.iter().map(|n| scale * (n - zero)).collect();
+                average_pool(count, step.input, *pool, &floats)
             }
             StepOperation::Activation { multiplier, offset, range } => input
                 .iter()

@@ -10,6 +10,8 @@ pub mod accumulate_gradients;
 pub mod accumulate_scores;
 pub mod activation;
 pub mod activation_gradient;
+pub mod average_pool;
+pub mod average_pool_gradient;
 pub mod batch_norm;
 pub mod batch_norm_gradient_sums;
 pub mod batch_norm_inference;

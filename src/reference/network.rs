@@ -6,6 +6,8 @@
 use super::{
     activation::{Activation, activation},
     activation_gradient::activation_gradient,
+    average_pool::average_pool,
+    average_pool_gradient::average_pool_gradient,
     batch_norm::{Coefficients, batch_norm},
     batch_norm_gradient_sums::batch_norm_gradient_sums,
     batch_norm_inference::{Factor, Norm, batch_norm_inference},
@@ -340,6 +342,9 @@ impl ReferenceNetwork {
                     choice = from;
                     output
                 }
+                OpKind::AveragePool(pool) => {
+                    average_pool(images, self.graph.input_of(op), *pool, x)
+                }
                 OpKind::Dropout { .. } => x.clone(),
             };
             let stored = self.halved(index + 1) && !self.merged(op);
@@ -436,6 +441,9 @@ impl ReferenceNetwork {
                 OpKind::MaxPool { .. } => {
                     max_pool_gradient(x.len(), &pass.choices[index], &gradient)
                 }
+                OpKind::AveragePool(pool) => {
+                    average_pool_gradient(images, self.graph.input_of(op), *pool, &gradient)
+                }
                 OpKind::Dropout { .. } => gradient,
             };
             // A pool's kernel takes the derivative of the activation before it, too, and stores
@@ -513,7 +521,7 @@ impl ReferenceNetwork {
                         margin.weights = margin.weights.min(distance);
                     }
                 }
-                OpKind::BatchNorm(_) | OpKind::Dropout { .. } => {}
+                OpKind::BatchNorm(_) | OpKind::AveragePool(_) | OpKind::Dropout { .. } => {}
             }
         }
         margin
@@ -533,7 +541,7 @@ pub struct Margin {
 mod tests {
     use super::*;
     use crate::{
-        config::{LayerConfig, PactKind, Shape, WeightQuantizer},
+        config::{AveragePool, LayerConfig, PactKind, Shape, WeightQuantizer},
         graph::ParameterRole,
     };
 
@@ -567,6 +575,13 @@ mod tests {
                 },
                 LayerConfig::MaxPool { kernel: 2, stride: 1 },
                 activation("act2"),
+                LayerConfig::AveragePool(AveragePool {
+                    kernel: 3,
+                    stride: 2,
+                    padding: 1,
+                    ceil_mode: true,
+                    count_include_pad: false,
+                }),
                 LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
                 activation("act3"),
                 LayerConfig::Dropout { rate: 0.5 },
@@ -655,8 +670,8 @@ mod tests {
     fn batch_norm_gradients_are_central_differences() {
         const STEP: f64 = 1e-6;
         let mut config = small().with_batch_norm();
-        config.layers.insert(8, LayerConfig::BatchNorm { name: "bn3".into() });
-        assert!(matches!(config.layers[7], LayerConfig::Linear { .. }));
+        config.layers.insert(9, LayerConfig::BatchNorm { name: "bn3".into() });
+        assert!(matches!(config.layers[8], LayerConfig::Linear { .. }));
         for (bits, quantizer) in [
             ("32", WeightQuantizer::Sawb),
             ("4,2,3", WeightQuantizer::Sawb),

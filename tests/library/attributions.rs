@@ -3,8 +3,8 @@
 use saliq::{
     Error,
     config::{
-        LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, QuantizationOverrides, Shape,
-        WeightInit, WeightQuantizer,
+        AveragePool, LayerBits, LayerConfig, NetworkConfig, QuantizationConfig,
+        QuantizationOverrides, Shape, WeightInit, WeightQuantizer,
     },
     gpu::Buffer,
     graph::{Parameter, ParameterLayout, ParameterRole},
@@ -16,7 +16,10 @@ use saliq::{
 };
 
 use crate::{
-    common::{assert_images_close, gpu, read, relative_error, worst_image},
+    common::{
+        Random, activation, assert_images_close, conv, gpu, random_model, read, relative_error,
+        worst_image,
+    },
     support::{MNIST, NORMALIZATION, Tensors, golden},
 };
 
@@ -452,6 +455,68 @@ fn relevance_is_conserved_without_biases() {
         {
             let logit = f64::from(logits[image * 4 + classes[image] as usize]);
             assert!((total - logit).abs() < 1e-4 * logit.abs().max(0.1), "{total} for {logit}");
+        }
+    }
+}
+
+/// An average-pool hands on what it is given, whatever the method: differences from the baseline
+/// still add up, and relevance is conserved where there are no biases.
+#[test]
+fn averages_lose_nothing() {
+    let average = |kernel, stride, padding, count_include_pad| {
+        let ceil_mode = true;
+        LayerConfig::AveragePool(AveragePool {
+            kernel,
+            stride,
+            padding,
+            ceil_mode,
+            count_include_pad,
+        })
+    };
+    let layers = vec![
+        average(2, 1, 1, true),
+        conv("conv1", 6, [3, 1, 1]),
+        activation("act1"),
+        average(3, 2, 1, false),
+        conv("conv2", 5, [2, 1, 0]),
+        average(2, 1, 0, true),
+        activation("act2"),
+        LayerConfig::Linear { name: "fc1".into(), out_features: 3 },
+    ];
+    let config = NetworkConfig { input: Shape::new(2, 10, 9), classes: 3, layers };
+    for (bits, has_biases) in [("32", true), ("4,4", true), ("32", false), ("4,4", false)] {
+        let mut model = random_model(config.clone(), bits, QuantizationConfig::default(), 31);
+        let layout = &model.graph.layout;
+        for own in layout.parameters.iter().filter(|own| own.role == ParameterRole::Bias) {
+            if !has_biases {
+                model.parameters[own.range()].fill(0.0);
+            }
+        }
+        let pixels = Random(7).vector(5 * config.input.elements() as usize);
+        let classes = [0, 1, 2, 0, 1];
+        let quantization = &model.config.quantization;
+        let subject = Subject::new(&config, quantization, &model.parameters, &pixels, &classes);
+        let options = MethodOptions::default();
+        let checks = if has_biases {
+            vec![("deeplift", subject.explain(Method::Deeplift, &options), differences(&subject))]
+        } else {
+            let logits = subject.logits();
+            let of = |(image, &class): (usize, &u32)| f64::from(logits[image * 4 + class as usize]);
+            let logits: Vec<f64> = classes.iter().enumerate().map(of).collect();
+            let positive = MethodOptions { lrp_rule: LrpRule::ZPlus, ..options.clone() };
+            vec![
+                ("ε", subject.explain(Method::Lrp, &options), logits.clone()),
+                ("z⁺", subject.explain(Method::Lrp, &positive), logits),
+            ]
+        };
+        for (what, maps, expected) in checks {
+            let largest = expected.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+            for (total, expected) in totals(&maps, &subject).iter().zip(&expected) {
+                assert!(
+                    (total - expected).abs() < 1e-4 * largest,
+                    "{what}, {bits}: {total} for {expected}"
+                );
+            }
         }
     }
 }

@@ -8,11 +8,13 @@ use crate::common::{
 };
 use saliq::{
     config::{
-        ActivationQuantizer, LayerBits, PactKind, QuantizationConfig, Shape, WeightQuantizer,
+        ActivationQuantizer, AveragePool, LayerBits, PactKind, QuantizationConfig, Shape,
+        WeightQuantizer,
     },
     gpu::{Binding, Buffer, Launch, ProductTiles, Work},
     kernels::{
-        self, Activated, ActivationGradient, BackwardLayout, ConvolutionCooperative,
+        self, Activated, ActivationGradient, AverageOfIntegers, AveragePool as Averages,
+        AveragePoolGradient, AveragePoolShape, BackwardLayout, ConvolutionCooperative,
         ConvolutionInputGradient, ConvolutionTiled, ConvolutionWeightGradient,
         ConvolutionWeightGradientTiled, CooperativeTiles, Epilogue, FeatureTiles,
         FullyConnectedWeightGradient, Geometry, Gradient, ImageRange, LearnedStep,
@@ -26,6 +28,8 @@ use saliq::{
     reference::{
         activation::{Activation, activation},
         activation_gradient::activation_gradient,
+        average_pool::{self, average_pool},
+        average_pool_gradient::average_pool_gradient,
         convolution::{Convolution, convolution},
         convolution_input_gradient::convolution_input_gradient,
         convolution_weight_gradient::convolution_weight_gradient,
@@ -1283,6 +1287,54 @@ fn pooling_and_its_gradient() {
                 "{what}: α {sum} {expected_alpha}"
             );
         }
+    }
+}
+
+#[test]
+fn average_pooling_and_its_gradient() {
+    let mut random = Random(41);
+    for number in 0..48 {
+        let images = if number == 0 { Images::ONE } else { Images::FEW };
+        let kernel = 1 + random.below(5);
+        let [height, width] = [0; 2].map(|_| kernel + random.below(7));
+        let shape = Shape::new(1 + random.below(9), height, width);
+        let pool = AveragePool {
+            kernel,
+            stride: 1 + random.below(4),
+            padding: random.below(kernel / 2 + 1),
+            ceil_mode: number % 2 == 1,
+            count_include_pad: number % 4 < 2,
+        };
+        let output = average_pool::output_shape(shape, pool);
+        let what = format!("{shape:?} {pool:?}");
+        let x = vector(&mut random, images.slots * shape.elements() as usize);
+        let gradient = vector(&mut random, images.slots * output.elements() as usize);
+        let record = images.record(false);
+        let sizes = AveragePoolShape { input: shape, output, pool };
+        let size = images.slots * packed_elements(output);
+        let values = untouched(size);
+        launch(&Averages {
+            images: images.range(&record),
+            input: (&upload(&pack(&x, shape))).into(),
+            output: (&values).into(),
+            shape: sizes,
+            integers: AverageOfIntegers { scale: 1.0, zero: 0.0 },
+            storage: Storage::default(),
+        });
+        let expected = average_pool(images.count, shape, pool, &images.of(&x));
+        images.check(&what, &read(&values, size), output, &expected, FORWARD);
+
+        let size = images.slots * packed_elements(shape);
+        let values = untouched(size);
+        launch(&AveragePoolGradient {
+            images: images.range(&record),
+            output_gradient: (&upload(&pack(&gradient, output))).into(),
+            input_gradient: (&values).into(),
+            shape: sizes,
+            storage: Storage::default(),
+        });
+        let expected = average_pool_gradient(images.count, shape, pool, &images.of(&gradient));
+        images.check(&what, &read(&values, size), shape, &expected, GRADIENT);
     }
 }
 

@@ -7,8 +7,8 @@ use crate::common::{Random, activation, assert_close, conv, gpu, read};
 use saliq::{
     Error,
     config::{
-        ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, PactKind, Precision,
-        QuantizationConfig, Shape, WeightQuantizer,
+        ActivationQuantizer, AveragePool, LayerBits, LayerConfig, NetworkConfig, PactKind,
+        Precision, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
     graph::{ParameterLayout, ParameterRole},
@@ -84,6 +84,40 @@ fn pooled_network() -> NetworkConfig {
             conv("conv3", 6, [2, 1, 1]),
             activation("act3"),
             pool(),
+            linear("fc1", 3),
+        ],
+    }
+}
+
+/// Average-pools of images, behind activations and convolutions, in front of an activation, of
+/// dropped values and behind one another.
+fn averaged_network() -> NetworkConfig {
+    let average = |kernel, stride, padding, ceil_mode| {
+        let count_include_pad = ceil_mode;
+        LayerConfig::AveragePool(AveragePool {
+            kernel,
+            stride,
+            padding,
+            ceil_mode,
+            count_include_pad,
+        })
+    };
+    NetworkConfig {
+        input: Shape::new(3, 17, 15),
+        classes: 3,
+        layers: vec![
+            average(2, 1, 1, false),
+            conv("conv1", 7, [3, 1, 1]),
+            activation("act1"),
+            average(3, 2, 1, true),
+            conv("conv2", 6, [3, 1, 1]),
+            average(2, 1, 0, false),
+            activation("act2"),
+            conv("conv3", 9, [2, 1, 0]),
+            activation("act3"),
+            LayerConfig::Dropout { rate: 0.25 },
+            average(3, 2, 1, false),
+            average(2, 3, 1, true),
             linear("fc1", 3),
         ],
     }
@@ -377,6 +411,20 @@ fn pools_behind_convolutions() {
     check("pooled, unsigned", &pooled_network(), &quantization, &[true]);
     let quantization = quantized("4,2,3,w4a32", WeightQuantizer::Affine, false, PactKind::Signed);
     check_in(Precision::F16, "pooled, signed, f16", &pooled_network(), &quantization, &[true]);
+}
+
+#[test]
+fn average_pools() {
+    check("averaged, float", &averaged_network(), &QuantizationConfig::default(), &[true, false]);
+    let quantization = quantized("4,2,3,w4a32", WeightQuantizer::Affine, false, PactKind::Unsigned);
+    check("averaged, unsigned", &averaged_network(), &quantization, &[true]);
+    let quantization = quantized("4,3,3,w4a32", WeightQuantizer::Sawb, true, PactKind::Signed);
+    check("averaged, signed", &averaged_network(), &quantization, &[false]);
+    for bits in ["32", "4,2,3,w4a32"] {
+        let quantization = quantized(bits, WeightQuantizer::Affine, false, PactKind::Unsigned);
+        let what = format!("averaged, f16, {bits}");
+        check_in(Precision::F16, &what, &averaged_network(), &quantization, &[true]);
+    }
 }
 
 /// In training a pool is part of the convolution in front of it, otherwise it is not: the same

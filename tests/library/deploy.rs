@@ -2,11 +2,14 @@
 
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
-    config::{LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
+    config::{
+        AveragePool, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape,
+        WeightQuantizer,
+    },
     data::Split,
     deploy::{
-        DeployableActivation, DeployableModel, DeployableWeights, Encoding, IntegerPlan, Operation,
-        StepOperation, StepWeights,
+        DeployableActivation, DeployableModel, DeployableWeights, Encoding, IntegerPlan,
+        IntegerStep, Operation, StepOperation, StepWeights,
     },
     gpu::Recording,
     integer::{Agreement, IntegerNetwork},
@@ -158,6 +161,33 @@ fn detached() -> NetworkConfig {
     NetworkConfig { input: Shape::new(2, 9, 10), classes: 5, layers }
 }
 
+/// Average-pools of pixels, of levels and of floats, with and without an activation behind.
+fn averaged() -> NetworkConfig {
+    let average = |kernel, stride, ceil_mode, count_include_pad| {
+        let padding = 1;
+        LayerConfig::AveragePool(AveragePool {
+            kernel,
+            stride,
+            padding,
+            ceil_mode,
+            count_include_pad,
+        })
+    };
+    let layers = vec![
+        average(3, 2, true, true),
+        conv("conv1", 9, [2, 1, 1]),
+        activation("act1"),
+        average(3, 2, true, false),
+        activation("act2"),
+        conv("conv2", 4, [3, 1, 1]),
+        average(3, 1, false, true),
+        activation("act3"),
+        average(2, 2, false, false),
+        LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
+    ];
+    NetworkConfig { input: Shape::new(2, 15, 12), classes: 5, layers }
+}
+
 fn images(shape: Shape, count: usize, seed: u64) -> Split {
     let mut random = Random(seed);
     let images = (0..count * shape.elements() as usize).map(|_| random.below(256) as u8).collect();
@@ -253,6 +283,24 @@ fn activations_and_pools_on_their_own() {
                 .any(|step| matches!(step.operation, StepOperation::Activation { .. }))
         );
         assert_eq!(plan.steps.last().map(|step| step.to.clone()), Some(Encoding::Float));
+    }
+}
+
+#[test]
+fn averages_are_floats() {
+    for (bits, pact) in [
+        ("w4a4,w4a3,w8a32", PactKind::Unsigned),
+        ("w8a5,w2a2,w4a32", PactKind::Signed),
+        ("w32a32,w4a32,w32a32", PactKind::Unsigned),
+    ] {
+        let quantization = QuantizationConfig { pact, ..Default::default() };
+        let plan = check(bits, &random_model(averaged(), bits, quantization, 23));
+        let of = |step: &&IntegerStep| matches!(step.operation, StepOperation::AveragePool { .. });
+        let pools: Vec<&IntegerStep> = plan.steps.iter().filter(of).collect();
+        assert_eq!(pools.len(), 4);
+        assert!(pools.iter().all(|pool| pool.to == Encoding::Float));
+        let levels = pools.iter().any(|pool| matches!(pool.from, Encoding::Levels(_)));
+        assert!(pools[0].from == Encoding::Pixels && levels == !bits.starts_with("w32"));
     }
 }
 

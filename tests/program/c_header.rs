@@ -8,7 +8,10 @@ use std::{
 };
 
 use saliq::{
-    config::{LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape, WeightQuantizer},
+    config::{
+        AveragePool, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape,
+        WeightQuantizer,
+    },
     deploy::{DeployableModel, IntegerPlan, c_header},
     model::Model,
     reference::integer_network::integer_network,
@@ -170,18 +173,21 @@ fn odd_networks_survive_the_sanitizers() {
     require_sanitizers(folder.path());
     use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
     let cases = [
-        (Affine, true, PactKind::Signed, "w3a4,w8a3,w8a32"),
-        (Dorefa, false, PactKind::Unsigned, "w1a8,w8a8,w5a32"),
-        (Sawb, true, PactKind::SignedAfterRelu, "w8a6,w2a2,w32a32"),
-        (Symmetric, false, PactKind::Unsigned, "w32a7,w7a3,w8a32"),
-        (Lsq, true, PactKind::Signed, "w6a32,w3a5,w4a32"),
-        (Binary, false, PactKind::Unsigned, "w1a1,w32a4,w1a32"),
-        (Sawb, false, PactKind::Unsigned, "w32a32,w32a32,w32a32"),
+        (Affine, true, PactKind::Signed, "w3a4,w8a3,w8a32", false),
+        (Dorefa, false, PactKind::Unsigned, "w1a8,w8a8,w5a32", false),
+        (Sawb, true, PactKind::SignedAfterRelu, "w8a6,w2a2,w32a32", false),
+        (Symmetric, false, PactKind::Unsigned, "w32a7,w7a3,w8a32", false),
+        (Lsq, true, PactKind::Signed, "w6a32,w3a5,w4a32", false),
+        (Binary, false, PactKind::Unsigned, "w1a1,w32a4,w1a32", false),
+        (Sawb, false, PactKind::Unsigned, "w32a32,w32a32,w32a32", false),
+        (Sawb, false, PactKind::Unsigned, "w4a4,w4a3,w8a32", true),
+        (Symmetric, true, PactKind::Signed, "w8a5,w4a4,w32a32", true),
+        (Sawb, false, PactKind::Unsigned, "w32a32,w32a32,w32a32", true),
     ];
-    for (weight_quant, per_channel, pact, bits) in cases {
+    for (weight_quant, per_channel, pact, bits, averages) in cases {
         let quantization =
             QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
-        let model = DeployableModel::new(&hostile_model(bits, quantization)).unwrap();
+        let model = DeployableModel::new(&hostile_model(bits, quantization, averages)).unwrap();
         let header = c_header(&model, "odd").unwrap();
         assert!(header.text.is_ascii() && !header.text.contains('@'), "{bits}");
         std::fs::write(folder.path().join("odd.h"), &header.text).unwrap();
@@ -213,9 +219,10 @@ fn odd_networks_survive_the_sanitizers() {
     }
 }
 
-/// Whose names want out of their strings and comments.
-fn hostile_model(bits: &str, quantization: QuantizationConfig) -> Model {
-    let layers = vec![
+/// Whose names want out of their strings and comments. With `averages` there are average-pools of
+/// pixels, of levels and of what an average-pool makes.
+fn hostile_model(bits: &str, quantization: QuantizationConfig, averages: bool) -> Model {
+    let mut layers = vec![
         conv("conv1", 5, [3, 2, 1]),
         LayerConfig::BatchNorm { name: "bn1".into() },
         activation("act1"),
@@ -225,6 +232,14 @@ fn hostile_model(bits: &str, quantization: QuantizationConfig) -> Model {
         LayerConfig::Dropout { rate: 0.2 },
         LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
     ];
+    if averages {
+        let pools = [(0, 2, 1, true), (4, 3, 2, false), (8, 2, 2, true), (8, 2, 1, false)];
+        for (place, kernel, stride, count_include_pad) in pools {
+            let (padding, ceil_mode) = (1, true);
+            let pool = AveragePool { kernel, stride, padding, ceil_mode, count_include_pad };
+            layers.insert(place, LayerConfig::AveragePool(pool));
+        }
+    }
     let mut model = random_model(
         NetworkConfig { input: Shape::new(3, 9, 8), classes: 5, layers },
         bits,

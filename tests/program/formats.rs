@@ -7,11 +7,11 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use prost::Message;
 use saliq::{
     config::{
-        ActivationQuantizer, LayerConfig, NetworkConfig, PactKind, PixelNormalization,
+        ActivationQuantizer, AveragePool, LayerConfig, NetworkConfig, PactKind, PixelNormalization,
         QuantizationConfig, QuantizationOverrides, Shape, WeightQuantizer,
     },
     deploy::{
-        DeployableModel, UNDECIDED, Verification, c_header,
+        DeployableModel, LayerVerification, UNDECIDED, Verification, c_header,
         onnx::{
             Interpreter, OnnxInput, OnnxOptions, onnx_model,
             schema::{DataType, ModelProto},
@@ -559,6 +559,92 @@ fn right_files_pass_with_every_image_compared() {
             assert!(verification.largest_difference < 1e-5, "{what}");
         }
     }
+}
+
+/// Average-pools of pixels, levels and floats, of every kind.
+#[test]
+fn average_pools_are_right_in_every_format() {
+    let average = |kernel, stride, [ceil_mode, count_include_pad]: [bool; 2]| {
+        let padding = kernel / 2;
+        LayerConfig::AveragePool(AveragePool {
+            kernel,
+            stride,
+            padding,
+            ceil_mode,
+            count_include_pad,
+        })
+    };
+    let layers = vec![
+        average(2, 2, [true, true]),
+        conv("conv1", 4, [3, 1, 1]),
+        activation("act1"),
+        average(3, 2, [true, true]),
+        conv("conv2", 6, [3, 2, 0]),
+        average(2, 1, [false, false]),
+        activation("act2"),
+        linear("fc1", 16),
+        activation("act3"),
+        average(1, 1, [false, true]),
+        linear("fc2", 10),
+    ];
+    let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
+    for (bits, pact, quantized) in [
+        ("32", PactKind::Unsigned, 0),
+        ("4,4,8", PactKind::Unsigned, 3),
+        ("8,w4a8,4,4", PactKind::Signed, 3),
+    ] {
+        let quantization = QuantizationConfig { pact, ..Default::default() };
+        let model = random_model(network.clone(), bits, quantization, 3);
+        for (format, verification) in checked_in_every_format(&model, &model) {
+            let what = format!("{bits} {format}: {verification:?}");
+            assert_eq!(verification.failure(), None, "{what}");
+            assert_eq!((verification.compared, verification.layers.len()), (10, quantized));
+            let is_decided = |layer: &LayerVerification| layer.near * 50 < layer.levels;
+            assert!(verification.layers.iter().all(is_decided), "{what}");
+            assert!(verification.largest_difference < 1e-5, "{what}");
+        }
+    }
+}
+
+/// The program: an average-pool in a file of layers, trained, explained, written and run on levels.
+#[test]
+fn a_network_with_average_pools_goes_all_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let [config, run, out] =
+        ["network.toml", "run", "written"].map(|name| folder.path().join(name));
+    let layers = r#"[network]
+layers = [
+    { type = "conv", name = "conv1", out-channels = 8, kernel = 3, stride = 2 },
+    { type = "activation", name = "act1" },
+    { type = "average-pool", kernel = 3, stride = 2, padding = 1, ceil-mode = true, count-include-pad = false },
+    { type = "conv", name = "conv2", out-channels = 16, kernel = 3, padding = 1 },
+    { type = "activation", name = "act2" },
+    { type = "average-pool", kernel = 2 },
+    { type = "linear", name = "fc1", out-features = 10 },
+]
+"#;
+    let settings = "train-limit = 1000\ntest-limit = 100\nbatch-size = 50\nepochs = 4\n\
+                    optimizer = \"adam\"\nlr = 0.01\nbits = \"4,4\"\n";
+    std::fs::write(&config, format!("{settings}{layers}")).unwrap();
+    let files = ["--config", text(&config), "--dataset", "mnist-mini", "--out", text(&run)];
+    let trained = json(&[&["train"], &files[..]].concat());
+    assert!(trained["accuracy"].as_f64().unwrap() > 0.7, "{trained}");
+    for format in ["onnx", "c", "packed"] {
+        let export =
+            ["export", text(&run), "--format", format, "--out", text(&out), "--verify", "12"];
+        let said = json(&export);
+        assert_eq!(said["verification"]["compared"], 12, "{said}");
+        assert_eq!(said["verification"]["failed"].as_array().map(Vec::len), Some(0), "{said}");
+        std::fs::remove_file(&out).unwrap();
+    }
+    let evaluated = json(&["eval", text(&run), "--engine", "integer", "--compare-levels"]);
+    assert_eq!(evaluated["agreement"]["predictions_different"], 0, "{evaluated}");
+    for layer in evaluated["agreement"]["layers"].as_array().unwrap() {
+        assert_eq!(layer["unexplained"], 0, "{evaluated}");
+    }
+    let maps = folder.path().join("maps");
+    let methods = "gradient,deeplift,lrp,grad-cam,guided-backprop,integrated-gradients";
+    succeed(&["explain", text(&run), "--method", methods, "--out", text(&maps)]);
 }
 
 /// A file that is not the model's fails in every format, whichever number is wrong.

@@ -200,6 +200,15 @@ fn moved(
             with(reach, result)?
         }
         ("MaxPool", [_]) => with(through(bound.reach.clone(), &[])?, result)?,
+        ("AveragePool", [_]) => {
+            // The sum of a window, and a division.
+            let kernel = node.attribute.iter().find(|own| own.name() == "kernel_shape");
+            let pixels: f64 =
+                kernel.map_or(1.0, |own| own.ints.iter().map(|&size| size as f64).product());
+            let share = (pixels + 8.0) * UNIT + DIVISION;
+            let moved = bound.reach.iter().zip(&bound.size);
+            with(through(moved.map(|(reach, size)| reach + share * size).collect(), &[])?, result)?
+        }
         ("DequantizeLinear", _) => {
             let size = sizes(result.real()?);
             Bound { reach: size.iter().map(|size| DIVISION * size).collect(), size }

@@ -200,6 +200,17 @@ impl Builder {
             Operation::Activation(DeployableActivation::Quantized(grid)) => {
                 self.quantize(name, grid)
             }
+            Operation::AveragePool(pool) => {
+                self.unflatten(layer);
+                let attributes = vec![
+                    integer("ceil_mode", i64::from(pool.ceil_mode)),
+                    integer("count_include_pad", i64::from(pool.count_include_pad)),
+                    repeated("kernel_shape", pool.kernel, 2),
+                    repeated("pads", pool.padding, 4),
+                    repeated("strides", pool.stride, 2),
+                ];
+                self.node("AveragePool", name, &[], attributes);
+            }
             Operation::MaxPool { kernel, stride } => {
                 self.unflatten(layer);
                 self.node(

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use prost::Message;
 
 use super::{
-    operators::{Window, conv, gemm, max_pool},
+    operators::{Averages, Window, average_pool, conv, gemm, max_pool},
     schema::{AttributeType, ModelProto, NodeProto},
     tensor::{Elements, Tensor, bad, element_count, range, read},
 };
@@ -257,6 +257,24 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
                 window.output(input, input.channels),
                 max_pool(images, input, window, x.real()?),
             )
+        }
+        ("AveragePool", [x]) => {
+            let (images, input) = x.image_shape()?;
+            let window = Window {
+                kernel: attributes.uniform("kernel_shape", 0)?,
+                stride: attributes.uniform("strides", 1)?,
+                padding: attributes.uniform("pads", 0)?,
+            };
+            let ceil = attributes.integer("ceil_mode", 0) != 0;
+            let padded = attributes.integer("count_include_pad", 0) != 0;
+            let averages = Averages { window, ceil, padded };
+            // Then every window has a pixel of the image.
+            let fits = window.kernel > 0 && window.padding <= window.kernel / 2;
+            let output = averages.output(input).filter(|_| fits).ok_or_else(|| {
+                bad(format!("an averaging window of {} on {:?}", window.kernel, x.shape))
+            })?;
+            let values = average_pool(images, [input, output], averages, x.real()?);
+            Tensor::of_images(images, output, values)
         }
         ("Flatten", [x]) if attributes.integer("axis", 1) == 1 => {
             let images = x.shape.first().copied().unwrap_or(1);

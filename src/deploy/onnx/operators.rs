@@ -1,4 +1,5 @@
-//! The three operators with sums and maxima, by ONNX's definitions, in f64: Conv, MaxPool and Gemm.
+//! The operators with sums and maxima, by ONNX's definitions, in f64: Conv, MaxPool, AveragePool and
+//! Gemm.
 
 use crate::config::Shape;
 
@@ -92,6 +93,71 @@ pub(super) fn max_pool(images: usize, input: Shape, window: Window, x: &[f64]) -
     output
 }
 
+/// Windows of an average-pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Averages {
+    pub window: Window,
+    /// ONNX's `ceil_mode`.
+    pub ceil: bool,
+    /// ONNX's `count_include_pad`.
+    pub padded: bool,
+}
+
+impl Averages {
+    /// The output's size along an axis of `size` pixels: ⌊(size + pads − kernel)/stride + 1⌋, or ⌈…⌉
+    /// less a window that would start in the padding at the end. None where there is no window.
+    fn count(self, size: u32) -> Option<u32> {
+        let Window { kernel, stride, padding } = self.window;
+        let beyond = if self.ceil { stride.checked_sub(1)? } else { 0 };
+        let padded = size.checked_add(padding.checked_mul(2)?)?;
+        let steps = padded.checked_add(beyond)?.checked_sub(kernel)?.checked_div(stride)?;
+        let count = steps.checked_add(1)?;
+        let start = u64::from(count - 1) * u64::from(stride);
+        let is_left_out = self.ceil && start >= u64::from(size) + u64::from(padding);
+        Some(count - u32::from(is_left_out))
+    }
+
+    /// The output's shape for images of `input`.
+    pub fn output(self, input: Shape) -> Option<Shape> {
+        let (height, width) = (self.count(input.height)?, self.count(input.width)?);
+        Some(Shape::new(input.channels, height, width))
+    }
+}
+
+/// Means over windows of `averages`, with the `output` that they have.
+pub(super) fn average_pool(
+    images: usize,
+    [input, output]: [Shape; 2],
+    averages: Averages,
+    x: &[f64],
+) -> Vec<f64> {
+    let [channels, height, width] = <[u32; 3]>::from(input).map(|size| size as usize);
+    let [_, rows, columns] = <[u32; 3]>::from(output).map(|size| size as usize);
+    let Window { kernel, stride, padding } = averages.window;
+    // Pixels that a mean is over along an axis: those of the image, or up to the padding's end.
+    let over = |at: usize, inside: usize, size: usize| match averages.padded {
+        true => {
+            let start = at * stride as usize;
+            (size + 2 * padding as usize).saturating_sub(start).min(kernel as usize)
+        }
+        false => inside,
+    };
+    let mut output = Vec::with_capacity(images * channels * rows * columns);
+    for plane in 0..images * channels {
+        for row in 0..rows {
+            for column in 0..columns {
+                let [_, y, high] = averages.window.inside(row, height);
+                let [_, x_first, wide] = averages.window.inside(column, width);
+                let line =
+                    |line: usize| &x[(plane * height + y + line) * width + x_first..][..wide];
+                let sum: f64 = (0..high).flat_map(line).sum();
+                output.push(sum / (over(row, high, height) * over(column, wide, width)) as f64);
+            }
+        }
+    }
+    output
+}
+
 /// x·Bᵀ + C: `output[n, o] = bias[o] + Σ_i x[n, i] · weight[o, i]`.
 pub(super) fn gemm(
     images: usize,
@@ -116,8 +182,10 @@ pub(super) fn gemm(
 mod tests {
     use super::*;
     use crate::{
+        config::AveragePool,
         random,
         reference::{
+            average_pool as average,
             convolution::{self, Convolution},
             matrix_product::matrix_product,
             max_pool,
@@ -130,6 +198,8 @@ mod tests {
             .map(|at| f64::from(random::uniform01(random::random_bits(key, at, 0, 0)[0])) - 0.5)
             .collect()
     }
+
+    const TWICE: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
 
     /// The tests' oracle was written from PyTorch's definitions.
     #[test]
@@ -150,6 +220,22 @@ mod tests {
                 max_pool(images, input, window, &x),
                 max_pool::max_pool(images, input, kernel, stride, &x).0
             );
+        }
+        let cases = [(2, 2, 0), (3, 1, 1), (3, 2, 1), (4, 3, 2), (5, 5, 2), (8, 3, 0)];
+        for ((kernel, stride, padding), [ceil, padded]) in
+            cases.into_iter().flat_map(|case| TWICE.map(|flags| (case, flags)))
+        {
+            let (input, images, x) = (Shape::new(3, 7, 6), 2, numbers(252, 7));
+            let averages = Averages { window: Window { kernel, stride, padding }, ceil, padded };
+            let (ceil_mode, count_include_pad) = (ceil, padded);
+            let pool = AveragePool { kernel, stride, padding, ceil_mode, count_include_pad };
+            let Some(output) = averages.output(input) else {
+                assert!(kernel == 8 && !ceil, "{pool:?}");
+                continue;
+            };
+            assert_eq!(output, average::output_shape(input, pool), "{pool:?}");
+            let own = average_pool(images, [input, output], averages, &x);
+            assert_eq!(own, average::average_pool(images, input, pool, &x), "{pool:?}");
         }
         let (x, weight, bias) = (numbers(30, 4), numbers(40, 5), numbers(4, 6));
         assert_eq!(gemm(3, 10, &x, &weight, &bias), matrix_product(3, &x, &weight, &bias));

@@ -29,4 +29,4 @@ pub use samples::{Hiding, Sampling};
 pub use strips::{SlicedWeights, StripTiles};
 pub(super) use strips::{over_strips, strip_constants};
 pub use weights::WeightShape;
-pub use windows::PoolShape;
+pub use windows::{AveragePoolShape, PoolShape};

@@ -1,6 +1,10 @@
 //! Sizes of a pool.
 
-use crate::{config::Shape, layout::groups, shaders::Specialization};
+use crate::{
+    config::{AveragePool, Shape},
+    layout::groups,
+    shaders::Specialization,
+};
 
 /// A pool of square windows from shape to shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,5 +45,32 @@ impl PoolShape {
             .constant("OUT_WIDTH", self.output.width)
             .constant("KERNEL", self.kernel)
             .constant("STRIDE", self.stride)
+    }
+}
+
+/// An average-pool from shape to shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AveragePoolShape {
+    /// What goes in.
+    pub input: Shape,
+    /// What comes out.
+    pub output: Shape,
+    /// The windows.
+    pub pool: AveragePool,
+}
+
+impl AveragePoolShape {
+    /// The sizes that it shares with other pools.
+    pub(in crate::kernels) fn windows(self) -> PoolShape {
+        let AveragePoolShape { input, output, pool: AveragePool { kernel, stride, .. } } = self;
+        PoolShape { input, output, kernel, stride }
+    }
+
+    /// The constants of its kernels.
+    pub(in crate::kernels) fn constants(self) -> Specialization {
+        self.windows()
+            .constants()
+            .constant("PADDING", self.pool.padding)
+            .constant("COUNTS_PADDING", u32::from(self.pool.count_include_pad))
     }
 }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use super::{BatchNorm, JoinedPool, Node, NodeKind, Weights};
 use crate::{
-    Error, Result,
-    config::{MAX_POOL_KERNEL, Precision, Shape},
+    Result,
+    config::{Precision, Shape},
     gpu::{Buffer, Gpu},
     graph::{self, Graph, Op, OpKind, ValueId},
-    kernels::{BackwardLayout, Geometry, PoolShape, WeightShape},
+    kernels::{AveragePoolShape, BackwardLayout, Geometry, PoolShape, WeightShape},
     layout::groups,
     nn::TileTable,
     quant::ActivationPlan,
@@ -52,7 +52,7 @@ pub(in crate::nn) struct Assembly {
 /// The nodes of `graph`, which reads the images in `input`.
 ///
 /// # Errors
-/// [`Error::Model`] for pooling windows that are too large, [`Error::OutOfMemory`].
+/// [`crate::Error::OutOfMemory`].
 pub(in crate::nn) fn build(
     gpu: &Gpu,
     graph: &Graph,
@@ -191,7 +191,10 @@ impl<'a> Builder<'a> {
             OpKind::Activation(_) => NodeKind::Activation,
             &OpKind::MaxPool { kernel, stride } => {
                 let shape = PoolShape { input, output, kernel, stride };
-                self.max_pool(&op.name, shape, source)?
+                self.max_pool(shape, source)?
+            }
+            &OpKind::AveragePool(pool) => {
+                NodeKind::AveragePool(AveragePoolShape { input, output, pool })
             }
             &OpKind::Dropout { rate, stream } => NodeKind::Dropout { rate, stream },
         })
@@ -242,18 +245,7 @@ impl<'a> Builder<'a> {
 
     /// A max-pool, which takes the derivative of the activation in front of it along on the way
     /// back.
-    fn max_pool(
-        &mut self,
-        name: &str,
-        shape: PoolShape,
-        source: Option<usize>,
-    ) -> Result<NodeKind> {
-        if shape.kernel > MAX_POOL_KERNEL {
-            return Err(Error::Model(format!(
-                "{name}: pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {}",
-                shape.kernel
-            )));
-        }
+    fn max_pool(&mut self, shape: PoolShape, source: Option<usize>) -> Result<NodeKind> {
         let choice = self.choice(shape.output)?;
         if let Some(front) = source.map(|index| &mut self.nodes[index]) {
             front.gradient_by_pool = front.activation != ActivationPlan::NONE;

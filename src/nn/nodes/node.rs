@@ -5,7 +5,7 @@ use crate::{
     config::Shape,
     gpu::Buffer,
     graph::Window,
-    kernels::{Geometry, Gradient, PoolShape},
+    kernels::{AveragePoolShape, Geometry, Gradient, PoolShape},
     layout::groups,
     quant::ActivationPlan,
     storage::Storage,
@@ -27,6 +27,7 @@ pub(in crate::nn) enum NodeKind {
     BatchNorm(BatchNorm),
     Activation,
     MaxPool { shape: PoolShape, choice: Buffer },
+    AveragePool(AveragePoolShape),
     Dropout { rate: f32, stream: u32 },
 }
 

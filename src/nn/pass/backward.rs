@@ -11,6 +11,7 @@ use crate::{
         nodes::{Node, NodeKind},
         ops::{
             activation::{self, LearnedGradient},
+            average_pool,
             batch_norm::{self, TrainingPass},
             convolution, dropout, linear, max_pool,
         },
@@ -242,6 +243,9 @@ impl<'a> Way<'a, '_> {
                     front.filter(|front| front.gradient_by_pool && self.walk.joins_pools());
                 let learned = self.learned()?;
                 max_pool::input_gradient(recorder, node, (*shape, choice), joined, way, learned)?;
+            }
+            &NodeKind::AveragePool(shape) => {
+                average_pool::input_gradient(recorder, node, shape, way)?;
             }
             NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. } => {}
         }

@@ -8,7 +8,7 @@ use crate::{
         body::Body,
         nodes::NodeKind,
         ops::{
-            activation,
+            activation, average_pool,
             batch_norm::{self, TrainingPass},
             convolution, dropout, linear, max_pool, weights,
         },
@@ -53,6 +53,7 @@ pub fn forward(
             NodeKind::MaxPool { shape, choice } => {
                 max_pool::forward(recorder, node, (*shape, choice), input)?;
             }
+            &NodeKind::AveragePool(shape) => average_pool::forward(recorder, node, shape, input)?,
             &NodeKind::Dropout { rate, stream } => {
                 if let Some(TrainingPass { step, .. }) = training {
                     let values = ((&node.value).into(), node.storage.output);

@@ -1,5 +1,7 @@
 //! Which way a backward pass goes: derivatives, or a rule that an attribution method puts in their
-//! place. Weighted layers hand everything back through their transposed weights, whatever the rule.
+//! place. Weighted layers hand everything back through their transposed weights, whatever the rule,
+//! and average-pools through their transposed means: sums with positive weights and no bias, whose
+//! factor under every rule is y/z = 1.
 
 use crate::nn::{body::Body, nodes::Weights};
 

@@ -1,0 +1,62 @@
+// Average-pooling over KERNEL × KERNEL windows with stride STRIDE and PADDING zeros on each side
+// (torch.nn.AvgPool2d):
+//   output = Σ_{pixels of the window inside the image} input / pixels(row) / pixels(column),
+// with the pixels that a mean is over counted along each axis by `averaged`. Values are [image,
+// row, column, channel / 4] vec4f. Of integers, pixels or levels n, the output is the mean of the
+// floats SCALE · (n − ZERO) that they stand for; a padded pixel is the float 0. One invocation a
+// group of 4 outputs.
+
+import package::common::averages::{averaged, inside};
+import package::common::channels::real_channels;
+import package::common::grid::linear_workgroup;
+import package::common::images::Images;
+import package::common::storage::{Input, Output, load_input, store_output};
+
+override IN_HEIGHT: u32;
+override IN_WIDTH: u32;
+override GROUPS: u32;
+override OUT_HEIGHT: u32;
+override OUT_WIDTH: u32;
+override KERNEL: u32;
+override STRIDE: u32;
+override PADDING: u32;
+override COUNTS_PADDING: u32;
+@if(input_u8 || input_i8) override CHANNELS: u32;
+@if(input_u8 || input_i8) override SCALE: f32;
+@if(input_u8 || input_i8) override ZERO: f32;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
+@group(0) @binding(2) var<storage, read_write> output: array<Output>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) count: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let element = linear_workgroup(workgroup, count) * 64u + lane;
+    let per_image = OUT_HEIGHT * OUT_WIDTH * GROUPS;
+    if (element >= images.count * per_image) { return; }
+    let image = images.first + element / per_image;
+    let group = element % GROUPS;
+    let column = (element / GROUPS) % OUT_WIDTH;
+    let row = (element / (GROUPS * OUT_WIDTH)) % OUT_HEIGHT;
+
+    let rows = inside(row * STRIDE, IN_HEIGHT, KERNEL, PADDING);
+    let columns = inside(column * STRIDE, IN_WIDTH, KERNEL, PADDING);
+    var sum = vec4f();
+    for (var y = rows.x; y < rows.y; y++) {
+        for (var x = columns.x; x < columns.y; x++) {
+            sum += load_input(input[((image * IN_HEIGHT + y) * IN_WIDTH + x) * GROUPS + group]);
+        }
+    }
+    @if(input_u8 || input_i8) {
+        let pixels = f32((rows.y - rows.x) * (columns.y - columns.x));
+        let value = (sum - ZERO * pixels) * SCALE;
+        sum = select(vec4f(), value, real_channels(group, CHANNELS));
+    }
+    let high = averaged(row * STRIDE, IN_HEIGHT, KERNEL, PADDING, COUNTS_PADDING);
+    let wide = averaged(column * STRIDE, IN_WIDTH, KERNEL, PADDING, COUNTS_PADDING);
+    output[images.first * per_image + element] = store_output(sum / f32(high * wide));
+}

@@ -1,0 +1,150 @@
+//! Average-pooling, torch.nn.AvgPool2d, by its documentation: output[n, c, y, x] is the sum of the
+//! window's pixels inside the image, over how many pixels the mean is of.
+
+use std::ops::Range;
+
+use crate::config::{AveragePool, Shape};
+
+/// Windows along an axis of `size` pixels: ⌊(size + 2·padding − kernel)/stride⌋ + 1, or ⌈…⌉ + 1 in
+/// ceil mode, where windows that would start in the padding behind the image are left out.
+fn count(pool: AveragePool, size: u32) -> u32 {
+    let [size, kernel, stride, padding] =
+        [size, pool.kernel, pool.stride, pool.padding].map(f64::from);
+    let steps = (size + 2.0 * padding - kernel) / stride;
+    let all = if pool.ceil_mode { steps.ceil() } else { steps.floor() } as u32 + 1;
+    (0..all).filter(|&at| f64::from(at) * stride < size + padding).count() as u32
+}
+
+/// Shape of the output of `pool` on images of `input`.
+pub fn output_shape(input: Shape, pool: AveragePool) -> Shape {
+    Shape::new(input.channels, count(pool, input.height), count(pool, input.width))
+}
+
+/// A window along an axis: its pixels inside the image, and over how many pixels its mean is.
+fn window(pool: AveragePool, at: u32, size: u32) -> (Range<u32>, u32) {
+    let first = i64::from(at * pool.stride) - i64::from(pool.padding);
+    let places = first..first + i64::from(pool.kernel);
+    let is_real = |place: &i64| (0..i64::from(size)).contains(place);
+    // Padding reaches `padding` pixels beyond the image, and no further.
+    let is_padded = |place: &i64| *place < i64::from(size + pool.padding);
+    let real: Vec<i64> = places.clone().filter(is_real).collect();
+    let averaged = match pool.count_include_pad {
+        true => places.filter(is_padded).count(),
+        false => real.len(),
+    };
+    let start = real.first().map_or(0, |&place| place as u32);
+    (start..start + real.len() as u32, averaged as u32)
+}
+
+/// Of every window, in the order of the NCHW output: the indices of its pixels in the NCHW input,
+/// and over how many pixels its mean is.
+pub(super) fn windows(images: usize, input: Shape, pool: AveragePool) -> Vec<(Vec<usize>, f64)> {
+    let output = output_shape(input, pool);
+    let mut windows = Vec::new();
+    for plane in 0..images as u32 * input.channels {
+        for y in 0..output.height {
+            let (rows, high) = window(pool, y, input.height);
+            for x in 0..output.width {
+                let (columns, wide) = window(pool, x, input.width);
+                let row = |y: u32| columns.clone().map(move |x| (y, x));
+                let index = |(y, x)| (plane * input.pixels() + y * input.width + x) as usize;
+                windows.push((
+                    rows.clone().flat_map(row).map(index).collect(),
+                    f64::from(high * wide),
+                ));
+            }
+        }
+    }
+    windows
+}
+
+/// Means [images, channels, height, width] of `input`.
+pub fn average_pool(images: usize, shape: Shape, pool: AveragePool, input: &[f64]) -> Vec<f64> {
+    let mean = |(window, averaged): (Vec<usize>, f64)| {
+        window.iter().map(|&at| input[at]).sum::<f64>() / averaged
+    };
+    windows(images, shape, pool).into_iter().map(mean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POOL: AveragePool =
+        AveragePool { kernel: 2, stride: 2, padding: 0, ceil_mode: false, count_include_pad: true };
+
+    /// The means of 1, 2, 3, … in rows of `width` pixels.
+    fn means([height, width]: [u32; 2], pool: AveragePool) -> Vec<f64> {
+        let input: Vec<f64> = (1..=height * width).map(f64::from).collect();
+        average_pool(1, Shape::new(1, height, width), pool, &input)
+    }
+
+    /// Written down from the rules of torch.nn.AvgPool2d's documentation.
+    #[test]
+    fn means_by_hand() {
+        assert_eq!(means([4, 4], POOL), [3.5, 5.5, 11.5, 13.5]);
+        // The last row and column are left out, or are windows of 2 and 1 pixels.
+        assert_eq!(means([3, 3], POOL), [3.0]);
+        let ceil = AveragePool { ceil_mode: true, ..POOL };
+        assert_eq!(means([3, 3], ceil), [3.0, 4.5, 7.5, 9.0]);
+        assert_eq!(
+            means([3, 3], AveragePool { count_include_pad: false, ..ceil }),
+            means([3, 3], ceil)
+        );
+        // Overlapping windows, and windows with a gap between them.
+        assert_eq!(means([2, 3], AveragePool { stride: 1, ..POOL }), [3.0, 4.0]);
+        assert_eq!(means([2, 5], AveragePool { stride: 3, ..POOL }), [4.0, 7.0]);
+    }
+
+    #[test]
+    fn padded_pixels_count_or_do_not() {
+        // 1 2 3 in one row: 0 | 0 1 2 | 3 … of windows of 3 rows of which one is real.
+        let pool = AveragePool { kernel: 3, padding: 1, ..POOL };
+        assert_eq!(means([1, 3], pool), [3.0 / 9.0, 5.0 / 9.0]);
+        let real = AveragePool { count_include_pad: false, ..pool };
+        assert_eq!(means([1, 3], real), [1.5, 2.5]);
+    }
+
+    #[test]
+    fn nothing_counts_beyond_the_padding() {
+        // 1 2 3 4: 0 1 2 | 2 3 4 | 4 0 and a column that ceil mode alone reaches.
+        let pool = AveragePool { kernel: 3, padding: 1, ceil_mode: true, ..POOL };
+        assert_eq!(means([1, 4], pool), [3.0 / 9.0, 9.0 / 9.0, 4.0 / 6.0]);
+        let real = AveragePool { count_include_pad: false, ..pool };
+        assert_eq!(means([1, 4], real), [1.5, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn windows_behind_the_image_are_left_out() {
+        // Windows at −1 and 2 of 3 pixels; ⌈(3 + 2 − 2)/3⌉ + 1 = 2 of them, and a third at 5 is not.
+        let pool = AveragePool { stride: 3, padding: 1, ceil_mode: true, ..POOL };
+        assert_eq!(output_shape(Shape::new(1, 3, 3), pool), Shape::new(1, 2, 2));
+        // ⌈(2 + 2 − 2)/3⌉ + 1 = 2, but the second would start in the padding: 2 ≥ 2.
+        assert_eq!(output_shape(Shape::new(1, 2, 2), pool), Shape::new(1, 1, 1));
+        // In ceil mode a window may be larger than the image.
+        let large = AveragePool { kernel: 4, stride: 4, ceil_mode: true, ..POOL };
+        assert_eq!(means([3, 3], large), [5.0]);
+    }
+
+    #[test]
+    fn the_configuration_counts_as_many() {
+        for size in 1..12 {
+            for kernel in 1..6 {
+                for (stride, padding) in
+                    (1..5).flat_map(|stride| (0..=kernel / 2).map(move |padding| (stride, padding)))
+                {
+                    for ceil_mode in [false, true] {
+                        let pool = AveragePool { kernel, stride, padding, ceil_mode, ..POOL };
+                        let fits =
+                            size + 2 * padding + if ceil_mode { stride - 1 } else { 0 } >= kernel;
+                        let own = pool.windows(size);
+                        assert_eq!(own.is_ok(), fits, "{size} {pool:?}");
+                        if let Ok(own) = own {
+                            assert_eq!(own, count(pool, size), "{size} {pool:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
