@@ -12,8 +12,8 @@ use crate::{
     gpu::{Binding, Buffer, Gpu, Launcher, Recording},
     kernels::{
         AccumulateGradients, AccumulateScores, ChannelMeans, ClassScore, CollectLogits, GradCam,
-        GradientSum, Hiding, ImageRange, ImageStatistics, LANES, PER_IMAGE, RandomAttribution,
-        SampleImages, Sampling, Scalar,
+        GradCamPlusPlusWeights, GradientSum, Hiding, ImageRange, ImageStatistics, LANES, PER_IMAGE,
+        RandomAttribution, SampleImages, Sampling, Scalar,
     },
     layout::{ImagesRange, StepRecord, from_nchw, groups},
     nn::{Layers, Network},
@@ -436,6 +436,15 @@ impl Explainer {
                 images: self.batch.clean(),
                 values: gradient,
                 means: &weights,
+                shape,
+                lanes: LANES,
+            }
+            .record(gpu, recording, "channel weights")?,
+            ChannelWeights::PlusPlus => GradCamPlusPlusWeights {
+                images: self.batch.clean(),
+                layer: values,
+                gradients: gradient,
+                weights: &weights,
                 shape,
                 lanes: LANES,
             }

@@ -96,6 +96,8 @@ pub(super) enum Map {
 pub(super) enum ChannelWeights {
     /// The means of their gradients.
     MeanGradients,
+    /// Sums of their positive gradients, weighted by Grad-CAM++'s α.
+    PlusPlus,
 }
 
 /// The plain gradient's row: other rows say what is different.
@@ -150,6 +152,13 @@ methods! {
     GradCam, "grad-cam", Spec {
         layers: Layers::Separate,
         map: Map::Channels(ChannelWeights::MeanGradients),
+        ..GRADIENT
+    };
+    /// The same with weights of positive gradients, weighted by pixel (Chattopadhyay et al. 2018).
+    /// Meant for a layer without negative values, such as an activation: with them it has poles.
+    GradCamPlusPlus, "grad-cam-plus-plus", Spec {
+        layers: Layers::Separate,
+        map: Map::Channels(ChannelWeights::PlusPlus),
         ..GRADIENT
     };
     /// The gradient with negative values cut off at every activation (Springenberg et al. 2015).

@@ -63,7 +63,7 @@ pub struct MethodOptions {
     pub grid: (u32, f32),
     /// LRP's rule.
     pub lrp_rule: LrpRule,
-    /// Grad-CAM's layer; absent: the last convolution.
+    /// Layer of Grad-CAM and Grad-CAM++; absent: the last convolution.
     pub layer: Option<String>,
     /// Of random numbers.
     pub seed: u64,

@@ -209,7 +209,8 @@ pub struct ExplainArgs {
     /// How lrp shares relevance out: by all contributions, or by the positive ones
     #[arg(long, value_enum, value_name = "RULE", help_heading = "Method")]
     pub lrp_rule: Option<ExplainLrpRule>,
-    /// Layer that grad-cam looks at, such as conv1 or act2 [default: the last convolution]
+    /// Layer that methods of the grad-cam kind look at, such as conv1 or act2 [default: the last
+    /// convolution]
     #[arg(long, value_name = "NAME", help_heading = "Method")]
     pub layer: Option<String>,
     /// Samples of methods that average over noise or masks [default: 50, rise 1000]
