@@ -147,6 +147,7 @@ const VALUES: &[(&str, &[&str], &str)] = &[
         "it is called `integrated-gradients` here",
     ),
     ("method", &["cam", "layer-grad-cam"], "it is called `grad-cam` here"),
+    ("method", &["grad-cam++", "grad-cam-pp"], "it is called `grad-cam-plus-plus` here"),
     (
         "method",
         &["gradient-x-input", "grad-x-input", "input-times-gradient", "ixg", "gxi"],
@@ -182,15 +183,7 @@ const VALUES: &[(&str, &[&str], &str)] = &[
     ),
     (
         "method",
-        &[
-            "grad-cam++",
-            "gradcampp",
-            "grad-cam-plus-plus",
-            "score-cam",
-            "guided-grad-cam",
-            "layer-cam",
-            "xgrad-cam",
-        ],
+        &["score-cam", "guided-grad-cam", "layer-cam", "xgrad-cam"],
         "it is not built in; `grad-cam` is nearest",
     ),
     (

@@ -35,6 +35,7 @@ pub mod fold_batch_norm_gradient;
 pub mod fully_connected_weight_gradient;
 pub mod gather_batch;
 pub mod grad_cam;
+pub mod grad_cam_plus_plus_weights;
 pub mod guided_gradient;
 pub mod image_statistics;
 pub mod impute_linear;

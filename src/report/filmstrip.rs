@@ -118,7 +118,7 @@ impl Filmstrip<'_> {
     }
 
     fn caption(&self, signed: bool) -> String {
-        let colors = meaning(std::iter::once("gradient"), signed, self.colormap, "the true class");
+        let colors = meaning(std::iter::once(true), signed, self.colormap, "the true class");
         let shown = self.chosen().len();
         let left_out = match self.frames.len() {
             n if n > shown => format!(" {shown} of {n} snapshots are shown."),

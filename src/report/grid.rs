@@ -22,6 +22,9 @@ pub struct GridColumn<'a> {
     pub model: &'a str,
     /// Name of the saliency method.
     pub method: &'a str,
+    /// Whether the maps are derivatives: they say what a change of the pixels does, not what the
+    /// pixels as they are have done.
+    pub derivative: bool,
     /// Saliency of every image, N·C·H·W, any finite values; shown as the mean over the channels.
     pub saliency: &'a [f32],
     /// Every image with its features of low saliency replaced by noise, N·C·H·W in 0..=1.
@@ -229,7 +232,7 @@ impl Grid<'_> {
 
     fn caption(&self, signed: bool) -> String {
         let scored = meaning(
-            self.columns.iter().map(|column| column.method),
+            self.columns.iter().map(|column| column.derivative),
             signed,
             self.colormap,
             self.explained,
@@ -255,13 +258,10 @@ impl Grid<'_> {
     }
 }
 
-/// Methods whose maps are derivatives: they say what a change of the pixel does, not what the pixel
-/// as it is has done.
-const DERIVATIVES: [&str; 3] = ["gradient", "smoothgrad", "guided-backprop"];
-
-/// What the colours of maps by `methods` say of the score of `explained`.
-pub(super) fn meaning<'a>(
-    methods: impl Iterator<Item = &'a str> + Clone,
+/// What the colours of maps say of the score of `explained`; `derivatives` as
+/// [`GridColumn::derivative`].
+pub(super) fn meaning(
+    derivatives: impl Iterator<Item = bool> + Clone,
     signed: bool,
     colormap: ColorMap,
     explained: &str,
@@ -273,8 +273,7 @@ pub(super) fn meaning<'a>(
         if colormap == ColorMap::Diverging { ("red", "blue") } else { ("positive", "negative") };
     let change = format!("whether brightening a pixel raises ({up}) or lowers ({down}) the score");
     let share = format!("whether a pixel speaks for ({up}) or against ({down})");
-    let derived = |method: &str| DERIVATIVES.contains(&method);
-    match (methods.clone().any(derived), methods.clone().any(|method| !derived(method))) {
+    match (derivatives.clone().any(|is| is), derivatives.clone().any(|is| !is)) {
         (true, true) => {
             format!("{change} of {explained} (gradient methods), or {share} it (the others)")
         }
@@ -331,19 +330,19 @@ mod tests {
 
     #[test]
     fn colours_mean_what_the_method_says() {
-        let said = |methods: &[&str], signed| {
-            meaning(methods.iter().copied(), signed, ColorMap::Diverging, "the true class")
+        let said = |derivatives: &[bool], signed| {
+            meaning(derivatives.iter().copied(), signed, ColorMap::Diverging, "the true class")
         };
         let gradient =
             "whether brightening a pixel raises (red) or lowers (blue) the score of the true class";
-        assert_eq!(said(&["gradient", "smoothgrad"], true), gradient);
+        assert_eq!(said(&[true, true], true), gradient);
         assert_eq!(
-            said(&["lrp"], true),
+            said(&[false], true),
             "whether a pixel speaks for (red) or against (blue) the true class"
         );
-        assert!(said(&["gradient", "lrp"], true).ends_with("(blue) it (the others)"));
+        assert!(said(&[true, false], true).ends_with("(blue) it (the others)"));
         assert_eq!(
-            said(&["vargrad"], false),
+            said(&[false], false),
             "how strongly the score of the true class depends on each pixel"
         );
     }

@@ -1,7 +1,10 @@
 //! Attributions of images in GPU memory: a method as a recording that works through the samples of
 //! all images, a chunk at a time.
 
-use super::{Baseline, LrpRule, Method, MethodOptions, Output, applicability::grad_cam_layer};
+use super::{
+    Baseline, LrpRule, Method, MethodOptions, Output,
+    method::{ChannelWeights, Map, Samples},
+};
 use crate::{
     Error, Result, Shortage,
     batch::Batch,
@@ -9,11 +12,11 @@ use crate::{
     gpu::{Binding, Buffer, Gpu, Launcher, Recording},
     kernels::{
         AccumulateGradients, AccumulateScores, ChannelMeans, ClassScore, CollectLogits, GradCam,
-        GradientSum, Hiding, ImageRange, ImageStatistics, LANES, PER_IMAGE, RandomAttribution,
-        SampleImages, Sampling, Scalar,
+        GradCamPlusPlusWeights, GradientSum, Hiding, ImageRange, ImageStatistics, LANES, PER_IMAGE,
+        RandomAttribution, SampleImages, Sampling, Scalar,
     },
     layout::{ImagesRange, StepRecord, from_nchw, groups},
-    nn::{BackwardRule, Layers, Network},
+    nn::{Layers, Network},
     sgt::record_saliency_seed,
 };
 
@@ -111,8 +114,8 @@ pub struct Explainer {
     network: Network,
     /// The network with positive weights that LRP's z⁺ rule looks at as well.
     positive: Option<Network>,
-    rule: BackwardRule,
-    layer: Option<usize>,
+    /// The layer whose channels are weighted, and by what.
+    channels: Option<(usize, ChannelWeights)>,
     batch: Batch,
     /// Samples an image.
     samples: u32,
@@ -136,14 +139,7 @@ impl Explainer {
         options: &MethodOptions,
         most: u32,
     ) -> Result<Self> {
-        let (shape, twins) = (explained.config.input, method == Method::Deeplift);
-        let (rule, layers) = match method {
-            Method::GuidedBackprop => (BackwardRule::Guided, Layers::Joined),
-            Method::Deeplift => (BackwardRule::Rescale, Layers::Separate),
-            Method::Lrp => (BackwardRule::Epsilon, Layers::Separate),
-            Method::GradCam => (BackwardRule::Gradient, Layers::Separate),
-            _ => (BackwardRule::Gradient, Layers::Joined),
-        };
+        let (spec, shape, twins) = (method.spec(), explained.config.input, method.compares());
         method.check(explained.config, options)?;
         let samples = options.samples_of(method, shape);
         let wanted =
@@ -154,11 +150,11 @@ impl Explainer {
             gpu,
             explained.config,
             explained.quantization,
-            (in_network, layers),
+            (in_network, spec.layers),
             method.needs_gradients(),
             explained.parameters,
         )?;
-        let by_positive = method == Method::Lrp && options.lrp_rule == LrpRule::ZPlus;
+        let by_positive = method.takes_lrp_rule() && options.lrp_rule == LrpRule::ZPlus;
         let positive = || {
             let slots = (slots, Layers::Separate);
             Network::for_attribution(
@@ -171,10 +167,11 @@ impl Explainer {
             )
         };
         let positive = by_positive.then(positive).transpose()?;
-        // Grad-CAM's network keeps layers apart: a node each.
-        let layer = (method == Method::GradCam)
-            .then(|| grad_cam_layer(explained.config, options))
-            .transpose()?;
+        let channels = match spec.map {
+            // The network keeps layers apart: a node each.
+            Map::Channels(weights) => Some((method.layer(explained.config, options)?, weights)),
+            _ => None,
+        };
         let baselines = match &options.baseline {
             Baseline::Images(images) if method.takes_baseline() => {
                 let elements = shape.elements() as usize;
@@ -191,8 +188,8 @@ impl Explainer {
                 gpu.upload("baselines", &from_nchw(&vec![value; shape.elements() as usize], shape))?
             }
         };
-        let nodes = match method {
-            Method::IntegratedGradients => options.quadrature.nodes(samples),
+        let nodes = match spec.samples {
+            Samples::OnPath => options.quadrature.nodes(samples),
             _ => vec![(1.0, 1.0)],
         };
         let nodes: Vec<[f32; 4]> = nodes
@@ -204,8 +201,7 @@ impl Explainer {
             options: options.clone(),
             network,
             positive,
-            rule,
-            layer,
+            channels,
             batch: Batch::new(gpu, slots, twins, TABLE_ENTRIES)?,
             samples,
             slots,
@@ -245,7 +241,7 @@ impl Explainer {
             positive.record_positive_weights(gpu, &mut prepare)?;
         }
         let mut chunk = Recording::new();
-        if self.method == Method::Random {
+        if self.method.spec().map == Map::Random {
             self.record_random(gpu, &mut prepare, whole_set, images, maps)?;
             return Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples });
         }
@@ -283,11 +279,12 @@ impl Explainer {
                 self.network.record_positive_backward(gpu, &mut chunk, clean, positive)?
             }
             None => {
-                self.network.record_backward_by(gpu, &mut chunk, clean, self.rule, self.layer)?
+                let (rule, stop) = (self.method.spec().rule, self.channels.map(|(layer, _)| layer));
+                self.network.record_backward_by(gpu, &mut chunk, clean, rule, stop)?
             }
         };
-        match self.layer {
-            Some(layer) => self.record_grad_cam(gpu, &mut chunk, images, gradient, layer, maps)?,
+        match self.channels {
+            Some(of) => self.record_channels(gpu, &mut chunk, images, gradient, of, maps)?,
             None => self.record_sums(gpu, &mut chunk, images, gradient, &table, maps)?,
         }
         Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples })
@@ -403,7 +400,7 @@ impl Explainer {
             scores: &scores,
             clean: &clean,
             classes: self.network.classes(),
-            score: self.method.score(self.options.output),
+            score: self.options.score_of(self.method),
             keeps_clean: matches!(hiding, Hiding::Window { .. }),
             slots: self.slots,
             lanes: LANES,
@@ -422,26 +419,37 @@ impl Explainer {
         attributions.record(gpu, recording, "attributions")
     }
 
-    fn record_grad_cam(
+    fn record_channels(
         &self,
         gpu: &Gpu,
         recording: &mut Recording,
         images: &ImageSet,
         gradient: Binding<'_>,
-        layer: usize,
+        (layer, weighted_by): (usize, ChannelWeights),
         maps: &Buffer,
     ) -> Result<()> {
         let (_, shape, values) = self.network.layer(layer);
         let weights =
             gpu.buffer("channel weights", u64::from(self.slots * groups(shape.channels)) * 16)?;
-        let means = ChannelMeans {
-            images: self.batch.clean(),
-            values: gradient,
-            means: &weights,
-            shape,
-            lanes: LANES,
-        };
-        means.record(gpu, recording, "channel weights")?;
+        match weighted_by {
+            ChannelWeights::MeanGradients => ChannelMeans {
+                images: self.batch.clean(),
+                values: gradient,
+                means: &weights,
+                shape,
+                lanes: LANES,
+            }
+            .record(gpu, recording, "channel weights")?,
+            ChannelWeights::PlusPlus => GradCamPlusPlusWeights {
+                images: self.batch.clean(),
+                layer: values,
+                gradients: gradient,
+                weights: &weights,
+                shape,
+                lanes: LANES,
+            }
+            .record(gpu, recording, "channel weights")?,
+        }
         let attributions = GradCam {
             current: &self.batch.step,
             layer: values,

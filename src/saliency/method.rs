@@ -1,213 +1,269 @@
-//! The attribution methods and their settings.
+//! The attribution methods, a row each: all that is said of a method is said in its row.
 
 use serde::Serialize;
 
-use super::Quadrature;
-use crate::config::Shape;
+use crate::{
+    kernels::GradientSum,
+    nn::{BackwardRule, Layers},
+};
 
-/// An attribution method. All maps are signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// ∂ score / ∂X of the normalised image (Simonyan et al. 2013).
-    Gradient,
-    /// X ⊙ ∂ score / ∂X (Shrikumar et al. 2016).
-    InputXGradient,
-    /// Mean of the gradients at noisy copies of the image (Smilkov et al. 2017).
-    Smoothgrad,
-    /// Mean of their squares (Hooker et al. 2019).
-    SmoothgradSq,
-    /// Their variance (Adebayo et al. 2018).
-    Vargrad,
-    /// (X − b) ⊙ the integral of the gradient along the straight path from a baseline b
-    /// (Sundararajan et al. 2017).
-    IntegratedGradients,
-    /// Mean of (X − b) ⊙ the gradient at random points between baselines and the image (Lundberg
-    /// and Lee 2017).
-    GradientShap,
-    /// A layer's channels weighted by their mean gradients, enlarged to the image (Selvaraju et al.
-    /// 2017), without the ReLU on the sum.
-    GradCam,
-    /// The gradient with negative values cut off at every activation (Springenberg et al. 2015).
-    GuidedBackprop,
-    /// DeepLIFT's rescale rule (Shrikumar et al. 2017).
-    Deeplift,
-    /// Layer-wise relevance propagation (Bach et al. 2015) by the ε or the z⁺ rule.
-    Lrp,
-    /// Mean fall of the score where a window of the image is covered (Zeiler and Fergus 2014).
-    Occlusion,
-    /// Mean of random masks weighted by the probability of the class behind them (Petsiuk et al.
-    /// 2018).
-    Rise,
-    /// U(−1, 1): the baseline that explains nothing.
+/// Declares [`Method`]. A row is what the method is and where it comes from, its variant, its name
+/// on the command line, and how it works.
+macro_rules! methods {
+    ($($(#[$about:meta])* $variant:ident, $name:literal, $spec:expr;)+) => {
+        /// An attribution method. All maps are signed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        pub enum Method { $($(#[$about])* #[serde(rename = $name)] $variant),+ }
+
+        impl Method {
+            /// All methods.
+            pub const ALL: [Method; [$($name),+].len()] = [$(Method::$variant),+];
+
+            /// The name on the command line and of the tensor in `attributions.safetensors`.
+            pub fn name(self) -> &'static str {
+                match self { $(Method::$variant => $name),+ }
+            }
+
+            /// How the method works.
+            pub(super) fn spec(self) -> Spec {
+                match self { $(Method::$variant => $spec),+ }
+            }
+        }
+    };
+}
+
+/// How a method works.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spec {
+    /// What goes through the network.
+    pub samples: Samples,
+    /// What is explained of the class.
+    pub explains: Explained,
+    /// How gradients go back, where the map is made of some.
+    pub rule: BackwardRule,
+    /// What the network keeps for it.
+    pub layers: Layers,
+    /// What the map is made of.
+    pub map: Map,
+    /// Whether the map is a derivative: it says what a change of a pixel does, not what the pixel
+    /// as it is has done.
+    pub is_derivative: bool,
+}
+
+/// What goes through the network for an image.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Samples {
+    /// The image itself.
+    Image,
+    /// So many noisy copies, with so much noise, unless the options say otherwise.
+    Noisy { count: u32, noise: f32 },
+    /// The steps of a straight path from the baseline.
+    OnPath,
+    /// So many random points between baselines and noisy copies, likewise.
+    OnRandomPath { count: u32, noise: f32 },
+    /// The image, and the image with a window covered, for all windows.
+    Windows,
+    /// The image behind so many random masks, likewise.
+    Masks { count: u32 },
+}
+
+/// What is explained of the class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Explained {
+    /// What `MethodOptions::output` says.
+    AsAsked,
+    /// The logit: the method distributes it.
+    Logit,
+    /// The probability, with which the method is published.
+    Probability,
+}
+
+/// What a map is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Map {
+    /// The gradients of the samples.
+    Gradients(GradientSum),
+    /// The channels of a layer.
+    Channels(ChannelWeights),
+    /// The scores of the samples.
+    Scores,
+    /// Random numbers.
     Random,
 }
 
-impl Method {
-    /// All methods.
-    pub const ALL: [Method; 14] = [
-        Method::Gradient,
-        Method::InputXGradient,
-        Method::Smoothgrad,
-        Method::SmoothgradSq,
-        Method::Vargrad,
-        Method::IntegratedGradients,
-        Method::GradientShap,
-        Method::GradCam,
-        Method::GuidedBackprop,
-        Method::Deeplift,
-        Method::Lrp,
-        Method::Occlusion,
-        Method::Rise,
-        Method::Random,
-    ];
+/// What the channels of a layer are weighted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChannelWeights {
+    /// The means of their gradients.
+    MeanGradients,
+    /// Sums of their positive gradients, weighted by Grad-CAM++'s α.
+    PlusPlus,
+}
 
-    /// The name on the command line and of the tensor in `attributions.safetensors`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Gradient => "gradient",
-            Method::InputXGradient => "input-x-gradient",
-            Method::Smoothgrad => "smoothgrad",
-            Method::SmoothgradSq => "smoothgrad-sq",
-            Method::Vargrad => "vargrad",
-            Method::IntegratedGradients => "integrated-gradients",
-            Method::GradientShap => "gradient-shap",
-            Method::GradCam => "grad-cam",
-            Method::GuidedBackprop => "guided-backprop",
-            Method::Deeplift => "deeplift",
-            Method::Lrp => "lrp",
-            Method::Occlusion => "occlusion",
-            Method::Rise => "rise",
-            Method::Random => "random",
-        }
+/// The plain gradient's row: other rows say what is different.
+const GRADIENT: Spec = Spec {
+    samples: Samples::Image,
+    explains: Explained::AsAsked,
+    rule: BackwardRule::Gradient,
+    layers: Layers::Joined,
+    map: Map::Gradients(GradientSum::Mean),
+    is_derivative: false,
+};
+const NOISY: Samples = Samples::Noisy { count: 50, noise: 0.15 };
+
+methods! {
+    /// ∂ score / ∂X of the normalised image (Simonyan et al. 2013).
+    Gradient, "gradient", Spec { is_derivative: true, ..GRADIENT };
+    /// X ⊙ ∂ score / ∂X (Shrikumar et al. 2016).
+    InputXGradient, "input-x-gradient", Spec {
+        map: Map::Gradients(GradientSum::TimesInput),
+        ..GRADIENT
+    };
+    /// Mean of the gradients at noisy copies of the image (Smilkov et al. 2017).
+    Smoothgrad, "smoothgrad", Spec { samples: NOISY, is_derivative: true, ..GRADIENT };
+    /// Mean of their squares (Hooker et al. 2019).
+    SmoothgradSq, "smoothgrad-sq", Spec {
+        samples: NOISY,
+        map: Map::Gradients(GradientSum::MeanSquare),
+        ..GRADIENT
+    };
+    /// Their variance (Adebayo et al. 2018).
+    Vargrad, "vargrad", Spec {
+        samples: NOISY,
+        map: Map::Gradients(GradientSum::Variance),
+        ..GRADIENT
+    };
+    /// (X − b) ⊙ the integral of the gradient along the straight path from a baseline b
+    /// (Sundararajan et al. 2017).
+    IntegratedGradients, "integrated-gradients", Spec {
+        samples: Samples::OnPath,
+        map: Map::Gradients(GradientSum::FromBaseline),
+        ..GRADIENT
+    };
+    /// Mean of (X − b) ⊙ the gradient at random points between baselines and the image (Lundberg
+    /// and Lee 2017).
+    GradientShap, "gradient-shap", Spec {
+        samples: Samples::OnRandomPath { count: 50, noise: 0.0 },
+        map: Map::Gradients(GradientSum::FromRandomBaselines),
+        ..GRADIENT
+    };
+    /// A layer's channels weighted by their mean gradients, enlarged to the image (Selvaraju et al.
+    /// 2017), without the ReLU on the sum.
+    GradCam, "grad-cam", Spec {
+        layers: Layers::Separate,
+        map: Map::Channels(ChannelWeights::MeanGradients),
+        ..GRADIENT
+    };
+    /// The same with weights of positive gradients, weighted by pixel (Chattopadhyay et al. 2018).
+    /// Meant for a layer without negative values, such as an activation: with them it has poles.
+    GradCamPlusPlus, "grad-cam-plus-plus", Spec {
+        layers: Layers::Separate,
+        map: Map::Channels(ChannelWeights::PlusPlus),
+        ..GRADIENT
+    };
+    /// The gradient with negative values cut off at every activation (Springenberg et al. 2015).
+    GuidedBackprop, "guided-backprop", Spec {
+        rule: BackwardRule::Guided,
+        is_derivative: true,
+        ..GRADIENT
+    };
+    /// DeepLIFT's rescale rule (Shrikumar et al. 2017).
+    Deeplift, "deeplift", Spec {
+        explains: Explained::Logit,
+        rule: BackwardRule::Rescale,
+        layers: Layers::Separate,
+        map: Map::Gradients(GradientSum::FromBaseline),
+        ..GRADIENT
+    };
+    /// Layer-wise relevance propagation (Bach et al. 2015) by the ε or the z⁺ rule.
+    Lrp, "lrp", Spec {
+        explains: Explained::Logit,
+        rule: BackwardRule::Epsilon,
+        layers: Layers::Separate,
+        map: Map::Gradients(GradientSum::TimesInput),
+        ..GRADIENT
+    };
+    /// Mean fall of the score where a window of the image is covered (Zeiler and Fergus 2014).
+    Occlusion, "occlusion", Spec { samples: Samples::Windows, map: Map::Scores, ..GRADIENT };
+    /// Mean of random masks weighted by the probability of the class behind them (Petsiuk et al.
+    /// 2018).
+    Rise, "rise", Spec {
+        samples: Samples::Masks { count: 1000 },
+        explains: Explained::Probability,
+        map: Map::Scores,
+        ..GRADIENT
+    };
+    /// U(−1, 1): the baseline that explains nothing.
+    Random, "random", Spec { map: Map::Random, ..GRADIENT };
+}
+
+impl Method {
+    /// The method of this name.
+    pub fn named(name: &str) -> Option<Method> {
+        Method::ALL.into_iter().find(|method| method.name() == name)
     }
 
     /// Whether the method draws random numbers.
     pub fn is_random(self) -> bool {
-        use Method::{GradientShap, Random, Rise, Smoothgrad, SmoothgradSq, Vargrad};
-        matches!(self, GradientShap | Random | Rise | Smoothgrad | SmoothgradSq | Vargrad)
+        self.takes_samples() || self.spec().map == Map::Random
     }
 
-    /// Whether [`MethodOptions::samples`] matters.
+    /// Whether `MethodOptions::samples` matters.
     pub fn takes_samples(self) -> bool {
-        self.is_random() && self != Method::Random
+        use Samples::{Masks, Noisy, OnRandomPath};
+        matches!(self.spec().samples, Noisy { .. } | OnRandomPath { .. } | Masks { .. })
     }
 
-    /// Whether [`MethodOptions::noise`] matters.
+    /// Whether `MethodOptions::noise` matters.
     pub fn takes_noise(self) -> bool {
-        use Method::{GradientShap, Smoothgrad, SmoothgradSq, Vargrad};
-        matches!(self, GradientShap | Smoothgrad | SmoothgradSq | Vargrad)
+        matches!(self.spec().samples, Samples::Noisy { .. } | Samples::OnRandomPath { .. })
     }
 
-    /// Whether [`MethodOptions::baseline`] matters.
+    /// Whether `MethodOptions::steps` matters.
+    pub fn takes_steps(self) -> bool {
+        matches!(self.spec().samples, Samples::OnPath)
+    }
+
+    /// Whether `MethodOptions::baseline` matters.
     pub fn takes_baseline(self) -> bool {
-        use Method::{Deeplift, GradientShap, IntegratedGradients, Occlusion, Rise};
-        matches!(self, Deeplift | GradientShap | IntegratedGradients | Occlusion | Rise)
+        match self.spec().samples {
+            Samples::Image => self.compares(),
+            Samples::Noisy { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// Whether `MethodOptions::layer` matters.
+    pub fn takes_layer(self) -> bool {
+        matches!(self.spec().map, Map::Channels(_))
+    }
+
+    /// Whether `MethodOptions::lrp_rule` matters.
+    pub fn takes_lrp_rule(self) -> bool {
+        self.spec().rule == BackwardRule::Epsilon
+    }
+
+    /// Whether the way back compares with the baseline's way through the network.
+    pub(super) fn compares(self) -> bool {
+        self.spec().rule == BackwardRule::Rescale
     }
 
     /// Whether the method looks back through the network, rather than at its outputs alone.
     pub fn needs_gradients(self) -> bool {
-        !matches!(self, Method::Occlusion | Method::Rise | Method::Random)
+        matches!(self.spec().map, Map::Gradients(_) | Map::Channels(_))
     }
-}
 
-/// What is explained of a class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Output {
-    /// Its logit.
-    #[default]
-    Logit,
-    /// Its log-probability.
-    LogSoftmax,
-}
+    /// Whether its maps are derivatives: they say what a change of the pixels does, not what the
+    /// pixels as they are have done.
+    pub fn is_derivative(self) -> bool {
+        self.spec().is_derivative
+    }
 
-/// What stands for "nothing to see".
-#[derive(Clone, Debug, PartialEq)]
-pub enum Baseline {
-    /// This value, after normalisation, everywhere.
-    Value(f32),
-    /// Whole normalised images, [B, C, H, W]: GradientSHAP draws from them, for other methods image
-    /// i of a set starts from number i mod B.
-    Images(Vec<f32>),
-}
-
-/// How layer-wise relevance propagation shares a layer's relevance out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LrpRule {
-    /// In proportion to contributions x·w, biases included; ε = 1e-9.
-    #[default]
-    Epsilon,
-    /// In proportion to contributions x·max(w, 0), without biases: meant for values that are not
-    /// negative.
-    ZPlus,
-}
-
-/// Settings of the methods; each looks at its own.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MethodOptions {
-    /// What is explained of the class: of methods with gradients, and of occlusion. DeepLIFT and
-    /// LRP explain logits only.
-    pub output: Output,
-    /// Noisy copies, path points or masks an image; absent: 50, of RISE 1,000.
-    pub samples: Option<u32>,
-    /// Standard deviation of the noise as a share of the image's max − min; absent: 0.15, of
-    /// GradientSHAP 0.
-    pub noise: Option<f32>,
-    /// Steps of Integrated Gradients.
-    pub steps: u32,
-    /// Where they lie.
-    pub quadrature: Quadrature,
-    /// Of Integrated Gradients, GradientSHAP, DeepLIFT, occlusion and RISE.
-    pub baseline: Baseline,
-    /// Side of occlusion's window in pixels, and the step between windows.
-    pub window: (u32, u32),
-    /// RISE's lattice: nodes an axis, and the share of them that let the image through.
-    pub grid: (u32, f32),
-    /// LRP's rule.
-    pub lrp_rule: LrpRule,
-    /// Grad-CAM's layer; absent: the last convolution.
-    pub layer: Option<String>,
-    /// Of random numbers.
-    pub seed: u64,
-    /// Images that go through the network at once, at most.
-    pub batch_size: u32,
-}
-
-impl Default for MethodOptions {
-    fn default() -> Self {
-        MethodOptions {
-            output: Output::Logit,
-            samples: None,
-            noise: None,
-            steps: 50,
-            quadrature: Quadrature::GaussLegendre,
-            baseline: Baseline::Value(0.0),
-            window: (3, 1),
-            grid: (7, 0.5),
-            lrp_rule: LrpRule::Epsilon,
-            layer: None,
-            seed: 0,
-            batch_size: 256,
+    /// What becomes of the gradients of an image's samples.
+    pub fn gradient_sum(self) -> GradientSum {
+        match self.spec().map {
+            Map::Gradients(sum) => sum,
+            _ => GradientSum::Mean,
         }
-    }
-}
-
-impl MethodOptions {
-    /// Forward passes an image of `shape` that `method` takes.
-    pub fn samples_of(&self, method: Method, shape: Shape) -> u32 {
-        let windows =
-            |length: u32| length.saturating_sub(self.window.0).div_ceil(self.window.1.max(1)) + 1;
-        match method {
-            Method::IntegratedGradients => self.steps.max(1),
-            Method::Occlusion => windows(shape.height) * windows(shape.width) + 1,
-            Method::Rise => self.samples.unwrap_or(1000).max(1),
-            method if method.takes_samples() => self.samples.unwrap_or(50).max(1),
-            _ => 1,
-        }
-    }
-
-    /// The noise that `method` adds.
-    pub fn noise_of(&self, method: Method) -> f32 {
-        self.noise.unwrap_or(if method == Method::GradientShap { 0.0 } else { 0.15 })
     }
 }

@@ -8,11 +8,12 @@
 mod applicability;
 mod data;
 mod explainer;
-mod kinds;
 mod method;
+mod options;
 mod quadrature;
 
 pub use data::{Attributions, DataOptions, Target, explain_data};
 pub use explainer::{ExplainedNetwork, Explainer, ImageSet, Recorded};
-pub use method::{Baseline, LrpRule, Method, MethodOptions, Output};
+pub use method::Method;
+pub use options::{Baseline, LrpRule, MethodOptions, Output};
 pub use quadrature::Quadrature;

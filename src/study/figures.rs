@@ -16,7 +16,7 @@ use crate::{
         Block, ChartStack, ColorMap, DistributionChart, DotChart, Dots, Grid, GridColumn,
         LineChart, Quantity, QuantizerTrace, Series, counted, quantizer_charts,
     },
-    saliency::DataOptions,
+    saliency::{DataOptions, Method},
 };
 
 /// A picture of the report.
@@ -135,6 +135,7 @@ fn maps(
     let columns = read.iter().zip(&names).map(|((model, (maps, _)), name)| GridColumn {
         model: name,
         method: &summary.main_method,
+        derivative: Method::named(&summary.main_method).is_some_and(Method::is_derivative),
         saliency: maps
             .named(&summary.main_method)
             .map_or(&[][..], |map| &map[..values.min(map.len())]),

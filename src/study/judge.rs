@@ -79,9 +79,7 @@ fn load(folder: &Path) -> Result<Model> {
 
 /// The method called `name` on the command line.
 fn method(name: &str) -> Result<Method> {
-    Method::ALL
-        .into_iter()
-        .find(|method| method.name() == name)
+    Method::named(name)
         .ok_or_else(|| Error::Model(format!("there is no attribution method {name}")))
 }
 

@@ -3,7 +3,7 @@
 float32. Networks are reference.py's and an odd one (stride 2, padding, 3 channels, batch norm, no pool), float and quantized.
 
 Captum draws random numbers inside; here they are saliq's own, drawn by its generator (pcg4d, see shaders/common/random.wgsl) in NumPy.
-RISE is not in Captum: its published formula stands below. Run as make_goldens.py, with the same requirements."""
+RISE and Grad-CAM++ are not in Captum: their published formulas stand below. Run as make_goldens.py, with the same requirements."""
 
 from __future__ import annotations
 
@@ -269,6 +269,21 @@ def integrated_gradients(network, x, target) -> Tensor:
         return IntegratedGradients(network).attribute(x, target=target, n_steps=50, method="gausslegendre")
 
 
+def grad_cam_plus_plus(network, x, target) -> Tensor:
+    """Of conv2, before it is enlarged: Chattopadhyay et al. 2018 with the logit's gradient, as pytorch-grad-cam has it but without the
+    1e-6 that it adds to the denominator. Not in Captum."""
+    outputs = []
+    hook = network.conv2.register_forward_hook(lambda _layer, _inputs, output: outputs.append(output))
+    logits = network(x)
+    hook.remove()
+    channels = outputs[0]
+    (gradient,) = torch.autograd.grad(logits.gather(1, target[:, None]).sum(), channels)
+    below = 2 * gradient**2 + channels.sum((2, 3), keepdim=True) * gradient**3
+    alpha = torch.where(below != 0, gradient**2 / below, 0)
+    weights = (alpha * gradient.relu()).sum((2, 3), keepdim=True)
+    return (weights * channels).sum(1, keepdim=True)
+
+
 def z_plus(network, x, target) -> Tensor:
     """LRP by positive weights without biases, of inputs that are not negative."""
     for layer in network.children():
@@ -281,7 +296,10 @@ def maps(network: nn.Sequential, images: Tensor, target: Tensor, baselines: Tens
     """Every method's map of `images`, [N, C, H, W], for the logit at `target`."""
     x = images.double().requires_grad_(True)
     channels = x.shape[1]
-    small = LayerGradCam(network, network.conv2).attribute(x, target=target, relu_attributions=False)
+
+    def enlarged(small: Tensor) -> Tensor:
+        return LayerAttribution.interpolate(small, tuple(x.shape[2:]), interpolate_mode="bilinear").expand_as(x)
+
     found = {
         "gradient": Saliency(network).attribute(x, target=target, abs=False),
         "input-x-gradient": InputXGradient(network).attribute(x, target=target),
@@ -290,7 +308,8 @@ def maps(network: nn.Sequential, images: Tensor, target: Tensor, baselines: Tens
         "vargrad": smoothed(network, x, target, "vargrad"),
         "integrated-gradients": integrated_gradients(network, x, target),
         "gradient-shap": gradient_shap(network, x, target, baselines),
-        "grad-cam": LayerAttribution.interpolate(small, tuple(x.shape[2:]), interpolate_mode="bilinear").expand_as(x),
+        "grad-cam": enlarged(LayerGradCam(network, network.conv2).attribute(x, target=target, relu_attributions=False)),
+        "grad-cam-plus-plus": enlarged(grad_cam_plus_plus(network, x, target)),
         "guided-backprop": GuidedBackprop(network).attribute(x, target=target),
         "deeplift": deeplift(network, x, target),
         "lrp": LRP(network).attribute(x, target=target),

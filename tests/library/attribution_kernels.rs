@@ -6,7 +6,7 @@ use saliq::{
     gpu::Buffer,
     kernels::{
         AccumulateGradients, AccumulateScores, ChannelMeans, ClassScore, CollectLogits, GradCam,
-        GradientSum, Hiding, ImageRange, SampleImages, Sampling, Score,
+        GradCamPlusPlusWeights, GradientSum, Hiding, ImageRange, SampleImages, Sampling, Score,
     },
     layout::{ImagesRange, StepRecord, groups, padded},
     reference::{
@@ -17,6 +17,7 @@ use saliq::{
         class_score::class_score,
         collect_logits::collect_logits,
         grad_cam::grad_cam,
+        grad_cam_plus_plus_weights::grad_cam_plus_plus_weights,
         guided_gradient::guided_gradient,
         layout,
         max_pool::max_pool,
@@ -372,6 +373,69 @@ fn grad_cam_weights_and_enlarges() {
             assert!(layout::padding(map, image).iter().all(|&value| value == 0.0));
         }
     }
+}
+
+/// Weights of `count` images by the kernel, [image][channel], and by the reference.
+fn plus_plus_weights(
+    layer: Shape,
+    values: &[f64],
+    gradients: &[f64],
+    count: u32,
+) -> (Vec<f32>, Vec<f64>) {
+    let padded = padded(layer.channels) as usize;
+    let weights = dirty(count as usize * padded);
+    launch(&GradCamPlusPlusWeights {
+        images: ImageRange { binding: (&range(count)).into(), most: count },
+        layer: &upload(&layout::pack(values, layer)),
+        gradients: (&upload(&layout::pack(gradients, layer))).into(),
+        weights: &weights,
+        shape: layer,
+        lanes: LANES,
+    });
+    let found = read::<f32>(&weights, count as usize * padded);
+    let (own, padding): (Vec<_>, Vec<_>) =
+        found.iter().enumerate().partition(|(index, _)| index % padded < layer.channels as usize);
+    assert!(padding.iter().all(|(_, value)| **value == 0.0));
+    let size = layer.elements() as usize;
+    let expected = values
+        .chunks_exact(size)
+        .zip(gradients.chunks_exact(size))
+        .flat_map(|(values, gradients)| {
+            grad_cam_plus_plus_weights(values, gradients, layer.pixels() as usize)
+        })
+        .collect();
+    (own.into_iter().map(|(_, value)| *value).collect(), expected)
+}
+
+#[test]
+fn grad_cam_plus_plus_weighs_channels() {
+    for shape in [(5, 3, 4), (8, 6, 6), (33, 1, 7), (3, 1, 1), (37, 11, 13)] {
+        let layer = Shape::new(shape.0, shape.1, shape.2);
+        let mut random = Random(u64::from(layer.channels));
+        let elements = 3 * layer.elements() as usize;
+        // As an activation puts them out: α has no pole.
+        let values: Vec<f64> =
+            random.vector(elements).iter().map(|&value| f64::from(value.max(0.0))).collect();
+        // The square of the small ones is no f32.
+        for scale in [1.0, 1e-25] {
+            let gradients: Vec<f64> =
+                random.vector(elements).iter().map(|&value| f64::from(value * scale)).collect();
+            let (found, expected) = plus_plus_weights(layer, &values, &gradients, 3);
+            assert_close(&format!("{layer:?}, gradients of {scale}"), &found, &expected, 2e-6);
+        }
+    }
+}
+
+#[test]
+fn grad_cam_plus_plus_divides_by_nothing() {
+    let layer = Shape::new(5, 1, 2);
+    // By channel: no gradient; a denominator of 0 at the first pixel; nothing but negative
+    // gradients; no values; all of it as usual.
+    let values = [3.0, 4.0, -1.5, -0.5, 1.0, 2.0, 0.0, 0.0, 2.0, 1.0];
+    let gradients = [0.0, 0.0, 1.0, 0.5, -1.0, -2.0, 1.0, 3.0, 2.0, -1.0];
+    let (found, expected) = plus_plus_weights(layer, &values, &gradients, 1);
+    assert_eq!(found, [0.0, 0.5, 0.0, 2.0, 0.25]);
+    assert_eq!(to_f32(&expected), found);
 }
 
 /// ReLU and the three kinds of PACT with α = 0.6 and 3 levels, and their plans; α is parameter 1.

@@ -26,6 +26,7 @@ fn with_grid(shape: Shape, rows: usize, models: usize, check: impl FnOnce(Grid))
     let column = GridColumn {
         model: "(4,2)",
         method: "gradient",
+        derivative: true,
         saliency: &maps,
         masked: &images,
         predictions: &predictions,

@@ -165,6 +165,7 @@ fn grids() {
             columns: vec![GridColumn {
                 model: name,
                 method: "gradient",
+                derivative: true,
                 saliency: &values,
                 masked: &values,
                 predictions: &[0],

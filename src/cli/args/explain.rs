@@ -17,7 +17,7 @@ impl FromStr for Method {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let names = || Method::ALL.map(Method::name);
-        Method::ALL.into_iter().find(|method| method.name() == text).ok_or_else(|| {
+        Method::named(text).ok_or_else(|| {
             let hint = match pointers::of_value("method", text, names()) {
                 Some(said) => format!("; {said};"),
                 None => suggestion(text, names()),
@@ -170,6 +170,16 @@ pub(super) fn refuse_repeated(methods: &[Method]) -> Result<()> {
     }
 }
 
+/// What the long help says of `--method`.
+fn methods_in_full() -> String {
+    format!(
+        "Attribution methods, a comma-separated list\n\n{}.\n\nMaps are signed, with respect to \
+         the normalised input. For a quantized model the gradient is that of the straight-through \
+         estimator, by definition: the integer function itself has none.",
+        Method::ALL.map(Method::name).join(", ")
+    )
+}
+
 /// `saliq explain`.
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
@@ -178,14 +188,9 @@ pub struct ExplainArgs {
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<PathBuf>,
     /// Attribution methods, a comma-separated list
-    ///
-    /// gradient, input-x-gradient, smoothgrad, smoothgrad-sq, vargrad, integrated-gradients,
-    /// gradient-shap, grad-cam, guided-backprop, deeplift, lrp, occlusion, rise, random.
-    ///
-    /// Maps are signed, with respect to the normalised input. For a quantized model the gradient is
-    /// that of the straight-through estimator, by definition: the integer function itself has none.
     #[arg(
         long,
+        long_help = methods_in_full(),
         value_name = "M,…",
         value_delimiter = ',',
         default_value = "gradient",
@@ -204,7 +209,8 @@ pub struct ExplainArgs {
     /// How lrp shares relevance out: by all contributions, or by the positive ones
     #[arg(long, value_enum, value_name = "RULE", help_heading = "Method")]
     pub lrp_rule: Option<ExplainLrpRule>,
-    /// Layer that grad-cam looks at, such as conv1 or act2 [default: the last convolution]
+    /// Layer that methods of the grad-cam kind look at, such as conv1 or act2 [default: the last
+    /// convolution]
     #[arg(long, value_name = "NAME", help_heading = "Method")]
     pub layer: Option<String>,
     /// Samples of methods that average over noise or masks [default: 50, rise 1000]
@@ -272,9 +278,9 @@ impl ExplainArgs {
             ("baseline", self.baseline.is_some(), Method::takes_baseline),
             ("samples", self.samples.is_some(), Method::takes_samples),
             ("noise", self.noise.is_some(), Method::takes_noise),
-            ("steps", self.steps.is_some(), |method| method == Method::IntegratedGradients),
-            ("layer", self.layer.is_some(), |method| method == Method::GradCam),
-            ("lrp-rule", self.lrp_rule.is_some(), |method| method == Method::Lrp),
+            ("steps", self.steps.is_some(), Method::takes_steps),
+            ("layer", self.layer.is_some(), Method::takes_layer),
+            ("lrp-rule", self.lrp_rule.is_some(), Method::takes_lrp_rule),
         ];
         if !self.image.is_empty() && self.target == ExplainTarget::Label {
             return Err(Error::Usage(

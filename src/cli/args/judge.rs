@@ -36,7 +36,8 @@ pub struct JudgedMethodArgs {
     /// Steps of methods that integrate along a path [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Method")]
     pub steps: Option<u32>,
-    /// Layer that grad-cam looks at, such as conv1 or act2 [default: the last convolution]
+    /// Layer that methods of the grad-cam kind look at, such as conv1 or act2 [default: the last
+    /// convolution]
     #[arg(long, value_name = "NAME", help_heading = "Method")]
     pub layer: Option<String>,
     /// Seed of all random numbers: of methods, fills, noise and intervals

@@ -417,6 +417,7 @@ fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<(Ve
             args.method.method.iter().enumerate().map(move |(index, method)| GridColumn {
                 model: &one.name,
                 method: method.name(),
+                derivative: method.is_derivative(),
                 saliency: &maps.maps[index][..pixels],
                 masked: &maps.masked[index][..pixels],
                 predictions: classes,

@@ -279,6 +279,7 @@ fn figures(
             .map(|one| GridColumn {
                 model: one.title,
                 method: Method::Gradient.name(),
+                derivative: Method::Gradient.is_derivative(),
                 saliency: &one.attributions.maps[0],
                 masked: &one.attributions.masked[0],
                 predictions: &one.attributions.predictions,

@@ -358,6 +358,7 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
             one.methods.iter().enumerate().map(move |(index, method)| GridColumn {
                 model: &one.name,
                 method: method.name(),
+                derivative: method.is_derivative(),
                 saliency: &one.attributions.maps[index][..pixels],
                 masked: &one.attributions.masked[index][..pixels],
                 predictions: &one.attributions.predictions[..rows],

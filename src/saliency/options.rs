@@ -1,0 +1,145 @@
+//! Settings of the attribution methods.
+
+use super::{
+    Method, Quadrature,
+    method::{Explained, Samples},
+};
+use crate::{
+    config::Shape,
+    kernels::{Hiding, Sampling, Score},
+};
+
+/// What is explained of a class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// Its logit.
+    #[default]
+    Logit,
+    /// Its log-probability.
+    LogSoftmax,
+}
+
+/// What stands for "nothing to see".
+#[derive(Clone, Debug, PartialEq)]
+pub enum Baseline {
+    /// This value, after normalisation, everywhere.
+    Value(f32),
+    /// Whole normalised images, [B, C, H, W]: GradientSHAP draws from them, for other methods image
+    /// i of a set starts from number i mod B.
+    Images(Vec<f32>),
+}
+
+/// How layer-wise relevance propagation shares a layer's relevance out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LrpRule {
+    /// In proportion to contributions x·w, biases included; ε = 1e-9.
+    #[default]
+    Epsilon,
+    /// In proportion to contributions x·max(w, 0), without biases: meant for values that are not
+    /// negative.
+    ZPlus,
+}
+
+/// Settings of the methods; each looks at its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MethodOptions {
+    /// What is explained of the class: of methods with gradients, and of occlusion. DeepLIFT and
+    /// LRP explain logits only.
+    pub output: Output,
+    /// Noisy copies, path points or masks an image; absent: 50, of RISE 1,000.
+    pub samples: Option<u32>,
+    /// Standard deviation of the noise as a share of the image's max − min; absent: 0.15, of
+    /// GradientSHAP 0.
+    pub noise: Option<f32>,
+    /// Steps of Integrated Gradients.
+    pub steps: u32,
+    /// Where they lie.
+    pub quadrature: Quadrature,
+    /// Of Integrated Gradients, GradientSHAP, DeepLIFT, occlusion and RISE.
+    pub baseline: Baseline,
+    /// Side of occlusion's window in pixels, and the step between windows.
+    pub window: (u32, u32),
+    /// RISE's lattice: nodes an axis, and the share of them that let the image through.
+    pub grid: (u32, f32),
+    /// LRP's rule.
+    pub lrp_rule: LrpRule,
+    /// Layer of Grad-CAM and Grad-CAM++; absent: the last convolution.
+    pub layer: Option<String>,
+    /// Of random numbers.
+    pub seed: u64,
+    /// Images that go through the network at once, at most.
+    pub batch_size: u32,
+}
+
+impl Default for MethodOptions {
+    fn default() -> Self {
+        MethodOptions {
+            output: Output::Logit,
+            samples: None,
+            noise: None,
+            steps: 50,
+            quadrature: Quadrature::GaussLegendre,
+            baseline: Baseline::Value(0.0),
+            window: (3, 1),
+            grid: (7, 0.5),
+            lrp_rule: LrpRule::Epsilon,
+            layer: None,
+            seed: 0,
+            batch_size: 256,
+        }
+    }
+}
+
+impl MethodOptions {
+    /// Forward passes an image of `shape` that `method` takes.
+    pub fn samples_of(&self, method: Method, shape: Shape) -> u32 {
+        let windows =
+            |length: u32| length.saturating_sub(self.window.0).div_ceil(self.window.1.max(1)) + 1;
+        match method.spec().samples {
+            Samples::Image => 1,
+            Samples::OnPath => self.steps.max(1),
+            Samples::Windows => windows(shape.height) * windows(shape.width) + 1,
+            Samples::Noisy { count, .. }
+            | Samples::OnRandomPath { count, .. }
+            | Samples::Masks { count } => self.samples.unwrap_or(count).max(1),
+        }
+    }
+
+    /// The noise that `method` adds.
+    pub fn noise_of(&self, method: Method) -> f32 {
+        match method.spec().samples {
+            Samples::Noisy { noise, .. } | Samples::OnRandomPath { noise, .. } => {
+                self.noise.unwrap_or(noise)
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// What the samples of `method` are.
+    pub(super) fn sampling_of(&self, method: Method) -> Sampling {
+        let noise = self.noise_of(method);
+        match method.spec().samples {
+            Samples::Image => Sampling::Clean,
+            Samples::Noisy { .. } => Sampling::Noisy { noise },
+            Samples::OnPath => Sampling::OnPath,
+            Samples::OnRandomPath { .. } => Sampling::OnRandomPath { noise },
+            Samples::Windows => {
+                let (side, stride) = self.window;
+                Sampling::Hidden(Hiding::Window { side: side.max(1), stride: stride.max(1) })
+            }
+            Samples::Masks { .. } => {
+                let (grid, share) = self.grid;
+                Sampling::Hidden(Hiding::Mask { grid: grid.max(1), share })
+            }
+        }
+    }
+
+    /// What `method` looks at of a class.
+    pub(super) fn score_of(&self, method: Method) -> Score {
+        match (method.spec().explains, self.output) {
+            (Explained::Probability, _) => Score::Probability,
+            (_, Output::LogSoftmax) => Score::LogProbability,
+            (_, Output::Logit) => Score::Logit,
+        }
+    }
+}
