@@ -53,7 +53,6 @@ impl Buffer {
         memory: &Arc<Memory>,
     ) -> Self {
         let allocated = memory.allocated.fetch_add(size, Ordering::Relaxed) + size;
-        if size > 100_000 {}
         memory.peak.fetch_max(allocated, Ordering::Relaxed);
         Buffer {
             inner,

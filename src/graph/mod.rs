@@ -5,14 +5,16 @@
 //! anew: which bits a layer has, what its shapes are, which activation its input carries, what
 //! stands behind it.
 
+mod ids;
 mod lower;
 mod op;
 mod parameters;
 mod value;
 
-pub use op::{Activation, BatchNorm, Op, OpId, OpKind, Weights, Window};
+pub use ids::{OpId, ValueId};
+pub use op::{Activation, BatchNorm, Op, OpKind, Weights, Window};
 pub use parameters::{Parameter, ParameterId, ParameterLayout, ParameterRole};
-pub use value::{Value, ValueId, ValueQuantizer};
+pub use value::{Value, ValueQuantizer};
 
 use crate::{Error, Result, config::Shape};
 

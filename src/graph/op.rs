@@ -1,14 +1,13 @@
 //! What a network consists of: operations with their attributes.
 
-use super::{ParameterId, ValueId};
+use super::{
+    ids::{OpId, ValueId},
+    parameters::ParameterId,
+};
 use crate::{
     config::{AveragePool, LayerBits},
     quant::{ActivationPlan, WeightQuantizerPlan},
 };
-
-/// Place of an operation in [`super::Graph::ops`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OpId(pub(super) usize);
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq)]

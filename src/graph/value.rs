@@ -1,11 +1,7 @@
 //! The tensors between operations.
 
-use super::OpId;
+use super::ids::{OpId, ValueId};
 use crate::{config::Shape, quant::ActivationPlan};
-
-/// Place of a value in [`super::Graph::values`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ValueId(pub(super) usize);
 
 /// One tensor.
 #[derive(Clone, Debug, PartialEq)]

@@ -169,7 +169,8 @@ impl Network {
 
     /// Adds the backward pass from the logits' gradients for `images`. Returns where
     /// ∂/∂X is, [image, row, column, channel / 4] vec4, where `wanted` asks for it. `training` as in
-    /// [`Self::record_forward`].
+    /// [`Self::record_forward`]. A pass for [`Gradients::Parameters`] replaces activations by
+    /// their gradients: another pass backward needs another forward pass first.
     ///
     /// # Errors
     /// [`Error::Gpu`] in networks without gradients, for chunks of more images than

@@ -117,10 +117,8 @@ fn hops(nodes: &[Node], seam: usize) -> impl Iterator<Item = Hop> {
     let mut turns = [0, 0];
     (0..nodes.len()).rev().filter_map(move |node| {
         let source = nodes[node].source.filter(|_| !nodes[node].is_in_place())?;
-        // Gradients go through nodes in place: those in front of the first other node are the images'.
-        if front(nodes, source).is_none() {
-            return None;
-        }
+        // Gradients go through nodes in place: without another node in front they are the images'.
+        front(nodes, source)?;
         let whole = node > seam;
         let next = &mut turns[usize::from(whole)];
         let turn = *next;

@@ -608,7 +608,9 @@ fn a_network_of_odd_sizes() {
             1e-5,
         );
     }
+    // The pass for the parameters has replaced the activations.
     let mut recording = Recording::new();
+    network.record_forward(gpu(), &mut recording, batch.clean(), None).unwrap();
     record_loss(gpu(), &mut recording, &network, &batch, &sgt, &metrics).unwrap();
     let gradient = network
         .record_backward(gpu(), &mut recording, batch.clean(), None, Gradients::Input)

@@ -73,6 +73,23 @@ fn a_step_takes_half_the_memory() {
     assert!((half[1] as f64) < 0.70 * full[1] as f64, "in all: {half:?} and {full:?}");
 }
 
+/// The step of Table I's network at batch 256 on a software driver: everything on the device but
+/// the data set, against what the backward pass must read.
+#[test]
+fn a_step_takes_little_more_than_it_must_keep() {
+    let dataset = mini();
+    for (settings, most) in [("", 1.30), ("bits = \"4,2\"\n", 1.30), ("sgt = false\n", 1.60)] {
+        let abilities = Abilities { subgroup_lanes: Some(8), ..Abilities::default() };
+        let gpu = Gpu::noop(true, abilities);
+        let settings = format!("batch-size = 256\n{settings}");
+        let config = run_config(&settings, &dataset, Path::new("nowhere"));
+        let trainer = Trainer::new(&gpu, &config, &dataset).unwrap();
+        let taken = (gpu.peak_bytes() - trainer.data_bytes()) as f64;
+        let ratio = taken / trainer.network().kept_bytes() as f64;
+        assert!((1.0..=most).contains(&ratio), "{settings}: {ratio:.3}");
+    }
+}
+
 /// What kernels make of numbers near every edge of the formats.
 #[test]
 fn rounding_is_the_references() {

@@ -1,0 +1,9 @@
+//! Places of operations and values.
+
+/// Place of an operation in [`super::Graph::ops`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub(super) usize);
+
+/// Place of a value in [`super::Graph::values`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueId(pub(super) usize);
