@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn windows_behind_the_image_are_left_out() {
-        // Windows at −1 and 2 of 3 pixels; ⌈(3 + 2 − 2)/3⌉ + 1 = 2 of them, and a third at 5 is not.
+        // ⌈(3 + 2 − 2)/3⌉ + 1 = 2 windows, at −1 and 2 of 3 pixels.
         let pool = AveragePool { stride: 3, padding: 1, ceil_mode: true, ..POOL };
         assert_eq!(output_shape(Shape::new(1, 3, 3), pool), Shape::new(1, 2, 2));
         // ⌈(2 + 2 − 2)/3⌉ + 1 = 2, but the second would start in the padding: 2 ≥ 2.

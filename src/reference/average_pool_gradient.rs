@@ -1,5 +1,5 @@
-//! Gradient of average-pooling: every output's gradient goes to its window's pixels in equal shares;
-//! overlapping windows add up.
+//! Gradient of average-pooling: every output's gradient goes to its window's pixels in equal
+//! shares; overlapping windows add up.
 
 use super::average_pool::windows;
 use crate::config::{AveragePool, Shape};

@@ -300,7 +300,8 @@ fn averages_are_floats() {
         assert_eq!(pools.len(), 4);
         assert!(pools.iter().all(|pool| pool.to == Encoding::Float));
         let levels = pools.iter().any(|pool| matches!(pool.from, Encoding::Levels(_)));
-        assert!(pools[0].from == Encoding::Pixels && levels == !bits.starts_with("w32"));
+        assert_eq!(pools[0].from, Encoding::Pixels);
+        assert_ne!(levels, bits.starts_with("w32"));
     }
 }
 

@@ -1,5 +1,5 @@
-//! The operators with sums and maxima, by ONNX's definitions, in f64: Conv, MaxPool, AveragePool and
-//! Gemm.
+//! The operators with sums and maxima, by ONNX's definitions, in f64: Conv, MaxPool, AveragePool
+//! and Gemm.
 
 use crate::config::Shape;
 
@@ -104,8 +104,8 @@ pub(super) struct Averages {
 }
 
 impl Averages {
-    /// The output's size along an axis of `size` pixels: ⌊(size + pads − kernel)/stride + 1⌋, or ⌈…⌉
-    /// less a window that would start in the padding at the end. None where there is no window.
+    /// The output's size along an axis of `size` pixels: ⌊(size + pads − kernel)/stride + 1⌋, or
+    /// ⌈…⌉ less a window that would start in the padding at the end. None where there is no window.
     fn count(self, size: u32) -> Option<u32> {
         let Window { kernel, stride, padding } = self.window;
         let beyond = if self.ceil { stride.checked_sub(1)? } else { 0 };
