@@ -1,9 +1,15 @@
-# make demo    install what is missing (a software Vulkan driver on a Linux machine without any), build, run the demo
-# make test    formatting, lints, tests, and every shader validated for SPIR-V, MSL and HLSL
-# make soak    what takes minutes: 100,000 steps with flat memory, 200 kills of a run that comes to the same end
-# make bench   kernel and step timings on the default adapter; more in benches/README.md
-# make fuzz    every parser fuzzed, 10 million executions or 15 minutes each;  make deny  licences, advisories, duplicates
-# make driver  only install the driver;  make clean  remove what was built
+# make demo      install what is missing (a software Vulkan driver on a Linux machine without any),
+#                build, run the demo
+# make test      formatting, lints, tests, every shader validated for SPIR-V, MSL and HLSL: CI
+# make test-all  that, `make soak`, and what the machine has more for (.ci/test-more.sh): other
+#                adapters, PyTorch and ONNX Runtime on saliq's files, the fuzzer, cargo-deny
+# make soak      what takes minutes: 100,000 steps with flat memory, 200 kills of a run that comes
+#                to the same end
+# make bench     kernel and step timings on the default adapter; more in benches/README.md
+# make fuzz      every parser fuzzed, 10 million executions or 15 minutes each
+# make deny      licences, advisories, duplicates
+# make driver    only install the driver
+# make clean     remove what was built
 
 CARGO ?= cargo
 SALIQ  = target/release/saliq
@@ -12,16 +18,17 @@ SPIRV  = target/spirv
 # The software driver complains on standard error where this is unset, as it is in containers.
 export XDG_RUNTIME_DIR ?= $(abspath target)
 
-# Modules of tests/library and tests/program that run a second time, on a device with WebGPU's default
-# limits and no optional feature.
-DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens training commands judgement_kernels judgement_goldens \
-               attribution_kernels attributions batch_norm quantizers integer_kernels
+# Modules of tests/library and tests/program that run a second time, on a device with WebGPU's
+# default limits and no optional feature.
+DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens training commands judgement_kernels \
+               judgement_goldens attribution_kernels attributions batch_norm quantizers \
+               integer_kernels
 
 # Long runs, one after the other; short forms of them are part of `make test`.
 soak: cargo driver
 	$(CARGO) test --locked --test faults --test soak -- --ignored --nocapture --test-threads=1
 
-.PHONY: demo test soak bench fuzz deny driver release cargo clean
+.PHONY: demo test test-all soak bench fuzz deny driver release cargo clean
 
 demo: cargo driver release
 	./$(SALIQ) demo
@@ -37,10 +44,15 @@ test: cargo
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	for features in "" gpu check; do $(CARGO) check --locked --lib --no-default-features --features "$$features" || exit 1; done
 	$(CARGO) test --locked
-	SALIQ_DEVICE_PROFILE=webgpu $(CARGO) test --locked --test library --test program -- $(addsuffix ::,$(DEVICE_TESTS))
+	SALIQ_DEVICE_PROFILE=webgpu $(CARGO) test --locked --test library --test program -- \
+	  $(addsuffix ::,$(DEVICE_TESTS))
 	rm -rf $(SPIRV)
 	$(CARGO) run --locked --quiet --profile test -- check --spirv $(SPIRV) $(if $(GITHUB_ACTIONS),--format github)
 	.ci/spirv-val.sh $(SPIRV)
+
+test-all: test
+	$(MAKE) soak
+	DEVICE_TESTS="$(DEVICE_TESTS)" .ci/test-more.sh
 
 fuzz: cargo
 	fuzz/run.sh
