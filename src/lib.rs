@@ -1,6 +1,25 @@
 //! saliq trains small CNNs with Saliency Guided Training and PACT quantization-aware training on
 //! any GPU, in WGSL, and explains what quantization does to their saliency maps. See
 //! `ARCHITECTURE.md` for the map of this crate.
+//!
+//! The library is `--no-default-features --features gpu`. A graph needs no GPU:
+//!
+//! ```
+//! use saliq::{
+//!     config::{LayerBits, NetworkConfig, QuantizationConfig, Shape, expand_bits},
+//!     graph::Graph,
+//! };
+//!
+//! let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.0]);
+//! let bits = expand_bits(&LayerBits::parse_list("4,2")?, &network)?;
+//! let graph = Graph::new(&network, &QuantizationConfig { bits, ..Default::default() })?;
+//! let weighted: Vec<_> =
+//!     graph.weighted().map(|(op, own)| (op.name.as_str(), own.bits.weight)).collect();
+//! assert_eq!(weighted, [("conv1", 4), ("conv2", 2), ("fc1", 32), ("fc2", 32)]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `examples/train.rs` trains on any GPU, `examples/explain.rs` explains what was trained.
 
 // But for the module that says why: `gpu::trusted`.
 #![deny(unsafe_code)]
