@@ -60,7 +60,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             case FROM_RANDOM_BASELINES: {
                 let own = table[image];
                 let start = random_start(current, numbers[image], sample, count);
-                let noisy = x + NOISE * (own.y - own.x) * noise(current, numbers[image], sample, element);
+                let noisy =
+                    x + NOISE * (own.y - own.x) * noise(current, numbers[image], sample, element);
                 sum += (noisy - baselines[start.baseline * ELEMENTS + element]) * g;
             }
             default: { sum += g; } // MEAN

@@ -45,7 +45,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             let along = windows_along(WIDTH, WINDOW, STRIDE);
             let row = (sample - 1u) / along * STRIDE;
             let column = (sample - 1u) % along * STRIDE;
-            if (y >= row && y < row + WINDOW && x >= column && x < column + WINDOW) { sum += clean[image] - scores[slot]; }
+            if (y >= row && y < row + WINDOW && x >= column && x < column + WINDOW) {
+                sum += clean[image] - scores[slot];
+            }
         }
     }
     if (slots.ends) {

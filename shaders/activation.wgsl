@@ -34,10 +34,15 @@ fn main(
     let element = linear_workgroup(workgroup, count) * 64u + lane;
     if (element >= images.count * ELEMENTS) { return; }
     let at = images.first * ELEMENTS + element;
-    @if(pact) { output[at] = store_output(activate(ACTIVATION, load_input(input[at]), parameters[ALPHA_INDEX], LEVELS)); }
-    @if(!pact && !requantized) { output[at] = store_output(activate(ACTIVATION, load_input(input[at]), 0.0, 1.0)); }
+    @if(pact) {
+        output[at] = store_output(activate(ACTIVATION, load_input(input[at]), parameters[ALPHA_INDEX], LEVELS));
+    }
+    @if(!pact && !requantized) {
+        output[at] = store_output(activate(ACTIVATION, load_input(input[at]), 0.0, 1.0));
+    }
     @if(requantized) {
-        let value = requantize(load_input(input[at]), vec4f(MULTIPLIER), vec4f(OFFSET), LOWEST, HIGHEST);
+        let value =
+            requantize(load_input(input[at]), vec4f(MULTIPLIER), vec4f(OFFSET), LOWEST, HIGHEST);
         let group = element % ((CHANNELS + 3u) / 4u);
         output[at] = store_output(select(vec4f(), value, real_channels(group, CHANNELS)));
     }

@@ -37,7 +37,9 @@ fn main(
     if (element >= images.count * size) { return; }
     let at = images.first * size + element;
     var batch = 0u;
-    @if(batch_statistics) { batch = select(0u, 1u, BATCHES > 1u && element / size >= current.count); }
+    @if(batch_statistics) {
+        batch = select(0u, 1u, BATCHES > 1u && element / size >= current.count);
+    }
     let c = coefficients[batch * GROUPS + element % GROUPS];
     let y = (load_input(input[at]) - c.center) * c.scale + c.shift;
     @if(pact) {

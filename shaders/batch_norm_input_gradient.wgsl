@@ -31,10 +31,13 @@ fn main(
     if (element >= images.count * size) { return; }
     let at = images.first * size + element;
     var index = element % GROUPS;
-    @if(batch_statistics) { index += select(0u, GROUPS, BATCHES > 1u && element / size >= current.count); }
+    @if(batch_statistics) {
+        index += select(0u, GROUPS, BATCHES > 1u && element / size >= current.count);
+    }
     var g = load_output(gradient[at]);
     @if(batch_statistics) {
-        let normalized = (load_input(input[at]) - coefficients[index].center) * coefficients[index].normalize;
+        let normalized =
+            (load_input(input[at]) - coefficients[index].center) * coefficients[index].normalize;
         g -= means[2u * index] + normalized * means[2u * index + 1u];
     }
     gradient[at] = store_output(coefficients[index].scale * g);

@@ -6,7 +6,9 @@
 // a channel, which has no variance. After step FREEZE_AFTER running statistics stay as they are and
 // take the place of the batch's. One workgroup of 64 a group of 4 channels.
 
-import package::common::batch_norm::{Coefficients, EPSILON, MOMENTUM, images_of_batch, reciprocal, rows_of_part};
+import package::common::batch_norm::{
+    Coefficients, EPSILON, MOMENTUM, images_of_batch, reciprocal, rows_of_part,
+};
 import package::common::images::Images;
 import package::common::norm_parameters::{channels, parameters};
 import package::common::step::Step;
@@ -46,7 +48,9 @@ fn combine(a: Moments, b: Moments) -> Moments {
 
 fn move_on(index: u32, group: u32, value: vec4f) {
     let moved = (1.0 - MOMENTUM) * channels(index, group, CHANNELS) + MOMENTUM * value;
-    for (var c = 0u; c < min(4u, CHANNELS - group * 4u); c++) { parameters[index + group * 4u + c] = moved[c]; }
+    for (var c = 0u; c < min(4u, CHANNELS - group * 4u); c++) {
+        parameters[index + group * 4u + c] = moved[c];
+    }
 }
 
 @compute @workgroup_size(64)

@@ -18,6 +18,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (workgroup.y >= images.count || group >= GROUPS) { return; }
     let image = images.first + workgroup.y;
     var sum = vec4f();
-    for (var pixel = 0u; pixel < PIXELS; pixel++) { sum += values[(image * PIXELS + pixel) * GROUPS + group]; }
+    for (var pixel = 0u; pixel < PIXELS; pixel++) {
+        sum += values[(image * PIXELS + pixel) * GROUPS + group];
+    }
     means[image * GROUPS + group] = sum / f32(PIXELS);
 }

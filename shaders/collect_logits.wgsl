@@ -17,6 +17,8 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let slot = invocation.x;
     if (slot >= current.count) { return; }
     let image = current.position + slot;
-    for (var c = 0u; c < CLASS_STRIDE; c++) { collected[image * CLASS_STRIDE + c] = logits[slot * CLASS_STRIDE + c]; }
+    for (var c = 0u; c < CLASS_STRIDE; c++) {
+        collected[image * CLASS_STRIDE + c] = logits[slot * CLASS_STRIDE + c];
+    }
     predicted[image] = softmax_at(slot * CLASS_STRIDE, CLASSES).predicted;
 }

@@ -82,8 +82,10 @@ fn main(
         for (var i = 0u; i < IN_GROUPS; i++) {
             var line: array<vec4f, ROWS * SPAN>;
             @unroll for (var r = 0u; r < ROWS; r++) {
-                let y = (row + r) * STRIDE + ky - PADDING; // wraps to a huge number above the first row
-                let row_base = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
+                // Wraps to a huge number above the first row.
+                let y = (row + r) * STRIDE + ky - PADDING;
+                let row_base =
+                    (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
                 @unroll for (var s = 0u; s < SPAN; s++) {
                     let x = column * STRIDE + s - PADDING;
                     let value = load_input(input[row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS]);

@@ -61,7 +61,8 @@ override WEIGHT_LEVELS: f32;
 const INNER = 4u * DEEP;
 const TILE_ROWS = SIDE * ROWS;
 const TILE_GROUPS = SIDE / 4u * COLUMNS;
-const_assert LANES % DEEP == 0u; // so that an invocation's place in a slab is the same for all it loads
+// So that an invocation's place in a slab is the same for all it loads.
+const_assert LANES % DEEP == 0u;
 const_assert INNER % SIDE == 0u;
 const_assert TILE_ROWS * DEEP % LANES == 0u;
 const WINDOW_LOADS = TILE_ROWS * DEEP / LANES;
@@ -79,7 +80,8 @@ fn levels(value: vec4f, unit: vec4f) -> vec4<f16> {
 fn weight_units(group: u32) -> vec4f {
     var unit: vec4f;
     @unroll for (var j = 0u; j < 4u; j++) {
-        unit[j] = weight_unit(QUANTIZER, quantizer[4u * min(group, OUT_GROUPS - 1u) + j], WEIGHT_LEVELS);
+        unit[j] =
+            weight_unit(QUANTIZER, quantizer[4u * min(group, OUT_GROUPS - 1u) + j], WEIGHT_LEVELS);
     }
     return unit;
 }
@@ -115,7 +117,9 @@ fn main(
             let at = origins[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
             let inside = k < inner && y < IN_HEIGHT && x < IN_WIDTH;
             let value = levels(select(vec4f(), load_input(input[at]), inside), vec4f(input_unit));
-            @unroll for (var j = 0u; j < 4u; j++) { window_tile[4u * (l * LANES + lane) + j] = value[j]; }
+            @unroll for (var j = 0u; j < 4u; j++) {
+                window_tile[4u * (l * LANES + lane) + j] = value[j];
+            }
         }
         @unroll for (var l = 0u; l < WEIGHT_LOADS; l++) {
             let element = l * LANES + lane;
@@ -136,7 +140,8 @@ fn main(
             @unroll for (var c = 0u; c < COLUMNS; c++) {
                 let weights = coopLoadT<Weights>(&weight_tile[d * SIDE * TILE_GROUPS * 4u + c * SIDE], TILE_GROUPS * 4u);
                 @unroll for (var r = 0u; r < ROWS; r++) {
-                    sum[r * COLUMNS + c] = coopMultiplyAdd(windows[r], weights, sum[r * COLUMNS + c]);
+                    sum[r * COLUMNS + c] =
+                        coopMultiplyAdd(windows[r], weights, sum[r * COLUMNS + c]);
                 }
             }
         }

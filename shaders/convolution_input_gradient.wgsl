@@ -87,7 +87,8 @@ fn main(
                 @if(!pooled_input) let meets = spaced % SPACING == 0u && y < IN_HEIGHT;
                 @if(pooled_input) let y = spaced / 2u;
                 @if(pooled_input) let first_of_row = spaced % 2u * 2u;
-                let row_base = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
+                let row_base =
+                    (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
                 @if(!pooled_input) {
                     @unroll for (var s = 0u; s < SPAN; s++) {
                         let x = column / SPACING + s - FRONT;

@@ -55,7 +55,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     let w = weight[((ky * KERNEL + kx) * 4u + i) * OUT_GROUPS + o];
                     @unroll for (var c = 0u; c < COLUMNS; c++) {
                         if ((c + PADDING + KERNEL * STRIDE - kx) % STRIDE == 0u) {
-                            sum[c][i] += dot(line[(c + PADDING + KERNEL * STRIDE - kx) / STRIDE - LOW], w);
+                            sum[c][i] +=
+                                dot(line[(c + PADDING + KERNEL * STRIDE - kx) / STRIDE - LOW], w);
                         }
                     }
                 }

@@ -79,8 +79,10 @@ fn main(
         for (var i = 0u; i < IN_GROUPS; i++) {
             var line: array<Numbers, ROWS * SPAN>;
             @unroll for (var r = 0u; r < ROWS; r++) {
-                let y = (row + r) * STRIDE + ky - PADDING; // wraps to a huge number above the first row
-                let row_base = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
+                // Wraps to a huge number above the first row.
+                let y = (row + r) * STRIDE + ky - PADDING;
+                let row_base =
+                    (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
                 @unroll for (var s = 0u; s < SPAN; s++) {
                     let x = column * STRIDE + s - PADDING;
                     let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
@@ -139,7 +141,8 @@ fn main(
                         let both = sum[(r * COLUMNS + c) * GROUPS + g];
                         @if(paired) let first = (both << vec4u(16u)) >> vec4u(16u);
                         @if(!paired) let first = both;
-                        output[at + g] = store_output(requantize(vec4f(first), m, o, LOWEST, HIGHEST));
+                        output[at + g] =
+                            store_output(requantize(vec4f(first), m, o, LOWEST, HIGHEST));
                         @if(paired) {
                             if (index + 1u < images.count) {
                                 let second = vec4f((both - first) >> vec4u(16u));

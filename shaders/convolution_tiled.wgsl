@@ -7,8 +7,8 @@
 // layer is the convolution of 1 × 1 pixels by one tap. The gradient with respect to the input is
 // the same sum with stride 1 over the output's gradient, its pixels SPACING = S apart and zeros
 // between them, with MIRRORED taps, padding KERNEL − 1 − P, the backward weights, and neither bias
-// nor activation; `rectified` multiplies it by the derivative of the ReLU in front, whose values the
-// output holds before. In integer inference `requantize` takes the place of both.
+// nor activation; `rectified` multiplies it by the derivative of the ReLU in front, whose values
+// the output holds before. In integer inference `requantize` takes the place of both.
 //
 // A workgroup makes ROW_LANES·ROWS rows × COLUMN_LANES groups of 4 columns. It passes slabs of DEEP
 // groups of the inner dimension through workgroup memory: windows [row, DEEP] (one group more a
@@ -57,7 +57,8 @@ override ACTIVATION: u32;
 
 const SLICE_LANES = ROW_LANES * COLUMN_LANES;
 const LANES = SLICE_LANES * SLICES;
-const_assert LANES % DEEP == 0u; // so that an invocation's place in a slab is the same for all it loads
+// So that an invocation's place in a slab is the same for all it loads.
+const_assert LANES % DEEP == 0u;
 const_assert DEEP % SLICES == 0u;
 const TILE_ROWS = ROW_LANES * ROWS;
 const WINDOWS = TILE_ROWS * DEEP;
@@ -129,10 +130,14 @@ fn main(
         for (var step = 0u; step < DEEP / SLICES; step++) {
             let d = step * SLICES + slice;
             var window: array<vec4f, ROWS>;
-            @unroll for (var r = 0u; r < ROWS; r++) { window[r] = window_tile[(r * ROW_LANES + row_lane) * (DEEP + 1u) + d]; }
+            @unroll for (var r = 0u; r < ROWS; r++) {
+                window[r] = window_tile[(r * ROW_LANES + row_lane) * (DEEP + 1u) + d];
+            }
             @unroll for (var j = 0u; j < DEPTH; j++) {
                 let w = weight_tile[(d * 4u + j) * COLUMN_LANES + lane % COLUMN_LANES];
-                @unroll for (var r = 0u; r < ROWS; r++) { sum[r] = fma(vec4f(window[r][j]), w, sum[r]); }
+                @unroll for (var r = 0u; r < ROWS; r++) {
+                    sum[r] = fma(vec4f(window[r][j]), w, sum[r]);
+                }
             }
         }
     }
@@ -165,7 +170,8 @@ fn main(
             }
             @if(requantized) {
                 let o = offset[row % pixels * PIXEL_OFFSETS + group];
-                output[at] = store_output(requantize(sum[r], multiplier[group], o, LOWEST, HIGHEST));
+                output[at] =
+                    store_output(requantize(sum[r], multiplier[group], o, LOWEST, HIGHEST));
             }
         }
     }

@@ -77,7 +77,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 // finds none.
                 let behind = select(1u, 1u + KEPT, row == 0u);
                 for (var loads = behind; loads > 0u; loads--) {
-                    let y = (row + 1u - loads) * STRIDE + first_tap_row + TAP_ROWS - FRESH - PADDING;
+                    let y =
+                        (row + 1u - loads) * STRIDE + first_tap_row + TAP_ROWS - FRESH - PADDING;
                     let x = column * STRIDE - PADDING;
                     @if(subgroups) var shares: array<vec4f, SHARES>;
                     @if(subgroups) {
@@ -94,8 +95,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                             @unroll for (var s = 0u; s < SPAN; s++) {
                                 const to = (q * TAP_ROWS + TAP_ROWS - FRESH + t) * SPAN + s;
                                 const e = (q * FRESH + t) * SPAN + s;
-                                @if(subgroups) { line[to] = subgroupBroadcast(shares[e / LANES], e % LANES); }
-                                @if(!subgroups) { line[to] = padded_input(image, y + t, x + s, first_input + q); }
+                                @if(subgroups) {
+                                    line[to] = subgroupBroadcast(shares[e / LANES], e % LANES);
+                                }
+                                @if(!subgroups) {
+                                    line[to] = padded_input(image, y + t, x + s, first_input + q);
+                                }
                             }
                         }
                     }
@@ -120,7 +125,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     var d: array<vec4f, COLUMNS>;
                     @unroll for (var c = 0u; c < COLUMNS; c++) {
                         @if(pooled) {
-                            let here = position[g * WINDOWS + c / 2u] == vec4u(row % 2u * 2u + c % 2u);
+                            let here =
+                                position[g * WINDOWS + c / 2u] == vec4u(row % 2u * 2u + c % 2u);
                             d[c] = select(vec4f(), window[g * WINDOWS + c / 2u], here);
                         }
                         @if(!pooled) {

@@ -63,11 +63,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 let tap = row / IN_GROUPS;
                 let at = min(first + element / TILE_ROWS, pixel_count - 1u);
                 let image = images.first + part + at / pixels * PARTS;
-                let y = at % pixels / OUT_WIDTH * STRIDE + tap / KERNEL - PADDING; // wraps to a huge number above the first row
+                // Wraps to a huge number above the first row.
+                let y = at % pixels / OUT_WIDTH * STRIDE + tap / KERNEL - PADDING;
                 let x = at % OUT_WIDTH * STRIDE + tap % KERNEL - PADDING;
-                let pixel = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH + min(x, IN_WIDTH - 1u);
+                let pixel =
+                    (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH + min(x, IN_WIDTH - 1u);
                 let inside = row < bias_row && y < IN_HEIGHT && x < IN_WIDTH;
-                let value = select(vec4f(), load_input(input[pixel * IN_GROUPS + row % IN_GROUPS]), inside);
+                let value =
+                    select(vec4f(), load_input(input[pixel * IN_GROUPS + row % IN_GROUPS]), inside);
                 input_tile[element] = select(value, vec4f(1.0, 0.0, 0.0, 0.0), row == bias_row);
             }
         }
@@ -97,7 +100,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     @unroll for (var r = 0u; r < ROWS; r++) {
         let row = first_row + r * ROW_LANES + row_lane;
         @unroll for (var j = 0u; j < DEPTH; j++) {
-            if (row * 4u + j <= bias_row * 4u) { parts[(base + row * 4u + j) * OUT_GROUPS + group] = sum[r * DEPTH + j]; }
+            if (row * 4u + j <= bias_row * 4u) {
+                parts[(base + row * 4u + j) * OUT_GROUPS + group] = sum[r * DEPTH + j];
+            }
         }
     }
 }

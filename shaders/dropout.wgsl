@@ -31,5 +31,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let draw = uniform01x4(random_bits(key, current.position + image - masked * current.count, element, masked));
     let scale = 1.0 / max(1.0 - RATE, 1e-7); // nothing is kept at RATE = 1
     let at = index * ELEMENTS + element;
-    values[at] = store_output(select(vec4f(), load_output(values[at]) * scale, draw >= vec4f(RATE)));
+    values[at] =
+        store_output(select(vec4f(), load_output(values[at]) * scale, draw >= vec4f(RATE)));
 }

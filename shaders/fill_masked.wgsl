@@ -44,13 +44,17 @@ fn reflect_into(at: u32, tap: u32, length: u32) -> u32 {
 
 fn blurred(base: u32, y: u32, x: u32, group: u32, groups: u32) -> vec4f {
     var columns: array<u32, TAPS>;
-    @unroll for (var tap = 0u; tap < TAPS; tap++) { columns[tap] = reflect_into(x, tap, WIDTH) * groups + group; }
+    @unroll for (var tap = 0u; tap < TAPS; tap++) {
+        columns[tap] = reflect_into(x, tap, WIDTH) * groups + group;
+    }
     var sum = vec4f();
     var weights = WEIGHTS;
     for (var row = 0u; row < TAPS; row++) {
         let line = base + reflect_into(y, row, HEIGHT) * WIDTH * groups;
         var line_sum = vec4f();
-        @unroll for (var tap = 0u; tap < TAPS; tap++) { line_sum += WEIGHTS[tap] * pixels[line + columns[tap]]; }
+        @unroll for (var tap = 0u; tap < TAPS; tap++) {
+            line_sum += WEIGHTS[tap] * pixels[line + columns[tap]];
+        }
         sum += weights[row] * line_sum;
     }
     return sum;
@@ -75,8 +79,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             case CORNER: { value = pixels[base + group]; }
             case BLUR: { value = blurred(base, pixel / WIDTH, pixel % WIDTH, group, groups); }
             default: { // UNIFORM
-                let key = random_key(current.seed_low, current.seed_high, current.step, FILL_STREAM);
-                let draw = uniform01x4(random_bits(key, current.position + workgroup.y, element, 0u));
+                let key =
+                    random_key(current.seed_low, current.seed_high, current.step, FILL_STREAM);
+                let draw =
+                    uniform01x4(random_bits(key, current.position + workgroup.y, element, 0u));
                 value = min(vec4f(own.x) + draw * (own.y - own.x), vec4f(own.y));
             }
         }

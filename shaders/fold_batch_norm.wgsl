@@ -25,7 +25,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let element = linear_workgroup(workgroup, count) * 64u + lane;
-    if (element < OUT_CHANNELS) { folded[BIAS_INDEX + element] = factor(element) * parameters[BIAS_INDEX + element]; }
+    if (element < OUT_CHANNELS) {
+        folded[BIAS_INDEX + element] = factor(element) * parameters[BIAS_INDEX + element];
+    }
     if (element >= OUT_CHANNELS * IN_ELEMENTS) { return; }
-    folded[WEIGHT_INDEX + element] = factor(element / IN_ELEMENTS) * parameters[WEIGHT_INDEX + element];
+    folded[WEIGHT_INDEX + element] =
+        factor(element / IN_ELEMENTS) * parameters[WEIGHT_INDEX + element];
 }

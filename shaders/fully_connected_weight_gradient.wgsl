@@ -31,7 +31,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let image = images.first + n;
         var vector: array<vec4f, FEATURES>;
         @unroll for (var f = 0u; f < FEATURES; f++) {
-            vector[f] = load_input(input[image * IN_GROUPS + min(first_feature + f, IN_GROUPS - 1u)]);
+            vector[f] =
+                load_input(input[image * IN_GROUPS + min(first_feature + f, IN_GROUPS - 1u)]);
         }
         @unroll for (var g = 0u; g < GROUPS; g++) {
             let d = load_output(output_gradient[image * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u)]);
@@ -54,7 +55,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     }
                 }
             }
-            if (workgroup.x == 0u) { parts[base + IN_GROUPS * 4u * OUT_GROUPS + group] = bias_sum[g]; }
+            if (workgroup.x == 0u) {
+                parts[base + IN_GROUPS * 4u * OUT_GROUPS + group] = bias_sum[g];
+            }
         }
     }
 }

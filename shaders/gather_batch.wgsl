@@ -73,7 +73,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         @if(output_u8) pixels[image * elements + element] = store_output(bytes);
         @if(!output_u8) {
             let normalized = (bytes / 255.0 - MEAN) / DEVIATION;
-            pixels[image * elements + element] = store_output(select(vec4f(), normalized, real_channels(group, CHANNELS)));
+            pixels[image * elements + element] =
+                store_output(select(vec4f(), normalized, real_channels(group, CHANNELS)));
         }
     }
 }

@@ -37,5 +37,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let high = max(max(highest.x, highest.y), max(highest.z, highest.w));
     let ends = workgroup_max(lane, vec4f(-low, high, 0.0, 0.0));
     let total = workgroup_sum(lane, vec4f((sum.x + sum.y) + (sum.z + sum.w), 0.0, 0.0, 0.0)).x;
-    if (lane == 0u) { statistics[image] = vec4f(-ends.x, ends.y, total / f32(PIXELS * CHANNELS), 0.0); }
+    if (lane == 0u) {
+        statistics[image] = vec4f(-ends.x, ends.y, total / f32(PIXELS * CHANNELS), 0.0);
+    }
 }

@@ -31,7 +31,8 @@ override STRIDE: u32;
 override PADDING: u32;
 override LOWEST: f32;
 override HIGHEST: f32;
-override PIXEL_OFFSETS: u32; // groups of offsets from a pixel to the next: 0 where they do not depend on the place
+// Groups of offsets from a pixel to the next: 0 where they do not depend on the place.
+override PIXEL_OFFSETS: u32;
 @if(wide) override SPACING: i32;
 
 // Start and factor of the sums of a group of output channels.
@@ -50,7 +51,8 @@ struct Sums {
 
 const SLICE_LANES = ROW_LANES * COLUMN_LANES;
 const LANES = SLICE_LANES * SLICES;
-const_assert LANES % DEEP == 0u; // so that an invocation's place in a slab is the same for all it loads
+// So that an invocation's place in a slab is the same for all it loads.
+const_assert LANES % DEEP == 0u;
 const_assert DEEP % SLICES == 0u;
 const TILE_ROWS = ROW_LANES * ROWS;
 const WINDOWS = TILE_ROWS * DEEP;
@@ -131,7 +133,9 @@ fn main(
     }
     let own = sums[min(group, OUT_GROUPS - 1u)];
     @if(wide) {
-        @unroll for (var r = 0u; r < ROWS; r++) { sum[r] = SPACING * sum[r] + own.factor * input_sum[r]; }
+        @unroll for (var r = 0u; r < ROWS; r++) {
+            sum[r] = SPACING * sum[r] + own.factor * input_sum[r];
+        }
     }
     @if(sliced) {
         @unroll for (var r = 0u; r < ROWS; r++) {

@@ -42,7 +42,9 @@ fn main() {
     let bad = verdict.x != cause::NOTHING;
     health[APPLY] = select(1u, 0u, bad);
     if (bad && POLICY == STOP) { health[HALTED] = 1u; }
-    if (bad && POLICY == LOWER_RATE) { health[RATE] = bitcast<u32>(bitcast<f32>(health[RATE]) * 0.5); }
+    if (bad && POLICY == LOWER_RATE) {
+        health[RATE] = bitcast<u32>(bitcast<f32>(health[RATE]) * 0.5);
+    }
     health[GRADIENT] = NONE;
     health[UPDATE] = NONE;
     verdicts[slot] = verdict;

@@ -62,7 +62,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
         @unroll for (var n = 0u; n < IMAGES; n++) {
             @if(subgroups) { vector[n] = subgroupBroadcast(shares[n / LANES], n % LANES); }
-            @if(!subgroups) { vector[n] = load_input(input[(images.first + min(first + n, images.count - 1u)) * IN_GROUPS + i]); }
+            @if(!subgroups) {
+                vector[n] = load_input(input[(images.first + min(first + n, images.count - 1u)) * IN_GROUPS + i]);
+            }
         }
         @if(!transposed) {
             @unroll for (var j = 0u; j < 4u; j++) {
@@ -78,7 +80,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             @unroll for (var g = 0u; g < GROUPS; g++) {
                 var rows: array<vec4f, 4>;
                 let row = min(first_group + g * LANES, OUT_GROUPS - 1u) * 4u;
-                @unroll for (var r = 0u; r < 4u; r++) { rows[r] = weight[(row + r) * IN_GROUPS + i]; }
+                @unroll for (var r = 0u; r < 4u; r++) {
+                    rows[r] = weight[(row + r) * IN_GROUPS + i];
+                }
                 @unroll for (var j = 0u; j < 4u; j++) {
                     let w = vec4f(rows[0][j], rows[1][j], rows[2][j], rows[3][j]);
                     @unroll for (var n = 0u; n < IMAGES; n++) {
@@ -97,7 +101,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     let x = sum[n * GROUPS + g];
                     @if(pact) {
                         pre_activation[at + g * LANES] = store_output(x);
-                        output[at + g * LANES] = store_output(activate(ACTIVATION, x, alpha, LEVELS));
+                        output[at + g * LANES] =
+                            store_output(activate(ACTIVATION, x, alpha, LEVELS));
                     }
                     @if(rectified) {
                         let slope = derivative(RELU, load_state(output[at + g * LANES]), 0.0);

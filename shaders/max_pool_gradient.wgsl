@@ -77,7 +77,9 @@ fn main(
                 input_gradient[at] = store_input(gradient * derivative(ACTIVATION, x, alpha));
                 alpha_sum += gradient * learned_derivative(ACTIVATION, x, alpha, LEVELS);
             }
-            @if(!pact) { input_gradient[at] = store_input(gradient * derivative(ACTIVATION, load_state(state[at]), 0.0)); }
+            @if(!pact) {
+                input_gradient[at] = store_input(gradient * derivative(ACTIVATION, load_state(state[at]), 0.0));
+            }
         }
     }
     @if(pact) {

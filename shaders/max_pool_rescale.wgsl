@@ -69,5 +69,6 @@ fn main(
     }
     let difference = input[at] - input[at + images.count * per_image];
     let flat = abs(difference) < vec4f(SMALLEST_DIFFERENCE);
-    input_multiplier[at] = select(contribution / select(difference, vec4f(1.0), flat), gradient, flat);
+    input_multiplier[at] =
+        select(contribution / select(difference, vec4f(1.0), flat), gradient, flat);
 }

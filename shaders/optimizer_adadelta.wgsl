@@ -46,6 +46,7 @@ fn main(
     @if(!probe) {
         square_average[at] = s;
         delta_average[at] = moved;
-        parameters[at] = apply_floor(old, updated, kind, by_kind(kind, 0.0, STEP_FLOOR, ALPHA_FLOOR));
+        parameters[at] =
+            apply_floor(old, updated, kind, by_kind(kind, 0.0, STEP_FLOOR, ALPHA_FLOOR));
     }
 }

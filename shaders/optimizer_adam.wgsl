@@ -6,7 +6,9 @@
 
 import constants::LANES;
 import package::common::floats::are_finite;
-import package::common::optimizer::{current, gradients, is_due, learning_rate, parameters, place, tell};
+import package::common::optimizer::{
+    current, gradients, is_due, learning_rate, parameters, place, tell,
+};
 import package::common::parameters::{apply_floor, by_kind, kinds};
 
 override LENGTH: u32;
@@ -20,7 +22,8 @@ override ALPHA_LR_FACTOR: f32 = 1.0;
 override ALPHA_FLOOR: f32 = 0.0;
 override BETA1: f32 = 0.9;
 override BETA2: f32 = 0.999;
-override BETA1_REST: f32 = 0.1; // 1 − β₁ and 1 − β₂, rounded once: in f32 the difference would be off by up to 1e-5
+// 1 − β₁ and 1 − β₂, rounded once: in f32 the difference would be off by up to 1e-5.
+override BETA1_REST: f32 = 0.1;
 override BETA2_REST: f32 = 0.001;
 override EPSILON: f32 = 1e-8;
 override DECOUPLED: u32 = 0u;
@@ -52,6 +55,7 @@ fn main(
     @if(!probe) {
         first_moment[at] = m;
         second_moment[at] = v;
-        parameters[at] = apply_floor(old, updated, kind, by_kind(kind, 0.0, STEP_FLOOR, ALPHA_FLOOR));
+        parameters[at] =
+            apply_floor(old, updated, kind, by_kind(kind, 0.0, STEP_FLOOR, ALPHA_FLOOR));
     }
 }

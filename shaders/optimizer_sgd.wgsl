@@ -7,7 +7,9 @@
 import constants::LANES;
 import kinds::momentum::{NONE, NESTEROV};
 import package::common::floats::are_finite;
-import package::common::optimizer::{current, gradients, is_due, learning_rate, parameters, place, tell};
+import package::common::optimizer::{
+    current, gradients, is_due, learning_rate, parameters, place, tell,
+};
 import package::common::parameters::{apply_floor, by_kind, kinds};
 
 override LENGTH: u32;
@@ -46,6 +48,7 @@ fn main(
     @if(probe) { tell(at, kind, are_finite(updated) & are_finite(b)); }
     @if(!probe) {
         if (MOMENTUM != NONE) { velocity[at] = b; }
-        parameters[at] = apply_floor(old, updated, kind, by_kind(kind, 0.0, STEP_FLOOR, ALPHA_FLOOR));
+        parameters[at] =
+            apply_floor(old, updated, kind, by_kind(kind, 0.0, STEP_FLOOR, ALPHA_FLOOR));
     }
 }

@@ -43,5 +43,7 @@ fn main(
     let tap = element % TAPS;
     let w = quantize_weight(QUANTIZER, parameters[WEIGHT_INDEX + element], quantizer[out_channel], LEVELS);
     forward_weight[(tap * IN_PADDED + in_channel) * OUT_PADDED + out_channel] = w;
-    @if(backward) { backward_weight[tap * BACKWARD_TAP + out_channel * BACKWARD_OUT + in_channel] = w; }
+    @if(backward) {
+        backward_weight[tap * BACKWARD_TAP + out_channel * BACKWARD_OUT + in_channel] = w;
+    }
 }

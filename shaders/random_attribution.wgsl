@@ -25,5 +25,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let image = images.first + workgroup.y;
     let key = random_key(current.seed_low, current.seed_high, 0u, EXPLAIN);
     let value = uniform01x4(random_bits(key, indices[image], element, 0u)) * 2.0 - 1.0;
-    attribution[image * PIXELS * groups + element] = select(vec4f(), value, real_channels(element % groups, CHANNELS));
+    attribution[image * PIXELS * groups + element] =
+        select(vec4f(), value, real_channels(element % groups, CHANNELS));
 }

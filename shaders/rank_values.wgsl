@@ -37,7 +37,8 @@ fn feature_key(base: u32, feature: u32) -> u32 {
     if (PLANES > 1u) {
         var sum = bitcast<f32>(bits);
         for (var plane = 1u; plane < PLANES; plane++) {
-            sum += bitcast<f32>(bitcast<u32>(values[base + plane * FEATURES + feature]) & clear_sign);
+            sum +=
+                bitcast<f32>(bitcast<u32>(values[base + plane * FEATURES + feature]) & clear_sign);
         }
         bits = bitcast<u32>(sum);
     }
@@ -76,7 +77,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         for (var digit = 0u; digit < DIGITS; digit++) { counts[digit * WORKGROUP + lane] = 0u; }
         storageBarrier();
         for (var place = first; place < last; place++) {
-            let digit = (workspace[keys + workspace[source + place]] >> (4u * digit_place)) % DIGITS;
+            let digit =
+                (workspace[keys + workspace[source + place]] >> (4u * digit_place)) % DIGITS;
             counts[digit * WORKGROUP + lane]++;
         }
         workgroupBarrier();
@@ -85,7 +87,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         subtotals[lane] = own;
         workgroupBarrier();
         var below = 0u;
-        for (var other = 0u; other < WORKGROUP; other++) { below += select(0u, subtotals[other], other < lane); }
+        for (var other = 0u; other < WORKGROUP; other++) {
+            below += select(0u, subtotals[other], other < lane);
+        }
         for (var entry = 0u; entry < DIGITS; entry++) {
             let count = counts[lane * DIGITS + entry];
             counts[lane * DIGITS + entry] = below;

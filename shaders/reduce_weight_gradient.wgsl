@@ -44,7 +44,9 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let element = linear_workgroup(workgroup, count) * 64u + lane;
-    if (element < OUT_CHANNELS) { store(BIAS_INDEX + element, sum_of_parts(TAPS * IN_PADDED * OUT_PADDED + element)); }
+    if (element < OUT_CHANNELS) {
+        store(BIAS_INDEX + element, sum_of_parts(TAPS * IN_PADDED * OUT_PADDED + element));
+    }
     if (element >= OUT_CHANNELS * IN_CHANNELS * TAPS) { return; }
     let out_channel = element / (IN_CHANNELS * TAPS);
     let in_channel = (element / TAPS) % IN_CHANNELS;

@@ -30,7 +30,9 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     var others = 0.0; // 1 − p, without the cancellation where p is close to 1
     for (var c = 0u; c < CLASS_STRIDE; c++) {
         var p = 0.0;
-        if (of_probability && c < CLASSES && c != class_of_interest) { p = exp(logits[base + c] - softmax.highest - softmax.log_sum); }
+        if (of_probability && c < CLASSES && c != class_of_interest) {
+            p = exp(logits[base + c] - softmax.highest - softmax.log_sum);
+        }
         gradient[base + c] = -p;
         others += p;
     }

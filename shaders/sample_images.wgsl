@@ -72,7 +72,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             let column = window % along * STRIDE;
             let y = pixel / WIDTH;
             let column_at = pixel % WIDTH;
-            let inside = y >= row && y < row + WINDOW && column_at >= column && column_at < column + WINDOW;
+            let inside =
+                y >= row && y < row + WINDOW && column_at >= column && column_at < column + WINDOW;
             value = select(x, b, place.sample > 0u && inside);
         }
         case MASKED: {
@@ -82,5 +83,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     let real = real_channels(group, CHANNELS);
     samples[slot * elements + element] = select(vec4f(), value, real);
-    if (TWINS != 0u) { samples[(slot + current.count) * elements + element] = select(vec4f(), b, real); }
+    if (TWINS != 0u) {
+        samples[(slot + current.count) * elements + element] = select(vec4f(), b, real);
+    }
 }

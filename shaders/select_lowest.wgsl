@@ -40,7 +40,9 @@ var<workgroup> found: vec2u; // the digit, and how many candidates have a lower 
 fn rank_key(at: u32) -> u32 {
     let clear_sign = select(0xffffffffu, 0x7fffffffu, RANK_ABS != 0u);
     let flip_sign = select(0u, 0x80000000u, current.mask_highest != 0u);
-    if (CHANNELS == 1u) { return ordered_key((bitcast<u32>(gradient[at].x) & clear_sign) ^ flip_sign); }
+    if (CHANNELS == 1u) {
+        return ordered_key((bitcast<u32>(gradient[at].x) & clear_sign) ^ flip_sign);
+    }
     var sum = 0.0;
     for (var channel = 0u; channel < CHANNELS; channel++) {
         sum += bitcast<f32>(bitcast<u32>(gradient[at + channel / 4u][channel % 4u]) & clear_sign);
@@ -53,11 +55,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (workgroup.x >= images.count) { return; }
     let base = (images.first + workgroup.x) * PIXELS;
     if (K == 0u || K >= PIXELS) {
-        for (var pixel = lane; pixel < PIXELS; pixel += WORKGROUP) { mask[base + pixel] = select(0u, 1u, K > 0u); }
+        for (var pixel = lane; pixel < PIXELS; pixel += WORKGROUP) {
+            mask[base + pixel] = select(0u, 1u, K > 0u);
+        }
         return;
     }
     let groups = (CHANNELS + 3u) / 4u;
-    for (var pixel = lane; pixel < PIXELS; pixel += WORKGROUP) { mask[base + pixel] = rank_key((base + pixel) * groups); }
+    for (var pixel = lane; pixel < PIXELS; pixel += WORKGROUP) {
+        mask[base + pixel] = rank_key((base + pixel) * groups);
+    }
 
     var rank = K; // of the one looked for among the candidates, from 1
     var last_key = 0u;
@@ -91,7 +97,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
         if (below < rank && rank <= below + own) {
             for (var bin = 0u; bin < BINS_EACH; bin++) {
-                if (below < rank && rank <= below + counts[bin]) { found = vec2u(lane * BINS_EACH + bin, below); }
+                if (below < rank && rank <= below + counts[bin]) {
+                    found = vec2u(lane * BINS_EACH + bin, below);
+                }
                 below += counts[bin];
             }
         }
@@ -101,6 +109,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     for (var pixel = lane; pixel < PIXELS; pixel += WORKGROUP) {
         let key = mask[base + pixel];
-        mask[base + pixel] = select(0u, 1u, key < last_key || (key == last_key && pixel <= last_pixel));
+        mask[base + pixel] =
+            select(0u, 1u, key < last_key || (key == last_key && pixel <= last_pixel));
     }
 }

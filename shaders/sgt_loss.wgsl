@@ -72,5 +72,6 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let cross_entropy = (clean.highest - logits[clean_base + label]) + clean.log_sum;
     // Not `max`, which may take a NaN for 0.
     let never_negative = select(divergence, 0.0, divergence < 0.0);
-    sums[image] = vec4f(cross_entropy, never_negative, select(0.0, 1.0, clean.predicted == label), 0.0);
+    sums[image] =
+        vec4f(cross_entropy, never_negative, select(0.0, 1.0, clean.predicted == label), 0.0);
 }

@@ -36,7 +36,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         }
         largest = max(abs(range.x), abs(range.y));
         // Mean of the channels' means; mean of their variances and of the means' own.
-        for (var c = 0u; c < OUT_CHANNELS && largest > 0.0; c++) { range.z += statistics[c].z * share(c, largest); }
+        for (var c = 0u; c < OUT_CHANNELS && largest > 0.0; c++) {
+            range.z += statistics[c].z * share(c, largest);
+        }
         range.z /= f32(OUT_CHANNELS);
         for (var c = 0u; c < OUT_CHANNELS && largest > 0.0; c++) {
             let scale = share(c, largest);
@@ -50,7 +52,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
             let low = min(range.x, 0.0);
             let high = max(range.y, 0.0);
             let step = (high - low) / LEVELS;
-            let delta = select(1.0, step, step >= SMALLEST_NORMAL); // all weights are 0, or too small to divide by their step
+            // All weights are 0, or too small to divide by their step.
+            let delta = select(1.0, step, step >= SMALLEST_NORMAL);
             quantizer[channel] = vec4f(delta, round(-low / delta), low, high);
         }
         case DOREFA: { quantizer[channel] = vec4f(precise_tanh(largest), 0.0, 0.0, 0.0); }
@@ -65,7 +68,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         case SYMMETRIC: {
             let highest = 0.5 * (LEVELS - 1.0);
             let step = largest / highest;
-            quantizer[channel] = vec4f(select(1.0, step, step >= SMALLEST_NORMAL), -highest, highest, 0.0);
+            quantizer[channel] =
+                vec4f(select(1.0, step, step >= SMALLEST_NORMAL), -highest, highest, 0.0);
         }
         case BINARY: { quantizer[channel] = vec4f(largest * range.z, 0.0, 0.0, 0.0); }
         default: { quantizer[channel] = vec4f(); }

@@ -7,15 +7,21 @@ import kinds::activation::{RELU, PACT_UNSIGNED, PACT_SIGNED, PACT_SIGNED_AFTER_R
 import kinds::activation::{LSQ_UNSIGNED, LSQ_SIGNED, LSQ_SIGNED_AFTER_RELU};
 
 // The clipping threshold α.
-fn threshold(kind: u32, learned: f32, levels: f32) -> f32 { return select(learned, learned * levels, kind >= LSQ_UNSIGNED); }
+fn threshold(kind: u32, learned: f32, levels: f32) -> f32 {
+    return select(learned, learned * levels, kind >= LSQ_UNSIGNED);
+}
 
 // The distance s of two levels.
-fn step_size(kind: u32, learned: f32, levels: f32) -> f32 { return select(learned / levels, learned, kind >= LSQ_UNSIGNED); }
+fn step_size(kind: u32, learned: f32, levels: f32) -> f32 {
+    return select(learned / levels, learned, kind >= LSQ_UNSIGNED);
+}
 
 fn clip(kind: u32, x: vec4f, alpha: f32) -> vec4f {
     switch kind {
         case RELU: { return max(x, vec4f()); }
-        case PACT_UNSIGNED, PACT_SIGNED_AFTER_RELU, LSQ_UNSIGNED, LSQ_SIGNED_AFTER_RELU: { return clamp(x, vec4f(), vec4f(alpha)); }
+        case PACT_UNSIGNED, PACT_SIGNED_AFTER_RELU, LSQ_UNSIGNED, LSQ_SIGNED_AFTER_RELU: {
+            return clamp(x, vec4f(), vec4f(alpha));
+        }
         case PACT_SIGNED, LSQ_SIGNED: { return clamp(x, vec4f(-alpha), vec4f(alpha)); }
         default: { return x; }
     }
@@ -37,7 +43,9 @@ fn derivative(kind: u32, state: vec4f, alpha: f32) -> vec4f {
         case PACT_UNSIGNED, PACT_SIGNED_AFTER_RELU, LSQ_UNSIGNED, LSQ_SIGNED_AFTER_RELU: {
             return select(vec4f(), vec4f(1.0), (state > vec4f()) & (state < vec4f(alpha)));
         }
-        case PACT_SIGNED, LSQ_SIGNED: { return select(vec4f(), vec4f(1.0), abs(state) < vec4f(alpha)); }
+        case PACT_SIGNED, LSQ_SIGNED: {
+            return select(vec4f(), vec4f(1.0), abs(state) < vec4f(alpha));
+        }
         default: { return vec4f(1.0); }
     }
 }

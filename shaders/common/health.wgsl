@@ -1,7 +1,8 @@
 // What is known of a step's numbers, one word each. A probing optimiser finds, `judge_step`
 // decides, the optimiser obeys.
 
-const GRADIENT = 0u; // the lowest index of a gradient that is NaN or infinite; NONE where all are finite
+// The lowest index of a gradient that is NaN or infinite; NONE where all are finite.
+const GRADIENT = 0u;
 const UPDATE = 1u; // likewise of a parameter or an optimiser's state as the update would leave it
 const APPLY = 2u; // 1: the step's update is made
 const HALTED = 3u; // 1: no update is made any more

@@ -9,6 +9,7 @@ import package::common::channels::real_channels;
 // Those from `index` on that belong to group `group` of `count` channels, zeros in the padding.
 fn channels(index: u32, group: u32, count: u32) -> vec4f {
     let at = index + group * 4u;
-    let values = vec4f(parameters[at], parameters[at + 1u], parameters[at + 2u], parameters[at + 3u]);
+    let values =
+        vec4f(parameters[at], parameters[at + 1u], parameters[at + 2u], parameters[at + 3u]);
     return select(vec4f(), values, real_channels(group, count));
 }

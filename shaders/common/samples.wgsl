@@ -52,7 +52,8 @@ struct Start {
 }
 
 fn random_start(current: Step, number: u32, sample: u32, baselines: u32) -> Start {
-    let bits = random_bits(random_key(current.seed_low, current.seed_high, number, PATH), sample, 0u, 0u);
+    let bits =
+        random_bits(random_key(current.seed_low, current.seed_high, number, PATH), sample, 0u, 0u);
     return Start(uniform01(bits.x), bits.y % baselines);
 }
 

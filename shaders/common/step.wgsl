@@ -16,7 +16,8 @@ struct Step {
     beta1_correction: f32, // 1 − β₁^step
     beta2_correction: f32, // 1 − β₂^step
     unmasked: u32, // the last so many images of this part have no masked twin; 0 in Algorithm 1
-    mask_highest: u32, // 1: the features of highest gradient are masked, not those of lowest; 0 in Algorithm 1
+    // 1: the features of highest gradient are masked, not those of lowest; 0 in Algorithm 1.
+    mask_highest: u32,
     sample: u32, // attribution: the first sample, of the image at `position`
     samples: u32, // attribution: samples an image
     padding_0: u32,

@@ -17,7 +17,8 @@ fn load_f16(stored: vec2u) -> vec4f {
 
 fn store_f16(value: vec4f) -> vec2u {
     let bits = bitcast<vec4u>(clamp(value, vec4f(-LARGEST_F16), vec4f(LARGEST_F16)));
-    let rounded = bitcast<vec4f>((bits + 0xfffu + ((bits >> vec4u(13u)) & vec4u(1u))) & vec4u(0xffffe000u));
+    let rounded =
+        bitcast<vec4f>((bits + 0xfffu + ((bits >> vec4u(13u)) & vec4u(1u))) & vec4u(0xffffe000u));
     return vec2u(pack2x16float(rounded.xy), pack2x16float(rounded.zw));
 }
 
