@@ -30,7 +30,8 @@ fn main() -> Result<()> {
         normalization: dataset.normalization(&saliq::config::Normalize::Standard),
         ..DataOptions::default()
     };
-    let explained = explain_data(&gpu, network, &images, &options, &mut |_| {});
+    let mut progress = |_| {};
+    let explained = explain_data(&gpu, network, &images, &options, &mut progress);
     let explained = pollster::block_on(explained)?;
     let pixels = dataset.shape.elements() as usize;
     for (method, maps) in options.methods.iter().zip(&explained.maps) {

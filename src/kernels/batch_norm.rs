@@ -16,7 +16,7 @@ pub struct BatchNorm<'a> {
     pub images: ImageRange<'a>,
     /// [image, row, column, channel / 4].
     pub input: Binding<'a>,
-    /// [group] coefficients of the running statistics, or [batch, group] those of batches.
+    /// `[group]` coefficients of the running statistics, or [batch, group] those of batches.
     pub coefficients: &'a Buffer,
     /// As the input.
     pub output: Binding<'a>,

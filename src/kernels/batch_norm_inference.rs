@@ -12,9 +12,9 @@ use crate::{
 pub struct BatchNormInference<'a> {
     /// The flat parameters with the running statistics.
     pub parameters: &'a Buffer,
-    /// [group] two vec4: s and 1/σ.
+    /// `[group]` two vec4: s and 1/σ.
     pub factors: &'a Buffer,
-    /// [group].
+    /// `[group]`.
     pub coefficients: &'a Buffer,
     /// Channels.
     pub channels: u32,

@@ -26,7 +26,7 @@ pub struct BatchGradient<'a> {
 pub struct BatchNormInputGradient<'a> {
     /// Images to work on.
     pub images: ImageRange<'a>,
-    /// [group] of the running statistics, or [batch, group] of batches.
+    /// `[group]` of the running statistics, or [batch, group] of batches.
     pub coefficients: &'a Buffer,
     /// [image, row, column, channel / 4].
     pub gradient: Binding<'a>,

@@ -15,7 +15,7 @@ pub struct BatchNormParameterGradient<'a> {
     pub images: ImageRange<'a>,
     /// Of [`super::BatchNormGradientSums`].
     pub parts: &'a Buffer,
-    /// [group] two vec4 of [`super::BatchNormInference`].
+    /// `[group]` two vec4 of [`super::BatchNormInference`].
     pub factors: &'a Buffer,
     /// [batch, group].
     pub coefficients: &'a Buffer,

@@ -15,7 +15,7 @@ pub struct BatchNormUpdate<'a> {
     pub images: ImageRange<'a>,
     /// Of [`super::BatchNormMoments`].
     pub moments: &'a Buffer,
-    /// [group] two vec4 of [`super::BatchNormInference`].
+    /// `[group]` two vec4 of [`super::BatchNormInference`].
     pub factors: &'a Buffer,
     /// [batch, group].
     pub coefficients: &'a Buffer,

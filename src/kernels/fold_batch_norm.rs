@@ -11,7 +11,7 @@ use crate::{
 pub struct FoldBatchNorm<'a> {
     /// The flat parameters.
     pub parameters: &'a Buffer,
-    /// [group] two vec4 of [`super::BatchNormInference`].
+    /// `[group]` two vec4 of [`super::BatchNormInference`].
     pub factors: &'a Buffer,
     /// A flat array like the parameters.
     pub folded: &'a Buffer,

@@ -11,7 +11,7 @@ use crate::{
 pub struct FoldBatchNormGradient<'a> {
     /// The flat parameters.
     pub parameters: &'a Buffer,
-    /// [group] two vec4 of [`super::BatchNormInference`].
+    /// `[group]` two vec4 of [`super::BatchNormInference`].
     pub factors: &'a Buffer,
     /// The flat array of gradients.
     pub gradients: &'a Buffer,

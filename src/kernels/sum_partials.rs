@@ -6,12 +6,12 @@ use crate::{
     shaders::Specialization,
 };
 
-/// gradients[index] = scale·Σ partial sums, or += where the range's record says so.
+/// `gradients[index]` = scale·Σ partial sums, or += where the range's record says so.
 #[derive(Clone, Copy, Debug)]
 pub struct SumPartials<'a> {
     /// Whose sums they are.
     pub images: ImageRange<'a>,
-    /// [count].
+    /// `[count]`.
     pub partial_sums: Binding<'a>,
     /// The flat array of gradients.
     pub gradients: &'a Buffer,

@@ -195,7 +195,7 @@ impl RequantizedLayer {
     /// Adds the layer over `range`.
     ///
     /// # Errors
-    /// As [`Recording::dispatch`].
+    /// As [`Recording::launch`].
     pub fn record(
         &self,
         gpu: &Gpu,

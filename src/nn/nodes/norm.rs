@@ -33,9 +33,9 @@ pub(in crate::nn) struct BatchNorm {
     pub indices: NormIndices,
     /// Whether the weights in front are scaled before they are quantized.
     pub folded: bool,
-    /// [group] two vec4: s and 1/σ.
+    /// `[group]` two vec4: s and 1/σ.
     pub factors: Buffer,
-    /// [group] coefficients of the running statistics.
+    /// `[group]` coefficients of the running statistics.
     pub inference: Buffer,
     training: Option<NormTraining>,
 }
