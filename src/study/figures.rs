@@ -1,5 +1,5 @@
-//! The pictures of a report: Fig. 1 (maps), Fig. 2 (KL), Fig. 3 (accuracy drop), what models reach
-//! against what they cost, the randomisation check, ROAR, and quantizers while training.
+//! The figures of a report: Fig. 1 (maps), Fig. 2 (KL), Fig. 3 (accuracy drop), accuracy against
+//! cost, the randomisation check, ROAR, and quantizers during training.
 
 use std::{cmp::Reverse, path::Path};
 
@@ -19,13 +19,13 @@ use crate::{
     saliency::{DataOptions, Method},
 };
 
-/// A picture of the report.
+/// A figure of the report.
 pub struct Figure {
-    /// Its file in the study's folder.
+    /// Name of its file in the study's folder.
     pub file: String,
-    /// PNG or SVG.
+    /// Contents of the file: PNG or SVG.
     pub bytes: Vec<u8>,
-    /// What it shows.
+    /// Caption.
     pub caption: String,
 }
 
@@ -43,7 +43,7 @@ impl Figure {
         }
     }
 
-    /// The figure as content of a page.
+    /// The figure as a block of a page.
     pub fn block(&self) -> Block {
         if self.file.ends_with(".png") {
             return Block::Image {
@@ -59,10 +59,10 @@ impl Figure {
     }
 }
 
-/// All figures of the study in `root`.
+/// Draws all figures of the study in `root`.
 ///
 /// # Errors
-/// Of the files of maps; [`crate::Error::Data`] for what cannot be drawn.
+/// Errors of the files of maps; [`crate::Error::Data`] for data that cannot be drawn.
 pub fn draw(root: &Path, plan: &Plan, summary: &Summary) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for dataset in summary.datasets() {
@@ -89,23 +89,23 @@ pub fn draw(root: &Path, plan: &Plan, summary: &Summary) -> Result<Vec<Figure>> 
     Ok(figures)
 }
 
-/// File of the accuracy-drop curves of `method`.
+/// File name of the accuracy-drop curves of `method`.
 pub fn drop_file(dataset: &str, method: &str) -> String {
     format!("{}-drop-{}.svg", slug(dataset), slug(method))
 }
 
-/// File of the curves of networks trained again without what `method` names.
+/// File name of the ROAR curves of `method`.
 pub fn retraining_file(dataset: &str, method: &str) -> String {
     format!("{}-retraining-{}.svg", slug(dataset), slug(method))
 }
 
-/// Models whose curves are shown: with Saliency Guided Training where there are any.
+/// Models whose curves are shown: those with Saliency Guided Training, if there are any.
 fn shown<'a>(summary: &'a Summary, dataset: &'a str) -> Vec<&'a ModelSummary> {
     let guided: Vec<_> = summary.trained(dataset, true).collect();
     if guided.is_empty() { summary.trained(dataset, false).collect() } else { guided }
 }
 
-/// Fig. 1, of the first seed that all models have.
+/// Fig. 1, for the first seed that all models have.
 fn maps(
     root: &Path,
     plan: &Plan,
@@ -204,7 +204,7 @@ fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> 
             (false, true) => " Smoothed where a curve is long enough.",
             (false, false) => "",
         },
-        // A logarithm has no 0.
+        // A logarithmic axis cannot show 0.
         match models.iter().any(|model| model.kl.iter().any(|(_, value)| *value <= 0.0)) {
             true => format!(
                 " Steps of divergence 0, as those without masking, are not drawn.{}",
@@ -235,7 +235,7 @@ fn in_percent(name: String, points: &[(f64, f64)], band: &[(f64, f64, f64)]) -> 
     }
 }
 
-/// What the bands of such curves are.
+/// A description of the bands of such curves.
 fn bands(models: &[&ModelSummary]) -> &'static str {
     if models.iter().any(|model| model.seeds.len() > 1) {
         "Bands, or bars: from the lowest to the highest limit of Wilson's 95 % intervals of the seeds."
@@ -244,13 +244,14 @@ fn bands(models: &[&ModelSummary]) -> &'static str {
     }
 }
 
-/// The horizontal axis of curves over training.
+/// The label of the horizontal axis of curves over training steps.
 fn steps_label(models: &[&ModelSummary]) -> String {
     let has_start = models.iter().any(|model| model.steps_before > 0);
     if has_start { "step, those of the start included".into() } else { "step".into() }
 }
 
-/// Where the curves of models begin that start from another, as a caption says it.
+/// A caption's sentence that says at which step the curves of models that start from another model
+/// begin.
 fn continuation(models: &[&ModelSummary]) -> String {
     let begun = models.iter().map(|model| model.steps_before).max().unwrap_or(0);
     if begun == 0 {
@@ -262,7 +263,7 @@ fn continuation(models: &[&ModelSummary]) -> String {
     )
 }
 
-/// Fig. 3, of the main method; the same of the others.
+/// Fig. 3 for the main method, and the same figure for the other methods.
 fn drop(
     plan: &Plan,
     summary: &Summary,
@@ -311,7 +312,7 @@ fn training_of(models: &[&ModelSummary]) -> &'static str {
     }
 }
 
-/// ROAR.
+/// The ROAR figure.
 fn retraining(
     plan: &Plan,
     summary: &Summary,
@@ -391,7 +392,7 @@ fn randomisation(summary: &Summary, dataset: &str, file: String) -> Result<Optio
     Figure::chart(file, &chart, caption.into()).map(Some)
 }
 
-/// α and the ranges of weights while training.
+/// α and the ranges of weights during training.
 fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> {
     let models = shown(summary, dataset);
     let traces: Vec<QuantizerTrace<'_>> = models
@@ -426,7 +427,8 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
     Ok(Some(Figure { file, bytes: charts.to_svg()?.into_bytes(), caption }))
 }
 
-/// The distributions that were drawn when the shown models were judged; of their first seeds.
+/// The distributions of weights and activations that were drawn when the shown models were judged,
+/// for their first seeds.
 fn histograms(root: &Path, plan: &Plan, summary: &Summary, dataset: &str) -> Vec<Figure> {
     let of = |model: &ModelSummary| {
         let own = |run: &&PlannedRun| {
@@ -438,7 +440,7 @@ fn histograms(root: &Path, plan: &Plan, summary: &Summary, dataset: &str) -> Vec
             4 << 20,
         )
         .ok()?;
-        // It is put into the page as it is.
+        // The SVG is put into the page unchanged.
         let svg = String::from_utf8(bytes)
             .ok()
             .filter(|svg| svg.starts_with("<svg ") && !svg.contains("<script"))?;
@@ -448,7 +450,7 @@ fn histograms(root: &Path, plan: &Plan, summary: &Summary, dataset: &str) -> Vec
     shown(summary, dataset).into_iter().filter_map(of).collect()
 }
 
-/// File of the distributions of a model of the widths `bits`.
+/// File name of the distributions of the model with `bits`.
 pub fn histogram_file(dataset: &str, bits: &str) -> String {
     format!("{}-histograms-{}.svg", slug(dataset), slug(&bits.replace(',', "-")))
 }
@@ -464,7 +466,7 @@ fn short(number: u64) -> String {
     format!("{scaled:.digits$}{unit}")
 }
 
-/// Accuracy, faithfulness and alignment of models of falling cost.
+/// Accuracy, faithfulness and alignment of the models, ordered by falling cost.
 fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
     let all: Vec<&ModelSummary> =
         summary.models.iter().filter(|model| model.variant.dataset == dataset).collect();
@@ -479,8 +481,8 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
                  label: &str,
                  quantity: Quantity,
                  value: &dyn Fn(&ModelSummary) -> Option<Interval>| {
-        // Rows of which nothing is known are left out, as that of the float models where others are
-        // compared with them.
+        // Rows without any value are left out, such as the row of the float models where the others
+        // are compared with them.
         let has_dot = |place: &Place| {
             dots(&all, std::slice::from_ref(place), value)
                 .iter()
@@ -522,7 +524,8 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
             "rank correlation of the maps with the control's, −1 to 1",
             Quantity::Correlation,
             &|model| {
-                // The float models are what the others are compared with.
+                // The float models are the reference of the comparison, so they have no value of
+                // their own.
                 if model.variant.is_float() { None } else { Some(model.method(method)?.spearman) }
             },
         ),
@@ -542,15 +545,15 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
     Ok(Figure { file, bytes: charts.to_svg()?.into_bytes(), caption })
 }
 
-/// Bit operations, the most first, and bits.
+/// Sort key: bit operations, highest first, then bits.
 type Place = (Reverse<u64>, String);
 
-/// `float`, or the widths as `(4,2)`.
+/// `float`, or the bits as `(4,2)`.
 fn bits(variant: &Variant) -> String {
     if variant.is_float() { "float".into() } else { format!("({})", variant.bits) }
 }
 
-/// Dots for every way to come to a model, in rows of their bits.
+/// Dots for every stage of the models, in rows ordered by bits.
 fn dots(
     models: &[&ModelSummary],
     places: &[Place],
@@ -558,7 +561,7 @@ fn dots(
 ) -> Vec<Dots> {
     let mut series = Vec::new();
     for (sgt, training) in [(true, "SGT"), (false, "plain")] {
-        // A float model that is trained on is what the others start from.
+        // The quantized models start from a float model that is also trained further.
         let goes_on = models
             .iter()
             .any(|model| model.variant.sgt == sgt && model.variant.stage == Stage::FloatContinued);
@@ -610,7 +613,7 @@ mod tests {
         assert_eq!(slug("a/../my data. Größe"), "my_data__Gr__e");
         assert_eq!(["..", "", "/", ".hidden"].map(slug), ["data", "data", "data", "_hidden"]);
         assert_eq!(slug(&"long".repeat(100)).len(), 64);
-        // A plan may come from anywhere.
+        // The plan may come from an untrusted file.
         let files = [
             drop_file("..", "/../../x"),
             retraining_file("a", "x\\y/.."),

@@ -1,4 +1,4 @@
-//! What a study found, in sentences. Nothing here is said that the numbers do not say.
+//! The findings of a study as sentences. Every sentence follows from computed numbers.
 
 use super::{
     plan::Stage,
@@ -10,21 +10,21 @@ use crate::{
     report::{counted, plus_minus},
 };
 
-/// `summary` with its sentences.
+/// Adds the sentences to `summary`.
 pub(super) fn stated(mut summary: Summary) -> Summary {
     summary.scope = scope(&summary);
     summary.findings = findings(&summary);
     summary
 }
 
-/// Accuracy, its price, the paper's premise, its two questions, and its contradiction; one sentence
-/// more where the preset has goals.
+/// Sentences about accuracy, its cost, the paper's premise, its two questions and its
+/// contradiction, and one about the goals of the preset, if it has any.
 fn findings(summary: &Summary) -> Vec<String> {
     let sentences = [accuracy, goals, price, guidance, alignment, faithfulness, contradiction];
     sentences.into_iter().filter_map(|sentence| sentence(summary)).collect()
 }
 
-/// What everything that follows was computed from.
+/// The data that all the other sentences are computed from.
 fn scope(summary: &Summary) -> String {
     let made: usize = summary.models.iter().map(|model| model.seeds.len()).sum();
     let seeds = summary.models.iter().map(|model| model.seeds.len());
@@ -66,7 +66,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
-/// `97.30 % (96.10–98.20)`, or without the interval where there is none.
+/// `97.30 % (96.10–98.20)`, or the value alone if there is no interval.
 pub(super) fn percent_interval(interval: Interval) -> String {
     let range =
         |interval: Interval| format!(" ({:.2}–{:.2})", 100.0 * interval.low, 100.0 * interval.high);
@@ -77,7 +77,7 @@ pub(super) fn percent_interval(interval: Interval) -> String {
     )
 }
 
-/// `p = 0.03`, `p < 0.001`: adjusted for the number of tests.
+/// `p = 0.03` or `p < 0.001`, adjusted for the number of tests.
 pub(super) fn p_value(difference: Difference) -> String {
     match difference.adjusted_p {
         p if p < 0.001 => "p < 0.001".into(),
@@ -90,8 +90,8 @@ fn joined(parts: Vec<String>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// Models that the sentences speak of: the trained ones of each data set, with Saliency Guided
-/// Training where there are any.
+/// Models that the sentences refer to: the trained models of each data set, with Saliency Guided
+/// Training if there are any.
 fn groups(summary: &Summary) -> Vec<(&str, Vec<&ModelSummary>)> {
     let of = |dataset| -> Vec<&ModelSummary> {
         let guided: Vec<_> = summary.trained(dataset, true).collect();
@@ -100,7 +100,7 @@ fn groups(summary: &Summary) -> Vec<(&str, Vec<&ModelSummary>)> {
     summary.datasets().into_iter().map(|dataset| (dataset, of(dataset))).collect()
 }
 
-/// The sentence `start` about all data sets of which `part` has something to say.
+/// The sentence that begins with `start` and lists all data sets for which `part` returns a clause.
 fn about_all(
     summary: &Summary,
     start: &str,
@@ -116,7 +116,7 @@ fn about_all(
     })
 }
 
-/// The one of lowest precision that was trained so, after its control.
+/// The control of the trained models and the model of lowest precision.
 fn ends<'a>(models: &[&'a ModelSummary]) -> Option<(&'a ModelSummary, &'a ModelSummary)> {
     let quantized = models.iter().filter(|model| model.variant.stage == Stage::QuantizationAware);
     let lowest = quantized.min_by_key(|model| model.cost.bit_operations)?;
@@ -124,7 +124,7 @@ fn ends<'a>(models: &[&'a ModelSummary]) -> Option<(&'a ModelSummary, &'a ModelS
     Some((models.iter().find(is_control)?, lowest))
 }
 
-/// As [`ends`], with their maps by the main method.
+/// As [`ends`], with the maps of both by the main method.
 fn ends_by_method<'a>(
     summary: &'a Summary,
     models: &[&'a ModelSummary],
@@ -157,7 +157,7 @@ fn accuracy(summary: &Summary) -> Option<String> {
     })
 }
 
-/// Goals of the preset, where it has some.
+/// The goals of the preset, if it has any.
 fn goals(summary: &Summary) -> Option<String> {
     let with_goal: Vec<&ModelSummary> =
         summary.models.iter().filter(|model| model.goal.is_some()).collect();
@@ -184,7 +184,7 @@ fn goals(summary: &Summary) -> Option<String> {
     })
 }
 
-/// Whether a difference may be chance, in words.
+/// Whether chance can explain a difference, in words.
 fn certainty(test: Option<Difference>, over: IntervalOver) -> String {
     let Some(test) = test else { return "not tested for chance".into() };
     let verdict =
@@ -218,7 +218,7 @@ fn price(summary: &Summary) -> Option<String> {
     })
 }
 
-/// The paper's premise, of the float model and the one of lowest precision.
+/// The paper's premise, for the float model and the model of lowest precision.
 fn guidance(summary: &Summary) -> Option<String> {
     let start =
         "Does Saliency Guided Training change anything, against plain training of as many steps? ";
@@ -309,7 +309,7 @@ fn alignment(summary: &Summary) -> Option<String> {
 fn faithfulness(summary: &Summary) -> Option<String> {
     about_all(summary, "Do quantized models still explain themselves? ", |dataset, models| {
         let (control, control_map, lowest, map) = ends_by_method(summary, models)?;
-        // The interval of the chart: one for one quantity.
+        // The sentence has the interval of the chart, so that a quantity has only one interval.
         let Interval { mean: own, low, high } = map.below_random;
         if !own.is_finite() {
             return None;
@@ -339,8 +339,8 @@ fn faithfulness(summary: &Summary) -> Option<String> {
     })
 }
 
-/// The text of section IV-C says that more quantization drops more, the caption of Fig. 3 that less
-/// quantization does.
+/// The text of section IV-C says that more quantization causes a larger drop; the caption of Fig. 3
+/// says that less quantization does.
 fn contradiction(summary: &Summary) -> Option<String> {
     let start = "Does accuracy drop more with more quantization when salient features are removed, as the paper's text says, or less, as the \
                  caption of its Fig. 3 does? ";
@@ -387,7 +387,8 @@ mod tests {
         work::Work,
     };
 
-    /// A model whose gradient maps' curve falls from `accuracy` to `end`, random order's to 0.8.
+    /// A result whose accuracy-drop curve falls from `accuracy` to `end` for gradient maps and to
+    /// 0.8 for random order.
     fn result(bits: &str, accuracy: f64, end: f64, spearman: f64) -> ModelResult {
         let stage = if bits == "32" { Stage::Float } else { Stage::QuantizationAware };
         let drop = vec![(0.0, accuracy), (0.9, end)];
@@ -441,7 +442,7 @@ mod tests {
                 seed: result.seed,
                 folder: result.folder.clone(),
                 start: None,
-                // As a plan has them: float, float continued, quantized.
+                // In the order of a plan: float, float continued, quantized.
                 control: index.checked_sub(1),
                 work: Work { steps: 5, ..Work::default() },
                 chain: 0,
@@ -507,7 +508,7 @@ mod tests {
             let sentence = about("Do quantized", result("2,2", 0.9, end, 0.5)).unwrap();
             assert!(sentence.contains(verdict), "{sentence}");
         }
-        // The sentence has the interval of the chart.
+        // The sentence shows the interval of the chart.
         let sentence = about("Do quantized", result("2,2", 0.9, 0.3, 0.5)).unwrap();
         let made = summary(
             Preset::Paper,
@@ -520,7 +521,7 @@ mod tests {
             plus_minus(-100.0 * low, 1)
         );
         assert!(sentence.contains(&range), "{sentence} {range}");
-        // Nothing is known: nothing is said.
+        // Without values there is no sentence.
         assert_eq!(about("Does reduced", result("2,2", 0.9, 0.5, f64::NAN)), None);
         let price =
             |accuracy| about("What precision costs", result("2,2", accuracy, 0.5, 0.5)).unwrap();
@@ -536,8 +537,8 @@ mod tests {
         );
     }
 
-    /// Training on brings as much as training on with quantization: nothing is credited to the
-    /// bits.
+    /// Further float training gains as much accuracy as training with quantization, so the text
+    /// must not attribute a gain to the bits.
     #[test]
     fn quantization_is_not_credited_with_training() {
         let mut control = result("32", 0.95, 0.5, 0.9);
@@ -565,7 +566,7 @@ mod tests {
         );
     }
 
-    /// 100 answers of 1000 are right with guidance alone, and 13 tests are made.
+    /// 100 of 1000 answers are right only with Saliency Guided Training, and 13 tests are made.
     #[test]
     fn guidance_is_tested_against_plain_training() {
         let plain = |mut result: ModelResult| {
@@ -605,7 +606,7 @@ mod tests {
         );
     }
 
-    /// Without weight the term of guidance changes nothing.
+    /// With λ = 0 the saliency term has no effect, and the text must not attribute one to it.
     #[test]
     fn guidance_of_no_weight_is_not_credited() {
         let mut plain = result("32", 0.8, 0.5, f64::NAN);

@@ -1,4 +1,4 @@
-//! The report of a study: one HTML page, and the same as Markdown, JSON and CSV.
+//! Writes the report of a study as one HTML page, and as Markdown, JSON and CSV.
 
 use std::path::Path;
 
@@ -23,21 +23,21 @@ use crate::{
     report::{Block, Report, Section, Table, counted},
 };
 
-/// The page.
+/// File of the page.
 pub const HTML_FILE: &str = "report.html";
-/// Every number of the page.
+/// File with every number of the page.
 pub const JSON_FILE: &str = "report.json";
 const MARKDOWN_FILE: &str = "report.md";
 const CSV_FILE: &str = "report.csv";
-/// What the preset's help says.
+/// The same as the preset's help text.
 const TINY: &str = "Preset tiny only shows the mechanics: models of a few steps, judged on a few digits; its numbers mean nothing.";
 const TITLE: &str = "Saliency assisted quantization, reproduced";
 
-/// Writes the report on the results in the study's folder `root`; those that are missing are named
-/// in it.
+/// Writes the report of the results in the study's folder `root`, and lists the missing results in
+/// it.
 ///
 /// # Errors
-/// [`Error::Usage`] where there is no study or not a single result; of the files.
+/// [`Error::Usage`] if there is no study or no result; errors of the files.
 pub fn write(root: &Path) -> Result<Summary> {
     let plan = Plan::read(root)?;
     let collected = Collected::read(root, &plan)?;
@@ -97,7 +97,7 @@ fn sections(plan: &Plan, summary: &Summary, figures: &[Figure]) -> Result<Vec<Se
     Ok(sections)
 }
 
-/// What is said of one data set.
+/// The part of the report about one data set.
 struct OfDataset<'a> {
     plan: &'a Plan,
     summary: &'a Summary,
@@ -114,7 +114,7 @@ impl OfDataset<'_> {
         self.figure(&format!("{}-{name}", slug(self.dataset)))
     }
 
-    /// With Saliency Guided Training and without, where there are such models.
+    /// The kinds of training that the study has: with Saliency Guided Training, and without.
     fn trainings(&self) -> Vec<bool> {
         [true, false]
             .into_iter()
@@ -122,7 +122,7 @@ impl OfDataset<'_> {
             .collect()
     }
 
-    /// A table for every training, with what `says` says above it.
+    /// A table for every kind of training, with the text `says` above it.
     fn tables(&self, says: &str, table: impl Fn(bool) -> Option<Table>) -> Vec<Block> {
         let of = |sgt: bool| {
             let table = table(sgt)?;
@@ -133,7 +133,7 @@ impl OfDataset<'_> {
         self.trainings().into_iter().filter_map(of).flatten().collect()
     }
 
-    /// What every model was trained by.
+    /// The training recipe of every model.
     fn recipes(&self) -> Result<Vec<Block>> {
         let says = "How each model was made. Steps: those of the model that it starts from + its own. Models trained with quantization \
                     and their control differ in nothing but the bits; seeds are paired. Models quantized after training (PTQ) have \
@@ -202,7 +202,7 @@ impl OfDataset<'_> {
         blocks
     }
 
-    /// What guidance changes, with the maps by `method`.
+    /// The effect of Saliency Guided Training, with the maps by `method`.
     fn training(&self, method: &str) -> Vec<Block> {
         let says = format!(
             "With guidance minus without, models otherwise alike, paired by seed and image; in brackets the 95 % interval, p adjusted for the \
@@ -268,7 +268,7 @@ impl OfDataset<'_> {
         blocks
     }
 
-    /// Curves and tables of all methods but the main one.
+    /// Curves and tables of all methods except the main one.
     fn other_methods(&self) -> Vec<Block> {
         let others = self
             .plan
@@ -288,7 +288,7 @@ impl OfDataset<'_> {
     }
 }
 
-/// Everything needed to check or repeat a number.
+/// The information that is needed to check or repeat a number.
 fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
     let mut seeds: Vec<u64> = plan.runs.iter().map(|run| run.seed).collect();
     seeds.sort_unstable();
@@ -327,7 +327,7 @@ fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
     Ok(Section { title: "How this was made".into(), blocks })
 }
 
-/// How many tests there are, and what was done about it.
+/// The number of tests, and the adjustment for it.
 fn multiplicity(summary: &Summary) -> String {
     if summary.families.is_empty() {
         return "Nothing was tested: no model has one that it could be compared with.".into();
@@ -344,7 +344,7 @@ fn multiplicity(summary: &Summary) -> String {
     )
 }
 
-/// Settings of a model quantized after training that `saliq quantize` does not have by itself.
+/// Settings of a model quantized after training that are not defaults of `saliq quantize`.
 fn quantization_flags(run: &PlannedRun) -> Result<String> {
     let settings = PartialRunConfig::parse(&run.settings, &run.folder)?;
     let mut flags =

@@ -1,9 +1,9 @@
-//! What the terms of a report mean, for those who meet them the first time: a sentence each, with
-//! range, unit and which direction is good.
+//! Explanations of the terms of a report for a first-time reader: one sentence each, with range,
+//! unit and the good direction.
 
 use crate::judgement::Metric;
 
-/// Terms and their meanings.
+/// Terms with their explanations.
 pub(super) type Terms = Vec<(String, String)>;
 
 fn terms(pairs: &[(&str, &str)]) -> Terms {
@@ -17,7 +17,7 @@ fn of_metrics(metrics: &[(&str, Metric)]) -> Terms {
         .collect()
 }
 
-/// Of the table of accuracies.
+/// Terms of the table of accuracies.
 pub(super) fn accuracy() -> Terms {
     terms(&[
         (
@@ -36,7 +36,7 @@ pub(super) fn accuracy() -> Terms {
     ])
 }
 
-/// Of the table of costs.
+/// Terms of the table of costs.
 pub(super) fn cost() -> Terms {
     terms(&[
         ("Multiply-accumulates", "multiplications with an addition in a forward pass of one image"),
@@ -53,7 +53,7 @@ pub(super) fn cost() -> Terms {
     ])
 }
 
-/// Of the tables of clarity and stability.
+/// Terms of the tables of clarity and stability.
 pub(super) fn maps() -> Terms {
     let mut all = of_metrics(&[
         ("Gini", Metric::Gini),
@@ -64,7 +64,7 @@ pub(super) fn maps() -> Terms {
     all
 }
 
-/// Of what removing the features of a map does.
+/// Terms of the removal of features.
 pub(super) fn faithfulness() -> Terms {
     terms(&[(
         "Faithfulness",
@@ -73,7 +73,7 @@ pub(super) fn faithfulness() -> Terms {
     )])
 }
 
-/// Of the tables of alignment.
+/// Terms of the tables of alignment.
 pub(super) fn alignment() -> Terms {
     of_metrics(&[
         ("Spearman", Metric::Spearman),
@@ -82,7 +82,7 @@ pub(super) fn alignment() -> Terms {
     ])
 }
 
-/// Of the table of areas under the curves of accuracy.
+/// Terms of the table of areas under the accuracy curves.
 pub(super) fn drop() -> Terms {
     terms(&[(
         "Mean accuracy over the curve",
@@ -91,7 +91,7 @@ pub(super) fn drop() -> Terms {
     )])
 }
 
-/// Of the tables of ROAR.
+/// Terms of the tables of ROAR.
 pub(super) fn retraining() -> Terms {
     terms(&[(
         "Accuracy after retraining",
@@ -100,7 +100,7 @@ pub(super) fn retraining() -> Terms {
     )])
 }
 
-/// Of the table of the randomisation check.
+/// Terms of the table of the randomisation check.
 pub(super) fn randomisation() -> Terms {
     terms(&[
         (
@@ -115,7 +115,7 @@ pub(super) fn randomisation() -> Terms {
     ])
 }
 
-/// What the sentences of `text` use, in words that they have.
+/// The terms that occur in the sentences of `text`.
 pub(super) fn of_text(text: &str) -> Terms {
     let known: [(&str, Terms); 9] = [
         ("accuracy", accuracy().into_iter().take(1).collect()),
