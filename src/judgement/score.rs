@@ -6,21 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{Interval, RESAMPLES, bootstrap};
 
-/// A judgement that gives a number an image.
+/// A judgement with one number per image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// Rank correlation with the reference's map.
+    /// Rank correlation with the reference map.
     Spearman,
-    /// Correlation with the reference's map.
+    /// Correlation with the reference map.
     Pearson,
-    /// Cosine of the angle to the reference's map.
+    /// Cosine similarity with the reference map.
     Cosine,
-    /// Structural similarity to the reference's map.
+    /// Structural similarity with the reference map.
     Ssim,
-    /// Intersection over union of the most salient tenth with the reference's.
+    /// Intersection over union of the most salient tenth of the pixels with that of the reference
+    /// map.
     TopOverlap,
-    /// Earth mover's distance of |φ| to the reference's, in pixels.
+    /// Earth mover's distance of |φ| to that of the reference map, in pixels.
     EarthMover,
     /// Largest relative change of the map under small noise.
     MaxSensitivity,
@@ -28,7 +29,7 @@ pub enum Metric {
     Gini,
     /// Entropy of |φ|, in nats.
     Entropy,
-    /// Mean squared error of what the map says noise does to the logit.
+    /// Mean squared error of the map's prediction of the effect of noise on the logit.
     Infidelity,
     /// Area under the deletion curve.
     Deletion,
@@ -37,7 +38,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// All, in the order of tables.
+    /// All judgements, in the order of tables.
     pub const ALL: [Metric; 12] = [
         Metric::Spearman,
         Metric::Pearson,
@@ -71,7 +72,7 @@ impl Metric {
         }
     }
 
-    /// What a person calls it.
+    /// The title in tables and charts.
     pub fn title(self) -> &'static str {
         match self {
             Metric::Spearman => "Rank correlation (Spearman)",
@@ -101,8 +102,8 @@ impl Metric {
         }
     }
 
-    /// What it measures, over which range, and which direction is good: a sentence for those who
-    /// meet it the first time.
+    /// An explanation for a first-time reader: what the judgement measures, its range, and the good
+    /// direction.
     pub fn explanation(self) -> &'static str {
         match self {
             Metric::Spearman => {
@@ -155,13 +156,13 @@ impl Metric {
         }
     }
 
-    /// Whether it compares a map with a reference's.
+    /// Whether it compares a map with a reference map.
     pub fn is_alignment(self) -> bool {
         use Metric::{Cosine, EarthMover, Pearson, Spearman, Ssim, TopOverlap};
         matches!(self, Spearman | Pearson | Cosine | Ssim | TopOverlap | EarthMover)
     }
 
-    /// Whether more of it is better.
+    /// Whether a higher value is better.
     pub fn higher_is_better(self) -> bool {
         !matches!(
             self,
@@ -180,7 +181,7 @@ impl Metric {
 pub struct Scores(pub BTreeMap<Metric, Interval>);
 
 impl Scores {
-    /// Adds a judgement's values, one an image.
+    /// Adds a judgement's values, one per image.
     pub fn add(&mut self, metric: Metric, values: impl IntoIterator<Item = f64>, seed: u64) {
         let values: Vec<f64> = values.into_iter().collect();
         self.0.insert(metric, bootstrap(&values, RESAMPLES, seed));

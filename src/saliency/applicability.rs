@@ -1,4 +1,4 @@
-//! Whether a method can explain a network at all: asked before anything is computed.
+//! Checks whether a method can explain a network, before anything is computed.
 
 use super::{
     Method, MethodOptions, Output,
@@ -10,10 +10,10 @@ use crate::{
 };
 
 impl Method {
-    /// Refuses what this method cannot do for `network` with `options`, whatever the adapter.
+    /// Returns an error if this method cannot explain `network` with `options` on any adapter.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the method, the reason and what to do.
+    /// [`Error::Usage`] with the method, the reason and a way to avoid it.
     pub fn check(self, network: &NetworkConfig, options: &MethodOptions) -> Result<()> {
         let spec = self.spec();
         if spec.explains == Explained::Logit && options.output != Output::Logit {
@@ -26,8 +26,8 @@ impl Method {
         }
     }
 
-    /// The layer whose channels are weighted, counted from 0. A map of one pixel will do: it is the
-    /// same for all pixels of the image.
+    /// Index of the layer whose channels are weighted. A map of one pixel is allowed; it gives all
+    /// pixels of the image the same value.
     pub(super) fn layer(self, network: &NetworkConfig, options: &MethodOptions) -> Result<usize> {
         let method = self.name();
         let label = |index: usize| network.layers[index].label(index + 1);
@@ -63,8 +63,8 @@ impl Method {
     }
 }
 
-/// Whether the layer puts out channels of rows and columns: a convolution does, and what stands in
-/// front of the first fully connected layer.
+/// Whether the output of the layer has channels with rows and columns. This holds for convolutions
+/// and for all layers in front of the first fully connected one.
 fn has_plane(network: &NetworkConfig, index: usize) -> bool {
     let is_linear = |layer: &LayerConfig| matches!(layer, LayerConfig::Linear { .. });
     match network.layers[index] {

@@ -67,7 +67,7 @@ impl QuantizerHistory {
     /// Room for the samples of `network`, which are some of the steps that `log_every` divides.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub fn new(gpu: &Gpu, network: &Network, log_every: u32) -> Result<QuantizerHistory> {
         let learned = u64::from(network.graph.layout.length - network.graph.layout.step_first);
         let constants: u64 = network.weight_quantizers().map(|own| 4 * own.channels).sum();
