@@ -1,4 +1,4 @@
-//! What a run does when its device is lost: another device, the last checkpoint, and on.
+//! Continues a run whose device is lost, on another device from the last checkpoint.
 
 use super::{
     checkpoint::Checkpoint,
@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{Error, Result, model::ModelFile};
 
-/// Devices that may be lost one after the other with no checkpoint between them.
+/// Number of devices that may be lost in a row without a checkpoint in between.
 const MOST_LOSSES: u32 = 3;
 
-/// What [`super::Trainer::run`] does.
+/// Implements [`super::Trainer::run`].
 pub(super) async fn run(
     session: &Session<'_>,
     init: Option<ModelFile>,
@@ -28,7 +28,7 @@ pub(super) async fn run(
         if losses > MOST_LOSSES {
             break;
         }
-        // Drivers also report so that memory has run out: smaller parts need less.
+        // Drivers report exhausted memory as a lost device too; smaller parts need less memory.
         if loss.out_of_memory {
             most_images = (most_images / 2).max(1);
         }
@@ -56,7 +56,7 @@ async fn on_another_device(
 /// How to begin after an attempt that began with `start`.
 fn start_again(session: &Session<'_>, start: Start, record: &Record) -> Start {
     match record.begun_at {
-        // It had not touched the folder yet.
+        // The attempt had not changed the folder yet.
         None => start,
         Some(_) if Checkpoint::files(&session.config.out).iter().any(|file| file.exists()) => {
             Start::Resume

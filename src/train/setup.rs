@@ -1,5 +1,4 @@
-//! What a run is made of, checked before anything is allocated: its images, and how its batches are
-//! cut.
+//! The images of a run and the parts of its batches, checked before memory is allocated.
 
 use crate::{
     Error, Result, Shortage,
@@ -10,7 +9,7 @@ use crate::{
     metrics::Cost,
 };
 
-/// Training, validation and test images, as the configuration limits them.
+/// Training, validation and test images with the limits of the configuration.
 pub(super) fn splits(
     config: &RunConfig,
     dataset: &Dataset,
@@ -33,13 +32,13 @@ pub(super) fn splits(
     Ok((train, validation.filter(|split| !split.is_empty()), test))
 }
 
-/// Floating-point operations of a dispatch at most. Windows resets a device that is busy with one
-/// for two seconds, and any GPU does 20 G of them in one. Where batch norm needs the batch as a
-/// whole, it is not cut for this.
+/// Largest number of floating-point operations per dispatch. Windows resets a device that is busy
+/// with one dispatch for two seconds, and any GPU does 20 GFLOP per second. A batch that batch norm
+/// needs as a whole is not cut for this.
 pub const DISPATCH_FLOPS: u64 = 40_000_000_000;
 
-/// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds
-/// at once, and every dispatch within [`DISPATCH_FLOPS`]; never more than `most`.
+/// Number of images per part: the whole batch, or as many as keep every buffer within the adapter's
+/// largest binding and every dispatch within [`DISPATCH_FLOPS`], but not more than `most`.
 pub(super) fn part_size(
     gpu: &Gpu,
     config: &RunConfig,
@@ -75,10 +74,10 @@ pub(super) fn part_size(
     Ok(u64::from(batch_size).div_ceil(parts) as u32)
 }
 
-/// How many images to try where parts of `images` were too large for the memory.
+/// Number of images to try after parts of `images` were too large for the memory.
 ///
 /// # Errors
-/// [`Error::OutOfMemory`] where a batch cannot be cut any further.
+/// [`Error::OutOfMemory`] if a batch cannot be cut any further.
 pub(super) fn fewer_images(config: &RunConfig, images: u32, shortage: &Shortage) -> Result<u32> {
     let asked = &shortage.asked;
     match images {
@@ -96,9 +95,9 @@ pub(super) fn fewer_images(config: &RunConfig, images: u32, shortage: &Shortage)
     }
 }
 
-/// Refuses a run one of whose `total_steps` steps takes statistics of a batch that batch norms have
-/// none for: one that is cut into parts, or a single value a channel. (A masked part of one image
-/// is left out: [`crate::sgt::MaskingSchedule::without_lone_images`].)
+/// Returns an error if one of the run's `total_steps` steps needs batch statistics that do not
+/// exist: for a batch cut into parts, or for a single value per channel. (A masked part of one
+/// image is left out: [`crate::sgt::MaskingSchedule::without_lone_images`].)
 pub(super) fn check_batch_norm(
     config: &RunConfig,
     images: u32,
@@ -146,7 +145,7 @@ mod tests {
             DatasetInfo { name: "mnist-mini".into(), shape: Shape::new(1, 28, 28), classes: 10 };
         let config =
             |text: &str| PartialRunConfig::parse(text, "test").unwrap().resolve(&info).unwrap();
-        // An adapter may be called anything.
+        // The name of an adapter can be anything.
         let shortage = Shortage::new(
             "weights need 5 bytes and GPU; rev. 2 binds at most 4",
             "lower --batch-size",
