@@ -1,4 +1,5 @@
-//! One self-contained HTML page: no scripts, nothing from the network, light and dark, printable.
+//! A self-contained HTML page: without scripts or network access, in light and dark colours,
+//! printable.
 
 use std::path::Path;
 
@@ -7,27 +8,27 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::{Table, text::plain, write_atomically};
 use crate::Result;
 
-/// A page with a title, a few sentences that say what was found, and sections.
+/// A page with a title, a few sentences of results, and sections.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Heading of the page.
     pub title: String,
-    /// Sentences below it: the results in words, computed by the caller.
+    /// Sentences below the title: the results in words, computed by the caller.
     pub intro: Vec<String>,
-    /// The rest; three or more get a table of contents.
+    /// The sections; three or more get a table of contents.
     pub sections: Vec<Section>,
 }
 
-/// A heading and what stands under it.
+/// A heading with its contents.
 #[derive(Clone, Debug, Default)]
 pub struct Section {
     /// The heading.
     pub title: String,
-    /// Content, top to bottom.
+    /// Contents, top to bottom.
     pub blocks: Vec<Block>,
 }
 
-/// A piece of content. All text is escaped, and control characters are spaces.
+/// A piece of content. All text is escaped, and control characters become spaces.
 #[derive(Clone, Debug)]
 pub enum Block {
     /// A heading inside a section.
@@ -36,28 +37,28 @@ pub enum Block {
     Paragraph(String),
     /// A table.
     Table(Table),
-    /// A picture, embedded.
+    /// An embedded picture.
     Image {
         /// The bytes of a PNG file.
         png: Vec<u8>,
-        /// What it shows, for those who cannot see it.
+        /// Alternative text.
         alt: String,
-        /// Text below it.
+        /// Caption.
         caption: String,
     },
-    /// A chart, embedded. It is put into the page as it is: only for SVG made by this program
-    /// ([`super::LineChart::to_svg`]).
+    /// An embedded chart. The SVG is put into the page unchanged, so it must be made by this
+    /// program ([`super::LineChart::to_svg`]).
     Svg {
         /// The `<svg>` element.
         svg: String,
-        /// Text below it.
+        /// Caption.
         caption: String,
     },
     /// Preformatted text, e.g. a configuration file or a command.
     Code(String),
     /// Names and values, e.g. settings.
     Facts(Vec<(String, String)>),
-    /// Terms and what they mean, below the table or figure that uses them.
+    /// Terms and their explanations, below the table or figure that uses them.
     Terms(Vec<(String, String)>),
 }
 
@@ -71,7 +72,8 @@ impl Report {
             html lang="en" {
                 head {
                     meta charset="utf-8";
-                    // Nothing is loaded and nothing runs, whatever a name in the data says.
+                    // With this policy nothing is loaded and nothing runs, whatever names the data
+                    // contains.
                     meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
@@ -105,7 +107,7 @@ impl Report {
         page.into_string()
     }
 
-    /// Writes the page to `path`, whole or not at all.
+    /// Writes the page to `path`, atomically.
     ///
     /// # Errors
     /// [`crate::Error::Io`].
@@ -131,7 +133,7 @@ impl Block {
                 figure(html! { div.chart { (PreEscaped(svg)) } }, caption)
             }
             Block::Code(code) => {
-                // Lines and columns stay.
+                // Line breaks and tabs are kept.
                 let code: String = code
                     .split_inclusive(['\n', '\t'])
                     .map(|part| match part.char_indices().last() {
@@ -151,8 +153,8 @@ impl Block {
     }
 }
 
-/// Width in pixels from a PNG file's header, so that the page does not jump while the pictures are
-/// decoded.
+/// Width in pixels from the header of a PNG file, so that the layout does not change while the
+/// pictures are decoded.
 fn png_width(png: &[u8]) -> Option<u32> {
     let bytes = png.get(16..20)?.try_into().ok()?;
     png.starts_with(b"\x89PNG").then(|| u32::from_be_bytes(bytes))
