@@ -1,10 +1,10 @@
-//! Register tiles: unrolls loops marked `@unroll` at the syntax tree, so that arrays indexed by the
-//! loop variable can live in registers.
+//! Register tiles: unrolls loops marked `@unroll` in the syntax tree, so that arrays indexed by the
+//! loop variable can stay in registers.
 //!
 //! `@unroll for (var i = 0u; i < TILE; i++) { … }` becomes one block per value, each starting with
 //! `const i = 0u;`. Bounds are integers, module constants, and sums, differences, products,
-//! quotients and remainders of them. Drivers are not trusted to do this: some keep the array in
-//! memory when the loop is long.
+//! quotients and remainders of them. Drivers do not do this reliably: some keep the array in memory
+//! if the loop is long.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use wesl::syntax::{
     StatementNode, TranslationUnit,
 };
 
-/// More statements than this from one kernel is a mistake in a tile size.
+/// A kernel with more statements than this has a wrong tile size.
 const STATEMENT_LIMIT: usize = 200_000;
 
 /// Unrolls every marked loop of every function in `unit`.
@@ -177,7 +177,7 @@ fn unroll_loop(
             ty: None,
             initializer: Some(Expression::Literal(LiteralExpression::U32(literal)).into()),
         };
-        // The variable is a constant for loops nested in this one.
+        // The variable is a constant in loops nested in this one.
         let mut inner = constants.clone();
         inner.insert(name.clone(), value);
         let mut body = unroll_block(&statement.body, &inner, budget)?;
