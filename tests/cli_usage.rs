@@ -190,7 +190,10 @@ fn words_of_other_tools_get_what_is_here_instead() {
 #[test]
 fn errors_in_layers_name_line_and_layer() {
     let layers = |second: &str, third: &str| {
-        let first = "seed = 1\n\n[[network.layers]]\ntype = \"conv\"\nname = \"first\"\nout_channels = 2\nkernel = 3\n";
+        let first = "seed = 1\n\
+                     \n\
+                     [[network.layers]]\n\
+                     type = \"conv\"\nname = \"first\"\nout_channels = 2\nkernel = 3\n";
         format!("{first}\n[[network.layers]]\n{second}\n\n[[network.layers]]\n{third}\n")
     };
     let (conv, linear) = (
@@ -256,7 +259,10 @@ fn errors_in_layers_name_line_and_layer() {
         );
         assert!(message.contains(expected[1]), "{message}");
     }
-    let inline = "[network]\nlayers = [\n  { type = \"conv\", name = \"a\", out-channels = 2, kernel = 3 },\n  { type = \"linear\", name = \"b\" },\n]\n";
+    let inline = "[network]\n\
+                  layers = [\n  \
+                  { type = \"conv\", name = \"a\", out-channels = 2, kernel = 3 },\n  \
+                  { type = \"linear\", name = \"b\" },\n]\n";
     assert!(refused_file(inline, &[]).starts_with("run.toml:4: network: layer 2 (`b`): "));
 }
 

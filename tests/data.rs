@@ -314,8 +314,11 @@ fn a_gzip_bomb_is_unpacked_no_further_than_declared() {
 
 proptest! {
     #[test]
-    fn random_bytes_never_panic_nor_allocate_much(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let (_, largest) = largest_allocation(|| (parse_images(&bytes).is_ok(), parse_labels(&bytes).is_ok()));
+    fn random_bytes_never_panic_nor_allocate_much(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let parsed = || (parse_images(&bytes).is_ok(), parse_labels(&bytes).is_ok());
+        let (_, largest) = largest_allocation(parsed);
         prop_assert!(largest < 200_000, "{largest}");
     }
 
@@ -327,7 +330,8 @@ proptest! {
     ) {
         let file = idx_file(&sizes, &content);
         let file = if compress { gzip(&file) } else { file };
-        let ((images, labels), largest) = largest_allocation(|| (parse_images(&file), parse_labels(&file)));
+        let ((images, labels), largest) =
+            largest_allocation(|| (parse_images(&file), parse_labels(&file)));
         prop_assert!(largest < 200_000, "{largest}");
         if let Ok(images) = images {
             prop_assert_eq!(images.pixels, content);
@@ -337,7 +341,11 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_byte_never_panics(at in any::<prop::sample::Index>(), value in any::<u8>(), compress in any::<bool>()) {
+    fn a_flipped_byte_never_panics(
+        at in any::<prop::sample::Index>(),
+        value in any::<u8>(),
+        compress in any::<bool>(),
+    ) {
         let file = idx_file(&[5, 3, 2, 1], &[1; 30]);
         let mut file = if compress { gzip(&file) } else { file };
         let at = at.index(file.len());
@@ -347,10 +355,13 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_back(
-        (shape, pixels) in (1u32..5, 1u32..6, 1u32..6, 1usize..5).prop_flat_map(|(channels, height, width, count)| {
-            let shape = Shape::new(channels, height, width);
-            (Just(shape), prop::collection::vec(any::<u8>(), count * shape.elements() as usize))
-        }),
+        (shape, pixels) in (1u32..5, 1u32..6, 1u32..6, 1usize..5).prop_flat_map(
+            |(channels, height, width, count)| {
+                let shape = Shape::new(channels, height, width);
+                let pixels = count * shape.elements() as usize;
+                (Just(shape), prop::collection::vec(any::<u8>(), pixels))
+            },
+        ),
         compress in any::<bool>(),
     ) {
         let mut file = Vec::new();
@@ -512,7 +523,8 @@ fn the_list_tells_what_there_is() {
     assert!(list.iter().all(|row| row.embedded == row.name.ends_with("-mini")));
     let mini = serde_json::to_value(&list[2]).unwrap();
     let expected = serde_json::json!({
-        "name": "mnist-mini", "shape": [1, 28, 28], "classes": 10, "train": 6000, "test": 1000, "found": null,
+        "name": "mnist-mini", "shape": [1, 28, 28], "classes": 10, "train": 6000, "test": 1000,
+        "found": null,
         "licence": "CC BY-SA 3.0 (Y. LeCun, C. Cortes, C. J. C. Burges)", "embedded": true
     });
     assert_eq!(mini, expected);

@@ -17,8 +17,12 @@ use support::{
 };
 
 /// A small quantized run: 24 steps, 4 an epoch, a checkpoint after each.
-const SETTINGS: &str = "train-limit = 32\ntest-limit = 8\nbatch-size = 8\nsteps = 24\nlr = 0.05\nbits = \"4,2\"\n\
-                        optimizer = \"momentum\"\ncheckpoint-every = 1\n";
+const SETTINGS: &str = "train-limit = 32\n\
+                        test-limit = 8\n\
+                        batch-size = 8\n\
+                        steps = 24\n\
+                        lr = 0.05\n\
+                        bits = \"4,2\"\noptimizer = \"momentum\"\ncheckpoint-every = 1\n";
 
 /// A folder for runs that are disturbed, with a configuration and the result of an undisturbed one.
 struct Bench {
@@ -481,7 +485,10 @@ fn a_driver_that_loses_its_device() {
     let library = bench.out("lost_device.so");
     compile_shared("lost_device.c", &library);
     let manifest = bench.out("lost_device.json");
-    let content = serde_json::json!({"file_format_version": "1.0.0", "ICD": {"library_path": library, "api_version": "1.3.0"}});
+    let content = serde_json::json!({
+        "file_format_version": "1.0.0",
+        "ICD": {"library_path": library, "api_version": "1.3.0"},
+    });
     std::fs::write(&manifest, content.to_string()).unwrap();
     let losing = |command: &mut Command, after: u32| {
         command.env("VK_DRIVER_FILES", &manifest).env("LOST_DEVICE_DRIVER", software_driver());

@@ -20,8 +20,12 @@ use saliq::{
 use support::{SMALL_NETWORK, Tensors, metric_lines, mini, run_config, run_result};
 
 /// A small quantized run: 24 steps, 4 an epoch, a checkpoint now and then.
-const SETTINGS: &str = "train-limit = 32\ntest-limit = 8\nbatch-size = 8\nsteps = 24\nlr = 0.05\nbits = \"4,2\"\n\
-                        optimizer = \"momentum\"\ncheckpoint-every = 5\n";
+const SETTINGS: &str = "train-limit = 32\n\
+                        test-limit = 8\n\
+                        batch-size = 8\n\
+                        steps = 24\n\
+                        lr = 0.05\n\
+                        bits = \"4,2\"\noptimizer = \"momentum\"\ncheckpoint-every = 5\n";
 
 /// A device of a test's own: one that will be lost, or has little memory.
 fn own_gpu() -> Gpu {
@@ -95,7 +99,8 @@ fn a_lost_device() {
 /// order of sums; or it is said what to lower.
 #[test]
 fn little_memory() {
-    let settings = "train-limit = 128\ntest-limit = 8\nbatch-size = 64\nsteps = 4\nlr = 0.05\nmask-fill = \"zero\"\n";
+    let settings = "train-limit = 128\n\
+                    test-limit = 8\nbatch-size = 64\nsteps = 4\nlr = 0.05\nmask-fill = \"zero\"\n";
     let folder = tempfile::tempdir().unwrap();
     let gpu = own_gpu();
     let whole = folder.path().join("whole");
@@ -259,8 +264,10 @@ impl Judged {
 }
 
 const WITH_NORM: &str = "bits = \"4,4\"\n[network]\nlayers = [
-    { type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 5, stride = 4 }, { type = \"batch-norm\", name = \"bn1\" },
-    { type = \"activation\", name = \"act1\" }, { type = \"linear\", name = \"fc1\", out-features = 10 } ]\n";
+    { type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 5, stride = 4 }, \
+    { type = \"batch-norm\", name = \"bn1\" },
+    { type = \"activation\", name = \"act1\" }, \
+    { type = \"linear\", name = \"fc1\", out-features = 10 } ]\n";
 
 /// NaN in a weight, an α, an infinite rate: seen within the step, on the device; the update is not
 /// made, and what follows is as if that step had not been.
@@ -320,8 +327,11 @@ fn numbers_that_end() {
     let folder = tempfile::tempdir().unwrap();
     let settings = |policy: &str, steps: u32| {
         format!(
-            "train-limit = 32\ntest-limit = 8\nbatch-size = 8\nsteps = {steps}\nlr = 2\nbits = \"4,2\"\nalpha-lr-factor = 3e38\n\
-             on-non-finite = \"{policy}\"\n"
+            "train-limit = 32\n\
+             test-limit = 8\n\
+             batch-size = 8\n\
+             steps = {steps}\n\
+             lr = 2\nbits = \"4,2\"\nalpha-lr-factor = 3e38\non-non-finite = \"{policy}\"\n"
         )
     };
     let train = |name: &str, policy: &str, steps: u32| {

@@ -158,8 +158,13 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn paths_are_found_wherever_they_stand() {
-    let text = "use crate::{\n    Error,\n    gpu::{Buffer, Gpu},\n    nn::Network, // crate::sgt\n};\n// crate::train\nfn f(x: crate::batch::Batch) {}\n\
-                #[cfg(test)]\nuse crate::check;\n#[cfg(test)]\nmod tests {\n    use crate::{cli};\n}\nuse crate::config;\n";
+    let text = "use crate::{\n    Error,\n    gpu::{Buffer, Gpu},\n    nn::Network, // crate::sgt\n\
+                };\n\
+                // crate::train\n\
+                fn f(x: crate::batch::Batch) {}\n\
+                #[cfg(test)]\n\
+                use crate::check;\n\
+                #[cfg(test)]\nmod tests {\n    use crate::{cli};\n}\nuse crate::config;\n";
     assert_eq!(
         taken_from_the_root(&code(text)),
         BTreeSet::from(["Error", "gpu", "nn", "batch", "config"])
@@ -384,7 +389,9 @@ fn circles_are_found_at_every_level() {
     let till = ("shop/till", "use super::Stock;\n");
     let stock = (
         "shop/stock",
-        "// super::till\npub(in crate::shop::till) struct Stock;\n#[cfg(test)]\nmod tests {\n    use super::till;\n}\n",
+        "// super::till\n\
+         pub(in crate::shop::till) struct Stock;\n\
+         #[cfg(test)]\nmod tests {\n    use super::till;\n}\n",
     );
     assert_eq!(found(&[("", "pub mod shop;\n"), front, till, stock]), []);
     // And back: by an import, and by a path where it is used.

@@ -104,7 +104,8 @@ fn assert_flat(steps: u64, bytes_a_step: f64) {
         [slope(settled, |sample| sample.resident), slope(settled, |sample| sample.reserved)];
     let [first, last] = [settled[0], settled[settled.len() - 1]];
     println!(
-        "{steps} steps: host {:.2} bytes a step ({} -> {} kB), device {:.2} bytes a step ({} kB reserved), at most {} submissions in flight",
+        "{steps} steps: host {:.2} bytes a step ({} -> {} kB), device {:.2} bytes a step ({} kB \
+         reserved), at most {} submissions in flight",
         grown[0],
         first.resident / 1024,
         last.resident / 1024,

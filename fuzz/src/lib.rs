@@ -97,7 +97,10 @@ pub fn metadata(bytes: &[u8]) {
         let mut offset = 0;
         for (name, shape) in tensors {
             let end = offset + 4 * shape.iter().product::<usize>();
-            header.insert(name.clone(), serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [offset, end] }));
+            let described = serde_json::json!({
+                "dtype": "F32", "shape": shape, "data_offsets": [offset, end],
+            });
+            header.insert(name.clone(), described);
             offset = end;
         }
         let header = serde_json::to_vec(&header).expect("text keys");

@@ -102,7 +102,8 @@ fn scan(source: &str, max_angles: u32, max_declarations: u32) -> Result<(), Stri
         if let Some((_, what, limit)) = exceeded.into_iter().find(|(over, _, _)| *over) {
             let line = bytes[..at.min(bytes.len())].iter().filter(|&&b| b == b'\n').count() + 1;
             return Err(format!(
-                "line {line}: more than {limit} {what}; split the shader, the checker goes no deeper"
+                "line {line}: more than {limit} {what}; split the shader, the checker goes no \
+                 deeper"
             ));
         }
         at += 1;
@@ -207,8 +208,9 @@ mod tests {
 
     #[test]
     fn linking_takes_ordinary_templates_and_comparisons() {
-        let fine =
-            "const a = array<vec4<f32>, 2>(vec4<f32>(1 << 2), vec4<f32>(2)); fn f() { if a < b && c <= d {} }\n".repeat(50);
+        let fine = "const a = array<vec4<f32>, 2>(vec4<f32>(1 << 2), vec4<f32>(2)); fn f() \
+             { if a < b && c <= d {} }\n"
+            .repeat(50);
         assert_eq!(bounded_for_linking(&fine), Ok(()));
         for nested in ["array<".repeat(15), "a<(1>>1)+".repeat(15), "a < f(".repeat(15)] {
             assert!(bounded_for_linking(&nested).is_err(), "{nested}");

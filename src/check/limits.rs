@@ -90,7 +90,8 @@ pub(super) fn check(
                 if storage > STORAGE_BUFFERS {
                     return breach(
                         format!(
-                            "{name} uses more than {STORAGE_BUFFERS} storage buffers ({label} is one too many)"
+                            "{name} uses more than {STORAGE_BUFFERS} storage buffers ({label} is \
+                             one too many)"
                         ),
                         span,
                     );
@@ -107,7 +108,8 @@ pub(super) fn check(
                 if uniform > UNIFORM_BUFFERS {
                     return breach(
                         format!(
-                            "{name} uses more than {UNIFORM_BUFFERS} uniform buffers ({label} is one too many)"
+                            "{name} uses more than {UNIFORM_BUFFERS} uniform buffers ({label} is \
+                             one too many)"
                         ),
                         span,
                     );
@@ -124,7 +126,8 @@ pub(super) fn check(
                 workgroup_bytes += bytes.next_multiple_of(16);
                 if workgroup_bytes > WORKGROUP_BYTES {
                     let message = format!(
-                        "{name} uses {workgroup_bytes} bytes of workgroup memory, above {WORKGROUP_BYTES}"
+                        "{name} uses {workgroup_bytes} bytes of workgroup memory, above \
+                         {WORKGROUP_BYTES}"
                     );
                     return breach(message, span);
                 }

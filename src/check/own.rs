@@ -29,12 +29,15 @@ use crate::{
 
 /// A network that differs from Table I's in every respect.
 const ODD_NETWORK: &str = "network.layers = [
-  { type = \"conv\", name = \"conv1\", out_channels = 5, kernel = 5, stride = 2, padding = 2 }, { type = \"activation\", name = \"act1\" },
+  { type = \"conv\", name = \"conv1\", out_channels = 5, kernel = 5, stride = 2, padding = 2 }, \
+  { type = \"activation\", name = \"act1\" },
   { type = \"max-pool\", kernel = 3, stride = 2 },
-  { type = \"conv\", name = \"conv2\", out_channels = 33, kernel = 2, padding = 1 }, { type = \"max-pool\", kernel = 2, stride = 1 },
+  { type = \"conv\", name = \"conv2\", out_channels = 33, kernel = 2, padding = 1 }, \
+  { type = \"max-pool\", kernel = 2, stride = 1 },
   { type = \"activation\", name = \"act2\" },
   { type = \"average-pool\", kernel = 3, stride = 2, padding = 1, ceil_mode = true },
-  { type = \"linear\", name = \"fc1\", out_features = 19 }, { type = \"activation\", name = \"act3\" },
+  { type = \"linear\", name = \"fc1\", out_features = 19 }, \
+  { type = \"activation\", name = \"act3\" },
   { type = \"linear\", name = \"fc2\", out_features = 10 } ]\n";
 
 /// Settings that together request every kernel with every option.
@@ -43,11 +46,13 @@ const SETTINGS: &[&str] = &[
     "sgt = false",
     "bits = \"4,2\"",
     "bits = \"2,2\"\npact = \"signed\"\nweight-quant = \"dorefa\"\nsgt = false",
-    "bits = \"4,4\"\npact = \"signed-after-relu\"\nweight-quant = \"affine\"\nper-channel = true\nsgt = false",
+    "bits = \"4,4\"\n\
+     pact = \"signed-after-relu\"\nweight-quant = \"affine\"\nper-channel = true\nsgt = false",
     "dropout = \"0.25,0.5\"\naugment = \"shift,hflip\"\noptimizer = \"adam\"",
     "optimizer = \"momentum\"\nmask-fill = \"zero\"\nmask-rank = \"abs\"",
     "optimizer = \"momentum\"\nnesterov = true\nmask-fill = \"mean\"\nsaliency-target = \"label\"",
-    "optimizer = \"adamw\"\nweight-decay = 0.01\nmask-fill = \"corner\"\nsaliency-target = \"predicted\"",
+    "optimizer = \"adamw\"\n\
+     weight-decay = 0.01\nmask-fill = \"corner\"\nsaliency-target = \"predicted\"",
     "optimizer = \"adadelta\"\nmask-fill = \"blur\"\nstop-gradient = true\nno-shuffle = true",
     "bits = \"8,8,8,8\"\nweight-quant = \"symmetric\"\nsgt = false",
     "bits = \"8,8,8,8\"\npact = \"signed\"\nsgt = false",

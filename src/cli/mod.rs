@@ -283,7 +283,8 @@ mod tests {
         let typo = fold(&["saliq", "train", "--epoch", "3"]);
         assert_eq!(
             typo,
-            "unexpected argument '--epoch' found; a similar argument exists: '--epochs' (see `saliq train --help`)"
+            "unexpected argument '--epoch' found; a similar argument exists: '--epochs' (see \
+             `saliq train --help`)"
         );
         let value = fold(&["saliq", "train", "--optimizer", "adm"]);
         assert!(
@@ -292,7 +293,8 @@ mod tests {
             "{value}"
         );
         let other = fold(&["saliq", "train", "--device", "cuda"]);
-        let said = "unexpected argument '--device' found; the adapter is chosen with `--adapter` (`saliq devices` lists them)";
+        let said = "unexpected argument '--device' found; the adapter is chosen with `--adapter` \
+                    (`saliq devices` lists them)";
         assert_eq!(other, format!("{said} (see `saliq train --help`)"));
     }
 }

@@ -48,7 +48,8 @@ fn suggestion(known: &KnownNormalization) -> String {
         KnownNormalization::OfFolder { name, own, alike } => {
             let alike = alike.map_or_else(String::new, |published| {
                 format!(
-                    "; a folder is no set known by name: if it is {name}, say {} or --dataset {name}",
+                    "; a folder is no set known by name: if it is {name}, say {} or --dataset \
+                     {name}",
                     pair(published)
                 )
             });

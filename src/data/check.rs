@@ -82,7 +82,8 @@ pub(super) fn gaps(dataset: &Dataset) -> Option<String> {
     };
     let classes = dataset.classes;
     Some(format!(
-        "{have}; labels count from 0, so there are {classes} classes, 0 to {last}, and a network gets {classes} outputs"
+        "{have}; labels count from 0, so there are {classes} classes, 0 to {last}, and a network \
+         gets {classes} outputs"
     ))
 }
 

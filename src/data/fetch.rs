@@ -119,7 +119,8 @@ struct Fetcher {
 
 impl Fetcher {
     fn new() -> Self {
-        let secure = Agent::config_builder().https_only(true).build(); // holds for every redirect, too
+        // Holds for every redirect too.
+        let secure = Agent::config_builder().https_only(true).build();
         Fetcher::with(secure, Duration::from_millis(500), PATIENCE)
     }
 
@@ -183,7 +184,8 @@ impl Fetcher {
         let whole = length(&part, &part_path)? > 0 && verify_part(&mut part, file).is_ok();
         if !whole && let Err(error) = self.download(entry, file, &mut part, &part_path, progress) {
             if length(&part, &part_path)? == 0 {
-                let _ = fs::remove_file(&part_path); // nothing to resume; the download's error matters more
+                // There is nothing to resume. The download's error matters more than this one's.
+                let _ = fs::remove_file(&part_path);
             }
             return Err(error);
         }
@@ -226,8 +228,8 @@ impl Fetcher {
         }
         let folder = part_path.parent().unwrap_or(part_path).display();
         Err(Error::Download(format!(
-            "could not download {} of {}: {}; check the connection and run the command again (it goes on where it stopped), \
-             or put the files into {folder} yourself",
+            "could not download {} of {}: {}; check the connection and run the command again (it \
+             goes on where it stopped), or put the files into {folder} yourself",
             file.name,
             entry.name,
             reasons.join("; ")

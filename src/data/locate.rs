@@ -135,7 +135,8 @@ impl Places {
         let instead =
             mini.map(|mini| format!(", or use the built-in {}", mini.name)).unwrap_or_default();
         Err(Error::Data(format!(
-            "data set {name} not found; looked in {}. Get it with `saliq data fetch {name}`{instead}",
+            "data set {name} not found; looked in {}. Get it with `saliq data fetch \
+             {name}`{instead}",
             looked.join(", ")
         )))
     }

@@ -105,10 +105,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_mean_is_inside_and_nothing_beyond_the_values(values in prop::collection::vec(-1e3..1e3, 1..40), seed: u64) {
+        fn the_mean_is_inside_and_nothing_beyond_the_values(
+            values in prop::collection::vec(-1e3..1e3, 1..40),
+            seed: u64,
+        ) {
             let interval = bootstrap(&values, 50, seed);
             prop_assert!(interval.low <= interval.mean && interval.mean <= interval.high);
-            let (least, most) = values.iter().fold((f64::MAX, f64::MIN), |(a, b), &v| (a.min(v), b.max(v)));
+            let (least, most) = values
+                .iter()
+                .fold((f64::MAX, f64::MIN), |(a, b), &v| (a.min(v), b.max(v)));
             prop_assert!(interval.low >= least - 1e-9 && interval.high <= most + 1e-9);
         }
     }

@@ -107,51 +107,55 @@ impl Metric {
     pub fn explanation(self) -> &'static str {
         match self {
             Metric::Spearman => {
-                "whether both maps put the pixels in the same order: 1 the same order, 0 unrelated, −1 the reverse; higher is \
-                 nearer to the reference"
+                "whether both maps put the pixels in the same order: 1 the same order, 0 \
+                 unrelated, −1 the reverse; higher is nearer to the reference"
             }
             Metric::Pearson => {
-                "whether the maps' values rise and fall together: 1 in proportion, 0 unrelated, −1 opposite; higher is nearer to \
-                 the reference"
+                "whether the maps' values rise and fall together: 1 in proportion, 0 unrelated, −1 \
+                 opposite; higher is nearer to the reference"
             }
             Metric::Cosine => {
-                "the cosine of the angle between the maps taken as vectors: 1 the same direction, 0 at right angles, −1 opposite; \
-                 higher is nearer to the reference"
+                "the cosine of the angle between the maps taken as vectors: 1 the same direction, \
+                 0 at right angles, −1 opposite; higher is nearer to the reference"
             }
             Metric::Ssim => {
-                "how alike the maps look in small windows (brightness, contrast, structure): 1 equal, about 0 unrelated, at least \
-                 −1; higher is nearer to the reference"
+                "how alike the maps look in small windows (brightness, contrast, structure): 1 \
+                 equal, about 0 unrelated, at least −1; higher is nearer to the reference"
             }
             Metric::TopOverlap => {
-                "of the pixels among the most salient 10 % of one map or of both, the share that is among them in both: 0 none, 1 \
-                 all; 0.05 is chance; higher is nearer to the reference"
+                "of the pixels among the most salient 10 % of one map or of both, the share that \
+                 is among them in both: 0 none, 1 all; 0.05 is chance; higher is nearer to the \
+                 reference"
             }
             Metric::EarthMover => {
-                "how many pixels the saliency has to move on average to turn one map into the other: 0 equal, no upper limit; \
-                 lower is nearer to the reference"
+                "how many pixels the saliency has to move on average to turn one map into the \
+                 other: 0 equal, no upper limit; lower is nearer to the reference"
             }
             Metric::MaxSensitivity => {
-                "by what share of its own size a map changes at most when the image gets noise too weak to see (±0.02 after \
-                 normalisation): 0 not at all, 1 as much as the map itself, no upper limit; lower is more stable"
+                "by what share of its own size a map changes at most when the image gets noise too \
+                 weak to see (±0.02 after normalisation): 0 not at all, 1 as much as the map \
+                 itself, no upper limit; lower is more stable"
             }
             Metric::Gini => {
-                "how concentrated a map is: 0 all pixels count alike, towards 1 a single pixel has everything; higher is clearer"
+                "how concentrated a map is: 0 all pixels count alike, towards 1 a single pixel has \
+                 everything; higher is clearer"
             }
             Metric::Entropy => {
-                "how spread out a map is, in nats: 0 a single pixel has everything, ln(number of pixels) all count alike (6.66 for \
-                 28 × 28); lower is clearer"
+                "how spread out a map is, in nats: 0 a single pixel has everything, ln(number of \
+                 pixels) all count alike (6.66 for 28 × 28); lower is clearer"
             }
             Metric::Infidelity => {
-                "the mean squared error, in squared logits, of the change of the logit that the map predicts for noise in the \
-                 image: 0 exact, no upper limit; lower is more faithful"
+                "the mean squared error, in squared logits, of the change of the logit that the \
+                 map predicts for noise in the image: 0 exact, no upper limit; lower is more \
+                 faithful"
             }
             Metric::Deletion => {
-                "the mean probability of the class while the most salient pixels are taken away first: 0 to 1; lower is more \
-                 faithful"
+                "the mean probability of the class while the most salient pixels are taken away \
+                 first: 0 to 1; lower is more faithful"
             }
             Metric::Insertion => {
-                "the mean probability of the class while the most salient pixels are put back first: 0 to 1; higher is more \
-                 faithful"
+                "the mean probability of the class while the most salient pixels are put back \
+                 first: 0 to 1; higher is more faithful"
             }
         }
     }

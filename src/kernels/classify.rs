@@ -14,8 +14,8 @@ pub struct Classify<'a> {
     pub labels: &'a Buffer,
     /// The current step's record: its first image's place is that of the first prediction.
     pub current: &'a Buffer,
-    /// (cross entropy, predicted class, its probability, the label's) of each image, at its place in
-    /// the data set.
+    /// (cross entropy, predicted class, its probability, the label's) of each image, at its
+    /// position in the data set.
     pub predictions: Binding<'a>,
     /// Number of classes.
     pub classes: u32,

@@ -285,8 +285,9 @@ impl PaperCost {
         };
         if undropped != table_one {
             return Err(Error::Usage(
-                "--accounting paper: the paper's constants are those of the network of Table I on images of 1×28×28 with 10 classes; \
-                 leave --accounting out to count what this network executes"
+                "--accounting paper: the paper's constants are those of the network of Table I on \
+                 images of 1×28×28 with 10 classes; leave --accounting out to count what this \
+                 network executes"
                     .into(),
             ));
         }

@@ -70,9 +70,13 @@ impl Evaluation {
             let cell =
                 confusion.get_mut(*label as usize).and_then(|row| row.get_mut(*class as usize));
             *cell.ok_or_else(|| {
-                let (what, number) = if *label < classes { ("predicted class", class) } else { ("label", label) };
+                let (what, number) =
+                    if *label < classes { ("predicted class", class) } else { ("label", label) };
                 let last = classes.saturating_sub(1);
-                Error::Data(format!("{what} {number} of image {image} is not one of the model's {classes} classes (0 to {last})"))
+                Error::Data(format!(
+                    "{what} {number} of image {image} is not one of the model's {classes} classes \
+                                     (0 to {last})"
+                ))
             })? += 1;
         }
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
@@ -295,11 +299,13 @@ mod tests {
     fn a_label_beyond_the_classes_is_an_error() {
         let error = evaluation(&[(1, 1), (3, 2)]).unwrap_err();
         assert!(
-            matches!(&error, Error::Data(reason) if reason.starts_with("label 3 of image 1 is not one of the model's 3 classes"))
+            matches!(&error, Error::Data(reason) if reason.starts_with("label 3 of image 1 is not \
+                one of the model's 3 classes"))
         );
         let error = evaluation(&[(1, 7)]).unwrap_err();
         assert!(
-            matches!(&error, Error::Data(reason) if reason.starts_with("predicted class 7 of image 0")),
+            matches!(&error, Error::Data(reason) if reason.starts_with("predicted class 7 of image \
+                0")),
             "{error}"
         );
     }

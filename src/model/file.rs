@@ -152,7 +152,8 @@ impl Model {
                 let published = images.published().filter(|_| self.config.network.is_table_one());
                 let (name, pair) = published.ok_or_else(|| self.unnormalized(images))?;
                 assumed = Some(format!(
-                    "{}: does not say how its pixels are normalised; taken as {name} is published: --normalize {},{}",
+                    "{}: does not say how its pixels are normalised; taken as {name} is published: \
+                     --normalize {},{}",
                     self.path.display(),
                     pair.0,
                     pair.1
@@ -171,7 +172,8 @@ impl Model {
             return self.normalization();
         }
         let what = format!(
-            "does not say that it was trained with the mean and deviation of a data set, which `{}` is",
+            "does not say that it was trained with the mean and deviation of a data set, which \
+             `{}` is",
             NormalizeSpec(Normalize::Standard)
         );
         Err(Error::unsaid(&self.path, &what, Remedy::NormalizationOrImages))
@@ -328,8 +330,8 @@ impl ModelFile {
         };
         if let Some(lost) = lost {
             return Err(Error::Usage(format!(
-                "--init: {} has {}, which the network to be trained does without; give its network: --batch-norm, or --config with its \
-                 config.toml",
+                "--init: {} has {}, which the network to be trained does without; give its \
+                 network: --batch-norm, or --config with its config.toml",
                 self.path.display(),
                 plain(&lost)
             )));
@@ -338,8 +340,8 @@ impl ModelFile {
             return Err(Error::format(
                 &self.path,
                 format!(
-                    "{name} has shape {own:?}, that of the network to be trained {needed:?}; give the file's network with --network FILE.toml, \
-                     or --config with its config.toml"
+                    "{name} has shape {own:?}, that of the network to be trained {needed:?}; give \
+                     the file's network with --network FILE.toml, or --config with its config.toml"
                 ),
             ));
         }
@@ -529,7 +531,8 @@ impl ModelFile {
 /// The model file for `path`: `path` itself, or the one in a run folder.
 fn model_file(path: &Path) -> Result<PathBuf> {
     if !path.exists() {
-        let what = "no such file or folder; a model is a .safetensors file or the run folder that `saliq train` wrote";
+        let what = "no such file or folder; a model is a .safetensors file or the run folder that \
+                    `saliq train` wrote";
         return Err(Error::format(path, what));
     }
     if !path.is_dir() {

@@ -59,14 +59,15 @@ impl TableOne {
             let found = file.tensor(name).map(|tensor| tensor.shape.as_slice());
             found.ok_or_else(|| {
                 format!(
-                    "has no `saliq` metadata, and no {name} as the network of Table I has (conv1, conv2, fc1, fc2 as PyTorch names \
-                     them)"
+                    "has no `saliq` metadata, and no {name} as the network of Table I has (conv1, \
+                     conv2, fc1, fc2 as PyTorch names them)"
                 )
             })
         };
         let unlike = |name: &str, found: &[usize], expected: &str| {
             format!(
-                "{name} has shape {found:?} where the network of Table I has {expected}: it is another network"
+                "{name} has shape {found:?} where the network of Table I has {expected}: it is \
+                 another network"
             )
         };
         let (conv1, conv2) = (shape("conv1.weight")?, shape("conv2.weight")?);
@@ -153,7 +154,8 @@ impl TableOne {
             .map(|reading| format!("{} 64·{}", padded(reading.padding), reading.features()))
             .collect();
         Err(Unread::Unfit(format!(
-            "fc1.weight takes 64·{} features, and images of {} ({name}) give the network of Table I other numbers ({})",
+            "fc1.weight takes 64·{} features, and images of {} ({name}) give the network of Table \
+             I other numbers ({})",
             self.features,
             sizes(shape),
             given.join(", ")
@@ -176,7 +178,8 @@ impl TableOne {
         let side = self.features.isqrt();
         if side * side != self.features {
             return Err(Unread::Ask(format!(
-                "fc1.weight takes 64·{} features, which images that are not square give in several ways",
+                "fc1.weight takes 64·{} features, which images that are not square give in several \
+                 ways",
                 self.features
             )));
         }

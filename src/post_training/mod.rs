@@ -111,8 +111,8 @@ pub async fn quantize(
         && quantization.bits.iter().any(|bits| bits.quantizes_activations())
     {
         return Err(Error::Usage(
-            "--pact signed takes the place of the ReLU, which a trained model needs; use --pact unsigned or signed-after-relu, or train with \
-             --init"
+            "--pact signed takes the place of the ReLU, which a trained model needs; use --pact \
+             unsigned or signed-after-relu, or train with --init"
                 .into(),
         ));
     }

@@ -79,7 +79,8 @@ pub(super) fn expect_images(what: &str, values: &[f32], images: usize, shape: Sh
     }
     let Shape { channels, height, width } = shape;
     Err(Error::Data(format!(
-        "cannot draw {what}: {} values where {images} images of {channels}×{height}×{width} need {expected}",
+        "cannot draw {what}: {} values where {images} images of {channels}×{height}×{width} need \
+         {expected}",
         values.len()
     )))
 }
@@ -153,8 +154,9 @@ impl Svg {
 impl Surface for Svg {
     fn blank(width: u32, height: u32) -> Self {
         Svg(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-             font-family=\"DejaVu Sans, system-ui, sans-serif\"><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+             viewBox=\"0 0 {width} {height}\" font-family=\"DejaVu Sans, system-ui, \
+             sans-serif\"><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
         ))
     }
 
@@ -162,7 +164,8 @@ impl Surface for Svg {
         // Writing to a string cannot fail.
         let _ = write!(
             self.0,
-            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"#{red:02x}{green:02x}{blue:02x}\"/>"
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" \
+             fill=\"#{red:02x}{green:02x}{blue:02x}\"/>"
         );
     }
 
@@ -178,8 +181,8 @@ impl Surface for Svg {
         let png = encode_png(pixels).map_or(String::new(), |png| base64(&png));
         let _ = write!(
             self.0,
-            "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" style=\"image-rendering:pixelated\" \
-             href=\"data:image/png;base64,{png}\"/>"
+            "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" \
+             style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{png}\"/>"
         );
     }
 }

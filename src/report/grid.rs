@@ -178,7 +178,8 @@ impl Grid<'_> {
                 (column.predictions.len(), column.probabilities.len());
             if predictions != rows || probabilities != rows {
                 return Err(crate::Error::Data(format!(
-                    "cannot draw the predictions of {}: {predictions} predictions and {probabilities} probabilities for {rows} images",
+                    "cannot draw the predictions of {}: {predictions} predictions and \
+                     {probabilities} probabilities for {rows} images",
                     column.model
                 )));
             }
@@ -252,9 +253,10 @@ impl Grid<'_> {
             ("Below", "")
         };
         format!(
-            "Saliency: {scored}{mean}; each map has its own scale, {limit} the 99.5th percentile of its |values|. \
-             Overlay: the map on the image. Masked: the image with its least salient pixels{ranked} replaced by noise. \
-             {class} each group the model's prediction for the unmasked image and its probability{wrong}.{cut}"
+            "Saliency: {scored}{mean}; each map has its own scale, {limit} the 99.5th percentile \
+             of its |values|. Overlay: the map on the image. Masked: the image with its least \
+             salient pixels{ranked} replaced by noise. {class} each group the model's prediction \
+             for the unmasked image and its probability{wrong}.{cut}"
         )
     }
 }

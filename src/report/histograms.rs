@@ -61,10 +61,15 @@ struct Panel {
 
 impl DistributionChart {
     /// The caption of such a figure.
-    pub const CAPTION: &'static str = "Weights and activations of the quantized layers: above as float, below as the quantized network \
-        computes with them, on the same axis; heights are shares of all values. Dashed lines are the quantization levels (the outermost two where there are more than 20): \
-        all of an activation, those in use of a weight. Activations that are exactly 0 are not drawn: the heading has their share, before → \
-        after. The outermost 0.05 % of the float values are left out where no level lies.";
+    pub const CAPTION: &'static str = "Weights and activations of the quantized layers: above as \
+                                       float, below as the quantized network computes with them, \
+                                       on the same axis; heights are shares of all values. Dashed \
+                                       lines are the quantization levels (the outermost two where \
+                                       there are more than 20): all of an activation, those in use \
+                                       of a weight. Activations that are exactly 0 are not drawn: \
+                                       the heading has their share, before → after. The outermost \
+                                       0.05 % of the float values are left out where no level \
+                                       lies.";
 
     /// A panel for each of `tensors`.
     pub fn new(title: &str, tensors: &[TensorDistribution]) -> DistributionChart {

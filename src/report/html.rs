@@ -74,7 +74,8 @@ impl Report {
                     meta charset="utf-8";
                     // With this policy nothing is loaded and nothing runs, whatever names the data
                     // contains.
-                    meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+                    meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src \
+                        data:; style-src 'unsafe-inline'";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     meta name="generator" content=(concat!("saliq ", env!("CARGO_PKG_VERSION")));
@@ -90,7 +91,11 @@ impl Report {
                         @if self.sections.len() > 2 {
                             nav aria-label="Contents" {
                                 ul { @for (index, section) in self.sections.iter().enumerate() {
-                                    li { a href=(format!("#section-{}", index + 1)) { (plain(&section.title)) } }
+                                    li {
+                                        a href=(format!("#section-{}", index + 1)) {
+                                            (plain(&section.title))
+                                        }
+                                    }
                                 } }
                             }
                         }
@@ -119,14 +124,24 @@ impl Report {
 impl Block {
     fn to_html(&self) -> Markup {
         let figure = |content: Markup, caption: &str| {
-            html! { figure { (content) @if !caption.is_empty() { figcaption { (plain(caption)) } } } }
+            html! {
+                figure {
+                    (content)
+                    @if !caption.is_empty() { figcaption { (plain(caption)) } }
+                }
+            }
         };
         match self {
             Block::Heading(text) => html! { h3 { (plain(text)) } },
             Block::Paragraph(text) => html! { p { (plain(text)) } },
             Block::Table(table) => table.to_html(),
             Block::Image { png, alt, caption } => figure(
-                html! { div.picture { img src=(format!("data:image/png;base64,{}", base64(png))) alt=(plain(alt)) width=[png_width(png)]; } },
+                html! {
+                    div.picture {
+                        img src=(format!("data:image/png;base64,{}", base64(png)))
+                            alt=(plain(alt)) width=[png_width(png)];
+                    }
+                },
                 caption,
             ),
             Block::Svg { svg, caption } => {
@@ -144,10 +159,22 @@ impl Block {
                 html! { pre { code { (code) } } }
             }
             Block::Facts(facts) => {
-                html! { dl { @for (name, value) in facts { div { dt { (plain(name)) } dd { (plain(value)) } } } } }
+                html! {
+                    dl {
+                        @for (name, value) in facts {
+                            div { dt { (plain(name)) } dd { (plain(value)) } }
+                        }
+                    }
+                }
             }
             Block::Terms(terms) => {
-                html! { dl.terms { @for (name, meaning) in terms { div { dt { (plain(name)) } dd { (plain(meaning)) } } } } }
+                html! {
+                    dl.terms {
+                        @for (name, meaning) in terms {
+                            div { dt { (plain(name)) } dd { (plain(meaning)) } }
+                        }
+                    }
+                }
             }
         }
     }

@@ -80,7 +80,13 @@ pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> R
         )));
     }
     let picture = decode(bytes).map_err(|error| {
-        Error::format(path, format!("not a PNG picture of at most {MOST_SIDE} pixels a side and {MOST_PIXELS} in all: {error}"))
+        Error::format(
+            path,
+            format!(
+                "not a PNG picture of at most {MOST_SIDE} pixels a side and {MOST_PIXELS} in all: \
+                                     {error}"
+            ),
+        )
     })?;
     // Done before scaling, which would mix in the colours of transparent pixels.
     let (opaque, ground, is_transparent) = on_ground(picture);

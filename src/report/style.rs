@@ -151,9 +151,11 @@ pub(super) fn finish(svg: &str, title: &str, height: i32) -> String {
     let (full_width, full_height) = (px(WIDTH), px(height));
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-         viewBox=\"0 0 {full_width} {full_height}\" color=\"#1f2328\" role=\"img\" aria-label=\"{label}\">\n\
+         viewBox=\"0 0 {full_width} {full_height}\" color=\"#1f2328\" role=\"img\" \
+         aria-label=\"{label}\">\n\
          <title>{label}</title>\n\
-         <rect class=\"panel\" width=\"{full_width}\" height=\"{full_height}\" rx=\"{}\" fill=\"#ffffff\"/>\n{body}",
+         <rect class=\"panel\" width=\"{full_width}\" height=\"{full_height}\" rx=\"{}\" \
+         fill=\"#ffffff\"/>\n{body}",
         px(8)
     );
     let hex = |color: RGBColor| format!("\"#{:02X}{:02X}{:02X}\"", color.0, color.1, color.2);

@@ -102,10 +102,20 @@ impl Table {
         html! {
             div.table {
                 table {
-                    thead { tr { @for (index, header) in self.headers.iter().enumerate() { th scope="col" class=[class(index)] { (plain(header)) } } } }
+                    thead {
+                        tr {
+                            @for (index, header) in self.headers.iter().enumerate() {
+                                th scope="col" class=[class(index)] { (plain(header)) }
+                            }
+                        }
+                    }
                     tbody {
                         @for row in self.cells() {
-                            tr { @for (index, cell) in row.into_iter().enumerate() { td class=[class(index)] { (plain(cell)) } } }
+                            tr {
+                                @for (index, cell) in row.into_iter().enumerate() {
+                                    td class=[class(index)] { (plain(cell)) }
+                                }
+                            }
                         }
                     }
                 }
@@ -223,12 +233,14 @@ pub fn result_terms() -> Vec<(String, String)> {
     let terms = [
         (
             "accuracy",
-            "the share of the test images that are classified correctly, 0 to 100 %; higher is better",
+            "the share of the test images that are classified correctly, 0 to 100 %; higher is \
+             better",
         ),
         ("difference", "ours minus the paper's, in percentage points"),
         (
             "loss",
-            "the mean cross entropy of the test images in nats, from 0 up; lower is better; ln(classes) is guessing (2.30 for 10 classes)",
+            "the mean cross entropy of the test images in nats, from 0 up; lower is better; \
+             ln(classes) is guessing (2.30 for 10 classes)",
         ),
         (
             "FLOPs an image",

@@ -98,8 +98,11 @@ pub(super) fn draw(image: &mut RgbImage, x: u32, y: u32, text: &str, size: Size,
 pub(super) fn svg(x: u32, y: u32, text: &str, size: Size, [red, green, blue]: Rgb) -> String {
     let baseline = y as f32 + FONT.as_scaled(size.scale()).ascent();
     maud::html! {
-        text x=(x) y=(format!("{baseline:.1}")) font-size=(format!("{:.1}", size.0 / LINE_IN_EMS)) textLength=(width(text, size))
-            lengthAdjust="spacingAndGlyphs" fill=(format!("#{red:02x}{green:02x}{blue:02x}")) { (plain(text)) }
+        text x=(x) y=(format!("{baseline:.1}"))
+            font-size=(format!("{:.1}", size.0 / LINE_IN_EMS))
+            textLength=(width(text, size))
+            lengthAdjust="spacingAndGlyphs"
+            fill=(format!("#{red:02x}{green:02x}{blue:02x}")) { (plain(text)) }
     }
     .into_string()
 }

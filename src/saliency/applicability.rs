@@ -54,7 +54,8 @@ impl Method {
         match (0..network.layers.len()).find(|&index| label(index) == *name) {
             Some(index) if planes.contains(&index) => Ok(index),
             Some(_) => Err(Error::Usage(format!(
-                "--layer {name}: {method} needs a layer with planes (channels of rows and columns); {named}"
+                "--layer {name}: {method} needs a layer with planes (channels of rows and \
+                 columns); {named}"
             ))),
             None => {
                 Err(Error::Usage(format!("--layer {name}: the network has no such layer; {named}")))

@@ -69,7 +69,8 @@ impl DataOptions {
         };
         let share = 100.0 * (1.0 - self.keep);
         format!(
-            "the {share:.0} % of its pixels that the map ranks lowest, {rank}, replaced by uniform noise"
+            "the {share:.0} % of its pixels that the map ranks lowest, {rank}, replaced by uniform \
+             noise"
         )
     }
 

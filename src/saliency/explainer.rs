@@ -499,7 +499,8 @@ fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Re
         let (times, adapter, limit) =
             (if twins { " twice" } else { "" }, gpu.adapter_name(), binding_limit(gpu));
         let asked = format!(
-            "one image's activations need {largest} bytes{times} and {adapter} binds at most {limit}"
+            "one image's activations need {largest} bytes{times} and {adapter} binds at most \
+             {limit}"
         );
         return Err(Error::OutOfMemory(Shortage::new(asked, "make the network smaller")));
     }

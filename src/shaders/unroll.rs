@@ -120,7 +120,11 @@ fn unroll_statement(
 }
 
 fn is_marked(statement: &ForStatement) -> bool {
-    statement.attributes.iter().any(|attribute| matches!(attribute.node(), Attribute::Custom(custom) if custom.name == "unroll"))
+    let is_unroll = |attribute: &Attribute| match attribute {
+        Attribute::Custom(custom) => custom.name == "unroll",
+        _ => false,
+    };
+    statement.attributes.iter().any(|attribute| is_unroll(attribute.node()))
 }
 
 /// The variable, first value, bound and step of a marked loop.
@@ -134,7 +138,10 @@ fn loop_range(
         return None;
     };
     let Expression::Binary(condition) = statement.condition.as_ref()?.node() else { return None };
-    let names_variable = |expression: &Expression| matches!(expression, Expression::TypeOrIdentifier(name) if name.ident.to_string() == ident.to_string());
+    let names_variable = |expression: &Expression| match expression {
+        Expression::TypeOrIdentifier(name) => name.ident.to_string() == ident.to_string(),
+        _ => false,
+    };
     if condition.operator != BinaryOperator::LessThan || !names_variable(condition.left.node()) {
         return None;
     }
@@ -164,7 +171,8 @@ fn unroll_loop(
     output: &mut Vec<StatementNode>,
 ) -> Result<(), String> {
     let (name, first, bound, step) = loop_range(statement, constants).ok_or(
-        "an @unroll loop must be `for (var i = A; i < B; i++)` (or `i += C`) with A, B, C known when the kernel is linked",
+        "an @unroll loop must be `for (var i = A; i < B; i++)` (or `i += C`) with A, B, C known \
+         when the kernel is linked",
     )?;
     let mut value = first;
     while value < bound {
@@ -201,8 +209,13 @@ mod tests {
     #[test]
     fn nested_loops_become_blocks_and_others_stay() {
         let text = unrolled(
-            "const N = 2u; fn f() { @unroll for (var i = 0u; i < N + 1u; i++) { @unroll for (var j = i; j < 3u; j += 2u) { g(i, j); } } \
-             for (var k = 0u; k < N; k++) { g(k, k); } }",
+            r"const N = 2u;
+            fn f() {
+                @unroll for (var i = 0u; i < N + 1u; i++) {
+                    @unroll for (var j = i; j < 3u; j += 2u) { g(i, j); }
+                }
+                for (var k = 0u; k < N; k++) { g(k, k); }
+            }",
         )
         .unwrap();
         assert_eq!(text.matches("g(i, j)").count(), 4, "{text}");

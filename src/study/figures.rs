@@ -156,8 +156,9 @@ fn maps(
         colormap: ColorMap::Diverging,
     };
     let caption = format!(
-        "Fig. 1, {dataset}: a row an image. For each model the {} map of the true label's logit (red: brightening the pixel raises the score, \
-         blue: lowers it) and the image with {}. Seed {seed}.",
+        "Fig. 1, {dataset}: a row an image. For each model the {} map of the true label's logit \
+         (red: brightening the pixel raises the score, blue: lowers it) and the image with {}. \
+         Seed {seed}.",
         summary.main_method,
         DataOptions::default().masked()
     );
@@ -211,7 +212,8 @@ fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> 
                 match models.iter().map(|model| model.steps_before).max().unwrap_or(0) {
                     0 => String::new(),
                     begun => format!(
-                        " Steps of models that go on from the float model count from the end of its training, after {}.",
+                        " Steps of models that go on from the float model count from the end of \
+                         its training, after {}.",
                         counted(begun as usize, "step")
                     ),
                 }
@@ -238,7 +240,8 @@ fn in_percent(name: String, points: &[(f64, f64)], band: &[(f64, f64, f64)]) -> 
 /// A description of the bands of such curves.
 fn bands(models: &[&ModelSummary]) -> &'static str {
     if models.iter().any(|model| model.seeds.len() > 1) {
-        "Bands, or bars: from the lowest to the highest limit of Wilson's 95 % intervals of the seeds."
+        "Bands, or bars: from the lowest to the highest limit of Wilson's 95 % intervals of the \
+         seeds."
     } else {
         "Bands, or bars: Wilson's 95 % intervals for the number of images."
     }
@@ -294,8 +297,9 @@ fn drop(
     };
     let bands = bands(&models);
     let caption = format!(
-        "{}Features removed in the order of the {method} map, the most salient first, replaced by {}; {} test images, models \
-         trained with {}. Steeper means that the map names what the model uses. {bands}",
+        "{}Features removed in the order of the {method} map, the most salient first, replaced by \
+         {}; {} test images, models trained with {}. Steeper means that the map names what the \
+         model uses. {bands}",
         if method == summary.main_method { "Fig. 3: " } else { "" },
         plan.judgement.fill.described(),
         summary.drop_images,
@@ -346,8 +350,10 @@ fn retraining(
         ..LineChart::default()
     };
     let caption = format!(
-        "ROAR: the same float network trained anew, plainly, on images without the features that the {method} maps of each model (trained with {}) \
-         name first (they become {}), and tested on test images without them. Below random order, the maps name features that are not replaced by others. {}",
+        "ROAR: the same float network trained anew, plainly, on images without the features that \
+         the {method} maps of each model (trained with {}) name first (they become {}), and tested \
+         on test images without them. Below random order, the maps name features that are not \
+         replaced by others. {}",
         training_of(&models),
         plan.judgement.fill.described(),
         bands(&models)
@@ -386,9 +392,10 @@ fn randomisation(summary: &Summary, dataset: &str, file: String) -> Result<Optio
         series: series.collect(),
         ..LineChart::default()
     };
-    let caption = "Rank correlation of |map| with the trained model's own as its layers are randomised one after the other; high values to the right \
-                   would mean that the map does not depend on what was learned. Bands: 95 % intervals of the mean over the images (over the seeds, where \
-                   there are several).";
+    let caption = "Rank correlation of |map| with the trained model's own as its layers are \
+                   randomised one after the other; high values to the right would mean that the \
+                   map does not depend on what was learned. Bands: 95 % intervals of the mean over \
+                   the images (over the seeds, where there are several).";
     Figure::chart(file, &chart, caption.into()).map(Some)
 }
 
@@ -418,8 +425,9 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
         .find(|model| !model.quantizers.is_empty())
         .and_then(|model| model.seeds.first());
     let caption = format!(
-        "What the quantizers do while the models train with {}: a panel a clipping threshold or learned step, and a layer's quantized weights, between \
-         a line for the lowest and one for the highest. Seed {}.{}",
+        "What the quantizers do while the models train with {}: a panel a clipping threshold or \
+         learned step, and a layer's quantized weights, between a line for the lowest and one for \
+         the highest. Seed {}.{}",
         training_of(&models),
         seed.map_or("–".into(), u64::to_string),
         continuation(&models)
@@ -531,14 +539,18 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
         ),
     ]);
     let caption = format!(
-        "What the models reach against what they cost: a row a bit width, with the bit operations of a forward pass of one image (multiply-accumulates \
-         times the bits of both factors). Faithfulness: by how many points removing features in the order of the {method} map lowers \
-         the accuracy more than random order does, on average over the curve. Alignment: rank correlation of the {method} maps with those of the \
-         model that each is compared with: {}. PTQ: the float model quantized without training; start: that model before others go on from it. Bars: 95 % intervals, over seeds; of one seed over \
-         images (Wilson's for accuracy, the bootstrap for alignment).",
+        "What the models reach against what they cost: a row a bit width, with the bit operations \
+         of a forward pass of one image (multiply-accumulates times the bits of both factors). \
+         Faithfulness: by how many points removing features in the order of the {method} map \
+         lowers the accuracy more than random order does, on average over the curve. Alignment: \
+         rank correlation of the {method} maps with those of the model that each is compared with: \
+         {}. PTQ: the float model quantized without training; start: that model before others go \
+         on from it. Bars: 95 % intervals, over seeds; of one seed over images (Wilson's for \
+         accuracy, the bootstrap for alignment).",
         match all.iter().any(|model| model.variant.stage == Stage::FloatContinued) {
             true =>
-                "for trained ones the float model that was trained on as long, for PTQ the float model",
+                "for trained ones the float model that was trained on as long, for PTQ the float \
+                 model",
             false => "the float model",
         }
     );

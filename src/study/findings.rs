@@ -41,15 +41,16 @@ fn scope(summary: &Summary) -> String {
         summary.models.iter().any(|model| model.variant.stage == Stage::FloatContinued);
     let controls = match has_continued {
         true => {
-            " Models trained with quantization are compared with \"float continued\", the same start trained on for as many steps by the same \
-             settings, without quantization; those quantized after training (PTQ) with float."
+            " Models trained with quantization are compared with \"float continued\", the same \
+             start trained on for as many steps by the same settings, without quantization; those \
+             quantized after training (PTQ) with float."
         }
         false => "",
     };
     let nothing = match summary.guidance_adds_nothing {
         true => {
-            " λ is 0: Saliency Guided Training adds nothing to the loss here, so it is neither compared with plain training nor with the \
-             paper's figures."
+            " λ is 0: Saliency Guided Training adds nothing to the loss here, so it is neither \
+             compared with plain training nor with the paper's figures."
         }
         false => "",
     };
@@ -210,7 +211,8 @@ fn price(summary: &Summary) -> Option<String> {
             _ => String::new(),
         };
         Some(format!(
-            "on {dataset} the accuracy of {} differs from that of {} by {} points ({certainty}), for 1/{cheaper:.0} of the bit operations{alone}",
+            "on {dataset} the accuracy of {} differs from that of {} by {} points ({certainty}), \
+             for 1/{cheaper:.0} of the bit operations{alone}",
             lowest.variant.label(),
             control.variant.label(),
             plus_minus(difference, 2)
@@ -294,7 +296,8 @@ fn alignment(summary: &Summary) -> Option<String> {
                 format!(", and are {}", changes.join(" and "))
             };
             Some(format!(
-                "on {dataset} the {} maps of {} have a rank correlation of {:.2} and a top-10 % overlap of {:.2} with those of {}{changes}",
+                "on {dataset} the {} maps of {} have a rank correlation of {:.2} and a top-10 % \
+                 overlap of {:.2} with those of {}{changes}",
                 summary.main_method,
                 lowest.variant.label(),
                 map.spearman.mean,
@@ -326,8 +329,9 @@ fn faithfulness(summary: &Summary) -> Option<String> {
             ", no interval".to_string()
         };
         Some(format!(
-            "{verdict} on {dataset}: without the features that the {} maps of {} name first its accuracy is {:.1} %, without as many at random \
-             {:.1} %, means over the curves (difference {} points{range}; {} {})",
+            "{verdict} on {dataset}: without the features that the {} maps of {} name first its \
+             accuracy is {:.1} %, without as many at random {:.1} %, means over the curves \
+             (difference {} points{range}; {} {})",
             summary.main_method,
             lowest.variant.label(),
             100.0 * map.drop_area.mean,
@@ -342,8 +346,8 @@ fn faithfulness(summary: &Summary) -> Option<String> {
 /// The text of section IV-C says that more quantization causes a larger drop; the caption of Fig. 3
 /// says that less quantization does.
 fn contradiction(summary: &Summary) -> Option<String> {
-    let start = "Does accuracy drop more with more quantization when salient features are removed, as the paper's text says, or less, as the \
-                 caption of its Fig. 3 does? ";
+    let start = "Does accuracy drop more with more quantization when salient features are removed, \
+                 as the paper's text says, or less, as the caption of its Fig. 3 does? ";
     about_all(summary, start, |dataset, models| {
         let (control, _, lowest, _) = ends_by_method(summary, models)?;
         let mean = |model: &ModelSummary, value: fn(&MethodSummary) -> f64| {
@@ -368,7 +372,8 @@ fn contradiction(summary: &Summary) -> Option<String> {
             format!("the curves of {methods} methods")
         };
         Some(format!(
-            "{verdict} on {dataset}, where {} loses {:.1} points and {} {:.1} on average over {curves} (margin {margin:.1})",
+            "{verdict} on {dataset}, where {} loses {:.1} points and {} {:.1} on average over \
+             {curves} (margin {margin:.1})",
             lowest.variant.label(),
             drop(lowest),
             control.variant.label(),
@@ -468,9 +473,8 @@ mod tests {
         );
         assert_eq!(
             summary.findings,
-            [
-                "Test accuracy: on mnist, with Saliency Guided Training, float 90.00 % [paper: 99.46 %]."
-            ]
+            ["Test accuracy: on mnist, with Saliency Guided Training, float 90.00 % [paper: \
+                 99.46 %]."]
         );
     }
 
@@ -526,7 +530,10 @@ mod tests {
         let price =
             |accuracy| about("What precision costs", result("2,2", accuracy, 0.5, 0.5)).unwrap();
         assert!(
-            price(0.9).contains("±0.00 points (no more than chance may bring, p = 1.00 paired by test image), for 1/32"),
+            price(0.9).contains(
+                "±0.00 points (no more than chance may bring, p = 1.00 paired by test image), for \
+                                 1/32"
+            ),
             "{}",
             price(0.9)
         );
@@ -551,7 +558,10 @@ mod tests {
             .find(|sentence| sentence.starts_with("What precision costs"))
             .unwrap();
         assert!(
-            price.contains("differs from that of float continued by ±0.00 points (no more than chance may bring, p = 1.00"),
+            price.contains(
+                "differs from that of float continued by ±0.00 points (no more than chance may \
+                            bring, p = 1.00"
+            ),
             "{price}"
         );
         assert!(

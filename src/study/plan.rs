@@ -278,7 +278,10 @@ impl Plan {
         let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| {
             Error::format(
                 &path,
-                format!("{error}; a plan of another version is made anew by `saliq reproduce`, with its options and --out"),
+                format!(
+                    "{error}; a plan of another version is made anew by `saliq reproduce`, with \
+                         its options and --out"
+                ),
             )
         })?;
         let safe = |run: &PlannedRun| {

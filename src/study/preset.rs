@@ -102,28 +102,47 @@ impl Preset {
             (Preset::Tiny, false, _) => "steps = 3\nbatch-size = 8\ntest-limit = 40\n",
             (Preset::Tiny, true, _) => "steps = 2\nbatch-size = 8\ntest-limit = 40\n",
             (Preset::Quick, false, _) => {
-                "steps = 188\nbatch-size = 64\noptimizer = \"momentum\"\nlr = 0.05\nschedule = \"one-cycle\"\n"
+                "steps = 188\n\
+                 batch-size = 64\noptimizer = \"momentum\"\nlr = 0.05\nschedule = \"one-cycle\"\n"
             }
             (Preset::Quick, true, _) => {
-                "steps = 56\nbatch-size = 64\noptimizer = \"momentum\"\nlr = 0.02\nschedule = \"one-cycle\"\n"
+                "steps = 56\n\
+                 batch-size = 64\noptimizer = \"momentum\"\nlr = 0.02\nschedule = \"one-cycle\"\n"
             }
             // The paper gives the batch size and the learning rate (the defaults of each data set)
             // but no number of epochs.
             (Preset::Paper, ..) => "epochs = 10\noptimizer = \"sgd\"\n",
             (Preset::Best, false, false) => {
-                "epochs = 30\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.05\nweight-decay = 0.0005\n\
+                "epochs = 30\n\
+                 batch-size = 128\n\
+                 optimizer = \"momentum\"\n\
+                 nesterov = true\n\
+                 lr = 0.05\n\
+                 weight-decay = 0.0005\n\
                  schedule = \"one-cycle\"\naugment = \"shift\"\ndropout = [0.25, 0.5]\n"
             }
             (Preset::Best, false, true) => {
-                "epochs = 60\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.05\nweight-decay = 0.0005\n\
+                "epochs = 60\n\
+                 batch-size = 128\n\
+                 optimizer = \"momentum\"\n\
+                 nesterov = true\n\
+                 lr = 0.05\n\
+                 weight-decay = 0.0005\n\
                  schedule = \"one-cycle\"\naugment = \"shift,hflip\"\ndropout = [0.25, 0.5]\n"
             }
             (Preset::Best, true, false) => {
-                "epochs = 15\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.02\n\
-                 schedule = \"one-cycle\"\naugment = \"shift\"\ndropout = [0.25, 0.5]\n"
+                "epochs = 15\n\
+                 batch-size = 128\n\
+                 optimizer = \"momentum\"\n\
+                 nesterov = true\n\
+                 lr = 0.02\nschedule = \"one-cycle\"\naugment = \"shift\"\ndropout = [0.25, 0.5]\n"
             }
             (Preset::Best, true, true) => {
-                "epochs = 30\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.02\n\
+                "epochs = 30\n\
+                 batch-size = 128\n\
+                 optimizer = \"momentum\"\n\
+                 nesterov = true\n\
+                 lr = 0.02\n\
                  schedule = \"one-cycle\"\naugment = \"shift,hflip\"\ndropout = [0.25, 0.5]\n"
             }
         }
@@ -171,7 +190,9 @@ impl Preset {
                 pictures: 8,
             },
             Preset::Paper | Preset::Best => JudgementPlan {
-                methods: some(&all.iter().copied().filter(|name| *name != "random").collect::<Vec<_>>()),
+                methods: some(
+                    &all.iter().copied().filter(|name| *name != "random").collect::<Vec<_>>(),
+                ),
                 fill: Fill::default(),
                 drop_images: 2000,
                 images: 500,
@@ -182,8 +203,10 @@ impl Preset {
                     post_training: true,
                     shares: vec![0.3, 0.6, 0.9],
                     images: [u32::MAX; 2],
-                    settings: "epochs = 3\nbatch-size = 128\noptimizer = \"momentum\"\nnesterov = true\nlr = 0.05\n\
-                               schedule = \"one-cycle\"\n"
+                    settings: "epochs = 3\n\
+                               batch-size = 128\n\
+                               optimizer = \"momentum\"\n\
+                               nesterov = true\nlr = 0.05\nschedule = \"one-cycle\"\n"
                         .into(),
                 }),
                 pictures: 10,

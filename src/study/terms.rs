@@ -22,16 +22,19 @@ pub(super) fn accuracy() -> Terms {
     terms(&[
         (
             "Test accuracy",
-            "the share of the test images that are classified correctly, 0 to 100 %; higher is better",
+            "the share of the test images that are classified correctly, 0 to 100 %; higher is \
+             better",
         ),
         ("Points from …", "the difference of two accuracies in percentage points; 0: the same"),
         (
             "p",
-            "how likely a difference as large as this is where there is none, 0 to 1; below 0.05 chance is an unlikely explanation",
+            "how likely a difference as large as this is where there is none, 0 to 1; below 0.05 \
+             chance is an unlikely explanation",
         ),
         (
             "Loss",
-            "the mean cross entropy of the test images in nats, from 0 up; lower is better; ln(classes) is guessing (2.30 for 10 classes)",
+            "the mean cross entropy of the test images in nats, from 0 up; lower is better; \
+             ln(classes) is guessing (2.30 for 10 classes)",
         ),
     ])
 }
@@ -42,12 +45,13 @@ pub(super) fn cost() -> Terms {
         ("Multiply-accumulates", "multiplications with an addition in a forward pass of one image"),
         (
             "Bit operations (BitOPs)",
-            "each multiply-accumulate times the bits of its weight and of its input (32 for float, 8 for the image): what it costs in \
-             hardware made for few bits; lower is cheaper",
+            "each multiply-accumulate times the bits of its weight and of its input (32 for float, \
+             8 for the image): what it costs in hardware made for few bits; lower is cheaper",
         ),
         (
             "FLOPs · bits/32",
-            "the paper's measure: two operations a multiply-accumulate, those of quantized convolutions times bits/32; lower is cheaper",
+            "the paper's measure: two operations a multiply-accumulate, those of quantized \
+             convolutions times bits/32; lower is cheaper",
         ),
         ("Weights", "bytes of all weights, packed at their bits (1 kB = 1000 bytes)"),
     ])
@@ -68,8 +72,9 @@ pub(super) fn maps() -> Terms {
 pub(super) fn faithfulness() -> Terms {
     terms(&[(
         "Faithfulness",
-        "by how many percentage points removing what the map names first lowers the accuracy below that with as many pixels removed at \
-         random, on average over the curve; higher is better, 0 is chance",
+        "by how many percentage points removing what the map names first lowers the accuracy below \
+         that with as many pixels removed at random, on average over the curve; higher is better, \
+         0 is chance",
     )])
 }
 
@@ -86,8 +91,8 @@ pub(super) fn alignment() -> Terms {
 pub(super) fn drop() -> Terms {
     terms(&[(
         "Mean accuracy over the curve",
-        "the area under the curve of accuracies, 0 to 1, with 0 to 90 % of the pixels removed, the most salient first; lower than \
-         \"random\", where the order is chance, is better",
+        "the area under the curve of accuracies, 0 to 1, with 0 to 90 % of the pixels removed, the \
+         most salient first; lower than \"random\", where the order is chance, is better",
     )])
 }
 
@@ -95,8 +100,9 @@ pub(super) fn drop() -> Terms {
 pub(super) fn retraining() -> Terms {
     terms(&[(
         "Accuracy after retraining",
-        "of a network that was trained and tested on images without the named share of pixels, 0 to 100 %; lower than with random \
-         pixels removed: the maps name what cannot be replaced by other pixels",
+        "of a network that was trained and tested on images without the named share of pixels, 0 \
+         to 100 %; lower than with random pixels removed: the maps name what cannot be replaced by \
+         other pixels",
     )])
 }
 
@@ -105,8 +111,9 @@ pub(super) fn randomisation() -> Terms {
     terms(&[
         (
             "Rank correlation",
-            "whether the map before and the one after put the pixels in the same order of |value|: 1 the same, 0 unrelated; nearer to 0 \
-             is better, the map then depends on what was learned",
+            "whether the map before and the one after put the pixels in the same order of |value|: \
+             1 the same, 0 unrelated; nearer to 0 is better, the map then depends on what was \
+             learned",
         ),
         (
             "Zeros",

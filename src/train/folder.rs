@@ -41,7 +41,8 @@ impl RunFolder {
         if files.iter().any(|file| file.exists()) {
             if !force {
                 return Err(Error::Usage(format!(
-                    "{}: a run is there already; --resume goes on with it, --force replaces it, --out names another folder",
+                    "{}: a run is there already; --resume goes on with it, --force replaces it, \
+                     --out names another folder",
                     path.display()
                 )));
             }

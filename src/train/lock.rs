@@ -36,7 +36,8 @@ impl RunLock {
             let held = self.file.metadata().map(identity).ok();
             if std::fs::metadata(folder.join(LOCK_FILE)).map(identity).ok() != held {
                 return Err(Error::Locked(format!(
-                    "{}: the folder was moved or deleted while the run wrote to it, and is not written to any more",
+                    "{}: the folder was moved or deleted while the run wrote to it, and is not \
+                     written to any more",
                     folder.display()
                 )));
             }
@@ -84,7 +85,8 @@ impl RunLock {
                     .parse::<u32>()
                     .map_or(String::new(), |number| format!(" (process {number})"));
                 return Err(Error::Locked(format!(
-                    "{}: another run{owner} is writing to this folder; wait for it, or give this one another --out",
+                    "{}: another run{owner} is writing to this folder; wait for it, or give this \
+                     one another --out",
                     folder.display()
                 )));
             }

@@ -70,7 +70,8 @@ impl<'a> Session<'a> {
                 Ok(mut session) if most_images < u32::MAX && session.parts() > 1 => {
                     let (batch, images) = (config.batch_size, session.part_images);
                     session.cut = Some(format!(
-                        "not enough GPU memory for batches of {batch} images: they are trained in parts of {images}"
+                        "not enough GPU memory for batches of {batch} images: they are trained in \
+                         parts of {images}"
                     ));
                     return Ok(session);
                 }
@@ -249,8 +250,9 @@ impl<'a> Session<'a> {
         };
         let Some(record) = table.iter().find(is_left_out) else { return Ok(None) };
         Ok(Some(format!(
-            "step {}: of its batch of {} one image would be masked, which has no variance for batch norm {}: in such steps none is, and \
-             there is no KL term; batches of 12 images and more always have two",
+            "step {}: of its batch of {} one image would be masked, which has no variance for \
+             batch norm {}: in such steps none is, and there is no KL term; batches of 12 images \
+             and more always have two",
             record.step,
             record.batch,
             self.config.network.single_value_norm()?.unwrap_or_default()

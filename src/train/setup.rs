@@ -111,8 +111,8 @@ pub(super) fn check_batch_norm(
     }
     if part_images < batch_size {
         return Err(Error::Usage(format!(
-            "--batch-size {batch_size}: batch norm needs a whole batch at once, but this adapter's buffers hold {part_images} images of it; \
-             lower --batch-size to {part_images}"
+            "--batch-size {batch_size}: batch norm needs a whole batch at once, but this adapter's \
+             buffers hold {part_images} images of it; lower --batch-size to {part_images}"
         )));
     }
     let Some(norm) = config.network.single_value_norm()? else { return Ok(()) };
@@ -128,8 +128,9 @@ pub(super) fn check_batch_norm(
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "--batch-size {batch_size}: {what} has no variance for batch norm {norm}, for which an image is one value a channel; \
-         choose another --batch-size or --train-limit, or --freeze-bn-after {} for the running statistics from there on",
+        "--batch-size {batch_size}: {what} has no variance for batch norm {norm}, for which an \
+         image is one value a channel; choose another --batch-size or --train-limit, or \
+         --freeze-bn-after {} for the running statistics from there on",
         first - 1
     )))
 }
@@ -155,7 +156,8 @@ mod tests {
             (
                 "",
                 1,
-                "with one image at a time; make the network smaller, or lower --train-limit and --test-limit",
+                "with one image at a time; make the network smaller, or lower --train-limit and \
+                 --test-limit",
             ),
             (
                 "batch-norm = true\nbatch-size = 16",

@@ -134,8 +134,9 @@ mod tests {
             .unwrap();
             record.add_step(step);
             let mut line: EpochLine = serde_json::from_value(serde_json::json!({
-                "epoch": epoch, "step": epoch, "train_loss": loss, "train_ce": loss, "train_kl": 0.0, "train_accuracy": 0.1,
-                "test_accuracy": 0.1, "test_loss": 2.3, "alpha": {}, "seconds": 1.0, "images_per_second": 1.0
+                "epoch": epoch, "step": epoch, "train_loss": loss, "train_ce": loss,
+                "train_kl": 0.0, "train_accuracy": 0.1, "test_accuracy": 0.1, "test_loss": 2.3,
+                "alpha": {}, "seconds": 1.0, "images_per_second": 1.0
             }))
             .unwrap();
             (line.at_floor, line.without_gradient) = (names(floor), names(still));

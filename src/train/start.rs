@@ -99,7 +99,11 @@ fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<C
     let refused =
         |reason: String| Err(Error::Usage(format!("--resume: {} {reason}", path.display())));
     if checkpoint.progress.settings != settings {
-        return refused("was made with other settings or data; only --epochs, --steps and logging options may change".into());
+        return refused(
+            "was made with other settings or data; only --epochs, --steps and logging options may \
+                        change"
+                .into(),
+        );
     }
     let layout = &session.network.graph.layout;
     let length = layout.padded_length() as usize;
@@ -127,7 +131,8 @@ fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<C
         (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&session.config.out));
     if found < expected {
         return refused(format!(
-            "belongs to {expected} bytes of metrics.jsonl, of which {found} are there; put that file back, or begin again with --force"
+            "belongs to {expected} bytes of metrics.jsonl, of which {found} are there; put that \
+             file back, or begin again with --force"
         ));
     }
     Ok(Ok(checkpoint))

@@ -31,7 +31,8 @@ fn users_shaders_keep_every_check_at_run_time() {
     const OP_ARRAY_LENGTH: u32 = 68;
     const OP_EXT_INST: u32 = 12;
     const INDEXED: &str = "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
-        @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3u) { x[id.x] = 1u; }";
+        @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3u) \
+        { x[id.x] = 1u; }";
     const ENDLESS: &str = "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
         @compute @workgroup_size(1) fn main() { loop { if x[0] == 7u { break; } } }";
     let written = |wgsl: &str, user| {

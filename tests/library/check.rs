@@ -179,7 +179,10 @@ fn webgpu_limits_fail_our_kernels_and_warn_about_others() {
         let report = report_of(name);
         assert_eq!(failing(&report), [""; 0], "{report:?}");
         assert!(
-            matches!(&report.webgpu_limits, Outcome::Warn { message, .. } if message.contains(words)),
+            matches!(
+                &report.webgpu_limits,
+                Outcome::Warn { message, .. } if message.contains(words)
+            ),
             "{report:?}"
         );
     }

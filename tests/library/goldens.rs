@@ -267,7 +267,13 @@ fn ten_steps(name: &str, quantizer: Option<(WeightQuantizer, &str)>, tolerances:
     let bits = quantizer
         .map_or(String::new(), |(_, name)| format!("bits = \"4,2\"\nweight-quant = \"{name}\"\n"));
     let settings = format!(
-        "init = {init:?}\n{bits}batch-size = 12\nsteps = 10\nno-shuffle = true\noptimizer = \"momentum\"\nmomentum = 0.9\nlr = {rate:?}\n\
+        "init = {init:?}\n\
+         {bits}batch-size = 12\n\
+         steps = 10\n\
+         no-shuffle = true\n\
+         optimizer = \"momentum\"\n\
+         momentum = 0.9\n\
+         lr = {rate:?}\n\
          lambda = 1\nmask-ratio = 0.5\nmask-rank = \"signed\"\nmask-fill = \"corner\"\n"
     );
     let config = run_config(&settings, &dataset, &folder.path().join("run"));

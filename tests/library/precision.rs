@@ -35,7 +35,9 @@ fn a_run_in_16_bits_follows_the_run_in_32() {
     for more in ["", "bits = \"4,4\"\n"] {
         let settings = |precision: &str| {
             format!(
-                "batch-size = 32\nsteps = 60\nlr = 0.1\ntest-limit = 8\nseed = 5\nprecision = \"{precision}\"\n{more}"
+                "batch-size = 32\n\
+                 steps = 60\n\
+                 lr = 0.1\ntest-limit = 8\nseed = 5\nprecision = \"{precision}\"\n{more}"
             )
         };
         let [full, half, again] =

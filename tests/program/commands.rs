@@ -637,7 +637,8 @@ fn tiny(folder: &Path, layers: &str) -> [PathBuf; 2] {
 #[test]
 fn grad_cam_of_a_map_of_one_pixel_is_constant() {
     let folder = tempfile::tempdir().unwrap();
-    let layers = "{ type = 'conv', name = 'c', out-channels = 5, kernel = 5 }, { type = 'linear', name = 'f', out-features = 2 }";
+    let layers = "{ type = 'conv', name = 'c', out-channels = 5, kernel = 5 }, \
+                  { type = 'linear', name = 'f', out-features = 2 }";
     let [run, data] = tiny(folder.path(), layers);
     let out = folder.path().join("out");
     let methods = ["--method", "grad-cam,gradient,occlusion", "--count", "3", "--target", "1"];
@@ -660,7 +661,8 @@ fn grad_cam_of_a_map_of_one_pixel_is_constant() {
         refused(2, &[&["explain", text(&run), "--dataset", text(&data)], &linear[..]].concat());
     assert_eq!(
         message,
-        "--layer f: grad-cam needs a layer with planes (channels of rows and columns); layers with planes: c"
+        "--layer f: grad-cam needs a layer with planes (channels of rows and columns); layers with \
+         planes: c"
     );
 }
 

@@ -207,11 +207,14 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let floors = step.floors;
     let mut text = format!(
-        "{}\n{}; dispatches by {timing}\n\
+        "{}\n\
+         {}; dispatches by {timing}\n\
          peaks: product {:.1} GFLOP/s, copy {:.1} GB/s\n\
-         step of {} images: {:.1} ms, {:.0} images/s, {:.1} GFLOP/s ({:.0} % of the product's rate), {} dispatches\n\
+         step of {} images: {:.1} ms, {:.0} images/s, {:.1} GFLOP/s ({:.0} % of the product's \
+         rate), {} dispatches\n\
          floors: {:.1} GFLOP {:.1} ms, {:.2} GB {:.1} ms; {:.0} % of the larger reached\n\
-         memory: {:.1} MiB at most beside the data set, {:.2} times the {:.1} MiB that must be kept for the backward pass\n\
+         memory: {:.1} MiB at most beside the data set, {:.2} times the {:.1} MiB that must be \
+         kept for the backward pass\n\
          start: first step begins after {:.0} ms and ends after {:.0} ms",
         Table::new(headers, rows).to_text(None),
         result.adapter.description,
@@ -240,8 +243,10 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
     }
     if let Some(attribution) = &result.attribution {
         text.push_str(&format!(
-            "\nattribution, {} images at a time: forward and input gradient {:.3} ms an image; gradient {:.3} ms ({:.2} ×); \
-             integrated gradients, 50 steps, {:.1} ms ({:.2} × 50 passes)",
+            "\n\
+             attribution, {} images at a time: forward and input gradient {:.3} ms an image; \
+             gradient {:.3} ms ({:.2} ×); integrated gradients, 50 steps, {:.1} ms ({:.2} × 50 \
+             passes)",
             attribution.batch_size,
             attribution.pass_ms_per_image,
             attribution.gradient_ms_per_image,

@@ -85,7 +85,8 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
             text += &format!("\n{}", result.randomisation_table(&judged).to_text(None));
         }
         format!(
-            "{text}\n{}; of accuracies Wilson's of all test images; ↑ more is better, ↓ less is\n{}{}, {}",
+            "{text}\n\
+             {}; of accuracies Wilson's of all test images; ↑ more is better, ↓ less is\n{}{}, {}",
             result.intervals(),
             result.explanations(),
             args.out.join("compare.png").display(),

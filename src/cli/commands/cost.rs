@@ -170,7 +170,9 @@ fn describe(cost: &Cost) -> String {
         format!("; with its header a file of {} bytes", thousands(file))
     });
     format!(
-        "{}\npacked model: {} (weights at their bits; biases, steps and α in float){file}, {:.1} times smaller than the {} of float",
+        "{}\n\
+         packed model: {} (weights at their bits; biases, steps and α in float){file}, {:.1} times \
+         smaller than the {} of float",
         Table::new(headers, rows).to_text(None),
         bytes(cost.packed_bytes),
         cost.float_bytes as f64 / cost.packed_bytes.max(1) as f64,
@@ -198,8 +200,10 @@ fn describe_paper(cost: &PaperCost) -> String {
         thousands(cost.weighted_flops),
     ]);
     format!(
-        "{}\nthe paper's own count: 225,792·b1/32 + 30,618,624·b2/32 + 1,180,928. conv1 is counted with padding that the network does not \
-         have, conv2 by a number that matches no layout of it; without --accounting paper, what is executed is counted",
+        "{}\n\
+         the paper's own count: 225,792·b1/32 + 30,618,624·b2/32 + 1,180,928. conv1 is counted \
+         with padding that the network does not have, conv2 by a number that matches no layout of \
+         it; without --accounting paper, what is executed is counted",
         Table::new(["layer", "FLOPs (paper)", "bits", "FLOPs · bits/32"], rows).to_text(None)
     )
 }

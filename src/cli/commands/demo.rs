@@ -37,8 +37,10 @@ const MODELS: [(&str, &str, &str, f32); 4] = [
 ];
 
 /// What the table of accuracies does not show.
-const NO_CONTROL: &str = "The quantized models go on from the float one: they are trained for more steps than it, so a difference from it is not \
-                          one of the bits alone. `saliq reproduce` holds them against a float model trained on for as long.";
+const NO_CONTROL: &str = "The quantized models go on from the float one: they are trained for more \
+                          steps than it, so a difference from it is not one of the bits alone. \
+                          `saliq reproduce` holds them against a float model trained on for as \
+                          long.";
 
 /// A file that marks a folder as a demo's, to be replaced by the next.
 const MARKER: &str = "report.html";
@@ -175,8 +177,12 @@ fn configuration(
     };
     let limit = if tiny { "test-limit = 50\n" } else { "" };
     let text = format!(
-        "dataset = \"mnist-mini\"\nbits = \"{bits}\"\nsteps = {steps}\nbatch-size = {}\noptimizer = \"momentum\"\nlr = {}\n\
-         schedule = \"one-cycle\"\nsnapshot-every = {snapshot_every}\n{init}{limit}",
+        "dataset = \"mnist-mini\"\n\
+         bits = \"{bits}\"\n\
+         steps = {steps}\n\
+         batch-size = {}\n\
+         optimizer = \"momentum\"\n\
+         lr = {}\nschedule = \"one-cycle\"\nsnapshot-every = {snapshot_every}\n{init}{limit}",
         if tiny { 8 } else { 64 },
         if is_float { 0.05 } else { 0.02 },
     );
@@ -438,29 +444,37 @@ fn report(
     let images = trained[0].outcome.evaluation.images;
     let intro = vec![
         format!(
-            "Four models of the same small CNN were trained with Saliency Guided Training on {} handwritten digits. {NO_CONTROL}",
+            "Four models of the same small CNN were trained with Saliency Guided Training on {} \
+             handwritten digits. {NO_CONTROL}",
             dataset.train.len()
         ),
         format!(
             "Test accuracy on {images} images, with Wilson's 95 % intervals for their number: {}.",
             trained.iter().map(accuracy).collect::<Vec<_>>().join(", ")
         ),
-        "The paper's figures, beside ours in the table, are for the full data set and longer training.".into(),
+        "The paper's figures, beside ours in the table, are for the full data set and longer \
+         training."
+            .into(),
     ];
     let histograms = trained.iter().filter_map(|one| one.histograms.clone());
     let sections = vec![
-        Section { title: "Accuracy and cost".into(), blocks: vec![Block::Table(table.clone()), Block::Terms(result_terms())] },
+        Section {
+            title: "Accuracy and cost".into(),
+            blocks: vec![Block::Table(table.clone()), Block::Terms(result_terms())],
+        },
         Section {
             title: "Saliency".into(),
             blocks: vec![
                 Block::Image {
                     png: png("saliency.png"),
-                    alt: "Grid of digits with, for each model, the saliency map and the image with its low-saliency half replaced by noise"
-                        .into(),
+                    alt:
+                        "Grid of digits with, for each model, the saliency map and the image with \
+                          its low-saliency half replaced by noise"
+                            .into(),
                     caption: format!(
-                        "A row a digit. For each model: the {} of the predicted class's logit with respect to the image (red: \
-                         brightening the pixel raises the score, blue: lowers it), and the image with {}. Below: prediction and \
-                         probability.",
+                        "A row a digit. For each model: the {} of the predicted class's logit with \
+                         respect to the image (red: brightening the pixel raises the score, blue: \
+                         lowers it), and the image with {}. Below: prediction and probability.",
                         Method::Gradient.name(),
                         shown(&trained[0].config).masked()
                     ),
@@ -468,7 +482,8 @@ fn report(
                 Block::Image {
                     png: png("filmstrip.png"),
                     alt: "Saliency maps of a few digits at several moments of training".into(),
-                    caption: "Gradient maps of the float model for the same test digits as training goes on (logit of the true class)."
+                    caption: "Gradient maps of the float model for the same test digits as \
+                              training goes on (logit of the true class)."
                         .into(),
                 },
             ],
@@ -476,22 +491,31 @@ fn report(
         Section {
             title: "Training".into(),
             blocks: vec![
-                Block::Svg { svg: svg("loss.svg"), caption: "Loss a step, smoothed; the quantized models begin where the float one ended.".into() },
+                Block::Svg {
+                    svg: svg("loss.svg"),
+                    caption: "Loss a step, smoothed; the quantized models begin where the float \
+                    one ended."
+                        .into(),
+                },
                 Block::Svg {
                     svg: svg("kl.svg"),
-                    caption: "How differently each model sees an image and its masked copy: what Saliency Guided Training holds down."
+                    caption: "How differently each model sees an image and its masked copy: what \
+                              Saliency Guided Training holds down."
                         .into(),
                 },
                 Block::Svg {
                     svg: svg("quantizers.svg"),
-                    caption: "PACT's clipping thresholds α, and between which values each layer's quantized weights lie, while the models train."
+                    caption: "PACT's clipping thresholds α, and between which values each layer's \
+                              quantized weights lie, while the models train."
                         .into(),
                 },
             ],
         },
         Section {
             title: "Distributions".into(),
-            blocks: histograms.map(|svg| Block::Svg { svg, caption: DistributionChart::CAPTION.into() }).collect(),
+            blocks: histograms
+                .map(|svg| Block::Svg { svg, caption: DistributionChart::CAPTION.into() })
+                .collect(),
         },
         Section {
             title: "How this was made".into(),
@@ -504,11 +528,7 @@ fn report(
                 ]),
                 Block::Paragraph("To train one of these models again:".into()),
                 Block::Code(
-                    trained
-                        .iter()
-                        .map(|one| again(&one.config.out))
-                        .collect::<Vec<_>>()
-                        .join("\n"),
+                    trained.iter().map(|one| again(&one.config.out)).collect::<Vec<_>>().join("\n"),
                 ),
             ],
         },

@@ -67,9 +67,12 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
     write_atomically(&args.out.join("drop.png"), &chart.to_png()?)?;
     output.result(&result, || {
         format!(
-            "{}\naccuracy in % with a share of the pixels removed, the most salient first, filled with {}; {}, Wilson's 95 % \
-             intervals at most {:.1} points wide\narea: mean accuracy over all shares in %, lower is better: the map names what the model \
-             uses; below random: by how many points it is below that of pixels removed in random order\n{}",
+            "{}\n\
+             accuracy in % with a share of the pixels removed, the most salient first, filled with \
+             {}; {}, Wilson's 95 % intervals at most {:.1} points wide\n\
+             area: mean accuracy over all shares in %, lower is better: the map names what the \
+             model uses; below random: by how many points it is below that of pixels removed in \
+             random order\n{}",
             result.table().to_text(None),
             args.fill.name(),
             counted(result.images, "image"),
@@ -396,8 +399,9 @@ impl DropResult {
         LineChart {
             title: format!("Accuracy without the most salient features: {dataset}"),
             note: format!(
-                "Pixels are removed in the order of the map, the most salient first, and filled with {}. The further a line falls below \
-                 random order, the better its map names what the model uses.{retrained} Shaded: Wilson's 95 % intervals for {}{bands}.",
+                "Pixels are removed in the order of the map, the most salient first, and filled \
+                 with {}. The further a line falls below random order, the better its map names \
+                 what the model uses.{retrained} Shaded: Wilson's 95 % intervals for {}{bands}.",
                 self.fill.described(),
                 counted(self.images, "image")
             ),

@@ -64,7 +64,8 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
             let plan = IntegerPlan::new(&deployable, deployable.normalization);
             if plan.integer_steps() == 0 {
                 log::warn!(
-                    "no layer has both quantized weights and quantized inputs: everything is computed in floats"
+                    "no layer has both quantized weights and quantized inputs: everything is \
+                     computed in floats"
                 );
             }
             Some(IntegerNetwork::new(&gpu, &plan, slots)?)

@@ -245,7 +245,8 @@ fn remarks(name: &str, picture: &Picture, shape: crate::config::Shape) -> Vec<Re
     if picture.is_blank(shape) {
         let [channels, height, width] = <[u32; 3]>::from(shape);
         let warning = format!(
-            "{name}: has a single colour at the model's {channels}×{height}×{width}: nothing is visible"
+            "{name}: has a single colour at the model's {channels}×{height}×{width}: nothing is \
+             visible"
         );
         remarks.push(Remark::Warning(warning));
     }

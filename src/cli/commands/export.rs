@@ -221,7 +221,8 @@ fn verified(verification: &Verification) -> String {
         (0, _) => String::new(),
         (_, 0) => format!("; all {} levels equal", thousands(*levels)),
         (_, different) => format!(
-            "; {} of {} levels differ, each at the edge between two levels, where the rounding of f32 decides ({} images)",
+            "; {} of {} levels differ, each at the edge between two levels, where the rounding of \
+             f32 decides ({} images)",
             thousands(*different),
             thousands(*levels),
             verification.images_at_an_edge
@@ -236,7 +237,8 @@ fn verified(verification: &Verification) -> String {
     };
     format!(
         "verified: {compared} of {images} images compared{of_levels}\n\
-         {equal_predictions} of {images} predictions equal; logits within {:.1e} ({TOLERANCE:.0e} is allowed){alone}",
+         {equal_predictions} of {images} predictions equal; logits within {:.1e} ({TOLERANCE:.0e} \
+         is allowed){alone}",
         verification.largest_difference
     )
 }

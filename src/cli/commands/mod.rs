@@ -176,7 +176,8 @@ impl ModelFlags<'_> {
             format!(" ({}, which stands beside it, is not there)", crate::plain(folder))
         });
         Err(Error::Usage(format!(
-            "{path}: was trained on a folder called {own}, and holds no path{gone}; say where it is with --dataset FOLDER/{own}"
+            "{path}: was trained on a folder called {own}, and holds no path{gone}; say where it \
+             is with --dataset FOLDER/{own}"
         )))
     }
 
@@ -299,7 +300,8 @@ fn note_float_bulk(cost: &Cost, model: Option<&Path>, output: &Output) {
 /// Models that are to be looked at side by side, but were trained on different images.
 fn different_images(one: &str, other: &str) -> Error {
     Error::Usage(format!(
-        "{one} and {other} were trained on different images; name the ones to use for both with --dataset"
+        "{one} and {other} were trained on different images; name the ones to use for both with \
+         --dataset"
     ))
 }
 

@@ -217,15 +217,18 @@ fn terms() -> Vec<(String, String)> {
     let terms = [
         (
             "Largest",
-            "the largest magnitude of a weight, or of an activation on the calibration images, in the tensor's own units",
+            "the largest magnitude of a weight, or of an activation on the calibration images, in \
+             the tensor's own units",
         ),
         (
             "Clipped at",
-            "the magnitude that the outermost level stands for; what lies beyond it becomes that level",
+            "the magnitude that the outermost level stands for; what lies beyond it becomes that \
+             level",
         ),
         (
             "Signal to noise",
-            "the power of the values over that of the quantization error, in decibels; higher is better, 6 dB more halve the error",
+            "the power of the values over that of the quantization error, in decibels; higher is \
+             better, 6 dB more halve the error",
         ),
     ];
     terms.map(|(term, meaning)| (term.to_string(), meaning.to_string())).into()
@@ -233,7 +236,8 @@ fn terms() -> Vec<(String, String)> {
 
 fn accuracies(summary: &Summary<'_>) -> String {
     format!(
-        "test accuracy {:.2} % quantized, {:.2} % float ({} points) on {} images; loss {:.4} and {:.4}",
+        "test accuracy {:.2} % quantized, {:.2} % float ({} points) on {} images; loss {:.4} and \
+         {:.4}",
         100.0 * summary.accuracy,
         100.0 * summary.float_accuracy,
         signed(100.0 * (summary.accuracy - summary.float_accuracy), 2),

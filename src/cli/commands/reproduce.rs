@@ -63,8 +63,8 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
         let empty = Estimate { shard: shard.to_string(), ..Estimate::default() };
         let groups = if groups == 1 { "1 group".into() } else { format!("{groups} groups") };
         let says = format!(
-            "part {shard} has no models: the study is {groups} of models that depend on each other, which the parts before it have; \
-             --shard none makes all of it"
+            "part {shard} has no models: the study is {groups} of models that depend on each \
+             other, which the parts before it have; --shard none makes all of it"
         );
         // JSON has no place for it.
         if output.json {

@@ -95,7 +95,8 @@ pub(super) fn resolve_for(
         if own != "32" {
             let (own, path) = (own.replace('-', ","), file.path().display());
             output.note(&format!(
-                "--init {path}: is quantized to {own} bits; without --bits it is trained in float; --bits {own} keeps them"
+                "--init {path}: is quantized to {own} bits; without --bits it is trained in float; \
+                 --bits {own} keeps them"
             ));
         }
     }
@@ -184,7 +185,8 @@ impl Observer for TrainingWatcher {
         let alphas: String =
             line.alpha.iter().map(|(name, alpha)| format!(", {name}.alpha {alpha:.3}")).collect();
         self.bar.note(&format!(
-            "{} epoch {:>2}: loss {:.4}{kl}, test accuracy {:.2} %, test loss {:.4}{alphas}, {:.0} images/s",
+            "{} epoch {:>2}: loss {:.4}{kl}, test accuracy {:.2} %, test loss {:.4}{alphas}, {:.0} \
+             images/s",
             self.name,
             line.epoch,
             line.train_loss,

@@ -173,7 +173,8 @@ fn images(path: &Path, input: impl BufRead, length: u64) -> Result<Images> {
     let (sizes, pixels) = parse(path, input, length, true)?;
     if Order::of(&sizes) == Order::Either {
         log::warn!(
-            "{}: sizes {sizes:?} could be channels-first or channels-last; read as channels-first: {}",
+            "{}: sizes {sizes:?} could be channels-first or channels-last; read as channels-first: \
+             {}",
             path.display(),
             describe(&sizes)
         );
@@ -181,7 +182,9 @@ fn images(path: &Path, input: impl BufRead, length: u64) -> Result<Images> {
     let shape = match sizes[..] {
         [_, height, width] => Shape::new(1, height, width),
         [_, channels, height, width] => Shape::new(channels, height, width),
-        _ => return Err(Error::format(path, "is not an IDX file of images")), // `parse` allows no other rank
+        _ => {
+            return Err(Error::format(path, "is not an IDX file of images"));
+        } // `parse` allows no other rank
     };
     Ok(Images { shape, pixels })
 }
@@ -230,7 +233,8 @@ fn parse(
         Error::format(
             path,
             format!(
-                "truncated: its header declares {what} ({declared} bytes), {found}; get the file again"
+                "truncated: its header declares {what} ({declared} bytes), {found}; get the file \
+                 again"
             ),
         )
     };
@@ -314,13 +318,15 @@ fn check_sizes(sizes: &[u32]) -> Result<u64, String> {
     }
     if let ([_, height, width, channels], Order::ChannelsLast) = (sizes, Order::of(sizes)) {
         return Err(format!(
-            "its sizes {sizes:?} look like channels-last: {channels} channels of {height}×{width}; images are read as N × channels × height × \
-             width, so transpose them first (NumPy: a.transpose(0, 3, 1, 2))"
+            "its sizes {sizes:?} look like channels-last: {channels} channels of {height}×{width}; \
+             images are read as N × channels × height × width, so transpose them first (NumPy: \
+             a.transpose(0, 3, 1, 2))"
         ));
     }
     if count > MAX_COUNT || channels > MAX_CHANNELS || sides.iter().any(|&side| side > MAX_SIDE) {
         return Err(format!(
-            "its header declares {}; at most {MAX_COUNT} items of {MAX_CHANNELS}×{MAX_SIDE}×{MAX_SIDE} are supported",
+            "its header declares {}; at most {MAX_COUNT} items of \
+             {MAX_CHANNELS}×{MAX_SIDE}×{MAX_SIDE} are supported",
             describe(sizes)
         ));
     }
