@@ -43,7 +43,8 @@ fn combine(a: Moments, b: Moments) -> Moments {
     let count = a.count + b.count;
     let share = b.count / count;
     let difference = b.mean - a.mean;
-    return Moments(count, a.mean + difference * share, a.squares + b.squares + difference * difference * (a.count * share));
+    return Moments(count, a.mean + difference * share,
+        a.squares + b.squares + difference * difference * (a.count * share));
 }
 
 fn move_on(index: u32, group: u32, value: vec4f) {
@@ -82,11 +83,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 normalize = inverse * factors[2u * group + 1u];
             } else if (rows > 1u) {
                 move_on(MEAN_INDEX, group, own.mean * inverse);
-                move_on(VARIANCE_INDEX, group, own.squares / max(own.count - 1.0, 1.0) * inverse * inverse);
+                move_on(VARIANCE_INDEX, group,
+                    own.squares / max(own.count - 1.0, 1.0) * inverse * inverse);
                 if (group == 0u) { parameters[COUNT_INDEX] += 1.0; }
             }
             let gamma = channels(SCALE_INDEX, group, CHANNELS);
-            coefficients[batch * groups + group] = Coefficients(center, normalize, gamma * normalize, channels(SHIFT_INDEX, group, CHANNELS));
+            coefficients[batch * groups + group] = Coefficients(center, normalize,
+                gamma * normalize, channels(SHIFT_INDEX, group, CHANNELS));
         }
     }
 }

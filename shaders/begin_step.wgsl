@@ -46,7 +46,8 @@ fn main() {
         let place = c * CHUNK;
         let added = select(1u, accumulate, c == 0u);
         write_range(4u + 2u * c, 0u, min(max(masked, place) - place, CHUNK), entry.batch, added);
-        write_range(5u + 2u * c, 0u, min(max(entry.count + masked, place) - place, CHUNK), entry.batch, added);
+        write_range(5u + 2u * c, 0u, min(max(entry.count + masked, place) - place, CHUNK),
+            entry.batch, added);
         ranges[(4u + 2u * c) * RECORD + 4u] = place;
         ranges[(5u + 2u * c) * RECORD + 4u] = place;
     }

@@ -140,9 +140,13 @@ fn main(
                             value = as_stored_output(value);
                             var best = vec4u();
                             @unroll for (var p = 1u; p < 4u; p++) {
-                                let other_before = sum[((r * 2u + p / 2u) * COLUMNS + c * 2u + p % 2u) * GROUPS + g];
-                                @if(pact) let other = as_stored_output(activate(ACTIVATION, other_before, alpha, LEVELS));
-                                @if(!pact) let other = as_stored_output(activate(ACTIVATION, other_before, 0.0, 1.0));
+                                let other_before = sum[((r * 2u + p / 2u) * COLUMNS + c * 2u
+                                    + p % 2u) * GROUPS + g];
+                                @if(pact) let other =
+                                    as_stored_output(
+                                        activate(ACTIVATION, other_before, alpha, LEVELS));
+                                @if(!pact) let other =
+                                    as_stored_output(activate(ACTIVATION, other_before, 0.0, 1.0));
                                 let larger = other > value;
                                 value = select(value, other, larger);
                                 before = select(before, other_before, larger);

@@ -1,12 +1,13 @@
 // 2-D convolution of quantized inputs by quantized weights, with bias and activation, as one
 // product of cooperative matrices, for GPUs that have them: the sum of `convolution_tiled`,
-//   x[n, y, x, o] = bias[o] + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
-//     output = activate(x),
+//   x[n, y, x, o] = bias[o]
+//     + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
+//   output = activate(x),
 // over the same layouts, with factors in f16 and sums in f32.
 //
 // The factors are integer levels, and the sum is scaled at the end by the input's step times the
 // channel's (`weight_unit`). Integers up to 2048 are exact in f16 and sums up to 2^24 in f32.
-// nn/choices.rs takes this kernel only where no sum can be larger: the product itself has no
+// nn/choices/table.rs takes this kernel only where no sum can be larger: the product itself has no
 // rounding at all then, whatever the order of additions. (At 8 bits each that is up to 258 products
 // a sum, 255 · 255 · 258 < 2^24.) A fully connected layer is the convolution of 1 × 1 pixels by one
 // tap.
@@ -103,7 +104,8 @@ fn main(
     var origins: array<Window, WINDOW_LOADS>;
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
-        origins[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels, OUT_WIDTH, STRIDE, PADDING);
+        origins[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels,
+            OUT_WIDTH, STRIDE, PADDING);
     }
 
     var sum: array<Sums, ROWS * COLUMNS>;
@@ -114,7 +116,8 @@ fn main(
         @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
             let y = origins[l].y + tap / KERNEL;
             let x = origins[l].x + tap % KERNEL;
-            let at = origins[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
+            let at = origins[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u))
+                * IN_GROUPS + k % IN_GROUPS;
             let inside = k < inner && y < IN_HEIGHT && x < IN_WIDTH;
             let value = levels(select(vec4f(), load_input(input[at]), inside), vec4f(input_unit));
             @unroll for (var j = 0u; j < 4u; j++) {
@@ -138,7 +141,8 @@ fn main(
                 windows[r] = coopLoadT<Windows>(&window_tile[r * SIDE * INNER + d * SIDE], INNER);
             }
             @unroll for (var c = 0u; c < COLUMNS; c++) {
-                let weights = coopLoadT<Weights>(&weight_tile[d * SIDE * TILE_GROUPS * 4u + c * SIDE], TILE_GROUPS * 4u);
+                let weights = coopLoadT<Weights>(
+                    &weight_tile[d * SIDE * TILE_GROUPS * 4u + c * SIDE], TILE_GROUPS * 4u);
                 @unroll for (var r = 0u; r < ROWS; r++) {
                     sum[r * COLUMNS + c] =
                         coopMultiplyAdd(windows[r], weights, sum[r * COLUMNS + c]);
@@ -155,7 +159,8 @@ fn main(
             let row = first_row + tile / COLUMNS * SIDE + element / (SIDE / 4u);
             let group = first_group + tile % COLUMNS * (SIDE / 4u) + element % (SIDE / 4u);
             if (row < row_count && group < OUT_GROUPS) {
-                let own = vec4f(sums[4u * element], sums[4u * element + 1u], sums[4u * element + 2u], sums[4u * element + 3u]);
+                let own = vec4f(sums[4u * element], sums[4u * element + 1u],
+                    sums[4u * element + 2u], sums[4u * element + 3u]);
                 let x = own * (weight_units(group) * input_unit) + bias[group];
                 let at = (images.first * pixels + row) * OUT_GROUPS + group;
                 @if(pact) {

@@ -1,7 +1,8 @@
 // Gradient of a convolution with respect to its input for software drivers
 // (torch.nn.grad.conv2d_input):
-//   input_gradient[n, y, x, i] = Σ_{ky, o, kx} output_gradient[n, (y + P − ky)/S, (x + P − kx)/S, o]
-//     · weight[ky, kx, i, o], where the divisions have no remainder.
+//   input_gradient[n, y, x, i] =
+//     Σ_{ky, o, kx} output_gradient[n, (y + P − ky)/S, (x + P − kx)/S, o] · weight[ky, kx, i, o],
+// over the terms whose divisions have no remainder.
 // It is a convolution by the mirrored taps over the output's gradient with SPACING − 1 zeros
 // between its pixels, SPACING the layer's stride S, and PADDING = K − 1 − P. Here "input" is that
 // gradient: IN_ and OUT_ sizes are of what the kernel reads and writes.
@@ -102,7 +103,8 @@ fn main(
                         let x = (column + 2u * w - FRONT - SKEW) / 2u;
                         let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
                         let value =
-                            select(vec4f(), load_input(output_gradient[at]), y < IN_HEIGHT && x < IN_WIDTH);
+                            select(vec4f(), load_input(output_gradient[at]),
+                                y < IN_HEIGHT && x < IN_WIDTH);
                         let position = unpack_positions(chosen[at]);
                         @unroll for (var s = 0u; s < SPAN; s++) {
                             if ((s + SKEW) / 2u == w) {

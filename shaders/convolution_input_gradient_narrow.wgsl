@@ -47,7 +47,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             var line: array<vec4f, SPAN>;
             @unroll for (var s = 0u; s < SPAN; s++) {
                 let x = column / STRIDE + s + LOW - KERNEL;
-                let value = load_output(output_gradient[row_base + min(x, OUT_WIDTH - 1u) * OUT_GROUPS + o]);
+                let value = load_output(output_gradient[row_base
+                    + min(x, OUT_WIDTH - 1u) * OUT_GROUPS + o]);
                 line[s] = select(vec4f(), value, meets && x < OUT_WIDTH);
             }
             @unroll for (var kx = 0u; kx < KERNEL; kx++) {
@@ -66,7 +67,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (row < IN_HEIGHT) {
         @unroll for (var c = 0u; c < COLUMNS; c++) {
             if (column + c < IN_WIDTH) {
-                input_gradient[((image * IN_HEIGHT + row) * IN_WIDTH + column + c) * IN_GROUPS] = store_input(sum[c]);
+                input_gradient[((image * IN_HEIGHT + row) * IN_WIDTH + column + c) * IN_GROUPS] =
+                    store_input(sum[c]);
             }
         }
     }

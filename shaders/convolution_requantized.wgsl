@@ -69,7 +69,8 @@ fn main(
     let index = strip / (strips * bands) * IMAGES;
     let image = images.first + min(index, images.count - 1u);
     // From a group of the first image to the second's, or none where the last image is alone.
-    @if(paired) let to_second = select(0u, IN_HEIGHT * IN_WIDTH * IN_GROUPS, index + 1u < images.count);
+    @if(paired) let to_second =
+        select(0u, IN_HEIGHT * IN_WIDTH * IN_GROUPS, index + 1u < images.count);
     let row = (strip / strips) % bands * ROWS;
     let column = (strip % strips) * COLUMNS;
     let first_group = slice.first_group + workgroup.z * GROUPS;
@@ -86,7 +87,8 @@ fn main(
                 @unroll for (var s = 0u; s < SPAN; s++) {
                     let x = column * STRIDE + s - PADDING;
                     let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
-                    @if(paired) let value = load_levels(input[at]) + (load_levels(input[at + to_second]) << vec4u(16u));
+                    @if(paired) let value =
+                        load_levels(input[at]) + (load_levels(input[at + to_second]) << vec4u(16u));
                     @if(!paired) let value = load_input(input[at]);
                     line[r * SPAN + s] = select(Numbers(), value, y < IN_HEIGHT && x < IN_WIDTH);
                 }

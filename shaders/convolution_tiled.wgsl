@@ -1,7 +1,8 @@
 // 2-D convolution with bias and activation as one matrix product, for GPUs: the sum of
 // `convolution` over the same layouts,
-//   x[n, y, x, o] = bias[o] + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
-//     output = activate(x).
+//   x[n, y, x, o] = bias[o]
+//     + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
+//   output = activate(x).
 // Rows of the product are the pixels of all images, columns the output channels, and the inner
 // dimension is (ky, kx, i); the matrix of windows ("im2col") is never stored. A fully connected
 // layer is the convolution of 1 × 1 pixels by one tap. The gradient with respect to the input is
@@ -92,7 +93,8 @@ fn main(
     var windows: array<Window, WINDOW_LOADS>;
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
-        windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels, OUT_WIDTH, STRIDE, PADDING);
+        windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels,
+            OUT_WIDTH, STRIDE, PADDING);
     }
 
     var sum: array<vec4f, ROWS>;
@@ -113,9 +115,11 @@ fn main(
                 let y = spaced_y / SPACING;
                 let x = spaced_x / SPACING;
                 let meets = spaced_y % SPACING == 0u && spaced_x % SPACING == 0u;
-                let at = windows[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + i;
+                let at = windows[l].image
+                    + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + i;
                 let inside = meets && k < inner && y < IN_HEIGHT && x < IN_WIDTH;
-                window_tile[element + element / DEEP] = select(vec4f(), load_input(input[at]), inside);
+                window_tile[element + element / DEEP] =
+                    select(vec4f(), load_input(input[at]), inside);
             }
         }
         @unroll for (var l = 0u; l < WEIGHT_LOADS; l++) {

@@ -1,6 +1,7 @@
 // Gradient of a 2-D convolution with respect to its weights and bias (torch.nn.grad.conv2d_weight),
 // first of two stages:
-//   weight_gradient[ky, kx, i, o] = Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
+//   weight_gradient[ky, kx, i, o] =
+//     Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
 //   bias_gradient[o] = Σ_{n, y, x} output_gradient[n, y, x, o].
 //
 // The images are dealt to PARTS workgroups, image n to part n mod PARTS; `reduce_weight_gradient`
@@ -52,7 +53,8 @@ const WINDOWS = (COLUMNS + SIDE - 1u) / SIDE;
 // Element (y, x) of group `i`; 0 outside the image, whose coordinates wrap to huge numbers above
 // and in front of it.
 fn padded_input(image: u32, y: u32, x: u32, i: u32) -> vec4f {
-    let at = ((image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + min(i, IN_GROUPS - 1u);
+    let at = ((image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH + min(x, IN_WIDTH - 1u))
+        * IN_GROUPS + min(i, IN_GROUPS - 1u);
     return select(vec4f(), load_input(input[at]), y < IN_HEIGHT && x < IN_WIDTH);
 }
 
@@ -84,7 +86,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     @if(subgroups) {
                         @unroll for (var l = 0u; l < SHARES; l++) {
                             let e = l * LANES + lane;
-                            shares[l] = padded_input(image, y + e / SPAN % FRESH, x + e % SPAN, first_input + e / (FRESH * SPAN));
+                            shares[l] = padded_input(image, y + e / SPAN % FRESH, x + e % SPAN,
+                                first_input + e / (FRESH * SPAN));
                         }
                     }
                     @unroll for (var q = 0u; q < INPUTS; q++) {
@@ -112,8 +115,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                             let group = min(first_group + g * LANES, OUT_GROUPS - 1u);
                             @unroll for (var w = 0u; w < WINDOWS; w++) {
                                 let x = column / 2u + w;
-                                let at = ((image * OUT_HEIGHT + row / 2u) * OUT_WIDTH + min(x, OUT_WIDTH - 1u)) * OUT_GROUPS + group;
-                                window[g * WINDOWS + w] = select(vec4f(), load_output(output_gradient[at]), x < OUT_WIDTH);
+                                let at = ((image * OUT_HEIGHT + row / 2u) * OUT_WIDTH
+                                    + min(x, OUT_WIDTH - 1u)) * OUT_GROUPS + group;
+                                window[g * WINDOWS + w] = select(vec4f(),
+                                    load_output(output_gradient[at]), x < OUT_WIDTH);
                                 position[g * WINDOWS + w] = unpack_positions(chosen[at]);
                                 bias_sum[g] += window[g * WINDOWS + w];
                             }
@@ -130,8 +135,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                             d[c] = select(vec4f(), window[g * WINDOWS + c / 2u], here);
                         }
                         @if(!pooled) {
-                            let at = gradient_base + c * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u);
-                            d[c] = select(vec4f(), load_output(output_gradient[at]), column + c < OUT_WIDTH);
+                            let at = gradient_base + c * OUT_GROUPS
+                                + min(first_group + g * LANES, OUT_GROUPS - 1u);
+                            d[c] = select(vec4f(), load_output(output_gradient[at]),
+                                column + c < OUT_WIDTH);
                             bias_sum[g] += d[c];
                         }
                     }
@@ -141,7 +148,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                             @unroll for (var j = 0u; j < DEPTH; j++) {
                                 @unroll for (var c = 0u; c < COLUMNS; c++) {
                                     sum[((qt * KERNEL + kx) * DEPTH + j) * GROUPS + g] = fma(
-                                        vec4f(line[qt * SPAN + c * STRIDE + kx][j]), d[c], sum[((qt * KERNEL + kx) * DEPTH + j) * GROUPS + g]);
+                                        vec4f(line[qt * SPAN + c * STRIDE + kx][j]), d[c],
+                                        sum[((qt * KERNEL + kx) * DEPTH + j) * GROUPS + g]);
                                 }
                             }
                         }
@@ -160,8 +168,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     if (first_input + q < IN_GROUPS && first_tap_row + t < KERNEL) {
                         @unroll for (var kx = 0u; kx < KERNEL; kx++) {
                             @unroll for (var j = 0u; j < DEPTH; j++) {
-                                let tap = (((first_tap_row + t) * KERNEL + kx) * IN_GROUPS + first_input + q) * 4u + j;
-                                parts[base + tap * OUT_GROUPS + group] = sum[(((q * TAP_ROWS + t) * KERNEL + kx) * DEPTH + j) * GROUPS + g];
+                                let tap = (((first_tap_row + t) * KERNEL + kx) * IN_GROUPS
+                                    + first_input + q) * 4u + j;
+                                parts[base + tap * OUT_GROUPS + group] =
+                                    sum[(((q * TAP_ROWS + t) * KERNEL + kx) * DEPTH + j) * GROUPS
+                                        + g];
                             }
                         }
                     }

@@ -28,7 +28,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let image = chunk.place + index;
     let masked = select(0u, 1u, image >= current.count);
     let key = random_key(current.seed_low, current.seed_high, current.step, DROPOUT + LAYER);
-    let draw = uniform01x4(random_bits(key, current.position + image - masked * current.count, element, masked));
+    let draw = uniform01x4(random_bits(key, current.position + image - masked * current.count,
+        element, masked));
     let scale = 1.0 / max(1.0 - RATE, 1e-7); // nothing is kept at RATE = 1
     let at = index * ELEMENTS + element;
     values[at] =

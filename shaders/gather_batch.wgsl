@@ -36,12 +36,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let place = current.position + image;
     var source = place;
     if (SHUFFLE != 0u) {
-        source = permute(place, current.epoch_images, random_key(current.seed_low, current.seed_high, current.epoch, SHUFFLE_STREAM));
+        source = permute(place, current.epoch_images,
+            random_key(current.seed_low, current.seed_high, current.epoch, SHUFFLE_STREAM));
     }
     var mirrored = false;
     var shift = vec2u();
     if (SHIFT != 0u || HFLIP != 0u) {
-        let draw = random_bits(random_key(current.seed_low, current.seed_high, current.step, AUGMENT), place, 0u, 0u);
+        let draw = random_bits(
+            random_key(current.seed_low, current.seed_high, current.step, AUGMENT), place, 0u, 0u);
         shift = draw.xy % vec2u(2u * SHIFT + 1u) - vec2u(SHIFT);
         mirrored = HFLIP != 0u && (draw.z >> 31u) != 0u;
     }

@@ -1,6 +1,8 @@
 // Convolution of integers, forward: sums of products of bytes in 32 bits, exact, and what
 // `requantize` makes of them (deploy::IntegerPlan):
-//   sum[n, y, x, o] = Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],  0 outside the image.
+//   sum[n, y, x, o] =
+//     Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
+// where the input is 0 outside the image.
 // A fully connected layer is the convolution of 1 × 1 pixels by one tap. Four channels are one
 // word. Input is [image, row, column, channel / 4], weights [ky, kx, channel / 4, out channel / 4]
 // vec4u.
@@ -68,7 +70,8 @@ var<workgroup> weight_tile: array<vec4u, WEIGHTS>;
 @if(sliced) var<workgroup> slice_sums: array<vec4i, LANES>;
 
 fn dot_group(a: u32, w: vec4u) -> vec4i {
-    return vec4i(dot4I8Packed(a, w.x), dot4I8Packed(a, w.y), dot4I8Packed(a, w.z), dot4I8Packed(a, w.w));
+    return vec4i(dot4I8Packed(a, w.x), dot4I8Packed(a, w.y), dot4I8Packed(a, w.z),
+        dot4I8Packed(a, w.w));
 }
 
 @compute @workgroup_size(LANES)
@@ -92,7 +95,8 @@ fn main(
     var windows: array<Window, WINDOW_LOADS>;
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
-        windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels, OUT_WIDTH, STRIDE, PADDING);
+        windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels,
+            OUT_WIDTH, STRIDE, PADDING);
     }
 
     var sum: array<vec4i, ROWS>;
@@ -106,7 +110,8 @@ fn main(
             if (element < WINDOWS) {
                 let y = windows[l].y + tap / KERNEL;
                 let x = windows[l].x + tap % KERNEL;
-                let at = windows[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
+                let at = windows[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH
+                    + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
                 let word = select(0u, input[at], y < IN_HEIGHT && x < IN_WIDTH) ^ FLIP;
                 // Words behind the last one meet weights of others.
                 window_tile[element + element / DEEP] = select(0u, word, k < inner);

@@ -27,7 +27,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var sums = vec4f();
     for (var at = lane; at < VALUES; at += WORKGROUP) {
         let magnitude = abs(values[base + at]);
-        sums += vec4f(magnitude, (2.0 * ranks[base + at] - count - 1.0) / count * (magnitude + FLOOR), 0.0, 0.0);
+        sums += vec4f(magnitude,
+            (2.0 * ranks[base + at] - count - 1.0) / count * (magnitude + FLOOR), 0.0, 0.0);
     }
     sums = workgroup_sum(lane, sums);
     let total = select(sums.x, 1.0, sums.x == 0.0);

@@ -63,13 +63,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         @unroll for (var n = 0u; n < IMAGES; n++) {
             @if(subgroups) { vector[n] = subgroupBroadcast(shares[n / LANES], n % LANES); }
             @if(!subgroups) {
-                vector[n] = load_input(input[(images.first + min(first + n, images.count - 1u)) * IN_GROUPS + i]);
+                vector[n] = load_input(input[(images.first + min(first + n, images.count - 1u))
+                    * IN_GROUPS + i]);
             }
         }
         @if(!transposed) {
             @unroll for (var j = 0u; j < 4u; j++) {
                 @unroll for (var g = 0u; g < GROUPS; g++) {
-                    let w = weight[(i * 4u + j) * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u)];
+                    let w = weight[(i * 4u + j) * OUT_GROUPS
+                        + min(first_group + g * LANES, OUT_GROUPS - 1u)];
                     @unroll for (var n = 0u; n < IMAGES; n++) {
                         sum[n * GROUPS + g] = fma(vec4f(vector[n][j]), w, sum[n * GROUPS + g]);
                     }
@@ -113,7 +115,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     }
                     @if(requantized) {
                         let group = first_group + g * LANES;
-                        output[at + g * LANES] = store_output(requantize(x, multiplier[group], offset[group], LOWEST, HIGHEST));
+                        output[at + g * LANES] = store_output(requantize(x, multiplier[group],
+                            offset[group], LOWEST, HIGHEST));
                     }
                 }
             }

@@ -41,7 +41,8 @@ fn main(
     let out_channel = element / (IN_CHANNELS * TAPS);
     let in_channel = (element / TAPS) % IN_CHANNELS;
     let tap = element % TAPS;
-    let w = quantize_weight(QUANTIZER, parameters[WEIGHT_INDEX + element], quantizer[out_channel], LEVELS);
+    let w = quantize_weight(QUANTIZER, parameters[WEIGHT_INDEX + element], quantizer[out_channel],
+        LEVELS);
     forward_weight[(tap * IN_PADDED + in_channel) * OUT_PADDED + out_channel] = w;
     @if(backward) {
         backward_weight[tap * BACKWARD_TAP + out_channel * BACKWARD_OUT + in_channel] = w;

@@ -53,6 +53,7 @@ fn main(
     let tap = element % TAPS;
     let gradient = sum_of_parts((tap * IN_PADDED + in_channel) * OUT_PADDED + out_channel);
     let w = parameters[WEIGHT_INDEX + element];
-    store(WEIGHT_INDEX + element, gradient * weight_derivative(QUANTIZER, w, quantizer[out_channel]));
+    store(WEIGHT_INDEX + element,
+        gradient * weight_derivative(QUANTIZER, w, quantizer[out_channel]));
     @if(learned_step) { terms[element] = gradient * step_derivative(w, quantizer[out_channel]); }
 }

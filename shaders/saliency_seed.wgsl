@@ -25,7 +25,8 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let image = images.first + invocation.x;
     let base = image * CLASS_STRIDE;
     let softmax = softmax_at(base, CLASSES);
-    let class_of_interest = select(labels[image], softmax.predicted, TARGET == LOGIT_PREDICTED || TARGET == LOG_SOFTMAX_PREDICTED);
+    let class_of_interest = select(labels[image], softmax.predicted,
+        TARGET == LOGIT_PREDICTED || TARGET == LOG_SOFTMAX_PREDICTED);
     let of_probability = TARGET == LOG_SOFTMAX_LABEL || TARGET == LOG_SOFTMAX_PREDICTED;
     var others = 0.0; // 1 − p, without the cancellation where p is close to 1
     for (var c = 0u; c < CLASS_STRIDE; c++) {

@@ -53,7 +53,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let columns = WIDTH - WINDOW + 1u;
     var sum = vec4f();
     for (var window = lane; window < CHANNELS * rows * columns; window += WORKGROUP) {
-        let corner = base + (window / (rows * columns) * HEIGHT + window / columns % rows) * WIDTH + window % columns;
+        let corner = base + (window / (rows * columns) * HEIGHT + window / columns % rows) * WIDTH
+            + window % columns;
         var means = vec2f();
         for (var row = 0u; row < WINDOW; row++) {
             for (var column = 0u; column < WINDOW; column++) {

@@ -41,7 +41,8 @@ fn slots_of(current: Step, nth: u32) -> Slots {
 
 // The normal noise of group `element` of an image.
 fn noise(current: Step, number: u32, sample: u32, element: u32) -> vec4f {
-    return normal4(random_bits(random_key(current.seed_low, current.seed_high, number, NOISE), sample, element, 0u));
+    return normal4(random_bits(random_key(current.seed_low, current.seed_high, number, NOISE),
+        sample, element, 0u));
 }
 
 // Where on the path a sample of GradientSHAP lies, in [0, 1), and which of `baselines` baselines it
@@ -72,7 +73,9 @@ fn windows_over(at: u32, length: u32, window: u32, stride: u32) -> u32 {
 // RISE's mask number `sample` at pixel (y, x) of `height` × `width` (Petsiuk et al. 2018): a `grid`
 // × `grid` lattice of 0 and 1, 1 with probability `share`, enlarged bilinearly to (grid + 1) cells
 // an axis and shifted at random by less than a cell.
-fn rise_mask(current: Step, sample: u32, y: u32, x: u32, height: u32, width: u32, grid: u32, share: f32) -> f32 {
+fn rise_mask(
+    current: Step, sample: u32, y: u32, x: u32, height: u32, width: u32, grid: u32, share: f32
+) -> f32 {
     let key = random_key(current.seed_low, current.seed_high, 0u, MASKS);
     let cell = vec2u((height + grid - 1u) / grid, (width + grid - 1u) / grid);
     let shift = random_bits(key, sample, 0xffffffffu, 0u).xy % cell;
@@ -81,8 +84,10 @@ fn rise_mask(current: Step, sample: u32, y: u32, x: u32, height: u32, width: u32
     let low = min(vec2u(place), vec2u(grid - 1u));
     let high = min(low + 1u, vec2u(grid - 1u));
     let part = place - vec2f(low);
-    let top = mix(lattice(key, sample, low.x * grid + low.y, share), lattice(key, sample, low.x * grid + high.y, share), part.y);
-    let bottom = mix(lattice(key, sample, high.x * grid + low.y, share), lattice(key, sample, high.x * grid + high.y, share), part.y);
+    let top = mix(lattice(key, sample, low.x * grid + low.y, share),
+        lattice(key, sample, low.x * grid + high.y, share), part.y);
+    let bottom = mix(lattice(key, sample, high.x * grid + low.y, share),
+        lattice(key, sample, high.x * grid + high.y, share), part.y);
     return mix(top, bottom, part.x);
 }
 
