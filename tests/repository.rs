@@ -499,6 +499,67 @@ fn every_kernel_has_a_launcher() {
     assert_eq!(others, [""; 0], "launchers without a kernel");
 }
 
+/// Largest number of columns in a line of Rust, WGSL or Markdown.
+const COLUMNS: usize = 100;
+
+/// Prefixes of paths whose lines may still be longer.
+const LONG_LINES: [&str; 9] = [
+    "shaders/activation",
+    "shaders/common/activation.wgsl",
+    "shaders/common/quantizer.wgsl",
+    "shaders/max_pool_",
+    "src/config/",
+    "src/deploy/",
+    "src/error.rs",
+    "src/gpu/",
+    "src/nn/",
+];
+
+/// The files below `folder` whose lines are counted, by their paths in the repository.
+fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let extension = path.extension().unwrap_or_default().to_str().unwrap();
+        if path.is_dir() {
+            texts(&path, found);
+        } else if ["md", "rs", "wgsl"].contains(&extension) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn lines_are_not_too_long() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [
+        "assets",
+        "benches",
+        "docs",
+        "examples",
+        "fuzz/fuzz_targets",
+        "fuzz/src",
+        "shaders",
+        "src",
+        "tests",
+    ];
+    let documents = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md"];
+    let mut paths: Vec<_> = documents.iter().map(|name| root.join(name)).collect();
+    for folder in folders {
+        texts(&root.join(folder), &mut paths);
+    }
+    let mut long = Vec::new();
+    for path in paths {
+        let place = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+        if LONG_LINES.iter().any(|prefix| place.starts_with(prefix)) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().enumerate().filter(|(_, line)| line.chars().count() > COLUMNS);
+        long.extend(lines.map(|(index, _)| format!("{place}:{}", index + 1)));
+    }
+    assert_eq!(long, [""; 0], "lines of more than {COLUMNS} columns");
+}
+
 #[test]
 fn unsafe_code_is_in_one_module() {
     assert!(

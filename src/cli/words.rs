@@ -1,8 +1,8 @@
-//! Errors in the words of the command line: what the library leaves to be done, and by which flag.
+//! Error messages for the command line: they add the flag that solves the problem.
 
 use crate::{Error, KnownNormalization, Remedy};
 
-/// `error` with what can be done about it.
+/// `error` with advice.
 pub(super) fn worded(error: &Error) -> String {
     match error {
         Error::Unsaid { remedy, .. } | Error::Unfit { remedy, .. } => {
@@ -38,7 +38,7 @@ fn advice(remedy: &Remedy) -> String {
     }
 }
 
-/// What could be given with `--normalize`.
+/// The possible values of `--normalize`.
 fn suggestion(known: &KnownNormalization) -> String {
     let pair = |(mean, deviation): (f32, f32)| format!("--normalize {mean},{deviation}");
     match known {

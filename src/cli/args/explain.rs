@@ -43,7 +43,7 @@ pub enum ExplainTarget {
 }
 
 impl ExplainTarget {
-    /// In words, for captions.
+    /// The class in words, for captions.
     pub fn described(self, class_names: &[String]) -> String {
         match self {
             ExplainTarget::Label => "the true class".into(),
@@ -95,7 +95,7 @@ pub enum ExplainLrpRule {
 /// The image that stands for the absence of features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ExplainBaseline {
-    /// 0 after normalisation: the mean of all pixels, where normalisation is standard.
+    /// 0 after normalisation, which is the mean of all pixels with standard normalisation.
     #[default]
     Zero,
     /// Pixel 0.
@@ -160,7 +160,7 @@ impl From<ExplainTarget> for Target {
     }
 }
 
-/// Refuses a method named twice: results are kept by the method's name.
+/// Returns an error for a method named twice, because results are stored by the method's name.
 pub(super) fn refuse_repeated(methods: &[Method]) -> Result<()> {
     match methods.iter().enumerate().find(|(index, method)| methods[..*index].contains(method)) {
         Some((_, method)) => {
@@ -297,7 +297,7 @@ pub struct ExplainArgs {
 }
 
 impl ExplainArgs {
-    /// Refuses a method named twice, and settings that no chosen method would look at.
+    /// Returns an error for a method named twice, and for settings that no chosen method uses.
     ///
     /// # Errors
     /// [`Error::Usage`] naming the flag.
@@ -334,11 +334,11 @@ impl ExplainArgs {
         Ok(())
     }
 
-    /// The pictures of `--image`: of the names between commas the longest run that is a file, else
-    /// a name each.
+    /// The pictures of `--image`. Of the parts between commas, the longest sequence that is a file
+    /// is one picture; otherwise each part is one.
     ///
     /// # Errors
-    /// [`Error::Data`] where neither the whole nor a part of a list is a file.
+    /// [`Error::Data`] if neither the whole list nor a part of it is a file.
     pub fn pictures(&self) -> Result<Vec<PathBuf>> {
         let mut pictures = Vec::new();
         for argument in &self.image {
@@ -365,7 +365,7 @@ impl ExplainArgs {
         Ok(pictures)
     }
 
-    /// What these arguments ask for, by `methods`, of images with these `numbers`.
+    /// The options of these arguments, with `methods`, for images with these `numbers`.
     pub fn data_options(
         &self,
         methods: &[Method],

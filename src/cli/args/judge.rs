@@ -63,10 +63,10 @@ pub struct JudgedMethodArgs {
 }
 
 impl JudgedMethodArgs {
-    /// Refuses a method named twice.
+    /// Returns an error for a method named twice.
     ///
     /// # Errors
-    /// [`crate::Error::Usage`] naming it.
+    /// [`crate::Error::Usage`] with the method.
     pub fn validate(&self) -> Result<()> {
         refuse_repeated(&self.method)
     }

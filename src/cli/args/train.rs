@@ -41,12 +41,12 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// Flags over the `--config` file, both checked; defaults are filled in by
-    /// [`PartialRunConfig::resolve`].
+    /// The flags over the `--config` file, both checked. [`PartialRunConfig::resolve`] fills in
+    /// defaults.
     ///
     /// # Errors
-    /// [`crate::Error::Usage`] naming the flag, or file, line and key; [`crate::Error::Io`] for a
-    /// file that cannot be read.
+    /// [`crate::Error::Usage`] with the flag, or with file, line and key; [`crate::Error::Io`] for
+    /// a file that cannot be read.
     pub fn settings(&self) -> Result<PartialRunConfig> {
         self.flags.validate()?;
         let merged = match (&self.config, &self.network) {
@@ -59,7 +59,7 @@ impl TrainArgs {
         Ok(merged)
     }
 
-    /// The flags, `--network` among them, over the settings of a file.
+    /// The flags, including `--network`, over the settings of a file.
     ///
     /// # Errors
     /// Errors of the network's file; [`Error::Usage`] if that file has other settings too, which

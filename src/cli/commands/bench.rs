@@ -20,13 +20,13 @@ use crate::{
     report::Table,
 };
 
-/// Dispatches whose variants the text names; the JSON has all.
+/// Number of dispatches whose variants are in the text; the JSON has all of them.
 const VARIANTS: usize = 5;
 
-/// Times the float SGT step and its dispatches, or how the step grows.
+/// Times the float SGT step and its dispatches, or the growth of the step's time.
 ///
 /// # Errors
-/// [`Error`] of the work behind it.
+/// [`Error`] of the library functions that it calls.
 pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
     let started = Instant::now();
     let output = global.output();
@@ -42,7 +42,7 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
         .transpose()?;
     if let Some(path) = &args.inference {
         let mut model = Model::load(path, &QuantizationOverrides::default())?;
-        // Times do not depend on it: a file that does not say is timed all the same.
+        // Times do not depend on the normalisation, so a file without it is timed too.
         model.config.normalize.get_or_insert(PixelNormalization { mean: 0.0, deviation: 1.0 });
         let gpu = super::open_gpu(global)?;
         let spinner = Progress::spinner(&output, "benchmark");
@@ -78,10 +78,10 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
     output.result(&result, || describe(&result, earlier.as_ref()))
 }
 
-/// Measures tile sizes beside the table's, and keeps the best.
+/// Measures tile sizes other than those of the table, and stores the fastest.
 fn autotune(config: &RunConfig, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
-    // Against the table: an earlier measurement must not stand in for it.
+    // Compares with the table and not with an earlier measurement.
     let gpu = super::open_gpu(&GlobalArgs { tiles: "table".into(), ..global.clone() })?;
     if gpu.is_software() {
         return Err(Error::Usage(format!(

@@ -19,11 +19,11 @@ use crate::{
     train::RunFolder,
 };
 
-/// Counts operations, bits and bytes. Needs no adapter, and no images where the data set is a known
+/// Counts operations, bits and bytes. Needs no adapter, and no images if the data set is a known
 /// one.
 ///
 /// # Errors
-/// [`crate::Error`] for a model or configuration that is none, or widths that do not fit it.
+/// [`crate::Error`] for an invalid model or configuration, or for bits that do not fit it.
 pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
     let (network, quantization, packed_file_bytes) = subject(args, &output)?;
@@ -44,9 +44,9 @@ pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
     }
 }
 
-/// The network and its quantization: of a model, of a configuration, or Table I's in float;
-/// `--bits` and the like over it. Of a model that can be deployed, also the size of its packed
-/// file.
+/// The network and its quantization, from a model, from a configuration, or Table I's in float,
+/// with `--bits` and related flags over it. For a model that can be deployed, also the size of its
+/// packed file.
 fn subject(
     args: &CostArgs,
     output: &Output,
@@ -65,7 +65,8 @@ fn subject(
             };
             let model = flags.open(path)?;
             flags.say(output);
-            // Widths that the model was not trained with have no α's: counts, but no file.
+            // A model has no α's for bits that it was not trained with: its cost can be counted,
+            // but no file can be written.
             let packed =
                 if model.has_alphas() { Some(packed_file(&model)?.len() as u64) } else { None };
             return Ok((model.config.network, model.config.quantization, packed));
@@ -83,7 +84,8 @@ fn subject(
     Ok((config.network, quantization, None))
 }
 
-/// A tensor file, or a folder with one; a run that has only begun has a configuration alone.
+/// Whether it is a tensor file, or a folder with one. A run that has just begun has only a
+/// configuration.
 fn is_model(path: &Path) -> bool {
     if path.is_dir() {
         path.join(MODEL_FILE).exists()
@@ -92,8 +94,8 @@ fn is_model(path: &Path) -> bool {
     }
 }
 
-/// Shape and classes of the images: as the configuration spells them out, of a known data set, or
-/// of the one found.
+/// Shape and number of classes of the images: from the configuration, from a known data set, or
+/// from the data set found.
 fn images_of(configuration: &PartialRunConfig, args: &CostArgs) -> Result<DatasetInfo> {
     let name = args.dataset.as_deref().unwrap_or(configuration.dataset_name());
     let info = |shape: Shape, classes: u32| DatasetInfo { name: name.into(), shape, classes };

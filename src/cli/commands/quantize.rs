@@ -24,7 +24,7 @@ use crate::{
     train::DataLocation,
 };
 
-/// Images a batch of the comparison.
+/// Images per batch of the comparison.
 const BATCH: u32 = 256;
 /// Files of an output folder.
 const HISTOGRAMS_FILE: &str = "histograms.svg";
@@ -46,7 +46,7 @@ struct Summary<'a> {
     loss: f64,
     images: u64,
     tensors: &'a [CalibratedTensor],
-    /// What was warned of; absent without any.
+    /// The warnings; absent if there are none.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
 }
@@ -54,7 +54,7 @@ struct Summary<'a> {
 /// Quantizes a model and compares it with the float one.
 ///
 /// # Errors
-/// [`Error`] of the work behind it.
+/// [`Error`] of the library functions that it calls.
 pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     let calibration = args.rule()?;
     let output = global.output();
@@ -85,7 +85,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         )));
     }
     let mut float = flags.model(file)?;
-    // Its accuracy would pass for that of the float model.
+    // Its accuracy would otherwise be reported as that of the float model.
     if float.config.quantization.label() != "32" {
         return Err(Error::Usage(format!(
             "{}: is quantized already ({}); quantize takes the float model",
@@ -139,7 +139,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         false => DataLocation::beside(&float),
     };
     Model::save(&target, &quantized.config, &quantized.graph.layout, &quantized.parameters)?;
-    // From the file: what is compared is what was written.
+    // Read from the file, so that the written model is the one that is compared.
     quantized = Model::load(&target, &QuantizationOverrides::default())?;
     let test = ResidentData::new(&gpu, &test, dataset.shape)?;
     let bar = Progress::items(&output, "comparing", 2 * u64::from(test.count));
@@ -212,7 +212,7 @@ fn tensor_table(summary: &Summary<'_>) -> Table {
     Table::new(["tensor", "bits", "largest", "clipped at", "signal to noise"], rows)
 }
 
-/// What the columns of [`tensor_table`] mean.
+/// Explanations of the columns of [`tensor_table`].
 fn terms() -> Vec<(String, String)> {
     let terms = [
         (
@@ -256,7 +256,7 @@ fn describe(summary: &Summary<'_>) -> String {
     format!("{table}{}; {}", accuracies(summary), summary.out.display())
 }
 
-/// What a flag's value is called on the command line.
+/// The name of a flag's value on the command line.
 fn value_name(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or(String::new(), |value| value.get_name().into())
 }

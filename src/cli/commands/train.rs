@@ -20,7 +20,7 @@ use crate::{
 /// Trains a network.
 ///
 /// # Errors
-/// [`crate::Error`] of the work behind it.
+/// [`crate::Error`] of the library functions that it calls.
 pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     let mut settings = args.settings()?;
     if args.resume && args.config.is_none() {
@@ -39,7 +39,7 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     report(&config, &outcome, snapshots.as_deref(), &gpu, &global.output())
 }
 
-/// Flags over the configuration that the run folder has.
+/// The flags over the configuration in the run folder.
 fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<PartialRunConfig> {
     let info = crate::config::DatasetInfo {
         name: settings.dataset_name().into(),
@@ -60,7 +60,7 @@ fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<Part
     Ok(merged)
 }
 
-/// The complete configuration, its data set, and the model to start from, which brings its own
+/// The complete configuration, its data set, and the model to start from, which has its own
 /// normalisation.
 fn resolve(
     settings: PartialRunConfig,
@@ -68,8 +68,8 @@ fn resolve(
 ) -> Result<(RunConfig, Dataset, Option<ModelFile>)> {
     let dataset = data::load(settings.dataset_name(), settings.data_dir.as_deref())?;
     let (mut config, init) = resolve_for(settings, &dataset, output)?;
-    // config.toml is to repeat the run from wherever it is read; the model's metadata has the name
-    // alone.
+    // config.toml must repeat the run from any working directory; the model's metadata has only the
+    // name.
     if let Some(folder) = DataLocation::of(&dataset).dataset.filter(|_| !dataset.is_named()) {
         config.dataset = folder;
     }
@@ -77,8 +77,8 @@ fn resolve(
     Ok((config, dataset, init))
 }
 
-/// As [`resolve`], for a data set that is there. A model to start from that does not say how its
-/// pixels are normalised follows the one rule.
+/// As [`resolve`], for a data set in memory. A start model that does not say how its pixels are
+/// normalised follows the general rule.
 pub(super) fn resolve_for(
     settings: PartialRunConfig,
     dataset: &Dataset,
@@ -196,7 +196,8 @@ impl Observer for TrainingWatcher {
         ));
     }
 
-    // On standard error, with --json too: that a run starts over must not go unsaid.
+    // Printed to standard error, also with --json, because the user must learn that a run starts
+    // over.
     fn note(&mut self, text: &str) {
         self.bar.note(text);
     }
@@ -217,7 +218,7 @@ struct TrainResult<'a> {
     seconds: f64,
     adapter: String,
     already_finished: bool,
-    /// The picture of `--snapshot-every`.
+    /// The figure of `--snapshot-every`.
     #[serde(skip_serializing_if = "Option::is_none")]
     snapshots: Option<&'a std::path::Path>,
 }
