@@ -368,7 +368,7 @@ fn a_full_disk() {
     );
     assert_eq!(process.wait().unwrap().code(), Some(143));
     let text = said.text();
-    assert_eq!(text.matches("training goes on").count(), 2, "not said once each: {text}");
+    assert_eq!(text.matches("training continues").count(), 2, "not said once each: {text}");
     // Every line once, in order.
     let steps: Vec<u64> = metric_lines(&out).iter().filter_map(|line| step_of(line)).collect();
     assert!(!steps.is_empty());

@@ -286,8 +286,8 @@ impl PaperCost {
         if undropped != table_one {
             return Err(Error::Usage(
                 "--accounting paper: the paper's constants are those of the network of Table I on \
-                 images of 1×28×28 with 10 classes; leave --accounting out to count what this \
-                 network executes"
+                 images of 1×28×28 with 10 classes; leave --accounting out to count the operations \
+                 of this network"
                     .into(),
             ));
         }

@@ -126,8 +126,9 @@ impl Filmstrip<'_> {
             _ => String::new(),
         };
         format!(
-            "Saliency after so many training steps: {colors}; each map has its own scale, \
-             the 99.5th percentile of its |values|. Below each image its true class.{left_out}"
+            "Saliency after the given number of training steps: {colors}; each map has its own \
+             scale, the 99.5th percentile of its |values|. Below each image its true \
+             class.{left_out}"
         )
     }
 }

@@ -275,7 +275,7 @@ pub(super) fn meaning(
     let (up, down) =
         if colormap == ColorMap::Diverging { ("red", "blue") } else { ("positive", "negative") };
     let change = format!("whether brightening a pixel raises ({up}) or lowers ({down}) the score");
-    let share = format!("whether a pixel speaks for ({up}) or against ({down})");
+    let share = format!("whether a pixel contributes for ({up}) or against ({down})");
     match (derivatives.clone().any(|is| is), derivatives.clone().any(|is| !is)) {
         (true, true) => {
             format!("{change} of {explained} (gradient methods), or {share} it (the others)")

@@ -244,7 +244,7 @@ pub fn result_terms() -> Vec<(String, String)> {
         ),
         (
             "FLOPs an image",
-            "floating-point operations of a forward pass, two a multiply-accumulate",
+            "floating-point operations of a forward pass, two per multiply-accumulate",
         ),
         (
             "FLOPs · bits/32",

@@ -144,7 +144,7 @@ fn maps(
         probabilities: &maps.probabilities[..rows],
         accuracy: Some((model.accuracy.mean as f32, model.images)),
     });
-    let title = format!("What each model looks at: {dataset}");
+    let title = format!("The pixels that each model uses: {dataset}");
     let grid = Grid {
         title: &title,
         shape: *shape,
@@ -156,7 +156,7 @@ fn maps(
         colormap: ColorMap::Diverging,
     };
     let caption = format!(
-        "Fig. 1, {dataset}: a row an image. For each model the {} map of the true label's logit \
+        "Fig. 1, {dataset}: one row per image. For each model the {} map of the true label's logit \
          (red: brightening the pixel raises the score, blue: lowers it) and the image with {}. \
          Seed {seed}.",
         summary.main_method,
@@ -212,7 +212,7 @@ fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> 
                 match models.iter().map(|model| model.steps_before).max().unwrap_or(0) {
                     0 => String::new(),
                     begun => format!(
-                        " Steps of models that go on from the float model count from the end of \
+                        " Steps of models that start from the float model count from the end of \
                          its training, after {}.",
                         counted(begun as usize, "step")
                     ),
@@ -261,7 +261,7 @@ fn continuation(models: &[&ModelSummary]) -> String {
         return String::new();
     }
     format!(
-        " Models that go on from the float model begin where its training ended, after {}.",
+        " Models that start from the float model begin where its training ended, after {}.",
         counted(begun as usize, "step")
     )
 }
@@ -298,8 +298,8 @@ fn drop(
     let bands = bands(&models);
     let caption = format!(
         "{}Features removed in the order of the {method} map, the most salient first, replaced by \
-         {}; {} test images, models trained with {}. Steeper means that the map names what the \
-         model uses. {bands}",
+         {}; {} test images, models trained with {}. A steeper curve means that the map ranks the \
+         pixels that the model uses first. {bands}",
         if method == summary.main_method { "Fig. 3: " } else { "" },
         plan.judgement.fill.described(),
         summary.drop_images,
@@ -350,10 +350,10 @@ fn retraining(
         ..LineChart::default()
     };
     let caption = format!(
-        "ROAR: the same float network trained anew, plainly, on images without the features that \
-         the {method} maps of each model (trained with {}) name first (they become {}), and tested \
-         on test images without them. Below random order, the maps name features that are not \
-         replaced by others. {}",
+        "ROAR: the same float network trained again, with plain training, on images without the \
+         features that the {method} maps of each model (trained with {}) rank highest (they become \
+         {}), and tested on test images without them. Below random order, the maps name features \
+         that are not replaced by others. {}",
         training_of(&models),
         plan.judgement.fill.described(),
         bands(&models)
@@ -425,9 +425,9 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
         .find(|model| !model.quantizers.is_empty())
         .and_then(|model| model.seeds.first());
     let caption = format!(
-        "What the quantizers do while the models train with {}: a panel a clipping threshold or \
-         learned step, and a layer's quantized weights, between a line for the lowest and one for \
-         the highest. Seed {}.{}",
+        "The quantizers while the models train with {}: one panel per clipping threshold, per \
+         learned step, and per layer's quantized weights, with a line for the lowest and one for \
+         the highest weight. Seed {}.{}",
         training_of(&models),
         seed.map_or("–".into(), u64::to_string),
         continuation(&models)
@@ -539,7 +539,7 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
         ),
     ]);
     let caption = format!(
-        "What the models reach against what they cost: a row a bit width, with the bit operations \
+        "Quality of the models against their cost: one row per bit width, with the bit operations \
          of a forward pass of one image (multiply-accumulates times the bits of both factors). \
          Faithfulness: by how many points removing features in the order of the {method} map \
          lowers the accuracy more than random order does, on average over the curve. Alignment: \
@@ -549,8 +549,8 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
          accuracy, the bootstrap for alignment).",
         match all.iter().any(|model| model.variant.stage == Stage::FloatContinued) {
             true =>
-                "for trained ones the float model that was trained on as long, for PTQ the float \
-                 model",
+                "for trained models the float model with the same number of further steps, for PTQ \
+                 the float model",
             false => "the float model",
         }
     );

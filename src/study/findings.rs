@@ -30,7 +30,8 @@ fn scope(summary: &Summary) -> String {
     let seeds = summary.models.iter().map(|model| model.seeds.len());
     let (fewest, most) = (seeds.clone().min().unwrap_or(0), seeds.max().unwrap_or(0));
     let seeds = match (fewest, most) {
-        (1, 1) => "one seed each: intervals are over images and say nothing about other trainings"
+        (1, 1) => "one seed each: intervals are over images and say nothing about other training \
+                   runs"
             .to_string(),
         (fewest, most) if fewest == most => format!("{} each", counted(most, "seed")),
         (fewest, most) => format!("{fewest} to {most} seeds each"),
@@ -41,9 +42,9 @@ fn scope(summary: &Summary) -> String {
         summary.models.iter().any(|model| model.variant.stage == Stage::FloatContinued);
     let controls = match has_continued {
         true => {
-            " Models trained with quantization are compared with \"float continued\", the same \
-             start trained on for as many steps by the same settings, without quantization; those \
-             quantized after training (PTQ) with float."
+            " Models trained with quantization are compared with \"float continued\", which has \
+             the same start and as many further steps with the same settings, without \
+             quantization; those quantized after training (PTQ) with float."
         }
         false => "",
     };
@@ -188,8 +189,7 @@ fn goals(summary: &Summary) -> Option<String> {
 /// Whether chance can explain a difference, in words.
 fn certainty(test: Option<Difference>, over: IntervalOver) -> String {
     let Some(test) = test else { return "not tested for chance".into() };
-    let verdict =
-        if test.is_significant() { "more than chance" } else { "no more than chance may bring" };
+    let verdict = if test.is_significant() { "more than chance" } else { "not more than chance" };
     let basis = if over == IntervalOver::Seeds { "seed" } else { "test image" };
     format!("{verdict}, {} paired by {basis}", p_value(test))
 }
@@ -310,37 +310,41 @@ fn alignment(summary: &Summary) -> Option<String> {
 
 /// "Can quantized models still provide meaningful insights into their decision-making processes?"
 fn faithfulness(summary: &Summary) -> Option<String> {
-    about_all(summary, "Do quantized models still explain themselves? ", |dataset, models| {
-        let (control, control_map, lowest, map) = ends_by_method(summary, models)?;
-        // The sentence has the interval of the chart, so that a quantity has only one interval.
-        let Interval { mean: own, low, high } = map.below_random;
-        if !own.is_finite() {
-            return None;
-        }
-        let verdict = match () {
-            () if low > 0.0 => "yes",
-            () if high < 0.0 => "no",
-            () => "undecided",
-        };
-        let points = |value: f64| plus_minus(-100.0 * value, 1);
-        let range = if low.is_finite() {
-            format!(", 95 % {} to {}", points(high), points(low))
-        } else {
-            ", no interval".to_string()
-        };
-        Some(format!(
-            "{verdict} on {dataset}: without the features that the {} maps of {} name first its \
-             accuracy is {:.1} %, without as many at random {:.1} %, means over the curves \
-             (difference {} points{range}; {} {})",
-            summary.main_method,
-            lowest.variant.label(),
-            100.0 * map.drop_area.mean,
-            100.0 * lowest.random_area,
-            points(own),
-            control.variant.label(),
-            points(control_map.below_random.mean)
-        ))
-    })
+    about_all(
+        summary,
+        "Do quantized models still show in their maps which pixels they use? ",
+        |dataset, models| {
+            let (control, control_map, lowest, map) = ends_by_method(summary, models)?;
+            // The sentence has the interval of the chart, so that a quantity has only one interval.
+            let Interval { mean: own, low, high } = map.below_random;
+            if !own.is_finite() {
+                return None;
+            }
+            let verdict = match () {
+                () if low > 0.0 => "yes",
+                () if high < 0.0 => "no",
+                () => "undecided",
+            };
+            let points = |value: f64| plus_minus(-100.0 * value, 1);
+            let range = if low.is_finite() {
+                format!(", 95 % {} to {}", points(high), points(low))
+            } else {
+                ", no interval".to_string()
+            };
+            Some(format!(
+                "{verdict} on {dataset}: without the features that the {} maps of {} rank highest, \
+                 its accuracy is {:.1} %, without as many random ones {:.1} %, means over the \
+                 curves (difference {} points{range}; {} {})",
+                summary.main_method,
+                lowest.variant.label(),
+                100.0 * map.drop_area.mean,
+                100.0 * lowest.random_area,
+                points(own),
+                control.variant.label(),
+                points(control_map.below_random.mean)
+            ))
+        },
+    )
 }
 
 /// The text of section IV-C says that more quantization causes a larger drop; the caption of Fig. 3
@@ -531,8 +535,7 @@ mod tests {
             |accuracy| about("What precision costs", result("2,2", accuracy, 0.5, 0.5)).unwrap();
         assert!(
             price(0.9).contains(
-                "±0.00 points (no more than chance may bring, p = 1.00 paired by test image), for \
-                                 1/32"
+                "±0.00 points (not more than chance, p = 1.00 paired by test image), for 1/32"
             ),
             "{}",
             price(0.9)
@@ -559,8 +562,8 @@ mod tests {
             .unwrap();
         assert!(
             price.contains(
-                "differs from that of float continued by ±0.00 points (no more than chance may \
-                            bring, p = 1.00"
+                "differs from that of float continued by ±0.00 points (not more than chance, p \
+                 = 1.00"
             ),
             "{price}"
         );
@@ -603,9 +606,7 @@ mod tests {
         assert_eq!((own.seeds.as_slice(), own.model.as_str()), (&[0][..], "float"));
         let (sentence, summary) = guided(0.802);
         assert!(
-            sentence.contains(
-                "+0.20 points from that without it (no more than chance may bring, p = 0.50"
-            ),
+            sentence.contains("+0.20 points from that without it (not more than chance, p = 0.50"),
             "{sentence}"
         );
         assert!(

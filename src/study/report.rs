@@ -137,11 +137,10 @@ impl OfDataset<'_> {
     /// The training recipe of every model.
     fn recipes(&self) -> Result<Vec<Block>> {
         let says = "How each model was made. Steps: those of the model that it starts from + its \
-                    own. Models trained with quantization and their control differ in nothing but \
-                    the bits; seeds are paired. Models quantized after training (PTQ) have the \
-                    weight quantizer that their row says, whatever --weight-quant says: where it \
-                    is another than that of the trained ones, the two differ in more than \
-                    training.";
+                    own. Models trained with quantization and their control differ only in the \
+                    bits; seeds are paired. Models quantized after training (PTQ) have the weight \
+                    quantizer in their row, whatever --weight-quant is. If it is not that of the \
+                    trained models, the two differ in more than training.";
         let table = tables::recipes(self.plan, self.dataset)?;
         Ok(vec![
             Block::Heading("Recipes".into()),
@@ -177,8 +176,8 @@ impl OfDataset<'_> {
         blocks.push(Block::Heading("Faithfulness (Fig. 3)".into()));
         blocks.extend(self.figure(&figures::drop_file(dataset, method)));
         let says = format!(
-            "mean accuracy (0 to 1) over the accuracy-drop curves of {} images; the lower, the \
-             better the map names what the model uses.",
+            "mean accuracy (0 to 1) over the accuracy-drop curves of {} images; the lower it is, \
+             the better the map ranks the pixels that the model uses.",
             summary.drop_images
         );
         blocks.extend(self.tables(&says, |sgt| Some(tables::drop(summary, dataset, sgt))));
@@ -209,10 +208,10 @@ impl OfDataset<'_> {
     /// The effect of Saliency Guided Training, with the maps by `method`.
     fn training(&self, method: &str) -> Vec<Block> {
         let says = format!(
-            "With guidance minus without, models otherwise alike, paired by seed and image; in \
-             brackets the 95 % interval, p adjusted for the number of tests. Maps: {method}. \
-             Faithfulness: how far removing what the map names first lowers the accuracy below \
-             random order, on average over the curve."
+            "Models with guidance minus models without, which are otherwise alike, paired by seed \
+             and image; in brackets the 95 % interval, with p adjusted for the number of tests. \
+             Maps: {method}. Faithfulness: the accuracy for random order minus that for the order \
+             of the map, averaged over the curve."
         );
         let table = tables::trainings(self.summary, self.dataset, method);
         table.map_or(Vec::new(), |table| vec![Block::Paragraph(says), Block::Table(table)])
@@ -311,22 +310,22 @@ fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
     let mut blocks = vec![
         Block::Facts(facts),
         Block::Paragraph(
-            "Accuracies are those of the last step, on the test set; nothing was chosen by it. \
-             Intervals are 95 %: Student's over seeds; of a single seed, Wilson's for accuracies \
-             and the bootstrap over images for maps. Intervals end where the metric does; where \
-             all values are alike, and of one image, there is none, but Wilson's for accuracies \
-             and areas under their curves. Differences are paired by seed and image; of several \
-             seeds they are tested by Student's paired t over the seeds, of one by McNemar's exact \
-             test (accuracies) and Student's paired t (maps) over the images. Margins of areas are \
-             those of shares of the images, as if all points of a curve were one. Maps explain the \
-             logit of the true label. Quantized models' gradients are those of the \
-             straight-through estimator."
+            "Accuracies are those of the last step, on the test set, which was not used for any \
+             choice. Intervals are 95 %: Student's over seeds; of a single seed, Wilson's for \
+             accuracies and the bootstrap over images for maps. Intervals end where the metric \
+             does; where all values are alike, and of one image, there is none, but Wilson's for \
+             accuracies and areas under their curves. Differences are paired by seed and image; of \
+             several seeds they are tested by Student's paired t over the seeds, of one by \
+             McNemar's exact test (accuracies) and Student's paired t (maps) over the images. \
+             Margins of areas are those of shares of the images, as if all points of a curve were \
+             one. Maps explain the logit of the true label. Quantized models' gradients are those \
+             of the straight-through estimator."
                 .into(),
         ),
         Block::Paragraph(multiplicity(summary)),
         Block::Paragraph(format!(
-            "To make these numbers again, in the study's folder. But for max-sensitivity: the \
-             study has {} an image, `saliq compare` always {}.",
+            "Commands that make these numbers again in the study's folder. Max-sensitivity \
+             differs: the study uses {} per image, `saliq compare` always {}.",
             counted(plan.judgement.sensitivity_samples as usize, "noise"),
             SensitivityOptions::default().samples
         )),
@@ -343,7 +342,7 @@ fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
 /// The number of tests, and the adjustment for it.
 fn multiplicity(summary: &Summary) -> String {
     if summary.families.is_empty() {
-        return "Nothing was tested: no model has one that it could be compared with.".into();
+        return "Nothing was tested, because no model has another to be compared with.".into();
     }
     let families = summary
         .families
@@ -351,8 +350,8 @@ fn multiplicity(summary: &Summary) -> String {
         .map(|family| format!("{} ({})", counted(family.tests, "test"), family.question));
     format!(
         "Every p is adjusted for the number of tests by Holm's rule, all those of the same \
-         question together, over all data sets: {}. A difference counts as more than chance where \
-         the adjusted p is below 0.05; intervals are those of a single comparison.",
+         question together, over all data sets: {}. A difference counts as significant if the \
+         adjusted p is below 0.05; intervals are those of a single comparison.",
         families.collect::<Vec<_>>().join("; ")
     )
 }

@@ -28,8 +28,8 @@ pub(super) fn accuracy() -> Terms {
         ("Points from …", "the difference of two accuracies in percentage points; 0: the same"),
         (
             "p",
-            "how likely a difference as large as this is where there is none, 0 to 1; below 0.05 \
-             chance is an unlikely explanation",
+            "the probability of a difference at least this large if there is no real difference, 0 \
+             to 1; below 0.05 chance is an unlikely explanation",
         ),
         (
             "Loss",
@@ -46,11 +46,12 @@ pub(super) fn cost() -> Terms {
         (
             "Bit operations (BitOPs)",
             "each multiply-accumulate times the bits of its weight and of its input (32 for float, \
-             8 for the image): what it costs in hardware made for few bits; lower is cheaper",
+             8 for the image): a measure of the cost in hardware made for few bits; lower is \
+             cheaper",
         ),
         (
             "FLOPs · bits/32",
-            "the paper's measure: two operations a multiply-accumulate, those of quantized \
+            "the paper's measure: two operations per multiply-accumulate, those of quantized \
              convolutions times bits/32; lower is cheaper",
         ),
         ("Weights", "bytes of all weights, packed at their bits (1 kB = 1000 bytes)"),
@@ -72,8 +73,8 @@ pub(super) fn maps() -> Terms {
 pub(super) fn faithfulness() -> Terms {
     terms(&[(
         "Faithfulness",
-        "by how many percentage points removing what the map names first lowers the accuracy below \
-         that with as many pixels removed at random, on average over the curve; higher is better, \
+        "the accuracy with pixels removed at random minus the accuracy with as many pixels removed \
+         in the order of the map, in percentage points, averaged over the curve; higher is better, \
          0 is chance",
     )])
 }
@@ -92,7 +93,7 @@ pub(super) fn drop() -> Terms {
     terms(&[(
         "Mean accuracy over the curve",
         "the area under the curve of accuracies, 0 to 1, with 0 to 90 % of the pixels removed, the \
-         most salient first; lower than \"random\", where the order is chance, is better",
+         most salient first; lower than \"random\", where the order is random, is better",
     )])
 }
 
@@ -100,9 +101,9 @@ pub(super) fn drop() -> Terms {
 pub(super) fn retraining() -> Terms {
     terms(&[(
         "Accuracy after retraining",
-        "of a network that was trained and tested on images without the named share of pixels, 0 \
-         to 100 %; lower than with random pixels removed: the maps name what cannot be replaced by \
-         other pixels",
+        "the accuracy of a network that was trained and tested on images without the given share \
+         of pixels, 0 to 100 %; if it is lower than with random pixels removed, other pixels \
+         cannot replace those that the maps rank highest",
     )])
 }
 
@@ -111,9 +112,9 @@ pub(super) fn randomisation() -> Terms {
     terms(&[
         (
             "Rank correlation",
-            "whether the map before and the one after put the pixels in the same order of |value|: \
-             1 the same, 0 unrelated; nearer to 0 is better, the map then depends on what was \
-             learned",
+            "whether the maps before and after randomisation put the pixels in the same order of \
+             |value|: 1 the same, 0 unrelated; nearer to 0 is better, because the map then depends \
+             on the learned parameters",
         ),
         (
             "Zeros",

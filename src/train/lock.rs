@@ -93,7 +93,7 @@ impl RunLock {
             // The number alone would not show whether that process still runs.
             Err(TryLockError::Error(error)) if means_no_locks(&error) => {
                 log::warn!(
-                    "{}: no locks on this file system; see to it that no other run writes there",
+                    "{}: this file system has no locks; make sure that no other run writes there",
                     folder.display()
                 );
                 return Ok(RunLock { file, locked: false });

@@ -35,7 +35,8 @@ pub(super) async fn run(
         let start = start_again(session, start, &record);
         let next =
             if start == Start::Resume { "from the last checkpoint" } else { "from the beginning" };
-        observer.note(&format!("the GPU device was lost: {loss}; going on {next} with a new one"));
+        observer
+            .note(&format!("the GPU device was lost: {loss}; continuing {next} with a new one"));
         result = on_another_device(session, most_images, start, &mut record, observer).await;
     }
     result

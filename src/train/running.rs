@@ -118,8 +118,9 @@ impl<'a> Running<'a> {
         let result = self.folder.flush();
         let failed = std::mem::replace(&mut self.metrics_fail, result.is_err());
         match result {
-            Err(error) if !failed => observer
-                .note(&format!("{error}; training goes on, the lines are kept and tried again")),
+            Err(error) if !failed => observer.note(&format!(
+                "{error}; training continues, and the lines are kept for another attempt"
+            )),
             Ok(_) if failed => observer.note("metrics.jsonl is written again, no line is lost"),
             _ => {}
         }

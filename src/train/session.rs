@@ -250,9 +250,9 @@ impl<'a> Session<'a> {
         };
         let Some(record) = table.iter().find(is_left_out) else { return Ok(None) };
         Ok(Some(format!(
-            "step {}: of its batch of {} one image would be masked, which has no variance for \
-             batch norm {}: in such steps none is, and there is no KL term; batches of 12 images \
-             and more always have two",
+            "step {}: of its batch of {} a single image would be masked, which has no variance for \
+             batch norm {}; such steps mask no image and have no KL term; batches of at least 12 \
+             images always mask two",
             record.step,
             record.batch,
             self.config.network.single_value_norm()?.unwrap_or_default()

@@ -58,13 +58,13 @@ pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Opti
     if !pinned.is_empty() {
         let are = if pinned.len() == 1 { "is at its floor" } else { "are at their floors" };
         said.push(format!(
-            "{} {are}: nearly all of what is quantized with it is clipped away",
+            "{} {are}: nearly all values quantized with it are clipped",
             pinned.join(", ")
         ));
     }
     if !still.is_empty() {
         said.push(format!(
-            "{}: every gradient was exactly 0, nothing is learned there",
+            "{}: every gradient was exactly 0, so nothing is learned there",
             still.join(", ")
         ));
     }

@@ -83,7 +83,7 @@ fn resume_point(
     };
     let Ok(checkpoint) = usable(session, &before, settings)? else { return Ok(Err(first)) };
     let step = checkpoint.progress.step;
-    observer.note(&format!("{first}; going on from the checkpoint before it, of step {step}"));
+    observer.note(&format!("{first}; continuing from the previous checkpoint, of step {step}"));
     std::fs::rename(&before, &newest).map_err(Error::io("cannot replace", &newest))?;
     Ok(Ok(checkpoint))
 }

@@ -100,7 +100,7 @@ impl Writer {
         let failed = std::mem::replace(&mut self.failing, result.is_err());
         match result {
             Err(error) if !failed => Some(format!(
-                "no checkpoint was written: {error}; training goes on, the next one will be tried"
+                "no checkpoint was written: {error}; training continues and will try the next one"
             )),
             Ok(()) if failed => Some("checkpoints are written again".into()),
             _ => None,

@@ -552,9 +552,9 @@ fn explain_names_and_judges_pictures_of_ones_own() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     let expected = [
-        "light.png: transparent pixels are black, as what is visible is light",
-        "dark,ink.png: transparent pixels are white, as what is visible is dark",
-        "light.png,x.png: transparent pixels are white, as what is visible is dark",
+        "light.png: transparent pixels become black, because the visible pixels are light",
+        "dark,ink.png: transparent pixels become white, because the visible pixels are dark",
+        "light.png,x.png: transparent pixels become white, because the visible pixels are dark",
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
     let bytes = fs::read(at("out/attributions.safetensors")).unwrap();

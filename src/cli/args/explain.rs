@@ -314,7 +314,7 @@ impl ExplainArgs {
         ];
         if !self.image.is_empty() && self.target == ExplainTarget::Label {
             return Err(Error::Usage(
-                "--target label: a picture of one's own has no label; name the class, or predicted"
+                "--target label: your own picture has no label; name the class, or predicted"
                     .into(),
             ));
         }

@@ -88,7 +88,7 @@ impl ReproduceArgs {
         };
         if settings.init.is_some() {
             return Err(Error::Usage(
-                "--init: a study decides itself what its models start from".into(),
+                "--init: the study determines the start of its models".into(),
             ));
         }
         Ok(settings)

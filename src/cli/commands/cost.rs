@@ -204,8 +204,8 @@ fn describe_paper(cost: &PaperCost) -> String {
     format!(
         "{}\n\
          the paper's own count: 225,792·b1/32 + 30,618,624·b2/32 + 1,180,928. conv1 is counted \
-         with padding that the network does not have, conv2 by a number that matches no layout of \
-         it; without --accounting paper, what is executed is counted",
+         with padding that the network does not have, and the number for conv2 matches no layout \
+         of it; without --accounting paper, the executed operations are counted",
         Table::new(["layer", "FLOPs (paper)", "bits", "FLOPs · bits/32"], rows).to_text(None)
     )
 }

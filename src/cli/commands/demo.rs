@@ -37,10 +37,10 @@ const MODELS: [(&str, &str, &str, f32); 4] = [
 ];
 
 /// A limitation that the table of accuracies does not show.
-const NO_CONTROL: &str = "The quantized models go on from the float one: they are trained for more \
-                          steps than it, so a difference from it is not one of the bits alone. \
-                          `saliq reproduce` holds them against a float model trained on for as \
-                          long.";
+const NO_CONTROL: &str = "The quantized models start from the float model and are trained for more \
+                          steps in total, so a difference from it does not come from the bits \
+                          alone. `saliq reproduce` compares them with a float model that is \
+                          trained for the same number of further steps.";
 
 /// File that marks a folder as that of a demo, which the next demo replaces.
 const MARKER: &str = "report.html";
@@ -452,7 +452,7 @@ fn report(
             "Test accuracy on {images} images, with Wilson's 95 % intervals for their number: {}.",
             trained.iter().map(accuracy).collect::<Vec<_>>().join(", ")
         ),
-        "The paper's figures, beside ours in the table, are for the full data set and longer \
+        "The paper's figures, next to ours in the table, are for the full data set and longer \
          training."
             .into(),
     ];
@@ -472,9 +472,10 @@ fn report(
                           its low-saliency half replaced by noise"
                             .into(),
                     caption: format!(
-                        "A row a digit. For each model: the {} of the predicted class's logit with \
-                         respect to the image (red: brightening the pixel raises the score, blue: \
-                         lowers it), and the image with {}. Below: prediction and probability.",
+                        "One row per digit. For each model: the {} of the predicted class's logit \
+                         with respect to the image (red: brightening the pixel raises the score, \
+                         blue: lowers it), and the image with {}. Below: prediction and \
+                         probability.",
                         Method::Gradient.name(),
                         shown(&trained[0].config).masked()
                     ),
@@ -482,8 +483,8 @@ fn report(
                 Block::Image {
                     png: png("filmstrip.png"),
                     alt: "Saliency maps of a few digits at several moments of training".into(),
-                    caption: "Gradient maps of the float model for the same test digits as \
-                              training goes on (logit of the true class)."
+                    caption: "Gradient maps of the float model for the same test digits during \
+                              training (logit of the true class)."
                         .into(),
                 },
             ],
@@ -493,20 +494,20 @@ fn report(
             blocks: vec![
                 Block::Svg {
                     svg: svg("loss.svg"),
-                    caption: "Loss a step, smoothed; the quantized models begin where the float \
-                    one ended."
+                    caption: "Loss per step, smoothed; the quantized models begin where the float \
+                              model ended."
                         .into(),
                 },
                 Block::Svg {
                     svg: svg("kl.svg"),
-                    caption: "How differently each model sees an image and its masked copy: what \
-                              Saliency Guided Training holds down."
+                    caption: "The difference of each model's predictions for an image and for its \
+                              masked copy, which Saliency Guided Training keeps small."
                         .into(),
                 },
                 Block::Svg {
                     svg: svg("quantizers.svg"),
-                    caption: "PACT's clipping thresholds α, and between which values each layer's \
-                              quantized weights lie, while the models train."
+                    caption: "PACT's clipping thresholds α, and the range of each layer's \
+                              quantized weights, during training."
                         .into(),
                 },
             ],
@@ -533,7 +534,11 @@ fn report(
             ],
         },
     ];
-    Report { title: "saliq demo: quantization and what a CNN looks at".into(), intro, sections }
+    Report {
+        title: "saliq demo: quantization and the pixels that a CNN uses".into(),
+        intro,
+        sections,
+    }
 }
 
 #[cfg(test)]

@@ -70,9 +70,9 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
             "{}\n\
              accuracy in % with a share of the pixels removed, the most salient first, filled with \
              {}; {}, Wilson's 95 % intervals at most {:.1} points wide\n\
-             area: mean accuracy over all shares in %, lower is better: the map names what the \
-             model uses; below random: by how many points it is below that of pixels removed in \
-             random order\n{}",
+             area: mean accuracy over all shares in %; lower is better, because the map then ranks \
+             the pixels that the model uses first; below random: the area for random order minus \
+             this area, in points\n{}",
             result.table().to_text(None),
             args.fill.name(),
             counted(result.images, "image"),
@@ -392,7 +392,8 @@ impl DropResult {
             ""
         };
         let retrained = if self.curves.iter().any(|one| one.retrained) {
-            " Retrained (ROAR): a network trained anew and tested on images without those pixels."
+            " Retrained (ROAR): a network that was trained again and tested on images without \
+             those pixels."
         } else {
             ""
         };
@@ -400,8 +401,9 @@ impl DropResult {
             title: format!("Accuracy without the most salient features: {dataset}"),
             note: format!(
                 "Pixels are removed in the order of the map, the most salient first, and filled \
-                 with {}. The further a line falls below random order, the better its map names \
-                 what the model uses.{retrained} Shaded: Wilson's 95 % intervals for {}{bands}.",
+                 with {}. The further a line falls below random order, the better its map ranks \
+                 the pixels that the model uses.{retrained} Shaded: Wilson's 95 % intervals for \
+                 {}{bands}.",
                 self.fill.described(),
                 counted(self.images, "image")
             ),

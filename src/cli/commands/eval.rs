@@ -64,7 +64,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
             let plan = IntegerPlan::new(&deployable, deployable.normalization);
             if plan.integer_steps() == 0 {
                 log::warn!(
-                    "no layer has both quantized weights and quantized inputs: everything is \
+                    "no layer has both quantized weights and quantized inputs, so everything is \
                      computed in floats"
                 );
             }

@@ -225,7 +225,7 @@ impl Remark {
 fn remarks(name: &str, picture: &Picture, shape: crate::config::Shape) -> Vec<Remark> {
     let mut remarks = Vec::new();
     if picture.is_turned {
-        remarks.push(Remark::Note(format!("{name}: turned as its EXIF orientation says")));
+        remarks.push(Remark::Note(format!("{name}: rotated by its EXIF orientation")));
     }
     if picture.is_transparent {
         remarks.push(Remark::Warning(format!(
@@ -235,10 +235,10 @@ fn remarks(name: &str, picture: &Picture, shape: crate::config::Shape) -> Vec<Re
     }
     match picture.ground {
         Some(Ground::White) => remarks.push(Remark::Note(format!(
-            "{name}: transparent pixels are white, as what is visible is dark"
+            "{name}: transparent pixels become white, because the visible pixels are dark"
         ))),
         Some(Ground::Black) => remarks.push(Remark::Note(format!(
-            "{name}: transparent pixels are black, as what is visible is light"
+            "{name}: transparent pixels become black, because the visible pixels are light"
         ))),
         None => {}
     }
@@ -369,7 +369,7 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
         })
         .collect();
     let grid = Grid {
-        title: &format!("What the models look at: {}", first.source),
+        title: &format!("The pixels that the models use: {}", first.source),
         shape,
         images: &images[..pixels],
         labels: &first.labels[..rows],

@@ -220,15 +220,11 @@ fn terms() -> Vec<(String, String)> {
             "the largest magnitude of a weight, or of an activation on the calibration images, in \
              the tensor's own units",
         ),
-        (
-            "Clipped at",
-            "the magnitude that the outermost level stands for; what lies beyond it becomes that \
-             level",
-        ),
+        ("Clipped at", "the magnitude of the outermost level; larger magnitudes become that level"),
         (
             "Signal to noise",
-            "the power of the values over that of the quantization error, in decibels; higher is \
-             better, 6 dB more halve the error",
+            "the power of the values divided by that of the quantization error, in decibels; \
+             higher is better, and 6 dB more halve the error",
         ),
     ];
     terms.map(|(term, meaning)| (term.to_string(), meaning.to_string())).into()

@@ -45,7 +45,9 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
         // A plan needs only the sizes.
         (Err(error @ Error::Data(_)), true) => data::blank(name)
             .inspect(|_| {
-                output.note(&format!("planned with {name}'s published sizes, for it is not here"))
+                output.note(&format!(
+                    "planned with the published sizes of {name}, which was not found"
+                ))
             })
             .ok_or(error),
         (loaded, _) => loaded,
@@ -63,8 +65,8 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
         let empty = Estimate { shard: shard.to_string(), ..Estimate::default() };
         let groups = if groups == 1 { "1 group".into() } else { format!("{groups} groups") };
         let says = format!(
-            "part {shard} has no models: the study is {groups} of models that depend on each \
-             other, which the parts before it have; --shard none makes all of it"
+            "part {shard} has no models: the study has {groups} of models that depend on each \
+             other, and all are in earlier parts; --shard none makes all of it"
         );
         // The JSON output has no room for it.
         if output.json {
@@ -104,7 +106,7 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     if executed.failed > 0 {
         let place = root.join("runs").display().to_string();
         return Err(Error::Model(format!(
-            "{} models could not be made; why stands in {place}/*/failure.txt",
+            "{} models could not be made; the reasons are in {place}/*/failure.txt",
             executed.failed
         )));
     }

@@ -95,8 +95,8 @@ pub(super) fn resolve_for(
         if own != "32" {
             let (own, path) = (own.replace('-', ","), file.path().display());
             output.note(&format!(
-                "--init {path}: is quantized to {own} bits; without --bits it is trained in float; \
-                 --bits {own} keeps them"
+                "--init {path}: is quantized to {own} bits; without --bits the run trains in \
+                 float; --bits {own} keeps them"
             ));
         }
     }
