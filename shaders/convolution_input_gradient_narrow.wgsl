@@ -1,11 +1,11 @@
 // Gradient of a 2-D convolution with respect to an input of at most 4 channels (an image): the
-// convolution of the output's gradient with the mirrored weights. `convolution` with lanes for
-// output channels would leave all lanes but one without work.
+// convolution of the output's gradient with the mirrored weights. In `convolution`, whose lanes are
+// output channels, all lanes but one would have no work.
 //
 // Gradients are [image, row, column, channel / 4] vec4f. Weights are the forward layout of
 // `prepare_weights`, [ky, kx, in channel (padded), out channel / 4] vec4f. Invocations of a
-// workgroup differ in their row: weights are loaded once for all. One invocation keeps COLUMNS
-// pixels of a row in registers; COLUMNS is a multiple of STRIDE.
+// workgroup differ in their row, so that weights are loaded once for all. One invocation keeps
+// COLUMNS pixels of a row in registers; COLUMNS is a multiple of STRIDE.
 
 import constants::{COLUMNS, KERNEL, STRIDE, PADDING, CHANNELS, LANES};
 import package::common::images::Images;

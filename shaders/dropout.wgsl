@@ -1,9 +1,9 @@
 // Dropout, in place: values are set to 0 with probability RATE, else divided by 1 − RATE.
 // torch.nn.Dropout in training.
 //
-// The draw is a function of step, LAYER, place in the epoch and element, so the same kernel applied
-// to the gradient repeats it. Clean and masked images draw separately. `values` are those of a
-// chunk. ELEMENTS is the number of vec4 of an image.
+// The random number is a function of step, LAYER, position in the epoch and element, so that the
+// same kernel applied to the gradient repeats it. Clean and masked images have different numbers.
+// `values` are those of a chunk. ELEMENTS is the number of vec4 of an image.
 
 import constants::LANES;
 import kinds::stream::DROPOUT;

@@ -1,10 +1,10 @@
-// The masked half of a batch: image i's copy at i + count of the step's clean images, its masked
-// pixels replaced. Algorithm 1, step 3.
+// Makes the masked half of a batch: image i's copy at i + count of the step's clean images, with
+// its masked pixels replaced. Algorithm 1, step 3.
 //
 // Fills: independent U(min, max) of the image's own values for every pixel and channel; 0; the
 // image's mean; its pixel (0, 0), per channel; a Gaussian blur of it (σ = 2 pixels, radius 8,
-// weights that sum to 1, edges reflected without repeating the border pixel, again and again where
-// the image is smaller than the radius). Random numbers are keyed by step and place in the epoch.
+// weights that sum to 1). The blur reflects edges without repeating the border pixel, repeatedly if
+// the image is smaller than the radius. Random numbers are keyed by step and position in the epoch.
 
 import constants::LANES;
 import kinds::mask_fill::{ZERO, MEAN, CORNER, BLUR};

@@ -1,15 +1,15 @@
 // Product of a batch of vectors with a matrix, with bias and activation: the fully connected layer
 // (torch.nn.Linear followed by ReLU or PACT) forward:
 //   x[n, o] = bias[o] + Σ_i input[n, i] · weight[i, o],  output = activate(x);
-// in integer inference `requantize` takes the place of both. `transposed`, without bias and
-// activation, it is the layer's input gradient: Σ_i input[n, i] · weight[o, i], with the output's
-// gradient as the input. `rectified` multiplies by the derivative of the ReLU in front: the output
-// holds the ReLU's values before, and their gradient after.
+// in integer inference `requantize` replaces bias and activation. With `transposed`, without bias
+// and activation, it is the layer's input gradient: Σ_i input[n, i] · weight[o, i], with the
+// output's gradient as the input. `rectified` multiplies by the derivative of the ReLU in front:
+// the output holds the ReLU's values before, and their gradient afterwards.
 //
-// Vectors are [image, feature / 4] vec4f, weights [in feature (padded), out feature / 4] vec4f as
-// `prepare_weights` lays them out. One invocation keeps IMAGES × GROUPS groups of 4 outputs in
-// registers; invocations of a workgroup differ in their outputs only. All need the same vectors:
-// with `subgroups` of LANES invocations each loads its share.
+// Vectors are [image, feature / 4] vec4f, weights [in feature (padded), out feature / 4] vec4f in
+// the layout of `prepare_weights`. One invocation keeps IMAGES × GROUPS groups of 4 outputs in
+// registers; invocations of a workgroup differ only in their outputs. All need the same vectors;
+// with `subgroups` of LANES invocations, each loads its share.
 
 import constants::{IMAGES, GROUPS, LANES};
 import kinds::activation::RELU;

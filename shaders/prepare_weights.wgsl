@@ -4,9 +4,9 @@
 //   bias [out channel (padded)],
 //   with `backward` a second copy with strides BACKWARD_TAP and BACKWARD_OUT, in channels
 //     contiguous.
-// Padding was zero when the buffers were made and stays so.
-// Parameters are in PyTorch's order: weight [out, in, tap], taps row by row. A fully connected
-// layer is a kernel as large as its input. One invocation a weight.
+// Padding was zero when the buffers were made and stays so. Parameters are in PyTorch's order:
+// weight [out, in, tap], taps row by row. A fully connected layer is a kernel as large as its
+// input. One invocation per weight.
 
 import package::common::grid::linear_workgroup;
 import package::common::quantizer::quantize_weight;

@@ -1,10 +1,10 @@
-// The gradient of one chosen scalar of every image with respect to its logits: where
+// The gradient of a selected scalar of every image with respect to its logits, from which
 // back-propagation to the input starts.
 //
-// TARGET says which: log softmax at the label, onehot − p; the logit at the label, onehot (for a
-// given class, let `labels` hold it); the logit, or log softmax, at the predicted class. Algorithm
-// 1, step 1. Logits and gradient are [image, class] with rows of CLASS_STRIDE; the padding gets 0.
-// One invocation an image.
+// TARGET selects the scalar: log softmax at the label, onehot − p; the logit at the label, onehot
+// (for a given class, `labels` holds it); the logit, or log softmax, at the predicted class.
+// Algorithm 1, step 1. Logits and gradient are [image, class] with rows of CLASS_STRIDE; the
+// padding gets 0. One invocation per image.
 
 import constants::LANES;
 import kinds::saliency_target::{LOG_SOFTMAX_LABEL, LOGIT_PREDICTED, LOG_SOFTMAX_PREDICTED};

@@ -1,6 +1,6 @@
 // The constants of a weight quantizer, per output channel, from `weight_range`'s statistics: of the
 // channel itself (PER_CHANNEL), or of the whole tensor, the same for every channel. What they are:
-// common/quantizer.wgsl. One invocation a channel.
+// common/quantizer.wgsl. One invocation per channel.
 
 import kinds::quantizer::{AFFINE, BINARY, DOREFA, SAWB, SYMMETRIC};
 import package::common::quantizer::precise_tanh;

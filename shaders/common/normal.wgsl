@@ -40,7 +40,7 @@ fn circle(turns: f32) -> vec2f {
 
 // Four numbers from four words of random bits, a pair from each two.
 fn normal4(bits: vec4u) -> vec4f {
-    // (0, 1]: the logarithm is finite.
+    // In (0, 1], so that the logarithm is finite.
     let radius = sqrt(vec2f(-2.0 * precise_log(uniform01(bits.x) + 5.9604644775390625e-8),
         -2.0 * precise_log(uniform01(bits.z) + 5.9604644775390625e-8)));
     return vec4f(radius.x * circle(uniform01(bits.y)), radius.y * circle(uniform01(bits.w)));

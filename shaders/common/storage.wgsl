@@ -47,7 +47,7 @@ fn load_input(stored: Input) -> vec4f {
     @if(!input_f16 && !input_bf16 && !input_u8 && !input_i8) return stored;
 }
 
-// The same of a format of integers.
+// The same for a format of integers.
 @if(input_u8 || input_i8) fn load_levels(stored: u32) -> vec4i {
     @if(input_u8) return vec4i(unpack4xU8(stored));
     @if(input_i8) return unpack4xI8(stored);
