@@ -1,4 +1,4 @@
-//! The command line as a user meets it: help, mistakes, exit codes. No GPU and no data set needed.
+//! The command line for a user: help, mistakes, exit codes. Needs no GPU and no data set.
 
 use std::process::Output;
 
@@ -10,8 +10,8 @@ fn saliq(arguments: &[&str]) -> Output {
     command.args(arguments).output().expect("the program starts")
 }
 
-/// Runs a mistake: exit code 2, nothing on standard output, one line `error: …`, which is returned
-/// without the prefix.
+/// Runs a command with a mistake. It must exit with code 2, with empty standard output and one line
+/// `error: …`, which is returned without the prefix.
 fn refused(arguments: &[&str]) -> String {
     let output = saliq(arguments);
     let error = String::from_utf8(output.stderr).expect("UTF-8");
@@ -186,7 +186,7 @@ fn words_of_other_tools_get_what_is_here_instead() {
     assert!(refused_file("device = \"cuda\"\n", &[]).contains("`--adapter`"));
 }
 
-/// Whatever is wrong with a layer, the message names the file, the line and the layer.
+/// For every mistake in a layer, the message names the file, the line and the layer.
 #[test]
 fn errors_in_layers_name_line_and_layer() {
     let layers = |second: &str, third: &str| {
@@ -348,7 +348,7 @@ fn a_missing_configuration_file_is_not_a_usage_error() {
     assert_eq!(error.lines().count(), 1);
 }
 
-/// In this process on purpose: nothing else in it asks for signals.
+/// Runs in this process, because nothing else in it uses signals.
 #[test]
 fn an_interrupt_is_noticed() {
     use saliq::cli::signals;
