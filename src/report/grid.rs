@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(said(&[true, true], true), gradient);
         assert_eq!(
             said(&[false], true),
-            "whether a pixel speaks for (red) or against (blue) the true class"
+            "whether a pixel contributes for (red) or against (blue) the true class"
         );
         assert!(said(&[true, false], true).ends_with("(blue) it (the others)"));
         assert_eq!(

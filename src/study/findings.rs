@@ -571,7 +571,11 @@ mod tests {
             price.contains("the further steps alone change float's by +10.00 points"),
             "{price}"
         );
-        assert!(summary.scope.contains("as many steps by the same settings"), "{}", summary.scope);
+        assert!(
+            summary.scope.contains("as many further steps with the same settings"),
+            "{}",
+            summary.scope
+        );
         let quantized = &summary.models[2];
         assert_eq!(
             (quantized.compared_with.as_deref(), quantized.accuracy_difference.unwrap().p),
