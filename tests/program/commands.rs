@@ -878,7 +878,7 @@ fn demo() {
         |model: &Value| (model["steps_before"].as_u64().unwrap(), model["steps"].as_u64().unwrap());
     assert_eq!(models.iter().map(steps).collect::<Vec<_>>(), [(0, 3), (3, 1), (3, 1), (3, 1)]);
     assert!(
-        report.contains(">3 + 1<") && report.contains("not one of the bits alone"),
+        report.contains(">3 + 1<") && report.contains("does not come from the bits alone"),
         "the table says the steps"
     );
     assert!(report.contains(
