@@ -585,7 +585,7 @@ fn a_part_without_models_says_so_and_makes_nothing() {
     command.arg(&study);
     let printed = succeed(command);
     assert!(
-        printed.contains("part 2/2 has no models: the study is 1 group of models"),
+        printed.contains("part 2/2 has no models: the study has 1 group of models"),
         "{printed}"
     );
     assert!(!study.join("runs").exists());
