@@ -252,7 +252,7 @@ impl<'a> Session<'a> {
         Ok(Some(format!(
             "step {}: of its batch of {} a single image would be masked, which has no variance for \
              batch norm {}; such steps mask no image and have no KL term; batches of at least 12 \
-             images always mask two",
+             images always mask at least two",
             record.step,
             record.batch,
             self.config.network.single_value_norm()?.unwrap_or_default()
