@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{AdapterName, configuration, median, time_step};
 use crate::{
     Result,
-    config::{LayerConfig, RunConfig, Shape},
+    config::{LayerKind, RunConfig, Shape},
     data::{Dataset, Split},
     gpu::Gpu,
     random,
@@ -71,9 +71,9 @@ impl Sweep {
             let dataset = noise(Shape::new(1, side, side), batch);
             let mut config = configuration(&dataset, batch)?;
             for layer in &mut config.network.layers {
-                if let LayerConfig::Conv { name, out_channels, .. } = layer
+                if let LayerKind::Conv { out_channels, .. } = &mut layer.kind
                     && self == Sweep::Filters
-                    && name == "conv2"
+                    && layer.name.as_deref() == Some("conv2")
                 {
                     *out_channels = value;
                 }

@@ -8,9 +8,7 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     bench::Peaks,
-    config::{
-        DatasetInfo, LayerConfig, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit,
-    },
+    config::{DatasetInfo, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit},
     data::{Dataset, Split},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Abilities, Gpu, Kernel, numbers},
@@ -184,7 +182,7 @@ fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> 
         let explainer = Explainer::new(gpu, network, method, &MethodOptions::default(), 2)?;
         explainer.record(gpu, &images, &maps)?;
     }
-    if !config.network.layers.iter().any(|layer| matches!(layer, LayerConfig::BatchNorm { .. })) {
+    if !config.network.has_batch_norm() {
         let options = MethodOptions { lrp_rule: LrpRule::ZPlus, ..MethodOptions::default() };
         Explainer::new(gpu, network, Method::Lrp, &options, 2)?.record(gpu, &images, &maps)?;
     }

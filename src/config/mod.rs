@@ -11,6 +11,7 @@
 
 mod bits;
 mod choices;
+mod layer_text;
 mod layers;
 mod misfit;
 mod model;
@@ -23,12 +24,15 @@ mod resolve;
 mod run;
 mod text;
 mod training;
+mod wiring;
 
 pub(crate) use run::short_name;
 pub(crate) use text::{decimal, real, suggestion};
 
 pub use bits::LayerBits;
-pub use layers::{AveragePool, BATCH_NORM_EPSILON, LayerConfig, Shape, WeightLayer};
+pub use layers::{
+    AveragePool, BATCH_NORM_EPSILON, IMAGES, LayerConfig, LayerKind, Shape, WeightLayer,
+};
 pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};
 pub use network::NetworkConfig;
@@ -45,3 +49,4 @@ pub use training::{
     Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig, OptimizerKind,
     Precision, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit,
 };
+pub use wiring::{Source, Wiring};

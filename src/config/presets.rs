@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{LayerConfig, NetworkConfig, PartialNetwork, PartialRunConfig, Shape, suggestion};
+use super::{LayerKind, NetworkConfig, PartialNetwork, PartialRunConfig, Shape, suggestion};
 use crate::{Error, Result, plain};
 
 /// A network known by name.
@@ -106,8 +106,8 @@ impl NetworkChoice {
         let network = match self {
             NetworkChoice::Preset(preset) => (preset.network)(input, classes),
             NetworkChoice::File { network, .. } => {
-                let last = network.layers.iter().rev().find_map(|layer| match layer {
-                    LayerConfig::Linear { out_features, .. } => Some(*out_features),
+                let last = network.layers.iter().rev().find_map(|layer| match layer.kind {
+                    LayerKind::Linear { out_features } => Some(out_features),
                     _ => None,
                 });
                 let classes = network.classes.or(last).unwrap_or(classes);

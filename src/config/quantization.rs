@@ -200,8 +200,11 @@ impl QuantizationConfig {
             |position: &usize| self.keeps_scale(*position) != made_for.keeps_scale(*position);
         let changed: Vec<usize> = (0..layers.len()).filter(changed).collect();
         let first = *changed.first()?;
-        let names =
-            changed.iter().map(|&position| layers[position].name).collect::<Vec<_>>().join(", ");
+        let names = changed
+            .iter()
+            .map(|&position| &layers[position].name[..])
+            .collect::<Vec<_>>()
+            .join(", ");
         if self.keeps_scale(first) {
             return Some(format!(
                 "the weights of {names} were trained with `dorefa`, which puts them on levels from −1 to 1: without it they have another scale than \
@@ -292,7 +295,7 @@ pub fn spread_bits(
     };
     let layers = network.weight_layers();
     if bits.len() > layers.len() {
-        let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
+        let names: Vec<&str> = layers.iter().map(|layer| &layer.name[..]).collect();
         return Err(Error::Usage(format!(
             "--bits {}: {} values, but the network has {} layers with weights ({}): give one value each at most",
             BitsList(bits.to_vec()),
@@ -422,7 +425,7 @@ mod tests {
         assert_eq!(expand("32"), "32,32,32,32");
         assert_eq!(expand("w4a2,w2a2,8,8"), "w4a2,2,8,w8a32");
         assert!(expand("2,2,2,2,2").contains("4 layers with weights (conv1, conv2, fc1, fc2)"));
-        let linear = LayerConfig::Linear { name: "fc".into(), out_features: 10 };
+        let linear = LayerConfig::linear("fc", 10);
         let network =
             NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers: vec![linear] };
         let four = LayerBits::parse_list("4").unwrap();

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    ActivationQuantizer, AugmentList, Betas, BitsList, DropoutRates, LayerConfig, MaskFill,
-    MaskRank, NetworkConfig, Normalize, NormalizeSpec, OptimizerConfig, OptimizerKind, PactKind,
-    PartialNetwork, PartialRunConfig, QuantizationConfig, RunConfig, SaliencyTarget,
+    ActivationQuantizer, AugmentList, Betas, BitsList, DropoutRates, LayerConfig, LayerKind,
+    MaskFill, MaskRank, NetworkConfig, Normalize, NormalizeSpec, OptimizerConfig, OptimizerKind,
+    PactKind, PartialNetwork, PartialRunConfig, QuantizationConfig, RunConfig, SaliencyTarget,
     ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit, WeightQuantizer,
     decimal, quantization::spread_bits, run::short_name,
 };
@@ -242,8 +242,8 @@ impl PartialRunConfig {
 fn set_dropout(layers: &mut [LayerConfig], rates: &[f32]) -> Result<()> {
     let mut places: Vec<&mut f32> = layers
         .iter_mut()
-        .filter_map(|layer| match layer {
-            LayerConfig::Dropout { rate } => Some(rate),
+        .filter_map(|layer| match &mut layer.kind {
+            LayerKind::Dropout { rate } => Some(rate),
             _ => None,
         })
         .collect();
@@ -346,8 +346,8 @@ fn network_as_given(
     let rates: Vec<f32> = network
         .layers
         .iter()
-        .filter_map(|layer| match layer {
-            LayerConfig::Dropout { rate } => Some(*rate),
+        .filter_map(|layer| match layer.kind {
+            LayerKind::Dropout { rate } => Some(rate),
             _ => None,
         })
         .collect();
@@ -454,10 +454,10 @@ mod tests {
         );
         assert!(network("dropout = \"0.1,0.2,0.3\"").is_err());
         let own = "[network]\nlayers = [{type=\"dropout\",rate=0.1},{type=\"linear\",name=\"fc\",out-features=10}]";
-        assert!(matches!(
+        assert_eq!(
             network(&format!("dropout = 0.3\n{own}")).unwrap().layers[0],
-            LayerConfig::Dropout { rate: 0.3 }
-        ));
+            LayerConfig::dropout(0.3)
+        );
         assert!(network(&format!("dropout = \"0.3,0.4\"\n{own}")).is_err());
         let message =
             network(&own.replace("[network]", "[network]\nclasses = 7")).unwrap_err().to_string();
@@ -509,11 +509,11 @@ mod tests {
         ) -> PartialRunConfig {
             let network = own_network.then(|| PartialNetwork {
                 layers: vec![
-                    LayerConfig::Conv { name: "c".into(), out_channels: 3, kernel: 5, stride: 2, padding: 2 },
-                    LayerConfig::BatchNorm { name: "n".into() },
-                    LayerConfig::Activation { name: "a".into() },
-                    LayerConfig::Dropout { rate },
-                    LayerConfig::Linear { name: "f".into(), out_features: 10 },
+                    LayerConfig::conv("c", 3, [5, 2, 2]),
+                    LayerConfig::batch_norm("n"),
+                    LayerConfig::activation("a"),
+                    LayerConfig::dropout(rate),
+                    LayerConfig::linear("f", 10),
                 ],
                 ..PartialNetwork::default()
             });

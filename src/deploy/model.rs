@@ -2,7 +2,7 @@
 
 use super::{ActivationGrid, DeployableActivation, WeightLevels};
 use crate::{
-    Result,
+    Error, Result,
     config::{AveragePool, PixelNormalization, Shape},
     graph::{OpKind, Weights, Window},
     model::{Model, fold_batch_norm},
@@ -183,6 +183,10 @@ impl DeployableLayer {
                 }),
                 &OpKind::MaxPool { kernel, stride } => Operation::MaxPool { kernel, stride },
                 &OpKind::AveragePool(pool) => Operation::AveragePool(pool),
+                OpKind::Add => {
+                    let name = &op.name;
+                    return Err(Error::Model(format!("{name}: sums cannot be exported so far")));
+                }
                 // Batch norms are folded; dropouts do nothing in inference.
                 OpKind::Dropout { .. } | OpKind::BatchNorm(_) => continue,
             };

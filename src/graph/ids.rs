@@ -7,3 +7,10 @@ pub struct OpId(pub(super) usize);
 /// Place of a value in [`super::Graph::values`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueId(pub(super) usize);
+
+impl ValueId {
+    /// The place.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Error, Result,
     config::{
-        ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape,
+        ActivationQuantizer, LayerBits, LayerKind, NetworkConfig, QuantizationConfig, Shape, Source,
     },
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level},
 };
@@ -35,11 +35,19 @@ impl Graph {
             declared: Vec::new(),
             weighted: 0,
         };
-        let mut output = Graph::INPUT;
+        let wiring = network.wiring()?;
+        let mut outputs: Vec<ValueId> = Vec::with_capacity(network.layers.len());
         for (place, (layer, shape)) in network.layers.iter().zip(network.shapes()?).enumerate() {
-            let kind = lowering.kind(layer, place, output)?;
-            output = lowering.add(layer.label(place + 1), kind, output, shape);
+            let value = |source: &Source| match *source {
+                Source::Images => Graph::INPUT,
+                Source::Layer(front) => outputs[front],
+            };
+            let inputs: Vec<ValueId> = wiring.sources[place].iter().map(value).collect();
+            let name = &wiring.names[place];
+            let kind = lowering.kind(&layer.kind, (name, place), inputs[0])?;
+            outputs.push(lowering.add(name.clone(), kind, inputs, shape));
         }
+        let output = outputs.last().copied().unwrap_or(Graph::INPUT);
         lowering.finish(network.classes, output)
     }
 }
@@ -83,24 +91,30 @@ impl Lowering<'_> {
         ParameterId(self.declared.len() - 1)
     }
 
-    /// What `layer`, the `place`-th, computes of `input`.
-    fn kind(&mut self, layer: &LayerConfig, place: usize, input: ValueId) -> Result<OpKind> {
+    /// What a layer of `kind`, the `place`-th, computes of `input` and of what it reads beside it.
+    fn kind(
+        &mut self,
+        kind: &LayerKind,
+        (name, place): (&str, usize),
+        input: ValueId,
+    ) -> Result<OpKind> {
         let shape = self.values[input.0].shape;
-        Ok(match layer {
-            &LayerConfig::Conv { ref name, out_channels, kernel, stride, padding } => {
+        Ok(match *kind {
+            LayerKind::Conv { out_channels, kernel, stride, padding } => {
                 let size = [out_channels, shape.channels, kernel, kernel].map(|n| n as usize);
                 let weights = self.weights(name, size.to_vec(), kernel * kernel)?;
                 OpKind::Convolution { window: Window { kernel, stride, padding }, weights }
             }
-            LayerConfig::Linear { name, out_features } => {
-                let size = vec![*out_features as usize, shape.elements() as usize];
+            LayerKind::Linear { out_features } => {
+                let size = vec![out_features as usize, shape.elements() as usize];
                 OpKind::Linear { weights: self.weights(name, size, shape.pixels())? }
             }
-            LayerConfig::BatchNorm { name } => OpKind::BatchNorm(self.batch_norm(name, shape)),
-            LayerConfig::Activation { name } => OpKind::Activation(self.activation(name, input)),
-            &LayerConfig::MaxPool { kernel, stride } => OpKind::MaxPool { kernel, stride },
-            &LayerConfig::AveragePool(pool) => OpKind::AveragePool(pool),
-            &LayerConfig::Dropout { rate } => OpKind::Dropout { rate, stream: place as u32 },
+            LayerKind::BatchNorm {} => OpKind::BatchNorm(self.batch_norm(name, shape)),
+            LayerKind::Activation {} => OpKind::Activation(self.activation(name, input)),
+            LayerKind::MaxPool { kernel, stride } => OpKind::MaxPool { kernel, stride },
+            LayerKind::AveragePool(pool) => OpKind::AveragePool(pool),
+            LayerKind::Dropout { rate } => OpKind::Dropout { rate, stream: place as u32 },
+            LayerKind::Add {} => OpKind::Add,
         })
     }
 
@@ -181,23 +195,22 @@ impl Lowering<'_> {
         Activation { bits, plan: ActivationPlan::RELU, learned }
     }
 
-    /// The nearest layer with weights on the way to `value`.
-    fn weighted_before(&self, mut value: ValueId) -> Option<OpId> {
-        loop {
-            let op = &self.ops[self.values[value.0].producer?.0];
-            if op.kind.weights().is_some() {
-                return Some(op.id);
-            }
-            value = op.inputs[0];
+    /// The nearest layer with weights on the way to `value`: behind a sum, on the way of its first
+    /// input that has one.
+    fn weighted_before(&self, value: ValueId) -> Option<OpId> {
+        let op = &self.ops[self.values[value.0].producer?.0];
+        if op.kind.weights().is_some() {
+            return Some(op.id);
         }
+        op.inputs.iter().find_map(|&input| self.weighted_before(input))
     }
 
     /// Adds an operation and returns its value.
-    fn add(&mut self, name: String, kind: OpKind, input: ValueId, shape: Shape) -> ValueId {
+    fn add(&mut self, name: String, kind: OpKind, inputs: Vec<ValueId>, shape: Shape) -> ValueId {
         let (id, output) = (OpId(self.ops.len()), ValueId(self.values.len()));
         let before = match kind {
-            OpKind::BatchNorm(_) => self.values[input.0].producer,
-            OpKind::Activation(_) => self.weighted_before(input),
+            OpKind::BatchNorm(_) => self.values[inputs[0].0].producer,
+            OpKind::Activation(_) => self.weighted_before(inputs[0]),
             _ => None,
         };
         if let Some(before) = before
@@ -209,8 +222,10 @@ impl Lowering<'_> {
                 _ => weights.activation = weights.activation.or(Some(id)),
             }
         }
-        self.values[input.0].consumers.push(id);
-        self.ops.push(Op { id, name, kind, inputs: vec![input], output });
+        for input in &inputs {
+            self.values[input.0].consumers.push(id);
+        }
+        self.ops.push(Op { id, name, kind, inputs, output });
         self.values.push(Value {
             id: output,
             shape,
@@ -302,7 +317,7 @@ fn place(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{PactKind, WeightQuantizer, expand_bits};
+    use crate::config::{LayerConfig, PactKind, WeightQuantizer, expand_bits};
 
     fn graph(bits: &str, change: impl Fn(&mut QuantizationConfig), norm: bool) -> Graph {
         let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.0]);
@@ -433,10 +448,12 @@ mod tests {
 
     #[test]
     fn names_are_not_shared() {
-        let linear = |name: &str| LayerConfig::Linear { name: name.into(), out_features: 4 };
+        let linear = |name: &str| LayerConfig::linear(name, 4);
         let layers = vec![linear("fc"), linear("fc")];
         let network = NetworkConfig { input: Shape::new(1, 2, 2), classes: 4, layers };
         let error = Graph::new(&network, &QuantizationConfig::default()).unwrap_err();
-        assert!(matches!(error, Error::Model(reason) if reason.contains("fc.weight")));
+        assert!(
+            matches!(error, Error::Model(reason) if reason.contains("(`fc`): the name is taken"))
+        );
     }
 }

@@ -67,6 +67,15 @@ impl Graph {
         self.value(op.inputs[0]).producer.map(|id| self.op(id))
     }
 
+    /// Whether it computes something else in training than in inference: dropout and batch norms do.
+    pub fn differs_in_inference(&self) -> bool {
+        self.ops.iter().any(|op| match op.kind {
+            OpKind::Dropout { rate, .. } => rate > 0.0,
+            OpKind::BatchNorm(_) => true,
+            _ => false,
+        })
+    }
+
     /// The operation that reads what `op` makes, where it is the only one.
     pub fn behind(&self, op: &Op) -> Option<&Op> {
         match self.value(op.output).consumers[..] {

@@ -60,6 +60,8 @@ pub enum OpKind {
         /// Number of its random stream.
         stream: u32,
     },
+    /// The sum of all inputs.
+    Add,
 }
 
 impl OpKind {
@@ -83,7 +85,10 @@ impl OpKind {
                 vec![scale, shift, mean, variance, count]
             }
             OpKind::Activation(Activation { learned, .. }) => learned.iter_mut().collect(),
-            OpKind::MaxPool { .. } | OpKind::AveragePool(_) | OpKind::Dropout { .. } => Vec::new(),
+            OpKind::MaxPool { .. }
+            | OpKind::AveragePool(_)
+            | OpKind::Dropout { .. }
+            | OpKind::Add => Vec::new(),
         };
         all.into_iter()
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     Error, Result,
-    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    config::{self, LayerBits, NetworkConfig, QuantizationConfig, Shape},
     graph::{Graph, Op, OpKind, ValueId, Weights},
 };
 
@@ -272,16 +272,7 @@ impl PaperCost {
     /// the constants are of no other.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<PaperCost> {
         let table_one = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
-        let undropped = NetworkConfig {
-            layers: network
-                .layers
-                .iter()
-                .filter(|layer| !matches!(layer, LayerConfig::Dropout { .. }))
-                .cloned()
-                .collect(),
-            ..network.clone()
-        };
-        if undropped != table_one {
+        if network.without(config::LayerKind::is_dropout) != table_one {
             return Err(Error::Usage(
                 "--accounting paper: the paper's constants are those of the network of Table I on images of 1×28×28 with 10 classes; \
                  leave --accounting out to count what this network executes"
@@ -317,7 +308,7 @@ impl PaperCost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LayerBits, WeightQuantizer, expand_bits};
+    use crate::config::{LayerBits, LayerConfig, WeightQuantizer, expand_bits};
 
     fn table_one() -> NetworkConfig {
         NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5])
@@ -391,15 +382,9 @@ mod tests {
     #[test]
     fn steps_per_channel_zero_points_and_odd_widths_are_counted() {
         let layers = vec![
-            LayerConfig::Conv {
-                name: "conv1".into(),
-                out_channels: 5,
-                kernel: 3,
-                stride: 2,
-                padding: 1,
-            },
-            LayerConfig::MaxPool { kernel: 2, stride: 2 },
-            LayerConfig::Linear { name: "fc1".into(), out_features: 4 },
+            LayerConfig::conv("conv1", 5, [3, 2, 1]),
+            LayerConfig::max_pool(2, 2),
+            LayerConfig::linear("fc1", 4),
         ];
         let network = NetworkConfig { input: Shape::new(3, 11, 13), classes: 4, layers };
         let quantization = QuantizationConfig {

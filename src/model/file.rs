@@ -14,8 +14,8 @@ use super::{
 use crate::{
     Error, Remedy, Result,
     config::{
-        LayerBits, LayerConfig, ModelConfig, NetworkChoice, NetworkConfig, Normalize,
-        NormalizeSpec, PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape,
+        LayerBits, LayerKind, ModelConfig, NetworkChoice, NetworkConfig, Normalize, NormalizeSpec,
+        PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape,
     },
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     plain,
@@ -381,14 +381,7 @@ impl ModelFile {
     /// A remark where the file says what network it is, and is given another.
     fn unused_network(&self, own: &ModelConfig, reading: &Reading<'_>) -> Option<String> {
         let choice = reading.network?;
-        let inference = |network: &NetworkConfig| -> Vec<LayerConfig> {
-            network
-                .layers
-                .iter()
-                .filter(|layer| !matches!(layer, LayerConfig::Dropout { .. }))
-                .cloned()
-                .collect()
-        };
+        let inference = |network: &NetworkConfig| network.without(LayerKind::is_dropout).layers;
         let given = choice.network(own.network.input, own.network.classes).ok();
         let is_same = given.is_some_and(|given| {
             inference(&given) == inference(&own.network) && given.input == own.network.input

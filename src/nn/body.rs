@@ -2,7 +2,7 @@
 
 use super::{
     TileTable,
-    nodes::{BatchNorm, Node, NodeKind},
+    nodes::{BatchNorm, Node, NodeKind, Source},
     ops::products::part_workgroups,
     plan::{BackwardPlan, RouteOptions, Routes},
     recorder::Recorder,
@@ -146,7 +146,12 @@ impl Body {
 
     /// What `node` reads.
     pub fn input_of(&self, node: &Node) -> &Buffer {
-        node.source.map_or(&self.input, |index| &self.nodes[index].value)
+        self.value_of(node.sources[0])
+    }
+
+    /// What comes from `source`.
+    pub fn value_of(&self, source: Source) -> &Buffer {
+        source.node().map_or(&self.input, |index| &self.nodes[index].value)
     }
 
     /// The only node that reads the value of `node`.
@@ -178,7 +183,7 @@ impl Body {
             let own_input =
                 node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
             match node.kind {
-                NodeKind::Dropout { .. } => 0,
+                NodeKind::Dropout { .. } if node.shares_value(&self.nodes) => 0,
                 NodeKind::MaxPool { .. } => (group_bytes + 4) * elements,
                 NodeKind::Convolution { pool: Some(_), .. } => {
                     (group_bytes * (1 + u64::from(own_input)) + 4) * elements

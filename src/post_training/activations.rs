@@ -3,7 +3,7 @@
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig},
+    config::{LayerBits, LayerKind, NetworkConfig, QuantizationConfig},
     gpu::{Gpu, Recording},
     graph::ParameterLayout,
     layout::{StepRecord, groups, to_nchw},
@@ -55,11 +55,7 @@ pub async fn observe_activations(
         gradients: false,
         ..NetworkOptions::default()
     };
-    let is_kept = |layer: &&LayerConfig| !matches!(layer, LayerConfig::Dropout { .. });
-    let without_dropout = NetworkConfig {
-        layers: pass.network.layers.iter().filter(is_kept).cloned().collect(),
-        ..pass.network.clone()
-    };
+    let without_dropout = pass.network.without(LayerKind::is_dropout);
     let network = Network::new(gpu, &without_dropout, pass.quantization, options)?;
     gpu.write(network.parameters(), 0, &network.graph.layout.gather(pass.layout, pass.parameters)?);
     let table = StepRecord::in_file_order(count, most, 0);

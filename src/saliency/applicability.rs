@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    config::{LayerConfig, NetworkConfig},
+    config::{LayerConfig, LayerKind, NetworkConfig},
 };
 
 impl Method {
@@ -30,16 +30,17 @@ impl Method {
     /// same for all pixels of the image.
     pub(super) fn layer(self, network: &NetworkConfig, options: &MethodOptions) -> Result<usize> {
         let method = self.name();
-        let label = |index: usize| network.layers[index].label(index + 1);
+        let names = network.names();
         let planes: Vec<usize> =
             (0..network.layers.len()).filter(|&index| has_plane(network, index)).collect();
-        let named = match planes.iter().map(|&index| label(index)).collect::<Vec<_>>().join(", ") {
-            names if names.is_empty() => format!("the network has none: leave {method} out"),
-            names => format!("layers with planes: {names}"),
-        };
+        let named =
+            match planes.iter().map(|&index| &names[index][..]).collect::<Vec<_>>().join(", ") {
+                names if names.is_empty() => format!("the network has none: leave {method} out"),
+                names => format!("layers with planes: {names}"),
+            };
         let Some(name) = &options.layer else {
             let is_convolution =
-                |index: &&usize| matches!(network.layers[**index], LayerConfig::Conv { .. });
+                |index: &&usize| matches!(network.layers[**index].kind, LayerKind::Conv { .. });
             return planes.iter().rfind(is_convolution).copied().ok_or_else(|| {
                 let other = if planes.is_empty() {
                     "leave it out".to_string()
@@ -51,7 +52,7 @@ impl Method {
                 ))
             });
         };
-        match (0..network.layers.len()).find(|&index| label(index) == *name) {
+        match names.iter().position(|own| own == name) {
             Some(index) if planes.contains(&index) => Ok(index),
             Some(_) => Err(Error::Usage(format!(
                 "--layer {name}: {method} needs a layer with planes (channels of rows and columns); {named}"
@@ -66,10 +67,10 @@ impl Method {
 /// Whether the layer puts out channels of rows and columns: a convolution does, and what stands in
 /// front of the first fully connected layer.
 fn has_plane(network: &NetworkConfig, index: usize) -> bool {
-    let is_linear = |layer: &LayerConfig| matches!(layer, LayerConfig::Linear { .. });
-    match network.layers[index] {
-        LayerConfig::Dropout { .. } => false,
-        LayerConfig::Conv { .. } => true,
+    let is_linear = |layer: &LayerConfig| matches!(layer.kind, LayerKind::Linear { .. });
+    match network.layers[index].kind {
+        LayerKind::Dropout { .. } => false,
+        LayerKind::Conv { .. } => true,
         _ => !network.layers[..=index].iter().any(is_linear),
     }
 }

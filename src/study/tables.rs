@@ -12,8 +12,8 @@ use super::{
 use crate::{
     Result,
     config::{
-        DatasetInfo, LayerConfig, OptimizerConfig, OptimizerKind, PartialRunConfig, RunConfig,
-        SgtConfig, SgtVariant, Shape, WeightQuantizer,
+        DatasetInfo, LayerConfig, LayerKind, OptimizerConfig, OptimizerKind, PartialRunConfig,
+        RunConfig, SgtConfig, SgtVariant, Shape, WeightQuantizer,
     },
     judgement::Interval,
     metrics::PaperCost,
@@ -381,8 +381,8 @@ fn optimizer(config: &OptimizerConfig) -> String {
 
 /// Rates of the dropout layers that have one.
 fn dropouts(config: &RunConfig) -> Vec<f32> {
-    let rate = |layer: &LayerConfig| match layer {
-        LayerConfig::Dropout { rate, .. } if *rate > 0.0 => Some(*rate),
+    let rate = |layer: &LayerConfig| match layer.kind {
+        LayerKind::Dropout { rate } if rate > 0.0 => Some(rate),
         _ => None,
     };
     config.network.layers.iter().filter_map(rate).collect()

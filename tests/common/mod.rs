@@ -194,12 +194,12 @@ impl Random {
 
 /// A convolution by kernel, stride and padding.
 pub fn conv(name: &str, out_channels: u32, [kernel, stride, padding]: [u32; 3]) -> LayerConfig {
-    LayerConfig::Conv { name: name.into(), out_channels, kernel, stride, padding }
+    LayerConfig::conv(name, out_channels, [kernel, stride, padding])
 }
 
 /// An activation.
 pub fn activation(name: &str) -> LayerConfig {
-    LayerConfig::Activation { name: name.into() }
+    LayerConfig::activation(name)
 }
 
 /// Pixels of [`random_model`].

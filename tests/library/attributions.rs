@@ -145,13 +145,9 @@ fn set_alphas(layout: &ParameterLayout, parameters: &mut [f32], tensors: &Tensor
 const ODD: Shape = Shape::new(3, 11, 13);
 
 fn odd_layers() -> NetworkConfig {
-    let activation = |name: &str| LayerConfig::Activation { name: name.into() };
-    let conv = |name: &str, out_channels, stride, padding| LayerConfig::Conv {
-        name: name.into(),
-        out_channels,
-        kernel: 3,
-        stride,
-        padding,
+    let activation = |name: &str| LayerConfig::activation(name);
+    let conv = |name: &str, out_channels, stride, padding| {
+        LayerConfig::conv(name, out_channels, [3, stride, padding])
     };
     NetworkConfig {
         input: ODD,
@@ -161,9 +157,9 @@ fn odd_layers() -> NetworkConfig {
             activation("act1"),
             conv("conv2", 8, 1, 2),
             activation("act2"),
-            LayerConfig::Linear { name: "fc1".into(), out_features: 9 },
+            LayerConfig::linear("fc1", 9),
             activation("act3"),
-            LayerConfig::Linear { name: "fc2".into(), out_features: 4 },
+            LayerConfig::linear("fc2", 4),
         ],
     }
 }
@@ -217,7 +213,7 @@ fn odd_with_norms(tensors: &Tensors, quantized: bool) -> Subject {
     let folded = odd(tensors, quantized);
     let mut config = folded.config.clone();
     for (at, name) in [(1, "bn1"), (4, "bn2")] {
-        config.layers.insert(at, LayerConfig::BatchNorm { name: name.into() });
+        config.layers.insert(at, LayerConfig::batch_norm(name));
     }
     let layout = ParameterLayout::new(&config, &folded.quantization).unwrap();
     let mut parameters = vec![0.0; layout.padded_length() as usize];
@@ -465,7 +461,7 @@ fn relevance_is_conserved_without_biases() {
 fn averages_lose_nothing() {
     let average = |kernel, stride, padding, count_include_pad| {
         let ceil_mode = true;
-        LayerConfig::AveragePool(AveragePool {
+        LayerConfig::average_pool(AveragePool {
             kernel,
             stride,
             padding,
@@ -481,7 +477,7 @@ fn averages_lose_nothing() {
         conv("conv2", 5, [2, 1, 0]),
         average(2, 1, 0, true),
         activation("act2"),
-        LayerConfig::Linear { name: "fc1".into(), out_features: 3 },
+        LayerConfig::linear("fc1", 3),
     ];
     let config = NetworkConfig { input: Shape::new(2, 10, 9), classes: 3, layers };
     for (bits, has_biases) in [("32", true), ("4,4", true), ("32", false), ("4,4", false)] {

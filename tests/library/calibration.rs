@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use saliq::{
-    config::{LayerBits, LayerConfig, QuantizationConfig, RunConfig},
+    config::{LayerBits, LayerConfig, LayerKind, QuantizationConfig, RunConfig},
     model::Model,
     reference::network::ReferenceNetwork,
     train::{Start, StepLine, Trainer},
@@ -45,8 +45,8 @@ fn magnitudes(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
     // What stands right before the second convolution, and right before the pool.
     let place = |is_it: fn(&LayerConfig) -> bool| network.layers.iter().rposition(is_it).unwrap();
     let places = [
-        ("act1", place(|layer| matches!(layer, LayerConfig::Conv { .. }))),
-        ("act2", place(|layer| matches!(layer, LayerConfig::MaxPool { .. }))),
+        ("act1", place(|layer| matches!(layer.kind, LayerKind::Conv { .. }))),
+        ("act2", place(|layer| matches!(layer.kind, LayerKind::MaxPool { .. }))),
     ];
     places
         .map(|(name, place)| (name, pass.values[place].iter().map(|value| value.abs()).collect()))

@@ -13,21 +13,24 @@ use saliq::{
     },
     gpu::{Binding, Buffer, Launch, ProductTiles, Work},
     kernels::{
-        self, Activated, ActivationGradient, AverageOfIntegers, AveragePool as Averages,
-        AveragePoolGradient, AveragePoolShape, BackwardLayout, ConvolutionCooperative,
-        ConvolutionInputGradient, ConvolutionTiled, ConvolutionWeightGradient,
-        ConvolutionWeightGradientTiled, CooperativeTiles, Epilogue, FeatureTiles,
-        FullyConnectedWeightGradient, Geometry, Gradient, ImageRange, LearnedStep,
+        self, Activated, ActivationGradient, Add, Addend, AverageOfIntegers,
+        AveragePool as Averages, AveragePoolGradient, AveragePoolShape, BackwardLayout,
+        ConvolutionCooperative, ConvolutionInputGradient, ConvolutionTiled,
+        ConvolutionWeightGradient, ConvolutionWeightGradientTiled, CooperativeTiles, Epilogue,
+        FeatureTiles, FullyConnectedWeightGradient, Geometry, Gradient, ImageRange, LearnedStep,
         LearnedStepGradient, MatrixProduct, MaxPool, MaxPoolGradient, PoolShape, PrepareWeights,
         ReduceWeightGradient, RegisterTiles, SliceShape, SliceWeights, SlicedWeights, StripTiles,
         SumPartials, WeightGradientTiles, WeightRange, WeightShape,
     },
     layout::{groups, padded},
     nn::{StripShape, TileTable},
-    quant::{ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps},
+    quant::{
+        ActivationFunction, ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps,
+    },
     reference::{
         activation::{Activation, activation},
         activation_gradient::activation_gradient,
+        add::add,
         average_pool::{self, average_pool},
         average_pool_gradient::average_pool_gradient,
         convolution::{Convolution, convolution},
@@ -1335,6 +1338,65 @@ fn average_pooling_and_its_gradient() {
         });
         let expected = average_pool_gradient(images.count, shape, pool, &images.of(&gradient));
         images.check(&what, &read(&values, size), shape, &expected, GRADIENT);
+    }
+}
+
+#[test]
+fn sums_of_two_values() {
+    let mut random = Random(43);
+    for (number, images) in [Images::FEW, Images::ONE, Images::FEW].into_iter().enumerate() {
+        let [height, width] = [0; 2].map(|_| 1 + random.below(9));
+        let shape = Shape::new(1 + random.below(9), height, width);
+        let count = images.slots * shape.elements() as usize;
+        let [left, right] = [(); 2].map(|()| vector(&mut random, count));
+        let (record, size) = (images.record(false), images.slots * packed_elements(shape));
+        let [one, other] = [&left, &right].map(|values| upload(&pack(values, shape)));
+        let parameters = upload(&[0.0f32, 0.75]);
+        let bits = LayerBits { weight: 32, activation: 3 };
+        let quantization = QuantizationConfig::default();
+        let pact = ActivationPlan::new(&quantization, bits, Some(1)).unwrap();
+        for activation in [ActivationPlan::NONE, ActivationPlan::RELU, pact] {
+            let (values, sums) = (untouched(size), untouched(size));
+            let sum = Add {
+                images: images.range(&record),
+                left: (&one).into(),
+                addend: Addend::Right((&other).into()),
+                output: (&values).into(),
+                pre_activation: Some((&sums).into()),
+                parameters: (&parameters).into(),
+                elements: shape.pixels() * shape.channels.div_ceil(4),
+                activation,
+                storage: Storage::default(),
+            };
+            launch(&sum);
+            let what = format!("{number} {shape:?} {activation:?}");
+            let before = add(&images.of(&left), &images.of(&right));
+            let expected: Vec<f64> = match activation.function() {
+                ActivationFunction::None => before.clone(),
+                ActivationFunction::Relu => before.iter().map(|x| x.max(0.0)).collect(),
+                _ => {
+                    let kind = Activation::new(PactKind::Unsigned, bits, 0.75);
+                    before.iter().map(|&x| activation(kind, x)).collect()
+                }
+            };
+            // A sum next to an edge may come to either level.
+            let near = before.iter().any(|x| {
+                let position = x / 0.75 * 7.0;
+                (position - position.floor() - 0.5).abs() < 1e-5
+            });
+            assert!(!near, "{what}");
+            images.check(&what, &read(&values, size), shape, &expected, FORWARD);
+            if activation.is_pact() {
+                images.check(&what, &read(&sums, size), shape, &before, FORWARD);
+            }
+            // Once more onto what is there, and a copy over it.
+            let plain = Add { activation: ActivationPlan::NONE, pre_activation: None, ..sum };
+            launch(&Add { addend: Addend::Output, ..plain });
+            let twice = add(&expected, &images.of(&left));
+            images.check(&what, &read(&values, size), shape, &twice, FORWARD);
+            launch(&Add { addend: Addend::None, ..plain });
+            images.check(&what, &read(&values, size), shape, &images.of(&left), 0.0);
+        }
     }
 }
 

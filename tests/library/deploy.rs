@@ -26,16 +26,16 @@ use crate::common::{NORMALIZATION, Random, activation, conv, gpu, random_model, 
 fn network() -> NetworkConfig {
     let layers = vec![
         conv("conv1", 6, [3, 1, 1]),
-        LayerConfig::BatchNorm { name: "bn1".into() },
+        LayerConfig::batch_norm("bn1"),
         activation("act1"),
-        LayerConfig::MaxPool { kernel: 2, stride: 2 },
+        LayerConfig::max_pool(2, 2),
         conv("conv2", 13, [3, 2, 0]),
         activation("act2"),
-        LayerConfig::Dropout { rate: 0.5 },
-        LayerConfig::Linear { name: "fc1".into(), out_features: 18 },
-        LayerConfig::BatchNorm { name: "bn2".into() },
+        LayerConfig::dropout(0.5),
+        LayerConfig::linear("fc1", 18),
+        LayerConfig::batch_norm("bn2"),
         activation("act3"),
-        LayerConfig::Linear { name: "fc2".into(), out_features: 5 },
+        LayerConfig::linear("fc2", 5),
     ];
     NetworkConfig { input: Shape::new(3, 11, 13), classes: 5, layers }
 }
@@ -148,15 +148,15 @@ fn batch_norms_and_dropouts_are_gone() {
 /// Activations and pools on their own, in front of the first weights too.
 fn detached() -> NetworkConfig {
     let layers = vec![
-        LayerConfig::MaxPool { kernel: 2, stride: 1 },
+        LayerConfig::max_pool(2, 1),
         activation("act0"),
         conv("conv1", 9, [2, 1, 1]),
-        LayerConfig::MaxPool { kernel: 3, stride: 2 },
+        LayerConfig::max_pool(3, 2),
         activation("act1"),
         conv("conv2", 4, [3, 1, 0]),
         activation("act2"),
         activation("act3"),
-        LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
+        LayerConfig::linear("fc1", 5),
     ];
     NetworkConfig { input: Shape::new(2, 9, 10), classes: 5, layers }
 }
@@ -165,7 +165,7 @@ fn detached() -> NetworkConfig {
 fn averaged() -> NetworkConfig {
     let average = |kernel, stride, ceil_mode, count_include_pad| {
         let padding = 1;
-        LayerConfig::AveragePool(AveragePool {
+        LayerConfig::average_pool(AveragePool {
             kernel,
             stride,
             padding,
@@ -183,7 +183,7 @@ fn averaged() -> NetworkConfig {
         average(3, 1, false, true),
         activation("act3"),
         average(2, 2, false, false),
-        LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
+        LayerConfig::linear("fc1", 5),
     ];
     NetworkConfig { input: Shape::new(2, 15, 12), classes: 5, layers }
 }

@@ -221,7 +221,7 @@ proptest! {
 /// evenly spaced over the range they report.
 #[test]
 fn kernels_put_any_weights_on_levels() {
-    let layers = vec![LayerConfig::Linear { name: "fc".into(), out_features: CHANNELS as u32 }];
+    let layers = vec![LayerConfig::linear("fc", CHANNELS as u32)];
     let config = NetworkConfig { input: Shape::new(1, 2, 4), classes: CHANNELS as u32, layers };
     let options =
         NetworkOptions { slots: 1, training: false, gradients: false, ..NetworkOptions::default() };

@@ -224,20 +224,20 @@ fn odd_networks_survive_the_sanitizers() {
 fn hostile_model(bits: &str, quantization: QuantizationConfig, averages: bool) -> Model {
     let mut layers = vec![
         conv("conv1", 5, [3, 2, 1]),
-        LayerConfig::BatchNorm { name: "bn1".into() },
+        LayerConfig::batch_norm("bn1"),
         activation("act1"),
         conv("conv2", 7, [2, 1, 1]),
-        LayerConfig::MaxPool { kernel: 3, stride: 2 },
+        LayerConfig::max_pool(3, 2),
         activation("act2"),
-        LayerConfig::Dropout { rate: 0.2 },
-        LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
+        LayerConfig::dropout(0.2),
+        LayerConfig::linear("fc1", 5),
     ];
     if averages {
         let pools = [(0, 2, 1, true), (4, 3, 2, false), (8, 2, 2, true), (8, 2, 1, false)];
         for (place, kernel, stride, count_include_pad) in pools {
             let (padding, ceil_mode) = (1, true);
             let pool = AveragePool { kernel, stride, padding, ceil_mode, count_include_pad };
-            layers.insert(place, LayerConfig::AveragePool(pool));
+            layers.insert(place, LayerConfig::average_pool(pool));
         }
     }
     let mut model = random_model(

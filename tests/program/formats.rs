@@ -32,11 +32,11 @@ use crate::{
 const INPUT: Shape = Shape::new(3, 11, 13);
 
 fn norm(name: &str) -> LayerConfig {
-    LayerConfig::BatchNorm { name: name.into() }
+    LayerConfig::batch_norm(name)
 }
 
 fn linear(name: &str, out_features: u32) -> LayerConfig {
-    LayerConfig::Linear { name: name.into(), out_features }
+    LayerConfig::linear(name, out_features)
 }
 
 /// Odd shapes, overlapping pools, batch norms behind both kinds of layers, a convolution and a pool
@@ -46,16 +46,16 @@ fn network() -> NetworkConfig {
         conv("conv1", 6, [3, 1, 1]),
         norm("bn1"),
         activation("act1"),
-        LayerConfig::MaxPool { kernel: 3, stride: 2 },
+        LayerConfig::max_pool(3, 2),
         conv("conv2", 7, [2, 2, 0]),
         activation("act2"),
-        LayerConfig::Dropout { rate: 0.5 },
+        LayerConfig::dropout(0.5),
         linear("fc1", 18),
         norm("bn2"),
         activation("act3"),
         conv("conv3", 5, [1, 1, 0]),
         activation("act4"),
-        LayerConfig::MaxPool { kernel: 1, stride: 1 },
+        LayerConfig::max_pool(1, 1),
         linear("fc2", 5),
     ];
     NetworkConfig { input: INPUT, classes: 5, layers }
@@ -403,7 +403,7 @@ fn packed_files_are_models() {
         conv("conv1", 6, [3, 2, 0]),
         norm("bn1"),
         activation("act1"),
-        LayerConfig::MaxPool { kernel: 2, stride: 2 },
+        LayerConfig::max_pool(2, 2),
         linear("fc1", 10),
     ];
     let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
@@ -477,7 +477,7 @@ fn digits() -> NetworkConfig {
         conv("conv1", 4, [3, 2, 1]),
         norm("bn1"),
         activation("act1"),
-        LayerConfig::MaxPool { kernel: 2, stride: 2 },
+        LayerConfig::max_pool(2, 2),
         conv("conv2", 6, [3, 2, 0]),
         activation("act2"),
         linear("fc1", 16),
@@ -566,7 +566,7 @@ fn right_files_pass_with_every_image_compared() {
 fn average_pools_are_right_in_every_format() {
     let average = |kernel, stride, [ceil_mode, count_include_pad]: [bool; 2]| {
         let padding = kernel / 2;
-        LayerConfig::AveragePool(AveragePool {
+        LayerConfig::average_pool(AveragePool {
             kernel,
             stride,
             padding,
