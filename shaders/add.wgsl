@@ -7,7 +7,8 @@
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::activation::activate;
-import package::common::storage::{Input, Output, load_input, load_output, store_output};
+import package::common::storage::{Input, State, Output};
+import package::common::storage::{load_input, load_state, load_output, store_output};
 
 override ELEMENTS: u32;
 override ACTIVATION: u32;
@@ -16,7 +17,7 @@ override ACTIVATION: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> left: array<Input>;
-@if(right) @group(0) @binding(2) var<storage, read> right: array<Input>;
+@if(right) @group(0) @binding(2) var<storage, read> right: array<State>;
 @group(0) @binding(3) var<storage, read_write> output: array<Output>;
 @if(pact) @group(0) @binding(4) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(5) var<storage, read> parameters: array<f32>;
@@ -31,7 +32,7 @@ fn main(
     if (element >= images.count * ELEMENTS) { return; }
     let at = images.first * ELEMENTS + element;
     var sum = load_input(left[at]);
-    @if(right) { sum += load_input(right[at]); }
+    @if(right) { sum += load_state(right[at]); }
     @if(onto) { sum += load_output(output[at]); }
     @if(pact) {
         pre_activation[at] = store_output(sum);

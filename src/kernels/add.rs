@@ -26,7 +26,7 @@ pub struct Add<'a> {
     pub images: ImageRange<'a>,
     /// [image, element] groups of 4.
     pub left: Binding<'a>,
-    /// What it is added to; as `left`, in the format of `left` or in that of the output.
+    /// What it is added to, as `left`.
     pub addend: Addend<'a>,
     /// As `left`.
     pub output: Binding<'a>,
@@ -38,7 +38,7 @@ pub struct Add<'a> {
     pub elements: u32,
     /// What is applied to the sum.
     pub activation: ActivationPlan,
-    /// Formats of `left` and of the output.
+    /// Formats of `left`, of `right` (the state), and of the output.
     pub storage: Storage,
 }
 

@@ -154,6 +154,11 @@ impl Body {
         source.node().map_or(&self.input, |index| &self.nodes[index].value)
     }
 
+    /// Its format.
+    pub fn format_of(&self, source: Source) -> Format {
+        Source::format(source, &self.nodes)
+    }
+
     /// The only node that reads the value of `node`.
     pub fn reader_of(&self, node: &Node) -> Option<&Node> {
         node.reader.map(|index| &self.nodes[index])

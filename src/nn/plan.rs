@@ -214,7 +214,10 @@ fn hops(nodes: &[Node], seam: usize) -> Vec<Hop> {
             let is_images = source.node().is_none_or(|front| leads_to_images(nodes, front));
             let mut place = || if is_images { None } else { Some(turns.take(whole)) };
             // Of the images' gradient only what went there in place is there already.
-            let is_there = source != Source::Images || own == Place::Own && index + 1 < nodes.len();
+            let is_there = match source {
+                Source::Images => own == Place::Own && index + 1 < nodes.len(),
+                _ => source.format(nodes) == node.storage.output,
+            };
             let passing = match (node.hands_on(), is_first) {
                 (true, true) if is_last && is_there => {
                     is_handed_on = true;

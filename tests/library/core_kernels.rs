@@ -1355,7 +1355,7 @@ fn sums_of_two_values() {
         let bits = LayerBits { weight: 32, activation: 3 };
         let quantization = QuantizationConfig::default();
         let pact = ActivationPlan::new(&quantization, bits, Some(1)).unwrap();
-        for activation in [ActivationPlan::NONE, ActivationPlan::RELU, pact] {
+        for plan in [ActivationPlan::NONE, ActivationPlan::RELU, pact] {
             let (values, sums) = (untouched(size), untouched(size));
             let sum = Add {
                 images: images.range(&record),
@@ -1365,13 +1365,13 @@ fn sums_of_two_values() {
                 pre_activation: Some((&sums).into()),
                 parameters: (&parameters).into(),
                 elements: shape.pixels() * shape.channels.div_ceil(4),
-                activation,
+                activation: plan,
                 storage: Storage::default(),
             };
             launch(&sum);
-            let what = format!("{number} {shape:?} {activation:?}");
+            let what = format!("{number} {shape:?} {plan:?}");
             let before = add(&images.of(&left), &images.of(&right));
-            let expected: Vec<f64> = match activation.function() {
+            let expected: Vec<f64> = match plan.function() {
                 ActivationFunction::None => before.clone(),
                 ActivationFunction::Relu => before.iter().map(|x| x.max(0.0)).collect(),
                 _ => {
@@ -1386,7 +1386,7 @@ fn sums_of_two_values() {
             });
             assert!(!near, "{what}");
             images.check(&what, &read(&values, size), shape, &expected, FORWARD);
-            if activation.is_pact() {
+            if plan.is_pact() {
                 images.check(&what, &read(&sums, size), shape, &before, FORWARD);
             }
             // Once more onto what is there, and a copy over it.

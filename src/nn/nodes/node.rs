@@ -8,7 +8,7 @@ use crate::{
     kernels::{AveragePoolShape, Geometry, Gradient, PoolShape},
     layout::groups,
     quant::ActivationPlan,
-    storage::Storage,
+    storage::{Format, Storage},
 };
 
 /// A max-pool of 2 × 2 windows that is part of the convolution in front of it: the node's output is
@@ -40,6 +40,11 @@ pub(in crate::nn) enum Source {
 }
 
 impl Source {
+    /// The format of its values.
+    pub fn format(self, nodes: &[Node]) -> Format {
+        self.node().map_or(Format::F32, |index| nodes[index].storage.output)
+    }
+
     /// The node, where it is one.
     pub fn node(self) -> Option<usize> {
         match self {

@@ -9,9 +9,14 @@ use crate::{
     storage::{Format, Storage},
 };
 
-/// Adds the sum of `inputs`, two or more, from left to right.
-pub fn forward(recorder: &mut Recorder<'_>, node: &Node, inputs: &[&Buffer]) -> Result<()> {
-    let [left, right, others @ ..] = inputs else { return Ok(()) };
+/// Adds the sum of `inputs`, two or more with their formats, from left to right.
+pub fn forward(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    inputs: &[(&Buffer, Format)],
+) -> Result<()> {
+    let [(left, left_format), (right, right_format), others @ ..] = inputs else { return Ok(()) };
+    let output = node.storage.output;
     let label = format!("{} forward", node.name);
     let sum = Add {
         images: recorder.images,
@@ -22,25 +27,25 @@ pub fn forward(recorder: &mut Recorder<'_>, node: &Node, inputs: &[&Buffer]) -> 
         parameters: recorder.parameters.into(),
         elements: node.output_elements(),
         activation: node.activation,
-        storage: node.value_storage(),
+        storage: Storage { input: *left_format, output, state: *right_format },
     };
     recorder.add(label.as_str(), &sum)?;
-    others.iter().try_for_each(|other| {
-        let left = (*other).into();
-        recorder.add(label.as_str(), &Add { left, addend: Addend::Output, ..sum })
+    others.iter().try_for_each(|(other, format)| {
+        let (left, storage) = ((*other).into(), Storage::new(*format, output));
+        recorder.add(label.as_str(), &Add { left, addend: Addend::Output, storage, ..sum })
     })
 }
 
 /// Adds `part`, the share of `node` in the gradient of what it reads, to `gradient`, which has the
-/// shares of the layers behind it; or sets `gradient` to it, where it is the first.
+/// shares of the layers behind it; or sets `gradient` to it, where it is the first. `formats` are
+/// those of both.
 pub fn share(
     recorder: &mut Recorder<'_>,
     node: &Node,
-    part: Binding<'_>,
-    gradient: Binding<'_>,
+    [part, gradient]: [Binding<'_>; 2],
     addend: Addend<'_>,
+    formats: [Format; 2],
 ) -> Result<()> {
-    let format = node.gradient_storage().input;
     let sum = Add {
         images: recorder.images,
         left: part,
@@ -50,7 +55,7 @@ pub fn share(
         parameters: recorder.parameters.into(),
         elements: node.input_elements(),
         activation: ActivationPlan::NONE,
-        storage: Storage::new(format, format),
+        storage: Storage::new(formats[0], formats[1]),
     };
     recorder.add(format!("{} gradient share", node.name), &sum)
 }

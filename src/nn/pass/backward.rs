@@ -127,15 +127,22 @@ impl<'a> Way<'a, '_> {
             let (to, end) = self.target(recorder, index, route)?;
             // What there is of the gradient of a value that others read too.
             let sum = front.map_or(Some(to), |front| gradients[front]).unwrap_or(to);
+            let target = self.body.format_of(route.source).of_gradient();
+            let formats = node.gradient_storage();
+            let (own, written) = ([formats.output, target], [formats.input, target]);
             match route.passing {
                 Passing::Alias => {}
                 Passing::Write(_) => self.to_input(recorder, index, [gradient, to], end)?,
-                Passing::Copy(_) => add::share(recorder, node, gradient, to, Addend::None)?,
-                Passing::Add => add::share(recorder, node, gradient, sum, Addend::Output)?,
+                Passing::Copy(_) => {
+                    add::share(recorder, node, [gradient, to], Addend::None, own)?;
+                }
+                Passing::Add => {
+                    add::share(recorder, node, [gradient, sum], Addend::Output, own)?;
+                }
                 Passing::WriteAndAdd(_) => {
                     let share = route.beside.as_ref().map_or(to, |region| region.after(0));
                     self.to_input(recorder, index, [gradient, share], end)?;
-                    add::share(recorder, node, share, sum, Addend::Output)?;
+                    add::share(recorder, node, [share, sum], Addend::Output, written)?;
                 }
             }
             if let Some(front) = front {

@@ -55,8 +55,8 @@ pub fn forward(
             }
             &NodeKind::AveragePool(shape) => average_pool::forward(recorder, node, shape, input)?,
             NodeKind::Add => {
-                let inputs: Vec<_> =
-                    node.sources.iter().map(|&source| body.value_of(source)).collect();
+                let input = |&source| (body.value_of(source), body.format_of(source));
+                let inputs: Vec<_> = node.sources.iter().map(input).collect();
                 add::forward(recorder, node, &inputs)?;
             }
             &NodeKind::Dropout { rate, stream } => {
