@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::median;
+use super::timing::median;
 use crate::{
     Result,
     batch::Batch,
