@@ -14,7 +14,7 @@ use crate::{
     data::{Dataset, Split},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Abilities, Gpu, Kernel, numbers},
-    graph::{Graph, ParameterLayout},
+    graph::Graph,
     integer::IntegerNetwork,
     judgement::{
         AccuracyDrop, AlignmentOptions, ClarityPass, Comparison, Fill, Infidelity,
@@ -171,7 +171,7 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
 
 /// Every attribution method of the network of `config`.
 fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> {
-    let parameters = ParameterLayout::new(&config.network, &config.quantization)?;
+    let parameters = Graph::new(&config.network, &config.quantization)?.layout;
     let parameters = gpu.buffer("parameters", u64::from(parameters.padded_length()) * 4)?;
     let network = ExplainedNetwork {
         config: &config.network,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Activation, BatchNorm, Graph, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout,
+    Activation, BatchNorm, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout,
     ParameterRole, Value, ValueId, ValueQuantizer, Weights, Window,
     parameters::{PARAMETER_LIMIT, learned_name},
 };
@@ -15,33 +15,36 @@ use crate::{
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level},
 };
 
-impl Graph {
-    /// The graph of `network` with `quantization`.
-    ///
-    /// # Errors
-    /// [`Error::Model`] where shapes do not fit, names repeat, or there are more than 2^28
-    /// parameters; [`Error::Usage`] for bits that a quantizer does not have.
-    pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Graph> {
-        let mut lowering = Lowering {
-            quantization,
-            ops: Vec::new(),
-            values: vec![Value {
-                id: Graph::INPUT,
-                shape: network.input,
-                quantizer: None,
-                producer: None,
-                consumers: Vec::new(),
-            }],
-            declared: Vec::new(),
-            weighted: 0,
-        };
-        let mut output = Graph::INPUT;
-        for (place, (layer, shape)) in network.layers.iter().zip(network.shapes()?).enumerate() {
-            let kind = lowering.kind(layer, place, output)?;
-            output = lowering.add(layer.label(place + 1), kind, output, shape);
-        }
-        lowering.finish(network.classes, output)
+/// The parts of a graph: all that [`super::Graph`] has and a configuration does not say.
+pub(super) struct Lowered {
+    pub ops: Vec<Op>,
+    pub values: Vec<Value>,
+    pub output: ValueId,
+    pub layout: ParameterLayout,
+}
+
+/// `network` with `quantization`, lowered.
+pub(super) fn lower(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Lowered> {
+    let images = ValueId::IMAGES;
+    let mut lowering = Lowering {
+        quantization,
+        ops: Vec::new(),
+        values: vec![Value {
+            id: images,
+            shape: network.input,
+            quantizer: None,
+            producer: None,
+            consumers: Vec::new(),
+        }],
+        declared: Vec::new(),
+        weighted: 0,
+    };
+    let mut output = images;
+    for (place, (layer, shape)) in network.layers.iter().zip(network.shapes()?).enumerate() {
+        let kind = lowering.kind(layer, place, output)?;
+        output = lowering.add(layer.label(place + 1), kind, output, shape);
     }
+    lowering.finish(output)
 }
 
 /// The part of the flat array that a parameter is in.
@@ -222,7 +225,7 @@ impl Lowering<'_> {
     }
 
     /// Gives parameters their places, and then activations and values what depends on those.
-    fn finish(mut self, classes: u32, output: ValueId) -> Result<Graph> {
+    fn finish(mut self, output: ValueId) -> Result<Lowered> {
         let (mut layout, places) = place(self.declared, self.quantization.act_quant)?;
         for op in &mut self.ops {
             op.kind.parameters_mut().for_each(|id| *id = places[id.0]);
@@ -244,7 +247,7 @@ impl Lowering<'_> {
             };
             self.values[self.ops[index].output.0].quantizer = quantizer;
         }
-        Ok(Graph { classes, ops: self.ops, values: self.values, output, layout })
+        Ok(Lowered { ops: self.ops, values: self.values, output, layout })
     }
 }
 
@@ -302,7 +305,10 @@ fn place(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{PactKind, WeightQuantizer, expand_bits};
+    use crate::{
+        config::{PactKind, WeightQuantizer, expand_bits},
+        graph::Graph,
+    };
 
     fn graph(bits: &str, change: impl Fn(&mut QuantizationConfig), norm: bool) -> Graph {
         let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.0]);

@@ -287,7 +287,7 @@ impl ModelFile {
             Some(own) => (own.clone(), self.unused_network(own, reading)),
             None => self.bare(reading)?,
         };
-        let stored = ParameterLayout::new(&config.network, &config.quantization)?;
+        let stored = Graph::new(&config.network, &config.quantization)?.layout;
         self.unpack(&stored)?;
         let ModelFile { path, tensors, .. } = self;
         let mut config = config;
@@ -313,7 +313,7 @@ impl ModelFile {
         let (stored, lost) = match &self.config {
             // Clips, steps and scales go with the quantizers.
             Some(own) => {
-                let stored = ParameterLayout::new(&own.network, &own.quantization)?;
+                let stored = Graph::new(&own.network, &own.quantization)?.layout;
                 let is_network = |role| {
                     matches!(role, Weight | Bias | Scale | Shift | RunningMean | RunningVariance)
                 };
@@ -428,7 +428,7 @@ impl ModelFile {
             bits: vec![LayerBits::FLOAT; network.weight_layers().len()],
             ..QuantizationConfig::default()
         };
-        let layout = ParameterLayout::new(&network, &quantization)?;
+        let layout = Graph::new(&network, &quantization)?.layout;
         if let Some(name) = self.without_place(&layout) {
             let whose = reading.network.map_or("the network of Table I".into(), |choice| {
                 format!("the network {}", choice.label())
@@ -473,7 +473,7 @@ impl ModelFile {
                 plain(&others.join(", "))
             ));
         }
-        let layout = ParameterLayout::new(&network, &QuantizationConfig::default())?;
+        let layout = Graph::new(&network, &QuantizationConfig::default())?.layout;
         for parameter in &layout.parameters {
             let Some(tensor) = self.tensors.tensor(&parameter.name) else { continue };
             if tensor.shape != parameter.shape && parameter.role != ParameterRole::BatchCount {

@@ -83,6 +83,7 @@ mod tests {
         config::{
             LayerBits, NetworkConfig, QuantizationConfig, Shape, WeightQuantizer, expand_bits,
         },
+        graph::Graph,
         train::StepLine,
     };
 
@@ -95,7 +96,7 @@ mod tests {
             per_channel: true,
             ..QuantizationConfig::default()
         };
-        ParameterLayout::new(&network, &quantization).unwrap()
+        Graph::new(&network, &quantization).unwrap().layout
     }
 
     #[test]

@@ -7,7 +7,7 @@ use saliq::{
         QuantizationOverrides, Shape, WeightInit, WeightQuantizer,
     },
     gpu::Buffer,
-    graph::{Parameter, ParameterLayout, ParameterRole},
+    graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     layout::{from_nchw, groups, padded, to_nchw},
     model::Model,
     saliency::{
@@ -180,7 +180,7 @@ fn odd(tensors: &Tensors, quantized: bool) -> Subject {
         weight_quant: WeightQuantizer::Affine,
         ..QuantizationConfig::default()
     };
-    let layout = ParameterLayout::new(&config, &quantization).unwrap();
+    let layout = Graph::new(&config, &quantization).unwrap().layout;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     for parameter in
         layout.parameters.iter().filter(|parameter| parameter.role != ParameterRole::Alpha)
@@ -219,7 +219,7 @@ fn odd_with_norms(tensors: &Tensors, quantized: bool) -> Subject {
     for (at, name) in [(1, "bn1"), (4, "bn2")] {
         config.layers.insert(at, LayerConfig::BatchNorm { name: name.into() });
     }
-    let layout = ParameterLayout::new(&config, &folded.quantization).unwrap();
+    let layout = Graph::new(&config, &folded.quantization).unwrap().layout;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     let in_file = |parameter: &&Parameter| {
         !matches!(parameter.role, ParameterRole::Alpha | ParameterRole::BatchCount)
@@ -438,7 +438,7 @@ fn relevance_is_conserved_without_biases() {
     let tensors = Tensors::golden("attributions_odd");
     for quantized in [false, true] {
         let subject = odd(&tensors, quantized);
-        let layout = ParameterLayout::new(&subject.config, &subject.quantization).unwrap();
+        let layout = Graph::new(&subject.config, &subject.quantization).unwrap().layout;
         let mut parameters = read::<f32>(&subject.parameters, layout.padded_length() as usize);
         for parameter in
             layout.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Bias)
@@ -545,7 +545,7 @@ fn smoothgrad_converges() {
 fn maps_depend_on_what_was_learned() {
     let tensors = Tensors::golden("attributions");
     let subject = table_one(&tensors, false);
-    let layout = ParameterLayout::new(&subject.config, &subject.quantization).unwrap();
+    let layout = Graph::new(&subject.config, &subject.quantization).unwrap().layout;
     let parameters =
         gpu().upload("parameters", &layout.initialize(3, WeightInit::KaimingUniform)).unwrap();
     let random = Subject { parameters, ..subject.clone() };

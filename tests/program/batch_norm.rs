@@ -18,7 +18,7 @@ use saliq::{
     },
     data::{self, Dataset},
     gpu::{Buffer, Recording},
-    graph::{ParameterLayout, ParameterRole},
+    graph::{Graph, ParameterRole},
     kernels::{
         BatchGradient, BatchNorm, BatchNormGradientSums, BatchNormInference,
         BatchNormInputGradient, BatchNormMoments, BatchNormParameterGradient, BatchNormUpdate,
@@ -902,7 +902,7 @@ fn ten_steps(case: &str, settings: &str) -> (Tensors, tempfile::TempDir) {
     );
     let config = run_config(&format!("{settings}{GOLDEN_NETWORK}"), &dataset, folder.path());
     // From PyTorch's state_dict into a model file and from there into the run.
-    let layout = ParameterLayout::new(&config.network, &config.quantization).unwrap();
+    let layout = Graph::new(&config.network, &config.quantization).unwrap().layout;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     for parameter in &layout.parameters {
         let name = format!("initial.{}", parameter.name);
@@ -1396,7 +1396,7 @@ fn hostile_statistics_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config = run_config(&small_network(), &mini(), folder.path());
     let normalize = saliq::config::PixelNormalization { mean: 0.1, deviation: 0.3 };
-    let layout = ParameterLayout::new(&config.network, &config.quantization).unwrap();
+    let layout = Graph::new(&config.network, &config.quantization).unwrap().layout;
     let good = layout.initialize(0, config.weight_init);
     let path = folder.path().join("model.safetensors");
     let load = |parameters: &[f32]| {
