@@ -153,7 +153,8 @@ pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Some(partial) = one_line(PartialRunConfig::parse(text, NAME)) else { return };
     let info = DatasetInfo { name: DATASET.into(), shape: IMAGE, classes: 10 };
-    let resolve = |partial: PartialRunConfig| -> Result<RunConfig> { partial.resolve(&info) };
+    let resolve =
+        |partial: PartialRunConfig| -> Result<RunConfig> { saliq::config::resolve(partial, &info) };
     let Some(run) = one_line(resolve(partial)) else { return };
     let _ = one_line(saliq::graph::Graph::new(&run.network, &run.quantization));
     let written = run.to_toml();

@@ -2,14 +2,14 @@
 
 use crate::{
     Result,
-    config::{PartialRunConfig, RunConfig},
+    config::{PartialRunConfig, RunConfig, resolve},
     data::Dataset,
 };
 
 /// The configuration that is timed: the float SGT step of Table I's network, `uniform` fill, no
 /// dropout.
 pub fn configuration(dataset: &Dataset, batch_size: u32) -> Result<RunConfig> {
-    let mut config = PartialRunConfig::default().resolve(&dataset.info())?;
+    let mut config = resolve(PartialRunConfig::default(), &dataset.info())?;
     config.batch_size = batch_size;
     config.epochs = 1;
     Ok(config)

@@ -10,6 +10,7 @@ use crate::{
     bench::Peaks,
     config::{
         DatasetInfo, LayerConfig, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit,
+        resolve,
     },
     data::{Dataset, Split},
     deploy::{DeployableModel, IntegerPlan},
@@ -151,7 +152,7 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             );
         }
         let settings = PartialRunConfig::parse(&toml, "check")?;
-        let config = settings.resolve(&info)?;
+        let config = resolve(settings, &info)?;
         let trainer = Trainer::new(gpu, &config, &dataset)?;
         if number < 3 || text.starts_with("ODD") {
             let data = ResidentData::new(gpu, &dataset.test, shape)?;

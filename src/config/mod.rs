@@ -38,7 +38,7 @@ pub use quantization::{
     ActivationQuantizer, PactKind, QuantizationConfig, QuantizationOverrides, WeightQuantizer,
     expand_bits, spread_bits,
 };
-pub use resolve::DatasetInfo;
+pub use resolve::{DatasetInfo, resolve};
 pub use run::RunConfig;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{

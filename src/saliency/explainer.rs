@@ -3,6 +3,7 @@
 
 use super::{
     Baseline, LrpRule, Method, MethodOptions, Output,
+    applicability::{check_applicable, layer},
     method::{ChannelWeights, Map, Samples},
 };
 use crate::{
@@ -140,7 +141,7 @@ impl Explainer {
         most: u32,
     ) -> Result<Self> {
         let (spec, shape, twins) = (method.spec(), explained.config.input, method.compares());
-        method.check(explained.config, options)?;
+        check_applicable(method, explained.config, options)?;
         let samples = options.samples_of(method, shape);
         let wanted =
             (u64::from(samples) * u64::from(most)).min(u64::from(options.batch_size)).max(1) as u32;
@@ -169,7 +170,7 @@ impl Explainer {
         let positive = by_positive.then(positive).transpose()?;
         let channels = match spec.map {
             // The network keeps layers apart: a node each.
-            Map::Channels(weights) => Some((method.layer(explained.config, options)?, weights)),
+            Map::Channels(weights) => Some((layer(method, explained.config, options)?, weights)),
             _ => None,
         };
         let baselines = match &options.baseline {

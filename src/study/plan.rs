@@ -17,6 +17,7 @@ use crate::{
     Error, Result,
     config::{
         BitsList, LayerBits, PartialRunConfig, PixelNormalization, QuantizationConfig, RunConfig,
+        resolve,
     },
     data::{Dataset, digest},
     digest::sha256_hex,
@@ -158,10 +159,8 @@ impl Plan {
         };
         self.runs.iter().filter(from_float).find_map(|run| {
             let dataset = datasets.iter().find(|dataset| dataset.name == run.variant.dataset)?;
-            let config = PartialRunConfig::parse(&run.settings, &run.folder)
-                .ok()?
-                .resolve(&dataset.info())
-                .ok()?;
+            let settings = PartialRunConfig::parse(&run.settings, &run.folder).ok()?;
+            let config = resolve(settings, &dataset.info()).ok()?;
             config.quantization.scale_warning(&QuantizationConfig::default(), &config.network)
         })
     }
@@ -184,7 +183,7 @@ impl Plan {
         settings.out = Some(PathBuf::from("runs"));
         settings.data_dir = None;
         settings.log_every.get_or_insert(1);
-        let config = settings.resolve(&source.dataset.info())?;
+        let config = resolve(settings, &source.dataset.info())?;
         let folder =
             |index: Option<usize>| index.map_or("", |index| self.runs[index].folder.as_str());
         let hash =
@@ -354,7 +353,7 @@ mod tests {
             shape: crate::config::Shape::new(1, 28, 28),
             classes: 10,
         };
-        PartialRunConfig::parse(&run.settings, "test").unwrap().resolve(&info).unwrap()
+        resolve(PartialRunConfig::parse(&run.settings, "test").unwrap(), &info).unwrap()
     }
 
     /// What a trained model is compared with has its start, its steps and its settings: all but the

@@ -138,14 +138,14 @@ pub(super) fn check_batch_norm(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetInfo, PartialRunConfig, Shape};
+    use crate::config::{DatasetInfo, PartialRunConfig, Shape, resolve};
 
     #[test]
     fn what_was_asked_for_is_kept_whole() {
         let info =
             DatasetInfo { name: "mnist-mini".into(), shape: Shape::new(1, 28, 28), classes: 10 };
         let config =
-            |text: &str| PartialRunConfig::parse(text, "test").unwrap().resolve(&info).unwrap();
+            |text: &str| resolve(PartialRunConfig::parse(text, "test").unwrap(), &info).unwrap();
         // An adapter may be called anything.
         let shortage = Shortage::new(
             "weights need 5 bytes and GPU; rev. 2 binds at most 4",

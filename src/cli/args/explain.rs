@@ -7,29 +7,10 @@ use clap::{Args, ValueEnum};
 use super::ModelInputArgs;
 use crate::{
     Error, Result,
-    config::{MaskRank, pointers, real, suggestion},
+    config::{MaskRank, real, suggestion},
     report::ColorMap,
     saliency::{Baseline, DataOptions, LrpRule, Method, MethodOptions, Output, Target},
 };
-
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = || Method::ALL.map(Method::name);
-        Method::named(text).ok_or_else(|| {
-            let hint = match pointers::of_value("method", text, names()) {
-                Some(said) => format!("; {said};"),
-                None => suggestion(text, names()),
-            };
-            format!(
-                "no such method{hint} there are {}",
-                names().join(", "),
-                hint = if hint.is_empty() { ";" } else { &hint }
-            )
-        })
-    }
-}
 
 /// The class whose score is explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

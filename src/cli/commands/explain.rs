@@ -17,7 +17,9 @@ use crate::{
     gpu::Gpu,
     model::{Images, Model, Tensor, TensorFile},
     report::{ColorMap, Grid, GridColumn, Ground, Picture, read_picture},
-    saliency::{Attributions, DataOptions, ExplainedNetwork, Method, explain_data},
+    saliency::{
+        Attributions, DataOptions, ExplainedNetwork, Method, check_applicable, explain_data,
+    },
 };
 
 /// Images in a picture grid at most; `attributions.safetensors` has all.
@@ -149,7 +151,7 @@ fn methods_for(
     let settings = args.data_options(&[], normalization, &[]).settings;
     let (mut methods, mut refused) = (Vec::new(), Vec::new());
     for &method in &args.method {
-        match method.check(&model.config.network, &settings) {
+        match check_applicable(method, &model.config.network, &settings) {
             Ok(()) => methods.push(method),
             Err(error) => refused.push(error),
         }

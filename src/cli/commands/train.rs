@@ -48,7 +48,7 @@ fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<Part
     };
     let folder = match &settings.out {
         Some(out) => out.clone(),
-        None => settings.clone().resolve(&info)?.out,
+        None => crate::config::resolve(settings.clone(), &info)?.out,
     };
     let file = RunFolder::config_of(&folder);
     if !file.exists() {
@@ -85,7 +85,7 @@ pub(super) fn resolve_for(
     output: &Output,
 ) -> Result<(RunConfig, Option<ModelFile>)> {
     let given = [settings.normalize.is_some(), settings.bits.is_some(), settings.dataset.is_some()];
-    let mut config = settings.resolve(&dataset.info())?;
+    let mut config = crate::config::resolve(settings, &dataset.info())?;
     let Some(init) = &config.init else { return Ok((config, None)) };
     let mut file = ModelFile::open(init)?;
     let [asked, bits_given, dataset_given] = given;
