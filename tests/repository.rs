@@ -510,6 +510,52 @@ fn strays_are_found() {
     }
 }
 
+/// Files whose texts have flags in them though they are of the library: command lines that a file
+/// tells its reader to run, whole as they are typed. The comment at the head of a run's
+/// `config.toml`, and the commands in the study's report.
+const WITH_COMMAND_LINES: [&str; 2] = ["config/run.rs", "study/report.rs"];
+
+/// The flags that `code` names: two dashes are no operator of Rust, so they stand in a text.
+fn flags(code: &str) -> Vec<&str> {
+    let begins = |(at, dashes): &(usize, &str)| {
+        let behind = &code[at + dashes.len()..];
+        !code[..*at].ends_with('-')
+            && behind.starts_with(|c: char| c.is_ascii_lowercase() || c == '{')
+    };
+    let starts = code.match_indices("--").filter(begins);
+    starts
+        .map(|(at, dashes)| &code[at..at + dashes.len() + first_name(&code[at + 2..]).len()])
+        .collect()
+}
+
+/// What is set by which flag is the command line's business: the library's errors name settings
+/// ([`saliq::Phrase`]), and `cli` says the flags.
+#[test]
+fn flags_are_named_by_the_command_line_alone() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut with_command_lines = BTreeSet::new();
+    for path in sources(&source) {
+        let place = path.strip_prefix(&source).unwrap().to_str().unwrap().replace('\\', "/");
+        let text = code(&fs::read_to_string(&path).unwrap());
+        let found = flags(&text);
+        let is_program = ["cli/", "bin/"].iter().any(|own| place.starts_with(own));
+        if found.is_empty() || is_program || place.contains("/tests") {
+            continue;
+        }
+        assert!(WITH_COMMAND_LINES.contains(&place.as_str()), "{place}: {found:?}");
+        with_command_lines.insert(place);
+    }
+    assert_eq!(with_command_lines, WITH_COMMAND_LINES.map(String::from).into());
+}
+
+#[test]
+fn flags_are_found_in_texts_alone() {
+    let text = "/// As --bits.\nfn f() -> i32 { 1 - -1 }\n\
+                const A: &str = \"lower --batch-size\";\nconst B: &str = \"--{flag}: no\";\n\
+                const C: &str = \"a -- b, ---rule, -v\"; // --lr\n";
+    assert_eq!(flags(&code(text)), ["--batch", "--"]);
+}
+
 /// The diagram: a ▼ before the first module of every layer.
 #[test]
 fn the_layers_are_those_of_the_document() {

@@ -19,7 +19,7 @@ use super::{
     quantization::refusal,
     text::{real, suggestion, whole},
 };
-use crate::{Error, Result, plain};
+use crate::{Error, Phrase, Result, error::phrase, plain};
 
 /// Largest configuration file that is read.
 const MAX_FILE: u64 = 1 << 20;
@@ -313,21 +313,24 @@ pub(super) struct Invalid {
     /// The value as given.
     pub value: String,
     /// What would be right.
-    pub reason: String,
+    pub reason: Phrase,
 }
 
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Error {
         let Invalid { key, value, reason } = invalid;
-        let space = if value.is_empty() { "" } else { " " };
-        Error::Usage(format!("--{key}{space}{value}: {reason}"))
+        let setting = match value.as_str() {
+            "" => phrase!("<{}>: ", key),
+            value => phrase!("<{} {}>: ", key, value),
+        };
+        Error::Settings(setting.then(reason))
     }
 }
 
 fn invalid(
     key: &'static str,
     value: impl fmt::Display,
-    reason: impl Into<String>,
+    reason: impl Into<Phrase>,
 ) -> Result<(), Invalid> {
     Err(Invalid { key, value: value.to_string(), reason: reason.into() })
 }
@@ -360,7 +363,7 @@ impl PartialRunConfig {
     /// Reads a TOML file of at most 1 MiB and checks its keys, types and ranges.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] with file, line and key for anything
+    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] or [`Error::Settings`] with file, line and key for anything
     /// wrong in it.
     pub fn from_file(path: &Path) -> Result<PartialRunConfig> {
         let file =
@@ -376,7 +379,10 @@ impl PartialRunConfig {
             )));
         }
         let text = String::from_utf8(bytes).map_err(|_| {
-            Error::Usage(format!("{}: not UTF-8 text; --config takes a TOML file", path.display()))
+            Error::Settings(phrase!(
+                "{}: not UTF-8 text; <config> takes a TOML file",
+                path.display()
+            ))
         })?;
         PartialRunConfig::parse(&text, &path.display().to_string())
     }
@@ -384,14 +390,15 @@ impl PartialRunConfig {
     /// Parses TOML; `origin` names it in messages.
     ///
     /// # Errors
-    /// [`Error::Usage`] with origin, line and key.
+    /// [`Error::Usage`] or [`Error::Settings`] with origin, line and key.
     pub fn parse(text: &str, origin: &str) -> Result<PartialRunConfig> {
         let line_of = |offset: usize| {
             1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count()
         };
         let at = |offset: Option<usize>, message: &str| {
             let place = offset.map_or(String::new(), |offset| format!(":{}", line_of(offset)));
-            Error::Usage(format!("{origin}{place}: {}", plain(&message.trim().replace('\n', "; "))))
+            let message = plain(&message.trim().replace('\n', "; "));
+            Error::Usage(format!("{origin}{place}: {message}"))
         };
         let toml_error =
             |error: toml::de::Error| at(error.span().map(|span| span.start), error.message());
@@ -448,7 +455,11 @@ impl PartialRunConfig {
                 .map(|key| key.span().start);
             let Invalid { key: name, value, reason } = problem;
             let equals = if value.is_empty() { "" } else { " = " };
-            at(key, &format!("{name}{equals}{value}: {reason}"))
+            let place = key.map_or(String::new(), |offset| format!(":{}", line_of(offset)));
+            let value = plain(&value);
+            Error::Settings(
+                phrase!("{}{}: {}{}{}: ", origin, place, name, equals, value).then(reason),
+            )
         })?;
         if let (Some(parsed), Some((key, _))) = (&mut parsed.network, network) {
             parsed.origin = NetworkOrigin {
@@ -500,7 +511,7 @@ impl PartialRunConfig {
     /// each other.
     ///
     /// # Errors
-    /// [`Error::Usage`]: one line with the flag, its value and the allowed range.
+    /// [`Error::Settings`]: one line with the setting, its value and the allowed range.
     pub fn validate(&self) -> Result<()> {
         self.validate_inner().map_err(Error::from)
     }
@@ -518,7 +529,7 @@ impl PartialRunConfig {
     /// with: it would have no effect.
     ///
     /// # Errors
-    /// [`Error::Usage`] naming the flag and the rule it belongs to.
+    /// [`Error::Settings`] naming the setting and the rule it belongs to.
     pub fn check_against(&self, merged: &PartialRunConfig) -> Result<()> {
         let rules = PartialRunConfig {
             optimizer: Some(merged.optimizer_kind()),
@@ -603,7 +614,7 @@ impl PartialRunConfig {
         for &bits in self.bits.iter().flat_map(|list| &list.0) {
             if let Some(reason) = refusal(bits, quantizer, pact) {
                 let value = self.bits.as_ref().map_or(String::new(), BitsList::to_string);
-                invalid("bits", value, reason)?;
+                invalid("bits", value, phrase!("{}: ", bits).then(reason))?;
             }
         }
         Ok(())
@@ -619,24 +630,32 @@ impl PartialRunConfig {
                 (
                     given("momentum", self.momentum.is_some()),
                     &[Momentum][..],
-                    "--optimizer momentum",
+                    phrase!("<optimizer momentum>"),
                 ),
                 (
                     given("nesterov", self.nesterov == Some(true)),
                     &[Momentum],
-                    "--optimizer momentum",
+                    phrase!("<optimizer momentum>"),
                 ),
-                (given("betas", self.betas.is_some()), &[Adam, Adamw], "--optimizer adam or adamw"),
+                (
+                    given("betas", self.betas.is_some()),
+                    &[Adam, Adamw],
+                    phrase!("<optimizer adam> or adamw"),
+                ),
                 (
                     given("epsilon", self.epsilon.is_some()),
                     &[Adam, Adamw, Adadelta],
-                    "--optimizer adam, adamw or adadelta",
+                    phrase!("<optimizer adam>, adamw or adadelta"),
                 ),
-                (given("rho", self.rho.is_some()), &[Adadelta], "--optimizer adadelta"),
+                (given("rho", self.rho.is_some()), &[Adadelta], phrase!("<optimizer adadelta>")),
             ];
             for (key, rules, needs) in pairs {
                 if let Some(key) = key.filter(|_| !rules.contains(&optimizer)) {
-                    invalid(key, "", format!("has an effect with {needs} only"))?;
+                    invalid(
+                        key,
+                        "",
+                        phrase!("has an effect with ").then(needs).then(" only".into()),
+                    )?;
                 }
             }
         }
@@ -646,7 +665,7 @@ impl PartialRunConfig {
                 ("alpha-decay", self.alpha_decay.is_some()),
             ] {
                 if present {
-                    invalid(key, "", "has an effect with --act-quant pact only")?;
+                    invalid(key, "", phrase!("has an effect with <act-quant pact> only"))?;
                 }
             }
         }
@@ -655,7 +674,7 @@ impl PartialRunConfig {
                 [("gamma", self.gamma.is_some()), ("step-epochs", self.step_epochs.is_some())]
             {
                 if present {
-                    invalid(key, "", "has an effect with --schedule step only")?;
+                    invalid(key, "", phrase!("has an effect with <schedule step> only"))?;
                 }
             }
         }
@@ -725,7 +744,7 @@ mod tests {
         assert!(message("[network]\nlayer = []").contains("unknown field `layer`"));
         assert!(
             message("optimizer = \"sgd\"\nmomentum = 0.9")
-                .contains("with --optimizer momentum only")
+                .contains("with `optimizer = momentum` only")
         );
         assert!(!message("lr = 1\nlr = 2").contains('\n'));
     }
@@ -783,7 +802,13 @@ mod tests {
             ("bits = 8", "bits = 6"),
         ] {
             assert!(PartialRunConfig::parse(good, "").is_ok(), "{good}: {}", message(good));
-            assert!(matches!(PartialRunConfig::parse(bad, ""), Err(Error::Usage(_))), "{bad}");
+            assert!(
+                matches!(
+                    PartialRunConfig::parse(bad, ""),
+                    Err(Error::Usage(_) | Error::Settings(_))
+                ),
+                "{bad}"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape, WeightInit,
     WeightQuantizer, quantization::spread_bits, run::short_name,
 };
-use crate::{Error, Result, plain};
+use crate::{Error, Result, error::phrase, plain};
 
 /// What the defaults and the network depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +42,13 @@ fn default_rate(kind: OptimizerKind, sgd: f64) -> f64 {
 
 /// A value that `validate` has found within the range of its type.
 fn narrow<T: TryFrom<i64>>(key: &str, value: i64) -> Result<T> {
-    T::try_from(value).map_err(|_| Error::Usage(format!("--{key} {value}: out of range")))
+    T::try_from(value).map_err(|_| Error::Settings(phrase!("<{} {}>: out of range", key, value)))
 }
 
 /// Fills in every default of `settings` and checks the whole.
 ///
 /// # Errors
-/// [`Error::Usage`]: one line with the flag, its value and what is allowed.
+/// [`Error::Settings`]: one line with the setting, its value and what is allowed.
 pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunConfig> {
     settings.check_merged()?;
     let network = network_for(&settings, dataset)?;
@@ -135,9 +135,10 @@ fn network_for(settings: &PartialRunConfig, dataset: &DatasetInfo) -> Result<Net
                 Some(&[pool, fc1]) => [pool, fc1],
                 Some(more) => {
                     let reason = "the network has two dropout layers, after the pool and after fc1: give P or P1,P2";
-                    return Err(Error::Usage(format!(
-                        "--dropout: {} values; {reason}",
-                        more.len()
+                    return Err(Error::Settings(phrase!(
+                        "<dropout>: {} values; {}",
+                        more.len(),
+                        reason
                     )));
                 }
             };
@@ -146,7 +147,7 @@ fn network_for(settings: &PartialRunConfig, dataset: &DatasetInfo) -> Result<Net
         }
         (Some(_), _) if settings.batch_norm == Some(true) => {
             let reason = "is for the default network; give yours layers with type = \"batch-norm\" where you want them";
-            return Err(Error::Usage(format!("--batch-norm {reason}")));
+            return Err(Error::Settings(phrase!("<batch-norm> {}", reason)));
         }
         (Some(partial), rates) => {
             let input = partial.input.unwrap_or(dataset.shape);
@@ -177,9 +178,9 @@ fn network_for(settings: &PartialRunConfig, dataset: &DatasetInfo) -> Result<Net
         Error::Usage(format!("{place}network: {}", plain(&misfit.to_string())))
     })?;
     if settings.freeze_bn_after.is_some() && !network.has_batch_norm() {
-        return Err(Error::Usage(
-            "--freeze-bn-after: the network has no batch norm; add --batch-norm".into(),
-        ));
+        return Err(Error::Settings(phrase!(
+            "<freeze-bn-after>: the network has no batch norm; add <batch-norm>"
+        )));
     }
     Ok(network)
 }
@@ -246,8 +247,8 @@ fn set_dropout(layers: &mut [LayerConfig], rates: &[f32]) -> Result<()> {
         })
         .collect();
     if places.is_empty() || (rates.len() != 1 && rates.len() != places.len()) {
-        return Err(Error::Usage(format!(
-            "--dropout: {} value(s), but the [network] has {} dropout layer(s); give one value, or one for each, \
+        return Err(Error::Settings(phrase!(
+            "<dropout>: {} value(s), but the [network] has {} dropout layer(s); give one value, or one for each, \
              or add layers with type = \"dropout\"",
             rates.len(),
             places.len()
@@ -285,8 +286,8 @@ mod tests {
         let again = toml::to_string(&PartialRunConfig::from(&run)).unwrap();
         assert_eq!(resolve(&again, "mnist").unwrap().quantization, run.quantization);
         let error = |text| resolve(text, "mnist").unwrap_err().to_string();
-        assert!(error("bits = \"4,2\"\nall-layers = true").contains("--bits 4,2 is a list"));
-        assert!(error("all-layers = true").contains("without --bits"));
+        assert!(error("bits = \"4,2\"\nall-layers = true").contains("`bits = 4,2` is a list"));
+        assert!(error("all-layers = true").contains("without `bits = N`"));
     }
 
     #[test]

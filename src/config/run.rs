@@ -17,7 +17,7 @@ use super::{
         SgtConfig, WeightInit,
     },
 };
-use crate::{Error, Result};
+use crate::{Error, Result, error::phrase};
 
 /// Everything one training run is determined by, plus where it writes and how often it logs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,10 +168,11 @@ impl RunConfig {
     /// `checkpoint_every` as steps or time; `None`: at the end of each epoch only.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a text that is neither.
+    /// [`Error::Settings`] for a text that is neither.
     pub fn checkpoint_cadence(&self) -> Result<Option<Cadence>> {
         let parse = |text: &String| {
-            text.parse().map_err(|reason| Error::Usage(format!("--checkpoint-every: {reason}")))
+            text.parse()
+                .map_err(|reason| Error::Settings(phrase!("<checkpoint-every>: {}", reason)))
         };
         self.checkpoint_every.as_ref().map(parse).transpose()
     }

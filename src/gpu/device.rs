@@ -14,7 +14,7 @@ use super::{
     lock::lock,
     trusted,
 };
-use crate::{Error, Loss, Result, Shortage, panics::caught};
+use crate::{Error, Loss, Result, Shortage, error::phrase, panics::caught};
 
 /// Submissions that may be unfinished at once; more are not handed over before the oldest is done.
 const SUBMISSIONS_IN_FLIGHT: usize = 3;
@@ -289,7 +289,7 @@ impl Device {
         if size > limit && usage.contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::OutOfMemory(Shortage::new(
                 format!("{label} needs {size} bytes and {} binds at most {limit}", self.info.name),
-                "lower --batch-size or the size of the network or data set",
+                phrase!("lower <batch-size> or the size of the network or data set"),
             )));
         }
         let taken = self.allocated_bytes();
@@ -297,7 +297,7 @@ impl Device {
         if taken.saturating_add(size) > allowed {
             let asked =
                 format!("{label} asked for {size} bytes where {taken} of {allowed} are taken");
-            return Err(Error::OutOfMemory(Shortage::new(asked, "lower --batch-size")));
+            return Err(Error::OutOfMemory(Shortage::new(asked, phrase!("lower <batch-size>"))));
         }
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
@@ -309,7 +309,7 @@ impl Device {
             return Err(match error {
                 Error::OutOfMemory(_) => Error::OutOfMemory(Shortage::new(
                     format!("{label} asked for {size} bytes"),
-                    "lower --batch-size",
+                    phrase!("lower <batch-size>"),
                 )),
                 other => other,
             });

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::lock::lock;
-use crate::{Error, Loss, Result, Shortage};
+use crate::{Error, Loss, Result, Shortage, error::phrase};
 
 /// The first error that was not asked about yet, and the loss, which stays.
 #[derive(Default)]
@@ -17,7 +17,8 @@ impl Faults {
     pub(super) fn failed(&self, error: wgpu::Error) {
         let typed = match error {
             wgpu::Error::OutOfMemory { .. } => {
-                let advice = "lower --batch-size or close other programs that use this GPU";
+                let advice =
+                    phrase!("lower <batch-size> or close other programs that use this GPU");
                 Error::OutOfMemory(Shortage::new("an allocation failed", advice))
             }
             other => Error::Gpu(one_line(&other.to_string())),

@@ -44,7 +44,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Model`] where shapes do not fit, names repeat, or there are more than 2^28
-    /// parameters; [`Error::Usage`] for bits that a quantizer does not have.
+    /// parameters; [`Error::Settings`] for bits that a quantizer does not have.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Graph> {
         let lower::Lowered { ops, values, output, layout } = lower::lower(network, quantization)?;
         Ok(Graph { classes: network.classes, ops, values, output, layout })

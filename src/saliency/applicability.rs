@@ -7,12 +7,13 @@ use super::{
 use crate::{
     Error, Result,
     config::{LayerConfig, NetworkConfig},
+    error::phrase,
 };
 
 /// Refuses what `method` cannot do for `network` with `options`, whatever the adapter.
 ///
 /// # Errors
-/// [`Error::Usage`] with the method, the reason and what to do.
+/// [`Error::Settings`] with the method, the reason and what to do.
 pub fn check_applicable(
     method: Method,
     network: &NetworkConfig,
@@ -20,8 +21,10 @@ pub fn check_applicable(
 ) -> Result<()> {
     let spec = method.spec();
     if spec.explains == Explained::Logit && options.output != Output::Logit {
-        let reason = format!("{} distributes a logit; use --output logit with it", method.name());
-        return Err(Error::Usage(reason));
+        return Err(Error::Settings(phrase!(
+            "{} distributes a logit; use <output logit> with it",
+            method.name()
+        )));
     }
     match spec.map {
         Map::Channels(_) => layer(method, network, options).map(|_| ()),
@@ -49,23 +52,28 @@ pub(super) fn layer(
             |index: &&usize| matches!(network.layers[**index], LayerConfig::Conv { .. });
         return planes.iter().rfind(is_convolution).copied().ok_or_else(|| {
             let other = if planes.is_empty() {
-                "leave it out".to_string()
+                "leave it out".into()
             } else {
-                format!("leave it out, or name a layer with --layer ({named})")
+                phrase!("leave it out, or name a layer with <layer> ({})", named)
             };
-            Error::Usage(format!(
-                "{called} looks at the last convolution, and the network has none: {other}"
-            ))
+            let what =
+                phrase!("{} looks at the last convolution, and the network has none: ", called);
+            Error::Settings(what.then(other))
         });
     };
     match (0..network.layers.len()).find(|&index| label(index) == *name) {
         Some(index) if planes.contains(&index) => Ok(index),
-        Some(_) => Err(Error::Usage(format!(
-            "--layer {name}: {called} needs a layer with planes (channels of rows and columns); {named}"
+        Some(_) => Err(Error::Settings(phrase!(
+            "<layer {}>: {} needs a layer with planes (channels of rows and columns); {}",
+            name,
+            called,
+            named
         ))),
-        None => {
-            Err(Error::Usage(format!("--layer {name}: the network has no such layer; {named}")))
-        }
+        None => Err(Error::Settings(phrase!(
+            "<layer {}>: the network has no such layer; {}",
+            name,
+            named
+        ))),
     }
 }
 

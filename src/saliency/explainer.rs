@@ -131,7 +131,7 @@ impl Explainer {
     /// Sets `method` up for sets of up to `most` images.
     ///
     /// # Errors
-    /// [`Error::Usage`] for settings that the method cannot have ([`Method::check`]),
+    /// [`Error::Usage`] for settings that the method cannot have ([`super::check_applicable`]),
     /// [`Error::OutOfMemory`] where not even one image fits the adapter.
     pub fn new(
         gpu: &Gpu,

@@ -1,11 +1,8 @@
 //! The attribution methods, a row each: all that is said of a method is said in its row.
 
-use std::str::FromStr;
-
 use serde::Serialize;
 
 use crate::{
-    config::{pointers, suggestion},
     kernels::GradientSum,
     nn::{BackwardRule, Layers},
 };
@@ -268,24 +265,5 @@ impl Method {
             Map::Gradients(sum) => sum,
             _ => GradientSum::Mean,
         }
-    }
-}
-
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = || Method::ALL.map(Method::name);
-        Method::named(text).ok_or_else(|| {
-            let hint = match pointers::of_value("method", text, names()) {
-                Some(said) => format!("; {said};"),
-                None => suggestion(text, names()),
-            };
-            format!(
-                "no such method{hint} there are {}",
-                names().join(", "),
-                hint = if hint.is_empty() { ";" } else { &hint }
-            )
-        })
     }
 }

@@ -366,7 +366,7 @@ fn positive_relevance_is_captums() {
     let options = MethodOptions { lrp_rule: LrpRule::ZPlus, ..MethodOptions::default() };
     let explainer = Explainer::new(gpu(), normed.network(), Method::Lrp, &options, 1).unwrap();
     let refused = explainer.record(gpu(), &normed.images, &normed.images.maps(gpu()).unwrap());
-    assert!(matches!(refused, Err(Error::Usage(reason)) if reason.contains("folded")));
+    assert!(matches!(refused, Err(Error::Unfolded { norm }) if norm == "bn1"));
 }
 
 /// Sum over channels and pixels of each image's map.
@@ -600,6 +600,7 @@ fn settings_that_cannot_be_are_refused() {
         1,
     ) {
         Err(Error::Usage(reason)) => reason,
+        Err(Error::Settings(reason)) => reason.to_string(),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("{} was not refused", method.name()),
     };
@@ -615,7 +616,7 @@ fn settings_that_cannot_be_are_refused() {
                 method,
                 MethodOptions { output: Output::LogSoftmax, ..MethodOptions::default() }
             )
-            .contains("--output logit")
+            .contains("`output = logit`")
         );
     }
     let half = Baseline::Images(vec![0.0; ODD.elements() as usize / 3]);

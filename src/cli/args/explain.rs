@@ -7,10 +7,27 @@ use clap::{Args, ValueEnum};
 use super::ModelInputArgs;
 use crate::{
     Error, Result,
-    config::{MaskRank, real, suggestion},
+    cli::words::quoted_flags,
+    config::{MaskRank, pointers, real, suggestion},
     report::ColorMap,
     saliency::{Baseline, DataOptions, LrpRule, Method, MethodOptions, Output, Target},
 };
+
+/// A method by its name.
+pub(super) fn method(text: &str) -> Result<Method, String> {
+    let names = || Method::ALL.map(Method::name);
+    Method::named(text).ok_or_else(|| {
+        let hint = match pointers::of_value("method", text, names()) {
+            Some(said) => format!("; {};", quoted_flags(&said)),
+            None => suggestion(text, names()),
+        };
+        format!(
+            "no such method{hint} there are {}",
+            names().join(", "),
+            hint = if hint.is_empty() { ";" } else { &hint }
+        )
+    })
+}
 
 /// The class whose score is explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +192,7 @@ pub struct ExplainArgs {
         value_name = "M,…",
         value_delimiter = ',',
         default_value = "gradient",
+        value_parser = method,
         help_heading = "Method"
     )]
     pub method: Vec<Method>,
@@ -382,14 +400,13 @@ mod tests {
     #[test]
     fn methods_are_known_or_explained() {
         for method in Method::ALL {
-            assert_eq!(method.name().parse(), Ok(method));
+            assert_eq!(super::method(method.name()), Ok(method));
         }
         assert!(
-            "gradeint"
-                .parse::<Method>()
+            super::method("gradeint")
                 .is_err_and(|reason| reason.contains("did you mean `gradient`?"))
         );
-        assert!("xyz".parse::<Method>().is_err_and(|reason| !reason.contains("did you mean")));
+        assert!(super::method("xyz").is_err_and(|reason| !reason.contains("did you mean")));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
         args::{ExplainArgs, ExplainTarget, GlobalArgs},
         output::Output,
         progress::Progress,
+        words::worded,
     },
     data::Split,
     gpu::Gpu,
@@ -156,8 +157,10 @@ fn methods_for(
             Err(error) => refused.push(error),
         }
     }
-    let reasons =
-        refused.iter().map(|error| format!("{}: {error}", model_name(&model.path))).collect();
+    let reasons = refused
+        .iter()
+        .map(|error| format!("{}: {}", model_name(&model.path), worded(error)))
+        .collect();
     match refused.into_iter().next().filter(|_| methods.is_empty()) {
         Some(error) => Err(error),
         None => Ok((methods, reasons)),
