@@ -122,9 +122,11 @@ fn dependencies_point_one_way() {
         .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
     assert_eq!(declared.collect::<BTreeSet<_>>(), LAYERS.concat().into_iter().collect());
     // What stands at the root without being a module is what lib.rs takes from `error`.
-    let taken = root.lines().filter_map(|line| line.split_once("use error::")?.1.strip_suffix(';'));
-    let of_error: BTreeSet<_> =
-        taken.flat_map(|names| names.trim_matches(['{', '}']).split(", ")).collect();
+    let taken = root.split(';').filter_map(|item| Some(item.split_once("use error::")?.1));
+    let of_error: BTreeSet<_> = taken
+        .flat_map(|names| names.trim_matches(['{', '}']).split(',').map(str::trim))
+        .filter(|name| !name.is_empty())
+        .collect();
     for path in sources(&source) {
         let place = path.strip_prefix(&source).unwrap().with_extension("");
         let mut place: Vec<_> = place.iter().map(|part| part.to_str().unwrap()).collect();

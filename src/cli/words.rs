@@ -21,11 +21,6 @@ pub(super) fn worded(error: &Error) -> String {
     }
 }
 
-/// As [`phrased`], of words that quote what is to be typed.
-pub(super) fn quoted_flags(phrase: &Phrase) -> String {
-    phrase.worded(|setting| format!("`{}`", flag(setting)))
-}
-
 /// `phrase` with the flags of its settings.
 pub(super) fn phrased(phrase: &Phrase) -> String {
     phrase.worded(flag)
@@ -136,7 +131,7 @@ mod tests {
         let settings = Error::Settings(phrase());
         assert_eq!(
             settings.to_string(),
-            "`bits = 4,2` is too long; see a `b = c`, or lower `batch-size`"
+            "bits = 4,2 is too long; see a `b = c`, or lower batch-size"
         );
         let said = "--bits 4,2 is too long; see a `b = c`, or lower --batch-size";
         assert_eq!(worded(&settings), said);
@@ -151,6 +146,6 @@ mod tests {
             worded(&workgroups),
             "x: [9, 9, 9] workgroups exceed 8 a dimension; lower --batch-size"
         );
-        assert_eq!(quoted_flags(&phrase!("it is <lr> here")), "it is `--lr` here");
+        assert_eq!(phrased(&phrase!("it is `<lr>` here")), "it is `--lr` here");
     }
 }

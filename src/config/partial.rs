@@ -363,8 +363,8 @@ impl PartialRunConfig {
     /// Reads a TOML file of at most 1 MiB and checks its keys, types and ranges.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] or [`Error::Settings`] with file, line and key for anything
-    /// wrong in it.
+    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] or [`Error::Settings`] with file,
+    /// line and key for anything wrong in it.
     pub fn from_file(path: &Path) -> Result<PartialRunConfig> {
         let file =
             std::fs::File::open(path).map_err(Error::io("cannot read the configuration", path))?;
@@ -395,11 +395,12 @@ impl PartialRunConfig {
         let line_of = |offset: usize| {
             1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count()
         };
-        let at = |offset: Option<usize>, message: &str| {
+        let said_at = |offset: Option<usize>, said: Phrase| {
             let place = offset.map_or(String::new(), |offset| format!(":{}", line_of(offset)));
-            let message = plain(&message.trim().replace('\n', "; "));
-            Error::Usage(format!("{origin}{place}: {message}"))
+            Error::Settings(phrase!("{}{}: ", origin, place).then(said))
         };
+        let one_line = |message: &str| Phrase::from(plain(&message.trim().replace('\n', "; ")));
+        let at = |offset: Option<usize>, message: &str| said_at(offset, one_line(message));
         let toml_error =
             |error: toml::de::Error| at(error.span().map(|span| span.start), error.message());
         let table = toml::de::DeTable::parse(text).map_err(toml_error)?;
@@ -408,13 +409,13 @@ impl PartialRunConfig {
             let name: &str = key.get_ref();
             if !keys.iter().any(|known| known == name) {
                 let hint = match pointers::of_flag(name) {
-                    Some(said) => format!("; {said}"),
-                    None => suggestion(name, keys.iter().map(String::as_str)),
+                    Some(said) => phrase!("; ").then(said),
+                    None => suggestion(name, keys.iter().map(String::as_str)).into(),
                 };
-                let message = format!(
-                    "unknown key `{name}`{hint} (keys are the flags of `saliq train` without dashes)"
-                );
-                return Err(at(Some(key.span().start), &message));
+                let message = one_line(&format!("unknown key `{name}`"))
+                    .then(hint)
+                    .then(" (keys are the flags of `saliq train` without dashes)".into());
+                return Err(said_at(Some(key.span().start), message));
             }
         }
         let network = table.get_ref().iter().find(|(key, _)| key.get_ref() == "network");
@@ -444,8 +445,9 @@ impl PartialRunConfig {
             let value = value.and_then(|(key, value)| {
                 pointers::of_value(key.get_ref(), value.get_ref().as_str()?, [])
             });
-            let pointer = value.map_or(String::new(), |said| format!("; {said}"));
-            at(span.map(|span| span.start), &format!("{prefix}{}{pointer}", error.message()))
+            let pointer = value.map_or(Phrase::default(), |said| phrase!("; ").then(said));
+            let message = one_line(&format!("{prefix}{}", error.message()));
+            said_at(span.map(|span| span.start), message.then(pointer))
         })?;
         parsed.validate_inner().map_err(|problem| {
             let key = table
@@ -455,11 +457,7 @@ impl PartialRunConfig {
                 .map(|key| key.span().start);
             let Invalid { key: name, value, reason } = problem;
             let equals = if value.is_empty() { "" } else { " = " };
-            let place = key.map_or(String::new(), |offset| format!(":{}", line_of(offset)));
-            let value = plain(&value);
-            Error::Settings(
-                phrase!("{}{}: {}{}{}: ", origin, place, name, equals, value).then(reason),
-            )
+            said_at(key, phrase!("{}{}{}: ", name, equals, plain(&value)).then(reason))
         })?;
         if let (Some(parsed), Some((key, _))) = (&mut parsed.network, network) {
             parsed.origin = NetworkOrigin {
@@ -744,7 +742,7 @@ mod tests {
         assert!(message("[network]\nlayer = []").contains("unknown field `layer`"));
         assert!(
             message("optimizer = \"sgd\"\nmomentum = 0.9")
-                .contains("with `optimizer = momentum` only")
+                .contains("with optimizer = momentum only")
         );
         assert!(!message("lr = 1\nlr = 2").contains('\n'));
     }

@@ -286,8 +286,8 @@ mod tests {
         let again = toml::to_string(&PartialRunConfig::from(&run)).unwrap();
         assert_eq!(resolve(&again, "mnist").unwrap().quantization, run.quantization);
         let error = |text| resolve(text, "mnist").unwrap_err().to_string();
-        assert!(error("bits = \"4,2\"\nall-layers = true").contains("`bits = 4,2` is a list"));
-        assert!(error("all-layers = true").contains("without `bits = N`"));
+        assert!(error("bits = \"4,2\"\nall-layers = true").contains("bits = 4,2 is a list"));
+        assert!(error("all-layers = true").contains("without bits = N"));
     }
 
     #[test]

@@ -16,8 +16,8 @@ pub struct Setting {
 impl fmt::Display for Setting {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.value.as_str() {
-            "" => write!(formatter, "`{}`", self.name),
-            value => write!(formatter, "`{} = {value}`", self.name),
+            "" => formatter.write_str(&self.name),
+            value => write!(formatter, "{} = {value}", self.name),
         }
     }
 }
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn settings_are_told_from_words_and_from_arguments() {
         let phrase = phrase!("<bits {}>: {} of <{}>; lower <batch-size>", "4,2", "a<lr>{}", "seed");
-        assert_eq!(phrase.to_string(), "`bits = 4,2`: a<lr>{} of `seed`; lower `batch-size`");
+        assert_eq!(phrase.to_string(), "bits = 4,2: a<lr>{} of seed; lower batch-size");
         assert!(takes("<a {}>: {}", 2) && !takes("{}", 0) && !takes("{name}", 1));
         assert_eq!(
             phrase.worded(|setting| format!("--{} {}", setting.name, setting.value)),

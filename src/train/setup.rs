@@ -163,12 +163,12 @@ mod tests {
             (
                 "",
                 1,
-                "with one image at a time; make the network smaller, or lower `train-limit` and `test-limit`",
+                "with one image at a time; make the network smaller, or lower train-limit and test-limit",
             ),
             (
                 "batch-norm = true\nbatch-size = 16",
                 8,
-                "and batch norm needs a batch as a whole; lower `batch-size` (now 16)",
+                "and batch norm needs a batch as a whole; lower batch-size (now 16)",
             ),
         ] {
             let error = fewer_images(&config(text), images, &shortage).unwrap_err();

@@ -154,7 +154,7 @@ mod tests {
         assert!(
             said.starts_with("warning: epoch 2: act2.alpha is at its floor")
                 && !said.contains("conv")
-                && said.contains("`lr`"),
+                && said.contains("a lower lr"),
             "{said}"
         );
         let said = end_epoch(3, 2.3, &["act2.alpha"], &["conv2"], false).unwrap();

@@ -616,7 +616,7 @@ fn settings_that_cannot_be_are_refused() {
                 method,
                 MethodOptions { output: Output::LogSoftmax, ..MethodOptions::default() }
             )
-            .contains("`output = logit`")
+            .contains("output = logit")
         );
     }
     let half = Baseline::Images(vec![0.0; ODD.elements() as usize / 3]);

@@ -1223,18 +1223,18 @@ fn batches_without_statistics_are_refused() {
         Err(error) => error.to_string(),
     };
     let message = refusal(&format!("{TINY}{}", small_network()), 8);
-    assert!(message.contains("`batch-size = 16`") && message.contains("to 8"), "{message}");
+    assert!(message.contains("batch-size = 16") && message.contains("to 8"), "{message}");
     let short = format!("train-limit = 33\nbatch-size = 16\n{GOLDEN_NETWORK}");
     let message = refusal(&short, 16);
     assert!(
-        message.contains("`batch-size = 16`")
+        message.contains("batch-size = 16")
             && message.contains("no variance")
             && message.contains("bn3"),
         "{message}"
     );
     // The third step is the one: a run that ends before it, or has frozen its statistics by then,
     // is none of those.
-    assert!(refusal(&format!("steps = 3\n{short}"), 16).contains("`freeze-bn-after = 2`"));
+    assert!(refusal(&format!("steps = 3\n{short}"), 16).contains("freeze-bn-after = 2"));
     refusal(&format!("freeze-bn-after = 3\n{short}"), 16);
     let accepted = |settings: &str, most: u32| {
         if let Err(error) =

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::ModelInputArgs;
 use crate::{
     Error, Result,
-    cli::words::quoted_flags,
+    cli::words::phrased,
     config::{MaskRank, pointers, real, suggestion},
     report::ColorMap,
     saliency::{Baseline, DataOptions, LrpRule, Method, MethodOptions, Output, Target},
@@ -18,7 +18,7 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
     let names = || Method::ALL.map(Method::name);
     Method::named(text).ok_or_else(|| {
         let hint = match pointers::of_value("method", text, names()) {
-            Some(said) => format!("; {};", quoted_flags(&said)),
+            Some(said) => format!("; {};", phrased(&said)),
             None => suggestion(text, names()),
         };
         format!(
