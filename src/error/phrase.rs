@@ -35,7 +35,7 @@ pub enum Piece {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Phrase(pub Vec<Piece>);
 
-/// A [`Phrase`](crate::Phrase) of a template: `<batch-size>` and `<bits 4,2>` in it are settings,
+/// A [`Phrase`] of a template: `<batch-size>` and `<bits 4,2>` in it are settings,
 /// each `{}`, also within a setting, is the next argument, whatever that has in it.
 macro_rules! phrase {
     ($template:literal $(, $argument:expr)* $(,)?) => {{

@@ -526,7 +526,7 @@ impl Recorded<'_> {
     /// were handed over. The results are in the buffers when what is submitted next runs.
     ///
     /// # Errors
-    /// As [`Gpu::submit`].
+    /// As [`crate::gpu::Device::submit`].
     pub fn run(&self, gpu: &Gpu, count: u32, progress: &mut dyn FnMut(u64)) -> Result<()> {
         gpu.write(&self.range, 0, &[ImagesRange { first: 0, count, batch: count, accumulate: 0 }]);
         let (explainer, samples) = (self.explainer, u64::from(self.samples));

@@ -543,7 +543,7 @@ fn networks_that_cannot_be_are_refused() {
     };
     let signed = quantized("2,1", WeightQuantizer::Affine, false, PactKind::Signed);
     assert!(
-        matches!(refused(&table_one(), &signed), Error::Usage(message) if message.contains("1 bit"))
+        matches!(refused(&table_one(), &signed), Error::Settings(said) if said.to_string().contains("1 bit"))
     );
     let sawb = quantized("6", WeightQuantizer::Sawb, false, PactKind::Unsigned);
     assert!(matches!(refused(&table_one(), &sawb), Error::Settings(_)));
