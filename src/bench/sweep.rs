@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterName, configuration, median, time_step};
+use super::{
+    adapter::AdapterName,
+    configuration::configuration,
+    timing::{median, time_step},
+};
 use crate::{
     Result,
     config::{LayerKind, RunConfig, Shape},
@@ -158,10 +162,7 @@ pub fn sweep(
     let points: Vec<_> = cases.iter().zip(&mut times).map(point).collect();
     let [ms_per_unit, offset_ms, r_squared] = line_through(&points);
     Ok(SweepResult {
-        adapter: AdapterName {
-            name: gpu.adapter_name().into(),
-            description: gpu.adapter_description(),
-        },
+        adapter: AdapterName::of(gpu),
         sweep,
         batch_size: (sweep != Sweep::Batch).then_some(batch_size),
         points,

@@ -1,7 +1,7 @@
 //! Autotune: tiles beside the table's are timed on this adapter, product by product, and checked
 //! before they are believed.
 
-use super::time;
+use super::timing::time;
 use crate::{
     Result,
     config::RunConfig,

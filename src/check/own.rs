@@ -8,11 +8,11 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     bench::Peaks,
-    config::{DatasetInfo, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit},
+    config::{DatasetInfo, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit, resolve},
     data::{Dataset, Split},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Abilities, Gpu, Kernel, numbers},
-    graph::{Graph, ParameterLayout},
+    graph::Graph,
     integer::IntegerNetwork,
     judgement::{
         AccuracyDrop, AlignmentOptions, ClarityPass, Comparison, Fill, Infidelity,
@@ -149,7 +149,7 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             );
         }
         let settings = PartialRunConfig::parse(&toml, "check")?;
-        let config = settings.resolve(&info)?;
+        let config = resolve(settings, &info)?;
         let trainer = Trainer::new(gpu, &config, &dataset)?;
         if number < 3 || text.starts_with("ODD") {
             let data = ResidentData::new(gpu, &dataset.test, shape)?;
@@ -169,7 +169,7 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
 
 /// Every attribution method of the network of `config`.
 fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> {
-    let parameters = ParameterLayout::new(&config.network, &config.quantization)?;
+    let parameters = Graph::new(&config.network, &config.quantization)?.layout;
     let parameters = gpu.buffer("parameters", u64::from(parameters.padded_length()) * 4)?;
     let network = ExplainedNetwork {
         config: &config.network,

@@ -6,7 +6,7 @@
 //!
 //! The way of a setting: flags and `--config FILE.toml` are both a [`PartialRunConfig`] (one
 //! definition, so a key is a flag without its dashes); the one is laid over the other, and
-//! [`PartialRunConfig::resolve`] fills in the defaults, which depend on the data set.
+//! [`resolve`](resolve()) fills in the defaults, which depend on the data set.
 //! [`RunConfig::to_toml`] goes the way back.
 
 mod bits;
@@ -42,7 +42,7 @@ pub use quantization::{
     ActivationQuantizer, PactKind, QuantizationConfig, QuantizationOverrides, WeightQuantizer,
     expand_bits, spread_bits,
 };
-pub use resolve::DatasetInfo;
+pub use resolve::{DatasetInfo, resolve};
 pub use run::RunConfig;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{

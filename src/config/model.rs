@@ -122,7 +122,7 @@ impl ModelConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetInfo, PartialRunConfig, RunConfig, Shape};
+    use crate::config::{DatasetInfo, PartialRunConfig, RunConfig, Shape, resolve};
 
     fn run(text: &str) -> RunConfig {
         let info = DatasetInfo {
@@ -130,7 +130,7 @@ mod tests {
             shape: Shape::new(1, 28, 28),
             classes: 10,
         };
-        PartialRunConfig::parse(text, "test").unwrap().resolve(&info).unwrap()
+        resolve(PartialRunConfig::parse(text, "test").unwrap(), &info).unwrap()
     }
 
     fn metadata(text: &str) -> String {

@@ -19,7 +19,7 @@ use super::{
     quantization::refusal,
     text::{real, suggestion, whole},
 };
-use crate::{Error, Result, plain};
+use crate::{Error, Phrase, Result, error::phrase, plain};
 
 /// Largest configuration file that is read.
 const MAX_FILE: u64 = 1 << 20;
@@ -313,21 +313,24 @@ pub(super) struct Invalid {
     /// The value as given.
     pub value: String,
     /// What would be right.
-    pub reason: String,
+    pub reason: Phrase,
 }
 
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Error {
         let Invalid { key, value, reason } = invalid;
-        let space = if value.is_empty() { "" } else { " " };
-        Error::Usage(format!("--{key}{space}{value}: {reason}"))
+        let setting = match value.as_str() {
+            "" => phrase!("<{}>: ", key),
+            value => phrase!("<{} {}>: ", key, value),
+        };
+        Error::Settings(setting.then(reason))
     }
 }
 
 fn invalid(
     key: &'static str,
     value: impl fmt::Display,
-    reason: impl Into<String>,
+    reason: impl Into<Phrase>,
 ) -> Result<(), Invalid> {
     Err(Invalid { key, value: value.to_string(), reason: reason.into() })
 }
@@ -360,8 +363,8 @@ impl PartialRunConfig {
     /// Reads a TOML file of at most 1 MiB and checks its keys, types and ranges.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] with file, line and key for anything
-    /// wrong in it.
+    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] or [`Error::Settings`] with file,
+    /// line and key for anything wrong in it.
     pub fn from_file(path: &Path) -> Result<PartialRunConfig> {
         let file =
             std::fs::File::open(path).map_err(Error::io("cannot read the configuration", path))?;
@@ -376,7 +379,10 @@ impl PartialRunConfig {
             )));
         }
         let text = String::from_utf8(bytes).map_err(|_| {
-            Error::Usage(format!("{}: not UTF-8 text; --config takes a TOML file", path.display()))
+            Error::Settings(phrase!(
+                "{}: not UTF-8 text; <config> takes a TOML file",
+                path.display()
+            ))
         })?;
         PartialRunConfig::parse(&text, &path.display().to_string())
     }
@@ -384,15 +390,17 @@ impl PartialRunConfig {
     /// Parses TOML; `origin` names it in messages.
     ///
     /// # Errors
-    /// [`Error::Usage`] with origin, line and key.
+    /// [`Error::Usage`] or [`Error::Settings`] with origin, line and key.
     pub fn parse(text: &str, origin: &str) -> Result<PartialRunConfig> {
         let line_of = |offset: usize| {
             1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count()
         };
-        let at = |offset: Option<usize>, message: &str| {
+        let said_at = |offset: Option<usize>, said: Phrase| {
             let place = offset.map_or(String::new(), |offset| format!(":{}", line_of(offset)));
-            Error::Usage(format!("{origin}{place}: {}", plain(&message.trim().replace('\n', "; "))))
+            Error::Settings(phrase!("{}{}: ", origin, place).then(said))
         };
+        let one_line = |message: &str| Phrase::from(plain(&message.trim().replace('\n', "; ")));
+        let at = |offset: Option<usize>, message: &str| said_at(offset, one_line(message));
         let toml_error =
             |error: toml::de::Error| at(error.span().map(|span| span.start), error.message());
         let table = toml::de::DeTable::parse(text).map_err(toml_error)?;
@@ -401,13 +409,13 @@ impl PartialRunConfig {
             let name: &str = key.get_ref();
             if !keys.iter().any(|known| known == name) {
                 let hint = match pointers::of_flag(name) {
-                    Some(said) => format!("; {said}"),
-                    None => suggestion(name, keys.iter().map(String::as_str)),
+                    Some(said) => phrase!("; ").then(said),
+                    None => suggestion(name, keys.iter().map(String::as_str)).into(),
                 };
-                let message = format!(
-                    "unknown key `{name}`{hint} (keys are the flags of `saliq train` without dashes)"
-                );
-                return Err(at(Some(key.span().start), &message));
+                let message = one_line(&format!("unknown key `{name}`"))
+                    .then(hint)
+                    .then(" (keys are the flags of `saliq train` without dashes)".into());
+                return Err(said_at(Some(key.span().start), message));
             }
         }
         let network = table.get_ref().iter().find(|(key, _)| key.get_ref() == "network");
@@ -437,8 +445,9 @@ impl PartialRunConfig {
             let value = value.and_then(|(key, value)| {
                 pointers::of_value(key.get_ref(), value.get_ref().as_str()?, [])
             });
-            let pointer = value.map_or(String::new(), |said| format!("; {said}"));
-            at(span.map(|span| span.start), &format!("{prefix}{}{pointer}", error.message()))
+            let pointer = value.map_or(Phrase::default(), |said| phrase!("; ").then(said));
+            let message = one_line(&format!("{prefix}{}", error.message()));
+            said_at(span.map(|span| span.start), message.then(pointer))
         })?;
         parsed.validate_inner().map_err(|problem| {
             let key = table
@@ -448,7 +457,7 @@ impl PartialRunConfig {
                 .map(|key| key.span().start);
             let Invalid { key: name, value, reason } = problem;
             let equals = if value.is_empty() { "" } else { " = " };
-            at(key, &format!("{name}{equals}{value}: {reason}"))
+            said_at(key, phrase!("{}{}{}: ", name, equals, plain(&value)).then(reason))
         })?;
         if let (Some(parsed), Some((key, _))) = (&mut parsed.network, network) {
             parsed.origin = NetworkOrigin {
@@ -500,7 +509,7 @@ impl PartialRunConfig {
     /// each other.
     ///
     /// # Errors
-    /// [`Error::Usage`]: one line with the flag, its value and the allowed range.
+    /// [`Error::Settings`]: one line with the setting, its value and the allowed range.
     pub fn validate(&self) -> Result<()> {
         self.validate_inner().map_err(Error::from)
     }
@@ -518,7 +527,7 @@ impl PartialRunConfig {
     /// with: it would have no effect.
     ///
     /// # Errors
-    /// [`Error::Usage`] naming the flag and the rule it belongs to.
+    /// [`Error::Settings`] naming the setting and the rule it belongs to.
     pub fn check_against(&self, merged: &PartialRunConfig) -> Result<()> {
         let rules = PartialRunConfig {
             optimizer: Some(merged.optimizer_kind()),
@@ -603,7 +612,7 @@ impl PartialRunConfig {
         for &bits in self.bits.iter().flat_map(|list| &list.0) {
             if let Some(reason) = refusal(bits, quantizer, pact) {
                 let value = self.bits.as_ref().map_or(String::new(), BitsList::to_string);
-                invalid("bits", value, reason)?;
+                invalid("bits", value, phrase!("{}: ", bits).then(reason))?;
             }
         }
         Ok(())
@@ -619,24 +628,32 @@ impl PartialRunConfig {
                 (
                     given("momentum", self.momentum.is_some()),
                     &[Momentum][..],
-                    "--optimizer momentum",
+                    phrase!("<optimizer momentum>"),
                 ),
                 (
                     given("nesterov", self.nesterov == Some(true)),
                     &[Momentum],
-                    "--optimizer momentum",
+                    phrase!("<optimizer momentum>"),
                 ),
-                (given("betas", self.betas.is_some()), &[Adam, Adamw], "--optimizer adam or adamw"),
+                (
+                    given("betas", self.betas.is_some()),
+                    &[Adam, Adamw],
+                    phrase!("<optimizer adam> or adamw"),
+                ),
                 (
                     given("epsilon", self.epsilon.is_some()),
                     &[Adam, Adamw, Adadelta],
-                    "--optimizer adam, adamw or adadelta",
+                    phrase!("<optimizer adam>, adamw or adadelta"),
                 ),
-                (given("rho", self.rho.is_some()), &[Adadelta], "--optimizer adadelta"),
+                (given("rho", self.rho.is_some()), &[Adadelta], phrase!("<optimizer adadelta>")),
             ];
             for (key, rules, needs) in pairs {
                 if let Some(key) = key.filter(|_| !rules.contains(&optimizer)) {
-                    invalid(key, "", format!("has an effect with {needs} only"))?;
+                    invalid(
+                        key,
+                        "",
+                        phrase!("has an effect with ").then(needs).then(" only".into()),
+                    )?;
                 }
             }
         }
@@ -646,7 +663,7 @@ impl PartialRunConfig {
                 ("alpha-decay", self.alpha_decay.is_some()),
             ] {
                 if present {
-                    invalid(key, "", "has an effect with --act-quant pact only")?;
+                    invalid(key, "", phrase!("has an effect with <act-quant pact> only"))?;
                 }
             }
         }
@@ -655,7 +672,7 @@ impl PartialRunConfig {
                 [("gamma", self.gamma.is_some()), ("step-epochs", self.step_epochs.is_some())]
             {
                 if present {
-                    invalid(key, "", "has an effect with --schedule step only")?;
+                    invalid(key, "", phrase!("has an effect with <schedule step> only"))?;
                 }
             }
         }
@@ -725,7 +742,7 @@ mod tests {
         assert!(message("[network]\nlayer = []").contains("unknown field `layer`"));
         assert!(
             message("optimizer = \"sgd\"\nmomentum = 0.9")
-                .contains("with --optimizer momentum only")
+                .contains("with optimizer = momentum only")
         );
         assert!(!message("lr = 1\nlr = 2").contains('\n'));
     }
@@ -783,7 +800,13 @@ mod tests {
             ("bits = 8", "bits = 6"),
         ] {
             assert!(PartialRunConfig::parse(good, "").is_ok(), "{good}: {}", message(good));
-            assert!(matches!(PartialRunConfig::parse(bad, ""), Err(Error::Usage(_))), "{bad}");
+            assert!(
+                matches!(
+                    PartialRunConfig::parse(bad, ""),
+                    Err(Error::Usage(_) | Error::Settings(_))
+                ),
+                "{bad}"
+            );
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{DeployableModel, Encoding, IntegerPlan};
-use crate::{Error, Result};
+use crate::{Error, Result, error::phrase};
 
 /// Compilers that are tried where the environment variable `CC` names none.
 const COMPILERS: [&str; 3] = ["cc", "gcc", "clang"];
@@ -39,7 +39,7 @@ pub struct CFinding {
 const PROGRAM: &str = if cfg!(windows) { "program.exe" } else { "program" };
 
 fn failed(what: impl std::fmt::Display) -> Error {
-    Error::Model(format!("--verify: {what}"))
+    Error::Verification(phrase!("<verify>: {}", what))
 }
 
 impl CProgram {
@@ -124,14 +124,15 @@ impl CProgram {
                 }
             }
         }
-        Err(failed(match named {
+        Err(Error::Verification(match named {
             Some(named) => {
-                format!(
-                    "there is no C compiler {named}, which the environment variable CC names; the header cannot be checked"
+                phrase!(
+                    "<verify>: there is no C compiler {}, which the environment variable CC names; the header cannot be checked",
+                    named
                 )
             }
-            None => format!(
-                "there is no C compiler ({}) to check the header with; install one, name one in the environment variable CC, or leave out --verify",
+            None => phrase!(
+                "<verify>: there is no C compiler ({}) to check the header with; install one, name one in the environment variable CC, or leave out <verify>",
                 COMPILERS.join(", ")
             ),
         }))

@@ -127,7 +127,7 @@ fn pick(infos: &[wgpu::AdapterInfo], selector: &str) -> Result<(usize, String)> 
     }
     let found = (0..infos.len()).find(|&index| matches(&infos[index], index, selector));
     match found {
-        Some(index) => Ok((index, format!("matches --adapter {selector}"))),
+        Some(index) => Ok((index, format!("matches `{selector}`"))),
         None => {
             let names: Vec<_> = infos
                 .iter()

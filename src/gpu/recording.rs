@@ -3,7 +3,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Buffer, Gpu, Kernel, Launch, Work, buffer::OwnedBinding};
+use super::{
+    buffer::{Buffer, OwnedBinding},
+    context::Gpu,
+    kernel::Kernel,
+    launch::{Launch, Work},
+};
 use crate::{Error, Result};
 
 /// One entry of a [`Recording`].

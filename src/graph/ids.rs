@@ -9,6 +9,9 @@ pub struct OpId(pub(super) usize);
 pub struct ValueId(pub(super) usize);
 
 impl ValueId {
+    /// What the network is given.
+    pub(super) const IMAGES: ValueId = ValueId(0);
+
     /// The place.
     pub fn index(self) -> usize {
         self.0

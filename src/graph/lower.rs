@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Activation, BatchNorm, Graph, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout,
+    Activation, BatchNorm, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout,
     ParameterRole, Value, ValueId, ValueQuantizer, Weights, Window,
     parameters::{PARAMETER_LIMIT, learned_name},
 };
@@ -15,41 +15,43 @@ use crate::{
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level},
 };
 
-impl Graph {
-    /// The graph of `network` with `quantization`.
-    ///
-    /// # Errors
-    /// [`Error::Model`] where shapes do not fit, names repeat, or there are more than 2^28
-    /// parameters; [`Error::Usage`] for bits that a quantizer does not have.
-    pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Graph> {
-        let mut lowering = Lowering {
-            quantization,
-            ops: Vec::new(),
-            values: vec![Value {
-                id: Graph::INPUT,
-                shape: network.input,
-                quantizer: None,
-                producer: None,
-                consumers: Vec::new(),
-            }],
-            declared: Vec::new(),
-            weighted: 0,
+/// The parts of a graph: all that [`super::Graph`] has and a configuration does not say.
+pub(super) struct Lowered {
+    pub ops: Vec<Op>,
+    pub values: Vec<Value>,
+    pub output: ValueId,
+    pub layout: ParameterLayout,
+}
+
+/// `network` with `quantization`, lowered.
+pub(super) fn lower(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Lowered> {
+    let images = ValueId::IMAGES;
+    let mut lowering = Lowering {
+        quantization,
+        ops: Vec::new(),
+        values: vec![Value {
+            id: images,
+            shape: network.input,
+            quantizer: None,
+            producer: None,
+            consumers: Vec::new(),
+        }],
+        declared: Vec::new(),
+        weighted: 0,
+    };
+    let wiring = network.wiring()?;
+    let mut outputs: Vec<ValueId> = Vec::with_capacity(network.layers.len());
+    for (place, (layer, shape)) in network.layers.iter().zip(network.shapes()?).enumerate() {
+        let value = |source: &Source| match *source {
+            Source::Images => images,
+            Source::Layer(front) => outputs[front],
         };
-        let wiring = network.wiring()?;
-        let mut outputs: Vec<ValueId> = Vec::with_capacity(network.layers.len());
-        for (place, (layer, shape)) in network.layers.iter().zip(network.shapes()?).enumerate() {
-            let value = |source: &Source| match *source {
-                Source::Images => Graph::INPUT,
-                Source::Layer(front) => outputs[front],
-            };
-            let inputs: Vec<ValueId> = wiring.sources[place].iter().map(value).collect();
-            let name = &wiring.names[place];
-            let kind = lowering.kind(&layer.kind, (name, place), inputs[0])?;
-            outputs.push(lowering.add(name.clone(), kind, inputs, shape));
-        }
-        let output = outputs.last().copied().unwrap_or(Graph::INPUT);
-        lowering.finish(network.classes, output)
+        let inputs: Vec<ValueId> = wiring.sources[place].iter().map(value).collect();
+        let name = &wiring.names[place];
+        let kind = lowering.kind(&layer.kind, (name, place), inputs[0])?;
+        outputs.push(lowering.add(name.clone(), kind, inputs, shape));
     }
+    lowering.finish(outputs.last().copied().unwrap_or(images))
 }
 
 /// The part of the flat array that a parameter is in.
@@ -237,7 +239,7 @@ impl Lowering<'_> {
     }
 
     /// Gives parameters their places, and then activations and values what depends on those.
-    fn finish(mut self, classes: u32, output: ValueId) -> Result<Graph> {
+    fn finish(mut self, output: ValueId) -> Result<Lowered> {
         let (mut layout, places) = place(self.declared, self.quantization.act_quant)?;
         for op in &mut self.ops {
             op.kind.parameters_mut().for_each(|id| *id = places[id.0]);
@@ -259,7 +261,7 @@ impl Lowering<'_> {
             };
             self.values[self.ops[index].output.0].quantizer = quantizer;
         }
-        Ok(Graph { classes, ops: self.ops, values: self.values, output, layout })
+        Ok(Lowered { ops: self.ops, values: self.values, output, layout })
     }
 }
 
@@ -317,7 +319,10 @@ fn place(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LayerConfig, PactKind, WeightQuantizer, expand_bits};
+    use crate::{
+        config::{LayerConfig, PactKind, WeightQuantizer, expand_bits},
+        graph::Graph,
+    };
 
     fn graph(bits: &str, change: impl Fn(&mut QuantizationConfig), norm: bool) -> Graph {
         let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.0]);

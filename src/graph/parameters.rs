@@ -5,14 +5,10 @@ use std::ops::Range;
 
 use crate::{
     Error, Result,
-    config::{
-        ActivationQuantizer, BATCH_NORM_EPSILON, NetworkConfig, QuantizationConfig, WeightInit,
-    },
+    config::{ActivationQuantizer, BATCH_NORM_EPSILON, WeightInit},
     quant::initial_steps,
     random,
 };
-
-use super::Graph;
 
 /// No network that saliq trains has more parameters than this (1 GiB of f32).
 pub(super) const PARAMETER_LIMIT: u64 = 1 << 28;
@@ -124,14 +120,6 @@ pub struct ParameterLayout {
 }
 
 impl ParameterLayout {
-    /// The layout of `network` with `quantization`'s learned steps and α's.
-    ///
-    /// # Errors
-    /// [`Error::Model`] if shapes do not fit, names repeat, or there are more than 2^28 parameters.
-    pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Self> {
-        Graph::new(network, quantization).map(|graph| graph.layout)
-    }
-
     /// The parameter called `name`.
     pub fn find(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.name == name)
@@ -369,7 +357,10 @@ pub(super) fn learned_name(name: &str, quantizer: ActivationQuantizer) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LayerBits, Shape};
+    use crate::{
+        config::{LayerBits, NetworkConfig, QuantizationConfig, Shape},
+        graph::Graph,
+    };
 
     fn layout(bits: u32, act_quant: ActivationQuantizer) -> ParameterLayout {
         let network =
@@ -379,7 +370,7 @@ mod tests {
             act_quant,
             ..Default::default()
         };
-        ParameterLayout::new(&network, &quantization).unwrap()
+        Graph::new(&network, &quantization).unwrap().layout
     }
 
     #[test]

@@ -4,8 +4,9 @@
 use serde::Serialize;
 
 use crate::{
-    Error, Result,
+    Error, Phrase, Result,
     config::{self, LayerBits, NetworkConfig, QuantizationConfig, Shape},
+    error::phrase,
     graph::{Graph, Op, OpKind, ValueId, Weights},
 };
 
@@ -168,7 +169,7 @@ impl Cost {
 
     /// One line where some layers are quantized but float ones are most of the bytes: their share,
     /// and the widths that include them, behind `command` where other flags alone do not do it.
-    pub fn float_bulk(&self, command: &str) -> Option<String> {
+    pub fn float_bulk(&self, command: &str) -> Option<Phrase> {
         let (float, quantized): (Vec<_>, Vec<_>) =
             self.layers.iter().partition(|layer| layer.weight_bits == 32);
         let model = quantized.iter().max_by_key(|layer| layer.weight_bits)?;
@@ -190,21 +191,23 @@ impl Cost {
         let is_one = |width: &String| *width == list[0];
         let all = if list.iter().all(is_one) {
             match command {
-                "" => format!("--bits {} --all-layers, or --bits {}", list[0], list.join(",")),
-                _ => format!("--bits {} --all-layers", list[0]),
+                "" => phrase!("<bits {}> <all-layers>, or <bits {}>", list[0], list.join(",")),
+                _ => phrase!("<bits {}> <all-layers>", list[0]),
             }
         } else {
-            format!("--bits {}", list.join(","))
+            phrase!("<bits {}>", list.join(","))
         };
         let names: Vec<&str> = float.iter().map(|layer| layer.name.as_str()).collect();
-        Some(format!(
-            "{} {} in float: {:.1} % of the packed model's bytes; to include {}: {command}{all}",
+        let said = phrase!(
+            "{} {} in float: {} % of the packed model's bytes; to include {}: {}",
             names.join(", "),
             if names.len() == 1 { "is" } else { "are" },
             // Not 100 where something is quantized.
-            (1000.0 * self.float_share).floor() / 10.0,
+            format!("{:.1}", (1000.0 * self.float_share).floor() / 10.0),
             if names.len() == 1 { "it" } else { "them" },
-        ))
+            command
+        );
+        Some(said.then(all))
     }
 }
 
@@ -268,16 +271,15 @@ impl PaperCost {
     /// The printed figure for `quantization`, by the bits of the convolutions' weights.
     ///
     /// # Errors
-    /// [`Error::Usage`] for any network but that of Table I on images of 1×28×28 with 10 classes:
+    /// [`Error::Settings`] for any network but that of Table I on images of 1×28×28 with 10 classes:
     /// the constants are of no other.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<PaperCost> {
         let table_one = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
         if network.without(config::LayerKind::is_dropout) != table_one {
-            return Err(Error::Usage(
-                "--accounting paper: the paper's constants are those of the network of Table I on images of 1×28×28 with 10 classes; \
-                 leave --accounting out to count what this network executes"
-                    .into(),
-            ));
+            return Err(Error::Settings(phrase!(
+                "<accounting paper>: the paper's constants are those of the network of Table I on images of 1×28×28 with 10 classes; \
+                 leave <accounting> out to count what this network executes"
+            )));
         }
         let layer = |name: &str, flops: u64, bits: u32| PaperLayerCost {
             name: name.into(),
@@ -325,7 +327,7 @@ mod tests {
             let bits = expand_bits(&LayerBits::parse_list(text).unwrap(), &table_one()).unwrap();
             let cost = Cost::new(&table_one(), &QuantizationConfig { bits, ..Default::default() })
                 .unwrap();
-            (cost.float_share, cost.float_bulk("").unwrap_or_default())
+            (cost.float_share, cost.float_bulk("").unwrap_or_default().to_string())
         };
         let (share, said) = bulk("8");
         // fc1 and fc2 in float: 4·(9216·128 + 128 + 128·10 + 10), beside 9·32 + 288·64 bytes and
@@ -334,18 +336,13 @@ mod tests {
         let packed = float + f64::from(9 * 32 + 288 * 64 + 4 * (32 + 64) + 4 * 4);
         assert!((share - float / packed).abs() < 1e-12, "{share}");
         assert!(said.starts_with("fc1, fc2 are in float: 99.5 % of"), "{said}");
-        assert!(said.ends_with("--bits 8 --all-layers, or --bits 8,8,8,8"), "{said}");
-        assert!(bulk("4,2").1.ends_with("to include them: --bits 4,2,4,4"));
-        assert!(
-            bulk("w4a2").1.ends_with("--bits w4a2 --all-layers, or --bits w4a2,w4a2,w4a2,w4a2")
-        );
+        assert!(said.ends_with("bits = 8 all-layers, or bits = 8,8,8,8"), "{said}");
+        assert!(bulk("4,2").1.ends_with("to include them: bits = 4,2,4,4"));
+        assert!(bulk("w4a2").1.ends_with("bits = w4a2 all-layers, or bits = w4a2,w4a2,w4a2,w4a2"));
         assert_eq!([bulk("32").1, bulk("8,8,8").1], [""; 2]);
         let cost = Cost::new(&table_one(), &quantization("8")).unwrap();
-        let said = cost.float_bulk("saliq train --init run ").unwrap();
-        assert!(
-            said.ends_with("to include them: saliq train --init run --bits 8 --all-layers"),
-            "{said}"
-        );
+        let said = cost.float_bulk("saliq train with ").unwrap().to_string();
+        assert!(said.ends_with("to include them: saliq train with bits = 8 all-layers"), "{said}");
     }
 
     #[test]
@@ -432,7 +429,7 @@ mod tests {
         let other = NetworkConfig::table_one(Shape::new(3, 28, 28), 10, [0.0; 2]);
         assert!(matches!(
             PaperCost::new(&other, &QuantizationConfig::default()),
-            Err(Error::Usage(_))
+            Err(Error::Settings(_))
         ));
     }
 }

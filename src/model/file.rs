@@ -12,11 +12,12 @@ use super::{
     tensors::{Tensor, TensorFile},
 };
 use crate::{
-    Error, Remedy, Result,
+    Error, Phrase, Remedy, Result,
     config::{
         LayerBits, LayerKind, ModelConfig, NetworkChoice, NetworkConfig, Normalize, NormalizeSpec,
         PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape,
     },
+    error::phrase,
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     plain,
 };
@@ -137,7 +138,7 @@ impl Model {
         &mut self,
         asked: Option<&Normalize>,
         images: Images<'_>,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<Phrase>> {
         let mut assumed = None;
         let own = self.config.normalize.map(|own| (own.mean, own.deviation));
         let (mean, deviation) = match (asked, own) {
@@ -149,9 +150,10 @@ impl Model {
             (None, None) => {
                 let published = images.published().filter(|_| self.config.network.is_table_one());
                 let (name, pair) = published.ok_or_else(|| self.unnormalized(images))?;
-                assumed = Some(format!(
-                    "{}: does not say how its pixels are normalised; taken as {name} is published: --normalize {},{}",
+                assumed = Some(phrase!(
+                    "{}: does not say how its pixels are normalised; taken as {} is published: <normalize {},{}>",
                     self.path.display(),
+                    name,
                     pair.0,
                     pair.1
                 ));
@@ -269,7 +271,12 @@ impl ModelFile {
 
     /// The model where nothing is known but the file; what was assumed goes to the log.
     pub(super) fn model_alone(self, quantization: &QuantizationOverrides) -> Result<Model> {
+        let made_for = self.quantization();
         let (model, remark) = self.model(&Reading { quantization, network: None, images: None })?;
+        let own = &model.config;
+        if let Some(said) = own.quantization.scale_warning(&made_for, &own.network) {
+            log::warn!("{}: {said}", model.path.display());
+        }
         if let Some(remark) = remark {
             log::info!("{remark}");
         }
@@ -280,22 +287,19 @@ impl ModelFile {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Usage`] for what the file does not say and several answers fit; [`Error::Format`]
+    /// [`Error::Unsaid`] for what the file does not say and several answers fit; [`Error::Format`]
     /// where nothing fits; [`Error::Model`] for a network that cannot be.
-    pub fn model(mut self, reading: &Reading<'_>) -> Result<(Model, Option<String>)> {
+    pub fn model(mut self, reading: &Reading<'_>) -> Result<(Model, Option<Phrase>)> {
         let (config, remark) = match &self.config {
             Some(own) => (own.clone(), self.unused_network(own, reading)),
             None => self.bare(reading)?,
         };
-        let stored = ParameterLayout::new(&config.network, &config.quantization)?;
+        let stored = Graph::new(&config.network, &config.quantization)?.layout;
         self.unpack(&stored)?;
         let ModelFile { path, tensors, .. } = self;
         let mut config = config;
         let own = std::mem::take(&mut config.quantization);
         config.quantization = reading.quantization.apply(&own, &config.network)?;
-        if let Some(said) = config.quantization.scale_warning(&own, &config.network) {
-            log::warn!("{}: {said}", path.display());
-        }
         let graph = Graph::new(&config.network, &config.quantization)?;
         let (parameters, missing) = fill(&tensors, &graph.layout, &stored, &path)?;
         Ok((Model { config, graph, parameters, missing_alphas: missing, path }, remark))
@@ -305,7 +309,7 @@ impl ModelFile {
     /// names of the α's and steps of activations that the file does not have.
     ///
     /// # Errors
-    /// Those of [`Self::model`]; [`Error::Usage`] for what the network has no place for: it would
+    /// Those of [`Self::model`]; [`Error::Settings`] for what the network has no place for: it would
     /// be lost without a word.
     pub fn start(&mut self, layout: &ParameterLayout) -> Result<(Vec<f32>, Vec<String>)> {
         use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Weight};
@@ -313,7 +317,7 @@ impl ModelFile {
         let (stored, lost) = match &self.config {
             // Clips, steps and scales go with the quantizers.
             Some(own) => {
-                let stored = ParameterLayout::new(&own.network, &own.quantization)?;
+                let stored = Graph::new(&own.network, &own.quantization)?.layout;
                 let is_network = |role| {
                     matches!(role, Weight | Bias | Scale | Shift | RunningMean | RunningVariance)
                 };
@@ -327,21 +331,17 @@ impl ModelFile {
             None => (layout.clone(), self.without_place(layout)),
         };
         if let Some(lost) = lost {
-            return Err(Error::Usage(format!(
-                "--init: {} has {}, which the network to be trained does without; give its network: --batch-norm, or --config with its \
+            return Err(Error::Settings(phrase!(
+                "<init>: {} has {}, which the network to be trained does without; give its network: <batch-norm>, or <config> with its \
                  config.toml",
                 self.path.display(),
                 plain(&lost)
             )));
         }
         if let Some((name, own, needed)) = self.misshapen(layout) {
-            return Err(Error::format(
-                &self.path,
-                format!(
-                    "{name} has shape {own:?}, that of the network to be trained {needed:?}; give the file's network with --network FILE.toml, \
-                     or --config with its config.toml"
-                ),
-            ));
+            let what =
+                format!("{name} has shape {own:?}, that of the network to be trained {needed:?}");
+            return Err(Error::unfit(&self.path, &what, Remedy::OwnNetwork));
         }
         if self.config.is_some() {
             self.unpack(&stored)?;
@@ -379,7 +379,7 @@ impl ModelFile {
     }
 
     /// A remark where the file says what network it is, and is given another.
-    fn unused_network(&self, own: &ModelConfig, reading: &Reading<'_>) -> Option<String> {
+    fn unused_network(&self, own: &ModelConfig, reading: &Reading<'_>) -> Option<Phrase> {
         let choice = reading.network?;
         let inference = |network: &NetworkConfig| network.without(LayerKind::is_dropout).layers;
         let given = choice.network(own.network.input, own.network.classes).ok();
@@ -387,8 +387,8 @@ impl ModelFile {
             inference(&given) == inference(&own.network) && given.input == own.network.input
         });
         (!is_same).then(|| {
-            format!(
-                "{}: says what network it is; --network {} is for files that do not",
+            phrase!(
+                "{}: says what network it is; <network {}> is for files that do not",
                 self.path.display(),
                 choice.label()
             )
@@ -396,7 +396,7 @@ impl ModelFile {
     }
 
     /// The configuration of a bare file, and what was assumed of it.
-    fn bare(&self, reading: &Reading<'_>) -> Result<(ModelConfig, Option<String>)> {
+    fn bare(&self, reading: &Reading<'_>) -> Result<(ModelConfig, Option<Phrase>)> {
         let bits_given = reading.quantization.bits.is_some();
         if !bits_given {
             self.require_bits()?;
@@ -421,7 +421,7 @@ impl ModelFile {
             bits: vec![LayerBits::FLOAT; network.weight_layers().len()],
             ..QuantizationConfig::default()
         };
-        let layout = ParameterLayout::new(&network, &quantization)?;
+        let layout = Graph::new(&network, &quantization)?.layout;
         if let Some(name) = self.without_place(&layout) {
             let whose = reading.network.map_or("the network of Table I".into(), |choice| {
                 format!("the network {}", choice.label())
@@ -442,7 +442,7 @@ impl ModelFile {
         }
         let remark =
             format!("{}: has no `saliq` metadata; {}", self.path.display(), assumed.join("; "));
-        Ok((said_nothing(network, quantization), (!assumed.is_empty()).then_some(remark)))
+        Ok((said_nothing(network, quantization), (!assumed.is_empty()).then(|| remark.into())))
     }
 
     /// The network of a `--network` file, for the images at hand.
@@ -466,7 +466,7 @@ impl ModelFile {
                 plain(&others.join(", "))
             ));
         }
-        let layout = ParameterLayout::new(&network, &QuantizationConfig::default())?;
+        let layout = Graph::new(&network, &QuantizationConfig::default())?.layout;
         for parameter in &layout.parameters {
             let Some(tensor) = self.tensors.tensor(&parameter.name) else { continue };
             if tensor.shape != parameter.shape && parameter.role != ParameterRole::BatchCount {

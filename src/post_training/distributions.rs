@@ -11,7 +11,7 @@ use crate::{
     batch::ResidentData,
     config::{LayerBits, PactKind, QuantizationConfig},
     gpu::Gpu,
-    graph::{Graph, ParameterLayout},
+    graph::Graph,
     model::{Model, fold_batch_norm},
     quant::{ActivationPlan, Histogram, TensorDistribution},
 };
@@ -33,7 +33,7 @@ pub async fn distributions(
         ..quantization.clone()
     };
     let folded = fold_batch_norm(model)?;
-    let layout = ParameterLayout::new(&folded.config.network, &float)?;
+    let layout = Graph::new(&folded.config.network, &float)?.layout;
     let folded_parameters = layout.gather(&folded.graph.layout, &folded.parameters)?;
 
     let latent = effective_weights(gpu, &folded.config.network, &float, &folded_parameters).await?;

@@ -22,6 +22,7 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     config::{ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
+    error::phrase,
     gpu::Gpu,
     graph::{Graph, Parameter},
     model::{Model, fold_batch_norm},
@@ -97,7 +98,7 @@ impl CalibratedTensor {
 /// already and the activations are still float.
 ///
 /// # Errors
-/// [`Error::Usage`] for signed PACT in the place of the ReLU, which a trained network cannot do
+/// [`Error::Settings`] for signed PACT in the place of the ReLU, which a trained network cannot do
 /// without; [`Error::NonFinite`] for activations that are not finite; errors of the device.
 pub async fn quantize(
     gpu: &Gpu,
@@ -110,11 +111,10 @@ pub async fn quantize(
     if quantization.pact == PactKind::Signed
         && quantization.bits.iter().any(|bits| bits.quantizes_activations())
     {
-        return Err(Error::Usage(
-            "--pact signed takes the place of the ReLU, which a trained model needs; use --pact unsigned or signed-after-relu, or train with \
-             --init"
-                .into(),
-        ));
+        return Err(Error::Settings(phrase!(
+            "<pact signed> takes the place of the ReLU, which a trained model needs; use <pact unsigned> or signed-after-relu, or train with \
+             <init>"
+        )));
     }
     let graph = Graph::new(network, quantization)?;
     let layout = &graph.layout;
@@ -166,8 +166,9 @@ pub async fn quantize(
     for (learned, histogram) in histograms {
         let name = learned.layer().to_string();
         if histogram.not_finite() > 0 {
-            return Err(Error::NonFinite(format!(
-                "{name}: its activations are not finite numbers; is this a trained model?"
+            return Err(Error::NonFinite(phrase!(
+                "{}: its activations are not finite numbers; is this a trained model?",
+                name
             )));
         }
         if histogram.count() == 0 {

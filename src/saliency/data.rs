@@ -1,7 +1,9 @@
 //! Attributions of images of a data set, with the pictures whose least salient features are
 //! replaced by noise (paper, III-D).
 
-use super::{ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions};
+use super::{
+    ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions, applicability::check_applicable,
+};
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
@@ -111,7 +113,7 @@ pub async fn explain_data(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Attributions> {
     for method in &options.methods {
-        method.check(network.config, &options.settings)?;
+        check_applicable(*method, network.config, &options.settings)?;
     }
     let shape = data.shape;
     let most = ImageSet::room(gpu, shape, data.count.min(GROUP), 1);

@@ -3,6 +3,7 @@
 
 use super::{
     Baseline, LrpRule, Method, MethodOptions, Output,
+    applicability::{check_applicable, layer},
     method::{ChannelWeights, Map, Samples},
 };
 use crate::{
@@ -130,7 +131,7 @@ impl Explainer {
     /// Sets `method` up for sets of up to `most` images.
     ///
     /// # Errors
-    /// [`Error::Usage`] for settings that the method cannot have ([`Method::check`]),
+    /// [`Error::Usage`] for settings that the method cannot have ([`super::check_applicable`]),
     /// [`Error::OutOfMemory`] where not even one image fits the adapter.
     pub fn new(
         gpu: &Gpu,
@@ -140,7 +141,7 @@ impl Explainer {
         most: u32,
     ) -> Result<Self> {
         let (spec, shape, twins) = (method.spec(), explained.config.input, method.compares());
-        method.check(explained.config, options)?;
+        check_applicable(method, explained.config, options)?;
         let samples = options.samples_of(method, shape);
         let wanted =
             (u64::from(samples) * u64::from(most)).min(u64::from(options.batch_size)).max(1) as u32;
@@ -169,7 +170,7 @@ impl Explainer {
         let positive = by_positive.then(positive).transpose()?;
         let channels = match spec.map {
             // The network keeps layers apart: a node each.
-            Map::Channels(weights) => Some((method.layer(explained.config, options)?, weights)),
+            Map::Channels(weights) => Some((layer(method, explained.config, options)?, weights)),
             _ => None,
         };
         let baselines = match &options.baseline {
@@ -525,7 +526,7 @@ impl Recorded<'_> {
     /// were handed over. The results are in the buffers when what is submitted next runs.
     ///
     /// # Errors
-    /// As [`Gpu::submit`].
+    /// As [`crate::gpu::Device::submit`].
     pub fn run(&self, gpu: &Gpu, count: u32, progress: &mut dyn FnMut(u64)) -> Result<()> {
         gpu.write(&self.range, 0, &[ImagesRange { first: 0, count, batch: count, accumulate: 0 }]);
         let (explainer, samples) = (self.explainer, u64::from(self.samples));

@@ -14,12 +14,14 @@ use super::{
     work::Work,
 };
 use crate::{
-    Error, Result,
+    Error, Phrase, Remedy, Result,
     config::{
         BitsList, LayerBits, PartialRunConfig, PixelNormalization, QuantizationConfig, RunConfig,
+        resolve,
     },
     data::{Dataset, digest},
     digest::sha256_hex,
+    error::phrase,
 };
 
 /// The plan in a study's folder.
@@ -83,7 +85,7 @@ impl Plan {
     /// there are.
     ///
     /// # Errors
-    /// [`Error::Usage`] for settings that do not go together.
+    /// [`Error::Settings`] for settings that do not go together.
     pub fn new(
         preset: Preset,
         options: &PlanOptions,
@@ -102,8 +104,10 @@ impl Plan {
         let first_seed = overrides.seed.unwrap_or(0);
         let seeds = options.seeds.unwrap_or(preset.seeds());
         if first_seed.checked_add(i64::from(seeds) - 1).is_none() {
-            return Err(Error::Usage(format!(
-                "--seed {first_seed}: there are no {seeds} seeds from there on; give a smaller one"
+            return Err(Error::Settings(phrase!(
+                "<seed {}>: there are no {} seeds from there on; give a smaller one",
+                first_seed,
+                seeds
             )));
         }
         let class_names = datasets
@@ -150,7 +154,7 @@ impl Plan {
 
     /// What there is to warn of where the plan quantizes trained float models by a quantizer that
     /// does not keep their scale.
-    pub fn scale_warning(&self, datasets: &[Dataset]) -> Option<String> {
+    pub fn scale_warning(&self, datasets: &[Dataset]) -> Option<Phrase> {
         let from_float = |run: &&PlannedRun| match run.variant.stage {
             Stage::Float | Stage::FloatContinued => false,
             Stage::QuantizationAware => self.preset.from_float(),
@@ -158,10 +162,8 @@ impl Plan {
         };
         self.runs.iter().filter(from_float).find_map(|run| {
             let dataset = datasets.iter().find(|dataset| dataset.name == run.variant.dataset)?;
-            let config = PartialRunConfig::parse(&run.settings, &run.folder)
-                .ok()?
-                .resolve(&dataset.info())
-                .ok()?;
+            let settings = PartialRunConfig::parse(&run.settings, &run.folder).ok()?;
+            let config = resolve(settings, &dataset.info()).ok()?;
             config.quantization.scale_warning(&QuantizationConfig::default(), &config.network)
         })
     }
@@ -184,7 +186,7 @@ impl Plan {
         settings.out = Some(PathBuf::from("runs"));
         settings.data_dir = None;
         settings.log_every.get_or_insert(1);
-        let config = settings.resolve(&source.dataset.info())?;
+        let config = resolve(settings, &source.dataset.info())?;
         let folder =
             |index: Option<usize>| index.map_or("", |index| self.runs[index].folder.as_str());
         let hash =
@@ -262,23 +264,19 @@ impl Plan {
     /// Reads the plan in the study's folder `root`.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is none, [`Error::Format`] for one that this version does not
+    /// [`Error::Settings`] where there is none, [`Error::Format`] for one that this version does not
     /// understand.
     pub fn read(root: &Path) -> Result<Plan> {
         let path = root.join(PLAN_FILE);
         if !path.exists() {
-            return Err(Error::Usage(format!(
-                "{}: no study there; `saliq reproduce --out DIR` makes one",
+            return Err(Error::Settings(phrase!(
+                "{}: no study there; `saliq reproduce` with <out DIR> makes one",
                 root.display()
             )));
         }
         let bytes = crate::files::read_bounded(&path, 16 << 20)?;
-        let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::format(
-                &path,
-                format!("{error}; a plan of another version is made anew by `saliq reproduce`, with its options and --out"),
-            )
-        })?;
+        let plan: Plan = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::unfit(&path, &error.to_string(), Remedy::NewPlan))?;
         let safe = |run: &PlannedRun| {
             let plain =
                 |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -334,7 +332,7 @@ struct Source<'a> {
 }
 
 fn bits_list(text: &str) -> Result<BitsList> {
-    text.parse().map_err(|reason| Error::Usage(format!("--bits {text}: {reason}")))
+    text.parse().map_err(|reason| Error::Settings(phrase!("<bits {}>: {}", text, reason)))
 }
 
 #[cfg(test)]
@@ -354,7 +352,7 @@ mod tests {
             shape: crate::config::Shape::new(1, 28, 28),
             classes: 10,
         };
-        PartialRunConfig::parse(&run.settings, "test").unwrap().resolve(&info).unwrap()
+        resolve(PartialRunConfig::parse(&run.settings, "test").unwrap(), &info).unwrap()
     }
 
     /// What a trained model is compared with has its start, its steps and its settings: all but the

@@ -13,7 +13,7 @@ use crate::{
     Result,
     config::{
         DatasetInfo, LayerConfig, LayerKind, OptimizerConfig, OptimizerKind, PartialRunConfig,
-        RunConfig, SgtConfig, SgtVariant, Shape, WeightQuantizer,
+        RunConfig, SgtConfig, SgtVariant, Shape, WeightQuantizer, resolve,
     },
     judgement::Interval,
     metrics::PaperCost,
@@ -259,7 +259,7 @@ pub fn recipes(plan: &Plan, dataset: &str) -> Result<Table> {
         seen.push(&run.variant);
         // What is in the table does not depend on the data set's shape.
         let info = DatasetInfo { name: dataset.into(), shape: Shape::new(1, 28, 28), classes: 10 };
-        let config = PartialRunConfig::parse(&run.settings, &run.folder)?.resolve(&info)?;
+        let config = resolve(PartialRunConfig::parse(&run.settings, &run.folder)?, &info)?;
         rows.push(recipe(plan, run, &config));
     }
     let headers = [
@@ -446,8 +446,7 @@ pub fn widths(plan: &Plan) -> Result<Table> {
             shape: Shape::new(1, 28, 28),
             classes: 10,
         };
-        let printed = config
-            .resolve(&info)
+        let printed = resolve(config, &info)
             .and_then(|config| PaperCost::new(&config.network, &config.quantization));
         let printed = printed.map_or(NOTHING.to_string(), |cost| thousands(cost.weighted_flops));
         rows.push([run.variant.label(), run.variant.bits.clone(), printed]);

@@ -13,6 +13,7 @@ use super::skips::Skips;
 use crate::{
     Error, Result,
     digest::hex,
+    error::phrase,
     model::{Tensor, TensorFile},
     sgt::MaskingProgress,
 };
@@ -90,7 +91,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] for a file that is no checkpoint or not as it was written;
-    /// [`Error::Usage`] for one that is, but by another version of saliq.
+    /// [`Error::Settings`] for one that is, but by another version of saliq.
     pub fn load(path: &Path) -> Result<Checkpoint> {
         Checkpoint::from_file(&TensorFile::read(path)?, path)
     }
@@ -127,9 +128,10 @@ impl Checkpoint {
         }
         // What was written whole and is not understood is not damaged.
         let progress: Progressed = serde_json::from_str(text).map_err(|error| {
-            Error::Usage(format!(
-                "--resume: {} was written by another version of saliq ({error})",
-                path.display()
+            Error::Settings(phrase!(
+                "<resume>: {} was written by another version of saliq ({})",
+                path.display(),
+                error
             ))
         })?;
         Ok(Checkpoint { progress, parameters, states })

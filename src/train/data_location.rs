@@ -73,7 +73,7 @@ impl DataLocation {
         };
         let body = toml::to_string(&settings).unwrap_or_default();
         let text = format!(
-            "# Where the data are that {MODEL_FILE} was trained on; without --dataset saliq looks here.\n{body}"
+            "# Where the data are that {MODEL_FILE} was trained on; where no data set is named, saliq looks here.\n{body}"
         );
         write_atomically(&folder.join(DATA_FILE), text.as_bytes())
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lines::{EpochLine, StepLine};
-use crate::metrics::Evaluation;
+use crate::{Phrase, metrics::Evaluation};
 
 /// Lines of steps and epochs that are kept in memory at least; all of them are in `metrics.jsonl`.
 const LINES_KEPT: usize = 10_000;
@@ -16,6 +16,10 @@ pub trait Observer {
     fn epoch(&mut self, _line: &EpochLine) {}
     /// Something worth saying.
     fn note(&mut self, _text: &str) {}
+    /// Something worth saying of settings: whoever shows it can call them as its users do.
+    fn advise(&mut self, said: &Phrase) {
+        self.note(&said.to_string());
+    }
     /// The signal that asks the run to stop, if one came.
     fn interrupted(&self) -> Option<i32> {
         None

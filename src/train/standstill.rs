@@ -3,6 +3,8 @@
 
 use super::{lines::EpochLine, outcome::Record};
 use crate::{
+    Phrase,
+    error::phrase,
     graph::{Parameter, ParameterLayout, ParameterRole},
     nn::ALPHA_FLOOR,
     quant::STEP_FLOOR,
@@ -44,7 +46,7 @@ pub(super) fn without_gradient(layout: &ParameterLayout, gradients: &[f32]) -> V
 /// come to a standstill and was not said of before. A layer counts where two epochs in a row, or
 /// the `last` of the run, ended without a gradient for it; not where the last step had no loss that
 /// a gradient could be of.
-pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Option<String> {
+pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Option<Phrase> {
     let no_loss = record.steps.last().is_none_or(|step| step.loss == 0.0);
     let before = record.epochs.last().map_or(&[][..], |before| &before.without_gradient);
     let lasts = |layer: &&String| !no_loss && (last || before.contains(layer));
@@ -68,8 +70,8 @@ pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Opti
         ));
     }
     (!said.is_empty()).then(|| {
-        format!(
-            "warning: epoch {}: {}; begin again with a lower --lr or more --warmup-steps",
+        phrase!(
+            "warning: epoch {}: {}; begin again with a lower <lr> or more <warmup-steps>",
             line.epoch,
             said.join("; ")
         )
@@ -83,6 +85,7 @@ mod tests {
         config::{
             LayerBits, NetworkConfig, QuantizationConfig, Shape, WeightQuantizer, expand_bits,
         },
+        graph::Graph,
         train::StepLine,
     };
 
@@ -95,7 +98,7 @@ mod tests {
             per_channel: true,
             ..QuantizationConfig::default()
         };
-        ParameterLayout::new(&network, &quantization).unwrap()
+        Graph::new(&network, &quantization).unwrap().layout
     }
 
     #[test]
@@ -138,7 +141,7 @@ mod tests {
             }))
             .unwrap();
             (line.at_floor, line.without_gradient) = (names(floor), names(still));
-            let said = warning(&line, &mut record, last);
+            let said = warning(&line, &mut record, last).map(|said| said.to_string());
             record.add_epoch(line);
             said
         };
@@ -151,7 +154,7 @@ mod tests {
         assert!(
             said.starts_with("warning: epoch 2: act2.alpha is at its floor")
                 && !said.contains("conv")
-                && said.contains("--lr"),
+                && said.contains("a lower lr"),
             "{said}"
         );
         let said = end_epoch(3, 2.3, &["act2.alpha"], &["conv2"], false).unwrap();

@@ -12,7 +12,7 @@ use super::{
     running::Running,
     session::Session,
 };
-use crate::{Error, Result, graph::ParameterLayout, model::ModelFile};
+use crate::{Error, Phrase, Result, error::phrase, graph::ParameterLayout, model::ModelFile};
 
 /// Takes the run folder and writes the parameters that the first step works with.
 pub(super) async fn begin<'r>(
@@ -97,10 +97,13 @@ fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<C
         Err(error) if !path.exists() => return Ok(Err(error)),
         Err(error) => return Err(error),
     };
-    let refused =
-        |reason: String| Err(Error::Usage(format!("--resume: {} {reason}", path.display())));
+    let refused = |reason: Phrase| {
+        Err(Error::Settings(phrase!("<resume>: {} ", path.display()).then(reason)))
+    };
     if checkpoint.progress.settings != settings {
-        return refused("was made with other settings or data; only --epochs, --steps and logging options may change".into());
+        return refused(phrase!(
+            "was made with other settings or data; only <epochs>, <steps> and logging options may change"
+        ));
     }
     let layout = &session.network.graph.layout;
     let length = layout.padded_length() as usize;
@@ -119,16 +122,19 @@ fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<C
     }
     let step = checkpoint.progress.step;
     if step > session.total_steps {
-        return refused(format!(
-            "is of step {step}, and the run would end at step {}",
+        return refused(phrase!(
+            "is of step {}, and the run would end at step {}",
+            step,
             session.total_steps
         ));
     }
     let (expected, found) =
         (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&session.config.out));
     if found < expected {
-        return refused(format!(
-            "belongs to {expected} bytes of metrics.jsonl, of which {found} are there; put that file back, or begin again with --force"
+        return refused(phrase!(
+            "belongs to {} bytes of metrics.jsonl, of which {} are there; put that file back, or begin again with <force>",
+            expected,
+            found
         ));
     }
     Ok(Ok(checkpoint))
@@ -159,7 +165,7 @@ async fn initialize(
         if let Some(said) =
             quantization.scale_warning(&file.quantization(), &session.config.network)
         {
-            observer.note(&format!("warning: --init {}: {said}", file.path().display()));
+            observer.advise(&phrase!("warning: <init {}>: ", file.path().display()).then(said));
         }
         (parameters, missing) = file.start(layout)?;
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{checkpoint::Checkpoint, lock::RunLock, names::METRICS_FILE};
-use crate::{Error, Result};
+use crate::{Error, Phrase, Result, error::phrase};
 
 /// Writes one checkpoint at a time on a thread of its own. A disk that takes none is no reason to
 /// stop training: it is said once, and the next checkpoint is the next try.
@@ -72,16 +72,16 @@ impl Writer {
 
     /// As [`Self::finish`], where no checkpoint comes after this one: whether it was written is
     /// said whatever became of those before.
-    pub fn finish_last(&mut self) -> Option<String> {
+    pub fn finish_last(&mut self) -> Option<Phrase> {
         let left = |written: Option<u64>| match written {
-            Some(step) => format!("--resume goes on from step {step}"),
+            Some(step) => phrase!("<resume> goes on from step {}", step),
             None => "there is none from before".into(),
         };
         match self.join()? {
             Err(error) => {
-                Some(format!("no checkpoint was written: {error}; {}", left(self.written)))
+                Some(phrase!("no checkpoint was written: {}; ", error).then(left(self.written)))
             }
-            written => self.done(written),
+            written => self.done(written).map(Phrase::from),
         }
     }
 

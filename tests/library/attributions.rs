@@ -7,7 +7,7 @@ use saliq::{
         QuantizationOverrides, Shape, WeightInit, WeightQuantizer,
     },
     gpu::Buffer,
-    graph::{Parameter, ParameterLayout, ParameterRole},
+    graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     layout::{from_nchw, groups, padded, to_nchw},
     model::Model,
     saliency::{
@@ -176,7 +176,7 @@ fn odd(tensors: &Tensors, quantized: bool) -> Subject {
         weight_quant: WeightQuantizer::Affine,
         ..QuantizationConfig::default()
     };
-    let layout = ParameterLayout::new(&config, &quantization).unwrap();
+    let layout = Graph::new(&config, &quantization).unwrap().layout;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     for parameter in
         layout.parameters.iter().filter(|parameter| parameter.role != ParameterRole::Alpha)
@@ -215,7 +215,7 @@ fn odd_with_norms(tensors: &Tensors, quantized: bool) -> Subject {
     for (at, name) in [(1, "bn1"), (4, "bn2")] {
         config.layers.insert(at, LayerConfig::batch_norm(name));
     }
-    let layout = ParameterLayout::new(&config, &folded.quantization).unwrap();
+    let layout = Graph::new(&config, &folded.quantization).unwrap().layout;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     let in_file = |parameter: &&Parameter| {
         !matches!(parameter.role, ParameterRole::Alpha | ParameterRole::BatchCount)
@@ -362,7 +362,7 @@ fn positive_relevance_is_captums() {
     let options = MethodOptions { lrp_rule: LrpRule::ZPlus, ..MethodOptions::default() };
     let explainer = Explainer::new(gpu(), normed.network(), Method::Lrp, &options, 1).unwrap();
     let refused = explainer.record(gpu(), &normed.images, &normed.images.maps(gpu()).unwrap());
-    assert!(matches!(refused, Err(Error::Usage(reason)) if reason.contains("folded")));
+    assert!(matches!(refused, Err(Error::Unfolded { norm }) if norm == "bn1"));
 }
 
 /// Sum over channels and pixels of each image's map.
@@ -434,7 +434,7 @@ fn relevance_is_conserved_without_biases() {
     let tensors = Tensors::golden("attributions_odd");
     for quantized in [false, true] {
         let subject = odd(&tensors, quantized);
-        let layout = ParameterLayout::new(&subject.config, &subject.quantization).unwrap();
+        let layout = Graph::new(&subject.config, &subject.quantization).unwrap().layout;
         let mut parameters = read::<f32>(&subject.parameters, layout.padded_length() as usize);
         for parameter in
             layout.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Bias)
@@ -541,7 +541,7 @@ fn smoothgrad_converges() {
 fn maps_depend_on_what_was_learned() {
     let tensors = Tensors::golden("attributions");
     let subject = table_one(&tensors, false);
-    let layout = ParameterLayout::new(&subject.config, &subject.quantization).unwrap();
+    let layout = Graph::new(&subject.config, &subject.quantization).unwrap().layout;
     let parameters =
         gpu().upload("parameters", &layout.initialize(3, WeightInit::KaimingUniform)).unwrap();
     let random = Subject { parameters, ..subject.clone() };
@@ -596,6 +596,7 @@ fn settings_that_cannot_be_are_refused() {
         1,
     ) {
         Err(Error::Usage(reason)) => reason,
+        Err(Error::Settings(reason)) => reason.to_string(),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("{} was not refused", method.name()),
     };
@@ -611,7 +612,7 @@ fn settings_that_cannot_be_are_refused() {
                 method,
                 MethodOptions { output: Output::LogSoftmax, ..MethodOptions::default() }
             )
-            .contains("--output logit")
+            .contains("output = logit")
         );
     }
     let half = Baseline::Images(vec![0.0; ODD.elements() as usize / 3]);

@@ -622,10 +622,10 @@ fn networks_that_cannot_be_are_refused() {
     };
     let signed = quantized("2,1", WeightQuantizer::Affine, false, PactKind::Signed);
     assert!(
-        matches!(refused(&table_one(), &signed), Error::Usage(message) if message.contains("1 bit"))
+        matches!(refused(&table_one(), &signed), Error::Settings(said) if said.to_string().contains("1 bit"))
     );
     let sawb = quantized("6", WeightQuantizer::Sawb, false, PactKind::Unsigned);
-    assert!(matches!(refused(&table_one(), &sawb), Error::Usage(_)));
+    assert!(matches!(refused(&table_one(), &sawb), Error::Settings(_)));
     let mut wide = table_one();
     wide.input = Shape::new(1, 40, 40);
     wide.layers[4] = LayerConfig::max_pool(16, 2);

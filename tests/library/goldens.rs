@@ -4,7 +4,7 @@ use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{
         DatasetInfo, LayerConfig, MaskFill, MaskRank, NetworkConfig, PartialRunConfig,
-        QuantizationConfig, QuantizationOverrides, SgtConfig, Shape, WeightQuantizer,
+        QuantizationConfig, QuantizationOverrides, SgtConfig, Shape, WeightQuantizer, resolve,
     },
     gpu::Recording,
     kernels::Scalar,
@@ -407,10 +407,8 @@ fn optimizers() {
         ("adadelta", "optimizer = \"adadelta\""),
     ] {
         let rate = tensors.f64(&format!("{case}.lr"))[0];
-        let config = PartialRunConfig::parse(&format!("lr = {rate:?}\n{settings}"), case)
-            .unwrap()
-            .resolve(&info)
-            .unwrap();
+        let config = PartialRunConfig::parse(&format!("lr = {rate:?}\n{settings}"), case).unwrap();
+        let config = resolve(config, &info).unwrap();
         let options = NetworkOptions {
             slots: 1,
             training: true,
@@ -477,10 +475,8 @@ fn schedules() {
         ("one_cycle", "schedule = \"one-cycle\"\noptimizer = \"momentum\"", 10, 50),
         ("step", "schedule = \"step\"\ngamma = 0.5\nstep-epochs = 2", 7, 42),
     ] {
-        let config = PartialRunConfig::parse(&format!("lr = 0.1\n{settings}"), name)
-            .unwrap()
-            .resolve(&info)
-            .unwrap();
+        let config = PartialRunConfig::parse(&format!("lr = 0.1\n{settings}"), name).unwrap();
+        let config = resolve(config, &info).unwrap();
         let schedule = Schedule::new(&config, steps_per_epoch, total);
         let list = |key: &str| -> Vec<f64> {
             golden[name][key].as_array().map_or(Vec::new(), |list| {

@@ -18,7 +18,7 @@ use saliq::{
     },
     data::{self, Dataset},
     gpu::{Buffer, Recording},
-    graph::{ParameterLayout, ParameterRole},
+    graph::{Graph, ParameterRole},
     kernels::{
         BatchGradient, BatchNorm, BatchNormGradientSums, BatchNormInference,
         BatchNormInputGradient, BatchNormMoments, BatchNormParameterGradient, BatchNormUpdate,
@@ -938,7 +938,7 @@ fn ten_steps(case: &str, settings: &str) -> (Tensors, tempfile::TempDir) {
     );
     let config = run_config(&format!("{settings}{GOLDEN_NETWORK}"), &dataset, folder.path());
     // From PyTorch's state_dict into a model file and from there into the run.
-    let layout = ParameterLayout::new(&config.network, &config.quantization).unwrap();
+    let layout = Graph::new(&config.network, &config.quantization).unwrap().layout;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     for parameter in &layout.parameters {
         let name = format!("initial.{}", parameter.name);
@@ -1259,18 +1259,18 @@ fn batches_without_statistics_are_refused() {
         Err(error) => error.to_string(),
     };
     let message = refusal(&format!("{TINY}{}", small_network()), 8);
-    assert!(message.contains("--batch-size 16") && message.contains("to 8"), "{message}");
+    assert!(message.contains("batch-size = 16") && message.contains("to 8"), "{message}");
     let short = format!("train-limit = 33\nbatch-size = 16\n{GOLDEN_NETWORK}");
     let message = refusal(&short, 16);
     assert!(
-        message.contains("--batch-size 16")
+        message.contains("batch-size = 16")
             && message.contains("no variance")
             && message.contains("bn3"),
         "{message}"
     );
     // The third step is the one: a run that ends before it, or has frozen its statistics by then,
     // is none of those.
-    assert!(refusal(&format!("steps = 3\n{short}"), 16).contains("--freeze-bn-after 2"));
+    assert!(refusal(&format!("steps = 3\n{short}"), 16).contains("freeze-bn-after = 2"));
     refusal(&format!("freeze-bn-after = 3\n{short}"), 16);
     let accepted = |settings: &str, most: u32| {
         if let Err(error) =
@@ -1432,7 +1432,7 @@ fn hostile_statistics_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config = run_config(&small_network(), &mini(), folder.path());
     let normalize = saliq::config::PixelNormalization { mean: 0.1, deviation: 0.3 };
-    let layout = ParameterLayout::new(&config.network, &config.quantization).unwrap();
+    let layout = Graph::new(&config.network, &config.quantization).unwrap().layout;
     let good = layout.initialize(0, config.weight_init);
     let path = folder.path().join("model.safetensors");
     let load = |parameters: &[f32]| {

@@ -502,7 +502,7 @@ fn a_plan_without_a_scale_is_warned_of() {
     };
     assert!(
         warning(Some(WeightQuantizer::Dorefa), "4,2")
-            .is_some_and(|said| said.contains("weights of conv1, conv2 on levels"))
+            .is_some_and(|said| said.to_string().contains("weights of conv1, conv2 on levels"))
     );
     assert_eq!(warning(None, "4,2"), None);
     assert_eq!(warning(Some(WeightQuantizer::Dorefa), "32"), None);

@@ -41,7 +41,7 @@ pub struct TrainArgs {
 
 impl TrainArgs {
     /// Flags over the `--config` file, both checked; defaults are filled in by
-    /// [`PartialRunConfig::resolve`].
+    /// [`crate::config::resolve`].
     ///
     /// # Errors
     /// [`crate::Error::Usage`] naming the flag, or file, line and key; [`crate::Error::Io`] for a

@@ -9,6 +9,7 @@ use crate::{
         args::{GlobalArgs, ReportArgs, ReproduceArgs},
         output::Output,
         signals,
+        words::{phrased, worded},
     },
     config::RunConfig,
     data::{self, Dataset},
@@ -53,7 +54,7 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     let datasets = names.iter().map(load).collect::<Result<Vec<Dataset>>>()?;
     let options = PlanOptions { seeds: args.seeds, overrides: settings };
     let plan = Plan::new(args.preset, &options, &method_names(), &datasets)?;
-    plan.scale_warning(&datasets).iter().for_each(|said| output.warn(said));
+    plan.scale_warning(&datasets).iter().for_each(|said| output.warn(&phrased(said)));
     let (shard, said) = args.part();
     if let Some(said) = said {
         output.note(&said);
@@ -184,7 +185,7 @@ impl Watcher for Progressing<'_> {
                     100.0 * result.accuracy
                 ));
             }
-            Err(error) => self.output.note(&format!("{}: failed: {error}", run.folder)),
+            Err(error) => self.output.note(&format!("{}: failed: {}", run.folder, worded(error))),
         }
     }
 

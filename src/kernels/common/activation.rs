@@ -6,20 +6,18 @@ use crate::{
     shaders::{Specialization, kinds::activation},
 };
 
-impl ActivationPlan {
-    /// Its number in the kernels.
-    pub(crate) fn kind(self) -> u32 {
-        use ActivationFunction::{Lsq, Pact};
-        match self.function() {
-            ActivationFunction::None => activation::NONE,
-            ActivationFunction::Relu => activation::RELU,
-            Pact(PactKind::Unsigned) => activation::PACT_UNSIGNED,
-            Pact(PactKind::Signed) => activation::PACT_SIGNED,
-            Pact(PactKind::SignedAfterRelu) => activation::PACT_SIGNED_AFTER_RELU,
-            Lsq(PactKind::Unsigned) => activation::LSQ_UNSIGNED,
-            Lsq(PactKind::Signed) => activation::LSQ_SIGNED,
-            Lsq(PactKind::SignedAfterRelu) => activation::LSQ_SIGNED_AFTER_RELU,
-        }
+/// The number of `plan` in the kernels.
+fn kind(plan: ActivationPlan) -> u32 {
+    use ActivationFunction::{Lsq, Pact};
+    match plan.function() {
+        ActivationFunction::None => activation::NONE,
+        ActivationFunction::Relu => activation::RELU,
+        Pact(PactKind::Unsigned) => activation::PACT_UNSIGNED,
+        Pact(PactKind::Signed) => activation::PACT_SIGNED,
+        Pact(PactKind::SignedAfterRelu) => activation::PACT_SIGNED_AFTER_RELU,
+        Lsq(PactKind::Unsigned) => activation::LSQ_UNSIGNED,
+        Lsq(PactKind::Signed) => activation::LSQ_SIGNED,
+        Lsq(PactKind::SignedAfterRelu) => activation::LSQ_SIGNED_AFTER_RELU,
     }
 }
 
@@ -29,7 +27,7 @@ pub(in crate::kernels) fn activated(
     plan: ActivationPlan,
 ) -> Specialization {
     let specialization =
-        specialization.feature("pact", plan.is_pact()).constant("ACTIVATION", plan.kind());
+        specialization.feature("pact", plan.is_pact()).constant("ACTIVATION", kind(plan));
     match plan.alpha_index() {
         Some(index) => {
             specialization.constant("ALPHA_INDEX", index).constant("LEVELS", plan.level_count())
@@ -44,7 +42,7 @@ pub(in crate::kernels) fn activated_inputs(
     plan: ActivationPlan,
 ) -> Specialization {
     let specialization = specialization
-        .constant("INPUT_ACTIVATION", plan.kind())
+        .constant("INPUT_ACTIVATION", kind(plan))
         .constant("INPUT_LEVELS", plan.level_count());
     match plan.alpha_index() {
         Some(index) => specialization.constant("INPUT_INDEX", index),
