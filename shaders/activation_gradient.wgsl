@@ -6,7 +6,7 @@
 import constants::{ITEMS, WORKGROUP};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
-import package::common::activation::{derivative, learned_derivative, threshold};
+import package::common::activation::{derivative, learned_derivative};
 import package::common::storage::{Output, State, load_output, load_state, store_output};
 import package::common::sums::ordered_sum;
 
@@ -28,7 +28,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let block = linear_workgroup(workgroup, count);
-    @if(pact) let alpha = threshold(ACTIVATION, parameters[ALPHA_INDEX], LEVELS);
+    @if(pact) let learned = parameters[ALPHA_INDEX];
     @if(pact) var alpha_sum = vec4f();
     for (var item = 0u; item < ITEMS; item++) {
         let element = (block * ITEMS + item) * WORKGROUP + lane;
@@ -37,11 +37,11 @@ fn main(
             @if(pact) {
                 let x = load_state(state[at]);
                 let g = load_output(gradient[at]);
-                alpha_sum += g * learned_derivative(ACTIVATION, x, alpha, LEVELS);
-                gradient[at] = store_output(g * derivative(ACTIVATION, x, alpha));
+                alpha_sum += g * learned_derivative(ACTIVATION, x, learned, LEVELS);
+                gradient[at] = store_output(g * derivative(ACTIVATION, x, learned, LEVELS));
             }
             @if(!pact) {
-                gradient[at] = store_output(load_output(gradient[at]) * derivative(ACTIVATION, load_state(state[at]), 0.0));
+                gradient[at] = store_output(load_output(gradient[at]) * derivative(ACTIVATION, load_state(state[at]), 0.0, 1.0));
             }
         }
     }

@@ -162,7 +162,7 @@ fn main(
                 output[at] = store_output(activate(ACTIVATION, sum[r], alpha, LEVELS));
             }
             @if(rectified) {
-                let slope = derivative(RELU, load_state(output[at]), 0.0);
+                let slope = derivative(RELU, load_state(output[at]), 0.0, 1.0);
                 output[at] = store_output(slope * sum[r]);
             }
             @if(!pact && !requantized && !rectified) {

@@ -105,7 +105,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                             store_output(activate(ACTIVATION, x, alpha, LEVELS));
                     }
                     @if(rectified) {
-                        let slope = derivative(RELU, load_state(output[at + g * LANES]), 0.0);
+                        let slope = derivative(RELU, load_state(output[at + g * LANES]), 0.0, 1.0);
                         output[at + g * LANES] = store_output(slope * x);
                     }
                     @if(!pact && !requantized && !rectified) {

@@ -10,7 +10,7 @@ import constants::{ITEMS, WINDOWS, WORKGROUP};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::pooling::unpack_positions;
-import package::common::activation::{derivative, learned_derivative, threshold};
+import package::common::activation::{derivative, learned_derivative};
 import package::common::storage::{Input, Output, State, load_output, load_state, store_input};
 import package::common::sums::ordered_sum;
 
@@ -61,7 +61,7 @@ fn main(
 ) {
     let block = linear_workgroup(workgroup, count);
     let per_image = IN_HEIGHT * IN_WIDTH * GROUPS;
-    @if(pact) let alpha = threshold(ACTIVATION, parameters[ALPHA_INDEX], LEVELS);
+    @if(pact) let learned = parameters[ALPHA_INDEX];
     @if(pact) var alpha_sum = vec4f();
     for (var item = 0u; item < ITEMS; item++) {
         let element = (block * ITEMS + item) * WORKGROUP + lane;
@@ -74,11 +74,11 @@ fn main(
             let gradient = chosen(image, row, column, group);
             @if(pact) {
                 let x = load_state(state[at]);
-                input_gradient[at] = store_input(gradient * derivative(ACTIVATION, x, alpha));
-                alpha_sum += gradient * learned_derivative(ACTIVATION, x, alpha, LEVELS);
+                input_gradient[at] = store_input(gradient * derivative(ACTIVATION, x, learned, LEVELS));
+                alpha_sum += gradient * learned_derivative(ACTIVATION, x, learned, LEVELS);
             }
             @if(!pact) {
-                input_gradient[at] = store_input(gradient * derivative(ACTIVATION, load_state(state[at]), 0.0));
+                input_gradient[at] = store_input(gradient * derivative(ACTIVATION, load_state(state[at]), 0.0, 1.0));
             }
         }
     }

@@ -37,7 +37,8 @@ fn activate(kind: u32, x: vec4f, learned: f32, levels: f32) -> vec4f {
 
 // ∂y/∂x by the straight-through estimator: 1 inside the range, else 0. `state` is x, or y for a
 // ReLU (they agree in sign).
-fn derivative(kind: u32, state: vec4f, alpha: f32) -> vec4f {
+fn derivative(kind: u32, state: vec4f, learned: f32, levels: f32) -> vec4f {
+    let alpha = threshold(kind, learned, levels);
     switch kind {
         case RELU: { return select(vec4f(), vec4f(1.0), state > vec4f()); }
         case PACT_UNSIGNED, PACT_SIGNED_AFTER_RELU, LSQ_UNSIGNED, LSQ_SIGNED_AFTER_RELU: {
@@ -52,11 +53,13 @@ fn derivative(kind: u32, state: vec4f, alpha: f32) -> vec4f {
 
 // PACT's ∂y/∂α: 1 where x ≥ α, −1 where x ≤ −α (signed), 0 inside: the derivative of the clip.
 // LSQ's ∂y/∂s: levels and −levels there, round(x/s) − x/s inside, but for its scale.
-fn learned_derivative(kind: u32, state: vec4f, alpha: f32, levels: f32) -> vec4f {
+fn learned_derivative(kind: u32, state: vec4f, learned: f32, levels: f32) -> vec4f {
+    let alpha = threshold(kind, learned, levels);
     let is_signed = kind == PACT_SIGNED || kind == LSQ_SIGNED;
     let below = select(vec4f(), vec4f(1.0), vec4<bool>(is_signed) & (state <= vec4f(-alpha)));
     let outside = select(vec4f(), vec4f(1.0), state >= vec4f(alpha)) - below;
     if (kind < LSQ_UNSIGNED) { return outside; }
     let position = state / (alpha / levels);
-    return select(levels * outside, round(position) - position, derivative(kind, state, alpha) > vec4f());
+    let inside = derivative(kind, state, learned, levels) > vec4f();
+    return select(levels * outside, round(position) - position, inside);
 }

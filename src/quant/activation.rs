@@ -1,17 +1,24 @@
-//! Which activation a layer has: ReLU, or PACT or a learned step (LSQ) in its place.
+//! Which activation a layer has: a function, and a quantizer of its values.
 
 use crate::{
     Error, Result,
     config::{ActivationQuantizer, LayerBits, PactKind, QuantizationConfig},
 };
 
-/// What an activation computes (shaders/common/activation.wgsl).
+/// What becomes of x (shaders/common/activation.wgsl).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActivationFunction {
-    /// Nothing.
-    None,
+    /// x itself.
+    Identity,
     /// max(x, 0).
     Relu,
+}
+
+/// What becomes of the function's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivationQuantizerPlan {
+    /// Nothing.
+    Float,
     /// PACT's clip at a learned α, and levels.
     Pact(PactKind),
     /// The same grids with a learned step.
@@ -22,18 +29,24 @@ pub enum ActivationFunction {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ActivationPlan {
     function: ActivationFunction,
+    quantizer: ActivationQuantizerPlan,
     pub(crate) levels: f32,
     alpha_index: Option<u32>,
 }
 
 impl ActivationPlan {
     /// No activation.
-    pub const NONE: ActivationPlan = ActivationPlan::of(ActivationFunction::None);
+    pub const NONE: ActivationPlan = ActivationPlan::of(ActivationFunction::Identity);
     /// ReLU.
     pub const RELU: ActivationPlan = ActivationPlan::of(ActivationFunction::Relu);
 
     const fn of(function: ActivationFunction) -> ActivationPlan {
-        ActivationPlan { function, levels: 1.0, alpha_index: None }
+        ActivationPlan {
+            function,
+            quantizer: ActivationQuantizerPlan::Float,
+            levels: 1.0,
+            alpha_index: None,
+        }
     }
 
     /// PACT or LSQ with `bits.activation` bits and its α or step at `alpha_index` of the flat
@@ -55,12 +68,16 @@ impl ActivationPlan {
                 "signed PACT has no levels at 1 bit; use unsigned PACT, or 2 or more bits".into(),
             ));
         }
-        let function = match quantization.act_quant {
-            ActivationQuantizer::Pact => ActivationFunction::Pact(pact),
-            ActivationQuantizer::Lsq => ActivationFunction::Lsq(pact),
+        let function = match pact {
+            PactKind::Unsigned | PactKind::SignedAfterRelu => ActivationFunction::Relu,
+            PactKind::Signed => ActivationFunction::Identity,
         };
-        let levels = ActivationPlan::levels(pact, bits.activation);
-        Ok(ActivationPlan { function, levels: levels as f32, alpha_index: Some(alpha_index) })
+        let quantizer = match quantization.act_quant {
+            ActivationQuantizer::Pact => ActivationQuantizerPlan::Pact(pact),
+            ActivationQuantizer::Lsq => ActivationQuantizerPlan::Lsq(pact),
+        };
+        let levels = ActivationPlan::levels(pact, bits.activation) as f32;
+        Ok(ActivationPlan { function, quantizer, levels, alpha_index: Some(alpha_index) })
     }
 
     /// Number of steps from 0 to α: 2^b − 1 (unsigned) or 2^(b−1) − 1 (signed).
@@ -71,9 +88,14 @@ impl ActivationPlan {
         }
     }
 
-    /// What it computes.
+    /// What becomes of x.
     pub fn function(self) -> ActivationFunction {
         self.function
+    }
+
+    /// What becomes of the function's values.
+    pub fn quantizer(self) -> ActivationQuantizerPlan {
+        self.quantizer
     }
 
     /// Its levels above 0, as the kernels have them.
@@ -94,7 +116,7 @@ impl ActivationPlan {
     /// The factor on the gradient of the learned parameter where an image has `elements`
     /// activations: LSQ's 1/√(N·Q_p), else 1.
     pub fn gradient_scale(self, elements: u32) -> f64 {
-        if matches!(self.function, ActivationFunction::Lsq(_)) {
+        if matches!(self.quantizer, ActivationQuantizerPlan::Lsq(_)) {
             1.0 / (f64::from(elements) * f64::from(self.levels)).sqrt()
         } else {
             1.0

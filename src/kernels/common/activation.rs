@@ -2,17 +2,20 @@
 
 use crate::{
     config::PactKind,
-    quant::{ActivationFunction, ActivationPlan},
+    quant::{ActivationFunction, ActivationPlan, ActivationQuantizerPlan},
     shaders::{Specialization, kinds::activation},
 };
 
 impl ActivationPlan {
     /// Its number in the kernels.
     pub(crate) fn kind(self) -> u32 {
-        use ActivationFunction::{Lsq, Pact};
-        match self.function() {
-            ActivationFunction::None => activation::NONE,
-            ActivationFunction::Relu => activation::RELU,
+        use ActivationQuantizerPlan::{Float, Lsq, Pact};
+        match self.quantizer() {
+            Float => match self.function() {
+                ActivationFunction::Identity => activation::NONE,
+                ActivationFunction::Relu => activation::RELU,
+            },
+            // PACT's clip is its own ReLU.
             Pact(PactKind::Unsigned) => activation::PACT_UNSIGNED,
             Pact(PactKind::Signed) => activation::PACT_SIGNED,
             Pact(PactKind::SignedAfterRelu) => activation::PACT_SIGNED_AFTER_RELU,
