@@ -10,6 +10,7 @@ override ELEMENTS: u32;
 override ACTIVATION: u32;
 override LEVELS: f32 = 1.0;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> state: array<vec4f>;
@@ -25,7 +26,7 @@ fn main(
     let element = linear_workgroup(workgroup, count) * 64u + lane;
     if (element >= images.count * ELEMENTS) { return; }
     let at = images.first * ELEMENTS + element;
-    @if(pact) let learned = parameters[ALPHA_INDEX];
-    @if(!pact) let learned = 0.0;
+    @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
+    @if(!pact) let learned = vec2f();
     gradient[at] = max(derivative(ACTIVATION, state[at], learned, LEVELS) * gradient[at], vec4f());
 }

@@ -3,9 +3,11 @@
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig},
+    config::{
+        ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, PactKind, QuantizationConfig,
+    },
     gpu::{Gpu, Recording},
-    graph::ParameterLayout,
+    graph::{Graph, ParameterLayout},
     layout::{StepRecord, groups, to_nchw},
     nn::{Network, NetworkOptions, TrainingPass},
 };
@@ -85,7 +87,8 @@ pub async fn observe_activations(
 }
 
 /// As [`observe_activations`] with all activations in float: what each quantized one would
-/// quantize, under its name. The ReLU stands in the place of signed PACT too.
+/// quantize, under its name. The ReLU stands in the place of signed PACT too, but not in that of
+/// LSQ+ without a ReLU: what that quantizes has values below 0.
 ///
 /// # Errors
 /// As [`observe_activations`].
@@ -99,6 +102,41 @@ pub async fn observe_unquantized(
     let bits =
         pass.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
     let float = QuantizationConfig { bits, ..pass.quantization.clone() };
-    observe_activations(gpu, &ActivationPass { quantization: &float, ..*pass }, data, images, visit)
-        .await
+    let float_pass = ActivationPass { quantization: &float, ..*pass };
+    if (pass.quantization.act_quant, pass.quantization.pact)
+        != (ActivationQuantizer::LsqPlus, PactKind::Signed)
+    {
+        return observe_activations(gpu, &float_pass, data, images, visit).await;
+    }
+    let (network, quantized) = without_quantized(pass.network, pass.quantization)?;
+    let float_pass = ActivationPass { network: &network, ..float_pass };
+    observe_activations(gpu, &float_pass, data, images, &mut |layer, values| {
+        for (_, activation) in quantized.iter().filter(|(front, _)| front == layer) {
+            visit(activation, values);
+        }
+        visit(layer, values);
+    })
+    .await
+}
+
+/// `network` without its quantized activations, and of each the name of the layer whose output it
+/// would have read.
+fn without_quantized(
+    network: &NetworkConfig,
+    quantization: &QuantizationConfig,
+) -> Result<(NetworkConfig, Vec<(String, String)>)> {
+    let graph = Graph::new(network, quantization)?;
+    let is_quantized =
+        |name: &str| graph.activations().any(|(op, own)| op.name == name && own.learned.is_some());
+    let (mut layers, mut quantized): (Vec<LayerConfig>, Vec<_>) = Default::default();
+    for layer in &network.layers {
+        match (layer, layers.last()) {
+            (LayerConfig::Dropout { .. }, _) => {}
+            (LayerConfig::Activation { name }, Some(front)) if is_quantized(name) => {
+                quantized.push((front.label(layers.len()), name.clone()));
+            }
+            _ => layers.push(layer.clone()),
+        }
+    }
+    Ok((NetworkConfig { layers, ..network.clone() }, quantized))
 }

@@ -9,12 +9,9 @@ use crate::{
 impl ActivationPlan {
     /// Its number in the kernels.
     pub(crate) fn kind(self) -> u32 {
-        use ActivationQuantizerPlan::{Float, Lsq, Pact};
+        use ActivationQuantizerPlan::{Float, Lsq, LsqPlus, Pact};
         match self.quantizer() {
-            Float => match self.function() {
-                ActivationFunction::Identity => activation::NONE,
-                ActivationFunction::Relu => activation::RELU,
-            },
+            Float => self.function_kind(),
             // PACT's clip is its own ReLU.
             Pact(PactKind::Unsigned) => activation::PACT_UNSIGNED,
             Pact(PactKind::Signed) => activation::PACT_SIGNED,
@@ -22,6 +19,15 @@ impl ActivationPlan {
             Lsq(PactKind::Unsigned) => activation::LSQ_UNSIGNED,
             Lsq(PactKind::Signed) => activation::LSQ_SIGNED,
             Lsq(PactKind::SignedAfterRelu) => activation::LSQ_SIGNED_AFTER_RELU,
+            LsqPlus => activation::LSQ_PLUS + self.function_kind(),
+        }
+    }
+
+    /// The number of its function.
+    fn function_kind(self) -> u32 {
+        match self.function() {
+            ActivationFunction::Identity => activation::NONE,
+            ActivationFunction::Relu => activation::RELU,
         }
     }
 }
@@ -34,9 +40,11 @@ pub(in crate::kernels) fn activated(
     let specialization =
         specialization.feature("pact", plan.is_pact()).constant("ACTIVATION", plan.kind());
     match plan.alpha_index() {
-        Some(index) => {
-            specialization.constant("ALPHA_INDEX", index).constant("LEVELS", plan.level_count())
-        }
+        Some(index) => specialization
+            .constant("ALPHA_INDEX", index)
+            // Read by all that learn; only LSQ+ makes use of it.
+            .constant("OFFSET_INDEX", plan.offset_index().unwrap_or(index))
+            .constant("LEVELS", plan.level_count()),
         None => specialization,
     }
 }
