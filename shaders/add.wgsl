@@ -14,6 +14,7 @@ override ELEMENTS: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> left: array<Input>;
@@ -36,7 +37,8 @@ fn main(
     @if(onto) { sum += load_output(output[at]); }
     @if(pact) {
         pre_activation[at] = store_output(sum);
-        output[at] = store_output(activate(ACTIVATION, sum, parameters[ALPHA_INDEX], LEVELS));
+        let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
+        output[at] = store_output(activate(ACTIVATION, sum, learned, LEVELS));
     }
-    @if(!pact) { output[at] = store_output(activate(ACTIVATION, sum, 0.0, 1.0)); }
+    @if(!pact) { output[at] = store_output(activate(ACTIVATION, sum, vec2f(), 1.0)); }
 }

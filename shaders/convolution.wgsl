@@ -34,6 +34,7 @@ override OUT_GROUPS: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
@@ -123,7 +124,7 @@ fn main(
         }
     }
     if (index >= images.count) { return; }
-    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
     @unroll for (var r = 0u; r < ROWS / SIDE; r++) {
         @unroll for (var c = 0u; c < COLUMNS / SIDE; c++) {
             let y = row / SIDE + r;
@@ -133,16 +134,16 @@ fn main(
                 @unroll for (var g = 0u; g < GROUPS; g++) {
                     if (first_group + g < OUT_GROUPS) {
                         var before = sum[(r * SIDE * COLUMNS + c * SIDE) * GROUPS + g];
-                        @if(pact) var value = activate(ACTIVATION, before, alpha, LEVELS);
-                        @if(!pact) var value = activate(ACTIVATION, before, 0.0, 1.0);
+                        @if(pact) var value = activate(ACTIVATION, before, learned, LEVELS);
+                        @if(!pact) var value = activate(ACTIVATION, before, vec2f(), 1.0);
                         @if(pooled_output) {
                             // Values that are stored alike are alike.
                             value = as_stored_output(value);
                             var best = vec4u();
                             @unroll for (var p = 1u; p < 4u; p++) {
                                 let other_before = sum[((r * 2u + p / 2u) * COLUMNS + c * 2u + p % 2u) * GROUPS + g];
-                                @if(pact) let other = as_stored_output(activate(ACTIVATION, other_before, alpha, LEVELS));
-                                @if(!pact) let other = as_stored_output(activate(ACTIVATION, other_before, 0.0, 1.0));
+                                @if(pact) let other = as_stored_output(activate(ACTIVATION, other_before, learned, LEVELS));
+                                @if(!pact) let other = as_stored_output(activate(ACTIVATION, other_before, vec2f(), 1.0));
                                 let larger = other > value;
                                 value = select(value, other, larger);
                                 before = select(before, other_before, larger);

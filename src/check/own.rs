@@ -52,6 +52,8 @@ const SETTINGS: &[&str] = &[
     "bits = \"4,2\"\nweight-quant = \"lsq\"\nsgt = false",
     "bits = \"4,2\"\nact-quant = \"lsq\"\nsgt = false",
     "bits = \"4,2\"\nact-quant = \"lsq\"\npact = \"signed\"\nsgt = false",
+    "bits = \"4,2\"\nact-quant = \"lsq-plus\"\nsgt = false",
+    "bits = \"4,2\"\nact-quant = \"lsq-plus\"\npact = \"signed\"\nsgt = false",
     "bits = \"2,4,8\"\nweight-quant = \"lsq\"\nper-channel = true\nsgt = false",
     "bits = \"w1a2,w4a4\"\nweight-quant = \"dorefa\"\nper-channel = true\nsgt = false",
     "batch-size = 1\nsgt = false",

@@ -187,9 +187,13 @@ impl NetworkConfig {
         self.layers.iter().zip(self.names()).enumerate().filter_map(of).collect()
     }
 
-    /// The network without the layers for which `is_gone`, which hand on what they read. Other
-    /// layers read what those did.
+    /// The network without the layers for which `is_gone`. Who read one of these reads what it read.
     pub fn without(&self, is_gone: impl Fn(&LayerKind) -> bool) -> NetworkConfig {
+        self.without_layers(|index| is_gone(&self.layers[index].kind))
+    }
+
+    /// As [`Self::without`], of the layers with these numbers, counted from 0.
+    pub fn without_layers(&self, is_gone: impl Fn(usize) -> bool) -> NetworkConfig {
         let mut layers = self.layers.clone();
         if layers.iter().any(|layer| !layer.inputs.is_empty()) {
             // Names that are counted would change.
@@ -209,13 +213,13 @@ impl NetworkConfig {
                         *input = other.clone();
                     }
                 }
-                if is_gone(&layer.kind) {
+                if is_gone(index) {
                     stands_for.insert(&names[index], layer.inputs[0].clone());
                 }
             }
         }
-        layers.retain(|layer| !is_gone(&layer.kind));
-        NetworkConfig { layers, ..self.clone() }
+        let kept = layers.into_iter().enumerate().filter(|(index, _)| !is_gone(*index));
+        NetworkConfig { layers: kept.map(|(_, layer)| layer).collect(), ..self.clone() }
     }
 
     /// Whether any layer is a batch norm.

@@ -136,11 +136,12 @@ settings! {
         /// false]
         #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
         per_channel: bool,
-        /// What is learned of the activations: PACT's clipping value α, or the step between levels
-        /// (LSQ) [default: pact]
+        /// What is learned of the activations: PACT's clipping value α, the step between levels
+        /// (LSQ), or step and offset of the levels (LSQ+) [default: pact]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         act_quant: ActivationQuantizer,
-        /// Activation clipping (PACT), also the grid of --act-quant lsq [default: unsigned]
+        /// Activation clipping (PACT), also the grid of --act-quant lsq; with lsq-plus whether the
+        /// ReLU stays (unsigned) or not (signed) [default: unsigned]
         #[cfg_attr(feature = "cli", arg(value_name = "KIND"))]
         pact: PactKind,
         /// Initial clipping value α [default: calibrated from the first batches]
@@ -609,8 +610,9 @@ impl PartialRunConfig {
     fn check_bits(&self) -> Result<(), Invalid> {
         let quantizer = self.weight_quant.unwrap_or(WeightQuantizer::Sawb);
         let pact = self.pact.unwrap_or(PactKind::Unsigned);
+        let act_quant = self.act_quant.unwrap_or(ActivationQuantizer::Pact);
         for &bits in self.bits.iter().flat_map(|list| &list.0) {
-            if let Some(reason) = refusal(bits, quantizer, pact) {
+            if let Some(reason) = refusal(bits, quantizer, (act_quant, pact)) {
                 let value = self.bits.as_ref().map_or(String::new(), BitsList::to_string);
                 invalid("bits", value, phrase!("{}: ", bits).then(reason))?;
             }
@@ -657,7 +659,7 @@ impl PartialRunConfig {
                 }
             }
         }
-        if self.act_quant == Some(ActivationQuantizer::Lsq) {
+        if self.act_quant.is_some_and(|own| own != ActivationQuantizer::Pact) {
             for (key, present) in [
                 ("alpha-init", self.alpha_init.is_some()),
                 ("alpha-decay", self.alpha_decay.is_some()),

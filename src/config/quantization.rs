@@ -30,10 +30,13 @@ choices! {
         Pact,
         /// The step between levels (LSQ), on PACT's grids.
         Lsq,
+        /// The step and an offset of the levels (LSQ+).
+        LsqPlus,
     }
 }
 choices! {
-    /// PACT's clipping range and place.
+    /// PACT's clipping range and place. LSQ+, whose offset finds its own range, has of it only
+    /// whether the ReLU stays: its values are those of a ReLU (unsigned), or all (signed).
     PactKind {
         /// clip(x, 0, α) in the place of the ReLU.
         Unsigned,
@@ -155,9 +158,13 @@ impl QuantizationConfig {
     /// [`Error::Settings`] naming the setting, the reason and what to use instead.
     pub fn validate(&self) -> Result<()> {
         for &bits in &self.bits {
-            if let Some(reason) = refusal(bits, self.weight_quant, self.pact) {
+            let activations = (self.act_quant, self.pact);
+            if let Some(reason) = refusal(bits, self.weight_quant, activations) {
                 return Err(Error::Settings(phrase!("<bits {}>: ", bits).then(reason)));
             }
+        }
+        if let Some(reason) = pact_refusal(self.act_quant, self.pact) {
+            return Err(Error::Usage(format!("--pact {reason}")));
         }
         let problem = |flag: &str, value: f32, range: &str| {
             Err(Error::Settings(phrase!("<{} {}>: must be {}", flag, value, range)))
@@ -243,7 +250,7 @@ impl QuantizationConfig {
 pub(super) fn refusal(
     bits: LayerBits,
     quantizer: WeightQuantizer,
-    pact: PactKind,
+    (act_quant, pact): (ActivationQuantizer, PactKind),
 ) -> Option<Phrase> {
     let known = |width: u32| matches!(width, 1..=8 | 32);
     if !known(bits.weight) || !known(bits.activation) {
@@ -252,12 +259,23 @@ pub(super) fn refusal(
     if let Some(reason) = quantizer.refusal(bits.weight) {
         return Some(reason);
     }
-    if bits.activation == 1 && pact != PactKind::Unsigned {
+    let symmetric = pact != PactKind::Unsigned && act_quant != ActivationQuantizer::LsqPlus;
+    if bits.activation == 1 && symmetric {
         return Some(phrase!(
             "signed PACT has no level but 0 at 1 bit; use <pact unsigned>, or 2 or more bits for the activations"
         ));
     }
     None
+}
+
+/// Why activations quantized by `act_quant` cannot be of the kind `pact`, and what to use instead.
+/// PACT's signed grid behind a ReLU wastes the levels below 0; LSQ+ has no such grid.
+pub(super) fn pact_refusal(act_quant: ActivationQuantizer, pact: PactKind) -> Option<String> {
+    let refused = act_quant == ActivationQuantizer::LsqPlus && pact == PactKind::SignedAfterRelu;
+    refused.then(|| {
+        "signed-after-relu: `lsq-plus` has no levels below 0 behind a ReLU; use --pact unsigned, or signed for no ReLU"
+            .into()
+    })
 }
 
 /// Bits of every convolution and linear layer of `network`, from what `--bits` says: a single value
@@ -503,7 +521,9 @@ mod tests {
     fn impossible_combinations_say_what_to_use() {
         use PactKind::{Signed, SignedAfterRelu, Unsigned};
         use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
-        let refused = |bits: &str, quantizer, pact| refusal(bits.parse().unwrap(), quantizer, pact);
+        let refused = |bits: &str, quantizer, pact| {
+            refusal(bits.parse().unwrap(), quantizer, (ActivationQuantizer::Pact, pact))
+        };
         for bits in ["2", "3", "4", "5", "8", "32", "w2a1", "w2a7"] {
             assert_eq!(refused(bits, Sawb, Unsigned), None, "{bits}");
         }
@@ -537,5 +557,13 @@ mod tests {
                     .is_some_and(|reason| reason.to_string().contains("pact = unsigned"))
             );
         }
+        let lsq_plus = |pact| {
+            let act_quant = ActivationQuantizer::LsqPlus;
+            let bits = vec!["w2a1".parse().unwrap()];
+            QuantizationConfig { bits, act_quant, pact, ..Default::default() }.validate()
+        };
+        assert!([Unsigned, Signed].map(lsq_plus).iter().all(Result::is_ok));
+        let refused = lsq_plus(SignedAfterRelu).unwrap_err().to_string();
+        assert!(refused.contains("--pact unsigned"), "{refused}");
     }
 }

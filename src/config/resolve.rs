@@ -481,7 +481,7 @@ mod tests {
                 weight_quant,
                 per_channel,
                 act_quant,
-                alpha_init: alpha_init.filter(|_| act_quant != Some(ActivationQuantizer::Lsq)),
+                alpha_init: alpha_init.filter(|_| act_quant.is_none_or(|own| own == ActivationQuantizer::Pact)),
                 step_lr_factor,
                 ..PartialRunConfig::default()
             }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{DeployableModel, Encoding, IntegerPlan};
+use super::{ActivationGrid, DeployableModel, Encoding, IntegerPlan};
 use crate::{Error, Result, error::phrase};
 
 /// Compilers that are tried where the environment variable `CC` names none.
@@ -18,8 +18,8 @@ pub struct CProgram {
     folder: tempfile::TempDir,
     /// Bytes of an image.
     pixels: usize,
-    /// Of every quantized activation: numbers an image, and whether levels are signed.
-    activations: Vec<(usize, bool)>,
+    /// Of every quantized activation: numbers an image, and the grid.
+    activations: Vec<(usize, ActivationGrid)>,
     classes: usize,
 }
 
@@ -51,7 +51,7 @@ impl CProgram {
         let plan = IntegerPlan::new(model, model.normalization);
         let replaced = |step: &super::IntegerStep| match &step.to {
             Encoding::Levels(grid) if step.activation.is_some() => {
-                Some((step.output.elements() as usize, grid.is_signed()))
+                Some((step.output.elements() as usize, grid.clone()))
             }
             _ => None,
         };
@@ -151,7 +151,9 @@ impl CProgram {
         for (image, levels) in images {
             debug_assert_eq!(image.len(), self.pixels);
             bytes.extend_from_slice(image);
-            bytes.extend(levels.iter().flat_map(|levels| levels.iter()).map(|&level| level as u8));
+            for (levels, (_, grid)) in levels.iter().zip(&self.activations) {
+                bytes.extend(levels.iter().map(|&level| (level + grid.zero_point) as u8));
+            }
         }
         input.write_all(&bytes).and_then(|()| input.rewind()).map_err(cannot)?;
         let mut command = Command::new(self.folder.path().join(PROGRAM));
@@ -174,13 +176,14 @@ impl CProgram {
             made = rest;
             first
         };
-        let level = |byte: &u8, signed: bool| {
-            if signed { i32::from(*byte as i8) } else { i32::from(*byte) }
+        let level = |byte: &u8, grid: &ActivationGrid| {
+            let number = if grid.is_signed() { i32::from(*byte as i8) } else { i32::from(*byte) };
+            number - grid.zero_point
         };
         let levels = self
             .activations
             .iter()
-            .map(|&(count, signed)| take(count).iter().map(|byte| level(byte, signed)).collect())
+            .map(|(count, grid)| take(*count).iter().map(|byte| level(byte, grid)).collect())
             .collect();
         let mut floats = || -> Vec<f64> {
             let bytes = take(4 * self.classes);

@@ -174,7 +174,9 @@ impl DeployableLayer {
                 }
                 OpKind::Activation(activation) => Operation::Activation(match activation.learned {
                     Some(id) => {
-                        let (bits, learned) = (activation.bits, values(id)?[0]);
+                        let offset = optional(activation.offset)?.first().copied();
+                        let learned = (values(id)?[0], offset.unwrap_or(0.0));
+                        let bits = activation.bits;
                         let (act_quant, pact) = (quantization.act_quant, quantization.pact);
                         let grid = ActivationGrid::new(act_quant, pact, bits, learned)?;
                         DeployableActivation::Quantized(grid)

@@ -17,3 +17,10 @@ impl ValueId {
         self.0
     }
 }
+
+impl OpId {
+    /// The place.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}

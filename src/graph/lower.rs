@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{
     Activation, BatchNorm, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout,
     ParameterRole, Value, ValueId, ValueQuantizer, Weights, Window,
-    parameters::{PARAMETER_LIMIT, learned_name},
+    parameters::{PARAMETER_LIMIT, learned_name, offset_name},
 };
 use crate::{
     Error, Result,
@@ -63,6 +63,8 @@ enum Section {
     WeightSteps,
     /// What activations learn: α's or steps.
     Activations,
+    /// Offsets of activations.
+    Offsets,
     /// Scales and zero points of weights that are on their levels; no optimiser touches them.
     Levels,
     /// Running statistics; no optimiser touches them.
@@ -183,18 +185,24 @@ impl Lowering<'_> {
     fn activation(&mut self, name: &str, input: ValueId) -> Activation {
         let weights = self.weighted_before(input).and_then(|id| self.ops[id.0].kind.weights());
         let bits = weights.map_or(LayerBits::FLOAT, |weights| weights.bits).activation;
-        let quantization = self.quantization;
-        let learned = (bits < 32).then(|| {
-            let role = match quantization.act_quant {
-                ActivationQuantizer::Pact => ParameterRole::Alpha,
-                ActivationQuantizer::Lsq => ParameterRole::ActivationStep {
-                    highest: ActivationPlan::levels(quantization.pact, bits),
-                },
-            };
-            let name = learned_name(name, quantization.act_quant);
+        let act_quant = self.quantization.act_quant;
+        // Of quantized activations.
+        let highest = || ActivationPlan::levels(self.quantization, bits);
+        let learned = (bits < 32).then(|| match act_quant {
+            ActivationQuantizer::Pact => ParameterRole::Alpha,
+            ActivationQuantizer::Lsq | ActivationQuantizer::LsqPlus => {
+                ParameterRole::ActivationStep { highest: highest() }
+            }
+        });
+        let offset = (bits < 32 && act_quant == ActivationQuantizer::LsqPlus)
+            .then(|| ParameterRole::ActivationOffset { highest: highest() });
+        let learned = learned.map(|role| {
+            let name = learned_name(name, act_quant);
             self.declare(Section::Activations, name, vec![1], role, 1)
         });
-        Activation { bits, plan: ActivationPlan::RELU, learned }
+        let offset =
+            offset.map(|role| self.declare(Section::Offsets, offset_name(name), vec![1], role, 1));
+        Activation { bits, plan: ActivationPlan::RELU, learned, offset }
     }
 
     /// The nearest layer with weights on the way to `value`: behind a sum, on the way of its first
@@ -249,11 +257,12 @@ impl Lowering<'_> {
             let op = &mut self.ops[index];
             let quantizer = match &mut op.kind {
                 OpKind::Activation(activation) => {
-                    let offset = activation.learned.map(|id| layout.parameters[id.0].offset);
+                    let place = |id: ParameterId| layout.parameters[id.0].offset;
+                    let places = (activation.learned.map(place), activation.offset.map(place));
                     let bits = LayerBits { weight: 32, activation: activation.bits };
-                    activation.plan = ActivationPlan::new(self.quantization, bits, offset)?;
+                    activation.plan = ActivationPlan::new(self.quantization, bits, places)?;
                     let (bits, plan) = (activation.bits, activation.plan);
-                    offset.map(|_| ValueQuantizer { activation: op.id, bits, plan })
+                    places.0.map(|_| ValueQuantizer { activation: op.id, bits, plan })
                 }
                 // A maximum is one of the values; a mean of levels is none.
                 OpKind::MaxPool { .. } => self.values[op.inputs[0].0].quantizer,
@@ -286,7 +295,7 @@ fn place(
     let mut names = HashSet::new();
     let mut parameters: Vec<Parameter> = Vec::with_capacity(declared.len());
     // Where each section ends.
-    let mut ends = [0u32; 5];
+    let mut ends = [0u32; 6];
     let mut offset = 0u64;
     for (place, &index) in order.iter().enumerate() {
         let (section, parameter) = &declared[index];
@@ -304,15 +313,21 @@ fn place(
         parameters.push(Parameter { offset: start, ..parameter.clone() });
         ends[*section as usize..].fill(offset as u32);
     }
-    let [step_first, weight_steps, length, _, stored] = ends;
+    let [step_first, weight_steps, offset_first, length, _, stored] = ends;
     // Learned steps of activations belong to the steps: then there are no α's.
     let alpha_first = match act_quant {
         ActivationQuantizer::Pact => weight_steps,
-        ActivationQuantizer::Lsq => length,
+        ActivationQuantizer::Lsq | ActivationQuantizer::LsqPlus => offset_first,
     };
-    let normalized = Vec::new();
-    let layout =
-        ParameterLayout { parameters, step_first, alpha_first, length, stored, normalized };
+    let layout = ParameterLayout {
+        parameters,
+        step_first,
+        alpha_first,
+        offset_first,
+        length,
+        stored,
+        normalized: Vec::new(),
+    };
     Ok((layout, places))
 }
 
@@ -423,6 +438,34 @@ mod tests {
         let (conv, weights) = graph.weighted().next().unwrap();
         assert_eq!(weights.norm, graph.behind(conv).map(|op| op.id));
         assert_eq!(graph.parameter(weights.step.unwrap()).name, "conv1.weight_step");
+    }
+
+    #[test]
+    fn offsets_stand_behind_the_steps_of_all_activations() {
+        let lsq_plus =
+            |config: &mut QuantizationConfig| config.act_quant = ActivationQuantizer::LsqPlus;
+        let graph = graph("4,2", lsq_plus, false);
+        let first = 1_199_882;
+        assert_eq!(
+            places(&graph)[8..],
+            [
+                ("act1.step", first),
+                ("act2.step", first + 1),
+                ("act1.offset", first + 2),
+                ("act2.offset", first + 3),
+            ]
+        );
+        let ParameterLayout { step_first, alpha_first, offset_first, length, .. } = graph.layout;
+        assert_eq!(
+            (step_first, alpha_first, offset_first, length),
+            (first, first + 2, first + 2, first + 4)
+        );
+        let plans: Vec<_> = graph.activations().map(|(_, own)| own.plan).collect();
+        let indices = plans.iter().map(|plan| (plan.alpha_index(), plan.offset_index()));
+        assert_eq!(
+            indices.collect::<Vec<_>>(),
+            [(Some(first), Some(first + 2)), (Some(first + 1), Some(first + 3)), (None, None)]
+        );
     }
 
     #[test]

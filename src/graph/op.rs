@@ -84,7 +84,9 @@ impl OpKind {
             OpKind::BatchNorm(BatchNorm { scale, shift, mean, variance, count }) => {
                 vec![scale, shift, mean, variance, count]
             }
-            OpKind::Activation(Activation { learned, .. }) => learned.iter_mut().collect(),
+            OpKind::Activation(Activation { learned, offset, .. }) => {
+                learned.iter_mut().chain(offset).collect()
+            }
             OpKind::MaxPool { .. }
             | OpKind::AveragePool(_)
             | OpKind::Dropout { .. }
@@ -154,4 +156,6 @@ pub struct Activation {
     pub plan: ActivationPlan,
     /// PACT's α or LSQ's step; absent for a ReLU.
     pub learned: Option<ParameterId>,
+    /// LSQ+'s offset.
+    pub offset: Option<ParameterId>,
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     Error, Phrase, Result,
-    config::{self, LayerBits, NetworkConfig, QuantizationConfig, Shape},
+    config::{self, ActivationQuantizer, LayerBits, NetworkConfig, QuantizationConfig, Shape},
     error::phrase,
     graph::{Graph, Op, OpKind, ValueId, Weights},
 };
@@ -138,7 +138,11 @@ impl Cost {
                 weight_bytes: packed_bytes(count, bits.weight),
                 side_bytes: 4 * biases
                     + steps * if quantization.weight_quant.has_zero_point() { 5 } else { 4 }
-                    + if activation_bits < 32 { 4 } else { 0 },
+                    + match (activation_bits, quantization.act_quant) {
+                        (32.., _) => 0,
+                        (_, ActivationQuantizer::Pact | ActivationQuantizer::Lsq) => 4,
+                        (_, ActivationQuantizer::LsqPlus) => 8,
+                    },
                 activation_bytes: packed_bytes(u64::from(output.elements()), activation_bits),
             }
         };
@@ -408,6 +412,21 @@ mod tests {
         assert_eq!((linear.weight_bytes, linear.bit_ops), ((180 * 5u64).div_ceil(8), 180 * 5 * 32));
         // Fully connected layers are not scaled.
         assert_eq!(cost.weighted_flops, 2 * conv.macs * 3 / 32 + 2 * 180);
+    }
+
+    #[test]
+    fn an_offset_is_a_number_beside_the_step() {
+        let side_bytes = |act_quant| {
+            let quantization = QuantizationConfig { act_quant, ..quantization("4,2") };
+            let layers = Cost::new(&table_one(), &quantization).unwrap().layers;
+            layers.iter().map(|layer| layer.side_bytes).collect::<Vec<_>>()
+        };
+        let steps = side_bytes(ActivationQuantizer::Lsq);
+        assert_eq!(steps, side_bytes(ActivationQuantizer::Pact));
+        assert_eq!(
+            side_bytes(ActivationQuantizer::LsqPlus),
+            [steps[0] + 4, steps[1] + 4, steps[2], steps[3]]
+        );
     }
 
     #[test]

@@ -23,8 +23,15 @@ use crate::{
 };
 
 /// Endings of the names of what quantizers learn, or keep beside packed weights.
-const QUANTIZERS: [&str; 6] =
-    [".alpha", ".step", ".weight_step", ".weight_scale", ".weight_zero_point", ".weight_packed"];
+const QUANTIZERS: [&str; 7] = [
+    ".alpha",
+    ".step",
+    ".offset",
+    ".weight_step",
+    ".weight_scale",
+    ".weight_zero_point",
+    ".weight_packed",
+];
 /// The convolutions of Table I have no padding, those of many copies of it have one pixel.
 const PADDINGS: [u32; 2] = [0, 1];
 

@@ -8,9 +8,9 @@ use crate::{
     graph::{Parameter, ParameterLayout, ParameterRole},
 };
 
-/// The file's tensors in the layout's order, and the names of the α's and steps of activations that
-/// are absent (they are 1). Steps of weights that are absent are initialised from the weights. A
-/// step that was learned for other levels (`stored` is the layout that the file was written with)
+/// The file's tensors in the layout's order, and the names of the α's, steps and offsets of activations
+/// that are absent (they are 1, offsets 0). Steps of weights that are absent are initialised from the weights. A
+/// step or offset that was learned for other levels (`stored` is the layout that the file was written with)
 /// counts as absent.
 pub(super) fn fill(
     file: &TensorFile,
@@ -34,6 +34,7 @@ pub(super) fn fill(
                     uncalibrated.push(parameter.name.clone());
                     parameters[parameter.offset as usize] = 1.0;
                 }
+                ParameterRole::ActivationOffset { .. } => uncalibrated.push(parameter.name.clone()),
                 // Once weights and running statistics are there.
                 ParameterRole::WeightStep { .. } => missing_steps.push(parameter),
                 _ => {}
@@ -65,7 +66,9 @@ fn find<'a>(
     let is_alpha = parameter.role == ParameterRole::Alpha;
     let is_step = matches!(
         parameter.role,
-        ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. }
+        ParameterRole::WeightStep { .. }
+            | ParameterRole::ActivationStep { .. }
+            | ParameterRole::ActivationOffset { .. }
     );
     let other_use = stored.find(&parameter.name).is_some_and(|other| {
         is_step && (other.role, &other.shape) != (parameter.role, &parameter.shape)

@@ -22,6 +22,8 @@ pub(super) struct GradientBuffers {
     /// With respect to the logits.
     pub logits: Buffer,
     pub partial_sums: Buffer,
+    /// As many, of offsets' gradients; the same buffer where there are none.
+    pub offset_sums: Buffer,
 }
 
 /// What a network's passes work on.
@@ -118,11 +120,17 @@ impl Body {
         let group_bytes = Format::F32.group_bytes();
         let logits = u64::from(plan.slots * groups(self.classes())) * group_bytes;
         let options = RouteOptions { input: &self.input, training, masked };
+        let partial_sums = gpu.buffer("partial sums of α's gradient", u64::from(blocks) * 4)?;
         Ok(GradientBuffers {
             plan,
             routes: Routes::new(gpu, &self.nodes, plan, options)?,
             logits: gpu.buffer("logit gradients", logits)?,
-            partial_sums: gpu.buffer("partial sums of α's gradient", u64::from(blocks) * 4)?,
+            offset_sums: if self.nodes.iter().any(|node| node.activation.offset_index().is_some()) {
+                gpu.buffer("partial sums of offsets' gradients", u64::from(blocks) * 4)?
+            } else {
+                partial_sums.clone()
+            },
+            partial_sums,
         })
     }
 

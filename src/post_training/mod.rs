@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 pub use activations::{ActivationPass, observe_activations, observe_unquantized};
-pub use clipping::{Calibration, Distribution, Grid};
+pub use clipping::{Calibration, Distribution, Grid, OffsetRange};
 pub use distributions::distributions;
 
 use learned::{activation_bits, levels_to_threshold};
@@ -48,7 +48,8 @@ pub struct CalibratedTensor {
     pub bits: u32,
     /// Largest magnitude.
     pub largest: f64,
-    /// Clipping threshold: α of an activation (its step times its highest level with `lsq`),
+    /// Clipping threshold: α of an activation (its step times its highest level with `lsq` and
+    /// `lsq-plus`, whose offset stays 0 behind the ReLU),
     /// highest level of a weight; the widest of output channels that have their own.
     pub clip: f64,
     /// Signal to quantization noise, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; absent where there is no
@@ -180,7 +181,7 @@ pub async fn quantize(
         let bits = activation_bits(&graph, &name)?;
         let clip = Clip::of(
             &Distribution::of_histogram(&histogram),
-            Grid::activations(quantization.pact, bits),
+            Grid::activations(quantization, bits),
             options.calibration,
         );
         parameters[learned.offset as usize] =

@@ -4,7 +4,7 @@
 //! (inference) unless [`ReferenceNetwork::training`] says otherwise.
 
 use super::{
-    activation::{Activation, activation},
+    activation::{Activation, Function, LsqPlus, activation},
     activation_gradient::activation_gradient,
     add::add,
     average_pool::average_pool,
@@ -35,7 +35,9 @@ use super::{
 };
 use crate::{
     Result,
-    config::{ActivationQuantizer, LayerBits, NetworkConfig, Precision, QuantizationConfig},
+    config::{
+        ActivationQuantizer, LayerBits, NetworkConfig, PactKind, Precision, QuantizationConfig,
+    },
     graph::{self, BatchNorm, Graph, Op, OpKind, ParameterId, ValueId, Weights, Window},
 };
 
@@ -263,6 +265,20 @@ impl ReferenceNetwork {
         let bits = LayerBits { weight: 32, activation: own.bits };
         let (kind, levels) =
             (self.quantization.pact, Activation::levels(self.quantization.pact, bits));
+        if let Some(offset) = own.offset {
+            let function = match kind {
+                PactKind::Signed => Function::Identity,
+                PactKind::Unsigned | PactKind::SignedAfterRelu => Function::Relu,
+            };
+            let offset = self.values(offset, parameters)[0];
+            // Of all 2^b levels.
+            let levels = Activation::levels(PactKind::Unsigned, bits);
+            let rounding = self.rounding;
+            return Activation::LsqPlus(
+                function,
+                LsqPlus { step: learned, offset, levels, rounding },
+            );
+        }
         if self.quantization.act_quant == ActivationQuantizer::Lsq {
             return match self.rounding {
                 true => Activation::Lsq { kind, step: learned, levels },
@@ -436,12 +452,17 @@ impl ReferenceNetwork {
                     let (input, learned) = activation_gradient(kind, &state, &gradient);
                     if let Some(id) = own.learned {
                         let scale = match kind {
-                            Activation::Lsq { levels, .. } => {
+                            Activation::Lsq { levels, .. }
+                            | Activation::LsqPlus(_, LsqPlus { levels, .. }) => {
                                 step_gradient_scale(x.len() / images, levels)
                             }
                             _ => 1.0,
                         };
-                        store(id, &[learned * scale]);
+                        let [learned, offset] = learned.map(|sum| sum * scale);
+                        store(id, &[learned]);
+                        if let Some(id) = own.offset {
+                            store(id, &[offset]);
+                        }
                     }
                     input
                 }
@@ -650,13 +671,16 @@ mod tests {
                 .sum()
         };
         let mut kinks = 0;
-        let steps =
-            network.graph.layout.step_first as usize..network.graph.layout.alpha_first as usize;
+        let layout = &network.graph.layout;
+        let rounded = |index: usize| {
+            (layout.step_first as usize..layout.alpha_first as usize).contains(&index)
+                || index >= layout.offset_first as usize
+        };
         let mut compare =
             |values: &[f64], analytic: &[f64], what: &str, loss: &dyn Fn(&[f64]) -> f64| {
                 let middle = loss(values);
                 for (index, gradient) in analytic.iter().enumerate() {
-                    if what == "parameter" && steps.contains(&index) {
+                    if what == "parameter" && rounded(index) {
                         continue;
                     }
                     let [below, above] = [-STEP, STEP].map(|step| {

@@ -22,7 +22,8 @@ macro_rules! kinds {
 
 kinds! {
     /// ACTIVATION and INPUT_ACTIVATION: what a layer applies. From `PACT_UNSIGNED` on there is a
-    /// parameter, from `LSQ_UNSIGNED` on it is a step.
+    /// parameter, from `LSQ_UNSIGNED` on it is a step. Below `PACT_UNSIGNED` are functions; behind
+    /// each of them LSQ+ can stand.
     activation {
         /// Nothing.
         NONE = 0,
@@ -40,6 +41,8 @@ kinds! {
         LSQ_SIGNED = 6,
         /// LSQ on the grid of `PACT_SIGNED_AFTER_RELU`.
         LSQ_SIGNED_AFTER_RELU = 7,
+        /// Added to a function's number: LSQ+ of its values, with a step and an offset.
+        LSQ_PLUS = 32,
     }
     /// QUANTIZER: of a layer's weights.
     quantizer {

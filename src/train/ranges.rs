@@ -1,4 +1,4 @@
-//! What the quantizers do while a network trains: α's, learned steps and ranges of weights, at some
+//! What the quantizers do while a network trains: α's, learned steps, offsets and ranges of weights, at some
 //! of its steps set aside on the device and read back with the metrics. Nothing waits for them
 //! inside a step.
 
@@ -19,7 +19,7 @@ const CAPACITY: u64 = 64;
 /// `--resume` may change.
 const SAMPLES_PER_DOUBLING: u64 = 8;
 
-/// The state that `learned`, all learned steps and α's of `layout` in its order, and ranges of
+/// The state that `learned`, all learned steps, α's and offsets of `layout` in its order, and ranges of
 /// weights stand for.
 pub(super) fn quantizer_state<'a>(
     layout: &ParameterLayout,
@@ -37,6 +37,10 @@ pub(super) fn quantizer_state<'a>(
             .map(|alpha| (alpha.layer().to_string(), own(alpha.range())[0]))
             .collect(),
         step_size: steps.map(|step| (step.layer().to_string(), mean(own(step.range())))).collect(),
+        offset: layout
+            .offsets()
+            .map(|offset| (offset.layer().to_string(), own(offset.range())[0]))
+            .collect(),
         weight_range: ranges.map(|(name, range)| (name.to_string(), range)).collect(),
     }
 }

@@ -159,7 +159,7 @@ async fn initialize(
     let quantization = &session.config.quantization;
     let mut parameters = layout.initialize(session.config.seed, session.config.weight_init);
     let mut missing: Vec<String> =
-        layout.calibrated().map(|parameter| parameter.name.clone()).collect();
+        layout.calibrated().chain(layout.offsets()).map(|own| own.name.clone()).collect();
     if let Some(path) = &session.config.init {
         let mut file = init.map_or_else(|| ModelFile::open(path), Ok)?;
         if let Some(said) =

@@ -223,6 +223,8 @@ impl Case {
                     *value = match parameter.role {
                         ParameterRole::Alpha => 0.875,
                         ParameterRole::ActivationStep { highest } => 0.875 / highest as f32,
+                        // 5 of 15, 2 of 7, 1 of 3 steps.
+                        ParameterRole::ActivationOffset { .. } => -0.3,
                         _ => random.signed() * scale,
                     };
                 }
@@ -419,6 +421,33 @@ fn learned_steps_of_activations() {
             &quantization,
             &[!software],
         );
+    }
+}
+
+#[test]
+fn learned_offsets_of_activations() {
+    let act_quant = ActivationQuantizer::LsqPlus;
+    for (pact, weight_quant, software) in [
+        (PactKind::Unsigned, WeightQuantizer::Sawb, true),
+        (PactKind::Signed, WeightQuantizer::Lsq, false),
+    ] {
+        let quantization =
+            QuantizationConfig { act_quant, ..quantized("4,2,w4a3", weight_quant, false, pact) };
+        let what = format!("{weight_quant:?}, lsq-plus {pact:?}");
+        check(&format!("table I, {what}"), &table_one(), &quantization, &[software]);
+        check(&format!("detached, {what}"), &detached_network(), &quantization, &[!software]);
+    }
+    // Of levels, sums in front of a pool would be equal here and there in f64, but not in f32.
+    for pact in [PactKind::Unsigned, PactKind::Signed] {
+        let quantization = QuantizationConfig {
+            act_quant,
+            ..quantized("w4a32,2,3,w4a32", WeightQuantizer::Affine, false, pact)
+        };
+        let (pooled, averaged) = (pooled_network(), averaged_network());
+        check(&format!("pooled, lsq-plus {pact:?}"), &pooled, &quantization, &[true, false]);
+        check(&format!("averaged, lsq-plus {pact:?}"), &averaged, &quantization, &[true]);
+        let what = format!("pooled, lsq-plus {pact:?}, f16");
+        check_in(Precision::F16, &what, &pooled, &quantization, &[true]);
     }
 }
 

@@ -9,8 +9,8 @@ use std::{
 
 use saliq::{
     config::{
-        AveragePool, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape,
-        WeightQuantizer,
+        ActivationQuantizer, AveragePool, LayerConfig, NetworkConfig, PactKind, QuantizationConfig,
+        Shape, WeightQuantizer,
     },
     deploy::{DeployableModel, IntegerPlan, c_header},
     model::Model,
@@ -184,9 +184,18 @@ fn odd_networks_survive_the_sanitizers() {
         (Symmetric, true, PactKind::Signed, "w8a5,w4a4,w32a32", true),
         (Sawb, false, PactKind::Unsigned, "w32a32,w32a32,w32a32", true),
     ];
-    for (weight_quant, per_channel, pact, bits, averages) in cases {
+    let pact = cases.map(|case| (ActivationQuantizer::Pact, case));
+    let offsets = [
+        (Affine, true, PactKind::Signed, "w3a4,w8a3,w8a32", false),
+        (Sawb, false, PactKind::Unsigned, "w8a1,w2a8,w32a32", false),
+        (Symmetric, false, PactKind::Signed, "w8a8,w4a4,w32a32", true),
+    ]
+    .map(|case| (ActivationQuantizer::LsqPlus, case));
+    for (act_quant, (weight_quant, per_channel, pact, bits, averages)) in
+        pact.into_iter().chain(offsets)
+    {
         let quantization =
-            QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
+            QuantizationConfig { weight_quant, per_channel, pact, act_quant, ..Default::default() };
         let model = DeployableModel::new(&hostile_model(bits, quantization, averages)).unwrap();
         let header = c_header(&model, "odd").unwrap();
         assert!(header.text.is_ascii() && !header.text.contains('@'), "{bits}");

@@ -77,7 +77,11 @@ fn quantization() -> impl Strategy<Value = (String, QuantizationConfig)> {
         Just(PactKind::Signed),
         Just(PactKind::SignedAfterRelu)
     ];
-    let learned = prop_oneof![Just(ActivationQuantizer::Pact), Just(ActivationQuantizer::Lsq)];
+    let learned = prop_oneof![
+        Just(ActivationQuantizer::Pact),
+        Just(ActivationQuantizer::Lsq),
+        Just(ActivationQuantizer::LsqPlus)
+    ];
     let weights = prop::sample::select(WIDTHS.to_vec()).prop_flat_map(|(quantizer, widths)| {
         let width = prop_oneof![1 => Just(32), 4 => prop::sample::select(widths.to_vec())];
         (Just(quantizer), prop::collection::vec(width, 5))
@@ -92,7 +96,13 @@ fn quantization() -> impl Strategy<Value = (String, QuantizationConfig)> {
                 QuantizationConfig {
                     weight_quant,
                     per_channel,
-                    pact,
+                    // LSQ+ has no signed grid behind a ReLU.
+                    pact: match (act_quant, pact) {
+                        (ActivationQuantizer::LsqPlus, PactKind::SignedAfterRelu) => {
+                            PactKind::Signed
+                        }
+                        _ => pact,
+                    },
                     act_quant,
                     ..Default::default()
                 },
@@ -557,6 +567,36 @@ fn right_files_pass_with_every_image_compared() {
                 "{what}"
             );
             assert!(verification.largest_difference < 1e-5, "{what}");
+        }
+    }
+}
+
+/// Levels with zero points, without a ReLU and behind one.
+#[test]
+fn offsets_are_right_in_every_format() {
+    for (bits, pact, quantized) in [
+        ("8", PactKind::Signed, 2),
+        ("4,4,w32a4", PactKind::Signed, 3),
+        ("4,2,w4a1", PactKind::Unsigned, 3),
+    ] {
+        let act_quant = ActivationQuantizer::LsqPlus;
+        let quantization = QuantizationConfig { act_quant, pact, ..Default::default() };
+        let model = random_model(digits(), bits, quantization, 3);
+        for (format, verification) in checked_in_every_format(&model, &model) {
+            let what = format!("{bits} {format}: {verification:?}");
+            assert_eq!(verification.failure(), None, "{what}");
+            assert_eq!((verification.compared, verification.layers.len()), (10, quantized));
+            let is_decided = |layer: &LayerVerification| layer.near * 50 < layer.levels;
+            assert!(verification.layers.iter().all(is_decided), "{what}");
+            assert!(verification.largest_difference < 1e-5, "{what}");
+        }
+        // A wrong offset is another network.
+        let mut wrong = model.clone();
+        let own = wrong.graph.layout.find("act1.offset").unwrap().offset as usize;
+        wrong.parameters[own] -=
+            2.0 * wrong.parameters[wrong.graph.layout.find("act1.step").unwrap().offset as usize];
+        for (format, verification) in checked_in_every_format(&model, &wrong) {
+            assert!(verification.failure().is_some(), "{bits} {format}: {verification:?}");
         }
     }
 }

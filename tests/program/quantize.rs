@@ -320,6 +320,14 @@ fn activations_can_have_a_step_to_train_on_with() {
         (json(&arguments), Tensors::open(&out.join("model.safetensors")), out)
     };
     let ((pact, alphas, _), (lsq, steps, out)) = (quantize("pact"), quantize("lsq"));
+    // Behind a ReLU an offset is 0 until it is trained.
+    let (plus, offsets, _) = quantize("lsq-plus");
+    assert_eq!(plus["act_quant"], "lsq-plus");
+    for name in ["act1", "act2"] {
+        assert_eq!(offsets.f32(&format!("{name}.offset")), [0.0]);
+        assert_eq!(offsets.f32(&format!("{name}.step")), steps.f32(&format!("{name}.step")));
+    }
+    assert_eq!(plus["accuracy"], lsq["accuracy"]);
     assert_eq!((&pact["act_quant"], &lsq["act_quant"]), (&"pact".into(), &"lsq".into()));
     // The same clips: α is the highest level, so many steps.
     for (name, levels) in [("act1", 15.0), ("act2", 7.0)] {

@@ -92,7 +92,8 @@ pub struct QuantizeArgs {
         help_heading = "Quantization"
     )]
     pub pact: PactKind,
-    /// Activation quantizer: PACT's α, or a learned step (LSQ) to train on with
+    /// Activation quantizer: PACT's α, or a learned step (LSQ), or step and offset (LSQ+) to train
+    /// on with
     #[arg(
         long,
         value_enum,

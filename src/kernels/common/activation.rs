@@ -2,22 +2,31 @@
 
 use crate::{
     config::PactKind,
-    quant::{ActivationFunction, ActivationPlan},
+    quant::{ActivationFunction, ActivationPlan, ActivationQuantizerPlan},
     shaders::{Specialization, kinds::activation},
 };
 
 /// The number of `plan` in the kernels.
 fn kind(plan: ActivationPlan) -> u32 {
-    use ActivationFunction::{Lsq, Pact};
-    match plan.function() {
-        ActivationFunction::None => activation::NONE,
-        ActivationFunction::Relu => activation::RELU,
+    use ActivationQuantizerPlan::{Float, Lsq, LsqPlus, Pact};
+    match plan.quantizer() {
+        Float => function_kind(plan),
+        // PACT's clip is its own ReLU.
         Pact(PactKind::Unsigned) => activation::PACT_UNSIGNED,
         Pact(PactKind::Signed) => activation::PACT_SIGNED,
         Pact(PactKind::SignedAfterRelu) => activation::PACT_SIGNED_AFTER_RELU,
         Lsq(PactKind::Unsigned) => activation::LSQ_UNSIGNED,
         Lsq(PactKind::Signed) => activation::LSQ_SIGNED,
         Lsq(PactKind::SignedAfterRelu) => activation::LSQ_SIGNED_AFTER_RELU,
+        LsqPlus => activation::LSQ_PLUS + function_kind(plan),
+    }
+}
+
+/// The number of its function.
+fn function_kind(plan: ActivationPlan) -> u32 {
+    match plan.function() {
+        ActivationFunction::Identity => activation::NONE,
+        ActivationFunction::Relu => activation::RELU,
     }
 }
 
@@ -29,9 +38,11 @@ pub(in crate::kernels) fn activated(
     let specialization =
         specialization.feature("pact", plan.is_pact()).constant("ACTIVATION", kind(plan));
     match plan.alpha_index() {
-        Some(index) => {
-            specialization.constant("ALPHA_INDEX", index).constant("LEVELS", plan.level_count())
-        }
+        Some(index) => specialization
+            .constant("ALPHA_INDEX", index)
+            // Read by all that learn; only LSQ+ makes use of it.
+            .constant("OFFSET_INDEX", plan.offset_index().unwrap_or(index))
+            .constant("LEVELS", plan.level_count()),
         None => specialization,
     }
 }

@@ -186,9 +186,10 @@ impl<'a> Way<'a, '_> {
 
     /// Where the gradient of what activations learn goes.
     fn learned(&self) -> Result<LearnedGradient<'a>> {
-        let partial_sums = &self.body.backward_buffers()?.partial_sums;
+        let buffers = self.body.backward_buffers()?;
+        let (partial_sums, offset_sums) = (&buffers.partial_sums, &buffers.offset_sums);
         let gradients = (self.wanted == Gradients::Parameters).then_some(&self.body.gradients);
-        Ok(LearnedGradient { partial_sums, gradients })
+        Ok(LearnedGradient { partial_sums, offset_sums, gradients })
     }
 
     /// What `node` does with the gradient of its own output: through its activation, in place, to
