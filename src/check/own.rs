@@ -35,6 +35,15 @@ const ODD_NETWORK: &str = "network.layers = [
   { type = \"linear\", name = \"fc1\", out_features = 19 }, { type = \"activation\", name = \"act3\" },
   { type = \"linear\", name = \"fc2\", out_features = 10 } ]\n";
 
+/// Sums: of what goes round a block, of three values; a value with several readers.
+const SUMS_NETWORK: &str = "network.layers = [
+  { type = \"conv\", out_channels = 6, kernel = 3, padding = 1 }, { type = \"activation\" },
+  { type = \"conv\", out_channels = 6, kernel = 3, padding = 1 },
+  { type = \"add\", inputs = [\"conv2\", \"act1\"] }, { type = \"activation\" },
+  { type = \"dropout\", name = \"drop\", rate = 0.5 },
+  { type = \"add\", inputs = [\"drop\", \"act2\", \"act1\"] }, { type = \"activation\" },
+  { type = \"linear\", out_features = 10 } ]\n";
+
 /// Settings that between them ask for every kernel with every option.
 const SETTINGS: &[&str] = &[
     "",
@@ -66,6 +75,9 @@ const SETTINGS: &[&str] = &[
     "precision = \"f16\"\ndropout = 0.5",
     "precision = \"f16\"\nbits = \"4,2\"",
     "ODD\nprecision = \"f16\"\nbits = \"4,2,4\"",
+    "SUMS",
+    "SUMS\nbits = \"4,4\"\nact-quant = \"lsq-plus\"\nsgt = false",
+    "SUMS\nprecision = \"f16\"\nbits = \"4,4\"\nsgt = false",
 ];
 
 /// Devices that run nothing: as software adapters and as GPUs, without what is optional and with
@@ -143,7 +155,7 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             if text.starts_with("ODD") { Shape::new(3, 21, 17) } else { Shape::new(1, 28, 28) };
         let dataset = blank(shape);
         let info = DatasetInfo { name: dataset.name.clone(), shape, classes: dataset.classes };
-        let mut toml = text.replace("ODD", ODD_NETWORK);
+        let mut toml = text.replace("ODD", ODD_NETWORK).replace("SUMS", SUMS_NETWORK);
         if let Some(plain) = toml.strip_suffix("NORM") {
             toml = plain.replace(
                 "{ type = \"activation\", name = \"act3\" }",
@@ -158,7 +170,9 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
-        if config.quantization.bits.iter().any(|bits| bits.quantizes_weights()) {
+        // Sums have no integer form so far.
+        let has_levels = config.quantization.bits.iter().any(|bits| bits.quantizes_weights());
+        if has_levels && !text.starts_with("SUMS") {
             record_integers(gpu, trainer.model_config())?;
         }
         if number == 0 || *text == "ODD" {

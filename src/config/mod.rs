@@ -11,7 +11,7 @@
 
 mod bits;
 mod choices;
-mod layer_text;
+mod layer_kind;
 mod layers;
 mod misfit;
 mod model;
@@ -22,6 +22,7 @@ mod presets;
 mod quantization;
 mod resolve;
 mod run;
+mod shape;
 mod text;
 mod training;
 mod wiring;
@@ -30,9 +31,8 @@ pub(crate) use run::short_name;
 pub(crate) use text::{decimal, real, suggestion};
 
 pub use bits::LayerBits;
-pub use layers::{
-    AveragePool, BATCH_NORM_EPSILON, IMAGES, LayerConfig, LayerKind, Shape, WeightLayer,
-};
+pub use layer_kind::{AveragePool, BATCH_NORM_EPSILON, LayerKind};
+pub use layers::{IMAGES, LayerConfig, WeightLayer};
 pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};
 pub use network::NetworkConfig;
@@ -44,6 +44,7 @@ pub use quantization::{
 };
 pub use resolve::{DatasetInfo, resolve};
 pub use run::RunConfig;
+pub use shape::Shape;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{
     Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig, OptimizerKind,

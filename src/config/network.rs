@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    layers::{IMAGES, LayerConfig, LayerKind, Shape, WeightLayer},
+    layer_kind::LayerKind,
+    layers::{IMAGES, LayerConfig, WeightLayer},
     misfit::Misfit,
+    shape::Shape,
     wiring::{Source, Wiring, names},
 };
 use crate::Result;

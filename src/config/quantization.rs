@@ -164,7 +164,7 @@ impl QuantizationConfig {
             }
         }
         if let Some(reason) = pact_refusal(self.act_quant, self.pact) {
-            return Err(Error::Usage(format!("--pact {reason}")));
+            return Err(Error::Settings(phrase!("<pact signed-after-relu>: ").then(reason)));
         }
         let problem = |flag: &str, value: f32, range: &str| {
             Err(Error::Settings(phrase!("<{} {}>: must be {}", flag, value, range)))
@@ -270,11 +270,13 @@ pub(super) fn refusal(
 
 /// Why activations quantized by `act_quant` cannot be of the kind `pact`, and what to use instead.
 /// PACT's signed grid behind a ReLU wastes the levels below 0; LSQ+ has no such grid.
-pub(super) fn pact_refusal(act_quant: ActivationQuantizer, pact: PactKind) -> Option<String> {
+pub(super) fn pact_refusal(act_quant: ActivationQuantizer, pact: PactKind) -> Option<Phrase> {
     let refused = act_quant == ActivationQuantizer::LsqPlus && pact == PactKind::SignedAfterRelu;
     refused.then(|| {
-        "signed-after-relu: `lsq-plus` has no levels below 0 behind a ReLU; use --pact unsigned, or signed for no ReLU"
-            .into()
+        phrase!(
+            "`lsq-plus` has no levels below 0 behind a ReLU; use <pact unsigned>, or signed for no \
+             ReLU"
+        )
     })
 }
 
@@ -564,6 +566,6 @@ mod tests {
         };
         assert!([Unsigned, Signed].map(lsq_plus).iter().all(Result::is_ok));
         let refused = lsq_plus(SignedAfterRelu).unwrap_err().to_string();
-        assert!(refused.contains("--pact unsigned"), "{refused}");
+        assert!(refused.contains("pact = unsigned"), "{refused}");
     }
 }

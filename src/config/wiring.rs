@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    layers::{IMAGES, LayerConfig, Stem},
+    layer_kind::Stem,
+    layers::{IMAGES, LayerConfig},
     misfit::Misfit,
 };
 

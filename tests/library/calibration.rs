@@ -182,7 +182,7 @@ fn nothing_of_a_model_is_dropped() {
     begin("", &normalized, &trained).unwrap();
     let init = format!("init = {:?}\n", trained.to_str().unwrap());
     let message = begin(&init, SMALL_NETWORK, &out).unwrap_err().to_string();
-    assert!(message.contains("bn1.") && message.contains("--batch-norm"), "{message}");
+    assert!(message.contains("bn1.") && message.contains("batch-norm"), "{message}");
     assert!(!out.exists());
     begin(&init, &normalized, &out).unwrap();
 }
