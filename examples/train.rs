@@ -3,7 +3,7 @@
 
 use saliq::{
     Result,
-    config::PartialRunConfig,
+    config::{PartialRunConfig, resolve},
     data,
     gpu::{Gpu, GpuOptions},
     train::{EpochLine, Observer, Start, Trainer},
@@ -39,7 +39,7 @@ layers = [
 fn main() -> Result<()> {
     let gpu = pollster::block_on(Gpu::new(&GpuOptions::default()))?;
     let dataset = data::load("mnist-mini", None)?;
-    let config = PartialRunConfig::parse(SETTINGS, "the example")?.resolve(&dataset.info())?;
+    let config = resolve(PartialRunConfig::parse(SETTINGS, "the example")?, &dataset.info())?;
     let mut trainer = Trainer::new(&gpu, &config, &dataset)?;
     let outcome = pollster::block_on(trainer.run(Start::Replace, &mut Lines))?;
     println!("{:.2} % of the test images", 100.0 * outcome.evaluation.accuracy);

@@ -14,6 +14,7 @@ override ELEMENTS: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 @if(requantized) override CHANNELS: u32;
 @if(requantized) override MULTIPLIER: f32;
 @if(requantized) override OFFSET: f32;
@@ -35,10 +36,11 @@ fn main(
     if (element >= images.count * ELEMENTS) { return; }
     let at = images.first * ELEMENTS + element;
     @if(pact) {
-        output[at] = store_output(activate(ACTIVATION, load_input(input[at]), parameters[ALPHA_INDEX], LEVELS));
+        let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
+        output[at] = store_output(activate(ACTIVATION, load_input(input[at]), learned, LEVELS));
     }
     @if(!pact && !requantized) {
-        output[at] = store_output(activate(ACTIVATION, load_input(input[at]), 0.0, 1.0));
+        output[at] = store_output(activate(ACTIVATION, load_input(input[at]), vec2f(), 1.0));
     }
     @if(requantized) {
         let value =

@@ -16,6 +16,7 @@ override GROUPS: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
@@ -44,7 +45,8 @@ fn main(
     let y = (load_input(input[at]) - c.center) * c.scale + c.shift;
     @if(pact) {
         pre_activation[at] = store_output(y);
-        output[at] = store_output(activate(ACTIVATION, y, parameters[ALPHA_INDEX], LEVELS));
+        let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
+        output[at] = store_output(activate(ACTIVATION, y, learned, LEVELS));
     }
-    @if(!pact) { output[at] = store_output(activate(ACTIVATION, y, 0.0, 1.0)); }
+    @if(!pact) { output[at] = store_output(activate(ACTIVATION, y, vec2f(), 1.0)); }
 }

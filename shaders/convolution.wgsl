@@ -36,6 +36,7 @@ override OUT_GROUPS: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
@@ -126,7 +127,7 @@ fn main(
         }
     }
     if (index >= images.count) { return; }
-    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
     @unroll for (var r = 0u; r < ROWS / SIDE; r++) {
         @unroll for (var c = 0u; c < COLUMNS / SIDE; c++) {
             let y = row / SIDE + r;
@@ -136,8 +137,8 @@ fn main(
                 @unroll for (var g = 0u; g < GROUPS; g++) {
                     if (first_group + g < OUT_GROUPS) {
                         var before = sum[(r * SIDE * COLUMNS + c * SIDE) * GROUPS + g];
-                        @if(pact) var value = activate(ACTIVATION, before, alpha, LEVELS);
-                        @if(!pact) var value = activate(ACTIVATION, before, 0.0, 1.0);
+                        @if(pact) var value = activate(ACTIVATION, before, learned, LEVELS);
+                        @if(!pact) var value = activate(ACTIVATION, before, vec2f(), 1.0);
                         @if(pooled_output) {
                             // Values with equal stored forms must be equal.
                             value = as_stored_output(value);
@@ -147,9 +148,10 @@ fn main(
                                     + p % 2u) * GROUPS + g];
                                 @if(pact) let other =
                                     as_stored_output(
-                                        activate(ACTIVATION, other_before, alpha, LEVELS));
+                                        activate(ACTIVATION, other_before, learned, LEVELS));
                                 @if(!pact) let other =
-                                    as_stored_output(activate(ACTIVATION, other_before, 0.0, 1.0));
+                                    as_stored_output(
+                                        activate(ACTIVATION, other_before, vec2f(), 1.0));
                                 let larger = other > value;
                                 value = select(value, other, larger);
                                 before = select(before, other_before, larger);

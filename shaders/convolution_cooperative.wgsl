@@ -36,6 +36,7 @@ override PADDING: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 override INPUT_ACTIVATION: u32;
 override INPUT_LEVELS: f32;
 override INPUT_INDEX: u32;
@@ -149,7 +150,7 @@ fn main(
             }
         }
     }
-    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
     @unroll for (var tile = 0u; tile < ROWS * COLUMNS; tile++) {
         workgroupBarrier();
         coopStoreT(sum[tile], &sums[0], SIDE);
@@ -164,9 +165,9 @@ fn main(
                 let at = (images.first * pixels + row) * OUT_GROUPS + group;
                 @if(pact) {
                     pre_activation[at] = store_output(x);
-                    output[at] = store_output(activate(ACTIVATION, x, alpha, LEVELS));
+                    output[at] = store_output(activate(ACTIVATION, x, learned, LEVELS));
                 }
-                @if(!pact) { output[at] = store_output(activate(ACTIVATION, x, 0.0, 1.0)); }
+                @if(!pact) { output[at] = store_output(activate(ACTIVATION, x, vec2f(), 1.0)); }
             }
         }
     }

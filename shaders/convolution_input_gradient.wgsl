@@ -160,7 +160,8 @@ fn main(
                     if (first_group + g < OUT_GROUPS) {
                         let own = sum[(r * COLUMNS + c) * GROUPS + g];
                         @if(rectified) {
-                            let slope = derivative(RELU, load_state(input_gradient[at + g]), 0.0);
+                            let slope =
+                                derivative(RELU, load_state(input_gradient[at + g]), vec2f(), 1.0);
                             input_gradient[at + g] = store_output(slope * own);
                         }
                         @if(!rectified) { input_gradient[at + g] = store_output(own); }

@@ -43,6 +43,7 @@ override SPACING: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 @if(requantized) override LOWEST: f32;
 @if(requantized) override HIGHEST: f32;
 @if(requantized) override PIXEL_OFFSETS: u32; // as in `convolution`
@@ -157,21 +158,21 @@ fn main(
         }
     }
     if (slice > 0u || group >= OUT_GROUPS) { return; }
-    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
     @unroll for (var r = 0u; r < ROWS; r++) {
         let row = first_row + r * ROW_LANES + row_lane;
         if (row < row_count) {
             let at = (images.first * pixels + row) * OUT_GROUPS + group;
             @if(pact) {
                 pre_activation[at] = store_output(sum[r]);
-                output[at] = store_output(activate(ACTIVATION, sum[r], alpha, LEVELS));
+                output[at] = store_output(activate(ACTIVATION, sum[r], learned, LEVELS));
             }
             @if(rectified) {
-                let slope = derivative(RELU, load_state(output[at]), 0.0);
+                let slope = derivative(RELU, load_state(output[at]), vec2f(), 1.0);
                 output[at] = store_output(slope * sum[r]);
             }
             @if(!pact && !requantized && !rectified) {
-                output[at] = store_output(activate(ACTIVATION, sum[r], 0.0, 1.0));
+                output[at] = store_output(activate(ACTIVATION, sum[r], vec2f(), 1.0));
             }
             @if(requantized) {
                 let o = offset[row % pixels * PIXEL_OFFSETS + group];

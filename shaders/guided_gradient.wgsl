@@ -4,12 +4,13 @@
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
-import package::common::activation::{derivative, threshold};
+import package::common::activation::derivative;
 
 override ELEMENTS: u32;
 override ACTIVATION: u32;
-@if(pact) override LEVELS: f32;
+override LEVELS: f32 = 1.0;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> state: array<vec4f>;
@@ -25,7 +26,7 @@ fn main(
     let element = linear_workgroup(workgroup, count) * 64u + lane;
     if (element >= images.count * ELEMENTS) { return; }
     let at = images.first * ELEMENTS + element;
-    @if(pact) let alpha = threshold(ACTIVATION, parameters[ALPHA_INDEX], LEVELS);
-    @if(!pact) let alpha = 0.0;
-    gradient[at] = max(derivative(ACTIVATION, state[at], alpha) * gradient[at], vec4f());
+    @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
+    @if(!pact) let learned = vec2f();
+    gradient[at] = max(derivative(ACTIVATION, state[at], learned, LEVELS) * gradient[at], vec4f());
 }

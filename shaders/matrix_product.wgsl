@@ -23,6 +23,7 @@ override OUT_GROUPS: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 @if(requantized) override LOWEST: f32;
 @if(requantized) override HIGHEST: f32;
 
@@ -94,7 +95,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             }
         }
     }
-    @if(pact) let alpha = parameters[ALPHA_INDEX];
+    @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
     @unroll for (var n = 0u; n < IMAGES; n++) {
         if (first + n < images.count) {
             let at = (images.first + first + n) * OUT_GROUPS + first_group;
@@ -104,14 +105,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     @if(pact) {
                         pre_activation[at + g * LANES] = store_output(x);
                         output[at + g * LANES] =
-                            store_output(activate(ACTIVATION, x, alpha, LEVELS));
+                            store_output(activate(ACTIVATION, x, learned, LEVELS));
                     }
                     @if(rectified) {
-                        let slope = derivative(RELU, load_state(output[at + g * LANES]), 0.0);
+                        let slope =
+                            derivative(RELU, load_state(output[at + g * LANES]), vec2f(), 1.0);
                         output[at + g * LANES] = store_output(slope * x);
                     }
                     @if(!pact && !requantized && !rectified) {
-                        output[at + g * LANES] = store_output(activate(ACTIVATION, x, 0.0, 1.0));
+                        output[at + g * LANES] =
+                            store_output(activate(ACTIVATION, x, vec2f(), 1.0));
                     }
                     @if(requantized) {
                         let group = first_group + g * LANES;

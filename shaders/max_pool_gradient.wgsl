@@ -1,16 +1,18 @@
 // Gradient of max-pooling with respect to its input, times the derivative of the activation in
 // front of it:
-//   input_gradient[e] = activation'(state[e]) · Σ_{windows whose maximum e is} output_gradient[window],
-// and ∂L/∂α = Σ ∂y/∂α · (that sum) of PACT (∂L/∂s of LSQ), one partial sum a workgroup. ACTIVATION
-// 0 is max-pooling alone. `choice` is what `max_pool` kept; `state` is the activation's input x for
-// PACT, its output for ReLU. Layouts as there. An invocation takes ITEMS groups of 4 elements.
-// WINDOWS = ceil(KERNEL / STRIDE) windows overlap along each axis.
+//   input_gradient[e] = activation'(state[e])
+//                       · Σ_{windows whose maximum e is} output_gradient[window],
+// and ∂L/∂α = Σ ∂y/∂α · (that sum) of PACT (∂L/∂s of LSQ), one partial sum a workgroup; with
+// `offset` as many of LSQ+'s ∂L/∂β. ACTIVATION 0 is max-pooling alone. `choice` is what `max_pool`
+// kept; `state` is the activation's input x for PACT, its output for ReLU. Layouts as there. An
+// invocation takes ITEMS groups of 4 elements. WINDOWS = ceil(KERNEL / STRIDE) windows overlap
+// along each axis.
 
 import constants::{ITEMS, WINDOWS, WORKGROUP};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::pooling::unpack_positions;
-import package::common::activation::{derivative, learned_derivative, threshold};
+import package::common::activation::{derivative, learned_derivative, offset_derivative};
 import package::common::storage::{Input, Output, State, load_output, load_state, store_input};
 import package::common::sums::ordered_sum;
 
@@ -24,6 +26,7 @@ override STRIDE: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> output_gradient: array<Output>;
@@ -32,6 +35,7 @@ override ACTIVATION: u32;
 @group(0) @binding(4) var<storage, read_write> input_gradient: array<Input>;
 @if(pact) @group(0) @binding(5) var<storage, read> parameters: array<f32>;
 @if(pact) @group(0) @binding(6) var<storage, read_write> partial_sums: array<f32>;
+@if(offset) @group(0) @binding(7) var<storage, read_write> offset_sums: array<f32>;
 
 // Σ of the gradients of the windows that chose element (row, column): the last window that starts
 // at or above it, and WINDOWS − 1 before.
@@ -39,15 +43,17 @@ fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
     var sum = vec4f();
     @unroll for (var wy = 0u; wy < WINDOWS; wy++) {
         @unroll for (var wx = 0u; wx < WINDOWS; wx++) {
-            // What lies before the first window wraps to huge numbers.
+            // The number wraps to a huge value in front of the first window.
             let y = row / STRIDE - wy;
             let x = column / STRIDE - wx;
             let dy = row - y * STRIDE;
             let dx = column - x * STRIDE;
             let inside = y < OUT_HEIGHT && x < OUT_WIDTH && dy < KERNEL && dx < KERNEL;
-            let at = ((image * OUT_HEIGHT + min(y, OUT_HEIGHT - 1u)) * OUT_WIDTH + min(x, OUT_WIDTH - 1u)) * GROUPS + group;
+            let at = ((image * OUT_HEIGHT + min(y, OUT_HEIGHT - 1u)) * OUT_WIDTH
+                + min(x, OUT_WIDTH - 1u)) * GROUPS + group;
             let positions = unpack_positions(choice[at]);
-            sum += select(vec4f(), load_output(output_gradient[at]), (positions == vec4u(dy * KERNEL + dx)) & vec4<bool>(inside));
+            let is_chosen = (positions == vec4u(dy * KERNEL + dx)) & vec4<bool>(inside);
+            sum += select(vec4f(), load_output(output_gradient[at]), is_chosen);
         }
     }
     return sum;
@@ -61,8 +67,9 @@ fn main(
 ) {
     let block = linear_workgroup(workgroup, count);
     let per_image = IN_HEIGHT * IN_WIDTH * GROUPS;
-    @if(pact) let alpha = threshold(ACTIVATION, parameters[ALPHA_INDEX], LEVELS);
+    @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
     @if(pact) var alpha_sum = vec4f();
+    @if(offset) var offset_sum = vec4f();
     for (var item = 0u; item < ITEMS; item++) {
         let element = (block * ITEMS + item) * WORKGROUP + lane;
         if (element < images.count * per_image) {
@@ -74,11 +81,16 @@ fn main(
             let gradient = chosen(image, row, column, group);
             @if(pact) {
                 let x = load_state(state[at]);
-                input_gradient[at] = store_input(gradient * derivative(ACTIVATION, x, alpha));
-                alpha_sum += gradient * learned_derivative(ACTIVATION, x, alpha, LEVELS);
+                input_gradient[at] =
+                    store_input(gradient * derivative(ACTIVATION, x, learned, LEVELS));
+                alpha_sum += gradient * learned_derivative(ACTIVATION, x, learned, LEVELS);
+                @if(offset) {
+                    offset_sum += gradient * offset_derivative(ACTIVATION, x, learned, LEVELS);
+                }
             }
             @if(!pact) {
-                input_gradient[at] = store_input(gradient * derivative(ACTIVATION, load_state(state[at]), 0.0));
+                let slope = derivative(ACTIVATION, load_state(state[at]), vec2f(), 1.0);
+                input_gradient[at] = store_input(gradient * slope);
             }
         }
     }
@@ -86,5 +98,9 @@ fn main(
         let sum = ordered_sum(lane, alpha_sum.x + alpha_sum.y + alpha_sum.z + alpha_sum.w, 0.0);
         // A dispatch spread over two dimensions can be larger than the sums it was sized for.
         if (lane == 0u && block < arrayLength(&partial_sums)) { partial_sums[block] = sum; }
+    }
+    @if(offset) {
+        let sum = ordered_sum(lane, offset_sum.x + offset_sum.y + offset_sum.z + offset_sum.w, 0.0);
+        if (lane == 0u && block < arrayLength(&offset_sums)) { offset_sums[block] = sum; }
     }
 }

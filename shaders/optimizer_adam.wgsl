@@ -14,6 +14,7 @@ import package::common::parameters::{apply_floor, by_kind, kinds};
 override LENGTH: u32;
 override STEP_FIRST: u32;
 override ALPHA_FIRST: u32;
+override OFFSET_FIRST: u32;
 override WEIGHT_DECAY: f32 = 0.0;
 override ALPHA_DECAY: f32 = 0.0;
 override STEP_LR_FACTOR: f32 = 1.0;
@@ -39,7 +40,7 @@ fn main(
 ) {
     let at = place(workgroup, workgroups, lane);
     if (at >= (LENGTH + 3u) / 4u || !is_due()) { return; }
-    let kind = kinds(at, STEP_FIRST, ALPHA_FIRST, LENGTH);
+    let kind = kinds(at, STEP_FIRST, ALPHA_FIRST, OFFSET_FIRST, LENGTH);
     let old = parameters[at];
     let rate = learning_rate() * by_kind(kind, 1.0, STEP_LR_FACTOR, ALPHA_LR_FACTOR);
     let decay = by_kind(kind, WEIGHT_DECAY, 0.0, ALPHA_DECAY);

@@ -6,12 +6,13 @@
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
-import package::common::activation::{derivative, threshold};
+import package::common::activation::derivative;
 
 override ELEMENTS: u32;
 override ACTIVATION: u32;
-@if(pact) override LEVELS: f32;
+override LEVELS: f32 = 1.0;
 @if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<vec4f>;
@@ -35,7 +36,7 @@ fn main(
     let difference = x - input[twin];
     let flat = abs(difference) < vec4f(SMALLEST_DIFFERENCE);
     let quotient = (output[at] - output[twin]) / select(difference, vec4f(1.0), flat);
-    @if(pact) let alpha = threshold(ACTIVATION, parameters[ALPHA_INDEX], LEVELS);
-    @if(!pact) let alpha = 0.0;
-    multiplier[at] *= select(quotient, derivative(ACTIVATION, x, alpha), flat);
+    @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
+    @if(!pact) let learned = vec2f();
+    multiplier[at] *= select(quotient, derivative(ACTIVATION, x, learned, LEVELS), flat);
 }

@@ -1,10 +1,13 @@
 //! One typed error for the whole crate; each message is one line that says what, where and what to
 //! do.
 
+mod phrase;
 mod remedy;
 
 use std::path::{Path, PathBuf};
 
+pub use phrase::{Phrase, Piece, Setting};
+pub(crate) use phrase::{phrase, takes};
 pub use remedy::{KnownNormalization, Remedy};
 
 /// Result with saliq's [`Error`].
@@ -17,6 +20,15 @@ pub enum Error {
     /// A flag, key or value that cannot be used; exit code 2.
     #[error("{0}")]
     Usage(String),
+    /// A setting, or its value, that cannot be used; exit code 2.
+    #[error("{0}")]
+    Settings(Phrase),
+    /// A rule of attribution that needs batch norms folded into their layers; exit code 2.
+    #[error("the z-plus rule needs batch norms folded into their layers")]
+    Unfolded {
+        /// The first batch norm that is not.
+        norm: String,
+    },
     /// A file could not be read or written.
     #[error("{path}: {what}: {source}", path = .path.display())]
     Io {
@@ -61,6 +73,9 @@ pub enum Error {
     /// A network or model that cannot be built or does not fit.
     #[error("{0}")]
     Model(String),
+    /// A written file that does not compute what its model does, or could not be tried.
+    #[error("{0}")]
+    Verification(Phrase),
     /// No adapter to run on.
     #[error("{0}")]
     NoAdapter(String),
@@ -68,7 +83,7 @@ pub enum Error {
     #[error("GPU error: {0}")]
     Gpu(String),
     /// A dispatch of more workgroups than the device takes.
-    #[error("{label}: {workgroups:?} workgroups exceed {limit} a dimension; lower --batch-size")]
+    #[error("{label}: {workgroups:?} workgroups exceed {limit} a dimension")]
     Workgroups {
         /// The dispatch.
         label: String,
@@ -92,7 +107,11 @@ pub enum Error {
         reason: String,
     },
     /// A launcher that binds other buffers than its kernel declares.
-    #[error("shader {kernel} declares {}, its launcher binds {}", .declared.join(", "), .given.join(", "))]
+    #[error(
+        "shader {kernel} declares {}, its launcher binds {}",
+        .declared.join(", "),
+        .given.join(", ")
+    )]
     Bindings {
         /// The kernel.
         kernel: &'static str,
@@ -103,7 +122,7 @@ pub enum Error {
     },
     /// A loss, gradient or α that is no longer a number.
     #[error("{0}")]
-    NonFinite(String),
+    NonFinite(Phrase),
     /// `saliq check` found shaders that do not validate.
     #[error("{0}")]
     CheckFailed(String),
@@ -112,7 +131,7 @@ pub enum Error {
     Download(String),
     /// A run folder that another run is writing to.
     #[error("{0}")]
-    Locked(String),
+    Locked(Phrase),
     /// Stopped by a signal; the exit code is 128 + the signal's number.
     #[error("interrupted")]
     Interrupted {
@@ -128,12 +147,12 @@ pub struct Shortage {
     /// What was asked for, and what there is, as far as that is known.
     pub asked: String,
     /// What to lower. Who knows more about the work says it anew.
-    pub advice: String,
+    pub advice: Phrase,
 }
 
 impl Shortage {
     /// `asked` with `advice`.
-    pub fn new(asked: impl Into<String>, advice: impl Into<String>) -> Shortage {
+    pub fn new(asked: impl Into<String>, advice: impl Into<Phrase>) -> Shortage {
         Shortage { asked: asked.into(), advice: advice.into() }
     }
 }
@@ -198,7 +217,10 @@ impl Error {
     /// The process exit code for this error (interface: 2 usage, 130/143 signals, 1 otherwise).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Usage(_) | Error::Unsaid { .. } => 2,
+            Error::Usage(_)
+            | Error::Settings(_)
+            | Error::Unfolded { .. }
+            | Error::Unsaid { .. } => 2,
             Error::Interrupted { signal } => 128u8.saturating_add(*signal as u8),
             _ => 1,
         }

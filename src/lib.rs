@@ -79,5 +79,7 @@ pub mod study;
 #[cfg(feature = "gpu")]
 pub mod train;
 
-pub use error::{Error, KnownNormalization, Loss, Remedy, Result, Shortage};
+pub use error::{
+    Error, KnownNormalization, Loss, Phrase, Piece, Remedy, Result, Setting, Shortage,
+};
 pub(crate) use error::{is_hostile, plain, plain_lines};

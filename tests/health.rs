@@ -190,7 +190,7 @@ impl Judged {
         let gather =
             GatherOptions { shuffle: true, augment: Vec::new(), mean: 0.13, deviation: 0.31 };
         let options =
-            StepOptions { on_non_finite: policy, ..StepOptions::new(sgt, gather, &config.network) };
+            StepOptions { on_non_finite: policy, ..StepOptions::new(sgt, gather, &network.graph) };
         let inputs = StepInputs {
             network: &network,
             data: &data,

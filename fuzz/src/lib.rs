@@ -113,11 +113,11 @@ pub fn metadata(bytes: &[u8]) {
     };
     let overrides = QuantizationOverrides::default();
     let _ = one_line(Model::parse(Path::new(NAME), &file(&[]), &overrides));
-    let Some(layout) =
-        one_line(saliq::graph::ParameterLayout::new(&config.network, &config.quantization))
+    let Some(graph) = one_line(saliq::graph::Graph::new(&config.network, &config.quantization))
     else {
         return;
     };
+    let layout = graph.layout;
     if layout.stored < 1 << 14 {
         let tensors: Vec<_> = layout
             .parameters
@@ -156,9 +156,10 @@ pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Some(partial) = one_line(PartialRunConfig::parse(text, NAME)) else { return };
     let info = DatasetInfo { name: DATASET.into(), shape: IMAGE, classes: 10 };
-    let resolve = |partial: PartialRunConfig| -> Result<RunConfig> { partial.resolve(&info) };
+    let resolve =
+        |partial: PartialRunConfig| -> Result<RunConfig> { saliq::config::resolve(partial, &info) };
     let Some(run) = one_line(resolve(partial)) else { return };
-    let _ = one_line(saliq::graph::ParameterLayout::new(&run.network, &run.quantization));
+    let _ = one_line(saliq::graph::Graph::new(&run.network, &run.quantization));
     let written = run.to_toml();
     let again = resolve(PartialRunConfig::parse(&written, NAME).expect("our own text"))
         .expect("our own settings");

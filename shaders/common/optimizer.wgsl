@@ -2,8 +2,9 @@
 // and at which rate they change, and the report of a probe.
 //
 // Parameters are one array of LENGTH floats, gradients and states alike: weights and biases before
-// STEP_FIRST, learned steps before ALPHA_FIRST, PACT's α from there on. WEIGHT_DECAY is for weights
-// and biases; steps have none; α have their own ALPHA_DECAY (an L2 penalty: decay · α is added to
+// STEP_FIRST, learned steps before ALPHA_FIRST, PACT's α before OFFSET_FIRST, LSQ+'s offsets from
+// there on, which are treated as steps but have no floor. WEIGHT_DECAY is for weights and biases;
+// steps have none; α have their own ALPHA_DECAY (an L2 penalty: decay · α is added to
 // the gradient). Steps and α have STEP_LR_FACTOR and ALPHA_LR_FACTOR times the rate, and stay ≥
 // STEP_FLOOR and ALPHA_FLOOR. These pipeline constants stand in every optimiser: the linker would
 // rename imported ones. With `probe` nothing is changed: the lowest indices of a gradient and of a

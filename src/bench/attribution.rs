@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::median;
+use super::timing::median;
 use crate::{
     Result,
     batch::Batch,
     config::{RunConfig, WeightInit},
     gpu::{Gpu, Recording},
-    graph::ParameterLayout,
+    graph::Graph,
     kernels::Scalar,
     layout::StepRecord,
     nn::{Gradients, Layers, Network},
@@ -48,7 +48,7 @@ pub struct AttributionResult {
 /// Those of the device.
 pub fn measure(gpu: &Gpu, config: &RunConfig) -> Result<AttributionResult> {
     let batch_size = config.batch_size;
-    let layout = ParameterLayout::new(&config.network, &config.quantization)?;
+    let layout = Graph::new(&config.network, &config.quantization)?.layout;
     let parameters =
         gpu.upload("parameters", &layout.initialize(config.seed, WeightInit::KaimingUniform))?;
     let explained = ExplainedNetwork {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterName, median};
+use super::{adapter::AdapterName, timing::median};
 use crate::{
     Error, Result,
     batch::Batch,
@@ -133,8 +133,7 @@ pub fn inference(
             speedup: median(&mut ratios),
         });
     }
-    let adapter =
-        AdapterName { name: gpu.adapter_name().into(), description: gpu.adapter_description() };
+    let adapter = AdapterName::of(gpu);
     Ok(InferenceResult { adapter, integer_layers: [plan.integer_steps(), layers], points })
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::timing::time;
 use crate::{
     Result,
     gpu::{Gpu, Launcher, Recording, Work},
@@ -32,8 +33,8 @@ impl Peaks {
         let [product, copy] = Peaks::record(gpu)?;
         let rate =
             |work: Work, ms: f64| (work.flops as f64 / ms / 1e6, work.bytes as f64 / ms / 1e6);
-        let product_gflops = rate(product.1, super::time(gpu, &product.0)?).0;
-        let copy_gbytes_per_s = rate(copy.1, super::time(gpu, &copy.0)?).1;
+        let product_gflops = rate(product.1, time(gpu, &product.0)?).0;
+        let copy_gbytes_per_s = rate(copy.1, time(gpu, &copy.0)?).1;
         Ok(Peaks { product_gflops, copy_gbytes_per_s })
     }
 

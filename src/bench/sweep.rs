@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterName, configuration, median, time_step};
+use super::{
+    adapter::AdapterName,
+    configuration::configuration,
+    timing::{median, time_step},
+};
 use crate::{
     Result,
-    config::{LayerConfig, RunConfig, Shape},
+    config::{LayerKind, RunConfig, Shape},
     data::{Dataset, Split},
     gpu::Gpu,
     random,
@@ -71,9 +75,9 @@ impl Sweep {
             let dataset = noise(Shape::new(1, side, side), batch);
             let mut config = configuration(&dataset, batch)?;
             for layer in &mut config.network.layers {
-                if let LayerConfig::Conv { name, out_channels, .. } = layer
+                if let LayerKind::Conv { out_channels, .. } = &mut layer.kind
                     && self == Sweep::Filters
-                    && name == "conv2"
+                    && layer.name.as_deref() == Some("conv2")
                 {
                     *out_channels = value;
                 }
@@ -158,10 +162,7 @@ pub fn sweep(
     let points: Vec<_> = cases.iter().zip(&mut times).map(point).collect();
     let [ms_per_unit, offset_ms, r_squared] = line_through(&points);
     Ok(SweepResult {
-        adapter: AdapterName {
-            name: gpu.adapter_name().into(),
-            description: gpu.adapter_description(),
-        },
+        adapter: AdapterName::of(gpu),
         sweep,
         batch_size: (sweep != Sweep::Batch).then_some(batch_size),
         points,

@@ -1,7 +1,7 @@
 //! Autotune: times other tiles than those of the table on this adapter, product by product, and
 //! checks their results.
 
-use super::time;
+use super::timing::time;
 use crate::{
     Result,
     config::RunConfig,

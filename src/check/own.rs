@@ -8,13 +8,11 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     bench::Peaks,
-    config::{
-        DatasetInfo, LayerConfig, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit,
-    },
+    config::{DatasetInfo, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit, resolve},
     data::{Dataset, Split},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Abilities, Gpu, Kernel, numbers},
-    graph::{Graph, ParameterLayout},
+    graph::Graph,
     integer::IntegerNetwork,
     judgement::{
         AccuracyDrop, AlignmentOptions, ClarityPass, Comparison, Fill, Infidelity,
@@ -40,6 +38,15 @@ const ODD_NETWORK: &str = "network.layers = [
   { type = \"activation\", name = \"act3\" },
   { type = \"linear\", name = \"fc2\", out_features = 10 } ]\n";
 
+/// Sums: of a block's input and output, of three values; a value with several readers.
+const SUMS_NETWORK: &str = "network.layers = [
+  { type = \"conv\", out_channels = 6, kernel = 3, padding = 1 }, { type = \"activation\" },
+  { type = \"conv\", out_channels = 6, kernel = 3, padding = 1 },
+  { type = \"add\", inputs = [\"conv2\", \"act1\"] }, { type = \"activation\" },
+  { type = \"dropout\", name = \"drop\", rate = 0.5 },
+  { type = \"add\", inputs = [\"drop\", \"act2\", \"act1\"] }, { type = \"activation\" },
+  { type = \"linear\", out_features = 10 } ]\n";
+
 /// Settings that together request every kernel with every option.
 const SETTINGS: &[&str] = &[
     "",
@@ -59,6 +66,8 @@ const SETTINGS: &[&str] = &[
     "bits = \"4,2\"\nweight-quant = \"lsq\"\nsgt = false",
     "bits = \"4,2\"\nact-quant = \"lsq\"\nsgt = false",
     "bits = \"4,2\"\nact-quant = \"lsq\"\npact = \"signed\"\nsgt = false",
+    "bits = \"4,2\"\nact-quant = \"lsq-plus\"\nsgt = false",
+    "bits = \"4,2\"\nact-quant = \"lsq-plus\"\npact = \"signed\"\nsgt = false",
     "bits = \"2,4,8\"\nweight-quant = \"lsq\"\nper-channel = true\nsgt = false",
     "bits = \"w1a2,w4a4\"\nweight-quant = \"dorefa\"\nper-channel = true\nsgt = false",
     "batch-size = 1\nsgt = false",
@@ -71,6 +80,9 @@ const SETTINGS: &[&str] = &[
     "precision = \"f16\"\ndropout = 0.5",
     "precision = \"f16\"\nbits = \"4,2\"",
     "ODD\nprecision = \"f16\"\nbits = \"4,2,4\"",
+    "SUMS",
+    "SUMS\nbits = \"4,4\"\nact-quant = \"lsq-plus\"\nsgt = false",
+    "SUMS\nprecision = \"f16\"\nbits = \"4,4\"\nsgt = false",
 ];
 
 /// Devices that execute nothing: as software adapters and as GPUs, with and without optional
@@ -147,7 +159,7 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             if text.starts_with("ODD") { Shape::new(3, 21, 17) } else { Shape::new(1, 28, 28) };
         let dataset = blank(shape);
         let info = DatasetInfo { name: dataset.name.clone(), shape, classes: dataset.classes };
-        let mut toml = text.replace("ODD", ODD_NETWORK);
+        let mut toml = text.replace("ODD", ODD_NETWORK).replace("SUMS", SUMS_NETWORK);
         if let Some(plain) = toml.strip_suffix("NORM") {
             toml = plain.replace(
                 "{ type = \"activation\", name = \"act3\" }",
@@ -155,14 +167,16 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             );
         }
         let settings = PartialRunConfig::parse(&toml, "check")?;
-        let config = settings.resolve(&info)?;
+        let config = resolve(settings, &info)?;
         let trainer = Trainer::new(gpu, &config, &dataset)?;
         if number < 3 || text.starts_with("ODD") {
             let data = ResidentData::new(gpu, &dataset.test, shape)?;
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
-        if config.quantization.bits.iter().any(|bits| bits.quantizes_weights()) {
+        // Sums have no integer form so far.
+        let has_levels = config.quantization.bits.iter().any(|bits| bits.quantizes_weights());
+        if has_levels && !text.starts_with("SUMS") {
             record_integers(gpu, trainer.model_config())?;
         }
         if number == 0 || *text == "ODD" {
@@ -175,7 +189,7 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
 
 /// Records every attribution method for the network of `config`.
 fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> {
-    let parameters = ParameterLayout::new(&config.network, &config.quantization)?;
+    let parameters = Graph::new(&config.network, &config.quantization)?.layout;
     let parameters = gpu.buffer("parameters", u64::from(parameters.padded_length()) * 4)?;
     let network = ExplainedNetwork {
         config: &config.network,
@@ -188,7 +202,7 @@ fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> 
         let explainer = Explainer::new(gpu, network, method, &MethodOptions::default(), 2)?;
         explainer.record(gpu, &images, &maps)?;
     }
-    if !config.network.layers.iter().any(|layer| matches!(layer, LayerConfig::BatchNorm { .. })) {
+    if !config.network.has_batch_norm() {
         let options = MethodOptions { lrp_rule: LrpRule::ZPlus, ..MethodOptions::default() };
         Explainer::new(gpu, network, Method::Lrp, &options, 2)?.record(gpu, &images, &maps)?;
     }

@@ -146,7 +146,7 @@ fn pointer(error: &clap::Error) -> Option<String> {
     };
     match error.kind() {
         ErrorKind::UnknownArgument => {
-            pointers::of_flag(context(ContextKind::InvalidArg)?).map(Into::into)
+            pointers::of_flag(context(ContextKind::InvalidArg)?).as_ref().map(words::phrased)
         }
         ErrorKind::InvalidSubcommand => {
             pointers::of_command(context(ContextKind::InvalidSubcommand)?).map(Into::into)
@@ -166,6 +166,8 @@ fn pointer(error: &clap::Error) -> Option<String> {
                 context(ContextKind::InvalidValue)?,
                 known.iter().map(String::as_str),
             )
+            .as_ref()
+            .map(words::phrased)
         }
         _ => None,
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     Error, Result,
+    cli::words::worded,
     files::{cache_dir, read_bounded, write_atomically},
     gpu::Gpu,
     nn::Tuning,
@@ -25,7 +26,7 @@ fn path_of(gpu: &Gpu) -> Option<PathBuf> {
 fn read(path: &Path) -> Result<Tuning> {
     let bytes = read_bounded(path, MOST_BYTES)?;
     Tuning::parse(&String::from_utf8_lossy(&bytes))
-        .map_err(|error| Error::format(path, error.to_string()))
+        .map_err(|error| Error::format(path, worded(&error)))
 }
 
 /// The file of `gpu`'s adapter and its contents; empty if it was measured elsewhere or with another

@@ -1,6 +1,6 @@
 //! Error messages for the command line: they add the flag that solves the problem.
 
-use crate::{Error, KnownNormalization, Remedy};
+use crate::{Error, KnownNormalization, Phrase, Remedy, Setting, Shortage};
 
 /// `error` with advice.
 pub(super) fn worded(error: &Error) -> String {
@@ -8,7 +8,28 @@ pub(super) fn worded(error: &Error) -> String {
         Error::Unsaid { remedy, .. } | Error::Unfit { remedy, .. } => {
             format!("{error}; {}", advice(remedy))
         }
+        Error::Settings(phrase)
+        | Error::NonFinite(phrase)
+        | Error::Locked(phrase)
+        | Error::Verification(phrase) => phrased(phrase),
+        Error::OutOfMemory(Shortage { asked, advice }) => {
+            format!("out of GPU memory: {asked}; {}", phrased(advice))
+        }
+        Error::Unfolded { .. } => format!("{error}; `saliq export` folds them"),
+        Error::Workgroups { .. } => format!("{error}; lower --batch-size"),
         _ => error.to_string(),
+    }
+}
+
+/// `phrase` with the flags of its settings.
+pub(super) fn phrased(phrase: &Phrase) -> String {
+    phrase.worded(flag)
+}
+
+fn flag(Setting { name, value }: &Setting) -> String {
+    match value.as_str() {
+        "" => format!("--{name}"),
+        value => format!("--{name} {value}"),
     }
 }
 
@@ -33,6 +54,15 @@ fn advice(remedy: &Remedy) -> String {
         }
         Remedy::InputOrImages => {
             "add `input = [C, H, W]` under [network], or name the data set with --dataset".into()
+        }
+        Remedy::OwnNetwork => {
+            "give the file's network with --network FILE.toml, or --config with its config.toml"
+                .into()
+        }
+        Remedy::NewPlan => {
+            "a plan of another version is made anew by `saliq reproduce`, with its options and \
+             --out"
+                .into()
         }
         Remedy::Training => "`saliq train --resume` finishes a training".into(),
     }
@@ -66,6 +96,7 @@ fn suggestion(known: &KnownNormalization) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::phrase;
 
     #[test]
     fn flags_are_named_here_alone() {
@@ -97,5 +128,26 @@ mod tests {
             assert!(said.starts_with("m: does not say; ") && said.ends_with(words), "{said}");
         }
         assert_eq!(worded(&Error::Model("no".into())), "no");
+        let phrase =
+            || phrase!("<bits 4,2> is too long; see {}, or lower <batch-size>", "a `b = c`");
+        let settings = Error::Settings(phrase());
+        assert_eq!(
+            settings.to_string(),
+            "bits = 4,2 is too long; see a `b = c`, or lower batch-size"
+        );
+        let said = "--bits 4,2 is too long; see a `b = c`, or lower --batch-size";
+        assert_eq!(worded(&settings), said);
+        assert_eq!(worded(&Error::NonFinite(phrase())), said);
+        let shortage = Shortage::new("x asked for 5 bytes", phrase!("lower <batch-size>"));
+        assert_eq!(
+            worded(&Error::OutOfMemory(shortage)),
+            "out of GPU memory: x asked for 5 bytes; lower --batch-size"
+        );
+        let workgroups = Error::Workgroups { label: "x".into(), workgroups: [9; 3], limit: 8 };
+        assert_eq!(
+            worded(&workgroups),
+            "x: [9, 9, 9] workgroups exceed 8 a dimension; lower --batch-size"
+        );
+        assert_eq!(phrased(&phrase!("it is `<lr>` here")), "it is `--lr` here");
     }
 }

@@ -1,224 +1,205 @@
-//! Layers of a network as data: names, shapes, settings.
+//! Layers of a network as data: names, inputs, settings. In files a layer is a table with `type`,
+//! `name`, `input` or `inputs`, and the settings of the type; TOML and the metadata of model files
+//! are read and written alike.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// Largest window of a max-pool: the position of a maximum takes eight bits.
-pub(super) const MAX_POOL_KERNEL: u32 = 15;
-/// ε of batch norms, as torch.nn.BatchNorm2d has it.
-pub const BATCH_NORM_EPSILON: f32 = 1e-5;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+    ser::SerializeMap,
+};
+use serde_json::{Map, Value};
 
-/// Channels × height × width of one image or activation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "[u32; 3]", from = "[u32; 3]")]
-pub struct Shape {
-    /// Number of channels.
-    pub channels: u32,
-    /// Rows.
-    pub height: u32,
-    /// Columns.
-    pub width: u32,
+use super::layer_kind::{AveragePool, LayerKind};
+
+/// One layer of a network: what it computes, what it is called, what it reads. Names of parameters
+/// follow PyTorch's (`conv1.weight`, `fc1.bias`, `act1.alpha`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerConfig {
+    /// Its name; a layer without one is called by its type and number, see
+    /// [`NetworkConfig::names`](super::NetworkConfig::names).
+    pub name: Option<String>,
+    /// Names of the layers that it reads; empty for the layer before. [`IMAGES`] are the images.
+    pub inputs: Vec<String>,
+    /// What it computes.
+    pub kind: LayerKind,
 }
 
-impl Shape {
-    /// A shape of `channels` × `height` × `width`.
-    pub const fn new(channels: u32, height: u32, width: u32) -> Self {
-        Shape { channels, height, width }
+/// The name of the images among the inputs of a layer.
+pub const IMAGES: &str = "input";
+
+impl From<LayerKind> for LayerConfig {
+    fn from(kind: LayerKind) -> LayerConfig {
+        LayerConfig { name: None, inputs: Vec::new(), kind }
     }
-
-    /// Rows × columns.
-    pub const fn pixels(self) -> u32 {
-        self.height * self.width
-    }
-
-    /// Channels × rows × columns.
-    pub const fn elements(self) -> u32 {
-        self.channels * self.height * self.width
-    }
-}
-
-impl From<Shape> for [u32; 3] {
-    fn from(shape: Shape) -> [u32; 3] {
-        [shape.channels, shape.height, shape.width]
-    }
-}
-
-impl From<[u32; 3]> for Shape {
-    fn from([channels, height, width]: [u32; 3]) -> Shape {
-        Shape { channels, height, width }
-    }
-}
-
-/// One layer of a sequential network. Names of parameters follow PyTorch's (`conv1.weight`,
-/// `fc1.bias`, `act1.alpha`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "type",
-    rename_all = "kebab-case",
-    deny_unknown_fields,
-    expecting = "a table with `type` and the layer's settings"
-)]
-pub enum LayerConfig {
-    /// 2-D convolution (cross-correlation) with a square kernel and a bias.
-    Conv {
-        /// Name of its parameters, e.g. `conv1`.
-        name: String,
-        /// Number of filters.
-        #[serde(alias = "out-channels")]
-        out_channels: u32,
-        /// Kernel height and width.
-        kernel: u32,
-        /// Step between outputs.
-        #[serde(default = "one")]
-        stride: u32,
-        /// Zero rows and columns added on each side.
-        #[serde(default)]
-        padding: u32,
-    },
-    /// Batch normalisation right behind a convolution or linear layer, torch.nn.BatchNorm2d (or
-    /// 1d): ε [`BATCH_NORM_EPSILON`], momentum 0.1.
-    BatchNorm {
-        /// Name of its parameters and running statistics, e.g. `bn1`.
-        name: String,
-    },
-    /// ReLU, or PACT in its place where the preceding layer's activations are quantized.
-    Activation {
-        /// Name of its α, e.g. `act1`.
-        name: String,
-    },
-    /// Max-pooling without padding; ties go to the first element in row-major order.
-    MaxPool {
-        /// Window height and width.
-        kernel: u32,
-        /// Step between windows.
-        stride: u32,
-    },
-    /// Means over windows, torch.nn.AvgPool2d.
-    AveragePool(AveragePool),
-    /// Inverted dropout, only while training.
-    Dropout {
-        /// Probability of zeroing an element, 0 ≤ rate < 1.
-        rate: f32,
-    },
-    /// Fully connected layer; flattens in C, H, W order.
-    Linear {
-        /// Name of its parameters, e.g. `fc1`.
-        name: String,
-        /// Number of outputs.
-        #[serde(alias = "out-features")]
-        out_features: u32,
-    },
-}
-
-fn one() -> u32 {
-    1
 }
 
 impl LayerConfig {
-    /// Its name, or what it is where layers of its type have none.
-    fn naming(&self) -> Result<&str, &'static str> {
-        match self {
-            LayerConfig::Conv { name, .. }
-            | LayerConfig::Linear { name, .. }
-            | LayerConfig::BatchNorm { name }
-            | LayerConfig::Activation { name } => Ok(name),
-            LayerConfig::MaxPool { .. } | LayerConfig::AveragePool(_) => Err("pool"),
-            LayerConfig::Dropout { .. } => Err("dropout"),
+    /// A layer called `name`.
+    pub fn named(name: impl Into<String>, kind: LayerKind) -> LayerConfig {
+        LayerConfig { name: Some(name.into()), ..kind.into() }
+    }
+
+    /// A convolution by kernel, stride and padding.
+    pub fn conv(name: &str, out_channels: u32, window: [u32; 3]) -> LayerConfig {
+        let [kernel, stride, padding] = window;
+        LayerConfig::named(name, LayerKind::Conv { out_channels, kernel, stride, padding })
+    }
+
+    /// A fully connected layer.
+    pub fn linear(name: &str, out_features: u32) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::Linear { out_features })
+    }
+
+    /// A batch norm.
+    pub fn batch_norm(name: &str) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::BatchNorm {})
+    }
+
+    /// An activation.
+    pub fn activation(name: &str) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::Activation {})
+    }
+
+    /// A max-pool.
+    pub fn max_pool(kernel: u32, stride: u32) -> LayerConfig {
+        LayerKind::MaxPool { kernel, stride }.into()
+    }
+
+    /// An average-pool.
+    pub fn average_pool(pool: AveragePool) -> LayerConfig {
+        LayerKind::AveragePool(pool).into()
+    }
+
+    /// A dropout.
+    pub fn dropout(rate: f32) -> LayerConfig {
+        LayerKind::Dropout { rate }.into()
+    }
+
+    /// The sum of the values of the layers `inputs`.
+    pub fn add(name: &str, inputs: &[&str]) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::Add {}).reading(inputs)
+    }
+
+    /// The same layer, with `inputs` for what it reads.
+    #[must_use]
+    pub fn reading(self, inputs: &[&str]) -> LayerConfig {
+        let inputs = inputs.iter().map(|name| name.to_string()).collect();
+        LayerConfig { inputs, ..self }
+    }
+}
+
+impl Serialize for LayerConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", self.kind.type_name())?;
+        if let Some(name) = &self.name {
+            map.serialize_entry("name", name)?;
         }
-    }
-
-    /// Its name, where layers of its type have one.
-    pub fn name(&self) -> Option<&str> {
-        self.naming().ok()
-    }
-
-    /// Its name; of layers without one what they are and their place, counted from 1: `pool5`.
-    pub fn label(&self, place: usize) -> String {
-        self.naming().map_or_else(|kind| format!("{kind}{place}"), str::to_string)
-    }
-}
-
-/// Means over square windows, torch.nn.AvgPool2d, with what a file leaves out filled in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "AveragePoolText")]
-pub struct AveragePool {
-    /// Height and width of a window, in pixels.
-    pub kernel: u32,
-    /// Pixels from a window to the next; as large as the window where a file says nothing.
-    pub stride: u32,
-    /// Zero rows and columns added on each side: at most half a window.
-    pub padding: u32,
-    /// Whether a last window may reach beyond the padded image; it starts within the image or the
-    /// padding in front of it.
-    pub ceil_mode: bool,
-    /// Whether means are over padded pixels too; pixels beyond the padding never count.
-    pub count_include_pad: bool,
-}
-
-/// [`AveragePool`] as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AveragePoolText {
-    kernel: u32,
-    stride: Option<u32>,
-    #[serde(default)]
-    padding: u32,
-    #[serde(default, alias = "ceil-mode")]
-    ceil_mode: bool,
-    #[serde(default = "yes", alias = "count-include-pad")]
-    count_include_pad: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl From<AveragePoolText> for AveragePool {
-    fn from(text: AveragePoolText) -> AveragePool {
-        let AveragePoolText { kernel, stride, padding, ceil_mode, count_include_pad } = text;
-        let stride = stride.unwrap_or(kernel);
-        AveragePool { kernel, stride, padding, ceil_mode, count_include_pad }
-    }
-}
-
-impl AveragePool {
-    /// Windows along an axis of `size` pixels, or why there are none.
-    pub(crate) fn windows(self, size: u32) -> Result<u32, String> {
-        let AveragePool { kernel, stride, padding, ceil_mode, .. } = self;
-        if kernel == 0 || stride == 0 {
-            return Err("an average-pool needs a kernel and a stride of at least 1".into());
+        match &self.inputs[..] {
+            [] => {}
+            [only] => map.serialize_entry("input", only)?,
+            inputs => map.serialize_entry("inputs", inputs)?,
         }
-        if padding > kernel / 2 {
-            return Err(format!(
-                "a padding of {padding} is more than half the averaging window of {kernel}"
-            ));
+        match &self.kind {
+            LayerKind::Conv { out_channels, kernel, stride, padding } => {
+                map.serialize_entry("out_channels", out_channels)?;
+                map.serialize_entry("kernel", kernel)?;
+                map.serialize_entry("stride", stride)?;
+                map.serialize_entry("padding", padding)?;
+            }
+            LayerKind::MaxPool { kernel, stride } => {
+                map.serialize_entry("kernel", kernel)?;
+                map.serialize_entry("stride", stride)?;
+            }
+            LayerKind::AveragePool(pool) => {
+                let AveragePool { kernel, stride, padding, ceil_mode, count_include_pad } = pool;
+                map.serialize_entry("kernel", kernel)?;
+                map.serialize_entry("stride", stride)?;
+                map.serialize_entry("padding", padding)?;
+                map.serialize_entry("ceil_mode", ceil_mode)?;
+                map.serialize_entry("count_include_pad", count_include_pad)?;
+            }
+            LayerKind::Dropout { rate } => map.serialize_entry("rate", rate)?,
+            LayerKind::Linear { out_features } => {
+                map.serialize_entry("out_features", out_features)?;
+            }
+            LayerKind::BatchNorm {} | LayerKind::Activation {} | LayerKind::Add {} => {}
         }
-        let [size, kernel, stride, padding] = [size, kernel, stride, padding].map(u64::from);
-        let beyond = if ceil_mode { stride - 1 } else { 0 };
-        let Some(room) = (size + 2 * padding + beyond).checked_sub(kernel) else {
-            return Err(format!(
-                "an averaging window of {kernel} with stride {stride} and padding {padding} does \
-                 not fit {size} pixels"
-            ));
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for LayerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(LayerVisitor)
+    }
+}
+
+struct LayerVisitor;
+
+impl<'de> Visitor<'de> for LayerVisitor {
+    type Value = LayerConfig;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a table with `type` and the layer's settings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<LayerConfig, A::Error> {
+        let (mut settings, [mut name, mut input, mut inputs]) = (Map::new(), [None, None, None]);
+        for (key, value) in Map::deserialize(MapAccessDeserializer::new(access))? {
+            // Hyphens are read for underscores.
+            let key = key.replace('-', "_");
+            let earlier = match &key[..] {
+                "name" => name.replace(value),
+                "input" => input.replace(value),
+                "inputs" => inputs.replace(value),
+                _ => settings.insert(key.clone(), value),
+            };
+            if earlier.is_some() {
+                return Err(A::Error::custom(format!("`{key}` is there twice")));
+            }
+        }
+        let name = name.map(|value| text("name", value)).transpose()?;
+        let inputs = match (input, inputs) {
+            (None, None) => Vec::new(),
+            (Some(value), None) => vec![text("input", value)?],
+            (None, Some(Value::Array(values))) if !values.is_empty() => {
+                values.into_iter().map(|value| text("inputs", value)).collect::<Result<_, _>>()?
+            }
+            (None, Some(_)) => {
+                return Err(A::Error::custom("inputs: a list of layers' names is needed"));
+            }
+            (Some(_), Some(_)) => {
+                return Err(A::Error::custom("input and inputs: only one of them can be there"));
+            }
         };
-        let last = room / stride;
-        // A window that would start behind the image is left out.
-        let is_outside = ceil_mode && last * stride >= size + padding;
-        u32::try_from(last + u64::from(!is_outside)).map_err(|error| error.to_string())
+        let kind = LayerKind::deserialize(Value::Object(settings)).map_err(A::Error::custom)?;
+        Ok(LayerConfig { name, inputs, kind })
+    }
+}
+
+/// The text `value` of `key`.
+fn text<E: Error>(key: &str, value: Value) -> Result<String, E> {
+    match value {
+        Value::String(text) => Ok(text),
+        _ => Err(E::custom(format!("{key}: a layer's name in quotes is needed"))),
     }
 }
 
 /// A convolution or linear layer, as `--bits` counts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WeightLayer<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightLayer {
     /// Position in [`super::NetworkConfig::layers`].
     pub index: usize,
     /// Name of its parameters.
-    pub name: &'a str,
+    pub name: String,
     /// Convolution (else linear).
     pub convolution: bool,
     /// Name of the activation between this layer and the next one with weights: where its output
     /// can be quantized.
-    pub activation: Option<&'a str>,
+    pub activation: Option<String>,
 }
 
 #[cfg(test)]
@@ -236,10 +217,10 @@ mod tests {
             count_include_pad: true,
         };
         let short = read("type = \"average-pool\"\nkernel = 3").unwrap();
-        assert_eq!(short, LayerConfig::AveragePool(pool));
+        assert_eq!(short, LayerConfig::average_pool(pool));
         assert_eq!(read(&toml::to_string(&short).unwrap()), Ok(short));
         let whole = AveragePool { stride: 2, padding: 1, ceil_mode: true, ..pool };
-        let whole = LayerConfig::AveragePool(AveragePool { count_include_pad: false, ..whole });
+        let whole = LayerConfig::average_pool(AveragePool { count_include_pad: false, ..whole });
         let text = "type = \"average-pool\"\nkernel = 3\nstride = 2\npadding = 1\n";
         for keys in [["ceil_mode", "count_include_pad"], ["ceil-mode", "count-include-pad"]] {
             let [ceil, counts] = keys;
@@ -247,5 +228,47 @@ mod tests {
         }
         assert_eq!(read(&toml::to_string(&whole).unwrap()), Ok(whole));
         assert!(read(&format!("{text}ceil = true")).unwrap_err().contains("unknown field `ceil`"));
+    }
+
+    fn read(text: &str) -> Result<LayerConfig, String> {
+        toml::from_str(text).map_err(|error| error.message().to_string())
+    }
+
+    #[test]
+    fn layers_are_written_as_they_are_read() {
+        let layers = [
+            LayerConfig::conv("conv1", 8, [3, 1, 1]),
+            LayerConfig::max_pool(2, 2),
+            LayerConfig::dropout(0.25),
+            LayerConfig::activation("act1").reading(&["conv1"]),
+            LayerConfig::add("add1", &["conv1", "act1"]),
+        ];
+        for layer in layers {
+            assert_eq!(read(&toml::to_string(&layer).unwrap()), Ok(layer.clone()));
+            let json = serde_json::to_string(&layer).unwrap();
+            assert_eq!(serde_json::from_str::<LayerConfig>(&json).unwrap(), layer);
+        }
+        let json = serde_json::to_string(&LayerConfig::conv("c", 8, [3, 1, 1])).unwrap();
+        let expected =
+            r#"{"type":"conv","name":"c","out_channels":8,"kernel":3,"stride":1,"padding":1}"#;
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn hyphens_are_underscores() {
+        let layer = read("type = \"conv\"\nout-channels = 4\nkernel = 3").unwrap();
+        assert_eq!(layer.kind, LayerConfig::conv("", 4, [3, 1, 0]).kind);
+        let twice = "type = \"conv\"\nout-channels = 4\nout_channels = 4\nkernel = 3";
+        assert!(read(twice).unwrap_err().contains("twice"));
+    }
+
+    #[test]
+    fn inputs_are_one_name_or_a_list() {
+        let add = |rest: &str| read(&format!("type = \"add\"\n{rest}"));
+        assert_eq!(add("inputs = [\"a\", \"b\"]").unwrap().inputs, ["a", "b"]);
+        assert_eq!(add("input = \"a\"").unwrap().inputs, ["a"]);
+        assert!(add("input = 3").unwrap_err().contains("in quotes"));
+        assert!(add("inputs = []").unwrap_err().contains("a list of layers' names"));
+        assert!(add("input = \"a\"\ninputs = [\"a\"]").unwrap_err().contains("only one"));
     }
 }

@@ -6,11 +6,12 @@
 //!
 //! The way of a setting: flags and `--config FILE.toml` are both a [`PartialRunConfig`] (one
 //! definition, so a key is a flag without its dashes); the one is laid over the other, and
-//! [`PartialRunConfig::resolve`] fills in the defaults, which depend on the data set.
+//! [`resolve`](resolve()) fills in the defaults, which depend on the data set.
 //! [`RunConfig::to_toml`] goes the way back.
 
 mod bits;
 mod choices;
+mod layer_kind;
 mod layers;
 mod misfit;
 mod model;
@@ -21,14 +22,17 @@ mod presets;
 mod quantization;
 mod resolve;
 mod run;
+mod shape;
 mod text;
 mod training;
+mod wiring;
 
 pub(crate) use run::short_name;
 pub(crate) use text::{decimal, real, suggestion};
 
 pub use bits::LayerBits;
-pub use layers::{AveragePool, BATCH_NORM_EPSILON, LayerConfig, Shape, WeightLayer};
+pub use layer_kind::{AveragePool, BATCH_NORM_EPSILON, LayerKind};
+pub use layers::{IMAGES, LayerConfig, WeightLayer};
 pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};
 pub use network::NetworkConfig;
@@ -38,10 +42,12 @@ pub use quantization::{
     ActivationQuantizer, PactKind, QuantizationConfig, QuantizationOverrides, WeightQuantizer,
     expand_bits, spread_bits,
 };
-pub use resolve::DatasetInfo;
+pub use resolve::{DatasetInfo, resolve};
 pub use run::RunConfig;
+pub use shape::Shape;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
 pub use training::{
     Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig, OptimizerKind,
     Precision, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit,
 };
+pub use wiring::{Source, Wiring};

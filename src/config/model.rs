@@ -98,7 +98,8 @@ impl ModelConfig {
             && (!mean.is_finite() || !deviation.is_finite() || deviation <= 0.0)
         {
             return bad(format!(
-                "normalize: mean {mean}, deviation {deviation}: must be finite, the deviation above 0"
+                "normalize: mean {mean}, deviation {deviation}: must be finite, the deviation \
+                 above 0"
             ));
         }
         let names = self.class_names.len();
@@ -122,7 +123,7 @@ impl ModelConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetInfo, PartialRunConfig, RunConfig, Shape};
+    use crate::config::{DatasetInfo, PartialRunConfig, RunConfig, Shape, resolve};
 
     fn run(text: &str) -> RunConfig {
         let info = DatasetInfo {
@@ -130,7 +131,7 @@ mod tests {
             shape: Shape::new(1, 28, 28),
             classes: 10,
         };
-        PartialRunConfig::parse(text, "test").unwrap().resolve(&info).unwrap()
+        resolve(PartialRunConfig::parse(text, "test").unwrap(), &info).unwrap()
     }
 
     fn metadata(text: &str) -> String {
@@ -151,7 +152,8 @@ mod tests {
     #[test]
     fn paths_and_logging_leave_no_trace() {
         let plain = metadata("seed = 1");
-        let noisy = "out = \"secret/out\"\ninit = \"secret/model\"\ndata-dir = \"secret\"\nlog-every = 50\n\
+        let noisy = "out = \"secret/out\"\ninit = \"secret/model\"\n\
+                     data-dir = \"secret\"\nlog-every = 50\n\
                      checkpoint-every = \"5m\"\nsnapshot-every = 9\ntest-limit = 10\nseed = 1";
         assert_eq!(metadata(noisy).replace("\"from-model\":true", "\"from-model\":false"), plain);
         assert!(!plain.contains("secret") && plain.contains("garments"));

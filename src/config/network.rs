@@ -1,12 +1,15 @@
-//! A sequential CNN as data: its layers, whether they fit each other, how many parameters they have.
+//! A CNN as data: its layers, whether they fit each other, how many parameters they have.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    layers::{LayerConfig, MAX_POOL_KERNEL, Shape, WeightLayer},
+    layer_kind::LayerKind,
+    layers::{IMAGES, LayerConfig, WeightLayer},
     misfit::Misfit,
+    shape::Shape,
+    wiring::{Source, Wiring, names},
 };
 use crate::Result;
 
@@ -23,7 +26,7 @@ fn size(shape: Shape) -> u128 {
     [shape.channels, shape.height, shape.width].iter().map(|&n| u128::from(n)).product()
 }
 
-/// A sequential CNN.
+/// A CNN: layers in an order in which they can be computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
@@ -39,28 +42,17 @@ impl NetworkConfig {
     /// The network of Table I: conv 32 → act → conv 64 → act → max-pool 2 → (dropout) → fc 128 →
     /// act → (dropout) → fc `classes`. Dropout layers are there only where their rate is above 0.
     pub fn table_one(input: Shape, classes: u32, dropout: [f32; 2]) -> Self {
-        let conv = |name: &str, out_channels| LayerConfig::Conv {
-            name: name.into(),
-            out_channels,
-            kernel: 3,
-            stride: 1,
-            padding: 0,
-        };
-        let activation = |name: &str| LayerConfig::Activation { name: name.into() };
         let mut layers = vec![
-            conv("conv1", 32),
-            activation("act1"),
-            conv("conv2", 64),
-            activation("act2"),
-            LayerConfig::MaxPool { kernel: 2, stride: 2 },
+            LayerConfig::conv("conv1", 32, [3, 1, 0]),
+            LayerConfig::activation("act1"),
+            LayerConfig::conv("conv2", 64, [3, 1, 0]),
+            LayerConfig::activation("act2"),
+            LayerConfig::max_pool(2, 2),
         ];
-        layers.extend((dropout[0] > 0.0).then_some(LayerConfig::Dropout { rate: dropout[0] }));
-        layers.extend([
-            LayerConfig::Linear { name: "fc1".into(), out_features: 128 },
-            activation("act3"),
-        ]);
-        layers.extend((dropout[1] > 0.0).then_some(LayerConfig::Dropout { rate: dropout[1] }));
-        layers.push(LayerConfig::Linear { name: "fc2".into(), out_features: classes });
+        layers.extend((dropout[0] > 0.0).then(|| LayerConfig::dropout(dropout[0])));
+        layers.extend([LayerConfig::linear("fc1", 128), LayerConfig::activation("act3")]);
+        layers.extend((dropout[1] > 0.0).then(|| LayerConfig::dropout(dropout[1])));
+        layers.push(LayerConfig::linear("fc2", classes));
         NetworkConfig { input, classes, layers }
     }
 
@@ -68,8 +60,7 @@ impl NetworkConfig {
     /// without a batch norm behind every convolution.
     pub fn is_table_one(&self) -> bool {
         let plain = NetworkConfig::table_one(self.input, self.classes, [0.0; 2]);
-        let is_dropout = |layer: &LayerConfig| matches!(layer, LayerConfig::Dropout { .. });
-        let layers: Vec<_> = self.layers.iter().filter(|layer| !is_dropout(layer)).collect();
+        let layers: Vec<_> = self.layers.iter().filter(|layer| !layer.kind.is_dropout()).collect();
         [plain.clone().with_batch_norm(), plain]
             .iter()
             .any(|other| layers.iter().copied().eq(&other.layers))
@@ -80,14 +71,28 @@ impl NetworkConfig {
         let mut layers = Vec::with_capacity(2 * self.layers.len());
         let mut count = 0;
         for layer in self.layers {
-            let convolution = matches!(layer, LayerConfig::Conv { .. });
+            let convolution = matches!(layer.kind, LayerKind::Conv { .. });
             layers.push(layer);
             if convolution {
                 count += 1;
-                layers.push(LayerConfig::BatchNorm { name: format!("bn{count}") });
+                layers.push(LayerConfig::batch_norm(&format!("bn{count}")));
             }
         }
         NetworkConfig { layers, ..self }
+    }
+
+    /// What every layer is called: its own name; without one its type and number among the layers
+    /// of its type (`conv1`, `fc1`, `bn1`, `act1`, `add1`), or among all (`pool5`, `dropout6`).
+    pub fn names(&self) -> Vec<String> {
+        names(&self.layers)
+    }
+
+    /// Names and sources of all layers.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) with the layer's number and name.
+    pub fn wiring(&self) -> Result<Wiring> {
+        Ok(Wiring::new(&self.layers)?)
     }
 
     /// The output shape of every layer, or what is wrong with the network.
@@ -95,69 +100,35 @@ impl NetworkConfig {
     /// # Errors
     /// [`Error::Model`](crate::Error::Model) with the layer's number and name.
     pub fn shapes(&self) -> Result<Vec<Shape>> {
-        Ok(self.fit()?)
+        Ok(self.fit()?.1)
     }
 
-    /// [`Self::shapes`], or which layer does not fit.
-    pub(super) fn fit(&self) -> Result<Vec<Shape>, Misfit> {
-        let mut shape = self.input;
-        if shape.channels == 0 || shape.height == 0 || shape.width == 0 {
+    /// [`Self::wiring`] and [`Self::shapes`], or which layer does not fit.
+    pub(super) fn fit(&self) -> Result<(Wiring, Vec<Shape>), Misfit> {
+        let images = self.input;
+        if images.channels == 0 || images.height == 0 || images.width == 0 {
             return Err(Misfit::of_network("input: channels, height and width must be at least 1"));
         }
-        if size(shape) > MAX_ELEMENTS {
+        if size(images) > MAX_ELEMENTS {
             return Err(Misfit::of_network("input: an image may have at most 2^28 elements"));
         }
-        let mut shapes = Vec::with_capacity(self.layers.len());
-        for (index, layer) in self.layers.iter().enumerate() {
-            let misfit = |reason: String| Misfit::of_layer(index, layer.name(), reason);
-            let window = |what: &str,
-                          size: u32,
-                          kernel: u32,
-                          stride: u32,
-                          padding: u32|
-             -> Result<u32, Misfit> {
-                let padded = size.saturating_add(padding.saturating_mul(2));
-                if kernel == 0 || stride == 0 || padding >= kernel || kernel > padded {
-                    return Err(misfit(format!(
-                        "a {what} of {kernel} with stride {stride} and padding {padding} does not fit {size} pixels"
-                    )));
-                }
-                Ok((padded - kernel) / stride + 1)
+        let wiring = Wiring::new(&self.layers)?;
+        let mut shapes: Vec<Shape> = Vec::with_capacity(self.layers.len());
+        for (index, (layer, sources)) in self.layers.iter().zip(&wiring.sources).enumerate() {
+            let misfit = |reason: String| Misfit::of_layer(index, layer.name.as_deref(), reason);
+            let shape_of = |source: &Source| match *source {
+                Source::Images => images,
+                Source::Layer(place) => shapes[place],
             };
-            shape = match *layer {
-                LayerConfig::Conv { out_channels, kernel, stride, padding, .. } => Shape::new(
-                    out_channels,
-                    window("convolution", shape.height, kernel, stride, padding)?,
-                    window("convolution", shape.width, kernel, stride, padding)?,
-                ),
-                LayerConfig::MaxPool { kernel, .. } if kernel > MAX_POOL_KERNEL => {
-                    return Err(misfit(format!(
-                        "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
-                    )));
-                }
-                LayerConfig::MaxPool { kernel, stride } => Shape::new(
-                    shape.channels,
-                    window("pooling window", shape.height, kernel, stride, 0)?,
-                    window("pooling window", shape.width, kernel, stride, 0)?,
-                ),
-                LayerConfig::AveragePool(pool) => Shape::new(
-                    shape.channels,
-                    pool.windows(shape.height).map_err(misfit)?,
-                    pool.windows(shape.width).map_err(misfit)?,
-                ),
-                LayerConfig::Linear { out_features, .. } => Shape::new(out_features, 1, 1),
-                LayerConfig::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
-                    return Err(misfit(format!("dropout {rate} is not in [0, 1)")));
-                }
-                LayerConfig::BatchNorm { .. } if !self.is_weighted(index.checked_sub(1)) => {
-                    return Err(misfit(
-                        "a batch norm must come right after a convolution or linear layer".into(),
-                    ));
-                }
-                LayerConfig::Activation { .. }
-                | LayerConfig::BatchNorm { .. }
-                | LayerConfig::Dropout { .. } => shape,
-            };
+            let inputs: Vec<Shape> = sources.iter().map(shape_of).collect();
+            if layer.kind.is_batch_norm() && !self.normalizes(&wiring, index) {
+                return Err(misfit(
+                    "a batch norm must come right after a convolution or linear layer, and be its \
+                     only reader"
+                        .into(),
+                ));
+            }
+            let shape = layer.kind.output(&inputs).map_err(misfit)?;
             let elements = size(shape);
             if elements == 0 {
                 return Err(misfit("needs at least one output channel".into()));
@@ -169,57 +140,94 @@ impl NetworkConfig {
             }
             shapes.push(shape);
         }
-        match self.layers.last() {
-            Some(LayerConfig::Linear { out_features, .. })
-                if *out_features == self.classes && self.classes >= 2 =>
-            {
-                Ok(shapes)
-            }
-            last => {
-                let classes = self.classes;
-                let reason = format!(
-                    "the last layer must be a linear one with as many outputs as classes ({classes}), at least 2"
-                );
-                Err(match last {
-                    Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer.name(), reason),
-                    None => Misfit::of_network(reason),
-                })
-            }
+        let is_head = |layer: &LayerConfig| match layer.kind {
+            LayerKind::Linear { out_features } => out_features == self.classes && self.classes >= 2,
+            _ => false,
+        };
+        let last = self.layers.last();
+        if last.is_some_and(is_head) {
+            return Ok((wiring, shapes));
         }
+        let reason = format!(
+            "the last layer must be a linear one with as many outputs as classes ({}), at least 2",
+            self.classes
+        );
+        Err(match last {
+            Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer.name.as_deref(), reason),
+            None => Misfit::of_network(reason),
+        })
+    }
+
+    /// Whether layer `index` reads a convolution or linear layer that nobody else reads.
+    fn normalizes(&self, wiring: &Wiring, index: usize) -> bool {
+        let Source::Layer(front) = wiring.sources[index][0] else { return false };
+        let reads = wiring.sources.iter().flatten().filter(|&&own| own == Source::Layer(front));
+        self.layers[front].kind.is_weighted() && reads.count() == 1
     }
 
     /// The convolution and linear layers in order.
-    pub fn weight_layers(&self) -> Vec<WeightLayer<'_>> {
-        let mut found: Vec<WeightLayer<'_>> = Vec::new();
-        for (index, layer) in self.layers.iter().enumerate() {
-            match layer {
-                LayerConfig::Conv { name, .. } => {
-                    found.push(WeightLayer { index, name, convolution: true, activation: None })
+    pub fn weight_layers(&self) -> Vec<WeightLayer> {
+        let is_weighted = |index: usize| self.layers[index].kind.is_weighted();
+        let mut activations: HashMap<usize, String> = HashMap::new();
+        // A network that cannot be wired has no activations; it is refused elsewhere.
+        if let Ok(wiring) = Wiring::new(&self.layers) {
+            for (index, layer) in self.layers.iter().enumerate() {
+                let weighted = match layer.kind {
+                    LayerKind::Activation {} => wiring.nearest(index, &is_weighted),
+                    _ => None,
+                };
+                if let Some(weighted) = weighted {
+                    activations.entry(weighted).or_insert_with(|| wiring.names[index].clone());
                 }
-                LayerConfig::Linear { name, .. } => {
-                    found.push(WeightLayer { index, name, convolution: false, activation: None })
-                }
-                LayerConfig::Activation { name } => {
-                    if let Some(last) = found.last_mut() {
-                        last.activation.get_or_insert(name);
-                    }
-                }
-                // No other layer has weights.
-                _ => {}
             }
         }
-        found
+        let of = |(index, (layer, name)): (usize, (&LayerConfig, String))| {
+            let convolution = matches!(layer.kind, LayerKind::Conv { .. });
+            let activation = activations.remove(&index);
+            is_weighted(index).then_some(WeightLayer { index, name, convolution, activation })
+        };
+        self.layers.iter().zip(self.names()).enumerate().filter_map(of).collect()
     }
 
-    /// Whether there is a layer `index`, and it is a convolution or linear one.
-    pub(super) fn is_weighted(&self, index: Option<usize>) -> bool {
-        let layer = index.and_then(|index| self.layers.get(index));
-        matches!(layer, Some(LayerConfig::Conv { .. } | LayerConfig::Linear { .. }))
+    /// The network without the layers for which `is_gone`. Who read one of these reads what it
+    /// read.
+    pub fn without(&self, is_gone: impl Fn(&LayerKind) -> bool) -> NetworkConfig {
+        self.without_layers(|index| is_gone(&self.layers[index].kind))
+    }
+
+    /// As [`Self::without`], of the layers with these numbers, counted from 0.
+    pub fn without_layers(&self, is_gone: impl Fn(usize) -> bool) -> NetworkConfig {
+        let mut layers = self.layers.clone();
+        if layers.iter().any(|layer| !layer.inputs.is_empty()) {
+            // Names that are counted would change.
+            let names = self.names();
+            let before = |index: usize| match index.checked_sub(1) {
+                Some(front) => names[front].clone(),
+                None => IMAGES.into(),
+            };
+            let mut stands_for: HashMap<&str, String> = HashMap::new();
+            for (index, layer) in layers.iter_mut().enumerate() {
+                layer.name = Some(names[index].clone());
+                if layer.inputs.is_empty() {
+                    layer.inputs = vec![before(index)];
+                }
+                for input in &mut layer.inputs {
+                    if let Some(other) = stands_for.get(input.as_str()) {
+                        *input = other.clone();
+                    }
+                }
+                if is_gone(index) {
+                    stands_for.insert(&names[index], layer.inputs[0].clone());
+                }
+            }
+        }
+        let kept = layers.into_iter().enumerate().filter(|(index, _)| !is_gone(*index));
+        NetworkConfig { layers: kept.map(|(_, layer)| layer).collect(), ..self.clone() }
     }
 
     /// Whether any layer is a batch norm.
     pub fn has_batch_norm(&self) -> bool {
-        self.layers.iter().any(|layer| matches!(layer, LayerConfig::BatchNorm { .. }))
+        self.layers.iter().any(|layer| layer.kind.is_batch_norm())
     }
 
     /// The first batch norm for which an image is a single value a channel, where there is one: a
@@ -227,31 +235,33 @@ impl NetworkConfig {
     ///
     /// # Errors
     /// As [`shapes`](Self::shapes).
-    pub fn single_value_norm(&self) -> Result<Option<&str>> {
-        let found = self.layers.iter().zip(self.shapes()?).find_map(|(layer, shape)| match layer {
-            LayerConfig::BatchNorm { name } if shape.pixels() == 1 => Some(name.as_str()),
-            _ => None,
-        });
-        Ok(found)
+    pub fn single_value_norm(&self) -> Result<Option<String>> {
+        let (wiring, shapes) = self.fit()?;
+        let is_single =
+            |&index: &usize| self.layers[index].kind.is_batch_norm() && shapes[index].pixels() == 1;
+        let found = (0..shapes.len()).find(is_single);
+        Ok(found.map(|index| wiring.names[index].clone()))
     }
 
-    /// Weights and biases (without α) of a network whose [`shapes`](Self::shapes) are given.
-    fn parameters(&self, shapes: &[Shape]) -> u128 {
-        let mut input = self.input;
+    /// Weights and biases (without α) of a network that fits.
+    fn parameters(&self, wiring: &Wiring, shapes: &[Shape]) -> u128 {
         let mut total = 0u128;
-        for (layer, &shape) in self.layers.iter().zip(shapes) {
-            let fan_in = match *layer {
-                LayerConfig::Conv { kernel, .. } => {
+        for ((layer, sources), shape) in self.layers.iter().zip(&wiring.sources).zip(shapes) {
+            let input = match sources[0] {
+                Source::Images => self.input,
+                Source::Layer(place) => shapes[place],
+            };
+            let fan_in = match layer.kind {
+                LayerKind::Conv { kernel, .. } => {
                     u128::from(input.channels) * u128::from(kernel) * u128::from(kernel)
                 }
-                LayerConfig::Linear { .. } => u128::from(input.elements()),
-                LayerConfig::BatchNorm { .. } => 1, // γ and β
+                LayerKind::Linear { .. } => u128::from(input.elements()),
+                LayerKind::BatchNorm {} => 1, // γ and β
                 _ => 0,
             };
             if fan_in > 0 {
                 total = total.saturating_add(u128::from(shape.channels).saturating_mul(fan_in + 1));
             }
-            input = shape;
         }
         total
     }
@@ -265,40 +275,30 @@ impl NetworkConfig {
 
     /// [`Self::validate`], or which layer is wrong.
     pub(super) fn find_misfit(&self) -> Result<Vec<Shape>, Misfit> {
+        Ok(self.sized()?.0)
+    }
+
+    /// Shapes, and the number of parameters.
+    fn sized(&self) -> Result<(Vec<Shape>, u64), Misfit> {
         if self.layers.len() > MAX_LAYERS {
             let reason =
                 format!("{} layers: a network may have at most {MAX_LAYERS}", self.layers.len());
             return Err(Misfit::of_network(reason));
         }
-        let shapes = self.fit()?;
-        let mut names = HashSet::new();
-        for (index, layer) in self.layers.iter().enumerate() {
-            let misfit = |reason: &str| Misfit::of_layer(index, layer.name(), reason.into());
-            let Some(name) = layer.name() else { continue };
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-            if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-                return Err(misfit(
-                    "a name is 1 to 64 letters, digits and underscores, such as `conv1`",
-                ));
-            }
-            if !names.insert(name) {
-                return Err(misfit("the name is taken by an earlier layer"));
-            }
-        }
-        let parameters = self.parameters(&shapes);
-        if parameters > MAX_PARAMETERS {
-            return Err(Misfit::of_network(format!(
+        let (wiring, shapes) = self.fit()?;
+        let parameters = self.parameters(&wiring, &shapes);
+        match u64::try_from(parameters) {
+            Ok(count) if parameters <= MAX_PARAMETERS => Ok((shapes, count)),
+            _ => Err(Misfit::of_network(format!(
                 "{parameters} parameters: a network may have at most 2^28"
-            )));
+            ))),
         }
-        Ok(shapes)
     }
 
     /// Number of weights and biases, those of batch norms included (α and running statistics not
     /// counted), for a network that [`validate`](Self::validate)s.
     pub fn parameter_count(&self) -> Result<u64> {
-        let shapes = self.validate()?;
-        Ok(u64::try_from(self.parameters(&shapes)).unwrap_or(u64::MAX))
+        Ok(self.sized()?.1)
     }
 }
 
@@ -312,8 +312,10 @@ mod tests {
         let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5]);
         assert_eq!(network.parameter_count().unwrap(), 1_199_882);
         let layers = network.weight_layers();
-        let found: Vec<_> =
-            layers.iter().map(|layer| (layer.name, layer.convolution, layer.activation)).collect();
+        let found: Vec<_> = layers
+            .iter()
+            .map(|layer| (&layer.name[..], layer.convolution, layer.activation.as_deref()))
+            .collect();
         assert_eq!(
             found,
             [
@@ -327,8 +329,7 @@ mod tests {
 
     #[test]
     fn absurd_networks_are_refused() {
-        let linear =
-            |name: &str, out_features| LayerConfig::Linear { name: name.into(), out_features };
+        let linear = |name: &str, out_features| LayerConfig::linear(name, out_features);
         let network = |input, classes, layers| NetworkConfig { input, classes, layers };
         let image = Shape::new(1, 28, 28);
         let cases = [
@@ -342,13 +343,7 @@ mod tests {
                 image,
                 10,
                 vec![
-                    LayerConfig::Conv {
-                        name: "c".into(),
-                        out_channels: u32::MAX,
-                        kernel: (1 << 31) + 1,
-                        stride: 1,
-                        padding: 1 << 31,
-                    },
+                    LayerConfig::conv("c", u32::MAX, [(1 << 31) + 1, 1, 1 << 31]),
                     linear("fc", 10),
                 ],
             ),

@@ -19,7 +19,7 @@ use super::{
     quantization::refusal,
     text::{real, suggestion, whole},
 };
-use crate::{Error, Result, plain};
+use crate::{Error, Phrase, Result, error::phrase, plain};
 
 /// Largest configuration file that is read.
 const MAX_FILE: u64 = 1 << 20;
@@ -83,18 +83,27 @@ settings! {
         /// files, gzip or raw [default: mnist-mini]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME|DIR"))]
         dataset: String,
-        /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
-        /// /usr/share/datasets]
+        /// Folder in which named data sets are looked up first [default: SALIQ_DATA_DIR, the cache
+        /// folder, /usr/share/datasets]
         #[cfg_attr(feature = "cli", arg(value_name = "DIR"))]
         data_dir: PathBuf,
         /// Train on the first N images only
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         train_limit: i64,
         /// Test on the first N images only
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         test_limit: i64,
         /// Share of the training set, its end, that is held out for validation [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)
+        )]
         validation_share: f64,
         /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: that of
         /// --init, else standard]
@@ -108,7 +117,15 @@ settings! {
         #[cfg_attr(feature = "cli", arg(value_name = "LIST"))]
         augment: AugmentList,
         /// Visit the training images in file order, every epoch [default: false]
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         no_shuffle: bool,
     }
     "Network & quantization" {
@@ -124,7 +141,15 @@ settings! {
         ///
         /// The output of the last layer stays float. With a list of bits, whose values belong to
         /// layers already, it is refused.
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         all_layers: bool,
         /// Weight quantizer [default: sawb]
         ///
@@ -134,27 +159,48 @@ settings! {
         weight_quant: WeightQuantizer,
         /// A range for every output channel of a weight instead of one for the tensor [default:
         /// false]
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         per_channel: bool,
-        /// What is learned of the activations: PACT's clipping value α, or the step between levels
-        /// (LSQ) [default: pact]
+        /// What is learned of the activations: PACT's clipping value α, the step between levels
+        /// (LSQ), or step and offset of the levels (LSQ+) [default: pact]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         act_quant: ActivationQuantizer,
-        /// Activation clipping (PACT), also the grid of --act-quant lsq [default: unsigned]
+        /// Activation clipping (PACT), also the grid of --act-quant lsq; with lsq-plus whether the
+        /// ReLU stays (unsigned) or not (signed) [default: unsigned]
         #[cfg_attr(feature = "cli", arg(value_name = "KIND"))]
         pact: PactKind,
         /// Initial clipping value α [default: calibrated from the first batches]
-        #[cfg_attr(feature = "cli", arg(value_name = "ALPHA", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "ALPHA", value_parser = real, allow_negative_numbers = true)
+        )]
         alpha_init: f64,
         /// L2 penalty on α [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true)
+        )]
         alpha_decay: f64,
         /// Factor on the learning rate for α; 0 keeps α as it is [default: 1]
-        #[cfg_attr(feature = "cli", arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)
+        )]
         alpha_lr_factor: f64,
         /// Factor on the learning rate for learned steps (LSQ); 0 keeps them as they are [default:
         /// 1]
-        #[cfg_attr(feature = "cli", arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)
+        )]
         step_lr_factor: f64,
         /// Dropout rate after the pool and after fc1: P for both, or P1,P2 [default: 0]
         ///
@@ -165,11 +211,22 @@ settings! {
         /// A batch norm behind every convolution of the network [default: false]
         ///
         /// With a `[network]` of your own, say where: layers with type = "batch-norm".
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         batch_norm: bool,
         /// Steps after which batch norms use their running statistics, which stay as they are
         /// [default: never]
-        #[cfg_attr(feature = "cli", arg(value_name = "STEPS", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "STEPS", value_parser = whole, allow_negative_numbers = true)
+        )]
         freeze_bn_after: i64,
         /// Initialisation of the weights [default: kaiming-uniform, PyTorch's]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
@@ -180,10 +237,21 @@ settings! {
     }
     "Saliency guided training" {
         /// Saliency guided training; `false` is plain training [default: true]
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         sgt: bool,
         /// Share of the features, those of lowest saliency, that is masked [default: 0.5]
-        #[cfg_attr(feature = "cli", arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)
+        )]
         mask_ratio: f64,
         /// What the masked features become [default: uniform]
         #[cfg_attr(feature = "cli", arg(value_name = "FILL"))]
@@ -193,14 +261,25 @@ settings! {
         mask_rank: MaskRank,
         /// Weight λ of the KL divergence between the predictions for the whole and the masked image
         /// [default: 1]
-        #[cfg_attr(feature = "cli", arg(value_name = "LAMBDA", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "LAMBDA", value_parser = real, allow_negative_numbers = true)
+        )]
         lambda: f64,
         /// What the saliency is the gradient of [default: log-softmax]
         #[cfg_attr(feature = "cli", arg(value_name = "WHAT"))]
         saliency_target: SaliencyTarget,
         /// Let no gradient of the KL term flow through the prediction for the whole image [default:
         /// false]
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         stop_gradient: bool,
         /// Variant: Algorithm 1, or one in the style of HLGM or SMOOT [default: standard]
         ///
@@ -217,7 +296,10 @@ settings! {
         sgt_variant: SgtVariant,
         /// Epochs before masking begins: plain training until then [default: 1 with --sgt-variant
         /// hlgm, else 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         sgt_warmup_epochs: i64,
     }
     "Optimiser" {
@@ -228,42 +310,77 @@ settings! {
         /// Learning rate, the peak one of a schedule [default: 0.2; 0.1 for the Fashion sets]
         ///
         /// The paper's, for sgd. momentum: a tenth of that; adam and adamw: 0.001; adadelta: 1.
-        #[cfg_attr(feature = "cli", arg(value_name = "RATE", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "RATE", value_parser = real, allow_negative_numbers = true)
+        )]
         lr: f64,
         /// Momentum of the rule `momentum` [default: 0.9]
-        #[cfg_attr(feature = "cli", arg(value_name = "M", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "M", value_parser = real, allow_negative_numbers = true)
+        )]
         momentum: f64,
         /// Nesterov's form of momentum [default: false]
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         nesterov: bool,
         /// Weight decay of weights and biases, never of α [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true)
+        )]
         weight_decay: f64,
         /// β₁ and β₂ of adam and adamw [default: 0.9,0.999]
         #[cfg_attr(feature = "cli", arg(value_name = "B1,B2"))]
         betas: Betas,
         /// ε of adam, adamw [default: 1e-8] and adadelta [default: 1e-6]
-        #[cfg_attr(feature = "cli", arg(value_name = "EPSILON", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "EPSILON", value_parser = real, allow_negative_numbers = true)
+        )]
         epsilon: f64,
         /// ρ of adadelta [default: 0.9]
-        #[cfg_attr(feature = "cli", arg(value_name = "RHO", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "RHO", value_parser = real, allow_negative_numbers = true)
+        )]
         rho: f64,
         /// Learning-rate schedule [default: constant]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         schedule: ScheduleKind,
         /// Steps over which the rate first rises from 0 [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         warmup_steps: i64,
         /// Factor of the schedule `step` [default: 0.1]
-        #[cfg_attr(feature = "cli", arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)
+        )]
         gamma: f64,
         /// Epochs between two drops of the schedule `step` [default: 1]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         step_epochs: i64,
     }
     "Run" {
         /// Images a step [default: 256; 128 for the Fashion sets]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         batch_size: i64,
         /// Storage of activations and their gradients: f32, or f16 for half the memory and traffic
         /// [default: f32]
@@ -273,19 +390,36 @@ settings! {
         #[cfg_attr(feature = "cli", arg(value_name = "f32|f16", hide_possible_values = true))]
         precision: Precision,
         /// Passes over the training images [default: 10]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         epochs: i64,
         /// Steps in all, in place of --epochs
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true, conflicts_with = "epochs"))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "N",
+                value_parser = whole,
+                allow_negative_numbers = true,
+                conflicts_with = "epochs"
+            )
+        )]
         steps: i64,
         /// Seed of every random number; one seed, one result on one adapter [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         seed: i64,
         /// Run folder to write [default: runs/DATASET-BITS-SEED]
         #[cfg_attr(feature = "cli", arg(value_name = "DIR"))]
         out: PathBuf,
         /// Steps between two step lines of metrics.jsonl; 0 for epochs only [default: 1]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         log_every: i64,
         /// Steps (500) or time (30s, 5m, 2h) between two checkpoints [default: at the end of each
         /// epoch]
@@ -296,11 +430,17 @@ settings! {
         ///
         /// stop: the run ends, with a checkpoint of before that step; skip: it goes on with the
         /// next step; lower-lr: likewise, at half the learning rate from there on.
-        #[cfg_attr(feature = "cli", arg(value_name = "stop|skip|lower-lr", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "stop|skip|lower-lr", hide_possible_values = true)
+        )]
         on_non_finite: OnNonFinite,
         /// Steps between two saliency maps of a few fixed images, kept in snapshots.png and
         /// snapshots.safetensors; 0 for none [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         snapshot_every: i64,
     }
 }
@@ -313,21 +453,24 @@ pub(super) struct Invalid {
     /// The value as given.
     pub value: String,
     /// What would be right.
-    pub reason: String,
+    pub reason: Phrase,
 }
 
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Error {
         let Invalid { key, value, reason } = invalid;
-        let space = if value.is_empty() { "" } else { " " };
-        Error::Usage(format!("--{key}{space}{value}: {reason}"))
+        let setting = match value.as_str() {
+            "" => phrase!("<{}>: ", key),
+            value => phrase!("<{} {}>: ", key, value),
+        };
+        Error::Settings(setting.then(reason))
     }
 }
 
 fn invalid(
     key: &'static str,
     value: impl fmt::Display,
-    reason: impl Into<String>,
+    reason: impl Into<Phrase>,
 ) -> Result<(), Invalid> {
     Err(Invalid { key, value: value.to_string(), reason: reason.into() })
 }
@@ -360,8 +503,8 @@ impl PartialRunConfig {
     /// Reads a TOML file of at most 1 MiB and checks its keys, types and ranges.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] with file, line and key for anything
-    /// wrong in it.
+    /// [`Error::Io`] where it cannot be read; [`Error::Usage`] or [`Error::Settings`] with file,
+    /// line and key for anything wrong in it.
     pub fn from_file(path: &Path) -> Result<PartialRunConfig> {
         let file =
             std::fs::File::open(path).map_err(Error::io("cannot read the configuration", path))?;
@@ -376,7 +519,10 @@ impl PartialRunConfig {
             )));
         }
         let text = String::from_utf8(bytes).map_err(|_| {
-            Error::Usage(format!("{}: not UTF-8 text; --config takes a TOML file", path.display()))
+            Error::Settings(phrase!(
+                "{}: not UTF-8 text; <config> takes a TOML file",
+                path.display()
+            ))
         })?;
         PartialRunConfig::parse(&text, &path.display().to_string())
     }
@@ -384,15 +530,17 @@ impl PartialRunConfig {
     /// Parses TOML; `origin` names it in messages.
     ///
     /// # Errors
-    /// [`Error::Usage`] with origin, line and key.
+    /// [`Error::Usage`] or [`Error::Settings`] with origin, line and key.
     pub fn parse(text: &str, origin: &str) -> Result<PartialRunConfig> {
         let line_of = |offset: usize| {
             1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count()
         };
-        let at = |offset: Option<usize>, message: &str| {
+        let said_at = |offset: Option<usize>, said: Phrase| {
             let place = offset.map_or(String::new(), |offset| format!(":{}", line_of(offset)));
-            Error::Usage(format!("{origin}{place}: {}", plain(&message.trim().replace('\n', "; "))))
+            Error::Settings(phrase!("{}{}: ", origin, place).then(said))
         };
+        let one_line = |message: &str| Phrase::from(plain(&message.trim().replace('\n', "; ")));
+        let at = |offset: Option<usize>, message: &str| said_at(offset, one_line(message));
         let toml_error =
             |error: toml::de::Error| at(error.span().map(|span| span.start), error.message());
         let table = toml::de::DeTable::parse(text).map_err(toml_error)?;
@@ -401,13 +549,13 @@ impl PartialRunConfig {
             let name: &str = key.get_ref();
             if !keys.iter().any(|known| known == name) {
                 let hint = match pointers::of_flag(name) {
-                    Some(said) => format!("; {said}"),
-                    None => suggestion(name, keys.iter().map(String::as_str)),
+                    Some(said) => phrase!("; ").then(said),
+                    None => suggestion(name, keys.iter().map(String::as_str)).into(),
                 };
-                let message = format!(
-                    "unknown key `{name}`{hint} (keys are the flags of `saliq train` without dashes)"
-                );
-                return Err(at(Some(key.span().start), &message));
+                let message = one_line(&format!("unknown key `{name}`"))
+                    .then(hint)
+                    .then(" (keys are the flags of `saliq train` without dashes)".into());
+                return Err(said_at(Some(key.span().start), message));
             }
         }
         let network = table.get_ref().iter().find(|(key, _)| key.get_ref() == "network");
@@ -437,8 +585,9 @@ impl PartialRunConfig {
             let value = value.and_then(|(key, value)| {
                 pointers::of_value(key.get_ref(), value.get_ref().as_str()?, [])
             });
-            let pointer = value.map_or(String::new(), |said| format!("; {said}"));
-            at(span.map(|span| span.start), &format!("{prefix}{}{pointer}", error.message()))
+            let pointer = value.map_or(Phrase::default(), |said| phrase!("; ").then(said));
+            let message = one_line(&format!("{prefix}{}", error.message()));
+            said_at(span.map(|span| span.start), message.then(pointer))
         })?;
         parsed.validate_inner().map_err(|problem| {
             let key = table
@@ -448,7 +597,7 @@ impl PartialRunConfig {
                 .map(|key| key.span().start);
             let Invalid { key: name, value, reason } = problem;
             let equals = if value.is_empty() { "" } else { " = " };
-            at(key, &format!("{name}{equals}{value}: {reason}"))
+            said_at(key, phrase!("{}{}{}: ", name, equals, plain(&value)).then(reason))
         })?;
         if let (Some(parsed), Some((key, _))) = (&mut parsed.network, network) {
             parsed.origin = NetworkOrigin {
@@ -500,7 +649,7 @@ impl PartialRunConfig {
     /// each other.
     ///
     /// # Errors
-    /// [`Error::Usage`]: one line with the flag, its value and the allowed range.
+    /// [`Error::Settings`]: one line with the setting, its value and the allowed range.
     pub fn validate(&self) -> Result<()> {
         self.validate_inner().map_err(Error::from)
     }
@@ -518,7 +667,7 @@ impl PartialRunConfig {
     /// with: it would have no effect.
     ///
     /// # Errors
-    /// [`Error::Usage`] naming the flag and the rule it belongs to.
+    /// [`Error::Settings`] naming the setting and the rule it belongs to.
     pub fn check_against(&self, merged: &PartialRunConfig) -> Result<()> {
         let rules = PartialRunConfig {
             optimizer: Some(merged.optimizer_kind()),
@@ -600,10 +749,11 @@ impl PartialRunConfig {
     fn check_bits(&self) -> Result<(), Invalid> {
         let quantizer = self.weight_quant.unwrap_or(WeightQuantizer::Sawb);
         let pact = self.pact.unwrap_or(PactKind::Unsigned);
+        let act_quant = self.act_quant.unwrap_or(ActivationQuantizer::Pact);
         for &bits in self.bits.iter().flat_map(|list| &list.0) {
-            if let Some(reason) = refusal(bits, quantizer, pact) {
+            if let Some(reason) = refusal(bits, quantizer, (act_quant, pact)) {
                 let value = self.bits.as_ref().map_or(String::new(), BitsList::to_string);
-                invalid("bits", value, reason)?;
+                invalid("bits", value, phrase!("{}: ", bits).then(reason))?;
             }
         }
         Ok(())
@@ -619,34 +769,42 @@ impl PartialRunConfig {
                 (
                     given("momentum", self.momentum.is_some()),
                     &[Momentum][..],
-                    "--optimizer momentum",
+                    phrase!("<optimizer momentum>"),
                 ),
                 (
                     given("nesterov", self.nesterov == Some(true)),
                     &[Momentum],
-                    "--optimizer momentum",
+                    phrase!("<optimizer momentum>"),
                 ),
-                (given("betas", self.betas.is_some()), &[Adam, Adamw], "--optimizer adam or adamw"),
+                (
+                    given("betas", self.betas.is_some()),
+                    &[Adam, Adamw],
+                    phrase!("<optimizer adam> or adamw"),
+                ),
                 (
                     given("epsilon", self.epsilon.is_some()),
                     &[Adam, Adamw, Adadelta],
-                    "--optimizer adam, adamw or adadelta",
+                    phrase!("<optimizer adam>, adamw or adadelta"),
                 ),
-                (given("rho", self.rho.is_some()), &[Adadelta], "--optimizer adadelta"),
+                (given("rho", self.rho.is_some()), &[Adadelta], phrase!("<optimizer adadelta>")),
             ];
             for (key, rules, needs) in pairs {
                 if let Some(key) = key.filter(|_| !rules.contains(&optimizer)) {
-                    invalid(key, "", format!("has an effect with {needs} only"))?;
+                    invalid(
+                        key,
+                        "",
+                        phrase!("has an effect with ").then(needs).then(" only".into()),
+                    )?;
                 }
             }
         }
-        if self.act_quant == Some(ActivationQuantizer::Lsq) {
+        if self.act_quant.is_some_and(|own| own != ActivationQuantizer::Pact) {
             for (key, present) in [
                 ("alpha-init", self.alpha_init.is_some()),
                 ("alpha-decay", self.alpha_decay.is_some()),
             ] {
                 if present {
-                    invalid(key, "", "has an effect with --act-quant pact only")?;
+                    invalid(key, "", phrase!("has an effect with <act-quant pact> only"))?;
                 }
             }
         }
@@ -655,7 +813,7 @@ impl PartialRunConfig {
                 [("gamma", self.gamma.is_some()), ("step-epochs", self.step_epochs.is_some())]
             {
                 if present {
-                    invalid(key, "", "has an effect with --schedule step only")?;
+                    invalid(key, "", phrase!("has an effect with <schedule step> only"))?;
                 }
             }
         }
@@ -725,7 +883,7 @@ mod tests {
         assert!(message("[network]\nlayer = []").contains("unknown field `layer`"));
         assert!(
             message("optimizer = \"sgd\"\nmomentum = 0.9")
-                .contains("with --optimizer momentum only")
+                .contains("with optimizer = momentum only")
         );
         assert!(!message("lr = 1\nlr = 2").contains('\n'));
     }
@@ -737,7 +895,8 @@ mod tests {
             "",
         );
         let b = PartialRunConfig::parse(
-            "bits = [4, \"2\"]\naugment = \"shift\"\ndropout = [0.5]\nlr = 1.0\ncheckpoint-every = \"5\"",
+            "bits = [4, \"2\"]\naugment = \"shift\"\ndropout = [0.5]\nlr = 1.0\n\
+             checkpoint-every = \"5\"",
             "",
         );
         assert_eq!(a.unwrap(), b.unwrap());
@@ -783,7 +942,13 @@ mod tests {
             ("bits = 8", "bits = 6"),
         ] {
             assert!(PartialRunConfig::parse(good, "").is_ok(), "{good}: {}", message(good));
-            assert!(matches!(PartialRunConfig::parse(bad, ""), Err(Error::Usage(_))), "{bad}");
+            assert!(
+                matches!(
+                    PartialRunConfig::parse(bad, ""),
+                    Err(Error::Usage(_) | Error::Settings(_))
+                ),
+                "{bad}"
+            );
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Words of other tools, and what saliq has in their place: for a message that would otherwise only
 //! say "unknown".
 
-/// What is said of a flag of other tools.
+use crate::{Phrase, error::phrase};
+
+/// What is said of a flag of other tools; `<lr>` is a setting of ours, as in [`phrase!`].
 const FLAGS: &[(&[&str], &str)] = &[
     (
         &[
@@ -19,15 +21,15 @@ const FLAGS: &[(&[&str], &str)] = &[
             "no-mps",
             "gpu-id",
         ],
-        "the adapter is chosen with `--adapter` (`saliq devices` lists them)",
+        "the adapter is chosen with `<adapter>` (`saliq devices` lists them)",
     ),
-    (&["learning-rate", "rate"], "it is called `--lr` here"),
+    (&["learning-rate", "rate"], "it is called `<lr>` here"),
     (
         &["bs", "batch", "batchsize", "train-batch-size", "test-batch-size"],
-        "it is called `--batch-size` here",
+        "it is called `<batch-size>` here",
     ),
-    (&["wd", "l2"], "it is called `--weight-decay` here"),
-    (&["lr-schedule", "scheduler", "lr-scheduler", "lr-policy"], "it is called `--schedule` here"),
+    (&["wd", "l2"], "it is called `<weight-decay>` here"),
+    (&["lr-schedule", "scheduler", "lr-scheduler", "lr-policy"], "it is called `<schedule>` here"),
     (
         &[
             "quantize",
@@ -40,30 +42,31 @@ const FLAGS: &[(&[&str], &str)] = &[
             "abits",
             "precision-bits",
         ],
-        "the widths are set with `--bits`, such as `--bits 4,2` or `w4a2`; `saliq quantize` quantizes without training",
+        "the widths are set with `<bits>`, such as `<bits 4,2>` or `w4a2`; `saliq quantize` \
+         quantizes without training",
     ),
-    (&["output-dir", "out-dir", "save-dir", "log-dir", "save"], "it is called `--out` here"),
+    (&["output-dir", "out-dir", "save-dir", "log-dir", "save"], "it is called `<out>` here"),
     (
         &["data", "data-path", "root", "data-root"],
-        "the data set is named with `--dataset`, where it is looked up with `--data-dir`",
+        "the data set is named with `<dataset>`, where it is looked up with `<data-dir>`",
     ),
-    (&["num-epochs", "n-epochs", "max-epochs"], "it is called `--epochs` here"),
-    (&["max-steps", "iterations", "iters", "num-iterations"], "it is called `--steps` here"),
+    (&["num-epochs", "n-epochs", "max-epochs"], "it is called `<epochs>` here"),
+    (&["max-steps", "iterations", "iters", "num-iterations"], "it is called `<steps>` here"),
     (
         &["model", "weights", "checkpoint", "ckpt", "pretrained", "load"],
-        "a model is given as MODEL, without a flag; to `train`, with `--init`",
+        "a model is given as MODEL, without a flag; to `train`, with `<init>`",
     ),
-    (&["amp", "fp16", "half", "mixed-precision"], "it is `--precision f16` here"),
-    (&["optim", "opt"], "it is called `--optimizer` here"),
-    (&["nsamples", "num-samples"], "it is called `--samples` here"),
-    (&["n-steps", "num-steps"], "it is called `--steps` here"),
-    (&["attribution", "attr", "methods", "algorithm"], "it is called `--method` here"),
-    (&["colormap"], "it is called `--cmap` here"),
+    (&["amp", "fp16", "half", "mixed-precision"], "it is `<precision f16>` here"),
+    (&["optim", "opt"], "it is called `<optimizer>` here"),
+    (&["nsamples", "num-samples"], "it is called `<samples>` here"),
+    (&["n-steps", "num-steps"], "it is called `<steps>` here"),
+    (&["attribution", "attr", "methods", "algorithm"], "it is called `<method>` here"),
+    (&["colormap"], "it is called `<cmap>` here"),
     (
         &["workers", "num-workers", "threads", "pin-memory"],
         "there is no need of it: the images lie in the adapter's memory",
     ),
-    (&["silent"], "it is called `--quiet` here"),
+    (&["silent"], "it is called `<quiet>` here"),
     (&["debug"], "it is `-v` here, or `-vv`"),
 ];
 
@@ -95,7 +98,7 @@ const VALUES: &[(&str, &[&str], &str)] = &[
     (
         "optimizer",
         &["nesterov", "sgd-momentum", "momentum-sgd", "nag"],
-        "it is `momentum`, for Nesterov's form with `--nesterov`",
+        "it is `momentum`, for Nesterov's form with `<nesterov>`",
     ),
     ("schedule", &["cosine-annealing", "cosine-annealing-lr"], "it is called `cosine` here"),
     ("schedule", &["steplr", "multistep", "multisteplr"], "it is called `step` here"),
@@ -195,7 +198,7 @@ const VALUES: &[(&str, &[&str], &str)] = &[
             "epsilon-lrp",
             "lrp-z-plus",
         ],
-        "it is called `lrp` here, with `--lrp-rule`",
+        "it is called `lrp` here, with `<lrp-rule>`",
     ),
     (
         "dataset",
@@ -236,8 +239,9 @@ fn find(words: &[&str], text: &str) -> bool {
 }
 
 /// What to say of the unknown flag `name`, with its dashes or without.
-pub(crate) fn of_flag(name: &str) -> Option<&'static str> {
-    FLAGS.iter().find(|(words, _)| find(words, name)).map(|(_, said)| *said)
+pub(crate) fn of_flag(name: &str) -> Option<Phrase> {
+    let found = FLAGS.iter().find(|(words, _)| find(words, name));
+    found.map(|(_, said)| Phrase::filled(said, &[]))
 }
 
 /// What to say of the unknown command `name`.
@@ -251,12 +255,12 @@ pub(crate) fn of_value<'a>(
     flag: &str,
     value: &str,
     known: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
+) -> Option<Phrase> {
     if let Some(spelling) = known.into_iter().find(|known| plainly(known) == plainly(value)) {
-        return Some(format!("it is written `{spelling}` here"));
+        return Some(phrase!("it is written `{}` here", spelling));
     }
     let said = VALUES.iter().find(|(of, words, _)| *of == flag && find(words, value));
-    said.map(|(_, _, said)| (*said).to_string())
+    said.map(|(_, _, said)| Phrase::filled(said, &[]))
 }
 
 #[cfg(test)]
@@ -267,15 +271,16 @@ mod tests {
     fn spellings_do_not_matter() {
         assert_eq!(of_flag("--learning_rate"), of_flag("learning-rate"));
         assert_eq!(
-            of_value("method", "IntegratedGradients", ["integrated-gradients"]).as_deref(),
-            Some("it is written `integrated-gradients` here")
+            of_value("method", "IntegratedGradients", ["integrated-gradients"]),
+            Some("it is written `integrated-gradients` here".into())
         );
         assert!(
             of_value("method", "IG", [])
-                .is_some_and(|said| said.contains("`integrated-gradients`"))
+                .is_some_and(|said| said.to_string().contains("`integrated-gradients`"))
         );
         assert!(
-            of_value("dataset", "CIFAR-10", []).is_some_and(|said| said.contains("not built in"))
+            of_value("dataset", "CIFAR-10", [])
+                .is_some_and(|said| said.to_string().contains("not built in"))
         );
         assert_eq!(of_value("optimizer", "tflite", ["sgd"]), None);
         assert_eq!(of_flag("mask-ration"), None);

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{LayerConfig, NetworkConfig, PartialNetwork, PartialRunConfig, Shape, suggestion};
-use crate::{Error, Result, plain};
+use super::{LayerKind, NetworkConfig, PartialNetwork, PartialRunConfig, Shape, suggestion};
+use crate::{Error, Result, error::phrase, plain};
 
 /// A network known by name.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl NetworkChoice {
     /// The network called `text`, else the one in the TOML file of that path.
     ///
     /// # Errors
-    /// [`Error::Usage`] for what is neither, and for a file without layers; those of
+    /// [`Error::Settings`] for what is neither, and for a file without layers; those of
     /// [`PartialRunConfig::from_file`].
     pub fn find(text: &str) -> Result<NetworkChoice> {
         if let Some(preset) = PRESETS.iter().find(|preset| preset.name == text) {
@@ -52,16 +52,19 @@ impl NetworkChoice {
         if !is_file_name && !path.is_file() {
             let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
             let hint = suggestion(text, names.iter().copied());
-            return Err(Error::Usage(format!(
-                "--network {}: no such network{hint} (known: {}), nor a TOML file with [[network.layers]]",
+            return Err(Error::Settings(phrase!(
+                "<network {}>: no such network{} (known: {}), nor a TOML file with \
+                 [[network.layers]]",
                 plain(text),
+                hint,
                 names.join(", ")
             )));
         }
         let mut settings = PartialRunConfig::from_file(path)?;
         let Some(network) = settings.network.take() else {
-            return Err(Error::Usage(format!(
-                "--network {}: has no [[network.layers]]; for the network of Table I say --network table-1",
+            return Err(Error::Settings(phrase!(
+                "<network {}>: has no [[network.layers]]; for the network of Table I say \
+                 <network table-1>",
                 plain(text)
             )));
         };
@@ -101,13 +104,13 @@ impl NetworkChoice {
     /// itself.
     ///
     /// # Errors
-    /// [`Error::Usage`] for layers that do not fit each other or the images.
+    /// [`Error::Settings`] for layers that do not fit each other or the images.
     pub fn network(&self, input: Shape, classes: u32) -> Result<NetworkConfig> {
         let network = match self {
             NetworkChoice::Preset(preset) => (preset.network)(input, classes),
             NetworkChoice::File { network, .. } => {
-                let last = network.layers.iter().rev().find_map(|layer| match layer {
-                    LayerConfig::Linear { out_features, .. } => Some(*out_features),
+                let last = network.layers.iter().rev().find_map(|layer| match layer.kind {
+                    LayerKind::Linear { out_features } => Some(out_features),
                     _ => None,
                 });
                 let classes = network.classes.or(last).unwrap_or(classes);
@@ -120,7 +123,7 @@ impl NetworkChoice {
         };
         network
             .validate()
-            .map_err(|error| Error::Usage(format!("--network {}: {error}", self.label())))?;
+            .map_err(|error| Error::Settings(phrase!("<network {}>: {}", self.label(), error)))?;
         Ok(network)
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BitsList, LayerBits, choices::choices, network::NetworkConfig};
-use crate::{Error, Result};
+use crate::{Error, Phrase, Result, error::phrase};
 
 choices! {
     /// Weight fake-quantizers (algorithms: section 3).
@@ -30,10 +30,13 @@ choices! {
         Pact,
         /// The step between levels (LSQ), on PACT's grids.
         Lsq,
+        /// The step and an offset of the levels (LSQ+).
+        LsqPlus,
     }
 }
 choices! {
-    /// PACT's clipping range and place.
+    /// PACT's clipping range and place. LSQ+, whose offset finds its own range, has of it only
+    /// whether the ReLU stays: its values are those of a ReLU (unsigned), or all (signed).
     PactKind {
         /// clip(x, 0, α) in the place of the ReLU.
         Unsigned,
@@ -122,22 +125,25 @@ impl WeightQuantizer {
 
     /// Why there are no weights of `bits` bits with it, and what to use instead; `None` where there
     /// are (32: nothing to quantize). DoReFa's published form for 1 bit is `binary`.
-    pub fn refusal(self, bits: u32) -> Option<String> {
+    pub fn refusal(self, bits: u32) -> Option<Phrase> {
         use WeightQuantizer::{Binary, Dorefa, Sawb};
         match (self, bits) {
             (_, 32) | (Binary | Dorefa, 1) => None,
             (_, 0 | 9..) => Some("bit widths are 1 to 8, or 32 for float".into()),
-            (_, 1) => Some(format!(
-                "`{}` has no form for weights of 1 bit; use --weight-quant binary, or 2 or more bits for the weights",
+            (_, 1) => Some(phrase!(
+                "`{}` has no form for weights of 1 bit; use <weight-quant binary>, or 2 or more \
+                 bits for the weights",
                 self.name()
             )),
-            (Binary, _) => Some(format!(
-                "`binary` is for 1-bit weights, not {bits}; use w1, or --weight-quant dorefa, whose 1-bit layers are binary, or another"
+            (Binary, _) => Some(phrase!(
+                "`binary` is for 1-bit weights, not {}; use w1, or <weight-quant dorefa>, whose \
+                 1-bit layers are binary, or another",
+                bits
             )),
-            (Sawb, 6 | 7) => Some(
-                "`sawb` has constants for 2, 3, 4, 5 and 8 bits only; use one of those, or --weight-quant lsq, dorefa or affine"
-                    .into(),
-            ),
+            (Sawb, 6 | 7) => Some(phrase!(
+                "`sawb` has constants for 2, 3, 4, 5 and 8 bits only; use one of those, or \
+                 <weight-quant lsq>, dorefa or affine"
+            )),
             _ => None,
         }
     }
@@ -152,15 +158,19 @@ impl QuantizationConfig {
     /// Checks widths, quantizers and α settings against each other, whoever wrote them.
     ///
     /// # Errors
-    /// [`Error::Usage`] naming the flag, the reason and what to use instead.
+    /// [`Error::Settings`] naming the setting, the reason and what to use instead.
     pub fn validate(&self) -> Result<()> {
-        if let Some(reason) =
-            self.bits.iter().find_map(|&bits| refusal(bits, self.weight_quant, self.pact))
-        {
-            return Err(Error::Usage(format!("--bits {reason}")));
+        for &bits in &self.bits {
+            let activations = (self.act_quant, self.pact);
+            if let Some(reason) = refusal(bits, self.weight_quant, activations) {
+                return Err(Error::Settings(phrase!("<bits {}>: ", bits).then(reason)));
+            }
+        }
+        if let Some(reason) = pact_refusal(self.act_quant, self.pact) {
+            return Err(Error::Settings(phrase!("<pact signed-after-relu>: ").then(reason)));
         }
         let problem = |flag: &str, value: f32, range: &str| {
-            Err(Error::Usage(format!("--{flag} {value}: must be {range}")))
+            Err(Error::Settings(phrase!("<{} {}>: must be {}", flag, value, range)))
         };
         match self.alpha_init {
             Some(alpha) if !alpha.is_finite() || alpha <= 0.0 => {
@@ -194,18 +204,23 @@ impl QuantizationConfig {
         &self,
         made_for: &QuantizationConfig,
         network: &NetworkConfig,
-    ) -> Option<String> {
+    ) -> Option<Phrase> {
         let layers = network.weight_layers();
         let changed =
             |position: &usize| self.keeps_scale(*position) != made_for.keeps_scale(*position);
         let changed: Vec<usize> = (0..layers.len()).filter(changed).collect();
         let first = *changed.first()?;
-        let names =
-            changed.iter().map(|&position| layers[position].name).collect::<Vec<_>>().join(", ");
+        let names = changed
+            .iter()
+            .map(|&position| &layers[position].name[..])
+            .collect::<Vec<_>>()
+            .join(", ");
         if self.keeps_scale(first) {
-            return Some(format!(
-                "the weights of {names} were trained with `dorefa`, which puts them on levels from −1 to 1: without it they have another scale than \
-                 what follows was trained for; use --weight-quant dorefa with 2 to 8 bits"
+            return Some(phrase!(
+                "the weights of {} were trained with `dorefa`, which puts them on levels from −1 \
+                 to 1: without it they have another scale than what follows was trained for; use \
+                 <weight-quant dorefa> with 2 to 8 bits",
+                names
             ));
         }
         let bits = self.layer_bits(first).weight;
@@ -214,9 +229,11 @@ impl QuantizationConfig {
         };
         let others: Vec<&str> =
             WeightQuantizer::ALL.into_iter().filter(keep).map(WeightQuantizer::name).collect();
-        Some(format!(
-            "--weight-quant dorefa puts the weights of {names} on levels from −1 to 1, whatever their scale: it is for networks trained with it, and \
-             what follows these layers was made for the scale they had; --weight-quant {} keeps it",
+        Some(phrase!(
+            "<weight-quant dorefa> puts the weights of {} on levels from −1 to 1, whatever their \
+             scale: it is for networks trained with it, and what follows these layers was made for \
+             the scale they had; <weight-quant {}> keeps it",
+            names,
             others.join(", ")
         ))
     }
@@ -238,21 +255,35 @@ impl QuantizationConfig {
 pub(super) fn refusal(
     bits: LayerBits,
     quantizer: WeightQuantizer,
-    pact: PactKind,
-) -> Option<String> {
+    (act_quant, pact): (ActivationQuantizer, PactKind),
+) -> Option<Phrase> {
     let known = |width: u32| matches!(width, 1..=8 | 32);
     if !known(bits.weight) || !known(bits.activation) {
-        return Some(format!("{bits}: bit widths are 1 to 8, or 32 for float"));
+        return Some("bit widths are 1 to 8, or 32 for float".into());
     }
     if let Some(reason) = quantizer.refusal(bits.weight) {
-        return Some(format!("{bits}: {reason}"));
+        return Some(reason);
     }
-    if bits.activation == 1 && pact != PactKind::Unsigned {
-        return Some(format!(
-            "{bits}: signed PACT has no level but 0 at 1 bit; use --pact unsigned, or 2 or more bits for the activations"
+    let symmetric = pact != PactKind::Unsigned && act_quant != ActivationQuantizer::LsqPlus;
+    if bits.activation == 1 && symmetric {
+        return Some(phrase!(
+            "signed PACT has no level but 0 at 1 bit; use <pact unsigned>, or 2 or more bits for \
+             the activations"
         ));
     }
     None
+}
+
+/// Why activations quantized by `act_quant` cannot be of the kind `pact`, and what to use instead.
+/// PACT's signed grid behind a ReLU wastes the levels below 0; LSQ+ has no such grid.
+pub(super) fn pact_refusal(act_quant: ActivationQuantizer, pact: PactKind) -> Option<Phrase> {
+    let refused = act_quant == ActivationQuantizer::LsqPlus && pact == PactKind::SignedAfterRelu;
+    refused.then(|| {
+        phrase!(
+            "`lsq-plus` has no levels below 0 behind a ReLU; use <pact unsigned>, or signed for no \
+             ReLU"
+        )
+    })
 }
 
 /// Bits of every convolution and linear layer of `network`, from what `--bits` says: a single value
@@ -261,7 +292,7 @@ pub(super) fn refusal(
 /// (the last one) have nothing to act on and become 32.
 ///
 /// # Errors
-/// [`Error::Usage`] for a list longer than the network has layers.
+/// [`Error::Settings`] for a list longer than the network has layers.
 pub fn expand_bits(bits: &[LayerBits], network: &NetworkConfig) -> Result<Vec<LayerBits>> {
     spread_bits(Some(bits), network, false)
 }
@@ -270,7 +301,7 @@ pub fn expand_bits(bits: &[LayerBits], network: &NetworkConfig) -> Result<Vec<La
 /// with weights, the fully connected ones too.
 ///
 /// # Errors
-/// [`Error::Usage`] for a list longer than the network has layers, and for `all_layers` with
+/// [`Error::Settings`] for a list longer than the network has layers, and for `all_layers` with
 /// anything but one value.
 pub fn spread_bits(
     bits: Option<&[LayerBits]>,
@@ -279,22 +310,26 @@ pub fn spread_bits(
 ) -> Result<Vec<LayerBits>> {
     let bits = match (bits, all_layers) {
         (Some(list @ [_, _, ..]), true) => {
-            return Err(Error::Usage(format!(
-                "--all-layers: --bits {} is a list, whose values belong to layers in order; give --bits one value, or leave out --all-layers",
+            return Err(Error::Settings(phrase!(
+                "<all-layers>: <bits {}> is a list, whose values belong to layers in order; give \
+                 <bits> one value, or leave out <all-layers>",
                 BitsList(list.to_vec())
             )));
         }
         (None, true) => {
-            return Err(Error::Usage("--all-layers: says nothing without --bits N; add it".into()));
+            return Err(Error::Settings(phrase!(
+                "<all-layers>: says nothing without <bits N>; add it"
+            )));
         }
         (None, false) => &[LayerBits::FLOAT],
         (Some(list), _) => list,
     };
     let layers = network.weight_layers();
     if bits.len() > layers.len() {
-        let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
-        return Err(Error::Usage(format!(
-            "--bits {}: {} values, but the network has {} layers with weights ({}): give one value each at most",
+        let names: Vec<&str> = layers.iter().map(|layer| &layer.name[..]).collect();
+        return Err(Error::Settings(phrase!(
+            "<bits {}>: {} values, but the network has {} layers with weights ({}): give one value \
+             each at most",
             BitsList(bits.to_vec()),
             bits.len(),
             layers.len(),
@@ -378,7 +413,7 @@ impl QuantizationOverrides {
     /// checked.
     ///
     /// # Errors
-    /// [`Error::Usage`] for widths that do not fit the network or the quantizers.
+    /// [`Error::Settings`] for widths that do not fit the network or the quantizers.
     pub fn apply(
         &self,
         base: &QuantizationConfig,
@@ -422,7 +457,7 @@ mod tests {
         assert_eq!(expand("32"), "32,32,32,32");
         assert_eq!(expand("w4a2,w2a2,8,8"), "w4a2,2,8,w8a32");
         assert!(expand("2,2,2,2,2").contains("4 layers with weights (conv1, conv2, fc1, fc2)"));
-        let linear = LayerConfig::Linear { name: "fc".into(), out_features: 10 };
+        let linear = LayerConfig::linear("fc", 10);
         let network =
             NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers: vec![linear] };
         let four = LayerBits::parse_list("4").unwrap();
@@ -442,18 +477,18 @@ mod tests {
             ..QuantizationConfig::default()
         };
         let warning = |run: QuantizationConfig, model: QuantizationConfig| {
-            run.scale_warning(&model, &network)
+            run.scale_warning(&model, &network).map(|said| said.to_string())
         };
         let said = warning(made("4,32,6", Dorefa), made("32", Sawb)).unwrap();
         assert!(
             said.contains("weights of conv1, fc1 on")
-                && said.contains("--weight-quant sawb, lsq, affine, symmetric keeps"),
+                && said.contains("weight-quant = sawb, lsq, affine, symmetric keeps"),
             "{said}"
         );
         let said = warning(made("6,32", Dorefa), made("32", Dorefa)).unwrap();
         assert!(
             said.contains("weights of conv1 on")
-                && said.contains("--weight-quant lsq, affine, symmetric keeps"),
+                && said.contains("weight-quant = lsq, affine, symmetric keeps"),
             "{said}"
         );
         let said = warning(made("4,32", Dorefa), made("4,4", Dorefa)).unwrap();
@@ -488,19 +523,24 @@ mod tests {
         };
         assert_eq!(spread(Some("8")), "8,8,8,w8a32");
         assert_eq!(spread(Some("w4a2")), "w4a2,w4a2,w4a2,w4a32");
-        assert!(spread(Some("8,4")).contains("give --bits one value"));
-        assert!(spread(None).contains("without --bits"));
+        assert!(spread(Some("8,4")).contains("give bits one value"));
+        assert!(spread(None).contains("without bits = N"));
     }
 
     #[test]
     fn impossible_combinations_say_what_to_use() {
         use PactKind::{Signed, SignedAfterRelu, Unsigned};
         use WeightQuantizer::{Affine, Binary, Dorefa, Lsq, Sawb, Symmetric};
-        let refused = |bits: &str, quantizer, pact| refusal(bits.parse().unwrap(), quantizer, pact);
+        let refused = |bits: &str, quantizer, pact| {
+            refusal(bits.parse().unwrap(), quantizer, (ActivationQuantizer::Pact, pact))
+        };
         for bits in ["2", "3", "4", "5", "8", "32", "w2a1", "w2a7"] {
             assert_eq!(refused(bits, Sawb, Unsigned), None, "{bits}");
         }
-        assert!(refused("6", Sawb, Unsigned).is_some_and(|reason| reason.contains("dorefa")));
+        assert!(
+            refused("6", Sawb, Unsigned)
+                .is_some_and(|reason| reason.to_string().contains("dorefa"))
+        );
         assert!(refused("7", Sawb, Unsigned).is_some());
         assert_eq!(refused("7", Dorefa, Signed), None);
         for quantizer in [Affine, Dorefa, Symmetric, Lsq] {
@@ -511,7 +551,7 @@ mod tests {
         for quantizer in [Affine, Sawb, Symmetric, Lsq] {
             assert!(
                 refused("w1a4", quantizer, Unsigned)
-                    .is_some_and(|reason| reason.contains("--weight-quant binary"))
+                    .is_some_and(|reason| reason.to_string().contains("weight-quant = binary"))
             );
         }
         for quantizer in [Binary, Dorefa] {
@@ -519,13 +559,21 @@ mod tests {
         }
         assert!(
             refused("2", Binary, Unsigned)
-                .is_some_and(|reason| reason.contains("1-bit weights, not 2"))
+                .is_some_and(|reason| reason.to_string().contains("1-bit weights, not 2"))
         );
         for pact in [Signed, SignedAfterRelu] {
             assert!(
                 refused("w2a1", Sawb, pact)
-                    .is_some_and(|reason| reason.contains("--pact unsigned"))
+                    .is_some_and(|reason| reason.to_string().contains("pact = unsigned"))
             );
         }
+        let lsq_plus = |pact| {
+            let act_quant = ActivationQuantizer::LsqPlus;
+            let bits = vec!["w2a1".parse().unwrap()];
+            QuantizationConfig { bits, act_quant, pact, ..Default::default() }.validate()
+        };
+        assert!([Unsigned, Signed].map(lsq_plus).iter().all(Result::is_ok));
+        let refused = lsq_plus(SignedAfterRelu).unwrap_err().to_string();
+        assert!(refused.contains("pact = unsigned"), "{refused}");
     }
 }

@@ -6,17 +6,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Cadence,
+    AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerKind, NormalizeSpec, OptimizerKind,
+    PartialNetwork, ScheduleKind, decimal,
     model::{ModelConfig, PixelNormalization},
     network::NetworkConfig,
     partial::PartialRunConfig,
-    quantization::QuantizationConfig,
+    quantization::{ActivationQuantizer, QuantizationConfig},
     training::{
         Augmentation, Normalize, OnNonFinite, OptimizerConfig, Precision, ScheduleConfig,
         SgtConfig, WeightInit,
     },
 };
-use crate::{Error, Result};
+use crate::{Error, Result, error::phrase};
 
 /// Everything one training run is determined by, plus where it writes and how often it logs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +69,7 @@ pub struct RunConfig {
     /// Steps or time between checkpoints (`500`, `5m`); epochs only where absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub checkpoint_every: Option<String>,
-    /// What becomes of a step with numbers that are none.
+    /// What happens to a training step whose numbers are not finite.
     #[serde(default)]
     pub on_non_finite: OnNonFinite,
     /// Steps between saliency snapshots; 0 for none.
@@ -167,10 +168,11 @@ impl RunConfig {
     /// `checkpoint_every` as steps or time; `None`: at the end of each epoch only.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a text that is neither.
+    /// [`Error::Settings`] for a text that is neither.
     pub fn checkpoint_cadence(&self) -> Result<Option<Cadence>> {
         let parse = |text: &String| {
-            text.parse().map_err(|reason| Error::Usage(format!("--checkpoint-every: {reason}")))
+            text.parse()
+                .map_err(|reason| Error::Settings(phrase!("<checkpoint-every>: {}", reason)))
         };
         self.checkpoint_every.as_ref().map(parse).transpose()
     }
@@ -214,4 +216,124 @@ fn printed(value: &impl Serialize) -> Value {
 pub(crate) fn short_name(dataset: &str) -> String {
     let last = Path::new(dataset).file_name().map(|name| name.to_string_lossy().into_owned());
     last.filter(|name| !name.is_empty()).unwrap_or_else(|| "data".into())
+}
+
+impl From<&RunConfig> for PartialRunConfig {
+    /// Every setting spelled out, except what follows from the rest: the network of Table I and
+    /// unused constants.
+    fn from(run: &RunConfig) -> PartialRunConfig {
+        use OptimizerKind::{Adadelta, Adam, Adamw, Momentum};
+        let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let kind = run.optimizer.kind;
+        let (network, dropout, batch_norm) = network_as_given(&run.network);
+        let stepped = run.schedule.kind == ScheduleKind::Step;
+        let learns_alpha = run.quantization.act_quant == ActivationQuantizer::Pact;
+        let adam = matches!(kind, Adam | Adamw);
+        PartialRunConfig {
+            dataset: Some(run.dataset.clone()),
+            data_dir: run.data_dir.as_deref().map(text_path),
+            train_limit: run.train_limit.map(i64::from),
+            test_limit: run.test_limit.map(i64::from),
+            validation_share: Some(decimal(run.validation_share)),
+            normalize: Some(NormalizeSpec(run.normalize.clone())),
+            augment: Some(AugmentList(run.augment.clone())),
+            no_shuffle: Some(!run.shuffle),
+            bits: Some(BitsList(run.quantization.bits.clone())).filter(|list| !list.0.is_empty()),
+            // The bits are a layer's each.
+            all_layers: None,
+            weight_quant: Some(run.quantization.weight_quant),
+            per_channel: Some(run.quantization.per_channel),
+            act_quant: Some(run.quantization.act_quant),
+            pact: Some(run.quantization.pact),
+            alpha_init: run.quantization.alpha_init.map(decimal),
+            alpha_decay: learns_alpha.then(|| decimal(run.quantization.alpha_decay)),
+            alpha_lr_factor: Some(decimal(run.quantization.alpha_lr_factor)),
+            step_lr_factor: Some(decimal(run.quantization.step_lr_factor)),
+            dropout,
+            batch_norm,
+            freeze_bn_after: run.freeze_bn_after.map(whole),
+            weight_init: Some(run.weight_init),
+            init: run.init.as_deref().map(text_path),
+            sgt: Some(run.sgt.enabled),
+            mask_ratio: Some(decimal(run.sgt.mask_ratio)),
+            mask_fill: Some(run.sgt.mask_fill),
+            mask_rank: Some(run.sgt.mask_rank),
+            lambda: Some(decimal(run.sgt.lambda)),
+            saliency_target: Some(run.sgt.target),
+            stop_gradient: Some(run.sgt.stop_gradient),
+            sgt_variant: Some(run.sgt.variant),
+            sgt_warmup_epochs: Some(i64::from(run.sgt.warmup_epochs)),
+            optimizer: Some(kind),
+            lr: Some(decimal(run.learning_rate)),
+            momentum: (kind == Momentum).then(|| decimal(run.optimizer.momentum)),
+            nesterov: (kind == Momentum).then_some(run.optimizer.nesterov),
+            weight_decay: Some(decimal(run.optimizer.weight_decay)),
+            betas: adam.then(|| Betas(run.optimizer.betas.map(decimal))),
+            epsilon: run.optimizer.epsilon.filter(|_| adam || kind == Adadelta).map(decimal),
+            rho: (kind == Adadelta).then(|| decimal(run.optimizer.rho)),
+            schedule: Some(run.schedule.kind),
+            warmup_steps: Some(i64::from(run.schedule.warmup_steps)),
+            gamma: stepped.then(|| decimal(run.schedule.gamma)),
+            step_epochs: stepped.then_some(i64::from(run.schedule.step_epochs)),
+            batch_size: Some(i64::from(run.batch_size)),
+            precision: Some(run.precision),
+            epochs: Some(i64::from(run.epochs)),
+            steps: run.steps.map(whole),
+            seed: Some(whole(run.seed)),
+            out: Some(text_path(&run.out)),
+            log_every: Some(i64::from(run.log_every)),
+            checkpoint_every: run.checkpoint_every.as_deref().and_then(|text| text.parse().ok()),
+            on_non_finite: Some(run.on_non_finite),
+            snapshot_every: Some(i64::from(run.snapshot_every)),
+            network,
+        }
+    }
+}
+
+/// TOML holds text only; [`PartialRunConfig::validate`] lets no other path through.
+fn text_path(path: &Path) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().into_owned())
+}
+
+/// The network of Table I as its dropout rates and whether it has batch norms, any other as its
+/// layers.
+fn network_as_given(
+    network: &NetworkConfig,
+) -> (Option<PartialNetwork>, Option<DropoutRates>, Option<bool>) {
+    let rates: Vec<f32> = network
+        .layers
+        .iter()
+        .filter_map(|layer| match layer.kind {
+            LayerKind::Dropout { rate } => Some(rate),
+            _ => None,
+        })
+        .collect();
+    let candidates: &[[f32; 2]] = match rates[..] {
+        [] => &[[0.0; 2]],
+        [one] => &[[one, 0.0], [0.0, one]],
+        [pool, fc1] => &[[pool, fc1]],
+        _ => &[],
+    };
+    let table_one = |rates: [f32; 2]| {
+        let bare = NetworkConfig::table_one(network.input, network.classes, rates);
+        if network.has_batch_norm() { bare.with_batch_norm() } else { bare }
+    };
+    match candidates.iter().find(|&&rates| table_one(rates) == *network) {
+        Some(rates) => {
+            (None, Some(DropoutRates(rates.map(decimal).to_vec())), Some(network.has_batch_norm()))
+        }
+        None => {
+            let NetworkConfig { input, classes, layers } = network.clone();
+            (
+                Some(PartialNetwork {
+                    input: Some(input),
+                    classes: Some(classes),
+                    layers,
+                    ..PartialNetwork::default()
+                }),
+                None,
+                None,
+            )
+        }
+    }
 }

@@ -6,8 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{DeployableModel, Encoding, IntegerPlan};
-use crate::{Error, Result};
+use super::{ActivationGrid, DeployableModel, Encoding, IntegerPlan};
+use crate::{Error, Result, error::phrase};
 
 /// Compilers that are tried where the environment variable `CC` names none.
 const COMPILERS: [&str; 3] = ["cc", "gcc", "clang"];
@@ -18,8 +18,8 @@ pub struct CProgram {
     folder: tempfile::TempDir,
     /// Bytes of an image.
     pixels: usize,
-    /// Of every quantized activation: numbers an image, and whether levels are signed.
-    activations: Vec<(usize, bool)>,
+    /// Of every quantized activation: numbers an image, and the grid.
+    activations: Vec<(usize, ActivationGrid)>,
     classes: usize,
 }
 
@@ -39,7 +39,7 @@ pub struct CFinding {
 const PROGRAM: &str = if cfg!(windows) { "program.exe" } else { "program" };
 
 fn failed(what: impl std::fmt::Display) -> Error {
-    Error::Model(format!("--verify: {what}"))
+    Error::Verification(phrase!("<verify>: {}", what))
 }
 
 impl CProgram {
@@ -51,7 +51,7 @@ impl CProgram {
         let plan = IntegerPlan::new(model, model.normalization);
         let replaced = |step: &super::IntegerStep| match &step.to {
             Encoding::Levels(grid) if step.activation.is_some() => {
-                Some((step.output.elements() as usize, grid.is_signed()))
+                Some((step.output.elements() as usize, grid.clone()))
             }
             _ => None,
         };
@@ -124,14 +124,17 @@ impl CProgram {
                 }
             }
         }
-        Err(failed(match named {
+        Err(Error::Verification(match named {
             Some(named) => {
-                format!(
-                    "there is no C compiler {named}, which the environment variable CC names; the header cannot be checked"
+                phrase!(
+                    "<verify>: there is no C compiler {}, which the environment variable CC names; \
+                     the header cannot be checked",
+                    named
                 )
             }
-            None => format!(
-                "there is no C compiler ({}) to check the header with; install one, name one in the environment variable CC, or leave out --verify",
+            None => phrase!(
+                "<verify>: there is no C compiler ({}) to check the header with; install one, name \
+                 one in the environment variable CC, or leave out <verify>",
                 COMPILERS.join(", ")
             ),
         }))
@@ -150,7 +153,9 @@ impl CProgram {
         for (image, levels) in images {
             debug_assert_eq!(image.len(), self.pixels);
             bytes.extend_from_slice(image);
-            bytes.extend(levels.iter().flat_map(|levels| levels.iter()).map(|&level| level as u8));
+            for (levels, (_, grid)) in levels.iter().zip(&self.activations) {
+                bytes.extend(levels.iter().map(|&level| (level + grid.zero_point) as u8));
+            }
         }
         input.write_all(&bytes).and_then(|()| input.rewind()).map_err(cannot)?;
         let mut command = Command::new(self.folder.path().join(PROGRAM));
@@ -173,13 +178,14 @@ impl CProgram {
             made = rest;
             first
         };
-        let level = |byte: &u8, signed: bool| {
-            if signed { i32::from(*byte as i8) } else { i32::from(*byte) }
+        let level = |byte: &u8, grid: &ActivationGrid| {
+            let number = if grid.is_signed() { i32::from(*byte as i8) } else { i32::from(*byte) };
+            number - grid.zero_point
         };
         let levels = self
             .activations
             .iter()
-            .map(|&(count, signed)| take(count).iter().map(|byte| level(byte, signed)).collect())
+            .map(|(count, grid)| take(*count).iter().map(|byte| level(byte, grid)).collect())
             .collect();
         let mut floats = || -> Vec<f64> {
             let bytes = take(4 * self.classes);

@@ -15,7 +15,9 @@
 //! mean)/deviation = s·(p − μ) with s = 1/(255·deviation) and μ = 255·mean; the share −s·μ·Σ(w − z)
 //! over the taps inside the image joins the offset. Where nothing is padded that is all taps and a
 //! constant; else [`WeightedStep::border`] says how the offset depends on the place. So zero
-//! padding stays exact, and the first layer is as integer as the others.
+//! padding stays exact, and the first layer is as integer as the others. Levels with a zero point
+//! (LSQ+) are numbers n that stand for s·(n − z), which is the same with μ = z; where they are
+//! made, z is part of the offset.
 //!
 //! A mean of levels is no level: an average-pool makes floats, (Σn − pixels·zero)·scale over the
 //! pixels of the mean. Σn is exact.
@@ -34,7 +36,7 @@ use crate::config::{AveragePool, PixelNormalization, Shape};
 pub enum Encoding {
     /// Bytes of an image.
     Pixels,
-    /// A level a byte, unsigned where the grid has no negative ones.
+    /// A level a byte, as level + zero point; unsigned where the grid has no negative ones.
     Levels(ActivationGrid),
     /// Floats.
     Float,
@@ -48,8 +50,16 @@ impl Encoding {
                 1.0 / (255.0 * f64::from(normalization.deviation)),
                 255.0 * f64::from(normalization.mean),
             ),
-            Encoding::Levels(grid) => (f64::from(grid.scale), 0.0),
+            Encoding::Levels(grid) => (f64::from(grid.scale), f64::from(grid.zero_point)),
             Encoding::Float => (1.0, 0.0),
+        }
+    }
+
+    /// The zero point of levels, else 0.
+    fn zero_point(&self) -> f64 {
+        match self {
+            Encoding::Levels(grid) => f64::from(grid.zero_point),
+            Encoding::Pixels | Encoding::Float => 0.0,
         }
     }
 
@@ -57,7 +67,7 @@ impl Encoding {
     pub fn range(&self) -> Option<[i32; 2]> {
         match self {
             Encoding::Pixels => Some([0, 255]),
-            Encoding::Levels(grid) => Some([grid.lowest, grid.highest]),
+            Encoding::Levels(grid) => Some(grid.numbers()),
             Encoding::Float => None,
         }
     }
@@ -81,7 +91,7 @@ pub struct IntegerStep {
     pub output: Shape,
     /// What goes in.
     pub from: Encoding,
-    /// What comes out.
+    /// Output, in the same layout.
     pub to: Encoding,
     /// What it computes.
     pub operation: StepOperation,
@@ -96,7 +106,7 @@ pub enum StepOperation {
     MaxPool {
         /// Height and width of a window.
         kernel: u32,
-        /// Step between windows.
+        /// Stride between windows.
         stride: u32,
     },
     /// Means of what the numbers stand for, scale · (n − zero); padded pixels are 0.
@@ -238,8 +248,8 @@ impl WeightedStep {
     }
 
     /// How close the sums of any image can come to where a level changes; `None` where sums or
-    /// outputs are no integers, or offsets depend on the place. `highest` and `lowest` are the
-    /// output's levels.
+    /// outputs are no integers, or offsets depend on the place. `levels` are the output's lowest
+    /// and highest number.
     pub fn margin(&self, levels: [i32; 2]) -> Option<Margin> {
         if !matches!(self.weights, StepWeights::Integer { .. }) || self.border.is_some() {
             return None;
@@ -326,10 +336,8 @@ impl IntegerPlan {
                     activation = Some(layer.name.clone());
                     let (to, unit, range) = ending(Some(alone));
                     let multiplier = scale / unit;
-                    (
-                        to,
-                        StepOperation::Activation { multiplier, offset: -multiplier * zero, range },
-                    )
+                    let offset = -multiplier * zero + to.zero_point();
+                    (to, StepOperation::Activation { multiplier, offset, range })
                 }
             };
             let step = IntegerStep {
@@ -365,7 +373,7 @@ fn ending(activation: Option<&DeployableActivation>) -> (Encoding, f64, [f64; 2]
         None => (Encoding::Float, 1.0, [f64::NEG_INFINITY, f64::INFINITY]),
         Some(DeployableActivation::Relu) => (Encoding::Float, 1.0, [0.0, f64::INFINITY]),
         Some(DeployableActivation::Quantized(grid)) => {
-            let range = [f64::from(grid.lowest), f64::from(grid.highest)];
+            let range = grid.numbers().map(f64::from);
             (Encoding::Levels(grid.clone()), f64::from(grid.scale), range)
         }
     }
@@ -396,7 +404,8 @@ fn weighted(
     };
     let multiplier: Vec<f64> =
         (0..channels).map(|channel| weight_scale(channel) * scale / unit).collect();
-    let mut offset: Vec<f64> = weights.bias.iter().map(|&bias| f64::from(bias) / unit).collect();
+    let mut offset: Vec<f64> =
+        weights.bias.iter().map(|&bias| f64::from(bias) / unit + to.zero_point()).collect();
     let share = multiplier.iter().map(|multiplier| -multiplier * zero);
     let padded = window.is_some_and(|[.., padding]| padding > 0);
     let mut border = None;

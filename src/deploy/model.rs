@@ -2,7 +2,7 @@
 
 use super::{ActivationGrid, DeployableActivation, WeightLevels};
 use crate::{
-    Result,
+    Error, Result,
     config::{AveragePool, PixelNormalization, Shape},
     graph::{OpKind, Weights, Window},
     model::{Model, fold_batch_norm},
@@ -65,7 +65,7 @@ pub enum Operation {
     MaxPool {
         /// Height and width of a window.
         kernel: u32,
-        /// Step between windows.
+        /// Stride between windows.
         stride: u32,
     },
     /// Means over windows. Padded pixels are 0 after normalisation.
@@ -174,7 +174,9 @@ impl DeployableLayer {
                 }
                 OpKind::Activation(activation) => Operation::Activation(match activation.learned {
                     Some(id) => {
-                        let (bits, learned) = (activation.bits, values(id)?[0]);
+                        let offset = optional(activation.offset)?.first().copied();
+                        let learned = (values(id)?[0], offset.unwrap_or(0.0));
+                        let bits = activation.bits;
                         let (act_quant, pact) = (quantization.act_quant, quantization.pact);
                         let grid = ActivationGrid::new(act_quant, pact, bits, learned)?;
                         DeployableActivation::Quantized(grid)
@@ -183,6 +185,10 @@ impl DeployableLayer {
                 }),
                 &OpKind::MaxPool { kernel, stride } => Operation::MaxPool { kernel, stride },
                 &OpKind::AveragePool(pool) => Operation::AveragePool(pool),
+                OpKind::Add => {
+                    let name = &op.name;
+                    return Err(Error::Model(format!("{name}: sums cannot be exported so far")));
+                }
                 // Batch norms are folded; dropouts do nothing in inference.
                 OpKind::Dropout { .. } | OpKind::BatchNorm(_) => continue,
             };

@@ -18,6 +18,10 @@ pub enum Remedy {
     NetworkOrImages,
     /// To say how large the network's images are, or which ones they are.
     InputOrImages,
+    /// To train the network that the file has.
+    OwnNetwork,
+    /// To plan the study anew.
+    NewPlan,
     /// To finish its training.
     Training,
 }

@@ -1,96 +1,31 @@
-//! The device: creation, errors, submissions, the cache of pipelines.
+//! The device: creation, limits, memory, submissions.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::VecDeque,
+    sync::{Arc, Mutex, OnceLock, atomic::Ordering},
 };
 
 use super::{
-    Buffer, Kernel,
+    abilities::Abilities,
     adapter::{self, DeviceProfile},
-    buffer::Memory,
+    buffer::{Buffer, Memory},
+    counters::Counters,
+    faults::Faults,
+    lock::lock,
     trusted,
-    tuning::Tuning,
 };
-use crate::{Error, Loss, Result, Shortage, panics::caught, shaders::Specialization};
+use crate::{Error, Loss, Result, Shortage, error::phrase, panics::caught};
 
 /// Submissions that may be unfinished at once; more are not handed over before the oldest is done.
 const SUBMISSIONS_IN_FLIGHT: usize = 3;
 
-/// What kernels may use beyond WebGPU's defaults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Abilities {
-    /// Invocations of every subgroup, where all are of one size.
-    pub subgroup_lanes: Option<u32>,
-    /// A side of cooperative matrices of f16 that are summed in f32.
-    pub cooperative_side: Option<u32>,
-}
-
-impl Abilities {
-    /// Of `adapter`, with those of its features that were asked for.
-    fn new(adapter: &wgpu::Adapter, features: wgpu::Features) -> Self {
-        let info = adapter.get_info();
-        let same_size = features.contains(wgpu::Features::SUBGROUP)
-            && info.subgroup_min_size == info.subgroup_max_size;
-        let sides = |properties: wgpu::CooperativeMatrixProperties| {
-            let wgpu::CooperativeMatrixProperties {
-                m_size, n_size, k_size, ab_type, cr_type, ..
-            } = properties;
-            let types = (ab_type, cr_type)
-                == (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
-            (types && m_size == n_size && n_size == k_size && matches!(m_size, 8 | 16))
-                .then_some(m_size)
-        };
-        let cooperative = features
-            .contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16);
-        let properties =
-            if cooperative { adapter.cooperative_matrix_properties() } else { Vec::new() };
-        Abilities {
-            subgroup_lanes: same_size.then_some(info.subgroup_min_size),
-            cooperative_side: properties.into_iter().filter_map(sides).max(),
-        }
-    }
-}
-
-/// How to make a [`Gpu`].
+/// How to open a device.
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
     /// `auto`, an index of `saliq devices`, or a part of a name.
     pub adapter: String,
     /// Limits and features to ask for.
     pub profile: DeviceProfile,
-}
-
-/// How often the host touched the device; tests hold the training step to it.
-#[derive(Debug, Default)]
-pub struct Counters {
-    submissions: AtomicU64,
-    maps: AtomicU64,
-    writes: AtomicU64,
-    copies: AtomicU64,
-}
-
-impl Counters {
-    /// Queue submissions, buffers mapped for reading, host writes, and buffer copies so far.
-    pub fn snapshot(&self) -> [u64; 4] {
-        [&self.submissions, &self.maps, &self.writes, &self.copies]
-            .map(|counter| counter.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn count_map(&self) {
-        self.maps.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_write(&self) {
-        self.writes.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_copy(&self) {
-        self.copies.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// How a device came to be: to open another like it.
@@ -100,73 +35,27 @@ enum Origin {
     Noop { software: bool },
 }
 
-#[derive(Default)]
-struct Faults {
-    first_error: Mutex<Option<Error>>,
-    lost: Mutex<Option<Loss>>,
-}
-
-impl Faults {
-    fn failed(&self, error: wgpu::Error) {
-        let typed = match error {
-            wgpu::Error::OutOfMemory { .. } => {
-                let advice = "lower --batch-size or close other programs that use this GPU";
-                Error::OutOfMemory(Shortage::new("an allocation failed", advice))
-            }
-            other => Error::Gpu(one_line(&other.to_string())),
-        };
-        lock(&self.first_error).get_or_insert(typed);
-    }
-
-    fn lost(&self, message: &str) {
-        // The callback brings no more than a text. For memory that has run out it is that of wgpu's
-        // own error.
-        let out_of_memory = message == wgpu::hal::DeviceError::OutOfMemory.to_string();
-        lock(&self.lost).get_or_insert(Loss { reason: one_line(message), out_of_memory });
-    }
-
-    /// The device's loss, or else the first error, which is taken out.
-    fn check(&self) -> Result<()> {
-        if let Some(loss) = lock(&self.lost).clone() {
-            // An operation that fails for want of memory and takes the device along reports both.
-            let fell_short = matches!(*lock(&self.first_error), Some(Error::OutOfMemory(_)));
-            return Err(Error::DeviceLost(Loss {
-                out_of_memory: loss.out_of_memory || fell_short,
-                ..loss
-            }));
-        }
-        lock(&self.first_error).take().map_or(Ok(()), Err)
-    }
-}
-
-/// A device with its queue, pipelines and error state. Cheap to share by reference; one per process
-/// is enough.
-pub struct Gpu {
+/// A device with its queue, memory, errors and submissions.
+pub struct Device {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     origin: Origin,
     abilities: Abilities,
     faults: Arc<Faults>,
-    kernels: Mutex<HashMap<(&'static str, Specialization), Arc<Kernel>>>,
     pub(super) pipeline_cache: OnceLock<wgpu::PipelineCache>,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     memory: Arc<Memory>,
-    tuning: Mutex<Option<Arc<Tuning>>>,
     /// Counts of submissions, maps, writes and copies.
     pub counters: Counters,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Gpu {
+impl Device {
     /// Opens the adapter that `options` names.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] without a match, [`Error::Gpu`] when the driver refuses a device.
-    pub async fn new(options: &GpuOptions) -> Result<Gpu> {
+    pub(super) async fn open(options: &GpuOptions) -> Result<Device> {
         let adapter = adapter::select(&options.adapter).await?;
         let info = adapter.get_info();
         let (features, limits) = match options.profile {
@@ -192,9 +81,9 @@ impl Gpu {
             .await
             .map_err(|error| Error::Gpu(format!("{}: {error}", info.name)))?;
         let origin = Origin::Adapter(options.clone());
-        Ok(Gpu {
+        Ok(Device {
             abilities: Abilities::new(&adapter, features),
-            ..Gpu::from_device(device, queue, info, origin)
+            ..Device::from_device(device, queue, info, origin)
         })
     }
 
@@ -202,20 +91,19 @@ impl Gpu {
     /// way back to the old one.
     ///
     /// # Errors
-    /// As [`Self::new`].
-    pub async fn reopen(&self) -> Result<Gpu> {
-        let gpu = match &self.origin {
-            Origin::Adapter(options) => Gpu::new(options).await?,
-            Origin::Noop { software } => Gpu::noop(*software, self.abilities),
+    /// As [`Self::open`].
+    pub(super) async fn reopen(&self) -> Result<Device> {
+        let device = match &self.origin {
+            Origin::Adapter(options) => Device::open(options).await?,
+            Origin::Noop { software } => Device::noop(*software, self.abilities),
         };
-        gpu.limit_memory(self.memory.limit.load(Ordering::Relaxed));
-        *lock(&gpu.tuning) = self.tuning();
-        Ok(gpu)
+        device.limit_memory(self.memory.limit.load(Ordering::Relaxed));
+        Ok(device)
     }
 
     /// A device that validates everything and runs nothing; needs no driver. It passes for a
     /// software adapter, or for a GPU, with `abilities`.
-    pub fn noop(software: bool, abilities: Abilities) -> Gpu {
+    pub(super) fn noop(software: bool, abilities: Abilities) -> Device {
         let mut required_features = wgpu::Features::empty();
         required_features.set(wgpu::Features::SUBGROUP, abilities.subgroup_lanes.is_some());
         let matrices = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
@@ -230,7 +118,7 @@ impl Gpu {
         let mut info = device.adapter_info();
         info.device_type =
             if software { wgpu::DeviceType::Cpu } else { wgpu::DeviceType::DiscreteGpu };
-        Gpu { abilities, ..Gpu::from_device(device, queue, info, Origin::Noop { software }) }
+        Device { abilities, ..Device::from_device(device, queue, info, Origin::Noop { software }) }
     }
 
     fn from_device(
@@ -238,7 +126,7 @@ impl Gpu {
         queue: wgpu::Queue,
         info: wgpu::AdapterInfo,
         origin: Origin,
-    ) -> Gpu {
+    ) -> Device {
         let faults = Arc::new(Faults::default());
         let errors = Arc::clone(&faults);
         device.on_uncaptured_error(Arc::new(move |error| errors.failed(error)));
@@ -248,18 +136,16 @@ impl Gpu {
                 losses.lost(&message);
             }
         });
-        Gpu {
+        Device {
             device,
             queue,
             info,
             origin,
             abilities: Abilities::default(),
             faults,
-            kernels: Mutex::default(),
             pipeline_cache: OnceLock::new(),
             in_flight: Mutex::default(),
             memory: Arc::default(),
-            tuning: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -326,7 +212,7 @@ impl Gpu {
     /// Gives the device up: everything that is asked of it from now on fails with
     /// [`Error::DeviceLost`], as after a driver's reset.
     pub fn destroy(&self) {
-        lock(&self.faults.lost).get_or_insert(Loss::new("it was given up"));
+        self.faults.given_up();
         self.device.destroy();
     }
 
@@ -334,41 +220,6 @@ impl Gpu {
     /// command.
     pub fn check(&self) -> Result<()> {
         self.faults.check()
-    }
-
-    /// Has networks that are made on this device from now on take the measured tiles of `tuning`
-    /// before the table's.
-    pub fn use_tuning(&self, tuning: Tuning) {
-        *lock(&self.tuning) = Some(Arc::new(tuning));
-    }
-
-    /// The measured tiles in use.
-    pub fn tuning(&self) -> Option<Arc<Tuning>> {
-        lock(&self.tuning).clone()
-    }
-
-    /// Kernel `name` with these constants: the same one for the same constants. Its pipeline is
-    /// created when it is first needed.
-    pub fn kernel(
-        &self,
-        name: &'static str,
-        specialization: Specialization,
-    ) -> Result<Arc<Kernel>> {
-        let key = (name, specialization);
-        let mut kernels = lock(&self.kernels);
-        if let Some(kernel) = kernels.get(&key) {
-            return Ok(Arc::clone(kernel));
-        }
-        let kernel = Arc::new(Kernel::new(name, key.1.clone()));
-        kernels.insert(key, Arc::clone(&kernel));
-        Ok(kernel)
-    }
-
-    /// Every kernel asked for so far: what this program needed.
-    pub fn kernels_in_use(&self) -> Vec<Arc<Kernel>> {
-        let mut all: Vec<_> = lock(&self.kernels).values().cloned().collect();
-        all.sort_by(|a, b| (a.name(), a.specialization()).cmp(&(b.name(), b.specialization())));
-        all
     }
 
     /// Names what [`Self::pipeline_cache_file`] is good for: this adapter with this driver. `None`
@@ -438,7 +289,7 @@ impl Gpu {
         if size > limit && usage.contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::OutOfMemory(Shortage::new(
                 format!("{label} needs {size} bytes and {} binds at most {limit}", self.info.name),
-                "lower --batch-size or the size of the network or data set",
+                phrase!("lower <batch-size> or the size of the network or data set"),
             )));
         }
         let taken = self.allocated_bytes();
@@ -446,7 +297,7 @@ impl Gpu {
         if taken.saturating_add(size) > allowed {
             let asked =
                 format!("{label} asked for {size} bytes where {taken} of {allowed} are taken");
-            return Err(Error::OutOfMemory(Shortage::new(asked, "lower --batch-size")));
+            return Err(Error::OutOfMemory(Shortage::new(asked, phrase!("lower <batch-size>"))));
         }
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
@@ -458,7 +309,7 @@ impl Gpu {
             return Err(match error {
                 Error::OutOfMemory(_) => Error::OutOfMemory(Shortage::new(
                     format!("{label} asked for {size} bytes"),
-                    "lower --batch-size",
+                    phrase!("lower <batch-size>"),
                 )),
                 other => other,
             });
@@ -493,7 +344,7 @@ impl Gpu {
     /// unfinished.
     pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<()> {
         let index = self.queue.submit([encoder.finish()]);
-        self.counters.submissions.fetch_add(1, Ordering::Relaxed);
+        self.counters.count_submission();
         let oldest = {
             let mut in_flight = lock(&self.in_flight);
             in_flight.push_back(index);
@@ -527,55 +378,25 @@ impl Gpu {
     pub fn encoder(&self) -> wgpu::CommandEncoder {
         self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
-}
 
-/// Driver and validator messages span lines; users get one.
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+    /// Adds to `encoder` a copy of `bytes` from one buffer to another, from and to these offsets in
+    /// bytes: multiples of 4, all of them.
+    pub fn copy(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        [source, target]: [&Buffer; 2],
+        [from, to]: [u64; 2],
+        bytes: u64,
+    ) {
+        encoder.copy_buffer_to_buffer(&source.inner, from, &target.inner, to, bytes);
+        self.counters.count_copy();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::{ProductShape, ProductTiles, TunedProduct};
-
-    fn loss(faults: &Faults) -> Loss {
-        match faults.check() {
-            Err(Error::DeviceLost(loss)) => loss,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn memory_that_took_the_device_along_is_told_from_other_losses() {
-        let lost = |message: &str| {
-            let faults = Faults::default();
-            faults.lost(message);
-            loss(&faults)
-        };
-        assert!(lost(&wgpu::hal::DeviceError::OutOfMemory.to_string()).out_of_memory);
-        // Other words of a driver decide nothing.
-        for message in ["Device is lost", "reset by the watchdog, it was not out of memory", ""] {
-            assert!(!lost(message).out_of_memory, "{message}");
-        }
-        assert_eq!(lost("two\n lines").reason, "two lines");
-        // wgpu reports the type of the failed operation beside the loss.
-        for (error, out_of_memory) in [
-            (wgpu::Error::OutOfMemory { source: "none left".into() }, true),
-            (
-                wgpu::Error::Internal { source: "x".into(), description: "out of memory".into() },
-                false,
-            ),
-        ] {
-            let faults = Faults::default();
-            faults.failed(error);
-            faults.lost("Device is lost");
-            assert_eq!(
-                [loss(&faults).out_of_memory; 2],
-                [out_of_memory, loss(&faults).out_of_memory]
-            );
-        }
-    }
+    use crate::gpu::Gpu;
 
     #[test]
     fn nothing_behind_what_is_written_changes() {
@@ -587,26 +408,5 @@ mod tests {
             pollster::block_on(gpu.read::<u8>(&buffer, 0, 8)).unwrap(),
             [1, 2, 3, 4, 5, 6, 0, 0]
         );
-    }
-
-    #[test]
-    fn a_device_has_measured_tiles_of_its_own() {
-        let product =
-            ProductShape { weight_gradient: false, column_groups: 16, rows: 576, inner: 72 };
-        let tuned = |rows| {
-            let tiles = ProductTiles { row_lanes: 8, column_lanes: 8, rows, deep: 8, slices: 1 };
-            let products = vec![TunedProduct { product, tiles, table_ms: 2.0, ms: 1.0 }];
-            Tuning { adapter: "any".into(), version: "any".into(), products }
-        };
-        let [first, second, third] = [(); 3].map(|()| Gpu::noop(false, Abilities::default()));
-        first.use_tuning(tuned(4));
-        second.use_tuning(tuned(8));
-        let rows = |gpu: &Gpu| {
-            gpu.tuning().and_then(|tuning| tuning.tiles_of(product)).map(|tiles| tiles.rows)
-        };
-        assert_eq!([&first, &second, &third].map(rows), [Some(4), Some(8), None]);
-        // Another device in the place of a lost one computes as that did.
-        let again = pollster::block_on(first.reopen()).unwrap();
-        assert_eq!(rows(&again), Some(4));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::{Gpu, trusted};
+use super::{device::Device, trusted};
 use crate::{
     Error, Result,
     shaders::{self, Specialization, bindings_of},
@@ -67,8 +67,8 @@ impl Kernel {
     /// # Errors
     /// [`Error::Shader`] if linker, validator or driver refuse it; [`Error::Bindings`] if launches
     /// bind other buffers than it declares.
-    pub fn create(&self, gpu: &Gpu) -> Result<()> {
-        self.created(gpu).map(|_| ())
+    pub fn create(&self, device: &Device) -> Result<()> {
+        self.created(device).map(|_| ())
     }
 
     /// The pipeline, if it was created.
@@ -77,17 +77,17 @@ impl Kernel {
     }
 
     /// What its bindings must look like, and the numbers of [`Self::names`].
-    pub(super) fn layout(&self, gpu: &Gpu) -> Result<(&wgpu::BindGroupLayout, &[u32])> {
-        self.created(gpu).map(|pipeline| (&pipeline.layout, pipeline.numbers.as_slice()))
+    pub(super) fn layout(&self, device: &Device) -> Result<(&wgpu::BindGroupLayout, &[u32])> {
+        self.created(device).map(|pipeline| (&pipeline.layout, pipeline.numbers.as_slice()))
     }
 
-    fn created(&self, gpu: &Gpu) -> Result<&Pipeline> {
+    fn created(&self, device: &Device) -> Result<&Pipeline> {
         if let Some(pipeline) = self.pipeline.get() {
             return Ok(pipeline);
         }
         let source = shaders::link(self.name, &self.specialization)?;
         let numbers = numbers(self.name, &source, self.names())?;
-        let inner = create_pipeline(gpu, self.name, source, &self.specialization)?;
+        let inner = create_pipeline(device, self.name, source, &self.specialization)?;
         let layout = inner.get_bind_group_layout(0);
         Ok(self.pipeline.get_or_init(|| Pipeline { inner, layout, numbers }))
     }
@@ -110,14 +110,14 @@ pub fn numbers(kernel: &'static str, wgsl: &str, names: &[&'static str]) -> Resu
 }
 
 fn create_pipeline(
-    gpu: &Gpu,
+    device: &Device,
     name: &'static str,
     source: String,
     specialization: &Specialization,
 ) -> Result<wgpu::ComputePipeline> {
-    let module = trusted::own_shader_module(&gpu.device, name, source);
+    let module = trusted::own_shader_module(&device.device, name, source);
     let constants: Vec<_> = specialization.constants().collect();
-    let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+    let pipeline = device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(name),
         layout: None,
         module: &module,
@@ -126,9 +126,9 @@ fn create_pipeline(
             constants: &constants,
             ..Default::default()
         },
-        cache: gpu.pipeline_cache.get(),
+        cache: device.pipeline_cache.get(),
     });
-    gpu.check().map_err(|error| match error {
+    device.check().map_err(|error| match error {
         Error::Gpu(reason) => Error::Shader { kernel: name.into(), reason },
         other => other,
     })?;

@@ -8,7 +8,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-use super::{Buffer, Gpu};
+use super::{buffer::Buffer, device::Device};
 use crate::{Error, Result};
 
 /// What came of mapping a buffer, and who waits for it.
@@ -32,8 +32,8 @@ impl Staging {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`]; [`Error::Gpu`] for a range that the buffer does not have.
-    pub fn start(gpu: &Gpu, source: &Buffer, offset: u64, bytes: u64) -> Result<Staging> {
-        Staging::gather(gpu, &[(source, offset, bytes)])
+    pub fn start(device: &Device, source: &Buffer, offset: u64, bytes: u64) -> Result<Staging> {
+        Staging::gather(device, &[(source, offset, bytes)])
     }
 
     /// As [`Self::start`], of several ranges (buffer, offset, bytes) in one submission: they arrive
@@ -41,11 +41,11 @@ impl Staging {
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn gather(gpu: &Gpu, ranges: &[(&Buffer, u64, u64)]) -> Result<Staging> {
+    pub fn gather(device: &Device, ranges: &[(&Buffer, u64, u64)]) -> Result<Staging> {
         let padded = |bytes: u64| bytes.next_multiple_of(4);
         let size = ranges.iter().map(|&(_, _, bytes)| padded(bytes)).sum();
-        let buffer = Staging::buffer(gpu, size)?;
-        let mut encoder = gpu.encoder();
+        let buffer = Staging::buffer(device, size)?;
+        let mut encoder = device.encoder();
         let (mut place, mut pieces) = (0, Vec::<Range<usize>>::new());
         for &(source, offset, bytes) in ranges {
             encoder.copy_buffer_to_buffer(&source.inner, offset, &buffer, place, padded(bytes));
@@ -55,9 +55,9 @@ impl Staging {
                 _ => pieces.push(piece),
             }
             place += padded(bytes);
-            gpu.counters.count_copy();
+            device.counters.count_copy();
         }
-        gpu.submit(encoder)?;
+        device.submit(encoder)?;
         let outcome = Arc::<Mutex<Outcome>>::default();
         let slot = Arc::clone(&outcome);
         buffer.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -67,7 +67,7 @@ impl Staging {
                 waiting.wake();
             }
         });
-        gpu.counters.count_map();
+        device.counters.count_map();
         Ok(Staging { buffer, pieces, outcome })
     }
 
@@ -75,12 +75,12 @@ impl Staging {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`]; a lost device.
-    pub fn try_room(gpu: &Gpu, bytes: u64) -> Result<()> {
-        Staging::buffer(gpu, bytes).map(drop)
+    pub fn try_room(device: &Device, bytes: u64) -> Result<()> {
+        Staging::buffer(device, bytes).map(drop)
     }
 
-    fn buffer(gpu: &Gpu, bytes: u64) -> Result<wgpu::Buffer> {
-        gpu.uncounted_buffer(
+    fn buffer(device: &Device, bytes: u64) -> Result<wgpu::Buffer> {
+        device.uncounted_buffer(
             "staging",
             bytes,
             wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
@@ -94,11 +94,11 @@ impl Staging {
     }
 
     /// The bytes as `T`s, once the device is done; waits for it where waiting is allowed.
-    pub async fn finish<T: bytemuck::Pod>(self, gpu: &Gpu) -> Result<Vec<T>> {
+    pub async fn finish<T: bytemuck::Pod>(self, device: &Device) -> Result<Vec<T>> {
         if !self.is_ready() {
-            gpu.wait()?;
+            device.wait()?;
         }
-        gpu.check()?;
+        device.check()?;
         // Another thread's wait may have taken the callback over and not have called it yet.
         let mapped = poll_fn(|context| {
             let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,36 +126,10 @@ impl Staging {
     }
 }
 
-impl Gpu {
-    /// Adds to `encoder` a copy of `bytes` from one buffer to another, from and to these offsets in
-    /// bytes: multiples of 4, all of them.
-    pub fn copy(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        [source, target]: [&Buffer; 2],
-        [from, to]: [u64; 2],
-        bytes: u64,
-    ) {
-        encoder.copy_buffer_to_buffer(&source.inner, from, &target.inner, to, bytes);
-        self.counters.count_copy();
-    }
-
-    /// Reads `count` elements from element `first` of `buffer`.
-    pub async fn read<T: bytemuck::Pod>(
-        &self,
-        buffer: &Buffer,
-        first: u64,
-        count: u64,
-    ) -> Result<Vec<T>> {
-        let size = std::mem::size_of::<T>() as u64;
-        Staging::start(self, buffer, first * size, count * size)?.finish(self).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Abilities;
+    use crate::gpu::{Abilities, Gpu};
 
     #[test]
     fn pieces_arrive_whole_whatever_their_sizes() {

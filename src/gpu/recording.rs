@@ -3,7 +3,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Buffer, Gpu, Kernel, Launch, Work, buffer::OwnedBinding};
+use super::{
+    buffer::{Buffer, OwnedBinding},
+    context::Gpu,
+    kernel::Kernel,
+    launch::{Launch, Work},
+};
 use crate::{Error, Result};
 
 /// One entry of a [`Recording`].
@@ -21,7 +26,7 @@ pub enum Command {
         workgroups: [u32; 3],
         /// What it does here, e.g. `conv2 forward`.
         label: String,
-        /// What it has to do.
+        /// The work of the dispatch.
         work: Work,
     },
     /// Set a buffer to zero.

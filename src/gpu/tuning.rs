@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::shaders::Specialization;
-use crate::{Error, Result};
+use crate::{Error, Result, error::phrase};
 
 /// Products that a file may name at most.
 const MOST_PRODUCTS: usize = 1024;
@@ -77,7 +77,7 @@ impl Tuning {
     /// [`Error::Usage`] for what is no such file, or for tiles that no kernel could have.
     pub fn parse(text: &str) -> Result<Tuning> {
         let tuning: Tuning = serde_json::from_str(text).map_err(|error| {
-            Error::Usage(format!("not a file of `saliq bench --autotune`: {error}"))
+            Error::Settings(phrase!("not a file of `saliq bench` with <autotune>: {}", error))
         })?;
         if tuning.products.len() > MOST_PRODUCTS {
             return Err(Error::Usage(format!("more than {MOST_PRODUCTS} products")));

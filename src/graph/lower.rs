@@ -3,45 +3,55 @@
 use std::collections::HashSet;
 
 use super::{
-    Activation, BatchNorm, Graph, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout,
+    Activation, BatchNorm, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout,
     ParameterRole, Value, ValueId, ValueQuantizer, Weights, Window,
-    parameters::{PARAMETER_LIMIT, learned_name},
+    parameters::{PARAMETER_LIMIT, learned_name, offset_name},
 };
 use crate::{
     Error, Result,
     config::{
-        ActivationQuantizer, LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape,
+        ActivationQuantizer, LayerBits, LayerKind, NetworkConfig, QuantizationConfig, Shape, Source,
     },
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level},
 };
 
-impl Graph {
-    /// The graph of `network` with `quantization`.
-    ///
-    /// # Errors
-    /// [`Error::Model`] where shapes do not fit, names repeat, or there are more than 2^28
-    /// parameters; [`Error::Usage`] for bits that a quantizer does not have.
-    pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Graph> {
-        let mut lowering = Lowering {
-            quantization,
-            ops: Vec::new(),
-            values: vec![Value {
-                id: Graph::INPUT,
-                shape: network.input,
-                quantizer: None,
-                producer: None,
-                consumers: Vec::new(),
-            }],
-            declared: Vec::new(),
-            weighted: 0,
+/// The parts of a graph: all that [`super::Graph`] has and a configuration does not say.
+pub(super) struct Lowered {
+    pub ops: Vec<Op>,
+    pub values: Vec<Value>,
+    pub output: ValueId,
+    pub layout: ParameterLayout,
+}
+
+/// `network` with `quantization`, lowered.
+pub(super) fn lower(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Lowered> {
+    let images = ValueId::IMAGES;
+    let mut lowering = Lowering {
+        quantization,
+        ops: Vec::new(),
+        values: vec![Value {
+            id: images,
+            shape: network.input,
+            quantizer: None,
+            producer: None,
+            consumers: Vec::new(),
+        }],
+        declared: Vec::new(),
+        weighted: 0,
+    };
+    let wiring = network.wiring()?;
+    let mut outputs: Vec<ValueId> = Vec::with_capacity(network.layers.len());
+    for (place, (layer, shape)) in network.layers.iter().zip(network.shapes()?).enumerate() {
+        let value = |source: &Source| match *source {
+            Source::Images => images,
+            Source::Layer(front) => outputs[front],
         };
-        let mut output = Graph::INPUT;
-        for (place, (layer, shape)) in network.layers.iter().zip(network.shapes()?).enumerate() {
-            let kind = lowering.kind(layer, place, output)?;
-            output = lowering.add(layer.label(place + 1), kind, output, shape);
-        }
-        lowering.finish(network.classes, output)
+        let inputs: Vec<ValueId> = wiring.sources[place].iter().map(value).collect();
+        let name = &wiring.names[place];
+        let kind = lowering.kind(&layer.kind, (name, place), inputs[0])?;
+        outputs.push(lowering.add(name.clone(), kind, inputs, shape));
     }
+    lowering.finish(outputs.last().copied().unwrap_or(images))
 }
 
 /// The part of the flat array that a parameter is in.
@@ -53,6 +63,8 @@ enum Section {
     WeightSteps,
     /// What activations learn: α's or steps.
     Activations,
+    /// Offsets of activations.
+    Offsets,
     /// Scales and zero points of weights that are on their levels; no optimiser touches them.
     Levels,
     /// Running statistics; no optimiser touches them.
@@ -83,24 +95,30 @@ impl Lowering<'_> {
         ParameterId(self.declared.len() - 1)
     }
 
-    /// What `layer`, the `place`-th, computes of `input`.
-    fn kind(&mut self, layer: &LayerConfig, place: usize, input: ValueId) -> Result<OpKind> {
+    /// What a layer of `kind`, the `place`-th, computes of `input` and of what it reads beside it.
+    fn kind(
+        &mut self,
+        kind: &LayerKind,
+        (name, place): (&str, usize),
+        input: ValueId,
+    ) -> Result<OpKind> {
         let shape = self.values[input.0].shape;
-        Ok(match layer {
-            &LayerConfig::Conv { ref name, out_channels, kernel, stride, padding } => {
+        Ok(match *kind {
+            LayerKind::Conv { out_channels, kernel, stride, padding } => {
                 let size = [out_channels, shape.channels, kernel, kernel].map(|n| n as usize);
                 let weights = self.weights(name, size.to_vec(), kernel * kernel)?;
                 OpKind::Convolution { window: Window { kernel, stride, padding }, weights }
             }
-            LayerConfig::Linear { name, out_features } => {
-                let size = vec![*out_features as usize, shape.elements() as usize];
+            LayerKind::Linear { out_features } => {
+                let size = vec![out_features as usize, shape.elements() as usize];
                 OpKind::Linear { weights: self.weights(name, size, shape.pixels())? }
             }
-            LayerConfig::BatchNorm { name } => OpKind::BatchNorm(self.batch_norm(name, shape)),
-            LayerConfig::Activation { name } => OpKind::Activation(self.activation(name, input)),
-            &LayerConfig::MaxPool { kernel, stride } => OpKind::MaxPool { kernel, stride },
-            &LayerConfig::AveragePool(pool) => OpKind::AveragePool(pool),
-            &LayerConfig::Dropout { rate } => OpKind::Dropout { rate, stream: place as u32 },
+            LayerKind::BatchNorm {} => OpKind::BatchNorm(self.batch_norm(name, shape)),
+            LayerKind::Activation {} => OpKind::Activation(self.activation(name, input)),
+            LayerKind::MaxPool { kernel, stride } => OpKind::MaxPool { kernel, stride },
+            LayerKind::AveragePool(pool) => OpKind::AveragePool(pool),
+            LayerKind::Dropout { rate } => OpKind::Dropout { rate, stream: place as u32 },
+            LayerKind::Add {} => OpKind::Add,
         })
     }
 
@@ -167,37 +185,42 @@ impl Lowering<'_> {
     fn activation(&mut self, name: &str, input: ValueId) -> Activation {
         let weights = self.weighted_before(input).and_then(|id| self.ops[id.0].kind.weights());
         let bits = weights.map_or(LayerBits::FLOAT, |weights| weights.bits).activation;
-        let quantization = self.quantization;
-        let learned = (bits < 32).then(|| {
-            let role = match quantization.act_quant {
-                ActivationQuantizer::Pact => ParameterRole::Alpha,
-                ActivationQuantizer::Lsq => ParameterRole::ActivationStep {
-                    highest: ActivationPlan::levels(quantization.pact, bits),
-                },
-            };
-            let name = learned_name(name, quantization.act_quant);
+        let act_quant = self.quantization.act_quant;
+        // Of quantized activations.
+        let highest = || ActivationPlan::levels(self.quantization, bits);
+        let learned = (bits < 32).then(|| match act_quant {
+            ActivationQuantizer::Pact => ParameterRole::Alpha,
+            ActivationQuantizer::Lsq | ActivationQuantizer::LsqPlus => {
+                ParameterRole::ActivationStep { highest: highest() }
+            }
+        });
+        let offset = (bits < 32 && act_quant == ActivationQuantizer::LsqPlus)
+            .then(|| ParameterRole::ActivationOffset { highest: highest() });
+        let learned = learned.map(|role| {
+            let name = learned_name(name, act_quant);
             self.declare(Section::Activations, name, vec![1], role, 1)
         });
-        Activation { bits, plan: ActivationPlan::RELU, learned }
+        let offset =
+            offset.map(|role| self.declare(Section::Offsets, offset_name(name), vec![1], role, 1));
+        Activation { bits, plan: ActivationPlan::RELU, learned, offset }
     }
 
-    /// The nearest layer with weights on the way to `value`.
-    fn weighted_before(&self, mut value: ValueId) -> Option<OpId> {
-        loop {
-            let op = &self.ops[self.values[value.0].producer?.0];
-            if op.kind.weights().is_some() {
-                return Some(op.id);
-            }
-            value = op.inputs[0];
+    /// The nearest layer with weights on the way to `value`: behind a sum, on the way of its first
+    /// input that has one.
+    fn weighted_before(&self, value: ValueId) -> Option<OpId> {
+        let op = &self.ops[self.values[value.0].producer?.0];
+        if op.kind.weights().is_some() {
+            return Some(op.id);
         }
+        op.inputs.iter().find_map(|&input| self.weighted_before(input))
     }
 
     /// Adds an operation and returns its value.
-    fn add(&mut self, name: String, kind: OpKind, input: ValueId, shape: Shape) -> ValueId {
+    fn add(&mut self, name: String, kind: OpKind, inputs: Vec<ValueId>, shape: Shape) -> ValueId {
         let (id, output) = (OpId(self.ops.len()), ValueId(self.values.len()));
         let before = match kind {
-            OpKind::BatchNorm(_) => self.values[input.0].producer,
-            OpKind::Activation(_) => self.weighted_before(input),
+            OpKind::BatchNorm(_) => self.values[inputs[0].0].producer,
+            OpKind::Activation(_) => self.weighted_before(inputs[0]),
             _ => None,
         };
         if let Some(before) = before
@@ -209,8 +232,10 @@ impl Lowering<'_> {
                 _ => weights.activation = weights.activation.or(Some(id)),
             }
         }
-        self.values[input.0].consumers.push(id);
-        self.ops.push(Op { id, name, kind, inputs: vec![input], output });
+        for input in &inputs {
+            self.values[input.0].consumers.push(id);
+        }
+        self.ops.push(Op { id, name, kind, inputs, output });
         self.values.push(Value {
             id: output,
             shape,
@@ -222,7 +247,7 @@ impl Lowering<'_> {
     }
 
     /// Gives parameters their places, and then activations and values what depends on those.
-    fn finish(mut self, classes: u32, output: ValueId) -> Result<Graph> {
+    fn finish(mut self, output: ValueId) -> Result<Lowered> {
         let (mut layout, places) = place(self.declared, self.quantization.act_quant)?;
         for op in &mut self.ops {
             op.kind.parameters_mut().for_each(|id| *id = places[id.0]);
@@ -232,11 +257,12 @@ impl Lowering<'_> {
             let op = &mut self.ops[index];
             let quantizer = match &mut op.kind {
                 OpKind::Activation(activation) => {
-                    let offset = activation.learned.map(|id| layout.parameters[id.0].offset);
+                    let place = |id: ParameterId| layout.parameters[id.0].offset;
+                    let places = (activation.learned.map(place), activation.offset.map(place));
                     let bits = LayerBits { weight: 32, activation: activation.bits };
-                    activation.plan = ActivationPlan::new(self.quantization, bits, offset)?;
+                    activation.plan = ActivationPlan::new(self.quantization, bits, places)?;
                     let (bits, plan) = (activation.bits, activation.plan);
-                    offset.map(|_| ValueQuantizer { activation: op.id, bits, plan })
+                    places.0.map(|_| ValueQuantizer { activation: op.id, bits, plan })
                 }
                 // A maximum is one of the values; a mean of levels is none.
                 OpKind::MaxPool { .. } => self.values[op.inputs[0].0].quantizer,
@@ -244,7 +270,7 @@ impl Lowering<'_> {
             };
             self.values[self.ops[index].output.0].quantizer = quantizer;
         }
-        Ok(Graph { classes, ops: self.ops, values: self.values, output, layout })
+        Ok(Lowered { ops: self.ops, values: self.values, output, layout })
     }
 }
 
@@ -269,7 +295,7 @@ fn place(
     let mut names = HashSet::new();
     let mut parameters: Vec<Parameter> = Vec::with_capacity(declared.len());
     // Where each section ends.
-    let mut ends = [0u32; 5];
+    let mut ends = [0u32; 6];
     let mut offset = 0u64;
     for (place, &index) in order.iter().enumerate() {
         let (section, parameter) = &declared[index];
@@ -287,22 +313,31 @@ fn place(
         parameters.push(Parameter { offset: start, ..parameter.clone() });
         ends[*section as usize..].fill(offset as u32);
     }
-    let [step_first, weight_steps, length, _, stored] = ends;
+    let [step_first, weight_steps, offset_first, length, _, stored] = ends;
     // Learned steps of activations belong to the steps: then there are no α's.
     let alpha_first = match act_quant {
         ActivationQuantizer::Pact => weight_steps,
-        ActivationQuantizer::Lsq => length,
+        ActivationQuantizer::Lsq | ActivationQuantizer::LsqPlus => offset_first,
     };
-    let normalized = Vec::new();
-    let layout =
-        ParameterLayout { parameters, step_first, alpha_first, length, stored, normalized };
+    let layout = ParameterLayout {
+        parameters,
+        step_first,
+        alpha_first,
+        offset_first,
+        length,
+        stored,
+        normalized: Vec::new(),
+    };
     Ok((layout, places))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{PactKind, WeightQuantizer, expand_bits};
+    use crate::{
+        config::{LayerConfig, PactKind, WeightQuantizer, expand_bits},
+        graph::Graph,
+    };
 
     fn graph(bits: &str, change: impl Fn(&mut QuantizationConfig), norm: bool) -> Graph {
         let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.0]);
@@ -406,6 +441,34 @@ mod tests {
     }
 
     #[test]
+    fn offsets_stand_behind_the_steps_of_all_activations() {
+        let lsq_plus =
+            |config: &mut QuantizationConfig| config.act_quant = ActivationQuantizer::LsqPlus;
+        let graph = graph("4,2", lsq_plus, false);
+        let first = 1_199_882;
+        assert_eq!(
+            places(&graph)[8..],
+            [
+                ("act1.step", first),
+                ("act2.step", first + 1),
+                ("act1.offset", first + 2),
+                ("act2.offset", first + 3),
+            ]
+        );
+        let ParameterLayout { step_first, alpha_first, offset_first, length, .. } = graph.layout;
+        assert_eq!(
+            (step_first, alpha_first, offset_first, length),
+            (first, first + 2, first + 2, first + 4)
+        );
+        let plans: Vec<_> = graph.activations().map(|(_, own)| own.plan).collect();
+        let indices = plans.iter().map(|plan| (plan.alpha_index(), plan.offset_index()));
+        assert_eq!(
+            indices.collect::<Vec<_>>(),
+            [(Some(first), Some(first + 2)), (Some(first + 1), Some(first + 3)), (None, None)]
+        );
+    }
+
+    #[test]
     fn alphas_stand_behind_steps_and_levels_behind_alphas() {
         let signed = |config: &mut QuantizationConfig| {
             config.weight_quant = WeightQuantizer::Affine;
@@ -433,10 +496,12 @@ mod tests {
 
     #[test]
     fn names_are_not_shared() {
-        let linear = |name: &str| LayerConfig::Linear { name: name.into(), out_features: 4 };
+        let linear = |name: &str| LayerConfig::linear(name, 4);
         let layers = vec![linear("fc"), linear("fc")];
         let network = NetworkConfig { input: Shape::new(1, 2, 2), classes: 4, layers };
         let error = Graph::new(&network, &QuantizationConfig::default()).unwrap_err();
-        assert!(matches!(error, Error::Model(reason) if reason.contains("fc.weight")));
+        assert!(
+            matches!(error, Error::Model(reason) if reason.contains("(`fc`): the name is taken"))
+        );
     }
 }

@@ -16,7 +16,10 @@ pub use op::{Activation, BatchNorm, Op, OpKind, Weights, Window};
 pub use parameters::{Parameter, ParameterId, ParameterLayout, ParameterRole};
 pub use value::{Value, ValueQuantizer};
 
-use crate::{Error, Result, config::Shape};
+use crate::{
+    Error, Result,
+    config::{NetworkConfig, QuantizationConfig, Shape},
+};
 
 /// A network: operations in an order in which they can be computed.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +38,17 @@ pub struct Graph {
 
 impl Graph {
     /// The images.
-    pub const INPUT: ValueId = ValueId(0);
+    pub const INPUT: ValueId = ValueId::IMAGES;
+
+    /// The graph of `network` with `quantization`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where shapes do not fit, names repeat, or there are more than 2^28
+    /// parameters; [`Error::Settings`] for bits that a quantizer does not have.
+    pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Graph> {
+        let lower::Lowered { ops, values, output, layout } = lower::lower(network, quantization)?;
+        Ok(Graph { classes: network.classes, ops, values, output, layout })
+    }
 
     /// The operation `id`.
     pub fn op(&self, id: OpId) -> &Op {
@@ -65,6 +78,16 @@ impl Graph {
     /// The operation that makes the first value that `op` reads; none where that is the images.
     pub fn before(&self, op: &Op) -> Option<&Op> {
         self.value(op.inputs[0]).producer.map(|id| self.op(id))
+    }
+
+    /// Whether it computes something else in training than in inference: dropout and batch norms
+    /// do.
+    pub fn differs_in_inference(&self) -> bool {
+        self.ops.iter().any(|op| match op.kind {
+            OpKind::Dropout { rate, .. } => rate > 0.0,
+            OpKind::BatchNorm(_) => true,
+            _ => false,
+        })
     }
 
     /// The operation that reads what `op` makes, where it is the only one.

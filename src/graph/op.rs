@@ -48,7 +48,7 @@ pub enum OpKind {
     MaxPool {
         /// Height and width of a window.
         kernel: u32,
-        /// Step between windows.
+        /// Stride between windows.
         stride: u32,
     },
     /// Means over windows.
@@ -60,6 +60,8 @@ pub enum OpKind {
         /// Number of its random stream.
         stream: u32,
     },
+    /// The sum of all inputs.
+    Add,
 }
 
 impl OpKind {
@@ -82,8 +84,13 @@ impl OpKind {
             OpKind::BatchNorm(BatchNorm { scale, shift, mean, variance, count }) => {
                 vec![scale, shift, mean, variance, count]
             }
-            OpKind::Activation(Activation { learned, .. }) => learned.iter_mut().collect(),
-            OpKind::MaxPool { .. } | OpKind::AveragePool(_) | OpKind::Dropout { .. } => Vec::new(),
+            OpKind::Activation(Activation { learned, offset, .. }) => {
+                learned.iter_mut().chain(offset).collect()
+            }
+            OpKind::MaxPool { .. }
+            | OpKind::AveragePool(_)
+            | OpKind::Dropout { .. }
+            | OpKind::Add => Vec::new(),
         };
         all.into_iter()
     }
@@ -149,4 +156,6 @@ pub struct Activation {
     pub plan: ActivationPlan,
     /// PACT's α or LSQ's step; absent for a ReLU.
     pub learned: Option<ParameterId>,
+    /// LSQ+'s offset.
+    pub offset: Option<ParameterId>,
 }

@@ -5,14 +5,10 @@ use std::ops::Range;
 
 use crate::{
     Error, Result,
-    config::{
-        ActivationQuantizer, BATCH_NORM_EPSILON, NetworkConfig, QuantizationConfig, WeightInit,
-    },
+    config::{ActivationQuantizer, BATCH_NORM_EPSILON, WeightInit},
     quant::initial_steps,
     random,
 };
-
-use super::Graph;
 
 /// No network that saliq trains has more parameters than this (1 GiB of f32).
 pub(super) const PARAMETER_LIMIT: u64 = 1 << 28;
@@ -33,6 +29,11 @@ pub enum ParameterRole {
     /// LSQ's step of an activation, `<activation>.step`.
     ActivationStep {
         /// Q_p, the highest level it is for.
+        highest: u32,
+    },
+    /// LSQ+'s offset β of an activation, `<activation>.offset`, in the activation's units.
+    ActivationOffset {
+        /// Levels above the lowest that it is for.
         highest: u32,
     },
     /// Scale of weights that are on their levels already, `<layer>.weight_scale`: one for the
@@ -60,10 +61,17 @@ pub struct ParameterId(pub(super) usize);
 impl ParameterRole {
     /// Whether it belongs to a quantizer, and not to the float network.
     pub fn is_quantizers(self) -> bool {
-        use ParameterRole::{ActivationStep, Alpha, LevelScale, LevelZeroPoint, WeightStep};
+        use ParameterRole::{
+            ActivationOffset, ActivationStep, Alpha, LevelScale, LevelZeroPoint, WeightStep,
+        };
         matches!(
             self,
-            WeightStep { .. } | ActivationStep { .. } | LevelScale | LevelZeroPoint | Alpha
+            WeightStep { .. }
+                | ActivationStep { .. }
+                | ActivationOffset { .. }
+                | LevelScale
+                | LevelZeroPoint
+                | Alpha
         )
     }
 }
@@ -106,7 +114,8 @@ impl Parameter {
 }
 
 /// Where every parameter lives: weights and biases in layer order, then the learned steps, then the
-/// α's, then the running statistics of batch norms, which no optimiser touches.
+/// α's, then the offsets of LSQ+, then the running statistics of batch norms, which no optimiser
+/// touches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterLayout {
     /// All tensors, in order.
@@ -115,6 +124,8 @@ pub struct ParameterLayout {
     pub step_first: u32,
     /// First α.
     pub alpha_first: u32,
+    /// First offset of an activation.
+    pub offset_first: u32,
     /// Elements that are trained.
     pub length: u32,
     /// Elements in all, with running statistics.
@@ -124,14 +135,6 @@ pub struct ParameterLayout {
 }
 
 impl ParameterLayout {
-    /// The layout of `network` with `quantization`'s learned steps and α's.
-    ///
-    /// # Errors
-    /// [`Error::Model`] if shapes do not fit, names repeat, or there are more than 2^28 parameters.
-    pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Self> {
-        Graph::new(network, quantization).map(|graph| graph.layout)
-    }
-
     /// The parameter called `name`.
     pub fn find(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.name == name)
@@ -226,7 +229,19 @@ impl ParameterLayout {
             .filter(|parameter| matches!(parameter.role, ParameterRole::ActivationStep { .. }))
     }
 
-    /// The α's or steps of activations: what takes data to find.
+    /// The offset that the activation of `step` learns beside it (LSQ+).
+    pub fn offset_beside(&self, step: &Parameter) -> Option<&Parameter> {
+        self.find(&offset_name(step.layer()))
+    }
+
+    /// The offsets of activations.
+    pub fn offsets(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters
+            .iter()
+            .filter(|parameter| matches!(parameter.role, ParameterRole::ActivationOffset { .. }))
+    }
+
+    /// The α's or steps of activations: what takes data to find, as do the offsets beside steps.
     pub fn calibrated(&self) -> impl Iterator<Item = &Parameter> {
         self.alphas().chain(self.activation_steps())
     }
@@ -308,7 +323,7 @@ impl ParameterLayout {
 
     /// Initial values: PyTorch's default U(±1/√fan_in), or Kaiming-normal weights with zero biases;
     /// batch norms are the identity; steps of weights by these; α's and steps of activations are 1
-    /// until they are calibrated.
+    /// and offsets 0 until they are calibrated.
     pub fn initialize(&self, seed: u64, init: WeightInit) -> Vec<f32> {
         let mut values = vec![0.0; self.padded_length() as usize];
         let key = random::random_key(seed, 0, random::INITIALIZE);
@@ -333,6 +348,7 @@ impl ParameterLayout {
                     (
                         ParameterRole::Shift
                         | ParameterRole::RunningMean
+                        | ParameterRole::ActivationOffset { .. }
                         | ParameterRole::BatchCount,
                         _,
                     )
@@ -361,15 +377,23 @@ impl ParameterLayout {
 pub(super) fn learned_name(name: &str, quantizer: ActivationQuantizer) -> String {
     let suffix = match quantizer {
         ActivationQuantizer::Pact => "alpha",
-        ActivationQuantizer::Lsq => "step",
+        ActivationQuantizer::Lsq | ActivationQuantizer::LsqPlus => "step",
     };
     format!("{name}.{suffix}")
+}
+
+/// The offset that the activation called `name` learns with LSQ+.
+pub(super) fn offset_name(name: &str) -> String {
+    format!("{name}.offset")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LayerBits, Shape};
+    use crate::{
+        config::{LayerBits, NetworkConfig, QuantizationConfig, Shape},
+        graph::Graph,
+    };
 
     fn layout(bits: u32, act_quant: ActivationQuantizer) -> ParameterLayout {
         let network =
@@ -379,7 +403,7 @@ mod tests {
             act_quant,
             ..Default::default()
         };
-        ParameterLayout::new(&network, &quantization).unwrap()
+        Graph::new(&network, &quantization).unwrap().layout
     }
 
     #[test]

@@ -62,6 +62,11 @@ fn reach(step: &IntegerStep, from: (f64, f64), unit: f64) -> Vec<f64> {
     let (scale, zero) = from;
     let largest =
         range.map(|end| (scale * (f64::from(end) - zero)).abs()).into_iter().fold(0.0, f64::max);
+    // Where levels have a zero point, their numbers are summed.
+    let largest = match &step.from {
+        Encoding::Levels(_) => largest.max(scale * f64::from(range[1])),
+        _ => largest,
+    };
     let magnitudes = |channel: usize| -> (f64, usize) {
         match &weighted.weights {
             StepWeights::Integer { levels, values } => {
@@ -134,9 +139,7 @@ impl Agreement {
                 let reach = reach(step, step.from.scale(normalization), unit);
                 if agreement.layers.len() == layer {
                     let margin = match &step.operation {
-                        StepOperation::Weighted(weighted) => {
-                            weighted.margin([grid.lowest, grid.highest])
-                        }
+                        StepOperation::Weighted(weighted) => weighted.margin(grid.numbers()),
                         _ => None,
                     };
                     agreement.layers.push(LayerAgreement {
@@ -154,6 +157,7 @@ impl Agreement {
                     let edge = (position - 0.5).round() + 0.5;
                     let inside = edge > f64::from(grid.lowest) && edge < f64::from(grid.highest);
                     let near = inside && (position - edge).abs() <= reach[at / pixels % channels];
+                    let level = level - grid.zero_point as f32;
                     let difference = (level - (fake / grid.scale).round_ties_even()).abs();
                     found.near += u64::from(near);
                     found.different += u64::from(difference != 0.0);

@@ -8,7 +8,7 @@ use crate::{
     deploy::{
         ActivationGrid, CProgram, DeployableActivation, DeployableModel, Finding, Operation,
         Verification, first_highest,
-        onnx::{Interpreter, OnnxInput, OnnxOptions, onnx_model},
+        onnx::{Interpreter, OnnxInput, OnnxOptions, follow, onnx_model},
     },
     gpu::{Gpu, Recording},
     layout::{StepRecord, to_nchw},
@@ -83,7 +83,7 @@ impl Reader {
         for (image, own) in images {
             let pixels: Vec<f64> =
                 image.iter().map(|&byte| (f64::from(byte) / 255.0 - mean) / deviation).collect();
-            let exact = self.exact.follow(&pixels, shape, own)?;
+            let exact = follow(&self.exact, &pixels, shape, own)?;
             let is_own = |(found, own): (&crate::deploy::onnx::FollowedActivation, &&[i32])| {
                 found.levels == **own
             };

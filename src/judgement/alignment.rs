@@ -188,23 +188,21 @@ pub async fn alignment(
     Ok(alignments)
 }
 
-impl Scores {
-    /// Adds the means of `alignments`.
-    pub fn add_alignments(&mut self, alignments: &[Alignment], seed: u64) {
-        let mut add = |metric, value: fn(&Alignment) -> f32| {
-            self.add(metric, alignments.iter().map(|alignment| f64::from(value(alignment))), seed);
-        };
-        add(Metric::Spearman, |alignment| alignment.spearman);
-        add(Metric::Pearson, |alignment| alignment.pearson);
-        add(Metric::Cosine, |alignment| alignment.cosine);
-        add(Metric::Ssim, |alignment| alignment.ssim);
-        add(Metric::TopOverlap, |alignment| alignment.top_overlap);
-        if alignments.iter().any(|alignment| alignment.earth_mover.is_some()) {
-            self.add(
-                Metric::EarthMover,
-                alignments.iter().filter_map(|alignment| alignment.earth_mover),
-                seed,
-            );
-        }
+/// Adds to `scores` the means of `alignments`.
+pub fn add_alignments(scores: &mut Scores, alignments: &[Alignment], seed: u64) {
+    let mut add = |metric, value: fn(&Alignment) -> f32| {
+        scores.add(metric, alignments.iter().map(|alignment| f64::from(value(alignment))), seed);
+    };
+    add(Metric::Spearman, |alignment| alignment.spearman);
+    add(Metric::Pearson, |alignment| alignment.pearson);
+    add(Metric::Cosine, |alignment| alignment.cosine);
+    add(Metric::Ssim, |alignment| alignment.ssim);
+    add(Metric::TopOverlap, |alignment| alignment.top_overlap);
+    if alignments.iter().any(|alignment| alignment.earth_mover.is_some()) {
+        scores.add(
+            Metric::EarthMover,
+            alignments.iter().filter_map(|alignment| alignment.earth_mover),
+            seed,
+        );
     }
 }

@@ -86,10 +86,8 @@ pub async fn clarity(gpu: &Gpu, shape: Shape, maps: &[f32]) -> Result<Vec<Clarit
     ClarityPass::record(gpu, shape, most)?.run(gpu, maps).await
 }
 
-impl Scores {
-    /// Adds the means of `clarities`.
-    pub fn add_clarities(&mut self, clarities: &[Clarity], seed: u64) {
-        self.add(Metric::Gini, clarities.iter().map(|clarity| f64::from(clarity.gini)), seed);
-        self.add(Metric::Entropy, clarities.iter().map(|clarity| f64::from(clarity.entropy)), seed);
-    }
+/// Adds to `scores` the means of `clarities`.
+pub fn add_clarities(scores: &mut Scores, clarities: &[Clarity], seed: u64) {
+    scores.add(Metric::Gini, clarities.iter().map(|clarity| f64::from(clarity.gini)), seed);
+    scores.add(Metric::Entropy, clarities.iter().map(|clarity| f64::from(clarity.entropy)), seed);
 }

@@ -24,11 +24,11 @@ mod sensitivity;
 mod subject;
 
 pub use accuracy_drop::{AccuracyDrop, DropCurve, removed_shares};
-pub use alignment::{Alignment, AlignmentOptions, Comparison, alignment};
+pub use alignment::{Alignment, AlignmentOptions, Comparison, add_alignments, alignment};
 pub use binomial::{wilson, wilson_of_all};
 pub(crate) use bootstrap::number;
 pub use bootstrap::{Interval, RESAMPLES, bootstrap};
-pub use clarity::{Clarity, ClarityPass, clarity};
+pub use clarity::{Clarity, ClarityPass, add_clarities, clarity};
 pub use earth_mover::earth_mover_distance;
 pub use flipping::{Flipping, PixelFlipping};
 pub use infidelity::{Infidelity, InfidelityOptions};

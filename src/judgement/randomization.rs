@@ -84,7 +84,10 @@ pub async fn randomization(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{NetworkConfig, QuantizationConfig, Shape};
+    use crate::{
+        config::{NetworkConfig, QuantizationConfig, Shape},
+        graph::Graph,
+    };
 
     #[test]
     fn layers_go_from_output_to_input_without_alphas() {
@@ -93,7 +96,7 @@ mod tests {
             bits: vec!["4".parse().unwrap(); 2],
             ..QuantizationConfig::default()
         };
-        let layout = ParameterLayout::new(&network, &quantization).unwrap();
+        let layout = Graph::new(&network, &quantization).unwrap().layout;
         let layers = layers(&layout);
         assert_eq!(
             layers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),

@@ -44,7 +44,7 @@ impl<'a> MaxSensitivity<'a> {
     /// Records `method` for the logits of the classes `targets`.
     ///
     /// # Errors
-    /// Errors of the device; [`crate::Error::Usage`] if the method cannot explain the network.
+    /// Errors of the device; [`crate::Error::Settings`] if the method cannot explain the network.
     pub fn record(
         subject: Subject<'a>,
         method: Method,

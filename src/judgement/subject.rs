@@ -113,7 +113,7 @@ impl<'a> Subject<'a> {
     /// finished part of [`Self::work`].
     ///
     /// # Errors
-    /// Errors of the device; [`crate::Error::Usage`] if a method cannot explain the network.
+    /// Errors of the device; [`crate::Error::Settings`] if a method cannot explain the network.
     pub async fn explain(
         &self,
         methods: &[Method],

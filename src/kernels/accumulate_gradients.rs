@@ -50,7 +50,7 @@ pub struct AccumulateGradients<'a> {
     pub sum: GradientSum,
     /// Noise of [`GradientSum::FromRandomBaselines`], as a share of the image's max − min.
     pub noise: f32,
-    /// Images that the samples of a chunk can belong to.
+    /// Number of images that the samples of a chunk can belong to.
     pub images: u32,
     /// Invocations of a workgroup.
     pub lanes: u32,

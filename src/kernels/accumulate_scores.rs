@@ -21,7 +21,7 @@ pub struct AccumulateScores<'a> {
     pub shape: Shape,
     /// How parts of the images were hidden.
     pub hiding: Hiding,
-    /// Images that the samples of a chunk can belong to.
+    /// Number of images that the samples of a chunk can belong to.
     pub images: u32,
     /// Invocations of a workgroup.
     pub lanes: u32,

@@ -19,13 +19,15 @@ pub struct ActivationGradient<'a> {
     pub state: Binding<'a>,
     /// As the state.
     pub gradient: Binding<'a>,
-    /// The flat parameters, read where the activation learns.
+    /// The flat parameters, read if the activation has a learned parameter.
     pub parameters: Binding<'a>,
     /// A number a workgroup of [`Self::blocks`], written where the activation learns.
     pub partial_sums: Binding<'a>,
-    /// Groups of 4 values an image.
+    /// As many, written where the activation learns an offset.
+    pub offset_sums: Binding<'a>,
+    /// Groups of 4 values per image.
     pub elements: u32,
-    /// Groups of 4 values an invocation.
+    /// Groups of 4 values per invocation.
     pub items: u32,
     /// What is differentiated.
     pub activation: ActivationPlan,
@@ -42,10 +44,12 @@ impl ActivationGradient<'_> {
 
 impl Launcher for ActivationGradient<'_> {
     fn launch(&self) -> Launch<'_> {
+        let learns_offset = self.activation.offset_index().is_some();
         let specialization = Specialization::new()
             .tile("WORKGROUP", ELEMENTWISE)
             .tile("ITEMS", self.items)
-            .constant("ELEMENTS", self.elements);
+            .constant("ELEMENTS", self.elements)
+            .feature("offset", learns_offset);
         let specialization = self.storage.specialize(specialization);
         let learns = self.activation.is_pact();
         Launch::new("activation_gradient", activated(specialization, self.activation))
@@ -54,6 +58,7 @@ impl Launcher for ActivationGradient<'_> {
             .bind("gradient", self.gradient)
             .bind_some("parameters", learns.then_some(self.parameters))
             .bind_some("partial_sums", learns.then_some(self.partial_sums))
+            .bind_some("offset_sums", learns_offset.then_some(self.offset_sums))
             .over(grid(self.blocks()))
             .doing(moved(self.images, 3 * self.elements, self.storage.output))
     }

@@ -22,13 +22,15 @@ pub struct MaxPoolGradient<'a> {
     pub state: Binding<'a>,
     /// [image, row, column, channel / 4] of the pool's input, or of the activation's.
     pub input_gradient: Binding<'a>,
-    /// The flat parameters, read where the activation learns.
+    /// The flat parameters, read if the activation has a learned parameter.
     pub parameters: Binding<'a>,
     /// A number a workgroup of [`Self::blocks`], written where the activation learns.
     pub partial_sums: Binding<'a>,
+    /// As many, written where the activation learns an offset.
+    pub offset_sums: Binding<'a>,
     /// Sizes.
     pub shape: PoolShape,
-    /// Groups of 4 values an invocation.
+    /// Groups of 4 values per invocation.
     pub items: u32,
     /// The activation in front of the pool.
     pub activation: ActivationPlan,
@@ -45,12 +47,14 @@ impl MaxPoolGradient<'_> {
 
 impl Launcher for MaxPoolGradient<'_> {
     fn launch(&self) -> Launch<'_> {
+        let learns_offset = self.activation.offset_index().is_some();
         let specialization = self
             .shape
             .constants()
             .tile("WORKGROUP", ELEMENTWISE)
             .tile("ITEMS", self.items)
-            .tile("WINDOWS", self.shape.windows());
+            .tile("WINDOWS", self.shape.windows())
+            .feature("offset", learns_offset);
         let specialization = self.storage.specialize(activated(specialization, self.activation));
         let learns = self.activation.is_pact();
         let (read, written) = (self.shape.output_elements(), self.shape.input_elements());
@@ -63,6 +67,7 @@ impl Launcher for MaxPoolGradient<'_> {
             .bind("input_gradient", self.input_gradient)
             .bind_some("parameters", learns.then_some(self.parameters))
             .bind_some("partial_sums", learns.then_some(self.partial_sums))
+            .bind_some("offset_sums", learns_offset.then_some(self.offset_sums))
             .over(grid(self.blocks()))
             .doing(moved(self.images, read + state_read + written, self.storage.output))
     }

@@ -7,9 +7,9 @@
 
 mod accumulate_gradients;
 mod accumulate_scores;
-
 mod activation;
 mod activation_gradient;
+mod add;
 mod average_pool;
 mod average_pool_gradient;
 mod batch_norm;
@@ -83,6 +83,7 @@ pub use accumulate_gradients::{AccumulateGradients, GradientSum};
 pub use accumulate_scores::AccumulateScores;
 pub use activation::{Activation, RequantizedActivation};
 pub use activation_gradient::ActivationGradient;
+pub use add::{Add, Addend};
 pub use average_pool::{AverageOfIntegers, AveragePool};
 pub use average_pool_gradient::AveragePoolGradient;
 pub use batch_norm::BatchNorm;

@@ -4,8 +4,9 @@
 use serde::Serialize;
 
 use crate::{
-    Error, Result,
-    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig, Shape},
+    Error, Phrase, Result,
+    config::{self, ActivationQuantizer, LayerBits, NetworkConfig, QuantizationConfig, Shape},
+    error::phrase,
     graph::{Graph, Op, OpKind, ValueId, Weights},
 };
 
@@ -138,7 +139,11 @@ impl Cost {
                 weight_bytes: packed_bytes(count, bits.weight),
                 side_bytes: 4 * biases
                     + steps * if quantization.weight_quant.has_zero_point() { 5 } else { 4 }
-                    + if activation_bits < 32 { 4 } else { 0 },
+                    + match (activation_bits, quantization.act_quant) {
+                        (32.., _) => 0,
+                        (_, ActivationQuantizer::Pact | ActivationQuantizer::Lsq) => 4,
+                        (_, ActivationQuantizer::LsqPlus) => 8,
+                    },
                 activation_bytes: packed_bytes(u64::from(output.elements()), activation_bits),
             }
         };
@@ -170,7 +175,7 @@ impl Cost {
     /// A line for a model in which some layers are quantized but float layers are most of the
     /// bytes. It gives their share and the bits that include them, and names `command` if other
     /// flags alone cannot do it.
-    pub fn float_bulk(&self, command: &str) -> Option<String> {
+    pub fn float_bulk(&self, command: &str) -> Option<Phrase> {
         let (float, quantized): (Vec<_>, Vec<_>) =
             self.layers.iter().partition(|layer| layer.weight_bits == 32);
         let model = quantized.iter().max_by_key(|layer| layer.weight_bits)?;
@@ -192,21 +197,23 @@ impl Cost {
         let is_one = |width: &String| *width == list[0];
         let all = if list.iter().all(is_one) {
             match command {
-                "" => format!("--bits {} --all-layers, or --bits {}", list[0], list.join(",")),
-                _ => format!("--bits {} --all-layers", list[0]),
+                "" => phrase!("<bits {}> <all-layers>, or <bits {}>", list[0], list.join(",")),
+                _ => phrase!("<bits {}> <all-layers>", list[0]),
             }
         } else {
-            format!("--bits {}", list.join(","))
+            phrase!("<bits {}>", list.join(","))
         };
         let names: Vec<&str> = float.iter().map(|layer| layer.name.as_str()).collect();
-        Some(format!(
-            "{} {} in float: {:.1} % of the packed model's bytes; to include {}: {command}{all}",
+        let said = phrase!(
+            "{} {} in float: {} % of the packed model's bytes; to include {}: {}",
             names.join(", "),
             if names.len() == 1 { "is" } else { "are" },
             // Below 100 if any layer is quantized.
-            (1000.0 * self.float_share).floor() / 10.0,
+            format!("{:.1}", (1000.0 * self.float_share).floor() / 10.0),
             if names.len() == 1 { "it" } else { "them" },
-        ))
+            command
+        );
+        Some(said.then(all))
     }
 }
 
@@ -270,26 +277,16 @@ impl PaperCost {
     /// The printed figure for `quantization`, by the bits of the convolutions' weights.
     ///
     /// # Errors
-    /// [`Error::Usage`] for every network except that of Table I on images of 1×28×28 with 10
+    /// [`Error::Settings`] for every network except that of Table I on images of 1×28×28 with 10
     /// classes, because the constants hold only for it.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<PaperCost> {
         let table_one = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
-        let undropped = NetworkConfig {
-            layers: network
-                .layers
-                .iter()
-                .filter(|layer| !matches!(layer, LayerConfig::Dropout { .. }))
-                .cloned()
-                .collect(),
-            ..network.clone()
-        };
-        if undropped != table_one {
-            return Err(Error::Usage(
-                "--accounting paper: the paper's constants are those of the network of Table I on \
-                 images of 1×28×28 with 10 classes; leave --accounting out to count the operations \
-                 of this network"
-                    .into(),
-            ));
+        if network.without(config::LayerKind::is_dropout) != table_one {
+            return Err(Error::Settings(phrase!(
+                "<accounting paper>: the paper's constants are those of the network of Table I on \
+                 images of 1×28×28 with 10 classes; leave <accounting> out to count the \
+                 operations of this network"
+            )));
         }
         let layer = |name: &str, flops: u64, bits: u32| PaperLayerCost {
             name: name.into(),
@@ -320,7 +317,7 @@ impl PaperCost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LayerBits, WeightQuantizer, expand_bits};
+    use crate::config::{LayerBits, LayerConfig, WeightQuantizer, expand_bits};
 
     fn table_one() -> NetworkConfig {
         NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.25, 0.5])
@@ -337,7 +334,7 @@ mod tests {
             let bits = expand_bits(&LayerBits::parse_list(text).unwrap(), &table_one()).unwrap();
             let cost = Cost::new(&table_one(), &QuantizationConfig { bits, ..Default::default() })
                 .unwrap();
-            (cost.float_share, cost.float_bulk("").unwrap_or_default())
+            (cost.float_share, cost.float_bulk("").unwrap_or_default().to_string())
         };
         let (share, said) = bulk("8");
         // fc1 and fc2 in float: 4·(9216·128 + 128 + 128·10 + 10), next to 9·32 + 288·64 bytes and
@@ -346,18 +343,13 @@ mod tests {
         let packed = float + f64::from(9 * 32 + 288 * 64 + 4 * (32 + 64) + 4 * 4);
         assert!((share - float / packed).abs() < 1e-12, "{share}");
         assert!(said.starts_with("fc1, fc2 are in float: 99.5 % of"), "{said}");
-        assert!(said.ends_with("--bits 8 --all-layers, or --bits 8,8,8,8"), "{said}");
-        assert!(bulk("4,2").1.ends_with("to include them: --bits 4,2,4,4"));
-        assert!(
-            bulk("w4a2").1.ends_with("--bits w4a2 --all-layers, or --bits w4a2,w4a2,w4a2,w4a2")
-        );
+        assert!(said.ends_with("bits = 8 all-layers, or bits = 8,8,8,8"), "{said}");
+        assert!(bulk("4,2").1.ends_with("to include them: bits = 4,2,4,4"));
+        assert!(bulk("w4a2").1.ends_with("bits = w4a2 all-layers, or bits = w4a2,w4a2,w4a2,w4a2"));
         assert_eq!([bulk("32").1, bulk("8,8,8").1], [""; 2]);
         let cost = Cost::new(&table_one(), &quantization("8")).unwrap();
-        let said = cost.float_bulk("saliq train --init run ").unwrap();
-        assert!(
-            said.ends_with("to include them: saliq train --init run --bits 8 --all-layers"),
-            "{said}"
-        );
+        let said = cost.float_bulk("saliq train with ").unwrap().to_string();
+        assert!(said.ends_with("to include them: saliq train with bits = 8 all-layers"), "{said}");
     }
 
     #[test]
@@ -394,15 +386,9 @@ mod tests {
     #[test]
     fn steps_per_channel_zero_points_and_odd_widths_are_counted() {
         let layers = vec![
-            LayerConfig::Conv {
-                name: "conv1".into(),
-                out_channels: 5,
-                kernel: 3,
-                stride: 2,
-                padding: 1,
-            },
-            LayerConfig::MaxPool { kernel: 2, stride: 2 },
-            LayerConfig::Linear { name: "fc1".into(), out_features: 4 },
+            LayerConfig::conv("conv1", 5, [3, 2, 1]),
+            LayerConfig::max_pool(2, 2),
+            LayerConfig::linear("fc1", 4),
         ];
         let network = NetworkConfig { input: Shape::new(3, 11, 13), classes: 4, layers };
         let quantization = QuantizationConfig {
@@ -432,6 +418,21 @@ mod tests {
     }
 
     #[test]
+    fn an_offset_is_a_number_beside_the_step() {
+        let side_bytes = |act_quant| {
+            let quantization = QuantizationConfig { act_quant, ..quantization("4,2") };
+            let layers = Cost::new(&table_one(), &quantization).unwrap().layers;
+            layers.iter().map(|layer| layer.side_bytes).collect::<Vec<_>>()
+        };
+        let steps = side_bytes(ActivationQuantizer::Lsq);
+        assert_eq!(steps, side_bytes(ActivationQuantizer::Pact));
+        assert_eq!(
+            side_bytes(ActivationQuantizer::LsqPlus),
+            [steps[0] + 4, steps[1] + 4, steps[2], steps[3]]
+        );
+    }
+
+    #[test]
     fn the_printed_figures_of_the_paper() {
         let printed =
             [("32", 32_025_344), ("2,2", 3_108_704), ("4,2", 3_122_816), ("4,4", 5_036_480)];
@@ -450,7 +451,7 @@ mod tests {
         let other = NetworkConfig::table_one(Shape::new(3, 28, 28), 10, [0.0; 2]);
         assert!(matches!(
             PaperCost::new(&other, &QuantizationConfig::default()),
-            Err(Error::Usage(_))
+            Err(Error::Settings(_))
         ));
     }
 }

@@ -12,18 +12,26 @@ use super::{
     tensors::{Tensor, TensorFile},
 };
 use crate::{
-    Error, Remedy, Result,
+    Error, Phrase, Remedy, Result,
     config::{
-        LayerBits, LayerConfig, ModelConfig, NetworkChoice, NetworkConfig, Normalize,
-        NormalizeSpec, PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape,
+        LayerBits, LayerKind, ModelConfig, NetworkChoice, NetworkConfig, Normalize, NormalizeSpec,
+        PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape,
     },
+    error::phrase,
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     plain,
 };
 
 /// Suffixes of the names of quantizer parameters, learned or stored with packed weights.
-const QUANTIZERS: [&str; 6] =
-    [".alpha", ".step", ".weight_step", ".weight_scale", ".weight_zero_point", ".weight_packed"];
+const QUANTIZERS: [&str; 7] = [
+    ".alpha",
+    ".step",
+    ".offset",
+    ".weight_step",
+    ".weight_scale",
+    ".weight_zero_point",
+    ".weight_packed",
+];
 /// The convolutions of Table I have no padding; those of many copies of the network have one pixel.
 const PADDINGS: [u32; 2] = [0, 1];
 
@@ -49,7 +57,7 @@ impl Model {
     /// [`ModelFile`] accepts others and reports its assumptions.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] for an invalid file; [`Error::Usage`] for a file without
+    /// [`Error::Io`]; [`Error::Format`] for an invalid file; [`Error::Unsaid`] for a file without
     /// necessary information; [`Error::Model`] for an impossible network.
     pub fn load(path: &Path, overrides: &QuantizationOverrides) -> Result<Model> {
         ModelFile::open(path)?.model_alone(overrides)
@@ -139,7 +147,7 @@ impl Model {
         &mut self,
         asked: Option<&Normalize>,
         images: Images<'_>,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<Phrase>> {
         let mut assumed = None;
         let own = self.config.normalize.map(|own| (own.mean, own.deviation));
         let (mean, deviation) = match (asked, own) {
@@ -151,10 +159,11 @@ impl Model {
             (None, None) => {
                 let published = images.published().filter(|_| self.config.network.is_table_one());
                 let (name, pair) = published.ok_or_else(|| self.unnormalized(images))?;
-                assumed = Some(format!(
-                    "{}: does not say how its pixels are normalised; taken as {name} is published: \
-                     --normalize {},{}",
+                assumed = Some(phrase!(
+                    "{}: does not say how its pixels are normalised; taken as {} is published: \
+                     <normalize {},{}>",
                     self.path.display(),
+                    name,
                     pair.0,
                     pair.1
                 ));
@@ -271,7 +280,12 @@ impl ModelFile {
 
     /// The model if only the file is known; assumptions go to the log.
     pub(super) fn model_alone(self, quantization: &QuantizationOverrides) -> Result<Model> {
+        let made_for = self.quantization();
         let (model, remark) = self.model(&Reading { quantization, network: None, images: None })?;
+        let own = &model.config;
+        if let Some(said) = own.quantization.scale_warning(&made_for, &own.network) {
+            log::warn!("{}: {said}", model.path.display());
+        }
         if let Some(remark) = remark {
             log::info!("{remark}");
         }
@@ -282,22 +296,19 @@ impl ModelFile {
     /// information.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the file lacks information and several possibilities fit;
+    /// [`Error::Unsaid`] if the file lacks information and several possibilities fit;
     /// [`Error::Format`] if none fits; [`Error::Model`] for an impossible network.
-    pub fn model(mut self, reading: &Reading<'_>) -> Result<(Model, Option<String>)> {
+    pub fn model(mut self, reading: &Reading<'_>) -> Result<(Model, Option<Phrase>)> {
         let (config, remark) = match &self.config {
             Some(own) => (own.clone(), self.unused_network(own, reading)),
             None => self.bare(reading)?,
         };
-        let stored = ParameterLayout::new(&config.network, &config.quantization)?;
+        let stored = Graph::new(&config.network, &config.quantization)?.layout;
         self.unpack(&stored)?;
         let ModelFile { path, tensors, .. } = self;
         let mut config = config;
         let own = std::mem::take(&mut config.quantization);
         config.quantization = reading.quantization.apply(&own, &config.network)?;
-        if let Some(said) = config.quantization.scale_warning(&own, &config.network) {
-            log::warn!("{}: {said}", path.display());
-        }
         let graph = Graph::new(&config.network, &config.quantization)?;
         let (parameters, missing) = fill(&tensors, &graph.layout, &stored, &path)?;
         Ok((Model { config, graph, parameters, missing_alphas: missing, path }, remark))
@@ -307,7 +318,7 @@ impl ModelFile {
     /// the α's and steps of activations that the file does not have.
     ///
     /// # Errors
-    /// Errors of [`Self::model`]; [`Error::Usage`] for tensors that the network does not have,
+    /// Errors of [`Self::model`]; [`Error::Settings`] for tensors that the network does not have,
     /// because they would be lost silently.
     pub fn start(&mut self, layout: &ParameterLayout) -> Result<(Vec<f32>, Vec<String>)> {
         use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Weight};
@@ -315,7 +326,7 @@ impl ModelFile {
         let (stored, lost) = match &self.config {
             // Clips, steps and scales belong to the quantizers.
             Some(own) => {
-                let stored = ParameterLayout::new(&own.network, &own.quantization)?;
+                let stored = Graph::new(&own.network, &own.quantization)?.layout;
                 let is_network = |role| {
                     matches!(role, Weight | Bias | Scale | Shift | RunningMean | RunningVariance)
                 };
@@ -329,21 +340,17 @@ impl ModelFile {
             None => (layout.clone(), self.without_place(layout)),
         };
         if let Some(lost) = lost {
-            return Err(Error::Usage(format!(
-                "--init: {} has {}, which the network to be trained does without; give its \
-                 network: --batch-norm, or --config with its config.toml",
+            return Err(Error::Settings(phrase!(
+                "<init>: {} has {}, which the network to be trained does without; give its \
+                 network: <batch-norm>, or <config> with its config.toml",
                 self.path.display(),
                 plain(&lost)
             )));
         }
         if let Some((name, own, needed)) = self.misshapen(layout) {
-            return Err(Error::format(
-                &self.path,
-                format!(
-                    "{name} has shape {own:?}, that of the network to be trained {needed:?}; give \
-                     the file's network with --network FILE.toml, or --config with its config.toml"
-                ),
-            ));
+            let what =
+                format!("{name} has shape {own:?}, that of the network to be trained {needed:?}");
+            return Err(Error::unfit(&self.path, &what, Remedy::OwnNetwork));
         }
         if self.config.is_some() {
             self.unpack(&stored)?;
@@ -381,23 +388,16 @@ impl ModelFile {
     }
 
     /// A note, if the file says what its network is and another one is given.
-    fn unused_network(&self, own: &ModelConfig, reading: &Reading<'_>) -> Option<String> {
+    fn unused_network(&self, own: &ModelConfig, reading: &Reading<'_>) -> Option<Phrase> {
         let choice = reading.network?;
-        let inference = |network: &NetworkConfig| -> Vec<LayerConfig> {
-            network
-                .layers
-                .iter()
-                .filter(|layer| !matches!(layer, LayerConfig::Dropout { .. }))
-                .cloned()
-                .collect()
-        };
+        let inference = |network: &NetworkConfig| network.without(LayerKind::is_dropout).layers;
         let given = choice.network(own.network.input, own.network.classes).ok();
         let is_same = given.is_some_and(|given| {
             inference(&given) == inference(&own.network) && given.input == own.network.input
         });
         (!is_same).then(|| {
-            format!(
-                "{}: says what network it is; --network {} is for files that do not",
+            phrase!(
+                "{}: says what network it is; <network {}> is for files that do not",
                 self.path.display(),
                 choice.label()
             )
@@ -405,7 +405,7 @@ impl ModelFile {
     }
 
     /// The configuration of a bare file, and a line about the assumptions.
-    fn bare(&self, reading: &Reading<'_>) -> Result<(ModelConfig, Option<String>)> {
+    fn bare(&self, reading: &Reading<'_>) -> Result<(ModelConfig, Option<Phrase>)> {
         let bits_given = reading.quantization.bits.is_some();
         if !bits_given {
             self.require_bits()?;
@@ -430,7 +430,7 @@ impl ModelFile {
             bits: vec![LayerBits::FLOAT; network.weight_layers().len()],
             ..QuantizationConfig::default()
         };
-        let layout = ParameterLayout::new(&network, &quantization)?;
+        let layout = Graph::new(&network, &quantization)?.layout;
         if let Some(name) = self.without_place(&layout) {
             let whose = reading.network.map_or("the network of Table I".into(), |choice| {
                 format!("the network {}", choice.label())
@@ -451,7 +451,7 @@ impl ModelFile {
         }
         let remark =
             format!("{}: has no `saliq` metadata; {}", self.path.display(), assumed.join("; "));
-        Ok((said_nothing(network, quantization), (!assumed.is_empty()).then_some(remark)))
+        Ok((said_nothing(network, quantization), (!assumed.is_empty()).then(|| remark.into())))
     }
 
     /// The network of a `--network` file for the given images.
@@ -475,7 +475,7 @@ impl ModelFile {
                 plain(&others.join(", "))
             ));
         }
-        let layout = ParameterLayout::new(&network, &QuantizationConfig::default())?;
+        let layout = Graph::new(&network, &QuantizationConfig::default())?.layout;
         for parameter in &layout.parameters {
             let Some(tensor) = self.tensors.tensor(&parameter.name) else { continue };
             if tensor.shape != parameter.shape && parameter.role != ParameterRole::BatchCount {

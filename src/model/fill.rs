@@ -8,10 +8,10 @@ use crate::{
     graph::{Parameter, ParameterLayout, ParameterRole},
 };
 
-/// The file's tensors in the layout's order, and the names of the missing α's and steps of
-/// activations (they are 1). Missing steps of weights are initialised from the weights. A step that
-/// was learned for other levels (`stored` is the layout that the file was written with) counts as
-/// missing.
+/// The file's tensors in the layout's order, and the names of the missing α's, steps and offsets of
+/// activations (they are 1, offsets 0). Missing steps of weights are initialised from the weights.
+/// A step or offset that was learned for other levels (`stored` is the layout that the file was
+/// written with) counts as missing.
 pub(super) fn fill(
     file: &TensorFile,
     layout: &ParameterLayout,
@@ -35,6 +35,7 @@ pub(super) fn fill(
                     uncalibrated.push(parameter.name.clone());
                     parameters[parameter.offset as usize] = 1.0;
                 }
+                ParameterRole::ActivationOffset { .. } => uncalibrated.push(parameter.name.clone()),
                 // Done after the weights and running statistics are read.
                 ParameterRole::WeightStep { .. } => missing_steps.push(parameter),
                 _ => {}
@@ -66,7 +67,9 @@ fn find<'a>(
     let is_alpha = parameter.role == ParameterRole::Alpha;
     let is_step = matches!(
         parameter.role,
-        ParameterRole::WeightStep { .. } | ParameterRole::ActivationStep { .. }
+        ParameterRole::WeightStep { .. }
+            | ParameterRole::ActivationStep { .. }
+            | ParameterRole::ActivationOffset { .. }
     );
     let other_use = stored.find(&parameter.name).is_some_and(|other| {
         is_step && (other.role, &other.shape) != (parameter.role, &parameter.shape)

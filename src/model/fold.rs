@@ -4,7 +4,7 @@
 use super::file::Model;
 use crate::{
     Result,
-    config::{BATCH_NORM_EPSILON, LayerConfig, ModelConfig, NetworkConfig},
+    config::{BATCH_NORM_EPSILON, LayerKind, ModelConfig},
     graph::{Graph, OpKind},
 };
 
@@ -15,12 +15,7 @@ use crate::{
 /// # Errors
 /// As for [`Graph::new`] and [`Graph::values_of`].
 pub fn fold_batch_norm(model: &Model) -> Result<Model> {
-    let layers = &model.config.network.layers;
-    let is_kept = |layer: &&LayerConfig| !matches!(layer, LayerConfig::BatchNorm { .. });
-    let network = NetworkConfig {
-        layers: layers.iter().filter(is_kept).cloned().collect(),
-        ..model.config.network.clone()
-    };
+    let network = model.config.network.without(LayerKind::is_batch_norm);
     let graph = Graph::new(&network, &model.config.quantization)?;
     let layout = &graph.layout;
     let mut parameters = layout.gather(&model.graph.layout, &model.parameters)?;
@@ -67,7 +62,8 @@ mod tests {
     use crate::{
         Error,
         config::{
-            LayerBits, PixelNormalization, QuantizationConfig, Shape, WeightInit, WeightQuantizer,
+            LayerBits, NetworkConfig, PixelNormalization, QuantizationConfig, Shape, WeightInit,
+            WeightQuantizer,
         },
         deploy::DeployableModel,
     };

@@ -4,7 +4,7 @@
 use super::tensors::TensorFile;
 use crate::{
     Error, Remedy, Result,
-    config::{LayerConfig, NetworkConfig, Shape},
+    config::{LayerKind, NetworkConfig, Shape},
 };
 
 /// Images that the tensors of a file can belong to, and the padding of its convolutions.
@@ -97,7 +97,7 @@ impl TableOne {
         let input = Shape::new(self.channels, reading.height, reading.width);
         let mut network = NetworkConfig::table_one(input, self.classes, [0.0; 2]);
         for layer in &mut network.layers {
-            if let LayerConfig::Conv { padding, .. } = layer {
+            if let LayerKind::Conv { padding, .. } = &mut layer.kind {
                 *padding = reading.padding;
             }
         }

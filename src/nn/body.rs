@@ -2,7 +2,7 @@
 
 use super::{
     TileTable,
-    nodes::{BatchNorm, Node, NodeKind},
+    nodes::{BatchNorm, Node, NodeKind, Source},
     ops::products::part_workgroups,
     plan::{BackwardPlan, RouteOptions, Routes},
     recorder::Recorder,
@@ -22,6 +22,8 @@ pub(super) struct GradientBuffers {
     /// With respect to the logits.
     pub logits: Buffer,
     pub partial_sums: Buffer,
+    /// As many, of offsets' gradients; the same buffer where there are none.
+    pub offset_sums: Buffer,
 }
 
 /// What a network's passes work on.
@@ -118,11 +120,17 @@ impl Body {
         let group_bytes = Format::F32.group_bytes();
         let logits = u64::from(plan.slots * groups(self.classes())) * group_bytes;
         let options = RouteOptions { input: &self.input, training, masked };
+        let partial_sums = gpu.buffer("partial sums of α's gradient", u64::from(blocks) * 4)?;
         Ok(GradientBuffers {
             plan,
             routes: Routes::new(gpu, &self.nodes, plan, options)?,
             logits: gpu.buffer("logit gradients", logits)?,
-            partial_sums: gpu.buffer("partial sums of α's gradient", u64::from(blocks) * 4)?,
+            offset_sums: if self.nodes.iter().any(|node| node.activation.offset_index().is_some()) {
+                gpu.buffer("partial sums of offsets' gradients", u64::from(blocks) * 4)?
+            } else {
+                partial_sums.clone()
+            },
+            partial_sums,
         })
     }
 
@@ -135,7 +143,7 @@ impl Body {
         self.backward.as_ref().ok_or_else(missing)
     }
 
-    /// Groups of 4 values an image.
+    /// Groups of 4 values per image.
     pub fn input_elements(&self) -> u32 {
         self.nodes.first().map_or(0, Node::input_elements)
     }
@@ -146,7 +154,17 @@ impl Body {
 
     /// What `node` reads.
     pub fn input_of(&self, node: &Node) -> &Buffer {
-        node.source.map_or(&self.input, |index| &self.nodes[index].value)
+        self.value_of(node.sources[0])
+    }
+
+    /// What comes from `source`.
+    pub fn value_of(&self, source: Source) -> &Buffer {
+        source.node().map_or(&self.input, |index| &self.nodes[index].value)
+    }
+
+    /// Its format.
+    pub fn format_of(&self, source: Source) -> Format {
+        Source::format(source, &self.nodes)
     }
 
     /// The only node that reads the value of `node`.
@@ -178,7 +196,7 @@ impl Body {
             let own_input =
                 node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
             match node.kind {
-                NodeKind::Dropout { .. } => 0,
+                NodeKind::Dropout { .. } if node.shares_value(&self.nodes) => 0,
                 NodeKind::MaxPool { .. } => (group_bytes + 4) * elements,
                 NodeKind::Convolution { pool: Some(_), .. } => {
                     (group_bytes * (1 + u64::from(own_input)) + 4) * elements

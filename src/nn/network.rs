@@ -168,8 +168,8 @@ impl Network {
     }
 
     /// Adds the backward pass from the logits' gradients for `images`. Returns where
-    /// ∂/∂X is, [image, row, column, channel / 4] vec4, where `wanted` asks for it. `training` as in
-    /// [`Self::record_forward`]. A pass for [`Gradients::Parameters`] replaces activations by
+    /// ∂/∂X is, [image, row, column, channel / 4] vec4, where `wanted` asks for it. `training` as
+    /// in [`Self::record_forward`]. A pass for [`Gradients::Parameters`] replaces activations by
     /// their gradients: another pass backward needs another forward pass first.
     ///
     /// # Errors
@@ -274,8 +274,7 @@ impl Network {
                 NodeKind::MaxPool { choice, .. } => Some(choice),
                 _ => None,
             };
-            let value =
-                Some(&node.value).filter(|_| !matches!(node.kind, NodeKind::Dropout { .. }));
+            let value = Some(&node.value).filter(|_| !node.shares_value(&self.body.nodes));
             [value, own_input, choice].into_iter().flatten().map(Buffer::size).sum::<u64>()
         };
         self.body.input.size() + self.body.nodes.iter().map(of).sum::<u64>()
@@ -412,13 +411,9 @@ mod tests {
     /// The kernel of the forward pass of a fully connected layer of `inputs` behind an activation,
     /// both of `bits`.
     fn kernel_of(inputs: u32, bits: u32) -> &'static str {
-        let linear =
-            |name: &str, out_features| LayerConfig::Linear { name: name.into(), out_features };
-        let layers = vec![
-            linear("fc1", inputs),
-            LayerConfig::Activation { name: "act1".into() },
-            linear("fc2", 16),
-        ];
+        let linear = |name: &str, out_features| LayerConfig::linear(name, out_features);
+        let layers =
+            vec![linear("fc1", inputs), LayerConfig::activation("act1"), linear("fc2", 16)];
         let network = NetworkConfig { input: Shape::new(1, 1, 4), classes: 16, layers };
         let bits = vec![
             LayerBits { weight: 32, activation: bits },

@@ -132,6 +132,7 @@ impl Optimizer {
                 length: layout.length,
                 step_first: layout.step_first,
                 alpha_first: layout.alpha_first,
+                offset_first: layout.offset_first,
                 weight_decay: config.weight_decay,
                 alpha_decay: self.alpha_decay,
                 step_lr_factor: self.step_lr_factor,

@@ -13,7 +13,7 @@
 //!
 //! What fits neither has a buffer of its own, of two that are written in turns.
 
-use super::nodes::{Node, NodeKind};
+use super::nodes::{Node, NodeKind, Source};
 use crate::{
     Result,
     gpu::{Binding, Buffer, Gpu},
@@ -36,7 +36,7 @@ const SMALL_SHARE: u64 = 64;
 pub(super) struct BackwardPlan {
     /// Images in the buffers of activations.
     pub slots: u32,
-    /// Images of a chunk.
+    /// Images per chunk.
     pub chunk: u32,
     /// The first node that has its output's gradient for all images at once.
     pub seam: usize,
@@ -56,8 +56,11 @@ impl BackwardPlan {
     /// activations and their gradients: as large as [`MEMORY_GOAL`] allows.
     pub fn new(nodes: &[Node], kept: u64, slots: u32, fixed: u64) -> Self {
         let small = kept / u64::from(slots.max(1)) / SMALL_SHARE;
-        let is_small = |node: &&Node| node.input_gradient_bytes() <= small;
-        let after = nodes.iter().skip(1).rev().take_while(is_small).count();
+        // Behind the seam there is one way: each node reads the one before.
+        let is_small = |(before, node): &(usize, &Node)| {
+            node.input_gradient_bytes() <= small && node.sources == [Source::Node(*before)]
+        };
+        let after = nodes.iter().skip(1).enumerate().rev().take_while(is_small).count();
         let mut plan = BackwardPlan {
             slots,
             chunk: BackwardPlan::LEAST,
@@ -86,54 +89,178 @@ impl BackwardPlan {
         if self.chunk < self.slots { self.slots.div_ceil(2) } else { self.slots }
     }
 
-    /// Bytes an image in the two buffers that gradients would be written to in turns, those for the
+    /// Bytes an image in the buffers that gradients would be written to in turns, those for the
     /// whole batch or those for a chunk: chunks are as large as if all were. The images' own
     /// gradient has another place.
-    fn turns(self, nodes: &[Node], whole: bool) -> [u64; 2] {
-        let mut largest = [0, 0];
-        for hop in hops(nodes, self.seam).filter(|hop| hop.whole == whole) {
-            let own = &mut largest[hop.turn];
-            *own = nodes[hop.node].input_gradient_bytes().max(*own);
+    fn turns(self, nodes: &[Node], whole: bool) -> Vec<u64> {
+        let mut largest = Vec::new();
+        for hop in hops(nodes, self.seam).iter().filter(|hop| hop.whole == whole) {
+            if let Some(turn) = hop.turn() {
+                let bytes = nodes[hop.node].input_gradient_bytes();
+                let own = at_turn(&mut largest, turn);
+                *own = bytes.max(*own);
+            }
         }
         largest
     }
 }
 
-/// The gradient with respect to the input of a node, where that is another node's value.
+/// The `turn`-th of `all`, which grow.
+fn at_turn<T: Default>(all: &mut Vec<T>, turn: usize) -> &mut T {
+    if all.len() <= turn {
+        all.resize_with(turn + 1, T::default);
+    }
+    &mut all[turn]
+}
+
+/// How the gradient with respect to what a node reads comes about. A value that several nodes read
+/// gets a share from each: the last node's first, the others' in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// It is where the gradient of the node's output is.
+    Alias,
+    /// The node writes it, to a buffer of this turn; none for the images' own place.
+    Write(Option<usize>),
+    /// The gradient of the node's output is copied likewise.
+    Copy(Option<usize>),
+    /// The gradient of the node's output is added to the shares that are there.
+    Add,
+    /// The node's share is written to a buffer of this turn, and added.
+    WriteAndAdd(usize),
+}
+
+/// The gradient with respect to one input of a node.
 #[derive(Clone, Copy, Debug)]
 struct Hop {
     /// The node.
     node: usize,
-    /// The node whose value it is of.
-    source: usize,
+    /// Which of its inputs.
+    input: usize,
+    /// Where that comes from.
+    source: Source,
     /// Whether it exists for all images at once.
     whole: bool,
-    /// Which of two buffers it is written to if it has no other place.
-    turn: usize,
+    /// How it comes about.
+    passing: Passing,
+}
+
+impl Hop {
+    /// Which of the buffers that are written in turns it takes if it has no other place.
+    fn turn(self) -> Option<usize> {
+        match self.passing {
+            Passing::Write(turn) | Passing::Copy(turn) => turn,
+            Passing::WriteAndAdd(turn) => Some(turn),
+            Passing::Alias | Passing::Add => None,
+        }
+    }
+
+    /// The node whose value's gradient is written for the first time.
+    fn written(self) -> Option<usize> {
+        match self.passing {
+            Passing::Write(Some(_)) | Passing::Copy(Some(_)) => self.source.node(),
+            _ => None,
+        }
+    }
+}
+
+/// Where a gradient is while it is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The logits', or the images'.
+    Own,
+    /// A buffer that is written in turns: whether for all images, which.
+    Turn(bool, usize),
+}
+
+/// Buffers that are written in turns: which are free.
+#[derive(Default)]
+struct Turns([Vec<bool>; 2]);
+
+impl Turns {
+    /// The first that is free, which is taken.
+    fn take(&mut self, whole: bool) -> usize {
+        let taken = &mut self.0[usize::from(whole)];
+        let turn = taken.iter().position(|taken| !taken).unwrap_or(taken.len());
+        *at_turn(taken, turn) = true;
+        turn
+    }
+
+    fn free(&mut self, place: Place) {
+        if let Place::Turn(whole, turn) = place {
+            self.0[usize::from(whole)][turn] = false;
+        }
+    }
 }
 
 /// The gradients between nodes, in the order in which they are written.
-fn hops(nodes: &[Node], seam: usize) -> impl Iterator<Item = Hop> {
-    let mut turns = [0, 0];
-    (0..nodes.len()).rev().filter_map(move |node| {
-        let source = nodes[node].source.filter(|_| !nodes[node].is_in_place())?;
-        // Gradients go through nodes in place: without another node in front they are the images'.
-        front(nodes, source)?;
-        let whole = node > seam;
-        let next = &mut turns[usize::from(whole)];
-        let turn = *next;
-        *next = 1 - turn;
-        Some(Hop { node, source, whole, turn })
-    })
+fn hops(nodes: &[Node], seam: usize) -> Vec<Hop> {
+    let (mut hops, mut turns) = (Vec::new(), Turns::default());
+    let mut places: Vec<Option<Place>> = vec![None; nodes.len()];
+    let mut has_images = false;
+    if let Some(last) = places.last_mut() {
+        *last = Some(Place::Own);
+    }
+    for (index, node) in nodes.iter().enumerate().rev() {
+        let Some(own) = places[index] else { continue };
+        let whole = index > seam;
+        let mut is_handed_on = false;
+        for (input, &source) in node.sources.iter().enumerate() {
+            let is_first = match source {
+                Source::Images => !std::mem::replace(&mut has_images, true),
+                Source::Node(front) => places[front].is_none(),
+            };
+            let is_last = input + 1 == node.sources.len();
+            // Where what is written first goes.
+            let is_images = source.node().is_none_or(|front| leads_to_images(nodes, front));
+            let mut place = || if is_images { None } else { Some(turns.take(whole)) };
+            // Of the images' gradient only what went there in place is there already.
+            let is_there = match source {
+                Source::Images => own == Place::Own && index + 1 < nodes.len(),
+                _ => source.format(nodes) == node.storage.output,
+            };
+            let passing = match (node.hands_on(), is_first) {
+                (true, true) if is_last && is_there => {
+                    is_handed_on = true;
+                    Passing::Alias
+                }
+                (true, true) => Passing::Copy(place()),
+                (true, false) => Passing::Add,
+                (false, true) => Passing::Write(place()),
+                (false, false) => Passing::WriteAndAdd(turns.take(whole)),
+            };
+            let at = match passing {
+                Passing::Alias => Some(own),
+                Passing::Write(turn) | Passing::Copy(turn) => {
+                    Some(turn.map_or(Place::Own, |turn| Place::Turn(whole, turn)))
+                }
+                Passing::WriteAndAdd(turn) => {
+                    turns.free(Place::Turn(whole, turn));
+                    None
+                }
+                Passing::Add => None,
+            };
+            if let (Source::Node(front), Some(at)) = (source, at) {
+                places[front] = Some(at);
+            }
+            hops.push(Hop { node: index, input, source, whole, passing });
+        }
+        if !is_handed_on {
+            turns.free(own);
+        }
+    }
+    hops
 }
 
-/// `index`, or the first node in front of it that is not in place.
-fn front(nodes: &[Node], index: usize) -> Option<usize> {
-    let mut own = Some(index);
-    while let Some(at) = own.filter(|&at| nodes[at].is_in_place()) {
-        own = nodes[at].source;
-    }
-    own
+/// Whether the gradient of the value of node `index` becomes the images' in place: nodes in place
+/// are all there is in front, and each is the only reader of what it reads.
+fn leads_to_images(nodes: &[Node], index: usize) -> bool {
+    let node = &nodes[index];
+    let is_only = |source: &Source| {
+        nodes.iter().flat_map(|node| &node.sources).filter(|own| *own == source).count() == 1
+    };
+    node.is_in_place()
+        && is_only(&node.sources[0])
+        && node.front().is_none_or(|front| leads_to_images(nodes, front))
 }
 
 /// A part of a buffer that holds gradients for a while.
@@ -155,13 +282,25 @@ impl Region {
     }
 }
 
-/// Where the gradient with respect to a node's input goes.
-#[derive(Clone, Debug, Default)]
+/// Where the gradient with respect to an input of a node goes.
+#[derive(Clone, Debug)]
 pub(super) struct Route {
+    /// The input.
+    pub source: Source,
+    /// How it comes about.
+    pub passing: Passing,
     /// In the pass that trains: over the values themselves, multiplied by what.
     pub over_values: Option<Gradient>,
-    /// In other passes, and where it does not replace the values. None for images.
+    /// In other passes, and where it does not replace the values. None for images, and where
+    /// nothing is written.
     pub beside: Option<Region>,
+}
+
+/// Where the gradients with respect to what a node reads go.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NodeRoutes {
+    /// An input each.
+    pub inputs: Vec<Route>,
     /// The node's activation is differentiated by the node that reads it, in the pass that trains.
     pub is_rectified: bool,
 }
@@ -170,7 +309,7 @@ pub(super) struct Route {
 #[derive(Clone, Debug)]
 pub(super) struct Routes {
     /// Of every node.
-    pub nodes: Vec<Route>,
+    pub nodes: Vec<NodeRoutes>,
     /// The gradient with respect to the images.
     pub images: Region,
 }
@@ -195,44 +334,58 @@ impl Routes {
         plan: BackwardPlan,
         options: RouteOptions<'_>,
     ) -> Result<Routes> {
-        let mut routes = vec![Route::default(); nodes.len()];
-        if options.training {
-            for hop in hops(nodes, plan.seam) {
-                let (over_values, rectified) = replacement(nodes, hop);
-                routes[hop.node].over_values = over_values;
-                if let Some(index) = rectified.filter(|_| over_values.is_some()) {
-                    routes[index].is_rectified = true;
-                }
+        let mut routes = vec![NodeRoutes::default(); nodes.len()];
+        let hops = hops(nodes, plan.seam);
+        for &Hop { node, source, passing, .. } in &hops {
+            let (over_values, beside) = (None, None);
+            routes[node].inputs.push(Route { source, passing, over_values, beside });
+        }
+        for hop in hops.iter().filter(|_| options.training) {
+            let (over_values, rectified) = replacement(nodes, *hop);
+            routes[hop.node].inputs[hop.input].over_values = over_values;
+            if let Some(index) = rectified.filter(|_| over_values.is_some()) {
+                routes[index].is_rectified = true;
             }
         }
         let mut halves = Halves::new(nodes, plan.slots, options.masked);
-        // Hops that have a buffer of their own, and how large the two of each kind are.
-        let (mut others, mut sizes) = (Vec::new(), [[0u64; 2]; 2]);
-        let mut reading: Option<Buffer> = None;
-        for hop in hops(nodes, plan.seam) {
+        // Hops that have a buffer of their own, and how large those of each kind are.
+        let (mut others, mut sizes) = (Vec::new(), [Vec::<u64>::new(), Vec::new()]);
+        // The buffers where the gradients of nodes are, as far as these are values' halves.
+        let mut reading: Vec<Option<Buffer>> = vec![None; nodes.len()];
+        for hop in &hops {
+            let own = &mut routes[hop.node].inputs[hop.input];
+            if let (Passing::Alias, Source::Node(front)) = (hop.passing, hop.source) {
+                reading[front] = reading[hop.node].clone();
+            }
+            let Some(turn) = hop.turn() else { continue };
             let images = if hop.whole { plan.slots } else { plan.chunk };
             let bytes = nodes[hop.node].input_gradient_bytes();
             let clean = u64::from(images.min(plan.slots / 2)) * bytes;
             // What does not replace the values in training needs room for all images.
-            let replaced = !options.training || routes[hop.node].over_values.is_some();
-            let found = halves.take(nodes, hop, clean, reading.as_ref()).filter(|_| replaced);
-            reading = found.as_ref().map(|region| region.buffer.clone());
+            let replaced = !options.training || own.over_values.is_some();
+            let found = halves.take(nodes, *hop, clean, reading[hop.node].as_ref());
+            let found = found.filter(|_| replaced);
+            if let Some(front) = hop.written() {
+                reading[front] = found.as_ref().map(|region| region.buffer.clone());
+            }
             if found.is_none() {
-                let size = &mut sizes[usize::from(hop.whole)][hop.turn];
+                let size = at_turn(&mut sizes[usize::from(hop.whole)], turn);
                 *size = (u64::from(images) * bytes).max(*size);
-                others.push(hop);
+                others.push((hop, turn));
             }
-            routes[hop.node].beside = found;
+            own.beside = found;
         }
-        let mut made: [[Option<Buffer>; 2]; 2] = Default::default();
-        for (made, size) in made.as_flattened_mut().iter_mut().zip(sizes.as_flattened()) {
-            if *size > 0 {
-                *made = Some(gpu.buffer("activation gradients", *size)?);
+        let mut made: [Vec<Option<Buffer>>; 2] = Default::default();
+        for (made, sizes) in made.iter_mut().zip(&sizes) {
+            for &size in sizes {
+                let buffer = (size > 0).then(|| gpu.buffer("activation gradients", size));
+                made.push(buffer.transpose()?);
             }
         }
-        for hop in others {
-            let buffer = made[usize::from(hop.whole)][hop.turn].clone();
-            routes[hop.node].beside = buffer.map(|buffer| Region { buffer, offset: 0 });
+        for (hop, turn) in others {
+            let buffer = made[usize::from(hop.whole)][turn].clone();
+            let region = buffer.map(|buffer| Region { buffer, offset: 0 });
+            routes[hop.node].inputs[hop.input].beside = region;
         }
         let images = image_gradient(gpu, nodes, plan, options)?;
         Ok(Routes { nodes: routes, images })
@@ -247,11 +400,12 @@ fn image_gradient(
     plan: BackwardPlan,
     options: RouteOptions<'_>,
 ) -> Result<Region> {
-    let own = nodes.iter().find(|node| node.source.is_none());
+    let mut readers = nodes.iter().filter(|node| node.sources.contains(&Source::Images));
+    let own = readers.next();
     let bytes = own.map_or(0, Node::input_gradient_bytes);
     let offset = u64::from(plan.slots / 2) * bytes;
-    let is_read_in_place = own.is_some_and(Node::is_in_place);
-    if options.masked && !is_read_in_place && offset.is_multiple_of(ALIGNMENT) {
+    let is_read_once = own.is_some_and(|own| !own.hands_on()) && readers.next().is_none();
+    if options.masked && is_read_once && offset.is_multiple_of(ALIGNMENT) {
         return Ok(Region { buffer: options.input.clone(), offset });
     }
     let size = u64::from(plan.input_images()) * bytes;
@@ -262,16 +416,17 @@ fn image_gradient(
 /// multiplied by then, and the node whose activation is differentiated so.
 fn replacement(nodes: &[Node], hop: Hop) -> (Option<Gradient>, Option<usize>) {
     let node = &nodes[hop.node];
-    if nodes[hop.source].reader != Some(hop.node) {
+    let Some(source) = hop.written().filter(|&source| nodes[source].reader == Some(hop.node))
+    else {
         return (None, None);
-    }
-    // Dropout works in place: its value is that of the node in front.
-    let mut owner = hop.source;
-    while let (NodeKind::Dropout { .. }, Some(index)) = (&nodes[owner].kind, nodes[owner].source) {
+    };
+    // Dropout works in place: its value may be that of the node in front.
+    let mut owner = source;
+    while let Some(index) = nodes[owner].front().filter(|_| nodes[owner].shares_value(nodes)) {
         owner = index;
     }
     let is_state = nodes[owner].activation != ActivationPlan::NONE
-        && nodes[owner].state().is(&nodes[hop.source].value);
+        && nodes[owner].state().is(&nodes[source].value);
     match (&node.kind, is_state) {
         (_, false) => (Some(Gradient::Plain), None),
         (NodeKind::Convolution { .. } | NodeKind::FullyConnected { .. }, true) => {
@@ -289,8 +444,7 @@ struct Halves {
 
 impl Halves {
     fn new(nodes: &[Node], slots: u32, masked: bool) -> Halves {
-        let own =
-            nodes.iter().filter(|node| masked && !matches!(node.kind, NodeKind::Dropout { .. }));
+        let own = nodes.iter().filter(|node| masked && !node.shares_value(nodes));
         let half = |node: &Node| {
             let bytes = node.value_storage().output.group_bytes();
             let start = u64::from(slots / 2) * u64::from(node.output_elements()) * bytes;
@@ -309,11 +463,17 @@ impl Halves {
         bytes: u64,
         reading: Option<&Buffer>,
     ) -> Option<Region> {
+        let source = hop.written()?;
+        if nodes[source].reader != Some(hop.node) {
+            return None;
+        }
         let mut bound = Vec::from_iter(reading);
-        let mut at = Some(hop.source);
+        let mut at = Some(source);
         while let Some(index) = at {
             bound.push(nodes[index].state());
-            at = nodes[index].source.filter(|_| nodes[index].is_in_place());
+            // A sum hands its gradient on to its last input.
+            let last = nodes[index].sources.last().and_then(|source| source.node());
+            at = last.filter(|_| nodes[index].hands_on());
         }
         let room = |(buffer, end): &(Buffer, u64)| buffer.size().saturating_sub(*end);
         let is_free = |host: &&mut (Buffer, u64)| !bound.iter().any(|other| other.is(&host.0));

@@ -3,9 +3,11 @@
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{LayerBits, LayerConfig, NetworkConfig, QuantizationConfig},
+    config::{
+        ActivationQuantizer, LayerBits, LayerKind, NetworkConfig, PactKind, QuantizationConfig,
+    },
     gpu::{Gpu, Recording},
-    graph::ParameterLayout,
+    graph::{Graph, OpKind, ParameterLayout},
     layout::{StepRecord, groups, to_nchw},
     nn::{Network, NetworkOptions, TrainingPass},
 };
@@ -55,11 +57,7 @@ pub async fn observe_activations(
         gradients: false,
         ..NetworkOptions::default()
     };
-    let is_kept = |layer: &&LayerConfig| !matches!(layer, LayerConfig::Dropout { .. });
-    let without_dropout = NetworkConfig {
-        layers: pass.network.layers.iter().filter(is_kept).cloned().collect(),
-        ..pass.network.clone()
-    };
+    let without_dropout = pass.network.without(LayerKind::is_dropout);
     let network = Network::new(gpu, &without_dropout, pass.quantization, options)?;
     gpu.write(network.parameters(), 0, &network.graph.layout.gather(pass.layout, pass.parameters)?);
     let table = StepRecord::in_file_order(count, most, 0);
@@ -85,7 +83,8 @@ pub async fn observe_activations(
 }
 
 /// As [`observe_activations`] with all activations in float: the input of each quantizer, under its
-/// name. A ReLU also replaces signed PACT.
+/// name. A ReLU also replaces signed PACT, but not LSQ+ without a ReLU, whose inputs have values
+/// below 0.
 ///
 /// # Errors
 /// As [`observe_activations`].
@@ -99,6 +98,48 @@ pub async fn observe_unquantized(
     let bits =
         pass.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
     let float = QuantizationConfig { bits, ..pass.quantization.clone() };
-    observe_activations(gpu, &ActivationPass { quantization: &float, ..*pass }, data, images, visit)
-        .await
+    let float_pass = ActivationPass { quantization: &float, ..*pass };
+    if (pass.quantization.act_quant, pass.quantization.pact)
+        != (ActivationQuantizer::LsqPlus, PactKind::Signed)
+    {
+        return observe_activations(gpu, &float_pass, data, images, visit).await;
+    }
+    let (network, quantized) = without_quantized(pass.network, pass.quantization)?;
+    let float_pass = ActivationPass { network: &network, ..float_pass };
+    observe_activations(gpu, &float_pass, data, images, &mut |layer, values| {
+        for (_, activation) in quantized.iter().filter(|(front, _)| front == layer) {
+            visit(activation, values);
+        }
+        visit(layer, values);
+    })
+    .await
+}
+
+/// `network` without its quantized activations, and of each the name of the layer whose output it
+/// would have read.
+fn without_quantized(
+    network: &NetworkConfig,
+    quantization: &QuantizationConfig,
+) -> Result<(NetworkConfig, Vec<(String, String)>)> {
+    let graph = Graph::new(network, quantization)?;
+    // Operations and layers have the same numbers.
+    let is_quantized = |index: usize| match &graph.ops[index].kind {
+        OpKind::Activation(own) => own.learned.is_some(),
+        _ => false,
+    };
+    let is_gone = |index: usize| is_quantized(index) || network.layers[index].kind.is_dropout();
+    let without = network.without_layers(is_gone);
+    let kept: Vec<usize> = (0..network.layers.len()).filter(|&index| !is_gone(index)).collect();
+    let mut quantized = Vec::new();
+    for (index, op) in graph.ops.iter().enumerate().filter(|(index, _)| is_quantized(*index)) {
+        let mut front = graph.before(op);
+        while let Some(before) = front.filter(|before| is_gone(before.id.index())) {
+            front = graph.before(before);
+        }
+        let place = front.and_then(|front| kept.iter().position(|&own| own == front.id.index()));
+        if let Some(place) = place {
+            quantized.push((without.names()[place].clone(), graph.ops[index].name.clone()));
+        }
+    }
+    Ok((without, quantized))
 }

@@ -3,7 +3,10 @@
 
 use serde::Serialize;
 
-use crate::{config::PactKind, quant::Histogram};
+use crate::{
+    config::QuantizationConfig,
+    quant::{ActivationPlan, Histogram, STEP_FLOOR},
+};
 
 /// How a clipping threshold is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -35,14 +38,31 @@ impl Grid {
 
     /// Activations behind a ReLU: 0 … 2^b − 1, or the positive part of the signed grid, 0 … 2^(b−1)
     /// − 1.
-    pub fn activations(pact: PactKind, bits: u32) -> Grid {
-        Grid { lowest: 0, highest: crate::quant::ActivationPlan::levels(pact, bits) as i32 }
+    pub fn activations(quantization: &QuantizationConfig, bits: u32) -> Grid {
+        Grid { lowest: 0, highest: ActivationPlan::levels(quantization, bits) as i32 }
     }
 
     /// The quantized `value`, rounded half to even.
     pub fn quantize(self, value: f64, step: f64) -> f64 {
         (value / step).round_ties_even().clamp(f64::from(self.lowest), f64::from(self.highest))
             * step
+    }
+}
+
+/// A step, and the number of the level that stands for 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OffsetRange {
+    /// s.
+    pub step: f32,
+    /// z.
+    pub zero_point: u32,
+}
+
+impl OffsetRange {
+    /// The offset that `zero_point` is the rounded form of.
+    pub fn offset(self) -> f32 {
+        // 0 without a sign.
+        0.0 - self.zero_point as f32 * self.step
     }
 }
 
@@ -150,36 +170,74 @@ impl Distribution {
             Calibration::Percentile(percent) => {
                 Some(self.percentile(percent)).filter(|&clip| clip > 0.0).unwrap_or(largest)
             }
-            Calibration::Mse => self.best_clip(grid, largest),
+            Calibration::Mse => {
+                let highest = f64::from(grid.highest);
+                best_clip(largest, |clip| self.squared_error(grid, clip / highest))
+            }
         }
     }
 
-    /// The threshold in (0, `largest`] of least squared error: the best of an even grid, then of
-    /// two finer grids around the best so far.
-    fn best_clip(&self, grid: Grid, largest: f64) -> f64 {
-        let error = |clip: f64| self.squared_error(grid, clip / f64::from(grid.highest));
-        let mut best = (error(largest), largest);
-        let mut spacing = largest / f64::from(COARSE);
-        let mut tries: Vec<f64> = (1..COARSE).map(|index| spacing * f64::from(index)).collect();
-        for _ in 0..3 {
-            for clip in tries {
-                let own = error(clip);
-                if own < best.0 {
-                    best = (own, clip);
-                }
+    /// The step and zero point of `highest` + 1 levels, 0 among them, that `calibration` chooses: a
+    /// range from the least to the largest value (and 0), or of those within a percentile of the
+    /// magnitudes, or that of least squared error between. Any is right where all values are 0.
+    pub fn offset_range(&self, highest: u32, calibration: Calibration) -> OffsetRange {
+        let levels = f64::from(highest);
+        let [mut low, mut high] =
+            [self.values.first(), self.values.last()].map(|end| end.copied().unwrap_or(0.0));
+        if let Calibration::Percentile(percent) = calibration {
+            let clip = self.percentile(percent);
+            if clip > 0.0 {
+                (low, high) = (low.max(-clip), high.min(clip));
             }
-            let (low, high) = ((best.1 - spacing).max(0.0), (best.1 + spacing).min(largest));
-            spacing = (high - low) / f64::from(FINE);
-            tries = (1..FINE).map(|index| low + spacing * f64::from(index)).collect();
         }
-        best.1
+        (low, high) = (low.min(0.0), high.max(0.0));
+        let width = if high > low { high - low } else { 1.0 };
+        let mut zero = (-low / width * levels).round_ties_even();
+        let grid = |zero: f64| Grid { lowest: -(zero as i32), highest: (levels - zero) as i32 };
+        let mut best = width;
+        if calibration == Calibration::Mse && high > low {
+            let error = |width: f64, zero: f64| self.squared_error(grid(zero), width / levels);
+            best = best_clip(width, |width| error(width, zero));
+            // A few far values on one side are another range's centre.
+            if low < 0.0 && high > 0.0 {
+                let tries = (0..=highest).map(|zero| (error(best, f64::from(zero)), zero));
+                let least = tries.min_by(|a, b| a.0.total_cmp(&b.0));
+                zero = least.map_or(zero, |(_, zero)| f64::from(zero));
+                best = best_clip(width, |width| error(width, zero));
+            }
+        }
+        OffsetRange { step: ((best / levels) as f32).max(STEP_FLOOR), zero_point: zero as u32 }
     }
+}
+
+/// The threshold in (0, `largest`] of least `error`: the best of an even grid, then of two finer
+/// ones around the best so far.
+fn best_clip(largest: f64, error: impl Fn(f64) -> f64) -> f64 {
+    let mut best = (error(largest), largest);
+    let mut spacing = largest / f64::from(COARSE);
+    let mut tries: Vec<f64> = (1..COARSE).map(|index| spacing * f64::from(index)).collect();
+    for _ in 0..3 {
+        for clip in tries {
+            let own = error(clip);
+            if own < best.0 {
+                best = (own, clip);
+            }
+        }
+        let (low, high) = ((best.1 - spacing).max(0.0), (best.1 + spacing).min(largest));
+        spacing = (high - low) / f64::from(FINE);
+        tries = (1..FINE).map(|index| low + spacing * f64::from(index)).collect();
+    }
+    best.1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random;
+    use crate::{config::PactKind, random};
+
+    fn activations(pact: PactKind, bits: u32) -> Grid {
+        Grid::activations(&QuantizationConfig { pact, ..Default::default() }, bits)
+    }
 
     /// `count` numbers, roughly normal, with some outliers.
     fn bell(count: u32, seed: u64, outlier: f32) -> Vec<f32> {
@@ -206,7 +264,7 @@ mod tests {
         let values = bell(500, 1, 3.7);
         let distribution = Distribution::of_values(&values);
         for bits in 2..=8 {
-            for grid in [Grid::weights(bits), Grid::activations(PactKind::Unsigned, bits)] {
+            for grid in [Grid::weights(bits), activations(PactKind::Unsigned, bits)] {
                 for clip in [0.1, 0.75, 2.0, 3.7] {
                     let step = clip / f64::from(grid.highest);
                     let (own, plain) =
@@ -228,8 +286,8 @@ mod tests {
             for bits in [2, 3, 4, 8] {
                 for (values, grid) in [
                     (&values, Grid::weights(bits)),
-                    (&rectified, Grid::activations(PactKind::Unsigned, bits)),
-                    (&rectified, Grid::activations(PactKind::SignedAfterRelu, bits)),
+                    (&rectified, activations(PactKind::Unsigned, bits)),
+                    (&rectified, activations(PactKind::SignedAfterRelu, bits)),
                 ] {
                     let exact = Distribution::of_values(values);
                     let error =
@@ -288,6 +346,51 @@ mod tests {
             let mut sparse = vec![0.0; 5000];
             sparse[7] = 2.0;
             assert_eq!(clip(&sparse, 2), 2.0);
+        }
+    }
+
+    /// Against every range of a fine grid.
+    #[test]
+    fn ranges_with_an_offset_are_of_least_squared_error() {
+        let mut shifted = bell(2000, 3, 4.0);
+        shifted.iter_mut().for_each(|value| *value += 0.7);
+        let rectified: Vec<f32> = shifted.iter().map(|value| value.max(0.0)).collect();
+        let below: Vec<f32> = shifted.iter().map(|value| -value.abs() - 0.1).collect();
+        for bits in [1, 2, 4] {
+            let highest = (1u32 << bits) - 1;
+            for (values, zeros) in
+                [(&shifted, 0..=highest), (&rectified, 0..=0), (&below, highest..=highest)]
+            {
+                let distribution = Distribution::of_values(values);
+                let found = distribution.offset_range(highest, Calibration::Mse);
+                assert!(zeros.contains(&found.zero_point), "{bits}: {found:?}");
+                let error = |zero: u32, step: f64| {
+                    let grid = Grid { lowest: -(zero as i32), highest: (highest - zero) as i32 };
+                    plain_error(values, grid, step)
+                };
+                let own = error(found.zero_point, f64::from(found.step));
+                for (zero, at) in (0..=highest).flat_map(|zero| (1..150).map(move |at| (zero, at)))
+                {
+                    let least = error(zero, 7.0 / f64::from(highest) * f64::from(at) / 150.0);
+                    assert!(own <= 1.03 * least, "{bits}: {own} {least} {zero} {at} {found:?}");
+                }
+                assert_eq!((-found.offset() / found.step).round(), found.zero_point as f32);
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_with_an_offset_reach_the_ends_or_a_percentile() {
+        let values: Vec<f32> = (-20..=80).map(|value| value as f32 / 10.0).collect();
+        let distribution = Distribution::of_values(&values);
+        let range = |calibration| distribution.offset_range(10, calibration);
+        let expected = |step: f32, zero_point| OffsetRange { step, zero_point };
+        assert_eq!(range(Calibration::MinMax), expected(1.0, 2));
+        // Half the magnitudes are at most 3.
+        assert_eq!(range(Calibration::Percentile(50.0)), expected(0.5, 4));
+        let zeros = Distribution::of_values(&[0.0; 3]);
+        for calibration in [Calibration::Mse, Calibration::MinMax, Calibration::Percentile(9.0)] {
+            assert_eq!(zeros.offset_range(4, calibration), expected(0.25, 0));
         }
     }
 }

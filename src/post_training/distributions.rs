@@ -9,9 +9,10 @@ use super::{
 use crate::{
     Result,
     batch::ResidentData,
-    config::{LayerBits, PactKind, QuantizationConfig},
+    config::{LayerBits, QuantizationConfig},
+    deploy::ActivationGrid,
     gpu::Gpu,
-    graph::{Graph, ParameterLayout},
+    graph::{Graph, Parameter},
     model::{Model, fold_batch_norm},
     quant::{ActivationPlan, Histogram, TensorDistribution},
 };
@@ -33,7 +34,7 @@ pub async fn distributions(
         ..quantization.clone()
     };
     let folded = fold_batch_norm(model)?;
-    let layout = ParameterLayout::new(&folded.config.network, &float)?;
+    let layout = Graph::new(&folded.config.network, &float)?.layout;
     let folded_parameters = layout.gather(&folded.graph.layout, &folded.parameters)?;
 
     let latent = effective_weights(gpu, &folded.config.network, &float, &folded_parameters).await?;
@@ -63,19 +64,22 @@ pub async fn distributions(
         .map(|parameter| {
             let name = parameter.layer();
             let bits = activation_bits(&graph, name)?;
+            let value = |parameter: &Parameter| model.parameters[parameter.offset as usize];
             let (alpha, steps) = (
-                f64::from(model.parameters[parameter.offset as usize])
-                    * levels_to_threshold(parameter),
-                ActivationPlan::levels(quantization.pact, bits),
+                f64::from(value(parameter)) * levels_to_threshold(parameter),
+                ActivationPlan::levels(quantization, bits),
             );
-            let lowest = if quantization.pact == PactKind::Signed { -i64::from(steps) } else { 0 };
+            let offset = model.graph.layout.offset_beside(parameter).map_or(0.0, value);
+            let learned = (value(parameter), offset);
+            let (act_quant, pact) = (quantization.act_quant, quantization.pact);
+            let grid = ActivationGrid::new(act_quant, pact, bits, learned)?;
             Ok(TensorDistribution {
                 name: name.into(),
                 bits,
                 before: Histogram::default(),
                 after: Histogram::default(),
-                levels: (lowest..=i64::from(steps))
-                    .map(|level| level as f64 * alpha / f64::from(steps))
+                levels: (grid.lowest..=grid.highest)
+                    .map(|level| f64::from(level) * alpha / f64::from(steps))
                     .collect(),
             })
         })

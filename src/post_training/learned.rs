@@ -32,8 +32,8 @@ mod tests {
 
     #[test]
     fn every_activation_has_the_bits_of_the_layer_before_it() {
-        let act = |name: &str| LayerConfig::Activation { name: name.into() };
-        let linear = |name: &str| LayerConfig::Linear { name: name.into(), out_features: 4 };
+        let act = |name: &str| LayerConfig::activation(name);
+        let linear = |name: &str| LayerConfig::linear(name, 4);
         // Two activations behind one layer, and one behind no layer.
         let layers = vec![
             act("first"),

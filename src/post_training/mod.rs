@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 pub use activations::{ActivationPass, observe_activations, observe_unquantized};
-pub use clipping::{Calibration, Distribution, Grid};
+pub use clipping::{Calibration, Distribution, Grid, OffsetRange};
 pub use distributions::distributions;
 
 use learned::{activation_bits, levels_to_threshold};
@@ -22,6 +22,7 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     config::{ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
+    error::phrase,
     gpu::Gpu,
     graph::{Graph, Parameter},
     model::{Model, fold_batch_norm},
@@ -47,8 +48,9 @@ pub struct CalibratedTensor {
     pub bits: u32,
     /// Largest magnitude.
     pub largest: f64,
-    /// Clipping threshold: α of an activation (with `lsq` its step times its highest level), or the
-    /// highest level of a weight. With one per output channel, the widest.
+    /// Clipping threshold: α of an activation (with `lsq` and `lsq-plus`, whose offset stays 0
+    /// behind the ReLU, its step times its highest level), or the highest level of a weight. With
+    /// one per output channel, the widest.
     pub clip: f64,
     /// Signal to quantization noise ratio, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; `None` without
     /// noise.
@@ -96,7 +98,7 @@ impl CalibratedTensor {
 /// normalised with `normalization` (mean, deviation), with quantized weights and float activations.
 ///
 /// # Errors
-/// [`Error::Usage`] for signed PACT instead of the ReLU, because a trained network cannot work
+/// [`Error::Settings`] for signed PACT instead of the ReLU, because a trained network cannot work
 /// without its ReLU; [`Error::NonFinite`] for activations that are not finite; errors of the
 /// device.
 pub async fn quantize(
@@ -110,11 +112,10 @@ pub async fn quantize(
     if quantization.pact == PactKind::Signed
         && quantization.bits.iter().any(|bits| bits.quantizes_activations())
     {
-        return Err(Error::Usage(
-            "--pact signed takes the place of the ReLU, which a trained model needs; use --pact \
-             unsigned or signed-after-relu, or train with --init"
-                .into(),
-        ));
+        return Err(Error::Settings(phrase!(
+            "<pact signed> takes the place of the ReLU, which a trained model needs; use \
+             <pact unsigned> or signed-after-relu, or train with <init>"
+        )));
     }
     let graph = Graph::new(network, quantization)?;
     let layout = &graph.layout;
@@ -166,8 +167,9 @@ pub async fn quantize(
     for (learned, histogram) in histograms {
         let name = learned.layer().to_string();
         if histogram.not_finite() > 0 {
-            return Err(Error::NonFinite(format!(
-                "{name}: its activations are not finite numbers; is this a trained model?"
+            return Err(Error::NonFinite(phrase!(
+                "{}: its activations are not finite numbers; is this a trained model?",
+                name
             )));
         }
         if histogram.count() == 0 {
@@ -179,7 +181,7 @@ pub async fn quantize(
         let bits = activation_bits(&graph, &name)?;
         let clip = Clip::of(
             &Distribution::of_histogram(&histogram),
-            Grid::activations(quantization.pact, bits),
+            Grid::activations(quantization, bits),
             options.calibration,
         );
         parameters[learned.offset as usize] =

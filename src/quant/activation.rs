@@ -1,82 +1,116 @@
-//! Which activation a layer has: ReLU, or PACT or a learned step (LSQ) in its place.
+//! Which activation a layer has: a function, and a quantizer of its values.
 
 use crate::{
     Error, Result,
     config::{ActivationQuantizer, LayerBits, PactKind, QuantizationConfig},
 };
 
-/// What an activation computes (shaders/common/activation.wgsl).
+/// What becomes of x (shaders/common/activation.wgsl).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActivationFunction {
-    /// Nothing.
-    None,
+    /// x itself.
+    Identity,
     /// max(x, 0).
     Relu,
+}
+
+/// What becomes of the function's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivationQuantizerPlan {
+    /// Nothing.
+    Float,
     /// PACT's clip at a learned α, and levels.
     Pact(PactKind),
     /// The same grids with a learned step.
     Lsq(PactKind),
+    /// 2^b levels with a learned step, and a learned offset rounded to a whole level.
+    LsqPlus,
 }
 
 /// Activation of one layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ActivationPlan {
     function: ActivationFunction,
+    quantizer: ActivationQuantizerPlan,
     pub(crate) levels: f32,
     alpha_index: Option<u32>,
+    offset_index: Option<u32>,
 }
 
 impl ActivationPlan {
     /// No activation.
-    pub const NONE: ActivationPlan = ActivationPlan::of(ActivationFunction::None);
+    pub const NONE: ActivationPlan = ActivationPlan::of(ActivationFunction::Identity);
     /// ReLU.
     pub const RELU: ActivationPlan = ActivationPlan::of(ActivationFunction::Relu);
 
     const fn of(function: ActivationFunction) -> ActivationPlan {
-        ActivationPlan { function, levels: 1.0, alpha_index: None }
+        ActivationPlan {
+            function,
+            quantizer: ActivationQuantizerPlan::Float,
+            levels: 1.0,
+            alpha_index: None,
+            offset_index: None,
+        }
     }
 
-    /// PACT or LSQ with `bits.activation` bits and its α or step at `alpha_index` of the flat
-    /// parameters; ReLU at 32 bits.
+    /// The quantizer of `bits.activation` bits with its α or step at the first index of the flat
+    /// parameters and its offset, if it has one, at the second; ReLU at 32 bits.
     ///
     /// # Errors
     /// [`Error::Usage`] for signed activations at 1 bit, which have no levels but 0.
     pub fn new(
         quantization: &QuantizationConfig,
         bits: LayerBits,
-        alpha_index: Option<u32>,
+        (alpha_index, offset_index): (Option<u32>, Option<u32>),
     ) -> Result<Self> {
         let pact = quantization.pact;
         let Some(alpha_index) = alpha_index.filter(|_| bits.quantizes_activations()) else {
             return Ok(ActivationPlan::RELU);
         };
-        if ActivationPlan::levels(pact, bits.activation) == 0 {
+        let levels = ActivationPlan::levels(quantization, bits.activation);
+        if levels == 0 {
             return Err(Error::Usage(
                 "signed PACT has no levels at 1 bit; use unsigned PACT, or 2 or more bits".into(),
             ));
         }
-        let function = match quantization.act_quant {
-            ActivationQuantizer::Pact => ActivationFunction::Pact(pact),
-            ActivationQuantizer::Lsq => ActivationFunction::Lsq(pact),
+        let function = match pact {
+            PactKind::Unsigned | PactKind::SignedAfterRelu => ActivationFunction::Relu,
+            PactKind::Signed => ActivationFunction::Identity,
         };
-        let levels = ActivationPlan::levels(pact, bits.activation);
-        Ok(ActivationPlan { function, levels: levels as f32, alpha_index: Some(alpha_index) })
+        let quantizer = match quantization.act_quant {
+            ActivationQuantizer::Pact => ActivationQuantizerPlan::Pact(pact),
+            ActivationQuantizer::Lsq => ActivationQuantizerPlan::Lsq(pact),
+            ActivationQuantizer::LsqPlus => ActivationQuantizerPlan::LsqPlus,
+        };
+        Ok(ActivationPlan {
+            function,
+            quantizer,
+            levels: levels as f32,
+            alpha_index: Some(alpha_index),
+            offset_index,
+        })
     }
 
-    /// Number of steps from 0 to α: 2^b − 1 (unsigned) or 2^(b−1) − 1 (signed).
-    pub fn levels(pact: PactKind, bits: u32) -> u32 {
-        match pact {
-            PactKind::Unsigned => (1 << bits) - 1,
-            PactKind::Signed | PactKind::SignedAfterRelu => (1 << (bits - 1)) - 1,
+    /// Number of steps from 0 to α: 2^b − 1 (unsigned) or 2^(b−1) − 1 (signed); of LSQ+ from the
+    /// lowest to the highest level, 2^b − 1.
+    pub fn levels(quantization: &QuantizationConfig, bits: u32) -> u32 {
+        match (quantization.act_quant, quantization.pact) {
+            (ActivationQuantizer::LsqPlus, _) | (_, PactKind::Unsigned) => (1 << bits) - 1,
+            (_, PactKind::Signed | PactKind::SignedAfterRelu) => (1 << (bits - 1)) - 1,
         }
     }
 
-    /// What it computes.
+    /// What becomes of x.
     pub fn function(self) -> ActivationFunction {
         self.function
     }
 
-    /// Its levels above 0, as the kernels have them.
+    /// What becomes of the function's values.
+    pub fn quantizer(self) -> ActivationQuantizerPlan {
+        self.quantizer
+    }
+
+    /// Its levels above 0, of LSQ+ above the lowest, as the kernels have them.
     pub(crate) fn level_count(self) -> f32 {
         self.levels
     }
@@ -91,10 +125,18 @@ impl ActivationPlan {
         self.alpha_index
     }
 
-    /// The factor on the gradient of the learned parameter where an image has `elements`
-    /// activations: LSQ's 1/√(N·Q_p), else 1.
+    /// Where its offset is in the flat parameters, if it learns one (LSQ+).
+    pub fn offset_index(self) -> Option<u32> {
+        self.offset_index
+    }
+
+    /// The factor on the gradients of the learned parameters where an image has `elements`
+    /// activations: 1/√(N·Q_p) of LSQ's step and of LSQ+'s step and offset, else 1.
     pub fn gradient_scale(self, elements: u32) -> f64 {
-        if matches!(self.function, ActivationFunction::Lsq(_)) {
+        if matches!(
+            self.quantizer,
+            ActivationQuantizerPlan::Lsq(_) | ActivationQuantizerPlan::LsqPlus
+        ) {
             1.0 / (f64::from(elements) * f64::from(self.levels)).sqrt()
         } else {
             1.0

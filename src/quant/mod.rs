@@ -9,7 +9,7 @@ mod histogram;
 mod learned_step;
 mod state;
 
-pub use activation::{ActivationFunction, ActivationPlan};
+pub use activation::{ActivationFunction, ActivationPlan, ActivationQuantizerPlan};
 pub use codes::{pack_codes, packed_bytes, unpack_codes};
 pub use distribution::TensorDistribution;
 pub use exact::is_exact_in_f32;
@@ -20,6 +20,7 @@ pub use state::QuantizerState;
 use crate::{
     Error, Result,
     config::{LayerBits, QuantizationConfig, WeightQuantizer},
+    error::phrase,
 };
 
 /// Quantizer of one layer's weights (shaders/common/quantizer.wgsl).
@@ -34,10 +35,10 @@ impl WeightQuantizerPlan {
     /// The quantizer of a layer with `bits`; none at 32 bits. DoReFa's form for 1 bit is `binary`.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a width that the quantizer does not have.
+    /// [`Error::Settings`] for a width that the quantizer does not have.
     pub fn new(quantization: &QuantizationConfig, bits: LayerBits) -> Result<Self> {
         if let Some(reason) = quantization.weight_quant.refusal(bits.weight) {
-            return Err(Error::Usage(format!("--bits {bits}: {reason}")));
+            return Err(Error::Settings(phrase!("<bits {}>: ", bits).then(reason)));
         }
         let quantizer = match (quantization.weight_quant, bits.weight) {
             (_, 32) => None,

@@ -14,6 +14,9 @@ pub struct QuantizerState {
     /// own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub step_size: BTreeMap<String, f32>,
+    /// LSQ+'s offset, by activation.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub offset: BTreeMap<String, f32>,
     /// Lowest and highest quantized weight of every quantized layer; the widest of output channels
     /// that have their own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]

@@ -1,8 +1,73 @@
 //! Activations: ReLU, and PACT (Choi et al. 2018; signed: the paper's eq. (6)) with fake
 //! quantization to `levels` steps from 0 to α: y = round(clip(x)·levels/α)·α/levels, rounding half
-//! to even. LSQ (Esser et al. 2020) is the same with a learned step s = α/levels.
+//! to even. LSQ (Esser et al. 2020) is the same with a learned step s = α/levels. LSQ+ (Bhalgat et
+//! al. 2020) quantizes the values v of a function to 2^b levels with a learned step and a learned
+//! offset β: y = s·(clamp(round(v/s) + z, 0, levels) − z). The paper has y = s·clamp(round((v −
+//! β)/s), 0, levels) + β; here z = clamp(round(−β/s), 0, levels) stands for −β/s, so that 0 is a
+//! level.
 
 use crate::config::{LayerBits, PactKind};
+
+/// A function in front of a quantizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// x itself.
+    Identity,
+    /// max(x, 0).
+    Relu,
+}
+
+impl Function {
+    /// Its value at `x`.
+    pub fn value(self, x: f64) -> f64 {
+        match self {
+            Function::Identity => x,
+            Function::Relu => x.max(0.0),
+        }
+    }
+
+    /// Its derivative at `x`; that of a ReLU is 0 at 0.
+    pub fn derivative(self, x: f64) -> f64 {
+        match self {
+            Function::Identity => 1.0,
+            Function::Relu => f64::from(u8::from(x > 0.0)),
+        }
+    }
+}
+
+/// LSQ+'s quantizer of a function's values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LsqPlus {
+    /// Step s.
+    pub step: f64,
+    /// Offset β.
+    pub offset: f64,
+    /// Levels above the lowest: 2^b − 1.
+    pub levels: f64,
+    /// Whether values are rounded; else they are clipped alone, which is what the gradients are the
+    /// derivative of, but for those inside that rounding has.
+    pub rounding: bool,
+}
+
+impl LsqPlus {
+    /// The level that stands for 0.
+    pub fn zero_point(self) -> f64 {
+        (-self.offset / self.step).round_ties_even().clamp(0.0, self.levels)
+    }
+
+    /// Lowest and highest value.
+    pub fn range(self) -> (f64, f64) {
+        let zero = self.zero_point();
+        (-zero * self.step, (self.levels - zero) * self.step)
+    }
+
+    /// The quantized value of `v`.
+    pub fn value(self, v: f64) -> f64 {
+        let zero = self.zero_point();
+        let position = (v / self.step).clamp(-zero, self.levels - zero);
+        (if self.rounding { position.round_ties_even() } else { position }) * self.step
+    }
+}
 
 /// Activation of one layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +95,8 @@ pub enum Activation {
         /// Steps from 0 to the end of the range.
         levels: f64,
     },
+    /// A function whose values LSQ+ quantizes.
+    LsqPlus(Function, LsqPlus),
 }
 
 impl Activation {
@@ -56,6 +123,7 @@ impl Activation {
         match self {
             Activation::Pact { alpha, levels: Some(levels), .. } => Some(alpha / levels),
             Activation::Lsq { step, .. } => Some(step),
+            Activation::LsqPlus(_, own) if own.rounding => Some(own.step),
             _ => None,
         }
     }
@@ -71,6 +139,11 @@ impl Activation {
                 (-levels * step, levels * step)
             }
             Activation::Lsq { step, levels, .. } => (0.0, levels * step),
+            Activation::LsqPlus(function, own) => {
+                let (low, high) = own.range();
+                // A ReLU's values end at 0.
+                (if function == Function::Relu { 0.0 } else { low }, high)
+            }
         }
     }
 
@@ -89,6 +162,7 @@ pub fn activation(activation: Activation, x: f64) -> f64 {
             (clipped * levels / alpha).round_ties_even() * alpha / levels
         }
         Activation::Lsq { step, .. } => (clipped / step).round_ties_even() * step,
+        Activation::LsqPlus(function, own) => own.value(function.value(x)),
         _ => clipped,
     }
 }
@@ -109,5 +183,26 @@ mod tests {
         assert_eq!([-9.0, -1.6, 1.4, 2.0].map(|x| of(PactKind::Signed, 2, x)), [-3., -3., 0., 3.]);
         assert_eq!([-9.0, 1.4, 2.0].map(|x| of(PactKind::SignedAfterRelu, 2, x)), [0., 0., 3.]);
         assert_eq!([-9.0, 1.4].map(|x| of(PactKind::Signed, 32, x)), [0., 1.4]);
+    }
+
+    #[test]
+    fn an_offset_is_a_whole_number_of_levels() {
+        let of = |function, offset, x| {
+            let own = LsqPlus { step: 0.5, offset, levels: 3.0, rounding: true };
+            activation(Activation::LsqPlus(function, own), x)
+        };
+        let values = [-9.0, -0.6, -0.2, 0.0, 0.3, 0.8, 1.1, 9.0];
+        let all = |function, offset| values.map(|x| of(function, offset, x));
+        let lowered = [-0.5, -0.5, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0];
+        // From −0.75, a tie, to −0.25 exclusive.
+        for offset in [-0.7, -0.5, -0.3] {
+            assert_eq!(all(Function::Identity, offset), lowered, "{offset}");
+            assert_eq!(all(Function::Relu, offset), lowered.map(|value: f64| value.max(0.0)));
+        }
+        // 0 is the lowest level at most, and the highest at least.
+        for (offset, low, high) in [(0.2, 0.0, 1.5), (7.0, 0.0, 1.5), (-7.0, -1.5, 0.0)] {
+            let found = all(Function::Identity, offset);
+            assert_eq!((found[0], found[3], found[7]), (low, 0.0, high), "{offset}");
+        }
     }
 }

@@ -3,12 +3,26 @@
 //! ∂y/∂α = 1 where x ≥ α, −1 where x ≤ −α (signed), else 0 (the published rule). LSQ's ∂y/∂s =
 //! round(x/s) − x/s inside, ±levels outside (0 below an unsigned range), but for its scale
 //! 1/√(N·Q_p).
+//!
+//! LSQ+ has, of the values v of a function: ∂y/∂v = 1 inside, 0 outside; ∂y/∂s = round(v/s) − v/s
+//! inside, −z below, levels − z above; ∂y/∂β = 0 inside, 1 outside; ∂y/∂s and ∂y/∂β but for the
+//! same scale. On such a grid the paper's ∂y/∂s is 0 below and `levels` above, because there the
+//! lowest value is β whatever s is; here it is −z·s, and z is taken as constant. Values at the
+//! upper end are outside, as LSQ's; those at the lower end are inside, because a ReLU's zeros lie
+//! there where z = 0, and no offset moves their level.
 
-use super::{activation::Activation, learned_step_gradient::step_derivative};
+use super::{
+    activation::{Activation, LsqPlus},
+    learned_step_gradient::step_derivative,
+};
 use crate::config::PactKind;
 
 /// ∂y/∂x at the activation's input `x`.
 pub fn derivative(activation: Activation, x: f64) -> f64 {
+    if let Activation::LsqPlus(function, own) = activation {
+        let [by_value, ..] = derivatives(own, function.value(x));
+        return by_value * function.derivative(x);
+    }
     let (low, high) = activation.range();
     if x > low && x < high { 1.0 } else { 0.0 }
 }
@@ -22,22 +36,49 @@ pub fn learned_derivative(activation: Activation, x: f64) -> f64 {
             step_derivative(x, step, (-levels, levels))
         }
         Activation::Lsq { step, levels, .. } => step_derivative(x, step, (0.0, levels)),
+        Activation::LsqPlus(function, own) => derivatives(own, function.value(x))[1],
         _ => 0.0,
     }
 }
 
-/// (∂L/∂x, ∂L/∂α or ∂L/∂s before its scale) of activated values with gradients `gradient` at inputs
-/// `x`.
-pub fn activation_gradient(activation: Activation, x: &[f64], gradient: &[f64]) -> (Vec<f64>, f64) {
+/// ∂y/∂β at the activation's input `x`; 0 where there is no offset.
+pub fn offset_derivative(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::LsqPlus(function, own) => derivatives(own, function.value(x))[2],
+        _ => 0.0,
+    }
+}
+
+/// LSQ+'s [∂y/∂v, ∂y/∂s, ∂y/∂β] at the value `v`.
+fn derivatives(own: LsqPlus, v: f64) -> [f64; 3] {
+    let (zero, (low, high)) = (own.zero_point(), own.range());
+    let position = v / own.step;
+    match v {
+        _ if v < low => [0.0, -zero, 1.0],
+        _ if v >= high => [0.0, own.levels - zero, 1.0],
+        _ if own.rounding => [1.0, position.round_ties_even() - position, 0.0],
+        _ => [1.0, 0.0, 0.0],
+    }
+}
+
+/// (∂L/∂x, [∂L/∂α or ∂L/∂s, ∂L/∂β] before their scale) of activated values with gradients
+/// `gradient` at inputs `x`.
+pub fn activation_gradient(
+    activation: Activation,
+    x: &[f64],
+    gradient: &[f64],
+) -> (Vec<f64>, [f64; 2]) {
     let input = x.iter().zip(gradient).map(|(&x, g)| g * derivative(activation, x)).collect();
-    let learned = x.iter().zip(gradient).map(|(&x, g)| g * learned_derivative(activation, x)).sum();
-    (input, learned)
+    let sum = |derivative: fn(Activation, f64) -> f64| {
+        x.iter().zip(gradient).map(|(&x, g)| g * derivative(activation, x)).sum()
+    };
+    (input, [sum(learned_derivative), sum(offset_derivative)])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::activation::activation;
+    use crate::reference::activation::{Function, activation};
 
     /// Away from the range's ends the derivatives are central differences of the unrounded clip.
     #[test]
@@ -55,5 +96,55 @@ mod tests {
             }
         }
         assert_eq!(derivative(Activation::Relu, 0.0), 0.0);
+    }
+
+    /// Without rounding, LSQ+'s derivatives by x and s are those of the clip at z levels, whose
+    /// number a small move of s leaves; those by β are of the paper's clip, at β and β + levels·s.
+    #[test]
+    fn derivatives_of_an_offset_are_those_of_the_published_clip() {
+        let small = 1e-4;
+        let (step, levels) = (0.4, 7.0);
+        for function in [Function::Identity, Function::Relu] {
+            for zero in [0.0, 2.0, 7.0] {
+                // A little beside the whole level.
+                let offset = -zero * step - 0.05 * (zero - 2.0);
+                let of = |step| {
+                    let own = LsqPlus { step, offset, levels, rounding: false };
+                    assert_eq!(own.zero_point(), zero);
+                    Activation::LsqPlus(function, own)
+                };
+                let published =
+                    |x: f64, offset: f64| function.value(x).max(offset).min(offset + levels * step);
+                for x in [-4.1, -1.3, -0.79, -0.3, 0.27, 1.1, 1.99, 2.79, 3.1] {
+                    let central = |low: f64, high: f64| (high - low) / (2.0 * small);
+                    let by_x =
+                        central(activation(of(step), x - small), activation(of(step), x + small));
+                    let by_s =
+                        central(activation(of(step - small), x), activation(of(step + small), x));
+                    let by_offset = central(
+                        published(x, -zero * step - small),
+                        published(x, -zero * step + small),
+                    );
+                    let what = format!("{function:?} {zero} {x}");
+                    assert!((derivative(of(step), x) - by_x).abs() < 1e-9, "{what}");
+                    assert!((learned_derivative(of(step), x) - by_s).abs() < 1e-9, "{what}");
+                    // A ReLU's zeros are at an end of the range where z is 0 or all levels.
+                    let ends = [-zero * step, (levels - zero) * step];
+                    if !ends.contains(&function.value(x)) {
+                        assert!(
+                            (offset_derivative(of(step), x) - by_offset).abs() < 1e-9,
+                            "{what}"
+                        );
+                    }
+                }
+            }
+        }
+        let own = LsqPlus { step, offset: 0.0, levels, rounding: true };
+        let relu = Activation::LsqPlus(Function::Relu, own);
+        assert_eq!([-1.0, 0.0, 0.3].map(|x| offset_derivative(relu, x)), [0.0; 3]);
+        assert_eq!([-1.0, 0.0, 0.3].map(|x| derivative(relu, x)), [0.0, 0.0, 1.0]);
+        let edge = levels * step;
+        assert_eq!([derivative(relu, edge), learned_derivative(relu, edge)], [0.0, levels]);
+        assert_eq!(offset_derivative(relu, edge), 1.0);
     }
 }

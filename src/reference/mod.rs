@@ -10,6 +10,7 @@ pub mod accumulate_gradients;
 pub mod accumulate_scores;
 pub mod activation;
 pub mod activation_gradient;
+pub mod add;
 pub mod average_pool;
 pub mod average_pool_gradient;
 pub mod batch_norm;

@@ -4,8 +4,9 @@
 //! (inference) unless [`ReferenceNetwork::training`] says otherwise.
 
 use super::{
-    activation::{Activation, activation},
+    activation::{Activation, Function, LsqPlus, activation},
     activation_gradient::activation_gradient,
+    add::add,
     average_pool::average_pool,
     average_pool_gradient::average_pool_gradient,
     batch_norm::{Coefficients, batch_norm},
@@ -34,8 +35,10 @@ use super::{
 };
 use crate::{
     Result,
-    config::{ActivationQuantizer, LayerBits, NetworkConfig, Precision, QuantizationConfig},
-    graph::{self, BatchNorm, Graph, Op, OpKind, ParameterId, Weights, Window},
+    config::{
+        ActivationQuantizer, LayerBits, NetworkConfig, PactKind, Precision, QuantizationConfig,
+    },
+    graph::{self, BatchNorm, Graph, Op, OpKind, ParameterId, ValueId, Weights, Window},
 };
 
 /// The network. Parameters are flat, as [`Graph::layout`] says; activations NCHW.
@@ -57,7 +60,8 @@ struct Training {
 
 /// Everything a forward pass computed.
 pub struct Forward {
-    /// Input, then the output of every layer; the last are the logits.
+    /// Of every value of the graph: the input, then the output of every layer; the last are the
+    /// logits.
     pub values: Vec<Vec<f64>>,
     weights: Vec<Vec<f64>>,
     choices: Vec<Vec<usize>>,
@@ -219,16 +223,24 @@ impl ReferenceNetwork {
         ReferenceNetwork { precision, ..self }
     }
 
-    /// Whether the values between layer `boundary` − 1 and layer `boundary` take 16 bits: all but
-    /// images and logits, and what an activation or dropout makes of these in their place.
-    fn halved(&self, boundary: usize) -> bool {
+    /// Whether the value `id` takes 16 bits: all but images and logits, and what an activation or
+    /// dropout makes of these in their place.
+    fn halved(&self, id: ValueId) -> bool {
         let in_place = |op: &Op| {
             matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. })
         };
-        let (before, after) = self.graph.ops.split_at(boundary);
-        self.precision == Precision::F16
-            && !before.iter().all(in_place)
-            && !after.iter().all(in_place)
+        let (mut images, mut logits) = (id, id);
+        while let Some(op) = self.graph.value(images).producer.map(|id| self.graph.op(id))
+            && in_place(op)
+        {
+            images = op.inputs[0];
+        }
+        while let [only] = self.graph.value(logits).consumers[..]
+            && in_place(self.graph.op(only))
+        {
+            logits = self.graph.op(only).output;
+        }
+        self.precision == Precision::F16 && images != Graph::INPUT && logits != self.graph.output
     }
 
     /// Whether `op` and the activation behind it are one kernel, which stores the activation's
@@ -253,6 +265,20 @@ impl ReferenceNetwork {
         let bits = LayerBits { weight: 32, activation: own.bits };
         let (kind, levels) =
             (self.quantization.pact, Activation::levels(self.quantization.pact, bits));
+        if let Some(offset) = own.offset {
+            let function = match kind {
+                PactKind::Signed => Function::Identity,
+                PactKind::Unsigned | PactKind::SignedAfterRelu => Function::Relu,
+            };
+            let offset = self.values(offset, parameters)[0];
+            // Of all 2^b levels.
+            let levels = Activation::levels(PactKind::Unsigned, bits);
+            let rounding = self.rounding;
+            return Activation::LsqPlus(
+                function,
+                LsqPlus { step: learned, offset, levels, rounding },
+            );
+        }
         if self.quantization.act_quant == ActivationQuantizer::Lsq {
             return match self.rounding {
                 true => Activation::Lsq { kind, step: learned, levels },
@@ -320,7 +346,7 @@ impl ReferenceNetwork {
                     |(at, &w): (usize, &f64)| quantizer(scales[index][at / per_channel], levels, w);
                 weights = latent.iter().enumerate().map(of).collect();
             }
-            let x = &pass.values[index];
+            let x = &pass.values[op.inputs[0].index()];
             let output = match &op.kind {
                 OpKind::Convolution { .. } => self
                     .convolution(op, images)
@@ -346,8 +372,12 @@ impl ReferenceNetwork {
                     average_pool(images, self.graph.input_of(op), *pool, x)
                 }
                 OpKind::Dropout { .. } => x.clone(),
+                OpKind::Add => {
+                    let others = op.inputs[1..].iter().map(|id| &pass.values[id.index()]);
+                    others.fold(x.clone(), |sum, other| add(&sum, other))
+                }
             };
-            let stored = self.halved(index + 1) && !self.merged(op);
+            let stored = self.halved(op.output) && !self.merged(op);
             pass.values.push(if stored { output.into_iter().map(f16).collect() } else { output });
             pass.weights.push(weights);
             pass.choices.push(choice);
@@ -371,10 +401,13 @@ impl ReferenceNetwork {
             let own = &mut gradients[self.graph.parameter(id).range()];
             own.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         };
-        let mut gradient = logit_gradient.to_vec();
+        // Of every value: the sum of its readers' shares.
+        let mut of_values: Vec<Vec<f64>> = vec![Vec::new(); self.graph.values.len()];
+        of_values[self.graph.output.index()] = logit_gradient.to_vec();
         for (index, op) in self.graph.ops.iter().enumerate().rev() {
-            let (x, weights) = (&pass.values[index], &pass.weights[index]);
-            gradient = match &op.kind {
+            let (x, weights) = (&pass.values[op.inputs[0].index()], &pass.weights[index]);
+            let gradient = std::mem::take(&mut of_values[op.output.index()]);
+            let mut gradient = match &op.kind {
                 OpKind::Convolution { weights: own, .. } | OpKind::Linear { weights: own } => {
                     let ((weight, bias), input) = match self.convolution(op, images) {
                         Some(shape) => (
@@ -413,18 +446,23 @@ impl ReferenceNetwork {
                     let kind = self.activation(parameters, own);
                     // A quantizer's derivative is taken of the x that was stored, ReLU's at its
                     // output, which has the sign of x.
-                    let is_stored = !matches!(kind, Activation::Relu) && self.halved(index);
+                    let is_stored = !matches!(kind, Activation::Relu) && self.halved(op.inputs[0]);
                     let state: Vec<f64> =
                         if is_stored { x.iter().copied().map(f16).collect() } else { x.clone() };
                     let (input, learned) = activation_gradient(kind, &state, &gradient);
                     if let Some(id) = own.learned {
                         let scale = match kind {
-                            Activation::Lsq { levels, .. } => {
+                            Activation::Lsq { levels, .. }
+                            | Activation::LsqPlus(_, LsqPlus { levels, .. }) => {
                                 step_gradient_scale(x.len() / images, levels)
                             }
                             _ => 1.0,
                         };
-                        store(id, &[learned * scale]);
+                        let [learned, offset] = learned.map(|sum| sum * scale);
+                        store(id, &[learned]);
+                        if let Some(id) = own.offset {
+                            store(id, &[offset]);
+                        }
                     }
                     input
                 }
@@ -444,18 +482,26 @@ impl ReferenceNetwork {
                 OpKind::AveragePool(pool) => {
                     average_pool_gradient(images, self.graph.input_of(op), *pool, &gradient)
                 }
-                OpKind::Dropout { .. } => gradient,
+                // Each of the values of a sum.
+                OpKind::Dropout { .. } | OpKind::Add => gradient,
             };
             // A pool's kernel takes the derivative of the activation before it, too, and stores
             // what comes of both.
             let before = self.graph.before(op).map(|before| &before.kind);
             let goes_on =
                 matches!((&op.kind, before), (OpKind::MaxPool { .. }, Some(OpKind::Activation(_))));
-            if self.halved(index) && !goes_on {
+            if self.halved(op.inputs[0]) && !goes_on {
                 gradient.iter_mut().for_each(|value| *value = bf16(*value));
             }
+            for id in &op.inputs {
+                let own = &mut of_values[id.index()];
+                *own = if own.is_empty() { gradient.clone() } else { add(own, &gradient) };
+                if self.halved(*id) && !goes_on {
+                    own.iter_mut().for_each(|value| *value = bf16(*value));
+                }
+            }
         }
-        (gradient, gradients)
+        (std::mem::take(&mut of_values[Graph::INPUT.index()]), gradients)
     }
 
     /// How far the pass is from any decision that f32 could take otherwise: the distance of
@@ -468,7 +514,7 @@ impl ReferenceNetwork {
         let mut margin = Margin { activations: f64::INFINITY, weights: f64::INFINITY };
         let edge = |position: f64| (position - position.floor() - 0.5).abs();
         for (index, op) in self.graph.ops.iter().enumerate() {
-            let x = &pass.values[index];
+            let x = &pass.values[op.inputs[0].index()];
             match &op.kind {
                 OpKind::Activation(own) => {
                     let kind = self.activation(parameters, own);
@@ -521,7 +567,10 @@ impl ReferenceNetwork {
                         margin.weights = margin.weights.min(distance);
                     }
                 }
-                OpKind::BatchNorm(_) | OpKind::AveragePool(_) | OpKind::Dropout { .. } => {}
+                OpKind::BatchNorm(_)
+                | OpKind::AveragePool(_)
+                | OpKind::Dropout { .. }
+                | OpKind::Add => {}
             }
         }
         margin
@@ -541,7 +590,7 @@ pub struct Margin {
 mod tests {
     use super::*;
     use crate::{
-        config::{AveragePool, LayerConfig, PactKind, Shape, WeightQuantizer},
+        config::{AveragePool, LayerConfig, LayerKind, PactKind, Shape, WeightQuantizer},
         graph::ParameterRole,
     };
 
@@ -553,39 +602,27 @@ mod tests {
     }
 
     fn small() -> NetworkConfig {
-        let activation = |name: &str| LayerConfig::Activation { name: name.into() };
+        let activation = |name: &str| LayerConfig::activation(name);
         NetworkConfig {
             input: Shape::new(2, 6, 5),
             classes: 3,
             layers: vec![
-                LayerConfig::Conv {
-                    name: "conv1".into(),
-                    out_channels: 3,
-                    kernel: 3,
-                    stride: 1,
-                    padding: 1,
-                },
+                LayerConfig::conv("conv1", 3, [3, 1, 1]),
                 activation("act1"),
-                LayerConfig::Conv {
-                    name: "conv2".into(),
-                    out_channels: 2,
-                    kernel: 2,
-                    stride: 1,
-                    padding: 0,
-                },
-                LayerConfig::MaxPool { kernel: 2, stride: 1 },
+                LayerConfig::conv("conv2", 2, [2, 1, 0]),
+                LayerConfig::max_pool(2, 1),
                 activation("act2"),
-                LayerConfig::AveragePool(AveragePool {
+                LayerConfig::average_pool(AveragePool {
                     kernel: 3,
                     stride: 2,
                     padding: 1,
                     ceil_mode: true,
                     count_include_pad: false,
                 }),
-                LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
+                LayerConfig::linear("fc1", 5),
                 activation("act3"),
-                LayerConfig::Dropout { rate: 0.5 },
-                LayerConfig::Linear { name: "fc2".into(), out_features: 3 },
+                LayerConfig::dropout(0.5),
+                LayerConfig::linear("fc2", 3),
             ],
         }
     }
@@ -634,13 +671,16 @@ mod tests {
                 .sum()
         };
         let mut kinks = 0;
-        let steps =
-            network.graph.layout.step_first as usize..network.graph.layout.alpha_first as usize;
+        let layout = &network.graph.layout;
+        let rounded = |index: usize| {
+            (layout.step_first as usize..layout.alpha_first as usize).contains(&index)
+                || index >= layout.offset_first as usize
+        };
         let mut compare =
             |values: &[f64], analytic: &[f64], what: &str, loss: &dyn Fn(&[f64]) -> f64| {
                 let middle = loss(values);
                 for (index, gradient) in analytic.iter().enumerate() {
-                    if what == "parameter" && steps.contains(&index) {
+                    if what == "parameter" && rounded(index) {
                         continue;
                     }
                     let [below, above] = [-STEP, STEP].map(|step| {
@@ -670,8 +710,8 @@ mod tests {
     fn batch_norm_gradients_are_central_differences() {
         const STEP: f64 = 1e-6;
         let mut config = small().with_batch_norm();
-        config.layers.insert(9, LayerConfig::BatchNorm { name: "bn3".into() });
-        assert!(matches!(config.layers[8], LayerConfig::Linear { .. }));
+        config.layers.insert(9, LayerConfig::batch_norm("bn3"));
+        assert!(matches!(config.layers[8].kind, LayerKind::Linear { .. }));
         for (bits, quantizer) in [
             ("32", WeightQuantizer::Sawb),
             ("4,2,3", WeightQuantizer::Sawb),

@@ -1,5 +1,5 @@
-//! What the optimisers share: the rules for learned steps and PACT's α, which lie behind the
-//! weights and biases in the array of parameters.
+//! What the optimisers share: the rules for learned steps, PACT's α and LSQ+'s offsets, which lie
+//! behind the weights and biases in the array of parameters.
 
 /// Weight decay, and the rules for learned steps and α.
 #[derive(Clone, Copy, Debug)]
@@ -8,6 +8,8 @@ pub struct ParameterRules {
     pub step_first: usize,
     /// Index of the first α.
     pub alpha_first: usize,
+    /// Index of the first offset of LSQ+: as a step, without a floor.
+    pub offset_first: usize,
     /// Decay of weights and biases.
     pub weight_decay: f64,
     /// Factor on the learning rate for steps, which have no decay.
@@ -25,7 +27,7 @@ pub struct ParameterRules {
 impl ParameterRules {
     /// Whether parameter `index` is an α.
     pub fn is_alpha(&self, index: usize) -> bool {
-        index >= self.alpha_first
+        (self.alpha_first..self.offset_first).contains(&index)
     }
 
     fn by_kind(&self, index: usize, [weight, step, alpha]: [f64; 3]) -> f64 {
@@ -48,6 +50,9 @@ impl ParameterRules {
 
     /// The value of parameter `index` that is stored.
     pub fn floored(&self, index: usize, value: f64) -> f64 {
+        if index >= self.offset_first {
+            return value;
+        }
         value.max(self.by_kind(index, [f64::NEG_INFINITY, self.step_floor, self.alpha_floor]))
     }
 }

@@ -1,4 +1,4 @@
-//! Charts of the quantizers during training: α's, learned steps and ranges of weights.
+//! Charts of the quantizers during training: α's, learned steps, offsets and ranges of weights.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ pub struct QuantizerTrace<'a> {
     pub states: Vec<(u64, &'a QuantizerState)>,
 }
 
-/// One panel per activation's α, learned step or layer's weights, with one line per model, or two
-/// for the lowest and the highest weight.
+/// One panel per activation's α, learned step, offset or layer's weights, with one line per model,
+/// or two for the lowest and the highest weight.
 pub fn quantizer_charts(traces: &[QuantizerTrace<'_>]) -> ChartStack<LineChart> {
     let mut panels = Vec::new();
     panels.extend(panels_of(traces, "α", "α (activation's units)", |state| {
@@ -25,6 +25,9 @@ pub fn quantizer_charts(traces: &[QuantizerTrace<'_>]) -> ChartStack<LineChart> 
     }));
     panels.extend(panels_of(traces, "learned step", "step", |state| {
         state.step_size.iter().map(|(name, &step)| (name.as_str(), vec![step])).collect()
+    }));
+    panels.extend(panels_of(traces, "offset", "offset (activation's units)", |state| {
+        state.offset.iter().map(|(name, &offset)| (name.as_str(), vec![offset])).collect()
     }));
     panels.extend(panels_of(traces, "lowest and highest quantized weight", "weight", |state| {
         state.weight_range.iter().map(|(name, range)| (name.as_str(), range.to_vec())).collect()
@@ -92,6 +95,7 @@ mod tests {
         let state = |alpha: f32| QuantizerState {
             alpha: [("act1".into(), alpha)].into(),
             step_size: [].into(),
+            offset: [("act1".into(), alpha - 2.5)].into(),
             weight_range: [("conv1".into(), [-alpha, alpha])].into(),
         };
         let (first, second) = (state(2.0), state(3.0));
@@ -104,14 +108,15 @@ mod tests {
         let charts = quantizer_charts(&[trace("(4,4)"), empty, trace("(2,2)")]).0;
         assert_eq!(
             charts.iter().map(|chart| chart.title.split(':').next().unwrap()).collect::<Vec<_>>(),
-            ["act1", "conv1"]
+            ["act1", "act1", "conv1"]
         );
         assert_eq!(
             charts[0].series.iter().map(|series| series.name.as_str()).collect::<Vec<_>>(),
             ["(4,4)", "(2,2)"]
         );
         assert_eq!(charts[0].series[0].points[..2], [(1.0, 2.0), (5.0, 3.0)]);
-        let (low, high) = (charts[1].series[0].points[1], charts[1].series[0].points[4]);
+        assert_eq!(charts[1].series[0].points[..2], [(1.0, -0.5), (5.0, 0.5)]);
+        let (low, high) = (charts[2].series[0].points[1], charts[2].series[0].points[4]);
         assert_eq!((low, high), ((5.0, -3.0), (5.0, 3.0)));
         assert!(quantizer_charts(&[]).0.is_empty());
     }

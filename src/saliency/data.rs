@@ -1,7 +1,9 @@
 //! Attributions of the images of a data set, and the images with their least salient features
 //! replaced by noise (paper, III-D).
 
-use super::{ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions};
+use super::{
+    ExplainedNetwork, Explainer, ImageSet, Method, MethodOptions, applicability::check_applicable,
+};
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
@@ -112,7 +114,7 @@ pub async fn explain_data(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Attributions> {
     for method in &options.methods {
-        method.check(network.config, &options.settings)?;
+        check_applicable(*method, network.config, &options.settings)?;
     }
     let shape = data.shape;
     let most = ImageSet::room(gpu, shape, data.count.min(GROUP), 1);

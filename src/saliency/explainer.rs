@@ -3,6 +3,7 @@
 
 use super::{
     Baseline, LrpRule, Method, MethodOptions, Output,
+    applicability::{check_applicable, layer},
     method::{ChannelWeights, Map, Samples},
 };
 use crate::{
@@ -131,8 +132,9 @@ impl Explainer {
     /// Prepares `method` for sets of up to `most` images.
     ///
     /// # Errors
-    /// [`Error::Usage`] for settings that the method does not support ([`Method::check`]);
-    /// [`Error::OutOfMemory`] if not even one image fits the adapter.
+    /// [`Error::Settings`] for settings that the method does not support
+    /// ([`super::check_applicable`]); [`Error::OutOfMemory`] if not even one image fits the
+    /// adapter.
     pub fn new(
         gpu: &Gpu,
         explained: ExplainedNetwork<'_>,
@@ -141,7 +143,7 @@ impl Explainer {
         most: u32,
     ) -> Result<Self> {
         let (spec, shape, twins) = (method.spec(), explained.config.input, method.compares());
-        method.check(explained.config, options)?;
+        check_applicable(method, explained.config, options)?;
         let samples = options.samples_of(method, shape);
         let wanted =
             (u64::from(samples) * u64::from(most)).min(u64::from(options.batch_size)).max(1) as u32;
@@ -170,7 +172,7 @@ impl Explainer {
         let positive = by_positive.then(positive).transpose()?;
         let channels = match spec.map {
             // The network keeps layers separate, with one node each.
-            Map::Channels(weights) => Some((method.layer(explained.config, options)?, weights)),
+            Map::Channels(weights) => Some((layer(method, explained.config, options)?, weights)),
             _ => None,
         };
         let baselines = match &options.baseline {
@@ -527,7 +529,7 @@ impl Recorded<'_> {
     /// [`Explainer::samples`]. The results are in the buffers when the next submission runs.
     ///
     /// # Errors
-    /// As [`Gpu::submit`].
+    /// As [`crate::gpu::Device::submit`].
     pub fn run(&self, gpu: &Gpu, count: u32, progress: &mut dyn FnMut(u64)) -> Result<()> {
         gpu.write(&self.range, 0, &[ImagesRange { first: 0, count, batch: count, accumulate: 0 }]);
         let (explainer, samples) = (self.explainer, u64::from(self.samples));

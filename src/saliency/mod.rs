@@ -12,6 +12,7 @@ mod method;
 mod options;
 mod quadrature;
 
+pub use applicability::check_applicable;
 pub use data::{Attributions, DataOptions, Target, explain_data};
 pub use explainer::{ExplainedNetwork, Explainer, ImageSet, Recorded};
 pub use method::Method;

@@ -3,7 +3,8 @@
 use super::{Masking, Metrics};
 use crate::{
     batch::{Batch, GatherOptions, ResidentData},
-    config::{LayerConfig, NetworkConfig, OnNonFinite, SgtConfig},
+    config::{OnNonFinite, SgtConfig},
+    graph::Graph,
     nn::{Network, Optimizer},
 };
 
@@ -40,16 +41,12 @@ pub struct StepOptions<'a> {
 }
 
 impl<'a> StepOptions<'a> {
-    /// Options for `network`.
-    pub fn new(sgt: &'a SgtConfig, gather: GatherOptions, network: &NetworkConfig) -> Self {
-        let differs = |layer: &LayerConfig| match layer {
-            LayerConfig::Dropout { rate } => *rate > 0.0,
-            layer => matches!(layer, LayerConfig::BatchNorm { .. }),
-        };
+    /// Options for a network of `graph`.
+    pub fn new(sgt: &'a SgtConfig, gather: GatherOptions, graph: &Graph) -> Self {
         StepOptions {
             sgt,
             gather,
-            inference_differs: network.layers.iter().any(differs),
+            inference_differs: graph.differs_in_inference(),
             freeze_after: None,
             on_non_finite: OnNonFinite::Stop,
         }

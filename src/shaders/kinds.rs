@@ -22,7 +22,8 @@ macro_rules! kinds {
 
 kinds! {
     /// ACTIVATION and INPUT_ACTIVATION: what a layer applies. From `PACT_UNSIGNED` on there is a
-    /// parameter, from `LSQ_UNSIGNED` on it is a step.
+    /// parameter, from `LSQ_UNSIGNED` on it is a step. Below `PACT_UNSIGNED` are functions; behind
+    /// each of them LSQ+ can stand.
     activation {
         /// Nothing.
         NONE = 0,
@@ -40,6 +41,8 @@ kinds! {
         LSQ_SIGNED = 6,
         /// LSQ on the grid of `PACT_SIGNED_AFTER_RELU`.
         LSQ_SIGNED_AFTER_RELU = 7,
+        /// Added to a function's number: LSQ+ of its values, with a step and an offset.
+        LSQ_PLUS = 32,
     }
     /// QUANTIZER: of a layer's weights.
     quantizer {
@@ -69,11 +72,11 @@ kinds! {
     }
     /// FILL of `fill_masked`: what a masked pixel becomes.
     mask_fill {
-        /// Independent U(min, max) of the image's own values.
+        /// Independent random values from U(min, max) of the image.
         UNIFORM = 0,
         /// 0.
         ZERO = 1,
-        /// The image's mean.
+        /// The mean of the image, per channel.
         MEAN = 2,
         /// The image's pixel (0, 0), per channel.
         CORNER = 3,
@@ -106,20 +109,20 @@ kinds! {
         NOTHING = 0,
         /// A loss is NaN or infinite.
         LOSS = 1,
-        /// The mean cross entropy is absurd.
+        /// The mean cross entropy is too large.
         EXPLODED = 2,
         /// A gradient is NaN or infinite.
         GRADIENT = 3,
-        /// The update would leave a parameter or a state NaN or infinite.
+        /// The update would make a parameter or a state NaN or infinite.
         UPDATE = 4,
-        /// A step before it was the end.
+        /// An earlier step stopped the run.
         HALTED = 5,
     }
     /// KIND of `sample_images` and `accumulate_scores`: what a sample of an image is.
     sampling {
         /// The image itself.
         CLEAN = 0,
-        /// With normal noise.
+        /// The image with normal noise.
         NOISY = 1,
         /// A point on the path from a baseline.
         ON_PATH = 2,
@@ -140,9 +143,9 @@ kinds! {
         VARIANCE = 2,
         /// The gradient times the image.
         TIMES_INPUT = 3,
-        /// The weighted sum times the way from the baseline.
+        /// The weighted sum times the difference from the baseline.
         FROM_BASELINE = 4,
-        /// The mean of gradients times the ways from random baselines.
+        /// The mean of gradients times the differences from random baselines.
         FROM_RANDOM_BASELINES = 5,
     }
     /// KIND of `class_score`: what a sample's logits say of its class.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    config::{PartialRunConfig, RunConfig},
+    config::{PartialRunConfig, RunConfig, resolve},
     data::Dataset,
     digest::sha256_hex,
     files::read_bounded,
@@ -48,7 +48,7 @@ impl<'a> Timed<'a> {
             Error::Data(format!("the data set {} of the plan is not loaded", run.variant.dataset))
         })?;
         let config =
-            PartialRunConfig::parse(&run.settings, &run.folder)?.resolve(&dataset.info())?;
+            resolve(PartialRunConfig::parse(&run.settings, &run.folder)?, &dataset.info())?;
         let batch = config.batch_size.min(run.work.images);
         // Fake quantization adds little to a step.
         let described =

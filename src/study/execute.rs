@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    config::{PartialRunConfig, RunConfig},
+    config::{PartialRunConfig, RunConfig, resolve},
     data::Dataset,
     gpu::Gpu,
     model::MODEL_FILE,
@@ -145,5 +145,5 @@ fn configuration(
     let mut settings = PartialRunConfig::parse(&run.settings, &run.folder)?;
     settings.out = Some(folder.to_path_buf());
     settings.init = init.map(|folder| folder.join(MODEL_FILE));
-    settings.resolve(&dataset.info())
+    resolve(settings, &dataset.info())
 }

@@ -101,7 +101,7 @@ struct Judged<'a> {
     model: &'a Model,
     dataset: &'a Dataset,
     normalization: (f32, f32),
-    /// Images of the accuracy-drop curves.
+    /// Number of images of the accuracy-drop curves.
     dropped: Split,
     /// The first images of `dropped`, used for all other judgements.
     images: Split,

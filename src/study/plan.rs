@@ -14,12 +14,14 @@ use super::{
     work::Work,
 };
 use crate::{
-    Error, Result,
+    Error, Phrase, Remedy, Result,
     config::{
         BitsList, LayerBits, PartialRunConfig, PixelNormalization, QuantizationConfig, RunConfig,
+        resolve,
     },
     data::{Dataset, digest},
     digest::sha256_hex,
+    error::phrase,
 };
 
 /// File with the plan in a study's folder.
@@ -36,7 +38,7 @@ const WIDTHS: [&str; 3] = ["4,4", "4,2", "2,2"];
 pub struct PlannedRun {
     /// The model's variant.
     pub variant: Variant,
-    /// Seed of its training.
+    /// Seed of the training.
     pub seed: u64,
     /// Folder under `runs/`; its name ends with a hash of everything that the model's numbers
     /// depend on.
@@ -85,7 +87,7 @@ impl Plan {
     /// methods.
     ///
     /// # Errors
-    /// [`Error::Usage`] for settings that do not fit together.
+    /// [`Error::Settings`] for settings that do not fit together.
     pub fn new(
         preset: Preset,
         options: &PlanOptions,
@@ -104,8 +106,10 @@ impl Plan {
         let first_seed = overrides.seed.unwrap_or(0);
         let seeds = options.seeds.unwrap_or(preset.seeds());
         if first_seed.checked_add(i64::from(seeds) - 1).is_none() {
-            return Err(Error::Usage(format!(
-                "--seed {first_seed}: there are no {seeds} seeds from there on; give a smaller one"
+            return Err(Error::Settings(phrase!(
+                "<seed {}>: there are no {} seeds from there on; give a smaller one",
+                first_seed,
+                seeds
             )));
         }
         let class_names = datasets
@@ -152,7 +156,7 @@ impl Plan {
 
     /// A warning, if the plan quantizes trained float models with a quantizer that does not keep
     /// the scale of their weights.
-    pub fn scale_warning(&self, datasets: &[Dataset]) -> Option<String> {
+    pub fn scale_warning(&self, datasets: &[Dataset]) -> Option<Phrase> {
         let from_float = |run: &&PlannedRun| match run.variant.stage {
             Stage::Float | Stage::FloatContinued => false,
             Stage::QuantizationAware => self.preset.from_float(),
@@ -160,10 +164,8 @@ impl Plan {
         };
         self.runs.iter().filter(from_float).find_map(|run| {
             let dataset = datasets.iter().find(|dataset| dataset.name == run.variant.dataset)?;
-            let config = PartialRunConfig::parse(&run.settings, &run.folder)
-                .ok()?
-                .resolve(&dataset.info())
-                .ok()?;
+            let settings = PartialRunConfig::parse(&run.settings, &run.folder).ok()?;
+            let config = resolve(settings, &dataset.info()).ok()?;
             config.quantization.scale_warning(&QuantizationConfig::default(), &config.network)
         })
     }
@@ -186,7 +188,7 @@ impl Plan {
         settings.out = Some(PathBuf::from("runs"));
         settings.data_dir = None;
         settings.log_every.get_or_insert(1);
-        let config = settings.resolve(&source.dataset.info())?;
+        let config = resolve(settings, &source.dataset.info())?;
         let folder =
             |index: Option<usize>| index.map_or("", |index| self.runs[index].folder.as_str());
         let hash =
@@ -264,26 +266,19 @@ impl Plan {
     /// Reads the plan in the study's folder `root`.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there is no plan; [`Error::Format`] for a plan that this version cannot
-    /// read.
+    /// [`Error::Settings`] if there is no plan; [`Error::Format`] for a plan that this version
+    /// cannot read.
     pub fn read(root: &Path) -> Result<Plan> {
         let path = root.join(PLAN_FILE);
         if !path.exists() {
-            return Err(Error::Usage(format!(
-                "{}: no study there; `saliq reproduce --out DIR` makes one",
+            return Err(Error::Settings(phrase!(
+                "{}: no study there; `saliq reproduce` with <out DIR> makes one",
                 root.display()
             )));
         }
         let bytes = crate::files::read_bounded(&path, 16 << 20)?;
-        let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::format(
-                &path,
-                format!(
-                    "{error}; a plan of another version is made anew by `saliq reproduce`, with \
-                         its options and --out"
-                ),
-            )
-        })?;
+        let plan: Plan = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::unfit(&path, &error.to_string(), Remedy::NewPlan))?;
         let safe = |run: &PlannedRun| {
             let plain =
                 |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -339,7 +334,7 @@ struct Source<'a> {
 }
 
 fn bits_list(text: &str) -> Result<BitsList> {
-    text.parse().map_err(|reason| Error::Usage(format!("--bits {text}: {reason}")))
+    text.parse().map_err(|reason| Error::Settings(phrase!("<bits {}>: {}", text, reason)))
 }
 
 #[cfg(test)]
@@ -359,7 +354,7 @@ mod tests {
             shape: crate::config::Shape::new(1, 28, 28),
             classes: 10,
         };
-        PartialRunConfig::parse(&run.settings, "test").unwrap().resolve(&info).unwrap()
+        resolve(PartialRunConfig::parse(&run.settings, "test").unwrap(), &info).unwrap()
     }
 
     /// A trained model and its control have the same start, steps and settings, and differ only in

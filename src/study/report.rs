@@ -38,7 +38,8 @@ const TITLE: &str = "Saliency assisted quantization, reproduced";
 /// it.
 ///
 /// # Errors
-/// [`Error::Usage`] if there is no study or no result; errors of the files.
+/// [`Error::Settings`] if there is no study; [`Error::Usage`] if it has no result; errors of the
+/// files.
 pub fn write(root: &Path) -> Result<Summary> {
     let plan = Plan::read(root)?;
     let collected = Collected::read(root, &plan)?;

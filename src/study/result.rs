@@ -39,7 +39,7 @@ const MAX_FAILURE: u64 = 64 << 10;
 pub struct ModelResult {
     /// The model's variant.
     pub variant: Variant,
-    /// Seed of its training.
+    /// Seed of the training.
     pub seed: u64,
     /// Name of the model's folder.
     pub folder: String,

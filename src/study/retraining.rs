@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{preset::RetrainingPlan, watcher::Watcher};
 use crate::{
     Result,
-    config::PartialRunConfig,
+    config::{PartialRunConfig, resolve},
     data::Dataset,
     gpu::Gpu,
     judgement::{DropCurve, Fill, RetrainingOptions, Subject, retrain},
@@ -77,7 +77,7 @@ impl Retraining<'_> {
         training.seed = Some(self.seed as i64);
         training.log_every = Some(0);
         training.out = Some(self.folder.join(FOLDER).join(method.name()));
-        let config = training.resolve(&dataset.info())?;
+        let config = resolve(training, &dataset.info())?;
         let options = RetrainingOptions {
             fill: self.fill,
             shares: self.plan.shares.clone(),

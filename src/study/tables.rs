@@ -12,8 +12,8 @@ use super::{
 use crate::{
     Result,
     config::{
-        DatasetInfo, LayerConfig, OptimizerConfig, OptimizerKind, PartialRunConfig, RunConfig,
-        SgtConfig, SgtVariant, Shape, WeightQuantizer,
+        DatasetInfo, LayerConfig, LayerKind, OptimizerConfig, OptimizerKind, PartialRunConfig,
+        RunConfig, SgtConfig, SgtVariant, Shape, WeightQuantizer, resolve,
     },
     judgement::Interval,
     metrics::PaperCost,
@@ -259,7 +259,7 @@ pub fn recipes(plan: &Plan, dataset: &str) -> Result<Table> {
         seen.push(&run.variant);
         // The table does not depend on the shape of the data set.
         let info = DatasetInfo { name: dataset.into(), shape: Shape::new(1, 28, 28), classes: 10 };
-        let config = PartialRunConfig::parse(&run.settings, &run.folder)?.resolve(&info)?;
+        let config = resolve(PartialRunConfig::parse(&run.settings, &run.folder)?, &info)?;
         rows.push(recipe(plan, run, &config));
     }
     let headers = [
@@ -381,8 +381,8 @@ fn optimizer(config: &OptimizerConfig) -> String {
 
 /// Rates of the dropout layers with a rate above 0.
 fn dropouts(config: &RunConfig) -> Vec<f32> {
-    let rate = |layer: &LayerConfig| match layer {
-        LayerConfig::Dropout { rate, .. } if *rate > 0.0 => Some(*rate),
+    let rate = |layer: &LayerConfig| match layer.kind {
+        LayerKind::Dropout { rate } if rate > 0.0 => Some(rate),
         _ => None,
     };
     config.network.layers.iter().filter_map(rate).collect()
@@ -446,8 +446,7 @@ pub fn widths(plan: &Plan) -> Result<Table> {
             shape: Shape::new(1, 28, 28),
             classes: 10,
         };
-        let printed = config
-            .resolve(&info)
+        let printed = resolve(config, &info)
             .and_then(|config| PaperCost::new(&config.network, &config.quantization));
         let printed = printed.map_or(NOTHING.to_string(), |cost| thousands(cost.weighted_flops));
         rows.push([run.variant.label(), run.variant.bits.clone(), printed]);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{preset::JudgementPlan, variant::Stage};
 use crate::{
-    config::{PartialRunConfig, RunConfig},
+    config::{PartialRunConfig, RunConfig, resolve},
     data::{Dataset, tail_length},
     saliency::{Method, MethodOptions},
 };
@@ -95,7 +95,7 @@ fn judging_passes(
         .as_ref()
         .filter(|again| again.post_training || stage != Stage::PostTraining)
         && let Ok(own) = PartialRunConfig::parse(&again.settings, "preset")
-            .and_then(|own| own.resolve(&dataset.info()))
+            .and_then(|own| resolve(own, &dataset.info()))
     {
         let images = u64::from(again.images[0].min(dataset.train.len() as u32));
         let trained = own

@@ -1,14 +1,15 @@
-//! Computes initial α's (a high percentile of the activations of the first batches) and initial
-//! steps (LSQ's 2·E|x|/√Q_p of these activations).
+//! Computes initial α's (a high percentile of the activations of the first batches), initial steps
+//! (LSQ's 2·E|x|/√Q_p of these activations), and LSQ+'s initial steps and offsets (of least squared
+//! error).
 
 use crate::{
     Error, Result,
     batch::ResidentData,
-    config::{NetworkConfig, QuantizationConfig},
+    config::{ActivationQuantizer, NetworkConfig, QuantizationConfig},
     gpu::Gpu,
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
-    post_training::{ActivationPass, observe_unquantized},
-    quant::initial_step,
+    post_training::{ActivationPass, Calibration, Distribution, observe_unquantized},
+    quant::{Histogram, initial_step},
 };
 
 /// Number of batches that calibration uses.
@@ -29,9 +30,13 @@ pub struct CalibrationStart<'a> {
     pub live: bool,
 }
 
-/// (name, value) for the α or step of every quantized activation. The values are its float inputs
-/// after the ReLU over the first 4 batches in file order, with fake-quantized weights as in
-/// training. α is the 99.9th percentile of their magnitudes, and a step is LSQ's for their mean.
+/// (name, value) for the α or step, and the offset, of every quantized activation. The values are
+/// its float inputs after the ReLU over the first 4 batches in file order, with fake-quantized
+/// weights as in training. α is the 99.9th percentile of their magnitudes, and a step is LSQ's for
+/// their mean. LSQ+'s step and offset are those of least squared error, as in its paper: the search
+/// moves the ends of the range inwards from the least and the largest value. Behind a ReLU the
+/// offset is 0. Where LSQ+ has no ReLU (`--pact signed`), its values are those without a ReLU.
+///
 /// Signed PACT replaces the ReLU but is also calibrated on the ReLU's values. Calibrated on its own
 /// inputs, α's become several times as large, and models trained from there are worse
 /// (docs/results/quantizers.md). With `start.live`, batch norms use the statistics of these
@@ -60,31 +65,61 @@ pub async fn calibrate_activations(
         images -= 1;
     }
     let learned = graph.activations().filter_map(|(op, own)| Some((op, own.learned?)));
-    let mut samples: Vec<(&Parameter, Sample)> = learned
+    let has_offset = quantization.act_quant == ActivationQuantizer::LsqPlus;
+    let mut samples: Vec<(&Parameter, Seen)> = learned
         .map(|(op, id)| {
             let elements = u64::from(graph.output_of(op).elements());
-            (graph.parameter(id), Sample::new(u64::from(images) * elements))
+            let seen = match has_offset {
+                true => Seen::All(Histogram::default()),
+                false => Seen::Magnitudes(Sample::new(u64::from(images) * elements)),
+            };
+            (graph.parameter(id), seen)
         })
         .collect();
     observe_unquantized(gpu, &pass, data, images, &mut |activation, values| {
         if let Some((_, own)) =
             samples.iter_mut().find(|(parameter, _)| parameter.layer() == activation)
         {
-            own.add(values);
+            match own {
+                Seen::Magnitudes(sample) => sample.add(values),
+                Seen::All(histogram) => histogram.add(values),
+            }
         }
     })
     .await?;
-    let initial = |(parameter, sample): (&Parameter, Sample)| {
-        if sample.count == 0 {
-            return Err(unseen(parameter));
-        }
-        let value = match parameter.role {
-            ParameterRole::ActivationStep { highest } => initial_step(sample.mean(), highest),
-            _ => sample.percentile(),
+    let mut initial = Vec::new();
+    for (parameter, seen) in samples {
+        let highest = match parameter.role {
+            ParameterRole::ActivationStep { highest } => Some(highest),
+            _ => None,
         };
-        Ok((parameter.name.clone(), value))
-    };
-    samples.into_iter().map(initial).collect()
+        match (seen, highest) {
+            (Seen::Magnitudes(sample), _) if sample.count == 0 => return Err(unseen(parameter)),
+            (Seen::All(histogram), _) if histogram.count() == 0 => return Err(unseen(parameter)),
+            (Seen::Magnitudes(sample), None) => {
+                initial.push((parameter.name.clone(), sample.percentile()));
+            }
+            (Seen::Magnitudes(sample), Some(highest)) => {
+                initial.push((parameter.name.clone(), initial_step(sample.mean(), highest)));
+            }
+            (Seen::All(histogram), highest) => {
+                let distribution = Distribution::of_histogram(&histogram);
+                let range = distribution.offset_range(highest.unwrap_or(1), Calibration::Mse);
+                let offset = layout.offset_beside(parameter).map(|own| own.name.clone());
+                initial.push((parameter.name.clone(), range.step));
+                initial.extend(offset.map(|name| (name, range.offset())));
+            }
+        }
+    }
+    Ok(initial)
+}
+
+/// What is kept of an activation's values.
+enum Seen {
+    /// For α's and LSQ's steps.
+    Magnitudes(Sample),
+    /// For LSQ+'s ranges.
+    All(Histogram),
 }
 
 fn unseen(parameter: &Parameter) -> Error {

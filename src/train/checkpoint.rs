@@ -13,6 +13,7 @@ use super::skips::Skips;
 use crate::{
     Error, Result,
     digest::hex,
+    error::phrase,
     model::{Tensor, TensorFile},
     sgt::MaskingProgress,
 };
@@ -91,7 +92,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] for a file that is not a checkpoint or is damaged;
-    /// [`Error::Usage`] for a checkpoint of another version of saliq.
+    /// [`Error::Settings`] for a checkpoint of another version of saliq.
     pub fn load(path: &Path) -> Result<Checkpoint> {
         Checkpoint::from_file(&TensorFile::read(path)?, path)
     }
@@ -129,9 +130,10 @@ impl Checkpoint {
         // The checksum is right, so a file that cannot be parsed is not damaged but of another
         // version.
         let progress: Progressed = serde_json::from_str(text).map_err(|error| {
-            Error::Usage(format!(
-                "--resume: {} was written by another version of saliq ({error})",
-                path.display()
+            Error::Settings(phrase!(
+                "<resume>: {} was written by another version of saliq ({})",
+                path.display(),
+                error
             ))
         })?;
         Ok(Checkpoint { progress, parameters, states })

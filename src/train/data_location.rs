@@ -73,8 +73,8 @@ impl DataLocation {
         };
         let body = toml::to_string(&settings).unwrap_or_default();
         let text = format!(
-            "# The data set that {MODEL_FILE} was trained on; saliq looks here without --dataset.\n\
-             {body}"
+            "# The data set that {MODEL_FILE} was trained on; saliq looks here if no data set is \
+             named.\n{body}"
         );
         write_atomically(&folder.join(DATA_FILE), text.as_bytes())
     }

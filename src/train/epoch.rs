@@ -37,7 +37,7 @@ pub(super) async fn epoch_line(
         ),
         false => Vec::new(),
     };
-    let QuantizerState { alpha, step_size, weight_range } =
+    let QuantizerState { alpha, step_size, offset, weight_range } =
         quantizers(session, &parameters).await?;
     Ok(EpochLine {
         epoch: epoch + 1,
@@ -53,6 +53,7 @@ pub(super) async fn epoch_line(
         masked_share: session.masking.adapted_share(epoch, &running.masking),
         alpha,
         step_size,
+        offset,
         weight_range,
         at_floor: standstill::at_floor(layout, &parameters),
         without_gradient,

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Error, Result,
     config::RunConfig,
+    error::phrase,
     files::{remove_leftovers, remove_old, write_atomically},
     model::MODEL_FILE,
 };
@@ -32,7 +33,7 @@ impl RunFolder {
     /// `force`.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an existing run, [`Error::Io`] for a folder that cannot be written.
+    /// [`Error::Settings`] for an existing run, [`Error::Io`] for a folder that cannot be written.
     pub fn create(config: &RunConfig, force: bool, lock: RunLock) -> Result<RunFolder> {
         let path = &config.out;
         let mut files =
@@ -40,9 +41,9 @@ impl RunFolder {
         files.extend(Checkpoint::files(path));
         if files.iter().any(|file| file.exists()) {
             if !force {
-                return Err(Error::Usage(format!(
-                    "{}: a run is there already; --resume goes on with it, --force replaces it, \
-                     --out names another folder",
+                return Err(Error::Settings(phrase!(
+                    "{}: a run is there already; <resume> goes on with it, <force> replaces it, \
+                     <out> names another folder",
                     path.display()
                 )));
             }

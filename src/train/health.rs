@@ -9,7 +9,9 @@ use super::{
     session::Session,
     skips::Skips,
 };
-use crate::{Error, Result, config::OnNonFinite, graph::Parameter, sgt::Cause};
+use crate::{
+    Error, Phrase, Result, config::OnNonFinite, error::phrase, graph::Parameter, sgt::Cause,
+};
 
 /// Number of skipped steps in a row after which a run is not expected to recover.
 const MOST_IN_A_ROW: u64 = 32;
@@ -51,7 +53,7 @@ pub(super) async fn take_in_bad_step(
             session,
             step,
             &format!("{what}{place}"),
-            "lower --lr or raise --warmup-steps",
+            phrase!("lower <lr> or raise <warmup-steps>"),
         ));
     }
     running.collected = step;
@@ -75,18 +77,18 @@ pub(super) async fn take_in_bad_step(
         session,
         step,
         &format!("{what}, the {MOST_IN_A_ROW}th time in a row"),
-        "begin again with a lower --lr",
+        phrase!("begin again with a lower <lr>"),
     ))
 }
 
-fn non_finite(session: &Session<'_>, step: u64, what: &str, advice: &str) -> Error {
+fn non_finite(session: &Session<'_>, step: u64, what: &str, advice: Phrase) -> Error {
     let [checkpoint, _] = Checkpoint::files(&session.config.out);
     let kept = if checkpoint.exists() {
         format!("; {} is from before", checkpoint.display())
     } else {
         String::new()
     };
-    Error::NonFinite(format!("step {step}: {what}; {advice}{kept}"))
+    Error::NonFinite(phrase!("step {}: {}; ", step, what).then(advice).then(kept.into()))
 }
 
 /// Writes the state after the last step that counts; the device has changed nothing since then.
@@ -105,7 +107,7 @@ async fn keep_last_good(
         }
         running.write_checkpoint(session.parameter_length(), &state, observer);
     }
-    running.writer.finish_last().iter().for_each(|said| observer.note(said));
+    running.writer.finish_last().iter().for_each(|said| observer.advise(said));
     Ok(())
 }
 

@@ -62,6 +62,9 @@ pub struct EpochLine {
     /// channel, their mean.
     #[serde(default)]
     pub step_size: BTreeMap<String, f32>,
+    /// LSQ+'s offset after the epoch, by activation.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub offset: BTreeMap<String, f32>,
     /// Lowest and highest quantized weight of every quantized layer after the epoch; for one range
     /// per output channel, the widest.
     #[serde(default)]

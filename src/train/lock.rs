@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, error::phrase};
 
 /// Contains the number of the process that holds the folder. The file stays after the run and is
 /// empty then.
@@ -35,7 +35,7 @@ impl RunLock {
             let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
             let held = self.file.metadata().map(identity).ok();
             if std::fs::metadata(folder.join(LOCK_FILE)).map(identity).ok() != held {
-                return Err(Error::Locked(format!(
+                return Err(Error::Locked(phrase!(
                     "{}: the folder was moved or deleted while the run wrote to it, and is not \
                      written to any more",
                     folder.display()
@@ -84,10 +84,11 @@ impl RunLock {
                     .trim()
                     .parse::<u32>()
                     .map_or(String::new(), |number| format!(" (process {number})"));
-                return Err(Error::Locked(format!(
-                    "{}: another run{owner} is writing to this folder; wait for it, or give this \
-                     one another --out",
-                    folder.display()
+                return Err(Error::Locked(phrase!(
+                    "{}: another run{} is writing to this folder; wait for it, or give this one \
+                     another <out>",
+                    folder.display(),
+                    owner
                 )));
             }
             // The number alone would not show whether that process still runs.

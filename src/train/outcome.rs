@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lines::{EpochLine, StepLine};
-use crate::metrics::Evaluation;
+use crate::{Phrase, metrics::Evaluation};
 
 /// Number of lines of steps and of epochs that are kept in memory at least; `metrics.jsonl` has all
 /// of them.
@@ -17,6 +17,11 @@ pub trait Observer {
     fn epoch(&mut self, _line: &EpochLine) {}
     /// Called with a message for the user.
     fn note(&mut self, _text: &str) {}
+    /// Advice about settings. A caller that shows it can put its own words in place of the
+    /// settings' names.
+    fn advise(&mut self, said: &Phrase) {
+        self.note(&said.to_string());
+    }
     /// The signal that requests the run to stop, if one was received.
     fn interrupted(&self) -> Option<i32> {
         None

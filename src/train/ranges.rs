@@ -1,6 +1,6 @@
-//! The state of the quantizers during training: α's, learned steps and ranges of weights, at some
-//! of the steps. They are stored on the device and read back with the metrics, so that no step
-//! waits for them.
+//! The state of the quantizers during training: α's, learned steps, offsets and ranges of weights,
+//! at some of the steps. They are stored on the device and read back with the metrics, so that no
+//! step waits for them.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -19,8 +19,8 @@ const CAPACITY: u64 = 64;
 /// change.
 const SAMPLES_PER_DOUBLING: u64 = 8;
 
-/// The quantizer state for `learned`, all learned steps and α's of `layout` in its order, and for
-/// ranges of weights.
+/// The quantizer state for `learned`, all learned steps, α's and offsets of `layout` in its order,
+/// and for ranges of weights.
 pub(super) fn quantizer_state<'a>(
     layout: &ParameterLayout,
     learned: &[f32],
@@ -37,6 +37,10 @@ pub(super) fn quantizer_state<'a>(
             .map(|alpha| (alpha.layer().to_string(), own(alpha.range())[0]))
             .collect(),
         step_size: steps.map(|step| (step.layer().to_string(), mean(own(step.range())))).collect(),
+        offset: layout
+            .offsets()
+            .map(|offset| (offset.layer().to_string(), own(offset.range())[0]))
+            .collect(),
         weight_range: ranges.map(|(name, range)| (name.to_string(), range)).collect(),
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     config::Cadence,
+    error::phrase,
     metrics::Evaluation,
     model::{Model, ModelFile},
 };
@@ -69,7 +70,7 @@ pub(super) async fn attempt(
         let line = epoch_line(session, epoch, &mut running, &tested, validated.as_ref()).await?;
         if let Some(said) = standstill::warning(&line, running.record, last == session.total_steps)
         {
-            observer.note(&said);
+            observer.advise(&said);
         }
         running.folder.write(&Line::Epoch(&line))?;
         running.epoch_is_open = false;
@@ -129,7 +130,7 @@ async fn steps(
         }
         if let Some(signal) = observer.interrupted() {
             settle(session, running, true, observer).await?;
-            running.writer.finish_last().iter().for_each(|said| observer.note(said));
+            running.writer.finish_last().iter().for_each(|said| observer.advise(said));
             return Err(Error::Interrupted { signal });
         }
         if let Some(data) = snapshot_data
@@ -168,11 +169,12 @@ async fn finish(
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     take_in(session, &mut running, observer).await?;
-    running.writer.finish_last().iter().for_each(|said| observer.note(said));
+    running.writer.finish_last().iter().for_each(|said| observer.advise(said));
     if !evaluation.loss.is_finite() {
         let step = running.step;
-        return Err(Error::NonFinite(format!(
-            "step {step}: the loss on the test images is {}; begin again with a lower --lr",
+        return Err(Error::NonFinite(phrase!(
+            "step {}: the loss on the test images is {}; begin again with a lower <lr>",
+            step,
             evaluation.loss
         )));
     }

@@ -137,7 +137,7 @@ impl<'a> Session<'a> {
         let options = StepOptions {
             freeze_after: config.freeze_bn_after,
             on_non_finite: config.on_non_finite,
-            ..StepOptions::new(&config.sgt, gather, &config.network)
+            ..StepOptions::new(&config.sgt, gather, &network.graph)
         };
         let inputs = StepInputs {
             network: &network,

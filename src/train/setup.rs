@@ -4,6 +4,7 @@ use crate::{
     Error, Result, Shortage,
     config::RunConfig,
     data::{Dataset, Split},
+    error::phrase,
     gpu::Gpu,
     layout::groups,
     metrics::Cost,
@@ -84,12 +85,12 @@ pub(super) fn fewer_images(config: &RunConfig, images: u32, shortage: &Shortage)
         _ if config.last_step_with_batch_statistics() > 0 => {
             Err(Error::OutOfMemory(Shortage::new(
                 format!("{asked}, and batch norm needs a batch as a whole"),
-                format!("lower --batch-size (now {})", config.batch_size),
+                phrase!("lower <batch-size> (now {})", config.batch_size),
             )))
         }
         0 | 1 => Err(Error::OutOfMemory(Shortage::new(
             format!("{asked}, with one image at a time"),
-            "make the network smaller, or lower --train-limit and --test-limit",
+            phrase!("make the network smaller, or lower <train-limit> and <test-limit>"),
         ))),
         _ => Ok(images / 2),
     }
@@ -110,9 +111,12 @@ pub(super) fn check_batch_norm(
         return Ok(());
     }
     if part_images < batch_size {
-        return Err(Error::Usage(format!(
-            "--batch-size {batch_size}: batch norm needs a whole batch at once, but this adapter's \
-             buffers hold {part_images} images of it; lower --batch-size to {part_images}"
+        return Err(Error::Settings(phrase!(
+            "<batch-size {}>: batch norm needs a whole batch at once, but this adapter's buffers \
+             hold {} images of it; lower <batch-size> to {}",
+            batch_size,
+            part_images,
+            part_images
         )));
     }
     let Some(norm) = config.network.single_value_norm()? else { return Ok(()) };
@@ -127,10 +131,13 @@ pub(super) fn check_batch_norm(
     if first > last {
         return Ok(());
     }
-    Err(Error::Usage(format!(
-        "--batch-size {batch_size}: {what} has no variance for batch norm {norm}, for which an \
-         image is one value a channel; choose another --batch-size or --train-limit, or \
-         --freeze-bn-after {} for the running statistics from there on",
+    Err(Error::Settings(phrase!(
+        "<batch-size {}>: {} has no variance for batch norm {}, for which an image is one value a \
+         channel; choose another <batch-size> or <train-limit>, or <freeze-bn-after {}> for the \
+         running statistics from there on",
+        batch_size,
+        what,
+        norm,
         first - 1
     )))
 }
@@ -138,31 +145,31 @@ pub(super) fn check_batch_norm(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetInfo, PartialRunConfig, Shape};
+    use crate::config::{DatasetInfo, PartialRunConfig, Shape, resolve};
 
     #[test]
     fn what_was_asked_for_is_kept_whole() {
         let info =
             DatasetInfo { name: "mnist-mini".into(), shape: Shape::new(1, 28, 28), classes: 10 };
         let config =
-            |text: &str| PartialRunConfig::parse(text, "test").unwrap().resolve(&info).unwrap();
+            |text: &str| resolve(PartialRunConfig::parse(text, "test").unwrap(), &info).unwrap();
         // The name of an adapter can be anything.
         let shortage = Shortage::new(
             "weights need 5 bytes and GPU; rev. 2 binds at most 4",
-            "lower --batch-size",
+            phrase!("lower <batch-size>"),
         );
         assert_eq!(fewer_images(&config(""), 8, &shortage).unwrap(), 4);
         for (text, images, expected) in [
             (
                 "",
                 1,
-                "with one image at a time; make the network smaller, or lower --train-limit and \
-                 --test-limit",
+                "with one image at a time; make the network smaller, or lower train-limit and \
+                 test-limit",
             ),
             (
                 "batch-norm = true\nbatch-size = 16",
                 8,
-                "and batch norm needs a batch as a whole; lower --batch-size (now 16)",
+                "and batch norm needs a batch as a whole; lower batch-size (now 16)",
             ),
         ] {
             let error = fewer_images(&config(text), images, &shortage).unwrap_err();

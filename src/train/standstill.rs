@@ -4,6 +4,8 @@
 
 use super::{lines::EpochLine, outcome::Record};
 use crate::{
+    Phrase,
+    error::phrase,
     graph::{Parameter, ParameterLayout, ParameterRole},
     nn::ALPHA_FLOOR,
     quant::STEP_FLOOR,
@@ -45,7 +47,7 @@ pub(super) fn without_gradient(layout: &ParameterLayout, gradients: &[f32]) -> V
 /// that stopped learning and were not named before. A layer counts if two epochs in a row, or the
 /// `last` of the run, ended without a gradient for it. It does not count if the last step had no
 /// loss that could give a gradient.
-pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Option<String> {
+pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Option<Phrase> {
     let no_loss = record.steps.last().is_none_or(|step| step.loss == 0.0);
     let before = record.epochs.last().map_or(&[][..], |before| &before.without_gradient);
     let lasts = |layer: &&String| !no_loss && (last || before.contains(layer));
@@ -69,8 +71,8 @@ pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Opti
         ));
     }
     (!said.is_empty()).then(|| {
-        format!(
-            "warning: epoch {}: {}; begin again with a lower --lr or more --warmup-steps",
+        phrase!(
+            "warning: epoch {}: {}; begin again with a lower <lr> or more <warmup-steps>",
             line.epoch,
             said.join("; ")
         )
@@ -84,6 +86,7 @@ mod tests {
         config::{
             LayerBits, NetworkConfig, QuantizationConfig, Shape, WeightQuantizer, expand_bits,
         },
+        graph::Graph,
         train::StepLine,
     };
 
@@ -96,7 +99,7 @@ mod tests {
             per_channel: true,
             ..QuantizationConfig::default()
         };
-        ParameterLayout::new(&network, &quantization).unwrap()
+        Graph::new(&network, &quantization).unwrap().layout
     }
 
     #[test]
@@ -140,7 +143,7 @@ mod tests {
             }))
             .unwrap();
             (line.at_floor, line.without_gradient) = (names(floor), names(still));
-            let said = warning(&line, &mut record, last);
+            let said = warning(&line, &mut record, last).map(|said| said.to_string());
             record.add_epoch(line);
             said
         };
@@ -153,7 +156,7 @@ mod tests {
         assert!(
             said.starts_with("warning: epoch 2: act2.alpha is at its floor")
                 && !said.contains("conv")
-                && said.contains("--lr"),
+                && said.contains("a lower lr"),
             "{said}"
         );
         let said = end_epoch(3, 2.3, &["act2.alpha"], &["conv2"], false).unwrap();

@@ -12,7 +12,7 @@ use super::{
     running::Running,
     session::Session,
 };
-use crate::{Error, Result, graph::ParameterLayout, model::ModelFile};
+use crate::{Error, Phrase, Result, error::phrase, graph::ParameterLayout, model::ModelFile};
 
 /// Locks the run folder and writes the parameters for the first step.
 pub(super) async fn begin<'r>(
@@ -96,14 +96,14 @@ fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<C
         Err(error) if !path.exists() => return Ok(Err(error)),
         Err(error) => return Err(error),
     };
-    let refused =
-        |reason: String| Err(Error::Usage(format!("--resume: {} {reason}", path.display())));
+    let refused = |reason: Phrase| {
+        Err(Error::Settings(phrase!("<resume>: {} ", path.display()).then(reason)))
+    };
     if checkpoint.progress.settings != settings {
-        return refused(
-            "was made with other settings or data; only --epochs, --steps and logging options may \
-                        change"
-                .into(),
-        );
+        return refused(phrase!(
+            "was made with other settings or data; only <epochs>, <steps> and logging options may \
+             change"
+        ));
     }
     let layout = &session.network.graph.layout;
     let length = layout.padded_length() as usize;
@@ -122,17 +122,20 @@ fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<C
     }
     let step = checkpoint.progress.step;
     if step > session.total_steps {
-        return refused(format!(
-            "is of step {step}, and the run would end at step {}",
+        return refused(phrase!(
+            "is of step {}, and the run would end at step {}",
+            step,
             session.total_steps
         ));
     }
     let (expected, found) =
         (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&session.config.out));
     if found < expected {
-        return refused(format!(
-            "belongs to {expected} bytes of metrics.jsonl, of which {found} are there; put that \
-             file back, or begin again with --force"
+        return refused(phrase!(
+            "belongs to {} bytes of metrics.jsonl, of which {} are there; put that file back, or \
+             begin again with <force>",
+            expected,
+            found
         ));
     }
     Ok(Ok(checkpoint))
@@ -157,13 +160,13 @@ async fn initialize(
     let quantization = &session.config.quantization;
     let mut parameters = layout.initialize(session.config.seed, session.config.weight_init);
     let mut missing: Vec<String> =
-        layout.calibrated().map(|parameter| parameter.name.clone()).collect();
+        layout.calibrated().chain(layout.offsets()).map(|own| own.name.clone()).collect();
     if let Some(path) = &session.config.init {
         let mut file = init.map_or_else(|| ModelFile::open(path), Ok)?;
         if let Some(said) =
             quantization.scale_warning(&file.quantization(), &session.config.network)
         {
-            observer.note(&format!("warning: --init {}: {said}", file.path().display()));
+            observer.advise(&phrase!("warning: <init {}>: ", file.path().display()).then(said));
         }
         (parameters, missing) = file.start(layout)?;
     }

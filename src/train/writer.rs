@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{checkpoint::Checkpoint, lock::RunLock, names::METRICS_FILE};
-use crate::{Error, Result};
+use crate::{Error, Phrase, Result, error::phrase};
 
 /// Writes one checkpoint at a time on its own thread. A failed write does not stop training: it is
 /// reported once, and the next checkpoint is the next attempt.
@@ -72,16 +72,16 @@ impl Writer {
 
     /// As [`Self::finish`], for the last checkpoint: the message says whether it was written,
     /// whatever happened to those before.
-    pub fn finish_last(&mut self) -> Option<String> {
+    pub fn finish_last(&mut self) -> Option<Phrase> {
         let left = |written: Option<u64>| match written {
-            Some(step) => format!("--resume goes on from step {step}"),
+            Some(step) => phrase!("<resume> goes on from step {}", step),
             None => "there is none from before".into(),
         };
         match self.join()? {
             Err(error) => {
-                Some(format!("no checkpoint was written: {error}; {}", left(self.written)))
+                Some(phrase!("no checkpoint was written: {}; ", error).then(left(self.written)))
             }
-            written => self.done(written),
+            written => self.done(written).map(Phrase::from),
         }
     }
 

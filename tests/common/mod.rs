@@ -91,14 +91,16 @@ pub fn submit(launch: Launch<'_>) {
     run.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
-/// The plan of an activation whose α or step is parameter `index`.
+/// The plan of an activation whose α or step is parameter `index`, and whose offset, if it learns
+/// one, comes right behind.
 pub fn activation_plan(
     (act_quant, pact, bits): (ActivationQuantizer, PactKind, u32),
     index: u32,
 ) -> ActivationPlan {
     let quantization = QuantizationConfig { act_quant, pact, ..Default::default() };
     let bits = LayerBits { weight: 32, activation: bits };
-    ActivationPlan::new(&quantization, bits, Some(index)).unwrap()
+    let offset = (act_quant == ActivationQuantizer::LsqPlus).then_some(index + 1);
+    ActivationPlan::new(&quantization, bits, (Some(index), offset)).unwrap()
 }
 
 /// The plan of a quantizer of weights.
@@ -194,12 +196,12 @@ impl Random {
 
 /// A convolution by kernel, stride and padding.
 pub fn conv(name: &str, out_channels: u32, [kernel, stride, padding]: [u32; 3]) -> LayerConfig {
-    LayerConfig::Conv { name: name.into(), out_channels, kernel, stride, padding }
+    LayerConfig::conv(name, out_channels, [kernel, stride, padding])
 }
 
 /// An activation.
 pub fn activation(name: &str) -> LayerConfig {
-    LayerConfig::Activation { name: name.into() }
+    LayerConfig::activation(name)
 }
 
 /// Pixels of [`random_model`].
@@ -238,6 +240,15 @@ pub fn random_model(
     }
     for step in layout.steps() {
         layout.initialize_step(step, &mut parameters);
+    }
+    // Some levels below 0, but never all.
+    for step in layout.activation_steps() {
+        if let (ParameterRole::ActivationStep { highest }, Some(offset)) =
+            (step.role, layout.offset_beside(step))
+        {
+            let range = highest as f32 * parameters[step.offset as usize];
+            parameters[offset.offset as usize] = -(0.25 + 0.15 * random.signed()) * range;
+        }
     }
     let config = ModelConfig {
         network,

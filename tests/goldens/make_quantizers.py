@@ -23,6 +23,7 @@ WIDTHS = {
 SHAPE = (4, 3, 3)
 STEP_FLOOR = 1e-6
 ALPHA = 1.25
+RANGE, OFFSET = 2.0, -0.47
 
 
 def round_pass(x: Tensor) -> Tensor:
@@ -117,6 +118,18 @@ def activation(kind: str, learns: str, bits: int, x: Tensor, learned: Tensor) ->
     return round_pass(torch.clamp(x / s, 0 if kind == "unsigned" else -levels, levels)) * s
 
 
+def with_offset(function: str, bits: int, x: Tensor, step: Tensor, offset: Tensor) -> Tensor:
+    """LSQ+ of the values of `function` on 2^bits levels, of which the z-th stands for 0: a clip of v/s at whole levels, and the offset added where
+    it clips, as in the published y = s round(clip((v - b)/s)) + b; z is the offset in levels, rounded, without a gradient."""
+    levels = 2**bits - 1
+    v = torch.relu(x) if function == "relu" else x
+    s, b = (grad_scale(learned, 1 / (x.numel() * levels) ** 0.5) for learned in (step, offset))
+    zero = torch.clamp(torch.round(-b / s), 0, levels).item()
+    position = v / s
+    outside = (position < -zero) | (position >= levels - zero)
+    return round_pass(torch.clamp(position, -zero, levels - zero)) * s + (b - b.detach()) * outside
+
+
 def main() -> None:
     names, stacked = weights()
     torch.manual_seed(5)
@@ -155,7 +168,19 @@ def main() -> None:
                 key = f"{learns}.{kind}.{bits}"
                 tensors[f"{key}.values"], tensors[f"{key}.gradients"] = value.detach(), own.grad
                 tensors[f"{key}.learned_gradient"] = learned.grad
-    made = {"torch": torch.__version__, "script": "tests/goldens/make_quantizers.py", "tensors": names, "alpha": ALPHA}
+    for function in ("identity", "relu"):
+        for bits in range(1, 9):
+            step = torch.tensor([RANGE / (2**bits - 1)], dtype=torch.float64, requires_grad=True)
+            offset = torch.tensor([OFFSET], dtype=torch.float64, requires_grad=True)
+            own = x.clone().requires_grad_(True)
+            value = with_offset(function, bits, own, step, offset)
+            (value * tensors["x.upstream"]).sum().backward()
+            key = f"offset.{function}.{bits}"
+            tensors[f"{key}.values"], tensors[f"{key}.gradients"] = value.detach(), own.grad
+            tensors[f"{key}.learned_gradients"] = torch.cat([step.grad, offset.grad])
+    made = {
+        "torch": torch.__version__, "script": "tests/goldens/make_quantizers.py", "tensors": names, "alpha": ALPHA, "range": RANGE, "offset": OFFSET,
+    }
     save_file({key: value.contiguous() for key, value in tensors.items()}, HERE / "quantizers.safetensors", {"golden": json.dumps(made)})
 
 

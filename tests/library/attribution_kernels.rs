@@ -12,7 +12,7 @@ use saliq::{
     reference::{
         accumulate_gradients::accumulate_gradients,
         accumulate_scores::accumulate_scores,
-        activation::{Activation, activation},
+        activation::{Activation, Function, LsqPlus, activation},
         channel_means::channel_means,
         class_score::class_score,
         collect_logits::collect_logits,
@@ -438,7 +438,8 @@ fn grad_cam_plus_plus_divides_by_nothing() {
     assert_eq!(to_f32(&expected), found);
 }
 
-/// ReLU and the three kinds of PACT with α = 0.6 and 3 levels, and their plans; α is parameter 1.
+/// ReLU, the three kinds of PACT with α = 0.6 and 3 levels, and LSQ+ with steps of 0.6, and their
+/// plans; α or step is parameter 1, the offset 2.
 fn activations() -> Vec<(Activation, ActivationPlan)> {
     let mut all = vec![(Activation::Relu, ActivationPlan::RELU)];
     for (bits, kind) in
@@ -446,6 +447,18 @@ fn activations() -> Vec<(Activation, ActivationPlan)> {
     {
         let activation = Activation::Pact { kind, alpha: f64::from(0.6f32), levels: Some(3.0) };
         all.push((activation, common::activation_plan((ActivationQuantizer::Pact, kind, bits), 1)));
+    }
+    for (kind, function) in
+        [(PactKind::Unsigned, Function::Relu), (PactKind::Signed, Function::Identity)]
+    {
+        let own = LsqPlus {
+            step: f64::from(0.6f32),
+            offset: f64::from(-0.7f32),
+            levels: 3.0,
+            rounding: true,
+        };
+        let plan = common::activation_plan((ActivationQuantizer::LsqPlus, kind, 2), 1);
+        all.push((Activation::LsqPlus(function, own), plan));
     }
     all
 }
@@ -462,7 +475,7 @@ fn rules_at_activations() {
         }
         let y: Vec<f64> = x.iter().map(|&x| activation(kind, f64::from(x))).collect();
         let gradient = random.vector(3 * values);
-        let alpha = upload(&[0.0f32, 0.6, 0.0, 0.0]);
+        let alpha = upload(&[0.0f32, 0.6, -0.7, 0.0]);
         let (inputs, outputs) = (upload(&x), upload(&to_f32(&y)));
 
         let record = range(3);

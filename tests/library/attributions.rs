@@ -8,7 +8,7 @@ use saliq::{
         QuantizationOverrides, Shape, WeightInit, WeightQuantizer,
     },
     gpu::Buffer,
-    graph::{Parameter, ParameterLayout, ParameterRole},
+    graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     layout::{from_nchw, groups, padded, to_nchw},
     model::Model,
     saliency::{
@@ -146,13 +146,9 @@ fn set_alphas(layout: &ParameterLayout, parameters: &mut [f32], tensors: &Tensor
 const ODD: Shape = Shape::new(3, 11, 13);
 
 fn odd_layers() -> NetworkConfig {
-    let activation = |name: &str| LayerConfig::Activation { name: name.into() };
-    let conv = |name: &str, out_channels, stride, padding| LayerConfig::Conv {
-        name: name.into(),
-        out_channels,
-        kernel: 3,
-        stride,
-        padding,
+    let activation = |name: &str| LayerConfig::activation(name);
+    let conv = |name: &str, out_channels, stride, padding| {
+        LayerConfig::conv(name, out_channels, [3, stride, padding])
     };
     NetworkConfig {
         input: ODD,
@@ -162,9 +158,9 @@ fn odd_layers() -> NetworkConfig {
             activation("act1"),
             conv("conv2", 8, 1, 2),
             activation("act2"),
-            LayerConfig::Linear { name: "fc1".into(), out_features: 9 },
+            LayerConfig::linear("fc1", 9),
             activation("act3"),
-            LayerConfig::Linear { name: "fc2".into(), out_features: 4 },
+            LayerConfig::linear("fc2", 4),
         ],
     }
 }
@@ -181,7 +177,7 @@ fn odd(tensors: &Tensors, quantized: bool) -> Subject {
         weight_quant: WeightQuantizer::Affine,
         ..QuantizationConfig::default()
     };
-    let layout = ParameterLayout::new(&config, &quantization).unwrap();
+    let layout = Graph::new(&config, &quantization).unwrap().layout;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     for parameter in
         layout.parameters.iter().filter(|parameter| parameter.role != ParameterRole::Alpha)
@@ -218,9 +214,9 @@ fn odd_with_norms(tensors: &Tensors, quantized: bool) -> Subject {
     let folded = odd(tensors, quantized);
     let mut config = folded.config.clone();
     for (at, name) in [(1, "bn1"), (4, "bn2")] {
-        config.layers.insert(at, LayerConfig::BatchNorm { name: name.into() });
+        config.layers.insert(at, LayerConfig::batch_norm(name));
     }
-    let layout = ParameterLayout::new(&config, &folded.quantization).unwrap();
+    let layout = Graph::new(&config, &folded.quantization).unwrap().layout;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     let in_file = |parameter: &&Parameter| {
         !matches!(parameter.role, ParameterRole::Alpha | ParameterRole::BatchCount)
@@ -368,7 +364,7 @@ fn positive_relevance_is_captums() {
     let options = MethodOptions { lrp_rule: LrpRule::ZPlus, ..MethodOptions::default() };
     let explainer = Explainer::new(gpu(), normed.network(), Method::Lrp, &options, 1).unwrap();
     let refused = explainer.record(gpu(), &normed.images, &normed.images.maps(gpu()).unwrap());
-    assert!(matches!(refused, Err(Error::Usage(reason)) if reason.contains("folded")));
+    assert!(matches!(refused, Err(Error::Unfolded { norm }) if norm == "bn1"));
 }
 
 /// Sum over channels and pixels of each image's map.
@@ -440,7 +436,7 @@ fn relevance_is_conserved_without_biases() {
     let tensors = Tensors::golden("attributions_odd");
     for quantized in [false, true] {
         let subject = odd(&tensors, quantized);
-        let layout = ParameterLayout::new(&subject.config, &subject.quantization).unwrap();
+        let layout = Graph::new(&subject.config, &subject.quantization).unwrap().layout;
         let mut parameters = read::<f32>(&subject.parameters, layout.padded_length() as usize);
         for parameter in
             layout.parameters.iter().filter(|parameter| parameter.role == ParameterRole::Bias)
@@ -467,7 +463,7 @@ fn relevance_is_conserved_without_biases() {
 fn averages_lose_nothing() {
     let average = |kernel, stride, padding, count_include_pad| {
         let ceil_mode = true;
-        LayerConfig::AveragePool(AveragePool {
+        LayerConfig::average_pool(AveragePool {
             kernel,
             stride,
             padding,
@@ -483,7 +479,7 @@ fn averages_lose_nothing() {
         conv("conv2", 5, [2, 1, 0]),
         average(2, 1, 0, true),
         activation("act2"),
-        LayerConfig::Linear { name: "fc1".into(), out_features: 3 },
+        LayerConfig::linear("fc1", 3),
     ];
     let config = NetworkConfig { input: Shape::new(2, 10, 9), classes: 3, layers };
     for (bits, has_biases) in [("32", true), ("4,4", true), ("32", false), ("4,4", false)] {
@@ -547,7 +543,7 @@ fn smoothgrad_converges() {
 fn maps_depend_on_what_was_learned() {
     let tensors = Tensors::golden("attributions");
     let subject = table_one(&tensors, false);
-    let layout = ParameterLayout::new(&subject.config, &subject.quantization).unwrap();
+    let layout = Graph::new(&subject.config, &subject.quantization).unwrap().layout;
     let parameters =
         gpu().upload("parameters", &layout.initialize(3, WeightInit::KaimingUniform)).unwrap();
     let random = Subject { parameters, ..subject.clone() };
@@ -602,6 +598,7 @@ fn settings_that_cannot_be_are_refused() {
         1,
     ) {
         Err(Error::Usage(reason)) => reason,
+        Err(Error::Settings(reason)) => reason.to_string(),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("{} was not refused", method.name()),
     };
@@ -617,7 +614,7 @@ fn settings_that_cannot_be_are_refused() {
                 method,
                 MethodOptions { output: Output::LogSoftmax, ..MethodOptions::default() }
             )
-            .contains("--output logit")
+            .contains("output = logit")
         );
     }
     let half = Baseline::Images(vec![0.0; ODD.elements() as usize / 3]);

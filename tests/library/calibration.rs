@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use saliq::{
-    config::{LayerBits, LayerConfig, QuantizationConfig, RunConfig},
+    config::{LayerBits, LayerConfig, LayerKind, QuantizationConfig, RunConfig},
     model::Model,
     reference::network::ReferenceNetwork,
     train::{Start, StepLine, Trainer},
@@ -29,6 +29,13 @@ fn first_step(settings: &str, out: &Path) -> (RunConfig, StepLine) {
 /// Magnitudes of the inputs of each quantized activation, over the first 80 images: four batches of
 /// 20.
 fn magnitudes(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
+    let mut values = inputs_of_quantizers(config);
+    values.values_mut().flatten().for_each(|value| *value = value.abs());
+    values
+}
+
+/// The values themselves.
+fn inputs_of_quantizers(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
     let bits =
         config.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
     let float = QuantizationConfig { bits, ..config.quantization.clone() };
@@ -45,12 +52,10 @@ fn magnitudes(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
     // The activations right in front of the second convolution and of the pool.
     let place = |is_it: fn(&LayerConfig) -> bool| network.layers.iter().rposition(is_it).unwrap();
     let places = [
-        ("act1", place(|layer| matches!(layer, LayerConfig::Conv { .. }))),
-        ("act2", place(|layer| matches!(layer, LayerConfig::MaxPool { .. }))),
+        ("act1", place(|layer| matches!(layer.kind, LayerKind::Conv { .. }))),
+        ("act2", place(|layer| matches!(layer.kind, LayerKind::MaxPool { .. }))),
     ];
-    places
-        .map(|(name, place)| (name, pass.values[place].iter().map(|value| value.abs()).collect()))
-        .into()
+    places.map(|(name, place)| (name, pass.values[place].clone())).into()
 }
 
 #[test]
@@ -94,6 +99,54 @@ fn initial_clips_and_steps_are_those_of_an_independent_computation() {
     }
 }
 
+/// LSQ+ starts where the squared error of the values that it quantizes is least: no other range of
+/// as many levels from their least to their largest has a smaller one, by more than the search and
+/// its histogram are coarse. Without a ReLU these are the values of a network without one.
+#[test]
+fn initial_offsets_are_of_least_squared_error() {
+    for pact in ["unsigned", "signed"] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings =
+            format!("bits = \"w3a4,w8a2\"\nact-quant = \"lsq-plus\"\npact = \"{pact}\"\n");
+        let (config, line) = first_step(&settings, &folder.path().join("run"));
+        let mut network = config.network.clone();
+        if pact == "signed" {
+            let is_quantized = |name: &str| name == "act1" || name == "act2";
+            network.layers.retain(|layer| {
+                !matches!(
+                    (&layer.kind, &layer.name),
+                    (LayerKind::Activation {}, Some(name)) if is_quantized(name)
+                )
+            });
+        }
+        let values = inputs_of_quantizers(&RunConfig { network, ..config.clone() });
+        for (name, bits) in [("act1", 4), ("act2", 2)] {
+            let (step, offset) = (
+                f64::from(line.quantizers.step_size[name]),
+                f64::from(line.quantizers.offset[name]),
+            );
+            let highest = f64::from((1u32 << bits) - 1);
+            let values = &values[name];
+            let error = |step: f64, zero: f64| {
+                let of = |value: &f64| {
+                    let level = (value / step).round_ties_even().clamp(-zero, highest - zero);
+                    (level * step - value).powi(2)
+                };
+                values.iter().map(of).sum::<f64>()
+            };
+            let zero = (-offset / step).round();
+            assert_eq!(zero == 0.0, pact == "unsigned", "{name}: {step} {offset}");
+            let own = error(step, zero);
+            for factor in [0.6, 0.8, 0.9, 1.1, 1.25, 1.6] {
+                for other in [zero - 1.0, zero, zero + 1.0] {
+                    let least = error(step * factor, other.clamp(0.0, highest));
+                    assert!(own < 1.02 * least, "{pact} {name}: {own} {least} {factor} {other}");
+                }
+            }
+        }
+    }
+}
+
 /// For each α separately: a flag takes precedence over the file, and the file over calibration.
 #[test]
 fn a_trained_clip_is_kept_and_a_missing_one_is_found() {
@@ -132,7 +185,7 @@ fn nothing_of_a_model_is_dropped() {
     begin("", &normalized, &trained).unwrap();
     let init = format!("init = {:?}\n", trained.to_str().unwrap());
     let message = begin(&init, SMALL_NETWORK, &out).unwrap_err().to_string();
-    assert!(message.contains("bn1.") && message.contains("--batch-norm"), "{message}");
+    assert!(message.contains("bn1.") && message.contains("batch-norm"), "{message}");
     assert!(!out.exists());
     begin(&init, &normalized, &out).unwrap();
 }

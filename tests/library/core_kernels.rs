@@ -13,21 +13,24 @@ use saliq::{
     },
     gpu::{Binding, Buffer, Launch, ProductTiles, Work},
     kernels::{
-        self, Activated, ActivationGradient, AverageOfIntegers, AveragePool as Averages,
-        AveragePoolGradient, AveragePoolShape, BackwardLayout, ConvolutionCooperative,
-        ConvolutionInputGradient, ConvolutionTiled, ConvolutionWeightGradient,
-        ConvolutionWeightGradientTiled, CooperativeTiles, Epilogue, FeatureTiles,
-        FullyConnectedWeightGradient, Geometry, Gradient, ImageRange, LearnedStep,
+        self, Activated, ActivationGradient, Add, Addend, AverageOfIntegers,
+        AveragePool as Averages, AveragePoolGradient, AveragePoolShape, BackwardLayout,
+        ConvolutionCooperative, ConvolutionInputGradient, ConvolutionTiled,
+        ConvolutionWeightGradient, ConvolutionWeightGradientTiled, CooperativeTiles, Epilogue,
+        FeatureTiles, FullyConnectedWeightGradient, Geometry, Gradient, ImageRange, LearnedStep,
         LearnedStepGradient, MatrixProduct, MaxPool, MaxPoolGradient, PoolShape, PrepareWeights,
         ReduceWeightGradient, RegisterTiles, SliceShape, SliceWeights, SlicedWeights, StripTiles,
         SumPartials, WeightGradientTiles, WeightRange, WeightShape,
     },
     layout::{groups, padded},
     nn::{StripShape, TileTable},
-    quant::{ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps},
+    quant::{
+        ActivationFunction, ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps,
+    },
     reference::{
-        activation::{Activation, activation},
+        activation::{Activation, Function, LsqPlus, activation},
         activation_gradient::activation_gradient,
+        add::add,
         average_pool::{self, average_pool},
         average_pool_gradient::average_pool_gradient,
         convolution::{Convolution, convolution},
@@ -741,7 +744,8 @@ fn convolution_applies_pact_and_keeps_its_input() {
 #[track_caller]
 fn check_levels(what: &str, input: &[f32], output: &[f32], kind: Activation) {
     let step = kind.step().expect("quantized");
-    let levels = (kind.range().1 / step).round();
+    let (low, high) = kind.range();
+    let levels = (low / step).round()..=(high / step).round();
     let mut exact = 0;
     for (&x, &y) in input.iter().zip(output) {
         let unrounded = kind.clip(f64::from(x)) / step;
@@ -753,7 +757,7 @@ fn check_levels(what: &str, input: &[f32], output: &[f32], kind: Activation) {
         } else {
             assert!((actual - unrounded).abs() < 0.501, "{what}: {x}");
         }
-        assert!(actual.round().abs() <= levels, "{what}: {x} has a level out of range");
+        assert!(levels.contains(&actual.round()), "{what}: {x} has a level out of range");
     }
     assert!(
         exact * 100 >= input.len() * 99,
@@ -1086,27 +1090,54 @@ fn matrix_products_and_their_gradients() {
     }
 }
 
-/// Every activation: its plan with α or step as parameter 1, its reference, and its α or step.
-fn activations() -> [(ActivationPlan, Activation, f32); 8] {
+/// Every activation: its plan with α or step as parameter 1 and an offset as parameter 2, its
+/// reference, and these parameters.
+fn activations() -> [(ActivationPlan, Activation, [f32; 2]); 13] {
     use PactKind::{Signed, SignedAfterRelu, Unsigned};
     let pact = |kind, bits, levels| {
         let plan = activation_plan((ActivationQuantizer::Pact, kind, bits), 1);
-        (plan, Activation::Pact { kind, alpha: 0.75, levels: Some(levels) }, 0.75)
+        (plan, Activation::Pact { kind, alpha: 0.75, levels: Some(levels) }, [0.75, 9.0])
     };
     let lsq = |kind, bits, levels, step: f32| {
         let plan = activation_plan((ActivationQuantizer::Lsq, kind, bits), 1);
-        (plan, Activation::Lsq { kind, step: f64::from(step), levels }, step)
+        (plan, Activation::Lsq { kind, step: f64::from(step), levels }, [step, 9.0])
+    };
+    // The ends of the range are where inputs are: at 0, 0.75 and −0.75; or 0 is the highest level.
+    let lsq_plus = |kind, bits, step: f32, offset: f32| {
+        let plan = activation_plan((ActivationQuantizer::LsqPlus, kind, bits), 1);
+        let function = if kind == Signed { Function::Identity } else { Function::Relu };
+        let levels = 2f64.powi(bits as i32) - 1.0;
+        let (wide, zero) = (f64::from(step), f64::from(offset));
+        let own = LsqPlus { step: wide, offset: zero, levels, rounding: true };
+        (plan, Activation::LsqPlus(function, own), [step, offset])
     };
     [
-        (ActivationPlan::NONE, Activation::None, 0.0),
-        (ActivationPlan::RELU, Activation::Relu, 0.0),
+        (ActivationPlan::NONE, Activation::None, [9.0; 2]),
+        (ActivationPlan::RELU, Activation::Relu, [9.0; 2]),
         pact(Unsigned, 4, 15.0),
         pact(Signed, 2, 1.0),
         pact(SignedAfterRelu, 4, 7.0),
         lsq(Unsigned, 2, 3.0, 0.25),
         lsq(Signed, 2, 1.0, 0.75),
         lsq(SignedAfterRelu, 3, 3.0, 0.25),
+        lsq_plus(Unsigned, 2, 0.25, 0.0),
+        lsq_plus(Unsigned, 3, 0.25, -0.3),
+        lsq_plus(Signed, 3, 0.25, -0.9),
+        lsq_plus(Signed, 2, 0.25, -0.8),
+        lsq_plus(Signed, 1, 0.75, 0.3),
     ]
+}
+
+/// Asserts that the partial sums of the α or step, and of the offset, of `plan` add up to
+/// `expected`.
+#[track_caller]
+fn check_learned(what: &str, plan: ActivationPlan, sums: [Vec<f32>; 2], expected: [f64; 2]) {
+    let learns = [plan.is_pact(), plan.offset_index().is_some()];
+    for ((sums, expected), learns) in sums.iter().zip(expected).zip(learns) {
+        let sum: f64 = sums.iter().map(|&sum| f64::from(sum)).sum();
+        let within = GRADIENT * expected.abs().max(1.0);
+        assert!(!learns || (sum - expected).abs() < within, "{what}: {sum}, not {expected}");
+    }
 }
 
 /// Inputs around the ends of the range, with some exactly on them.
@@ -1128,11 +1159,11 @@ fn activations_alone_and_their_gradients() {
     let mut random = Random(3);
     let x = activation_inputs(&mut random, images.slots * shape.elements() as usize);
     let gradient = vector(&mut random, x.len());
-    for (plan, kind, alpha) in activations() {
+    for (plan, kind, learned) in activations() {
         let what = format!("{kind:?}");
         let record = images.record(false);
         let (input, output, parameters) =
-            (upload(&pack(&x, shape)), untouched(size), upload(&[9.0, alpha]));
+            (upload(&pack(&x, shape)), untouched(size), upload(&[9.0, learned[0], learned[1]]));
         launch(&kernels::Activation {
             images: images.range(&record),
             input: (&input).into(),
@@ -1160,29 +1191,28 @@ fn activations_alone_and_their_gradients() {
             );
             start[first..last].copy_from_slice(&images.of(&pack(&gradient, shape)));
             let blocks = (images.most as u32 * elements).div_ceil(64 * items) as usize;
-            let (in_place, sums) = (upload(&start), untouched(blocks));
+            let in_place = upload(&start);
+            let [sums, offset_sums] = [(); 2].map(|()| untouched(blocks));
             launch(&ActivationGradient {
                 images: images.range(&record),
                 state: state.into(),
                 gradient: (&in_place).into(),
                 parameters: (&parameters).into(),
                 partial_sums: (&sums).into(),
+                offset_sums: (&offset_sums).into(),
                 elements,
                 items,
                 activation: plan,
                 storage: Storage::default(),
             });
-            let (expected, expected_alpha) = activation_gradient(kind, &own, &images.of(&gradient));
+            let (expected, learned) = activation_gradient(kind, &own, &images.of(&gradient));
             images.check(&what, &read(&in_place, size), shape, &expected, GRADIENT);
-            if plan.is_pact() {
-                let sums: Vec<f32> = read(&sums, blocks);
-                let alpha_gradient = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
-                let within = GRADIENT * expected_alpha.abs().max(1.0);
-                assert!(
-                    (alpha_gradient - expected_alpha).abs() < within,
-                    "{what}: α {alpha_gradient}"
-                );
-            }
+            check_learned(
+                &what,
+                plan,
+                [&sums, &offset_sums].map(|sums| read(sums, blocks)),
+                learned,
+            );
         }
     }
 }
@@ -1204,6 +1234,7 @@ fn workgroups_past_the_last_sum_change_nothing() {
             gradient: (&gradient).into(),
             parameters: (&parameters).into(),
             partial_sums: (&sums).into(),
+            offset_sums: (&sums).into(),
             elements: 256,
             items: 1,
             activation: activations()[2].0,
@@ -1228,12 +1259,15 @@ fn pooling_and_its_gradient() {
         ([6, 10, 7], [3, 3], 2),
         ([6, 5, 8], [2, 2], 5),
         ([3, 6, 7], [2, 1], 6),
+        ([5, 7, 6], [2, 2], 8),
+        ([5, 7, 6], [2, 1], 10),
+        ([6, 10, 7], [3, 2], 11),
     ];
     for (seed, ([channels, height, width], [kernel, stride], number)) in
         cases.into_iter().enumerate()
     {
         let images = if seed == 0 { Images::ONE } else { Images::FEW };
-        let (plan, kind, alpha) = activations()[number];
+        let (plan, kind, learned) = activations()[number];
         let shape = Shape::new(channels, height, width);
         let output = output_shape(shape, kernel, stride);
         let what = format!("{shape:?} {kernel} {stride} {kind:?}");
@@ -1263,15 +1297,16 @@ fn pooling_and_its_gradient() {
         let size = images.slots * packed_elements(shape);
         let items = 2;
         let blocks = (images.most * packed_elements(shape) / 4).div_ceil(64 * items);
-        let (values, sums) = (untouched(size), untouched(blocks));
+        let (values, sums, offset_sums) = (untouched(size), untouched(blocks), untouched(blocks));
         launch(&MaxPoolGradient {
             images: images.range(&record),
             output_gradient: (&upload(&pack(&gradient, output))).into(),
             choice: (&choice).into(),
             state: (&upload(&pack(state, shape))).into(),
             input_gradient: (&values).into(),
-            parameters: (&upload(&[9.0, alpha])).into(),
+            parameters: (&upload(&[9.0, learned[0], learned[1]])).into(),
             partial_sums: (&sums).into(),
+            offset_sums: (&offset_sums).into(),
             shape: pool,
             items: items as u32,
             activation: plan,
@@ -1279,16 +1314,10 @@ fn pooling_and_its_gradient() {
         });
         let routed = max_pool_gradient(own_y.len(), &from, &images.of(&gradient));
         // A state that is on both sides the ReLU's output has the derivative of its input.
-        let (expected, expected_alpha) = activation_gradient(kind, &images.of(state), &routed);
+        let (expected, learned) = activation_gradient(kind, &images.of(state), &routed);
         images.check(&what, &read(&values, size), shape, &expected, GRADIENT);
-        if plan.is_pact() {
-            let sum: f64 = read::<f32>(&sums, blocks).iter().map(|&sum| f64::from(sum)).sum();
-            assert!(
-                expected_alpha != 0.0
-                    && (sum - expected_alpha).abs() < GRADIENT * expected_alpha.abs().max(1.0),
-                "{what}: α {sum} {expected_alpha}"
-            );
-        }
+        assert!(!plan.is_pact() || learned[0] != 0.0, "{what}");
+        check_learned(&what, plan, [&sums, &offset_sums].map(|sums| read(sums, blocks)), learned);
     }
 }
 
@@ -1337,6 +1366,67 @@ fn average_pooling_and_its_gradient() {
         });
         let expected = average_pool_gradient(images.count, shape, pool, &images.of(&gradient));
         images.check(&what, &read(&values, size), shape, &expected, GRADIENT);
+    }
+}
+
+#[test]
+fn sums_of_two_values() {
+    let mut random = Random(43);
+    for (number, images) in [Images::FEW, Images::ONE, Images::FEW].into_iter().enumerate() {
+        let [height, width] = [0; 2].map(|_| 1 + random.below(9));
+        let shape = Shape::new(1 + random.below(9), height, width);
+        let count = images.slots * shape.elements() as usize;
+        let [left, right] = [(); 2].map(|()| vector(&mut random, count));
+        let (record, size) = (images.record(false), images.slots * packed_elements(shape));
+        let [one, other] = [&left, &right].map(|values| upload(&pack(values, shape)));
+        let parameters = upload(&[0.0f32, 0.75]);
+        let bits = LayerBits { weight: 32, activation: 3 };
+        let quantization = QuantizationConfig::default();
+        let pact = ActivationPlan::new(&quantization, bits, (Some(1), None)).unwrap();
+        for plan in [ActivationPlan::NONE, ActivationPlan::RELU, pact] {
+            let (values, sums) = (untouched(size), untouched(size));
+            let sum = Add {
+                images: images.range(&record),
+                left: (&one).into(),
+                addend: Addend::Right((&other).into()),
+                output: (&values).into(),
+                pre_activation: Some((&sums).into()),
+                parameters: (&parameters).into(),
+                elements: shape.pixels() * shape.channels.div_ceil(4),
+                activation: plan,
+                storage: Storage::default(),
+            };
+            launch(&sum);
+            let what = format!("{number} {shape:?} {plan:?}");
+            let before = add(&images.of(&left), &images.of(&right));
+            let expected: Vec<f64> = match plan.function() {
+                ActivationFunction::Identity if !plan.is_pact() => before.clone(),
+                ActivationFunction::Relu if !plan.is_pact() => {
+                    before.iter().map(|x| x.max(0.0)).collect()
+                }
+                _ => {
+                    let kind = Activation::new(PactKind::Unsigned, bits, 0.75);
+                    before.iter().map(|&x| activation(kind, x)).collect()
+                }
+            };
+            // A sum next to an edge may come to either level.
+            let near = before.iter().any(|x| {
+                let position = x / 0.75 * 7.0;
+                (position - position.floor() - 0.5).abs() < 1e-5
+            });
+            assert!(!near, "{what}");
+            images.check(&what, &read(&values, size), shape, &expected, FORWARD);
+            if plan.is_pact() {
+                images.check(&what, &read(&sums, size), shape, &before, FORWARD);
+            }
+            // Once more onto what is there, and a copy over it.
+            let plain = Add { activation: ActivationPlan::NONE, pre_activation: None, ..sum };
+            launch(&Add { addend: Addend::Output, ..plain });
+            let twice = add(&expected, &images.of(&left));
+            images.check(&what, &read(&values, size), shape, &twice, FORWARD);
+            launch(&Add { addend: Addend::None, ..plain });
+            images.check(&what, &read(&values, size), shape, &images.of(&left), 0.0);
+        }
     }
 }
 

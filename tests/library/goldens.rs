@@ -4,7 +4,7 @@ use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{
         DatasetInfo, LayerConfig, MaskFill, MaskRank, NetworkConfig, PartialRunConfig,
-        QuantizationConfig, QuantizationOverrides, SgtConfig, Shape, WeightQuantizer,
+        QuantizationConfig, QuantizationOverrides, SgtConfig, Shape, WeightQuantizer, resolve,
     },
     gpu::Recording,
     kernels::Scalar,
@@ -390,16 +390,7 @@ fn thirty_seven() -> NetworkConfig {
     NetworkConfig {
         input: Shape::new(1, 1, 5),
         classes: 3,
-        layers: vec![
-            LayerConfig::Conv {
-                name: "conv1".into(),
-                out_channels: 2,
-                kernel: 1,
-                stride: 1,
-                padding: 0,
-            },
-            LayerConfig::Linear { name: "fc1".into(), out_features: 3 },
-        ],
+        layers: vec![LayerConfig::conv("conv1", 2, [1, 1, 0]), LayerConfig::linear("fc1", 3)],
     }
 }
 
@@ -422,10 +413,8 @@ fn optimizers() {
         ("adadelta", "optimizer = \"adadelta\""),
     ] {
         let rate = tensors.f64(&format!("{case}.lr"))[0];
-        let config = PartialRunConfig::parse(&format!("lr = {rate:?}\n{settings}"), case)
-            .unwrap()
-            .resolve(&info)
-            .unwrap();
+        let config = PartialRunConfig::parse(&format!("lr = {rate:?}\n{settings}"), case).unwrap();
+        let config = resolve(config, &info).unwrap();
         let options = NetworkOptions {
             slots: 1,
             training: true,
@@ -492,10 +481,8 @@ fn schedules() {
         ("one_cycle", "schedule = \"one-cycle\"\noptimizer = \"momentum\"", 10, 50),
         ("step", "schedule = \"step\"\ngamma = 0.5\nstep-epochs = 2", 7, 42),
     ] {
-        let config = PartialRunConfig::parse(&format!("lr = 0.1\n{settings}"), name)
-            .unwrap()
-            .resolve(&info)
-            .unwrap();
+        let config = PartialRunConfig::parse(&format!("lr = 0.1\n{settings}"), name).unwrap();
+        let config = resolve(config, &info).unwrap();
         let schedule = Schedule::new(&config, steps_per_epoch, total);
         let list = |key: &str| -> Vec<f64> {
             golden[name][key].as_array().map_or(Vec::new(), |list| {
@@ -530,31 +517,19 @@ fn schedules() {
 fn a_network_of_odd_sizes() {
     let tensors = Tensors::golden("odd_network");
     let shape = Shape::new(3, 11, 13);
-    let activation = |name: &str| LayerConfig::Activation { name: name.into() };
+    let activation = |name: &str| LayerConfig::activation(name);
     let config = NetworkConfig {
         input: shape,
         classes: 4,
         layers: vec![
-            LayerConfig::Conv {
-                name: "conv1".into(),
-                out_channels: 5,
-                kernel: 3,
-                stride: 2,
-                padding: 1,
-            },
+            LayerConfig::conv("conv1", 5, [3, 2, 1]),
             activation("act1"),
-            LayerConfig::Conv {
-                name: "conv2".into(),
-                out_channels: 7,
-                kernel: 2,
-                stride: 1,
-                padding: 1,
-            },
+            LayerConfig::conv("conv2", 7, [2, 1, 1]),
             activation("act2"),
-            LayerConfig::MaxPool { kernel: 3, stride: 2 },
-            LayerConfig::Linear { name: "fc1".into(), out_features: 9 },
+            LayerConfig::max_pool(3, 2),
+            LayerConfig::linear("fc1", 9),
             activation("act3"),
-            LayerConfig::Linear { name: "fc2".into(), out_features: 4 },
+            LayerConfig::linear("fc2", 4),
         ],
     };
     let options =

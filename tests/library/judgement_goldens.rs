@@ -30,31 +30,19 @@ const SHARES: [f64; 4] = [0.0, 0.3, 0.6, 0.9];
 
 /// The network of `odd_network.safetensors` with the last layer of the golden file.
 fn model(tensors: &Tensors) -> Model {
-    let activation = |name: &str| LayerConfig::Activation { name: name.into() };
+    let activation = |name: &str| LayerConfig::activation(name);
     let network = NetworkConfig {
         input: SHAPE,
         classes: 4,
         layers: vec![
-            LayerConfig::Conv {
-                name: "conv1".into(),
-                out_channels: 5,
-                kernel: 3,
-                stride: 2,
-                padding: 1,
-            },
+            LayerConfig::conv("conv1", 5, [3, 2, 1]),
             activation("act1"),
-            LayerConfig::Conv {
-                name: "conv2".into(),
-                out_channels: 7,
-                kernel: 2,
-                stride: 1,
-                padding: 1,
-            },
+            LayerConfig::conv("conv2", 7, [2, 1, 1]),
             activation("act2"),
-            LayerConfig::MaxPool { kernel: 3, stride: 2 },
-            LayerConfig::Linear { name: "fc1".into(), out_features: 9 },
+            LayerConfig::max_pool(3, 2),
+            LayerConfig::linear("fc1", 9),
             activation("act3"),
-            LayerConfig::Linear { name: "fc2".into(), out_features: 4 },
+            LayerConfig::linear("fc2", 4),
         ],
     };
     let quantization = QuantizationConfig::default();

@@ -12,7 +12,7 @@ use saliq::{
     nn::{Network, NetworkOptions},
     quant::{highest_level, initial_steps},
     reference::{
-        activation::{Activation, activation},
+        activation::{Activation, Function, LsqPlus, activation},
         activation_gradient::activation_gradient,
         learned_step::learned_step,
         learned_step_gradient::{learned_step_gradient, step_gradient_scale},
@@ -175,9 +175,36 @@ fn activations_are_pytorchs() {
                 }
                 let expected = golden.f64(&format!("{key}.learned_gradient"))[0];
                 assert!(
-                    close(learned_gradient * scale, expected, 1.0),
-                    "{key}: {learned_gradient} · {scale}, not {expected}"
+                    close(learned_gradient[0] * scale, expected, 1.0),
+                    "{key}: {learned_gradient:?} · {scale}, not {expected}"
                 );
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_with_an_offset_are_pytorchs() {
+    let golden = Tensors::golden("quantizers");
+    let (x, upstream) = (golden.f64("x"), golden.f64("x.upstream"));
+    let [range, offset] = ["range", "offset"].map(|name| golden.made()[name].as_f64().unwrap());
+    for (function, name) in [(Function::Identity, "identity"), (Function::Relu, "relu")] {
+        for bits in 1..=8 {
+            let levels = 2f64.powi(bits) - 1.0;
+            let own = LsqPlus { step: range / levels, offset, levels, rounding: true };
+            let plan = Activation::LsqPlus(function, own);
+            let (gradients, learned) = activation_gradient(plan, &x, &upstream);
+            let key = format!("offset.{name}.{bits}");
+            let [values, expected] =
+                ["values", "gradients"].map(|of| golden.f64(&format!("{key}.{of}")));
+            for (at, &x) in x.iter().enumerate() {
+                assert!(close(activation(plan, x), values[at], 1.0), "{key}: {x}");
+                assert!(close(gradients[at], expected[at], 1.0), "{key}: gradient at {x}");
+            }
+            let scale = step_gradient_scale(x.len(), levels);
+            let expected = golden.f64(&format!("{key}.learned_gradients"));
+            for (learned, expected) in learned.iter().zip(expected) {
+                assert!(close(learned * scale, expected, 1.0), "{key}: {learned} {expected}");
             }
         }
     }
@@ -225,7 +252,7 @@ proptest! {
 /// evenly spaced over the range they report.
 #[test]
 fn kernels_put_any_weights_on_levels() {
-    let layers = vec![LayerConfig::Linear { name: "fc".into(), out_features: CHANNELS as u32 }];
+    let layers = vec![LayerConfig::linear("fc", CHANNELS as u32)];
     let config = NetworkConfig { input: Shape::new(1, 2, 4), classes: CHANNELS as u32, layers };
     let options =
         NetworkOptions { slots: 1, training: false, gradients: false, ..NetworkOptions::default() };
@@ -280,6 +307,65 @@ fn kernels_put_any_weights_on_levels() {
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Learned offsets: what is calibrated, learned, written, resumed from, and read at other widths.
+#[test]
+fn offsets_from_end_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = saliq::data::load("mnist-mini", None).unwrap();
+    let train = |settings: &str, out: &std::path::Path, start: Start| {
+        let tiny = "train-limit = 48\ntest-limit = 20\nbatch-size = 16\nlr = 0.05\n";
+        let config = run_config(&format!("{tiny}{settings}{SMALL_NETWORK}"), &dataset, out);
+        let mut trainer = Trainer::new(gpu(), &config, &dataset).unwrap();
+        pollster::block_on(trainer.run(start, &mut Silent)).unwrap();
+        RunFolder::read_metrics(out).unwrap().1.pop().unwrap()
+    };
+    for (pact, other) in [("signed", "unsigned"), ("unsigned", "signed")] {
+        let [once, twice, after] =
+            ["once", "twice", "after"].map(|name| folder.path().join(format!("{pact}-{name}")));
+        let settings =
+            format!("bits = \"w4a2,w2a4\"\nact-quant = \"lsq-plus\"\npact = \"{pact}\"\n");
+        let line = train(&format!("epochs = 2\n{settings}"), &once, Start::New);
+        let names = |values: &std::collections::BTreeMap<String, f32>| {
+            values.keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!([&line.offset, &line.step_size].map(names), [["act1", "act2"]; 2], "{pact}");
+        assert!(line.alpha.is_empty());
+        // Without a ReLU some levels stand for values below 0.
+        let steps_below = |name: &str| -line.offset[name] / line.step_size[name];
+        match pact {
+            "signed" => assert!(["act1", "act2"].iter().all(|name| steps_below(name) > 0.5)),
+            _ => assert!(["act1", "act2"].iter().all(|name| steps_below(name) < 0.5)),
+        }
+        assert!(line.offset.values().all(|&offset| offset != 0.0), "{line:?}: learned");
+
+        // As in one go: parameters and the optimiser's states are in the checkpoint.
+        train(&format!("epochs = 1\n{settings}"), &twice, Start::New);
+        let resumed = train(&format!("epochs = 2\n{settings}"), &twice, Start::Resume);
+        assert_eq!((&resumed.offset, &resumed.step_size), (&line.offset, &line.step_size));
+
+        let model = Model::load(&once, &QuantizationOverrides::default()).unwrap();
+        let named = |model: &Model, name: &str| {
+            model.parameters[model.graph.layout.find(name).unwrap().offset as usize]
+        };
+        assert!(model.has_alphas());
+        assert_eq!(named(&model, "act1.offset"), line.offset["act1"]);
+        let overrides = QuantizationOverrides {
+            bits: Some(BitsList(LayerBits::parse_list("w4a2,w2a3").unwrap())),
+            ..Default::default()
+        };
+        let narrower = Model::load(&once, &overrides).unwrap();
+        assert_eq!(named(&narrower, "act1.offset"), line.offset["act1"]);
+        assert_eq!(narrower.missing_alphas, ["act2.step", "act2.offset"]);
+
+        let more = format!(
+            "steps = 1\nbits = \"4,4\"\nact-quant = \"lsq-plus\"\npact = \"{other}\"\n\
+             init = {once:?}\n"
+        );
+        let line = train(&more, &after, Start::New);
+        assert_eq!(names(&line.offset), ["act1", "act2"]);
+    }
 }
 
 /// Mixed widths in every layer, fully connected ones too, with learned steps of weights and

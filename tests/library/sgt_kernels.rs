@@ -857,13 +857,19 @@ fn classify_matches_the_reference() {
 // ---------------------------------------------------------------- optimisers
 
 const LENGTH: usize = 151;
+const OFFSETS: usize = 5;
 const ALPHAS: usize = 6;
 const STEPS: usize = 5;
+/// Where each begins.
+const OFFSET_FIRST: usize = LENGTH - OFFSETS;
+const ALPHA_FIRST: usize = OFFSET_FIRST - ALPHAS;
+const STEP_FIRST: usize = ALPHA_FIRST - STEPS;
 
 fn rules() -> ParameterRules {
     ParameterRules {
-        step_first: LENGTH - ALPHAS - STEPS,
-        alpha_first: LENGTH - ALPHAS,
+        step_first: STEP_FIRST,
+        alpha_first: ALPHA_FIRST,
+        offset_first: OFFSET_FIRST,
         weight_decay: 0.01,
         step_lr_factor: 0.25,
         step_floor: 0.02,
@@ -880,6 +886,7 @@ fn kernel_rules() -> kernels::ParameterRules {
         length: LENGTH as u32,
         step_first: rules.step_first as u32,
         alpha_first: rules.alpha_first as u32,
+        offset_first: rules.offset_first as u32,
         weight_decay: rules.weight_decay as f32,
         alpha_decay: rules.alpha_decay as f32,
         step_lr_factor: rules.step_lr_factor as f32,
@@ -955,9 +962,10 @@ fn check_optimizer(
     let mut random = Random(13);
     let padded = LENGTH.next_multiple_of(4);
     let mut start = random.vector(LENGTH);
-    start[LENGTH - ALPHAS - STEPS..].iter_mut().for_each(|alpha| *alpha = alpha.abs() + 0.06);
-    start[LENGTH - 1] = 0.0502; // a gradient of 3 takes it below its floor
-    start[LENGTH - ALPHAS - 1] = 0.0201;
+    start[STEP_FIRST..OFFSET_FIRST].iter_mut().for_each(|alpha| *alpha = alpha.abs() + 0.06);
+    start[OFFSET_FIRST - 1] = 0.0502; // a gradient of 3 takes it below its floor
+    start[ALPHA_FIRST - 1] = 0.0201;
+    start[LENGTH - 1] = 0.0201;
     let mut expected: Vec<f64> = start.iter().map(|&value| f64::from(value)).collect();
     start.resize(padded, 42.0);
     let parameters = upload(&start);
@@ -967,8 +975,9 @@ fn check_optimizer(
     for number in 1..=6 {
         let rate = 0.1 / f64::from(number);
         let mut gradient = random.vector(LENGTH);
-        gradient[LENGTH - 1] = 3.0;
-        gradient[LENGTH - ALPHAS - 1] = 3.0;
+        for falling in [ALPHA_FIRST, OFFSET_FIRST, LENGTH] {
+            gradient[falling - 1] = 3.0;
+        }
         let exact: Vec<f64> = gradient.iter().map(|&g| f64::from(g)).collect();
         gradient.resize(padded, 0.0);
         let correction = |beta: f64| (1.0 - beta.powi(number as i32)) as f32;
@@ -990,17 +999,22 @@ fn check_optimizer(
         reference(number, f64::from(rate as f32), &mut expected, &exact, &mut expected_states);
         let actual = read::<f32>(&parameters, padded);
         assert_close(&format!("{rule:?}"), &actual[..LENGTH], &expected, 1e-6);
-        assert_close("α", &actual[LENGTH - ALPHAS..LENGTH], &expected[LENGTH - ALPHAS..], 1e-6);
-        let steps = LENGTH - ALPHAS - STEPS..LENGTH - ALPHAS;
-        assert_close("steps", &actual[steps.clone()], &expected[steps], 1e-6);
+        for (what, range) in [
+            ("steps", STEP_FIRST..ALPHA_FIRST),
+            ("α", ALPHA_FIRST..OFFSET_FIRST),
+            ("offsets", OFFSET_FIRST..LENGTH),
+        ] {
+            assert_close(what, &actual[range.clone()], &expected[range], 1e-6);
+        }
         assert_eq!(actual[LENGTH..], [42.0; 1], "the padding stays");
         for (buffer, expected) in state_buffers.iter().zip(&expected_states) {
             assert_close("state", &read::<f32>(buffer, LENGTH), expected, 2e-6);
         }
     }
     let last = read::<f32>(&parameters, LENGTH);
-    assert_eq!(last[LENGTH - 1], 0.05, "an α rests on its floor");
-    assert_eq!(last[LENGTH - ALPHAS - 1], 0.02, "a step rests on its floor");
+    assert_eq!(last[OFFSET_FIRST - 1], 0.05, "an α rests on its floor");
+    assert_eq!(last[ALPHA_FIRST - 1], 0.02, "a step rests on its floor");
+    assert!(last[LENGTH - 1] < 0.02, "an offset has no floor");
     assert_eq!(read::<u32>(&health, 8), HEALTHY);
 
     // A step that does not count leaves everything as it is; a factor of a half is half the rate,

@@ -78,7 +78,7 @@ impl Steps {
             mean: NORMALIZATION.0,
             deviation: NORMALIZATION.1,
         };
-        let options = StepOptions::new(sgt, gather, network);
+        let options = StepOptions::new(sgt, gather, &built.graph);
         let used = sgt.enabled.then_some(&masking);
         let inputs = StepInputs {
             network: &built,

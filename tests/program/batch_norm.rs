@@ -18,7 +18,7 @@ use saliq::{
     },
     data::{self, Dataset},
     gpu::{Buffer, Recording},
-    graph::{ParameterLayout, ParameterRole},
+    graph::{Graph, ParameterRole},
     kernels::{
         BatchGradient, BatchNorm, BatchNormGradientSums, BatchNormInference,
         BatchNormInputGradient, BatchNormMoments, BatchNormParameterGradient, BatchNormUpdate,
@@ -642,36 +642,24 @@ fn folded_weights() {
 
 /// Batch norms behind convolutions, in front of a pool, and behind a linear layer.
 fn odd_network() -> NetworkConfig {
-    let activation = |name: &str| LayerConfig::Activation { name: name.into() };
-    let norm = |name: &str| LayerConfig::BatchNorm { name: name.into() };
+    let activation = |name: &str| LayerConfig::activation(name);
+    let norm = |name: &str| LayerConfig::batch_norm(name);
     NetworkConfig {
         input: Shape::new(3, 9, 8),
         classes: 4,
         layers: vec![
-            LayerConfig::Conv {
-                name: "conv1".into(),
-                out_channels: 5,
-                kernel: 3,
-                stride: 1,
-                padding: 1,
-            },
+            LayerConfig::conv("conv1", 5, [3, 1, 1]),
             norm("bn1"),
             activation("act1"),
-            LayerConfig::MaxPool { kernel: 2, stride: 2 },
-            LayerConfig::Conv {
-                name: "conv2".into(),
-                out_channels: 9,
-                kernel: 2,
-                stride: 1,
-                padding: 1,
-            },
+            LayerConfig::max_pool(2, 2),
+            LayerConfig::conv("conv2", 9, [2, 1, 1]),
             norm("bn2"),
-            LayerConfig::MaxPool { kernel: 3, stride: 2 },
+            LayerConfig::max_pool(3, 2),
             activation("act2"),
-            LayerConfig::Linear { name: "fc1".into(), out_features: 7 },
+            LayerConfig::linear("fc1", 7),
             norm("bn3"),
             activation("act3"),
-            LayerConfig::Linear { name: "fc2".into(), out_features: 4 },
+            LayerConfig::linear("fc2", 4),
         ],
     }
 }
@@ -730,13 +718,24 @@ fn check_network(
     freeze_after: Option<Option<u64>>,
     software: bool,
 ) {
-    const SLOTS: u32 = 8;
     let mut config = odd_network();
     if quantization.layer_bits(0).quantizes_weights() {
         // Sums of quantized numbers tie in other orders too: a pool is behind the activation, whose
         // levels tie exactly.
         config.layers.swap(6, 7);
     }
+    check_config(what, config, quantization, freeze_after, software);
+}
+
+/// As [`check_network`], of the network `config`.
+fn check_config(
+    what: &str,
+    config: NetworkConfig,
+    quantization: &QuantizationConfig,
+    freeze_after: Option<Option<u64>>,
+    software: bool,
+) {
+    const SLOTS: u32 = 8;
     let mut reference = ReferenceNetwork::new(&config, quantization, true).unwrap();
     let frozen = freeze_after == Some(Some(4));
     let images = if freeze_after.is_some() { 6 } else { 4 };
@@ -848,6 +847,43 @@ fn networks_in_float() {
     check_network("float", &float, Some(Some(5)), true);
 }
 
+/// Residual blocks with batch norms: an identity and a projection around two convolutions.
+fn residual_network() -> NetworkConfig {
+    let (activation, norm) = (LayerConfig::activation, LayerConfig::batch_norm);
+    NetworkConfig {
+        input: Shape::new(3, 9, 8),
+        classes: 4,
+        layers: vec![
+            LayerConfig::conv("conv1", 5, [3, 1, 1]),
+            norm("bn1"),
+            activation("act1"),
+            LayerConfig::conv("conv2", 5, [3, 1, 1]),
+            norm("bn2"),
+            LayerConfig::add("add1", &["bn2", "act1"]),
+            activation("act2"),
+            LayerConfig::conv("conv3", 7, [3, 2, 1]),
+            norm("bn3"),
+            LayerConfig::conv("conv4", 7, [1, 2, 0]).reading(&["act2"]),
+            norm("bn4"),
+            LayerConfig::add("add2", &["bn3", "bn4"]),
+            activation("act3"),
+            LayerConfig::linear("fc2", 4),
+        ],
+    }
+}
+
+#[test]
+fn residual_networks() {
+    let float = QuantizationConfig::default();
+    let sawb = quantized("4,4,3,3", WeightQuantizer::Sawb, false);
+    for (what, quantization) in [("residual, float", &float), ("residual, sawb", &sawb)] {
+        for freeze_after in [None, Some(None), Some(Some(4))] {
+            check_config(what, residual_network(), quantization, freeze_after, true);
+        }
+        check_config(what, residual_network(), quantization, Some(None), false);
+    }
+}
+
 #[test]
 fn quantized_networks_fold() {
     let sawb = quantized("4,2,3", WeightQuantizer::Sawb, false);
@@ -904,7 +940,7 @@ fn ten_steps(case: &str, settings: &str) -> (Tensors, tempfile::TempDir) {
     );
     let config = run_config(&format!("{settings}{GOLDEN_NETWORK}"), &dataset, folder.path());
     // From PyTorch's state_dict into a model file and from there into the run.
-    let layout = ParameterLayout::new(&config.network, &config.quantization).unwrap();
+    let layout = Graph::new(&config.network, &config.quantization).unwrap().layout;
     let mut parameters = vec![0.0; layout.padded_length() as usize];
     for parameter in &layout.parameters {
         let name = format!("initial.{}", parameter.name);
@@ -1226,18 +1262,18 @@ fn batches_without_statistics_are_refused() {
         Err(error) => error.to_string(),
     };
     let message = refusal(&format!("{TINY}{}", small_network()), 8);
-    assert!(message.contains("--batch-size 16") && message.contains("to 8"), "{message}");
+    assert!(message.contains("batch-size = 16") && message.contains("to 8"), "{message}");
     let short = format!("train-limit = 33\nbatch-size = 16\n{GOLDEN_NETWORK}");
     let message = refusal(&short, 16);
     assert!(
-        message.contains("--batch-size 16")
+        message.contains("batch-size = 16")
             && message.contains("no variance")
             && message.contains("bn3"),
         "{message}"
     );
     // The third step is the one: a run that ends before it, or has frozen its statistics by then,
     // is none of those.
-    assert!(refusal(&format!("steps = 3\n{short}"), 16).contains("--freeze-bn-after 2"));
+    assert!(refusal(&format!("steps = 3\n{short}"), 16).contains("freeze-bn-after = 2"));
     refusal(&format!("freeze-bn-after = 3\n{short}"), 16);
     let accepted = |settings: &str, most: u32| {
         if let Err(error) =
@@ -1403,7 +1439,7 @@ fn hostile_statistics_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config = run_config(&small_network(), &mini(), folder.path());
     let normalize = saliq::config::PixelNormalization { mean: 0.1, deviation: 0.3 };
-    let layout = ParameterLayout::new(&config.network, &config.quantization).unwrap();
+    let layout = Graph::new(&config.network, &config.quantization).unwrap().layout;
     let good = layout.initialize(0, config.weight_init);
     let path = folder.path().join("model.safetensors");
     let load = |parameters: &[f32]| {

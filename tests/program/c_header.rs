@@ -9,8 +9,8 @@ use std::{
 
 use saliq::{
     config::{
-        AveragePool, LayerConfig, NetworkConfig, PactKind, QuantizationConfig, Shape,
-        WeightQuantizer,
+        ActivationQuantizer, AveragePool, LayerConfig, NetworkConfig, PactKind, QuantizationConfig,
+        Shape, WeightQuantizer,
     },
     deploy::{DeployableModel, IntegerPlan, c_header},
     model::Model,
@@ -187,9 +187,18 @@ fn odd_networks_survive_the_sanitizers() {
         (Symmetric, true, PactKind::Signed, "w8a5,w4a4,w32a32", true),
         (Sawb, false, PactKind::Unsigned, "w32a32,w32a32,w32a32", true),
     ];
-    for (weight_quant, per_channel, pact, bits, averages) in cases {
+    let pact = cases.map(|case| (ActivationQuantizer::Pact, case));
+    let offsets = [
+        (Affine, true, PactKind::Signed, "w3a4,w8a3,w8a32", false),
+        (Sawb, false, PactKind::Unsigned, "w8a1,w2a8,w32a32", false),
+        (Symmetric, false, PactKind::Signed, "w8a8,w4a4,w32a32", true),
+    ]
+    .map(|case| (ActivationQuantizer::LsqPlus, case));
+    for (act_quant, (weight_quant, per_channel, pact, bits, averages)) in
+        pact.into_iter().chain(offsets)
+    {
         let quantization =
-            QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
+            QuantizationConfig { weight_quant, per_channel, pact, act_quant, ..Default::default() };
         let model = DeployableModel::new(&hostile_model(bits, quantization, averages)).unwrap();
         let header = c_header(&model, "odd").unwrap();
         assert!(header.text.is_ascii() && !header.text.contains('@'), "{bits}");
@@ -227,20 +236,20 @@ fn odd_networks_survive_the_sanitizers() {
 fn hostile_model(bits: &str, quantization: QuantizationConfig, averages: bool) -> Model {
     let mut layers = vec![
         conv("conv1", 5, [3, 2, 1]),
-        LayerConfig::BatchNorm { name: "bn1".into() },
+        LayerConfig::batch_norm("bn1"),
         activation("act1"),
         conv("conv2", 7, [2, 1, 1]),
-        LayerConfig::MaxPool { kernel: 3, stride: 2 },
+        LayerConfig::max_pool(3, 2),
         activation("act2"),
-        LayerConfig::Dropout { rate: 0.2 },
-        LayerConfig::Linear { name: "fc1".into(), out_features: 5 },
+        LayerConfig::dropout(0.2),
+        LayerConfig::linear("fc1", 5),
     ];
     if averages {
         let pools = [(0, 2, 1, true), (4, 3, 2, false), (8, 2, 2, true), (8, 2, 1, false)];
         for (place, kernel, stride, count_include_pad) in pools {
             let (padding, ceil_mode) = (1, true);
             let pool = AveragePool { kernel, stride, padding, ceil_mode, count_include_pad };
-            layers.insert(place, LayerConfig::AveragePool(pool));
+            layers.insert(place, LayerConfig::average_pool(pool));
         }
     }
     let mut model = random_model(

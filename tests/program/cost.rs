@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use saliq::{config::PixelNormalization, data, graph::ParameterLayout, model::Model};
+use saliq::{config::PixelNormalization, data, graph::Graph, model::Model};
 
 use crate::support::{self, SMALL_NETWORK, json, refused, run_config, succeed, text};
 
@@ -57,7 +57,7 @@ fn a_model_a_run_folder_and_a_configuration_agree() {
     fs::write(&toml, &settings).unwrap();
     let dataset = data::load("mnist-mini", None).unwrap();
     let config = run_config(&settings, &dataset, folder.path());
-    let layout = ParameterLayout::new(&config.network, &config.quantization).unwrap();
+    let layout = Graph::new(&config.network, &config.quantization).unwrap().layout;
     let model = folder.path().join("run/model.safetensors");
     let metadata = config.model_config(PixelNormalization { mean: 0.0, deviation: 1.0 }, &[]);
     Model::save(&model, &metadata, &layout, &vec![1.0; layout.padded_length() as usize]).unwrap();

@@ -32,11 +32,11 @@ use crate::{
 const INPUT: Shape = Shape::new(3, 11, 13);
 
 fn norm(name: &str) -> LayerConfig {
-    LayerConfig::BatchNorm { name: name.into() }
+    LayerConfig::batch_norm(name)
 }
 
 fn linear(name: &str, out_features: u32) -> LayerConfig {
-    LayerConfig::Linear { name: name.into(), out_features }
+    LayerConfig::linear(name, out_features)
 }
 
 /// Odd shapes, overlapping pools, batch norms behind both kinds of layers, a convolution and a pool
@@ -46,16 +46,16 @@ fn network() -> NetworkConfig {
         conv("conv1", 6, [3, 1, 1]),
         norm("bn1"),
         activation("act1"),
-        LayerConfig::MaxPool { kernel: 3, stride: 2 },
+        LayerConfig::max_pool(3, 2),
         conv("conv2", 7, [2, 2, 0]),
         activation("act2"),
-        LayerConfig::Dropout { rate: 0.5 },
+        LayerConfig::dropout(0.5),
         linear("fc1", 18),
         norm("bn2"),
         activation("act3"),
         conv("conv3", 5, [1, 1, 0]),
         activation("act4"),
-        LayerConfig::MaxPool { kernel: 1, stride: 1 },
+        LayerConfig::max_pool(1, 1),
         linear("fc2", 5),
     ];
     NetworkConfig { input: INPUT, classes: 5, layers }
@@ -77,7 +77,11 @@ fn quantization() -> impl Strategy<Value = (String, QuantizationConfig)> {
         Just(PactKind::Signed),
         Just(PactKind::SignedAfterRelu)
     ];
-    let learned = prop_oneof![Just(ActivationQuantizer::Pact), Just(ActivationQuantizer::Lsq)];
+    let learned = prop_oneof![
+        Just(ActivationQuantizer::Pact),
+        Just(ActivationQuantizer::Lsq),
+        Just(ActivationQuantizer::LsqPlus)
+    ];
     let weights = prop::sample::select(WIDTHS.to_vec()).prop_flat_map(|(quantizer, widths)| {
         let width = prop_oneof![1 => Just(32), 4 => prop::sample::select(widths.to_vec())];
         (Just(quantizer), prop::collection::vec(width, 5))
@@ -92,7 +96,13 @@ fn quantization() -> impl Strategy<Value = (String, QuantizationConfig)> {
                 QuantizationConfig {
                     weight_quant,
                     per_channel,
-                    pact,
+                    // LSQ+ has no signed grid behind a ReLU.
+                    pact: match (act_quant, pact) {
+                        (ActivationQuantizer::LsqPlus, PactKind::SignedAfterRelu) => {
+                            PactKind::Signed
+                        }
+                        _ => pact,
+                    },
                     act_quant,
                     ..Default::default()
                 },
@@ -416,7 +426,7 @@ fn packed_files_are_models() {
         conv("conv1", 6, [3, 2, 0]),
         norm("bn1"),
         activation("act1"),
-        LayerConfig::MaxPool { kernel: 2, stride: 2 },
+        LayerConfig::max_pool(2, 2),
         linear("fc1", 10),
     ];
     let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
@@ -494,7 +504,7 @@ fn digits() -> NetworkConfig {
         conv("conv1", 4, [3, 2, 1]),
         norm("bn1"),
         activation("act1"),
-        LayerConfig::MaxPool { kernel: 2, stride: 2 },
+        LayerConfig::max_pool(2, 2),
         conv("conv2", 6, [3, 2, 0]),
         activation("act2"),
         linear("fc1", 16),
@@ -578,12 +588,42 @@ fn right_files_pass_with_every_image_compared() {
     }
 }
 
+/// Levels with zero points, without a ReLU and behind one.
+#[test]
+fn offsets_are_right_in_every_format() {
+    for (bits, pact, quantized) in [
+        ("8", PactKind::Signed, 2),
+        ("4,4,w32a4", PactKind::Signed, 3),
+        ("4,2,w4a1", PactKind::Unsigned, 3),
+    ] {
+        let act_quant = ActivationQuantizer::LsqPlus;
+        let quantization = QuantizationConfig { act_quant, pact, ..Default::default() };
+        let model = random_model(digits(), bits, quantization, 3);
+        for (format, verification) in checked_in_every_format(&model, &model) {
+            let what = format!("{bits} {format}: {verification:?}");
+            assert_eq!(verification.failure(), None, "{what}");
+            assert_eq!((verification.compared, verification.layers.len()), (10, quantized));
+            let is_decided = |layer: &LayerVerification| layer.near * 50 < layer.levels;
+            assert!(verification.layers.iter().all(is_decided), "{what}");
+            assert!(verification.largest_difference < 1e-5, "{what}");
+        }
+        // A wrong offset is another network.
+        let mut wrong = model.clone();
+        let own = wrong.graph.layout.find("act1.offset").unwrap().offset as usize;
+        wrong.parameters[own] -=
+            2.0 * wrong.parameters[wrong.graph.layout.find("act1.step").unwrap().offset as usize];
+        for (format, verification) in checked_in_every_format(&model, &wrong) {
+            assert!(verification.failure().is_some(), "{bits} {format}: {verification:?}");
+        }
+    }
+}
+
 /// Average-pools of pixels, levels and floats, of every kind.
 #[test]
 fn average_pools_are_right_in_every_format() {
     let average = |kernel, stride, [ceil_mode, count_include_pad]: [bool; 2]| {
         let padding = kernel / 2;
-        LayerConfig::AveragePool(AveragePool {
+        LayerConfig::average_pool(AveragePool {
             kernel,
             stride,
             padding,

@@ -208,7 +208,8 @@ fn seeds_that_do_not_exist() {
     };
     let error = plan(i64::MAX - 1).unwrap_err();
     assert!(
-        matches!(&error, Error::Usage(text) if text.contains("--seed") && text.contains("3 seeds")),
+        matches!(&error, Error::Settings(phrase) if phrase.to_string().starts_with("seed = ")
+            && phrase.to_string().contains("3 seeds")),
         "{error}"
     );
     plan(i64::MAX - 2).unwrap();

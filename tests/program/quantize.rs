@@ -321,6 +321,14 @@ fn activations_can_have_a_step_to_train_on_with() {
         (json(&arguments), Tensors::open(&out.join("model.safetensors")), out)
     };
     let ((pact, alphas, _), (lsq, steps, out)) = (quantize("pact"), quantize("lsq"));
+    // Behind a ReLU an offset is 0 until it is trained.
+    let (plus, offsets, _) = quantize("lsq-plus");
+    assert_eq!(plus["act_quant"], "lsq-plus");
+    for name in ["act1", "act2"] {
+        assert_eq!(offsets.f32(&format!("{name}.offset")), [0.0]);
+        assert_eq!(offsets.f32(&format!("{name}.step")), steps.f32(&format!("{name}.step")));
+    }
+    assert_eq!(plus["accuracy"], lsq["accuracy"]);
     assert_eq!((&pact["act_quant"], &lsq["act_quant"]), (&"pact".into(), &"lsq".into()));
     // The same clips: α is the highest level, so many steps.
     for (name, levels) in [("act1", 15.0), ("act2", 7.0)] {
@@ -503,7 +511,7 @@ fn a_plan_without_a_scale_is_warned_of() {
     };
     assert!(
         warning(Some(WeightQuantizer::Dorefa), "4,2")
-            .is_some_and(|said| said.contains("weights of conv1, conv2 on levels"))
+            .is_some_and(|said| said.to_string().contains("weights of conv1, conv2 on levels"))
     );
     assert_eq!(warning(None, "4,2"), None);
     assert_eq!(warning(Some(WeightQuantizer::Dorefa), "32"), None);

@@ -510,7 +510,7 @@ fn a_step_is_one_submission_and_nothing_else() {
         deviation: NORMALIZATION.1,
     };
     let sgt = SgtConfig::default();
-    let options = StepOptions::new(&sgt, gather, &small_network());
+    let options = StepOptions::new(&sgt, gather, &network.graph);
     let inputs = StepInputs {
         network: &network,
         data: &data,

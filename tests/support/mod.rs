@@ -125,7 +125,7 @@ pub fn run_config(settings: &str, dataset: &Dataset, out: &Path) -> RunConfig {
     let mut partial =
         PartialRunConfig::parse(settings, "test").unwrap_or_else(|error| panic!("{error}"));
     partial.out = Some(out.to_path_buf());
-    partial.resolve(&dataset.info()).unwrap_or_else(|error| panic!("{error}"))
+    saliq::config::resolve(partial, &dataset.info()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A process that is ended with the test, also with a failed one, because many would train for

@@ -7,28 +7,26 @@ use clap::{Args, ValueEnum};
 use super::ModelInputArgs;
 use crate::{
     Error, Result,
+    cli::words::phrased,
     config::{MaskRank, pointers, real, suggestion},
     report::ColorMap,
     saliency::{Baseline, DataOptions, LrpRule, Method, MethodOptions, Output, Target},
 };
 
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = || Method::ALL.map(Method::name);
-        Method::named(text).ok_or_else(|| {
-            let hint = match pointers::of_value("method", text, names()) {
-                Some(said) => format!("; {said};"),
-                None => suggestion(text, names()),
-            };
-            format!(
-                "no such method{hint} there are {}",
-                names().join(", "),
-                hint = if hint.is_empty() { ";" } else { &hint }
-            )
-        })
-    }
+/// A method by its name.
+pub(super) fn method(text: &str) -> Result<Method, String> {
+    let names = || Method::ALL.map(Method::name);
+    Method::named(text).ok_or_else(|| {
+        let hint = match pointers::of_value("method", text, names()) {
+            Some(said) => format!("; {};", phrased(&said)),
+            None => suggestion(text, names()),
+        };
+        format!(
+            "no such method{hint} there are {}",
+            names().join(", "),
+            hint = if hint.is_empty() { ";" } else { &hint }
+        )
+    })
 }
 
 /// The class whose score is explained.
@@ -194,6 +192,7 @@ pub struct ExplainArgs {
         value_name = "M,…",
         value_delimiter = ',',
         default_value = "gradient",
+        value_parser = method,
         help_heading = "Method"
     )]
     pub method: Vec<Method>,
@@ -431,14 +430,13 @@ mod tests {
     #[test]
     fn methods_are_known_or_explained() {
         for method in Method::ALL {
-            assert_eq!(method.name().parse(), Ok(method));
+            assert_eq!(super::method(method.name()), Ok(method));
         }
         assert!(
-            "gradeint"
-                .parse::<Method>()
+            super::method("gradeint")
                 .is_err_and(|reason| reason.contains("did you mean `gradient`?"))
         );
-        assert!("xyz".parse::<Method>().is_err_and(|reason| !reason.contains("did you mean")));
+        assert!(super::method("xyz").is_err_and(|reason| !reason.contains("did you mean")));
     }
 
     #[test]

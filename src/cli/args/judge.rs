@@ -19,6 +19,7 @@ pub struct JudgedMethodArgs {
         long,
         value_name = "M,…",
         value_delimiter = ',',
+        value_parser = super::explain::method,
         default_value = "gradient",
         help_heading = "Method"
     )]

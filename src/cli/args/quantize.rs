@@ -95,7 +95,8 @@ pub struct QuantizeArgs {
         help_heading = "Quantization"
     )]
     pub pact: PactKind,
-    /// Activation quantizer: pact (clips at α), or lsq, a step that further training can learn
+    /// Activation quantizer: pact (clips at α), or what further training can learn: a step (lsq),
+    /// or a step and an offset (lsq-plus)
     #[arg(
         long,
         value_enum,

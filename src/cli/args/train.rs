@@ -41,7 +41,7 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// The flags over the `--config` file, both checked. [`PartialRunConfig::resolve`] fills in
+    /// The flags over the `--config` file, both checked. [`crate::config::resolve`] fills in
     /// defaults.
     ///
     /// # Errors

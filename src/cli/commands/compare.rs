@@ -17,8 +17,8 @@ use crate::{
     gpu::Gpu,
     judgement::{
         AlignmentOptions, Explained, Fill, Infidelity, InfidelityOptions, Interval, LayerAgreement,
-        MaxSensitivity, Metric, PixelFlipping, Scores, SensitivityOptions, alignment, clarity,
-        randomization, wilson,
+        MaxSensitivity, Metric, PixelFlipping, Scores, SensitivityOptions, add_alignments,
+        add_clarities, alignment, clarity, randomization, wilson,
     },
     report::{ChartStack, ColorMap, DotChart, Dots, Grid, GridColumn, Quantity, Table, fixed},
     saliency::Method,
@@ -164,9 +164,9 @@ async fn compare(
                 })
                 .await?;
             bar.finish();
-            scores.add_alignments(&alignments, seed);
+            add_alignments(&mut scores, &alignments, seed);
         }
-        scores.add_clarities(&clarity(gpu, shape, maps).await?, seed);
+        add_clarities(&mut scores, &clarity(gpu, shape, maps).await?, seed);
         let options = SensitivityOptions { seed, ..SensitivityOptions::default() };
         let sensitivity = MaxSensitivity::record(subject, method, &settings, &targets, &options)?;
         let bar = items("stability", sensitivity.work());

@@ -10,6 +10,7 @@ use crate::{
     },
     config::{
         DatasetInfo, NetworkChoice, NetworkConfig, PartialRunConfig, QuantizationConfig, Shape,
+        resolve,
     },
     data,
     deploy::packed_file,
@@ -79,7 +80,7 @@ fn subject(
         None => configuration,
     };
     let info = images_of(&configuration, args)?;
-    let config = configuration.resolve(&info)?;
+    let config = resolve(configuration, &info)?;
     let quantization = args.quantization.apply(&config.quantization, &config.network)?;
     Ok((config.network, quantization, None))
 }

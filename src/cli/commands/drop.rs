@@ -12,7 +12,7 @@ use crate::{
         output::Output,
         progress::Progress,
     },
-    config::RunConfig,
+    config::{RunConfig, resolve},
     data::Dataset,
     files::write_atomically,
     gpu::Gpu,
@@ -235,7 +235,7 @@ fn training_config(judged: &Judged, args: &DropArgs, out: PathBuf) -> Result<Run
         settings.epochs = Some(i64::from(epochs));
         settings.steps = None;
     }
-    let mut config = settings.resolve(&judged.dataset.info())?;
+    let mut config = resolve(settings, &judged.dataset.info())?;
     config.network = judged.model.config.network.clone();
     config.quantization = judged.model.config.quantization.clone();
     config.out = out;

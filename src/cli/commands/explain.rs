@@ -12,12 +12,15 @@ use crate::{
         args::{ExplainArgs, ExplainTarget, GlobalArgs},
         output::Output,
         progress::Progress,
+        words::worded,
     },
     data::Split,
     gpu::Gpu,
     model::{Images, Model, Tensor, TensorFile},
     report::{ColorMap, Grid, GridColumn, Ground, Picture, read_picture},
-    saliency::{Attributions, DataOptions, ExplainedNetwork, Method, explain_data},
+    saliency::{
+        Attributions, DataOptions, ExplainedNetwork, Method, check_applicable, explain_data,
+    },
 };
 
 /// Largest number of images in an image grid; `attributions.safetensors` has all.
@@ -149,13 +152,15 @@ fn methods_for(
     let settings = args.data_options(&[], normalization, &[]).settings;
     let (mut methods, mut refused) = (Vec::new(), Vec::new());
     for &method in &args.method {
-        match method.check(&model.config.network, &settings) {
+        match check_applicable(method, &model.config.network, &settings) {
             Ok(()) => methods.push(method),
             Err(error) => refused.push(error),
         }
     }
-    let reasons =
-        refused.iter().map(|error| format!("{}: {error}", model_name(&model.path))).collect();
+    let reasons = refused
+        .iter()
+        .map(|error| format!("{}: {}", model_name(&model.path), worded(error)))
+        .collect();
     match refused.into_iter().next().filter(|_| methods.is_empty()) {
         Some(error) => Err(error),
         None => Ok((methods, reasons)),

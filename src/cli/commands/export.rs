@@ -14,7 +14,7 @@ use crate::{
         progress::Progress,
         words::worded,
     },
-    config::{LayerConfig, PixelNormalization},
+    config::PixelNormalization,
     data::Dataset,
     deploy::{
         DeployableModel, TOLERANCE, Verification, c_header, c_identifier,
@@ -22,6 +22,7 @@ use crate::{
         packed_file,
     },
     files::write_atomically,
+    graph::OpKind,
     integer::{Written, verify},
     metrics::Cost,
     model::{Images, METADATA_KEY, Model, TensorFile, fold_batch_norm},
@@ -59,11 +60,9 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
     let (original, dataset) = opened(args, &output)?;
     let fold = args.fold_batch_norm || args.format != ExportFormat::Safetensors;
-    let norms = original.config.network.layers.iter().filter_map(|layer| match layer {
-        LayerConfig::BatchNorm { name } if fold => Some(name.clone()),
-        _ => None,
-    });
-    let folded: Vec<String> = norms.collect();
+    let norms = original.graph.ops.iter();
+    let norms = norms.filter(|op| fold && matches!(op.kind, OpKind::BatchNorm(_)));
+    let folded: Vec<String> = norms.map(|op| op.name.clone()).collect();
     let model = if fold { fold_batch_norm(&original)? } else { original.clone() };
     let mut memory = None;
     let prefix = c_identifier(&args.out.file_stem().unwrap_or_default().to_string_lossy());

@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     Error, Result,
+    cli::words::phrased,
     config::{
         NetworkChoice, NormalizeSpec, PartialRunConfig, QuantizationOverrides, Shape, short_name,
     },
@@ -112,12 +113,17 @@ impl ModelFlags<'_> {
             Some(name) => Some((name, self.known_images(name)?.shape())),
             None => None,
         };
+        let made_for = file.quantization();
         let (model, remark) = file.model(&Reading {
             quantization: self.quantization,
             network: network.as_ref(),
             images,
         })?;
-        self.assumed.borrow_mut().extend(remark);
+        let own = &model.config;
+        if let Some(said) = own.quantization.scale_warning(&made_for, &own.network) {
+            log::warn!("{}: {}", model.path.display(), phrased(&said));
+        }
+        self.assumed.borrow_mut().extend(remark.as_ref().map(phrased));
         Ok(model)
     }
 
@@ -132,7 +138,7 @@ impl ModelFlags<'_> {
     /// Determines the normalisation of the pixels of `images`, and stores it in `model`.
     fn normalize(&self, model: &mut Model, images: Images<'_>) -> Result<()> {
         let assumed = model.settle_normalization(self.normalize.map(|spec| &spec.0), images)?;
-        self.assumed.borrow_mut().extend(assumed);
+        self.assumed.borrow_mut().extend(assumed.as_ref().map(phrased));
         Ok(())
     }
 
@@ -295,7 +301,7 @@ fn note_float_bulk(cost: &Cost, model: Option<&Path>, output: &Output) {
         }
     });
     if let Some(bulk) = cost.float_bulk(&command) {
-        output.note(&bulk);
+        output.note(&phrased(&bulk));
     }
 }
 

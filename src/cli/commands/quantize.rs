@@ -11,6 +11,7 @@ use crate::{
     cli::{
         args::{GlobalArgs, QuantizeArgs},
         progress::Progress,
+        words::phrased,
     },
     config::{QuantizationConfig, QuantizationOverrides, spread_bits},
     data::Dataset,
@@ -102,9 +103,8 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         ..float.config.quantization.clone()
     };
     quantization.validate()?;
-    let warnings = Vec::from_iter(
-        quantization.scale_warning(&float.config.quantization, &float.config.network),
-    );
+    let warning = quantization.scale_warning(&float.config.quantization, &float.config.network);
+    let warnings = Vec::from_iter(warning.as_ref().map(phrased));
     if quantization
         .bits
         .iter()

@@ -9,6 +9,7 @@ use crate::{
         args::{GlobalArgs, ReportArgs, ReproduceArgs},
         output::Output,
         signals,
+        words::{phrased, worded},
     },
     config::RunConfig,
     data::{self, Dataset},
@@ -55,7 +56,7 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     let datasets = names.iter().map(load).collect::<Result<Vec<Dataset>>>()?;
     let options = PlanOptions { seeds: args.seeds, overrides: settings };
     let plan = Plan::new(args.preset, &options, &method_names(), &datasets)?;
-    plan.scale_warning(&datasets).iter().for_each(|said| output.warn(said));
+    plan.scale_warning(&datasets).iter().for_each(|said| output.warn(&phrased(said)));
     let (shard, said) = args.part();
     if let Some(said) = said {
         output.note(&said);
@@ -116,7 +117,7 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
 /// Writes the report of a study's results.
 ///
 /// # Errors
-/// [`Error::Usage`] if there is no study; errors of the files.
+/// [`Error::Settings`] if there is no study; errors of the files.
 pub fn report(args: &ReportArgs, global: &GlobalArgs) -> Result<()> {
     let summary = report::write(&args.folder)?;
     finish(&summary, &args.folder, &global.output())
@@ -186,7 +187,7 @@ impl Watcher for Progressing<'_> {
                     100.0 * result.accuracy
                 ));
             }
-            Err(error) => self.output.note(&format!("{}: failed: {error}", run.folder)),
+            Err(error) => self.output.note(&format!("{}: failed: {}", run.folder, worded(error))),
         }
     }
 

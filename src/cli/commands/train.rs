@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use crate::{
-    Result,
+    Phrase, Result,
     cli::{
         args::{GlobalArgs, TrainArgs},
         output::Output,
         progress::{Progress, StepStatus},
         signals, tuning,
+        words::phrased,
     },
     config::{Normalize, PartialRunConfig, RunConfig},
     data::{self, Dataset},
@@ -48,7 +49,7 @@ fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<Part
     };
     let folder = match &settings.out {
         Some(out) => out.clone(),
-        None => settings.clone().resolve(&info)?.out,
+        None => crate::config::resolve(settings.clone(), &info)?.out,
     };
     let file = RunFolder::config_of(&folder);
     if !file.exists() {
@@ -85,7 +86,7 @@ pub(super) fn resolve_for(
     output: &Output,
 ) -> Result<(RunConfig, Option<ModelFile>)> {
     let given = [settings.normalize.is_some(), settings.bits.is_some(), settings.dataset.is_some()];
-    let mut config = settings.resolve(&dataset.info())?;
+    let mut config = crate::config::resolve(settings, &dataset.info())?;
     let Some(init) = &config.init else { return Ok((config, None)) };
     let mut file = ModelFile::open(init)?;
     let [asked, bits_given, dataset_given] = given;
@@ -111,7 +112,7 @@ pub(super) fn resolve_for(
         let mut model = file.as_start(&config.network)?;
         let says = model.config.normalize.is_some();
         if let Some(assumed) = model.settle_normalization(None, Images::Loaded(dataset))? {
-            output.note(&assumed);
+            output.note(&phrased(&assumed));
         }
         if says {
             let (mean, deviation) = model.normalization()?;
@@ -200,6 +201,10 @@ impl Observer for TrainingWatcher {
     // over.
     fn note(&mut self, text: &str) {
         self.bar.note(text);
+    }
+
+    fn advise(&mut self, said: &Phrase) {
+        self.bar.note(&phrased(said));
     }
 
     fn interrupted(&self) -> Option<i32> {

@@ -65,64 +65,67 @@ fn sizes(values: &[f64]) -> Vec<f64> {
     values.iter().map(|value| value.abs()).collect()
 }
 
-impl Interpreter {
-    /// What the file makes of `images` [N, C, H, W] where its quantized activations, first to last,
-    /// have the levels `own`.
-    ///
-    /// # Errors
-    /// As [`Self::run`]; [`crate::Error::Model`] where the file does not have as many quantized
-    /// activations of these sizes.
-    pub fn follow(&self, images: &[f64], shape: Shape, own: &[&[i32]]) -> Result<Followed> {
-        let mut followed = Followed::default();
-        let size = sizes(images);
-        let largest = size.iter().copied().fold(0.0, f64::max);
-        let mut bounds = HashMap::new();
-        bounds.insert(
-            self.input().to_string(),
-            Bound { reach: vec![4.0 * UNIT * largest; size.len()], size },
-        );
-        // Of the last sum: a bias may be added at its beginning.
-        let mut gamma = 8.0 * UNIT;
-        let logits = self.walk(images, shape, &mut |node, inputs, result| {
-            // The others are weights, which depend on no image.
-            let Some(bound) = node.input.first().and_then(|name| bounds.get(name)) else {
-                return Ok(());
+/// What `file` makes of `images` [N, C, H, W] where its quantized activations, first to last,
+/// have the levels `own`.
+///
+/// # Errors
+/// As [`Interpreter::run`]; [`crate::Error::Model`] where it does not have as many quantized
+/// activations of these sizes.
+pub fn follow(
+    file: &Interpreter,
+    images: &[f64],
+    shape: Shape,
+    own: &[&[i32]],
+) -> Result<Followed> {
+    let mut followed = Followed::default();
+    let size = sizes(images);
+    let largest = size.iter().copied().fold(0.0, f64::max);
+    let mut bounds = HashMap::new();
+    bounds.insert(
+        file.input().to_string(),
+        Bound { reach: vec![4.0 * UNIT * largest; size.len()], size },
+    );
+    // Of the last sum: a bias may be added at its beginning.
+    let mut gamma = 8.0 * UNIT;
+    let logits = file.walk(images, shape, &mut |node, inputs, result| {
+        // The others are weights, which depend on no image.
+        let Some(bound) = node.input.first().and_then(|name| bounds.get(name)) else {
+            return Ok(());
+        };
+        let bound = if let ("QuantizeLinear", [x, scale, zero]) = (node.op_type(), inputs) {
+            let range = file.level_range(&node.output[0], zero)?;
+            let levels = judge(x.real()?, bound, scale.scalar()?, range);
+            let expected =
+                own.get(followed.activations.len()).filter(|own| own.len() == levels.0.len());
+            let own = expected.ok_or_else(|| {
+                bad(format!("{} makes levels that the model does not have", node.name()))
+            })?;
+            let (data_type, zero) = zero.whole()?;
+            let zero = zero.first().copied().unwrap_or(0);
+            let replaced = own.iter().map(|&level| i64::from(level) + zero).collect();
+            *result = Tensor {
+                shape: result.shape.clone(),
+                elements: Elements::Whole(data_type, replaced),
             };
-            let bound = if let ("QuantizeLinear", [x, scale, zero]) = (node.op_type(), inputs) {
-                let range = self.level_range(&node.output[0], zero)?;
-                let levels = judge(x.real()?, bound, scale.scalar()?, range);
-                let expected =
-                    own.get(followed.activations.len()).filter(|own| own.len() == levels.0.len());
-                let own = expected.ok_or_else(|| {
-                    bad(format!("{} makes levels that the model does not have", node.name()))
-                })?;
-                let (data_type, zero) = zero.whole()?;
-                let zero = zero.first().copied().unwrap_or(0);
-                let replaced = own.iter().map(|&level| i64::from(level) + zero).collect();
-                *result = Tensor {
-                    shape: result.shape.clone(),
-                    elements: Elements::Whole(data_type, replaced),
-                };
-                let name = node.name().trim_end_matches("/quantize").to_string();
-                followed.activations.push(FollowedActivation {
-                    name,
-                    levels: levels.0,
-                    open: levels.1,
-                });
-                Bound::default()
-            } else {
-                moved(node, inputs, result, bound, &mut gamma)?
-            };
-            bounds.insert(node.output[0].clone(), bound);
-            Ok(())
-        })?;
-        if followed.activations.len() != own.len() {
-            let (found, needed) = (followed.activations.len(), own.len());
-            return Err(bad(format!("has {found} quantized activations, the model has {needed}")));
-        }
-        followed.logits = logits;
-        Ok(followed)
+            let name = node.name().trim_end_matches("/quantize").to_string();
+            followed.activations.push(FollowedActivation {
+                name,
+                levels: levels.0,
+                open: levels.1,
+            });
+            Bound::default()
+        } else {
+            moved(node, inputs, result, bound, &mut gamma)?
+        };
+        bounds.insert(node.output[0].clone(), bound);
+        Ok(())
+    })?;
+    if followed.activations.len() != own.len() {
+        let (found, needed) = (followed.activations.len(), own.len());
+        return Err(bad(format!("has {found} quantized activations, the model has {needed}")));
     }
+    followed.logits = logits;
+    Ok(followed)
 }
 
 /// What rounding can do to `result`, which `node` made of `inputs`; `bound` is that of the first

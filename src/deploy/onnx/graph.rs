@@ -311,10 +311,10 @@ impl Builder {
     }
 
     /// Adds round(x / scale), clipped to the grid, times scale. Levels are unsigned bytes: signed
-    /// ones with 128 as zero point, since ONNX Runtime's optimiser makes unsigned ones of signed
-    /// bytes anyway, and fails at it in operator set 21.
+    /// ones with 128 as zero point (those of LSQ+ have their own), since ONNX Runtime's optimiser
+    /// makes unsigned ones of signed bytes anyway, and fails at it in operator set 21.
     fn quantize(&mut self, name: &str, grid: &ActivationGrid) {
-        let origin = if grid.is_signed() { 128 } else { 0 };
+        let origin = if grid.is_signed() { 128 } else { grid.zero_point };
         let [scale, zero, low, high] =
             ["scale", "zero_point", "lowest", "highest"].map(|suffix| format!("{name}/{suffix}"));
         let byte = |name: &str, value: i32| integers(name, &[], DataType::Uint8, &[value]);

@@ -20,7 +20,7 @@ mod operators;
 pub mod schema;
 mod tensor;
 
-pub use following::{Followed, FollowedActivation};
+pub use following::{Followed, FollowedActivation, follow};
 pub use graph::{OnnxInput, OnnxOptions, onnx_model};
 pub use interpreter::{Interpreter, Outcome};
 pub use tensor::{Elements, Tensor};

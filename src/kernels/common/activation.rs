@@ -2,24 +2,31 @@
 
 use crate::{
     config::PactKind,
-    quant::{ActivationFunction, ActivationPlan},
+    quant::{ActivationFunction, ActivationPlan, ActivationQuantizerPlan},
     shaders::{Specialization, kinds::activation},
 };
 
-impl ActivationPlan {
-    /// Its number in the kernels.
-    pub(crate) fn kind(self) -> u32 {
-        use ActivationFunction::{Lsq, Pact};
-        match self.function() {
-            ActivationFunction::None => activation::NONE,
-            ActivationFunction::Relu => activation::RELU,
-            Pact(PactKind::Unsigned) => activation::PACT_UNSIGNED,
-            Pact(PactKind::Signed) => activation::PACT_SIGNED,
-            Pact(PactKind::SignedAfterRelu) => activation::PACT_SIGNED_AFTER_RELU,
-            Lsq(PactKind::Unsigned) => activation::LSQ_UNSIGNED,
-            Lsq(PactKind::Signed) => activation::LSQ_SIGNED,
-            Lsq(PactKind::SignedAfterRelu) => activation::LSQ_SIGNED_AFTER_RELU,
-        }
+/// The number of `plan` in the kernels.
+fn kind(plan: ActivationPlan) -> u32 {
+    use ActivationQuantizerPlan::{Float, Lsq, LsqPlus, Pact};
+    match plan.quantizer() {
+        Float => function_kind(plan),
+        // PACT's clip is its own ReLU.
+        Pact(PactKind::Unsigned) => activation::PACT_UNSIGNED,
+        Pact(PactKind::Signed) => activation::PACT_SIGNED,
+        Pact(PactKind::SignedAfterRelu) => activation::PACT_SIGNED_AFTER_RELU,
+        Lsq(PactKind::Unsigned) => activation::LSQ_UNSIGNED,
+        Lsq(PactKind::Signed) => activation::LSQ_SIGNED,
+        Lsq(PactKind::SignedAfterRelu) => activation::LSQ_SIGNED_AFTER_RELU,
+        LsqPlus => activation::LSQ_PLUS + function_kind(plan),
+    }
+}
+
+/// The number of its function.
+fn function_kind(plan: ActivationPlan) -> u32 {
+    match plan.function() {
+        ActivationFunction::Identity => activation::NONE,
+        ActivationFunction::Relu => activation::RELU,
     }
 }
 
@@ -29,11 +36,13 @@ pub(in crate::kernels) fn activated(
     plan: ActivationPlan,
 ) -> Specialization {
     let specialization =
-        specialization.feature("pact", plan.is_pact()).constant("ACTIVATION", plan.kind());
+        specialization.feature("pact", plan.is_pact()).constant("ACTIVATION", kind(plan));
     match plan.alpha_index() {
-        Some(index) => {
-            specialization.constant("ALPHA_INDEX", index).constant("LEVELS", plan.level_count())
-        }
+        Some(index) => specialization
+            .constant("ALPHA_INDEX", index)
+            // Read by all that learn; only LSQ+ makes use of it.
+            .constant("OFFSET_INDEX", plan.offset_index().unwrap_or(index))
+            .constant("LEVELS", plan.level_count()),
         None => specialization,
     }
 }
@@ -44,7 +53,7 @@ pub(in crate::kernels) fn activated_inputs(
     plan: ActivationPlan,
 ) -> Specialization {
     let specialization = specialization
-        .constant("INPUT_ACTIVATION", plan.kind())
+        .constant("INPUT_ACTIVATION", kind(plan))
         .constant("INPUT_LEVELS", plan.level_count());
     match plan.alpha_index() {
         Some(index) => specialization.constant("INPUT_INDEX", index),

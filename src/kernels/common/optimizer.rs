@@ -15,6 +15,8 @@ pub struct ParameterRules {
     pub step_first: u32,
     /// Index of the first α.
     pub alpha_first: u32,
+    /// Where offsets of LSQ+ begin, which are treated as steps but have no floor.
+    pub offset_first: u32,
     /// L2 penalty of weights and biases.
     pub weight_decay: f32,
     /// L2 penalty of α's.
@@ -63,6 +65,7 @@ impl<'a> Update<'a> {
             .constant("LENGTH", rules.length)
             .constant("STEP_FIRST", rules.step_first)
             .constant("ALPHA_FIRST", rules.alpha_first)
+            .constant("OFFSET_FIRST", rules.offset_first)
             .constant("WEIGHT_DECAY", rules.weight_decay)
             .constant("STEP_LR_FACTOR", rules.step_lr_factor)
             .constant("ALPHA_DECAY", rules.alpha_decay)

@@ -6,18 +6,16 @@ use crate::{
     shaders::{Specialization, kinds::quantizer},
 };
 
-impl WeightQuantizerPlan {
-    /// Its number in the kernels.
-    pub(crate) fn kind(self) -> u32 {
-        match self.quantizer() {
-            None => quantizer::NONE,
-            Some(WeightQuantizer::Affine) => quantizer::AFFINE,
-            Some(WeightQuantizer::Dorefa) => quantizer::DOREFA,
-            Some(WeightQuantizer::Sawb) => quantizer::SAWB,
-            Some(WeightQuantizer::Symmetric) => quantizer::SYMMETRIC,
-            Some(WeightQuantizer::Lsq) => quantizer::LSQ,
-            Some(WeightQuantizer::Binary) => quantizer::BINARY,
-        }
+/// The number of `plan` in the kernels.
+fn kind(plan: WeightQuantizerPlan) -> u32 {
+    match plan.quantizer() {
+        None => quantizer::NONE,
+        Some(WeightQuantizer::Affine) => quantizer::AFFINE,
+        Some(WeightQuantizer::Dorefa) => quantizer::DOREFA,
+        Some(WeightQuantizer::Sawb) => quantizer::SAWB,
+        Some(WeightQuantizer::Symmetric) => quantizer::SYMMETRIC,
+        Some(WeightQuantizer::Lsq) => quantizer::LSQ,
+        Some(WeightQuantizer::Binary) => quantizer::BINARY,
     }
 }
 
@@ -26,7 +24,7 @@ pub(in crate::kernels) fn quantized(
     specialization: Specialization,
     plan: WeightQuantizerPlan,
 ) -> Specialization {
-    specialization.constant("QUANTIZER", plan.kind())
+    specialization.constant("QUANTIZER", kind(plan))
 }
 
 /// As [`quantized`], with the number of levels.

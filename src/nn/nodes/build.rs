@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{BatchNorm, JoinedPool, Node, NodeKind, Weights};
+use super::{BatchNorm, JoinedPool, Node, NodeKind, Source, Weights};
 use crate::{
     Result,
     config::{Precision, Shape},
@@ -80,8 +80,11 @@ pub(in crate::nn) fn build(
     }
     let mut nodes = builder.nodes;
     for index in 0..nodes.len() {
-        let mut readers = (0..nodes.len()).filter(|&other| nodes[other].source == Some(index));
-        nodes[index].reader = readers.next().filter(|_| readers.next().is_none());
+        let reads = nodes.iter().enumerate().flat_map(|(other, node)| {
+            node.sources.iter().filter(|source| **source == Source::Node(index)).map(move |_| other)
+        });
+        let readers: Vec<usize> = reads.take(2).collect();
+        nodes[index].reader = readers.first().copied().filter(|_| readers.len() == 1);
     }
     Ok(nodes)
 }
@@ -111,7 +114,9 @@ impl<'a> Builder<'a> {
     /// Adds the node of `op`. Returns how many operations behind it are part of the node.
     fn add(&mut self, op: &'a Op) -> Result<usize> {
         let read_id = op.inputs[0];
-        let source = self.made.get(&read_id).copied();
+        let made = |id: &ValueId| self.made.get(id).map_or(Source::Images, |&at| Source::Node(at));
+        let sources: Vec<Source> = op.inputs.iter().map(made).collect();
+        let source = sources[0].node();
         let input = self.graph.value(read_id).shape;
         let (read, format) = match source.map(|index| &self.nodes[index]) {
             Some(node) => (node.value.clone(), node.storage.output),
@@ -143,7 +148,7 @@ impl<'a> Builder<'a> {
             _ => Some(self.gpu.buffer("pre-activations", size)?),
         };
         let value = match kind {
-            NodeKind::Dropout { .. } => read,
+            NodeKind::Dropout { .. } if self.is_only_reader(op) => read,
             _ => self.gpu.buffer("activations", size)?,
         };
         let levels = self.graph.value(read_id).quantizer;
@@ -152,7 +157,7 @@ impl<'a> Builder<'a> {
             name: op.name.clone(),
             activation_name,
             kind,
-            source,
+            sources,
             reader: None,
             input,
             output,
@@ -191,13 +196,19 @@ impl<'a> Builder<'a> {
             OpKind::Activation(_) => NodeKind::Activation,
             &OpKind::MaxPool { kernel, stride } => {
                 let shape = PoolShape { input, output, kernel, stride };
-                self.max_pool(shape, source)?
+                self.max_pool(shape, source.filter(|_| self.is_only_reader(op)))?
             }
             &OpKind::AveragePool(pool) => {
                 NodeKind::AveragePool(AveragePoolShape { input, output, pool })
             }
             &OpKind::Dropout { rate, stream } => NodeKind::Dropout { rate, stream },
+            OpKind::Add => NodeKind::Add,
         })
+    }
+
+    /// Whether nobody else reads what `op` reads first.
+    fn is_only_reader(&self, op: &Op) -> bool {
+        self.graph.value(op.inputs[0]).consumers.len() == 1
     }
 
     /// Buffers of the weights `own` of a layer between two shapes.
@@ -256,7 +267,11 @@ impl<'a> Builder<'a> {
     /// The activation that the node of `op` applies: `op` itself, or the operation behind, which is
     /// taken along.
     fn activation(&self, op: &'a Op) -> Option<(&'a Op, ActivationPlan)> {
-        let takes = op.kind.weights().is_some() || matches!(op.kind, OpKind::BatchNorm(_));
+        let takes = match op.kind {
+            OpKind::BatchNorm(_) => true,
+            OpKind::Add => op.inputs.len() == 2,
+            _ => op.kind.weights().is_some(),
+        };
         let own = match &op.kind {
             OpKind::Activation(_) => op,
             _ if takes && !self.layer_by_layer => self.graph.behind(op)?,
@@ -296,9 +311,9 @@ impl<'a> Builder<'a> {
         self.gpu.buffer("pooling choices", u64::from(self.options.slots) * elements * 4)
     }
 
-    /// Format of what `last` puts out, the last operation of a node that is not in place. Operations
-    /// that replace values or gradients in place have the format of what they replace, so that
-    /// logits are f32 whatever of these stands behind.
+    /// Format of what `last` puts out, the last operation of a node that is not in place.
+    /// Operations that replace values or gradients in place have the format of what they replace,
+    /// so that logits are f32 whatever of these stands behind.
     fn output_format(&self, last: &Op) -> Format {
         let mut op = last;
         loop {

@@ -8,7 +8,7 @@ use crate::{
     kernels::{AveragePoolShape, Geometry, Gradient, PoolShape},
     layout::groups,
     quant::ActivationPlan,
-    storage::Storage,
+    storage::{Format, Storage},
 };
 
 /// A max-pool of 2 × 2 windows that is part of the convolution in front of it: the node's output is
@@ -29,6 +29,29 @@ pub(in crate::nn) enum NodeKind {
     MaxPool { shape: PoolShape, choice: Buffer },
     AveragePool(AveragePoolShape),
     Dropout { rate: f32, stream: u32 },
+    Add,
+}
+
+/// Where what a node reads comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::nn) enum Source {
+    Images,
+    Node(usize),
+}
+
+impl Source {
+    /// The format of its values.
+    pub fn format(self, nodes: &[Node]) -> Format {
+        self.node().map_or(Format::F32, |index| nodes[index].storage.output)
+    }
+
+    /// The node, where it is one.
+    pub fn node(self) -> Option<usize> {
+        match self {
+            Source::Images => None,
+            Source::Node(index) => Some(index),
+        }
+    }
 }
 
 /// A layer with its activation and its output.
@@ -36,8 +59,8 @@ pub(in crate::nn) struct Node {
     pub name: String,
     pub activation_name: Option<String>,
     pub kind: NodeKind,
-    /// The node whose value goes in; none for the images.
-    pub source: Option<usize>,
+    /// What goes in: the values of nodes, and the images.
+    pub sources: Vec<Source>,
     /// The node that reads the value, where it is the only one.
     pub reader: Option<usize>,
     pub input: Shape,
@@ -47,8 +70,8 @@ pub(in crate::nn) struct Node {
     pub storage: Storage,
     /// Applied by the node's own kernel.
     pub activation: ActivationPlan,
-    /// [image, row, column, channel / 4] vec4; shared with the node before for dropout, which works
-    /// in place.
+    /// [image, row, column, channel / 4] vec4. A dropout, which works in place, has that of the
+    /// node before, unless others read it too.
     pub value: Buffer,
     /// The activation whose levels the node reads; [`ActivationPlan::NONE`] for floats.
     pub input_levels: ActivationPlan,
@@ -102,6 +125,22 @@ impl Node {
     /// What its activation is applied to.
     pub fn activated(&self) -> Shape {
         self.joined_pool().map_or(self.output, |pool| pool.map)
+    }
+
+    /// The node whose value goes in first; none for the images.
+    pub fn front(&self) -> Option<usize> {
+        self.sources.first().and_then(|source| source.node())
+    }
+
+    /// Whether the gradient of its output is that of each input.
+    pub fn hands_on(&self) -> bool {
+        self.is_in_place() || matches!(self.kind, NodeKind::Add)
+    }
+
+    /// Whether its value is that of the node in front, which it changes.
+    pub fn shares_value(&self, nodes: &[Node]) -> bool {
+        let front = self.front().map(|index| &nodes[index].value);
+        front.is_some_and(|front| front.is(&self.value))
     }
 
     /// Whether the gradient of its input replaces that of its output.

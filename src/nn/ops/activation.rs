@@ -16,6 +16,8 @@ use crate::{
 pub struct LearnedGradient<'a> {
     /// A number a workgroup.
     pub partial_sums: &'a Buffer,
+    /// As many, of the offset; the same buffer where no activation learns one.
+    pub offset_sums: &'a Buffer,
     /// The flat array; none where it is not wanted.
     pub gradients: Option<&'a Buffer>,
 }
@@ -48,6 +50,7 @@ pub fn gradient(
         gradient,
         parameters: recorder.parameters.into(),
         partial_sums: learned.partial_sums.into(),
+        offset_sums: learned.offset_sums.into(),
         elements,
         items: recorder.tiles.elementwise_items(),
         activation: node.activation,
@@ -61,25 +64,32 @@ pub fn gradient(
     learned_gradient(recorder, node, pass.blocks(), learned)
 }
 
-/// Adds the sum of the `count` parts of the gradient of what the activation of `node` learns.
+/// Adds the sums of the `count` parts of the gradients of what the activation of `node` learns.
 pub fn learned_gradient(
     recorder: &mut Recorder<'_>,
     node: &Node,
     count: u32,
     learned: LearnedGradient<'_>,
 ) -> Result<()> {
-    let (Some(index), Some(gradients)) = (node.activation.alpha_index(), learned.gradients) else {
-        return Ok(());
-    };
-    let sum = SumPartials {
-        images: recorder.images,
-        partial_sums: learned.partial_sums.into(),
-        gradients,
-        count,
-        index,
-        scale: node.activation.gradient_scale(node.activated().elements()),
-    };
-    recorder.add(format!("{} α gradient", node.name), &sum)
+    let Some(gradients) = learned.gradients else { return Ok(()) };
+    let plan = node.activation;
+    let parts = [
+        ("α", plan.alpha_index(), learned.partial_sums),
+        ("offset", plan.offset_index(), learned.offset_sums),
+    ];
+    for (name, index, partial_sums) in parts {
+        let Some(index) = index else { continue };
+        let sum = SumPartials {
+            images: recorder.images,
+            partial_sums: partial_sums.into(),
+            gradients,
+            count,
+            index,
+            scale: plan.gradient_scale(node.activated().elements()),
+        };
+        recorder.add(format!("{} {name} gradient", node.name), &sum)?;
+    }
+    Ok(())
 }
 
 /// Adds guided back-propagation's rule at the activation of `node` to `gradient`, in place.

@@ -50,6 +50,7 @@ pub fn input_gradient(
         input_gradient: to,
         parameters: recorder.parameters.into(),
         partial_sums: learned.partial_sums.into(),
+        offset_sums: learned.offset_sums.into(),
         shape,
         items: recorder.tiles.elementwise_items(),
         activation: front.map_or(ActivationPlan::NONE, |front| front.activation),

@@ -2,6 +2,7 @@
 //! parameters.
 
 pub(super) mod activation;
+pub(super) mod add;
 pub(super) mod average_pool;
 pub(super) mod batch_norm;
 pub(super) mod convolution;

@@ -5,16 +5,17 @@ use crate::{
     Error, Result,
     batch::Chunked,
     gpu::{Binding, Gpu, Recording},
-    kernels::Gradient,
+    kernels::{Addend, Gradient},
     nn::{
         body::Body,
-        nodes::{Node, NodeKind},
+        nodes::{Node, NodeKind, Source},
         ops::{
             activation::{self, LearnedGradient},
-            average_pool,
+            add, average_pool,
             batch_norm::{self, TrainingPass},
             convolution, dropout, linear, max_pool,
         },
+        plan::{Passing, Route},
         recorder::Recorder,
     },
     quant::ActivationPlan,
@@ -42,8 +43,8 @@ struct Way<'a, 'b> {
 /// is, [image, row, column, channel / 4] vec4, where `wanted` asks for it, or what arrives at the
 /// output where the walk stops.
 ///
-/// The small gradients of the last layers exist for all images at once; from the first large one on,
-/// images go back in chunks, whose weight gradients add up.
+/// The small gradients of the last layers exist for all images at once; from the first large one
+/// on, images go back in chunks, whose weight gradients add up.
 ///
 /// # Errors
 /// [`Error::Gpu`] in networks without gradients, for chunks of more images than the network takes,
@@ -66,30 +67,33 @@ pub fn backward<'a>(
         )));
     }
     let way = Way { body, training, wanted, walk };
-    let mut gradient = Binding::from(&buffers.logits);
+    // Of the outputs of nodes, where they are so far.
+    let mut gradients: Vec<Option<Binding<'_>>> = vec![None; body.nodes.len()];
+    if let Some(last) = gradients.last_mut() {
+        *last = Some((&buffers.logits).into());
+    }
     let mut recorder = body.recorder(gpu, recording, images.whole, 0);
     for index in (seam..body.nodes.len()).rev() {
+        let Some(gradient) = gradients[index] else { continue };
         if walk.stop == Some(index) {
             return Ok(gradient);
         }
         way.at_output(&mut recorder, index, gradient)?;
-        if index > seam && !body.nodes[index].is_in_place() {
-            gradient = way.to_input(&mut recorder, index, gradient)?;
+        if index > seam {
+            way.to_inputs(&mut recorder, index, gradient, &mut gradients)?;
         }
     }
+    let Some(whole) = gradients[seam] else { return Ok(buffers.routes.images.after(0)) };
     for (number, &range) in (0..).zip(&images.chunks) {
         let mut recorder = body.recorder(gpu, recording, range, number * images.size);
-        let mut gradient = way.of_chunk(&recorder, seam, gradient);
+        gradients[..seam].fill(None);
+        gradients[seam] = Some(way.of_chunk(&recorder, seam, whole));
         for index in (0..=seam).rev() {
+            let Some(gradient) = gradients[index] else { continue };
             if index < seam {
                 way.at_output(&mut recorder, index, gradient)?;
             }
-            if index == 0 && wanted == Gradients::Parameters {
-                break;
-            }
-            if !body.nodes[index].is_in_place() {
-                gradient = way.to_input(&mut recorder, index, gradient)?;
-            }
+            way.to_inputs(&mut recorder, index, gradient, &mut gradients)?;
         }
     }
     Ok(buffers.routes.images.after(0))
@@ -104,19 +108,71 @@ impl<'a> Way<'a, '_> {
         whole.skip(u64::from(recorder.slot) * u64::from(bytes))
     }
 
-    /// Where the gradient with respect to the input of node `index` goes, and what it is multiplied
+    /// The gradients with respect to what node `index` reads, from `gradient`, that of its output:
+    /// `gradients` are told where they are.
+    fn to_inputs(
+        &self,
+        recorder: &mut Recorder<'_>,
+        index: usize,
+        gradient: Binding<'a>,
+        gradients: &mut [Option<Binding<'a>>],
+    ) -> Result<()> {
+        let node = &self.body.nodes[index];
+        for route in &self.body.backward_buffers()?.routes.nodes[index].inputs {
+            let front = match route.source {
+                Source::Images if self.wanted == Gradients::Parameters => continue,
+                Source::Images => None,
+                Source::Node(front) => Some(front),
+            };
+            let (to, end) = self.target(recorder, index, route)?;
+            // What there is of the gradient of a value that others read too.
+            let sum = front.map_or(Some(to), |front| gradients[front]).unwrap_or(to);
+            let target = self.body.format_of(route.source).of_gradient();
+            let formats = node.gradient_storage();
+            let (own, written) = ([formats.output, target], [formats.input, target]);
+            match route.passing {
+                Passing::Alias => {}
+                Passing::Write(_) => self.to_input(recorder, index, [gradient, to], end)?,
+                Passing::Copy(_) => {
+                    add::share(recorder, node, [gradient, to], Addend::None, own)?;
+                }
+                Passing::Add => {
+                    add::share(recorder, node, [gradient, sum], Addend::Output, own)?;
+                }
+                Passing::WriteAndAdd(_) => {
+                    let share = route.beside.as_ref().map_or(to, |region| region.after(0));
+                    self.to_input(recorder, index, [gradient, share], end)?;
+                    add::share(recorder, node, [share, sum], Addend::Output, written)?;
+                }
+            }
+            if let Some(front) = front {
+                match route.passing {
+                    Passing::Alias => gradients[front] = Some(gradient),
+                    Passing::Write(_) | Passing::Copy(_) => gradients[front] = Some(to),
+                    Passing::Add | Passing::WriteAndAdd(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the gradient with respect to an input of node `index` goes, and what it is multiplied
     /// by.
-    fn target(&self, recorder: &Recorder<'_>, index: usize) -> Result<(Binding<'a>, Gradient)> {
+    fn target(
+        &self,
+        recorder: &Recorder<'_>,
+        index: usize,
+        route: &'a Route,
+    ) -> Result<(Binding<'a>, Gradient)> {
         let (body, routes) = (self.body, &self.body.backward_buffers()?.routes);
-        let (node, route) = (&body.nodes[index], &routes.nodes[index]);
-        let (Some(source), Some(beside)) = (node.source, &route.beside) else {
+        let (Source::Node(source), Some(beside)) = (route.source, &route.beside) else {
             let bytes = u64::from(body.input_elements()) * Format::F32.group_bytes();
             return Ok((routes.images.after(u64::from(recorder.slot) * bytes), Gradient::Plain));
         };
         match route.over_values.filter(|_| self.replaces_values()) {
             Some(end) => {
                 let source = &body.nodes[source];
-                let elements = source.output_elements();
+                let elements = body.nodes[index].input_elements();
                 Ok((recorder.at(&source.value, elements, source.storage.output), end))
             }
             None => Ok((beside.after(0), Gradient::Plain)),
@@ -130,9 +186,10 @@ impl<'a> Way<'a, '_> {
 
     /// Where the gradient of what activations learn goes.
     fn learned(&self) -> Result<LearnedGradient<'a>> {
-        let partial_sums = &self.body.backward_buffers()?.partial_sums;
+        let buffers = self.body.backward_buffers()?;
+        let (partial_sums, offset_sums) = (&buffers.partial_sums, &buffers.offset_sums);
         let gradients = (self.wanted == Gradients::Parameters).then_some(&self.body.gradients);
-        Ok(LearnedGradient { partial_sums, gradients })
+        Ok(LearnedGradient { partial_sums, offset_sums, gradients })
     }
 
     /// What `node` does with the gradient of its own output: through its activation, in place, to
@@ -213,17 +270,16 @@ impl<'a> Way<'a, '_> {
         }
     }
 
-    /// The gradient with respect to the input of node `index`, which is not in place, from that of
-    /// its output. Returns where it is.
+    /// The gradient with respect to the input of node `index`, which computes one, from that of its
+    /// output.
     fn to_input(
         &self,
         recorder: &mut Recorder<'_>,
         index: usize,
-        from: Binding<'_>,
-    ) -> Result<Binding<'a>> {
+        way: [Binding<'_>; 2],
+        end: Gradient,
+    ) -> Result<()> {
         let node = &self.body.nodes[index];
-        let (to, end) = self.target(recorder, index)?;
-        let way = [from, to];
         match &node.kind {
             NodeKind::Convolution { weights, .. } => {
                 let weights = self.walk.weights(index, weights);
@@ -238,7 +294,7 @@ impl<'a> Way<'a, '_> {
                 max_pool::rescale(recorder, node, (*shape, choice), input, way)?;
             }
             NodeKind::MaxPool { shape, choice } => {
-                let front = node.source.map(|source| &self.body.nodes[source]);
+                let front = node.front().map(|front| &self.body.nodes[front]);
                 let joined =
                     front.filter(|front| front.gradient_by_pool && self.walk.joins_pools());
                 let learned = self.learned()?;
@@ -247,9 +303,13 @@ impl<'a> Way<'a, '_> {
             &NodeKind::AveragePool(shape) => {
                 average_pool::input_gradient(recorder, node, shape, way)?;
             }
-            NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. } => {}
+            // These hand on what they get.
+            NodeKind::BatchNorm(_)
+            | NodeKind::Activation
+            | NodeKind::Dropout { .. }
+            | NodeKind::Add => {}
         }
-        Ok(to)
+        Ok(())
     }
 
     /// What [`BackwardRule::Positive`] does at the output of `node`: relevance that the following
@@ -269,7 +329,7 @@ impl<'a> Way<'a, '_> {
             let sums = &own.unwrap_or(node).value;
             return activation::relevance(recorder, node, [sums, &activated.value], gradient);
         }
-        match node.source.map(|source| &body.nodes[source]) {
+        match node.front().map(|front| &body.nodes[front]) {
             Some(front) if is_activation(&node) && front.weights().is_none() => {
                 activation::relevance(recorder, node, [&front.value, &node.value], gradient)
             }

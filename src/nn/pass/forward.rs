@@ -8,7 +8,7 @@ use crate::{
         body::Body,
         nodes::NodeKind,
         ops::{
-            activation, average_pool,
+            activation, add, average_pool,
             batch_norm::{self, TrainingPass},
             convolution, dropout, linear, max_pool, weights,
         },
@@ -54,7 +54,15 @@ pub fn forward(
                 max_pool::forward(recorder, node, (*shape, choice), input)?;
             }
             &NodeKind::AveragePool(shape) => average_pool::forward(recorder, node, shape, input)?,
+            NodeKind::Add => {
+                let input = |&source| (body.value_of(source), body.format_of(source));
+                let inputs: Vec<_> = node.sources.iter().map(input).collect();
+                add::forward(recorder, node, &inputs)?;
+            }
             &NodeKind::Dropout { rate, stream } => {
+                if !node.value.is(input) {
+                    add::copy(recorder, node, (input, node.storage.input))?;
+                }
                 if let Some(TrainingPass { step, .. }) = training {
                     let values = ((&node.value).into(), node.storage.output);
                     let label = format!("{} forward", node.name);

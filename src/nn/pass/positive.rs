@@ -19,15 +19,11 @@ use crate::{
 /// [`positive_backward`].
 ///
 /// # Errors
-/// [`Error::Model`] where a batch norm is not folded into its layer.
+/// [`Error::Unfolded`] where a batch norm is not folded into its layer.
 pub fn keep_positive_weights(body: &Body, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
     for node in &body.nodes {
         if let NodeKind::BatchNorm(_) = node.kind {
-            return Err(Error::Usage(
-                "the z-plus rule needs batch norms folded into their layers; `saliq export` folds \
-                 them"
-                    .into(),
-            ));
+            return Err(Error::Unfolded { norm: node.name.clone() });
         }
         if let Some(own) = node.weights() {
             weights::keep_positive(gpu, recording, &node.name, own)?;

@@ -1,0 +1,44 @@
+// The sum of two values of one shape: output = activate(left + right), elementwise over ELEMENTS
+// groups of 4 values an image. With `onto` it is output += left, for the terms of a longer sum and
+// for a gradient that several layers have a share of. With neither `right` nor `onto` it is a copy.
+//
+// PACT and LSQ keep the sum, which is their input, in `pre_activation`.
+
+import package::common::grid::linear_workgroup;
+import package::common::images::Images;
+import package::common::activation::activate;
+import package::common::storage::{Input, State, Output};
+import package::common::storage::{load_input, load_state, load_output, store_output};
+
+override ELEMENTS: u32;
+override ACTIVATION: u32;
+@if(pact) override LEVELS: f32;
+@if(pact) override ALPHA_INDEX: u32;
+@if(pact) override OFFSET_INDEX: u32;
+
+@group(0) @binding(0) var<uniform> images: Images;
+@group(0) @binding(1) var<storage, read> left: array<Input>;
+@if(right) @group(0) @binding(2) var<storage, read> right: array<State>;
+@group(0) @binding(3) var<storage, read_write> output: array<Output>;
+@if(pact) @group(0) @binding(4) var<storage, read_write> pre_activation: array<Output>;
+@if(pact) @group(0) @binding(5) var<storage, read> parameters: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) count: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let element = linear_workgroup(workgroup, count) * 64u + lane;
+    if (element >= images.count * ELEMENTS) { return; }
+    let at = images.first * ELEMENTS + element;
+    var sum = load_input(left[at]);
+    @if(right) { sum += load_state(right[at]); }
+    @if(onto) { sum += load_output(output[at]); }
+    @if(pact) {
+        pre_activation[at] = store_output(sum);
+        let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
+        output[at] = store_output(activate(ACTIVATION, sum, learned, LEVELS));
+    }
+    @if(!pact) { output[at] = store_output(activate(ACTIVATION, sum, vec2f(), 1.0)); }
+}

@@ -1,0 +1,186 @@
+//! What layers are called, and which layer reads which: worked out from a list of layers.
+
+use std::collections::HashMap;
+
+use super::{
+    layer_kind::Stem,
+    layers::{IMAGES, LayerConfig},
+    misfit::Misfit,
+};
+
+/// Where what a layer reads comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The images.
+    Images,
+    /// The layer of this number, counted from 0, which stands further in front.
+    Layer(usize),
+}
+
+/// Names and sources of a list of layers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wiring {
+    /// The name of every layer.
+    pub names: Vec<String>,
+    /// What every layer reads, at least one source each.
+    pub sources: Vec<Vec<Source>>,
+}
+
+/// The name of every layer: its own, or its type and number.
+pub(super) fn names(layers: &[LayerConfig]) -> Vec<String> {
+    let mut counts: HashMap<&str, u32> = HashMap::new();
+    let own = |(place, layer): (usize, &LayerConfig)| {
+        let given = match layer.kind.stem() {
+            Stem::OfType(stem) => {
+                let count = counts.entry(stem).or_default();
+                *count += 1;
+                format!("{stem}{count}")
+            }
+            Stem::OfPlace(stem) => format!("{stem}{}", place + 1),
+        };
+        layer.name.clone().unwrap_or(given)
+    };
+    layers.iter().enumerate().map(own).collect()
+}
+
+impl Wiring {
+    /// Of `layers`, in an order in which they can be computed.
+    ///
+    /// # Errors
+    /// Names that are taken or not plain, inputs that no earlier layer is called, a number of
+    /// inputs that the type does not take, layers that nobody reads.
+    pub(super) fn new(layers: &[LayerConfig]) -> Result<Wiring, Misfit> {
+        let names = names(layers);
+        let mut sources: Vec<Vec<Source>> = Vec::with_capacity(layers.len());
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut is_read = vec![false; layers.len()];
+        for (index, (layer, name)) in layers.iter().zip(&names).enumerate() {
+            let misfit = |reason: String| Misfit::of_layer(index, layer.name.as_deref(), reason);
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+            let is_plain = !name.is_empty() && name.len() <= 64 && name.bytes().all(plain);
+            if !is_plain || name.starts_with('.') || name.ends_with('.') {
+                return Err(misfit(
+                    "a name is 1 to 64 letters, digits, underscores and points inside, such as \
+                     `conv1`"
+                        .into(),
+                ));
+            }
+            if name == IMAGES {
+                return Err(misfit(format!("`{IMAGES}` is the name of the images")));
+            }
+            let before = index.checked_sub(1).map_or(Source::Images, Source::Layer);
+            let source = |input: &String| match places.get(input.as_str()) {
+                Some(&place) => Ok(Source::Layer(place)),
+                None if input == IMAGES => Ok(Source::Images),
+                None => Err(misfit(format!(
+                    "no layer in front is called `{input}`; those in front: {}",
+                    names[..index].join(", ")
+                ))),
+            };
+            let own = match &layer.inputs[..] {
+                [] => vec![before],
+                inputs => inputs.iter().map(source).collect::<Result<_, _>>()?,
+            };
+            let kind = layer.kind.type_name();
+            match (layer.kind.takes_several(), own.len()) {
+                (true, 0 | 1) => {
+                    return Err(misfit(format!("`{kind}` needs inputs = [\"a\", \"b\"]")));
+                }
+                (false, 2..) => {
+                    return Err(misfit(format!("`{kind}` reads one layer, not {}", own.len())));
+                }
+                _ => {}
+            }
+            for source in &own {
+                if let Source::Layer(place) = source {
+                    is_read[*place] = true;
+                }
+            }
+            sources.push(own);
+            if places.insert(name, index).is_some() {
+                return Err(misfit("the name is taken by an earlier layer".into()));
+            }
+        }
+        let unread = is_read.iter().rev().skip(1).position(|is_read| !is_read);
+        if let Some(behind) = unread {
+            let index = layers.len() - 2 - behind;
+            let reason = "no layer reads what it puts out".into();
+            return Err(Misfit::of_layer(index, layers[index].name.as_deref(), reason));
+        }
+        Ok(Wiring { names, sources })
+    }
+
+    /// The nearest layer on the way from layer `index` back to the images for which `is_wanted`;
+    /// `index` itself counts. A sum is left by its first input that leads to one.
+    pub(super) fn nearest(&self, index: usize, is_wanted: &dyn Fn(usize) -> bool) -> Option<usize> {
+        if is_wanted(index) {
+            return Some(index);
+        }
+        let layer = |source: &Source| match source {
+            Source::Images => None,
+            Source::Layer(place) => Some(*place),
+        };
+        let mut inputs = self.sources[index].iter().filter_map(layer);
+        inputs.find_map(|place| self.nearest(place, is_wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LayerKind;
+
+    fn layers() -> Vec<LayerConfig> {
+        vec![
+            LayerConfig::conv("stem", 4, [3, 1, 1]),
+            LayerKind::Activation {}.into(),
+            LayerConfig::conv("main", 4, [3, 1, 1]),
+            LayerKind::Add {}.into(),
+            LayerKind::Activation {}.into(),
+            LayerConfig::max_pool(2, 2),
+            LayerConfig::linear("fc", 2),
+        ]
+    }
+
+    fn reason(layers: &[LayerConfig]) -> String {
+        Wiring::new(layers).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn layers_without_names_are_counted() {
+        let mut own = layers();
+        own[3].inputs = vec!["main".into(), "act1".into()];
+        let wiring = Wiring::new(&own).unwrap();
+        assert_eq!(wiring.names, ["stem", "act1", "main", "add1", "act2", "pool6", "fc"]);
+        use Source::{Images, Layer};
+        assert_eq!(wiring.sources[0], [Images]);
+        assert_eq!(wiring.sources[3], [Layer(2), Layer(1)]);
+        assert_eq!(wiring.sources[4], [Layer(3)]);
+        // The activation behind the sum has the bits of the main way.
+        let is_weighted = |index: usize| own[index].kind.is_weighted();
+        assert_eq!(wiring.nearest(4, &is_weighted), Some(2));
+        assert_eq!(wiring.nearest(1, &is_weighted), Some(0));
+    }
+
+    #[test]
+    fn what_cannot_be_wired_is_named() {
+        let change = |change: &dyn Fn(&mut Vec<LayerConfig>)| {
+            let mut own = layers();
+            own[3].inputs = vec!["main".into(), "act1".into()];
+            change(&mut own);
+            reason(&own)
+        };
+        let text = change(&|own| own[3].inputs[1] = "act2".into());
+        assert!(text.contains("layer 4: no layer in front is called `act2`"), "{text}");
+        let text = change(&|own| own[3].inputs.truncate(0));
+        assert!(text.contains("`add` needs inputs = [\"a\", \"b\"]"), "{text}");
+        let text = change(&|own| own[2].inputs = vec!["stem".into(), "act1".into()]);
+        assert!(text.contains("layer 3 (`main`): `conv` reads one layer, not 2"), "{text}");
+        let text = change(&|own| own[4].inputs = vec!["stem".into()]);
+        assert!(text.contains("layer 4: no layer reads what it puts out"), "{text}");
+        let text = change(&|own| own[2].name = Some("input".into()));
+        assert!(text.contains("`input` is the name of the images"), "{text}");
+        let text = change(&|own| own[2].name = Some("stem".into()));
+        assert!(text.contains("the name is taken"), "{text}");
+    }
+}

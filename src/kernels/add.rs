@@ -1,0 +1,69 @@
+//! Launcher of `shaders/add.wgsl`.
+
+use super::common::{ELEMENTWISE, ImageRange, activated, grid, moved};
+use crate::{
+    gpu::{Binding, Launch, Launcher},
+    quant::ActivationPlan,
+    shaders::Specialization,
+    storage::Storage,
+};
+
+/// What a value is added to.
+#[derive(Clone, Copy, Debug)]
+pub enum Addend<'a> {
+    /// Nothing: the output is a copy.
+    None,
+    /// Another value: output = activate(left + right).
+    Right(Binding<'a>),
+    /// What the output holds: output += left.
+    Output,
+}
+
+/// The sum of two values of one shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Add<'a> {
+    /// Images to work on.
+    pub images: ImageRange<'a>,
+    /// [image, element] groups of 4.
+    pub left: Binding<'a>,
+    /// What it is added to, as `left`.
+    pub addend: Addend<'a>,
+    /// As `left`.
+    pub output: Binding<'a>,
+    /// The sum, kept where the activation learns.
+    pub pre_activation: Option<Binding<'a>>,
+    /// The flat parameters, read if the activation has a learned parameter.
+    pub parameters: Binding<'a>,
+    /// Groups of 4 values per image.
+    pub elements: u32,
+    /// What is applied to the sum.
+    pub activation: ActivationPlan,
+    /// Formats of `left`, of `right` (the state), and of the output.
+    pub storage: Storage,
+}
+
+impl Launcher for Add<'_> {
+    fn launch(&self) -> Launch<'_> {
+        let right = match self.addend {
+            Addend::Right(right) => Some(right),
+            Addend::None | Addend::Output => None,
+        };
+        let onto = matches!(self.addend, Addend::Output);
+        let specialization = Specialization::new()
+            .feature("right", right.is_some())
+            .feature("onto", onto)
+            .constant("ELEMENTS", self.elements);
+        let specialization = self.storage.specialize(activated(specialization, self.activation));
+        let terms = 2 + u32::from(right.is_some() || onto);
+        let learns = self.activation.is_pact();
+        Launch::new("add", specialization)
+            .bind("images", self.images)
+            .bind("left", self.left)
+            .bind_some("right", right)
+            .bind("output", self.output)
+            .bind_some("pre_activation", self.pre_activation.filter(|_| learns))
+            .bind_some("parameters", learns.then_some(self.parameters))
+            .over(grid((self.images.most * self.elements).div_ceil(ELEMENTWISE)))
+            .doing(moved(self.images, terms * self.elements, self.storage.output))
+    }
+}

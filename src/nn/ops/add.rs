@@ -1,0 +1,81 @@
+//! Sums of several values, and of the shares that several layers have in a gradient.
+
+use crate::{
+    Result,
+    gpu::{Binding, Buffer},
+    kernels::{Add, Addend},
+    nn::{nodes::Node, recorder::Recorder},
+    quant::ActivationPlan,
+    storage::{Format, Storage},
+};
+
+/// Adds the sum of `inputs`, two or more with their formats, from left to right.
+pub fn forward(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    inputs: &[(&Buffer, Format)],
+) -> Result<()> {
+    let [(left, left_format), (right, right_format), others @ ..] = inputs else { return Ok(()) };
+    let output = node.storage.output;
+    let label = format!("{} forward", node.name);
+    let sum = Add {
+        images: recorder.images,
+        left: (*left).into(),
+        addend: Addend::Right((*right).into()),
+        output: (&node.value).into(),
+        pre_activation: node.pre_activation.as_ref().map(Binding::from),
+        parameters: recorder.parameters.into(),
+        elements: node.output_elements(),
+        activation: node.activation,
+        storage: Storage { input: *left_format, output, state: *right_format },
+    };
+    recorder.add(label.as_str(), &sum)?;
+    others.iter().try_for_each(|(other, format)| {
+        let (left, storage) = ((*other).into(), Storage::new(*format, output));
+        recorder.add(label.as_str(), &Add { left, addend: Addend::Output, storage, ..sum })
+    })
+}
+
+/// Adds `part`, the share of `node` in the gradient of what it reads, to `gradient`, which has the
+/// shares of the layers behind it; or sets `gradient` to it, where it is the first. `formats` are
+/// those of both.
+pub fn share(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    [part, gradient]: [Binding<'_>; 2],
+    addend: Addend<'_>,
+    formats: [Format; 2],
+) -> Result<()> {
+    let sum = Add {
+        images: recorder.images,
+        left: part,
+        addend,
+        output: gradient,
+        pre_activation: None,
+        parameters: recorder.parameters.into(),
+        elements: node.input_elements(),
+        activation: ActivationPlan::NONE,
+        storage: Storage::new(formats[0], formats[1]),
+    };
+    recorder.add(format!("{} gradient share", node.name), &sum)
+}
+
+/// Adds copying the values that `node` reads to its own, which it changes in place.
+pub fn copy(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    (input, format): (&Buffer, Format),
+) -> Result<()> {
+    let copy = Add {
+        images: recorder.images,
+        left: input.into(),
+        addend: Addend::None,
+        output: (&node.value).into(),
+        pre_activation: None,
+        parameters: recorder.parameters.into(),
+        elements: node.output_elements(),
+        activation: ActivationPlan::NONE,
+        storage: Storage::new(format, format),
+    };
+    recorder.add(format!("{} copy", node.name), &copy)
+}
