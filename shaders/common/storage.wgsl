@@ -88,10 +88,13 @@ fn as_stored_output(value: vec4f) -> vec4f {
 }
 
 @if(state_f16 || state_bf16) alias State = vec2u;
-@if(!state_f16 && !state_bf16) alias State = vec4f;
+@if(state_u8 || state_i8) alias State = u32;
+@if(!state_f16 && !state_bf16 && !state_u8 && !state_i8) alias State = vec4f;
 
 fn load_state(stored: State) -> vec4f {
     @if(state_f16) return load_f16(stored);
     @if(state_bf16) return load_bf16(stored);
-    @if(!state_f16 && !state_bf16) return stored;
+    @if(state_u8) return vec4f(unpack4xU8(stored));
+    @if(state_i8) return vec4f(unpack4xI8(stored));
+    @if(!state_f16 && !state_bf16 && !state_u8 && !state_i8) return stored;
 }

@@ -174,9 +174,7 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
-        // Sums have no integer form so far.
-        let has_levels = config.quantization.bits.iter().any(|bits| bits.quantizes_weights());
-        if has_levels && !text.starts_with("SUMS") {
+        if config.quantization.bits.iter().any(|bits| bits.quantizes_weights()) {
             record_integers(gpu, trainer.model_config())?;
         }
         if number == 0 || *text == "ODD" {

@@ -40,8 +40,10 @@ typedef struct {
 
 /* What a number is stored as. */
 enum { @PREFIX@_U8, @PREFIX@_I8, @PREFIX@_FLOAT };
-/* What a step computes: sums of products of integers or of floats, maxima, means, or an activation alone. */
-enum { @PREFIX@_INTEGERS, @PREFIX@_FLOATS, @PREFIX@_POOL, @PREFIX@_MEANS, @PREFIX@_ACTIVATION };
+/* What a step computes: sums of products of integers or of floats, maxima, means, the sum of two values, or an activation alone. */
+enum { @PREFIX@_INTEGERS, @PREFIX@_FLOATS, @PREFIX@_POOL, @PREFIX@_MEANS, @PREFIX@_ADD, @PREFIX@_ACTIVATION };
+/* The place of the image among the values. */
+#define @PREFIX@_PIXELS UINT32_MAX
 
 typedef struct {
     uint8_t kind, from, to;
@@ -56,6 +58,8 @@ typedef struct {
     uint32_t weights;     /* first byte of codes, or first float */
     uint32_t pivots;      /* first pivot */
     uint32_t scales;      /* first float: multipliers, offsets, borders */
+    uint32_t first, second, output; /* words of the workspace where values begin */
+    uint8_t second_from;  /* what the second value is stored as */
     float lowest, highest;
 } @prefix@_step;
 
@@ -212,17 +216,34 @@ static inline void @prefix@_means(const @prefix@_step *step, const void *from, v
     }
 }
 
-/* What step `index` makes of `from`; the last one makes scores. */
-static inline void *@prefix@_advance(uint32_t index, const void *from, @prefix@_workspace *workspace, float *scores) {
+/* The value at `word` of the workspace, or the image. */
+static inline const void *@prefix@_read(uint32_t word, const uint8_t *pixels, const @prefix@_workspace *workspace) {
+    return word == @PREFIX@_PIXELS ? (const void *)pixels : (const void *)(workspace->values.integers + word);
+}
+
+/* The sum of two values in units of the output. */
+static inline void @prefix@_add(const @prefix@_step *step, const void *left, const void *right, void *to) {
+    const float *scales = @prefix@_floats + step->scales;
+    for (uint32_t at = 0; at < step->out_channels * step->out_height * step->out_width; at++) {
+        float offset = @prefix@_value(right, at, step->second_from) * scales[1], x = @prefix@_value(left, at, step->from) * scales[0];
+        offset = offset + scales[2];
+        @prefix@_store(step, to, at, x + offset);
+    }
+}
+
+/* What step `index` makes; the last one makes scores. */
+static inline void *@prefix@_advance(uint32_t index, const uint8_t *pixels, @prefix@_workspace *workspace, float *scores) {
     const @prefix@_step *step = @prefix@_steps + index;
     uint32_t count = step->out_channels * step->out_height * step->out_width;
-    uint32_t words = step->to == @PREFIX@_FLOAT ? count : (count + 3) / 4;
-    void *to = workspace->values.bytes + (index % 2 == 0 ? 0 : 4 * (@ram_words@ - words));
+    const void *from = @prefix@_read(step->first, pixels, workspace);
+    void *to = workspace->values.integers + step->output;
     if (index + 1 == @steps@) { to = scores; }
     if (step->kind == @PREFIX@_POOL) {
         @prefix@_pool(step, from, to);
     } else if (step->kind == @PREFIX@_MEANS) {
         @prefix@_means(step, from, to);
+    } else if (step->kind == @PREFIX@_ADD) {
+        @prefix@_add(step, from, @prefix@_read(step->second, pixels, workspace), to);
     } else if (step->kind == @PREFIX@_ACTIVATION) {
         const float *scales = @prefix@_floats + step->scales;
         for (uint32_t at = 0; at < count; at++) {
@@ -237,8 +258,7 @@ static inline void *@prefix@_advance(uint32_t index, const void *from, @prefix@_
 
 /* The class scores of an image: the highest is the class. */
 static inline void @prefix@_scores(const uint8_t *pixels, @prefix@_workspace *workspace, float *scores) {
-    const void *from = pixels;
-    for (uint32_t index = 0; index < @steps@; index++) { from = @prefix@_advance(index, from, workspace, scores); }
+    for (uint32_t index = 0; index < @steps@; index++) { @prefix@_advance(index, pixels, workspace, scores); }
 }
 
 /* The class of an image, and its scores. Of equal scores the first class wins. */

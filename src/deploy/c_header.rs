@@ -3,7 +3,10 @@
 
 use std::fmt::Write;
 
-use super::{DeployableModel, Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights};
+use super::{
+    DeployableModel, Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights,
+    memory::{Lifetime, place},
+};
 use crate::{Error, Result, config::Shape, quant::pack_codes};
 
 /// A header, and what it costs.
@@ -47,17 +50,12 @@ pub fn c_identifier(text: &str) -> String {
 pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
     let plan = IntegerPlan::new(model, model.normalization);
     let mut constants = Constants::default();
-    let mut ram_words = 1u64;
+    let (places, words) = places(&plan);
+    let ram_words = words.max(1);
     let mut plane_words = 1u64;
-    let words = |shape: Shape, encoding: &Encoding| {
-        (u64::from(shape.elements()) * u64::from(encoding.bytes())).div_ceil(4)
-    };
     for (index, step) in plan.steps.iter().enumerate() {
-        constants.add(step);
-        // The image and the scores are the caller's.
-        let input = if index == 0 { 0 } else { words(step.input, &step.from) };
-        let output = if index + 1 == plan.steps.len() { 0 } else { words(step.output, &step.to) };
-        ram_words = ram_words.max(input + output);
+        let second = step.reads.get(1).map(|&read| plan.encoding(read));
+        constants.add((index, step), &places, second.as_ref());
         if matches!(step.operation, StepOperation::Weighted(_)) {
             plane_words = plane_words.max(u64::from(step.output.pixels()));
         }
@@ -68,7 +66,7 @@ pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
     if bits.max(constants.floats.len() as u64).max(4 * ram_words) > u64::from(u32::MAX) {
         return Err(Error::Model("the network is too large for a C header".into()));
     }
-    const STEP_BYTES: u64 = 64;
+    const STEP_BYTES: u64 = 80;
     let ram_bytes = 4 * (ram_words + plane_words);
     let rom_bytes = constants.codes.len() as u64
         + 4 * (constants.floats.len() + constants.pivots.len()) as u64
@@ -101,6 +99,19 @@ pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
         text = text.replace(&format!("@{name}@"), &value);
     }
     Ok(CHeader { text, ram_bytes, rom_bytes })
+}
+
+/// The first word of what every step makes in the workspace, and the words of all. The image and
+/// the scores, which the last step makes, are the caller's.
+fn places(plan: &IntegerPlan) -> (Vec<u64>, u64) {
+    let lifetime = |(index, step): (usize, &IntegerStep)| {
+        let bytes = u64::from(step.output.elements()) * u64::from(step.to.bytes());
+        let is_last = index + 1 == plan.steps.len();
+        let size = if is_last { 0 } else { bytes.div_ceil(4) };
+        Lifetime { size, first: index, last: plan.readers(index).last().unwrap_or(index) }
+    };
+    let lifetimes: Vec<Lifetime> = plan.steps.iter().enumerate().map(lifetime).collect();
+    place(&lifetimes)
 }
 
 /// `text` for a comment: what could end it or start anything is a question mark... without one: a
@@ -152,7 +163,14 @@ fn stored(encoding: &Encoding) -> &'static str {
 }
 
 impl Constants {
-    fn add(&mut self, step: &IntegerStep) {
+    /// Adds step `index` of a plan whose steps put what they make at `places`; the second value
+    /// that it reads is stored as `second`.
+    fn add(
+        &mut self,
+        (index, step): (usize, &IntegerStep),
+        places: &[u64],
+        second: Option<&Encoding>,
+    ) {
         let mut input = step.input;
         let mut window = [1, 1, 0];
         let mut kind = "ACTIVATION";
@@ -163,7 +181,7 @@ impl Constants {
             StepOperation::MaxPool { .. } | StepOperation::AveragePool { .. } => {
                 [f64::NEG_INFINITY, f64::INFINITY]
             }
-            StepOperation::Activation { range, .. } => *range,
+            StepOperation::Activation { range, .. } | StepOperation::Add { range, .. } => *range,
         };
         let [mut weights, pivots] = [self.codes.len(), self.pivots.len()];
         if let StepOperation::Weighted(weighted) = &step.operation {
@@ -205,11 +223,22 @@ impl Constants {
                 counts_padding = pool.count_include_pad;
                 self.floats.extend([*scale as f32, *zero as f32]);
             }
+            StepOperation::Add { multipliers, offset, .. } => {
+                kind = "ADD";
+                self.floats.extend(multipliers.iter().chain([offset]).map(|&value| value as f32));
+            }
             StepOperation::Activation { multiplier, offset, .. } => {
                 self.floats.extend([*multiplier as f32, *offset as f32]);
             }
         }
         let [from, to] = [&step.from, &step.to].map(stored);
+        let word = |read: Option<usize>| match read {
+            None => "@PREFIX@_PIXELS".to_string(),
+            Some(read) => format!("{}u", places[read]),
+        };
+        let other = step.reads.get(1).copied().flatten();
+        let reads = format!("{}, {}, {}u", word(step.reads[0]), word(other), places[index]);
+        let second_from = second.map_or(from, stored);
         let [kernel, stride, padding] = window;
         let [lowest, highest] =
             range.map(|end| float(end.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32));
@@ -218,8 +247,8 @@ impl Constants {
         let _ = writeln!(
             self.steps,
             "    /* {} */ {{ @PREFIX@_{kind}, {from}, {to}, {bits}, {spacing}, {pivot_stride}, {}, \
-             {}, {}, {}, {kernel}, {stride}, {padding}, {weights}, {pivots}, {scales}, {lowest}, \
-             {highest} }},",
+             {}, {}, {}, {kernel}, {stride}, {padding}, {weights}, {pivots}, {scales}, {reads}, \
+             {second_from}, {lowest}, {highest} }},",
             step.name,
             u8::from(border),
             u8::from(counts_padding),

@@ -17,14 +17,12 @@ int main(void) {
     _setmode(_fileno(stdout), _O_BINARY);
 #endif
     while (fread(pixels, 1, sizeof pixels, stdin) == sizeof pixels) {
-        const void *from = pixels;
         int class;
         for (uint32_t index = 0; index < sizeof replaced; index++) {
             const @prefix@_step *step = @prefix@_steps + index;
             uint32_t count = step->out_channels * step->out_height * step->out_width;
-            void *to = @prefix@_advance(index, from, &workspace, scores);
+            void *to = @prefix@_advance(index, pixels, &workspace, scores);
             if (replaced[index] && (fwrite(to, 1, count, stdout) != count || fread(to, 1, count, stdin) != count)) { return 1; }
-            from = to;
         }
         class = @prefix@_classify(pixels, &alone, own);
         fwrite(scores, sizeof scores[0], @PREFIX@_CLASSES, stdout);

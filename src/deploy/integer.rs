@@ -26,8 +26,8 @@
 //! [`WeightedStep::margin`] says whether they matter.
 
 use super::{
-    ActivationGrid, DeployableActivation, DeployableModel, DeployableWeights, Operation,
-    WeightLevels,
+    ActivationGrid, DeployableActivation, DeployableLayer, DeployableModel, DeployableWeights,
+    Operation, WeightLevels,
 };
 use crate::config::{AveragePool, PixelNormalization, Shape};
 
@@ -85,11 +85,13 @@ pub struct IntegerStep {
     pub name: String,
     /// The name of the activation that it ends with, if it has one.
     pub activation: Option<String>,
-    /// Shape of what goes in.
+    /// The steps that it reads, by number; none for the image.
+    pub reads: Vec<Option<usize>>,
+    /// Shape of what goes in first.
     pub input: Shape,
     /// Shape of what comes out.
     pub output: Shape,
-    /// What goes in.
+    /// What goes in first.
     pub from: Encoding,
     /// Output, in the same layout.
     pub to: Encoding,
@@ -117,6 +119,16 @@ pub enum StepOperation {
         scale: f64,
         /// The number that stands for 0.
         zero: f64,
+    },
+    /// The sum of two values: x = n₁·multiplier₁ + (n₂·multiplier₂ + offset), and on as in a
+    /// [`WeightedStep`].
+    Add {
+        /// To units of the output, of both.
+        multipliers: [f64; 2],
+        /// Added.
+        offset: f64,
+        /// Ends of the range of x.
+        range: [f64; 2],
     },
     /// An activation on its own: x = n·multiplier + offset, and on as in a [`WeightedStep`].
     Activation {
@@ -301,22 +313,26 @@ pub struct IntegerPlan {
 impl IntegerPlan {
     /// The steps of `model`, with images normalised by `normalization`.
     pub fn new(model: &DeployableModel, normalization: PixelNormalization) -> IntegerPlan {
-        let mut steps = Vec::new();
-        let mut from = Encoding::Pixels;
-        let mut layers = model.layers.iter().peekable();
-        while let Some(layer) = layers.next() {
-            let mut activation = None;
-            let mut kind = None;
-            if layer.operation.weights().is_some()
-                && let Some((name, behind)) = layers.peek().and_then(|next| match &next.operation {
-                    Operation::Activation(behind) => Some((next.name.clone(), behind)),
-                    _ => None,
-                })
-            {
-                activation = Some(name);
-                kind = Some(behind);
-                layers.next();
+        let mut steps: Vec<IntegerStep> = Vec::new();
+        // The step that makes what each layer does.
+        let mut made: Vec<Option<usize>> = vec![None; model.layers.len()];
+        for (index, layer) in model.layers.iter().enumerate() {
+            // An activation that is part of the step in front is there already.
+            if made[index].is_some() {
+                continue;
             }
+            let step_of = |read: &Option<usize>| read.and_then(|layer| made[layer]);
+            let reads: Vec<Option<usize>> = layer.reads.iter().map(step_of).collect();
+            let ends = layer.operation.weights().is_some() || layer.operation == Operation::Add;
+            let behind = model.behind(index).filter(|_| ends).and_then(|behind| {
+                match &model.layers[behind].operation {
+                    Operation::Activation(activation) => Some((behind, activation)),
+                    _ => None,
+                }
+            });
+            let mut activation = behind.map(|(behind, _)| model.layers[behind].name.clone());
+            let kind = behind.map(|(_, activation)| activation);
+            let from = encoding(&steps, reads[0]);
             let (scale, zero) = from.scale(normalization);
             let (to, operation) = match &layer.operation {
                 Operation::Convolution { weights, kernel, stride, padding } => {
@@ -336,23 +352,38 @@ impl IntegerPlan {
                     activation = Some(layer.name.clone());
                     let (to, unit, range) = ending(Some(alone));
                     let multiplier = scale / unit;
-                    let offset = -multiplier * zero + to.zero_point();
+                    let offset = to.zero_point() - multiplier * zero;
                     (to, StepOperation::Activation { multiplier, offset, range })
                 }
+                Operation::Add => {
+                    add(&mut steps, layer, &reads, (kind, activation), normalization);
+                    let last = steps.len() - 1;
+                    made[index] = Some(last);
+                    if let Some((behind, _)) = behind {
+                        made[behind] = Some(last);
+                    }
+                    continue;
+                }
             };
-            let step = IntegerStep {
-                name: layer.name.clone(),
-                activation,
-                input: layer.input,
-                output: layer.output,
-                from,
-                to: to.clone(),
-                operation,
-            };
-            steps.push(step);
-            from = to;
+            made[index] = Some(steps.len());
+            if let Some((behind, _)) = behind {
+                made[behind] = Some(steps.len());
+            }
+            let (name, input, output) = (layer.name.clone(), layer.input, layer.output);
+            steps.push(IntegerStep { name, activation, reads, input, output, from, to, operation });
         }
         IntegerPlan { input: model.input, classes: model.classes, steps }
+    }
+
+    /// The steps that read what step `index` makes, in order.
+    pub fn readers(&self, index: usize) -> impl Iterator<Item = usize> {
+        let reads = move |step: &IntegerStep| step.reads.contains(&Some(index));
+        (0..self.steps.len()).filter(move |&other| reads(&self.steps[other]))
+    }
+
+    /// What the numbers that step `index` makes stand for; those of the image for none.
+    pub fn encoding(&self, index: Option<usize>) -> Encoding {
+        encoding(&self.steps, index)
     }
 
     /// Steps whose sums are integers.
@@ -364,6 +395,43 @@ impl IntegerPlan {
             _ => false,
         };
         self.steps.iter().filter(is_integer).count()
+    }
+}
+
+fn encoding(steps: &[IntegerStep], index: Option<usize>) -> Encoding {
+    index.map_or(Encoding::Pixels, |index| steps[index].to.clone())
+}
+
+/// Adds the sum of what `layer` reads, two values at a time: floats but at the end, which is an
+/// activation with its name where there is one.
+fn add(
+    steps: &mut Vec<IntegerStep>,
+    layer: &DeployableLayer,
+    reads: &[Option<usize>],
+    (kind, activation): (Option<&DeployableActivation>, Option<String>),
+    normalization: PixelNormalization,
+) {
+    let mut left = reads[0];
+    for (number, &right) in reads.iter().enumerate().skip(1) {
+        let is_last = number + 1 == reads.len();
+        let (to, unit, range) = ending(kind.filter(|_| is_last));
+        let from = encoding(steps, left);
+        let scales = [&from, &encoding(steps, right)].map(|own| own.scale(normalization));
+        let multipliers = scales.map(|(scale, _)| scale / unit);
+        let zeros = scales.iter().zip(multipliers).map(|((_, zero), multiplier)| zero * multiplier);
+        let offset = to.zero_point() - zeros.sum::<f64>();
+        let name = if is_last { layer.name.clone() } else { format!("{}_{number}", layer.name) };
+        steps.push(IntegerStep {
+            name,
+            activation: activation.clone().filter(|_| is_last),
+            reads: vec![left, right],
+            input: layer.input,
+            output: layer.output,
+            from,
+            to,
+            operation: StepOperation::Add { multipliers, offset, range },
+        });
+        left = Some(steps.len() - 1);
     }
 }
 

@@ -10,6 +10,7 @@ mod activation;
 mod c_header;
 mod c_program;
 mod integer;
+mod memory;
 mod model;
 pub mod onnx;
 mod packed;

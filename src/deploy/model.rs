@@ -2,13 +2,13 @@
 
 use super::{ActivationGrid, DeployableActivation, WeightLevels};
 use crate::{
-    Error, Result,
+    Result,
     config::{AveragePool, PixelNormalization, Shape},
     graph::{OpKind, Weights, Window},
     model::{Model, fold_batch_norm},
 };
 
-/// A sequential network for inference. The function is that of the model in inference: batch norms
+/// A network for inference. The function is that of the model in inference: batch norms
 /// are folded into the layers in front of them, dropouts are gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployableModel {
@@ -22,7 +22,7 @@ pub struct DeployableModel {
     pub class_names: Vec<String>,
     /// Name of the data set it was trained on; any characters.
     pub dataset: String,
-    /// First to last.
+    /// In an order in which they can be computed.
     pub layers: Vec<DeployableLayer>,
 }
 
@@ -32,7 +32,9 @@ pub struct DeployableLayer {
     /// Name as in the model file (letters, digits, underscores), e.g. `conv1`; `pool3` for a
     /// pool that is the third layer, batch norms not counted.
     pub name: String,
-    /// Shape of what goes in.
+    /// The layers that it reads, by number; none for the image.
+    pub reads: Vec<Option<usize>>,
+    /// Shape of what goes in first.
     pub input: Shape,
     /// Shape of what comes out.
     pub output: Shape,
@@ -70,6 +72,8 @@ pub enum Operation {
     },
     /// Means over windows. Padded pixels are 0 after normalisation.
     AveragePool(AveragePool),
+    /// The sum of what it reads, two values or more.
+    Add,
 }
 
 impl Operation {
@@ -79,9 +83,10 @@ impl Operation {
             Operation::Convolution { weights, .. } | Operation::FullyConnected { weights } => {
                 Some(weights)
             }
-            Operation::Activation(_) | Operation::MaxPool { .. } | Operation::AveragePool(_) => {
-                None
-            }
+            Operation::Activation(_)
+            | Operation::MaxPool { .. }
+            | Operation::AveragePool(_)
+            | Operation::Add => None,
         }
     }
 }
@@ -114,6 +119,15 @@ impl DeployableWeights {
 }
 
 impl DeployableModel {
+    /// The only layer that reads what layer `index` makes, where there is only one.
+    pub(super) fn behind(&self, index: usize) -> Option<usize> {
+        let reads = self.layers.iter().enumerate().flat_map(|(other, layer)| {
+            layer.reads.iter().filter(|own| **own == Some(index)).map(move |_| other)
+        });
+        let readers: Vec<usize> = reads.take(2).collect();
+        readers.first().copied().filter(|_| readers.len() == 1)
+    }
+
     /// What `model` is in inference.
     ///
     /// # Errors
@@ -162,8 +176,11 @@ impl DeployableLayer {
             let shape = graph.parameter(weights.weight).shape.clone();
             Ok(DeployableWeights { shape, latent, levels, bias })
         };
-        let mut layers = Vec::new();
+        let mut layers: Vec<DeployableLayer> = Vec::new();
+        // The layer that makes each value; none for the image.
+        let mut made: Vec<Option<usize>> = vec![None; graph.values.len()];
         for op in &graph.ops {
+            let reads: Vec<_> = op.inputs.iter().map(|id| made[id.index()]).collect();
             let operation = match &op.kind {
                 OpKind::Convolution { window, weights: own } => {
                     let Window { kernel, stride, padding } = *window;
@@ -185,15 +202,16 @@ impl DeployableLayer {
                 }),
                 &OpKind::MaxPool { kernel, stride } => Operation::MaxPool { kernel, stride },
                 &OpKind::AveragePool(pool) => Operation::AveragePool(pool),
-                OpKind::Add => {
-                    let name = &op.name;
-                    return Err(Error::Model(format!("{name}: sums cannot be exported so far")));
-                }
+                OpKind::Add => Operation::Add,
                 // Batch norms are folded; dropouts do nothing in inference.
-                OpKind::Dropout { .. } | OpKind::BatchNorm(_) => continue,
+                OpKind::Dropout { .. } | OpKind::BatchNorm(_) => {
+                    made[op.output.index()] = reads[0];
+                    continue;
+                }
             };
             let (name, input, output) = (op.name.clone(), graph.input_of(op), graph.output_of(op));
-            layers.push(DeployableLayer { name, input, output, operation });
+            made[op.output.index()] = Some(layers.len());
+            layers.push(DeployableLayer { name, reads, input, output, operation });
         }
         Ok(layers)
     }

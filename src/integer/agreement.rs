@@ -12,7 +12,10 @@ use super::IntegerNetwork;
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    deploy::{Encoding, IntegerStep, Margin, StepOperation, StepWeights, first_highest},
+    config::PixelNormalization,
+    deploy::{
+        Encoding, IntegerPlan, Margin, StepOperation, StepWeights, WeightedStep, first_highest,
+    },
     gpu::{Gpu, Recording},
     layout::{StepRecord, padded, to_nchw},
     metrics::Classifier,
@@ -51,22 +54,19 @@ pub struct Agreement {
     pub layers: Vec<LayerAgreement>,
 }
 
-/// By how much rounding can move an activation of each output channel in fake quantization, in
-/// levels; any distance where its inputs are floats, which have no bound. An activation on its own
-/// takes what a layer's floats were rounded to before.
-fn reach(step: &IntegerStep, from: (f64, f64), unit: f64) -> Vec<f64> {
-    let StepOperation::Weighted(weighted) = &step.operation else {
-        return vec![1e-4; step.output.channels as usize];
-    };
-    let Some(range) = step.from.range() else { return vec![f64::INFINITY; weighted.channels()] };
-    let (scale, zero) = from;
-    let largest =
-        range.map(|end| (scale * (f64::from(end) - zero)).abs()).into_iter().fold(0.0, f64::max);
-    // Where levels have a zero point, their numbers are summed.
-    let largest = match &step.from {
-        Encoding::Levels(_) => largest.max(scale * f64::from(range[1])),
-        _ => largest,
-    };
+/// Half the distance between 1 and the next float of 32 bits.
+const UNIT: f64 = 1.0 / (1 << 24) as f64;
+
+/// What a step makes in fake quantization: the largest magnitude, and how far rounding can move it.
+#[derive(Clone, Copy)]
+struct Bound {
+    largest: f64,
+    reach: f64,
+}
+
+/// By how much rounding can move the sums of each output channel of `weighted`, whose inputs are as
+/// `input` says, and how large they can be.
+fn sums(weighted: &WeightedStep, input: Bound, unit: f64) -> Vec<Bound> {
     let magnitudes = |channel: usize| -> (f64, usize) {
         match &weighted.weights {
             StepWeights::Integer { levels, values } => {
@@ -84,9 +84,81 @@ fn reach(step: &IntegerStep, from: (f64, f64), unit: f64) -> Vec<f64> {
     let of = |channel: usize| {
         let (sum, count) = magnitudes(channel);
         let offset = (weighted.offset[channel] * unit).abs();
-        (count as f64 + 4.0) * 2f64.powi(-24) * (sum * largest + offset) / unit
+        let largest = sum * input.largest + offset;
+        Bound { largest, reach: (count as f64 + 4.0) * UNIT * largest + sum * input.reach }
     };
     (0..weighted.channels()).map(of).collect()
+}
+
+/// What step `index` of `plan` makes; no finite number where nothing bounds it.
+fn bound(plan: &IntegerPlan, index: Option<usize>, normalization: PixelNormalization) -> Bound {
+    let encoding = plan.encoding(index);
+    if let Some(range) = encoding.range() {
+        let (scale, zero) = encoding.scale(normalization);
+        let largest = range.map(|end| (scale * (f64::from(end) - zero)).abs());
+        let largest = largest.into_iter().fold(0.0, f64::max);
+        // Where levels have a zero point, their numbers are summed.
+        let largest = match &encoding {
+            Encoding::Levels(_) => largest.max(scale * f64::from(range[1])),
+            _ => largest,
+        };
+        return Bound { largest, reach: 0.0 };
+    }
+    let Some(step) = index.map(|index| &plan.steps[index]) else {
+        return Bound { largest: f64::INFINITY, reach: f64::INFINITY };
+    };
+    let inputs: Vec<Bound> =
+        step.reads.iter().map(|&read| bound(plan, read, normalization)).collect();
+    match &step.operation {
+        StepOperation::Weighted(weighted) => {
+            let all = sums(weighted, inputs[0], 1.0);
+            let most = |of: fn(&Bound) -> f64| all.iter().map(of).fold(0.0, f64::max);
+            Bound { largest: most(|own| own.largest), reach: most(|own| own.reach) }
+        }
+        StepOperation::Add { .. } => sum(&inputs),
+        StepOperation::AveragePool { pool, .. } => {
+            let pixels = f64::from(pool.kernel).powi(2);
+            let Bound { largest, reach } = inputs[0];
+            Bound { largest, reach: reach + (pixels + 8.0) * UNIT * largest }
+        }
+        StepOperation::MaxPool { .. } | StepOperation::Activation { .. } => inputs[0],
+    }
+}
+
+/// What the sum of `inputs` is.
+fn sum(inputs: &[Bound]) -> Bound {
+    let largest: f64 = inputs.iter().map(|own| own.largest).sum();
+    let reach: f64 = inputs.iter().map(|own| own.reach).sum();
+    // A level's value is rounded too.
+    Bound { largest, reach: reach + 4.0 * UNIT * largest }
+}
+
+/// By how much rounding can move an activation of each output channel of step `index` in fake
+/// quantization, in levels of `unit`; any distance where its inputs are floats, which have no
+/// bound. An activation on its own takes what a layer's floats were rounded to before.
+fn reach(
+    plan: &IntegerPlan,
+    index: usize,
+    normalization: PixelNormalization,
+    unit: f64,
+) -> Vec<f64> {
+    let step = &plan.steps[index];
+    let channels = step.output.channels as usize;
+    match &step.operation {
+        StepOperation::Weighted(weighted) => {
+            if step.from.range().is_none() {
+                return vec![f64::INFINITY; channels];
+            }
+            let input = bound(plan, step.reads[0], normalization);
+            sums(weighted, input, unit).iter().map(|own| own.reach / unit).collect()
+        }
+        StepOperation::Add { .. } => {
+            let inputs: Vec<Bound> =
+                step.reads.iter().map(|&read| bound(plan, read, normalization)).collect();
+            vec![sum(&inputs).reach / unit; channels]
+        }
+        _ => vec![1e-4; channels],
+    }
 }
 
 impl Agreement {
@@ -115,7 +187,7 @@ impl Agreement {
             classifier.record_forward(gpu, &mut part, batch.clean())?;
         }
         batch.write_table(gpu, &table);
-        let normalization = crate::config::PixelNormalization { mean, deviation };
+        let normalization = PixelNormalization { mean, deviation };
         let plan = integer.plan();
         let mut agreement = Agreement { images: u64::from(data.count), ..Agreement::default() };
         for record in &table {
@@ -126,17 +198,20 @@ impl Agreement {
                     continue;
                 };
                 let fake = network.read_activation(gpu, name, record.count).await?;
+                let index_of_levels = index;
                 // Where a pool is part of the layer in front of it, the network keeps only the
                 // largest of a window.
                 let whole = record.count * step.output.pixels() * padded(step.output.channels);
-                let index = if fake.len() == whole as usize { index } else { index + 1 };
+                let pool = plan.readers(index).next();
+                let index =
+                    if fake.len() == whole as usize { index } else { pool.unwrap_or(index) };
                 let shape = plan.steps[index].output;
                 let levels = integer.read_step(gpu, index, record.count).await?;
                 let fake = to_nchw(&fake, shape);
                 let before =
                     to_nchw(&network.read_pre_activation(gpu, name, record.count).await?, shape);
                 let unit = f64::from(grid.scale);
-                let reach = reach(step, step.from.scale(normalization), unit);
+                let reach = reach(plan, index_of_levels, normalization, unit);
                 if agreement.layers.len() == layer {
                     let margin = match &step.operation {
                         StepOperation::Weighted(weighted) => weighted.margin(grid.numbers()),

@@ -9,7 +9,7 @@ use crate::{
     gpu::{Binding, Buffer, Gpu, Launcher, Recording},
     kernels::{
         self, AverageOfIntegers, AveragePoolShape, ImageRange, MaxPool, PoolShape,
-        RequantizedActivation,
+        RequantizedActivation, RequantizedAdd,
     },
     layout::{groups, to_nchw},
     metrics::Classifier,
@@ -22,6 +22,7 @@ enum Operation {
     Weighted(Box<RequantizedLayer>),
     MaxPool { kernel: u32, stride: u32, choice: Option<Buffer> },
     AveragePool { pool: AveragePool, integers: AverageOfIntegers },
+    Add { multipliers: [f32; 2], offset: f32, range: [f32; 2] },
     Activation { multiplier: f32, offset: f32, range: [f32; 2] },
 }
 
@@ -85,7 +86,10 @@ impl IntegerNetwork {
         let input = gpu.buffer("images in bytes", bytes(plan.input, Format::U8))?;
         let mut steps = Vec::new();
         for step in &plan.steps {
-            let storage = Storage::new(format(&step.from), format(&step.to));
+            let mut storage = Storage::new(format(&step.from), format(&step.to));
+            if let Some(&right) = step.reads.get(1) {
+                storage.state = format(&plan.encoding(right));
+            }
             let operation = match &step.operation {
                 StepOperation::Weighted(weighted) => Operation::Weighted(Box::new(
                     requantized_layer(gpu, tiles.clone(), step, weighted, (storage, slots))?,
@@ -100,6 +104,10 @@ impl IntegerNetwork {
                 &StepOperation::AveragePool { pool, scale, zero } => {
                     let [scale, zero] = [scale, zero].map(|value| value as f32);
                     Operation::AveragePool { pool, integers: AverageOfIntegers { scale, zero } }
+                }
+                StepOperation::Add { multipliers, offset, range } => {
+                    let multipliers = multipliers.map(|value| value as f32);
+                    Operation::Add { multipliers, offset: *offset as f32, range: finite(*range) }
                 }
                 StepOperation::Activation { multiplier, offset, range } => {
                     let [multiplier, offset] = [*multiplier as f32, *offset as f32];
@@ -228,8 +236,12 @@ impl Classifier for IntegerNetwork {
         recording: &mut Recording,
         range: ImageRange<'_>,
     ) -> Result<()> {
-        let mut input = &self.input;
         for (step, plan) in self.steps.iter().zip(&self.plan.steps) {
+            let value = |read: Option<usize>| match read {
+                None => &self.input,
+                Some(index) => &self.steps[index].output,
+            };
+            let input = value(plan.reads[0]);
             let (from, to) = (input.into(), (&step.output).into());
             let (label, storage) = (step.label.as_str(), step.storage);
             match &step.operation {
@@ -260,6 +272,21 @@ impl Classifier for IntegerNetwork {
                     }
                     .record(gpu, recording, label)?;
                 }
+                &Operation::Add { multipliers, offset, range: ends } => {
+                    RequantizedAdd {
+                        images: range,
+                        left: from,
+                        right: value(plan.reads[1]).into(),
+                        output: to,
+                        elements: plan.output.pixels() * groups(plan.output.channels),
+                        channels: plan.output.channels,
+                        multipliers,
+                        offset,
+                        range: ends,
+                        storage,
+                    }
+                    .record(gpu, recording, label)?;
+                }
                 &Operation::Activation { multiplier, offset, range: ends } => {
                     RequantizedActivation {
                         images: range,
@@ -275,7 +302,6 @@ impl Classifier for IntegerNetwork {
                     .record(gpu, recording, label)?;
                 }
             }
-            input = &step.output;
         }
         Ok(())
     }

@@ -67,3 +67,52 @@ impl Launcher for Add<'_> {
             .doing(moved(self.images, terms * self.elements, self.storage.output))
     }
 }
+
+/// The sum of two values of integer inference: x = left·multiplier + (right·multiplier + offset) in
+/// units of the output, then its level.
+#[derive(Clone, Copy, Debug)]
+pub struct RequantizedAdd<'a> {
+    /// Images to work on.
+    pub images: ImageRange<'a>,
+    /// [image, pixel, channel / 4].
+    pub left: Binding<'a>,
+    /// As `left`.
+    pub right: Binding<'a>,
+    /// As `left`.
+    pub output: Binding<'a>,
+    /// Groups of 4 values an image.
+    pub elements: u32,
+    /// Real channels.
+    pub channels: u32,
+    /// Factors on `left` and `right`.
+    pub multipliers: [f32; 2],
+    /// Added to both.
+    pub offset: f32,
+    /// Ends of the output's range.
+    pub range: [f32; 2],
+    /// Formats of `left`, of `right` (the state), and of the output.
+    pub storage: Storage,
+}
+
+impl Launcher for RequantizedAdd<'_> {
+    fn launch(&self) -> Launch<'_> {
+        let ([left, right], [lowest, highest]) = (self.multipliers, self.range);
+        let specialization = Specialization::new()
+            .feature("right", true)
+            .feature("requantized", true)
+            .constant("ELEMENTS", self.elements)
+            .constant("CHANNELS", self.channels)
+            .constant("LEFT_MULTIPLIER", left)
+            .constant("RIGHT_MULTIPLIER", right)
+            .constant("OFFSET", self.offset)
+            .constant("LOWEST", lowest)
+            .constant("HIGHEST", highest);
+        Launch::new("add", self.storage.specialize(specialization))
+            .bind("images", self.images)
+            .bind("left", self.left)
+            .bind("right", self.right)
+            .bind("output", self.output)
+            .over(grid((self.images.most * self.elements).div_ceil(ELEMENTWISE)))
+            .doing(moved(self.images, 3 * self.elements, self.storage.output))
+    }
+}

@@ -2,6 +2,7 @@
 //! them.
 
 use super::{
+    add::requantized_add,
     average_pool::average_pool,
     convolution::Convolution,
     integer_convolution::{integer_convolution, requantize},
@@ -15,9 +16,11 @@ use crate::{
 /// What every step makes of `images` [image, channel, row, column] bytes: levels, or floats.
 pub fn integer_network(plan: &IntegerPlan, images: &[u8]) -> Vec<Vec<f64>> {
     let count = images.len() / plan.input.elements() as usize;
+    // The images, then what every step makes.
     let mut values: Vec<Vec<f64>> = vec![images.iter().map(|&byte| f64::from(byte)).collect()];
     for step in &plan.steps {
-        let input = &values[values.len() - 1];
+        let value = |read: Option<usize>| &values[read.map_or(0, |index| index + 1)];
+        let input = value(step.reads[0]);
         let rounding = step.to != Encoding::Float;
         values.push(match &step.operation {
             StepOperation::Weighted(weighted) => layer(step, weighted, count, input, rounding),
@@ -27,6 +30,10 @@ pub fn integer_network(plan: &IntegerPlan, images: &[u8]) -> Vec<Vec<f64>> {
             StepOperation::AveragePool { pool, scale, zero } => {
                 let floats: Vec<f64> = input.iter().map(|n| scale * (n - zero)).collect();
                 average_pool(count, step.input, *pool, &floats)
+            }
+            &StepOperation::Add { multipliers, offset, range } => {
+                let inputs = [input, value(step.reads[1])].map(Vec::as_slice);
+                requantized_add(inputs, multipliers, offset, (range, rounding))
             }
             StepOperation::Activation { multiplier, offset, range } => input
                 .iter()

@@ -323,6 +323,46 @@ fn activations_and_pools_on_their_own() {
     }
 }
 
+/// What goes round a block, a projection, three terms, the image and a sum that is no level.
+fn residual() -> NetworkConfig {
+    let add = LayerConfig::add;
+    let layers = vec![
+        conv("conv1", 4, [3, 1, 1]),
+        activation("act1"),
+        conv("conv2", 4, [3, 1, 1]),
+        add("add1", &["conv2", "act1"]),
+        activation("act2"),
+        conv("conv3", 6, [3, 2, 1]),
+        activation("act3"),
+        conv("short", 6, [1, 2, 0]).reading(&["act2"]),
+        add("add2", &["act3", "short", "act3"]),
+        activation("act4"),
+        add("add3", &["act4", "act3"]),
+        LayerConfig::linear("fc1", 5),
+    ];
+    NetworkConfig { input: Shape::new(4, 9, 10), classes: 5, layers }
+}
+
+#[test]
+fn sums_of_levels_are_exact() {
+    for (bits, pact, act_quant) in [
+        ("8,8,4,4,w4a32", PactKind::Unsigned, ActivationQuantizer::Pact),
+        ("4,2,w8a3,w4a32,w32a32", PactKind::Signed, ActivationQuantizer::Lsq),
+        ("4,4,8,w2a32,w8a32", PactKind::Signed, ActivationQuantizer::LsqPlus),
+    ] {
+        let quantization = QuantizationConfig { pact, act_quant, ..Default::default() };
+        let plan = check(bits, &random_model(residual(), bits, quantization, 23));
+        let sums =
+            plan.steps.iter().filter(|step| matches!(step.operation, StepOperation::Add { .. }));
+        let sums: Vec<(&str, bool)> =
+            sums.map(|step| (&step.name[..], step.to == Encoding::Float)).collect();
+        let names = [("add1", false), ("add2_1", true), ("add2", false), ("add3", true)];
+        assert_eq!(sums, names, "{bits}");
+        // The way round the first block waits for the second step.
+        assert_eq!(plan.readers(0).collect::<Vec<_>>(), [1, 2]);
+    }
+}
+
 #[test]
 fn averages_are_floats() {
     for (bits, pact) in [

@@ -231,6 +231,43 @@ fn odd_networks_survive_the_sanitizers() {
     }
 }
 
+/// Sums, whose values wait in the workspace while a block is computed.
+#[test]
+fn sums_are_right_under_sanitizers() {
+    let folder = tempfile::tempdir().unwrap();
+    let add = LayerConfig::add;
+    let layers = vec![
+        conv("conv1", 5, [3, 1, 1]),
+        activation("act1"),
+        conv("conv2", 5, [3, 1, 1]),
+        add("add1", &["act1", "conv2", "act1"]),
+        activation("act2"),
+        LayerConfig::max_pool(2, 2),
+        LayerConfig::linear("fc1", 5),
+    ];
+    let network = NetworkConfig { input: Shape::new(3, 9, 8), classes: 5, layers };
+    for (bits, pact) in [("8,4,8", PactKind::Unsigned), ("4,8,32", PactKind::Signed)] {
+        let quantization = QuantizationConfig { pact, ..Default::default() };
+        let model = random_model(network.clone(), bits, quantization, 17);
+        let model = DeployableModel::new(&model).unwrap();
+        let header = c_header(&model, "sums").unwrap();
+        std::fs::write(folder.path().join("sums.h"), &header.text).unwrap();
+        let plan = IntegerPlan::new(&model, model.normalization);
+        let mut random = Random(3);
+        let images: Vec<u8> =
+            (0..6 * plan.input.elements()).map(|_| random.below(256) as u8).collect();
+        let expected = integer_network(&plan, &images);
+        let (made, _) = run_c(folder.path(), "sums", &SANITIZERS, &images);
+        let scores: Vec<f64> = made.iter().flat_map(|(_, scores)| scores.clone()).collect();
+        let expected = expected.last().unwrap();
+        let largest = expected.iter().fold(0.0f64, |most, score| most.max(score.abs()));
+        assert_eq!(scores.len(), expected.len());
+        for (score, expected) in scores.iter().zip(expected) {
+            assert!((score - expected).abs() <= 3e-6 * largest, "{bits}: {score}, not {expected}");
+        }
+    }
+}
+
 /// Whose names want out of their strings and comments. With `averages` there are average-pools of
 /// pixels, of levels and of what an average-pool makes.
 fn hostile_model(bits: &str, quantization: QuantizationConfig, averages: bool) -> Model {

@@ -618,6 +618,49 @@ fn offsets_are_right_in_every_format() {
     }
 }
 
+/// Residual blocks: what goes round them, a projection, three terms.
+#[test]
+fn sums_are_right_in_every_format() {
+    let add = LayerConfig::add;
+    let layers = vec![
+        conv("conv1", 6, [5, 2, 0]),
+        activation("act1"),
+        conv("conv2", 6, [3, 1, 1]),
+        norm("bn1"),
+        add("add1", &["bn1", "act1"]),
+        activation("act2"),
+        conv("conv3", 8, [3, 2, 1]),
+        conv("short", 8, [1, 2, 0]).reading(&["act2"]),
+        add("add2", &["conv3", "short", "short"]),
+        activation("act3"),
+        linear("fc1", 10),
+    ];
+    let network = NetworkConfig { input: Shape::new(1, 28, 28), classes: 10, layers };
+    for (bits, pact, quantized) in [
+        ("32", PactKind::Unsigned, 0),
+        ("8,8,8,w8a32,w8a32", PactKind::Unsigned, 3),
+        ("4,4,4,w4a32,w32a32", PactKind::Signed, 3),
+    ] {
+        let quantization = QuantizationConfig { pact, ..Default::default() };
+        let model = random_model(network.clone(), bits, quantization, 3);
+        for (format, verification) in checked_in_every_format(&model, &model) {
+            let what = format!("{bits} {format}: {verification:?}");
+            assert_eq!(verification.failure(), None, "{what}");
+            assert_eq!((verification.compared, verification.layers.len()), (10, quantized));
+            let is_decided = |layer: &LayerVerification| layer.near * 50 < layer.levels;
+            assert!(verification.layers.iter().all(is_decided), "{what}");
+            assert!(verification.largest_difference < 1e-5, "{what}");
+        }
+        // Another projection is another network.
+        let mut wrong = model.clone();
+        let own = wrong.graph.layout.find("short.weight").unwrap().range();
+        wrong.parameters[own].iter_mut().for_each(|weight| *weight *= -1.0);
+        for (format, verification) in checked_in_every_format(&model, &wrong) {
+            assert!(verification.failure().is_some(), "{bits} {format}: {verification:?}");
+        }
+    }
+}
+
 /// Average-pools of pixels, levels and floats, of every kind.
 #[test]
 fn average_pools_are_right_in_every_format() {

@@ -115,7 +115,11 @@ pub fn follow(
             });
             Bound::default()
         } else {
-            moved(node, inputs, result, bound, &mut gamma)?
+            let second = node.input.get(1).and_then(|name| bounds.get(name));
+            match (node.op_type(), second) {
+                ("Add", Some(second)) => added(bound, second, result)?,
+                _ => moved(node, inputs, result, bound, &mut gamma)?,
+            }
         };
         bounds.insert(node.output[0].clone(), bound);
         Ok(())
@@ -126,6 +130,14 @@ pub fn follow(
     }
     followed.logits = logits;
     Ok(followed)
+}
+
+/// What rounding can do to `result`, the sum of two values that it does `first` and `second` to.
+fn added(first: &Bound, second: &Bound, result: &Tensor) -> Result<Bound> {
+    let size = sizes(result.real()?);
+    let reach = first.reach.iter().zip(&second.reach).zip(&size);
+    let reach = reach.map(|((first, second), size)| first + second + UNIT * size).collect();
+    Ok(Bound { reach, size })
 }
 
 /// What rounding can do to `result`, which `node` made of `inputs`; `bound` is that of the first

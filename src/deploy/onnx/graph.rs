@@ -38,10 +38,13 @@ pub struct OnnxOptions {
 struct Builder {
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
-    /// Name of the value that the next layer takes.
+    /// Name of the value that the next node takes.
     value: String,
     /// Whether it is [batch, features], not [batch, C, H, W].
     flat: bool,
+    /// The same of what every layer makes, and of the image.
+    image: (String, bool),
+    made: Vec<(String, bool)>,
     options: OnnxOptions,
     newest_type: DataType,
 }
@@ -57,6 +60,8 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
         constants: Vec::new(),
         value: name.into(),
         flat: false,
+        image: (name.into(), false),
+        made: Vec::new(),
         options: options.clone(),
         newest_type: DataType::Float,
     };
@@ -69,8 +74,11 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
             builder.node(op, &format!("normalize/{constant}"), &[constant], Vec::new());
         }
     }
+    builder.image = (builder.value.clone(), false);
     for layer in &model.layers {
+        builder.take(layer.reads[0]);
         builder.layer(layer);
+        builder.made.push((builder.value.clone(), builder.flat));
     }
     if let Some(last) = builder.nodes.last_mut() {
         last.output = vec!["logits".into()];
@@ -149,6 +157,14 @@ fn repeated(name: &str, value: u32, count: usize) -> AttributeProto {
 }
 
 impl Builder {
+    /// What layer `read` makes, or the image, is what the next node takes.
+    fn take(&mut self, read: Option<usize>) {
+        (self.value, self.flat) = match read {
+            Some(index) => self.made[index].clone(),
+            None => self.image.clone(),
+        };
+    }
+
     /// Adds `op`(value, `others`) as the new value.
     fn node(&mut self, op: &str, name: &str, others: &[&str], attributes: Vec<AttributeProto>) {
         let input = std::iter::once(self.value.clone())
@@ -200,6 +216,7 @@ impl Builder {
             Operation::Activation(DeployableActivation::Quantized(grid)) => {
                 self.quantize(name, grid)
             }
+            Operation::Add => self.add(layer),
             Operation::AveragePool(pool) => {
                 self.unflatten(layer);
                 let attributes = vec![
@@ -223,10 +240,37 @@ impl Builder {
         }
     }
 
+    /// Adds the sum of what `layer` reads, from left to right.
+    fn add(&mut self, layer: &DeployableLayer) {
+        let flat = |read: &Option<usize>| read.is_some_and(|index| self.made[index].1);
+        let all_flat = layer.reads.iter().all(flat);
+        let mut terms = Vec::new();
+        for (number, &read) in layer.reads.iter().enumerate() {
+            self.take(read);
+            if !all_flat {
+                self.unflatten_as(layer, &format!("{}/term{}", layer.name, number + 1));
+            }
+            terms.push(self.value.clone());
+        }
+        self.value = terms[0].clone();
+        for (number, term) in terms.iter().enumerate().skip(1) {
+            let name = match number + 1 == terms.len() {
+                true => layer.name.clone(),
+                false => format!("{}/sum{number}", layer.name),
+            };
+            self.node("Add", &name, &[term], Vec::new());
+        }
+    }
+
     /// Gives the value rows and columns where a fully connected layer took them away.
     fn unflatten(&mut self, layer: &DeployableLayer) {
+        self.unflatten_as(layer, &layer.name);
+    }
+
+    /// As [`Self::unflatten`], under a name of its own.
+    fn unflatten_as(&mut self, layer: &DeployableLayer, name: &str) {
         if std::mem::replace(&mut self.flat, false) {
-            let shape = format!("{}/shape", layer.name);
+            let shape = format!("{name}/shape");
             let [channels, height, width] = <[u32; 3]>::from(layer.input).map(|size| size as i32);
             self.constants.push(integers(
                 &shape,
@@ -234,7 +278,7 @@ impl Builder {
                 DataType::Int64,
                 &[-1, channels, height, width],
             ));
-            self.node("Reshape", &format!("{}/unflatten", layer.name), &[&shape], Vec::new());
+            self.node("Reshape", &format!("{name}/unflatten"), &[&shape], Vec::new());
         }
     }
 
