@@ -1,4 +1,5 @@
-//! Each dispatch of the SGT step of Table I's network on its own: `cargo bench`. See README.md.
+//! Each dispatch of the SGT step of Table I's network, timed separately: `cargo bench`. See
+//! README.md.
 
 use std::sync::OnceLock;
 
@@ -13,12 +14,12 @@ fn main() {
     divan::main();
 }
 
-/// `cargo bench` says so; in `cargo test` every benchmark runs once, on a few images.
+/// `cargo bench` passes `--bench`; in `cargo test` every benchmark runs once, on a few images.
 fn batch_size() -> u32 {
     if std::env::args().any(|argument| argument == "--bench") { 64 } else { 2 }
 }
 
-/// The device, and the first dispatch of each name in a step.
+/// The device, and the first dispatch of each label in a step.
 struct Step {
     gpu: Gpu,
     dispatches: Vec<(String, Recording)>,
@@ -38,7 +39,7 @@ fn step() -> &'static Step {
         let mut dispatches: Vec<(String, Recording)> = Vec::new();
         for single in trainer.step().recordings().into_iter().flat_map(Recording::split) {
             let [Command::Dispatch { label, kernel, .. }] = single.commands() else { continue };
-            // A step begins by going to the next entry of its table, which has an end.
+            // `begin_step` advances to the next entry of its table, which has an end.
             if kernel.name() != "begin_step" && dispatches.iter().all(|(name, _)| name != label) {
                 dispatches.push((label.clone(), single));
             }
@@ -64,7 +65,7 @@ fn dispatch(bencher: divan::Bencher<'_, '_>, name: &str) {
         single.submit(gpu).expect("submitted");
         gpu.wait().expect("done");
     };
-    // What the driver compiles at the first dispatch is not timed.
+    // Compilation at the first dispatch is not timed.
     submit();
     bencher.counter(ItemsCount::new(batch_size())).bench_local(submit);
 }

@@ -1,5 +1,5 @@
-//! Explains a model's predictions by two methods; run the example `train` first:
-//! `cargo run --release --no-default-features --features gpu --example explain`.
+//! Explains a model's predictions by two methods. Run the example `train` first: `cargo run
+//! --release --no-default-features --features gpu --example explain`.
 
 use std::path::Path;
 

@@ -9,7 +9,7 @@ use saliq::{
     train::{EpochLine, Observer, Start, Trainer},
 };
 
-/// Says what every epoch brought.
+/// Prints the results of every epoch.
 struct Lines;
 
 impl Observer for Lines {

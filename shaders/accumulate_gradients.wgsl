@@ -1,14 +1,14 @@
-// From the gradients g_s of a chunk's samples to the attributions of their images, sample after
-// sample in order, so that how the work is cut into chunks does not matter. For n samples an image:
+// Adds the gradients g_s of a chunk's samples to the attributions of their images, sample after
+// sample in order, so that the cuts between chunks do not matter. For n samples per image:
 //   MEAN: Σ g_s / n (gradient, SmoothGrad);
 //   MEAN_SQUARE: Σ g_s² / n (SmoothGrad²);
 //   VARIANCE: Σ (g_s − mean)² / n (VarGrad), by Welford's sums;
 //   TIMES_INPUT: x·g (input × gradient, LRP, of one sample);
 //   FROM_BASELINE: (x − b)·Σ w_s g_s (Integrated Gradients; DeepLIFT with one weight of 1);
 //   FROM_RANDOM_BASELINES: Σ (x + σ·n_s − b_s)·g_s / n (GradientSHAP).
-// Samples, `table` and the numbers drawn as in `sample_images`; sums wait in `attributions` (the
-// mean of VARIANCE in `means`) from chunk to chunk. One invocation a group of 4 values of an image;
-// `workgroup.y` counts the images that the chunk touches.
+// Samples, `table` and random numbers are those of `sample_images`. Sums stay in `attributions`
+// (the mean of VARIANCE in `means`) from chunk to chunk. One invocation per group of 4 values of an
+// image; `workgroup.y` counts the images that the chunk touches.
 
 import constants::LANES;
 import kinds::gradient_sum::{MEAN_SQUARE, VARIANCE, TIMES_INPUT};

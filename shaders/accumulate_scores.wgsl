@@ -1,9 +1,11 @@
-// From the scores f_s of a chunk's samples to the attributions of their images' pixels, sample
+// Adds the scores f_s of a chunk's samples to the attributions of their images' pixels, sample
 // after sample in order:
-//   COVERED (occlusion): mean of f_0 − f_s over the windows s that cover the pixel (Captum's rule; 0 where none does);
+//   COVERED (occlusion): mean of f_0 − f_s over the windows s that cover the pixel (Captum's rule;
+//     0 if no window does);
 //   MASKED (RISE): Σ f_s·M_s / (n·SHARE) over the n masks M_s.
-// Samples as in `sample_images`, scores as `class_score` left them. Every channel of a pixel gets
-// the same. One invocation a pixel; `workgroup.y` counts the images that the chunk touches.
+// Samples are those of `sample_images`, and scores those of `class_score`. Every channel of a pixel
+// gets the same value. One invocation per pixel; `workgroup.y` counts the images that the chunk
+// touches.
 
 import constants::LANES;
 import kinds::sampling::MASKED;
@@ -54,7 +56,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         if (KIND == MASKED) {
             sum /= f32(current.samples) * SHARE;
         } else {
-            sum /= f32(max(1u, windows_over(y, HEIGHT, WINDOW, STRIDE) * windows_over(x, WIDTH, WINDOW, STRIDE)));
+            sum /= f32(max(1u, windows_over(y, HEIGHT, WINDOW, STRIDE)
+                * windows_over(x, WIDTH, WINDOW, STRIDE)));
         }
     }
     for (var group = 0u; group < groups; group++) {

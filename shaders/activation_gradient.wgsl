@@ -45,7 +45,8 @@ fn main(
                 gradient[at] = store_output(g * derivative(ACTIVATION, x, learned, LEVELS));
             }
             @if(!pact) {
-                gradient[at] = store_output(load_output(gradient[at]) * derivative(ACTIVATION, load_state(state[at]), vec2f(), 1.0));
+                let slope = derivative(ACTIVATION, load_state(state[at]), vec2f(), 1.0);
+                gradient[at] = store_output(load_output(gradient[at]) * slope);
             }
         }
     }

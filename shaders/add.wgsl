@@ -59,5 +59,7 @@ fn main(
         let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
         output[at] = store_output(activate(ACTIVATION, sum, learned, LEVELS));
     }
-    @if(!pact && !requantized) { output[at] = store_output(activate(ACTIVATION, sum, vec2f(), 1.0)); }
+    @if(!pact && !requantized) {
+        output[at] = store_output(activate(ACTIVATION, sum, vec2f(), 1.0));
+    }
 }

@@ -1,10 +1,9 @@
 // Average-pooling over KERNEL × KERNEL windows with stride STRIDE and PADDING zeros on each side
 // (torch.nn.AvgPool2d):
 //   output = Σ_{pixels of the window inside the image} input / pixels(row) / pixels(column),
-// with the pixels that a mean is over counted along each axis by `averaged`. Values are [image,
-// row, column, channel / 4] vec4f. Of integers, pixels or levels n, the output is the mean of the
-// floats SCALE · (n − ZERO) that they stand for; a padded pixel is the float 0. One invocation a
-// group of 4 outputs.
+// `averaged` counts the pixels of a mean along each axis. Values are [image, row, column, channel /
+// 4] vec4f. For integers n (pixels or levels), the output is the mean of the floats SCALE · (n −
+// ZERO); a padded pixel is the float 0. One invocation per group of 4 outputs.
 
 import package::common::averages::{averaged, inside};
 import package::common::channels::real_channels;

@@ -1,7 +1,7 @@
 // Gradient of average-pooling with respect to its input:
 //   input_gradient[e] = Σ_{windows that e is in} output_gradient[window] / pixels of its mean.
-// Layouts and `averaged` as in `average_pool`. One invocation a group of 4 inputs, which are in at
-// most WINDOWS = ceil(KERNEL / STRIDE) windows along each axis.
+// Layouts and `averaged` as in `average_pool`. One invocation per group of 4 inputs, which are in
+// at most WINDOWS = ceil(KERNEL / STRIDE) windows along each axis.
 
 import constants::WINDOWS;
 import package::common::averages::averaged;
@@ -40,7 +40,7 @@ fn main(
 
     var sum = vec4f();
     for (var wy = 0u; wy < WINDOWS; wy++) {
-        // What lies before the first window wraps to huge numbers.
+        // The number wraps to a huge value in front of the first window.
         let y = row / STRIDE - wy;
         if (y >= OUT_HEIGHT || row - y * STRIDE >= KERNEL) { continue; }
         let high = averaged(y * STRIDE, IN_HEIGHT, KERNEL, PADDING, COUNTS_PADDING);

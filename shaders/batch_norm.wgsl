@@ -1,7 +1,7 @@
 // Batch norm with activation, torch.nn.BatchNorm2d followed by ReLU or PACT: output = activate((z −
 // center)·scale + shift) with the coefficients of `batch_norm_inference`, [group], or in training
 // (feature `batch_statistics`) those of `batch_norm_update`, [batch, group], for BATCHES batches as
-// there. One invocation a pixel and group of 4 channels.
+// there. One invocation per pixel and group of 4 channels.
 
 import package::common::activation::activate;
 import package::common::batch_norm::Coefficients;

@@ -1,6 +1,6 @@
 // First stage of batch norm's backward pass: Σg and Σg·x̂ of every channel over each of PARTS parts
 // of a batch's rows, with g = ∂L/∂y, [batch, part, group] × 2 vec4f. Batches, parts and rows as in
-// `batch_norm_moments`. One invocation a part and group of 4 channels.
+// `batch_norm_moments`. One invocation per part and group of 4 channels.
 
 import package::common::batch_norm::{Coefficients, images_of_batch, rows_of_part};
 import package::common::grid::linear_workgroup;

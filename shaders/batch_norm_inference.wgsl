@@ -1,8 +1,8 @@
 // Batch norm with running statistics, y = γ(x − μ)/σ + β with σ = √(variance + ε), as coefficients
 // of the layer's z = s·x (common/batch_norm.wgsl), and the factors [2·group] s and [2·group + 1]
-// 1/σ. With FOLD s is γ/σ, which leaves y = z − s·μ + β; else s is 1. Once a step, before the
-// passes: all passes of a step scale the weights by the same statistics. Padding channels get
-// zeros. One invocation a group of 4 channels.
+// 1/σ. With FOLD s is γ/σ, so that y = z − s·μ + β; else s is 1. It runs once per step in front of
+// the passes, so that all passes of a step scale the weights by the same statistics. Padding
+// channels get zeros. One invocation per group of 4 channels.
 
 import package::common::batch_norm::{Coefficients, EPSILON, reciprocal};
 import package::common::norm_parameters::channels;

@@ -1,7 +1,7 @@
 // Last stage of batch norm's backward pass, in place: ∂L/∂z = γ·normalize·(g − Σg/N − x̂·Σg·x̂/N)
 // with the sums of `batch_norm_parameter_gradient`; with running statistics (feature
 // `batch_statistics` off) the sums are left out, ∂L/∂z = scale·g. Layouts and batches as in
-// `batch_norm`. One invocation a pixel and group of 4 channels.
+// `batch_norm`. One invocation per pixel and group of 4 channels.
 
 import package::common::batch_norm::Coefficients;
 import package::common::grid::linear_workgroup;

@@ -1,8 +1,8 @@
 // First stage of the statistics of a batch: mean and Σ(z − mean)² of every channel over each of
-// PARTS parts of the batch's rows (its pixels of all images), [batch, part, group] × 2 vec4f, by
-// Welford's recurrence: squares are never summed about anything but the mean. A range of images
-// holds BATCHES batches side by side: the clean images, and behind them the masked. Parts without
-// rows get zeros. One invocation a part and group of 4 channels.
+// PARTS parts of the batch's rows (its pixels of all images), [batch, part, group] × 2 vec4f.
+// Welford's recurrence sums only squares of deviations from the mean. A range of images holds
+// BATCHES batches: the clean images, and behind them the masked ones. Parts without rows get zeros.
+// One invocation per part and group of 4 channels.
 
 import package::common::batch_norm::{images_of_batch, rows_of_part};
 import package::common::grid::linear_workgroup;

@@ -1,11 +1,11 @@
 // Second stage of batch norm's backward pass: adds the parts of `batch_norm_gradient_sums` in order
-// into ∂L/∂β = Σg and ∂L/∂γ = Σg·x̂, over all batches of the range, and keeps for every batch what
-// its input's gradient needs, [batch, group] × 2 vec4f: Σg/N and Σg·x̂/N, or zeros where the
+// to get ∂L/∂β = Σg and ∂L/∂γ = Σg·x̂ over all batches of the range. It stores for every batch the
+// means for its input's gradient, [batch, group] × 2 vec4f: Σg/N and Σg·x̂/N, or zeros if the
 // statistics are constants (after step FREEZE_AFTER).
 //
-// With FOLD the weights are a function of γ too (W → s·W, s = γ/σ). `fold_batch_norm_gradient` adds
-// that part; taking x = z/s back out of z has the derivative −Σ(∂L/∂x·x)/γ, which leaves Σg·x̂·(1 −
-// ε/σ_B²) of the above, or −Σg·μ/σ after FREEZE_AFTER. One workgroup of 64 a group of 4 channels.
+// With FOLD the weights also depend on γ (W → s·W, s = γ/σ). `fold_batch_norm_gradient` adds that
+// part. Computing x = z/s from z has the derivative −Σ(∂L/∂x·x)/γ, so that Σg·x̂·(1 − ε/σ_B²)
+// remains, or −Σg·μ/σ after FREEZE_AFTER. One workgroup of 64 per group of 4 channels.
 
 import package::common::batch_norm::{Coefficients, EPSILON, images_of_batch};
 import package::common::images::Images;

@@ -1,10 +1,11 @@
-// Second stage of the statistics of a batch: combines the parts of `batch_norm_moments` in order
-// (Chan et al. 1979), moves the running statistics on as torch.nn.BatchNorm2d does, mean ← 0.9·mean
-// + 0.1·μ_B and likewise the variance with the unbiased σ_B², and writes the coefficients of y =
-// γ(x − μ_B)/√(σ_B² + ε) + β for every batch, [batch, group]. Batches of a range count in their
-// order, the clean images before the masked; one without images does not, nor one of a single value
-// a channel, which has no variance. After step FREEZE_AFTER running statistics stay as they are and
-// take the place of the batch's. One workgroup of 64 a group of 4 channels.
+// Second stage of the statistics of a batch. It combines the parts of `batch_norm_moments` in order
+// (Chan et al. 1979) and updates the running statistics as torch.nn.BatchNorm2d does: mean ←
+// 0.9·mean + 0.1·μ_B, and likewise the variance with the unbiased σ_B². It writes the coefficients
+// of y = γ(x − μ_B)/√(σ_B² + ε) + β for every batch, [batch, group]. Batches of a range are
+// processed in their order, the clean images before the masked ones. A batch without images is
+// skipped, as is a batch with a single value per channel, which has no variance. After step
+// FREEZE_AFTER running statistics do not change and replace those of the batch. One workgroup of 64
+// per group of 4 channels.
 
 import package::common::batch_norm::{
     Coefficients, EPSILON, MOMENTUM, images_of_batch, reciprocal, rows_of_part,
@@ -43,7 +44,8 @@ fn combine(a: Moments, b: Moments) -> Moments {
     let count = a.count + b.count;
     let share = b.count / count;
     let difference = b.mean - a.mean;
-    return Moments(count, a.mean + difference * share, a.squares + b.squares + difference * difference * (a.count * share));
+    return Moments(count, a.mean + difference * share,
+        a.squares + b.squares + difference * difference * (a.count * share));
 }
 
 fn move_on(index: u32, group: u32, value: vec4f) {
@@ -82,11 +84,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 normalize = inverse * factors[2u * group + 1u];
             } else if (rows > 1u) {
                 move_on(MEAN_INDEX, group, own.mean * inverse);
-                move_on(VARIANCE_INDEX, group, own.squares / max(own.count - 1.0, 1.0) * inverse * inverse);
+                move_on(VARIANCE_INDEX, group,
+                    own.squares / max(own.count - 1.0, 1.0) * inverse * inverse);
                 if (group == 0u) { parameters[COUNT_INDEX] += 1.0; }
             }
             let gamma = channels(SCALE_INDEX, group, CHANNELS);
-            coefficients[batch * groups + group] = Coefficients(center, normalize, gamma * normalize, channels(SHIFT_INDEX, group, CHANNELS));
+            coefficients[batch * groups + group] = Coefficients(center, normalize,
+                gamma * normalize, channels(SHIFT_INDEX, group, CHANNELS));
         }
     }
 }

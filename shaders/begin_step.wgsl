@@ -1,14 +1,14 @@
 // Starts a step: copies the next entry of the epoch's table to `current` and writes the ranges of
-// images that later kernels work on, so that a recorded step can be submitted again and again
-// without the host writing anything.
+// images for later kernels, so that a recorded step can be submitted repeatedly without writes from
+// the host.
 //
 // `ranges` holds four `Images` records at bytes 0, 256, 512 and 768: the clean half {0, count}, the
-// masked half {count, masked}, both {0, count + masked}, and the clean images that have a masked
-// twin, {0, masked}. `masked` is the count but for the entry's `unmasked`, and 0 without SGT.
-// Behind them come two `Chunk` records for each of the CHUNKS chunks of CHUNK images that a
-// backward pass goes through, of the images that have a twin and of both halves: {0, images of it
-// in the chunk}, at their place. Gradients of a later chunk, or of a later part of the batch, are
-// added to those before.
+// masked half {count, masked}, both {0, count + masked}, and the clean images with a masked copy,
+// {0, masked}. `masked` is the count minus the entry's `unmasked`, and 0 without SGT. Behind them
+// are two `Chunk` records for each of the CHUNKS chunks of CHUNK images of a backward pass, for the
+// images with a masked copy and for both halves: {0, images of it in the chunk}, and their
+// position. Gradients of a later chunk, or of a later part of the batch, are added to those of
+// earlier ones.
 
 import package::common::step::Step;
 
@@ -46,7 +46,8 @@ fn main() {
         let place = c * CHUNK;
         let added = select(1u, accumulate, c == 0u);
         write_range(4u + 2u * c, 0u, min(max(masked, place) - place, CHUNK), entry.batch, added);
-        write_range(5u + 2u * c, 0u, min(max(entry.count + masked, place) - place, CHUNK), entry.batch, added);
+        write_range(5u + 2u * c, 0u, min(max(entry.count + masked, place) - place, CHUNK),
+            entry.batch, added);
         ranges[(4u + 2u * c) * RECORD + 4u] = place;
         ranges[(5u + 2u * c) * RECORD + 4u] = place;
     }

@@ -1,6 +1,6 @@
 // Mean over the pixels of every channel: means[image, group] = Σ_pixel values[image, pixel, group]
 // / PIXELS. Grad-CAM's weights, of the gradients of a layer's channels (Selvaraju et al. 2017, eq.
-// (1)). One invocation a group of 4 channels of an image.
+// (1)). One invocation per group of 4 channels of an image.
 
 import constants::LANES;
 import package::common::images::Images;

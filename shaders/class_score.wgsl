@@ -1,5 +1,5 @@
-// The score of each sample's class: KIND says which. Where OCCLUSION, the score of an image
-// itself, its sample 0, is kept in `clean` for the chunks to come. One invocation a sample.
+// The score of each sample's class; KIND selects the score. With OCCLUSION, the score of the image
+// itself, its sample 0, is stored in `clean` for later chunks. One invocation per sample.
 
 import constants::LANES;
 import kinds::score::{LOG_PROBABILITY, PROBABILITY};

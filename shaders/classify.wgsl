@@ -2,7 +2,7 @@
 // probability, the label's probability) of image i.
 //
 // The predicted class is the first of the highest logits. Rows of logits have CLASS_STRIDE floats.
-// One invocation an image.
+// One invocation per image.
 
 import constants::LANES;
 import package::common::images::Images;
@@ -26,7 +26,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let label = labels[image];
     let cross_entropy = (softmax.highest - logits[base + label]) + softmax.log_sum;
     let probability = exp(-softmax.log_sum);
-    // The same number for the same class: compilers may turn the first into 1 / sum.
+    // Equal for equal classes: compilers may turn the first into 1 / sum.
     let of_label = select(exp(-cross_entropy), probability, label == softmax.predicted);
     predictions[current.position + invocation.x] =
         vec4f(cross_entropy, f32(softmax.predicted), probability, of_label);

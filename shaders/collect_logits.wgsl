@@ -1,5 +1,6 @@
-// The logits of a chunk's images, [slot, class], at the images' places in the set, and the classes
-// they predict: the first of the highest. Rows have CLASS_STRIDE floats. One invocation an image.
+// Copies the logits of a chunk's images, [slot, class], to the images' positions in the set, and
+// writes the predicted classes: the first of the highest. Rows have CLASS_STRIDE floats. One
+// invocation per image.
 
 import constants::LANES;
 import package::common::step::Step;

@@ -1,12 +1,12 @@
-// How alike two maps of every image are: similarity[image] = (Pearson correlation, cosine, ‖b − a‖₂
-// / ‖a‖₂, a · b) over VALUES values an image.
+// Similarities of two maps of every image: similarity[image] = (Pearson correlation, cosine, ‖b −
+// a‖₂ / ‖a‖₂, a · b) over VALUES values per image.
 //
-// Where a map is constant the correlation is not defined, and where it is zero neither is the
-// cosine: two such maps are alike (1), one beside another is not (0). A zero a is divided by 1, as
-// Captum does. Of ranks, the Pearson correlation is Spearman's. Means are subtracted before
-// products are summed. With u and v of length 1, S = ‖u + v‖² and D = ‖u − v‖², the correlation is
-// (S − D) / (S + D): exactly 1 for equal maps, never outside −1..1, and to second order free of the
-// errors of the two lengths. One workgroup an image.
+// The correlation of a constant map is not defined, nor is the cosine of a map of zeros: they are 1
+// for two such maps, and 0 if only one map is such. A zero a is divided by 1, as in Captum. For
+// ranks, the Pearson correlation is Spearman's. Means are subtracted before products are summed.
+// With u and v of length 1, S = ‖u + v‖² and D = ‖u − v‖², the correlation is (S − D) / (S + D).
+// This is exactly 1 for equal maps, never outside −1..1, and to second order free of the errors of
+// the two lengths. One workgroup per image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;
@@ -19,13 +19,13 @@ override VALUES: u32;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> similarity: array<vec4f>;
 
-// The scales that give maps of these sums of squares length 1; 0 for a map of zeros.
+// The factors that give maps with these sums of squares length 1; 0 for a map of zeros.
 fn inverse_lengths(squares: vec2f) -> vec2f {
     return select(1.0 / sqrt(squares), vec2f(), squares == vec2f());
 }
 
-// The correlation from S and D, where neither map is zero; `squares` are those of the maps before
-// they were scaled.
+// The correlation from S and D, if neither map is zero; `squares` are those of the maps before
+// scaling.
 fn correlation(sum: f32, difference: f32, squares: vec2f) -> f32 {
     if (squares.x == 0.0 || squares.y == 0.0) { return select(0.0, 1.0, squares.x == squares.y); }
     let whole = sum + difference;
@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (workgroup.x >= images.count) { return; }
     let image = images.first + workgroup.x;
     let base = image * VALUES;
-    // Differences from the first values: the mean of a constant map is exact.
+    // Differences from the first values, so that the mean of a constant map is exact.
     let origin = vec2f(a[base], b[base]);
     var sums = vec4f();
     for (var at = lane; at < VALUES; at += WORKGROUP) {

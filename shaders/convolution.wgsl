@@ -3,19 +3,21 @@
 //   x[n, y, x, o] = bias[o] + Σ_{ky, i, kx} input[n, y·S + ky − P, x·S + kx − P, i]
 //     · weight[ky, kx, i, o], output = activate(x).
 //
-// With `pooled_output` a max-pool of 2 × 2 windows is part of it: kept are of every window the
-// first of the largest activated values, the x it came from, and its position in `choice`, as
-// `max_pool` does. OUT_HEIGHT and OUT_WIDTH count windows then; ROWS and COLUMNS are even.
+// With `pooled_output` a max-pool of 2 × 2 windows is part of the kernel. For every window, the
+// first of the largest activated values is stored, with the x it came from, and its position in
+// `choice`, as in `max_pool`. OUT_HEIGHT and OUT_WIDTH then count windows; ROWS and COLUMNS are
+// even.
 //
-// Activations are [image, row, column, channel / 4] vec4f, channels padded with zeros to a multiple
-// of 4. Weights are a slice of the output channels as `slice_weights` lays them out: in a uniform
-// buffer where they fit, because those are loaded without a loop over the lanes. With `subgroups`
-// of LANES invocations each loads its share of a row of taps, and all get it from there.
+// Activations are [image, row, column, channel / 4] vec4f; zeros pad the channels to a multiple of
+// 4. Weights are a slice of the output channels in the layout of `slice_weights`. They are in a
+// uniform buffer if they fit, because uniform buffers are loaded without a loop over the lanes.
+// With `subgroups` of LANES invocations, each loads its share of a row of taps, and all read it
+// from there.
 //
 // One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers;
 // invocations of a workgroup differ in their pixels. The order of additions is the same for every
-// output: equal windows give equal bits, which max-pooling relies on. ROWS is 1 where STRIDE is
-// not: which taps meet a pixel is known when linked.
+// output, so that equal windows give equal bits, which max-pooling relies on. ROWS is 1 if STRIDE
+// is not 1, because the taps of a pixel must be known when linking.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL, STRIDE, PADDING, DEPTH, LANES, WEIGHTS};
 import package::common::grid::linear_workgroup;
@@ -43,17 +45,18 @@ override ACTIVATION: u32;
 @group(0) @binding(3) var<uniform> slice: Slice;
 @group(0) @binding(4) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> output: array<Output>;
-// PACT's backward pass needs x itself: quantization hides on which side of the range's ends it was.
+// PACT's backward pass needs x itself, because quantization hides on which side of the range's ends
+// it was.
 @if(pact) @group(0) @binding(6) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(7) var<storage, read> parameters: array<f32>;
 @if(pooled_output) @group(0) @binding(8) var<storage, read_write> choice: array<u32>;
 
-// Pixels of a row that a strip sees.
+// Number of pixels of a row that a strip reads.
 const SPAN = (COLUMNS - 1u) * STRIDE + KERNEL;
-// Pixels that an output of the kernel covers along each axis.
+// Number of pixels per output of the kernel along each axis.
 @if(pooled_output) const SIDE = 2u;
 @if(!pooled_output) const SIDE = 1u;
-// Weights of a row of taps, and the loads that all lanes share them out in.
+// Number of weights of a row of taps, and the number of loads when all lanes share them.
 const ROW_WEIGHTS = KERNEL * 4u * GROUPS;
 const ROW_LOADS = (ROW_WEIGHTS + LANES - 1u) / LANES;
 
@@ -137,13 +140,18 @@ fn main(
                         @if(pact) var value = activate(ACTIVATION, before, learned, LEVELS);
                         @if(!pact) var value = activate(ACTIVATION, before, vec2f(), 1.0);
                         @if(pooled_output) {
-                            // Values that are stored alike are alike.
+                            // Values with equal stored forms must be equal.
                             value = as_stored_output(value);
                             var best = vec4u();
                             @unroll for (var p = 1u; p < 4u; p++) {
-                                let other_before = sum[((r * 2u + p / 2u) * COLUMNS + c * 2u + p % 2u) * GROUPS + g];
-                                @if(pact) let other = as_stored_output(activate(ACTIVATION, other_before, learned, LEVELS));
-                                @if(!pact) let other = as_stored_output(activate(ACTIVATION, other_before, vec2f(), 1.0));
+                                let other_before = sum[((r * 2u + p / 2u) * COLUMNS + c * 2u
+                                    + p % 2u) * GROUPS + g];
+                                @if(pact) let other =
+                                    as_stored_output(
+                                        activate(ACTIVATION, other_before, learned, LEVELS));
+                                @if(!pact) let other =
+                                    as_stored_output(
+                                        activate(ACTIVATION, other_before, vec2f(), 1.0));
                                 let larger = other > value;
                                 value = select(value, other, larger);
                                 before = select(before, other_before, larger);

@@ -1,20 +1,20 @@
 // 2-D convolution of quantized inputs by quantized weights, with bias and activation, as one
 // product of cooperative matrices, for GPUs that have them: the sum of `convolution_tiled`,
-//   x[n, y, x, o] = bias[o] + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
-//     output = activate(x),
+//   x[n, y, x, o] = bias[o]
+//     + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
+//   output = activate(x),
 // over the same layouts, with factors in f16 and sums in f32.
 //
 // The factors are integer levels, and the sum is scaled at the end by the input's step times the
-// channel's (`weight_unit`). Integers up to 2048 are exact in f16 and sums up to 2^24 in f32.
-// nn/choices.rs takes this kernel only where no sum can be larger: the product itself has no
-// rounding at all then, whatever the order of additions. (At 8 bits each that is up to 258 products
-// a sum, 255 · 255 · 258 < 2^24.) A fully connected layer is the convolution of 1 × 1 pixels by one
-// tap.
+// channel's (`weight_unit`). Integers up to 2048 are exact in f16, and sums up to 2^24 in f32.
+// nn/choices/table.rs uses this kernel only if no sum can be larger, so that the product has no
+// rounding, whatever the order of additions. (At 8 bits each this holds up to 258 products per sum,
+// 255 · 255 · 258 < 2^24.) A fully connected layer is the convolution of 1 × 1 pixels by one tap.
 //
 // A workgroup is one subgroup and makes ROWS × COLUMNS matrices of SIDE × SIDE. It passes slabs of
 // DEEP groups of the inner dimension, [row, DEEP] windows and [4·DEEP, column] weights, through
-// workgroup memory, and its sums, a matrix at a time, to the lanes that finish them. The order of
-// additions is the device's, but the same for every matrix of a dispatch.
+// workgroup memory. Its sums go to the lanes that finish them, one matrix at a time. The order of
+// additions depends on the device, but is the same for every matrix of a dispatch.
 
 import constants::{LANES, SIDE, ROWS, COLUMNS, DEEP};
 import package::common::grid::linear_workgroup;
@@ -62,7 +62,7 @@ override WEIGHT_LEVELS: f32;
 const INNER = 4u * DEEP;
 const TILE_ROWS = SIDE * ROWS;
 const TILE_GROUPS = SIDE / 4u * COLUMNS;
-// So that an invocation's place in a slab is the same for all it loads.
+// Ensures that an invocation has the same position in a slab for all its loads.
 const_assert LANES % DEEP == 0u;
 const_assert INNER % SIDE == 0u;
 const_assert TILE_ROWS * DEEP % LANES == 0u;
@@ -73,7 +73,7 @@ var<workgroup> window_tile: array<f16, TILE_ROWS * INNER>;
 var<workgroup> weight_tile: array<f16, INNER * TILE_GROUPS * 4u>;
 var<workgroup> sums: array<f32, SIDE * SIDE>;
 
-// How many times `unit` a value is.
+// The level of a value: the value as a multiple of `unit`.
 fn levels(value: vec4f, unit: vec4f) -> vec4<f16> {
     return vec4<f16>(select(round(value / unit), vec4f(), unit == vec4f()));
 }
@@ -104,7 +104,8 @@ fn main(
     var origins: array<Window, WINDOW_LOADS>;
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
-        origins[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels, OUT_WIDTH, STRIDE, PADDING);
+        origins[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels,
+            OUT_WIDTH, STRIDE, PADDING);
     }
 
     var sum: array<Sums, ROWS * COLUMNS>;
@@ -115,7 +116,8 @@ fn main(
         @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
             let y = origins[l].y + tap / KERNEL;
             let x = origins[l].x + tap % KERNEL;
-            let at = origins[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
+            let at = origins[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u))
+                * IN_GROUPS + k % IN_GROUPS;
             let inside = k < inner && y < IN_HEIGHT && x < IN_WIDTH;
             let value = levels(select(vec4f(), load_input(input[at]), inside), vec4f(input_unit));
             @unroll for (var j = 0u; j < 4u; j++) {
@@ -125,7 +127,7 @@ fn main(
         @unroll for (var l = 0u; l < WEIGHT_LOADS; l++) {
             let element = l * LANES + lane;
             if (element < INNER * TILE_GROUPS) {
-                // Behind the inner dimension's end windows are 0.
+                // Windows are 0 behind the end of the inner dimension.
                 let line = min(first * 4u + element / TILE_GROUPS, inner * 4u - 1u);
                 let group = min(first_group + element % TILE_GROUPS, OUT_GROUPS - 1u);
                 let value = levels(weight[line * OUT_GROUPS + group], weight_units(group));
@@ -139,7 +141,8 @@ fn main(
                 windows[r] = coopLoadT<Windows>(&window_tile[r * SIDE * INNER + d * SIDE], INNER);
             }
             @unroll for (var c = 0u; c < COLUMNS; c++) {
-                let weights = coopLoadT<Weights>(&weight_tile[d * SIDE * TILE_GROUPS * 4u + c * SIDE], TILE_GROUPS * 4u);
+                let weights = coopLoadT<Weights>(
+                    &weight_tile[d * SIDE * TILE_GROUPS * 4u + c * SIDE], TILE_GROUPS * 4u);
                 @unroll for (var r = 0u; r < ROWS; r++) {
                     sum[r * COLUMNS + c] =
                         coopMultiplyAdd(windows[r], weights, sum[r * COLUMNS + c]);
@@ -156,7 +159,8 @@ fn main(
             let row = first_row + tile / COLUMNS * SIDE + element / (SIDE / 4u);
             let group = first_group + tile % COLUMNS * (SIDE / 4u) + element % (SIDE / 4u);
             if (row < row_count && group < OUT_GROUPS) {
-                let own = vec4f(sums[4u * element], sums[4u * element + 1u], sums[4u * element + 2u], sums[4u * element + 3u]);
+                let own = vec4f(sums[4u * element], sums[4u * element + 1u],
+                    sums[4u * element + 2u], sums[4u * element + 3u]);
                 let x = own * (weight_units(group) * input_unit) + bias[group];
                 let at = (images.first * pixels + row) * OUT_GROUPS + group;
                 @if(pact) {

@@ -1,28 +1,29 @@
 // Gradient of a convolution with respect to its input for software drivers
 // (torch.nn.grad.conv2d_input):
-//   input_gradient[n, y, x, i] = Σ_{ky, o, kx} output_gradient[n, (y + P − ky)/S, (x + P − kx)/S, o]
-//     · weight[ky, kx, i, o], where the divisions have no remainder.
-// It is a convolution by the mirrored taps over the output's gradient with SPACING − 1 zeros
-// between its pixels, SPACING the layer's stride S, and PADDING = K − 1 − P. Here "input" is that
-// gradient: IN_ and OUT_ sizes are of what the kernel reads and writes.
+//   input_gradient[n, y, x, i] =
+//     Σ_{ky, o, kx} output_gradient[n, (y + P − ky)/S, (x + P − kx)/S, o] · weight[ky, kx, i, o],
+// over the terms whose divisions have no remainder. It is a convolution with the mirrored taps over
+// the output's gradient, with SPACING − 1 zeros between its pixels, where SPACING is the layer's
+// stride S, and with PADDING = K − 1 − P. Here "input" is that gradient: IN_ and OUT_ are the sizes
+// of the tensors that the kernel reads and writes.
 //
-// With `pooled_input` a max-pool of 2 × 2 windows stands behind the layer: the kernel reads the
-// gradient of the windows and takes each for the pixel that was `chosen`, the others being 0, as
-// `max_pool_gradient` does. IN_HEIGHT and IN_WIDTH count windows then; COLUMNS is even.
+// With `pooled_input` a max-pool of 2 × 2 windows follows the layer. The kernel reads the gradient
+// of each window and assigns it to the pixel that was `chosen`; the others are 0, as in
+// `max_pool_gradient`. IN_HEIGHT and IN_WIDTH then count windows; COLUMNS is even.
 //
 // `rectified` multiplies by the derivative of the ReLU in front: `input_gradient` holds the ReLU's
-// values before, and their gradient after.
+// values before, and their gradient afterwards.
 //
-// Gradients are [image, row, column, channel / 4] vec4f, channels padded with zeros to a multiple
-// of 4. Weights are a slice of the layer's input channels as `slice_weights` lays them out,
-// mirrored: in a uniform buffer where they fit, because those are loaded without a loop over the
-// lanes. With `subgroups` of LANES invocations each loads its share of a row of taps, and all get
+// Gradients are [image, row, column, channel / 4] vec4f; zeros pad the channels to a multiple of 4.
+// Weights are a slice of the layer's input channels in the mirrored layout of `slice_weights`. They
+// are in a uniform buffer if they fit, because uniform buffers are loaded without a loop over the
+// lanes. With `subgroups` of LANES invocations, each loads its share of a row of taps, and all read
 // it from there.
 //
 // One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers;
-// invocations of a workgroup differ in their pixels. Taps are added in the order of the weights'
-// own, from the last on. COLUMNS is a multiple of SPACING: which taps meet a pixel is known when
-// linked.
+// invocations of a workgroup differ in their pixels. Taps are added in reverse order of the
+// weights. COLUMNS is a multiple of SPACING, because the taps of a pixel must be known when
+// linking.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL, SPACING, PADDING, DEPTH, LANES, WEIGHTS};
 import kinds::activation::RELU;
@@ -48,14 +49,15 @@ override OUT_GROUPS: u32;
 @group(0) @binding(4) var<storage, read_write> input_gradient: array<Output>;
 @if(pooled_input) @group(0) @binding(5) var<storage, read> chosen: array<u32>;
 
-// Pixels of padding in front of a row, and where the first of them is between the spaced pixels.
+// Number of pixels of padding in front of a row, and the position of the first of them between the
+// spaced pixels.
 const FRONT = (PADDING + SPACING - 1u) / SPACING;
 const OFFSET = FRONT * SPACING - PADDING;
 const SPAN = (COLUMNS - 1u + KERNEL - 1u + OFFSET) / SPACING + 1u;
-// Windows that a strip's pixels are in, the first of them SKEW pixels before the strip.
+// Windows that contain a strip's pixels; the first of them starts SKEW pixels before the strip.
 const SKEW = FRONT % 2u;
 const WINDOWS = (SPAN + SKEW + 1u) / 2u;
-// Weights of a row of taps, and the loads that all lanes share them out in.
+// Number of weights of a row of taps, and the number of loads when all lanes share them.
 const ROW_WEIGHTS = KERNEL * 4u * GROUPS;
 const ROW_LOADS = (ROW_WEIGHTS + LANES - 1u) / LANES;
 
@@ -102,7 +104,8 @@ fn main(
                         let x = (column + 2u * w - FRONT - SKEW) / 2u;
                         let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
                         let value =
-                            select(vec4f(), load_input(output_gradient[at]), y < IN_HEIGHT && x < IN_WIDTH);
+                            select(vec4f(), load_input(output_gradient[at]),
+                                y < IN_HEIGHT && x < IN_WIDTH);
                         let position = unpack_positions(chosen[at]);
                         @unroll for (var s = 0u; s < SPAN; s++) {
                             if ((s + SKEW) / 2u == w) {
@@ -157,7 +160,8 @@ fn main(
                     if (first_group + g < OUT_GROUPS) {
                         let own = sum[(r * COLUMNS + c) * GROUPS + g];
                         @if(rectified) {
-                            let slope = derivative(RELU, load_state(input_gradient[at + g]), vec2f(), 1.0);
+                            let slope =
+                                derivative(RELU, load_state(input_gradient[at + g]), vec2f(), 1.0);
                             input_gradient[at + g] = store_output(slope * own);
                         }
                         @if(!rectified) { input_gradient[at + g] = store_output(own); }

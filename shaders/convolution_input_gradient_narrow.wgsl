@@ -1,11 +1,11 @@
 // Gradient of a 2-D convolution with respect to an input of at most 4 channels (an image): the
-// convolution of the output's gradient with the mirrored weights. `convolution` with lanes for
-// output channels would leave all lanes but one without work.
+// convolution of the output's gradient with the mirrored weights. In `convolution`, whose lanes are
+// output channels, all lanes but one would have no work.
 //
 // Gradients are [image, row, column, channel / 4] vec4f. Weights are the forward layout of
 // `prepare_weights`, [ky, kx, in channel (padded), out channel / 4] vec4f. Invocations of a
-// workgroup differ in their row: weights are loaded once for all. One invocation keeps COLUMNS
-// pixels of a row in registers; COLUMNS is a multiple of STRIDE.
+// workgroup differ in their row, so that weights are loaded once for all. One invocation keeps
+// COLUMNS pixels of a row in registers; COLUMNS is a multiple of STRIDE.
 
 import constants::{COLUMNS, KERNEL, STRIDE, PADDING, CHANNELS, LANES};
 import package::common::images::Images;
@@ -47,7 +47,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             var line: array<vec4f, SPAN>;
             @unroll for (var s = 0u; s < SPAN; s++) {
                 let x = column / STRIDE + s + LOW - KERNEL;
-                let value = load_output(output_gradient[row_base + min(x, OUT_WIDTH - 1u) * OUT_GROUPS + o]);
+                let value = load_output(output_gradient[row_base
+                    + min(x, OUT_WIDTH - 1u) * OUT_GROUPS + o]);
                 line[s] = select(vec4f(), value, meets && x < OUT_WIDTH);
             }
             @unroll for (var kx = 0u; kx < KERNEL; kx++) {
@@ -66,7 +67,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (row < IN_HEIGHT) {
         @unroll for (var c = 0u; c < COLUMNS; c++) {
             if (column + c < IN_WIDTH) {
-                input_gradient[((image * IN_HEIGHT + row) * IN_WIDTH + column + c) * IN_GROUPS] = store_input(sum[c]);
+                input_gradient[((image * IN_HEIGHT + row) * IN_WIDTH + column + c) * IN_GROUPS] =
+                    store_input(sum[c]);
             }
         }
     }

@@ -1,20 +1,20 @@
 // 2-D convolution (cross-correlation) of integer inference for software drivers: sums of integers,
-// exact in f32 below 2^24, that `requantize` turns into the levels of what comes out:
+// exact in f32 below 2^24, which `requantize` turns into the levels of the output:
 //   output[n, y, x, o] = requantize(Σ_{ky, i, kx} input[n, y·S + ky − P, x·S + kx − P, i]
 //     · weight[ky, kx, i, o], multiplier[o], offset[place, o]).
 //
-// With `paired`, for sums below 2^15, an invocation takes two images at once: a + 2^16·b of their
-// inputs a and b gives Σ w·a + 2^16·Σ w·b by one multiplication of integers modulo 2^32.
+// With `paired`, for sums below 2^15, an invocation processes two images at once: a + 2^16·b of
+// their inputs a and b gives Σ w·a + 2^16·Σ w·b by one multiplication of integers modulo 2^32.
 //
-// Values are [image, row, column, channel / 4], channels padded with zeros to a multiple of 4, in
-// the formats of common/storage.wgsl. Weights are a slice of the output channels as
-// `slice_weights` lays them out: in a uniform buffer where they fit, because those are loaded
-// without a loop over the lanes. With `subgroups` of LANES invocations each loads its share of a
-// row of taps, and all get it from there.
+// Values are [image, row, column, channel / 4] in the formats of common/storage.wgsl; zeros pad the
+// channels to a multiple of 4. Weights are a slice of the output channels in the layout of
+// `slice_weights`. They are in a uniform buffer if they fit, because uniform buffers are loaded
+// without a loop over the lanes. With `subgroups` of LANES invocations, each loads its share of a
+// row of taps, and all read it from there.
 //
 // One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers;
-// invocations of a workgroup differ in their pixels. ROWS is 1 where STRIDE is not: which taps meet
-// a pixel is known when linked.
+// invocations of a workgroup differ in their pixels. ROWS is 1 if STRIDE is not 1, because the taps
+// of a pixel must be known when linking.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL, STRIDE, PADDING, DEPTH, LANES, WEIGHTS};
 import package::common::grid::linear_workgroup;
@@ -32,7 +32,7 @@ override OUT_WIDTH: u32;
 override OUT_GROUPS: u32;
 override LOWEST: f32;
 override HIGHEST: f32;
-// Groups of offsets from a pixel to the next: 0 where they do not depend on the place.
+// Groups of offsets between two pixels; 0 if offsets do not depend on the position.
 override PIXEL_OFFSETS: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
@@ -44,12 +44,12 @@ override PIXEL_OFFSETS: u32;
 @group(0) @binding(5) var<storage, read> multiplier: array<vec4f>;
 @group(0) @binding(6) var<storage, read> offset: array<vec4f>;
 
-// Pixels of a row that a strip sees.
+// Number of pixels of a row that a strip reads.
 const SPAN = (COLUMNS - 1u) * STRIDE + KERNEL;
-// Weights of a row of taps, and the loads that all lanes share them out in.
+// Number of weights of a row of taps, and the number of loads when all lanes share them.
 const ROW_WEIGHTS = KERNEL * 4u * GROUPS;
 const ROW_LOADS = (ROW_WEIGHTS + LANES - 1u) / LANES;
-// Images of an invocation, and what it multiplies and adds.
+// Number of images per invocation, and the type of its products and sums.
 @if(paired) const IMAGES = 2u;
 @if(!paired) const IMAGES = 1u;
 @if(paired) alias Numbers = vec4i;
@@ -68,8 +68,10 @@ fn main(
     let strip = first_strip + lane;
     let index = strip / (strips * bands) * IMAGES;
     let image = images.first + min(index, images.count - 1u);
-    // From a group of the first image to the second's, or none where the last image is alone.
-    @if(paired) let to_second = select(0u, IN_HEIGHT * IN_WIDTH * IN_GROUPS, index + 1u < images.count);
+    // Offset from a group of the first image to that of the second; 0 if the last image has no
+    // partner.
+    @if(paired) let to_second =
+        select(0u, IN_HEIGHT * IN_WIDTH * IN_GROUPS, index + 1u < images.count);
     let row = (strip / strips) % bands * ROWS;
     let column = (strip % strips) * COLUMNS;
     let first_group = slice.first_group + workgroup.z * GROUPS;
@@ -86,7 +88,8 @@ fn main(
                 @unroll for (var s = 0u; s < SPAN; s++) {
                     let x = column * STRIDE + s - PADDING;
                     let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
-                    @if(paired) let value = load_levels(input[at]) + (load_levels(input[at + to_second]) << vec4u(16u));
+                    @if(paired) let value =
+                        load_levels(input[at]) + (load_levels(input[at + to_second]) << vec4u(16u));
                     @if(!paired) let value = load_input(input[at]);
                     line[r * SPAN + s] = select(Numbers(), value, y < IN_HEIGHT && x < IN_WIDTH);
                 }

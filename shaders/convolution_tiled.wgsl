@@ -1,22 +1,24 @@
 // 2-D convolution with bias and activation as one matrix product, for GPUs: the sum of
 // `convolution` over the same layouts,
-//   x[n, y, x, o] = bias[o] + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
-//     output = activate(x).
-// Rows of the product are the pixels of all images, columns the output channels, and the inner
-// dimension is (ky, kx, i); the matrix of windows ("im2col") is never stored. A fully connected
+//   x[n, y, x, o] = bias[o]
+//     + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
+//   output = activate(x).
+// Rows of the product are the pixels of all images, columns are the output channels, and the inner
+// dimension is (ky, kx, i). The matrix of windows ("im2col") is never stored. A fully connected
 // layer is the convolution of 1 × 1 pixels by one tap. The gradient with respect to the input is
-// the same sum with stride 1 over the output's gradient, its pixels SPACING = S apart and zeros
-// between them, with MIRRORED taps, padding KERNEL − 1 − P, the backward weights, and neither bias
-// nor activation; `rectified` multiplies it by the derivative of the ReLU in front, whose values
-// the output holds before. In integer inference `requantize` takes the place of both.
+// the same sum with stride 1 over the output's gradient, whose pixels are SPACING = S apart with
+// zeros between them. It has MIRRORED taps, padding KERNEL − 1 − P, the backward weights, and
+// neither bias nor activation. `rectified` multiplies it by the derivative of the ReLU in front,
+// whose values the output holds before. In integer inference `requantize` replaces bias and
+// activation.
 //
 // A workgroup makes ROW_LANES·ROWS rows × COLUMN_LANES groups of 4 columns. It passes slabs of DEEP
-// groups of the inner dimension through workgroup memory: windows [row, DEEP] (one group more a
-// row, so that rows start in different banks) and weights [4·DEEP, column]. An invocation keeps
-// ROWS × 4 outputs in registers; its rows are ROW_LANES apart and neighbours have neighbouring
-// columns. SLICES sets of invocations share a slab where there are few outputs, and are added in
-// order. The order of additions is the same for every output: equal windows give equal bits, which
-// max-pooling relies on.
+// groups of the inner dimension through workgroup memory: windows [row, DEEP] (with one more group
+// per row, so that rows start in different banks) and weights [4·DEEP, column]. An invocation keeps
+// ROWS × 4 outputs in registers; its rows are ROW_LANES apart, and neighbouring invocations have
+// neighbouring columns. If there are few outputs, SLICES sets of invocations share a slab, and
+// their sums are added in order. The order of additions is the same for every output, so that equal
+// windows give equal bits, which max-pooling relies on.
 
 import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, SLICES, DEPTH};
 import kinds::activation::RELU;
@@ -58,7 +60,7 @@ override ACTIVATION: u32;
 
 const SLICE_LANES = ROW_LANES * COLUMN_LANES;
 const LANES = SLICE_LANES * SLICES;
-// So that an invocation's place in a slab is the same for all it loads.
+// Ensures that an invocation has the same position in a slab for all its loads.
 const_assert LANES % DEEP == 0u;
 const_assert DEEP % SLICES == 0u;
 const TILE_ROWS = ROW_LANES * ROWS;
@@ -93,7 +95,8 @@ fn main(
     var windows: array<Window, WINDOW_LOADS>;
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
-        windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels, OUT_WIDTH, STRIDE, PADDING);
+        windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels,
+            OUT_WIDTH, STRIDE, PADDING);
     }
 
     var sum: array<vec4f, ROWS>;
@@ -114,9 +117,11 @@ fn main(
                 let y = spaced_y / SPACING;
                 let x = spaced_x / SPACING;
                 let meets = spaced_y % SPACING == 0u && spaced_x % SPACING == 0u;
-                let at = windows[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + i;
+                let at = windows[l].image
+                    + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + i;
                 let inside = meets && k < inner && y < IN_HEIGHT && x < IN_WIDTH;
-                window_tile[element + element / DEEP] = select(vec4f(), load_input(input[at]), inside);
+                window_tile[element + element / DEEP] =
+                    select(vec4f(), load_input(input[at]), inside);
             }
         }
         @unroll for (var l = 0u; l < WEIGHT_LOADS; l++) {

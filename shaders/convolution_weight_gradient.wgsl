@@ -1,20 +1,22 @@
 // Gradient of a 2-D convolution with respect to its weights and bias (torch.nn.grad.conv2d_weight),
 // first of two stages:
-//   weight_gradient[ky, kx, i, o] = Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
+//   weight_gradient[ky, kx, i, o] =
+//     Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
 //   bias_gradient[o] = Σ_{n, y, x} output_gradient[n, y, x, o].
 //
-// The images are dealt to PARTS workgroups, image n to part n mod PARTS; `reduce_weight_gradient`
-// adds the parts in order, so the sum does not depend on scheduling. A part is [ky, kx, in channel
-// (padded), out channel / 4] vec4f followed by the bias's [out channel / 4].
+// The images are divided between PARTS workgroups, image n to part n mod PARTS.
+// `reduce_weight_gradient` adds the parts in order, so that the sum does not depend on scheduling.
+// A part is [ky, kx, in channel (padded), out channel / 4] vec4f followed by the bias's [out
+// channel / 4].
 //
-// With `pooled`, a max-pool of 2 × 2 windows is part of the layer: `output_gradient` is that of the
-// windows, OUT_HEIGHT and OUT_WIDTH count them, and each is for the pixel in `chosen`, the others
-// being 0 (`max_pool_gradient`). COLUMNS is even then.
+// With `pooled`, a max-pool of 2 × 2 windows is part of the layer. `output_gradient` is that of the
+// windows, which OUT_HEIGHT and OUT_WIDTH count, and each value belongs to the pixel in `chosen`;
+// the others are 0 (`max_pool_gradient`). COLUMNS is then even.
 //
 // One invocation keeps TAP_ROWS × KERNEL taps of INPUTS groups of input channels and GROUPS groups
-// of output channels in registers, and goes down the image in strips of COLUMNS pixels: the rows of
-// inputs that two rows of outputs share are loaded once. All lanes need the same inputs: with
-// `subgroups` of LANES invocations each loads its share.
+// of output channels in registers. It goes down the image in strips of COLUMNS pixels, so that rows
+// of inputs that two rows of outputs share are loaded once. All lanes need the same inputs; with
+// `subgroups` of LANES invocations, each loads its share.
 
 import constants::{COLUMNS, GROUPS, INPUTS, KERNEL, STRIDE, TAP_ROWS, FRESH, DEPTH, LANES};
 import package::common::images::Images;
@@ -37,22 +39,23 @@ override PARTS: u32;
 @if(pooled) @group(0) @binding(4) var<storage, read> chosen: array<u32>;
 
 const SPAN = (COLUMNS - 1u) * STRIDE + KERNEL;
-// Rows of outputs that leave rows of inputs to the next one, which loads FRESH = min(STRIDE,
-// TAP_ROWS) itself.
+// Number of rows of outputs that reuse rows of inputs of the row before; a row loads FRESH =
+// min(STRIDE, TAP_ROWS) rows itself.
 const KEPT = (TAP_ROWS - FRESH + STRIDE - 1u) / STRIDE;
-// Loads of fresh inputs, and those that every lane takes of them.
+// Number of loads of fresh inputs, and of those per lane.
 const LOADS = INPUTS * FRESH * SPAN;
 const SHARES = (LOADS + LANES - 1u) / LANES;
-// Pixels that an element of `output_gradient` covers along each axis, and windows side by side in a
+// Number of pixels per element of `output_gradient` along each axis, and the number of windows in a
 // strip.
 @if(pooled) const SIDE = 2u;
 @if(!pooled) const SIDE = 1u;
 const WINDOWS = (COLUMNS + SIDE - 1u) / SIDE;
 
-// Element (y, x) of group `i`; 0 outside the image, whose coordinates wrap to huge numbers above
-// and in front of it.
+// Element (y, x) of group `i`; 0 outside the image. Coordinates above and to the left of it wrap to
+// huge numbers.
 fn padded_input(image: u32, y: u32, x: u32, i: u32) -> vec4f {
-    let at = ((image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + min(i, IN_GROUPS - 1u);
+    let at = ((image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH + min(x, IN_WIDTH - 1u))
+        * IN_GROUPS + min(i, IN_GROUPS - 1u);
     return select(vec4f(), load_input(input[at]), y < IN_HEIGHT && x < IN_WIDTH);
 }
 
@@ -73,8 +76,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let image = images.first + n;
         for (var column = 0u; column < OUT_WIDTH * SIDE; column += COLUMNS) {
             for (var row = 0u; row < OUT_HEIGHT * SIDE; row++) {
-                // Rows of inputs that the row of outputs before has loaded move up; the first one
-                // finds none.
+                // Rows of inputs that the previous row of outputs loaded move up; the first row has
+                // none.
                 let behind = select(1u, 1u + KEPT, row == 0u);
                 for (var loads = behind; loads > 0u; loads--) {
                     let y =
@@ -84,7 +87,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     @if(subgroups) {
                         @unroll for (var l = 0u; l < SHARES; l++) {
                             let e = l * LANES + lane;
-                            shares[l] = padded_input(image, y + e / SPAN % FRESH, x + e % SPAN, first_input + e / (FRESH * SPAN));
+                            shares[l] = padded_input(image, y + e / SPAN % FRESH, x + e % SPAN,
+                                first_input + e / (FRESH * SPAN));
                         }
                     }
                     @unroll for (var q = 0u; q < INPUTS; q++) {
@@ -106,14 +110,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     }
                 }
                 @if(pooled) {
-                    // Two rows of pixels are in the same row of windows.
+                    // Two rows of pixels belong to the same row of windows.
                     for (var fetch = 1u - row % 2u; fetch > 0u; fetch--) {
                         @unroll for (var g = 0u; g < GROUPS; g++) {
                             let group = min(first_group + g * LANES, OUT_GROUPS - 1u);
                             @unroll for (var w = 0u; w < WINDOWS; w++) {
                                 let x = column / 2u + w;
-                                let at = ((image * OUT_HEIGHT + row / 2u) * OUT_WIDTH + min(x, OUT_WIDTH - 1u)) * OUT_GROUPS + group;
-                                window[g * WINDOWS + w] = select(vec4f(), load_output(output_gradient[at]), x < OUT_WIDTH);
+                                let at = ((image * OUT_HEIGHT + row / 2u) * OUT_WIDTH
+                                    + min(x, OUT_WIDTH - 1u)) * OUT_GROUPS + group;
+                                window[g * WINDOWS + w] = select(vec4f(),
+                                    load_output(output_gradient[at]), x < OUT_WIDTH);
                                 position[g * WINDOWS + w] = unpack_positions(chosen[at]);
                                 bias_sum[g] += window[g * WINDOWS + w];
                             }
@@ -130,18 +136,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                             d[c] = select(vec4f(), window[g * WINDOWS + c / 2u], here);
                         }
                         @if(!pooled) {
-                            let at = gradient_base + c * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u);
-                            d[c] = select(vec4f(), load_output(output_gradient[at]), column + c < OUT_WIDTH);
+                            let at = gradient_base + c * OUT_GROUPS
+                                + min(first_group + g * LANES, OUT_GROUPS - 1u);
+                            d[c] = select(vec4f(), load_output(output_gradient[at]),
+                                column + c < OUT_WIDTH);
                             bias_sum[g] += d[c];
                         }
                     }
-                    // A sum stays in registers while it takes its COLUMNS products.
+                    // A sum stays in registers while its COLUMNS products are added.
                     @unroll for (var qt = 0u; qt < INPUTS * TAP_ROWS; qt++) {
                         @unroll for (var kx = 0u; kx < KERNEL; kx++) {
                             @unroll for (var j = 0u; j < DEPTH; j++) {
                                 @unroll for (var c = 0u; c < COLUMNS; c++) {
                                     sum[((qt * KERNEL + kx) * DEPTH + j) * GROUPS + g] = fma(
-                                        vec4f(line[qt * SPAN + c * STRIDE + kx][j]), d[c], sum[((qt * KERNEL + kx) * DEPTH + j) * GROUPS + g]);
+                                        vec4f(line[qt * SPAN + c * STRIDE + kx][j]), d[c],
+                                        sum[((qt * KERNEL + kx) * DEPTH + j) * GROUPS + g]);
                                 }
                             }
                         }
@@ -160,8 +169,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     if (first_input + q < IN_GROUPS && first_tap_row + t < KERNEL) {
                         @unroll for (var kx = 0u; kx < KERNEL; kx++) {
                             @unroll for (var j = 0u; j < DEPTH; j++) {
-                                let tap = (((first_tap_row + t) * KERNEL + kx) * IN_GROUPS + first_input + q) * 4u + j;
-                                parts[base + tap * OUT_GROUPS + group] = sum[(((q * TAP_ROWS + t) * KERNEL + kx) * DEPTH + j) * GROUPS + g];
+                                let tap = (((first_tap_row + t) * KERNEL + kx) * IN_GROUPS
+                                    + first_input + q) * 4u + j;
+                                parts[base + tap * OUT_GROUPS + group] =
+                                    sum[(((q * TAP_ROWS + t) * KERNEL + kx) * DEPTH + j) * GROUPS
+                                        + g];
                             }
                         }
                     }

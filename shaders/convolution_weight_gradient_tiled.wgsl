@@ -1,11 +1,12 @@
 // Gradient of a 2-D convolution with respect to its weights and bias as one matrix product, for
-// GPUs, first of two stages: the sums of `convolution_weight_gradient`, in the same layout of
-// parts, dealt to parts in the same way:
-//   weight_gradient[ky, kx, i, o] = Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
+// GPUs, first of two stages. The sums, the layout of parts and the assignment of images to parts
+// are those of `convolution_weight_gradient`:
+//   weight_gradient[ky, kx, i, o] =
+//     Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
 //   bias_gradient[o] = Σ_{n, y, x} output_gradient[n, y, x, o].
-// Rows of the product are (ky, kx, i) and, behind them, a row of ones that makes the bias's
-// gradient; columns are output channels; the inner dimension is the pixels of the part's images. A
-// fully connected layer is the convolution of 1 × 1 pixels by one tap.
+// Rows of the product are (ky, kx, i), followed by a row of ones for the bias's gradient. Columns
+// are output channels, and the inner dimension is the pixels of the part's images. A fully
+// connected layer is the convolution of 1 × 1 pixels by one tap.
 //
 // A workgroup makes ROW_LANES·ROWS groups of 4 rows × COLUMN_LANES groups of 4 columns. It passes
 // slabs of DEEP pixels through workgroup memory; an invocation keeps ROWS groups of rows × 4
@@ -80,7 +81,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 let at = first + element / COLUMN_LANES;
                 let image = images.first + part + min(at, pixel_count - 1u) / pixels * PARTS;
                 let column = min(first_group + element % COLUMN_LANES, OUT_GROUPS - 1u);
-                let value = load_output(output_gradient[(image * pixels + at % pixels) * OUT_GROUPS + column]);
+                let value = load_output(output_gradient[(image * pixels + at % pixels) * OUT_GROUPS
+                    + column]);
                 gradient_tile[element] = select(vec4f(), value, at < pixel_count);
             }
         }

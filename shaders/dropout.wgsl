@@ -1,9 +1,9 @@
 // Dropout, in place: values are set to 0 with probability RATE, else divided by 1 − RATE.
 // torch.nn.Dropout in training.
 //
-// The draw is a function of step, LAYER, place in the epoch and element, so the same kernel applied
-// to the gradient repeats it. Clean and masked images draw separately. `values` are those of a
-// chunk. ELEMENTS is the number of vec4 of an image.
+// The random number is a function of step, LAYER, position in the epoch and element, so that the
+// same kernel applied to the gradient repeats it. Clean and masked images have different numbers.
+// `values` are those of a chunk. ELEMENTS is the number of vec4 of an image.
 
 import constants::LANES;
 import kinds::stream::DROPOUT;
@@ -28,7 +28,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let image = chunk.place + index;
     let masked = select(0u, 1u, image >= current.count);
     let key = random_key(current.seed_low, current.seed_high, current.step, DROPOUT + LAYER);
-    let draw = uniform01x4(random_bits(key, current.position + image - masked * current.count, element, masked));
+    let draw = uniform01x4(random_bits(key, current.position + image - masked * current.count,
+        element, masked));
     let scale = 1.0 / max(1.0 - RATE, 1e-7); // nothing is kept at RATE = 1
     let at = index * ELEMENTS + element;
     values[at] =

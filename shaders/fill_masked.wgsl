@@ -1,10 +1,10 @@
-// The masked half of a batch: image i's copy at i + count of the step's clean images, its masked
-// pixels replaced. Algorithm 1, step 3.
+// Makes the masked half of a batch: image i's copy at i + count of the step's clean images, with
+// its masked pixels replaced. Algorithm 1, step 3.
 //
 // Fills: independent U(min, max) of the image's own values for every pixel and channel; 0; the
 // image's mean; its pixel (0, 0), per channel; a Gaussian blur of it (σ = 2 pixels, radius 8,
-// weights that sum to 1, edges reflected without repeating the border pixel, again and again where
-// the image is smaller than the radius). Random numbers are keyed by step and place in the epoch.
+// weights that sum to 1). The blur reflects edges without repeating the border pixel, repeatedly if
+// the image is smaller than the radius. Random numbers are keyed by step and position in the epoch.
 
 import constants::LANES;
 import kinds::mask_fill::{ZERO, MEAN, CORNER, BLUR};
@@ -29,9 +29,11 @@ const RADIUS = 8u;
 const TAPS = 2u * RADIUS + 1u;
 // exp(−d²/(2σ²)) for d = −8 … 8 and σ = 2, divided by their sum.
 const WEIGHTS = array<f32, TAPS>(
-    6.691628957e-5, 4.363490205e-4, 2.215963173e-3, 8.764304363e-3, 2.699595797e-2, 6.475993660e-2, 1.209874898e-1, 1.760357589e-1,
+    6.691628957e-5, 4.363490205e-4, 2.215963173e-3, 8.764304363e-3,
+    2.699595797e-2, 6.475993660e-2, 1.209874898e-1, 1.760357589e-1,
     1.994746479e-1,
-    1.760357589e-1, 1.209874898e-1, 6.475993660e-2, 2.699595797e-2, 8.764304363e-3, 2.215963173e-3, 4.363490205e-4, 6.691628957e-5,
+    1.760357589e-1, 1.209874898e-1, 6.475993660e-2, 2.699595797e-2,
+    8.764304363e-3, 2.215963173e-3, 4.363490205e-4, 6.691628957e-5,
 );
 
 // Position `at` + `tap` − RADIUS, mirrored at both ends into [0, length).

@@ -1,7 +1,7 @@
 // Scales a layer's weights and bias by the running statistics of the batch norm behind it, before
 // they are quantized: s·W and s·b with s = γ/σ, per output channel (paper eqs. (4), (5):
 // w_corrected = c·γW/σ_B with c = σ_B/σ; Krishnamoorthi 2018, section 3.2.2). Both arrays are flat,
-// in PyTorch's order; the weights' places are the same in both. One invocation a weight.
+// in PyTorch's order, with the same indices. One invocation per weight.
 
 import package::common::grid::linear_workgroup;
 

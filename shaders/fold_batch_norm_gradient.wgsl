@@ -1,6 +1,6 @@
 // Backward pass of `fold_batch_norm`, in place: `gradients` holds ∂L/∂(s·W) and ∂L/∂(s·b) of the
-// whole batch and gets ∂L/∂W = s·∂L/∂(s·W), likewise b, and ∂L/∂γ += (Σ ∂L/∂(s·W)·W +
-// ∂L/∂(s·b)·b)/σ, the running statistics being constants. One workgroup an output channel.
+// whole batch. It gets ∂L/∂W = s·∂L/∂(s·W), likewise for b, and ∂L/∂γ += (Σ ∂L/∂(s·W)·W +
+// ∂L/∂(s·b)·b)/σ; the running statistics count as constants. One workgroup per output channel.
 
 import constants::WORKGROUP;
 import package::common::sums::ordered_sum;

@@ -1,5 +1,6 @@
 // Gradient of a fully connected layer with respect to its weights and bias, first of two stages:
-//   weight_gradient[i, o] = Σ_n input[n, i] · output_gradient[n, o],  bias_gradient[o] = Σ_n output_gradient[n, o].
+//   weight_gradient[i, o] = Σ_n input[n, i] · output_gradient[n, o],
+//   bias_gradient[o] = Σ_n output_gradient[n, o].
 //
 // Vectors are [image, feature / 4] vec4f. Image n goes to part n mod PARTS; a part is [in feature
 // (padded), out feature / 4] vec4f followed by the bias's [out feature / 4], and
@@ -35,11 +36,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 load_input(input[image * IN_GROUPS + min(first_feature + f, IN_GROUPS - 1u)]);
         }
         @unroll for (var g = 0u; g < GROUPS; g++) {
-            let d = load_output(output_gradient[image * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u)]);
+            let d = load_output(output_gradient[image * OUT_GROUPS
+                + min(first_group + g * LANES, OUT_GROUPS - 1u)]);
             bias_sum[g] += d;
             @unroll for (var f = 0u; f < FEATURES; f++) {
                 @unroll for (var j = 0u; j < 4u; j++) {
-                    sum[(f * 4u + j) * GROUPS + g] = fma(vec4f(vector[f][j]), d, sum[(f * 4u + j) * GROUPS + g]);
+                    sum[(f * 4u + j) * GROUPS + g] =
+                        fma(vec4f(vector[f][j]), d, sum[(f * 4u + j) * GROUPS + g]);
                 }
             }
         }
@@ -51,7 +54,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             @unroll for (var f = 0u; f < FEATURES; f++) {
                 if (first_feature + f < IN_GROUPS) {
                     @unroll for (var j = 0u; j < 4u; j++) {
-                        parts[base + ((first_feature + f) * 4u + j) * OUT_GROUPS + group] = sum[(f * 4u + j) * GROUPS + g];
+                        parts[base + ((first_feature + f) * 4u + j) * OUT_GROUPS + group] =
+                            sum[(f * 4u + j) * GROUPS + g];
                     }
                 }
             }

@@ -1,11 +1,12 @@
 // Collects a part of a batch from the data set: order, augmentation, normalisation (p/255 −
 // MEAN)/DEVIATION, or the bytes as they are.
 //
-// The data set is bytes [image, channel, row, column], four a word; the batch is [image, row,
-// column, channel / 4] vec4. Image i of the part is number `order(position + i)` of the data set:
-// the epoch's permutation, or file order. Augmentation draws one mirroring and one shift an image,
-// keyed by step and place in the epoch: how a batch is cut into parts does not matter. Pixels
-// shifted in from outside are byte 0. Labels are written for the clean and for the masked half.
+// The data set is bytes [image, channel, row, column], four per word; the batch is [image, row,
+// column, channel / 4] vec4. Image i of the part is number `order(position + i)` of the data set,
+// in the epoch's permutation or in file order. Augmentation draws one mirroring and one shift per
+// image, keyed by step and position in the epoch, so that the cuts between parts do not matter.
+// Pixels shifted in from outside are byte 0. Labels are written for the clean and for the masked
+// half.
 
 import constants::{LANES, STRIP};
 import kinds::stream::{AUGMENT, SHUFFLE as SHUFFLE_STREAM};
@@ -36,12 +37,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let place = current.position + image;
     var source = place;
     if (SHUFFLE != 0u) {
-        source = permute(place, current.epoch_images, random_key(current.seed_low, current.seed_high, current.epoch, SHUFFLE_STREAM));
+        source = permute(place, current.epoch_images,
+            random_key(current.seed_low, current.seed_high, current.epoch, SHUFFLE_STREAM));
     }
     var mirrored = false;
     var shift = vec2u();
     if (SHIFT != 0u || HFLIP != 0u) {
-        let draw = random_bits(random_key(current.seed_low, current.seed_high, current.step, AUGMENT), place, 0u, 0u);
+        let draw = random_bits(
+            random_key(current.seed_low, current.seed_high, current.step, AUGMENT), place, 0u, 0u);
         shift = draw.xy % vec2u(2u * SHIFT + 1u) - vec2u(SHIFT);
         mirrored = HFLIP != 0u && (draw.z >> 31u) != 0u;
     }
@@ -56,7 +59,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         if (element >= elements) { break; }
         let group = element % groups;
         let pixel = element / groups;
-        // Unsigned: what lies left of or above the image wraps to large numbers.
+        // Unsigned: coordinates to the left of or above the image wrap to large numbers.
         let y = pixel / WIDTH - shift.y;
         var x = pixel % WIDTH - shift.x;
         if (mirrored) { x = WIDTH - 1u - x; }
@@ -69,7 +72,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 bytes[c] = f32((data[at / 4u] >> (at % 4u * 8u)) & 255u);
             }
         }
-        // Integer inference takes the bytes as they are.
+        // Integer inference takes the raw bytes.
         @if(output_u8) pixels[image * elements + element] = store_output(bytes);
         @if(!output_u8) {
             let normalized = (bytes / 255.0 - MEAN) / DEVIATION;

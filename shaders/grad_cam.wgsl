@@ -1,7 +1,8 @@
 // Grad-CAM: the sum of a layer's channels weighted by the means of their gradients, Σ_k w_k A_k,
-// without a ReLU on the sum, enlarged bilinearly to the image (torch.nn.functional.interpolate,
-// align_corners false; Selvaraju et al. 2017, eq. (2)). `layer` and `weights` are of the chunk,
-// `attributions` of the set; every channel of a pixel gets the same. One invocation a pixel.
+// without a ReLU on the sum, upsampled bilinearly to the image (torch.nn.functional.interpolate,
+// align_corners false; Selvaraju et al. 2017, eq. (2)). `layer` and `weights` belong to the chunk,
+// `attributions` to the set; every channel of a pixel gets the same value. One invocation per
+// pixel.
 
 import constants::LANES;
 import package::common::step::Step;

@@ -6,7 +6,7 @@
 // itself, which leaves a map's ranks as they are. pytorch-grad-cam's 1e-6 in the denominator is
 // left out: it is not small beside the g² of a trained network. A g² is taken out of the fraction,
 // so that no power of a small gradient is lost: α = 1 / (2 + S_k g_ij). Where A has negative values
-// that has a pole. One invocation a group of 4 channels of an image.
+// that has a pole. One invocation per group of 4 channels of an image.
 
 import constants::LANES;
 import package::common::images::Images;

@@ -1,5 +1,5 @@
 // Guided back-propagation through an activation, in place: gradient[e] ← max(activation'(state[e])
-// · gradient[e], 0), over ELEMENTS groups of 4 values an image (Springenberg et al. 2015). `state`
+// · gradient[e], 0), over ELEMENTS groups of 4 values per image (Springenberg et al. 2015). `state`
 // is the activation's input x for PACT, its output for ReLU.
 
 import package::common::grid::linear_workgroup;

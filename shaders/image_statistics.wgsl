@@ -1,8 +1,8 @@
 // Smallest, largest and mean value of every image, over all its pixels and channels:
 // statistics[image] = (min, max, mean, 0).
 //
-// One workgroup an image; every invocation takes each WORKGROUP-th element, then `workgroup_max`
-// and `workgroup_sum` join them.
+// One workgroup per image; every invocation reads each WORKGROUP-th element, then `workgroup_max`
+// and `workgroup_sum` combine them.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

@@ -1,13 +1,14 @@
-// Noisy linear imputation (ROAD: Rong et al. 2022) of masked pixels, in the masked half of a batch:
-// every masked pixel becomes the weighted mean of its eight neighbours (1/6 beside, 1/12 across;
-// those outside the image do not count), all of them at once, plus N(0, NOISE²).
+// Noisy linear imputation (ROAD: Rong et al. 2022) of masked pixels, in the masked half of a batch.
+// Every masked pixel becomes the weighted mean of its eight neighbours (1/6 for edge neighbours,
+// 1/12 for diagonal ones; neighbours outside the image do not count), for all pixels at once, plus
+// N(0, NOISE²).
 //
-// That is a symmetric, positive definite system: conjugate gradients, one workgroup an image and
-// group of channels, for the four channels side by side. Row i of the system is Σ_j w_ij (v_i −
-// v_j) = 0 over all neighbours j, so the residual of an image, and the matrix times a search
-// direction that is 0 at known pixels, are the same stencil. The masked pixels hold the first guess
-// (the image's mean; it stays where everything is masked). `workspace` is [image, 3, element]:
-// residual, direction, matrix · direction.
+// This is a symmetric, positive definite system. Conjugate gradients solve it with one workgroup
+// per image and group of channels, for the four channels in parallel. Row i of the system is Σ_j
+// w_ij (v_i − v_j) = 0 over all neighbours j, so that the residual of an image, and the matrix
+// times a search direction that is 0 at known pixels, are the same stencil. The masked pixels hold
+// the initial guess (the image's mean, which stays if everything is masked). `workspace` is [image,
+// 3, element]: residual, direction, matrix · direction.
 
 import constants::WORKGROUP;
 import kinds::stream::FILL;
@@ -45,7 +46,7 @@ fn stencil(base: u32, pixel: u32, group: u32, of_pixels: bool) -> vec4f {
     var sum = vec4f();
     for (var dy = 0u; dy < 3u; dy++) {
         for (var dx = 0u; dx < 3u; dx++) {
-            // Unsigned: what lies before the first row or column wraps to large numbers.
+            // Unsigned: coordinates before the first row or column wrap to large numbers.
             let row = y + dy - 1u;
             let column = x + dx - 1u;
             if ((dy == 1u && dx == 1u) || row >= HEIGHT || column >= WIDTH) { continue; }

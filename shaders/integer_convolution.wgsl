@@ -1,17 +1,20 @@
-// Convolution of integers, forward: sums of products of bytes in 32 bits, exact, and what
-// `requantize` makes of them (deploy::IntegerPlan):
-//   sum[n, y, x, o] = Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],  0 outside the image.
+// Forward convolution of integers: exact 32-bit sums of products of bytes, which `requantize` turns
+// into outputs (deploy::IntegerPlan):
+//   sum[n, y, x, o] =
+//     Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
+// where the input is 0 outside the image.
 // A fully connected layer is the convolution of 1 × 1 pixels by one tap. Four channels are one
 // word. Input is [image, row, column, channel / 4], weights [ky, kx, channel / 4, out channel / 4]
 // vec4u.
 //
 // Products are of signed bytes. Unsigned inputs have their top bit flipped: a = a' + 128, so that Σ
-// w·a = Σ w·a' + 128·Σ w, and what does not depend on the image is in `start`. WIDE weights, −255 …
-// 255, are w = SPACING·c + factor[o] with signed bytes c:
+// w·a = Σ w·a' + 128·Σ w, and the part that does not depend on the image is in `start`. WIDE
+// weights, −255 … 255, are w = SPACING·c + factor[o] with signed bytes c:
 //   Σ w·a = SPACING·Σ c·a' + factor[o]·Σ a' + start[o],  where Σ a' is one more sum a row.
 //
-// Tiles as in `convolution_tiled`: ROW_LANES·ROWS pixels × COLUMN_LANES groups of 4 output channels
-// a workgroup, slabs of DEEP words through workgroup memory, SLICES sets of invocations a slab.
+// Tiles are those of `convolution_tiled`: ROW_LANES·ROWS pixels × COLUMN_LANES groups of 4 output
+// channels per workgroup, slabs of DEEP words through workgroup memory, and SLICES sets of
+// invocations per slab.
 
 import constants::{ROW_LANES, COLUMN_LANES, ROWS, DEEP, SLICES};
 import package::common::grid::linear_workgroup;
@@ -31,7 +34,7 @@ override STRIDE: u32;
 override PADDING: u32;
 override LOWEST: f32;
 override HIGHEST: f32;
-// Groups of offsets from a pixel to the next: 0 where they do not depend on the place.
+// Groups of offsets between two pixels; 0 if offsets do not depend on the position.
 override PIXEL_OFFSETS: u32;
 @if(wide) override SPACING: i32;
 
@@ -51,7 +54,7 @@ struct Sums {
 
 const SLICE_LANES = ROW_LANES * COLUMN_LANES;
 const LANES = SLICE_LANES * SLICES;
-// So that an invocation's place in a slab is the same for all it loads.
+// Ensures that an invocation has the same position in a slab for all its loads.
 const_assert LANES % DEEP == 0u;
 const_assert DEEP % SLICES == 0u;
 const TILE_ROWS = ROW_LANES * ROWS;
@@ -59,7 +62,7 @@ const WINDOWS = TILE_ROWS * DEEP;
 const WINDOW_LOADS = (WINDOWS + LANES - 1u) / LANES;
 const WEIGHTS = DEEP * COLUMN_LANES;
 const WEIGHT_LOADS = (WEIGHTS + LANES - 1u) / LANES;
-// What makes signed bytes of the input's.
+// Mask that turns the input's bytes into signed bytes.
 @if(input_u8) const FLIP = 0x80808080u;
 @if(!input_u8) const FLIP = 0u;
 
@@ -68,7 +71,8 @@ var<workgroup> weight_tile: array<vec4u, WEIGHTS>;
 @if(sliced) var<workgroup> slice_sums: array<vec4i, LANES>;
 
 fn dot_group(a: u32, w: vec4u) -> vec4i {
-    return vec4i(dot4I8Packed(a, w.x), dot4I8Packed(a, w.y), dot4I8Packed(a, w.z), dot4I8Packed(a, w.w));
+    return vec4i(dot4I8Packed(a, w.x), dot4I8Packed(a, w.y), dot4I8Packed(a, w.z),
+        dot4I8Packed(a, w.w));
 }
 
 @compute @workgroup_size(LANES)
@@ -92,7 +96,8 @@ fn main(
     var windows: array<Window, WINDOW_LOADS>;
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
-        windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels, OUT_WIDTH, STRIDE, PADDING);
+        windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels,
+            OUT_WIDTH, STRIDE, PADDING);
     }
 
     var sum: array<vec4i, ROWS>;
@@ -106,9 +111,10 @@ fn main(
             if (element < WINDOWS) {
                 let y = windows[l].y + tap / KERNEL;
                 let x = windows[l].x + tap % KERNEL;
-                let at = windows[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
+                let at = windows[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH
+                    + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
                 let word = select(0u, input[at], y < IN_HEIGHT && x < IN_WIDTH) ^ FLIP;
-                // Words behind the last one meet weights of others.
+                // Words behind the last one would be multiplied by weights of others.
                 window_tile[element + element / DEEP] = select(0u, word, k < inner);
             }
         }

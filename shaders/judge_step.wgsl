@@ -1,13 +1,13 @@
-// Decides whether a step's update is made: not if its loss, a gradient, or what the update would
-// leave behind is NaN or infinite, nor if the mean cross entropy is above EXPLODED (infinities
-// inside can end in a ReLU and leave a finite loss). What to do then is the POLICY: no update is
-// made from this step on, until the host has looked at it (STOP); this step's is not made (SKIP);
-// likewise, and the learning rate is halved for those that follow (LOWER_RATE).
+// Decides whether a step's update is made. It is not made if the loss, a gradient, or a result of
+// the update is NaN or infinite, nor if the mean cross entropy is above EXPLODED (infinities inside
+// the network can end in a ReLU and leave a finite loss). POLICY then decides: no update is made
+// from this step on, until the host has looked at it (STOP); this step's update is not made (SKIP);
+// or this step's update is not made, and the learning rate is halved for later steps (LOWER_RATE).
 //
 // verdicts[log_slot] = (cause, index): the index is that of the first bad gradient or update in the
-// flat array of parameters, NONE else. `health` is ready for the next step's probe then.
+// flat array of parameters, else NONE. `health` is then reset for the next step's probe.
 //
-// Runs once a step, after the probe and before the optimiser; one invocation.
+// Runs once per step, after the probe and before the optimiser; one invocation.
 
 import kinds::cause;
 import kinds::policy::{STOP, LOWER_RATE};

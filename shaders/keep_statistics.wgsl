@@ -1,6 +1,6 @@
-// Running statistics of batch norms move in the forward pass, before it is known whether a step
-// counts: after one that does, COUNT parameters from FIRST on are kept; after one that does not,
-// they are what was kept.
+// Running statistics of batch norms change in the forward pass, before it is known whether a step
+// counts. After a step that counts, COUNT parameters from FIRST on are saved; after one that does
+// not, they are restored.
 
 import constants::LANES;
 import package::common::health::APPLY;

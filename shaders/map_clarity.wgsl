@@ -1,9 +1,9 @@
-// How concentrated the map of every image is: clarity[image] = (Gini coefficient, entropy, 0, 0).
+// The concentration of the map of every image: clarity[image] = (Gini coefficient, entropy, 0, 0).
 //
 // Gini (sparseness; Hurley and Rickard 2009, Chalasani et al. 2020): a = |φ| + 1e-7 ascending, Σ(2i
 // − n − 1)·a_i / (n·Σa_i); i comes as `ranks` of |φ|, which gives equal values the same sum.
 // Entropy (complexity; Bhatt et al. 2020): −Σ p·ln(p + 1e-12), p = |φ| / Σ|φ|; 0 for a map of
-// zeros. One workgroup an image.
+// zeros. One workgroup per image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;
@@ -27,7 +27,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var sums = vec4f();
     for (var at = lane; at < VALUES; at += WORKGROUP) {
         let magnitude = abs(values[base + at]);
-        sums += vec4f(magnitude, (2.0 * ranks[base + at] - count - 1.0) / count * (magnitude + FLOOR), 0.0, 0.0);
+        sums += vec4f(magnitude,
+            (2.0 * ranks[base + at] - count - 1.0) / count * (magnitude + FLOOR), 0.0, 0.0);
     }
     sums = workgroup_sum(lane, sums);
     let total = select(sums.x, 1.0, sums.x == 0.0);
@@ -38,7 +39,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     entropy = workgroup_sum(lane, entropy);
     if (lane == 0u) {
-        // Both are 0 or more: below it is rounding.
+        // Both are 0 or more; a value below 0 is a rounding error.
         let both = vec2f(sums.y / (sums.x + count * FLOOR), entropy.x);
         clarity[image] = vec4f(select(both, vec2f(), both < vec2f()), 0.0, 0.0);
     }

@@ -1,6 +1,6 @@
 // Marks the features of every image that a round of a judgement removes: mask[image, feature] = 1
-// for the leading `removed` of the ranking, else 0; the other way round where the round is inverted
-// (insertion). One invocation a feature.
+// for the first `removed` of the ranking, else 0; exchanged if the round is inverted (insertion).
+// One invocation per feature.
 
 import constants::LANES;
 import package::common::images::Images;

@@ -1,15 +1,15 @@
 // Product of a batch of vectors with a matrix, with bias and activation: the fully connected layer
 // (torch.nn.Linear followed by ReLU or PACT) forward:
 //   x[n, o] = bias[o] + Σ_i input[n, i] · weight[i, o],  output = activate(x);
-// in integer inference `requantize` takes the place of both. `transposed`, without bias and
-// activation, it is the layer's input gradient: Σ_i input[n, i] · weight[o, i], with the output's
-// gradient as the input. `rectified` multiplies by the derivative of the ReLU in front: the output
-// holds the ReLU's values before, and their gradient after.
+// in integer inference `requantize` replaces bias and activation. With `transposed`, without bias
+// and activation, it is the layer's input gradient: Σ_i input[n, i] · weight[o, i], with the
+// output's gradient as the input. `rectified` multiplies by the derivative of the ReLU in front:
+// the output holds the ReLU's values before, and their gradient afterwards.
 //
-// Vectors are [image, feature / 4] vec4f, weights [in feature (padded), out feature / 4] vec4f as
-// `prepare_weights` lays them out. One invocation keeps IMAGES × GROUPS groups of 4 outputs in
-// registers; invocations of a workgroup differ in their outputs only. All need the same vectors:
-// with `subgroups` of LANES invocations each loads its share.
+// Vectors are [image, feature / 4] vec4f, weights [in feature (padded), out feature / 4] vec4f in
+// the layout of `prepare_weights`. One invocation keeps IMAGES × GROUPS groups of 4 outputs in
+// registers; invocations of a workgroup differ only in their outputs. All need the same vectors;
+// with `subgroups` of LANES invocations, each loads its share.
 
 import constants::{IMAGES, GROUPS, LANES};
 import kinds::activation::RELU;
@@ -64,13 +64,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         @unroll for (var n = 0u; n < IMAGES; n++) {
             @if(subgroups) { vector[n] = subgroupBroadcast(shares[n / LANES], n % LANES); }
             @if(!subgroups) {
-                vector[n] = load_input(input[(images.first + min(first + n, images.count - 1u)) * IN_GROUPS + i]);
+                vector[n] = load_input(input[(images.first + min(first + n, images.count - 1u))
+                    * IN_GROUPS + i]);
             }
         }
         @if(!transposed) {
             @unroll for (var j = 0u; j < 4u; j++) {
                 @unroll for (var g = 0u; g < GROUPS; g++) {
-                    let w = weight[(i * 4u + j) * OUT_GROUPS + min(first_group + g * LANES, OUT_GROUPS - 1u)];
+                    let w = weight[(i * 4u + j) * OUT_GROUPS
+                        + min(first_group + g * LANES, OUT_GROUPS - 1u)];
                     @unroll for (var n = 0u; n < IMAGES; n++) {
                         sum[n * GROUPS + g] = fma(vec4f(vector[n][j]), w, sum[n * GROUPS + g]);
                     }
@@ -106,15 +108,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                             store_output(activate(ACTIVATION, x, learned, LEVELS));
                     }
                     @if(rectified) {
-                        let slope = derivative(RELU, load_state(output[at + g * LANES]), vec2f(), 1.0);
+                        let slope =
+                            derivative(RELU, load_state(output[at + g * LANES]), vec2f(), 1.0);
                         output[at + g * LANES] = store_output(slope * x);
                     }
                     @if(!pact && !requantized && !rectified) {
-                        output[at + g * LANES] = store_output(activate(ACTIVATION, x, vec2f(), 1.0));
+                        output[at + g * LANES] =
+                            store_output(activate(ACTIVATION, x, vec2f(), 1.0));
                     }
                     @if(requantized) {
                         let group = first_group + g * LANES;
-                        output[at + g * LANES] = store_output(requantize(x, multiplier[group], offset[group], LOWEST, HIGHEST));
+                        output[at + g * LANES] = store_output(requantize(x, multiplier[group],
+                            offset[group], LOWEST, HIGHEST));
                     }
                 }
             }

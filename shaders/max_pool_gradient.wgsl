@@ -1,10 +1,12 @@
 // Gradient of max-pooling with respect to its input, times the derivative of the activation in
 // front of it:
-//   input_gradient[e] = activation'(state[e]) · Σ_{windows whose maximum e is} output_gradient[window],
+//   input_gradient[e] = activation'(state[e])
+//                       · Σ_{windows whose maximum e is} output_gradient[window],
 // and ∂L/∂α = Σ ∂y/∂α · (that sum) of PACT (∂L/∂s of LSQ), one partial sum a workgroup; with
-// `offset` as many of LSQ+'s ∂L/∂β. ACTIVATION 0 is max-pooling alone. `choice` is what `max_pool` kept; `state` is the activation's input x for
-// PACT, its output for ReLU. Layouts as there. An invocation takes ITEMS groups of 4 elements.
-// WINDOWS = ceil(KERNEL / STRIDE) windows overlap along each axis.
+// `offset` as many of LSQ+'s ∂L/∂β. ACTIVATION 0 is max-pooling alone. `choice` is what `max_pool`
+// kept; `state` is the activation's input x for PACT, its output for ReLU. Layouts as there. An
+// invocation takes ITEMS groups of 4 elements. WINDOWS = ceil(KERNEL / STRIDE) windows overlap
+// along each axis.
 
 import constants::{ITEMS, WINDOWS, WORKGROUP};
 import package::common::grid::linear_workgroup;
@@ -41,15 +43,17 @@ fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
     var sum = vec4f();
     @unroll for (var wy = 0u; wy < WINDOWS; wy++) {
         @unroll for (var wx = 0u; wx < WINDOWS; wx++) {
-            // What lies before the first window wraps to huge numbers.
+            // The number wraps to a huge value in front of the first window.
             let y = row / STRIDE - wy;
             let x = column / STRIDE - wx;
             let dy = row - y * STRIDE;
             let dx = column - x * STRIDE;
             let inside = y < OUT_HEIGHT && x < OUT_WIDTH && dy < KERNEL && dx < KERNEL;
-            let at = ((image * OUT_HEIGHT + min(y, OUT_HEIGHT - 1u)) * OUT_WIDTH + min(x, OUT_WIDTH - 1u)) * GROUPS + group;
+            let at = ((image * OUT_HEIGHT + min(y, OUT_HEIGHT - 1u)) * OUT_WIDTH
+                + min(x, OUT_WIDTH - 1u)) * GROUPS + group;
             let positions = unpack_positions(choice[at]);
-            sum += select(vec4f(), load_output(output_gradient[at]), (positions == vec4u(dy * KERNEL + dx)) & vec4<bool>(inside));
+            let is_chosen = (positions == vec4u(dy * KERNEL + dx)) & vec4<bool>(inside);
+            sum += select(vec4f(), load_output(output_gradient[at]), is_chosen);
         }
     }
     return sum;
@@ -77,12 +81,16 @@ fn main(
             let gradient = chosen(image, row, column, group);
             @if(pact) {
                 let x = load_state(state[at]);
-                input_gradient[at] = store_input(gradient * derivative(ACTIVATION, x, learned, LEVELS));
+                input_gradient[at] =
+                    store_input(gradient * derivative(ACTIVATION, x, learned, LEVELS));
                 alpha_sum += gradient * learned_derivative(ACTIVATION, x, learned, LEVELS);
-                @if(offset) { offset_sum += gradient * offset_derivative(ACTIVATION, x, learned, LEVELS); }
+                @if(offset) {
+                    offset_sum += gradient * offset_derivative(ACTIVATION, x, learned, LEVELS);
+                }
             }
             @if(!pact) {
-                input_gradient[at] = store_input(gradient * derivative(ACTIVATION, load_state(state[at]), vec2f(), 1.0));
+                let slope = derivative(ACTIVATION, load_state(state[at]), vec2f(), 1.0);
+                input_gradient[at] = store_input(gradient * slope);
             }
         }
     }

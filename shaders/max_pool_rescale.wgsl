@@ -1,6 +1,7 @@
 // DeepLIFT's rule at a max-pool: what a window's outputs y of the image and r of its baseline
 // differ by goes to the maximum of the larger,
-//   input_multiplier[e] = Σ_{windows whose larger output e gave} multiplier[window] · (y − r) / Δx[e],
+//   input_multiplier[e] =
+//       Σ_{windows whose larger output e gave} multiplier[window] · (y − r) / Δx[e],
 // where |Δx[e]| < 1e-10 the plain gradient of max-pooling (Captum's rule; windows that overlap add
 // up). Layouts as in `max_pool`; baselines are behind the images, in the same order. One invocation
 // a group of 4 inputs; WINDOWS = ceil(KERNEL / STRIDE).
@@ -52,7 +53,7 @@ fn main(
     var gradient = vec4f();
     for (var wy = 0u; wy < WINDOWS; wy++) {
         for (var wx = 0u; wx < WINDOWS; wx++) {
-            // What lies before the first window wraps to huge numbers.
+            // The number wraps to a huge value in front of the first window.
             let y = row / STRIDE - wy;
             let x = column / STRIDE - wx;
             let dy = row - y * STRIDE;
@@ -61,7 +62,8 @@ fn main(
                 let window = ((image * OUT_HEIGHT + y) * OUT_WIDTH + x) * GROUPS + group;
                 let difference = output[window] - output[window + output_twin];
                 let own = chose(window, dy * KERNEL + dx);
-                let winner = select(chose(window + output_twin, dy * KERNEL + dx), own, difference >= vec4f());
+                let of_twin = chose(window + output_twin, dy * KERNEL + dx);
+                let winner = select(of_twin, own, difference >= vec4f());
                 contribution += select(vec4f(), multiplier[window] * difference, winner);
                 gradient += select(vec4f(), multiplier[window], own);
             }

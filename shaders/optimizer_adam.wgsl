@@ -23,7 +23,7 @@ override ALPHA_LR_FACTOR: f32 = 1.0;
 override ALPHA_FLOOR: f32 = 0.0;
 override BETA1: f32 = 0.9;
 override BETA2: f32 = 0.999;
-// 1 − β₁ and 1 − β₂, rounded once: in f32 the difference would be off by up to 1e-5.
+// 1 − β₁ and 1 − β₂, rounded once; in f32 the differences would have an error of up to 1e-5.
 override BETA1_REST: f32 = 0.1;
 override BETA2_REST: f32 = 0.001;
 override EPSILON: f32 = 1e-8;

@@ -1,7 +1,7 @@
-// Noisy copies of every image, and the noise: noisy[image] = x + SIGN·noise, noise[image, channel,
-// pixel] is independent U(−SCALE, SCALE), or N(0, SCALE²) with NORMAL (Box–Muller). Keyed by seed,
-// the sample's number and the image's place in the data. For max-sensitivity and infidelity (Yeh et
-// al. 2019).
+// Noisy copies of every image, and the noise: noisy[image] = x + SIGN·noise, where noise[image,
+// channel, pixel] is independent U(−SCALE, SCALE), or N(0, SCALE²) with NORMAL (Box–Muller). Keyed
+// by seed, the sample's number and the image's position in the data. For max-sensitivity and
+// infidelity (Yeh et al. 2019).
 
 import constants::LANES;
 import kinds::stream::PERTURB;

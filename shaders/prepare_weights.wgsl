@@ -4,9 +4,9 @@
 //   bias [out channel (padded)],
 //   with `backward` a second copy with strides BACKWARD_TAP and BACKWARD_OUT, in channels
 //     contiguous.
-// Padding was zero when the buffers were made and stays so.
-// Parameters are in PyTorch's order: weight [out, in, tap], taps row by row. A fully connected
-// layer is a kernel as large as its input. One invocation a weight.
+// Padding was zero when the buffers were made and stays so. Parameters are in PyTorch's order:
+// weight [out, in, tap], taps row by row. A fully connected layer is a kernel as large as its
+// input. One invocation per weight.
 
 import package::common::grid::linear_workgroup;
 import package::common::quantizer::quantize_weight;
@@ -41,7 +41,8 @@ fn main(
     let out_channel = element / (IN_CHANNELS * TAPS);
     let in_channel = (element / TAPS) % IN_CHANNELS;
     let tap = element % TAPS;
-    let w = quantize_weight(QUANTIZER, parameters[WEIGHT_INDEX + element], quantizer[out_channel], LEVELS);
+    let w = quantize_weight(QUANTIZER, parameters[WEIGHT_INDEX + element], quantizer[out_channel],
+        LEVELS);
     forward_weight[(tap * IN_PADDED + in_channel) * OUT_PADDED + out_channel] = w;
     @if(backward) {
         backward_weight[tap * BACKWARD_TAP + out_channel * BACKWARD_OUT + in_channel] = w;

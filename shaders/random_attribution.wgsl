@@ -1,5 +1,5 @@
-// Attribution at random, the baseline that any method has to beat: U(−1, 1) for every pixel and
-// channel, keyed by seed and the image's number in the data set (`indices`, one an image), so that
+// Random attribution, the baseline that every method has to beat: U(−1, 1) for every pixel and
+// channel, keyed by seed and the image's number in the data set (`indices`, one per image), so that
 // a map does not depend on which other images are explained.
 
 import constants::LANES;

@@ -1,15 +1,15 @@
-// Ranks the features of every image by value: positions[image, feature] is a feature's place in the
-// order (from 0, ties in the order of the features), ranks[image, feature] its rank (from 1, ties
-// share the average of their places): what rank correlation and removal by saliency start from.
+// Ranks the features of every image by value, for rank correlation and for removal by saliency:
+// positions[image, feature] is a feature's position in the order (from 0, ties in the order of the
+// features), ranks[image, feature] its rank (from 1, ties have the average of their positions).
 //
-// `values` is [image, plane, feature]; a feature's value is the sum over PLANES planes (the mean
-// has the same order), of magnitudes with MAGNITUDE. Ascending, or descending with DESCENDING; −0
-// equals +0; NaN is the largest.
+// `values` is [image, plane, feature]. A feature's value is the sum over PLANES planes (the mean
+// has the same order), with MAGNITUDE of their magnitudes. The order is ascending, or descending
+// with DESCENDING; −0 equals +0; NaN is the largest.
 //
-// A stable radix sort of feature numbers by their ordered keys, one workgroup an image, 4 bits a
-// pass: every invocation counts the digits of its own stretch of the order, a prefix sum over
-// (digit, invocation) says where each digit of each stretch goes. `workspace` is [image, 3,
-// feature]: keys, and the order, twice. WORKGROUP must be a power of 2.
+// A stable radix sort of feature numbers by their ordered keys with one workgroup per image and 4
+// bits per pass. Every invocation counts the digits of its own section of the order, and a prefix
+// sum over (digit, invocation) gives the destination of each digit of each section. `workspace` is
+// [image, 3, feature]: keys, and the order, twice. WORKGROUP must be a power of 2.
 
 import constants::WORKGROUP;
 import package::common::images::Images;
@@ -46,8 +46,8 @@ fn feature_key(base: u32, feature: u32) -> u32 {
     return select(key, ~key, DESCENDING != 0u);
 }
 
-// Places before the first key that is not below `key` (or, with `beyond`, that is above it) in the
-// order at `order`.
+// Number of positions before the first key that is not below `key` (or, with `beyond`, that is
+// above it) in the order at `order`.
 fn bound(keys: u32, order: u32, key: u32, beyond: bool) -> u32 {
     var low = 0u;
     var high = FEATURES;

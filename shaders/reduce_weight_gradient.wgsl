@@ -3,7 +3,7 @@
 // into the flat gradient: set by the first part of a batch, added to by later ones. With a learned
 // step (LSQ) `terms` gets the summands of the step's gradient, ∂L/∂ŵ · ∂ŵ/∂s, for
 // `learned_step_gradient`. Parts are [tap, in channel (padded), out channel (padded)] followed by
-// the bias's [out channel (padded)]. One invocation a weight.
+// the bias's [out channel (padded)]. One invocation per weight.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
@@ -53,6 +53,7 @@ fn main(
     let tap = element % TAPS;
     let gradient = sum_of_parts((tap * IN_PADDED + in_channel) * OUT_PADDED + out_channel);
     let w = parameters[WEIGHT_INDEX + element];
-    store(WEIGHT_INDEX + element, gradient * weight_derivative(QUANTIZER, w, quantizer[out_channel]));
+    store(WEIGHT_INDEX + element,
+        gradient * weight_derivative(QUANTIZER, w, quantizer[out_channel]));
     @if(learned_step) { terms[element] = gradient * step_derivative(w, quantizer[out_channel]); }
 }

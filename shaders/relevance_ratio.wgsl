@@ -1,6 +1,6 @@
 // Layer-wise relevance propagation at an activation y = activate(x), in place: multiplier[e] ← y[e]
 // / (x[e] + sign(x[e])·ε) · multiplier[e], sign(0) = 1, ε = 1e-9 (Bach et al. 2015, the ε rule with
-// Captum's default), over ELEMENTS groups of 4 values an image.
+// Captum's default), over ELEMENTS groups of 4 values per image.
 //
 // A multiplier is a relevance divided by the value that it is the relevance of: R = y·m. The rule
 // R_i = x_i Σ_j w_ij R_j / (z_j ± ε) of the weighted layer z = Wx + b behind is then m_i = Σ_j w_ij

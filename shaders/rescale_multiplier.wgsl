@@ -1,5 +1,5 @@
 // DeepLIFT's rescale rule at an activation, in place: multiplier[e] ← Δy[e]/Δx[e] · multiplier[e],
-// over ELEMENTS groups of 4 values an image (Shrikumar et al. 2017, eq. (12)). Δ is an image's
+// over ELEMENTS groups of 4 values per image (Shrikumar et al. 2017, eq. (12)). Δ is an image's
 // value less its baseline's; the baselines are behind the images, in the same order. Where |Δx| <
 // 1e-10 (Captum's threshold) the derivative at x stands for the quotient. y is the fake-quantized
 // value: contributions add up to the difference of the outputs that the network has.

@@ -1,10 +1,10 @@
-// The gradient of one chosen scalar of every image with respect to its logits: where
+// The gradient of a selected scalar of every image with respect to its logits, from which
 // back-propagation to the input starts.
 //
-// TARGET says which: log softmax at the label, onehot − p; the logit at the label, onehot (for a
-// given class, let `labels` hold it); the logit, or log softmax, at the predicted class. Algorithm
-// 1, step 1. Logits and gradient are [image, class] with rows of CLASS_STRIDE; the padding gets 0.
-// One invocation an image.
+// TARGET selects the scalar: log softmax at the label, onehot − p; the logit at the label, onehot
+// (for a given class, `labels` holds it); the logit, or log softmax, at the predicted class.
+// Algorithm 1, step 1. Logits and gradient are [image, class] with rows of CLASS_STRIDE; the
+// padding gets 0. One invocation per image.
 
 import constants::LANES;
 import kinds::saliency_target::{LOG_SOFTMAX_LABEL, LOGIT_PREDICTED, LOG_SOFTMAX_PREDICTED};
@@ -25,7 +25,8 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let image = images.first + invocation.x;
     let base = image * CLASS_STRIDE;
     let softmax = softmax_at(base, CLASSES);
-    let class_of_interest = select(labels[image], softmax.predicted, TARGET == LOGIT_PREDICTED || TARGET == LOG_SOFTMAX_PREDICTED);
+    let class_of_interest = select(labels[image], softmax.predicted,
+        TARGET == LOGIT_PREDICTED || TARGET == LOG_SOFTMAX_PREDICTED);
     let of_probability = TARGET == LOG_SOFTMAX_LABEL || TARGET == LOG_SOFTMAX_PREDICTED;
     var others = 0.0; // 1 − p, without the cancellation where p is close to 1
     for (var c = 0u; c < CLASS_STRIDE; c++) {

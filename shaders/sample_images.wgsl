@@ -1,13 +1,15 @@
-// The images that a chunk of an attribution method's work looks at: sample s of image x of a set
-// becomes
+// The images of a chunk of samples of an attribution method. Sample s of image x of a set is
 //   CLEAN: x itself;
 //   NOISY: x + σ·n, n normal, σ = NOISE · (max x − min x) (SmoothGrad, Smilkov et al. 2017);
-//   ON_PATH: b + α_s·(x − b), a point on the path from a baseline b (Integrated Gradients, Sundararajan et al. 2017);
-//   ON_RANDOM_PATH: b + u·(x + σ·n − b), u uniform, b drawn from the baselines (GradientSHAP, Lundberg and Lee 2017);
-//   COVERED: x with window s − 1 replaced by b, x itself for s = 0 (occlusion, Zeiler and Fergus 2014);
+//   ON_PATH: b + α_s·(x − b), a point on the path from a baseline b (Integrated Gradients,
+//     Sundararajan et al. 2017);
+//   ON_RANDOM_PATH: b + u·(x + σ·n − b), u uniform, b drawn from the baselines (GradientSHAP,
+//     Lundberg and Lee 2017);
+//   COVERED: x with window s − 1 replaced by b, x itself for s = 0 (occlusion, Zeiler and Fergus
+//     2014);
 //   MASKED: b + M_s·(x − b), M_s a random mask (RISE, Petsiuk et al. 2018).
 // Images are [image, row, column, channel / 4] vec4f. `table` holds statistics of the images for
-// NOISY and ON_RANDOM_PATH, (α_s, weight, 0, 0) for ON_PATH. `classes` go along with their images.
+// NOISY and ON_RANDOM_PATH, (α_s, weight, 0, 0) for ON_PATH. `classes` are copied for each sample.
 // With TWINS, baselines are written behind the chunk's images, in the same order.
 
 import constants::LANES;
@@ -77,7 +79,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             value = select(x, b, place.sample > 0u && inside);
         }
         case MASKED: {
-            value = b + rise_mask(current, place.sample, pixel / WIDTH, pixel % WIDTH, HEIGHT, WIDTH, GRID, SHARE) * (x - b);
+            value = b + rise_mask(current, place.sample, pixel / WIDTH, pixel % WIDTH, HEIGHT,
+                WIDTH, GRID, SHARE) * (x - b);
         }
         default: {} // CLEAN
     }

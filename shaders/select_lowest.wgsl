@@ -1,13 +1,13 @@
 // Marks the K features (pixels) of every image with the lowest rank value: mask[image, pixel] = 1
 // there, else 0. Algorithm 1, step 2.
 //
-// The rank value is the gradient (its magnitude with RANK_ABS), averaged over channels; the order
-// of the sums is the order of the averages, and with one channel it is the value itself, whose bits
-// are never touched by arithmetic. Where the step says `mask_highest` it is the negative of that,
-// so that the K highest are marked. Exactly K are marked; ties go to the lower pixel; −0 equals +0;
-// NaN ranks above everything.
+// The rank value is the gradient (its magnitude with RANK_ABS), averaged over channels. The order
+// of the sums is the order of the averages; with one channel it is the value itself, unchanged by
+// arithmetic. If the step has `mask_highest`, it is the negative of that, so that the K highest are
+// marked. Exactly K are marked; ties go to the lower pixel; −0 equals +0; NaN ranks above
+// everything.
 //
-// Radix selection, one workgroup an image: a histogram of the highest 8 bits of the ordered keys
+// Radix selection, one workgroup per image: a histogram of the highest 8 bits of the ordered keys
 // tells which digit the K-th lowest key has, then the next 8 bits among those, …; after the key's 4
 // digits the same over the digits of the pixel number among equal keys. `mask` holds the keys
 // meanwhile; every invocation reads back only what it wrote. WORKGROUP must be a power of 2 up to

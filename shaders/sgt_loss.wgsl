@@ -8,7 +8,7 @@
 // is no masked half; an image without a masked twin (the step's last `unmasked` ones) has D_KL = 0.
 // What rounding leaves below 0 of a divergence counts as 0 in `sums`. Rows of logits have
 // CLASS_STRIDE floats, the padding's gradient is 0. `images` is the clean range; masked logits lie
-// `count` images after the clean ones. One invocation an image.
+// `count` images after the clean ones. One invocation per image.
 
 import constants::LANES;
 import package::common::images::Images;

@@ -3,7 +3,7 @@
 //   slice[block, ky, i / 4, kx, i mod 4, g] = weight[ky, kx, i, first_group + block · GROUPS + g],
 //     or zeros behind the last group,
 // with the taps in reverse where they are MIRRORED (the input gradient). A slice has BLOCKS blocks
-// of GROUPS groups of 4 output channels. One invocation a group.
+// of GROUPS groups of 4 output channels. One invocation per group.
 
 import package::common::grid::linear_workgroup;
 import package::common::slices::Slice;

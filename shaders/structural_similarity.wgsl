@@ -3,10 +3,10 @@
 // channels.
 //
 // Each map is first divided by its own largest magnitude, so that it lies in −1..1 (range L = 2)
-// and scale does not matter; a map of zeros stays one. Images smaller than the window get the
-// largest odd one that fits. `a`, `b` are [image, channel, row, column]. What is summed is how far
-// each window is from 1, from differences of the maps, so that equal maps have exactly 1. One
-// workgroup an image.
+// and its scale does not matter; a map of zeros is not changed. Images smaller than the window use
+// the largest odd window that fits. `a`, `b` are [image, channel, row, column]. The sum is over the
+// difference of each window from 1, computed from differences of the maps, so that equal maps have
+// exactly 1. One workgroup per image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;
@@ -53,7 +53,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let columns = WIDTH - WINDOW + 1u;
     var sum = vec4f();
     for (var window = lane; window < CHANNELS * rows * columns; window += WORKGROUP) {
-        let corner = base + (window / (rows * columns) * HEIGHT + window / columns % rows) * WIDTH + window % columns;
+        let corner = base + (window / (rows * columns) * HEIGHT + window / columns % rows) * WIDTH
+            + window % columns;
         var means = vec2f();
         for (var row = 0u; row < WINDOW; row++) {
             for (var column = 0u; column < WINDOW; column++) {
@@ -61,8 +62,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 means += weights[row] * weights[column] * vec2f(a[at], b[at]);
             }
         }
-        // About the means: differences of sums of squares would cancel. Of the differences: σ_a² +
-        // σ_b² − 2σ_ab.
+        // About the means, because differences of sums of squares would cancel. For the
+        // differences: σ_a² + σ_b² − 2σ_ab.
         var variances = vec2f();
         var of_differences = 0.0;
         for (var row = 0u; row < WINDOW; row++) {

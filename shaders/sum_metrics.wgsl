@@ -1,8 +1,9 @@
-// Adds up what `sgt_loss` found for every image: metrics[log_slot] = (Σ cross entropy, Σ D_KL, Σ
+// Sums the results of `sgt_loss` over all images: metrics[log_slot] = (Σ cross entropy, Σ D_KL, Σ
 // correct, images), set by the first part of a batch and added to by later ones; flags[log_slot] =
 // 1 if any of it was NaN or infinite.
 //
-// One workgroup; every invocation takes each WORKGROUP-th image, then `workgroup_sum` joins them.
+// One workgroup; every invocation reads each WORKGROUP-th image, then `workgroup_sum` combines
+// them.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

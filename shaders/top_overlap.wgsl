@@ -1,5 +1,5 @@
-// Overlap of the K features that lead two rankings of every image: overlap[image] = |A ∩ B| / |A ∪
-// B|. One workgroup an image.
+// Overlap of the first K features of two rankings of every image: overlap[image] = |A ∩ B| / |A ∪
+// B|. One workgroup per image.
 
 import constants::WORKGROUP;
 import package::common::images::Images;
@@ -24,7 +24,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     shared_features = workgroup_sum(lane, shared_features);
     if (lane == 0u) {
-        // A quotient of equal numbers may be a rounding error away from 1.
+        // The quotient of equal numbers may have a rounding error.
         let all = 2.0 * f32(K) - shared_features.x;
         overlap[image] = select(shared_features.x / all, 1.0, shared_features.x == all);
     }

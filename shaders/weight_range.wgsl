@@ -1,16 +1,16 @@
 // Statistics of a layer's weights per output channel: (min, max, mean and variance of |w|/m) over
-// the IN_ELEMENTS weights of each channel, with m = max|w|: squares of very large or small weights
-// have no f32. Both are 0 where m is 0 (or has too few bits to divide by). The variance is taken
-// about the mean: SAWB's clip lives on the difference of E[w²] and E|w|², which would lose its
-// digits. Weights are in PyTorch's order [out, in, ky, kx], so a channel is contiguous. One
-// invocation a channel.
+// the IN_ELEMENTS weights of each channel, with m = max|w|, because squares of very large or small
+// weights do not fit f32. Mean and variance are 0 if m is 0 (or too small to divide by). The
+// variance is computed about the mean: SAWB's clip depends on the difference of E[w²] and E|w|²,
+// which would lose its digits. Weights are in PyTorch's order [out, in, ky, kx], so a channel is
+// contiguous. One invocation per channel.
 
 override OUT_CHANNELS: u32;
 override IN_ELEMENTS: u32;
 override WEIGHT_INDEX: u32;
 
 const SMALLEST_NORMAL = 1.1754944e-38;
-// Added up apart: a long chain of additions to a growing sum loses digits.
+// Summed in blocks, because a long chain of additions to a growing sum loses digits.
 const BLOCK = 64u;
 
 @group(0) @binding(0) var<storage, read> parameters: array<f32>;

@@ -1,6 +1,6 @@
 // The constants of a weight quantizer, per output channel, from `weight_range`'s statistics: of the
 // channel itself (PER_CHANNEL), or of the whole tensor, the same for every channel. What they are:
-// common/quantizer.wgsl. One invocation a channel.
+// common/quantizer.wgsl. One invocation per channel.
 
 import kinds::quantizer::{AFFINE, BINARY, DOREFA, SAWB, SYMMETRIC};
 import package::common::quantizer::precise_tanh;
@@ -61,7 +61,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
             // c₁ and c₂ nearly cancel: the difference of root mean square and mean is variance /
             // (their sum).
             let root = sqrt(range.w + range.z * range.z);
-            let estimate = largest * (SAWB_1 * range.w / max(root + range.z, SMALLEST_NORMAL) + SAWB_SUM * range.z);
+            let estimate = largest
+                * (SAWB_1 * range.w / max(root + range.z, SMALLEST_NORMAL) + SAWB_SUM * range.z);
             let clip = select(largest, estimate, estimate > 0.0);
             quantizer[channel] = vec4f(clip, 2.0 * clip / LEVELS, 0.0, 0.0);
         }

@@ -107,7 +107,11 @@ pub enum Error {
         reason: String,
     },
     /// A launcher that binds other buffers than its kernel declares.
-    #[error("shader {kernel} declares {}, its launcher binds {}", .declared.join(", "), .given.join(", "))]
+    #[error(
+        "shader {kernel} declares {}, its launcher binds {}",
+        .declared.join(", "),
+        .given.join(", ")
+    )]
     Bindings {
         /// The kernel.
         kernel: &'static str,

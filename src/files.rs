@@ -1,4 +1,5 @@
-//! Files written whole or not at all, files read with a bound, and the user's cache folder.
+//! Files that are written atomically, files that are read with a bound, and the user's cache
+//! folder.
 
 use std::{
     io::Write,
@@ -7,42 +8,42 @@ use std::{
 
 use crate::{Error, Result};
 
-/// DEFLATE cannot shrink data further than 1 : 1032: a compressed file cannot hold more than this
+/// DEFLATE cannot compress better than 1 : 1032, so a compressed file cannot contain more than this
 /// many times its length.
 pub(crate) const DEFLATE_BEST_RATIO: u64 = 1032;
 
-/// What the names of temporary files begin with.
+/// Prefix of the names of temporary files.
 pub const TEMPORARY_PREFIX: &str = ".saliq-";
 
-/// The user's cache folder: data sets, each in a folder of its name, and what is kept of pipelines
-/// and tile sizes. None if the user has no home folder.
+/// The user's cache folder, with data sets (each in a folder of its name), pipelines and tile
+/// sizes. `None` if the user has no home folder.
 pub fn cache_dir() -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "saliq").map(|folders| folders.cache_dir().to_path_buf())
 }
 
-/// Symbolic links that lead from one to the next at most.
+/// Largest length of a chain of symbolic links.
 const MAX_LINKS: usize = 40;
 
-/// A file's whole content, on disk under a temporary name. Dropped without [`Self::commit`] it goes
-/// away.
+/// The whole content of a file, on disk under a temporary name. If it is dropped without
+/// [`Self::commit`], it is deleted.
 pub struct Staged {
     content: Content,
     path: PathBuf,
 }
 
 enum Content {
-    /// Beside the file that it will replace.
+    /// A temporary file next to the file that it will replace.
     Beside(tempfile::NamedTempFile),
-    /// For a device or a pipe, which holds nothing that could be replaced.
+    /// Content for a device or a pipe, which cannot be replaced.
     Through(Vec<u8>),
 }
 
-/// Writes `bytes` to a temporary file beside `path`, in a folder that exists, and syncs it. A
-/// symbolic link stays one: what it points to is written. For a device or a pipe, `bytes` wait in
+/// Writes `bytes` to a temporary file next to `path`, in a folder that exists, and syncs it. A
+/// symbolic link is kept, and its target is written. For a device or a pipe, `bytes` wait in
 /// memory.
 ///
 /// # Errors
-/// [`Error::Io`] naming `path`.
+/// [`Error::Io`] with `path`.
 pub fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
     if is_special(path) {
         return Ok(Staged { content: Content::Through(bytes.into()), path: path.into() });
@@ -56,7 +57,7 @@ pub fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
     file.write_all(bytes)
         .and_then(|()| file.as_file().sync_all())
         .map_err(Error::io("cannot write", path))?;
-    // Temporary files are private; what a user asked for is as readable as any other file.
+    // Temporary files are private, but the user's output must be as readable as any other file.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -67,11 +68,11 @@ pub fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
 }
 
 impl Staged {
-    /// Gives the file its name, in the place of one that has it, and syncs the folder: a power cut
-    /// then leaves the one or the other.
+    /// Renames the file, replacing an existing one, and syncs the folder: after a power cut one of
+    /// the two is there.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file; an older one is then untouched.
+    /// [`Error::Io`] with the file's name; an older file is then unchanged.
     pub fn commit(self) -> Result<()> {
         let Staged { content, path } = self;
         match content {
@@ -87,8 +88,7 @@ impl Staged {
     }
 }
 
-/// Whether something is at `path` that is written to, not replaced: a device, a pipe, standard
-/// output.
+/// Whether `path` is a device, a pipe or standard output, which is written to and not replaced.
 fn is_special(path: &Path) -> bool {
     is_standard_output(path)
         || std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
@@ -103,16 +103,16 @@ fn is_standard_output(path: &Path) -> bool {
 
 fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if is_standard_output(path) {
-        // By the handle there is: opened anew, a file that the output goes to would be written from
-        // its beginning.
+        // Uses the open handle: if the output is redirected to a file, opening it again would write
+        // from its beginning.
         let mut output = std::io::stdout().lock();
         return output.write_all(bytes).and_then(|()| output.flush());
     }
-    // Waits for a pipe's reader, as a shell does.
+    // Waits for the reader of a pipe, as a shell does.
     std::fs::OpenOptions::new().write(true).open(path)?.write_all(bytes)
 }
 
-/// The file that a symbolic link ends at, there or not; `path` itself where it is none.
+/// The target of a symbolic link, whether or not it exists; `path` itself if it is not a link.
 fn behind_links(path: &Path) -> Result<PathBuf> {
     let mut at = path.to_path_buf();
     for _ in 0..MAX_LINKS {
@@ -126,21 +126,21 @@ fn behind_links(path: &Path) -> Result<PathBuf> {
     )))
 }
 
-/// Writes `bytes` to a temporary file beside `path`, syncs it, and renames it to `path`. Missing
+/// Writes `bytes` to a temporary file next to `path`, syncs it, and renames it to `path`. Missing
 /// folders are created. As with [`stage`], a symbolic link is followed, and a device or a pipe is
 /// written to.
 ///
 /// # Errors
-/// [`Error::Io`] naming `path`; an older file there is then untouched.
+/// [`Error::Io`] with `path`; an older file there is then unchanged.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     create_folder_of(path)?;
     stage(path, bytes)?.commit()
 }
 
-/// Creates the folders that are missing above `path`, where a file is to be.
+/// Creates the missing folders above the file `path`.
 ///
 /// # Errors
-/// [`Error::Io`] naming `path`.
+/// [`Error::Io`] with `path`.
 pub fn create_folder_of(path: &Path) -> Result<()> {
     if is_special(path) {
         return Ok(());
@@ -150,10 +150,10 @@ pub fn create_folder_of(path: &Path) -> Result<()> {
         .map_err(Error::io("its folder cannot be created", path))
 }
 
-/// Removes a file, if there is one, to make room for another.
+/// Removes a file, if it exists, to make room for another.
 ///
 /// # Errors
-/// [`Error::Io`] naming `path`.
+/// [`Error::Io`] with `path`.
 pub fn remove_old(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -167,13 +167,14 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the names in the folder of `path` last; elsewhere than on Unix the file system sees to it.
+/// Syncs the folder of `path`, so that renames survive a power cut. On systems other than Unix the
+/// file system does this.
 fn sync_folder(path: &Path) -> Result<()> {
     if cfg!(unix) {
         let folder = std::fs::File::open(folder_of(path))
             .map_err(Error::io("cannot sync its folder", path))?;
         match folder.sync_all() {
-            // Some network file systems know no syncing of folders.
+            // Some network file systems cannot sync folders.
             Err(error)
                 if !matches!(
                     error.kind(),
@@ -188,8 +189,8 @@ fn sync_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the temporary files that a process killed while writing has left in `folder`. Only for
-/// one that no other process writes to.
+/// Removes the temporary files that a killed process left in `folder`. Only for a folder that no
+/// other process writes to.
 pub fn remove_leftovers(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
@@ -201,10 +202,10 @@ pub fn remove_leftovers(folder: &Path) {
 /// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be read, [`Error::Format`] where it is larger or no regular file.
+/// [`Error::Io`] if it cannot be read; [`Error::Format`] if it is larger, or not a regular file.
 pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
     use std::io::Read;
-    // Asked before opening: opening a pipe without a writer would wait for ever.
+    // Checked before opening, because opening a pipe without a writer would wait forever.
     if !std::fs::metadata(path).map_err(Error::io("cannot read", path))?.is_file() {
         return Err(Error::format(path, "is not a regular file; one is needed here"));
     }

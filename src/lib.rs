@@ -1,8 +1,8 @@
-//! saliq trains small CNNs with Saliency Guided Training and PACT quantization-aware training on
-//! any GPU, in WGSL, and explains what quantization does to their saliency maps. See
-//! `ARCHITECTURE.md` for the map of this crate.
+//! saliq trains small CNNs on any GPU in WGSL, with Saliency Guided Training and PACT
+//! quantization-aware training, and explains the effect of quantization on their saliency maps.
+//! `ARCHITECTURE.md` describes this crate.
 //!
-//! The library is `--no-default-features --features gpu`. A graph needs no GPU:
+//! The library alone is `--no-default-features --features gpu`. A graph needs no GPU:
 //!
 //! ```
 //! use saliq::{
@@ -19,9 +19,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `examples/train.rs` trains on any GPU, `examples/explain.rs` explains what was trained.
+//! `examples/train.rs` trains on any GPU; `examples/explain.rs` explains the trained model.
 
-// But for the module that says why: `gpu::trusted`.
+// The module `gpu::trusted` is the only exception and states its reasons.
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(feature = "cli"),

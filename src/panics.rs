@@ -1,7 +1,7 @@
-//! Panics of libraries, where these leave no other way to learn of a fault.
+//! Catches panics of libraries where nothing else reports a fault.
 //!
-//! The library catches them and leaves the process's panic hook as its host has set it, so that a
-//! host hears of every panic. A program that reports the fault itself has them pass in silence:
+//! The library catches them and does not change the process's panic hook, so that the host sees
+//! every panic. A program that reports the fault itself can silence its hook for them:
 //! [`pass_over_caught_panics`].
 
 use std::{
@@ -12,8 +12,9 @@ use std::{
 
 thread_local!(static IS_CAUGHT: Cell<bool> = const { Cell::new(false) });
 
-/// Has the process's panic hook pass over panics that this library catches, of which it makes
-/// errors. For programs: a library has no business with the hook. A second call does nothing.
+/// Makes the process's panic hook ignore panics that this library catches and turns into errors.
+/// Only programs should call it, because the hook does not belong to a library. A second call does
+/// nothing.
 pub fn pass_over_caught_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -42,7 +43,7 @@ mod tests {
 
     #[test]
     fn the_hook_is_the_hosts_until_the_program_asks() {
-        // The hook of a host, which is this thread's alone to count by.
+        // The test's own hook, which counts the panics of this thread only.
         let before = std::panic::take_hook();
         let host: Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync> =
             Box::new(move |info| {
@@ -54,7 +55,7 @@ mod tests {
         assert_eq!((caught(|| panic!("of a library")), HEARD.get()), (None::<()>, 1));
         pass_over_caught_panics();
         assert_eq!((caught(|| panic!("of a library")), HEARD.get()), (None::<()>, 1));
-        // What nobody catches here is heard.
+        // A panic that is not caught here reaches the hook.
         assert!(catch_unwind(|| panic!("a fault")).is_err());
         assert_eq!(HEARD.get(), 2);
         let nested = caught(|| (caught(|| panic!("inner")), 3));

@@ -1,5 +1,5 @@
-//! Pipelines at start: created on all cores at once, and kept on disk between runs where the driver
-//! allows it (Vulkan).
+//! Creates pipelines at the start: on all cores at once, and cached on disk between runs if the
+//! driver allows it (Vulkan).
 
 use std::{
     ops::Deref,
@@ -17,16 +17,16 @@ use crate::{
     gpu::{Gpu, Kernel, Recording},
 };
 
-/// The environment variable with the folder for the cache, or `off`.
+/// Environment variable with the folder of the cache, or `off`.
 pub const CACHE_VARIABLE: &str = "SALIQ_PIPELINE_CACHE";
-/// A larger cache is neither read nor written.
+/// Largest cache in bytes; a larger one is neither read nor written.
 const MOST_BYTES: usize = 64 << 20;
 
 /// Creates all pipelines of `recordings` that do not exist yet, several at a time, and binds the
 /// recordings' buffers.
 ///
 /// # Errors
-/// Those of [`Recording::prepare`].
+/// Errors of [`Recording::prepare`].
 pub fn prepare(gpu: &Gpu, recordings: &[&Recording]) -> Result<()> {
     let kernels: Vec<_> =
         recordings.iter().flat_map(|recording| recording.kernels()).cloned().collect();
@@ -37,7 +37,7 @@ pub fn prepare(gpu: &Gpu, recordings: &[&Recording]) -> Result<()> {
 /// Creates the pipelines of `kernels` that do not exist yet, several at a time.
 ///
 /// # Errors
-/// Those of [`Kernel::create`].
+/// Errors of [`Kernel::create`].
 pub fn create(gpu: &Gpu, kernels: &[Arc<Kernel>]) -> Result<()> {
     let mut kernels: Vec<_> = kernels.iter().filter(|one| !one.is_created()).collect();
     kernels.sort_by_key(|kernel| Arc::as_ptr(kernel));
@@ -60,7 +60,8 @@ pub fn create(gpu: &Gpu, kernels: &[Arc<Kernel>]) -> Result<()> {
     })
 }
 
-/// A device whose pipelines are kept on disk: read when it is opened, written when it goes.
+/// A device with a pipeline cache on disk, which is read when the device is opened and written when
+/// it is dropped.
 pub struct CachedGpu {
     gpu: Gpu,
     file: Option<PathBuf>,
@@ -68,7 +69,7 @@ pub struct CachedGpu {
 }
 
 impl CachedGpu {
-    /// `gpu` with the cache of its adapter and driver, in the folder of [`CACHE_VARIABLE`], else
+    /// `gpu` with the cache of its adapter and driver, in the folder of [`CACHE_VARIABLE`], else in
     /// the user's cache folder.
     pub fn new(gpu: Gpu) -> CachedGpu {
         let folder = match std::env::var_os(CACHE_VARIABLE) {

@@ -1,6 +1,6 @@
 //! Counter-based random numbers, bit for bit those of `shaders/common/random.wgsl`: pcg4d
-//! (Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020) of what a number is
-//! for. The library draws its own random numbers (initial weights) from here too.
+//! (Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020) of the key and the
+//! counter of a number. The library's own random numbers (initial weights) come from here too.
 
 /// The order of an epoch; keyed by epoch.
 pub const SHUFFLE: u32 = 1;
@@ -18,11 +18,11 @@ pub const NOISE: u32 = 16;
 pub const PATH: u32 = 17;
 /// Masks of attribution methods, the same for every image.
 pub const MASKS: u32 = 18;
-/// Noise added to images to judge their explanation.
+/// Noise added to images for judgements.
 pub const PERTURB: u32 = 32;
 /// Resamples of the bootstrap.
 pub const BOOTSTRAP: u32 = 33;
-/// Dropout layer 0; layer L draws from `DROPOUT + L`, so nothing follows it.
+/// Dropout layer 0; layer L uses `DROPOUT + L`, so no stream may follow.
 pub const DROPOUT: u32 = 256;
 
 const FEISTEL_ROUNDS: u32 = 8;
@@ -53,14 +53,14 @@ pub fn random_bits(key: [u32; 4], a: u32, b: u32, c: u32) -> [u32; 4] {
     pcg4d([key[0].wrapping_add(a), key[1].wrapping_add(b), key[2].wrapping_add(c), key[3]])
 }
 
-/// In [0, 1), a multiple of 2⁻²⁴.
+/// A number in [0, 1), a multiple of 2⁻²⁴.
 pub fn uniform01(bits: u32) -> f32 {
     (bits >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
-/// Where a bijection of [0, `length`), chosen by `key`, takes `index`: a Feistel network on as many
-/// bits as `length` needs, walked along its cycle until it is back inside. An index outside is
-/// returned as it is.
+/// The image of `index` under a bijection of [0, `length`) that `key` selects: a Feistel network on
+/// as many bits as `length` needs, repeated until the result is inside. An index outside is
+/// returned unchanged.
 pub fn permute(index: u32, length: u32, key: [u32; 4]) -> u32 {
     if index >= length {
         return index;

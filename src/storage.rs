@@ -1,10 +1,11 @@
-//! How activations and their gradients are stored: the formats of a kernel's tensors
+//! Storage formats of activations and their gradients in a kernel's tensors
 //! (shaders/common/storage.wgsl).
 //!
-//! With [`Precision::F16`] everything between the images and the logits takes 16 bits a number.
+//! With [`Precision::F16`] every tensor between the images and the logits takes 16 bits per number.
 //! Images and ∂/∂X, logits and their gradients, weights, parameters, their gradients and optimiser
-//! states stay in f32, and so does all arithmetic. Gradients are bf16, which has the range of f32:
-//! unlike f16's, it needs no loss scaling, and 8 bits are enough for numbers that are only summed.
+//! states stay in f32, as does all arithmetic. Gradients are bf16, which has the range of f32.
+//! Unlike f16 it needs no loss scaling, and 8 bits of precision are enough for numbers that are
+//! only summed.
 
 use crate::{config::Precision, shaders::Specialization};
 
@@ -25,7 +26,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Of values between layers.
+    /// The format of values between layers.
     pub fn of_values(precision: Precision) -> Format {
         match precision {
             Precision::F32 => Format::F32,
@@ -33,7 +34,7 @@ impl Format {
         }
     }
 
-    /// Of the gradient with respect to values of this format.
+    /// The format of the gradient with respect to values of this format.
     #[must_use]
     pub fn of_gradient(self) -> Format {
         match self {
@@ -51,7 +52,7 @@ impl Format {
         }
     }
 
-    /// What the words of a buffer in this format stand for.
+    /// The values that the words of a buffer in this format represent.
     pub fn decode(self, words: &[u32]) -> Vec<f32> {
         let halves = words.iter().flat_map(|&word| [word as u16, (word >> 16) as u16]);
         match self {
@@ -80,8 +81,7 @@ fn f16_value(bits: u16) -> f32 {
     if bits >> 15 == 0 { magnitude } else { -magnitude }
 }
 
-/// Formats of a kernel's tensors: on its input's side, on its output's side, and of the state of an
-/// activation.
+/// Formats of a kernel's tensors: its input, its output, and the state of an activation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Storage {
     /// `Input` in the kernel.
@@ -98,19 +98,20 @@ impl Storage {
         Storage { input, output, state: Format::F32 }
     }
 
-    /// Of the gradients with respect to values stored so; no state.
+    /// The formats of the gradients with respect to these values, without a state.
     #[must_use]
     pub fn of_gradients(self) -> Storage {
         Storage::new(self.input.of_gradient(), self.output.of_gradient())
     }
 
-    /// With the sides exchanged: of a kernel whose input is the output's gradient.
+    /// The formats with input and output exchanged, for a kernel whose input is the output's
+    /// gradient.
     #[must_use]
     pub fn mirrored(self) -> Storage {
         Storage { input: self.output, output: self.input, ..self }
     }
 
-    /// Adds the features that tell the kernel; f32 everywhere adds none.
+    /// Adds the features that select the formats in the kernel; f32 everywhere adds none.
     pub fn specialize(self, specialization: Specialization) -> Specialization {
         let feature = |specialization: Specialization,
                        format,

@@ -1,4 +1,4 @@
-//! The command line as a user meets it: help, mistakes, exit codes. No GPU and no data set needed.
+//! The command line for a user: help, mistakes, exit codes. Needs no GPU and no data set.
 
 use std::process::Output;
 
@@ -10,8 +10,8 @@ fn saliq(arguments: &[&str]) -> Output {
     command.args(arguments).output().expect("the program starts")
 }
 
-/// Runs a mistake: exit code 2, nothing on standard output, one line `error: …`, which is returned
-/// without the prefix.
+/// Runs a command with a mistake. It must exit with code 2, with empty standard output and one line
+/// `error: …`, which is returned without the prefix.
 fn refused(arguments: &[&str]) -> String {
     let output = saliq(arguments);
     let error = String::from_utf8(output.stderr).expect("UTF-8");
@@ -186,11 +186,14 @@ fn words_of_other_tools_get_what_is_here_instead() {
     assert!(refused_file("device = \"cuda\"\n", &[]).contains("`--adapter`"));
 }
 
-/// Whatever is wrong with a layer, the message names the file, the line and the layer.
+/// For every mistake in a layer, the message names the file, the line and the layer.
 #[test]
 fn errors_in_layers_name_line_and_layer() {
     let layers = |second: &str, third: &str| {
-        let first = "seed = 1\n\n[[network.layers]]\ntype = \"conv\"\nname = \"first\"\nout_channels = 2\nkernel = 3\n";
+        let first = "seed = 1\n\
+                     \n\
+                     [[network.layers]]\n\
+                     type = \"conv\"\nname = \"first\"\nout_channels = 2\nkernel = 3\n";
         format!("{first}\n[[network.layers]]\n{second}\n\n[[network.layers]]\n{third}\n")
     };
     let (conv, linear) = (
@@ -256,7 +259,10 @@ fn errors_in_layers_name_line_and_layer() {
         );
         assert!(message.contains(expected[1]), "{message}");
     }
-    let inline = "[network]\nlayers = [\n  { type = \"conv\", name = \"a\", out-channels = 2, kernel = 3 },\n  { type = \"linear\", name = \"b\" },\n]\n";
+    let inline = "[network]\n\
+                  layers = [\n  \
+                  { type = \"conv\", name = \"a\", out-channels = 2, kernel = 3 },\n  \
+                  { type = \"linear\", name = \"b\" },\n]\n";
     assert!(refused_file(inline, &[]).starts_with("run.toml:4: network: layer 2 (`b`): "));
 }
 
@@ -342,7 +348,7 @@ fn a_missing_configuration_file_is_not_a_usage_error() {
     assert_eq!(error.lines().count(), 1);
 }
 
-/// In this process on purpose: nothing else in it asks for signals.
+/// Runs in this process, because nothing else in it uses signals.
 #[test]
 fn an_interrupt_is_noticed() {
     use saliq::cli::signals;

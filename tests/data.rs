@@ -1,5 +1,5 @@
-//! Data sets through the public interface: the embedded sets, folders of IDX files, and everything
-//! that can be wrong with an IDX file.
+//! Data sets through the public interface: the embedded sets, folders of IDX files, and every
+//! possible fault of an IDX file.
 
 mod allocations;
 
@@ -83,7 +83,7 @@ fn normalization_is_published_given_none_or_measured() {
     assert_eq!(set.normalization(&Normalize::Fixed { mean: 0.5, deviation: 0.25 }), (0.5, 0.25));
     set.published_normalization = None;
     let (mean, deviation) = set.normalization(&Normalize::Standard);
-    // A tenth of MNIST is close to all of it, and not by accident equal.
+    // A tenth of MNIST is close to all of it, but not equal.
     assert!(
         (mean - 0.1307).abs() < 3e-3 && (deviation - 0.3081).abs() < 3e-3,
         "{mean} {deviation}"
@@ -192,8 +192,8 @@ fn every_truncation_and_extension_is_refused() {
     assert!(reason(parse_images(b"\x00\x00")).contains("ends within its IDX header"));
 }
 
-/// As gzip and Python's `gzip` read them: zeros behind a stream are padding, another stream goes
-/// on, anything else is an error.
+/// As in gzip and Python's `gzip`: zeros behind a stream are padding, another stream is its
+/// continuation, anything else is an error.
 #[test]
 fn zeros_behind_a_gzip_stream_are_padding() {
     let file = idx_file(&[2, 2, 3], &[7; 12]);
@@ -226,7 +226,7 @@ fn images_with_their_channels_last_are_not_taken_for_many_channels() {
         );
         assert!(message.contains(&format!("{channels} channels of {height}×{width}")), "{message}");
     }
-    // What may be either is read as channels first: three channels of 12 × 3, six of 4 × 4, nine
+    // Ambiguous sizes are read as channels first: three channels of 12 × 3, six of 4 × 4, nine
     // signals of 50.
     for [count, channels, height, width] in
         [[2, 3, 12, 3], [1, 6, 4, 4], [2, 9, 50, 1], [2, 3, 20, 12], [1, 7, 5, 6], [3, 2, 4, 3]]
@@ -290,7 +290,7 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
         &[1 << 24, 4096, 4096],
         &[0, 28, 28],
         &[1, 0, 28],
-        // Within every limit, 3 GiB, but not there.
+        // Within every limit, 3 GiB, but the bytes are missing.
         &[3 << 10, 1024, 1024],
     ];
     for sizes in cases {
@@ -314,8 +314,11 @@ fn a_gzip_bomb_is_unpacked_no_further_than_declared() {
 
 proptest! {
     #[test]
-    fn random_bytes_never_panic_nor_allocate_much(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let (_, largest) = largest_allocation(|| (parse_images(&bytes).is_ok(), parse_labels(&bytes).is_ok()));
+    fn random_bytes_never_panic_nor_allocate_much(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let parsed = || (parse_images(&bytes).is_ok(), parse_labels(&bytes).is_ok());
+        let (_, largest) = largest_allocation(parsed);
         prop_assert!(largest < 200_000, "{largest}");
     }
 
@@ -327,7 +330,8 @@ proptest! {
     ) {
         let file = idx_file(&sizes, &content);
         let file = if compress { gzip(&file) } else { file };
-        let ((images, labels), largest) = largest_allocation(|| (parse_images(&file), parse_labels(&file)));
+        let ((images, labels), largest) =
+            largest_allocation(|| (parse_images(&file), parse_labels(&file)));
         prop_assert!(largest < 200_000, "{largest}");
         if let Ok(images) = images {
             prop_assert_eq!(images.pixels, content);
@@ -337,7 +341,11 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_byte_never_panics(at in any::<prop::sample::Index>(), value in any::<u8>(), compress in any::<bool>()) {
+    fn a_flipped_byte_never_panics(
+        at in any::<prop::sample::Index>(),
+        value in any::<u8>(),
+        compress in any::<bool>(),
+    ) {
         let file = idx_file(&[5, 3, 2, 1], &[1; 30]);
         let mut file = if compress { gzip(&file) } else { file };
         let at = at.index(file.len());
@@ -347,10 +355,13 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_back(
-        (shape, pixels) in (1u32..5, 1u32..6, 1u32..6, 1usize..5).prop_flat_map(|(channels, height, width, count)| {
-            let shape = Shape::new(channels, height, width);
-            (Just(shape), prop::collection::vec(any::<u8>(), count * shape.elements() as usize))
-        }),
+        (shape, pixels) in (1u32..5, 1u32..6, 1u32..6, 1usize..5).prop_flat_map(
+            |(channels, height, width, count)| {
+                let shape = Shape::new(channels, height, width);
+                let pixels = count * shape.elements() as usize;
+                (Just(shape), prop::collection::vec(any::<u8>(), pixels))
+            },
+        ),
         compress in any::<bool>(),
     ) {
         let mut file = Vec::new();
@@ -499,7 +510,7 @@ fn folders_and_pipes_in_the_place_of_files_are_refused() {
     let made =
         std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap();
     assert!(made.success());
-    // Reading it would wait for ever.
+    // Reading it would wait forever.
     assert!(matches!(idx::read_images(&folder.path().join("pipe")), Err(Error::Format { .. })));
     assert!(matches!(idx::read_images(&folder.path().join("none")), Err(Error::Io { .. })));
 }
@@ -512,7 +523,8 @@ fn the_list_tells_what_there_is() {
     assert!(list.iter().all(|row| row.embedded == row.name.ends_with("-mini")));
     let mini = serde_json::to_value(&list[2]).unwrap();
     let expected = serde_json::json!({
-        "name": "mnist-mini", "shape": [1, 28, 28], "classes": 10, "train": 6000, "test": 1000, "found": null,
+        "name": "mnist-mini", "shape": [1, 28, 28], "classes": 10, "train": 6000, "test": 1000,
+        "found": null,
         "licence": "CC BY-SA 3.0 (Y. LeCun, C. Cortes, C. J. C. Burges)", "embedded": true
     });
     assert_eq!(mini, expected);

@@ -1,6 +1,6 @@
-//! A run is never lost: it is killed, its files are torn, its disk fills up, and what comes out in
-//! the end is what an undisturbed run makes, byte for byte. (What can befall the device and the
-//! numbers: `health.rs`.)
+//! Faults of a run's process and files: the process is killed, files are damaged, the disk fills
+//! up. In each case the final result equals that of an undisturbed run, byte for byte. (Faults of
+//! the device and of numbers: `health.rs`.)
 
 mod common;
 mod support;
@@ -16,11 +16,15 @@ use support::{
     Running, SMALL_NETWORK, failure, metric_lines, run_result, saliq, soak_number, text,
 };
 
-/// A small quantized run: 24 steps, 4 an epoch, a checkpoint after each.
-const SETTINGS: &str = "train-limit = 32\ntest-limit = 8\nbatch-size = 8\nsteps = 24\nlr = 0.05\nbits = \"4,2\"\n\
-                        optimizer = \"momentum\"\ncheckpoint-every = 1\n";
+/// A small quantized run: 24 steps, 4 per epoch, a checkpoint after each.
+const SETTINGS: &str = "train-limit = 32\n\
+                        test-limit = 8\n\
+                        batch-size = 8\n\
+                        steps = 24\n\
+                        lr = 0.05\n\
+                        bits = \"4,2\"\noptimizer = \"momentum\"\ncheckpoint-every = 1\n";
 
-/// A folder for runs that are disturbed, with a configuration and the result of an undisturbed one.
+/// A folder for disturbed runs, with a configuration and the result of an undisturbed run.
 struct Bench {
     folder: tempfile::TempDir,
     config: PathBuf,
@@ -44,8 +48,8 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    /// The program on its way to train in `out`. Pipelines are kept between the runs of a test, as
-    /// they are for users.
+    /// The command that trains in `out`. Pipelines are cached between the runs of a test, as for
+    /// users.
     fn train(&self, out: &Path, more: &[&str]) -> Command {
         let mut command = saliq();
         command
@@ -56,7 +60,7 @@ impl Bench {
         command
     }
 
-    /// Lets the run in `out` go to its end and compares; what it said is returned.
+    /// Runs the training in `out` to its end and compares the result; returns its messages.
     #[track_caller]
     fn assert_finishes(&self, out: &Path, what: &str) -> String {
         let output = self.train(out, &["--resume"]).output().unwrap();
@@ -74,7 +78,7 @@ impl Bench {
     }
 }
 
-/// Waits until `done`; a run that ends by itself ends the wait. No time is measured.
+/// Waits until `done`, or until the process ends. No time is measured.
 fn wait_until(process: &mut Child, mut done: impl FnMut() -> bool) {
     while !done() {
         assert!(process.try_wait().unwrap().is_none(), "the run ended by itself");
@@ -82,7 +86,7 @@ fn wait_until(process: &mut Child, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// `kill -9` at `kills` random moments: while the program starts, trains, writes, or is done.
+/// `kill -9` at `kills` random moments: during start, training, writing, or after the end.
 fn killed(kills: u32, seed: u64) {
     let bench = Bench::new(SETTINGS);
     let started = std::time::Instant::now();
@@ -121,15 +125,15 @@ fn killed_at_random_moments() {
     killed(6, 1);
 }
 
-/// `make soak`; `SALIQ_SOAK_KILLS` for another number of kills.
+/// `make soak`; `SALIQ_SOAK_KILLS` sets another number of kills.
 #[test]
 #[ignore = "minutes: make soak"]
 fn killed_at_two_hundred_random_moments() {
     killed(soak_number("SALIQ_SOAK_KILLS", 200) as u32, 2);
 }
 
-/// The newest checkpoint is cut, changed or gone, a line is half written: the run goes on from what
-/// is good, and says so in a line.
+/// The newest checkpoint is cut, changed or missing, or a line is half written: the run continues
+/// from the last good state and says so in one line.
 #[test]
 fn torn_files() {
     let bench = Bench::new(SETTINGS);
@@ -160,15 +164,15 @@ fn torn_files() {
             "{what}: {said}"
         );
     }
-    // Lines that the checkpoint knows nothing of, and a torn one.
+    // Lines that the checkpoint does not know, and a torn line.
     kept.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
     let torn = [&kept[2].1[..], b"{\"kind\":\"step\",\"step\":13}\n{\"kind\":\"st"].concat();
     std::fs::write(&metrics, torn).unwrap();
     assert_eq!(bench.assert_finishes(&out, "a torn line"), "");
 }
 
-/// What is good is never replaced by starting over: other settings, other images, missing lines, a
-/// shorter run are refused, and nothing is touched.
+/// Good files are never replaced by starting over: other settings, other images, missing lines and
+/// a shorter run are refused, and no file is touched.
 #[test]
 fn resume_replaces_nothing_that_is_good() {
     let bench = Bench::new(SETTINGS);
@@ -228,7 +232,7 @@ fn resume_replaces_nothing_that_is_good() {
     assert!(message.contains("step 24") && message.contains("step 12"), "{message}");
 }
 
-/// A second process is refused, a lock that a killed one has left is none.
+/// A second process is refused; the lock file of a killed process does not lock.
 #[test]
 fn two_processes_in_one_folder() {
     let bench = Bench::new(SETTINGS);
@@ -258,7 +262,7 @@ fn lines_there(out: &Path) -> bool {
     std::fs::metadata(out.join("metrics.jsonl")).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// Lines that a process has said so far, gathered while it runs.
+/// The lines that a process has printed so far, collected while it runs.
 struct Said(std::sync::Arc<std::sync::Mutex<String>>);
 
 impl Said {
@@ -296,7 +300,7 @@ fn compile_shared(source: &str, library: &Path) {
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
 }
 
-/// A disk for the runs of one test that has room or none, at the test's will.
+/// A disk for the runs of one test; the test decides whether it has room.
 #[cfg(target_os = "linux")]
 struct Disk {
     library: PathBuf,
@@ -307,7 +311,7 @@ struct Disk {
 #[cfg(target_os = "linux")]
 impl Disk {
     fn new(bench: &Bench) -> Disk {
-        // Paths as /proc has them.
+        // Paths in the form of /proc.
         let folder = bench.folder.path().canonicalize().unwrap();
         let (library, marker) = (folder.join("full_disk.so"), folder.join("no room"));
         compile_shared("full_disk.c", &library);
@@ -332,8 +336,8 @@ impl Disk {
     }
 }
 
-/// A disk that fills up in the middle of a run: writes fail, nothing else does. Training goes on
-/// and says so, tries again, and loses no line once there is room.
+/// A disk that fills up during a run; only writes fail. Training continues, prints a message and
+/// tries again. No line is lost once there is room.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk() {
@@ -364,15 +368,15 @@ fn a_full_disk() {
     );
     assert_eq!(process.wait().unwrap().code(), Some(143));
     let text = said.text();
-    assert_eq!(text.matches("training goes on").count(), 2, "not said once each: {text}");
+    assert_eq!(text.matches("training continues").count(), 2, "not said once each: {text}");
     // Every line once, in order.
     let steps: Vec<u64> = metric_lines(&out).iter().filter_map(|line| step_of(line)).collect();
     assert!(!steps.is_empty());
     assert_eq!(steps, (1..=steps.len() as u64).collect::<Vec<_>>());
     assert_eq!(metric_lines(&out)[..24], bench.expected.1[..24]);
 
-    // No room for the model in the end: that is an error, and the run can be finished once there is
-    // room.
+    // Without room for the final model, the command fails, and the run can be finished once there
+    // is room.
     let out = bench.out("full at the end");
     let mut process = disk.hold(&mut bench.train(&out, &["--steps", "400"]));
     let said = Said::by(&mut process);
@@ -391,8 +395,8 @@ fn a_full_disk() {
     assert_eq!(steps, (1..=400).collect::<Vec<_>>());
 }
 
-/// A signal while nothing can be written: what is left to go on from is said, however often
-/// checkpoints had failed before.
+/// A signal while nothing can be written: the message says from which step the run can continue,
+/// however often checkpoints failed before.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signal_with_a_full_disk() {
@@ -409,7 +413,7 @@ fn a_signal_with_a_full_disk() {
         Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success()
     );
     assert_eq!(process.wait().unwrap().code(), Some(143));
-    // The pipe may hold lines that are not gathered yet.
+    // The pipe may hold lines that are not collected yet.
     while !said.text().contains("error: ") {
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -428,7 +432,7 @@ fn a_signal_with_a_full_disk() {
     assert_eq!(metric_lines(&out)[..24], bench.expected.1[..24]);
 }
 
-/// A folder that is moved away while a run writes to it: that run writes to no other folder of the
+/// A folder that is moved away while a run writes to it: the run writes to no other folder of that
 /// name.
 #[cfg(target_os = "linux")]
 #[test]
@@ -451,7 +455,7 @@ fn a_folder_that_is_moved() {
     assert_eq!(bench.assert_finishes(&out, "resumed beside a run whose folder was moved"), "");
 }
 
-/// The library of the software driver, as its manifest names it.
+/// The library of the software driver, from its manifest.
 #[cfg(target_os = "linux")]
 fn software_driver() -> String {
     let given = std::env::var("VK_DRIVER_FILES")
@@ -472,8 +476,8 @@ fn software_driver() -> String {
     manifest["ICD"]["library_path"].as_str().unwrap().into()
 }
 
-/// The driver reports a lost device while it is waited for, early and late: training goes on with
-/// another one and comes to the same end, other commands end with a line.
+/// The driver reports a lost device during a wait, early and late. Training continues with another
+/// device and has the same result; other commands end with one line.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_driver_that_loses_its_device() {
@@ -481,7 +485,10 @@ fn a_driver_that_loses_its_device() {
     let library = bench.out("lost_device.so");
     compile_shared("lost_device.c", &library);
     let manifest = bench.out("lost_device.json");
-    let content = serde_json::json!({"file_format_version": "1.0.0", "ICD": {"library_path": library, "api_version": "1.3.0"}});
+    let content = serde_json::json!({
+        "file_format_version": "1.0.0",
+        "ICD": {"library_path": library, "api_version": "1.3.0"},
+    });
     std::fs::write(&manifest, content.to_string()).unwrap();
     let losing = |command: &mut Command, after: u32| {
         command.env("VK_DRIVER_FILES", &manifest).env("LOST_DEVICE_DRIVER", software_driver());
@@ -515,7 +522,7 @@ fn step_of(line: &str) -> Option<u64> {
     (value["kind"] == "step").then(|| value["step"].as_u64().unwrap())
 }
 
-/// A folder that becomes read-only: checkpoints fail, training goes on; later ones succeed again.
+/// A folder becomes read-only: checkpoints fail and training continues; later checkpoints succeed.
 #[cfg(unix)]
 #[test]
 fn a_folder_that_becomes_read_only() {
@@ -527,8 +534,8 @@ fn a_folder_that_becomes_read_only() {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap()
     };
     let mut command = bench.train(&out, &["--steps", "100000000"]);
-    // Permissions do not bind the superuser: the run is somebody else's then, who may not look into
-    // the superuser's folders.
+    // Permissions do not restrict the superuser, so the run belongs to another user, who cannot
+    // read the superuser's folders.
     if Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n") {
         let program = bench.out("saliq");
         std::fs::copy(command.get_program(), &program).unwrap();

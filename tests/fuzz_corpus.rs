@@ -1,5 +1,5 @@
-//! What the fuzzer found worth keeping, and what once crashed: nothing in it crashes, or takes more
-//! memory than its format may.
+//! Runs the fuzz targets on the stored inputs and on former crashers: none crashes, and none takes
+//! more memory than its format may.
 
 mod allocations;
 #[path = "../fuzz/src/lib.rs"]
@@ -23,7 +23,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// One test: the memory of the process is measured.
+/// A single test, because the memory of the process is measured.
 #[test]
 fn what_the_fuzzer_found_is_survived_within_bounds() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");

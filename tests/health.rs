@@ -1,6 +1,6 @@
-//! What can befall a run's device and its numbers: the device is lost, its memory is small, a
-//! number is none. The run goes on to the same end, or stops with the last good state kept. (What
-//! can befall its process and its files: `faults.rs`.)
+//! Faults of a run's device and numbers: the device is lost, memory is small, a number is not
+//! finite. The run continues to the same result, or stops with the last good state saved. (Faults
+//! of its process and files: `faults.rs`.)
 
 mod common;
 mod support;
@@ -19,11 +19,15 @@ use saliq::{
 };
 use support::{SMALL_NETWORK, Tensors, metric_lines, mini, run_config, run_result};
 
-/// A small quantized run: 24 steps, 4 an epoch, a checkpoint now and then.
-const SETTINGS: &str = "train-limit = 32\ntest-limit = 8\nbatch-size = 8\nsteps = 24\nlr = 0.05\nbits = \"4,2\"\n\
-                        optimizer = \"momentum\"\ncheckpoint-every = 5\n";
+/// A small quantized run: 24 steps, 4 per epoch, with some checkpoints.
+const SETTINGS: &str = "train-limit = 32\n\
+                        test-limit = 8\n\
+                        batch-size = 8\n\
+                        steps = 24\n\
+                        lr = 0.05\n\
+                        bits = \"4,2\"\noptimizer = \"momentum\"\ncheckpoint-every = 5\n";
 
-/// A device of a test's own: one that will be lost, or has little memory.
+/// A device that belongs to one test, which will lose it or limit its memory.
 fn own_gpu() -> Gpu {
     let options = GpuOptions {
         adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(),
@@ -32,7 +36,7 @@ fn own_gpu() -> Gpu {
     pollster::block_on(Gpu::new(&options)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Notes what is said, and does something after a step.
+/// Records messages, and runs a function after a step.
 struct Disturber<F: FnMut(u64)> {
     notes: Vec<String>,
     after: F,
@@ -48,7 +52,7 @@ impl<F: FnMut(u64)> Observer for Disturber<F> {
     }
 }
 
-/// Trains in `out` on `gpu`; what was said, and what came of it.
+/// Trains in `out` on `gpu`; returns the messages and the result.
 fn train_on(
     gpu: &Gpu,
     settings: &str,
@@ -62,8 +66,8 @@ fn train_on(
     (observer.notes, result)
 }
 
-/// The device goes in the middle of a step, before the first checkpoint or later: another one, the
-/// last checkpoint, and the same end.
+/// The device is lost during a step, before the first checkpoint or later: training continues on
+/// another device from the last checkpoint, with the same result.
 #[test]
 fn a_lost_device() {
     let folder = tempfile::tempdir().unwrap();
@@ -91,11 +95,12 @@ fn a_lost_device() {
     }
 }
 
-/// A batch that does not fit the memory is cut until it does, with the same result but for the
-/// order of sums; or it is said what to lower.
+/// A batch that does not fit the memory is cut until it fits, with the same result up to the order
+/// of sums; otherwise the error says which setting to lower.
 #[test]
 fn little_memory() {
-    let settings = "train-limit = 128\ntest-limit = 8\nbatch-size = 64\nsteps = 4\nlr = 0.05\nmask-fill = \"zero\"\n";
+    let settings = "train-limit = 128\n\
+                    test-limit = 8\nbatch-size = 64\nsteps = 4\nlr = 0.05\nmask-fill = \"zero\"\n";
     let folder = tempfile::tempdir().unwrap();
     let gpu = own_gpu();
     let whole = folder.path().join("whole");
@@ -105,7 +110,7 @@ fn little_memory() {
         tensors.contents().iter().flat_map(|(name, ..)| tensors.f32(name)).collect::<Vec<_>>()
     };
     let expected: Vec<f64> = parameters(&whole).into_iter().map(f64::from).collect();
-    // All of it is room for the batch, but not also for what a checkpoint is copied through.
+    // The memory is enough for the batch, but not for the staging buffer of checkpoints too.
     for (number, share) in [1, 2, 4].into_iter().enumerate() {
         let small = own_gpu();
         small.limit_memory(gpu.peak_bytes() / share);
@@ -204,7 +209,7 @@ impl Judged {
         Judged { network, batch, metrics, optimizer, step, _data: data }
     }
 
-    /// Takes step `number` (1 to 4) at `rate`; the verdict.
+    /// Runs step `number` (1 to 4) at `rate`; returns the verdict.
     fn take(&self, number: u32, rate: f32) -> [u32; 2] {
         let record = StepRecord {
             step: number,
@@ -235,7 +240,7 @@ impl Judged {
         self.parameters().into_iter().chain(state).map(f32::to_bits).collect()
     }
 
-    /// Step `number` with one parameter `bad` while it lasts.
+    /// Runs step `number` with one parameter set to `bad` during the step.
     fn take_with(&self, number: u32, name: &str, bad: f32) -> [u32; 2] {
         let good = self.parameters();
         let place = self.network.graph.layout.find(name).unwrap().offset as usize;
@@ -259,11 +264,13 @@ impl Judged {
 }
 
 const WITH_NORM: &str = "bits = \"4,4\"\n[network]\nlayers = [
-    { type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 5, stride = 4 }, { type = \"batch-norm\", name = \"bn1\" },
-    { type = \"activation\", name = \"act1\" }, { type = \"linear\", name = \"fc1\", out-features = 10 } ]\n";
+    { type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 5, stride = 4 }, \
+    { type = \"batch-norm\", name = \"bn1\" },
+    { type = \"activation\", name = \"act1\" }, \
+    { type = \"linear\", name = \"fc1\", out-features = 10 } ]\n";
 
-/// NaN in a weight, an α, an infinite rate: seen within the step, on the device; the update is not
-/// made, and what follows is as if that step had not been.
+/// NaN in a weight, in an α, or an infinite rate is found within the step on the device. The update
+/// is not made, and later steps are as if this step had not happened.
 #[test]
 fn steps_that_do_not_count() {
     for settings in [SMALL_NETWORK, WITH_NORM] {
@@ -295,7 +302,7 @@ fn steps_that_do_not_count() {
         assert_eq!(skip.take(4, 0.05), [0, u32::MAX]);
         assert!(skip.state() == expected, "another result than without the bad steps");
 
-        // The rate is halved once for each bad step, from then on.
+        // The rate is halved once for each bad step, for all later steps.
         let lower = Judged::new(OnNonFinite::LowerLr, settings);
         lower.take(1, 0.05);
         lower.take_with(2, "conv1.weight", f32::NAN);
@@ -304,7 +311,7 @@ fn steps_that_do_not_count() {
         lower.take(4, 0.2);
         assert!(lower.state() == expected, "the rate was not halved");
 
-        // Nothing is changed any more after a stop, also not by good steps.
+        // After a stop nothing changes any more, not even by good steps.
         let stop = Judged::new(OnNonFinite::Stop, settings);
         stop.take(1, 0.05);
         let before = stop.state();
@@ -314,14 +321,17 @@ fn steps_that_do_not_count() {
     }
 }
 
-/// As a user sees it: α whose update overflows.
+/// From the user's view: the update of an α overflows.
 #[test]
 fn numbers_that_end() {
     let folder = tempfile::tempdir().unwrap();
     let settings = |policy: &str, steps: u32| {
         format!(
-            "train-limit = 32\ntest-limit = 8\nbatch-size = 8\nsteps = {steps}\nlr = 2\nbits = \"4,2\"\nalpha-lr-factor = 3e38\n\
-             on-non-finite = \"{policy}\"\n"
+            "train-limit = 32\n\
+             test-limit = 8\n\
+             batch-size = 8\n\
+             steps = {steps}\n\
+             lr = 2\nbits = \"4,2\"\nalpha-lr-factor = 3e38\non-non-finite = \"{policy}\"\n"
         )
     };
     let train = |name: &str, policy: &str, steps: u32| {
@@ -329,7 +339,7 @@ fn numbers_that_end() {
         let (notes, outcome) = train_on(common::gpu(), &settings(policy, steps), &out, |_| {});
         (out, notes, outcome.map_err(|error| error.to_string()))
     };
-    // Before the first step that counts there is no checkpoint to keep.
+    // Before the first step that counts there is no checkpoint to save.
     let (out, _, outcome) = train("stop", "stop", 6);
     let message = outcome.unwrap_err();
     assert!(
@@ -392,8 +402,8 @@ fn numbers_that_end() {
     assert_eq!(steps(&out), steps(&whole));
 }
 
-/// An α that is driven to its floor, a ReLU network that a huge rate has killed: the run goes on,
-/// and says once what stands still and where.
+/// An α at its lower bound, or a ReLU network whose gradients a huge rate made 0: the run
+/// continues, and one message names the parameters that no longer learn.
 #[test]
 fn what_no_longer_learns_is_said_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -437,7 +447,7 @@ fn what_no_longer_learns_is_said_once() {
     assert!(notes.is_empty(), "{notes:?}");
 }
 
-/// A run that stopped on such a step has kept the state before it: it can go on from there with
+/// A run that stopped on such a step has saved the state before it and can continue from there with
 /// another policy.
 #[test]
 fn the_last_good_state_is_kept() {

@@ -1,4 +1,4 @@
-//! Rules of this repository that neither the compiler nor the lints hold alone.
+//! Rules of this repository that the compiler and the lints do not check.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The modules of src/, layer by layer from the top: a module uses modules of lower layers alone.
+/// The modules of src/, layer by layer from the top. A module uses only modules of lower layers.
 /// The diagram in ARCHITECTURE.md is this list.
 const LAYERS: [&[&str]; 20] = [
     &["cli"],
@@ -45,7 +45,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files.chain(folders.iter().flat_map(|folder| sources(folder))).collect()
 }
 
-/// `text` without comments and without what `#[cfg(test)]` stands before. Relies on rustfmt's
+/// `text` without comments and without the items behind `#[cfg(test)]`. Relies on rustfmt's
 /// indentation.
 fn code(text: &str) -> String {
     let mut kept = String::new();
@@ -76,8 +76,8 @@ fn first_name(text: &str) -> &str {
         .unwrap_or(text.len())]
 }
 
-/// What `code` takes from the crate's root: the first name of every path that begins with
-/// `crate::`, those of a group too.
+/// The names that `code` uses from the crate's root: the first name of every path that begins with
+/// `crate::`, also in a group.
 fn taken_from_the_root(code: &str) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     for (at, root) in code.match_indices("crate::") {
@@ -121,7 +121,7 @@ fn dependencies_point_one_way() {
         .lines()
         .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
     assert_eq!(declared.collect::<BTreeSet<_>>(), LAYERS.concat().into_iter().collect());
-    // What stands at the root without being a module is what lib.rs takes from `error`.
+    // Names at the root that are not modules are re-exported by lib.rs from `error`.
     let taken = root.split(';').filter_map(|item| Some(item.split_once("use error::")?.1));
     let of_error: BTreeSet<_> = taken
         .flat_map(|names| names.trim_matches(['{', '}']).split(',').map(str::trim))
@@ -148,7 +148,7 @@ fn dependencies_point_one_way() {
                 path.display()
             );
         }
-        // The other way to the root.
+        // A second way to refer to the root.
         place.retain(|part| *part != "mod");
         assert!(
             !text.contains(&"super::".repeat(place.len())),
@@ -160,8 +160,13 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn paths_are_found_wherever_they_stand() {
-    let text = "use crate::{\n    Error,\n    gpu::{Buffer, Gpu},\n    nn::Network, // crate::sgt\n};\n// crate::train\nfn f(x: crate::batch::Batch) {}\n\
-                #[cfg(test)]\nuse crate::check;\n#[cfg(test)]\nmod tests {\n    use crate::{cli};\n}\nuse crate::config;\n";
+    let text = "use crate::{\n    Error,\n    gpu::{Buffer, Gpu},\n    nn::Network, // crate::sgt\n\
+                };\n\
+                // crate::train\n\
+                fn f(x: crate::batch::Batch) {}\n\
+                #[cfg(test)]\n\
+                use crate::check;\n\
+                #[cfg(test)]\nmod tests {\n    use crate::{cli};\n}\nuse crate::config;\n";
     assert_eq!(
         taken_from_the_root(&code(text)),
         BTreeSet::from(["Error", "gpu", "nn", "batch", "config"])
@@ -171,14 +176,14 @@ fn paths_are_found_wherever_they_stand() {
 /// Modules by their path, with their code: `["data", "idx"]`; a folder's `mod.rs` has the folder's.
 type Modules = BTreeMap<Vec<String>, String>;
 
-/// A path that a `use` brings in, and the name it then goes by.
+/// A path that a `use` imports, and its name afterwards.
 struct Import {
     path: Vec<String>,
     name: String,
     is_public: bool,
 }
 
-/// What the tree of a `use` brings in: `a::{self, b as c}` is `a`, and `a::b` by the name of `c`.
+/// The imports of the tree of a `use`: `a::{self, b as c}` is `a`, and `a::b` with the name `c`.
 fn leaves(tree: &str) -> Vec<(Vec<String>, String)> {
     let tree = tree.trim();
     let Some((before, group)) = tree.split_once('{') else {
@@ -220,7 +225,7 @@ fn imports(code: &str) -> (Vec<Import>, String) {
             *before == "pub" || before.starts_with("pub(") && before.ends_with(')')
         });
         let Some(tree) = text.strip_prefix("use ").or(visible.map(|(_, tree)| tree)) else {
-            // Who may see something is no use of it.
+            // The path of a visibility is not a use.
             let shown = text.strip_prefix("pub(in ").and_then(|shown| shown.split_once(')'));
             rest += shown.map_or(line, |(_, shown)| shown);
             rest.push('\n');
@@ -236,14 +241,14 @@ fn imports(code: &str) -> (Vec<Import>, String) {
     (found, rest)
 }
 
-/// The words of `code` with what joins them to a path: `super::idx::open`.
+/// The words of `code` with the separators of a path: `super::idx::open`.
 fn paths(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':')
         .map(|path| path.trim_end_matches(':'))
         .filter(|path| !path.starts_with(':'))
 }
 
-/// `path` in `module`, from the root on; none where it leads to another crate.
+/// The absolute form of `path` in `module`; `None` if it leads to another crate.
 fn from_root(modules: &Modules, module: &[String], path: &[String]) -> Option<Vec<String>> {
     let supers = path.iter().take_while(|part| *part == "super").count();
     let (base, rest) = match path.first()?.as_str() {
@@ -258,14 +263,14 @@ fn from_root(modules: &Modules, module: &[String], path: &[String]) -> Option<Ve
     Some([base, rest].concat())
 }
 
-/// The module that has what is at `path`, whichever modules pass it on.
+/// The module that defines `path`, whichever modules re-export it.
 fn home(
     modules: &Modules,
     imported: &BTreeMap<Vec<String>, Vec<Import>>,
     path: &[String],
 ) -> Vec<String> {
     let mut path = path.to_vec();
-    // Passed on more often than this, it goes round.
+    // More re-exports than this form a circle.
     for _ in 0..8 {
         let length = (0..=path.len())
             .rev()
@@ -284,9 +289,9 @@ fn home(
     path
 }
 
-/// Of every folder, which of the modules in it use one another in a circle. A folder within is one
-/// of them as a whole; the folder's own `mod.rs` is one too (`mod`), but that it passes something
-/// on ties it to nothing.
+/// For every folder, the modules in it that use one another in a circle. A folder inside counts as
+/// one module, and so does the folder's own `mod.rs` (`mod`); a re-export alone does not tie it to
+/// anything.
 fn circles(modules: &Modules) -> BTreeSet<(String, Vec<String>)> {
     let read: BTreeMap<_, _> =
         modules.iter().map(|(module, code)| (module.clone(), imports(code))).collect();
@@ -366,26 +371,28 @@ fn circles_are_found_at_every_level() {
     };
     let circle = |folder: &str, modules: &str| vec![(folder.to_string(), modules.to_string())];
     let front = ("shop", "mod stock;\nmod till;\n\npub use stock::{Shelf, Stock};\n");
-    // One way, through what the front passes on; tests and comments may look back.
+    // One direction, through the re-exports of the front; tests and comments may refer back.
     let till = ("shop/till", "use super::Stock;\n");
     let stock = (
         "shop/stock",
-        "// super::till\npub(in crate::shop::till) struct Stock;\n#[cfg(test)]\nmod tests {\n    use super::till;\n}\n",
+        "// super::till\n\
+         pub(in crate::shop::till) struct Stock;\n\
+         #[cfg(test)]\nmod tests {\n    use super::till;\n}\n",
     );
     assert_eq!(found(&[("", "pub mod shop;\n"), front, till, stock]), []);
-    // And back: by an import, and by a path where it is used.
+    // The other direction too: by an import, and by a path in the code.
     for text in
         ["use std::fmt;\n\nuse super::{till::{self, Till}};\n", "fn f(_: super::till::Till) {}\n"]
     {
         assert_eq!(found(&[front, till, ("shop/stock", text)]), circle("shop", "stock till"));
     }
-    // A front with something of its own that is used below it, while it uses what is below.
+    // A front with an item of its own that lower modules use, while it uses them.
     let busy =
         ("shop", "mod stock;\nmod till;\n\npub use stock::Stock;\n\npub fn open(_: Stock) {}\n");
     assert_eq!(found(&[busy, till, stock]), []);
     let back = ("shop/stock", "use super::open;\n");
     assert_eq!(found(&[busy, till, back]), circle("shop", "mod stock"));
-    // Files in no circle, in folders that are in one.
+    // Files in no circle, inside folders that are in one.
     let folders = [
         ("shop/a/x", "use crate::shop::b::z::Z;\n"),
         ("shop/b/z", "pub(crate) use super::super::a::y::Y;\n\nfn f(_: Y) {}\n"),
@@ -432,8 +439,8 @@ fn behind_generics(text: &str) -> &str {
     text
 }
 
-/// The `impl` blocks of `code`, each by the type that it is of, or by every name in its header where
-/// it is a trait's.
+/// The `impl` blocks of `code`, each by the type that it is of, or by every name in its header
+/// where it is a trait's.
 fn impl_headers(code: &str) -> Vec<Vec<&str>> {
     let mut found = Vec::new();
     let starts = code.match_indices("impl").filter(|(at, word)| {
@@ -485,7 +492,8 @@ fn impl_blocks_stand_with_their_type() {
 
 #[test]
 fn strays_are_found() {
-    let shelf = "pub struct Shelf<'a>(&'a u8);\n\nimpl<'a> Shelf<'a> {}\n\nimpl fmt::Display for Shelf<'_> {}\n";
+    let shelf = "pub struct Shelf<'a>(&'a u8);\n\nimpl<'a> Shelf<'a> {}\n\n\
+                 impl fmt::Display for Shelf<'_> {}\n";
     let found = |till: &str| {
         let files = [("shelf", shelf), ("till", till)];
         strays(&files.map(|(file, text)| (file.to_string(), code(text))).into())
@@ -575,21 +583,21 @@ fn the_layers_are_those_of_the_document() {
     assert_eq!(layers, LAYERS.map(<[&str]>::to_vec));
 }
 
-/// Kernels that compute the same as others, faster somewhere, and the operation, which is what
-/// their reference is called.
+/// Kernels that compute the same as another kernel, faster in some cases, and the operation, whose
+/// name the reference has.
 const VARIANTS: [(&str, &str); 5] = [
     ("convolution_cooperative", "convolution"),
     ("convolution_tiled", "convolution"),
     ("convolution_input_gradient_narrow", "convolution_input_gradient"),
-    // Integer inference where floats hold the sums, or a word holds two.
+    // Integer inference with sums in floats, or with two sums in a word.
     ("convolution_requantized", "integer_convolution"),
     ("convolution_weight_gradient_tiled", "convolution_weight_gradient"),
 ];
 
-/// References that are no kernel's: whole networks, and the way between arrays and layouts.
+/// References without a kernel: whole networks, and the conversion between arrays and layouts.
 const NO_KERNELS: [&str; 3] = ["integer_network", "layout", "network"];
 
-/// The files of `folder` that end in `extension`, without it.
+/// The names of the files in `folder` with `extension`, without it.
 fn stems(folder: &str, extension: &str) -> BTreeSet<String> {
     let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
     let paths = entries
@@ -628,7 +636,7 @@ fn every_kernel_has_a_reference() {
     assert_eq!(left, NO_KERNELS, "references without a kernel");
 }
 
-/// A launcher is called as its kernel.
+/// A launcher has the name of its kernel.
 #[test]
 fn every_kernel_has_a_launcher() {
     let (kernels, mut launchers) = (stems("shaders", "wgsl"), stems("src/kernels", "rs"));
@@ -637,6 +645,51 @@ fn every_kernel_has_a_launcher() {
     assert_eq!(without, [""; 0], "kernels without a launcher");
     let others: Vec<_> = launchers.difference(&kernels).collect();
     assert_eq!(others, [""; 0], "launchers without a kernel");
+}
+
+/// Largest number of columns in a line of Rust, WGSL or Markdown.
+const COLUMNS: usize = 100;
+
+/// The files below `folder` whose lines are counted, by their paths in the repository.
+fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let extension = path.extension().unwrap_or_default().to_str().unwrap();
+        if path.is_dir() {
+            texts(&path, found);
+        } else if ["md", "rs", "wgsl"].contains(&extension) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn lines_are_not_too_long() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [
+        "assets",
+        "benches",
+        "docs",
+        "examples",
+        "fuzz/fuzz_targets",
+        "fuzz/src",
+        "shaders",
+        "src",
+        "tests",
+    ];
+    let documents = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md"];
+    let mut paths: Vec<_> = documents.iter().map(|name| root.join(name)).collect();
+    for folder in folders {
+        texts(&root.join(folder), &mut paths);
+    }
+    let mut long = Vec::new();
+    for path in paths {
+        let place = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().enumerate().filter(|(_, line)| line.chars().count() > COLUMNS);
+        long.extend(lines.map(|(index, _)| format!("{place}:{}", index + 1)));
+    }
+    assert_eq!(long, [""; 0], "lines of more than {COLUMNS} columns");
 }
 
 #[test]
@@ -648,10 +701,10 @@ fn unsafe_code_is_in_one_module() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let trusted = root.join("src/gpu/trusted.rs");
     for path in sources(&root.join("src")) {
-        // A word of Content-Security-Policy is no code.
+        // A word of the Content-Security-Policy, which is not code.
         let text = fs::read_to_string(&path).unwrap().replace("'unsafe-inline'", "");
         let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        // The keyword, and whatever would switch the lint off.
+        // The keyword, and attributes that would switch the lint off.
         let found = words.any(|word| word == "unsafe" || word == "unsafe_code");
         let expected = path == trusted
             || ["src/lib.rs", "src/main.rs", "src/bin/saliq-check.rs"]
@@ -680,7 +733,7 @@ fn the_oldest_compiler_that_is_promised_is_the_one_that_is_checked() {
     assert!(workflow.contains(&format!("cargo +{version} check --locked --all-targets")));
 }
 
-/// `make test` names modules of tests: a name without a module would run none, in silence.
+/// `make test` names modules of tests; a name without a module would silently run no test.
 #[test]
 fn tests_that_run_on_a_second_device_are_there() {
     let makefile = read("Makefile").replace("\\\n", " ");
@@ -690,7 +743,7 @@ fn tests_that_run_on_a_second_device_are_there() {
     assert_eq!(missing, [""; 0]);
 }
 
-/// Each fuzz target is in the table, has its program, and its seeds.
+/// Each fuzz target is in the table and has a program.
 #[test]
 fn fuzz_targets_are_complete() {
     let table = read("fuzz/targets.txt");
@@ -711,7 +764,8 @@ fn fuzz_targets_are_complete() {
     assert_eq!(manifest.matches("[[bin]]").count(), names.len());
 }
 
-/// Bits are listed by layers with weights: only what lowers a network counts those.
+/// Bits are listed by layers with weights; only the code that lowers a network may count these
+/// layers.
 #[test]
 fn facts_of_a_network_are_worked_out_in_its_graph() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -727,7 +781,7 @@ fn facts_of_a_network_are_worked_out_in_its_graph() {
     }
 }
 
-/// The library without the program: nothing of the command line, of downloads or of charts.
+/// The library without the program has no dependency for the command line, downloads or charts.
 #[test]
 fn the_library_has_no_dependencies_of_the_program() {
     let tree = |features: &str| {

@@ -1,6 +1,6 @@
-//! A run of weeks, in small: memory of the host and of the device stays where it is, and no more
-//! work is under way than at the beginning. Nothing else may run in this process, whose memory is
-//! what is measured.
+//! A long run on a small scale: memory of the host and of the device does not grow, nor does the
+//! number of unfinished submissions. Nothing else may run in this process, because its memory is
+//! measured.
 
 mod common;
 mod support;
@@ -12,8 +12,8 @@ use saliq::{
 };
 use support::{run_config, soak_number};
 
-/// As small as a network that has everything can be: quantized, with batch norm, masked images,
-/// momentum. 250 steps an epoch.
+/// The smallest network with every feature: quantized, with batch norm, masked images and momentum.
+/// 250 steps per epoch.
 const TINY: &str = r#"
 train-limit = 1000
 test-limit = 4
@@ -31,15 +31,15 @@ layers = [
 ]
 "#;
 
-/// What the process and the device hold at one moment.
+/// Memory of the process and of the device at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     step: u64,
-    /// Of the process, in memory.
+    /// Resident memory of the process.
     resident: u64,
-    /// In buffers of the step.
+    /// Memory in buffers of the step.
     allocated: u64,
-    /// By the driver's allocator.
+    /// Memory reserved by the driver's allocator.
     reserved: u64,
 }
 
@@ -68,14 +68,14 @@ impl Observer for Watch<'_> {
     }
 }
 
-/// VmRSS; 0 where the system does not tell.
+/// VmRSS; 0 if the system does not report it.
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
 }
 
-/// Slope of the least-squares line, in bytes a step.
+/// Slope of the least-squares line, in bytes per step.
 fn slope(samples: &[Sample], value: impl Fn(&Sample) -> u64) -> f64 {
     let mean =
         |f: &dyn Fn(&Sample) -> f64| samples.iter().map(f).sum::<f64>() / samples.len() as f64;
@@ -84,8 +84,8 @@ fn slope(samples: &[Sample], value: impl Fn(&Sample) -> u64) -> f64 {
     covariance / mean(&|sample| (sample.step as f64 - x).powi(2))
 }
 
-/// Trains for `steps` and asserts that memory grows by at most `bytes_a_step`, after the first
-/// fifth.
+/// Trains for `steps` and asserts that memory grows by at most `bytes_a_step` per step after the
+/// first fifth.
 fn assert_flat(steps: u64, bytes_a_step: f64) {
     let gpu = pollster::block_on(Gpu::new(&GpuOptions::default()))
         .unwrap_or_else(|error| panic!("{error}"));
@@ -104,7 +104,8 @@ fn assert_flat(steps: u64, bytes_a_step: f64) {
         [slope(settled, |sample| sample.resident), slope(settled, |sample| sample.reserved)];
     let [first, last] = [settled[0], settled[settled.len() - 1]];
     println!(
-        "{steps} steps: host {:.2} bytes a step ({} -> {} kB), device {:.2} bytes a step ({} kB reserved), at most {} submissions in flight",
+        "{steps} steps: host {:.2} bytes a step ({} -> {} kB), device {:.2} bytes a step ({} kB \
+         reserved), at most {} submissions in flight",
         grown[0],
         first.resident / 1024,
         last.resident / 1024,
@@ -124,13 +125,13 @@ fn assert_flat(steps: u64, bytes_a_step: f64) {
     assert!(watch.in_flight <= 4, "{} submissions in flight", watch.in_flight);
 }
 
-/// A leak of a staging buffer, a bind group or a line a step would be larger than this.
+/// A leak of a staging buffer, a bind group or a line per step would be larger than this.
 #[test]
 fn memory_is_flat_over_a_thousand_steps() {
     assert_flat(1500, 1024.0);
 }
 
-/// `make soak`; `SALIQ_SOAK_STEPS` for another number of steps.
+/// `make soak`; `SALIQ_SOAK_STEPS` sets another number of steps.
 #[test]
 #[ignore = "minutes: make soak"]
 fn memory_is_flat_over_a_hundred_thousand_steps() {

@@ -1,5 +1,5 @@
-//! What is called with the bytes of a file that anybody may have made, and what must hold of the
-//! answer. The fuzzer and the project's tests (`tests/fuzz_corpus.rs`) share these functions.
+//! The functions that parse untrusted files, with checks of their results. The fuzzer and the
+//! project's tests (`tests/fuzz_corpus.rs`) share these functions.
 
 use std::{io::Write, path::Path};
 
@@ -29,11 +29,11 @@ pub const TARGETS: [Target; 8] = [
 ];
 
 const NAME: &str = "FILE";
-/// Of no named data set.
+/// The name of no known data set.
 const DATASET: &str = "images";
 const IMAGE: Shape = Shape::new(1, 28, 28);
 
-/// A mistake is one line, without what a terminal would take for a command.
+/// An error is one line without control sequences for a terminal.
 fn one_line<T>(result: Result<T>) -> Option<T> {
     result.map_err(|error| assert_one_line(&error)).ok()
 }
@@ -43,7 +43,7 @@ fn assert_one_line(error: &Error) {
     assert!(!text.is_empty() && !text.contains(char::is_control), "{text:?}");
 }
 
-/// Images and labels, raw or gzip. What was read is what is written.
+/// Images and labels, raw or gzip. Written again, the result is the same.
 pub fn idx(bytes: &[u8]) {
     let path = Path::new(NAME);
     if let Some(images) = one_line(idx::parse_images(path, bytes)) {
@@ -59,13 +59,13 @@ pub fn idx(bytes: &[u8]) {
     }
 }
 
-/// The bytes behind gzip's magic number; and compressed, which must be read as they are.
+/// Decompresses the bytes behind gzip's magic number. Compressed, the bytes must be read back.
 pub fn gzip(bytes: &[u8]) {
     let path = Path::new(NAME);
     let raw = [&[0x1f, 0x8b], bytes].concat();
     let _ = one_line(idx::parse_images(path, &raw));
     let _ = one_line(idx::parse_labels(path, &raw));
-    // Not a nested one.
+    // Not nested gzip.
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(bytes).expect("memory");
@@ -75,7 +75,7 @@ pub fn gzip(bytes: &[u8]) {
     }
 }
 
-/// A model file. What was read is consistent.
+/// A model file; the result is consistent.
 pub fn model(bytes: &[u8]) {
     if let Some(model) =
         one_line(Model::parse(Path::new(NAME), bytes, &QuantizationOverrides::default()))
@@ -84,8 +84,8 @@ pub fn model(bytes: &[u8]) {
     }
 }
 
-/// The bytes as the metadata of a model file without tensors, and of one with the tensors that it
-/// asks for, if they are few.
+/// The bytes as the metadata of a model file without tensors, and of one with the tensors that the
+/// metadata requires, if there are few.
 pub fn metadata(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Some(config) = one_line(ModelConfig::from_metadata(text)) else { return };
@@ -97,7 +97,10 @@ pub fn metadata(bytes: &[u8]) {
         let mut offset = 0;
         for (name, shape) in tensors {
             let end = offset + 4 * shape.iter().product::<usize>();
-            header.insert(name.clone(), serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [offset, end] }));
+            let described = serde_json::json!({
+                "dtype": "F32", "shape": shape, "data_offsets": [offset, end],
+            });
+            header.insert(name.clone(), described);
             offset = end;
         }
         let header = serde_json::to_vec(&header).expect("text keys");
@@ -138,7 +141,7 @@ fn consistent(model: &Model) {
     assert!(!Model::tensors(&model.graph.layout, &model.parameters).is_empty());
 }
 
-/// A checkpoint, of whatever network and optimiser.
+/// A checkpoint of any network and optimiser.
 pub fn checkpoint(bytes: &[u8]) {
     if let Some(checkpoint) = one_line(Checkpoint::parse(Path::new(NAME), bytes)) {
         let values = std::iter::once(&checkpoint.parameters).chain(&checkpoint.states).flatten();
@@ -148,7 +151,7 @@ pub fn checkpoint(bytes: &[u8]) {
     }
 }
 
-/// A configuration file, resolved. Written out in full it means the same.
+/// A configuration file, resolved. Written out in full, it has the same meaning.
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Some(partial) = one_line(PartialRunConfig::parse(text, NAME)) else { return };
@@ -163,7 +166,7 @@ pub fn config(bytes: &[u8]) {
     assert_eq!(again, run, "{written}");
 }
 
-/// A picture for a grey and for a coloured network.
+/// A picture for a network with grey images and for one with colour images.
 pub fn picture(bytes: &[u8]) {
     for shape in [Shape::new(1, 5, 7), Shape::new(3, 4, 3)] {
         if let Some(picture) = one_line(report::parse_picture(Path::new(NAME), bytes, shape, false))

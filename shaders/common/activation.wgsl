@@ -1,13 +1,13 @@
 // Activation functions and their derivatives: ReLU, PACT (Choi et al. 2018; paper eq. (6)), learned
-// steps (LSQ, Esser et al. 2020) on PACT's grids, and functions whose values have a learned step and
-// a learned offset (LSQ+, Bhalgat et al. 2020); `kind` says which. `levels` is 2^b − 1 (unsigned and
-// LSQ+) or 2^(b−1) − 1 (signed), `alpha` the clipping threshold. `learned` are the parameters:
-// PACT's α, or the step s (of LSQ with α = s·levels), then LSQ+'s offset β.
+// steps (LSQ, Esser et al. 2020) on PACT's grids, and functions whose values have a learned step
+// and a learned offset (LSQ+, Bhalgat et al. 2020); `kind` says which. `levels` is 2^b − 1
+// (unsigned and LSQ+) or 2^(b−1) − 1 (signed), `alpha` the clipping threshold. `learned` are the
+// parameters: PACT's α, or the step s (of LSQ with α = s·levels), then LSQ+'s offset β.
 //
 // LSQ+ has levels n from 0 to `levels`, of which n stands for s·(n − z): of a function's value v,
 // s·(clamp(round(v/s) + z, 0, levels) − z). The paper adds β itself to s·n. Here it is rounded to a
-// whole level, z = clamp(round(−β/s), 0, levels), so that 0 is a level: padding with zeros, the zero
-// points of ONNX and integer inference are exact with that.
+// whole level, z = clamp(round(−β/s), 0, levels), so that 0 is a level: padding with zeros, the
+// zero points of ONNX and integer inference are exact with that.
 
 import kinds::activation::{RELU, PACT_UNSIGNED, PACT_SIGNED, PACT_SIGNED_AFTER_RELU};
 import kinds::activation::{LSQ_UNSIGNED, LSQ_SIGNED, LSQ_SIGNED_AFTER_RELU, LSQ_PLUS};

@@ -1,13 +1,13 @@
-// Which pixels a window of average-pooling is over, along one axis of `size` pixels with `padding`
-// zeros on each side. `start` is where the window begins, counted from the first zero.
+// The pixels of a window of average-pooling along one axis of `size` pixels with `padding` zeros on
+// each side. `start` is the beginning of the window, counted from the first zero.
 
 // The window's pixels inside the image: the first, and the one behind the last.
 fn inside(start: u32, size: u32, kernel: u32, padding: u32) -> vec2u {
     return min(max(vec2u(start, start + kernel), vec2u(padding)) - padding, vec2u(size));
 }
 
-// How many pixels the mean is over: with `counts_padding` the padded ones too, but nothing beyond
-// them, where a last window may reach.
+// Number of pixels of the mean: with `counts_padding` including padded ones, but none beyond the
+// padding, which a last window may reach.
 fn averaged(start: u32, size: u32, kernel: u32, padding: u32, counts_padding: u32) -> u32 {
     if (counts_padding != 0u) { return min(start + kernel, size + 2u * padding) - start; }
     let own = inside(start, size, kernel, padding);

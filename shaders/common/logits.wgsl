@@ -1,5 +1,5 @@
-// The logits of a batch, [image, class] with padded rows, and what those of one image say.
-// Kernels that import this have the logits at binding 1.
+// The logits of a batch, [image, class] with padded rows, and their softmax. Kernels that import
+// this module have the logits at binding 1.
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 
 // The softmax of one image in three numbers: log softmax(z)[c] = z[c] − highest − log_sum.
@@ -22,8 +22,8 @@ fn softmax_at(base: u32, classes: u32) -> Softmax {
     }
     var sum = 0.0;
     for (var c = 0u; c < classes; c++) { sum += exp(logits[base + c] - highest); }
-    // The sum is 1 or more; a driver's logarithm of it may be a rounding error below 0. (`max` may
-    // take a NaN for 0.)
+    // The sum is 1 or more, but a driver's logarithm of it may be slightly below 0. (`max` may
+    // replace a NaN by 0.)
     let log_sum = log(sum);
     return Softmax(highest, select(log_sum, 0.0, log_sum < 0.0), predicted);
 }

@@ -1,12 +1,13 @@
-// The network's parameters as kernels of batch norm read them, at binding 0 of those that import
-// this; with `moves` they write running statistics too.
+// The network's parameters for kernels of batch norm, at binding 0 of the kernels that import this
+// module; with `moves` they write running statistics too.
 
 import package::common::channels::real_channels;
 
 @if(moves) @group(0) @binding(0) var<storage, read_write> parameters: array<f32>;
 @if(!moves) @group(0) @binding(0) var<storage, read> parameters: array<f32>;
 
-// Those from `index` on that belong to group `group` of `count` channels, zeros in the padding.
+// The parameters from `index` on that belong to group `group` of `count` channels, with zeros in
+// the padding.
 fn channels(index: u32, group: u32, count: u32) -> vec4f {
     let at = index + group * 4u;
     let values =

@@ -14,8 +14,10 @@ fn precise_log(x: f32) -> f32 {
         m = 2.0 * m + 1.0;
     }
     let z = m * m;
-    var y = ((((((((7.0376836292e-2 * m - 1.1514610310e-1) * m + 1.1676998740e-1) * m - 1.2420140846e-1) * m + 1.4249322787e-1) * m
-        - 1.6668057665e-1) * m + 2.0000714765e-1) * m - 2.4999993993e-1) * m + 3.3333331174e-1) * m * z;
+    var y = ((((((((7.0376836292e-2 * m - 1.1514610310e-1) * m + 1.1676998740e-1) * m
+        - 1.2420140846e-1) * m + 1.4249322787e-1) * m
+        - 1.6668057665e-1) * m + 2.0000714765e-1) * m - 2.4999993993e-1) * m
+        + 3.3333331174e-1) * m * z;
     y += -2.12194440e-4 * exponent - 0.5 * z;
     return (m + y) + 0.693359375 * exponent;
 }
@@ -26,7 +28,8 @@ fn circle(turns: f32) -> vec2f {
     let t = 6.283185307179586 * (turns - 0.25 * quarter); // in ±π/4, the difference exact
     let z = t * t;
     let sine = ((-1.9515295891e-4 * z + 8.3321608736e-3) * z - 1.6666654611e-1) * z * t + t;
-    let cosine = ((2.443315711809948e-5 * z - 1.388731625493765e-3) * z + 4.166664568298827e-2) * z * z - 0.5 * z + 1.0;
+    let cosine = ((2.443315711809948e-5 * z - 1.388731625493765e-3) * z + 4.166664568298827e-2)
+        * z * z - 0.5 * z + 1.0;
     switch u32(quarter) & 3u {
         case 1u: { return vec2f(-sine, cosine); }
         case 2u: { return vec2f(-cosine, -sine); }
@@ -37,7 +40,8 @@ fn circle(turns: f32) -> vec2f {
 
 // Four numbers from four words of random bits, a pair from each two.
 fn normal4(bits: vec4u) -> vec4f {
-    // (0, 1]: the logarithm is finite.
-    let radius = sqrt(vec2f(-2.0 * precise_log(uniform01(bits.x) + 5.9604644775390625e-8), -2.0 * precise_log(uniform01(bits.z) + 5.9604644775390625e-8)));
+    // In (0, 1], so that the logarithm is finite.
+    let radius = sqrt(vec2f(-2.0 * precise_log(uniform01(bits.x) + 5.9604644775390625e-8),
+        -2.0 * precise_log(uniform01(bits.z) + 5.9604644775390625e-8)));
     return vec4f(radius.x * circle(uniform01(bits.y)), radius.y * circle(uniform01(bits.w)));
 }

@@ -1,5 +1,5 @@
-// What the optimisers share: the first four bindings, where an invocation's parameters are, whether
-// and at which rate they move, and what a probe tells.
+// Common parts of the optimisers: the first four bindings, the parameters of an invocation, whether
+// and at which rate they change, and the report of a probe.
 //
 // Parameters are one array of LENGTH floats, gradients and states alike: weights and biases before
 // STEP_FIRST, learned steps before ALPHA_FIRST, PACT's α before OFFSET_FIRST, LSQ+'s offsets from
@@ -24,18 +24,18 @@ import package::common::parameters::Kind;
 @if(probe) @group(0) @binding(3) var<storage, read_write> health: array<atomic<u32>>;
 @if(!probe) @group(0) @binding(3) var<storage, read> health: array<u32>;
 
-// Which 4 parameters are an invocation's: 4·at … 4·at + 3.
+// The 4 parameters of an invocation: 4·at … 4·at + 3.
 fn place(workgroup: vec3u, workgroups: vec3u, lane: u32) -> u32 {
     return linear_workgroup(workgroup, workgroups) * LANES + lane;
 }
 
-// Whether there is anything to do: a probe always looks.
+// Whether there is work; a probe always has.
 fn is_due() -> bool {
     @if(probe) return true;
     @if(!probe) return health[APPLY] != 0u;
 }
 
-// The step's learning rate, at the factor that `health` has for it.
+// The step's learning rate, times the factor in `health`.
 fn learning_rate() -> f32 {
     var factor = 1.0;
     @if(probe) { factor = bitcast<f32>(atomicLoad(&health[RATE])); }
@@ -43,8 +43,8 @@ fn learning_rate() -> f32 {
     return factor * current.learning_rate;
 }
 
-// Tells of parameters 4·at … 4·at + 3, as the update and the state that goes with it would leave
-// them: `fine` where all of that is finite.
+// Reports on parameters 4·at … 4·at + 3 after the update, with their state: `fine` where all of
+// that is finite.
 @if(probe) fn tell(at: u32, kind: Kind, fine: vec4<bool>) {
     let gradient = first_of(kind.real & !are_finite(gradients[at]), at);
     if (gradient != NONE) { atomicMin(&health[GRADIENT], gradient); }

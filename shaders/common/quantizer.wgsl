@@ -2,9 +2,9 @@
 // Krishnamoorthi 2018; DoReFa; SAWB, Choi et al. 2018; LSQ, Esser et al. 2020; binary, Rastegari et
 // al. 2016); `kind` says which. `levels` is 2^b − 1. A channel's constants, from `weight_scale`
 // (lsq: from `learned_step`):
-//   affine (Δ, z, min, max) · dorefa (max|tanh w|, 0, 0, 0) · sawb (clip c, step 2c / levels, 0, 0) ·
-//   symmetric (Δ, −L, L, 0) with L = 2^(b−1) − 1 · lsq (s, −Q_n, Q_p, 0) with Q_n = 2^(b−1), Q_p = Q_n − 1 ·
-//   binary (E|w|, 0, 0, 0)
+//   affine (Δ, z, min, max) · dorefa (max|tanh w|, 0, 0, 0) ·
+//   sawb (clip c, step 2c / levels, 0, 0) · symmetric (Δ, −L, L, 0) with L = 2^(b−1) − 1 ·
+//   lsq (s, −Q_n, Q_p, 0) with Q_n = 2^(b−1), Q_p = Q_n − 1 · binary (E|w|, 0, 0, 0)
 // Between two levels `round` decides, half to even; a weight of 0 (and −0) is positive to `binary`.
 
 import kinds::quantizer::{NONE, AFFINE, DOREFA, SAWB, SYMMETRIC, LSQ, BINARY};
@@ -14,7 +14,8 @@ import kinds::quantizer::{NONE, AFFINE, DOREFA, SAWB, SYMMETRIC, LSQ, BINARY};
 fn precise_tanh(w: f32) -> f32 {
     let magnitude = min(abs(w), 10.0);
     let z = min(w * w, 1.0); // finite for any w
-    let small = ((((-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2) * z + 1.33314422036e-1) * z - 3.33332819422e-1) * z * w + w;
+    let small = ((((-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2) * z
+        + 1.33314422036e-1) * z - 3.33332819422e-1) * z * w + w;
     let large = 1.0 - 2.0 / (exp(2.0 * magnitude) + 1.0);
     return select(sign(w) * large, small, magnitude < 0.625);
 }
@@ -84,5 +85,6 @@ fn weight_derivative(kind: u32, w: f32, constants: vec4f) -> f32 {
 fn step_derivative(w: f32, constants: vec4f) -> f32 {
     let position = w / constants.x;
     let inside = round(position) - position;
-    return select(select(inside, constants.z, position >= constants.z), constants.y, position <= constants.y);
+    let below_highest = select(inside, constants.z, position >= constants.z);
+    return select(below_highest, constants.y, position <= constants.y);
 }

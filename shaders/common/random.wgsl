@@ -1,9 +1,9 @@
-// Counter-based random numbers: every number is a function of what it is for, so that no state is
-// kept and any launch shape gives the same ones.
+// Counter-based random numbers: every number is a function of its key and counter, so that no state
+// is stored, and any launch shape gives the same numbers.
 //
 // Hash: pcg4d of Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020. Key:
-// pcg4d(seed_low, seed_high, step, stream); numbers: pcg4d(key + (a, b, c, 0)). Streams, what a
-// number is for, are `kinds::stream`. `src/random.rs` gives the same bits.
+// pcg4d(seed_low, seed_high, step, stream); numbers: pcg4d(key + (a, b, c, 0)). Streams, one per
+// purpose, are in `kinds::stream`. `src/random.rs` gives the same bits.
 
 const FEISTEL_ROUNDS = 8u;
 
@@ -30,7 +30,7 @@ fn random_bits(key: vec4u, a: u32, b: u32, c: u32) -> vec4u {
     return pcg4d(key + vec4u(a, b, c, 0u));
 }
 
-// In [0, 1), a multiple of 2^-24: exact in f32.
+// A number in [0, 1), a multiple of 2^-24, which is exact in f32.
 fn uniform01(bits: u32) -> f32 {
     return f32(bits >> 8u) * 5.9604644775390625e-8;
 }
@@ -39,9 +39,9 @@ fn uniform01x4(bits: vec4u) -> vec4f {
     return vec4f(bits >> vec4u(8u)) * 5.9604644775390625e-8;
 }
 
-// A bijection of [0, length), chosen by `key`: a Feistel network on as many bits as `length` needs,
-// walked along its cycle until it is back inside (twice on average at most). An index outside is
-// returned as it is.
+// A bijection of [0, length) that `key` selects: a Feistel network on as many bits as `length`
+// needs, repeated until the result is inside (at most twice on average). An index outside is
+// returned unchanged.
 fn permute(index: u32, length: u32, key: vec4u) -> u32 {
     if (index >= length) { return index; }
     let bits = 32u - countLeadingZeros(length - 1u);

@@ -1,6 +1,6 @@
 // The end of a step of integer inference: x = sum·multiplier + offset in units of the output's
-// scale (deploy::IntegerPlan), then its level round(x), half to even, or x itself where the output
-// is a float; both not beyond the range. Rounds what f32 makes of x.
+// scale (deploy::IntegerPlan), then its level round(x), half to even, or x itself for a float
+// output; both are clamped to the range.
 
 fn requantize(sum: vec4f, multiplier: vec4f, offset: vec4f, lowest: f32, highest: f32) -> vec4f {
     let x = sum * multiplier + offset;

@@ -1,5 +1,5 @@
-// One round of a judgement: how much of every image it removes, or which sample of the noise it
-// adds.
+// One round of a judgement: the number of features removed from every image, or the index of the
+// noise sample.
 struct Round {
     removed: u32, // features that lead the ranking
     inverted: u32, // 1: all the others are removed instead

@@ -1,7 +1,7 @@
-// The samples an attribution method takes of every image: slot j of a chunk of work holds sample
-// number `sample + j`, counted through the images from `position` on. Which noise, step or mask a
-// sample has depends on nothing but the seed, the image's number and the sample's: how the work is
-// cut into chunks does not matter.
+// The samples of every image in an attribution method: slot j of a chunk holds sample number
+// `sample + j`, counted through the images from `position` on. The noise, step or mask of a sample
+// depends only on the seed, the image's number and the sample's number, so that the cuts between
+// chunks do not matter.
 
 import kinds::stream::{NOISE, PATH, MASKS};
 import package::common::step::Step;
@@ -13,14 +13,14 @@ struct Place {
     sample: u32, // of the image
 }
 
-// What slot `slot` of the chunk `current` holds.
+// The sample in slot `slot` of the chunk `current`.
 fn place_of(current: Step, slot: u32) -> Place {
     let along = current.sample + slot;
     return Place(current.position + along / current.samples, along % current.samples);
 }
 
-// The slots [first, end) of the chunk that hold samples of the `nth` image it touches; `begins` and
-// `ends`: the first and the last are among them.
+// The slots [first, end) of the chunk with samples of the `nth` image that it touches; `begins` and
+// `ends`: whether the first and the last sample are among them.
 struct Slots {
     first: u32,
     end: u32,
@@ -41,11 +41,12 @@ fn slots_of(current: Step, nth: u32) -> Slots {
 
 // The normal noise of group `element` of an image.
 fn noise(current: Step, number: u32, sample: u32, element: u32) -> vec4f {
-    return normal4(random_bits(random_key(current.seed_low, current.seed_high, number, NOISE), sample, element, 0u));
+    return normal4(random_bits(random_key(current.seed_low, current.seed_high, number, NOISE),
+        sample, element, 0u));
 }
 
-// Where on the path a sample of GradientSHAP lies, in [0, 1), and which of `baselines` baselines it
-// starts from.
+// The position on the path of a sample of GradientSHAP, in [0, 1), and the index of its baseline
+// among `baselines`.
 struct Start {
     along: f32,
     baseline: u32,
@@ -57,22 +58,24 @@ fn random_start(current: Step, number: u32, sample: u32, baselines: u32) -> Star
     return Start(uniform01(bits.x), bits.y % baselines);
 }
 
-// Windows of `window` pixels that start every `stride` along an axis of `length`: as many as it
-// takes to reach its end.
+// Number of windows of `window` pixels that start every `stride` along an axis of `length`, up to
+// its end.
 fn windows_along(length: u32, window: u32, stride: u32) -> u32 {
     return (max(length, window) - window + stride - 1u) / stride + 1u;
 }
 
-// Of those windows, how many cover pixel `at`.
+// Number of these windows that cover pixel `at`.
 fn windows_over(at: u32, length: u32, window: u32, stride: u32) -> u32 {
     let first = (max(at + 1u, window) - window + stride - 1u) / stride;
     return min(at / stride, windows_along(length, window, stride) - 1u) + 1u - first;
 }
 
 // RISE's mask number `sample` at pixel (y, x) of `height` × `width` (Petsiuk et al. 2018): a `grid`
-// × `grid` lattice of 0 and 1, 1 with probability `share`, enlarged bilinearly to (grid + 1) cells
-// an axis and shifted at random by less than a cell.
-fn rise_mask(current: Step, sample: u32, y: u32, x: u32, height: u32, width: u32, grid: u32, share: f32) -> f32 {
+// × `grid` lattice of 0 and 1, with 1 of probability `share`, upsampled bilinearly to (grid + 1)
+// cells per axis and shifted at random by less than a cell.
+fn rise_mask(
+    current: Step, sample: u32, y: u32, x: u32, height: u32, width: u32, grid: u32, share: f32
+) -> f32 {
     let key = random_key(current.seed_low, current.seed_high, 0u, MASKS);
     let cell = vec2u((height + grid - 1u) / grid, (width + grid - 1u) / grid);
     let shift = random_bits(key, sample, 0xffffffffu, 0u).xy % cell;
@@ -81,8 +84,10 @@ fn rise_mask(current: Step, sample: u32, y: u32, x: u32, height: u32, width: u32
     let low = min(vec2u(place), vec2u(grid - 1u));
     let high = min(low + 1u, vec2u(grid - 1u));
     let part = place - vec2f(low);
-    let top = mix(lattice(key, sample, low.x * grid + low.y, share), lattice(key, sample, low.x * grid + high.y, share), part.y);
-    let bottom = mix(lattice(key, sample, high.x * grid + low.y, share), lattice(key, sample, high.x * grid + high.y, share), part.y);
+    let top = mix(lattice(key, sample, low.x * grid + low.y, share),
+        lattice(key, sample, low.x * grid + high.y, share), part.y);
+    let bottom = mix(lattice(key, sample, high.x * grid + low.y, share),
+        lattice(key, sample, high.x * grid + high.y, share), part.y);
     return mix(top, bottom, part.x);
 }
 

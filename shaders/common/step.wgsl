@@ -1,5 +1,5 @@
-// What changes from step to step. `begin_step` copies one entry of the epoch's table here; a table
-// has an entry for every part of a batch.
+// The values of a step. `begin_step` copies one entry of the epoch's table here; a table has one
+// entry for every part of a batch.
 struct Step {
     step: u32, // of the run, from 1
     epoch: u32, // from 0
@@ -16,7 +16,7 @@ struct Step {
     beta1_correction: f32, // 1 − β₁^step
     beta2_correction: f32, // 1 − β₂^step
     unmasked: u32, // the last so many images of this part have no masked twin; 0 in Algorithm 1
-    // 1: the features of highest gradient are masked, not those of lowest; 0 in Algorithm 1.
+    // 1 masks the features of highest gradient instead of the lowest; 0 in Algorithm 1.
     mask_highest: u32,
     sample: u32, // attribution: the first sample, of the image at `position`
     samples: u32, // attribution: samples an image

@@ -1,13 +1,15 @@
-// How activations and their gradients are stored, an element a group of 4 channels: four floats, or
+// Storage of activations and their gradients. An element is a group of 4 channels: four floats, or
 // with `--precision f16` four 16-bit numbers in two words. Arithmetic is f32 everywhere; only
-// storage changes. A kernel's tensors are on its input's side, its output's side, or hold the state
-// of an activation; features say the format of each (src/nn/storage.rs), none of them is f32:
-//   f16: IEEE binary16, for values: 11 bits of precision; what is beyond ±65,504 is stored as ±65,504.
-//   bf16: the upper half of an f32, for gradients: 8 bits of precision and the range of f32, so that losses need no scaling.
-//   u8, i8: integers of a byte, for levels of integer inference and for pixels: a group is one word. What is stored is an integer
-//     in range.
-// Rounding is to nearest, ties to even, on every adapter: WGSL leaves it to the driver, and some
-// cut off. Only f16 below 6.1e-5, where it has fewer bits, is left to it.
+// storage changes. A kernel's tensors are its input, its output, and the state of an activation.
+// Features select the format of each (src/storage.rs); without a feature it is f32:
+//   f16: IEEE binary16, for values: 11 bits of precision; values beyond ±65,504 are stored as
+//     ±65,504.
+//   bf16: the upper half of an f32, for gradients: 8 bits of precision and the range of f32, so
+//     that losses need no scaling.
+//   u8, i8: integers of one byte, for levels of integer inference and for pixels; a group is one
+//     word. Stored values are integers within the range.
+// Rounding is to nearest, ties to even, on every adapter. WGSL leaves it to the driver, and some
+// drivers truncate. Only f16 below 6.1e-5, where it has fewer bits, is left to the driver.
 
 const LARGEST_F16 = 65504.0;
 
@@ -23,7 +25,8 @@ fn store_f16(value: vec4f) -> vec2u {
 }
 
 fn load_bf16(stored: vec2u) -> vec4f {
-    return bitcast<vec4f>(vec4u(stored.x << 16u, stored.x & 0xffff0000u, stored.y << 16u, stored.y & 0xffff0000u));
+    return bitcast<vec4f>(vec4u(stored.x << 16u, stored.x & 0xffff0000u, stored.y << 16u,
+        stored.y & 0xffff0000u));
 }
 
 fn store_bf16(value: vec4f) -> vec2u {
@@ -44,7 +47,7 @@ fn load_input(stored: Input) -> vec4f {
     @if(!input_f16 && !input_bf16 && !input_u8 && !input_i8) return stored;
 }
 
-// The same of a format of integers.
+// The same for a format of integers.
 @if(input_u8 || input_i8) fn load_levels(stored: u32) -> vec4i {
     @if(input_u8) return vec4i(unpack4xU8(stored));
     @if(input_i8) return unpack4xI8(stored);
@@ -78,7 +81,7 @@ fn store_output(value: vec4f) -> Output {
     @if(!output_f16 && !output_bf16 && !output_u8 && !output_i8) return value;
 }
 
-// What a value is after it was stored.
+// A value after storing and loading it.
 fn as_stored_output(value: vec4f) -> vec4f {
     @if(output_f16 || output_bf16) return load_output(store_output(value));
     @if(!output_f16 && !output_bf16) return value;

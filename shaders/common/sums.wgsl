@@ -1,4 +1,4 @@
-// Sums over the invocations of a workgroup, in an order that depends on nothing but their number.
+// Sums over the invocations of a workgroup, in an order that depends only on their number.
 
 import constants::WORKGROUP;
 
@@ -15,7 +15,7 @@ fn workgroup_sum(lane: u32, value: vec4f) -> vec4f {
     return workgroupUniformLoad(&partial[0]);
 }
 
-// The largest value of each component, likewise.
+// The largest value of each component over the workgroup, for every invocation.
 fn workgroup_max(lane: u32, value: vec4f) -> vec4f {
     partial[lane] = value;
     for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
@@ -27,8 +27,8 @@ fn workgroup_max(lane: u32, value: vec4f) -> vec4f {
 
 var<workgroup> summands: array<f32, WORKGROUP>;
 
-// `first` + the values of all lanes, one after the other, for lane 0; the others get `first`. Once
-// a kernel; control flow must be uniform.
+// `first` + the values of all lanes, one after the other, for lane 0; the others get `first`. At
+// most once per kernel; control flow must be uniform.
 fn ordered_sum(lane: u32, value: f32, first: f32) -> f32 {
     summands[lane] = value;
     workgroupBarrier();

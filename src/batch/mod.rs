@@ -16,9 +16,9 @@ use crate::{
     storage::Format,
 };
 
-/// Pixels that an augmentation shift moves an image at most, each way.
+/// Largest shift of an image by augmentation, in pixels per direction.
 const SHIFT: u32 = 2;
-/// Groups of 4 values that an invocation gathers.
+/// Groups of 4 values that one invocation gathers.
 const STRIP: u32 = 8;
 
 /// How a batch is drawn from the data set.
@@ -26,23 +26,23 @@ const STRIP: u32 = 8;
 pub struct GatherOptions {
     /// In the epoch's random order, or in file order.
     pub shuffle: bool,
-    /// Random changes.
+    /// Random augmentations.
     pub augment: Vec<Augmentation>,
-    /// Mean subtracted from pixels in 0..1.
+    /// Mean that is subtracted from pixels in 0..1.
     pub mean: f32,
-    /// Deviation they are divided by.
+    /// Standard deviation that they are divided by.
     pub deviation: f32,
 }
 
-/// What a recorded step reads to know which images it works on, and the labels of those images.
+/// The buffers from which a recorded step reads the range of its images, and their labels.
 pub struct Batch {
-    /// Images of a part at most.
+    /// Largest number of images per part.
     pub most: u32,
-    /// Whether every image has a masked twin behind the clean ones.
+    /// Whether every image has a masked copy behind the clean images.
     pub twins: bool,
-    /// The current entry of the table, a uniform.
+    /// The current entry of the table, as a uniform.
     pub step: Buffer,
-    /// Labels, of the clean and again of the masked images.
+    /// Labels of the clean images, then again for the masked ones.
     pub labels: Buffer,
     table: Buffer,
     cursor: Buffer,
@@ -52,7 +52,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Room for parts of `most` images and a table of `entries` records.
+    /// Buffers for parts of `most` images and a table of `entries` records.
     pub fn new(gpu: &Gpu, most: u32, twins: bool, entries: u64) -> Result<Batch> {
         Batch::in_chunks(gpu, most, twins, entries, u32::MAX)
     }
@@ -78,7 +78,7 @@ impl Batch {
         })
     }
 
-    /// Writes the table that the next submissions work through, from its first entry on.
+    /// Writes the table that the next submissions process, from its first entry on.
     pub fn write_table(&self, gpu: &Gpu, records: &[StepRecord]) {
         debug_assert!(
             records.len() as u64 <= self.entries,
@@ -89,7 +89,7 @@ impl Batch {
         gpu.write(&self.cursor, 0, &[0u32]);
     }
 
-    /// Entries that the table has room for.
+    /// Capacity of the table in entries.
     pub fn entries(&self) -> u64 {
         self.entries
     }
@@ -101,7 +101,7 @@ impl Batch {
         }
     }
 
-    /// `whole`, whose chunks have every second record from `first` on.
+    /// The range `whole` with its chunks, which use every second record from `first` on.
     fn chunked<'a>(&'a self, whole: ImageRange<'a>, first: u64) -> Chunked<'a> {
         if whole.most <= self.chunk {
             return whole.into();
@@ -118,7 +118,7 @@ impl Batch {
         self.range(0, self.most)
     }
 
-    /// The clean images that have a masked twin: all of them in Algorithm 1.
+    /// The clean images that have a masked copy: all of them in Algorithm 1.
     pub fn to_mask(&self) -> ImageRange<'_> {
         self.range(3, if self.twins { self.most } else { 0 })
     }
@@ -128,7 +128,7 @@ impl Batch {
         self.range(1, self.most)
     }
 
-    /// X and X̃ as one batch (X alone without twins).
+    /// X and X̃ as one batch (X alone if there are no masked copies).
     pub fn both(&self) -> ImageRange<'_> {
         self.range(2, if self.twins { 2 * self.most } else { self.most })
     }
@@ -143,7 +143,7 @@ impl Batch {
         self.chunked(self.both(), 5)
     }
 
-    /// Adds moving on to the table's next entry.
+    /// Adds the kernel that advances to the table's next entry.
     pub fn record_begin(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
         let begin = BeginStep {
             table: &self.table,
@@ -157,7 +157,8 @@ impl Batch {
         begin.record(gpu, recording, "begin step")
     }
 
-    /// Adds gathering the entry's images into `images`, normalised and augmented, and their labels.
+    /// Adds the kernel that gathers the entry's images into `images`, normalised and augmented, and
+    /// their labels.
     pub fn record_gather(
         &self,
         gpu: &Gpu,
@@ -169,7 +170,7 @@ impl Batch {
         self.record_gather_in(gpu, recording, data, options, images, Format::F32)
     }
 
-    /// As [`Self::record_gather`], with `images` in `format`: in [`Format::U8`] they are bytes and
+    /// As [`Self::record_gather`], with `images` in `format`; in [`Format::U8`] they are bytes and
     /// not normalised.
     pub fn record_gather_in(
         &self,

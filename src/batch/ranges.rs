@@ -2,19 +2,19 @@
 
 use crate::kernels::ImageRange;
 
-/// The images of a backward pass: all of them, and as the chunks that it goes through.
+/// The images of a backward pass: the whole range, and the chunks that the pass goes through.
 #[derive(Clone)]
 pub struct Chunked<'a> {
     /// All images.
     pub whole: ImageRange<'a>,
-    /// Images of a chunk, the last one's may be fewer. With several chunks a multiple of 64.
+    /// Images per chunk; the last chunk may have fewer. With several chunks it is a multiple of 64.
     pub size: u32,
-    /// Each chunk's images, counted from its first.
+    /// The images of each chunk, counted from its first.
     pub chunks: Vec<ImageRange<'a>>,
 }
 
 impl<'a> From<ImageRange<'a>> for Chunked<'a> {
-    /// All in one chunk.
+    /// The whole range as one chunk.
     fn from(whole: ImageRange<'a>) -> Self {
         Chunked { whole, size: whole.most, chunks: vec![whole] }
     }

@@ -9,9 +9,9 @@ use crate::{
 
 /// Images and labels of one split, uploaded once.
 pub struct ResidentData {
-    /// Bytes, [image, channel, row, column], four a word.
+    /// Bytes, [image, channel, row, column], four per word.
     pub images: Buffer,
-    /// A word an image.
+    /// One word per image.
     pub labels: Buffer,
     /// Shape of one image.
     pub shape: Shape,
@@ -23,8 +23,8 @@ impl ResidentData {
     /// Uploads `split`.
     ///
     /// # Errors
-    /// [`crate::Error::OutOfMemory`] if it is larger than what the adapter binds at once;
-    /// `--train-limit` makes it smaller.
+    /// [`crate::Error::OutOfMemory`] if it exceeds the adapter's largest binding; `--train-limit`
+    /// makes it smaller.
     pub fn new(gpu: &Gpu, split: &Split, shape: Shape) -> Result<ResidentData> {
         let labels: Vec<u32> = split.labels.iter().map(|&label| u32::from(label)).collect();
         Ok(ResidentData {

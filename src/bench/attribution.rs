@@ -1,4 +1,5 @@
-//! What an attribution costs beside the passes it cannot do without: forward and back to the image.
+//! The cost of an attribution compared with the passes that it needs at least: a forward pass, and
+//! a backward pass to the image.
 
 use std::time::Instant;
 
@@ -18,30 +19,30 @@ use crate::{
     sgt::record_saliency_seed,
 };
 
-/// Timings of each kind, interleaved; medians count.
+/// Number of interleaved timings of each kind, whose median is used.
 const ROUNDS: usize = 3;
-/// Steps of Integrated Gradients.
+/// Number of steps of Integrated Gradients.
 const STEPS: u32 = 50;
 
-/// Times an image, in milliseconds, and the ratios that attribution is held to.
+/// Times per image in milliseconds, and their ratios to the plain pass.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AttributionResult {
-    /// Images of the plain pass, and samples of an attribution's chunk.
+    /// Images of the plain pass, and samples per chunk of an attribution.
     pub batch_size: u32,
-    /// Forward and input gradient of a batch as a training step has them.
+    /// Forward pass and input gradient of a batch, as in a training step.
     pub pass_ms_per_image: f64,
-    /// `gradient`.
+    /// Time of `gradient`.
     pub gradient_ms_per_image: f64,
-    /// `gradient` over the plain pass.
+    /// Time of `gradient` divided by that of the plain pass.
     pub gradient_ratio: f64,
-    /// `integrated-gradients` with 50 steps.
+    /// Time of `integrated-gradients` with 50 steps.
     pub integrated_gradients_ms_per_image: f64,
-    /// `integrated-gradients` over 50 plain passes.
+    /// Time of `integrated-gradients` divided by that of 50 plain passes.
     pub integrated_gradients_ratio: f64,
 }
 
-/// Measures the network of `config`, float or quantized, with random parameters and black images:
-/// times do not depend on either.
+/// Measures the network of `config`, float or quantized, with random parameters and black images,
+/// because times do not depend on either.
 ///
 /// # Errors
 /// Those of the device.
@@ -101,7 +102,7 @@ pub fn measure(gpu: &Gpu, config: &RunConfig) -> Result<AttributionResult> {
     let by_gradient = || gradient.run(gpu, gradient_images, &mut |_| {});
     let by_path = || path.run(gpu, path_images, &mut |_| {});
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
-    // The first round compiles.
+    // The first round includes compilation.
     for round in 0..=ROUNDS {
         let measured = [timed(&plain)?, timed(&by_gradient)?, timed(&by_path)?];
         if round > 0 {

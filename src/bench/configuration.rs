@@ -6,8 +6,7 @@ use crate::{
     data::Dataset,
 };
 
-/// The configuration that is timed: the float SGT step of Table I's network, `uniform` fill, no
-/// dropout.
+/// The timed configuration: the float SGT step of Table I's network, `uniform` fill, no dropout.
 pub fn configuration(dataset: &Dataset, batch_size: u32) -> Result<RunConfig> {
     let mut config = resolve(PartialRunConfig::default(), &dataset.info())?;
     config.batch_size = batch_size;

@@ -1,4 +1,4 @@
-//! Inference in floats and in integers, side by side: times and memory by batch size.
+//! Compares the times and memory of inference in floats and on integers, by batch size.
 
 use std::time::Instant;
 
@@ -18,52 +18,53 @@ use crate::{
     nn::{Network, NetworkOptions},
 };
 
-/// Images that a timing takes at least, in as many batches as that needs.
+/// Smallest number of images of a timing, in as many batches as needed.
 const IMAGES: u32 = 256;
 
-/// One way of running a model.
+/// The figures of one engine.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct EngineResult {
     /// Median time of a batch, from the images on the device to the logits, in milliseconds.
     pub median_ms: f64,
-    /// Images a second.
+    /// Images per second.
     pub images_per_second: f64,
-    /// Bytes of activations an image.
+    /// Bytes of activations per image.
     pub bytes_per_image: u64,
-    /// Images that are computed at once: fewer than a batch where the adapter does not bind its
+    /// Number of images computed at once: fewer than a batch if the adapter cannot bind its
     /// activations as a whole.
     #[serde(default)]
     pub images_at_a_time: u32,
 }
 
-/// All ways at one batch size.
+/// All engines at one batch size.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct InferencePoint {
-    /// Images a batch.
+    /// Images per batch.
     pub batch_size: u32,
     /// Without quantization.
     pub float: EngineResult,
-    /// Fake-quantized, in floats.
+    /// Fake quantization, in floats.
     pub fake_quantized: EngineResult,
     /// On integers.
     pub integer: EngineResult,
-    /// Median over the rounds of float's time over integer's, in the same round.
+    /// Median over the rounds of float's time divided by that of integers in the same round.
     pub speedup: f64,
 }
 
-/// What `saliq bench --inference` finds.
+/// The result of `saliq bench --inference`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InferenceResult {
-    /// Where it ran.
+    /// The adapter.
     pub adapter: AdapterName,
-    /// Layers with integer sums, and layers with weights.
+    /// Number of layers with integer sums, and number of layers with weights.
     pub integer_layers: [usize; 2],
-    /// By batch size.
+    /// Figures by batch size.
     pub points: Vec<InferencePoint>,
 }
 
-/// Times the model with 1, 4, 16, … images a batch, up to `most`, in `rounds` rounds that take
-/// turns; medians count. A batch for which the adapter has no room goes in parts.
+/// Times the model with 1, 4, 16, … images per batch, up to `most`, in `rounds` rounds in which the
+/// engines take turns; the figures are medians. If a batch does not fit the adapter, it is split
+/// into parts.
 ///
 /// # Errors
 /// Those of the device and of [`DeployableModel::new`].
@@ -94,7 +95,7 @@ pub fn inference(
         ];
         let batches = IMAGES.div_ceil(batch_size);
         let mut times = [Vec::new(), Vec::new(), Vec::new()];
-        // The first round compiles.
+        // The first round includes compilation.
         for round in 0..=rounds {
             for (pass, list) in passes.iter().zip(&mut times) {
                 gpu.wait()?;
@@ -136,11 +137,11 @@ pub fn inference(
     Ok(InferenceResult { adapter, integer_layers: [plan.integer_steps(), layers], points })
 }
 
-/// A forward pass, recorded, with the images that it takes.
+/// A recorded forward pass.
 struct Pass {
     recording: Recording,
     slots: u32,
-    /// Times that a batch takes it.
+    /// Number of passes per batch.
     parts: u32,
 }
 
@@ -158,8 +159,8 @@ impl Pass {
     }
 }
 
-/// What `build` makes for a batch, or for as many images of it as the adapter has room for, and
-/// their number.
+/// The result of `build` for a batch, or for as many images of it as fit the adapter, and their
+/// number.
 fn fitting<T>(
     gpu: &Gpu,
     batch_size: u32,
@@ -169,7 +170,7 @@ fn fitting<T>(
     loop {
         match build(slots) {
             Err(Error::OutOfMemory(_)) if slots > 1 => {
-                // What was made of it is given back before the next try.
+                // The memory of the failed attempt is released before the next one.
                 gpu.wait()?;
                 slots = slots.div_ceil(2);
             }

@@ -1,4 +1,4 @@
-//! Benchmarks of the training step and of each of its dispatches, against peaks measured in the
+//! Benchmarks of the training step and of each of its dispatches, relative to peaks measured in the
 //! same run.
 
 mod adapter;

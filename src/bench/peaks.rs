@@ -1,4 +1,4 @@
-//! What the adapter can do at best: a matrix product and a copy, measured.
+//! Measures the peaks of the adapter: a matrix product and a copy.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,18 +13,17 @@ use crate::{
     storage::Storage,
 };
 
-/// Rows of the product: 64 images of conv2's output pixels; its other sizes are conv2's fan-in and
-/// filters.
+/// Sizes of the product: the output pixels of conv2 for 64 images, conv2's fan-in, and its filters.
 const PRODUCT: [u32; 3] = [36_864, 288, 64];
-/// Groups of 4 values copied.
+/// Number of copied groups of 4 values.
 const COPY_GROUPS: u32 = 4 << 20;
 
-/// Rates of the best product and the best copy.
+/// Rates of the product and of the copy.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Peaks {
-    /// Matrix product 36864 × 288 × 64, in 10⁹ operations a second.
+    /// Matrix product 36864 × 288 × 64, in 10⁹ operations per second.
     pub product_gflops: f64,
-    /// Copy of 64 MiB, bytes read and written, in 10⁹ a second.
+    /// Copy of 64 MiB, read and written bytes, in 10⁹ per second.
     pub copy_gbytes_per_s: f64,
 }
 
@@ -39,7 +38,7 @@ impl Peaks {
         Ok(Peaks { product_gflops, copy_gbytes_per_s })
     }
 
-    /// The product and the copy, recorded, with what they do.
+    /// The recorded product and copy, with their work.
     pub(crate) fn record(gpu: &Gpu) -> Result<[(Recording, Work); 2]> {
         Ok([product(gpu)?, copy(gpu)?])
     }

@@ -18,10 +18,10 @@ use crate::{
     train::Trainer,
 };
 
-/// What to measure.
+/// Options of the benchmark.
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
-    /// Steps for the median.
+    /// Number of steps, whose median is used.
     pub steps: u32,
     /// When the program started.
     pub started: Instant,
@@ -33,51 +33,51 @@ pub struct BenchOptions {
 pub struct StepResult {
     /// Median time of a step, in milliseconds.
     pub median_ms: f64,
-    /// Multiply-adds of the layers, counted as two operations, a second.
+    /// Rate of the layers' multiply-adds, counted as two operations, in 10⁹ per second.
     pub gflops: f64,
     /// Images a step.
     pub batch_size: u32,
-    /// Images a second.
+    /// Images per second.
     pub images_per_second: f64,
-    /// Operations of a step.
+    /// Operations of a step, in 10⁹.
     pub gflop: f64,
-    /// Bytes that a step must move: what it keeps for the backward pass, written once and read
-    /// once.
+    /// Data that a step must move, in 10⁹ bytes: what it keeps for the backward pass, written once
+    /// and read once.
     pub gbytes: f64,
-    /// Times that no step of this adapter can undercut.
+    /// Lower bounds of the step's time on this adapter.
     pub floors: Floors,
-    /// The larger floor over `median_ms`.
+    /// The larger floor divided by `median_ms`.
     pub floor_share: f64,
-    /// `gflops` over the measured peak; above 1 where the step did better than that.
+    /// `gflops` divided by the measured peak; above 1 if the step is faster than that peak.
     pub peak_share: f64,
-    /// Dispatches of a step.
+    /// Number of dispatches of a step.
     pub dispatches: usize,
-    /// The most bytes that the buffers of the run had, without the data set.
+    /// Largest number of bytes of the run's buffers, without the data set.
     pub peak_bytes: u64,
-    /// Bytes that the backward pass needs of the forward pass: images, layers' outputs, PACT's
-    /// inputs, choices of max-pooling.
+    /// Bytes that the backward pass needs from the forward pass: images, outputs of layers, inputs
+    /// of PACT, choices of max-pooling.
     pub kept_bytes: u64,
-    /// `peak_bytes` over `kept_bytes`.
+    /// `peak_bytes` divided by `kept_bytes`.
     pub memory_ratio: f64,
-    /// From the program's start to the first step: opening the device, uploading, linking and
+    /// Time from the program's start to the first step: opening the device, uploading, linking and
     /// creating pipelines.
     pub ready_ms: f64,
-    /// From the program's start to the end of the first step, which on some drivers compiles what
-    /// it runs.
+    /// Time from the program's start to the end of the first step, in which some drivers compile
+    /// kernels.
     pub first_step_ms: f64,
 }
 
 /// Lower bounds of a step's time, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Floors {
-    /// Its operations at the rate of the best product.
+    /// Its operations at the rate of the fastest product.
     pub arithmetic_ms: f64,
-    /// The bytes it must move at the rate of the best copy.
+    /// The bytes that it must move at the rate of the fastest copy.
     pub memory_ms: f64,
 }
 
 impl Floors {
-    /// The floor that counts.
+    /// The larger floor.
     pub fn larger(self) -> f64 {
         self.arithmetic_ms.max(self.memory_ms)
     }
@@ -87,9 +87,9 @@ impl Floors {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Timing {
-    /// By the device's clock, within the step.
+    /// By the device's timestamps, within the step.
     Timestamps,
-    /// By the host's clock, each repeated on its own.
+    /// By the host's clock, each dispatch repeated on its own.
     #[default]
     Host,
 }
@@ -98,23 +98,23 @@ pub enum Timing {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KernelResult {
-    /// What it does, e.g. `conv2 forward`; equal names are one row.
+    /// Its label, e.g. `conv2 forward`; dispatches with equal labels share a row.
     pub name: String,
     /// The kernel's file.
     pub kernel: String,
-    /// Tiles and variant of the kernel: [`crate::shaders::Specialization::variant`]; of the first
-    /// where equal names have several.
+    /// Tiles and variant of the kernel: [`crate::shaders::Specialization::variant`]; those of the
+    /// first dispatch if equal labels have several.
     pub variant: String,
-    /// Times it runs in a step.
+    /// Number of runs in a step.
     pub count: usize,
     /// Median time of all its runs in a step, in milliseconds.
     pub median_ms: f64,
-    /// Operations a second; none where they are not counted.
+    /// Operations per second, in 10⁹; `None` if they are not counted.
     pub gflops: Option<f64>,
-    /// Bytes that must move, a second; none where they are not counted.
+    /// Bytes that must move, in 10⁹ per second; `None` if they are not counted.
     pub gbytes_per_s: Option<f64>,
-    /// The larger of the shares of the arithmetic and of the copy peak; above 1 where the kernel
-    /// did better than what was measured as peak.
+    /// The larger of the shares of the arithmetic and of the copy peak; above 1 if the kernel is
+    /// faster than the measured peak.
     pub peak_share: Option<f64>,
 }
 
@@ -123,19 +123,19 @@ pub struct KernelResult {
 pub struct BenchResult {
     /// The adapter's name, backend and driver.
     pub adapter: AdapterName,
-    /// Best product and best copy of this adapter.
+    /// Fastest product and fastest copy of this adapter.
     pub peaks: Peaks,
     /// The whole step.
     pub step: StepResult,
-    /// How activations between layers were stored.
+    /// Storage format of activations between layers.
     #[serde(default)]
     pub precision: Precision,
     /// How the dispatches were timed.
     #[serde(default)]
     pub timing: Timing,
-    /// Its dispatches, the slowest first.
+    /// Its dispatches, slowest first.
     pub kernels: Vec<KernelResult>,
-    /// What attributions cost; absent in results of earlier versions.
+    /// The cost of attributions; absent in results of earlier versions.
     #[serde(default)]
     pub attribution: Option<AttributionResult>,
 }
@@ -143,7 +143,7 @@ pub struct BenchResult {
 /// Runs the benchmark on the images of `dataset`.
 ///
 /// # Errors
-/// Those of the training run that it times.
+/// Errors of the timed training run.
 pub async fn run(
     gpu: &Gpu,
     dataset: &Dataset,
@@ -218,7 +218,7 @@ pub async fn run(
     })
 }
 
-/// Median milliseconds of each command of a step; none where it was not timed.
+/// Median milliseconds of each command of a step; `None` if it was not timed.
 async fn time_dispatches(
     gpu: &Gpu,
     trainer: &Trainer<'_>,
@@ -238,14 +238,14 @@ async fn time_dispatches(
         return Ok((Timing::Timestamps, (0..first.len()).map(of_all).collect()));
     }
     let single = |own: Recording| match own.kernels().next() {
-        // The table has an entry for every step only: beginning one is not repeated.
+        // `begin_step` is not repeated, because the table has one entry per step.
         Some(kernel) if kernel.name() != "begin_step" => Ok(Some(time(gpu, &own)?)),
         _ => Ok(None),
     };
     Ok((Timing::Host, step.split().map(single).collect::<Result<_>>()?))
 }
 
-/// A row for each name that dispatches have, the slowest first.
+/// One row per label of the dispatches, slowest first.
 fn kernel_results(step: &Recording, times: &[Option<f64>], peaks: Peaks) -> Vec<KernelResult> {
     let mut kernels: Vec<KernelResult> = Vec::new();
     let mut work_of: Vec<Work> = Vec::new();

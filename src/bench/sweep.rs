@@ -1,4 +1,4 @@
-//! How the time of a step grows with the batch, the filters and the pixels.
+//! Measures how the time of a step grows with the batch, the filters and the pixels.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,15 +17,15 @@ use crate::{
     train::Trainer,
 };
 
-/// What is varied; everything else is as in Table I.
+/// The varied size; everything else is as in Table I.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sweep {
-    /// Images a step.
+    /// Images per step.
     Batch,
-    /// Filters of conv2: its own work and that of fc1 grow with them.
+    /// Filters of conv2; its own work and that of fc1 grow with them.
     Filters,
-    /// Pixels of a (square) image.
+    /// Pixels of a square image.
     Pixels,
 }
 
@@ -36,7 +36,7 @@ pub struct SweepPoint {
     pub value: u32,
     /// Median time of a step.
     pub median_ms: f64,
-    /// Images a second.
+    /// Images per second.
     pub images_per_second: f64,
 }
 
@@ -45,9 +45,9 @@ pub struct SweepPoint {
 pub struct SweepResult {
     /// The adapter.
     pub adapter: AdapterName,
-    /// What was varied.
+    /// The varied size.
     pub sweep: Sweep,
-    /// Images a step, where they were not varied.
+    /// Images per step, if they were not varied.
     pub batch_size: Option<u32>,
     /// The points, by value.
     pub points: Vec<SweepPoint>,
@@ -60,7 +60,7 @@ pub struct SweepResult {
 }
 
 impl Sweep {
-    /// What the values count.
+    /// The unit of the values.
     pub fn unit(self) -> &'static str {
         match self {
             Sweep::Batch => "images a step",
@@ -69,7 +69,7 @@ impl Sweep {
         }
     }
 
-    /// The values, with the configuration and the shape of the images of each.
+    /// The values, each with its configuration and the shape of the images.
     fn cases(self, batch_size: u32) -> Result<Vec<(u32, RunConfig, Dataset)>> {
         let case = |value: u32, side: u32, batch: u32| {
             let dataset = noise(Shape::new(1, side, side), batch);
@@ -101,7 +101,7 @@ impl Sweep {
     }
 }
 
-/// As many images of random bytes as a step needs: what is on them does not matter to its time.
+/// As many images of random bytes as a step needs; their contents do not affect its time.
 fn noise(shape: Shape, count: u32) -> Dataset {
     let key = random::random_key(0, 0, random::INITIALIZE);
     let bytes = (0..count * shape.elements())
@@ -123,11 +123,11 @@ fn noise(shape: Shape, count: u32) -> Dataset {
     }
 }
 
-/// Times `rounds` steps of every point, all points in turns, so that a change of the machine's
-/// speed meets all of them.
+/// Times `rounds` steps of every point. The points take turns, so that a change of the machine's
+/// speed affects all of them.
 ///
 /// # Errors
-/// Those of the training runs that it times.
+/// Errors of the timed training runs.
 pub fn sweep(
     gpu: &Gpu,
     sweep: Sweep,
@@ -236,7 +236,7 @@ mod tests {
                 && (offset - 3.0).abs() < 1e-12
                 && (r_squared - 1.0).abs() < 1e-12
         );
-        // Up and down again: no line explains anything.
+        // A rise and a fall of equal size: the line explains nothing.
         let [slope, offset, r_squared] =
             line_through(&[point(1, 1.0), point(2, 2.0), point(3, 1.0)]);
         assert!(slope.abs() < 1e-12 && (offset - 4.0 / 3.0).abs() < 1e-12 && r_squared < 1e-12);

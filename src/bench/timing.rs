@@ -8,10 +8,10 @@ use crate::{
     train::Trainer,
 };
 
-/// Times each dispatch is run for its median.
+/// Number of runs of each dispatch, whose median is used.
 pub(super) const REPEATS: usize = 5;
 
-/// Milliseconds of the trainer's first step, once more.
+/// Time of another first step of the trainer, in milliseconds.
 pub(super) fn time_step(gpu: &Gpu, trainer: &Trainer<'_>) -> Result<f64> {
     trainer.rewind();
     let start = Instant::now();
@@ -26,8 +26,8 @@ pub(super) fn median(times: &mut [f64]) -> f64 {
     times[times.len() / 2]
 }
 
-/// Median milliseconds of one submission of `recording`, repeated inside it until it takes long
-/// enough to be timed.
+/// Median time of one submission of `recording` in milliseconds. The recording is repeated inside
+/// the submission until it takes long enough to be timed.
 pub(super) fn time(gpu: &Gpu, recording: &Recording) -> Result<f64> {
     let run = |count: u32| -> Result<f64> {
         let start = Instant::now();

@@ -1,5 +1,5 @@
-//! Autotune: tiles beside the table's are timed on this adapter, product by product, and checked
-//! before they are believed.
+//! Autotune: times other tiles than those of the table on this adapter, product by product, and
+//! checks their results.
 
 use super::timing::time;
 use crate::{
@@ -12,10 +12,11 @@ use crate::{
     random::{EXPLAIN, random_bits, random_key, uniform01},
 };
 
-/// Tiles must be this much faster than the table's to replace them: less is noise.
+/// Tiles replace those of the table only if their time is below this share of the table's, because
+/// a smaller gain is noise.
 const GAIN: f64 = 0.95;
-/// Largest relative difference of results: the order of f32 sums may change, and what is stored in
-/// 16 bits with it.
+/// Largest relative difference of results for f32 and for 16-bit storage: the order of f32 sums may
+/// change, and with it the stored values.
 const TOLERANCE: [f64; 2] = [1e-4, 1e-2];
 
 /// One pass over random images, recorded with given tiles.
@@ -70,8 +71,8 @@ impl Trial {
         let input_gradient =
             network.record_backward(gpu, &mut recording, chunk, None, Gradients::Input)?;
         let input_gradient = input_gradient.buffer().clone();
-        // Activations' derivatives are taken in place: the second pass begins with what the first
-        // left of the logits' gradient, the same for all tiles.
+        // Activations' derivatives are computed in place. The second pass begins with the first
+        // one's remains of the logits' gradient, which are equal for all tiles.
         network.record_backward(gpu, &mut recording, chunk, None, Gradients::Parameters)?;
         Ok(Trial {
             network,
@@ -97,7 +98,7 @@ impl Trial {
         ])
     }
 
-    /// Milliseconds of the dispatches called `label`.
+    /// Time of the dispatches with this `label`, in milliseconds.
     fn time(&self, gpu: &Gpu, label: &str) -> Result<f64> {
         let mut named = Recording::new();
         for single in self.recording.split() {
@@ -125,7 +126,7 @@ fn noise(seed: u64, elements: u32, channels: u32) -> Vec<f32> {
         .collect()
 }
 
-/// ‖a − b‖ / ‖b‖, infinite where something is not finite.
+/// ‖a − b‖ / ‖b‖; infinite if any value is not finite.
 fn difference(a: &[f32], b: &[f32]) -> f64 {
     let squares =
         |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
@@ -135,12 +136,12 @@ fn difference(a: &[f32], b: &[f32]) -> f64 {
     if a.len() == b.len() && ratio.is_finite() { ratio } else { f64::INFINITY }
 }
 
-/// The fastest tiles of every product in a training step of `config`'s network, where they are not
-/// `table`'s. Tiles with which the network's results are not those it has with the table's are left
-/// out; `progress` is told of them, too.
+/// The fastest tiles of every product in a training step of `config`'s network, if they differ from
+/// those of `table`. Tiles that change the network's results beyond the tolerance are rejected and
+/// also reported to `progress`.
 ///
 /// # Errors
-/// Those of the passes.
+/// Errors of the passes.
 pub async fn autotune(
     gpu: &Gpu,
     config: &RunConfig,

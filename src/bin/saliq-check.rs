@@ -1,4 +1,5 @@
-//! The `saliq-check` program: `saliq check` of one's own shaders alone, without a GPU's libraries.
+//! The `saliq-check` program: only `saliq check` for the user's own shaders, without the libraries
+//! of a GPU.
 
 #![forbid(unsafe_code)]
 

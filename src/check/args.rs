@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// How `check` reports.
+/// The format of the report of `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckFormat {
     /// A table.
     Table,
-    /// Annotations that GitHub shows beside the code.
+    /// Annotations that GitHub shows next to the code.
     Github,
     /// JSON, as with `--json`.
     Json,
@@ -18,10 +18,10 @@ pub enum CheckFormat {
 /// `saliq check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// WGSL files and folders with such files [default: saliq's own shaders]
+    /// WGSL files, and folders with such files [default: saliq's own shaders]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// How to report
+    /// Format of the report: table, github or json
     #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
     pub format: CheckFormat,
     /// Also write saliq's own shaders as SPIR-V into this folder, for other validators

@@ -1,4 +1,5 @@
-//! A user's shader files: found, read within bounds, linked if they import, checked.
+//! Checks a user's shader files: finds them, reads them within bounds, and links those with
+//! imports.
 
 use super::{
     guard, place,
@@ -16,36 +17,37 @@ use std::{
 };
 use wesl::{CompileOptions, EscapeMangler, ModulePath, ResolveError, Resolver, syntax::PathOrigin};
 
-/// Largest shader file that is read, in bytes.
+/// Largest shader file in bytes.
 pub const MAX_FILE_BYTES: u64 = 4 << 20;
-/// Most shader files in one run.
+/// Largest number of shader files in one run.
 pub const MAX_FILES: usize = 10_000;
-/// Most modules linked into one shader.
+/// Largest number of modules linked into one shader.
 const MAX_MODULES: usize = 100;
-/// Bytes of all modules linked into one shader.
+/// Largest size in bytes of all modules linked into one shader.
 const MAX_LINKED_BYTES: usize = 16 << 20;
-/// Folders in folders.
+/// Largest depth of nested folders.
 const MAX_FOLDER_DEPTH: usize = 64;
 
-/// What to do about an import of [`ADDED_MODULES`].
+/// Advice for an import of [`ADDED_MODULES`].
 const ADDED: &str = "no such package; saliq's own kernels get it when they are linked, with an \
                      adapter's tile sizes or the numbers of choices: check those with `saliq \
                      check` without a path";
 
-/// A file and the folder that `package::` means in it: the folder given, or the one the file is in;
-/// empty where there is none.
+/// A file, and the folder that `package::` refers to: the given folder, or that of the file; empty
+/// if there is none.
 struct Job {
     path: PathBuf,
     base: PathBuf,
 }
 
 /// Checks files and, recursively, the `.wgsl` and `.wesl` files of folders (hidden folders are left
-/// out). A file that uses WESL imports is linked first: `package::` is the folder given (or the
-/// file's own), all `@if` features are off. Files that cannot be read are failures in the report.
+/// out). A file that uses WESL imports is linked first; `package::` refers to the given folder (or
+/// that of the file), and all `@if` features are off. Files that cannot be read are failures in the
+/// report.
 ///
 /// # Errors
-/// [`Error::Io`] for a path that does not exist, [`Error::Usage`] for nothing to check or more than
-/// [`MAX_FILES`] files. Failing shaders are not an error here, see [`super::verdict`].
+/// [`Error::Io`] for a path that does not exist; [`Error::Usage`] if there is nothing to check, or
+/// more than [`MAX_FILES`] files. Failing shaders are not an error here; see [`super::verdict`].
 pub fn check_paths(paths: &[PathBuf]) -> Result<Vec<ShaderReport>> {
     let jobs = jobs_of(paths)?;
     Ok(guard::parallel(
@@ -58,8 +60,8 @@ pub fn check_paths(paths: &[PathBuf]) -> Result<Vec<ShaderReport>> {
     ))
 }
 
-/// As [`super::write_spirv`] for a user's files; files that do not translate (the check reports
-/// them) or have no entry point are left out.
+/// As [`super::write_spirv`], for a user's files. Files that cannot be translated (the check
+/// reports them) or have no entry point are left out.
 ///
 /// # Errors
 /// As [`check_paths`], and [`Error::Io`] when writing.
@@ -81,8 +83,8 @@ pub fn write_spirv_of_paths(paths: &[PathBuf], dir: &Path) -> Result<Vec<PathBuf
         .collect()
 }
 
-/// Checks the bytes of one file that is in no folder: there is nothing to import. `name` is what
-/// the report calls it.
+/// Checks the bytes of one file that is in no folder and therefore cannot import. `name` is its
+/// name in the report.
 pub fn check_bytes(name: &str, bytes: Vec<u8>) -> ShaderReport {
     let job = Job { path: PathBuf::from(name), base: PathBuf::new() };
     let mut reports = guard::parallel(
@@ -173,7 +175,7 @@ fn walk(folder: &Path, base: &Path, depth: usize, found: &mut Vec<Job>) -> Resul
 /// Reads a regular UTF-8 file of bounded size; `Err` is the reason.
 fn read_bounded(path: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot read this file: {error}");
-    // Opening a pipe or device could wait for ever.
+    // Opening a pipe or device could wait forever.
     if !fs::metadata(path).map_err(cannot)?.is_file() {
         return Err("cannot read this file: it is not a regular file".to_owned());
     }
@@ -205,8 +207,8 @@ fn source_of(job: &Job, text: String) -> Result<(ShaderSource, bool), Outcome> {
     Ok((ShaderSource { name: name_of(job), wgsl, constants: Vec::new(), user: true }, linked))
 }
 
-/// Whether the text uses imports, paths or conditions of WESL. Plain WGSL stays as it is, so that
-/// errors keep their lines; a false alarm costs only that.
+/// Whether the text uses imports, paths or conditions of WESL. Plain WGSL is not linked, so that
+/// errors keep their line numbers; a false positive only loses those.
 fn uses_wesl(text: &str) -> bool {
     text.lines().any(|line| {
         let code = line.split("//").next().unwrap_or_default();
@@ -220,14 +222,14 @@ fn uses_wesl(text: &str) -> bool {
     })
 }
 
-/// Links a file with what it imports into WGSL.
+/// Links a file and its imports into WGSL.
 fn link(job: &Job, text: &str) -> Result<String, Outcome> {
     let relative = job.path.strip_prefix(&job.base).unwrap_or(&job.path).with_extension("");
     let components: Vec<_> =
         relative.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     let root = ModulePath::new(PathOrigin::Absolute, components);
     let modules = Modules { job, root: root.clone(), text, read: RefCell::default() };
-    // Everything declared in the file is kept and checked, entry point or not.
+    // Every declaration of the file is kept and checked, whether or not it is an entry point.
     let options = CompileOptions { keep_root: true, ..Default::default() };
     let linked = caught(|| {
         wesl::compile_sourcemap(&root, &modules, &EscapeMangler, &options)
@@ -243,8 +245,8 @@ fn link(job: &Job, text: &str) -> Result<String, Outcome> {
     }
 }
 
-/// A linker's error, with its place if it is in the file itself and with the module's name if it is
-/// elsewhere.
+/// A linker error, with its position if it is in the file itself, and with the module's name if it
+/// is elsewhere.
 fn link_failure(error: wesl::Error, root: &ModulePath, text: &str) -> Outcome {
     let diagnostic = wesl::Diagnostic::from(error);
     let detail = &diagnostic.detail;
@@ -265,13 +267,13 @@ fn link_failure(error: wesl::Error, root: &ModulePath, text: &str) -> Outcome {
     Outcome::Fail { message, line, column }
 }
 
-/// Finds imported modules in the folder given and, nearer and nearer, in the folders on the way to
-/// the file.
+/// Finds imported modules in the given folder and in the folders between it and the file, the
+/// nearest last.
 struct Modules<'a> {
     job: &'a Job,
     root: ModulePath,
     text: &'a str,
-    /// What was read so far, so that every file is read once and all together stay within bounds.
+    /// Modules that were read, so that every file is read once and the total stays within bounds.
     read: RefCell<HashMap<PathBuf, String>>,
 }
 
@@ -300,7 +302,7 @@ impl Modules<'_> {
         folders.iter().rev().find_map(|folder| {
             let stem: PathBuf =
                 folder.iter().chain(path.components.iter().map(|part| part.as_ref())).collect();
-            // Not `with_extension`: a module's name has no extension to replace.
+            // Not `with_extension`, because the name of a module has no extension to replace.
             ["wesl", "wgsl"].into_iter().find_map(|extension| {
                 let file = PathBuf::from(format!("{}.{extension}", stem.to_str()?));
                 file.is_file().then_some(file)

@@ -1,5 +1,5 @@
-//! Keeps hostile shaders from taking the program down: bounds on nesting before a parser recurses,
-//! threads with a large stack, panics turned into reports.
+//! Protects the program from hostile shaders: bounds on nesting before a parser recurses, threads
+//! with a large stack, and panics turned into reports.
 
 use std::{
     sync::{
@@ -11,32 +11,32 @@ use std::{
 
 use crate::panics::caught;
 
-/// Stack of a checking thread. naga and wesl recurse over expressions, statements and types; only
-/// touched pages cost memory.
+/// Stack size of a checking thread. naga and wesl recurse over expressions, statements and types;
+/// only touched pages use memory.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Nested brackets; naga itself gives up near 200 nested expressions or blocks.
+/// Largest number of nested brackets; naga itself gives up near 200 nested expressions or blocks.
 const MAX_NESTING: u32 = 200;
-/// Operators, member accesses and brackets between two separators: an expression tree is at most
-/// this deep.
+/// Largest number of operators, member accesses and brackets between two separators: an upper bound
+/// on the depth of an expression tree.
 const MAX_OPERATORS: u32 = 4_000;
-/// `else` in one file: an `else if` chain is a nested block for every link.
+/// Largest number of `else` in one file: each `else if` of a chain is a nested block.
 const MAX_ELSE: u32 = 2_000;
-/// Global declarations: each may depend on the one before it.
+/// Largest number of global declarations, because each may depend on the one before it.
 const MAX_DECLARATIONS: u32 = 10_000;
 
-/// Nested `<` in a file that is linked: wesl 0.4 looks ahead for a template list at every `name <`,
-/// and again at those inside, so its time doubles with each level.
+/// Largest number of nested `<` in a file that is linked. wesl 0.4 looks ahead for a template list
+/// at every `name <`, and again at those inside, so its time doubles with each level.
 const MAX_LINKED_ANGLES: u32 = 14;
 
-/// Global declarations of a file that is linked: wesl follows every chain of uses from every
-/// declaration (2,000 functions in a chain take a minute).
+/// Largest number of global declarations of a file that is linked. wesl follows every chain of uses
+/// from every declaration (2,000 functions in a chain take a minute).
 const MAX_LINKED_DECLARATIONS: u32 = 500;
 
-/// Refuses source whose syntax tree could be too deep for the recursive code in naga; `Err` says
-/// why.
+/// Refuses source whose syntax tree could be too deep for the recursive code of naga; `Err` gives
+/// the reason.
 ///
-/// This is a scan over characters, not a parser: it skips comments and over-estimates depth.
+/// This is a scan over characters and not a parser: it skips comments and over-estimates the depth.
 pub(super) fn bounded_depth(source: &str) -> Result<(), String> {
     scan(source, MAX_OPERATORS, MAX_DECLARATIONS)
 }
@@ -49,7 +49,7 @@ pub(super) fn bounded_for_linking(source: &str) -> Result<(), String> {
 fn scan(source: &str, max_angles: u32, max_declarations: u32) -> Result<(), String> {
     let bytes = source.as_bytes();
     let (mut operators, mut elses, mut declarations) = (0u32, 0u32, 0u32);
-    // Open `<` for every open bracket: a `>` closes none outside its bracket.
+    // Number of open `<` per open bracket: a `>` closes none outside its bracket.
     let mut angles = vec![0u32];
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -102,7 +102,8 @@ fn scan(source: &str, max_angles: u32, max_declarations: u32) -> Result<(), Stri
         if let Some((_, what, limit)) = exceeded.into_iter().find(|(over, _, _)| *over) {
             let line = bytes[..at.min(bytes.len())].iter().filter(|&&b| b == b'\n').count() + 1;
             return Err(format!(
-                "line {line}: more than {limit} {what}; split the shader, the checker goes no deeper"
+                "line {line}: more than {limit} {what}; split the shader, the checker goes no \
+                 deeper"
             ));
         }
         at += 1;
@@ -138,7 +139,8 @@ fn end_of_comment(bytes: &[u8], mut at: usize) -> Result<usize, String> {
 }
 
 /// Applies `work` to every item on all cores, on threads with a large stack, and keeps the order.
-/// `instead` makes the result of an item whose work panicked or for which no thread could be had.
+/// `instead` makes the result of an item whose work panicked, or for which no thread could be
+/// started.
 pub(super) fn parallel<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T) -> R + Sync,
@@ -158,8 +160,8 @@ pub(super) fn parallel<T: Sync, R: Send>(
     let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(items.len());
     thread::scope(|scope| {
         for _ in 0..threads {
-            // If a thread cannot be had the others do its share; with none, every item is reported
-            // below.
+            // If a thread cannot be started, the others do its share. If none can be started, every
+            // item is reported below.
             let _ = thread::Builder::new()
                 .name("saliq-check".into())
                 .stack_size(STACK_BYTES)
@@ -206,8 +208,9 @@ mod tests {
 
     #[test]
     fn linking_takes_ordinary_templates_and_comparisons() {
-        let fine =
-            "const a = array<vec4<f32>, 2>(vec4<f32>(1 << 2), vec4<f32>(2)); fn f() { if a < b && c <= d {} }\n".repeat(50);
+        let fine = "const a = array<vec4<f32>, 2>(vec4<f32>(1 << 2), vec4<f32>(2)); fn f() \
+             { if a < b && c <= d {} }\n"
+            .repeat(50);
         assert_eq!(bounded_for_linking(&fine), Ok(()));
         for nested in ["array<".repeat(15), "a<(1>>1)+".repeat(15), "a < f(".repeat(15)] {
             assert!(bounded_for_linking(&nested).is_err(), "{nested}");

@@ -1,36 +1,36 @@
-//! WebGPU's default limits, and bounds on what backends are asked to spell out.
+//! WebGPU's default limits, and bounds on the values that backends write out element by element.
 //! Source: WebGPU specification, "Limits", the default column; WGSL, "Limits".
 
 use super::{place::place, report::Outcome};
 use naga::{AddressSpace, Handle, ShaderStage, Type, TypeInner, valid::ModuleInfo};
 
-/// Storage buffers an entry point may use.
+/// Largest number of storage buffers of an entry point.
 const STORAGE_BUFFERS: usize = 8;
-/// Uniform buffers an entry point may use.
+/// Largest number of uniform buffers of an entry point.
 const UNIFORM_BUFFERS: usize = 12;
-/// Bind groups are numbered below this.
+/// Upper bound (exclusive) of the numbers of bind groups.
 const BIND_GROUPS: u32 = 4;
-/// Bindings are numbered below this.
+/// Upper bound (exclusive) of the numbers of bindings.
 const BINDINGS: u32 = 1000;
-/// Bytes of one uniform buffer.
+/// Largest size of a uniform buffer in bytes.
 const UNIFORM_BYTES: u64 = 64 << 10;
-/// Bytes of one storage buffer binding (its fixed part).
+/// Largest size of a storage buffer binding (its fixed part) in bytes.
 const STORAGE_BYTES: u64 = 128 << 20;
-/// Workgroup size along x, y, z.
+/// Largest workgroup size along x, y, z.
 const WORKGROUP_SIZE: [u32; 3] = [256, 256, 64];
-/// Invocations in a workgroup.
+/// Largest number of invocations in a workgroup.
 const INVOCATIONS: u64 = 256;
-/// Bytes of workgroup memory.
+/// Largest size of workgroup memory in bytes.
 const WORKGROUP_BYTES: u64 = 16 << 10;
 
-/// Bytes of a value in function, private or workgroup memory that a translator may be asked to
-/// write out. GLSL and MSL initialise such values element by element, so a hostile size would
-/// become gigabytes of text.
+/// Largest size in bytes of a value in function, private or workgroup memory that is translated.
+/// GLSL and MSL initialise such values element by element, so a hostile size would become gigabytes
+/// of text.
 pub(super) const MAX_VALUE_BYTES: u64 = 1 << 20;
 
-/// Compares the entry point called `name`, overrides resolved, with WebGPU's default limits. Beyond them is
-/// [`Outcome::Warn`] for a user's shader and [`Outcome::Fail`] for ours; the first breach is
-/// reported.
+/// Compares the entry point `name`, with resolved overrides, with WebGPU's default limits. A breach
+/// is [`Outcome::Warn`] for a user's shader and [`Outcome::Fail`] for saliq's own; only the first
+/// breach is reported.
 pub(super) fn check(
     module: &naga::Module,
     info: &ModuleInfo,
@@ -90,7 +90,8 @@ pub(super) fn check(
                 if storage > STORAGE_BUFFERS {
                     return breach(
                         format!(
-                            "{name} uses more than {STORAGE_BUFFERS} storage buffers ({label} is one too many)"
+                            "{name} uses more than {STORAGE_BUFFERS} storage buffers ({label} is \
+                             one too many)"
                         ),
                         span,
                     );
@@ -107,7 +108,8 @@ pub(super) fn check(
                 if uniform > UNIFORM_BUFFERS {
                     return breach(
                         format!(
-                            "{name} uses more than {UNIFORM_BUFFERS} uniform buffers ({label} is one too many)"
+                            "{name} uses more than {UNIFORM_BUFFERS} uniform buffers ({label} is \
+                             one too many)"
                         ),
                         span,
                     );
@@ -120,11 +122,12 @@ pub(super) fn check(
                 }
             }
             AddressSpace::WorkGroup => {
-                // Each variable starts at a multiple of 16 bytes in the specification's count.
+                // The specification counts each variable from a multiple of 16 bytes.
                 workgroup_bytes += bytes.next_multiple_of(16);
                 if workgroup_bytes > WORKGROUP_BYTES {
                     let message = format!(
-                        "{name} uses {workgroup_bytes} bytes of workgroup memory, above {WORKGROUP_BYTES}"
+                        "{name} uses {workgroup_bytes} bytes of workgroup memory, above \
+                         {WORKGROUP_BYTES}"
                     );
                     return breach(message, span);
                 }
@@ -153,7 +156,7 @@ pub(super) fn check(
     Outcome::Pass
 }
 
-/// naga keeps no span of an entry point's name; the first expression of its body is close.
+/// naga keeps no span of an entry point's name; the first expression of its body is close to it.
 fn entry_span(module: &naga::Module, index: usize) -> naga::Span {
     module.entry_points[index]
         .function
@@ -163,13 +166,13 @@ fn entry_span(module: &naga::Module, index: usize) -> naga::Span {
         .map_or(naga::Span::UNDEFINED, |(_, span)| *span)
 }
 
-/// Bytes of a type; of a run-time sized array, one element.
+/// Size of a type in bytes; for a run-time sized array, that of one element.
 fn size_of(module: &naga::Module, ty: Handle<Type>) -> u64 {
     module.types[ty].inner.try_size(module.to_ctx()).map_or(u64::MAX >> 1, u64::from)
 }
 
-/// The first value outside storage and uniform buffers that is larger than [`MAX_VALUE_BYTES`],
-/// described.
+/// A description of the first value outside storage and uniform buffers that is larger than
+/// [`MAX_VALUE_BYTES`].
 pub(super) fn oversized_value(module: &naga::Module) -> Option<String> {
     let sized = |ty: Handle<Type>| {
         let plain =

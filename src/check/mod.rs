@@ -1,20 +1,20 @@
 //! Headless shader validation: parse, validate and translate WGSL with naga, with no GPU and no
 //! driver.
 //!
-//! A shader passes when naga parses it, finds it valid, and can write it as SPIR-V (Vulkan), MSL
-//! (Metal) and HLSL (Direct3D 12), each after validation with what *that* backend supports.
-//! Validation with every capability switched on proves nothing about portability; it is only used
-//! to tell a wrong shader from an unportable one.
+//! A shader passes if naga parses it, finds it valid, and can write it as SPIR-V (Vulkan), MSL
+//! (Metal) and HLSL (Direct3D 12), each after validation with the capabilities of *that* backend.
+//! Validation with all capabilities proves nothing about portability; it is only used to
+//! distinguish a wrong shader from one that is not portable.
 //!
-//! - Pipeline constants (`override`) are resolved for every entry point first. An `override`
-//!   without a value is not guessed: validation still runs, translation is [`Outcome::Skipped`]
-//!   with that reason.
-//! - GLSL (ES 3.10, the OpenGL fallback) is tried where possible: what GLSL cannot express is
+//! - Pipeline constants (`override`) are resolved for every entry point first. saliq does not guess
+//!   a value for an `override` without one: validation still runs, and translation is
+//!   [`Outcome::Skipped`] with that reason.
+//! - GLSL (ES 3.10, the OpenGL fallback) is tried where possible. A feature that GLSL lacks is
 //!   skipped with the reason and never fails a shader.
-//! - WebGPU's default limits are a requirement for saliq's own kernels and a warning for other
-//!   shaders.
+//! - WebGPU's default limits are a requirement for saliq's own kernels and cause a warning for
+//!   other shaders.
 //!
-//! Hostile input is expected: sizes and nesting are bounded before a parser sees them, work runs on
+//! The input may be hostile: sizes and nesting are bounded before a parser sees them, work runs on
 //! threads with a large stack, and a panic inside naga or wesl is reported as a failure of the
 //! shader.
 

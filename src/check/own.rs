@@ -1,5 +1,5 @@
-//! saliq's own kernels in every specialisation that the program can ask for: what a device that
-//! runs nothing was asked for while the whole range of configurations was recorded on it.
+//! saliq's own kernels in every specialisation that the program can request. To collect them, the
+//! whole range of configurations is recorded on a device that executes nothing.
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
@@ -25,17 +25,20 @@ use crate::{
     train::Trainer,
 };
 
-/// A network unlike Table I's in every respect.
+/// A network that differs from Table I's in every respect.
 const ODD_NETWORK: &str = "network.layers = [
-  { type = \"conv\", name = \"conv1\", out_channels = 5, kernel = 5, stride = 2, padding = 2 }, { type = \"activation\", name = \"act1\" },
+  { type = \"conv\", name = \"conv1\", out_channels = 5, kernel = 5, stride = 2, padding = 2 }, \
+  { type = \"activation\", name = \"act1\" },
   { type = \"max-pool\", kernel = 3, stride = 2 },
-  { type = \"conv\", name = \"conv2\", out_channels = 33, kernel = 2, padding = 1 }, { type = \"max-pool\", kernel = 2, stride = 1 },
+  { type = \"conv\", name = \"conv2\", out_channels = 33, kernel = 2, padding = 1 }, \
+  { type = \"max-pool\", kernel = 2, stride = 1 },
   { type = \"activation\", name = \"act2\" },
   { type = \"average-pool\", kernel = 3, stride = 2, padding = 1, ceil_mode = true },
-  { type = \"linear\", name = \"fc1\", out_features = 19 }, { type = \"activation\", name = \"act3\" },
+  { type = \"linear\", name = \"fc1\", out_features = 19 }, \
+  { type = \"activation\", name = \"act3\" },
   { type = \"linear\", name = \"fc2\", out_features = 10 } ]\n";
 
-/// Sums: of what goes round a block, of three values; a value with several readers.
+/// Sums: of a block's input and output, of three values; a value with several readers.
 const SUMS_NETWORK: &str = "network.layers = [
   { type = \"conv\", out_channels = 6, kernel = 3, padding = 1 }, { type = \"activation\" },
   { type = \"conv\", out_channels = 6, kernel = 3, padding = 1 },
@@ -44,17 +47,19 @@ const SUMS_NETWORK: &str = "network.layers = [
   { type = \"add\", inputs = [\"drop\", \"act2\", \"act1\"] }, { type = \"activation\" },
   { type = \"linear\", out_features = 10 } ]\n";
 
-/// Settings that between them ask for every kernel with every option.
+/// Settings that together request every kernel with every option.
 const SETTINGS: &[&str] = &[
     "",
     "sgt = false",
     "bits = \"4,2\"",
     "bits = \"2,2\"\npact = \"signed\"\nweight-quant = \"dorefa\"\nsgt = false",
-    "bits = \"4,4\"\npact = \"signed-after-relu\"\nweight-quant = \"affine\"\nper-channel = true\nsgt = false",
+    "bits = \"4,4\"\n\
+     pact = \"signed-after-relu\"\nweight-quant = \"affine\"\nper-channel = true\nsgt = false",
     "dropout = \"0.25,0.5\"\naugment = \"shift,hflip\"\noptimizer = \"adam\"",
     "optimizer = \"momentum\"\nmask-fill = \"zero\"\nmask-rank = \"abs\"",
     "optimizer = \"momentum\"\nnesterov = true\nmask-fill = \"mean\"\nsaliency-target = \"label\"",
-    "optimizer = \"adamw\"\nweight-decay = 0.01\nmask-fill = \"corner\"\nsaliency-target = \"predicted\"",
+    "optimizer = \"adamw\"\n\
+     weight-decay = 0.01\nmask-fill = \"corner\"\nsaliency-target = \"predicted\"",
     "optimizer = \"adadelta\"\nmask-fill = \"blur\"\nstop-gradient = true\nno-shuffle = true",
     "bits = \"8,8,8,8\"\nweight-quant = \"symmetric\"\nsgt = false",
     "bits = \"8,8,8,8\"\npact = \"signed\"\nsgt = false",
@@ -80,8 +85,8 @@ const SETTINGS: &[&str] = &[
     "SUMS\nprecision = \"f16\"\nbits = \"4,4\"\nsgt = false",
 ];
 
-/// Devices that run nothing: as software adapters and as GPUs, without what is optional and with
-/// it.
+/// Devices that execute nothing: as software adapters and as GPUs, with and without optional
+/// features.
 fn devices() -> [Gpu; 5] {
     let plain = Abilities::default();
     let vectors = Abilities { subgroup_lanes: Some(8), ..plain };
@@ -93,8 +98,8 @@ fn devices() -> [Gpu; 5] {
 /// Every kernel, linked, with the constants of each specialisation; each is named `kernel#number`.
 ///
 /// # Errors
-/// [`Error::Shader`] for a kernel that does not link, or that no configuration asks for;
-/// [`Error::Bindings`] for one whose launcher binds other buffers than it declares.
+/// [`Error::Shader`] for a kernel that cannot be linked or that no configuration requests;
+/// [`Error::Bindings`] for a kernel whose launcher binds other buffers than it declares.
 pub fn own_kernels() -> Result<Vec<ShaderSource>> {
     let mut asked = BTreeSet::new();
     for gpu in devices() {
@@ -130,13 +135,12 @@ pub fn own_kernels() -> Result<Vec<ShaderSource>> {
     Ok(sources)
 }
 
-/// Creates the pipeline of every kernel in every specialisation that the program can ask for, on
-/// the device that runs nothing, as it passes for a software adapter and for a GPU: what wgpu makes
-/// of a kernel beside its code (bindings, layouts, limits) is validated without a driver. Returns
-/// how many there are.
+/// Creates the pipeline of every kernel in every specialisation that the program can request, on a
+/// device that executes nothing, once as a software adapter and once as a GPU. wgpu then validates
+/// bindings, layouts and limits without a driver. Returns the number of pipelines.
 ///
 /// # Errors
-/// [`Error::Shader`] naming a kernel that is refused.
+/// [`Error::Shader`] with the name of a kernel that wgpu refuses.
 pub fn create_own_pipelines() -> Result<usize> {
     let mut count = 0;
     for gpu in devices() {
@@ -150,7 +154,7 @@ pub fn create_own_pipelines() -> Result<usize> {
 /// Records training, evaluation, attribution and the benchmark for all [`SETTINGS`].
 fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
     for (number, text) in SETTINGS.iter().enumerate() {
-        // The odd network sees colour images.
+        // The odd network takes colour images.
         let shape =
             if text.starts_with("ODD") { Shape::new(3, 21, 17) } else { Shape::new(1, 28, 28) };
         let dataset = blank(shape);
@@ -181,7 +185,7 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
     Ok(gpu.kernels_in_use())
 }
 
-/// Every attribution method of the network of `config`.
+/// Records every attribution method for the network of `config`.
 fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> {
     let parameters = Graph::new(&config.network, &config.quantization)?.layout;
     let parameters = gpu.buffer("parameters", u64::from(parameters.padded_length()) * 4)?;
@@ -209,7 +213,8 @@ fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> 
     Ok(())
 }
 
-/// Inference on integers, of images as well: of one at a time, and of several.
+/// Records inference on integers, with images as input too, for one image and for several at a
+/// time.
 fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
     let graph = Graph::new(&config.network, &config.quantization)?;
     let parameters = graph.layout.initialize(0, WeightInit::KaimingUniform);
@@ -226,7 +231,7 @@ fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
     Ok(())
 }
 
-/// Every judgement of a model's explanations, with every fill.
+/// Records every judgement of a model's explanations, with every fill.
 fn record_judgements(gpu: &Gpu, config: ModelConfig, dataset: &Dataset) -> Result<()> {
     let graph = Graph::new(&config.network, &config.quantization)?;
     let parameters = vec![0.0; graph.layout.padded_length() as usize];

@@ -1,4 +1,4 @@
-//! Where something stands in a shader.
+//! Positions in a shader.
 
 use naga::Span;
 

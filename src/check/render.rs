@@ -6,8 +6,8 @@ use crate::{Error, Result};
 use comfy_table::{Table, presets};
 use std::fmt::Write;
 
-/// A table with a row a shader, followed by a line for every failure and warning and for every kind
-/// of skip.
+/// A table with one row per shader, followed by a line for every failure and warning and for every
+/// kind of skip.
 pub fn render_table(reports: &[ShaderReport]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
@@ -29,14 +29,15 @@ pub fn render_table(reports: &[ShaderReport]) -> String {
     }
     let mut text = format!("{table}\n");
 
-    // Skips come in a few kinds, each for many shaders: one line a kind.
+    // There are only a few reasons for skips, each for many shaders, so there is one line per
+    // reason.
     let mut skips: Vec<(String, usize)> = Vec::new();
     for report in reports {
         for (stage, outcome) in report.stages() {
             let (kind, message) = match outcome {
                 Outcome::Pass => continue,
                 Outcome::Skipped { reason } => {
-                    // What follows a failure is no news.
+                    // Stages after a failure add no information.
                     if !report.failed() {
                         let key = format!("{stage}: {}", plain(reason));
                         match skips.iter_mut().find(|(known, _)| *known == key) {
@@ -71,8 +72,9 @@ pub fn render_table(reports: &[ShaderReport]) -> String {
     text
 }
 
-/// GitHub workflow commands: an `::error` a failure, a `::warning` a warning, one a line; nothing
-/// for shaders that pass. Our own kernels have no file; their name is in the title.
+/// GitHub workflow commands: an `::error` per failure and a `::warning` per warning, one per line,
+/// and nothing for shaders that pass. saliq's own kernels have no file, so their name is in the
+/// title.
 pub fn render_github(reports: &[ShaderReport]) -> String {
     let mut text = String::new();
     for report in reports {
@@ -84,7 +86,7 @@ pub fn render_github(reports: &[ShaderReport]) -> String {
             };
             let mut properties = Vec::new();
             if report.user {
-                // GitHub wants forward slashes, and paths from the repository's root.
+                // GitHub expects forward slashes, and paths from the root of the repository.
                 let path = report.name.replace('\\', "/");
                 properties
                     .push(format!("file={}", property(path.strip_prefix("./").unwrap_or(&path))));
@@ -165,7 +167,7 @@ fn at(outcome: &Outcome) -> String {
     }
 }
 
-/// Text that may come from a file or its name, on one line and without control characters.
+/// Text from a file or its name, on one line and without control characters.
 fn plain(text: &str) -> String {
     text.chars()
         .map(|c| {

@@ -1,4 +1,4 @@
-//! A shader, and what its check came to.
+//! A shader and the results of its check.
 
 use serde::Serialize;
 
@@ -11,19 +11,20 @@ pub struct ShaderSource {
     pub wgsl: String,
     /// Values of pipeline-overridable constants, by name or by the decimal text of their `@id`.
     pub constants: Vec<(String, f64)>,
-    /// Someone else's shader: beyond WebGPU's default limits is then a warning, not a failure.
+    /// Whether it is a user's shader: exceeding WebGPU's default limits is then a warning and not a
+    /// failure.
     pub user: bool,
 }
 
-/// What one stage of the check came to.
+/// The result of one stage of the check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// Nothing to complain about.
+    /// No problem.
     Pass,
-    /// Works, but not everywhere; does not fail the shader.
+    /// Works on some backends only; does not fail the shader.
     Warn {
-        /// What is not portable.
+        /// The part that is not portable.
         message: String,
         /// 1-based line in the source, if it is known.
         line: Option<u32>,
@@ -32,12 +33,12 @@ pub enum Outcome {
     },
     /// Not checked; does not fail the shader.
     Skipped {
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// Wrong.
+    /// The shader is wrong.
     Fail {
-        /// The parser's, validator's or translator's words.
+        /// The message of the parser, validator or translator.
         message: String,
         /// 1-based line in the source, if it is known.
         line: Option<u32>,
@@ -52,7 +53,7 @@ impl Outcome {
         matches!(self, Outcome::Fail { .. })
     }
 
-    /// A failure without a place.
+    /// A failure without a position.
     pub(crate) fn fail(message: impl Into<String>) -> Self {
         Outcome::Fail { message: message.into(), line: None, column: None }
     }
@@ -62,7 +63,7 @@ impl Outcome {
         Outcome::Skipped { reason: reason.into() }
     }
 
-    /// The worse of the two, the first of equals: fail, warn, skipped, pass.
+    /// The worse of the two, the first if they are equal: fail, warn, skipped, pass.
     pub(crate) fn worse(self, other: Outcome) -> Outcome {
         let rank = |outcome: &Outcome| match outcome {
             Outcome::Pass => 0,
@@ -79,7 +80,7 @@ impl Outcome {
 pub struct ShaderReport {
     /// Name or path, as in [`ShaderSource::name`].
     pub name: String,
-    /// Whether this is a file given by the user rather than one of saliq's kernels.
+    /// Whether this is a user's file and not one of saliq's kernels.
     pub user: bool,
     /// Entry points found, in the order of the source.
     pub entry_points: Vec<String>,
@@ -93,15 +94,15 @@ pub struct ShaderReport {
     pub msl: Outcome,
     /// Validation with Direct3D's capabilities and translation to HLSL, shader model 6.6.
     pub hlsl: Outcome,
-    /// Translation to GLSL ES 3.10; never a failure for what GLSL lacks.
+    /// Translation to GLSL ES 3.10; never a failure for a feature that GLSL lacks.
     pub glsl: Outcome,
-    /// WebGPU's default limits: 8 storage buffers, 256 invocations and 16 KiB of workgroup memory a
-    /// workgroup, …
+    /// WebGPU's default limits: 8 storage buffers, 256 invocations and 16 KiB of workgroup memory
+    /// per workgroup, …
     pub webgpu_limits: Outcome,
 }
 
 impl ShaderReport {
-    /// Every stage with the name shown to people.
+    /// Every stage with its name in reports.
     pub fn stages(&self) -> [(&'static str, &Outcome); 7] {
         [
             ("parse", &self.parse),
@@ -119,7 +120,7 @@ impl ShaderReport {
         self.stages().iter().any(|(_, outcome)| outcome.is_fail())
     }
 
-    /// A report of a shader that got no further than reading or parsing.
+    /// A report of a shader that could not be read or parsed.
     pub(crate) fn unparsed(name: &str, user: bool, parse: Outcome) -> Self {
         let skipped = || Outcome::skipped("not parsed");
         ShaderReport {

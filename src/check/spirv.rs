@@ -1,4 +1,4 @@
-//! Shaders as SPIR-V, in memory or a file each.
+//! Shaders as SPIR-V, in memory or as one file each.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use crate::{Error, Result};
 /// SPIR-V 1.3 words of a shader with all its entry points, for `spirv-val`.
 ///
 /// # Errors
-/// [`Error::Shader`] if the shader does not parse or validate, has no entry point, needs a constant
-/// it was not given, or crashes naga.
+/// [`Error::Shader`] if the shader cannot be parsed or validated, has no entry point, needs a
+/// constant without a value, or crashes naga.
 pub fn to_spirv(source: &ShaderSource) -> Result<Vec<u32>> {
     let mut results = guard::parallel(std::slice::from_ref(source), spirv_words, |_, reason| {
         Err(reason.to_owned())
@@ -18,8 +18,8 @@ pub fn to_spirv(source: &ShaderSource) -> Result<Vec<u32>> {
     result.map_err(|reason| Error::Shader { kernel: source.name.clone(), reason })
 }
 
-/// Writes `<name>.spv` for every source into `dir` (created if missing), each whole or not at all;
-/// returns the paths.
+/// Writes `<name>.spv` for every source into `dir` (created if missing), each atomically; returns
+/// the paths.
 ///
 /// # Errors
 /// As [`to_spirv`], and [`Error::Io`].
@@ -35,8 +35,8 @@ pub fn write_spirv(sources: &[ShaderSource], dir: &Path) -> Result<Vec<PathBuf>>
     Ok(paths)
 }
 
-/// Little-endian words under a name that any file system takes; the index keeps names apart that
-/// become equal.
+/// Little-endian words in a file whose name is valid on any file system. The index distinguishes
+/// names that become equal.
 pub(super) fn write_words(words: &[u32], dir: &Path, name: &str, index: usize) -> Result<PathBuf> {
     use std::io::Write;
     let keep = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };

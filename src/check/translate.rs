@@ -1,4 +1,4 @@
-//! naga: parse, validate for each backend, resolve overrides, write.
+//! Uses naga to parse, validate for each backend, resolve overrides, and write.
 
 use super::{
     guard, limits,
@@ -12,10 +12,10 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationError, ValidationFlags, Va
 use naga::{Module, ShaderStage, Span, WithSpan};
 use std::borrow::Cow;
 
-/// Most entry points that are translated; each takes a copy of what it reaches.
+/// Largest number of translated entry points; each needs a copy of the code that it reaches.
 const MAX_ENTRY_POINTS: usize = 256;
 
-/// What is translated: one entry point, or the whole module where it has none.
+/// The part to translate: one entry point, or the whole module if it has none.
 struct Target(Option<(ShaderStage, String)>);
 
 impl Target {
@@ -29,7 +29,7 @@ impl Target {
     }
 }
 
-/// A target with its overrides resolved, or the reason why they cannot be.
+/// A target with resolved overrides, or the reason why they cannot be resolved.
 type Resolved<'a> = Result<(Cow<'a, Module>, Cow<'a, ModuleInfo>), Outcome>;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -60,7 +60,7 @@ impl Backend {
     }
 }
 
-/// Checks one shader. Never fails and never panics: whatever goes wrong is in the report.
+/// Checks one shader. It never fails and never panics; every problem is in the report.
 pub fn check(source: &ShaderSource) -> ShaderReport {
     let mut reports = check_all(std::slice::from_ref(source));
     reports.pop().unwrap_or_else(|| {
@@ -77,8 +77,8 @@ pub fn check_all(sources: &[ShaderSource]) -> Vec<ShaderReport> {
     )
 }
 
-/// Runs every stage. `linked_from`: the shader was linked from files, so its lines are not those of
-/// the file; errors then quote the line instead of numbering it.
+/// Runs every stage. `linked_from` is set if the shader was linked from files. Its lines are then
+/// not those of the file, so errors quote the line instead of numbering it.
 pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> ShaderReport {
     let mut report = ShaderReport::unparsed(&source.name, source.user, Outcome::Pass);
     if let Err(reason) = guard::bounded_depth(&source.wgsl) {
@@ -149,8 +149,8 @@ pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> 
     report.msl = translate(Backend::Msl);
     report.hlsl = translate(Backend::Hlsl);
     report.glsl = match translate(Backend::Glsl) {
-        // An override that cannot be resolved fails elsewhere already; GLSL alone never fails for
-        // what it lacks.
+        // An override that cannot be resolved fails in other stages already; GLSL alone never fails
+        // for a feature that it lacks.
         Outcome::Fail { message, .. } if !message.contains(CRASHED) => Outcome::skipped(message),
         other => other,
     };
@@ -229,8 +229,8 @@ fn portable(
     let Err(error) = Validator::new(ValidationFlags::all(), capabilities).validate(module) else {
         return Outcome::Pass;
     };
-    // Our kernels for cooperative matrices are alternatives chosen only where the adapter has them,
-    // and Direct3D has none.
+    // saliq's kernels for cooperative matrices are alternatives for adapters that have them;
+    // Direct3D has none.
     let with_matrices = capabilities | Capabilities::COOPERATIVE_MATRIX;
     if !source.user
         && Validator::new(ValidationFlags::all(), with_matrices).validate(module).is_ok()
@@ -243,10 +243,10 @@ fn portable(
     validation_failure(source, linked_from, &format!("{} cannot do this: ", backend.name()), &error)
 }
 
-/// What a panic in a backend is called.
+/// The description of a panic in a backend.
 const CRASHED: &str = "the validator crashed on this shader";
 
-/// Validates the resolved module for the backend again (sizes are known now) and writes it.
+/// Validates the resolved module for the backend again, because sizes are known now, and writes it.
 fn translated(
     backend: Backend,
     module: &Module,
@@ -286,7 +286,7 @@ enum Unwritten {
     Failed(String),
 }
 
-/// What indices are guarded with at run time, as wgpu does it.
+/// Bounds checks at run time, as in wgpu.
 const BOUNDS: BoundsCheckPolicies = BoundsCheckPolicies {
     index: BoundsCheckPolicy::Restrict,
     buffer: BoundsCheckPolicy::Restrict,
@@ -294,8 +294,8 @@ const BOUNDS: BoundsCheckPolicies = BoundsCheckPolicies {
     binding_array: BoundsCheckPolicy::Unchecked,
 };
 
-/// Writes with the checks that run: all of them in a `user`'s shader; our own kernels' loops are
-/// not counted (`gpu::trusted`).
+/// Writes with the run-time checks of wgpu: all of them in a `user`'s shader; loops of saliq's own
+/// kernels are not counted (`gpu::trusted`).
 fn write(
     backend: Backend,
     module: &Module,
@@ -331,7 +331,8 @@ fn write(
                 .map_err(|e| failed(&e))?;
         }
         Backend::Hlsl => {
-            // Registers are made up, as in wgpu's own layouts; nothing is linked here.
+            // The registers are arbitrary, as in wgpu's own layouts, because nothing is linked
+            // here.
             let register = |space| back::hlsl::BindTarget { space, ..Default::default() };
             let options = back::hlsl::Options {
                 shader_model: back::hlsl::ShaderModel::V6_6,
@@ -399,8 +400,8 @@ fn validation_failure(
     prefix: &str,
     error: &WithSpan<ValidationError>,
 ) -> Outcome {
-    // The spans go from the function down to the expression; the shortest is the place, the outer
-    // ones its surroundings.
+    // The spans go from the function down to the expression: the shortest is the position, the
+    // outer ones its context.
     let ranged = error.spans().filter_map(|(span, _)| Some((span.to_range()?.len(), *span)));
     let span = ranged.min_by_key(|(length, _)| *length).map_or(Span::UNDEFINED, |(_, span)| span);
     located(&source.wgsl, linked_from, span, format!("{prefix}{}", chain(error.as_inner())))

@@ -47,7 +47,7 @@ Start with `saliq demo`, or:
   saliq train --dataset mnist-mini --bits 4,2 --epochs 3 --out runs/first
   saliq eval runs/first
   saliq explain runs/first --method gradient --count 8
-No GPU? A software Vulkan driver will do: `saliq devices` says what was found.")]
+Without a GPU, a software Vulkan driver is enough; `saliq devices` lists what was found.")]
 pub struct Cli {
     /// Flags that every command takes.
     #[command(flatten)]
@@ -70,8 +70,8 @@ pub struct GlobalArgs {
         help_heading = "Global"
     )]
     pub adapter: String,
-    /// Tile sizes: auto (of `saliq bench --autotune` on this adapter, else the built-in table),
-    /// table, or a file
+    /// Tile sizes: auto (those of `saliq bench --autotune` on this adapter, else the built-in
+    /// table), table (the built-in table), or a file
     #[arg(
         long,
         global = true,
@@ -81,16 +81,16 @@ pub struct GlobalArgs {
         help_heading = "Global"
     )]
     pub tiles: String,
-    /// No progress, no notes, no warnings: results and errors only
+    /// Print results and errors only, without progress, notes and warnings
     #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = "Global")]
     pub quiet: bool,
-    /// Say more on standard error; twice for the graphics library's words too
+    /// Print more on standard error; give it twice to include messages of the graphics library
     #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Global")]
     pub verbose: u8,
-    /// Print the result as JSON, and nothing else, on standard output
+    /// Print only the result, as JSON, on standard output
     #[arg(long, global = true, help_heading = "Global")]
     pub json: bool,
-    /// Colours
+    /// When to colour the output: auto, always or never
     #[arg(
         long,
         global = true,
@@ -103,7 +103,7 @@ pub struct GlobalArgs {
 }
 
 impl GlobalArgs {
-    /// The output these arguments ask for.
+    /// The output that these arguments request.
     pub fn output(&self) -> Output {
         let color = match self.color {
             ColorWhen::Always => true,
@@ -141,24 +141,25 @@ pub enum Command {
     Data(DataArgs),
     /// Train a network
     Train(Box<TrainArgs>),
-    /// Quantize a trained float model without training it, and compare the two
+    /// Quantize a trained float model without training, and compare the two
     Quantize(QuantizeArgs),
     /// Measure a model: accuracy, loss, confusion matrix, per-class figures
     Eval(EvalArgs),
-    /// Show what a model looks at: attribution maps and picture grids
+    /// Show which pixels a model uses: attribution maps and image grids
     Explain(ExplainArgs),
     /// Count what a model or a configuration costs: operations, bits, bytes
     Cost(CostArgs),
-    /// Write a model for use elsewhere
+    /// Write a model for use in other programs
     Export(ExportArgs),
-    /// Accuracy against the share of features removed, most salient first: does the map name what
-    /// the network uses?
+    /// Measure accuracy as features are removed, most salient first, to test whether a map names
+    /// the features that the network uses
     Drop(DropArgs),
-    /// Compare models' maps with a reference's: alignment, stability, clarity, faithfulness
+    /// Compare the maps of models with those of a reference: alignment, stability, clarity,
+    /// faithfulness
     Compare(CompareArgs),
     /// Reproduce the paper: train and judge all of its models, and write a report
     Reproduce(Box<ReproduceArgs>),
-    /// Write the report on a study that several machines made
+    /// Write the report of a study that several machines made
     Report(ReportArgs),
     /// Validate shaders without any GPU: parse, validate, translate to SPIR-V, MSL, HLSL and GLSL
     Check(CheckArgs),
@@ -169,13 +170,13 @@ pub enum Command {
 /// `saliq demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// Folder for figures, models and report.html; an earlier demo's folder is replaced
+    /// Folder for figures, models and report.html; the folder of an earlier demo is replaced
     #[arg(long, value_name = "DIR", default_value = "runs/demo")]
     pub out: PathBuf,
     /// Replace the folder even if it is not an earlier demo's
     #[arg(long)]
     pub force: bool,
-    /// A few steps only, to see that everything works together
+    /// Run a few steps only, to test that everything works together
     #[arg(long, hide = true)]
     pub tiny: bool,
 }

@@ -1,5 +1,5 @@
-//! Log lines on standard error: warnings of saliq always, its progress with `-v`, everybody's with
-//! `-vv`.
+//! Log lines on standard error: saliq's warnings always, its progress with `-v`, those of all
+//! libraries with `-vv`.
 
 use std::{io::Write, sync::OnceLock};
 
@@ -34,8 +34,8 @@ impl Log for StderrLogger {
     fn flush(&self) {}
 }
 
-/// Installs the logger for `-v` given `verbose` times. wgpu and naga speak at `-vv` (warnings) and
-/// `-vvv` (everything).
+/// Installs the logger for `verbose` times `-v`. wgpu and naga log at `-vv` (warnings) and `-vvv`
+/// (everything).
 pub(super) fn start(verbose: u8, quiet: bool) {
     let (own, libraries) = match verbose {
         0 if quiet => (LevelFilter::Off, LevelFilter::Off),

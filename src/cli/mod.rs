@@ -1,4 +1,4 @@
-//! The command line: arguments, output, signals, and one thin function a command in [`commands`].
+//! The command line: arguments, output, signals, and one thin function per command in [`commands`].
 
 pub mod args;
 pub mod commands;
@@ -23,8 +23,9 @@ use clap::{
 use crate::{Error, Result, config::pointers};
 use args::{Cli, Command, GlobalArgs};
 
-/// The program: parses the arguments, runs the command, reports an error as one line `error: …` on
-/// standard error. Exit codes: 0, 2 for usage, 130 and 143 after Ctrl-C and SIGTERM, 1 otherwise.
+/// The main function: parses the arguments, runs the command, and reports an error as one line
+/// `error: …` on standard error. Exit codes: 0, 2 for usage, 130 and 143 after Ctrl-C and SIGTERM,
+/// 1 otherwise.
 pub fn main() -> ExitCode {
     crate::panics::pass_over_caught_panics();
     let arguments = join_switch_values(std::env::args_os());
@@ -67,7 +68,7 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
     }
 }
 
-/// What to do after `error`, where that depends on the command: not all of them can go on where
+/// Advice after `error`, which depends on the command, because not all commands can continue where
 /// they stopped.
 fn what_next(command: &Command, error: &Error) -> &'static str {
     match (error, command) {
@@ -86,8 +87,8 @@ fn what_next(command: &Command, error: &Error) -> &'static str {
     }
 }
 
-/// `--per-channel true` as `--per-channel=true`: some commands take names of files behind the
-/// switch, which clap would take for its value.
+/// Joins `--per-channel true` to `--per-channel=true`. Some commands take file names after the
+/// switch, which clap would otherwise take for its value.
 fn join_switch_values(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     for argument in arguments {
@@ -103,8 +104,8 @@ fn join_switch_values(arguments: impl Iterator<Item = OsString>) -> Vec<OsString
     joined
 }
 
-/// One line, whatever a library's message looked like. A closed standard error is no reason to
-/// panic.
+/// Prints the message on one line, whatever line breaks a library's message has. A closed standard
+/// error does not cause a panic.
 fn report(message: &str) {
     let line = message
         .lines()
@@ -112,11 +113,11 @@ fn report(message: &str) {
         .filter(|line| !line.is_empty())
         .collect::<Vec<_>>()
         .join("; ");
-    // A file, or its name, may hold what a terminal takes for a command.
+    // A file or its name may contain control sequences for the terminal.
     let _ = writeln!(std::io::stderr(), "error: {}", crate::plain(&line));
 }
 
-/// Help and version as clap prints them; an error, clap's suggestion included, on one line.
+/// Prints help and version as clap does, and an error with clap's suggestion on one line.
 fn argument_error(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp
@@ -137,7 +138,7 @@ fn argument_error(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// What saliq has in the place of a word of other tools.
+/// The equivalent in saliq of another tool's word.
 fn pointer(error: &clap::Error) -> Option<String> {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -172,8 +173,8 @@ fn pointer(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// Folds clap's paragraphs (`error: …`, indented names, `tip: …`, `Usage: …`) into one sentence and
-/// a pointer to the help. What we know of a word takes the place of clap's guess.
+/// Folds clap's paragraphs (`error: …`, indented names, `tip: …`, `Usage: …`) into one sentence
+/// with a pointer to the help. saliq's own advice replaces clap's guess.
 fn one_line(rendered: &str, pointer: Option<&str>, command: &str) -> String {
     let mut line = String::new();
     for part in rendered.lines().map(str::trim).filter(|part| !part.is_empty()) {
@@ -193,7 +194,7 @@ fn one_line(rendered: &str, pointer: Option<&str>, command: &str) -> String {
     format!("{line}{pointer} (see `{command} --help`)")
 }
 
-/// The command that the arguments name, such as `saliq data fetch`: where the help is.
+/// The command in the arguments, such as `saliq data fetch`, whose help is referred to.
 fn command_name(arguments: &[OsString]) -> String {
     let root = Cli::command();
     let mut command = &root;
@@ -207,7 +208,8 @@ fn command_name(arguments: &[OsString]) -> String {
     name
 }
 
-/// `--color` has to be known before the arguments are parsed, for their own help and errors.
+/// `--color` must be known before the arguments are parsed, because it also applies to help and
+/// errors.
 fn color_choice(arguments: &[OsString]) -> ColorChoice {
     let mut chosen = ColorChoice::Auto;
     for (index, argument) in arguments.iter().enumerate() {
@@ -285,7 +287,8 @@ mod tests {
         let typo = fold(&["saliq", "train", "--epoch", "3"]);
         assert_eq!(
             typo,
-            "unexpected argument '--epoch' found; a similar argument exists: '--epochs' (see `saliq train --help`)"
+            "unexpected argument '--epoch' found; a similar argument exists: '--epochs' (see \
+             `saliq train --help`)"
         );
         let value = fold(&["saliq", "train", "--optimizer", "adm"]);
         assert!(
@@ -294,7 +297,8 @@ mod tests {
             "{value}"
         );
         let other = fold(&["saliq", "train", "--device", "cuda"]);
-        let said = "unexpected argument '--device' found; the adapter is chosen with `--adapter` (`saliq devices` lists them)";
+        let said = "unexpected argument '--device' found; the adapter is chosen with `--adapter` \
+                    (`saliq devices` lists them)";
         assert_eq!(other, format!("{said} (see `saliq train --help`)"));
     }
 }

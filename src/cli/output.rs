@@ -1,5 +1,4 @@
-//! What goes to standard output (results: text or JSON) and to standard error (notes, warnings),
-//! and in which colours.
+//! Standard output (results as text or JSON) and standard error (notes, warnings), with colours.
 
 use std::{
     io::{ErrorKind, Write},
@@ -10,44 +9,44 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
-/// How results and notes are shown, as `--json`, `--quiet` and `--color` ask for.
+/// The output settings of `--json`, `--quiet` and `--color`.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
-    /// Results as JSON, and nothing else on standard output.
+    /// Print results as JSON, and nothing else on standard output.
     pub json: bool,
-    /// No notes, no warnings, no progress.
+    /// Print no notes, warnings and progress.
     pub quiet: bool,
     /// Whether to colour standard output.
     color: bool,
 }
 
-/// What begins and ends a colour.
+/// Escape sequences that begin and end a colour.
 const ESCAPES: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"];
 
-/// Colours with a meaning.
+/// Styles by meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Headings and what matters most.
+    /// Headings and the most important values.
     Strong,
     /// Success.
     Good,
     /// Failure.
     Bad,
-    /// Side remarks.
+    /// Secondary text.
     Faint,
 }
 
 impl Output {
-    /// Results as JSON alone or not, no notes or some, text in colours or without.
+    /// Output with these settings.
     pub fn new(json: bool, quiet: bool, color: bool) -> Output {
         Output { json, quiet, color: color && !json }
     }
 
-    /// Prints a result: `value` as indented JSON with `--json`, else the text that `human` makes.
+    /// Prints a result: `value` as indented JSON with `--json`, else the text of `human`.
     ///
     /// # Errors
-    /// [`Error::Io`] where standard output cannot be written; [`super::main`] takes a closed pipe
-    /// for a normal end.
+    /// [`Error::Io`] if standard output cannot be written; [`super::main`] treats a closed pipe as
+    /// a normal end.
     pub fn result<T: Serialize + ?Sized>(
         &self,
         value: &T,
@@ -64,7 +63,7 @@ impl Output {
         if self.json { Ok(()) } else { write_out(&self.for_terminal(text)) }
     }
 
-    /// A remark on standard error, unless `--quiet`.
+    /// A note on standard error, unless `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(std::io::stderr(), "{}", crate::plain_lines(text));
@@ -76,7 +75,7 @@ impl Output {
         self.note(&format!("warning: {text}"));
     }
 
-    /// `text` in a colour, where colours are wanted on standard output.
+    /// `text` in a style, if colours are enabled.
     pub fn style(&self, style: Style, text: &str) -> String {
         let code = match style {
             Style::Strong => 1,
@@ -87,8 +86,8 @@ impl Output {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
 
-    /// `text`, which may quote files, without anything that a terminal takes for a command but the
-    /// colours of [`style`](Self::style).
+    /// `text`, which may quote files, without terminal control sequences other than the colours of
+    /// [`style`](Self::style).
     fn for_terminal(&self, text: &str) -> String {
         let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
         while let Some(at) = rest.find('\x1b').filter(|_| self.color) {
@@ -111,8 +110,8 @@ fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     Ok(escaped(&text))
 }
 
-/// The same JSON with escapes for what a terminal would act on. They can only stand in strings;
-/// JSON itself asks for escapes below U+0020 alone, which serde has written.
+/// The same JSON with characters that control a terminal escaped. They can occur only in strings;
+/// JSON itself requires escapes only below U+0020, which serde has written.
 fn escaped(json: &str) -> String {
     let hostile = |c: char| crate::is_hostile(c) && c != '\n';
     if !json.contains(hostile) {
@@ -135,7 +134,7 @@ fn write_out(text: &str) -> Result<()> {
     written.map_err(Error::io("cannot write", STDOUT))
 }
 
-/// Whether the reader of standard output has gone (`saliq … | head`).
+/// Whether the reader of standard output has exited (`saliq … | head`).
 pub(super) fn is_broken_pipe(error: &Error) -> bool {
     matches!(error, Error::Io { path, source, .. }
         if path == Path::new(STDOUT) && source.kind() == ErrorKind::BrokenPipe)

@@ -1,4 +1,4 @@
-//! Progress bars on standard error: on a terminal only, never with `--quiet` or `--json`.
+//! Progress bars on standard error: only on a terminal, and never with `--quiet` or `--json`.
 
 use std::{io::IsTerminal, time::Duration};
 
@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::Output;
 
-/// What the training bar shows beside steps and time.
+/// The values that the training bar shows next to steps and time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepStatus {
     /// Loss of the step (ce + λ·kl), a mean over the batch.
@@ -15,11 +15,11 @@ pub struct StepStatus {
     pub kl: Option<f32>,
     /// Share of the batch that was classified correctly, 0..=1.
     pub accuracy: f32,
-    /// Throughput in images a second.
+    /// Throughput in images per second.
     pub images_per_second: f32,
 }
 
-/// A bar that may be invisible; all methods are cheap and safe then.
+/// A progress bar that may be hidden; all methods are then cheap and have no effect.
 #[derive(Clone, Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -35,15 +35,15 @@ impl Progress {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(length, target);
-        // The templates are constants below, tested to parse; indicatif's own look is a fair
-        // second.
+        // The templates are constants that a test parses; the default style of indicatif is the
+        // fallback.
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         Progress { bar, quiet: output.quiet }
     }
 
-    /// A bar over `total` training steps, of which `done` were taken before (on `--resume`).
+    /// A bar over `total` training steps, of which `done` were taken before a `--resume`.
     pub fn training(output: &Output, total: u64, done: u64) -> Progress {
         let progress = Progress::new(output, Some(total), TRAINING);
         progress.bar.set_position(done);
@@ -58,7 +58,7 @@ impl Progress {
         progress
     }
 
-    /// A bar over a download of `total` bytes, where that is known.
+    /// A bar over a download of `total` bytes, if that is known.
     pub fn bytes(output: &Output, what: &str, total: Option<u64>) -> Progress {
         let progress =
             Progress::new(output, total, if total.is_some() { BYTES } else { BYTES_UNKNOWN });
@@ -91,17 +91,17 @@ impl Progress {
         self.bar.set_position(step);
     }
 
-    /// Sets how much is done, in the bar's unit.
+    /// Sets the position, in the bar's unit.
     pub fn set(&self, position: u64) {
         self.bar.set_position(position);
     }
 
-    /// Adds to what is done.
+    /// Advances the position.
     pub fn advance(&self, by: u64) {
         self.bar.inc(by);
     }
 
-    /// A line above the bar (on standard error where there is no bar), unless `--quiet`.
+    /// Prints a line above the bar (on standard error if there is no bar), unless `--quiet`.
     pub fn note(&self, text: &str) {
         let text = crate::plain_lines(text);
         if self.bar.is_hidden() {

@@ -1,5 +1,5 @@
-//! Where measured tile sizes are kept: a JSON file an adapter, driver and version of the program,
-//! in the user's cache folder.
+//! Storage of measured tile sizes: one JSON file per adapter, driver and version of the program, in
+//! the user's cache folder.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::{
     report::Table,
 };
 
-/// Largest file that is read.
+/// Largest file in bytes.
 const MOST_BYTES: u64 = 1 << 18;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -29,11 +29,11 @@ fn read(path: &Path) -> Result<Tuning> {
         .map_err(|error| Error::format(path, worded(&error)))
 }
 
-/// The file of `gpu`'s adapter, and what is in it; nothing where it was measured elsewhere or with
-/// another version.
+/// The file of `gpu`'s adapter and its contents; empty if it was measured elsewhere or with another
+/// version.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::Format`] naming a file that is there but cannot be used.
+/// [`Error::Io`] and [`Error::Format`] with the name of an existing file that cannot be used.
 pub fn of_adapter(gpu: &Gpu) -> Result<(Option<PathBuf>, Option<Tuning>)> {
     let path = path_of(gpu);
     let found = path.as_deref().filter(|path| path.exists()).map(read).transpose()?;
@@ -42,14 +42,14 @@ pub fn of_adapter(gpu: &Gpu) -> Result<(Option<PathBuf>, Option<Tuning>)> {
     Ok((path, own))
 }
 
-/// Has the networks on `gpu` use what `choice` (`auto`, `table` or a file) says.
+/// Makes the networks on `gpu` use the tiles of `choice` (`auto`, `table` or a file).
 ///
 /// # Errors
-/// As [`of_adapter`], of a file that was asked for.
+/// As [`of_adapter`], for a file that the user named.
 pub fn activate(choice: &str, gpu: &Gpu) -> Result<()> {
     let tuning = match choice {
         "table" => None,
-        // A file that cannot be read must not stop anything: it is a cache.
+        // The file is only a cache, so a file that cannot be read must not stop the command.
         "auto" => {
             of_adapter(gpu)
                 .unwrap_or_else(|error| {
@@ -73,11 +73,11 @@ pub fn activate(choice: &str, gpu: &Gpu) -> Result<()> {
     Ok(())
 }
 
-/// Writes `tiles.json` into a run folder where measured tiles were used on `gpu`: given to
-/// `--tiles`, it repeats the run's choice.
+/// Writes `tiles.json` into a run folder if measured tiles were used on `gpu`. Given to `--tiles`,
+/// it repeats the run's choice.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be written.
+/// [`Error::Io`] if it cannot be written.
 pub fn record(folder: &Path, gpu: &Gpu) -> Result<()> {
     gpu.tuning().map_or(Ok(()), |tuning| {
         write_atomically(&folder.join("tiles.json"), tuning.to_text().as_bytes())
@@ -87,7 +87,7 @@ pub fn record(folder: &Path, gpu: &Gpu) -> Result<()> {
 /// Writes the file of `gpu`'s adapter.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be written, [`Error::Usage`] where there is no cache folder.
+/// [`Error::Io`] if it cannot be written; [`Error::Usage`] if there is no cache folder.
 pub fn keep(gpu: &Gpu, tuning: &Tuning) -> Result<PathBuf> {
     let path = path_of(gpu).ok_or_else(|| {
         Error::Usage("there is no cache folder: set HOME or XDG_CACHE_HOME".into())
@@ -96,7 +96,7 @@ pub fn keep(gpu: &Gpu, tuning: &Tuning) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A table of what is faster than the built-in sizes.
+/// A table of the tiles that are faster than the built-in ones.
 pub fn describe(tuning: &Tuning) -> String {
     if tuning.products.is_empty() {
         return "the built-in tile sizes are the fastest".into();

@@ -1,8 +1,8 @@
-//! Errors in the words of the command line: what the library leaves to be done, and by which flag.
+//! Error messages for the command line: they add the flag that solves the problem.
 
 use crate::{Error, KnownNormalization, Phrase, Remedy, Setting, Shortage};
 
-/// `error` with what can be done about it.
+/// `error` with advice.
 pub(super) fn worded(error: &Error) -> String {
     match error {
         Error::Unsaid { remedy, .. } | Error::Unfit { remedy, .. } => {
@@ -60,14 +60,15 @@ fn advice(remedy: &Remedy) -> String {
                 .into()
         }
         Remedy::NewPlan => {
-            "a plan of another version is made anew by `saliq reproduce`, with its options and --out"
+            "a plan of another version is made anew by `saliq reproduce`, with its options and \
+             --out"
                 .into()
         }
         Remedy::Training => "`saliq train --resume` finishes a training".into(),
     }
 }
 
-/// What could be given with `--normalize`.
+/// The possible values of `--normalize`.
 fn suggestion(known: &KnownNormalization) -> String {
     let pair = |(mean, deviation): (f32, f32)| format!("--normalize {mean},{deviation}");
     match known {
@@ -77,7 +78,8 @@ fn suggestion(known: &KnownNormalization) -> String {
         KnownNormalization::OfFolder { name, own, alike } => {
             let alike = alike.map_or_else(String::new, |published| {
                 format!(
-                    "; a folder is no set known by name: if it is {name}, say {} or --dataset {name}",
+                    "; a folder is no set known by name: if it is {name}, say {} or --dataset \
+                     {name}",
                     pair(published)
                 )
             });

@@ -52,7 +52,8 @@ impl FromStr for LayerBits {
             match digits.parse::<u32>() {
                 Ok(bits @ (1..=8 | 32)) => Ok(bits),
                 _ => Err(format!(
-                    "`{text}` is not a bit width: use 1 to 8, 32 for float, or w4a2 for weights and activations apart"
+                    "`{text}` is not a bit width: use 1 to 8, 32 for float, or w4a2 for weights \
+                     and activations apart"
                 )),
             }
         };

@@ -35,7 +35,7 @@ pub enum LayerKind {
     MaxPool {
         /// Window height and width.
         kernel: u32,
-        /// Step between windows.
+        /// Stride between windows.
         stride: u32,
     },
     /// Means over windows, torch.nn.AvgPool2d.
@@ -107,7 +107,8 @@ impl LayerKind {
             ),
             LayerKind::MaxPool { kernel, .. } if kernel > MAX_POOL_KERNEL => {
                 return Err(format!(
-                    "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
+                    "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not \
+                     {kernel}"
                 ));
             }
             LayerKind::MaxPool { kernel, stride } => Shape::new(

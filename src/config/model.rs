@@ -98,7 +98,8 @@ impl ModelConfig {
             && (!mean.is_finite() || !deviation.is_finite() || deviation <= 0.0)
         {
             return bad(format!(
-                "normalize: mean {mean}, deviation {deviation}: must be finite, the deviation above 0"
+                "normalize: mean {mean}, deviation {deviation}: must be finite, the deviation \
+                 above 0"
             ));
         }
         let names = self.class_names.len();
@@ -151,7 +152,8 @@ mod tests {
     #[test]
     fn paths_and_logging_leave_no_trace() {
         let plain = metadata("seed = 1");
-        let noisy = "out = \"secret/out\"\ninit = \"secret/model\"\ndata-dir = \"secret\"\nlog-every = 50\n\
+        let noisy = "out = \"secret/out\"\ninit = \"secret/model\"\n\
+                     data-dir = \"secret\"\nlog-every = 50\n\
                      checkpoint-every = \"5m\"\nsnapshot-every = 9\ntest-limit = 10\nseed = 1";
         assert_eq!(metadata(noisy).replace("\"from-model\":true", "\"from-model\":false"), plain);
         assert!(!plain.contains("secret") && plain.contains("garments"));

@@ -189,7 +189,8 @@ impl NetworkConfig {
         self.layers.iter().zip(self.names()).enumerate().filter_map(of).collect()
     }
 
-    /// The network without the layers for which `is_gone`. Who read one of these reads what it read.
+    /// The network without the layers for which `is_gone`. Who read one of these reads what it
+    /// read.
     pub fn without(&self, is_gone: impl Fn(&LayerKind) -> bool) -> NetworkConfig {
         self.without_layers(|index| is_gone(&self.layers[index].kind))
     }

@@ -83,18 +83,27 @@ settings! {
         /// files, gzip or raw [default: mnist-mini]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME|DIR"))]
         dataset: String,
-        /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
-        /// /usr/share/datasets]
+        /// Folder in which named data sets are looked up first [default: SALIQ_DATA_DIR, the cache
+        /// folder, /usr/share/datasets]
         #[cfg_attr(feature = "cli", arg(value_name = "DIR"))]
         data_dir: PathBuf,
         /// Train on the first N images only
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         train_limit: i64,
         /// Test on the first N images only
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         test_limit: i64,
         /// Share of the training set, its end, that is held out for validation [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)
+        )]
         validation_share: f64,
         /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: that of
         /// --init, else standard]
@@ -108,7 +117,15 @@ settings! {
         #[cfg_attr(feature = "cli", arg(value_name = "LIST"))]
         augment: AugmentList,
         /// Visit the training images in file order, every epoch [default: false]
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         no_shuffle: bool,
     }
     "Network & quantization" {
@@ -124,7 +141,15 @@ settings! {
         ///
         /// The output of the last layer stays float. With a list of bits, whose values belong to
         /// layers already, it is refused.
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         all_layers: bool,
         /// Weight quantizer [default: sawb]
         ///
@@ -134,7 +159,15 @@ settings! {
         weight_quant: WeightQuantizer,
         /// A range for every output channel of a weight instead of one for the tensor [default:
         /// false]
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         per_channel: bool,
         /// What is learned of the activations: PACT's clipping value α, the step between levels
         /// (LSQ), or step and offset of the levels (LSQ+) [default: pact]
@@ -145,17 +178,29 @@ settings! {
         #[cfg_attr(feature = "cli", arg(value_name = "KIND"))]
         pact: PactKind,
         /// Initial clipping value α [default: calibrated from the first batches]
-        #[cfg_attr(feature = "cli", arg(value_name = "ALPHA", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "ALPHA", value_parser = real, allow_negative_numbers = true)
+        )]
         alpha_init: f64,
         /// L2 penalty on α [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true)
+        )]
         alpha_decay: f64,
         /// Factor on the learning rate for α; 0 keeps α as it is [default: 1]
-        #[cfg_attr(feature = "cli", arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)
+        )]
         alpha_lr_factor: f64,
         /// Factor on the learning rate for learned steps (LSQ); 0 keeps them as they are [default:
         /// 1]
-        #[cfg_attr(feature = "cli", arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)
+        )]
         step_lr_factor: f64,
         /// Dropout rate after the pool and after fc1: P for both, or P1,P2 [default: 0]
         ///
@@ -166,11 +211,22 @@ settings! {
         /// A batch norm behind every convolution of the network [default: false]
         ///
         /// With a `[network]` of your own, say where: layers with type = "batch-norm".
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         batch_norm: bool,
         /// Steps after which batch norms use their running statistics, which stay as they are
         /// [default: never]
-        #[cfg_attr(feature = "cli", arg(value_name = "STEPS", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "STEPS", value_parser = whole, allow_negative_numbers = true)
+        )]
         freeze_bn_after: i64,
         /// Initialisation of the weights [default: kaiming-uniform, PyTorch's]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
@@ -181,10 +237,21 @@ settings! {
     }
     "Saliency guided training" {
         /// Saliency guided training; `false` is plain training [default: true]
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         sgt: bool,
         /// Share of the features, those of lowest saliency, that is masked [default: 0.5]
-        #[cfg_attr(feature = "cli", arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)
+        )]
         mask_ratio: f64,
         /// What the masked features become [default: uniform]
         #[cfg_attr(feature = "cli", arg(value_name = "FILL"))]
@@ -194,14 +261,25 @@ settings! {
         mask_rank: MaskRank,
         /// Weight λ of the KL divergence between the predictions for the whole and the masked image
         /// [default: 1]
-        #[cfg_attr(feature = "cli", arg(value_name = "LAMBDA", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "LAMBDA", value_parser = real, allow_negative_numbers = true)
+        )]
         lambda: f64,
         /// What the saliency is the gradient of [default: log-softmax]
         #[cfg_attr(feature = "cli", arg(value_name = "WHAT"))]
         saliency_target: SaliencyTarget,
         /// Let no gradient of the KL term flow through the prediction for the whole image [default:
         /// false]
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         stop_gradient: bool,
         /// Variant: Algorithm 1, or one in the style of HLGM or SMOOT [default: standard]
         ///
@@ -218,7 +296,10 @@ settings! {
         sgt_variant: SgtVariant,
         /// Epochs before masking begins: plain training until then [default: 1 with --sgt-variant
         /// hlgm, else 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         sgt_warmup_epochs: i64,
     }
     "Optimiser" {
@@ -229,42 +310,77 @@ settings! {
         /// Learning rate, the peak one of a schedule [default: 0.2; 0.1 for the Fashion sets]
         ///
         /// The paper's, for sgd. momentum: a tenth of that; adam and adamw: 0.001; adadelta: 1.
-        #[cfg_attr(feature = "cli", arg(value_name = "RATE", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "RATE", value_parser = real, allow_negative_numbers = true)
+        )]
         lr: f64,
         /// Momentum of the rule `momentum` [default: 0.9]
-        #[cfg_attr(feature = "cli", arg(value_name = "M", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "M", value_parser = real, allow_negative_numbers = true)
+        )]
         momentum: f64,
         /// Nesterov's form of momentum [default: false]
-        #[cfg_attr(feature = "cli", arg(value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "true|false",
+                num_args = 0..=1,
+                default_missing_value = "true",
+                hide_possible_values = true
+            )
+        )]
         nesterov: bool,
         /// Weight decay of weights and biases, never of α [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true)
+        )]
         weight_decay: f64,
         /// β₁ and β₂ of adam and adamw [default: 0.9,0.999]
         #[cfg_attr(feature = "cli", arg(value_name = "B1,B2"))]
         betas: Betas,
         /// ε of adam, adamw [default: 1e-8] and adadelta [default: 1e-6]
-        #[cfg_attr(feature = "cli", arg(value_name = "EPSILON", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "EPSILON", value_parser = real, allow_negative_numbers = true)
+        )]
         epsilon: f64,
         /// ρ of adadelta [default: 0.9]
-        #[cfg_attr(feature = "cli", arg(value_name = "RHO", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "RHO", value_parser = real, allow_negative_numbers = true)
+        )]
         rho: f64,
         /// Learning-rate schedule [default: constant]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         schedule: ScheduleKind,
         /// Steps over which the rate first rises from 0 [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         warmup_steps: i64,
         /// Factor of the schedule `step` [default: 0.1]
-        #[cfg_attr(feature = "cli", arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)
+        )]
         gamma: f64,
         /// Epochs between two drops of the schedule `step` [default: 1]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         step_epochs: i64,
     }
     "Run" {
         /// Images a step [default: 256; 128 for the Fashion sets]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         batch_size: i64,
         /// Storage of activations and their gradients: f32, or f16 for half the memory and traffic
         /// [default: f32]
@@ -274,19 +390,36 @@ settings! {
         #[cfg_attr(feature = "cli", arg(value_name = "f32|f16", hide_possible_values = true))]
         precision: Precision,
         /// Passes over the training images [default: 10]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         epochs: i64,
         /// Steps in all, in place of --epochs
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true, conflicts_with = "epochs"))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(
+                value_name = "N",
+                value_parser = whole,
+                allow_negative_numbers = true,
+                conflicts_with = "epochs"
+            )
+        )]
         steps: i64,
         /// Seed of every random number; one seed, one result on one adapter [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         seed: i64,
         /// Run folder to write [default: runs/DATASET-BITS-SEED]
         #[cfg_attr(feature = "cli", arg(value_name = "DIR"))]
         out: PathBuf,
         /// Steps between two step lines of metrics.jsonl; 0 for epochs only [default: 1]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         log_every: i64,
         /// Steps (500) or time (30s, 5m, 2h) between two checkpoints [default: at the end of each
         /// epoch]
@@ -297,11 +430,17 @@ settings! {
         ///
         /// stop: the run ends, with a checkpoint of before that step; skip: it goes on with the
         /// next step; lower-lr: likewise, at half the learning rate from there on.
-        #[cfg_attr(feature = "cli", arg(value_name = "stop|skip|lower-lr", hide_possible_values = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "stop|skip|lower-lr", hide_possible_values = true)
+        )]
         on_non_finite: OnNonFinite,
         /// Steps between two saliency maps of a few fixed images, kept in snapshots.png and
         /// snapshots.safetensors; 0 for none [default: 0]
-        #[cfg_attr(feature = "cli", arg(value_name = "N", value_parser = whole, allow_negative_numbers = true))]
+        #[cfg_attr(
+            feature = "cli",
+            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
+        )]
         snapshot_every: i64,
     }
 }
@@ -756,7 +895,8 @@ mod tests {
             "",
         );
         let b = PartialRunConfig::parse(
-            "bits = [4, \"2\"]\naugment = \"shift\"\ndropout = [0.5]\nlr = 1.0\ncheckpoint-every = \"5\"",
+            "bits = [4, \"2\"]\naugment = \"shift\"\ndropout = [0.5]\nlr = 1.0\n\
+             checkpoint-every = \"5\"",
             "",
         );
         assert_eq!(a.unwrap(), b.unwrap());

@@ -42,7 +42,8 @@ const FLAGS: &[(&[&str], &str)] = &[
             "abits",
             "precision-bits",
         ],
-        "the widths are set with `<bits>`, such as `<bits 4,2>` or `w4a2`; `saliq quantize` quantizes without training",
+        "the widths are set with `<bits>`, such as `<bits 4,2>` or `w4a2`; `saliq quantize` \
+         quantizes without training",
     ),
     (&["output-dir", "out-dir", "save-dir", "log-dir", "save"], "it is called `<out>` here"),
     (

@@ -53,7 +53,8 @@ impl NetworkChoice {
             let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
             let hint = suggestion(text, names.iter().copied());
             return Err(Error::Settings(phrase!(
-                "<network {}>: no such network{} (known: {}), nor a TOML file with [[network.layers]]",
+                "<network {}>: no such network{} (known: {}), nor a TOML file with \
+                 [[network.layers]]",
                 plain(text),
                 hint,
                 names.join(", ")
@@ -62,7 +63,8 @@ impl NetworkChoice {
         let mut settings = PartialRunConfig::from_file(path)?;
         let Some(network) = settings.network.take() else {
             return Err(Error::Settings(phrase!(
-                "<network {}>: has no [[network.layers]]; for the network of Table I say <network table-1>",
+                "<network {}>: has no [[network.layers]]; for the network of Table I say \
+                 <network table-1>",
                 plain(text)
             )));
         };

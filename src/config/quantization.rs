@@ -131,15 +131,18 @@ impl WeightQuantizer {
             (_, 32) | (Binary | Dorefa, 1) => None,
             (_, 0 | 9..) => Some("bit widths are 1 to 8, or 32 for float".into()),
             (_, 1) => Some(phrase!(
-                "`{}` has no form for weights of 1 bit; use <weight-quant binary>, or 2 or more bits for the weights",
+                "`{}` has no form for weights of 1 bit; use <weight-quant binary>, or 2 or more \
+                 bits for the weights",
                 self.name()
             )),
             (Binary, _) => Some(phrase!(
-                "`binary` is for 1-bit weights, not {}; use w1, or <weight-quant dorefa>, whose 1-bit layers are binary, or another",
+                "`binary` is for 1-bit weights, not {}; use w1, or <weight-quant dorefa>, whose \
+                 1-bit layers are binary, or another",
                 bits
             )),
             (Sawb, 6 | 7) => Some(phrase!(
-                "`sawb` has constants for 2, 3, 4, 5 and 8 bits only; use one of those, or <weight-quant lsq>, dorefa or affine"
+                "`sawb` has constants for 2, 3, 4, 5 and 8 bits only; use one of those, or \
+                 <weight-quant lsq>, dorefa or affine"
             )),
             _ => None,
         }
@@ -214,8 +217,9 @@ impl QuantizationConfig {
             .join(", ");
         if self.keeps_scale(first) {
             return Some(phrase!(
-                "the weights of {} were trained with `dorefa`, which puts them on levels from −1 to 1: without it they have another scale than \
-                 what follows was trained for; use <weight-quant dorefa> with 2 to 8 bits",
+                "the weights of {} were trained with `dorefa`, which puts them on levels from −1 \
+                 to 1: without it they have another scale than what follows was trained for; use \
+                 <weight-quant dorefa> with 2 to 8 bits",
                 names
             ));
         }
@@ -226,8 +230,9 @@ impl QuantizationConfig {
         let others: Vec<&str> =
             WeightQuantizer::ALL.into_iter().filter(keep).map(WeightQuantizer::name).collect();
         Some(phrase!(
-            "<weight-quant dorefa> puts the weights of {} on levels from −1 to 1, whatever their scale: it is for networks trained with it, and \
-             what follows these layers was made for the scale they had; <weight-quant {}> keeps it",
+            "<weight-quant dorefa> puts the weights of {} on levels from −1 to 1, whatever their \
+             scale: it is for networks trained with it, and what follows these layers was made for \
+             the scale they had; <weight-quant {}> keeps it",
             names,
             others.join(", ")
         ))
@@ -262,7 +267,8 @@ pub(super) fn refusal(
     let symmetric = pact != PactKind::Unsigned && act_quant != ActivationQuantizer::LsqPlus;
     if bits.activation == 1 && symmetric {
         return Some(phrase!(
-            "signed PACT has no level but 0 at 1 bit; use <pact unsigned>, or 2 or more bits for the activations"
+            "signed PACT has no level but 0 at 1 bit; use <pact unsigned>, or 2 or more bits for \
+             the activations"
         ));
     }
     None
@@ -305,7 +311,8 @@ pub fn spread_bits(
     let bits = match (bits, all_layers) {
         (Some(list @ [_, _, ..]), true) => {
             return Err(Error::Settings(phrase!(
-                "<all-layers>: <bits {}> is a list, whose values belong to layers in order; give <bits> one value, or leave out <all-layers>",
+                "<all-layers>: <bits {}> is a list, whose values belong to layers in order; give \
+                 <bits> one value, or leave out <all-layers>",
                 BitsList(list.to_vec())
             )));
         }
@@ -321,7 +328,8 @@ pub fn spread_bits(
     if bits.len() > layers.len() {
         let names: Vec<&str> = layers.iter().map(|layer| &layer.name[..]).collect();
         return Err(Error::Settings(phrase!(
-            "<bits {}>: {} values, but the network has {} layers with weights ({}): give one value each at most",
+            "<bits {}>: {} values, but the network has {} layers with weights ({}): give one value \
+             each at most",
             BitsList(bits.to_vec()),
             bits.len(),
             layers.len(),

@@ -134,7 +134,8 @@ fn network_for(settings: &PartialRunConfig, dataset: &DatasetInfo) -> Result<Net
                 Some(&[both]) => [both; 2],
                 Some(&[pool, fc1]) => [pool, fc1],
                 Some(more) => {
-                    let reason = "the network has two dropout layers, after the pool and after fc1: give P or P1,P2";
+                    let reason = "the network has two dropout layers, after the pool and after \
+                                  fc1: give P or P1,P2";
                     return Err(Error::Settings(phrase!(
                         "<dropout>: {} values; {}",
                         more.len(),
@@ -146,7 +147,8 @@ fn network_for(settings: &PartialRunConfig, dataset: &DatasetInfo) -> Result<Net
             if settings.batch_norm == Some(true) { network.with_batch_norm() } else { network }
         }
         (Some(_), _) if settings.batch_norm == Some(true) => {
-            let reason = "is for the default network; give yours layers with type = \"batch-norm\" where you want them";
+            let reason = "is for the default network; give yours layers with type = \"batch-norm\" \
+                          where you want them";
             return Err(Error::Settings(phrase!("<batch-norm> {}", reason)));
         }
         (Some(partial), rates) => {
@@ -155,8 +157,9 @@ fn network_for(settings: &PartialRunConfig, dataset: &DatasetInfo) -> Result<Net
             if (input, classes) != (dataset.shape, dataset.classes) {
                 let [c, h, w]: [u32; 3] = dataset.shape.into();
                 return Err(Error::Usage(format!(
-                    "{}network: input {:?} and {classes} classes, but the data set {} has [{c}, {h}, {w}] and {}; \
-                     leave network.input and network.classes out to follow the data set",
+                    "{}network: input {:?} and {classes} classes, but the data set {} has [{c}, \
+                     {h}, {w}] and {}; leave network.input and network.classes out to follow the \
+                     data set",
                     partial.origin.place(None),
                     <[u32; 3]>::from(input),
                     dataset.name,
@@ -248,8 +251,8 @@ fn set_dropout(layers: &mut [LayerConfig], rates: &[f32]) -> Result<()> {
         .collect();
     if places.is_empty() || (rates.len() != 1 && rates.len() != places.len()) {
         return Err(Error::Settings(phrase!(
-            "<dropout>: {} value(s), but the [network] has {} dropout layer(s); give one value, or one for each, \
-             or add layers with type = \"dropout\"",
+            "<dropout>: {} value(s), but the [network] has {} dropout layer(s); give one value, or \
+             one for each, or add layers with type = \"dropout\"",
             rates.len(),
             places.len()
         )));
@@ -336,7 +339,8 @@ mod tests {
             NetworkConfig::table_one(shape, 10, [0.25, 0.5])
         );
         assert!(network("dropout = \"0.1,0.2,0.3\"").is_err());
-        let own = "[network]\nlayers = [{type=\"dropout\",rate=0.1},{type=\"linear\",name=\"fc\",out-features=10}]";
+        let own = "[network]\nlayers = \
+                   [{type=\"dropout\",rate=0.1},{type=\"linear\",name=\"fc\",out-features=10}]";
         assert_eq!(
             network(&format!("dropout = 0.3\n{own}")).unwrap().layers[0],
             LayerConfig::dropout(0.3)
@@ -379,9 +383,12 @@ mod tests {
             normalize in proptest::option::of(prop_oneof![
                 Just(Normalize::Standard),
                 Just(Normalize::Unit),
-                (-1.0f32..1.0, 1e-6f32..2.0).prop_map(|(mean, deviation)| Normalize::Fixed { mean, deviation }),
+                (-1.0f32..1.0, 1e-6f32..2.0)
+                    .prop_map(|(mean, deviation)| Normalize::Fixed { mean, deviation }),
             ]),
-            augment in proptest::option::of(proptest::sample::select(vec!["none", "shift", "hflip", "hflip,shift"])),
+            augment in proptest::option::of(proptest::sample::select(vec![
+                "none", "shift", "hflip", "hflip,shift",
+            ])),
             no_shuffle in any::<Option<bool>>(),
             dropout in proptest::option::of(proptest::collection::vec(share(), 1..3)),
             weight_init in choice(),
@@ -432,7 +439,9 @@ mod tests {
             batch_size in proptest::option::of(1i64..=65536),
             steps in proptest::option::of(1i64..1_000_000_000_000),
             seed in proptest::option::of(0i64..=i64::MAX),
-            checkpoint_every in proptest::option::of(proptest::sample::select(vec!["7", "90s", "5m", "2h"])),
+            checkpoint_every in proptest::option::of(proptest::sample::select(vec![
+                "7", "90s", "5m", "2h",
+            ])),
         ) -> PartialRunConfig {
             use OptimizerKind::{Adadelta, Adam, Adamw, Momentum};
             let takes_momentum = matches!(optimizer, None | Some(Momentum));
@@ -441,7 +450,9 @@ mod tests {
                 lr,
                 momentum: momentum.filter(|_| takes_momentum),
                 nesterov: nesterov.filter(|_| takes_momentum),
-                betas: betas.map(|(a, b)| Betas([a, b])).filter(|_| matches!(optimizer, Some(Adam | Adamw))),
+                betas: betas
+                    .map(|(a, b)| Betas([a, b]))
+                    .filter(|_| matches!(optimizer, Some(Adam | Adamw))),
                 epsilon: epsilon.filter(|_| matches!(optimizer, Some(Adam | Adamw | Adadelta))),
                 schedule,
                 warmup_steps,
@@ -463,8 +474,11 @@ mod tests {
             mask_rank in choice(),
             lambda in proptest::option::of(0.0..100.0f64),
             saliency_target in choice(),
-            bits in proptest::option::of(proptest::sample::select(vec!["32", "4", "4,2", "w8a1,32", "w32a3"])),
-            weight_quant in choice().prop_filter("1 bit only", |quantizer| *quantizer != Some(WeightQuantizer::Binary)),
+            bits in proptest::option::of(proptest::sample::select(vec![
+                "32", "4", "4,2", "w8a1,32", "w32a3",
+            ])),
+            weight_quant in choice()
+                .prop_filter("1 bit only", |quantizer| *quantizer != Some(WeightQuantizer::Binary)),
             per_channel in any::<Option<bool>>(),
             act_quant in choice(),
             alpha_init in proptest::option::of(0.1..20.0f64),
@@ -481,7 +495,8 @@ mod tests {
                 weight_quant,
                 per_channel,
                 act_quant,
-                alpha_init: alpha_init.filter(|_| act_quant.is_none_or(|own| own == ActivationQuantizer::Pact)),
+                alpha_init: alpha_init
+                    .filter(|_| act_quant.is_none_or(|own| own == ActivationQuantizer::Pact)),
                 step_lr_factor,
                 ..PartialRunConfig::default()
             }

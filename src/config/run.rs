@@ -69,7 +69,7 @@ pub struct RunConfig {
     /// Steps or time between checkpoints (`500`, `5m`); epochs only where absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub checkpoint_every: Option<String>,
-    /// What becomes of a step with numbers that are none.
+    /// What happens to a training step whose numbers are not finite.
     #[serde(default)]
     pub on_non_finite: OnNonFinite,
     /// Steps between saliency snapshots; 0 for none.

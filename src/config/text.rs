@@ -178,8 +178,8 @@ impl FromStr for NormalizeSpec {
         let expected = || {
             let hint = suggestion(text, ["standard", "unit", "none"]);
             format!(
-                "`{text}` is not `standard`, `unit`, `none`, MEAN,STD such as `0.1307,0.3081`, or a pair a channel such as \
-                 `0.49,0.48,0.45/0.25,0.24,0.26`{hint}"
+                "`{text}` is not `standard`, `unit`, `none`, MEAN,STD such as `0.1307,0.3081`, or \
+                 a pair a channel such as `0.49,0.48,0.45/0.25,0.24,0.26`{hint}"
             )
         };
         let (means, deviations) = match text.split_once('/') {
@@ -225,7 +225,8 @@ impl FromStr for Cadence {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
-                "`{text}` is not a number of steps (`500`) or a time (`30s`, `5m`, `2h`), at least 1"
+                "`{text}` is not a number of steps (`500`) or a time (`30s`, `5m`, `2h`), at least \
+                 1"
             )
         };
         let (digits, unit) = match text.char_indices().last() {

@@ -7,11 +7,11 @@ use super::choices::choices;
 choices! {
     /// What replaces the masked features (algorithms: SGT step 3).
     MaskFill {
-        /// Independent U(min, max) of the image's own values.
+        /// Independent random values from U(min, max) of the image.
         Uniform,
         /// 0 after normalisation.
         Zero,
-        /// The image's mean.
+        /// The mean of the image, per channel.
         Mean,
         /// The image's pixel (0, 0), per channel.
         Corner,
@@ -137,7 +137,7 @@ pub enum Normalize {
     Fixed {
         /// Subtracted from the pixel.
         mean: f32,
-        /// Divides the difference.
+        /// Standard deviation that divides the difference.
         deviation: f32,
     },
 }

@@ -1,5 +1,4 @@
-//! The data sets known by name: what they hold, where they are published, their checksums, and the
-//! embedded mini sets.
+//! The named data sets: their contents, mirrors, checksums, and the embedded mini sets.
 
 use super::dataset::{Dataset, Split};
 use crate::config::{Shape, pointers};
@@ -17,10 +16,10 @@ pub struct PinnedFile {
     pub bytes: u64,
 }
 
-/// A data set known by name.
+/// A named data set.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// What `--dataset` takes.
+    /// The name for `--dataset`.
     pub name: &'static str,
     /// Shape of one image.
     pub shape: Shape,
@@ -36,8 +35,8 @@ pub struct Entry {
     pub licence: &'static str,
     /// Folder in which torchvision keeps the set, below its `root`.
     pub torchvision: Option<&'static str>,
-    /// Folders on the web that hold the files, the preferred one first; each ends with `/`. Empty
-    /// for embedded sets.
+    /// URLs of folders with the files, the preferred one first; each ends with `/`. Empty for
+    /// embedded sets.
     pub mirrors: &'static [&'static str],
     /// Training images, training labels, test images, test labels.
     pub files: [PinnedFile; 4],
@@ -81,7 +80,7 @@ macro_rules! embedded {
     };
 }
 
-/// Every data set known by name.
+/// Every named data set.
 pub static CATALOG: [Entry; 4] = [
     Entry {
         name: "mnist",
@@ -92,8 +91,8 @@ pub static CATALOG: [Entry; 4] = [
         normalization: (0.1307, 0.3081),
         licence: MNIST_LICENCE,
         torchvision: Some("MNIST/raw"),
-        // yann.lecun.com no longer serves the files; these are the copies TensorFlow Datasets and
-        // torchvision use.
+        // yann.lecun.com no longer serves the files; TensorFlow Datasets and torchvision use these
+        // copies.
         mirrors: &[
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -181,13 +180,13 @@ pub static CATALOG: [Entry; 4] = [
     },
 ];
 
-/// The data set called `name`, exactly.
+/// The data set with exactly this `name`.
 pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|entry| entry.name == name)
 }
 
-/// The named set's published sizes with black images of its first class: for what depends on the
-/// sizes alone. None for other names.
+/// A data set with the published sizes of the named set and black images of its first class, for
+/// computations that depend only on the sizes. `None` for other names.
 pub fn blank(name: &str) -> Option<Dataset> {
     let entry = find(name)?;
     let split = |count: u32| Split {
@@ -206,7 +205,7 @@ pub fn blank(name: &str) -> Option<Dataset> {
     })
 }
 
-/// The known name that `name` is most likely a misspelling of, if there is one.
+/// The known name that `name` probably misspells, if there is one.
 pub fn suggest(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase().replace('_', "-");
     CATALOG
@@ -216,7 +215,7 @@ pub fn suggest(name: &str) -> Option<&'static str> {
         .and_then(|(similarity, known)| (similarity > 0.8).then_some(known))
 }
 
-/// ` (did you mean X?)` or nothing, then the list of all names.
+/// ` (did you mean X?)` or nothing, followed by the list of all names.
 pub(crate) fn hint(name: &str) -> String {
     let names: Vec<&str> = CATALOG.iter().map(|entry| entry.name).collect();
     let meant = match pointers::of_value("dataset", name, []) {

@@ -1,4 +1,4 @@
-//! Whether what was read is a data set: shapes, labels, sums.
+//! Checks that the files that were read form a data set: shapes, labels, sums.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{Error, Result, config::Shape};
 
-/// Images and labels that belong together, each label below `classes` where that is known; or what
-/// does not fit.
+/// Combines images and labels of the same number, with each label below `classes` if that is known;
+/// or returns what does not match.
 pub(super) fn split(content: PartContent, classes: Option<u32>) -> Result<(Shape, Split)> {
     let PartContent { images, labels, paths: [images_path, labels_path] } = content;
     if images.count() != labels.len() {
@@ -48,8 +48,8 @@ pub(super) fn same_shape(source: &str, train: Shape, test: Shape) -> Result<Shap
     ))
 }
 
-/// What there is to say of files in `folder` that are not the published ones: results are not
-/// comparable then, but that may be intended.
+/// A warning about files in `folder` that differ from the published ones. Results are then not
+/// comparable, but the difference may be intended.
 pub(super) fn sums(entry: &Entry, folder: &Path, splits: [&(Shape, Split); 2]) -> Vec<String> {
     let [train, test] = splits.map(|(shape, split)| idx::sums(*shape, split));
     let found = train.into_iter().chain(test);
@@ -65,13 +65,13 @@ pub(super) fn sums(entry: &Entry, folder: &Path, splits: [&(Shape, Split); 2]) -
     differing.map(said).collect()
 }
 
-/// How many classes the labels are of, which count from 0: at least 2.
+/// The number of classes of the labels, which count from 0; at least 2.
 pub(super) fn classes(train: &Split, test: &Split) -> u32 {
     let highest = train.labels.iter().chain(&test.labels).copied().max().unwrap_or(0);
     (u32::from(highest) + 1).max(2)
 }
 
-/// What a user should know of classes without images.
+/// A warning about classes without images.
 pub(super) fn gaps(dataset: &Dataset) -> Option<String> {
     let empty = dataset.empty_classes();
     let (first, last) = (empty.first()?, dataset.classes - 1);
@@ -82,7 +82,8 @@ pub(super) fn gaps(dataset: &Dataset) -> Option<String> {
     };
     let classes = dataset.classes;
     Some(format!(
-        "{have}; labels count from 0, so there are {classes} classes, 0 to {last}, and a network gets {classes} outputs"
+        "{have}; labels count from 0, so there are {classes} classes, 0 to {last}, and a network \
+         gets {classes} outputs"
     ))
 }
 

@@ -18,8 +18,8 @@ pub struct Split {
     pub labels: Vec<u8>,
 }
 
-/// SHA-256 of all images and labels of `splits`, in hexadecimal: what tells data of one name from
-/// others.
+/// SHA-256 of all images and labels of `splits`, in hexadecimal; it distinguishes data sets with
+/// the same name.
 pub fn digest<'a>(splits: impl IntoIterator<Item = &'a Split>) -> String {
     sha256_hex(splits.into_iter().flat_map(|split| [&split.images[..], &split.labels[..]]))
 }
@@ -35,7 +35,7 @@ impl Split {
         self.labels.is_empty()
     }
 
-    /// The label of every image, as pictures take them that may also show images without one.
+    /// The label of every image, in the type of figures whose images may have no label.
     pub fn known_labels(&self) -> Vec<Option<u32>> {
         self.labels.iter().map(|&label| Some(u32::from(label))).collect()
     }
@@ -81,7 +81,7 @@ pub fn tail_length(count: usize, share: f32) -> usize {
 /// A data set in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// The known name, or that of the folder.
+    /// The known name, or the name of the folder.
     pub name: String,
     /// Shape of every image.
     pub shape: Shape,
@@ -93,19 +93,19 @@ pub struct Dataset {
     pub train: Split,
     /// Test images.
     pub test: Split,
-    /// Published mean and standard deviation of the training pixels in 0..1, where there are such.
+    /// Published mean and standard deviation of the training pixels in 0..1, if they exist.
     pub published_normalization: Option<(f32, f32)>,
     /// The folder it was read from, or `built-in`.
     pub source: String,
 }
 
 impl Dataset {
-    /// What the defaults of a run depend on.
+    /// The properties that the defaults of a run depend on.
     pub fn info(&self) -> DatasetInfo {
         DatasetInfo { name: self.name.clone(), shape: self.shape, classes: self.classes }
     }
 
-    /// Classes without any image, in either split: gaps in the labels.
+    /// Classes without any image in either split: gaps in the labels.
     pub fn empty_classes(&self) -> Vec<u32> {
         let mut is_there = vec![false; self.classes as usize];
         for &label in self.train.labels.iter().chain(&self.test.labels) {
@@ -116,15 +116,16 @@ impl Dataset {
         (0..self.classes).filter(|&class| !is_there[class as usize]).collect()
     }
 
-    /// Whether it is one of the sets known by name, not a folder that may be called alike.
+    /// Whether it is a named set and not a folder of the same name.
     pub fn is_named(&self) -> bool {
         self.published_normalization.is_some()
     }
 
     /// Mean and standard deviation to normalise pixels in 0..1 with: (p − mean) / deviation.
     ///
-    /// [`Normalize::Standard`] is the published pair, else the one of all training pixels; the
-    /// deviation is then at least 1/255, so that images of one colour do not divide by zero.
+    /// [`Normalize::Standard`] is the published pair, else the pair of all training pixels. The
+    /// deviation is then at least 1/255, so that images of one colour do not cause a division by
+    /// zero.
     pub fn normalization(&self, mode: &Normalize) -> (f32, f32) {
         let standard = || {
             self.published_normalization.unwrap_or_else(|| mean_and_deviation(&self.train.images))
@@ -133,8 +134,8 @@ impl Dataset {
     }
 }
 
-/// Mean and (population) standard deviation of pixels scaled to 0..1, by way of their histogram:
-/// exact up to the last step.
+/// Mean and (population) standard deviation of pixels scaled to 0..1. Computed from their
+/// histogram, and exact up to the final rounding.
 fn mean_and_deviation(pixels: &[u8]) -> (f32, f32) {
     let mut histogram = [0u64; 256];
     for &pixel in pixels {

@@ -1,5 +1,6 @@
-//! `saliq data fetch`: downloads over HTTPS from several mirrors, resumed where they stopped,
-//! checked against pinned SHA-256 sums of the decompressed files, and put in place only when whole.
+//! `saliq data fetch`: downloads over HTTPS from several mirrors. A download continues where it
+//! stopped, is checked against pinned SHA-256 sums of the decompressed files, and gets its name
+//! only when it is whole.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -22,54 +23,54 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// Attempts at one mirror that bring less than [`WORTHWHILE`] bytes before the next mirror is
-/// tried.
+/// Number of attempts at one mirror with fewer than [`WORTHWHILE`] new bytes, before the next
+/// mirror is tried.
 const ATTEMPTS: u32 = 3;
-/// New bytes that make a broken-off attempt not count.
+/// An attempt with this many new bytes does not count as failed.
 const WORTHWHILE: u64 = 1 << 20;
-/// How long a silent server is waited for.
+/// How long a server may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Bytes that must arrive in that time.
+/// Number of bytes that must arrive in that time.
 const SLOWEST: u64 = 16 << 10;
-/// gzip may be this much longer than what it holds (random data, headers).
+/// A gzip file may be longer than its content by this (random data, headers).
 const GZIP_OVERHEAD: u64 = 64 << 10;
 
-/// What [`fetch()`] is doing; made for progress bars.
+/// Progress of [`fetch()`], for progress bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress<'a> {
-    /// The file was there already and is the published one.
+    /// The file existed already and is the published one.
     Present {
         /// Its name, without `.gz`.
         file: &'a str,
     },
-    /// A download begins, or begins again.
+    /// A download begins or begins again.
     Started {
         /// Its name, without `.gz`.
         file: &'a str,
-        /// The mirror's address of it.
+        /// The file's URL on the mirror.
         url: &'a str,
-        /// Bytes that an earlier attempt left.
+        /// Number of bytes of an earlier attempt.
         resumed_at: u64,
-        /// Bytes in all, if the mirror says so.
+        /// Total number of bytes, if the mirror gives it.
         total: Option<u64>,
     },
-    /// More of it arrived.
+    /// More bytes arrived.
     Advanced {
         /// Its name, without `.gz`.
         file: &'a str,
         /// Bytes so far, including `resumed_at`.
         bytes: u64,
-        /// Bytes in all, if the mirror says so.
+        /// Total number of bytes, if the mirror gives it.
         total: Option<u64>,
     },
     /// An attempt failed; the same or the next mirror is tried, if any is left.
     Failed {
         /// Its name, without `.gz`.
         file: &'a str,
-        /// The mirror's address of it.
+        /// The file's URL on the mirror.
         url: &'a str,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
     /// The file is complete, verified and in place.
@@ -79,13 +80,13 @@ pub enum Progress<'a> {
     },
 }
 
-/// Downloads the data set called `name` into the folder `into/name`, which is returned. Files that
-/// are there are verified and kept; what an interrupted download left (`*.part`) is resumed.
+/// Downloads the data set `name` into the folder `into/name`, which is returned. Existing files are
+/// verified and kept. Partial files of an interrupted download (`*.part`) are continued.
 ///
 /// # Errors
-/// [`Error::Usage`] for an unknown or embedded set, [`Error::Download`] if no mirror delivers a
-/// file with the right checksum or another process is downloading it, [`Error::Format`] if a
-/// different file is in the place of one, [`Error::Io`] if it cannot be written.
+/// [`Error::Usage`] for an unknown or embedded set; [`Error::Download`] if no mirror delivers a
+/// file with the right checksum, or if another process downloads it; [`Error::Format`] if a
+/// different file has the name of one; [`Error::Io`] if it cannot be written.
 pub fn fetch(name: &str, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
     let entry = catalog::find(name)
         .ok_or_else(|| Error::Usage(format!("unknown data set '{name}'{}", catalog::hint(name))))?;
@@ -99,18 +100,18 @@ pub fn fetch(name: &str, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) ->
 
 /// How one attempt failed.
 enum Failure {
-    /// The same mirror may do better.
+    /// Another attempt at the same mirror may succeed.
     Retry(String),
-    /// This mirror will not do better.
+    /// Another attempt at this mirror would fail too.
     NextMirror(String),
-    /// Nothing to be done on the network's side.
+    /// The problem is local, not on the network.
     Local(Error),
 }
 
-/// The network side, separate so that tests can point it at a server of their own.
+/// The network client, separate so that tests can use their own server.
 struct Fetcher {
     agent: Agent,
-    /// Pause before the second attempt at a mirror; doubles with each further one.
+    /// Pause before the second attempt at a mirror; it doubles with each further attempt.
     pause: Duration,
     /// See [`PATIENCE`].
     patience: Duration,
@@ -118,11 +119,12 @@ struct Fetcher {
 
 impl Fetcher {
     fn new() -> Self {
-        let secure = Agent::config_builder().https_only(true).build(); // holds for every redirect, too
+        // Holds for every redirect too.
+        let secure = Agent::config_builder().https_only(true).build();
         Fetcher::with(secure, Duration::from_millis(500), PATIENCE)
     }
 
-    /// With the security and proxy settings of `base`.
+    /// A client with the security and proxy settings of `base`.
     fn with(base: Config, pause: Duration, patience: Duration) -> Self {
         let config = Agent::config_builder()
             .https_only(base.https_only())
@@ -131,7 +133,8 @@ impl Fetcher {
             .http_status_as_error(false)
             .max_redirects(5)
             .user_agent(concat!("saliq/", env!("CARGO_PKG_VERSION")))
-            // The files are gzip themselves; a length and a range must mean the stored bytes.
+            // The files are gzip files themselves, and lengths and ranges must refer to the stored
+            // bytes.
             .accept_encoding("identity")
             .timeout_resolve(Some(Duration::from_secs(15)))
             .timeout_connect(Some(Duration::from_secs(15)))
@@ -154,7 +157,7 @@ impl Fetcher {
                 None => self.fetch_file(entry, file, &folder, progress)?,
                 Some(path) => match verify_file(&path, file) {
                     Ok(()) => progress(Progress::Present { file: file.name }),
-                    // It may be somebody's own version of the set: not ours to replace.
+                    // The file may be the user's own version of the set, so it is not replaced.
                     Err(reason) => {
                         return Err(Error::format(
                             path,
@@ -177,11 +180,12 @@ impl Fetcher {
         let target = folder.join(format!("{}.gz", file.name));
         let part_path = folder.join(format!("{}.gz.part", file.name));
         let mut part = open_part(&part_path)?;
-        // Stopped between the last byte and the renaming?
+        // The process may have stopped between the last byte and the renaming.
         let whole = length(&part, &part_path)? > 0 && verify_part(&mut part, file).is_ok();
         if !whole && let Err(error) = self.download(entry, file, &mut part, &part_path, progress) {
             if length(&part, &part_path)? == 0 {
-                let _ = fs::remove_file(&part_path); // nothing to resume; the download's error matters more
+                // There is nothing to resume. The download's error matters more than this one's.
+                let _ = fs::remove_file(&part_path);
             }
             return Err(error);
         }
@@ -224,8 +228,8 @@ impl Fetcher {
         }
         let folder = part_path.parent().unwrap_or(part_path).display();
         Err(Error::Download(format!(
-            "could not download {} of {}: {}; check the connection and run the command again (it goes on where it stopped), \
-             or put the files into {folder} yourself",
+            "could not download {} of {}: {}; check the connection and run the command again (it \
+             goes on where it stopped), or put the files into {folder} yourself",
             file.name,
             entry.name,
             reasons.join("; ")
@@ -267,8 +271,8 @@ impl Fetcher {
         let (start, total) = match response.status().as_u16() {
             200 => (0, body_length),
             206 => match content_range(response.headers()) {
-                // A length may be anything: one that is too large for the sum is too large for the
-                // file.
+                // The server can declare any length; one that overflows the sum is too large for
+                // the file.
                 Some((start, total)) if start == have => {
                     (have, total.or(body_length.map(|length| have.saturating_add(length))))
                 }
@@ -316,7 +320,7 @@ impl Fetcher {
             }
             part.write_all(&buffer[..read]).map_err(local)?;
             progress(Progress::Advanced { file: file.name, bytes, total });
-            // A byte now and then would never time out.
+            // A server that sends single bytes would never time out.
             if mark.0.elapsed() >= self.patience {
                 if bytes < mark.1 + SLOWEST {
                     return Err(Failure::Retry(format!(
@@ -333,15 +337,15 @@ impl Fetcher {
         }
         verify_part(part, file).or_else(|reason| {
             part.set_len(0).map_err(local)?;
-            // A resumed file may be two mirrors' halves, which need not fit together: once more,
-            // from the beginning.
+            // A continued file may consist of halves from two mirrors that do not match, so it is
+            // tried once more from the beginning.
             Err(if start > 0 { Failure::Retry(reason) } else { Failure::NextMirror(reason) })
         })
     }
 }
 
-/// Opens or creates the partial file and locks it against other processes. What is no file of its
-/// own (a link that leads elsewhere) is refused.
+/// Opens or creates the partial file and locks it against other processes. A link that leads
+/// elsewhere is refused.
 fn open_part(path: &Path) -> Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(Error::format(
@@ -361,7 +365,7 @@ fn open_part(path: &Path) -> Result<File> {
             "{}: another process is downloading this file; wait for it",
             path.display()
         ))),
-        // Some network file systems cannot lock; then it goes without.
+        // Some network file systems cannot lock; the download continues without a lock.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(part),
     }
 }

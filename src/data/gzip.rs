@@ -1,4 +1,4 @@
-//! gzip streams as gzip and Python's `gzip` read them: members one after another, zero bytes
+//! Reads gzip streams as gzip and Python's `gzip` do: members one after another, with zero bytes
 //! between and behind them.
 
 use std::io::{self, BufRead, Read};
@@ -7,10 +7,10 @@ use flate2::bufread::GzDecoder;
 
 /// The decompressed content of all members of `input` (RFC 1952, 2.2).
 ///
-/// Zero bytes behind a member are padding, as tapes and some mirrors leave it. Any other byte there
-/// that begins no member is an error of kind `InvalidData` that says so.
+/// Zero bytes behind a member are padding, which tapes and some mirrors add. Any other byte that
+/// does not begin a member is an error of kind `InvalidData` with a message that says so.
 pub(super) struct GzipReader<R> {
-    /// None behind the last member.
+    /// `None` behind the last member.
     member: Option<GzDecoder<R>>,
     is_first: bool,
 }
@@ -50,7 +50,7 @@ impl<R: BufRead> Read for GzipReader<R> {
     }
 }
 
-/// Skips zero bytes; whether anything stands behind them.
+/// Skips zero bytes; returns whether other bytes follow.
 fn skip_zeros(input: &mut impl BufRead) -> io::Result<bool> {
     loop {
         let available = match input.fill_buf() {
@@ -87,7 +87,7 @@ mod tests {
         encoder.finish().expect("packed")
     }
 
-    /// Read in pieces of every small size, for members and padding that end anywhere in a piece.
+    /// Reads in pieces of every small size, so that members and padding end anywhere in a piece.
     fn read(bytes: &[u8]) -> Result<Vec<u8>, String> {
         let results = [1, 2, 7, 4096].map(|piece| {
             let mut content = Vec::new();

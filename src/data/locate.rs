@@ -1,4 +1,4 @@
-//! From the name of a data set to its files: those of a known set are looked up in `--data-dir`, in
+//! Finds the files of a data set by its name. A named set is looked up in `--data-dir`, in
 //! `SALIQ_DATA_DIR`, in the user's cache folder and in the system's folder.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Error, Result, config::Shape, files::cache_dir};
 
-/// The environment variable naming a folder to look in.
+/// Environment variable with a folder to look in.
 pub const DATA_DIR_VARIABLE: &str = "SALIQ_DATA_DIR";
 
 /// Where distributions install data sets (Debian's `dataset-fashion-mnist`).
@@ -21,7 +21,7 @@ const SYSTEM_FOLDER: &str = "/usr/share/datasets";
 /// A row of `saliq data list`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Listing {
-    /// What `--dataset` takes.
+    /// The name for `--dataset`.
     pub name: String,
     /// Channels, height, width.
     pub shape: Shape,
@@ -31,28 +31,28 @@ pub struct Listing {
     pub train: u32,
     /// Number of test images.
     pub test: u32,
-    /// The folder that would be used; none if the set is embedded or was not found.
+    /// The folder that would be used; `None` if the set is embedded or was not found.
     pub found: Option<PathBuf>,
     /// Licence and holder.
     pub licence: String,
-    /// Part of the program: always available.
+    /// Whether it is embedded in the program and always available.
     pub embedded: bool,
 }
 
-/// Every named data set and where it would be loaded from.
+/// Every named data set with the folder it would be loaded from.
 pub fn list(data_dir: Option<&Path>) -> Vec<Listing> {
     Places::of_user(data_dir).list()
 }
 
 /// A data set that was found.
 pub(super) struct Located {
-    /// What is known of it, where it is one known by name.
+    /// Its catalog entry, if it is a named set.
     pub entry: Option<&'static Entry>,
-    /// The known name, or that of the folder.
+    /// The known name, or the name of the folder.
     pub name: String,
-    /// The folder, as it was given or looked up; none for a set that is part of the program.
+    /// The folder as given or found; `None` for an embedded set.
     pub folder: Option<PathBuf>,
-    /// What holds it.
+    /// Its files.
     pub files: Files,
 }
 
@@ -81,8 +81,8 @@ impl Places {
         }
     }
 
-    /// Folders that may hold `entry`'s files. A folder of the set's name comes before the place
-    /// itself, which may as well hold another set.
+    /// Folders that may contain `entry`'s files. A folder with the set's name comes before the
+    /// place itself, which may contain another set.
     fn candidates(&self, entry: &Entry) -> Vec<PathBuf> {
         let mut folders = Vec::new();
         for place in [&self.data_dir, &self.environment].into_iter().flatten() {
@@ -98,12 +98,11 @@ impl Places {
         folders
     }
 
-    /// Where the data set called `name` is: a known set where it is looked up, else the folder of
-    /// that path.
+    /// Finds the data set `name`: a named set in the places above, else the folder with that path.
     ///
     /// # Errors
-    /// [`Error::Data`] that says where it was looked for, what a folder lacks, or what `name` could
-    /// have been.
+    /// [`Error::Data`] that lists the places, the files that a folder lacks, or names similar to
+    /// `name`.
     pub fn locate(&self, name: &str) -> Result<Located> {
         let Some(entry) = catalog::find(name) else { return in_folder(name) };
         let (folder, files) = match Files::built_in(entry) {
@@ -113,8 +112,8 @@ impl Places {
         Ok(Located { entry: Some(entry), name: entry.name.into(), folder, files })
     }
 
-    /// The first folder with all four files of `entry`, or an error that says where they were
-    /// looked for.
+    /// The first folder with all four files of `entry`, or an error that lists the folders that
+    /// were tried.
     fn find(&self, entry: &Entry) -> Result<(PathBuf, Files)> {
         let mut looked = Vec::new();
         for folder in self.candidates(entry) {
@@ -136,7 +135,8 @@ impl Places {
         let instead =
             mini.map(|mini| format!(", or use the built-in {}", mini.name)).unwrap_or_default();
         Err(Error::Data(format!(
-            "data set {name} not found; looked in {}. Get it with `saliq data fetch {name}`{instead}",
+            "data set {name} not found; looked in {}. Get it with `saliq data fetch \
+             {name}`{instead}",
             looked.join(", ")
         )))
     }
@@ -160,8 +160,8 @@ impl Places {
     }
 }
 
-/// The name of another known set whose test labels these files hold: a folder given with
-/// `--data-dir` may be another set's.
+/// The name of another named set with these test labels: a folder given with `--data-dir` may
+/// contain another set.
 fn other_set(entry: &Entry, files: &Files) -> Option<&'static str> {
     let Files::Idx([.., test_labels]) = files;
     let others = CATALOG.iter().filter(|other| other.name != entry.name);
@@ -184,14 +184,14 @@ fn in_folder(name: &str) -> Result<Located> {
             missing.join(", ")
         ))
     })?;
-    // `.` and `..` have a name only once resolved.
+    // `.` and `..` have a name only when resolved.
     let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
     let own = resolved.file_name().map(|own| own.to_string_lossy().into_owned());
     let name = own.unwrap_or_else(|| name.into());
     Ok(Located { entry: None, name, folder: Some(folder.into()), files })
 }
 
-/// `name` is neither a known set nor a folder: says what it could have been.
+/// The error for a `name` that is neither a named set nor a folder; it suggests similar names.
 fn unknown(name: &str) -> Error {
     let path = Path::new(name);
     if path.is_file() {

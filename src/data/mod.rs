@@ -1,12 +1,12 @@
 //! Data sets: the named ones (MNIST, Fashion-MNIST and their embedded mini versions) and folders of
 //! four IDX files.
 //!
-//! [`load`] finds and reads a set, [`list`] says what there is, [`fetch()`] downloads. Pixels stay
-//! bytes; normalisation is left to the GPU, with the constants of [`Dataset::normalization`].
+//! [`load`] finds and reads a set, [`list`] lists the available sets, and [`fetch()`] downloads.
+//! Pixels stay bytes; the GPU normalises them with the constants of [`Dataset::normalization`].
 //!
-//! A name becomes a data set in steps that each do one thing and know nothing of the next: `locate`
-//! finds its files, which a format knows by what is there (`format`); they are read with a bound
-//! (`read`); `check` says whether they fit each other and what the name promises.
+//! A name becomes a data set in separate steps: `locate` finds its files, `format` recognises their
+//! format, `read` reads them with a bound, and `check` verifies that they fit each other and the
+//! name.
 
 pub mod catalog;
 mod check;
@@ -32,17 +32,16 @@ use crate::Result;
 use format::Part;
 use locate::Places;
 
-/// Loads the data set called `name`: a known name (see [`catalog`]), else a folder with four IDX
-/// files.
+/// Loads the data set `name`: a known name (see [`catalog`]), else a folder with four IDX files.
 ///
-/// Full named sets are looked up in `data_dir` (in a folder of the set's name, torchvision's, or
-/// itself), in `SALIQ_DATA_DIR` likewise, in the user's [`cache_dir`](crate::files::cache_dir) and
-/// in `/usr/share/datasets`. A copy that differs from the published one is used, with a warning in
-/// the log.
+/// Full named sets are looked up in `data_dir` (in a folder with the set's name, in torchvision's,
+/// or directly), in `SALIQ_DATA_DIR` in the same way, in the user's
+/// [`cache_dir`](crate::files::cache_dir) and in `/usr/share/datasets`. A copy that differs from
+/// the published set is used with a warning in the log.
 ///
 /// # Errors
-/// [`crate::Error::Data`] if there is no such set or it is not found, [`crate::Error::Io`] and
-/// [`crate::Error::Format`] if a file is unreadable or its content does not fit.
+/// [`crate::Error::Data`] if the set does not exist or is not found; [`crate::Error::Io`] and
+/// [`crate::Error::Format`] if a file is unreadable or its content does not match.
 pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset> {
     load_from(name, &Places::of_user(data_dir))
 }

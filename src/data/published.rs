@@ -1,4 +1,4 @@
-//! Whether a file is the published one.
+//! Checks whether a file is the published one.
 
 use std::{
     io::{self, BufRead, Read},
@@ -14,7 +14,8 @@ use super::{
 };
 use crate::digest::hex;
 
-/// Whether the file at `path`, raw or gzip, is the published one; the reason if not.
+/// Verifies that the file at `path`, raw or gzip, is the published one; returns the reason if it is
+/// not.
 pub(super) fn verify_file(path: &Path, file: &PinnedFile) -> Result<(), String> {
     let (input, _) = open(path, idx::WHAT).map_err(|error| error.to_string())?;
     verify(input, file)
@@ -23,7 +24,7 @@ pub(super) fn verify_file(path: &Path, file: &PinnedFile) -> Result<(), String> 
 pub(super) fn verify(input: impl BufRead, file: &PinnedFile) -> Result<(), String> {
     let damaged = |error: io::Error| format!("damaged or truncated: {error}");
     let (mut content, _) = decompressed(input).map_err(damaged)?;
-    // One byte more than expected is enough to know, whatever a hostile file would unpack to.
+    // One byte more than expected is enough to decide, whatever a hostile file would decompress to.
     let mut content = content.by_ref().take(file.bytes + 1);
     let (mut hash, mut buffer, mut length) = (Sha256::new(), vec![0; 1 << 16], 0);
     loop {

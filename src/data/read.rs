@@ -1,4 +1,4 @@
-//! Files read with a bound, raw or gzip.
+//! Reads files with a bound, raw or gzip.
 
 use std::{
     fs::File,
@@ -9,10 +9,10 @@ use std::{
 use super::gzip::GzipReader;
 use crate::{Error, Result};
 
-/// Opens a regular file (a pipe would block, a device may never end) and says how long it is; `what`
-/// is needed there.
+/// Opens a regular file and returns its length; a pipe would block, and a device may never end.
+/// `what` is the expected kind of file.
 pub(super) fn open(path: &Path, what: &str) -> Result<(BufReader<File>, u64)> {
-    // Asked before opening: opening a pipe without a writer would wait for ever.
+    // Checked before opening, because opening a pipe without a writer would wait forever.
     let metadata = std::fs::metadata(path).map_err(Error::io("cannot read", path))?;
     if !metadata.is_file() {
         let reason = format!("is not a regular file; {what} is needed here");

@@ -1,4 +1,4 @@
-//! Where sets are looked up, with every place in a temporary folder.
+//! Tests of the lookup of data sets, with every place in a temporary folder.
 
 use std::{fs, path::PathBuf};
 
@@ -47,7 +47,7 @@ fn places_are_searched_in_order() {
     let root = tempfile::tempdir().unwrap();
     let places = places(root.path());
     assert_eq!(found(&places, "mnist"), None);
-    // From the last to the first: each new one takes precedence.
+    // From the last place to the first: each new set takes precedence.
     for folder in [
         "system/mnist",
         "cache/mnist",
@@ -125,7 +125,7 @@ fn a_named_set_keeps_its_classes_and_normalization_whatever_the_files() {
 
 #[test]
 fn sums_of_the_embedded_sets_are_those_pinned() {
-    // `check::sums` only warns; here the same sums are compared for real.
+    // `check::sums` only warns; this test compares the same sums.
     for entry in catalog::CATALOG.iter().filter(|entry| entry.embedded.is_some()) {
         let set = load_from(entry.name, &Places::default()).unwrap();
         let sums = [&set.train, &set.test].map(|split| idx::sums(set.shape, split));

@@ -163,8 +163,8 @@ fn stored(encoding: &Encoding) -> &'static str {
 }
 
 impl Constants {
-    /// Adds step `index` of a plan whose steps put what they make at `places`; the second value that
-    /// it reads is stored as `second`.
+    /// Adds step `index` of a plan whose steps put what they make at `places`. The second value
+    /// that it reads is stored as `second`.
     fn add(
         &mut self,
         (index, step): (usize, &IntegerStep),
@@ -246,8 +246,9 @@ impl Constants {
             |shape: Shape| format!("{}, {}, {}", shape.channels, shape.height, shape.width);
         let _ = writeln!(
             self.steps,
-            "    /* {} */ {{ @PREFIX@_{kind}, {from}, {to}, {bits}, {spacing}, {pivot_stride}, {}, {}, {}, {}, {kernel}, {stride}, {padding}, \
-             {weights}, {pivots}, {scales}, {reads}, {second_from}, {lowest}, {highest} }},",
+            "    /* {} */ {{ @PREFIX@_{kind}, {from}, {to}, {bits}, {spacing}, {pivot_stride}, {}, \
+             {}, {}, {}, {kernel}, {stride}, {padding}, {weights}, {pivots}, {scales}, {reads}, \
+             {second_from}, {lowest}, {highest} }},",
             step.name,
             u8::from(border),
             u8::from(counts_padding),
@@ -260,7 +261,9 @@ impl Constants {
         let names = class_names.iter().map(|name| format!("\"{name}\""));
         [
             array("char *const @prefix@_class_names", names),
-            "/* Packed codes of the quantized weights, layer by layer, [out][in][row][column]. */\n".into(),
+            "/* Packed codes of the quantized weights, layer by layer, [out][in][row][column]. \
+             */\n"
+                .into(),
             array("uint8_t @prefix@_codes", self.codes.iter().map(u8::to_string)),
             array("int32_t @prefix@_pivots", self.pivots.iter().map(i32::to_string)),
             "/* Multipliers, offsets, and what is not quantized. */\n".into(),

@@ -127,12 +127,14 @@ impl CProgram {
         Err(Error::Verification(match named {
             Some(named) => {
                 phrase!(
-                    "<verify>: there is no C compiler {}, which the environment variable CC names; the header cannot be checked",
+                    "<verify>: there is no C compiler {}, which the environment variable CC names; \
+                     the header cannot be checked",
                     named
                 )
             }
             None => phrase!(
-                "<verify>: there is no C compiler ({}) to check the header with; install one, name one in the environment variable CC, or leave out <verify>",
+                "<verify>: there is no C compiler ({}) to check the header with; install one, name \
+                 one in the environment variable CC, or leave out <verify>",
                 COMPILERS.join(", ")
             ),
         }))

@@ -93,7 +93,7 @@ pub struct IntegerStep {
     pub output: Shape,
     /// What goes in first.
     pub from: Encoding,
-    /// What comes out.
+    /// Output, in the same layout.
     pub to: Encoding,
     /// What it computes.
     pub operation: StepOperation,
@@ -108,7 +108,7 @@ pub enum StepOperation {
     MaxPool {
         /// Height and width of a window.
         kernel: u32,
-        /// Step between windows.
+        /// Stride between windows.
         stride: u32,
     },
     /// Means of what the numbers stand for, scale · (n − zero); padded pixels are 0.
@@ -260,8 +260,8 @@ impl WeightedStep {
     }
 
     /// How close the sums of any image can come to where a level changes; `None` where sums or
-    /// outputs are no integers, or offsets depend on the place. `levels` are the output's lowest and
-    /// highest number.
+    /// outputs are no integers, or offsets depend on the place. `levels` are the output's lowest
+    /// and highest number.
     pub fn margin(&self, levels: [i32; 2]) -> Option<Margin> {
         if !matches!(self.weights, StepWeights::Integer { .. }) || self.border.is_some() {
             return None;

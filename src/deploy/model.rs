@@ -67,7 +67,7 @@ pub enum Operation {
     MaxPool {
         /// Height and width of a window.
         kernel: u32,
-        /// Step between windows.
+        /// Stride between windows.
         stride: u32,
     },
     /// Means over windows. Padded pixels are 0 after normalisation.

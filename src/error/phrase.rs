@@ -40,7 +40,12 @@ pub struct Phrase(pub Vec<Piece>);
 macro_rules! phrase {
     ($template:literal $(, $argument:expr)* $(,)?) => {{
         const ARGUMENTS: usize = <[&str]>::len(&[$(stringify!($argument)),*]);
-        const { assert!($crate::error::takes($template, ARGUMENTS), "a template and its arguments differ") };
+        const {
+            assert!(
+                $crate::error::takes($template, ARGUMENTS),
+                "a template and its arguments differ"
+            )
+        };
         $crate::Phrase::filled($template, &[$(&$argument as &dyn std::fmt::Display),*])
     }};
 }

@@ -5,9 +5,10 @@ use serde::Serialize;
 use crate::{Error, Result};
 
 /// What to say when there is nothing to run on.
-const INSTALL_HINT: &str = "install a GPU driver with Vulkan, Metal or DX12 support, or a software driver \
-     (Debian/Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1; Fedora: dnf install mesa-vulkan-drivers; \
-     Arch: pacman -S vulkan-swrast)";
+const INSTALL_HINT: &str = "install a GPU driver with Vulkan, Metal or DX12 support, or a software \
+                            driver (Debian/Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1; \
+                            Fedora: dnf install mesa-vulkan-drivers; Arch: pacman -S \
+                            vulkan-swrast)";
 
 /// The features and limits a device is created with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub struct AdapterReport {
     pub max_buffer_bytes: u64,
     /// Workgroup memory in bytes.
     pub max_workgroup_memory_bytes: u32,
-    /// Invocations in a workgroup.
+    /// Largest number of invocations in a workgroup.
     pub max_workgroup_invocations: u32,
     /// Lanes of a subgroup, smallest and largest; 0 where unknown.
     pub subgroup_sizes: [u32; 2],

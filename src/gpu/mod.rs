@@ -1,8 +1,9 @@
 //! The GPU layer: adapters, the device, kernels as cached pipelines, buffers, recorded lists of
 //! dispatches, read-back.
 //!
-//! Nothing here knows what a network is. The device is waited for in three places: [`Device::wait`],
-//! [`Device::submit`] while too many submissions are unfinished, and the read-back futures.
+//! Nothing here knows what a network is. The device is waited for in three places:
+//! [`Device::wait`], [`Device::submit`] while too many submissions are unfinished, and the
+//! read-back futures.
 
 mod abilities;
 mod adapter;

@@ -26,7 +26,7 @@ pub enum Command {
         workgroups: [u32; 3],
         /// What it does here, e.g. `conv2 forward`.
         label: String,
-        /// What it has to do.
+        /// The work of the dispatch.
         work: Work,
     },
     /// Set a buffer to zero.

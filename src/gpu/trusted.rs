@@ -1,7 +1,8 @@
 //! The only unsafe code of this crate: three promises to wgpu, and what they rest on.
 #![expect(
     unsafe_code,
-    reason = "wgpu checks neither the loops of trusted shaders nor the pipeline caches that drivers wrote, nor all of what is experimental"
+    reason = "wgpu checks neither the loops of trusted shaders nor the pipeline caches that \
+              drivers wrote, nor all of what is experimental"
 )]
 
 use sha2::{Digest, Sha256};

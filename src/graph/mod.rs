@@ -80,7 +80,8 @@ impl Graph {
         self.value(op.inputs[0]).producer.map(|id| self.op(id))
     }
 
-    /// Whether it computes something else in training than in inference: dropout and batch norms do.
+    /// Whether it computes something else in training than in inference: dropout and batch norms
+    /// do.
     pub fn differs_in_inference(&self) -> bool {
         self.ops.iter().any(|op| match op.kind {
             OpKind::Dropout { rate, .. } => rate > 0.0,

@@ -48,7 +48,7 @@ pub enum OpKind {
     MaxPool {
         /// Height and width of a window.
         kernel: u32,
-        /// Step between windows.
+        /// Stride between windows.
         stride: u32,
     },
     /// Means over windows.

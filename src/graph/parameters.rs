@@ -114,7 +114,8 @@ impl Parameter {
 }
 
 /// Where every parameter lives: weights and biases in layer order, then the learned steps, then the
-/// α's, then the offsets of LSQ+, then the running statistics of batch norms, which no optimiser touches.
+/// α's, then the offsets of LSQ+, then the running statistics of batch norms, which no optimiser
+/// touches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterLayout {
     /// All tensors, in order.

@@ -134,8 +134,8 @@ fn sum(inputs: &[Bound]) -> Bound {
 }
 
 /// By how much rounding can move an activation of each output channel of step `index` in fake
-/// quantization, in levels of `unit`; any distance where its inputs are floats, which have no bound.
-/// An activation on its own takes what a layer's floats were rounded to before.
+/// quantization, in levels of `unit`; any distance where its inputs are floats, which have no
+/// bound. An activation on its own takes what a layer's floats were rounded to before.
 fn reach(
     plan: &IntegerPlan,
     index: usize,

@@ -1,5 +1,5 @@
-//! Accuracy drop (paper, IV-C and Fig. 3): how accuracy falls as the features that an explanation
-//! calls important are removed.
+//! Accuracy drop (paper, IV-C and Fig. 3): the accuracy as the features with the highest
+//! attribution are removed.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,20 +9,20 @@ use super::{
 };
 use crate::{Result, sgt::features_of};
 
-/// Shares removed: 0, `step`, 2·`step`, … percent, up to 90.
+/// Removed shares: 0, `step`, 2·`step`, … percent, up to 90.
 pub fn removed_shares(step: u32) -> Vec<f64> {
     (0..=90).step_by(step.max(1) as usize).map(|percent| f64::from(percent) / 100.0).collect()
 }
 
-/// Accuracy against the share of features removed.
+/// Accuracy against the removed share of the features.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DropCurve {
-    /// Shares removed, 0..=1, ascending.
+    /// Removed shares, 0..=1, ascending.
     pub removed: Vec<f64>,
-    /// Accuracy at each, 0..=1.
+    /// Accuracy at each share, 0..=1.
     pub accuracy: Vec<f64>,
     /// Area under the curve by the trapezoid rule, divided by the range of shares: the mean
-    /// accuracy. Lower: the explanation names what the network uses.
+    /// accuracy. Lower is better: the explanation ranks the features that the network uses first.
     pub area: f64,
 }
 
@@ -34,7 +34,8 @@ impl DropCurve {
     }
 }
 
-/// Area under the curve by the trapezoid rule, divided by its range; the mean where there is none.
+/// Area under the curve by the trapezoid rule, divided by the range of `x`; the mean of `y` if the
+/// range is empty.
 pub(super) fn area(x: &[f64], y: &[f64]) -> f64 {
     let range = x.last().zip(x.first()).map_or(0.0, |(last, first)| last - first);
     if range <= 0.0 {
@@ -56,7 +57,7 @@ impl<'a> AccuracyDrop<'a> {
     /// Records the removal of `shares` of the pixels with `fill`.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub fn record(
         subject: Subject<'a>,
         fill: Fill,
@@ -76,17 +77,17 @@ impl<'a> AccuracyDrop<'a> {
     /// The curve for `maps`, [N, C, H, W].
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub async fn run(&self, maps: &[f32], progress: &mut dyn FnMut(u64)) -> Result<DropCurve> {
         Ok(self.run_by_image(maps, progress).await?.0)
     }
 
-    /// As [`Self::run`], with the area under the curve of every image alone, whose accuracy is 1 or
-    /// 0 at each share: what a comparison of two curves image by image needs. Their mean is the
-    /// curve's area.
+    /// As [`Self::run`], with the area under the curve of every single image, whose accuracy is 1
+    /// or 0 at each share. A comparison of two curves image by image needs these areas. Their mean
+    /// is the curve's area.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub async fn run_by_image(
         &self,
         maps: &[f32],
@@ -108,8 +109,8 @@ impl<'a> AccuracyDrop<'a> {
     }
 }
 
-/// Accuracy at every share, and the area of every image's own curve, of `correct[share][image]`, 1
-/// or 0.
+/// Accuracy at every share, and the area of every image's own curve, computed from
+/// `correct[share][image]`, 1 or 0.
 fn by_image(shares: &[f64], correct: &[Vec<f64>], images: usize) -> (Vec<f64>, Vec<f64>) {
     let accuracy =
         correct.iter().map(|round| round.iter().sum::<f64>() / images.max(1) as f64).collect();
@@ -128,7 +129,7 @@ mod tests {
             [vec![1.0, 1.0, 0.0, 1.0], vec![1.0, 0.0, 0.0, 1.0], vec![0.0, 1.0, 0.0, 1.0]];
         let (accuracy, areas) = by_image(&shares, &correct, 4);
         assert_eq!(accuracy, [0.75, 0.5, 0.5]);
-        // (0.3·1 + 0.6·0.5)/0.9 for the first.
+        // For the first image: (0.3·1 + 0.6·0.5)/0.9.
         assert!(
             (areas[0] - 0.6 / 0.9).abs() < 1e-12
                 && areas[2] == 0.0

@@ -1,4 +1,4 @@
-//! Alignment: how alike the maps of two models are, on the same images.
+//! Alignment: the similarity of the maps of two models on the same images.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,14 +18,14 @@ use crate::{
 /// Largest window of the structural similarity.
 const WINDOW: u32 = 11;
 
-/// What to compute.
+/// Which similarities to compute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AlignmentOptions {
-    /// Share of the features whose overlap counts.
+    /// Share of the features that `top_overlap` compares.
     pub top: f64,
-    /// Rank correlation of |φ| instead of φ.
+    /// Use |φ| instead of φ for the rank correlation.
     pub magnitude: bool,
-    /// Also the earth mover's distance: exact, on the CPU, and slow.
+    /// Also compute the exact earth mover's distance; it runs on the CPU and is slow.
     pub earth_mover: bool,
 }
 
@@ -35,7 +35,7 @@ impl Default for AlignmentOptions {
     }
 }
 
-/// How alike two maps of one image are.
+/// The similarity of two maps of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Alignment {
     /// Spearman's rank correlation, ties with their average rank.
@@ -48,7 +48,7 @@ pub struct Alignment {
     pub ssim: f32,
     /// Intersection over union of the pixels of largest |φ|.
     pub top_overlap: f32,
-    /// Earth mover's distance of |φ|, in pixels, where asked for.
+    /// Earth mover's distance of |φ|, in pixels, if requested.
     pub earth_mover: Option<f64>,
 }
 
@@ -68,7 +68,7 @@ impl Comparison {
     /// Records the comparison of up to `most` pairs of maps of `shape` at a time.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub fn record(
         gpu: &Gpu,
         shape: Shape,
@@ -125,7 +125,7 @@ impl Comparison {
     /// Compares the n-th map of `reference` with the n-th of `maps`, both [N, C, H, W].
     ///
     /// # Errors
-    /// [`Error::Data`] where their numbers differ; of the device.
+    /// [`Error::Data`] if their numbers differ; errors of the device.
     pub async fn run(&self, gpu: &Gpu, reference: &[f32], maps: &[f32]) -> Result<Vec<Alignment>> {
         if reference.len() != maps.len() {
             return Err(Error::Data(format!(
@@ -165,7 +165,7 @@ impl Comparison {
 /// Compares the n-th map of `reference` with the n-th of `maps`, both [N, C, H, W].
 ///
 /// # Errors
-/// [`Error::Data`] where their numbers differ; of the device.
+/// [`Error::Data`] if their numbers differ; errors of the device.
 pub async fn alignment(
     gpu: &Gpu,
     shape: Shape,

@@ -1,12 +1,12 @@
-//! Intervals of shares of images, such as accuracies.
+//! Confidence intervals of shares of images, such as accuracies.
 
 use super::Interval;
 
 /// 97.5th percentile of the normal distribution.
 const NORMAL: f64 = 1.959_963_984_540_054;
 
-/// Wilson's 95 % score interval (Wilson 1927) of a share of `count` images, 0..=1; the share itself
-/// is the mean. Without images nothing is known: 0 to 1.
+/// Wilson's 95 % score interval (Wilson 1927) of a share of `count` images, 0..=1, with the share
+/// as mean. Without images the interval is 0 to 1.
 pub fn wilson(share: f64, count: u64) -> Interval {
     if count == 0 {
         return Interval { mean: share, low: 0.0, high: 1.0 };
@@ -22,9 +22,9 @@ pub fn wilson(share: f64, count: u64) -> Interval {
     }
 }
 
-/// The mean of the shares that several trainings reached on the same `count` images, from the
-/// lowest of their Wilson limits to the highest: of one training, Wilson's interval. NaN without
-/// any.
+/// The mean of the shares of several training runs on the same `count` images, with an interval
+/// from the lowest of their Wilson limits to the highest. For one run it is Wilson's interval. NaN
+/// without any run.
 pub fn wilson_of_all(shares: &[f64], count: u64) -> Interval {
     let mean = shares.iter().sum::<f64>() / shares.len() as f64;
     let start = Interval { mean, low: mean, high: mean };
@@ -47,7 +47,7 @@ mod tests {
             (share.low - 0.2553).abs() < 5e-5 && (share.high - 0.3662).abs() < 5e-5,
             "{share:?}"
         );
-        // 10 of 10: from n / (n + z²).
+        // 10 of 10: the lower limit is n / (n + z²).
         let all = wilson(1.0, 10);
         assert!(
             (all.low - 10.0 / (10.0 + NORMAL * NORMAL)).abs() < 1e-12 && all.high == 1.0,

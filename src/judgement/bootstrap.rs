@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::random;
 
-/// Resamples of an interval.
+/// Number of resamples of an interval.
 pub const RESAMPLES: u32 = 1000;
 
 /// A mean with its 95 % interval.
@@ -16,25 +16,25 @@ pub struct Interval {
     /// 2.5th percentile of the means of the resamples.
     #[serde(deserialize_with = "number")]
     pub low: f64,
-    /// 97.5th percentile.
+    /// 97.5th percentile of the means of the resamples.
     #[serde(deserialize_with = "number")]
     pub high: f64,
 }
 
 impl Interval {
-    /// A mean of which nothing else is known.
+    /// A mean without an interval.
     pub fn unknown(mean: f64) -> Interval {
         Interval { mean, low: f64::NAN, high: f64::NAN }
     }
 }
 
-/// A number as JSON has it: one that is not finite is null there.
+/// Reads a number from JSON, where a number that is not finite is null.
 pub(crate) fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
-/// Mean of `values` with the interval that `resamples` resamples give, drawn with counter-based
-/// random numbers; values that are not finite do not count, and without any all three are NaN.
+/// Mean of `values` with the interval from `resamples` resamples, drawn with counter-based random
+/// numbers. Values that are not finite are left out; without any value all three numbers are NaN.
 pub fn bootstrap(values: &[f64], resamples: u32, seed: u64) -> Interval {
     let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     let count = values.len();
@@ -50,7 +50,7 @@ pub fn bootstrap(values: &[f64], resamples: u32, seed: u64) -> Interval {
                 .map(|first| {
                     let bits = random::random_bits(key, resample, first as u32, 0);
                     let drawn = bits.iter().take(count - first);
-                    // The upper half of the product: even over any count below 2³².
+                    // The upper half of the product is uniform over any count below 2³².
                     drawn
                         .map(|&word| values[((u64::from(word) * count as u64) >> 32) as usize])
                         .sum::<f64>()
@@ -60,7 +60,7 @@ pub fn bootstrap(values: &[f64], resamples: u32, seed: u64) -> Interval {
         })
         .collect();
     means.sort_unstable_by(f64::total_cmp);
-    // Rounding apart, and for few resamples, the mean lies inside by itself.
+    // Rounding and a small number of resamples could put the mean outside.
     let at = |share: f64| {
         means.get((share * (means.len() as f64 - 1.0)).round() as usize).copied().unwrap_or(mean)
     };
@@ -105,10 +105,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_mean_is_inside_and_nothing_beyond_the_values(values in prop::collection::vec(-1e3..1e3, 1..40), seed: u64) {
+        fn the_mean_is_inside_and_nothing_beyond_the_values(
+            values in prop::collection::vec(-1e3..1e3, 1..40),
+            seed: u64,
+        ) {
             let interval = bootstrap(&values, 50, seed);
             prop_assert!(interval.low <= interval.mean && interval.mean <= interval.high);
-            let (least, most) = values.iter().fold((f64::MAX, f64::MIN), |(a, b), &v| (a.min(v), b.max(v)));
+            let (least, most) = values
+                .iter()
+                .fold((f64::MAX, f64::MIN), |(a, b), &v| (a.min(v), b.max(v)));
             prop_assert!(interval.low >= least - 1e-9 && interval.high <= most + 1e-9);
         }
     }

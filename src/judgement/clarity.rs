@@ -1,5 +1,5 @@
-//! Clarity: how concentrated a map is, as the Gini coefficient (sparseness) and the entropy
-//! (complexity) of |φ|.
+//! Clarity: how concentrated a map is, measured by the Gini coefficient (sparseness) and the
+//! entropy (complexity) of |φ|.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,12 +15,12 @@ use crate::{
     kernels::{MapClarity, RankOrder},
 };
 
-/// How concentrated one map is.
+/// The concentration of one map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clarity {
-    /// Gini coefficient: 0 where all values are alike, towards 1 where one has everything.
+    /// Gini coefficient: 0 if all values are equal, near 1 if one value dominates.
     pub gini: f32,
-    /// Entropy in nats: ln n where all values are alike, 0 where one has everything.
+    /// Entropy in nats: ln n if all values are equal, 0 if only one value is not 0.
     pub entropy: f32,
 }
 
@@ -37,7 +37,7 @@ impl ClarityPass {
     /// Records the pass over up to `most` maps of `shape` at a time.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub fn record(gpu: &Gpu, shape: Shape, most: u32) -> Result<ClarityPass> {
         let part = Part::new(gpu, most)?;
         let maps = gpu.buffer("maps", u64::from(most) * u64::from(shape.elements()) * 4)?;
@@ -60,7 +60,7 @@ impl ClarityPass {
     /// The clarity of every map, [N, C, H, W].
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub async fn run(&self, gpu: &Gpu, maps: &[f32]) -> Result<Vec<Clarity>> {
         images_of(maps, self.shape)?;
         let size = self.shape.elements() as usize;
@@ -80,7 +80,7 @@ impl ClarityPass {
 /// The clarity of every map, [N, C, H, W].
 ///
 /// # Errors
-/// Of the device.
+/// Errors of the device.
 pub async fn clarity(gpu: &Gpu, shape: Shape, maps: &[f32]) -> Result<Vec<Clarity>> {
     let most = images_of(maps, shape)?.clamp(1, PART);
     ClarityPass::record(gpu, shape, most)?.run(gpu, maps).await

@@ -1,19 +1,19 @@
-//! The earth mover's distance of two maps, exactly: the least mass · distance that turns one into
+//! The exact earth mover's distance of two maps: the least mass · distance that turns one map into
 //! the other.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::config::Shape;
 
-/// Mass below this is rounding.
+/// A mass below this is a rounding error.
 const NOTHING: f64 = 1e-12;
 
 /// Earth mover's distance of |a| and |b| (means over the channels, each scaled to mass 1), both [C,
-/// H, W], with the Manhattan distance in pixels. A map of zeros counts as an even one.
+/// H, W], with the Manhattan distance in pixels. A map of zeros counts as a uniform map.
 ///
-/// Mass moves between neighbours, which makes a flow on the grid of pixels instead of one between
-/// all pairs (Ling and Okada 2007). Found by successive shortest paths with potentials: exact, in
-/// about the square of the number of pixels.
+/// Mass moves between neighbouring pixels, so the problem is a flow on the grid instead of one
+/// between all pairs (Ling and Okada 2007). Successive shortest paths with potentials solve it
+/// exactly, in about the square of the number of pixels.
 pub fn earth_mover_distance(a: &[f32], b: &[f32], shape: Shape) -> f64 {
     let mut flow = Flow::new(&mass(a, shape), &mass(b, shape), shape.width as usize);
     while flow.augment() {}
@@ -35,11 +35,11 @@ fn mass(map: &[f32], shape: Shape) -> Vec<f64> {
     }
 }
 
-/// A minimum-cost flow on the grid: every step to a neighbour costs 1 and takes any mass; taking
-/// back mass that has moved costs −1.
+/// A minimum-cost flow on the grid: a step to a neighbour costs 1 and has unlimited capacity;
+/// moving mass back costs −1.
 struct Flow {
     width: usize,
-    /// Mass that has to leave (positive) or arrive (negative).
+    /// Mass that must leave (positive) or arrive (negative).
     excess: Vec<f64>,
     potential: Vec<i64>,
     /// Mass moved to the right, left, lower and upper neighbour.
@@ -70,7 +70,7 @@ impl Flow {
         }
     }
 
-    /// Sends mass along one shortest path; false when all has arrived.
+    /// Sends mass along one shortest path; returns false when all mass has arrived.
     fn augment(&mut self) -> bool {
         let count = self.excess.len();
         let mut distance = vec![i64::MAX; count];
@@ -80,7 +80,7 @@ impl Flow {
             distance[at] = 0;
             queue.push(Reverse((0, at)));
         }
-        // Sources are all at potential 0 by the update below, so one search from all of them is
+        // The update below keeps all sources at potential 0, so one search from all of them is
         // exact.
         let mut end = None;
         while let Some(Reverse((far, at))) = queue.pop() {
@@ -159,7 +159,7 @@ mod tests {
         );
     }
 
-    /// In one dimension it is the area between the cumulative distributions.
+    /// In one dimension the distance is the area between the cumulative distributions.
     #[test]
     fn a_row_of_pixels_agrees_with_the_cumulative_distributions() {
         let shape = Shape::new(1, 1, 40);

@@ -10,13 +10,13 @@ use super::{
 };
 use crate::{Result, sgt::features_of};
 
-/// Areas under one image's curves of the probability of the class asked for, over the share of
-/// pixels changed, in 0..=1.
+/// Areas under the curves of one image: the probability of the target class over the share of
+/// changed pixels, in 0..=1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Flipping {
     /// Pixels removed, most salient first. Lower is better.
     pub deletion: f64,
-    /// Pixels put back into the filled image, most salient first. Higher is better.
+    /// Pixels restored into the filled image, most salient first. Higher is better.
     pub insertion: f64,
 }
 
@@ -27,10 +27,10 @@ pub struct PixelFlipping<'a> {
 }
 
 impl<'a> PixelFlipping<'a> {
-    /// Records curves of `steps` equal steps for the probabilities of `targets`.
+    /// Records curves of `steps` equal steps for the probabilities of the classes `targets`.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub fn record(
         subject: Subject<'a>,
         targets: &[u32],
@@ -55,10 +55,10 @@ impl<'a> PixelFlipping<'a> {
         })
     }
 
-    /// The areas of every image, given its map; `maps` is [N, C, H, W].
+    /// The areas of every image for its map; `maps` is [N, C, H, W].
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub async fn run(&self, maps: &[f32], progress: &mut dyn FnMut(u64)) -> Result<Vec<Flipping>> {
         let outcomes = self.removal.run(maps, progress).await?;
         let (deletion, insertion) = outcomes.split_at(self.shares.len());

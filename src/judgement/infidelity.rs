@@ -1,6 +1,7 @@
-//! Infidelity (Yeh et al. 2019): E[(I·φ − (f(x) − f(x − I)))²] over noise I ~ N(0, σ²): how far the
-//! map is from saying what noise does to the logit f. Maps that hold x − b as a factor (b a
-//! baseline) say what x − b does, so that I·φ/(x − b) stands for I·φ, as in Captum; φ where x = b.
+//! Infidelity (Yeh et al. 2019): E[(I·φ − (f(x) − f(x − I)))²] over noise I ~ N(0, σ²). It measures
+//! how well the map predicts the effect of noise on the logit f. Maps that contain x − b as a
+//! factor (b a baseline) predict the effect of x − b, so I·φ/(x − b) replaces I·φ, as in Captum;
+//! where x = b, φ is used.
 
 use super::{
     Subject,
@@ -17,9 +18,9 @@ use crate::{
 /// The noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InfidelityOptions {
-    /// Noises an image; Captum's default.
+    /// Noise samples per image; the default is Captum's.
     pub samples: u32,
-    /// Deviation σ, in units of the normalised image.
+    /// Standard deviation σ, in units of the normalised image.
     pub deviation: f32,
     /// Seed of the noise.
     pub seed: u64,
@@ -31,11 +32,11 @@ impl Default for InfidelityOptions {
     }
 }
 
-/// An infidelity made ready.
+/// A recorded infidelity.
 pub struct Infidelity<'a> {
     subject: Subject<'a>,
     images: NoisyImages,
-    /// For the logits alone.
+    /// Computes only the logits.
     explainer: Explainer,
     targets: Vec<u32>,
     values: Buffer,
@@ -49,7 +50,7 @@ impl<'a> Infidelity<'a> {
     /// Records the passes for the logits of `targets`.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub fn record(
         subject: Subject<'a>,
         targets: &[u32],
@@ -94,7 +95,7 @@ impl<'a> Infidelity<'a> {
         })
     }
 
-    /// The logit of each of `targets` as the last pass left them.
+    /// The logit of each of `targets` after the last pass.
     async fn target_logits(&self, targets: &[u32]) -> Result<Vec<f64>> {
         let stride = padded(self.subject.model.config.network.classes) as usize;
         let rows: Vec<f32> =
@@ -106,11 +107,11 @@ impl<'a> Infidelity<'a> {
             .collect())
     }
 
-    /// The infidelity of every map, [N, C, H, W], of `method` with `settings`. `progress` is told
-    /// how many images are done.
+    /// The infidelity of every map, [N, C, H, W], of `method` with `settings`. `progress` receives
+    /// the number of finished images.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub async fn run_of(
         &self,
         method: Method,
@@ -147,11 +148,11 @@ impl<'a> Infidelity<'a> {
         self.run(&rates, progress).await
     }
 
-    /// The infidelity of every map, [N, C, H, W], that says what a unit of each pixel does.
-    /// `progress` is told how many images are done.
+    /// The infidelity of every map, [N, C, H, W], whose values are the effect of a unit of each
+    /// pixel. `progress` receives the number of finished images.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub async fn run(&self, maps: &[f32], progress: &mut dyn FnMut(u64)) -> Result<Vec<f64>> {
         let gpu = self.subject.gpu;
         let size = self.subject.shape().elements() as usize;

@@ -1,4 +1,4 @@
-//! Passes over maps alone: values of many images in buffers, a part at a time.
+//! Passes over maps without a network: values of many images in buffers, one part at a time.
 
 use crate::{
     Error, Result,
@@ -8,13 +8,13 @@ use crate::{
     layout::ImagesRange,
 };
 
-/// Images of a part of a pass over maps.
+/// Images per part of a pass over maps.
 pub(super) const PART: u32 = 256;
 
-/// How many images `maps` holds.
+/// The number of images in `maps`.
 ///
 /// # Errors
-/// [`Error::Data`] where it is no whole number of maps of `shape`.
+/// [`Error::Data`] if the length is not a multiple of a map of `shape`.
 pub(super) fn images_of(maps: &[f32], shape: Shape) -> Result<u32> {
     let size = shape.elements() as usize;
     if size == 0 || !maps.len().is_multiple_of(size) {
@@ -26,10 +26,10 @@ pub(super) fn images_of(maps: &[f32], shape: Shape) -> Result<u32> {
     Ok((maps.len() / size) as u32)
 }
 
-/// The images of a part, written by the host.
+/// The images of a part, which the host writes.
 pub(super) struct Part {
     range: Buffer,
-    /// Images at most.
+    /// Largest number of images.
     pub most: u32,
 }
 

@@ -1,9 +1,9 @@
-//! Judging explanations: are the features they name the ones the network uses, are they stable,
-//! clear, and alike between models?
+//! Judges explanations: whether they name the features that the network uses (faithfulness),
+//! whether they are stable and clear, and whether they agree between models.
 //!
-//! Images, networks and rankings stay on the GPU; what comes back is a number an image and
-//! judgement, summed up in f64. Every function takes plain data (a [`Subject`], maps as [N, C, H,
-//! W]) and gives plain results; sources are named where each is defined.
+//! Images, networks and rankings stay on the GPU. One number per image and judgement is read back
+//! and summed in f64. Every function takes plain data (a [`Subject`], maps as [N, C, H, W]) and
+//! returns plain results. The source of each judgement is named at its definition.
 
 mod accuracy_drop;
 mod alignment;

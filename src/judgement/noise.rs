@@ -1,4 +1,4 @@
-//! Images and noisy copies of them, a group at a time, for judgements that ask what noise does.
+//! Images and noisy copies of them, one group at a time, for judgements of the effect of noise.
 
 use super::{
     Subject,
@@ -13,22 +13,22 @@ use crate::{
     saliency::ImageSet,
 };
 
-/// Images of a group at most.
+/// Largest number of images in a group.
 const GROUP: u32 = 256;
 
-/// Which noise is added, and how.
+/// The kind of noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Noise {
-    /// Half the width of the uniform distribution, or the deviation of the normal one; in units of
-    /// the normalised image.
+    /// Half the width of the uniform distribution, or the standard deviation of the normal one, in
+    /// units of the normalised image.
     pub scale: f32,
     /// N(0, scale²) instead of U(−scale, scale).
     pub normal: bool,
     /// x + noise, or x − noise.
     pub added: bool,
-    /// Noises an image.
+    /// Noise samples per image.
     pub samples: u32,
-    /// Of the noise.
+    /// Seed of the noise.
     pub seed: u64,
 }
 
@@ -96,12 +96,12 @@ impl NoisyImages {
         })
     }
 
-    /// Makes ready for a run over all groups.
+    /// Prepares a run over all groups.
     pub fn start(&self, gpu: &Gpu) {
         self.batch.write_table(gpu, &self.table);
     }
 
-    /// Gathers the next group, `record` of the table.
+    /// Gathers the next group, whose entry in the table is `record`.
     pub fn begin(&self, gpu: &Gpu, record: &StepRecord) -> Result<()> {
         let place = record.position as usize..(record.position + record.count) as usize;
         let numbers: Vec<u32> = place.clone().map(|number| number as u32).collect();
@@ -112,7 +112,7 @@ impl NoisyImages {
         self.gather.submit(gpu)
     }
 
-    /// Makes the noisy copies, a call a sample.
+    /// Recordings that make the noisy copies, one per sample.
     pub fn samples(&self) -> &[Recording] {
         &self.samples
     }

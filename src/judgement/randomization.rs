@@ -1,5 +1,5 @@
-//! Parameter randomisation (Adebayo et al. 2018): an explanation that does not change when the
-//! network forgets what it has learned explains nothing.
+//! Parameter randomisation (Adebayo et al. 2018): an explanation that stays the same when the
+//! learned parameters are replaced by random ones does not explain the model.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,8 @@ use crate::{
     saliency::{Method, MethodOptions},
 };
 
-/// Agreement of the maps with the trained model's, after a layer and all behind it were randomised.
+/// Agreement of the maps with those of the trained model, after a layer and all layers behind it
+/// are randomised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerAgreement {
     /// The layer that was randomised last.
@@ -20,8 +21,8 @@ pub struct LayerAgreement {
     pub spearman: Interval,
 }
 
-/// The layers with weights, from output to input: names and places in the flat parameters. What
-/// quantizers and batch norms have learned stays.
+/// The layers with weights, from output to input: names and ranges in the flat parameters. Learned
+/// parameters of quantizers and batch norms are kept.
 fn layers(layout: &ParameterLayout) -> Vec<(String, Vec<std::ops::Range<usize>>)> {
     let mut layers: Vec<(String, Vec<_>)> = Vec::new();
     let is_randomized = |role| matches!(role, ParameterRole::Weight | ParameterRole::Bias);
@@ -36,13 +37,13 @@ fn layers(layout: &ParameterLayout) -> Vec<(String, Vec<std::ops::Range<usize>>)
     layers
 }
 
-/// Randomises the layers of the subject's model one after the other, from output to input, and
-/// compares the maps of `targets` by `method` with `maps`, the trained model's, [N, C, H, W]. A
-/// value a layer; the untouched model is not among them. `progress` is told how many layers are
-/// done.
+/// Randomises the layers of the subject's model one after the other, from output to input. After
+/// each, it compares the maps of `targets` by `method` with `maps`, [N, C, H, W], those of the
+/// trained model. It returns one value per layer, none for the trained model. `progress` receives
+/// the number of finished layers.
 ///
 /// # Errors
-/// Of the device.
+/// Errors of the device.
 pub async fn randomization(
     subject: &Subject<'_>,
     method: Method,
@@ -53,7 +54,7 @@ pub async fn randomization(
 ) -> Result<Vec<LayerAgreement>> {
     let gpu = subject.gpu;
     let seed = settings.seed;
-    // Another seed than the one that a model is likely to have been initialised with.
+    // A seed that a model is unlikely to have been initialised with.
     let fresh = subject
         .model
         .graph

@@ -6,20 +6,20 @@ use crate::{
     kernels::{ImageRange, RankOrder, RankValues},
 };
 
-/// Buffers of a ranking of up to `most` images.
+/// Buffers for the ranking of up to `most` images.
 pub(super) struct Ranking {
-    /// [image, feature]: place, from 0; ties in the order of the features.
+    /// [image, feature]: position, from 0; ties are in the order of the features.
     pub positions: Buffer,
-    /// [image, feature]: rank, from 1; ties share their average.
+    /// [image, feature]: rank, from 1; ties have their average rank.
     pub ranks: Buffer,
     workspace: Buffer,
-    /// Features an image.
+    /// Features per image.
     pub features: u32,
     order: RankOrder,
 }
 
 impl Ranking {
-    /// Room for the features of `most` images.
+    /// Buffers for `most` images of `features` features.
     pub fn new(gpu: &Gpu, most: u32, features: u32, order: RankOrder) -> Result<Ranking> {
         let bytes = u64::from(most) * u64::from(features) * 4;
         Ok(Ranking {

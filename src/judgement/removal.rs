@@ -1,5 +1,5 @@
-//! Removing the most salient features of images, more from round to round, and running the network
-//! on what is left.
+//! Removes the most salient features of images, more in each round, and runs the network on the
+//! result.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,23 +13,24 @@ use crate::{
     sgt::{Masking, features_of, record_classification_of},
 };
 
-/// Deviation of the noise of [`Fill::Road`], in units of the normalised image (Rong et al. 2022).
+/// Standard deviation of the noise of [`Fill::Road`], in units of the normalised image (Rong et al.
+/// 2022).
 const ROAD_NOISE: f32 = 0.01;
 
-/// What a removed feature becomes.
+/// The value that replaces a removed feature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Fill {
-    /// The image's pixel (0, 0), per channel: the reference code's, and the one that accuracy drops
-    /// (paper IV-C) take by default.
+    /// The image's pixel (0, 0), per channel: the value of the reference code, and the default of
+    /// the accuracy drop (paper IV-C).
     #[default]
     Corner,
     /// 0 after normalisation.
     Zero,
-    /// The image's mean.
+    /// The mean of the image, per channel.
     Mean,
-    /// Independent U(min, max) of the image's own values.
+    /// Independent random values from U(min, max) of the image.
     Uniform,
     /// Gaussian blur of the image, σ = 2 pixels.
     Blur,
@@ -50,7 +51,7 @@ impl Fill {
         }
     }
 
-    /// What removed features become, in words, for captions.
+    /// The fill in words, for captions.
     pub fn described(self) -> &'static str {
         match self {
             Fill::Corner => "the image's corner pixel (0, 0)",
@@ -62,7 +63,7 @@ impl Fill {
         }
     }
 
-    /// The fill that does it, or that gives the first guess.
+    /// The fill kernel that computes the values, or the initial guess.
     fn masking(self) -> MaskFill {
         match self {
             Fill::Corner => MaskFill::Corner,
@@ -74,21 +75,21 @@ impl Fill {
     }
 }
 
-/// How much a round removes, or which noise it adds: `shaders/common/round.wgsl`.
+/// Number of features that a round removes, and its noise sample: `shaders/common/round.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 pub(super) struct Round {
-    /// Features that lead the ranking.
+    /// Number of removed features, from the first of the ranking on.
     pub removed: u32,
-    /// 1: all the others are removed instead.
+    /// 1 removes all other features instead.
     pub inverted: u32,
-    /// Number of the noise sample.
+    /// Index of the noise sample.
     pub sample: u32,
     /// Zero.
     pub padding: u32,
 }
 
-/// `rounds` in a uniform buffer, RANGE_STRIDE apart.
+/// Uploads `rounds` into a uniform buffer, RANGE_STRIDE apart.
 pub(super) fn upload_rounds(gpu: &Gpu, rounds: &[Round]) -> Result<Buffer> {
     let buffer = gpu.uniform("rounds", rounds.len() as u64 * RANGE_STRIDE)?;
     for (index, round) in rounds.iter().enumerate() {
@@ -97,12 +98,12 @@ pub(super) fn upload_rounds(gpu: &Gpu, rounds: &[Round]) -> Result<Buffer> {
     Ok(buffer)
 }
 
-/// What the network made of one image in one round.
+/// The output of the network for one image in one round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Outcome {
     /// Predicted class.
     pub predicted: u32,
-    /// Probability of the class asked for.
+    /// Probability of the target class.
     pub probability: f32,
 }
 
@@ -113,17 +114,17 @@ pub(super) struct Removal<'a> {
     stage: Stage,
     values: Buffer,
     rank: Recording,
-    /// A recording a round, up to the images with features removed.
+    /// One recording per round, which removes the features.
     remove: Vec<Recording>,
-    /// A recording a round: what the network says to them.
+    /// One recording per round, which runs the network on the result.
     classify: Vec<Recording>,
     outcomes: Buffer,
     outcome_stride: u64,
 }
 
 impl<'a> Removal<'a> {
-    /// Records `rounds` of removal. `labels`: the classes whose probability is asked for, in the
-    /// place of the true ones.
+    /// Records `rounds` of removal. `labels` are the classes whose probability is computed, instead
+    /// of the true ones.
     pub fn record(
         subject: Subject<'a>,
         labels: Option<&[u32]>,
@@ -167,7 +168,8 @@ impl<'a> Removal<'a> {
                     workspace,
                     shape,
                     noise: ROAD_NOISE,
-                    // Several times what conjugate gradients need to cross the image.
+                    // A multiple of the number of iterations that conjugate gradients need to cross
+                    // the image.
                     iterations: 100 + 4 * shape.height.max(shape.width),
                 };
                 imputation.record(gpu, &mut recording, "impute linear")?;
@@ -190,7 +192,7 @@ impl<'a> Removal<'a> {
         Ok(Removal { subject, stage, values, rank, remove, classify, outcomes, outcome_stride })
     }
 
-    /// Rounds.
+    /// The number of rounds.
     pub fn rounds(&self) -> usize {
         self.remove.len()
     }
@@ -204,8 +206,8 @@ impl<'a> Removal<'a> {
         );
     }
 
-    /// The outcome of every image in every round, given its map; `maps` is [N, C, H, W]. `progress`
-    /// is told how many images are done.
+    /// The outcome of every image in every round for its map; `maps` is [N, C, H, W]. `progress`
+    /// receives the number of finished images.
     pub async fn run(
         &self,
         maps: &[f32],
@@ -237,7 +239,7 @@ impl<'a> Removal<'a> {
         Ok(outcomes)
     }
 
-    /// The images that a round leaves, [N, C, H, W], normalised, a list a round.
+    /// The images after each round, [N, C, H, W], normalised, one list per round.
     async fn images(&self, maps: &[f32], progress: &mut dyn FnMut(u64)) -> Result<Vec<Vec<f32>>> {
         let (gpu, shape) = (self.subject.gpu, self.subject.shape());
         let per_image = u64::from(shape.pixels() * groups(shape.channels)) * 4;
@@ -261,11 +263,11 @@ impl<'a> Removal<'a> {
     }
 }
 
-/// The images of `subject` with the given shares of their pixels removed by |attribution|: [N, C,
-/// H, W], normalised, a list a share.
+/// The images of `subject` without the given shares of their pixels, ranked by |attribution|: [N,
+/// C, H, W], normalised, one list per share.
 ///
 /// # Errors
-/// Of the device.
+/// Errors of the device.
 pub async fn removed_images(
     subject: Subject<'_>,
     maps: &[f32],

@@ -1,6 +1,6 @@
-//! ROAR, remove and retrain (Hooker et al. 2019): accuracy of networks trained anew without the
-//! features that an explanation calls important. Unlike the plain accuracy drop it does not show a
-//! network images unlike those it was trained on.
+//! ROAR, remove and retrain (Hooker et al. 2019): the accuracy of networks that are trained again
+//! without the features of highest attribution. Unlike the plain accuracy drop, it does not test a
+//! network on images that differ from its training images.
 
 use super::{DropCurve, Fill, Subject, removed_images};
 use crate::{
@@ -11,18 +11,18 @@ use crate::{
     train::{Observer, Start, Trainer},
 };
 
-/// What is removed, and how.
+/// The removed shares and the fill.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetrainingOptions {
-    /// What removed pixels become.
+    /// Values that replace removed pixels.
     pub fill: Fill,
-    /// Shares of the pixels removed, ascending.
+    /// Removed shares of the pixels, ascending.
     pub shares: Vec<f64>,
     /// Seed of the fill.
     pub seed: u64,
 }
 
-/// Images in normalised units as bytes.
+/// Converts images in normalised units to bytes.
 fn bytes(images: &[f32], (mean, deviation): (f32, f32)) -> Vec<u8> {
     images
         .iter()
@@ -30,13 +30,13 @@ fn bytes(images: &[f32], (mean, deviation): (f32, f32)) -> Vec<u8> {
         .collect()
 }
 
-/// Trains a network as `config` says, from scratch, for every share; `subjects` are the explained
-/// model on the training and on the test images of `dataset`, `maps` its maps of them. Each run has
-/// a folder of its own inside `config.out`. The accuracies are those on the test images, with the
+/// Trains a network by `config` from scratch for every share. `subjects` are the explained model on
+/// the training and on the test images of `dataset`, and `maps` its maps of these images. Each run
+/// has its own folder inside `config.out`. The accuracies are those on the test images with the
 /// same share of their pixels removed.
 ///
 /// # Errors
-/// Of the device and of training.
+/// Errors of the device and of training.
 pub async fn retrain(
     gpu: &Gpu,
     config: &RunConfig,
@@ -60,7 +60,8 @@ pub async fn retrain(
         let removed = Dataset { train, test, ..dataset.clone() };
         let mut config = config.clone();
         config.init = None;
-        // Of whole images, as the maps have it, not of images with features removed.
+        // The normalisation of the whole images, as for the maps, not that of images with removed
+        // features.
         let (mean, deviation) = subjects[0].normalization;
         config.normalize = Normalize::Fixed { mean, deviation };
         config.out = config.out.join(format!("{:02.0}", share * 100.0));

@@ -6,21 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{Interval, RESAMPLES, bootstrap};
 
-/// A judgement that gives a number an image.
+/// A judgement with one number per image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// Rank correlation with the reference's map.
+    /// Rank correlation with the reference map.
     Spearman,
-    /// Correlation with the reference's map.
+    /// Correlation with the reference map.
     Pearson,
-    /// Cosine of the angle to the reference's map.
+    /// Cosine similarity with the reference map.
     Cosine,
-    /// Structural similarity to the reference's map.
+    /// Structural similarity with the reference map.
     Ssim,
-    /// Intersection over union of the most salient tenth with the reference's.
+    /// Intersection over union of the most salient tenth of the pixels with that of the reference
+    /// map.
     TopOverlap,
-    /// Earth mover's distance of |φ| to the reference's, in pixels.
+    /// Earth mover's distance of |φ| to that of the reference map, in pixels.
     EarthMover,
     /// Largest relative change of the map under small noise.
     MaxSensitivity,
@@ -28,7 +29,7 @@ pub enum Metric {
     Gini,
     /// Entropy of |φ|, in nats.
     Entropy,
-    /// Mean squared error of what the map says noise does to the logit.
+    /// Mean squared error of the map's prediction of the effect of noise on the logit.
     Infidelity,
     /// Area under the deletion curve.
     Deletion,
@@ -37,7 +38,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// All, in the order of tables.
+    /// All judgements, in the order of tables.
     pub const ALL: [Metric; 12] = [
         Metric::Spearman,
         Metric::Pearson,
@@ -71,7 +72,7 @@ impl Metric {
         }
     }
 
-    /// What a person calls it.
+    /// The title in tables and charts.
     pub fn title(self) -> &'static str {
         match self {
             Metric::Spearman => "Rank correlation (Spearman)",
@@ -101,67 +102,71 @@ impl Metric {
         }
     }
 
-    /// What it measures, over which range, and which direction is good: a sentence for those who
-    /// meet it the first time.
+    /// An explanation for a first-time reader: what the judgement measures, its range, and the good
+    /// direction.
     pub fn explanation(self) -> &'static str {
         match self {
             Metric::Spearman => {
-                "whether both maps put the pixels in the same order: 1 the same order, 0 unrelated, −1 the reverse; higher is \
-                 nearer to the reference"
+                "whether both maps put the pixels in the same order: 1 the same order, 0 \
+                 unrelated, −1 the reverse; higher is nearer to the reference"
             }
             Metric::Pearson => {
-                "whether the maps' values rise and fall together: 1 in proportion, 0 unrelated, −1 opposite; higher is nearer to \
-                 the reference"
+                "whether the maps' values rise and fall together: 1 in proportion, 0 unrelated, −1 \
+                 opposite; higher is nearer to the reference"
             }
             Metric::Cosine => {
-                "the cosine of the angle between the maps taken as vectors: 1 the same direction, 0 at right angles, −1 opposite; \
-                 higher is nearer to the reference"
+                "the cosine of the angle between the maps taken as vectors: 1 the same direction, \
+                 0 at right angles, −1 opposite; higher is nearer to the reference"
             }
             Metric::Ssim => {
-                "how alike the maps look in small windows (brightness, contrast, structure): 1 equal, about 0 unrelated, at least \
-                 −1; higher is nearer to the reference"
+                "how alike the maps look in small windows (brightness, contrast, structure): 1 \
+                 equal, about 0 unrelated, at least −1; higher is nearer to the reference"
             }
             Metric::TopOverlap => {
-                "of the pixels among the most salient 10 % of one map or of both, the share that is among them in both: 0 none, 1 \
-                 all; 0.05 is chance; higher is nearer to the reference"
+                "of the pixels among the most salient 10 % of one map or of both, the share that \
+                 is among them in both: 0 none, 1 all; 0.05 is chance; higher is nearer to the \
+                 reference"
             }
             Metric::EarthMover => {
-                "how many pixels the saliency has to move on average to turn one map into the other: 0 equal, no upper limit; \
-                 lower is nearer to the reference"
+                "how many pixels the saliency has to move on average to turn one map into the \
+                 other: 0 equal, no upper limit; lower is nearer to the reference"
             }
             Metric::MaxSensitivity => {
-                "by what share of its own size a map changes at most when the image gets noise too weak to see (±0.02 after \
-                 normalisation): 0 not at all, 1 as much as the map itself, no upper limit; lower is more stable"
+                "by what share of its own size a map changes at most when the image gets noise too \
+                 weak to see (±0.02 after normalisation): 0 not at all, 1 as much as the map \
+                 itself, no upper limit; lower is more stable"
             }
             Metric::Gini => {
-                "how concentrated a map is: 0 all pixels count alike, towards 1 a single pixel has everything; higher is clearer"
+                "how concentrated a map is: 0 all pixels count alike, towards 1 a single pixel has \
+                 everything; higher is clearer"
             }
             Metric::Entropy => {
-                "how spread out a map is, in nats: 0 a single pixel has everything, ln(number of pixels) all count alike (6.66 for \
-                 28 × 28); lower is clearer"
+                "how spread out a map is, in nats: 0 a single pixel has everything, ln(number of \
+                 pixels) all count alike (6.66 for 28 × 28); lower is clearer"
             }
             Metric::Infidelity => {
-                "the mean squared error, in squared logits, of the change of the logit that the map predicts for noise in the \
-                 image: 0 exact, no upper limit; lower is more faithful"
+                "the mean squared error, in squared logits, of the change of the logit that the \
+                 map predicts for noise in the image: 0 exact, no upper limit; lower is more \
+                 faithful"
             }
             Metric::Deletion => {
-                "the mean probability of the class while the most salient pixels are taken away first: 0 to 1; lower is more \
-                 faithful"
+                "the mean probability of the class while the most salient pixels are taken away \
+                 first: 0 to 1; lower is more faithful"
             }
             Metric::Insertion => {
-                "the mean probability of the class while the most salient pixels are put back first: 0 to 1; higher is more \
-                 faithful"
+                "the mean probability of the class while the most salient pixels are put back \
+                 first: 0 to 1; higher is more faithful"
             }
         }
     }
 
-    /// Whether it compares a map with a reference's.
+    /// Whether it compares a map with a reference map.
     pub fn is_alignment(self) -> bool {
         use Metric::{Cosine, EarthMover, Pearson, Spearman, Ssim, TopOverlap};
         matches!(self, Spearman | Pearson | Cosine | Ssim | TopOverlap | EarthMover)
     }
 
-    /// Whether more of it is better.
+    /// Whether a higher value is better.
     pub fn higher_is_better(self) -> bool {
         !matches!(
             self,
@@ -180,7 +185,7 @@ impl Metric {
 pub struct Scores(pub BTreeMap<Metric, Interval>);
 
 impl Scores {
-    /// Adds a judgement's values, one an image.
+    /// Adds a judgement's values, one per image.
     pub fn add(&mut self, metric: Metric, values: impl IntoIterator<Item = f64>, seed: u64) {
         let values: Vec<f64> = values.into_iter().collect();
         self.0.insert(metric, bootstrap(&values, RESAMPLES, seed));

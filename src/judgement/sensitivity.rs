@@ -1,5 +1,5 @@
-//! Max-sensitivity (Yeh et al. 2019): the largest of ‖φ(x + δ) − φ(x)‖₂ / ‖φ(x)‖₂ over noises δ,
-//! uniform in [−r, r]: how much a map depends on what nobody sees.
+//! Max-sensitivity (Yeh et al. 2019): the largest ‖φ(x + δ) − φ(x)‖₂ / ‖φ(x)‖₂ over noise δ,
+//! uniform in [−r, r]. It measures how much a map changes under noise that a person does not see.
 
 use super::{
     Subject,
@@ -16,7 +16,7 @@ use crate::{
 /// The noise; the defaults are Captum's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SensitivityOptions {
-    /// Noises an image.
+    /// Noise samples per image.
     pub samples: u32,
     /// Largest noise r, in units of the normalised image.
     pub radius: f32,
@@ -30,7 +30,7 @@ impl Default for SensitivityOptions {
     }
 }
 
-/// A max-sensitivity made ready.
+/// A recorded max-sensitivity.
 pub struct MaxSensitivity<'a> {
     subject: Subject<'a>,
     images: NoisyImages,
@@ -41,10 +41,10 @@ pub struct MaxSensitivity<'a> {
 }
 
 impl<'a> MaxSensitivity<'a> {
-    /// Makes `method` ready for the logits of `targets`.
+    /// Records `method` for the logits of the classes `targets`.
     ///
     /// # Errors
-    /// Of the device; what `method` cannot do.
+    /// Errors of the device; [`crate::Error::Settings`] if the method cannot explain the network.
     pub fn record(
         subject: Subject<'a>,
         method: Method,
@@ -72,7 +72,7 @@ impl<'a> MaxSensitivity<'a> {
         let maps = [images.clean.maps(gpu)?, images.noisy.maps(gpu)?];
         let distances = gpu.buffer("distances of maps", u64::from(images.clean.most) * 16)?;
         let mut compare = Recording::new();
-        // The zeros in the padding of the channels change no distance.
+        // The zeros in the padding of the channels do not change any distance.
         let values = shape.pixels() * padded(shape.channels);
         let distance = CompareMaps {
             images: images.batch.clean(),
@@ -85,16 +85,16 @@ impl<'a> MaxSensitivity<'a> {
         Ok(MaxSensitivity { subject, images, explainer, maps, distances, compare })
     }
 
-    /// Forward passes of a run, for progress.
+    /// Number of forward passes of a run, for progress.
     pub fn work(&self) -> u64 {
         let maps = self.images.samples().len() as u64 + 1;
         maps * u64::from(self.explainer.samples()) * self.subject.images.len() as u64
     }
 
-    /// The max-sensitivity of every image. `progress` is told how much of [`Self::work`] is done.
+    /// The max-sensitivity of every image. `progress` receives the finished part of [`Self::work`].
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub async fn run(&self, progress: &mut dyn FnMut(u64)) -> Result<Vec<f64>> {
         let gpu = self.subject.gpu;
         let clean = self.explainer.record(gpu, &self.images.clean, &self.maps[0])?;
@@ -116,8 +116,7 @@ impl<'a> MaxSensitivity<'a> {
                 let distances: Vec<[f32; 4]> =
                     gpu.read(&self.distances, 0, u64::from(record.count)).await?;
                 for (largest, distance) in largest.iter_mut().zip(distances) {
-                    // Once not a number, always not a number: a map that breaks is not a stable
-                    // one.
+                    // A NaN stays NaN, because a map with NaN is not stable.
                     let distance = f64::from(distance[2]);
                     if !largest.is_nan() && (distance.is_nan() || distance > *largest) {
                         *largest = distance;

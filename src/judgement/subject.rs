@@ -1,4 +1,4 @@
-//! A model and the images it is judged on.
+//! A model with the images that it is judged on.
 
 use crate::{
     Result,
@@ -13,28 +13,28 @@ use crate::{
     saliency::{DataOptions, ExplainedNetwork, Method, MethodOptions, Target, explain_data},
 };
 
-/// A model and the images it is judged on.
+/// A model with the images that it is judged on.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
     /// The device.
     pub gpu: &'a Gpu,
-    /// The model, with its α's.
+    /// The model with its α's.
     pub model: &'a Model,
-    /// The images, of the model's input shape.
+    /// The images, in the model's input shape.
     pub images: &'a Split,
-    /// Mean and deviation of the normalisation.
+    /// Mean and standard deviation of the normalisation.
     pub normalization: (f32, f32),
-    /// Images a pass; the results do not depend on it.
+    /// Images per pass; the results do not depend on it.
     pub batch_size: u32,
 }
 
 /// Maps of all images.
 #[derive(Clone, Debug, Default)]
 pub struct Explained {
-    /// A map a method, [N, C, H, W], with respect to the normalised image.
+    /// One list of maps per method, [N, C, H, W], with respect to the normalised image.
     pub maps: Vec<Vec<f32>>,
-    /// The images with the half of their features that is least salient (by each method) replaced
-    /// by noise, [N, C, H, W] in 0..1.
+    /// The images with the less salient half of their features (by each method) replaced by noise,
+    /// [N, C, H, W] in 0..1.
     pub masked: Vec<Vec<f32>>,
 }
 
@@ -44,12 +44,12 @@ impl<'a> Subject<'a> {
         self.model.config.network.input
     }
 
-    /// Images a pass at most.
+    /// Largest number of images per pass.
     pub(super) fn most(&self) -> u32 {
         self.batch_size.min(self.images.len() as u32).max(1)
     }
 
-    /// The network with the model's parameters and two slots for every image of a pass.
+    /// The network with the model's parameters, and with two slots for every image of a pass.
     pub(super) fn network(&self) -> Result<Network> {
         let options = NetworkOptions {
             slots: 2 * self.most(),
@@ -67,7 +67,7 @@ impl<'a> Subject<'a> {
         Ok(network)
     }
 
-    /// The images on the GPU, with `labels` in the place of their own where given.
+    /// The images on the GPU, with `labels` instead of their own if given.
     pub(super) fn resident(&self, labels: Option<&[u32]>) -> Result<ResidentData> {
         let mut data = ResidentData::new(self.gpu, self.images, self.shape())?;
         if let Some(labels) = labels {
@@ -79,7 +79,7 @@ impl<'a> Subject<'a> {
     /// Accuracy, loss and predictions.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub async fn evaluate(&self) -> Result<Evaluation> {
         let network = self.network()?;
         let data = self.resident(None)?;
@@ -88,7 +88,7 @@ impl<'a> Subject<'a> {
         evaluator.run(self.gpu, &self.model.config.class_names, &mut |_| {}).await
     }
 
-    /// The class to explain of every image, given what the model predicts.
+    /// The class to explain for every image, given the model's predictions.
     pub fn targets(&self, target: Target, evaluation: &Evaluation) -> Vec<u32> {
         let class = |prediction: &Prediction| match target {
             Target::Label => prediction.label,
@@ -103,17 +103,17 @@ impl<'a> Subject<'a> {
         self.gpu.upload("parameters", &self.model.parameters)
     }
 
-    /// The network as attribution methods see it, with `parameters`.
+    /// The network in the form that attribution methods take, with `parameters`.
     pub(super) fn explained<'b>(&'b self, parameters: &'b Buffer) -> ExplainedNetwork<'b> {
         let config = &self.model.config;
         ExplainedNetwork { config: &config.network, quantization: &config.quantization, parameters }
     }
 
-    /// Explains the logit of `targets` by every one of `methods`. `progress` is told how many of
-    /// [`Self::work`]'s forward passes are done.
+    /// Explains the logit of the classes `targets` by each of `methods`. `progress` receives the
+    /// finished part of [`Self::work`].
     ///
     /// # Errors
-    /// Of the device; what a method cannot do.
+    /// Errors of the device; [`crate::Error::Settings`] if a method cannot explain the network.
     pub async fn explain(
         &self,
         methods: &[Method],
@@ -124,7 +124,7 @@ impl<'a> Subject<'a> {
         self.explain_by(&self.parameters()?, methods, settings, targets, progress).await
     }
 
-    /// Forward passes that [`Self::explain`] takes.
+    /// Number of forward passes of [`Self::explain`].
     pub fn work(&self, methods: &[Method], settings: &MethodOptions) -> u64 {
         let images = self.images.len() as u64;
         methods
@@ -156,21 +156,21 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What every judgement that runs the network starts with: its images, a part at a time, in the
-/// network's first slots.
+/// The common start of every judgement that runs the network: its images, one part at a time, in
+/// the network's first slots.
 pub(super) struct Stage {
     pub network: Network,
     pub batch: Batch,
     pub table: Vec<StepRecord>,
-    /// Prepares the weights; once.
+    /// Prepares the weights; runs once.
     pub weights: Recording,
     /// Gathers the next part and runs the network on it.
     pub begin: Recording,
 }
 
 impl Stage {
-    /// Records the passes over the images of `subject`; `labels` take the place of their own where
-    /// given. Random numbers come from `seed`.
+    /// Records the passes over the images of `subject`; `labels` replace their own if given. `seed`
+    /// is the seed of random numbers.
     pub fn record(subject: &Subject<'_>, labels: Option<&[u32]>, seed: u64) -> Result<Stage> {
         let gpu = subject.gpu;
         let network = subject.network()?;
@@ -188,7 +188,7 @@ impl Stage {
         Ok(Stage { network, batch, table, weights, begin })
     }
 
-    /// Makes ready for a run over all parts.
+    /// Prepares a run over all parts.
     pub fn start(&self, gpu: &Gpu) -> Result<()> {
         self.batch.write_table(gpu, &self.table);
         self.weights.submit(gpu)

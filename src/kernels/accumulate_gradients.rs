@@ -7,7 +7,7 @@ use crate::{
     shaders::{Specialization, kinds::gradient_sum},
 };
 
-/// What becomes of the gradients of an image's samples.
+/// How the gradients of an image's samples are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum GradientSum {
@@ -19,38 +19,38 @@ pub enum GradientSum {
     Variance = gradient_sum::VARIANCE,
     /// The gradient times the image.
     TimesInput = gradient_sum::TIMES_INPUT,
-    /// The weighted sum times the way from the baseline.
+    /// The weighted sum times the difference from the baseline.
     FromBaseline = gradient_sum::FROM_BASELINE,
-    /// The mean of gradients times the ways from random baselines.
+    /// The mean of gradients times the differences from random baselines.
     FromRandomBaselines = gradient_sum::FROM_RANDOM_BASELINES,
 }
 
-/// From the gradients of a chunk's samples to the attributions of their images.
+/// Adds the gradients of a chunk's samples to the attributions of their images.
 #[derive(Clone, Copy, Debug)]
 pub struct AccumulateGradients<'a> {
     /// The chunk's record.
     pub current: &'a Buffer,
-    /// Of the chunk's samples, [sample, row, column, channel / 4].
+    /// Gradients of the chunk's samples, [sample, row, column, channel / 4].
     pub gradients: Binding<'a>,
-    /// Images of the set, likewise.
+    /// Images of the set, [image, row, column, channel / 4].
     pub pixels: &'a Buffer,
-    /// What keys random numbers, a word an image.
+    /// Keys of random numbers, one word per image.
     pub numbers: &'a Buffer,
-    /// Baselines, as the images.
+    /// Baselines, in the layout of the images.
     pub baselines: &'a Buffer,
-    /// As `sample_images` has it.
+    /// The table of `sample_images`.
     pub table: &'a Buffer,
-    /// As the images of the set.
+    /// Attributions, in the layout of the images of the set.
     pub attributions: &'a Buffer,
-    /// Likewise, of the variance: the means so far.
+    /// The means so far, only for the variance, in the same layout.
     pub means: Option<&'a Buffer>,
     /// Shape of an image.
     pub shape: Shape,
-    /// What is made of the gradients.
+    /// How the gradients are combined.
     pub sum: GradientSum,
     /// Noise of [`GradientSum::FromRandomBaselines`], as a share of the image's max − min.
     pub noise: f32,
-    /// Images that the samples of a chunk can belong to.
+    /// Number of images that the samples of a chunk can belong to.
     pub images: u32,
     /// Invocations of a workgroup.
     pub lanes: u32,

@@ -6,22 +6,22 @@ use crate::{
     gpu::{Buffer, Launch, Launcher},
 };
 
-/// From the scores of a chunk's samples to the attributions of their images.
+/// Adds the scores of a chunk's samples to the attributions of their images.
 #[derive(Clone, Copy, Debug)]
 pub struct AccumulateScores<'a> {
     /// The chunk's record.
     pub current: &'a Buffer,
-    /// Of the chunk's samples, a float each.
+    /// Scores of the chunk's samples, one float each.
     pub scores: &'a Buffer,
-    /// Of the images themselves, a float each.
+    /// Scores of the images themselves, one float each.
     pub clean: &'a Buffer,
-    /// [image, row, column, channel / 4], of the set.
+    /// [image, row, column, channel / 4] of the set.
     pub attributions: &'a Buffer,
     /// Shape of an image.
     pub shape: Shape,
-    /// What hid parts of the images.
+    /// How parts of the images were hidden.
     pub hiding: Hiding,
-    /// Images that the samples of a chunk can belong to.
+    /// Number of images that the samples of a chunk can belong to.
     pub images: u32,
     /// Invocations of a workgroup.
     pub lanes: u32,

@@ -17,9 +17,9 @@ pub struct Activation<'a> {
     pub input: Binding<'a>,
     /// As the input.
     pub output: Binding<'a>,
-    /// The flat parameters, read where the activation learns.
+    /// The flat parameters, read if the activation has a learned parameter.
     pub parameters: Binding<'a>,
-    /// Groups of 4 values an image.
+    /// Groups of 4 values per image.
     pub elements: u32,
     /// What is applied.
     pub activation: ActivationPlan,
@@ -50,7 +50,7 @@ pub struct RequantizedActivation<'a> {
     pub input: Binding<'a>,
     /// As the input.
     pub output: Binding<'a>,
-    /// Groups of 4 values an image.
+    /// Groups of 4 values per image.
     pub elements: u32,
     /// Real channels.
     pub channels: u32,
@@ -58,7 +58,7 @@ pub struct RequantizedActivation<'a> {
     pub multiplier: f32,
     /// Added to it.
     pub offset: f32,
-    /// Ends of the output's range.
+    /// Lower and upper end of the output's range.
     pub range: [f32; 2],
     /// Formats of input and output.
     pub storage: Storage,

@@ -19,15 +19,15 @@ pub struct ActivationGradient<'a> {
     pub state: Binding<'a>,
     /// As the state.
     pub gradient: Binding<'a>,
-    /// The flat parameters, read where the activation learns.
+    /// The flat parameters, read if the activation has a learned parameter.
     pub parameters: Binding<'a>,
     /// A number a workgroup of [`Self::blocks`], written where the activation learns.
     pub partial_sums: Binding<'a>,
     /// As many, written where the activation learns an offset.
     pub offset_sums: Binding<'a>,
-    /// Groups of 4 values an image.
+    /// Groups of 4 values per image.
     pub elements: u32,
-    /// Groups of 4 values an invocation.
+    /// Groups of 4 values per invocation.
     pub items: u32,
     /// What is differentiated.
     pub activation: ActivationPlan,

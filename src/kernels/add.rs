@@ -32,9 +32,9 @@ pub struct Add<'a> {
     pub output: Binding<'a>,
     /// The sum, kept where the activation learns.
     pub pre_activation: Option<Binding<'a>>,
-    /// The flat parameters, read where the activation learns.
+    /// The flat parameters, read if the activation has a learned parameter.
     pub parameters: Binding<'a>,
-    /// Groups of 4 values an image.
+    /// Groups of 4 values per image.
     pub elements: u32,
     /// What is applied to the sum.
     pub activation: ActivationPlan,

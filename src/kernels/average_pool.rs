@@ -6,12 +6,12 @@ use crate::{
     storage::{Format, Storage},
 };
 
-/// What integers stand for: scale · (n − zero).
+/// The value of an integer n: scale · (n − zero).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AverageOfIntegers {
-    /// Of one unit.
+    /// Value of one unit.
     pub scale: f32,
-    /// What stands for 0.
+    /// The integer that stands for 0.
     pub zero: f32,
 }
 
@@ -26,7 +26,7 @@ pub struct AveragePool<'a> {
     pub output: Binding<'a>,
     /// Sizes.
     pub shape: AveragePoolShape,
-    /// What the input's numbers stand for; read where they are integers.
+    /// The values of the input's numbers, used if they are integers.
     pub integers: AverageOfIntegers,
     /// Formats of input and output.
     pub storage: Storage,

@@ -6,7 +6,7 @@ use crate::{
     storage::Storage,
 };
 
-/// The gradient of every window's mean, shared out among its pixels.
+/// Distributes the gradient of every window's mean to its pixels.
 #[derive(Clone, Copy, Debug)]
 pub struct AveragePoolGradient<'a> {
     /// Images to work on.

@@ -20,15 +20,15 @@ pub struct BatchNorm<'a> {
     pub coefficients: &'a Buffer,
     /// As the input.
     pub output: Binding<'a>,
-    /// The activation's input, kept where the activation learns.
+    /// The activation's input, stored if the activation has a learned parameter.
     pub pre_activation: Option<Binding<'a>>,
-    /// The flat parameters, read where the activation learns.
+    /// The flat parameters, read if the activation has a learned parameter.
     pub parameters: &'a Buffer,
-    /// The current step's record and the number of batches; none with running statistics.
+    /// The current step's record and the number of batches; `None` with running statistics.
     pub batches: Option<(&'a Buffer, u32)>,
-    /// Of an image.
+    /// Shape of an image.
     pub shape: Shape,
-    /// Applied behind.
+    /// The activation behind the norm.
     pub activation: ActivationPlan,
     /// Formats of input and output.
     pub storage: Storage,

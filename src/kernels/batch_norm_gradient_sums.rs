@@ -15,7 +15,7 @@ pub struct BatchNormGradientSums<'a> {
     pub images: ImageRange<'a>,
     /// [image, row, column, channel / 4].
     pub input: Binding<'a>,
-    /// Of the output, as the input.
+    /// Gradient of the output, in the layout of the input.
     pub gradient: Binding<'a>,
     /// [batch, group].
     pub coefficients: &'a Buffer,
@@ -23,7 +23,7 @@ pub struct BatchNormGradientSums<'a> {
     pub sums: &'a Buffer,
     /// Batches and parts.
     pub by: BatchStatistics<'a>,
-    /// Of an image.
+    /// Shape of an image.
     pub shape: Shape,
     /// Formats: of the input, and of the gradient as the output.
     pub storage: Storage,

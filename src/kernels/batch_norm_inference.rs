@@ -18,7 +18,7 @@ pub struct BatchNormInference<'a> {
     pub coefficients: &'a Buffer,
     /// Channels.
     pub channels: u32,
-    /// Places of the parameters.
+    /// Indices of the parameters.
     pub indices: NormIndices,
     /// Whether the weights in front are scaled.
     pub fold: bool,

@@ -8,7 +8,7 @@ use crate::{
     storage::Storage,
 };
 
-/// What the statistics of batches add to a gradient.
+/// The part of a gradient that comes from the statistics of batches.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchGradient<'a> {
     /// The batch norm's input, [image, row, column, channel / 4].
@@ -30,9 +30,9 @@ pub struct BatchNormInputGradient<'a> {
     pub coefficients: &'a Buffer,
     /// [image, row, column, channel / 4].
     pub gradient: Binding<'a>,
-    /// In training; none with running statistics.
+    /// In training; `None` with running statistics.
     pub batch: Option<BatchGradient<'a>>,
-    /// Of an image.
+    /// Shape of an image.
     pub shape: Shape,
     /// Formats: of the input, and of the gradient as the output.
     pub storage: Storage,

@@ -8,7 +8,7 @@ use crate::{
     storage::Storage,
 };
 
-/// Means and squares about them of the parts of every batch.
+/// Means, and sums of squared deviations from them, of the parts of every batch.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormMoments<'a> {
     /// Images to work on.
@@ -19,7 +19,7 @@ pub struct BatchNormMoments<'a> {
     pub moments: &'a Buffer,
     /// Batches and parts.
     pub by: BatchStatistics<'a>,
-    /// Of an image.
+    /// Shape of an image.
     pub shape: Shape,
     /// Format of the input.
     pub storage: Storage,

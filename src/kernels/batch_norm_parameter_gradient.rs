@@ -6,14 +6,14 @@ use crate::{
     gpu::{Buffer, Launch, Launcher},
 };
 
-/// Gradients of γ and β from the sums of the parts, and what the input's gradient needs.
+/// Gradients of γ and β from the sums of the parts, and the means for the input's gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormParameterGradient<'a> {
     /// The flat parameters.
     pub parameters: &'a Buffer,
-    /// Whose sums they are.
+    /// The range of images of the sums.
     pub images: ImageRange<'a>,
-    /// Of [`super::BatchNormGradientSums`].
+    /// Sums from [`super::BatchNormGradientSums`].
     pub parts: &'a Buffer,
     /// `[group]` two vec4 of [`super::BatchNormInference`].
     pub factors: &'a Buffer,
@@ -25,9 +25,9 @@ pub struct BatchNormParameterGradient<'a> {
     pub gradients: &'a Buffer,
     /// Batches and parts.
     pub by: BatchStatistics<'a>,
-    /// Of an image.
+    /// Shape of an image.
     pub shape: Shape,
-    /// Places of the parameters.
+    /// Indices of the parameters.
     pub indices: NormIndices,
     /// The last step with the statistics of batches.
     pub freeze_after: Option<u64>,

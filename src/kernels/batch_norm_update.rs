@@ -6,14 +6,14 @@ use crate::{
     gpu::{Buffer, Launch, Launcher},
 };
 
-/// Coefficients of every batch from the moments of its parts; moves the running statistics on.
+/// Coefficients of every batch from the moments of its parts; updates the running statistics.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormUpdate<'a> {
     /// The flat parameters with the running statistics.
     pub parameters: &'a Buffer,
-    /// Whose moments they are.
+    /// The range of images of the moments.
     pub images: ImageRange<'a>,
-    /// Of [`super::BatchNormMoments`].
+    /// Moments from [`super::BatchNormMoments`].
     pub moments: &'a Buffer,
     /// `[group]` two vec4 of [`super::BatchNormInference`].
     pub factors: &'a Buffer,
@@ -21,9 +21,9 @@ pub struct BatchNormUpdate<'a> {
     pub coefficients: &'a Buffer,
     /// Batches and parts.
     pub by: BatchStatistics<'a>,
-    /// Of an image.
+    /// Shape of an image.
     pub shape: Shape,
-    /// Places of the parameters.
+    /// Indices of the parameters.
     pub indices: NormIndices,
     /// The last step with the statistics of batches.
     pub freeze_after: Option<u64>,

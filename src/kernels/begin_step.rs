@@ -5,22 +5,22 @@ use crate::{
     shaders::Specialization,
 };
 
-/// Moves on to the next entry of the table of steps, and says which images it works on.
+/// Advances to the next entry of the table of steps, and writes its ranges of images.
 #[derive(Clone, Copy, Debug)]
 pub struct BeginStep<'a> {
     /// Records of steps.
     pub table: &'a Buffer,
-    /// Number of the next entry, one word.
+    /// Index of the next entry, one word.
     pub cursor: &'a Buffer,
     /// The current entry.
     pub current: &'a Buffer,
-    /// Four ranges of images, then two a chunk, `layout::RANGE_STRIDE` bytes apart.
+    /// Four ranges of images, then two per chunk, `layout::RANGE_STRIDE` bytes apart.
     pub ranges: &'a Buffer,
-    /// Whether images have masked twins.
+    /// Whether images have masked copies.
     pub twins: bool,
-    /// Images of a chunk.
+    /// Images per chunk.
     pub chunk: u32,
-    /// Chunks that a backward pass goes through; 0 where there are no ranges of chunks.
+    /// Number of chunks of a backward pass; 0 if there are no ranges of chunks.
     pub chunks: u32,
 }
 

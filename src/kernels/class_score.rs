@@ -6,7 +6,7 @@ use crate::{
     shaders::kinds::score,
 };
 
-/// What a sample's logits say of its class.
+/// The score of a sample's class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Score {
@@ -25,19 +25,19 @@ pub struct ClassScore<'a> {
     pub current: &'a Buffer,
     /// [sample, class (padded)] floats.
     pub logits: &'a Buffer,
-    /// The class of each sample, a word.
+    /// The class of each sample, one word each.
     pub sample_classes: &'a Buffer,
-    /// A float a sample.
+    /// One float per sample.
     pub scores: &'a Buffer,
-    /// A float an image of the set: the score of its sample 0, where that is kept.
+    /// One float per image of the set: the score of its sample 0, if it is kept.
     pub clean: &'a Buffer,
     /// Number of classes.
     pub classes: u32,
-    /// What the score is.
+    /// The kind of score.
     pub score: Score,
     /// Whether sample 0 is the image itself, whose score is kept.
     pub keeps_clean: bool,
-    /// Samples of the chunk at most.
+    /// Largest number of samples of the chunk.
     pub slots: u32,
     /// Invocations of a workgroup.
     pub lanes: u32,

@@ -3,19 +3,19 @@
 use super::common::{ImageRange, class_rows};
 use crate::gpu::{Binding, Buffer, Launch, Launcher};
 
-/// What the logits of every image say: loss, predicted class, probabilities.
+/// Loss, predicted class and probabilities from the logits of every image.
 #[derive(Clone, Copy, Debug)]
 pub struct Classify<'a> {
     /// Images to work on.
     pub images: ImageRange<'a>,
     /// [image, class (padded)] floats.
     pub logits: &'a Buffer,
-    /// The class of each image, a word.
+    /// The class of each image, one word each.
     pub labels: &'a Buffer,
-    /// The current step's record: its first image's place is that of the first prediction.
+    /// The current step's record; the position of its first image is that of the first prediction.
     pub current: &'a Buffer,
-    /// (cross entropy, predicted class, its probability, the label's) of each image, at its place in
-    /// the data set.
+    /// (cross entropy, predicted class, its probability, the label's) of each image, at its
+    /// position in the data set.
     pub predictions: Binding<'a>,
     /// Number of classes.
     pub classes: u32,

@@ -3,20 +3,20 @@
 use super::common::class_rows;
 use crate::gpu::{Buffer, Launch, Launcher};
 
-/// The logits of a chunk's images at the images' places in the set, and the classes they predict.
+/// The logits of a chunk's images at the images' positions in the set, and the predicted classes.
 #[derive(Clone, Copy, Debug)]
 pub struct CollectLogits<'a> {
     /// The chunk's record.
     pub current: &'a Buffer,
-    /// Of the chunk, [image, class (padded)] floats.
+    /// Logits of the chunk, [image, class (padded)] floats.
     pub logits: &'a Buffer,
-    /// Of the set, likewise.
+    /// Logits of the set, [image, class (padded)] floats.
     pub collected: &'a Buffer,
-    /// The predicted class of each image of the set, a word.
+    /// The predicted class of each image of the set, one word each.
     pub predicted: &'a Buffer,
     /// Number of classes.
     pub classes: u32,
-    /// Images of the chunk at most.
+    /// Largest number of images of the chunk.
     pub slots: u32,
     /// Invocations of a workgroup.
     pub lanes: u32,

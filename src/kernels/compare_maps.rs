@@ -3,7 +3,7 @@
 use super::common::{ImageRange, per_image};
 use crate::gpu::{Buffer, Launch, Launcher};
 
-/// How alike two maps of every image are.
+/// Similarities of two maps of every image.
 #[derive(Clone, Copy, Debug)]
 pub struct CompareMaps<'a> {
     /// Images to work on.
@@ -14,7 +14,7 @@ pub struct CompareMaps<'a> {
     pub b: &'a Buffer,
     /// `[image]` (Pearson correlation, cosine, ‖b − a‖₂ / ‖a‖₂, a · b).
     pub similarity: &'a Buffer,
-    /// Values an image.
+    /// Values per image.
     pub values: u32,
 }
 

@@ -19,11 +19,11 @@ pub struct Convolution<'a> {
     pub input: Binding<'a>,
     /// The slice.
     pub weights: SlicedWeights<'a>,
-    /// [image, row, column, channel / 4] of all slices; windows where a max-pool is part.
+    /// [image, row, column, channel / 4] of all slices; windows if a max-pool is part of the layer.
     pub output: Binding<'a>,
     /// Bias and activation.
     pub end: Activated<'a>,
-    /// Positions of the maxima, where a max-pool is part.
+    /// Positions of the maxima, if a max-pool is part of the layer.
     pub choice: Option<Binding<'a>>,
     /// Sizes.
     pub geometry: Geometry,
@@ -31,7 +31,7 @@ pub struct Convolution<'a> {
     pub tiles: StripTiles,
     /// Formats of input and output.
     pub storage: Storage,
-    /// Of all slices.
+    /// The work for all slices.
     pub work: Work,
 }
 

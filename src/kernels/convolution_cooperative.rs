@@ -61,11 +61,11 @@ pub struct ConvolutionCooperative<'a> {
     pub output: Binding<'a>,
     /// Bias and activation.
     pub end: Activated<'a>,
-    /// A vec4 of constants of the weights' quantizer an output channel.
+    /// One vec4 of constants of the weights' quantizer per output channel.
     pub quantizer: &'a Buffer,
     /// Sizes.
     pub geometry: Geometry,
-    /// The activation whose levels go in.
+    /// The activation whose levels are the input.
     pub input_activation: ActivationPlan,
     /// The weights' quantizer.
     pub plan: WeightQuantizerPlan,
@@ -73,7 +73,7 @@ pub struct ConvolutionCooperative<'a> {
     pub tiles: CooperativeTiles,
     /// Formats of input and output.
     pub storage: Storage,
-    /// What it has to do.
+    /// The work of the dispatch.
     pub work: Work,
 }
 

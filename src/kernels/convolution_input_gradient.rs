@@ -15,23 +15,23 @@ use crate::{
 pub struct ConvolutionInputGradient<'a> {
     /// Images to work on.
     pub images: ImageRange<'a>,
-    /// [image, row, column, channel / 4]; windows where a max-pool is part of the layer.
+    /// [image, row, column, channel / 4]; windows if a max-pool is part of the layer.
     pub output_gradient: Binding<'a>,
     /// The slice, of mirrored taps.
     pub weights: SlicedWeights<'a>,
     /// [image, row, column, channel / 4] of all slices.
     pub input_gradient: Binding<'a>,
-    /// Positions of the maxima, where a max-pool is part of the layer.
+    /// Positions of the maxima, if a max-pool is part of the layer.
     pub chosen: Option<Binding<'a>>,
-    /// What the gradient is multiplied by.
+    /// The factor of the gradient.
     pub end: Gradient,
     /// Sizes: [`Geometry::mirrored`].
     pub geometry: Geometry,
     /// Register tiles.
     pub tiles: StripTiles,
-    /// Formats of what is read and what is written, and of a ReLU's values.
+    /// Formats of the read and the written gradient, and of a ReLU's values.
     pub storage: Storage,
-    /// Of all slices.
+    /// The work for all slices.
     pub work: Work,
 }
 

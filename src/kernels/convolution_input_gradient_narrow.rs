@@ -12,7 +12,7 @@ use crate::{
 pub struct NarrowTiles {
     /// Invocations of a workgroup.
     pub lanes: u32,
-    /// Pixels of a row an invocation.
+    /// Pixels of a row per invocation.
     pub columns: u32,
 }
 
@@ -35,7 +35,7 @@ pub struct ConvolutionInputGradientNarrow<'a> {
     pub tiles: NarrowTiles,
     /// Formats: the input's gradient is the input, the output's the output.
     pub storage: Storage,
-    /// What it has to do.
+    /// The work of the dispatch.
     pub work: Work,
 }
 

@@ -20,7 +20,7 @@ pub struct ConvolutionRequantized<'a> {
     pub weights: SlicedWeights<'a>,
     /// [image, row, column, channel / 4] of all slices.
     pub output: Binding<'a>,
-    /// What the sums become.
+    /// The operation on the sums.
     pub end: Requantized<'a>,
     /// Sizes.
     pub geometry: Geometry,
@@ -28,7 +28,7 @@ pub struct ConvolutionRequantized<'a> {
     pub tiles: StripTiles,
     /// Formats of input and output.
     pub storage: Storage,
-    /// Of all slices.
+    /// The work for all slices.
     pub work: Work,
 }
 

@@ -18,7 +18,7 @@ pub struct ConvolutionTiled<'a> {
     pub weight: Binding<'a>,
     /// [image, row, column, channel / 4].
     pub output: Binding<'a>,
-    /// What the sums become.
+    /// The operation on the sums.
     pub end: Epilogue<'a>,
     /// Sizes; of the input's gradient [`Geometry::mirrored`].
     pub geometry: Geometry,
@@ -28,7 +28,7 @@ pub struct ConvolutionTiled<'a> {
     pub tiles: ProductTiles,
     /// Formats of input and output.
     pub storage: Storage,
-    /// What it has to do.
+    /// The work of the dispatch.
     pub work: Work,
 }
 

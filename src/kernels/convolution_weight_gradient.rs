@@ -12,7 +12,7 @@ use crate::{
 pub struct WeightGradientTiles {
     /// Invocations of a workgroup, each with its own output channels.
     pub lanes: u32,
-    /// Groups of 4 output channels an invocation.
+    /// Groups of 4 output channels per invocation.
     pub groups: u32,
     /// Groups of 4 input channels.
     pub inputs: u32,
@@ -20,7 +20,7 @@ pub struct WeightGradientTiles {
     pub tap_rows: u32,
     /// Pixels of a row of outputs at a time.
     pub columns: u32,
-    /// Whether the invocations are a subgroup that shares out inputs.
+    /// Whether the invocations are a subgroup that shares its loads of inputs.
     pub subgroups: bool,
 }
 
@@ -52,11 +52,11 @@ pub struct ConvolutionWeightGradient<'a> {
     pub images: ImageRange<'a>,
     /// [image, row, column, channel / 4].
     pub input: Binding<'a>,
-    /// [image, row, column, channel / 4]; windows where a max-pool is part of the layer.
+    /// [image, row, column, channel / 4]; windows if a max-pool is part of the layer.
     pub output_gradient: Binding<'a>,
     /// [part, tap · in channel (padded) + bias, out channel (padded)].
     pub parts: Binding<'a>,
-    /// Positions of the maxima, where a max-pool is part of the layer.
+    /// Positions of the maxima, if a max-pool is part of the layer.
     pub chosen: Option<Binding<'a>>,
     /// Number of parts.
     pub part_count: u32,
@@ -66,7 +66,7 @@ pub struct ConvolutionWeightGradient<'a> {
     pub tiles: WeightGradientTiles,
     /// Formats: input, and gradient as the output.
     pub storage: Storage,
-    /// What it has to do.
+    /// The work of the dispatch.
     pub work: Work,
 }
 

@@ -27,7 +27,7 @@ pub struct ConvolutionWeightGradientTiled<'a> {
     pub tiles: ProductTiles,
     /// Formats: input, and gradient as the output.
     pub storage: Storage,
-    /// What it has to do.
+    /// The work of the dispatch.
     pub work: Work,
 }
 

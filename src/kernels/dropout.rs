@@ -10,13 +10,13 @@ use crate::{
 /// Inverted dropout of values, or of their gradient, in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout<'a> {
-    /// Images to work on, a record of a chunk.
+    /// Images to work on, as a chunk's record.
     pub chunk: ImageRange<'a>,
-    /// The current step's record: it keys the random numbers.
+    /// The current step's record, the key of the random numbers.
     pub current: &'a Buffer,
     /// [image, element] groups of 4.
     pub values: Binding<'a>,
-    /// Groups of 4 values an image.
+    /// Groups of 4 values per image.
     pub elements: u32,
     /// Number of the layer's random stream.
     pub stream: u32,

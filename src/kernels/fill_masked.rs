@@ -7,7 +7,7 @@ use crate::{
     shaders::kinds::mask_fill,
 };
 
-/// Copies of images behind the step's clean ones, their masked pixels replaced.
+/// Copies images behind the step's clean ones and replaces their masked pixels.
 #[derive(Clone, Copy, Debug)]
 pub struct FillMasked<'a> {
     /// The current step's record.
@@ -22,7 +22,7 @@ pub struct FillMasked<'a> {
     pub statistics: &'a Buffer,
     /// Shape of an image.
     pub shape: Shape,
-    /// What a masked pixel becomes.
+    /// The value that replaces a masked pixel.
     pub fill: MaskFill,
     /// Invocations of a workgroup.
     pub lanes: u32,

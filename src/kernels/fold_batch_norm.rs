@@ -15,7 +15,7 @@ pub struct FoldBatchNorm<'a> {
     pub factors: &'a Buffer,
     /// A flat array like the parameters.
     pub folded: &'a Buffer,
-    /// Of the layer in front.
+    /// Shape of the weights of the layer in front.
     pub shape: WeightShape,
 }
 

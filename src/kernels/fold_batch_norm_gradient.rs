@@ -15,9 +15,9 @@ pub struct FoldBatchNormGradient<'a> {
     pub factors: &'a Buffer,
     /// The flat array of gradients.
     pub gradients: &'a Buffer,
-    /// Of the layer in front.
+    /// Shape of the weights of the layer in front.
     pub shape: WeightShape,
-    /// Where γ begins.
+    /// Index of the first γ.
     pub scale_index: u32,
 }
 

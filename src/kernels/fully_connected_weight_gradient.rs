@@ -12,9 +12,9 @@ use crate::{
 pub struct FeatureTiles {
     /// Invocations of a workgroup, each with its own output channels.
     pub lanes: u32,
-    /// Groups of 4 output channels an invocation.
+    /// Groups of 4 output channels per invocation.
     pub groups: u32,
-    /// Groups of 4 input features an invocation.
+    /// Groups of 4 input features per invocation.
     pub features: u32,
 }
 
@@ -47,7 +47,7 @@ pub struct FullyConnectedWeightGradient<'a> {
     pub tiles: FeatureTiles,
     /// Formats: input, and gradient as the output.
     pub storage: Storage,
-    /// What it has to do.
+    /// The work of the dispatch.
     pub work: Work,
 }
 

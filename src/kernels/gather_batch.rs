@@ -12,9 +12,9 @@ use crate::{
 pub struct GatherBatch<'a> {
     /// The current step's record.
     pub current: &'a Buffer,
-    /// Bytes of all images, [image, channel, row, column], four a word.
+    /// Bytes of all images, [image, channel, row, column], four per word.
     pub data: &'a Buffer,
-    /// Labels of all images, a word each.
+    /// Labels of all images, one word each.
     pub labels: &'a Buffer,
     /// [image, row, column, channel / 4], of the part.
     pub pixels: &'a Buffer,
@@ -22,23 +22,23 @@ pub struct GatherBatch<'a> {
     pub batch_labels: &'a Buffer,
     /// Shape of an image.
     pub shape: Shape,
-    /// Images of the part at most.
+    /// Largest number of images of the part.
     pub most: u32,
     /// In the epoch's random order, or in file order.
     pub shuffle: bool,
-    /// Pixels that an image is shifted at most, each way; 0 draws no shift.
+    /// Largest shift of an image in pixels per direction; 0 shifts no image.
     pub shift: u32,
     /// Whether images are mirrored at random.
     pub hflip: bool,
-    /// Subtracted from pixels in 0..1.
+    /// Mean that is subtracted from pixels in 0..1.
     pub mean: f32,
-    /// Divides the difference.
+    /// Standard deviation that divides the difference.
     pub deviation: f32,
     /// Format of the pixels: in [`Format::U8`] they are the bytes, not normalised.
     pub format: Format,
     /// Invocations of a workgroup.
     pub lanes: u32,
-    /// Groups of 4 values an invocation.
+    /// Groups of 4 values per invocation.
     pub strip: u32,
 }
 

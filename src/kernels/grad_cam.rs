@@ -7,7 +7,7 @@ use crate::{
     layout::groups,
 };
 
-/// The weighted sum of a layer's channels, enlarged to the image.
+/// The weighted sum of a layer's channels, upsampled to the image.
 #[derive(Clone, Copy, Debug)]
 pub struct GradCam<'a> {
     /// The chunk's record.
@@ -16,13 +16,13 @@ pub struct GradCam<'a> {
     pub layer: &'a Buffer,
     /// [image of the chunk, channel / 4] of the layer.
     pub weights: &'a Buffer,
-    /// [image, row, column, channel / 4], of the set.
+    /// [image, row, column, channel / 4] of the set.
     pub attributions: &'a Buffer,
     /// Shape of an image.
     pub shape: Shape,
     /// Shape of the layer's values.
     pub layer_shape: Shape,
-    /// Images of the chunk at most.
+    /// Largest number of images of the chunk.
     pub slots: u32,
     /// Invocations of a workgroup.
     pub lanes: u32,

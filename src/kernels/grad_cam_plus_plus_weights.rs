@@ -15,7 +15,7 @@ pub struct GradCamPlusPlusWeights<'a> {
     pub images: ImageRange<'a>,
     /// The layer's values, [image, row, column, channel / 4].
     pub layer: &'a Buffer,
-    /// Likewise.
+    /// As the previous buffer.
     pub gradients: Binding<'a>,
     /// [image, channel / 4].
     pub weights: &'a Buffer,

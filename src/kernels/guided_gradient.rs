@@ -17,11 +17,11 @@ pub struct GuidedGradient<'a> {
     pub state: Binding<'a>,
     /// As the state.
     pub gradient: Binding<'a>,
-    /// The flat parameters, read where the activation learns.
+    /// The flat parameters, read if the activation has a learned parameter.
     pub parameters: Binding<'a>,
-    /// Groups of 4 values an image.
+    /// Groups of 4 values per image.
     pub elements: u32,
-    /// What is differentiated.
+    /// The activation.
     pub activation: ActivationPlan,
 }
 

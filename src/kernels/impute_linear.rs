@@ -12,7 +12,7 @@ use crate::{
 pub struct ImputeLinear<'a> {
     /// The clean images; their copies lie `count` behind them.
     pub images: ImageRange<'a>,
-    /// The current step's record: it keys the noise.
+    /// The current step's record, the key of the noise.
     pub current: &'a Buffer,
     /// [image, pixel] words of the clean images: not 0 where masked.
     pub mask: &'a Buffer,
@@ -22,9 +22,9 @@ pub struct ImputeLinear<'a> {
     pub workspace: &'a Buffer,
     /// Shape of an image.
     pub shape: Shape,
-    /// Deviation of the noise, in units of the normalised image.
+    /// Standard deviation of the noise, in units of the normalised image.
     pub noise: f32,
-    /// Steps of conjugate gradients at most.
+    /// Largest number of steps of conjugate gradients.
     pub iterations: u32,
 }
 

@@ -18,11 +18,11 @@ pub struct IntegerConvolution<'a> {
     pub weight: &'a Buffer,
     /// [image, row, column, channel / 4].
     pub output: Binding<'a>,
-    /// What the sums become.
+    /// The operation on the sums.
     pub end: Requantized<'a>,
-    /// Starts and factors of the sums, two vec4i an output group.
+    /// Starts and factors of the sums, two vec4i per output group.
     pub sums: &'a Buffer,
-    /// Distance of neighbouring weights, where bytes alone do not hold them.
+    /// Distance of neighbouring weights, if they do not fit bytes.
     pub spacing: Option<i32>,
     /// Sizes.
     pub geometry: Geometry,
@@ -30,7 +30,7 @@ pub struct IntegerConvolution<'a> {
     pub tiles: ProductTiles,
     /// Formats of input and output.
     pub storage: Storage,
-    /// What it has to do.
+    /// The work of the dispatch.
     pub work: Work,
 }
 

@@ -9,19 +9,20 @@ use crate::{
 /// Decides whether a step's update is made.
 #[derive(Clone, Copy, Debug)]
 pub struct JudgeStep<'a> {
-    /// The current step's record: it says which slot is looked at.
+    /// The current step's record, which gives the slot.
     pub current: &'a Buffer,
     /// `[slot]` (Σ cross entropy, Σ D_KL, Σ correct, images).
     pub metrics: &'a Buffer,
     /// `[slot]` words: 1 if a loss was not finite.
     pub flags: &'a Buffer,
-    /// What the optimiser's probe found, and is told (shaders/common/health.wgsl).
+    /// Result of the optimiser's probe, and the decision on the update
+    /// (shaders/common/health.wgsl).
     pub health: &'a Buffer,
     /// `[slot]` (cause, index) words.
     pub verdicts: &'a Buffer,
-    /// What becomes of a step that does not count.
+    /// The policy for a step that does not count.
     pub policy: OnNonFinite,
-    /// Mean cross entropy above which it does not.
+    /// Mean cross entropy above which a step does not count.
     pub exploded: f64,
 }
 

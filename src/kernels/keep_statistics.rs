@@ -5,7 +5,7 @@ use crate::{
     shaders::Specialization,
 };
 
-/// Keeps the running statistics of a step that counts, or takes back those of one that does not.
+/// Saves the running statistics of a step that counts, or restores them after a step that does not.
 #[derive(Clone, Copy, Debug)]
 pub struct KeepStatistics<'a> {
     /// Whether the step counts (shaders/common/health.wgsl).
@@ -14,7 +14,7 @@ pub struct KeepStatistics<'a> {
     pub parameters: &'a Buffer,
     /// Statistics after the last step that counted.
     pub kept: &'a Buffer,
-    /// Where the statistics begin in the parameters.
+    /// Index of the first statistic in the parameters.
     pub first: u32,
     /// Number of statistics.
     pub count: u32,

@@ -12,7 +12,7 @@ use crate::{
 pub struct LearnedStep<'a> {
     /// The flat parameters with the steps.
     pub parameters: &'a Buffer,
-    /// A vec4 of constants an output channel.
+    /// One vec4 of constants per output channel.
     pub quantizer: &'a Buffer,
     /// Output channels.
     pub channels: u32,

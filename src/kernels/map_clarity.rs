@@ -3,7 +3,7 @@
 use super::common::{ImageRange, per_image};
 use crate::gpu::{Buffer, Launch, Launcher};
 
-/// How concentrated the map of every image is.
+/// The concentration of the map of every image.
 #[derive(Clone, Copy, Debug)]
 pub struct MapClarity<'a> {
     /// Images to work on.
@@ -14,7 +14,7 @@ pub struct MapClarity<'a> {
     pub ranks: &'a Buffer,
     /// `[image]` (Gini coefficient, entropy in nats, 0, 0).
     pub clarity: &'a Buffer,
-    /// Values an image.
+    /// Values per image.
     pub count: u32,
 }
 

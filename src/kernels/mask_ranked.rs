@@ -6,18 +6,18 @@ use crate::{
     shaders::Specialization,
 };
 
-/// Marks the features of every image that a round of a judgement removes.
+/// Marks the features of every image that a round removes.
 #[derive(Clone, Copy, Debug)]
 pub struct MaskRanked<'a> {
     /// Images to work on.
     pub images: ImageRange<'a>,
     /// The round's record (shaders/common/round.wgsl).
     pub current: Binding<'a>,
-    /// [image, feature] words: places of `rank_values`.
+    /// [image, feature] words: positions from `rank_values`.
     pub positions: &'a Buffer,
     /// [image, feature] words: 1 where removed.
     pub mask: &'a Buffer,
-    /// Features an image.
+    /// Features per image.
     pub features: u32,
     /// Invocations of a workgroup.
     pub lanes: u32,

@@ -12,11 +12,11 @@ use crate::{
 pub struct RegisterTiles {
     /// Invocations of a workgroup, each with its own output channels.
     pub lanes: u32,
-    /// Groups of 4 output channels an invocation.
+    /// Groups of 4 output channels per invocation.
     pub groups: u32,
-    /// Images an invocation.
+    /// Images per invocation.
     pub images: u32,
-    /// Whether the invocations are a subgroup that shares out inputs.
+    /// Whether the invocations are a subgroup that shares its loads of inputs.
     pub subgroups: bool,
 }
 
@@ -31,10 +31,10 @@ pub struct MatrixProduct<'a> {
     pub weight: Binding<'a>,
     /// [image, out group].
     pub output: Binding<'a>,
-    /// What the sums become.
+    /// The operation on the sums.
     pub end: Epilogue<'a>,
-    /// Whether the weights lie the other way round, [4 · out group, in group] vec4: the input's
-    /// gradient by the forward pass's weights.
+    /// Whether the weights are transposed, [4 · out group, in group] vec4: the input's gradient
+    /// with the weights of the forward pass.
     pub transposed: bool,
     /// Groups of 4 inputs.
     pub in_groups: u32,
@@ -44,7 +44,7 @@ pub struct MatrixProduct<'a> {
     pub tiles: RegisterTiles,
     /// Formats of input and output.
     pub storage: Storage,
-    /// What it has to do.
+    /// The work of the dispatch.
     pub work: Work,
 }
 

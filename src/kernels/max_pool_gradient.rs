@@ -22,7 +22,7 @@ pub struct MaxPoolGradient<'a> {
     pub state: Binding<'a>,
     /// [image, row, column, channel / 4] of the pool's input, or of the activation's.
     pub input_gradient: Binding<'a>,
-    /// The flat parameters, read where the activation learns.
+    /// The flat parameters, read if the activation has a learned parameter.
     pub parameters: Binding<'a>,
     /// A number a workgroup of [`Self::blocks`], written where the activation learns.
     pub partial_sums: Binding<'a>,
@@ -30,7 +30,7 @@ pub struct MaxPoolGradient<'a> {
     pub offset_sums: Binding<'a>,
     /// Sizes.
     pub shape: PoolShape,
-    /// Groups of 4 values an invocation.
+    /// Groups of 4 values per invocation.
     pub items: u32,
     /// The activation in front of the pool.
     pub activation: ActivationPlan,

@@ -1,9 +1,9 @@
-//! A typed launcher for every kernel: its buffers under their names, its sizes, and what it has to
-//! do. A file here is called as the kernel's in `shaders/` and its oracle in `reference/`.
+//! A typed launcher for every kernel: its buffers by name, its sizes, and its work. A file has the
+//! name of the kernel in `shaders/` and of its oracle in `reference/`.
 //!
-//! A [`Launcher`](crate::gpu::Launcher) is a structure with a field a buffer: two of the same type
-//! are not mixed up by their order. When its pipeline is made, and in `saliq check`, the names are
-//! compared with those that the linked shader declares.
+//! A [`Launcher`](crate::gpu::Launcher) is a structure with one field per buffer, so that two
+//! buffers of the same type cannot be exchanged by their order. The names are compared with the
+//! declarations of the linked shader when its pipeline is created, and in `saliq check`.
 
 mod accumulate_gradients;
 mod accumulate_scores;

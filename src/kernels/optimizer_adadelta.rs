@@ -9,7 +9,7 @@ use crate::{
 /// Adadelta.
 #[derive(Clone, Copy, Debug)]
 pub struct OptimizerAdadelta<'a> {
-    /// What is updated.
+    /// The update.
     pub update: Update<'a>,
     /// Flat like the parameters.
     pub square_average: &'a Buffer,

@@ -9,7 +9,7 @@ use crate::{
 /// Adam, and AdamW where the weight decay is decoupled.
 #[derive(Clone, Copy, Debug)]
 pub struct OptimizerAdam<'a> {
-    /// What is updated.
+    /// The update.
     pub update: Update<'a>,
     /// Flat like the parameters.
     pub first_moment: &'a Buffer,
@@ -19,7 +19,7 @@ pub struct OptimizerAdam<'a> {
     pub betas: [f32; 2],
     /// ε.
     pub epsilon: f32,
-    /// Whether weights decay beside the gradient (AdamW).
+    /// Whether the weight decay is separate from the gradient (AdamW).
     pub decoupled: bool,
 }
 

@@ -6,11 +6,11 @@ use crate::{
     shaders::kinds::momentum,
 };
 
-/// Which momentum an update has.
+/// The form of momentum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Momentum {
-    /// None: the velocity is not touched.
+    /// No momentum; the velocity is not used.
     None = momentum::NONE,
     /// torch.optim.SGD's.
     Plain = momentum::PLAIN,
@@ -21,11 +21,11 @@ pub enum Momentum {
 /// θ ← θ − τ·∂L/∂θ, with momentum or without.
 #[derive(Clone, Copy, Debug)]
 pub struct OptimizerSgd<'a> {
-    /// What is updated.
+    /// The update.
     pub update: Update<'a>,
     /// Flat like the parameters; a single group without momentum.
     pub velocity: &'a Buffer,
-    /// The momentum's form; its factor is the step's.
+    /// The form of momentum; the step's record has its factor.
     pub momentum: Momentum,
 }
 

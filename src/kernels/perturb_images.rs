@@ -11,19 +11,19 @@ use crate::{
 pub struct PerturbImages<'a> {
     /// Images to work on.
     pub images: ImageRange<'a>,
-    /// The current step's record: seed, and the place of the first image.
+    /// The current step's record: seed, and the position of the first image.
     pub current: &'a Buffer,
-    /// The round's record (shaders/common/round.wgsl): the number of the noise.
+    /// The round's record (shaders/common/round.wgsl): the index of the noise sample.
     pub current_round: Binding<'a>,
     /// [image, row, column, channel / 4].
     pub pixels: &'a Buffer,
-    /// As the pixels: the copies.
+    /// The copies, in the layout of the pixels.
     pub noisy: &'a Buffer,
     /// [image, channel, pixel] floats.
     pub noise: &'a Buffer,
     /// Shape of an image.
     pub shape: Shape,
-    /// Half the width of the uniform distribution, or the deviation of the normal one.
+    /// Half the width of the uniform distribution, or the standard deviation of the normal one.
     pub scale: f32,
     /// N(0, scale²) instead of U(−scale, scale).
     pub normal: bool,

@@ -27,7 +27,7 @@ pub struct PrepareWeights<'a> {
     pub forward_weight: &'a Buffer,
     /// [out channel (padded)].
     pub bias: &'a Buffer,
-    /// Sizes and places.
+    /// Sizes and indices.
     pub shape: WeightShape,
     /// A second copy, and its layout, where the input's gradient wants one.
     pub backward: Option<(&'a Buffer, BackwardLayout)>,

@@ -13,7 +13,7 @@ pub struct RandomAttribution<'a> {
     pub images: ImageRange<'a>,
     /// A step's record with the seed.
     pub current: &'a Buffer,
-    /// What keys random numbers, a word an image.
+    /// Keys of random numbers, one word per image.
     pub indices: &'a Buffer,
     /// [image, row, column, channel / 4].
     pub attribution: &'a Buffer,

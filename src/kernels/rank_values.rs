@@ -3,14 +3,14 @@
 use super::common::{ImageRange, per_image};
 use crate::gpu::{Buffer, Launch, Launcher};
 
-/// What a feature's place in a ranking depends on.
+/// The order of features in a ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RankOrder {
     /// Planes (channels) whose values are added up to a feature's.
     pub planes: u32,
-    /// By |value|.
+    /// Whether features are ordered by |value|.
     pub magnitude: bool,
-    /// Largest first.
+    /// Whether the largest is first.
     pub descending: bool,
 }
 
@@ -23,13 +23,13 @@ pub struct RankValues<'a> {
     pub values: &'a Buffer,
     /// [image, 3, feature] words.
     pub workspace: &'a Buffer,
-    /// [image, feature] words: place, from 0; ties in the order of the features.
+    /// [image, feature] words: position, from 0; ties are in the order of the features.
     pub positions: &'a Buffer,
-    /// [image, feature] floats: rank, from 1; ties share their average.
+    /// [image, feature] floats: rank, from 1; ties have their average rank.
     pub ranks: &'a Buffer,
-    /// Features an image.
+    /// Features per image.
     pub features: u32,
-    /// What they are ranked by.
+    /// The order.
     pub order: RankOrder,
 }
 

@@ -9,21 +9,21 @@ use crate::{
 /// Sums the parts of a weight gradient, through the quantizer's derivative, into the flat array.
 #[derive(Clone, Copy, Debug)]
 pub struct ReduceWeightGradient<'a> {
-    /// Whose gradients they are.
+    /// The range of images; its record says whether gradients are set or added.
     pub images: ImageRange<'a>,
     /// [part, tap · in channel (padded) + bias, out channel (padded)].
     pub parts: Binding<'a>,
     /// The flat array whose weights were quantized.
     pub parameters: &'a Buffer,
-    /// A vec4 of constants an output channel.
+    /// One vec4 of constants per output channel.
     pub quantizer: &'a Buffer,
     /// The flat array of gradients.
     pub gradients: &'a Buffer,
-    /// A number a weight for the steps' gradients, where the quantizer learns steps.
+    /// One number per weight for the steps' gradients, if the quantizer learns steps.
     pub terms: Option<&'a Buffer>,
     /// Number of parts.
     pub part_count: u32,
-    /// Sizes and places.
+    /// Sizes and indices.
     pub shape: WeightShape,
     /// The quantizer.
     pub plan: WeightQuantizerPlan,

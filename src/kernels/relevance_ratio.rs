@@ -12,13 +12,13 @@ use crate::{
 pub struct RelevanceRatio<'a> {
     /// Images to work on.
     pub images: ImageRange<'a>,
-    /// What goes in, [image, element] groups of 4.
+    /// Input, [image, element] groups of 4.
     pub input: Binding<'a>,
-    /// What comes out.
+    /// Output, in the same layout.
     pub output: Binding<'a>,
     /// As the output.
     pub multiplier: Binding<'a>,
-    /// Groups of 4 values an image.
+    /// Groups of 4 values per image.
     pub elements: u32,
 }
 

@@ -19,9 +19,9 @@ pub struct RescaleMultiplier<'a> {
     pub output: Binding<'a>,
     /// As the output.
     pub multiplier: Binding<'a>,
-    /// The flat parameters, read where the activation learns.
+    /// The flat parameters, read if the activation has a learned parameter.
     pub parameters: Binding<'a>,
-    /// Groups of 4 values an image.
+    /// Groups of 4 values per image.
     pub elements: u32,
     /// The activation.
     pub activation: ActivationPlan,

@@ -7,7 +7,7 @@ use crate::{
     shaders::kinds::saliency_target,
 };
 
-/// The scalar of an image whose gradient explains it.
+/// The scalar whose gradient explains an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Scalar {
@@ -38,13 +38,13 @@ pub struct SaliencySeed<'a> {
     pub images: ImageRange<'a>,
     /// [image, class (padded)] floats.
     pub logits: &'a Buffer,
-    /// The class of each image, a word, where it is not the predicted one.
+    /// The class of each image, one word each, unless it is the predicted one.
     pub labels: &'a Buffer,
     /// As the logits; 0 in the padding.
     pub gradient: &'a Buffer,
     /// Number of classes.
     pub classes: u32,
-    /// What is explained.
+    /// The scalar.
     pub target: Scalar,
     /// Invocations of a workgroup.
     pub lanes: u32,

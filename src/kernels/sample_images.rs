@@ -6,32 +6,32 @@ use crate::{
     gpu::{Buffer, Launch, Launcher},
 };
 
-/// The samples of a chunk of an attribution method's work.
+/// The samples of a chunk in an attribution method.
 #[derive(Clone, Copy, Debug)]
 pub struct SampleImages<'a> {
     /// The chunk's record.
     pub current: &'a Buffer,
     /// Images of the set, [image, row, column, channel / 4].
     pub pixels: &'a Buffer,
-    /// The class of each image, a word.
+    /// The class of each image, one word each.
     pub classes: &'a Buffer,
-    /// What keys random numbers, a word an image.
+    /// Keys of random numbers, one word per image.
     pub numbers: &'a Buffer,
-    /// Baselines, as the images.
+    /// Baselines, in the layout of the images.
     pub baselines: &'a Buffer,
-    /// `[image]` (min, max, …) where there is noise, `[sample]` (place, …) on a path.
+    /// `[image]` (min, max, …) if there is noise, `[sample]` (position, …) on a path.
     pub table: &'a Buffer,
-    /// Images of the chunk, as the set's.
+    /// Images of the chunk, in the layout of the set.
     pub samples: &'a Buffer,
-    /// The class of each sample, a word.
+    /// The class of each sample, one word each.
     pub sample_classes: &'a Buffer,
     /// Shape of an image.
     pub shape: Shape,
-    /// What a sample is.
+    /// How samples are made.
     pub sampling: Sampling,
     /// Whether every sample's baseline is written behind the chunk's images.
     pub twins: bool,
-    /// Samples of the chunk at most.
+    /// Largest number of samples of the chunk.
     pub slots: u32,
     /// Invocations of a workgroup.
     pub lanes: u32,

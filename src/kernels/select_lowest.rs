@@ -7,8 +7,8 @@ use crate::{
     shaders::Specialization,
 };
 
-/// Marks the k features of every image with the lowest gradient, or with the highest where the
-/// step's record says so.
+/// Marks the k features of every image with the lowest gradient, or with the highest if the step's
+/// record says so.
 #[derive(Clone, Copy, Debug)]
 pub struct SelectLowest<'a> {
     /// Images to work on.
@@ -21,13 +21,14 @@ pub struct SelectLowest<'a> {
     pub current: &'a Buffer,
     /// Shape of an image.
     pub shape: Shape,
-    /// Features marked an image.
+    /// Number of marked features per image.
     pub k: u32,
-    /// What they are ranked by.
+    /// The order.
     pub rank: MaskRank,
     /// Invocations of a workgroup, a power of 2 up to 256.
     pub workgroup: u32,
-    /// Invocations of a subgroup, within which counts are added up first; they divide a workgroup.
+    /// Invocations of a subgroup, within which counts are summed first; their number divides that
+    /// of a workgroup.
     pub subgroup: Option<u32>,
 }
 

@@ -11,21 +11,21 @@ pub struct SgtLoss<'a> {
     pub images: ImageRange<'a>,
     /// [image, class (padded)] floats.
     pub logits: &'a Buffer,
-    /// The class of each image, a word.
+    /// The class of each image, one word each.
     pub labels: &'a Buffer,
     /// As the logits; 0 in the padding.
     pub gradient: &'a Buffer,
     /// `[image]` (cross entropy, D_KL, 1 if the predicted class is the label, 0).
     pub sums: &'a Buffer,
-    /// The current step's record: it says how many images have no masked twin.
+    /// The current step's record, which gives the number of images without a masked copy.
     pub current: &'a Buffer,
     /// Number of classes.
     pub classes: u32,
     /// λ.
     pub lambda: f32,
-    /// Whether f(X) counts as a constant in the second term.
+    /// Whether f(X) is constant in the second term.
     pub stop_gradient: bool,
-    /// Whether there is a second term, and a masked half.
+    /// Whether there are a second term and masked copies.
     pub twins: bool,
     /// Invocations of a workgroup.
     pub lanes: u32,

@@ -15,11 +15,11 @@ pub struct SliceShape {
     pub in_channels: u32,
     /// A side of the filter.
     pub kernel: u32,
-    /// Blocks of output groups a slice.
+    /// Blocks of output groups per slice.
     pub blocks: u32,
-    /// Output groups a block.
+    /// Output groups per block.
     pub groups: u32,
-    /// Whether taps are mirrored: for the input gradient.
+    /// Whether taps are mirrored, for the input gradient.
     pub mirrored: bool,
 }
 

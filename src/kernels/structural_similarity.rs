@@ -15,7 +15,7 @@ pub struct StructuralSimilarity<'a> {
     pub a: &'a Buffer,
     /// As `a`.
     pub b: &'a Buffer,
-    /// `[image]` the mean over channels and windows, a float each.
+    /// `[image]` the mean over channels and windows, one float each.
     pub similarity: &'a Buffer,
     /// Shape of an image.
     pub shape: Shape,

@@ -6,12 +6,12 @@ use crate::{
     shaders::Specialization,
 };
 
-/// Adds up what `sgt_loss` found for every image.
+/// Sums the results of `sgt_loss` for all images.
 #[derive(Clone, Copy, Debug)]
 pub struct SumMetrics<'a> {
     /// The clean images.
     pub images: ImageRange<'a>,
-    /// The current step's record: it says which slot the sums go to.
+    /// The current step's record, which gives the slot of the sums.
     pub current: &'a Buffer,
     /// `[image]` (cross entropy, D_KL, correct, 0).
     pub sums: &'a Buffer,

@@ -6,10 +6,10 @@ use crate::{
     shaders::Specialization,
 };
 
-/// `gradients[index]` = scale·Σ partial sums, or += where the range's record says so.
+/// `gradients[index]` = scale·Σ partial sums, or += if the range's record says so.
 #[derive(Clone, Copy, Debug)]
 pub struct SumPartials<'a> {
-    /// Whose sums they are.
+    /// The range of images of the sums.
     pub images: ImageRange<'a>,
     /// `[count]`.
     pub partial_sums: Binding<'a>,
@@ -17,9 +17,9 @@ pub struct SumPartials<'a> {
     pub gradients: &'a Buffer,
     /// Number of partial sums.
     pub count: u32,
-    /// Where the sum goes.
+    /// Index of the sum.
     pub index: u32,
-    /// The factor on it.
+    /// The factor of the sum.
     pub scale: f64,
 }
 

@@ -3,20 +3,20 @@
 use super::common::{ImageRange, per_image};
 use crate::gpu::{Buffer, Launch, Launcher};
 
-/// Overlap of the features that lead two rankings of every image.
+/// Overlap of the first features of two rankings of every image.
 #[derive(Clone, Copy, Debug)]
 pub struct TopOverlap<'a> {
     /// Images to work on.
     pub images: ImageRange<'a>,
-    /// [image, feature] words: places of `rank_values`.
+    /// [image, feature] words: positions from `rank_values`.
     pub a: &'a Buffer,
     /// As `a`.
     pub b: &'a Buffer,
-    /// `[image]` |A ∩ B| / |A ∪ B|, a float each.
+    /// `[image]` |A ∩ B| / |A ∪ B|, one float each.
     pub overlap: &'a Buffer,
-    /// Features an image.
+    /// Features per image.
     pub features: u32,
-    /// How many lead.
+    /// Number of first features.
     pub k: u32,
 }
 

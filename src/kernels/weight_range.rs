@@ -11,9 +11,9 @@ use crate::{
 pub struct WeightRange<'a> {
     /// The flat array with the weights.
     pub parameters: &'a Buffer,
-    /// A vec4 an output channel.
+    /// One vec4 per output channel.
     pub statistics: &'a Buffer,
-    /// Sizes and places.
+    /// Sizes and indices.
     pub shape: WeightShape,
 }
 

@@ -13,7 +13,7 @@ use crate::{
 pub struct WeightScale<'a> {
     /// A vec4 an output channel, of [`super::WeightRange`].
     pub statistics: &'a Buffer,
-    /// A vec4 of constants an output channel.
+    /// One vec4 of constants per output channel.
     pub quantizer: &'a Buffer,
     /// Output channels.
     pub channels: u32,

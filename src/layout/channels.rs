@@ -1,11 +1,11 @@
-//! Channels in groups of 4: how activations lie in memory.
+//! Channels in groups of 4: the memory layout of activations.
 
 use crate::config::Shape;
 
 /// Channels in a group: activations are stored as vectors of 4 channels, padded with zeros.
 pub const GROUP: u32 = 4;
 
-/// Groups of 4 that hold `channels`.
+/// Number of groups of 4 that contain `channels`.
 pub const fn groups(channels: u32) -> u32 {
     channels.div_ceil(GROUP)
 }

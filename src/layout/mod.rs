@@ -1,5 +1,5 @@
-//! What lies where in the buffers that host and kernels share, as plain data: channels in groups of
-//! 4, parameters in one flat array, the records of steps and ranges of images.
+//! The layout of the buffers that host and kernels share, as plain data: channels in groups of 4,
+//! parameters in one flat array, the records of steps and ranges of images.
 
 mod channels;
 mod records;

@@ -1,13 +1,13 @@
-//! Records that the host writes and kernels read: the same layouts as the structures in
+//! Records that the host writes and kernels read, with the layouts of the structures in
 //! `shaders/common/`.
 
 use bytemuck::{Pod, Zeroable};
 
 /// Bytes between the [`ChunkRange`] records that the kernel `begin_step` writes: the largest
-/// alignment a uniform's offset can need.
+/// alignment that a uniform's offset can need.
 pub const RANGE_STRIDE: u64 = 256;
 
-/// What changes from step to step, an entry of the epoch's table for every part of a batch
+/// The values of a step, one entry of the epoch's table for every part of a batch
 /// (`shaders/common/step.wgsl`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
@@ -16,17 +16,17 @@ pub struct StepRecord {
     pub step: u32,
     /// Number of the epoch, from 0.
     pub epoch: u32,
-    /// Place of the part's first image in the epoch's order.
+    /// Position of the part's first image in the epoch's order.
     pub position: u32,
-    /// Images of this part.
+    /// Number of images of this part.
     pub count: u32,
-    /// Images of the whole batch.
+    /// Number of images of the whole batch.
     pub batch: u32,
-    /// 0 for the first part of a batch.
+    /// Index of the part; 0 for the first part of a batch.
     pub part: u32,
-    /// Where in the metrics ring this batch's sums go.
+    /// Slot of this batch's sums in the metrics ring.
     pub log_slot: u32,
-    /// Images of the epoch: the length of the permutation.
+    /// Number of images of the epoch: the length of the permutation.
     pub epoch_images: u32,
     /// Lower half of the run's seed.
     pub seed_low: u32,
@@ -40,14 +40,14 @@ pub struct StepRecord {
     pub beta1_correction: f32,
     /// 1 − β₂^step.
     pub beta2_correction: f32,
-    /// The last so many images of this part have no masked twin; 0 in Algorithm 1 (see
+    /// Number of images at the end of this part that have no masked copy; 0 in Algorithm 1 (see
     /// `sgt::MaskingSchedule`).
     pub unmasked: u32,
-    /// 1: the features of highest gradient are masked, not those of lowest; 0 in Algorithm 1.
+    /// 1 masks the features of highest gradient instead of the lowest; 0 in Algorithm 1.
     pub mask_highest: u32,
-    /// Attribution: the first sample, of the image at `position`.
+    /// Attribution: the first sample of the image at `position`.
     pub sample: u32,
-    /// Attribution: samples an image.
+    /// Attribution: samples per image.
     pub samples: u32,
     /// Zero.
     pub padding: [u32; 2],
@@ -71,18 +71,18 @@ impl StepRecord {
     }
 }
 
-/// The images a dispatch works on (`shaders/common/images.wgsl`).
+/// The images of a dispatch (`shaders/common/images.wgsl`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct ImagesRange {
     /// First image, in buffers that hold clean images first and masked ones after them.
     pub first: u32,
-    /// Images of the range.
+    /// Number of images.
     pub count: u32,
-    /// Images of the whole batch: the divisor of means.
+    /// Number of images of the whole batch: the divisor of means.
     pub batch: u32,
-    /// 1 for a later part of a batch, whose gradients are added; 0 for the first, whose gradients
-    /// are set.
+    /// 1 for a later part of a batch, whose gradients are added; 0 for the first part, whose
+    /// gradients are set.
     pub accumulate: u32,
 }
 
@@ -90,9 +90,9 @@ pub struct ImagesRange {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct ChunkRange {
-    /// What most kernels see.
+    /// The part that most kernels read.
     pub images: ImagesRange,
-    /// Place of the chunk's first image in the batch; 0 in ranges that are no chunks.
+    /// Position of the chunk's first image in the batch; 0 in ranges that are not chunks.
     pub place: u32,
     /// Zero.
     pub padding: [u32; 3],

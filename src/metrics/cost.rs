@@ -1,4 +1,4 @@
-//! What a forward pass of one image costs: multiply-accumulates, operations, bytes; as executed
+//! The cost of a forward pass of one image: multiply-accumulates, operations and bytes, as executed
 //! ([`Cost`]), or with the constants that the paper prints ([`PaperCost`]).
 
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::{
 /// Bits of a pixel: the input of the first layer.
 const PIXEL_BITS: u32 = 8;
 
-/// What a layer with weights is.
+/// Kind of a layer with weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LayerKind {
@@ -40,7 +40,7 @@ pub struct LayerCost {
     pub flops: u64,
     /// Bits of its weights; 32 is float.
     pub weight_bits: u32,
-    /// Bits of its input: 8 for the image, else those of the activations before it.
+    /// Bits of its input: 8 for the image, else those of the activations in front of it.
     pub input_bits: u32,
     /// Bits of its output after the activation.
     pub activation_bits: u32,
@@ -51,24 +51,24 @@ pub struct LayerCost {
     pub weighted_flops: u64,
     /// Number of weights and biases.
     pub parameters: u64,
-    /// Bytes of the weights at their width, without biases.
+    /// Bytes of the weights at their bits, without biases.
     pub weight_bytes: u64,
-    /// Bytes of what a packed model adds for it: float biases, a float step (with `affine` a byte
-    /// for the zero point too) a tensor or output channel, and a float α where its activations are
-    /// quantized.
+    /// Bytes that the layer adds to a packed model besides its weights: float biases; a float step
+    /// per tensor or output channel, with a byte for the zero point for `affine`; and a float α if
+    /// its activations are quantized.
     pub side_bytes: u64,
-    /// Bytes of its output at its width.
+    /// Bytes of its output at its bits.
     pub activation_bytes: u64,
 }
 
-/// Cost of a network for one image, counting what is executed. Activations, pooling (maxima and means) and batch norm
-/// (which is folded into the weights for inference) are not counted as operations: they are not
-/// where the work is.
+/// Cost of a network for one image, as executed. Activations, pooling (maxima and means) and batch
+/// norm (folded into the weights for inference) are not counted as operations, because their share
+/// of the work is small.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cost {
     /// `executed`.
     pub accounting: &'static str,
-    /// A record a weighted layer.
+    /// One record per layer with weights.
     pub layers: Vec<LayerCost>,
     /// Multiply-accumulates.
     pub macs: u64,
@@ -81,19 +81,20 @@ pub struct Cost {
     pub weighted_flops: u64,
     /// Number of weights and biases.
     pub parameters: u64,
-    /// Bytes of all weights at their widths, without biases.
+    /// Bytes of all weights at their bits, without biases.
     pub weight_bytes: u64,
-    /// Bytes of the outputs of all weighted layers at their widths.
+    /// Bytes of the outputs of all weighted layers at their bits.
     pub activation_bytes: u64,
-    /// Bytes of the model with its weights packed at their widths, biases, steps and α's in float.
+    /// Bytes of the model with its weights packed at their bits, and with biases, steps and α's in
+    /// float.
     pub packed_bytes: u64,
-    /// Bytes of the file that `saliq export --format packed` makes of a trained model: these and a
-    /// header.
+    /// Bytes of the file that `saliq export --format packed` writes for a trained model:
+    /// `packed_bytes` and a header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packed_file_bytes: Option<u64>,
     /// Bytes of the same model in float.
     pub float_bytes: u64,
-    /// Share of `packed_bytes` that layers with float weights take.
+    /// Share of `packed_bytes` taken by layers with float weights.
     pub float_share: f64,
 }
 
@@ -101,7 +102,7 @@ impl Cost {
     /// The cost of `network` with `quantization`.
     ///
     /// # Errors
-    /// [`Error::Model`] for a network that cannot be.
+    /// [`Error::Model`] for an impossible network.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<Cost> {
         let graph = Graph::new(network, quantization)?;
         let layer = |(op, weights): (&Op, &Weights)| {
@@ -171,8 +172,9 @@ impl Cost {
         })
     }
 
-    /// One line where some layers are quantized but float ones are most of the bytes: their share,
-    /// and the widths that include them, behind `command` where other flags alone do not do it.
+    /// A line for a model in which some layers are quantized but float layers are most of the
+    /// bytes. It gives their share and the bits that include them, and names `command` if other
+    /// flags alone cannot do it.
     pub fn float_bulk(&self, command: &str) -> Option<Phrase> {
         let (float, quantized): (Vec<_>, Vec<_>) =
             self.layers.iter().partition(|layer| layer.weight_bits == 32);
@@ -181,7 +183,7 @@ impl Cost {
             return None;
         }
         let last = self.layers.len() - 1;
-        // The last layer's output is float, whatever is asked for.
+        // The output of the last layer is always float.
         let width = |(at, layer): (usize, &LayerCost)| match layer.weight_bits {
             32 => LayerBits { weight: model.weight_bits, activation: model.activation_bits }
                 .to_string(),
@@ -206,7 +208,7 @@ impl Cost {
             "{} {} in float: {} % of the packed model's bytes; to include {}: {}",
             names.join(", "),
             if names.len() == 1 { "is" } else { "are" },
-            // Not 100 where something is quantized.
+            // Below 100 if any layer is quantized.
             format!("{:.1}", (1000.0 * self.float_share).floor() / 10.0),
             if names.len() == 1 { "it" } else { "them" },
             command
@@ -216,38 +218,38 @@ impl Cost {
 }
 
 impl LayerCost {
-    /// Bytes in a packed model.
+    /// Bytes of the layer in a packed model.
     fn packed_bytes(&self) -> u64 {
         self.weight_bytes + self.side_bytes
     }
 }
 
-/// Bits of a number of `value` in inference: pixels have 8, and dropout changes nothing.
+/// Bits of one number of `value` in inference: pixels have 8, and dropout changes nothing.
 fn bits_of(graph: &Graph, value: ValueId) -> u32 {
     let value = graph.value(value);
     match (value.quantizer, value.producer.map(|id| graph.op(id))) {
         (Some(quantizer), _) => quantizer.bits,
         (None, None) => PIXEL_BITS,
         (None, Some(op)) if op.kind.weights().is_some() => 32,
-        // Means are floats, of whatever.
+        // Means are floats, whatever the input.
         (None, Some(Op { kind: OpKind::AveragePool(_), .. })) => 32,
         (None, Some(op)) => bits_of(graph, op.inputs[0]),
     }
 }
 
-/// Bytes that hold `count` values of `bits` bits each, one after the other.
+/// Number of bytes of `count` values of `bits` bits each, one after the other.
 fn packed_bytes(count: u64, bits: u32) -> u64 {
     (count * u64::from(bits)).div_ceil(8)
 }
 
-/// One layer's FLOPs as the paper counts them.
+/// FLOPs of one layer as the paper counts them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PaperLayerCost {
     /// Layer name.
     pub name: String,
-    /// FLOPs by the paper's own constants.
+    /// FLOPs with the paper's own constants.
     pub flops: u64,
-    /// Bits it is scaled by; 32 for the fully connected layers, which the paper leaves unscaled.
+    /// Bits that scale it; 32 for the fully connected layers, which the paper does not scale.
     pub bits: u32,
     /// FLOPs · bits / 32.
     pub weighted_flops: u64,
@@ -256,18 +258,18 @@ pub struct PaperLayerCost {
 /// The paper's own count (Table II, "Number of Flops"): 225,792·b₁/32 + 30,618,624·b₂/32 +
 /// 1,180,928.
 ///
-/// 225,792 = 28·28·32·9 counts conv1 with "same" padding, which the network does not have;
-/// 1,180,928 are the multiply-accumulates of the fully connected layers; 30,618,624 for conv2
-/// matches no layout of the layer (with valid padding it has 10,616,832 multiply-accumulates).
+/// 225,792 = 28·28·32·9 counts conv1 with "same" padding, which the network does not have.
+/// 1,180,928 is the number of multiply-accumulates of the fully connected layers. 30,618,624 for
+/// conv2 matches no layout of the layer; with valid padding it has 10,616,832 multiply-accumulates.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PaperCost {
     /// `paper`.
     pub accounting: &'static str,
-    /// A record a weighted layer.
+    /// One record per layer with weights.
     pub layers: Vec<PaperLayerCost>,
     /// FLOPs in float.
     pub flops: u64,
-    /// FLOPs scaled by the bits: what the paper prints.
+    /// FLOPs scaled by the bits: the figure that the paper prints.
     pub weighted_flops: u64,
 }
 
@@ -275,14 +277,15 @@ impl PaperCost {
     /// The printed figure for `quantization`, by the bits of the convolutions' weights.
     ///
     /// # Errors
-    /// [`Error::Settings`] for any network but that of Table I on images of 1×28×28 with 10 classes:
-    /// the constants are of no other.
+    /// [`Error::Settings`] for every network except that of Table I on images of 1×28×28 with 10
+    /// classes, because the constants hold only for it.
     pub fn new(network: &NetworkConfig, quantization: &QuantizationConfig) -> Result<PaperCost> {
         let table_one = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
         if network.without(config::LayerKind::is_dropout) != table_one {
             return Err(Error::Settings(phrase!(
-                "<accounting paper>: the paper's constants are those of the network of Table I on images of 1×28×28 with 10 classes; \
-                 leave <accounting> out to count what this network executes"
+                "<accounting paper>: the paper's constants are those of the network of Table I on \
+                 images of 1×28×28 with 10 classes; leave <accounting> out to count the \
+                 operations of this network"
             )));
         }
         let layer = |name: &str, flops: u64, bits: u32| PaperLayerCost {
@@ -334,8 +337,8 @@ mod tests {
             (cost.float_share, cost.float_bulk("").unwrap_or_default().to_string())
         };
         let (share, said) = bulk("8");
-        // fc1 and fc2 in float: 4·(9216·128 + 128 + 128·10 + 10), beside 9·32 + 288·64 bytes and
-        // what goes with them.
+        // fc1 and fc2 in float: 4·(9216·128 + 128 + 128·10 + 10), next to 9·32 + 288·64 bytes and
+        // their other parameters.
         let float = f64::from(4 * (9216 * 128 + 128 + 1280 + 10));
         let packed = float + f64::from(9 * 32 + 288 * 64 + 4 * (32 + 64) + 4 * 4);
         assert!((share - float / packed).abs() < 1e-12, "{share}");
@@ -440,7 +443,7 @@ mod tests {
                 "{bits}"
             );
         }
-        // Quantized fully connected layers change nothing in the paper's count.
+        // Quantized fully connected layers do not change the paper's count.
         assert_eq!(
             PaperCost::new(&table_one(), &quantization("4,2,8,8")).unwrap().weighted_flops,
             3_122_816

@@ -1,4 +1,4 @@
-//! Evaluation of a network over a split, in batches on the GPU; one read-back at the end.
+//! Evaluates a network on a split, in batches on the GPU, with one read-back at the end.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::{
     sgt::record_classification_by,
 };
 
-/// What a model made of one image.
+/// The model's output for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Prediction {
     /// Predicted class: the first with the highest logit.
@@ -36,13 +36,14 @@ pub struct ClassReport {
     pub name: String,
     /// Images with this label.
     pub images: u64,
-    /// Share of them that were recognised; none of no images.
+    /// Share of them that were classified correctly; `None` without such images.
     pub accuracy: Option<f64>,
-    /// Share of the images so predicted that are of the class; none where none was so predicted.
+    /// Share of the images with this prediction that belong to the class; `None` without such
+    /// predictions.
     pub precision: Option<f64>,
 }
 
-/// Figures over a split; the JSON of `saliq eval --json`.
+/// Figures of a split; the JSON of `saliq eval --json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Share of images classified correctly, 0..=1.
@@ -51,17 +52,17 @@ pub struct Evaluation {
     pub loss: f64,
     /// Number of images.
     pub images: u64,
-    /// A record a class.
+    /// One record per class.
     pub per_class: Vec<ClassReport>,
     /// `confusion[label][predicted]`: numbers of images.
     pub confusion: Vec<Vec<u64>>,
-    /// A record an image, in file order.
+    /// One record per image, in file order.
     #[serde(skip)]
     pub predictions: Vec<Prediction>,
 }
 
 impl Evaluation {
-    /// The figures of `predictions`, of images in file order.
+    /// The figures of `predictions`, which are in file order.
     fn new(predictions: Vec<Prediction>, classes: u32, names: &[String]) -> Result<Evaluation> {
         let count = classes as usize;
         let mut confusion = vec![vec![0u64; count]; count];
@@ -69,9 +70,13 @@ impl Evaluation {
             let cell =
                 confusion.get_mut(*label as usize).and_then(|row| row.get_mut(*class as usize));
             *cell.ok_or_else(|| {
-                let (what, number) = if *label < classes { ("predicted class", class) } else { ("label", label) };
+                let (what, number) =
+                    if *label < classes { ("predicted class", class) } else { ("label", label) };
                 let last = classes.saturating_sub(1);
-                Error::Data(format!("{what} {number} of image {image} is not one of the model's {classes} classes (0 to {last})"))
+                Error::Data(format!(
+                    "{what} {number} of image {image} is not one of the model's {classes} classes \
+                                     (0 to {last})"
+                ))
             })? += 1;
         }
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
@@ -103,14 +108,14 @@ impl Evaluation {
     }
 }
 
-/// What makes logits of images: a network, or inference on integers.
+/// A source of logits: a network, or inference on integers.
 pub trait Classifier {
-    /// Adds what has to be done to the weights once, before images.
+    /// Adds the preparation of the weights, which runs once before the images.
     ///
     /// # Errors
-    /// As [`Recording::launch`]; so have the others.
+    /// As [`Recording::launch`]; the other methods have the same errors.
     fn record_weights(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()>;
-    /// Adds gathering the batch's images to where the forward pass wants them.
+    /// Adds the kernel that gathers the batch's images into the input of the forward pass.
     fn record_gather(
         &self,
         gpu: &Gpu,
@@ -119,7 +124,7 @@ pub trait Classifier {
         data: &ResidentData,
         options: &GatherOptions,
     ) -> Result<()>;
-    /// Adds the forward pass, in inference.
+    /// Adds the forward pass in inference mode.
     fn record_forward(
         &self,
         gpu: &Gpu,
@@ -180,7 +185,7 @@ pub struct Evaluator {
 
 impl Evaluator {
     /// Records forward passes of `network` over `data` in file order, `most` images at a time (at
-    /// most the network's slots).
+    /// most the number of the network's slots).
     pub fn record(
         gpu: &Gpu,
         network: &dyn Classifier,
@@ -219,7 +224,8 @@ impl Evaluator {
         })
     }
 
-    /// Evaluates the network as it is now. `progress` is told how many images were handed over.
+    /// Evaluates the network with its current parameters. `progress` receives the number of
+    /// submitted images.
     ///
     /// # Errors
     /// [`Error::Data`] for a label that is not one of the network's classes; errors of the device.
@@ -293,11 +299,13 @@ mod tests {
     fn a_label_beyond_the_classes_is_an_error() {
         let error = evaluation(&[(1, 1), (3, 2)]).unwrap_err();
         assert!(
-            matches!(&error, Error::Data(reason) if reason.starts_with("label 3 of image 1 is not one of the model's 3 classes"))
+            matches!(&error, Error::Data(reason) if reason.starts_with("label 3 of image 1 is not \
+                one of the model's 3 classes"))
         );
         let error = evaluation(&[(1, 7)]).unwrap_err();
         assert!(
-            matches!(&error, Error::Data(reason) if reason.starts_with("predicted class 7 of image 0")),
+            matches!(&error, Error::Data(reason) if reason.starts_with("predicted class 7 of image \
+                0")),
             "{error}"
         );
     }

@@ -1,5 +1,5 @@
-//! How good a model is (accuracy, loss, confusion matrix, per-class figures over a whole split) and
-//! what it costs.
+//! The quality of a model (accuracy, loss, confusion matrix, per-class figures over a whole split)
+//! and its cost.
 
 mod cost;
 #[cfg(feature = "gpu")]

@@ -1,5 +1,5 @@
-//! Models, and the files that they are read from: what a file says of itself, and what has to be
-//! said of it before it is a model.
+//! Models, and the files that they are read from: the facts that a file contains, and those that
+//! must be given before it becomes a model.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ use crate::{
     plain,
 };
 
-/// Endings of the names of what quantizers learn, or keep beside packed weights.
+/// Suffixes of the names of quantizer parameters, learned or stored with packed weights.
 const QUANTIZERS: [&str; 7] = [
     ".alpha",
     ".step",
@@ -32,39 +32,39 @@ const QUANTIZERS: [&str; 7] = [
     ".weight_zero_point",
     ".weight_packed",
 ];
-/// The convolutions of Table I have no padding, those of many copies of it have one pixel.
+/// The convolutions of Table I have no padding; those of many copies of the network have one pixel.
 const PADDINGS: [u32; 2] = [0, 1];
 
 /// A trained network on the host.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// What it is and how it runs.
+    /// The network and how to run it.
     pub config: ModelConfig,
-    /// What it computes, and where each parameter is in `parameters`.
+    /// The operations, and the place of each parameter in `parameters`.
     pub graph: Graph,
     /// All parameters, flat; padded to a multiple of 4.
     pub parameters: Vec<f32>,
-    /// Names of the α's (or steps of activations) that the layout has and the file did not. Steps
-    /// of weights that it did not have are those LSQ starts with.
+    /// Names of the α's (or steps of activations) that the layout has and the file does not.
+    /// Missing steps of weights have LSQ's initial values.
     pub missing_alphas: Vec<String>,
     /// Where it was read from.
     pub path: PathBuf,
 }
 
 impl Model {
-    /// Reads a model file, or the one in a run folder, to be run as `overrides` say. A bare PyTorch
-    /// export of the network of Table I is accepted too, where its images are those of the paper;
-    /// [`ModelFile`] takes others and says what was assumed.
+    /// Reads a model file, or the one in a run folder, to run it with `overrides`. A bare PyTorch
+    /// export of the network of Table I is accepted too, if its images are those of the paper.
+    /// [`ModelFile`] accepts others and reports its assumptions.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be, [`Error::Usage`]
-    /// for one that does not say enough, [`Error::Model`] for a network that cannot be.
+    /// [`Error::Io`]; [`Error::Format`] for an invalid file; [`Error::Unsaid`] for a file without
+    /// necessary information; [`Error::Model`] for an impossible network.
     pub fn load(path: &Path, overrides: &QuantizationOverrides) -> Result<Model> {
         ModelFile::open(path)?.model_alone(overrides)
     }
 
     /// [`load`](Self::load) from the bytes of a model file; `path` only names them in errors.
-    /// Memory never exceeds a few times `bytes`, whatever network the file describes.
+    /// Memory never exceeds a few times the size of `bytes`, whatever network the file describes.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -72,13 +72,13 @@ impl Model {
         ModelFile::new(TensorFile::parse(path, bytes)?, path.to_path_buf())?.model_alone(overrides)
     }
 
-    /// Whether the file had every α (or step of an activation) that the layout has.
+    /// Whether the file has every α (or step of an activation) of the layout.
     pub fn has_alphas(&self) -> bool {
         self.missing_alphas.is_empty()
     }
 
-    /// Refuses a quantized model that lacks some of its α's (or of the steps of its activations):
-    /// there is nothing to clip at.
+    /// Returns an error for a quantized model without some of its α's (or steps of its
+    /// activations), because their clipping thresholds are unknown.
     pub fn require_alphas(&self) -> Result<()> {
         if self.has_alphas() {
             return Ok(());
@@ -98,7 +98,7 @@ impl Model {
             .map(|parameter| {
                 let values = &parameters[parameter.range()];
                 match parameter.role {
-                    // PyTorch counts in 64-bit integers.
+                    // PyTorch uses 64-bit integers for counts.
                     ParameterRole::BatchCount => {
                         let counts = values.iter().map(|&count| count as i64).collect();
                         Tensor::i64(&parameter.name, &parameter.shape, counts)
@@ -123,24 +123,26 @@ impl Model {
         )
     }
 
-    // How pixels are normalised: as asked; else as the model says; else an error that asks, but for the
-    // network of Table I on a data set known by name, which takes the set's published constants.
+    // The normalisation of pixels: as requested; else as the model says; else an error that asks
+    // for it. The network of Table I on a named data set is an exception and takes the published
+    // constants of the set.
 
-    /// Mean and deviation of the pixels p ∈ 0..1: (p − mean) / deviation goes in.
+    /// Mean and standard deviation for pixels p ∈ 0..1; the input of the network is (p − mean) /
+    /// deviation.
     ///
     /// # Errors
-    /// [`Error::Unsaid`] where the model does not.
+    /// [`Error::Unsaid`] if the model does not say it.
     pub fn normalization(&self) -> Result<(f32, f32)> {
         let own = self.config.normalize.ok_or_else(|| self.unnormalized(Images::Unknown))?;
         Ok((own.mean, own.deviation))
     }
 
-    /// Works out how pixels are normalised and keeps it in the configuration: as `asked`, else as
-    /// the model says, else by the rule for files that say nothing. What was assumed is returned in
-    /// one line.
+    /// Determines the normalisation of pixels and stores it in the configuration: as `asked`, else
+    /// as the model says, else by the rule for files without this information. Returns a line about
+    /// an assumption, if any.
     ///
     /// # Errors
-    /// [`Error::Unsaid`] where nothing says it, with what could be given.
+    /// [`Error::Unsaid`] if no source says it; the error lists the possible values.
     pub fn settle_normalization(
         &mut self,
         asked: Option<&Normalize>,
@@ -158,7 +160,8 @@ impl Model {
                 let published = images.published().filter(|_| self.config.network.is_table_one());
                 let (name, pair) = published.ok_or_else(|| self.unnormalized(images))?;
                 assumed = Some(phrase!(
-                    "{}: does not say how its pixels are normalised; taken as {} is published: <normalize {},{}>",
+                    "{}: does not say how its pixels are normalised; taken as {} is published: \
+                     <normalize {},{}>",
                     self.path.display(),
                     name,
                     pair.0,
@@ -171,15 +174,15 @@ impl Model {
         Ok(assumed)
     }
 
-    /// `standard` where there is no data set to take it from: the model's own, if that is what it
-    /// was trained with.
+    /// `standard` without a data set: the model's own constants, if it was trained with `standard`.
     fn own_standard(&self) -> Result<(f32, f32)> {
         let standard = serde_json::to_value(Normalize::Standard).unwrap_or_default();
         if self.config.training["normalize"] == standard && self.config.normalize.is_some() {
             return self.normalization();
         }
         let what = format!(
-            "does not say that it was trained with the mean and deviation of a data set, which `{}` is",
+            "does not say that it was trained with the mean and deviation of a data set, which \
+             `{}` is",
             NormalizeSpec(Normalize::Standard)
         );
         Err(Error::unsaid(&self.path, &what, Remedy::NormalizationOrImages))
@@ -191,15 +194,14 @@ impl Model {
     }
 }
 
-/// How a model file is to be read, over what it says itself.
+/// How to read a model file; overrides the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'a> {
     /// Bits and quantizers to run it with.
     pub quantization: &'a QuantizationOverrides,
-    /// The network, for a file that does not say.
+    /// The network of a file that does not say it.
     pub network: Option<&'a NetworkChoice>,
-    /// The images that it is to be run on, where they are known: what they are called, and the
-    /// shape of one.
+    /// The name and the shape of the images that the model is to be run on, if known.
     pub images: Option<(&'a str, Shape)>,
 }
 
@@ -208,7 +210,7 @@ pub struct ModelFile {
     path: PathBuf,
     tensors: TensorFile,
     config: Option<ModelConfig>,
-    /// Whether packed weights stand in `tensors` as floats already.
+    /// Whether `tensors` has the packed weights as floats already.
     is_unpacked: bool,
 }
 
@@ -216,7 +218,7 @@ impl ModelFile {
     /// Reads a model file, or the one in a run folder.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`] for a file that is not what it should be.
+    /// [`Error::Io`]; [`Error::Format`] for an invalid file.
     pub fn open(path: &Path) -> Result<ModelFile> {
         let path = model_file(path)?;
         ModelFile::new(TensorFile::read(&path)?, path)
@@ -228,8 +230,8 @@ impl ModelFile {
         Ok(ModelFile { path, tensors, config, is_unpacked: false })
     }
 
-    /// Whether it is a bare state_dict: tensors without a word of the network, its quantization and
-    /// its images.
+    /// Whether it is a bare state_dict: tensors without information about the network, its
+    /// quantization and its images.
     pub fn is_bare(&self) -> bool {
         self.config.is_none()
     }
@@ -239,14 +241,14 @@ impl ModelFile {
         &self.path
     }
 
-    /// How its weights were quantized: in float where the file does not say.
+    /// The quantization of its weights; float if the file does not say it.
     pub fn quantization(&self) -> QuantizationConfig {
         self.config
             .as_ref()
             .map_or_else(QuantizationConfig::default, |own| own.quantization.clone())
     }
 
-    /// Names of what quantizers have learned, in order.
+    /// Names of the learned parameters of quantizers, in order.
     pub fn quantizers(&self) -> Vec<String> {
         let mut names: Vec<String> =
             self.tensors.names().filter(|name| is_quantizer(name)).map(plain).collect();
@@ -254,11 +256,11 @@ impl ModelFile {
         names
     }
 
-    /// Refuses a bare file that holds what quantizers have learned: it does not say to how many
-    /// bits.
+    /// Returns an error for a bare file with learned parameters of quantizers, because it does not
+    /// say to how many bits they belong.
     ///
     /// # Errors
-    /// [`Error::Unsaid`] that asks for them.
+    /// [`Error::Unsaid`] that asks for the bits.
     pub fn require_bits(&self) -> Result<()> {
         let quantizers = self.quantizers();
         if !self.is_bare() || quantizers.is_empty() {
@@ -271,12 +273,12 @@ impl ModelFile {
         Err(Error::unsaid(&self.path, &what, Remedy::Bits))
     }
 
-    /// Name of the data set that it was trained on, where it says so.
+    /// Name of the data set that it was trained on, if the file says it.
     pub fn dataset(&self) -> Option<&str> {
         self.config.as_ref().map(|own| own.dataset.as_str()).filter(|name| !name.is_empty())
     }
 
-    /// The model where nothing is known but the file; what was assumed goes to the log.
+    /// The model if only the file is known; assumptions go to the log.
     pub(super) fn model_alone(self, quantization: &QuantizationOverrides) -> Result<Model> {
         let made_for = self.quantization();
         let (model, remark) = self.model(&Reading { quantization, network: None, images: None })?;
@@ -290,12 +292,12 @@ impl ModelFile {
         Ok(model)
     }
 
-    /// The model, to be run as `reading` says; and in one line what was assumed of a file that says
-    /// nothing.
+    /// The model, to be run as in `reading`, and a line about the assumptions for a file without
+    /// information.
     ///
     /// # Errors
-    /// [`Error::Unsaid`] for what the file does not say and several answers fit; [`Error::Format`]
-    /// where nothing fits; [`Error::Model`] for a network that cannot be.
+    /// [`Error::Unsaid`] if the file lacks information and several possibilities fit;
+    /// [`Error::Format`] if none fits; [`Error::Model`] for an impossible network.
     pub fn model(mut self, reading: &Reading<'_>) -> Result<(Model, Option<Phrase>)> {
         let (config, remark) = match &self.config {
             Some(own) => (own.clone(), self.unused_network(own, reading)),
@@ -312,17 +314,17 @@ impl ModelFile {
         Ok((Model { config, graph, parameters, missing_alphas: missing, path }, remark))
     }
 
-    /// The parameters that training starts with, in `layout` of the network to be trained, and the
-    /// names of the α's and steps of activations that the file does not have.
+    /// The initial parameters of a training run, in the `layout` of its network, and the names of
+    /// the α's and steps of activations that the file does not have.
     ///
     /// # Errors
-    /// Those of [`Self::model`]; [`Error::Settings`] for what the network has no place for: it would
-    /// be lost without a word.
+    /// Errors of [`Self::model`]; [`Error::Settings`] for tensors that the network does not have,
+    /// because they would be lost silently.
     pub fn start(&mut self, layout: &ParameterLayout) -> Result<(Vec<f32>, Vec<String>)> {
         use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Weight};
         let has_place = |name: &str| layout.find(name).is_some();
         let (stored, lost) = match &self.config {
-            // Clips, steps and scales go with the quantizers.
+            // Clips, steps and scales belong to the quantizers.
             Some(own) => {
                 let stored = Graph::new(&own.network, &own.quantization)?.layout;
                 let is_network = |role| {
@@ -339,8 +341,8 @@ impl ModelFile {
         };
         if let Some(lost) = lost {
             return Err(Error::Settings(phrase!(
-                "<init>: {} has {}, which the network to be trained does without; give its network: <batch-norm>, or <config> with its \
-                 config.toml",
+                "<init>: {} has {}, which the network to be trained does without; give its \
+                 network: <batch-norm>, or <config> with its config.toml",
                 self.path.display(),
                 plain(&lost)
             )));
@@ -356,7 +358,7 @@ impl ModelFile {
         fill(&self.tensors, layout, &stored, &self.path)
     }
 
-    /// Puts float weights in the place of packed ones, in the layout that the file was written with.
+    /// Replaces packed weights by float weights, in the layout that the file was written with.
     fn unpack(&mut self, stored: &ParameterLayout) -> Result<()> {
         if !self.is_unpacked {
             packed::unpack(&mut self.tensors, stored, &self.path)?;
@@ -365,11 +367,11 @@ impl ModelFile {
         Ok(())
     }
 
-    /// As a model of `network` in float: what training starts with says how its pixels are
-    /// normalised, and is read as the network that is trained.
+    /// The file as a float model of `network`. A start model says how its pixels are normalised,
+    /// and is read as the network that is trained.
     ///
     /// # Errors
-    /// Those of [`Self::start`].
+    /// Errors of [`Self::start`].
     pub fn as_start(&mut self, network: &NetworkConfig) -> Result<Model> {
         let float = QuantizationConfig::default();
         let (graph, path) = (Graph::new(network, &float)?, self.path.clone());
@@ -385,7 +387,7 @@ impl ModelFile {
         })
     }
 
-    /// A remark where the file says what network it is, and is given another.
+    /// A note, if the file says what its network is and another one is given.
     fn unused_network(&self, own: &ModelConfig, reading: &Reading<'_>) -> Option<Phrase> {
         let choice = reading.network?;
         let inference = |network: &NetworkConfig| network.without(LayerKind::is_dropout).layers;
@@ -402,7 +404,7 @@ impl ModelFile {
         })
     }
 
-    /// The configuration of a bare file, and what was assumed of it.
+    /// The configuration of a bare file, and a line about the assumptions.
     fn bare(&self, reading: &Reading<'_>) -> Result<(ModelConfig, Option<Phrase>)> {
         let bits_given = reading.quantization.bits.is_some();
         if !bits_given {
@@ -452,7 +454,7 @@ impl ModelFile {
         Ok((said_nothing(network, quantization), (!assumed.is_empty()).then(|| remark.into())))
     }
 
-    /// The network of a `--network` file, for the images at hand.
+    /// The network of a `--network` file for the given images.
     fn given(
         &self,
         choice: &NetworkChoice,
@@ -494,7 +496,7 @@ impl ModelFile {
     }
 
     /// A tensor of the float network that has another shape in `layout`: its name, its shape, and
-    /// the other.
+    /// the shape in `layout`.
     fn misshapen<'a>(
         &'a self,
         layout: &'a ParameterLayout,
@@ -514,7 +516,7 @@ impl ModelFile {
         )
     }
 
-    /// A tensor that `layout` has no place for and that is no quantizer's.
+    /// A tensor that `layout` does not have and that belongs to no quantizer.
     fn without_place(&self, layout: &ParameterLayout) -> Option<String> {
         let mut names: Vec<_> = self
             .tensors
@@ -526,10 +528,11 @@ impl ModelFile {
     }
 }
 
-/// The model file that `path` names: itself, or the one in a run folder.
+/// The model file for `path`: `path` itself, or the one in a run folder.
 fn model_file(path: &Path) -> Result<PathBuf> {
     if !path.exists() {
-        let what = "no such file or folder; a model is a .safetensors file or the run folder that `saliq train` wrote";
+        let what = "no such file or folder; a model is a .safetensors file or the run folder that \
+                    `saliq train` wrote";
         return Err(Error::format(path, what));
     }
     if !path.is_dir() {
@@ -548,7 +551,7 @@ fn is_quantizer(name: &str) -> bool {
     QUANTIZERS.iter().any(|ending| name.ends_with(ending))
 }
 
-/// What is known of a model whose file says nothing.
+/// The configuration of a model whose file contains no information.
 fn said_nothing(network: NetworkConfig, quantization: QuantizationConfig) -> ModelConfig {
     ModelConfig {
         network,

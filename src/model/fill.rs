@@ -1,4 +1,4 @@
-//! The parameters of a network out of the tensors of a file.
+//! Reads the parameters of a network from the tensors of a file.
 
 use std::path::Path;
 
@@ -8,17 +8,18 @@ use crate::{
     graph::{Parameter, ParameterLayout, ParameterRole},
 };
 
-/// The file's tensors in the layout's order, and the names of the α's, steps and offsets of activations
-/// that are absent (they are 1, offsets 0). Steps of weights that are absent are initialised from the weights. A
-/// step or offset that was learned for other levels (`stored` is the layout that the file was written with)
-/// counts as absent.
+/// The file's tensors in the layout's order, and the names of the missing α's, steps and offsets of
+/// activations (they are 1, offsets 0). Missing steps of weights are initialised from the weights.
+/// A step or offset that was learned for other levels (`stored` is the layout that the file was
+/// written with) counts as missing.
 pub(super) fn fill(
     file: &TensorFile,
     layout: &ParameterLayout,
     stored: &ParameterLayout,
     path: &Path,
 ) -> Result<(Vec<f32>, Vec<String>)> {
-    // All are looked up before memory is set aside: a small file may describe a large network.
+    // All tensors are looked up before memory is allocated, because a small file may describe a
+    // large network.
     let tensors: Vec<_> = layout
         .parameters
         .iter()
@@ -35,7 +36,7 @@ pub(super) fn fill(
                     parameters[parameter.offset as usize] = 1.0;
                 }
                 ParameterRole::ActivationOffset { .. } => uncalibrated.push(parameter.name.clone()),
-                // Once weights and running statistics are there.
+                // Done after the weights and running statistics are read.
                 ParameterRole::WeightStep { .. } => missing_steps.push(parameter),
                 _ => {}
             }
@@ -56,7 +57,7 @@ pub(super) fn fill(
     Ok((parameters, uncalibrated))
 }
 
-/// The tensor for `parameter`, of its shape; `None` where the model does without.
+/// The tensor for `parameter`, with its shape; `None` if the model may lack it.
 fn find<'a>(
     file: &'a TensorFile,
     parameter: &Parameter,
@@ -74,7 +75,7 @@ fn find<'a>(
         is_step && (other.role, &other.shape) != (parameter.role, &parameter.shape)
     });
     let Some(tensor) = file.tensor(&parameter.name).filter(|_| !other_use) else {
-        // Old PyTorch exports do not count batches.
+        // Old PyTorch exports have no count of batches.
         if is_alpha || is_step || parameter.role == ParameterRole::BatchCount {
             return Ok(None);
         }

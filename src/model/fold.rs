@@ -1,5 +1,5 @@
-//! Batch norms folded into the layers in front of them, for deployment: what is left is the same
-//! function in inference, up to rounding.
+//! Folds batch norms into the layers in front of them, for deployment. In inference the result is
+//! the same function up to rounding.
 
 use super::file::Model;
 use crate::{
@@ -9,11 +9,11 @@ use crate::{
 };
 
 /// `model` without its batch norms: W ← s·W and b ← s·(b − μ) + β per output channel, with s =
-/// γ/√(variance + ε) of the running statistics. A quantizer of the weights has seen s·W in training
-/// already (paper eqs. (4), (5)), so that it makes the same levels of them.
+/// γ/√(variance + ε) of the running statistics. Quantizers of weights work on s·W in training
+/// already (paper eqs. (4), (5)), so the levels stay the same.
 ///
 /// # Errors
-/// As [`Graph::new`] and [`Graph::values_of`].
+/// As for [`Graph::new`] and [`Graph::values_of`].
 pub fn fold_batch_norm(model: &Model) -> Result<Model> {
     let network = model.config.network.without(LayerKind::is_batch_norm);
     let graph = Graph::new(&network, &model.config.quantization)?;
@@ -27,7 +27,8 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
         let old = |id| model.graph.values_of(id, &model.parameters);
         let (scale, shift) = (old(norm.scale)?, old(norm.shift)?);
         let (mean, variance) = (old(norm.mean)?, old(norm.variance)?);
-        // In the order of the kernel `fold_batch_norm`, so that quantizers meet the same bits.
+        // In the operation order of the kernel `fold_batch_norm`, so that quantizers get the same
+        // bits.
         let factors: Vec<f32> = scale
             .iter()
             .zip(variance)
@@ -77,7 +78,7 @@ mod tests {
         QuantizationConfig { bits, weight_quant, ..QuantizationConfig::default() }
     }
 
-    /// A model of batch norms and 4 bits with the parameters of something else.
+    /// A model with batch norms and 4 bits, and with the parameters of another model.
     fn model(has_norms: bool, own: QuantizationConfig, weight_quant: WeightQuantizer) -> Model {
         let graph = Graph::new(&network(has_norms), &own).unwrap();
         let config = ModelConfig {

@@ -1,4 +1,4 @@
-//! What images say of how pixels are normalised.
+//! The information that images give about the normalisation of pixels.
 
 use crate::{
     KnownNormalization,
@@ -9,19 +9,19 @@ use crate::{
     },
 };
 
-/// The images that a model is to be run on, as far as they say how pixels are normalised.
+/// The images that a model is to be run on, as far as they determine the normalisation of pixels.
 #[derive(Clone, Copy, Debug)]
 pub enum Images<'a> {
     /// A data set in memory.
     Loaded(&'a Dataset),
-    /// A set known by name, not read.
+    /// A named set that was not read.
     Named(&'static Entry),
-    /// None, or pictures of one's own.
+    /// No images, or the user's own pictures.
     Unknown,
 }
 
 impl Images<'_> {
-    /// Name and published constants, of a set known by name.
+    /// Name and published constants of a named set.
     pub(super) fn published(self) -> Option<(String, (f32, f32))> {
         match self {
             Images::Loaded(dataset) => {
@@ -32,7 +32,7 @@ impl Images<'_> {
         }
     }
 
-    /// What `standard` is.
+    /// The constants of `standard`.
     pub(super) fn standard(self) -> Option<(f32, f32)> {
         match self {
             Images::Loaded(dataset) => Some(dataset.normalization(&Normalize::Standard)),
@@ -41,7 +41,7 @@ impl Images<'_> {
         }
     }
 
-    /// What is known of how their pixels may be normalised.
+    /// The known possibilities for the normalisation of their pixels.
     pub(super) fn known(self) -> KnownNormalization {
         match self {
             Images::Loaded(dataset) if !dataset.is_named() => {

@@ -1,9 +1,9 @@
-//! Packed model files: quantized weights as codes of 1 to 8 bits side by side, in a safetensors
-//! file. The format is documented in docs/packed-format.md.
+//! Packed model files: quantized weights as codes of 1 to 8 bits without gaps, in a safetensors
+//! file. docs/packed-format.md describes the format.
 //!
-//! Read back, the weights are the de-quantized values f32(level − zero point)·scale, and the
-//! configuration says that they are on their levels (`weights-are-levels`): no quantizer touches
-//! them again, so that packing what was read gives the same bytes.
+//! When read, the weights are the de-quantized values f32(level − zero point)·scale, and the
+//! configuration says that they lie on their levels (`weights-are-levels`). No quantizer is applied
+//! to them again, so that packing what was read gives the same bytes.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -20,8 +20,8 @@ use crate::{
     quant::{pack_codes, packed_bytes, unpack_codes},
 };
 
-/// Key of the description within the configuration: a file with one metadata key has the same bytes
-/// whenever it is written.
+/// Key of the description within the configuration. A file with a single metadata key always has
+/// the same bytes.
 const PACKED_KEY: &str = "packed";
 /// Version of the format.
 const VERSION: u32 = 1;
@@ -30,7 +30,7 @@ const VERSION: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
     version: u32,
-    /// What the codes of every packed layer stand for.
+    /// The codes of every packed layer.
     #[serde(default)]
     weights: BTreeMap<String, Codes>,
 }
@@ -38,7 +38,7 @@ struct Description {
 /// Code c is the level lowest + c·spacing, at most `highest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Codes {
-    /// Width of a code: 1 to 8.
+    /// Bits of a code: 1 to 8.
     pub bits: u32,
     /// Level of code 0.
     pub lowest: i32,
@@ -53,21 +53,21 @@ pub struct Codes {
 pub struct PackedWeights {
     /// Name of the layer.
     pub layer: String,
-    /// What the codes stand for.
+    /// The meaning of the codes.
     pub codes: Codes,
-    /// A code a weight, in PyTorch's order.
+    /// One code per weight, in PyTorch's order.
     pub values: Vec<u8>,
-    /// One, or one an output channel.
+    /// One, or one per output channel.
     pub scales: Vec<f32>,
-    /// As many, or none where all are 0.
+    /// As many as scales, or none if all are 0.
     pub zero_points: Vec<u8>,
 }
 
-/// Bytes of a packed file: `config` and `layout` with the float `parameters`, `packed` in the place
-/// of the weights that it has.
+/// Bytes of a packed file: `config` and `layout` with the float `parameters`; `packed` replaces the
+/// weights of its layers.
 ///
 /// # Errors
-/// [`Error::Model`] where the file cannot be made.
+/// [`Error::Model`] if the file cannot be made.
 pub fn pack(
     config: &ModelConfig,
     layout: &ParameterLayout,
@@ -122,14 +122,14 @@ pub fn pack(
     TensorFile::to_bytes(&tensors, &[(METADATA_KEY, described.to_string())])
 }
 
-/// Puts float weights in the place of a file's codes; a file that is not packed stays as it is.
-/// `layout` is the one that the file's configuration asks for.
+/// Replaces a file's codes by float weights; a file that is not packed is not changed. `layout` is
+/// that of the file's configuration.
 ///
 /// # Errors
-/// [`Error::Format`] for a later version, or codes and scales that are not what the network needs.
+/// [`Error::Format`] for a later version, or for codes and scales that do not match the network.
 pub(super) fn unpack(file: &mut TensorFile, layout: &ParameterLayout, path: &Path) -> Result<()> {
     let bad = |reason: String| Error::format(path, format!("packed weights: {reason}"));
-    // That it is JSON, and not longer than 1 MiB, was checked with the configuration.
+    // The configuration's check already verified that it is JSON of at most 1 MiB.
     let described = file
         .metadata(METADATA_KEY)
         .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
@@ -153,7 +153,7 @@ pub(super) fn unpack(file: &mut TensorFile, layout: &ParameterLayout, path: &Pat
         let weight = weight.ok_or_else(|| bad(format!("the network has no layer {layer}")))?;
         let values = unpack_layer(file, layer, (*codes, &weight.shape), path)?;
         file.insert(Tensor::f32(&weight.name, &weight.shape, values));
-        // The flat array of parameters is of floats.
+        // The flat array of parameters contains only floats.
         let zero_name = format!("{layer}.weight_zero_point");
         if let Some(zeros) = file.tensor(&zero_name) {
             let (shape, zeros) = (zeros.shape.clone(), zeros.to_u8(path)?);

@@ -1,5 +1,5 @@
-//! The network of Table I in a file that does not say what network it is: which images its tensors
-//! may be for.
+//! The network of Table I in a file that does not say what its network is: finds the images that
+//! its tensors can belong to.
 
 use super::tensors::TensorFile;
 use crate::{
@@ -7,22 +7,22 @@ use crate::{
     config::{LayerKind, NetworkConfig, Shape},
 };
 
-/// Images that the tensors of a file may be for, and padding of its convolutions.
+/// Images that the tensors of a file can belong to, and the padding of its convolutions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reading {
-    /// Zero rows and columns on each side, of both convolutions.
+    /// Rows and columns of zeros on each side, for both convolutions.
     padding: u32,
     height: u32,
     width: u32,
 }
 
 impl Reading {
-    /// Rows or columns that are left of `size` behind both convolutions and the pool.
+    /// Rows or columns that remain of `size` behind both convolutions and the pool.
     fn pooled(size: u32, padding: u32) -> u32 {
         (size + 4 * padding).saturating_sub(4) / 2
     }
 
-    /// Features of a channel that the first fully connected layer gets.
+    /// Number of features per channel at the first fully connected layer.
     fn features(self) -> u64 {
         let [height, width] =
             [self.height, self.width].map(|size| u64::from(Reading::pooled(size, self.padding)));
@@ -30,7 +30,7 @@ impl Reading {
     }
 }
 
-/// `without padding`, or with which.
+/// `without padding`, or the padding in words.
 fn padded(padding: u32) -> String {
     if padding == 0 { "without padding".into() } else { format!("with padding {padding}") }
 }
@@ -40,11 +40,11 @@ fn sizes(shape: Shape) -> String {
     format!("{}×{}×{}", shape.channels, shape.height, shape.width)
 }
 
-/// What the tensors say of a network with the layers of Table I.
+/// The information of the tensors about a network with the layers of Table I.
 pub(super) struct TableOne {
     channels: u32,
     classes: u32,
-    /// Features of a channel that fc1 takes.
+    /// Number of features per channel at fc1.
     features: u64,
     batch_norm: bool,
 }
@@ -53,20 +53,21 @@ impl TableOne {
     /// The file's network, if its layers are those of Table I.
     ///
     /// # Errors
-    /// What is another; the caller names the file.
+    /// The first difference; the caller adds the file's name.
     pub fn of(file: &TensorFile) -> Result<TableOne, String> {
         let shape = |name: &str| -> Result<&[usize], String> {
             let found = file.tensor(name).map(|tensor| tensor.shape.as_slice());
             found.ok_or_else(|| {
                 format!(
-                    "has no `saliq` metadata, and no {name} as the network of Table I has (conv1, conv2, fc1, fc2 as PyTorch names \
-                     them)"
+                    "has no `saliq` metadata, and no {name} as the network of Table I has (conv1, \
+                     conv2, fc1, fc2 as PyTorch names them)"
                 )
             })
         };
         let unlike = |name: &str, found: &[usize], expected: &str| {
             format!(
-                "{name} has shape {found:?} where the network of Table I has {expected}: it is another network"
+                "{name} has shape {found:?} where the network of Table I has {expected}: it is \
+                 another network"
             )
         };
         let (conv1, conv2) = (shape("conv1.weight")?, shape("conv2.weight")?);
@@ -112,12 +113,12 @@ impl TableOne {
         )
     }
 
-    /// The network for `images` (what they are called, and their shape), whose convolutions have
-    /// one of `paddings`; and in words what was taken for granted.
+    /// The network for `images` (their name and shape), whose convolutions have one of `paddings`,
+    /// and the assumptions in words.
     ///
     /// # Errors
-    /// [`Error::Unsaid`] where several networks fit, which are named; a reason where none does. The
-    /// caller names the file.
+    /// [`Unread::Ask`] if several networks fit, with their names; otherwise the reason why none
+    /// fits. The caller adds the file's name.
     pub fn read(
         &self,
         images: Option<(&str, Shape)>,
@@ -138,7 +139,7 @@ impl TableOne {
                 format!("{}, as {name} has them", self.described(reading)),
             ));
         }
-        // Of the published sizes, and for other images than these.
+        // The tensors have the published sizes, and the images have others.
         if let Some(published) = self.published() {
             return Ok(published);
         }
@@ -153,7 +154,8 @@ impl TableOne {
             .map(|reading| format!("{} 64·{}", padded(reading.padding), reading.features()))
             .collect();
         Err(Unread::Unfit(format!(
-            "fc1.weight takes 64·{} features, and images of {} ({name}) give the network of Table I other numbers ({})",
+            "fc1.weight takes 64·{} features, and images of {} ({name}) give the network of Table \
+             I other numbers ({})",
             self.features,
             sizes(shape),
             given.join(", ")
@@ -167,8 +169,8 @@ impl TableOne {
         is_published.then(|| (self.network(reading), self.described(reading)))
     }
 
-    /// As [`Self::read`], for images of which nothing is known: only the paper's own sizes are not
-    /// asked about.
+    /// As [`Self::read`], for unknown images: only the paper's own sizes are accepted without a
+    /// question.
     fn read_alone(&self, paddings: &[u32]) -> Result<(NetworkConfig, String), Unread> {
         if let Some(published) = self.published() {
             return Ok(published);
@@ -176,7 +178,8 @@ impl TableOne {
         let side = self.features.isqrt();
         if side * side != self.features {
             return Err(Unread::Ask(format!(
-                "fc1.weight takes 64·{} features, which images that are not square give in several ways",
+                "fc1.weight takes 64·{} features, which images that are not square give in several \
+                 ways",
                 self.features
             )));
         }
@@ -200,16 +203,16 @@ impl TableOne {
 /// Why a file's network is not known.
 #[derive(Debug)]
 pub(super) enum Unread {
-    /// Several fit: the user is asked.
+    /// Several networks fit, so the user is asked.
     Ask(String),
-    /// None does, for these images.
+    /// No network fits these images.
     Unfit(String),
-    /// None does.
+    /// No network fits any images.
     Other(String),
 }
 
 impl Unread {
-    /// The error, which names the file.
+    /// The error with the file's name.
     pub fn error(self, path: &std::path::Path) -> Error {
         match self {
             Unread::Ask(reason) => Error::unsaid(path, &reason, Remedy::NetworkOrImages),
@@ -227,7 +230,8 @@ mod tests {
         TableOne { channels, classes: 10, features, batch_norm: false }
     }
 
-    /// Every image that a network can be trained on is read back, or asked about.
+    /// For images of every shape that a network can be trained on, the network is read correctly or
+    /// the user is asked.
     #[test]
     fn what_was_built_is_read() {
         for padding in [0, 1] {

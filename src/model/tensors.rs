@@ -9,8 +9,7 @@ use crate::{
     files::{Staged, create_folder_of, read_bounded, stage},
 };
 
-/// Largest tensor file that is read: room for the largest network saliq trains with its optimiser's
-/// state.
+/// Largest tensor file in bytes: the largest network that saliq trains, with its optimiser's state.
 const FILE_LIMIT: u64 = 4 << 30;
 
 /// Values of a tensor to be written.
@@ -84,7 +83,7 @@ impl View for &Tensor {
     }
 }
 
-/// A tensor as it was read.
+/// A tensor that was read.
 #[derive(Clone, Debug)]
 pub struct StoredTensor {
     /// Its shape.
@@ -159,16 +158,15 @@ pub struct TensorFile {
     metadata: HashMap<String, String>,
 }
 
-/// What `torch.save` writes: a ZIP archive, or formerly a bare pickle.
+/// Formats of `torch.save`: a ZIP archive, or formerly a bare pickle.
 fn is_pickle(bytes: &[u8]) -> bool {
-    // The header of a safetensors file, of whatever length, begins with a brace.
+    // The header of a safetensors file begins with a brace, whatever its length.
     let may_be = bytes.get(8).is_some_and(|&byte| byte != b'{');
     may_be && (bytes.starts_with(b"PK\x03\x04") || matches!(bytes, [0x80, 2..=5, ..]))
 }
 
 impl TensorFile {
-    /// Reads and checks a whole file: offsets, shapes and sizes are verified before any is
-    /// believed.
+    /// Reads and checks a whole file; offsets, shapes and sizes are verified before they are used.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
@@ -177,7 +175,7 @@ impl TensorFile {
         TensorFile::parse(path, &bytes)
     }
 
-    /// As [`Self::read`], from memory; `path` is for messages.
+    /// As [`Self::read`], from memory; `path` only names it in messages.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<TensorFile> {
         let bad = |error: safetensors::SafeTensorError| {
             Error::format(path, format!("is not a valid safetensors file: {error}"))
@@ -206,12 +204,12 @@ impl TensorFile {
         Ok(TensorFile { tensors, metadata: header.metadata().clone().unwrap_or_default() })
     }
 
-    /// The tensor called `name`.
+    /// The tensor `name`.
     pub fn tensor(&self, name: &str) -> Option<&StoredTensor> {
         self.tensors.get(name)
     }
 
-    /// Names of the tensors, in no order.
+    /// Names of the tensors, in arbitrary order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
@@ -231,7 +229,7 @@ impl TensorFile {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// Adds `tensor`, or puts it in the place of the one of its name.
+    /// Adds `tensor`, or replaces the one with its name.
     pub(super) fn insert(&mut self, tensor: Tensor) {
         let view = &tensor;
         let stored = StoredTensor {
@@ -249,7 +247,7 @@ impl TensorFile {
         TensorFile::stage(path, tensors, metadata)?.commit()
     }
 
-    /// As [`Self::write`], up to the moment at which the file gets its name.
+    /// As [`Self::write`], up to the point at which the file gets its name.
     pub fn stage(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<Staged> {
         let bytes = TensorFile::to_bytes(tensors, metadata)
             .map_err(|error| Error::format(path, error.to_string()))?;
@@ -259,7 +257,7 @@ impl TensorFile {
     /// The file's bytes.
     ///
     /// # Errors
-    /// [`Error::Model`] where it cannot be made.
+    /// [`Error::Model`] if the file cannot be made.
     pub fn to_bytes(tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<Vec<u8>> {
         let metadata: HashMap<String, String> =
             metadata.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();

@@ -143,7 +143,7 @@ impl Body {
         self.backward.as_ref().ok_or_else(missing)
     }
 
-    /// Groups of 4 values an image.
+    /// Groups of 4 values per image.
     pub fn input_elements(&self) -> u32 {
         self.nodes.first().map_or(0, Node::input_elements)
     }

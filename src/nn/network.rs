@@ -168,8 +168,8 @@ impl Network {
     }
 
     /// Adds the backward pass from the logits' gradients for `images`. Returns where
-    /// ∂/∂X is, [image, row, column, channel / 4] vec4, where `wanted` asks for it. `training` as in
-    /// [`Self::record_forward`]. A pass for [`Gradients::Parameters`] replaces activations by
+    /// ∂/∂X is, [image, row, column, channel / 4] vec4, where `wanted` asks for it. `training` as
+    /// in [`Self::record_forward`]. A pass for [`Gradients::Parameters`] replaces activations by
     /// their gradients: another pass backward needs another forward pass first.
     ///
     /// # Errors

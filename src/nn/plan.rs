@@ -36,7 +36,7 @@ const SMALL_SHARE: u64 = 64;
 pub(super) struct BackwardPlan {
     /// Images in the buffers of activations.
     pub slots: u32,
-    /// Images of a chunk.
+    /// Images per chunk.
     pub chunk: u32,
     /// The first node that has its output's gradient for all images at once.
     pub seam: usize,

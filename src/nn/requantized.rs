@@ -55,7 +55,7 @@ pub struct RequantizedShape<'a> {
     /// Of an output channel each; of every pixel and output channel, [row, column, channel], where
     /// they depend on the place.
     pub offset: &'a [f32],
-    /// Ends of the output's range.
+    /// Lower and upper end of the output's range.
     pub range: [f32; 2],
 }
 
@@ -143,7 +143,10 @@ impl RequantizedLayer {
                     };
                 }
                 let arranged = gpu.upload("weights", &arranged)?;
-                let fits_half = matches!(weights, RequantizedWeights::Integers { bound, .. } if bound < EXACT_IN_HALF);
+                let fits_half = matches!(
+                    weights,
+                    RequantizedWeights::Integers { bound, .. } if bound < EXACT_IN_HALF
+                );
                 let is_paired = fits_half && shape.images > 1;
                 let images = 1 + u32::from(is_paired);
                 let strip_shape = StripShape { images, ..StripShape::of(geometry) };

@@ -1,4 +1,4 @@
-//! The activations that a network makes of the first images of a data set.
+//! Computes the activations of a network on the first images of a data set.
 
 use crate::{
     Result,
@@ -12,30 +12,30 @@ use crate::{
     nn::{Network, NetworkOptions, TrainingPass},
 };
 
-/// A network with its parameters, to be run on images.
+/// A network with its parameters, to run on images.
 #[derive(Clone, Copy, Debug)]
 pub struct ActivationPass<'a> {
     /// The network.
     pub network: &'a NetworkConfig,
-    /// How it runs.
+    /// Its quantization.
     pub quantization: &'a QuantizationConfig,
-    /// Where each of `parameters` is; those that the network does not have, such as α's where it
-    /// runs in float, are left out.
+    /// The place of each of `parameters`. Parameters that the network does not have are ignored,
+    /// such as α's if it runs in float.
     pub layout: &'a ParameterLayout,
     /// Flat parameters.
     pub parameters: &'a [f32],
-    /// Mean and deviation of the pixels.
+    /// Mean and standard deviation of the pixels.
     pub normalization: (f32, f32),
-    /// Images of a batch whose statistics batch norms take, as in training; the running ones where
-    /// absent. Dropout is off all the same.
+    /// Images per batch whose statistics batch norms use, as in training; `None` for the running
+    /// statistics. Dropout is off in both cases.
     pub live: Option<u32>,
 }
 
-/// Images that are read back at once where no statistics depend on it.
+/// Images that are read back at once, if no statistics depend on that number.
 const OBSERVED_BATCH: u32 = 64;
 
-/// Runs the network on the first `images` images of `data` in file order, a batch at a time, and
-/// shows `visit` every layer's output, under the name of its activation where it has one: values
+/// Runs the network on the first `images` images of `data` in file order, one batch at a time, and
+/// passes every layer's output to `visit`, under the name of its activation if it has one: values
 /// [image, channel, row, column].
 ///
 /// # Errors
@@ -82,9 +82,9 @@ pub async fn observe_activations(
     Ok(())
 }
 
-/// As [`observe_activations`] with all activations in float: what each quantized one would
-/// quantize, under its name. The ReLU stands in the place of signed PACT too, but not in that of
-/// LSQ+ without a ReLU: what that quantizes has values below 0.
+/// As [`observe_activations`] with all activations in float: the input of each quantizer, under its
+/// name. A ReLU also replaces signed PACT, but not LSQ+ without a ReLU, whose inputs have values
+/// below 0.
 ///
 /// # Errors
 /// As [`observe_activations`].

@@ -1,5 +1,5 @@
-//! Where to clip a distribution that is to be quantized evenly: at its largest magnitude, at a
-//! percentile, or where the squared error is least.
+//! Chooses the clipping threshold for a uniform quantizer: the largest magnitude, a percentile, or
+//! the threshold of least squared error.
 
 use serde::Serialize;
 
@@ -12,15 +12,15 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Calibration {
-    /// The largest magnitude: nothing is clipped.
+    /// The largest magnitude, so that nothing is clipped.
     MinMax,
-    /// The magnitude that so many percent of the values do not exceed, 0 < p ≤ 100.
+    /// The magnitude that p percent of the values do not exceed, 0 < p ≤ 100.
     Percentile(f64),
     /// The threshold of least mean squared error, found by search.
     Mse,
 }
 
-/// The integers of an even quantizer; level q stands for q · step.
+/// The integers of a uniform quantizer; level q stands for q · step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     /// Lowest integer, ≤ 0.
@@ -42,7 +42,7 @@ impl Grid {
         Grid { lowest: 0, highest: ActivationPlan::levels(quantization, bits) as i32 }
     }
 
-    /// The value that `value` becomes, rounding half to even.
+    /// The quantized `value`, rounded half to even.
     pub fn quantize(self, value: f64, step: f64) -> f64 {
         (value / step).round_ties_even().clamp(f64::from(self.lowest), f64::from(self.highest))
             * step
@@ -66,15 +66,15 @@ impl OffsetRange {
     }
 }
 
-/// Values in ascending order with what the error of a quantizer is computed from: its cost does not
-/// depend on their number.
+/// Values in ascending order with prefix sums, from which the error of a quantizer is computed at a
+/// cost that does not depend on their number.
 pub struct Distribution {
     values: Vec<f64>,
-    /// Before the i-th value: how many, their sum, the sum of their squares.
+    /// For the values before the i-th: their number, their sum, and the sum of their squares.
     before: Vec<[f64; 3]>,
 }
 
-/// Thresholds that are tried over the whole range, and in each refinement of it.
+/// Number of thresholds that are tried over the whole range, and in each refinement.
 const COARSE: u32 = 256;
 const FINE: u32 = 64;
 
@@ -86,7 +86,7 @@ impl Distribution {
         Distribution::of_points(sorted.into_iter().map(|value| (value, 1)))
     }
 
-    /// The distribution of a histogram, each bin at its mean.
+    /// The distribution of a histogram, with each bin at its mean.
     pub fn of_histogram(histogram: &Histogram) -> Distribution {
         Distribution::of_points(histogram.points().into_iter())
     }
@@ -125,7 +125,7 @@ impl Distribution {
             .collect();
         magnitudes.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let total: f64 = magnitudes.iter().map(|(_, count)| count).sum();
-        // A count, so that 99.9 % of 1000 is 999 whatever the rounding.
+        // Rounded to a count, so that 99.9 % of 1000 is exactly 999.
         let wanted = (total * percent / 100.0 - 1e-9).ceil();
         let mut seen = 0.0;
         for (magnitude, count) in magnitudes {
@@ -145,7 +145,7 @@ impl Distribution {
             let end = if level == grid.highest {
                 self.values.len()
             } else {
-                // Halfway between two levels both are equally wrong.
+                // Halfway between two levels, both have the same error.
                 let edge = (f64::from(level) + 0.5) * step;
                 start + self.values[start..].partition_point(|&value| value <= edge)
             };
@@ -158,8 +158,8 @@ impl Distribution {
         error.max(0.0)
     }
 
-    /// The clipping threshold, highest · step of `grid`, that `calibration` chooses; 1 where all
-    /// values are 0 (any is right).
+    /// The clipping threshold, highest · step of `grid`, that `calibration` selects; 1 if all
+    /// values are 0, where any threshold is right.
     pub fn clip(&self, grid: Grid, calibration: Calibration) -> f64 {
         let largest = self.largest();
         if largest == 0.0 {
@@ -239,7 +239,7 @@ mod tests {
         Grid::activations(&QuantizationConfig { pact, ..Default::default() }, bits)
     }
 
-    /// `count` numbers, roughly normal, some of them far out.
+    /// `count` numbers, roughly normal, with some outliers.
     fn bell(count: u32, seed: u64, outlier: f32) -> Vec<f32> {
         let key = random::random_key(seed, 0, 77);
         let mut values: Vec<f32> = (0..count)
@@ -299,7 +299,7 @@ mod tests {
                     let found = error(exact.clip(grid, Calibration::Mse));
                     assert!(found <= brute * 1.01, "seed {seed}, {bits} bits: {found} {brute}");
                     assert!(found <= error(exact.clip(grid, Calibration::MinMax)));
-                    // A histogram's bins cost little.
+                    // Binning adds only a small error.
                     let binned = error(
                         Distribution::of_histogram(&Histogram::of(values))
                             .clip(grid, Calibration::Mse),
@@ -333,7 +333,7 @@ mod tests {
             };
             assert_eq!(clip(&[], 4), 1.0);
             assert_eq!(clip(&[0.0; 9], 4), 1.0);
-            // Constant tensors are met exactly.
+            // Constant tensors are represented exactly.
             assert_eq!(clip(&[0.3; 9], 2), f64::from(0.3f32));
             let constant = Distribution::of_values(&[1e-30; 9]);
             assert!(
@@ -342,7 +342,7 @@ mod tests {
                     constant.clip(Grid::weights(8), calibration) / 127.0
                 ) < 1e-65
             );
-            // Mostly zeros: a percentile of 0 clips nothing away.
+            // Mostly zeros: a percentile of 0 does not clip everything to 0.
             let mut sparse = vec![0.0; 5000];
             sparse[7] = 2.0;
             assert_eq!(clip(&sparse, 2), 2.0);

@@ -1,5 +1,5 @@
-//! The values of every quantized weight and activation, in float and as quantized: what the
-//! histograms of a report show.
+//! The values of every quantized weight and activation, in float and quantized, for the histograms
+//! of a report.
 
 use super::{
     activations::{ActivationPass, observe_activations},

@@ -1,11 +1,11 @@
-//! What activations have learned: their α's and steps, and to how many bits they are quantized.
+//! Learned parameters of activations: their α's and steps, and their bits.
 
 use crate::{
     Error, Result,
     graph::{Graph, Parameter, ParameterRole},
 };
 
-/// What a learned α (1) or step (its highest level) of an activation is multiplied by to give the
+/// The factor that turns a learned α (1) or step (its highest level) of an activation into the
 /// clipping threshold.
 pub(super) fn levels_to_threshold(learned: &Parameter) -> f64 {
     match learned.role {
@@ -14,10 +14,10 @@ pub(super) fn levels_to_threshold(learned: &Parameter) -> f64 {
     }
 }
 
-/// Bits of the quantized activation called `name`.
+/// Bits of the quantized activation `name`.
 ///
 /// # Errors
-/// [`Error::Model`] where there is none.
+/// [`Error::Model`] if there is none.
 pub(super) fn activation_bits(graph: &Graph, name: &str) -> Result<u32> {
     let own = graph.activations().find(|(op, own)| op.name == name && own.learned.is_some());
     let own =
@@ -34,7 +34,7 @@ mod tests {
     fn every_activation_has_the_bits_of_the_layer_before_it() {
         let act = |name: &str| LayerConfig::activation(name);
         let linear = |name: &str| LayerConfig::linear(name, 4);
-        // Two behind one layer, and one behind none.
+        // Two activations behind one layer, and one behind no layer.
         let layers = vec![
             act("first"),
             linear("fc1"),

@@ -1,6 +1,6 @@
-//! Quantization of a trained float model without training (PTQ): ranges from the weights and from
-//! what a few images make of the activations. What comes out is a model like any other: it can be
-//! evaluated, explained, and trained further.
+//! Quantization of a trained float model without training (PTQ). Ranges come from the weights and
+//! from the activations of a few images. The result is a model like any other: it can be evaluated,
+//! explained, and trained further.
 
 mod activations;
 mod clipping;
@@ -33,31 +33,31 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct PostTraining {
     /// Bits and quantizers. Weights quantized by `lsq` get a calibrated step; the other quantizers
-    /// have ranges of their own.
+    /// compute their range from the weights.
     pub quantization: QuantizationConfig,
     /// How clipping thresholds are chosen.
     pub calibration: Calibration,
 }
 
-/// What calibration made of one tensor.
+/// The result of calibration for one tensor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CalibratedTensor {
-    /// `conv1.weight`, `act1`.
+    /// Its name, such as `conv1.weight` or `act1`.
     pub name: String,
     /// Its bits.
     pub bits: u32,
     /// Largest magnitude.
     pub largest: f64,
-    /// Clipping threshold: α of an activation (its step times its highest level with `lsq` and
-    /// `lsq-plus`, whose offset stays 0 behind the ReLU),
-    /// highest level of a weight; the widest of output channels that have their own.
+    /// Clipping threshold: α of an activation (with `lsq` and `lsq-plus`, whose offset stays 0
+    /// behind the ReLU, its step times its highest level), or the highest level of a weight. With
+    /// one per output channel, the widest.
     pub clip: f64,
-    /// Signal to quantization noise, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; absent where there is no
+    /// Signal to quantization noise ratio, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; `None` without
     /// noise.
     pub signal_to_noise_db: Option<f64>,
 }
 
-/// A clipping threshold with the noise that comes of it.
+/// A clipping threshold with the resulting noise.
 struct Clip {
     threshold: f64,
     largest: f64,
@@ -94,13 +94,13 @@ impl CalibratedTensor {
     }
 }
 
-/// The float `model` quantized as `options` say: activations are calibrated on all images of
-/// `data`, normalised with `normalization` (mean, deviation), while the weights are quantized
-/// already and the activations are still float.
+/// Quantizes the float `model` as in `options`. Activations are calibrated on all images of `data`,
+/// normalised with `normalization` (mean, deviation), with quantized weights and float activations.
 ///
 /// # Errors
-/// [`Error::Settings`] for signed PACT in the place of the ReLU, which a trained network cannot do
-/// without; [`Error::NonFinite`] for activations that are not finite; errors of the device.
+/// [`Error::Settings`] for signed PACT instead of the ReLU, because a trained network cannot work
+/// without its ReLU; [`Error::NonFinite`] for activations that are not finite; errors of the
+/// device.
 pub async fn quantize(
     gpu: &Gpu,
     model: &Model,
@@ -113,15 +113,15 @@ pub async fn quantize(
         && quantization.bits.iter().any(|bits| bits.quantizes_activations())
     {
         return Err(Error::Settings(phrase!(
-            "<pact signed> takes the place of the ReLU, which a trained model needs; use <pact unsigned> or signed-after-relu, or train with \
-             <init>"
+            "<pact signed> takes the place of the ReLU, which a trained model needs; use \
+             <pact unsigned> or signed-after-relu, or train with <init>"
         )));
     }
     let graph = Graph::new(network, quantization)?;
     let layout = &graph.layout;
     let mut parameters = layout.gather_network(&model.graph.layout, &model.parameters)?;
     let mut calibrated = Vec::new();
-    // Batch norms scale the weights before these are quantized.
+    // Batch norms scale the weights before quantization.
     let folded = fold_batch_norm(model)?;
     let weights = effective_weights(
         gpu,
@@ -195,8 +195,8 @@ pub async fn quantize(
     ))
 }
 
-/// What the quantized model says of itself: how it was trained, and how it was quantized after
-/// that.
+/// The configuration of the quantized model: how it was trained, and how it was quantized
+/// afterwards.
 fn quantized_config(
     model: &ModelConfig,
     options: &PostTraining,

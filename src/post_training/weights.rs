@@ -1,4 +1,4 @@
-//! The weights that a network's passes compute with: quantized, and with what is folded into them.
+//! The effective weights of a network's passes: quantized, and with folded batch norms.
 
 use crate::{
     Error, Result,
@@ -8,8 +8,8 @@ use crate::{
     nn::{Network, NetworkOptions},
 };
 
-/// The weights of every convolution and linear layer in order, each as one vector an output
-/// channel, as a network with `parameters`, flat in the order of its layout, uses them.
+/// The effective weights of every convolution and linear layer in order, each as one vector per
+/// output channel, for a network with `parameters`, flat in the order of its layout.
 ///
 /// # Errors
 /// Errors of the network and the device.
@@ -43,7 +43,7 @@ pub(super) async fn effective_weights(
         let (input, output, taps) = (graph.input_of(op), graph.output_of(op), weights.taps);
         let (in_padded, out_padded) =
             (padded(input.channels) as usize, padded(output.channels) as usize);
-        // [tap, in channel (padded), out channel (padded)]: the padding is no weight.
+        // [tap, in channel (padded), out channel (padded)]; the padding contains no weights.
         let arranged =
             gpu.read::<f32>(buffer, 0, u64::from(taps) * (in_padded * out_padded) as u64).await?;
         let rows = || {

@@ -5,7 +5,7 @@ use super::Histogram;
 /// One tensor before and after quantization.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorDistribution {
-    /// `conv1.weight`, `act1`.
+    /// Its name, such as `conv1.weight` or `act1`.
     pub name: String,
     /// Its bits.
     pub bits: u32,

@@ -5,11 +5,11 @@
 //! 1/√(N·Q_p).
 //!
 //! LSQ+ has, of the values v of a function: ∂y/∂v = 1 inside, 0 outside; ∂y/∂s = round(v/s) − v/s
-//! inside, −z below, levels − z above; ∂y/∂β = 0 inside, 1 outside; ∂y/∂s and ∂y/∂β but for the same
-//! scale. On such a grid the paper's ∂y/∂s is 0 below and `levels` above, because there the lowest
-//! value is β whatever s is; here it is −z·s, and z is taken as constant. Values at the upper end are
-//! outside, as LSQ's; those at the lower end are inside, because a ReLU's zeros lie there where z =
-//! 0, and no offset moves their level.
+//! inside, −z below, levels − z above; ∂y/∂β = 0 inside, 1 outside; ∂y/∂s and ∂y/∂β but for the
+//! same scale. On such a grid the paper's ∂y/∂s is 0 below and `levels` above, because there the
+//! lowest value is β whatever s is; here it is −z·s, and z is taken as constant. Values at the
+//! upper end are outside, as LSQ's; those at the lower end are inside, because a ReLU's zeros lie
+//! there where z = 0, and no offset moves their level.
 
 use super::{
     activation::{Activation, LsqPlus},

@@ -20,7 +20,7 @@ pub struct Gather {
     pub hflip: bool,
     /// Subtracted from p/255.
     pub mean: f64,
-    /// Divides the difference.
+    /// Standard deviation that divides the difference.
     pub deviation: f64,
 }
 

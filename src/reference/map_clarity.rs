@@ -15,7 +15,7 @@ pub fn map_clarity(maps: &[f32], values: usize) -> Vec<[f64; 2]> {
             .iter()
             .map(|&value| share(value) * (share(value) + 1e-12).ln())
             .sum::<f64>();
-        // Both are 0 or more: below it is rounding.
+        // Both are 0 or more; a value below 0 is a rounding error.
         [weighted / (count * sorted.iter().sum::<f64>()), entropy]
             .map(|value| if value < 0.0 { 0.0 } else { value })
     };

@@ -1,4 +1,5 @@
-//! What the picture grids share: cells, labels, a colour bar, captions; drawn as pixels or as SVG.
+//! Common parts of the image grids: cells, labels, a colour bar and captions, drawn as pixels or as
+//! SVG.
 
 use std::fmt::Write;
 
@@ -11,7 +12,7 @@ use super::text::{self, Size};
 use crate::config::Shape;
 use crate::{Error, Result};
 
-/// Space around the whole picture, in pixels.
+/// Margin around the whole figure, in pixels.
 pub(super) const MARGIN: u32 = 18;
 /// Space between neighbouring cells.
 pub(super) const GAP: u32 = 6;
@@ -19,14 +20,14 @@ pub(super) const GAP: u32 = 6;
 pub(super) const INK: Rgb = [0x1f, 0x23, 0x28];
 pub(super) const FAINT: Rgb = [0x5f, 0x66, 0x6d];
 pub(super) const WRONG: Rgb = [0xb4, 0x14, 0x28];
-/// Frames and rules.
+/// Colour of frames and rules.
 const LINE: Rgb = [0xc4, 0xc8, 0xcc];
-/// Rows drawn at most: a taller picture is of no use to anyone.
+/// Largest number of rows drawn; a taller figure would be unreadable.
 pub(super) const MAX_ROWS: usize = 200;
 const MIN_WIDTH: u32 = 480;
 const BAR: (u32, u32) = (240, 12);
 
-/// How one image's pixels become a cell's.
+/// How the pixels of an image fill a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cell {
     shape: Shape,
@@ -67,10 +68,10 @@ fn elements(shape: Shape) -> usize {
         .fold(1, |size: usize, &n| size.saturating_mul(n as usize))
 }
 
-/// That `values` holds `images` images of `shape`.
+/// Checks that `values` contains `images` images of `shape`.
 ///
 /// # Errors
-/// [`Error::Data`] naming `what` and both counts.
+/// [`Error::Data`] with `what` and both counts.
 pub(super) fn expect_images(what: &str, values: &[f32], images: usize, shape: Shape) -> Result<()> {
     let expected = images.saturating_mul(elements(shape));
     if values.len() == expected {
@@ -78,12 +79,13 @@ pub(super) fn expect_images(what: &str, values: &[f32], images: usize, shape: Sh
     }
     let Shape { channels, height, width } = shape;
     Err(Error::Data(format!(
-        "cannot draw {what}: {} values where {images} images of {channels}×{height}×{width} need {expected}",
+        "cannot draw {what}: {} values where {images} images of {channels}×{height}×{width} need \
+         {expected}",
         values.len()
     )))
 }
 
-/// Mean over the channels, H·W values (a saliency map is shown as one picture). Missing values
+/// Mean over the channels, H·W values, because a saliency map is shown as one image. Missing values
 /// become NaN.
 pub(super) fn channel_mean(values: &[f32], shape: Shape) -> Vec<f32> {
     let pixels = (shape.height as usize).saturating_mul(shape.width as usize);
@@ -103,9 +105,9 @@ pub(super) fn class_name(names: &[String], class: usize) -> String {
     names.get(class).cloned().unwrap_or_else(|| class.to_string())
 }
 
-/// What a picture is drawn on.
+/// The interface of a drawing target.
 pub(super) trait Surface {
-    /// A white surface of so many pixels.
+    /// A white surface of `width` × `height` pixels.
     fn blank(width: u32, height: u32) -> Self;
     /// A filled rectangle.
     fn fill(&mut self, x: u32, y: u32, width: u32, height: u32, color: Rgb);
@@ -152,8 +154,9 @@ impl Svg {
 impl Surface for Svg {
     fn blank(width: u32, height: u32) -> Self {
         Svg(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-             font-family=\"DejaVu Sans, system-ui, sans-serif\"><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+             viewBox=\"0 0 {width} {height}\" font-family=\"DejaVu Sans, system-ui, \
+             sans-serif\"><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
         ))
     }
 
@@ -161,7 +164,8 @@ impl Surface for Svg {
         // Writing to a string cannot fail.
         let _ = write!(
             self.0,
-            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"#{red:02x}{green:02x}{blue:02x}\"/>"
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" \
+             fill=\"#{red:02x}{green:02x}{blue:02x}\"/>"
         );
     }
 
@@ -173,17 +177,17 @@ impl Surface for Svg {
 
     fn pixels(&mut self, x: u32, y: u32, pixels: &RgbImage, scale: u32) {
         let (width, height) = (pixels.width() * scale, pixels.height() * scale);
-        // A cell is never empty: its shape has pixels.
+        // A cell has at least one pixel, because its shape has.
         let png = encode_png(pixels).map_or(String::new(), |png| base64(&png));
         let _ = write!(
             self.0,
-            "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" style=\"image-rendering:pixelated\" \
-             href=\"data:image/png;base64,{png}\"/>"
+            "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" \
+             style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{png}\"/>"
         );
     }
 }
 
-/// A white picture being drawn.
+/// A white figure being drawn.
 pub(super) struct Canvas<S> {
     surface: S,
 }
@@ -227,7 +231,8 @@ impl<S: Surface> Canvas<S> {
     }
 
     fn cell(&mut self, x: u32, y: u32, cell: Cell, color: impl Fn(usize) -> Rgb) {
-        // A frame, since zero is white in signed maps and so are the backgrounds of some images.
+        // The frame is needed because zero is white in signed maps, as is the background of some
+        // images.
         self.fill(x - 1, y - 1, cell.width() + 2, cell.height() + 2, LINE);
         let [columns, rows] = [cell.width(), cell.height()].map(|length| length / cell.scale);
         let pixels = RgbImage::from_fn(columns, rows, |column, row| {
@@ -238,8 +243,8 @@ impl<S: Surface> Canvas<S> {
         self.surface.pixels(x, y, &pixels, cell.scale);
     }
 
-    /// An image with values 0..=1 (clamped): three channels in colour, any other number as the grey
-    /// of their mean.
+    /// An image with values 0..=1 (clamped): three channels in colour, any other number as grey,
+    /// from their mean.
     pub(super) fn picture(&mut self, x: u32, y: u32, cell: Cell, values: &[f32]) {
         if cell.shape.channels == 3 {
             let pixels = cell.shape.height as usize * cell.shape.width as usize;
@@ -259,7 +264,7 @@ impl<S: Surface> Canvas<S> {
         }
     }
 
-    /// A saliency map (C·H·W values) in the colours of `map`, on its own scale.
+    /// A saliency map (C·H·W values) in the colours of `map`, with its own scale.
     pub(super) fn saliency(
         &mut self,
         x: u32,
@@ -274,8 +279,8 @@ impl<S: Surface> Canvas<S> {
         self.cell(x, y, cell, |pixel| scale.color(map, values[pixel]));
     }
 
-    /// The map laid over its image (channel means, in grey from dark to white): the more salient,
-    /// the more of the map's colour.
+    /// The map drawn over its image (mean of the channels, in grey from dark to white). A more
+    /// salient pixel has more of the map's colour.
     pub(super) fn overlay(
         &mut self,
         (x, y): (u32, u32),
@@ -313,7 +318,7 @@ impl<S: Surface> Canvas<S> {
         self.fill(x - 1, y - 1, width + 2, height + 2, LINE);
         for column in 0..width {
             let share = column as f32 / (width - 1) as f32;
-            // An unsigned map in diverging colours uses their positive half alone.
+            // An unsigned map in diverging colours uses only their positive half.
             let position =
                 if !signed && map == ColorMap::Diverging { 0.5 + 0.5 * share } else { share };
             self.fill(x + column, y, 1, height, map.at(position));
@@ -334,20 +339,20 @@ impl<S: Surface> Canvas<S> {
 /// Height of the colour bar with its labels and the space below.
 const BAR_SPACE: u32 = 44;
 
-/// Sizes of what stands above and below the cells.
+/// Sizes of the parts above and below the cells.
 pub(super) struct Frame {
-    /// Width of the whole picture.
+    /// Width of the whole figure.
     pub(super) width: u32,
     pub(super) title: Vec<String>,
     pub(super) caption: Vec<String>,
 }
 
 impl Frame {
-    /// For cells and headings that are `content` pixels wide.
+    /// A frame for cells and headings that are `content` pixels wide.
     pub(super) fn new(content: u32, title: &str, caption: &str) -> Frame {
         let width = (content + 2 * MARGIN).max(MIN_WIDTH);
         let room = width - 2 * MARGIN;
-        // Long lines are hard to read, however wide the picture is.
+        // Long lines are hard to read, even in a wide figure.
         let caption = text::wrap(caption, Size::SMALL, room.min(900));
         Frame { width, title: text::wrap(title, Size::LARGE, room), caption }
     }

@@ -8,21 +8,21 @@ use super::colormap_tables::{INFERNO, VIRIDIS};
 /// An RGB colour, 8 bits a channel (sRGB).
 pub(super) type Rgb = [u8; 3];
 
-/// What a value that is not a number is drawn in: a colour that no map contains, so that it is
-/// never taken for a value.
+/// Colour of values that are not numbers. No colour map contains it, so it cannot be mistaken for a
+/// value.
 const NOT_A_NUMBER: Rgb = [255, 0, 255];
 
-/// How saliency values become colours.
+/// A colour map for saliency values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ColorMap {
-    /// Blue (negative) through white (zero) to red (positive). Lightness depends on |value| alone,
-    /// so a greyscale print shows strength but not sign.
+    /// Blue (negative) through white (zero) to red (positive). Lightness depends only on |value|,
+    /// so a greyscale print shows the magnitude but not the sign.
     #[default]
     Diverging,
-    /// Black through red to yellow, even in perceived lightness.
+    /// Black through red to yellow, uniform in perceived lightness.
     Inferno,
-    /// Dark blue through green to yellow, even in perceived lightness.
+    /// Dark blue through green to yellow, uniform in perceived lightness.
     Viridis,
     /// Black to white.
     Gray,
@@ -30,7 +30,7 @@ pub enum ColorMap {
 
 impl ColorMap {
     /// The colour at `position`: 0 is the lower end, 1 the upper (clamped); for signed maps 0.5 is
-    /// zero. A position that is not a number is drawn in magenta.
+    /// zero. NaN is drawn in magenta.
     pub fn at(self, position: f32) -> [u8; 3] {
         if position.is_nan() {
             return NOT_A_NUMBER;
@@ -81,7 +81,7 @@ fn lab_to_srgb(lightness: f32, a: f32, b: f32) -> Rgb {
     })
 }
 
-/// Which value becomes which colour within one map.
+/// The range of the values of one map.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SaliencyScale {
     /// |value| that gets the end colour; above 0.
@@ -91,9 +91,9 @@ pub struct SaliencyScale {
 }
 
 impl SaliencyScale {
-    /// The scale of one map: its limit is the 99.5th percentile of |value|, so that a few extreme
-    /// pixels do not wash out the rest; signed where any value is below 0. Values that are not
-    /// finite do not count; a map of zeros has the limit 1.
+    /// The scale of one map. Its limit is the 99.5th percentile of |value|, so that a few extreme
+    /// pixels do not wash out the rest. It is signed if any value is below 0. Values that are not
+    /// finite are ignored; a map of zeros has the limit 1.
     pub fn of(values: &[f32]) -> SaliencyScale {
         let mut sizes: Vec<f32> =
             values.iter().filter(|v| v.is_finite()).map(|v| v.abs()).collect();
@@ -103,14 +103,15 @@ impl SaliencyScale {
             0.0
         } else {
             let (_, &mut percentile, _) = sizes.select_nth_unstable_by(rank, f32::total_cmp);
-            // A map with fewer lit pixels than the percentile leaves out still shows them.
+            // If fewer pixels are lit than the percentile leaves out, the limit is the largest
+            // value, so that they stay visible.
             if percentile > 0.0 { percentile } else { sizes.iter().copied().fold(0.0, f32::max) }
         };
         SaliencyScale { limit: if limit > 0.0 { limit } else { 1.0 }, signed }
     }
 
-    /// The colour of `value`. With [`ColorMap::Diverging`] zero is white and unsigned maps use the
-    /// positive half alone.
+    /// The colour of `value`. With [`ColorMap::Diverging`] zero is white, and unsigned maps use
+    /// only the positive half.
     pub fn color(self, map: ColorMap, value: f32) -> [u8; 3] {
         let share = value / self.limit;
         map.at(if self.signed || map == ColorMap::Diverging { 0.5 + 0.5 * share } else { share })
@@ -121,7 +122,7 @@ impl SaliencyScale {
 mod tests {
     use super::*;
 
-    /// Relative luminance, what a greyscale print keeps.
+    /// Relative luminance, which a greyscale print preserves.
     fn luminance(color: Rgb) -> f32 {
         let [r, g, b] = color.map(|v| {
             let v = f32::from(v) / 255.0;

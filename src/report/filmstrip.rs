@@ -1,5 +1,5 @@
-//! Saliency maps of a few images in the course of training: the paper's "real-time explanations
-//! during the training phase".
+//! Saliency maps of a few images during training: the paper's "real-time explanations during the
+//! training phase".
 
 use std::path::Path;
 
@@ -16,10 +16,10 @@ use super::write_atomically;
 use crate::Result;
 use crate::config::Shape;
 
-/// A row an image, a column a training step.
+/// One row per image, one column per training step.
 #[derive(Clone, Debug)]
 pub struct Filmstrip<'a> {
-    /// Heading of the whole picture; may be empty.
+    /// Heading of the whole figure; may be empty.
     pub title: &'a str,
     /// Shape of one image.
     pub shape: Shape,
@@ -27,10 +27,11 @@ pub struct Filmstrip<'a> {
     pub images: &'a [f32],
     /// True class of each; their number is the number of rows (at most the first 200 are drawn).
     pub labels: &'a [u8],
-    /// Names of the classes; a class without one is called by its number.
+    /// Names of the classes; a class without a name is shown by its number.
     pub class_names: &'a [String],
-    /// Steps done and the gradients of the true class's score by all images then, N·C·H·W; in
-    /// order. Of more than 12, the first, the last and ten evenly spread between them are drawn.
+    /// Pairs of the number of steps and the gradients of the true class's score for all images,
+    /// N·C·H·W, in order. Of more than 12, the first, the last and ten evenly spaced between them
+    /// are drawn.
     pub frames: Vec<(u64, Vec<f32>)>,
     /// Colours of the maps.
     pub colormap: ColorMap,
@@ -39,8 +40,8 @@ pub struct Filmstrip<'a> {
 const MAX_FRAMES: usize = 12;
 
 impl Filmstrip<'_> {
-    /// Draws the strip. Missing values are drawn in magenta; see [`Filmstrip::png`] for a checked
-    /// way.
+    /// Draws the strip. Missing values are drawn in magenta; [`Filmstrip::png`] checks the arrays
+    /// first.
     pub fn render(&self) -> RgbImage {
         let cell = Cell::of(self.shape);
         let rows = self.labels.len().min(MAX_ROWS);
@@ -90,8 +91,8 @@ impl Filmstrip<'_> {
     /// The strip as the bytes of a PNG file.
     ///
     /// # Errors
-    /// [`crate::Error::Data`] when an array does not have the length that the shape and the number
-    /// of labels ask for.
+    /// [`crate::Error::Data`] if the length of an array does not match the shape and the number of
+    /// labels.
     pub fn png(&self) -> Result<Vec<u8>> {
         let rows = self.labels.len();
         expect_images("the images of a filmstrip", self.images, rows, self.shape)?;
@@ -101,10 +102,10 @@ impl Filmstrip<'_> {
         encode_png(&self.render())
     }
 
-    /// Writes the strip to `path` as PNG, whole or not at all.
+    /// Writes the strip to `path` as PNG, atomically.
     ///
     /// # Errors
-    /// Those of [`Filmstrip::png`], and [`crate::Error::Io`].
+    /// Errors of [`Filmstrip::png`], and [`crate::Error::Io`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         write_atomically(path.as_ref(), &self.png()?)
     }
@@ -125,8 +126,9 @@ impl Filmstrip<'_> {
             _ => String::new(),
         };
         format!(
-            "Saliency after so many training steps: {colors}; each map has its own scale, \
-             the 99.5th percentile of its |values|. Below each image its true class.{left_out}"
+            "Saliency after the given number of training steps: {colors}; each map has its own \
+             scale, the 99.5th percentile of its |values|. Below each image its true \
+             class.{left_out}"
         )
     }
 }

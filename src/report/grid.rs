@@ -1,5 +1,5 @@
-//! The picture grid of Fig. 1: images, saliency maps and masked images of several models side by
-//! side.
+//! The image grid of Fig. 1: images, saliency maps and masked images of several models next to each
+//! other.
 
 use std::path::Path;
 
@@ -15,15 +15,15 @@ use super::write_atomically;
 use crate::Result;
 use crate::config::Shape;
 
-/// One model and method: three pictures for every image.
+/// One model and method: three cells for every image.
 #[derive(Clone, Debug)]
 pub struct GridColumn<'a> {
     /// Name of the model, e.g. `(4,2)`.
     pub model: &'a str,
     /// Name of the saliency method.
     pub method: &'a str,
-    /// Whether the maps are derivatives: they say what a change of the pixels does, not what the
-    /// pixels as they are have done.
+    /// Whether the maps are derivatives: they show the effect of a change of the pixels, not the
+    /// contribution of their values.
     pub derivative: bool,
     /// Saliency of every image, N·C·H·W, any finite values; shown as the mean over the channels.
     pub saliency: &'a [f32],
@@ -33,26 +33,26 @@ pub struct GridColumn<'a> {
     pub predictions: &'a [u32],
     /// Probability of that prediction, 0..=1.
     pub probabilities: &'a [f32],
-    /// Accuracy of the model, 0..=1, and on how many images, for the heading.
+    /// Accuracy of the model, 0..=1, and its number of images, for the heading.
     pub accuracy: Option<(f32, u64)>,
 }
 
-/// A row an image; first the image itself, then for every column its map, the map laid over the
+/// One row per image: the image itself, then for every column its map, the map drawn over the
 /// image, and the masked image.
 #[derive(Clone, Debug)]
 pub struct Grid<'a> {
-    /// Heading of the whole picture; may be empty.
+    /// Heading of the whole figure; may be empty.
     pub title: &'a str,
     /// Shape of one image.
     pub shape: Shape,
     /// The images, N·C·H·W in 0..=1.
     pub images: &'a [f32],
-    /// True class of each, where there is one; their number is the number of rows (at most the
+    /// True class of each image, if it has one; their number is the number of rows (at most the
     /// first 200 are drawn).
     pub labels: &'a [Option<u32>],
-    /// Names of the classes; a class without one is called by its number.
+    /// Names of the classes; a class without a name is shown by its number.
     pub class_names: &'a [String],
-    /// The class whose score the maps are of, such as `the predicted class`.
+    /// The class whose score the maps explain, such as `the predicted class`.
     pub explained: &'a str,
     /// Models, left to right.
     pub columns: Vec<GridColumn<'a>>,
@@ -61,12 +61,12 @@ pub struct Grid<'a> {
 }
 
 const GROUP_GAP: u32 = 22;
-/// Room for a prediction such as `✗ Ankle boot · 54.2 %`.
+/// Width for a prediction such as `✗ Ankle boot · 54.2 %`.
 const MIN_GROUP: u32 = 168;
 
 impl Grid<'_> {
-    /// Draws the grid. Missing values are drawn in magenta, missing predictions as `?`; see
-    /// [`Grid::png`] for a checked way.
+    /// Draws the grid. Missing values are drawn in magenta, missing predictions as `?`;
+    /// [`Grid::png`] checks the arrays first.
     pub fn render(&self) -> RgbImage {
         self.draw()
     }
@@ -80,7 +80,8 @@ impl Grid<'_> {
         let content = first + self.columns.len() as u32 * (GROUP_GAP + group);
         let frame = Frame::new(content, self.title, &self.caption(signed));
 
-        // Headings differ in their number of lines; all models' start at the same height.
+        // Headings differ in their number of lines; the names of all models start at the same
+        // height.
         let models: Vec<_> =
             self.columns.iter().map(|column| heading(column.model, Size::NORMAL, group)).collect();
         let methods: Vec<_> = self.columns.iter().map(|column| details(column, group)).collect();
@@ -141,14 +142,14 @@ impl Grid<'_> {
     /// The grid as the bytes of a PNG file.
     ///
     /// # Errors
-    /// [`crate::Error::Data`] when an array does not have the length that the shape and the number
-    /// of labels ask for.
+    /// [`crate::Error::Data`] if the length of an array does not match the shape and the number of
+    /// labels.
     pub fn png(&self) -> Result<Vec<u8>> {
         self.check()?;
         encode_png(&self.render())
     }
 
-    /// The grid as an SVG file: text stays text, pictures keep their pixels.
+    /// The grid as an SVG file with text as text and images as pixels.
     ///
     /// # Errors
     /// As [`Grid::png`].
@@ -177,7 +178,8 @@ impl Grid<'_> {
                 (column.predictions.len(), column.probabilities.len());
             if predictions != rows || probabilities != rows {
                 return Err(crate::Error::Data(format!(
-                    "cannot draw the predictions of {}: {predictions} predictions and {probabilities} probabilities for {rows} images",
+                    "cannot draw the predictions of {}: {predictions} predictions and \
+                     {probabilities} probabilities for {rows} images",
                     column.model
                 )));
             }
@@ -185,15 +187,15 @@ impl Grid<'_> {
         Ok(())
     }
 
-    /// Writes the grid to `path` as PNG, whole or not at all.
+    /// Writes the grid to `path` as PNG, atomically.
     ///
     /// # Errors
-    /// Those of [`Grid::png`], and [`crate::Error::Io`].
+    /// Errors of [`Grid::png`], and [`crate::Error::Io`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         write_atomically(path.as_ref(), &self.png()?)
     }
 
-    /// Whether any map shows a value below 0; all maps then share the meaning of the colours.
+    /// Whether any map has a value below 0; the colours then mean the same in all maps.
     fn signed(&self) -> bool {
         let any_negative =
             |values: &[f32]| channel_mean(values, self.shape).iter().any(|&v| v < 0.0);
@@ -220,7 +222,7 @@ impl Grid<'_> {
             .probabilities
             .get(row)
             .map_or(String::new(), |&p| format!(" · {}", percent(p, 1)));
-        // The class name gives way, never the number.
+        // The class name is shortened, never the number.
         let room = room.saturating_sub(text::width(&probability, Size::SMALL));
         let class = text::fit(
             &format!("{mark}{}", class_name(self.class_names, class as usize)),
@@ -251,14 +253,15 @@ impl Grid<'_> {
             ("Below", "")
         };
         format!(
-            "Saliency: {scored}{mean}; each map has its own scale, {limit} the 99.5th percentile of its |values|. \
-             Overlay: the map on the image. Masked: the image with its least salient pixels{ranked} replaced by noise. \
-             {class} each group the model's prediction for the unmasked image and its probability{wrong}.{cut}"
+            "Saliency: {scored}{mean}; each map has its own scale, {limit} the 99.5th percentile \
+             of its |values|. Overlay: the map on the image. Masked: the image with its least \
+             salient pixels{ranked} replaced by noise. {class} each group the model's prediction \
+             for the unmasked image and its probability{wrong}.{cut}"
         )
     }
 }
 
-/// What the colours of maps say of the score of `explained`; `derivatives` as
+/// The meaning of the colours of maps for the score of `explained`; `derivatives` as
 /// [`GridColumn::derivative`].
 pub(super) fn meaning(
     derivatives: impl Iterator<Item = bool> + Clone,
@@ -272,7 +275,7 @@ pub(super) fn meaning(
     let (up, down) =
         if colormap == ColorMap::Diverging { ("red", "blue") } else { ("positive", "negative") };
     let change = format!("whether brightening a pixel raises ({up}) or lowers ({down}) the score");
-    let share = format!("whether a pixel speaks for ({up}) or against ({down})");
+    let share = format!("whether a pixel contributes for ({up}) or against ({down})");
     match (derivatives.clone().any(|is| is), derivatives.clone().any(|is| !is)) {
         (true, true) => {
             format!("{change} of {explained} (gradient methods), or {share} it (the others)")
@@ -301,7 +304,7 @@ fn details(column: &GridColumn, room: u32) -> Vec<String> {
     lines
 }
 
-/// A fraction as a percentage; never rounded up to 100 or down to 0.
+/// A fraction as a percentage, never rounded up to 100 or down to 0.
 fn percent(fraction: f32, decimals: usize) -> String {
     let value = f64::from(fraction) * 100.0;
     let step = 10.0_f64.powi(-(decimals as i32));
@@ -338,7 +341,7 @@ mod tests {
         assert_eq!(said(&[true, true], true), gradient);
         assert_eq!(
             said(&[false], true),
-            "whether a pixel speaks for (red) or against (blue) the true class"
+            "whether a pixel contributes for (red) or against (blue) the true class"
         );
         assert!(said(&[true, false], true).ends_with("(blue) it (the others)"));
         assert_eq!(

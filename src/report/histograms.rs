@@ -1,6 +1,6 @@
-//! Histograms of weights and activations before and after quantization, as SVG: a panel a tensor,
-//! the float values above, the quantized ones below on the same axis, with the quantization levels
-//! drawn over both.
+//! Histograms of weights and activations before and after quantization, as SVG. Each tensor has a
+//! panel with the float values above and the quantized values below, on the same axis, with the
+//! quantization levels drawn over both.
 
 use std::path::Path;
 
@@ -24,18 +24,20 @@ use crate::{
     quant::{Histogram, TensorDistribution},
 };
 
-/// Bars of a float histogram.
+/// Number of bars of a float histogram.
 const BARS: usize = 80;
-/// Of more levels than this only the outermost two are drawn: the others would be a grey band.
+/// With more levels than this, only the outermost two are drawn, because the others would form a
+/// grey band.
 const MOST_LINES: usize = 20;
 const PANEL_HEIGHT: i32 = 266;
-/// Room for the horizontal axis below the quantized stems, in pixels.
+/// Space for the horizontal axis below the quantized stems, in pixels.
 const AXIS_HEIGHT: i32 = 42;
 const HEADING: i32 = 30;
-/// Share of the values left out at each end of the horizontal axis, unless a level lies there.
+/// Share of the values that is left out at each end of the horizontal axis, unless a level lies
+/// there.
 const TRIMMED: f64 = 0.0005;
 
-/// A figure of such panels, two in a row.
+/// A figure of such panels, two per row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DistributionChart {
     /// Heading; may be empty.
@@ -43,26 +45,31 @@ pub struct DistributionChart {
     panels: Vec<Panel>,
 }
 
-/// One tensor: what is drawn.
+/// The panel of one tensor.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Panel {
     title: String,
-    /// What the horizontal axis shows.
+    /// Label of the horizontal axis.
     label: &'static str,
-    /// Left edge, width and height (share of the values) of every bar above.
+    /// Left edge, width and height (share of the values) of every bar.
     bars: Vec<(f64, f64, f64)>,
-    /// Value and share of every stem below.
+    /// Value and share of every stem.
     stems: Vec<(f64, f64)>,
     levels: Vec<f64>,
     range: Option<Range>,
 }
 
 impl DistributionChart {
-    /// What to write below such a figure.
-    pub const CAPTION: &'static str = "Weights and activations of the quantized layers: above as float, below as the quantized network \
-        computes with them, on the same axis; heights are shares of all values. Dashed lines are the quantization levels (the outermost two where there are more than 20): \
-        all of an activation, those in use of a weight. Activations that are exactly 0 are not drawn: the heading has their share, before → \
-        after. The outermost 0.05 % of the float values are left out where no level lies.";
+    /// The caption of such a figure.
+    pub const CAPTION: &'static str = "Weights and activations of the quantized layers: above as \
+                                       float, below as the quantized network computes with them, \
+                                       on the same axis; heights are shares of all values. Dashed \
+                                       lines are the quantization levels (the outermost two where \
+                                       there are more than 20): all of an activation, those in use \
+                                       of a weight. Activations that are exactly 0 are not drawn: \
+                                       the heading has their share, before → after. The outermost \
+                                       0.05 % of the float values are left out where no level \
+                                       lies.";
 
     /// A panel for each of `tensors`.
     pub fn new(title: &str, tensors: &[TensorDistribution]) -> DistributionChart {
@@ -73,7 +80,7 @@ impl DistributionChart {
     /// [`super::LineChart::to_svg`].
     ///
     /// # Errors
-    /// [`Error::Data`] when plotters cannot draw it.
+    /// [`Error::Data`] if plotters cannot draw it.
     pub fn to_svg(&self) -> Result<String> {
         let title_height = if self.title.is_empty() { 0 } else { 34 };
         let legend_height = 26;
@@ -92,10 +99,10 @@ impl DistributionChart {
         Ok(finish(&svg, &self.title, height))
     }
 
-    /// Writes the figure to `path` as SVG, whole or not at all.
+    /// Writes the figure to `path` as SVG, atomically.
     ///
     /// # Errors
-    /// Those of [`Self::to_svg`], and [`Error::Io`].
+    /// Errors of [`Self::to_svg`], and [`Error::Io`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         write_atomically(path.as_ref(), self.to_svg()?.as_bytes())
     }
@@ -149,19 +156,19 @@ impl DistributionChart {
     }
 }
 
-/// Light enough for the levels to be seen over it, in greyscale too.
+/// Light enough for the levels to be visible over it, also in greyscale.
 const FLOAT_OPACITY: f64 = 0.45;
 
 fn filled(series: usize, opacity: f64) -> ShapeStyle {
     ShapeStyle { color: placeholder(series).mix(opacity), filled: true, stroke_width: 0 }
 }
 
-/// The dashed style in the text's colour.
+/// The dashed line of a level, in the text's colour.
 fn level_line() -> ShapeStyle {
     ShapeStyle { color: placeholder(5).to_rgba(), filled: false, stroke_width: UNIT as u32 }
 }
 
-/// A share as a percentage with two digits at least.
+/// A share as a percentage with at least two digits.
 fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     if percent >= 10.0 || percent == 0.0 {
@@ -241,7 +248,7 @@ impl Panel {
         };
         let shares = Range { low: 0.0, high: if highest > 0.0 { highest * 108.0 } else { 1.0 } };
         let mut y_ticks = linear_ticks(shares);
-        // Two or three grid lines are enough for so low a plot.
+        // Two or three grid lines are enough for such a low plot.
         let keep = y_ticks.values.len().div_ceil(3).max(1);
         y_ticks.values = y_ticks.values.iter().step_by(keep).copied().collect();
         let x_axis = Axis { range, log: false, ticks: linear_ticks(range) };
@@ -290,7 +297,7 @@ impl Panel {
             PathElement::new(vec![(level, 0.0), (level, shares.high)], level_line())
         }))?;
         if !is_float {
-            // Bars as wide as a few pixels, or as the levels' distance allows.
+            // Bars are a few pixels wide, or as wide as the distance of the levels.
             let smallest = self
                 .stems
                 .windows(2)
@@ -311,7 +318,7 @@ impl Panel {
     }
 }
 
-/// A histogram's points as shares of all values; zeros apart where they are not drawn.
+/// The points of a histogram as shares of all values; zeros are separate if they are not drawn.
 struct Points {
     points: Vec<(f64, u64)>,
     total: f64,
@@ -334,7 +341,7 @@ impl Points {
         self.points.iter().map(|&(value, count)| (value, count as f64 / self.total)).collect()
     }
 
-    /// All but the outermost values, and all levels; none without values.
+    /// All but the outermost values, and all levels; `None` without values.
     fn range(&self, levels: &[f64]) -> Option<Range> {
         let drawn: u64 = self.points.iter().map(|point| point.1).sum();
         let cut = (TRIMMED * drawn as f64) as u64;

@@ -1,4 +1,5 @@
-//! One self-contained HTML page: no scripts, nothing from the network, light and dark, printable.
+//! A self-contained HTML page: without scripts or network access, in light and dark colours,
+//! printable.
 
 use std::path::Path;
 
@@ -7,27 +8,27 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::{Table, text::plain, write_atomically};
 use crate::Result;
 
-/// A page with a title, a few sentences that say what was found, and sections.
+/// A page with a title, a few sentences of results, and sections.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Heading of the page.
     pub title: String,
-    /// Sentences below it: the results in words, computed by the caller.
+    /// Sentences below the title: the results in words, computed by the caller.
     pub intro: Vec<String>,
-    /// The rest; three or more get a table of contents.
+    /// The sections; three or more get a table of contents.
     pub sections: Vec<Section>,
 }
 
-/// A heading and what stands under it.
+/// A heading with its contents.
 #[derive(Clone, Debug, Default)]
 pub struct Section {
     /// The heading.
     pub title: String,
-    /// Content, top to bottom.
+    /// Contents, top to bottom.
     pub blocks: Vec<Block>,
 }
 
-/// A piece of content. All text is escaped, and control characters are spaces.
+/// A piece of content. All text is escaped, and control characters become spaces.
 #[derive(Clone, Debug)]
 pub enum Block {
     /// A heading inside a section.
@@ -36,28 +37,28 @@ pub enum Block {
     Paragraph(String),
     /// A table.
     Table(Table),
-    /// A picture, embedded.
+    /// An embedded picture.
     Image {
         /// The bytes of a PNG file.
         png: Vec<u8>,
-        /// What it shows, for those who cannot see it.
+        /// Alternative text.
         alt: String,
-        /// Text below it.
+        /// Caption.
         caption: String,
     },
-    /// A chart, embedded. It is put into the page as it is: only for SVG made by this program
-    /// ([`super::LineChart::to_svg`]).
+    /// An embedded chart. The SVG is put into the page unchanged, so it must be made by this
+    /// program ([`super::LineChart::to_svg`]).
     Svg {
         /// The `<svg>` element.
         svg: String,
-        /// Text below it.
+        /// Caption.
         caption: String,
     },
     /// Preformatted text, e.g. a configuration file or a command.
     Code(String),
     /// Names and values, e.g. settings.
     Facts(Vec<(String, String)>),
-    /// Terms and what they mean, below the table or figure that uses them.
+    /// Terms and their explanations, below the table or figure that uses them.
     Terms(Vec<(String, String)>),
 }
 
@@ -71,8 +72,10 @@ impl Report {
             html lang="en" {
                 head {
                     meta charset="utf-8";
-                    // Nothing is loaded and nothing runs, whatever a name in the data says.
-                    meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+                    // With this policy nothing is loaded and nothing runs, whatever names the data
+                    // contains.
+                    meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src \
+                        data:; style-src 'unsafe-inline'";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     meta name="generator" content=(concat!("saliq ", env!("CARGO_PKG_VERSION")));
@@ -88,7 +91,11 @@ impl Report {
                         @if self.sections.len() > 2 {
                             nav aria-label="Contents" {
                                 ul { @for (index, section) in self.sections.iter().enumerate() {
-                                    li { a href=(format!("#section-{}", index + 1)) { (plain(&section.title)) } }
+                                    li {
+                                        a href=(format!("#section-{}", index + 1)) {
+                                            (plain(&section.title))
+                                        }
+                                    }
                                 } }
                             }
                         }
@@ -105,7 +112,7 @@ impl Report {
         page.into_string()
     }
 
-    /// Writes the page to `path`, whole or not at all.
+    /// Writes the page to `path`, atomically.
     ///
     /// # Errors
     /// [`crate::Error::Io`].
@@ -117,21 +124,31 @@ impl Report {
 impl Block {
     fn to_html(&self) -> Markup {
         let figure = |content: Markup, caption: &str| {
-            html! { figure { (content) @if !caption.is_empty() { figcaption { (plain(caption)) } } } }
+            html! {
+                figure {
+                    (content)
+                    @if !caption.is_empty() { figcaption { (plain(caption)) } }
+                }
+            }
         };
         match self {
             Block::Heading(text) => html! { h3 { (plain(text)) } },
             Block::Paragraph(text) => html! { p { (plain(text)) } },
             Block::Table(table) => table.to_html(),
             Block::Image { png, alt, caption } => figure(
-                html! { div.picture { img src=(format!("data:image/png;base64,{}", base64(png))) alt=(plain(alt)) width=[png_width(png)]; } },
+                html! {
+                    div.picture {
+                        img src=(format!("data:image/png;base64,{}", base64(png)))
+                            alt=(plain(alt)) width=[png_width(png)];
+                    }
+                },
                 caption,
             ),
             Block::Svg { svg, caption } => {
                 figure(html! { div.chart { (PreEscaped(svg)) } }, caption)
             }
             Block::Code(code) => {
-                // Lines and columns stay.
+                // Line breaks and tabs are kept.
                 let code: String = code
                     .split_inclusive(['\n', '\t'])
                     .map(|part| match part.char_indices().last() {
@@ -142,17 +159,29 @@ impl Block {
                 html! { pre { code { (code) } } }
             }
             Block::Facts(facts) => {
-                html! { dl { @for (name, value) in facts { div { dt { (plain(name)) } dd { (plain(value)) } } } } }
+                html! {
+                    dl {
+                        @for (name, value) in facts {
+                            div { dt { (plain(name)) } dd { (plain(value)) } }
+                        }
+                    }
+                }
             }
             Block::Terms(terms) => {
-                html! { dl.terms { @for (name, meaning) in terms { div { dt { (plain(name)) } dd { (plain(meaning)) } } } } }
+                html! {
+                    dl.terms {
+                        @for (name, meaning) in terms {
+                            div { dt { (plain(name)) } dd { (plain(meaning)) } }
+                        }
+                    }
+                }
             }
         }
     }
 }
 
-/// Width in pixels from a PNG file's header, so that the page does not jump while the pictures are
-/// decoded.
+/// Width in pixels from the header of a PNG file, so that the layout does not change while the
+/// pictures are decoded.
 fn png_width(png: &[u8]) -> Option<u32> {
     let bytes = png.get(16..20)?.try_into().ok()?;
     png.starts_with(b"\x89PNG").then(|| u32::from_be_bytes(bytes))

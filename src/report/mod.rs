@@ -1,5 +1,5 @@
-//! Figures and reports from plain numbers: picture grids (PNG), charts (SVG, PNG), tables (text,
-//! Markdown, HTML) and one self-contained `report.html`. Nothing here needs a GPU.
+//! Figures and reports from plain numbers: image grids (PNG), charts (SVG, PNG), tables (text,
+//! Markdown, HTML) and a self-contained `report.html`. Nothing here needs a GPU.
 
 mod canvas;
 mod colormap;

@@ -1,4 +1,4 @@
-//! Pictures of a user's own, as images for a network.
+//! Reads a user's own pictures as images for a network.
 
 use std::{io::Cursor, path::Path};
 
@@ -16,37 +16,37 @@ use crate::{
     files::{DEFLATE_BEST_RATIO, read_bounded},
 };
 
-/// Bytes of a file that are read.
+/// Largest file in bytes.
 const MOST_BYTES: u64 = 64 << 20;
-/// Pixels a side that are decoded.
+/// Largest side in pixels.
 const MOST_SIDE: u32 = 16_384;
-/// Pixels that are decoded, whatever the sides.
+/// Largest total number of pixels.
 const MOST_PIXELS: u64 = 1 << 26;
 
-/// What transparent pixels stand on.
+/// The ground that transparent pixels are drawn on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ground {
-    /// White, under what is dark.
+    /// White, for dark visible pixels.
     White,
-    /// Black, under what is light.
+    /// Black, for light visible pixels.
     Black,
 }
 
-/// A picture as a network takes it, and what was done to it on the way.
+/// A picture in the form that a network takes, with the conversions that were applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// Bytes [channel, row, column] of the shape asked for.
+    /// Bytes [channel, row, column] of the requested shape.
     pub pixels: Vec<u8>,
-    /// What its transparent pixels stand on; none where every pixel is opaque.
+    /// The ground of its transparent pixels; `None` if every pixel is opaque.
     pub ground: Option<Ground>,
-    /// Whether it was turned or mirrored as the file's EXIF orientation says.
+    /// Whether it was rotated or mirrored by the file's EXIF orientation.
     pub is_turned: bool,
     /// Whether every pixel of the file is fully transparent.
     pub is_transparent: bool,
 }
 
 impl Picture {
-    /// Whether all pixels have one colour, so that nothing is to be seen.
+    /// Whether all pixels have the same colour, so that nothing is visible.
     pub fn is_blank(&self, shape: Shape) -> bool {
         let plane = (shape.pixels() as usize).max(1);
         plane > 1
@@ -54,22 +54,21 @@ impl Picture {
     }
 }
 
-/// The PNG picture at `path` for a network that takes images of `shape`: turned as its EXIF
-/// orientation says, transparent pixels on a ground that what is visible stands out from, in grey
-/// ([`luminance`]) for one channel, in colour for three, then scaled to fit without regard to its
-/// proportions. `invert` swaps dark and light.
+/// The PNG picture at `path` for a network that takes images of `shape`. It is rotated by its EXIF
+/// orientation. Transparent pixels are drawn on the ground that contrasts with the visible pixels.
+/// It becomes grey ([`luminance`]) for one channel and stays in colour for three, and is scaled to
+/// the shape whatever its proportions. `invert` swaps dark and light.
 ///
 /// # Errors
-/// [`Error::Io`] for a file that cannot be read, [`Error::Format`] for what is no PNG or is larger
-/// than 16,384 pixels a side or 2^26 pixels, [`Error::Model`] for images of neither one channel nor
-/// three.
+/// [`Error::Io`] for a file that cannot be read; [`Error::Format`] for a file that is not a PNG, or
+/// has more than 16,384 pixels per side or 2^26 pixels; [`Error::Model`] for images with neither
+/// one nor three channels.
 pub fn read_picture(path: &Path, shape: Shape, invert: bool) -> Result<Picture> {
     parse_picture(path, &read_bounded(path, MOST_BYTES)?, shape, invert)
 }
 
-/// [`read_picture`] from the bytes of a PNG file; `path` only names them in errors. What the file
-/// declares is believed as far as so many bytes can hold it: memory is at most 34 kB a byte, and
-/// 0.8 GB in all.
+/// [`read_picture`] from the bytes of a PNG file; `path` only names them in errors. Declared sizes
+/// are limited by the number of bytes: memory is at most 34 kB per byte, and 0.8 GB in total.
 ///
 /// # Errors
 /// As [`read_picture`].
@@ -81,9 +80,15 @@ pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> R
         )));
     }
     let picture = decode(bytes).map_err(|error| {
-        Error::format(path, format!("not a PNG picture of at most {MOST_SIDE} pixels a side and {MOST_PIXELS} in all: {error}"))
+        Error::format(
+            path,
+            format!(
+                "not a PNG picture of at most {MOST_SIDE} pixels a side and {MOST_PIXELS} in all: \
+                                     {error}"
+            ),
+        )
     })?;
-    // On its ground first: scaling would mix the colours of transparent pixels in.
+    // Done before scaling, which would mix in the colours of transparent pixels.
     let (opaque, ground, is_transparent) = on_ground(picture);
     let orientation =
         chunks(bytes, *b"eXIf").find_map(|(_, data)| Orientation::from_exif_chunk(data));
@@ -115,8 +120,8 @@ pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> R
     })
 }
 
-/// The grey of a colour as Pillow's `convert("L")` has it, to the bit: 0.299 R + 0.587 G + 0.114 B
-/// (ITU-R BT.601-7, 2.5.1) with 16 binary places.
+/// The grey of a colour, bit for bit as Pillow's `convert("L")`: 0.299 R + 0.587 G + 0.114 B (ITU-R
+/// BT.601-7, 2.5.1) with 16 fractional bits.
 pub fn luminance(rgb: [u8; 3]) -> u8 {
     let [red, green, blue] = rgb.map(u32::from);
     // At most 255: the weights add up to 2^16.
@@ -136,15 +141,15 @@ fn grey(picture: DynamicImage) -> GrayImage {
     GrayImage::from_raw(width, height, values).unwrap_or_default() // a value a pixel
 }
 
-/// Whether rows become columns.
+/// Whether the orientation exchanges rows and columns.
 fn swaps_sides(orientation: Orientation) -> bool {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// The picture without transparency, what its transparent pixels stand on now, and whether all of
-/// them are transparent. It is changed in place: a large one takes no more memory than its decoder
-/// gave it.
+/// The picture without transparency, the ground of its transparent pixels, and whether all pixels
+/// are transparent. It is changed in place, so that a large picture takes no more memory than its
+/// decoder gave it.
 fn on_ground(picture: DynamicImage) -> (DynamicImage, Option<Ground>, bool) {
     let mut picture = match picture {
         DynamicImage::ImageLuma8(_) | DynamicImage::ImageLuma16(_) => {
@@ -153,7 +158,7 @@ fn on_ground(picture: DynamicImage) -> (DynamicImage, Option<Ground>, bool) {
         opaque if !opaque.color().has_alpha() => return (opaque.into_rgb8().into(), None, false),
         other => other.into_rgba8(),
     };
-    // Each pixel counts as far as it is visible.
+    // Each pixel counts in proportion to its opacity.
     let (mut visible, mut light) = (0u64, 0u64);
     let mut is_opaque = true;
     for &Rgba([red, green, blue, alpha]) in picture.pixels() {
@@ -177,10 +182,10 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MOST_SIDE);
     limits.max_image_height = Some(MOST_SIDE);
-    // For a few rows and what other chunks hold; pixels are bounded below.
+    // Enough for a few rows and for the content of other chunks; the pixels have their own bound.
     limits.max_alloc = Some(1 << 22);
-    // The decoder believes that a palette has whole colours (PNG specification, 11.2.2), and panics
-    // where the last is a part of one.
+    // The decoder assumes that a palette has whole colours (PNG specification, 11.2.2) and panics
+    // if the last one is incomplete.
     if chunks(bytes, *b"PLTE").any(|(length, _)| length % 3 != 0 || !(3..=768).contains(&length)) {
         let hint = ImageFormatHint::Exact(ImageFormat::Png);
         return Err(ImageError::Decoding(DecodingError::new(
@@ -200,23 +205,22 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     DynamicImage::from_decoder(decoder)
 }
 
-/// Declared lengths and data of the chunks of type `kind`, as far as the file goes (PNG
-/// specification, 5.3); a chunk that is cut has no data.
+/// Declared lengths and data of the chunks of type `kind`, up to the end of the file (PNG
+/// specification, 5.3); a truncated chunk has no data.
 fn chunks(bytes: &[u8], kind: [u8; 4]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut rest = bytes.get(8..).unwrap_or_default();
     let chunks = std::iter::from_fn(move || {
         let (length, behind) = rest.split_first_chunk::<4>()?;
         let (own_kind, behind) = behind.split_first_chunk::<4>()?;
         let length = u32::from_be_bytes(*length) as usize;
-        // Behind the data are four bytes of checksum.
+        // Four bytes of checksum follow the data.
         rest = length.checked_add(4).and_then(|end| behind.get(end..)).unwrap_or_default();
         Some((*own_kind, length, behind.get(..length).unwrap_or_default()))
     });
     chunks.filter(move |(own_kind, ..)| *own_kind == kind).map(|(_, length, data)| (length, data))
 }
 
-/// Bits of a pixel as the file's header, which a decoder has accepted, says (PNG specification,
-/// 11.2.1).
+/// Bits per pixel from the file's header, which a decoder has accepted (PNG specification, 11.2.1).
 fn bits_per_pixel(bytes: &[u8]) -> u8 {
     let (depth, color) = (bytes.get(24).copied().unwrap_or(8), bytes.get(25).copied().unwrap_or(6));
     depth.saturating_mul(match color {
@@ -273,7 +277,7 @@ mod tests {
 
     #[test]
     fn pictures_are_scaled_and_converted() {
-        // Red at the left, nothing at the right.
+        // Red on the left, transparent on the right.
         let picture = image::RgbaImage::from_fn(8, 4, |x, _| {
             if x < 4 { Rgba([255, 0, 0, 255]) } else { Rgba([9, 9, 9, 0]) }
         });
@@ -296,7 +300,7 @@ mod tests {
         assert!(matches!(cut, Err(Error::Format { .. })));
     }
 
-    /// Expected values are Pillow's, `Image.new("RGB", (1, 1), rgb).convert("L")`.
+    /// Expected values are those of Pillow, `Image.new("RGB", (1, 1), rgb).convert("L")`.
     #[test]
     fn greys_are_those_of_pillow() {
         for (rgb, expected) in [
@@ -320,8 +324,8 @@ mod tests {
         }
     }
 
-    /// Ink on nothing, in every way in which PNG says "nothing": the ink must stand out from the
-    /// ground.
+    /// Ink on transparent pixels, in every way that PNG encodes transparency: the ink must contrast
+    /// with the ground.
     #[test]
     fn ink_stands_out_from_what_is_transparent() {
         let row = Shape::new(1, 1, 4);
@@ -385,15 +389,15 @@ mod tests {
         assert!(
             flat.is_blank(Shape::new(3, 1, 4)) && !flat.is_transparent && flat.ground.is_none()
         );
-        // An image of one pixel has one colour by nature.
+        // An image of one pixel always has one colour.
         assert!(
             !parsed(&encoded(rgba([0, 0, 0, 255], 255)), Shape::new(1, 1, 1), false)
                 .is_blank(Shape::new(1, 1, 1))
         );
     }
 
-    /// The four pixels 10, 20 over 30, 40, stored as each orientation says, before the pixels or
-    /// behind them.
+    /// The four pixels 10, 20 over 30, 40, stored in each orientation, with the EXIF data before or
+    /// after the pixels.
     #[test]
     fn orientations_of_exif_are_applied() {
         let (width, shape) = (2, Shape::new(1, 2, 2));

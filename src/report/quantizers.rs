@@ -1,4 +1,4 @@
-//! What quantizers do while networks train, drawn: α's, learned steps, offsets and ranges of weights.
+//! Charts of the quantizers during training: α's, learned steps, offsets and ranges of weights.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::quant::QuantizerState;
 pub struct QuantizerTrace<'a> {
     /// Name in the legend.
     pub model: String,
-    /// Place among all the report's models, from 0: that of its colour and marker.
+    /// Index among all models of the report, from 0, which selects colour and marker.
     pub place: usize,
     /// (step, state), ascending.
     pub states: Vec<(u64, &'a QuantizerState)>,
 }
 
-/// One panel an activation's α, a learned step, an offset, a layer's weights; a line a model, two for the
-/// lowest and the highest weight.
+/// One panel per activation's α, learned step, offset or layer's weights, with one line per model,
+/// or two for the lowest and the highest weight.
 pub fn quantizer_charts(traces: &[QuantizerTrace<'_>]) -> ChartStack<LineChart> {
     let mut panels = Vec::new();
     panels.extend(panels_of(traces, "α", "α (activation's units)", |state| {
@@ -35,7 +35,7 @@ pub fn quantizer_charts(traces: &[QuantizerTrace<'_>]) -> ChartStack<LineChart> 
     ChartStack(panels)
 }
 
-/// A panel for every name that `values` finds in any state; a name's values are lines of one
+/// A panel for every name that `values` finds in any state; the values of a name are lines of one
 /// series.
 fn panels_of<'a>(
     traces: &'a [QuantizerTrace<'a>],
@@ -55,7 +55,7 @@ fn panels_of<'a>(
             })
             .collect();
         let lines = found.first().map_or(0, |(_, values)| values.len());
-        // A value that is no number parts the lines.
+        // A value that is not a number separates the lines.
         let line = |index: usize| {
             let points = found
                 .iter()

@@ -1,4 +1,4 @@
-//! Charts as pixels: what plotters draws, antialiased, in the styles that the SVG has.
+//! Charts as pixels: draws the shapes of plotters antialiased, in the styles of the SVG.
 
 use std::convert::Infallible;
 
@@ -16,26 +16,26 @@ use super::style::{UNIT, style_of};
 use super::text;
 use crate::{Error, Result};
 
-/// Pixels that shapes may reach beyond the picture.
+/// Pixels that shapes may extend beyond the picture.
 const BEYOND: f32 = 32.0;
-/// Pixels of the widest picture.
+/// Largest width of a picture in pixels.
 const LARGEST: f32 = 16_384.0;
-/// Corners of a circle.
+/// Number of corners of a polygon that stands for a circle.
 const CORNERS: u32 = 32;
 
 /// A white picture that plotters draws on.
 pub(super) struct Raster {
     size: (u32, u32),
-    /// Pixels for each of plotters' units.
+    /// Pixels per unit of plotters.
     scale: f32,
     image: RgbImage,
 }
 
 impl Raster {
-    /// For a drawing of `size` units.
+    /// A picture for a drawing of `size` units.
     ///
     /// # Errors
-    /// [`Error::Data`] for a picture without pixels, or of too many.
+    /// [`Error::Data`] for a picture with no pixels or too many.
     pub fn new(size: (u32, u32), scale: f32) -> Result<Raster> {
         let [width, height] = [size.0, size.1].map(|units| (units as f32 * scale).round());
         if !(1.0..=LARGEST).contains(&width) || !(1.0..=LARGEST).contains(&height) {
@@ -63,7 +63,7 @@ impl Raster {
         points.into_iter().map(|at| self.point(at)).collect()
     }
 
-    /// Fills the union of `shapes`: where they overlap nothing gets darker.
+    /// Fills the union of `shapes`, so that overlaps do not get darker.
     fn fill(&mut self, shapes: &[Vec<Point>], color: BackendColor) {
         let all = || shapes.iter().flatten();
         let extent = |of: fn(&Point) -> f32| {
@@ -81,7 +81,7 @@ impl Raster {
         for shape in shapes {
             let edges = || shape.iter().zip(shape.iter().cycle().skip(1));
             let area: f32 = edges().map(|(from, to)| from.x * to.y - to.x * from.y).sum();
-            // All the same way round, so that coverages add up instead of cancelling.
+            // All shapes have the same orientation, so that coverages add up instead of cancelling.
             for (&from, &to) in edges() {
                 let (from, to) = (from - point(left, top), to - point(left, top));
                 if area < 0.0 {
@@ -126,7 +126,7 @@ impl Raster {
                     ]);
                 }
             }
-            // Round joints.
+            // Round joints between the segments.
             shapes.extend(
                 piece
                     .iter()
@@ -139,7 +139,7 @@ impl Raster {
     }
 }
 
-/// `line` cut into dashes; whole where there is no pattern.
+/// `line` cut into dashes; unchanged without a pattern.
 fn dashed(line: &[Point], pattern: &[f32]) -> Vec<Vec<Point>> {
     if pattern.iter().sum::<f32>() <= 0.0 {
         return vec![line.to_vec()];
@@ -192,7 +192,7 @@ fn blend(image: &mut RgbImage, x: i64, y: i64, ink: Rgb, strength: f32) {
     }
 }
 
-/// The colour that a stand-in stands for.
+/// The colour that a placeholder stands for.
 fn resolve(rgb: (u8, u8, u8)) -> Rgb {
     let hex = style_of(rgb).map(|style| style.0);
     match hex
@@ -300,7 +300,7 @@ impl DrawingBackend for &mut Raster {
         style: &S,
         (x, y): BackendCoord,
     ) -> Drawn {
-        // As plotters' SVG backend places text, which divides the size by 1.24.
+        // plotters' SVG backend divides the font size by 1.24; this code does the same.
         let em = style.size() as f32 / 1.24 * self.scale;
         let height = em * text::LINE_IN_EMS;
         let width = text::advance(content, height);

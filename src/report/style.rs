@@ -1,7 +1,7 @@
-//! How series look, in SVG and as pixels: colours, dashes, markers, intervals.
+//! Styles of series in SVG and as pixels: colours, dashes, markers, intervals.
 //!
-//! Every series has its own colour (Okabe and Ito's palette, told apart under all common colour
-//! blindnesses), dash pattern and marker, so that charts survive a greyscale print.
+//! Every series has its own colour (Okabe and Ito's palette, distinguishable with all common colour
+//! blindnesses), dash pattern and marker, so that charts stay readable in a greyscale print.
 
 use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon};
@@ -11,15 +11,15 @@ use plotters::prelude::{
 
 use super::text;
 
-/// plotters computes in whole units: this many of them make a pixel, for smooth curves.
+/// plotters computes in whole units. This number of units makes a pixel, which gives smooth curves.
 pub(super) const UNIT: i32 = 10;
 pub(super) const WIDTH: i32 = 760;
 pub(super) const EDGE: i32 = 14;
-/// Half the length of the stroke that ends an interval, in pixels.
+/// Half the length of the stroke at the end of an interval, in pixels.
 const CAP: i32 = 4;
 
 /// Stroke or fill colour and dash pattern (in pixels) of the n-th series; `currentColor` is the
-/// colour of the text around.
+/// colour of the surrounding text.
 const STYLES: [(&str, &str); 7] = [
     ("#0072B2", ""),
     ("#D55E00", "7 4"),
@@ -34,7 +34,7 @@ pub(super) type Area<B> = DrawingArea<B, Shift>;
 pub(super) type Drawn<B> =
     std::result::Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
-/// What a stand-in colour is drawn as: hexadecimal or `currentColor`, dash pattern.
+/// The style of a placeholder colour: hexadecimal or `currentColor`, dash pattern.
 pub(super) fn style_of((red, green, blue): (u8, u8, u8)) -> Option<(&'static str, &'static str)> {
     match (red, green, blue) {
         (1, 1, 1) => Some(("currentColor", "")),
@@ -44,25 +44,25 @@ pub(super) fn style_of((red, green, blue): (u8, u8, u8)) -> Option<(&'static str
     }
 }
 
-/// A stand-in colour for the n-th series, replaced by its real style in the finished SVG, where
-/// there is more choice than plotters has (dashes, the text's colour).
+/// A placeholder colour for the n-th series. The finished SVG has the real style instead, because
+/// SVG has styles that plotters lacks (dashes, the text's colour).
 pub(super) fn placeholder(index: usize) -> RGBColor {
     RGBColor(1, 2, 3 + (index % STYLES.len()) as u8)
 }
 
-/// Likewise for what is never dashed: raw lines, bands, intervals.
+/// The placeholder of parts that are never dashed: raw lines, bands, intervals.
 pub(super) fn raw_placeholder(index: usize) -> RGBColor {
     RGBColor(1, 3, 3 + (index % STYLES.len()) as u8)
 }
 
-/// Likewise for text and axes.
+/// The placeholder of text and axes.
 pub(super) const INK: RGBColor = RGBColor(1, 1, 1);
 
 pub(super) fn px(pixels: i32) -> i32 {
     pixels * UNIT
 }
 
-/// plotters' font size for `pixels`: its SVG backend divides by 1.24.
+/// plotters' font size for `pixels`; its SVG backend divides the size by 1.24.
 pub(super) fn font(pixels: f64) -> (&'static str, f64) {
     ("system-ui, sans-serif", pixels * 1.24 * f64::from(UNIT))
 }
@@ -76,8 +76,8 @@ pub(super) fn stroke(series: usize, width: f64) -> ShapeStyle {
     }
 }
 
-/// An interval between two points on the drawing, with a short stroke across each end; of the n-th
-/// series.
+/// An interval of the n-th series between two points of the drawing, with a short stroke across
+/// each end.
 pub(super) fn draw_interval<B: DrawingBackend>(
     area: &Area<B>,
     from: (i32, i32),
@@ -100,7 +100,7 @@ pub(super) fn draw_interval<B: DrawingBackend>(
     Ok(())
 }
 
-/// Stroke of an interval, in plotters' units; nothing else has it.
+/// Stroke width of an interval in plotters' units; it is unique to intervals.
 pub(super) const INTERVAL_WIDTH: u32 = 15;
 
 /// A filled shape, a different one for each of seven series.
@@ -143,16 +143,19 @@ pub(super) fn draw_marker<B: DrawingBackend>(
     }
 }
 
-/// plotters' SVG with a size in pixels, a name for screen readers, the panel, and the real styles.
+/// Converts plotters' SVG: adds a size in pixels, a name for screen readers and the panel, and
+/// inserts the real styles.
 pub(super) fn finish(svg: &str, title: &str, height: i32) -> String {
     let body = svg.split_once('>').map_or("", |(_, body)| body).trim_start();
     let label = escape(if title.is_empty() { "chart" } else { title });
     let (full_width, full_height) = (px(WIDTH), px(height));
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-         viewBox=\"0 0 {full_width} {full_height}\" color=\"#1f2328\" role=\"img\" aria-label=\"{label}\">\n\
+         viewBox=\"0 0 {full_width} {full_height}\" color=\"#1f2328\" role=\"img\" \
+         aria-label=\"{label}\">\n\
          <title>{label}</title>\n\
-         <rect class=\"panel\" width=\"{full_width}\" height=\"{full_height}\" rx=\"{}\" fill=\"#ffffff\"/>\n{body}",
+         <rect class=\"panel\" width=\"{full_width}\" height=\"{full_height}\" rx=\"{}\" \
+         fill=\"#ffffff\"/>\n{body}",
         px(8)
     );
     let hex = |color: RGBColor| format!("\"#{:02X}{:02X}{:02X}\"", color.0, color.1, color.2);

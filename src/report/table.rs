@@ -1,18 +1,18 @@
-//! One way to make tables: rows of strings to terminal text, Markdown or HTML.
+//! Tables of strings as terminal text, Markdown or HTML.
 
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use maud::{Markup, html};
 
 use super::text::plain;
 
-/// A table of plain strings. Columns whose cells are all numbers (with or without a unit) are
-/// right-aligned; rows with fewer cells than there are headers are filled with empty ones, cells
-/// beyond the headers are dropped.
+/// A table of plain strings. Columns in which all cells are numbers (with or without a unit) are
+/// right-aligned. Rows with fewer cells than headers are filled with empty cells; cells beyond the
+/// headers are dropped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// Column headings.
     pub headers: Vec<String>,
-    /// Cells, a row each.
+    /// Cells, one list per row.
     pub rows: Vec<Vec<String>>,
 }
 
@@ -28,10 +28,9 @@ impl Table {
         }
     }
 
-    /// Unicode text for a terminal, without colour and without a final newline; `width`: columns
-    /// available, None for as wide as the content asks for. A table of few rows that is too wide is
-    /// turned on its side (a column a row, as Table II is printed) before cells are broken over
-    /// several lines.
+    /// Unicode text for a terminal, without colour and final newline. `width` is the number of
+    /// available columns, `None` for no limit. A table with few rows that is too wide is transposed
+    /// (as Table II is printed) before cells are broken over several lines.
     pub fn to_text(&self, width: Option<u16>) -> String {
         let upright = self.draw(None, |column| self.is_numeric(column));
         let Some(room) = width else { return upright };
@@ -70,7 +69,7 @@ impl Table {
         table.trim_fmt()
     }
 
-    /// Rows as columns: the first column becomes the headings.
+    /// Transposes the table; the first column becomes the headings.
     fn transposed(&self) -> Table {
         let mut lines = (0..self.headers.len()).map(|column| {
             let cells = self.rows.iter().map(|row| row.get(column).cloned().unwrap_or_default());
@@ -103,10 +102,20 @@ impl Table {
         html! {
             div.table {
                 table {
-                    thead { tr { @for (index, header) in self.headers.iter().enumerate() { th scope="col" class=[class(index)] { (plain(header)) } } } }
+                    thead {
+                        tr {
+                            @for (index, header) in self.headers.iter().enumerate() {
+                                th scope="col" class=[class(index)] { (plain(header)) }
+                            }
+                        }
+                    }
                     tbody {
                         @for row in self.cells() {
-                            tr { @for (index, cell) in row.into_iter().enumerate() { td class=[class(index)] { (plain(cell)) } } }
+                            tr {
+                                @for (index, cell) in row.into_iter().enumerate() {
+                                    td class=[class(index)] { (plain(cell)) }
+                                }
+                            }
                         }
                     }
                 }
@@ -114,7 +123,7 @@ impl Table {
         }
     }
 
-    /// Rows of exactly as many cells as there are headers.
+    /// Rows with exactly as many cells as there are headers.
     fn cells(&self) -> impl Iterator<Item = Vec<&str>> {
         self.rows.iter().map(|row| {
             (0..self.headers.len()).map(|index| row.get(index).map_or("", String::as_str)).collect()
@@ -136,14 +145,13 @@ impl Table {
     }
 }
 
-/// Width of the widest line (no cell holds characters wider than one column unless a name does;
-/// then this is a little low).
+/// Width of the widest line. It is a little low if a name contains characters wider than one
+/// column.
 fn columns(text: &str) -> usize {
     text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
 }
 
-/// `text` as Markdown that shows it and does nothing else: on one line, without links, pictures,
-/// tags or emphasis.
+/// Escapes `text` for Markdown: on one line, without links, pictures, tags or emphasis.
 pub(crate) fn markdown_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in plain(text).chars() {
@@ -157,22 +165,22 @@ pub(crate) fn markdown_text(text: &str) -> String {
     out
 }
 
-/// What one model reached: a row of the table after Table II.
+/// The results of one model: a row of the table in the form of Table II.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResultRow {
     /// Name of the model.
     pub model: String,
     /// Its bits, e.g. `(4,2)` or `float`.
     pub bits: String,
-    /// Share of the test images classified rightly, 0..=1.
+    /// Share of the test images classified correctly, 0..=1.
     pub accuracy: f32,
     /// Mean cross-entropy over the test images.
     pub loss: f32,
     /// The paper's accuracy for these bits (Table II), 0..=1.
     pub paper_accuracy: Option<f32>,
-    /// Floating-point operations executed for one image, 2 a multiply-accumulate.
+    /// Number of floating-point operations executed for one image, two per multiply-accumulate.
     pub floating_point_operations: u64,
-    /// The paper's bit-weighted measure of them (Table II, "Number of Flops").
+    /// The paper's bit-weighted number of operations (Table II, "Number of Flops").
     pub weighted_operations: Option<u64>,
     /// Size of the model with its weights packed at their bits, in bytes.
     pub weight_bytes: u64,
@@ -182,11 +190,11 @@ pub struct ResultRow {
     pub alpha: Vec<(String, f32)>,
 }
 
-/// A column of [`result_table`]: its heading, and the cell of a row (None: nothing to say).
+/// A column of [`result_table`]: its heading, and the cell of a row (`None`: empty).
 type Column = (&'static str, fn(&ResultRow) -> Option<String>);
 
-/// The table after Table II. Accuracies in percent, differences in percentage points; columns
-/// without a single value are left out, other gaps are `–`.
+/// The table in the form of Table II. Accuracies are in percent, differences in percentage points.
+/// Columns without any value are left out; other gaps are `–`.
 pub fn result_table(rows: &[ResultRow]) -> Table {
     let columns: [Column; 11] = [
         ("model", |row| Some(row.model.clone())),
@@ -220,21 +228,23 @@ pub fn result_table(rows: &[ResultRow]) -> Table {
     }
 }
 
-/// What the columns of [`result_table`] mean, for those who meet them the first time.
+/// Explanations of the columns of [`result_table`] for a first-time reader.
 pub fn result_terms() -> Vec<(String, String)> {
     let terms = [
         (
             "accuracy",
-            "the share of the test images that are classified correctly, 0 to 100 %; higher is better",
+            "the share of the test images that are classified correctly, 0 to 100 %; higher is \
+             better",
         ),
         ("difference", "ours minus the paper's, in percentage points"),
         (
             "loss",
-            "the mean cross entropy of the test images in nats, from 0 up; lower is better; ln(classes) is guessing (2.30 for 10 classes)",
+            "the mean cross entropy of the test images in nats, from 0 up; lower is better; \
+             ln(classes) is guessing (2.30 for 10 classes)",
         ),
         (
             "FLOPs an image",
-            "floating-point operations of a forward pass, two a multiply-accumulate",
+            "floating-point operations of a forward pass, two per multiply-accumulate",
         ),
         (
             "FLOPs · bits/32",
@@ -250,13 +260,14 @@ fn percent(fraction: f32) -> String {
     format!("{:.2} %", f64::from(fraction) * 100.0)
 }
 
-/// The difference of the percentages as printed, so that the row adds up.
+/// The difference of the percentages as printed, so that the row is consistent.
 fn signed_points(ours: f32, paper: f32) -> String {
     let hundredths = |fraction: f32| (f64::from(fraction) * 10_000.0).round();
     plus_minus((hundredths(ours) - hundredths(paper)) / 100.0, 2)
 }
 
-/// `value` with so many decimals and a typographic sign: `+`, `−`, and `±` for what rounds to 0.
+/// `value` with `digits` decimals and a typographic sign: `+`, `−`, and `±` for a value that rounds
+/// to 0.
 pub(crate) fn plus_minus(value: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", value.abs());
     let sign = match text.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
@@ -272,7 +283,7 @@ pub(crate) fn counted(count: usize, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
-/// `value` with so many decimals; what rounds to 0 has no sign.
+/// `value` with `digits` decimals; a value that rounds to 0 has no sign.
 pub(crate) fn fixed(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     match text.strip_prefix('-') {
@@ -281,7 +292,7 @@ pub(crate) fn fixed(value: f64, digits: usize) -> String {
     }
 }
 
-/// As [`fixed`], with a sign: `+` or `-`, and none for what rounds to 0.
+/// As [`fixed`], with a sign: `+` or `-`, and none for a value that rounds to 0.
 pub(crate) fn signed(value: f64, digits: usize) -> String {
     let text = fixed(value, digits);
     let has_sign = text.starts_with('-') || text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
@@ -312,7 +323,7 @@ pub(crate) fn bytes(count: u64) -> String {
 }
 
 fn duration(seconds: f32) -> String {
-    // Rounded first: 59.96 s is "1 min 00 s", not "60.0 s".
+    // Rounded first, so that 59.96 s is "1 min 00 s" and not "60.0 s".
     match seconds {
         s if !s.is_finite() || s < 0.0 => "–".into(),
         s if s < 59.95 => format!("{s:.1} s"),

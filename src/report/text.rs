@@ -1,4 +1,4 @@
-//! Text in PNG figures, set in an embedded font.
+//! Text in PNG figures, in an embedded font.
 
 use std::sync::LazyLock;
 
@@ -40,13 +40,13 @@ pub(super) fn width(text: &str, size: Size) -> u32 {
     advance(text, size.0).ceil() as u32
 }
 
-/// Control characters would show as boxes; characters the font lacks do, which tells the reader
-/// that something is there.
+/// Control characters would show as boxes. Characters that the font lacks do show as boxes, which
+/// tells the reader that they exist.
 fn glyph(c: char) -> GlyphId {
     FONT.glyph_id(if c.is_control() { ' ' } else { c })
 }
 
-/// `text`, shortened with an ellipsis where it is wider than `room` pixels.
+/// `text`, shortened with an ellipsis if it is wider than `room` pixels.
 pub(super) fn fit(text: &str, size: Size, room: u32) -> String {
     if width(text, size) <= room {
         return text.to_owned();
@@ -76,7 +76,7 @@ pub(super) fn wrap(text: &str, size: Size, room: u32) -> Vec<String> {
     lines
 }
 
-/// Draws `text` on one line with its top left corner at (`x`, `y`); what lies outside the image is
+/// Draws `text` on one line with its top left corner at (`x`, `y`); the part outside the image is
 /// cut off.
 pub(super) fn draw(image: &mut RgbImage, x: u32, y: u32, text: &str, size: Size, color: Rgb) {
     let baseline = y as f32 + FONT.as_scaled(size.scale()).ascent();
@@ -93,19 +93,22 @@ pub(super) fn draw(image: &mut RgbImage, x: u32, y: u32, text: &str, size: Size,
     });
 }
 
-/// As [`draw`], as an element of an SVG file; set in the reader's font, it takes the room that ours
-/// would.
+/// As [`draw`], as an element of an SVG file. It uses the reader's font, stretched to the width of
+/// the embedded font.
 pub(super) fn svg(x: u32, y: u32, text: &str, size: Size, [red, green, blue]: Rgb) -> String {
     let baseline = y as f32 + FONT.as_scaled(size.scale()).ascent();
     maud::html! {
-        text x=(x) y=(format!("{baseline:.1}")) font-size=(format!("{:.1}", size.0 / LINE_IN_EMS)) textLength=(width(text, size))
-            lengthAdjust="spacingAndGlyphs" fill=(format!("#{red:02x}{green:02x}{blue:02x}")) { (plain(text)) }
+        text x=(x) y=(format!("{baseline:.1}"))
+            font-size=(format!("{:.1}", size.0 / LINE_IN_EMS))
+            textLength=(width(text, size))
+            lengthAdjust="spacingAndGlyphs"
+            fill=(format!("#{red:02x}{green:02x}{blue:02x}")) { (plain(text)) }
     }
     .into_string()
 }
 
-/// Calls `pixel` with place and coverage, 0..=1, of every pixel that `text` touches, its baseline
-/// starting at `start`; `height` is that of a line in pixels.
+/// Calls `pixel` with the position and coverage, 0..=1, of every pixel that `text` touches. Its
+/// baseline starts at `start`; `height` is that of a line in pixels.
 pub(super) fn cover(
     text: &str,
     height: f32,

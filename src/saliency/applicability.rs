@@ -1,4 +1,4 @@
-//! Whether a method can explain a network at all: asked before anything is computed.
+//! Checks whether a method can explain a network, before anything is computed.
 
 use super::{
     Method, MethodOptions, Output,
@@ -10,10 +10,10 @@ use crate::{
     error::phrase,
 };
 
-/// Refuses what `method` cannot do for `network` with `options`, whatever the adapter.
+/// Returns an error if `method` cannot explain `network` with `options` on any adapter.
 ///
 /// # Errors
-/// [`Error::Settings`] with the method, the reason and what to do.
+/// [`Error::Settings`] with the method, the reason and a way to avoid it.
 pub fn check_applicable(
     method: Method,
     network: &NetworkConfig,
@@ -32,8 +32,8 @@ pub fn check_applicable(
     }
 }
 
-/// The layer whose channels are weighted, counted from 0. A map of one pixel will do: it is the
-/// same for all pixels of the image.
+/// Index of the layer whose channels are weighted. A map of one pixel is allowed; it gives all
+/// pixels of the image the same value.
 pub(super) fn layer(
     method: Method,
     network: &NetworkConfig,
@@ -77,8 +77,8 @@ pub(super) fn layer(
     }
 }
 
-/// Whether the layer puts out channels of rows and columns: a convolution does, and what stands in
-/// front of the first fully connected layer.
+/// Whether the output of the layer has channels with rows and columns. This holds for convolutions
+/// and for all layers in front of the first fully connected one.
 fn has_plane(network: &NetworkConfig, index: usize) -> bool {
     let is_linear = |layer: &LayerConfig| matches!(layer.kind, LayerKind::Linear { .. });
     match network.layers[index].kind {

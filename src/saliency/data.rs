@@ -1,4 +1,4 @@
-//! Attributions of images of a data set, with the pictures whose least salient features are
+//! Attributions of the images of a data set, and the images with their least salient features
 //! replaced by noise (paper, III-D).
 
 use super::{
@@ -13,10 +13,10 @@ use crate::{
     sgt::Masking,
 };
 
-/// Images that are explained before their maps are read back.
+/// Number of images that are explained before their maps are read back.
 const GROUP: u32 = 1024;
 
-/// The class that is explained.
+/// The class to explain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
     /// The true label.
@@ -28,22 +28,22 @@ pub enum Target {
     Class(u32),
 }
 
-/// What to explain, and how.
+/// The methods and their settings.
 #[derive(Clone, Debug)]
 pub struct DataOptions {
     /// Methods, in the order of the result.
     pub methods: Vec<Method>,
-    /// The class explained.
+    /// The class to explain.
     pub target: Target,
     /// Settings of the methods.
     pub settings: MethodOptions,
-    /// Mean and deviation of the model's normalisation.
+    /// Mean and standard deviation of the model's normalisation.
     pub normalization: (f32, f32),
-    /// Share of the pixels kept in the masked pictures, 0..=1.
+    /// Share of the pixels that the masked images keep, 0..=1.
     pub keep: f32,
-    /// How the pixels to replace are ranked.
+    /// The ranking of the pixels to replace.
     pub rank: MaskRank,
-    /// Numbers of the images, which key random numbers; empty: 0, 1, 2, …
+    /// Numbers of the images, which are the keys of random numbers; empty: 0, 1, 2, …
     pub numbers: Vec<u32>,
 }
 
@@ -62,8 +62,8 @@ impl Default for DataOptions {
 }
 
 impl DataOptions {
-    /// What the masked pictures show, in words, for captions: `the 50 % of its pixels that …
-    /// replaced by uniform noise`.
+    /// A description of the masked images for captions: `the 50 % of its pixels that … replaced by
+    /// uniform noise`.
     pub fn masked(&self) -> String {
         let rank = match self.rank {
             MaskRank::Signed => "sign included",
@@ -71,11 +71,12 @@ impl DataOptions {
         };
         let share = 100.0 * (1.0 - self.keep);
         format!(
-            "the {share:.0} % of its pixels that the map ranks lowest, {rank}, replaced by uniform noise"
+            "the {share:.0} % of its pixels that the map ranks lowest, {rank}, replaced by uniform \
+             noise"
         )
     }
 
-    /// Forward passes that `count` images of `shape` take, by all methods.
+    /// Number of forward passes for `count` images of `shape` by all methods.
     pub fn work(&self, shape: crate::config::Shape, count: u32) -> u64 {
         self.methods
             .iter()
@@ -87,9 +88,9 @@ impl DataOptions {
 /// Results for N images of C × H × W.
 #[derive(Clone, Debug, Default)]
 pub struct Attributions {
-    /// A map a method, [N, C, H, W], with respect to the normalised image.
+    /// One list of maps per method, [N, C, H, W], with respect to the normalised image.
     pub maps: Vec<Vec<f32>>,
-    /// The images with their least salient features (by the method) replaced by noise, a set a
+    /// The images with their least salient features (by the method) replaced by noise, one list per
     /// method: [N, C, H, W] in 0..1.
     pub masked: Vec<Vec<f32>>,
     /// [N, classes].
@@ -100,11 +101,11 @@ pub struct Attributions {
     pub probabilities: Vec<f32>,
 }
 
-/// Explains every image of `data` by every method of `options`. `progress` is told how much of
-/// [`DataOptions::work`] is done.
+/// Explains every image of `data` by every method of `options`. `progress` receives the finished
+/// part of [`DataOptions::work`].
 ///
 /// # Errors
-/// As [`Explainer::new`], and of the device.
+/// As [`Explainer::new`], and errors of the device.
 pub async fn explain_data(
     gpu: &Gpu,
     network: ExplainedNetwork<'_>,

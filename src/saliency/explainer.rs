@@ -1,5 +1,5 @@
-//! Attributions of images in GPU memory: a method as a recording that works through the samples of
-//! all images, a chunk at a time.
+//! Attributions of images in GPU memory. A method is a recording that processes the samples of all
+//! images, one chunk at a time.
 
 use super::{
     Baseline, LrpRule, Method, MethodOptions, Output,
@@ -21,15 +21,16 @@ use crate::{
     sgt::record_saliency_seed,
 };
 
-/// Images of an [`ImageSet`] at most: a workgroup each along one dimension of a dispatch.
+/// Largest number of images of an [`ImageSet`]: one workgroup each along one dimension of a
+/// dispatch.
 const MOST_IMAGES: u32 = 65_535;
-/// Bytes that the activations of a chunk may take.
+/// Largest size of the activations of a chunk in bytes.
 const ACTIVATION_BYTES: u64 = 1 << 30;
-/// Chunks whose records are handed over at once.
+/// Number of chunks whose records are uploaded at once.
 const TABLE_ENTRIES: u64 = 1024;
 
-/// A network to explain: what it is, and its parameters on the GPU (`Network::parameters`, or any
-/// buffer in the order of `ParameterLayout`).
+/// A network to explain: its configuration, and its parameters on the GPU (`Network::parameters`,
+/// or any buffer in the order of `ParameterLayout`).
 #[derive(Clone, Copy)]
 pub struct ExplainedNetwork<'a> {
     /// Layers.
@@ -40,30 +41,30 @@ pub struct ExplainedNetwork<'a> {
     pub parameters: &'a Buffer,
 }
 
-/// Images in GPU memory, from a data set or made by anyone.
+/// Images in GPU memory, from a data set or any other source.
 #[derive(Clone, Debug)]
 pub struct ImageSet {
     /// Normalised, [image, row, column, channel / 4] vec4 with zeros in the padding:
     /// `layout::to_nchw`'s source layout.
     pub pixels: Buffer,
-    /// The class to explain, a u32 an image.
+    /// The class to explain, one u32 per image.
     pub classes: Buffer,
-    /// What keys random numbers, a u32 an image: copies of an image with the same number see the
-    /// same noise and masks.
+    /// The key of random numbers, one u32 per image. Copies of an image with the same number have
+    /// the same noise and masks.
     pub numbers: Buffer,
     /// Shape of an image.
     pub shape: Shape,
-    /// Images there is room for, at most 65,535.
+    /// Capacity in images, at most 65,535.
     pub most: u32,
 }
 
 impl ImageSet {
-    /// Room for `most` images, numbered 0, 1, 2, …, and behind them for `twins` as many again (0 or
-    /// 1) for kernels that want it.
+    /// Buffers for `most` images, numbered 0, 1, 2, … Kernels that need copies get as many again
+    /// behind them (`twins`, 0 or 1).
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] where the adapter does not bind as much at once; [`Self::room`] says
-    /// how many fit.
+    /// [`Error::OutOfMemory`] if the adapter cannot bind as much at once; [`Self::room`] says how
+    /// many images fit.
     pub fn new(gpu: &Gpu, shape: Shape, most: u32, twins: u32) -> Result<ImageSet> {
         if most > MOST_IMAGES {
             let asked = format!("{most} images asked for at once where {MOST_IMAGES} is the most");
@@ -82,8 +83,8 @@ impl ImageSet {
         })
     }
 
-    /// Images of `shape` that fit `gpu` at once, of `wanted`, if every image has `twins` copies
-    /// behind the set.
+    /// Number of images of `shape` that fit `gpu` at once, at most `wanted`, if every image has
+    /// `twins` copies behind the set.
     pub fn room(gpu: &Gpu, shape: Shape, wanted: u32, twins: u32) -> u32 {
         let fitting = binding_limit(gpu) / (image_bytes(shape) * u64::from(1 + twins));
         u64::from(wanted.min(MOST_IMAGES)).min(fitting).max(1) as u32
@@ -113,14 +114,14 @@ pub struct Explainer {
     method: Method,
     options: MethodOptions,
     network: Network,
-    /// The network with positive weights that LRP's z⁺ rule looks at as well.
+    /// The network with positive weights that LRP's z⁺ rule also needs.
     positive: Option<Network>,
-    /// The layer whose channels are weighted, and by what.
+    /// The layer whose channels are weighted, and the kind of weights.
     channels: Option<(usize, ChannelWeights)>,
     batch: Batch,
-    /// Samples an image.
+    /// Samples per image.
     samples: u32,
-    /// Samples a chunk.
+    /// Samples per chunk.
     slots: u32,
     baselines: Buffer,
     /// (α, weight, 0, 0) of the steps of a path.
@@ -128,11 +129,12 @@ pub struct Explainer {
 }
 
 impl Explainer {
-    /// Sets `method` up for sets of up to `most` images.
+    /// Prepares `method` for sets of up to `most` images.
     ///
     /// # Errors
-    /// [`Error::Usage`] for settings that the method cannot have ([`super::check_applicable`]),
-    /// [`Error::OutOfMemory`] where not even one image fits the adapter.
+    /// [`Error::Settings`] for settings that the method does not support
+    /// ([`super::check_applicable`]); [`Error::OutOfMemory`] if not even one image fits the
+    /// adapter.
     pub fn new(
         gpu: &Gpu,
         explained: ExplainedNetwork<'_>,
@@ -169,7 +171,7 @@ impl Explainer {
         };
         let positive = by_positive.then(positive).transpose()?;
         let channels = match spec.map {
-            // The network keeps layers apart: a node each.
+            // The network keeps layers separate, with one node each.
             Map::Channels(weights) => Some((layer(method, explained.config, options)?, weights)),
             _ => None,
         };
@@ -211,12 +213,12 @@ impl Explainer {
         })
     }
 
-    /// Forward passes an image.
+    /// Number of forward passes per image.
     pub fn samples(&self) -> u32 {
         self.samples
     }
 
-    /// Samples that go through the network at once.
+    /// Number of samples that go through the network at once.
     pub fn chunk(&self) -> u32 {
         self.slots
     }
@@ -227,8 +229,8 @@ impl Explainer {
     }
 
     /// Records the attributions of `images` into `maps`, [image, row, column, channel / 4] vec4
-    /// like the images: run it as often as their contents change. Each is the same to the bit
-    /// whatever other images there are, and however they are cut into chunks.
+    /// like the images. The recording can run again whenever their contents change. Each map has
+    /// the same bits whatever other images are in the set and however they are cut into chunks.
     ///
     /// # Errors
     /// As [`Recording::launch`].
@@ -292,8 +294,8 @@ impl Explainer {
     }
 
     /// Records the logits of `images` into `logits`, [image, class (padded to 4)] f32, and the
-    /// classes they predict into `predicted`, a u32 an image (`images.classes`, where those are to
-    /// be explained).
+    /// predicted classes into `predicted`, one u32 per image. `predicted` can be `images.classes`,
+    /// to explain the predicted classes.
     ///
     /// # Errors
     /// As [`Recording::launch`].
@@ -323,7 +325,7 @@ impl Explainer {
         Ok(Recorded { explainer: self, prepare, chunk, range, samples: 1 })
     }
 
-    /// Images that the samples of a chunk can belong to.
+    /// Number of images that the samples of a chunk can belong to.
     fn images_a_chunk(&self) -> u32 {
         self.slots.min((self.slots - 1) / self.samples + 2)
     }
@@ -485,13 +487,13 @@ impl Explainer {
     }
 }
 
-/// Samples of a chunk: `wanted`, or as many as keep activations within what the adapter binds at
-/// once and within a budget in all.
+/// Number of samples of a chunk: `wanted`, or fewer, so that activations stay within the size that
+/// the adapter binds at once and within a total budget.
 fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Result<u32> {
     let shapes = config.shapes()?;
     let sizes = || shapes.iter().chain([&config.input]).map(|&shape| image_bytes(shape));
     let largest = sizes().max().unwrap_or(16);
-    // Every activation, its input, and gradients in two turns.
+    // Every activation and its input, and two buffers of gradients.
     let all = 2 * sizes().sum::<u64>() + 2 * largest;
     let copies = if twins { 2 } else { 1 };
     let fitting = binding_limit(gpu) / (largest * copies);
@@ -499,7 +501,8 @@ fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Re
         let (times, adapter, limit) =
             (if twins { " twice" } else { "" }, gpu.adapter_name(), binding_limit(gpu));
         let asked = format!(
-            "one image's activations need {largest} bytes{times} and {adapter} binds at most {limit}"
+            "one image's activations need {largest} bytes{times} and {adapter} binds at most \
+             {limit}"
         );
         return Err(Error::OutOfMemory(Shortage::new(asked, "make the network smaller")));
     }
@@ -509,21 +512,21 @@ fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Re
         .min(u64::from(MOST_IMAGES / 2)) as u32)
 }
 
-/// A method's work on a set of images, recorded.
+/// A method's recorded work on a set of images.
 pub struct Recorded<'a> {
     explainer: &'a Explainer,
-    /// Once a run.
+    /// Runs once per run.
     prepare: Recording,
-    /// Once a chunk.
+    /// Runs once per chunk.
     chunk: Recording,
     range: Buffer,
     samples: u32,
 }
 
 impl Recorded<'_> {
-    /// Works through the first `count` images of the set as they are now, with the parameters as
-    /// they are now. `progress` is told how many samples of all (`count` × [`Explainer::samples`])
-    /// were handed over. The results are in the buffers when what is submitted next runs.
+    /// Explains the first `count` images of the set with their current contents and the current
+    /// parameters. `progress` receives the number of submitted samples, of `count` ×
+    /// [`Explainer::samples`]. The results are in the buffers when the next submission runs.
     ///
     /// # Errors
     /// As [`crate::gpu::Device::submit`].

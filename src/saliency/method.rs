@@ -1,4 +1,4 @@
-//! The attribution methods, a row each: all that is said of a method is said in its row.
+//! The attribution methods, one row each; a row holds all the facts about its method.
 
 use serde::Serialize;
 
@@ -7,8 +7,8 @@ use crate::{
     nn::{BackwardRule, Layers},
 };
 
-/// Declares [`Method`]. A row is what the method is and where it comes from, its variant, its name
-/// on the command line, and how it works.
+/// Declares [`Method`]. A row has the method's description and source, its variant, its name on the
+/// command line, and its specification.
 macro_rules! methods {
     ($($(#[$about:meta])* $variant:ident, $name:literal, $spec:expr;)+) => {
         /// An attribution method. All maps are signed.
@@ -24,7 +24,7 @@ macro_rules! methods {
                 match self { $(Method::$variant => $name),+ }
             }
 
-            /// How the method works.
+            /// The specification of the method.
             pub(super) fn spec(self) -> Spec {
                 match self { $(Method::$variant => $spec),+ }
             }
@@ -32,53 +32,54 @@ macro_rules! methods {
     };
 }
 
-/// How a method works.
+/// The specification of a method.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spec {
-    /// What goes through the network.
+    /// The inputs of the network.
     pub samples: Samples,
-    /// What is explained of the class.
+    /// The score that is explained.
     pub explains: Explained,
-    /// How gradients go back, where the map is made of some.
+    /// The rule of the backward pass, if the map is made of gradients.
     pub rule: BackwardRule,
-    /// What the network keeps for it.
+    /// The layers whose values the network keeps.
     pub layers: Layers,
-    /// What the map is made of.
+    /// The computation of the map.
     pub map: Map,
-    /// Whether the map is a derivative: it says what a change of a pixel does, not what the pixel
-    /// as it is has done.
+    /// Whether the map is a derivative: it shows the effect of a change of a pixel, not the
+    /// contribution of its value.
     pub is_derivative: bool,
 }
 
-/// What goes through the network for an image.
+/// The inputs of the network for an image.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Samples {
     /// The image itself.
     Image,
-    /// So many noisy copies, with so much noise, unless the options say otherwise.
+    /// Noisy copies: their number and the noise, unless the options override them.
     Noisy { count: u32, noise: f32 },
     /// The steps of a straight path from the baseline.
     OnPath,
-    /// So many random points between baselines and noisy copies, likewise.
+    /// Random points between baselines and noisy copies: their number and the noise, unless the
+    /// options override them.
     OnRandomPath { count: u32, noise: f32 },
-    /// The image, and the image with a window covered, for all windows.
+    /// The image, and the image with a covered window, for all windows.
     Windows,
-    /// The image behind so many random masks, likewise.
+    /// The image behind random masks: their number, unless the options override it.
     Masks { count: u32 },
 }
 
-/// What is explained of the class.
+/// The score that is explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Explained {
-    /// What `MethodOptions::output` says.
+    /// The score of `MethodOptions::output`.
     AsAsked,
-    /// The logit: the method distributes it.
+    /// The logit, because the method distributes it.
     Logit,
-    /// The probability, with which the method is published.
+    /// The probability, as in the publication of the method.
     Probability,
 }
 
-/// What a map is made of.
+/// The computation of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Map {
     /// The gradients of the samples.
@@ -91,16 +92,16 @@ pub(super) enum Map {
     Random,
 }
 
-/// What the channels of a layer are weighted by.
+/// The weights of the channels of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChannelWeights {
     /// The means of their gradients.
     MeanGradients,
-    /// Sums of their positive gradients, weighted by Grad-CAM++'s α.
+    /// The sums of their positive gradients, weighted by Grad-CAM++'s α.
     PlusPlus,
 }
 
-/// The plain gradient's row: other rows say what is different.
+/// The row of the plain gradient; other rows state their differences.
 const GRADIENT: Spec = Spec {
     samples: Samples::Image,
     explains: Explained::AsAsked,
@@ -147,21 +148,22 @@ methods! {
         map: Map::Gradients(GradientSum::FromRandomBaselines),
         ..GRADIENT
     };
-    /// A layer's channels weighted by their mean gradients, enlarged to the image (Selvaraju et al.
-    /// 2017), without the ReLU on the sum.
+    /// Channels of a layer weighted by their mean gradients and upsampled to the image (Selvaraju
+    /// et al. 2017), without the ReLU on the sum.
     GradCam, "grad-cam", Spec {
         layers: Layers::Separate,
         map: Map::Channels(ChannelWeights::MeanGradients),
         ..GRADIENT
     };
-    /// The same with weights of positive gradients, weighted by pixel (Chattopadhyay et al. 2018).
-    /// Meant for a layer without negative values, such as an activation: with them it has poles.
+    /// As Grad-CAM, with weights from positive gradients, weighted by pixel (Chattopadhyay et al.
+    /// 2018). It is meant for a layer without negative values, such as an activation; negative
+    /// values give it poles.
     GradCamPlusPlus, "grad-cam-plus-plus", Spec {
         layers: Layers::Separate,
         map: Map::Channels(ChannelWeights::PlusPlus),
         ..GRADIENT
     };
-    /// The gradient with negative values cut off at every activation (Springenberg et al. 2015).
+    /// The gradient with negative values set to 0 at every activation (Springenberg et al. 2015).
     GuidedBackprop, "guided-backprop", Spec {
         rule: BackwardRule::Guided,
         is_derivative: true,
@@ -183,48 +185,48 @@ methods! {
         map: Map::Gradients(GradientSum::TimesInput),
         ..GRADIENT
     };
-    /// Mean fall of the score where a window of the image is covered (Zeiler and Fergus 2014).
+    /// Mean decrease of the score when a window of the image is covered (Zeiler and Fergus 2014).
     Occlusion, "occlusion", Spec { samples: Samples::Windows, map: Map::Scores, ..GRADIENT };
-    /// Mean of random masks weighted by the probability of the class behind them (Petsiuk et al.
-    /// 2018).
+    /// Mean of random masks, weighted by the probability of the class for the masked image (Petsiuk
+    /// et al. 2018).
     Rise, "rise", Spec {
         samples: Samples::Masks { count: 1000 },
         explains: Explained::Probability,
         map: Map::Scores,
         ..GRADIENT
     };
-    /// U(−1, 1): the baseline that explains nothing.
+    /// U(−1, 1): a baseline that explains nothing.
     Random, "random", Spec { map: Map::Random, ..GRADIENT };
 }
 
 impl Method {
-    /// The method of this name.
+    /// The method with this name.
     pub fn named(name: &str) -> Option<Method> {
         Method::ALL.into_iter().find(|method| method.name() == name)
     }
 
-    /// Whether the method draws random numbers.
+    /// Whether the method uses random numbers.
     pub fn is_random(self) -> bool {
         self.takes_samples() || self.spec().map == Map::Random
     }
 
-    /// Whether `MethodOptions::samples` matters.
+    /// Whether the method uses `MethodOptions::samples`.
     pub fn takes_samples(self) -> bool {
         use Samples::{Masks, Noisy, OnRandomPath};
         matches!(self.spec().samples, Noisy { .. } | OnRandomPath { .. } | Masks { .. })
     }
 
-    /// Whether `MethodOptions::noise` matters.
+    /// Whether the method uses `MethodOptions::noise`.
     pub fn takes_noise(self) -> bool {
         matches!(self.spec().samples, Samples::Noisy { .. } | Samples::OnRandomPath { .. })
     }
 
-    /// Whether `MethodOptions::steps` matters.
+    /// Whether the method uses `MethodOptions::steps`.
     pub fn takes_steps(self) -> bool {
         matches!(self.spec().samples, Samples::OnPath)
     }
 
-    /// Whether `MethodOptions::baseline` matters.
+    /// Whether the method uses `MethodOptions::baseline`.
     pub fn takes_baseline(self) -> bool {
         match self.spec().samples {
             Samples::Image => self.compares(),
@@ -233,33 +235,33 @@ impl Method {
         }
     }
 
-    /// Whether `MethodOptions::layer` matters.
+    /// Whether the method uses `MethodOptions::layer`.
     pub fn takes_layer(self) -> bool {
         matches!(self.spec().map, Map::Channels(_))
     }
 
-    /// Whether `MethodOptions::lrp_rule` matters.
+    /// Whether the method uses `MethodOptions::lrp_rule`.
     pub fn takes_lrp_rule(self) -> bool {
         self.spec().rule == BackwardRule::Epsilon
     }
 
-    /// Whether the way back compares with the baseline's way through the network.
+    /// Whether the backward pass compares with the activations of the baseline.
     pub(super) fn compares(self) -> bool {
         self.spec().rule == BackwardRule::Rescale
     }
 
-    /// Whether the method looks back through the network, rather than at its outputs alone.
+    /// Whether the method runs a backward pass.
     pub fn needs_gradients(self) -> bool {
         matches!(self.spec().map, Map::Gradients(_) | Map::Channels(_))
     }
 
-    /// Whether its maps are derivatives: they say what a change of the pixels does, not what the
-    /// pixels as they are have done.
+    /// Whether its maps are derivatives: they show the effect of a change of the pixels, not the
+    /// contribution of their values.
     pub fn is_derivative(self) -> bool {
         self.spec().is_derivative
     }
 
-    /// What becomes of the gradients of an image's samples.
+    /// How the gradients of an image's samples are combined.
     pub fn gradient_sum(self) -> GradientSum {
         match self.spec().map {
             Map::Gradients(sum) => sum,

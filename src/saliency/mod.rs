@@ -1,9 +1,9 @@
-//! Attribution: what a network looks at. Gradients go through the fake-quantized forward pass with
-//! the straight-through estimator.
+//! Attribution methods: the influence of each pixel on a network's output. Gradients go through the
+//! fake-quantized forward pass with the straight-through estimator.
 //!
-//! [`Explainer`] is the core: attributions of normalised images in GPU memory by one [`Method`],
-//! whatever they come from. [`explain_data`] applies it to images of a data set and makes the
-//! pictures with masked features.
+//! [`Explainer`] is the core: it computes attributions of normalised images in GPU memory by one
+//! [`Method`]. [`explain_data`] applies it to images of a data set and makes the images with masked
+//! features.
 
 mod applicability;
 mod data;

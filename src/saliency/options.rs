@@ -9,7 +9,7 @@ use crate::{
     kernels::{Hiding, Sampling, Score},
 };
 
-/// What is explained of a class.
+/// The explained score of a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Output {
     /// Its logit.
@@ -19,55 +19,55 @@ pub enum Output {
     LogSoftmax,
 }
 
-/// What stands for "nothing to see".
+/// The image that stands for the absence of features.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Baseline {
     /// This value, after normalisation, everywhere.
     Value(f32),
-    /// Whole normalised images, [B, C, H, W]: GradientSHAP draws from them, for other methods image
-    /// i of a set starts from number i mod B.
+    /// Whole normalised images, [B, C, H, W]. GradientSHAP draws from them; for other methods image
+    /// i of a set starts from image i mod B.
     Images(Vec<f32>),
 }
 
-/// How layer-wise relevance propagation shares a layer's relevance out.
+/// How layer-wise relevance propagation distributes a layer's relevance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LrpRule {
     /// In proportion to contributions x·w, biases included; ε = 1e-9.
     #[default]
     Epsilon,
-    /// In proportion to contributions x·max(w, 0), without biases: meant for values that are not
+    /// In proportion to contributions x·max(w, 0), without biases. Meant for values that are not
     /// negative.
     ZPlus,
 }
 
-/// Settings of the methods; each looks at its own.
+/// Settings of the methods; each method uses only its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MethodOptions {
-    /// What is explained of the class: of methods with gradients, and of occlusion. DeepLIFT and
-    /// LRP explain logits only.
+    /// The explained score of methods with gradients, and of occlusion. DeepLIFT and LRP explain
+    /// logits only.
     pub output: Output,
-    /// Noisy copies, path points or masks an image; absent: 50, of RISE 1,000.
+    /// Noisy copies, path points or masks per image; `None`: 50, for RISE 1,000.
     pub samples: Option<u32>,
-    /// Standard deviation of the noise as a share of the image's max − min; absent: 0.15, of
+    /// Standard deviation of the noise as a share of the image's max − min; `None`: 0.15, for
     /// GradientSHAP 0.
     pub noise: Option<f32>,
-    /// Steps of Integrated Gradients.
+    /// Number of steps of Integrated Gradients.
     pub steps: u32,
-    /// Where they lie.
+    /// The positions of these steps.
     pub quadrature: Quadrature,
-    /// Of Integrated Gradients, GradientSHAP, DeepLIFT, occlusion and RISE.
+    /// Baseline of Integrated Gradients, GradientSHAP, DeepLIFT, occlusion and RISE.
     pub baseline: Baseline,
-    /// Side of occlusion's window in pixels, and the step between windows.
+    /// Side of occlusion's window and the stride between windows, in pixels.
     pub window: (u32, u32),
-    /// RISE's lattice: nodes an axis, and the share of them that let the image through.
+    /// RISE's lattice: nodes per axis, and the share of nodes that show the image.
     pub grid: (u32, f32),
     /// LRP's rule.
     pub lrp_rule: LrpRule,
-    /// Layer of Grad-CAM and Grad-CAM++; absent: the last convolution.
+    /// Layer of Grad-CAM and Grad-CAM++; `None`: the last convolution.
     pub layer: Option<String>,
-    /// Of random numbers.
+    /// Seed of random numbers.
     pub seed: u64,
-    /// Images that go through the network at once, at most.
+    /// Largest number of images that go through the network at once.
     pub batch_size: u32,
 }
 
@@ -91,7 +91,7 @@ impl Default for MethodOptions {
 }
 
 impl MethodOptions {
-    /// Forward passes an image of `shape` that `method` takes.
+    /// Number of forward passes of `method` for an image of `shape`.
     pub fn samples_of(&self, method: Method, shape: Shape) -> u32 {
         let windows =
             |length: u32| length.saturating_sub(self.window.0).div_ceil(self.window.1.max(1)) + 1;
@@ -115,7 +115,7 @@ impl MethodOptions {
         }
     }
 
-    /// What the samples of `method` are.
+    /// The samples of `method`.
     pub(super) fn sampling_of(&self, method: Method) -> Sampling {
         let noise = self.noise_of(method);
         match method.spec().samples {
@@ -134,7 +134,7 @@ impl MethodOptions {
         }
     }
 
-    /// What `method` looks at of a class.
+    /// The score that `method` explains.
     pub(super) fn score_of(&self, method: Method) -> Score {
         match (method.spec().explains, self.output) {
             (Explained::Probability, _) => Score::Probability,

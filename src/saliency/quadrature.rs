@@ -1,18 +1,18 @@
-//! Where Integrated Gradients looks along its path, and with what weight.
+//! The nodes and weights of Integrated Gradients along its path.
 
 /// A rule for an integral over [0, 1].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quadrature {
-    /// Gauss and Legendre's nodes: exact for polynomials of degree 2n − 1.
+    /// Gauss–Legendre nodes: exact for polynomials of degree 2n − 1.
     #[default]
     GaussLegendre,
-    /// Riemann's sum at the middles of n equal steps.
+    /// Riemann sum at the midpoints of n equal steps.
     Riemann,
 }
 
 impl Quadrature {
-    /// (node in (0, 1), weight) of the rule with `steps` nodes, in ascending order; weights sum to
-    /// 1.
+    /// (node in (0, 1), weight) of the rule with `steps` nodes, in ascending order; the weights sum
+    /// to 1.
     pub fn nodes(self, steps: u32) -> Vec<(f64, f64)> {
         let n = steps.max(1);
         match self {
@@ -24,8 +24,8 @@ impl Quadrature {
     }
 }
 
-/// Node `i` (1 to `n`, descending) of the `n`-point rule: a root of Legendre's polynomial P_n by
-/// Newton's method, moved from [−1, 1] to [0, 1].
+/// Node `i` (1 to `n`, descending) of the `n`-point rule: a root of the Legendre polynomial P_n by
+/// Newton's method, mapped from [−1, 1] to [0, 1].
 fn gauss_legendre(n: u32, i: u32) -> (f64, f64) {
     let mut x = (std::f64::consts::PI * (f64::from(i) - 0.25) / (f64::from(n) + 0.5)).cos();
     let mut slope = 1.0;

@@ -1,4 +1,4 @@
-//! Whether a step counts.
+//! Decides whether a training step counts.
 
 use super::Metrics;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     shaders::kinds::cause,
 };
 
-/// A mean cross entropy above this is the end of a run: e^−100,000 is no probability.
+/// A mean cross entropy above this ends a run: e^−100,000 is not a meaningful probability.
 const EXPLODED: f64 = 1e5;
 
 /// Why a step does not count.
@@ -19,13 +19,13 @@ const EXPLODED: f64 = 1e5;
 pub enum Cause {
     /// A loss is NaN or infinite.
     Loss = cause::LOSS,
-    /// The mean cross entropy is absurd.
+    /// The mean cross entropy is too large.
     Exploded = cause::EXPLODED,
     /// A gradient is NaN or infinite.
     Gradient = cause::GRADIENT,
-    /// The update would leave a parameter or a state NaN or infinite.
+    /// The update would make a parameter or a state NaN or infinite.
     Update = cause::UPDATE,
-    /// A step before it was the end.
+    /// An earlier step stopped the run.
     Halted = cause::HALTED,
 }
 
@@ -38,8 +38,8 @@ impl Cause {
     }
 }
 
-/// Adds the verdict on the current step: for the optimiser, and as [`Metrics::verdicts`] for the
-/// host. The step's sums and the optimiser's probe stand before it.
+/// Adds the verdict on the current step, for the optimiser, and for the host as
+/// [`Metrics::verdicts`]. The step's sums and the optimiser's probe must be recorded before it.
 pub fn record_judgement(
     gpu: &Gpu,
     recording: &mut Recording,

@@ -1,5 +1,5 @@
-//! The loss L = CE + λ·D_KL with its gradients, what saliency is the gradient of, and their sums
-//! over a batch.
+//! The loss L = CE + λ·D_KL with its gradients, the scalar whose gradient is the saliency, and
+//! their sums over a batch.
 
 use crate::{
     Result,
@@ -10,7 +10,7 @@ use crate::{
     nn::Network,
 };
 
-/// Sums of one step's losses, a slot a step.
+/// Sums of the losses of each step, one slot per step.
 pub struct Metrics {
     /// [image] (ce, kl, correct, 0).
     per_image: Buffer,
@@ -18,15 +18,15 @@ pub struct Metrics {
     pub sums: Buffer,
     /// `[slot]` 1 if a loss was not finite.
     pub flags: Buffer,
-    /// `[slot]` (cause, index): why the step was not counted, and the first parameter concerned;
-    /// see [`super::record_judgement`].
+    /// `[slot]` (cause, index): why the step did not count, and the first parameter concerned; see
+    /// [`super::record_judgement`].
     pub verdicts: Buffer,
     /// Number of slots.
     pub slots: u64,
 }
 
 impl Metrics {
-    /// Room for `slots` steps of parts of up to `most` images.
+    /// Buffers for `slots` steps with parts of up to `most` images.
     pub fn new(gpu: &Gpu, most: u32, slots: u64) -> Result<Metrics> {
         Ok(Metrics {
             per_image: gpu.buffer("losses of the images", u64::from(most) * 16)?,
@@ -38,8 +38,8 @@ impl Metrics {
     }
 }
 
-/// Adds the gradient, with respect to the logits of `range`, of the scalar that saliency explains;
-/// `labels` name the class of each image unless it is the predicted one.
+/// Adds the gradient of the scalar that saliency explains, with respect to the logits of `range`.
+/// `labels` give the class of each image, unless it is the predicted class.
 pub fn record_saliency_seed(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -95,8 +95,8 @@ pub fn record_loss(
     sums.record(gpu, recording, "sum metrics")
 }
 
-/// Adds (ce, predicted class, probability of it, probability of the label) for every image of
-/// `range`, at its place in the data set.
+/// Adds (ce, predicted class, its probability, probability of the label) for every image of
+/// `range`, at the image's position in the data set.
 pub fn record_classification_of(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -115,7 +115,7 @@ pub fn record_classification_of(
     )
 }
 
-/// [`record_classification_of`] by `logits` of so many classes, whatever made them.
+/// As [`record_classification_of`], for `logits` of `classes` classes from any source.
 pub fn record_classification_by(
     gpu: &Gpu,
     recording: &mut Recording,

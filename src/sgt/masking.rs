@@ -1,4 +1,4 @@
-//! X̃ = M_k(I, X): which features are masked, and what they become.
+//! X̃ = M_k(I, X): the selection of masked features, and the values that replace them.
 
 use crate::{
     Result,
@@ -9,19 +9,19 @@ use crate::{
     nn::TileTable,
 };
 
-/// Features that a share of them is: floor(share · features), the share taken as written to 7
+/// The number of features for a share: floor(share · features). The share is taken as written, to 7
 /// digits (0.7 of 10 is 7, 0.29 of 100 is 29).
 pub fn features_of(share: f64, features: u32) -> u32 {
     const UNIT: u32 = 10_000_000;
-    // In integers: 0.29 · 100 is below 29 in f64.
+    // Computed in integers, because 0.29 · 100 is below 29 in f64.
     let units = (share * f64::from(UNIT)).round() as u64;
     u32::try_from(units * u64::from(features) / u64::from(UNIT)).unwrap_or(features)
 }
 
-/// Buffers and rules of masking.
+/// Buffers and settings of masking.
 pub struct Masking {
     shape: Shape,
-    /// Features masked an image: floor(mask ratio · pixels).
+    /// Number of masked features per image: floor(mask ratio · pixels).
     pub k: u32,
     rank: MaskRank,
     fill: MaskFill,
@@ -50,8 +50,8 @@ impl Masking {
         })
     }
 
-    /// Adds I = the k lowest features of `gradient`, per image to be masked (Algorithm 1: sort the
-    /// gradient, take the bottom k); the k highest where the step's entry says so.
+    /// Adds I = the k lowest features of `gradient` for every image to be masked (Algorithm 1: sort
+    /// the gradient, take the bottom k), or the k highest if the step's entry says so.
     pub fn record_selection(
         &self,
         gpu: &Gpu,
@@ -73,8 +73,8 @@ impl Masking {
         selection.record(gpu, recording, "select lowest")
     }
 
-    /// Adds X̃: the clean images of `images` that are to be masked, copied behind all clean ones,
-    /// the selected features replaced.
+    /// Adds X̃: the clean images of `images` that are to be masked are copied behind all clean
+    /// ones, and the selected features are replaced.
     pub fn record_fill(
         &self,
         gpu: &Gpu,
@@ -121,7 +121,7 @@ mod tests {
         for (share, features, expected) in cases {
             assert_eq!(features_of(share, features), expected, "{share} of {features}");
         }
-        // As they come from f32, and for every whole percentage.
+        // For shares that come from f32, and for every whole percentage.
         for percent in 0..=100u32 {
             assert_eq!(
                 features_of(f64::from(percent as f32 / 100.0), 1200),

@@ -1,4 +1,4 @@
-//! What a training step works on, and how.
+//! The inputs and options of a training step.
 
 use super::{Masking, Metrics};
 use crate::{
@@ -8,35 +8,35 @@ use crate::{
     nn::{Network, Optimizer},
 };
 
-/// What a step works on: buffers that exist already.
+/// The inputs of a step, in buffers that exist already.
 #[derive(Clone, Copy)]
 pub struct StepInputs<'a> {
     /// θ and f.
     pub network: &'a Network,
     /// The training images.
     pub data: &'a ResidentData,
-    /// The images of the step: X, and X̃ behind them where there is [`Self::masking`].
+    /// The images of the step: X, and X̃ behind them if there is [`Self::masking`].
     pub batch: &'a Batch,
-    /// Which features are masked and by what; none in plain training.
+    /// The selection and fill of masked features; `None` for plain training.
     pub masking: Option<&'a Masking>,
-    /// Where its losses go.
+    /// Where the losses are stored.
     pub metrics: &'a Metrics,
     /// The update rule.
     pub optimizer: &'a Optimizer,
 }
 
-/// How a step goes.
+/// Options of a step.
 pub struct StepOptions<'a> {
-    /// Saliency Guided Training; off is plain training.
+    /// Settings of Saliency Guided Training; plain training has it disabled.
     pub sgt: &'a SgtConfig,
     /// How batches are drawn.
     pub gather: GatherOptions,
-    /// Whether the network has dropout or batch norms: then saliency needs a forward pass of its
-    /// own, in inference mode.
+    /// Whether the network has dropout or batch norms. Saliency then needs a forward pass of its
+    /// own in inference mode.
     pub inference_differs: bool,
-    /// The last step with the batch's statistics in batch norms.
+    /// The last step in which batch norms use the statistics of the batch.
     pub freeze_after: Option<u64>,
-    /// What becomes of a step with numbers that are none.
+    /// What happens to a training step whose numbers are not finite.
     pub on_non_finite: OnNonFinite,
 }
 

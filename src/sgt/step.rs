@@ -7,8 +7,8 @@ use crate::{
     nn::{Gradients, TrainingPass},
 };
 
-/// One training step as three lists of dispatches: once before, once for every part of the batch,
-/// once after.
+/// One training step as three lists of dispatches: one before the parts of the batch, one for every
+/// part, one after them.
 ///
 /// A batch that does not fit the adapter's buffers is cut into parts whose gradients add up to the
 /// batch's.
@@ -32,7 +32,7 @@ impl TrainingStep {
         let mut part = Recording::new();
         batch.record_begin(gpu, &mut part)?;
         batch.record_gather(gpu, &mut part, data, &options.gather, network.input())?;
-        // Batch norms see clean and masked images as two batches, in that order.
+        // Batch norms treat clean and masked images as two batches, in that order.
         let pass = TrainingPass {
             step: &batch.step,
             batches: if batch.twins { 2 } else { 1 },
@@ -40,8 +40,8 @@ impl TrainingStep {
         };
         let training = options.inference_differs.then_some(pass);
 
-        // f(X). Saliency and loss share it, but where inference differs from training: then
-        // saliency has its own, in inference mode.
+        // f(X). Saliency and loss share it, unless inference differs from training. Saliency then
+        // has a pass of its own in inference mode.
         if !options.inference_differs {
             network.record_forward(gpu, &mut part, batch.clean(), None)?;
         }
@@ -88,7 +88,7 @@ impl TrainingStep {
             Gradients::Parameters,
         )?;
 
-        // θ ← θ − τ·∇_θ L, eq. (3): of the float weights, if all of it is finite.
+        // θ ← θ − τ·∇_θ L, eq. (3), for the float weights, if all numbers are finite.
         let mut update = Recording::new();
         optimizer.record_probe(gpu, &mut update, network, &batch.step)?;
         record_judgement(gpu, &mut update, &batch.step, metrics, optimizer, options.on_non_finite)?;
@@ -96,7 +96,7 @@ impl TrainingStep {
         Ok(TrainingStep { begin, part, update })
     }
 
-    /// Submits one step of `parts` parts: one submission, no read-back.
+    /// Submits one step of `parts` parts, as one submission without read-back.
     pub fn submit(&self, gpu: &Gpu, parts: u32) -> Result<()> {
         let mut encoder = gpu.encoder();
         self.begin.encode(gpu, &mut encoder)?;
@@ -107,7 +107,7 @@ impl TrainingStep {
         gpu.submit(encoder)
     }
 
-    /// All that [`Self::submit`] does, as one list.
+    /// All dispatches of [`Self::submit`] as one list.
     pub fn whole(&self, parts: u32) -> Recording {
         let mut whole = self.begin.clone();
         (0..parts).for_each(|_| whole.extend(&self.part));

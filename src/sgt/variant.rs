@@ -1,59 +1,60 @@
-//! What each step masks: Algorithm 1, or a variant of it in the style of HLGM or SMOOT.
+//! The masking of each step: Algorithm 1, or a variant in the style of HLGM or SMOOT.
 //!
-//! The exact schedules of HLGM ("High and Low Gradient Masking") and SMOOT ("Saliency guided Mask
-//! Optimized Online Training"), from the research group of the paper, are not published in what we
-//! could read. The rules here are ours, in their style:
+//! HLGM ("High and Low Gradient Masking") and SMOOT ("Saliency guided Mask Optimized Online
+//! Training") come from the paper's research group. Their exact schedules are not in the
+//! publications available to us. The rules here are saliq's own, in their style:
 //!
-//! - **standard**: the k features of lowest gradient, in every image, every step.
-//! - **HLGM-style**: nothing is masked during a warm-up (one epoch by default); then, from step to
-//!   step by turns, the k features of lowest and the k of highest gradient, beginning with the
+//! - **standard**: masks the k features of lowest gradient in every image of every step.
+//! - **HLGM-style**: masks nothing during a warm-up (one epoch by default). Then the steps
+//!   alternate between the k features of lowest and the k of highest gradient, beginning with the
 //!   lowest.
-//! - **SMOOT-style**: the first share s of every batch (whose order is random) is masked, the other
+//! - **SMOOT-style**: masks the first share s of every batch, whose order is random; the other
 //!   images have no KL term. s begins at 1/2. After every epoch beyond the warm-up, s rises by 1/8
-//!   up to 1 if the epoch's mean cross entropy of the clean images is no higher than the epoch's
-//!   before, else it falls by 1/8 down to 1/8. M = round(s · images of the batch). Where one image
-//!   alone has no statistics for a batch norm, M = 1 becomes 0: the masked part of that step is
-//!   left out.
+//!   up to 1 if the epoch's mean cross entropy of the clean images is not higher than that of the
+//!   epoch before; else it falls by 1/8 down to 1/8. M = round(s · images of the batch). If a batch
+//!   norm has no statistics for a single image, M = 1 becomes 0, and the masked part of that step
+//!   is left out.
 //!
-//! The host decides, from sums it reads back for the metrics anyway, while it writes the table of
-//! an epoch's steps: a step still has no round-trip to the host.
+//! The host computes this when it writes the table of an epoch's steps, from sums that it reads
+//! back for the metrics anyway. A step still needs no round trip to the host.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{SgtConfig, SgtVariant};
 
-/// Steps of the SMOOT-style share in a whole.
+/// Number of steps of the SMOOT-style share from 0 to 1.
 const EIGHTHS: u32 = 8;
 
-/// What one step masks.
+/// The masking of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepMasking {
-    /// Images of the batch that are masked: its first ones.
+    /// Number of images of the batch that are masked, from the first on.
     pub images: u32,
-    /// The features of highest gradient instead of the lowest.
+    /// Whether the features of highest gradient are masked instead of the lowest.
     pub highest: bool,
-    /// One image was to be masked, and is not: see [`MaskingSchedule::without_lone_images`].
+    /// Whether a single image was to be masked and is not; see
+    /// [`MaskingSchedule::without_lone_images`].
     pub left_out: bool,
 }
 
 impl StepMasking {
-    /// How many of the `count` images from `offset` of the batch on have no masked twin: the same
-    /// images however a batch is cut.
+    /// How many of the `count` images from `offset` of the batch on have no masked copy. The masked
+    /// images are the same however a batch is cut.
     pub fn unmasked(self, offset: u32, count: u32) -> u32 {
         count - self.images.saturating_sub(offset).min(count)
     }
 }
 
-/// What the SMOOT-style rule knows of the training so far; checkpoints keep it.
+/// The state of the SMOOT-style rule during training; checkpoints store it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MaskingProgress {
-    /// Eighths of a batch that are masked.
+    /// Masked share of a batch in eighths.
     eighths: u32,
-    /// Mean cross entropy of the epoch before.
+    /// Mean cross entropy of the previous epoch.
     previous: Option<f64>,
-    /// Sum of the cross entropies of the epoch so far.
+    /// Sum of the cross entropies of the current epoch.
     cross_entropy: f64,
-    /// Its images.
+    /// Number of images in this sum.
     images: f64,
 }
 
@@ -64,25 +65,25 @@ impl Default for MaskingProgress {
 }
 
 impl MaskingProgress {
-    /// A step's sum of cross entropies over `images` clean images.
+    /// Adds a step's sum of cross entropies over `images` clean images.
     pub fn add(&mut self, cross_entropy: f64, images: f64) {
         self.cross_entropy += cross_entropy;
         self.images += images;
     }
 }
 
-/// Which masking every step of a run has.
+/// The masking of every step of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaskingSchedule {
     variant: SgtVariant,
     warmup_epochs: u64,
     steps_per_epoch: u64,
-    /// Up to this step one image alone is not masked.
+    /// Up to this step, a single image is not masked.
     no_lone_images_until: u64,
 }
 
 impl MaskingSchedule {
-    /// The schedule of `sgt` for epochs of `steps_per_epoch`.
+    /// The schedule of `sgt` for epochs of `steps_per_epoch` steps.
     pub fn new(sgt: &SgtConfig, steps_per_epoch: u64) -> MaskingSchedule {
         MaskingSchedule {
             variant: sgt.variant,
@@ -92,8 +93,8 @@ impl MaskingSchedule {
         }
     }
 
-    /// The schedule that, up to step `last`, masks none where it would mask one image alone: a
-    /// batch of its own for batch norms, of which there may be no variance.
+    /// The schedule that, up to step `last`, masks no image where it would mask a single one. A
+    /// single masked image is a batch of its own for batch norms and may have no variance.
     pub fn without_lone_images(self, last: u64) -> MaskingSchedule {
         MaskingSchedule { no_lone_images_until: last, ..self }
     }
@@ -115,7 +116,7 @@ impl MaskingSchedule {
         StepMasking { images: if left_out { 0 } else { images }, highest, left_out }
     }
 
-    /// The share of masked images, where the variant adapts it.
+    /// The share of masked images, if the variant adapts it.
     pub fn adapted_share(&self, epoch: u64, progress: &MaskingProgress) -> Option<f64> {
         let share = if epoch < self.warmup_epochs {
             0.0
@@ -125,7 +126,7 @@ impl MaskingSchedule {
         (self.variant == SgtVariant::Smoot).then_some(share)
     }
 
-    /// Draws the conclusion of epoch `epoch` (from 0), all of whose steps have been added to
+    /// Updates the share after epoch `epoch` (from 0), whose steps have all been added to
     /// `progress`.
     pub fn end_epoch(&self, epoch: u64, progress: &mut MaskingProgress) {
         let mean = progress.cross_entropy / progress.images.max(1.0);
@@ -205,7 +206,7 @@ mod tests {
             rule.end_epoch(epoch as u64, &mut progress);
         }
         let images: Vec<u32> = shares.iter().map(|own| own.0).collect();
-        // Nothing in the warm-up, then from half of 16 on: an eighth is 2 images.
+        // Nothing is masked in the warm-up, then half of 16 images; an eighth is 2 images.
         assert_eq!(images, [0, 8, 10, 12, 14, 12, 14, 16, 16, 16, 16]);
         assert!(shares.iter().all(|&(images, share)| share == Some(f64::from(images) / 16.0)));
         for epoch in 11..30 {

@@ -72,11 +72,11 @@ kinds! {
     }
     /// FILL of `fill_masked`: what a masked pixel becomes.
     mask_fill {
-        /// Independent U(min, max) of the image's own values.
+        /// Independent random values from U(min, max) of the image.
         UNIFORM = 0,
         /// 0.
         ZERO = 1,
-        /// The image's mean.
+        /// The mean of the image, per channel.
         MEAN = 2,
         /// The image's pixel (0, 0), per channel.
         CORNER = 3,
@@ -109,20 +109,20 @@ kinds! {
         NOTHING = 0,
         /// A loss is NaN or infinite.
         LOSS = 1,
-        /// The mean cross entropy is absurd.
+        /// The mean cross entropy is too large.
         EXPLODED = 2,
         /// A gradient is NaN or infinite.
         GRADIENT = 3,
-        /// The update would leave a parameter or a state NaN or infinite.
+        /// The update would make a parameter or a state NaN or infinite.
         UPDATE = 4,
-        /// A step before it was the end.
+        /// An earlier step stopped the run.
         HALTED = 5,
     }
     /// KIND of `sample_images` and `accumulate_scores`: what a sample of an image is.
     sampling {
         /// The image itself.
         CLEAN = 0,
-        /// With normal noise.
+        /// The image with normal noise.
         NOISY = 1,
         /// A point on the path from a baseline.
         ON_PATH = 2,
@@ -143,9 +143,9 @@ kinds! {
         VARIANCE = 2,
         /// The gradient times the image.
         TIMES_INPUT = 3,
-        /// The weighted sum times the way from the baseline.
+        /// The weighted sum times the difference from the baseline.
         FROM_BASELINE = 4,
-        /// The mean of gradients times the ways from random baselines.
+        /// The mean of gradients times the differences from random baselines.
         FROM_RANDOM_BASELINES = 5,
     }
     /// KIND of `class_score`: what a sample's logits say of its class.

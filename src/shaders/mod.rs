@@ -28,12 +28,12 @@ pub fn kernel_names() -> Vec<&'static str> {
     names
 }
 
-/// Modules that kernels import and that are no files: tile sizes of their specialization as
+/// Modules that kernels import and that are not files: tile sizes of their specialization as
 /// `constants`, and [`kinds`].
 pub const ADDED_MODULES: [&str; 2] = ["constants", "kinds"];
 
-/// Links kernel `name` with the modules it imports, those of [`ADDED_MODULES`] among them, and
-/// unrolls its register tiles.
+/// Links kernel `name` with the modules that it imports, including [`ADDED_MODULES`], and unrolls
+/// its register tiles.
 pub fn link(name: &str, specialization: &Specialization) -> Result<String> {
     let mut resolver = VirtualResolver::new();
     let failed = |reason: String| Error::Shader { kernel: name.into(), reason };
@@ -56,7 +56,7 @@ pub fn link(name: &str, specialization: &Specialization) -> Result<String> {
         add(format!("{kinds}::{module}"), &mut numbers.iter().copied())?;
     }
     let mut compiler = Wesl::new("").set_custom_resolver(resolver);
-    // The linker knows neither all of the language nor its types: naga validates what it links.
+    // The linker does not know the whole language and no types; naga validates its output.
     compiler
         .use_sourcemap(false)
         .set_options(CompileOptions { validate: false, ..CompileOptions::default() });

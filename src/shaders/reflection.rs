@@ -1,4 +1,4 @@
-//! What a linked kernel declares, as naga sees it.
+//! The declarations of a linked kernel, read by naga.
 
 use wesl::{EscapeMangler, Mangler};
 
@@ -7,16 +7,17 @@ use crate::{Error, Result};
 /// A buffer that a kernel declares.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bound {
-    /// Its name in the kernel's file, or in the module that the kernel imports it from.
+    /// Its name in the kernel's file, or in the module that it is imported from.
     pub name: String,
     /// Its number in group 0.
     pub binding: u32,
 }
 
-/// The buffers of group 0 that `wgsl`, linked of kernel `name`, declares, by their numbers.
+/// The buffers of group 0 that `wgsl`, the linked kernel `name`, declares, ordered by their
+/// numbers.
 ///
 /// # Errors
-/// [`Error::Shader`] where naga does not read it.
+/// [`Error::Shader`] if naga cannot read it.
 pub fn bindings_of(name: &str, wgsl: &str) -> Result<Vec<Bound>> {
     let failed = |reason| Error::Shader { kernel: name.into(), reason };
     let module = naga::front::wgsl::parse_str(wgsl)
@@ -30,7 +31,7 @@ pub fn bindings_of(name: &str, wgsl: &str) -> Result<Vec<Bound>> {
     Ok(all)
 }
 
-/// The name of a declaration in its own file: the linker puts the file's path in front.
+/// The name of a declaration in its own file; the linker prefixes it with the file's path.
 fn own_name(linked: &str) -> String {
     let imported = linked.strip_prefix("package_").and_then(|_| EscapeMangler.unmangle(linked));
     imported.map_or_else(|| linked.into(), |(_, name)| name)

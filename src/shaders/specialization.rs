@@ -1,7 +1,7 @@
-//! What makes one pipeline of a kernel: tile sizes, features and pipeline constants.
+//! The parameters of one pipeline of a kernel: tile sizes, features and pipeline constants.
 
-/// What a kernel is specialised by: tile sizes and features that the linker sees, and pipeline
-/// constants (shapes, bit widths). Ordered, so that equal specializations compare equal.
+/// The specialisation of a kernel: tile sizes and features for the linker, and pipeline constants
+/// (shapes, bit widths). It is ordered, so that equal specializations compare equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Specialization {
     tiles: Vec<(&'static str, u32)>,
@@ -16,25 +16,25 @@ impl Specialization {
         Specialization::default()
     }
 
-    /// With tile size `name`, a module constant imported as `constants::name`.
+    /// Adds tile size `name`, a module constant imported as `constants::name`.
     pub fn tile(mut self, name: &'static str, value: u32) -> Self {
         self.tiles.push((name, value));
         self
     }
 
-    /// With the conditional-compilation feature `name` on or off.
+    /// Sets the conditional-compilation feature `name`.
     pub fn feature(mut self, name: &'static str, enabled: bool) -> Self {
         self.features.push((name, enabled));
         self
     }
 
-    /// With the language extension `name` enabled.
+    /// Enables the language extension `name`.
     pub fn extension(mut self, name: &'static str) -> Self {
         self.extensions.push(name);
         self
     }
 
-    /// With pipeline constant (`override`) `name`.
+    /// Sets the pipeline constant (`override`) `name`.
     pub fn constant(mut self, name: &'static str, value: impl Into<f64>) -> Self {
         self.constants.push((name, value.into().to_bits()));
         self
@@ -55,8 +55,7 @@ impl Specialization {
         self.extensions.iter().copied()
     }
 
-    /// Tiles, the features that are on, and extensions, for people: `columns 12, groups 4,
-    /// subgroups`.
+    /// Tiles, enabled features and extensions for reports: `columns 12, groups 4, subgroups`.
     pub fn variant(&self) -> String {
         let tiles = self.tiles().map(|(name, value)| {
             format!("{} {value}", name.to_ascii_lowercase().replace('_', " "))

@@ -1,10 +1,10 @@
-//! Register tiles: unrolls loops marked `@unroll` at the syntax tree, so that arrays indexed by the
-//! loop variable can live in registers.
+//! Register tiles: unrolls loops marked `@unroll` in the syntax tree, so that arrays indexed by the
+//! loop variable can stay in registers.
 //!
 //! `@unroll for (var i = 0u; i < TILE; i++) { … }` becomes one block per value, each starting with
 //! `const i = 0u;`. Bounds are integers, module constants, and sums, differences, products,
-//! quotients and remainders of them. Drivers are not trusted to do this: some keep the array in
-//! memory when the loop is long.
+//! quotients and remainders of them. Drivers do not do this reliably: some keep the array in memory
+//! if the loop is long.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use wesl::syntax::{
     StatementNode, TranslationUnit,
 };
 
-/// More statements than this from one kernel is a mistake in a tile size.
+/// A kernel with more statements than this has a wrong tile size.
 const STATEMENT_LIMIT: usize = 200_000;
 
 /// Unrolls every marked loop of every function in `unit`.
@@ -120,7 +120,11 @@ fn unroll_statement(
 }
 
 fn is_marked(statement: &ForStatement) -> bool {
-    statement.attributes.iter().any(|attribute| matches!(attribute.node(), Attribute::Custom(custom) if custom.name == "unroll"))
+    let is_unroll = |attribute: &Attribute| match attribute {
+        Attribute::Custom(custom) => custom.name == "unroll",
+        _ => false,
+    };
+    statement.attributes.iter().any(|attribute| is_unroll(attribute.node()))
 }
 
 /// The variable, first value, bound and step of a marked loop.
@@ -134,7 +138,10 @@ fn loop_range(
         return None;
     };
     let Expression::Binary(condition) = statement.condition.as_ref()?.node() else { return None };
-    let names_variable = |expression: &Expression| matches!(expression, Expression::TypeOrIdentifier(name) if name.ident.to_string() == ident.to_string());
+    let names_variable = |expression: &Expression| match expression {
+        Expression::TypeOrIdentifier(name) => name.ident.to_string() == ident.to_string(),
+        _ => false,
+    };
     if condition.operator != BinaryOperator::LessThan || !names_variable(condition.left.node()) {
         return None;
     }
@@ -164,7 +171,8 @@ fn unroll_loop(
     output: &mut Vec<StatementNode>,
 ) -> Result<(), String> {
     let (name, first, bound, step) = loop_range(statement, constants).ok_or(
-        "an @unroll loop must be `for (var i = A; i < B; i++)` (or `i += C`) with A, B, C known when the kernel is linked",
+        "an @unroll loop must be `for (var i = A; i < B; i++)` (or `i += C`) with A, B, C known \
+         when the kernel is linked",
     )?;
     let mut value = first;
     while value < bound {
@@ -177,7 +185,7 @@ fn unroll_loop(
             ty: None,
             initializer: Some(Expression::Literal(LiteralExpression::U32(literal)).into()),
         };
-        // The variable is a constant for loops nested in this one.
+        // The variable is a constant in loops nested in this one.
         let mut inner = constants.clone();
         inner.insert(name.clone(), value);
         let mut body = unroll_block(&statement.body, &inner, budget)?;
@@ -201,8 +209,13 @@ mod tests {
     #[test]
     fn nested_loops_become_blocks_and_others_stay() {
         let text = unrolled(
-            "const N = 2u; fn f() { @unroll for (var i = 0u; i < N + 1u; i++) { @unroll for (var j = i; j < 3u; j += 2u) { g(i, j); } } \
-             for (var k = 0u; k < N; k++) { g(k, k); } }",
+            r"const N = 2u;
+            fn f() {
+                @unroll for (var i = 0u; i < N + 1u; i++) {
+                    @unroll for (var j = i; j < 3u; j += 2u) { g(i, j); }
+                }
+                for (var k = 0u; k < N; k++) { g(k, k); }
+            }",
         )
         .unwrap();
         assert_eq!(text.matches("g(i, j)").count(), 4, "{text}");

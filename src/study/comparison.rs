@@ -1,5 +1,5 @@
-//! Differences between models that are alike but for one thing, and what they are worth when many
-//! are tested.
+//! Differences between models that differ in one respect, and their significance after adjustment
+//! for multiple tests.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +12,24 @@ use super::{
 };
 use crate::report::Quantity;
 
-/// Differences of the maps of one method: a model's minus another's on the same images, paired by
-/// seed and image.
+/// Differences of the maps of one method: the figure of one model minus that of another on the same
+/// images, paired by seed and image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MapDifferences {
-    /// How far removing what the map names first lowers the accuracy below random order, on average
-    /// over the curve.
+    /// Faithfulness: the accuracy for random removal minus that for removal in the order of the
+    /// map, averaged over the curve.
     pub faithfulness: Option<Difference>,
-    /// Sparseness.
+    /// Sparseness (Gini index).
     pub gini: Option<Difference>,
-    /// Complexity.
+    /// Complexity (entropy).
     pub entropy: Option<Difference>,
     /// Max-sensitivity.
     pub sensitivity: Option<Difference>,
 }
 
-/// Models with Saliency Guided Training against those with plain training, which are otherwise
-/// alike: the paper's premise.
+/// Models with Saliency Guided Training compared with models that differ from them only in plain
+/// training: the paper's premise.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TrainingComparison {
@@ -37,28 +37,28 @@ pub struct TrainingComparison {
     pub dataset: String,
     /// Label of the models.
     pub model: String,
-    /// Seeds that both were trained with.
+    /// Seeds with which both models were trained.
     pub seeds: Vec<u64>,
-    /// Accuracy with guidance minus that without.
+    /// Accuracy with Saliency Guided Training minus accuracy without it.
     pub accuracy: Option<Difference>,
-    /// The same of the maps, by method.
+    /// Differences of the maps, by method.
     pub methods: BTreeMap<String, MapDifferences>,
 }
 
-/// Tests that were corrected for their number together.
+/// A family of tests that were adjusted together for their number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Family {
-    /// What they ask.
+    /// The question that the tests answer.
     pub question: String,
-    /// How many they are.
+    /// The number of tests.
     pub tests: usize,
 }
 
-/// A difference of two shares: −1 to 1.
+/// A difference of two shares lies in −1 to 1.
 const SHARES: Quantity = Quantity::Correlation;
 
-/// The figures that `value` finds in both, a pair a seed.
+/// The figures that `value` finds in both models, one pair per seed.
 fn pairs(
     own: &[&ModelResult],
     other: &[&ModelResult],
@@ -72,7 +72,7 @@ fn pairs(
     own.iter().filter_map(pair).collect()
 }
 
-/// Correct answers of `own` minus those of `other`.
+/// Accuracy of `own` minus that of `other`, paired by test image.
 pub(super) fn accuracy(own: &[&ModelResult], other: &[&ModelResult]) -> Option<Difference> {
     let correct = |result: &ModelResult| {
         Some(result.correct.bytes().map(|byte| f64::from(byte == b'1')).collect())
@@ -92,7 +92,8 @@ pub(super) fn maps(own: &[&ModelResult], other: &[&ModelResult], method: &str) -
         Some(result.random_areas.iter().zip(areas).map(|(random, own)| random - own).collect())
     };
     MapDifferences {
-        // A difference of differences of shares: −2 to 2, which no interval of use reaches.
+        // A difference of differences of shares lies in −2 to 2; no useful interval reaches these
+        // limits.
         faithfulness: statistics::paired(&pairs(own, other, below_random)),
         gini: of(|map| &map.gini).map(|own| own.within(SHARES)),
         entropy: of(|map| &map.entropy),
@@ -100,7 +101,8 @@ pub(super) fn maps(own: &[&ModelResult], other: &[&ModelResult], method: &str) -
     }
 }
 
-/// The comparisons of all `variants` with guidance that have a plain counterpart.
+/// The comparisons of all `variants` with Saliency Guided Training that have a counterpart with
+/// plain training.
 pub(super) fn of_trainings(
     variants: &[&Variant],
     results: &[ModelResult],
@@ -124,8 +126,8 @@ pub(super) fn of_trainings(
     variants.iter().filter(|variant| variant.sgt).filter_map(|variant| compare(&variant)).collect()
 }
 
-/// Adjusts every p for the number of tests that ask the same, by Holm's rule, and says how many
-/// those are; `tests` are questions, each with the tests that ask it.
+/// Adjusts every p by Holm's method for the number of tests that answer the same question, and
+/// returns the families with their sizes. `tests` are pairs of a question and one of its tests.
 pub(super) fn adjust<'a>(
     tests: impl IntoIterator<Item = (String, Vec<&'a mut Difference>)>,
 ) -> Vec<Family> {

@@ -1,5 +1,5 @@
-//! How long a study takes here: from a few steps of every kind of training, and from what of it is
-//! done.
+//! Estimates the time of a study on this machine, from a few measured steps of every kind of
+//! training and from the runs that are finished.
 
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
@@ -21,21 +21,21 @@ use crate::{
     train::Trainer,
 };
 
-/// Measured steps in a study's folder.
+/// File of measured times of steps in a study's folder.
 const CALIBRATION_FILE: &str = "calibration.json";
-/// Steps before those that are timed, for everything that happens only once.
+/// Untimed steps before the timed ones, for work that happens only once.
 const WARM_UP_STEPS: u32 = 1;
-/// Steps that are timed.
+/// Number of timed steps.
 const TIMED_STEPS: u32 = 5;
 
-/// Seconds of a step by adapter and kind of training.
+/// Seconds per step, by adapter and kind of training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration(BTreeMap<String, BTreeMap<String, f64>>);
 
-/// A run with what its times are known by.
+/// A run with the keys of its measured times.
 struct Timed<'a> {
     run: &'a PlannedRun,
-    /// Trainings whose steps take the same time have the same.
+    /// Key of the kind of training; training runs whose steps take the same time have the same key.
     kind: String,
     config: RunConfig,
 }
@@ -62,12 +62,12 @@ impl<'a> Timed<'a> {
 }
 
 impl Calibration {
-    /// The measurements in the study's folder `root`; of kinds of training that are still to be
-    /// done and of which neither these nor a finished run say how long they take, a few steps are
-    /// timed and added to the folder, where there is one.
+    /// The measurements in the study's folder `root`. For each kind of training that remains, and
+    /// whose time neither these measurements nor a finished run gives, a few steps are timed. The
+    /// results are added to the folder, if it exists.
     ///
     /// # Errors
-    /// Of the device and of settings that do not go together.
+    /// Errors of the device, and of settings that do not fit together.
     pub fn new(
         gpu: &Gpu,
         root: &Path,
@@ -112,7 +112,7 @@ impl Calibration {
     }
 }
 
-/// The median of a few steps.
+/// The median time of a few steps.
 fn seconds_of_step(gpu: &Gpu, config: &RunConfig, dataset: &Dataset) -> Result<f64> {
     let trainer = Trainer::new(gpu, config, dataset)?;
     trainer.begin_benchmark();
@@ -136,39 +136,39 @@ fn is_finished(plan: &Plan, root: &Path, index: usize) -> bool {
     matches!(ModelResult::read(&plan.folder(root, index), &plan.runs[index]), Ok(Some(_)))
 }
 
-/// What a study will still take.
+/// The remaining time of a study.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The part of the study that this is about, `1/1` for all of it.
+    /// The part of the study that the estimate covers; `1/1` for all of it.
     pub shard: String,
     /// Its models, in order.
     pub runs: Vec<EstimatedRun>,
-    /// Time left.
+    /// Remaining time in seconds.
     pub seconds: f64,
 }
 
-/// What one model takes or took.
+/// The time of one model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EstimatedRun {
-    /// Its folder.
+    /// Folder of the run.
     pub folder: String,
-    /// Its label.
+    /// Label of the model.
     pub model: String,
-    /// Its data set.
+    /// Data set of the model.
     pub dataset: String,
-    /// Seed of its training.
+    /// Seed of the training.
     pub seed: u64,
-    /// Steps of training.
+    /// Number of training steps.
     pub steps: u64,
-    /// Whether its result is there.
+    /// Whether its result exists.
     pub finished: bool,
-    /// Time left: 0 for a finished one.
+    /// Remaining time in seconds; 0 for a finished run.
     pub seconds: f64,
-    /// How long a finished one took, where that is known.
+    /// Time that a finished run took in seconds, if known.
     pub taken_seconds: Option<f64>,
 }
 
-/// Measured time against what was expected.
+/// Sums of measured and of expected time.
 #[derive(Clone, Copy, Default)]
 struct Ratio {
     measured: f64,
@@ -187,12 +187,12 @@ impl Ratio {
 }
 
 impl Estimate {
-    /// The time that the runs of `shard` still take on `adapter`: measured steps, corrected by how
-    /// long finished runs took; judgements by their number of passes through the network, corrected
-    /// likewise.
+    /// The remaining time of the runs of `shard` on `adapter`. It is computed from the measured
+    /// times of steps and corrected by the time that finished runs took. Judgements are counted by
+    /// their number of passes through the network and corrected in the same way.
     ///
     /// # Errors
-    /// For settings that do not go together.
+    /// For settings that do not fit together.
     pub fn new(
         adapter: &str,
         root: &Path,
@@ -224,7 +224,7 @@ impl Estimate {
         }
         let finished_rate = |kind: &str| by_kind.get(kind).and_then(|ratio| ratio.value());
         let first_rate = |work: &Timed| measured.and_then(|kinds| kinds.get(&work.kind)).copied();
-        // A pass of one image, from everything that is known about steps.
+        // The time of a pass of one image, from all known times of steps.
         let mut pass = Ratio::default();
         let mut drift = Ratio::default();
         for work in works.iter().filter(|work| work.steps() > 0) {
@@ -273,7 +273,7 @@ impl Estimate {
         })
     }
 
-    /// Models that are not finished.
+    /// The number of unfinished models.
     pub fn left(&self) -> usize {
         self.runs.iter().filter(|run| !run.finished).count()
     }

@@ -1,4 +1,5 @@
-//! Making what a study does not have yet: training, quantizing, judging, one model after another.
+//! Trains, quantizes and judges the models of a study that have no result yet, one model after
+//! another.
 
 use std::{path::Path, time::Instant};
 
@@ -19,22 +20,22 @@ use crate::{
     train::{DataLocation, Start, Trainer},
 };
 
-/// What became of the runs of one call.
+/// The number of runs by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Executed {
-    /// Made now.
+    /// Runs made by this call.
     pub made: usize,
-    /// There already.
+    /// Runs that had a result already.
     pub skipped: usize,
-    /// Could not be made.
+    /// Runs that failed.
     pub failed: usize,
 }
 
-/// Makes every model of `shard` that has no result in the study's folder `root`. A run that fails
-/// does not end the study; those that need it fail with it.
+/// Makes every model of `shard` that has no result in the study's folder `root`. A failed run does
+/// not end the study, but the runs that depend on it fail too.
 ///
 /// # Errors
-/// [`Error::Interrupted`] after a signal, [`Error::DeviceLost`]; errors of the folder itself.
+/// [`Error::Interrupted`] after a signal; [`Error::DeviceLost`]; errors of the folder itself.
 pub async fn execute(
     gpu: &Gpu,
     root: &Path,
@@ -78,7 +79,7 @@ pub async fn execute(
     Ok(executed)
 }
 
-/// One model: trained or quantized, then judged.
+/// Makes one model: trains or quantizes it, then judges it.
 async fn make(
     gpu: &Gpu,
     root: &Path,
@@ -114,8 +115,8 @@ async fn make(
     if run.variant.stage == Stage::PostTraining {
         judge::quantize(gpu, &config, start.as_deref(), dataset).await?;
     } else {
-        // The folder's name holds a hash of the settings: what is there is this run, stopped
-        // half-way.
+        // The name of the folder contains a hash of the settings, so an existing folder belongs to
+        // this run, which was stopped before its end.
         let start = if folder.exists() { Start::Resume } else { Start::New };
         let mut trainer = Trainer::new(gpu, &config, dataset)?;
         let steps = trainer.total_steps();
@@ -124,8 +125,8 @@ async fn make(
             (outcome.steps.len() as u64, start_time.elapsed().as_secs_f64());
         start_time = Instant::now();
     }
-    // The study knows its data by name alone; whoever evaluates the model by itself looks beside
-    // it.
+    // The study refers to its data by name only. A later evaluation of this model alone looks for
+    // the data location in the run's folder.
     DataLocation::of(dataset).write(&folder)?;
     let result =
         judge::judge(gpu, plan, run, &config, control.as_deref(), dataset, watcher).await?;

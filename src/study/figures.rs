@@ -1,5 +1,5 @@
-//! The pictures of a report: Fig. 1 (maps), Fig. 2 (KL), Fig. 3 (accuracy drop), what models reach
-//! against what they cost, the randomisation check, ROAR, and quantizers while training.
+//! The figures of a report: Fig. 1 (maps), Fig. 2 (KL), Fig. 3 (accuracy drop), accuracy against
+//! cost, the randomisation check, ROAR, and quantizers during training.
 
 use std::{cmp::Reverse, path::Path};
 
@@ -19,13 +19,13 @@ use crate::{
     saliency::{DataOptions, Method},
 };
 
-/// A picture of the report.
+/// A figure of the report.
 pub struct Figure {
-    /// Its file in the study's folder.
+    /// Name of its file in the study's folder.
     pub file: String,
-    /// PNG or SVG.
+    /// Contents of the file: PNG or SVG.
     pub bytes: Vec<u8>,
-    /// What it shows.
+    /// Caption.
     pub caption: String,
 }
 
@@ -43,7 +43,7 @@ impl Figure {
         }
     }
 
-    /// The figure as content of a page.
+    /// The figure as a block of a page.
     pub fn block(&self) -> Block {
         if self.file.ends_with(".png") {
             return Block::Image {
@@ -59,10 +59,10 @@ impl Figure {
     }
 }
 
-/// All figures of the study in `root`.
+/// Draws all figures of the study in `root`.
 ///
 /// # Errors
-/// Of the files of maps; [`crate::Error::Data`] for what cannot be drawn.
+/// Errors of the files of maps; [`crate::Error::Data`] for data that cannot be drawn.
 pub fn draw(root: &Path, plan: &Plan, summary: &Summary) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for dataset in summary.datasets() {
@@ -89,23 +89,23 @@ pub fn draw(root: &Path, plan: &Plan, summary: &Summary) -> Result<Vec<Figure>> 
     Ok(figures)
 }
 
-/// File of the accuracy-drop curves of `method`.
+/// File name of the accuracy-drop curves of `method`.
 pub fn drop_file(dataset: &str, method: &str) -> String {
     format!("{}-drop-{}.svg", slug(dataset), slug(method))
 }
 
-/// File of the curves of networks trained again without what `method` names.
+/// File name of the ROAR curves of `method`.
 pub fn retraining_file(dataset: &str, method: &str) -> String {
     format!("{}-retraining-{}.svg", slug(dataset), slug(method))
 }
 
-/// Models whose curves are shown: with Saliency Guided Training where there are any.
+/// Models whose curves are shown: those with Saliency Guided Training, if there are any.
 fn shown<'a>(summary: &'a Summary, dataset: &'a str) -> Vec<&'a ModelSummary> {
     let guided: Vec<_> = summary.trained(dataset, true).collect();
     if guided.is_empty() { summary.trained(dataset, false).collect() } else { guided }
 }
 
-/// Fig. 1, of the first seed that all models have.
+/// Fig. 1, for the first seed that all models have.
 fn maps(
     root: &Path,
     plan: &Plan,
@@ -144,7 +144,7 @@ fn maps(
         probabilities: &maps.probabilities[..rows],
         accuracy: Some((model.accuracy.mean as f32, model.images)),
     });
-    let title = format!("What each model looks at: {dataset}");
+    let title = format!("The pixels that each model uses: {dataset}");
     let grid = Grid {
         title: &title,
         shape: *shape,
@@ -156,8 +156,9 @@ fn maps(
         colormap: ColorMap::Diverging,
     };
     let caption = format!(
-        "Fig. 1, {dataset}: a row an image. For each model the {} map of the true label's logit (red: brightening the pixel raises the score, \
-         blue: lowers it) and the image with {}. Seed {seed}.",
+        "Fig. 1, {dataset}: one row per image. For each model the {} map of the true label's logit \
+         (red: brightening the pixel raises the score, blue: lowers it) and the image with {}. \
+         Seed {seed}.",
         summary.main_method,
         DataOptions::default().masked()
     );
@@ -204,14 +205,15 @@ fn kl(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> 
             (false, true) => " Smoothed where a curve is long enough.",
             (false, false) => "",
         },
-        // A logarithm has no 0.
+        // A logarithmic axis cannot show 0.
         match models.iter().any(|model| model.kl.iter().any(|(_, value)| *value <= 0.0)) {
             true => format!(
                 " Steps of divergence 0, as those without masking, are not drawn.{}",
                 match models.iter().map(|model| model.steps_before).max().unwrap_or(0) {
                     0 => String::new(),
                     begun => format!(
-                        " Steps of models that go on from the float model count from the end of its training, after {}.",
+                        " Steps of models that start from the float model count from the end of \
+                         its training, after {}.",
                         counted(begun as usize, "step")
                     ),
                 }
@@ -235,34 +237,36 @@ fn in_percent(name: String, points: &[(f64, f64)], band: &[(f64, f64, f64)]) -> 
     }
 }
 
-/// What the bands of such curves are.
+/// A description of the bands of such curves.
 fn bands(models: &[&ModelSummary]) -> &'static str {
     if models.iter().any(|model| model.seeds.len() > 1) {
-        "Bands, or bars: from the lowest to the highest limit of Wilson's 95 % intervals of the seeds."
+        "Bands, or bars: from the lowest to the highest limit of Wilson's 95 % intervals of the \
+         seeds."
     } else {
         "Bands, or bars: Wilson's 95 % intervals for the number of images."
     }
 }
 
-/// The horizontal axis of curves over training.
+/// The label of the horizontal axis of curves over training steps.
 fn steps_label(models: &[&ModelSummary]) -> String {
     let has_start = models.iter().any(|model| model.steps_before > 0);
     if has_start { "step, those of the start included".into() } else { "step".into() }
 }
 
-/// Where the curves of models begin that start from another, as a caption says it.
+/// A caption's sentence that says at which step the curves of models that start from another model
+/// begin.
 fn continuation(models: &[&ModelSummary]) -> String {
     let begun = models.iter().map(|model| model.steps_before).max().unwrap_or(0);
     if begun == 0 {
         return String::new();
     }
     format!(
-        " Models that go on from the float model begin where its training ended, after {}.",
+        " Models that start from the float model begin where its training ended, after {}.",
         counted(begun as usize, "step")
     )
 }
 
-/// Fig. 3, of the main method; the same of the others.
+/// Fig. 3 for the main method, and the same figure for the other methods.
 fn drop(
     plan: &Plan,
     summary: &Summary,
@@ -293,8 +297,9 @@ fn drop(
     };
     let bands = bands(&models);
     let caption = format!(
-        "{}Features removed in the order of the {method} map, the most salient first, replaced by {}; {} test images, models \
-         trained with {}. Steeper means that the map names what the model uses. {bands}",
+        "{}Features removed in the order of the {method} map, the most salient first, replaced by \
+         {}; {} test images, models trained with {}. A steeper curve means that the map ranks the \
+         pixels that the model uses first. {bands}",
         if method == summary.main_method { "Fig. 3: " } else { "" },
         plan.judgement.fill.described(),
         summary.drop_images,
@@ -311,7 +316,7 @@ fn training_of(models: &[&ModelSummary]) -> &'static str {
     }
 }
 
-/// ROAR.
+/// The ROAR figure.
 fn retraining(
     plan: &Plan,
     summary: &Summary,
@@ -345,8 +350,10 @@ fn retraining(
         ..LineChart::default()
     };
     let caption = format!(
-        "ROAR: the same float network trained anew, plainly, on images without the features that the {method} maps of each model (trained with {}) \
-         name first (they become {}), and tested on test images without them. Below random order, the maps name features that are not replaced by others. {}",
+        "ROAR: the same float network trained again, with plain training, on images without the \
+         features that the {method} maps of each model (trained with {}) rank highest (they become \
+         {}), and tested on test images without them. Below random order, the maps name features \
+         that are not replaced by others. {}",
         training_of(&models),
         plan.judgement.fill.described(),
         bands(&models)
@@ -385,13 +392,14 @@ fn randomisation(summary: &Summary, dataset: &str, file: String) -> Result<Optio
         series: series.collect(),
         ..LineChart::default()
     };
-    let caption = "Rank correlation of |map| with the trained model's own as its layers are randomised one after the other; high values to the right \
-                   would mean that the map does not depend on what was learned. Bands: 95 % intervals of the mean over the images (over the seeds, where \
-                   there are several).";
+    let caption = "Rank correlation of |map| with the trained model's own as its layers are \
+                   randomised one after the other; high values to the right would mean that the \
+                   map does not depend on what was learned. Bands: 95 % intervals of the mean over \
+                   the images (over the seeds, where there are several).";
     Figure::chart(file, &chart, caption.into()).map(Some)
 }
 
-/// α and the ranges of weights while training.
+/// α and the ranges of weights during training.
 fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<Figure>> {
     let models = shown(summary, dataset);
     let traces: Vec<QuantizerTrace<'_>> = models
@@ -417,8 +425,9 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
         .find(|model| !model.quantizers.is_empty())
         .and_then(|model| model.seeds.first());
     let caption = format!(
-        "What the quantizers do while the models train with {}: a panel a clipping threshold or learned step, and a layer's quantized weights, between \
-         a line for the lowest and one for the highest. Seed {}.{}",
+        "The quantizers while the models train with {}: one panel per clipping threshold, per \
+         learned step, and per layer's quantized weights, with a line for the lowest and one for \
+         the highest weight. Seed {}.{}",
         training_of(&models),
         seed.map_or("–".into(), u64::to_string),
         continuation(&models)
@@ -426,7 +435,8 @@ fn quantizers(summary: &Summary, dataset: &str, file: String) -> Result<Option<F
     Ok(Some(Figure { file, bytes: charts.to_svg()?.into_bytes(), caption }))
 }
 
-/// The distributions that were drawn when the shown models were judged; of their first seeds.
+/// The distributions of weights and activations that were drawn when the shown models were judged,
+/// for their first seeds.
 fn histograms(root: &Path, plan: &Plan, summary: &Summary, dataset: &str) -> Vec<Figure> {
     let of = |model: &ModelSummary| {
         let own = |run: &&PlannedRun| {
@@ -438,7 +448,7 @@ fn histograms(root: &Path, plan: &Plan, summary: &Summary, dataset: &str) -> Vec
             4 << 20,
         )
         .ok()?;
-        // It is put into the page as it is.
+        // The SVG is put into the page unchanged.
         let svg = String::from_utf8(bytes)
             .ok()
             .filter(|svg| svg.starts_with("<svg ") && !svg.contains("<script"))?;
@@ -448,7 +458,7 @@ fn histograms(root: &Path, plan: &Plan, summary: &Summary, dataset: &str) -> Vec
     shown(summary, dataset).into_iter().filter_map(of).collect()
 }
 
-/// File of the distributions of a model of the widths `bits`.
+/// File name of the distributions of the model with `bits`.
 pub fn histogram_file(dataset: &str, bits: &str) -> String {
     format!("{}-histograms-{}.svg", slug(dataset), slug(&bits.replace(',', "-")))
 }
@@ -464,7 +474,7 @@ fn short(number: u64) -> String {
     format!("{scaled:.digits$}{unit}")
 }
 
-/// Accuracy, faithfulness and alignment of models of falling cost.
+/// Accuracy, faithfulness and alignment of the models, ordered by falling cost.
 fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
     let all: Vec<&ModelSummary> =
         summary.models.iter().filter(|model| model.variant.dataset == dataset).collect();
@@ -479,8 +489,8 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
                  label: &str,
                  quantity: Quantity,
                  value: &dyn Fn(&ModelSummary) -> Option<Interval>| {
-        // Rows of which nothing is known are left out, as that of the float models where others are
-        // compared with them.
+        // Rows without any value are left out, such as the row of the float models where the others
+        // are compared with them.
         let has_dot = |place: &Place| {
             dots(&all, std::slice::from_ref(place), value)
                 .iter()
@@ -522,35 +532,40 @@ fn tradeoff(summary: &Summary, dataset: &str, file: String) -> Result<Figure> {
             "rank correlation of the maps with the control's, −1 to 1",
             Quantity::Correlation,
             &|model| {
-                // The float models are what the others are compared with.
+                // The float models are the reference of the comparison, so they have no value of
+                // their own.
                 if model.variant.is_float() { None } else { Some(model.method(method)?.spearman) }
             },
         ),
     ]);
     let caption = format!(
-        "What the models reach against what they cost: a row a bit width, with the bit operations of a forward pass of one image (multiply-accumulates \
-         times the bits of both factors). Faithfulness: by how many points removing features in the order of the {method} map lowers \
-         the accuracy more than random order does, on average over the curve. Alignment: rank correlation of the {method} maps with those of the \
-         model that each is compared with: {}. PTQ: the float model quantized without training; start: that model before others go on from it. Bars: 95 % intervals, over seeds; of one seed over \
-         images (Wilson's for accuracy, the bootstrap for alignment).",
+        "Quality of the models against their cost: one row per bit width, with the bit operations \
+         of a forward pass of one image (multiply-accumulates times the bits of both factors). \
+         Faithfulness: by how many points removing features in the order of the {method} map \
+         lowers the accuracy more than random order does, on average over the curve. Alignment: \
+         rank correlation of the {method} maps with those of the model that each is compared with: \
+         {}. PTQ: the float model quantized without training; start: that model before others go \
+         on from it. Bars: 95 % intervals, over seeds; of one seed over images (Wilson's for \
+         accuracy, the bootstrap for alignment).",
         match all.iter().any(|model| model.variant.stage == Stage::FloatContinued) {
             true =>
-                "for trained ones the float model that was trained on as long, for PTQ the float model",
+                "for trained models the float model with the same number of further steps, for PTQ \
+                 the float model",
             false => "the float model",
         }
     );
     Ok(Figure { file, bytes: charts.to_svg()?.into_bytes(), caption })
 }
 
-/// Bit operations, the most first, and bits.
+/// Sort key: bit operations, highest first, then bits.
 type Place = (Reverse<u64>, String);
 
-/// `float`, or the widths as `(4,2)`.
+/// `float`, or the bits as `(4,2)`.
 fn bits(variant: &Variant) -> String {
     if variant.is_float() { "float".into() } else { format!("({})", variant.bits) }
 }
 
-/// Dots for every way to come to a model, in rows of their bits.
+/// Dots for every stage of the models, in rows ordered by bits.
 fn dots(
     models: &[&ModelSummary],
     places: &[Place],
@@ -558,7 +573,7 @@ fn dots(
 ) -> Vec<Dots> {
     let mut series = Vec::new();
     for (sgt, training) in [(true, "SGT"), (false, "plain")] {
-        // A float model that is trained on is what the others start from.
+        // The quantized models start from a float model that is also trained further.
         let goes_on = models
             .iter()
             .any(|model| model.variant.sgt == sgt && model.variant.stage == Stage::FloatContinued);
@@ -610,7 +625,7 @@ mod tests {
         assert_eq!(slug("a/../my data. Größe"), "my_data__Gr__e");
         assert_eq!(["..", "", "/", ".hidden"].map(slug), ["data", "data", "data", "_hidden"]);
         assert_eq!(slug(&"long".repeat(100)).len(), 64);
-        // A plan may come from anywhere.
+        // The plan may come from an untrusted file.
         let files = [
             drop_file("..", "/../../x"),
             retraining_file("a", "x\\y/.."),

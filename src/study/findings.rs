@@ -1,4 +1,4 @@
-//! What a study found, in sentences. Nothing here is said that the numbers do not say.
+//! The findings of a study as sentences. Every sentence follows from computed numbers.
 
 use super::{
     plan::Stage,
@@ -10,27 +10,28 @@ use crate::{
     report::{counted, plus_minus},
 };
 
-/// `summary` with its sentences.
+/// Adds the sentences to `summary`.
 pub(super) fn stated(mut summary: Summary) -> Summary {
     summary.scope = scope(&summary);
     summary.findings = findings(&summary);
     summary
 }
 
-/// Accuracy, its price, the paper's premise, its two questions, and its contradiction; one sentence
-/// more where the preset has goals.
+/// Sentences about accuracy, its cost, the paper's premise, its two questions and its
+/// contradiction, and one about the goals of the preset, if it has any.
 fn findings(summary: &Summary) -> Vec<String> {
     let sentences = [accuracy, goals, price, guidance, alignment, faithfulness, contradiction];
     sentences.into_iter().filter_map(|sentence| sentence(summary)).collect()
 }
 
-/// What everything that follows was computed from.
+/// The data that all the other sentences are computed from.
 fn scope(summary: &Summary) -> String {
     let made: usize = summary.models.iter().map(|model| model.seeds.len()).sum();
     let seeds = summary.models.iter().map(|model| model.seeds.len());
     let (fewest, most) = (seeds.clone().min().unwrap_or(0), seeds.max().unwrap_or(0));
     let seeds = match (fewest, most) {
-        (1, 1) => "one seed each: intervals are over images and say nothing about other trainings"
+        (1, 1) => "one seed each: intervals are over images and say nothing about other training \
+                   runs"
             .to_string(),
         (fewest, most) if fewest == most => format!("{} each", counted(most, "seed")),
         (fewest, most) => format!("{fewest} to {most} seeds each"),
@@ -41,15 +42,16 @@ fn scope(summary: &Summary) -> String {
         summary.models.iter().any(|model| model.variant.stage == Stage::FloatContinued);
     let controls = match has_continued {
         true => {
-            " Models trained with quantization are compared with \"float continued\", the same start trained on for as many steps by the same \
-             settings, without quantization; those quantized after training (PTQ) with float."
+            " Models trained with quantization are compared with \"float continued\", which has \
+             the same start and as many further steps with the same settings, without \
+             quantization; those quantized after training (PTQ) with float."
         }
         false => "",
     };
     let nothing = match summary.guidance_adds_nothing {
         true => {
-            " λ is 0: Saliency Guided Training adds nothing to the loss here, so it is neither compared with plain training nor with the \
-             paper's figures."
+            " λ is 0: Saliency Guided Training adds nothing to the loss here, so it is neither \
+             compared with plain training nor with the paper's figures."
         }
         false => "",
     };
@@ -66,7 +68,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
-/// `97.30 % (96.10–98.20)`, or without the interval where there is none.
+/// `97.30 % (96.10–98.20)`, or the value alone if there is no interval.
 pub(super) fn percent_interval(interval: Interval) -> String {
     let range =
         |interval: Interval| format!(" ({:.2}–{:.2})", 100.0 * interval.low, 100.0 * interval.high);
@@ -77,7 +79,7 @@ pub(super) fn percent_interval(interval: Interval) -> String {
     )
 }
 
-/// `p = 0.03`, `p < 0.001`: adjusted for the number of tests.
+/// `p = 0.03` or `p < 0.001`, adjusted for the number of tests.
 pub(super) fn p_value(difference: Difference) -> String {
     match difference.adjusted_p {
         p if p < 0.001 => "p < 0.001".into(),
@@ -90,8 +92,8 @@ fn joined(parts: Vec<String>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// Models that the sentences speak of: the trained ones of each data set, with Saliency Guided
-/// Training where there are any.
+/// Models that the sentences refer to: the trained models of each data set, with Saliency Guided
+/// Training if there are any.
 fn groups(summary: &Summary) -> Vec<(&str, Vec<&ModelSummary>)> {
     let of = |dataset| -> Vec<&ModelSummary> {
         let guided: Vec<_> = summary.trained(dataset, true).collect();
@@ -100,7 +102,7 @@ fn groups(summary: &Summary) -> Vec<(&str, Vec<&ModelSummary>)> {
     summary.datasets().into_iter().map(|dataset| (dataset, of(dataset))).collect()
 }
 
-/// The sentence `start` about all data sets of which `part` has something to say.
+/// The sentence that begins with `start` and lists all data sets for which `part` returns a clause.
 fn about_all(
     summary: &Summary,
     start: &str,
@@ -116,7 +118,7 @@ fn about_all(
     })
 }
 
-/// The one of lowest precision that was trained so, after its control.
+/// The control of the trained models and the model of lowest precision.
 fn ends<'a>(models: &[&'a ModelSummary]) -> Option<(&'a ModelSummary, &'a ModelSummary)> {
     let quantized = models.iter().filter(|model| model.variant.stage == Stage::QuantizationAware);
     let lowest = quantized.min_by_key(|model| model.cost.bit_operations)?;
@@ -124,7 +126,7 @@ fn ends<'a>(models: &[&'a ModelSummary]) -> Option<(&'a ModelSummary, &'a ModelS
     Some((models.iter().find(is_control)?, lowest))
 }
 
-/// As [`ends`], with their maps by the main method.
+/// As [`ends`], with the maps of both by the main method.
 fn ends_by_method<'a>(
     summary: &'a Summary,
     models: &[&'a ModelSummary],
@@ -157,7 +159,7 @@ fn accuracy(summary: &Summary) -> Option<String> {
     })
 }
 
-/// Goals of the preset, where it has some.
+/// The goals of the preset, if it has any.
 fn goals(summary: &Summary) -> Option<String> {
     let with_goal: Vec<&ModelSummary> =
         summary.models.iter().filter(|model| model.goal.is_some()).collect();
@@ -184,11 +186,10 @@ fn goals(summary: &Summary) -> Option<String> {
     })
 }
 
-/// Whether a difference may be chance, in words.
+/// Whether chance can explain a difference, in words.
 fn certainty(test: Option<Difference>, over: IntervalOver) -> String {
     let Some(test) = test else { return "not tested for chance".into() };
-    let verdict =
-        if test.is_significant() { "more than chance" } else { "no more than chance may bring" };
+    let verdict = if test.is_significant() { "more than chance" } else { "not more than chance" };
     let basis = if over == IntervalOver::Seeds { "seed" } else { "test image" };
     format!("{verdict}, {} paired by {basis}", p_value(test))
 }
@@ -210,7 +211,8 @@ fn price(summary: &Summary) -> Option<String> {
             _ => String::new(),
         };
         Some(format!(
-            "on {dataset} the accuracy of {} differs from that of {} by {} points ({certainty}), for 1/{cheaper:.0} of the bit operations{alone}",
+            "on {dataset} the accuracy of {} differs from that of {} by {} points ({certainty}), \
+             for 1/{cheaper:.0} of the bit operations{alone}",
             lowest.variant.label(),
             control.variant.label(),
             plus_minus(difference, 2)
@@ -218,7 +220,7 @@ fn price(summary: &Summary) -> Option<String> {
     })
 }
 
-/// The paper's premise, of the float model and the one of lowest precision.
+/// The paper's premise, for the float model and the model of lowest precision.
 fn guidance(summary: &Summary) -> Option<String> {
     let start =
         "Does Saliency Guided Training change anything, against plain training of as many steps? ";
@@ -294,7 +296,8 @@ fn alignment(summary: &Summary) -> Option<String> {
                 format!(", and are {}", changes.join(" and "))
             };
             Some(format!(
-                "on {dataset} the {} maps of {} have a rank correlation of {:.2} and a top-10 % overlap of {:.2} with those of {}{changes}",
+                "on {dataset} the {} maps of {} have a rank correlation of {:.2} and a top-10 % \
+                 overlap of {:.2} with those of {}{changes}",
                 summary.main_method,
                 lowest.variant.label(),
                 map.spearman.mean,
@@ -307,43 +310,48 @@ fn alignment(summary: &Summary) -> Option<String> {
 
 /// "Can quantized models still provide meaningful insights into their decision-making processes?"
 fn faithfulness(summary: &Summary) -> Option<String> {
-    about_all(summary, "Do quantized models still explain themselves? ", |dataset, models| {
-        let (control, control_map, lowest, map) = ends_by_method(summary, models)?;
-        // The interval of the chart: one for one quantity.
-        let Interval { mean: own, low, high } = map.below_random;
-        if !own.is_finite() {
-            return None;
-        }
-        let verdict = match () {
-            () if low > 0.0 => "yes",
-            () if high < 0.0 => "no",
-            () => "undecided",
-        };
-        let points = |value: f64| plus_minus(-100.0 * value, 1);
-        let range = if low.is_finite() {
-            format!(", 95 % {} to {}", points(high), points(low))
-        } else {
-            ", no interval".to_string()
-        };
-        Some(format!(
-            "{verdict} on {dataset}: without the features that the {} maps of {} name first its accuracy is {:.1} %, without as many at random \
-             {:.1} %, means over the curves (difference {} points{range}; {} {})",
-            summary.main_method,
-            lowest.variant.label(),
-            100.0 * map.drop_area.mean,
-            100.0 * lowest.random_area,
-            points(own),
-            control.variant.label(),
-            points(control_map.below_random.mean)
-        ))
-    })
+    about_all(
+        summary,
+        "Do quantized models still show in their maps which pixels they use? ",
+        |dataset, models| {
+            let (control, control_map, lowest, map) = ends_by_method(summary, models)?;
+            // The sentence has the interval of the chart, so that a quantity has only one interval.
+            let Interval { mean: own, low, high } = map.below_random;
+            if !own.is_finite() {
+                return None;
+            }
+            let verdict = match () {
+                () if low > 0.0 => "yes",
+                () if high < 0.0 => "no",
+                () => "undecided",
+            };
+            let points = |value: f64| plus_minus(-100.0 * value, 1);
+            let range = if low.is_finite() {
+                format!(", 95 % {} to {}", points(high), points(low))
+            } else {
+                ", no interval".to_string()
+            };
+            Some(format!(
+                "{verdict} on {dataset}: without the features that the {} maps of {} rank highest, \
+                 its accuracy is {:.1} %, without as many random ones {:.1} %, means over the \
+                 curves (difference {} points{range}; {} {})",
+                summary.main_method,
+                lowest.variant.label(),
+                100.0 * map.drop_area.mean,
+                100.0 * lowest.random_area,
+                points(own),
+                control.variant.label(),
+                points(control_map.below_random.mean)
+            ))
+        },
+    )
 }
 
-/// The text of section IV-C says that more quantization drops more, the caption of Fig. 3 that less
-/// quantization does.
+/// The text of section IV-C says that more quantization causes a larger drop; the caption of Fig. 3
+/// says that less quantization does.
 fn contradiction(summary: &Summary) -> Option<String> {
-    let start = "Does accuracy drop more with more quantization when salient features are removed, as the paper's text says, or less, as the \
-                 caption of its Fig. 3 does? ";
+    let start = "Does accuracy drop more with more quantization when salient features are removed, \
+                 as the paper's text says, or less, as the caption of its Fig. 3 does? ";
     about_all(summary, start, |dataset, models| {
         let (control, _, lowest, _) = ends_by_method(summary, models)?;
         let mean = |model: &ModelSummary, value: fn(&MethodSummary) -> f64| {
@@ -368,7 +376,8 @@ fn contradiction(summary: &Summary) -> Option<String> {
             format!("the curves of {methods} methods")
         };
         Some(format!(
-            "{verdict} on {dataset}, where {} loses {:.1} points and {} {:.1} on average over {curves} (margin {margin:.1})",
+            "{verdict} on {dataset}, where {} loses {:.1} points and {} {:.1} on average over \
+             {curves} (margin {margin:.1})",
             lowest.variant.label(),
             drop(lowest),
             control.variant.label(),
@@ -387,7 +396,8 @@ mod tests {
         work::Work,
     };
 
-    /// A model whose gradient maps' curve falls from `accuracy` to `end`, random order's to 0.8.
+    /// A result whose accuracy-drop curve falls from `accuracy` to `end` for gradient maps and to
+    /// 0.8 for random order.
     fn result(bits: &str, accuracy: f64, end: f64, spearman: f64) -> ModelResult {
         let stage = if bits == "32" { Stage::Float } else { Stage::QuantizationAware };
         let drop = vec![(0.0, accuracy), (0.9, end)];
@@ -441,7 +451,7 @@ mod tests {
                 seed: result.seed,
                 folder: result.folder.clone(),
                 start: None,
-                // As a plan has them: float, float continued, quantized.
+                // In the order of a plan: float, float continued, quantized.
                 control: index.checked_sub(1),
                 work: Work { steps: 5, ..Work::default() },
                 chain: 0,
@@ -467,9 +477,8 @@ mod tests {
         );
         assert_eq!(
             summary.findings,
-            [
-                "Test accuracy: on mnist, with Saliency Guided Training, float 90.00 % [paper: 99.46 %]."
-            ]
+            ["Test accuracy: on mnist, with Saliency Guided Training, float 90.00 % [paper: \
+                 99.46 %]."]
         );
     }
 
@@ -507,7 +516,7 @@ mod tests {
             let sentence = about("Do quantized", result("2,2", 0.9, end, 0.5)).unwrap();
             assert!(sentence.contains(verdict), "{sentence}");
         }
-        // The sentence has the interval of the chart.
+        // The sentence shows the interval of the chart.
         let sentence = about("Do quantized", result("2,2", 0.9, 0.3, 0.5)).unwrap();
         let made = summary(
             Preset::Paper,
@@ -520,12 +529,14 @@ mod tests {
             plus_minus(-100.0 * low, 1)
         );
         assert!(sentence.contains(&range), "{sentence} {range}");
-        // Nothing is known: nothing is said.
+        // Without values there is no sentence.
         assert_eq!(about("Does reduced", result("2,2", 0.9, 0.5, f64::NAN)), None);
         let price =
             |accuracy| about("What precision costs", result("2,2", accuracy, 0.5, 0.5)).unwrap();
         assert!(
-            price(0.9).contains("±0.00 points (no more than chance may bring, p = 1.00 paired by test image), for 1/32"),
+            price(0.9).contains(
+                "±0.00 points (not more than chance, p = 1.00 paired by test image), for 1/32"
+            ),
             "{}",
             price(0.9)
         );
@@ -536,8 +547,8 @@ mod tests {
         );
     }
 
-    /// Training on brings as much as training on with quantization: nothing is credited to the
-    /// bits.
+    /// Further float training gains as much accuracy as training with quantization, so the text
+    /// must not attribute a gain to the bits.
     #[test]
     fn quantization_is_not_credited_with_training() {
         let mut control = result("32", 0.95, 0.5, 0.9);
@@ -550,14 +561,21 @@ mod tests {
             .find(|sentence| sentence.starts_with("What precision costs"))
             .unwrap();
         assert!(
-            price.contains("differs from that of float continued by ±0.00 points (no more than chance may bring, p = 1.00"),
+            price.contains(
+                "differs from that of float continued by ±0.00 points (not more than chance, p \
+                 = 1.00"
+            ),
             "{price}"
         );
         assert!(
             price.contains("the further steps alone change float's by +10.00 points"),
             "{price}"
         );
-        assert!(summary.scope.contains("as many steps by the same settings"), "{}", summary.scope);
+        assert!(
+            summary.scope.contains("as many further steps with the same settings"),
+            "{}",
+            summary.scope
+        );
         let quantized = &summary.models[2];
         assert_eq!(
             (quantized.compared_with.as_deref(), quantized.accuracy_difference.unwrap().p),
@@ -565,7 +583,7 @@ mod tests {
         );
     }
 
-    /// 100 answers of 1000 are right with guidance alone, and 13 tests are made.
+    /// 100 of 1000 answers are right only with Saliency Guided Training, and 13 tests are made.
     #[test]
     fn guidance_is_tested_against_plain_training() {
         let plain = |mut result: ModelResult| {
@@ -592,9 +610,7 @@ mod tests {
         assert_eq!((own.seeds.as_slice(), own.model.as_str()), (&[0][..], "float"));
         let (sentence, summary) = guided(0.802);
         assert!(
-            sentence.contains(
-                "+0.20 points from that without it (no more than chance may bring, p = 0.50"
-            ),
+            sentence.contains("+0.20 points from that without it (not more than chance, p = 0.50"),
             "{sentence}"
         );
         assert!(
@@ -605,7 +621,7 @@ mod tests {
         );
     }
 
-    /// Without weight the term of guidance changes nothing.
+    /// With λ = 0 the saliency term has no effect, and the text must not attribute one to it.
     #[test]
     fn guidance_of_no_weight_is_not_credited() {
         let mut plain = result("32", 0.8, 0.5, f64::NAN);

@@ -1,4 +1,4 @@
-//! A report as Markdown and as CSV.
+//! Writes a report as Markdown and as CSV.
 
 use std::fmt::Write;
 
@@ -50,10 +50,11 @@ pub fn markdown(title: &str, intro: &[String], sections: &[Section], figures: &[
     text
 }
 
-/// A paragraph that is not taken for a heading, a list or a quotation, whatever it begins with.
+/// A paragraph whose first characters are escaped, so that it is not parsed as a heading, a list or
+/// a quotation.
 fn paragraph(text: &str) -> String {
     let text = markdown_text(text.trim());
-    // As a list's number is ended: `1.`, `1)`.
+    // The end of a list number: `1.` or `1)`.
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     match text[digits..].chars().next() {
         Some('#' | '>' | '+' | '-' | '=') if digits == 0 => format!("\\{text}"),
@@ -62,21 +63,22 @@ fn paragraph(text: &str) -> String {
     }
 }
 
-/// A fence that does not stand in `code`.
+/// A code fence that does not occur in `code`.
 fn fence(code: &str) -> String {
     let longest = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     "`".repeat(3.max(longest + 1))
 }
 
-/// What a caption begins with: all before its first colon or full stop, but for the one of `Fig.`
+/// The beginning of a caption, up to its first colon or full stop; the full stop of `Fig.` does not
+/// count.
 fn heading(caption: &str) -> &str {
     let number = if caption.starts_with("Fig. ") { 5 } else { 0 };
     let end = caption[number..].find([':', '.']).map_or(caption.len(), |at| number + at);
     &caption[..end]
 }
 
-/// A line a figure: data set, model, training, method (empty for the model's own figures), figure,
-/// mean, interval.
+/// One line per figure: data set, model, training, method (empty for figures of the model itself),
+/// name, mean, interval.
 pub fn csv(summary: &Summary) -> String {
     let mut text = "dataset,model,sgt,method,figure,mean,low,high\n".to_string();
     let number = |value: f64| if value.is_finite() { value.to_string() } else { String::new() };
@@ -151,7 +153,7 @@ fn curve<'a>(
         .map(|(&(share, mean), &(_, low, high))| (share, Interval { mean, low, high }))
 }
 
-/// A field that may hold anything, on its line.
+/// Quotes a field so that any text stays on its line.
 fn field(text: &str) -> String {
     let text = plain(text);
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }

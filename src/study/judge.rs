@@ -1,4 +1,4 @@
-//! Judging one model of a study: accuracy, cost, and what its explanations are worth.
+//! Judges one model of a study: its accuracy, its cost and the quality of its explanations.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -28,21 +28,22 @@ use crate::{
     train::RunFolder,
 };
 
-/// Maps of the judged images in a run's folder: a tensor `<method>` [N, C, H, W] each; `images`
-/// and, by the first method, `masked` [N, C, H, W] in 0..1; `labels`, `predictions` and
-/// `probabilities` `[N]`.
+/// File with the maps of the judged images in a run's folder. It has one tensor `<method>` [N, C,
+/// H, W] per method; `images` and `masked` [N, C, H, W] in 0..1, where the first method determines
+/// the masked pixels; `labels`, `predictions` and `probabilities` `[N]`.
 pub const MAPS_FILE: &str = "maps.safetensors";
-/// Distributions of weights and activations in a run's folder, of models trained with quantization.
+/// File with the distributions of weights and activations in a run's folder, for models trained
+/// with quantization.
 pub const HISTOGRAMS_FILE: &str = "histograms.svg";
-/// Training images that post-training quantization is calibrated on.
+/// Number of training images for the calibration of post-training quantization.
 pub(super) const CALIBRATION_IMAGES: u32 = 512;
-/// What weights are quantized by without training: the one quantizer with a step to calibrate.
+/// Weight quantizer of post-training quantization: the only quantizer with a step to calibrate.
 pub(super) const PTQ_WEIGHTS: WeightQuantizer = WeightQuantizer::Lsq;
-/// Training images whose activations are in the histograms.
+/// Number of training images whose activations are in the histograms.
 const HISTOGRAM_IMAGES: u32 = 64;
-/// Images a pass.
+/// Images per pass.
 const BATCH: u32 = 128;
-/// Points of the KL curve that are kept.
+/// Number of points of the stored KL curve.
 const CURVE_POINTS: usize = 300;
 /// Percent of the features between two points of an accuracy-drop curve.
 const DROP_STEP: u32 = 10;
@@ -77,7 +78,7 @@ fn load(folder: &Path) -> Result<Model> {
     Model::load(folder, &QuantizationOverrides::default())
 }
 
-/// The method called `name` on the command line.
+/// The method with `name` on the command line.
 fn method(name: &str) -> Result<Method> {
     Method::named(name)
         .ok_or_else(|| Error::Model(format!("there is no attribution method {name}")))
@@ -91,7 +92,7 @@ fn first(split: &Split, count: u32, dataset: &Dataset) -> Split {
 }
 
 /// A model of the study with the images that it is judged on. Every map explains the logit of the
-/// true label: the same class in every model.
+/// true label, so that all models explain the same class.
 struct Judged<'a> {
     gpu: &'a Gpu,
     wanted: &'a JudgementPlan,
@@ -100,22 +101,22 @@ struct Judged<'a> {
     model: &'a Model,
     dataset: &'a Dataset,
     normalization: (f32, f32),
-    /// Images of the accuracy-drop curves.
+    /// Number of images of the accuracy-drop curves.
     dropped: Split,
-    /// The first of them: images of all other judgements.
+    /// The first images of `dropped`, used for all other judgements.
     images: Split,
     /// True classes of `dropped`.
     labels: Vec<u32>,
     settings: MethodOptions,
 }
 
-/// Says what is judged next, and stops where that is wished.
+/// Reports the next judgement to the watcher, and stops if a signal asks for it.
 fn begin(watcher: &mut dyn Watcher, what: &str) -> Result<()> {
     watcher.judging(what);
     watcher.interrupted().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
 }
 
-/// Judges the model in the folder of `config`; its maps are compared with those of the model in the
+/// Judges the model in the folder of `config`. Its maps are compared with those of the model in the
 /// folder `control`.
 pub(super) async fn judge(
     gpu: &Gpu,
@@ -210,7 +211,7 @@ impl Judged<'_> {
         &self.labels[..self.images.len()]
     }
 
-    /// What the maps of every method are worth, the drop curve of random maps with its area by
+    /// The judgements of the maps of every method, the drop curve of random maps with its area per
     /// image, and the maps of the judged images.
     async fn explanations(
         &self,
@@ -250,7 +251,7 @@ impl Judged<'_> {
     }
 
     /// Clarity, stability, agreement with the control's maps (`reference`) and dependence on the
-    /// parameters, of one method's maps of the judged images.
+    /// parameters, for the maps of one method.
     async fn judge_maps(
         &self,
         method: Method,
@@ -295,8 +296,8 @@ impl Judged<'_> {
         Ok(result)
     }
 
-    /// Adds ROAR's curves where they are planned; that of random maps, which float models have, is
-    /// returned.
+    /// Adds the planned ROAR curves. Returns the curve of random order, which only float models
+    /// have.
     async fn retrainings(
         &self,
         methods: &[Method],
@@ -378,7 +379,7 @@ fn points(curve: &DropCurve) -> Vec<(f64, f64)> {
     curve.removed.iter().copied().zip(curve.accuracy.iter().copied()).collect()
 }
 
-/// The KL term of every step, averaged over stretches so that a few hundred points remain.
+/// The KL term of every step, averaged over intervals so that a few hundred points remain.
 fn kl_curve(folder: &Path) -> Result<Vec<(f64, f64)>> {
     let (steps, _) = RunFolder::read_metrics(folder)?;
     let stretch = steps.len().div_ceil(CURVE_POINTS).max(1);
@@ -393,31 +394,31 @@ fn kl_curve(folder: &Path) -> Result<Vec<(f64, f64)>> {
         .collect())
 }
 
-/// What the quantizers were at some steps, as the metrics have it.
+/// The state of the quantizers at some steps, from the metrics.
 fn quantizers(folder: &Path) -> Result<Vec<(u64, QuantizerState)>> {
     let (steps, _) = RunFolder::read_metrics(folder)?;
     let lines = steps.into_iter().map(|line| (line.step, line.quantizers));
     Ok(lines.filter(|(_, state)| *state != QuantizerState::default()).collect())
 }
 
-/// Maps of the judged images, by method, and what a picture of them needs.
+/// Maps of the judged images by method, with the data that a figure of them needs.
 #[derive(Default)]
 pub(super) struct Maps {
     maps: Vec<(String, Vec<f32>)>,
     /// The images, [N, C, H, W] in 0..1.
     pub images: Vec<f32>,
-    /// With the less salient half (by the first method) replaced by noise.
+    /// The images with the less salient half (by the first method) replaced by noise.
     pub masked: Vec<f32>,
     /// True classes.
     pub labels: Vec<u32>,
     /// Predicted classes.
     pub predictions: Vec<u32>,
-    /// Their probabilities.
+    /// Probabilities of the predicted classes.
     pub probabilities: Vec<f32>,
 }
 
 impl Maps {
-    /// The maps of `method`, where there are any.
+    /// The maps of `method`, if there are any.
     pub fn of(&self, method: Method) -> Option<&[f32]> {
         self.named(method.name())
     }

@@ -1,10 +1,10 @@
-//! A study: many models trained and judged by one plan, its results put into one report (`saliq
-//! reproduce`, `saliq report`).
+//! A study trains and judges many models by one plan and combines their results in one report
+//! (`saliq reproduce`, `saliq report`).
 //!
-//! [`plan`](plan::Plan::new) says which models there are and under which name each is kept: a name
-//! holds a hash of everything that its numbers depend on. [`execute`](execute::execute) trains and
-//! judges what has no result yet; [`report`](report::write) reads the results of a folder, whoever
-//! wrote them.
+//! [`plan`](plan::Plan::new) lists the models and the folder of each. The folder's name contains a
+//! hash of everything that the model's numbers depend on. [`execute`](execute::execute) trains and
+//! judges the models without a result. [`report`](report::write) reads the results of a folder,
+//! whichever machine wrote them.
 
 pub mod comparison;
 pub mod estimate;

@@ -1,7 +1,7 @@
 //! Names of a study's files.
 
-/// A name as a part of a file's name, whatever it is made of: no path, no dots, never too long for
-/// a file system.
+/// Converts a name into a valid part of a file name: without separators and dots, and short enough
+/// for a file system.
 pub fn slug(name: &str) -> String {
     let name = crate::config::short_name(name);
     name.chars()

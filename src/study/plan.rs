@@ -1,4 +1,4 @@
-//! Which models a study has, in the order in which they can be made.
+//! The models of a study, in an order in which they can be made.
 
 use std::{
     collections::BTreeMap,
@@ -24,68 +24,70 @@ use crate::{
     error::phrase,
 };
 
-/// The plan in a study's folder.
+/// File with the plan in a study's folder.
 pub const PLAN_FILE: &str = "plan.json";
-/// Changes with what a result holds or how it is computed; part of the name of a run's folder.
+/// Version of the contents of a result and of the way it is computed; part of the name of a run's
+/// folder.
 const RESULT_FORMAT: u32 = 3;
-/// Widths of Table III, after float.
+/// Bits of the models of Table III, after float.
 const WIDTHS: [&str; 3] = ["4,4", "4,2", "2,2"];
 
-/// A model to be made.
+/// A planned model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PlannedRun {
-    /// Which model.
+    /// The model's variant.
     pub variant: Variant,
-    /// Seed of its training.
+    /// Seed of the training.
     pub seed: u64,
-    /// Folder under `runs/`; ends with a hash of all that its numbers depend on.
+    /// Folder under `runs/`; its name ends with a hash of everything that the model's numbers
+    /// depend on.
     pub folder: String,
-    /// The float model that its training starts from, or that it is quantized from, by its place in
-    /// the plan.
+    /// Index in the plan of the float model that the training or quantization starts from.
     pub start: Option<usize>,
-    /// The model of the same data set, training and seed that it is compared with, by its place in
-    /// the plan. It differs in nothing but the bits, so that a difference is that of quantization:
-    /// the float model trained on as long where quantized ones start from it, else the float model.
-    /// A float model trained on is compared with its start.
+    /// Index in the plan of the model of the same data set, training and seed that this model is
+    /// compared with. The two differ only in their bits, so that a difference is the effect of
+    /// quantization. The control is the float model that is trained for the same number of further
+    /// steps, if the quantized models start from the float model; otherwise it is the float model.
+    /// The control of a further trained float model is its start.
     pub control: Option<usize>,
-    /// Models that depend on each other share a chain: one machine makes them.
+    /// Chain of models that depend on each other; one machine makes all of them.
     pub chain: usize,
-    /// What making it takes.
+    /// The work of making it.
     pub work: Work,
-    /// Settings of its training, as TOML that `saliq train --config` takes.
+    /// Settings of its training, as TOML for `saliq train --config`.
     pub settings: String,
 }
 
-/// The models of a study, float ones before those that need them.
+/// The models of a study. A float model comes before the models that need it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Plan {
-    /// Which preset it was made from.
+    /// The preset of the plan.
     pub preset: Preset,
-    /// What is judged.
+    /// The planned judgements.
     pub judgement: JudgementPlan,
     /// Names of the classes, by data set.
     pub class_names: BTreeMap<String, Vec<String>>,
-    /// The models.
+    /// The planned models.
     pub runs: Vec<PlannedRun>,
 }
 
-/// What a user may change about a preset.
+/// Settings that a user can change in a preset.
 #[derive(Clone, Debug, Default)]
 pub struct PlanOptions {
-    /// Seeds a model.
+    /// Number of seeds per model.
     pub seeds: Option<u32>,
-    /// Settings over those of the preset, as `saliq train` takes them.
+    /// Settings of `saliq train` that override those of the preset.
     pub overrides: PartialRunConfig,
 }
 
 impl Plan {
-    /// The plan of `preset` with `options` for `datasets`; `methods` are the attribution methods
-    /// there are.
+    /// The plan of `preset` with `options` for `datasets`; `methods` are the available attribution
+    /// methods.
     ///
     /// # Errors
-    /// [`Error::Settings`] for settings that do not go together.
+    /// [`Error::Settings`] for settings that do not fit together.
     pub fn new(
         preset: Preset,
         options: &PlanOptions,
@@ -152,8 +154,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// What there is to warn of where the plan quantizes trained float models by a quantizer that
-    /// does not keep their scale.
+    /// A warning, if the plan quantizes trained float models with a quantizer that does not keep
+    /// the scale of their weights.
     pub fn scale_warning(&self, datasets: &[Dataset]) -> Option<Phrase> {
         let from_float = |run: &&PlannedRun| match run.variant.stage {
             Stage::Float | Stage::FloatContinued => false,
@@ -212,8 +214,8 @@ impl Plan {
         Ok(self.runs.len() - 1)
     }
 
-    /// Eight digits of SHA-256 over all that a model's numbers depend on: settings, data, the
-    /// models behind it, what is judged, and this program's version.
+    /// Eight hexadecimal digits of the SHA-256 of everything that a model's numbers depend on:
+    /// settings, data, the models that it starts from, the judgements, and this program's version.
     fn hash(
         &self,
         variant: &Variant,
@@ -235,19 +237,19 @@ impl Plan {
         sha256_hex([text.to_string().as_bytes()])[..8].to_string()
     }
 
-    /// What the models of `variant` are compared with.
+    /// The variant that the models of `variant` are compared with.
     pub fn control_of(&self, variant: &Variant) -> Option<&Variant> {
         let run = self.runs.iter().find(|run| run.variant == *variant)?;
         Some(&self.runs.get(run.control?)?.variant)
     }
 
-    /// Steps that the models of `variant` were trained before their own training began.
+    /// Number of steps that the start models of `variant` were trained for.
     pub fn steps_before(&self, variant: &Variant) -> u64 {
         let run = self.runs.iter().find(|run| run.variant == *variant);
         run.and_then(|run| self.runs.get(run.start?)).map_or(0, |start| start.work.steps)
     }
 
-    /// Groups of models that depend on each other, each with its passes, in order.
+    /// Groups of models that depend on each other, each with its number of passes, in order.
     pub fn chains(&self) -> Vec<(usize, u64)> {
         let mut chains: BTreeMap<usize, u64> = BTreeMap::new();
         for run in &self.runs {
@@ -264,8 +266,8 @@ impl Plan {
     /// Reads the plan in the study's folder `root`.
     ///
     /// # Errors
-    /// [`Error::Settings`] where there is none, [`Error::Format`] for one that this version does not
-    /// understand.
+    /// [`Error::Settings`] if there is no plan; [`Error::Format`] for a plan that this version
+    /// cannot read.
     pub fn read(root: &Path) -> Result<Plan> {
         let path = root.join(PLAN_FILE);
         if !path.exists() {
@@ -289,7 +291,7 @@ impl Plan {
         if let Some(run) = plan.runs.iter().find(|run| !safe(run)) {
             return Err(Error::format(&path, format!("{:?} is no run of a study", run.folder)));
         }
-        // What the report's commands name: text that a shell reads.
+        // The report's commands contain these texts, and a shell reads them.
         if let Some(run) = plan.runs.iter().find(|run| bits_list(&run.variant.bits).is_err()) {
             return Err(Error::format(
                 &path,
@@ -318,14 +320,14 @@ impl Plan {
     }
 }
 
-/// What a model starts from and is compared with, and the chain of models that it is in.
+/// The start and the control of a model, and its chain.
 struct Behind {
     start: Option<usize>,
     control: Option<usize>,
     chain: usize,
 }
 
-/// A data set and what tells it from another.
+/// A data set with the properties that identify it.
 struct Source<'a> {
     dataset: &'a Dataset,
     digest: String,
@@ -355,7 +357,7 @@ mod tests {
         resolve(PartialRunConfig::parse(&run.settings, "test").unwrap(), &info).unwrap()
     }
 
-    /// What a trained model is compared with has its start, its steps and its settings: all but the
+    /// A trained model and its control have the same start, steps and settings, and differ only in
     /// bits.
     #[test]
     fn trained_models_and_their_controls_differ_in_bits_alone() {
@@ -379,7 +381,8 @@ mod tests {
                         "{}",
                         run.folder
                     );
-                    // A float model that others are judged beside may have more to be judged by.
+                    // Judging a float model can take more work, because others are compared with
+                    // it.
                     let training = |work: Work| (work.images, work.steps, work.step_passes);
                     assert_eq!(training(run.work), training(control.work), "{}", run.folder);
                     let own = settings(run);
@@ -404,18 +407,19 @@ mod tests {
             plan.runs.iter().filter(|run| run.variant.stage == Stage::FloatContinued).collect();
         assert_eq!(controls.len(), 2 * 2 * 2);
         for control in controls {
-            // What training on brings by itself.
+            // The effect of further training alone.
             assert_eq!(
                 (control.start, plan.runs[control.start.unwrap()].variant.stage),
                 (control.control, Stage::Float)
             );
         }
-        // Without training there is nothing to be held against but the float model itself.
+        // The control of a model quantized after training is the float model itself.
         for run in plan.runs.iter().filter(|run| run.variant.stage == Stage::PostTraining) {
             assert_eq!((run.start, run.work.steps), (run.control, 0));
             assert_eq!(plan.runs[run.start.unwrap()].variant.stage, Stage::Float);
         }
-        // From scratch, or with nothing to compare, there is no training on.
+        // No float model is trained further if models are trained from scratch, or if there is no
+        // model to compare with.
         let float =
             PartialRunConfig { bits: Some("32".parse().unwrap()), ..PartialRunConfig::default() };
         let narrow = self::plan(Preset::Quick, &PlanOptions { seeds: None, overrides: float });
@@ -436,7 +440,7 @@ mod tests {
             let mut all = parts.concat();
             all.sort_unstable();
             assert_eq!(all, (0..plan.runs.len()).collect::<Vec<_>>());
-            // What a model needs is made by the machine that makes the model.
+            // One machine makes a model and everything that it depends on.
             for part in &parts {
                 let needs = part
                     .iter()
@@ -444,7 +448,8 @@ mod tests {
                 assert!(needs.flatten().all(|needed| part.contains(&needed)));
             }
         }
-        // A group with guidance and a plain one each, not both with guidance: 7 passes a step to 3.
+        // Each part gets one group with Saliency Guided Training and one without, because their
+        // steps take 7 and 3 passes.
         let halves: Vec<u64> =
             (1..=2).map(|index| passes(&Shard { index, count: 2 }.runs(&plan))).collect();
         assert_eq!(halves[0], halves[1]);

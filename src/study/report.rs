@@ -1,4 +1,4 @@
-//! The report of a study: one HTML page, and the same as Markdown, JSON and CSV.
+//! Writes the report of a study as one HTML page, and as Markdown, JSON and CSV.
 
 use std::path::Path;
 
@@ -23,21 +23,23 @@ use crate::{
     report::{Block, Report, Section, Table, counted},
 };
 
-/// The page.
+/// File of the page.
 pub const HTML_FILE: &str = "report.html";
-/// Every number of the page.
+/// File with every number of the page.
 pub const JSON_FILE: &str = "report.json";
 const MARKDOWN_FILE: &str = "report.md";
 const CSV_FILE: &str = "report.csv";
-/// What the preset's help says.
-const TINY: &str = "Preset tiny only shows the mechanics: models of a few steps, judged on a few digits; its numbers mean nothing.";
+/// The same as the preset's help text.
+const TINY: &str = "Preset tiny only shows the mechanics: models of a few steps, judged on a few \
+                    digits; its numbers mean nothing.";
 const TITLE: &str = "Saliency assisted quantization, reproduced";
 
-/// Writes the report on the results in the study's folder `root`; those that are missing are named
-/// in it.
+/// Writes the report of the results in the study's folder `root`, and lists the missing results in
+/// it.
 ///
 /// # Errors
-/// [`Error::Usage`] where there is no study or not a single result; of the files.
+/// [`Error::Settings`] if there is no study; [`Error::Usage`] if it has no result; errors of the
+/// files.
 pub fn write(root: &Path) -> Result<Summary> {
     let plan = Plan::read(root)?;
     let collected = Collected::read(root, &plan)?;
@@ -97,7 +99,7 @@ fn sections(plan: &Plan, summary: &Summary, figures: &[Figure]) -> Result<Vec<Se
     Ok(sections)
 }
 
-/// What is said of one data set.
+/// The part of the report about one data set.
 struct OfDataset<'a> {
     plan: &'a Plan,
     summary: &'a Summary,
@@ -114,7 +116,7 @@ impl OfDataset<'_> {
         self.figure(&format!("{}-{name}", slug(self.dataset)))
     }
 
-    /// With Saliency Guided Training and without, where there are such models.
+    /// The kinds of training that the study has: with Saliency Guided Training, and without.
     fn trainings(&self) -> Vec<bool> {
         [true, false]
             .into_iter()
@@ -122,7 +124,7 @@ impl OfDataset<'_> {
             .collect()
     }
 
-    /// A table for every training, with what `says` says above it.
+    /// A table for every kind of training, with the text `says` above it.
     fn tables(&self, says: &str, table: impl Fn(bool) -> Option<Table>) -> Vec<Block> {
         let of = |sgt: bool| {
             let table = table(sgt)?;
@@ -133,12 +135,13 @@ impl OfDataset<'_> {
         self.trainings().into_iter().filter_map(of).flatten().collect()
     }
 
-    /// What every model was trained by.
+    /// The training recipe of every model.
     fn recipes(&self) -> Result<Vec<Block>> {
-        let says = "How each model was made. Steps: those of the model that it starts from + its own. Models trained with quantization \
-                    and their control differ in nothing but the bits; seeds are paired. Models quantized after training (PTQ) have \
-                    the weight quantizer that their row says, whatever --weight-quant says: where it is another than that of the \
-                    trained ones, the two differ in more than training.";
+        let says = "How each model was made. Steps: those of the model that it starts from + its \
+                    own. Models trained with quantization and their control differ only in the \
+                    bits; seeds are paired. Models quantized after training (PTQ) have the weight \
+                    quantizer in their row, whatever --weight-quant is. If it is not that of the \
+                    trained models, the two differ in more than training.";
         let table = tables::recipes(self.plan, self.dataset)?;
         Ok(vec![
             Block::Heading("Recipes".into()),
@@ -152,8 +155,8 @@ impl OfDataset<'_> {
         let method = summary.main_method.as_str();
         let mut blocks = vec![Block::Heading("Accuracy and cost (Table II)".into())];
         blocks.extend(self.tables(
-            "test accuracy of the last step. Control: the model that the one in this row is compared with. PTQ: the float model \
-             quantized without training.",
+            "test accuracy of the last step. Control: the model that the one in this row is \
+             compared with. PTQ: the float model quantized without training.",
             |sgt| Some(tables::accuracy(summary, dataset, sgt)),
         ));
         blocks.push(Block::Terms(terms::accuracy()));
@@ -174,7 +177,8 @@ impl OfDataset<'_> {
         blocks.push(Block::Heading("Faithfulness (Fig. 3)".into()));
         blocks.extend(self.figure(&figures::drop_file(dataset, method)));
         let says = format!(
-            "mean accuracy (0 to 1) over the accuracy-drop curves of {} images; the lower, the better the map names what the model uses.",
+            "mean accuracy (0 to 1) over the accuracy-drop curves of {} images; the lower it is, \
+             the better the map ranks the pixels that the model uses.",
             summary.drop_images
         );
         blocks.extend(self.tables(&says, |sgt| Some(tables::drop(summary, dataset, sgt))));
@@ -202,12 +206,13 @@ impl OfDataset<'_> {
         blocks
     }
 
-    /// What guidance changes, with the maps by `method`.
+    /// The effect of Saliency Guided Training, with the maps by `method`.
     fn training(&self, method: &str) -> Vec<Block> {
         let says = format!(
-            "With guidance minus without, models otherwise alike, paired by seed and image; in brackets the 95 % interval, p adjusted for the \
-             number of tests. Maps: {method}. Faithfulness: how far removing what the map names first lowers the accuracy below random \
-             order, on average over the curve."
+            "Models with guidance minus models without, which are otherwise alike, paired by seed \
+             and image; in brackets the 95 % interval, with p adjusted for the number of tests. \
+             Maps: {method}. Faithfulness: the accuracy for random order minus that for the order \
+             of the map, averaged over the curve."
         );
         let table = tables::trainings(self.summary, self.dataset, method);
         table.map_or(Vec::new(), |table| vec![Block::Paragraph(says), Block::Table(table)])
@@ -221,7 +226,8 @@ impl OfDataset<'_> {
         };
         let images = counted(summary.judged_images as usize, "test image");
         let says = format!(
-            "clarity and stability of the {method} maps of {images}, means with 95 % intervals{noises}."
+            "clarity and stability of the {method} maps of {images}, means with 95 % \
+             intervals{noises}."
         );
         let mut blocks =
             self.tables(&says, |sgt| Some(tables::maps(summary, dataset, sgt, method)));
@@ -239,7 +245,8 @@ impl OfDataset<'_> {
         let mut blocks = Vec::new();
         for method in self.plan.judgement.retraining.iter().flat_map(|plan| &plan.methods) {
             let tables = self.tables(
-                "accuracy of the network trained without the removed features; its intervals are the bands of the chart.",
+                "accuracy of the network trained without the removed features; its intervals are \
+                 the bands of the chart.",
                 |sgt| tables::retraining(self.summary, self.dataset, sgt, method),
             );
             if !tables.is_empty() {
@@ -253,9 +260,10 @@ impl OfDataset<'_> {
     }
 
     fn randomisation(&self) -> Vec<Block> {
-        let says = "rank correlation of |map| with the own map after all layers were randomised, and the share of the trained model's maps that \
-                    is exactly 0. Zeros share a rank: where both maps have them in the same places, as from the dark background of an image, the \
-                    correlation is higher for that reason alone.";
+        let says = "rank correlation of |map| with the own map after all layers were randomised, \
+                    and the share of the trained model's maps that is exactly 0. Zeros share a \
+                    rank: where both maps have them in the same places, as from the dark \
+                    background of an image, the correlation is higher for that reason alone.";
         let tables =
             self.tables(says, |sgt| tables::randomisation(self.summary, self.dataset, sgt));
         if tables.is_empty() {
@@ -268,7 +276,7 @@ impl OfDataset<'_> {
         blocks
     }
 
-    /// Curves and tables of all methods but the main one.
+    /// Curves and tables of all methods except the main one.
     fn other_methods(&self) -> Vec<Block> {
         let others = self
             .plan
@@ -288,7 +296,7 @@ impl OfDataset<'_> {
     }
 }
 
-/// Everything needed to check or repeat a number.
+/// The information that is needed to check or repeat a number.
 fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
     let mut seeds: Vec<u64> = plan.runs.iter().map(|run| run.seed).collect();
     seeds.sort_unstable();
@@ -303,17 +311,22 @@ fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
     let mut blocks = vec![
         Block::Facts(facts),
         Block::Paragraph(
-            "Accuracies are those of the last step, on the test set; nothing was chosen by it. Intervals are 95 %: Student's over seeds; of a \
-             single seed, Wilson's for accuracies and the bootstrap over images for maps. Intervals end where the metric does; \
-             where all values are alike, and of one image, there is none, but Wilson's for accuracies and areas under their curves. \
-             Differences are paired by seed and image; of several seeds they are tested by Student's paired t over the seeds, of one by McNemar's exact test (accuracies) and Student's paired t \
-             (maps) over the images. Margins of areas are those of shares of the images, as if all points of a curve were one. Maps explain \
-             the logit of the true label. Quantized models' gradients are those of the straight-through estimator."
+            "Accuracies are those of the last step, on the test set, which was not used for any \
+             choice. Intervals are 95 %: Student's over seeds; of a single seed, Wilson's for \
+             accuracies and the bootstrap over images for maps. Intervals end where the metric \
+             does; where all values are alike, and of one image, there is none, but Wilson's for \
+             accuracies and areas under their curves. Differences are paired by seed and image; of \
+             several seeds they are tested by Student's paired t over the seeds, of one by \
+             McNemar's exact test (accuracies) and Student's paired t (maps) over the images. \
+             Margins of areas are those of shares of the images, as if all points of a curve were \
+             one. Maps explain the logit of the true label. Quantized models' gradients are those \
+             of the straight-through estimator."
                 .into(),
         ),
         Block::Paragraph(multiplicity(summary)),
         Block::Paragraph(format!(
-            "To make these numbers again, in the study's folder. But for max-sensitivity: the study has {} an image, `saliq compare` always {}.",
+            "Commands that make these numbers again in the study's folder. Max-sensitivity \
+             differs: the study uses {} per image, `saliq compare` always {}.",
             counted(plan.judgement.sensitivity_samples as usize, "noise"),
             SensitivityOptions::default().samples
         )),
@@ -327,24 +340,24 @@ fn making(plan: &Plan, summary: &Summary) -> Result<Section> {
     Ok(Section { title: "How this was made".into(), blocks })
 }
 
-/// How many tests there are, and what was done about it.
+/// The number of tests, and the adjustment for it.
 fn multiplicity(summary: &Summary) -> String {
     if summary.families.is_empty() {
-        return "Nothing was tested: no model has one that it could be compared with.".into();
+        return "Nothing was tested, because no model has another to be compared with.".into();
     }
     let families = summary
         .families
         .iter()
         .map(|family| format!("{} ({})", counted(family.tests, "test"), family.question));
     format!(
-        "Every p is adjusted for the number of tests by Holm's rule, all those of the same question together, over all data sets: {}. \
-         A difference counts as more than chance where the adjusted p is below 0.05; \
-         intervals are those of a single comparison.",
+        "Every p is adjusted for the number of tests by Holm's rule, all those of the same \
+         question together, over all data sets: {}. A difference counts as significant if the \
+         adjusted p is below 0.05; intervals are those of a single comparison.",
         families.collect::<Vec<_>>().join("; ")
     )
 }
 
-/// Settings of a model quantized after training that `saliq quantize` does not have by itself.
+/// Settings of a model quantized after training that are not defaults of `saliq quantize`.
 fn quantization_flags(run: &PlannedRun) -> Result<String> {
     let settings = PartialRunConfig::parse(&run.settings, &run.folder)?;
     let mut flags =
@@ -380,7 +393,8 @@ fn commands(plan: &Plan) -> Result<Vec<String>> {
         let folder = &run.folder;
         commands.push(match (run.variant.stage, folder_of(run.start)) {
             (Stage::PostTraining, Some(float)) => format!(
-                "saliq quantize runs/{float} --bits {} --calibrate {CALIBRATION_IMAGES}{} --out again/{folder}",
+                "saliq quantize runs/{float} --bits {} --calibrate {CALIBRATION_IMAGES}{} --out \
+                 again/{folder}",
                 run.variant.bits,
                 quantization_flags(run)?
             ),
@@ -390,13 +404,15 @@ fn commands(plan: &Plan) -> Result<Vec<String>> {
     for run in &plan.runs {
         let (folder, seed) = (&run.folder, run.seed);
         commands.push(format!(
-            "saliq drop runs/{folder} --method {methods} --target label --count {} --fill {} --seed {seed} --out again/{folder}-drop",
+            "saliq drop runs/{folder} --method {methods} --target label --count {} --fill {} \
+             --seed {seed} --out again/{folder}-drop",
             judgement.drop_images,
             judgement.fill.name()
         ));
         if let Some(control) = folder_of(run.control) {
             commands.push(format!(
-                "saliq compare runs/{control} runs/{folder} --method {methods} --count {} --seed {seed}{} --out again/{folder}-maps",
+                "saliq compare runs/{control} runs/{folder} --method {methods} --count {} --seed \
+                 {seed}{} --out again/{folder}-maps",
                 judgement.images.min(judgement.drop_images),
                 if judgement.randomisation { " --randomisation" } else { "" }
             ));

@@ -1,4 +1,4 @@
-//! What is kept of one model of a study.
+//! The stored result of one model of a study.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -15,11 +15,11 @@ use crate::{
     quant::QuantizerState,
 };
 
-/// The result in a run's folder.
+/// File with the result in a run's folder.
 pub const RESULT_FILE: &str = "result.json";
-/// Why there is none, where making it failed.
+/// File with the reason of a failure in a run's folder.
 pub const FAILURE_FILE: &str = "failure.txt";
-/// The program's version, with its commit where `SALIQ_COMMIT` said it when the program was built:
+/// The program's version, with its commit if `SALIQ_COMMIT` was set when the program was built:
 /// `0.1.0 (commit 68ba53b)`.
 pub fn program_version() -> String {
     let commit =
@@ -27,43 +27,43 @@ pub fn program_version() -> String {
     format!("{}{commit}", env!("CARGO_PKG_VERSION"))
 }
 
-/// Largest result that is read.
+/// Largest file of a result, in bytes.
 const MAX_RESULT: u64 = 64 << 20;
-/// Longest reason of a failure that is read.
+/// Longest reason of a failure, in bytes.
 const MAX_FAILURE: u64 = 64 << 10;
 
-/// Figures of one model. No time of day and no duration: the same plan on the same adapter gives
-/// the same file.
+/// Figures of one model. They contain no date and no duration, so that the same plan on the same
+/// adapter gives the same file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ModelResult {
-    /// Which model.
+    /// The model's variant.
     pub variant: Variant,
-    /// Seed of its training.
+    /// Seed of the training.
     pub seed: u64,
-    /// Name of its folder.
+    /// Name of the model's folder.
     pub folder: String,
-    /// Version of the program that made it, with its commit where that is known.
+    /// Version of the program that made the model, with its commit if known.
     pub version: String,
-    /// Adapter and driver it was made on.
+    /// Adapter and driver on which the model was made.
     pub adapter: String,
     /// Share of the test images classified correctly.
     pub accuracy: f64,
-    /// `1` for every test image that is, `0` for every one that is not.
+    /// One character per test image: `1` if it is classified correctly, else `0`.
     pub correct: String,
     /// Mean cross entropy over the test images.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
     /// Number of test images.
     pub images: u64,
-    /// α at the end, by activation.
+    /// Final α, by activation.
     pub alpha: BTreeMap<String, f32>,
-    /// (step, D_KL between the predictions for clean and masked images) while training; empty
+    /// (step, D_KL between the predictions for clean and masked images) during training; empty
     /// without Saliency Guided Training.
     pub kl: Vec<(f64, f64)>,
-    /// (step, what the quantizers were) at some steps of the training.
+    /// (step, state of the quantizers) at some steps of the training.
     pub quantizers: Vec<(u64, QuantizerState)>,
-    /// What a forward pass costs.
+    /// Cost of a forward pass.
     pub cost: ModelCost,
     /// By attribution method.
     pub methods: BTreeMap<String, MethodResult>,
@@ -72,7 +72,7 @@ pub struct ModelResult {
     /// As [`MethodResult::drop_areas`], in random order.
     #[serde(deserialize_with = "numbers")]
     pub random_areas: Vec<f64>,
-    /// As [`MethodResult::retrained`], in random order; of float models.
+    /// As [`MethodResult::retrained`], in random order; only for float models.
     pub random_retrained: Vec<(f64, f64)>,
 }
 
@@ -84,15 +84,15 @@ pub struct ModelCost {
     pub macs: u64,
     /// Σ MAC · b_w · b_a.
     pub bit_operations: u64,
-    /// The paper's measure, of what is executed.
+    /// The paper's measure for the executed operations.
     pub weighted_operations: u64,
-    /// As the paper counts it; none for other networks than the paper's.
+    /// The paper's own count; `None` for networks other than the paper's.
     pub paper_operations: Option<u64>,
     /// Bytes of the packed weights.
     pub weight_bytes: u64,
 }
 
-/// Figures of one attribution method of one model; vectors have a value a judged image.
+/// Figures of one attribution method of one model; vectors have one value per judged image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MethodResult {
@@ -100,8 +100,8 @@ pub struct MethodResult {
     pub drop: Vec<(f64, f64)>,
     /// Area under that curve: lower is more faithful.
     pub drop_area: f64,
-    /// Area under the curve of every image alone, which is classified correctly (1) or not (0) at
-    /// each share: their mean is `drop_area`.
+    /// Area under the curve of each image, which is classified correctly (1) or not (0) at each
+    /// share. The mean of these areas is `drop_area`.
     #[serde(deserialize_with = "numbers")]
     pub drop_areas: Vec<f64>,
     /// Sparseness (Gini index): higher is clearer.
@@ -113,7 +113,7 @@ pub struct MethodResult {
     /// Max-sensitivity: lower is more stable.
     #[serde(deserialize_with = "numbers")]
     pub sensitivity: Vec<f64>,
-    /// Spearman correlation with the control's map; empty for a model without one.
+    /// Spearman correlation with the control's map; empty for a model without a control.
     #[serde(deserialize_with = "numbers")]
     pub spearman: Vec<f64>,
     /// Structural similarity with the control's map.
@@ -125,15 +125,15 @@ pub struct MethodResult {
     /// Share of the maps' values that are exactly 0.
     #[serde(deserialize_with = "number")]
     pub zeros: f64,
-    /// Agreement with the own maps after the parameters of a layer and of all behind it were
-    /// randomised.
+    /// Agreement of the maps with the maps after the parameters of a layer and of all layers behind
+    /// it are randomised.
     pub randomisation: Vec<LayerAgreement>,
-    /// (share of the most salient features removed, accuracy of a network trained again without
-    /// them).
+    /// (share of the most salient features removed, accuracy of a network that was trained again
+    /// without them).
     pub retrained: Vec<(f64, f64)>,
 }
 
-/// Numbers as JSON has them: one that is not finite is null there.
+/// Reads numbers from JSON, where a number that is not finite is null.
 fn numbers<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<f64>, D::Error> {
@@ -142,10 +142,10 @@ fn numbers<'de, D: serde::Deserializer<'de>>(
 }
 
 impl ModelResult {
-    /// Reads the result of a run, if there is one that belongs to `run`.
+    /// Reads the result in `folder` if it belongs to `run`.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Format`] for one that cannot be read.
+    /// [`Error::Io`] and [`Error::Format`] for a result that cannot be read.
     pub fn read(folder: &Path, run: &PlannedRun) -> Result<Option<ModelResult>> {
         let path = folder.join(RESULT_FILE);
         if !path.exists() {
@@ -171,19 +171,19 @@ impl ModelResult {
     }
 }
 
-/// The results of a study that are there, and the runs without one.
+/// The existing results of a study, and the runs without one.
 pub struct Collected {
-    /// In the plan's order.
+    /// Results in the plan's order.
     pub results: Vec<ModelResult>,
-    /// Runs without a result, each with the reason where making it failed.
+    /// Runs without a result, with the reason of a failure if there was one.
     pub missing: Vec<(PlannedRun, Option<String>)>,
-    /// The first and the last day on which a result was made, in UTC; one where they are the same,
-    /// none where they are not known.
+    /// The first and the last day on which a result was made, in UTC; one entry if they are equal,
+    /// none if they are unknown.
     pub dates: Vec<String>,
 }
 
 impl Collected {
-    /// Everything in the study's folder `root`.
+    /// Reads all results in the study's folder `root`.
     ///
     /// # Errors
     /// As [`ModelResult::read`].

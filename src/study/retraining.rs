@@ -1,4 +1,4 @@
-//! ROAR in a study: networks trained again without the features that a model's maps name first.
+//! ROAR in a study: trains networks again without the features that a model's maps rank highest.
 
 use std::path::Path;
 
@@ -14,12 +14,12 @@ use crate::{
     train::Observer,
 };
 
-/// Folder of the trainings inside a run's; removed when they are done.
+/// Temporary folder of the training runs inside a run's folder; removed at the end.
 const FOLDER: &str = "retraining";
-/// Images a pass.
+/// Images per pass.
 const BATCH: u32 = 128;
 
-/// A model whose maps are judged by training without what they name.
+/// A model whose maps are tested by ROAR.
 pub(super) struct Retraining<'a> {
     pub gpu: &'a Gpu,
     pub model: &'a Model,
@@ -28,11 +28,11 @@ pub(super) struct Retraining<'a> {
     /// The run's folder.
     pub folder: &'a Path,
     pub plan: &'a RetrainingPlan,
-    /// What takes the place of removed features.
+    /// Values that replace removed features.
     pub fill: Fill,
 }
 
-/// Passes on nothing but the wish to stop.
+/// Forwards only the request to stop.
 struct Silent<'a>(&'a dyn Watcher);
 
 impl Observer for Silent<'_> {
@@ -42,11 +42,11 @@ impl Observer for Silent<'_> {
 }
 
 impl Retraining<'_> {
-    /// Accuracy against the share removed, in the order of the maps of `method` of the true label's
-    /// logit.
+    /// Accuracy against the removed share, in the order of the maps of `method` for the logit of
+    /// the true label.
     ///
     /// # Errors
-    /// Of the device and of training; [`crate::Error::Interrupted`].
+    /// Errors of the device and of training; [`crate::Error::Interrupted`].
     pub async fn run(&self, method: Method, watcher: &dyn Watcher) -> Result<DropCurve> {
         let dataset = self.limited();
         let (gpu, model) = (self.gpu, self.model);
@@ -97,7 +97,7 @@ impl Retraining<'_> {
         curve
     }
 
-    /// The images that the plan asks for.
+    /// The images that the plan selects.
     fn limited(&self) -> Dataset {
         let mut dataset = self.dataset.clone();
         let [train, test] = self.plan.images;

@@ -1,12 +1,12 @@
-//! One of several machines that share a study's folder.
+//! The part of a study that one of several machines makes, which share the study's folder.
 
 use std::{cmp::Reverse, fmt, str::FromStr};
 
 use super::plan::Plan;
 
-/// Part `index` of `count`, counted from 1. A chain, that is models that depend on each other, is
-/// never parted: a machine whose float models came from another adapter would compare models of
-/// different starts.
+/// Part `index` of `count`, counted from 1. A chain of models that depend on each other is never
+/// split over machines: if the float model of a quantized model came from another adapter, the
+/// compared models would have different starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// 1..=count.
@@ -19,7 +19,7 @@ impl Shard {
     /// The whole study.
     pub const WHOLE: Shard = Shard { index: 1, count: 1 };
 
-    /// The runs of this part by their place in `plan`, in its order.
+    /// The indices in `plan` of the runs of this part, in order.
     pub fn runs(self, plan: &Plan) -> Vec<usize> {
         let dealt = deal(&plan.chains(), self.count);
         let is_mine = |chain: usize| dealt.contains(&(chain, self.index));
@@ -31,8 +31,9 @@ impl Shard {
     }
 }
 
-/// The part of every chain, from 1: the one with most passes first, each to the part that has least
-/// so far. Passes are counted, not timed, so that every machine comes to the same.
+/// The part of every chain, counted from 1. Chains are assigned from the one with most passes on,
+/// each to the part with the fewest passes so far. Passes are counted and not timed, so that every
+/// machine computes the same assignment.
 fn deal(chains: &[(usize, u64)], count: u32) -> Vec<(usize, u32)> {
     let mut order = chains.to_vec();
     order.sort_by_key(|&(chain, passes)| (Reverse(passes), chain));
@@ -48,23 +49,23 @@ fn deal(chains: &[(usize, u64)], count: u32) -> Vec<(usize, u32)> {
     dealt
 }
 
-/// What the variables of a scheduler's array job say.
+/// The information from the variables of a scheduler's array job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheduled {
-    /// The part, where they say one.
+    /// The part, if the variables determine one.
     pub shard: Option<Shard>,
-    /// The variables, with their values.
+    /// The variables with their values.
     pub variables: String,
-    /// What they lack, where they do not say which part this is.
+    /// The missing variable, if the variables do not determine a part.
     pub lacks: Option<&'static str>,
 }
 
 impl Scheduled {
-    /// The part that a scheduler's array job says this process is, from `variable`, which looks up
-    /// the environment: Slurm's `SLURM_ARRAY_TASK_ID` (from `SLURM_ARRAY_TASK_MIN` in steps of
-    /// `SLURM_ARRAY_TASK_STEP`) of `SLURM_ARRAY_TASK_COUNT`, or `JOB_COMPLETION_INDEX` (from 0) of
-    /// an indexed Kubernetes job with its number in `JOB_COMPLETIONS`, which the job's manifest has
-    /// to set. `None` outside of such jobs.
+    /// The part that a scheduler's array job assigns to this process; `variable` looks up the
+    /// environment. For Slurm it is `SLURM_ARRAY_TASK_ID` (from `SLURM_ARRAY_TASK_MIN` in steps of
+    /// `SLURM_ARRAY_TASK_STEP`) of `SLURM_ARRAY_TASK_COUNT`. For an indexed Kubernetes job it is
+    /// `JOB_COMPLETION_INDEX` (from 0) of `JOB_COMPLETIONS`, which the job's manifest has to set.
+    /// `None` outside of such jobs.
     pub fn new(variable: impl Fn(&str) -> Option<String>) -> Option<Scheduled> {
         let number = |name: &str| variable(name)?.trim().parse::<u32>().ok();
         let slurm = || {
@@ -103,7 +104,7 @@ impl Scheduled {
             ));
         }
         is_set(KUBERNETES[0]).then(|| match number(KUBERNETES[1]) {
-            // Both are there.
+            // Both variables are set.
             Some(count) if number(KUBERNETES[0]).is_some_and(|index| index >= count) => of(
                 None,
                 &KUBERNETES,
@@ -161,7 +162,8 @@ mod tests {
             let busy = count.min(20);
             for part in 1..=count {
                 assert_eq!(load(part) > 0, part <= busy, "part {part} of {count}");
-                // Graham's bound for any list: no part is longer than the mean and one more chain.
+                // Graham's bound for list scheduling: no part is longer than the mean plus one
+                // chain.
                 assert!(
                     load(part) <= all / u64::from(busy) + longest,
                     "part {part} of {count}: {}",
@@ -169,7 +171,8 @@ mod tests {
                 );
             }
         }
-        // Two long and two short chains, in the order of the data sets: each part gets one of both.
+        // Two long and two short chains in the order of the data sets: each part gets one long and
+        // one short chain.
         assert_eq!(deal(&[(0, 9), (1, 5), (2, 9), (3, 5)], 2), [(0, 1), (2, 2), (1, 1), (3, 2)]);
         assert_eq!(deal(&[], 3), []);
     }
@@ -211,7 +214,7 @@ mod tests {
             (kubernetes.shard, kubernetes.variables.as_str()),
             (shard(1, 2), "JOB_COMPLETION_INDEX=0 JOB_COMPLETIONS=2")
         );
-        // Part of an array, but which of how many is not known.
+        // The process is part of an array whose size is unknown.
         for set in
             [&[("JOB_COMPLETION_INDEX", "0")][..], &slurm[..2], &[("SLURM_ARRAY_TASK_ID", "x")]]
         {

@@ -1,4 +1,4 @@
-//! Means with 95 % intervals, and whether two models differ.
+//! Means with 95 % intervals, and tests whether two models differ.
 
 use serde::Serialize;
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
@@ -8,14 +8,14 @@ use crate::{
     report::Quantity,
 };
 
-/// Seed of all resampling: the same results give the same report.
+/// Seed of all resampling, so that the same results give the same report.
 const SEED: u64 = 0;
-/// Probability of an error that is accepted.
+/// Significance level.
 const LEVEL: f64 = 0.05;
 /// 97.5th percentile of the normal distribution.
 const NORMAL: f64 = 1.959_963_984_540_054;
 
-/// `interval` without what `quantity` cannot be: Student's interval of a few seeds may reach beyond
+/// Cuts `interval` to the range of `quantity`, because Student's interval of a few seeds can exceed
 /// it.
 pub fn within(interval: Interval, quantity: Quantity) -> Interval {
     let (lowest, highest) = quantity.bounds();
@@ -23,13 +23,13 @@ pub fn within(interval: Interval, quantity: Quantity) -> Interval {
     Interval { mean, low: low.clamp(lowest, highest), high: high.clamp(lowest, highest) }
 }
 
-/// An interval without width says that nothing can differ, which a sample cannot know: only the
-/// mean is kept.
+/// An interval of width 0 would claim that the mean is known exactly, which a sample cannot show.
+/// Only the mean is kept.
 fn informative(interval: Interval) -> Interval {
     if interval.low == interval.high { Interval::unknown(interval.mean) } else { interval }
 }
 
-/// Mean over seeds with Student's 95 % interval; of a single value, only the mean is known.
+/// Mean over seeds with Student's 95 % interval; for a single value, the mean alone.
 pub fn over_seeds(values: &[f64]) -> Interval {
     let count = values.len();
     let mean = values.iter().sum::<f64>() / count as f64;
@@ -47,22 +47,22 @@ fn student_quantile(freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |student| student.inverse_cdf(0.975))
 }
 
-/// Accuracy over seeds; of one seed, with Wilson's interval for the share of `images` test images
-/// that were classified correctly.
+/// Accuracy over seeds; for one seed, with Wilson's interval for the share of `images` test images
+/// classified correctly.
 pub fn accuracy(values: &[f64], images: u64) -> Interval {
     match values {
         &[share] => wilson(share, images),
         _ => {
             let student = within(over_seeds(values), Quantity::Share);
-            // Seeds that happen to agree say no more than their images allow.
+            // If all seeds have the same accuracy, the interval is the one of their images.
             if student.low == student.high { wilson_of_all(values, images) } else { student }
         }
     }
 }
 
-/// Mean of a figure that every image has, `values[seed][image]`: Student's interval over the means
-/// of the seeds, of one seed the bootstrap over its images. It ends where `quantity` does; one
-/// image, and images that are all alike, have none.
+/// Mean of a figure that every image has, `values[seed][image]`. The interval is Student's over the
+/// means of the seeds, or for one seed the bootstrap's over its images. It is cut to the range of
+/// `quantity`. There is no interval for one image, or if all images are alike.
 pub fn over_images(values: &[&[f64]], quantity: Quantity) -> Interval {
     let finite = |values: &[f64]| {
         values.iter().copied().filter(|value| value.is_finite()).collect::<Vec<f64>>()
@@ -83,8 +83,8 @@ pub fn over_images(values: &[&[f64]], quantity: Quantity) -> Interval {
     within(informative(interval), quantity)
 }
 
-/// As [`over_images`], of areas under curves of accuracies, 0 to 1: where that has no interval,
-/// that of a share of the images.
+/// As [`over_images`], for areas under curves of accuracies, 0 to 1. If that gives no interval, the
+/// interval is the one of a share of the images.
 pub fn areas(values: &[&[f64]]) -> Interval {
     let interval = over_images(values, Quantity::Share);
     let images = values
@@ -102,12 +102,13 @@ pub fn areas(values: &[&[f64]]) -> Interval {
 /// The difference of a figure between two models on the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// Mean of the differences with its 95 % interval: of one seed the bootstrap's over images,
+    /// Mean of the differences with its 95 % interval: for one seed the bootstrap's over images,
     /// else Student's over seeds.
     pub mean: Interval,
-    /// Two-sided probability of a mean as far from 0 by chance, for this test alone.
+    /// Two-sided p value of this test alone: the probability that chance gives a mean this far from
+    /// 0.
     pub p: f64,
-    /// The same for all tests of its family together (Holm); `p` as long as it is in none.
+    /// The p value adjusted by Holm's method for all tests of the family; `p` if it has no family.
     pub adjusted_p: f64,
 }
 
@@ -116,29 +117,29 @@ impl Difference {
         Difference { mean, p, adjusted_p: p }
     }
 
-    /// With an interval that ends where `quantity` does.
+    /// Cuts the interval to the range of `quantity`.
     pub fn within(self, quantity: Quantity) -> Difference {
         Difference { mean: within(self.mean, quantity), ..self }
     }
 
-    /// Whether chance is an unlikely explanation (adjusted p < 0.05).
+    /// Whether the difference is significant (adjusted p < 0.05).
     pub fn is_significant(self) -> bool {
         self.adjusted_p < LEVEL
     }
 }
 
-/// Two-sided probability of Student's t of `mean`, `error` its standard error.
+/// Two-sided p value of Student's t for `mean` with standard error `error`.
 fn student_p(mean: f64, error: f64, freedom: f64) -> f64 {
     match (mean / error).abs() {
-        // Nothing varies: 0 / 0 where nothing differs either.
+        // Nothing varies: the value is 0 / 0 if the models do not differ.
         t if t.is_nan() => 1.0,
         t if t.is_infinite() => 0.0,
         t => StudentsT::new(0.0, 1.0, freedom).map_or(1.0, |student| 2.0 * student.cdf(-t)),
     }
 }
 
-/// McNemar's exact test: of `more` + `less` pairs that differ, how likely is it that they fall as
-/// unequally as this?
+/// p value of McNemar's exact test: the probability that `more` + `less` differing pairs are
+/// divided at least as unequally as this.
 fn mcnemar_p(more: u64, less: u64) -> f64 {
     Binomial::new(0.5, more + less).map_or(1.0, |coin| (2.0 * coin.cdf(more.min(less))).min(1.0))
 }
@@ -150,13 +151,14 @@ fn mean_and_error(values: &[f64]) -> (f64, f64) {
     (mean, (variance / count).sqrt())
 }
 
-/// Compares the two figures that every image has, `seeds[seed]` = (one model's, the other's), image
-/// by image; pairs with a value that is not finite do not count. `None` where nothing can be said.
+/// Compares the figures of two models image by image; `seeds[seed]` = (those of one model, those of
+/// the other). Pairs with a value that is not finite are left out. `None` if there is nothing to
+/// compare.
 ///
-/// One seed: McNemar's exact test for what is right or wrong, else Student's paired t over the
-/// images; it says nothing about other trainings. Several: Student's paired t over the seeds, with
-/// the larger of the standard errors over seeds and over images: a few seeds may agree by chance
-/// more closely than their images allow.
+/// For one seed, the test is McNemar's exact test for values that are right or wrong, else
+/// Student's paired t over the images. It says nothing about other training runs. For several seeds
+/// it is Student's paired t over the seeds, with the larger of the standard errors over seeds and
+/// over images, because a few seeds can agree by chance more closely than their images allow.
 pub fn paired(seeds: &[(Vec<f64>, Vec<f64>)]) -> Option<Difference> {
     let differences = |(a, b): &(Vec<f64>, Vec<f64>)| -> Vec<f64> {
         a.iter().zip(b).map(|(a, b)| a - b).filter(|difference| difference.is_finite()).collect()
@@ -195,9 +197,9 @@ pub fn paired(seeds: &[(Vec<f64>, Vec<f64>)]) -> Option<Difference> {
     }
 }
 
-/// Holm's step-down adjustment of the p values of a family of tests: those below 0.05 are all true
-/// with a probability of 95 %, whatever depends on what (S. Holm, A simple sequentially rejective
-/// multiple test procedure, 1979).
+/// Holm's step-down adjustment of the p values of a family of tests. The probability that all of
+/// those below 0.05 are true differences is 95 %, whatever the dependence between the tests (S.
+/// Holm, A simple sequentially rejective multiple test procedure, 1979).
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
@@ -210,8 +212,8 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Half the width of a cautious 95 % interval for the difference of two mean accuracies over one
-/// curve each, of `images` images: as if all points of a curve were one.
+/// Half the width of a conservative 95 % interval for the difference of two mean accuracies over
+/// curves of `images` images. It treats all points of a curve as fully dependent.
 pub fn margin_of_areas(a: f64, b: f64, images: u32) -> f64 {
     NORMAL * ((a * (1.0 - a) + b * (1.0 - b)).max(0.0) / f64::from(images.max(1))).sqrt()
 }
@@ -229,7 +231,7 @@ mod tests {
         let two = accuracy(&[0.9, 0.99], 7);
         assert!(two.high == 1.0 && two.low > 0.0 && two.low < 0.9, "{two:?}");
         assert_eq!(accuracy(&[0.5, 0.5], 7), wilson(0.5, 7));
-        // 0 of 8: up to z² / (n + z²).
+        // 0 of 8: the upper limit is z² / (n + z²).
         let none = accuracy(&[0.0, 0.0], 8);
         assert!(none.low == 0.0 && (none.high - 0.3244).abs() < 1e-4, "{none:?}");
     }
@@ -254,7 +256,8 @@ mod tests {
 
     #[test]
     fn no_interval_is_without_width() {
-        // One image and images that are all alike have none; areas then have that of a share.
+        // There is no interval for one image, or for images that are all alike; areas then have the
+        // interval of a share.
         assert!(
             over_images(&[&[0.3]], Quantity::Share).low.is_nan() && areas(&[&[0.3]]).low.is_nan()
         );
@@ -311,12 +314,13 @@ mod tests {
                 vec![0.0; 100],
             )
         };
-        // Means 1, 2, 3: t = 2 / (1 / √3) with 2 degrees of freedom, p = 0.074180; the 300 images
-        // are no 300 trainings.
+        // Means 1, 2, 3: t = 2 / (1 / √3) with 2 degrees of freedom, p = 0.074180. The 300 images
+        // do not count as 300 training runs.
         let found = paired(&[images(1.0), images(2.0), images(3.0)]).unwrap();
         assert!((found.p - 0.074_180).abs() < 1e-6 && !found.is_significant(), "{found:?}");
         assert!((found.mean.high - 2.0 - 4.302_653 / 3f64.sqrt()).abs() < 1e-5, "{found:?}");
-        // Two seeds that happen to agree say no more than their images: one of 40 differs.
+        // If two seeds have the same accuracy, the interval is that of their images: one of 40
+        // differs.
         let same = || ([vec![1.0], vec![0.0; 39]].concat(), vec![0.0; 40]);
         let found = paired(&[same(), same()]).unwrap();
         assert!(found.p > 0.4 && found.mean.low < 0.0, "{found:?}");
@@ -324,7 +328,8 @@ mod tests {
 
     #[test]
     fn holm_adjusts_for_the_number_of_tests() {
-        // Wright 1992 and many a textbook: 0.01, 0.02, 0.03, 0.04 become 0.04, 0.06, 0.06, 0.06.
+        // Example of Wright 1992 and of textbooks: 0.01, 0.02, 0.03, 0.04 become 0.04, 0.06, 0.06,
+        // 0.06.
         let adjusted = holm(&[0.04, 0.01, 0.03, 0.02]);
         for (own, expected) in adjusted.iter().zip([0.06, 0.04, 0.06, 0.06]) {
             assert!((own - expected).abs() < 1e-12, "{adjusted:?}");

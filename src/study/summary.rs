@@ -1,5 +1,5 @@
-//! The results of a study put together: a record a model, its seeds merged. Everything that a
-//! report says is in here.
+//! The combined results of a study: one record per model, with its seeds merged. A report uses
+//! nothing else.
 
 use std::collections::BTreeMap;
 
@@ -19,78 +19,77 @@ use crate::{
     report::Quantity,
 };
 
-/// Accuracies of Table II for float, (4,4), (4,2), (2,2), by our names of the data sets and of
+/// Accuracies of Table II for float, (4,4), (4,2), (2,2), by saliq's names of the data sets and of
 /// their built-in parts.
 const PAPER: [([&str; 2], [f64; 4]); 2] = [
     (["mnist", "mnist-mini"], [0.9946, 0.9870, 0.9825, 0.9019]),
     (["fashion-mnist", "fashion-mini"], [0.9360, 0.9035, 0.8990, 0.8386]),
 ];
 
-/// A whole study.
+/// The combined results of a whole study.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Summary {
-    /// Whether λ is 0: Saliency Guided Training then adds nothing, and is not compared with plain
+    /// Whether λ is 0. Saliency Guided Training then has no effect and is not compared with plain
     /// training.
     pub guidance_adds_nothing: bool,
     /// Preset of the plan.
     pub preset: Preset,
-    /// What the report rests on, in a sentence; said by `findings`.
+    /// The data that the report is based on, as a sentence computed by `findings`.
     pub scope: String,
-    /// Models of the plan.
+    /// Number of models in the plan.
     pub planned: usize,
     /// Versions of the program that made the results.
     pub versions: Vec<String>,
-    /// Adapters they were made on.
+    /// Adapters on which the results were made.
     pub adapters: Vec<String>,
-    /// The first and the last day on which one was made, in UTC; one where they are the same, none
-    /// where they are not known.
+    /// The first and the last day on which a result was made, in UTC; one entry if they are equal,
+    /// none if they are unknown.
     pub dates: Vec<String>,
-    /// Images of the accuracy-drop curves.
+    /// Number of images of the accuracy-drop curves.
     pub drop_images: u32,
-    /// Images of the other judgements.
+    /// Number of images of the other judgements.
     pub judged_images: u32,
-    /// The method whose figures the text speaks of.
+    /// The method whose figures the text uses.
     pub main_method: String,
-    /// A record a model, in the plan's order.
+    /// One record per model, in the plan's order.
     pub models: Vec<ModelSummary>,
-    /// Saliency Guided Training against plain training, a record a pair of models.
+    /// Saliency Guided Training compared with plain training, one record per pair of models.
     pub trainings: Vec<TrainingComparison>,
-    /// Tests whose p values were adjusted together, for their number, by Holm's rule.
+    /// Families of tests whose p values were adjusted together by Holm's method.
     pub families: Vec<Family>,
-    /// Sentences that say what was found, computed from the rest by `findings`.
+    /// Sentences about the results, computed by `findings`.
     pub findings: Vec<String>,
-    /// Models without a result, with the reason where there is one.
+    /// Models without a result, with the reason if it is known.
     pub missing: Vec<(String, String)>,
 }
 
-/// One model, over its seeds.
+/// One model, merged over its seeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ModelSummary {
-    /// Which model.
+    /// The model's variant.
     pub variant: Variant,
-    /// Seeds it was trained with.
+    /// Seeds of its training runs.
     pub seeds: Vec<u64>,
-    /// Test images.
+    /// Number of test images.
     pub images: u64,
-    /// Accuracy on them.
+    /// Accuracy on the test images.
     pub accuracy: Interval,
-    /// What its interval is over.
+    /// What the accuracy's interval is computed over.
     pub interval_over: IntervalOver,
-    /// Label of the model that it is compared with, of the same data set and training; none for a
-    /// model without one.
+    /// Label of the model that it is compared with, of the same data set and training; `None` for a
+    /// model without a control.
     pub compared_with: Option<String>,
-    /// Steps of training before its own, of the model that it starts from: `kl` and `quantizers`
-    /// count from there.
+    /// Training steps of the model that it starts from; `kl` and `quantizers` count from there.
     pub steps_before: u64,
-    /// Accuracy minus that of the model it is compared with, paired by seed and test image.
+    /// Accuracy minus that of the control, paired by seed and test image.
     pub accuracy_difference: Option<Difference>,
-    /// Accuracy in the paper's Table II, where it has the model: on the whole data set.
+    /// Accuracy in the paper's Table II on the whole data set, if the table has the model.
     pub paper_accuracy: Option<f64>,
-    /// Accuracy it was to reach, where the preset says one.
+    /// Target accuracy, if the preset has one.
     pub goal: Option<f64>,
-    /// Whether it did.
+    /// Whether the target was reached.
     pub goal_met: Option<bool>,
     /// Mean cross entropy on the test images.
     pub loss: Interval,
@@ -98,15 +97,15 @@ pub struct ModelSummary {
     pub cost: ModelCost,
     /// (step, mean D_KL over the seeds).
     pub kl: Vec<(f64, f64)>,
-    /// (step, what the quantizers were) in the training with the first seed.
+    /// (step, state of the quantizers) in the training with the first seed.
     pub quantizers: Vec<(u64, QuantizerState)>,
-    /// Mean accuracy with features removed in random order, over all shares.
+    /// Mean accuracy over all removed shares, for random order.
     pub random_area: f64,
-    /// (share removed, mean accuracy) in random order.
+    /// (share removed, mean accuracy) for random order.
     pub random_drop: Vec<(f64, f64)>,
     /// Its interval, as [`MethodSummary::drop_band`].
     pub random_drop_band: Vec<(f64, f64, f64)>,
-    /// As [`MethodSummary::retrained`], in random order; of float models.
+    /// As [`MethodSummary::retrained`], for random order; only for float models.
     pub random_retrained: Vec<(f64, f64)>,
     /// Its interval, as [`MethodSummary::drop_band`].
     pub random_retrained_band: Vec<(f64, f64, f64)>,
@@ -114,31 +113,30 @@ pub struct ModelSummary {
     pub methods: BTreeMap<String, MethodSummary>,
 }
 
-/// What an interval is over.
+/// What an interval is computed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IntervalOver {
-    /// Trainings with different seeds.
+    /// Training runs with different seeds.
     Seeds,
-    /// The test images of a single training.
+    /// The test images of a single training run.
     TestImages,
 }
 
-/// Figures of a model's maps by one method; intervals are NaN (null) where the preset leaves a
-/// figure out.
+/// Figures of a model's maps by one method. Intervals are NaN (null) if the preset omits a figure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MethodSummary {
     /// (share removed, mean accuracy).
     pub drop: Vec<(f64, f64)>,
-    /// (share removed, low and high end of the accuracy): Wilson's 95 % interval for the images; of
-    /// several seeds from the lowest of their limits to the highest.
+    /// (share removed, lower and upper end of the accuracy). The interval is Wilson's 95 % interval
+    /// for the images. With several seeds it goes from the lowest of their limits to the highest.
     pub drop_band: Vec<(f64, f64, f64)>,
     /// Mean accuracy over the curve.
     pub drop_area: Interval,
-    /// Accuracy lost on average over the curve.
+    /// Mean loss of accuracy over the curve.
     pub mean_drop: Interval,
-    /// Mean accuracy over the curve of random order minus that over this one.
+    /// Mean accuracy over the curve of random order minus that over this curve.
     pub below_random: Interval,
     /// Sparseness.
     pub gini: Interval,
@@ -146,27 +144,26 @@ pub struct MethodSummary {
     pub entropy: Interval,
     /// Max-sensitivity.
     pub sensitivity: Interval,
-    /// Alignment with the model that it is compared with.
+    /// Rank correlation (Spearman) with the maps of the control.
     pub spearman: Interval,
-    /// Likewise.
+    /// Structural similarity with the maps of the control.
     pub ssim: Interval,
-    /// Likewise.
+    /// Overlap of the most salient pixels with those of the control.
     pub overlap: Interval,
-    /// By how much more than in the model it is compared with removing what the map names first
-    /// lowers the accuracy below random order.
+    /// Faithfulness (`below_random`) minus that of the control.
     pub faithfulness_difference: Option<Difference>,
-    /// Sparseness minus that of the model it is compared with, on the same images.
+    /// Sparseness minus that of the control, on the same images.
     pub gini_difference: Option<Difference>,
-    /// Likewise of the entropy.
+    /// Entropy minus that of the control, on the same images.
     pub entropy_difference: Option<Difference>,
-    /// Likewise of max-sensitivity.
+    /// Max-sensitivity minus that of the control, on the same images.
     pub sensitivity_difference: Option<Difference>,
     /// Share of the maps' values that are exactly 0.
     pub zeros: f64,
-    /// Agreement with the own maps after the parameters of a layer and of all behind it were
-    /// randomised; of one seed over images.
+    /// Agreement of the maps with the maps after the parameters of a layer and of all layers behind
+    /// it are randomised. For one seed the interval is over images.
     pub randomisation: Vec<LayerAgreement>,
-    /// (share removed, mean accuracy of a network trained again without them).
+    /// (share removed, mean accuracy of a network that was trained again without these pixels).
     pub retrained: Vec<(f64, f64)>,
     /// Its interval, as [`Self::drop_band`].
     pub retrained_band: Vec<(f64, f64, f64)>,
@@ -175,7 +172,7 @@ pub struct MethodSummary {
 }
 
 impl Summary {
-    /// Puts the results of `plan` together, without sentences.
+    /// Combines the results of `plan`, without sentences.
     pub fn new(plan: &Plan, collected: &Collected) -> Summary {
         let distinct = |value: fn(&ModelResult) -> &String| {
             let mut values: Vec<String> =
@@ -191,7 +188,7 @@ impl Summary {
             }
         }
         let main_method = plan.judgement.methods.first().cloned().unwrap_or_default();
-        // There may be fewer.
+        // A data set can have fewer images than planned.
         let images = collected.results.iter().map(|result| result.images).max().unwrap_or(0);
         let drop_images = plan.judgement.drop_images.min(u32::try_from(images).unwrap_or(u32::MAX));
         let adds_nothing = guidance_adds_nothing(plan);
@@ -226,7 +223,8 @@ impl Summary {
                 .collect(),
         };
         if adds_nothing {
-            // The paper's and the preset's figures are those of guided models.
+            // The figures of the paper and of the preset are those of models with Saliency Guided
+            // Training.
             for model in &mut summary.models {
                 (model.paper_accuracy, model.goal, model.goal_met) = (None, None, None);
             }
@@ -257,7 +255,7 @@ impl Summary {
             .filter(move |model| model.variant.dataset == dataset && model.variant.sgt == sgt)
     }
 
-    /// As [`Self::of`], those that were trained: the models of Table II.
+    /// As [`Self::of`], only for trained models: the models of Table II.
     pub fn trained<'a>(
         &'a self,
         dataset: &'a str,
@@ -267,8 +265,8 @@ impl Summary {
     }
 }
 
-/// Whether λ is 0 wherever models are trained with guidance: the term that it adds to the loss has
-/// no weight then.
+/// Whether λ is 0 for all models with Saliency Guided Training, so that the saliency term has no
+/// weight.
 fn guidance_adds_nothing(plan: &Plan) -> bool {
     let lambda =
         |run: &PlannedRun| PartialRunConfig::parse(&run.settings, &run.folder).ok()?.lambda;
@@ -276,7 +274,7 @@ fn guidance_adds_nothing(plan: &Plan) -> bool {
     guided.peek().is_some() && guided.all(|run| lambda(run) == Some(0.0))
 }
 
-/// The paper's accuracy of a model of its Table II: of the data set that a mini set is a part of.
+/// The accuracy of a model in the paper's Table II; a mini set has the accuracy of the full set.
 fn paper_accuracy(variant: &Variant) -> Option<f64> {
     let (_, row) = PAPER.iter().find(|(names, _)| names.contains(&variant.dataset.as_str()))?;
     let column = match (variant.stage, variant.bits.as_str()) {
@@ -290,7 +288,7 @@ fn paper_accuracy(variant: &Variant) -> Option<f64> {
     variant.sgt.then_some(row[column])
 }
 
-/// Mean of curves point by point; of those that have the first one's length.
+/// Mean of curves point by point, over the curves that have the length of the first.
 fn mean_curve<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>) -> Vec<(f64, f64)> {
     let curves: Vec<_> = curves.collect();
     let length = curves.first().map_or(0, |curve| curve.len());
@@ -300,7 +298,7 @@ fn mean_curve<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>) -> Vec<(f64, f
     (0..length).map(|point| (alike[0][point].0, mean(point))).collect()
 }
 
-/// The interval at every point of curves of `images` images each, a curve a seed.
+/// The interval at every point of the curves of `images` images each; one curve per seed.
 fn intervals<'a>(
     curves: impl Iterator<Item = &'a [(f64, f64)]>,
     images: u64,
@@ -318,7 +316,7 @@ fn intervals<'a>(
     curves.first().map_or(Vec::new(), |first| first.iter().enumerate().map(of_point).collect())
 }
 
-/// Images that the curves of a model are over.
+/// Numbers of images that the curves of a model are computed over.
 #[derive(Clone, Copy)]
 struct CurveImages {
     drop: u64,
@@ -402,8 +400,8 @@ impl ModelSummary {
     }
 }
 
-/// Agreement by layer: of one seed with its interval over images, of several with the interval over
-/// them.
+/// Agreement by layer: for one seed with its interval over images, for several with the interval
+/// over seeds.
 fn randomisation(results: &[&MethodResult]) -> Vec<LayerAgreement> {
     let first = results.first().map_or(&[][..], |result| &result.randomisation);
     let of = |layer: usize| {
@@ -451,7 +449,7 @@ impl MethodSummary {
             .iter()
             .map(|result| result.drop.first().map_or(f64::NAN, |point| point.1) - result.drop_area)
             .collect();
-        // An image at a time: what removing costs is compared on the same image.
+        // The effect of removal is compared image by image.
         let gains: Vec<Vec<f64>> = (own.iter())
             .filter_map(|result| {
                 let areas = &result.methods.get(name)?.drop_areas;
@@ -468,7 +466,8 @@ impl MethodSummary {
         let gains: Vec<&[f64]> = gains.iter().map(Vec::as_slice).collect();
         let mean_area = areas.iter().sum::<f64>() / areas.len() as f64;
         let below_random = if gains.iter().all(|own| own.is_empty()) {
-            // Curves alone: a cautious interval, as if all points of a curve were one.
+            // If only curves are known, a conservative interval treats all points of a curve as
+            // fully dependent.
             let mean = random_area - mean_area;
             let half = statistics::margin_of_areas(
                 random_area,
@@ -498,7 +497,7 @@ impl MethodSummary {
                     results.iter().map(|result| result.drop_areas.as_slice()).collect();
                 statistics::areas(&values)
             },
-            // Differences of shares: −1 to 1.
+            // Differences of shares lie in −1 to 1.
             mean_drop: statistics::within(statistics::over_seeds(&lost), Quantity::Correlation),
             below_random,
             gini: per_image(|result| &result.gini, Quantity::Share),
@@ -531,7 +530,7 @@ impl MethodSummary {
     }
 }
 
-/// The tests of a summary, by what they ask.
+/// The tests of a summary with the questions that they answer.
 fn questions<'a>(
     models: &'a mut [ModelSummary],
     trainings: &'a mut [TrainingComparison],

@@ -20,7 +20,7 @@ use crate::{
     report::{Table, bytes, counted, fixed, plus_minus, thousands},
 };
 
-/// A gap in a table.
+/// Text of an empty cell.
 const NOTHING: &str = "–";
 
 fn number(value: f64, digits: usize) -> String {
@@ -44,10 +44,10 @@ fn difference(difference: Option<Difference>, factor: f64, digits: usize) -> Str
     })
 }
 
-/// A column: heading, and the cell of a model.
+/// A column: its heading, and a function that gives the cell of a model.
 type Column<'a> = (String, Box<dyn Fn(&ModelSummary) -> String + 'a>);
 
-/// Columns of which every cell is a gap are left out.
+/// Omits columns in which every cell is empty.
 fn table<'a>(models: &[&ModelSummary], columns: Vec<Column<'a>>) -> Table {
     let filled = |(_, cell): &Column<'a>| models.iter().any(|model| cell(model) != NOTHING);
     let columns: Vec<Column<'a>> = columns.into_iter().filter(filled).collect();
@@ -62,7 +62,7 @@ fn column<'a>(header: &str, cell: impl Fn(&ModelSummary) -> String + 'a) -> Colu
     (header.to_string(), Box::new(cell))
 }
 
-/// Table II of the models of one data set and training.
+/// Table II for the models of one data set and training.
 pub fn accuracy(summary: &Summary, dataset: &str, sgt: bool) -> Table {
     let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
     let over = |what| models.iter().all(|model| model.interval_over == what);
@@ -92,10 +92,10 @@ pub fn accuracy(summary: &Summary, dataset: &str, sgt: bool) -> Table {
     table(&models, columns)
 }
 
-/// What a forward pass of the models of one data set costs, by both accountings.
+/// The cost of a forward pass of the models of one data set, by both accountings.
 pub fn cost(summary: &Summary, dataset: &str) -> Table {
     let mut models: Vec<&ModelSummary> = Vec::new();
-    // A float model that is trained on costs what it did before.
+    // Further training does not change the cost of a float model.
     let is_own = |model: &&ModelSummary| {
         model.variant.dataset == dataset && model.variant.stage != Stage::FloatContinued
     };
@@ -148,7 +148,7 @@ pub fn maps(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Table 
     table(&models, columns)
 }
 
-/// Alignment with the control by one method; `None` where no model has one.
+/// Alignment with the control by one method; `None` if no model has a control.
 pub fn alignment(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Option<Table> {
     let models: Vec<&ModelSummary> =
         summary.of(dataset, sgt).filter(|model| model.compared_with.is_some()).collect();
@@ -174,7 +174,7 @@ fn methods(summary: &Summary, dataset: &str, sgt: bool) -> Vec<String> {
         .map_or(Vec::new(), |model| model.methods.keys().cloned().collect())
 }
 
-/// Mean accuracy over the drop curves, a column a method.
+/// Mean accuracy over the drop curves, one column per method.
 pub fn drop(summary: &Summary, dataset: &str, sgt: bool) -> Table {
     let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
     let mut columns = vec![
@@ -189,7 +189,7 @@ pub fn drop(summary: &Summary, dataset: &str, sgt: bool) -> Table {
     table(&models, columns)
 }
 
-/// Accuracy of networks trained again, over the shares removed; `None` where nothing was.
+/// ROAR accuracies over the removed shares; `None` if ROAR was not run.
 pub fn retraining(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> Option<Table> {
     let shares: Vec<f64> = summary
         .of(dataset, sgt)
@@ -218,8 +218,8 @@ pub fn retraining(summary: &Summary, dataset: &str, sgt: bool, method: &str) -> 
     ))
 }
 
-/// Correlation with the own map after all layers were randomised, a column a method; `None` where
-/// that was left out.
+/// Correlation with the own map after all layers are randomised, one column per method; `None` if
+/// the check was not run.
 pub fn randomisation(summary: &Summary, dataset: &str, sgt: bool) -> Option<Table> {
     let models: Vec<&ModelSummary> = summary.of(dataset, sgt).collect();
     let last = |model: &ModelSummary, method: &str| {
@@ -244,11 +244,11 @@ pub fn randomisation(summary: &Summary, dataset: &str, sgt: bool) -> Option<Tabl
     (columns.len() > 1).then(|| table(&models, columns))
 }
 
-/// How the models of one data set came to be, a row a model: what its training started from, and
-/// everything that it depends on but the seed.
+/// The recipes of the models of one data set, one row per model: its start and all settings except
+/// the seed.
 ///
 /// # Errors
-/// For settings that do not go together.
+/// For settings that do not fit together.
 pub fn recipes(plan: &Plan, dataset: &str) -> Result<Table> {
     let mut seen: Vec<&Variant> = Vec::new();
     let mut rows = Vec::new();
@@ -257,7 +257,7 @@ pub fn recipes(plan: &Plan, dataset: &str) -> Result<Table> {
             continue;
         }
         seen.push(&run.variant);
-        // What is in the table does not depend on the data set's shape.
+        // The table does not depend on the shape of the data set.
         let info = DatasetInfo { name: dataset.into(), shape: Shape::new(1, 28, 28), classes: 10 };
         let config = resolve(PartialRunConfig::parse(&run.settings, &run.folder)?, &info)?;
         rows.push(recipe(plan, run, &config));
@@ -344,7 +344,7 @@ fn recipe(plan: &Plan, run: &PlannedRun, config: &RunConfig) -> [String; 11] {
     ]
 }
 
-/// What a setting's value is called on the command line.
+/// The name of a setting's value on the command line.
 fn value_name(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or(String::new(), |value| value.get_name().to_string())
 }
@@ -379,7 +379,7 @@ fn optimizer(config: &OptimizerConfig) -> String {
     text
 }
 
-/// Rates of the dropout layers that have one.
+/// Rates of the dropout layers with a rate above 0.
 fn dropouts(config: &RunConfig) -> Vec<f32> {
     let rate = |layer: &LayerConfig| match layer.kind {
         LayerKind::Dropout { rate } if rate > 0.0 => Some(rate),
@@ -388,8 +388,8 @@ fn dropouts(config: &RunConfig) -> Vec<f32> {
     config.network.layers.iter().filter_map(rate).collect()
 }
 
-/// Saliency Guided Training against plain training, a row a pair of models; `None` where there is
-/// no such pair.
+/// Saliency Guided Training compared with plain training, one row per pair of models; `None` if
+/// there is no such pair.
 pub fn trainings(summary: &Summary, dataset: &str, method: &str) -> Option<Table> {
     let cell = |test: Option<Difference>, factor: f64, digits: usize| {
         test.map_or(NOTHING.into(), |own| {
@@ -431,7 +431,7 @@ pub fn trainings(summary: &Summary, dataset: &str, method: &str) -> Option<Table
     (!rows.is_empty()).then(|| Table::new(headers, rows))
 }
 
-/// Table III, and the operations that the paper prints for it.
+/// Table III, with the operations that the paper prints for it.
 pub fn widths(plan: &Plan) -> Result<Table> {
     let mut seen: Vec<&str> = Vec::new();
     let mut rows = Vec::new();

@@ -1,9 +1,9 @@
-//! What the terms of a report mean, for those who meet them the first time: a sentence each, with
-//! range, unit and which direction is good.
+//! Explanations of the terms of a report for a first-time reader: one sentence each, with range,
+//! unit and the good direction.
 
 use crate::judgement::Metric;
 
-/// Terms and their meanings.
+/// Terms with their explanations.
 pub(super) type Terms = Vec<(String, String)>;
 
 fn terms(pairs: &[(&str, &str)]) -> Terms {
@@ -17,43 +17,48 @@ fn of_metrics(metrics: &[(&str, Metric)]) -> Terms {
         .collect()
 }
 
-/// Of the table of accuracies.
+/// Terms of the table of accuracies.
 pub(super) fn accuracy() -> Terms {
     terms(&[
         (
             "Test accuracy",
-            "the share of the test images that are classified correctly, 0 to 100 %; higher is better",
+            "the share of the test images that are classified correctly, 0 to 100 %; higher is \
+             better",
         ),
         ("Points from …", "the difference of two accuracies in percentage points; 0: the same"),
         (
             "p",
-            "how likely a difference as large as this is where there is none, 0 to 1; below 0.05 chance is an unlikely explanation",
+            "the probability of a difference at least this large if there is no real difference, 0 \
+             to 1; below 0.05 chance is an unlikely explanation",
         ),
         (
             "Loss",
-            "the mean cross entropy of the test images in nats, from 0 up; lower is better; ln(classes) is guessing (2.30 for 10 classes)",
+            "the mean cross entropy of the test images in nats, from 0 up; lower is better; \
+             ln(classes) is guessing (2.30 for 10 classes)",
         ),
     ])
 }
 
-/// Of the table of costs.
+/// Terms of the table of costs.
 pub(super) fn cost() -> Terms {
     terms(&[
         ("Multiply-accumulates", "multiplications with an addition in a forward pass of one image"),
         (
             "Bit operations (BitOPs)",
-            "each multiply-accumulate times the bits of its weight and of its input (32 for float, 8 for the image): what it costs in \
-             hardware made for few bits; lower is cheaper",
+            "each multiply-accumulate times the bits of its weight and of its input (32 for float, \
+             8 for the image): a measure of the cost in hardware made for few bits; lower is \
+             cheaper",
         ),
         (
             "FLOPs · bits/32",
-            "the paper's measure: two operations a multiply-accumulate, those of quantized convolutions times bits/32; lower is cheaper",
+            "the paper's measure: two operations per multiply-accumulate, those of quantized \
+             convolutions times bits/32; lower is cheaper",
         ),
         ("Weights", "bytes of all weights, packed at their bits (1 kB = 1000 bytes)"),
     ])
 }
 
-/// Of the tables of clarity and stability.
+/// Terms of the tables of clarity and stability.
 pub(super) fn maps() -> Terms {
     let mut all = of_metrics(&[
         ("Gini", Metric::Gini),
@@ -64,16 +69,17 @@ pub(super) fn maps() -> Terms {
     all
 }
 
-/// Of what removing the features of a map does.
+/// Terms of the removal of features.
 pub(super) fn faithfulness() -> Terms {
     terms(&[(
         "Faithfulness",
-        "by how many percentage points removing what the map names first lowers the accuracy below that with as many pixels removed at \
-         random, on average over the curve; higher is better, 0 is chance",
+        "the accuracy with pixels removed at random minus the accuracy with as many pixels removed \
+         in the order of the map, in percentage points, averaged over the curve; higher is better, \
+         0 is chance",
     )])
 }
 
-/// Of the tables of alignment.
+/// Terms of the tables of alignment.
 pub(super) fn alignment() -> Terms {
     of_metrics(&[
         ("Spearman", Metric::Spearman),
@@ -82,31 +88,33 @@ pub(super) fn alignment() -> Terms {
     ])
 }
 
-/// Of the table of areas under the curves of accuracy.
+/// Terms of the table of areas under the accuracy curves.
 pub(super) fn drop() -> Terms {
     terms(&[(
         "Mean accuracy over the curve",
-        "the area under the curve of accuracies, 0 to 1, with 0 to 90 % of the pixels removed, the most salient first; lower than \
-         \"random\", where the order is chance, is better",
+        "the area under the curve of accuracies, 0 to 1, with 0 to 90 % of the pixels removed, the \
+         most salient first; lower than \"random\", where the order is random, is better",
     )])
 }
 
-/// Of the tables of ROAR.
+/// Terms of the tables of ROAR.
 pub(super) fn retraining() -> Terms {
     terms(&[(
         "Accuracy after retraining",
-        "of a network that was trained and tested on images without the named share of pixels, 0 to 100 %; lower than with random \
-         pixels removed: the maps name what cannot be replaced by other pixels",
+        "the accuracy of a network that was trained and tested on images without the given share \
+         of pixels, 0 to 100 %; if it is lower than with random pixels removed, other pixels \
+         cannot replace those that the maps rank highest",
     )])
 }
 
-/// Of the table of the randomisation check.
+/// Terms of the table of the randomisation check.
 pub(super) fn randomisation() -> Terms {
     terms(&[
         (
             "Rank correlation",
-            "whether the map before and the one after put the pixels in the same order of |value|: 1 the same, 0 unrelated; nearer to 0 \
-             is better, the map then depends on what was learned",
+            "whether the maps before and after randomisation put the pixels in the same order of \
+             |value|: 1 the same, 0 unrelated; nearer to 0 is better, because the map then depends \
+             on the learned parameters",
         ),
         (
             "Zeros",
@@ -115,7 +123,7 @@ pub(super) fn randomisation() -> Terms {
     ])
 }
 
-/// What the sentences of `text` use, in words that they have.
+/// The terms that occur in the sentences of `text`.
 pub(super) fn of_text(text: &str) -> Terms {
     let known: [(&str, Terms); 9] = [
         ("accuracy", accuracy().into_iter().take(1).collect()),

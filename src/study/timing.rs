@@ -1,4 +1,4 @@
-//! When a model of a study was made, and how long that took.
+//! The date on which a model of a study was made, and the time it took.
 
 use std::{
     path::Path,
@@ -12,24 +12,23 @@ use crate::{
     files::{read_bounded, write_atomically},
 };
 
-/// How long a finished run took, in its folder: kept apart from its result, which depends on
-/// nothing but its settings.
+/// File with the time of a finished run in its folder. It is separate from the result, which
+/// depends only on the run's settings.
 const TIMING_FILE: &str = "timing.json";
-/// Largest file of times that is read.
+/// Largest file of times, in bytes.
 pub(super) const MAX_FILE: u64 = 1 << 20;
 
-/// How long making one model took.
+/// The time that making one model took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Timing {
-    /// Adapter and driver it was made on.
+    /// Adapter and driver on which the model was made.
     pub adapter: String,
-    /// Steps of training that were taken; fewer than planned where the run went on from a
-    /// checkpoint.
+    /// Number of training steps taken; fewer than planned if the run continued from a checkpoint.
     pub steps: u64,
-    /// Time of those, with the tests between them.
+    /// Time of these steps in seconds, including the tests between them.
     pub training_seconds: f64,
-    /// Time of all judgements.
+    /// Time of all judgements in seconds.
     pub judging_seconds: f64,
     /// Day on which it was finished, in UTC: `2026-11-24`.
     #[serde(default)]
@@ -45,7 +44,7 @@ impl Timing {
         write_json(&folder.join(TIMING_FILE), self)
     }
 
-    /// Times that cannot be read are none.
+    /// Returns `None` for times that cannot be read.
     pub(super) fn read(folder: &Path) -> Option<Timing> {
         let bytes = read_bounded(&folder.join(TIMING_FILE), MAX_FILE).ok()?;
         serde_json::from_slice(&bytes).ok()
@@ -57,8 +56,8 @@ impl Timing {
     }
 }
 
-/// Today's date in UTC, `2026-11-24`; of `SOURCE_DATE_EPOCH` (seconds since 1970) where that is
-/// set, as reproducible builds have it.
+/// Today's date in UTC, such as `2026-11-24`. If `SOURCE_DATE_EPOCH` (seconds since 1970) is set,
+/// it is that date, as is usual for reproducible builds.
 pub(super) fn today() -> String {
     let set =
         std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.trim().parse::<u64>().ok());

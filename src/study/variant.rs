@@ -1,38 +1,38 @@
-//! What tells one model of a study from another.
+//! The properties that distinguish the models of a study.
 
 use serde::{Deserialize, Serialize};
 
-/// How a model comes to be.
+/// How a model is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Trained without quantization.
     Float,
-    /// A float model, trained on as long as the quantized ones are and by the same settings,
-    /// without quantization: their control.
+    /// A float model that is trained for as many further steps as the quantized models, with the
+    /// same settings but without quantization: their control.
     FloatContinued,
     /// Trained with fake quantization.
     QuantizationAware,
-    /// A float model, quantized after its training.
+    /// A float model that is quantized after its training.
     PostTraining,
 }
 
-/// What tells one model of a study from another, its seed apart.
+/// The properties that distinguish the models of a study, except the seed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Variant {
     /// Data set by name.
     pub dataset: String,
-    /// Trained with Saliency Guided Training.
+    /// Whether it is trained with Saliency Guided Training.
     pub sgt: bool,
-    /// How it came to be.
+    /// How the model is made.
     pub stage: Stage,
-    /// `32`, or the widths as `--bits` takes them.
+    /// `32`, or the bits in the format of `--bits`.
     pub bits: String,
 }
 
 impl Variant {
-    /// The model as a table names it: `float`, `float continued`, `(4,2)`, `(4,2) PTQ`.
+    /// The model's name in a table: `float`, `float continued`, `(4,2)`, `(4,2) PTQ`.
     pub fn label(&self) -> String {
         match self.stage {
             Stage::Float => "float".into(),
@@ -42,12 +42,12 @@ impl Variant {
         }
     }
 
-    /// As [`Self::label`], saying how it was trained.
+    /// As [`Self::label`], with the kind of training.
     pub fn full_label(&self) -> String {
         format!("{}{}", self.label(), if self.sgt { ", SGT" } else { ", plain" })
     }
 
-    /// Whether all its layers are float.
+    /// Whether all layers are float.
     pub fn is_float(&self) -> bool {
         matches!(self.stage, Stage::Float | Stage::FloatContinued)
     }

@@ -1,5 +1,5 @@
-//! What making a model of a study takes, counted in passes through the network: the same on every
-//! machine.
+//! The work of making a model of a study, counted in passes through the network and therefore equal
+//! on every machine.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,23 +10,23 @@ use crate::{
     saliency::{Method, MethodOptions},
 };
 
-/// What making a model takes. A pass is the forward pass of one image; a backward pass counts as
+/// The work of making a model. A pass is the forward pass of one image; a backward pass counts as
 /// one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Work {
-    /// Images that it is trained on; 0 where it is quantized without training.
+    /// Number of training images; 0 for a model quantized without training.
     pub images: u32,
-    /// Steps of its training; 0 where it is quantized without one.
+    /// Number of training steps; 0 for a model quantized without training.
     pub steps: u64,
-    /// Passes of a step: 7 an image with saliency guidance, 3 without (Algorithm 1).
+    /// Passes of a step: 7 per image with Saliency Guided Training, 3 without (Algorithm 1).
     pub step_passes: u64,
-    /// Passes outside the steps.
+    /// Passes outside the training steps.
     pub judging_passes: u64,
 }
 
 impl Work {
-    /// The work of a model that comes to be by `stage` and is trained as `config` says.
+    /// The work of a model that is made by `stage` and trained with the settings `config`.
     pub(super) fn new(
         wanted: &JudgementPlan,
         stage: Stage,
@@ -57,13 +57,13 @@ impl Work {
         }
     }
 
-    /// All of it.
+    /// The total number of passes.
     pub fn passes(&self) -> u64 {
         self.steps.saturating_mul(self.step_passes).saturating_add(self.judging_passes)
     }
 }
 
-/// Passes that judging a model takes.
+/// The number of passes for judging a model.
 fn judging_passes(
     wanted: &JudgementPlan,
     stage: Stage,
@@ -75,7 +75,7 @@ fn judging_passes(
     let judged = dropped.min(wanted.images.into());
     let settings = MethodOptions::default();
     let layers = config.network.weight_layers().len() as u64;
-    // Ranking a map and comparing it take about as long as a sample of it.
+    // Ranking a map and comparing it take about as long as one sample of it.
     let map = |method: Method| 2 * (u64::from(settings.samples_of(method, dataset.shape)) + 1);
     let chosen = |names: &[String]| -> Vec<Method> {
         Method::ALL

@@ -1,5 +1,6 @@
-//! Initial α's (a high percentile of the activations of the first batches), steps (LSQ's
-//! 2·E|x|/√Q_p of them), and LSQ+'s steps with offsets (of least squared error).
+//! Computes initial α's (a high percentile of the activations of the first batches), initial steps
+//! (LSQ's 2·E|x|/√Q_p of these activations), and LSQ+'s initial steps and offsets (of least squared
+//! error).
 
 use crate::{
     Error, Result,
@@ -11,33 +12,35 @@ use crate::{
     quant::{Histogram, initial_step},
 };
 
-/// Batches looked at.
+/// Number of batches that calibration uses.
 const BATCHES: u32 = 4;
-/// Share of activations that lie below the initial α.
+/// Share of the activations that lie below the initial α.
 const PERCENTILE: f64 = 0.999;
 
-/// The parameters that a calibration starts from.
+/// The start of a calibration.
 pub struct CalibrationStart<'a> {
-    /// Where each parameter is.
+    /// The place of each parameter.
     pub layout: &'a ParameterLayout,
-    /// All of them, flat.
+    /// All parameters, flat.
     pub parameters: &'a [f32],
-    /// Images of a batch.
+    /// Images per batch.
     pub batch_size: u32,
-    /// Whether batch norms will begin with the statistics of batches, not the running ones.
+    /// Whether training begins with batch norms that use the statistics of the batch, not the
+    /// running ones.
     pub live: bool,
 }
 
-/// (name, value) for the α or step (and the offset) of every quantized activation, from its float input after the
-/// ReLU over the first 4 batches in file order: the 99.9th percentile of the magnitudes, or LSQ's
-/// step for their mean, with the weights fake-quantized as they will be. LSQ+'s step and offset are
-/// those of least squared error, which its paper starts from too: the ends of the range are tried
-/// from the least and the largest value inwards, and behind a ReLU the offset is 0. Where LSQ+ has
-/// no ReLU (`--pact signed`), values are taken without it. Signed PACT, which takes
-/// the place of the ReLU, is calibrated on the ReLU's values as well: on what goes into it while it
-/// does not clip, α's become several times as large, and models trained from there worse
-/// (docs/results/quantizers.md). Batch norms take the statistics of those batches, as the first
-/// steps will, where `start.live`; dropout is off.
+/// (name, value) for the α or step, and the offset, of every quantized activation. The values are
+/// its float inputs after the ReLU over the first 4 batches in file order, with fake-quantized
+/// weights as in training. α is the 99.9th percentile of their magnitudes, and a step is LSQ's for
+/// their mean. LSQ+'s step and offset are those of least squared error, as in its paper: the search
+/// moves the ends of the range inwards from the least and the largest value. Behind a ReLU the
+/// offset is 0. Where LSQ+ has no ReLU (`--pact signed`), its values are those without a ReLU.
+///
+/// Signed PACT replaces the ReLU but is also calibrated on the ReLU's values. Calibrated on its own
+/// inputs, α's become several times as large, and models trained from there are worse
+/// (docs/results/quantizers.md). With `start.live`, batch norms use the statistics of these
+/// batches, as the first steps do. Dropout is off.
 pub async fn calibrate_activations(
     gpu: &Gpu,
     network: &NetworkConfig,
@@ -57,7 +60,7 @@ pub async fn calibrate_activations(
     };
     let graph = Graph::new(network, quantization)?;
     let mut images = data.count.min(BATCHES.saturating_mul(batch_size));
-    // One image left over has no statistics.
+    // A batch of a single remaining image has no statistics.
     if live && images > 1 && images % batch_size == 1 && network.single_value_norm()?.is_some() {
         images -= 1;
     }
@@ -127,7 +130,7 @@ fn unseen(parameter: &Parameter) -> Error {
     ))
 }
 
-/// Magnitudes of which the mean and the largest are kept: as many as it takes to tell the value
+/// Magnitudes with their mean. It stores the largest ones only, as many as are needed for the value
 /// below which [`PERCENTILE`] of them lie.
 struct Sample {
     largest: Vec<f32>,
@@ -137,7 +140,7 @@ struct Sample {
 }
 
 impl Sample {
-    /// For `expected` values.
+    /// A sample for `expected` values.
     fn new(expected: u64) -> Sample {
         let rank = (expected.saturating_sub(1) as f64 * PERCENTILE).round() as u64;
         Sample {
@@ -159,13 +162,13 @@ impl Sample {
         }
     }
 
-    /// The mean; 1 where all are 0.
+    /// The mean; 1 if all values are 0.
     fn mean(&self) -> f64 {
         let mean = self.sum / self.count.max(1) as f64;
         if mean.is_finite() && mean > 0.0 { mean } else { 1.0 }
     }
 
-    /// The value below which [`PERCENTILE`] of them lie; 1 where all are 0.
+    /// The value below which [`PERCENTILE`] of the values lie; 1 if all values are 0.
     fn percentile(&self) -> f32 {
         let value = self.largest.iter().copied().min_by(f32::total_cmp).unwrap_or(1.0);
         if value.is_finite() && value > 0.0 { value } else { 1.0 }

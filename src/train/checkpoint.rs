@@ -1,5 +1,5 @@
-//! Checkpoints: parameters, optimiser state and progress, in one safetensors file with a checksum;
-//! the newest and the one before it are kept.
+//! Checkpoints: parameters, optimiser state and progress in one safetensors file with a checksum.
+//! The newest checkpoint and the previous one are kept.
 
 use std::{
     fs, io,
@@ -20,35 +20,35 @@ use crate::{
 
 const KEY: &str = "saliq-checkpoint";
 const CHECKSUM: &str = "sha256";
-/// The newest first.
+/// Newest first.
 const FILES: [&str; 2] = ["checkpoint.safetensors", "checkpoint.1.safetensors"];
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progressed {
-    /// Steps taken; with the seed, all that random numbers depend on.
+    /// Number of steps taken; random numbers depend only on it and on the seed.
     pub step: u64,
     /// Sums over the unfinished epoch: Σce, Σkl, Σcorrect, images.
     pub epoch_sums: [f64; 4],
-    /// What the masking of an SGT variant depends on.
+    /// The state that the masking of an SGT variant depends on.
     #[serde(default)]
     pub masking: MaskingProgress,
     /// Steps that did not count.
     #[serde(default)]
     pub skips: Skips,
-    /// Training seconds of the unfinished epoch.
+    /// Training time of the unfinished epoch, in seconds.
     pub epoch_seconds: f64,
-    /// Length of `metrics.jsonl`.
+    /// Length of `metrics.jsonl` in bytes.
     pub metrics_bytes: u64,
-    /// The model configuration, without the number of steps: resuming with other settings is
-    /// refused.
+    /// The model configuration without the number of steps. A run with other settings cannot
+    /// resume.
     pub settings: String,
 }
 
 /// A run's state between two steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// How far it is.
+    /// The progress of the run.
     pub progress: Progressed,
     /// All parameters, flat.
     pub parameters: Vec<f32>,
@@ -57,16 +57,17 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The files that the checkpoints of the run in `folder` have, the newest first.
+    /// The checkpoint files of the run in `folder`, newest first.
     pub fn files(folder: &Path) -> [PathBuf; 2] {
         FILES.map(|name| folder.join(name))
     }
 
-    /// Writes the checkpoint of the run in `folder`. It is on disk as a whole before the newest
-    /// becomes the one before, and that one goes: at every moment one of the two is good.
+    /// Writes the checkpoint of the run in `folder`. The file is completely on disk before the
+    /// newest checkpoint becomes the previous one and the previous one is deleted. At every moment
+    /// one of the two is good.
     ///
     /// # Errors
-    /// [`Error::Io`]; the checkpoints that are there then stay.
+    /// [`Error::Io`]; existing checkpoints then stay.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let [newest, before] = Checkpoint::files(folder);
         let mut tensors =
@@ -87,11 +88,11 @@ impl Checkpoint {
         }
     }
 
-    /// Reads a checkpoint, of whatever network and optimiser.
+    /// Reads a checkpoint of any network and optimiser.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] for a file that is no checkpoint or not as it was written;
-    /// [`Error::Settings`] for one that is, but by another version of saliq.
+    /// [`Error::Io`]; [`Error::Format`] for a file that is not a checkpoint or is damaged;
+    /// [`Error::Settings`] for a checkpoint of another version of saliq.
     pub fn load(path: &Path) -> Result<Checkpoint> {
         Checkpoint::from_file(&TensorFile::read(path)?, path)
     }
@@ -126,7 +127,8 @@ impl Checkpoint {
         if expected != checksum(text, std::iter::once(&parameters).chain(&states)) {
             return Err(bad("its checksum does not match its content".into()));
         }
-        // What was written whole and is not understood is not damaged.
+        // The checksum is right, so a file that cannot be parsed is not damaged but of another
+        // version.
         let progress: Progressed = serde_json::from_str(text).map_err(|error| {
             Error::Settings(phrase!(
                 "<resume>: {} was written by another version of saliq ({})",
@@ -138,7 +140,7 @@ impl Checkpoint {
     }
 }
 
-/// SHA-256 of the progress as text and the arrays, in hexadecimal.
+/// SHA-256 of the progress as text and of the arrays, in hexadecimal.
 fn checksum<'a>(progress: &str, arrays: impl Iterator<Item = &'a Vec<f32>>) -> String {
     let mut digest = Sha256::new();
     for bytes in std::iter::once(progress.as_bytes())
@@ -183,8 +185,8 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "something else was left");
     }
 
-    /// Whatever byte is damaged, and wherever the file ends: what is read is what was written, or
-    /// refused.
+    /// For damage of any byte and a cut at any place: what is read is what was written, or the file
+    /// is refused.
     #[test]
     fn no_damage_goes_unseen() {
         let folder = tempfile::tempdir().unwrap();
@@ -208,7 +210,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [newest, before] = Checkpoint::files(folder.path());
         checkpoint(1).save(folder.path()).unwrap();
-        // A folder with something in it cannot be replaced by a file.
+        // A file cannot replace a folder that is not empty.
         fs::create_dir_all(before.join("in the way")).unwrap();
         assert!(
             checkpoint(2)

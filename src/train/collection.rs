@@ -1,4 +1,4 @@
-//! Metrics and state on their way from the device to the run folder, while the next steps run.
+//! Copies metrics and state from the device to the run folder while the next steps run.
 
 use std::time::Instant;
 
@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{Result, gpu::Staging, quant::QuantizerState, sgt::Cause};
 
-/// Has the metrics of all steps so far copied, and with `with_state` the run's state, of which
-/// a checkpoint is made when it arrives. Nothing waits for the device, but for a harvest that
-/// is still on its way.
+/// Requests a copy of the metrics of all steps so far. `with_state` also copies the run's state and
+/// writes a checkpoint when it arrives. The call waits only for an earlier harvest that has not
+/// been read yet.
 pub(super) async fn request(
     session: &Session<'_>,
     running: &mut Running<'_>,
@@ -50,8 +50,8 @@ pub(super) async fn request(
     Ok(())
 }
 
-/// Waits until all metrics so far have been taken in, and with `with_state` until a checkpoint
-/// of this moment is being written.
+/// Waits until all metrics so far are read, and with `with_state` until a checkpoint of the current
+/// state is being written.
 pub(super) async fn settle(
     session: &Session<'_>,
     running: &mut Running<'_>,
@@ -62,7 +62,7 @@ pub(super) async fn settle(
     take_in(session, running, observer).await
 }
 
-/// Takes in the harvest that is on its way, if one is: lines, sums, a checkpoint.
+/// Reads the harvest in flight, if there is one: lines, sums, a checkpoint.
 pub(super) async fn take_in(
     session: &Session<'_>,
     running: &mut Running<'_>,

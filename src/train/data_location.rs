@@ -1,5 +1,5 @@
-//! Where the data are that a model was trained on, beside the model: the model itself holds no
-//! paths.
+//! Stores the location of the data set of a model next to the model, because a model file contains
+//! no paths.
 
 use std::path::{Path, PathBuf};
 
@@ -15,15 +15,16 @@ use crate::{
 /// A data set as `--dataset` and `--data-dir` name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DataLocation {
-    /// A name, or the whole path of a folder.
+    /// A name, or the absolute path of a folder.
     pub dataset: Option<String>,
-    /// Where a named set is looked up first.
+    /// Folder in which a named set is looked up first.
     pub data_dir: Option<PathBuf>,
 }
 
 impl DataLocation {
-    /// What stands beside a model: in its folder's `data.toml`, or in the `config.toml` of its run.
-    /// Nothing for a lone file, and for what is another model's or cannot be read.
+    /// The location stored next to a model: in `data.toml` in its folder, or in `config.toml` of
+    /// its run. Empty for a single file, and for a file that belongs to another model or cannot be
+    /// read.
     pub fn beside(model: &Model) -> DataLocation {
         let in_folder = model.path.file_name().is_some_and(|name| name == MODEL_FILE);
         let folder = model.path.parent().filter(|_| in_folder);
@@ -40,7 +41,7 @@ impl DataLocation {
         })
     }
 
-    /// Where `dataset` was read from.
+    /// The location that `dataset` was read from.
     pub fn of(dataset: &Dataset) -> DataLocation {
         let is_built_in = catalog::find(&dataset.name)
             .is_some_and(|entry| dataset.is_named() && entry.embedded.is_some());
@@ -54,13 +55,12 @@ impl DataLocation {
         }
     }
 
-    /// Writes it beside the model in `folder`, where that does not follow from the model's own
-    /// words.
+    /// Writes the location next to the model in `folder`, unless it follows from the model file.
     ///
     /// # Errors
     /// [`crate::Error::Io`].
     pub fn write(&self, folder: &Path) -> Result<()> {
-        // TOML holds text only.
+        // TOML can hold only text.
         let data_dir = self.data_dir.as_ref().and_then(|path| path.to_str());
         let is_path = self.dataset.as_ref().is_some_and(|dataset| short_name(dataset) != *dataset);
         if !is_path && data_dir.is_none() {
@@ -73,7 +73,8 @@ impl DataLocation {
         };
         let body = toml::to_string(&settings).unwrap_or_default();
         let text = format!(
-            "# Where the data are that {MODEL_FILE} was trained on; where no data set is named, saliq looks here.\n{body}"
+            "# The data set that {MODEL_FILE} was trained on; saliq looks here if no data set is \
+             named.\n{body}"
         );
         write_atomically(&folder.join(DATA_FILE), text.as_bytes())
     }

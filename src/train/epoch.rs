@@ -5,7 +5,8 @@ use super::{
 };
 use crate::{Result, metrics::Evaluation, quant::QuantizerState};
 
-/// The quantizers with `parameters`, and the ranges of weights that the last forward pass had.
+/// The state of the quantizers with `parameters`, and the ranges of weights in the last forward
+/// pass.
 pub(super) async fn quantizers(
     session: &Session<'_>,
     parameters: &[f32],

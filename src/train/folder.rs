@@ -21,7 +21,7 @@ use crate::{
     model::MODEL_FILE,
 };
 
-/// A run folder being written.
+/// The open run folder of a run.
 pub struct RunFolder {
     path: PathBuf,
     metrics: MetricsFile,
@@ -29,8 +29,8 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder for a new run; one that holds a run already is replaced only if `force`
-    /// says so.
+    /// Creates the folder for a new run. A folder that contains a run is replaced only with
+    /// `force`.
     ///
     /// # Errors
     /// [`Error::Settings`] for an existing run, [`Error::Io`] for a folder that cannot be written.
@@ -42,7 +42,8 @@ impl RunFolder {
         if files.iter().any(|file| file.exists()) {
             if !force {
                 return Err(Error::Settings(phrase!(
-                    "{}: a run is there already; <resume> goes on with it, <force> replaces it, <out> names another folder",
+                    "{}: a run is there already; <resume> goes on with it, <force> replaces it, \
+                     <out> names another folder",
                     path.display()
                 )));
             }
@@ -52,12 +53,12 @@ impl RunFolder {
         RunFolder::open(path, 0, lock)
     }
 
-    /// Length of the metrics in `folder` in bytes; 0 where there are none.
+    /// Length of the metrics in `folder` in bytes; 0 if there are none.
     pub fn metrics_length(folder: &Path) -> u64 {
         fs::metadata(folder.join(METRICS_FILE)).map_or(0, |metadata| metadata.len())
     }
 
-    /// Opens the folder of a run that goes on: `metrics.jsonl` is cut back to the `metrics_bytes`
+    /// Opens the folder of a run that continues. `metrics.jsonl` is cut to the `metrics_bytes` that
     /// it had at the checkpoint.
     pub fn reopen(config: &RunConfig, metrics_bytes: u64, lock: RunLock) -> Result<RunFolder> {
         write_atomically(&config.out.join(CONFIG_FILE), config.to_toml().as_bytes())?;
@@ -75,15 +76,15 @@ impl RunFolder {
         &self.path
     }
 
-    /// The lock on it, which lasts as long as somebody has it.
+    /// The lock on the folder, which is held as long as a reference to it exists.
     pub(super) fn lock(&self) -> Arc<RunLock> {
         Arc::clone(&self.lock)
     }
 
-    /// Where the model goes.
+    /// The path of the model file.
     ///
     /// # Errors
-    /// [`Error::Locked`] where the folder is another one by now.
+    /// [`Error::Locked`] if the folder was replaced by another one.
     pub fn model(&self) -> Result<PathBuf> {
         self.lock.check(&self.path)?;
         Ok(self.path.join(MODEL_FILE))
@@ -99,13 +100,13 @@ impl RunFolder {
         self.metrics.append(line)
     }
 
-    /// Writes out what is buffered; the number of bytes of `metrics.jsonl` is returned. What could
-    /// not be written stays buffered.
+    /// Writes the buffered lines and returns the length of `metrics.jsonl` in bytes. Lines that
+    /// could not be written stay in the buffer.
     pub fn flush(&mut self) -> Result<u64> {
         self.metrics.flush()
     }
 
-    /// Another handle of `metrics.jsonl`, to sync it on another thread.
+    /// A second handle of `metrics.jsonl`, to sync it on another thread.
     pub(super) fn metrics_handle(&self) -> Result<File> {
         self.metrics.handle()
     }

@@ -1,5 +1,5 @@
-//! Steps whose numbers are NaN or infinite: the device does not make their update
-//! (`shaders/judge_step.wgsl`); here it is said, and decided whether the run goes on.
+//! Handles steps whose numbers are NaN or infinite. The device does not apply their update
+//! (`shaders/judge_step.wgsl`). The host reports them and decides whether the run continues.
 
 use super::{
     checkpoint::Checkpoint,
@@ -13,11 +13,11 @@ use crate::{
     Error, Phrase, Result, config::OnNonFinite, error::phrase, graph::Parameter, sgt::Cause,
 };
 
-/// A run that had to skip so many steps one after the other will not find back.
+/// Number of skipped steps in a row after which a run is not expected to recover.
 const MOST_IN_A_ROW: u64 = 32;
 
-/// Takes in that the next step does not count; `mean` is its cross entropy. The run ends here
-/// where it is to stop, or has skipped too many.
+/// Records that the next step does not count; `mean` is its cross entropy. Ends the run if the
+/// policy says so, or if too many steps were skipped.
 pub(super) async fn take_in_bad_step(
     session: &Session<'_>,
     running: &mut Running<'_>,
@@ -69,7 +69,7 @@ pub(super) async fn take_in_bad_step(
     if running.skips.in_a_row < MOST_IN_A_ROW {
         return Ok(());
     }
-    // The device may have found back by now: what it holds is not of this moment. The
+    // The device may have recovered by now, so its state is not that of this moment. The
     // checkpoints are.
     running.write_lines(observer);
     running.writer.finish().iter().for_each(|said| observer.note(said));
@@ -91,8 +91,7 @@ fn non_finite(session: &Session<'_>, step: u64, what: &str, advice: Phrase) -> E
     Error::NonFinite(phrase!("step {}: {}; ", step, what).then(advice).then(kept.into()))
 }
 
-/// Has the state written that the last step left which counts: after it the device has changed
-/// nothing.
+/// Writes the state after the last step that counts; the device has changed nothing since then.
 async fn keep_last_good(
     session: &Session<'_>,
     running: &mut Running<'_>,
@@ -112,9 +111,9 @@ async fn keep_last_good(
     Ok(())
 }
 
-/// Where the numbers of step `step` end: the first activation that is not finite, else the
-/// largest parameter. The step is computed once more, from the same parameters, and without an
-/// update: the device has halted.
+/// Where the numbers of step `step` stop being finite: the first activation that is not finite,
+/// else the largest parameter. The step is computed again from the same parameters and without an
+/// update, because the device has halted.
 async fn place(session: &Session<'_>, step: u64, running: &Running<'_>) -> Result<String> {
     let (epoch, in_epoch) =
         ((step - 1) / session.steps_per_epoch, (step - 1) % session.steps_per_epoch);

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One step: values before its update, means over the batch.
+/// One step: values before its update, as means over the batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepLine {
-    /// From 1.
+    /// Number of the step, from 1.
     pub step: u64,
     /// ce + λ·kl.
     pub loss: f64,
@@ -21,16 +21,16 @@ pub struct StepLine {
     pub accuracy: f64,
     /// Learning rate.
     pub lr: f64,
-    /// What the quantizers are, at some of the steps: more of the early ones, about a hundred of a
-    /// long run.
+    /// State of the quantizers, at some of the steps: at most of the early ones, and at about a
+    /// hundred of a long run.
     #[serde(flatten, default)]
     pub quantizers: QuantizerState,
 }
 
-/// One epoch: means over its training images, and the test set after it.
+/// One epoch: means over its training images, and the results on the test set after it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochLine {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: u64,
     /// Steps taken so far.
     pub step: u64,
@@ -40,57 +40,58 @@ pub struct EpochLine {
     pub train_ce: f64,
     /// Mean KL term.
     pub train_kl: f64,
-    /// Share classified correctly while training.
+    /// Share of training images classified correctly during the epoch.
     pub train_accuracy: f64,
     /// Share of the test images classified correctly after the epoch.
     pub test_accuracy: f64,
     /// Mean cross entropy on them.
     pub test_loss: f64,
-    /// The same on the held-out part of the training set, where there is one.
+    /// Share of the validation images classified correctly, if there is a validation set.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation_accuracy: Option<f64>,
-    /// Mean cross entropy on it.
+    /// Mean cross entropy on the validation images.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation_loss: Option<f64>,
-    /// Share of every batch's images that is to be masked, where the SGT variant adapts it: before
-    /// it is rounded to whole images.
+    /// Share of the images of every batch to be masked, before rounding to whole images, if the SGT
+    /// variant adapts it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub masked_share: Option<f64>,
     /// PACT's α after the epoch, by activation.
     pub alpha: BTreeMap<String, f32>,
-    /// Learned steps (LSQ) after the epoch, by layer or activation; the mean over output channels
-    /// that have their own.
+    /// Learned steps (LSQ) after the epoch, by layer or activation; for one step per output
+    /// channel, their mean.
     #[serde(default)]
     pub step_size: BTreeMap<String, f32>,
     /// LSQ+'s offset after the epoch, by activation.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub offset: BTreeMap<String, f32>,
-    /// Lowest and highest quantized weight of every quantized layer after the epoch; the widest of
-    /// output channels that have their own.
+    /// Lowest and highest quantized weight of every quantized layer after the epoch; for one range
+    /// per output channel, the widest.
     #[serde(default)]
     pub weight_range: BTreeMap<String, [f32; 2]>,
-    /// α's and learned steps that are at the floor under which none falls, by parameter; of steps
-    /// an output channel, one that is.
+    /// Names of the α's and learned steps that are at their lower bound. With one step per output
+    /// channel, the name appears if any of them is.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub at_floor: Vec<String>,
-    /// Layers whose weights and biases all had a gradient of exactly 0 in the epoch's last step.
-    /// Not in the file: a run that was stopped between that step and the line does not know it.
+    /// Layers whose weights and biases all had a gradient of exactly 0 in the epoch's last step. It
+    /// is not in the file, because a run that was stopped between that step and the line does not
+    /// know it.
     #[serde(skip)]
     pub without_gradient: Vec<String>,
-    /// Training time of the epoch, evaluation apart.
+    /// Training time of the epoch in seconds, without evaluation.
     pub seconds: f64,
-    /// Training images a second.
+    /// Training images per second.
     pub images_per_second: f64,
 }
 
-/// A step that did not count: its numbers were NaN or infinite.
+/// A step that did not count because its numbers were NaN or infinite.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct SkippedLine {
-    /// From 1.
+    /// Number of the step, from 1.
     pub step: u64,
-    /// What was not a finite number, and where.
+    /// The number that was not finite, and where it occurred.
     pub reason: String,
-    /// Learning rate that it would have had.
+    /// Learning rate of the skipped step.
     pub lr: f64,
 }
 

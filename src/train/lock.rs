@@ -1,4 +1,4 @@
-//! One process a run folder.
+//! A lock that allows only one process per run folder.
 
 use std::{
     fs::{File, Metadata, OpenOptions, TryLockError},
@@ -8,27 +8,26 @@ use std::{
 
 use crate::{Error, Result, error::phrase};
 
-/// Holds the number of the process that has the folder; left there when the run is over, empty
-/// then.
+/// Contains the number of the process that holds the folder. The file stays after the run and is
+/// empty then.
 const LOCK_FILE: &str = ".lock";
-/// Longest content of such a file: a number has ten digits at most.
+/// Longest content of such a file in bytes; a process number has at most ten digits.
 const LONGEST: u64 = 20;
 
-/// The right to write to a run folder. The operating system takes it back when the process ends,
-/// however it ends: a file that a killed process has left locks nothing.
+/// The right to write to a run folder. The operating system releases it when the process ends in
+/// any way, so a file that a killed process left does not lock anything.
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
-    /// Whether it is locked: not where the file system has no locks.
+    /// Whether the file is locked; false if the file system has no locks.
     locked: bool,
 }
 
 impl RunLock {
-    /// Whether `folder` is still the folder that was taken: not moved away, deleted, or replaced by
-    /// another one.
+    /// Checks that `folder` is still the folder that was locked: not moved, deleted, or replaced.
     ///
     /// # Errors
-    /// [`Error::Locked`] where it is not.
+    /// [`Error::Locked`] if it is not.
     pub fn check(&self, folder: &Path) -> Result<()> {
         #[cfg(unix)]
         {
@@ -37,7 +36,8 @@ impl RunLock {
             let held = self.file.metadata().map(identity).ok();
             if std::fs::metadata(folder.join(LOCK_FILE)).map(identity).ok() != held {
                 return Err(Error::Locked(phrase!(
-                    "{}: the folder was moved or deleted while the run wrote to it, and is not written to any more",
+                    "{}: the folder was moved or deleted while the run wrote to it, and is not \
+                     written to any more",
                     folder.display()
                 )));
             }
@@ -45,19 +45,19 @@ impl RunLock {
         Ok(())
     }
 
-    /// Takes the folder, which must exist.
+    /// Locks the folder, which must exist.
     ///
     /// # Errors
-    /// [`Error::Locked`] if another run has it, [`Error::Format`] where something else has its
-    /// name, [`Error::Io`] where the file cannot be written.
+    /// [`Error::Locked`] if another run holds it; [`Error::Format`] if the name of the lock belongs
+    /// to something else; [`Error::Io`] if the file cannot be written.
     pub fn take(folder: &Path) -> Result<RunLock> {
         let path = folder.join(LOCK_FILE);
         let problem = |error| Error::io("cannot write", &path)(error);
         let other = || {
             Error::format(&path, "is not the lock of a run; move it away and run the command again")
         };
-        // Before it is opened: a link would be followed, to make or to change what it leads to, and
-        // a pipe waited for.
+        // Checked before opening: opening would follow a link and create or change its target, and
+        // would wait for a pipe.
         if path.symlink_metadata().is_ok_and(|found| !is_lock(&found)) {
             return Err(other());
         }
@@ -69,7 +69,7 @@ impl RunLock {
             .write(true)
             .open(&path)
             .map_err(problem)?;
-        // And after: it may have been replaced meanwhile.
+        // Checked again after opening, because the file may have been replaced meanwhile.
         let found = path.symlink_metadata().map_err(problem)?;
         if !is_lock(&found) || !is_same(&found, &file.metadata().map_err(problem)?) {
             return Err(other());
@@ -78,29 +78,30 @@ impl RunLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut owner = String::new();
-                // Where locks are mandatory (Windows) the number cannot be read.
+                // Where locks are mandatory (Windows), the number cannot be read.
                 let _ = (&file).take(LONGEST).read_to_string(&mut owner);
                 let owner = owner
                     .trim()
                     .parse::<u32>()
                     .map_or(String::new(), |number| format!(" (process {number})"));
                 return Err(Error::Locked(phrase!(
-                    "{}: another run{} is writing to this folder; wait for it, or give this one another <out>",
+                    "{}: another run{} is writing to this folder; wait for it, or give this one \
+                     another <out>",
                     folder.display(),
                     owner
                 )));
             }
-            // The number alone would not tell whether that process still runs.
+            // The number alone would not show whether that process still runs.
             Err(TryLockError::Error(error)) if means_no_locks(&error) => {
                 log::warn!(
-                    "{}: no locks on this file system; see to it that no other run writes there",
+                    "{}: this file system has no locks; make sure that no other run writes there",
                     folder.display()
                 );
                 return Ok(RunLock { file, locked: false });
             }
             Err(TryLockError::Error(error)) => return Err(problem(error)),
         }
-        // The number is for people; a full disk must not keep a run from going on.
+        // The number only informs people; a full disk must not stop the run.
         let _ = file
             .set_len(0)
             .and_then(|()| file.rewind())
@@ -109,25 +110,26 @@ impl RunLock {
     }
 }
 
-/// Whether a file with this `metadata` can be a lock: what is longer was written by somebody else.
+/// Whether a file with this `metadata` can be a lock; another program wrote a longer file.
 fn is_lock(metadata: &Metadata) -> bool {
     metadata.is_file() && metadata.len() <= LONGEST
 }
 
-/// Whether both are of one file.
+/// Whether both belong to the same file.
 #[cfg(unix)]
 fn is_same(a: &Metadata, b: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Elsewhere files have no numbers that could be asked for; links there are a matter of privileges.
+/// On other systems files have no numbers to compare; links there need privileges.
 #[cfg(not(unix))]
 fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true
 }
 
-/// Whether a file system says so that it has no locks; NFS without its lock service: `ENOLCK`.
+/// Whether the error means that the file system has no locks; NFS without its lock service returns
+/// `ENOLCK`.
 fn means_no_locks(error: &io::Error) -> bool {
     const ENOLCK: i32 = if cfg!(target_os = "linux") { 37 } else { 77 };
     error.kind() == io::ErrorKind::Unsupported
@@ -158,15 +160,15 @@ mod tests {
             "{refused}"
         );
         drop(first);
-        // What a killed process leaves: its number, with nobody holding the lock, be it of a
-        // process that is alive or not.
+        // A killed process leaves its number, and nobody holds the lock, whether or not a process
+        // with that number runs.
         for number in ["1", "4294967295", "no number"] {
             std::fs::write(folder.path().join(LOCK_FILE), number).unwrap();
             RunLock::take(folder.path()).unwrap();
         }
     }
 
-    /// Another's file under that name, or a link to one, stays as it is.
+    /// A file of another program with that name, or a link to one, is not changed.
     #[cfg(unix)]
     #[test]
     fn what_is_no_lock_is_left_alone() {

@@ -1,4 +1,4 @@
-//! `metrics.jsonl` while it is written.
+//! Writes `metrics.jsonl`.
 
 use std::{
     fs::{File, OpenOptions},
@@ -9,8 +9,8 @@ use std::{
 use super::lines::Line;
 use crate::{Error, Result};
 
-/// Appends whole lines. Those that a full disk does not take wait for the next try: none is lost,
-/// none is torn, none is there twice.
+/// Appends whole lines. Lines that do not fit on a full disk are written by a later attempt: no
+/// line is lost, torn or duplicated.
 pub(super) struct MetricsFile {
     path: PathBuf,
     file: File,
@@ -19,7 +19,7 @@ pub(super) struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens the file, cut back to its first `length` bytes.
+    /// Opens the file and cuts it to its first `length` bytes.
     pub fn open(path: &Path, length: u64) -> Result<MetricsFile> {
         let problem = |error| Error::io("cannot write", path)(error);
         let file = OpenOptions::new()
@@ -32,7 +32,7 @@ impl MetricsFile {
         Ok(MetricsFile { path: path.into(), file, written: length, waiting: Vec::new() })
     }
 
-    /// Adds a line, to be written by the next [`Self::flush`].
+    /// Adds a line, which the next [`Self::flush`] writes.
     pub fn append(&mut self, line: &Line<'_>) -> Result<()> {
         serde_json::to_writer(&mut self.waiting, line)
             .map_err(|error| Error::Model(error.to_string()))?;
@@ -40,14 +40,14 @@ impl MetricsFile {
         Ok(())
     }
 
-    /// Writes what is waiting; the file's length in bytes is returned.
+    /// Writes the waiting lines and returns the file's length in bytes.
     pub fn flush(&mut self) -> Result<u64> {
         if !self.waiting.is_empty() {
             let start = SeekFrom::Start(self.written);
             if let Err(error) =
                 self.file.seek(start).and_then(|_| self.file.write_all(&self.waiting))
             {
-                // Part of it may be there: readers should not see half a line.
+                // Part of a line may be in the file; readers should not see it.
                 let _ = self.file.set_len(self.written);
                 return Err(Error::io("cannot write", &self.path)(error));
             }
@@ -57,7 +57,7 @@ impl MetricsFile {
         Ok(self.written)
     }
 
-    /// Another handle of the file, to sync it on another thread.
+    /// A second handle of the file, to sync it on another thread.
     pub fn handle(&self) -> Result<File> {
         self.file.try_clone().map_err(Error::io("cannot write", &self.path))
     }

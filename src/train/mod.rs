@@ -1,4 +1,4 @@
-//! A training run: the loop around the recorded step, its schedule, metrics, checkpoints and run
+//! A training run: the loop around the recorded step, with schedule, metrics, checkpoints and run
 //! folder.
 
 mod calibration;

@@ -1,10 +1,10 @@
-//! What the files of a run folder are called, beside the model and the checkpoints.
+//! Names of the files in a run folder, other than the model and the checkpoints.
 
-/// Resolved configuration, enough to repeat the run.
+/// Resolved configuration, sufficient to repeat the run.
 pub const CONFIG_FILE: &str = "config.toml";
 
-/// A line for every logged step and every epoch.
+/// One line for every logged step and every epoch.
 pub(super) const METRICS_FILE: &str = "metrics.jsonl";
 
-/// The data set of a model in a folder that is no run's.
+/// Location of the data set, for a model in a folder that is not a run folder.
 pub const DATA_FILE: &str = "data.toml";

@@ -1,26 +1,28 @@
-//! What goes into a run and what comes out of it.
+//! The start and the results of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lines::{EpochLine, StepLine};
 use crate::{Phrase, metrics::Evaluation};
 
-/// Lines of steps and epochs that are kept in memory at least; all of them are in `metrics.jsonl`.
+/// Number of lines of steps and of epochs that are kept in memory at least; `metrics.jsonl` has all
+/// of them.
 const LINES_KEPT: usize = 10_000;
 
-/// Who watches a run: progress bars, signals.
+/// Observes a run: progress bars, signals.
 pub trait Observer {
-    /// A step's metrics have arrived.
+    /// Called when a step's metrics have arrived.
     fn step(&mut self, _line: &StepLine, _images_per_second: f64) {}
-    /// An epoch is over.
+    /// Called at the end of an epoch.
     fn epoch(&mut self, _line: &EpochLine) {}
-    /// Something worth saying.
+    /// Called with a message for the user.
     fn note(&mut self, _text: &str) {}
-    /// Something worth saying of settings: whoever shows it can call them as its users do.
+    /// Advice about settings. A caller that shows it can put its own words in place of the
+    /// settings' names.
     fn advise(&mut self, said: &Phrase) {
         self.note(&said.to_string());
     }
-    /// The signal that asks the run to stop, if one came.
+    /// The signal that requests the run to stop, if one was received.
     fn interrupted(&self) -> Option<i32> {
         None
     }
@@ -31,7 +33,7 @@ pub trait Observer {
 pub enum Start {
     /// From the beginning, in a folder without a run.
     New,
-    /// From the beginning, replacing a run that is there.
+    /// From the beginning; an existing run is replaced.
     Replace,
     /// From the last checkpoint in the folder.
     Resume,
@@ -40,43 +42,43 @@ pub enum Start {
 /// Saliency of a few fixed test images at one moment of training.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Steps taken before it.
+    /// Number of steps before it.
     pub step: u64,
     /// Gradient maps, [image, channel, row, column].
     pub saliency: Vec<f32>,
 }
 
-/// What came out of a run.
+/// The results of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Test set at the end.
+    /// Results on the test set at the end.
     pub evaluation: Evaluation,
-    /// The last steps whose lines were written by this process, 10,000 at least.
+    /// The last steps whose lines this process wrote, at least 10,000.
     pub steps: Vec<StepLine>,
-    /// The last epochs finished by this process, 10,000 at least.
+    /// The last epochs that this process finished, at least 10,000.
     pub epochs: Vec<EpochLine>,
-    /// Saliency while training, where snapshots were asked for.
+    /// Saliency maps during training, if snapshots were requested.
     pub snapshots: Vec<Snapshot>,
     /// Indices of the snapshots' images in the test set.
     pub snapshot_images: Vec<usize>,
     /// α's at the end.
     pub alphas: BTreeMap<String, f32>,
-    /// Training time in seconds, evaluation apart.
+    /// Training time in seconds, without evaluation.
     pub seconds: f64,
-    /// Whether there was nothing left to do.
+    /// Whether the run was finished before this call.
     pub already_finished: bool,
 }
 
-/// What a run has brought so far. It outlives the device it was computed on.
+/// The results of a run so far. They outlive the device on which they were computed.
 #[derive(Default)]
 pub(super) struct Record {
     pub steps: Vec<StepLine>,
     pub epochs: Vec<EpochLine>,
     pub snapshots: Vec<Snapshot>,
     pub seconds: f64,
-    /// The step that it last began or went on from.
+    /// The step from which the run last began or continued.
     pub begun_at: Option<u64>,
-    /// What has been said that is said once.
+    /// The messages that are given only once and were given.
     said: BTreeSet<String>,
 }
 
@@ -91,12 +93,12 @@ impl Record {
         self.epochs.push(line);
     }
 
-    /// Whether `what` has not been said yet. It counts as said from now on.
+    /// Whether `what` is new. It counts as said from now on.
     pub fn say_once(&mut self, what: &str) -> bool {
         self.said.insert(what.into())
     }
 
-    /// Forgets what came after step `step`: the run begins there, or goes on.
+    /// Removes the results after step `step`, from which the run begins or continues.
     pub fn rewind(&mut self, step: u64) {
         self.begun_at = Some(step);
         self.steps.retain(|line| line.step <= step);

@@ -1,6 +1,6 @@
-//! What the quantizers do while a network trains: α's, learned steps, offsets and ranges of weights, at some
-//! of its steps set aside on the device and read back with the metrics. Nothing waits for them
-//! inside a step.
+//! The state of the quantizers during training: α's, learned steps, offsets and ranges of weights,
+//! at some of the steps. They are stored on the device and read back with the metrics, so that no
+//! step waits for them.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -12,15 +12,15 @@ use crate::{
     quant::QuantizerState,
 };
 
-/// Samples that fit: when so many are unread, metrics are due.
+/// Number of samples that fit. When all are unread, metrics must be read.
 const CAPACITY: u64 = 64;
-/// Logged steps from a power of two to the next that are samples: what quantizers do changes
-/// fastest at the beginning, and the choice must not depend on the length of the run, which a later
-/// `--resume` may change.
+/// Number of samples between two consecutive powers of two. Quantizers change fastest at the
+/// beginning. The choice must not depend on the length of the run, which a later `--resume` can
+/// change.
 const SAMPLES_PER_DOUBLING: u64 = 8;
 
-/// The state that `learned`, all learned steps, α's and offsets of `layout` in its order, and ranges of
-/// weights stand for.
+/// The quantizer state for `learned`, all learned steps, α's and offsets of `layout` in its order,
+/// and for ranges of weights.
 pub(super) fn quantizer_state<'a>(
     layout: &ParameterLayout,
     learned: &[f32],
@@ -45,7 +45,7 @@ pub(super) fn quantizer_state<'a>(
     }
 }
 
-/// Whether the state at `step` is kept.
+/// Whether the state at `step` is stored.
 fn is_sampled(step: u64, log_every: u64) -> bool {
     if log_every == 0 || !step.is_multiple_of(log_every) {
         return false;
@@ -54,24 +54,24 @@ fn is_sampled(step: u64, log_every: u64) -> bool {
     number.is_multiple_of((number.next_power_of_two() / 2 / SAMPLES_PER_DOUBLING).max(1))
 }
 
-/// The samples that are not read back yet: of each step the learned values before it, and the
-/// constants of the weight quantizers in it.
+/// The samples that are not read back yet. Each has the learned values before its step, and the
+/// constants of the weight quantizers in the step.
 pub(super) struct QuantizerHistory {
     log_every: u64,
-    /// [`CAPACITY`] samples; none for a network without quantizers.
+    /// [`CAPACITY`] samples; `None` for a network without quantizers.
     samples: Option<Buffer>,
-    /// Learned values of a sample.
+    /// Number of learned values of a sample.
     learned: u64,
-    /// Values of a sample.
+    /// Number of values of a sample.
     length: u64,
     steps: Vec<u64>,
 }
 
 impl QuantizerHistory {
-    /// Room for the samples of `network`, which are some of the steps that `log_every` divides.
+    /// Buffers for the samples of `network`, which are some of the steps that `log_every` divides.
     ///
     /// # Errors
-    /// Of the device.
+    /// Errors of the device.
     pub fn new(gpu: &Gpu, network: &Network, log_every: u32) -> Result<QuantizerHistory> {
         let learned = u64::from(network.graph.layout.length - network.graph.layout.step_first);
         let constants: u64 = network.weight_quantizers().map(|own| 4 * own.channels).sum();
@@ -88,7 +88,7 @@ impl QuantizerHistory {
         })
     }
 
-    /// Keeps the learned values, if `step`, which comes next, is a sample.
+    /// Stores the learned values if the next step, `step`, is a sample.
     pub fn before_step(&mut self, gpu: &Gpu, network: &Network, step: u64) -> Result<()> {
         let Some(samples) = self.samples.as_ref().filter(|_| is_sampled(step, self.log_every))
         else {
@@ -102,7 +102,7 @@ impl QuantizerHistory {
         gpu.submit(encoder)
     }
 
-    /// Keeps the constants of the weight quantizers, if `step`, which was just submitted, is a
+    /// Stores the constants of the weight quantizers if `step`, which was just submitted, is a
     /// sample.
     pub fn after_step(&self, gpu: &Gpu, network: &Network, step: u64) -> Result<()> {
         let Some(samples) = self.samples.as_ref().filter(|_| self.steps.last() == Some(&step))
@@ -123,15 +123,15 @@ impl QuantizerHistory {
         self.steps.len() as u64 >= CAPACITY
     }
 
-    /// The steps of the samples since the last time, and the buffer that has them until the next
-    /// sample, with its bytes.
+    /// The steps of the samples since the last call, and the buffer that holds them until the next
+    /// sample, with its size in bytes.
     pub fn take(&mut self) -> (Vec<u64>, Option<(Buffer, u64)>) {
         let steps = std::mem::take(&mut self.steps);
         let bytes = 4 * self.values(steps.len()) as u64;
         (steps, self.samples.clone().filter(|_| bytes > 0).map(|samples| (samples, bytes)))
     }
 
-    /// Numbers in `count` samples.
+    /// Number of values in `count` samples.
     pub fn values(&self, count: usize) -> usize {
         count * self.length as usize
     }

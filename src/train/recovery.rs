@@ -1,4 +1,4 @@
-//! What a run does when its device is lost: another device, the last checkpoint, and on.
+//! Continues a run whose device is lost, on another device from the last checkpoint.
 
 use super::{
     checkpoint::Checkpoint,
@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{Error, Result, model::ModelFile};
 
-/// Devices that may be lost one after the other with no checkpoint between them.
+/// Number of devices that may be lost in a row without a checkpoint in between.
 const MOST_LOSSES: u32 = 3;
 
-/// What [`super::Trainer::run`] does.
+/// Implements [`super::Trainer::run`].
 pub(super) async fn run(
     session: &Session<'_>,
     init: Option<ModelFile>,
@@ -28,14 +28,15 @@ pub(super) async fn run(
         if losses > MOST_LOSSES {
             break;
         }
-        // Drivers also report so that memory has run out: smaller parts need less.
+        // Drivers report exhausted memory as a lost device too; smaller parts need less memory.
         if loss.out_of_memory {
             most_images = (most_images / 2).max(1);
         }
         let start = start_again(session, start, &record);
         let next =
             if start == Start::Resume { "from the last checkpoint" } else { "from the beginning" };
-        observer.note(&format!("the GPU device was lost: {loss}; going on {next} with a new one"));
+        observer
+            .note(&format!("the GPU device was lost: {loss}; continuing {next} with a new one"));
         result = on_another_device(session, most_images, start, &mut record, observer).await;
     }
     result
@@ -56,7 +57,7 @@ async fn on_another_device(
 /// How to begin after an attempt that began with `start`.
 fn start_again(session: &Session<'_>, start: Start, record: &Record) -> Start {
     match record.begun_at {
-        // It had not touched the folder yet.
+        // The attempt had not changed the folder yet.
         None => start,
         Some(_) if Checkpoint::files(&session.config.out).iter().any(|file| file.exists()) => {
             Start::Resume

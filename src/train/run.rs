@@ -1,5 +1,5 @@
-//! The loop of a training run: epochs, steps, evaluation; when metrics are fetched and checkpoints
-//! made.
+//! The loop of a training run: epochs, steps, evaluation, and the times at which metrics are
+//! fetched and checkpoints made.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ use crate::{
     model::{Model, ModelFile},
 };
 
-/// Metrics are fetched at most this often while an epoch goes on.
+/// Shortest time between two fetches of metrics during an epoch.
 const METRICS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Runs to the end, or until `observer` says that a signal came, or the device is lost.
+/// Runs to the end, or until `observer` reports a signal, or the device is lost.
 pub(super) async fn attempt(
     session: &Session<'_>,
     init: Option<ModelFile>,
@@ -58,8 +58,8 @@ pub(super) async fn attempt(
         running.epoch_is_open = true;
         steps(session, &mut running, last, cadence, snapshot_data.as_ref(), observer).await?;
         if last < end {
-            // Of before the line: a run that is asked to go on later has this epoch before it,
-            // and writes its line at its end.
+            // The checkpoint is of the moment before the line. A run that continues later then
+            // repeats the end of this epoch and writes its line.
             settle(session, &mut running, true, observer).await?;
         }
         let tested = session.evaluator.run(session.gpu, class_names, &mut |_| {}).await?;
@@ -90,7 +90,7 @@ pub(super) async fn attempt(
     finish(session, running, evaluation, snapshot_images, already_finished, observer).await
 }
 
-/// The steps up to step `last` of the epoch that the next one is in.
+/// Runs the steps of the current epoch up to step `last`.
 async fn steps(
     session: &Session<'_>,
     running: &mut Running<'_>,
@@ -144,7 +144,7 @@ async fn steps(
         let checkpoint_due = match cadence {
             _ if running.step == last => false,
             Some(Cadence::Steps(steps)) => running.step.is_multiple_of(steps),
-            // Time as it passes, not as the clock on the wall has it.
+            // Measured by the monotonic clock, not the wall clock.
             Some(Cadence::Time(interval)) => running.last_checkpoint.elapsed() >= interval,
             None => false,
         };
@@ -159,7 +159,7 @@ async fn steps(
     settle(session, running, false, observer).await
 }
 
-/// Writes the model and what has not been written yet.
+/// Writes the model and everything that is not written yet.
 async fn finish(
     session: &Session<'_>,
     mut running: Running<'_>,

@@ -1,4 +1,4 @@
-//! A run between two of its steps: what the host knows of it, beside the arrays on the GPU.
+//! The state of a run between two of its steps on the host, apart from the arrays on the GPU.
 
 use std::time::Instant;
 
@@ -13,40 +13,41 @@ use super::{
 };
 use crate::sgt::MaskingProgress;
 
-/// What a run has done so far.
+/// The progress of a run.
 pub(super) struct Running<'a> {
     pub writer: Writer,
     pub folder: RunFolder,
     pub record: &'a mut Record,
-    /// Steps handed to the device.
+    /// Number of steps submitted to the device.
     pub step: u64,
-    /// Steps whose metrics have been taken in: all that follows is of the moment after that step.
+    /// Number of steps whose metrics were read; the fields below describe the moment after that
+    /// step.
     pub collected: u64,
     /// Σce, Σkl, Σcorrect, images of the unfinished epoch.
     pub epoch_sums: [f64; 4],
     pub masking: MaskingProgress,
     pub skips: Skips,
     pub epoch_seconds: f64,
-    /// Whether the device has the gradients of the last step: not where the run goes on and has
-    /// made none yet.
+    /// Whether the device has the gradients of the last step; false if the run continues and has
+    /// made no step yet.
     pub has_gradients: bool,
-    /// Whether the last step is in an epoch that has no line yet.
+    /// Whether the last step belongs to an epoch without a line.
     pub epoch_is_open: bool,
     pub quantizers: QuantizerHistory,
-    /// What its checkpoints must agree with: [`Session::settings`].
+    /// The settings that checkpoints must agree with: [`Session::settings`].
     settings: String,
-    /// What is on its way from the device.
+    /// Copies in flight from the device.
     pub harvest: Option<Harvest>,
     /// Whether the last lines could not be written.
     pub metrics_fail: bool,
-    /// Until when time has been added up.
+    /// The time up to which training time was added up.
     pub clock: Instant,
     pub last_request: Instant,
     pub last_checkpoint: Instant,
 }
 
 impl<'a> Running<'a> {
-    /// A run in `folder` that is as far as `progress` says; from its beginning where there is none.
+    /// A run in `folder` with the given `progress`; at its beginning if there is none.
     pub fn new(
         folder: RunFolder,
         progress: Option<&Progressed>,
@@ -72,7 +73,7 @@ impl<'a> Running<'a> {
             skips: progress.map_or_else(Skips::default, |progress| progress.skips),
             epoch_seconds: progress.map_or(0.0, |progress| progress.epoch_seconds),
             has_gradients: false,
-            // The sums of an epoch with a line are 0.
+            // The sums are 0 after an epoch's line.
             epoch_is_open: progress.is_some_and(|progress| progress.epoch_sums != [0.0; 4]),
             quantizers,
             settings,
@@ -84,7 +85,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// How far the run is, for a checkpoint.
+    /// The progress of the run, for a checkpoint.
     pub fn progress(&self, metrics_bytes: u64) -> Progressed {
         Progressed {
             step: self.collected,
@@ -106,26 +107,27 @@ impl<'a> Running<'a> {
         seconds
     }
 
-    /// The time since the last lap was not training.
+    /// Excludes the time since the last lap from the training time.
     pub fn pause(&mut self) {
         self.clock = Instant::now();
     }
 
-    /// Hands the lines so far to the file. A full disk is said once; the lines wait for the next
-    /// time.
+    /// Writes the lines so far into the file. A full disk is reported once; the lines are kept for
+    /// a later attempt.
     pub fn write_lines(&mut self, observer: &mut dyn Observer) {
         let result = self.folder.flush();
         let failed = std::mem::replace(&mut self.metrics_fail, result.is_err());
         match result {
-            Err(error) if !failed => observer
-                .note(&format!("{error}; training goes on, the lines are kept and tried again")),
+            Err(error) if !failed => observer.note(&format!(
+                "{error}; training continues, and the lines are kept for another attempt"
+            )),
             Ok(_) if failed => observer.note("metrics.jsonl is written again, no line is lost"),
             _ => {}
         }
     }
 
-    /// Has the state after the last step taken in written, in the background: parameters and the
-    /// optimiser's arrays, each of `length` values, one behind the other.
+    /// Writes the state after the last step read, in the background: parameters and the optimiser's
+    /// arrays, each of `length` values, one after the other.
     pub fn write_checkpoint(&mut self, length: usize, state: &[f32], observer: &mut dyn Observer) {
         let metrics = self.folder.flush();
         let progress = self.progress(*metrics.as_ref().unwrap_or(&0));

@@ -1,4 +1,5 @@
-//! Learning-rate schedules, in f64 on the host: the step's entry in the table carries the result.
+//! Learning-rate schedules, computed in f64 on the host; the step's entry in the table has the
+//! result.
 
 use std::f64::consts::PI;
 
@@ -10,12 +11,12 @@ const ONE_CYCLE_INITIAL: f64 = 25.0;
 const ONE_CYCLE_FINAL: f64 = 1e4;
 const ONE_CYCLE_MOMENTUM: [f64; 2] = [0.85, 0.95];
 
-/// What the update of one step uses.
+/// The values that the update of one step uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScheduledStep {
     /// Learning rate.
     pub learning_rate: f64,
-    /// Momentum (of `momentum`; cycled by one-cycle).
+    /// Momentum (of the optimiser `momentum`; one-cycle varies it).
     pub momentum: f64,
     /// 1 − β₁^step and 1 − β₂^step.
     pub corrections: [f64; 2],
@@ -33,14 +34,13 @@ pub struct Schedule {
     optimizer: OptimizerConfig,
 }
 
-/// From `start` to `end` along half a cosine, as OneCycleLR anneals.
+/// From `start` to `end` along half a cosine, as in OneCycleLR.
 fn anneal(start: f64, end: f64, share: f64) -> f64 {
     end + (start - end) / 2.0 * (1.0 + (PI * share).cos())
 }
 
 impl Schedule {
-    /// The schedule of `config` for a run of `total` steps, `steps_per_epoch` of which are an
-    /// epoch.
+    /// The schedule of `config` for a run of `total` steps with `steps_per_epoch` steps per epoch.
     pub fn new(config: &RunConfig, steps_per_epoch: u64, total: u64) -> Schedule {
         Schedule {
             kind: config.schedule.kind,
@@ -89,7 +89,7 @@ impl Schedule {
                     let share = (done - top) / (last - top).max(f64::MIN_POSITIVE);
                     (anneal(self.rate, initial / ONE_CYCLE_FINAL, share), anneal(low, high, share))
                 };
-                // Adam's β₁ is not cycled: torch's cycle_momentum=False for it.
+                // Adam's β₁ is constant, as with torch's cycle_momentum=False.
                 (
                     rate,
                     if self.optimizer.kind == OptimizerKind::Momentum { cycled } else { momentum },

@@ -1,4 +1,4 @@
-//! What a training run has on one device: data, network, buffers and the recorded step.
+//! The resources of a training run on one device: data, network, buffers and the recorded step.
 
 use serde_json::json;
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// A training run's part on one device.
+/// The resources of a training run on one device.
 pub(super) struct Session<'a> {
     pub gpu: &'a Gpu,
     pub config: RunConfig,
@@ -39,7 +39,7 @@ pub(super) struct Session<'a> {
     pub evaluator: Evaluator,
     pub validator: Option<Evaluator>,
     pub part_images: u32,
-    /// What there is to say about parts that memory has made necessary.
+    /// A message about the parts that a lack of memory made necessary.
     pub cut: Option<String>,
     pub steps_per_epoch: u64,
     pub total_steps: u64,
@@ -49,11 +49,10 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Uploads the data, allocates the network and records the step, with batches cut into parts of
-    /// at most `most_images`. Where there is not enough memory, parts are half as large until there
-    /// is.
+    /// at most `most_images`. If memory is not enough, the parts are halved until they fit.
     ///
     /// # Errors
-    /// As of [`super::Trainer::new`].
+    /// As for [`super::Trainer::new`].
     pub fn fitting(
         gpu: &'a Gpu,
         config: &RunConfig,
@@ -63,7 +62,7 @@ impl<'a> Session<'a> {
         loop {
             match Session::in_parts(gpu, config, dataset, most_images) {
                 Err(Error::OutOfMemory(shortage)) => {
-                    // What was made of it is given back before the next try.
+                    // The memory of the failed attempt is released before the next one.
                     gpu.wait()?;
                     most_images =
                         fewer_images(config, most_images.min(config.batch_size), &shortage)?;
@@ -71,7 +70,8 @@ impl<'a> Session<'a> {
                 Ok(mut session) if most_images < u32::MAX && session.parts() > 1 => {
                     let (batch, images) = (config.batch_size, session.part_images);
                     session.cut = Some(format!(
-                        "not enough GPU memory for batches of {batch} images: they are trained in parts of {images}"
+                        "not enough GPU memory for batches of {batch} images: they are trained in \
+                         parts of {images}"
                     ));
                     return Ok(session);
                 }
@@ -80,8 +80,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// As [`Self::fitting`], where there is memory for parts of at most `most_images` (at least 1),
-    /// else not at all.
+    /// As [`Self::fitting`], with parts of at most `most_images` (at least 1), without smaller
+    /// attempts.
     pub fn in_parts(
         gpu: &'a Gpu,
         config: &RunConfig,
@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
         }
         let (evaluator, validator) =
             (evaluate(&test)?, validation.as_ref().map(evaluate).transpose()?);
-        // What checkpoints are copied through must fit beside all of it.
+        // The staging buffer of checkpoints must fit too.
         Staging::try_room(
             gpu,
             u64::from(network.graph.layout.padded_length())
@@ -190,19 +190,19 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Parts that a full batch is cut into.
+    /// Number of parts that a full batch is cut into.
     pub fn parts(&self) -> u32 {
         self.config.batch_size.min(self.train.count).div_ceil(self.part_images)
     }
 
-    /// What the model file will say.
+    /// The configuration for the model file.
     pub fn model_config(&self) -> ModelConfig {
         let (mean, deviation) = self.normalization;
         self.config.model_config(PixelNormalization { mean, deviation }, &self.dataset.class_names)
     }
 
-    /// The settings that a checkpoint must agree with, with a digest of the images: all that the
-    /// numbers depend on but the length of the run.
+    /// The settings that a checkpoint must agree with, and a digest of the images: everything that
+    /// the numbers depend on, except the length of the run.
     pub fn settings(&self) -> Result<String> {
         let (train, validation, test) = splits(&self.config, self.dataset)?;
         let mut config = self.model_config();
@@ -218,7 +218,7 @@ impl<'a> Session<'a> {
         Ok(config.to_metadata())
     }
 
-    /// Values of the flat array of parameters, and of each of the optimiser's.
+    /// Number of values of the flat array of parameters, and of each of the optimiser's arrays.
     pub fn parameter_length(&self) -> usize {
         self.network.graph.layout.padded_length() as usize
     }
@@ -228,7 +228,7 @@ impl<'a> Session<'a> {
         self.schedule.step(step).learning_rate * f64::from(skips.rate_factor)
     }
 
-    /// Parameters as they are now, flat.
+    /// The current parameters, flat.
     pub async fn parameters(&self) -> Result<Vec<f32>> {
         self.gpu
             .read(
@@ -239,8 +239,7 @@ impl<'a> Session<'a> {
             .await
     }
 
-    /// What there is to say of the first step of `table` whose masked part is left out, where there
-    /// is one.
+    /// A message about the first step of `table` whose masked part is left out, if there is one.
     pub fn left_out(
         &self,
         table: &[StepRecord],
@@ -251,8 +250,9 @@ impl<'a> Session<'a> {
         };
         let Some(record) = table.iter().find(is_left_out) else { return Ok(None) };
         Ok(Some(format!(
-            "step {}: of its batch of {} one image would be masked, which has no variance for batch norm {}: in such steps none is, and \
-             there is no KL term; batches of 12 images and more always have two",
+            "step {}: of its batch of {} a single image would be masked, which has no variance for \
+             batch norm {}; such steps mask no image and have no KL term; batches of at least 12 \
+             images always mask at least two",
             record.step,
             record.batch,
             self.config.network.single_value_norm()?.unwrap_or_default()

@@ -1,5 +1,4 @@
-//! What a run is made of, checked before anything is allocated: its images, and how its batches are
-//! cut.
+//! The images of a run and the parts of its batches, checked before memory is allocated.
 
 use crate::{
     Error, Result, Shortage,
@@ -11,7 +10,7 @@ use crate::{
     metrics::Cost,
 };
 
-/// Training, validation and test images, as the configuration limits them.
+/// Training, validation and test images with the limits of the configuration.
 pub(super) fn splits(
     config: &RunConfig,
     dataset: &Dataset,
@@ -34,13 +33,13 @@ pub(super) fn splits(
     Ok((train, validation.filter(|split| !split.is_empty()), test))
 }
 
-/// Floating-point operations of a dispatch at most. Windows resets a device that is busy with one
-/// for two seconds, and any GPU does 20 G of them in one. Where batch norm needs the batch as a
-/// whole, it is not cut for this.
+/// Largest number of floating-point operations per dispatch. Windows resets a device that is busy
+/// with one dispatch for two seconds, and any GPU does 20 GFLOP per second. A batch that batch norm
+/// needs as a whole is not cut for this.
 pub const DISPATCH_FLOPS: u64 = 40_000_000_000;
 
-/// Images of a part: the whole batch, or as many as keep every buffer within what the adapter binds
-/// at once, and every dispatch within [`DISPATCH_FLOPS`]; never more than `most`.
+/// Number of images per part: the whole batch, or as many as keep every buffer within the adapter's
+/// largest binding and every dispatch within [`DISPATCH_FLOPS`], but not more than `most`.
 pub(super) fn part_size(
     gpu: &Gpu,
     config: &RunConfig,
@@ -76,10 +75,10 @@ pub(super) fn part_size(
     Ok(u64::from(batch_size).div_ceil(parts) as u32)
 }
 
-/// How many images to try where parts of `images` were too large for the memory.
+/// Number of images to try after parts of `images` were too large for the memory.
 ///
 /// # Errors
-/// [`Error::OutOfMemory`] where a batch cannot be cut any further.
+/// [`Error::OutOfMemory`] if a batch cannot be cut any further.
 pub(super) fn fewer_images(config: &RunConfig, images: u32, shortage: &Shortage) -> Result<u32> {
     let asked = &shortage.asked;
     match images {
@@ -97,9 +96,9 @@ pub(super) fn fewer_images(config: &RunConfig, images: u32, shortage: &Shortage)
     }
 }
 
-/// Refuses a run one of whose `total_steps` steps takes statistics of a batch that batch norms have
-/// none for: one that is cut into parts, or a single value a channel. (A masked part of one image
-/// is left out: [`crate::sgt::MaskingSchedule::without_lone_images`].)
+/// Returns an error if one of the run's `total_steps` steps needs batch statistics that do not
+/// exist: for a batch cut into parts, or for a single value per channel. (A masked part of one
+/// image is left out: [`crate::sgt::MaskingSchedule::without_lone_images`].)
 pub(super) fn check_batch_norm(
     config: &RunConfig,
     images: u32,
@@ -113,8 +112,8 @@ pub(super) fn check_batch_norm(
     }
     if part_images < batch_size {
         return Err(Error::Settings(phrase!(
-            "<batch-size {}>: batch norm needs a whole batch at once, but this adapter's buffers hold {} images of it; \
-             lower <batch-size> to {}",
+            "<batch-size {}>: batch norm needs a whole batch at once, but this adapter's buffers \
+             hold {} images of it; lower <batch-size> to {}",
             batch_size,
             part_images,
             part_images
@@ -133,8 +132,9 @@ pub(super) fn check_batch_norm(
         return Ok(());
     }
     Err(Error::Settings(phrase!(
-        "<batch-size {}>: {} has no variance for batch norm {}, for which an image is one value a channel; \
-         choose another <batch-size> or <train-limit>, or <freeze-bn-after {}> for the running statistics from there on",
+        "<batch-size {}>: {} has no variance for batch norm {}, for which an image is one value a \
+         channel; choose another <batch-size> or <train-limit>, or <freeze-bn-after {}> for the \
+         running statistics from there on",
         batch_size,
         what,
         norm,
@@ -153,7 +153,7 @@ mod tests {
             DatasetInfo { name: "mnist-mini".into(), shape: Shape::new(1, 28, 28), classes: 10 };
         let config =
             |text: &str| resolve(PartialRunConfig::parse(text, "test").unwrap(), &info).unwrap();
-        // An adapter may be called anything.
+        // The name of an adapter can be anything.
         let shortage = Shortage::new(
             "weights need 5 bytes and GPU; rev. 2 binds at most 4",
             phrase!("lower <batch-size>"),
@@ -163,7 +163,8 @@ mod tests {
             (
                 "",
                 1,
-                "with one image at a time; make the network smaller, or lower train-limit and test-limit",
+                "with one image at a time; make the network smaller, or lower train-limit and \
+                 test-limit",
             ),
             (
                 "batch-norm = true\nbatch-size = 16",

@@ -1,15 +1,15 @@
-//! The steps of a run that did not count, as a checkpoint has them.
+//! The steps of a run that did not count, as stored in a checkpoint.
 
 use serde::{Deserialize, Serialize};
 
 /// The steps of a run that did not count.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Skips {
-    /// How many there were.
+    /// Their total number.
     pub total: u64,
-    /// How many of them were the last ones.
+    /// How many of them are the last steps in a row.
     pub in_a_row: u64,
-    /// The factor on the learning rate that they have led to.
+    /// The factor on the learning rate that they caused.
     pub rate_factor: f32,
 }
 

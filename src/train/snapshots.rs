@@ -1,4 +1,4 @@
-//! Saliency of a few fixed images while training: the frames of the filmstrip.
+//! Saliency maps of a few fixed images during training: the frames of the filmstrip.
 
 use super::{outcome::Snapshot, session::Session};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     saliency::{DataOptions, ExplainedNetwork, Method, MethodOptions, Target, explain_data},
 };
 
-/// Images of a saliency snapshot.
+/// Number of images in a saliency snapshot.
 const SNAPSHOT_IMAGES: usize = 8;
 
 pub(super) fn snapshot_data(session: &Session<'_>, images: &[usize]) -> Result<ResidentData> {
@@ -16,8 +16,8 @@ pub(super) fn snapshot_data(session: &Session<'_>, images: &[usize]) -> Result<R
     ResidentData::new(session.gpu, &split, session.dataset.shape)
 }
 
-/// The saliency of `data` after `step` steps. It works in buffers of its own: the epoch's
-/// cursor is not touched.
+/// The saliency of `data` after `step` steps. It uses its own buffers and does not change the
+/// epoch's cursor.
 pub(super) async fn snapshot(
     session: &Session<'_>,
     step: u64,

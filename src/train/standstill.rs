@@ -1,5 +1,6 @@
-//! What no longer learns: α's and steps at their floor, layers without a gradient. Seen at the end
-//! of an epoch, in what is read back then: a step costs nothing for it.
+//! Finds parameters that no longer learn: α's and steps at their lower bound, and layers without a
+//! gradient. It uses values that are read back at the end of an epoch anyway, so that a step does
+//! no extra work.
 
 use super::{lines::EpochLine, outcome::Record};
 use crate::{
@@ -10,8 +11,8 @@ use crate::{
     quant::STEP_FLOOR,
 };
 
-/// The α's and learned steps of `layout` that are at their floor in `parameters`, flat: of those an
-/// output channel, one that is.
+/// The α's and learned steps of `layout` that are at their lower bound in `parameters`, flat. With
+/// one step per output channel, one at the bound is enough.
 pub(super) fn at_floor(layout: &ParameterLayout, parameters: &[f32]) -> Vec<String> {
     let floor = |parameter: &Parameter| match parameter.role {
         ParameterRole::Alpha => Some(ALPHA_FLOOR),
@@ -25,8 +26,8 @@ pub(super) fn at_floor(layout: &ParameterLayout, parameters: &[f32]) -> Vec<Stri
     layout.parameters.iter().filter(is_at_floor).map(|parameter| parameter.name.clone()).collect()
 }
 
-/// The layers of `layout`, in its order, whose weights and biases all have a gradient of exactly 0
-/// in `gradients`, flat.
+/// The layers of `layout`, in order, whose weights and biases all have a gradient of exactly 0 in
+/// `gradients`, flat.
 pub(super) fn without_gradient(layout: &ParameterLayout, gradients: &[f32]) -> Vec<String> {
     let of_layers = |parameter: &&Parameter| {
         matches!(parameter.role, ParameterRole::Weight | ParameterRole::Bias)
@@ -42,10 +43,10 @@ pub(super) fn without_gradient(layout: &ParameterLayout, gradients: &[f32]) -> V
     layers.into_iter().filter(is_still).map(String::from).collect()
 }
 
-/// What there is to warn of at the end of the epoch of `line`, before `record` has it: what has
-/// come to a standstill and was not said of before. A layer counts where two epochs in a row, or
-/// the `last` of the run, ended without a gradient for it; not where the last step had no loss that
-/// a gradient could be of.
+/// The warning at the end of the epoch of `line`, before `record` contains it, about parameters
+/// that stopped learning and were not named before. A layer counts if two epochs in a row, or the
+/// `last` of the run, ended without a gradient for it. It does not count if the last step had no
+/// loss that could give a gradient.
 pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Option<Phrase> {
     let no_loss = record.steps.last().is_none_or(|step| step.loss == 0.0);
     let before = record.epochs.last().map_or(&[][..], |before| &before.without_gradient);
@@ -59,13 +60,13 @@ pub(super) fn warning(line: &EpochLine, record: &mut Record, last: bool) -> Opti
     if !pinned.is_empty() {
         let are = if pinned.len() == 1 { "is at its floor" } else { "are at their floors" };
         said.push(format!(
-            "{} {are}: nearly all of what is quantized with it is clipped away",
+            "{} {are}: nearly all values quantized with it are clipped",
             pinned.join(", ")
         ));
     }
     if !still.is_empty() {
         said.push(format!(
-            "{}: every gradient was exactly 0, nothing is learned there",
+            "{}: every gradient was exactly 0, so nothing is learned there",
             still.join(", ")
         ));
     }
@@ -136,8 +137,9 @@ mod tests {
             .unwrap();
             record.add_step(step);
             let mut line: EpochLine = serde_json::from_value(serde_json::json!({
-                "epoch": epoch, "step": epoch, "train_loss": loss, "train_ce": loss, "train_kl": 0.0, "train_accuracy": 0.1,
-                "test_accuracy": 0.1, "test_loss": 2.3, "alpha": {}, "seconds": 1.0, "images_per_second": 1.0
+                "epoch": epoch, "step": epoch, "train_loss": loss, "train_ce": loss,
+                "train_kl": 0.0, "train_accuracy": 0.1, "test_accuracy": 0.1, "test_loss": 2.3,
+                "alpha": {}, "seconds": 1.0, "images_per_second": 1.0
             }))
             .unwrap();
             (line.at_floor, line.without_gradient) = (names(floor), names(still));

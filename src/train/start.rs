@@ -1,4 +1,4 @@
-//! How a run begins: from initial parameters, or from a checkpoint.
+//! The start of a run, from initial parameters or from a checkpoint.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{Error, Phrase, Result, error::phrase, graph::ParameterLayout, model::ModelFile};
 
-/// Takes the run folder and writes the parameters that the first step works with.
+/// Locks the run folder and writes the parameters for the first step.
 pub(super) async fn begin<'r>(
     session: &Session<'_>,
     init: Option<ModelFile>,
@@ -53,7 +53,7 @@ pub(super) async fn begin<'r>(
             }
         }
     }
-    // Before the folder is made: a model that cannot be read leaves none.
+    // Done before the folder is made, so that a model that cannot be read leaves no folder.
     initialize(session, init, observer).await?;
     let lock = lock.map_or_else(take, Ok)?;
     Ok(Running::new(
@@ -65,13 +65,12 @@ pub(super) async fn begin<'r>(
     ))
 }
 
-/// The newest checkpoint that is as it was written. One before it is said, and takes the
-/// newest's name. The inner error says why there is none; then nothing that was made is lost by
-/// starting over.
+/// The newest good checkpoint. If it is the previous one, a message says so and it gets the name of
+/// the newest. The inner error says why there is none; starting over then loses no work.
 ///
 /// # Errors
-/// Where a checkpoint is good, but not for this run as it is asked for, or may be good and
-/// cannot be read.
+/// Errors for a checkpoint that is good but does not belong to this run as requested, or that may
+/// be good and cannot be read.
 fn resume_point(
     session: &Session<'_>,
     settings: &str,
@@ -84,12 +83,12 @@ fn resume_point(
     };
     let Ok(checkpoint) = usable(session, &before, settings)? else { return Ok(Err(first)) };
     let step = checkpoint.progress.step;
-    observer.note(&format!("{first}; going on from the checkpoint before it, of step {step}"));
+    observer.note(&format!("{first}; continuing from the previous checkpoint, of step {step}"));
     std::fs::rename(&before, &newest).map_err(Error::io("cannot replace", &newest))?;
     Ok(Ok(checkpoint))
 }
 
-/// The checkpoint in `path`; the inner error where there is none or it is damaged.
+/// The checkpoint in `path`; the inner error if there is none or it is damaged.
 fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<Checkpoint, Error>> {
     let checkpoint = match Checkpoint::load(path) {
         Ok(checkpoint) => checkpoint,
@@ -102,7 +101,8 @@ fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<C
     };
     if checkpoint.progress.settings != settings {
         return refused(phrase!(
-            "was made with other settings or data; only <epochs>, <steps> and logging options may change"
+            "was made with other settings or data; only <epochs>, <steps> and logging options may \
+             change"
         ));
     }
     let layout = &session.network.graph.layout;
@@ -132,7 +132,8 @@ fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<C
         (checkpoint.progress.metrics_bytes, RunFolder::metrics_length(&session.config.out));
     if found < expected {
         return refused(phrase!(
-            "belongs to {} bytes of metrics.jsonl, of which {} are there; put that file back, or begin again with <force>",
+            "belongs to {} bytes of metrics.jsonl, of which {} are there; put that file back, or \
+             begin again with <force>",
             expected,
             found
         ));
@@ -148,8 +149,8 @@ fn restore(session: &Session<'_>, checkpoint: &Checkpoint) {
     }
 }
 
-/// Initial parameters: of `--init`, which is read unless it is in memory, or random; each α from `--alpha-init`, else the file, else
-/// calibration.
+/// Initial parameters: those of `--init` (read unless they are in memory), or random ones. Each α
+/// comes from `--alpha-init`, else from the file, else from calibration.
 async fn initialize(
     session: &Session<'_>,
     init: Option<ModelFile>,

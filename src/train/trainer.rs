@@ -1,4 +1,4 @@
-//! A training run as the rest of the program has it: one device after another, if it must be.
+//! The public interface of a training run, which hides that the device may change.
 
 use super::{
     outcome::{Observer, Outcome, Start},
@@ -18,25 +18,26 @@ use crate::{
 /// A training run.
 pub struct Trainer<'a> {
     session: Session<'a>,
-    /// The model to start from, where it has been read already.
+    /// The model to start from, if it is read already.
     init: Option<ModelFile>,
 }
 
 impl<'a> Trainer<'a> {
     /// Uploads the data, allocates the network and records the step.
     ///
-    /// A batch for which there is not enough memory is cut into parts, half as large until there
-    /// is.
+    /// If memory is not enough for a batch, the batch is cut into parts, which are halved until
+    /// they fit.
     ///
     /// # Errors
-    /// Everything that does not fit: the data set and the network, the batch and the adapter;
-    /// [`crate::Error::OutOfMemory`] where not even one image at a time does.
+    /// Errors for settings that do not fit: the data set and the network, or the batch and the
+    /// adapter; [`crate::Error::OutOfMemory`] if not even one image at a time fits.
     pub fn new(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset) -> Result<Trainer<'a>> {
         Ok(Trainer { session: Session::fitting(gpu, config, dataset, u32::MAX)?, init: None })
     }
 
-    /// As [`Self::new`], with batches cut into parts of at most `most_images` (at least 1): less
-    /// memory for activations, the same result up to the order in which gradients are summed.
+    /// As [`Self::new`], with batches cut into parts of at most `most_images` (at least 1). This
+    /// needs less memory for activations and gives the same result up to the order in which
+    /// gradients are summed.
     pub fn in_parts(
         gpu: &'a Gpu,
         config: &RunConfig,
@@ -46,25 +47,24 @@ impl<'a> Trainer<'a> {
         Ok(Trainer { session: Session::in_parts(gpu, config, dataset, most_images)?, init: None })
     }
 
-    /// Takes the model that the configuration says to start from, which then is not read again.
+    /// Uses the model that the configuration starts from; it is then not read again.
     pub fn start_from(&mut self, init: ModelFile) {
         self.init = Some(init);
     }
 
-    /// Runs to the end, or until `observer` says that a signal came. Where the device is lost, the
-    /// run goes on from its last checkpoint on another one that is opened in the same way; what the
-    /// caller has on the old one is lost then.
+    /// Runs to the end, or until `observer` reports a signal. If the device is lost, the run
+    /// continues from its last checkpoint on another device that is opened in the same way. Objects
+    /// of the caller on the old device are lost then.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] after writing a checkpoint; [`crate::Error::NonFinite`] naming
     /// step and layer; [`crate::Error::Locked`] for a folder that another run is writing to;
-    /// [`crate::Error::DeviceLost`] where that happens again and again; errors of files and the
-    /// device.
+    /// [`crate::Error::DeviceLost`] if devices are lost repeatedly; errors of files and the device.
     pub async fn run(&mut self, start: Start, observer: &mut dyn Observer) -> Result<Outcome> {
         recovery::run(&self.session, self.init.take(), start, observer).await
     }
 
-    /// Steps of the whole run.
+    /// Number of steps of the whole run.
     pub fn total_steps(&self) -> u64 {
         self.session.total_steps
     }
@@ -86,7 +86,7 @@ impl<'a> Trainer<'a> {
         sets.into_iter().flatten().map(|data| data.images.size() + data.labels.size()).sum()
     }
 
-    /// Fresh random parameters, and the first step next: for [`Self::submit_step`].
+    /// Sets random parameters and makes the first step the next one, for [`Self::submit_step`].
     pub fn begin_benchmark(&self) {
         let Session { gpu, config, network, optimizer, .. } = &self.session;
         let parameters = network.graph.layout.initialize(config.seed, config.weight_init);
@@ -101,12 +101,12 @@ impl<'a> Trainer<'a> {
         self.session.batch.write_table(self.session.gpu, &epoch[..self.parts() as usize]);
     }
 
-    /// Images of a part at most.
+    /// Largest number of images per part.
     pub fn part_images(&self) -> u32 {
         self.session.part_images
     }
 
-    /// Parts that a full batch is cut into.
+    /// Number of parts that a full batch is cut into.
     pub fn parts(&self) -> u32 {
         self.session.parts()
     }
@@ -116,12 +116,12 @@ impl<'a> Trainer<'a> {
         self.session.step.submit(self.session.gpu, self.parts())
     }
 
-    /// What the model file will say.
+    /// The configuration for the model file.
     pub fn model_config(&self) -> ModelConfig {
         self.session.model_config()
     }
 
-    /// Parameters as they are now, flat.
+    /// The current parameters, flat.
     pub async fn parameters(&self) -> Result<Vec<f32>> {
         self.session.parameters().await
     }

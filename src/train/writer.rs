@@ -1,4 +1,4 @@
-//! Checkpoints written while the next steps run.
+//! Writes checkpoints while the next steps run.
 
 use std::{
     fs::File,
@@ -10,20 +10,20 @@ use std::{
 use super::{checkpoint::Checkpoint, lock::RunLock, names::METRICS_FILE};
 use crate::{Error, Phrase, Result, error::phrase};
 
-/// Writes one checkpoint at a time on a thread of its own. A disk that takes none is no reason to
-/// stop training: it is said once, and the next checkpoint is the next try.
+/// Writes one checkpoint at a time on its own thread. A failed write does not stop training: it is
+/// reported once, and the next checkpoint is the next attempt.
 pub(super) struct Writer {
     folder: PathBuf,
     lock: Arc<RunLock>,
-    /// The thread, and the step of the checkpoint.
+    /// The thread with the step of its checkpoint.
     running: Option<(JoinHandle<Result<()>>, u64)>,
     failing: bool,
     written: Option<u64>,
 }
 
 impl Writer {
-    /// A writer for the run in `folder`, which `lock` holds. The checkpoint there, if there is one,
-    /// is of step `written`.
+    /// A writer for the run in `folder`, which `lock` holds. `written` is the step of the existing
+    /// checkpoint, if there is one.
     pub fn new(folder: PathBuf, lock: Arc<RunLock>, written: Option<u64>) -> Writer {
         Writer { folder, lock, running: None, failing: false, written }
     }
@@ -33,8 +33,8 @@ impl Writer {
         self.written
     }
 
-    /// Begins to write `checkpoint`, after the lines in `metrics` that belong to it; waits first
-    /// for the one before to be written. What there is to say about that one is returned.
+    /// Starts to write `checkpoint`, after the lines in `metrics` that belong to it. It first waits
+    /// for the previous checkpoint and returns the message about that one.
     pub fn begin(&mut self, checkpoint: Checkpoint, metrics: Result<File>) -> Option<String> {
         let before = self.finish();
         let (folder, lock, step) =
@@ -42,7 +42,7 @@ impl Writer {
         let write = move || -> Result<()> {
             lock.check(&folder)?;
             metrics?.sync_data().map_err(Error::io("cannot write", folder.join(METRICS_FILE)))?;
-            // Moved away in the meantime: that is the reason then.
+            // If the folder was moved away meanwhile, the error says so.
             checkpoint.save(&folder).map_err(|error| lock.check(&folder).err().unwrap_or(error))
         };
         match Builder::new().name("checkpoint".into()).spawn(write) {
@@ -55,7 +55,7 @@ impl Writer {
         before
     }
 
-    /// What there is to say about a checkpoint that has been written, or could not be.
+    /// The message about a checkpoint that was written or failed, if there is one.
     pub fn poll(&mut self) -> Option<String> {
         if self.running.as_ref().is_some_and(|(thread, _)| thread.is_finished()) {
             self.finish()
@@ -64,14 +64,14 @@ impl Writer {
         }
     }
 
-    /// Waits until nothing is being written any more; as [`Self::poll`].
+    /// Waits until no checkpoint is being written; returns as [`Self::poll`].
     pub fn finish(&mut self) -> Option<String> {
         let result = self.join()?;
         self.done(result)
     }
 
-    /// As [`Self::finish`], where no checkpoint comes after this one: whether it was written is
-    /// said whatever became of those before.
+    /// As [`Self::finish`], for the last checkpoint: the message says whether it was written,
+    /// whatever happened to those before.
     pub fn finish_last(&mut self) -> Option<Phrase> {
         let left = |written: Option<u64>| match written {
             Some(step) => phrase!("<resume> goes on from step {}", step),
@@ -94,12 +94,13 @@ impl Writer {
         Some(result)
     }
 
-    /// Takes note of a checkpoint's fate; a line where it is another than that of the one before.
+    /// Records the result of a checkpoint; returns a message if it differs from that of the
+    /// previous one.
     fn done(&mut self, result: Result<()>) -> Option<String> {
         let failed = std::mem::replace(&mut self.failing, result.is_err());
         match result {
             Err(error) if !failed => Some(format!(
-                "no checkpoint was written: {error}; training goes on, the next one will be tried"
+                "no checkpoint was written: {error}; training continues and will try the next one"
             )),
             Ok(()) if failed => Some("checkpoints are written again".into()),
             _ => None,

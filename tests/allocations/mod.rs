@@ -1,5 +1,5 @@
-//! An allocator that remembers how much was asked for: of one thread at once, and of all threads
-//! together.
+//! An allocator that records the size of allocations: the largest of one thread, and the total of
+//! all threads.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::{
@@ -19,7 +19,7 @@ thread_local! {
 }
 
 fn taken(size: usize) {
-    // The thread's storage may be gone while it ends.
+    // The thread-local storage may be gone while the thread ends.
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
     let current = CURRENT.fetch_add(size, Ordering::Relaxed) + size;
     PEAK.fetch_max(current, Ordering::Relaxed);
@@ -36,7 +36,7 @@ unsafe impl GlobalAlloc for Watching {
         unsafe { System.alloc(layout) }
     }
 
-    // Not by way of `alloc`: pages that are asked for as zeros take no memory before they are used.
+    // Does not use `alloc`, because zeroed pages take no memory before they are used.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         taken(layout.size());
         unsafe { System.alloc_zeroed(layout) }
@@ -61,8 +61,8 @@ pub fn largest_allocation<T>(f: impl FnOnce() -> T) -> (T, usize) {
     (result, LARGEST.get())
 }
 
-/// The result of `f` and by how much the memory of all threads grew in it at most. For a test that
-/// has its process to itself.
+/// The result of `f` and the largest growth of the memory of all threads during it. For a test that
+/// is alone in its process.
 pub fn peak_growth<T>(f: impl FnOnce() -> T) -> (T, usize) {
     let before = CURRENT.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);

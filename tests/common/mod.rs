@@ -1,4 +1,4 @@
-//! What kernel tests share: the device, uploads, comparisons with the f64 references.
+//! Common parts of kernel tests: the device, uploads, comparisons with the f64 references.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::sync::OnceLock;
@@ -15,9 +15,9 @@ use saliq::{
     train::Observer,
 };
 
-/// The device all tests of a binary share; `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default
-/// limits and no features. Without an adapter the test fails with the words that say how to install
-/// one.
+/// The device that all tests of a binary share; `SALIQ_DEVICE_PROFILE=webgpu` requests WebGPU's
+/// default limits and no features. Without an adapter the test fails with a message on how to
+/// install one.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
@@ -41,7 +41,7 @@ pub fn upload<T: bytemuck::NoUninit>(data: &[T]) -> Buffer {
     gpu().upload("test", data).unwrap()
 }
 
-/// The same of floats, of what would be taken for f64 as well.
+/// As [`upload`] for floats, where the type could also be f64.
 pub fn upload_f32(values: &[f32]) -> Buffer {
     upload(values)
 }
@@ -53,7 +53,7 @@ pub fn uniform<T: bytemuck::Pod>(value: T) -> Buffer {
     buffer
 }
 
-/// A buffer of `count` words that are not 0, so that what a kernel forgets to write shows.
+/// A buffer of `count` words that are not 0, so that missing writes of a kernel are visible.
 pub fn dirty(count: usize) -> Buffer {
     upload(&vec![0x4122_4466_u32; count])
 }
@@ -64,13 +64,13 @@ pub fn launch(launcher: &impl Launcher) {
     submit(launcher.launch());
 }
 
-/// As [`launch`], over other workgroups than the launcher's own.
+/// As [`launch`], with other workgroups than those of the launcher.
 #[track_caller]
 pub fn launch_over(launcher: &impl Launcher, workgroups: [u32; 3]) {
     submit(launcher.launch().over(workgroups));
 }
 
-/// As [`launch`], in two rows of workgroups, as where one would be too long.
+/// As [`launch`], in two rows of workgroups, as for a dispatch that is too long for one row.
 #[track_caller]
 pub fn launch_in_two_rows(launcher: &impl Launcher) {
     let launch = launcher.launch();
@@ -114,11 +114,11 @@ pub fn weight_plan(
     WeightQuantizerPlan::new(&quantization, bits).unwrap()
 }
 
-/// Who watches a run and says nothing.
+/// An observer of a run that prints nothing.
 pub struct Silent;
 impl Observer for Silent {}
 
-/// ‖actual − expected‖ / ‖expected‖ (or the plain norm where the expected values are all 0).
+/// ‖actual − expected‖ / ‖expected‖ (or the plain norm if the expected values are all 0).
 pub fn relative_error(actual: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(actual.len(), expected.len());
     let difference =
@@ -135,8 +135,8 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f64], tolerance: f64
     assert!(error <= tolerance, "{what}: relative error {error:e} > {tolerance:e}");
 }
 
-/// The largest [`relative_error`] of the `count` images of equal size that the values are: one
-/// small image that is wrong does not hide among large ones.
+/// The largest [`relative_error`] of the `count` images of equal size, so that a small wrong image
+/// is not hidden by large ones.
 pub fn worst_image(actual: &[f32], expected: &[f64], count: usize) -> f64 {
     assert!(
         count > 0 && actual.len().is_multiple_of(count),

@@ -1,6 +1,5 @@
-//! What can be said of drivers without one: every pipeline is created on the device that runs
-//! nothing, and what `saliq check` writes for a user's shader is guarded as it would be when it
-//! runs.
+//! Checks of drivers without a driver: every pipeline is created on a device that executes nothing,
+//! and the translation of a user's shader contains the guards of wgpu.
 
 use saliq::{
     check::{ShaderSource, check_bytes, create_own_pipelines, to_spirv},
@@ -15,7 +14,7 @@ fn every_pipeline_is_created_on_the_device_that_runs_nothing() {
     assert!(created > 4 * kernel_names().len(), "{created}");
 }
 
-/// Numbers of the instructions of a SPIR-V module, in order.
+/// Opcodes of the instructions of a SPIR-V module, in order.
 fn opcodes(words: &[u32]) -> Vec<u32> {
     let mut rest = &words[5..];
     let mut found = Vec::new();
@@ -31,7 +30,8 @@ fn users_shaders_keep_every_check_at_run_time() {
     const OP_ARRAY_LENGTH: u32 = 68;
     const OP_EXT_INST: u32 = 12;
     const INDEXED: &str = "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
-        @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3u) { x[id.x] = 1u; }";
+        @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3u) \
+        { x[id.x] = 1u; }";
     const ENDLESS: &str = "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
         @compute @workgroup_size(1) fn main() { loop { if x[0] == 7u { break; } } }";
     let written = |wgsl: &str, user| {
@@ -39,7 +39,8 @@ fn users_shaders_keep_every_check_at_run_time() {
             ShaderSource { name: "shader".into(), wgsl: wgsl.into(), constants: Vec::new(), user };
         opcodes(&to_spirv(&source).unwrap())
     };
-    // An index is compared with the length of its array (UMin), whoever wrote the shader.
+    // An index is compared with the length of its array (UMin), in a user's shader and in saliq's
+    // own.
     for user in [true, false] {
         let indexed = written(INDEXED, user);
         assert!(
@@ -47,7 +48,7 @@ fn users_shaders_keep_every_check_at_run_time() {
             "{indexed:?}"
         );
     }
-    // Rounds of a loop are counted in a user's shader.
+    // Iterations of a loop are counted in a user's shader.
     assert!(written(ENDLESS, true).len() > written(ENDLESS, false).len() + 5);
     assert!(!check_bytes("endless", ENDLESS.into()).failed());
 }

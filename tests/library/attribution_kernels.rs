@@ -47,7 +47,7 @@ const NUMBERS: [u32; 3] = [4, 0, 70_000];
 const NOISE: f32 = 0.25;
 /// Side and stride.
 const WINDOW: (u32, u32) = (3, 2);
-/// Nodes an axis, and the share of ones.
+/// Nodes per axis, and the share of ones.
 const GRID: (u32, f32) = (3, 0.5);
 
 fn range(count: u32) -> Buffer {
@@ -94,7 +94,7 @@ fn table(samples: &Samples) -> Buffer {
     upload(&samples.table.iter().map(|row| row.map(|value| value as f32)).collect::<Vec<_>>())
 }
 
-/// The chunks of `slots` samples that three images of `per_image` samples are worked through in.
+/// The chunks of `slots` samples for three images of `per_image` samples.
 fn chunks(per_image: u32, slots: u32) -> Vec<StepRecord> {
     (0..3 * per_image)
         .step_by(slots as usize)
@@ -110,7 +110,7 @@ fn chunks(per_image: u32, slots: u32) -> Vec<StepRecord> {
         .collect()
 }
 
-/// What a sample can be, and the oracle's number for it.
+/// The kinds of samples, and the oracle's number for each.
 const SAMPLINGS: [(u32, Sampling); 6] = [
     (0, Sampling::Clean),
     (1, Sampling::Noisy { noise: NOISE }),
@@ -413,10 +413,10 @@ fn grad_cam_plus_plus_weighs_channels() {
         let layer = Shape::new(shape.0, shape.1, shape.2);
         let mut random = Random(u64::from(layer.channels));
         let elements = 3 * layer.elements() as usize;
-        // As an activation puts them out: α has no pole.
+        // Values like those of an activation, for which α has no pole.
         let values: Vec<f64> =
             random.vector(elements).iter().map(|&value| f64::from(value.max(0.0))).collect();
-        // The square of the small ones is no f32.
+        // The squares of the small ones do not fit f32.
         for scale in [1.0, 1e-25] {
             let gradients: Vec<f64> =
                 random.vector(elements).iter().map(|&value| f64::from(value * scale)).collect();
@@ -429,8 +429,8 @@ fn grad_cam_plus_plus_weighs_channels() {
 #[test]
 fn grad_cam_plus_plus_divides_by_nothing() {
     let layer = Shape::new(5, 1, 2);
-    // By channel: no gradient; a denominator of 0 at the first pixel; nothing but negative
-    // gradients; no values; all of it as usual.
+    // By channel: no gradient; a denominator of 0 at the first pixel; only negative gradients; no
+    // values; ordinary values.
     let values = [3.0, 4.0, -1.5, -0.5, 1.0, 2.0, 0.0, 0.0, 2.0, 1.0];
     let gradients = [0.0, 0.0, 1.0, 0.5, -1.0, -2.0, 1.0, 3.0, 2.0, -1.0];
     let (found, expected) = plus_plus_weights(layer, &values, &gradients, 1);
@@ -605,7 +605,7 @@ fn positive_parts() {
     let buffer = upload(&values);
     launch(&PositivePart { values: &buffer });
     assert_eq!(to_f64(&read::<f32>(&buffer, values.len())), expected);
-    // Of a buffer that has more.
+    // The buffer is longer than the values.
     let buffer = upload(&[&values[..], &[-1.0; 4]].concat());
     let first = Launch::new("positive_part", Specialization::new().constant("COUNT", 70u32));
     common::submit(first.bind("values", &buffer).over([2, 1, 1]));

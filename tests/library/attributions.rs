@@ -1,4 +1,5 @@
-//! Attribution methods against Captum's maps (`goldens/README.md`), and what must hold of them.
+//! Attribution methods against Captum's maps (`goldens/README.md`), and properties that must hold
+//! for them.
 
 use saliq::{
     Error,
@@ -101,8 +102,8 @@ impl Subject {
     }
 }
 
-/// Table I's network with the golden parameters, and MNIST's images normalised as its twin saw
-/// them.
+/// Table I's network with the golden parameters, and MNIST's images with the normalisation of its
+/// twin.
 fn table_one(tensors: &Tensors, quantized: bool) -> Subject {
     let overrides = QuantizationOverrides {
         bits: quantized.then(|| "4,2".parse().unwrap()),
@@ -235,8 +236,8 @@ fn odd_with_norms(tensors: &Tensors, quantized: bool) -> Subject {
     )
 }
 
-/// Every method but `random` against the maps `<prefix>.<method>` of a golden file; chunks of 7
-/// samples, so that images lie across their ends.
+/// Every method except `random` against the maps `<prefix>.<method>` of a golden file; chunks of 7
+/// samples, so that images cross the ends of chunks.
 fn against_captum(subject: &Subject, tensors: &Tensors, prefix: &str) {
     let made = tensors.made();
     let number = |key: &str| made[key].as_u64().unwrap();
@@ -259,9 +260,10 @@ fn against_captum(subject: &Subject, tensors: &Tensors, prefix: &str) {
             .collect();
         let tolerance = match method {
             Method::IntegratedGradients | Method::GradientShap => 1e-3,
-            // Where an input and its baseline lie close together on both sides of a quantizer's
-            // edge, Δy/Δx is a level over almost nothing: Captum's own float32 run is 6.6e-3 from
-            // its float64 one on Table I's network. `attributions_are_complete` holds ours to 1e-4.
+            // If an input and its baseline are close together on both sides of a quantizer's edge,
+            // Δy/Δx is a level divided by almost nothing. Captum's own float32 run is 6.6e-3 from
+            // its float64 run on Table I's network. `attributions_are_complete` holds saliq's to
+            // 1e-4.
             Method::Deeplift if prefix == "quantized" => 1.5e-2,
             _ => 1e-4,
         };
@@ -304,8 +306,8 @@ fn odd_network_quantized() {
     against_captum(&odd(&tensors, true), &tensors, "quantized");
 }
 
-/// A batch norm as a layer is the folded one in every method; but Grad-CAM and its like look at the
-/// convolution in front of it.
+/// A batch norm as a layer gives the same maps as a folded one in every method. Grad-CAM and
+/// Grad-CAM++ use the convolution in front of it.
 #[test]
 fn batch_norms_are_as_good_as_folded() {
     let tensors = Tensors::golden("attributions_odd");
@@ -327,8 +329,8 @@ fn batch_norms_are_as_good_as_folded() {
     }
 }
 
-/// LRP's z⁺ rule is for values that are not negative: the golden maps are of the inputs' absolute
-/// values.
+/// LRP's z⁺ rule is for values that are not negative, so the golden maps are those of the inputs'
+/// absolute values.
 #[test]
 fn positive_relevance_is_captums() {
     let (tensors, odd_tensors) =
@@ -371,7 +373,7 @@ fn totals(maps: &[f32], subject: &Subject) -> Vec<f64> {
     maps.chunks_exact(elements).map(|map| map.iter().map(|&value| f64::from(value)).sum()).collect()
 }
 
-/// f(x) − f(b) of each image's class, b = 0.
+/// f(x) − f(b) for each image's class, with b = 0.
 fn differences(subject: &Subject) -> Vec<f64> {
     let elements = subject.config.input.elements() as usize;
     let blank = Subject {
@@ -412,7 +414,7 @@ fn attributions_are_complete() {
             }
         };
         // The sum of multipliers times differences is exact, also through the quantizer's steps;
-        // the integral needs a gradient that is one.
+        // the integral needs a true gradient.
         close(
             "deeplift",
             totals(&subject.explain(Method::Deeplift, &MethodOptions::default()), subject),
@@ -455,8 +457,8 @@ fn relevance_is_conserved_without_biases() {
     }
 }
 
-/// An average-pool hands on what it is given, whatever the method: differences from the baseline
-/// still add up, and relevance is conserved where there are no biases.
+/// An average-pool distributes all of its relevance in every method: differences from the baseline
+/// still add up, and relevance is conserved without biases.
 #[test]
 fn averages_lose_nothing() {
     let average = |kernel, stride, padding, count_include_pad| {
@@ -517,7 +519,7 @@ fn averages_lose_nothing() {
     }
 }
 
-/// With more samples SmoothGrad nears its limit as 1/√n.
+/// SmoothGrad converges with the number n of samples as 1/√n.
 #[test]
 fn smoothgrad_converges() {
     let tensors = Tensors::golden("attributions_odd");
@@ -563,7 +565,7 @@ fn correlation(a: &[f32], b: &[f32]) -> f64 {
     sum(&|a, b| a * b) / (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt()
 }
 
-/// One image's map does not depend on its company or on how the work is cut.
+/// The map of an image does not depend on the other images or on the cuts between chunks.
 #[test]
 fn chunks_leave_no_trace() {
     let tensors = Tensors::golden("attributions_odd");

@@ -1,5 +1,5 @@
-//! Where training starts: α's and steps of activations against an independent computation in f64,
-//! and which of them a model file or a flag gives.
+//! The start of training: α's and steps of activations against an independent computation in f64,
+//! and the precedence of model file, flag and calibration.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -17,7 +17,7 @@ use crate::{
 
 const BRIEF: &str = "train-limit = 90\ntest-limit = 8\nbatch-size = 20\nsteps = 1\nseed = 5\n";
 
-/// One step: its settings and its line, which holds what the quantizers were before it.
+/// One step: its settings and its line, with the state of the quantizers before it.
 fn first_step(settings: &str, out: &Path) -> (RunConfig, StepLine) {
     let common = format!("{BRIEF}{settings}{SMALL_NETWORK}");
     let config = run_config(&common, mini(), out);
@@ -26,7 +26,7 @@ fn first_step(settings: &str, out: &Path) -> (RunConfig, StepLine) {
     (config, outcome.steps[0].clone())
 }
 
-/// Magnitudes of what each quantized activation is given, over the first 80 images: four batches of
+/// Magnitudes of the inputs of each quantized activation, over the first 80 images: four batches of
 /// 20.
 fn magnitudes(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> {
     let mut values = inputs_of_quantizers(config);
@@ -49,7 +49,7 @@ fn inputs_of_quantizers(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> 
         .map(|&byte| (f64::from(byte) / 255.0 - f64::from(mean)) / f64::from(deviation))
         .collect();
     let pass = reference.forward(&parameters, &reference.scales(&parameters), &input);
-    // What stands right before the second convolution, and right before the pool.
+    // The activations right in front of the second convolution and of the pool.
     let place = |is_it: fn(&LayerConfig) -> bool| network.layers.iter().rposition(is_it).unwrap();
     let places = [
         ("act1", place(|layer| matches!(layer.kind, LayerKind::Conv { .. }))),
@@ -112,9 +112,12 @@ fn initial_offsets_are_of_least_squared_error() {
         let mut network = config.network.clone();
         if pact == "signed" {
             let is_quantized = |name: &str| name == "act1" || name == "act2";
-            network.layers.retain(
-                |layer| !matches!((&layer.kind, &layer.name), (LayerKind::Activation {}, Some(name)) if is_quantized(name)),
-            );
+            network.layers.retain(|layer| {
+                !matches!(
+                    (&layer.kind, &layer.name),
+                    (LayerKind::Activation {}, Some(name)) if is_quantized(name)
+                )
+            });
         }
         let values = inputs_of_quantizers(&RunConfig { network, ..config.clone() });
         for (name, bits) in [("act1", 4), ("act2", 2)] {
@@ -144,7 +147,7 @@ fn initial_offsets_are_of_least_squared_error() {
     }
 }
 
-/// Each α on its own: a flag before the file, the file before calibration.
+/// For each α separately: a flag takes precedence over the file, and the file over calibration.
 #[test]
 fn a_trained_clip_is_kept_and_a_missing_one_is_found() {
     let folder = tempfile::tempdir().unwrap();
@@ -163,8 +166,8 @@ fn a_trained_clip_is_kept_and_a_missing_one_is_found() {
     assert_eq!(line.quantizers.alpha.values().copied().collect::<Vec<_>>(), [3.25, 3.25]);
 }
 
-/// What a model has and the network to be trained does without is refused, not dropped: batch
-/// norms, layers.
+/// Parts of a model that the network to be trained does not have are an error and are not dropped:
+/// batch norms, layers.
 #[test]
 fn nothing_of_a_model_is_dropped() {
     let folder = tempfile::tempdir().unwrap();

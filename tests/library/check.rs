@@ -1,4 +1,4 @@
-//! Headless shader validation: one fixture for each way to fail, and hostile input.
+//! Headless shader validation: one fixture for each kind of failure, and hostile input.
 
 use saliq::check::{
     Outcome, ShaderReport, ShaderSource, check, check_paths, own_kernels, to_spirv, verdict,
@@ -16,7 +16,7 @@ fn report_of(name: &str) -> ShaderReport {
     reports.remove(0)
 }
 
-/// A shader of ours: limits are a requirement, overrides are given.
+/// One of saliq's own shaders: limits are a requirement, overrides have values.
 fn ours(wgsl: &str, constants: &[(&str, f64)]) -> ShaderSource {
     let constants = constants.iter().map(|(name, value)| (name.to_string(), *value)).collect();
     ShaderSource { name: "ours".into(), wgsl: wgsl.into(), constants, user: false }
@@ -70,8 +70,8 @@ fn a_good_shader_passes_everywhere() {
     assert_eq!(report_of("graphics.wgsl").entry_points, ["vertex", "fragment"]);
 }
 
-/// No adapter of the tests may have cooperative matrices, so their kernel is held to what each
-/// backend says: it is valid with and without PACT, for matrices of both sizes, and translates for
+/// No adapter of the tests may have cooperative matrices. Their kernel is therefore checked for
+/// each backend: it is valid with and without PACT, for matrices of both sizes, and translates for
 /// the backends that have them.
 #[test]
 fn cooperative_matrices_translate_where_there_are_some() {
@@ -140,7 +140,7 @@ fn an_invalid_shader_fails_validation_and_is_not_translated() {
 
 #[test]
 fn what_one_backend_lacks_fails_there_alone() {
-    // Capabilities of naga 30: Metal has no 64-bit atomics but min and max, and no f64; Direct3D
+    // Capabilities of naga 30: Metal has of 64-bit atomics only min and max, and no f64; Direct3D
     // has no float atomics.
     for (name, stage) in
         [("atomics_64.wgsl", "MSL"), ("double.wgsl", "MSL"), ("float_atomic.wgsl", "HLSL")]
@@ -179,7 +179,10 @@ fn webgpu_limits_fail_our_kernels_and_warn_about_others() {
         let report = report_of(name);
         assert_eq!(failing(&report), [""; 0], "{report:?}");
         assert!(
-            matches!(&report.webgpu_limits, Outcome::Warn { message, .. } if message.contains(words)),
+            matches!(
+                &report.webgpu_limits,
+                Outcome::Warn { message, .. } if message.contains(words)
+            ),
             "{report:?}"
         );
     }
@@ -205,9 +208,9 @@ fn an_override_without_default_is_skipped_for_users_and_fails_for_us() {
     let text = std::fs::read_to_string(fixture("override_without_default.wgsl")).expect("readable");
     fails_with(&check(&ours(&text, &[])).spirv, "'n'");
     assert_eq!(failing(&check(&ours(&text, &[("n", 4.0)]))), [""; 0]);
-    // n = 0: a constant zero divisor is an error that only the filled-in value shows.
+    // n = 0: a constant zero divisor is an error that only the given value shows.
     assert!(failing(&check(&ours(&text, &[("n", 0.0)]))).contains(&"SPIR-V"));
-    // A misspelt constant would otherwise be a default that nobody chose.
+    // A misspelt constant would otherwise silently leave a default value.
     fails_with(&check(&ours(&text, &[("n", 4.0), ("m", 1.0)])).spirv, "'m'");
 }
 
@@ -330,7 +333,7 @@ fn deep_nesting_fails_and_does_not_overflow_the_stack() {
 
 #[test]
 fn depth_up_to_the_bounds_is_survived() {
-    // Just inside the bounds of the scan, where only the stack's size helps.
+    // Just inside the bounds of the scan, where only the size of the stack helps.
     hostile(format!("const x = {}1{};", "(".repeat(199), ")".repeat(199)));
     assert_eq!(failing(&hostile(format!("const x = {}1;", "~".repeat(3_990)))), [""; 0]);
     assert_eq!(
@@ -426,7 +429,7 @@ fn huge_arrays_are_not_spelled_out() {
     );
     hostile("const x = array<u32, 1000000000>()[7];".into());
     hostile("var<private> x: array<array<array<u32, 65535>, 65535>, 65535>;".into());
-    // A large *buffer* is nobody's problem.
+    // A large *buffer* is no problem.
     let report = report_with_buffer(20_000_000);
     assert_eq!(failing(&report), [""; 0]);
     assert_eq!(report.glsl, Outcome::Pass);

@@ -818,7 +818,9 @@ fn products_of_levels_are_exact() {
     let tables = TileTable::new(gpu()).cooperative(4);
     if tables.is_none() {
         eprintln!(
-            "\n*** NOT RUN ON A DEVICE: convolution_cooperative. {} has no cooperative matrices of f16",
+            "\n\
+             *** NOT RUN ON A DEVICE: convolution_cooperative. {} has no cooperative matrices of \
+             f16",
             gpu().adapter_name()
         );
         eprintln!("*** that are summed in f32; only its arithmetic was checked, on the CPU. ***\n");

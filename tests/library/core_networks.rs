@@ -650,9 +650,10 @@ fn networks_that_cannot_be_are_refused() {
         Err(error) => error,
     };
     let signed = quantized("2,1", WeightQuantizer::Affine, false, PactKind::Signed);
-    assert!(
-        matches!(refused(&table_one(), &signed), Error::Settings(said) if said.to_string().contains("1 bit"))
-    );
+    assert!(matches!(
+        refused(&table_one(), &signed),
+        Error::Settings(said) if said.to_string().contains("1 bit")
+    ));
     let sawb = quantized("6", WeightQuantizer::Sawb, false, PactKind::Unsigned);
     assert!(matches!(refused(&table_one(), &sawb), Error::Settings(_)));
     let mut wide = table_one();

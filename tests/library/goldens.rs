@@ -48,7 +48,7 @@ fn table_one(quantizer: Option<(WeightQuantizer, [f32; 2])>) -> Model {
     model
 }
 
-/// A network with the golden images in it, its forward pass done.
+/// A network with the golden images after its forward pass.
 struct Pass {
     network: Network,
     batch: Batch,
@@ -238,13 +238,13 @@ fn quantized_forward_and_input_gradients() {
     }
 }
 
-/// What a run may differ by.
+/// Largest allowed differences of a run.
 struct Tolerances {
-    /// Relative, of each step's cross entropy.
+    /// Relative, for each step's cross entropy.
     ce: f64,
-    /// Absolute, of each step's KL term.
+    /// Absolute, for each step's KL term.
     kl: f64,
-    /// Of each tensor's change over the run, relative to the norm of the reference's change.
+    /// For each tensor's change over the run, relative to the norm of the reference's change.
     change: f64,
 }
 
@@ -267,7 +267,13 @@ fn ten_steps(name: &str, quantizer: Option<(WeightQuantizer, &str)>, tolerances:
     let bits = quantizer
         .map_or(String::new(), |(_, name)| format!("bits = \"4,2\"\nweight-quant = \"{name}\"\n"));
     let settings = format!(
-        "init = {init:?}\n{bits}batch-size = 12\nsteps = 10\nno-shuffle = true\noptimizer = \"momentum\"\nmomentum = 0.9\nlr = {rate:?}\n\
+        "init = {init:?}\n\
+         {bits}batch-size = 12\n\
+         steps = 10\n\
+         no-shuffle = true\n\
+         optimizer = \"momentum\"\n\
+         momentum = 0.9\n\
+         lr = {rate:?}\n\
          lambda = 1\nmask-ratio = 0.5\nmask-rank = \"signed\"\nmask-fill = \"corner\"\n"
     );
     let config = run_config(&settings, &dataset, &folder.path().join("run"));
@@ -444,8 +450,8 @@ fn optimizers() {
             let actual = read::<f32>(network.parameters(), 37);
             let what = format!("{case} step {number}");
             assert_close(&what, &actual, expected, 3e-7);
-            // Adam's changes are a thousandth of the parameters: compare them too, by what rounding
-            // a parameter leaves of them.
+            // Adam's changes are a thousandth of the parameters, so they are compared too, up to
+            // the rounding of a parameter.
             let change = |values: &mut dyn Iterator<Item = f64>| -> Vec<f64> {
                 values.zip(&initial).map(|(value, start)| value - f64::from(*start)).collect()
             };
@@ -583,7 +589,7 @@ fn a_network_of_odd_sizes() {
             1e-5,
         );
     }
-    // The pass for the parameters has replaced the activations.
+    // The backward pass for the parameters has overwritten the activations.
     let mut recording = Recording::new();
     network.record_forward(gpu(), &mut recording, batch.clean(), None).unwrap();
     record_loss(gpu(), &mut recording, &network, &batch, &sgt, &metrics).unwrap();

@@ -65,7 +65,7 @@ fn model(tensors: &Tensors) -> Model {
     Model { config, graph, parameters, missing_alphas: Vec::new(), path: PathBuf::new() }
 }
 
-/// The golden file's network on its images, and the classes explained. Batches of 4: the last one
+/// The golden file's network on its images, and the explained classes. In batches of 4 the last one
 /// is not full.
 struct Case {
     tensors: Tensors,
@@ -119,7 +119,7 @@ fn alignment_is_that_of_scipy_and_scikit_image() {
     case.check("cosine", &of(|one| one.cosine));
     case.check("ssim", &of(|one| one.ssim));
     case.check("top_overlap", &of(|one| one.top_overlap));
-    // The order of the two does not matter, and how many are compared at once neither.
+    // Neither the order of the two nor the number of maps compared at once matters.
     let reverse = block_on(alignment(gpu(), SHAPE, &b, &a, &options, &mut |_| {})).unwrap();
     for (one, other) in alignments.iter().zip(&reverse) {
         assert!(
@@ -165,8 +165,8 @@ fn infidelity_is_that_of_captum() {
         &block_on(infidelity.run_of(Method::Gradient, &unscaled, &maps, &mut |_| {})).unwrap(),
     );
 
-    // Maps with the image as a factor are asked what a unit of a pixel does; where there is no
-    // distance, the map is taken as it is.
+    // Maps with the image as a factor are divided by it, to get the effect of a unit of a pixel;
+    // where the factor is 0, the map is used unchanged.
     let baseline = case.tensors.f64("infidelity.baseline")[0] as f32;
     let pixels = case.images.images.iter().map(|&byte| (f32::from(byte) / 255.0 - 0.4) / 0.25);
     let scaled: Vec<f32> =
@@ -186,8 +186,8 @@ fn infidelity_is_that_of_captum() {
         block_on(infidelity.run_of(Method::Deeplift, &images, &scaled, &mut |_| {})).unwrap(),
         judged
     );
-    // The factor of input × gradient is the image itself, whatever the baseline; what a pixel of 0
-    // does it cannot say.
+    // The factor of input × gradient is the image itself, whatever the baseline; for a pixel of 0
+    // the effect is unknown.
     let pixels: Vec<f32> =
         case.images.images.iter().map(|&byte| (f32::from(byte) / 255.0 - 0.4) / 0.25).collect();
     let by_image: Vec<f32> = maps.iter().zip(&pixels).map(|(map, pixel)| map * pixel).collect();
@@ -263,7 +263,7 @@ fn parameter_randomisation_goes_down_the_layers() {
     );
     for (one, expected) in layers.iter().zip(case.tensors.f64("randomization").chunks(6)) {
         let mean = expected.iter().sum::<f64>() / 6.0;
-        // Of gradients that differ in their last bits, some change ranks.
+        // For gradients that differ in their last bits, some ranks change.
         assert!(
             (one.spearman.mean - mean).abs() < 1e-4,
             "{}: {} {mean}",

@@ -12,13 +12,13 @@ use saliq::{
     reference,
 };
 
-/// Invocations of a workgroup where it is not one an image.
+/// Invocations of a workgroup, for kernels with more than one image per workgroup.
 const LANES: u32 = 8;
 
-/// Two images of a buffer of three; the others are not touched.
+/// Two images of a buffer of three; the others must not change.
 const FIRST: usize = 1;
 const IMAGES: usize = 2;
-/// Images of a test's buffers.
+/// Number of images in a test's buffers.
 const SLOTS: usize = FIRST + IMAGES;
 
 fn range() -> Buffer {
@@ -30,7 +30,7 @@ fn range() -> Buffer {
     })
 }
 
-/// The images of [`range`].
+/// The image range of [`range`].
 fn over(range: &Buffer) -> ImageRange<'_> {
     ImageRange { binding: range.into(), most: IMAGES as u32 }
 }
@@ -126,7 +126,7 @@ fn compare_maps_agrees_in_every_number() {
     for size in [1, 5, 64, 429, 784] {
         let a = maps(&mut random, size);
         let mut b = maps(&mut random, size);
-        // The last image: constant beside constant, and once beside something else.
+        // The last image: a constant map next to a constant one, and once next to another one.
         if size == 784 {
             b[2 * size] = 7.0;
         }
@@ -147,8 +147,8 @@ fn compare_maps_agrees_in_every_number() {
         for (image, ((actual, expected), norms)) in
             actual.chunks(4).zip(expected).zip(norms).enumerate()
         {
-            // Correlation and cosine are at most 1; a product's rounding errors are in proportion
-            // to the norms.
+            // Correlation and cosine are at most 1; the rounding errors of a product are
+            // proportional to the norms.
             let fields = ["correlation", "cosine", "relative distance", "product"]
                 .into_iter()
                 .zip([1.0, 1.0, expected[2], norms]);
@@ -375,7 +375,7 @@ fn impute_linear_solves_the_system() {
         let mut images = pictures(&mut random, count, channels);
         let mask: Vec<u32> =
             (0..SLOTS * count).map(|_| u32::from(random.below(100) < share)).collect();
-        // The copies as the mean fill leaves them.
+        // The copies after the mean fill.
         let means =
             reference::image_statistics::image_statistics(&images[..SLOTS * size], count, channels);
         for image in FIRST..SLOTS {

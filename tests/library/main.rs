@@ -1,9 +1,9 @@
-//! What the library does, called in this process: kernels and networks against their references
-//! and PyTorch's numbers, methods, validation, figures. One binary for all of it, and one for what
-//! runs the program (`tests/program`), since linking costs more than running.
+//! Tests of the library in this process: kernels and networks against their references and
+//! PyTorch's numbers, methods, validation, figures. There is one binary for all of them, and one
+//! for the tests that run the program (`tests/program`), because linking takes longer than running.
 //!
-//! Tests share a process and a device. What changes or measures its process, or loses its device,
-//! is a file of its own in `tests`.
+//! Tests share a process and a device. A test that changes or measures its process, or loses its
+//! device, is a file of its own in `tests`.
 
 #[path = "../common/mod.rs"]
 mod common;

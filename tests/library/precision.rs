@@ -1,5 +1,5 @@
 //! Training with activations and gradients in 16 bits: close to the same run in 32 bits, the same
-//! bits for the same seed, about half the memory.
+//! bits for the same seed, and about half the memory.
 
 use std::path::Path;
 
@@ -35,7 +35,9 @@ fn a_run_in_16_bits_follows_the_run_in_32() {
     for more in ["", "bits = \"4,4\"\n"] {
         let settings = |precision: &str| {
             format!(
-                "batch-size = 32\nsteps = 60\nlr = 0.1\ntest-limit = 8\nseed = 5\nprecision = \"{precision}\"\n{more}"
+                "batch-size = 32\n\
+                 steps = 60\n\
+                 lr = 0.1\ntest-limit = 8\nseed = 5\nprecision = \"{precision}\"\n{more}"
             )
         };
         let [full, half, again] =
@@ -48,8 +50,8 @@ fn a_run_in_16_bits_follows_the_run_in_32() {
             full < 0.8 * start,
             "{more}: the run learns too little to compare: {start} to {full}"
         );
-        // Rounding moves single steps; over ten steps the losses agree to a tenth of what was
-        // learned.
+        // Rounding changes single steps; over ten steps the losses agree to a tenth of the decrease
+        // of the loss.
         assert!(
             (half - full).abs() < 0.1 * (start - full),
             "{more}: {half} in 16 bits, {full} in 32"
@@ -61,20 +63,20 @@ fn a_run_in_16_bits_follows_the_run_in_32() {
 fn a_step_takes_half_the_memory() {
     let dataset = mini();
     let [full, half] = ["f32", "f16"].map(|precision| {
-        // Table I's network, on a device that runs nothing.
+        // Table I's network on a device that executes nothing.
         let gpu = Gpu::noop(false, Abilities::default());
         let config =
             run_config(&format!("precision = \"{precision}\""), &dataset, Path::new("nowhere"));
         let trainer = Trainer::new(&gpu, &config, &dataset).unwrap();
         [trainer.network().kept_bytes(), gpu.allocated_bytes()]
     });
-    // Images and the choices of max-pooling stay as they are: 30 of 300 kB an image.
+    // Images and the choices of max-pooling are not halved: 30 of 300 kB per image.
     assert!((half[0] as f64) < 0.56 * full[0] as f64, "kept: {half:?} and {full:?}");
     assert!((half[1] as f64) < 0.70 * full[1] as f64, "in all: {half:?} and {full:?}");
 }
 
-/// The step of Table I's network at batch 256 on a software driver: everything on the device but
-/// the data set, against what the backward pass must read.
+/// The step of Table I's network at batch 256 on a software driver: all device memory except the
+/// data set, relative to the memory that the backward pass must read.
 #[test]
 fn a_step_takes_little_more_than_it_must_keep() {
     let dataset = mini();
@@ -90,7 +92,7 @@ fn a_step_takes_little_more_than_it_must_keep() {
     }
 }
 
-/// What kernels make of numbers near every edge of the formats.
+/// The kernels' rounding of numbers near every edge of the formats.
 #[test]
 fn rounding_is_the_references() {
     let mut values: Vec<f32> = vec![
@@ -109,7 +111,7 @@ fn rounding_is_the_references() {
     ];
     let mut random = common::Random(3);
     values.extend((0..4084).map(|_| random.signed() * 2f32.powi(random.below(32) as i32 - 13)));
-    // Half way between two f16, and beside.
+    // Halfway between two f16 numbers, and next to that.
     values.extend((0..1024u32).flat_map(|fraction| {
         let half = f32::from_bits(0x3f80_0000 + (fraction << 13) + (1 << 12));
         [half, half.next_up(), half.next_down(), -half]
@@ -131,8 +133,7 @@ fn rounding_is_the_references() {
         });
         let stored = format.decode(&common::read::<u32>(&output, values.len() / 2));
         for (&value, stored) in values.iter().zip(stored) {
-            // Below 2^−14 an f16 loses digits, and whether the driver cuts off or rounds is its own
-            // choice.
+            // Below 2^−14 an f16 loses digits, and the driver may truncate or round.
             let expected = reference(f64::from(value)) as f32;
             let unit = if format == Format::F16 && value.abs() < 6.103_515_6e-5 {
                 2f32.powi(-24)
@@ -162,7 +163,7 @@ fn measured_tiles_take_precedence_where_they_are_wanted() {
     software.use_tuning(tuning);
     assert_eq!(TileTable::new(&gpu).of(product), Some(tiles));
     assert_eq!(TileTable::new(&software).of(product), None);
-    // Another device of the same process has its own.
+    // Another device of the same process has its own tiles.
     assert_eq!(TileTable::new(&Gpu::noop(false, Abilities::default())).of(product), Some(usual));
     assert_eq!(TileTable::for_kind(false).of(product), Some(usual));
     let other = ProductShape { rows: 100, ..product };

@@ -228,14 +228,18 @@ proptest! {
         for (quantizer, name, widths) in QUANTIZERS {
             for &bits in widths {
                 let levels = 2f64.powi(bits as i32) - 1.0;
-                for (channel, mut scale) in scales(quantizer, bits, per_channel, &weight).into_iter().enumerate() {
+                let scales = scales(quantizer, bits, per_channel, &weight);
+                for (channel, mut scale) in scales.into_iter().enumerate() {
                     if let WeightScale::Lsq { step } = &mut scale {
                         *step = step.max(1e-6);
                     }
                     let (lowest, highest) = level_range(scale, levels);
                     for &w in &weight[channel * 3..][..3] {
                         let level = level(scale, levels, w);
-                        prop_assert!(level == level.round() && (lowest..=highest).contains(&level), "{name} {bits}: {w} → {level}");
+                        prop_assert!(
+                            level == level.round() && (lowest..=highest).contains(&level),
+                            "{name} {bits}: {w} → {level}"
+                        );
                         prop_assert!(quantize(scale, levels, w).is_finite(), "{name} {bits}: {w}");
                     }
                 }
@@ -281,11 +285,23 @@ fn kernels_put_any_weights_on_levels() {
             let (_, buffer) = network.layer_weights().next().unwrap();
             // [pixel, 4 input channels of which 1 is real, output channel].
             let quantized: Vec<f32> = read(buffer, 8 * 16);
-            for (pixel, channel) in (0..8).flat_map(|pixel| (0..CHANNELS).map(move |channel| (pixel, channel))) {
-                let (w, value) = (weight[channel * 8 + pixel], f64::from(quantized[pixel * 16 + channel]));
-                let level = if high > low { (value - low) / (high - low) * (distinct - 1.0) } else { value - low };
-                let is_level = (level - level.round()).abs() < 1e-3 && (0.0..=distinct - 1.0).contains(&level.round());
-                prop_assert!(is_level, "{what}: {w:e} → {value:e} is level {level} of {distinct} from {low:e} to {high:e}");
+            for (pixel, channel) in
+                (0..8).flat_map(|pixel| (0..CHANNELS).map(move |channel| (pixel, channel)))
+            {
+                let (w, value) =
+                    (weight[channel * 8 + pixel], f64::from(quantized[pixel * 16 + channel]));
+                let level = if high > low {
+                    (value - low) / (high - low) * (distinct - 1.0)
+                } else {
+                    value - low
+                };
+                let is_level = (level - level.round()).abs() < 1e-3
+                    && (0.0..=distinct - 1.0).contains(&level.round());
+                prop_assert!(
+                    is_level,
+                    "{what}: {w:e} → {value:e} is level {level} of {distinct} from {low:e} to \
+                                        {high:e}"
+                );
             }
         }
         Ok(())
@@ -344,7 +360,8 @@ fn offsets_from_end_to_end() {
         assert_eq!(narrower.missing_alphas, ["act2.step", "act2.offset"]);
 
         let more = format!(
-            "steps = 1\nbits = \"4,4\"\nact-quant = \"lsq-plus\"\npact = \"{other}\"\ninit = {once:?}\n"
+            "steps = 1\nbits = \"4,4\"\nact-quant = \"lsq-plus\"\npact = \"{other}\"\n\
+             init = {once:?}\n"
         );
         let line = train(&more, &after, Start::New);
         assert_eq!(names(&line.offset), ["act1", "act2"]);
@@ -366,7 +383,8 @@ fn mixed_widths_with_learned_steps_from_end_to_end() {
         RunFolder::read_metrics(out).unwrap().1.pop().unwrap()
     };
     let line = train(
-        "epochs = 1\nbits = \"w4a2,w2a4,8\"\nweight-quant = \"lsq\"\nact-quant = \"lsq\"\nper-channel = true\n",
+        "epochs = 1\n\
+         bits = \"w4a2,w2a4,8\"\nweight-quant = \"lsq\"\nact-quant = \"lsq\"\nper-channel = true\n",
         &first,
     );
     assert_eq!(

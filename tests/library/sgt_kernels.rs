@@ -726,7 +726,8 @@ fn sgt_loss_matches_the_reference() {
     check_loss(LossCase { count: 1, classes: 3, ..case() });
     check_loss(LossCase { unmasked: 4, lambda: 0.5, ..case() });
     check_loss(LossCase { unmasked: 11, ..case() });
-    check_loss(LossCase { count: 5, classes: 4, scale: 200.0, ..case() }); // far beyond what exp can take
+    // Logits far beyond the range of exp.
+    check_loss(LossCase { count: 5, classes: 4, scale: 200.0, ..case() });
 }
 
 /// Masked images that change next to nothing: the sum of the terms is a rounding error, of either

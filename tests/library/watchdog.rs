@@ -16,10 +16,11 @@ use crate::support::run_config;
 fn no_dispatch_is_too_long_for_a_watchdog() {
     let wide = |channels: u32| {
         format!(
-            "network.layers = [ {{ type = \"conv\", name = \"conv1\", out_channels = {channels}, kernel = 3, padding = 1 }}, \
-             {{ type = \"activation\", name = \"act1\" }}, {{ type = \"conv\", name = \"conv2\", out_channels = {channels}, kernel = 5, padding = 2 }}, \
-             {{ type = \"activation\", name = \"act2\" }}, {{ type = \"max-pool\", kernel = 4, stride = 4 }}, \
-             {{ type = \"linear\", name = \"fc1\", out_features = 10 }} ]\n"
+            "network.layers = [ {{ type = \"conv\", name = \"conv1\", out_channels = {channels}, \
+             kernel = 3, padding = 1 }}, {{ type = \"activation\", name = \"act1\" }}, {{ type = \
+             \"conv\", name = \"conv2\", out_channels = {channels}, kernel = 5, padding = 2 }}, {{ \
+             type = \"activation\", name = \"act2\" }}, {{ type = \"max-pool\", kernel = 4, stride \
+             = 4 }}, {{ type = \"linear\", name = \"fc1\", out_features = 10 }} ]\n"
         )
     };
     let dataset = data::load("mnist-mini", None).unwrap();

@@ -343,7 +343,9 @@ fn usage() {
         ("[network]\nlayers = []", "layer"),
         ("[network]\nlayers = [{ type = \"transformer\" }]", "transformer"),
         (
-            "[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4, kernel = 99 }, { type = \"linear\", name = \"b\", out-features = 10 }]",
+            "[network]\n\
+             layers = [{ type = \"conv\", name = \"a\", out-channels = 4, kernel = 99 }, \
+             { type = \"linear\", name = \"b\", out-features = 10 }]",
             "does not fit",
         ),
         (
@@ -351,11 +353,15 @@ fn usage() {
             "2^28",
         ),
         (
-            "[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4000000000, kernel = 1 }, { type = \"linear\", name = \"b\", out-features = 10 }]",
+            "[network]\n\
+             layers = [{ type = \"conv\", name = \"a\", out-channels = 4000000000, kernel = 1 }, \
+             { type = \"linear\", name = \"b\", out-features = 10 }]",
             "2^28",
         ),
         (
-            "[network]\nlayers = [{ type = \"conv\", name = \"a\", out-channels = 4, kernel = 1 }, { type = \"linear\", name = \"a\", out-features = 10 }]",
+            "[network]\n\
+             layers = [{ type = \"conv\", name = \"a\", out-channels = 4, kernel = 1 }, \
+             { type = \"linear\", name = \"a\", out-features = 10 }]",
             "a",
         ),
     ] {

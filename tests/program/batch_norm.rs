@@ -933,8 +933,10 @@ fn ten_steps(case: &str, settings: &str) -> (Tensors, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let init = folder.path().join("start.safetensors");
     let settings = format!(
-        "{settings}batch-size = 12\nsteps = 10\nno-shuffle = true\noptimizer = \"momentum\"\nmomentum = 0.9\nlr = {rate:?}\n\
-         mask-fill = \"corner\"\n"
+        "{settings}batch-size = 12\n\
+         steps = 10\n\
+         no-shuffle = true\n\
+         optimizer = \"momentum\"\nmomentum = 0.9\nlr = {rate:?}\nmask-fill = \"corner\"\n"
     );
     let config = run_config(&format!("{settings}{GOLDEN_NETWORK}"), &dataset, folder.path());
     // From PyTorch's state_dict into a model file and from there into the run.
@@ -1114,7 +1116,8 @@ fn folded_is_unfolded() {
         let folder = tempfile::tempdir().unwrap();
         let linear = "{ type = \"linear\", name = \"fc1\", out-features = 10 }";
         let deeper = format!(
-            "{}, {{ type = \"batch-norm\", name = \"bn3\" }}, {{ type = \"activation\", name = \"act3\" }}, {}",
+            "{}, {{ type = \"batch-norm\", name = \"bn3\" }}, {{ type = \"activation\", name = \
+             \"act3\" }}, {}",
             linear.replace("10", "12"),
             linear.replace("fc1", "fc2")
         );
@@ -1402,7 +1405,10 @@ fn a_single_value_moves_no_running_statistics() {
 fn frozen_statistics_do_not_need_a_whole_batch() {
     let dataset = mini();
     let settings = format!(
-        "train-limit = 16\ntest-limit = 4\nbatch-size = 8\nsteps = 2\nlr = 0.05\nmask-fill = \"zero\"\nfreeze-bn-after = 0\n{GOLDEN_NETWORK}"
+        "train-limit = 16\n\
+         test-limit = 4\n\
+         batch-size = 8\n\
+         steps = 2\nlr = 0.05\nmask-fill = \"zero\"\nfreeze-bn-after = 0\n{GOLDEN_NETWORK}"
     );
     let [whole, parts] = [8, 3].map(|most| {
         let folder = tempfile::tempdir().unwrap();
@@ -1419,7 +1425,8 @@ fn frozen_statistics_do_not_need_a_whole_batch() {
 fn calibration_leaves_a_lone_image_out() {
     let alphas = |limit: u32| {
         let settings = format!(
-            "train-limit = {limit}\nbatch-size = 16\nsteps = 1\nlr = 1e-30\nbits = \"4,4,4\"\n{GOLDEN_NETWORK}"
+            "train-limit = {limit}\n\
+             batch-size = 16\nsteps = 1\nlr = 1e-30\nbits = \"4,4,4\"\n{GOLDEN_NETWORK}"
         );
         let (tensors, ..) = run_of(&settings);
         ["act1", "act2", "act3"].map(|name| tensors.f32(&format!("{name}.alpha"))[0])

@@ -38,8 +38,8 @@ int main(void) {
         for (int c = 0; c < UPPER_CLASSES; c++) { printf(" %.9g", (double)scores[c]); }
         printf("\n");
     }
-    printf("%lu %lu %lu %s\n", (unsigned long)sizeof workspace, (unsigned long)UPPER_RAM_BYTES, (unsigned long)UPPER_ROM_BYTES,
-           PREFIX_class_names[0]);
+    printf("%lu %lu %lu %s\n", (unsigned long)sizeof workspace, (unsigned long)UPPER_RAM_BYTES,
+           (unsigned long)UPPER_ROM_BYTES, PREFIX_class_names[0]);
     return 0;
 }
 "#;
@@ -113,8 +113,9 @@ fn require_sanitizers(folder: &Path) {
     let probe = probe.expect("gcc is installed");
     assert!(
         probe.status.success(),
-        "gcc has no sanitizers to link; install them: `apt install gcc` (it depends on libasan and libubsan) on Debian and Ubuntu, \
-         `dnf install gcc libasan libubsan` on Fedora. gcc says: {}",
+        "gcc has no sanitizers to link; install them: `apt install gcc` (it depends on libasan and \
+         libubsan) on Debian and Ubuntu, `dnf install gcc libasan libubsan` on Fedora. gcc says: \
+         {}",
         String::from_utf8_lossy(&probe.stderr)
     );
 }
@@ -128,7 +129,9 @@ fn predictions_are_those_of_integer_inference() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = saliq::data::load("mnist-mini", None).unwrap();
     let run = folder.path().join("run");
-    let settings = "train-limit = 1000\ntest-limit = 10\nbatch-size = 50\nepochs = 4\nlr = 0.1\nsgt = false\nbits = \"4,2\"\n";
+    let settings = "train-limit = 1000\n\
+                    test-limit = 10\n\
+                    batch-size = 50\nepochs = 4\nlr = 0.1\nsgt = false\nbits = \"4,2\"\n";
     let config = run_config(&format!("{settings}{SMALL_NETWORK}"), &dataset, &run);
     let mut trainer = Trainer::new(gpu(), &config, &dataset).unwrap();
     pollster::block_on(trainer.run(Start::New, &mut Silent)).unwrap();

@@ -552,9 +552,9 @@ fn explain_names_and_judges_pictures_of_ones_own() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     let expected = [
-        "light.png: transparent pixels are black, as what is visible is light",
-        "dark,ink.png: transparent pixels are white, as what is visible is dark",
-        "light.png,x.png: transparent pixels are white, as what is visible is dark",
+        "light.png: transparent pixels become black, because the visible pixels are light",
+        "dark,ink.png: transparent pixels become white, because the visible pixels are dark",
+        "light.png,x.png: transparent pixels become white, because the visible pixels are dark",
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
     let bytes = fs::read(at("out/attributions.safetensors")).unwrap();
@@ -637,7 +637,8 @@ fn tiny(folder: &Path, layers: &str) -> [PathBuf; 2] {
 #[test]
 fn grad_cam_of_a_map_of_one_pixel_is_constant() {
     let folder = tempfile::tempdir().unwrap();
-    let layers = "{ type = 'conv', name = 'c', out-channels = 5, kernel = 5 }, { type = 'linear', name = 'f', out-features = 2 }";
+    let layers = "{ type = 'conv', name = 'c', out-channels = 5, kernel = 5 }, \
+                  { type = 'linear', name = 'f', out-features = 2 }";
     let [run, data] = tiny(folder.path(), layers);
     let out = folder.path().join("out");
     let methods = ["--method", "grad-cam,gradient,occlusion", "--count", "3", "--target", "1"];
@@ -660,7 +661,8 @@ fn grad_cam_of_a_map_of_one_pixel_is_constant() {
         refused(2, &[&["explain", text(&run), "--dataset", text(&data)], &linear[..]].concat());
     assert_eq!(
         message,
-        "--layer f: grad-cam needs a layer with planes (channels of rows and columns); layers with planes: c"
+        "--layer f: grad-cam needs a layer with planes (channels of rows and columns); layers with \
+         planes: c"
     );
 }
 
@@ -876,7 +878,7 @@ fn demo() {
         |model: &Value| (model["steps_before"].as_u64().unwrap(), model["steps"].as_u64().unwrap());
     assert_eq!(models.iter().map(steps).collect::<Vec<_>>(), [(0, 3), (3, 1), (3, 1), (3, 1)]);
     assert!(
-        report.contains(">3 + 1<") && report.contains("not one of the bits alone"),
+        report.contains(">3 + 1<") && report.contains("does not come from the bits alone"),
         "the table says the steps"
     );
     assert!(report.contains(

@@ -272,7 +272,11 @@ fn damaged_onnx_files_are_errors() {
     };
     let good = bytes(&random_model(network(), "w4a4", quantization, 5), &OnnxOptions::default());
     let images = pixels(1, 1);
-    proptest!(ProptestConfig::with_cases(200), |(at in 0..good.len(), flip in 1u8..=255, cut in any::<bool>())| {
+    proptest!(ProptestConfig::with_cases(200), |(
+        at in 0..good.len(),
+        flip in 1u8..=255,
+        cut in any::<bool>(),
+    )| {
         let mut bad = good.clone();
         bad[at] ^= flip;
         if cut { bad.truncate(at); }
@@ -331,14 +335,18 @@ fn load(bytes: &[u8]) -> saliq::Result<Model> {
 
 #[test]
 fn packed_files_give_back_every_bit() {
-    proptest!(ProptestConfig::with_cases(40), |((bits, quantization) in quantization(), seed in any::<u64>())| {
+    proptest!(ProptestConfig::with_cases(40), |(
+        (bits, quantization) in quantization(),
+        seed in any::<u64>(),
+    )| {
         let model = random_model(network(), &bits, quantization, seed);
         let deployed = DeployableModel::new(&model).unwrap();
         let packed = packed_file(&model).unwrap();
         let read = load(&packed).unwrap();
         let again = DeployableModel::new(&read).unwrap();
         for (layer, other) in deployed.layers.iter().zip(&again.layers) {
-            let (Some(weights), Some(others)) = (layer.operation.weights(), other.operation.weights()) else {
+            let both = (layer.operation.weights(), other.operation.weights());
+            let (Some(weights), Some(others)) = both else {
                 prop_assert_eq!(&layer.operation, &other.operation);
                 continue;
             };
@@ -366,7 +374,12 @@ fn damaged_packed_files_are_errors_or_levels() {
     };
     let good = packed_file(&random_model(network(), "w3a4,w2a4,w8a8", quantization, 5)).unwrap();
     let header = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
-    proptest!(ProptestConfig::with_cases(300), |(at in 0..good.len(), flip in 1u8..=255, cut in 0u8..4, early in any::<bool>())| {
+    proptest!(ProptestConfig::with_cases(300), |(
+        at in 0..good.len(),
+        flip in 1u8..=255,
+        cut in 0u8..4,
+        early in any::<bool>(),
+    )| {
         let mut bad = good.clone();
         let at = if early { at % (8 + header) } else { at };
         bad[at] ^= flip;
@@ -449,8 +462,12 @@ fn packed_files_are_models() {
     assert_eq!(eval(&plain, &[]), found);
     // Training goes on from the values.
     let settings = folder.path().join("settings.toml");
-    let layers = r#"[{ type = "conv", name = "conv1", out-channels = 6, kernel = 3, stride = 2 }, { type = "activation", name = "act1" },
-        { type = "max-pool", kernel = 2, stride = 2 }, { type = "linear", name = "fc1", out-features = 10 }]"#;
+    let layers = r#"[
+        { type = "conv", name = "conv1", out-channels = 6, kernel = 3, stride = 2 },
+        { type = "activation", name = "act1" },
+        { type = "max-pool", kernel = 2, stride = 2 },
+        { type = "linear", name = "fc1", out-features = 10 },
+    ]"#;
     std::fs::write(
         &settings,
         format!(
@@ -699,7 +716,7 @@ fn a_network_with_average_pools_goes_all_the_way() {
 layers = [
     { type = "conv", name = "conv1", out-channels = 8, kernel = 3, stride = 2 },
     { type = "activation", name = "act1" },
-    { type = "average-pool", kernel = 3, stride = 2, padding = 1, ceil-mode = true, count-include-pad = false },
+    { type="average-pool", kernel=3, stride=2, padding=1, ceil-mode=true, count-include-pad=false },
     { type = "conv", name = "conv2", out-channels = 16, kernel = 3, padding = 1 },
     { type = "activation", name = "act2" },
     { type = "average-pool", kernel = 2 },
@@ -859,7 +876,9 @@ fn a_header_that_computes_something_else_is_not_written() {
         ["model.safetensors", "written.h", "compiler"].map(|name| folder.path().join(name));
     let model = random_model(digits(), "4,4", QuantizationConfig::default(), 3);
     Model::save(&path, &model.config, &model.graph.layout, &model.parameters).unwrap();
-    let script = "#!/bin/sh\nsed -i 's/ x = sum \\* scales\\[out\\];/ x = sum * scales[out] * 1.02f;/' model.h\nexec cc \"$@\"\n";
+    let script = "#!/bin/sh\n\
+                  sed -i 's/ x = sum \\* scales\\[out\\];/ x = sum * scales[out] * 1.02f;/' \
+                  model.h\nexec cc \"$@\"\n";
     std::fs::write(&compiler, script).unwrap();
     std::fs::set_permissions(&compiler, std::fs::Permissions::from_mode(0o755)).unwrap();
     let export = ["export", text(&path), "--format", "c", "--out", text(&out), "--verify", "3"];

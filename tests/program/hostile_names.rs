@@ -41,8 +41,10 @@ fn is_hostile(c: char) -> bool {
 
 /// Elements and attributes of figures and pages: nothing that runs, loads or leads elsewhere.
 fn assert_harmless(element: &str, attribute: &str, value: &str) {
-    const ELEMENTS: &str = " html head meta title style body main header h1 h2 h3 p nav ul li a section div table thead tbody tr th td figure \
-        figcaption img pre code dl dt dd svg g rect line polyline polygon path circle text tspan image linearGradient stop defs clipPath ";
+    const ELEMENTS: &str = " html head meta title style body main header h1 h2 h3 p nav ul li a \
+                            section div table thead tbody tr th td figure figcaption img pre code \
+                            dl dt dd svg g rect line polyline polygon path circle text tspan image \
+                            linearGradient stop defs clipPath ";
     assert!(ELEMENTS.contains(&format!(" {element} ")), "element {element}");
     let known = !attribute.starts_with("on")
         && !["srcdoc", "srcset", "action", "formaction", "data"].contains(&attribute);

@@ -34,8 +34,9 @@ fn float() -> &'static Path {
     let (_, out) = RUN.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("small.toml");
-        let settings =
-            "sgt = false\nbatch-size = 64\nepochs = 3\noptimizer = \"momentum\"\nlr = 0.05\nschedule = \"one-cycle\"\n";
+        let settings = "sgt = false\n\
+             batch-size = 64\n\
+             epochs = 3\noptimizer = \"momentum\"\nlr = 0.05\nschedule = \"one-cycle\"\n";
         fs::write(&config, format!("{settings}{SMALL_NETWORK}")).unwrap();
         let out = folder.path().join("float");
         let result = json(&["train", "--config", text(&config), "--out", text(&out)]);

@@ -403,7 +403,7 @@ fn the_page_says_what_ran(whole: &Path, tables: &[Vec<Vec<String>>], summary: &V
     let html = fs::read_to_string(whole.join("report.html")).unwrap();
     for text in [
         "replaced by the image's corner pixel (0, 0); 8 test images",
-        "Models that go on from the float model begin where its training ended, after 3 steps.",
+        "Models that start from the float model begin where its training ended, after 3 steps.",
         "Holm's rule",
         "made",
         "2026-11-24",
@@ -585,7 +585,7 @@ fn a_part_without_models_says_so_and_makes_nothing() {
     command.arg(&study);
     let printed = succeed(command);
     assert!(
-        printed.contains("part 2/2 has no models: the study is 1 group of models"),
+        printed.contains("part 2/2 has no models: the study has 1 group of models"),
         "{printed}"
     );
     assert!(!study.join("runs").exists());

@@ -354,7 +354,8 @@ fn parts_add_up_to_the_batch() {
         };
         // Batches of 14, 14 and the rest of 30: 2.
         let settings = format!(
-            "train-limit = 30\ntest-limit = 4\nbatch-size = 14\nsteps = 3\nlr = 0.02\nseed = 3\n{settings}{network}"
+            "train-limit = 30\n\
+             test-limit = 4\nbatch-size = 14\nsteps = 3\nlr = 0.02\nseed = 3\n{settings}{network}"
         );
         let whole = train(&settings);
         let parts = train_in(tempfile::tempdir().unwrap().path(), &settings, Start::New, 5);
@@ -386,7 +387,8 @@ fn chunks_add_up_to_the_batch() {
         let (settings, network) =
             if settings == "dropout" { ("", network.as_str()) } else { (settings, SMALL_NETWORK) };
         let settings = format!(
-            "train-limit = 150\ntest-limit = 4\nbatch-size = 75\nsteps = 3\nlr = 0.02\n{settings}{network}"
+            "train-limit = 150\n\
+             test-limit = 4\nbatch-size = 75\nsteps = 3\nlr = 0.02\n{settings}{network}"
         );
         let config = run_config(&settings, mini(), Path::new("nowhere"));
         let chunk =
@@ -679,7 +681,8 @@ fn every_setting_runs() {
         "bits = \"4\"\nweight-quant = \"sawb\"\n",
         "bits = \"w2a4,w8a3\"\nweight-quant = \"affine\"\nper-channel = true\n",
         "bits = \"3,2\"\nweight-quant = \"dorefa\"\npact = \"signed\"\n",
-        "bits = \"2,2\"\npact = \"signed-after-relu\"\nalpha-decay = 0.001\nalpha-lr-factor = 0.1\n",
+        "bits = \"2,2\"\n\
+         pact = \"signed-after-relu\"\nalpha-decay = 0.001\nalpha-lr-factor = 0.1\n",
         "bits = \"w32a1,w2a32\"\nalpha-init = 2.5\n",
         "bits = \"4,2,4\"\nsgt = false\n",
     ] {

@@ -1,5 +1,5 @@
-//! What tests of whole runs share: golden files, small data sets, settings as TOML, the program
-//! itself.
+//! Common parts of tests of whole runs: golden files, small data sets, settings as TOML, the
+//! program itself.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod study;
@@ -34,7 +34,7 @@ impl Tensors {
         Tensors(bytes.to_vec())
     }
 
-    /// Where the bytes of tensor `name` are behind the header.
+    /// The range of the bytes of tensor `name` behind the header.
     pub fn place(&self, name: &str) -> std::ops::Range<usize> {
         let (_, header) = SafeTensors::read_metadata(&self.0).expect("a tensor file");
         let (start, end) =
@@ -120,8 +120,7 @@ pub fn mnist_like(train: Split, test: Split) -> Dataset {
     }
 }
 
-/// Settings as they stand in a configuration file, resolved for `dataset`, with the run folder
-/// `out`.
+/// Settings in the form of a configuration file, resolved for `dataset`, with the run folder `out`.
 pub fn run_config(settings: &str, dataset: &Dataset, out: &Path) -> RunConfig {
     let mut partial =
         PartialRunConfig::parse(settings, "test").unwrap_or_else(|error| panic!("{error}"));
@@ -129,7 +128,8 @@ pub fn run_config(settings: &str, dataset: &Dataset, out: &Path) -> RunConfig {
     saliq::config::resolve(partial, &dataset.info()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A process that ends with the test, also with one that fails: many would train for days.
+/// A process that is ended with the test, also with a failed one, because many would train for
+/// days.
 pub struct Running(std::process::Child);
 
 impl Running {
@@ -155,7 +155,7 @@ impl std::ops::DerefMut for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Nothing is left to do where it has ended.
+        // There is nothing to do if it has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -180,8 +180,8 @@ layers = [
 ]
 "#;
 
-/// Colour images of 3×11×13 in four classes that can be told apart: each brightens its own corner
-/// and channel.
+/// Colour images of 3×11×13 in four distinguishable classes: each brightens its own corner and
+/// channel.
 pub fn colored(count: usize, seed: u64) -> Split {
     let mut random = crate::common::Random(seed);
     let mut split = Split::default();
@@ -217,7 +217,7 @@ pub fn write_folder(folder: &Path, shape: Shape, train: &Split, test: &Split) {
     }
 }
 
-/// The program, with only the environment that tests want.
+/// The program with a clean environment.
 pub fn saliq() -> std::process::Command {
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("saliq"));
     command
@@ -251,8 +251,8 @@ pub fn json(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
 }
 
-/// Expects a failure with exit code `code`: nothing on standard output, on standard error nothing
-/// but one line `error: …`, which is returned without that prefix, and no word of a panic.
+/// Expects a failure with exit code `code`: empty standard output, and on standard error only one
+/// line `error: …`, which is returned without that prefix, and no panic message.
 #[track_caller]
 pub fn failure(output: &Output, code: i32) -> String {
     let error = String::from_utf8(output.stderr.clone()).expect("UTF-8");
@@ -278,13 +278,14 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// The model, and the lines of `metrics.jsonl` without what a clock measured.
+/// The model, and the lines of `metrics.jsonl` without the fields that a clock measured.
 pub fn run_result(out: &Path) -> (Vec<u8>, Vec<String>) {
     let model = std::fs::read(out.join("model.safetensors")).unwrap();
     (model, metric_lines(out))
 }
 
-/// The lines of `metrics.jsonl`, each of which must be whole, without what a clock measured.
+/// The lines of `metrics.jsonl`, each of which must be whole, without the fields that a clock
+/// measured.
 pub fn metric_lines(out: &Path) -> Vec<String> {
     let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
     let without_times = |line: &str| {
@@ -298,7 +299,7 @@ pub fn metric_lines(out: &Path) -> Vec<String> {
     metrics.lines().map(without_times).collect()
 }
 
-/// How long a test of `make soak` is: the number in the environment, else `default`.
+/// Length of a test of `make soak`: the number in the environment, else `default`.
 pub fn soak_number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
 }

@@ -1,5 +1,5 @@
-//! A study as `saliq reproduce` leaves it, made up: results of four models and their maps, without
-//! a GPU.
+//! An artificial study in the form that `saliq reproduce` leaves: results of four models and their
+//! maps, made without a GPU.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -18,11 +18,11 @@ use saliq::{
 
 use super::{MNIST, mnist_like};
 
-/// Judged images.
+/// Number of judged images.
 const IMAGES: usize = 3;
 
-/// The plan of a study of the data set `name`: a float model, the same trained on, one trained with
-/// 4 and 2 bits, one quantized after training.
+/// The plan of a study of the data set `name`: a float model, the same model trained further, one
+/// trained with 4 and 2 bits, and one quantized after training.
 pub fn plan(name: &str) -> Plan {
     let split =
         || Split { images: vec![9; 40 * 784], labels: (0..40).map(|image| image % 10).collect() };
@@ -40,7 +40,7 @@ pub fn plan(name: &str) -> Plan {
         .unwrap()
 }
 
-/// Made-up figures of `run`, with `name` wherever a name can stand.
+/// Artificial figures of `run`, with `name` in every place that can hold a name.
 pub fn result(run: &PlannedRun, name: &str) -> ModelResult {
     let compared = run.variant.stage != Stage::Float;
     let values = |value: f64| vec![value; IMAGES];

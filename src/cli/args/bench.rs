@@ -29,18 +29,28 @@ impl From<SweepArg> for Sweep {
 
 /// `saliq bench`: the float training step with saliency guidance, uniform fill, no dropout.
 ///
-/// Shares of the peak are relative to the best product and copy that were measured in the same run.
-/// Those measurements vary, so that a share may exceed 1. In the JSON, what is not counted for a
-/// kernel is null.
+/// Shares of the peak are relative to the fastest matrix product and copy that were measured in the
+/// same run. Those measurements vary, so that a share may exceed 1. In the JSON, a figure that is
+/// not counted for a kernel is null.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
-    /// Images a step
-    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    /// Images per step
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "256",
+        value_parser = clap::value_parser!(u32).range(1..=65536)
+    )]
     pub batch_size: u32,
-    /// Steps that are timed, after a warm-up; the median counts
-    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Number of timed steps, after a warm-up; the figure is their median
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "20",
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
     pub steps: u32,
-    /// Storage of activations and their gradients, as of `saliq train`
+    /// Storage format of activations and their gradients, as in `saliq train`: f32 or f16
     #[arg(
         long,
         value_enum,
@@ -50,25 +60,30 @@ pub struct BenchArgs {
         conflicts_with = "sweep"
     )]
     pub precision: Precision,
-    /// Time other tile sizes of the GPU's matrix products instead, and keep the fastest in a file
-    /// that later runs use
+    /// Time several tile sizes of the GPU's matrix products instead, and store the fastest in a
+    /// file that later runs use
     ///
-    /// Tiles with which results are not the usual ones are rejected. The file lies in the cache
-    /// folder, a file an adapter and driver; `saliq devices --tuning` shows it, and `--tiles table`
-    /// or deleting it goes back to the built-in table.
+    /// Tile sizes whose results differ from those of the built-in ones are rejected. The cache
+    /// folder has one file per adapter and driver. `saliq devices --tuning` shows it. `--tiles
+    /// table`, or deleting the file, selects the built-in table.
     #[arg(long, conflicts_with_all = ["compare", "steps", "sweep"])]
     pub autotune: bool,
-    /// An earlier `bench --json` output to compare with
+    /// Compare with an earlier output of `bench --json` in this file
     #[arg(long, value_name = "FILE", conflicts_with = "sweep")]
     pub compare: Option<PathBuf>,
-    /// Show instead how the step's time grows with the batch, the filters, or the pixels
+    /// Measure instead how the step's time grows with the batch size, the filters of conv2, or the
+    /// pixels of an image
     #[arg(long, value_enum, value_name = "WHAT")]
     pub sweep: Option<SweepArg>,
-    /// Time inference instead: this model in floats, fake-quantized and on integers, by batch size
-    /// up to --batch-size
-    #[arg(long, value_name = "MODEL", conflicts_with_all = ["compare", "sweep", "autotune", "precision"])]
+    /// Time inference of this model instead: in floats, fake-quantized and on integers, for batch
+    /// sizes up to --batch-size
+    #[arg(
+        long,
+        value_name = "MODEL",
+        conflicts_with_all = ["compare", "sweep", "autotune", "precision"]
+    )]
     pub inference: Option<PathBuf>,
-    /// Also draw the sweep, as SVG
+    /// Also draw the sweep into this SVG file
     #[arg(long, value_name = "FILE", requires = "sweep")]
     pub chart: Option<PathBuf>,
 }

@@ -10,19 +10,19 @@ use crate::judgement::Fill;
 /// `saliq compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
-    /// The model that the others are compared with: a .safetensors file or a run folder
+    /// Reference model that the others are compared with: a .safetensors file or a run folder
     #[arg(value_name = "REF")]
     pub reference: PathBuf,
-    /// The models compared with it
+    /// Models to compare with the reference: .safetensors files or run folders
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<PathBuf>,
-    /// Which explanations are judged.
+    /// The explanations to judge.
     #[command(flatten)]
     pub method: JudgedMethodArgs,
-    /// The class that is explained: label, predicted (of each model its own), or a class number
+    /// Class to explain: label, predicted (each model's own prediction), or a class number
     #[arg(long, value_name = "CLASS", default_value = "label", help_heading = "Method")]
     pub target: ExplainTarget,
-    /// What changed features become in deletion and insertion
+    /// Values that replace features in deletion and insertion
     #[arg(
         long,
         value_enum,
@@ -31,17 +31,23 @@ pub struct CompareArgs {
         help_heading = "Judgement"
     )]
     pub fill: Fill,
-    /// Also the parameter randomisation check: the maps' rank correlation with themselves as layers
-    /// are randomised
+    /// Also check parameter randomisation: the rank correlation of each model's maps with its maps
+    /// after layers are randomised
     #[arg(long, help_heading = "Judgement")]
     pub randomisation: bool,
-    /// Also the earth mover's distance to the reference's maps: exact, and slow
+    /// Also compute the exact earth mover's distance to the reference's maps; slow
     #[arg(long, help_heading = "Judgement")]
     pub earth_mover: bool,
-    /// The first N images
-    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Data")]
+    /// Use the first N images
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "200",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+        help_heading = "Data"
+    )]
     pub count: u32,
-    /// Which images, and how to run the models.
+    /// The images, and how to run the models.
     #[command(flatten)]
     pub input: ModelInputArgs,
     /// Folder for compare.json, compare.csv, compare.png, compare.svg and maps.png

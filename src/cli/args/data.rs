@@ -13,19 +13,19 @@ pub struct DataArgs {
     pub command: DataCommand,
 }
 
-/// What to do with data sets.
+/// The commands of `saliq data`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DataCommand {
-    /// What is available, and where it was found
+    /// List the data sets that are available, and where they were found
     List(ListArgs),
-    /// Download data sets, with resume and checksums
+    /// Download data sets; an interrupted download is resumed, and checksums are verified
     Fetch(FetchArgs),
 }
 
 /// `saliq data list`.
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
-    /// Where data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
+    /// Folder in which data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
     /// /usr/share/datasets]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -34,10 +34,10 @@ pub struct ListArgs {
 /// `saliq data fetch`.
 #[derive(Clone, Debug, Args)]
 pub struct FetchArgs {
-    /// Data sets, such as mnist or fashion-mnist (see `saliq data list`)
+    /// Names of data sets, such as mnist or fashion-mnist (see `saliq data list`)
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// Where to store them [default: SALIQ_DATA_DIR, else the cache folder]
+    /// Folder in which to store them [default: SALIQ_DATA_DIR, else the cache folder]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

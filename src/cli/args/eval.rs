@@ -1,4 +1,4 @@
-//! Arguments of `saliq eval`, and what it shares with `saliq explain`: which images, and how to run
+//! Arguments of `saliq eval`, and those it shares with `saliq explain`: the images, and how to run
 //! the model.
 
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::config::{NormalizeSpec, Precision, QuantizationOverrides};
 
-/// Which part of a data set.
+/// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Split {
     /// Test images.
@@ -26,40 +26,41 @@ impl Split {
     }
 }
 
-/// What a model's network is, where its file does not say.
+/// The network of a model whose file does not say what it is.
 #[derive(Clone, Debug, Default, Args)]
 pub struct NetworkArgs {
-    /// Network of a file that does not say what it is, such as a PyTorch state_dict: table-1, or a
-    /// TOML file with [[network.layers]] (network.input = [C, H, W] where no data set is named)
+    /// Network of a file that does not say what its network is, such as a PyTorch state_dict:
+    /// table-1, or a TOML file with [[network.layers]] (with network.input = [C, H, W] if no data
+    /// set is named)
     #[arg(long, value_name = "NAME|FILE.toml", help_heading = "Network & quantization")]
     pub network: Option<String>,
 }
 
-/// Which images to run a model on, and how.
+/// The images to run a model on, and how to run it.
 #[derive(Clone, Debug, Args)]
 pub struct ModelInputArgs {
-    /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder [default: the one it
-    /// was trained on]
+    /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder [default: the one that
+    /// the model was trained on]
     #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
     pub dataset: Option<String>,
-    /// Where named data sets are looked up first [default: SALIQ_DATA_DIR, the cache folder,
-    /// /usr/share/datasets]
+    /// Folder in which named data sets are looked up first [default: SALIQ_DATA_DIR, the cache
+    /// folder, /usr/share/datasets]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
-    /// Test or training images
+    /// Images to use: test or train
     #[arg(long, value_enum, default_value = "test", value_name = "SPLIT", help_heading = "Data")]
     pub split: Split,
     /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: the model's
     /// own]
     ///
-    /// A file that does not say needs it, but for the network of Table I on a data set known by
-    /// name, which takes the published constants. `standard` is the published mean and deviation of
-    /// such a set, else those of the training images; without a data set, the model's own, if it
-    /// was trained with `standard`. `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be
-    /// equal.
+    /// The flag is required if the file does not say how its pixels are normalised. The network of
+    /// Table I on a data set known by name is an exception and takes the published constants.
+    /// `standard` is the published mean and deviation of such a set, else those of the training
+    /// images. Without a data set, it is the model's own, if the model was trained with `standard`.
+    /// `M1,M2,M3/S1,S2,S3` gives one pair per channel; so far all pairs must be equal.
     #[arg(long, value_name = "HOW", help_heading = "Data")]
     pub normalize: Option<NormalizeSpec>,
-    /// Images a step: less memory, not other results
+    /// Images per step; a smaller value needs less memory and gives the same results
     #[arg(
         long,
         value_name = "N",
@@ -68,21 +69,21 @@ pub struct ModelInputArgs {
         help_heading = "Data"
     )]
     pub batch_size: u32,
-    /// What its network is, where the file does not say.
+    /// The model's network, if the file does not say it.
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// How to run the model, over what its file says.
+    /// How to run the model; overrides what its file says.
     #[command(flatten)]
     pub quantization: QuantizationOverrides,
 }
 
-/// What runs a model.
+/// The engine that runs a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
-    /// Floats, fake-quantized: what training saw.
+    /// Floats with fake quantization, as in training.
     #[default]
     Float,
-    /// Integer levels, a byte each, wherever something is quantized.
+    /// Integer levels of one byte each, wherever a tensor is quantized.
     Integer,
 }
 
@@ -92,14 +93,19 @@ pub struct EvalArgs {
     /// Model: a .safetensors file (of saliq or PyTorch) or a run folder
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Which images, and how to run the model.
+    /// The images, and how to run the model.
     #[command(flatten)]
     pub input: ModelInputArgs,
-    /// The first N images only [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Data")]
+    /// Use the first N images only [default: all]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "Data"
+    )]
     pub count: Option<u32>,
-    /// Storage of activations; f16 halves their memory and is not exact [default: f32, however the
-    /// model was trained]
+    /// Storage format of activations; f16 halves their memory and changes results slightly
+    /// [default: f32, however the model was trained]
     #[arg(
         long,
         value_enum,
@@ -109,7 +115,8 @@ pub struct EvalArgs {
         hide_possible_values = true
     )]
     pub precision: Precision,
-    /// What runs the model: floats that are fake-quantized, or the integers of a deployed model
+    /// Engine that runs the model: float (with fake quantization) or integer (as in a deployed
+    /// model)
     #[arg(
         long,
         value_enum,
@@ -118,7 +125,7 @@ pub struct EvalArgs {
         hide_possible_values = true
     )]
     pub engine: Engine,
-    /// Also run the other engine, and compare every level and prediction; slow
+    /// Also run the other engine and compare every level and prediction; slow
     #[arg(long, requires = "engine")]
     pub compare_levels: bool,
     /// Also write every image's label, prediction and probability to this CSV file
@@ -127,8 +134,8 @@ pub struct EvalArgs {
     /// Also draw the distributions of quantized weights and activations, in float and quantized,
     /// into this SVG file
     ///
-    /// Activations are those of the first 512 images. `saliq quantize` draws the same of what it
-    /// made.
+    /// Activations are those of the first 512 images. `saliq quantize` draws the same figure for
+    /// its model.
     #[arg(long, value_name = "FILE")]
     pub histograms: Option<PathBuf>,
 }

@@ -41,7 +41,7 @@ pub enum ExplainTarget {
 }
 
 impl ExplainTarget {
-    /// In words, for captions.
+    /// The class in words, for captions.
     pub fn described(self, class_names: &[String]) -> String {
         match self {
             ExplainTarget::Label => "the true class".into(),
@@ -72,7 +72,7 @@ impl FromStr for ExplainTarget {
     }
 }
 
-/// What is differentiated.
+/// The score whose gradient is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExplainOutput {
     /// The class's logit.
@@ -81,19 +81,19 @@ pub enum ExplainOutput {
     LogSoftmax,
 }
 
-/// How layer-wise relevance propagation shares relevance out.
+/// How layer-wise relevance propagation distributes relevance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExplainLrpRule {
-    /// By all contributions, biases included (ε = 1e-9); the default.
+    /// To all contributions, including biases (ε = 1e-9); the default.
     Epsilon,
-    /// By positive contributions.
+    /// To positive contributions only.
     ZPlus,
 }
 
-/// What stands for "nothing to see".
+/// The image that stands for the absence of features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ExplainBaseline {
-    /// 0 after normalisation: the mean of all pixels, where normalisation is standard.
+    /// 0 after normalisation, which is the mean of all pixels with standard normalisation.
     #[default]
     Zero,
     /// Pixel 0.
@@ -158,7 +158,7 @@ impl From<ExplainTarget> for Target {
     }
 }
 
-/// Refuses a method named twice: results are kept by the method's name.
+/// Returns an error for a method named twice, because results are stored by the method's name.
 pub(super) fn refuse_repeated(methods: &[Method]) -> Result<()> {
     match methods.iter().enumerate().find(|(index, method)| methods[..*index].contains(method)) {
         Some((_, method)) => {
@@ -168,12 +168,12 @@ pub(super) fn refuse_repeated(methods: &[Method]) -> Result<()> {
     }
 }
 
-/// What the long help says of `--method`.
+/// The long help of `--method`.
 fn methods_in_full() -> String {
     format!(
         "Attribution methods, a comma-separated list\n\n{}.\n\nMaps are signed, with respect to \
-         the normalised input. For a quantized model the gradient is that of the straight-through \
-         estimator, by definition: the integer function itself has none.",
+         the normalised input. The gradient of a quantized model is defined as that of the \
+         straight-through estimator, because the integer function itself has no gradient.",
         Method::ALL.map(Method::name).join(", ")
     )
 }
@@ -181,8 +181,8 @@ fn methods_in_full() -> String {
 /// `saliq explain`.
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
-    /// Models: .safetensors files (of saliq or PyTorch) or run folders; one column group each in
-    /// the grid
+    /// Models: .safetensors files (of saliq or PyTorch) or run folders; each has a group of columns
+    /// in the grid
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<PathBuf>,
     /// Attribution methods, a comma-separated list
@@ -196,58 +196,88 @@ pub struct ExplainArgs {
         help_heading = "Method"
     )]
     pub method: Vec<Method>,
-    /// The class that is explained: label, predicted, or a class number
+    /// Class to explain: label, predicted, or a class number
     #[arg(long, value_name = "CLASS", default_value = "predicted", help_heading = "Method")]
     pub target: ExplainTarget,
-    /// What the gradient is taken of
+    /// Score whose gradient is taken: the class's logit or its log-probability
     #[arg(long, value_enum, value_name = "WHAT", default_value = "logit", help_heading = "Method")]
     pub output: ExplainOutput,
-    /// What stands for `nothing to see` in methods that compare with it [default: zero]
+    /// Image without features, for methods that compare with a baseline [default: zero]
     #[arg(long, value_enum, value_name = "KIND", help_heading = "Method")]
     pub baseline: Option<ExplainBaseline>,
-    /// How lrp shares relevance out: by all contributions, or by the positive ones
+    /// How lrp distributes relevance: to all contributions, or to the positive ones [default:
+    /// epsilon]
     #[arg(long, value_enum, value_name = "RULE", help_heading = "Method")]
     pub lrp_rule: Option<ExplainLrpRule>,
-    /// Layer that methods of the grad-cam kind look at, such as conv1 or act2 [default: the last
-    /// convolution]
+    /// Layer whose output methods of the grad-cam kind use, such as conv1 or act2 [default: the
+    /// last convolution]
     #[arg(long, value_name = "NAME", help_heading = "Method")]
     pub layer: Option<String>,
-    /// Samples of methods that average over noise or masks [default: 50, rise 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Method")]
+    /// Number of samples per image in methods that average over noise or masks [default: 50, rise
+    /// 1000]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+        help_heading = "Method"
+    )]
     pub samples: Option<u32>,
-    /// Noise of methods that add some, as a share of the image's range [default: 0.15,
-    /// gradient-shap 0]
-    #[arg(long, value_name = "SHARE", value_parser = not_negative, allow_negative_numbers = true, help_heading = "Method")]
+    /// Standard deviation of the noise in methods that add noise, as a share of the image's range
+    /// [default: 0.15, gradient-shap 0]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        value_parser = not_negative,
+        allow_negative_numbers = true,
+        help_heading = "Method"
+    )]
     pub noise: Option<f32>,
-    /// Steps of methods that integrate along a path [default: 50]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Method")]
+    /// Number of steps in methods that integrate along a path [default: 50]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=10_000),
+        help_heading = "Method"
+    )]
     pub steps: Option<u32>,
-    /// Seed of methods that draw random numbers
+    /// Seed of the random numbers of methods
     #[arg(long, value_name = "N", default_value = "0", help_heading = "Method")]
     pub seed: u64,
-    /// Images by number, such as 0,5,7-20
+    /// Images by number, counted from 0, such as 0,5,7-20
     #[arg(long, value_name = "LIST", conflicts_with = "count", help_heading = "Data")]
     pub indices: Option<Indices>,
-    /// The first N images
-    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Data")]
+    /// Use the first N images
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "8",
+        value_parser = clap::value_parser!(u32).range(1..=100_000),
+        help_heading = "Data"
+    )]
     pub count: u32,
-    /// Pictures of one's own (PNG), a comma-separated list, or the flag several times
+    /// Your own pictures (PNG files): a comma-separated list, or the flag several times
     ///
-    /// A name that holds a comma is taken whole where there is such a file. A picture is scaled to
-    /// the model's images without regard to its proportions, and turned as its EXIF orientation
-    /// says. Transparent pixels become white where what is visible is dark, black where it is
-    /// light. Colours become grey, where the model needs it, as Pillow and torchvision do it: 0.299
-    /// R + 0.587 G + 0.114 B (ITU-R BT.601). With pictures, --dataset only says which images the
-    /// model is for, where its file does not.
-    #[arg(long, value_name = "FILE.png,…", conflicts_with_all = ["indices", "count", "split"], help_heading = "Data")]
+    /// A name with a comma is one name if such a file exists. A picture is scaled to the size of
+    /// the model's images, whatever its proportions, and rotated by its EXIF orientation.
+    /// Transparent pixels become white if the visible pixels are dark, and black if they are light.
+    /// If the model needs grey images, colours become grey as in Pillow and torchvision: 0.299 R +
+    /// 0.587 G + 0.114 B (ITU-R BT.601). With pictures, --dataset only says which images the model
+    /// is for, if its file does not say it.
+    #[arg(
+        long,
+        value_name = "FILE.png,…",
+        conflicts_with_all = ["indices", "count", "split"],
+        help_heading = "Data"
+    )]
     pub image: Vec<PathBuf>,
-    /// Dark and light swapped in --image: for ink on paper, where the model knows light on dark
+    /// Invert the pictures of --image, for example dark ink on white paper if the model was trained
+    /// on light digits on black
     #[arg(long, requires = "image", help_heading = "Data")]
     pub invert: bool,
-    /// Which images, and how to run the models.
+    /// The images, and how to run the models.
     #[command(flatten)]
     pub input: ModelInputArgs,
-    /// Share of the features, those of highest saliency, that the masked picture keeps
+    /// Share of the features, those of highest saliency, that the masked picture keeps, 0 to 1
     #[arg(
         long,
         value_name = "SHARE",
@@ -260,13 +290,13 @@ pub struct ExplainArgs {
     /// Colour map of the saliency pictures
     #[arg(long, value_name = "NAME", help_heading = "Pictures")]
     pub cmap: Option<ColorMap>,
-    /// Folder for grid.png and attributions.safetensors
+    /// Folder for the outputs grid.png and attributions.safetensors
     #[arg(long, value_name = "DIR", default_value = "runs/explain", help_heading = "Pictures")]
     pub out: PathBuf,
 }
 
 impl ExplainArgs {
-    /// Refuses a method named twice, and settings that no chosen method would look at.
+    /// Returns an error for a method named twice, and for settings that no chosen method uses.
     ///
     /// # Errors
     /// [`Error::Usage`] naming the flag.
@@ -283,7 +313,7 @@ impl ExplainArgs {
         ];
         if !self.image.is_empty() && self.target == ExplainTarget::Label {
             return Err(Error::Usage(
-                "--target label: a picture of one's own has no label; name the class, or predicted"
+                "--target label: your own picture has no label; name the class, or predicted"
                     .into(),
             ));
         }
@@ -303,11 +333,11 @@ impl ExplainArgs {
         Ok(())
     }
 
-    /// The pictures of `--image`: of the names between commas the longest run that is a file, else
-    /// a name each.
+    /// The pictures of `--image`. Of the parts between commas, the longest sequence that is a file
+    /// is one picture; otherwise each part is one.
     ///
     /// # Errors
-    /// [`Error::Data`] where neither the whole nor a part of a list is a file.
+    /// [`Error::Data`] if neither the whole list nor a part of it is a file.
     pub fn pictures(&self) -> Result<Vec<PathBuf>> {
         let mut pictures = Vec::new();
         for argument in &self.image {
@@ -334,7 +364,7 @@ impl ExplainArgs {
         Ok(pictures)
     }
 
-    /// What these arguments ask for, by `methods`, of images with these `numbers`.
+    /// The options of these arguments, with `methods`, for images with these `numbers`.
     pub fn data_options(
         &self,
         methods: &[Method],

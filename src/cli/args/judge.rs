@@ -1,4 +1,4 @@
-//! What `saliq drop` and `saliq compare` have in common: the method and its settings.
+//! Arguments that `saliq drop` and `saliq compare` share: the method and its settings.
 
 use clap::Args;
 
@@ -11,7 +11,7 @@ use crate::{
     saliency::{Baseline, Method, MethodOptions},
 };
 
-/// Which explanations are judged.
+/// The explanations to judge.
 #[derive(Clone, Debug, Args)]
 pub struct JudgedMethodArgs {
     /// Attribution methods, a comma-separated list, as for `saliq explain`
@@ -24,33 +24,50 @@ pub struct JudgedMethodArgs {
         help_heading = "Method"
     )]
     pub method: Vec<Method>,
-    /// What stands for `nothing to see` in methods that compare with it [default: zero]
+    /// Image without features, for methods that compare with a baseline [default: zero]
     #[arg(long, value_enum, value_name = "KIND", help_heading = "Method")]
     pub baseline: Option<ExplainBaseline>,
-    /// Samples of methods that average over noise or masks [default: 50, rise 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Method")]
+    /// Number of samples per image in methods that average over noise or masks [default: 50, rise
+    /// 1000]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+        help_heading = "Method"
+    )]
     pub samples: Option<u32>,
-    /// Noise of methods that add some, as a share of the image's range [default: 0.15,
-    /// gradient-shap 0]
-    #[arg(long, value_name = "SHARE", value_parser = not_negative, allow_negative_numbers = true, help_heading = "Method")]
+    /// Standard deviation of the noise in methods that add noise, as a share of the image's range
+    /// [default: 0.15, gradient-shap 0]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        value_parser = not_negative,
+        allow_negative_numbers = true,
+        help_heading = "Method"
+    )]
     pub noise: Option<f32>,
-    /// Steps of methods that integrate along a path [default: 50]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Method")]
+    /// Number of steps in methods that integrate along a path [default: 50]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=10_000),
+        help_heading = "Method"
+    )]
     pub steps: Option<u32>,
-    /// Layer that methods of the grad-cam kind look at, such as conv1 or act2 [default: the last
-    /// convolution]
+    /// Layer whose output methods of the grad-cam kind use, such as conv1 or act2 [default: the
+    /// last convolution]
     #[arg(long, value_name = "NAME", help_heading = "Method")]
     pub layer: Option<String>,
-    /// Seed of all random numbers: of methods, fills, noise and intervals
+    /// Seed of all random numbers: those of methods, fills, noise and intervals
     #[arg(long, value_name = "N", default_value = "0", help_heading = "Method")]
     pub seed: u64,
 }
 
 impl JudgedMethodArgs {
-    /// Refuses a method named twice.
+    /// Returns an error for a method named twice.
     ///
     /// # Errors
-    /// [`crate::Error::Usage`] naming it.
+    /// [`crate::Error::Usage`] with the method.
     pub fn validate(&self) -> Result<()> {
         refuse_repeated(&self.method)
     }

@@ -16,24 +16,34 @@ use crate::{
 /// `saliq reproduce`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-The study: float, (4,4), (4,2) and (2,2) models, trained with and without saliency guidance, and the float models quantized after
-their training; of each the accuracy, its cost, and what its saliency maps are worth. Where quantized models start from the float one
-(all presets but `paper`), they are compared with that model trained on for as many steps by the same settings. Runs that are there are not made again: the
-same command goes on with a study that was stopped. Settings of `saliq train` change those of the preset in every run; --dataset,
---bits and --sgt narrow the study down, --seed is its first seed.
+The study has float, (4,4), (4,2) and (2,2) models, trained with and without Saliency Guided
+Training, and the float models quantized after training. It measures the accuracy and the cost of
+each model and judges its saliency maps. If quantized models start from the float model (in all
+presets except `paper`), they are compared with a float model that is trained for the same number of
+further steps with the same settings.
 
-Parts: models of the same data set, training and seed depend on each other and stay together; such groups are dealt out so that all
-parts have as equal a number of passes through the network as can be. Parts beyond the number of groups have nothing to do. In an
-array job of Slurm (SLURM_ARRAY_TASK_ID, _COUNT, _MIN, _STEP) or Kubernetes (JOB_COMPLETION_INDEX, JOB_COMPLETIONS) the part is the
-job's, which is said; --shard wins over it, and --shard none makes the whole study.
+Finished runs are not repeated: the same command continues a study that was stopped. Settings of
+`saliq train` override those of the preset in every run. --dataset, --bits and --sgt restrict the
+study; --seed is its first seed.
+
+Parts: models of the same data set, training and seed depend on each other and form a group, which
+stays in one part. The groups are distributed so that the parts have numbers of passes through the
+network as equal as possible. Parts beyond the number of groups have no work. In an array job of
+Slurm (SLURM_ARRAY_TASK_ID, _COUNT, _MIN, _STEP) or Kubernetes (JOB_COMPLETION_INDEX,
+JOB_COMPLETIONS), the index of the job selects the part, and a message says so. --shard takes
+precedence, and --shard none makes the whole study.
 
 Examples:
-  saliq reproduce                                    both built-in data sets, four methods
-  saliq reproduce --preset paper --plan              what would be done, and how long it would take here
-  saliq reproduce --preset best --shard 2/4 --out /shared/study    one of four machines
-  saliq report /shared/study                         the report, when all are done")]
+  saliq reproduce
+      both built-in data sets, four methods
+  saliq reproduce --preset paper --plan
+      prints what would be done, and how long it would take here
+  saliq reproduce --preset best --shard 2/4 --out /shared/study
+      one of four machines
+  saliq report /shared/study
+      the report, when all parts are finished")]
 pub struct ReproduceArgs {
-    /// How much, and how well
+    /// Extent and recipe of the study
     #[arg(
         long,
         value_enum,
@@ -42,26 +52,31 @@ pub struct ReproduceArgs {
         help_heading = "Study"
     )]
     pub preset: Preset,
-    /// Seeds that every model is trained with [default: the preset's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Study")]
+    /// Number of seeds that every model is trained with [default: the preset's]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=100),
+        help_heading = "Study"
+    )]
     pub seeds: Option<u32>,
-    /// Make this part of the study only, such as 2/4; `none`: all of it [default: what Slurm's or
-    /// Kubernetes' array variables say, else all]
+    /// Make only this part of the study, such as 2/4; `none` makes all of it [default: the part
+    /// given by the array variables of Slurm or Kubernetes, else all]
     #[arg(long, value_name = "I/N", help_heading = "Study")]
     pub shard: Option<Shard>,
-    /// Show the plan with an estimate of its time on this adapter, and do nothing
+    /// Print the plan with an estimate of its time on this adapter, and exit
     #[arg(long, help_heading = "Study")]
     pub plan: bool,
-    /// TOML file with any of the settings of `saliq train`; flags win
+    /// TOML file with any of the settings of `saliq train`; flags take precedence
     #[arg(long, value_name = "FILE", help_heading = "Study")]
     pub config: Option<PathBuf>,
-    /// Settings over those of the preset; `--out` is the study's folder.
+    /// Settings that override those of the preset; `--out` is the study's folder.
     #[command(flatten)]
     pub flags: PartialRunConfig,
 }
 
 impl ReproduceArgs {
-    /// Settings over the preset's, checked.
+    /// The settings that override the preset's, checked.
     ///
     /// # Errors
     /// [`Error::Usage`] for a setting that a study cannot have.
@@ -73,7 +88,7 @@ impl ReproduceArgs {
         };
         if settings.init.is_some() {
             return Err(Error::Usage(
-                "--init: a study decides itself what its models start from".into(),
+                "--init: the study determines the start of its models".into(),
             ));
         }
         Ok(settings)
@@ -89,8 +104,8 @@ impl ReproduceArgs {
             .unwrap_or_else(|| PathBuf::from("runs").join(format!("reproduce-{name}")))
     }
 
-    /// The part of the study to make, and a line on what the variables of a scheduler have to do
-    /// with it.
+    /// The part of the study to make, and a line that says which variables of a scheduler selected
+    /// it.
     pub fn part(&self) -> (Shard, Option<String>) {
         if let Some(shard) = self.shard {
             return (shard, None);
@@ -107,7 +122,8 @@ impl ReproduceArgs {
                 (
                     Shard::WHOLE,
                     Some(format!(
-                        "the whole study: {variables} is set, but not {lacks}; --shard I/N makes a part"
+                        "the whole study: {variables} is set, but not {lacks}; --shard I/N makes \
+                         a part"
                     )),
                 )
             }

@@ -16,15 +16,16 @@ Examples:
   saliq train --bits 4,2 --epochs 5                         the paper's (4,2) on the built-in images
   saliq train --dataset mnist --sgt false --bits 2,2        quantized, without saliency guidance
   saliq train --config runs/first/config.toml --seed 1 --out runs/second
-  saliq train --out runs/first --epochs 20 --resume         go on with a run, for longer")]
+  saliq train --out runs/first --epochs 20 --resume         continue a run for more epochs")]
 pub struct TrainArgs {
     /// Settings given as flags.
     #[command(flatten)]
     pub flags: PartialRunConfig,
-    /// TOML file with any of the settings of this command, named as the flags are; flags win
+    /// TOML file with any of the settings of this command, with the names of the flags; flags take
+    /// precedence
     ///
-    /// The config.toml of a run folder is such a file. Layers of a network of your own stand in it
-    /// as [[network.layers]].
+    /// The config.toml of a run folder is such a file. It can define your own network by
+    /// [[network.layers]].
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub config: Option<PathBuf>,
     /// Network: table-1, or a TOML file with [[network.layers]] [default: that of --config, else
@@ -34,18 +35,18 @@ pub struct TrainArgs {
     /// Replace an existing run folder
     #[arg(long, help_heading = "Run", conflicts_with = "resume")]
     pub force: bool,
-    /// Go on with the run in --out from its last checkpoint; --epochs or --steps may be raised
+    /// Continue the run in --out from its last checkpoint; --epochs or --steps may be raised
     #[arg(long, help_heading = "Run")]
     pub resume: bool,
 }
 
 impl TrainArgs {
-    /// Flags over the `--config` file, both checked; defaults are filled in by
-    /// [`crate::config::resolve`].
+    /// The flags over the `--config` file, both checked. [`crate::config::resolve`] fills in
+    /// defaults.
     ///
     /// # Errors
-    /// [`crate::Error::Usage`] naming the flag, or file, line and key; [`crate::Error::Io`] for a
-    /// file that cannot be read.
+    /// [`crate::Error::Usage`] with the flag, or with file, line and key; [`crate::Error::Io`] for
+    /// a file that cannot be read.
     pub fn settings(&self) -> Result<PartialRunConfig> {
         self.flags.validate()?;
         let merged = match (&self.config, &self.network) {
@@ -58,11 +59,11 @@ impl TrainArgs {
         Ok(merged)
     }
 
-    /// The flags, `--network` among them, over the settings of a file.
+    /// The flags, including `--network`, over the settings of a file.
     ///
     /// # Errors
-    /// Of the network's file; [`Error::Usage`] where that has other settings too, which would be
-    /// lost.
+    /// Errors of the network's file; [`Error::Usage`] if that file has other settings too, which
+    /// would be lost.
     pub fn over(&self, below: PartialRunConfig) -> Result<PartialRunConfig> {
         let Some(text) = &self.network else { return Ok(self.flags.clone().over(below)) };
         let choice = NetworkChoice::find(text)?;
@@ -70,7 +71,8 @@ impl TrainArgs {
             && !others.is_empty()
         {
             return Err(Error::Usage(format!(
-                "--network {}: has settings besides the network ({}); give the file with --config, or leave them out of it",
+                "--network {}: has settings besides the network ({}); give the file with --config, \
+                 or leave them out of it",
                 choice.label(),
                 others.join(", ")
             )));

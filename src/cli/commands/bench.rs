@@ -20,13 +20,13 @@ use crate::{
     report::Table,
 };
 
-/// Dispatches whose variants the text names; the JSON has all.
+/// Number of dispatches whose variants are in the text; the JSON has all of them.
 const VARIANTS: usize = 5;
 
-/// Times the float SGT step and its dispatches, or how the step grows.
+/// Times the float SGT step and its dispatches, or the growth of the step's time.
 ///
 /// # Errors
-/// [`Error`] of the work behind it.
+/// [`Error`] of the library functions that it calls.
 pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
     let started = Instant::now();
     let output = global.output();
@@ -42,7 +42,7 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
         .transpose()?;
     if let Some(path) = &args.inference {
         let mut model = Model::load(path, &QuantizationOverrides::default())?;
-        // Times do not depend on it: a file that does not say is timed all the same.
+        // Times do not depend on the normalisation, so a file without it is timed too.
         model.config.normalize.get_or_insert(PixelNormalization { mean: 0.0, deviation: 1.0 });
         let gpu = super::open_gpu(global)?;
         let spinner = Progress::spinner(&output, "benchmark");
@@ -78,10 +78,10 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
     output.result(&result, || describe(&result, earlier.as_ref()))
 }
 
-/// Measures tile sizes beside the table's, and keeps the best.
+/// Measures tile sizes other than those of the table, and stores the fastest.
 fn autotune(config: &RunConfig, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
-    // Against the table: an earlier measurement must not stand in for it.
+    // Compares with the table and not with an earlier measurement.
     let gpu = super::open_gpu(&GlobalArgs { tiles: "table".into(), ..global.clone() })?;
     if gpu.is_software() {
         return Err(Error::Usage(format!(
@@ -207,11 +207,14 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let floors = step.floors;
     let mut text = format!(
-        "{}\n{}; dispatches by {timing}\n\
+        "{}\n\
+         {}; dispatches by {timing}\n\
          peaks: product {:.1} GFLOP/s, copy {:.1} GB/s\n\
-         step of {} images: {:.1} ms, {:.0} images/s, {:.1} GFLOP/s ({:.0} % of the product's rate), {} dispatches\n\
+         step of {} images: {:.1} ms, {:.0} images/s, {:.1} GFLOP/s ({:.0} % of the product's \
+         rate), {} dispatches\n\
          floors: {:.1} GFLOP {:.1} ms, {:.2} GB {:.1} ms; {:.0} % of the larger reached\n\
-         memory: {:.1} MiB at most beside the data set, {:.2} times the {:.1} MiB that must be kept for the backward pass\n\
+         memory: {:.1} MiB at most beside the data set, {:.2} times the {:.1} MiB that must be \
+         kept for the backward pass\n\
          start: first step begins after {:.0} ms and ends after {:.0} ms",
         Table::new(headers, rows).to_text(None),
         result.adapter.description,
@@ -240,8 +243,10 @@ fn describe(result: &BenchResult, earlier: Option<&BenchResult>) -> String {
     }
     if let Some(attribution) = &result.attribution {
         text.push_str(&format!(
-            "\nattribution, {} images at a time: forward and input gradient {:.3} ms an image; gradient {:.3} ms ({:.2} ×); \
-             integrated gradients, 50 steps, {:.1} ms ({:.2} × 50 passes)",
+            "\n\
+             attribution, {} images at a time: forward and input gradient {:.3} ms an image; \
+             gradient {:.3} ms ({:.2} ×); integrated gradients, 50 steps, {:.1} ms ({:.2} × 50 \
+             passes)",
             attribution.batch_size,
             attribution.pass_ms_per_image,
             attribution.gradient_ms_per_image,

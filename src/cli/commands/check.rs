@@ -6,10 +6,10 @@ use crate::{
     cli::args::{CheckArgs, GlobalArgs},
 };
 
-/// Validates and translates our own kernels, or the given files and folders.
+/// Validates and translates saliq's own kernels, or the given files and folders.
 ///
 /// # Errors
-/// [`crate::Error::CheckFailed`] naming the shaders that failed.
+/// [`crate::Error::CheckFailed`] with the shaders that failed.
 pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
     let reports: Vec<ShaderReport> = if args.paths.is_empty() {

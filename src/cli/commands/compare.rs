@@ -24,15 +24,15 @@ use crate::{
     saliency::Method,
 };
 
-/// Rows of the grid of maps at most.
+/// Largest number of rows of the grid of maps.
 const GRID_ROWS: usize = 10;
-/// Steps of the deletion and insertion curves.
+/// Number of steps of the deletion and insertion curves.
 const FLIPPING_STEPS: u32 = 20;
 
 /// Compares the maps of models.
 ///
 /// # Errors
-/// [`crate::Error`] of the work behind it.
+/// [`crate::Error`] of the library functions that it calls.
 pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     args.method.validate()?;
     let output = global.output();
@@ -85,7 +85,8 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
             text += &format!("\n{}", result.randomisation_table(&judged).to_text(None));
         }
         format!(
-            "{text}\n{}; of accuracies Wilson's of all test images; ↑ more is better, ↓ less is\n{}{}, {}",
+            "{text}\n\
+             {}; of accuracies Wilson's of all test images; ↑ more is better, ↓ less is\n{}{}, {}",
             result.intervals(),
             result.explanations(),
             args.out.join("compare.png").display(),
@@ -101,7 +102,7 @@ struct CompareResult {
     images: usize,
     reference: String,
     fill: Fill,
-    /// The reference first.
+    /// All models, the reference first.
     models: Vec<ComparedModel>,
 }
 
@@ -116,12 +117,13 @@ struct ComparedModel {
 struct ComparedMethod {
     method: Method,
     scores: Scores,
-    /// Where asked for: after each layer, from output to input.
+    /// Results of the check, if requested: after each layer, from output to input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     randomisation: Vec<LayerAgreement>,
 }
 
-/// The maps of one model and their judgement; `reference` is absent for the reference itself.
+/// Computes the maps of one model and their judgements; `reference` is `None` for the reference
+/// itself.
 async fn compare(
     gpu: &Gpu,
     judged: &Judged,
@@ -231,7 +233,7 @@ impl CompareResult {
             }));
             row
         });
-        // A row a judgement: there are more of them than models.
+        // One row per judgement, because there are more judgements than models.
         let upright = Table::new(headers, rows.collect::<Vec<_>>());
         let line = |column: usize| upright.rows.iter().map(move |row| row[column].clone());
         let turned = (1..upright.headers.len())
@@ -242,7 +244,7 @@ impl CompareResult {
         )
     }
 
-    /// What the intervals are of: one image has none.
+    /// A description of the intervals; a single image has none.
     fn intervals(&self) -> String {
         match self.images {
             1 => "values of 1 image, which has no interval".into(),
@@ -250,7 +252,7 @@ impl CompareResult {
         }
     }
 
-    /// A mean with half the width of its interval, where it has one.
+    /// A mean with half the width of its interval, if it has one.
     fn with_interval(&self, interval: Interval, text: impl Fn(f64) -> String) -> String {
         let mean = text(interval.mean);
         if self.images == 1 {
@@ -259,7 +261,7 @@ impl CompareResult {
         format!("{mean} ±{}", text((interval.high - interval.low) / 2.0))
     }
 
-    /// The judgements that have a value.
+    /// The judgements with a value.
     fn shown(&self) -> Vec<Metric> {
         let has = |metric| {
             self.models
@@ -270,7 +272,7 @@ impl CompareResult {
         Metric::ALL.into_iter().filter(|&metric| has(metric)).collect()
     }
 
-    /// A line a judgement that says what it is.
+    /// One line per judgement that explains it.
     fn explanations(&self) -> String {
         self.shown()
             .iter()
@@ -320,8 +322,8 @@ impl CompareResult {
         text
     }
 
-    /// Alignment, clarity and stability: a row a model, dots of a colour a method, with 95 %
-    /// intervals.
+    /// Charts of alignment, clarity and stability: one row per model, dots in one colour per
+    /// method, with 95 % intervals.
     fn charts(&self, names: &[String]) -> ChartStack<DotChart> {
         let panel = |title: String, metric: Metric| {
             let dots = (0..self.models[0].methods.len()).map(|method| Dots {
@@ -373,7 +375,7 @@ impl CompareResult {
     }
 }
 
-/// What kind of number a judgement is.
+/// The kind of number of a judgement.
 fn quantity(metric: Metric) -> Quantity {
     match metric {
         Metric::Spearman | Metric::Pearson | Metric::Cosine | Metric::Ssim => Quantity::Correlation,
@@ -384,7 +386,7 @@ fn quantity(metric: Metric) -> Quantity {
     }
 }
 
-/// Three significant digits or so.
+/// A number with about three significant digits.
 fn digits(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => format!("{value:.0}"),
@@ -394,7 +396,7 @@ fn digits(value: f64) -> String {
     }
 }
 
-/// The maps side by side, as PNG and as SVG.
+/// The maps next to each other, as PNG and as SVG.
 fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<(Vec<u8>, String)> {
     let first = &judged[0];
     let rows = first.images.len().min(GRID_ROWS);

@@ -20,11 +20,11 @@ use crate::{
     train::RunFolder,
 };
 
-/// Counts operations, bits and bytes. Needs no adapter, and no images where the data set is a known
+/// Counts operations, bits and bytes. Needs no adapter, and no images if the data set is a known
 /// one.
 ///
 /// # Errors
-/// [`crate::Error`] for a model or configuration that is none, or widths that do not fit it.
+/// [`crate::Error`] for an invalid model or configuration, or for bits that do not fit it.
 pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
     let (network, quantization, packed_file_bytes) = subject(args, &output)?;
@@ -45,9 +45,9 @@ pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
     }
 }
 
-/// The network and its quantization: of a model, of a configuration, or Table I's in float;
-/// `--bits` and the like over it. Of a model that can be deployed, also the size of its packed
-/// file.
+/// The network and its quantization, from a model, from a configuration, or Table I's in float,
+/// with `--bits` and related flags over it. For a model that can be deployed, also the size of its
+/// packed file.
 fn subject(
     args: &CostArgs,
     output: &Output,
@@ -66,7 +66,8 @@ fn subject(
             };
             let model = flags.open(path)?;
             flags.say(output);
-            // Widths that the model was not trained with have no α's: counts, but no file.
+            // A model has no α's for bits that it was not trained with: its cost can be counted,
+            // but no file can be written.
             let packed =
                 if model.has_alphas() { Some(packed_file(&model)?.len() as u64) } else { None };
             return Ok((model.config.network, model.config.quantization, packed));
@@ -84,7 +85,8 @@ fn subject(
     Ok((config.network, quantization, None))
 }
 
-/// A tensor file, or a folder with one; a run that has only begun has a configuration alone.
+/// Whether it is a tensor file, or a folder with one. A run that has just begun has only a
+/// configuration.
 fn is_model(path: &Path) -> bool {
     if path.is_dir() {
         path.join(MODEL_FILE).exists()
@@ -93,8 +95,8 @@ fn is_model(path: &Path) -> bool {
     }
 }
 
-/// Shape and classes of the images: as the configuration spells them out, of a known data set, or
-/// of the one found.
+/// Shape and number of classes of the images: from the configuration, from a known data set, or
+/// from the data set found.
 fn images_of(configuration: &PartialRunConfig, args: &CostArgs) -> Result<DatasetInfo> {
     let name = args.dataset.as_deref().unwrap_or(configuration.dataset_name());
     let info = |shape: Shape, classes: u32| DatasetInfo { name: name.into(), shape, classes };
@@ -171,7 +173,9 @@ fn describe(cost: &Cost) -> String {
         format!("; with its header a file of {} bytes", thousands(file))
     });
     format!(
-        "{}\npacked model: {} (weights at their bits; biases, steps and α in float){file}, {:.1} times smaller than the {} of float",
+        "{}\n\
+         packed model: {} (weights at their bits; biases, steps and α in float){file}, {:.1} times \
+         smaller than the {} of float",
         Table::new(headers, rows).to_text(None),
         bytes(cost.packed_bytes),
         cost.float_bytes as f64 / cost.packed_bytes.max(1) as f64,
@@ -199,8 +203,10 @@ fn describe_paper(cost: &PaperCost) -> String {
         thousands(cost.weighted_flops),
     ]);
     format!(
-        "{}\nthe paper's own count: 225,792·b1/32 + 30,618,624·b2/32 + 1,180,928. conv1 is counted with padding that the network does not \
-         have, conv2 by a number that matches no layout of it; without --accounting paper, what is executed is counted",
+        "{}\n\
+         the paper's own count: 225,792·b1/32 + 30,618,624·b2/32 + 1,180,928. conv1 is counted \
+         with padding that the network does not have, and the number for conv2 matches no layout \
+         of it; without --accounting paper, the executed operations are counted",
         Table::new(["layer", "FLOPs (paper)", "bits", "FLOPs · bits/32"], rows).to_text(None)
     )
 }

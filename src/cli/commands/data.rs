@@ -16,7 +16,7 @@ use crate::{
 /// Lists or downloads data sets.
 ///
 /// # Errors
-/// [`Error::Data`] for unknown names, [`Error::Download`] where no mirror delivers.
+/// [`Error::Data`] for unknown names; [`Error::Download`] if no mirror delivers.
 pub fn run(args: &DataArgs, global: &GlobalArgs) -> Result<()> {
     match &args.command {
         DataCommand::List(args) => list(args, global),

@@ -1,4 +1,4 @@
-//! `saliq demo`: the paper in small, on built-in images.
+//! `saliq demo`: the paper on a small scale, with built-in images.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Instant};
 
@@ -36,21 +36,23 @@ const MODELS: [(&str, &str, &str, f32); 4] = [
     ("2-2", "(2,2)", "2,2", 0.9019),
 ];
 
-/// What the table of accuracies does not show.
-const NO_CONTROL: &str = "The quantized models go on from the float one: they are trained for more steps than it, so a difference from it is not \
-                          one of the bits alone. `saliq reproduce` holds them against a float model trained on for as long.";
+/// A limitation that the table of accuracies does not show.
+const NO_CONTROL: &str = "The quantized models start from the float model and are trained for more \
+                          steps in total, so a difference from it does not come from the bits \
+                          alone. `saliq reproduce` compares them with a float model that is \
+                          trained for the same number of further steps.";
 
-/// A file that marks a folder as a demo's, to be replaced by the next.
+/// File that marks a folder as that of a demo, which the next demo replaces.
 const MARKER: &str = "report.html";
 
 impl Trained {
-    /// Steps of its own training.
+    /// Number of steps of its own training.
     fn steps(&self) -> u64 {
         self.config.steps.unwrap_or(self.outcome.steps.len() as u64)
     }
 }
 
-/// `table` with the steps of every model's training, those of its start first.
+/// Adds the number of training steps of every model to `table`, those of its start first.
 fn with_steps(mut table: Table, trained: &[Trained]) -> Table {
     let before = |one: &Trained| steps_before(one, trained);
     let steps = trained.iter().map(|one| match before(one) {
@@ -65,8 +67,7 @@ fn with_steps(mut table: Table, trained: &[Trained]) -> Table {
     table
 }
 
-/// Steps that a model was trained before its own training: those of the float model, where it
-/// starts from that.
+/// Number of training steps of the float model, if the model starts from it.
 fn steps_before(one: &Trained, trained: &[Trained]) -> u64 {
     if one.config.init.is_some() { trained[0].steps() } else { 0 }
 }
@@ -79,15 +80,15 @@ struct Trained {
     config: RunConfig,
     outcome: Outcome,
     attributions: Attributions,
-    /// Distributions before and after quantization, drawn; none for the float model.
+    /// Figure of the distributions before and after quantization; `None` for the float model.
     histograms: Option<String>,
 }
 
-/// Trains the float model and, from it, the quantized ones; writes figures, tables and
+/// Trains the float model and, starting from it, the quantized ones; writes figures, tables and
 /// `report.html`.
 ///
 /// # Errors
-/// [`Error`] of the work behind it.
+/// [`Error`] of the library functions that it calls.
 pub fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
     let started = Instant::now();
@@ -133,11 +134,11 @@ fn finish(table: &Table, output: &Output, out: &Path, seconds: f64) -> String {
     )
 }
 
-/// An earlier demo's folder is emptied of what the demo writes; any other folder with content is
-/// refused.
+/// Removes the demo's files from the folder of an earlier demo; any other folder with content is an
+/// error.
 fn prepare_folder(out: &Path, force: bool) -> Result<()> {
     let has_content = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
-    // One that was stopped before its first model was finished has the settings of that.
+    // A demo that was stopped in its first training has only the settings of that model.
     let begun = |folder: &str| {
         let folder = out.join(folder);
         folder.join(MODEL_FILE).exists() || RunFolder::config_of(&folder).exists()
@@ -152,7 +153,8 @@ fn prepare_folder(out: &Path, force: bool) -> Result<()> {
     fs::create_dir_all(out).map_err(Error::io("cannot create", out))
 }
 
-/// The float model from scratch, quantized ones from it; short enough for two processor cores.
+/// The float model is trained from scratch, and the quantized models start from it; short enough
+/// for two processor cores.
 fn configuration(
     out: &Path,
     folder: &str,
@@ -175,8 +177,12 @@ fn configuration(
     };
     let limit = if tiny { "test-limit = 50\n" } else { "" };
     let text = format!(
-        "dataset = \"mnist-mini\"\nbits = \"{bits}\"\nsteps = {steps}\nbatch-size = {}\noptimizer = \"momentum\"\nlr = {}\n\
-         schedule = \"one-cycle\"\nsnapshot-every = {snapshot_every}\n{init}{limit}",
+        "dataset = \"mnist-mini\"\n\
+         bits = \"{bits}\"\n\
+         steps = {steps}\n\
+         batch-size = {}\n\
+         optimizer = \"momentum\"\n\
+         lr = {}\nschedule = \"one-cycle\"\nsnapshot-every = {snapshot_every}\n{init}{limit}",
         if tiny { 8 } else { 64 },
         if is_float { 0.05 } else { 0.02 },
     );
@@ -212,7 +218,7 @@ fn explain(
     pollster::block_on(explain_data(gpu, network, &data, &options, &mut |_| {}))
 }
 
-/// What the picture of a model of `config` shows.
+/// What the figure of a model with `config` shows.
 fn shown(config: &RunConfig) -> DataOptions {
     DataOptions {
         methods: vec![Method::Gradient],
@@ -342,7 +348,7 @@ fn figures(
     ])
 }
 
-/// The quantizers of a model while it trained, after the `before` steps of its start.
+/// The quantizers of a model during its training, after the `before` steps of its start.
 fn trace(place: usize, one: &Trained, before: u64) -> QuantizerTrace<'_> {
     let states =
         one.outcome.steps.iter().filter(|line| line.quantizers != QuantizerState::default());
@@ -370,7 +376,7 @@ struct ModelSummary {
     loss: f64,
     images: u64,
     alpha: BTreeMap<String, f32>,
-    /// Steps of its own training, and of the model's that it starts from.
+    /// Number of steps of its own training, and of the training of its start.
     steps: u64,
     steps_before: u64,
     training_seconds: f64,
@@ -397,7 +403,7 @@ impl Summary {
     }
 }
 
-/// The command that trains a model of the demo once more, beside the others.
+/// The command that trains a model of the demo again, in a folder next to the others.
 fn again(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     format!(
@@ -438,28 +444,37 @@ fn report(
     let images = trained[0].outcome.evaluation.images;
     let intro = vec![
         format!(
-            "Four models of the same small CNN were trained with Saliency Guided Training on {} handwritten digits. {NO_CONTROL}",
+            "Four models of the same small CNN were trained with Saliency Guided Training on {} \
+             handwritten digits. {NO_CONTROL}",
             dataset.train.len()
         ),
         format!(
             "Test accuracy on {images} images, with Wilson's 95 % intervals for their number: {}.",
             trained.iter().map(accuracy).collect::<Vec<_>>().join(", ")
         ),
-        "The paper's figures, beside ours in the table, are for the full data set and longer training.".into(),
+        "The paper's figures, next to ours in the table, are for the full data set and longer \
+         training."
+            .into(),
     ];
     let histograms = trained.iter().filter_map(|one| one.histograms.clone());
     let sections = vec![
-        Section { title: "Accuracy and cost".into(), blocks: vec![Block::Table(table.clone()), Block::Terms(result_terms())] },
+        Section {
+            title: "Accuracy and cost".into(),
+            blocks: vec![Block::Table(table.clone()), Block::Terms(result_terms())],
+        },
         Section {
             title: "Saliency".into(),
             blocks: vec![
                 Block::Image {
                     png: png("saliency.png"),
-                    alt: "Grid of digits with, for each model, the saliency map and the image with its low-saliency half replaced by noise"
-                        .into(),
+                    alt:
+                        "Grid of digits with, for each model, the saliency map and the image with \
+                          its low-saliency half replaced by noise"
+                            .into(),
                     caption: format!(
-                        "A row a digit. For each model: the {} of the predicted class's logit with respect to the image (red: \
-                         brightening the pixel raises the score, blue: lowers it), and the image with {}. Below: prediction and \
+                        "One row per digit. For each model: the {} of the predicted class's logit \
+                         with respect to the image (red: brightening the pixel raises the score, \
+                         blue: lowers it), and the image with {}. Below: prediction and \
                          probability.",
                         Method::Gradient.name(),
                         shown(&trained[0].config).masked()
@@ -468,7 +483,8 @@ fn report(
                 Block::Image {
                     png: png("filmstrip.png"),
                     alt: "Saliency maps of a few digits at several moments of training".into(),
-                    caption: "Gradient maps of the float model for the same test digits as training goes on (logit of the true class)."
+                    caption: "Gradient maps of the float model for the same test digits during \
+                              training (logit of the true class)."
                         .into(),
                 },
             ],
@@ -476,22 +492,31 @@ fn report(
         Section {
             title: "Training".into(),
             blocks: vec![
-                Block::Svg { svg: svg("loss.svg"), caption: "Loss a step, smoothed; the quantized models begin where the float one ended.".into() },
+                Block::Svg {
+                    svg: svg("loss.svg"),
+                    caption: "Loss per step, smoothed; the quantized models begin where the float \
+                              model ended."
+                        .into(),
+                },
                 Block::Svg {
                     svg: svg("kl.svg"),
-                    caption: "How differently each model sees an image and its masked copy: what Saliency Guided Training holds down."
+                    caption: "The difference of each model's predictions for an image and for its \
+                              masked copy, which Saliency Guided Training keeps small."
                         .into(),
                 },
                 Block::Svg {
                     svg: svg("quantizers.svg"),
-                    caption: "PACT's clipping thresholds α, and between which values each layer's quantized weights lie, while the models train."
+                    caption: "PACT's clipping thresholds α, and the range of each layer's \
+                              quantized weights, during training."
                         .into(),
                 },
             ],
         },
         Section {
             title: "Distributions".into(),
-            blocks: histograms.map(|svg| Block::Svg { svg, caption: DistributionChart::CAPTION.into() }).collect(),
+            blocks: histograms
+                .map(|svg| Block::Svg { svg, caption: DistributionChart::CAPTION.into() })
+                .collect(),
         },
         Section {
             title: "How this was made".into(),
@@ -504,16 +529,16 @@ fn report(
                 ]),
                 Block::Paragraph("To train one of these models again:".into()),
                 Block::Code(
-                    trained
-                        .iter()
-                        .map(|one| again(&one.config.out))
-                        .collect::<Vec<_>>()
-                        .join("\n"),
+                    trained.iter().map(|one| again(&one.config.out)).collect::<Vec<_>>().join("\n"),
                 ),
             ],
         },
     ];
-    Report { title: "saliq demo: quantization and what a CNN looks at".into(), intro, sections }
+    Report {
+        title: "saliq demo: quantization and the pixels that a CNN uses".into(),
+        intro,
+        sections,
+    }
 }
 
 #[cfg(test)]
@@ -525,7 +550,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let out = root.path().join("demo");
         prepare_folder(&out, false).unwrap();
-        // In the middle of its first training there is no model yet.
+        // During the first training there is no model yet.
         fs::create_dir(out.join("float")).unwrap();
         fs::write(RunFolder::config_of(&out.join("float")), "").unwrap();
         prepare_folder(&out, false).unwrap();

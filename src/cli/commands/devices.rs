@@ -13,7 +13,7 @@ use crate::{
 /// Lists the adapters.
 ///
 /// # Errors
-/// [`crate::Error::NoAdapter`] where there are none, with how to install one.
+/// [`crate::Error::NoAdapter`] if there are none, with advice on how to install one.
 pub fn run(args: &DevicesArgs, global: &GlobalArgs) -> Result<()> {
     if args.tuning {
         return show_tuning(global);
@@ -25,7 +25,8 @@ pub fn run(args: &DevicesArgs, global: &GlobalArgs) -> Result<()> {
     global.output().result(&found, || describe(&found))
 }
 
-/// What `saliq bench --autotune` found on the adapter that is picked, and where it is kept.
+/// Prints the results of `saliq bench --autotune` on the selected adapter, and the file that stores
+/// them.
 fn show_tuning(global: &GlobalArgs) -> Result<()> {
     let gpu = super::open_gpu(global)?;
     let (path, tuning) = tuning::of_adapter(&gpu)?;

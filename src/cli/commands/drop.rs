@@ -28,7 +28,7 @@ use crate::{
 /// Draws accuracy-drop curves.
 ///
 /// # Errors
-/// [`crate::Error`] of the work behind it.
+/// [`crate::Error`] of the library functions that it calls.
 pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
     args.method.validate()?;
     let output = global.output();
@@ -67,9 +67,12 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
     write_atomically(&args.out.join("drop.png"), &chart.to_png()?)?;
     output.result(&result, || {
         format!(
-            "{}\naccuracy in % with a share of the pixels removed, the most salient first, filled with {}; {}, Wilson's 95 % \
-             intervals at most {:.1} points wide\narea: mean accuracy over all shares in %, lower is better: the map names what the model \
-             uses; below random: by how many points it is below that of pixels removed in random order\n{}",
+            "{}\n\
+             accuracy in % with a share of the pixels removed, the most salient first, filled with \
+             {}; {}, Wilson's 95 % intervals at most {:.1} points wide\n\
+             area: mean accuracy over all shares in %; lower is better, because the map then ranks \
+             the pixels that the model uses first; below random: the area for random order minus \
+             this area, in points\n{}",
             result.table().to_text(None),
             args.fill.name(),
             counted(result.images, "image"),
@@ -91,14 +94,14 @@ struct DropResult {
     curves: Vec<Curve>,
 }
 
-/// Models that share a line: one, or the seeds of one recipe.
+/// Models that share a curve: one model, or the seeds of one recipe.
 struct Group {
     models: Vec<String>,
     bits: String,
 }
 
 impl Group {
-    /// What the legend calls it.
+    /// Its label in the legend.
     fn label(&self) -> String {
         let (bits, count) = (&self.bits, self.models.len());
         match self.models.as_slice() {
@@ -109,8 +112,8 @@ impl Group {
     }
 }
 
-/// Models, in their order, put together where they have one recipe and different seeds; each has
-/// name, bits, and recipe with seed.
+/// Groups the models in order: models with the same recipe and different seeds are one group. Each
+/// model has a name, bits, and a recipe with its seed.
 fn groups(models: impl Iterator<Item = (String, String, Option<(String, u64)>)>) -> Vec<Group> {
     let mut groups: Vec<(Group, Option<String>, Vec<u64>)> = Vec::new();
     for (name, bits, recipe) in models {
@@ -139,15 +142,15 @@ struct Curve {
     model: String,
     bits: String,
     method: Method,
-    /// Whether networks were trained anew at every point (ROAR).
+    /// Whether networks were trained again at every point (ROAR).
     retrained: bool,
     #[serde(flatten)]
     curve: DropCurve,
-    /// Images of every accuracy.
+    /// Number of images of every accuracy.
     images: u64,
-    /// Wilson's 95 % interval of every accuracy: its low ends.
+    /// Lower ends of Wilson's 95 % intervals of the accuracies.
     accuracy_low: Vec<f64>,
-    /// Its high ends.
+    /// Upper ends of these intervals.
     accuracy_high: Vec<f64>,
 }
 
@@ -223,7 +226,7 @@ async fn drop_of(
     Ok(curves)
 }
 
-/// How the model was trained: its run folder's settings, else the defaults for its network.
+/// The training settings of the model: those of its run folder, else the defaults for its network.
 fn training_config(judged: &Judged, args: &DropArgs, out: PathBuf) -> Result<RunConfig> {
     let mut settings = super::settings_beside(&judged.model).transpose()?.unwrap_or_default();
     settings.snapshot_every = None;
@@ -239,7 +242,7 @@ fn training_config(judged: &Judged, args: &DropArgs, out: PathBuf) -> Result<Run
     Ok(config)
 }
 
-/// Progress of ROAR's trainings.
+/// Progress of ROAR's training runs.
 struct Trainings<'a>(&'a Progress);
 
 impl Observer for Trainings<'_> {
@@ -294,7 +297,7 @@ impl DropResult {
         let mut headers: Vec<String> = ["model", "bits", "method"].map(Into::into).into();
         let removed =
             self.curves.first().map(|curve| curve.curve.removed.clone()).unwrap_or_default();
-        // A point of the curve in ten percent at most, so that the table stays readable.
+        // At most one point per ten percent, so that the table stays readable.
         let shown: Vec<usize> = (0..removed.len()).step_by((removed.len() / 10).max(1)).collect();
         headers.extend(shown.iter().map(|&point| format!("{:.0} %", 100.0 * removed[point])));
         headers.extend(["area ↓".to_string(), "below random ↑".into()]);
@@ -342,8 +345,8 @@ impl DropResult {
         ends.map(|(low, high)| high - low).fold(0.0, f64::max)
     }
 
-    /// A line a method and model, or recipe where there are seeds of it; a thin one of its colour
-    /// for random order.
+    /// One line per method and model, or per recipe if it has several seeds, and a thin line in the
+    /// same colour for random order.
     fn chart(&self, dataset: &str) -> LineChart {
         let mut series: Vec<Series> = Vec::new();
         for retrained in [false, true] {
@@ -389,15 +392,18 @@ impl DropResult {
             ""
         };
         let retrained = if self.curves.iter().any(|one| one.retrained) {
-            " Retrained (ROAR): a network trained anew and tested on images without those pixels."
+            " Retrained (ROAR): a network that was trained again and tested on images without \
+             those pixels."
         } else {
             ""
         };
         LineChart {
             title: format!("Accuracy without the most salient features: {dataset}"),
             note: format!(
-                "Pixels are removed in the order of the map, the most salient first, and filled with {}. The further a line falls below \
-                 random order, the better its map names what the model uses.{retrained} Shaded: Wilson's 95 % intervals for {}{bands}.",
+                "Pixels are removed in the order of the map, the most salient first, and filled \
+                 with {}. The further a line falls below random order, the better its map ranks \
+                 the pixels that the model uses.{retrained} Shaded: Wilson's 95 % intervals for \
+                 {}{bands}.",
                 self.fill.described(),
                 counted(self.images, "image")
             ),
@@ -410,7 +416,7 @@ impl DropResult {
     }
 }
 
-/// The mean of `curves`, which have the same points, with their intervals; in percent.
+/// The mean of `curves`, which have the same points, with their intervals, in percent.
 fn line(name: String, curves: &[&Curve]) -> Series {
     let images = curves.iter().map(|one| one.images).min().unwrap_or(0);
     let at = |point: usize| -> Interval {
@@ -444,7 +450,7 @@ mod tests {
         Curve::of((model.into(), bits.into()), method, false, curve, 10)
     }
 
-    /// Two models of bits (2,2), with these recipes and seeds.
+    /// Two models with bits (2,2), and with these recipes and seeds.
     fn result(recipes: [Option<(&str, u64)>; 2]) -> DropResult {
         let models = ["a", "b,c"].into_iter().zip(recipes);
         DropResult {
@@ -486,7 +492,7 @@ mod tests {
             [None, None],
             [Some(("x", 0)), None],
             [Some(("x", 0)), Some(("y", 1))],
-            // The same training twice says nothing about others.
+            // The same training twice gives no information about other seeds.
             [Some(("x", 0)), Some(("x", 0))],
         ] {
             let chart = result(apart).chart("x");

@@ -18,10 +18,10 @@ use crate::{
     report::{DistributionChart, Table},
 };
 
-/// Images whose activations `--histograms` shows.
+/// Number of images whose activations `--histograms` shows.
 const HISTOGRAM_IMAGES: u32 = 512;
 
-/// The figures, and how the engines compare where that was asked for.
+/// The figures, and the comparison of the engines if requested.
 #[derive(Serialize)]
 struct Evaluated<'a> {
     #[serde(flatten)]
@@ -33,7 +33,7 @@ struct Evaluated<'a> {
 /// Evaluates a model.
 ///
 /// # Errors
-/// [`crate::Error`] of the work behind it.
+/// [`crate::Error`] of the library functions that it calls.
 pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
     let flags = super::ModelFlags::from(&args.input);
@@ -64,7 +64,8 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
             let plan = IntegerPlan::new(&deployable, deployable.normalization);
             if plan.integer_steps() == 0 {
                 log::warn!(
-                    "no layer has both quantized weights and quantized inputs: everything is computed in floats"
+                    "no layer has both quantized weights and quantized inputs, so everything is \
+                     computed in floats"
                 );
             }
             Some(IntegerNetwork::new(&gpu, &plan, slots)?)
@@ -112,7 +113,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     })
 }
 
-/// One line an image: index, label, prediction, its probability, the label's, the loss.
+/// One line per image: index, label, prediction, its probability, the label's, the loss.
 fn predictions(evaluation: &Evaluation) -> String {
     let mut text = String::from("index,label,prediction,probability,label_probability,loss\n");
     for (index, prediction) in evaluation.predictions.iter().enumerate() {
@@ -158,7 +159,7 @@ fn describe(evaluation: &Evaluation) -> String {
     )
 }
 
-/// How the levels compare, a row a layer.
+/// The agreement of the levels, one row per layer.
 fn describe_agreement(agreement: &Agreement) -> String {
     let header =
         ["activation", "levels", "different", "near a rounding edge", "closest sum to an edge"];

@@ -23,16 +23,16 @@ use crate::{
     },
 };
 
-/// Images in a picture grid at most; `attributions.safetensors` has all.
+/// Largest number of images in an image grid; `attributions.safetensors` has all.
 const GRID_ROWS: usize = 40;
-/// Metadata of `attributions.safetensors`: a JSON list of the pictures of `--image`, as they are
-/// named there, in the order of the images.
+/// Metadata key of `attributions.safetensors`: a JSON list of the pictures of `--image`, with the
+/// paths as given, in the order of the images.
 const FILES_KEY: &str = "image_files";
 
 /// Writes `grid.png`, `grid.svg` and `attributions.safetensors`.
 ///
 /// # Errors
-/// [`Error`] of the work behind it.
+/// [`Error`] of the library functions that it calls.
 pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     args.validate()?;
     super::refuse_file(&args.out)?;
@@ -140,10 +140,10 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     }
 }
 
-/// The methods of `--method` that can explain `model`, and why the others cannot.
+/// The methods of `--method` that can explain `model`, and the reasons for the others.
 ///
 /// # Errors
-/// The reason, where none can.
+/// The reason, if no method can.
 fn methods_for(
     model: &Model,
     args: &ExplainArgs,
@@ -189,29 +189,29 @@ struct Explained<'a> {
     attributions: Attributions,
 }
 
-/// A model by the name of its run folder, or of its file.
+/// The name of a model: that of its run folder, or of its file.
 pub(super) fn model_name(path: &Path) -> String {
     let is_default = path.file_name().is_some_and(|name| name == crate::model::MODEL_FILE);
     let named = if is_default { path.parent().and_then(Path::file_name) } else { path.file_stem() };
     named.map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Images to explain, and what is known of them.
+/// Images to explain, with their labels and names.
 struct Chosen {
     source: String,
     class_names: Vec<String>,
     normalization: (f32, f32),
     numbers: Vec<u32>,
     split: Split,
-    /// The true class of each, where there is one.
+    /// The true class of each image, if it has one.
     labels: Vec<Option<u32>>,
-    /// The pictures of `--image`, as they are named there.
+    /// The pictures of `--image`, with the paths as given.
     files: Vec<String>,
-    /// What was done to them.
+    /// Notes about conversions of the pictures.
     remarks: Vec<Remark>,
 }
 
-/// What a user should know of a picture of theirs.
+/// A note about a user's picture.
 enum Remark {
     Note(String),
     Warning(String),
@@ -226,11 +226,11 @@ impl Remark {
     }
 }
 
-/// What was done to the picture called `name`, and whether anything is to be seen of it.
+/// The conversions of the picture `name`, and whether anything is visible in it.
 fn remarks(name: &str, picture: &Picture, shape: crate::config::Shape) -> Vec<Remark> {
     let mut remarks = Vec::new();
     if picture.is_turned {
-        remarks.push(Remark::Note(format!("{name}: turned as its EXIF orientation says")));
+        remarks.push(Remark::Note(format!("{name}: rotated by its EXIF orientation")));
     }
     if picture.is_transparent {
         remarks.push(Remark::Warning(format!(
@@ -240,24 +240,25 @@ fn remarks(name: &str, picture: &Picture, shape: crate::config::Shape) -> Vec<Re
     }
     match picture.ground {
         Some(Ground::White) => remarks.push(Remark::Note(format!(
-            "{name}: transparent pixels are white, as what is visible is dark"
+            "{name}: transparent pixels become white, because the visible pixels are dark"
         ))),
         Some(Ground::Black) => remarks.push(Remark::Note(format!(
-            "{name}: transparent pixels are black, as what is visible is light"
+            "{name}: transparent pixels become black, because the visible pixels are light"
         ))),
         None => {}
     }
     if picture.is_blank(shape) {
         let [channels, height, width] = <[u32; 3]>::from(shape);
         let warning = format!(
-            "{name}: has a single colour at the model's {channels}×{height}×{width}: nothing is visible"
+            "{name}: has a single colour at the model's {channels}×{height}×{width}: nothing is \
+             visible"
         );
         remarks.push(Remark::Warning(warning));
     }
     remarks
 }
 
-/// Says so where there are fewer images than `--count` asks for.
+/// Prints a note if there are fewer images than `--count`.
 fn note_count(args: &ExplainArgs, chosen: &Chosen, output: &Output) {
     let there = chosen.numbers.len();
     if args.indices.is_none() && there < args.count as usize {
@@ -269,7 +270,7 @@ fn note_count(args: &ExplainArgs, chosen: &Chosen, output: &Output) {
     }
 }
 
-/// The images that `--indices` or `--count` name.
+/// The images that `--indices` or `--count` select.
 fn of_data_set(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) -> Result<Chosen> {
     let (dataset, normalization) = flags.data(model)?;
     let split = super::split_of(&dataset, args.input.split);
@@ -301,7 +302,7 @@ fn of_data_set(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) ->
     })
 }
 
-/// The pictures of `--image`, as the model takes them.
+/// The pictures of `--image`, in the form that the model takes.
 fn of_pictures(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) -> Result<Chosen> {
     let mut split = Split::default();
     let (mut files, mut said) = (Vec::new(), Vec::new());
@@ -311,7 +312,7 @@ fn of_pictures(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) ->
         let name = path.to_string_lossy().into_owned();
         said.extend(remarks(&name, &picture, shape));
         split.images.extend(picture.pixels);
-        // A batch has labels; nothing asks for these: `--target label` is refused.
+        // A batch needs labels, but these are not used, because `--target label` is an error.
         split.labels.push(0);
         files.push(name);
     }
@@ -373,7 +374,7 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
         })
         .collect();
     let grid = Grid {
-        title: &format!("What the models look at: {}", first.source),
+        title: &format!("The pixels that the models use: {}", first.source),
         shape,
         images: &images[..pixels],
         labels: &first.labels[..rows],
@@ -386,8 +387,8 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
     grid.write(args.out.join("grid.png"))
 }
 
-/// One `attributions.safetensors`, or with several models one `attributions-<model>.safetensors`
-/// each.
+/// Writes one `attributions.safetensors`, or with several models one
+/// `attributions-<model>.safetensors` each.
 fn write_tensors(
     explained: &[Explained<'_>],
     args: &ExplainArgs,
@@ -414,7 +415,7 @@ fn write_tensors(
             .collect();
         let integers = |values: Vec<i64>, name: &str| Tensor::i64(name, &[count], values);
         tensors.push(Tensor::f32("images", &shape, unit_pixels(&one.split)));
-        // −1 where there is none.
+        // −1 if an image has no label.
         tensors.push(integers(
             one.labels.iter().map(|label| label.map_or(-1, i64::from)).collect(),
             "labels",

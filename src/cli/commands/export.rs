@@ -30,12 +30,12 @@ use crate::{
     train::RunFolder,
 };
 
-/// What was written.
+/// The JSON of the written file.
 #[derive(Serialize)]
 struct Exported {
     file: String,
     format: &'static str,
-    /// False where `--verify` failed: there is no such file then.
+    /// False if `--verify` failed; the file does not exist then.
     written: bool,
     bytes: u64,
     tensors: usize,
@@ -44,17 +44,17 @@ struct Exported {
     folded: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verification: Option<Verification>,
-    /// Of a C header: its constants, and what its caller provides.
+    /// For a C header: its constants, and the memory that its caller provides.
     #[serde(skip_serializing_if = "Option::is_none")]
     rom_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ram_bytes: Option<u64>,
 }
 
-/// Writes a model for use elsewhere.
+/// Writes a model for use in other programs.
 ///
 /// # Errors
-/// [`crate::Error`] of the files, and of the work behind `--verify`.
+/// [`crate::Error`] of the files, and of `--verify`.
 pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     check(args)?;
     let output = global.output();
@@ -90,7 +90,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     };
     let verification = verify_file(&original, dataset.as_deref(), (&bytes, &prefix), args, global)?;
     let failure = verification.as_ref().and_then(Verification::failure);
-    // A file that is wrong is not left for a next step to pick up.
+    // A wrong file is not left for later steps.
     if failure.is_none() {
         write_atomically(&args.out, &bytes)?;
         let cost = Cost::new(&model.config.network, &model.config.quantization)?;
@@ -111,7 +111,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     match failure {
         None => output.result(&exported, || describe(&exported)),
         Some(reason) => {
-            // The figures for a program; a person reads the error.
+            // With --json, programs get the figures; people read the error.
             if global.json {
                 output.result(&exported, String::new)?;
             }
@@ -123,8 +123,8 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     }
 }
 
-/// The model, with its pixels' normalisation settled where the format needs it, and the data set of
-/// `--verify`.
+/// The model, with the normalisation of its pixels determined if the format needs it, and the data
+/// set of `--verify`.
 fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Rc<Dataset>>)> {
     let flags = super::ModelFlags {
         assumed: Default::default(),
@@ -144,7 +144,8 @@ fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Rc<Datase
     }
     let images = flags.images(&model)?;
     let images = images.as_ref().map_or(Images::Unknown, KnownImages::images);
-    // A model file may leave it open, as the one it is made of does; a graph or a program may not.
+    // A model file may leave the normalisation open, as its source does; a graph or a program may
+    // not.
     let may_be_open = matches!(args.format, ExportFormat::Safetensors | ExportFormat::Packed)
         && args.normalize.is_none();
     match flags.normalize(&mut model, images) {
@@ -158,7 +159,7 @@ fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Rc<Datase
     Ok((model, None))
 }
 
-/// Refuses flags that the format has no use for.
+/// Returns an error for flags that the format does not use.
 fn check(args: &ExportArgs) -> Result<()> {
     let is_onnx = args.format == ExportFormat::Onnx;
     for (flag, given) in
@@ -183,7 +184,7 @@ fn onnx_options(model: &Model, args: &ExportArgs) -> OnnxOptions {
     if !config.class_names.is_empty() {
         metadata.push(("class_names".into(), serde_json::json!(config.class_names).to_string()));
     }
-    // Of a run folder; a bare file does not say.
+    // Only a run folder has it; a bare file does not.
     let epochs = RunFolder::read_metrics(&args.model).map(|(_, epochs)| epochs).unwrap_or_default();
     if let Some(last) = epochs.last() {
         metadata.push(("test_accuracy".into(), last.test_accuracy.to_string()));
@@ -212,7 +213,7 @@ fn describe(exported: &Exported) -> String {
     )
 }
 
-/// What was compared, and how well it agrees: the share that was compared comes first.
+/// The results of the comparison; the number of compared images comes first.
 fn verified(verification: &Verification) -> String {
     let Verification { images, compared, equal_predictions, levels, levels_different, .. } =
         verification;
@@ -220,7 +221,8 @@ fn verified(verification: &Verification) -> String {
         (0, _) => String::new(),
         (_, 0) => format!("; all {} levels equal", thousands(*levels)),
         (_, different) => format!(
-            "; {} of {} levels differ, each at the edge between two levels, where the rounding of f32 decides ({} images)",
+            "; {} of {} levels differ, each at the edge between two levels, where the rounding of \
+             f32 decides ({} images)",
             thousands(*different),
             thousands(*levels),
             verification.images_at_an_edge
@@ -235,12 +237,13 @@ fn verified(verification: &Verification) -> String {
     };
     format!(
         "verified: {compared} of {images} images compared{of_levels}\n\
-         {equal_predictions} of {images} predictions equal; logits within {:.1e} ({TOLERANCE:.0e} is allowed){alone}",
+         {equal_predictions} of {images} predictions equal; logits within {:.1e} ({TOLERANCE:.0e} \
+         is allowed){alone}",
         verification.largest_difference
     )
 }
 
-/// Runs the first images of `dataset`, as many as `--verify` says, through the file of `bytes` and
+/// Runs the first images of `dataset` (`--verify` gives their number) through the file `bytes` and
 /// through `model` on the GPU. Names in a C header begin with `prefix`.
 fn verify_file(
     model: &Model,

@@ -1,5 +1,4 @@
-//! What `saliq drop` and `saliq compare` have in common: the models with their images and
-//! predictions.
+//! Common parts of `saliq drop` and `saliq compare`: the models with their images and predictions.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,10 +23,10 @@ use crate::{
     pipelines::CachedGpu,
 };
 
-/// A model, the images it is judged on, and what it predicts.
+/// A model with the images that it is judged on and its predictions.
 pub(super) struct Judged {
     pub model: Model,
-    /// Its run folder's or file's name; with a number behind it where several share one.
+    /// The name of its run folder or file, with a number if several models share it.
     pub name: String,
     /// `float` or `(4,2)`.
     pub bits: String,
@@ -43,12 +42,12 @@ pub(super) struct JudgedModel {
     name: String,
     path: PathBuf,
     bits: String,
-    /// On the images judged.
+    /// Accuracy on the judged images.
     accuracy: f64,
 }
 
 impl Judged {
-    /// Loads every model of `paths` with the first `count` images, and lets it predict them.
+    /// Loads every model of `paths` with the first `count` images, and predicts them.
     pub fn load_all(
         gpu: impl FnOnce() -> Result<CachedGpu>,
         paths: &[PathBuf],
@@ -104,7 +103,7 @@ impl Judged {
         Ok((gpu, all))
     }
 
-    /// The model as judgements see it.
+    /// The model in the form that judgements take.
     pub fn subject<'a>(&'a self, gpu: &'a Gpu, input: &ModelInputArgs) -> Subject<'a> {
         self.subject_on(gpu, input, &self.images)
     }
@@ -121,14 +120,14 @@ impl Judged {
         Subject { gpu, model, images, normalization, batch_size }
     }
 
-    /// How the model was trained but for the seed, and the seed: models of one recipe and other
-    /// seeds are repetitions of one experiment. `None` where the model does not say, or does not
-    /// say what it started from.
+    /// The settings of the model's training without the seed, and the seed. Models with the same
+    /// recipe and different seeds repeat one experiment. `None` if the model does not say this, or
+    /// does not say what it started from.
     pub fn recipe(&self) -> Option<(String, u64)> {
         recipe(&self.model, MOST_STARTS)
     }
 
-    /// For JSON.
+    /// The description in the JSON output.
     pub fn described(&self) -> JudgedModel {
         JudgedModel {
             name: self.name.clone(),
@@ -139,7 +138,7 @@ impl Judged {
     }
 }
 
-/// Models that one after the other started from the one before, at most.
+/// Longest chain of models that started from each other.
 const MOST_STARTS: u32 = 4;
 
 fn recipe(model: &Model, starts: u32) -> Option<(String, u64)> {
@@ -153,7 +152,7 @@ fn recipe(model: &Model, starts: u32) -> Option<(String, u64)> {
         (true, _) => {
             let init = super::settings_beside(model)?.ok()?.init?;
             let start = Model::load(&init, &QuantizationOverrides::default()).ok()?;
-            // A start that says nothing of itself must at least be the same one.
+            // If the start model says nothing about itself, its path must be the same.
             let path = || init.canonicalize().ok().map(|path| path.display().to_string());
             recipe(&start, starts - 1).map(|(start, _)| start).or_else(path)?
         }

@@ -1,4 +1,4 @@
-//! One thin function a command.
+//! One thin function per command.
 
 pub mod bench;
 pub mod check;
@@ -42,7 +42,7 @@ use crate::{
     train::{DataLocation, RunFolder},
 };
 
-/// The adapter that `--adapter` names. `SALIQ_DEVICE_PROFILE=webgpu` asks for WebGPU's default
+/// The adapter that `--adapter` names. `SALIQ_DEVICE_PROFILE=webgpu` requests WebGPU's default
 /// limits and no optional feature.
 fn open_gpu(global: &GlobalArgs) -> Result<CachedGpu> {
     let profile = match std::env::var("SALIQ_DEVICE_PROFILE").as_deref() {
@@ -56,16 +56,16 @@ fn open_gpu(global: &GlobalArgs) -> Result<CachedGpu> {
     Ok(CachedGpu::new(gpu))
 }
 
-/// A data set, its name, and where it was looked up.
+/// A data set with its name and the folder in which it was looked up.
 type ReadDataset = (String, Option<PathBuf>, Rc<Dataset>);
 
-/// What a command's flags say of its models.
+/// The flags of a command that apply to its models.
 struct ModelFlags<'a> {
-    /// What was assumed of files that say nothing; [`Self::say`] says it once the work begins: an
-    /// error stands alone.
+    /// Assumptions about files without information. [`Self::say`] prints them when the work begins,
+    /// so that an error is printed alone.
     assumed: RefCell<Vec<String>>,
-    /// The data set that was read last, with its name and where it was looked up: models that share
-    /// one read it once.
+    /// The data set that was read last, with its name and lookup folder, so that models that share
+    /// a data set read it once.
     read: RefCell<Option<ReadDataset>>,
     network: &'a NetworkArgs,
     quantization: &'a QuantizationOverrides,
@@ -89,7 +89,7 @@ impl<'a> From<&'a ModelInputArgs> for ModelFlags<'a> {
 }
 
 impl ModelFlags<'_> {
-    /// Says what was assumed so far, each thing once.
+    /// Prints the assumptions so far, each of them once.
     fn say(&self, output: &Output) {
         let mut said = Vec::new();
         for line in self.assumed.take() {
@@ -100,12 +100,12 @@ impl ModelFlags<'_> {
         }
     }
 
-    /// Reads a model as the flags say.
+    /// Reads a model according to the flags.
     fn open(&self, path: &Path) -> Result<Model> {
         self.model(ModelFile::open(path)?)
     }
 
-    /// As [`Self::open`], of a file that is in memory.
+    /// As [`Self::open`], for a file in memory.
     fn model(&self, file: ModelFile) -> Result<Model> {
         let network = self.network.network.as_deref().map(NetworkChoice::find).transpose()?;
         let says_images = network.as_ref().is_some_and(|choice| choice.input().is_some());
@@ -127,22 +127,23 @@ impl ModelFlags<'_> {
         Ok(model)
     }
 
-    /// The data set that `model` is to be run on; how its pixels are normalised is worked out and
-    /// kept in `model`.
+    /// The data set that `model` is to be run on. The normalisation of its pixels is determined and
+    /// stored in `model`.
     fn data(&self, model: &mut Model) -> Result<(Rc<Dataset>, (f32, f32))> {
         let dataset = self.dataset_of(model)?;
         self.normalize(model, Images::Loaded(&dataset))?;
         Ok((dataset, model.normalization()?))
     }
 
-    /// Works out how the pixels of `images` are normalised, and keeps it in `model`.
+    /// Determines the normalisation of the pixels of `images`, and stores it in `model`.
     fn normalize(&self, model: &mut Model, images: Images<'_>) -> Result<()> {
         let assumed = model.settle_normalization(self.normalize.map(|spec| &spec.0), images)?;
         self.assumed.borrow_mut().extend(assumed.as_ref().map(phrased));
         Ok(())
     }
 
-    /// The data set that a model is to be run on: as named, else the one it was trained on.
+    /// The data set that a model is to be run on: the one that is named, else the one that it was
+    /// trained on.
     fn dataset_of(&self, model: &Model) -> Result<Rc<Dataset>> {
         let beside = DataLocation::beside(model);
         let name = match self.dataset {
@@ -155,7 +156,7 @@ impl ModelFlags<'_> {
         Ok(dataset)
     }
 
-    /// The data set that a model was trained on, as `--dataset` would name it.
+    /// The data set that a model was trained on, in the form of `--dataset`.
     fn trained_on(&self, model: &Model, beside: &DataLocation) -> Result<String> {
         let (own, path) = (crate::plain(&model.config.dataset), model.path.display());
         if own.is_empty() {
@@ -170,7 +171,7 @@ impl ModelFlags<'_> {
             None if is_known => return Ok(own),
             _ => {}
         }
-        // A folder of that name at hand may be the one.
+        // A folder with that name in the working directory may be the data set.
         let here = Path::new(".").join(&own);
         if folder.is_none() && short_name(&own) == own && here.is_dir() {
             let taken =
@@ -182,11 +183,12 @@ impl ModelFlags<'_> {
             format!(" ({}, which stands beside it, is not there)", crate::plain(folder))
         });
         Err(Error::Usage(format!(
-            "{path}: was trained on a folder called {own}, and holds no path{gone}; say where it is with --dataset FOLDER/{own}"
+            "{path}: was trained on a folder called {own}, and holds no path{gone}; say where it \
+             is with --dataset FOLDER/{own}"
         )))
     }
 
-    /// What there is to know of the images called `name` without reading more than it takes.
+    /// The information about the images `name`, without reading more than necessary.
     fn known_images(&self, name: &str) -> Result<KnownImages> {
         match datasets::catalog::find(name) {
             Some(entry) => Ok(KnownImages::Named(entry)),
@@ -194,9 +196,9 @@ impl ModelFlags<'_> {
         }
     }
 
-    /// The data set called `name`, which is read unless it was the last one.
+    /// The data set `name`, which is read unless it was read last.
     fn load(&self, name: &str, data_dir: Option<&Path>) -> Result<Rc<Dataset>> {
-        // A folder is where it is.
+        // The path of a folder needs no lookup.
         let data_dir = data_dir.filter(|_| datasets::catalog::find(name).is_some());
         if let Some((own, place, dataset)) = &*self.read.borrow()
             && (own.as_str(), place.as_deref()) == (name, data_dir)
@@ -209,7 +211,7 @@ impl ModelFlags<'_> {
         Ok(dataset)
     }
 
-    /// The images that `--dataset` names, if it is given, for a model that is not run on them.
+    /// The images that `--dataset` names, if given, for a model that is not run on them.
     fn images(&self, model: &Model) -> Result<Option<KnownImages>> {
         let Some(name) = self.dataset else { return Ok(None) };
         let images = self.known_images(name)?;
@@ -218,7 +220,8 @@ impl ModelFlags<'_> {
     }
 }
 
-/// A data set as far as a model without images of its own needs it: one known by name is not read.
+/// The information about a data set that a model without images of its own needs; a named set is
+/// not read.
 enum KnownImages {
     Named(&'static Entry),
     Loaded(Rc<Dataset>),
@@ -247,7 +250,7 @@ impl KnownImages {
     }
 }
 
-/// Refuses images and classes that are not the model's.
+/// Returns an error for images and classes that do not match the model.
 fn check_images(model: &Model, name: &str, shape: Shape, classes: u32) -> Result<()> {
     let network = &model.config.network;
     if shape == network.input && classes <= network.classes {
@@ -269,8 +272,8 @@ fn settings_beside(model: &Model) -> Option<Result<PartialRunConfig>> {
     Some(PartialRunConfig::from_file(&file))
 }
 
-/// Says so where a model calls its classes otherwise than the data set that it is run on: it was
-/// trained on something else.
+/// Prints a note if a model has other class names than the data set that it is run on, because it
+/// was trained on another one.
 fn note_other_classes(model: &Model, source: &str, class_names: &[String], output: &Output) {
     let own = &model.config.class_names;
     let differing = own.iter().zip(class_names).enumerate().find(|(_, (own, used))| own != used);
@@ -283,8 +286,8 @@ fn note_other_classes(model: &Model, source: &str, class_names: &[String], outpu
     }
 }
 
-/// Says so where layers in float are most of a quantized model's bytes. `model` is one with α's of
-/// its own widths only: others need a training or a calibration.
+/// Prints a note if float layers are most of a quantized model's bytes. `model` is given only for a
+/// model with α's for its own bits; other bits need training or calibration.
 fn note_float_bulk(cost: &Cost, model: Option<&Path>, output: &Output) {
     let command = model.map_or_else(String::new, |model| {
         let config = RunFolder::config_of(model);
@@ -302,15 +305,16 @@ fn note_float_bulk(cost: &Cost, model: Option<&Path>, output: &Output) {
     }
 }
 
-/// Models that are to be looked at side by side, but were trained on different images.
+/// The error for models that are to be compared but were trained on different images.
 fn different_images(one: &str, other: &str) -> Error {
     Error::Usage(format!(
-        "{one} and {other} were trained on different images; name the ones to use for both with --dataset"
+        "{one} and {other} were trained on different images; name the ones to use for both with \
+         --dataset"
     ))
 }
 
-/// Refuses a file where the folder of a command's results is to be, before the work rather than
-/// after it.
+/// Returns an error if a file has the name of the folder for a command's results, before the work
+/// begins.
 fn refuse_file(out: &Path) -> Result<()> {
     if out.exists() && !out.is_dir() {
         return Err(Error::Usage(format!(
@@ -321,12 +325,12 @@ fn refuse_file(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the folder of a command's results.
+/// Creates the folder for a command's results.
 fn prepare_folder(out: &Path) -> Result<()> {
     std::fs::create_dir_all(out).map_err(Error::io("cannot create", out))
 }
 
-/// An argument, quoted where a shell asks for it.
+/// An argument, quoted if a shell requires it.
 fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./,=:+@%".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {
@@ -336,7 +340,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// The command as it was given, quoted where a shell asks for it.
+/// The command line of this process, quoted if a shell requires it.
 fn command_line() -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| quoted(&argument.to_string_lossy()));
     std::iter::once("saliq".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")

@@ -25,7 +25,7 @@ use crate::{
     train::DataLocation,
 };
 
-/// Images a batch of the comparison.
+/// Images per batch of the comparison.
 const BATCH: u32 = 256;
 /// Files of an output folder.
 const HISTOGRAMS_FILE: &str = "histograms.svg";
@@ -47,7 +47,7 @@ struct Summary<'a> {
     loss: f64,
     images: u64,
     tensors: &'a [CalibratedTensor],
-    /// What was warned of; absent without any.
+    /// The warnings; absent if there are none.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
 }
@@ -55,7 +55,7 @@ struct Summary<'a> {
 /// Quantizes a model and compares it with the float one.
 ///
 /// # Errors
-/// [`Error`] of the work behind it.
+/// [`Error`] of the library functions that it calls.
 pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     let calibration = args.rule()?;
     let output = global.output();
@@ -86,7 +86,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         )));
     }
     let mut float = flags.model(file)?;
-    // Its accuracy would pass for that of the float model.
+    // Its accuracy would otherwise be reported as that of the float model.
     if float.config.quantization.label() != "32" {
         return Err(Error::Usage(format!(
             "{}: is quantized already ({}); quantize takes the float model",
@@ -139,7 +139,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         false => DataLocation::beside(&float),
     };
     Model::save(&target, &quantized.config, &quantized.graph.layout, &quantized.parameters)?;
-    // From the file: what is compared is what was written.
+    // Read from the file, so that the written model is the one that is compared.
     quantized = Model::load(&target, &QuantizationOverrides::default())?;
     let test = ResidentData::new(&gpu, &test, dataset.shape)?;
     let bar = Progress::items(&output, "comparing", 2 * u64::from(test.count));
@@ -212,20 +212,19 @@ fn tensor_table(summary: &Summary<'_>) -> Table {
     Table::new(["tensor", "bits", "largest", "clipped at", "signal to noise"], rows)
 }
 
-/// What the columns of [`tensor_table`] mean.
+/// Explanations of the columns of [`tensor_table`].
 fn terms() -> Vec<(String, String)> {
     let terms = [
         (
             "Largest",
-            "the largest magnitude of a weight, or of an activation on the calibration images, in the tensor's own units",
+            "the largest magnitude of a weight, or of an activation on the calibration images, in \
+             the tensor's own units",
         ),
-        (
-            "Clipped at",
-            "the magnitude that the outermost level stands for; what lies beyond it becomes that level",
-        ),
+        ("Clipped at", "the magnitude of the outermost level; larger magnitudes become that level"),
         (
             "Signal to noise",
-            "the power of the values over that of the quantization error, in decibels; higher is better, 6 dB more halve the error",
+            "the power of the values divided by that of the quantization error, in decibels; \
+             higher is better, and 6 dB more halve the error",
         ),
     ];
     terms.map(|(term, meaning)| (term.to_string(), meaning.to_string())).into()
@@ -233,7 +232,8 @@ fn terms() -> Vec<(String, String)> {
 
 fn accuracies(summary: &Summary<'_>) -> String {
     format!(
-        "test accuracy {:.2} % quantized, {:.2} % float ({} points) on {} images; loss {:.4} and {:.4}",
+        "test accuracy {:.2} % quantized, {:.2} % float ({} points) on {} images; loss {:.4} and \
+         {:.4}",
         100.0 * summary.accuracy,
         100.0 * summary.float_accuracy,
         signed(100.0 * (summary.accuracy - summary.float_accuracy), 2),
@@ -252,7 +252,7 @@ fn describe(summary: &Summary<'_>) -> String {
     format!("{table}{}; {}", accuracies(summary), summary.out.display())
 }
 
-/// What a flag's value is called on the command line.
+/// The name of a flag's value on the command line.
 fn value_name(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or(String::new(), |value| value.get_name().into())
 }

@@ -29,11 +29,11 @@ use crate::{
     train::Observer,
 };
 
-/// Makes a study, or what is missing of it, and its report.
+/// Makes a study, or its missing part, and its report.
 ///
 /// # Errors
-/// [`Error`] of the work behind it; a run that fails ends the command with an error, but after all
-/// others.
+/// [`Error`] of the library functions that it calls; a failed run ends the command with an error,
+/// but only after all others.
 pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
     let settings = args.overrides()?;
@@ -43,10 +43,12 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
         None => args.preset.datasets().iter().map(|name| (*name).to_string()).collect(),
     };
     let load = |name: &String| match (data::load(name, settings.data_dir.as_deref()), args.plan) {
-        // A plan needs no more than the sizes.
+        // A plan needs only the sizes.
         (Err(error @ Error::Data(_)), true) => data::blank(name)
             .inspect(|_| {
-                output.note(&format!("planned with {name}'s published sizes, for it is not here"))
+                output.note(&format!(
+                    "planned with the published sizes of {name}, which was not found"
+                ))
             })
             .ok_or(error),
         (loaded, _) => loaded,
@@ -64,10 +66,10 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
         let empty = Estimate { shard: shard.to_string(), ..Estimate::default() };
         let groups = if groups == 1 { "1 group".into() } else { format!("{groups} groups") };
         let says = format!(
-            "part {shard} has no models: the study is {groups} of models that depend on each other, which the parts before it have; \
-             --shard none makes all of it"
+            "part {shard} has no models: the study has {groups} of models that depend on each \
+             other, and all are in earlier parts; --shard none makes all of it"
         );
-        // JSON has no place for it.
+        // The JSON output has no room for it.
         if output.json {
             output.note(&says);
         }
@@ -77,7 +79,7 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     if !args.plan {
         plan.write(&root)?;
     }
-    // Nobody reads an estimate that is not shown.
+    // An estimate that is not shown is not computed.
     let calibration = match output.quiet && !args.plan {
         true => Calibration::default(),
         false => Calibration::new(&gpu, &root, &plan, shard, &datasets)?,
@@ -105,17 +107,17 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     if executed.failed > 0 {
         let place = root.join("runs").display().to_string();
         return Err(Error::Model(format!(
-            "{} models could not be made; why stands in {place}/*/failure.txt",
+            "{} models could not be made; the reasons are in {place}/*/failure.txt",
             executed.failed
         )));
     }
     written
 }
 
-/// Writes the report on a study's results.
+/// Writes the report of a study's results.
 ///
 /// # Errors
-/// [`Error::Usage`] where there is no study; of the files.
+/// [`Error::Settings`] if there is no study; errors of the files.
 pub fn report(args: &ReportArgs, global: &GlobalArgs) -> Result<()> {
     let summary = report::write(&args.folder)?;
     finish(&summary, &args.folder, &global.output())
@@ -123,7 +125,7 @@ pub fn report(args: &ReportArgs, global: &GlobalArgs) -> Result<()> {
 
 fn finish(summary: &Summary, root: &Path, output: &Output) -> Result<()> {
     output.result(summary, || {
-        // A line a name, sentence or reason, whatever the study's files have in them.
+        // One line per name, sentence or reason, whatever characters the study's files contain.
         let line = |text: &str| format!("{}\n", crate::plain(text));
         let mut text = String::new();
         for dataset in summary.datasets() {
@@ -194,7 +196,7 @@ impl Watcher for Progressing<'_> {
     }
 }
 
-/// The plan with its times.
+/// The plan with its estimated times.
 fn describe(estimate: &Estimate) -> String {
     let rows = estimate.runs.iter().map(|run| {
         let time = match (run.finished, run.taken_seconds) {

@@ -1,5 +1,5 @@
-//! What `--snapshot-every` leaves in a run folder: saliency of a few test images while the network
-//! trained, as tensors and as a picture.
+//! Writes the results of `--snapshot-every` into a run folder: saliency maps of a few test images
+//! during training, as tensors and as a figure.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,10 @@ use crate::{
 
 /// The maps, [snapshot, image, channel, row, column], with the steps, the images and their labels.
 const TENSORS_FILE: &str = "snapshots.safetensors";
-/// The same, drawn.
+/// The same maps as a figure.
 const PICTURE_FILE: &str = "snapshots.png";
 
-/// A row an image, a column a moment of training, as PNG.
+/// The figure as PNG: one row per image, one column per snapshot.
 pub(super) fn picture(
     title: &str,
     dataset: &Dataset,
@@ -41,8 +41,8 @@ pub(super) fn picture(
     filmstrip.png()
 }
 
-/// Writes a run's snapshots into its folder, after those that a resumed run has there already; the
-/// picture's path, where there are any.
+/// Writes a run's snapshots into its folder, after those of the run before it was resumed; returns
+/// the figure's path, if there are any.
 pub(super) fn write(
     folder: &Path,
     dataset: &Dataset,
@@ -51,7 +51,7 @@ pub(super) fn write(
 ) -> Result<Option<PathBuf>> {
     let (tensors, drawn) = (folder.join(TENSORS_FILE), folder.join(PICTURE_FILE));
     if outcome.snapshots.is_empty() {
-        // Those of a run that this one replaces would pass for its own.
+        // Snapshots of a replaced run would be mistaken for those of this run.
         if start != Start::Resume {
             remove_old(&tensors)?;
             remove_old(&drawn)?;
@@ -102,7 +102,8 @@ pub(super) fn write(
     Ok(Some(drawn))
 }
 
-/// The snapshots of maps of `size` values in a file; none where it is missing or of other images.
+/// The snapshots of maps of `size` values in a file; none if it is missing or belongs to other
+/// images.
 fn earlier(path: &Path, size: usize) -> Vec<Snapshot> {
     let read = || -> Option<Vec<Snapshot>> {
         let file = TensorFile::read(path).ok()?;

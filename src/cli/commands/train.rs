@@ -21,7 +21,7 @@ use crate::{
 /// Trains a network.
 ///
 /// # Errors
-/// [`crate::Error`] of the work behind it.
+/// [`crate::Error`] of the library functions that it calls.
 pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     let mut settings = args.settings()?;
     if args.resume && args.config.is_none() {
@@ -40,7 +40,7 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     report(&config, &outcome, snapshots.as_deref(), &gpu, &global.output())
 }
 
-/// Flags over the configuration that the run folder has.
+/// The flags over the configuration in the run folder.
 fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<PartialRunConfig> {
     let info = crate::config::DatasetInfo {
         name: settings.dataset_name().into(),
@@ -61,7 +61,7 @@ fn resumed_settings(args: &TrainArgs, settings: PartialRunConfig) -> Result<Part
     Ok(merged)
 }
 
-/// The complete configuration, its data set, and the model to start from, which brings its own
+/// The complete configuration, its data set, and the model to start from, which has its own
 /// normalisation.
 fn resolve(
     settings: PartialRunConfig,
@@ -69,8 +69,8 @@ fn resolve(
 ) -> Result<(RunConfig, Dataset, Option<ModelFile>)> {
     let dataset = data::load(settings.dataset_name(), settings.data_dir.as_deref())?;
     let (mut config, init) = resolve_for(settings, &dataset, output)?;
-    // config.toml is to repeat the run from wherever it is read; the model's metadata has the name
-    // alone.
+    // config.toml must repeat the run from any working directory; the model's metadata has only the
+    // name.
     if let Some(folder) = DataLocation::of(&dataset).dataset.filter(|_| !dataset.is_named()) {
         config.dataset = folder;
     }
@@ -78,8 +78,8 @@ fn resolve(
     Ok((config, dataset, init))
 }
 
-/// As [`resolve`], for a data set that is there. A model to start from that does not say how its
-/// pixels are normalised follows the one rule.
+/// As [`resolve`], for a data set in memory. A start model that does not say how its pixels are
+/// normalised follows the general rule.
 pub(super) fn resolve_for(
     settings: PartialRunConfig,
     dataset: &Dataset,
@@ -96,7 +96,8 @@ pub(super) fn resolve_for(
         if own != "32" {
             let (own, path) = (own.replace('-', ","), file.path().display());
             output.note(&format!(
-                "--init {path}: is quantized to {own} bits; without --bits it is trained in float; --bits {own} keeps them"
+                "--init {path}: is quantized to {own} bits; without --bits the run trains in \
+                 float; --bits {own} keeps them"
             ));
         }
     }
@@ -185,7 +186,8 @@ impl Observer for TrainingWatcher {
         let alphas: String =
             line.alpha.iter().map(|(name, alpha)| format!(", {name}.alpha {alpha:.3}")).collect();
         self.bar.note(&format!(
-            "{} epoch {:>2}: loss {:.4}{kl}, test accuracy {:.2} %, test loss {:.4}{alphas}, {:.0} images/s",
+            "{} epoch {:>2}: loss {:.4}{kl}, test accuracy {:.2} %, test loss {:.4}{alphas}, {:.0} \
+             images/s",
             self.name,
             line.epoch,
             line.train_loss,
@@ -195,7 +197,8 @@ impl Observer for TrainingWatcher {
         ));
     }
 
-    // On standard error, with --json too: that a run starts over must not go unsaid.
+    // Printed to standard error, also with --json, because the user must learn that a run starts
+    // over.
     fn note(&mut self, text: &str) {
         self.bar.note(text);
     }
@@ -220,7 +223,7 @@ struct TrainResult<'a> {
     seconds: f64,
     adapter: String,
     already_finished: bool,
-    /// The picture of `--snapshot-every`.
+    /// The figure of `--snapshot-every`.
     #[serde(skip_serializing_if = "Option::is_none")]
     snapshots: Option<&'a std::path::Path>,
 }

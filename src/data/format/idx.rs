@@ -1,9 +1,9 @@
 //! The IDX format of MNIST, raw or gzip: two zero bytes, a type, a rank, big-endian sizes, then the
 //! elements.
 //!
-//! Nothing a file declares is believed before it is checked: sizes against [`MAX_BYTES`] and its
-//! companions, then against the bytes that are there; decompression stops one byte after the
-//! declared size. Memory never exceeds about twice what the file really holds.
+//! Every declared size is checked before it is used: against [`MAX_BYTES`] and the other limits,
+//! then against the bytes of the file. Decompression stops one byte after the declared size. Memory
+//! never exceeds about twice the real content of the file.
 
 use std::{
     io::{self, BufRead, Read, Write},
@@ -21,20 +21,20 @@ use crate::{
     files::DEFLATE_BEST_RATIO,
 };
 
-/// What there is to be, where something else is found.
+/// The expected kind of file, for messages.
 pub(in crate::data) const WHAT: &str = "an IDX file";
 
-/// Most bytes of pixels in one file, 4 GiB.
+/// Largest number of bytes of pixels in one file, 4 GiB.
 pub const MAX_BYTES: u64 = 4 << 30;
-/// Most images or labels in one file.
+/// Largest number of images or labels in one file.
 pub const MAX_COUNT: u32 = 1 << 24;
-/// Most rows or columns of an image.
+/// Largest number of rows or columns of an image.
 pub const MAX_SIDE: u32 = 4096;
-/// Most channels of an image.
+/// Largest number of channels of an image.
 pub const MAX_CHANNELS: u32 = 64;
 
-/// Spellings of the four files in use: file names of MNIST, dotted names of some copies, rank 4 for
-/// several channels.
+/// Common spellings of the four file names: those of MNIST, dotted names of some copies, and rank 4
+/// for several channels.
 const SPELLINGS: [&[&str]; 4] = [
     &[
         "train-images-idx3-ubyte",
@@ -68,8 +68,8 @@ impl Images {
     }
 }
 
-/// Training images, training labels, test images, test labels in `folder`, or the names of those
-/// that are missing.
+/// The files of training images, training labels, test images and test labels in `folder`, or the
+/// names of the missing ones.
 pub(in crate::data) fn find_files(folder: &Path) -> Result<[PathBuf; 4], Vec<&'static str>> {
     let found = [0, 1, 2, 3].map(|role| find_file(folder, role));
     match found {
@@ -83,8 +83,8 @@ pub(in crate::data) fn find_files(folder: &Path) -> Result<[PathBuf; 4], Vec<&'s
     }
 }
 
-/// The file of that role (0 to 3, in the order of [`find_files`]) in `folder`, whatever its
-/// spelling; raw before gzip.
+/// The file with this role (0 to 3, in the order of [`find_files`]) in `folder`, with any spelling;
+/// a raw file comes before a gzip file.
 pub(in crate::data) fn find_file(folder: &Path, role: usize) -> Option<PathBuf> {
     let names = SPELLINGS.get(role)?.iter();
     names
@@ -92,12 +92,12 @@ pub(in crate::data) fn find_file(folder: &Path, role: usize) -> Option<PathBuf> 
         .find(|path| path.is_file())
 }
 
-/// Reads an IDX file of unsigned bytes of rank 3 (N×H×W) or 4 (N×C×H×W), raw or gzip. Sizes that
-/// could as well be N×H×W×C are warned of in the log.
+/// Reads an IDX file of unsigned bytes of rank 3 (N×H×W) or 4 (N×C×H×W), raw or gzip. If the sizes
+/// could also be N×H×W×C, a warning goes to the log.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not such a file, whole and
-/// nothing more, or has its channels last.
+/// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is not exactly such a file, or
+/// has its channels last.
 pub fn read_images(path: &Path) -> Result<Images> {
     let (input, length) = open(path, WHAT)?;
     images(path, input, length)
@@ -173,7 +173,8 @@ fn images(path: &Path, input: impl BufRead, length: u64) -> Result<Images> {
     let (sizes, pixels) = parse(path, input, length, true)?;
     if Order::of(&sizes) == Order::Either {
         log::warn!(
-            "{}: sizes {sizes:?} could be channels-first or channels-last; read as channels-first: {}",
+            "{}: sizes {sizes:?} could be channels-first or channels-last; read as channels-first: \
+             {}",
             path.display(),
             describe(&sizes)
         );
@@ -181,7 +182,9 @@ fn images(path: &Path, input: impl BufRead, length: u64) -> Result<Images> {
     let shape = match sizes[..] {
         [_, height, width] => Shape::new(1, height, width),
         [_, channels, height, width] => Shape::new(channels, height, width),
-        _ => return Err(Error::format(path, "is not an IDX file of images")), // `parse` allows no other rank
+        _ => {
+            return Err(Error::format(path, "is not an IDX file of images"));
+        } // `parse` allows no other rank
     };
     Ok(Images { shape, pixels })
 }
@@ -230,13 +233,14 @@ fn parse(
         Error::format(
             path,
             format!(
-                "truncated: its header declares {what} ({declared} bytes), {found}; get the file again"
+                "truncated: its header declares {what} ({declared} bytes), {found}; get the file \
+                 again"
             ),
         )
     };
     let mut bytes = Vec::new();
     if gzip {
-        // A shorter gzip file cannot hold what its header declares.
+        // A shorter gzip file cannot contain the declared size.
         if header + declared > length.saturating_mul(DEFLATE_BEST_RATIO) {
             return Err(truncated(&format!("which {length} bytes of gzip cannot hold")));
         }
@@ -267,7 +271,7 @@ fn out_of_memory(path: &Path, bytes: u64) -> Error {
     Error::format(path, format!("needs {bytes} bytes of memory, more than there is"))
 }
 
-/// The rank, if the first four bytes are those of a file of images (or labels) of unsigned bytes.
+/// The rank, if the first four bytes belong to a file of images (or labels) of unsigned bytes.
 fn check_magic(magic: &[u8], images: bool) -> Result<usize, String> {
     let wanted = if images {
         "images (unsigned bytes, rank 3 or 4)"
@@ -314,17 +318,19 @@ fn check_sizes(sizes: &[u32]) -> Result<u64, String> {
     }
     if let ([_, height, width, channels], Order::ChannelsLast) = (sizes, Order::of(sizes)) {
         return Err(format!(
-            "its sizes {sizes:?} look like channels-last: {channels} channels of {height}×{width}; images are read as N × channels × height × \
-             width, so transpose them first (NumPy: a.transpose(0, 3, 1, 2))"
+            "its sizes {sizes:?} look like channels-last: {channels} channels of {height}×{width}; \
+             images are read as N × channels × height × width, so transpose them first (NumPy: \
+             a.transpose(0, 3, 1, 2))"
         ));
     }
     if count > MAX_COUNT || channels > MAX_CHANNELS || sides.iter().any(|&side| side > MAX_SIDE) {
         return Err(format!(
-            "its header declares {}; at most {MAX_COUNT} items of {MAX_CHANNELS}×{MAX_SIDE}×{MAX_SIDE} are supported",
+            "its header declares {}; at most {MAX_COUNT} items of \
+             {MAX_CHANNELS}×{MAX_SIDE}×{MAX_SIDE} are supported",
             describe(sizes)
         ));
     }
-    // At most 2^24 · 2^6 · 2^12 · 2^12: fits.
+    // At most 2^24 · 2^6 · 2^12 · 2^12, which fits.
     let bytes = sizes.iter().map(|&size| u64::from(size)).product::<u64>();
     if bytes > MAX_BYTES || usize::try_from(bytes).is_err() {
         return Err(format!(
@@ -335,22 +341,22 @@ fn check_sizes(sizes: &[u32]) -> Result<u64, String> {
     Ok(bytes)
 }
 
-/// Where the channels stand in the sizes of a file of images, as far as sizes tell. IDX itself has
-/// no rule; saliq reads N×C×H×W.
+/// The position of the channels in the sizes of a file of images, as far as the sizes show it. IDX
+/// itself has no rule; saliq reads N×C×H×W.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
-    /// N×C×H×W, or no channels at all.
+    /// N×C×H×W, or no channels.
     ChannelsFirst,
     /// N×H×W×C.
     ChannelsLast,
-    /// Either may be meant.
+    /// Both are possible.
     Either,
 }
 
 impl Order {
-    /// Pictures have 1, 3 or 4 channels. A last size of that kind is a number of channels where the
-    /// first is more than any picture has, unless the planes of N×C×H×W were square, or a column
-    /// (signals of one dimension have many channels of N×1).
+    /// Pictures have 1, 3 or 4 channels. Such a last size is a number of channels if the first size
+    /// is larger than any number of channels of a picture. Exceptions are square planes of N×C×H×W,
+    /// and columns (one-dimensional signals have many channels of N×1).
     fn of(sizes: &[u32]) -> Order {
         let &[_, first, middle, last] = sizes else { return Order::ChannelsFirst };
         let is_channels = |size: u32| matches!(size, 1 | 3 | 4);

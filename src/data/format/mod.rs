@@ -1,5 +1,5 @@
-//! Formats of data sets, a file each: by which files a folder is known to hold a set, and what is in
-//! them.
+//! Formats of data sets, one file each: the files by which a set in a folder is recognised, and
+//! their contents.
 
 pub mod idx;
 
@@ -11,9 +11,9 @@ use crate::Result;
 /// A file of a data set.
 #[derive(Clone, Debug)]
 pub(super) struct SetFile {
-    /// Where it is; of a file in the program, what it is called in messages.
+    /// The path; for an embedded file, its name in messages.
     pub path: PathBuf,
-    /// Its content, where the program has it.
+    /// Its content, if it is embedded.
     built_in: Option<&'static [u8]>,
 }
 
@@ -31,22 +31,22 @@ pub(super) enum Part {
     Test,
 }
 
-/// Images and labels as the files of one part have them.
+/// Images and labels of one part, as read from the files.
 pub(super) struct PartContent {
     pub images: idx::Images,
     pub labels: Vec<u8>,
-    /// The file of the images, and that of the labels.
+    /// The file of the images and the file of the labels.
     pub paths: [PathBuf; 2],
 }
 
 impl Files {
-    /// The data set in `folder`, or the names of the files that it lacks.
+    /// The data set in `folder`, or the names of the missing files.
     pub fn in_folder(folder: &Path) -> Result<Files, Vec<&'static str>> {
         let files = idx::find_files(folder)?;
         Ok(Files::Idx(files.map(|path| SetFile { path, built_in: None })))
     }
 
-    /// The files of `entry` that are part of the program, if they are.
+    /// The embedded files of `entry`, if it has any.
     pub fn built_in(entry: &Entry) -> Option<Files> {
         let folder = Path::new("built-in").join(entry.name);
         let contents = entry.embedded?;
@@ -59,7 +59,7 @@ impl Files {
     /// Reads one part.
     ///
     /// # Errors
-    /// Those of the format, see [`idx::read_images`].
+    /// Errors of the format; see [`idx::read_images`].
     pub fn read(&self, part: Part) -> Result<PartContent> {
         let Files::Idx([train_images, train_labels, test_images, test_labels]) = self;
         let (images, labels) = match part {

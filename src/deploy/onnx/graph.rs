@@ -355,8 +355,8 @@ impl Builder {
     }
 
     /// Adds round(x / scale), clipped to the grid, times scale. Levels are unsigned bytes: signed
-    /// ones with 128 as zero point (those of LSQ+ have their own), since ONNX Runtime's optimiser makes unsigned ones of signed
-    /// bytes anyway, and fails at it in operator set 21.
+    /// ones with 128 as zero point (those of LSQ+ have their own), since ONNX Runtime's optimiser
+    /// makes unsigned ones of signed bytes anyway, and fails at it in operator set 21.
     fn quantize(&mut self, name: &str, grid: &ActivationGrid) {
         let origin = if grid.is_signed() { 128 } else { grid.zero_point };
         let [scale, zero, low, high] =

@@ -128,8 +128,8 @@ impl Interpreter {
     /// The output for `images` [N, C, H, W].
     ///
     /// # Errors
-    /// [`crate::Error::Model`] for an operator that saliq does not write, or shapes and types that do not
-    /// fit each other.
+    /// [`crate::Error::Model`] for an operator that saliq does not write, or shapes and types that
+    /// do not fit each other.
     pub fn run(&self, images: &[f64], shape: Shape) -> Result<Outcome> {
         let mut margins = vec![f64::INFINITY; images.len() / (shape.elements() as usize).max(1)];
         let logits = self.walk(images, shape, &mut |node, inputs, _| {

@@ -1,4 +1,4 @@
-//! What the launchers of batch norms share (shaders/common/batch_norm.wgsl).
+//! Common parts of the launchers of batch norms (shaders/common/batch_norm.wgsl).
 
 use crate::{
     config::Shape,
@@ -7,7 +7,7 @@ use crate::{
     shaders::Specialization,
 };
 
-/// Where a batch norm's parameters and running statistics are in the flat array.
+/// Indices of a batch norm's parameters and running statistics in the flat array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NormIndices {
     /// γ.
@@ -18,18 +18,18 @@ pub struct NormIndices {
     pub mean: u32,
     /// Running variance.
     pub variance: u32,
-    /// Batches seen.
+    /// Number of batches seen.
     pub count: u32,
 }
 
 /// How a batch's rows are summed in two stages.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchStatistics<'a> {
-    /// The current step's record: it tells clean from masked images.
+    /// The current step's record, which distinguishes clean from masked images.
     pub current: &'a Buffer,
-    /// Batches in the range that are normalised apart.
+    /// Number of batches in the range that are normalised separately.
     pub batches: u32,
-    /// Parts that the rows of a batch are dealt to.
+    /// Number of parts into which the rows of a batch are divided.
     pub parts: u32,
 }
 

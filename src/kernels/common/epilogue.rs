@@ -1,4 +1,4 @@
-//! What becomes of the sums of a convolution or product.
+//! Operations on the sums of a convolution or product.
 
 use super::activated;
 use crate::{
@@ -14,9 +14,9 @@ pub struct Activated<'a> {
     pub bias: &'a Buffer,
     /// The activation.
     pub activation: ActivationPlan,
-    /// The activation's input, kept where the activation learns.
+    /// The activation's input, stored if the activation has a learned parameter.
     pub pre_activation: Option<Binding<'a>>,
-    /// The flat parameters, read where the activation learns.
+    /// The flat parameters, read if the activation has a learned parameter.
     pub parameters: &'a Buffer,
 }
 
@@ -36,16 +36,16 @@ impl<'a> Activated<'a> {
     }
 }
 
-/// Integer inference: the levels that sums become.
+/// Integer inference: turns sums into levels.
 #[derive(Clone, Copy, Debug)]
 pub struct Requantized<'a> {
     /// [out channel (padded)].
     pub multiplier: &'a Buffer,
     /// [out channel (padded)], or [row, column, out channel (padded)].
     pub offset: &'a Buffer,
-    /// Ends of the output's range.
+    /// Lower and upper end of the output's range.
     pub range: [f32; 2],
-    /// Groups of offsets from a pixel to the next: 0 where they do not depend on the place.
+    /// Groups of offsets between two pixels; 0 if offsets do not depend on the position.
     pub pixel_offsets: u32,
 }
 
@@ -67,14 +67,14 @@ impl<'a> Requantized<'a> {
     }
 }
 
-/// What a gradient is multiplied by.
+/// The factor of a gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Gradient {
-    /// Nothing.
+    /// No factor.
     #[default]
     Plain,
-    /// The derivative of the ReLU in front: what is written holds the ReLU's values before, in the
-    /// state's format.
+    /// The derivative of the ReLU in front. The written buffer holds the ReLU's values before, in
+    /// the state's format.
     Rectified,
 }
 
@@ -88,14 +88,14 @@ impl Gradient {
     }
 }
 
-/// What becomes of a sum, in kernels that make it for several purposes.
+/// The operation on a sum, in kernels with several purposes.
 #[derive(Clone, Copy, Debug)]
 pub enum Epilogue<'a> {
-    /// It is a gradient.
+    /// The sum is a gradient.
     Gradient(Gradient),
-    /// A layer's value.
+    /// The sum becomes a layer's value.
     Activated(Activated<'a>),
-    /// Levels.
+    /// The sum becomes a level.
     Requantized(Requantized<'a>),
 }
 

@@ -1,4 +1,4 @@
-//! Sizes of weighted layers as their kernels see them.
+//! Sizes of weighted layers as constants of their kernels.
 
 use crate::{
     config::Shape,
@@ -6,21 +6,21 @@ use crate::{
     shaders::Specialization,
 };
 
-/// Real channels in the groups of a tensor of `channels`: fewer than 4 only where there is a single
-/// group.
+/// Number of real channels in the groups of a tensor of `channels`; fewer than 4 only if there is a
+/// single group.
 fn depth(channels: u32) -> u32 {
     channels.min(GROUP)
 }
 
-/// Where a max-pool of 2 × 2 windows is part of the kernel.
+/// The position of a max-pool of 2 × 2 windows that is part of the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pooling {
-    /// Nowhere.
+    /// No max-pool.
     #[default]
     None,
-    /// Behind it: windows come out.
+    /// Behind the layer; the output consists of windows.
     Output,
-    /// In front of it: the gradients of windows go in.
+    /// In front of the gradient; the input consists of gradients of windows.
     Input,
 }
 
@@ -29,17 +29,17 @@ pub enum Pooling {
 /// the pixels that its windows cover.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
-    /// Of an image that is read.
+    /// Sizes of an image that is read.
     pub input: [u32; 3],
-    /// Of an image that is written.
+    /// Sizes of an image that is written.
     pub output: [u32; 3],
-    /// Of the filter.
+    /// Sizes of the filter.
     pub window: [u32; 3],
     /// Real channels of an input group.
     pub depth: u32,
-    /// Distance of the pixels of the input, 1 but for mirrored ones.
+    /// Distance between the pixels of the input; 1 except for mirrored convolutions.
     pub spacing: u32,
-    /// Where a max-pool is part of the layer.
+    /// The position of a max-pool that is part of the layer.
     pub pooling: Pooling,
 }
 
@@ -71,7 +71,7 @@ impl Geometry {
         }
     }
 
-    /// With a max-pool of 2 × 2 windows behind it, whose output this one's was.
+    /// The same with a max-pool of 2 × 2 windows behind it that is part of the kernel.
     #[must_use]
     pub fn pooled(self) -> Self {
         let [height, width, groups] = self.output;
@@ -103,7 +103,7 @@ impl Geometry {
         self.output[0] * self.output[1]
     }
 
-    /// Groups of inputs that an output is the sum of.
+    /// Number of groups of inputs that are summed for an output.
     pub fn inner(self) -> u32 {
         self.window[0] * self.window[0] * self.input[2]
     }

@@ -1,4 +1,5 @@
-//! How many invocations a workgroup has, how many workgroups a dispatch, and what it moves.
+//! The number of invocations per workgroup and of workgroups per dispatch, and the data that a
+//! dispatch moves.
 
 use super::ImageRange;
 use crate::{gpu::Work, shaders::Specialization, storage::Format};
@@ -6,13 +7,13 @@ use crate::{gpu::Work, shaders::Specialization, storage::Format};
 /// Invocations of a workgroup of the elementwise kernels.
 pub const ELEMENTWISE: u32 = 64;
 
-/// Invocations of a workgroup in kernels that take an image (or a pixel) an invocation.
+/// Invocations of a workgroup in kernels with one image (or pixel) per invocation.
 pub const LANES: u32 = 64;
 
 /// Invocations of a workgroup that works on one image.
 pub const PER_IMAGE: u32 = 64;
 
-/// One workgroup an image.
+/// One workgroup per image.
 pub(in crate::kernels) fn per_image() -> Specialization {
     Specialization::new().tile("WORKGROUP", PER_IMAGE)
 }
@@ -32,8 +33,8 @@ pub fn grid(workgroups: u32) -> [u32; 3] {
     flat_workgroups(u64::from(workgroups), 1)
 }
 
-/// A pass that moves `elements` groups of 4 numbers in `format` for each of `images`, and computes
-/// next to nothing.
+/// The work of a pass that moves `elements` groups of 4 numbers in `format` for each of `images`
+/// and computes very little.
 pub(in crate::kernels) fn moved(images: ImageRange<'_>, elements: u32, format: Format) -> Work {
     let bytes = format.group_bytes() * u64::from(images.most) * u64::from(elements);
     Work { flops: 0, bytes }

@@ -1,14 +1,14 @@
-//! Which of the images in its buffers a dispatch works on.
+//! The range of images of a dispatch within its buffers.
 
 use crate::gpu::Binding;
 
-/// The images a dispatch works on: a range inside the buffers, known to the GPU alone, and the most
-/// it can be.
+/// The images of a dispatch: a range inside the buffers, which only the GPU knows, and an upper
+/// bound of its length.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageRange<'a> {
     /// A record of `first, count, batch, accumulate` (shaders/common/images.wgsl).
     pub binding: Binding<'a>,
-    /// Upper bound of `count`; dispatches are as large as it needs.
+    /// Upper bound of `count`, which determines the size of dispatches.
     pub most: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What several launchers share, as `shaders/common` does for kernels.
+//! Common parts of several launchers, as `shaders/common` for kernels.
 
 mod activation;
 mod batch_norm;

@@ -1,4 +1,4 @@
-//! What the optimisers' launchers share (shaders/common/optimizer.wgsl).
+//! Common parts of the launchers of optimisers (shaders/common/optimizer.wgsl).
 
 use super::flat_workgroups;
 use crate::{
@@ -6,14 +6,14 @@ use crate::{
     shaders::Specialization,
 };
 
-/// Where the kinds of parameters are in the flat array, and what they are treated with.
+/// The ranges of the kinds of parameters in the flat array, with their settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ParameterRules {
-    /// Parameters that are trained.
+    /// Number of parameters that are trained.
     pub length: u32,
-    /// Where learned steps begin.
+    /// Index of the first learned step.
     pub step_first: u32,
-    /// Where α's begin.
+    /// Index of the first α.
     pub alpha_first: u32,
     /// Where offsets of LSQ+ begin, which are treated as steps but have no floor.
     pub offset_first: u32,
@@ -25,13 +25,13 @@ pub struct ParameterRules {
     pub step_lr_factor: f32,
     /// Factor on the rate of α's.
     pub alpha_lr_factor: f32,
-    /// Steps do not fall below it.
+    /// Lower bound of learned steps.
     pub step_floor: f32,
-    /// α's do not fall below it.
+    /// Lower bound of α's.
     pub alpha_floor: f32,
 }
 
-/// What every optimiser reads and writes.
+/// Buffers and settings of every optimiser.
 #[derive(Clone, Copy, Debug)]
 pub struct Update<'a> {
     /// The current step's record: learning rate and momentum.
@@ -40,10 +40,9 @@ pub struct Update<'a> {
     pub parameters: &'a Buffer,
     /// Their gradients.
     pub gradients: &'a Buffer,
-    /// What is known of the step's numbers, and whether the update is made
-    /// (shaders/common/health.wgsl).
+    /// State of the step's numbers, and whether the update is made (shaders/common/health.wgsl).
     pub health: &'a Buffer,
-    /// Only look for what the update would not leave finite; nothing changes but `health`.
+    /// Only check whether the update would give numbers that are not finite; only `health` changes.
     pub probe: bool,
     /// The rules.
     pub rules: ParameterRules,
@@ -52,8 +51,8 @@ pub struct Update<'a> {
 }
 
 impl<'a> Update<'a> {
-    /// The dispatch of the optimiser `kernel`, whose constants `more` adds; its states are bound
-    /// behind.
+    /// The dispatch of the optimiser `kernel`; `more` adds its constants, and its states are bound
+    /// after these buffers.
     pub(in crate::kernels) fn launch(
         self,
         kernel: &'static str,
@@ -71,7 +70,7 @@ impl<'a> Update<'a> {
             .constant("STEP_LR_FACTOR", rules.step_lr_factor)
             .constant("ALPHA_DECAY", rules.alpha_decay)
             .constant("ALPHA_LR_FACTOR", rules.alpha_lr_factor);
-        // Floors are for what is stored.
+        // Lower bounds apply only to stored values.
         let specialization = match self.probe {
             true => specialization,
             false => specialization

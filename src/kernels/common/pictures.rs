@@ -6,7 +6,7 @@ use crate::{
     shaders::Specialization,
 };
 
-/// Workgroups of `lanes` in a kernel that takes a pixel, or a group of 4 of its values, an
+/// Workgroups of `lanes` in a kernel with one pixel, or one group of 4 of its values, per
 /// invocation.
 pub(in crate::kernels) fn picture(lanes: u32, shape: Shape) -> Specialization {
     Specialization::new()
@@ -16,7 +16,7 @@ pub(in crate::kernels) fn picture(lanes: u32, shape: Shape) -> Specialization {
         .constant("CHANNELS", shape.channels)
 }
 
-/// As [`picture`], of a kernel to which rows and columns are one.
+/// As [`picture`], for a kernel that does not distinguish rows and columns.
 pub(in crate::kernels) fn flat_picture(lanes: u32, shape: Shape) -> Specialization {
     Specialization::new()
         .tile("LANES", lanes)
@@ -29,7 +29,7 @@ pub(in crate::kernels) fn elements(shape: Shape) -> u32 {
     shape.pixels() * groups(shape.channels)
 }
 
-/// Workgroups of `lanes` in a kernel that takes the logits of an image an invocation.
+/// Workgroups of `lanes` in a kernel with the logits of one image per invocation.
 pub(in crate::kernels) fn class_rows(lanes: u32, classes: u32) -> Specialization {
     Specialization::new()
         .tile("LANES", lanes)

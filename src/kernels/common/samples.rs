@@ -1,24 +1,23 @@
-//! What the samples of an image are that an attribution method looks at
-//! (shaders/common/samples.wgsl).
+//! The samples of an image in an attribution method (shaders/common/samples.wgsl).
 
 use crate::shaders::{Specialization, kinds::sampling};
 
-/// What hides parts of an image behind its baseline.
+/// How parts of an image are replaced by its baseline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Hiding {
-    /// A window of `side` pixels a sample, every `stride` pixels; sample 0 is the image itself
+    /// One window of `side` pixels per sample, every `stride` pixels; sample 0 is the image itself
     /// (occlusion).
     Window {
         /// Height and width in pixels.
         side: u32,
-        /// Step between windows in pixels.
+        /// Stride between windows in pixels.
         stride: u32,
     },
-    /// A random mask a sample (RISE).
+    /// One random mask per sample (RISE).
     Mask {
-        /// Nodes of its lattice along an axis.
+        /// Number of nodes of its lattice per axis.
         grid: u32,
-        /// Share of the nodes that let the image through.
+        /// Share of the nodes that show the image.
         share: f32,
     },
 }
@@ -45,24 +44,24 @@ impl Hiding {
     }
 }
 
-/// What a sample makes of an image.
+/// How a sample is made from an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sampling {
     /// The image itself.
     Clean,
-    /// With normal noise.
+    /// The image with normal noise.
     Noisy {
-        /// Its deviation as a share of the image's max − min.
+        /// Its standard deviation as a share of the image's max − min.
         noise: f32,
     },
     /// A point on the path from a baseline.
     OnPath,
     /// A random point on the path from a random baseline to a noisy copy.
     OnRandomPath {
-        /// As of [`Sampling::Noisy`].
+        /// As for [`Sampling::Noisy`].
         noise: f32,
     },
-    /// With parts behind a baseline.
+    /// The image with parts replaced by a baseline.
     Hidden(Hiding),
 }
 

@@ -7,7 +7,7 @@ use crate::{
     shaders::Specialization,
 };
 
-/// Register tiles, and how the weights are sliced.
+/// Register tiles, and the slices of the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StripTiles {
     /// Invocations of a workgroup, each with its own strip.
@@ -16,15 +16,15 @@ pub struct StripTiles {
     pub rows: u32,
     /// Pixels of a strip's row.
     pub columns: u32,
-    /// Groups of 4 channels an invocation.
+    /// Groups of 4 channels per invocation.
     pub groups: u32,
     /// Blocks of `groups` groups whose weights are in one buffer.
     pub blocks: u32,
-    /// Whether that is a uniform buffer.
+    /// Whether this buffer is a uniform buffer.
     pub uniform: bool,
-    /// Whether the invocations are a subgroup that shares out weights.
+    /// Whether the invocations are a subgroup that shares its loads of weights.
     pub subgroups: bool,
-    /// Images an invocation: 1, or 2 in packed integers.
+    /// Images per invocation: 1, or 2 for packed integers.
     pub images: u32,
 }
 
@@ -61,7 +61,7 @@ impl StripTiles {
 /// A part of a layer's output channels, with weights that fit a uniform buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct SlicedWeights<'a> {
-    /// Of [`crate::kernels::SliceWeights`].
+    /// Weights as written by [`crate::kernels::SliceWeights`].
     pub weight: &'a Buffer,
     /// The number of its first group (shaders/common/slices.wgsl).
     pub slice: &'a Buffer,
@@ -80,8 +80,8 @@ pub(in crate::kernels) fn strip_constants(tiles: StripTiles, geometry: Geometry)
     geometry.sizes(specialization)
 }
 
-/// `launch` of a convolution by strips over `images` and the blocks of a slice, which is its share
-/// of `work`.
+/// The `launch` of a convolution by strips over `images` and the blocks of a slice, with the
+/// slice's share of `work`.
 pub(in crate::kernels) fn over_strips<'a>(
     launch: Launch<'a>,
     images: ImageRange<'_>,

@@ -9,21 +9,21 @@ pub struct WeightShape {
     pub out_channels: u32,
     /// Input channels.
     pub in_channels: u32,
-    /// Filter taps: kernel², or the pixels a fully connected layer sees.
+    /// Number of filter taps: kernel², or the number of input pixels of a fully connected layer.
     pub taps: u32,
-    /// Where the weights begin.
+    /// Index of the first weight.
     pub weight_index: u32,
-    /// Where the bias begins.
+    /// Index of the first bias.
     pub bias_index: u32,
 }
 
 impl WeightShape {
-    /// Weights an output channel.
+    /// Number of weights per output channel.
     pub fn fan_in(self) -> u32 {
         self.in_channels * self.taps
     }
 
-    /// All weights.
+    /// Total number of weights.
     pub fn count(self) -> u32 {
         self.out_channels * self.fan_in()
     }

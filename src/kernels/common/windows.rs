@@ -9,28 +9,28 @@ use crate::{
 /// A pool of square windows from shape to shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolShape {
-    /// What goes in.
+    /// Shape of the input.
     pub input: Shape,
-    /// What comes out.
+    /// Output, in the same layout.
     pub output: Shape,
     /// Height and width of a window.
     pub kernel: u32,
-    /// Step between windows.
+    /// Stride between windows.
     pub stride: u32,
 }
 
 impl PoolShape {
-    /// Groups of 4 values an image that go in.
+    /// Groups of 4 input values per image.
     pub(in crate::kernels) fn input_elements(self) -> u32 {
         self.input.pixels() * groups(self.input.channels)
     }
 
-    /// Groups of 4 values an image that come out.
+    /// Groups of 4 output values per image.
     pub(in crate::kernels) fn output_elements(self) -> u32 {
         self.output.pixels() * groups(self.output.channels)
     }
 
-    /// Windows along an axis that a pixel is in at most.
+    /// Largest number of windows per axis that contain a pixel.
     pub(in crate::kernels) fn windows(self) -> u32 {
         self.kernel.div_ceil(self.stride)
     }
@@ -51,16 +51,16 @@ impl PoolShape {
 /// An average-pool from shape to shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AveragePoolShape {
-    /// What goes in.
+    /// Shape of the input.
     pub input: Shape,
-    /// What comes out.
+    /// Output, in the same layout.
     pub output: Shape,
     /// The windows.
     pub pool: AveragePool,
 }
 
 impl AveragePoolShape {
-    /// The sizes that it shares with other pools.
+    /// The sizes that all pools have.
     pub(in crate::kernels) fn windows(self) -> PoolShape {
         let AveragePoolShape { input, output, pool: AveragePool { kernel, stride, .. } } = self;
         PoolShape { input, output, kernel, stride }

@@ -311,9 +311,9 @@ impl<'a> Builder<'a> {
         self.gpu.buffer("pooling choices", u64::from(self.options.slots) * elements * 4)
     }
 
-    /// Format of what `last` puts out, the last operation of a node that is not in place. Operations
-    /// that replace values or gradients in place have the format of what they replace, so that
-    /// logits are f32 whatever of these stands behind.
+    /// Format of what `last` puts out, the last operation of a node that is not in place.
+    /// Operations that replace values or gradients in place have the format of what they replace,
+    /// so that logits are f32 whatever of these stands behind.
     fn output_format(&self, last: &Op) -> Format {
         let mut op = last;
         loop {

@@ -70,8 +70,8 @@ pub(in crate::nn) struct Node {
     pub storage: Storage,
     /// Applied by the node's own kernel.
     pub activation: ActivationPlan,
-    /// [image, row, column, channel / 4] vec4. A dropout, which works in place, has that of the node
-    /// before, unless others read it too.
+    /// [image, row, column, channel / 4] vec4. A dropout, which works in place, has that of the
+    /// node before, unless others read it too.
     pub value: Buffer,
     /// The activation whose levels the node reads; [`ActivationPlan::NONE`] for floats.
     pub input_levels: ActivationPlan,

@@ -30,7 +30,8 @@ pub struct TrainingPass<'a> {
 }
 
 /// Adds the coefficients of the running statistics, the factors that weights are scaled by, and the
-/// scaled `weights` of the layer in front where they are quantized: once a step, before the weights.
+/// scaled `weights` of the layer in front where they are quantized: once a step, before the
+/// weights.
 pub fn prepare(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -73,8 +74,8 @@ pub fn fold_gradient(
     recorder.add(format!("{} folded weight gradient", front.name), &fold)
 }
 
-/// Adds `node.value` = activate(batch norm of `input`): with the batch's statistics in training, the
-/// running ones in inference.
+/// Adds `node.value` = activate(batch norm of `input`): with the batch's statistics in training,
+/// the running ones in inference.
 pub fn forward(
     recorder: &mut Recorder<'_>,
     node: &Node,

@@ -28,13 +28,13 @@ pub(crate) struct Product<'a> {
     pub transposed: bool,
     /// [image, out group] vec4.
     pub product: Binding<'a>,
-    /// What the sums become.
+    /// The operation on the sums.
     pub end: Epilogue<'a>,
     /// Groups of 4 inputs and outputs.
     pub sizes: [u32; 2],
     /// Formats of vectors and product.
     pub storage: Storage,
-    /// What it has to do.
+    /// The work of the dispatch.
     pub work: Work,
 }
 

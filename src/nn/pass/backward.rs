@@ -43,8 +43,8 @@ struct Way<'a, 'b> {
 /// is, [image, row, column, channel / 4] vec4, where `wanted` asks for it, or what arrives at the
 /// output where the walk stops.
 ///
-/// The small gradients of the last layers exist for all images at once; from the first large one on,
-/// images go back in chunks, whose weight gradients add up.
+/// The small gradients of the last layers exist for all images at once; from the first large one
+/// on, images go back in chunks, whose weight gradients add up.
 ///
 /// # Errors
 /// [`Error::Gpu`] in networks without gradients, for chunks of more images than the network takes,

@@ -22,7 +22,8 @@ pub enum BackwardRule {
     Epsilon,
     /// y/ẑ·g at every weighted layer z = Wx + b with ẑ = max(W, 0)·x, and max(W, 0)ᵀ in the place
     /// of Wᵀ: the z⁺ rule, of the same multipliers (Montavon et al. 2017; Captum's
-    /// `Alpha1_Beta0_Rule` with biases set to zero). See [`crate::nn::Network::record_positive_backward`].
+    /// `Alpha1_Beta0_Rule` with biases set to zero). See
+    /// [`crate::nn::Network::record_positive_backward`].
     Positive,
 }
 

@@ -1,31 +1,31 @@
-//! Axes: ranges, ticks, and how numbers are written at them.
+//! Axes: ranges, ticks, and the format of numbers at them.
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::Ranged;
 
 use super::super::text::{self, Size};
 
-/// What kind of number an axis shows: how far it can reach, and how narrow it may be before what it
-/// shows is nothing but rounding.
+/// The kind of number on an axis. It limits the range from above, and from below so that rounding
+/// errors are not magnified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quantity {
-    /// Any number. The axis spans a tenth of the largest magnitude at least.
+    /// Any number. The axis spans at least a tenth of the largest magnitude.
     #[default]
     Number,
     /// Any number, with 0 on the axis.
     WithZero,
-    /// Any number from 0 up, as a complexity or a distance.
+    /// Any number from 0 up, such as a complexity or a distance.
     Magnitude,
-    /// A share in percent: 0 to 100, 5 points at least.
+    /// A share in percent: 0 to 100, at least 5 points.
     Percent,
-    /// A share: 0 to 1, a tenth at least.
+    /// A share: 0 to 1, at least a tenth.
     Share,
-    /// A correlation or similarity: −1 to 1, a tenth at least.
+    /// A correlation or similarity: −1 to 1, at least a tenth.
     Correlation,
 }
 
 impl Quantity {
-    /// Lowest and highest value that such a number can have; infinite where there is none.
+    /// Lowest and highest possible value of such a number; infinite if there is no limit.
     pub fn bounds(self) -> (f64, f64) {
         let Range { low, high } = self.limits();
         (low, high)
@@ -61,14 +61,14 @@ pub(in crate::report) struct Range {
 }
 
 impl Range {
-    /// From the lowest of `values` to the highest; None without values.
+    /// From the lowest of `values` to the highest; `None` without values.
     fn exact(values: impl Iterator<Item = f64>) -> Option<Range> {
         let (low, high) = values
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         (low <= high).then_some(Range { low, high })
     }
 
-    /// The range of `values`, made to have some width; None without values.
+    /// The range of `values`, widened if it is empty; `None` without values.
     pub(in crate::report) fn of(values: impl Iterator<Item = f64>) -> Option<Range> {
         let Range { low, high } = Range::exact(values)?;
         if high - low > high.abs().max(low.abs()) * 1e-9 {
@@ -78,20 +78,20 @@ impl Range {
         Some(Range { low: low - half, high: high + half })
     }
 
-    /// At least as wide as `quantity` may be, within what it can be, and with some space above and
-    /// below.
+    /// The range widened to the minimum of `quantity`, cut to the limits of `quantity`, with space
+    /// above and below.
     fn shown_as(self, quantity: Quantity) -> Range {
         let Range { mut low, mut high } = self;
         let limits = quantity.limits();
         if quantity == Quantity::WithZero {
             (low, high) = (low.min(0.0), high.max(0.0));
         }
-        // Where all is 0, upwards.
+        // If all values are 0, the range extends upwards.
         high = if quantity == Quantity::WithZero && low == high { 1.0 } else { high };
         let missing = quantity.least_span(low.abs().max(high.abs())) - (high - low);
         if missing > 0.0 {
             (low, high) = (low - missing / 2.0, high + missing / 2.0);
-            // What would lie beyond a limit goes to the other side.
+            // The part beyond a limit is moved to the other side.
             let (below, above) = ((limits.low - low).max(0.0), (high - limits.high).max(0.0));
             (low, high) = (low + below - above, high + below - above);
         }
@@ -99,7 +99,7 @@ impl Range {
         Range { low: padded.low.max(limits.low), high: padded.high.min(limits.high) }
     }
 
-    /// A logarithmic range that spans a factor of 2 at least, with some space above and below.
+    /// A logarithmic range that spans at least a factor of 2, with space above and below.
     fn shown_as_logarithm(self) -> Range {
         let Range { low, high } = self;
         let missing = 2.0 / (high / low);
@@ -107,7 +107,8 @@ impl Range {
         Range { low: low / factor, high: high * factor }.padded(true)
     }
 
-    /// With some space above and below; not across zero when all values are on one side of it.
+    /// The range with space above and below, but not across zero if all values are on one side of
+    /// it.
     fn padded(self, log: bool) -> Range {
         if log {
             let factor = (self.high / self.low).powf(0.04);
@@ -120,7 +121,7 @@ impl Range {
     }
 }
 
-/// One axis, with our ticks instead of plotters'.
+/// One axis, with saliq's own ticks instead of plotters'.
 pub(in crate::report) struct Axis {
     pub(in crate::report) range: Range,
     pub(in crate::report) log: bool,
@@ -128,8 +129,8 @@ pub(in crate::report) struct Axis {
 }
 
 impl Axis {
-    /// The axis that shows `values`; None without any. One that leaves 0 out begins at one of its
-    /// ticks, so that it can say where.
+    /// The axis that shows `values`; `None` without any. An axis without 0 begins at one of its
+    /// ticks, so that a label can say where.
     pub(super) fn of(
         values: impl Iterator<Item = f64>,
         quantity: Quantity,
@@ -156,7 +157,7 @@ impl Axis {
         Some(Axis { range, log, ticks })
     }
 
-    /// The axis along which `values` stand, without space at its ends; ticks of whole numbers are
+    /// The axis of the positions `values`, without space at its ends; ticks of whole numbers are
     /// whole numbers.
     pub(super) fn along(values: &[f64]) -> Axis {
         let is_whole = values.iter().all(|value| value.fract() == 0.0);
@@ -164,7 +165,7 @@ impl Axis {
             Range::exact(values.iter().copied()).filter(|exact| exact.low == exact.high)
         {
             let range = Range::of([low, high].into_iter()).unwrap_or(Range { low, high });
-            // The only place there is.
+            // All values share one position.
             return Axis {
                 range,
                 log: false,
@@ -185,7 +186,7 @@ impl Axis {
         Axis { range, log, ticks: if log { log_ticks(range) } else { linear_ticks(range) } }
     }
 
-    /// Where an axis that leaves 0 out begins, or ends: `axis from 90 %`.
+    /// Where an axis without 0 begins or ends: `axis from 90 %`.
     pub(super) fn cut(&self, quantity: Quantity) -> Option<String> {
         let unit = if quantity == Quantity::Percent { " %" } else { "" };
         match self.range {
@@ -200,8 +201,8 @@ impl Axis {
         }
     }
 
-    /// As [`Self::cut`], of an axis along which things stand: counts begin at 1, and far ends are
-    /// far from a start that is near 0.
+    /// As [`Self::cut`], for an axis of positions: counts begin at 1, and a start near 0 compared
+    /// with the end is not reported.
     pub(super) fn far_cut(&self) -> Option<String> {
         let nearest = self.range.low.abs().min(self.range.high.abs());
         let is_far = nearest > (self.range.high - self.range.low) / 10.0;
@@ -221,7 +222,7 @@ impl Ranged for Axis {
         } else {
             (value - low) / (high - low)
         };
-        // What lies outside the range (spikes of a raw line) runs along the edge.
+        // Values outside the range (spikes of a raw line) are drawn along the edge.
         start + (f64::from(end - start) * share.clamp(0.0, 1.0)).round() as i32
     }
 
@@ -240,13 +241,13 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// Places of labelled grid lines and how to write them.
+/// Positions of labelled grid lines and the format of their labels.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::report) struct Ticks {
     pub(in crate::report) values: Vec<f64>,
-    /// Digits after the point; None for the shortest exact form.
+    /// Digits after the decimal point; `None` for the shortest exact form.
     pub(super) decimals: Option<usize>,
-    /// What is written at 0, 1, 2, … instead of numbers.
+    /// Labels at 0, 1, 2, … instead of numbers.
     pub(super) names: Vec<String>,
 }
 
@@ -300,7 +301,7 @@ pub(in crate::report) fn linear_ticks(range: Range) -> Ticks {
     ticks(range, 0.0)
 }
 
-/// As [`linear_ticks`], whole numbers alone: there is no step 2.5.
+/// As [`linear_ticks`], with whole numbers only: there is no step 2.5.
 fn whole_ticks(range: Range) -> Ticks {
     ticks(range, 1.0)
 }
@@ -325,7 +326,7 @@ fn ticks(range: Range, least_step: f64) -> Ticks {
     }
 }
 
-/// Powers of ten, with 2 and 5 times them where few fit, or evenly spaced values where the range is
+/// Powers of ten, with 2 and 5 times them if only few fit, or evenly spaced values if the range is
 /// narrow.
 pub(super) fn log_ticks(range: Range) -> Ticks {
     let (low, high) = (range.low.log10(), range.high.log10());

@@ -1,4 +1,4 @@
-//! Dots with intervals: figures of things that have no order, such as models, a row each.
+//! Dot charts with intervals, for figures of items without an order, such as models; one row each.
 
 use plotters::prelude::{ChartBuilder, Color, DrawingBackend, IntoFont, ShapeStyle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -13,37 +13,37 @@ use super::line::LARGEST;
 use super::stack::{self, Chart};
 use crate::Result;
 
-/// Pixels from one dot of a row to the next.
+/// Pixels between two dots of a row.
 const DOT_HEIGHT: i32 = 16;
 /// Widest column of names, in pixels.
 const NAMES_WIDTH: u32 = 260;
-/// Room below the plot: ticks, label, and the line that says where the axis is cut.
+/// Space below the plot: ticks, label, and the line that says where the axis is cut.
 const BELOW: i32 = 54;
 const ABOVE: i32 = 6;
 
-/// The dots of one colour: a value and its interval a row.
+/// The dots of one colour: one value with its interval per row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dots {
     /// Name in the legend.
     pub name: String,
-    /// Value, low and high end of its interval, of every row; `None` leaves a row out, ends that
-    /// are not finite are not drawn.
+    /// Value, lower and upper end of its interval, for every row; `None` leaves a row out, and ends
+    /// that are not finite are not drawn.
     pub values: Vec<Option<(f64, f64, f64)>>,
-    /// Which colour and marker they have, from 0; `None`: those of their place in the chart. Charts
-    /// that stand together give the same thing the same ones.
+    /// Index of the colour and marker, from 0; `None`: that of the position in the chart. Related
+    /// charts use the same index for the same item.
     pub style: Option<usize>,
 }
 
-/// A dot chart. Nothing joins the dots: the rows have no order that a line could follow.
+/// A dot chart. No line joins the dots, because the rows have no order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DotChart {
     /// Heading; may be empty.
     pub title: String,
-    /// How to read it, below the heading; may be empty.
+    /// Explanation below the heading; may be empty.
     pub note: String,
-    /// What the horizontal axis shows, with its unit.
+    /// Label of the horizontal axis, with its unit.
     pub label: String,
-    /// What kind of number that is.
+    /// The kind of number on that axis.
     pub quantity: Quantity,
     /// Names of the rows, from the top.
     pub names: Vec<String>,
@@ -89,7 +89,7 @@ impl DotChart {
         ABOVE + BELOW + row * self.names.len().max(1) as i32
     }
 
-    /// What can be drawn: row, series, value, ends.
+    /// The drawable dots: row, series, value, ends.
     fn shown(&self) -> impl Iterator<Item = (usize, usize, f64, Option<(f64, f64)>)> {
         let is_shown = |value: f64| value.abs() <= LARGEST;
         self.dots.iter().enumerate().flat_map(move |(series, dots)| {
@@ -132,7 +132,7 @@ impl Chart for DotChart {
             None => text::plain(&self.label),
         };
         let rows = self.names.len();
-        // Upwards, as plotters counts: the first name is the highest place.
+        // plotters counts upwards, so the first name has the highest position.
         let names: Vec<String> = self.names.iter().rev().cloned().collect();
         let places = Axis {
             range: Range { low: -0.5, high: rows.max(1) as f64 - 0.5 },
@@ -148,7 +148,7 @@ impl Chart for DotChart {
             .margin_left(px(EDGE - 6))
             .margin_top(px(ABOVE))
             .x_label_area_size(px(BELOW - 6))
-            // Labels are a twelfth larger than what is measured.
+            // Labels are drawn a twelfth larger than measured.
             .y_label_area_size(px(widest * 13 / 12 + 16))
             .build_cartesian_2d(values, places)?;
         chart

@@ -1,4 +1,4 @@
-//! What stands above a chart's plot: its title, a note that says how to read it, the legend.
+//! The part of a chart above its plot: title, note and legend.
 
 use plotters::element::PathElement;
 use plotters::prelude::{DrawingBackend, IntoFont, Text};
@@ -9,7 +9,7 @@ use super::super::style::{
 };
 use super::super::text::{self, Size};
 
-/// Room from one line of a note to the next, in pixels.
+/// Line height of a note, in pixels.
 const NOTE_LINE: i32 = 18;
 
 /// How an entry of the legend shows its series.
@@ -23,7 +23,7 @@ pub(super) enum Sample {
     Dot,
 }
 
-/// A place in the legend, in pixels from the head's upper left corner.
+/// A position in the legend, in pixels from the head's upper left corner.
 struct Entry {
     style: usize,
     sample: Sample,
@@ -37,16 +37,17 @@ pub(super) struct Head {
     title: String,
     note: Vec<String>,
     legend: Vec<Entry>,
-    /// In pixels, with the edge above.
+    /// Height in pixels, including the upper margin.
     pub height: i32,
 }
 
 impl Head {
-    /// `series` are name, style and sample of each; a single one without a name needs no legend.
+    /// `series` are the name, style and sample of each series; a single one without a name needs no
+    /// legend.
     pub fn new(title: &str, note: &str, series: &[(String, usize, Sample)]) -> Head {
         let room = (WIDTH - 2 * EDGE) as u32;
         let title = text::fit(&text::plain(title), Size::LARGE, room);
-        // Its letters are a twelfth larger than those that are measured.
+        // Its letters are drawn a twelfth larger than measured.
         let note = text::wrap(&text::plain(note), Size::SMALL, room * 11 / 12);
         let mut height = EDGE + if title.is_empty() { 0 } else { 30 };
         if !note.is_empty() {

@@ -1,6 +1,6 @@
-//! Series made ready to be drawn: gaps, smoothing, fewer points.
+//! Prepares series for drawing: gaps, smoothing, fewer points.
 
-/// Points a line is reduced to, for the size of the file.
+/// Largest number of points of a line, which limits the size of the file.
 const MAX_POINTS: usize = 800;
 /// Beyond this, differences of values could overflow.
 pub(super) const LARGEST: f64 = 1e100;
@@ -12,22 +12,21 @@ pub struct Series {
     pub name: String,
     /// Points in the order in which they are joined. A value that is not finite makes a gap.
     pub points: Vec<(f64, f64)>,
-    /// Draw a centred moving average over about 3 % of the points, with the raw line faint behind
-    /// it.
+    /// Draw a centred moving average over about 3 % of the points, in front of the faint raw line.
     pub smooth: bool,
-    /// A shaded band behind the line, such as a 95 % interval: (x, low, high) in the order of x. Of
-    /// a single point it is drawn as a bar.
+    /// A shaded band behind the line, such as a 95 % interval: (x, low, high) in the order of x.
+    /// For a single point it is drawn as a bar.
     pub band: Vec<(f64, f64, f64)>,
-    /// Which colour and marker it has, from 0; `None`: those of its place in the chart. Charts that
-    /// stand together give the same thing the same ones.
+    /// Index of the colour and marker, from 0; `None`: that of the position in the chart. Related
+    /// charts use the same index for the same item.
     pub style: Option<usize>,
-    /// A thin line without markers: what another line of the same style is to be compared with.
+    /// Draws a thin line without markers, as the reference of another line of the same style.
     pub thin: bool,
 }
 
 pub(super) type Part = Vec<(f64, f64)>;
 
-/// A series made ready: gaps found, smoothed.
+/// A prepared series, split at gaps and smoothed.
 pub(super) struct Line {
     /// Lowest and highest value of its band.
     pub(super) band: Vec<f64>,
@@ -47,7 +46,7 @@ impl Line {
             .map(<[_]>::to_vec)
             .collect();
         let count: usize = raw.iter().map(Vec::len).sum();
-        // Below this there is nothing to smooth.
+        // A shorter line is not smoothed.
         let smooth = (series.smooth && count >= 20).then(|| {
             let reach = (count / 70).clamp(1, 500);
             raw.iter().map(|part| moving_average(part, reach)).collect()
@@ -67,8 +66,8 @@ impl Line {
         self.main().iter().flatten().copied()
     }
 
-    /// Values the vertical axis has to reach: the whole main line, and all but the most extreme
-    /// hundredth of a raw one.
+    /// Values that the vertical axis must contain: the whole main line, and all but the most
+    /// extreme hundredth of a raw one.
     pub(super) fn vertical_extent(&self) -> Vec<f64> {
         let mut values: Vec<f64> =
             self.points().map(|p| p.1).chain(self.band.iter().copied()).collect();
@@ -81,9 +80,9 @@ impl Line {
         values
     }
 
-    /// Points that get a marker: all of a short line, else about ten, shifted from series to series
-    /// so that the markers of lines that run together stay apart. A lone point is visible by its
-    /// marker only, so it always has one.
+    /// Points with a marker: all points of a short line, else about ten. They are shifted from
+    /// series to series so that the markers of close lines stay apart. A single point always has
+    /// one, because only its marker is visible.
     pub(super) fn marked(&self, index: usize, lines: usize) -> Vec<(f64, f64)> {
         let points: Vec<_> = self.points().collect();
         if points.len() <= 24 {
@@ -115,7 +114,7 @@ fn moving_average(part: &[(f64, f64)], reach: usize) -> Part {
         .collect()
 }
 
-/// At most about [`MAX_POINTS`] points: the lowest and highest of each stretch, in their order, so
+/// At most about [`MAX_POINTS`] points: the lowest and highest of each segment in their order, so
 /// that peaks stay.
 pub(super) fn reduce(part: &[(f64, f64)]) -> Part {
     if part.len() <= MAX_POINTS {

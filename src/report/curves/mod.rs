@@ -1,4 +1,4 @@
-//! Charts as SVG and PNG: lines along a real order, dots with intervals for things that have none.
+//! Charts as SVG and PNG: lines for ordered data, dots with intervals for items without an order.
 
 mod axis;
 mod dots;
@@ -29,35 +29,36 @@ use super::text::{self, Size};
 use super::write_atomically;
 use crate::Result;
 
-/// A line chart: of things that have an order, such as steps, shares, layers.
+/// A line chart, for data with an order, such as steps, shares or layers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LineChart {
     /// Heading; may be empty.
     pub title: String,
-    /// How to read it, below the heading; may be empty.
+    /// Explanation below the heading; may be empty.
     pub note: String,
-    /// What the horizontal axis shows, with its unit.
+    /// Label of the horizontal axis, with its unit.
     pub x_label: String,
-    /// What the vertical axis shows, with its unit.
+    /// Label of the vertical axis, with its unit.
     pub y_label: String,
-    /// What kind of number that is: how far the axis may reach, how narrow it may be.
+    /// The kind of number on the vertical axis: the limits of its range and its smallest width.
     pub quantity: Quantity,
-    /// Logarithmic vertical axis; values of 0 and below then make gaps. The axis says so.
+    /// Whether the vertical axis is logarithmic. Values of 0 and below then make gaps, and the axis
+    /// is labelled as logarithmic.
     pub log_y: bool,
     /// The lines; a single one needs no legend if its name is empty.
     pub series: Vec<Series>,
-    /// Names of the places 0, 1, 2, … of the horizontal axis, where it shows things instead of
+    /// Labels at the positions 0, 1, 2, … of the horizontal axis, if it shows items instead of
     /// numbers.
     pub x_names: Vec<String>,
-    /// Not as high, for charts above one another.
+    /// A lower plot, for charts above one another.
     pub low: bool,
 }
 
 const PLOT_HEIGHT: i32 = 380;
 const LOW_PLOT_HEIGHT: i32 = 240;
-/// Room for the line that says where an axis is cut, in pixels.
+/// Height of the line that says where an axis is cut, in pixels.
 const CUT_HEIGHT: i32 = 20;
-/// Pixels between points that share the only place of a horizontal axis.
+/// Pixels between points that share the only position of a horizontal axis.
 const APART: i32 = 12;
 
 impl LineChart {
@@ -81,15 +82,15 @@ impl LineChart {
         stack::png(self)
     }
 
-    /// Writes the chart to `path` as SVG, whole or not at all.
+    /// Writes the chart to `path` as SVG, atomically.
     ///
     /// # Errors
-    /// Those of [`LineChart::to_svg`], and [`crate::Error::Io`].
+    /// Errors of [`LineChart::to_svg`], and [`crate::Error::Io`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         write_atomically(path.as_ref(), self.to_svg()?.as_bytes())
     }
 
-    /// Whether any of its lines is drawn smoothed: short ones are not.
+    /// Whether any of its lines is smoothed; short lines are not.
     pub fn is_smoothed(&self) -> bool {
         self.lines().iter().any(|line| line.smooth.is_some())
     }
@@ -192,7 +193,7 @@ impl LineChart {
                     _ => Ok(Some(x)),
                 }
             });
-        // Where all points share one place they stand beside one another.
+        // If all points share one position, they are drawn next to each other.
         let aside = |index: usize| match alone {
             Ok(_) if lines.len() > 1 => px(APART) * (2 * index as i32 + 1 - lines.len() as i32) / 2,
             _ => 0,
@@ -242,7 +243,7 @@ impl LineChart {
             }
         }
         for (index, (series, line)) in self.series.iter().zip(lines).enumerate() {
-            // A lone point is visible by its marker only.
+            // Only the marker of a single point is visible.
             let is_marked = !series.thin || line.points().count() == 1;
             for point in line.marked(index, lines.len()).into_iter().filter(|_| is_marked) {
                 let (x, y) = chart.backend_coord(&point);

@@ -1,4 +1,4 @@
-//! Charts as files, alone and below one another.
+//! Charts as files: one chart, or several below one another.
 
 use plotters::prelude::{DrawingBackend, IntoDrawingArea, SVGBackend};
 
@@ -6,12 +6,12 @@ use super::super::style::{Area, Drawn, UNIT, WIDTH, escape, finish, px};
 use super::super::{canvas::encode_png, raster::Raster};
 use crate::{Error, Result};
 
-/// A chart that can stand alone or with others.
+/// A chart that can be drawn alone or with others.
 pub trait Chart {
     /// Its heading; may be empty.
     fn title(&self) -> &str;
 
-    /// Its height in pixels; the width is the same for all.
+    /// Its height in pixels; all charts have the same width.
     fn height(&self) -> i32;
 
     /// Draws it.
@@ -49,7 +49,7 @@ pub(super) fn png(chart: &impl Chart) -> Result<Vec<u8>> {
     encode_png(&render(chart)?)
 }
 
-/// Charts below one another, of one width: one figure.
+/// Charts of one width below one another, as one figure.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChartStack<C>(pub Vec<C>);
 
@@ -57,7 +57,7 @@ impl<C: Chart> ChartStack<C> {
     /// The figure as an `<svg>` element that is also a complete SVG file.
     ///
     /// # Errors
-    /// Those of [`super::LineChart::to_svg`].
+    /// Errors of [`super::LineChart::to_svg`].
     pub fn to_svg(&self) -> Result<String> {
         let mut body = String::new();
         let mut height = 0;
@@ -67,7 +67,8 @@ impl<C: Chart> ChartStack<C> {
         }
         let labels: Vec<String> = self.0.iter().map(|chart| escape(chart.title())).collect();
         Ok(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n{body}</svg>\n",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+             viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n{body}</svg>\n",
             labels.join("; ")
         ))
     }
@@ -75,7 +76,7 @@ impl<C: Chart> ChartStack<C> {
     /// The figure as the bytes of a PNG file.
     ///
     /// # Errors
-    /// Those of [`super::LineChart::to_png`].
+    /// Errors of [`super::LineChart::to_png`].
     pub fn to_png(&self) -> Result<Vec<u8>> {
         let parts = self.0.iter().map(render).collect::<Result<Vec<_>>>()?;
         let height = parts.iter().map(image::RgbImage::height).sum();

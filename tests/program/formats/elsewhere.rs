@@ -219,7 +219,8 @@ fn a_file_that_says_nothing_is_asked_about() {
     let model = random_model(small(), "32", QuantizationConfig::default(), 4);
     write_bare(&bare, &model);
     save(&silent, &model, None, "");
-    let layers = "{ type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 3 }, { type = \"activation\", name = \"act1\" }, \
+    let layers = "{ type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 3 }, \
+                  { type = \"activation\", name = \"act1\" }, \
                   { type = \"linear\", name = \"fc1\", out-features = 3 }";
     std::fs::write(&network, format!("[network]\ninput = [1, 6, 5]\nlayers = [{layers}]\n"))
         .unwrap();
@@ -572,7 +573,8 @@ fn other_networks_are_named() {
     write("{ type = \"conv\", name = \"first\", out-channels = 4, kernel = 3 }");
     assert!(eval(&given).contains("first.weight"));
     write(
-        "{ type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 3 }, { type = \"activation\", name = \"act1\" }",
+        "{ type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 3 }, \
+         { type = \"activation\", name = \"act1\" }",
     );
     json(
         &[&["eval", text(&bare), "--dataset", text(&data), "--normalize", "unit"], &given[..]]
@@ -625,7 +627,8 @@ fn models_find_their_data_or_ask_for_them() {
     // Called like a known set, with other images.
     let (data, test) = images(&file("mine"), "mnist-mini", SMALL, 11);
     let config = file("train.toml");
-    let layers = "{ type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 3 }, { type = \"activation\", name = \"act1\" }, \
+    let layers = "{ type = \"conv\", name = \"conv1\", out-channels = 4, kernel = 3 }, \
+                  { type = \"activation\", name = \"act1\" }, \
                   { type = \"linear\", name = \"fc1\", out-features = 3 }";
     std::fs::write(&config, format!("steps = 2\nbatch-size = 4\n[network]\nlayers = [{layers}]\n"))
         .unwrap();
