@@ -163,7 +163,7 @@ fn stored(encoding: &Encoding) -> &'static str {
 }
 
 impl Constants {
-    /// Adds step `index` of a plan whose steps put what they make at `places`; the second value
+    /// Adds step `index` of a plan whose steps put what they make at `places`. The second value
     /// that it reads is stored as `second`.
     fn add(
         &mut self,
