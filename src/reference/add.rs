@@ -2,8 +2,8 @@
 
 use super::integer_convolution::requantize;
 
-/// The levels of sums of numbers: left·multipliers[0] + (right·multipliers[1] + offset), rounded
-/// where `rounding`, within `range`.
+/// The levels of sums of numbers: left·m₀ + (right·m₁ + offset) with m = `multipliers`, rounded if
+/// `rounding`, within `range`.
 pub fn requantized_add(
     [left, right]: [&[f64]; 2],
     multipliers: [f64; 2],
