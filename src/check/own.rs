@@ -44,6 +44,17 @@ const SUMS_NETWORK: &str = "network.layers = [
   { type = \"add\", inputs = [\"drop\", \"act2\", \"act1\"] }, { type = \"activation\" },
   { type = \"linear\", out_features = 10 } ]\n";
 
+/// Every function of an activation: behind a convolution, on its own, and in front of a pool.
+const FUNCTIONS_NETWORK: &str = "network.layers = [
+  { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"relu6\" },
+  { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"leaky-relu\" },
+  { type = \"max-pool\", kernel = 2, stride = 2 },
+  { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"sigmoid\" },
+  { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"silu\" },
+  { type = \"max-pool\", kernel = 3, stride = 2 }, { type = \"activation\", kind = \"hard-swish\" },
+  { type = \"linear\", out_features = 9 }, { type = \"activation\", kind = \"tanh\" },
+  { type = \"linear\", out_features = 10 } ]\n";
+
 /// Settings that between them ask for every kernel with every option.
 const SETTINGS: &[&str] = &[
     "",
@@ -78,7 +89,15 @@ const SETTINGS: &[&str] = &[
     "SUMS",
     "SUMS\nbits = \"4,4\"\nact-quant = \"lsq-plus\"\nsgt = false",
     "SUMS\nprecision = \"f16\"\nbits = \"4,4\"\nsgt = false",
+    "FUNCTIONS",
+    "FUNCTIONS\nbits = \"4,4,4,4,4\"\nsgt = false",
+    "FUNCTIONS\nprecision = \"f16\"\nbits = \"4,4,4,4,4\"\nact-quant = \"lsq-plus\"\nsgt = false",
 ];
+
+/// Networks by the words that stand for them in [`SETTINGS`]; all but the first have operations
+/// without an integer form so far.
+const NETWORKS: [(&str, &str); 3] =
+    [("ODD", ODD_NETWORK), ("SUMS", SUMS_NETWORK), ("FUNCTIONS", FUNCTIONS_NETWORK)];
 
 /// Devices that run nothing: as software adapters and as GPUs, without what is optional and with
 /// it.
@@ -155,7 +174,10 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             if text.starts_with("ODD") { Shape::new(3, 21, 17) } else { Shape::new(1, 28, 28) };
         let dataset = blank(shape);
         let info = DatasetInfo { name: dataset.name.clone(), shape, classes: dataset.classes };
-        let mut toml = text.replace("ODD", ODD_NETWORK).replace("SUMS", SUMS_NETWORK);
+        let mut toml = text.to_string();
+        for (name, network) in NETWORKS {
+            toml = toml.replace(name, network);
+        }
         if let Some(plain) = toml.strip_suffix("NORM") {
             toml = plain.replace(
                 "{ type = \"activation\", name = \"act3\" }",
@@ -165,14 +187,15 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
         let settings = PartialRunConfig::parse(&toml, "check")?;
         let config = resolve(settings, &info)?;
         let trainer = Trainer::new(gpu, &config, &dataset)?;
-        if number < 3 || text.starts_with("ODD") {
+        if number < 3 || text.starts_with("ODD") || *text == "FUNCTIONS" {
             let data = ResidentData::new(gpu, &dataset.test, shape)?;
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
-        // Sums have no integer form so far.
+        // These have no integer form so far.
         let has_levels = config.quantization.bits.iter().any(|bits| bits.quantizes_weights());
-        if has_levels && !text.starts_with("SUMS") {
+        let is_plain = !NETWORKS[1..].iter().any(|(name, _)| text.starts_with(name));
+        if has_levels && is_plain {
             record_integers(gpu, trainer.model_config())?;
         }
         if number == 0 || *text == "ODD" {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::Shape;
+use super::{activation::ActivationFunction, shape::Shape};
 
 /// Largest window of a max-pool: the position of a maximum takes eight bits.
 const MAX_POOL_KERNEL: u32 = 15;
@@ -29,8 +29,9 @@ pub enum LayerKind {
     /// Batch normalisation right behind a convolution or linear layer, torch.nn.BatchNorm2d (or
     /// 1d): ε [`BATCH_NORM_EPSILON`], momentum 0.1.
     BatchNorm {},
-    /// ReLU, or PACT in its place where the preceding layer's activations are quantized.
-    Activation {},
+    /// A function of every value, ReLU where a file says nothing; quantized where the preceding
+    /// layer's activations are.
+    Activation(ActivationFunction),
     /// Max-pooling without padding; ties go to the first element in row-major order.
     MaxPool {
         /// Window height and width.
@@ -64,7 +65,7 @@ impl LayerKind {
         match self {
             LayerKind::Conv { .. } => "conv",
             LayerKind::BatchNorm {} => "batch-norm",
-            LayerKind::Activation {} => "activation",
+            LayerKind::Activation(_) => "activation",
             LayerKind::MaxPool { .. } => "max-pool",
             LayerKind::AveragePool(_) => "average-pool",
             LayerKind::Dropout { .. } => "dropout",
@@ -78,7 +79,7 @@ impl LayerKind {
         match self {
             LayerKind::Conv { .. } => Stem::OfType("conv"),
             LayerKind::BatchNorm {} => Stem::OfType("bn"),
-            LayerKind::Activation {} => Stem::OfType("act"),
+            LayerKind::Activation(_) => Stem::OfType("act"),
             LayerKind::Linear { .. } => Stem::OfType("fc"),
             LayerKind::Add {} => Stem::OfType("add"),
             LayerKind::MaxPool { .. } | LayerKind::AveragePool(_) => Stem::OfPlace("pool"),
@@ -129,7 +130,7 @@ impl LayerKind {
                     sizes.join(" and ")
                 ));
             }
-            LayerKind::Activation {}
+            LayerKind::Activation(_)
             | LayerKind::BatchNorm {}
             | LayerKind::Add {}
             | LayerKind::Dropout { .. } => input,

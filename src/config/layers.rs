@@ -11,7 +11,10 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::layer_kind::{AveragePool, LayerKind};
+use super::{
+    activation::ActivationFunction,
+    layer_kind::{AveragePool, LayerKind},
+};
 
 /// One layer of a network: what it computes, what it is called, what it reads. Names of parameters
 /// follow PyTorch's (`conv1.weight`, `fc1.bias`, `act1.alpha`).
@@ -57,9 +60,14 @@ impl LayerConfig {
         LayerConfig::named(name, LayerKind::BatchNorm {})
     }
 
-    /// An activation.
+    /// A ReLU.
     pub fn activation(name: &str) -> LayerConfig {
-        LayerConfig::named(name, LayerKind::Activation {})
+        LayerConfig::activation_of(name, ActivationFunction::Relu)
+    }
+
+    /// An activation by its function.
+    pub fn activation_of(name: &str, function: ActivationFunction) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::Activation(function))
     }
 
     /// A max-pool.
@@ -125,7 +133,8 @@ impl Serialize for LayerConfig {
             LayerKind::Linear { out_features } => {
                 map.serialize_entry("out_features", out_features)?;
             }
-            LayerKind::BatchNorm {} | LayerKind::Activation {} | LayerKind::Add {} => {}
+            LayerKind::Activation(function) => function.serialize_settings::<S>(&mut map)?,
+            LayerKind::BatchNorm {} | LayerKind::Add {} => {}
         }
         map.end()
     }

@@ -173,7 +173,7 @@ impl NetworkConfig {
         if let Ok(wiring) = Wiring::new(&self.layers) {
             for (index, layer) in self.layers.iter().enumerate() {
                 let weighted = match layer.kind {
-                    LayerKind::Activation {} => wiring.nearest(index, &is_weighted),
+                    LayerKind::Activation(_) => wiring.nearest(index, &is_weighted),
                     _ => None,
                 };
                 if let Some(weighted) = weighted {

@@ -3,8 +3,8 @@
 use super::{ActivationGrid, DeployableActivation, WeightLevels};
 use crate::{
     Error, Result,
-    config::{AveragePool, PixelNormalization, Shape},
-    graph::{OpKind, Weights, Window},
+    config::{ActivationFunction, ActivationQuantizer, AveragePool, PixelNormalization, Shape},
+    graph::{Activation, OpKind, Weights, Window},
     model::{Model, fold_batch_norm},
 };
 
@@ -172,6 +172,10 @@ impl DeployableLayer {
                 OpKind::Linear { weights: own } => {
                     Operation::FullyConnected { weights: weights(own)? }
                 }
+                OpKind::Activation(activation) if !is_exportable(activation) => {
+                    let (name, kind) = (&op.name, activation.function.name());
+                    return Err(Error::Model(format!("{name}: {kind} cannot be exported so far")));
+                }
                 OpKind::Activation(activation) => Operation::Activation(match activation.learned {
                     Some(id) => {
                         let offset = optional(activation.offset)?.first().copied();
@@ -196,5 +200,15 @@ impl DeployableLayer {
             layers.push(DeployableLayer { name, input, output, operation });
         }
         Ok(layers)
+    }
+}
+
+/// Whether it is a ReLU, or a quantizer whose clip stands in the place of a ReLU or ReLU6.
+fn is_exportable(activation: &Activation) -> bool {
+    let has_clip =
+        activation.learned.is_some() && activation.quantizer != ActivationQuantizer::LsqPlus;
+    match activation.function {
+        ActivationFunction::Relu => true,
+        function => function.is_rectifier() && has_clip,
     }
 }

@@ -5,7 +5,7 @@ use super::{
     parameters::ParameterId,
 };
 use crate::{
-    config::{AveragePool, LayerBits},
+    config::{ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, PactKind},
     quant::{ActivationPlan, WeightQuantizerPlan},
 };
 
@@ -42,7 +42,7 @@ pub enum OpKind {
     },
     /// Batch normalisation.
     BatchNorm(BatchNorm),
-    /// ReLU, or a quantizer in its place.
+    /// A function of every value, or a quantizer of its values or in its place.
     Activation(Activation),
     /// Maximum over windows without padding; ties go to the first element in row-major order.
     MaxPool {
@@ -150,12 +150,24 @@ pub struct BatchNorm {
 /// What an activation computes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activation {
-    /// Bits of its output: 32 for a ReLU.
+    /// Bits of its output: 32 for a function alone.
     pub bits: u32,
+    /// The function that was asked for.
+    pub function: ActivationFunction,
+    /// What quantizes its values below 32 bits.
+    pub quantizer: ActivationQuantizer,
     /// What kernels know of it.
     pub plan: ActivationPlan,
-    /// PACT's α or LSQ's step; absent for a ReLU.
+    /// PACT's α or LSQ's step; absent for a function alone.
     pub learned: Option<ParameterId>,
     /// LSQ+'s offset.
     pub offset: Option<ParameterId>,
+}
+
+impl Activation {
+    /// The kind of its grid where signed grids are asked for as `pact`: of functions in whose place
+    /// no clip can stand there is one with levels to both sides of 0.
+    pub fn grid_kind(&self, pact: PactKind) -> PactKind {
+        if self.function.is_rectifier() { pact } else { PactKind::Signed }
+    }
 }

@@ -248,7 +248,7 @@ impl ReferenceNetwork {
     fn merged(&self, op: &Op) -> bool {
         let behind = self.graph.behind(op).map(|behind| &behind.kind);
         (op.kind.weights().is_some() || matches!(op.kind, OpKind::BatchNorm(_)))
-            && matches!(behind, Some(OpKind::Activation(_)))
+            && matches!(behind, Some(OpKind::Activation(own)) if own.plan.is_epilogue())
     }
 
     fn values<'a>(&self, id: ParameterId, parameters: &'a [f64]) -> &'a [f64] {
@@ -260,15 +260,20 @@ impl ReferenceNetwork {
     }
 
     fn activation(&self, parameters: &[f64], own: &graph::Activation) -> Activation {
-        let Some(id) = own.learned else { return Activation::Relu };
+        let Some(id) = own.learned else {
+            return match Function::of(own.function) {
+                Function::Relu => Activation::Relu,
+                other => Activation::Float(other),
+            };
+        };
         let learned = self.values(id, parameters)[0];
         let bits = LayerBits { weight: 32, activation: own.bits };
         let (kind, levels) =
             (self.quantization.pact, Activation::levels(self.quantization.pact, bits));
         if let Some(offset) = own.offset {
-            let function = match kind {
-                PactKind::Signed => Function::Identity,
-                PactKind::Unsigned | PactKind::SignedAfterRelu => Function::Relu,
+            let function = match (own.function.is_rectifier(), kind) {
+                (true, PactKind::Signed) => Function::Identity,
+                _ => Function::of(own.function),
             };
             let offset = self.values(offset, parameters)[0];
             // Of all 2^b levels.
@@ -444,9 +449,9 @@ impl ReferenceNetwork {
                 }
                 OpKind::Activation(own) => {
                     let kind = self.activation(parameters, own);
-                    // A quantizer's derivative is taken of the x that was stored, ReLU's at its
-                    // output, which has the sign of x.
-                    let is_stored = !matches!(kind, Activation::Relu) && self.halved(op.inputs[0]);
+                    // A derivative is taken of the x that was stored, or at the output, as ReLU's,
+                    // which has the sign of x.
+                    let is_stored = !own.plan.is_derived_from_output() && self.halved(op.inputs[0]);
                     let state: Vec<f64> =
                         if is_stored { x.iter().copied().map(f16).collect() } else { x.clone() };
                     let (input, learned) = activation_gradient(kind, &state, &gradient);
@@ -518,17 +523,29 @@ impl ReferenceNetwork {
             match &op.kind {
                 OpKind::Activation(own) => {
                     let kind = self.activation(parameters, own);
+                    let function = match kind {
+                        Activation::Float(function) | Activation::LsqPlus(function, _) => function,
+                        _ => Function::Identity,
+                    };
                     let (low, high) = kind.range();
                     let step = kind.step();
                     let unit = step.unwrap_or(1.0);
                     // An exact 0 is a ReLU's output or all zeros in front: the same in f32.
                     for &x in x.iter().filter(|x| **x != 0.0) {
+                        for kink in function.kinks() {
+                            margin.activations = margin.activations.min((x - kink).abs() / unit);
+                        }
+                        let value = function.value(x);
+                        // The ends of a function's values are its kinks.
+                        if value == 0.0 || function == Function::Relu6 && value == 6.0 {
+                            continue;
+                        }
                         margin.activations = margin
                             .activations
-                            .min((x - low).abs() / unit)
-                            .min((x - high).abs() / unit);
-                        if step.is_some() && x > low && x < high {
-                            margin.activations = margin.activations.min(edge(x / unit));
+                            .min((value - low).abs() / unit)
+                            .min((value - high).abs() / unit);
+                        if step.is_some() && value > low && value < high {
+                            margin.activations = margin.activations.min(edge(value / unit));
                         }
                     }
                 }

@@ -4,7 +4,7 @@
 use crate::{
     Error, Result,
     batch::ResidentData,
-    config::{ActivationQuantizer, NetworkConfig, QuantizationConfig},
+    config::{NetworkConfig, QuantizationConfig},
     gpu::Gpu,
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     post_training::{ActivationPass, Calibration, Distribution, observe_unquantized},
@@ -33,7 +33,8 @@ pub struct CalibrationStart<'a> {
 /// step for their mean, with the weights fake-quantized as they will be. LSQ+'s step and offset are
 /// those of least squared error, which its paper starts from too: the ends of the range are tried
 /// from the least and the largest value inwards, and behind a ReLU the offset is 0. Where LSQ+ has
-/// no ReLU (`--pact signed`), values are taken without it. Signed PACT, which takes
+/// no ReLU (`--pact signed`), values are taken without it; of other functions, what they give in
+/// float. Signed PACT, which takes
 /// the place of the ReLU, is calibrated on the ReLU's values as well: on what goes into it while it
 /// does not clip, α's become several times as large, and models trained from there worse
 /// (docs/results/quantizers.md). Batch norms take the statistics of those batches, as the first
@@ -61,12 +62,11 @@ pub async fn calibrate_activations(
     if live && images > 1 && images % batch_size == 1 && network.single_value_norm()?.is_some() {
         images -= 1;
     }
-    let learned = graph.activations().filter_map(|(op, own)| Some((op, own.learned?)));
-    let has_offset = quantization.act_quant == ActivationQuantizer::LsqPlus;
+    let learned = graph.activations().filter_map(|(op, own)| Some((op, own, own.learned?)));
     let mut samples: Vec<(&Parameter, Seen)> = learned
-        .map(|(op, id)| {
+        .map(|(op, own, id)| {
             let elements = u64::from(graph.output_of(op).elements());
-            let seen = match has_offset {
+            let seen = match own.offset.is_some() {
                 true => Seen::All(Histogram::default()),
                 false => Seen::Magnitudes(Sample::new(u64::from(images) * elements)),
             };

@@ -31,7 +31,7 @@ use saliq::{
 };
 
 use saliq::{
-    config::ActivationQuantizer,
+    config::{ActivationFunction, ActivationQuantizer},
     gpu::Launch,
     kernels::{
         self, GuidedGradient, MaxPool, MaxPoolRescale, PoolShape, PositivePart, RelevanceRatio,
@@ -438,8 +438,8 @@ fn grad_cam_plus_plus_divides_by_nothing() {
     assert_eq!(to_f32(&expected), found);
 }
 
-/// ReLU, the three kinds of PACT with α = 0.6 and 3 levels, and LSQ+ with steps of 0.6, and their
-/// plans; α or step is parameter 1, the offset 2.
+/// ReLU, the three kinds of PACT with α = 0.6 and 3 levels, LSQ+ with steps of 0.6, other functions,
+/// and their plans; α or step is parameter 1, the offset 2.
 fn activations() -> Vec<(Activation, ActivationPlan)> {
     let mut all = vec![(Activation::Relu, ActivationPlan::RELU)];
     for (bits, kind) in
@@ -459,6 +459,17 @@ fn activations() -> Vec<(Activation, ActivationPlan)> {
         };
         let plan = common::activation_plan((ActivationQuantizer::LsqPlus, kind, 2), 1);
         all.push((Activation::LsqPlus(function, own), plan));
+    }
+    for function in [
+        ActivationFunction::Relu6,
+        ActivationFunction::LeakyRelu { slope: 0.125 },
+        ActivationFunction::Tanh,
+        ActivationFunction::Sigmoid,
+        ActivationFunction::Silu,
+        ActivationFunction::HardSwish,
+    ] {
+        let plan = ActivationPlan::of(function);
+        all.push((Activation::Float(Function::of(function)), plan));
     }
     all
 }
@@ -485,7 +496,7 @@ fn rules_at_activations() {
         let target = upload(&gradient);
         launch(&GuidedGradient {
             images,
-            state: if plan.is_pact() { input } else { output },
+            state: if plan.is_derived_from_output() { output } else { input },
             gradient: (&target).into(),
             parameters: (&alpha).into(),
             elements,
@@ -497,7 +508,10 @@ fn rules_at_activations() {
             .zip(&x)
             .map(|(&g, &x)| guided_gradient(kind, f64::from(x), f64::from(g)))
             .collect();
-        assert_eq!(to_f64(&actual), expected, "{kind:?}");
+        match kind {
+            Activation::Float(_) => assert_close(&format!("{kind:?}"), &actual, &expected, 1e-6),
+            _ => assert_eq!(to_f64(&actual), expected, "{kind:?}"),
+        }
 
         let target = upload(&gradient);
         launch(&RescaleMultiplier {

@@ -113,7 +113,7 @@ fn initial_offsets_are_of_least_squared_error() {
         if pact == "signed" {
             let is_quantized = |name: &str| name == "act1" || name == "act2";
             network.layers.retain(
-                |layer| !matches!((&layer.kind, &layer.name), (LayerKind::Activation {}, Some(name)) if is_quantized(name)),
+                |layer| !matches!((&layer.kind, &layer.name), (LayerKind::Activation(_), Some(name)) if is_quantized(name)),
             );
         }
         let values = inputs_of_quantizers(&RunConfig { network, ..config.clone() });

@@ -3,13 +3,13 @@
 //! are added to. Whole networks are in `core_networks.rs`.
 
 use crate::common::{
-    Random, activation_plan, assert_close, gpu, launch, launch_in_two_rows, launch_over, read,
-    submit, uniform, upload_f32 as upload, weight_plan,
+    Random, activation_plan, assert_close, function_plan, gpu, launch, launch_in_two_rows,
+    launch_over, read, submit, uniform, upload_f32 as upload, weight_plan,
 };
 use saliq::{
     config::{
-        ActivationQuantizer, AveragePool, LayerBits, PactKind, QuantizationConfig, Shape,
-        WeightQuantizer,
+        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, PactKind,
+        QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Binding, Buffer, Launch, ProductTiles, Work},
     kernels::{
@@ -24,9 +24,7 @@ use saliq::{
     },
     layout::{groups, padded},
     nn::{StripShape, TileTable},
-    quant::{
-        ActivationFunction, ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps,
-    },
+    quant::{ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps},
     reference::{
         activation::{Activation, Function, LsqPlus, activation},
         activation_gradient::activation_gradient,
@@ -1090,7 +1088,7 @@ fn matrix_products_and_their_gradients() {
 
 /// Every activation: its plan with α or step as parameter 1 and an offset as parameter 2, its
 /// reference, and these parameters.
-fn activations() -> [(ActivationPlan, Activation, [f32; 2]); 13] {
+fn activations() -> [(ActivationPlan, Activation, [f32; 2]); 22] {
     use PactKind::{Signed, SignedAfterRelu, Unsigned};
     let pact = |kind, bits, levels| {
         let plan = activation_plan((ActivationQuantizer::Pact, kind, bits), 1);
@@ -1109,6 +1107,16 @@ fn activations() -> [(ActivationPlan, Activation, [f32; 2]); 13] {
         let own = LsqPlus { step: wide, offset: zero, levels, rounding: true };
         (plan, Activation::LsqPlus(function, own), [step, offset])
     };
+    let float = |function| {
+        let plan = ActivationPlan::of(function);
+        (plan, Activation::Float(Function::of(function)), [9.0; 2])
+    };
+    let offset = |function, step: f32, offset: f32| {
+        let plan = function_plan(function, (ActivationQuantizer::Pact, Signed, 3), 1);
+        let (wide, zero) = (f64::from(step), f64::from(offset));
+        let own = LsqPlus { step: wide, offset: zero, levels: 7.0, rounding: true };
+        (plan, Activation::LsqPlus(Function::of(function), own), [step, offset])
+    };
     [
         (ActivationPlan::NONE, Activation::None, [9.0; 2]),
         (ActivationPlan::RELU, Activation::Relu, [9.0; 2]),
@@ -1123,6 +1131,15 @@ fn activations() -> [(ActivationPlan, Activation, [f32; 2]); 13] {
         lsq_plus(Signed, 3, 0.25, -0.9),
         lsq_plus(Signed, 2, 0.25, -0.8),
         lsq_plus(Signed, 1, 0.75, 0.3),
+        float(ActivationFunction::Relu6),
+        float(ActivationFunction::LeakyRelu { slope: 0.125 }),
+        float(ActivationFunction::Tanh),
+        float(ActivationFunction::Sigmoid),
+        float(ActivationFunction::Silu),
+        float(ActivationFunction::HardSwish),
+        offset(ActivationFunction::LeakyRelu { slope: 0.25 }, 0.171, -0.3),
+        offset(ActivationFunction::Sigmoid, 0.071, -0.1),
+        offset(ActivationFunction::HardSwish, 0.137, -0.4),
     ]
 }
 
@@ -1168,6 +1185,7 @@ fn activations_alone_and_their_gradients() {
             output: (&output).into(),
             parameters: (&parameters).into(),
             elements,
+            channels: shape.channels,
             activation: plan,
             storage: Storage::default(),
         });
@@ -1181,7 +1199,7 @@ fn activations_alone_and_their_gradients() {
         }
 
         for items in [1, 3] {
-            let state = if plan == ActivationPlan::RELU { &output } else { &input };
+            let state = if plan.is_derived_from_output() { &output } else { &input };
             let mut start = vec![UNTOUCHED; size];
             let (first, last) = (
                 images.first * packed_elements(shape),
@@ -1260,6 +1278,10 @@ fn pooling_and_its_gradient() {
         ([5, 7, 6], [2, 2], 8),
         ([5, 7, 6], [2, 1], 10),
         ([6, 10, 7], [3, 2], 11),
+        ([6, 7, 7], [3, 2], 13),
+        ([5, 6, 7], [2, 2], 14),
+        ([3, 6, 7], [2, 1], 18),
+        ([5, 6, 7], [2, 2], 21),
     ];
     for (seed, ([channels, height, width], [kernel, stride], number)) in
         cases.into_iter().enumerate()
@@ -1274,7 +1296,7 @@ fn pooling_and_its_gradient() {
         // Few different values: ties all over. The derivative of a ReLU is taken from y, of PACT
         // from x.
         let y: Vec<f64> = x.iter().map(|&x| (kind.clip(x) * 4.0).round() / 4.0).collect();
-        let state = if plan == ActivationPlan::RELU { &y } else { &x };
+        let state = if plan.is_derived_from_output() { &y } else { &x };
         let gradient = vector(&mut random, images.slots * output.elements() as usize);
         let pool = PoolShape { input: shape, output, kernel, stride };
         let record = images.record(false);
@@ -1380,7 +1402,9 @@ fn sums_of_two_values() {
         let parameters = upload(&[0.0f32, 0.75]);
         let bits = LayerBits { weight: 32, activation: 3 };
         let quantization = QuantizationConfig::default();
-        let pact = ActivationPlan::new(&quantization, bits, (Some(1), None)).unwrap();
+        let pact =
+            ActivationPlan::new(&quantization, ActivationFunction::Relu, bits, (Some(1), None))
+                .unwrap();
         for plan in [ActivationPlan::NONE, ActivationPlan::RELU, pact] {
             let (values, sums) = (untouched(size), untouched(size));
             let sum = Add {

@@ -7,8 +7,8 @@ use crate::common::{Random, activation, assert_close, conv, gpu, read};
 use saliq::{
     Error,
     config::{
-        ActivationQuantizer, AveragePool, LayerBits, LayerConfig, NetworkConfig, PactKind,
-        Precision, QuantizationConfig, Shape, WeightQuantizer,
+        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerConfig,
+        NetworkConfig, PactKind, Precision, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
     graph::{ParameterLayout, ParameterRole},
@@ -173,6 +173,38 @@ fn branching_network() -> NetworkConfig {
             conv("conv3", 5, [3, 2, 0]),
             activation("act4"),
             linear("fc1", 3),
+        ],
+    }
+}
+
+/// Functions other than ReLUs: behind convolutions, sums, pools, batches of one another and fully
+/// connected layers; in front of pools, sums and dropouts.
+fn functions_network() -> NetworkConfig {
+    let act = |name: &str, function| LayerConfig::activation_of(name, function);
+    NetworkConfig {
+        input: Shape::new(3, 11, 9),
+        classes: 3,
+        layers: vec![
+            conv("conv1", 6, [3, 1, 1]),
+            act("act1", ActivationFunction::Silu),
+            conv("conv2", 6, [3, 1, 1]),
+            LayerConfig::add("add1", &["conv2", "act1"]),
+            act("act2", ActivationFunction::Relu6),
+            LayerConfig::max_pool(2, 2),
+            conv("conv3", 9, [3, 1, 1]),
+            act("act3", ActivationFunction::Sigmoid),
+            act("act4", ActivationFunction::LeakyRelu { slope: 0.125 }).reading(&["conv3"]),
+            LayerConfig::add("add2", &["act3", "act4"]),
+            conv("conv4", 5, [2, 1, 0]),
+            act("act5", ActivationFunction::HardSwish),
+            LayerConfig::dropout(0.25),
+            conv("conv5", 6, [1, 1, 0]),
+            act("act6", ActivationFunction::LeakyRelu { slope: 0.01 }),
+            LayerConfig::max_pool(2, 1),
+            act("act7", ActivationFunction::Sigmoid),
+            linear("fc1", 9),
+            act("act8", ActivationFunction::Tanh),
+            linear("fc2", 3),
         ],
     }
 }
@@ -533,6 +565,40 @@ fn sums() {
     block.layers.truncate(5);
     block.layers.push(linear("fc1", 3));
     check_in(Precision::F16, "residual, f16", &block, &float, &[true, false]);
+}
+
+#[test]
+fn functions_of_activations() {
+    let network = functions_network();
+    check("functions, float", &network, &QuantizationConfig::default(), &[true, false]);
+    for (act_quant, pact, software) in [
+        (ActivationQuantizer::Pact, PactKind::Unsigned, true),
+        (ActivationQuantizer::Lsq, PactKind::Signed, false),
+        (ActivationQuantizer::LsqPlus, PactKind::Unsigned, true),
+    ] {
+        let quantization = QuantizationConfig {
+            act_quant,
+            ..quantized("w4a4,3,4,w8a4,4,w4a4", WeightQuantizer::Affine, false, pact)
+        };
+        let what = format!("functions, {act_quant:?}, {pact:?}");
+        check(&what, &network, &quantization, &[software]);
+    }
+    // Every layer more rounds gradients to 8 bits once more: a few layers alone.
+    let layers = |first: usize, end: usize, input| {
+        let mut layers = network.layers[first..end].to_vec();
+        layers.push(linear("fc", 3));
+        NetworkConfig { input, layers, classes: 3 }
+    };
+    let float = QuantizationConfig::default();
+    let half = [
+        layers(0, 4, Shape::new(3, 11, 9)),
+        layers(10, 13, Shape::new(9, 5, 4)),
+        layers(13, 17, Shape::new(5, 4, 3)),
+    ];
+    for (number, network) in half.iter().enumerate() {
+        let what = format!("functions, f16, {number}");
+        check_in(Precision::F16, &what, network, &float, &[true, false]);
+    }
 }
 
 /// In training a pool is part of the convolution in front of it, otherwise it is not: the same

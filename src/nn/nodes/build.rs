@@ -143,7 +143,7 @@ impl<'a> Builder<'a> {
         let elements = u64::from(output.pixels() * groups(output.channels));
         let size = u64::from(self.options.slots) * elements * stored.group_bytes();
         let pre_activation = match kind {
-            _ if !activation.is_pact() => None,
+            _ if activation.is_derived_from_output() => None,
             NodeKind::Activation => Some(read.clone()),
             _ => Some(self.gpu.buffer("pre-activations", size)?),
         };
@@ -278,7 +278,9 @@ impl<'a> Builder<'a> {
             _ => return None,
         };
         match &own.kind {
-            OpKind::Activation(activation) => Some((own, activation.plan)),
+            OpKind::Activation(activation) if own.id == op.id || activation.plan.is_epilogue() => {
+                Some((own, activation.plan))
+            }
             _ => None,
         }
     }
