@@ -41,6 +41,11 @@ pub enum LayerKind {
     },
     /// Means over windows, torch.nn.AvgPool2d.
     AveragePool(AveragePool),
+    /// The mean of every channel, torch.nn.AdaptiveAvgPool2d(1).
+    GlobalAveragePool {},
+    /// A row of all values in C, H, W order, which a linear layer makes of them anyway: it is there
+    /// for networks that are written with it, and values stay where they are.
+    Flatten {},
     /// Inverted dropout, only while training.
     Dropout {
         /// Probability of zeroing an element, 0 ≤ rate < 1.
@@ -68,6 +73,8 @@ impl LayerKind {
             LayerKind::Activation(_) => "activation",
             LayerKind::MaxPool { .. } => "max-pool",
             LayerKind::AveragePool(_) => "average-pool",
+            LayerKind::GlobalAveragePool {} => "global-average-pool",
+            LayerKind::Flatten {} => "flatten",
             LayerKind::Dropout { .. } => "dropout",
             LayerKind::Linear { .. } => "linear",
             LayerKind::Add {} => "add",
@@ -82,7 +89,10 @@ impl LayerKind {
             LayerKind::Activation(_) => Stem::OfType("act"),
             LayerKind::Linear { .. } => Stem::OfType("fc"),
             LayerKind::Add {} => Stem::OfType("add"),
-            LayerKind::MaxPool { .. } | LayerKind::AveragePool(_) => Stem::OfPlace("pool"),
+            LayerKind::MaxPool { .. }
+            | LayerKind::AveragePool(_)
+            | LayerKind::GlobalAveragePool {} => Stem::OfPlace("pool"),
+            LayerKind::Flatten {} => Stem::OfPlace("flatten"),
             LayerKind::Dropout { .. } => Stem::OfPlace("dropout"),
         }
     }
@@ -119,6 +129,7 @@ impl LayerKind {
             LayerKind::AveragePool(pool) => {
                 Shape::new(input.channels, pool.windows(input.height)?, pool.windows(input.width)?)
             }
+            LayerKind::GlobalAveragePool {} => Shape::new(input.channels, 1, 1),
             LayerKind::Linear { out_features } => Shape::new(out_features, 1, 1),
             LayerKind::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
                 return Err(format!("dropout {rate} is not in [0, 1)"));
@@ -133,6 +144,7 @@ impl LayerKind {
             LayerKind::Activation(_)
             | LayerKind::BatchNorm {}
             | LayerKind::Add {}
+            | LayerKind::Flatten {}
             | LayerKind::Dropout { .. } => input,
         })
     }
@@ -150,6 +162,17 @@ impl LayerKind {
     /// Whether it is a dropout, which does nothing in inference.
     pub fn is_dropout(&self) -> bool {
         matches!(self, LayerKind::Dropout { .. })
+    }
+
+    /// Whether what it makes of a row of values is the same as of the planes that they are from.
+    pub(super) fn takes_rows(&self) -> bool {
+        matches!(
+            self,
+            LayerKind::Linear { .. }
+                | LayerKind::Activation(_)
+                | LayerKind::Dropout { .. }
+                | LayerKind::Flatten {}
+        )
     }
 
     /// Whether it is a batch norm.
@@ -211,6 +234,19 @@ impl From<AveragePoolText> for AveragePool {
 }
 
 impl AveragePool {
+    /// One window over planes of the shape `input`; where these are not square it reaches beyond
+    /// them, which does not count.
+    pub(crate) fn global(input: Shape) -> AveragePool {
+        let kernel = input.height.max(input.width);
+        AveragePool {
+            kernel,
+            stride: kernel,
+            padding: 0,
+            ceil_mode: input.height != input.width,
+            count_include_pad: false,
+        }
+    }
+
     /// Windows along an axis of `size` pixels, or why there are none.
     pub(crate) fn windows(self, size: u32) -> Result<u32, String> {
         let AveragePool { kernel, stride, padding, ceil_mode, .. } = self;

@@ -80,6 +80,11 @@ impl LayerConfig {
         LayerKind::AveragePool(pool).into()
     }
 
+    /// The mean of every channel.
+    pub fn global_average_pool(name: &str) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::GlobalAveragePool {})
+    }
+
     /// A dropout.
     pub fn dropout(rate: f32) -> LayerConfig {
         LayerKind::Dropout { rate }.into()
@@ -134,7 +139,10 @@ impl Serialize for LayerConfig {
                 map.serialize_entry("out_features", out_features)?;
             }
             LayerKind::Activation(function) => function.serialize_settings::<S>(&mut map)?,
-            LayerKind::BatchNorm {} | LayerKind::Add {} => {}
+            LayerKind::BatchNorm {}
+            | LayerKind::Add {}
+            | LayerKind::GlobalAveragePool {}
+            | LayerKind::Flatten {} => {}
         }
         map.end()
     }
@@ -249,6 +257,8 @@ mod tests {
             LayerConfig::conv("conv1", 8, [3, 1, 1]),
             LayerConfig::max_pool(2, 2),
             LayerConfig::dropout(0.25),
+            LayerKind::GlobalAveragePool {}.into(),
+            LayerKind::Flatten {}.into(),
             LayerConfig::activation("act1").reading(&["conv1"]),
             LayerConfig::add("add1", &["conv1", "act1"]),
         ];

@@ -194,7 +194,7 @@ impl DeployableLayer {
                     return Err(Error::Model(format!("{name}: sums cannot be exported so far")));
                 }
                 // Batch norms are folded; dropouts do nothing in inference.
-                OpKind::Dropout { .. } | OpKind::BatchNorm(_) => continue,
+                OpKind::Dropout { .. } | OpKind::BatchNorm(_) | OpKind::Flatten => continue,
             };
             let (name, input, output) = (op.name.clone(), graph.input_of(op), graph.output_of(op));
             layers.push(DeployableLayer { name, input, output, operation });

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Error, Result,
     config::{
-        ActivationFunction, ActivationQuantizer, LayerBits, LayerKind, NetworkConfig,
+        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerKind, NetworkConfig,
         QuantizationConfig, Shape, Source,
     },
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level},
@@ -123,7 +123,9 @@ impl Lowering<'_> {
             LayerKind::MaxPool { kernel, stride } => OpKind::MaxPool { kernel, stride },
             LayerKind::AveragePool(pool) => OpKind::AveragePool(pool),
             LayerKind::Dropout { rate } => OpKind::Dropout { rate, stream: place as u32 },
+            LayerKind::GlobalAveragePool {} => OpKind::AveragePool(AveragePool::global(shape)),
             LayerKind::Add {} => OpKind::Add,
+            LayerKind::Flatten {} => OpKind::Flatten,
         })
     }
 
@@ -282,7 +284,7 @@ impl Lowering<'_> {
                     places.0.map(|_| ValueQuantizer { activation: op.id, bits, plan })
                 }
                 // A maximum is one of the values; a mean of levels is none.
-                OpKind::MaxPool { .. } => self.values[op.inputs[0].0].quantizer,
+                OpKind::MaxPool { .. } | OpKind::Flatten => self.values[op.inputs[0].0].quantizer,
                 _ => None,
             };
             self.values[self.ops[index].output.0].quantizer = quantizer;

@@ -62,6 +62,8 @@ pub enum OpKind {
     },
     /// The sum of all inputs.
     Add,
+    /// Nothing: a linear layer behind takes values as a row.
+    Flatten,
 }
 
 impl OpKind {
@@ -90,7 +92,8 @@ impl OpKind {
             OpKind::MaxPool { .. }
             | OpKind::AveragePool(_)
             | OpKind::Dropout { .. }
-            | OpKind::Add => Vec::new(),
+            | OpKind::Add
+            | OpKind::Flatten => Vec::new(),
         };
         all.into_iter()
     }

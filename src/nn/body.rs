@@ -196,7 +196,7 @@ impl Body {
             let own_input =
                 node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
             match node.kind {
-                NodeKind::Dropout { .. } if node.shares_value(&self.nodes) => 0,
+                NodeKind::Dropout { .. } | NodeKind::Flatten if node.shares_value(&self.nodes) => 0,
                 NodeKind::MaxPool { .. } => (group_bytes + 4) * elements,
                 NodeKind::Convolution { pool: Some(_), .. } => {
                     (group_bytes * (1 + u64::from(own_input)) + 4) * elements

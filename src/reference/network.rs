@@ -227,7 +227,13 @@ impl ReferenceNetwork {
     /// dropout makes of these in their place.
     fn halved(&self, id: ValueId) -> bool {
         let in_place = |op: &Op| {
-            matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. })
+            matches!(
+                op.kind,
+                OpKind::BatchNorm(_)
+                    | OpKind::Activation(_)
+                    | OpKind::Dropout { .. }
+                    | OpKind::Flatten
+            )
         };
         let (mut images, mut logits) = (id, id);
         while let Some(op) = self.graph.value(images).producer.map(|id| self.graph.op(id))
@@ -376,7 +382,7 @@ impl ReferenceNetwork {
                 OpKind::AveragePool(pool) => {
                     average_pool(images, self.graph.input_of(op), *pool, x)
                 }
-                OpKind::Dropout { .. } => x.clone(),
+                OpKind::Dropout { .. } | OpKind::Flatten => x.clone(),
                 OpKind::Add => {
                     let others = op.inputs[1..].iter().map(|id| &pass.values[id.index()]);
                     others.fold(x.clone(), |sum, other| add(&sum, other))
@@ -488,7 +494,7 @@ impl ReferenceNetwork {
                     average_pool_gradient(images, self.graph.input_of(op), *pool, &gradient)
                 }
                 // Each of the values of a sum.
-                OpKind::Dropout { .. } | OpKind::Add => gradient,
+                OpKind::Dropout { .. } | OpKind::Flatten | OpKind::Add => gradient,
             };
             // A pool's kernel takes the derivative of the activation before it, too, and stores
             // what comes of both.
@@ -587,6 +593,7 @@ impl ReferenceNetwork {
                 OpKind::BatchNorm(_)
                 | OpKind::AveragePool(_)
                 | OpKind::Dropout { .. }
+                | OpKind::Flatten
                 | OpKind::Add => {}
             }
         }

@@ -7,7 +7,7 @@ use crate::common::{Random, activation, assert_close, conv, gpu, read};
 use saliq::{
     Error,
     config::{
-        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerConfig,
+        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerConfig, LayerKind,
         NetworkConfig, PactKind, Precision, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
@@ -173,6 +173,59 @@ fn branching_network() -> NetworkConfig {
             conv("conv3", 5, [3, 2, 0]),
             activation("act4"),
             linear("fc1", 3),
+        ],
+    }
+}
+
+/// No linear layer at all: a mean of every channel of a plane that is not square is the head; another
+/// one, of a value with other readers, in front of a convolution and an activation.
+fn headless_network() -> NetworkConfig {
+    let pool = LayerConfig::global_average_pool;
+    NetworkConfig {
+        input: Shape::new(3, 7, 9),
+        classes: 5,
+        layers: vec![
+            conv("conv1", 6, [3, 1, 1]),
+            activation("act1"),
+            pool("gap1"),
+            LayerConfig::named("flat", LayerKind::Flatten {}),
+            conv("conv2", 5, [1, 1, 0]),
+            activation("act2"),
+            conv("conv3", 5, [3, 2, 1]).reading(&["act1"]),
+            activation("act3"),
+            pool("gap2"),
+            LayerConfig::add("add1", &["gap2", "act2"]),
+        ],
+    }
+}
+
+/// Rows: of a pool, of dropped values, of a value that others read too, and of a row.
+fn flattened_network() -> NetworkConfig {
+    let flatten = |name: &str| LayerConfig::named(name, LayerKind::Flatten {});
+    NetworkConfig {
+        input: Shape::new(3, 6, 9),
+        classes: 3,
+        layers: vec![
+            conv("conv1", 7, [3, 1, 1]),
+            activation("act1"),
+            LayerConfig::max_pool(2, 2),
+            flatten("flat1"),
+            linear("fc1", 6),
+            activation("act2"),
+            LayerConfig::global_average_pool("gap").reading(&["act1"]),
+            LayerConfig::dropout(0.5),
+            flatten("flat2"),
+            linear("fc2", 6),
+            LayerConfig::add("add1", &["act2", "fc2"]),
+            flatten("flat3"),
+            flatten("flat4"),
+            linear("fc3", 5),
+            activation("act3"),
+            flatten("flat5").reading(&["act1"]),
+            activation("act4"),
+            linear("fc4", 5),
+            LayerConfig::add("add2", &["act3", "fc4"]),
+            linear("fc5", 3),
         ],
     }
 }
@@ -565,6 +618,21 @@ fn sums() {
     block.layers.truncate(5);
     block.layers.push(linear("fc1", 3));
     check_in(Precision::F16, "residual, f16", &block, &float, &[true, false]);
+}
+
+#[test]
+fn global_average_pools_and_rows() {
+    for (name, network) in [("headless", headless_network()), ("rows", flattened_network())] {
+        check(&format!("{name}, float"), &network, &QuantizationConfig::default(), &[true, false]);
+        let mut quantization =
+            quantized("4,4,3,4,4,w4a32", WeightQuantizer::Affine, false, PactKind::Unsigned);
+        quantization.bits.truncate(network.weight_layers().len());
+        check(&format!("{name}, unsigned"), &network, &quantization, &[true]);
+        let quantization = QuantizationConfig { pact: PactKind::Signed, ..quantization };
+        check(&format!("{name}, signed"), &network, &quantization, &[false]);
+        let float = QuantizationConfig::default();
+        check_in(Precision::F16, &format!("{name}, f16"), &network, &float, &[true]);
+    }
 }
 
 #[test]

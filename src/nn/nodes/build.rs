@@ -107,7 +107,10 @@ struct Builder<'a> {
 
 /// Whether `op` replaces values or gradients in place.
 fn is_in_place(op: &Op) -> bool {
-    matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. })
+    matches!(
+        op.kind,
+        OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. } | OpKind::Flatten
+    )
 }
 
 impl<'a> Builder<'a> {
@@ -148,7 +151,7 @@ impl<'a> Builder<'a> {
             _ => Some(self.gpu.buffer("pre-activations", size)?),
         };
         let value = match kind {
-            NodeKind::Dropout { .. } if self.is_only_reader(op) => read,
+            NodeKind::Dropout { .. } | NodeKind::Flatten if self.is_only_reader(op) => read,
             _ => self.gpu.buffer("activations", size)?,
         };
         let levels = self.graph.value(read_id).quantizer;
@@ -203,6 +206,7 @@ impl<'a> Builder<'a> {
             }
             &OpKind::Dropout { rate, stream } => NodeKind::Dropout { rate, stream },
             OpKind::Add => NodeKind::Add,
+            OpKind::Flatten => NodeKind::Flatten,
         })
     }
 

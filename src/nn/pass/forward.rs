@@ -59,11 +59,13 @@ pub fn forward(
                 let inputs: Vec<_> = node.sources.iter().map(input).collect();
                 add::forward(recorder, node, &inputs)?;
             }
-            &NodeKind::Dropout { rate, stream } => {
+            NodeKind::Dropout { .. } | NodeKind::Flatten => {
                 if !node.value.is(input) {
                     add::copy(recorder, node, (input, node.storage.input))?;
                 }
-                if let Some(TrainingPass { step, .. }) = training {
+                if let &NodeKind::Dropout { rate, stream } = &node.kind
+                    && let Some(TrainingPass { step, .. }) = training
+                {
                     let values = ((&node.value).into(), node.storage.output);
                     let label = format!("{} forward", node.name);
                     dropout::apply(recorder, label, node, (rate, stream), step, values)?;
